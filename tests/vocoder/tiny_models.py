@@ -52,13 +52,8 @@ def reverse_config(**changes: Any) -> ReverseConfig:
     return ReverseConfig(**(SIZES | values | {"source": source_config(1)} | changes))
 
 
-STYLES: dict[str, dict[str, Any]] = {
-    "nice": {"coupling": "additive", "mixing": "reversal"},
-    "realnvp": {"mixing": "shuffle"},
-    "glow": {"mixing": "orthogonal", "actnorm": True},
-    "additive glow": {"coupling": "additive", "actnorm": True},
-}
-"""settings of the audio flow after the flows of images that came before it"""
+GLOW: dict[str, Any] = {"mixing": "orthogonal", "actnorm": True}
+"""settings of a WaveGlow in the manner of the flow of images that came before it"""
 
 TINY_CONFIGS = {"lapped": lapped_config, "grouping": grouping_config}
 

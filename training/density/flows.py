@@ -12,14 +12,14 @@ from training.density.autoregressive import Autoregressive, layered
 from training.density.composition import EarlyOutput, Inverse, Sequential
 from training.density.curves import MixtureCDF
 from training.density.images import MaskedCoupling, Squeeze, channel_mask, checkerboard
-from training.density.mixing import PLUConv1x1
+from training.density.mixing import Permutation, PLUConv1x1, reversal, shuffle
 from training.density.networks import MLP, PixelNet
 from vocoder.config import ConfigError
 from vocoder.flows.base import Flow
 from vocoder.flows.coupling import AffineCoupling
 from vocoder.flows.dense_affine import LowerAffine
 from vocoder.flows.elementwise import ActNorm, ElementwiseAffine
-from vocoder.flows.rearrangement import Permutation, reversal, shuffle, swap_order
+from vocoder.flows.rearrangement import swap_order
 
 Kind = Literal["gaussian", "elementwise", "cdf", "nice", "realnvp", "maf", "iaf", "glow"]
 CLOSED_FORM = ("gaussian", "elementwise")

@@ -1,4 +1,4 @@
-"""A learned matrix between the channels, factored as P L U."""
+"""What mixes the channels between flows: permutations, and a learned matrix factored as P L U."""
 
 from __future__ import annotations
 
@@ -7,6 +7,34 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vocoder.flows.base import Flow
+
+
+class Permutation(Flow):
+    """Channel i of the noise is channel `order[i]` of the data; `log_det` is 0."""
+
+    order: Tensor
+
+    def __init__(self, order: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("order", order.clone())
+
+    def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Map (B, C, T) to (B, C, T)."""
+        return x.index_select(1, self.order), x.new_zeros(x.shape[0])
+
+    def inverse(self, z: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Map (B, C, T) to (B, C, T)."""
+        return z.index_select(1, self.order.argsort()), z.new_zeros(z.shape[0])
+
+
+def reversal(channels: int) -> Permutation:
+    """Return the exchange of first and last, for autoregressive flows (MAF, section 3) and couplings (NICE)."""
+    return Permutation(torch.arange(channels - 1, -1, -1))
+
+
+def shuffle(channels: int, seed: int) -> Permutation:
+    """Return a random permutation that depends on the seed alone."""
+    return Permutation(torch.randperm(channels, generator=torch.Generator().manual_seed(seed)))
 
 
 class PLUConv1x1(Flow):

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from training.density.autoregressive import Autoregressive
 from training.density.composition import Inverse, Sequential
 from training.density.gaussian import fit_gaussian
+from training.density.mixing import reversal
 from training.density.networks import MLP
 from training.run_config import COUNT, POSITIVE, check_bounds
 from vocoder.config import ConfigError
@@ -20,7 +21,6 @@ from vocoder.distributions.base import log_density
 from vocoder.flows.base import Flow
 from vocoder.flows.coupling import soft_clip
 from vocoder.flows.elementwise import ElementwiseAffine
-from vocoder.flows.rearrangement import reversal
 
 
 @dataclass(frozen=True)

@@ -21,11 +21,11 @@ def fit_envelope(student: Student, pairs: Iterable[tuple[Tensor, Tensor]]) -> No
     """Fit the log-scales of a student's last flow to the energy of audio.
 
     Args:
-        student: one with a mel-conditioned last flow; others are left alone, and so is a flow that has learnt already.
+        student: left alone if its last flow has learnt already.
         pairs: audio (B, T), with the noise that training adds, and its mel (B, n_mels, T / hop_length).
     """
     envelope = student.envelope
-    if envelope is None or bool(envelope.projection.weight.any()):
+    if bool(envelope.projection.weight.any()):
         return
     conditions = ((student.envelope_condition(mel), x) for x, mel in pairs)
     weight, bias = log_scale_of(envelope, ((cond, _power(student, x, cond.shape[2])) for cond, x in conditions))

@@ -21,8 +21,6 @@ class LogisticMixture(Distribution):
     """
 
     def __init__(self, components: int = 10, log_s_floor: float | None = None) -> None:
-        if components < 1:
-            raise ValueError(f"a mixture needs at least one component, not {components}")
         super().__init__()
         self.components = components
         self.log_s_floor = log_s_floor

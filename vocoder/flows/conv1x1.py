@@ -13,6 +13,9 @@ from vocoder.kernels.eligible import takes
 from vocoder.layers.kept import Kept
 from vocoder.layers.stack import Matrix
 
+MATRIX_STEP_SCALE = 0.1
+"""of matrices that would overshoot if each of their many numbers moved by the learning rate at once"""
+
 
 class _Solved(NamedTuple):
     """What follows from one value of the weight."""
@@ -31,16 +34,12 @@ class InvertibleConv1x1(Flow):
 
     W is stored divided by `step_scale`, so that an optimiser whose steps do not depend on the size of the gradient
     (Adam) moves W by that much less: a step along one direction of a large matrix adds up over its C columns.
-
-    Raises a ValueError if `matrix` is not (C, C).
     """
 
     def __init__(self, channels: int, matrix: Tensor | None = None, step_scale: float = 1.0) -> None:
         super().__init__()
         if matrix is None:
             matrix = torch.linalg.qr(torch.randn(channels, channels, dtype=torch.float64))[0]
-        if matrix.shape != (channels, channels):
-            raise ValueError(f"the mixing matrix must be ({channels}, {channels}), not {tuple(matrix.shape)}")
         self.step_scale = step_scale
         self.weight = nn.Parameter(matrix.to(torch.get_default_dtype()) / step_scale)
         self._kept: Kept[_Solved] = Kept()
@@ -53,7 +52,7 @@ class InvertibleConv1x1(Flow):
     def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map (B, C, T) to (B, C, T)."""
         z = F.linear(x.transpose(1, 2), self.matrix()).transpose(1, 2)
-        return z, over_time(_log_abs_det(self.matrix()), x)
+        return z, over_time(torch.linalg.slogdet(self.matrix())[1], x)
 
     def inverse(self, z: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map (B, C, T) to (B, C, T)."""
@@ -68,10 +67,6 @@ class InvertibleConv1x1(Flow):
             self._kept.drop()
         return self.weight * self.step_scale
 
-    def inverse_matrix(self) -> Tensor:
-        """Return W^-1, differentiable where W takes a gradient and kept where it is frozen."""
-        return self._solved().inverse
-
     def _solved(self) -> _Solved:
         if self._fixed is not None:
             return self._fixed
@@ -84,9 +79,5 @@ class InvertibleConv1x1(Flow):
         matrix, frozen = self.matrix(), not self.weight.requires_grad
         wide = (matrix.cpu() if matrix.device.type == "mps" else matrix).double()
         inverse: Tensor = torch.linalg.inv(wide).to(matrix)
-        return _Solved(inverse, _log_abs_det(matrix), Matrix(inverse.t().contiguous()) if frozen else None)
-
-
-def _log_abs_det(matrix: Tensor) -> Tensor:
-    log_abs_det: Tensor = torch.linalg.slogdet(matrix)[1]
-    return log_abs_det
+        product = Matrix(inverse.t().contiguous()) if frozen else None
+        return _Solved(inverse, torch.linalg.slogdet(matrix)[1], product)

@@ -1,4 +1,4 @@
-"""Element-wise flows: affine with free or with predicted parameters, logit, and by distribution functions."""
+"""Element-wise flows: affine with free or with predicted parameters."""
 
 from __future__ import annotations
 
@@ -102,8 +102,6 @@ class ConditionalAffine(Flow):
 
     def shift_and_log_scale(self, cond: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return t, in units of the scale, and log_scale, both (B, C, T), for a condition (B, cond_channels, T)."""
-        if cond is None:
-            raise ValueError("a conditional affine flow needs its condition")
         return self.parts(self.projection(cond))
 
     def parts(self, projected: Tensor) -> tuple[Tensor, Tensor]:

@@ -46,13 +46,8 @@ class HarmonicShift(nn.Module):
 def shift_stages(pitch: PitchNet, source: HarmonicSource, shift: HarmonicShift, condition: str) -> list[Stage]:
     """Return the stages from the mel and the signal `condition` to `SHIFT`."""
     reach = shift.log_gain.kernel_size[0] // 2
-
-    def transformed(x: Tensor) -> Tensor:
-        coefficients: Tensor = shift.transform(x)[0]
-        return coefficients
-
     return [
-        *source_stages(pitch, source, transformed),
+        *source_stages(pitch, source, shift.transform),
         Stage(GAINS, (condition,), windowed(shift.gains_of), reach, reach),
         Stage(SHIFT, (COEFFICIENTS, GAINS), windowed(shift), 1, 1),
     ]

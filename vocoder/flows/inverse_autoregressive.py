@@ -25,8 +25,6 @@ class InverseAutoregressive(Flow):
         kept: channels, the first ones, that pass unchanged; 0 transforms all of them.
         log_s_bound: the bound of the soft clip of `log_scale`.
         scaled_shift: let the network give `t` in units of the scale: x = (z + t) * exp(log_scale).
-
-    Raises a ValueError if the network is not causal, or `kept` leaves nothing to transform.
     """
 
     def __init__(
@@ -38,10 +36,6 @@ class InverseAutoregressive(Flow):
         scaled_shift: bool = False,
     ) -> None:
         super().__init__()
-        if not network.config.causal:
-            raise ValueError("an inverse autoregressive flow needs a causal network")
-        if not 0 <= kept < channels:
-            raise ValueError(f"from 0 to {channels - 1} of {channels} channels can be kept, not {kept}")
         self.network = network
         self.channels = channels
         self.kept = kept

@@ -29,8 +29,6 @@ class MinimumPhaseFilter(Flow):
 
     def __init__(self, cond_channels: int, taps: int, hop_length: int, log_s_floor: float | None = None) -> None:
         super().__init__()
-        if taps < 2 or taps % 2:
-            raise ValueError(f"the number of taps must be even and positive, not {taps}")
         self.taps = taps
         self.hop_length = hop_length
         self.log_s_floor = log_s_floor
@@ -74,7 +72,7 @@ class MinimumPhaseFilter(Flow):
         batch, frames = responses.shape[0], responses.shape[1] - 1
         h0 = self._mixed(responses[..., :1]).reshape(batch, 1, -1)
         past = F.pad(responses[..., 1:], (1, 0))
-        size = _fast_size(self.hop_length + 2 * self.taps)
+        size = 1 << (self.hop_length + 2 * self.taps - 1).bit_length()
         windows = F.pad(z[:, 0], (self.taps - 1, 0)).unfold(1, self.hop_length + self.taps - 1, self.hop_length)
         spectrum = torch.fft.rfft(windows, n=size)
         filters = torch.fft.rfft(past, n=size)
@@ -87,8 +85,6 @@ class MinimumPhaseFilter(Flow):
 
     def responses(self, cond: Tensor | None) -> Tensor:
         """Return the responses (B, frames + 1, taps) at the frames' first samples, the last frame's twice."""
-        if cond is None:
-            raise ValueError("a minimum-phase filter needs its condition")
         log_scale = soft_floor(WEIGHT_SCALE * self.projection(cond), self.log_s_floor)
         log_scale = torch.cat([log_scale, log_scale[:, :, -1:]], dim=2).transpose(1, 2)
         cepstrum = torch.fft.irfft(log_scale, n=self.taps)
@@ -112,7 +108,3 @@ class MinimumPhaseFilter(Flow):
 
     def _fraction(self, like: Tensor) -> Tensor:
         return torch.arange(self.hop_length, dtype=like.dtype, device=like.device) / self.hop_length
-
-
-def _fast_size(least: int) -> int:
-    return 1 << (least - 1).bit_length()

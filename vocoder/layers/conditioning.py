@@ -15,11 +15,7 @@ from vocoder.packing import silenced
 
 
 class MelEncoder(nn.Module):
-    """Three convolutions over mel frames: (B, n_mels, frames) to (B, channels, frames).
-
-    The mel is centred by fixed constants first: natural-log mels of speech lie around -5 with a spread of 2.5, and
-    a network that sees values near zero trains faster.
-    """
+    """Three convolutions over mel frames: (B, n_mels, frames) to (B, channels, frames)."""
 
     context = 3
     """frames on each side that a frame of the condition depends on"""
@@ -32,14 +28,19 @@ class MelEncoder(nn.Module):
 
     def forward(self, mel: Tensor, gaps: Tensor | None = None) -> Tensor:
         """Map natural-log mels (B, n_mels, frames) to the condition (B, channels, frames), which is 0 in the gaps."""
-        cond = silenced(normalised(mel.to(next(self.parameters()).dtype)), gaps)
-        for layer in self.layers:
-            cond = silenced(layer(cond), gaps) if isinstance(layer, nn.SiLU) else layer(cond)
-        return cond
+        return hidden_frames(self.layers, mel, gaps)
+
+
+def hidden_frames(layers: nn.Sequential, mel: Tensor, gaps: Tensor | None) -> Tensor:
+    """Return what convolutions and their activations make of natural-log mels (B, n_mels, frames): 0 in the gaps."""
+    hidden = silenced(normalised(mel.to(next(layers.parameters()).dtype)), gaps)
+    for layer in layers:
+        hidden = silenced(layer(hidden), gaps) if isinstance(layer, nn.SiLU) else layer(hidden)
+    return hidden
 
 
 def normalised(mel: Tensor) -> Tensor:
-    """Centre and scale natural-log mels for a network."""
+    """Centre natural-log mels, which for speech lie around -5 with a spread of 2.5: networks train faster near zero."""
     return (mel + 5.0) / 2.5
 
 

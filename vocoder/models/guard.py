@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
 from vocoder.config import ConfigError
+from vocoder.distributions.base import log_density
 from vocoder.flows.dense_affine import LowerAffine
 from vocoder.models.convention import ConventionConfig, ConventionNet
 
@@ -76,9 +76,5 @@ class GuardModel(nn.Module):
     def log_prob(self, x: Tensor, first: bool = False) -> Tensor:
         """Return the log-density of windows x (N, D) under each density, or the first alone: (K or 1, N)."""
         chosen = self.densities[:1] if first else self.densities
-        constant = 0.5 * math.log(2.0 * math.pi)
-        scores = []
-        for density in chosen:
-            z, log_det = density(x[:, :, None])
-            scores.append((log_det - 0.5 * z.square().sum(dim=(1, 2))) / x.shape[1] - constant)
-        return torch.stack(scores)
+        made = (density(x[:, :, None]) for density in chosen)
+        return torch.stack([(log_det + log_density(z).sum(dim=(1, 2))) / x.shape[1] for z, log_det in made])

@@ -9,12 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from vocoder.config import ConfigError
+from vocoder.flows.coupling import soft_clip
 from vocoder.flows.elementwise import ConditionalAffine
 from vocoder.flows.lapped import LappedTransform
 from vocoder.layers.conditioning import MelEncoder, normalised
 from vocoder.layers.frame_block import FrameBlock
 from vocoder.layers.product import Product
-from vocoder.layers.source.excitation import Excitation, excitation_stages
+from vocoder.layers.source.excitation import Excitation, Transform, excitation_stages
 from vocoder.layers.source.harmonics import HarmonicSource
 from vocoder.layers.source.pitch import PitchConfig, PitchNet
 from vocoder.layers.spectrum_head import SpectrumHead, SpectrumHeadConfig
@@ -124,11 +125,11 @@ class Reverse(Vocoder):
 
     def stages(self, sigma: float | Tensor | None = None, packing: Packing | None = None) -> list[Stage]:
         """Return the stages from mel and noise to audio (B, 1, T): one for each block."""
-        config, gaps = self.config, None if packing is None else packing.gaps()
-        reach = self.condition.context
+        config, reach = self.config, self.condition.context
+        gaps, edges = (None, None) if packing is None else (packing.gaps(), packing.edges())
+        transform, inverse = partial(self.transform, edges=edges), partial(self.transform.inverse, edges=edges)
         sigma = config.sigma if sigma is None else sigma
         source = HarmonicSource(config.hop_length, config.sample_rate, config.source.f_max, packing)
-        transform = partial(self._transformed, inverse=False, packing=packing)
         stages = [
             Stage(CONDITION, (MEL,), windowed(lambda mel: self.condition(mel, gaps)), reach, reach),
             *excitation_stages(self.pitch, source, transform, self.excitation, CONDITION, sigma, packing),
@@ -139,29 +140,27 @@ class Reverse(Vocoder):
             apply = windowed(partial(_applied, block, gaps))
             stages.append(Stage(f"block {i}", (stages[-1].output,), apply, block.before, block.after))
         ends = self._coefficient_stages if self.head is None else self._spectrum_stages
-        return [*stages, *ends(stages[-1].output, packing)]
+        return [*stages, *ends(stages[-1].output, inverse, packing)]
 
-    def _coefficient_stages(self, hidden: str, packing: Packing | None) -> list[Stage]:
+    def _coefficient_stages(self, hidden: str, inverse: Transform, packing: Packing | None) -> list[Stage]:
         """Return the stages from hidden frames to audio by coefficients of the lapped transform."""
         wide, gaps = self.envelope.kernel_size // 2, None if packing is None else packing.gaps()
-        inverse = partial(self._transformed, inverse=True, packing=packing)
         return [
             Stage(ENVELOPE, (MEL,), windowed(partial(self._envelope, gaps)), wide, wide),
             Stage(SPECTRUM, (hidden, ENVELOPE), windowed(self._spectrum)),
             Stage("x", (SPECTRUM,), windowed(inverse), 1, 1),
         ]
 
-    def _spectrum_stages(self, hidden: str, packing: Packing | None) -> list[Stage]:
+    def _spectrum_stages(self, hidden: str, inverse: Transform, packing: Packing | None) -> list[Stage]:
         """Return the stages from hidden frames to audio by the spectrum of each frame."""
         head, hop_length = self.head, self.config.hop_length
         assert head is not None
         owned = None if packing is None else packing.owned()
         silent = None if packing is None else packing.gaps(hop_length)
-        inverse = partial(self._transformed, inverse=True, packing=packing)
         return [
             Stage(NORMED, (hidden,), windowed(head.normed)),
             Stage(TARGET, (NORMED, MEL), windowed(head.target)),
-            Stage(EXCITATION, (Z,), windowed(lambda z: silenced(inverse(z), silent)), 1, 1),
+            Stage(EXCITATION, (Z,), windowed(lambda z: silenced(inverse(z)[0], silent)), 1, 1),
             Stage(EXCITED, (EXCITATION,), windowed(head.analysed), head.lead, head.lead - 1),
             Stage(SPECTRUM, (NORMED, EXCITED, MEL, TARGET), windowed(head.spectrum)),
             Stage("x", (SPECTRUM,), windowed(lambda made: head.audio(made, owned)), head.lead - 1, head.lead),
@@ -181,14 +180,7 @@ class Reverse(Vocoder):
         made: Tensor = self.end(self.norm(hidden.transpose(1, 2)))
         t, log_scale = self.envelope.parts(envelope)
         value, log_gain = made.to(hidden.dtype).transpose(1, 2).chunk(2, dim=1)
-        bound = self.config.log_gain_bound
-        return (value * torch.exp(bound * torch.tanh(log_gain / bound)) + t) * torch.exp(log_scale)
-
-    def _transformed(self, x: Tensor, inverse: bool, packing: Packing | None) -> Tensor:
-        """Transform audio (B, 1, T) to (B, C, frames) or back, each utterance of a row for itself."""
-        edges = None if packing is None else packing.edges()
-        turn = self.transform.inverse if inverse else self.transform.forward
-        return turn(x, edges=edges)[0]
+        return (value * torch.exp(soft_clip(log_gain, self.config.log_gain_bound)) + t) * torch.exp(log_scale)
 
 
 def _applied(block: FrameBlock, gaps: Tensor | None, x: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from vocoder.config import ConfigError
 from vocoder.distributions.base import ENTROPY, log_density
-from vocoder.flows.conv1x1 import InvertibleConv1x1
+from vocoder.flows.conv1x1 import MATRIX_STEP_SCALE, InvertibleConv1x1
 from vocoder.flows.elementwise import ConditionalAffine
 from vocoder.flows.harmonic_shift import SHIFT, HarmonicShift, shift_stages
 from vocoder.flows.inverse_autoregressive import InverseAutoregressive
@@ -29,7 +29,6 @@ from vocoder.models.waveglow_config import SourceConfig
 from vocoder.packing import Packing
 from vocoder.stages import MEL, NOISE, Stage, Z, run, windowed
 
-MATRIX_STEP_SCALE = 0.1
 CONDITION = "condition"
 NOISE_FLOOR = 1e-3  # of the learned gain of the noise: without noise there is no density
 
@@ -58,7 +57,7 @@ class StudentConfig:
     scaled_shift: bool = False
     """let each flow's shift be in units of its scale, as where a coupling is inverted"""
     filter_taps: int = 256
-    """samples: length of the last flow, the minimum-phase filter that the mel implies; 0 for none, as published"""
+    """samples: length of the last flow, the minimum-phase filter that the mel implies"""
     envelope_floor: float = -9.4
     """soft lower bound of the last flow's log-scale"""
     source: SourceConfig | None = None
@@ -77,8 +76,8 @@ class StudentConfig:
             raise ConfigError(f"hop_length {self.hop_length} must be a multiple of group_size {self.channels}")
         if self.kind == "frames" and self.channels < 2:
             raise ConfigError("frames need a group_size of at least 2")
-        if self.filter_taps < 0 or self.filter_taps % 2 or self.sigma < 0 or self.corrections < 0:
-            raise ConfigError("filter_taps must be even and, like sigma and corrections, 0 or more")
+        if self.filter_taps < 2 or self.filter_taps % 2 or self.sigma < 0 or self.corrections < 0:
+            raise ConfigError("filter_taps must be even and at least 2, sigma and corrections 0 or more")
 
     @property
     def channels(self) -> int:
@@ -161,9 +160,8 @@ class Student(FlowVocoder):
         condition, z, log_det = self.condition(mel), x.unsqueeze(1), x.new_zeros(x.shape[0])
         if self.transform is not None:
             z, _ = self.transform(z)
-        if self.envelope is not None:
-            z, step = self.envelope(z, self.envelope_condition(mel))
-            log_det = log_det + step
+        z, step = self.envelope(z, self.envelope_condition(mel))
+        log_det = log_det + step
         for i in reversed(range(len(self.steps))):
             if self.mixing:
                 z, step = self.mixing[i].inverse(z)
@@ -184,11 +182,9 @@ class Student(FlowVocoder):
             reach, past = self.envelope.kernel_size // 2, self.frames_of_steps(self.envelope.taps - 1)
             shape = windowed(partial(self._shaped, self.envelope))
             stages.append(Stage("filtered", (stages[-1].output, MEL), shape, max(past, reach), reach + 1))
-        elif self.envelope is not None:
-            reach, shape = (
-                self.frames_of_steps(self.envelope.kernel_size // 2),
-                windowed(partial(self._shaped, self.envelope)),
-            )
+        else:
+            reach = self.frames_of_steps(self.envelope.kernel_size // 2)
+            shape = windowed(partial(self._shaped, self.envelope))
             stages.append(Stage("spectrum", (stages[-1].output, MEL), shape, reach, reach))
         if self.transform is not None:
             blocks = windowed(self.transform.inverse)  # which overlap
@@ -219,16 +215,16 @@ class Student(FlowVocoder):
 
     def _prior(self, sigma: float | Tensor) -> list[Stage]:
         """Return the stages of `Z`."""
-        config, transform = self.config, self.transform
+        config = self.config
         if self.pitch is None or config.source is None:
             return [Stage(Z, (NOISE,), windowed(lambda noise: sigma * noise))]
         source = HarmonicSource(config.hop_length, config.sample_rate, config.source.f_max)
         if self.shift is not None:
             moved = windowed(lambda shift, noise: shift + sigma * noise)
             return [*shift_stages(self.pitch, source, self.shift, CONDITION), Stage(Z, (SHIFT, NOISE), moved)]
-        assert transform is not None
+        assert self.transform is not None
         assert self.excitation is not None
-        return excitation_stages(self.pitch, source, lambda x: transform(x)[0], self.excitation, CONDITION, sigma)
+        return excitation_stages(self.pitch, source, self.transform, self.excitation, CONDITION, sigma)
 
     def _shift_and_scale(self, given: dict[str, Tensor], sigma: float) -> tuple[Tensor, Tensor]:
         """Return mean and deviation of z, given the mel."""
@@ -260,9 +256,7 @@ def _scaled(z: Tensor, t: Tensor, log_scale: Tensor) -> tuple[Tensor, Tensor]:
     return z * torch.exp(log_scale) + t, log_scale
 
 
-def _envelope(config: StudentConfig) -> ConditionalAffine | MinimumPhaseFilter | None:
+def _envelope(config: StudentConfig) -> ConditionalAffine | MinimumPhaseFilter:
     if config.kind == "frames":
         return ConditionalAffine(config.channels, config.n_mels, log_s_floor=config.envelope_floor)
-    if not config.filter_taps:
-        return None
     return MinimumPhaseFilter(config.n_mels, config.filter_taps, config.hop_length, log_s_floor=config.envelope_floor)

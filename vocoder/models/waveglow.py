@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from vocoder.flows.base import Flow
-from vocoder.flows.conv1x1 import InvertibleConv1x1
+from vocoder.distributions.base import log_density
+from vocoder.flows.conv1x1 import MATRIX_STEP_SCALE, InvertibleConv1x1
 from vocoder.flows.coupling import AffineCoupling
 from vocoder.flows.elementwise import ActNorm, ConditionalAffine
 from vocoder.flows.lapped import LappedTransform
-from vocoder.flows.rearrangement import Grouping, Permutation, reversal, shuffle, swap
+from vocoder.flows.rearrangement import Grouping, swap
 from vocoder.layers.conditioning import MelEncoder, MelUpsampler, normalised
 from vocoder.layers.source.excitation import Excitation, excitation_stages
 from vocoder.layers.source.harmonics import HarmonicSource
@@ -25,7 +24,6 @@ from vocoder.models.waveglow_config import WaveGlowConfig
 from vocoder.packing import Packing, silenced
 from vocoder.stages import MEL, NOISE, Stage, Z, windowed
 
-MATRIX_STEP_SCALE = 0.1
 CONDITION = "condition"
 
 
@@ -40,16 +38,17 @@ class WaveGlow(FlowVocoder):
     packs = True
     config: WaveGlowConfig
     actnorms: Sequence[ActNorm]
-    convinv: Sequence[InvertibleConv1x1 | Permutation]
+    convinv: Sequence[InvertibleConv1x1]
     couplings: Sequence[AffineCoupling]
 
     def __init__(self, config: WaveGlowConfig) -> None:
         super().__init__()
         self.config = config
         self.noise_channels = size = config.group_size
-        self.transform: Flow = LappedTransform(size) if config.transform == "mdct" else Grouping(size)
+        self.transform: LappedTransform | Grouping = Grouping(size)
         self.envelope: ConditionalAffine | None = None
         if config.transform == "mdct":
+            self.transform = LappedTransform(size)
             self.envelope = ConditionalAffine(size, config.n_mels, log_s_floor=config.envelope_floor)
         self.condition = _conditioner(config)
         channels = [size - self._exits(i) for i in range(config.flows)]
@@ -107,7 +106,7 @@ class WaveGlow(FlowVocoder):
             reach, overlap = self.frames_of_steps(self.envelope.kernel_size // 2), 1
             spectrum = windowed(partial(self._shaped, gaps))
             stages.append(Stage("spectrum", (stages[-1].output, MEL), spectrum, reach, reach))
-        audio = windowed(partial(self._transformed, inverse=True, packing=packing))
+        audio = windowed(partial(self.transform.inverse, edges=self._edges(packing)))
         return [*stages, Stage("x", (stages[-1].output,), audio, overlap, overlap)]
 
     def _conditioning(self, packing: Packing | None) -> Stage:
@@ -124,7 +123,7 @@ class WaveGlow(FlowVocoder):
         if self.excitation is None or self.pitch is None or config.source is None:
             return [Stage(Z, (NOISE,), windowed(lambda noise: sigma * noise))]
         source = HarmonicSource(config.hop_length, config.sample_rate, config.source.f_max, packing)
-        transform = partial(self._transformed, inverse=False, packing=packing)
+        transform = partial(self.transform, edges=self._edges(packing))
         return excitation_stages(self.pitch, source, transform, self.excitation, CONDITION, sigma, packing)
 
     def _undo(self, i: int, gaps: Tensor | None, x: Tensor, condition: Tensor, *z: Tensor) -> tuple[Tensor, Tensor]:
@@ -144,17 +143,11 @@ class WaveGlow(FlowVocoder):
     def log_prob(self, x: Tensor, mel: Tensor) -> Tensor:
         """Return the log-density of audio x (B, T) in nats, (B,), the constant of the normal included."""
         z, log_det = self(x, mel)
-        energy: Tensor = z.square().sum(dim=(1, 2))
-        log_prob: Tensor = log_det - 0.5 * (energy + math.log(2 * math.pi) * z[0].numel())
+        log_prob: Tensor = log_det + log_density(z).sum(dim=(1, 2))
         return log_prob
 
-    def _transformed(self, x: Tensor, inverse: bool, packing: Packing | None) -> Tensor:
-        """Transform audio (B, 1, T) to (B, C, steps) or back, each utterance of a row for itself."""
-        transform = self.transform
-        if packing is not None and isinstance(transform, LappedTransform):
-            turn, edges = transform.inverse if inverse else transform.forward, packing.edges(self._steps_per_frame)
-            return turn(x, edges=edges)[0]
-        return transform.inverse(x)[0] if inverse else transform(x)[0]
+    def _edges(self, packing: Packing | None) -> Tensor | None:
+        return None if packing is None else packing.edges(self._steps_per_frame)
 
     @property
     def _steps_per_frame(self) -> int:
@@ -173,20 +166,15 @@ class WaveGlow(FlowVocoder):
         return normalised(mel).repeat_interleave(self._steps_per_frame, dim=2)
 
 
-def _mixing(config: WaveGlowConfig, channels: int, flow: int) -> InvertibleConv1x1 | Permutation:
-    if config.mixing == "reversal":
-        return reversal(channels)
-    if config.mixing == "shuffle":
-        return shuffle(channels, seed=flow)
+def _mixing(config: WaveGlowConfig, channels: int, flow: int) -> InvertibleConv1x1:
     step_scale = 1.0 if config.transform == "grouping" else MATRIX_STEP_SCALE
     return InvertibleConv1x1(channels, swap(channels, flow) if config.mixing == "swap" else None, step_scale)
 
 
 def _coupling(config: WaveGlowConfig, channels: int) -> AffineCoupling:
-    changed, additive = channels // 2, config.coupling == "additive"
-    outputs = changed if additive else 2 * changed
-    stack = WaveNetStack(channels - changed, outputs, config.cond_channels, config.stack)
-    return AffineCoupling(stack, config.log_s_bound, additive)
+    changed = channels // 2
+    stack = WaveNetStack(channels - changed, 2 * changed, config.cond_channels, config.stack)
+    return AffineCoupling(stack, config.log_s_bound)
 
 
 def _conditioner(config: WaveGlowConfig) -> nn.Module:

@@ -50,11 +50,8 @@ class WaveGlowConfig:
     """channels of the condition at frame rate"""
     upsample_kernel: int = 1024
     """kernel of the published transposed convolution in samples"""
-    mixing: Literal["orthogonal", "swap", "reversal", "shuffle"] = "swap"
-    """before each coupling: a learned 1x1 matrix that starts as a random one or as the exchange of odd and even
-    channels; or, for good, the channels in opposite or in random order"""
-    coupling: Literal["affine", "additive"] = "affine"
-    """whether couplings scale and shift, or only shift as in NICE"""
+    mixing: Literal["orthogonal", "swap"] = "swap"
+    """start of the learned 1x1 matrix before each coupling: a random one, or the exchange of odd and even channels"""
     actnorm: bool = False
     """activation normalisation before each mixing, as in Glow"""
     envelope_floor: float = -9.4

@@ -8,12 +8,12 @@ from typing import NamedTuple
 import pytest
 import torch
 from exactness import assert_exact
-from tiny_models import stirred, tiny_waveglow
+from tiny_models import GLOW, stirred, tiny_waveglow
 
 from vocoder.flows.base import Flow
 from vocoder.flows.conv1x1 import InvertibleConv1x1
 from vocoder.flows.coupling import AffineCoupling
-from vocoder.flows.elementwise import ActNorm, ConditionalAffine, ElementwiseAffine
+from vocoder.flows.elementwise import ActNorm, ConditionalAffine
 from vocoder.flows.inverse_autoregressive import InverseAutoregressive
 from vocoder.flows.lapped import LappedTransform
 from vocoder.flows.minimum_phase import MinimumPhaseFilter
@@ -48,24 +48,21 @@ CASES = {
     "grouping": Case(lambda: Grouping(3), (2, 12)),
     "lapped": Case(lambda: LappedTransform(6), (1, 24)),
     "lapped, one block": Case(lambda: LappedTransform(6), (1, 6)),
-    "element-wise affine": Case(lambda: ElementwiseAffine(3), (3, 5)),
-    "conditional affine": Case(lambda: ConditionalAffine(3, 2), (3, 5), (2, 5)),
     "conditional affine with floor": Case(lambda: ConditionalAffine(3, 2, log_s_floor=-0.1), (3, 5), (2, 5)),
     "actnorm": Case(lambda: ActNorm(3), (3, 5)),
-    "1x1 convolution": Case(lambda: InvertibleConv1x1(5), (5, 4)),
-    "1x1 convolution with step scale": Case(lambda: InvertibleConv1x1(4, step_scale=0.1), (4, 3)),
-    "vector": Case(lambda: InvertibleConv1x1(7), (7, 1)),
+    "1x1 convolution": Case(lambda: InvertibleConv1x1(4, step_scale=0.1), (4, 3)),
     "affine coupling": Case(lambda: AffineCoupling(stack(2, 4)), (4, 6), (2, 3)),
     "affine coupling, odd": Case(lambda: AffineCoupling(stack(3, 4, 0)), (5, 4)),
     "affine coupling, unbounded": Case(lambda: AffineCoupling(stack(2, 2), log_s_bound=None), (3, 4), (2, 4)),
     "additive coupling": Case(lambda: AffineCoupling(stack(3, 2), additive=True), (5, 4), (2, 2)),
     "samples": Case(lambda: autoregressive(1, 0), (1, 12), (3, 4), sequential=True),
-    "frames": Case(lambda: autoregressive(4, 0), (4, 12), (3, 4), sequential=True),
     "frames with kept channels": Case(lambda: autoregressive(5, 3), (5, 12), (3, 4), sequential=True),
     "frames, scaled shift": Case(lambda: autoregressive(4, 2, True), (4, 12), (3, 4), sequential=True),
     "minimum-phase filter": Case(lambda: MinimumPhaseFilter(3, 16, 8, log_s_floor=-9.0), (1, 32), (3, 4), True),
     "waveglow, lapped": Case(lambda: tiny_waveglow("lapped"), (24,), (5, 3)),
     "waveglow, grouping": Case(lambda: tiny_waveglow("grouping"), (24,), (5, 3)),
+    "waveglow, lapped, in the manner of Glow": Case(lambda: tiny_waveglow("lapped", **GLOW), (24,), (5, 3)),
+    "waveglow, grouping, in the manner of Glow": Case(lambda: tiny_waveglow("grouping", **GLOW), (24,), (5, 3)),
 }
 
 
@@ -85,7 +82,7 @@ def test_both_directions_are_exact_and_know_their_volume(name):
         assert ((moved - z).abs().amax(dim=tuple(range(1, z.ndim))) > 1e-4).all()
 
 
-@pytest.mark.parametrize(("channels", "kept"), [(1, 0), (4, 0), (5, 3)])
+@pytest.mark.parametrize(("channels", "kept"), [(1, 0), (5, 3)])
 def test_no_step_of_an_inverse_autoregressive_flow_depends_on_later_noise(channels, kept):
     step, z, cond = stirred(autoregressive(channels, kept)), torch.randn(1, channels, 12), torch.randn(1, 3, 4)
     changed = z.clone()
@@ -106,24 +103,3 @@ def test_flows_with_a_network_start_as_the_identity(flow):
     z, log_det = flow.inverse(x, cond)
     assert torch.equal(z, x)
     assert torch.equal(log_det, torch.zeros(2))
-
-
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (lambda: Grouping(4)(torch.zeros(1, 1, 10)), "multiple of the group size 4, not 10"),
-        (lambda: Grouping(0), "at least 1, not 0"),
-        (lambda: LappedTransform(8)(torch.zeros(1, 1, 20)), "multiple of the hop 8, not 20"),
-        (lambda: LappedTransform(7), "even and positive, not 7"),
-        (lambda: LappedTransform(0), "even and positive, not 0"),
-        (lambda: InvertibleConv1x1(4, torch.zeros(3, 4)), r"must be \(4, 4\), not \(3, 4\)"),
-        (lambda: ConditionalAffine(3, 2)(torch.zeros(1, 3, 4)), "needs its condition"),
-        (lambda: MinimumPhaseFilter(1, 9, 8), "even"),
-        (lambda: MinimumPhaseFilter(1, 8, 8).inverse(torch.zeros(1, 1, 8)), "condition"),
-        (lambda: InverseAutoregressive(stack(1, 2, 0), 1), "causal"),
-        (lambda: InverseAutoregressive(WaveNetStack(4, 2, 0, CAUSAL), 2, kept=2), "from 0 to 1 of 2"),
-    ],
-)
-def test_what_is_no_flow_is_refused(call, message):
-    with pytest.raises(ValueError, match=message):
-        call()

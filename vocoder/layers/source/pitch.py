@@ -9,9 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from vocoder.config import ConfigError
-from vocoder.layers.conditioning import normalised
+from vocoder.layers.conditioning import hidden_frames
 from vocoder.layers.product import FrameConv
-from vocoder.packing import silenced
 
 REACH = 3
 """classes to each side of the likeliest that the frequency is the mean of"""
@@ -79,10 +78,7 @@ class PitchNet(nn.Module):
 
     def forward(self, mel: Tensor, gaps: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map natural-log mels (B, n_mels, frames) to the logits of pitch (B, bins, frames) and voicing (B, frames)."""
-        hidden = silenced(normalised(mel.to(self.output.weight.dtype)), gaps)
-        for layer in self.layers:
-            hidden = silenced(layer(hidden), gaps) if isinstance(layer, nn.SiLU) else layer(hidden)
-        out: Tensor = self.output(hidden)
+        out: Tensor = self.output(hidden_frames(self.layers, mel, gaps))
         return out[:, :-1], out[:, -1]
 
     @torch.no_grad()

@@ -48,14 +48,11 @@ class CompiledStack:
     The steps of a signal are rows of matrices, with silence before and after them.
 
     Its weights have as many residual and skip channels as hidden ones. `joined` says that the condition has the rate of
-    the steps, so that it is multiplied along with the taps. Raises a RuntimeError if there is no compiled gate here.
+    the steps, so that it is multiplied along with the taps; `run` is the compiled gate for the dtype.
     """
 
     @torch.no_grad()
-    def __init__(self, weights: StackWeights, cond: Pair | None, dtype: torch.dtype, joined: bool) -> None:
-        run = gate_kernel(dtype)
-        if run is None:
-            raise RuntimeError("there is no compiled gate on this machine")
+    def __init__(self, run: Kernel, weights: StackWeights, cond: Pair | None, dtype: torch.dtype, joined: bool) -> None:
         self._gated, self._dtype, self._joined, self._width = run, dtype, joined, weights.hidden
         self._start, self._start_bias = Matrix(_transposed(weights.start).to(dtype)), weights.start[1].to(dtype)
         shares = [None] * len(weights.gates) if cond is None else _parts(cond, len(weights.gates))

@@ -10,6 +10,7 @@ from torch.utils.checkpoint import checkpoint
 
 from vocoder.config import ConfigError
 from vocoder.kernels.eligible import takes
+from vocoder.kernels.launcher import Kernel
 from vocoder.layers.kept import Kept
 from vocoder.layers.stack.compiled import CompiledStack, gate_kernel
 from vocoder.layers.stack.plain import as_image, convolved, plain_stack
@@ -80,8 +81,10 @@ class WaveNetStack(nn.Module):
             raise ValueError(f"{x.shape[2]} steps are no multiple of {cond.shape[2]} condition frames")
         weights, dtype = self.weights(), self.compute_dtype or self.start.weight.dtype
         frozen = not any(tensor.requires_grad for tensor in weights.flat())
-        if frozen and self._compilable(x, cond, dtype):
-            return self._compiled(weights, dtype, cond is not None and cond.shape[2] == x.shape[2])(x, cond, gaps)
+        run = gate_kernel(dtype) if frozen and self._compilable(x, cond) else None
+        if run is not None:
+            joined = cond is not None and cond.shape[2] == x.shape[2]
+            return self._compiled(run, weights, dtype, joined)(x, cond, gaps)
         if not frozen:
             self._kept.drop()
         arguments = weights, dtype, x, self.shares(cond, dtype), gaps
@@ -113,14 +116,14 @@ class WaveNetStack(nn.Module):
         """Return the convolution of the condition to the gates of all layers; None for a stack without a condition."""
         return None if self.cond_layer is None else pair_of(self.cond_layer)
 
-    def _compilable(self, x: Tensor, cond: Tensor | None, dtype: torch.dtype) -> bool:
+    def _compilable(self, x: Tensor, cond: Tensor | None) -> bool:
         fits = x.device.type == "cpu" and x.numel() > 0 and (cond is None) == (self.cond_layer is None)
-        return fits and takes(x) and (cond is None or takes(cond)) and gate_kernel(dtype) is not None
+        return fits and takes(x) and (cond is None or takes(cond))
 
-    def _compiled(self, weights: StackWeights, dtype: torch.dtype, joined: bool) -> CompiledStack:
+    def _compiled(self, run: Kernel, weights: StackWeights, dtype: torch.dtype, joined: bool) -> CompiledStack:
         cond = self.cond_weights()
         parameters = (*weights.flat(), *(cond or ()))
-        return self._kept.of(parameters, lambda: CompiledStack(weights, cond, dtype, joined), dtype, joined)
+        return self._kept.of(parameters, lambda: CompiledStack(run, weights, cond, dtype, joined), dtype, joined)
 
 
 def set_compute_dtype(module: nn.Module, dtype: torch.dtype | None) -> None:
