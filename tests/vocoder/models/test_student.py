@@ -18,7 +18,7 @@ from vocoder.models.student import Student, StudentConfig
 from vocoder.models.waveglow_config import SourceConfig
 from vocoder.synthesis.synthesizer import Synthesizer
 
-FRAMES, HOP, N_MELS = 6, 32, 10
+FRAMES, HOP, N_MELS = 4, 32, 10
 SOURCE = SourceConfig(PitchConfig(channels=4, layers=1, bins=8), f_max=4000.0)
 KINDS = {
     "samples": {"kind": "samples"},
@@ -86,13 +86,13 @@ def test_frames_depend_on_earlier_and_their_own_noise_alone():
     assert not torch.allclose(before[:, :, 6:], after[:, :, 6:])
 
 
-@every_kind
+@pytest.mark.parametrize("name", ["samples", "frames, source"])
 def test_entropy_is_the_mean_of_minus_the_log_density(name):
     made = student(name)
-    mel = (-5 + torch.randn(1, N_MELS, FRAMES)).expand(512, -1, -1)
-    draw = made.draw(torch.randn(made.noise_shape(512, FRAMES)), mel)
+    mel = (-5 + torch.randn(1, N_MELS, FRAMES)).expand(128, -1, -1)
+    draw = made.draw(torch.randn(made.noise_shape(128, FRAMES)), mel)
     difference = draw.entropy + draw.log_prob
-    assert abs(float(difference.mean())) < 4 * float(difference.std()) / math.sqrt(512)
+    assert abs(float(difference.mean())) < 4 * float(difference.std()) / math.sqrt(128)
     assert float(draw.entropy.std()) < float(draw.log_prob.std())
 
 
