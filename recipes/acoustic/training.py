@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import set_seed
 from torch import Tensor
 from torch.nn import functional as F
 
 from recipes.acoustic.items import SpeechItems, example_of, parted
 from recipes.acoustic.model import AcousticConfig, AcousticModel, save_acoustic
 from training.loop.objective import Batch, Objective, Parts
-from training.loop.processes import announce, seed_all
+from training.loop.processes import announce
 from training.loop.trainer import fit
 from training.loop.trainer_config import TrainerConfig
 from training.provenance import surroundings
@@ -126,7 +127,7 @@ def train(config: AcousticRun, *, resume: bool) -> Path:
     frames = sum(example.mel.shape[1] for example in examples)
     minutes = frames * mel_config.hop_length / mel_config.sample_rate / 60
     announce(f"{minutes:.1f} minutes to train on, {len(aside)} utterances held out")
-    seed_all(config.trainer.seed)
+    set_seed(config.trainer.seed)
     told = {"mel": config.mel, "folds": config.folds, "held": config.held}  # what prediction must know
     padding, seed = config.model.tokens, config.trainer.seed
     return fit(

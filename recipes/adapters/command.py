@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from accelerate.utils import set_seed
 
 from recipes.adapters.fitting import AdapterObjective, Frames, Levels, frames_of
 from training.corpora.manifest import Manifest, read_manifest
 from training.data.augment import AugmentConfig
-from training.loop.processes import seed_all
 from training.loop.trainer import fit
 from training.loop.trainer_config import TrainerConfig
 from training.provenance import provenance
@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
         _mel_config(config.target),
         read_manifest(config.manifest),
     )
-    seed_all(config.trainer.seed)
+    set_seed(config.trainer.seed)
     model = AdapterModel(_architecture(config, source, target))
     fitted, held = _examples(config, manifest, model.config, source)
     objective = AdapterObjective(model, source, fitted, config.ridge)

@@ -62,7 +62,7 @@ class Frames:
 
     def items(self) -> FixedItems:
         """Return training items `windows` (taps, bands) and `frames` (n_mels,)."""
-        return FixedItems({"windows": self.windows, "frames": self.frames})
+        return FixedItems(windows=self.windows, frames=self.frames)
 
 
 @torch.no_grad()

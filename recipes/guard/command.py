@@ -17,7 +17,6 @@ from recipes.guard.recordings import to_calibrate, to_fit
 from recipes.guard.variation import VariationConfig
 from recipes.guard.writing import Writer
 from training.corpora.manifest import Entry, Manifest, read_manifest
-from training.loop.checkpointing import CheckpointError
 from training.loop.trainer import fit
 from training.loop.trainer_config import TrainerConfig
 from training.model_card import model_card
@@ -31,7 +30,7 @@ from training.run_config import (
     load_config,
     write_config,
 )
-from vocoder.checkpoint import save_model
+from vocoder.checkpoint import CheckpointError, save_model
 from vocoder.config import ConfigError, to_dict
 from vocoder.guard.conventions import NOT_SPEECH, PLAIN, SHUFFLED, VARIATIONS, encodings, layouts
 from vocoder.mel.config import preset

@@ -36,7 +36,7 @@ class Lesson:
 
     def items(self, step: int = 1) -> FixedItems:
         """Return every `step`-th mel as a training item `x` (S,), `layout` and `encoding`."""
-        return FixedItems({"x": self.statistics, "layout": self.layout, "encoding": self.encoding}, step)
+        return FixedItems(x=self.statistics[::step], layout=self.layout[::step], encoding=self.encoding[::step])
 
 
 def lesson_of(examples: Iterable[Example]) -> Lesson:

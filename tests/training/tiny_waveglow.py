@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from training.critics.spectrogram import CriticConfig
+from training.loop.objective import Objective
 from training.runs.waveglow import WaveGlowLosses, WaveGlowObjective
 from vocoder.layers.source.pitch import PitchConfig
 from vocoder.layers.stack import WaveNetConfig
@@ -81,7 +82,7 @@ def stirred(config: WaveGlowConfig = LAPPED, **losses: Any) -> WaveGlowObjective
     return made
 
 
-def model_loss(made: WaveGlowObjective, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+def model_loss(made: Objective, step: int) -> tuple[Tensor, dict[str, Tensor]]:
     outcome = made.loss("model", batch(), step)
     assert outcome is not None
     return outcome

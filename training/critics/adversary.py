@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -13,7 +14,6 @@ from torch import Tensor, nn
 
 from training.critics.spectrogram import CriticConfig, SpectrogramCritics, critic_loss, feature_loss, generator_loss
 from vocoder.config import ConfigError, from_dict, to_dict
-from vocoder.loading import model_directory
 
 CRITICS_FILE = "critics.safetensors"
 """beside the weights of the model that these critics have judged"""
@@ -65,11 +65,9 @@ class Adversary(nn.Module):
         fake, real = self._judged.popleft()
         return critic_loss(self.critics(real), self.critics(fake))
 
-    def save(self, directory: Path, dtype: torch.dtype = torch.float32) -> None:
+    def save(self, directory: Path) -> None:
         """Write the critics beside a model, so that fine-tuning begins with critics that know it."""
-        tensors = {
-            name: value.detach().cpu().to(dtype).contiguous() for name, value in self.critics.state_dict().items()
-        }
+        tensors = {name: value.contiguous() for name, value in self.critics.state_dict().items()}
         save_file(tensors, directory / CRITICS_FILE, {"config": json.dumps(to_dict(self.config))})
 
     def load(self, directory: Path) -> bool:
@@ -78,21 +76,14 @@ class Adversary(nn.Module):
         Raises ConfigError if the file is damaged.
         """
         found = critics_beside(directory)
-        if found is None:
-            return False
-        theirs, ours = to_dict(found), to_dict(self.config)
-        if any(theirs[name] != ours[name] for name in ours if name != "length"):
+        if found is None or replace(found, length=self.config.length) != self.config:
             return False
         path = directory / CRITICS_FILE
         try:
-            self.critics.load_state_dict({name: value.float() for name, value in load_file(path).items()})
+            self.critics.load_state_dict(load_file(path))
         except (SafetensorError, RuntimeError) as error:
             raise ConfigError(f"{path} holds no critics: {error}") from error
         return True
-
-    def take_over(self, *references: str | None) -> None:
-        """Take over the critics beside the first of some models that has critics of this shape, if one has."""
-        any(self.load(model_directory(reference)) for reference in references if reference is not None)
 
 
 def critics_beside(directory: Path) -> CriticConfig | None:

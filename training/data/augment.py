@@ -6,6 +6,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+from scipy.signal import fftconvolve
+from torch import Tensor
 
 from training.run_config import POSITIVE, SHARE, check_bounds
 
@@ -60,7 +63,7 @@ def augmented(
     if chances[0] < config.low_pass:
         edge = _between(config.low_pass_hz, levels[0])
         if edge < band:
-            response, band = response * _low_pass(len(x), sample_rate, edge), edge
+            response, band = response * low_pass(len(x), sample_rate, torch.tensor([edge]).double())[0].numpy(), edge
     y = np.fft.irfft(np.fft.rfft(x) * response, len(x))
     if chances[1] < config.reverberation:
         seconds, level = _between(config.reverberation_seconds, levels[1]), _between(config.reverberation_db, levels[2])
@@ -82,10 +85,11 @@ def _equaliser(length: int, sample_rate: int, decibels: float, shape: np.ndarray
     return np.asarray(10 ** (decibels * gain / 20))
 
 
-def _low_pass(length: int, sample_rate: int, edge: float) -> np.ndarray:
-    """Return gains (length // 2 + 1,) that fall to nothing at the edge."""
-    below = np.clip((edge - np.fft.rfftfreq(length, 1 / sample_rate)) / _SLOPE, 0, 1)
-    return np.asarray(0.5 - 0.5 * np.cos(np.pi * below))
+def low_pass(length: int, sample_rate: int, edges: Tensor) -> Tensor:
+    """Return gains (B, length // 2 + 1) that fall within 300 Hz to nothing at edges (B,) in Hz; none at the highest."""
+    frequency = torch.fft.rfftfreq(length, 1 / sample_rate, dtype=edges.dtype, device=edges.device)
+    below = ((edges[:, None] - frequency) / _SLOPE).clamp(0, 1)
+    return torch.where(edges[:, None] >= sample_rate / 2, 1.0, 0.5 - 0.5 * torch.cos(math.pi * below))
 
 
 def _in_room(x: np.ndarray, seconds: float, level: float, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
@@ -93,9 +97,7 @@ def _in_room(x: np.ndarray, seconds: float, level: float, sample_rate: int, rng:
     size = int(seconds * sample_rate)
     echo = rng.standard_normal(size) * 10 ** (-3 * np.arange(size) / size)
     echo *= 10 ** (level / 20) / np.sqrt(np.sum(echo**2))
-    length = len(x) + size
-    tail = np.fft.irfft(np.fft.rfft(x, length) * np.fft.rfft(echo, length), length)
-    return x + np.asarray(tail[: len(x)])
+    return x + np.asarray(fftconvolve(x, echo)[: len(x)])
 
 
 def _between(bounds: tuple[float, ...], fraction: float) -> float:

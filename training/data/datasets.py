@@ -117,35 +117,27 @@ class SegmentDataset(Dataset[dict[str, Any]]):
         choice, speed, place, gain = rng.random(4)
         utterance = int(np.searchsorted(self._cumulative, choice * self._cumulative[-1], side="right"))
         delay = None if self._mels is None else self._mels.delay(utterance)
-        if delay is not None:
-            x, start = self._cut(utterance, Fraction(1), place, delay)
-            return self._segment(utterance, x, self._bands[utterance], start, Fraction(1), delay)
-        rate = self._rates[int(speed * len(self._rates))]
-        x, start = self._cut(utterance, rate, place)
+        rate = self._rates[int(speed * len(self._rates))] if delay is None else Fraction(1)
+        x, start = self._cut(utterance, rate, place, delay or 0)
         band = min(self._bands[utterance] * float(rate), self.sample_rate / 2)
-        if self.config.augment.active:
+        if delay is None and self.config.augment.active:
             own = np.random.default_rng((self.config.seed, int(self._epoch), index, _AUGMENTATION))
             x, band = augmented(x, band, self.sample_rate, self.config.augment, own)
         low, high = self.config.gain_db
-        x *= _gain(x, low + (high - low) * gain) if low or high else 1.0
-        return self._segment(utterance, x, band, start, rate)
-
-    def _segment(
-        self, utterance: int, x: np.ndarray, band: float, start: int, rate: Fraction, delay: int | None = None
-    ) -> dict[str, Any]:
-        """Return an item that starts there in what is played; `delay` is that of its mel, if it came with one."""
-        hop, frames = self.config.hop_length, self.config.segment_length // self.config.hop_length
+        if delay is None and (low or high):
+            x *= _gain(x, low + (high - low) * gain)
+        hop, frames, speed = self.config.hop_length, self.config.segment_length // self.config.hop_length, float(rate)
         item: dict[str, Any] = {"x": torch.from_numpy(x), "speaker": int(self._speakers[utterance])}
         item["band"] = np.float32(band)
         if self._pitch is not None:
-            first, speed = (delay or 0) + start * float(rate), float(rate)
+            first = (delay or 0) + start * speed
             item["f0"] = torch.from_numpy(self._pitch.read(utterance, first, hop * speed, frames, speed))
         if self._mels is not None:  # the same keys in every item of a batch
             item["mel"] = torch.from_numpy(self._mels.read(utterance, start // hop, frames))
             item["has_mel"] = delay is not None
         return item
 
-    def _cut(self, utterance: int, rate: Fraction, place: float, skipped: int = 0) -> tuple[np.ndarray, int]:
+    def _cut(self, utterance: int, rate: Fraction, place: float, skipped: int) -> tuple[np.ndarray, int]:
         """Return samples with their margins, and where in the utterance, less what is skipped, the segment starts."""
         config = self.config
         length = resampled_length(int(self._store.lengths[utterance]) - skipped, rate)
@@ -164,10 +156,8 @@ class SegmentDataset(Dataset[dict[str, Any]]):
 
 def _weights(speakers: np.ndarray, lengths: np.ndarray, balance: float) -> np.ndarray:
     """Return the weight of each utterance: its share of its speaker times the speaker's duration ** balance."""
-    totals = np.bincount(speakers, weights=lengths)
-    share: np.ndarray = lengths / totals[speakers]
-    weights: np.ndarray = share * totals[speakers] ** balance
-    return weights
+    totals = np.bincount(speakers, weights=lengths)[speakers]
+    return np.asarray(lengths / totals * totals**balance)
 
 
 def _gain(x: np.ndarray, decibels: float) -> np.float32:
@@ -182,10 +172,6 @@ def held_out_segments(
 
     Voices of which nothing is trained on are left out: they are kept for the final evaluation.
     """
-    plain = SegmentConfig(
-        segment_length=segments.segment_length,
-        hop_length=segments.hop_length,
-        margin=segments.margin,
-        epoch_length=items,
-    )
+    sizes = {name: getattr(segments, name) for name in ("segment_length", "hop_length", "margin")}
+    plain = SegmentConfig(epoch_length=items, **sizes)
     return SegmentDataset(manifest, "test", plain, manifest.trained_speakers, mel_config, pitch)

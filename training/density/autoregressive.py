@@ -12,15 +12,10 @@ from vocoder.flows.base import Flow
 from vocoder.flows.coupling import soft_clip
 
 
-def chain(channels: int) -> Tensor:
-    """Return the adjacency (C, C) in which each channel depends on all before it: the fully connected graph of MAF."""
-    return torch.ones(channels, channels, dtype=torch.bool).tril(-1)
-
-
 def layered(channels: int, count: int) -> Tensor:
     """Return the adjacency (C, C) of `count` generations of nearly the same size, each dependent on all before it.
 
-    Two generations are the graph of a coupling, as many as channels the chain.
+    Two generations are the graph of a coupling, as many as channels the chain, the fully connected graph of MAF.
     """
     generation = torch.arange(channels) * count // channels
     return generation[:, None] > generation[None]
@@ -79,7 +74,7 @@ class Autoregressive(Flow):
         log_s_bound: float | None = 2.0,
     ) -> None:
         super().__init__()
-        graph = chain(adjacency) if isinstance(adjacency, int) else adjacency.bool()
+        graph = layered(adjacency, adjacency) if isinstance(adjacency, int) else adjacency.bool()
         self.generations = generations(graph)
         self.network = MaskedMLP(graph, hidden, 2, cond_channels)
         self.channels, self.log_s_bound = len(graph), log_s_bound

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from accelerate.utils import set_seed
+
 from training.corpora.manifest import read_manifest
 from training.density.flows import CLOSED_FORM, DensityConfig
 from training.density.items import DataConfig, items_of
@@ -14,7 +16,6 @@ from training.density.model import DensityModel
 from training.density.objective import DensityObjective
 from training.density.toys import TOYS
 from training.density.vae import VAEConfig, VariationalAutoencoder
-from training.loop.processes import seed_all
 from training.loop.trainer import fit
 from training.loop.trainer_config import TrainerConfig
 from training.provenance import provenance, surroundings
@@ -66,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
     file = args.config or default_config(args.model, args.data)
     config = load_config(DensityRun, file, [*shorthands(args.model, args.data), *args.overrides], complete)
-    seed_all(config.trainer.seed)
+    set_seed(config.trainer.seed)
     manifest = read_manifest(config.manifest) if config.data.source == "mels" and config.manifest else None
     mel_config = load_mel_config(config.mel)
     if manifest is not None and manifest.sample_rate != mel_config.sample_rate:

@@ -114,7 +114,7 @@ def _coupling(config: DensityConfig, size: int) -> AffineCoupling:
 
 
 def _autoregressive(config: DensityConfig, size: int) -> Autoregressive:
-    graph = size if config.generations is None else layered(size, config.generations)
+    graph = layered(size, config.generations or size)
     return Autoregressive(graph, config.hidden, log_s_bound=config.log_s_bound)
 
 

@@ -68,12 +68,7 @@ class MaskedMLP(nn.Module):
         nn.init.zeros_(self.layers[-1].bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor, cond: Tensor | None = None) -> Tensor:
-        """Return (B, C, outputs) of inputs (B, C) and the condition (B, cond_channels).
-
-        Raises ValueError if a condition lacks, or there is no place for it.
-        """
-        if (cond is None) != (self.condition is None):
-            raise ValueError("this network needs a condition" if cond is None else "this network takes no condition")
+        """Return (B, C, outputs) of inputs (B, C) and the condition (B, cond_channels)."""
         h = self.layers[0](x)
         if self.condition is not None:
             h = h + self.condition(cond)

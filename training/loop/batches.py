@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, StackDataset
 
 from training.loop.objective import Batch
 from vocoder.config import ConfigError
@@ -29,20 +29,11 @@ class EpochDataset(Protocol):
         """Choose the epoch that the following items belong to."""
 
 
-class FixedItems:
-    """Every `step`-th row of tensors (N, ...) by name, the same in every epoch."""
-
-    def __init__(self, tensors: Mapping[str, Tensor], step: int = 1) -> None:
-        self._tensors = {name: tensor[::step] for name, tensor in tensors.items()}
-
-    def __len__(self) -> int:
-        return len(next(iter(self._tensors.values())))
+class FixedItems(StackDataset[dict[str, Tensor]]):
+    """The rows of tensors (N, ...) by name, the same in every epoch."""
 
     def set_epoch(self, epoch: int) -> None:
         """Leave the items as they are."""
-
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
-        return {name: tensor[index] for name, tensor in self._tensors.items()}
 
 
 @dataclass(frozen=True)
@@ -74,13 +65,10 @@ class BatchPlan:
         """Batches of an epoch; what is left over waits for the next permutation."""
         return self.length // self.batch_size
 
-    def epoch(self, epoch: int, first: int = 0) -> Iterator[list[int]]:
-        """Yield this process's indices of each global batch of `epoch`, from batch `first` on."""
-        order = np.random.default_rng((self.seed, epoch)).permutation(self.length)
-        share = self.batch_size // self.processes
-        for batch in range(first, self.batches):
-            start = batch * self.batch_size + self.rank * share
-            yield [int(index) for index in order[start : start + share]]
+    def epoch(self, epoch: int, first: int = 0) -> list[list[int]]:
+        """Return this process's indices of each global batch of `epoch`, from batch `first` on."""
+        order = np.random.default_rng((self.seed, epoch)).permutation(self.length)[: self.batches * self.batch_size]
+        return order.reshape(self.batches, self.processes, -1)[first:, self.rank].tolist()
 
 
 def training_batches(
@@ -88,7 +76,7 @@ def training_batches(
 ) -> Iterator[Batch]:
     """Yield the batches of an epoch from batch `first` on, on `device`."""
     dataset.set_epoch(epoch)
-    yield from _load(dataset, list(plan.epoch(epoch, first)), workers, device)
+    yield from _load(dataset, plan.epoch(epoch, first), workers, device)
 
 
 def ordered_batches(

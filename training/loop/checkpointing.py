@@ -9,7 +9,8 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -18,15 +19,12 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, load_model, save_file, save_model
+from torch.optim.swa_utils import AveragedModel
 
 from training.loop.objective import Objective
-from training.loop.optimisation import ExponentialMovingAverage
 from training.loop.trainer_config import TrainerConfig
+from vocoder.checkpoint import CheckpointError
 from vocoder.config import to_dict
-
-
-class CheckpointError(ValueError):
-    """A checkpoint is missing, or does not fit what is to be trained."""
 
 
 class Checkpoints:
@@ -116,16 +114,28 @@ class RunState:
 
     objective: Objective
     optimisers: dict[str, torch.optim.Optimizer]
-    ema: ExponentialMovingAverage
+    average: AveragedModel
+    """of the objective's model"""
     progress: Progress
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Put the average in the place of the objective's model inside the `with` block."""
+        model, self.objective.model = self.objective.model, self.average.module
+        try:
+            yield
+        finally:
+            self.objective.model = model
 
     def save(self, directory: Path, random_states: list[dict[str, Any]], config: TrainerConfig) -> None:
         """Write `objective.safetensors`, `ema.safetensors`, `optimisers.pt`, `random.pt` and `trainer.json`."""
         save_model(self.objective, str(directory / "objective.safetensors"))
-        save_file(self.ema.averages, directory / "ema.safetensors")
+        averages = {name: value.detach().contiguous() for name, value in self.average.module.named_parameters()}
+        save_file(averages, directory / "ema.safetensors")
         torch.save({name: each.state_dict() for name, each in self.optimisers.items()}, directory / "optimisers.pt")
         torch.save({"processes": random_states}, directory / "random.pt")
-        summary = {"progress": asdict(self.progress), "ema_updates": self.ema.updates, "config": to_dict(config)}
+        updates = int(self.average.n_averaged) - 1
+        summary = {"progress": asdict(self.progress), "ema_updates": updates, "config": to_dict(config)}
         (directory / "trainer.json").write_text(json.dumps(summary, indent=2) + "\n")
 
     def load(self, directory: Path) -> list[dict[str, Any]]:
@@ -138,7 +148,9 @@ class RunState:
         try:
             load_model(self.objective, directory / "objective.safetensors")
             summary = json.loads((directory / "trainer.json").read_text())
-            self.ema.load(load_file(directory / "ema.safetensors"), summary["ema_updates"])
+            averages = load_file(directory / "ema.safetensors")
+            self.average.module.load_state_dict(self.objective.model.state_dict() | averages)
+            self.average.n_averaged.fill_(summary["ema_updates"] + 1)
             saved = torch.load(directory / "optimisers.pt", map_location="cpu", weights_only=True)
             if saved.keys() != self.optimisers.keys():
                 raise ValueError(f"it has the phases {', '.join(saved)}, not {', '.join(self.optimisers)}")

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeAlias
 
 import torch
-from accelerate import Accelerator
 from torch import Tensor, nn
 
 from training.critics.adversary import Adversary
-from training.loop.processes import isolated
 from vocoder.checkpoint import save_model
 from vocoder.mel.config import MelConfig
 
@@ -119,16 +116,3 @@ class Objective(nn.Module, ABC):
         for module in self._frozen:
             module.eval()
         return self
-
-
-@contextmanager
-def quiet(objective: Objective, seed: int, accelerator: Accelerator) -> Iterator[None]:
-    """Evaluate inside the `with` block, under the same noise every time, without training noticing it."""
-    modes = [(module, module.training) for module in objective.modules()]
-    objective.eval()
-    try:
-        with isolated(seed, accelerator.process_index), torch.no_grad(), accelerator.autocast():
-            yield
-    finally:
-        for module, mode in modes:
-            module.training = mode

@@ -1,4 +1,4 @@
-"""The processes of a run, through accelerate: joined, seeded, given the same state, gradients and scalars averaged.
+"""The processes of a run, through accelerate: joined, given the same state, gradients and scalars averaged.
 
 Gradients are averaged explicitly rather than by a DistributedDataParallel wrapper, because phases freeze each other's
 parameters, may be skipped, may call the model several times and may differentiate inside the loss.
@@ -7,14 +7,12 @@ parameters, may be skipped, may call the model several times and may differentia
 from __future__ import annotations
 
 import os
-import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import gather_object
+from accelerate.utils import broadcast_object_list, gather_object
 from torch import Tensor, nn
 
 from training.loop.trainer_config import TrainerConfig
@@ -41,17 +39,6 @@ def announce(text: str) -> None:
         print(text, flush=True)
 
 
-def seed_all(seed: int, rank: int = 0) -> None:
-    """Seed python, numpy and torch; processes of different rank draw different numbers."""
-    random.seed(_mixed(seed, rank))
-    np.random.seed(_mixed(seed, rank))
-    torch.manual_seed(_mixed(seed, rank))
-
-
-def _mixed(seed: int, rank: int) -> int:
-    return int(np.random.SeedSequence((seed, rank)).generate_state(1)[0])
-
-
 def random_state() -> dict[str, Tensor]:
     """Return the random states of torch, with the current CUDA device; losses draw from nothing else."""
     cuda = {"cuda": torch.cuda.get_rng_state()} if torch.cuda.is_available() else {}
@@ -66,14 +53,11 @@ def restore_random_state(state: dict[str, Tensor]) -> None:
 
 
 @contextmanager
-def isolated(seed: int, rank: int = 0) -> Iterator[None]:
-    """Run the `with` block from its own seed and leave the surrounding random states as they were."""
-    kept = random_state()
-    torch.manual_seed(_mixed(seed, rank))
-    try:
+def isolated(seed: int) -> Iterator[None]:
+    """Run the `with` block from its own seed and leave torch's random states as they were."""
+    with torch.random.fork_rng([torch.cuda.current_device()] if torch.cuda.is_available() else []):
+        torch.manual_seed(seed)
         yield
-    finally:
-        restore_random_state(kept)
 
 
 def average_gradients(parameters: Sequence[nn.Parameter], loss: Tensor, accelerator: Accelerator) -> Tensor:
@@ -91,14 +75,10 @@ def average_gradients(parameters: Sequence[nn.Parameter], loss: Tensor, accelera
     return means[0]
 
 
-def share_state(module: nn.Module, accelerator: Accelerator) -> None:
+def share_state(module: nn.Module) -> None:
     """Give every process the main process's parameters and buffers."""
-    if accelerator.num_processes == 1:
-        return
-    for tensor in (*(parameter.data for parameter in module.parameters()), *module.buffers()):
-        flat = tensor.to(torch.uint8) if tensor.dtype == torch.bool else tensor.contiguous()
-        torch.distributed.broadcast(flat, src=0)
-        tensor.copy_(flat)
+    (state,) = broadcast_object_list([{name: value.cpu() for name, value in module.state_dict().items()}])
+    module.load_state_dict(state)
 
 
 class Averages:
@@ -114,11 +94,11 @@ class Averages:
             self._sums[name] = self._sums.get(name, 0.0) + value.detach().double() * weight
             self._weights[name] = self._weights.get(name, 0.0) + weight
 
-    def close(self, accelerator: Accelerator) -> dict[str, float]:
+    def close(self) -> dict[str, float]:
         """Return the means over all processes and start afresh; every process must call it."""
         mine = {name: (float(total), self._weights[name]) for name, total in self._sums.items()}
         self._sums, self._weights = {}, {}
-        everyone = gather_object([mine]) if accelerator.num_processes > 1 else [mine]
+        everyone = gather_object([mine])
         names = dict.fromkeys(name for each in everyone for name in each)
         pairs = {name: [each[name] for each in everyone if name in each] for name in names}
         return {name: sum(s for s, _ in found) / sum(w for _, w in found) for name, found in pairs.items()}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,16 +38,12 @@ class Clock:
 
     def decide(self, interrupted: bool, accelerator: Accelerator) -> tuple[bool, bool]:
         """Return whether to stop, where any process was interrupted or by the main one's clock, and whether to save."""
-        now = time.monotonic()
-        limit = self._config.max_minutes
-        late = limit is not None and now - self._start >= 60.0 * limit
-        due = now - self._saved >= 60.0 * self._config.checkpoint_minutes
-        if accelerator.num_processes == 1:
-            return interrupted or late, due
-        main = accelerator.is_main_process
-        votes = torch.tensor([interrupted or (late and main), due and main], dtype=torch.float32)
-        stop, save = (accelerator.reduce(votes.to(accelerator.device), reduction="sum") > 0).tolist()
-        return bool(stop), bool(save)
+        now, limit, main = time.monotonic(), self._config.max_minutes, accelerator.is_main_process
+        late = main and limit is not None and now - self._start >= 60.0 * limit
+        due = main and now - self._saved >= 60.0 * self._config.checkpoint_minutes
+        votes = torch.tensor([interrupted or late, due], dtype=torch.float32, device=accelerator.device)
+        stop, save = (accelerator.reduce(votes, reduction="sum") > 0).tolist()
+        return stop, save
 
 
 class Interruption:
@@ -59,10 +54,7 @@ class Interruption:
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Handle both signals inside the `with` block (in the main thread; elsewhere nothing changes)."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
+        """Handle both signals inside the `with` block."""
         before = {number: signal.signal(number, self._request) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from accelerate.utils import gather_object
+from accelerate.utils import gather_object, set_seed
 
 from training.loop.batches import BatchPlan, EpochDataset, ordered_batches, training_batches
-from training.loop.checkpointing import CheckpointError, Checkpoints, Progress, RunState
+from training.loop.checkpointing import Checkpoints, Progress, RunState
 from training.loop.monitoring import Monitor
-from training.loop.objective import Batch, Objective, quiet
-from training.loop.optimisation import ExponentialMovingAverage, build_optimiser, rate_scale, update
+from training.loop.objective import Batch, Objective
+from training.loop.optimisation import build_optimiser, moving_average, rate_scale, update
 from training.loop.processes import (
     Averages,
     announce,
@@ -24,12 +24,12 @@ from training.loop.processes import (
     isolated,
     random_state,
     restore_random_state,
-    seed_all,
     share_state,
 )
 from training.loop.stopping import Clock, Interruption, TrainingError
 from training.loop.trainer_config import TrainerConfig
 from training.run_config import write_config
+from vocoder.checkpoint import CheckpointError
 from vocoder.config import to_dict
 from vocoder.layers.stack import set_recompute
 from vocoder.memory import keep_freed_memory
@@ -78,7 +78,7 @@ class Trainer:
         self,
         objective: Objective,
         training_set: EpochDataset,
-        validation_set: EpochDataset | None,
+        validation_set: EpochDataset,
         config: TrainerConfig,
         directory: Path,
         *,
@@ -99,14 +99,14 @@ class Trainer:
         self.objective = objective.to(self.accelerator.device)
         self.phases = self.objective.phases()
         set_recompute(self.objective, config.recompute)
+        set_seed(config.seed, device_specific=True)
+        if not resume:
+            self._begin()
         optimisers = {phase.name: build_optimiser(phase, config) for phase in self.phases}
-        ema = ExponentialMovingAverage(self.objective.model, config.ema_decay)
-        self.state = RunState(self.objective, dict(optimisers), ema, Progress())
-        seed_all(config.seed, rank)
+        average = moving_average(self.objective.model, config.ema_decay)
+        self.state = RunState(self.objective, dict(optimisers), average, Progress())
         if resume:
             self._restore()
-        else:
-            self._begin()
 
     def fit(self) -> Progress:
         """Train until `steps`, a signal or `max_minutes`, leaving a checkpoint in every case; return where that was.
@@ -128,7 +128,6 @@ class Trainer:
             raise CheckpointError(
                 f"{self.checkpoints.directory} already holds a run: --resume continues it, output=DIR starts another"
             )
-        share_state(self.objective, self.accelerator)
         if self.accelerator.is_main_process:
             self.checkpoints.prune()
             whole = BatchPlan(len(self.training_set), self.config.batch_size, 1, 0, self.config.seed)
@@ -136,9 +135,7 @@ class Trainer:
             announce(f"initialising from data: {self.config.initialisation_batches} batches")
             with isolated(self.config.seed), torch.no_grad():
                 self.objective.initialise(islice(batches, self.config.initialisation_batches))
-        self.accelerator.wait_for_everyone()
-        share_state(self.objective, self.accelerator)
-        self.state.ema = ExponentialMovingAverage(self.objective.model, self.config.ema_decay)
+        share_state(self.objective)
 
     def _restore(self) -> None:
         states = self.state.load(self.checkpoints.last)
@@ -154,35 +151,33 @@ class Trainer:
         if progress.step == 0 and self._validate(monitor):  # what training starts from, to compare with
             self._save(["last", "best"])
         first, seconds, since = progress.step, 0.0, time.perf_counter()
-        stop = progress.step >= config.steps
-        while not stop:
-            for batch in self._epoch_batches():
-                self._step(batch, averages)
-                monitor.advance()
-                stop, save = clock.decide(self.interruption.requested, self.accelerator)
-                done = progress.step >= config.steps
-                stop |= done
-                seconds += time.perf_counter() - since  # validation and checkpoints do not count
-                if progress.step % config.log_steps == 0 or progress.step - first in EARLY_STEPS or stop:
-                    monitor.interval(progress, averages.close(self.accelerator), seconds)
-                    seconds = 0.0
-                is_best = self._validate(monitor) if progress.step % config.validation_steps == 0 or done else False
-                if save or stop or is_best:
-                    progress.minutes = clock.minutes()
-                    self._save(["last", "best"] if is_best else ["last"])
-                    clock.saved()
-                since = time.perf_counter()
-                if stop:
-                    break
+        for batch in self._batches():
+            self._step(batch, averages)
+            monitor.advance()
+            stop, save = clock.decide(self.interruption.requested, self.accelerator)
+            done = progress.step >= config.steps
+            stop |= done
+            seconds += time.perf_counter() - since  # validation and checkpoints do not count
+            if progress.step % config.log_steps == 0 or progress.step - first in EARLY_STEPS or stop:
+                monitor.interval(progress, averages.close(), seconds)
+                seconds = 0.0
+            is_best = (progress.step % config.validation_steps == 0 or done) and self._validate(monitor)
+            if save or stop or is_best:
+                progress.minutes = clock.minutes()
+                self._save(["last", "best"] if is_best else ["last"])
+                clock.saved()
+            since = time.perf_counter()
+            if stop:
+                break
         self._farewell(monitor)
 
-    def _epoch_batches(self) -> Iterator[Batch]:
-        progress, size = self.state.progress, self.config.batch_size
-        if progress.items_in_epoch // size >= self.plan.batches:
+    def _batches(self) -> Iterator[Batch]:
+        """Yield the batches that are left of the run, epoch after epoch."""
+        progress, config = self.state.progress, self.config
+        while progress.step < config.steps:
+            first, device = progress.items_in_epoch // config.batch_size, self.accelerator.device
+            yield from training_batches(self.training_set, self.plan, progress.epoch, first, config.num_workers, device)
             progress.epoch, progress.items_in_epoch = progress.epoch + 1, 0
-        first = progress.items_in_epoch // size
-        workers, device = self.config.num_workers, self.accelerator.device
-        return training_batches(self.training_set, self.plan, progress.epoch, first, workers, device)
 
     def _step(self, batch: Batch, averages: Averages) -> None:
         """Update every phase once, then the average; count the step."""
@@ -201,7 +196,7 @@ class Trainer:
             all_finite &= finite
             if finite:
                 averages.add(metrics | {f"{phase.name}/learning_rate": torch.tensor(rate)})
-        self.state.ema.update()
+        self.state.average.update_parameters(self.objective.model)
         progress.note_step(all_finite, config.batch_size, self._audio_seconds(batch))
         if progress.nonfinite_in_a_row >= config.max_nonfinite_steps:
             raise TrainingError(
@@ -216,28 +211,25 @@ class Trainer:
 
     def _validate(self, monitor: Monitor) -> bool:
         """Score the averaged weights and return whether they are the best so far."""
-        if self.validation_set is None:
-            return False
-        main, step, seed = self.accelerator, self.state.progress.step, self.config.seed
-        share = max(self.config.batch_size // main.num_processes, 1)
-        batches = ordered_batches(self.validation_set, share, main.num_processes, main.process_index, main.device)
-        averages = Averages()
-        with self.state.ema.applied(), quiet(self.objective, seed, main):
-            for batch in batches:
+        accelerator, progress, averages = self.accelerator, self.state.progress, Averages()
+        processes, rank = accelerator.num_processes, accelerator.process_index
+        share = self.config.batch_size // processes
+        with self.state.averaged(), isolated(self.config.seed + rank), torch.no_grad(), accelerator.autocast():
+            self.objective.eval()
+            for batch in ordered_batches(self.validation_set, share, processes, rank, accelerator.device):
                 averages.add(self.objective.validate(batch), weight=len(next(iter(batch.values()))))
-        means = averages.close(main)
-        is_best = self.state.progress.note_score(means.get("score"))
-        monitor.validation(step, means, is_best)
+        means = averages.close()
+        is_best = progress.note_score(means.get("score"))
+        monitor.validation(progress.step, means, is_best)
         return is_best
 
     def _save(self, names: list[str]) -> None:
-        own = random_state()
-        states = gather_object([own]) if self.accelerator.num_processes > 1 else [own]
+        states = gather_object([random_state()])
         if self.accelerator.is_main_process:
 
             def fill(directory: Path) -> None:
                 self.state.save(directory, states, self.config)
-                with self.state.ema.applied(), torch.no_grad():
+                with self.state.averaged(), torch.no_grad():
                     self.objective.export(directory / "model", self.provenance | {"training": self._history()})
 
             self.checkpoints.write(self.state.progress.step, names, fill)

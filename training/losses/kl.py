@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 import torch
@@ -28,19 +27,6 @@ class Teacher(Protocol):
         """Return the parameters (B, K, T) of each sample of x (B, T) given those before it."""
 
 
-@dataclass(frozen=True)
-class Divergence:
-    """KL(student || teacher) = cross_entropy - entropy in nats per sample, each (B,).
-
-    The regulariser is the mean squared distance of the two log-scales; 0 unless both are Gaussian in closed form.
-    """
-
-    kl: Tensor
-    entropy: Tensor
-    cross_entropy: Tensor
-    regulariser: Tensor
-
-
 def divergence(
     draw: Draw,
     params: Tensor,
@@ -49,7 +35,7 @@ def divergence(
     *,
     draws: int = 8,
     log_s_floor: float = -9.0,
-) -> Divergence:
+) -> dict[str, Tensor]:
     """Estimate KL(student || teacher) from a sample of the student and the teacher's conditionals along it.
 
     Args:
@@ -61,24 +47,28 @@ def divergence(
         draws: of each sample, for "draws".
         log_s_floor: soft lower bound of both log-scales in "closed".
 
+    Returns:
+        `kl` = `cross_entropy` - `entropy` in nats per sample, each (B,); for "closed" also the `regulariser`, the mean
+        squared distance of the two log-scales.
+
     Raises:
         ValueError: the estimator does not suit the student or the teacher.
     """
-    entropy = draw.entropy / draw.x.shape[1]
+    entropy, mu, log_s = draw.entropy / draw.x.shape[1], draw.mu, draw.log_scale
     if estimator == "sample":
         cross_entropy = -distribution.log_prob(params, draw.x).mean(dim=1)
-        return Divergence(cross_entropy - entropy, entropy, cross_entropy, torch.zeros_like(entropy))
-    mu, log_s = draw.mu, draw.log_scale
-    if mu is None or log_s is None:
+    elif mu is None or log_s is None:
         raise ValueError(f"the estimator {estimator!r} needs the conditionals of a student over samples")
-    if estimator == "draws":
+    elif estimator == "draws":
         cross_entropy = _cross_entropy(mu, log_s, params, distribution, draws)
-        return Divergence(cross_entropy - entropy, entropy, cross_entropy, torch.zeros_like(entropy))
-    if not isinstance(distribution, Gaussian):
+    elif not isinstance(distribution, Gaussian):
         raise ValueError("the closed form needs a Gaussian teacher")
-    mu_p, log_s_p = params.unbind(dim=1)
-    kl = gaussian_kl(mu, soft_floor(log_s, log_s_floor), mu_p, soft_floor(log_s_p, log_s_floor)).mean(dim=1)
-    return Divergence(kl, entropy, kl + entropy, (log_s_p - log_s).square().mean(dim=1))
+    else:
+        mu_p, log_s_p = params.unbind(dim=1)
+        kl = gaussian_kl(mu, soft_floor(log_s, log_s_floor), mu_p, soft_floor(log_s_p, log_s_floor)).mean(dim=1)
+        found = {"kl": kl, "entropy": entropy, "cross_entropy": kl + entropy}
+        return found | {"regulariser": (log_s_p - log_s).square().mean(dim=1)}
+    return {"kl": cross_entropy - entropy, "entropy": entropy, "cross_entropy": cross_entropy}
 
 
 def gaussian_kl(mu_q: Tensor, log_s_q: Tensor, mu_p: Tensor, log_s_p: Tensor) -> Tensor:

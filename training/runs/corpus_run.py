@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from accelerate.utils import set_seed
+
 from training.corpora.manifest import Manifest, read_manifest
 from training.data.datasets import SegmentConfig, SegmentDataset, held_out_segments
 from training.loop.batches import EpochDataset
 from training.loop.objective import Objective
-from training.loop.processes import announce, seed_all
+from training.loop.processes import announce
 from training.loop.trainer import fit
 from training.loop.trainer_config import TrainerConfig
 from training.provenance import ROLES, origin_of, provenance
@@ -136,7 +138,7 @@ def train(config: CorpusRun, *, resume: bool = False) -> Path:
 
 def fit_corpus(config: CorpusRun, manifest: Manifest, *, resume: bool) -> Path:
     """Train as configured on a corpus and return the directory of the last model."""
-    seed_all(config.trainer.seed)
+    set_seed(config.trainer.seed)
     origin = origin_of(**config.origins())
     objective = config.objective()
     minutes = sum(entry.duration for entry in manifest.select("train")) / 60

@@ -9,17 +9,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from training.data.mel_variation import blurred
-from training.data.stores import conditioned
-from training.loop.objective import Batch, Objective, Parts
-from training.losses.pitch import pitch_loss
+from training.loop.objective import Batch, Parts
 from training.run_config import NOT_NEGATIVE, check_bounds
-from training.runs.corpus_run import CorpusRun
-from training.runs.sample_losses import SampleLosses, SampleWeights
+from training.runs.recordings import noise_for
+from training.runs.sample_losses import SampleObjective, SampleRun, SampleWeights
 from training.start.inheritance import inherit_ends, started_from, waveglow_of
 from vocoder.config import ConfigError
 from vocoder.correction.correction import Correction
-from vocoder.layers.stack import set_compute_dtype
 from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import load_mel_config
 from vocoder.models.reverse import Reverse, ReverseConfig
@@ -48,9 +44,8 @@ class ReverseLosses(SampleWeights):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_bounds(
-            self, recorded=NOT_NEGATIVE, drawn=NOT_NEGATIVE, corrections=NOT_NEGATIVE, samples_from=NOT_NEGATIVE
-        )
+        weights = "recorded drawn corrections samples_from"
+        check_bounds(self, **dict.fromkeys(weights.split(), NOT_NEGATIVE))
 
     @property
     def paired(self) -> bool:
@@ -59,18 +54,13 @@ class ReverseLosses(SampleWeights):
 
 
 @dataclass(frozen=True)
-class ReverseRun(CorpusRun):
+class ReverseRun(SampleRun):
     """Everything that a run of `vocoder-train distill --student reverse` depends on."""
 
     teacher: str = "waveglow"
     """model directory or shipped name of the WaveGlow whose inverse is learnt; loaded only if something needs it"""
     model: ReverseConfig = field(default_factory=ReverseConfig)
     losses: ReverseLosses = field(default_factory=ReverseLosses)
-    start_from: str | None = None
-    """model directory or shipped name of a reverse student whose weights, and critics if they are shaped alike, the run
-    starts from; its head may be another"""
-    pitch_from: str | None = None
-    """directory of a pitch network, model directory or shipped name, whose pitch network the student starts from"""
 
     def objective(self) -> ReverseObjective:
         """Return the objective. Raises ConfigError if the teacher is no WaveGlow over frames of this mel."""
@@ -80,9 +70,7 @@ class ReverseRun(CorpusRun):
         if teacher is not None and self.start_from is None:
             inherit_ends(student, teacher)
         objective = ReverseObjective(student, teacher, mel_config, self.losses)
-        if objective.adversary is not None:
-            objective.adversary.take_over(self.start_from, self.teacher if self.taught else None)
-        return objective
+        return objective.with_critics_of(self.start_from, self.teacher if self.taught else None)
 
     @property
     def taught(self) -> bool:
@@ -94,53 +82,42 @@ Pairs: TypeAlias = tuple[Tensor, Tensor]
 """noise z (B, C, frames), and the coefficients (B, C, frames) that a WaveGlow has for it, in its units"""
 
 
-class ReverseObjective(Objective):
+class ReverseObjective(SampleObjective):
     """Distances from pairs of the teacher, plus losses on samples, before and after their correction.
 
     Two kinds of pairs (BiFlow, arXiv 2512.10953): recordings with the noise that the teacher's exact forward pass gives
     them, and noise with the teacher's sample, corrected many times, so that the student needs few corrections itself.
-    Batches are those of `Recordings`; pairs have the teacher's own sample above a recording's band edge. A mel that
-    came with a recording is what student and teacher hear; losses compare with the recording. Raises ConfigError if the
-    teacher works on other frames.
+    Pairs have the teacher's own sample above a recording's band edge. Raises ConfigError if the teacher works on other
+    frames.
     """
 
     model: Reverse
+    losses: ReverseLosses
 
     def __init__(
         self, student: Reverse, teacher: WaveGlow | None, mel_config: MelConfig, losses: ReverseLosses
     ) -> None:
         if losses.paired and (teacher is None or not _over_frames_of(teacher, student.config.hop_length)):
             raise ConfigError("the teacher of a reverse student is a WaveGlow over frames of hop_length samples")
-        teacher = teacher if losses.paired else None
-        others = () if teacher is None else (teacher,)
-        super().__init__(student, mel_config, losses.adversary(mel_config.sample_rate), others)
-        self.teacher = teacher
-        self.losses = losses
-        self.compared = SampleLosses(mel_config, student.config.corrections)
-        self.finished = Correction(mel_config, 0 if teacher is None else losses.corrections)
-        self.unscored = 2 * self.compared.margin
-        self.wants_pitch = True
-        for model in (student, *others):
-            set_compute_dtype(model, losses.dtype)
+        super().__init__(student, mel_config, losses, teacher if losses.paired else None)
+        self.finished = Correction(mel_config, losses.corrections if losses.paired else 0)
 
     def parts(self, batch: Batch, step: int) -> Parts:
         """Return weight and value of each loss of the student at this step."""
-        losses: ReverseLosses = self.losses
-        x, mel = self.compared.segments(batch)
-        mel = conditioned(blurred(mel, losses.blur), batch)  # predicted ones stay as they are
-        parts: Parts = {"pitch": (losses.pitch, pitch_loss(self.model.pitch, mel, batch["f0"]))}
-        if losses.paired:
+        x, mel = self.segments(batch, self.losses.blur)
+        parts = self.pitch_parts(mel, batch)
+        if self.losses.paired:
             parts |= self._pair_parts(x, mel, batch)
-        if step >= losses.samples_from:
+        if step >= self.losses.samples_from:
             x_hat, target = self._sample(mel)
-            parts |= self.compared.parts(x_hat, x, target, batch, losses, step, self.adversary)
+            parts |= self.sample_parts(x_hat, x, target, batch, step)
         return parts
 
     def validate(self, batch: Batch) -> dict[str, Tensor]:
         """Return the distances of a sample, and from the coefficients of recordings; the score is the spectral one."""
-        x, mel = self.compared.segments(batch)
+        x, mel = self.segments(batch)
         x_hat, target = self._sample(mel)
-        distances = self.compared.distances(x_hat, x, target, batch)
+        distances = self.distances(x_hat, x, target, batch)
         if self.teacher is None:
             return distances
         full = self._filled(x, self.teacher.synthesize(mel), batch)
@@ -161,8 +138,7 @@ class ReverseObjective(Objective):
     @torch.no_grad()
     def _drawn(self, teacher: WaveGlow, mel: Tensor) -> tuple[Pairs, Tensor]:
         """Return noise with the coefficients of the teacher's sample, corrected many times; and that sample (B, T)."""
-        noise = torch.randn(teacher.noise_shape(mel.shape[0], mel.shape[2]), device=mel.device)
-        z = teacher.prior(noise, mel)
+        z = teacher.prior(noise_for(teacher, mel), mel)
         x = self.finished(teacher.inverse(z, mel)[0], mel)
         return (z, _coefficients(teacher, x, mel)), x
 
@@ -179,13 +155,12 @@ class ReverseObjective(Objective):
     @torch.no_grad()
     def _filled(self, x: Tensor, expected: Tensor, batch: Batch) -> Tensor:
         """Return recordings (B, T) with `expected` above their band, and the noise of the teacher's density."""
-        full = self.compared.filled(x, expected, batch)
+        full = self.filled(x, expected, batch)
         return full + self.losses.noise * torch.randn_like(full)
 
     def _sample(self, mel: Tensor) -> tuple[Tensor, Tensor]:
         """Return a sample (B, T), not corrected, and the mel (B, n_mels, frames) to correct it to."""
-        noise = torch.randn(self.model.noise_shape(mel.shape[0], mel.shape[2]), device=mel.device)
-        made = run(self.model.stages(), {MEL: mel, NOISE: noise})
+        made = run(self.model.stages(), {MEL: mel, NOISE: noise_for(self.model, mel)})
         return made.signal[:, 0], made.signals[self.model.target]
 
 

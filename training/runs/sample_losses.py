@@ -1,22 +1,26 @@
-"""Losses on a vocoder's samples and their weights, the same for every kind of run."""
+"""What runs of vocoders have in common: where they start, losses on samples, and the weights of these."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any, Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from training.critics.adversary import Adversary
 from training.critics.spectrogram import CriticConfig
 from training.data.mel_variation import BlurConfig
 from training.loop.objective import Batch, Parts
 from training.loop.processes import multiplies_bfloat16
+from training.losses.pitch import pitch_loss
 from training.losses.spectral import MultiResolutionSTFT, MultiScaleMel
 from training.run_config import COUNT, NOT_NEGATIVE, POSITIVE, SHARE, check_bounds
-from training.runs.recordings import Recordings
+from training.runs.corpus_run import CorpusRun
+from training.runs.recordings import RecordingObjective
 from vocoder.config import ConfigError
 from vocoder.correction.correction import Correction
+from vocoder.loading import model_directory
 from vocoder.mel.config import MelConfig
 
 
@@ -71,36 +75,57 @@ class SampleWeights:
         """Return new critics, or None if the weights ask for none."""
         if not self.adversarial:
             return None
-        return Adversary(
-            self.critics,
-            sample_rate,
-            self.dtype,
-            rate=self.critic_rate,
-            first=self.critics_from,
-            every=self.critics_every,
-        )
+        when = {"first": self.critics_from, "every": self.critics_every}
+        return Adversary(self.critics, sample_rate, self.dtype, rate=self.critic_rate, **when)
 
 
-class SampleLosses(Recordings):
-    """Compare samples with recordings, before and after their correction."""
+@dataclass(frozen=True)
+class SampleRun(CorpusRun):
+    """What every run of a vocoder with losses on its samples depends on."""
 
-    def __init__(self, mel_config: MelConfig, corrections: int) -> None:
-        super().__init__(mel_config)
-        self.correction = Correction(mel_config, corrections)
+    start_from: str | None = None
+    """model directory or shipped name whose weights, and critics if they are shaped alike, the run starts from; the
+    head of a reverse student may be another"""
+    pitch_from: str | None = None
+    """directory of a pitch network, model directory or shipped name, whose pitch network the model starts from"""
+
+
+class SampleObjective(RecordingObjective):
+    """An objective with losses on samples, which are compared with recordings before and after their correction."""
+
+    model: Any
+    losses: Any
+
+    def __init__(
+        self, model: Any, mel_config: MelConfig, losses: SampleWeights, teacher: nn.Module | None = None
+    ) -> None:
+        others = () if teacher is None else (teacher,)
+        super().__init__(model, mel_config, losses.dtype, losses.adversary(mel_config.sample_rate), others)
+        self.teacher = teacher
+        self.losses = losses
+        self.correction = Correction(mel_config, model.config.corrections)
         self.stft = MultiResolutionSTFT()
         self.mels = MultiScaleMel(mel_config.sample_rate)
+        self.wants_pitch = model.pitch is not None
 
-    def parts(
-        self,
-        x_hat: Tensor,
-        x: Tensor,
-        mel: Tensor,
-        batch: Batch,
-        weights: SampleWeights,
-        step: int,
-        adversary: Adversary | None,
-    ) -> Parts:
-        """Return weight and value of each loss on a sample that is on at this step."""
+    def with_critics_of(self, *references: str | None) -> Self:
+        """Take over the critics beside the first of some models that has critics of this shape, if one has."""
+        if self.adversary is not None:
+            any(self.adversary.load(model_directory(reference)) for reference in references if reference is not None)
+        return self
+
+    def pitch_parts(self, mel: Tensor, batch: Batch) -> Parts:
+        """Return weight and value of the loss of the pitch network, if the model has one."""
+        if self.model.pitch is None:
+            return {}
+        return {"pitch": (self.losses.pitch, pitch_loss(self.model.pitch, mel, batch["f0"]))}
+
+    def sample_parts(self, x_hat: Tensor, x: Tensor, mel: Tensor, batch: Batch, step: int) -> Parts:
+        """Return weight and value of each loss on a sample x_hat (B, T) that is on at this step.
+
+        `mel` is what the sample is corrected towards.
+        """
+        weights: SampleWeights = self.losses
         corrected = float(torch.rand(())) < weights.corrected_share
         count = weights.sample_corrections if corrected else 0
         x_hat, x = self.seen(self.correction.with_count(count)(x_hat, mel), batch), self.seen(x, batch)
@@ -109,22 +134,17 @@ class SampleLosses(Recordings):
             parts["spectral"] = weights.spectral, self.stft(x_hat, x)
         if weights.mel:
             parts["mel"] = weights.mel, self.mels(x_hat, x)
-        if adversary is not None and adversary.asked(step):
-            adversarial, features = adversary.judge(x_hat, x)
+        if self.adversary is not None and self.adversary.asked(step):
+            adversarial, features = self.adversary.judge(x_hat, x)
             parts |= {"adversarial": (weights.adversarial, adversarial), "features": (weights.features, features)}
         return parts
 
     def distances(self, x_hat: Tensor, x: Tensor, mel: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Return what validation measures of a sample; the score is the spectral distance after its correction.
 
-        Arguments are those of `parts`.
+        Arguments are those of `sample_parts`. The distance of mels is in nepers.
         """
         corrected, x = self.seen(self.correction(x_hat, mel), batch), self.seen(x, batch)
         spectral, uncorrected = self.stft(corrected, x), self.stft(self.seen(x_hat, batch), x)
-        distances = {"spectral": spectral, "mel": self.mel_distance(corrected, x)}
-        return distances | {"uncorrected": uncorrected, "score": spectral}
-
-    def mel_distance(self, x_hat: Tensor, x: Tensor) -> Tensor:
-        """Return the mean absolute distance of the mels of audio (B, T), in nepers."""
-        distance: Tensor = (self.mel(x_hat) - self.mel(x)).abs()
-        return distance.mean()
+        mels = (self.mel(corrected) - self.mel(x)).abs().mean()
+        return {"spectral": spectral, "mel": mels, "uncorrected": uncorrected, "score": spectral}

@@ -10,19 +10,17 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from training.loop.objective import Batch, Objective, Parts
+from training.loop.objective import Batch, Parts
 from training.losses.kl import Estimator, Teacher, divergence
-from training.losses.pitch import pitch_loss
 from training.losses.spectral import PowerLoss
 from training.run_config import COUNT, NOT_NEGATIVE, check_bounds
-from training.runs.corpus_run import CorpusRun
-from training.runs.sample_losses import SampleLosses, SampleWeights
+from training.runs.recordings import noise_for, noisy
+from training.runs.sample_losses import SampleObjective, SampleRun, SampleWeights
 from training.start.envelope import fit_envelope
 from training.start.inheritance import started_from
 from vocoder.checkpoint import Checkpoint, load_model
 from vocoder.config import ConfigError
 from vocoder.distributions.base import ENTROPY
-from vocoder.layers.stack import set_compute_dtype
 from vocoder.loading import model_directory
 from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import load_mel_config
@@ -52,15 +50,8 @@ class StudentLosses(SampleWeights):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_bounds(
-            self,
-            kl=NOT_NEGATIVE,
-            kl_warmup_steps=NOT_NEGATIVE,
-            regulariser=NOT_NEGATIVE,
-            power=NOT_NEGATIVE,
-            draws=COUNT,
-            teacher_items=COUNT,
-        )
+        check_bounds(self, kl=NOT_NEGATIVE, kl_warmup_steps=NOT_NEGATIVE, regulariser=NOT_NEGATIVE, power=NOT_NEGATIVE)
+        check_bounds(self, draws=COUNT, teacher_items=COUNT)
         if self.estimator != "closed" and self.regulariser:
             raise ConfigError("regulariser belongs to the closed form (estimator: closed)")
 
@@ -70,17 +61,13 @@ class StudentLosses(SampleWeights):
 
 
 @dataclass(frozen=True)
-class StudentRun(CorpusRun):
+class StudentRun(SampleRun):
     """Everything that a run of `vocoder-train distill --student samples` or `frames` depends on."""
 
     teacher: str = "wavenet"
     """model directory or shipped name of the model whose density is learnt"""
     model: StudentConfig = field(default_factory=StudentConfig)
     losses: StudentLosses = field(default_factory=StudentLosses)
-    pitch_from: str | None = None
-    """directory of a pitch network, model directory or shipped name, whose pitch network the student starts from"""
-    start_from: str | None = None
-    """model directory or shipped name whose weights, and critics if they are shaped alike, the run starts from"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -90,15 +77,9 @@ class StudentRun(CorpusRun):
     def objective(self) -> StudentObjective:
         """Return the objective."""
         teacher = self._teacher() if self.taught else None
-        objective = StudentObjective(
-            started_from(self.start_from, Student, self.model, self.pitch_from),
-            None if teacher is None else teacher.model,
-            load_mel_config(self.mel) if teacher is None else teacher.mel_config,
-            self.losses,
-        )
-        if objective.adversary is not None:
-            objective.adversary.take_over(self.start_from)
-        return objective
+        student = started_from(self.start_from, Student, self.model, self.pitch_from)
+        model, mel_config = (teacher.model, teacher.mel_config) if teacher else (None, load_mel_config(self.mel))
+        return StudentObjective(student, model, mel_config, self.losses).with_critics_of(self.start_from)
 
     @property
     def taught(self) -> bool:
@@ -116,81 +97,56 @@ class StudentRun(CorpusRun):
         return checkpoint
 
 
-class StudentObjective(Objective):
+class StudentObjective(SampleObjective):
     """KL(student || teacher) in nats per sample, plus losses on the same samples of the student.
 
-    Batches are those of `Recordings`. A mel that came with a recording is what both models hear; losses on samples
-    compare with the recording. Raises ConfigError if the teacher has no conditionals.
+    Raises ConfigError if the teacher has no conditionals.
     """
 
     model: Student
+    losses: StudentLosses
 
     def __init__(
         self, student: Student, teacher: nn.Module | None, mel_config: MelConfig, losses: StudentLosses
     ) -> None:
         if (teacher is not None or losses.kl) and not isinstance(teacher, Teacher):
             raise ConfigError(f"{type(teacher).__name__} cannot teach: it has no conditionals")
-        others = () if teacher is None else (teacher,)
-        super().__init__(student, mel_config, losses.adversary(mel_config.sample_rate), others)
-        self.teacher = teacher
-        self.losses = losses
-        self.compared = SampleLosses(mel_config, student.config.corrections)
+        super().__init__(student, mel_config, losses, teacher)
         self.power = PowerLoss()
-        self.unscored = 2 * self.compared.margin
-        self.wants_pitch = student.pitch is not None
-        for model in (student, *others):
-            set_compute_dtype(model, losses.dtype)
 
     def initialise(self, batches: Iterable[Batch]) -> None:
         """Give the student's last flow the envelope that the mel implies."""
-        segments = (self.compared.segments(batch) for batch in batches)
-        fit_envelope(self.model, ((x + self.losses.noise * torch.randn_like(x), mel) for x, mel in segments))
+        segments = map(self.segments, batches)
+        fit_envelope(self.model, ((noisy(x, self.losses.noise), mel) for x, mel in segments))
 
     def parts(self, batch: Batch, step: int) -> Parts:
         """Return weight and value of each loss of the student at this step."""
-        losses: StudentLosses = self.losses
-        x, mel = self.compared.segments(batch)
-        draw, items = self._draw(mel), losses.teacher_items or len(mel)
+        losses, (x, mel) = self.losses, self.segments(batch)
+        draw, items = self.model.draw(noise_for(self.model, mel), mel), losses.teacher_items or len(mel)
         parts = self._teacher_parts(draw.first(items), mel[:items], losses.teacher_weight(step))
-        parts |= self.compared.parts(draw.x, x, mel, batch, losses, step, self.adversary)
+        parts |= self.sample_parts(draw.x, x, mel, batch, step) | self.pitch_parts(mel, batch)
         if losses.power:
-            parts["power"] = losses.power, self.power(*(self.compared.seen(audio, batch) for audio in (draw.x, x)))
-        if self.model.pitch is not None:
-            parts["pitch"] = losses.pitch, pitch_loss(self.model.pitch, mel, batch["f0"])
+            parts["power"] = losses.power, self.power(self.seen(draw.x, batch), self.seen(x, batch))
         return parts
 
     def validate(self, batch: Batch) -> dict[str, Tensor]:
         """Return the divergence and its parts, and the distances of a sample; the score is the spectral one."""
-        x, mel = self.compared.segments(batch)
-        draw = self._draw(mel)
+        x, mel = self.segments(batch)
+        draw = self.model.draw(noise_for(self.model, mel), mel)
         parts = {name: value for name, (_, value) in self._teacher_parts(draw, mel, 1.0).items()}
-        return parts | self.compared.distances(draw.x, x, mel, batch)
-
-    def _draw(self, mel: Tensor) -> Draw:
-        noise = torch.randn(self.model.noise_shape(mel.shape[0], mel.shape[2]), device=mel.device)
-        return self.model.draw(noise, mel)
+        return parts | self.distances(draw.x, x, mel, batch)
 
     def _teacher_parts(self, draw: Draw, mel: Tensor, weight: float) -> Parts:
         """Return weight and value of the losses on the teacher's density, and what else is known of the divergence."""
-        losses: StudentLosses = self.losses
+        losses, teacher = self.losses, cast(Teacher, self.teacher)
         if losses.kl == 0:
             return {}
-        teacher = cast(Teacher, self.teacher)
-        own = divergence(
-            draw,
-            teacher.conditionals(draw.x, mel),
-            teacher.distribution,
-            losses.estimator,
-            draws=losses.draws,
-            log_s_floor=losses.log_s_floor,
+        conditionals, floor = teacher.conditionals(draw.x, mel), losses.log_s_floor
+        found = divergence(
+            draw, conditionals, teacher.distribution, losses.estimator, draws=losses.draws, log_s_floor=floor
         )
-        log_volume = draw.entropy / draw.x.shape[1] - ENTROPY
-        parts: Parts = {
-            "kl": (weight, own.kl.mean()),
-            "entropy": (0.0, own.entropy.mean().detach()),
-            "cross_entropy": (0.0, own.cross_entropy.mean().detach()),
-            "sigma_tot": (0.0, torch.exp(log_volume.mean()).detach()),
-        }
-        if losses.regulariser:
-            parts["regulariser"] = weight * losses.regulariser, own.regulariser.mean()
-        return parts
+        own = {name: value.mean() for name, value in found.items()}
+        weights = {"kl": weight, "regulariser": weight * losses.regulariser}
+        parts: Parts = {name: (weights[name], own[name]) for name in weights if name in own}
+        known = own | {"sigma_tot": torch.exp(own["entropy"] - ENTROPY)}
+        return parts | {name: (0.0, value.detach()) for name, value in known.items() if name not in parts}

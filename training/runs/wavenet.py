@@ -8,14 +8,13 @@ import torch
 from torch import Tensor
 
 from training.data.datasets import SegmentConfig
-from training.loop.objective import Batch, Objective, Parts
+from training.loop.objective import Batch, Parts
 from training.loop.processes import multiplies_bfloat16
 from training.run_config import NOT_NEGATIVE, check_bounds
 from training.runs.corpus_run import CorpusRun, command_of
-from training.runs.recordings import Recordings
+from training.runs.recordings import RecordingObjective, noise_for, noisy
 from training.start.inheritance import started_from, waveglow_of
 from vocoder.config import ConfigError
-from vocoder.layers.stack import set_compute_dtype
 from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import load_mel_config
 from vocoder.models.waveglow import WaveGlow
@@ -64,10 +63,10 @@ class WaveNetRun(CorpusRun):
         return WaveNetObjective(model, mel_config, self.losses, filler)
 
 
-class WaveNetObjective(Objective):
+class WaveNetObjective(RecordingObjective):
     """Negative log-likelihood in nats per sample of audio in [-1, 1], after dequantisation of 16 bits and noise.
 
-    Batches are those of `Recordings`. The first `past` samples of a segment are not scored: a segment is cut out of
+    The first `past` samples of a segment are not scored: a segment is cut out of
     speech, and its first sample is a surprise of tens of gains, which real audio does not hold and whose gradient would
     hide all others. Above a recording's band edge, a sample of `filler` from the same mel takes the place of the
     silence there, which no model should learn.
@@ -78,39 +77,31 @@ class WaveNetObjective(Objective):
     def __init__(
         self, model: WaveNet, mel_config: MelConfig, losses: WaveNetLosses, filler: WaveGlow | None = None
     ) -> None:
-        others = () if filler is None else (filler,)
-        super().__init__(model, mel_config, frozen=others)
+        dtype, others = torch.bfloat16 if losses.bfloat16 else torch.float32, () if filler is None else (filler,)
+        super().__init__(model, mel_config, dtype, frozen=others)
         self.filler = filler
         self.losses = losses
-        self.recordings = Recordings(mel_config)
-        self.unscored = 2 * self.recordings.margin + losses.past
-        for each in (model, *others):
-            set_compute_dtype(each, torch.bfloat16 if losses.bfloat16 else torch.float32)
+        self.unscored += losses.past
 
     def parts(self, batch: Batch, step: int) -> Parts:
         """Return nats per sample."""
         return {"nats": (1.0, self._nats(batch))}
 
     def validate(self, batch: Batch) -> dict[str, Tensor]:
-        """Return nats per sample, under the same noise every time."""
-        nats = self._nats(batch, torch.Generator(device=batch["x"].device).manual_seed(0))
+        """Return nats per sample."""
+        nats = self._nats(batch)
         return {"nats": nats, "score": nats}
 
-    def _nats(self, batch: Batch, generator: torch.Generator | None = None) -> Tensor:
-        x, mel = self.recordings.segments(batch)
-        x = self._filled(x, mel, batch, generator)
-        noise = self.losses.noise * torch.randn(x.shape, generator=generator, device=x.device)
-        levels = (torch.rand(x.shape, generator=generator, device=x.device) - 0.5) / 32768
-        return self._score(x + noise + levels, mel)
+    def _nats(self, batch: Batch) -> Tensor:
+        x, mel = self.segments(batch)
+        return self._score(noisy(self._filled(x, mel, batch), self.losses.noise), mel)
 
     @torch.no_grad()
-    def _filled(self, x: Tensor, mel: Tensor, batch: Batch, generator: torch.Generator | None = None) -> Tensor:
+    def _filled(self, x: Tensor, mel: Tensor, batch: Batch) -> Tensor:
         """Return recordings (B, T) with what the filler expects above their band."""
-        if self.filler is None or not self.recordings.limited(batch):
+        if self.filler is None or not self.limited(batch):
             return x
-        shape = self.filler.noise_shape(mel.shape[0], mel.shape[2])
-        noise = torch.randn(shape, generator=generator, device=x.device)
-        return self.recordings.filled(x, self.filler.sample(noise, mel), batch)
+        return self.filled(x, self.filler.sample(noise_for(self.filler, mel), mel), batch)
 
     def _score(self, x: Tensor, mel: Tensor) -> Tensor:
         params, past = self.model.conditionals(x, mel), self.losses.past

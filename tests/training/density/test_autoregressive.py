@@ -7,7 +7,7 @@ import torch
 from exactness import jacobian
 from tiny_models import stirred
 
-from training.density.autoregressive import Autoregressive, chain, generations
+from training.density.autoregressive import Autoregressive, generations, layered
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -23,7 +23,7 @@ def random_dag(size: int, seed: int) -> torch.Tensor:
     return graph
 
 
-@pytest.mark.parametrize("graph", [DAG, chain(4), random_dag(6, 1), random_dag(7, 2), torch.zeros(3, 3).bool()])
+@pytest.mark.parametrize("graph", [DAG, layered(4, 4), random_dag(6, 1), random_dag(7, 2), torch.zeros(3, 3).bool()])
 @pytest.mark.parametrize("hidden", [(40,), (30, 50), (3, 3)])
 def test_the_jacobian_has_the_edges_of_the_graph_in_both_directions(graph, hidden):
     flow, edges = stirred(Autoregressive(graph, hidden), 0.5), graph | torch.eye(len(graph)).bool()
@@ -38,7 +38,8 @@ def test_the_jacobian_has_the_edges_of_the_graph_in_both_directions(graph, hidde
 
 def test_generations_are_the_order_of_ancestral_sampling():
     assert generations(DAG) == [[1, 4], [0], [2], [3]]
-    assert generations(chain(3)) == [[0], [1], [2]]
+    assert generations(layered(3, 3)) == [[0], [1], [2]]
+    assert generations(layered(5, 2)) == [[0, 1, 2], [3, 4]]
     assert generations(torch.zeros(3, 3)) == [[0, 1, 2]]
     for graph in (random_dag(8, seed) for seed in range(5)):
         position = {node: i for i, group in enumerate(generations(graph)) for node in group}

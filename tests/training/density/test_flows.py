@@ -28,13 +28,8 @@ BATCH = 3
 
 class Case(NamedTuple):
     build: Callable[[], Flow]
-    x: tuple[int, int]
-    z: tuple[int, int]
+    shape: tuple[int, int]
     cond: int = 0
-
-
-def same(build: Callable[[], Flow], channels: int, steps: int, cond: int = 0) -> Case:
-    return Case(build, (channels, steps), (channels, steps), cond)
 
 
 def net(inputs: int, outputs: int, height: int, width: int) -> PixelNet:
@@ -48,20 +43,20 @@ def two_scales() -> Flow:
 
 DAG = torch.tensor([[0, 1, 0, 0, 1], [0, 0, 0, 0, 0], [1, 0, 0, 0, 0], [1, 1, 1, 0, 0], [0, 0, 0, 0, 0]]).bool()
 CASES = {
-    "PLU convolution": same(lambda: PLUConv1x1(5), 5, 4),
-    "lower affine": same(lambda: LowerAffine(4), 4, 3),
-    "mixture CDF": same(lambda: MixtureCDF(3, 4), 3, 2),
-    "logit": Case(lambda: Logit(0.05), (3, 2), (3, 2)),
-    "squeeze": Case(lambda: Squeeze(4, 2), (3, 8), (12, 2)),
-    "checkerboard coupling": same(lambda: MaskedCoupling(net(2, 4, 3, 4), checkerboard(3, 4)), 2, 12),
-    "channel coupling": same(lambda: MaskedCoupling(net(3, 6, 2, 2), channel_mask(3, 1)), 3, 4),
-    "two scales": same(two_scales, 1, 16),
-    "MAF": same(lambda: Autoregressive(5, (9, 7)), 5, 1),
-    "MAF, conditional": same(lambda: Autoregressive(4, (8, 8), cond_channels=2), 4, 1, 2),
-    "IAF": same(lambda: Inverse(Autoregressive(5, (9, 7))), 5, 1),
-    "IAF, conditional": same(lambda: Inverse(Autoregressive(4, (8, 8), cond_channels=2)), 4, 1, 2),
-    "DAG": same(lambda: Autoregressive(DAG, (11, 6)), 5, 1),
-    "no edges": same(lambda: Autoregressive(torch.zeros(4, 4), (5,)), 4, 1),
+    "PLU convolution": Case(lambda: PLUConv1x1(5), (5, 4)),
+    "lower affine": Case(lambda: LowerAffine(4), (4, 3)),
+    "mixture CDF": Case(lambda: MixtureCDF(3, 4), (3, 2)),
+    "logit": Case(lambda: Logit(0.05), (3, 2)),
+    "squeeze": Case(lambda: Squeeze(4, 2), (3, 8)),
+    "checkerboard coupling": Case(lambda: MaskedCoupling(net(2, 4, 3, 4), checkerboard(3, 4)), (2, 12)),
+    "channel coupling": Case(lambda: MaskedCoupling(net(3, 6, 2, 2), channel_mask(3, 1)), (3, 4)),
+    "two scales": Case(two_scales, (1, 16)),
+    "MAF": Case(lambda: Autoregressive(5, (9, 7)), (5, 1)),
+    "MAF, conditional": Case(lambda: Autoregressive(4, (8, 8), cond_channels=2), (4, 1), 2),
+    "IAF": Case(lambda: Inverse(Autoregressive(5, (9, 7))), (5, 1)),
+    "IAF, conditional": Case(lambda: Inverse(Autoregressive(4, (8, 8), cond_channels=2)), (4, 1), 2),
+    "DAG": Case(lambda: Autoregressive(DAG, (11, 6)), (5, 1)),
+    "no edges": Case(lambda: Autoregressive(torch.zeros(4, 4), (5,)), (4, 1)),
 }
 
 
@@ -69,9 +64,9 @@ CASES = {
 def test_both_directions_are_exact(name):
     case = CASES[name]
     flow = stirred(case.build(), 0.3).eval()
-    x = torch.rand(BATCH, *case.x) if name == "logit" else torch.randn(BATCH, *case.x)
-    z = torch.randn(BATCH, *case.z)
-    assert_exact(flow, x, z, torch.randn(BATCH, case.cond, 1) if case.cond else None)
+    x = (torch.rand if name == "logit" else torch.randn)(BATCH, *case.shape)
+    z = torch.randn_like(flow(x, cond := torch.randn(BATCH, case.cond, 1))[0])
+    assert_exact(flow, x, z, cond if case.cond else None)
 
 
 LEARNING = [name for name, case in CASES.items() if list(case.build().parameters()) and name[:8] != "no edges"]
@@ -82,9 +77,9 @@ def test_every_parameter_has_a_gradient_in_both_directions(name):
     case = CASES[name]
     flow = stirred(case.build(), 0.3)
     cond = torch.randn(BATCH, case.cond, 1) if case.cond else None
-    for direction, shape in ((flow, case.x), (flow.inverse, case.z)):
+    for direction in (flow, flow.inverse):
         flow.zero_grad()
-        out, log_det = direction(torch.randn(BATCH, *shape), cond)
+        out, log_det = direction(torch.randn(BATCH, *case.shape), cond)
         (out.square().sum() + 0.3 * log_det.sum()).backward()
         assert [key for key, value in flow.named_parameters() if value.grad is None or not value.grad.any()] == []
 
@@ -131,22 +126,6 @@ def test_a_checkerboard_keeps_its_squares():
     assert torch.equal(z[:, :, kept], x[:, :, kept])
     assert (z[:, :, ~kept] != x[:, :, ~kept]).all()
     assert kept.reshape(4, 4)[0].tolist() == [True, False, True, False]
-
-
-@pytest.mark.parametrize(
-    ("build", "text"),
-    [
-        (lambda: Squeeze(3, 2), "even sides"),
-        (lambda: Squeeze(2, 2)(torch.zeros(1, 1, 6)), "6 pixels, not 4"),
-        (lambda: MaskedCoupling(net(1, 2, 2, 2), torch.ones(1, 4)), "zeros and ones"),
-        (lambda: Autoregressive(3)(torch.zeros(1, 3, 2)), r"give \(B, C, 1\)"),
-        (lambda: Autoregressive(3)(torch.zeros(1, 3, 1), torch.zeros(1, 2, 1)), "takes no condition"),
-        (lambda: Autoregressive(3, cond_channels=2)(torch.zeros(1, 3, 1)), "needs a condition"),
-    ],
-)
-def test_what_does_not_fit_is_refused(build, text):
-    with pytest.raises(ValueError, match=text):
-        build()
 
 
 def test_early_channels_leave_untouched_and_first():

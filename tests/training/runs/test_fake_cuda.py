@@ -1,13 +1,11 @@
-"""Losses and whole steps of each objective on a pretended device: shapes and devices are real, numbers are not.
+"""Losses of each objective on a pretended GPU: shapes and devices are real, numbers are not.
 
-A tensor that is left on the CPU meets one on the device and raises, as it would on a GPU. Losses are computed on a
-pretended GPU; for gradients autograd's engine would ask its driver for a context, so that steps are taken on `meta`.
+A tensor that is left on the CPU meets one on the device and raises, as it would on a GPU.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 import torch
@@ -15,11 +13,11 @@ from tiny_objectives import OBJECTIVES
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from training.loop.objective import Batch, Objective
+from training.loop.objective import Batch
 from vocoder.layers.kept import Kept
 from vocoder.mel.config import MelConfig
 
-CUDA, META = torch.device("cuda", 0), torch.device("meta")
+CUDA = torch.device("cuda", 0)
 STEP = 1000
 """at which every loss is on"""
 
@@ -44,23 +42,18 @@ def pretended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Kept, "of", lambda _, parameters, make, *further: make())
 
 
-def on(device: torch.device, made: Objective, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Return an objective on a pretended device."""
-    monkeypatch.setattr(nn.Module, "_apply", replaced)
-    return made.to(device).train()
-
-
-def batch(mel: MelConfig, device: torch.device) -> Batch:
-    x = torch.empty(2, mel.n_fft + 128 * mel.hop_length, device=device)
-    f0 = torch.full((2, 128), 300.0, device=device)
-    return {"x": x, "f0": f0, "band": torch.full((2,), mel.sample_rate / 4, device=device)}
+def batch(mel: MelConfig) -> Batch:
+    x = torch.empty(2, mel.n_fft + 128 * mel.hop_length, device=CUDA)
+    f0 = torch.full((2, 128), 300.0, device=CUDA)
+    return {"x": x, "f0": f0, "band": torch.full((2,), mel.sample_rate / 4, device=CUDA)}
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_the_losses_of_every_phase_stay_on_the_device(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     made = OBJECTIVES[name]()
     with FakeTensorMode(allow_non_fake_inputs=True):
-        objective = on(CUDA, made, monkeypatch)
+        monkeypatch.setattr(nn.Module, "_apply", replaced)
+        objective = made.to(CUDA).train()
         for phase in objective.phases():
-            loss, parts = objective.loss(phase.name, batch(objective.mel_config, CUDA), STEP)
+            loss, parts = objective.loss(phase.name, batch(objective.mel_config), STEP)
             assert {value.device for value in (loss, *parts.values())} == {CUDA}

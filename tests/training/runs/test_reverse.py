@@ -4,13 +4,13 @@ import dataclasses
 
 import pytest
 import torch
+from tiny_objectives import stirred
 from tiny_reverse import CONFIG, LOSSES, objective
-from tiny_waveglow import MARGIN, batch, silent_gradients
+from tiny_waveglow import MARGIN, batch, model_loss, silent_gradients
 from tiny_waveglow import stirred as stirred_waveglow
-from torch import Tensor
 
 from training.loop.trainer_config import TrainerConfig
-from training.runs.reverse import ReverseObjective, ReverseRun, pairs_of
+from training.runs.reverse import ReverseRun, pairs_of
 from vocoder.checkpoint import save_model
 from vocoder.config import ConfigError
 from vocoder.mel.config import preset
@@ -18,12 +18,6 @@ from vocoder.models.reverse import Reverse
 
 PAIRS = {"recorded", "drawn"}
 SAMPLES = {"spectral", "mel"}
-
-
-def student_loss(made: ReverseObjective, step: int) -> tuple[Tensor, dict[str, Tensor]]:
-    outcome = made.loss("model", batch(), step)
-    assert outcome is not None
-    return outcome
 
 
 @pytest.mark.parametrize(
@@ -37,7 +31,7 @@ def student_loss(made: ReverseObjective, step: int) -> tuple[Tensor, dict[str, T
 )
 def test_losses_join_at_their_steps(step, parts):
     made = objective()
-    loss, found = student_loss(made, step)
+    loss, found = model_loss(made, step)
     assert found.keys() == parts
     weights = {"recorded": 1.0, "drawn": 0.5, "pitch": 0.1, "spectral": 2.25, "mel": 3.0}
     weights |= {"adversarial": 0.3, "features": 1.0}
@@ -48,16 +42,15 @@ def test_losses_join_at_their_steps(step, parts):
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
 def test_losses_and_critics_hear_corrected_samples_in_a_share_of_the_steps(share, monkeypatch):
     made, heard, judged = objective(corrected_share=share), [], []
-    compare, judge = made.compared.stft.forward, made.adversary.judge
-    monkeypatch.setattr(made.compared.stft, "forward", lambda x_hat, x: heard.append(x_hat) or compare(x_hat, x))
+    compare, judge, corrected, correct = made.stft.forward, made.adversary.judge, [], made.correction.plain.forward
+    monkeypatch.setattr(made.stft, "forward", lambda x_hat, x: heard.append(x_hat) or compare(x_hat, x))
     monkeypatch.setattr(made.adversary, "judge", lambda x_hat, x: judged.append(x_hat) or judge(x_hat, x))
-    corrected, plain = [], made.compared.correction.plain.forward
     monkeypatch.setattr(
-        made.compared.correction.plain, "forward", lambda *given: corrected.append(len(heard)) or plain(*given)
+        made.correction.plain, "forward", lambda *given: corrected.append(len(heard)) or correct(*given)
     )
     torch.manual_seed(0)
     for step in range(20, 40):
-        student_loss(made, step)
+        model_loss(made, step)
     assert all(a is b for a, b in zip(heard, judged, strict=True))
     assert abs(len(corrected) - 20 * share) <= 20 * share * (1 - share)
 
@@ -65,15 +58,12 @@ def test_losses_and_critics_hear_corrected_samples_in_a_share_of_the_steps(share
 def test_without_weights_for_pairs_there_is_no_teacher():
     made = objective(recorded=0.0, drawn=0.0, samples_from=0)
     assert made.teacher is None
-    assert student_loss(made, 0)[1].keys() == {"pitch"} | SAMPLES
+    assert model_loss(made, 0)[1].keys() == {"pitch"} | SAMPLES
 
 
 def test_the_student_learns_and_the_teacher_does_not():
-    made = objective()
-    with torch.no_grad():
-        for parameter in made.model.parameters():
-            parameter.add_(0.05 * torch.randn_like(parameter))
-    student_loss(made, 10)[0].backward()
+    made = stirred(objective())
+    model_loss(made, 10)[0].backward()
     assert silent_gradients(made.model) == []
     assert all(parameter.grad is None for parameter in made.teacher.parameters())
 

@@ -80,7 +80,7 @@ def loss(made: StudentObjective, step: int = 100, phase: str = "model") -> tuple
 def test_divergence_is_cross_entropy_minus_entropy_and_comes_in_over_time(estimator):
     made = objective(SAMPLES, estimator=estimator)
     total, parts = loss(made)
-    assert set(parts) == {"kl", "entropy", "cross_entropy", "sigma_tot"}
+    assert set(parts) - {"regulariser"} == {"kl", "entropy", "cross_entropy", "sigma_tot"}
     torch.testing.assert_close(parts["kl"], parts["cross_entropy"] - parts["entropy"], rtol=0, atol=1e-4)
     torch.testing.assert_close(total.detach(), parts["kl"])
     assert float(parts["sigma_tot"].log() + ENTROPY) == pytest.approx(float(parts["entropy"]))
@@ -98,15 +98,12 @@ def test_each_loss_has_its_weight(name, weight):
 
 def test_the_teacher_may_score_the_first_segments_alone():
     """Training asks it about some, to be quick; validation about all."""
-    _, every = loss(objective(SAMPLES, estimator="closed"))
-    _, two = loss(objective(SAMPLES, estimator="closed", teacher_items=2))
-    _, one = loss(objective(SAMPLES, estimator="closed", teacher_items=1))
-    torch.testing.assert_close(loss(objective(SAMPLES, estimator="closed", teacher_items=3))[1]["kl"], every["kl"])
-    assert abs(float(one["kl"] - two["kl"])) > 1e-4
-    made = objective(SAMPLES, estimator="closed", teacher_items=1)
+    made = {items: objective(SAMPLES, estimator="closed", teacher_items=items) for items in (None, 1, 2, 3)}
+    kl = {items: loss(each)[1]["kl"] for items, each in made.items()}
+    torch.testing.assert_close(kl[3], kl[None])
+    assert abs(float(kl[1] - kl[2])) > 1e-4
     torch.manual_seed(5)
-    scored_all = made.validate(batch())["kl"]
-    torch.testing.assert_close(scored_all, every["kl"])
+    torch.testing.assert_close(made[1].validate(batch())["kl"], kl[None])
 
 
 def test_a_student_with_a_source_learns_its_pitch_and_keeps_some_noise():
@@ -114,9 +111,7 @@ def test_a_student_with_a_source_learns_its_pitch_and_keeps_some_noise():
     made = objective(dataclasses.replace(FRAMES, source=SOURCE))
     loss(made)[0].backward()
     assert float(made.model.pitch.output.weight.grad.abs().max()) > 0
-    assert made.model.excitation is not None
     with torch.no_grad():
         made.model.excitation.gains.bias.fill_(-200.0)
-    _, parts = loss(made)
-    assert torch.isfinite(parts["entropy"])
-    assert torch.isfinite(parts["kl"])
+    parts = loss(made)[1]
+    assert all(torch.isfinite(parts[name]) for name in ("entropy", "kl"))

@@ -21,7 +21,6 @@ from tiny_waveglow import (
 )
 from torch import Tensor
 
-from training.runs.recordings import band_limited
 from training.runs.waveglow import WaveGlowObjective
 
 SAMPLES, CRITICS = {"pitch", "spectral", "mel"}, {"pitch", "spectral", "mel", "adversarial", "features"}
@@ -53,7 +52,7 @@ def test_losses_join_at_their_steps(step, parts):
 def test_nats_are_those_of_the_density(config):
     made = stirred(config, noise=0.0)
     padded = batch()["x"]
-    mel = made.compared.mel.frame(padded)[:, :, : LENGTH // 16]
+    mel = made.mel.frame(padded)[:, :, : LENGTH // 16]
     torch.manual_seed(3)
     torch.randn(2, LENGTH)  # the noise, of no size here, is drawn before the dither
     expected = made.model.log_prob(padded[:, MARGIN:-MARGIN] + (torch.rand(2, LENGTH) - 0.5) / 32768, mel)
@@ -81,7 +80,7 @@ def band_variance(made: WaveGlowObjective, initialise: bool) -> Tensor:
     with torch.no_grad():
         if initialise:
             made.initialise([{"x": data["x"][:4]}, {"x": data["x"][4:]}])
-        x, mel = data["x"][:, MARGIN:-MARGIN], made.compared.mel.frame(data["x"])[:, :, : LENGTH // 16]
+        x, mel = data["x"][:, MARGIN:-MARGIN], made.mel.frame(data["x"])[:, :, : LENGTH // 16]
         assert made.model.envelope is not None
         z, _ = made.model.envelope(made.model.transform(x[:, None])[0], made.model.envelope_condition(mel))
     return z.square().mean(dim=(0, 2))
@@ -92,7 +91,7 @@ def test_actnorms_start_from_the_first_batch(config):
     made = objective(dataclasses.replace(config, actnorm=True))
     with torch.no_grad():
         made.initialise([batch(), batch()])
-        x, mel = made.compared.segments(batch())
+        x, mel = made.segments(batch())
         first = made.model.actnorms[0]
         seen, _ = made.model.transform(x.unsqueeze(1))
         if made.model.envelope is not None:
@@ -113,16 +112,11 @@ def test_every_parameter_learns_and_the_excitation_from_samples_alone():
         assert {name.split(".")[0] for name in silent_gradients(made.model)} == silent
 
 
-def limited(edge: float = 1500.0) -> dict[str, Tensor]:
-    """Return the batch with a band that ends at `edge`, in recordings too."""
-    band = torch.full((2,), edge)
-    return {"x": band_limited(batch()["x"], band, RATE), "band": band}
-
-
 def test_the_likelihood_does_not_learn_that_the_band_above_is_silent():
-    made, data = stirred(), limited()
-    x, mel = made.compared.segments(data)
-    full = made.compared.filled(x, made._sample(mel).detach(), data)
-    above = [float((audio - band_limited(audio, data["band"], RATE)).square().mean()) for audio in (x, full)]
+    made, band = stirred(), torch.full((2,), 1500.0)
+    data = {"x": made.seen(batch()["x"], {"band": band}), "band": band}
+    x, mel = made.segments(data)
+    full = made.filled(x, made._sample(mel).detach(), data)
+    above = [float((audio - made.seen(audio, data)).square().mean()) for audio in (x, full)]
     assert above[1] > 100 * above[0]
-    torch.testing.assert_close(*(band_limited(audio, data["band"] - 300, RATE) for audio in (x, full)))
+    torch.testing.assert_close(*(made.seen(audio, {"band": band - 300}) for audio in (x, full)))

@@ -45,7 +45,7 @@ class Loud(torch.nn.Module):
 def test_what_is_expected_above_a_band_takes_the_place_of_silence() -> None:
     ours, data = objective(), batch(frames=16)
     ours.filler = Loud()
-    x, mel = ours.recordings.segments(data)
+    x, mel = ours.segments(data)
     band = torch.tensor([4000.0, 11025.0])
     full = ours._filled(x, mel, data | {"band": band})
     torch.testing.assert_close(full[1], x[1])
