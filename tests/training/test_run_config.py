@@ -137,11 +137,7 @@ TRAINER = TrainerConfig(steps=1, batch_size=1)
         (Selection, {"min_seconds": 3.0, "max_seconds": 2.0}, "max_seconds must be at least 3"),
         (Selection, {"per_speaker": 0}, "per_speaker must be at least 1"),
         (WaveGlowLosses, {"spectral": -1.0}, "spectral must be at least 0"),
-        (
-            WaveGlowLosses,
-            {"adversarial": 1.0, "critics_from": 5},
-            "must not be before samples_from 1000",
-        ),
+        (WaveGlowLosses, {"adversarial": 1.0, "critics_from": 5}, "must not be before samples_from 1000"),
         (ReverseLosses, {"corrected_share": 2.0}, "corrected_share must be at least 0 and at most 1"),
         (ReverseLosses, {"sample_corrections": -1}, "sample_corrections"),
         (StudentLosses, {"teacher_items": -1}, "teacher_items"),

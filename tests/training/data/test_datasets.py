@@ -1,5 +1,6 @@
 """Segments: their mel is the utterance's mel, they depend on (seed, epoch, index) alone, and weights are kept."""
 
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 
@@ -13,6 +14,7 @@ from torch.nn import functional as F
 from training.corpora.manifest import ManifestError
 from training.data.datasets import SegmentConfig, SegmentDataset
 from training.data.rational_resampling import crop, resampled_length
+from training.data.stores import AudioStore
 from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import MelSpectrogram
 
@@ -35,6 +37,17 @@ def make_corpus(root, lengths):
 def whole(manifest, number):
     x, _ = soundfile.read(manifest.root / f"{number}.flac", dtype="float32")
     return torch.from_numpy(x)
+
+
+def test_stored_audio_is_exact_and_zero_outside_of_an_utterance(tmp_path):
+    audio = [np.arange(1, 101, dtype=np.int16) * (number + 1) for number in range(3)]
+    manifest = write_recordings(tmp_path, *((x, {}) for x in audio), rate=RATE)
+    store = AudioStore(manifest, manifest.entries)
+    assert store.lengths.tolist() == [100, 100, 100]
+    for start, stop in ((0, 100), (10, 20), (-5, 30), (90, 130), (-7, 111), (200, 220), (-30, -10), (50, 50)):
+        found = store.read(1, start, stop)
+        assert found.dtype == np.float32
+        np.testing.assert_array_equal(found, np.pad(audio[1], 300)[start + 300 : stop + 300] / 32768)
 
 
 @pytest.mark.parametrize(("centre", "samples"), [("reflect", 1024), ("reflect", 2000), ("same", 1087), ("same", 1500)])
@@ -68,19 +81,18 @@ def test_a_short_utterance_is_padded_with_zeros_at_its_end(tmp_path):
 def test_an_item_is_a_function_of_seed_epoch_and_index(tmp_path, rates):
     manifest = make_corpus(tmp_path, [("a", "train", 3000), ("b", "train", 5000)])
     settings = config(rates=rates, gain_db=(-10.0, 6.0), epoch_length=12)
-    first, second = (SegmentDataset(manifest, "train", settings) for _ in range(2))
+    first, second, other = (SegmentDataset(manifest, "train", replace(settings, seed=seed)) for seed in (0, 0, 1))
+    starts = []
     for epoch in (3, 0):
-        first.set_epoch(epoch)
+        for dataset in (first, second, other):
+            dataset.set_epoch(epoch)
         forwards = [first[i]["x"] for i in range(12)]
-        second.set_epoch(epoch)
         backwards = [second[i]["x"] for i in reversed(range(12))][::-1]
         assert all(torch.equal(a, b) for a, b in zip(forwards, backwards, strict=True))
         assert not any(torch.equal(a, b) for a, b in pairwise(forwards))
-        other = SegmentDataset(manifest, "train", config(rates=rates, gain_db=(-10.0, 6.0), epoch_length=12, seed=1))
-        other.set_epoch(epoch)
         assert not torch.equal(other[0]["x"], forwards[0])
-    first.set_epoch(1)
-    assert not torch.equal(first[0]["x"], forwards[0])
+        starts.append(forwards[0])
+    assert not torch.equal(*starts)
 
 
 def test_speakers_are_drawn_by_duration_to_the_power_of_balance(tmp_path):
@@ -131,12 +143,10 @@ def test_a_segment_at_another_rate_is_a_slice_of_the_resampled_utterance(tmp_pat
 
 def test_splits_and_speakers_are_kept_apart_and_an_epoch_covers_the_duration(tmp_path):
     manifest = make_corpus(tmp_path, [("b", "train", 5000), ("a", "test", 2000), ("c", "test", 2000)])
-    assert len(SegmentDataset(manifest, "train", config())) == 5
-    assert {item["speaker"] for item in SegmentDataset(manifest, "train", config())} == {1}
-    assert {item["speaker"] for item in SegmentDataset(manifest, "test", config(epoch_length=20))} == {0, 2}
-    assert {i["speaker"] for i in SegmentDataset(manifest, "test", config(epoch_length=20), ["c"])} == {2}
-    with pytest.raises(IndexError):
-        SegmentDataset(manifest, "train", config())[5]
+    train, longer = SegmentDataset(manifest, "train", config()), config(epoch_length=20)
+    assert [item["speaker"] for item in train] == [1] * 5
+    assert {item["speaker"] for item in SegmentDataset(manifest, "test", longer)} == {0, 2}
+    assert {item["speaker"] for item in SegmentDataset(manifest, "test", longer, ["c"])} == {2}
 
 
 def test_audio_that_is_not_as_the_manifest_says_is_an_error(tmp_path):

@@ -11,7 +11,7 @@ import torch
 from given_mels import write_given
 from torch.utils.data import default_collate
 
-from training.corpora.manifest import ManifestError, read_manifest, write_manifest
+from training.corpora.manifest import Manifest, ManifestError
 from training.data.augment import AugmentConfig
 from training.data.datasets import SegmentConfig, SegmentDataset, held_out_segments
 from training.data.stores import conditioned
@@ -48,10 +48,8 @@ def test_the_true_mel_given_is_the_mel_that_training_would_compute(tmp_path):
     for number in (0, 1):
         x = torch.from_numpy(soundfile.read(tmp_path / f"{number}.flac", dtype="float32")[0])
         np.save(tmp_path / f"{number}.npy", extract(x[None])[0].numpy())
-    for dataset in (
-        SegmentDataset(manifest, "train", PLAIN, mel_config=MEL),
-        held_out_segments(manifest, PLAIN, 20, MEL),
-    ):
+    training = SegmentDataset(manifest, "train", PLAIN, mel_config=MEL)
+    for dataset in (training, held_out_segments(manifest, PLAIN, 20, MEL)):
         batch = default_collate(list(dataset))
         own = extract.frame(batch["x"])[:, :, : SEGMENT // HOP]
         torch.testing.assert_close(conditioned(torch.zeros_like(own), batch), own, rtol=0, atol=2e-4)
@@ -67,18 +65,11 @@ def test_recordings_without_a_mel_are_varied_as_before_and_keep_their_own(tmp_pa
         kinds.add(now["has_mel"])
         assert torch.equal(before["x"], now["x"]) is not now["has_mel"]
     assert kinds == {True, False}
-    batch = default_collate(list(mixed))
-    own = torch.randn(40, 20, SEGMENT // HOP)
-    heard = conditioned(own, batch)
-    has = batch["has_mel"]
+    batch, own = default_collate(list(mixed)), torch.randn(40, 20, SEGMENT // HOP)
+    heard, has = conditioned(own, batch), batch["has_mel"]
     assert torch.equal(heard[has], batch["mel"][has])
     assert torch.equal(heard[~has], own[~has])
     assert conditioned(own, default_collate(list(plain))) is own
-
-
-def with_preset(manifest, mel_preset):
-    write_manifest(manifest.root / "manifest.jsonl", [replace(e, mel_preset=mel_preset) for e in manifest.entries])
-    return read_manifest(manifest.root)
 
 
 def test_frames_that_stand_later_are_cut_with_audio_that_starts_later(tmp_path):
@@ -86,8 +77,9 @@ def test_frames_that_stand_later_are_cut_with_audio_that_starts_later(tmp_path):
     manifest = write_given(tmp_path, ours, [("train", 20000, True)])
     x = torch.from_numpy(soundfile.read(tmp_path / "0.flac", dtype="float32")[0])
     np.save(tmp_path / "0.npy", MelSpectrogram(preset("hifigan"))(x[None])[0].numpy())
-    settings = SegmentConfig(segment_length=4096, epoch_length=30)
-    for item in SegmentDataset(with_preset(manifest, "hifigan"), "train", settings, mel_config=ours):
+    settings, entries = SegmentConfig(segment_length=4096, epoch_length=30), manifest.entries
+    manifest = Manifest(tmp_path, tuple(replace(entry, mel_preset="hifigan") for entry in entries))
+    for item in SegmentDataset(manifest, "train", settings, mel_config=ours):
         own = MelSpectrogram(ours).frame(item["x"][None])[0, :, :16]
         inside = slice(2, -2)  # reflections at the ends are other ones
         torch.testing.assert_close(item["mel"][:, inside], own[:, inside], rtol=0, atol=1e-3)

@@ -52,11 +52,8 @@ def theirs(flow: Flow) -> Any:
     if isinstance(flow, Autoregressive):
         return masked(flow)
     if isinstance(flow, AffineCoupling):
-        kind = (
-            {"univariate": zuko.transforms.AdditiveTransform, "shapes": ((),)}
-            if flow.additive
-            else {"univariate": scaled}
-        )
+        kind = {"univariate": zuko.transforms.AdditiveTransform, "shapes": ((),)}
+        kind = kind if flow.additive else {"univariate": scaled}
         made = zuko.flows.GeneralCouplingTransform(SIZE, mask=torch.arange(SIZE) < SIZE // 2, **kind)
         made.hyper = Numbers(flow)
         return made
@@ -75,9 +72,8 @@ def theirs(flow: Flow) -> Any:
 def test_the_same_networks_make_the_same_flow(kind):
     config = DensityConfig(kind, SIZE, flows=3, hidden=(10, 10), whitening="none", log_s_bound=None)
     model = stirred(DensityModel(config), 0.3).eval()
-    base = zuko.lazy.UnconditionalDistribution(
-        zuko.distributions.DiagNormal, torch.zeros(SIZE), torch.ones(SIZE), buffer=True
-    )
+    normal = zuko.distributions.DiagNormal(torch.zeros(SIZE), torch.ones(SIZE))
+    base = zuko.lazy.UnconditionalDistribution(lambda: normal)
     other = zuko.flows.Flow([theirs(flow) for flow in model.learned.flows], base)()
     x, z = torch.randn(2, 7, SIZE)
     torch.testing.assert_close(model.log_prob(x[:, :, None]), other.log_prob(x))

@@ -44,24 +44,14 @@ def settings(tmp_path: Path) -> Path:
     return tmp_path / "waveglow.yaml"
 
 
-def _weights(run: Path) -> dict[str, torch.Tensor]:
-    return load_model(run / "last" / "model").model.state_dict()
-
-
 def test_the_same_configuration_gives_the_same_model_stopped_or_not(settings, tmp_path):
     arguments = ["waveglow", "--config", str(settings)]
-    for name in ("once", "again"):
-        assert main([*arguments, f"output={tmp_path / name}"]) == 0
-        torch.manual_seed(123)  # what ran before must not matter
+    assert main([*arguments, f"output={tmp_path / 'once'}"]) == 0
+    torch.manual_seed(123)  # what ran before must not matter
     assert main([*arguments, f"output={tmp_path / 'stopped'}", "trainer.max_minutes=1e-6"]) == 0
     assert main([*arguments, f"output={tmp_path / 'stopped'}", "--resume"]) == 0
-    assert main([*arguments, f"output={tmp_path / 'other'}", "trainer.seed=1"]) == 0
-    once = _weights(tmp_path / "once")
-    for name in ("again", "stopped"):
-        for key, value in _weights(tmp_path / name).items():
-            torch.testing.assert_close(value, once[key], rtol=0, atol=0, msg=f"{name}: {key}")
-    other = _weights(tmp_path / "other")["couplings.0.network.start.weight"]
-    assert not torch.equal(other, once["couplings.0.network.start.weight"])
+    once, stopped = (load_model(tmp_path / name / "last" / "model").model.state_dict() for name in ("once", "stopped"))
+    assert [name for name, value in once.items() if not torch.equal(stopped[name], value)] == []
 
 
 def test_a_run_says_what_it_does_from_the_beginning(settings, capsys):
@@ -77,10 +67,7 @@ def test_a_run_says_what_it_does_from_the_beginning(settings, capsys):
 @pytest.mark.parametrize(
     ("override", "text"),
     [
-        (
-            "mel=vocos",
-            "the model 24000 Hz: prepare the corpus into another folder with --sample-rate 24000",
-        ),
+        ("mel=vocos", "the model 24000 Hz: prepare the corpus into another folder with --sample-rate 24000"),
         ("segments.margin=100", "segments.margin=100: these settings follow from mel preset 'nvidia'"),
         ("model.group_size=100", "multiple of group_size"),
         ("losses.spectrl=1", "losses.spectrl=1: losses has no field spectrl"),
@@ -104,9 +91,7 @@ def test_a_pitch_network_takes_the_place_of_that_of_the_start_model(settings, tm
     again += [f"start_from={start}", f"pitch_from={tmp_path / 'pitch'}"]
     assert main(again) == 2
     assert "model.source.pitch must be {'channels': 6" in capsys.readouterr().err
-    shape = [
-        f"model.source.pitch.{name}={getattr(model.pitch, name)}" for name in ("channels", "layers", "bins", "ahead")
-    ]
+    shape = [f"model.source.pitch.{name}={value}" for name, value in vars(model.pitch).items()]
     assert main([*again, "model.flows=3", *shape]) == 2
     assert "model.flows is 2 there, 3 here" in capsys.readouterr().err
     assert main([*again[:-2], "start_from=wavenet"]) == 2
@@ -114,11 +99,10 @@ def test_a_pitch_network_takes_the_place_of_that_of_the_start_model(settings, tm
     assert main([*again, *shape]) == 0
     made = load_model(tmp_path / "more" / "last" / "model")
     assert (made.provenance["start_from"], made.provenance["pitch_from"]) == ("run", "pitch")
-    for name, value in made.model.pitch.state_dict().items():
-        torch.testing.assert_close(value, given.state_dict()[name])
-    for name, value in load_model(start).model.state_dict().items():
-        if not name.startswith("pitch."):
-            torch.testing.assert_close(made.model.state_dict()[name], value)
+    expected = load_model(start).model.state_dict()
+    expected |= {f"pitch.{name}": value for name, value in given.state_dict().items()}
+    for name, value in made.model.state_dict().items():
+        torch.testing.assert_close(value, expected[name])
 
 
 def test_the_shipped_configuration_is_valid():
