@@ -9,7 +9,6 @@ from typing import Any
 
 from accelerate.utils import set_seed
 
-from training.corpora.manifest import read_manifest
 from training.density.flows import CLOSED_FORM, DensityConfig
 from training.density.items import DataConfig, items_of
 from training.density.model import DensityModel
@@ -20,6 +19,7 @@ from training.loop.trainer import fit
 from training.loop.trainer_config import TrainerConfig
 from training.provenance import provenance, surroundings
 from training.run_config import add_run_arguments, load_config
+from training.runs.corpus_run import corpus_at
 from vocoder.config import ConfigError
 from vocoder.mel.config_file import known_or_none, load_mel_config
 
@@ -68,11 +68,8 @@ def run(args: argparse.Namespace) -> int:
     file = args.config or default_config(args.model, args.data)
     config = load_config(DensityRun, file, [*shorthands(args.model, args.data), *args.overrides], complete)
     set_seed(config.trainer.seed)
-    manifest = read_manifest(config.manifest) if config.data.source == "mels" and config.manifest else None
-    mel_config = load_mel_config(config.mel)
-    if manifest is not None and manifest.sample_rate != mel_config.sample_rate:
-        rates = f"{manifest.sample_rate} Hz, the mel preset {config.mel!r} {mel_config.sample_rate} Hz"
-        raise ConfigError(f"{config.manifest} holds {rates}")
+    mel_config, corpus = load_mel_config(config.mel), config.manifest if config.data.source == "mels" else None
+    manifest = None if corpus is None else corpus_at(corpus, mel_config.sample_rate)
     items, held_out = (items_of(config.data, config.model.frames, mel_config, manifest, s) for s in (False, True))
     model = (
         DensityModel(config.model) if isinstance(config.model, DensityConfig) else VariationalAutoencoder(config.model)

@@ -197,17 +197,13 @@ class Trainer:
             if finite:
                 averages.add(metrics | {f"{phase.name}/learning_rate": torch.tensor(rate)})
         self.state.average.update_parameters(self.objective.model)
-        progress.note_step(all_finite, config.batch_size, self._audio_seconds(batch))
+        seconds = self.objective.samples(batch) / self.sample_rate if self.sample_rate else 0.0
+        progress.note_step(all_finite, config.batch_size, seconds * self.accelerator.num_processes)
         if progress.nonfinite_in_a_row >= config.max_nonfinite_steps:
             raise TrainingError(
                 f"{progress.nonfinite_in_a_row} steps in a row, up to step {progress.step}, had a loss or a gradient "
                 f"that is not finite; {self.checkpoints.last} is from before that: try a lower learning_rate"
             )
-
-    def _audio_seconds(self, batch: Batch) -> float:
-        if self.sample_rate is None:
-            return 0.0
-        return float(self.objective.samples(batch) * self.accelerator.num_processes / self.sample_rate)
 
     def _validate(self, monitor: Monitor) -> bool:
         """Score the averaged weights and return whether they are the best so far."""
@@ -224,19 +220,17 @@ class Trainer:
         return is_best
 
     def _save(self, names: list[str]) -> None:
-        states = gather_object([random_state()])
+        states, progress = gather_object([random_state()]), self.state.progress
+        origin = self.provenance | {"training": {**asdict(progress), "settings": to_dict(self.config)}}
+
+        def fill(directory: Path) -> None:
+            self.state.save(directory, states, self.config)
+            with self.state.averaged(), torch.no_grad():
+                self.objective.export(directory / "model", origin)
+
         if self.accelerator.is_main_process:
-
-            def fill(directory: Path) -> None:
-                self.state.save(directory, states, self.config)
-                with self.state.averaged(), torch.no_grad():
-                    self.objective.export(directory / "model", self.provenance | {"training": self._history()})
-
-            self.checkpoints.write(self.state.progress.step, names, fill)
+            self.checkpoints.write(progress.step, names, fill)
         self.accelerator.wait_for_everyone()
-
-    def _history(self) -> dict[str, Any]:
-        return {**asdict(self.state.progress), "settings": to_dict(self.config)}
 
     def _farewell(self, monitor: Monitor) -> None:
         step, last = self.state.progress.step, self.checkpoints.last

@@ -36,10 +36,7 @@ class MultiResolutionSTFT(nn.Module):
 
     def forward(self, x_hat: Tensor, x: Tensor) -> Tensor:
         """Return the mean distance of generated audio x_hat (B, T) from x (B, T), a scalar."""
-        total = x.new_zeros(())
-        for size in self.sizes:
-            total = total + self._distance(x_hat, x, size)
-        return total / len(self.sizes)
+        return torch.stack([self._distance(x_hat, x, size) for size in self.sizes]).mean()
 
     def _distance(self, x_hat: Tensor, x: Tensor, size: int) -> Tensor:
         window = self.get_buffer(f"window_{size}")
@@ -75,10 +72,7 @@ class MultiScaleMel(nn.Module):
 
     def forward(self, x_hat: Tensor, x: Tensor) -> Tensor:
         """Return the mean distance of generated audio x_hat (B, T) from x (B, T), a scalar."""
-        total = x.new_zeros(())
-        for size in self.sizes:
-            total = total + (self._mel(x_hat, size) - self._mel(x, size)).abs().mean()
-        return total / len(self.sizes)
+        return torch.stack([(self._mel(x_hat, size) - self._mel(x, size)).abs().mean() for size in self.sizes]).mean()
 
     def _mel(self, x: Tensor, size: int) -> Tensor:
         stft = torch.view_as_real(spectrum(x, size, self.get_buffer(f"window_{size}")))

@@ -126,14 +126,19 @@ def train(config: CorpusRun, *, resume: bool = False) -> Path:
 
     Raises ConfigError if the corpus has another sample rate than the model.
     """
-    announce(f"loading {config.manifest}")
-    manifest = read_manifest(config.manifest)
-    if manifest.sample_rate != config.model.sample_rate:
+    return fit_corpus(config, corpus_at(config.manifest, config.model.sample_rate), resume=resume)
+
+
+def corpus_at(path: str, sample_rate: int) -> Manifest:
+    """Return the manifest of a corpus. Raises ConfigError if it has another sample rate in Hz than the model."""
+    announce(f"loading {path}")
+    manifest = read_manifest(path)
+    if manifest.sample_rate != sample_rate:
         raise ConfigError(
-            f"{config.manifest} holds {manifest.sample_rate} Hz, the model {config.model.sample_rate} Hz: prepare the "
-            f"corpus into another folder with --sample-rate {config.model.sample_rate}"
+            f"{path} holds {manifest.sample_rate} Hz, the model {sample_rate} Hz: prepare the corpus into another "
+            f"folder with --sample-rate {sample_rate}"
         )
-    return fit_corpus(config, manifest, resume=resume)
+    return manifest
 
 
 def fit_corpus(config: CorpusRun, manifest: Manifest, *, resume: bool) -> Path:

@@ -12,7 +12,7 @@ from torch import Tensor
 from training.loop.objective import Batch, Parts
 from training.run_config import COUNT, NOT_NEGATIVE, check_bounds
 from training.runs.corpus_run import command_of
-from training.runs.recordings import noise_for, noisy
+from training.runs.recordings import noisy
 from training.runs.sample_losses import SampleObjective, SampleRun, SampleWeights
 from training.start.envelope import fit_envelope
 from training.start.inheritance import started_from
@@ -75,7 +75,7 @@ class WaveGlowObjective(SampleObjective):
         x, mel = self.segments(batch, weights.blur)
         parts, sampling = self.pitch_parts(mel, batch), step >= weights.samples_from
         with torch.set_grad_enabled(sampling):
-            x_hat = self._sample(mel) if sampling or self.limited(batch) else x
+            x_hat = self.model.synthesize(mel) if sampling or self.limited(batch) else x
         if not sampling or step % weights.likelihood_every == 0:
             full = noisy(self.filled(x, x_hat.detach(), batch), weights.noise)
             weight = weights.likelihood * weights.likelihood_every if sampling else 1.0
@@ -87,14 +87,10 @@ class WaveGlowObjective(SampleObjective):
     def validate(self, batch: Batch) -> dict[str, Tensor]:
         """Return nats per sample of audio with its noise, and the distances of a sample before and after correction."""
         x, mel = self.segments(batch)
-        x_hat = self._sample(mel)
+        x_hat = self.model.synthesize(mel)
         full = self.filled(x, x_hat, batch) + self.losses.noise * torch.randn_like(x)
         nats = -self.model.log_prob(full, mel).mean() / x.shape[1]
         return self.distances(x_hat, x, mel, batch) | {"nats": nats}
-
-    def _sample(self, mel: Tensor) -> Tensor:
-        """Return a sample (B, T), not corrected."""
-        return self.model.sample(noise_for(self.model, mel), mel)
 
 
 add_arguments, run = command_of(WaveGlowRun)

@@ -12,7 +12,7 @@ from training.loop.objective import Batch, Parts
 from training.loop.processes import multiplies_bfloat16
 from training.run_config import NOT_NEGATIVE, check_bounds
 from training.runs.corpus_run import CorpusRun, command_of
-from training.runs.recordings import RecordingObjective, noise_for, noisy
+from training.runs.recordings import RecordingObjective, noisy
 from training.start.inheritance import started_from, waveglow_of
 from vocoder.config import ConfigError
 from vocoder.mel.config import MelConfig
@@ -101,7 +101,7 @@ class WaveNetObjective(RecordingObjective):
         """Return recordings (B, T) with what the filler expects above their band."""
         if self.filler is None or not self.limited(batch):
             return x
-        return self.filled(x, self.filler.sample(noise_for(self.filler, mel), mel), batch)
+        return self.filled(x, self.filler.synthesize(mel), batch)
 
     def _score(self, x: Tensor, mel: Tensor) -> Tensor:
         params, past = self.model.conditionals(x, mel), self.losses.past

@@ -35,11 +35,8 @@ def batch(level: float = 0.05, frames: int = 8) -> dict[str, torch.Tensor]:
 class Loud(torch.nn.Module):
     """What fills bands: a model that expects noise everywhere."""
 
-    def noise_shape(self, batch: int, frames: int) -> tuple[int, int, int]:
-        return batch, 256, frames
-
-    def sample(self, noise: torch.Tensor, mel: torch.Tensor) -> torch.Tensor:
-        return 0.1 * noise.flatten(1)
+    def synthesize(self, mel: torch.Tensor) -> torch.Tensor:
+        return 0.1 * torch.randn(mel.shape[0], 256 * mel.shape[2])
 
 
 def test_what_is_expected_above_a_band_takes_the_place_of_silence() -> None:
