@@ -97,7 +97,7 @@ def _in_room(x: np.ndarray, seconds: float, level: float, sample_rate: int, rng:
     size = int(seconds * sample_rate)
     echo = rng.standard_normal(size) * 10 ** (-3 * np.arange(size) / size)
     echo *= 10 ** (level / 20) / np.sqrt(np.sum(echo**2))
-    return x + np.asarray(fftconvolve(x, echo)[: len(x)])
+    return np.asarray(x + fftconvolve(x, echo)[: len(x)])
 
 
 def _between(bounds: tuple[float, ...], fraction: float) -> float:

@@ -23,12 +23,12 @@ class Squeeze(Flow):
 
     def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map (B, C, H * W) to (B, 4 C, H * W / 4)."""
-        image = x.unflatten(2, (self.height, self.width))
+        image = x.reshape(*x.shape[:2], self.height, self.width)
         return F.pixel_unshuffle(image, 2).flatten(2), x.new_zeros(len(x))
 
     def inverse(self, z: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map (B, 4 C, H * W / 4) to (B, C, H * W)."""
-        image = z.unflatten(2, (self.height // 2, self.width // 2))
+        image = z.reshape(*z.shape[:2], self.height // 2, self.width // 2)
         return F.pixel_shuffle(image, 2).flatten(2), z.new_zeros(len(z))
 
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, StackDataset
+from torch.utils.data import DataLoader
 
 from training.loop.objective import Batch
 from vocoder.config import ConfigError
@@ -29,11 +29,20 @@ class EpochDataset(Protocol):
         """Choose the epoch that the following items belong to."""
 
 
-class FixedItems(StackDataset[dict[str, Tensor]]):
+class FixedItems:
     """The rows of tensors (N, ...) by name, the same in every epoch."""
+
+    def __init__(self, **tensors: Tensor) -> None:
+        self._tensors = tensors
+
+    def __len__(self) -> int:
+        return len(next(iter(self._tensors.values())))
 
     def set_epoch(self, epoch: int) -> None:
         """Leave the items as they are."""
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        return {name: tensor[index] for name, tensor in self._tensors.items()}
 
 
 @dataclass(frozen=True)
@@ -68,7 +77,8 @@ class BatchPlan:
     def epoch(self, epoch: int, first: int = 0) -> list[list[int]]:
         """Return this process's indices of each global batch of `epoch`, from batch `first` on."""
         order = np.random.default_rng((self.seed, epoch)).permutation(self.length)[: self.batches * self.batch_size]
-        return order.reshape(self.batches, self.processes, -1)[first:, self.rank].tolist()
+        shares: list[list[int]] = order.reshape(self.batches, self.processes, -1)[first:, self.rank].tolist()
+        return shares
 
 
 def training_batches(
