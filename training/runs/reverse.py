@@ -92,6 +92,7 @@ class ReverseObjective(SampleObjective):
     """
 
     model: Reverse
+    teacher: WaveGlow | None
     losses: ReverseLosses
 
     def __init__(

@@ -94,6 +94,7 @@ class SampleObjective(RecordingObjective):
     """An objective with losses on samples, which are compared with recordings before and after their correction."""
 
     model: Any
+    teacher: nn.Module | None
     losses: Any
 
     def __init__(
