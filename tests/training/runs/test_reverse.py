@@ -41,8 +41,9 @@ def test_losses_join_at_their_steps(step, parts):
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
 def test_losses_and_critics_hear_corrected_samples_in_a_share_of_the_steps(share, monkeypatch):
-    made, heard, judged = objective(corrected_share=share), [], []
-    compare, judge, corrected, correct = made.stft.forward, made.adversary.judge, [], made.correction.plain.forward
+    made = objective(corrected_share=share, recorded=0.0, drawn=0.0)
+    heard, judged, corrected = [], [], []
+    compare, judge, correct = made.stft.forward, made.adversary.judge, made.correction.plain.forward
     monkeypatch.setattr(made.stft, "forward", lambda x_hat, x: heard.append(x_hat) or compare(x_hat, x))
     monkeypatch.setattr(made.adversary, "judge", lambda x_hat, x: judged.append(x_hat) or judge(x_hat, x))
     monkeypatch.setattr(
