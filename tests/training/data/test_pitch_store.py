@@ -19,12 +19,12 @@ def pitch_at(time):
     return 110.0 * 2.0 ** (np.asarray(time) / SECONDS)
 
 
-@pytest.fixture
-def manifest(tmp_path):
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory):
     phase = 2 * np.pi * np.cumsum(pitch_at(np.arange(int(SECONDS * RATE)) / RATE)) / RATE
     x = 0.1 * sum(np.cos(n * phase) / n for n in range(1, 15))
     x[: RATE // 2] = 0.0
-    return write_recordings(tmp_path, (np.zeros(RATE), {}), (x, {}))
+    return write_recordings(tmp_path_factory.mktemp("pitch"), (np.zeros(RATE // 4), {}), (x, {}))
 
 
 def test_frames_have_the_pitch_of_what_is_played(manifest):
