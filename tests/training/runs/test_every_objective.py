@@ -11,7 +11,7 @@ import tiny_reverse
 import tiny_waveglow
 import torch
 from tiny_objectives import PAST, VOCODERS, stirred
-from tiny_waveglow import LENGTH, MEL, batch
+from tiny_waveglow import LENGTH, MEL, batch, model_loss
 from torch import Tensor
 
 from training.data.mel_variation import BlurConfig
@@ -53,6 +53,37 @@ def test_the_exported_model_is_the_trained_one_with_its_critics_and_nothing_else
     assert made.adversary is None or made.adversary.load(tmp_path)
 
 
+SAMPLES, PAIRS = {"spectral": 1.0, "mel": 1.0, "adversarial": 0.1, "features": 0.5}, {"recorded": 1.0, "drawn": 0.5}
+WEIGHTS = {
+    "waveglow": {"pitch": 0.1, **SAMPLES},
+    "reverse": {"pitch": 0.1, **PAIRS, "spectral": 2.25, "mel": 3.0, "adversarial": 0.3, "features": 1.0},
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "step", "parts"),
+    [
+        ("waveglow", 0, ["nats"]),
+        ("waveglow", 9, ["nats"]),
+        ("waveglow", 10, ["nats", "spectral", "mel"]),
+        ("waveglow", 11, ["spectral", "mel"]),
+        ("waveglow", 20, ["nats", *SAMPLES]),
+        ("waveglow", 21, SAMPLES),
+        ("reverse", 9, PAIRS),
+        ("reverse", 10, [*PAIRS, "spectral", "mel"]),
+        ("reverse", 20, [*PAIRS, *SAMPLES]),
+    ],
+)
+def test_losses_join_at_their_steps(name: str, step: int, parts: list[str]) -> None:
+    made = {"waveglow": tiny_waveglow.stirred, "reverse": tiny_reverse.objective}[name]()
+    loss, found = model_loss(made, step)
+    assert found.keys() == {"pitch", *parts}
+    assert not any(value.requires_grad for value in found.values())
+    weights = WEIGHTS[name] | {"nats": 1.0 if step < 10 else 0.5 * 2}
+    torch.testing.assert_close(loss.detach(), sum(weights[name] * value for name, value in found.items()))
+    assert (made.loss("critic", batch(), step) is None) == (step < 20)
+
+
 def given(change: float, has: bool = True) -> Batch:
     """Return a batch with its own mels, higher by `change`, and whether they count."""
     own = tiny_waveglow.objective().segments(batch())[1]
@@ -81,9 +112,7 @@ def test_losses_compare_with_the_recording_and_given_mels_are_not_varied(build: 
 
     def parts(data: Batch) -> dict[str, Tensor]:
         torch.manual_seed(1)
-        outcome = made.loss("model", data, 100)
-        assert outcome is not None
-        return outcome[1]
+        return made.loss("model", data, 100)[1]
 
     made.losses = dataclasses.replace(made.losses, blur=BlurConfig(share=0.0))
     unvaried = parts(given(0.0))

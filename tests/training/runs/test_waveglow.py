@@ -18,30 +18,6 @@ from tiny_waveglow import (
     stirred,
 )
 
-SAMPLES, CRITICS = {"pitch", "spectral", "mel"}, {"pitch", "spectral", "mel", "adversarial", "features"}
-
-
-@pytest.mark.parametrize(
-    ("step", "parts"),
-    [
-        (0, {"nats", "pitch"}),
-        (9, {"nats", "pitch"}),
-        (10, {"nats"} | SAMPLES),
-        (11, SAMPLES),
-        (20, {"nats"} | CRITICS),
-        (21, CRITICS),
-    ],
-)
-def test_losses_join_at_their_steps(step, parts):
-    made = stirred()
-    loss, found = model_loss(made, step)
-    assert found.keys() == parts
-    assert not any(value.requires_grad for value in found.values())
-    weights = {"nats": 1.0 if step < 10 else 0.5 * 2, "pitch": 0.1, "spectral": 1.0, "mel": 1.0}
-    weights |= {"adversarial": 0.1, "features": 0.5}
-    torch.testing.assert_close(loss.detach(), sum(weights[name] * value for name, value in found.items()))
-    assert (made.loss("critic", batch(), step) is None) == (step < 20)
-
 
 @pytest.mark.parametrize("config", [LAPPED, GROUPING], ids=["lapped", "grouping"])
 def test_nats_are_those_of_the_density(config):
