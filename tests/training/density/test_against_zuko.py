@@ -14,11 +14,11 @@ from torch.distributions import AffineTransform, Transform
 from training.density.autoregressive import Autoregressive
 from training.density.composition import Inverse
 from training.density.flows import DensityConfig
+from training.density.mixing import Permutation
 from training.density.model import DensityModel
 from vocoder.flows.base import Flow
 from vocoder.flows.coupling import AffineCoupling
 from vocoder.flows.elementwise import ElementwiseAffine
-from vocoder.flows.rearrangement import Permutation
 
 pytestmark = pytest.mark.usefixtures("float64")
 
