@@ -12,7 +12,7 @@ COMMANDS = {
     "pitch": ("recipes.pitch.train", "fit the network that reads the pitch from the mel"),
     "guard": ("recipes.guard.command", "fit the mel guard: densities of mels in many conventions"),
     "adapter": ("recipes.adapters.command", "fit an adapter, which takes mels of another convention to a model's"),
-    "adapted-mels": ("recipes.adapters.pairs", "list recordings once more, with the mels that adapters estimate"),
+    "adapted-mels": ("recipes.adapters.pairs", "list recordings once more, with mels of other presets"),
     "acoustic-speech": ("recipes.acoustic.speech", "synthesize speech with the durations of its phonemes"),
     "acoustic-train": ("recipes.acoustic.training", "train an acoustic model on such speech"),
     "acoustic-predict": (
