@@ -67,15 +67,9 @@ def test_the_first_audio_comes_before_the_last_is_computed(talk, streamer):
 
 def test_what_is_wrong_before_the_first_audio_is_a_problem(talk, streamer):
     with talk(streamer) as dial:
-        for mel, options, slug in (
-            (mel_of(5) * np.nan, {}, "invalid-mel"),
-            (mel_of(5), {"format": "npy"}, "not-acceptable"),
-            (mel_of(5), {"model": "nobody"}, "unknown-model"),
-        ):
-            with begin(dial.url, mel, **options) as answer:
-                answer.read()
-                assert answer.status_code >= 400
-                assert answer.json()["type"] == PROBLEM + slug
+        with begin(dial.url, mel_of(5) * np.nan) as answer:
+            answer.read()
+            assert (answer.status_code, answer.json()["type"]) == (422, f"{PROBLEM}invalid-mel")
         streamer.fault = RuntimeError("secret")
         with begin(dial.url, mel_of(5)) as answer:
             answer.read()
