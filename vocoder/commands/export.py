@@ -17,8 +17,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.description = (
         "Write a model as a program with inputs z, standard normal noise times the temperature, and mel, and output x; "
-        "for sherpa-onnx with input mel and output audio, as the vocoder of a Matcha-TTS model. It computes in "
-        "float32, and takes any batch and any number of frames."
+        "for sherpa-onnx with input mel, as the vocoder of a Matcha-TTS or ZipVoice model. It computes in float32, and "
+        "takes any batch and any number of frames."
     )
     parser.add_argument("model", metavar="MODEL", help="shipped name, model directory or Hugging Face repository")
     parser.add_argument("--format", dest="form", required=True, choices=tuple(FORMATS), help="what reads the file")
@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     def progress(step: str) -> None:
         print(f"vocoder export: {step} (this can take minutes)", file=sys.stderr, flush=True)
 
-    export_model(synthesizer, args.form, args.output, **options, progress=progress)
-    shape = "input mel, output audio" if args.form == SHERPA else "inputs z and mel, output x"
-    print(f"{args.output}: {args.output.stat().st_size / 1e6:.1f} MB, {shape}")
+    outputs = export_model(synthesizer, args.form, args.output, **options, progress=progress)
+    inputs = "mel" if args.form == SHERPA else "z, mel"
+    print(f"{args.output}: {args.output.stat().st_size / 1e6:.1f} MB, from {inputs} to {', '.join(outputs)}")
     return 0

@@ -75,7 +75,7 @@ def export_model(
     sigma: float | None = None,
     weights: Weights = "float32",
     progress: Callable[[str], object] = lambda step: None,
-) -> None:
+) -> tuple[str, ...]:
     """Write a model as a program that takes noise z (B, C, steps) and a mel (B, n_mels, frames) of any length.
 
     A program for sherpa-onnx takes the mel alone.
@@ -89,7 +89,8 @@ def export_model(
         weights: their type in an ONNX file; see `store_weights`.
         progress: called with what is done next, since each step can take minutes.
 
-    Raises an ExportError if the model cannot be written so, a FileNotFoundError or a ValueError for an argument.
+    Returns the names of the program's outputs. Raises an ExportError if the model cannot be written so, a
+    FileNotFoundError or a ValueError for an argument.
     """
     _check(synthesizer, form, file, sigma, weights)
     with tempfile.TemporaryDirectory(prefix=f".{file.name}.", dir=file.parent) as folder, silent_libraries():
@@ -105,6 +106,7 @@ def export_model(
             progress(f"storing weights in {weights}")
         store_weights(made, weights, program.program.graph_signature.buffers)
         made.replace(file)
+    return program.outputs
 
 
 def _check(synthesizer: Synthesizer, form: str, file: Path, sigma: float | None, weights: Weights) -> None:
