@@ -162,10 +162,12 @@ def check(mel: Any, config: MelConfig | None = None) -> Verdict:
 def judge(mel: Tensor | np.ndarray, path: MelPath) -> Verdict | None:
     """Return the verdict on a mel (n_mels, frames) of the source of a path, or None if no guard knows that.
 
-    Typicality is measured on the converted mel if the guard knows its preset, otherwise on the mel as given. Raises a
-    ValueError if the mel is not two-dimensional or not finite.
+    The guard is the one that knows the source, otherwise the one that knows the target. Typicality is measured on the
+    converted mel if the guard knows its preset, otherwise on the mel as given. Raises a ValueError if the mel is not
+    two-dimensional or not finite.
     """
-    guard = next((guard for guard in guards() if guard.knows(path.source)), load_guard())
+    knowing = (guard for end in (path.source, path.target) for guard in guards() if guard.knows(end))
+    guard = next(knowing, load_guard())
     known, values, adapted = guard.knows(path.source), _two_dimensional(mel), None
     fits = not known or len(values) == path.source.n_mels  # another shape cannot be of a mel config that it knows
     if path.adapter is not None and fits and convention_of(path.target) == convention_of(guard.mel_config):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
+from types import SimpleNamespace
 
 import librosa
 import numpy as np
@@ -15,7 +16,7 @@ from recordings import RECORDING, mel_of
 import vocoder
 from vocoder.audio.file import read_audio
 from vocoder.guard.automatic import UnsureError, recognised_config
-from vocoder.guard.guard import DIRECTORY, load_guard
+from vocoder.guard.guard import DIRECTORY, judge, load_guard
 from vocoder.mel.config import preset
 from vocoder.mel.convert import convert
 
@@ -92,6 +93,18 @@ def test_silence_noise_and_too_little(guard):
     assert guard.check(-5.0 + torch.randn(80, 50, generator=generator)).cause == "not-speech"
     short = guard.check(-5.0 + torch.randn(80, 3, generator=generator))
     assert (short.typical, short.typicality, short.cause) == (True, None, "too-short")
+
+
+def test_adapted_mels_of_an_unknown_convention_are_judged_by_the_guard_of_their_model():
+    source = dataclasses.replace(preset("nvidia"), name="odd", n_mels=40)
+    for name in ("nvidia", "vocos"):
+        adapted = mel_of(name)
+        ends = {"source": source, "target": preset(name)}
+        path = SimpleNamespace(**ends, adapter=object(), adapted="odd", convert=lambda mel, adapted=adapted: adapted)
+        verdict = judge(mel_of(source), path)
+        assert verdict is not None
+        assert (verdict.typical, verdict.adapted) == (True, "odd")
+        assert verdict.typicality is not None
 
 
 def test_it_ships_small_and_does_not_speak():
