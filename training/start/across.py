@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from vocoder.config import ConfigError
+from vocoder.layers.conditioning import MEL_CENTRE, normalised
 from vocoder.layers.source.excitation import MIXING_STEP_SCALE
 from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import band_centres, band_interpolation
@@ -69,9 +70,9 @@ def _nearest(count: int, ratio: float) -> Tensor:
 
 
 def _normalised(ours: MelConfig, theirs: MelConfig) -> tuple[Tensor, Tensor]:
-    """Return `between` for the values that networks see, (mel + 5) / 2.5."""
+    """Return `between` for the values that networks see, which are `normalised`."""
     weights, offset = between(ours, theirs)
-    return weights, (offset + 5.0 - weights.sum(dim=1) * 5.0) / 2.5
+    return weights, normalised(offset + MEL_CENTRE * weights.sum(dim=1))
 
 
 def _take_mel(state: dict[str, Tensor], name: str, ours: MelConfig, theirs: MelConfig) -> None:

@@ -13,6 +13,9 @@ from vocoder.config import ConfigError
 from vocoder.layers.product import FrameConv
 from vocoder.packing import silenced
 
+MEL_CENTRE, MEL_SPREAD = -5.0, 2.5
+"""about what natural-log mels of speech have"""
+
 
 class MelEncoder(nn.Module):
     """Three convolutions over mel frames: (B, n_mels, frames) to (B, channels, frames)."""
@@ -40,8 +43,8 @@ def hidden_frames(layers: nn.Sequential, mel: Tensor, gaps: Tensor | None) -> Te
 
 
 def normalised(mel: Tensor) -> Tensor:
-    """Centre natural-log mels, which for speech lie around -5 with a spread of 2.5: networks train faster near zero."""
-    return (mel + 5.0) / 2.5
+    """Bring natural-log mels of speech near zero, where networks train faster."""
+    return (mel - MEL_CENTRE) / MEL_SPREAD
 
 
 class MelUpsampler(nn.Module):
