@@ -8,9 +8,8 @@ from typing import Any, Literal
 import tiny_reverse
 import tiny_waveglow
 import torch
-from tiny_waveglow import MEL, RATE
+from tiny_waveglow import CRITICS, MEL, RATE
 
-from training.critics.spectrogram import CriticConfig
 from training.loop.objective import Objective
 from training.runs.student import StudentLosses, StudentObjective
 from training.runs.wavenet import WaveNetLosses, WaveNetObjective
@@ -23,15 +22,11 @@ from vocoder.models.wavenet import WaveNet, WaveNetModelConfig
 PAST = 64
 STACK = WaveNetConfig(channels=4, dilations=(1, 2), kernel_size=2, causal=True)
 SHAPE: dict[str, Any] = {"n_mels": 8, "hop_length": 16, "sample_rate": RATE, "cond_channels": 4}
-CRITICS = CriticConfig(sizes=(128,), channels=2, length=1024, f_max=3000.0)
 
 
 def wavenet() -> WaveNetObjective:
-    model, losses = (
-        WaveNet(WaveNetModelConfig(lpc=None, stack=STACK, **SHAPE)),
-        WaveNetLosses(past=PAST, bfloat16=False),
-    )
-    return WaveNetObjective(model, MEL, losses, WaveGlow(tiny_waveglow.LAPPED))
+    model = WaveNet(WaveNetModelConfig(lpc=None, stack=STACK, **SHAPE))
+    return WaveNetObjective(model, MEL, WaveNetLosses(past=PAST, bfloat16=False), WaveGlow(tiny_waveglow.LAPPED))
 
 
 def predicting_wavenet() -> WaveNetObjective:

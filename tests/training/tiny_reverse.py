@@ -5,10 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from tiny_waveglow import LAPPED, MEL, RATE
+from tiny_waveglow import JOINING, LAPPED, MEL, RATE
 from tiny_waveglow import stirred as stirred_waveglow
 
-from training.critics.spectrogram import CriticConfig
 from training.runs.reverse import ReverseLosses, ReverseObjective
 from training.start.inheritance import inherit_ends
 from vocoder.models.reverse import Reverse, ReverseConfig
@@ -26,13 +25,7 @@ CONFIG = ReverseConfig(
     source=LAPPED.source,
     corrections=1,
 )
-LOSSES = ReverseLosses(
-    corrections=2,
-    samples_from=10,
-    critics_from=20,
-    bfloat16=False,
-    critics=CriticConfig(sizes=(128,), channels=2, length=1024, f_max=3000.0),
-)
+LOSSES = ReverseLosses(corrections=2, **JOINING)
 
 
 def objective(**losses: Any) -> ReverseObjective:

@@ -47,14 +47,9 @@ GROUPING = WaveGlowConfig(
     stack=WaveNetConfig(channels=8, dilations=(1, 2)),
     source=None,
 )
-LOSSES = WaveGlowLosses(
-    likelihood=0.5,
-    likelihood_every=2,
-    samples_from=10,
-    critics_from=20,
-    bfloat16=False,
-    critics=CriticConfig(sizes=(128,), channels=2, length=1024, f_max=3000.0),
-)
+CRITICS = CriticConfig(sizes=(128,), channels=2, length=1024, f_max=3000.0)
+JOINING: dict[str, Any] = {"samples_from": 10, "critics_from": 20, "bfloat16": False, "critics": CRITICS}
+LOSSES = WaveGlowLosses(likelihood=0.5, likelihood_every=2, **JOINING)
 
 
 def batch(items: int = 2) -> dict[str, Tensor]:

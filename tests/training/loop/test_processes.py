@@ -12,8 +12,6 @@ import pytest
 import torch
 from toy_training import differences, saved_run, seeded_toy, toy_config, toy_trainer
 
-from training.loop.processes import isolated, random_state, restore_random_state
-
 PROGRAM = str(Path(__file__).parents[1] / "train_toy.py")
 ENVIRONMENT = {
     **os.environ,
@@ -21,22 +19,6 @@ ENVIRONMENT = {
     "PYTHONUNBUFFERED": "1",
     "PYTHONPATH": str(Path(__file__).parents[3]),
 }
-
-
-def draw() -> list[float]:
-    return [float(torch.randn(())), float(torch.rand(()))]
-
-
-def test_random_states_survive_a_file_and_a_block_of_its_own(tmp_path):
-    torch.save(random_state(), tmp_path / "random.pt")
-    with isolated(8):
-        first = draw()
-    expected = draw()
-    assert draw() != expected
-    restore_random_state(torch.load(tmp_path / "random.pt", weights_only=True))
-    assert draw() == expected
-    with isolated(8):
-        assert draw() == first
 
 
 def interrupted_run(directory: Path, step: int, number: int) -> tuple[int, str]:

@@ -5,37 +5,19 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_waveglow import LENGTH, MARGIN, MEL, RATE
+from tiny_objectives import SHAPE, STACK
+from tiny_waveglow import LAPPED, LENGTH, MARGIN, MEL
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from training.critics.spectrogram import CriticConfig
 from training.runs.student import StudentLosses, StudentObjective
 from vocoder.distributions.base import ENTROPY
 from vocoder.distributions.gaussian import Gaussian
-from vocoder.layers.source.pitch import PitchConfig
-from vocoder.layers.stack import WaveNetConfig
 from vocoder.models.student import Student, StudentConfig
-from vocoder.models.waveglow_config import SourceConfig
 
-SOURCE = SourceConfig(PitchConfig(channels=4, layers=1, f0_min=200.0, f0_max=550.0, bins=8), f_max=3000.0)
-FRAMES = StudentConfig(
-    n_mels=8,
-    hop_length=16,
-    sample_rate=RATE,
-    group_size=16,
-    cond_channels=4,
-    filter_taps=16,
-    stacks=(WaveNetConfig(4, (1, 2), 2, causal=True),) * 2,
-)
+FRAMES = StudentConfig(group_size=16, filter_taps=16, stacks=(STACK,) * 2, **SHAPE)
 SAMPLES = dataclasses.replace(FRAMES, kind="samples")
-LOSSES = StudentLosses(
-    kl_warmup_steps=10,
-    spectral=0.0,
-    mel=0.0,
-    bfloat16=False,
-    critics=CriticConfig(sizes=(128,), channels=2, length=1024, f_max=3000.0),
-)
+LOSSES = StudentLosses(kl_warmup_steps=10, spectral=0.0, mel=0.0, bfloat16=False)
 
 
 class Loud(nn.Module):
@@ -108,7 +90,7 @@ def test_the_teacher_may_score_the_first_segments_alone():
 
 def test_a_student_with_a_source_learns_its_pitch_and_keeps_some_noise():
     """Without noise in `z` its density would be infinite: the entropy stays finite however far the gains fall."""
-    made = objective(dataclasses.replace(FRAMES, source=SOURCE))
+    made = objective(dataclasses.replace(FRAMES, source=LAPPED.source))
     loss(made)[0].backward()
     assert float(made.model.pitch.output.weight.grad.abs().max()) > 0
     with torch.no_grad():
