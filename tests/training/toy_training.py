@@ -106,18 +106,8 @@ def toy_trainer(
     directory: Path, config: TrainerConfig, objective: ToyObjective | None = None, resume: bool = False
 ) -> Trainer:
     """Return a trainer of a toy whose starting weights are always the same."""
-    torch.manual_seed(0)
-    objective = ToyObjective() if objective is None else objective
-    return Trainer(
-        objective,
-        Tones(),
-        Tones(10),
-        config,
-        directory,
-        sample_rate=SAMPLE_RATE,
-        provenance={"data": "tones"},
-        resume=resume,
-    )
+    more: dict[str, Any] = {"sample_rate": SAMPLE_RATE, "provenance": {"data": "tones"}, "resume": resume}
+    return Trainer(objective or seeded_toy(), Tones(), Tones(10), config, directory, **more)
 
 
 def seeded_toy(**arguments: Any) -> ToyObjective:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
+from training.density.composition import Inverse
 from training.density.curves import Logit
 from training.density.flows import DensityConfig, learned_flows, whitening
 from training.density.gaussian import fit_gaussian
@@ -28,19 +31,11 @@ class DensityModel(Flow):
 
     def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map items (B, channels, frames) to noise of the same shape."""
-        shape, log_det = x.shape, x.new_zeros(x.shape[0])
-        for flow, rows in self._chain():
-            x, step = flow(x.reshape(len(x), rows, -1))
-            log_det = log_det + step
-        return x.reshape(shape), log_det
+        return _through(self._chain(), x)
 
     def inverse(self, z: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map noise (B, channels, frames) to items."""
-        shape, log_det = z.shape, z.new_zeros(z.shape[0])
-        for flow, rows in reversed(self._chain()):
-            z, step = flow.inverse(z.reshape(len(z), rows, -1))
-            log_det = log_det + step
-        return z.reshape(shape), log_det
+        return _through([(Inverse(flow), rows) for flow, rows in reversed(self._chain())], z)
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Return the log-density (B,) of items (B, channels, frames), in nats, the constant included."""
@@ -80,3 +75,12 @@ class DensityModel(Flow):
         if self.logit is not None:
             found.insert(0, (self.logit, config.channels))
         return found
+
+
+def _through(flows: Sequence[tuple[Flow, int]], x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return what items become through flows, each of which sees them in so many rows, and the sum of the log_dets."""
+    shape, log_det = x.shape, x.new_zeros(len(x))
+    for flow, rows in flows:
+        x, step = flow(x.reshape(len(x), rows, -1))
+        log_det = log_det + step
+    return x.reshape(shape), log_det
