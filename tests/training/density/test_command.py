@@ -38,7 +38,7 @@ def digits(tmp_path: Path) -> Path:
 def mels(tmp_path: Path) -> Path:
     (tmp_path / "corpus").mkdir()
     model = {"kind": "realnvp", "channels": 80, "frames": 2, "flows": 2, "hidden": [8]}
-    data = {"items": 100, "held_out": 10}
+    data = {"items": 200, "held_out": 10}
     return written(tmp_path, manifest=str(write_corpus(tmp_path / "corpus")), model=model, data=data)
 
 
