@@ -10,14 +10,16 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from vocoder.adapt.path import Converter, MelPath, Placement, path_between
-from vocoder.guard.automatic import source_config
+from vocoder.guard.automatic import UnsureError, recognised_config
 from vocoder.guard.guard import judge
 from vocoder.guard.verdict import Verdict
 from vocoder.mel.config import MelConfig
+from vocoder.mel.config_file import AUTO, load_mel_config
 from vocoder.mel.values import MelError, finite_values, mel_range, shape_fault
 from vocoder.sampling import AdaptMode, GuardMode, Preset
 
@@ -81,6 +83,26 @@ class Admitted:
         return x.to(self.given.device) if isinstance(self.given, Tensor) else x.cpu().numpy()
 
 
+def path_of(preset: Preset, target: MelConfig, adapt: AdaptMode = "on", mel: Any = None) -> MelPath:
+    """Return how mels of a preset, as of `Sampling`, reach a model; of a batch, "auto" recognises the first item.
+
+    Raises:
+        UnsureError: the preset is "auto" and the mel is unclear, or missing.
+        ConfigError: there is no such mel config.
+        MelMismatchError: there is no conversion.
+    """
+    if preset is None or isinstance(preset, MelConfig):
+        source = preset or target
+    elif preset != AUTO:
+        source = load_mel_config(preset)
+    elif not isinstance(mel, (Tensor, np.ndarray)) or mel.ndim not in (2, 3) or 0 in mel.shape:
+        raise UnsureError("preset=auto needs the mel, (n_mels, frames) or (B, n_mels, frames), to recognise it")
+    else:
+        values = finite_values(mel)
+        source = recognised_config(values[0] if values.ndim == 3 else values, target)
+    return path_between(source, target, adapt)
+
+
 def admit(
     mel: Any,
     target: MelConfig,
@@ -111,7 +133,7 @@ def admit(
         ConfigError: there is no such mel config.
     """
     values = finite_values(mel)
-    path = path_between(source_config(preset, target, values), target, adapt)
+    path = path_of(preset, target, adapt, values)
     if fault := shape_fault(values.shape, path.source.n_mels):
         raise MelError(fault)
     _check_length(values.shape[-1], path, max_frames)

@@ -18,11 +18,6 @@ NEIGHBOURS = (-1, 0, 1, 2)
 """frames that a cubic is fitted through"""
 
 
-def frame_seconds(config: MelConfig) -> Fraction:
-    """Return the time between frames, in seconds."""
-    return Fraction(config.hop_length, config.sample_rate)
-
-
 def centre_of(config: MelConfig) -> Fraction:
     """Return the time of the middle of the first frame, in seconds."""
     return Fraction(config.n_fft // 2 - config.padding, config.sample_rate)
@@ -47,9 +42,9 @@ class FrameTimes:
     @classmethod
     def between(cls, source: MelConfig, target: MelConfig, before: int = 0, after: int = 0) -> FrameTimes:
         """Return the positions for two mel configs."""
-        spacing = frame_seconds(source)
+        spacing = source.frame_seconds
         first = (centre_of(target) - centre_of(source)) / spacing
-        return cls(frame_seconds(target) / spacing, first, before, after)
+        return cls(target.frame_seconds / spacing, first, before, after)
 
     @property
     def plain(self) -> bool:

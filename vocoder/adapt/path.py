@@ -12,7 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from vocoder.adapt.frame_times import FrameTimes, delay_between, frame_seconds, framed_as
+from vocoder.adapt.frame_times import FrameTimes, delay_between, framed_as
 from vocoder.checkpoint import CheckpointError, load_model
 from vocoder.mel.config import ALIASES, PRESETS, MelConfig
 from vocoder.mel.convert import MelMismatchError, convert, differences
@@ -129,7 +129,7 @@ class MelPath:
 
     def samples(self, frames: int) -> int:
         """Return the duration of source frames in samples of the model."""
-        return round(frames * frame_seconds(self.source) * self.target.sample_rate)
+        return round(frames * self.source.frame_seconds * self.target.sample_rate)
 
     def frames(self, frames: int) -> int:
         """Return the number of model frames for source frames."""

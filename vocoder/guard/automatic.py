@@ -12,10 +12,8 @@ from vocoder.guard.guard import Guard, guard_of, turned
 from vocoder.guard.judges import Guess, Recognition
 from vocoder.guard.verdict import UNSURE, recognised, transposed, unsure
 from vocoder.mel.config import PRESETS, MelConfig
-from vocoder.mel.config_file import AUTO, load_mel_config
 from vocoder.mel.convert import convert, plain
 from vocoder.mel.values import bands_hint, finite_values, mel_range
-from vocoder.sampling import Preset
 
 
 class UnsureError(ValueError):
@@ -28,23 +26,6 @@ class UnsureError(ValueError):
     def as_dicts(self) -> list[dict[str, Any]]:
         """Return the likeliest conventions as plain data."""
         return [guess.as_dict() for guess in self.likeliest]
-
-
-def source_config(preset: Preset, own: MelConfig, mel: Any = None) -> MelConfig:
-    """Return the mel config of a mel, by a preset as of `Sampling`; of a batch, "auto" recognises the first item.
-
-    Raises:
-        UnsureError: the preset is "auto" and the mel is unclear, or missing.
-        ConfigError: there is no such mel config.
-    """
-    if preset is None:
-        return own
-    if preset != AUTO:
-        return load_mel_config(preset)
-    if not isinstance(mel, (Tensor, np.ndarray)) or mel.ndim not in (2, 3) or 0 in mel.shape:
-        raise UnsureError("preset=auto needs the mel, (n_mels, frames) or (B, n_mels, frames), to recognise it")
-    values = finite_values(mel)
-    return recognised_config(values[0] if values.ndim == 3 else values, own)
 
 
 def recognised_config(mel: Tensor | np.ndarray, own: MelConfig) -> MelConfig:

@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 import math
 from collections.abc import Collection, Iterator, Mapping
+from fractions import Fraction
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -106,6 +107,11 @@ class MelConfig:
     def padding(self) -> int:
         """Samples reflected at each end of the audio before framing."""
         return self.n_fft // 2 if self.centre == "reflect" else (self.n_fft - self.hop_length) // 2
+
+    @property
+    def frame_seconds(self) -> Fraction:
+        """The time between frames, in seconds."""
+        return Fraction(self.hop_length, self.sample_rate)
 
     @property
     def scaled(self) -> bool:

@@ -10,11 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vocoder.adapt.path import MelPath, path_between
-from vocoder.admission import Admitted, StreamAdmission, admit
+from vocoder.adapt.path import MelPath
+from vocoder.admission import Admitted, StreamAdmission, admit, path_of
 from vocoder.checkpoint import Checkpoint
 from vocoder.config import to_dict
-from vocoder.guard.automatic import source_config
 from vocoder.guard.guard import checked
 from vocoder.guard.verdict import Verdict
 from vocoder.layers.stack import set_compute_dtype
@@ -114,7 +113,7 @@ class Synthesizer:
             UnsureError: the preset is "auto" and the mel does not tell which it is.
             ConfigError: there is no such mel config.
         """
-        return path_between(source_config(preset, self.mel_config, mel), self.mel_config, adapt)
+        return path_of(preset, self.mel_config, adapt, mel)
 
     def check(self, mel: Tensor | np.ndarray, preset: Preset = None, adapt: AdaptMode = "on") -> Verdict:
         """Say how typical a mel (n_mels, frames) is of its mel config, and what it looks like if it is not.
