@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from vocoder.flows.base import Flow
-from vocoder.kernels.eligible import compilable, takes
-from vocoder.kernels.launcher import kernel
+from vocoder.kernels.eligible import takes
 from vocoder.layers.kept import Kept
 from vocoder.layers.stack import Matrix
 
@@ -62,19 +61,13 @@ class LappedTransform(Flow):
         return self._kept.of((self.basis,), lambda: Matrix(self.basis)).times(blocks)
 
     def _rotate(self, blocks: Tensor, sign: float, edges: Tensor | None) -> Tensor:
-        run = kernel("lapped", "rotated") if edges is None and compilable(blocks) else None
-        if run is not None:
-            out = torch.empty_like(blocks := blocks.contiguous())
-            run(blocks.shape[0] * blocks.shape[1], sign, blocks, self.cosine, self.sine, out)
-            return out
         sine = sign * self.sine
         first, last = torch.split(blocks, self.hop // 2, dim=2)
         before, after = last[:, :-1].flip(2), first[:, 1:]  # mirrored around the boundary, nearest sample first
-        rotated_after = self.cosine * after + sine * before
-        rotated_before = self.cosine * before - sine * after
+        rotated_after = torch.addcmul(self.cosine * after, sine, before)
+        rotated_before = torch.addcmul(self.cosine * before, sine, after, value=-1)
         if edges is not None:
             rotated_after = rotated_after.index_copy(1, edges - 1, after[:, edges - 1])
             rotated_before = rotated_before.index_copy(1, edges - 1, before[:, edges - 1])
-        first = torch.cat([first[:, :1], rotated_after], dim=1)
-        last = torch.cat([rotated_before.flip(2), last[:, -1:]], dim=1)
-        return torch.cat([first, last], dim=2)
+        pairs = torch.cat([rotated_before.flip(2), rotated_after], dim=2).flatten(1)
+        return torch.cat([first[:, 0], pairs, last[:, -1]], dim=1).reshape(blocks.shape)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+FLOATS = (torch.float32, torch.bfloat16)
+"""dtypes that kernels of several dtypes are compiled for"""
+
 
 def compilable(x: Tensor, *dtypes: torch.dtype) -> bool:
     """Return whether a kernel may read x: on the CPU, of one of these dtypes (float32 if left out), and `takes(x)`."""
@@ -12,14 +15,10 @@ def compilable(x: Tensor, *dtypes: torch.dtype) -> bool:
 
 
 def takes(x: Tensor) -> bool:
-    """Return whether nothing asks for the gradient of x or watches it."""
-    return not (torch.is_grad_enabled() and x.requires_grad) and not watched(x)
-
-
-def watched(x: Tensor) -> bool:
-    """Return whether x is traced, compiled, autocast, transformed or of a tensor subclass."""
-    return (
-        torch.compiler.is_compiling()
+    """Return whether x needs no gradient, and is not traced, compiled, autocast, transformed or of a subclass."""
+    return not (
+        (torch.is_grad_enabled() and x.requires_grad)
+        or torch.compiler.is_compiling()
         or torch._C._get_tracing_state() is not None
         or torch.is_autocast_enabled(x.device.type)
         or torch._C._functorch.peek_interpreter_stack() is not None

@@ -90,16 +90,6 @@ def _whole(f0: Any, step: Any, hop: int, sample_rate: Any) -> Any:
     return np.float64(f0) / sample_rate * hop * _mean_exp(hop * step) / _mean_exp(step)
 
 
-@entry(stripe=1)
-def passed_cycles(first: int, stop: int, hop: int, sample_rate: float, f0: Matrix, out: DoubleMatrix) -> None:
-    """Write the periods of f0 (B, frames) that have passed by the end of each frame; rows are items of the batch."""
-    for b in range(first, stop):
-        total = 0.0
-        for i in range(f0.shape[1]):
-            total += _whole(f0[b, i], _step(f0[b], i, hop), hop, sample_rate)
-            out[b, i] = total
-
-
 @entry(stripe=8)
 def harmonic_source(
     first: int,

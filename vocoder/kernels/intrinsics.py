@@ -46,16 +46,6 @@ def drawn(typing_context: Any, counter: Any) -> Any:
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def real(typing_context: Any, value: Any) -> Any:
-    """Return the float64 that a 64-bit integer holds."""
-
-    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.bitcast(args[0], ir.DoubleType())
-
-    return types.float64(types.int64), build
-
-
-@intrinsic  # type: ignore[untyped-decorator]
 def wide(typing_context: Any, value: Any) -> Any:
     """Return a stored value as float32: bfloat16 is stored as a 16-bit integer, the upper half of a float32."""
 

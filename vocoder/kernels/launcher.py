@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import inspect
+import struct
 import typing
 import warnings
 import zlib
@@ -42,19 +43,14 @@ class Kernel:
         self._code = code
         self._function = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(code.address)
         self._layout, self._stripe = layout, stripe
-        self._arguments = ctypes.c_int64 * (OWN + sum(map(_slots, layout)))
+        self._format = f"{OWN}q" + "".join("d" if kind is float else f"{_slots(kind)}q" for kind in layout)
 
     def __call__(self, rows: int, *values: Tensor | float | None) -> None:
         """Run it over so many rows; values are its parameters after `first` and `stop`."""
-        packed = [0, self._stripe, rows]
+        packed: list[Any] = [0, self._stripe, rows]
         for kind, value in zip(self._layout, values, strict=True):
-            if kind is int:
-                packed.append(value)  # type: ignore[arg-type]
-            elif kind is float:
-                packed.append(_bits(value))  # type: ignore[arg-type]
-            else:
-                packed += _packed(kind, value)  # type: ignore[arg-type]
-        arguments = self._arguments(*packed)
+            packed += _packed(kind, value) if isinstance(kind, Memory) else [value]  # type: ignore[arg-type]
+        arguments = ctypes.create_string_buffer(struct.pack(self._format, *packed))
         threads = min(torch.get_num_threads(), -(-rows // self._stripe))
         pool = _pool() if threads > 1 else None
         if pool is None:
@@ -73,11 +69,6 @@ def _packed(memory: Memory, value: Tensor | None) -> list[int]:
 
 def _slots(kind: Parameter) -> int:
     return 1 + kind.dims if isinstance(kind, Memory) else 1
-
-
-def _bits(value: float) -> int:
-    """Return a number as the 64-bit integer that holds it."""
-    return ctypes.c_int64.from_buffer(ctypes.c_double(value)).value
 
 
 @functools.cache
@@ -113,13 +104,13 @@ def _layout(entry: Callable[..., Any], dtypes: tuple[torch.dtype, ...]) -> tuple
 
 
 def _compiled(entry: Any, layout: tuple[Parameter, ...]) -> Any:
-    """Return the loop over stripes as a function of one pointer, to the arguments as 64-bit integers."""
+    """Return the loop over stripes as a function of one pointer, to the arguments in 64 bits each."""
     import numpy
     from numba import carray, cfunc
 
-    from vocoder.kernels.intrinsics import drawn, pointer, real
+    from vocoder.kernels.intrinsics import drawn, pointer
 
-    names = {"carray": carray, "drawn": drawn, "pointer": pointer, "real": real, "numpy": numpy}
+    names = {"carray": carray, "drawn": drawn, "pointer": pointer, "numpy": numpy}
     made: dict[str, Any] = {}
     exec(_loop(entry.py_func, layout), {"__name__": entry.__module__, "entry": entry} | names, made)
     (function,) = made.values()
@@ -134,14 +125,15 @@ def _loop(entry: Callable[..., Any], layout: tuple[Parameter, ...]) -> CodeType:
 
     numba caches compiled code by the name and the file of a function. The name holds what else it depends on.
     """
-    lines, slot = [f"a = carray(data, ({OWN + sum(map(_slots, layout))},), numpy.int64)"], OWN
+    size, slot = OWN + sum(map(_slots, layout)), OWN
+    lines = [f"{name} = carray(data, ({size},), numpy.{kind})" for name, kind in (("a", "int64"), ("f", "float64"))]
     for i, kind in enumerate(layout):
         if isinstance(kind, Memory):
             assert isinstance(kind.dtype, torch.dtype)
             shape = "".join(f"a[{slot + 1 + d}], " for d in range(kind.dims))
             lines.append(f"p{i} = carray(pointer(a[{slot}]), ({shape}), numpy.{NAMES.get(kind.dtype, 'uint16')})")
         else:
-            lines.append(f"p{i} = a[{slot}]" if kind is int else f"p{i} = real(a[{slot}])")
+            lines.append(f"p{i} = {'a' if kind is int else 'f'}[{slot}]")
         slot += _slots(kind)
     values = ", ".join(f"p{i}" for i in range(len(layout)))
     lines += [f"start = drawn(a.ctypes.data) * a[{STRIPE}]", f"while start < a[{ROWS}]:"]

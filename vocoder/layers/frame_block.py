@@ -8,12 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vocoder.kernels.eligible import compilable
+from vocoder.kernels.eligible import FLOATS, compilable
 from vocoder.kernels.launcher import Kernel, kernel
 from vocoder.layers.kept import Kept
 from vocoder.layers.product import Product
 
-DTYPES = (torch.bfloat16, torch.float32)
 EPSILON = 1e-6
 
 
@@ -47,7 +46,7 @@ class FrameBlock(nn.Module):
 
     def _kernel(self, name: Literal["mixed", "added"], x: Tensor) -> Kernel | None:
         frozen = not self.scale.requires_grad and self.scale.dtype == torch.float32
-        if not frozen or self.expand.dtype not in DTYPES or not compilable(x):
+        if not frozen or self.expand.dtype not in FLOATS or not compilable(x):
             return None
         return kernel("frame", name, self.expand.dtype)
 

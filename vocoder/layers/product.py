@@ -7,12 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vocoder.kernels.eligible import takes
-from vocoder.kernels.launcher import kernel
 from vocoder.layers.kept import Kept
 from vocoder.layers.stack import Matrix
-
-COPIES = ((torch.float32, torch.bfloat16), (torch.float32, torch.float32), (torch.float64, torch.float64))
-"""dtypes that compiled code copies frames from and to"""
 
 
 class Product(nn.Linear):
@@ -88,19 +84,15 @@ class FrameConv(nn.Conv1d):
         return self.weight.transpose(1, 2).flatten(1) @ shifted + self.bias[:, None]
 
     def _neighbours(self, x: Tensor, room: int) -> Tensor:
-        """Return each frame with its neighbours, (room, kernel_size * inputs), in the compute dtype."""
-        (batch, inputs, frames), taps = x.shape, self.kernel_size[0]
-        dtypes = (x.dtype, self._dtype)
-        run = kernel("neighbours", "neighbours", *dtypes) if dtypes in COPIES else None
-        if run is not None:
-            rows = x.new_empty(room, taps, inputs, dtype=self._dtype)
-            held = x.untyped_storage().nbytes() // x.element_size() - x.storage_offset()
-            seen = x.detach().as_strided((held,), (1,))
-            run(room, batch, frames, *self.sides, *x.stride(), seen, rows)
-            return rows.flatten(1)
-        padded = F.pad(x.to(self._dtype), self.sides).unfold(2, taps, 1)
-        rows = padded.permute(0, 2, 3, 1).flatten(2).flatten(0, 1)
-        return F.pad(rows, (0, 0, 0, room - len(rows)))
+        """Return each frame of x (B, inputs, frames) with its neighbours, (B * frames, kernel_size * inputs).
+
+        They are in the compute dtype. One item has `room` rows, so that they need not be copied for the product.
+        """
+        (batch, inputs, frames), taps, before = x.shape, self.kernel_size[0], self.sides[0]
+        count = room if batch == 1 else frames
+        padded = x.new_zeros(batch, count + taps - 1, inputs, dtype=self._dtype)
+        padded[:, before : before + frames] = x.transpose(1, 2)
+        return padded.unfold(1, taps, 1).transpose(2, 3).flatten(2).flatten(0, 1)
 
     @property
     def _dtype(self) -> torch.dtype:

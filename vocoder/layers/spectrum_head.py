@@ -9,15 +9,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vocoder.config import ConfigError
-from vocoder.kernels.eligible import compilable
+from vocoder.kernels.eligible import FLOATS, compilable
 from vocoder.kernels.launcher import Kernel, kernel
 from vocoder.layers.band_table import BandTable
 from vocoder.layers.kept import Kept
 from vocoder.layers.mel_filter import MelFilter, overlap_add
 from vocoder.layers.product import Product
 from vocoder.mel.config import MelConfig
-
-DTYPES = (torch.bfloat16, torch.float32)
 
 
 @dataclass(frozen=True)
@@ -125,7 +123,7 @@ class SpectrumHead(nn.Module):
         return torch.cat([scale * real, scale * imaginary], dim=2)
 
     def _kernel(self, made: Tensor, *given: Tensor) -> Kernel | None:
-        eligible = compilable(made, *DTYPES) and all(compilable(x) for x in (*given, self.extended))
+        eligible = compilable(made, *FLOATS) and all(compilable(x) for x in (*given, self.extended))
         return kernel("head", "spectra", made.dtype) if eligible else None
 
     def _arranged(self) -> tuple[BandTable, BandTable] | None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from vocoder.kernels.eligible import compilable
-from vocoder.kernels.launcher import Kernel, kernel
+from vocoder.kernels.launcher import kernel
 from vocoder.packing import Packing
 from vocoder.stages import Span, frames_of
 
@@ -60,7 +60,7 @@ def harmonic_source(
     frame, by default `passed_cycles`. The source is (B, frames * hop_length).
     """
     passed = passed_cycles(f0, hop_length, sample_rate) if passed is None else passed
-    compiled = _kernel("harmonic_source", f0)
+    compiled = kernel("harmonics", "harmonic_source") if compilable(f0) else None
     if compiled is not None:
         x = f0.new_empty(f0.shape[0], f0.shape[1] * hop_length)
         tensors = [tensor.contiguous() for tensor in (f0, voicing, passed, x)]
@@ -73,9 +73,9 @@ def harmonic_source(
     count = torch.floor(highest)
     half = torch.sin(math.pi * cycles.to(f0.dtype))
     safe = torch.where(half.abs() < 1e-4, torch.ones_like(half), half)
-    kernel = torch.where(half.abs() < 1e-4, count, torch.sin(_angle(count + 0.5, cycles)) / (2 * safe) - 0.5)
-    kernel = kernel + (highest - count) * torch.cos(_angle(count + 1, cycles))
-    return kernel * (2 * torch.sqrt(f0_t / sample_rate)) * at_sample_rate(voicing, hop_length)
+    pulses = torch.where(half.abs() < 1e-4, count, torch.sin(_angle(count + 0.5, cycles)) / (2 * safe) - 0.5)
+    pulses = pulses + (highest - count) * torch.cos(_angle(count + 1, cycles))
+    return pulses * (2 * torch.sqrt(f0_t / sample_rate)) * at_sample_rate(voicing, hop_length)
 
 
 def _angle(count: Tensor, cycles: Tensor) -> Tensor:
@@ -84,17 +84,8 @@ def _angle(count: Tensor, cycles: Tensor) -> Tensor:
     return 2 * math.pi * (turns - torch.round(turns)).to(count.dtype)
 
 
-def _kernel(name: str, f0: Tensor) -> Kernel | None:
-    return kernel("harmonics", name) if compilable(f0) else None
-
-
 def passed_cycles(f0: Tensor, hop_length: int, sample_rate: int) -> Tensor:
     """Return how many periods of f0 (B, frames) have passed before the end of each frame: (B, frames) in float64."""
-    compiled = _kernel("passed_cycles", f0)
-    if compiled is not None:
-        f0, passed = f0.contiguous(), f0.new_empty(f0.shape, dtype=torch.float64)
-        compiled(len(f0), hop_length, sample_rate, f0, passed)
-        return passed
     return torch.cumsum(_sums(f0, range(hop_length, hop_length + 1), hop_length).squeeze(2) / sample_rate, dim=1)
 
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from vocoder.kernels.eligible import FLOATS
 from vocoder.kernels.launcher import Kernel, kernel
 from vocoder.layers.stack.matrix import Matrix, rounded
 from vocoder.layers.stack.weights import Pair, StackWeights, as_matrix
 
-DTYPES = (torch.float32, torch.bfloat16)
 TILE_BYTES = 1 << 18
 """of the channels of a tile, for each thread: a layer's intermediate results then stay in the second-level cache"""
 STRIPE = 64
@@ -21,7 +21,7 @@ ALL = 1 << 62
 
 def gate_kernel(dtype: torch.dtype) -> Kernel | None:
     """Return the compiled gate; None where there is none."""
-    return kernel("gate", "gated", dtype) if dtype in DTYPES else None
+    return kernel("gate", "gated", dtype) if dtype in FLOATS else None
 
 
 @dataclass(frozen=True)
