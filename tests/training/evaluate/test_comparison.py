@@ -66,7 +66,7 @@ def test_the_manifest_s_mels_are_used_and_the_report_says_so(tmp_path: Path, cap
     path.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
 
     def distances(mels) -> dict[tuple[str, str], float | None]:
-        options = Comparison(SHORT, mels=mels, griffin_lim=True)
+        options = Comparison(SHORT, mels=mels, griffin_lim=True, listen=0)
         report = compare({"last": ListeningVocoder()}, path, tmp_path / "out", options)
         assert report.settings["given_mels"] == (None if mels == "own" else "1 of 4")
         return {(row.candidate, row.path): row.values["stft_distance"] for row in report.rows}
@@ -91,9 +91,8 @@ def test_predicted_mels_stand_beside_true_ones(tmp_path: Path) -> None:
             heard.append(bool(np.ptp(mel[:, 0]) == 0))  # each numbered frame is one value
             return super().synthesize(mel, **options)
 
-    report = compare(
-        {"last": Listening()}, manifest.root, tmp_path / "out", Comparison(SHORT, mels="both", griffin_lim=True)
-    )
+    options = Comparison(SHORT, mels="both", griffin_lim=True, listen=0)
+    report = compare({"last": Listening()}, manifest.root, tmp_path / "out", options)
     names = ["ground truth", "Griffin-Lim", "Griffin-Lim, predicted mels", "last", "last, predicted mels"]
     assert [(s.candidate, s.utterances) for s in report.summaries()] == [(name, 2) for name in names]
     assert heard == [False] * 3 + [True] * 3  # the first is synthesized twice, to warm up
