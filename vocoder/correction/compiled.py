@@ -11,7 +11,7 @@ from torch import Tensor
 from vocoder.correction.order import Order
 from vocoder.correction.plain import PlainCorrection
 from vocoder.kernels.launcher import Kernel, kernel
-from vocoder.layers.band_table import BandTable
+from vocoder.layers.mel_filter import BandTable
 
 WIDE, NARROW = 16, 8
 """lanes of a vector: as many chains as a thread takes at a time, and what is left"""

@@ -11,9 +11,8 @@ from torch.nn import functional as F
 from vocoder.config import ConfigError
 from vocoder.kernels.eligible import FLOATS, compilable
 from vocoder.kernels.launcher import Kernel, kernel
-from vocoder.layers.band_table import BandTable
 from vocoder.layers.kept import Kept
-from vocoder.layers.mel_filter import MelFilter, overlap_add
+from vocoder.layers.mel_filter import BandTable, MelFilter, overlap_add
 from vocoder.layers.product import Product
 from vocoder.mel.config import MelConfig
 

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from vocoder.autoregressive import generator
 from vocoder.autoregressive.compiled import CompiledGenerator, loop_weights
-from vocoder.autoregressive.stepwise import StepwiseGenerator
 from vocoder.flows.linear_prediction import LinearPredictionConfig
 from vocoder.layers.stack import WaveNetConfig
 from vocoder.models.wavenet import WaveNet, WaveNetModelConfig
@@ -96,8 +95,8 @@ def test_half_precision_weights_are_kept_as_halves_without_a_difference() -> Non
     ("kind", "dtype", "expected"),
     [
         ("gaussian", torch.float32, CompiledGenerator),
-        ("gaussian", torch.float64, StepwiseGenerator),
-        ("mixture", torch.float32, StepwiseGenerator),
+        ("gaussian", torch.float64, generator.StepwiseGenerator),
+        ("mixture", torch.float32, generator.StepwiseGenerator),
     ],
 )
 def test_the_fastest_generator_is_chosen(kind: str, dtype: torch.dtype, expected: type) -> None:

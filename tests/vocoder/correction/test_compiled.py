@@ -13,8 +13,7 @@ from vocoder.correction.compiled import CompiledCorrection
 from vocoder.correction.correction import Correction
 from vocoder.correction.order import Order
 from vocoder.correction.plain import PlainCorrection
-from vocoder.layers.band_table import BandTable
-from vocoder.layers.mel_filter import MelFilter
+from vocoder.layers.mel_filter import BandTable, MelFilter
 from vocoder.mel.config import preset
 
 NVIDIA = preset("nvidia")
