@@ -14,13 +14,14 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType, SimpleNamespace
-from typing import Any
+from typing import IO, Any
 
 import torch
 from torch import _utils
 from torch.serialization import MAGIC_NUMBER
 
 from vocoder.checkpoint import CheckpointError
+from vocoder.importers.tuple_sizes import check_tuples
 
 LEGACY_START = pickle.dumps(MAGIC_NUMBER, protocol=2)
 """how files of the format before PyTorch 1.6 begin"""
@@ -81,6 +82,10 @@ class Inert:
 
 class _Unpickler(pickle.Unpickler):
     """An unpickler that calls nothing but what is admitted here."""
+
+    def __init__(self, file: IO[bytes], **options: Any) -> None:
+        check_tuples(file)
+        super().__init__(file, **options)
 
     def find_class(self, module: str, name: str) -> Any:
         module = "builtins" if module == "__builtin__" else module  # of Python 2, whose names torch.save keeps

@@ -16,7 +16,7 @@ import torch
 from foreign_files import save, waveglow_state
 
 from vocoder.checkpoint import CheckpointError
-from vocoder.importers.unpickling import read_pickled
+from vocoder.importers.unpickling import LEGACY_START, read_pickled
 from vocoder.importers.weights import read_weights
 
 
@@ -165,3 +165,14 @@ def test_modules_within_modules_without_end_are_refused(tmp_path):
     endless = archive_of(tmp_path / "endless.pt", module.replace(b"\x8c\x01xh\x00", b"h\x00"))
     with pytest.raises(CheckpointError, match="modules within modules"):
         read_weights(endless)
+
+
+@pytest.mark.parametrize("twice", [b"2\x86", b"q\x00h\x00\x86", b"\x94h\x00\x86"], ids=["DUP", "PUT", "MEMOIZE"])
+def test_tuples_of_tuples_that_double_are_refused(tmp_path, twice):
+    """Python would count the values of the last of sixty one by one, to use it as a key."""
+    doubled = b"".join(twice.replace(b"h\x00", b"h" + bytes([n])) if b"\x94" in twice else twice for n in range(60))
+    script = b"\x80\x04})" + doubled + b"K\x01s."
+    (tmp_path / "legacy.pt").write_bytes(LEGACY_START + script)
+    for path in (archive_of(tmp_path / "bomb.pt", script), tmp_path / "legacy.pt"):
+        with pytest.raises(CheckpointError, match="tuples within tuples"):
+            read_weights(path)
