@@ -18,8 +18,8 @@ from starlette.middleware.cors import CORSMiddleware
 import vocoder
 from server.engine.engines import Engines
 from server.engine.lanes import Lanes, available_cores, compute_on
-from server.engine.line import Line, QueueLimits
 from server.engine.model import SHARED_FRAMES, LoadedModel
+from server.engine.queue import QueueLimits, WorkQueue
 from server.limits.gate import Gate, HostRule
 from server.limits.keys import KeyRing
 from server.limits.shares import Drain, Pool, give_back_freed
@@ -50,7 +50,9 @@ def create_app(settings: Settings | None = None, load: Callable[[str], Synthesiz
     about = {"summary": "Mel-spectrograms in, waveforms out.", "version": vocoder.__version__}
     app = _bare("Flow vocoder", service, lifespan=_lifespan(service), **about)
     hosts = HostRule(settings.host, settings.allowed_hosts, settings.cors_origins)
-    app.add_middleware(Gate, hosts=hosts, drain=service.drain, keys=service.keys, memory=service.memory)
+    app.add_middleware(
+        Gate, hosts=hosts, drain=service.drain, keys=service.keys, requests=service.requests, memory=service.memory
+    )
     if settings.cors_origins:
         answers = [*HEADERS, "Retry-After"]
         cors: dict[str, Any] = {"allow_origins": settings.cors_origins, "allow_methods": ["GET", "POST"]}
@@ -98,7 +100,7 @@ def _service(settings: Settings, load: Callable[[str], Synthesizer]) -> Service:
         lanes,
         QueueLimits(settings.queue_size, settings.max_wait),
     )
-    memory = Pool(settings.max_buffered_bytes)
+    requests, memory = Pool(settings.max_connections), Pool(settings.max_buffered_bytes)
     metrics.register(Gauges(engines, lambda: memory.used))
     with ThreadPoolExecutor(1, initializer=compute_on, initargs=(1,)) as pool:
         pool.submit(_try_guards).result()
@@ -107,9 +109,10 @@ def _service(settings: Settings, load: Callable[[str], Synthesizer]) -> Service:
         settings=settings,
         engines=engines,
         metrics=metrics,
-        workers=Line(workers, QueueLimits(items=2**16, seconds=settings.max_wait)),
-        mels=Line(lanes, QueueLimits(items=settings.queue_size, seconds=settings.max_wait)),
-        drain=Drain(Pool(settings.max_connections), settings.drain_delay, settings.drain_timeout),
+        workers=WorkQueue(workers, QueueLimits(items=2**16, seconds=settings.max_wait)),
+        mels=WorkQueue(lanes, QueueLimits(items=settings.queue_size, seconds=settings.max_wait)),
+        drain=Drain(requests, settings.drain_delay, settings.drain_timeout),
+        requests=requests,
         memory=memory,
         keys=None if path is None else KeyRing(path, settings.requests_per_minute, settings.frames_per_minute),
         mel_configs=known_presets(settings.contracts),

@@ -54,13 +54,13 @@ class DrainingServer(QuietServer):
         super().__init__(config)
         self._drain = drain
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._told = False
+        self._signalled = False
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to drain, or end."""
-        if self._told:
+        if self._signalled:
             os._exit(SIGNAL_EXIT + sig)  # whatever hangs in this process cannot delay this
-        self._told = True
+        self._signalled = True
         if self._loop is None:
             self.should_exit = True  # not listening yet
         else:
@@ -75,7 +75,7 @@ class DrainingServer(QuietServer):
         """Return, every tenth of a second, whether to stop."""
         if self._drain.finished:
             if self._drain.overdue:
-                logger.warning("%d requests did not finish in time and are cut off", self._drain.places.used)
+                logger.warning("%d requests did not finish in time and are cut off", self._drain.requests.used)
             self.config.timeout_graceful_shutdown = max(1, math.ceil(self._drain.remaining))
             return True
         return await super().on_tick(counter)
@@ -93,7 +93,7 @@ async def run(settings: Settings, load: Callable[[str], Synthesizer] | None = No
     app = create_app(settings, load)
     service: Service = app.state.service
     log_config = logging_config(settings.log_format, settings.log_level)
-    logging.captureWarnings(True)  # they would be written to standard error by whoever gives them
+    logging.captureWarnings(True)  # otherwise the warnings module writes them to standard error
     config = server_config(app, settings, host=settings.host, port=settings.port, log_config=log_config)
     servers: list[uvicorn.Server] = [DrainingServer(config, service.drain)]
     if settings.admin_port is not None:

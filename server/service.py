@@ -13,7 +13,7 @@ from starlette.requests import HTTPConnection
 from server.engine.engine import Engine
 from server.engine.engines import Engines
 from server.engine.jobs import Job, at_once
-from server.engine.line import Line
+from server.engine.queue import WorkQueue
 from server.limits.keys import KeyRing
 from server.limits.shares import Drain, Pool
 from server.settings import Settings
@@ -31,12 +31,15 @@ class Service:
     settings: Settings
     engines: Engines
     metrics: Metrics
-    workers: Line
+    workers: WorkQueue
     """prepares mels and encodes audio"""
-    mels: Line
+    mels: WorkQueue
     """computes mels from audio"""
     drain: Drain
+    requests: Pool
+    """requests and WebSockets in flight"""
     memory: Pool
+    """bytes that they hold"""
     keys: KeyRing | None
     mel_configs: Mapping[str, MelConfig] = field(default_factory=lambda: PRESETS)
 

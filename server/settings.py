@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from server.engine.line import QueueLimits
+from server.engine.queue import QueueLimits
 
 MIB = 2**20
 Names = Annotated[tuple[str, ...], NoDecode]

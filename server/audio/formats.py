@@ -12,16 +12,19 @@ import torch
 from numpy.typing import NDArray
 
 from server.problems import Problem, invalid_parameter
-from vocoder.audio.file import AUDIO_FORMATS, nearest_rate, quantise, write_audio
+from vocoder.audio.file import AUDIO_FORMATS, AudioFormat, nearest_rate, quantise, write_audio
 from vocoder.audio.origin import Origin
 from vocoder.audio.resampling import resample
 
 Waveform = NDArray[np.float32]
 
 BLOCK_SECONDS = 0.4  # the shortest audio with a loudness
-ROOM = 0.25  # for measuring: torchaudio's filters clip at full scale
+LOUDNESS_HEADROOM = 0.25  # scales audio that is measured: torchaudio's filters clip at full scale
 SAMPLE_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 96000)
 """Rates on offer beside the model's own. Every pair shares a large divisor, so the filter banks stay small."""
+RAW_16, RAW_FLOAT = AudioFormat("RAW", "PCM_16", bits=16), AudioFormat("RAW", "FLOAT")
+NPY = AudioFormat("NPY", "FLOAT")
+"""the one encoding that libsndfile does not know"""
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class Format:
     Attributes:
         name: the value of `format=`.
         media_types: values of Accept; the first one is the answer's where `format=` is given.
-        sample_rates: the only rates of the format in Hz; empty for any.
+        encoding: container and type of the samples. Unless it is raw or npy, it is that of `name` in `AUDIO_FORMATS`.
         codecs: parameter of the first media type, where the type alone does not name the encoding (RFC 6381).
         streams: whether the format can be sent before its length is known. An npy file begins with its shape; an MP3
             file without its length in the first frame plays with silence before and behind.
@@ -48,14 +51,9 @@ class Format:
 
     name: str
     media_types: tuple[str, ...]
-    sample_rates: tuple[int, ...] = ()
+    encoding: AudioFormat
     codecs: str | None = None
     streams: bool = True
-
-    @property
-    def pcm(self) -> str:
-        """The type of its samples: "s16" or "f32"."""
-        return "f32" if self.name.endswith("f32") else "s16"
 
     def content_type(self, media_type: str) -> str:
         """Return the Content-Type for a negotiated media type."""
@@ -69,7 +67,7 @@ class Format:
         Raises:
             Problem: the rate asked for is not on offer.
         """
-        known = self.sample_rates
+        known = self.encoding.sample_rates
         if asked is None:
             return nearest_rate(model_rate, known)
         offered = known or tuple(sorted({*SAMPLE_RATES, model_rate}))
@@ -82,23 +80,27 @@ class Format:
         """Encode a whole waveform (T,) of `rate` Hz, resampled to sample_rate, with its origin if there is room."""
         sample_rate = rate if sample_rate is None else sample_rate
         x = resample(x, rate, sample_rate)
-        if self.name in AUDIO_FORMATS:
-            stream = io.BytesIO()
-            report = write_audio(stream, x, sample_rate, format=self.name, origin=origin)
-            return Encoded(stream.getvalue(), report.clipped, len(x))
-        return Encoded(*(pcm_bytes(x, self.pcm) if self.streams else (npy_bytes(x), 0)), len(x))
+        if self.encoding == NPY:
+            return Encoded(npy_bytes(x), 0, len(x))
+        if self.encoding == RAW_FLOAT:
+            return Encoded(np.ascontiguousarray(x, "<f4").tobytes(), 0, len(x))
+        if self.encoding == RAW_16:
+            return Encoded(quantise(x, 16).astype("<i2").tobytes(), count_clipped(x), len(x))
+        stream = io.BytesIO()
+        report = write_audio(stream, x, sample_rate, format=self.name, origin=origin)
+        return Encoded(stream.getvalue(), report.clipped, len(x))
 
 
 # In order of preference where a client takes several.
 FORMATS = (
-    Format("wav", ("audio/wav", "audio/x-wav", "audio/wave", "audio/vnd.wave")),
-    Format("flac", ("audio/flac", "audio/x-flac")),
-    Format("opus", ("audio/ogg",), AUDIO_FORMATS["opus"].sample_rates, "opus"),
-    Format("mp3", ("audio/mpeg",), AUDIO_FORMATS["mp3"].sample_rates, streams=False),
-    Format("npy", ("application/x-npy",), streams=False),
-    Format("pcm", ("application/octet-stream", "audio/pcm")),
-    Format("pcm_f32", ("application/octet-stream",)),
-    Format("wav_f32", ("audio/wav",)),
+    Format("wav", ("audio/wav", "audio/x-wav", "audio/wave", "audio/vnd.wave"), AUDIO_FORMATS["wav"]),
+    Format("flac", ("audio/flac", "audio/x-flac"), AUDIO_FORMATS["flac"]),
+    Format("opus", ("audio/ogg",), AUDIO_FORMATS["opus"], codecs="opus"),
+    Format("mp3", ("audio/mpeg",), AUDIO_FORMATS["mp3"], streams=False),
+    Format("npy", ("application/x-npy",), NPY, streams=False),
+    Format("pcm", ("application/octet-stream", "audio/pcm"), RAW_16),
+    Format("pcm_f32", ("application/octet-stream",), RAW_FLOAT),
+    Format("wav_f32", ("audio/wav",), AUDIO_FORMATS["wav_f32"]),
 )
 ANYTHING = ("*/*", "audio/*")
 STREAM_FORMATS = tuple(offer for offer in FORMATS if offer.streams)
@@ -111,11 +113,9 @@ def npy_bytes(array: NDArray[np.float32]) -> bytes:
     return stream.getvalue()
 
 
-def pcm_bytes(x: Waveform, kind: str) -> tuple[bytes, int]:
-    """Return samples as raw little-endian "s16" or "f32", and how many of them were clipped."""
-    if kind == "f32":
-        return np.ascontiguousarray(x, "<f4").tobytes(), 0
-    return quantise(x, 16).astype("<i2").tobytes(), int(np.count_nonzero(np.abs(x) > 1.0))
+def count_clipped(x: Waveform) -> int:
+    """Return how many samples of x (T,) a 16-bit or lossy encoding clips."""
+    return int(np.count_nonzero(np.abs(x) > 1.0))
 
 
 def negotiate(name: str | None, accept: str | None, offers: Sequence[Format] = FORMATS) -> tuple[Format, str]:
@@ -169,16 +169,16 @@ class Level:
         if len(x) < BLOCK_SECONDS * sample_rate:
             raise invalid_parameter("loudness", f"audio of less than {BLOCK_SECONDS} s has none; give gain")
         with torch.inference_mode():
-            lowered = torchaudio.functional.loudness(ROOM * torch.from_numpy(x)[None], sample_rate)
-        measured = lowered.item() - 20.0 * math.log10(ROOM)
+            lowered = torchaudio.functional.loudness(LOUDNESS_HEADROOM * torch.from_numpy(x)[None], sample_rate)
+        measured = lowered.item() - 20.0 * math.log10(LOUDNESS_HEADROOM)
         if not math.isfinite(measured):
             raise invalid_parameter("loudness", "this audio is too quiet to be measured; give gain")
         return Level(self.loudness - measured)
 
 
 @dataclass(frozen=True)
-class Written:
-    """How the audio of an answer is written: its sample rate in Hz, how loud, and what it says of its origin."""
+class OutputSpec:
+    """How the audio of a response is written: format, sample rate in Hz, level, and the origin to store in it."""
 
     format: Format
     rate: int

@@ -5,36 +5,37 @@ from __future__ import annotations
 import io
 import math
 import struct
+from dataclasses import replace
 
 import numpy as np
 import soundfile
-from numpy.typing import NDArray
 
-from server.audio.formats import Format
-from vocoder.audio.file import AUDIO_FORMATS, AudioFormat, quantise
+from server.audio.formats import Format, Waveform, count_clipped
+from vocoder.audio.file import AudioFormat, quantise
 from vocoder.audio.origin import Origin, mark
 from vocoder.audio.resampling import half_width, resample
 
-Waveform = NDArray[np.float32]
-
 OPEN_SIZE = 0xFFFFFFFF  # of a RIFF chunk whose length is unknown when its header is written
-RAW = {"s16": AudioFormat("RAW", "PCM_16", bits=16), "f32": AudioFormat("RAW", "FLOAT")}
-WAVE_CODES = {"s16": (1, 16), "f32": (3, 32)}  # format tag and bits
+WAVE_CODES = {"PCM_16": (1, 16), "FLOAT": (3, 32)}  # format tag and bits
 
 
 def open_encoder(target: Format, sample_rate: int, origin: Origin | None = None) -> PieceEncoder:
     """Begin a stream. Its header has the origin, if there is room."""
-    kind = target.name.partition("_")[0]
-    if kind not in ("wav", "pcm"):
-        return PieceEncoder(AUDIO_FORMATS[target.name], sample_rate, origin)
-    head = _wave_head(target.pcm, sample_rate, origin) if kind == "wav" else b""
-    return PieceEncoder(RAW[target.pcm], sample_rate, None, head)
+    encoding = target.encoding
+    if encoding.container == "RAW":
+        return PieceEncoder(encoding, sample_rate)
+    if encoding.container == "WAV":  # libsndfile would go back to write the length into its header
+        head = _wave_head(encoding.subtype, sample_rate, origin)
+        return PieceEncoder(replace(encoding, container="RAW"), sample_rate, head=head)
+    return PieceEncoder(encoding, sample_rate, origin)
 
 
 class PieceEncoder:
     """Passes on what libsndfile writes while the file grows, after a `head`."""
 
-    def __init__(self, encoding: AudioFormat, sample_rate: int, origin: Origin | None, head: bytes = b"") -> None:
+    def __init__(
+        self, encoding: AudioFormat, sample_rate: int, origin: Origin | None = None, head: bytes = b""
+    ) -> None:
         self.clipped = 0
         self._encoding = encoding
         self._sink = _Sink(head)
@@ -44,7 +45,7 @@ class PieceEncoder:
     def encode(self, x: Waveform) -> bytes:
         """Return the complete blocks."""
         if self._encoding.subtype != "FLOAT":
-            self.clipped += int(np.count_nonzero(np.abs(x) > 1.0))
+            self.clipped += count_clipped(x)
             x = np.clip(x, -1.0, 1.0) if self._encoding.bits is None else quantise(x, self._encoding.bits)
         self._file.write(x)
         return self._sink.take()
@@ -97,8 +98,8 @@ class _Sink(io.RawIOBase):
         return len(body)
 
 
-def _wave_head(kind: str, sample_rate: int, origin: Origin | None) -> bytes:
-    code, bits = WAVE_CODES[kind]
+def _wave_head(subtype: str, sample_rate: int, origin: Origin | None) -> bytes:
+    code, bits = WAVE_CODES[subtype]
     size = bits // 8
     layout = struct.pack("<HHIIHH", code, 1, sample_rate, sample_rate * size, size, bits)
     head = b"WAVE" + _chunk(b"fmt ", layout) + _information(origin) + b"data" + struct.pack("<I", OPEN_SIZE)

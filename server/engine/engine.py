@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from server.engine.errors import EngineState, NotReadyError, SynthesisError
 from server.engine.jobs import Job, Part, at_once
 from server.engine.lanes import Lanes, compute_on
-from server.engine.line import Line, QueueLimits
 from server.engine.model import LoadedModel, Outcome, short_name
+from server.engine.queue import QueueLimits, WorkQueue
 from vocoder.checkpoint import CheckpointError
 from vocoder.loading import DeviceError
 from vocoder.sampling import Utterance
@@ -44,7 +44,7 @@ class Engine:
         """done when the model is ready, or cannot be"""
         self._reference = reference
         self._load = load
-        self.line = Line(lanes, limits, self._compute, self._fits)
+        self.queue = WorkQueue(lanes, limits, self._compute, self._fits)
         """where work waits"""
         self._model: LoadedModel | None = None
         self._used = time.monotonic()
@@ -77,9 +77,9 @@ class Engine:
             return
         job = Job(0, model.mel_config.sample_rate, parts=at_once(self._warm_up, model, seconds))
         job.add_done_callback(self._on_warmed_up)
-        with self.line.lanes.lock:
+        with self.queue.lanes.lock:
             if self.state is EngineState.LOADING:
-                self.line.submit(job, limited=False)
+                self.queue.submit(job, limited=False)
                 return
         self.loaded.set_exception(NotReadyError(self.state))
 
@@ -89,7 +89,7 @@ class Engine:
 
     def wake(self) -> None:
         """Begin to load an unloaded model again."""
-        with self.line.lanes.lock:
+        with self.queue.lanes.lock:
             if self.state in (EngineState.IDLE, EngineState.UNLOADED):
                 self._otherwise, self.state, self.loaded = self.state, EngineState.LOADING, Future()
                 self.start_loading()
@@ -99,19 +99,19 @@ class Engine:
 
         With `unused_for` only a model that was not used for so many seconds, which the next request loads again.
         """
-        with self.line.lanes.lock:
+        with self.queue.lanes.lock:
             unused = time.monotonic() - self._used
-            if self.state is not EngineState.READY or (unused_for and (unused < unused_for or len(self.line))):
+            if self.state is not EngineState.READY or (unused_for and (unused < unused_for or len(self.queue))):
                 return False
             self._refuse_all(EngineState.IDLE if unused_for else EngineState.UNLOADED)
             self._model = None
         logger.info("%s is unloaded", self.name)
         return True
 
-    def admit(self) -> None:
+    def check_room(self) -> None:
         """Raise the error that `submit` would raise now, so that hopeless requests are refused before their body."""
         self._require_ready()
-        self.line.admit()
+        self.queue.check_room()
 
     def submit(self, utterance: Utterance) -> Job:
         """Queue an utterance with a mel in the model's own config. It may share a run; a long one is computed in parts.
@@ -145,11 +145,11 @@ class Engine:
     def alive(self, stall_timeout: float) -> bool:
         """Whether there was a sign of life in the last `stall_timeout` seconds."""
         ended = self.state in (EngineState.FAILED, EngineState.STOPPED)
-        return not ended and self.line.lanes.alive(stall_timeout)
+        return not ended and self.queue.lanes.alive(stall_timeout)
 
     def close(self) -> None:
         """Take no more work; waiting work is finished."""
-        with self.line.lanes.lock:
+        with self.queue.lanes.lock:
             if self.state is EngineState.LOADING:
                 self._refuse_all(EngineState.STOPPED)
             elif self.state is not EngineState.FAILED:
@@ -171,10 +171,10 @@ class Engine:
         return self._model is not None and self._model.fits(frames)
 
     def _admitted(self, job: Job) -> Job:
-        with self.line.lanes.lock:
+        with self.queue.lanes.lock:
             self._require_ready()
             self._used = time.monotonic()
-            return self.line.submit(job)
+            return self.queue.submit(job)
 
     def _require_ready(self) -> None:
         """Raise the error of an engine that takes no work; one that was idle begins to load."""
@@ -185,10 +185,10 @@ class Engine:
 
     def _warm_up(self, model: LoadedModel, seconds: float) -> None:
         model.warm_up(seconds)
-        with self.line.lanes.lock:
+        with self.queue.lanes.lock:
             if self.state is EngineState.LOADING:
                 self._model, self.name = model, model.name
-                self.line.pace = model.pace
+                self.queue.pace = model.pace
                 self.state, self._otherwise = EngineState.READY, EngineState.UNLOADED
                 self._used = time.monotonic()
 
@@ -208,6 +208,6 @@ class Engine:
 
     def _refuse_all(self, state: EngineState) -> None:
         """Take no more work. A lost device comes back only with a new process."""
-        with self.line.lanes.lock:
+        with self.queue.lanes.lock:
             self.state = state
-        self.line.refuse_all(NotReadyError(state))
+        self.queue.refuse_all(NotReadyError(state))

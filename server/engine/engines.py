@@ -11,8 +11,8 @@ from concurrent.futures import wait
 from server.engine.engine import Engine, Load
 from server.engine.errors import LOADING_SECONDS, EngineState, NotReadyError
 from server.engine.lanes import Lanes
-from server.engine.line import QueueLimits
 from server.engine.model import free_memory
+from server.engine.queue import QueueLimits
 from server.problems import Problem
 
 logger = logging.getLogger(__name__)
@@ -127,7 +127,7 @@ class Engines:
             engine.close()
         self.lanes.stop(timeout)
         for engine in self._engines:
-            engine.line.refuse_all(NotReadyError(engine.state))
+            engine.queue.refuse_all(NotReadyError(engine.state))
 
     def _load(self) -> None:
         for engine in self._engines:

@@ -1,4 +1,4 @@
-"""Work for the lanes, whose it is, and fair turns: who comes next when all want the same."""
+"""Work for the lanes, its owners, and fair turns among them."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ NUMBERS = count()
 MOST_KNOWN = 4096
 
 Who = tuple[Hashable, ...]
-"""somebody, from the outside in: those with the same beginning share what it gets"""
+"""path of an owner, outermost first; owners with a common prefix share that prefix's turns"""
 Parts = Generator[int, None, Any]
 """Work in parts: each yields the number of frames it computed, and the last returns the outcome."""
 
 
 class Client(NamedTuple):
-    """Who asks: the name of an API key, or nothing, and an address."""
+    """Who sends a request: the name of an API key, or nothing, and an address."""
 
     key: str = ""
     address: str = ""
 
     @property
     def who(self) -> Who:
-        """Its place among others: keys share with each other, addresses with those of the same key."""
+        """Its path for fair turns: the key, or the address where there is none, then the address."""
         return (self.key or self.address, self.address)
 
 
 CLIENT: ContextVar[Client] = ContextVar("client", default=Client())  # noqa: B039 - it cannot be changed
-"""whom the present request is from"""
+"""of the present request"""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Job(Future[Any]):
     """Work for a lane, and the future of its result. It can be cancelled until it is done.
 
     An utterance may share a run with others. Parts run one by one, with other work between them; there are none where
-    the utterance is run whole. The job is the client's that is served when it is made.
+    the utterance is run whole. A job belongs to the client whose request creates it.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Job(Future[Any]):
         self.cost = cost
         """of a frame, beside that of an ordinary one"""
         self.listened = listened
-        """whether somebody waits to hear it: the start of a stream"""
+        """whether a listener waits for it: the start of a stream"""
         self.client: Client = CLIENT.get()
         self.number = next(NUMBERS)
         self.submitted = time.monotonic()
@@ -136,25 +136,25 @@ def at_once(work: Callable[..., Any], *arguments: Any) -> Parts:
 
 
 class Shares:
-    """What each has used of something that all share: whoever has used least goes first, and nobody saves up."""
+    """What each owner has used of a shared resource. The one that used least goes first; none saves up turns."""
 
     def __init__(self) -> None:
         self._used: dict[Who, float] = {}
-        self._reached: dict[Who, float] = {}  # what the last that had its turn had used, within each beginning
+        self._reached: dict[Who, float] = {}  # by prefix: what its last owner with a turn had used
 
     def used(self, who: Who) -> tuple[float, ...]:
-        """Return what somebody has used, from the outside in."""
+        """Return what an owner has used, outermost first."""
         return tuple(self._of(who[:depth]) for depth in range(1, len(who) + 1))
 
     def arrive(self, who: Who) -> None:
-        """Take note of somebody who wanted nothing until now."""
+        """Register an owner that had no work until now."""
         if len(self._used) > MOST_KNOWN:
             self._used = {one: used for one, used in self._used.items() if used > self._reached.get(one[:-1], 0.0)}
         for depth in range(1, len(who) + 1):
             self._used[who[:depth]] = max(self._of(who[:depth]), self._reached.get(who[: depth - 1], 0.0))
 
     def begin(self, who: Who, seconds: float) -> None:
-        """Give somebody a turn, of about so many seconds."""
+        """Give an owner a turn of about so many seconds."""
         for depth in range(1, len(who) + 1):
             self._reached[who[: depth - 1]] = self._of(who[:depth])
         self.add(who, seconds)
@@ -169,5 +169,5 @@ class Shares:
 
 
 def wait_among(own: float, others: Iterable[float], turn: float) -> float:
-    """Return how long somebody with `own` seconds of work waits while others, with theirs, take fair turns."""
+    """Return how long an owner with `own` seconds of work waits while others, with theirs, take fair turns."""
     return own + sum(min(other, own + turn) for other in others)

@@ -16,7 +16,7 @@ import torch
 
 from server.engine.jobs import Job, Shares, wait_among
 
-TURN_SECONDS = 1.0  # about the longest turn of one line before the next
+TURN_SECONDS = 1.0  # about the longest turn of one queue before the next
 CROWD_SECONDS = 0.25  # after several runs wanted to run at once, in which no run has all cores
 LEAST_SHARE = 0.75
 """processor time of a team's own thread, of the time that passes, below which the team lacks cores"""
@@ -27,7 +27,7 @@ PROBE_NUMBERS = 2**15  # as few as torch gives to a thread
 
 
 class Work(Protocol):
-    """What lanes know of a line: the work that waits in it."""
+    """What lanes know of a queue: the work that waits in it."""
 
     @property
     def backlog(self) -> float:
@@ -36,7 +36,7 @@ class Work(Protocol):
     def __len__(self) -> int: ...
 
     def begin(self) -> tuple[list[Job], float]:
-        """Take the next run out of the line, and estimate its seconds on one lane."""
+        """Take the next run out of the queue, and estimate its seconds on one lane."""
 
     def run(self, jobs: list[Job], width: int) -> None:
         """Run it on a lane, or on as many as `width` says."""
@@ -56,7 +56,7 @@ class Lane:
 
 
 class Lanes:
-    """Runs the work of several lines, on the next free lane: of those with work, the one that has used least.
+    """Runs the work of several queues, on the next free lane: of those with work, the one that has used least.
 
     As long as there is work for several lanes, each run has one core: two runs beside each other are done sooner than
     one after another on both cores. A run that is alone has all cores, if they are there.
@@ -73,15 +73,15 @@ class Lanes:
         self.count = count
         self._cores = cores
         self._team = Team(cores)
-        self._lines: list[Work] = []
+        self._queues: list[Work] = []
         self._shares = Shares()
         self._crowded = -CROWD_SECONDS
         self._stopping = False
         self._lanes = [Lane(self._serve, f"{name}-{number}") for number in range(count)]
 
-    def add(self, line: Work) -> None:
-        """Add a line."""
-        self._lines.append(line)
+    def add(self, queue: Work) -> None:
+        """Add a queue."""
+        self._queues.append(queue)
 
     def start(self) -> None:
         """Start the threads."""
@@ -104,17 +104,17 @@ class Lanes:
         turns = [lane.began for lane in self._lanes if lane.busy]
         return all(lane.thread.is_alive() for lane in self._lanes) and all(now - t < stall_timeout for t in turns)
 
-    def arrive(self, line: Work) -> None:
-        """Announce work of a line. Call it with the lock held, before the work is queued."""
-        if not len(line):
-            self._shares.arrive((id(line),))
+    def arrive(self, queue: Work) -> None:
+        """Announce work of a queue. Call it with the lock held, before the work is queued."""
+        if not len(queue):
+            self._shares.arrive((id(queue),))
 
-    def expected_wait(self, line: Work, own: float) -> float:
-        """Return the seconds until `own` seconds of a line's work are done, while others take their turns.
+    def expected_wait(self, queue: Work, own: float) -> float:
+        """Return the seconds until `own` seconds of a queue's work are done, while others take their turns.
 
         Call it with the lock held.
         """
-        others = [other.backlog for other in self._lines if other is not line]
+        others = [other.backlog for other in self._queues if other is not queue]
         return wait_among(own, others, TURN_SECONDS) / self.count
 
     def dispatch(self) -> None:
@@ -123,18 +123,18 @@ class Lanes:
         if busy and waiting:
             self._crowded = time.monotonic()
         while (lane := self._free()) is not None and (waiting := self._waiting()):
-            line = min(waiting, key=lambda one: self._shares.used((id(one),)))
-            jobs, seconds = line.begin()
+            queue = min(waiting, key=lambda one: self._shares.used((id(one),)))
+            jobs, seconds = queue.begin()
             if jobs:
-                self._shares.begin((id(line),), seconds)
+                self._shares.begin((id(queue),), seconds)
                 lane.busy, lane.alone, lane.began = True, self._alone(), time.monotonic()
-                lane.inbox.put((line, jobs, seconds))
+                lane.inbox.put((queue, jobs, seconds))
         if self._stopping and not self._waiting() and not any(lane.busy for lane in self._lanes):
             for lane in self._lanes:
                 lane.inbox.put(None)
 
     def _waiting(self) -> list[Work]:
-        return [line for line in self._lines if len(line)]
+        return [queue for queue in self._queues if len(queue)]
 
     def _free(self) -> Lane | None:
         """Return the first lane with nothing to do; none while a run has all cores."""
@@ -153,28 +153,28 @@ class Lanes:
 
     def _serve(self, lane: Lane) -> None:
         while (work := lane.inbox.get()) is not None:
-            line, jobs, seconds = work
+            queue, jobs, seconds = work
             began = time.monotonic()
-            width = self._run(lane, line, jobs)
+            width = self._run(lane, queue, jobs)
             with self.lock:
-                self._shares.add((id(line),), (time.monotonic() - began) * width - seconds)
+                self._shares.add((id(queue),), (time.monotonic() - began) * width - seconds)
                 lane.busy = lane.alone = False
                 self.dispatch()
 
-    def _run(self, lane: Lane, line: Work, jobs: list[Job]) -> int:
+    def _run(self, lane: Lane, queue: Work, jobs: list[Job]) -> int:
         """Run jobs on all cores or on one; return on how many lanes."""
         if lane.alone and (self.count == 1 or (self._cores > 1 and self._team.ready())):
             compute_on(self._cores)
             if self.count == 1:
-                line.run(jobs, 1)
+                queue.run(jobs, 1)
             else:
-                self._team.watch(lambda: line.run(jobs, self.count))
+                self._team.watch(lambda: queue.run(jobs, self.count))
             return self.count
         with self.lock:
             lane.alone = False
             self.dispatch()
         compute_on(1)
-        line.run(jobs, 1)
+        queue.run(jobs, 1)
         return 1
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from server.engine.errors import SynthesisError
 from server.engine.jobs import Parts
-from server.engine.line import Pace
+from server.engine.queue import Pace
 from vocoder.correction.order import BLOCK
 from vocoder.mel.values import mel_range
 from vocoder.sampling import Utterance, voice_of
@@ -44,7 +44,7 @@ class LoadedModel:
 
     Args:
         synthesizer: it may lack `synthesize_many` and `open_stream`.
-        record: is told of every run.
+        record: is called with the counts of every run.
         shared_frames: of the mels that a run may hold in all.
     """
 

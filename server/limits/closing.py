@@ -77,7 +77,7 @@ class ReaderWatch:
 class LingeringTransport:
     """A transport whose `close` lingers where `unfinished` says that the client may still be sending.
 
-    Such a client is told "connection reset" by TCP otherwise, and loses what it has not read yet: the 413 of a body
+    Otherwise such a client gets "connection reset" from TCP, and loses what it has not read yet: the 413 of a body
     that is too large, say. So the server ends its own side first, and throws away what still comes, for a while
     (RFC 9112, section 9.6).
     """

@@ -1,4 +1,4 @@
-"""Decides before a request is handled whether it is: by host, shutdown, API key and memory."""
+"""Decides before a request is handled whether it is: by host, shutdown, API key, number of requests, and memory."""
 
 from __future__ import annotations
 
@@ -79,12 +79,14 @@ class Gate:
         hosts: HostRule,
         drain: Drain | None = None,
         keys: KeyRing | None = None,
+        requests: Pool | None = None,
         memory: Pool | None = None,
     ) -> None:
         self._app = app
         self._hosts = hosts
         self._drain = drain
         self._keys = keys
+        self._requests = requests
         self._memory = memory
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -113,8 +115,8 @@ class Gate:
     @contextmanager
     def _held(self, scope: Scope, client: Client) -> Iterator[None]:
         """Give a request its place and its part of the memory, and take them back at its end."""
-        counted = self._drain is not None and scope["path"] not in OPERATIONS
-        place = Holding(self._drain.places, client) if self._drain is not None and counted else None
+        counted = None if scope["path"] in OPERATIONS else self._requests
+        place = None if counted is None else Holding(counted, client)
         memory = None if self._memory is None else Holding(self._memory, client)
         if place is not None and not place.set(1):
             detail = "There are too many requests, or too many of yours; try again soon."

@@ -65,14 +65,16 @@ class Holding:
 
 
 class Drain:
-    """Decides when a server that is told to stop may end: when all `places` are empty, or after its time.
+    """Decides when a stopping server may end: when no `requests` are left, or after its time.
 
     New requests are taken for `delay` seconds after `begin`, since load balancers learn late. Requests in flight have
     another `timeout` seconds.
     """
 
-    def __init__(self, places: Pool, delay: float, timeout: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self.places = places
+    def __init__(
+        self, requests: Pool, delay: float, timeout: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.requests = requests
         self.begun = asyncio.Event()
         self._delay = delay
         self._timeout = timeout
@@ -102,7 +104,7 @@ class Drain:
     @property
     def finished(self) -> bool:
         """Whether the server may end."""
-        return self.refusing and (self.places.used == 0 or self.overdue)
+        return self.refusing and (self.requests.used == 0 or self.overdue)
 
     @property
     def remaining(self) -> float:

@@ -1,1 +1,1 @@
-"""One request: read, admitted, synthesized, and told."""
+"""One request: read, admitted, synthesized, and answered."""

@@ -1,4 +1,4 @@
-"""Whether a mel is admitted, by the same rules as in Python, and what the client is told about it."""
+"""Whether a mel is admitted, by the same rules as in Python, and the response fields that describe it."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ HEADERS = {
 
 
 @dataclass(frozen=True)
-class Admitted:
+class AdmittedRequest:
     """A mel that the model may have, and how to synthesize it.
 
     Attributes:
@@ -76,19 +76,19 @@ class Admitted:
 
 def admit(
     mel: Mel, asked: Asked, target: MelConfig, known: Mapping[str, MelConfig], mode: GuardMode, max_frames: int
-) -> Admitted:
+) -> AdmittedRequest:
     """Check a mel by the config that it was made with, convert it to the model's own, and judge it.
 
     Args:
         mel: as it was decoded, of any shape.
-        asked: what the request says.
+        asked: the request's options.
         target: the model's own mel config.
         known: mel configs by name.
         mode: of the guard: `warn`, `strict` or `off`.
         max_frames: the longest mel that a model is given.
 
     Raises:
-        Problem: whatever is wrong with the mel or with what is said about it.
+        Problem: the mel, or what the request declares about it, is wrong.
     """
     asked.check_corrections(target)
     if mel.ndim == 3 and mel.shape[0] == 1:
@@ -102,7 +102,9 @@ def admit(
         found = admit_mel(mel, target, source, asked.adapt, mode, max_frames=max_frames)
     recognised = found.path.source.name if asked.preset == AUTO else None
     verdict = found.verdicts[0] if found.verdicts else None
-    return Admitted(found.mel[0].numpy(), asked.sampling().seeded(), found.path, found.frames, verdict, recognised)
+    return AdmittedRequest(
+        found.mel[0].numpy(), asked.sampling().seeded(), found.path, found.frames, verdict, recognised
+    )
 
 
 @contextmanager
@@ -126,7 +128,7 @@ def mel_path(asked: Asked, target: MelConfig, known: Mapping[str, MelConfig]) ->
     """Return the conversion from the config that a mel was made with to the model's own.
 
     Args:
-        asked: what the request says; without a preset, and with `auto`, the mel has the model's own config.
+        asked: the request's options; without a preset, and with `auto`, the mel has the model's own config.
         target: the model's own config.
         known: mel configs by name.
 
@@ -190,29 +192,29 @@ def _sentence(error: Exception) -> str:
     return f"{start}{text[1:]}" + ("" if text.endswith(".") else ".")
 
 
-def facts(admitted: Admitted, sample_rate: int, dtype: str | None, level: Level) -> dict[str, str | float]:
-    """Return what is told about a synthesis, by header. The gain of a loudness is known once there is audio."""
+def facts(admitted: AdmittedRequest, sample_rate: int, dtype: str | None, level: Level) -> dict[str, str | float]:
+    """Return the response fields of a synthesis, by header. The gain of a loudness is known once there is audio."""
     path, verdict = admitted.path, admitted.verdict
-    told: dict[str, str | float | None] = {"X-Sample-Rate": sample_rate, "X-Seed": admitted.sampling.seed}
-    told["X-Model-Dtype"] = dtype
-    told["X-Gain"] = round(level.gain, 2) or None
-    told["X-Mel-Recognised"] = admitted.recognised
-    told["X-Mel-Preset"] = None if path.own else path.source.name
-    told["X-Mel-Adapted"] = path.adapted
+    fields: dict[str, str | float | None] = {"X-Sample-Rate": sample_rate, "X-Seed": admitted.sampling.seed}
+    fields["X-Model-Dtype"] = dtype
+    fields["X-Gain"] = round(level.gain, 2) or None
+    fields["X-Mel-Recognised"] = admitted.recognised
+    fields["X-Mel-Preset"] = None if path.own else path.source.name
+    fields["X-Mel-Adapted"] = path.adapted
     if verdict is not None:
-        told["X-Mel-Guard"] = verdict.cause
-        told["X-Mel-Guard-Typicality"] = None if verdict.typicality is None else round(verdict.typicality)
-        told["X-Mel-Guard-Message"] = None if verdict.typical else verdict.message
-        told["X-Mel-Guard-Preset"] = None if verdict.typical else verdict.preset
-    return {name: value for name, value in told.items() if value is not None}
+        fields["X-Mel-Guard"] = verdict.cause
+        fields["X-Mel-Guard-Typicality"] = None if verdict.typicality is None else round(verdict.typicality)
+        fields["X-Mel-Guard-Message"] = None if verdict.typical else verdict.message
+        fields["X-Mel-Guard-Preset"] = None if verdict.typical else verdict.preset
+    return {name: value for name, value in fields.items() if value is not None}
 
 
-def as_headers(told: dict[str, str | float], model: str, origin: Origin | None) -> dict[str, str]:
+def as_headers(fields: dict[str, str | float], model: str, origin: Origin | None) -> dict[str, str]:
     """Return the headers of an answer."""
-    headers = {"X-Model": model} | {name: str(value) for name, value in told.items()}
+    headers = {"X-Model": model} | {name: str(value) for name, value in fields.items()}
     return headers if origin is None else headers | {"X-Audio-Origin": origin.to_json()}
 
 
-def as_parameters(told: dict[str, str | float]) -> dict[str, str | float]:
+def as_parameters(fields: dict[str, str | float]) -> dict[str, str | float]:
     """Return the parameters of an answer at /v2: X-Mel-Guard is mel_guard."""
-    return {name.removeprefix("X-").lower().replace("-", "_"): value for name, value in told.items()}
+    return {name.removeprefix("X-").lower().replace("-", "_"): value for name, value in fields.items()}

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
 
-from server.audio.formats import FORMATS, Level
+from server.audio.formats import FORMATS, STREAM_FORMATS, Level
 from server.problems import Problem, invalid_parameter, invalid_parameters, malformed_body
 from vocoder.correction.correction import correctable
 from vocoder.mel.config import MelConfig
@@ -16,6 +16,7 @@ from vocoder.sampling import MAX_CORRECTIONS, AdaptMode, GuardMode, Sampling
 
 MAX_HELLO = 16384  # characters
 FORMAT_NAMES = "; ".join(offer.name for offer in FORMATS)
+STREAM_FORMAT_NAMES = tuple(offer.name for offer in STREAM_FORMATS)
 
 ModelName = Annotated[str | None, Field(max_length=256, description="a name from /v1/models; its first by default")]
 SampleRate = Annotated[int | None, Field(gt=0, le=192_000, description="Hz to resample to; the model's own by default")]
@@ -87,7 +88,7 @@ class StreamHello(Asked):
     model_config = ConfigDict(strict=True)
 
     model: ModelName = None
-    format: Literal["pcm", "pcm_f32", "wav", "wav_f32", "flac", "opus"] = "pcm"
+    format: Literal[STREAM_FORMAT_NAMES] = "pcm"  # type: ignore[valid-type]
     sample_rate: SampleRate = None
     dtype: Literal["float32", "float16"] = "float32"
     report_dry: bool = False

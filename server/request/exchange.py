@@ -20,7 +20,7 @@ from server.engine.jobs import Job, Synthesis
 from server.limits.gate import charge_frames
 from server.limits.shares import hold_bytes
 from server.problems import Problem, invalid_parameter, malformed_body
-from server.request.admit import Admitted, admit
+from server.request.admit import AdmittedRequest, admit
 from server.request.asked import Asked
 from server.service import Service
 from server.telemetry.requests import note
@@ -43,9 +43,9 @@ class Exchange:
         self.http = http
         self.service = service
         self.engine = service.engines.get(model)
-        self.engine.admit()
+        self.engine.check_room()
         self.model = self.engine.model
-        service.workers.admit()
+        service.workers.check_room()
         charge_frames(http, 0)
         self.deadline = deadline_of(http)
         self.seconds: dict[str, float] = {}
@@ -60,7 +60,7 @@ class Exchange:
         self.lap("read")
         return body
 
-    async def admit(self, decode: Callable[[], NDArray[np.float32]], asked: Asked) -> Admitted:
+    async def admit(self, decode: Callable[[], NDArray[np.float32]], asked: Asked) -> AdmittedRequest:
         """Decode and admit the mel on a worker thread, and charge its frames."""
         service, target = self.service, self.model.mel_config
         mode, most = asked.guard or service.settings.guard, service.settings.max_frames
@@ -70,7 +70,7 @@ class Exchange:
         charge_frames(self.http, admitted.frames, self.model.cost(admitted.sampling.corrections))
         return admitted
 
-    def expect(self, admitted: Admitted, audio_bytes: int) -> None:
+    def expect(self, admitted: AdmittedRequest, audio_bytes: int) -> None:
         """Hold the memory of the mel and of the audio beside that of the body, before there is any audio.
 
         Raises:
@@ -78,7 +78,7 @@ class Exchange:
         """
         hold_bytes(self.http, self._body_bytes + admitted.mel.nbytes + audio_bytes)
 
-    async def synthesize(self, admitted: Admitted, level: Level) -> tuple[Synthesis, Level]:
+    async def synthesize(self, admitted: AdmittedRequest, level: Level) -> tuple[Synthesis, Level]:
         """Return the audio at its level, and the gain that this took; give up as soon as the client leaves."""
         utterance = Utterance(admitted.mel, **voice_of(admitted.sampling))
         synthesis = await self.result(self.engine.submit(utterance))
@@ -124,8 +124,8 @@ class Exchange:
 
     def note(self) -> None:
         """Log the model and the seconds of each stage."""
-        told = {f"{stage}_seconds": round(seconds, 6) for stage, seconds in self.seconds.items()}
-        note(self.http, model=self.engine.name, **told)
+        seconds = {f"{stage}_seconds": round(took, 6) for stage, took in self.seconds.items()}
+        note(self.http, model=self.engine.name, **seconds)
 
     def server_timing(self) -> str:
         """Return the value of a Server-Timing header, in milliseconds."""

@@ -46,7 +46,7 @@ async def extract_mel(request: Request, query: Annotated[MelQuery, Query()], ser
     engine = service.engines.get(query.model)  # an unknown model is an error with a preset, too
     config = engine.model.mel_config if query.preset is None else known_config(query.preset, service.mel_configs)
     deadline = deadline_of(request)
-    service.mels.admit()
+    service.mels.check_room()
     body = await read_body(request, service.settings.max_body_bytes, service.settings.body_timeout)
     parts = extract(body, config, service.settings.max_audio_seconds)
     job = service.mels.submit(Job(PARTS, parts=parts))

@@ -10,10 +10,10 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response, WebSocket
 from starlette.types import Receive, Scope, Send
 
-from server.audio.formats import FORMATS, STREAM_FORMATS, Written, negotiate
+from server.audio.formats import FORMATS, STREAM_FORMATS, OutputSpec, negotiate
 from server.limits.shares import hold_bytes
 from server.problems import Problem
-from server.request.admit import Admitted, as_headers, facts, mel_path
+from server.request.admit import AdmittedRequest, as_headers, facts, mel_path
 from server.request.asked import SynthesisQuery
 from server.request.decode import JSON, decode_mel
 from server.request.exchange import Exchange, departure, done_before, media_type
@@ -49,7 +49,7 @@ async def synthesize(http: Request, query: Annotated[SynthesisQuery, Query()], s
         facts(admitted, rate, exchange.model.dtype, level), name, origin
     )
     answer = _stream if query.stream else _answer
-    return await answer(exchange, admitted, Written(target, rate, level, origin), headers)
+    return await answer(exchange, admitted, OutputSpec(target, rate, level, origin), headers)
 
 
 @router.websocket("/v1/stream")
@@ -67,15 +67,17 @@ async def refuse_plain_request() -> None:
     )
 
 
-async def _answer(exchange: Exchange, admitted: Admitted, written: Written, headers: dict[str, str]) -> Response:
+async def _answer(
+    exchange: Exchange, admitted: AdmittedRequest, output: OutputSpec, headers: dict[str, str]
+) -> Response:
     samples = admitted.path.samples(admitted.frames)
-    exchange.expect(admitted, VALUE_BYTES * (samples + samples * written.rate // exchange.model.mel_config.sample_rate))
-    synthesis, reached = await exchange.synthesize(admitted, written.level)
-    encode = partial(written.format.encode, synthesis.x, synthesis.sample_rate, written.rate, written.origin)
-    encoded = await exchange.encode(written.format.name, encode, lambda encoded: encoded.clipped)
+    exchange.expect(admitted, VALUE_BYTES * (samples + samples * output.rate // exchange.model.mel_config.sample_rate))
+    synthesis, reached = await exchange.synthesize(admitted, output.level)
+    encode = partial(output.format.encode, synthesis.x, synthesis.sample_rate, output.rate, output.origin)
+    encoded = await exchange.encode(output.format.name, encode, lambda encoded: encoded.clipped)
     hold_bytes(exchange.http, len(encoded.body))
     duration = len(synthesis.x) / synthesis.sample_rate
-    headers |= {} if reached == written.level else {"X-Gain": f"{reached.gain:.2f}"}
+    headers |= {} if reached == output.level else {"X-Gain": f"{reached.gain:.2f}"}
     headers |= {
         "X-Audio-Samples": str(encoded.samples),
         "X-Audio-Duration": f"{duration:.6f}",
@@ -86,13 +88,15 @@ async def _answer(exchange: Exchange, admitted: Admitted, written: Written, head
     return Response(encoded.body, headers=headers)
 
 
-async def _stream(exchange: Exchange, admitted: Admitted, written: Written, headers: dict[str, str]) -> Response:
+async def _stream(
+    exchange: Exchange, admitted: AdmittedRequest, output: OutputSpec, headers: dict[str, str]
+) -> Response:
     """Synthesize the first chunk, so that errors are reported as problems, and answer from there on."""
-    config, path, rate = exchange.model.mel_config, admitted.path, written.rate
+    config, path, rate = exchange.model.mel_config, admitted.path, output.rate
     exchange.expect(admitted, chunk_bytes(config, rate, admitted.frames))
     samples = -(-path.samples(admitted.frames) * rate // config.sample_rate)
     placement, route = Placement(path, admitted.frames), exchange.http.scope["route"].path
-    audio = AudioStream(exchange.service, exchange.engine, admitted.sampling, written, placement, route)
+    audio = AudioStream(exchange.service, exchange.engine, admitted.sampling, output, placement, route)
     audio.push(admitted.mel)
     audio.end()
     first = audio.taken(await exchange.result(audio.next()))

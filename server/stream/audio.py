@@ -12,15 +12,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from server.audio.formats import Written
+from server.audio.formats import OutputSpec
 from server.audio.pieces import PieceResampler, open_encoder
 from server.engine.engine import Engine
 from server.engine.errors import QueueFullError
 from server.engine.jobs import Job, Synthesis
 from server.engine.model import check_output
 from server.service import Service
-from vocoder.adapt.path import MelPath, Placement
-from vocoder.admission import Admitted
+from vocoder.adapt.path import Placement
 from vocoder.mel.config import MelConfig
 from vocoder.sampling import Sampling, voice_of
 from vocoder.synthesis.stream import LONG_CHUNK_FRAMES, StreamSession
@@ -48,7 +47,7 @@ class AudioStream:
     """
 
     def __init__(
-        self, service: Service, engine: Engine, sampling: Sampling, written: Written, placement: Placement, route: str
+        self, service: Service, engine: Engine, sampling: Sampling, output: OutputSpec, placement: Placement, route: str
     ) -> None:
         config = engine.model.mel_config
         self.route = route
@@ -60,16 +59,16 @@ class AudioStream:
         """of the audio so far, at the rate of the answer"""
         self.playback = Playback()
         self._service, self._engine, self._sampling = service, engine, sampling
-        self._written, self._placement = written, placement
-        self._path = MelPath(config, config)
-        self._pieces = deque[Admitted]()
+        self._output, self._placement = output, placement
+        self._mel_config = config
+        self._pieces = deque[NDArray[np.float32]]()
         self._changed = asyncio.Event()
         self._session: StreamSession | None = None
         self._closed = False
         self._spoken = 0  # samples of the model
-        self._factor = np.float32(written.level.factor)
-        self._resampler = PieceResampler(config.sample_rate, written.rate)
-        self._encoder = open_encoder(written.format, written.rate, written.origin)
+        self._factor = np.float32(output.level.factor)
+        self._resampler = PieceResampler(config.sample_rate, output.rate)
+        self._encoder = open_encoder(output.format, output.rate, output.origin)
         self._body = b""
         self._began = time.monotonic()
         self._encode_seconds = 0.0
@@ -83,7 +82,7 @@ class AudioStream:
     @property
     def pending_bytes(self) -> int:
         """Memory of the frames that were pushed and are not synthesized yet."""
-        config = self._path.target
+        config = self._mel_config
         return VALUE_BYTES * config.n_mels * (self.frames - self._spoken // config.hop_length)
 
     def begin(self) -> None:
@@ -93,7 +92,7 @@ class AudioStream:
     def push(self, mel: NDArray[np.float32]) -> None:
         """Take the next frames (n_mels, frames), admitted, in the model's own config."""
         self.frames += mel.shape[1]
-        self._pieces.append(Admitted(torch.from_numpy(mel)[None], self._path, mel.shape[1], (), mel))
+        self._pieces.append(mel)
         self._changed.set()
 
     def end(self) -> None:
@@ -150,10 +149,10 @@ class AudioStream:
         self._body = b""
         self._seconds["queue_seconds"] += chunk.queue_seconds
         self._seconds["infer_seconds"] += chunk.infer_seconds
-        metrics.count_synthesis(self._engine.name, chunk, len(chunk.x) // self._path.target.hop_length)
+        metrics.count_synthesis(self._engine.name, chunk, len(chunk.x) // self._mel_config.hop_length)
         if not body:  # the encoder waits for more
             return body
-        self.playback.deliver(self.samples / self._written.rate)
+        self.playback.deliver(self.samples / self._output.rate)
         if 0.0 < self.playback.late == self.playback.dry_seconds:  # for the first time
             metrics.record("dry_streams", route=self.route)
         if "first_audio_seconds" not in self._seconds:
@@ -164,7 +163,7 @@ class AudioStream:
     async def rest(self) -> bytes:
         """Return the last bytes, after the last chunk."""
         body = await self._service.run(self._finish)
-        name = self._written.format.name
+        name = self._output.format.name
         self._service.metrics.count_encoding(self._engine.name, name, self._encode_seconds, self.clipped)
         return body
 

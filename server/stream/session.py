@@ -13,7 +13,7 @@ from fastapi import WebSocket
 from numpy.typing import NDArray
 from starlette.websockets import WebSocketDisconnect
 
-from server.audio.formats import STREAM_FORMATS, Written, negotiate
+from server.audio.formats import STREAM_FORMATS, OutputSpec, negotiate
 from server.engine.engine import Engine
 from server.limits.gate import charge_frames
 from server.limits.shares import hold_bytes
@@ -73,7 +73,7 @@ class WebSocketSession:
             raise malformed_body("The first message must be text: a JSON object with the options.")
         hello = read_hello(str(first["text"]))
         self._engine = engine = service.engines.get(hello.model)
-        engine.admit()
+        engine.check_room()
         charge_frames(self._websocket, 0)
         self._cost = engine.model.cost(hello.corrections)
         target, _ = negotiate(hello.format, None, STREAM_FORMATS)
@@ -88,20 +88,20 @@ class WebSocketSession:
         await self._send_json(_ready(hello, engine, path, rate, sampling.seed))
         admission = StreamAdmission(path, hello.guard or service.settings.guard, max_frames=service.settings.max_frames)
         intake = Intake(service, DTYPES[hello.dtype], admission)
-        written = Written(target, rate, level, service.origin(engine, sampling.seed))
+        output = OutputSpec(target, rate, level, service.origin(engine, sampling.seed))
         route = self._websocket.scope["route"].path
-        stream = AudioStream(service, engine, sampling, written, admission.placement, route)
+        stream = AudioStream(service, engine, sampling, output, admission.placement, route)
         sending = asyncio.ensure_future(self._send_audio(stream, hello.report_dry))
         await done_before(sending, self._take_frames(intake, stream))
         sending.result()
         await self._send_json(_done(intake, stream, rate, path))
 
     def _path(self, hello: StreamHello, config: MelConfig) -> MelPath:
-        """Return how the mel reaches the model, of whose source the range of values is known by then."""
+        """Resolve the conversion path, and measure the value range of its source here, off the event loop."""
         if hello.preset == AUTO:
             raise invalid_parameter("preset", "auto needs the whole mel, over HTTP; name the preset")
         path = mel_path(hello, config, self._service.mel_configs)
-        mel_range(path.source)  # is measured
+        mel_range(path.source)  # measured once, then cached
         return path
 
     async def _take_frames(self, intake: Intake, stream: AudioStream) -> NoReturn:
@@ -209,7 +209,7 @@ def _done(intake: Intake, stream: AudioStream, sample_rate: int, path: MelPath) 
 
 
 def _path_members(path: MelPath) -> dict[str, Any]:
-    """Return what is said about the conversion of a mel, if there is one."""
+    """Return the members that describe the conversion of a mel; none if it needs none."""
     if path.own:
         return {}
     return {"preset": path.source.name, "adapted": path.adapted, "adapter_lookahead": path.lookahead}

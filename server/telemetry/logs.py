@@ -1,6 +1,6 @@
 """Logs: one line per request, as JSON or text, without anything from a client's body or query.
 
-A thread writes them, so that nobody waits for whoever should read them.
+A thread writes them, so that no request waits for the reader of standard error.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ def _write_all(descriptor: int, data: bytes) -> bool:
         while data:
             try:
                 data = data[os.write(descriptor, data) :]
-            except BlockingIOError:  # somebody made it so, as some terminals do
+            except BlockingIOError:  # another process set it non-blocking, as some terminals do
                 time.sleep(0.01)
         return True
     return False

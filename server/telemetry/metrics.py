@@ -131,8 +131,8 @@ class Gauges(Collector):
             is_ready = engine.state is EngineState.READY
             if engine.state not in (EngineState.IDLE, EngineState.UNLOADED):  # which is nothing to be alarmed about
                 ready.add_metric([engine.name], float(is_ready))
-            queued.add_metric([engine.name], len(engine.line))
-            frames.add_metric([engine.name], engine.line.frames)
+            queued.add_metric([engine.name], len(engine.queue))
+            frames.add_metric([engine.name], engine.queue.frames)
             if is_ready:
                 about.add_metric([engine.name, *_described(engine, labels[1:])], 1.0)
         yield from (ready, queued, frames, about)

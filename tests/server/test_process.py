@@ -171,7 +171,7 @@ def test_the_admin_port_and_the_time_in_which_new_requests_are_still_taken(progr
 def test_the_stages_of_draining():
     now = 50.0
     drain = Drain(Pool(8), delay=5.0, timeout=30.0, clock=lambda: now)
-    request = Holding(drain.places, Client())
+    request = Holding(drain.requests, Client())
     assert request.set(1)
     assert (drain.refusing, drain.finished, drain.overdue, drain.begun.is_set()) == (False,) * 4
     drain.begin()

@@ -55,8 +55,8 @@ function send(path, query, options = {}) {
 
 function readHeaders(headers) {
   const timing = (headers.get("Server-Timing") ?? "").matchAll(/(\w+);dur=([\d.]+)/g);
-  const told = [...headers].filter(([name]) => name.startsWith("x-") && name !== "x-audio-origin");
-  const facts = told.map(([name, value]) => [name.slice(2).replaceAll("-", " "), value]);
+  const sent = [...headers].filter(([name]) => name.startsWith("x-") && name !== "x-audio-origin");
+  const facts = sent.map(([name, value]) => [name.slice(2).replaceAll("-", " "), value]);
   for (const [, stage, milliseconds] of timing) facts.push([`time of ${stage}`, `${Number(milliseconds).toFixed(1)} ms`]);
   return {
     seed: headers.get("X-Seed"),

@@ -8,8 +8,8 @@ export function wavOf(x, sampleRate, origin, version) {
   const layout = Uint16Array.of(1, 1, ...halves(sampleRate), ...halves(2 * sampleRate), 2, 16); // PCM, one channel, 16 bits
   const escaped = (letter) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, "0")}`;
   const ascii = origin.replaceAll(/[\u0080-\uffff]/g, escaped); // JSON that every reader of these fields takes
-  const told = ["INFO", chunk("ISFT", `flow-vocoder ${version}\0`), chunk("ICMT", `${ascii}\0`)];
-  const parts = ["WAVE", chunk("fmt ", layout), chunk("LIST", ...told), chunk("data", data)];
+  const info = ["INFO", chunk("ISFT", `flow-vocoder ${version}\0`), chunk("ICMT", `${ascii}\0`)];
+  const parts = ["WAVE", chunk("fmt ", layout), chunk("LIST", ...info), chunk("data", data)];
   return { sound: new Blob([chunk("RIFF", ...parts)], { type: "audio/wav" }), clipped };
 }
 

@@ -12,15 +12,15 @@ from fakes import count_threads, forkserver
 from server.engine import lanes as lanes_module
 from server.engine.jobs import CLIENT, Client, Job, at_once
 from server.engine.lanes import Lanes
-from server.engine.line import Line, QueueLimits
+from server.engine.queue import QueueLimits, WorkQueue
 
 
 @contextmanager
 def started(count, cores, **limits):
-    line = Line(Lanes(count, cores, "test"), QueueLimits(**limits))
-    line.lanes.start()
-    yield line
-    line.lanes.stop(TIMEOUT)
+    queue = WorkQueue(Lanes(count, cores, "test"), QueueLimits(**limits))
+    queue.lanes.start()
+    yield queue
+    queue.lanes.stop(TIMEOUT)
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("test-")]
 
 
@@ -48,10 +48,10 @@ class Held:
 def test_as_many_runs_at_once_as_cores_each_on_one(monkeypatch, wait_until):
     monkeypatch.setattr(lanes_module.Team, "ready", lambda team: False)  # they have no cores
     held = Held()
-    with started(3, 3) as line:
-        jobs = [line.submit(held.job(n)) for n in range(5)]
+    with started(3, 3) as queue:
+        jobs = [queue.submit(held.job(n)) for n in range(5)]
         wait_until(lambda: len(held.begun) == 3)
-        assert len(line) == 2
+        assert len(queue) == 2
         held.gate.set()
         assert [job.result(TIMEOUT) for job in jobs] == list(range(5))
     assert held.cores == [1] * 5
@@ -60,23 +60,23 @@ def test_as_many_runs_at_once_as_cores_each_on_one(monkeypatch, wait_until):
 def test_one_run_has_all_cores_until_there_are_more(monkeypatch, wait_until):
     monkeypatch.setattr(lanes_module.Team, "ready", lambda team: True)
     held = Held()
-    with started(2, 2) as line:
-        first = line.submit(held.job("first"))
+    with started(2, 2) as queue:
+        first = queue.submit(held.job("first"))
         wait_until(lambda: held.begun == ["first"])
-        others = [line.submit(held.job(n)) for n in range(2)]  # wait for the cores that the first one has
+        others = [queue.submit(held.job(n)) for n in range(2)]  # wait for the cores that the first one has
         held.gate.set()
         for job in (first, *others):
             job.result(TIMEOUT)
         monkeypatch.setattr(lanes_module, "CROWD_SECONDS", 0.0)
-        line.submit(held.job("last")).result(TIMEOUT)
+        queue.submit(held.job("last")).result(TIMEOUT)
     assert held.cores == [2, 1, 1, 2]
 
 
 def test_a_wait_counts_the_turns_of_others():
     lanes = Lanes(1, 1)
-    long, short, idle = (Line(lanes, QueueLimits(seconds=1e9)) for _ in range(3))
-    for line, seconds in ((long, 60), (short, 3)):
-        line.submit(Held().job(frames=100 * seconds))  # at a hundredth of a second each, as is guessed
+    long, short, idle = (WorkQueue(lanes, QueueLimits(seconds=1e9)) for _ in range(3))
+    for queue, seconds in ((long, 60), (short, 3)):
+        queue.submit(Held().job(frames=100 * seconds))  # at a hundredth of a second each, as is guessed
     assert lanes.expected_wait(long, long.backlog) == pytest.approx(60.0 + 3.0, abs=0.1)
     assert lanes.expected_wait(short, short.backlog) == pytest.approx(3.0 + (3.0 + 1.0), abs=0.1)
     assert lanes.expected_wait(idle, idle.backlog) == pytest.approx(1.0 + 1.0, abs=0.1)
@@ -88,10 +88,10 @@ def test_a_wait_counts_the_turns_of_others():
 )
 def test_clients_take_turns(many, one, wait_until):
     held = Held()
-    with started(1, 1) as line:
-        jobs = [line.submit(held.job(("many", n), many)) for n in range(6)]
+    with started(1, 1) as queue:
+        jobs = [queue.submit(held.job(("many", n), many)) for n in range(6)]
         wait_until(lambda: len(held.begun) == 1)
-        jobs += [line.submit(held.job(("one", n), one)) for n in range(2)]
+        jobs += [queue.submit(held.job(("one", n), one)) for n in range(2)]
         held.gate.set()
         for job in jobs:
             job.result(TIMEOUT)
@@ -100,11 +100,11 @@ def test_clients_take_turns(many, one, wait_until):
 
 def test_two_addresses_of_a_key_share_its_turns(wait_until):
     held = Held()
-    with started(1, 1) as line:
-        jobs = [line.submit(held.job("first", Client("a", "1")))]
+    with started(1, 1) as queue:
+        jobs = [queue.submit(held.job("first", Client("a", "1")))]
         wait_until(lambda: held.begun == ["first"])
         for _ in range(4):
-            jobs += [line.submit(held.job(who, Client(*who))) for who in (("a", "1"), ("a", "2"), ("b", "1"))]
+            jobs += [queue.submit(held.job(who, Client(*who))) for who in (("a", "1"), ("a", "2"), ("b", "1"))]
         held.gate.set()
         for job in jobs:
             job.result(TIMEOUT)
@@ -113,13 +113,13 @@ def test_two_addresses_of_a_key_share_its_turns(wait_until):
 
 def test_the_newest_of_the_greediest_gives_way(wait_until):
     held, greedy = Held(), Client("", "1")
-    with started(1, 1, items=3) as line:
-        first = line.submit(held.job("running", greedy))
+    with started(1, 1, items=3) as queue:
+        first = queue.submit(held.job("running", greedy))
         wait_until(lambda: len(held.begun) == 1)
-        waiting = [line.submit(held.job(n, greedy)) for n in range(3)]
+        waiting = [queue.submit(held.job(n, greedy)) for n in range(3)]
         with pytest.raises(Exception, match="queue is full"):
-            line.submit(held.job("more", greedy))
-        other = line.submit(held.job("other", Client("", "2")))
+            queue.submit(held.job("more", greedy))
+        other = queue.submit(held.job("other", Client("", "2")))
         with pytest.raises(Exception, match="queue is full"):
             waiting[2].result(TIMEOUT)
         held.gate.set()
@@ -128,13 +128,13 @@ def test_the_newest_of_the_greediest_gives_way(wait_until):
 
 def test_what_costs_more_counts_more(wait_until):
     held, cheap, dear = Held(), Client("", "1"), Client("", "2")
-    with started(1, 1, seconds=1e9) as line:
-        jobs = [line.submit(held.job("first"))]
+    with started(1, 1, seconds=1e9) as queue:
+        jobs = [queue.submit(held.job("first"))]
         wait_until(lambda: len(held.begun) == 1)
-        jobs += [line.submit(held.job("dear", dear, frames=100, cost=10.0)) for _ in range(2)]
-        alone = line.wait(cheap)
-        jobs += [line.submit(held.job("cheap", cheap, frames=100)) for _ in range(2)]
-        assert line.wait(dear) > alone / 2 > line.wait(cheap) / 4
+        jobs += [queue.submit(held.job("dear", dear, frames=100, cost=10.0)) for _ in range(2)]
+        alone = queue.wait(cheap)
+        jobs += [queue.submit(held.job("cheap", cheap, frames=100)) for _ in range(2)]
+        assert queue.wait(dear) > alone / 2 > queue.wait(cheap) / 4
         held.gate.set()
         for job in jobs:
             job.result(TIMEOUT)

@@ -15,8 +15,8 @@ from server.engine import model as loaded_model
 from server.engine.engines import Engines
 from server.engine.errors import EngineState, NotReadyError, QueueFullError
 from server.engine.lanes import Lanes
-from server.engine.line import QueueLimits
 from server.engine.model import LoadedModel
+from server.engine.queue import QueueLimits
 from vocoder.sampling import Utterance
 
 
@@ -91,7 +91,7 @@ def test_who_leaves_ends_it_at_the_next_part(launch, wait_until):
     assert long.cancel()
     assert len(engine.submit(Utterance(mel_of(10), seed=1)).result(TIMEOUT).x) == 10 * 256
     assert sum(model.computed) < 2000
-    assert len(engine.line) == 0
+    assert len(engine.queue) == 0
 
 
 def test_a_deadline_that_passes_between_two_parts(ready):

@@ -81,10 +81,12 @@ def test_other_formats_and_rates(talk, streamer):
     mel, rate = mel_of(100), 24000
     expected = resample(streamer.synthesize(mel, seed=2), 22050, rate)
     with talk(streamer) as dial:
-        for form in ("wav", "wav_f32", "flac", "opus"):
+        for offer in STREAM_FORMATS:
+            if offer.encoding.container == "RAW":
+                continue
             with dial() as speaker:
-                audio, done = speak(speaker, mel, 9, format=form, seed=2, sample_rate=rate)
-            whole = next(offer for offer in STREAM_FORMATS if offer.name == form).encode(expected, rate)
+                audio, done = speak(speaker, mel, 9, format=offer.name, seed=2, sample_rate=rate)
+            whole = offer.encode(expected, rate)
             assert done["samples"] == len(expected)
             np.testing.assert_allclose(heard(audio)[0], heard(whole.body)[0], atol=1e-4)
 

@@ -1,4 +1,4 @@
-"""A line in which work of one kind waits for the lanes, within limits and in fair turns."""
+"""A queue in which work of one kind waits for the lanes, within limits and in fair turns."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from server.engine.errors import QueueFullError
 from server.engine.jobs import CLIENT, Client, Job, Part, Shares, wait_among
 from server.engine.lanes import Lanes
 
-FIRST_CHUNK_SECONDS = 1.0  # that somebody who listens goes before others
+FIRST_CHUNK_SECONDS = 1.0  # by which the start of a stream goes before other work
 FIRST_GUESS = 0.01  # seconds of a function, before any was measured
 MEMORY = 0.9  # weight that the past keeps in the pace with each new run
 
 
 @dataclass(frozen=True)
 class QueueLimits:
-    """Limits on the work that waits in one line. An idle one takes anything.
+    """Limits on the work that waits in one queue. An idle one takes anything.
 
     Attributes:
         items: jobs.
@@ -53,7 +53,7 @@ def _first_part(jobs: Sequence[Job]) -> list[Any]:
     return [jobs[0].next_part()]
 
 
-class Line:
+class WorkQueue:
     """Where work of one kind waits: the runs of a model, or functions beside the models.
 
     Args:
@@ -102,7 +102,7 @@ class Line:
         own = wait_among(inside.pop(address, 0.0), inside.values(), turn)
         return wait_among(own, others.values(), turn) + self._left()
 
-    def admit(self, frames: int = 0, client: Client | None = None) -> list[Job]:
+    def check_room(self, frames: int = 0, client: Client | None = None) -> list[Job]:
         """Return which jobs give way to a further one of a client, the present one if it is left out.
 
         Raises:
@@ -120,11 +120,11 @@ class Line:
         """Queue a job; one that is not limited is taken whatever waits. Cancelling it removes it.
 
         Raises:
-            QueueFullError: see `admit`.
+            QueueFullError: see `check_room`.
         """
         with self.lanes.lock:
             if limited:
-                for other in self.admit(job.frames, job.client):
+                for other in self.check_room(job.frames, job.client):
                     other.finish(QueueFullError(self.wait(other.client)))
             job.add_done_callback(lambda _: self._forget(job))
             self.lanes.arrive(self)
@@ -140,7 +140,7 @@ class Line:
             job.finish(error)
 
     def begin(self) -> tuple[list[Job], float]:
-        """Take the next run out of the queue, if anybody still wants it, and estimate its seconds on one lane.
+        """Take the next run out of the queue, unless it was cancelled, and estimate its seconds on one lane.
 
         It is the job whose turn it is, and all others that fit into one run with it.
         """
@@ -194,7 +194,7 @@ class Line:
     def _room(self, frames: int, client: Client) -> list[Job] | None:
         """Return which jobs give way to a further one of a client, mostly none; None if there is no room for it.
 
-        The newest jobs of whoever has most work here give way to those of others.
+        The newest jobs of the client with the most work here give way to those of others.
         """
         kept, gone = list(self._jobs), list[Job]()
         while len(kept) >= self._limits.items:
