@@ -52,9 +52,6 @@ def reverse_config(**changes: Any) -> ReverseConfig:
     return ReverseConfig(**(SIZES | values | {"source": source_config(1)} | changes))
 
 
-GLOW: dict[str, Any] = {"mixing": "orthogonal", "actnorm": True}
-"""settings of a WaveGlow in the manner of the flow of images that came before it"""
-
 TINY_CONFIGS = {"lapped": lapped_config, "grouping": grouping_config}
 
 

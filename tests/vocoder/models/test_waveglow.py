@@ -1,10 +1,10 @@
-"""WaveGlow, published and ours, and in the manner of Glow."""
+"""WaveGlow, published and ours."""
 
 from __future__ import annotations
 
 import pytest
 import torch
-from tiny_models import GLOW, TINY_CONFIGS, grouping_config, lapped_config, stirred, tiny_synthesizer, tiny_waveglow
+from tiny_models import TINY_CONFIGS, grouping_config, lapped_config, stirred, tiny_synthesizer, tiny_waveglow
 
 from vocoder.config import ConfigError
 from vocoder.flows.conv1x1 import InvertibleConv1x1
@@ -32,9 +32,8 @@ def test_the_density_of_a_linear_model_is_the_normal_one(kind):
     torch.testing.assert_close(model.log_prob(x, mel), normal.log_prob(x), atol=1e-8, rtol=1e-9)
 
 
-@every_kind
-def test_streams_and_company_change_nothing_in_the_manner_of_glow(kind):
-    v = tiny_synthesizer(kind, **GLOW)
+def test_streams_and_company_change_nothing_with_actnorm():
+    v = tiny_synthesizer("grouping", actnorm=True)
     mels = [torch.randn(5, frames) - 6 for frames in (30, 7)]
     whole = v.synthesize(mels[0], seed=1)
     rounding = 1e-4 * float(whole.abs().max())  # of float32, through several flows
