@@ -22,6 +22,7 @@ from benchmarks.speech import speech_mel
 from benchmarks.vocos_peer import VocosPeer
 from training.evaluate.candidates import GriffinLim
 from vocoder.commands.benchmark import noise_mel
+from vocoder.layers.stack import default_dtype
 from vocoder.loading import load, shipped_models
 from vocoder.mel.config import MelConfig
 from vocoder.timing import BUSY, QUIET, Clock, alternate, machine, markdown_table
@@ -33,7 +34,9 @@ PEERS = ("reverse", MODEL, "student")
 """beside those that people would use instead"""
 BATCHES = (1, 2, 4, 8, 16)
 BATCH_SECONDS = 2.0
-DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
+DTYPES = {"bfloat16": torch.bfloat16} if default_dtype("cpu") == torch.bfloat16 else {}
+DTYPES |= {"float32": torch.float32}
+"""without instructions for it, bfloat16 takes minutes"""
 GRIFFIN_LIM = "Griffin-Lim, 60 iterations"
 Table = tuple[list[str], list[list[str]]]
 Makers = dict[str, Callable[..., object]]
@@ -136,16 +139,13 @@ def _ours(models: Sequence[str]) -> Makers:
 
 
 def _others(config: MelConfig) -> Makers:
-    hifigan = HiFiGAN(config.n_mels).eval()
-    lower = HiFiGAN(config.n_mels).eval().to(torch.bfloat16)
+    hifigan = {dtype: HiFiGAN(config.n_mels).eval().to(dtype) for dtype in DTYPES.values()}
 
-    def speak(mel: np.ndarray) -> object:
-        return hifigan(torch.from_numpy(mel)[None])
+    @torch.inference_mode()
+    def speak(dtype: torch.dtype, mel: np.ndarray) -> object:
+        return hifigan[dtype](torch.from_numpy(mel)[None].to(dtype))
 
-    def speak_lower(mel: np.ndarray) -> object:
-        return lower(torch.from_numpy(mel)[None].to(torch.bfloat16))
-
-    makers: Makers = {"HiFi-GAN V2, float32": speak, "HiFi-GAN V2, bfloat16": speak_lower}
+    makers: Makers = {f"HiFi-GAN V2, {kind}": partial(speak, dtype) for kind, dtype in DTYPES.items()}
     return {**makers, GRIFFIN_LIM: GriffinLim(config, iterations=60)}
 
 
