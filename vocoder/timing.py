@@ -11,7 +11,8 @@ from pathlib import Path
 
 import torch
 
-MATRIX_SIZE = 2048
+MATRIX_SIZE, SMALL_SIZE = 2048, 256
+SLOW_RATE = 5e9
 
 Clock = Callable[[], float]
 QUIET: Clock = time.perf_counter
@@ -48,10 +49,19 @@ def alternate(
 
 
 def matmul_rate(dtype: torch.dtype, device: str | torch.device = "cpu", clock: Clock = QUIET) -> float:
-    """Return how many floating-point operations per second a product of two square matrices reaches."""
-    a, b = (torch.randn(MATRIX_SIZE, MATRIX_SIZE, device=device).to(dtype) for _ in range(2))
+    """Return how many floating-point operations per second a product of two square matrices reaches.
+
+    If a small one is slow, the device has no instructions for the type, a large one would take minutes, and the rate is
+    that of the small one.
+    """
+    rate = _rate_of(SMALL_SIZE, dtype, device, clock)
+    return rate if rate < SLOW_RATE else _rate_of(MATRIX_SIZE, dtype, device, clock)
+
+
+def _rate_of(size: int, dtype: torch.dtype, device: str | torch.device, clock: Clock) -> float:
+    a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
     seconds = alternate({"product": lambda: float((a @ b)[0, 0])}, 9, warm_ups=2, clock=clock)["product"]
-    return 2.0 * MATRIX_SIZE**3 / seconds
+    return 2.0 * size**3 / seconds
 
 
 def machine(device: str | torch.device = "cpu", clock: Clock = QUIET) -> str:
