@@ -28,7 +28,7 @@ from training.evaluate.options import Selection
 from training.evaluate.recordings import Recording, recordings
 from training.evaluate.spectra import band_is_kept, band_level
 from training.model_card import model_card
-from vocoder.adapt.path import DIRECTORY, accepted_presets, path_between, shipped_adapters
+from vocoder.adapt.path import DIRECTORY, accepted_presets, path_between
 from vocoder.checkpoint import load_model, save_model
 from vocoder.config import to_dict
 from vocoder.loading import DEFAULT_MODEL, load
@@ -61,13 +61,13 @@ def main() -> int:
             theirs = scores(voice, found, path.source, name, peak)
             rows.append(_row(f"{name} at peak {peak}" if peak else name, path.how, theirs, own))
             print(rows[-1], flush=True)
-            if peak is None:
-                lost[name] = losses(theirs, own)
+            if peak is None and path.adapter is not None and path.adapter.source == path.source:
+                lost[path.adapter.name] = losses(theirs, own)
     header = ["mels of", "way", *(f"{measure} {group} ({len(own[measure][group])})" for measure, group in _cells(own))]
     print(f"\n{markdown_table(header, rows)}")
     if args.record:
-        for name in set(lost) & set(shipped_adapters()):
-            record(DIRECTORY / name, lost[name], args.model)
+        for name, measured in lost.items():
+            record(DIRECTORY / name, measured, args.model)
     return 0
 
 
