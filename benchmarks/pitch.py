@@ -16,14 +16,16 @@ import numpy as np
 import torch
 
 from training.corpora.manifest import read_manifest
-from training.corpora.pitch import follow
+from training.corpora.pitch import follow, label_hop
 from training.evaluate.metric import Audio
 from training.evaluate.options import Selection
 from training.evaluate.recordings import recordings
+from vocoder.adapt.frame_times import centre_of
 from vocoder.audio.resampling import resample
 from vocoder.config import ConfigError
 from vocoder.layers.source.pitch import PitchNet
 from vocoder.loading import DEFAULT_MODEL, load
+from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import MelSpectrogram
 from vocoder.synthesis.synthesizer import Synthesizer
 from vocoder.timing import markdown_table
@@ -67,9 +69,8 @@ def compared(voice: Synthesizer, x: Audio) -> tuple[float, float, float, float]:
     with torch.inference_mode():
         mel = MelSpectrogram(voice.mel_config)(torch.from_numpy(x)[None])
         f0, voicing = (signal[0].double().numpy() for signal in net.pitch(mel))
-    label = follow(x, voice.sample_rate)
-    count = min(len(f0), len(label))
-    heard, f0, label = voicing[:count] > 0.5, f0[:count], label[:count]
+    heard = voicing > 0.5
+    label = at_frames(follow(x, voice.sample_rate), len(f0), voice.mel_config)
     voiced = label > 0
     off = np.abs(1200 * np.log2(f0[heard & voiced] / label[heard & voiced])) > _CENTS
     return (
@@ -78,6 +79,13 @@ def compared(voice: Synthesizer, x: Audio) -> tuple[float, float, float, float]:
         float(heard.sum() / max(voiced.sum(), 1)),
         float(np.median(label[voiced])) if voiced.any() else np.nan,
     )
+
+
+def at_frames(labels: Audio, frames: int, config: MelConfig) -> Audio:
+    """Return of labels, which are equally far apart in seconds at every sample rate, the nearest to each mel frame."""
+    seconds = float(centre_of(config)) + np.arange(frames) * float(config.frame_seconds)
+    nearest = np.round(seconds * config.sample_rate / label_hop(config.sample_rate, 1.0)).astype(int)
+    return labels[np.minimum(nearest, len(labels) - 1)]
 
 
 def _cell(rows: list[tuple[float, ...]]) -> str:
