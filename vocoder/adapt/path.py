@@ -24,7 +24,7 @@ DIRECTORY = Path(__file__).parents[1] / "assets" / "adapters"
 
 @dataclass(frozen=True, eq=False)
 class Adapter:
-    """A map from mels of one mel config, `source`, to those of another; `name` is that of the input preset.
+    """A map from mels of one mel config, `source`, to those of another; `name` is that of its directory.
 
     The model is in float64, so that frames do not depend on their batch. `quality` holds the measured loss.
     """
@@ -36,7 +36,7 @@ class Adapter:
 
     @property
     def target(self) -> MelConfig:
-        """Contract of the output."""
+        """Mel config of the output."""
         return self.model.config.target
 
     @property

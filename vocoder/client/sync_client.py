@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import threading
+import weakref
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import wraps
@@ -18,9 +21,6 @@ from vocoder.client.requests import SpeechOptions
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
-import asyncio
-import os
-import weakref
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -88,6 +88,7 @@ class _Unpickler(pickle.Unpickler):
         super().__init__(file, **options)
 
     def find_class(self, module: str, name: str) -> Any:
+        """Return what stands for a class or function that the pickle names; raises a CheckpointError for any other."""
         module = "builtins" if module == "__builtin__" else module  # of Python 2, whose names torch.save keeps
         if f"{module}.{name}" in _MADE:
             return partial(_MADE[f"{module}.{name}"])  # a pickle may set attributes of what it is given
