@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vocoder.adapt.frame_times import FrameTimes, delay_between, framed_as
 from vocoder.checkpoint import CheckpointError, load_model
-from vocoder.mel.config import ALIASES, PRESETS, MelConfig
+from vocoder.mel.config import ALIASES, MODELS, PRESETS, MelConfig
 from vocoder.mel.convert import MelMismatchError, convert, differences
 from vocoder.models.adapter import AdapterModel
 from vocoder.sampling import AdaptMode
@@ -235,20 +235,25 @@ class Placement:
 def path_between(source: MelConfig, target: MelConfig, adapt: AdaptMode = "on") -> MelPath:
     """Return the path between two mel configs: exact if possible, else through an adapter.
 
-    Raises a MelMismatchError that lists the differences if there is neither.
+    Raises a MelMismatchError that lists the differences if there is neither, and names a shipped model that fits.
     """
     if adapt not in ("on", "off"):
         raise ValueError(f"adapt must be 'on' or 'off', not {adapt!r}")
-    found = differences(source, target)
-    if source == target or not found:
+    path = _path(source, target, adapt)
+    if path is None:
+        taken = (model for name, model in MODELS.items() if _path(source, PRESETS[name], adapt) is not None)
+        raise MelMismatchError(source, target, differences(source, target), next(taken, None))
+    return path
+
+
+def _path(source: MelConfig, target: MelConfig, adapt: AdaptMode) -> MelPath | None:
+    if source == target or not differences(source, target):
         return MelPath(source, target)
     delay = delay_between(source, target, target.sample_rate)
     if delay is not None:
         return MelPath(source, target, delay)
     adapter = adapter_between(source, target) if adapt == "on" else None
-    if adapter is None:
-        raise MelMismatchError(source, target, found)
-    return MelPath(source, target, adapter.delay(source) or 0, adapter)
+    return None if adapter is None else MelPath(source, target, adapter.delay(source) or 0, adapter)
 
 
 def accepted_presets(target: MelConfig, known: Mapping[str, MelConfig] = PRESETS) -> list[dict[str, Any]]:

@@ -224,6 +224,9 @@ def _presets() -> Iterator[MelConfig]:
 
 PRESETS: MappingProxyType[str, MelConfig] = MappingProxyType({config.name: config for config in _presets()})
 
+MODELS: Mapping[str, str] = MappingProxyType({"nvidia": "reverse", "vocos": "reverse-24k"})
+"""the shipped model to take for mels of a preset, and for those that convert to it"""
+
 
 def canonical(name: str, known: Collection[str]) -> str | None:
     """Return the known preset that a name stands for, or None. Case and punctuation do not matter."""

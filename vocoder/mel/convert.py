@@ -41,12 +41,17 @@ _NATURAL = {"ln": 1.0, "log10": math.log(10.0), "db20": math.log(10.0) / 20.0}
 
 
 class MelMismatchError(ValueError):
-    """Two mel configs differ in ways that cannot be converted; `differences` lists them."""
+    """Two mel configs differ in ways that cannot be converted; `differences` lists them.
 
-    def __init__(self, source: MelConfig, target: MelConfig, found: tuple[str, ...]) -> None:
+    `model` is a shipped model that takes such mels, if there is one.
+    """
+
+    def __init__(self, source: MelConfig, target: MelConfig, found: tuple[str, ...], model: str | None = None) -> None:
+        remedy = f"Compute the mel from audio with the mel config {target.name!r} instead"
+        if model is not None:
+            remedy = f"The shipped model {model!r} takes such mels"
         super().__init__(
-            f"a mel of {source.name!r} cannot be converted exactly to {target.name!r}: {'; '.join(found)}. "
-            f"Compute the mel from audio with the mel config {target.name!r} instead"
+            f"a mel of {source.name!r} cannot be converted exactly to {target.name!r}: {'; '.join(found)}. {remedy}"
         )
         self.differences = found
 

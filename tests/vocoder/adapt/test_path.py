@@ -9,7 +9,9 @@ import pytest
 import torch
 
 from vocoder.adapt.path import Adapter, Converter, MelPath, Placement, path_between
-from vocoder.mel.config import MelConfig, preset
+from vocoder.checkpoint import load_model
+from vocoder.loading import model_directory
+from vocoder.mel.config import MODELS, MelConfig, preset
 from vocoder.mel.convert import MelMismatchError
 from vocoder.mel.spectrogram import MelSpectrogram
 from vocoder.models.adapter import AdapterConfig, AdapterModel
@@ -33,6 +35,16 @@ def adapted(request):
 def mel_of(config: MelConfig, frames: int) -> torch.Tensor:
     generator = torch.Generator().manual_seed(frames)
     return -4.0 + torch.randn(config.n_mels, frames, generator=generator)
+
+
+def test_a_refusal_names_the_shipped_model_that_takes_the_mel():
+    for name, model in MODELS.items():
+        assert load_model(model_directory(model), weights=False).mel_config == preset(name)
+    for name in ("nvidia", "hifigan", "cosyvoice2"):
+        with pytest.raises(MelMismatchError, match=r"\. The shipped model 'reverse' takes such mels$"):
+            path_between(preset(name), preset("vocos"))
+    with pytest.raises(MelMismatchError, match="Compute the mel from audio"):
+        path_between(dataclasses.replace(NVIDIA, name="other", n_mels=60), NVIDIA)
 
 
 def test_the_own_values_need_nothing_and_other_logarithms_are_exact():
