@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 import vocoder
 from vocoder.audio.file import write_audio
+from vocoder.audio.origin import Origin
 from vocoder.client import Client
 
 Mel = NDArray[np.float32]
@@ -77,14 +78,14 @@ def mel_of(name: str, text: str | None, letters: int = LETTERS, speaker: Path | 
     return mel
 
 
-def speak(mel: Mel, preset: str, server: str | None) -> tuple[NDArray[np.float32], int]:
-    """Return audio (T,) and its sample rate, from a server or from a vocoder in this process."""
+def speak(mel: Mel, preset: str, server: str | None) -> tuple[NDArray[np.float32], int, Origin | None]:
+    """Return audio (T,), its sample rate and its mark, from a server or from a vocoder in this process."""
     if server is None:
         v = vocoder.load("waveglow")
-        return v.synthesize(mel, preset=preset, seed=1), v.sample_rate
+        return v.synthesize(mel, preset=preset, seed=1), v.sample_rate, v.origin(seed=1)
     with Client(server, trust_env=False) as client:
         speech = client.synthesize(mel, preset=preset, seed=1)
-    return speech.x, speech.sample_rate
+    return speech.x, speech.sample_rate, speech.origin
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -105,8 +106,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error("give a sentence, or --random")
     letters = len(args.text or "") or LETTERS
     mel = mel_of(args.model, None if args.random else args.text, letters, args.speaker)
-    x, sample_rate = speak(mel, MODELS[args.model][1], args.server)
-    write_audio(args.output, x, sample_rate)
+    x, sample_rate, origin = speak(mel, MODELS[args.model][1], args.server)
+    write_audio(args.output, x, sample_rate, origin=origin)
     print(f"{args.output}: {len(x) / sample_rate:.2f} s from a mel of {mel.shape[1]} frames")
     return 0
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from vocoder.audio.file import audio_info
 from vocoder.mel.config import preset
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -35,6 +36,8 @@ def test_python_blocks_run(block: str, tmp_path: Path, monkeypatch: pytest.Monke
     assert sample_rate == config.sample_rate
     assert x.shape == (FRAMES * config.hop_length,)
     assert 0.0 < np.abs(x).max() <= 1.0
+    origin = audio_info("speech.wav").origin
+    assert (origin.model, origin.seed, origin.synthetic) == ("reverse", 1, True)
 
 
 def test_each_of_them_has_a_block() -> None:

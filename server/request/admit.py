@@ -20,7 +20,7 @@ from vocoder.audio.origin import Origin
 from vocoder.config import ConfigError
 from vocoder.guard.automatic import UnsureError
 from vocoder.guard.verdict import Verdict
-from vocoder.mel.config import ALIASES, MelConfig, canonical, meant
+from vocoder.mel.config import MelConfig, preset
 from vocoder.mel.config_file import AUTO, with_statistics
 from vocoder.mel.convert import MelMismatchError
 from vocoder.mel.values import MelError
@@ -146,11 +146,10 @@ def known_config(name: str, known: Mapping[str, MelConfig]) -> MelConfig:
     Raises:
         Problem: there is none.
     """
-    found = canonical(name, known)
-    if found is None:
-        detail = f"There is no mel preset {name!r}{meant(name, known)}; known: {', '.join((*known, *ALIASES))}."
-        raise Problem("unknown-preset", detail, presets=list(known))
-    return known[found]
+    try:
+        return preset(name, known)
+    except ConfigError as error:
+        raise Problem("unknown-preset", _sentence(error), presets=list(known)) from None
 
 
 def _source(asked: Asked, target: MelConfig, known: Mapping[str, MelConfig]) -> MelConfig | str:

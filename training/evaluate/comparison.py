@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +15,7 @@ from training.evaluate.candidates import Candidate, GriffinLim, of_vocoder, on_b
 from training.evaluate.evaluation import Row, evaluate
 from training.evaluate.listening.page import listening_page
 from training.evaluate.listening.utterance import Utterance
-from training.evaluate.metric import Audio, split_by_package
+from training.evaluate.metric import Audio, Metric, split_by_package
 from training.evaluate.metrics import METRICS
 from training.evaluate.options import Comparison
 from training.evaluate.recordings import Recording, left_out, recordings
@@ -48,11 +49,7 @@ def compare(models: Mapping[str, Synthesizer], manifest_file: Path, output: Path
             [row for candidate in rows for row in on_both(candidate)] for rows in (baselines, trained)
         )
     metrics, missing = split_by_package(METRICS)
-    rows: list[Row] = []
-    heard: dict[str, dict[str, Audio]] = {}
-    for candidate in (*baselines, *trained):
-        found, heard[candidate.name] = evaluate(candidate, chosen, metrics, options.jobs, options.listen)
-        rows += found
+    rows, heard = _evaluated([*baselines, *trained], chosen, metrics, options)
     report = Report(
         settings=_settings(chosen, options),
         rows=rows,
@@ -66,6 +63,26 @@ def compare(models: Mapping[str, Synthesizer], manifest_file: Path, output: Path
     written[-1].write_text(listening_page(report, utterances), encoding="utf-8")
     print("\n".join([table(report.summaries(), report.metrics), *report.notes(), *map(str, written)]))
     return report
+
+
+def _evaluated(
+    candidates: Sequence[Candidate], chosen: Sequence[Recording], metrics: Sequence[Metric], options: Comparison
+) -> tuple[list[Row], dict[str, dict[str, Audio]]]:
+    """Return the rows of all candidates, and their audio by name and path; print how long it will take."""
+    rows, heard = list[Row](), dict[str, dict[str, Audio]]()
+    seconds, left = sum(recording.seconds for recording in chosen), len(candidates) - 1
+    names = ", ".join(candidate.name for candidate in candidates)
+    print(
+        f"scoring {len(chosen)} recordings of {seconds:.0f} s: {names}; the first tells how long it takes", flush=True
+    )
+    for candidate in candidates:
+        started = time.perf_counter()
+        found, heard[candidate.name] = evaluate(candidate, chosen, metrics, options.jobs, options.listen)
+        rows += found
+        if candidate is candidates[0]:
+            took = time.perf_counter() - started
+            print(f"{took:.0f} s for the first, about {took * left / 60:.1f} minutes for the other {left}", flush=True)
+    return rows, heard
 
 
 def _utterances(

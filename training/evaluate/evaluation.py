@@ -50,7 +50,10 @@ def evaluate(
     rate = candidate.mel_config.sample_rate
     for recording in recordings[:1]:
         synthesized(candidate, recording)  # a model's first call is slower than the others
-    made = [synthesized(candidate, recording) for recording in recordings]
+    bar = with_bar(
+        recordings, "utt", len(recordings), f"synthesizing {candidate.name}" if candidate.synthesize else None
+    )
+    made = [synthesized(candidate, recording) for recording in bar]
     tasks = [(tuple(metrics), rate, recording.at(rate), x) for recording, (x, _) in zip(recordings, made, strict=True)]
     scores = with_bar(mapped(_scored, tasks, jobs), "utt", len(tasks), f"scoring {candidate.name}")
     rows, heard, voices = list[Row](), dict[str, Audio](), list[str]()

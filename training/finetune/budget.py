@@ -13,6 +13,8 @@ MOST_PASSES = 60
 """most passes over the recordings by default, so that a fast machine does not overfit"""
 FEWEST_STEPS = 20
 """taken even if they exceed the minutes"""
+FEWEST_THAT_GAINED = 600
+"""fewest steps whose model scored higher, as docs/own-voice.md has them"""
 USUAL_PACE = 0.4
 """seconds of a step on two idle cores of an AMD EPYC, as docs/own-voice.md has it"""
 VALIDATIONS = 5
@@ -62,14 +64,20 @@ def of_steps(steps: int, seconds_per_step: float) -> Budget:
     return Budget(steps * seconds_per_step / 60, steps)
 
 
-def slow(seconds_per_step: float, threads: int) -> str | None:
-    """Return a warning with advice if the machine is far slower than usual, else None."""
+def slow(seconds_per_step: float, threads: int, steps: int | None = None) -> str | None:
+    """Return a warning with advice if the machine is far slower than usual, else None; `steps` if they were chosen."""
     times = seconds_per_step / USUAL_PACE
     if times < _SLOW:
         return None
     alone = "begin again with OMP_NUM_THREADS=1, which does not wait for cores that others use, " if threads > 1 else ""
+    minutes = math.ceil(FEWEST_THAT_GAINED * seconds_per_step / 60 / (1 - _OTHER_WORK))
+    option = f"take --minutes {minutes}" if steps is None else f"would take {minutes} minutes"
+    few = (
+        ""
+        if steps is not None and steps >= FEWEST_THAT_GAINED
+        else (f": {FEWEST_THAT_GAINED} steps are the fewest that gained, and {option}")
+    )
     return (
         f"a step takes {seconds_per_step:.1f} s here, {times:.0f} times as long as on two idle cores of an AMD EPYC. "
-        f"Stop other programs that use the processor, {alone}or train on a machine with a GPU: 600 steps are the "
-        f"fewest that gained, and take --minutes {math.ceil(10 * seconds_per_step / (1 - _OTHER_WORK))}."
+        f"Stop other programs that use the processor, {alone}or train on a machine with a GPU{few}."
     )

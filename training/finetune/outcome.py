@@ -76,8 +76,7 @@ def publish_best(outcome: Outcome, output: Path, folder: Path) -> None:
 
 def _gained(label: str, step: int, found: Sequence[Change]) -> str:
     which = "the last" if label == AFTER else "the best in validation"
-    gained = ", ".join(change.title for change in found if change.better) or "nothing"
+    gained = ", ".join(change.title for change in found if change.better)
     lost = ", ".join(change.title for change in found if change.worse) or "nothing"
     told = f"{gained} got better by more than noise, {lost} worse"
-    more = ", but the changes together are a gain" if gained == "nothing" else ""
-    return f"The weights of step {step}, {which}, are published: {told}{more}."
+    return f"The weights of step {step}, {which}, are published: {told}."

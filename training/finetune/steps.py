@@ -14,7 +14,7 @@ import torch
 from training.corpora.corpus import UNKNOWN
 from training.corpora.manifest import Manifest
 from training.finetune.budget import VALIDATIONS, of_steps, plan, slow
-from training.finetune.outcome import compared, publish_best
+from training.finetune.outcome import BEFORE, compared, publish_best
 from training.finetune.recipe import (
     TIMED_ROUNDS,
     TIMED_STEPS,
@@ -79,6 +79,8 @@ def _finished(args: argparse.Namespace, start: Start, folder: Path, stopped: Run
     announce("4 of 4: publishing")
     publish_best(outcome, args.output, folder)
     announce("\n".join(["", *map(str, outcome.changes), outcome.sentence]))
+    if outcome.label == BEFORE:
+        announce(f"the trained weights stay in {_word(Checkpoints(training).last / 'model')}")
     if args.mel is not None:
         announce(f"mels of {args.mel} need preset={args.mel}")
     model, recording = _word(args.output), _word(manifest.audio_path(manifest.select("test")[0]))
@@ -132,7 +134,7 @@ def _planned(args: argparse.Namespace, start: Start, manifest: Manifest, output:
     else:
         budget = of_steps(args.steps, pace)
     announce(f"{budget.minutes:.1f} minutes of training: {budget.steps} steps of {pace:.2f} s on this machine")
-    if (warning := slow(pace, torch.get_num_threads())) is not None:
+    if (warning := slow(pace, torch.get_num_threads(), args.steps)) is not None:
         announce(f"WARNING: {warning}")
     return planned(budget=budget)
 

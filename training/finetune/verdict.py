@@ -77,10 +77,10 @@ def changes(rows: Sequence[Row], before: str, after: str) -> list[Change]:
 def refusal(rows: Sequence[Row], before: str, after: str, predicted: bool) -> str | None:
     """Return why the weights `after` must not replace those `before`, or None if they may.
 
-    No metric may fall by more than noise, and the changes, each in units of its noise, must add up to a gain. PESQ and
-    STOI are highest for audio as smooth as a predicted mel: what makes up the detail is off from the recording's,
-    however natural. With predicted mels they may fall by `ALLOWED` where DistillMOS rose by more than noise, and do not
-    count in the sum.
+    No metric may fall by more than noise, one must rise by more, and the changes, each in units of its noise, must add
+    up to a gain. PESQ and STOI are highest for audio as smooth as a predicted mel: what makes up the detail is off from
+    the recording's, however natural. With predicted mels they may fall by `ALLOWED` where DistillMOS rose by more than
+    noise, and do not count in the sum.
     """
     found = changes(rows, before, after)
     if not found or any(all(v is None for v in row.values.values()) for row in rows if row.candidate == after):
@@ -90,6 +90,8 @@ def refusal(rows: Sequence[Row], before: str, after: str, predicted: bool) -> st
     for change in found:
         if change.worse and change.difference < -allowed.get(change.metric, 0.0):
             return f"held-out recordings lost more than noise in {change}"
+    if not any(change.better for change in found):
+        return "no score of the held-out recordings rose by more than noise"
     if sum(change.difference / change.noise for change in found if change.metric not in allowed) <= 0:
-        return "the scores of held-out recordings did not rise"
+        return "the scores of the held-out recordings did not rise in sum"
     return None

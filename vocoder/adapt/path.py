@@ -123,6 +123,14 @@ class MelPath:
         return "own" if self.own else "exact" if self.adapter is None else "adapter"
 
     @property
+    def remark(self) -> str:
+        """Which adapter converts the mels, and the shipped model that needs none; empty for exact conversions."""
+        if self.adapter is None:
+            return ""
+        better = model_for(self.source, "off")
+        return f"through the {self.adapted} adapter" + (f", which {better} does not need" if better else "")
+
+    @property
     def lookahead(self) -> int:
         """Source frames that a frame has to wait for."""
         return 0 if self.adapter is None else self.adapter.times.lookahead
@@ -241,9 +249,13 @@ def path_between(source: MelConfig, target: MelConfig, adapt: AdaptMode = "on") 
         raise ValueError(f"adapt must be 'on' or 'off', not {adapt!r}")
     path = _path(source, target, adapt)
     if path is None:
-        taken = (model for name, model in MODELS.items() if _path(source, PRESETS[name], adapt) is not None)
-        raise MelMismatchError(source, target, differences(source, target), next(taken, None))
+        raise MelMismatchError(source, target, differences(source, target), model_for(source, adapt))
     return path
+
+
+def model_for(source: MelConfig, adapt: AdaptMode) -> str | None:
+    """Return the shipped model that takes mels of a mel config, or None; with `adapt` "off" one without an adapter."""
+    return next((model for name, model in MODELS.items() if _path(source, PRESETS[name], adapt) is not None), None)
 
 
 def _path(source: MelConfig, target: MelConfig, adapt: AdaptMode) -> MelPath | None:

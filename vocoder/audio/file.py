@@ -181,7 +181,8 @@ def write_audio(
         x: audio (T,).
         sample_rate: Hz. Opus and mp3 support only some rates; for others the audio is resampled to the next one.
         format: a key of `AUDIO_FORMATS`; None takes the path's suffix.
-        origin: what the file says about its origin; nothing by default.
+        origin: the mark that says where the audio comes from, as `Synthesizer.origin` or an answer of the client has
+            it; none by default.
 
     Raises an AudioError for an unknown format, other than finite floats (T,), or a directory that is not there.
     """

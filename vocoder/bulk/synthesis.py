@@ -13,7 +13,6 @@ import torch
 from numpy.typing import NDArray
 
 from vocoder.audio.file import write_audio
-from vocoder.audio.origin import Origin
 from vocoder.bulk.jobs import Job, Outcome
 from vocoder.loading import load
 from vocoder.mel.config import MelConfig
@@ -81,8 +80,7 @@ class RowSynthesizer:
         part, sample_rate = part_of(job.audio), self._synthesizer.sample_rate
         try:
             job.audio.parent.mkdir(parents=True, exist_ok=True)
-            made_by = (self._synthesizer.name, utterance.seed, self._synthesizer.dtype)
-            origin = Origin.of_model(*made_by) if self._voice.origin else None
+            origin = self._synthesizer.origin(utterance.seed) if self._voice.origin else None
             report = write_audio(part, x, sample_rate, format=self._voice.format, origin=origin)
             with part.open("rb+") as file:
                 os.fsync(file.fileno())  # the content must reach the disk before the name

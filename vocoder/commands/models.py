@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any
 
-from vocoder.loading import describe, shipped_models
+from vocoder.loading import DEFAULT_MODEL, describe, shipped_models
 
 HEADLINES = ("utterances", "pesq", "stoi", "distillmos", "nats")
 """scores to show; `--json` has all"""
@@ -48,7 +48,8 @@ def _description(info: Mapping[str, Any], scores: bool) -> str:
         "corrections": str(info["corrections"]),
         "quality": _where(info, scores),
     }
-    text = [info["name"], *(f"  {name:<11} {value}".rstrip() for name, value in lines.items())]
+    default = " (the default)" if info["name"] == DEFAULT_MODEL else ""
+    text = [f"{info['name']}{default}", *(f"  {name:<11} {value}".rstrip() for name, value in lines.items())]
     return "\n".join([*text, *_indented(info["quality"], 4)] if scores else text)
 
 

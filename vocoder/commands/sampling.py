@@ -18,8 +18,8 @@ DTYPES = ("float32", "bfloat16")
 PRESET_HELP = f"a preset ({', '.join((*PRESETS, *ALIASES))}), or a YAML or JSON mel config file"
 
 
-def add_model_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare `--model`, `--device` and `--dtype`."""
+def add_model_argument(parser: argparse.ArgumentParser) -> None:
+    """Declare `--model`."""
     shipped = ", ".join(shipped_models()) or "none in this installation"
     parser.add_argument(
         "--model",
@@ -27,6 +27,11 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME|DIR",
         help=f"shipped name ({shipped}), model directory or Hugging Face repository (default: %(default)s)",
     )
+
+
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare `--model`, `--device` and `--dtype`."""
+    add_model_argument(parser)
     parser.add_argument("--device", default="cpu", help="torch device, such as cuda or cuda:1 (default: %(default)s)")
     dtypes = "precision of the products (default: bfloat16 where the device has it; float32 for imported models)"
     parser.add_argument("--dtype", choices=DTYPES, help=dtypes)
@@ -58,7 +63,7 @@ def sampling_of(args: argparse.Namespace) -> Sampling:
 
 def origin(args: argparse.Namespace, synthesizer: Synthesizer, seed: int | None) -> Origin | None:
     """Return the origin to write into the audio."""
-    return Origin.of_model(synthesizer.name, seed, synthesizer.dtype) if args.origin else None
+    return synthesizer.origin(seed) if args.origin else None
 
 
 def add_preset_arguments(parser: argparse.ArgumentParser) -> None:

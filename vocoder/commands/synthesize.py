@@ -94,7 +94,7 @@ def _synthesize(synthesizer: Synthesizer, args: argparse.Namespace, source: Path
     for verdict in admitted.doubts:
         _warn(source, verdict.message)
     how = f", recognised as {path.source.name}" if args.preset == AUTO else ""
-    how += f", through the {path.adapted} adapter" if path.adapted else ""
+    how += f", {path.remark}" if path.adapted else ""
     return f"{path.samples(mel.shape[1]) / synthesizer.sample_rate:.2f} s{how}, {report}"
 
 

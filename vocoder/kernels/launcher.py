@@ -10,11 +10,15 @@ from __future__ import annotations
 import ctypes
 import functools
 import inspect
+import logging
+import multiprocessing
 import struct
+import threading
 import typing
 import warnings
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from types import CodeType
@@ -25,6 +29,12 @@ from torch import Tensor
 
 from vocoder.kernels.memory import Memory
 
+logger = logging.getLogger(__name__)
+
+PATIENCE = 2.0
+"""seconds of compilation that pass without a word"""
+SAID = threading.Lock()
+"""taken by the first to say that it compiles"""
 NAMES = {torch.float32: "float32", torch.float64: "float64", torch.int32: "int32"}
 """names of dtypes in compiled code, which holds numbers of 16 bits as integers"""
 COUNTER, STRIPE, ROWS, OWN = range(4)
@@ -84,11 +94,33 @@ def kernel(module: str, name: str, *dtypes: torch.dtype) -> Kernel | None:
             return None
         entry = getattr(import_module(f"vocoder.kernels.{module}"), name)
         layout = _layout(entry.py_func, dtypes)
-        return Kernel(_compiled(entry, layout), layout, entry.py_func.stripe)
+        with announced():
+            return Kernel(_compiled(entry, layout), layout, entry.py_func.stripe)
     except Exception as error:  # whatever compilers and their libraries may raise
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         warnings.warn(f"numba cannot compile {name} here ({reason}): slower code takes its place", RuntimeWarning, 2)
         return None
+
+
+@contextmanager
+def announced() -> Iterator[None]:
+    """Compile in the `with` block; if it takes longer than `PATIENCE`, the log says so, once in a process."""
+    timer = threading.Timer(PATIENCE, _announce)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _announce() -> None:
+    alone = multiprocessing.current_process().name.rpartition("-")[2] in ("MainProcess", "1")  # of a pool, the first
+    if alone and SAID.acquire(blocking=False):
+        logger.warning(
+            "compiling for this processor, up to a minute on the first run; later processes take the result from "
+            "the cache beside the package, or in NUMBA_CACHE_DIR"
+        )
 
 
 def _layout(entry: Callable[..., Any], dtypes: tuple[torch.dtype, ...]) -> tuple[Parameter, ...]:

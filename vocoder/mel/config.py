@@ -37,8 +37,10 @@ _VERSIONED: Mapping[str, str] = MappingProxyType(
     }
 )
 """likely presets by the start of names whose mels depend on the version or recipe"""
+MOST_MEANT = 3
+"""most presets that an unknown name is taken for"""
 LARGEST = {"sample_rate": 384_000, "n_fft": 2**15, "win_length": 2**15, "hop_length": 2**15, "n_mels": 512}
-"""far beyond any use, so that a contract from elsewhere cannot ask for gigabytes of filters"""
+"""far beyond any use, so that a mel config from elsewhere cannot ask for gigabytes of filters"""
 CHOICES: dict[str, tuple[Any, ...]] = {
     "centre": ("reflect", "same"),
     "power": (1.0, 2.0),  # magnitude, power
@@ -238,27 +240,29 @@ def canonical(name: str, known: Collection[str]) -> str | None:
     return found if found in known else None
 
 
-def meant(name: str, known: Collection[str]) -> str:
-    """Return the preset that an ambiguous or misspelt name may mean; empty if unknown."""
-    start = next((start for start in _VERSIONED if _letters(name).startswith(start)), None)
+def _meant(name: str, known: Collection[str]) -> str:
+    """Return the presets that an ambiguous, shortened, lengthened or misspelt name may mean, up to the known ones."""
+    letters, words = _letters(name), {_letters(word): word for word in (*known, *ALIASES)}
+    start = next((start for start in _VERSIONED if letters.startswith(start)), None)
     if start is not None:
-        return f": its mels are {_VERSIONED[start]!r} as a rule, see docs/acoustic-models.md"
-    near = difflib.get_close_matches(name, (*known, *ALIASES), n=1, cutoff=0.85)
-    return f", is {near[0]!r} meant" if near else ""
+        return f": its mels are {_VERSIONED[start]!r} as a rule, see docs/acoustic-models.md;"
+    near = [word for word in words if len(letters) > 1 and (letters in word or word in letters)]
+    near = near or difflib.get_close_matches(letters, words, cutoff=0.7)
+    return f"; did you mean {' or '.join(repr(words[word]) for word in near[:MOST_MEANT])}?" if near else ";"
 
 
 def _letters(name: str) -> str:
     return "".join(filter(str.isalnum, name.lower()))
 
 
-def preset(name: str) -> MelConfig:
-    """Return the mel config of a preset, by its name or that of an acoustic model with the same mels.
+def preset(name: str, known: Mapping[str, MelConfig] = PRESETS) -> MelConfig:
+    """Return the mel config of a preset, or another `known` one, by its name or that of an acoustic model.
 
     Raises:
         ConfigError: there is no such preset.
     """
-    found = canonical(name, PRESETS)
+    found = canonical(name, known)
     if found is None:
-        known = ", ".join((*PRESETS, *ALIASES))
-        raise ConfigError(f"there is no mel preset {name!r}{meant(name, PRESETS)}; known: {known}")
-    return PRESETS[found]
+        names = ", ".join((*known, *ALIASES))
+        raise ConfigError(f"there is no mel preset {name!r}{_meant(name, known)} known: {names}")
+    return known[found]

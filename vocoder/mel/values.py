@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vocoder.mel.config import PRESETS, MelConfig
+from vocoder.mel.config import MODELS, PRESETS, MelConfig
 from vocoder.mel.spectrogram import MelSpectrogram
 
 MOST_NAMES = 8
@@ -78,6 +78,8 @@ def bands_hint(shape: Sequence[int], n_mels: int) -> str:
         hints.append(f"presets of {bands} bands are {names}")
     elif bands == LIBROSA_BANDS:
         hints.append(f"{bands} bands are librosa's default: compute {n_mels}, with the other settings of the model too")
+    if model := next((model for name, model in MODELS.items() if n_mels != bands == PRESETS[name].n_mels), None):
+        hints.append(f"mels of {bands} bands are for the shipped model {model!r}")
     if columns == n_mels and (names := _few_presets_of(rows)):  # 100 x 80: 80 bands turned, or 100 bands of 80 frames
         hints.append(f"or its {rows} rows are bands: such presets are {names}")
     return "; ".join(hints)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from vocoder.adapt.path import MelPath
 from vocoder.admission import Admitted, StreamAdmission, admit, path_of
+from vocoder.audio.origin import Origin
 from vocoder.checkpoint import Checkpoint
 from vocoder.config import to_dict
 from vocoder.guard.guard import checked
@@ -84,6 +85,10 @@ class Synthesizer:
     def corrections(self) -> int:
         """How often audio is corrected towards its mel where a call does not say."""
         return int(self.model.config.corrections)
+
+    def origin(self, seed: int | None = None) -> Origin:
+        """Return the mark for `write_audio`: that audio is synthetic, of this model, in its precision, with a seed."""
+        return Origin.of_model(self.name, seed, self.dtype)
 
     def info(self) -> dict[str, Any]:
         """Return what the model is, as plain data: family, size, mel config, provenance and measured quality."""

@@ -115,7 +115,17 @@ def test_recordings_become_a_model_that_speaks_and_is_no_worse(
     (tmp_path / "bin" / "vocoder-serve").touch()
     assert main(words(start, recordings, tmp_path, "--minutes", "0.01")) == 0
     printed = capsys.readouterr().out
-    for text in ("1 of 4", "silent", "2 of 4", " steps of", "step 0: score", "left", "3 of 4", "4 of 4"):
+    for text in (
+        "1 of 4",
+        "silent",
+        "2 of 4",
+        " steps of",
+        "step 0: score",
+        "left",
+        "3 of 4",
+        "for the first, about",
+        "4 of 4",
+    ):
         assert text in printed
     assert "licence of the weights: CC-BY-3.0 (old), CC0-1.0 (mine)" in printed
     assert "--resume" not in printed
@@ -123,6 +133,7 @@ def test_recordings_become_a_model_that_speaks_and_is_no_worse(
     assert "serve it: bin/vocoder-serve --model mine\n" in printed
     assert "try it:   vocoder resynthesize run/corpus/audio/" in printed
     assert ("The weights of step" in printed) != ("The starting weights of" in printed)
+    assert ("The starting weights of" in printed) == ("the trained weights stay in run/training/last/model" in printed)
     manifest = read_manifest(tmp_path / "run" / "corpus")
     assert sorted(entry.split for entry in manifest.entries) == ["test"] * 3 + ["train"] * 6
     card = (tmp_path / "mine" / "README.md").read_text()

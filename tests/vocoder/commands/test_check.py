@@ -35,7 +35,7 @@ def test_mels_are_judged_and_the_status_tells(mel, decimal, capsys):
     assert second == f"{decimal}: {expected}"
     assert main(["check", "--json", str(decimal)]) == 1
     verdict = json.loads(capsys.readouterr().out)
-    assert verdict.keys() >= {"mel", "contract", "typicality", "message", "preset", "adapted", "likeliest"}
+    assert verdict.keys() >= {"mel", "model", "mel_config", "typicality", "message", "preset", "adapted", "likeliest"}
     assert (verdict["mel"], verdict["typical"], verdict["cause"]) == (str(decimal), False, "log10")
 
 
@@ -47,9 +47,23 @@ def test_what_cannot_be_read_or_judged_is_said(mel, tmp_path, capsys):
     assert ": typical. " in captured.out
     assert main(["check", str(mel), "--preset", "vocos"]) == 1
     assert "bands. The mel must be (100, frames), at least one frame, not (80, " in capsys.readouterr().out
+    for command in (["check"], ["synthesize", "-o", str(tmp_path / "a.wav")]):  # they agree
+        assert main([*command, str(mel), "--model", "reverse-24k", "--preset", "nvidia"]) == 2
+        assert "The shipped model 'reverse' takes such mels" in capsys.readouterr().err
+        main([*command, str(mel), "--model", "reverse-24k"])
+        captured = capsys.readouterr()
+        assert "); mels of 80 bands are for the shipped model 'reverse'" in captured.out + captured.err
 
 
 def test_a_mel_of_another_convention_is_judged_as_the_model_gets_it(tmp_path, capsys):
-    np.save(tmp_path / "vocos.npy", mel_of("vocos").numpy())
-    assert main(["check", "--json", "--preset", "vocos", str(tmp_path / "vocos.npy")]) == 0
+    mel = str(tmp_path / "vocos.npy")
+    np.save(mel, mel_of("vocos").numpy())
+    assert main(["check", "--json", "--preset", "vocos", mel]) == 0
     assert json.loads(capsys.readouterr().out)["adapted"] == "vocos"
+    assert main(["check", "--preset", "f5-tts", mel]) == 0
+    told = "reverse takes it through the vocos adapter, which reverse-24k does not need.\n"
+    assert capsys.readouterr().out.endswith(told)
+    assert main(["check", "--model", "reverse-24k", mel]) == 0
+    assert "adapter" not in capsys.readouterr().out
+    assert main(["check", mel]) == 1
+    assert "; mels of 100 bands are for the shipped model 'reverse-24k'" in capsys.readouterr().out

@@ -7,7 +7,7 @@ from vocoder.cli import main
 from vocoder.loading import load, shipped_models
 
 
-def test_a_model_is_described_with_its_contract_and_quality(model, capsys):
+def test_a_model_is_described_with_its_mel_config_and_quality(model, capsys):
     assert main(["models", str(model)]) == 0
     text = capsys.readouterr().out
     parameters = load(model).info()["parameters"] / 1e6
@@ -28,7 +28,8 @@ def test_models_are_described_without_their_weights(model, tmp_path, capsys):
 def test_the_list_is_short_and_scores_are_shown_in_lines_that_can_be_read(capsys):
     assert main(["models"]) == 0
     blocks = capsys.readouterr().out.strip().split("\n\n")
-    assert [block.splitlines()[0] for block in blocks] == shipped_models()
+    titles = [f"{name}{' (the default)' if name == 'reverse' else ''}" for name in shipped_models()]
+    assert [block.splitlines()[0] for block in blocks] == titles
     assert all(block.endswith(f"shown by: vocoder models {block.split()[0]}") for block in blocks)
     assert max(block.count("\n") for block in blocks) < 8
     assert main(["models", "waveglow"]) == 0

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import threading
+import time
+
 import numba
 import pytest
 import torch
 
-from vocoder.kernels.launcher import kernel
+from vocoder.kernels import launcher
+from vocoder.kernels.launcher import announced, kernel
 
 
 def test_a_kernel_does_each_stripe_once_on_however_many_threads():
@@ -39,6 +43,18 @@ def test_a_kernel_takes_only_tensors_as_its_entry_point_names_them():
         add(4, x, moved, scale)
     add(4, x, moved, scale, out)
     assert torch.equal(out, torch.ones(4, 8))
+
+
+def test_a_long_compilation_is_said_once(monkeypatch, caplog):
+    monkeypatch.setattr(launcher, "SAID", threading.Lock())
+    with announced():
+        pass
+    assert not caplog.messages
+    monkeypatch.setattr(launcher, "PATIENCE", 0.0)
+    for _ in range(2):
+        with announced():
+            time.sleep(0.1)
+    assert [message.partition(",")[0] for message in caplog.messages] == ["compiling for this processor"]
 
 
 def test_what_cannot_be_compiled_is_said_and_left_out():

@@ -13,7 +13,10 @@ from vocoder.mel.config import ALIASES, PRESETS, canonical, preset
     [
         ("FastSpeech2", ": its mels are 'espnet' as a rule, see docs/acoustic-models.md; known: nvidia"),
         ("GPT-SoVITS", ": its mels are 'gpt-sovits-v4' as a rule"),
-        ("hifigam", ", is 'hifigan' meant; known"),
+        ("hifigam", "; did you mean 'hifigan'. known: nvidia"),
+        ("f5", "; did you mean 'f5-tts'. known"),
+        ("vocos-mel-24khz", "; did you mean 'vocos'. known"),
+        ("Cosy", "; did you mean 'cosyvoice2' or 'cosyvoice3' or 'cosyvoice'. known"),
         ("something", "; known"),
     ],
 )
