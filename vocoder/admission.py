@@ -139,9 +139,11 @@ def admit(
     _check_length(values.shape[-1], path, max_frames)
     batch = values if values.ndim == 3 else values[None]
     _check_range(batch, path.source, guard)
-    judged = () if guard == "off" else tuple(heeded(judge(item, path), guard) for item in batch)
+    converted = path.convert(batch.to(device))
+    pairs = () if guard == "off" else zip(batch, converted, strict=True)
+    judged = tuple(heeded(judge(item, path, for_model), guard) for item, for_model in pairs)
     found = tuple(verdict for verdict in judged if verdict is not None)
-    return Admitted(_possible(path.convert(batch.to(device)), path), path, batch.shape[2], found, mel)
+    return Admitted(_possible(converted, path), path, batch.shape[2], found, mel)
 
 
 def heeded(verdict: Verdict | None, guard: GuardMode) -> Verdict | None:

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from vocoder.config import ConfigError, from_dict, to_dict
 from vocoder.files import read_small, replaced
 from vocoder.mel.config import MelConfig
-from vocoder.models.families import FAMILIES, family_of
+from vocoder.models.families import FAMILIES, Families, family_of
 from vocoder.sampling import MAX_CORRECTIONS
 
 logger = logging.getLogger(__name__)
@@ -73,19 +73,21 @@ def save_model(
     quality: Mapping[str, Any] | None = None,
     dtype: torch.dtype = torch.float32,
     card: str | None = None,
+    families: Families = FAMILIES,
 ) -> Path:
     """Write a model directory and return its path; its files are replaced, all at once.
 
     Args:
         directory: made if it is missing.
-        model: a model of a known family.
+        model: a model of one of the `families`.
         mel_config: of the mels of the model.
         provenance: data, licence, training time, machine; anything JSON can hold.
         quality: measured scores; anything JSON can hold.
         dtype: of the floating-point weights on disk.
         card: text of README.md; a short one is written if it is left out.
+        families: that are known; those of this package if left out.
     """
-    directory, family = Path(directory), family_of(model)
+    directory, family = Path(directory), family_of(model, families)
     tensors = {
         name: (value.to(dtype) if value.is_floating_point() else value).detach().cpu().contiguous().clone()
         for name, value in model.state_dict().items()
@@ -115,7 +117,7 @@ def save_model(
     return directory
 
 
-def load_model(directory: Path | str, weights: bool = True) -> Checkpoint:
+def load_model(directory: Path | str, weights: bool = True, families: Families = FAMILIES) -> Checkpoint:
     """Read a model directory; configuration and weights are checked against their sums, and weights become float32.
 
     A directory without sums loads too, and the log says that it was not checked. Without `weights` the model has random
@@ -126,7 +128,7 @@ def load_model(directory: Path | str, weights: bool = True) -> Checkpoint:
     directory = Path(directory)
     config = _read_config(directory)
     try:
-        family = FAMILIES[str(config["family"])]
+        family = families[str(config["family"])]
         architecture = from_dict(family.config, _renamed(config["architecture"]), "architecture")
         _check_sizes(architecture, "architecture")
         mel_config = from_dict(MelConfig, config["mel"], "mel")

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
+from training.density.families import FAMILIES
 from training.density.items import LEVELS
 from training.density.model import DensityModel
 from training.density.vae import VariationalAutoencoder
@@ -59,7 +60,8 @@ class DensityObjective(Objective):
     def export(self, directory: Path, provenance: dict[str, Any]) -> None:
         """Write the model directory."""
         card = density_card(self.model, self.source)
-        save_model(directory, self.model, self.mel_config, {"source": self.source, **provenance}, card=card)
+        provenance = {"source": self.source, **provenance}
+        save_model(directory, self.model, self.mel_config, provenance, card=card, families=FAMILIES)
 
     def _nats(self, x: Tensor) -> Tensor:
         score = self.model.elbo(x) if isinstance(self.model, VariationalAutoencoder) else self.model.log_prob(x)
@@ -74,6 +76,7 @@ def density_card(model: AnyDensity, source: str) -> str:
     return (
         f"# {config.kind}\n\nA density of {source}, items of {config.channels} x {config.frames}, with {parameters} "
         f"parameters. It scores data; it cannot speak.{formality}\n\n```python\n"
-        "import training.density\nfrom vocoder.checkpoint import load_model\n\nmodel = load_model(DIRECTORY).model\n"
+        "from training.density.families import FAMILIES\nfrom vocoder.checkpoint import load_model\n\n"
+        "model = load_model(DIRECTORY, families=FAMILIES).model\n"
         "log_prob = model.log_prob(x)  # (B, channels, frames) -> (B,) in nats\n```\n"
     )

@@ -159,19 +159,19 @@ def check(mel: Any, config: MelConfig | None = None) -> Verdict:
     return load_guard().check(mel, config)
 
 
-def judge(mel: Tensor | np.ndarray, path: MelPath) -> Verdict | None:
+def judge(mel: Tensor | np.ndarray, path: MelPath, converted: Tensor | None = None) -> Verdict | None:
     """Return the verdict on a mel (n_mels, frames) of the source of a path, or None if no guard knows that.
 
     The guard is the one that knows the source, otherwise the one that knows the target. Typicality is measured on the
-    converted mel if the guard knows its preset, otherwise on the mel as given. Raises a ValueError if the mel is not
-    two-dimensional or not finite.
+    `converted` mel, made here if it is not given, if the guard knows its preset, otherwise on the mel as given. Raises
+    a ValueError if the mel is not two-dimensional or not finite.
     """
     knowing = (guard for end in (path.source, path.target) for guard in guards() if guard.knows(end))
     guard = next(knowing, load_guard())
     known, values, adapted = guard.knows(path.source), _two_dimensional(mel), None
     fits = not known or len(values) == path.source.n_mels  # another shape cannot be of a mel config that it knows
     if path.adapter is not None and fits and convention_of(path.target) == convention_of(guard.mel_config):
-        adapted = path.convert(values)
+        adapted = path.convert(values) if converted is None else converted.cpu()
     if adapted is None and not known:
         return None
     return replace(guard.check(values, path.source, adapted), adapted=path.adapted)

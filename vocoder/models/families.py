@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from torch import nn
@@ -27,22 +28,26 @@ class Family:
     """whether `build` works on the device "meta", without memory; not if it computes with its tensors"""
 
 
-FAMILIES: dict[str, Family] = {
-    "waveglow": Family(WaveGlowConfig, WaveGlow),
-    "wavenet": Family(WaveNetModelConfig, WaveNet),
-    "student": Family(StudentConfig, Student),
-    "reverse": Family(ReverseConfig, Reverse),
-    "published-wavenet": Family(PublishedWaveNetConfig, WaveNet),
-    "guard": Family(GuardConfig, GuardModel),
-    "adapter": Family(AdapterConfig, AdapterModel),
-}
-"""all families by name; other packages add theirs"""
+Families = Mapping[str, Family]
+"""families by name"""
+FAMILIES: Families = MappingProxyType(
+    {
+        "waveglow": Family(WaveGlowConfig, WaveGlow),
+        "wavenet": Family(WaveNetModelConfig, WaveNet),
+        "student": Family(StudentConfig, Student),
+        "reverse": Family(ReverseConfig, Reverse),
+        "published-wavenet": Family(PublishedWaveNetConfig, WaveNet),
+        "guard": Family(GuardConfig, GuardModel),
+        "adapter": Family(AdapterConfig, AdapterModel),
+    }
+)
+"""all families of this package"""
 
 
-def family_of(model: nn.Module) -> str:
+def family_of(model: nn.Module, known: Families = FAMILIES) -> str:
     """Return the name of a model's family; raises a TypeError if it belongs to none."""
     config = getattr(model, "config", None)
-    for name, family in FAMILIES.items():
+    for name, family in known.items():
         if type(config) is family.config:
             return name
-    raise TypeError(f"{type(model).__name__} is no model of a known family: {', '.join(FAMILIES)}")
+    raise TypeError(f"{type(model).__name__} is no model of a known family: {', '.join(known)}")

@@ -13,6 +13,7 @@ from evaluation_corpus import write_corpus
 
 from training.cli import main
 from training.density.command import CONFIGS, DensityRun, complete, default_config, shorthands
+from training.density.families import FAMILIES
 from training.density.items import digits as digits_of
 from training.density.model import DensityModel
 from training.density.vae import VariationalAutoencoder
@@ -43,7 +44,7 @@ def mels(tmp_path: Path) -> Path:
 
 
 def saved(run: Path) -> DensityModel:
-    return load_model(run / "last" / "model").model
+    return load_model(run / "last" / "model", families=FAMILIES).model
 
 
 @pytest.mark.parametrize("kind", ["gaussian", "elementwise"])
@@ -86,7 +87,7 @@ def test_autoencoders(mels, tmp_path, kind):
     data = yaml.safe_load(mels.read_text())
     mels.write_text(yaml.safe_dump(data | {"model": {}}))
     assert main(["density", "--config", str(mels), "--model", kind, *overrides]) == 0
-    model = load_model(tmp_path / "run" / "last" / "model").model
+    model = load_model(tmp_path / "run" / "last" / "model", families=FAMILIES).model
     assert (type(model), model.config.kind) == (VariationalAutoencoder, kind)
 
 

@@ -9,6 +9,7 @@ import torch
 from exactness import assert_exact
 from tiny_models import TINY_MEL, stirred
 
+from training.density.families import FAMILIES
 from training.density.flows import DensityConfig, Kind
 from training.density.model import DensityModel
 from vocoder.checkpoint import load_model, save_model
@@ -87,8 +88,8 @@ def test_a_model_comes_back_from_disk(name, tmp_path):
     for module in flow.modules():
         if isinstance(module, ActNorm):
             module.initialised.fill_(True)
-    save_model(tmp_path, flow, TINY_MEL, provenance={"data": "none"})
-    loaded = load_model(tmp_path)
+    save_model(tmp_path, flow, TINY_MEL, provenance={"data": "none"}, families=FAMILIES)
+    loaded = load_model(tmp_path, families=FAMILIES)
     x = items(flow)
     assert loaded.family == "density"
     assert isinstance(loaded.model, DensityModel)

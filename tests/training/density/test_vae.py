@@ -9,6 +9,7 @@ import torch
 from exactness import jacobian
 from tiny_models import TINY_MEL, stirred
 
+from training.density.families import FAMILIES
 from training.density.vae import VAEConfig, VariationalAutoencoder
 from vocoder.checkpoint import load_model, save_model
 
@@ -58,8 +59,8 @@ def test_every_parameter_has_a_gradient():
 
 def test_it_comes_back_from_disk_and_samples(tmp_path):
     vae = model()
-    save_model(tmp_path, vae, TINY_MEL, dtype=torch.float64)
-    loaded = load_model(tmp_path)
+    save_model(tmp_path, vae, TINY_MEL, dtype=torch.float64, families=FAMILIES)
+    loaded = load_model(tmp_path, families=FAMILIES)
     assert loaded.family == "vae"
     assert loaded.model.config == vae.config
     draws = [m.float().sample(4, generator=torch.Generator().manual_seed(0)) for m in (vae, loaded.model)]

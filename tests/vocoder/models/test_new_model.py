@@ -10,8 +10,7 @@ import torch
 from tiny_models import TINY_MEL
 from torch import Tensor, nn
 
-from vocoder import load
-from vocoder.checkpoint import save_model
+from vocoder.checkpoint import load_model, save_model
 from vocoder.models.base import FlowVocoder
 from vocoder.models.families import FAMILIES, Family
 from vocoder.packing import Packing, silenced
@@ -61,14 +60,10 @@ class Toy(FlowVocoder):
 
 
 @pytest.fixture
-def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setitem(FAMILIES, "toy", Family(ToyConfig, Toy))
-    return save_model(tmp_path / "toy", Toy(ToyConfig()), TINY_MEL)
-
-
-@pytest.fixture
-def toy(directory: Path) -> Synthesizer:
-    return load(str(directory), dtype=torch.float32)
+def toy(tmp_path: Path) -> Synthesizer:
+    families = {**FAMILIES, "toy": Family(ToyConfig, Toy)}
+    directory = save_model(tmp_path / "toy", Toy(ToyConfig()), TINY_MEL, families=families)
+    return Synthesizer(load_model(directory, families=families), "toy", "cpu", torch.float32)
 
 
 def mel(frames: int) -> Tensor:
