@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import re
 from pathlib import Path
@@ -27,9 +28,14 @@ TESTS_OF = {package: sorted((ROOT / "tests" / package).rglob("test_*.py")) for p
 ALL_FILES = source_files(*PACKAGES, "tests", "examples", "benchmarks", "deploy")
 
 
+@functools.cache
+def nodes_of(path: Path) -> list[ast.AST]:
+    return list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+
+
 def imported_modules(path: Path) -> set[str]:
     """Names of every module that a file imports, wherever in the file it does so."""
-    nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    nodes = nodes_of(path)
     found = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     return found | {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom)}
 
@@ -61,7 +67,7 @@ def test_functions_are_short() -> None:
     lengths = {
         f"{relative(path)}:{node.lineno} {node.name}": (node.end_lineno or 0) - node.lineno + 1
         for path in ALL_FILES
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in nodes_of(path)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     }
     assert {name: length for name, length in lengths.items() if length > MAX_FUNCTION_LINES} == {}

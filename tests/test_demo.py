@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import socket
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
 
-DEMO = Path(__file__).resolve().parent.parent / "examples" / "demo.py"
-
 
 @pytest.fixture
-def demo(monkeypatch: pytest.MonkeyPatch) -> Any:
-    spec = importlib.util.spec_from_file_location("demo", DEMO)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "demo", module)
-    spec.loader.exec_module(module)
-    return module
+def demo() -> Any:
+    return importlib.import_module("demo")
 
 
 @pytest.fixture

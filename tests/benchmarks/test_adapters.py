@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile
+from evaluation_corpus import write_recordings
 
 from benchmarks import adapters
-from training.corpora.manifest import Entry, ManifestError, read_manifest, write_manifest
+from training.corpora.manifest import Manifest, ManifestError
 from training.evaluate.recordings import Recording
 from vocoder.adapt.path import DIRECTORY, load_adapter
 from vocoder.mel.config import preset
@@ -29,15 +29,12 @@ class Echo:
 
 def test_only_voices_that_no_adapter_heard_count(tmp_path: Path) -> None:
     plan = [("asterisk-it", 3.0), ("asterisk-en", 3.0), ("klettres", 1.3), ("klettres", 1.0)]
-    entries = []
-    for i, (corpus, seconds) in enumerate(plan):
-        soundfile.write(tmp_path / f"{i}.flac", 0.1 * np.ones(int(seconds * 8000)), 8000)
-        entries.append(Entry(f"{i}.flac", corpus, corpus, "test", seconds, 8000, "none"))
-    write_manifest(tmp_path / "manifest.jsonl", entries)
-    found = adapters.chosen(read_manifest(tmp_path), 4)
+    told = ((0.1 * np.ones(int(seconds * 8000)), {"corpus": c, "speaker": c, "split": "test"}) for c, seconds in plan)
+    manifest = write_recordings(tmp_path, *told, rate=8000)
+    found = adapters.chosen(manifest, 4)
     assert [(one.voice, one.path) for one in found] == [("asterisk-it", "0.flac"), ("klettres", "2.flac")]
     with pytest.raises(ManifestError, match="no recording of asterisk-it"):
-        adapters.chosen(type(read_manifest(tmp_path))(tmp_path, tuple(entries[1:2])), 4)
+        adapters.chosen(Manifest(tmp_path, manifest.entries[1:2]), 4)
 
 
 def test_each_convention_hears_its_own_mel(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,5 @@
 """The folder that `make page` writes: the page as it is, the runtime, and what the page must know of each model."""
 
-import importlib.util
 import json
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from deploy import page
 from vocoder.checkpoint import save_model
 from vocoder.layers.stack import WaveNetConfig
 from vocoder.mel.config import preset
@@ -15,18 +15,7 @@ from vocoder.mel.spectrogram import mel_filterbank
 from vocoder.models.waveglow import WaveGlow
 from vocoder.models.waveglow_config import WaveGlowConfig
 
-ROOT = Path(__file__).parents[2]
-PAGES = ROOT / "server" / "pages"
-
-
-@pytest.fixture(scope="module")
-def page():
-    spec = importlib.util.spec_from_file_location("page", ROOT / "deploy" / "page.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+PAGES = Path(__file__).parents[2] / "server" / "pages"
 
 
 @pytest.fixture
@@ -37,7 +26,7 @@ def model(tmp_path):
 
 
 @pytest.fixture
-def runtime(tmp_path, page):
+def runtime(tmp_path):
     folder = tmp_path / "dist"
     folder.mkdir()
     for name in (*page.WASM, "ort.all.js"):
@@ -46,7 +35,7 @@ def runtime(tmp_path, page):
 
 
 @pytest.fixture
-def exports(page, monkeypatch):
+def exports(monkeypatch):
     """What was exported, each to a file of one word; whether programs speak is tested elsewhere."""
     made = []
 
@@ -58,7 +47,7 @@ def exports(page, monkeypatch):
     return made
 
 
-def test_the_folder_is_the_page_with_its_models(page, model, runtime, tmp_path, exports):
+def test_the_folder_is_the_page_with_its_models(model, runtime, tmp_path, exports):
     site = tmp_path / "site"
     assert page.main([str(model), "-o", str(site), "--runtime", str(runtime), "--corrections", "3"]) == 0
     assert (site / "index.html").read_bytes() == (PAGES / "index.html").read_bytes()
@@ -79,7 +68,7 @@ def test_the_folder_is_the_page_with_its_models(page, model, runtime, tmp_path, 
 
 
 @pytest.mark.usefixtures("exports")
-def test_it_is_written_again_but_nothing_else_is_replaced(page, model, runtime, tmp_path, capsys):
+def test_it_is_written_again_but_nothing_else_is_replaced(model, runtime, tmp_path, capsys):
     site = tmp_path / "site"
     arguments = [str(model), "-o", str(site), "--runtime", str(runtime)]
     assert page.main(arguments) == 0

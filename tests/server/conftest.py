@@ -2,30 +2,20 @@
 
 import asyncio
 import logging
-import os
 import socket
-import sys
 import threading
 import time
 from contextlib import asynccontextmanager, contextmanager
-from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
 import uvicorn
+from fakes import FakeSynthesizer
 
 from server.app import create_app
 from server.limits.connections import server_config
 from server.settings import Settings
-
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "vocoder")]
-
-
-@pytest.fixture(autouse=True)
-def _no_settings_from_outside(monkeypatch):
-    for name in [name for name in os.environ if name.startswith("VOCODER_")]:
-        monkeypatch.delenv(name)
 
 
 @pytest.fixture
@@ -35,8 +25,6 @@ def anyio_backend():
 
 @pytest.fixture
 def new_fake():
-    from fakes import FakeSynthesizer  # this folder is on the path by now
-
     return FakeSynthesizer
 
 

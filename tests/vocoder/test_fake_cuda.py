@@ -1,22 +1,18 @@
-"""Every path on a pretended GPU: shapes and devices are real, numbers are not, and no GPU is needed.
-
-A tensor that is left on the CPU meets one on the device and raises, as it would there.
-"""
+"""Every path on a pretended GPU."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
+from pretended import CUDA, pretend
 from tiny_models import TINY_MEL, grouping_config, lapped_config, reverse_config
-from torch import Tensor, nn
+from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from vocoder import admission
 from vocoder.checkpoint import Checkpoint
-from vocoder.layers.kept import Kept
 from vocoder.layers.stack import WaveNetConfig
 from vocoder.models.families import family_of
 from vocoder.models.reverse import Reverse
@@ -26,7 +22,6 @@ from vocoder.sampling import Utterance
 from vocoder.synthesis.synthesizer import Synthesizer
 
 FRAMES = 40
-CUDA = torch.device("cuda", 0)
 
 
 def student_config(kind: str) -> StudentConfig:
@@ -47,12 +42,10 @@ MODELS: dict[str, Any] = {
 
 @pytest.fixture(autouse=True)
 def pretended(monkeypatch):
-    """Pretend that there is a GPU, and take the place of what looks at values, of which there are none."""
-    monkeypatch.setattr(Kept, "of", lambda _, parameters, make, *further: make())
+    pretend(monkeypatch)
     monkeypatch.setattr(torch, "istft", inverse_stft)
     monkeypatch.setattr(admission, "finite_values", lambda mel: mel)
     monkeypatch.setattr(admission, "_check_range", lambda *_: None)
-    monkeypatch.setattr(nn.Module, "_apply", replaced)
     with FakeTensorMode(allow_non_fake_inputs=True):
         yield
 
@@ -60,18 +53,6 @@ def pretended(monkeypatch):
 def inverse_stft(spectrum: Tensor, *_: int, window: Tensor, length: int) -> Tensor:
     """Return as much audio as `torch.istft`, where its arguments are."""
     return (spectrum.real.sum(dim=(1, 2)) * window.sum())[:, None].expand(-1, length)
-
-
-def replaced(module: nn.Module, change: Callable[[Tensor], Tensor], recurse: bool = True) -> nn.Module:
-    """Do what `nn.Module._apply` does, which exchanges tensors in place: pretended ones cannot be."""
-    for part in module.modules():
-        for name, tensor in part._parameters.items():
-            if tensor is not None:
-                part._parameters[name] = nn.Parameter(change(tensor.detach()), tensor.requires_grad)
-        for name, tensor in part._buffers.items():
-            if tensor is not None:
-                part._buffers[name] = change(tensor)
-    return module
 
 
 def voice(name: str) -> Synthesizer:

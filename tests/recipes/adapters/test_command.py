@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from evaluation_corpus import write_recordings
 
 from recipes.__main__ import main
 from recipes.adapters.fitting import SILENT_FRAMES, AdapterObjective, Frames, Levels, closed_form, frames_of
 from training.corpora.given_mels import given_mel
-from training.corpora.manifest import Entry, Manifest, read_manifest, write_manifest
+from training.corpora.manifest import Manifest, read_manifest
 from training.data.augment import AugmentConfig
 from vocoder.adapt.path import MelPath, adapter_between, load_adapter
 from vocoder.mel.config import preset
@@ -72,9 +73,7 @@ def test_training_starts_from_the_closed_form_and_gains_where_it_is_curved() -> 
 @pytest.fixture
 def corpus(tmp_path: Path) -> Manifest:
     time = np.arange(RATE // 2) / RATE
-    x = 0.2 * np.sin(2 * np.pi * (300 * time + 900 * time**2))
-    soundfile.write(tmp_path / "a.flac", x, RATE, subtype="PCM_16")
-    return Manifest(tmp_path, (Entry("a.flac", "c", "s", "train", 0.5, RATE, "CC0"),))
+    return write_recordings(tmp_path, (0.2 * np.sin(2 * np.pi * (300 * time + 900 * time**2)), {}))
 
 
 def pairs(corpus: Manifest, name: str, config: AdapterConfig, levels: Levels) -> tuple[torch.Tensor, torch.Tensor]:
@@ -100,14 +99,9 @@ def test_windows_and_frames_stand_at_the_same_times(corpus: Manifest, name: str)
 
 @pytest.fixture
 def manifest(tmp_path: Path) -> Path:
-    entries = []
-    for i in range(4):
-        rng = np.random.default_rng(i)
-        x = 0.1 * rng.standard_normal(RATE // 2) * np.linspace(0.01, 1, RATE // 2)
-        soundfile.write(tmp_path / f"{i}.flac", x, RATE, subtype="PCM_16")
-        entries.append(Entry(f"{i}.flac", "c", "s", "train", 0.5, RATE, "CC0"))
-    write_manifest(tmp_path / "manifest.jsonl", entries)
-    return tmp_path / "manifest.jsonl"
+    swelling = np.linspace(0.001, 0.1, RATE // 2)
+    noises = [swelling * np.random.default_rng(i).standard_normal(RATE // 2) for i in range(4)]
+    return write_recordings(tmp_path, *((x, {}) for x in noises)).root / "manifest.jsonl"
 
 
 def test_a_run_makes_an_adapter(manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,17 +6,15 @@ import math
 from pathlib import Path
 
 import pytest
-import soundfile
 import torch
 import yaml
-from evaluation_corpus import RATE, voice
+from evaluation_corpus import voice, write_recordings
 from torch import Tensor
 
 from recipes.__main__ import main
 from recipes.guard.fitting import calibrate, fit_density
 from recipes.guard.learning import ConventionObjective, Learning, Lesson, fit_temperature
 from recipes.guard.variation import VariationConfig
-from training.corpora.manifest import Entry, write_manifest
 from training.loop.trainer import fit
 from training.loop.trainer_config import TrainerConfig
 from vocoder.checkpoint import load_model
@@ -84,11 +82,8 @@ def test_the_recogniser_learns_and_its_temperature_is_that_of_others(tmp_path: P
 
 @pytest.fixture
 def corpus(tmp_path: Path) -> Path:
-    entries = []
-    for i in range(8):
-        soundfile.write(tmp_path / f"{i}.flac", voice(90.0 + 20 * i, 1.0, seed=i), RATE, subtype="PCM_16")
-        entries.append(Entry(f"{i}.flac", "held" if i > 4 else "fitted", "one", "train", 1.0, RATE, "CC0"))
-    write_manifest(tmp_path / "manifest.jsonl", entries)
+    spoken = ((voice(90.0 + 20 * i, 1.0, seed=i), {"corpus": "held" if i > 4 else "fitted"}) for i in range(8))
+    write_recordings(tmp_path, *spoken)
     config = {
         "manifest": str(tmp_path / "manifest.jsonl"),
         "output": str(tmp_path / "run"),

@@ -1,8 +1,7 @@
 """The example program: from an acoustic model's own code to audio, in this process and over HTTP."""
 
 import functools
-import importlib.util
-from pathlib import Path
+import importlib
 
 import numpy as np
 import pytest
@@ -11,17 +10,10 @@ import soundfile
 import vocoder
 from vocoder.mel.config import PRESETS
 
-EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "acoustic_model.py"
-
 
 @pytest.fixture(scope="module")
 def example():
-    spec = importlib.util.spec_from_file_location("acoustic_model", EXAMPLE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return importlib.import_module("acoustic_model")
 
 
 @pytest.fixture(scope="module")

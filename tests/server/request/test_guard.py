@@ -5,7 +5,8 @@ from unittest.mock import ANY
 
 import numpy as np
 import pytest
-from answers import npy, recorded
+from answers import npy
+from recordings import mel_of
 from streamers import Streamer
 
 pytestmark = pytest.mark.anyio
@@ -13,14 +14,14 @@ pytestmark = pytest.mark.anyio
 GUARD_HEADERS = ("X-Mel-Guard", "X-Mel-Guard-Typicality", "X-Mel-Guard-Message")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def mel():
-    return recorded("nvidia")
+    return mel_of("nvidia").numpy()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def espnet():
-    return recorded("espnet")
+    return mel_of("espnet").numpy()
 
 
 async def post(client, mel, **query):

@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 import torch
-from answers import RECORDING, npy, problem, recorded, samples
+from answers import npy, problem, samples
+from recordings import RECORDING, mel_of
 from streamers import Streamer
 
 from vocoder.adapt.path import path_between
@@ -20,9 +21,14 @@ NVIDIA = preset("nvidia")
 NAMES = ("espnet", "vocos", "hifigan")
 
 
+def recorded(name):
+    """A second of speech."""
+    return mel_of(name)[:, :86].numpy()
+
+
 async def test_a_mel_of_another_convention_is_spoken(client, fake):
     for name in NAMES:
-        mel, path = recorded(name, 1.0), path_between(preset(name), NVIDIA)
+        mel, path = recorded(name), path_between(preset(name), NVIDIA)
         response = await client.post(f"/synthesize?seed=1&format=npy&preset={name}", content=npy(mel))
         x = fake.synthesize(path.convert(torch.from_numpy(mel)).numpy(), seed=1)
         expected = path.placed(torch.from_numpy(x)[None], mel.shape[1])[0].numpy()
@@ -31,21 +37,21 @@ async def test_a_mel_of_another_convention_is_spoken(client, fake):
         assert response.headers.get("X-Mel-Adapted") == (None if name == "hifigan" else name)
         assert int(response.headers["X-Audio-Samples"]) == path.samples(mel.shape[1])
         assert response.headers["X-Mel-Guard"] == "typical"
-    response = await client.post("/synthesize?seed=1&format=npy&preset=nvidia", content=npy(recorded("nvidia", 1.0)))
-    np.testing.assert_array_equal(samples(response), fake.synthesize(recorded("nvidia", 1.0), seed=1))
+    response = await client.post("/synthesize?seed=1&format=npy&preset=nvidia", content=npy(recorded("nvidia")))
+    np.testing.assert_array_equal(samples(response), fake.synthesize(recorded("nvidia"), seed=1))
     assert not {"X-Mel-Preset", "X-Mel-Adapted"} & set(response.headers)
 
 
 async def test_adapt_off_refuses_what_needs_an_adapter(client):
     document = problem(
-        await client.post("/synthesize?preset=espnet&adapt=off", content=npy(recorded("espnet", 1.0))),
+        await client.post("/synthesize?preset=espnet&adapt=off", content=npy(recorded("espnet"))),
         422,
         "mel-mismatch",
     )
     assert "f_min is 80.0, not 0.0" in document["detail"]
     assert any(text.startswith("f_min") for text in document["differences"])
-    assert (await client.post("/synthesize?preset=hifigan&adapt=off", content=npy(recorded("hifigan", 1.0)))).is_success
-    wrong = await client.post("/synthesize?preset=espnet&adapt=maybe", content=npy(recorded("espnet", 1.0)))
+    assert (await client.post("/synthesize?preset=hifigan&adapt=off", content=npy(recorded("hifigan")))).is_success
+    wrong = await client.post("/synthesize?preset=espnet&adapt=maybe", content=npy(recorded("espnet")))
     assert problem(wrong, 422, "invalid-parameter")["errors"][0]["parameter"] == "adapt"
 
 
@@ -53,7 +59,7 @@ async def test_streams_bring_the_same(start):
     noise = np.random.default_rng(0).uniform(-2.0, 2.0, (80, 100)).astype(np.float32)
     async with start(Streamer()) as client:
         for name in NAMES:
-            mel, samples = recorded(name, 1.0), path_between(preset(name), NVIDIA).samples
+            mel, samples = recorded(name), path_between(preset(name), NVIDIA).samples
             query = f"/synthesize?seed=1&format=pcm_f32&corrections=0&preset={name}"
             streamed, whole = [await client.post(query + more, content=npy(mel)) for more in ("&stream=1", "")]
             assert streamed.headers["X-Audio-Samples"] == str(samples(mel.shape[1]))
@@ -67,7 +73,7 @@ async def test_streams_bring_the_same(start):
 
 
 async def test_mels_normalised_by_statistics(client):
-    mel = recorded("espnet", 1.0)
+    mel = recorded("espnet")
     mean, deviation = mel.mean(axis=1), mel.std(axis=1) + 0.1
     given = {"mean": ",".join(map(str, mean)), "variance": ",".join(map(str, deviation**2))}
     query = {"seed": "1", "format": "npy", "preset": "espnet"}

@@ -4,16 +4,16 @@ import math
 from dataclasses import replace
 
 import pytest
-from answers import recorded
+from recordings import mel_of
 from speaker import speak
 from streamers import Streamer
 
 from vocoder.mel.config import preset
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def mel():
-    return recorded()
+    return mel_of("nvidia").numpy()
 
 
 def test_the_last_message_tells(talk, streamer, mel):

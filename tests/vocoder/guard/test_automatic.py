@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 from recordings import ANOTHER, RECORDING, mel_of
+from tiny_models import random_voice
 
-import vocoder
 from vocoder.guard.automatic import UnsureError, recognised_config
 from vocoder.mel.config import PRESETS, preset
 
@@ -18,7 +18,7 @@ NVIDIA = preset("nvidia")
 
 @pytest.fixture(scope="module")
 def voice():
-    return vocoder.load("waveglow", dtype=torch.float32)
+    return random_voice()
 
 
 SAME_VALUES = {"hifigan": "nvidia", "indextts2": "nemo"}

@@ -1,0 +1,29 @@
+"""What holds for all tests: the same random numbers, no settings of the machine, float64 where it is asked for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("VOCODER_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def float64() -> Iterator[None]:
+    """Make float64 the type of new tensors, so that mathematics is compared to many digits."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(before)

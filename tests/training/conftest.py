@@ -1,6 +1,0 @@
-"""Let the tests of this folder share `toy_training`, which the processes they start import as well."""
-
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parent))

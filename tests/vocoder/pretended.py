@@ -1,0 +1,33 @@
+"""A pretended GPU: shapes and devices are real, numbers are not, and no GPU is needed.
+
+A tensor that is left on the CPU meets one on the device and raises, as it would there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from vocoder.layers.kept import Kept
+
+CUDA = torch.device("cuda", 0)
+
+
+def pretend(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take the place of what looks at values, of which there are none, and of what exchanges tensors in place."""
+    monkeypatch.setattr(Kept, "of", lambda _, parameters, make, *further: make())
+    monkeypatch.setattr(nn.Module, "_apply", _replaced)
+
+
+def _replaced(module: nn.Module, change: Callable[[Tensor], Tensor], recurse: bool = True) -> nn.Module:
+    for part in module.modules():
+        for name, tensor in part._parameters.items():
+            if tensor is not None:
+                part._parameters[name] = nn.Parameter(change(tensor.detach()), tensor.requires_grad)
+        for name, tensor in part._buffers.items():
+            if tensor is not None:
+                part._buffers[name] = change(tensor)
+    return module
