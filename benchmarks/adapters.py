@@ -91,7 +91,7 @@ def chosen(manifest: Manifest, limit: int) -> list[Recording]:
 def scores(
     voice: Synthesizer, found: Sequence[Recording], source: MelConfig, name: str | None, peak: float | None = None
 ) -> Scores:
-    """Return all scores of recordings, brought to a peak or not, spoken from the mels of a contract."""
+    """Return all scores of recordings, brought to a peak or not, spoken from the mels of a mel config."""
     extract = MelSpectrogram(source)
     scored: Scores = {measure: {} for measure in MEASURES}
     for recording in found:

@@ -29,7 +29,7 @@ class Convention:
         mel: from audio (T,) at 22,050 Hz.
         cause: that the guard should name; None where any will do.
         preset: that it should name.
-        near: so near to the contract that it is not expected to be told.
+        near: so near to the mel config that it is not expected to be told.
         normalised: by the mean and deviation of each band, over all the recordings at hand.
     """
 
@@ -61,13 +61,13 @@ def _transform(config: MelConfig) -> MelSpectrogram:
 
 @torch.inference_mode()
 def mel_of(x: Tensor, config: MelConfig) -> Tensor:
-    """Return the mel (n_mels, frames) of audio (T,) at 22,050 Hz, resampled where a contract has another rate."""
+    """Return the mel (n_mels, frames) of audio (T,) at 22,050 Hz, resampled where a mel config has another rate."""
     x = resample(x, 22050, config.sample_rate)
     return _transform(config)(x[None])[0].float()
 
 
 def true_mel(x: Tensor) -> Tensor:
-    """Return the mel of the nvidia contract."""
+    """Return the mel of the preset nvidia."""
     return mel_of(x, preset("nvidia"))
 
 
@@ -192,7 +192,7 @@ OF_100_BANDS: Mapping[str, tuple[Callable[[Tensor], Tensor], str | None]] = {
     "`vocos`, 100 frames, transposed": (lambda x: _middle(_vocos()(x)).T, None),
     "white noise": (lambda x: _vocos()(0.1 * torch.randn(len(x), generator=torch.Generator().manual_seed(0))), None),
 }
-"""mels of 100 bands, each with the encoding of those that a contract can say"""
+"""mels of 100 bands, each with the encoding of those that a mel config can say"""
 
 
 def _standardised(mel: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ class VocosPeer(nn.Module):
     """Vocos' generator: natural-log mels (B, n_mels, frames) to audio (B, frames * hop_length).
 
     Args:
-        config: the mel contract.
+        config: of the mels.
 
     Raises:
         ModuleNotFoundError: the package `vocos` is not installed.

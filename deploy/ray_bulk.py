@@ -22,7 +22,7 @@ from vocoder.audio.file import AUDIO_FORMATS
 from vocoder.bulk.jobs import Job, Outcome, list_jobs
 from vocoder.bulk.record import unfinished
 from vocoder.bulk.run import ROW_FRAMES, rows, synthesize_all
-from vocoder.bulk.synthesis import RowSynthesizer, Voice
+from vocoder.bulk.synthesis import BulkOptions, RowSynthesizer
 from vocoder.loading import DEFAULT_MODEL
 from vocoder.sampling import Sampling
 
@@ -32,8 +32,8 @@ CHUNK_JOBS = 32  # jobs that a worker takes at a time, and repeats the unfinishe
 class Worker:
     """A worker: a model that synthesizes chunks of jobs."""
 
-    def __init__(self, voice: Voice, row_frames: int) -> None:
-        self._synthesize = RowSynthesizer(voice)
+    def __init__(self, options: BulkOptions, row_frames: int) -> None:
+        self._synthesize = RowSynthesizer(options)
         self._row_frames = row_frames
 
     def __call__(self, chunk: dict[str, Any]) -> list[dict[str, Any]]:
@@ -50,7 +50,7 @@ class Worker:
 
 
 def synthesize_on_cluster(
-    jobs: list[Job], voice: Voice, workers: int, gpus: float, row_frames: int
+    jobs: list[Job], options: BulkOptions, workers: int, gpus: float, row_frames: int
 ) -> Iterator[Outcome]:
     """Synthesize the jobs by so many workers, and yield what becomes of each."""
     chunks = []
@@ -60,7 +60,7 @@ def synthesize_on_cluster(
         chunks.append({"number": list(range(start, start + len(chunk))), **paths})
     dataset = ray.data.from_items(chunks, override_num_blocks=len(chunks)).flat_map(
         Worker,
-        fn_constructor_args=(voice, row_frames),
+        fn_constructor_args=(options, row_frames),
         compute=ray.data.ActorPoolStrategy(size=workers),
         num_gpus=gpus,
         num_cpus=None if gpus else 1,
@@ -74,14 +74,16 @@ def main() -> int:
     args = _parser().parse_args()
     sampling = Sampling(sigma=args.sigma, seed=args.seed, denoise=args.denoise, corrections=args.corrections)
     jobs = list_jobs(args.mels, args.output, "." + args.format.partition("_")[0])
-    voice = Voice(args.model, sampling, "cuda" if args.gpus else "cpu", args.format)
+    options = BulkOptions(args.model, sampling, "cuda" if args.gpus else "cpu", args.format)
     if args.address is None:
         ray.init(include_dashboard=False, log_to_driver=False)
     else:
         ray.init(args.address, log_to_driver=False)
     ray.data.DataContext.get_current().enable_progress_bars = False
-    run = partial(synthesize_on_cluster, voice=voice, workers=args.workers, gpus=args.gpus, row_frames=args.row_frames)
-    summary = synthesize_all(jobs, args.output, voice, run, again=args.again)
+    run = partial(
+        synthesize_on_cluster, options=options, workers=args.workers, gpus=args.gpus, row_frames=args.row_frames
+    )
+    summary = synthesize_all(jobs, args.output, options, run, again=args.again)
     print(f"{args.output}: {summary}")
     for outcome in summary.failures:
         print(f"{outcome.job.mel}: {outcome.error}", file=sys.stderr)

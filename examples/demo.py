@@ -110,7 +110,7 @@ def waiting_for(request: str) -> Iterator[None]:
 
 
 def default_mel_config(address: str) -> MelConfig:
-    """Return the mel contract of the server's default model."""
+    """Return the mel config of the server's default model."""
     with waiting_for("GET /models"):
         answer = httpx.get(f"{address}/models", timeout=ANSWER_SECONDS, trust_env=False).raise_for_status()
     name = answer.json()["models"][0]["mel"]["name"]

@@ -22,7 +22,7 @@ AdaptMode = Literal["on", "off"]
 GuardMode = Literal["warn", "strict", "off"]
 """for a mel that is not typical: synthesize it with a warning, refuse it, or do not look"""
 
-VOICE = ("sigma", "seed", "denoise", "corrections")
+SAMPLING_FIELDS = ("sigma", "seed", "denoise", "corrections")
 """the fields of a `Sampling` that concern the model alone, not the mel"""
 MAX_CORRECTIONS = 100
 """largest number of corrections; far fewer are enough"""
@@ -98,9 +98,9 @@ def guard_mode(mode: GuardMode) -> GuardMode:
     return mode
 
 
-def voice_of(choice: Any) -> dict[str, Any]:
+def sampling_fields(choice: Any) -> dict[str, Any]:
     """Return the fields of a `Sampling`, or of anything like it, that `synthesize` takes for the model's own mels."""
-    return {name: getattr(choice, name) for name in VOICE}
+    return {name: getattr(choice, name) for name in SAMPLING_FIELDS}
 
 
 def check_seed(seed: int) -> None:

@@ -99,7 +99,7 @@ class AcousticRun:
     trainer: TrainerConfig
     model: AcousticConfig = field(default_factory=AcousticConfig)
     mel: str = "nvidia"
-    """Mel preset or contract file, of a centred mel."""
+    """Mel preset or mel config file, of a centred mel."""
     folds: int = 12
     """Every so many-th utterance is held out: it is not trained on, and can be predicted."""
     held: int = 5

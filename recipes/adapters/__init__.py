@@ -1,1 +1,1 @@
-"""Fitting of adapters: pairs of mels of two contracts, and a small network that tells the one from the other."""
+"""Fitting of adapters: pairs of mels of two mel configs, and a small network that tells the one from the other."""

@@ -1,4 +1,4 @@
-"""`python -m recipes adapter`: fit what takes mels of another contract to those of a model."""
+"""`python -m recipes adapter`: fit what takes mels of another mel config to those of a model."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class AdapterRun:
     trainer: TrainerConfig
     """of the network; a map alone is fitted in one step"""
     mel: str
-    """preset or contract file of the mels that it takes"""
+    """preset or mel config file of the mels that it takes"""
     target: str = "nvidia"
     """what it makes the mels of: a shipped model, a model directory, a preset or a mel config file"""
     before: int = 2
@@ -116,7 +116,7 @@ def frames_beyond(source: MelConfig, target: MelConfig) -> int:
 
 
 def bands_below(source: MelConfig, f_max: float) -> int:
-    """Return how many bands of a contract begin below a frequency: what lies above says nothing about what is there."""
+    """Return how many bands begin below a frequency: what lies above says nothing about what is there."""
     ends = torch.tensor([source.f_min, source.f_max, f_max], dtype=torch.float64)
     lowest, highest, limit = hz_to_mel(ends, source.mel_scale).tolist()
     step = (highest - lowest) / (source.n_mels + 1)

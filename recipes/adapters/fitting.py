@@ -39,7 +39,7 @@ class Levels:
     gain_db: tuple[float, ...] = (-20.0, 8.0)
     """range of random gains, as far as the audio stays within full scale"""
     peak: float | None = None
-    """the peak that audio is brought to instead, for contracts that ask for it"""
+    """the peak that audio is brought to instead, for mel configs that ask for it"""
 
     def __post_init__(self) -> None:
         check_bounds(self, gain_db=(-100, 100), peak=(1e-6, 1))

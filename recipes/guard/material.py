@@ -53,7 +53,7 @@ _filterbank = functools.lru_cache(maxsize=64)(mel_filterbank)
 
 
 def _chosen(layout: Layout, rng: np.random.Generator) -> MelConfig:
-    """Return the contract of a layout, of a hop or rate near it in half of the cases."""
+    """Return the mel config of a layout, of a hop or rate near it in half of the cases."""
     if not layout.near or rng.random() < 0.5:
         return layout.mel_config
     value = int(rng.choice(layout.near))

@@ -138,7 +138,7 @@ class Writer:
 
 
 def _floors(config: MelConfig) -> tuple[float, float, float]:
-    """Return floors of sums of magnitudes to choose from, that of the contract twice as often; 1e-5 of powers."""
+    """Return floors of sums of magnitudes to choose from, that of the mel config twice as often; 1e-5 of powers."""
     floor = config.floor if config.power == 1.0 else 1e-5
     return floor, floor, _LOWEST_FLOOR
 

@@ -17,7 +17,7 @@ from server.engine.jobs import Parts
 from server.engine.queue import Pace
 from vocoder.correction.order import BLOCK
 from vocoder.mel.values import mel_range
-from vocoder.sampling import Utterance, voice_of
+from vocoder.sampling import Utterance, sampling_fields
 from vocoder.synthesis.synthesizer import Synthesizer
 
 logger = logging.getLogger(__name__)
@@ -115,7 +115,7 @@ class LoadedModel:
         return self._parts(utterance, size // BLOCK * BLOCK or size)
 
     def _parts(self, utterance: Utterance, size: int) -> Parts:
-        session = self.synthesizer.open_stream(**voice_of(utterance), chunk_frames=size, first_chunk_frames=size)
+        session = self.synthesizer.open_stream(**sampling_fields(utterance), chunk_frames=size, first_chunk_frames=size)
         session.push(utterance.mel)
         session.finish()
         parts = [session.next()]
@@ -132,7 +132,7 @@ class LoadedModel:
             audio = self.synthesizer.synthesize_many(utterances)
         else:
             (one,) = utterances
-            audio = [self.synthesizer.synthesize(one.mel, **voice_of(one))]
+            audio = [self.synthesizer.synthesize(one.mel, **sampling_fields(one))]
         self._count(len(utterances), sum(utterance.frames for utterance in utterances))
         return audio
 

@@ -24,7 +24,7 @@ from server.request.admit import AdmittedRequest, admit
 from server.request.asked import Asked
 from server.service import Service
 from server.telemetry.requests import note
-from vocoder.sampling import Utterance, voice_of
+from vocoder.sampling import Utterance, sampling_fields
 
 T = TypeVar("T")
 
@@ -80,7 +80,7 @@ class Exchange:
 
     async def synthesize(self, admitted: AdmittedRequest, level: Level) -> tuple[Synthesis, Level]:
         """Return the audio at its level, and the gain that this took; give up as soon as the client leaves."""
-        utterance = Utterance(admitted.mel, **voice_of(admitted.sampling))
+        utterance = Utterance(admitted.mel, **sampling_fields(admitted.sampling))
         synthesis = await self.result(self.engine.submit(utterance))
         self.service.metrics.count_synthesis(self.engine.name, synthesis, utterance.frames)
         x = synthesis.x

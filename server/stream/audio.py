@@ -21,7 +21,7 @@ from server.engine.model import check_output
 from server.service import Service
 from vocoder.adapt.path import Placement
 from vocoder.mel.config import MelConfig
-from vocoder.sampling import Sampling, voice_of
+from vocoder.sampling import Sampling, sampling_fields
 from vocoder.synthesis.stream import LONG_CHUNK_FRAMES, StreamSession
 
 VALUE_BYTES = 4
@@ -174,7 +174,7 @@ class AudioStream:
 
     def _step(self, synthesizer: Any) -> NDArray[np.float32]:
         if self._session is None:
-            session = synthesizer.open_stream(**voice_of(self._sampling))
+            session = synthesizer.open_stream(**sampling_fields(self._sampling))
             self._hand_over(session)
             self._session = session
         frames = self._session.ready

@@ -1,4 +1,4 @@
-"""Mels of speech for benchmarks: of the length asked for, each another stretch, and typical of the contract."""
+"""Mels of speech for benchmarks: of the length asked for, each another stretch, and typical of the mel config."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vocoder.mel.config import preset
 
 
 @pytest.mark.parametrize("seconds", [0.5, 4.0, 11.0])
-def test_length_and_contract(seconds: float) -> None:
+def test_length_and_mel_config(seconds: float) -> None:
     config = preset("nvidia")
     mel = speech_mel(config, seconds, seed=1)
     assert mel.shape == (80, round(seconds * 22050 / 256))

@@ -50,15 +50,15 @@ def check_speech(address, headers):
     """Ask for the models, synthesize once, and check length, rate and loudness of the answer."""
     with DIRECT.open(urllib.request.Request(f"{address}/v1/models", headers=headers), timeout=10) as answer:
         models = json.load(answer)
-    contract = models["models"][0]["mel"]
-    body = npy(contract["n_mels"], FRAMES, voice_like_mel(contract["n_mels"]))
+    config = models["models"][0]["mel"]
+    body = npy(config["n_mels"], FRAMES, voice_like_mel(config["n_mels"]))
     headers = {**headers, "Content-Type": "application/x-npy", "Accept": "audio/wav"}
     request = urllib.request.Request(f"{address}/v1/synthesize?seed=1", data=body, headers=headers)
     with DIRECT.open(request, timeout=60) as answer, wave.open(io.BytesIO(answer.read())) as wav:
         rate, count = wav.getframerate(), wav.getnframes()
         samples = array.array("h", wav.readframes(count))
-    if (rate, count) != (contract["sample_rate"], FRAMES * contract["hop_length"]):
-        sys.exit(f"wrong audio: {count} samples at {rate} Hz for {FRAMES} frames of {contract}")
+    if (rate, count) != (config["sample_rate"], FRAMES * config["hop_length"]):
+        sys.exit(f"wrong audio: {count} samples at {rate} Hz for {FRAMES} frames of {config}")
     rms = math.sqrt(sum(value * value for value in samples) / count) / 32768
     if not 1e-4 < rms < 0.9:
         sys.exit(f"wrong loudness: RMS {rms:.5f}")

@@ -19,7 +19,7 @@ from server.engine.queue import QueueLimits, WorkQueue
 from server.process import run
 from server.settings import Settings
 from vocoder.mel.config import preset
-from vocoder.sampling import voice_of
+from vocoder.sampling import sampling_fields
 
 WARM_UP = 3  # calls before a model is ready, of which fakes count the last as their first
 POISON = -7.25
@@ -83,7 +83,9 @@ class RowSynthesizer(FakeSynthesizer):
 
     def synthesize_many(self, utterances):
         self._enter([utterance.mel for utterance in utterances])
-        return [FakeSynthesizer.synthesize(self, utterance.mel, **voice_of(utterance)) for utterance in utterances]
+        return [
+            FakeSynthesizer.synthesize(self, utterance.mel, **sampling_fields(utterance)) for utterance in utterances
+        ]
 
     def _enter(self, mels):
         self.runs.append([mel.shape[1] for mel in mels])

@@ -13,7 +13,7 @@ from vocoder.mel.config import MelConfig
 
 
 def numbered_mel(mel_config: MelConfig, frames: int) -> NDArray[np.float32]:
-    """Return a mel (n_mels, frames) within the contract's range, whose frame i is -8 + i / 100 in every band."""
+    """Return a mel (n_mels, frames) within the mel config's range, whose frame i is -8 + i / 100 in every band."""
     return np.tile(np.float32(-8) + np.arange(frames, dtype=np.float32) / 100, (mel_config.n_mels, 1))
 
 

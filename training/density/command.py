@@ -38,7 +38,7 @@ class DensityRun:
     manifest: str | None = None
     """manifest.jsonl of a prepared corpus, for mels"""
     mel: str = "nvidia"
-    """mel preset or contract file, for mels"""
+    """mel preset or mel config file, for mels"""
 
     def __post_init__(self) -> None:
         shape = (self.model.channels, self.model.frames)

@@ -38,7 +38,7 @@ class CorpusRun(ABC):
     """folder of the run: checkpoints, TensorBoard logs, and the model in last/model"""
     trainer: TrainerConfig
     mel: str = "nvidia"
-    """mel preset, or contract file"""
+    """mel preset, or mel config file"""
     model: Any = None
     """architecture, with its sample_rate, hop_length and n_mels: each kind of run has its own"""
     segments: SegmentConfig = field(default_factory=SegmentConfig)

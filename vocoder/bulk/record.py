@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from vocoder.bulk.jobs import Job
-from vocoder.bulk.synthesis import Voice, part_of
+from vocoder.bulk.synthesis import BulkOptions, part_of
 from vocoder.config import to_dict
 from vocoder.loading import model_directory, own_dtype
 from vocoder.mel.config import MelConfig
-from vocoder.sampling import voice_of
+from vocoder.sampling import sampling_fields
 
 RECORD_FOLDER = ".vocoder-synthesize"
 IDENTITY = ("family", "architecture", "mel", "weights_sha256")
@@ -21,7 +21,7 @@ IDENTITY = ("family", "architecture", "mel", "weights_sha256")
 REMEDY = "give another folder, or --again to replace"
 
 
-def pending(jobs: Sequence[Job], output: Path, voice: Voice, again: bool) -> list[Job]:
+def pending(jobs: Sequence[Job], output: Path, options: BulkOptions, again: bool) -> list[Job]:
     """Write the record of a run into its folder of audio and return the jobs that are left.
 
     A job is done if its audio exists and is not older than its mel. Audio files appear only when complete.
@@ -31,7 +31,7 @@ def pending(jobs: Sequence[Job], output: Path, voice: Voice, again: bool) -> lis
         ValueError: the folder holds audio of these names made otherwise.
         OSError: the folder cannot be read or written.
     """
-    path, made = output / RECORD_FOLDER / "record.json", _made(voice)
+    path, made = output / RECORD_FOLDER / "record.json", _made(options)
     there = [job.audio for job in jobs if job.audio.exists()]
     if again:
         for audio in there:
@@ -57,16 +57,22 @@ def _is_done(job: Job) -> bool:
         return False
 
 
-def _made(voice: Voice) -> dict[str, Any]:
+def _made(options: BulkOptions) -> dict[str, Any]:
     """Return the options that all audio of a run shares."""
-    path = model_directory(voice.model) / "config.json"
+    path = model_directory(options.model) / "config.json"
     try:
         config = dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise ValueError(f"{path} cannot be read: {error}") from error
-    dtype = voice.dtype or str(own_dtype(config.get("provenance", {}), voice.device)).removeprefix("torch.")
-    model, sampling, source = _sum([config.get(name) for name in IDENTITY]), voice.sampling, voice.source
-    made = {"model": model, "format": voice.format, "preset": sampling.preset, "dtype": dtype, **voice_of(sampling)}
+    dtype = options.dtype or str(own_dtype(config.get("provenance", {}), options.device)).removeprefix("torch.")
+    model, sampling, source = _sum([config.get(name) for name in IDENTITY]), options.sampling, options.source
+    made = {
+        "model": model,
+        "format": options.format,
+        "preset": sampling.preset,
+        "dtype": dtype,
+        **sampling_fields(sampling),
+    }
     if source is not None:
         made |= {"adapt": sampling.adapt}
     if isinstance(source, MelConfig):  # a file may change before the next run

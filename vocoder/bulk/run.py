@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from vocoder.bulk.jobs import Job, Outcome
 from vocoder.bulk.record import RECORD_FOLDER, pending
-from vocoder.bulk.synthesis import RowSynthesizer, Voice
+from vocoder.bulk.synthesis import BulkOptions, RowSynthesizer
 from vocoder.bulk.workers import in_processes, synthesize_row
 from vocoder.npy import mel_frames
 
@@ -69,7 +69,7 @@ class Summary:
 
 
 def synthesize_all(
-    jobs: Sequence[Job], output: Path, voice: Voice, synthesize: RunJobs, *, again: bool = False
+    jobs: Sequence[Job], output: Path, options: BulkOptions, synthesize: RunJobs, *, again: bool = False
 ) -> Summary:
     """Run all jobs that are not done yet, by a function that yields their outcomes in any order.
 
@@ -86,7 +86,7 @@ def synthesize_all(
     except Timeout:
         raise OSError(f"another run is writing to {output}") from None
     with lock:
-        left = pending(jobs, output, voice, again)
+        left = pending(jobs, output, options, again)
         if not left:
             return Summary(there=len(jobs))
         summary = _tally(synthesize(left), Summary(there=len(jobs) - len(left)), len(left))
@@ -96,17 +96,17 @@ def synthesize_all(
     return summary
 
 
-def synthesize_here(jobs: Iterable[Job], voice: Voice, row_frames: int = ROW_FRAMES) -> Iterator[Outcome]:
+def synthesize_here(jobs: Iterable[Job], options: BulkOptions, row_frames: int = ROW_FRAMES) -> Iterator[Outcome]:
     """Synthesize in this process; raises a ValueError if there is no such model, device or preset."""
-    synthesize = RowSynthesizer(voice)
+    synthesize = RowSynthesizer(options)
     return (outcome for row in rows(jobs, row_frames) for outcome in synthesize(row))
 
 
 def synthesize_in_processes(
-    jobs: Iterable[Job], voice: Voice, workers: int, row_frames: int = ROW_FRAMES
+    jobs: Iterable[Job], options: BulkOptions, workers: int, row_frames: int = ROW_FRAMES
 ) -> Iterator[Outcome]:
     """Synthesize in worker processes, which share the threads of PyTorch; raises as `synthesize_here`, and OSError."""
-    work = partial(synthesize_row, voice=voice, threads=max(1, torch.get_num_threads() // workers))
+    work = partial(synthesize_row, options=options, threads=max(1, torch.get_num_threads() // workers))
     return in_processes(rows(jobs, row_frames), work, workers)
 
 

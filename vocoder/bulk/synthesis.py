@@ -18,11 +18,11 @@ from vocoder.loading import load
 from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import AUTO, chosen_config
 from vocoder.npy import read_mel
-from vocoder.sampling import GuardMode, Sampling, Utterance, voice_of
+from vocoder.sampling import GuardMode, Sampling, Utterance, sampling_fields
 
 
 @dataclass(frozen=True)
-class Voice:
+class BulkOptions:
     """Options of all files of a run.
 
     `format` is a key of `AUDIO_FORMATS`, `statistics` a file of the mels' mean and variance, and `origin` says whether
@@ -47,12 +47,12 @@ class Voice:
 class RowSynthesizer:
     """Synthesizes rows of mel files; raises a ValueError if there is no such model, device or preset."""
 
-    def __init__(self, voice: Voice) -> None:
-        self._voice, self._source = voice, voice.source
-        dtype = None if voice.dtype is None else getattr(torch, voice.dtype)
-        self._synthesizer = load(voice.model, voice.device, dtype, guard="off")
+    def __init__(self, options: BulkOptions) -> None:
+        self._options, self._source = options, options.source
+        dtype = None if options.dtype is None else getattr(torch, options.dtype)
+        self._synthesizer = load(options.model, options.device, dtype, guard="off")
         if self._source != AUTO:
-            self._synthesizer.path(self._source, voice.sampling.adapt)  # raises if there is no conversion
+            self._synthesizer.path(self._source, options.sampling.adapt)  # raises if there is no conversion
 
     def __call__(self, row: Sequence[Job]) -> list[Outcome]:
         """Synthesize the jobs in one run of the model; a failure affects only its own outcome."""
@@ -72,16 +72,18 @@ class RowSynthesizer:
         return outcomes + [self._written(*each, x) for each, x in zip(admitted, audio, strict=True)]
 
     def _utterance(self, job: Job) -> Utterance:
-        voice = self._voice
-        admitted = self._synthesizer.admit(read_mel(job.mel), self._source, voice.sampling.adapt, voice.guard)
-        return Utterance(admitted, **voice_of(voice.sampling.seeded()))  # drawn here, so that the file can name it
+        options = self._options
+        admitted = self._synthesizer.admit(read_mel(job.mel), self._source, options.sampling.adapt, options.guard)
+        return Utterance(
+            admitted, **sampling_fields(options.sampling.seeded())
+        )  # drawn here, so that the file can name it
 
     def _written(self, job: Job, utterance: Utterance, x: NDArray[np.float32]) -> Outcome:
         part, sample_rate = part_of(job.audio), self._synthesizer.sample_rate
         try:
             job.audio.parent.mkdir(parents=True, exist_ok=True)
-            origin = self._synthesizer.origin(utterance.seed) if self._voice.origin else None
-            report = write_audio(part, x, sample_rate, format=self._voice.format, origin=origin)
+            origin = self._synthesizer.origin(utterance.seed) if self._options.origin else None
+            report = write_audio(part, x, sample_rate, format=self._options.format, origin=origin)
             with part.open("rb+") as file:
                 os.fsync(file.fileno())  # the content must reach the disk before the name
             part.replace(job.audio)

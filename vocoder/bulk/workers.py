@@ -15,7 +15,7 @@ from itertools import islice
 import torch
 
 from vocoder.bulk.jobs import Job, Outcome
-from vocoder.bulk.synthesis import RowSynthesizer, Voice
+from vocoder.bulk.synthesis import BulkOptions, RowSynthesizer
 from vocoder.processes import process_pool
 
 Work = Callable[[Sequence[Job]], list[Outcome]]
@@ -67,17 +67,17 @@ def _load(ready: Future[list[Outcome]]) -> None:
         raise OSError(f"a worker died while it loaded the model; {hint}") from None
 
 
-def synthesize_row(row: Sequence[Job], voice: Voice, threads: int) -> list[Outcome]:
+def synthesize_row(row: Sequence[Job], options: BulkOptions, threads: int) -> list[Outcome]:
     """Synthesize a row in a worker process, by the model that it loaded for its first row."""
-    synthesize = _own(voice, threads)
+    synthesize = _own(options, threads)
     return synthesize(row) if row else []
 
 
 @cache
-def _own(voice: Voice, threads: int) -> RowSynthesizer:
+def _own(options: BulkOptions, threads: int) -> RowSynthesizer:
     """Load the model of this process; on CUDA without a number the processes are spread over the devices."""
     torch.set_num_threads(threads)
-    if voice.device == "cuda" and torch.cuda.device_count() > 1:
+    if options.device == "cuda" and torch.cuda.device_count() > 1:
         number = int(re.split("[-:]", multiprocessing.current_process().name)[-1])  # as in Process-1:2
-        voice = replace(voice, device=f"cuda:{number % torch.cuda.device_count()}")
-    return RowSynthesizer(voice)
+        options = replace(options, device=f"cuda:{number % torch.cuda.device_count()}")
+    return RowSynthesizer(options)

@@ -20,7 +20,7 @@ from vocoder.commands.sampling import (
     sampling_of,
 )
 from vocoder.mel.spectrogram import MelSpectrogram
-from vocoder.sampling import voice_of
+from vocoder.sampling import sampling_fields
 from vocoder.synthesis.synthesizer import Synthesizer
 
 
@@ -50,7 +50,7 @@ def _make(
     with torch.inference_mode():
         mel = extract(torch.from_numpy(x)[None])[0].numpy()
     sampling = sampling_of(args).seeded()
-    x_hat = synthesizer.synthesize(mel, **voice_of(sampling))[: len(x)]
+    x_hat = synthesizer.synthesize(mel, **sampling_fields(sampling))[: len(x)]
     report = write_speech(target, x_hat, sample_rate, args.format, origin(args, synthesizer, sampling.seed))
     moved = f", resampled from {file_rate} Hz to the model's {sample_rate} Hz" if file_rate != sample_rate else ""
     return f"{len(x) / sample_rate:.2f} s{moved}, {report}"

@@ -11,7 +11,7 @@ from typing import get_args
 
 from vocoder.bulk.jobs import MANIFEST_SUFFIX, list_jobs
 from vocoder.bulk.run import ROW_FRAMES, RunJobs, synthesize_all, synthesize_here, synthesize_in_processes
-from vocoder.bulk.synthesis import Voice
+from vocoder.bulk.synthesis import BulkOptions
 from vocoder.commands.files import STANDARD, check_folder, each, pairs, source_of, suffix_of, write_speech
 from vocoder.commands.sampling import (
     add_audio_arguments,
@@ -24,7 +24,7 @@ from vocoder.commands.sampling import (
 )
 from vocoder.mel.config_file import AUTO, chosen_config
 from vocoder.npy import read_mel
-from vocoder.sampling import GuardMode, Utterance, voice_of
+from vocoder.sampling import GuardMode, Utterance, sampling_fields
 from vocoder.synthesis.synthesizer import Synthesizer
 
 
@@ -70,12 +70,12 @@ def _synthesize_many(args: argparse.Namespace) -> int:
     jobs = list_jobs(args.mels, args.output, suffix_of(args.format))
     sampling = replace(sampling_of(args), preset=args.preset, adapt=args.adapt)
     how = (args.guard, args.origin, args.statistics, args.dtype)
-    voice = Voice(args.model, sampling, args.device, args.format or "wav", *how)
+    options = BulkOptions(args.model, sampling, args.device, args.format or "wav", *how)
     if args.workers == 1:
-        synthesize: RunJobs = partial(synthesize_here, voice=voice, row_frames=args.row_frames)
+        synthesize: RunJobs = partial(synthesize_here, options=options, row_frames=args.row_frames)
     else:
-        synthesize = partial(synthesize_in_processes, voice=voice, workers=args.workers, row_frames=args.row_frames)
-    summary = synthesize_all(jobs, args.output, voice, synthesize, again=args.again)
+        synthesize = partial(synthesize_in_processes, options=options, workers=args.workers, row_frames=args.row_frames)
+    summary = synthesize_all(jobs, args.output, options, synthesize, again=args.again)
     print(f"{args.output}: {summary}")
     for outcome in summary.doubts:
         _warn(outcome.job.mel, outcome.doubt)
@@ -88,7 +88,7 @@ def _synthesize(synthesizer: Synthesizer, args: argparse.Namespace, source: Path
     mel = read_mel(source_of(source))
     admitted = synthesizer.admit(mel, chosen_config(args.preset, args.statistics), args.adapt, args.guard)
     sampling, path = sampling_of(args).seeded(), admitted.path
-    (x,) = synthesizer.synthesize_many([Utterance(admitted, **voice_of(sampling))])
+    (x,) = synthesizer.synthesize_many([Utterance(admitted, **sampling_fields(sampling))])
     told = origin(args, synthesizer, sampling.seed)
     report = write_speech(target, x, synthesizer.sample_rate, args.format, told)
     for verdict in admitted.doubts:

@@ -70,7 +70,7 @@ def traced_for_sherpa(synthesizer: Synthesizer, corrections: int | None = None, 
     if mel_config.log != "ln" or mel_config.power != 1.0 or mel_config.mean is not None:
         raise ExportError(
             f"acoustic models for sherpa-onnx make natural logarithms of magnitudes, and this model takes mels of the "
-            f"contract {mel_config.name!r}, which are something else"
+            f"mel config {mel_config.name!r}, which are something else"
         )
     inner = program_of(synthesizer, corrections, products=True)
     sigma = synthesizer.model.config.sigma if sigma is None else sigma

@@ -197,11 +197,11 @@ class Synthesizer:
         guard: GuardMode = "off",
         chunk_frames: int | None = None,
         first_chunk_frames: int | None = None,
-        **voice: Any,
+        **sampling: Any,
     ) -> StreamSession:
         """Open an utterance whose mel comes piece by piece.
 
-        Args, those of `synthesize` (`voice` are sigma, seed, denoise and corrections) and:
+        Args, those of `synthesize` (`sampling` are sigma, seed, denoise and corrections) and:
             guard: what `StreamSession.judge` does; nothing by default.
             chunk_frames: frames of a chunk; the last may be shorter. If left out, up to 128, and up to 1024 where so
                 much of the mel is there; 64 for models that synthesize sample by sample.
@@ -209,9 +209,9 @@ class Synthesizer:
 
         Raises a ValueError if an argument is out of range.
         """
-        sampling = Sampling(**voice)
+        chosen = Sampling(**sampling)
         admission = StreamAdmission(self.path(preset, adapt), guard_mode(guard), self.device)
-        pipeline = self._runner.pipeline(sampling, sampling.seeds(1))
+        pipeline = self._runner.pipeline(chosen, chosen.seeds(1))
         sizes = ChunkSizes.of(self.model, chunk_frames, first_chunk_frames)
         return StreamSession(pipeline, admission, sizes)
 

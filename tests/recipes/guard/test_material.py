@@ -32,7 +32,7 @@ def rng() -> np.random.Generator:
 
 
 @pytest.mark.parametrize("name", ["nvidia", "espnet", "clarinet"])
-def test_a_layout_is_what_its_contract_says(x: np.ndarray, name: str) -> None:
+def test_a_layout_is_what_its_mel_config_says(x: np.ndarray, name: str) -> None:
     config = layouts()[name].mel_config
     expected = MelSpectrogram(config)(torch.from_numpy(x)[None])[0]
     found = energies(x, RATE, (name,), rng())[name].clamp_min(float(np.log(config.floor)))

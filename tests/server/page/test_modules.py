@@ -105,10 +105,10 @@ def test_mels_are_the_server_s(run, centre, log):
     x = 0.1 * np.random.default_rng(2).standard_normal(300).astype(np.float32)
     expected = MelSpectrogram(config)(torch.from_numpy(x)[None])[0].numpy()
     script = """const bank = { values: Float32Array.from(given.bank), nMels: 5, frames: 33 };
-      const mel = melOf(Float32Array.from(given.x), given.contract, bank);
+      const mel = melOf(Float32Array.from(given.x), given.config, bank);
       return [mel.frames, ...mel.values];"""
     bank = mel_filterbank(config).float().flatten().tolist()
-    frames, *values = run(script, {"x": x.tolist(), "contract": to_dict(config), "bank": bank})
+    frames, *values = run(script, {"x": x.tolist(), "config": to_dict(config), "bank": bank})
     assert frames == expected.shape[1]
     np.testing.assert_allclose(np.reshape(values, expected.shape), expected, rtol=0, atol=1e-4)
 

@@ -103,7 +103,7 @@ def test_earlier_results_can_be_kept(visit, fake):
         assert person.page.locator(".clip h3").all_inner_texts() == ["fake, seed 2", "fake, seed 1", "Original"]
 
 
-def test_the_contract_and_a_preset(visit, fake, new_mel, npy):
+def test_the_mel_config_and_a_preset(visit, fake, new_mel, npy):
     with visit(fake) as person:
         person.page.get_by_role("group", name="Models").get_by_text("Details").click()
         person.expect(person.page.locator("dt:text-is('hop_length') + dd")).to_have_text("256")

@@ -61,7 +61,7 @@ async def test_a_deployment_chooses_what_is_usual(start, mel):
         assert (await post(client, mel / math.log(10.0), guard="warn")).status_code == 200
 
 
-async def test_values_that_the_contract_refuses_are_named_too(client, mel):
+async def test_values_that_the_mel_config_refuses_are_named_too(client, mel):
     decibels = mel * 20.0 / math.log(10.0)
     document = (await post(client, decibels)).json()
     assert document["type"] == "urn:vocoder:problem:invalid-mel"

@@ -102,7 +102,7 @@ async def test_the_list_of_models_tells_what_each_accepts(client):
     assert set(accepts["espnet"]["pesq_lost"]) == {"asterisk-it", "kokoro-unseen", "klettres"}
 
 
-async def test_contracts_of_ones_own(start, tmp_path, new_mel):
+async def test_mel_configs_of_ones_own(start, tmp_path, new_mel):
     own = {**to_dict(NVIDIA), "log": "log10"}
     del own["name"]
     (tmp_path / "ours.json").write_text(json.dumps(own))

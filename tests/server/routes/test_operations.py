@@ -55,7 +55,7 @@ async def test_a_model_that_fails_to_load(start, fake, new_mel):
         assert slug(await client.post("/synthesize", content=npy(new_mel()))) == (503, "model-failed")
 
 
-async def test_models_publish_their_contract(client, fake):
+async def test_models_publish_their_mel_config(client, fake):
     document = (await client.get("/models")).json()
     model = document["models"][0]
     assert (model["name"], model["state"], model["family"], model["parameters"]) == ("fake", "ready", "fake", 3)

@@ -23,7 +23,7 @@ async def test_a_preset_that_nobody_knows(client):
     assert "nvidia" in unknown["presets"]
 
 
-async def test_mels_that_are_not_of_the_contract(client, new_mel):
+async def test_mels_that_are_not_of_the_mel_config(client, new_mel):
     mel = new_mel()
     for wrong, words in (
         (mel[:79], "must be (80, frames)"),

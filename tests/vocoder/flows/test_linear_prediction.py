@@ -55,10 +55,10 @@ def test_mels_are_interpolated_to_the_middle_of_each_block() -> None:
 @pytest.mark.parametrize("log", ["ln", "log10"])
 @pytest.mark.parametrize("power", [1.0, 2.0])
 def test_white_noise_has_its_own_deviation_as_gain_in_every_convention(log: str, power: float) -> None:
-    contract = dataclasses.replace(SMALL, log=log, power=power)
+    config = dataclasses.replace(SMALL, log=log, power=power)
     x = 0.05 * torch.randn(1, 16 * 500, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    mel = MelSpectrogram(contract)(x)[:, :, :500]
-    _, log_gain = LinearPrediction(contract, LinearPredictionConfig(order=4)).predictors(mel)
+    mel = MelSpectrogram(config)(x)[:, :, :500]
+    _, log_gain = LinearPrediction(config, LinearPredictionConfig(order=4)).predictors(mel)
     # frames of 64 samples scatter, and a predictor explains some of that: a little less than the deviation
     assert float(log_gain.mean().exp()) == pytest.approx(0.05, rel=0.2)
 

@@ -40,7 +40,7 @@ def test_true_mels_are_typical_at_any_level_and_in_pieces(guard, mel):
     assert vocoder.check(mel.numpy()) == vocoder.load("waveglow").check(mel) == guard.check(mel)
 
 
-def test_a_contract_that_converts_exactly_is_judged_as_what_it_says(guard, mel):
+def test_a_mel_config_that_converts_exactly_is_judged_as_what_it_says(guard, mel):
     log10 = dataclasses.replace(preset("nvidia"), name="decimal", log="log10")
     mel = convert(mel, preset("nvidia"), log10)
     assert guard.check(mel, log10).typical

@@ -89,7 +89,7 @@ def test_every_spelling_is_understood(tmp_path, speech, form):
     check(imported(tmp_path, file), state, speech)
 
 
-def test_provenance_and_contract_are_kept(tmp_path):
+def test_provenance_and_mel_config_are_kept(tmp_path):
     file = pickled_waveglow(tmp_path / "waveglow_5.pt", waveglow_state())
     (tmp_path / "config.json").write_text(json.dumps(CONFIG))
     imported(tmp_path, file, config=tmp_path / "config.json")

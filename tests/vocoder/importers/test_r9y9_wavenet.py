@@ -108,7 +108,7 @@ def test_it_speaks_as_the_original(tmp_path, outputs, pick, kind):
 
 
 @pytest.mark.parametrize("form", ["npz", "json"])
-def test_statistics_become_part_of_the_contract(tmp_path, form):
+def test_statistics_become_part_of_the_mel_config(tmp_path, form):
     file = written(tmp_path / "statistics.json", STATISTICS)
     if form == "npz":
         file = tmp_path / "statistics.npz"
@@ -121,7 +121,7 @@ def test_statistics_become_part_of_the_contract(tmp_path, form):
     assert v.provenance["imported"]["step"] == 7
 
 
-def test_without_statistics_the_contract_says_so(tmp_path):
+def test_without_statistics_the_mel_config_says_so(tmp_path):
     imported(tmp_path, r9y9_state(2))
     checkpoint = load_model(tmp_path / "model")
     assert checkpoint.mel_config.name == "r9y9-without-statistics"

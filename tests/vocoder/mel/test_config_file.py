@@ -1,4 +1,4 @@
-"""Contracts of one's own, from files, and statistics."""
+"""Mel configs of one's own, from files, and statistics."""
 
 from __future__ import annotations
 
@@ -64,9 +64,9 @@ def test_what_is_wrong_with_a_file_is_said(tmp_path, name, text, message):
         load_mel_config(tmp_path / name)
 
 
-def test_a_directory_names_its_contracts_by_their_files(tmp_path):
+def test_a_directory_names_its_mel_configs_by_their_files(tmp_path):
     (tmp_path / "wide.json").write_text(json.dumps({"name": "other", **WIDE}))
-    (tmp_path / "notes.txt").write_text("no contract")
+    (tmp_path / "notes.txt").write_text("no mel config")
     known = known_presets(tmp_path)
     assert list(known) == [*PRESETS, "wide"]
     assert known["wide"].name == "wide"
