@@ -5,24 +5,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
+from tiny_models import quiet_voice
 
 from deploy import page
-from vocoder.checkpoint import save_model
-from vocoder.layers.stack import WaveNetConfig
 from vocoder.mel.config import preset
 from vocoder.mel.spectrogram import mel_filterbank
-from vocoder.models.waveglow import WaveGlow
-from vocoder.models.waveglow_config import WaveGlowConfig
 
 PAGES = Path(__file__).parents[2] / "server" / "pages"
 
 
 @pytest.fixture
 def model(tmp_path):
-    torch.manual_seed(0)
-    config = WaveGlowConfig(flows=1, cond_channels=8, stack=WaveNetConfig(channels=8, dilations=(1,)), source=None)
-    return save_model(tmp_path / "models" / "mine", WaveGlow(config), preset("nvidia"))
+    return quiet_voice(tmp_path / "models" / "mine")
 
 
 @pytest.fixture

@@ -14,21 +14,17 @@ import httpx
 import numpy as np
 import pytest
 from answers import npy
+from tiny_models import quiet_voice
 
 import vocoder
 from server.cli import main, prepare_computing
-from vocoder.checkpoint import save_model
-from vocoder.layers.stack import WaveNetConfig
-from vocoder.mel.config import preset
 
 pytestmark = pytest.mark.usefixtures("own_logging")
 
 
 @pytest.fixture
 def model(tmp_path):
-    stack = WaveNetConfig(channels=8, dilations=(1,))
-    config = vocoder.WaveGlowConfig(flows=1, cond_channels=8, stack=stack)
-    return save_model(tmp_path / "tiny", vocoder.WaveGlow(config), preset("nvidia"))
+    return quiet_voice(tmp_path / "tiny")
 
 
 def test_serving_a_model_until_it_is_told_to_stop(model, new_mel, wait_until, capfd):

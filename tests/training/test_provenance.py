@@ -7,27 +7,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from evaluation_corpus import write_recordings
+from tiny_models import TINY_MEL, tiny_waveglow
 
 from training.corpora.corpus import UNKNOWN
 from training.corpora.manifest import ManifestError
 from training.data.datasets import SegmentConfig, SegmentDataset
 from training.provenance import heard_speakers, origin_of, provenance, run_name, with_inheritance
 from vocoder.checkpoint import CheckpointError, save_model
-from vocoder.layers.stack import WaveNetConfig
-from vocoder.mel.config import preset
-from vocoder.models.waveglow import WaveGlow
-from vocoder.models.waveglow_config import WaveGlowConfig
 
 OWN = {"corpus": "mine", "hours": 1.0, "licence": "CC0-1.0", "speakers": ["me"]}
 
 
 def saved(directory: Path, provenance: dict[str, Any]) -> str:
-    torch.manual_seed(0)
-    stack = WaveNetConfig(channels=4, dilations=(1,))
-    model = WaveGlow(WaveGlowConfig(flows=2, cond_channels=4, group_size=16, stack=stack))
-    return str(save_model(directory, model, preset("nvidia"), provenance))
+    return str(save_model(directory, tiny_waveglow("lapped"), TINY_MEL, provenance))
 
 
 def test_a_shipped_base_brings_its_licences_and_attributions() -> None:

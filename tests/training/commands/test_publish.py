@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from evaluation_corpus import NoiseVocoder, write_corpus
+from tiny_models import TINY_MEL, tiny_waveglow
 
 from training.cli import main
 from training.evaluate import comparison
@@ -17,11 +18,6 @@ from training.model_card import licence_of, model_card
 from training.provenance import origin_of
 from vocoder import loading
 from vocoder.checkpoint import load_model, save_model
-from vocoder.layers.source.pitch import PitchConfig
-from vocoder.layers.stack import WaveNetConfig
-from vocoder.mel.config import preset
-from vocoder.models.waveglow import WaveGlow
-from vocoder.models.waveglow_config import SourceConfig, WaveGlowConfig
 
 QUALITY = {
     "settings": {"seed": 0},
@@ -79,12 +75,7 @@ def test_predicted_mels_stand_alone(words, capsys) -> None:
 
 @pytest.fixture
 def trained(tmp_path):
-    torch.manual_seed(0)
-    source = SourceConfig(pitch=PitchConfig(channels=4, layers=1, bins=8))
-    config = WaveGlowConfig(
-        flows=2, cond_channels=4, stack=WaveNetConfig(channels=4, dilations=(1,)), source=source, group_size=16
-    )
-    return save_model(tmp_path / "run", WaveGlow(config), preset("nvidia"), PROVENANCE)
+    return save_model(tmp_path / "run", tiny_waveglow("lapped"), TINY_MEL, PROVENANCE)
 
 
 def test_published_weights_are_the_trained_ones_rounded(trained, tmp_path, capsys):
