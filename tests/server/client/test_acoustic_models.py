@@ -6,8 +6,8 @@ import importlib
 import numpy as np
 import pytest
 import soundfile
+from tiny_models import random_voice
 
-import vocoder
 from vocoder.mel.config import PRESETS
 
 
@@ -16,22 +16,17 @@ def example():
     return importlib.import_module("acoustic_model")
 
 
-@pytest.fixture(scope="module")
-def waveglow():
-    return vocoder.load("waveglow")
-
-
 @pytest.mark.parametrize("name", ["fastspeech2", "speecht5"])
-@pytest.mark.filterwarnings("ignore::vocoder.synthesis.synthesizer.MelWarning")  # weights at random make no speech
-def test_a_sentence_in_this_process_and_over_http(example, waveglow, name, ready, tmp_path, monkeypatch):
+def test_a_sentence_in_this_process_and_over_http(example, name, ready, tmp_path, monkeypatch):
+    voice = random_voice()
     monkeypatch.setattr(example, "mel_of", functools.cache(example.mel_of))
-    monkeypatch.setattr(example.vocoder, "load", lambda name: waveglow)
+    monkeypatch.setattr(example.vocoder, "load", lambda name: voice)
     for config in ("FastSpeech2ConformerConfig", "SpeechT5Config"):  # the published networks are large
         small = functools.partial(getattr(example.transformers, config), encoder_layers=1, decoder_layers=1)
         monkeypatch.setattr(example.transformers, config, small)
     here, there = tmp_path / "here.wav", tmp_path / "there.wav"
     assert example.main([name, "A letter", "--random", "-o", str(here)]) == 0
-    with ready(waveglow) as url:
+    with ready(voice) as url:
         assert example.main([name, "A letter", "--random", "-o", str(there), "--server", url]) == 0
     x, rate = soundfile.read(here)
     y, same = soundfile.read(there)

@@ -37,7 +37,9 @@ async def test_every_body_gives_the_same_audio(client, fake, new_mel, path):
 
 async def test_files_say_where_their_audio_comes_from(client, new_mel):
     for name in ("wav", "wav_f32", "flac", "opus", "mp3"):
-        response = await client.post(f"/synthesize?seed=3&format={name}", content=npy(new_mel()))
+        accept = {"Accept": "audio/ogg"} if name == "opus" else {}
+        query = "seed=3" if accept else f"seed=3&format={name}"
+        response = await client.post(f"/synthesize?{query}", content=npy(new_mel()), headers=accept)
         origin = Origin(response.headers["X-Model"], __version__, 3, dtype=response.headers["X-Model-Dtype"])
         assert Origin.of_json(response.headers["X-Audio-Origin"]) == origin
         assert audio_info(io.BytesIO(response.content)).origin == origin
@@ -51,12 +53,6 @@ async def test_a_setting_leaves_the_origin_out(start, new_mel):
         response = await client.post("/synthesize", content=npy(new_mel()))
     assert "X-Audio-Origin" not in response.headers
     assert audio_info(io.BytesIO(response.content)).origin is None
-
-
-async def test_accept_chooses_the_format(client, new_mel):
-    for accept, expected in (("audio/flac, */*;q=0.1", "audio/flac"), ("audio/ogg", "audio/ogg; codecs=opus")):
-        response = await client.post("/synthesize", content=npy(new_mel()), headers={"Accept": accept})
-        assert response.headers["content-type"] == expected
 
 
 async def test_a_gain_and_a_loudness(client, new_mel):
