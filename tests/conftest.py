@@ -1,7 +1,5 @@
 """What holds for all tests: the same random numbers, no settings of the machine, float64 where it is asked for."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 

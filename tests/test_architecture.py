@@ -1,7 +1,5 @@
 """The shape of the house: files and functions stay small, public names are declared, the tests mirror the tree."""
 
-from __future__ import annotations
-
 import ast
 import functools
 import importlib

@@ -1,7 +1,5 @@
 """The constraints pin every dependency that the project names, and nothing that belongs to one machine."""
 
-from __future__ import annotations
-
 import ast
 import re
 import sys

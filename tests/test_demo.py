@@ -1,7 +1,5 @@
 """The demo says what it waited for in vain, how long, and what to do."""
 
-from __future__ import annotations
-
 import importlib
 import socket
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """What the documents say is so: links lead somewhere, commands exist, and no machine's own names are in any file."""
 
-from __future__ import annotations
-
 import importlib
 import re
 import tomllib

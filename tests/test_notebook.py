@@ -1,7 +1,5 @@
 """The notebook's cells run one after another, and end where they say."""
 
-from __future__ import annotations
-
 import json
 import sys
 from pathlib import Path

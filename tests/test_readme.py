@@ -1,7 +1,5 @@
 """The README is short, its sounds are small, and its Python runs as it is written, as does that of the documents."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

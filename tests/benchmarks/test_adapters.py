@@ -1,7 +1,5 @@
 """The recordings that adapters are measured on, and what is written down of them."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What the benchmarks of densities compare is comparable: models of the same size that start from the same Gaussian."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

@@ -1,7 +1,5 @@
 """The comparison with recorded samples: the same is the same, a small change is told."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The guard names every convention that the benchmark computes, on the recording that comes with the project."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

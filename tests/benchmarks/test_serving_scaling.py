@@ -1,7 +1,5 @@
 """The simulation of lanes on more cores: it adds up where the answer is known."""
 
-from __future__ import annotations
-
 import pytest
 
 from benchmarks.serving_scaling import Resource, Times, simulate, simulated

@@ -1,7 +1,5 @@
 """Mels of speech for benchmarks: of the length asked for, each another stretch, and typical of the mel config."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -3,8 +3,6 @@
 `make conventions-test` installs those packages. Without them there is nothing to compare with.
 """
 
-from __future__ import annotations
-
 import math
 import os
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """The table of recipes: each is a module with arguments and a run, which explains itself."""
 
-from __future__ import annotations
-
 import importlib
 
 import pytest

@@ -1,7 +1,5 @@
 """Requests with bodies that are nearly right, and with bodies that are nothing at all."""
 
-from __future__ import annotations
-
 import io
 import json
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """A prepared corpus of synthetic voices, and a synthesizer that needs no model."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

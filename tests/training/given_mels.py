@@ -1,7 +1,5 @@
 """A corpus whose recordings came with mels that are not their own: each frame says which one it is."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

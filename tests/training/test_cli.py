@@ -1,7 +1,5 @@
 """Every command has a module, and help comes at once: torch is loaded when a command works."""
 
-from __future__ import annotations
-
 import importlib
 import subprocess
 import sys

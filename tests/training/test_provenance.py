@@ -1,7 +1,5 @@
 """Where a model says that it comes from: licences and attributions follow the weights from model to model."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """A tiny objective of every kind that hears mels, with every loss that it has."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, Literal
 

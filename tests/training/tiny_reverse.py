@@ -1,7 +1,5 @@
 """A tiny reverse student with its objective; its teacher is the tiny WaveGlow."""
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Any
 

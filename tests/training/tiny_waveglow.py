@@ -1,7 +1,5 @@
 """A tiny WaveGlow of either kind with its objective, and voices to learn."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from typing import Any

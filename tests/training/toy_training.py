@@ -1,7 +1,5 @@
 """A small objective with two phases, its data, and how to train it, for the tests of the trainer."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterable
 from pathlib import Path

@@ -5,8 +5,6 @@ train_toy.py together DIRECTORY: in each of several processes, one run without n
 stopped by the last process and resumed.
 """
 
-from __future__ import annotations
-
 import sys
 import time
 from pathlib import Path

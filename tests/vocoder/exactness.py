@@ -1,7 +1,5 @@
 """Exact checks of a bijection in float64: round trips, and log-determinants against the Jacobian of autograd."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

@@ -1,7 +1,5 @@
 """An acoustic model in the shape of Matcha-TTS, as sherpa-onnx takes them: each letter is a few frames of a table."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

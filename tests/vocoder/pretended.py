@@ -3,8 +3,6 @@
 A tensor that is left on the CPU meets one on the device and raises, as it would there.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import pytest

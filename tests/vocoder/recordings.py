@@ -1,7 +1,5 @@
 """Mels of a recording that nothing was fitted to."""
 
-from __future__ import annotations
-
 from functools import cache
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """One rule for what is refused, converted and doubted, wherever a mel comes from."""
 
-from __future__ import annotations
-
 import math
 import warnings
 

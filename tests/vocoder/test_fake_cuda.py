@@ -1,7 +1,5 @@
 """Every path on a pretended GPU."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

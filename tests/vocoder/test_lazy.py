@@ -1,7 +1,5 @@
 """Importing the package, its client or a program's table of commands loads no torch; the public names do when used."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 

@@ -1,7 +1,5 @@
 """Models by name, by directory and from the Hugging Face hub, played by a cache folder without a network."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

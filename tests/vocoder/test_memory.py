@@ -1,7 +1,5 @@
 """Freed memory is kept for the next run."""
 
-from __future__ import annotations
-
 import os
 import platform
 import subprocess

@@ -1,7 +1,5 @@
 """Headers of npy files are read as NumPy writes them, and a file that is no mel is told what it is."""
 
-from __future__ import annotations
-
 import io
 
 import numpy as np

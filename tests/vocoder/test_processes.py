@@ -1,7 +1,5 @@
 """No process stays behind when the one that started it is killed, and none hears Ctrl-C in its place."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """What a caller may choose, what is refused before a model is asked, and the noise that a seed stands for."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

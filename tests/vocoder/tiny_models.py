@@ -1,7 +1,5 @@
 """WaveGlows small enough for Jacobians, and a reverse student, with parameters away from their starting values."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar

@@ -1,7 +1,5 @@
 """Frames and phonemes in exact arithmetic, items of one size, and what the acoustic model may depend on."""
 
-from __future__ import annotations
-
 from fractions import Fraction
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """From speech to a corpus with predicted mels, by the commands that users of the recipe give."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A folder of speech with durations that no synthesizer made: tones, one pitch for each phoneme."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

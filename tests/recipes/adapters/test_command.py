@@ -1,7 +1,5 @@
 """Fitting of adapters on maps that are known, on pairs of frames, and from the command line."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Debian packages of speech and of sentences, and `python -m recipes prepare`."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

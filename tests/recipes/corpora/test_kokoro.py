@@ -1,7 +1,5 @@
 """Synthetic speech: who says what, phonemes, and every sample in a phoneme."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from types import SimpleNamespace

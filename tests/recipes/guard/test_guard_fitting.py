@@ -1,7 +1,5 @@
 """Fitting the guard: densities in closed form, a recogniser of conventions, both calibrated by what was left out."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What the recogniser learns from: recordings from elsewhere, in every layout, written down in every encoding."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The pitch recipe: disturbances as they are asked for, and runs from the command line."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

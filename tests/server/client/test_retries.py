@@ -1,7 +1,5 @@
 """Clients that are sent away come back when told; and everything for asyncio."""
 
-from __future__ import annotations
-
 import asyncio
 import threading
 from collections.abc import Callable

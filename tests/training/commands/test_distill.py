@@ -1,7 +1,5 @@
 """A distillation from the command line, with teachers of a few weights: of our own, and trained elsewhere."""
 
-from __future__ import annotations
-
 import dataclasses
 from pathlib import Path
 from typing import Any

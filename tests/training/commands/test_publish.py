@@ -1,7 +1,5 @@
 """`vocoder-train evaluate` hands its options on, and `publish` keeps the model and tells its story."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """`prepare --mels` finds each recording's mel, keeps its level, checks its frames, and says what it leaves out."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Layouts, the split and the manifest: what is found, what is held out, and what is wrong is named."""
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 import json

@@ -1,7 +1,5 @@
 """Labels are those of the recording as it is played, and are made again only where something has changed."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import soundfile

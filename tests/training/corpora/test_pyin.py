@@ -1,7 +1,5 @@
 """The tracker says what librosa's says, of voices, noise and silence, and finds pitches that are known."""
 
-from __future__ import annotations
-
 import librosa
 import numpy as np
 import pytest

@@ -1,7 +1,5 @@
 """A mel that came with a recording is cut with it, frame for frame, and nothing that would part them is done."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The labels of a segment stand where its mel frames do, at every playing speed."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from evaluation_corpus import write_recordings

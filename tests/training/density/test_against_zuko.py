@@ -1,7 +1,5 @@
 """zuko, an independent library of flows, gives the same densities, noise and samples with the same networks."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

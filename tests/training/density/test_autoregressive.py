@@ -1,7 +1,5 @@
 """The autoregressive flow as a Bayes net: its graph is its Jacobian, and its generations are its sampling."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from exactness import jacobian

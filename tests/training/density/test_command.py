@@ -1,7 +1,5 @@
 """Density models from the command line: closed forms, mels, autoencoders, and errors in one line."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The bijections of the density models owe what every bijection owes; and each of them what it is named after."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """Digits, toys and windows of mels: what they hold, and that an item is a function of seed, epoch and index."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The density models: exact in both directions, normalised, and the same after a trip to disk."""
 
-from __future__ import annotations
-
 from typing import Any, get_args
 
 import pytest

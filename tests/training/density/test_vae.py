@@ -1,7 +1,5 @@
 """The autoencoder's bound is one, and its posterior knows its own density."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """Recordings are read, synthesized and scored."""
 
-from __future__ import annotations
-
 import pickle
 from functools import partial
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Every metric on signals whose score is known."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

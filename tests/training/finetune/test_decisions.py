@@ -1,7 +1,5 @@
 """What fine-tuning decides: where it cuts recordings, how long it trains, and what it publishes."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict
 from itertools import pairwise

@@ -1,7 +1,5 @@
 """From a folder of recordings to a model directory that speaks, whose card and licence say where it comes from."""
 
-from __future__ import annotations
-
 import sys
 from dataclasses import replace
 from functools import partial

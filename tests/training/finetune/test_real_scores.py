@@ -1,7 +1,5 @@
 """The verdict on real speech, with the real PESQ and DistillMOS: `make evaluation-test` installs both."""
 
-from __future__ import annotations
-
 import json
 import os
 from dataclasses import asdict, replace

@@ -1,7 +1,5 @@
 """The parts of the loop: batches, checkpoints, what is printed, updates and averages."""
 
-from __future__ import annotations
-
 import math
 from itertools import chain, pairwise
 from pathlib import Path

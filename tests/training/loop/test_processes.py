@@ -1,7 +1,5 @@
 """Runs in processes of their own: killed, terminated, and two at a time."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

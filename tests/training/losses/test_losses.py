@@ -1,7 +1,5 @@
 """Losses on signals whose distance is known: divergences, pitch, spectra."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

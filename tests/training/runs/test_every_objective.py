@@ -1,7 +1,5 @@
 """What every objective owes to the trainer, and what those that hear mels do with mels that came with recordings."""
 
-from __future__ import annotations
-
 import dataclasses
 from pathlib import Path
 from typing import Any

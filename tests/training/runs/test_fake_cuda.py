@@ -1,7 +1,5 @@
 """Losses of each objective on a pretended GPU."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from pretended import CUDA, pretend
@@ -24,8 +22,8 @@ def no_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def batch(mel: MelConfig) -> Batch:
-    x = torch.empty(2, mel.n_fft + 64 * mel.hop_length, device=CUDA)
-    f0 = torch.full((2, 64), 300.0, device=CUDA)
+    x = torch.empty(2, mel.n_fft + 80 * mel.hop_length, device=CUDA)
+    f0 = torch.full((2, 80), 300.0, device=CUDA)
     return {"x": x, "f0": f0, "band": torch.full((2,), mel.sample_rate / 4, device=CUDA)}
 
 

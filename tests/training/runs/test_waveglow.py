@@ -1,7 +1,5 @@
 """The objective of WaveGlow: likelihood, losses on samples, and the band above a recording's."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import pytest

@@ -1,7 +1,5 @@
 """A tiny WaveGlow from the command line: a run is a function of its configuration, and resumes as itself."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

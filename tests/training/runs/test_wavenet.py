@@ -1,7 +1,5 @@
 """The likelihood objective of the autoregressive WaveNet."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

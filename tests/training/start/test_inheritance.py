@@ -1,7 +1,5 @@
 """Weights that a model takes over from another, and pitch networks by themselves."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Positions of frames among those of another mel config, against time itself."""
 
-from __future__ import annotations
-
 from fractions import Fraction
 
 import pytest

@@ -1,7 +1,5 @@
 """Ways from one mel config to another: which there is, what it does to values, time and length."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 

@@ -1,7 +1,5 @@
 """Files say where their audio comes from, and what they say is read back."""
 
-from __future__ import annotations
-
 import io
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Sample-by-sample generation, compiled and by tensor operations, against the parallel pass."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

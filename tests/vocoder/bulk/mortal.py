@@ -1,7 +1,5 @@
 """Work for processes: it writes the job's name to its audio file, and some of it dies or cannot start."""
 
-from __future__ import annotations
-
 import os
 import signal
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Problem documents become exceptions, and some of them say when to ask again."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What a client sends: numbers as they were meant, and nothing that only looks like them."""
 
-from __future__ import annotations
-
 import io
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Files of commands: one to one, several to a folder, the standard input and output."""
 
-from __future__ import annotations
-
 import io
 import sys
 from pathlib import Path

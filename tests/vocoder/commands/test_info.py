@@ -1,7 +1,5 @@
 """`vocoder info` tells what the other commands wrote."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

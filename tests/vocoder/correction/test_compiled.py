@@ -1,7 +1,5 @@
 """The compiled correction beside the plain one."""
 
-from __future__ import annotations
-
 import copy
 import dataclasses
 import pickle

@@ -1,7 +1,5 @@
 """Correction towards a mel: what it changes, what it leaves, how far it reaches, in what pieces it may come."""
 
-from __future__ import annotations
-
 import itertools
 
 import pytest

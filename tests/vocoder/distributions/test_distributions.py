@@ -1,7 +1,5 @@
 """Every distribution is a density, a distribution function and a flow, and the three agree."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

@@ -1,7 +1,5 @@
 """A program that AOTInductor compiled speaks in C++ as the synthesizer does: `make cpp-test`; it takes minutes."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 from collections.abc import Callable

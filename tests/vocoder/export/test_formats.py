@@ -1,7 +1,5 @@
 """Exported programs speak as the synthesizer does, whatever the length and the batch."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 from collections.abc import Callable

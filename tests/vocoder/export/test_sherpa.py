@@ -1,7 +1,5 @@
 """sherpa-onnx speaks with the exported vocoder, behind an acoustic model in the shape of Matcha-TTS."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Files with smaller weights are smaller, and compute nearly the same."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

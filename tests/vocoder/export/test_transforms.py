@@ -1,7 +1,5 @@
 """Transforms in products are the transforms."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

@@ -1,7 +1,5 @@
 """What every bijection owes: two directions that undo each other, and the log-determinant of either."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import NamedTuple
 

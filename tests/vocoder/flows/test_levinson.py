@@ -1,7 +1,5 @@
 """Linear prediction against scipy and known autoregressive processes."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

@@ -1,7 +1,5 @@
 """The linear prediction that a mel implies."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import numpy as np

@@ -1,7 +1,5 @@
 """`preset=auto`: the mel config that is recognised is the one that would have been named."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Scores are log-densities: those of the model's flows."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

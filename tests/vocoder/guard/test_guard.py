@@ -1,7 +1,5 @@
 """The guard that ships, on a recording that nothing was fitted to."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 import re

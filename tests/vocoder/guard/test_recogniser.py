@@ -1,7 +1,5 @@
 """Conventions, the mel configs that have them, and the arithmetic of guesses about them."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import pytest

@@ -1,7 +1,5 @@
 """What the foreign projects compute, written out slowly from their layouts with plain weights by name."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 

@@ -1,7 +1,5 @@
 """Checkpoints with exactly the names and shapes of the foreign projects, small and of random numbers."""
 
-from __future__ import annotations
-
 import sys
 import types
 import warnings

@@ -1,7 +1,5 @@
 """`vocoder import`, from the file to a waveform."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

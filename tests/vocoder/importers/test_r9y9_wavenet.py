@@ -1,7 +1,5 @@
 """The WaveNet of r9y9's wavenet_vocoder, against a slow reference that runs the network on the whole past."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Files that try to run something, or are broken: refused with a reason, and nothing is run."""
 
-from __future__ import annotations
-
 import io
 import os
 import pickle

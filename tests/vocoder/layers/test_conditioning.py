@@ -1,7 +1,5 @@
 """The layers between the mel and the flow: encoder, upsampler, excitation."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from tiny_models import stirred

@@ -1,7 +1,5 @@
 """Statistics of mels: what they must not depend on, and what they must."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,7 +1,5 @@
 """The head that filters an excitation in the frequency domain."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import pytest

@@ -1,7 +1,5 @@
 """Mel configs of one's own, from files, and statistics."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Mels against the published arithmetic, written out with librosa in float64 and knowing nothing of MelConfig."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable
 from typing import Any

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import pytest
 
 from vocoder.mel.values import bands_hint

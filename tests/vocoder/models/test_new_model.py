@@ -1,7 +1,5 @@
 """What CONTRIBUTING promises of a new model: one file, one line, and it loads, synthesizes, streams and is served."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The published configuration: its layout of parameters, and its arithmetic beside a straightforward version."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import pytest

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import pytest
 import torch
 from tiny_models import reverse_config, tiny_reverse, tiny_spectral, tiny_waveglow

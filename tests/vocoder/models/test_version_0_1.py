@@ -1,7 +1,5 @@
 """Model directories as version 0.1 wrote them: they load, and speak as they did before any correction."""
 
-from __future__ import annotations
-
 import json
 from itertools import islice
 from pathlib import Path

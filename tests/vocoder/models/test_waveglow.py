@@ -1,7 +1,5 @@
 """WaveGlow, published and ours."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from tiny_models import TINY_CONFIGS, grouping_config, lapped_config, stirred, tiny_synthesizer, tiny_waveglow

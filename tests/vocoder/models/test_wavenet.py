@@ -1,7 +1,5 @@
 """The autoregressive WaveNet: causal, a flow, and a density."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

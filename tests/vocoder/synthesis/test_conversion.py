@@ -1,7 +1,5 @@
 """Mels of other conventions, spoken: at once, in rows, and in streams."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """In any company a mel sounds as it does alone."""
 
-from __future__ import annotations
-
 import functools
 from typing import Any
 

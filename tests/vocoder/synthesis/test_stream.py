@@ -1,7 +1,5 @@
 """Streams of the models as they are published and shipped: exact, as early as can be, and not much more work."""
 
-from __future__ import annotations
-
 from collections import Counter
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """The listening page: players, pictures and scores."""
 
-from __future__ import annotations
-
 import base64
 import io
 import json

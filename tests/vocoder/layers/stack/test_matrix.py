@@ -1,7 +1,5 @@
 """Products with a matrix that stays the same, arranged beforehand or not."""
 
-from __future__ import annotations
-
 import copy
 import pickle
 

@@ -1,7 +1,5 @@
 """Gated stacks, ours and the published kind: plain, compiled and step by step they are one function."""
 
-from __future__ import annotations
-
 import copy
 
 import pytest
