@@ -102,6 +102,11 @@ class WorkQueue:
         own = wait_among(inside.pop(address, 0.0), inside.values(), turn)
         return wait_among(own, others.values(), turn) + self._left()
 
+    def expected_wait(self, client: Client | None = None) -> float:
+        """Return the seconds until a further job of a client has its turn, the present one if it is left out."""
+        with self.lanes.lock:
+            return self.lanes.expected_wait(self, self.wait(CLIENT.get() if client is None else client))
+
     def check_room(self, frames: int = 0, client: Client | None = None) -> list[Job]:
         """Return which jobs give way to a further one of a client, the present one if it is left out.
 
@@ -110,8 +115,7 @@ class WorkQueue:
         """
         with self.lanes.lock:
             client = CLIENT.get() if client is None else client
-            wait = self.lanes.expected_wait(self, self.wait(client))
-            gone = self._room(frames, client)
+            wait, gone = self.expected_wait(client), self._room(frames, client)
             if wait > self._limits.seconds or gone is None:
                 raise QueueFullError(wait)
             return gone

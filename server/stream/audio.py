@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import deque
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from server.engine.jobs import Job, Synthesis
 from server.engine.model import check_output
 from server.service import Service
 from vocoder.adapt.path import Placement
+from vocoder.correction.order import BLOCK
 from vocoder.mel.config import MelConfig
 from vocoder.sampling import Sampling, sampling_fields
 from vocoder.synthesis.stream import LONG_CHUNK_FRAMES, StreamSession
@@ -28,6 +30,8 @@ VALUE_BYTES = 4
 """of a sample of audio, or of a value of a mel"""
 STATE_BYTES = 2**20  # about what a model remembers between two chunks
 FIRST_FRAMES = 64  # assumed for the first chunk, before its session exists
+SPARE = 1.5  # how many times as long as the wait for the next chunk the audio of one should last
+HALF = 0.5  # of the time that the audio leaves for a chunk is what computing it should take
 QUEUE_PATIENCE = 0.05  # seconds between attempts while the queue is full
 NOTHING = np.empty(0, np.float32)
 
@@ -64,7 +68,8 @@ class AudioStream:
         self._pieces = deque[NDArray[np.float32]]()
         self._changed = asyncio.Event()
         self._session: StreamSession | None = None
-        self._closed = False
+        self._closed = self._finished = False
+        self._reach = 0  # frames that the next chunk should have
         self._spoken = 0  # samples of the model
         self._factor = np.float32(output.level.factor)
         self._resampler = PieceResampler(config.sample_rate, output.rate)
@@ -137,9 +142,27 @@ class AudioStream:
         Raises:
             NotReadyError, QueueFullError: the engine takes no work.
         """
-        frames = min(self.frames, FIRST_FRAMES) if self._session is None else self._session.ready
+        self._reach = self._frames_until_dry()
+        if self._session is None:
+            frames = min(self.frames, max(FIRST_FRAMES, self._reach))
+        else:
+            self._session.reach, frames = self._reach, self._session.ready
         corrections = self._sampling.corrections
         return self._engine.run(self._step, frames=frames, corrections=corrections, listened=not self._spoken)
+
+    def _frames_until_dry(self) -> int:
+        """Return how many frames the next chunk should have, so that few chunks are made and the listener never waits.
+
+        Its audio lasts until the chunk after it has had its turn. After the first it may be as long as the audio so far
+        allows, or where that does not last as long as the wait anyway, take half as long as the wait.
+        """
+        queue, config = self._engine.queue, self._mel_config
+        wait, ahead = queue.expected_wait(), self.playback.ahead
+        frames = SPARE * wait * config.sample_rate / config.hop_length
+        if self._spoken:
+            pace = queue.pace.frames_per_second / self._engine.model.cost(self._sampling.corrections)
+            frames = max(frames, HALF * max(ahead - wait, wait) * pace)
+        return math.ceil(min(frames, LONG_CHUNK_FRAMES) / BLOCK) * BLOCK
 
     def taken(self, chunk: Synthesis) -> bytes:
         """Return the bytes that can be sent after a chunk was computed, maybe none, and count it."""
@@ -161,8 +184,8 @@ class AudioStream:
         return body
 
     async def rest(self) -> bytes:
-        """Return the last bytes, after the last chunk."""
-        body = await self._service.run(self._finish)
+        """Return the last bytes, after the last chunk, if they did not come with it."""
+        body = b"" if self._finished else await self._service.run(self._finish)
         name = self._output.format.name
         self._service.metrics.count_encoding(self._engine.name, name, self._encode_seconds, self.clipped)
         return body
@@ -175,6 +198,7 @@ class AudioStream:
     def _step(self, synthesizer: Any) -> NDArray[np.float32]:
         if self._session is None:
             session = synthesizer.open_stream(**sampling_fields(self._sampling))
+            session.reach = self._reach
             self._hand_over(session)
             self._session = session
         frames = self._session.ready
@@ -183,6 +207,8 @@ class AudioStream:
         if len(x):
             self._spoken += len(x)
             self._body += self._encode(self._factor * self._placement.place(torch.from_numpy(x)).numpy())
+            if self._closed and self._session.done:
+                self._body += self._finish()
         return x
 
     def _hand_over(self, session: StreamSession) -> None:
@@ -203,6 +229,7 @@ class AudioStream:
         return body
 
     def _finish(self) -> bytes:
+        self._finished = True
         last = self._encode(NOTHING, last=True) if self._spoken else b""
         return last + self._encoder.finish()
 
@@ -224,12 +251,16 @@ class Playback:
         self._since = clock()
         self._working = False
 
+    @property
+    def ahead(self) -> float:
+        """Seconds of audio that a listener has not heard yet."""
+        return max(0.0, self._ahead - (self._clock() - self._since))
+
     def work(self) -> None:
         """Mark that the server begins with the next audio."""
         self.late = 0.0
         if not self._working:
-            now = self._clock()
-            self._ahead, self._since = max(0.0, self._ahead - (now - self._since)), now
+            self._ahead, self._since = self.ahead, self._clock()
             self._working = True
 
     def deliver(self, seconds: float) -> None:

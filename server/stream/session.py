@@ -80,7 +80,8 @@ class WebSocketSession:
         config, sampling = engine.model.mel_config, hello.sampling().seeded()
         hello.check_corrections(config)
         level = hello.level(streamed=True)
-        path = await service.run(self._path, hello, config)
+        own = hello.preset is None  # whose range was measured when the model was warmed up
+        path = self._path(hello, config) if own else await service.run(self._path, hello, config)
         rate = target.rate(config.sample_rate, hello.sample_rate)
         self._audio_bytes = chunk_bytes(config, rate, service.settings.max_frames)
         hold_bytes(self._websocket, self._audio_bytes)

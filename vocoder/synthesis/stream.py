@@ -24,7 +24,7 @@ SLOW_CHUNK_FRAMES, CHUNK_FRAMES = 64, 128
 each stage computes more of its context than of what is wanted, and the correction has too few chains side by side"""
 LONG_CHUNK_FRAMES = 1024
 """frames of a chunk whose mel is there anyway, for parallel models: longer runs take less time by the frame"""
-GROWTH, QUICK_GROWTH = 8, 16
+GROWTH, QUICK_GROWTH = 8, 24
 """how many times as far as the chunks before it a chunk reaches at most; the latter for models that take one step a
 frame, and so are dozens of times faster than real time"""
 FIRST_CHUNK_FRAMES = 8
@@ -65,14 +65,17 @@ class ChunkSizes:
         first = min(FIRST_CHUNK_FRAMES, usual) if first is None else first
         return cls(first, opening or first, usual, LONG_CHUNK_FRAMES if flexible else usual, growth)
 
-    def of_next(self, done: int, there: int, ended: bool) -> int:
+    def of_next(self, done: int, there: int, ended: bool, reach: int | None = None) -> int:
         """Return the frames of the next chunk, after `done` frames; 0 if it has to wait.
 
-        `there` frames could be computed now; `ended` says whether there will be no more.
+        `there` frames could be computed now; `ended` says whether there will be no more. With a `reach` a chunk takes
+        as many frames if they are there, whatever it would have grown to.
         """
         wanted = min(done, self.usual) if done else self.first
-        longest = min((self.growth - 1) * done, self.most) if done else self.opening
-        frames = min(there, max(wanted, longest if self.most > self.usual else 0))
+        longest = max(self.opening, reach or 0)
+        if done:
+            longest = (self.growth - 1) * done if reach is None else reach
+        frames = min(there, max(wanted, min(longest, self.most) if self.most > self.usual else 0))
         if ended and there <= max(frames, min((1 + LAST) * frames, self.most)):
             return there
         whole = frames - (done + frames) % BLOCK  # a chain of corrections in two pieces takes twice as long
@@ -94,6 +97,8 @@ class StreamSession:
         self._waiting: deque[Tensor] = deque()
         self._pushed = 0
         self._finished = False
+        self.reach: int | None = None
+        """frames of the next chunk, as far as they are there, from whoever knows how far ahead the listener is"""
         self._device: torch.device | None = None
         """of the tensors that are pushed; none for arrays"""
 
@@ -107,7 +112,7 @@ class StreamSession:
         """Frames of audio that `next` would return now; 0 if it has to wait for more of the mel."""
         left = self._pushed - self._pipeline.frames
         there = left if self._finished else left - self.lookahead
-        return self._sizes.of_next(self._pipeline.frames, there, self._finished)
+        return self._sizes.of_next(self._pipeline.frames, there, self._finished, self.reach)
 
     @property
     def done(self) -> bool:

@@ -1,0 +1,62 @@
+"""Chunks of a stream whose mel is there: few, and in time for a listener, however fast and busy the server is."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from streamers import mel_of
+from tiny_models import TINY_MEL, tiny_synthesizer
+
+from server.audio.formats import STREAM_FORMATS, Level, OutputSpec
+from server.engine.jobs import Synthesis
+from server.stream.audio import AudioStream, Playback
+from server.telemetry.metrics import Metrics
+from vocoder.adapt.path import MelPath, Placement
+from vocoder.sampling import Sampling
+
+FRAME_SECONDS = TINY_MEL.hop_length / TINY_MEL.sample_rate
+
+
+class PacedEngine:
+    """Lets a chunk wait for as long as some frames last, and computes it so many times faster than real time.
+
+    It has a clock of its own. The first chunk goes before all others.
+    """
+
+    name = "paced"
+
+    def __init__(self, wait, speed):
+        self.synthesizer = tiny_synthesizer("reverse")
+        self.model = SimpleNamespace(mel_config=TINY_MEL, cost=lambda corrections: 1.0)
+        pace = SimpleNamespace(frames_per_second=speed / FRAME_SECONDS)
+        self.queue = SimpleNamespace(pace=pace, expected_wait=lambda: wait)
+        self.wait, self.speed, self.now, self.sizes = wait, speed, 0.0, []
+
+    def run(self, step, *, listened, **_):
+        x = step(self.synthesizer)
+        self.sizes.append(len(x) // TINY_MEL.hop_length)
+        self.now += (0.0 if listened else self.wait) + self.sizes[-1] * FRAME_SECONDS / self.speed
+        return Synthesis(x, TINY_MEL.sample_rate, 0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("frames", "speed", "sizes"),
+    [(0, 50, [16, 384]), (17, 50, [32, 368]), (0, 5, [16, 48, 144, 192]), (43, 5, [80, 112, 208])],
+)
+def test_chunks_are_few_and_none_comes_late(frames, speed, sizes):
+    engine = PacedEngine(frames * FRAME_SECONDS, speed)
+    pcm = next(offer for offer in STREAM_FORMATS if offer.name == "pcm_f32")
+    output, placement = OutputSpec(pcm, TINY_MEL.sample_rate, Level(), None), Placement(MelPath(TINY_MEL, TINY_MEL))
+    stream = AudioStream(SimpleNamespace(metrics=Metrics()), engine, Sampling(seed=1), output, placement, "/v1/stream")
+    stream.playback = Playback(lambda: engine.now)
+    mel = mel_of(400, TINY_MEL.n_mels)
+    stream.push(mel)
+    stream.end()
+    audio = []
+    while stream.samples < 400 * TINY_MEL.hop_length:
+        stream.playback.work()
+        audio.append(stream.taken(stream.next()))
+    assert stream.playback.dry_seconds == 0.0
+    assert engine.sizes == sizes
+    whole = engine.synthesizer.synthesize(mel, seed=1)
+    np.testing.assert_allclose(np.frombuffer(b"".join(audio), "<f4"), whole, atol=1e-5 * max(1.0, np.abs(whole).max()))
