@@ -15,8 +15,8 @@ BIN   := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install ci demo test evaluation-test conventions-test pipecat-test browser-test cpp-test page dist check serve train bench fuzz soak \
-  helm-test image-test ray-test docs clean
+.PHONY: help install ci demo test test-vocoder test-others evaluation-test conventions-test pipecat-test browser-test cpp-test page dist check \
+  serve train bench fuzz soak helm-test image-test ray-test docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -39,8 +39,12 @@ ci: check test docs helm-test evaluation-test ray-test browser-test dist cpp-tes
 demo: $(STAMP) ## synthesize a held-out sentence through the real server: demo.wav, demo.png and figures
 	$(BIN)/python examples/demo.py $(ARGS)
 
-test: $(STAMP) ## run the tests (ARGS="-k mel" chooses some)
-	$(BIN)/python -m pytest $(ARGS)
+test: $(STAMP) ## run the tests, in two processes at once (ARGS="-k mel" chooses some)
+	@$(MAKE) --jobs=2 --no-print-directory test-vocoder test-others
+
+# 5 is the status of pytest where ARGS chose none of its tests
+test-vocoder test-others: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(if $(filter %vocoder,$@),tests/vocoder,tests --ignore=tests/vocoder) $(ARGS) || test $$? = 5
 
 COMPILER := $(shell command -v cc)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from evaluation_corpus import write_corpus
+from evaluation_corpus import steady_pitch, write_corpus
 
 from recipes.__main__ import main
 from recipes.pitch.disturbance import DisturbanceConfig, disturbed
@@ -54,7 +54,8 @@ def test_the_high_pass_takes_the_lows_alone():
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Path:
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr("training.corpora.pitch.follow", steady_pitch)
     corpus = tmp_path / "corpus"
     corpus.mkdir()
     config = {

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 import httpx
 import pytest
-from answers import TIMEOUT, metrics, npy
+from answers import TIMEOUT, metric, metrics, npy
 from handshakes import connected, post, until_closed
 
 NOWHERE = b"POST /nowhere HTTP/1.1\r\nHost: localhost\r\n"
@@ -46,28 +46,21 @@ def assert_speaks(url, mel):
     assert response.status_code == 200
 
 
-def test_headers_that_do_not_come(ready, new_mel):
-    with ready(header_timeout=0.6) as url, connected(url, HEAD) as slow, connected(url) as silent:
-        assert_speaks(url, new_mel())
-        assert until_closed(slow).startswith(b"HTTP/1.1 408 ")
-        assert until_closed(silent).startswith(b"HTTP/1.1 408 ")
-        assert_speaks(url, new_mel())
-
-
-def test_a_body_that_trickles(ready, new_mel):
+def test_headers_and_bodies_that_do_not_come(ready, new_mel):
     body = npy(new_mel())
-    with ready(body_timeout=0.3) as url, connected(url, post(SPEAK, body[:-1], len(body))) as slow:
+    with ready(header_timeout=0.6, body_timeout=0.5) as url, connected(url, HEAD) as slow, connected(url) as silent:
+        with connected(url, post(SPEAK, body[:-1], len(body))) as trickling:
+            assert_speaks(url, new_mel())
+            answer = until_closed(trickling)
+            assert answer.startswith(b"HTTP/1.1 408 ")
+            assert b"body-timeout" in answer
+        for headless in (slow, silent):
+            assert until_closed(headless).startswith(b"HTTP/1.1 408 ")
+        with connected(url, NOWHERE + b"Content-Length: 100\r\n\r\n") as unread:
+            assert answer_of(unread).startswith(b"HTTP/1.1 404 ")
+            unread.sendall(b"x")  # which is no reason to wait for the rest
+            assert until_closed(unread) == b""
         assert_speaks(url, new_mel())
-        answer = until_closed(slow)
-        assert answer.startswith(b"HTTP/1.1 408 ")
-        assert b"body-timeout" in answer
-
-
-def test_a_body_that_nobody_reads(ready):
-    with ready(body_timeout=0.5) as url, connected(url, NOWHERE + b"Content-Length: 100\r\n\r\n") as slow:
-        assert answer_of(slow).startswith(b"HTTP/1.1 404 ")
-        slow.sendall(b"x")  # which is no reason to wait for the rest
-        assert until_closed(slow) == b""
 
 
 def test_a_body_that_ends_after_its_answer_leaves_the_connection_open(ready):
@@ -224,7 +217,7 @@ def test_who_leaves_before_the_body_is_there(ready, new_mel):
         assert_speaks(url, new_mel())
 
 
-def test_who_leaves_while_queued_is_not_spoken_for(ready, fake, new_mel, wait_until):
+def test_who_leaves_while_queued_or_spoken_for(ready, fake, new_mel, wait_until):
     with ready() as url:
         fake.gate.clear()
         with connected(url, post(SPEAK, npy(new_mel()))) as first:
@@ -235,15 +228,11 @@ def test_who_leaves_while_queued_is_not_spoken_for(ready, fake, new_mel, wait_un
             assert 'vocoder_queued_frames{model="fake"} 0.0' in metrics(url)
             fake.gate.set()
             assert first.recv(12) == b"HTTP/1.1 200"
-    assert fake.calls == 2  # the warm-up and the first
-
-
-def test_who_leaves_while_spoken_for(ready, fake, new_mel, wait_until):
-    with ready() as url:
+        assert fake.calls == 2  # the warm-up and the first
         fake.gate.clear()
         with connected(url, post(SPEAK, npy(new_mel()))):
-            wait_until(lambda: fake.entered == 2)
+            wait_until(lambda: fake.entered == 3)
         wait_until(lambda: cancelled(url, "running"))
         fake.gate.set()
         assert_speaks(url, new_mel())
-        assert 'vocoder_problems_total{problem="client-disconnected"} 1.0' in metrics(url)
+        assert metric(url, 'vocoder_problems_total{problem="client-disconnected"}') >= 1

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from evaluation_corpus import RATE, voice
+from evaluation_corpus import RATE, steady_pitch, voice
 
 import vocoder
 from training.cli import main
@@ -79,6 +79,7 @@ def recordings(tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(steps, "missing_judges", dict)
+    monkeypatch.setattr("training.corpora.pitch.follow", steady_pitch)
     monkeypatch.setattr(comparison, "METRICS", tuple(m for m in METRICS if m.name in ("stft_distance", "stoi")))
     monkeypatch.setattr(comparison, "GriffinLim", partial(GriffinLim, iterations=1))
     small = {"_VALIDATION_ITEMS": 2, "_SEGMENT_LENGTH": 4096, "TIMED_STEPS": 1}

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from evaluation_corpus import write_corpus
+from evaluation_corpus import steady_pitch, write_corpus
 
 import vocoder
 from training.cli import main
@@ -19,7 +19,8 @@ from vocoder.layers.source.pitch import PitchConfig, PitchNet
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Path:
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr("training.corpora.pitch.follow", steady_pitch)
     corpus = tmp_path / "corpus"
     corpus.mkdir()
     config = {
