@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from vocoder.correction.order import Order
 from vocoder.correction.plain import PlainCorrection
 from vocoder.kernels.launcher import Kernel, kernel
+from vocoder.layers.fourier import LANES, fourier_tables
 from vocoder.layers.mel_filter import BandTable
-
-WIDE, NARROW = 16, 8
-"""lanes of a vector: as many chains as a thread takes at a time, and what is left"""
 
 
 @dataclass(frozen=True)
 class CompiledCorrection:
     """`PlainCorrection` without gradients, for float32 on a CPU.
 
-    A chain takes a lane of a vector, so that none of the arithmetic depends on which chains stand beside it.
+    Each chain is computed by itself, so that none of the arithmetic depends on which chains there are.
     """
 
     _kernel: Kernel
     _plain: PlainCorrection
-    _bands: BandTable
+    _bands: tuple[Tensor, ...]
     _fourier: tuple[Tensor, ...]
     _kept: dict[Order, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
@@ -35,28 +33,25 @@ class CompiledCorrection:
         """Return the same correction in compiled code; None where there is none."""
         bands = BandTable.of(plain.filter.filterbank, plain.filter.spread)
         fourier = fourier_tables(len(plain.filter.window))
-        if bands is None or fourier is None:
+        if bands is None or fourier is None or len(plain.filter.filterbank) < LANES:
             return None
         compiled = kernel("correction", "corrected")
-        doubled = replace(bands, weights=bands.weights / 2)  # the kernel has magnitudes that are twice as large
-        return None if compiled is None else cls(compiled, plain, doubled, fourier)
+        return None if compiled is None else cls(compiled, plain, _in_vectors(bands), fourier)
 
     def __call__(self, order: Order, first: int, audio: Tensor, target: Tensor, exists: Tensor) -> Tensor:
         """Return the corrected chains; arguments as of `PlainCorrection.forward`."""
-        (chains, length), bands = audio.shape, self._bands
+        chains, length = audio.shape
         audio = audio if audio.stride(1) == 1 else audio.contiguous()
         step, out = audio.stride(0), audio.new_empty(chains, length)
         samples = audio.as_strided(((chains - 1) * step + length,), (1,))
         if order not in self._kept:
             self._kept[order] = self._steps(order)
         pace, back = self._kept[order]
-        wide = chains // WIDE + (chains % WIDE > NARROW)
-        sizes = (wide, first, target.shape[1] - order.corrections + 1, order.corrections, order.grids)
+        sizes = (first, target.shape[1] - order.corrections + 1, order.grids)
         places = (order.hop_length, order.offset, self._plain.filter.floor)
         given = (samples, step, target.contiguous(), exists.contiguous())
-        tables = (pace, self._plain.filter.window, back, *self._fourier)
-        spread = (bands.ends, bands.weights, bands.place, bands.shares)
-        self._kernel(wide + (chains > WIDE * wide), *sizes, *places, *given, *tables, *spread, out)
+        tables = (pace, self._plain.filter.window, back, *self._fourier, *self._bands)
+        self._kernel(chains, *sizes, *places, *given, *tables, out)
         return out
 
     def _steps(self, order: Order) -> tuple[Tensor, Tensor]:
@@ -64,34 +59,22 @@ class CompiledCorrection:
         window = self._plain.filter.window
         pace = torch.tensor([order.relaxation(place) for place in range(order.corrections)])
         share = self._plain.share(order).repeat(len(window) // order.stride)
-        return pace, window * share / (2 * len(window))  # half the length, and spectra four times too large
+        return pace, window * share / (2 * len(window))  # the kernel has spectra that are twice as large
 
 
-def fourier_tables(length: int) -> tuple[Tensor, Tensor, Tensor, Tensor] | None:
-    """Return what a transform of a real frame takes, by way of a complex one of half its length.
+def _in_vectors(bands: BandTable) -> tuple[Tensor, ...]:
+    """Return the tables of the bands as the kernel reads them.
 
-    These are the radices (passes,) int32, 4 or 8, whose product is half the length; for each bin the place (half,)
-    int32 where the transform in place leaves it; the complex numbers of all passes, one after another, as pairs; and
-    exp(-2 pi i n / length) for the bins n up to half / 2, as pairs. None if the length is no power of two, or below 8.
+    Returns the first bin of each band, that after its last and where its weights begin, (3, bands) int32; the weights,
+    which fill vectors and are for magnitudes twice as large; the first bin of each run of bins that lie in the same
+    bands, and the lower one, (2, runs + 1) int32, with the end of the last run; and the shares of the bins, with zeros.
     """
-    exponent = length.bit_length() - 2
-    if length != 2 << exponent or exponent < 2:
-        return None
-    fours = (0, 2, 1)[exponent % 3]
-    radices = [4] * fours + [8] * ((exponent - 2 * fours) // 3)
-    half = length // 2
-    place, size, turns = torch.zeros(half, dtype=torch.long), half, []
-    number = torch.arange(half)
-    for radix in radices:
-        step = size // radix
-        place, number = place + number % radix * step, number // radix
-        turns.append(_turns(torch.arange(step)[:, None] * torch.arange(1, radix), size))
-        size = step
-    bin_turns = _turns(torch.arange(half // 2 + 1), length)
-    return torch.tensor(radices, dtype=torch.int32), place.int(), torch.cat(turns), bin_turns
-
-
-def _turns(number: Tensor, size: int) -> Tensor:
-    """Return exp(-2 pi i number / size) as a row of pairs."""
-    angle = number.double().flatten() * (-2 * math.pi / size)
-    return torch.stack([angle.cos(), angle.sin()], dim=1).flatten().float()
+    first, stop, at = bands.ends.long()
+    sizes = -(-(stop - first) // LANES) * LANES
+    starts = sizes.cumsum(0) - sizes
+    weights = torch.zeros(int(sizes.sum()))
+    for begin, a, count in zip(starts.tolist(), at.tolist(), (stop - first).tolist(), strict=True):
+        weights[begin : begin + count] = bands.weights[a : a + count] / 2
+    begins = F.pad(bands.place.diff().nonzero()[:, 0] + 1, (1, 0))
+    runs = torch.stack([F.pad(begins, (0, 1), value=len(bands.place)), F.pad(bands.place[begins], (0, 1))])
+    return torch.stack([first, first + sizes, starts]).int(), weights, runs.int(), F.pad(bands.shares, (0, LANES))

@@ -1,8 +1,8 @@
-"""Fourier transforms of real frames, one in every lane, that lie in memory as (samples, lanes).
+"""Fourier transforms of real signals, one in every lane, that lie in memory as (samples, lanes).
 
 The halves of even and odd samples are one complex signal of half the length. It is transformed in place, from natural
-order to one of reversed digits, in which a spectrum is multiplied as well as in any other, and back again. Memory holds
-a complex number as two vectors. The way back exchanges real and imaginary part instead of the sign of the angles.
+order to one of reversed digits, and back again. Memory holds a complex number as two vectors. The way back exchanges
+real and imaginary part instead of the sign of the angles.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ import numpy as np
 from numba import njit
 
 from vocoder.kernels.functions import fma
-from vocoder.kernels.lanes import load, store
+from vocoder.kernels.lanes import load, repeated, store
 
 HALF_ROOT = np.float32(0.5**0.5)
+LANES, PAIR = 8, 16  # numbers of a vector, and of a complex one
 
 
 @njit(forceinline=True)  # type: ignore[untyped-decorator]
@@ -24,20 +25,23 @@ def _turned(z: Any, i: int, tables: Any) -> Any:
     _, _, turns, at = tables
     if i == 0:
         return z
-    c, s = turns[at + 2 * i - 2], turns[at + 2 * i - 1]
+    c, s = repeated(turns, at + 2 * i - 2, z[0]), repeated(turns, at + 2 * i - 1, z[0])
     return fma(z[0], c, -(z[1] * s)), fma(z[0], s, z[1] * c)
 
 
 @njit(forceinline=True)  # type: ignore[untyped-decorator]
 def _get(a: Any, k: int, i: int, tables: Any, zero: Any) -> Any:
-    return load(a, 2 * k, zero), load(a, 2 * k + 1, zero)
+    return load(a, PAIR * k, zero), load(a, PAIR * k + LANES, zero)
 
 
 @njit(forceinline=True)  # type: ignore[untyped-decorator]
 def _get_windowed(x: Any, k: int, i: int, tables: Any, zero: Any) -> Any:
     window, start, _, _ = tables
-    even, odd = load(x, start + 2 * k, zero), load(x, start + 2 * k + 1, zero)
-    return even * window[2 * k], odd * window[2 * k + 1]
+    even, odd = PAIR * k, PAIR * k + LANES
+    return (
+        load(x, start + even, zero) * load(window, even, zero),
+        load(x, start + odd, zero) * load(window, odd, zero),
+    )
 
 
 @njit(forceinline=True)  # type: ignore[untyped-decorator]
@@ -47,8 +51,8 @@ def _get_turned(a: Any, k: int, i: int, tables: Any, zero: Any) -> Any:
 
 @njit(forceinline=True)  # type: ignore[untyped-decorator]
 def _put(a: Any, k: int, i: int, z: Any, tables: Any, zero: Any) -> None:
-    store(a, 2 * k, z[0])
-    store(a, 2 * k + 1, z[1])
+    store(a, PAIR * k, z[0])
+    store(a, PAIR * k + LANES, z[1])
 
 
 @njit(forceinline=True)  # type: ignore[untyped-decorator]
@@ -59,9 +63,9 @@ def _put_turned(a: Any, k: int, i: int, z: Any, tables: Any, zero: Any) -> None:
 @njit(forceinline=True)  # type: ignore[untyped-decorator]
 def _add_windowed(out: Any, k: int, i: int, z: Any, tables: Any, zero: Any) -> None:
     window, start, _, _ = tables
-    place = start + 2 * k
-    store(out, place, fma(z[1], window[2 * k], load(out, place, zero)))
-    store(out, place + 1, fma(z[0], window[2 * k + 1], load(out, place + 1, zero)))
+    even, odd = PAIR * k, PAIR * k + LANES
+    store(out, start + even, fma(z[1], load(window, even, zero), load(out, start + even, zero)))
+    store(out, start + odd, fma(z[0], load(window, odd, zero), load(out, start + odd, zero)))
 
 
 @njit(forceinline=True)  # type: ignore[untyped-decorator]
@@ -74,7 +78,7 @@ def _four(x: Any) -> Any:
 
 
 @njit(forceinline=True)  # type: ignore[untyped-decorator]
-def _eight(x: Any) -> Any:
+def eight(x: Any) -> Any:
     """Return the transform of eight complex numbers."""
     a, b, c, d = _four((x[0], x[2], x[4], x[6]))
     e, f, g, h = _four((x[1], x[3], x[5], x[7]))
@@ -110,13 +114,13 @@ def _pass(get: Any, put: Any) -> Any:
     def run(x: Any, y: Any, base: int, step: int, radix: int, tables: Any, zero: Any) -> None:
         """Transform `radix` numbers of x, `step` apart, into y, for all that begin in one step from `base` on.
 
-        `tables` are the window, the vector where it begins, the complex numbers, and where those of the pass begin.
+        `tables` are the window, the number where it begins, the complex numbers, and where those of the pass begin.
         """
         window, start, turns, at = tables
         for p in range(step):
             k, here = base + p, (window, start, turns, at + 2 * (radix - 1) * p)
             if radix == 8:
-                z = _eight(got(x, k, step, 0, here, zero) + got(x, k + 4 * step, step, 4, here, zero))
+                z = eight(got(x, k, step, 0, here, zero) + got(x, k + 4 * step, step, 4, here, zero))
                 written(y, k, step, 0, z[:4], here, zero)
                 written(y, k + 4 * step, step, 4, z[4:], here, zero)
             else:
@@ -131,11 +135,11 @@ _at_once, _to_samples = _pass(_get, _put), _pass(_get_turned, _add_windowed)
 
 @njit(error_model="numpy")  # type: ignore[untyped-decorator]
 def transform(x: Any, start: int, window: Any, radices: Any, turns: Any, a: Any, zero: Any) -> None:
-    """Write the transform of the windowed samples of x from vector `start` on, in the order of reversed digits.
+    """Write the transform of the windowed samples of x from number `start` on, in the order of reversed digits.
 
     After the first pass its parts are independent, and so small that they stay in the nearest memory.
     """
-    half = window.shape[0] // 2
+    half = window.shape[0] // PAIR
     size = half // radices[0]
     _from_samples(x, a, 0, size, radices[0], (window, start, turns, 0), zero)
     for base in range(0, half, size):
@@ -155,7 +159,7 @@ def transform(x: Any, start: int, window: Any, radices: Any, turns: Any, a: Any,
 @njit(error_model="numpy")  # type: ignore[untyped-decorator]
 def transform_back(a: Any, radices: Any, turns: Any, window: Any, out: Any, place: int, zero: Any) -> None:
     """Add what `transform` would have made a of, times a window and half its length, to samples from `place` on."""
-    half = window.shape[0] // 2
+    half = window.shape[0] // PAIR
     size = half // radices[0]
     for base in range(0, half, size):
         step, at = 1, turns.shape[0]

@@ -6,7 +6,7 @@ Nothing is reordered, so that a lane holds the same bits whichever lanes stand b
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from llvmlite import ir  # type: ignore[import-untyped]
@@ -14,6 +14,7 @@ from numba import types
 from numba.extending import intrinsic, lower_builtin, models, register_model, type_callable
 
 ALIGN = 4
+ROWS = 8  # vectors of eight lanes, which can be transposed
 
 
 class Lanes(types.Type):  # type: ignore[misc]
@@ -92,16 +93,21 @@ def lanes(typing_context: Any, width: Any, value: Any) -> Any:
     return kind(width, types.float32), lowered
 
 
-def _place(context: Any, builder: Any, array: Any, values: Any, kind: Lanes) -> Any:
-    """Return the address of vector number values[1] of a row of numbers."""
+def _place(context: Any, builder: Any, array: Any, values: Any, kind: Lanes, number: int = 0) -> Any:
+    """Return the address of a vector in a row of numbers.
+
+    It begins at number values[1] or, of several that lie values[2] apart, is one of those after the first.
+    """
     data = context.make_array(array)(context, builder, values[0]).data
-    start = builder.mul(values[1], ir.Constant(values[1].type, kind.width))
-    return builder.bitcast(builder.gep(data, [start]), ir.PointerType(number_type(kind)))
+    begin = values[1]
+    if number:
+        begin = builder.add(begin, builder.mul(values[2], ir.Constant(values[2].type, number)))
+    return builder.bitcast(builder.gep(data, [begin]), ir.PointerType(number_type(kind)))
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def load(typing_context: Any, memory: Any, number: Any, like: Any) -> Any:
-    """Return vector `number` of a row of float32, as wide as `like`."""
+def load(typing_context: Any, memory: Any, place: Any, like: Any) -> Any:
+    """Return a vector as wide as `like`: the numbers of a row of float32 from `place` on."""
 
     def lowered(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.load(_place(context, builder, memory, args, like), align=ALIGN)
@@ -110,11 +116,86 @@ def load(typing_context: Any, memory: Any, number: Any, like: Any) -> Any:
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def store(typing_context: Any, memory: Any, number: Any, value: Any) -> Any:
-    """Write vector `number` of a row of float32."""
+def store(typing_context: Any, memory: Any, place: Any, value: Any) -> Any:
+    """Write a vector to a row of float32, from `place` on."""
 
     def lowered(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         builder.store(args[2], _place(context, builder, memory, args, value), align=ALIGN)
         return context.get_dummy_value()
 
     return types.void(memory, types.int64, value), lowered
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def repeated(typing_context: Any, memory: Any, place: Any, like: Any) -> Any:
+    """Return a vector as wide as `like` that holds number `place` of a row of float32 in every lane."""
+
+    def lowered(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        number = builder.gep(context.make_array(memory)(context, builder, args[0]).data, [args[1]])
+        return _spread(builder, builder.load(number, align=ALIGN), like)
+
+    return like(memory, types.int64, like), lowered
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def load_rows(typing_context: Any, memory: Any, place: Any, step: Any, like: Any) -> Any:
+    """Return eight vectors, the first from `place` on, the others `step` numbers apart."""
+
+    def lowered(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        places = [_place(context, builder, memory, args, like, i) for i in range(ROWS)]
+        vectors = [builder.load(place, align=ALIGN) for place in places]
+        return context.make_tuple(builder, signature.return_type, vectors)
+
+    return types.UniTuple(like, ROWS)(memory, types.int64, types.int64, like), lowered
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def store_rows(typing_context: Any, memory: Any, place: Any, step: Any, rows: Any) -> Any:
+    """Write eight vectors, the first from `place` on, the others `step` numbers apart."""
+
+    def lowered(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        for i in range(ROWS):
+            to = _place(context, builder, memory, args, rows.dtype, i)
+            builder.store(builder.extract_value(args[3], i), to, align=ALIGN)
+        return context.get_dummy_value()
+
+    return types.void(memory, types.int64, types.int64, rows), lowered
+
+
+def _chosen(builder: Any, a: Any, b: Any, numbers: Sequence[int]) -> Any:
+    """Return the lanes of two vectors, one after the other, that have these numbers."""
+    return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(ir.IntType(32), len(numbers)), list(numbers)))
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def backwards(typing_context: Any, value: Any) -> Any:
+    """Return a vector whose first lane is the last of another."""
+
+    def lowered(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return _chosen(builder, args[0], args[0], range(value.width - 1, -1, -1))
+
+    return value(value), lowered
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def transposed(typing_context: Any, given: Any) -> Any:
+    """Return eight vectors of eight lanes, the first of which holds the first lane of each of the given ones."""
+
+    def lowered(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        rows = [builder.extract_value(args[0], i) for i in range(ROWS)]
+        for apart, low, high in _INTERLEAVED:
+            for i in (i for i in range(ROWS) if not i & apart):
+                a, b = rows[i], rows[i + apart]
+                rows[i], rows[i + apart] = _chosen(builder, a, b, low), _chosen(builder, a, b, high)
+        return context.make_tuple(builder, signature.return_type, [rows[i] for i in (0, 2, 1, 3, 4, 6, 5, 7)])
+
+    return given(given), lowered
+
+
+_INTERLEAVED = (
+    (1, (0, 8, 1, 9, 4, 12, 5, 13), (2, 10, 3, 11, 6, 14, 7, 15)),
+    (2, (0, 1, 8, 9, 4, 5, 12, 13), (2, 3, 10, 11, 6, 7, 14, 15)),
+    (4, (0, 1, 2, 3, 8, 9, 10, 11), (4, 5, 6, 7, 12, 13, 14, 15)),
+)
+"""steps of a transposition: of two rows so far apart, the lanes that the first and the second become; each is one
+instruction where registers are halves of four lanes"""

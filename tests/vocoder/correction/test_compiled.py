@@ -23,7 +23,7 @@ CONFIGS = [
     dataclasses.replace(NVIDIA, name="all bins heard", f_max=11025.0),
     dataclasses.replace(NVIDIA, name="short", n_fft=512, win_length=512, n_mels=40),
     dataclasses.replace(NVIDIA, name="long", n_fft=2048, win_length=2048, hop_length=512),
-    dataclasses.replace(NVIDIA, name="tiny", n_fft=64, win_length=64, hop_length=8, n_mels=5),
+    dataclasses.replace(NVIDIA, name="tiny", n_fft=128, win_length=128, hop_length=16, n_mels=13),
 ]
 
 
@@ -45,7 +45,7 @@ def test_it_is_the_plain_one(config, corrections):
     assert not torch.equal(made, given[0])
 
 
-@pytest.mark.parametrize("count", [1, 7, 8, 9, 16, 25, 41])
+@pytest.mark.parametrize("count", [1, 7, 16])
 def test_chains_do_not_see_their_neighbours(count):
     order, compiled = Order.of(NVIDIA, 3), CompiledCorrection.of(PlainCorrection(NVIDIA))
     assert compiled is not None
@@ -59,9 +59,11 @@ def test_chains_do_not_see_their_neighbours(count):
 
 def test_audio_of_another_kind_takes_the_plain_way():
     config = dataclasses.replace(NVIDIA, name="600", n_fft=600, win_length=600, hop_length=150)
-    for correction, dtype in ((Correction(config, 2), torch.float32), (Correction(NVIDIA, 2).double(), torch.float64)):
+    few = dataclasses.replace(NVIDIA, name="five bands", n_fft=64, win_length=64, hop_length=16, n_mels=5)
+    others = [(Correction(config, 2), torch.float32), (Correction(few, 2), torch.float32)]
+    for correction, dtype in (*others, (Correction(NVIDIA, 2).double(), torch.float64)):
         x = 0.1 * torch.randn(1, 40 * correction.config.hop_length, dtype=dtype)
-        made = correction(x, torch.zeros(1, 80, 40, dtype=dtype))
+        made = correction(x, torch.zeros(1, correction.config.n_mels, 40, dtype=dtype))
         assert made.dtype == dtype
         assert not torch.equal(made, x)
 
