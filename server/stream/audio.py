@@ -197,10 +197,9 @@ class AudioStream:
 
     def _step(self, synthesizer: Any) -> NDArray[np.float32]:
         if self._session is None:
-            session = synthesizer.open_stream(**sampling_fields(self._sampling))
-            session.reach = self._reach
-            self._hand_over(session)
-            self._session = session
+            self._session = synthesizer.open_stream(**sampling_fields(self._sampling))
+            self._session.reach = self._reach
+        self._hand_over(self._session)  # what came while the chunk waited for its turn, the end maybe
         frames = self._session.ready
         x: NDArray[np.float32] = self._session.next()
         check_output(x, frames, synthesizer.hop_length)

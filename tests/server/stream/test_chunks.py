@@ -31,12 +31,22 @@ class PacedEngine:
         pace = SimpleNamespace(frames_per_second=speed / FRAME_SECONDS)
         self.queue = SimpleNamespace(pace=pace, expected_wait=lambda: wait)
         self.wait, self.speed, self.now, self.sizes = wait, speed, 0.0, []
+        self.meanwhile = lambda: None
 
     def run(self, step, *, listened, **_):
+        self.meanwhile()
         x = step(self.synthesizer)
         self.sizes.append(len(x) // TINY_MEL.hop_length)
         self.now += (0.0 if listened else self.wait) + self.sizes[-1] * FRAME_SECONDS / self.speed
         return Synthesis(x, TINY_MEL.sample_rate, 0.0, 0.0)
+
+
+def stream_of(engine):
+    pcm = next(offer for offer in STREAM_FORMATS if offer.name == "pcm_f32")
+    output, placement = OutputSpec(pcm, TINY_MEL.sample_rate, Level(), None), Placement(MelPath(TINY_MEL, TINY_MEL))
+    stream = AudioStream(SimpleNamespace(metrics=Metrics()), engine, Sampling(seed=1), output, placement, "/v1/stream")
+    stream.playback = Playback(lambda: engine.now)
+    return stream
 
 
 @pytest.mark.parametrize(
@@ -45,10 +55,7 @@ class PacedEngine:
 )
 def test_chunks_are_few_and_none_comes_late(frames, speed, sizes):
     engine = PacedEngine(frames * FRAME_SECONDS, speed)
-    pcm = next(offer for offer in STREAM_FORMATS if offer.name == "pcm_f32")
-    output, placement = OutputSpec(pcm, TINY_MEL.sample_rate, Level(), None), Placement(MelPath(TINY_MEL, TINY_MEL))
-    stream = AudioStream(SimpleNamespace(metrics=Metrics()), engine, Sampling(seed=1), output, placement, "/v1/stream")
-    stream.playback = Playback(lambda: engine.now)
+    stream = stream_of(engine)
     mel = mel_of(400, TINY_MEL.n_mels)
     stream.push(mel)
     stream.end()
@@ -60,3 +67,13 @@ def test_chunks_are_few_and_none_comes_late(frames, speed, sizes):
     assert engine.sizes == sizes
     whole = engine.synthesizer.synthesize(mel, seed=1)
     np.testing.assert_allclose(np.frombuffer(b"".join(audio), "<f4"), whole, atol=1e-5 * max(1.0, np.abs(whole).max()))
+
+
+def test_a_chunk_takes_what_came_while_it_waited():
+    engine = PacedEngine(0.0, 50.0)
+    stream, mel = stream_of(engine), mel_of(300, TINY_MEL.n_mels)
+    stream.push(mel[:, :100])
+    stream.taken(stream.next())
+    engine.meanwhile = lambda: (stream.push(mel[:, 100:]), stream.end())
+    stream.taken(stream.next())
+    assert engine.sizes == [16, 284]
