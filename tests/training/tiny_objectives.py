@@ -56,10 +56,10 @@ VOCODERS: dict[str, Callable[[], Objective]] = {
     "student over samples": lambda: student("samples"),
     "reverse": lambda: tiny_reverse.objective(samples_from=0, critics_from=0),
 }
-OBJECTIVES: dict[str, Callable[[], Objective]] = VOCODERS | {
-    "waveglow in bfloat16": lambda: tiny_waveglow.objective(bfloat16=True),
+ON_GPUS: dict[str, Callable[[], Objective]] = VOCODERS | {
+    "waveglow": lambda: tiny_waveglow.objective(bfloat16=True),
     "published waveglow": lambda: tiny_waveglow.objective(tiny_waveglow.GROUPING),
     "wavenet over linear prediction": predicting_wavenet,
-    "student in bfloat16": lambda: student("frames", bfloat16=True),
-    "reverse in bfloat16": lambda: tiny_reverse.objective(bfloat16=True),
+    "student over frames": lambda: student("frames", bfloat16=True),
+    "reverse": lambda: tiny_reverse.objective(bfloat16=True),
 }

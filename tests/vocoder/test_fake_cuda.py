@@ -69,14 +69,14 @@ def test_a_mel_is_spoken_where_it_is(name):
     assert x.shape == (FRAMES * 8,)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", ["lapped", "reverse", "student over frames"])
 def test_a_stream_comes_from_the_device(name):
     chunks = list(voice(name).stream(mel(16), seed=1, denoise=0.1, chunk_frames=8))
     assert {chunk.device for chunk in chunks} == {CUDA}
     assert sum(len(chunk) for chunk in chunks) == 16 * 8
 
 
-@pytest.mark.parametrize("name", [name for name in MODELS if "student" not in name])
+@pytest.mark.parametrize("name", ["lapped", "reverse"])
 def test_rows_are_spoken_on_the_device(name):
     company = [Utterance(mel(frames), sigma=0.3, seed=frames, denoise=0.1) for frames in (12, 5, 9)]
     spoken = voice(name).synthesize_many(company)

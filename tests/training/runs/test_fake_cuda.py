@@ -3,7 +3,7 @@
 import pytest
 import torch
 from pretended import CUDA, pretend
-from tiny_objectives import OBJECTIVES
+from tiny_objectives import ON_GPUS
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
@@ -27,9 +27,9 @@ def batch(mel: MelConfig) -> Batch:
     return {"x": x, "f0": f0, "band": torch.full((2,), mel.sample_rate / 4, device=CUDA)}
 
 
-@pytest.mark.parametrize("name", OBJECTIVES)
+@pytest.mark.parametrize("name", ON_GPUS)
 def test_the_losses_of_every_phase_stay_on_the_device(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = OBJECTIVES[name]()
+    made = ON_GPUS[name]()
     with FakeTensorMode(allow_non_fake_inputs=True):
         pretend(monkeypatch)
         objective = made.to(CUDA).train()
