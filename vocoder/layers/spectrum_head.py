@@ -148,10 +148,14 @@ class SpectrumHead(nn.Module):
         """
         real, imaginary = torch.split(spectrum.transpose(1, 2), self.bins, dim=2)
         frames = torch.fft.irfft(torch.complex(real, imaginary), n=self.n_fft) * self.filter.window
-        weights = self.filter.window.square().expand(1, frames.shape[1], -1)
+        counts = frames.new_ones(frames.shape[1])
         if owned is not None:
-            frames, weights = frames * owned[:, None], weights * owned[:, None]
-        total, weight = overlap_add(frames, self.hop_length), overlap_add(weights, self.hop_length)
+            frames, counts = frames * owned[:, None], owned
+        pieces = self.filter.window.square().view(-1, self.hop_length)
+        beyond = len(pieces) - 1
+        reached = torch.stack([F.pad(counts, (i, beyond - i)) for i in range(len(pieces))], dim=1)  # by which pieces
+        weight = (reached @ pieces).flatten()
+        total = overlap_add(frames, self.hop_length)
         half, length = self.n_fft // 2, spectrum.shape[2] * self.hop_length
         return (total / weight.clamp_min(1e-3))[:, None, half : half + length]
 
