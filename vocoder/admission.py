@@ -7,19 +7,20 @@ comes in pieces.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from vocoder.adapt.path import Converter, MelPath, Placement, path_between
+from vocoder.adapt.path import Converter, MelPath, Placement, model_for, path_between
 from vocoder.guard.automatic import UnsureError, recognised_config
-from vocoder.guard.guard import judge
+from vocoder.guard.guard import judge, load_guard
 from vocoder.guard.verdict import Verdict
-from vocoder.mel.config import MelConfig
+from vocoder.mel.config import PRESETS, MelConfig
 from vocoder.mel.config_file import AUTO, load_mel_config
+from vocoder.mel.convert import differences
 from vocoder.mel.values import MelError, finite_values, mel_range, shape_fault
 from vocoder.sampling import AdaptMode, GuardMode, Preset
 
@@ -146,6 +147,18 @@ def admit(
     return Admitted(_possible(converted, path), path, batch.shape[2], found, mel)
 
 
+def check(mel: Tensor | np.ndarray, path: MelPath) -> Verdict:
+    """Judge a mel (n_mels, frames) as `admit` does: by the guard, and by the values that its mel config can have.
+
+    Raises a ValueError if the mel is not two-dimensional or not finite, or no guard knows its mel config.
+    """
+    values, verdict = finite_values(mel), judge(mel, path) or load_guard().check(mel, path.source)
+    fault = _range_fault(float(values.min()), float(values.max()), path.source)
+    if fault is None or not verdict.typical:
+        return verdict
+    return replace(verdict, typical=False, typicality=0.0, cause="range", message=fault)
+
+
 def heeded(verdict: Verdict | None, guard: GuardMode) -> Verdict | None:
     """Return a verdict; raise an `UnlikelyMelError` if the mel is not typical and guard is "strict"."""
     if guard == "strict" and verdict is not None and not verdict.typical:
@@ -225,9 +238,8 @@ def _check_range(mel: Tensor, config: MelConfig, guard: GuardMode, smallest: flo
 
     `smallest` is that of the mel (..., n_mels, frames) so far, if this is a piece.
     """
-    values, largest = mel_range(config), float(mel.max())
-    smallest = float(mel.min()) if smallest is None else smallest
-    fault, (low, high) = values.fault(smallest, largest), values.plausible
+    smallest, largest = float(mel.min()) if smallest is None else smallest, float(mel.max())
+    fault, (low, high) = _range_fault(smallest, largest, config), mel_range(config).plausible
     if fault is None:
         return
     details: dict[str, Any] = {"found": {"min": smallest, "max": largest}, "expected": {"min": low, "max": high}}
@@ -235,6 +247,17 @@ def _check_range(mel: Tensor, config: MelConfig, guard: GuardMode, smallest: flo
     if verdict is not None and not verdict.typical and verdict.cause not in NAMELESS:
         fault, details["guard"] = f"{fault} {verdict.message}", verdict.as_dict()
     raise MelError(fault, details)
+
+
+def _range_fault(smallest: float, largest: float, config: MelConfig) -> str | None:
+    """Return what is wrong with values from `smallest` to `largest`, and a preset of such bands that has them."""
+    fault = mel_range(config).fault(smallest, largest)
+    for name, other in PRESETS.items() if fault else ():
+        if not differences(other, config) and mel_range(other).fault(smallest, largest) is None:
+            model = model_for(other, "off")
+            taken = f", which the shipped model {model!r} takes" if model else ""
+            return f"{fault} They fit the preset {name}{taken}: pass preset={name}."
+    return fault
 
 
 def _possible(mel: Tensor, path: MelPath) -> Tensor:

@@ -8,11 +8,10 @@ from functools import partial
 from pathlib import Path
 
 from vocoder.adapt.path import MelPath
-from vocoder.admission import path_of
+from vocoder.admission import check, path_of
 from vocoder.checkpoint import load_model
 from vocoder.commands.files import reported
 from vocoder.commands.sampling import add_model_argument, add_preset_arguments
-from vocoder.guard.guard import checked
 from vocoder.guard.verdict import Verdict
 from vocoder.loading import model_directory
 from vocoder.mel.config import MelConfig
@@ -47,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
 def _check(file: Path, *, model: str, own: MelConfig, preset: Preset, adapt: AdaptMode, as_json: bool) -> int:
     mel = read_mel(file)
     path = path_of(preset, own, adapt, mel)
-    verdict = checked(mel, path)
+    verdict = check(mel, path)
     if as_json:
         told = {"mel": str(file), "model": model, "mel_config": path.source.name, **verdict.as_dict()}
         print(json.dumps(told, ensure_ascii=False), flush=True)

@@ -177,11 +177,6 @@ def judge(mel: Tensor | np.ndarray, path: MelPath, converted: Tensor | None = No
     return replace(guard.check(values, path.source, adapted), adapted=path.adapted)
 
 
-def checked(mel: Tensor | np.ndarray, path: MelPath) -> Verdict:
-    """Return the verdict as `judge` does; raises a ValueError also if no guard knows its mel config."""
-    return judge(mel, path) or load_guard().check(mel, path.source)
-
-
 def _two_dimensional(mel: Any) -> Tensor:
     """Return a mel as a finite float32 tensor (n_mels, frames) on the CPU."""
     if isinstance(mel, (str, bytes, PathLike)):

@@ -37,7 +37,8 @@ class Verdict:
             mel better, None if there is too little to judge.
         cause: `typical`, `too-short`, or the kind of fault: `log10`, `decibels`, `normalised`, `symmetric`,
             `statistics`, `no-logarithm`, `power`, `bands`, `hop`, `sample-rate`, `transposed`, `upside-down`,
-            `shuffled`, `negated`, `silence`, `not-speech`, `unsure` if it is another convention, but unclear which.
+            `shuffled`, `negated`, `silence`, `not-speech`, `range` if values are impossible, `unsure` if it is another
+            convention, but unclear which.
         message: one or two sentences: what it looks like and what to do.
         preset: preset of the mel's bands, if it is not the mel config's.
         adapted: name of the adapter that converted the mel before, if any.

@@ -11,11 +11,10 @@ import torch
 from torch import Tensor
 
 from vocoder.adapt.path import MelPath
-from vocoder.admission import Admitted, StreamAdmission, admit, path_of
+from vocoder.admission import Admitted, StreamAdmission, admit, check, path_of
 from vocoder.audio.origin import Origin
 from vocoder.checkpoint import Checkpoint
 from vocoder.config import to_dict
-from vocoder.guard.guard import checked
 from vocoder.guard.verdict import Verdict
 from vocoder.layers.stack import set_compute_dtype
 from vocoder.mel.config import MelConfig
@@ -126,7 +125,7 @@ class Synthesizer:
         Raises as `path`, and a ValueError if the mel is not two-dimensional or not finite, or no guard knows its mel
         config.
         """
-        return checked(mel, self.path(preset, adapt, mel))
+        return check(mel, self.path(preset, adapt, mel))
 
     def admit(
         self, mel: Any, preset: Preset = None, adapt: AdaptMode = "on", guard: GuardMode | None = None

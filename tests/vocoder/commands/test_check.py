@@ -58,10 +58,20 @@ def test_a_mel_of_another_convention_is_judged_as_the_model_gets_it(tmp_path, ca
     np.save(mel, mel_of("vocos").numpy())
     assert main(["check", "--json", "--preset", "vocos", mel]) == 0
     assert json.loads(capsys.readouterr().out)["adapted"] == "vocos"
-    assert main(["check", "--preset", "f5-tts", mel]) == 0
+    np.save(tmp_path / "f5.npy", mel_of("f5-tts").numpy())
+    assert main(["check", "--preset", "f5-tts", str(tmp_path / "f5.npy")]) == 0
     told = "reverse takes it through the vocos adapter, which reverse-24k does not need.\n"
     assert capsys.readouterr().out.endswith(told)
     assert main(["check", "--model", "reverse-24k", mel]) == 0
     assert "adapter" not in capsys.readouterr().out
     assert main(["check", mel]) == 1
     assert "; mels of 100 bands are for the shipped model 'reverse-24k'" in capsys.readouterr().out
+
+
+def test_values_that_synthesis_refuses_are_not_typical(tmp_path, capsys):
+    np.save(tmp_path / "vocos.npy", mel_of("vocos").numpy())  # with a lower floor than F5-TTS has
+    told = "They fit the preset vocos, which the shipped model 'reverse-24k' takes: pass preset=vocos."
+    assert main(["check", "--preset", "f5-tts", str(tmp_path / "vocos.npy")]) == 1
+    assert told in capsys.readouterr().out
+    assert main(["synthesize", "--preset", "f5-tts", str(tmp_path / "vocos.npy"), "-o", str(tmp_path / "a.wav")]) == 2
+    assert told in capsys.readouterr().err
