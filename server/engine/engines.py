@@ -132,6 +132,6 @@ class Engines:
     def _load(self) -> None:
         for engine in self._engines:
             if engine.state is EngineState.LOADING:
-                logger.info("loading %s; its first start on a machine compiles for up to half a minute", engine.name)
+                logger.info("loading %s", engine.name)
                 engine.load()
                 wait([engine.loaded])  # loading the next model would disturb the timing of this one

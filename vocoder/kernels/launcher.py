@@ -17,7 +17,7 @@ import threading
 import typing
 import warnings
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -104,23 +104,26 @@ def kernel(module: str, name: str, *dtypes: torch.dtype) -> Kernel | None:
 
 @contextmanager
 def announced() -> Iterator[None]:
-    """Compile in the `with` block; if it takes longer than `PATIENCE`, the log says so, once in a process."""
-    timer = threading.Timer(PATIENCE, _announce)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
+    """Compile in the `with` block; if that takes longer than `PATIENCE`, the log says so, once in a process."""
+    from numba.core.event import install_recorder
+
+    done = threading.Event()
+    with install_recorder("numba:compile") as recorder:  # of nothing while code comes from the cache
+        threading.Thread(target=_announce, args=(recorder.buffer, done), daemon=True).start()
+        try:
+            yield
+        finally:
+            done.set()
 
 
-def _announce() -> None:
+def _announce(compiled: Sequence[Any], done: threading.Event) -> None:
     alone = multiprocessing.current_process().name.rpartition("-")[2] in ("MainProcess", "1")  # of a pool, the first
-    if alone and SAID.acquire(blocking=False):
-        logger.warning(
-            "compiling for this processor, up to a minute on the first run; later processes take the result from "
-            "the cache beside the package, or in NUMBA_CACHE_DIR"
-        )
+    while not done.wait(PATIENCE):
+        if compiled and alone and SAID.acquire(blocking=False):
+            logger.warning(
+                "compiling for this processor, up to a minute on the first run; later processes take the result from "
+                "the cache beside the package, or in NUMBA_CACHE_DIR"
+            )
 
 
 def _layout(entry: Callable[..., Any], dtypes: tuple[torch.dtype, ...]) -> tuple[Parameter, ...]:
