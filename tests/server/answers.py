@@ -4,6 +4,7 @@ import io
 
 import httpx
 import numpy as np
+import soundfile
 
 TIMEOUT = 60.0
 PROBLEM = "urn:vocoder:problem:"
@@ -12,6 +13,13 @@ PROBLEM = "urn:vocoder:problem:"
 def npy(array):
     stream = io.BytesIO()
     np.save(stream, array)
+    return stream.getvalue()
+
+
+def encoded(x, sample_rate=22050, container="WAV", subtype=None):
+    """An audio file."""
+    stream = io.BytesIO()
+    soundfile.write(stream, x, sample_rate, format=container, subtype=subtype)
     return stream.getvalue()
 
 

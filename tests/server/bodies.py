@@ -1,12 +1,10 @@
 """Requests with bodies that are nearly right, and with bodies that are nothing at all."""
 
-import io
 import json
 from dataclasses import dataclass, field
 
 import numpy as np
-import soundfile
-from answers import npy
+from answers import encoded, npy
 from handshakes import CLOSE, frame, handshake
 from hypothesis import strategies as st
 from safetensors.numpy import save
@@ -26,12 +24,6 @@ class Sent:
     headers: dict[str, str] = field(default_factory=dict)
 
 
-def _wav():
-    stream = io.BytesIO()
-    soundfile.write(stream, np.zeros(2000), 22050, format="WAV")
-    return stream.getvalue()
-
-
 def _infer(**changes):
     tensor = {"name": "mel", "datatype": "FP32", "shape": [80, 4]} | changes
     return {"inputs": [tensor], "parameters": {"seed": 1}}
@@ -49,7 +41,7 @@ def _right():
         Sent("synthesize", save({"mel": MEL}), {"Content-Type": SAFETENSORS}),
         Sent("synthesize", values, {"Content-Type": RAW, **shaped}),
         Sent("synthesize", json.dumps({"mel": MEL.tolist()}).encode(), {"Content-Type": "application/json"}),
-        Sent("mel", _wav(), {"Content-Type": "audio/wav"}),
+        Sent("mel", encoded(np.zeros(2000)), {"Content-Type": "audio/wav"}),
         Sent("infer", json.dumps(_infer(data=MEL.ravel().tolist())).encode()),
         Sent("infer", document + values, {length: str(len(document))}),
     ]

@@ -10,8 +10,7 @@ from contextlib import contextmanager, suppress
 import httpx
 import numpy as np
 import pytest
-import soundfile
-from answers import TIMEOUT, metric, npy
+from answers import TIMEOUT, encoded, metric, npy
 from fakes import forkserver, serve
 
 from server.engine.jobs import Client
@@ -74,15 +73,14 @@ def stopping(url):
 
 
 def test_the_log_is_of_this_program_s_own_words(program, wait_until):
-    stream = io.BytesIO()
-    soundfile.write(stream, np.random.default_rng(0).uniform(-0.3, 0.3, 22050), 22050, format="MP3")
+    recording = encoded(np.random.default_rng(0).uniform(-0.3, 0.3, 22050), container="MP3")
     generator = np.random.default_rng(1)
     with program("none") as (process, url), httpx.Client(timeout=TIMEOUT) as client:
         wait_until(lambda: f"ready on {url}" in process.errors())
         assert "running on" not in process.errors()
         assert f"ready on {url}" in process.errors().splitlines()[-1]  # the last thing that is said
         for _ in range(10):  # decoders of foreign files write to standard error
-            body = np.frombuffer(stream.getvalue(), np.uint8).copy()
+            body = np.frombuffer(recording, np.uint8).copy()
             body[generator.integers(0, len(body), 30)] = generator.integers(0, 256, 30)
             assert client.post(f"{url}/mel", content=body.tobytes()).status_code < 500
         header = rb"{'descr': '\d', 'fortran_order': False, 'shape': (80, 1if 2else 3)}"

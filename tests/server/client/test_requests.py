@@ -1,6 +1,5 @@
 """The Python client against a real server on a real socket."""
 
-import io
 import re
 import socket
 import threading
@@ -9,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile
 import torch
+from answers import encoded
 from streamers import Streamer, mel_of
 from tiny_models import TINY_MEL, tiny_synthesizer
 
@@ -88,13 +87,11 @@ def test_the_guard_and_the_models(reach, streamer):
 
 
 def test_the_mel_of_audio(reach, streamer, tmp_path):
-    content = io.BytesIO()
-    soundfile.write(content, TONE, 22050, format="WAV", subtype="FLOAT")
-    path = tmp_path / "tone.wav"
-    path.write_bytes(content.getvalue())
+    content, path = encoded(TONE, subtype="FLOAT"), tmp_path / "tone.wav"
+    path.write_bytes(content)
     expected = MelSpectrogram(preset("nvidia"))(torch.from_numpy(TONE)[None])[0].numpy()
     with reach(streamer) as client_of, client_of() as client:
-        for given in (path, str(path), content.getvalue()):
+        for given in (path, str(path), content):
             np.testing.assert_allclose(client.mel(given), expected, atol=1e-5)
         np.testing.assert_allclose(client.mel(TONE, 22050, model="streamer"), expected, atol=1e-5)
         integers = client.mel((TONE * 32768).astype(np.int16), 22050)

@@ -1,6 +1,5 @@
 """A person at the page: a window of headless Chromium, and the few things that people do in it."""
 
-import io
 import os
 import shutil
 from contextlib import contextmanager
@@ -12,7 +11,6 @@ from threading import Thread
 import answers
 import numpy as np
 import pytest
-import soundfile
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 PATIENCE = 60_000.0  # milliseconds; a busy core takes more than 20 s for what takes one
@@ -155,12 +153,7 @@ def npy():
 
 @pytest.fixture
 def wav():
-    def write(x):
-        stream = io.BytesIO()
-        soundfile.write(stream, x, 22050, format="WAV", subtype="PCM_16")
-        return stream.getvalue()
-
-    return write
+    return partial(answers.encoded, subtype="PCM_16")
 
 
 @pytest.fixture

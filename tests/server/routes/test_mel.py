@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from answers import samples, slug
+from answers import encoded, samples, slug
 
 from vocoder.mel.config import preset
 from vocoder.mel.spectrogram import MelSpectrogram
@@ -17,18 +17,12 @@ pytestmark = pytest.mark.anyio
 X = (0.3 * np.sin(np.linspace(0.0, 3000.0, 11025))).astype(np.float32)
 
 
-def audio(x, sample_rate=22050, container="WAV", subtype=None):
-    stream = io.BytesIO()
-    soundfile.write(stream, x, sample_rate, format=container, subtype=subtype)
-    return stream.getvalue()
-
-
 def mel_of(x, name="nvidia"):
     return MelSpectrogram(preset(name))(torch.from_numpy(x).unsqueeze(0))[0].numpy()
 
 
 async def test_the_mel_of_a_file_can_be_spoken(client):
-    response = await client.post("/mel", content=audio(X, subtype="FLOAT"), headers={"Content-Type": "audio/wav"})
+    response = await client.post("/mel", content=encoded(X, subtype="FLOAT"), headers={"Content-Type": "audio/wav"})
     mel = samples(response)
     np.testing.assert_array_equal(mel, mel_of(X))
     assert (mel.dtype, response.headers["content-type"]) == (np.float32, "application/x-npy")
@@ -46,13 +40,13 @@ async def test_other_containers_and_channels(client):
         ("MP3", "audio/mpeg", X),
         ("WAV", "audio/wav", stereo),
     ):
-        body = audio(x, container=container)
+        body = encoded(x, container=container)
         decoded = soundfile.read(io.BytesIO(body), dtype="float32", always_2d=True)[0].mean(axis=1)
         mel = samples(await client.post("/mel", content=body, headers={"Content-Type": media_type}))
         np.testing.assert_allclose(mel, mel_of(decoded), atol=2e-3)
-    cut = bytes(100) + audio(X, container="MP3")  # which does not begin with a frame
+    cut = bytes(100) + encoded(X, container="MP3")  # which does not begin with a frame
     assert slug(await client.post("/mel", content=cut)) == (400, "malformed-body")
-    claims = bytearray(audio(X, subtype="PCM_16"))
+    claims = bytearray(encoded(X, subtype="PCM_16"))
     claims[40:44] = struct.pack("<I", 0x7FFFFFF0)
     assert samples(await client.post("/mel", content=bytes(claims))).shape == mel_of(X).shape
 
@@ -60,7 +54,7 @@ async def test_other_containers_and_channels(client):
 async def test_another_sample_rate_is_resampled(client):
     seconds = np.arange(44100) / 44100
     tone = (0.5 * np.sin(2 * np.pi * 440.0 * seconds)).astype(np.float32)
-    response = await client.post("/mel", content=audio(tone, 44100, subtype="FLOAT"))
+    response = await client.post("/mel", content=encoded(tone, 44100, subtype="FLOAT"))
     mel = np.load(io.BytesIO(response.content))
     expected = mel_of((0.5 * np.sin(2 * np.pi * 440.0 * np.arange(22050) / 22050)).astype(np.float32))
     assert mel.shape == expected.shape
@@ -70,25 +64,25 @@ async def test_another_sample_rate_is_resampled(client):
 
 async def test_a_model_or_a_preset_by_name(start, new_fake):
     async with start(new_fake("one"), new_fake("two", preset("hifigan"))) as client:
-        response = await client.post("/mel?preset=espnet", content=audio(X, subtype="FLOAT"))
+        response = await client.post("/mel?preset=espnet", content=encoded(X, subtype="FLOAT"))
         np.testing.assert_array_equal(samples(response), mel_of(X, "espnet"))
-        response = await client.post("/mel?model=two", content=audio(X))
+        response = await client.post("/mel?model=two", content=encoded(X))
         assert response.headers["x-mel-config"] == "hifigan"
         for query, expected in (
             ("preset=nothing", (422, "unknown-preset")),
             ("model=three", (404, "unknown-model")),
             ("model=three&preset=nvidia", (404, "unknown-model")),
         ):
-            assert slug(await client.post(f"/mel?{query}", content=audio(X))) == expected
+            assert slug(await client.post(f"/mel?{query}", content=encoded(X))) == expected
 
 
 async def test_audio_that_is_too_long(start):
-    hidden = bytearray(audio(np.tile(X, 3), container="FLAC"))
+    hidden = bytearray(encoded(np.tile(X, 3), container="FLAC"))
     hidden[21] &= 0xF0  # the 36 bits of the number of samples: unknown
     hidden[22:26] = bytes(4)
     async with start(max_audio_seconds=0.5) as client:
-        assert (await client.post("/mel", content=audio(X))).status_code == 200
-        for body in (audio(np.concatenate([X, X[:1]])), bytes(hidden)):
+        assert (await client.post("/mel", content=encoded(X))).status_code == 200
+        for body in (encoded(np.concatenate([X, X[:1]])), bytes(hidden)):
             assert slug(await client.post("/mel", content=body)) == (413, "audio-too-long")
 
 
@@ -96,14 +90,14 @@ async def test_audio_that_is_too_long(start):
     ("body", "expected"),
     [
         (b"not audio at all" * 10, (400, "malformed-body")),
-        (audio(X)[:20], (400, "malformed-body")),
-        (audio(X[:0]), (422, "invalid-audio")),
-        (audio(X[:100]), (422, "invalid-audio")),
-        (audio(X, container="OGG") * 2, (422, "invalid-audio")),
-        (audio(np.zeros((3000, 3), np.float32)), (422, "invalid-audio")),
-        (audio(np.full(3000, np.nan, np.float32), subtype="FLOAT"), (422, "invalid-audio")),
-        (audio(X, 400_000), (422, "invalid-audio")),
-        (audio(X, 22049), (422, "invalid-audio")),
+        (encoded(X)[:20], (400, "malformed-body")),
+        (encoded(X[:0]), (422, "invalid-audio")),
+        (encoded(X[:100]), (422, "invalid-audio")),
+        (encoded(X, container="OGG") * 2, (422, "invalid-audio")),
+        (encoded(np.zeros((3000, 3), np.float32)), (422, "invalid-audio")),
+        (encoded(np.full(3000, np.nan, np.float32), subtype="FLOAT"), (422, "invalid-audio")),
+        (encoded(X, 400_000), (422, "invalid-audio")),
+        (encoded(X, 22049), (422, "invalid-audio")),
     ],
     ids=["text", "cut", "empty", "short", "chain", "channels", "nan", "rate", "ratio"],
 )
