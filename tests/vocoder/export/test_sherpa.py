@@ -11,13 +11,14 @@ import sherpa_onnx
 import torch
 from matcha import LETTERS, write_matcha
 from numpy.typing import NDArray
-from tiny_models import EXPORTED_MEL, lapped_config, tiny_reverse
+from tiny_models import EXPORTED_MEL, lapped_config, stirred, tiny_reverse
 
 from vocoder.checkpoint import Checkpoint, save_model
 from vocoder.cli import main
 from vocoder.correction.correction import Correction
 from vocoder.export.formats import export_model
 from vocoder.export.traced import ExportError
+from vocoder.layers.stack import WaveNetConfig
 from vocoder.mel.config import preset
 from vocoder.models.waveglow import WaveGlow
 from vocoder.synthesis.synthesizer import Synthesizer
@@ -89,10 +90,10 @@ def test_sherpa_speaks_as_the_synthesizer(voice, still, tmp_path):
 
 
 def test_a_model_of_zipvoices_mels_gives_a_spectrum_that_sherpa_inverts(tmp_path):
-    mel_config = preset("vocos")
-    torch.manual_seed(0)
-    model = tiny_reverse(blocks=1, n_mels=100, hop_length=256, sample_rate=24000)
-    v = Synthesizer(Checkpoint(model, "reverse", mel_config), "tiny", "cpu", torch.float32, "off")
+    sizes = {"n_mels": 100, "hop_length": 256, "sample_rate": 24000, "group_size": 64}
+    config = lapped_config(**sizes, flows=1, stack=WaveNetConfig(6, (1,)), source=None)
+    model = stirred(WaveGlow(config), 0.1)
+    v = Synthesizer(Checkpoint(model, "waveglow", preset("vocos")), "tiny", "cpu", torch.float32, "off")
     file = tmp_path / "vocoder.onnx"
     export_model(v, "sherpa-onnx", file, sigma=0.0, corrections=0)
     about = {entry.key: entry.value for entry in onnx.load(file).metadata_props}
