@@ -19,7 +19,7 @@ def test_processes_share_what_there_is() -> None:
     assert (resource.free, len(resource.waiting)) == (1, 0)  # the third has one
 
 
-@pytest.mark.parametrize("cores", [1, 2, 8])
+@pytest.mark.parametrize("cores", [1, 3])
 def test_without_other_costs_all_cores_are_used(cores: int) -> None:
     times = Times(prepare=0.0, run=0.1, held=0.0, encode=0.0, audio=3.0)
     assert simulated(times, cores, 3 * cores) == pytest.approx(30.0 * cores, rel=0.02)
