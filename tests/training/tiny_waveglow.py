@@ -4,6 +4,7 @@ import dataclasses
 import math
 from typing import Any
 
+import tiny_models
 import torch
 from torch import Tensor
 
@@ -69,9 +70,7 @@ def objective(config: WaveGlowConfig = LAPPED, **losses: Any) -> WaveGlowObjecti
 
 def stirred(config: WaveGlowConfig = LAPPED, **losses: Any) -> WaveGlowObjective:
     made = objective(config, **losses)
-    with torch.no_grad():
-        for parameter in made.model.parameters():
-            parameter.add_(0.05 * torch.randn_like(parameter))
+    tiny_models.stirred(made.model, 0.05)
     return made
 
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from tiny_models import stirred
 from tiny_reverse import CONFIG
 from tiny_waveglow import MEL
 
@@ -23,10 +24,7 @@ OTHER = replace(MEL, name="other", sample_rate=2 * MEL.sample_rate, n_mels=MEL.n
 def reverse_of(mel):
     torch.manual_seed(0)
     config = replace(CONFIG, n_mels=mel.n_mels, sample_rate=mel.sample_rate, head=SpectrumHeadConfig(mel))
-    model = Reverse(config).requires_grad_(False)
-    for parameter in model.parameters():
-        parameter.add_(0.1 * torch.randn_like(parameter))
-    return model
+    return stirred(Reverse(config), 0.1).requires_grad_(False)
 
 
 def flat(mel):

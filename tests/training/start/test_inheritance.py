@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from tiny_models import stirred
 from tiny_reverse import CONFIG
 from tiny_waveglow import MEL
 
@@ -47,9 +48,7 @@ def frames_student(source: SourceConfig | None) -> Student:
 def saved(folder: Path, **changes: Any) -> tuple[Reverse, str]:
     """Return a reverse student, and the directory where it lies."""
     torch.manual_seed(0)
-    given = Reverse(replace(CONFIG, **changes)).requires_grad_(False)
-    for parameter in given.parameters():
-        parameter.add_(0.1 * torch.randn_like(parameter))
+    given = stirred(Reverse(replace(CONFIG, **changes)), 0.1).requires_grad_(False)
     return given, str(save_model(folder, given, MEL))
 
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from tiny_models import stirred
 from torch import Tensor
 
 from vocoder.checkpoint import Checkpoint
@@ -37,13 +38,10 @@ def config(name: str) -> StudentConfig:
 
 def student(name: str) -> Student:
     """A student whose weights are all away from their starting values."""
-    made = Student(config(name))
-    with torch.no_grad():
-        for parameter in made.parameters():
-            parameter.add_(0.1 * torch.randn_like(parameter))
-        if made.pitch is not None:
-            made.pitch.output.bias[-1] = 3.0  # voiced
-    return made.requires_grad_(False).eval()
+    made = stirred(Student(config(name)), 0.1).requires_grad_(False)
+    if made.pitch is not None:
+        made.pitch.output.bias[-1] = 3.0  # voiced
+    return made.eval()
 
 
 def noise_and_mel(made: Student, batch: int = 2) -> tuple[Tensor, Tensor]:
