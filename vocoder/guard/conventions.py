@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -228,6 +228,7 @@ class Convention:
         return words if self.encoding == PLAIN else f"{encodings()[self.encoding].words} with {words}"
 
 
+@lru_cache(maxsize=64)
 def convention_of(config: MelConfig) -> Convention | None:
     """Return the convention of a mel config, or None if it is unknown."""
     layout, encoding = layout_named(config), encoding_of(plain(config) if config.scaled else config)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,13 +58,15 @@ class Guess:
 class Recognition:
     """The convention that a mel is likeliest to follow, and whether that is reliable.
 
-    `joint` holds the probability of every convention, at its index of `places`.
+    `joint` holds the probability of every convention, at its index of `places`. `told` are the conventions that are
+    told apart, and for each of `places` the number of the one that it counts as.
     """
 
     best: Guess
     certain: bool
     places: Mapping[Convention, int]
     joint: NDArray[np.float32]
+    told: tuple[tuple[Convention, ...], NDArray[np.intp]]
 
     def probability(self, convention: Convention) -> float:
         """Return the probability of a convention."""
@@ -74,12 +75,10 @@ class Recognition:
     @property
     def likeliest(self) -> tuple[Guess, ...]:
         """The likeliest conventions, without the layouts of decibels, which are not seen reliably."""
-        sums: defaultdict[Convention, float] = defaultdict(float)
-        for convention in self.places:
-            seen = encodings()[convention.encoding].cause != "decibels" or convention.layout in (SHUFFLED, NOT_SPEECH)
-            sums[convention if seen else Convention(ANY, convention.encoding)] += self.probability(convention)
-        ordered = sorted(sums, key=lambda convention: sums[convention], reverse=True)
-        return tuple(Guess(convention, sums[convention]) for convention in ordered[:LIKELIEST])
+        conventions, counts_as = self.told
+        sums = np.bincount(counts_as, self.joint)
+        order = np.argsort(-sums, kind="stable")[:LIKELIEST]
+        return tuple(Guess(conventions[place], float(sums[place])) for place in order)
 
     @property
     def upright(self) -> float:
@@ -88,6 +87,17 @@ class Recognition:
         across = sum(self.probability(c) for c in self.places if c.encoding == TRANSPOSED)
         along = sum(self.probability(c) for c in told if c.encoding != TRANSPOSED)
         return math.log(along + NEVER) - math.log(across + NEVER)
+
+
+def told_apart(known: Sequence[Convention]) -> tuple[tuple[Convention, ...], NDArray[np.intp]]:
+    """Return the conventions that are told apart, and for each known one the number of that which it counts as."""
+    numbers: dict[Convention, int] = {}
+    counts_as = []
+    for convention in known:
+        seen = encodings()[convention.encoding].cause != "decibels" or convention.layout in (SHUFFLED, NOT_SPEECH)
+        one = convention if seen else Convention(ANY, convention.encoding)
+        counts_as.append(numbers.setdefault(one, len(numbers)))
+    return tuple(numbers), np.array(counts_as)
 
 
 class Recogniser:
@@ -99,6 +109,7 @@ class Recogniser:
         self._conventions = [Convention(layout, e) for layout in names.layouts for e in names.encodings]
         self.places = {convention: place for place, convention in enumerate(self._conventions)}
         """the known conventions, in the order of the classifier's answers"""
+        self._told = told_apart(self._conventions)
 
     @torch.inference_mode()
     def recognise(self, mel: Tensor) -> Recognition:
@@ -108,7 +119,7 @@ class Recogniser:
         joint = (layout[0, :, None] + encoding[0]).flatten().exp().numpy()
         place = int(joint.argmax())
         best = Guess(self._conventions[place], float(joint[place]))
-        return Recognition(best, best.probability >= self.certain, self.places, joint)
+        return Recognition(best, best.probability >= self.certain, self.places, joint, self._told)
 
     def _part(self, mel: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the frames to judge, starting where the mel begins to change."""
