@@ -31,7 +31,8 @@ def _function(build: Callable[[Any, list[Any]], Any], args: Any) -> Any:
 
 def _call(builder: Any, name: str, values: list[Any]) -> Any:
     kind = values[0].type
-    suffix = f"v{kind.count}f32" if isinstance(kind, ir.VectorType) else "f32"
+    suffix = "f64" if ir.DoubleType() in (kind, getattr(kind, "element", None)) else "f32"
+    suffix = f"v{kind.count}{suffix}" if isinstance(kind, ir.VectorType) else suffix
     function = builder.module.declare_intrinsic(
         f"llvm.{name}.{suffix}", (), ir.FunctionType(kind, [kind] * len(values))
     )

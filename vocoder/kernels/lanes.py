@@ -1,4 +1,4 @@
-"""Vectors of float32 for compiled code: the same arithmetic in every lane, whatever the width.
+"""Vectors of float32 or float64 for compiled code: the same arithmetic in every lane, whatever the width.
 
 Nothing is reordered, so that a lane holds the same bits whichever lanes stand beside it.
 """
@@ -18,11 +18,11 @@ ROWS = 8  # vectors of eight lanes, which can be transposed
 
 
 class Lanes(types.Type):  # type: ignore[misc]
-    """The type of a vector of so many float32."""
+    """The type of a vector of so many numbers."""
 
-    def __init__(self, width: int) -> None:
-        super().__init__(f"Lanes({width})")
-        self.width = width
+    def __init__(self, width: int, element: Any) -> None:
+        super().__init__(f"Lanes({width}, {element})")
+        self.width, self.element = width, element
 
 
 @register_model(Lanes)
@@ -32,8 +32,10 @@ class _LanesModel(models.PrimitiveModel):  # type: ignore[misc]
 
 
 def number_type(kind: Any, element: Any = None) -> Any:
-    """Return the LLVM type of a float32 or a vector of them, or of other elements in their place."""
-    element = element or ir.FloatType()
+    """Return the LLVM type of a number or a vector of them, or of other elements in their place."""
+    if element is None:
+        double = types.float64 in (kind, getattr(kind, "element", None))
+        element = ir.DoubleType() if double else ir.FloatType()
     return ir.VectorType(element, kind.width) if isinstance(kind, Lanes) else element
 
 
@@ -46,9 +48,9 @@ def _spread(builder: Any, value: Any, kind: Lanes) -> Any:
 
 
 def common(args: Any) -> Any:
-    """Return the type of vectors or float32 among the arguments that all others go with; None if there is none."""
-    found = next((arg for arg in args if isinstance(arg, Lanes)), types.float32)
-    return found if all(arg in (found, types.float32) for arg in args) else None
+    """Return the type of vectors or numbers among the arguments that all others go with; None if there is none."""
+    found = next((arg for arg in args if isinstance(arg, Lanes)), args[0])
+    return found if all(arg in (found, getattr(found, "element", found)) for arg in args) else None
 
 
 def vectors(builder: Any, kind: Any, given: Any, values: Any) -> list[Any]:
@@ -57,7 +59,7 @@ def vectors(builder: Any, kind: Any, given: Any, values: Any) -> list[Any]:
 
 
 def _operator(symbol: Callable[..., Any], build: Callable[[Any, list[Any]], Any], count: int) -> None:
-    """Let an operator take vectors, and float32 beside them."""
+    """Let an operator take vectors, and numbers beside them."""
 
     def typed(context: Any) -> Any:
         if count == 1:
@@ -85,12 +87,12 @@ def lanes(typing_context: Any, width: Any, value: Any) -> Any:
     """Return a vector of a literal width with a number in every lane."""
     if not isinstance(width, types.IntegerLiteral):
         return None
-    kind = Lanes(width.literal_value)
+    kind = Lanes(width.literal_value, value)
 
     def lowered(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return _spread(builder, args[1], kind)
 
-    return kind(width, types.float32), lowered
+    return kind(width, value), lowered
 
 
 def _place(context: Any, builder: Any, array: Any, values: Any, kind: Lanes, number: int = 0) -> Any:
@@ -107,7 +109,7 @@ def _place(context: Any, builder: Any, array: Any, values: Any, kind: Lanes, num
 
 @intrinsic  # type: ignore[untyped-decorator]
 def load(typing_context: Any, memory: Any, place: Any, like: Any) -> Any:
-    """Return a vector as wide as `like`: the numbers of a row of float32 from `place` on."""
+    """Return a vector as wide as `like`: the numbers of a row from `place` on."""
 
     def lowered(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.load(_place(context, builder, memory, args, like), align=ALIGN)
@@ -117,7 +119,7 @@ def load(typing_context: Any, memory: Any, place: Any, like: Any) -> Any:
 
 @intrinsic  # type: ignore[untyped-decorator]
 def store(typing_context: Any, memory: Any, place: Any, value: Any) -> Any:
-    """Write a vector to a row of float32, from `place` on."""
+    """Write a vector to a row, from `place` on."""
 
     def lowered(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         builder.store(args[2], _place(context, builder, memory, args, value), align=ALIGN)
@@ -128,7 +130,7 @@ def store(typing_context: Any, memory: Any, place: Any, value: Any) -> Any:
 
 @intrinsic  # type: ignore[untyped-decorator]
 def repeated(typing_context: Any, memory: Any, place: Any, like: Any) -> Any:
-    """Return a vector as wide as `like` that holds number `place` of a row of float32 in every lane."""
+    """Return a vector as wide as `like` that holds number `place` of a row in every lane."""
 
     def lowered(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         number = builder.gep(context.make_array(memory)(context, builder, args[0]).data, [args[1]])

@@ -72,27 +72,17 @@ class FrameConv(nn.Conv1d):
             return super().forward(F.pad(x, self.sides))
         assert self.bias is not None
         matrix, bias = self._kept.of((self.weight, self.bias), self._arrange, self._dtype)
-        batch, _, frames = x.shape
-        rows = self._neighbours(x, matrix.room(batch * frames))
-        made = matrix.times(rows, bias)[: batch * frames].to(x.dtype)
-        return made.view(batch, frames, self.out_channels).transpose(1, 2)
+        (batch, inputs, frames), taps, before = x.shape, self.kernel_size[0], self.sides[0]
+        count = matrix.room(frames) if batch == 1 else frames  # so that rows need not be copied for the product
+        padded = x.new_zeros(batch, count + taps - 1, inputs, dtype=self._dtype)
+        padded[:, before : before + frames] = x.transpose(1, 2)
+        return matrix.windows(padded, taps, bias)[:, :frames].to(x.dtype).transpose(1, 2)
 
     def _shifted(self, x: Tensor) -> Tensor:
         assert self.bias is not None
         frames, x = x.shape[2], F.pad(x, self.sides)
         shifted = torch.cat([x[:, :, tap : tap + frames] for tap in range(self.kernel_size[0])], dim=1)
         return self.weight.transpose(1, 2).flatten(1) @ shifted + self.bias[:, None]
-
-    def _neighbours(self, x: Tensor, room: int) -> Tensor:
-        """Return each frame of x (B, inputs, frames) with its neighbours, (B * frames, kernel_size * inputs).
-
-        They are in the compute dtype. One item has `room` rows, so that they need not be copied for the product.
-        """
-        (batch, inputs, frames), taps, before = x.shape, self.kernel_size[0], self.sides[0]
-        count = room if batch == 1 else frames
-        padded = x.new_zeros(batch, count + taps - 1, inputs, dtype=self._dtype)
-        padded[:, before : before + frames] = x.transpose(1, 2)
-        return padded.unfold(1, taps, 1).transpose(2, 3).flatten(2).flatten(0, 1)
 
     @property
     def _dtype(self) -> torch.dtype:

@@ -131,7 +131,7 @@ def test_the_number_of_corrections_can_be_chosen_for_a_request_in_streams_and_in
         x = v.synthesize(m, seed=1, corrections=corrections)
         assert float((x - v.synthesize(m, seed=1)).abs().max()) > 1e-4
         chunks = list(v.stream(m, seed=1, corrections=corrections, chunk_frames=5))
-        near = 1e-5 * max(1.0, float(x.abs().max()))  # random weights are louder than speech
+        near = 2e-5 * max(1.0, float(x.abs().max()))  # random weights are loud, and so few bands are corrected plainly
         torch.testing.assert_close(torch.cat(chunks), x, atol=near, rtol=0)
         company = [Utterance(m, seed=1, corrections=corrections), Utterance(m, seed=2), Utterance(m[:, :21], seed=3)]
         torch.testing.assert_close(v.synthesize_many([*company, company[0]])[3], x, atol=near, rtol=0)

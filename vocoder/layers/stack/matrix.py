@@ -11,6 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from vocoder.kernels.eligible import compilable
+from vocoder.layers.stack.panels import Panels
+
 ARRANGED_ROWS = 64
 """for which a matrix is arranged: as many as where arranging it anew would cost most"""
 
@@ -47,18 +50,22 @@ class Matrix:
     """A matrix (inputs, outputs) that many rows are multiplied with.
 
     PyTorch arranges a matrix anew for each product, which takes as long as the product itself where rows are few, and
-    for float32 it goes to a library that leaves half of some processors idle. Where oneDNN is there, it takes a matrix
-    that was arranged once. Takes no part in gradients.
+    for float32 it goes to a library that leaves half of some processors idle. So the matrix is arranged once: in panels
+    for compiled code, or, where oneDNN is as fast, for that. Takes no part in gradients.
     """
 
     def __init__(self, weight: Tensor) -> None:
         self.weight = weight.detach()
-        packs = weight.device.type == "cpu" and available(weight.dtype)
+        self._panels = Panels.of(self.weight)
+        packs = self._panels is None and weight.device.type == "cpu" and available(weight.dtype)
         transposed = self.weight.t().contiguous() if packs else None
         self._packed = torch.ops.mkldnn._reorder_linear_weight(transposed, ARRANGED_ROWS) if packs else None
 
     def times(self, rows: Tensor, bias: Tensor | None = None, gelu: bool = False) -> Tensor:
         """Return rows (..., inputs) @ weight, (..., outputs), plus any bias (outputs,); with `gelu` the GELU of it."""
+        if self._panels is not None and compilable(rows, self.weight.dtype):
+            made = self._panels.times(rows.reshape(-1, rows.shape[-1]), bias, gelu)
+            return made.view(*rows.shape[:-1], made.shape[1])
         if self._packed is None:
             made = rows @ self.weight if bias is None else F.linear(rows, self.weight.t(), bias)
             return F.gelu(made) if gelu else made
@@ -71,6 +78,12 @@ class Matrix:
         padded[:count].view(rows.shape).copy_(rows)
         padded[count:].zero_()  # denormal numbers left there would be slow
         return self._product(padded, bias, gelu)[:count].view(*rows.shape[:-1], outputs)
+
+    def windows(self, x: Tensor, taps: int, bias: Tensor) -> Tensor:
+        """Return the products, (B, steps - taps + 1, outputs), of windows of so many steps of x (B, steps, C)."""
+        if self._panels is not None and compilable(x, self.weight.dtype):
+            return self._panels.windows(x, taps, bias)
+        return self.times(x.unfold(1, taps, 1).transpose(2, 3).flatten(2), bias)
 
     def room(self, rows: int) -> int:
         """Return how many rows it multiplies without copying them, for at least so many."""

@@ -14,13 +14,15 @@ from vocoder.layers.stack.matrix import Matrix, available, rounded
 TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.5, torch.float64: 1e-10}
 
 
-@pytest.mark.parametrize("packs", [False, True], ids=["plain", "packed"])
+@pytest.mark.parametrize("way", ["plain", "packed", "panels"])
 @pytest.mark.parametrize("dtype", TOLERANCE)
-def test_products_are_those_of_torch(packs, dtype, monkeypatch):
-    monkeypatch.setattr(matrix, "available", lambda dtype: packs and available(dtype))
+def test_products_are_those_of_torch(way, dtype, monkeypatch):
+    monkeypatch.setattr(matrix, "available", lambda dtype: way == "packed" and available(dtype))
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2" if way == "panels" else "other")
     weight, bias = torch.randn(24, 40, dtype=dtype), torch.randn(40, dtype=dtype)
     kept = Matrix(weight)
-    assert (kept._packed is not None) == (packs and available(dtype))
+    assert (kept._packed is not None) == (way == "packed" and available(dtype))
+    assert (kept._panels is not None) == (way == "panels" and dtype != torch.bfloat16)
     for rows in (
         *(torch.randn(shape, dtype=dtype) for shape in ((1, 24), (77, 24), (3, 5, 24), (0, 24))),
         torch.randn(24, 9, dtype=dtype).t(),
@@ -30,6 +32,9 @@ def test_products_are_those_of_torch(packs, dtype, monkeypatch):
             torch.testing.assert_close(one.times(rows).double(), expected, atol=TOLERANCE[dtype], rtol=0)
         gelu = F.gelu(expected + bias.double())
         torch.testing.assert_close(kept.times(rows, bias, gelu=True).double(), gelu, atol=TOLERANCE[dtype], rtol=0)
+    x = torch.randn(2, 131, 8, dtype=dtype)  # more rows than are multiplied with a panel at a time
+    expected = x.double().unfold(1, 3, 1).transpose(2, 3).flatten(2) @ weight.double() + bias.double()
+    torch.testing.assert_close(kept.windows(x, 3, bias).double(), expected, atol=TOLERANCE[dtype], rtol=0)
 
 
 def test_rows_that_want_a_gradient_or_are_watched_are_not_taken():
@@ -48,5 +53,5 @@ def test_packed_products_are_of_round_numbers_of_rows_which_are_few_and_not_much
     assert [rounded(n) for n in (0, 1, 8, 86, 129, 861, 1025)] == [0, 8, 8, 88, 136, 864, 1088]
     assert all(0 <= rounded(n) - n <= max(7, n / 16) for n in range(8, 5000))
     assert len({rounded(n) for n in range(1, 1025)}) <= 64
-    kept = Matrix(torch.randn(4, 6))
-    assert kept.room(861) == (864 if available(torch.float32) else 861)
+    kept = Matrix(torch.randn(4, 6, dtype=torch.bfloat16))
+    assert kept.room(861) == (864 if available(torch.bfloat16) else 861)
