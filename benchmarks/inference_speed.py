@@ -90,10 +90,25 @@ def shipped_speed(lengths: list[float], repetitions: int, clock: Clock = QUIET) 
 
 
 def peers_speed(models: Sequence[str], lengths: list[float], repetitions: int, clock: Clock = QUIET) -> Table:
-    """Return the table of models of ours beside Vocos and HiFi-GAN V2, with their share of Vocos' better speed."""
-    config = load(models[0]).mel_config
+    """Return the table of models of ours beside Vocos and HiFi-GAN V2, with their share of Vocos' better speed.
+
+    All that is compared takes the same mel: models of another mel config stand beside a Vocos of their own.
+    """
+    of_config: dict[MelConfig, list[str]] = {}
+    for model in models:
+        of_config.setdefault(load(model).mel_config, []).append(model)
+    rows = []
+    for config, names in of_config.items():
+        rows += _beside_vocos(config, names, lengths, repetitions, clock)
+    columns = [column for seconds in lengths for column in (f"{seconds:g} s", "of Vocos")]
+    return ["x real time", *columns], rows
+
+
+def _beside_vocos(
+    config: MelConfig, models: Sequence[str], lengths: list[float], repetitions: int, clock: Clock
+) -> list[list[str]]:
     vocos = VocosPeer(config).eval()
-    makers: Makers = {f"Vocos, {kind}": partial(_vocos, vocos, dtype) for kind, dtype in DTYPES.items()}
+    makers: Makers = {f"Vocos of {config.name} mels, {kind}": partial(_vocos, vocos, t) for kind, t in DTYPES.items()}
     makers |= {**_ours(models), **_others(config)}
     del makers[GRIFFIN_LIM]
     cells: dict[str, list[str]] = {name: [] for name in makers}
@@ -105,8 +120,7 @@ def peers_speed(models: Sequence[str], lengths: list[float], repetitions: int, c
         best = min(median for name, median in medians.items() if name.startswith("Vocos"))
         for name, median in medians.items():
             cells[name] += [f"{length / median:.1f}", f"{best / median:.2f}"]
-    columns = [column for seconds in lengths for column in (f"{seconds:g} s", "of Vocos")]
-    return ["x real time", *columns], [[name, *values] for name, values in cells.items()]
+    return [[name, *values] for name, values in cells.items()]
 
 
 def streams_speed(lengths: list[float], repetitions: int, clock: Clock = QUIET) -> Table:

@@ -21,7 +21,7 @@ from vocoder.stages import Pipeline
 
 SLOW_CHUNK_FRAMES, CHUNK_FRAMES = 64, 128
 """frames of the mel that a chunk waits for at most, of models that go sample by sample, and of others: in shorter ones
-each stage computes more of its context than of what is wanted, and the correction has too few chains side by side"""
+each stage computes more of its context than of what is wanted"""
 LONG_CHUNK_FRAMES = 1024
 """frames of a chunk whose mel is there anyway, for parallel models: longer runs take less time by the frame"""
 GROWTH, QUICK_GROWTH = 8, 24
