@@ -1,4 +1,6 @@
-"""What one would write instead of this server: FastAPI, Vocos in bfloat16 by autocast, and one lock around it.
+"""What one would write instead of this server: FastAPI, Vocos, and one lock around it.
+
+Vocos runs in bfloat16 by autocast where the processor has instructions for it, elsewhere in float32.
 
 The weights are random, of the published size: it is here for its pace alone. It needs the extra `peers`.
 """
@@ -15,20 +17,21 @@ import torch
 from fastapi import Body, FastAPI, Response
 
 from benchmarks.vocos_peer import VocosPeer
+from vocoder.layers.stack import default_dtype
 from vocoder.mel.config import preset
 
 
 def create_app() -> FastAPI:
     """Return the application, for `uvicorn --factory`."""
-    app, lock, config = FastAPI(), threading.Lock(), preset("nvidia")
+    app, lock, config, dtype = FastAPI(), threading.Lock(), preset("nvidia"), default_dtype("cpu")
     vocoder = VocosPeer(config).eval()
-    vocoder.speak(torch.zeros(1, config.n_mels, 100), torch.bfloat16)
+    vocoder.speak(torch.zeros(1, config.n_mels, 100), dtype)
 
     @app.post("/synthesize")
     def synthesize(body: Annotated[bytes, Body(media_type="application/x-npy")]) -> Response:
         mel = torch.from_numpy(np.load(io.BytesIO(body)))
         with lock:
-            x = vocoder.speak(mel[None], torch.bfloat16)[0].numpy()
+            x = vocoder.speak(mel[None], dtype)[0].numpy()
         wav = io.BytesIO()
         soundfile.write(wav, x, config.sample_rate, format="WAV")
         return Response(wav.getvalue(), media_type="audio/wav")
