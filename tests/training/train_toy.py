@@ -1,24 +1,33 @@
-"""A program that trains the toy in each of several processes.
+"""A program that trains the toy, for tests that start, kill and pair processes.
 
-One run is without noise, one with, and one with and with loader processes, stopped by the last process and resumed.
+train_toy.py alone DIRECTORY: noise in the loss, loader processes, a checkpoint after every step.
+train_toy.py together DIRECTORY: in each of several processes, one run without noise, one with, and one with that is
+stopped by the last process and resumed.
 """
 
 import sys
+import time
 from pathlib import Path
 
 from toy_training import ToyObjective, seeded_toy, stop_at, toy_config, toy_trainer
 
 
+def alone(directory: Path) -> None:
+    objective = seeded_toy(noise=0.3)
+    objective.on_step = lambda step: time.sleep(0.02)
+    config = toy_config(steps=30, num_workers=1, log_steps=1, checkpoint_minutes=1e-9)
+    toy_trainer(directory, config, objective).fit()
+
+
 def together(directory: Path) -> None:
     toy_trainer(directory / "quiet", toy_config()).fit()
     toy_trainer(directory / "whole", toy_config(), seeded_toy(noise=0.3)).fit()
-    loaded = toy_config(num_workers=1)
-    first = toy_trainer(directory / "halves", loaded, seeded_toy(noise=0.3))
+    first = toy_trainer(directory / "halves", toy_config(), seeded_toy(noise=0.3))
     if not first.accelerator.is_main_process:
         stop_at(first, 9)
     assert first.fit().step == 9
-    toy_trainer(directory / "halves", loaded, ToyObjective(noise=0.3), resume=True).fit()
+    toy_trainer(directory / "halves", toy_config(), ToyObjective(noise=0.3), resume=True).fit()
 
 
 if __name__ == "__main__":
-    together(Path(sys.argv[1]))
+    {"alone": alone, "together": together}[sys.argv[1]](Path(sys.argv[2]))

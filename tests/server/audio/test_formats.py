@@ -47,6 +47,27 @@ def test_every_format_can_be_decoded_again(name):
         assert (info.channels, info.subtype, info.samplerate, info.frames) == (1, subtype, SAMPLE_RATE, len(x))
 
 
+@pytest.mark.parametrize(
+    ("name", "sample_rate", "subtype"),
+    [
+        ("opus", 24000, "OPUS"),
+        ("opus", 48000, "OPUS"),
+        ("mp3", 16000, "MPEG_LAYER_III"),
+        ("mp3", 22050, "MPEG_LAYER_III"),
+    ],
+)
+def test_lossy_audio_sounds_like_what_was_encoded(name, sample_rate, subtype):
+    seconds = np.arange(sample_rate) / sample_rate
+    x = (0.5 * np.sin(2.0 * np.pi * 440.0 * seconds)).astype(np.float32)
+    encoded = BY_NAME[name].encode(x, sample_rate)
+    heard, rate = soundfile.read(io.BytesIO(encoded.body))
+    assert soundfile.info(io.BytesIO(encoded.body)).subtype == subtype
+    assert (rate, len(heard)) == (sample_rate, len(x))
+    inner = slice(sample_rate // 10, -sample_rate // 10)  # the codec fades in and out
+    assert np.std(heard[inner] - x[inner]) < 0.1 * np.std(x)
+    assert len(encoded.body) < len(x) / 4
+
+
 def test_the_rate_is_the_one_asked_for_or_one_that_the_format_knows():
     wav, opus, mp3 = BY_NAME["wav"], BY_NAME["opus"], BY_NAME["mp3"]
     assert [offer.rate(22050, None) for offer in (wav, opus, mp3)] == [22050, 24000, 22050]

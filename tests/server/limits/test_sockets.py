@@ -1,12 +1,15 @@
 """The server on a real socket: many clients at once, and bodies in chunks."""
 
 import io
+import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import numpy as np
 from answers import TIMEOUT, metrics, npy
+
+from server.limits.closing import configure_socket
 
 
 def speak(url, mel, seed):
@@ -29,3 +32,14 @@ def test_ten_clients_at_once_get_ten_right_answers(ready, fake, new_mel, wait_un
             assert response.headers["x-seed"] == str(seed)
             np.testing.assert_array_equal(np.load(io.BytesIO(response.content)), fake.synthesize(mel, seed=seed))
     assert len(fake.threads - {threading.get_ident()}) == 1
+
+
+def test_answers_do_not_wait_for_acknowledgements():
+    class Transport:
+        def get_extra_info(self, name):
+            return connection
+
+    with socket.socket() as connection:
+        configure_socket(Transport())
+        assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        assert connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)

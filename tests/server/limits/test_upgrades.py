@@ -12,7 +12,9 @@ from answers import PROBLEM
 from handshakes import BINARY, CONTINUATION, PING, TEXT, connected, frame, handshake, head_of, until_closed
 from streamers import Streamer, mel_of
 
+from server.limits.connections import server_config
 from server.limits.websocket import LimitedWebSocket
+from server.settings import Settings
 
 
 def opened(connection):
@@ -75,6 +77,12 @@ def test_pings_are_answered_while_frames_wait(ready, streamer, caplog):
         while b'"done"' not in received:
             received += connection.recv(65536)
         assert b'"frames": 1000' in received
+
+
+def test_a_client_whose_pongs_come_late_is_not_cut_off():
+    config = server_config(lambda: None, Settings())
+    assert config.ws_ping_timeout is None
+    assert config.ws_ping_interval  # proxies see that a connection is in use
 
 
 def test_pings_of_who_does_not_read_take_no_memory(ready):

@@ -1,24 +1,54 @@
-"""Runs in two processes at a time."""
+"""Runs in processes of their own: killed, terminated, and two at a time."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
-from toy_training import differences, saved_run, toy_config, toy_trainer
+from toy_training import differences, saved_run, seeded_toy, toy_config, toy_trainer
 
 PROGRAM = str(Path(__file__).parents[1] / "train_toy.py")
 ENVIRONMENT = {
     **os.environ,
     "OMP_NUM_THREADS": "1",
+    "PYTHONUNBUFFERED": "1",
     "PYTHONPATH": str(Path(__file__).parents[3]),
 }
 
 
+def interrupted_run(directory: Path, step: int, number: int) -> tuple[int, str]:
+    """Start a run, send it a signal once it reports `step`, and return its exit status and output."""
+    command = [sys.executable, PROGRAM, "alone", str(directory)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT) as process:
+        assert process.stdout is not None
+        lines = []
+        for line in process.stdout:
+            lines.append(line)
+            if line.startswith(f"step {step}/"):
+                process.send_signal(number)
+        return process.wait(timeout=60), "".join(lines)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("whole")
+    toy_trainer(directory, toy_config(steps=30), seeded_toy(noise=0.3)).fit()
+    return saved_run(directory)
+
+
+def test_killed_run_resumes_from_a_complete_checkpoint(tmp_path, whole):
+    status, output = interrupted_run(tmp_path, 11, signal.SIGKILL)
+    assert (status, "--resume" in output) == (-signal.SIGKILL, False)
+    assert 10 <= saved_run(tmp_path)["progress"]["step"] < 30
+    toy_trainer(tmp_path, toy_config(steps=30), seeded_toy(noise=0.3), resume=True).fit()
+    assert differences(whole, saved_run(tmp_path)) == []
+
+
 def test_two_processes_equal_one_and_resume_exactly(tmp_path):
-    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", PROGRAM]
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", PROGRAM, "together"]
     finished = subprocess.run(
         [sys.executable, *launch, str(tmp_path)], env=ENVIRONMENT, capture_output=True, text=True, timeout=600
     )
