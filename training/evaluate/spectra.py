@@ -8,6 +8,7 @@ from scipy.signal import welch
 from torch import Tensor
 
 from training.evaluate.metric import Audio, MetricUndefinedError
+from training.losses.spectral import squared_magnitude
 
 RESOLUTIONS = ((512, 240, 50), (1024, 600, 120), (2048, 1200, 240))
 """n_fft, win_length, hop_length of each spectrogram, in samples"""
@@ -45,7 +46,7 @@ def _distance(x: Tensor, x_hat: Tensor, n_fft: int, win_length: int, hop_length:
 def _magnitude(x: Tensor, n_fft: int, win_length: int, hop_length: int) -> Tensor:
     window = torch.hann_window(win_length, dtype=x.dtype)
     spectrum = torch.stft(x, n_fft, hop_length, win_length, window, return_complex=True)
-    return torch.view_as_real(spectrum).square().sum(dim=-1).clamp_min(_FLOOR).sqrt()
+    return squared_magnitude(spectrum).clamp_min(_FLOOR).sqrt()
 
 
 def band_level(reference: Audio, generated: Audio, sample_rate: int) -> float:

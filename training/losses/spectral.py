@@ -19,7 +19,7 @@ def spectrum(x: Tensor, n_fft: int, window: Tensor, hop_length: int | None = Non
     )
 
 
-def power(stft: Tensor) -> Tensor:
+def squared_magnitude(stft: Tensor) -> Tensor:
     """Return the squared magnitude of a complex spectrogram, in a sixth of the time of a sum over two parts."""
     return (stft * stft.conj()).real
 
@@ -53,7 +53,7 @@ class MultiResolutionSTFT(nn.Module):
 
     def _magnitude(self, stft: Tensor) -> Tensor:
         """Return magnitudes that the floor keeps from 0, where the gradient of a square root is unbounded."""
-        return torch.sqrt(power(stft) + self.floor**2)
+        return torch.sqrt(squared_magnitude(stft) + self.floor**2)
 
 
 class MultiScaleMel(nn.Module):
@@ -80,7 +80,7 @@ class MultiScaleMel(nn.Module):
         return torch.stack([(self._mel(x_hat, size) - self._mel(x, size)).abs().mean() for size in self.sizes]).mean()
 
     def _mel(self, x: Tensor, size: int) -> Tensor:
-        magnitude = (power(spectrum(x, size, self.get_buffer(f"window_{size}"))) + 1e-10).sqrt()
+        magnitude = (squared_magnitude(spectrum(x, size, self.get_buffer(f"window_{size}"))) + 1e-10).sqrt()
         return (self.get_buffer(f"bank_{size}") @ magnitude + self.floor).log()
 
 
@@ -112,4 +112,4 @@ class PowerLoss(nn.Module):
 
     def power(self, x: Tensor) -> Tensor:
         """Return the power (B, n_fft // 2 + 1) of audio (B, T), averaged over time."""
-        return power(spectrum(x, self.n_fft, self.window)).mean(dim=2)
+        return squared_magnitude(spectrum(x, self.n_fft, self.window)).mean(dim=2)

@@ -74,9 +74,8 @@ class RowSynthesizer:
     def _utterance(self, job: Job) -> Utterance:
         options = self._options
         admitted = self._synthesizer.admit(read_mel(job.mel), self._source, options.sampling.adapt, options.guard)
-        return Utterance(
-            admitted, **sampling_fields(options.sampling.seeded())
-        )  # drawn here, so that the file can name it
+        seeded = options.sampling.seeded()  # drawn here, so that the file can name it
+        return Utterance(admitted, **sampling_fields(seeded))
 
     def _written(self, job: Job, utterance: Utterance, x: NDArray[np.float32]) -> Outcome:
         part, sample_rate = part_of(job.audio), self._synthesizer.sample_rate

@@ -90,6 +90,7 @@ def _products(activated: Any) -> Any:
         width: int,
         zero: Any,
     ) -> None:
+        """Write products as `multiplied` does; `start` and `edge` are room for a bias and for the end of a row."""
         for number in range(first, stop):
             begin, at = number // panels.shape[0] * BLOCK, number % panels.shape[0]
             left, last = at * 2 * width, min(begin + BLOCK, out.shape[0]) - 1
