@@ -53,8 +53,8 @@ def compared(start: Start, training: Path, manifest: Manifest, folder: Path, see
             found = changes(report.rows, BEFORE, label)
             sentence = _gained(label, last if label == AFTER else best, found)
             return Outcome(model, label, found, sentence, report.quality(label))
-        reasons.append(why)
-    sentence = f"The starting weights of {start.reference} are published as they were: {reasons[0]}."
+        reasons.append(why if label == AFTER else f"nor may the {label} take their place: {why}")
+    sentence = f"The starting weights of {start.reference} are published as they were: {'; '.join(reasons)}."
     return Outcome(start.directory, BEFORE, changes(report.rows, BEFORE, AFTER), sentence, report.quality(BEFORE))
 
 
