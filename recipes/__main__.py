@@ -1,7 +1,5 @@
 """`python -m recipes NAME ...`: what made the files that ship."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Sequence
 

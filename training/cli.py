@@ -1,7 +1,5 @@
 """`vocoder-train COMMAND ...`: the table of commands."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from vocoder.command_line import run_program

@@ -1,7 +1,5 @@
 """The model card: what a model is, what it was trained on, how good it was found, in Markdown."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Where a model comes from: data, licences, machine, software, and what it takes over from other models."""
 
-from __future__ import annotations
-
 import json
 import platform
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """Configurations from a YAML file and `key=value` overrides, into frozen dataclasses, and bounds of their values."""
 
-from __future__ import annotations
-
 import argparse
 import math
 import re

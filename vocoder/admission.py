@@ -4,8 +4,6 @@ Python, the commands, bulk runs and the server all ask here: `admit` for a whole
 comes in pieces.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, replace
 from typing import Any

@@ -5,8 +5,6 @@ two models in one directory, are found when the model is loaded. They are no sig
 can change its sum.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import json

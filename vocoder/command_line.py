@@ -1,7 +1,5 @@
 """A program of several commands: each is a module that is loaded when it is called, and errors are one line."""
 
-from __future__ import annotations
-
 import argparse
 import importlib
 import os

@@ -1,7 +1,5 @@
 """Frozen dataclass configurations to and from plain dictionaries, strictly."""
 
-from __future__ import annotations
-
 import dataclasses
 import types
 import typing

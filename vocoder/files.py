@@ -1,7 +1,5 @@
 """Files: those of a source and where they go, small ones read whole, and directories replaced at once."""
 
-from __future__ import annotations
-
 import ctypes
 import errno
 import os

@@ -1,7 +1,5 @@
 """Find a model by name, directory or Hugging Face repository, and make it ready."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from pathlib import Path

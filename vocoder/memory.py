@@ -1,7 +1,5 @@
 """Have the C library keep freed memory for what comes next."""
 
-from __future__ import annotations
-
 import ctypes
 import os
 import platform

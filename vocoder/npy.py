@@ -4,8 +4,6 @@ NumPy evaluates it with `ast.literal_eval`, which fails now and then on several 
 dtype and allocates any shape that it describes.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import re

@@ -1,7 +1,5 @@
 """Utterances of different lengths in one row, one after another."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import accumulate
 

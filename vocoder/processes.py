@@ -1,7 +1,5 @@
 """Processes that end with the one that started them, however that one ended."""
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 import signal

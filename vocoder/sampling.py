@@ -1,7 +1,5 @@
 """What a caller may choose about one synthesis: the same for Python, the commands, bulk runs and the server."""
 
-from __future__ import annotations
-
 import operator
 from dataclasses import dataclass, replace
 from numbers import Real
@@ -67,7 +65,7 @@ class Sampling:
         if count is not None and (type(count) is not int or not 0 <= count <= MAX_CORRECTIONS):
             raise ValueError(f"corrections must be a whole number from 0 to {MAX_CORRECTIONS}, not {count!r}")
 
-    def seeded(self) -> Sampling:
+    def seeded(self) -> "Sampling":
         """Return the same choice with a seed, drawn where there is none."""
         return self if self.seed is not None else replace(self, seed=randbelow(2**32))
 

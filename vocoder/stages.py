@@ -4,8 +4,6 @@ A model lists its stages once. Run over whole utterances they are its way from n
 same ones piece by piece.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Timings that compare: alternating repetitions in one process, medians, and the machine that they were taken on."""
 
-from __future__ import annotations
-
 import os
 import platform
 import statistics

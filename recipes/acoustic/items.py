@@ -1,7 +1,5 @@
 """Speech with exact durations as training items: which phoneme each frame belongs to, and items of one size."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

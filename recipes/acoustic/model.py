@@ -5,8 +5,6 @@ text-to-speech with pitch prediction", 2021, for what is given and what is predi
 for the 2020s", 2022, in place of attention.)
 """
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from pathlib import Path

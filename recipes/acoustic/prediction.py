@@ -1,7 +1,5 @@
 """`python -m recipes acoustic-predict`: a corpus of what models held out, with the mels that they predict of it."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import replace

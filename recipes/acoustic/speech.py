@@ -1,7 +1,5 @@
 """`python -m recipes acoustic-speech`: synthesize speech with the durations of its phonemes, into a folder."""
 
-from __future__ import annotations
-
 import argparse
 import os
 from pathlib import Path

@@ -1,7 +1,5 @@
 """`python -m recipes acoustic-train`: train the acoustic model on a folder of speech with durations."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Iterable
 from dataclasses import dataclass, field

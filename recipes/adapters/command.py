@@ -1,7 +1,5 @@
 """`python -m recipes adapter`: fit what takes mels of another mel config to those of a model."""
 
-from __future__ import annotations
-
 import argparse
 import math
 from dataclasses import dataclass, field, replace

@@ -1,7 +1,5 @@
 """Frames of two mel configs of the same audio, and the objective: a linear map, and a network beside it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path

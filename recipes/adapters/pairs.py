@@ -1,7 +1,5 @@
 """`python -m recipes adapted-mels`: recordings once more, with mels of other presets, which adapters convert."""
 
-from __future__ import annotations
-
 import argparse
 import shutil
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """`python -m recipes prepare`: the corpora behind the files that ship, by their names."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

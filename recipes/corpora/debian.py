@@ -1,7 +1,5 @@
 """Speech in Debian packages, downloaded and unpacked without root."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import shutil

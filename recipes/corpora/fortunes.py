@@ -1,7 +1,5 @@
 """Sentences to read aloud, from the quotations of Debian's `fortunes` packages."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from pathlib import Path

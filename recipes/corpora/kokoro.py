@@ -4,8 +4,6 @@ Everything follows from the seed, so that the same command gives the same speech
 shorter one, and an interrupted run makes only what is missing.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ Kokoro's own code is not used: the phonemes come from espeak-ng, so that any lan
 durations of the phonemes and the pitch are tensors inside the model's graph, which become outputs.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re
@@ -81,7 +79,7 @@ class Spoken:
         if found != wanted:
             raise CorpusError(f"durations, samples and values of pitch must number {wanted}, not {found}")
 
-    def trimmed(self) -> Spoken:
+    def trimmed(self) -> "Spoken":
         """Return the utterance without silence at its ends beyond a tenth of a second, cut at whole units."""
         loud = np.flatnonzero(np.abs(self.x) > _AUDIBLE)
         if not len(loud):
@@ -102,7 +100,7 @@ class Spoken:
         write_flac(path, self.x, SAMPLE_RATE)
 
     @classmethod
-    def load(cls, path: Path) -> Spoken:
+    def load(cls, path: Path) -> "Spoken":
         """Read what `save` wrote."""
         with np.load(path.with_suffix(".npz")) as rest:
             return cls(soundfile.read(path, dtype="float32")[0], **rest)

@@ -1,7 +1,5 @@
 """`python -m recipes guard`: fit the mel guard's densities and its recogniser of conventions, and calibrate both."""
 
-from __future__ import annotations
-
 import argparse
 import math
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Densities of maximum likelihood in closed form, and the calibration of them and of the recogniser."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

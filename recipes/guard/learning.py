@@ -1,7 +1,5 @@
 """Fitting the recogniser of conventions to statistics of mels, and its temperatures to others."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path

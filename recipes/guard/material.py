@@ -1,7 +1,5 @@
 """What every layout that the recogniser tells apart makes of recordings, by few transforms and kept small."""
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 from collections.abc import Iterable, Sequence

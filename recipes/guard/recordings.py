@@ -1,7 +1,5 @@
 """Recordings for the guard: those of corpora as if they came from elsewhere, and numbers that espeak-ng says."""
 
-from __future__ import annotations
-
 import io
 import shutil
 import subprocess

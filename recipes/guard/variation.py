@@ -1,7 +1,5 @@
 """How true mels vary before the guard is fitted to them: level, colour, and what acoustic models do to them."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Mels in any encoding of any layout, some of them as acoustic models predict mels."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from collections.abc import Iterator, Sequence

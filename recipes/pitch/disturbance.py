@@ -1,7 +1,5 @@
 """Hum, rumble, noise and missing lows, as in recordings of amateurs and telephones."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """`python -m recipes pitch`: fit the network that estimates the pitch from the mel, by itself."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """`vocoder-train distill`: fit a student to a teacher."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

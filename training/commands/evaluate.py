@@ -1,7 +1,5 @@
 """`vocoder-train evaluate`: models, Griffin-Lim and recordings in one table."""
 
-from __future__ import annotations
-
 import argparse
 import os
 from pathlib import Path

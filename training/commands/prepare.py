@@ -1,7 +1,5 @@
 """`vocoder-train prepare`: folders of recordings in, FLAC files and a manifest out."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import sys

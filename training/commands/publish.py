@@ -1,7 +1,5 @@
 """`vocoder-train publish`: write the directory of a trained model to share, with its scores and its card."""
 
-from __future__ import annotations
-
 import argparse
 import json
 from collections.abc import Sequence

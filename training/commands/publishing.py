@@ -1,7 +1,5 @@
 """Writing the directory of a trained model to share."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Mapping
 from dataclasses import replace

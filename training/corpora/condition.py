@@ -1,7 +1,5 @@
 """Prepare one recording for training: decode, check, resample and level it or refuse it, and measure its bandwidth."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import av

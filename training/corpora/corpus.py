@@ -1,7 +1,5 @@
 """A corpus: recordings by speaker, their licence and attribution, and the rule that holds some of them out."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace

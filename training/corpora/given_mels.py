@@ -1,7 +1,5 @@
 """Mels that come with recordings, such as an acoustic model predicted, aligned with them frame by frame."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Layouts of folders with recordings: any folder, LJSpeech, VCTK."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The manifest of a prepared corpus: one JSON object per line, one line per utterance."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass

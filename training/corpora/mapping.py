@@ -1,7 +1,5 @@
 """Apply a function to many things, in worker processes or in this one, and show how many are done."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial

@@ -1,7 +1,5 @@
 """Pitch labels of the recordings of a corpus, computed once and stored beside them."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

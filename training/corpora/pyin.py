@@ -5,8 +5,6 @@ Training corpora are hours long, and librosa takes 10 minutes of a core for each
 2014); `tests/training/corpora/test_pyin.py` compares both.
 """
 
-from __future__ import annotations
-
 import math
 from functools import lru_cache
 from typing import Any

@@ -1,7 +1,5 @@
 """Critics and generated audio against each other, one update after the other."""
 
-from __future__ import annotations
-
 import json
 from collections import deque
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Critics that judge audio by its complex spectrogram, at several resolutions."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -1,7 +1,5 @@
 """Make one recording sound like another: microphone, room, channel and noise. The mel and the target both change."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

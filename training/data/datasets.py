@@ -1,7 +1,5 @@
 """Random segments of a corpus to train on, and such segments of its held-out split."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Collection
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Mels smoothed and disturbed as those of acoustic models are."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -4,8 +4,6 @@ Played at the same sample rate, a signal resampled by `rate` is `rate` times fas
 The piece equals the same piece of the whole resampled signal, whatever its position.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from fractions import Fraction

@@ -1,7 +1,5 @@
 """What training holds of many utterances in memory: decoded audio, mels that came with it, and pitch labels."""
 
-from __future__ import annotations
-
 import math
 import os
 from collections.abc import Mapping, Sequence

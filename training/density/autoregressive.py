@@ -1,7 +1,5 @@
 """Masked autoregressive flow over any directed acyclic graph (Papamakarios et al., 2017; Wehenkel and Louppe, 2021)."""
 
-from __future__ import annotations
-
 from graphlib import CycleError, TopologicalSorter
 
 import torch

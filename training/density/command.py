@@ -1,7 +1,5 @@
 """`vocoder-train density`: fit a density model of mels, digits or toy data."""
 
-from __future__ import annotations
-
 import argparse
 from dataclasses import dataclass, field, replace
 from pathlib import Path

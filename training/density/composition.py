@@ -1,7 +1,5 @@
 """Flows made of flows."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import torch

@@ -1,7 +1,5 @@
 """Curves through which every number goes by itself: the logit, and the distribution function of a mixture."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F

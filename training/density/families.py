@@ -1,7 +1,5 @@
 """The families of density models, for `vocoder.checkpoint.load_model` and `save_model`."""
 
-from __future__ import annotations
-
 from types import MappingProxyType
 
 from training.density.flows import DensityConfig

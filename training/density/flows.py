@@ -1,7 +1,5 @@
 """The flows of density models, and the configuration that chooses them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal

@@ -1,7 +1,5 @@
 """The Gaussian of greatest likelihood, in closed form."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,7 +1,5 @@
 """Images as signals whose time runs over the pixels row by row: squeezed, and coupled by a mask."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F

@@ -1,7 +1,5 @@
 """What density models are trained on and scored on: mels of a corpus, handwritten digits, points of the plane."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal

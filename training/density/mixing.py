@@ -1,7 +1,5 @@
 """What mixes the channels between flows: permutations, and a learned matrix factored as P L U."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F

@@ -1,7 +1,5 @@
 """Density models: classical flows over frames of mels, patches of them, digits and toys."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -1,7 +1,5 @@
 """Networks of density models: plain, masked by a graph, and over the pixels of a mel."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 import torch

@@ -1,7 +1,5 @@
 """The objective of density models: the likelihood of items, or the bound of it that an autoencoder has."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
 from pathlib import Path

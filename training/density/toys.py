@@ -1,7 +1,5 @@
 """Distributions of points of the plane whose density is known, so that what a model misses is known too."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass

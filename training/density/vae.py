@@ -1,7 +1,5 @@
 """A variational autoencoder whose posterior is an inverse autoregressive flow (Kingma et al., 2016)."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from itertools import chain

@@ -1,7 +1,5 @@
 """The candidates of an evaluation: the recordings themselves, Griffin-Lim, and models."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 

@@ -1,7 +1,5 @@
 """Models, Griffin-Lim and the recordings on the same held-out utterances, in one table and one folder of reports."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict

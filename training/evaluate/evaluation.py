@@ -1,7 +1,5 @@
 """One candidate on all recordings: synthesize, score, one row for each."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass

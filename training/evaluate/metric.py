@@ -1,7 +1,5 @@
 """A metric: a pure function of two waveforms, and how to read its value."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec

@@ -1,7 +1,5 @@
 """The table of metrics."""
 
-from __future__ import annotations
-
 from training.evaluate.metric import Metric
 from training.evaluate.opinions import naturalness, overall_quality, pesq_wide_band, short_time_intelligibility
 from training.evaluate.pitch import periodicity_rmse, pitch_rmse, voiced_share, voicing_f1

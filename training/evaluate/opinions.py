@@ -1,7 +1,5 @@
 """Predictions of listeners' opinions: PESQ, STOI, DistillMOS, DNSMOS."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import warnings

@@ -1,7 +1,5 @@
 """The options of an evaluation; they load no library."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, field
 from typing import Literal, get_args

@@ -1,7 +1,5 @@
 """Errors of pitch and voicing: periodicity, voicing decisions, pitch."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import lru_cache
 

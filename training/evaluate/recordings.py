@@ -1,7 +1,5 @@
 """The recordings of an evaluation."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial

@@ -1,7 +1,5 @@
 """The report of an evaluation: mean scores and their table, JSON for programs, Markdown for people."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass

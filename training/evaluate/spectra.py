@@ -1,7 +1,5 @@
 """Distance of magnitude spectrograms at several resolutions, and the energy above 8 kHz, where most mels end."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from scipy.signal import welch

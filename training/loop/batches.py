@@ -1,7 +1,5 @@
 """Global batches in a reproducible order, each process taking its share."""
 
-from __future__ import annotations
-
 import signal
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

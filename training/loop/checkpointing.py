@@ -3,8 +3,6 @@
 A run directory holds `checkpoints/step-N/` and the links `last` and `best` to them.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import os

@@ -1,7 +1,5 @@
 """What a run shows: a progress bar, or lines where there is no terminal, with one loss; TensorBoard has all scalars."""
 
-from __future__ import annotations
-
 import sys
 from dataclasses import replace
 from datetime import timedelta

@@ -1,7 +1,5 @@
 """What the trainer asks of an objective: losses, validation, export."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

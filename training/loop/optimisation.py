@@ -1,7 +1,5 @@
 """One update of a phase by AdamW, its learning rate as a pure function of the step, and the moving average."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -4,8 +4,6 @@ Gradients are averaged explicitly rather than by a DistributedDataParallel wrapp
 parameters, may be skipped, may call the model several times and may differentiate inside the loss.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager

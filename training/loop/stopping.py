@@ -1,7 +1,5 @@
 """When a run writes a checkpoint and when it stops: its clocks and its signals."""
 
-from __future__ import annotations
-
 import signal
 import time
 from collections.abc import Iterator

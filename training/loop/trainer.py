@@ -1,7 +1,5 @@
 """The one training loop: steps, validation, checkpoints, resume; the objective says what is learned."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict

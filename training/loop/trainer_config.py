@@ -1,7 +1,5 @@
 """The settings of a training run that do not depend on the objective."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

@@ -1,7 +1,5 @@
 """Probability density distillation: how far a student's density is from its teacher's (Parallel WaveNet, section 3)."""
 
-from __future__ import annotations
-
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 import torch

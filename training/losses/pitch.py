@@ -1,7 +1,5 @@
 """Loss of a network that estimates the pitch from the mel, against the labels of a batch."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F

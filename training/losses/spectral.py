@@ -1,7 +1,5 @@
 """Distances between the spectrograms of two waveforms, phase ignored."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

@@ -1,7 +1,5 @@
 """What every run over a corpus shares: the checks of its configuration, its corpus and its data."""
 
-from __future__ import annotations
-
 import argparse
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """What objectives over recordings share: the mels to make them from, and how far up each recording reaches."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

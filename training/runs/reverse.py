@@ -1,7 +1,5 @@
 """`vocoder-train distill --student reverse`: fit a network to the inverse of a WaveGlow."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -62,7 +60,7 @@ class ReverseRun(SampleRun):
     model: ReverseConfig = field(default_factory=ReverseConfig)
     losses: ReverseLosses = field(default_factory=ReverseLosses)
 
-    def objective(self) -> ReverseObjective:
+    def objective(self) -> "ReverseObjective":
         """Return the objective. Raises ConfigError if the teacher is no WaveGlow over frames of this mel."""
         mel_config = load_mel_config(self.mel)
         student = started_from(self.start_from, Reverse, self.model, self.pitch_from)

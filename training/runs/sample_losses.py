@@ -1,7 +1,5 @@
 """What runs of vocoders have in common: where they start, losses on samples, and the weights of these."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Any, Self
 

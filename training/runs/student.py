@@ -1,7 +1,5 @@
 """`vocoder-train distill`: fit a student over samples or frames to the density of a teacher, and by its samples."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -74,7 +72,7 @@ class StudentRun(SampleRun):
         if self.model.kind == "frames" and self.losses.estimator != "sample":
             raise ConfigError("a student over frames has no conditionals of samples: losses.estimator must be sample")
 
-    def objective(self) -> StudentObjective:
+    def objective(self) -> "StudentObjective":
         """Return the objective."""
         teacher = self._teacher() if self.taught else None
         student = started_from(self.start_from, Student, self.model, self.pitch_from)

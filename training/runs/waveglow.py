@@ -1,7 +1,5 @@
 """`vocoder-train waveglow`: fit a WaveGlow by likelihood, and by spectral and adversarial losses on its samples."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import chain
@@ -45,7 +43,7 @@ class WaveGlowRun(SampleRun):
     model: WaveGlowConfig = field(default_factory=WaveGlowConfig)
     losses: WaveGlowLosses = field(default_factory=WaveGlowLosses)
 
-    def objective(self) -> WaveGlowObjective:
+    def objective(self) -> "WaveGlowObjective":
         """Return the objective."""
         model = started_from(self.start_from, WaveGlow, self.model, self.pitch_from)
         return WaveGlowObjective(model, load_mel_config(self.mel), self.losses).with_critics_of(self.start_from)

@@ -1,7 +1,5 @@
 """`vocoder-train wavenet`: fit an autoregressive WaveNet, the teacher, by likelihood."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 import torch
@@ -55,7 +53,7 @@ class WaveNetRun(CorpusRun):
         if self.segments.segment_length <= self.losses.past:
             raise ConfigError(f"segment_length must be above losses.past, {self.losses.past} samples")
 
-    def objective(self) -> WaveNetObjective:
+    def objective(self) -> "WaveNetObjective":
         """Return the objective."""
         mel_config = load_mel_config(self.mel)
         filler = None if self.fill_from is None else waveglow_of("fill_from", self.fill_from, mel_config)

@@ -1,7 +1,5 @@
 """Start a reverse student from one of another mel: the same function, as far as both mels and their bins tell."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,7 +1,5 @@
 """Starting values of a mel-conditioned flow, fitted so that noise already has the envelope of speech."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import torch

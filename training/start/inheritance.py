@@ -1,7 +1,5 @@
 """Weights that a model takes over from others before training: all of them, its pitch network or layers."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field

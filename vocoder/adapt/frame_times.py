@@ -1,7 +1,5 @@
 """Interpolate frames of one mel config at the times of another's."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -40,7 +38,7 @@ class FrameTimes:
     after: int = 0
 
     @classmethod
-    def between(cls, source: MelConfig, target: MelConfig, before: int = 0, after: int = 0) -> FrameTimes:
+    def between(cls, source: MelConfig, target: MelConfig, before: int = 0, after: int = 0) -> "FrameTimes":
         """Return the positions for two mel configs."""
         spacing = source.frame_seconds
         first = (centre_of(target) - centre_of(source)) / spacing

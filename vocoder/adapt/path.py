@@ -1,7 +1,5 @@
 """How mels of one mel config reach a model of another: whole or in pieces, and the audio back to its place in time."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass

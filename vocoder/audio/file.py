@@ -1,7 +1,5 @@
 """Read and write audio files as one channel of 32-bit floats."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext

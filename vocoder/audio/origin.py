@@ -1,7 +1,5 @@
 """Where audio comes from: that it is synthetic, and its model, version, seed and precision."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -38,13 +36,13 @@ class Origin:
         return json.dumps({name: value for name, value in asdict(self).items() if value is not None})
 
     @classmethod
-    def of_model(cls, reference: str, seed: int | None, dtype: object = None) -> Origin:
+    def of_model(cls, reference: str, seed: int | None, dtype: object = None) -> "Origin":
         """Return the origin for a model; of a directory it keeps only the name."""
         path, name = Path(reference), None if dtype is None else str(dtype).removeprefix("torch.")
         return cls(path.resolve().name if path.is_dir() else reference, seed=seed, dtype=name)
 
     @classmethod
-    def of_json(cls, text: str) -> Origin | None:
+    def of_json(cls, text: str) -> "Origin | None":
         """Read what `to_json` wrote; None for any other text."""
         try:
             said = json.loads(text)

@@ -1,7 +1,5 @@
 """Change of sample rate by windowed-sinc interpolation."""
 
-from __future__ import annotations
-
 import math
 from typing import TYPE_CHECKING, TypeVar
 

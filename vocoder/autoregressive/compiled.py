@@ -1,7 +1,5 @@
 """Generation by the compiled loop, on the CPU in float32."""
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -1,7 +1,5 @@
 """The choice of how to generate, and a plain loop for any device, precision and distribution."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import TypeAlias
 

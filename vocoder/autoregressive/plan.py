@@ -1,7 +1,5 @@
 """What a generator is given: what is known before the first sample, and how samples are fed back."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -34,7 +32,7 @@ class Plan:
         """Samples for each predictor."""
         return self.cond.shape[2] * self.hop_length // self.log_gain.shape[1]
 
-    def parts(self, z: Tensor) -> Iterator[tuple[Plan, Tensor]]:
+    def parts(self, z: Tensor) -> Iterator[tuple["Plan", Tensor]]:
         """Yield the plans of `PART` positions at a time, each with its part of the noise z (B, T)."""
         blocks, hop = self.log_gain.shape[1] // self.cond.shape[2], self.hop_length
         for first in range(0, self.cond.shape[2], PART):

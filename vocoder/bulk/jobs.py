@@ -1,7 +1,5 @@
 """Jobs: mel files and their audio files, from folders and manifests, and what became of them."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

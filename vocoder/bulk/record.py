@@ -1,7 +1,5 @@
 """Record what a folder of audio was made with, so that a run resumes only with the same options."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Mapping, Sequence

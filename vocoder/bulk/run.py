@@ -1,7 +1,5 @@
 """A run over many files: resuming, exclusive access, progress and summary."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress

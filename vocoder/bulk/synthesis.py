@@ -1,7 +1,5 @@
 """Synthesize a row of mel files and write each audio file completely or not at all."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Worker processes: one that dies costs only the file that killed it."""
 
-from __future__ import annotations
-
 import multiprocessing
 import re
 from collections import deque

@@ -3,8 +3,6 @@
 It needs the extra `client`; nothing else of the package imports it.
 """
 
-from __future__ import annotations
-
 try:
     import httpx  # noqa: F401
     import websockets  # noqa: F401

@@ -1,7 +1,5 @@
 """Answers of the server."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -37,7 +35,7 @@ class MelVerdict:
     preset: str | None = None
 
     @classmethod
-    def of_headers(cls, headers: Mapping[str, str]) -> MelVerdict | None:
+    def of_headers(cls, headers: Mapping[str, str]) -> "MelVerdict | None":
         """Read the verdict from the headers of an answer, or None."""
         cause, typicality = headers.get("X-Mel-Guard"), headers.get("X-Mel-Guard-Typicality")
         if cause is None:
@@ -47,7 +45,7 @@ class MelVerdict:
         return cls(message is None, cause, share, message, headers.get("X-Mel-Guard-Preset"))
 
     @classmethod
-    def of(cls, document: Mapping[str, Any]) -> MelVerdict:
+    def of(cls, document: Mapping[str, Any]) -> "MelVerdict":
         """Read the verdict from a member of a message."""
         return _from_fields(cls, document, "guard")
 
@@ -87,7 +85,7 @@ class StreamStart:
     adapted: str | None = None
 
     @classmethod
-    def of(cls, document: Mapping[str, Any]) -> StreamStart:
+    def of(cls, document: Mapping[str, Any]) -> "StreamStart":
         """Read the message `ready`."""
         start = _from_fields(cls, document, "ready")
         if min(start.sample_rate, start.n_mels, start.hop_length) < 1 or start.n_mels > MOST_BANDS:
@@ -109,7 +107,7 @@ class StreamEnd:
     guard: MelVerdict | None = None
 
     @classmethod
-    def of(cls, document: Mapping[str, Any]) -> StreamEnd:
+    def of(cls, document: Mapping[str, Any]) -> "StreamEnd":
         """Read the message `done`."""
         said = document.get("guard")
         return _from_fields(cls, {**document, "guard": None if said is None else MelVerdict.of(said)}, "done")
@@ -128,7 +126,7 @@ class ModelInfo:
     details: Mapping[str, Any]
 
     @classmethod
-    def of(cls, document: Mapping[str, Any]) -> ModelInfo:
+    def of(cls, document: Mapping[str, Any]) -> "ModelInfo":
         """Read one entry of the server's list."""
         mel = document.get("mel")
         config = None if mel is None else _from_fields(MelConfig, mel, "mel")

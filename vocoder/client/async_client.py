@@ -1,12 +1,10 @@
 """The client for asyncio, which `Client` runs on a thread."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, Unpack
 
 import httpx
 import numpy as np
@@ -27,9 +25,6 @@ from vocoder.client.requests import (
     synthesis_call,
 )
 from vocoder.client.stream_messages import END, connection_error, frame_messages, hello, read_message, stream_address
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
 
 T = TypeVar("T")
 
@@ -80,7 +75,7 @@ class AsyncClient:
             base_url=f"{url.rstrip('/')}/", headers=headers, timeout=timeout, trust_env=trust_env
         )
 
-    async def __aenter__(self) -> AsyncClient:
+    async def __aenter__(self) -> "AsyncClient":
         return self
 
     async def __aexit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
@@ -121,7 +116,7 @@ class AsyncClient:
         return read_mel(await self._call(mel_call(audio, sample_rate, model, preset)))
 
     @asynccontextmanager
-    async def stream(self, mel: Any, **options: Unpack[SpeechOptions]) -> AsyncIterator[AsyncSpeechStream]:
+    async def stream(self, mel: Any, **options: Unpack[SpeechOptions]) -> AsyncIterator["AsyncSpeechStream"]:
         """Synthesize a mel while it is made: `async with client.stream(frames) as speech: async for x in speech: ...`.
 
         The mel is (n_mels, frames), array or tensor, or an iterable of frames (n_mels,) and pieces (n_mels, frames),
@@ -140,7 +135,7 @@ class AsyncClient:
                 await asyncio.gather(sending, return_exceptions=True)
 
     @asynccontextmanager
-    async def open_stream(self, options: SpeechOptions) -> AsyncIterator[AsyncSpeechStream]:
+    async def open_stream(self, options: SpeechOptions) -> AsyncIterator["AsyncSpeechStream"]:
         """As `stream`, for callers that send the frames themselves."""
         async with AsyncExitStack() as stack:
             connection, start = await self._again(lambda: self._dial(options, stack))

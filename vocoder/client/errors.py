@@ -1,7 +1,5 @@
 """Exceptions made from the problem documents (RFC 9457) of the server."""
 
-from __future__ import annotations
-
 import json
 import random
 from collections.abc import Iterator, Mapping

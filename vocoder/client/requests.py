@@ -1,7 +1,5 @@
 """HTTP requests of the client."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Mapping, Sequence
 from os import PathLike

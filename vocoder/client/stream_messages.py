@@ -1,7 +1,5 @@
 """Messages of a WebSocket stream."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from typing import Any

@@ -1,7 +1,5 @@
 """The blocking client: the asyncio client on its own thread."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import threading
@@ -10,7 +8,7 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import wraps
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,20 +17,17 @@ from vocoder.client.answers import StreamEnd
 from vocoder.client.async_client import AsyncClient, AsyncSpeechStream
 from vocoder.client.requests import SpeechOptions
 
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
 def _blocking(
     method: Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, T]],
-) -> Callable[Concatenate[Client, P], T]:
+) -> Callable[Concatenate["Client", P], T]:
     """Return a method of `Client` that waits for what one of `AsyncClient` returns."""
 
     @wraps(method)
-    def call(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> T:
+    def call(self: "Client", /, *args: P.args, **kwargs: P.kwargs) -> T:
         return self._loop.run(method(self._client, *args, **kwargs))
 
     return call
@@ -48,7 +43,7 @@ class Client:
         self._client = AsyncClient(url, **settings)
         self._loop = LoopThread()
 
-    def __enter__(self) -> Client:
+    def __enter__(self) -> "Client":
         return self
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
@@ -64,7 +59,7 @@ class Client:
     mel = _blocking(AsyncClient.mel)
 
     @contextmanager
-    def stream(self, mel: Any, **options: Unpack[SpeechOptions]) -> Iterator[SpeechStream]:
+    def stream(self, mel: Any, **options: Unpack[SpeechOptions]) -> Iterator["SpeechStream"]:
         """Synthesize a mel while it is made: `with client.stream(frames) as speech: for x in speech: ...`.
 
         As `AsyncClient.stream`; an iterable of frames is read on another thread.
@@ -85,7 +80,7 @@ class SpeechStream:
     Afterwards `end` holds the summary.
     """
 
-    def __init__(self, loop: LoopThread, stream: AsyncSpeechStream) -> None:
+    def __init__(self, loop: "LoopThread", stream: AsyncSpeechStream) -> None:
         self._loop = loop
         self._stream = stream
         self.start = stream.start

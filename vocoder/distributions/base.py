@@ -1,7 +1,5 @@
 """The standard normal distribution, precise in both tails, and what every distribution of one sample offers."""
 
-from __future__ import annotations
-
 import math
 from abc import ABC, abstractmethod
 

@@ -1,7 +1,5 @@
 """A single Gaussian (ClariNet, section 3.1)."""
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -1,7 +1,5 @@
 """A mixture of logistic distributions (PixelCNN++, section 2.1; Parallel WaveNet, section 2)."""
 
-from __future__ import annotations
-
 import math
 
 import torch

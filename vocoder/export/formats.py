@@ -1,7 +1,5 @@
 """From a model to a file that other runtimes read."""
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Callable
 from pathlib import Path

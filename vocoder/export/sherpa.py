@@ -1,7 +1,5 @@
 """A model as the vocoder of a Matcha-TTS or ZipVoice model in sherpa-onnx: one input `mel`, noise inside."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F

@@ -1,7 +1,5 @@
 """ONNX files with smaller weights: in float16, or the matrices in 8-bit integers."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Literal, get_args

@@ -1,7 +1,5 @@
 """A model as one function of noise and mel, in plain operations that other runtimes have."""
 
-from __future__ import annotations
-
 import copy
 import json
 import logging

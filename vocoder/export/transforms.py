@@ -5,8 +5,6 @@ A transform of n = p * q points is p transforms of q points and q transforms of 
 took a third of the time of a whole vocoder, WebGPU has none, and products of matrices are what every runtime does best.
 """
 
-from __future__ import annotations
-
 import functools
 import math
 from collections.abc import Callable, Iterable

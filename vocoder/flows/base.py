@@ -1,7 +1,5 @@
 """The contract that every bijection of this project obeys."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 
 from torch import Tensor, nn

@@ -1,7 +1,5 @@
 """Invertible 1x1 convolution with a free matrix (Glow, section 3.2; WaveGlow, section 2.1)."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import torch

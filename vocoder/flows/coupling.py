@@ -1,7 +1,5 @@
 """Couplings over halves of the channels, affine and additive."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

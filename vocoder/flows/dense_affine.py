@@ -1,7 +1,5 @@
 """The triangular affine flow: a Gaussian with any covariance."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F

@@ -1,7 +1,5 @@
 """Element-wise flows: affine with free or with predicted parameters."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

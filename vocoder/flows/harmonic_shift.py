@@ -1,7 +1,5 @@
 """The mean that a harmonic source gives to the noise of a flow over samples."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

@@ -1,7 +1,5 @@
 """Inverse autoregressive flow (Kingma et al., 2016; Parallel WaveNet, section 3.1)."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F

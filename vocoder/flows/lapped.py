@@ -1,7 +1,5 @@
 """The modified discrete cosine transform as an orthonormal flow."""
 
-from __future__ import annotations
-
 import math
 
 import torch

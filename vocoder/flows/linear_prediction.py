@@ -1,7 +1,5 @@
 """Linear prediction with the spectral envelope that a mel implies."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """A causal filter with the spectral envelope that the condition implies, as a flow."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F

@@ -1,7 +1,5 @@
 """Moving values, and changing none: samples to channels, and bands to where their neighbours tell of them."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

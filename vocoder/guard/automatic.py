@@ -1,7 +1,5 @@
 """`preset=auto`: the mel config of a mel, recognised from the mel itself."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

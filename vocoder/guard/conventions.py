@@ -1,7 +1,5 @@
 """What the guard tells apart: how the bands of a mel are computed (layouts) and its values written (encodings)."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from collections.abc import Iterator, Mapping

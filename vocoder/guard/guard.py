@@ -1,7 +1,5 @@
 """The guard: the recogniser decides what a mel is, and the densities say how typical of speech it is."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache

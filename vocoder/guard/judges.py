@@ -1,7 +1,5 @@
 """The judges behind the guard: a recogniser of conventions, and densities of true mels."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The verdict of the guard on a mel, and verdicts from its shape alone."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, fields

@@ -1,7 +1,5 @@
 """What an importer returns, and how it reads names of tensors and settings."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """From a foreign checkpoint to a model directory."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path

@@ -5,8 +5,6 @@ this day in NVIDIA's DeepLearningExamples. What glow_old.py computes differs as 
 that it is of that module.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """Import the autoregressive WaveNet of r9y9's wavenet_vocoder."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """How much the tuples of a pickle hold, found without making them."""
 
-from __future__ import annotations
-
 import pickletools
 from typing import IO, Any
 

@@ -4,8 +4,6 @@
 `torch.load` reads them with an unpickler that knows tensors and containers, and makes inert objects of modules.
 """
 
-from __future__ import annotations
-
 import pickle
 import warnings
 import zipfile
@@ -69,7 +67,7 @@ class Inert:
     qualified_name = ""
     state: dict[str, Any]
 
-    def __new__(cls, *_: Any, **__: Any) -> Inert:
+    def __new__(cls, *_: Any, **__: Any) -> "Inert":
         """Return an empty object, whatever the pickle passes."""
         made = super().__new__(cls)
         made.state = {}

@@ -1,7 +1,5 @@
 """The named tensors of a foreign checkpoint, whatever they were wrapped in."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field

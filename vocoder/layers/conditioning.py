@@ -1,7 +1,5 @@
 """The networks that turn a mel into the condition of a gated stack."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from itertools import pairwise

@@ -1,7 +1,5 @@
 """Blocks at frame rate: a depthwise convolution over time, then two wide products in each frame."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 import torch

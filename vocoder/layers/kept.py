@@ -1,7 +1,5 @@
 """Values computed from parameters once, and again when the parameters have changed."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 

@@ -1,7 +1,5 @@
 """Filters that move the mel of a spectrum towards another one, and overlap-add of its frames."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch
@@ -73,7 +71,7 @@ class BandTable:
     shares: Tensor
 
     @classmethod
-    def of(cls, filterbank: Tensor, spread: Tensor) -> BandTable | None:
+    def of(cls, filterbank: Tensor, spread: Tensor) -> "BandTable | None":
         """Return the table of a filterbank and its spread, both (bands, bins); None where a bin lies in other bands."""
         bands, bins = filterbank.shape
         inside = filterbank != 0

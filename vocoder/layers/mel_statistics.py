@@ -5,8 +5,6 @@ than the arithmetic. Products are `einsum`, not `@` or `dot`: behind those is a 
 after each product, and keep the cores from the model that runs meanwhile or next.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

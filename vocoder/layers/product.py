@@ -1,7 +1,5 @@
 """Linear maps of frames. Frozen weights are arranged once for oneDNN."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F

@@ -1,7 +1,5 @@
 """From hidden frames to audio: the spectrum of each frame, filtered out of an excitation and scaled to its mel."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -1,7 +1,5 @@
 """The mel config: everything that two programs must agree on to exchange mel-spectrograms; presets and their names."""
 
-from __future__ import annotations
-
 import dataclasses
 import difflib
 import math

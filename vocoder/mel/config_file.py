@@ -1,7 +1,5 @@
 """Mel configs by name or from a file; statistics from a file."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import math

@@ -5,8 +5,6 @@ differ in nothing else convert value by value. What comes before (frames, window
 cannot be undone from the mel.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import replace
 from typing import TypeVar

@@ -1,7 +1,5 @@
 """Compute mel-spectrograms, differentiably and on any device."""
 
-from __future__ import annotations
-
 import math
 
 import torch

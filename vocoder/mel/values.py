@@ -1,7 +1,5 @@
 """What values and shapes a mel may have: real and finite numbers, in the range of its mel config."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache

@@ -1,7 +1,5 @@
 """Adapters: networks between two mel configs that no formula connects."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from dataclasses import dataclass, field

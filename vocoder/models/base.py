@@ -1,7 +1,5 @@
 """What every vocoder offers, and what those with a density offer beside it."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from typing import Any
 

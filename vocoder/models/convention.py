@@ -1,7 +1,5 @@
 """The network that tells by which convention a mel was computed, from statistics that any recording has."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -1,7 +1,5 @@
 """The families of models that a checkpoint can hold."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType

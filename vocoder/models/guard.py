@@ -1,7 +1,5 @@
 """What is behind the mel guard: densities of true mels, a recogniser of conventions, and their calibration."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 import torch

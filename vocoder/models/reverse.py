@@ -1,7 +1,5 @@
 """The learned way back of a WaveGlow: noise and mel to audio by one free network at frame rate."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from functools import partial
 

@@ -1,7 +1,5 @@
 """The student: an inverse autoregressive flow from noise to audio in one parallel pass."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -110,7 +108,7 @@ class Draw:
     mu: Tensor | None
     log_scale: Tensor | None
 
-    def first(self, items: int) -> Draw:
+    def first(self, items: int) -> "Draw":
         """Return the draw of the first items of the batch."""
         return Draw(*(None if value is None else value[:items] for value in vars(self).values()))  # type: ignore[arg-type]
 

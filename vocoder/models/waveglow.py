@@ -1,7 +1,5 @@
 """WaveGlow: invertible 1x1 convolutions and affine couplings, conditioned on a mel."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import partial
 

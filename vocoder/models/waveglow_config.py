@@ -1,7 +1,5 @@
 """The configuration of WaveGlow, published and ours."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Literal
 

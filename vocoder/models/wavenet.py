@@ -1,7 +1,5 @@
 """WaveNet as an autoregressive flow, conditioned on a mel: the teacher, ours and those trained elsewhere."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, field
 from typing import Literal

@@ -1,7 +1,5 @@
 """Bias removal: subtract the spectrum that a model gives to silence."""
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -1,7 +1,5 @@
 """Run a model on mels of its own mel config: whole, several in one row, or as a pipeline for a stream."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import partial
 

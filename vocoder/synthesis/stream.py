@@ -1,7 +1,5 @@
 """One utterance whose mel is still arriving."""
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -54,7 +52,7 @@ class ChunkSizes:
                 raise ValueError(f"{name} must be at least 1, not {value}")
 
     @classmethod
-    def of(cls, model: Vocoder, usual: int | None = None, first: int | None = None) -> ChunkSizes:
+    def of(cls, model: Vocoder, usual: int | None = None, first: int | None = None) -> "ChunkSizes":
         """Return the sizes for a model, as far as they are not given."""
         flexible, growth = usual is None and not model.sequential, GROWTH
         if model.noise_shape(1, 1)[2] == 1:

@@ -1,7 +1,5 @@
 """The one way from a mel to a waveform: whole, in rows, or as a stream."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar

@@ -1,7 +1,5 @@
 """The page to listen to an evaluation: players, spectrograms, differences and scores, with names."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

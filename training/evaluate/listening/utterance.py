@@ -1,7 +1,5 @@
 """One recording and the audio of all candidates, as data URIs for a page."""
 
-from __future__ import annotations
-
 import base64
 import io
 from collections.abc import Mapping

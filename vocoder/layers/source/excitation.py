@@ -1,7 +1,5 @@
 """The learned source of a sample's noise: where it is harmonic, and how loud its noise is."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 

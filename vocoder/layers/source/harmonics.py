@@ -1,7 +1,5 @@
 """A phase-coherent harmonic source from a pitch track."""
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -1,7 +1,5 @@
 """Fundamental frequency and voicing, read from the mel."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 
