@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -94,8 +95,10 @@ def model_directory(model: str | Path) -> Path:
         return Path(model)
     if str(model).count("/") == 1 and not Path(model).parent.is_dir():
         return download(str(model))
+    names = shipped_models()
+    meant = "".join(f"; did you mean {name}?" for name in get_close_matches(str(model), names, n=1)) or ":"
     raise CheckpointError(
-        f"there is no model {str(model)!r}: give a directory, or one of the shipped names {', '.join(shipped_models())}"
+        f"there is no model {str(model)!r}{meant} give a directory, or one of the shipped names {', '.join(names)}"
     )
 
 

@@ -41,6 +41,8 @@ def test_a_directory_goes_by_its_path(assets, tmp_path, kind):
 def test_the_answer_names_what_was_asked_for(assets):
     with pytest.raises(CheckpointError, match=r"no model 'third': give a directory, .* shipped names first, second"):
         load("third")
+    with pytest.raises(CheckpointError, match=r"no model 'secund'; did you mean second\? give a directory"):
+        load("secund")
 
 
 @pytest.mark.parametrize("device", ["toaster", "cuda:77"])

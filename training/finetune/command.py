@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--mel", metavar="NAME|FILE", help="preset or mel config file of --mels (the model's own)")
     parser.add_argument("--start-from", default="reverse", metavar="MODEL", help="model to start from (%(default)s)")
-    parser.add_argument("--run", type=Path, help="folder of the corpus, checkpoints and scores (runs/NAME)")
+    parser.add_argument("--run", type=Path, help="folder of the corpus, checkpoints and scores (OUTPUT.run)")
     parser.add_argument("--resume", action="store_true", help="continue a stopped fine-tuning")
     parser.add_argument("--seed", type=int, default=0, help="random seed (%(default)s)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="number of processes (%(default)s)")

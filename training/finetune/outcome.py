@@ -14,7 +14,7 @@ from training.evaluate.comparison import compare
 from training.evaluate.options import Comparison, Selection
 from training.finetune.recipe import Start
 from training.finetune.recordings import predicted
-from training.finetune.verdict import Change, changes, refusal
+from training.finetune.verdict import Change, changes, gain, refusal
 from training.loop.checkpointing import Checkpoints, run_progress
 from vocoder.loading import load
 
@@ -23,14 +23,40 @@ BEFORE, AFTER, BEST = "before", "after", "best in validation"
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """The directory to publish with its scores, which weights these are, and the changes and the sentence of why."""
+class Trained:
+    """Trained weights: their name in the report, step and directory, and why they must not be published, or None."""
 
-    model: Path
     label: str
+    step: int
+    model: Path
     changes: Sequence[Change]
-    sentence: str
+    refusal: str | None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was trained, the better of it first, and what is published: one of it, or None for the starting model."""
+
+    start: Start
+    trained: Sequence[Trained]
+    published: Trained | None
     quality: Mapping[str, Any]
+
+    @property
+    def sentence(self) -> str:
+        """What is published and why."""
+        if (published := self.published) is None:
+            reasons = "; ".join(f"with {_named(trained)}, {trained.refusal}" for trained in self.trained)
+            return f"The starting weights of {self.start.reference} are published as they were: {reasons}."
+        gained = ", ".join(change.title for change in published.changes if change.better)
+        lost = ", ".join(change.title for change in published.changes if change.worse) or "nothing"
+        named = _named(published).capitalize()
+        return f"{named}, are published: {gained} got better by more than noise, {lost} worse."
+
+    @property
+    def changes(self) -> list[str]:
+        """How each of the trained weights changed the scores, in lines."""
+        return [f"{trained.label}: {change}" for trained in self.trained for change in trained.changes]
 
 
 def compared(start: Start, training: Path, manifest: Manifest, folder: Path, seed: int, jobs: int) -> Outcome:
@@ -46,16 +72,13 @@ def compared(start: Start, training: Path, manifest: Manifest, folder: Path, see
     vocoders |= {label: load(model, guard="off") for label, model in models.items()}
     options = Comparison(Selection(0.5, 20.0, by="corpus"), griffin_lim=True, seed=seed, jobs=jobs)
     report = compare(vocoders, manifest.root / "manifest.jsonl", folder, options)
-    reasons = []
+    trained = []
     for label, model in models.items():
-        why = refusal(report.rows, BEFORE, label, predicted(manifest))
-        if why is None:
-            found = changes(report.rows, BEFORE, label)
-            sentence = _gained(label, last if label == AFTER else best, found)
-            return Outcome(model, label, found, sentence, report.quality(label))
-        reasons.append(why if label == AFTER else f"nor may the {label} take their place: {why}")
-    sentence = f"The starting weights of {start.reference} are published as they were: {'; '.join(reasons)}."
-    return Outcome(start.directory, BEFORE, changes(report.rows, BEFORE, AFTER), sentence, report.quality(BEFORE))
+        found, why = changes(report.rows, BEFORE, label), refusal(report.rows, BEFORE, label, predicted(manifest))
+        trained.append(Trained(label, last if label == AFTER else best, model, found, why))
+    published = next((weights for weights in trained if weights.refusal is None), None)
+    trained.sort(key=lambda weights: (weights is published, gain(weights.changes)), reverse=True)
+    return Outcome(start, trained, published, report.quality(BEFORE if published is None else published.label))
 
 
 def publish_best(outcome: Outcome, output: Path, folder: Path) -> None:
@@ -64,19 +87,16 @@ def publish_best(outcome: Outcome, output: Path, folder: Path) -> None:
     `outcome.json` in the folder of the run says the same to programs.
     """
     told = {
-        "kept": outcome.label == BEFORE,
+        "published": BEFORE if outcome.published is None else outcome.published.label,
         "sentence": outcome.sentence,
-        "changes": list(map(asdict, outcome.changes)),
+        "trained": [asdict(weights) | {"model": str(weights.model)} for weights in outcome.trained],
     }
     (folder / "outcome.json").write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
     lines = ["## Fine-tuning", outcome.sentence, "On held-out recordings of the voice, before and after:"]
     lines.append("\n".join(f"- {change}" for change in outcome.changes))
-    publish(outcome.model, output, outcome.quality, "\n\n".join(lines) + "\n")
+    model = outcome.start.directory if outcome.published is None else outcome.published.model
+    publish(model, output, outcome.quality, "\n\n".join(lines) + "\n")
 
 
-def _gained(label: str, step: int, found: Sequence[Change]) -> str:
-    which = "the last" if label == AFTER else "the best in validation"
-    gained = ", ".join(change.title for change in found if change.better)
-    lost = ", ".join(change.title for change in found if change.worse) or "nothing"
-    told = f"{gained} got better by more than noise, {lost} worse"
-    return f"The weights of step {step}, {which}, are published: {told}."
+def _named(weights: Trained) -> str:
+    return f"the weights of step {weights.step}, the {'last' if weights.label == AFTER else weights.label}"

@@ -14,7 +14,7 @@ import torch
 from training.corpora.corpus import UNKNOWN
 from training.corpora.manifest import Manifest
 from training.finetune.budget import VALIDATIONS, of_steps, plan, slow
-from training.finetune.outcome import BEFORE, compared, publish_best
+from training.finetune.outcome import compared, publish_best
 from training.finetune.recipe import (
     TIMED_ROUNDS,
     TIMED_STEPS,
@@ -26,7 +26,7 @@ from training.finetune.recipe import (
     written_run,
 )
 from training.finetune.recordings import predicted, prepared_voice, seconds_of
-from training.finetune.verdict import missing_judges
+from training.finetune.verdict import missing_judges, too_noisy
 from training.loop.checkpointing import Checkpoints, run_progress
 from training.loop.processes import announce
 from training.loop.trainer_config import TrainerConfig
@@ -37,7 +37,7 @@ INTERRUPTED = 130
 
 def finetune(args: argparse.Namespace) -> int:
     """Fine-tune as the arguments of the command say, and return its exit status."""
-    folder = args.run or Path("runs") / args.output.name
+    folder = args.run or args.output.with_name(f"{args.output.name}.run")
     training = folder / "training"
     stopped = written_run(training / "config.yaml") if Checkpoints(training).last.exists() else None
     _check(args, folder, stopped)
@@ -78,9 +78,12 @@ def _finished(args: argparse.Namespace, start: Start, folder: Path, stopped: Run
     outcome = compared(start, training, manifest, folder / "report", args.seed, args.jobs)
     announce("4 of 4: publishing")
     publish_best(outcome, args.output, folder)
-    announce("\n".join(["", *map(str, outcome.changes), outcome.sentence]))
-    if outcome.label == BEFORE:
-        announce(f"the trained weights stay in {_word(Checkpoints(training).last / 'model')}")
+    announce("\n".join(["", *outcome.changes, outcome.sentence]))
+    better = outcome.trained[0]
+    if (note := too_noisy(better.changes, len(manifest.select("test")))) is not None:
+        announce(f"NOTE: {note}")
+    if outcome.published is None:
+        announce(f"the better of the trained weights stay in {_word(better.model)}")
     if args.mel is not None:
         announce(f"mels of {args.mel} need preset={args.mel}")
     model, recording = _word(args.output), _word(manifest.audio_path(manifest.select("test")[0]))
@@ -104,6 +107,10 @@ def _word(path: Path) -> str:
 def _check(args: argparse.Namespace, folder: Path, stopped: Run | None) -> None:
     if args.output.exists() and not args.resume:
         raise ValueError(f"{args.output} exists already: choose another -o, or --resume its fine-tuning")
+    if args.output.exists() and not folder.exists():
+        raise ValueError(
+            f"{args.output} exists already, and {folder} holds no fine-tuning to resume: pass its --run DIR"
+        )
     if stopped is not None and not args.resume:
         raise ValueError(f"{folder} holds a fine-tuning already: --resume continues it, --run DIR starts another")
     if args.minutes is not None and not 0 < args.minutes < math.inf:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -23,9 +23,9 @@ MOST_BANDS = 2**12
 class MelVerdict:
     """Verdict of the server's mel guard.
 
-    `cause` is `typical`, `too-short`, or what the mel looks like, such as `log10`; `message` says what to do, and
-    `preset` which one it looks like. `typicality` is the percentage of true mels that are less likely; None if there is
-    too little to judge.
+    `cause` is `typical`, `too-short`, or what the mel looks like, such as `log10`. Of a mel that is not typical,
+    `message` says what to do, and `preset` which one it looks like. `typicality` is the percentage of true mels that
+    are less likely; None if there is too little to judge.
     """
 
     typical: bool
@@ -47,7 +47,8 @@ class MelVerdict:
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> "MelVerdict":
         """Read the verdict from a member of a message."""
-        return _from_fields(cls, document, "guard")
+        verdict = _from_fields(cls, document, "guard")
+        return replace(verdict, message=None) if verdict.typical else verdict
 
 
 @dataclass(frozen=True)

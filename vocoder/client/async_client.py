@@ -103,7 +103,9 @@ class AsyncClient:
     async def mel(
         self, audio: Audio, sample_rate: int | None = None, *, model: str | None = None, preset: str | None = None
     ) -> NDArray[np.float32]:
-        """Return the mel (n_mels, frames) of audio for a model or preset.
+        """Return the mel (n_mels, frames) of audio (T,) for a model or preset.
+
+        Frames are `MelConfig.frames(T)`: one more than T // hop_length if their preset centres the first on the start.
 
         Args:
             audio: path or content of a sound file, or samples (T,): floats in [-1, 1] or 16-bit integers.

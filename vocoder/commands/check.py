@@ -12,6 +12,7 @@ from vocoder.admission import check, path_of
 from vocoder.checkpoint import load_model
 from vocoder.commands.files import reported
 from vocoder.commands.sampling import add_model_argument, add_preset_arguments
+from vocoder.guard.conventions import indistinguishable
 from vocoder.guard.verdict import Verdict
 from vocoder.loading import model_directory
 from vocoder.mel.config import MelConfig
@@ -52,7 +53,8 @@ def _check(file: Path, *, model: str, own: MelConfig, preset: Preset, adapt: Ada
         print(json.dumps(told, ensure_ascii=False), flush=True)
     else:
         recognised = f"recognised as {path.source.name}: " if preset == AUTO else ""
-        print(f"{file}: {recognised}{_text(verdict)}{_way(model, path) if verdict.typical else ''}", flush=True)
+        more = f"{_alike(path.source)}{_way(model, path)}" if verdict.typical else ""
+        print(f"{file}: {recognised}{_text(verdict)}{more}", flush=True)
     return 0 if verdict.typical else 1
 
 
@@ -61,6 +63,11 @@ def _text(verdict: Verdict) -> str:
         return f"{verdict.cause}. {verdict.message}"
     share = "" if verdict.typicality is None else f" {verdict.typicality:.0f} % of true mels are less likely."
     return f"typical. {verdict.message}{share}"
+
+
+def _alike(config: MelConfig) -> str:
+    names = indistinguishable(config)
+    return f" The check cannot tell it from mels of {' and '.join(names)}." if names else ""
 
 
 def _way(model: str, path: MelPath) -> str:

@@ -233,6 +233,15 @@ def convention_of(config: MelConfig) -> Convention | None:
     return None if layout is None or encoding is None else Convention(layout, encoding)
 
 
+def indistinguishable(config: MelConfig) -> list[str]:
+    """Return the other presets that the recogniser cannot tell from a mel config, with values of the same scale."""
+    convention = convention_of(config)
+    if convention is None:
+        return []
+    same = [name for name, other in PRESETS.items() if convention_of(other) == convention and name != config.name]
+    return [name for name in (*same, *layouts()[convention.layout].like) if PRESETS[name].scaled == config.scaled]
+
+
 def never_recognised(n_mels: int) -> str:
     """Return the presets with this number of bands that no guard recognises, as words; empty if there are none."""
     names = [name for name, config in PRESETS.items() if config.n_mels == n_mels and convention_of(config) is None]

@@ -72,21 +72,18 @@ def bands_hint(shape: Sequence[int], n_mels: int) -> str:
     turned = columns == n_mels or (not _presets_of(rows) and (bool(_presets_of(columns)) or columns == LIBROSA_BANDS))
     bands = columns if turned else rows
     hints = ["it looks transposed, (frames, bands) in place of (n_mels, frames)"] if turned else []
-    if bands != n_mels and (names := _few_presets_of(bands)):
-        hints.append(f"presets of {bands} bands are {names}")
+    if bands != n_mels and (names := _presets_of(bands)):
+        known = ", ".join(names) if len(names) <= MOST_NAMES else f"{names[0]} and others"
+        hints.append(f"presets of {bands} bands are {known}: pass preset=NAME")
+        hints += [
+            f"the shipped model {model!r} has {name} for its own" for name, model in MODELS.items() if name in names
+        ]
     elif bands == LIBROSA_BANDS:
         hints.append(f"{bands} bands are librosa's default: compute {n_mels}, with the other settings of the model too")
-    if model := next((model for name, model in MODELS.items() if n_mels != bands == PRESETS[name].n_mels), None):
-        hints.append(f"mels of {bands} bands are for the shipped model {model!r}")
-    if columns == n_mels and (names := _few_presets_of(rows)):  # 100 x 80: 80 bands turned, or 100 bands of 80 frames
-        hints.append(f"or its {rows} rows are bands: such presets are {names}")
+    if columns == n_mels and 0 < len(names := _presets_of(rows)) <= MOST_NAMES:
+        # 100 x 80: 80 bands turned, or 100 bands of 80 frames
+        hints.append(f"or its {rows} rows are bands: such presets are {', '.join(names)}")
     return "; ".join(hints)
-
-
-def _few_presets_of(bands: int) -> str:
-    """Return the names of the presets with this number of bands; empty if they are too many to help."""
-    names = _presets_of(bands)
-    return ", ".join(names) if len(names) <= MOST_NAMES else ""
 
 
 def _presets_of(bands: int) -> list[str]:

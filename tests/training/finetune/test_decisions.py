@@ -15,10 +15,10 @@ from training.corpora.manifest import Manifest
 from training.evaluate.evaluation import Row
 from training.finetune import outcome as module
 from training.finetune.budget import FEWEST_STEPS, MOST_PASSES, held_out, of_steps, plan, slow
-from training.finetune.outcome import AFTER, BEFORE, BEST, compared
+from training.finetune.outcome import AFTER, BEFORE, BEST, compared, publish_best
 from training.finetune.recipe import Start
 from training.finetune.recordings import cut, cut_long_recordings
-from training.finetune.verdict import changes, refusal
+from training.finetune.verdict import changes, refusal, too_noisy
 from training.loop.checkpointing import Progress
 
 RATE = 8000
@@ -110,18 +110,20 @@ def run_of(folder: Path, last: int, best: int) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("steps", "after", "best", "chosen", "said"),
+    ("steps", "after", "best", "chosen", "better", "said"),
     [
-        ((50, 0), BETTER, None, AFTER, "The weights of step 50, the last, are published: PESQ got better"),
-        ((50, 20), BETTER, WORSE, AFTER, "step 50, the last"),
-        ((50, 20), WORSE, BETTER, BEST, "step 20, the best in validation, are published: PESQ got better"),
-        ((50, 20), SAME, SAME + 0.01, BEFORE, "no score of the held-out recordings rose by more than noise"),
-        ((50, 20), WORSE, WORSE, BEFORE, "lost more than noise in PESQ 3 -> 2.7"),
-        ((50, 50), SAME, None, BEFORE, "no score of the held-out recordings rose by more than noise"),
-        ((50, 0), None, None, BEFORE, "cannot be scored"),
+        ((50, 0), BETTER, None, AFTER, AFTER, "The weights of step 50, the last, are published: PESQ got better"),
+        ((50, 20), BETTER, WORSE, AFTER, AFTER, "step 50, the last"),
+        ((50, 20), BETTER, BETTER + 0.1, AFTER, AFTER, "step 50, the last"),
+        ((50, 20), WORSE, BETTER, BEST, BEST, "step 20, the best in validation, are published: PESQ got better"),
+        ((50, 20), SAME, SAME + 0.01, BEFORE, BEST, "no score of the held-out recordings rose by more than noise"),
+        ((50, 20), SAME, WORSE, BEFORE, AFTER, "step 20, the best in validation, held-out recordings lost more than"),
+        ((50, 20), WORSE, WORSE, BEFORE, AFTER, "lost more than noise in PESQ 3 -> 2.7"),
+        ((50, 50), SAME, None, BEFORE, AFTER, "no score of the held-out recordings rose by more than noise"),
+        ((50, 0), None, None, BEFORE, AFTER, "cannot be scored"),
     ],
 )
-def test_who_is_published_and_why(steps, after, best, chosen, said, tmp_path, monkeypatch) -> None:
+def test_who_is_published_and_why(steps, after, best, chosen, better, said, tmp_path, monkeypatch) -> None:
     last_step, best_step = steps
     pesq = {BEFORE: SAME, AFTER: after, BEST: best}
     asked = {}
@@ -135,14 +137,25 @@ def test_who_is_published_and_why(steps, after, best, chosen, said, tmp_path, mo
     monkeypatch.setattr(module, "load", lambda reference, guard: str(reference))
     run = run_of(tmp_path / "training", last_step, best_step)
     start = Start.of("reverse")
+    monkeypatch.setattr(
+        module, "publish", lambda model, output, quality, card: asked.update(published=model, card=card)
+    )
     outcome = compared(start, run, Manifest(tmp_path, ()), tmp_path / "report", 0, 1)
-    assert (outcome.label, len(outcome.changes)) == (chosen, 0 if after is None else 1)
     assert outcome.quality == {"scores of": chosen}
     assert said in outcome.sentence
     names = {AFTER: "last", BEST: "best"} if 0 < best_step < last_step else {AFTER: "last"}
-    assert asked == {BEFORE: "reverse"} | {label: str(run / name / "model") for label, name in names.items()}
-    expected = start.directory if chosen == BEFORE else run / names[chosen] / "model"
-    assert outcome.model == expected
+    models = {label: run / name / "model" for label, name in names.items()}
+    assert asked == {BEFORE: "reverse"} | {label: str(model) for label, model in models.items()}
+    assert (outcome.trained[0].label, outcome.trained[0].model) == (better, models[better])
+    assert [change.partition(":")[0] for change in outcome.changes] == [
+        trained.label for trained in outcome.trained if after is not None
+    ]
+    publish_best(outcome, tmp_path / "mine", tmp_path)
+    assert asked["published"] == (start.directory if chosen == BEFORE else models[chosen])
+    assert all(text in asked["card"] for text in (outcome.sentence, *outcome.changes))
+    told = json.loads((tmp_path / "outcome.json").read_text())
+    assert (told["published"], told["sentence"]) == (chosen, outcome.sentence)
+    assert {trained["label"]: trained["model"] for trained in told["trained"]} == {k: str(v) for k, v in models.items()}
 
 
 def rows(after: dict[str, Values], before: dict[str, Values]) -> list[Row]:
@@ -164,6 +177,17 @@ def test_a_change_is_the_mean_over_pairs_and_its_noise_two_standard_errors() -> 
     assert change.noise == pytest.approx(2 * 0.1732 / 3**0.5, rel=1e-3)
     assert change.worse
     assert str(change) == "PESQ 3.2 -> 2.9 (-0.3, noise 0.2)"
+
+
+def test_too_few_held_out_recordings_are_said_to_be() -> None:
+    def note(metric: str, after: Values) -> str | None:
+        return too_noisy(changes(rows({metric: after}, {metric: [3.0, 3.0, 3.0]}), "before", "after"), 3)
+
+    assert "only 3 recordings are held out, and with them a DistillMOS change below 0.29" in str(
+        note("distillmos", [2.7, 3.0, 3.2])
+    )
+    assert note("distillmos", [3.0, 3.1, 3.0]) is None
+    assert note("pesq", [2.7, 3.0, 3.2]) is None
 
 
 @pytest.mark.parametrize(

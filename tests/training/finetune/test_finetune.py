@@ -92,7 +92,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def words(start: Path, recordings: Path, tmp_path: Path, *more: str) -> list[str]:
-    output = ["-o", str(tmp_path / "mine"), "--run", str(tmp_path / "run"), "--licence", "CC0-1.0"]
+    output = ["-o", str(tmp_path / "mine"), "--licence", "CC0-1.0"]
     return ["finetune", str(recordings), *output, "--start-from", str(start), "--jobs", "1", *more]
 
 
@@ -130,10 +130,10 @@ def test_recordings_become_a_model_that_speaks_and_is_no_worse(
     assert "--resume" not in printed
     assert max(len(line) for line in printed.splitlines() if line.startswith("step ")) < 80
     assert "serve it: bin/vocoder-serve --model mine\n" in printed
-    assert "try it:   vocoder resynthesize run/corpus/audio/" in printed
+    assert "try it:   vocoder resynthesize mine.run/corpus/audio/" in printed
     assert ("The weights of step" in printed) != ("The starting weights of" in printed)
-    assert ("The starting weights of" in printed) == ("the trained weights stay in run/training/last/model" in printed)
-    manifest = read_manifest(tmp_path / "run" / "corpus")
+    assert ("The starting weights of" in printed) == ("the better of the trained weights stay in mine.run/" in printed)
+    manifest = read_manifest(tmp_path / "mine.run" / "corpus")
     assert sorted(entry.split for entry in manifest.entries) == ["test"] * 3 + ["train"] * 6
     card = (tmp_path / "mine" / "README.md").read_text()
     assert "| old | 1.00 | CC-BY-3.0 | by Old |" in card
@@ -150,9 +150,9 @@ def test_a_reverse_model_learns_from_samples_alone_and_its_critics_judge_at_once
     assert main(words(reverse_start, recordings, tmp_path, "--steps", "5")) == 0
     printed = capsys.readouterr().out
     assert "model/recorded" not in printed
-    config = written_run(tmp_path / "run" / "training" / "config.yaml")
+    config = written_run(tmp_path / "mine.run" / "training" / "config.yaml")
     assert (config.start_from, config.losses.critics) == (str(reverse_start), CRITICS)
-    last = load_model(tmp_path / "run" / "training" / "last" / "model")
+    last = load_model(tmp_path / "mine.run" / "training" / "last" / "model")
     given = load_model(reverse_start).model.state_dict()
     assert any(not torch.equal(value, given[name]) for name, value in last.model.state_dict().items())
     assert load_model(tmp_path / "mine").family == "reverse"
@@ -184,11 +184,11 @@ def test_a_stopped_run_goes_on_and_predicted_mels_of_another_preset_are_heard(
     assert "--resume continues it" in capsys.readouterr().err
     at = given.index("--start-from")
     assert main([*given[:at], *given[at + 2 :], "--resume"]) == 0  # it knows what it began with
-    assert written_run(tmp_path / "run" / "training" / "config.yaml").start_from == str(start)
+    assert written_run(tmp_path / "mine.run" / "training" / "config.yaml").start_from == str(start)
     printed = capsys.readouterr().out
     assert "the mels that the manifest names, not the recordings' own: 3 of 3" in printed
     assert "need preset=espnet" in printed
-    manifest = read_manifest(tmp_path / "run" / "corpus" / "manifest.jsonl")
+    manifest = read_manifest(tmp_path / "mine.run" / "corpus" / "manifest.jsonl")
     assert {entry.mel_preset for entry in manifest.entries} == {"espnet"}
 
 
@@ -222,7 +222,7 @@ def test_nothing_is_trained_without_its_judges(start, recordings, tmp_path, caps
     monkeypatch.setattr(steps, "missing_judges", lambda: {"pesq": "pesq", "distillmos": "distillmos"})
     assert main(words(start, recordings, tmp_path)) == 2
     assert "distillmos must judge the result: install" in capsys.readouterr().err
-    assert not (tmp_path / "run").exists()
+    assert not (tmp_path / "mine.run").exists()
 
 
 @pytest.mark.parametrize(
@@ -246,3 +246,13 @@ def test_too_little_speech_says_how_much_is_needed(start, tmp_path, capsys) -> N
         soundfile.write(tmp_path / "few" / f"{i}.wav", voice(120.0, 2.0, seed=i), RATE)
     assert main(words(start, tmp_path / "few", tmp_path)) == 2
     assert "4 s of speech are left to train on, and 5 s are needed" in capsys.readouterr().err
+
+
+def test_a_run_belongs_to_its_output(start, recordings, tmp_path, capsys) -> None:
+    (tmp_path / "mine").mkdir()
+    for more, text in (
+        ([], "choose another -o"),
+        (["--resume"], "mine.run holds no fine-tuning to resume: pass its --run DIR"),
+    ):
+        assert main(words(start, recordings, tmp_path, *more)) == 2
+        assert text in capsys.readouterr().err

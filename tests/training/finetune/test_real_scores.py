@@ -15,7 +15,7 @@ from training.evaluate import comparison
 from training.evaluate.candidates import GriffinLim
 from training.evaluate.metric import split_by_package
 from training.evaluate.metrics import METRICS
-from training.finetune.outcome import AFTER, BEFORE, compared
+from training.finetune.outcome import compared
 from training.finetune.recipe import Start
 from training.loop.checkpointing import Progress
 from vocoder.checkpoint import load_model, save_model
@@ -69,12 +69,13 @@ def test_a_better_model_is_published_and_a_worse_one_is_not(voice: Path, uncorre
     up, down = run_of(tmp_path / "up", shipped), run_of(tmp_path / "down", uncorrected)
     gained = compared(Start.of(str(uncorrected)), up, manifest, tmp_path / "gained", seed=1, jobs=1)
     lost = compared(Start.of("reverse"), down, manifest, tmp_path / "lost", seed=1, jobs=1)
-    assert (gained.label, lost.label) == (AFTER, BEFORE)
-    assert {change.metric for change in gained.changes} == set(SCORES)
+    assert gained.published is gained.trained[0]
+    assert lost.published is None
+    assert {change.metric for change in gained.trained[0].changes} == set(SCORES)
     assert "PESQ" in gained.sentence.partition(" got better")[0]
     assert "lost more than noise in PESQ" in lost.sentence
-    for before, after in zip(gained.changes, lost.changes, strict=True):
+    for before, after in zip(gained.trained[0].changes, lost.trained[0].changes, strict=True):
         assert after.difference == pytest.approx(-before.difference, abs=1e-6)
-    scores = {change.metric: change for change in gained.changes}
+    scores = {change.metric: change for change in gained.trained[0].changes}
     assert 1.0 < scores["pesq"].before < scores["pesq"].after - 0.5 < 4.64
     assert 1.0 < scores["distillmos"].before < scores["distillmos"].after < 5.0

@@ -7,6 +7,7 @@ import pytest
 import soundfile
 import torch
 
+from vocoder.client.answers import MelVerdict
 from vocoder.client.requests import mel_call, to_array
 
 
@@ -31,3 +32,11 @@ def test_mels_hold_real_numbers_of_every_precision():
     for mel in (complex_values, complex_values.numpy(), [["1", "2"]], np.ones((80, 2), bool)):
         with pytest.raises(TypeError, match="a mel holds real numbers, not "):
             to_array(mel)
+
+
+def test_a_verdict_is_the_same_by_headers_and_in_a_stream():
+    typical = {"typical": True, "cause": "typical", "typicality": 5.0, "message": "The mel follows its mel config."}
+    assert MelVerdict.of(typical) == MelVerdict.of_headers({"X-Mel-Guard": "typical", "X-Mel-Guard-Typicality": "5.0"})
+    doubt = {"typical": False, "cause": "log10", "typicality": 0.0, "message": "Multiply."}
+    headers = {"X-Mel-Guard": "log10", "X-Mel-Guard-Typicality": "0", "X-Mel-Guard-Message": "Multiply."}
+    assert MelVerdict.of(doubt) == MelVerdict.of_headers(headers)
