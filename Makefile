@@ -63,7 +63,7 @@ $(VENV)/.conventions: $(STAMP) tests/conventions/packages.txt
 	@touch $@
 
 pipecat-test: $(VENV)/.pipecat ## say a recording through a pipecat pipeline and the server (installs pipecat alone)
-	PIPECAT_PYTHON=$(VENV)/pipecat/bin/python $(BIN)/python -m pytest -rs tests/server/client/test_pipecat.py $(ARGS)
+	PIPECAT_PYTHON=$(VENV)/pipecat/bin/python $(BIN)/python -m pytest -rs tests/server/client/test_examples.py -k pipeline $(ARGS)
 
 $(VENV)/.pipecat: $(STAMP)
 	$(PYTHON) -m venv $(VENV)/pipecat
@@ -106,7 +106,7 @@ bench: $(STAMP) ## measure the speed of MODEL on this machine
 
 fuzz: $(STAMP) ## send BODIES broken bodies, a tenth as many handshakes, CASES requests to each route, and clients that hold on
 	FUZZ_BODIES=$(BODIES) FUZZ_CASES=$(CASES) FUZZ_CLIENTS=100 $(BIN)/python -m pytest tests/server/test_fuzz.py \
-	  tests/server/routes/test_schema.py tests/server/limits
+	  tests/server/routes/test_openapi.py tests/server/limits
 
 soak: $(STAMP) ## load the server slightly beyond its capacity for MINUTES and check every answer
 	$(BIN)/python -m benchmarks.serving soak --minutes $(MINUTES) $(ARGS)

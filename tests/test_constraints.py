@@ -17,11 +17,7 @@ EXTRAS = {
     "training": ("training", "evaluation", "kokoro"),
 }
 """What may be imported by each package beside the dependencies of all."""
-DISTRIBUTIONS = {
-    "pythonjsonlogger": "python-json-logger",
-    "sklearn": "scikit-learn",
-    "yaml": "pyyaml",
-}
+DISTRIBUTIONS = {"pythonjsonlogger": "python-json-logger", "sklearn": "scikit-learn", "yaml": "pyyaml"}
 BROUGHT_BY = {
     "anyio": "fastapi",
     "h11": "uvicorn",

@@ -5,6 +5,7 @@ import logging
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 
 import httpx
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import uvicorn
 from fakes import FakeSynthesizer
+from streamers import Streamer
 
 from server.app import create_app
 from server.limits.connections import server_config
@@ -31,6 +33,17 @@ def new_fake():
 @pytest.fixture
 def fake(new_fake):
     return new_fake()
+
+
+@pytest.fixture
+def streamer():
+    return Streamer()
+
+
+@pytest.fixture
+def pool():
+    with ThreadPoolExecutor(16) as pool:
+        yield pool
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """A prepared corpus of synthetic voices, and a synthesizer that needs no model."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ from numpy.typing import NDArray
 
 from training.corpora.manifest import Entry, Manifest, read_manifest, write_manifest
 from training.corpora.pitch import label_hop
+from training.loop.checkpointing import Progress
 from vocoder.mel.config import MelConfig, preset
 
 RATE = 22050
@@ -54,6 +57,14 @@ def write_corpus(folder: Path) -> Path:
         for i, (speaker, split, seconds, f0) in enumerate(plan)
     ]
     return write_recordings(folder, *recordings).root / "manifest.jsonl"
+
+
+def write_run(folder: Path, last: int, best: int) -> Path:
+    """Write the checkpoints of a run, without weights, whose last and best steps these are."""
+    for name, step in (("last", last), ("best", best)):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "trainer.json").write_text(json.dumps({"progress": asdict(Progress(step=step))}))
+    return folder
 
 
 class NoiseVocoder:

@@ -3,14 +3,8 @@
 from contextlib import contextmanager
 
 import pytest
-from streamers import Streamer
 
 from vocoder.client import Client
-
-
-@pytest.fixture
-def streamer():
-    return Streamer()
 
 
 @pytest.fixture

@@ -11,13 +11,7 @@ import pytest
 from answers import TIMEOUT, metrics
 from streamers import mel_of
 
-from vocoder.client import (
-    AsyncClient,
-    InvalidRequestError,
-    Retries,
-    UnavailableError,
-    UnknownModelError,
-)
+from vocoder.client import AsyncClient, InvalidRequestError, Retries, UnavailableError, UnknownModelError
 
 TONE = (0.3 * np.sin(np.arange(22050) / 20.0)).astype(np.float32)
 

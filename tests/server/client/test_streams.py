@@ -11,10 +11,7 @@ import torch
 from answers import TIMEOUT
 from streamers import mel_of
 
-from vocoder.client import (
-    IncompleteError,
-    async_client,
-)
+from vocoder.client import IncompleteError, async_client
 
 
 def test_a_stream_of_a_whole_mel_of_pieces_or_of_frames(reach, streamer):

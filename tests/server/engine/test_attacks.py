@@ -1,29 +1,20 @@
 """What one client does to the turns of others, over real sockets: floods of /mel, one key on many connections."""
 
-import io
 import json
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import handshakes
 import httpx
 import numpy as np
 import pytest
-import soundfile
-from answers import TIMEOUT, metrics, npy
+from answers import TIMEOUT, encoded, metrics, npy
 from handshakes import connected
 
 from server.request import tensors
 
 KEYS = {"greedy": "g" * 24, "other": "o" * 24}
-CLIP = (0.3 * np.sin(np.linspace(0.0, 3000.0, 11025))).astype(np.float32)
-
-
-@pytest.fixture
-def pool():
-    with ThreadPoolExecutor(16) as pool:
-        yield pool
+WAV = encoded(0.3 * np.sin(np.linspace(0.0, 3000.0, 11025)))
 
 
 @pytest.fixture
@@ -54,12 +45,6 @@ class Extraction:
         self.ended += 1
 
 
-def wav():
-    stream = io.BytesIO()
-    soundfile.write(stream, CLIP, 22050, format="WAV")
-    return stream.getvalue()
-
-
 def post(url, content, key=None, **headers):
     if key is not None:
         headers["Authorization"] = f"Bearer {KEYS[key]}"
@@ -69,7 +54,7 @@ def post(url, content, key=None, **headers):
 def test_a_flood_of_audio_files_holds_up_no_synthesis(ready, new_mel, pool, wait_until, monkeypatch):
     extraction = Extraction(monkeypatch)
     with ready() as url:
-        mels = [pool.submit(post, f"{url}/mel", wav()) for _ in range(8)]
+        mels = [pool.submit(post, f"{url}/mel", WAV) for _ in range(8)]
         wait_until(lambda: extraction.begun == 1)
         late = post(f"{url}/synthesize", npy(new_mel()), **{"X-Deadline-Ms": "50"})
         assert late.status_code == 504  # while the one lane is held
@@ -83,24 +68,24 @@ def test_a_flood_of_audio_files_holds_up_no_synthesis(ready, new_mel, pool, wait
 
 
 def test_who_leaves_has_no_mel_computed(ready, pool, wait_until, monkeypatch):
-    extraction, body = Extraction(monkeypatch), wav()
+    extraction = Extraction(monkeypatch)
     with ready() as url:
         with ExitStack() as stack:
             for _ in range(6):
-                stack.enter_context(connected(url, handshakes.post("/mel", body)))
+                stack.enter_context(connected(url, handshakes.post("/mel", WAV)))
             wait_until(lambda: extraction.begun == 1)
         wait_until(lambda: "in_flight_requests 1.0" in metrics(url))
         extraction.go.release(100)
-        assert post(f"{url}/mel", body).status_code == 200
+        assert post(f"{url}/mel", WAV).status_code == 200
     assert extraction.begun == 1 + 3
 
 
 def test_audio_files_wait_no_longer_than_the_longest_wait(ready, pool, wait_until, monkeypatch):
     extraction = Extraction(monkeypatch)
     with ready(max_wait=0.02) as url:  # a mel is guessed to take 0.03 s
-        first = pool.submit(post, f"{url}/mel", wav())
+        first = pool.submit(post, f"{url}/mel", WAV)
         wait_until(lambda: extraction.begun == 1)
-        answers = [pool.submit(post, f"{url}/mel", wav()) for _ in range(2)]
+        answers = [pool.submit(post, f"{url}/mel", WAV) for _ in range(2)]
         wait_until(lambda: any(answer.done() for answer in answers))
         refused = next(answer for answer in answers if answer.done()).result()
         assert (refused.status_code, "retry-after" in refused.headers) == (503, True)

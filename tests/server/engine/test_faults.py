@@ -1,6 +1,5 @@
 """What clients see of a device that is slow, stuck, out of memory, broken or lost: on a socket, many at once."""
 
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import httpx
@@ -11,12 +10,6 @@ from answers import TIMEOUT, metric, npy, samples, slug
 from fakes import LOST, POISON, FakeSynthesizer, RowSynthesizer
 
 ROWS = {"device": "cuda"}  # mels share runs there; nothing asks the device for anything
-
-
-@pytest.fixture
-def pool():
-    with ThreadPoolExecutor(12) as pool:
-        yield pool
 
 
 class Client:

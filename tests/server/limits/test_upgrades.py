@@ -10,7 +10,7 @@ import psutil
 import pytest
 from answers import PROBLEM
 from handshakes import BINARY, CONTINUATION, PING, TEXT, connected, frame, handshake, head_of, until_closed
-from streamers import Streamer, mel_of
+from streamers import mel_of
 
 from server.limits.connections import server_config
 from server.limits.websocket import LimitedWebSocket
@@ -19,11 +19,6 @@ from server.settings import Settings
 
 def opened(connection):
     assert head_of(connection).startswith(b"HTTP/1.1 101 ")
-
-
-@pytest.fixture
-def streamer():
-    return Streamer()
 
 
 @pytest.fixture

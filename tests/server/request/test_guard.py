@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from answers import npy
 from recordings import mel_of
-from streamers import Streamer
 
 pytestmark = pytest.mark.anyio
 
@@ -48,17 +47,13 @@ async def test_mels_are_judged(client, mel):
     assert (await post(client, mel, guard="loud")).status_code == 422
 
 
-async def test_streams_tell_it_too(start, mel):
-    async with start(Streamer()) as client:
-        assert told(await post(client, mel, stream=1))[0] == "typical"
-        assert told(await post(client, mel / math.log(10.0), stream=1))[0] == "log10"
-        assert (await post(client, mel / math.log(10.0), stream=1, guard="strict")).status_code == 422
-
-
-async def test_a_deployment_chooses_what_is_usual(start, mel):
-    async with start(guard="strict") as client:
-        assert (await post(client, mel / math.log(10.0))).status_code == 422
-        assert (await post(client, mel / math.log(10.0), guard="warn")).status_code == 200
+async def test_streams_tell_it_too_and_a_deployment_chooses_what_is_usual(start, streamer, mel):
+    wrong = mel / math.log(10.0)
+    async with start(streamer, guard="strict") as client:
+        for stream in ({}, {"stream": 1}):
+            assert told(await post(client, mel, **stream))[0] == "typical"
+            assert (await post(client, wrong, **stream)).status_code == 422
+            assert told(await post(client, wrong, guard="warn", **stream))[0] == "log10"
 
 
 async def test_values_that_the_mel_config_refuses_are_named_too(client, mel):

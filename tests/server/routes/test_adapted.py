@@ -44,9 +44,7 @@ async def test_a_mel_of_another_convention_is_spoken(client, fake):
 
 async def test_adapt_off_refuses_what_needs_an_adapter(client):
     document = problem(
-        await client.post("/synthesize?preset=espnet&adapt=off", content=npy(recorded("espnet"))),
-        422,
-        "mel-mismatch",
+        await client.post("/synthesize?preset=espnet&adapt=off", content=npy(recorded("espnet"))), 422, "mel-mismatch"
     )
     assert "f_min is 80.0, not 0.0" in document["detail"]
     assert any(text.startswith("f_min") for text in document["differences"])

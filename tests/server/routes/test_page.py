@@ -1,4 +1,4 @@
-"""The page at /: what is served, under which policy, and that it needs nothing from anywhere else."""
+"""The page at / and the one at /docs: what is served, under which policy, and nothing from anywhere else."""
 
 import io
 import re
@@ -9,6 +9,10 @@ import soundfile
 
 PAGES = Path(__file__).resolve().parents[3] / "server" / "pages"
 TEXTS = sorted(path for path in PAGES.rglob("*") if path.suffix in {".html", ".css", ".js", ".svg"})
+TYPES = {
+    ".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml", ".png": "image/png",
+    ".json": "application/json",
+}  # fmt: skip
 SCRIPTS = [path for path in TEXTS if path.suffix == ".js"]
 INDEX = (PAGES / "index.html").read_text(encoding="utf-8")
 
@@ -46,12 +50,11 @@ async def test_a_browser_that_has_it_gets_304(client):
 
 
 async def test_every_part_is_served_with_its_type_and_the_policy(client):
-    types = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
     rules = policy(await client.get("/"))
     for file in TEXTS:
         response = await client.get(f"/page/{file.relative_to(PAGES).as_posix()}")
         assert response.content == file.read_bytes()
-        assert (response.headers["content-type"].partition(";")[0], policy(response)) == (types[file.suffix], rules)
+        assert (response.headers["content-type"].partition(";")[0], policy(response)) == (TYPES[file.suffix], rules)
         text = file.read_text(encoding="utf-8").replace('xmlns="http://www.w3.org/2000/svg"', "")
         assert re.findall(r"(?:https?:)?//[\w.]+\.\w+|url\(|@import", text) == []  # it names no other address
 
@@ -69,8 +72,9 @@ OTHERS = (
 
 
 async def test_there_is_nothing_else(start, client):
-    for path in OTHERS:
-        response = await client.get(f"/page/{path}")
+    docs = ("index.html", "__init__.py", "main.py", "..%2f__init__.py", "%00", "swagger-ui.js")
+    for path in (*(f"/page/{name}" for name in OTHERS), *(f"/docs/{name}" for name in docs)):
+        response = await client.get(path)
         assert (response.status_code, response.headers["content-type"]) == (404, "application/problem+json")
     response = await client.post("/")
     assert (response.status_code, set(re.split(", *", response.headers["allow"]))) == (405, {"GET", "HEAD"})
@@ -106,3 +110,29 @@ async def test_an_example_is_short_speech_that_the_server_takes(client, fake, na
     mel = await client.post("/v1/mel", content=recording, headers={"Content-Type": "audio/flac"})
     assert mel.headers["x-mel-shape"] == f"{fake.mel_config.n_mels},{1 + info.frames // fake.hop_length}"
     assert author in (await client.get("/page/LICENSE-example.txt")).text
+
+
+async def test_all_that_docs_needs_is_here(client):
+    page = await client.get("/docs")
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    parts = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert len(parts) == 5
+    for part in parts:
+        response = await client.get(f"/{part}")
+        assert response.status_code == 200, part
+        assert response.headers["content-type"].partition(";")[0] == TYPES[Path(part).suffix]
+        assert part == "openapi.json" or response.headers["x-content-type-options"] == "nosniff"
+    assert "SwaggerUIBundle" in (await client.get("/docs/swagger-ui-bundle.js")).text
+    start = (await client.get("/docs/start.js")).text
+    assert 'fetch("openapi.json"' in start
+    assert "://" not in page.text + start
+    assert (await client.head("/docs")).status_code == 200
+
+
+async def test_docs_is_open_where_there_are_keys_and_the_document_is_not(start, tmp_path):
+    (tmp_path / "keys").write_text("alice:open-sesame-1234567\n")
+    async with start(api_keys_file=tmp_path / "keys") as client:
+        for path in ("/docs", "/docs/start.js", "/docs/swagger-ui.css"):
+            assert (await client.get(path)).status_code == 200
+        assert (await client.get("/openapi.json")).status_code == 401
+        assert "requestInterceptor" in (await client.get("/docs/start.js")).text

@@ -4,13 +4,7 @@ from contextlib import contextmanager
 
 import pytest
 from speaker import Speaker
-from streamers import Streamer
 from websockets.sync.client import connect
-
-
-@pytest.fixture
-def streamer():
-    return Streamer()
 
 
 @pytest.fixture

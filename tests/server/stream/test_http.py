@@ -137,15 +137,12 @@ def chunked_body(connection):
     return bytes(body)
 
 
-def test_over_http_and_a_websocket(talk, streamer):
-    expected = Origin("streamer", __version__, 4)
-    with talk(streamer) as dial:
-        for name in ("wav", "wav_f32", "flac", "opus"):
-            query = {"stream": 1, "seed": 4, "format": name}
-            answer = httpx.post(f"{dial.url}/v1/synthesize", params=query, content=npy(mel_of(100)), timeout=TIMEOUT)
-            assert Origin.of_json(answer.headers["X-Audio-Origin"]) == expected
-            assert audio_info(io.BytesIO(answer.content)).origin == expected
-        with dial() as speaker:
-            assert audio_info(io.BytesIO(speak(speaker, mel_of(100), format="wav", seed=4)[0])).origin == expected
-    with talk(streamer, origin=False) as dial, dial() as speaker:
-        assert audio_info(io.BytesIO(speak(speaker, mel_of(100), format="wav", seed=4)[0])).origin is None
+def test_streams_say_where_their_audio_comes_from(talk, streamer):
+    for settings, expected in (({}, Origin("streamer", __version__, 4)), ({"origin": False}, None)):
+        with talk(streamer, **settings) as dial, dial() as speaker:
+            said = [speak(speaker, mel_of(100), format="wav", seed=4)[0]]
+            for name in ("wav", "wav_f32", "flac", "opus"):
+                with begin(dial.url, mel_of(100), seed=4, format=name) as answer:
+                    said.append(answer.read())
+                    assert Origin.of_json(answer.headers.get("X-Audio-Origin", "")) == expected
+        assert [audio_info(io.BytesIO(body)).origin for body in said] == [expected] * 5

@@ -1,11 +1,12 @@
-"""Decoding: G.722 and others back to the sine that went in, and errors for what is no audio."""
+"""Decoding: G.722 and others back to the sine that went in; the bandwidth of made signals, whatever the rate says."""
 
 import av
 import numpy as np
 import pytest
 import soundfile
+from scipy.signal import firwin, oaconvolve
 
-from training.corpora.condition import DecodeError, decode
+from training.corpora.condition import DecodeError, decode, measure_bandwidth, prepared_bandwidth
 
 RATE = 16000
 
@@ -62,3 +63,45 @@ def test_what_is_missing_empty_or_no_audio_is_refused_by_name(tmp_path, name):
     soundfile.write(tmp_path / "b.wav", np.array([0.0, np.nan, 0.1]), RATE, subtype="FLOAT")
     with pytest.raises(DecodeError, match="not finite"):
         decode(tmp_path / "b.wav")
+
+
+HIGH = 44100
+
+
+def syllables(rate=HIGH, seconds=2.0, seed=0):
+    """Noise that comes and goes four times a second, and is weaker the higher it is, as speech is."""
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal(int(rate * seconds))
+    x = x + 10 * oaconvolve(x, firwin(201, 3000, fs=rate), mode="same")
+    t = np.arange(len(x)) / rate
+    return 0.01 * x * np.maximum(np.sin(2 * np.pi * 4 * t), 1e-4)
+
+
+def low_passed(edge, rate=HIGH):
+    return oaconvolve(syllables(rate), firwin(2001, edge, fs=rate, window=("kaiser", 12)), mode="same")
+
+
+def hiss(x, level):
+    return x + level * np.random.default_rng(1).standard_normal(len(x))
+
+
+def test_the_edge_of_a_low_pass_is_found_and_steady_hiss_above_it_does_not_widen_it():
+    for edge in (1900, 3400, 7000, 10000, 16000):
+        assert measure_bandwidth(low_passed(edge), HIGH) == pytest.approx(edge, abs=350)
+    for level in (1e-5, 1e-4, 1e-3):
+        assert measure_bandwidth(hiss(low_passed(3400), level), HIGH) == pytest.approx(3400, abs=350)
+    for rate in (8000, 16000, 22050, 44100):
+        assert measure_bandwidth(syllables(rate), rate) == rate / 2
+
+
+def test_levels_and_what_is_never_heard_to_end_do_not_matter():
+    for gain in (0.01, 100.0):
+        assert measure_bandwidth(gain * low_passed(7000), HIGH) == pytest.approx(7000, abs=350)
+    for x in (np.zeros(HIGH), np.zeros(10), np.random.default_rng(0).standard_normal(HIGH)):
+        assert measure_bandwidth(x, HIGH) == HIGH / 2
+
+
+def test_resampling_up_ends_the_band_before_half_the_rate_and_down_caps_it():
+    assert prepared_bandwidth(syllables(16000), 16000, 22050) == 7600
+    assert prepared_bandwidth(syllables(HIGH), HIGH, 22050) == 11025
+    assert prepared_bandwidth(low_passed(3400), HIGH, 22050) == pytest.approx(3400, abs=350)

@@ -3,13 +3,7 @@ import math
 import pytest
 import torch
 
-from training.critics.spectrogram import (
-    CriticConfig,
-    SpectrogramCritics,
-    critic_loss,
-    feature_loss,
-    generator_loss,
-)
+from training.critics.spectrogram import CriticConfig, SpectrogramCritics, critic_loss, feature_loss, generator_loss
 
 CONFIG = CriticConfig(sizes=(128, 256), channels=4, f_max=2000.0)
 

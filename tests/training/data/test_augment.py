@@ -1,9 +1,11 @@
-"""Augmentation of sound: what each kind changes, what it leaves, and that its choices do not depend on each other."""
+"""Augmentation of sound and of mels: what each kind changes, what it leaves, and that choices are independent."""
 
 import numpy as np
 import pytest
+import torch
 
 from training.data.augment import AugmentConfig, augmented
+from training.data.mel_variation import BlurConfig, blurred
 
 RATE = 16000
 LENGTH = 16000
@@ -67,3 +69,21 @@ def test_switching_one_kind_on_leaves_the_others_as_they_were():
     ratio = below[1] / below[0]  # one gain, which restores the level
     assert float(np.ptp(ratio)) < 1e-3 * float(ratio.mean())
     assert band == 5000.0
+
+
+def test_triangles_smooth_both_axes_and_keep_the_level():
+    mel = torch.zeros(40, 21, 31)
+    mel[:, 10, 15] = 1.0
+    smooth = blurred(mel, BlurConfig(share=1.0, bands=5, frames=9, roughness=0.0))
+    torch.testing.assert_close(smooth.sum(dim=(1, 2)), torch.ones(40))
+    bands, frames = (smooth.sum(dim=axis) > 1e-6 for axis in (2, 1))
+    assert bands.sum(dim=1).max() == 5
+    assert 5 < frames.sum(dim=1).max() <= 9
+    assert smooth[:, 10, 15].std() > 0.05  # every item has sizes of its own
+
+
+def test_a_share_of_the_items_is_smoothed_and_disturbed():
+    mel = torch.zeros(400, 4, 8)
+    noisy = blurred(mel, BlurConfig(share=0.3, roughness=0.5)).flatten(1).std(dim=1)
+    assert 0.2 < (noisy > 0).float().mean() < 0.4
+    assert noisy.max() < 0.8

@@ -1,14 +1,13 @@
 """What fine-tuning decides: where it cuts recordings, how long it trains, and what it publishes."""
 
 import json
-from dataclasses import asdict
 from itertools import pairwise
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import soundfile
+from evaluation_corpus import write_run
 
 from training.corpora.layouts import scan_folder
 from training.corpora.manifest import Manifest
@@ -19,7 +18,6 @@ from training.finetune.outcome import AFTER, BEFORE, BEST, compared, publish_bes
 from training.finetune.recipe import Start
 from training.finetune.recordings import cut, cut_long_recordings
 from training.finetune.verdict import changes, refusal, too_noisy
-from training.loop.checkpointing import Progress
 
 RATE = 8000
 SAME, BETTER, WORSE = 3.0, 3.3, 2.7
@@ -101,14 +99,6 @@ def test_short_recordings_stay_and_broken_ones_are_left_to_preparation(tmp_path)
     np.testing.assert_allclose(np.concatenate(read), long, atol=2**-22)
 
 
-def run_of(folder: Path, last: int, best: int) -> Path:
-    """Write the checkpoints of a run, without weights."""
-    for name, step in (("last", last), ("best", best)):
-        (folder / name).mkdir(parents=True)
-        (folder / name / "trainer.json").write_text(json.dumps({"progress": asdict(Progress(step=step))}))
-    return folder
-
-
 @pytest.mark.parametrize(
     ("steps", "after", "best", "chosen", "better", "said"),
     [
@@ -135,7 +125,7 @@ def test_who_is_published_and_why(steps, after, best, chosen, better, said, tmp_
 
     monkeypatch.setattr(module, "compare", compare)
     monkeypatch.setattr(module, "load", lambda reference, guard: str(reference))
-    run = run_of(tmp_path / "training", last_step, best_step)
+    run = write_run(tmp_path / "training", last_step, best_step)
     start = Start.of("reverse")
     monkeypatch.setattr(
         module, "publish", lambda model, output, quality, card: asked.update(published=model, card=card)

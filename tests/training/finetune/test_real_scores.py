@@ -1,14 +1,13 @@
 """The verdict on real speech, with the real PESQ and DistillMOS: `make evaluation-test` installs both."""
 
-import json
 import os
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
 import soundfile
-from evaluation_corpus import write_recordings
+from evaluation_corpus import write_recordings, write_run
 
 from training.corpora.manifest import read_manifest
 from training.evaluate import comparison
@@ -17,7 +16,6 @@ from training.evaluate.metric import split_by_package
 from training.evaluate.metrics import METRICS
 from training.finetune.outcome import compared
 from training.finetune.recipe import Start
-from training.loop.checkpointing import Progress
 from vocoder.checkpoint import load_model, save_model
 from vocoder.loading import model_directory
 
@@ -57,10 +55,7 @@ def uncorrected(tmp_path: Path) -> Path:
 
 def run_of(folder: Path, model: Path) -> Path:
     """A run whose last weights are those of a model, and whose validation never improved."""
-    for name, step in (("last", 50), ("best", 0)):
-        (folder / name).mkdir(parents=True)
-        (folder / name / "trainer.json").write_text(json.dumps({"progress": asdict(Progress(step=step))}))
-    (folder / "last" / "model").symlink_to(model)
+    (write_run(folder, 50, 0) / "last" / "model").symlink_to(model)
     return folder
 
 

@@ -4,17 +4,7 @@ import dataclasses
 
 import pytest
 import torch
-from tiny_waveglow import (
-    GROUPING,
-    LAPPED,
-    LENGTH,
-    MARGIN,
-    batch,
-    model_loss,
-    objective,
-    silent_gradients,
-    stirred,
-)
+from tiny_waveglow import GROUPING, LAPPED, LENGTH, MARGIN, batch, model_loss, objective, silent_gradients, stirred
 
 
 @pytest.mark.parametrize("config", [LAPPED, GROUPING], ids=["lapped", "grouping"])
@@ -47,11 +37,7 @@ def test_actnorms_start_from_the_first_batch(config):
 
 
 def test_every_parameter_learns_and_the_excitation_from_samples_alone():
-    for made, step, silent in (
-        (stirred(), 20, set()),
-        (stirred(GROUPING), 0, set()),
-        (stirred(), 0, {"excitation"}),
-    ):
+    for made, step, silent in ((stirred(), 20, set()), (stirred(GROUPING), 0, set()), (stirred(), 0, {"excitation"})):
         model_loss(made, step)[0].backward()
         assert {name.split(".")[0] for name in silent_gradients(made.model)} == silent
 

@@ -13,7 +13,7 @@ from vocoder.importers.importing import import_model
 
 CONFIG = {
     "data_config": {"sampling_rate": 22050, "filter_length": 1024, "hop_length": 256, "win_length": 1024}
-    | {"mel_fmin": 0.0, "mel_fmax": 8000.0},
+    | {"mel_fmin": 0.0, "mel_fmax": 8000.0}
 }
 
 

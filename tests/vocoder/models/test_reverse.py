@@ -1,9 +1,8 @@
 import pytest
 import torch
-from tiny_models import reverse_config, tiny_reverse, tiny_spectral, tiny_waveglow
+from tiny_models import tiny_reverse, tiny_spectral, tiny_waveglow
 
 from training.start.inheritance import inherit_ends
-from vocoder.config import ConfigError
 from vocoder.layers.conditioning import normalised
 from vocoder.models.reverse import Reverse
 from vocoder.stages import MEL, NOISE, Z, run
@@ -65,18 +64,3 @@ def test_its_noise_has_the_prior_of_the_waveglow_whose_ends_it_inherits():
         x = teacher.transform.inverse(spectrum)[0][:, 0]
         spectrum, _ = student.envelope.inverse(coefficients, normalised(mel))
         torch.testing.assert_close(student.transform.inverse(spectrum)[0][:, 0], x)
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"blocks": 0}, "blocks must be at least 1"),
-        ({"ahead": 5}, "can look 0 to 4 frames ahead, not 5"),
-        ({"hop_length": 9}, "even hop_length, not 9"),
-        ({"sample_rate": 7000}, "do not fit a sample_rate of 7000"),
-        ({"log_gain_bound": 0.0}, "log_gain_bound above 0"),
-    ],
-)
-def test_a_shape_that_cannot_be_is_refused(changes, message):
-    with pytest.raises(ConfigError, match=message):
-        reverse_config(**changes)

@@ -8,7 +8,6 @@ from tiny_models import stirred
 from torch import Tensor
 
 from vocoder.checkpoint import Checkpoint
-from vocoder.config import ConfigError
 from vocoder.layers.source.harmonics import harmonic_source
 from vocoder.layers.source.pitch import PitchConfig
 from vocoder.layers.stack import WaveNetConfig
@@ -114,18 +113,3 @@ def test_a_synthesizer_speaks_and_streams_without_a_seam(name):
     assert x.shape == (40 * HOP,)
     streamed = np.concatenate(list(voice.stream(mel, seed=3, chunk_frames=9)))
     assert np.abs(streamed - x).max() < 1e-5 * max(1.0, np.abs(x).max())
-
-
-@pytest.mark.parametrize(
-    ("changes", "text"),
-    [
-        ({"stacks": (WaveNetConfig(4, (1,), 3),)}, "causal"),
-        ({"stacks": ()}, "at least one flow"),
-        ({"n_mels": 0}, "n_mels and cond_channels"),
-        ({"group_size": 96}, "multiple of group_size"),
-        ({"filter_taps": 7}, "filter_taps"),
-    ],
-)
-def test_configurations_that_make_no_student(changes, text):
-    with pytest.raises(ConfigError, match=text):
-        replace(StudentConfig(), **changes)

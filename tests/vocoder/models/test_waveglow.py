@@ -1,17 +1,20 @@
 """WaveGlow, published and ours."""
 
+import dataclasses
+
 import pytest
 import torch
-from tiny_models import TINY_CONFIGS, grouping_config, lapped_config, stirred, tiny_synthesizer, tiny_waveglow
+from tiny_models import TINY_CONFIGS, lapped_config, stirred, tiny_synthesizer, tiny_waveglow
 
-from vocoder.config import ConfigError
 from vocoder.flows.conv1x1 import InvertibleConv1x1
-from vocoder.layers.source.pitch import PitchConfig
+from vocoder.layers.stack import WaveNetConfig
 from vocoder.models.waveglow import WaveGlow
-from vocoder.models.waveglow_config import SourceConfig
+from vocoder.models.waveglow_config import published
 from vocoder.sampling import Utterance
 
 float64 = pytest.mark.usefixtures("float64")
+CHANNELS = [8, 8, 8, 8, 6, 6, 6, 6, 4, 4, 4, 4]
+"""of the published flows"""
 every_kind = pytest.mark.parametrize("kind", TINY_CONFIGS)
 
 
@@ -87,28 +90,30 @@ def test_swaps_let_two_flows_in_a_row_move_every_channel():
     assert kept == [{0, 2, 4, 6}, {1, 3, 5, 7}, {0, 1, 4, 5}, {2, 3, 6, 7}]
 
 
-@pytest.mark.parametrize(
-    ("make", "changes", "message"),
-    [
-        (lapped_config, {"group_size": 0}, "group_size must be at least 1, not 0"),
-        (lapped_config, {"cond_channels": 0}, "cond_channels must be at least 1"),
-        (lapped_config, {"group_size": 3}, "hop_length 8 must be a multiple of group_size 3"),
-        (lapped_config, {"group_size": 1}, "even group_size, not 1"),
-        (lapped_config, {"early_every": 2}, "early outputs belong to grouping"),
-        (lapped_config, {"sample_rate": 6000}, "harmonics up to 3550.0 Hz do not fit a sample_rate of 6000 Hz"),
-        (lapped_config, {"flows": 0}, "at least one flow"),
-        (lapped_config, {"sigma": -0.1}, "sigma of 0 or more"),
-        (grouping_config, {"source": SourceConfig()}, "needs the lapped transform"),
-        (grouping_config, {"early_size": 3}, "leave 1 channels; at least 2 must remain"),
-        (grouping_config, {"cond_channels": 21}, "cond_channels 20: n_mels"),
-        (grouping_config, {"upsample_kernel": 7}, "upsample_kernel must be hop_length or more, not 7"),
-        (
-            lambda pitch, f_max: SourceConfig(pitch, f_max),
-            {"pitch": PitchConfig(f0_max=900.0), "f_max": 800.0},
-            "above the highest pitch",
-        ),
-    ],
-)
-def test_a_configuration_that_cannot_be_is_refused(make, changes, message):
-    with pytest.raises(ConfigError, match=message):
-        make(**changes)
+def test_parameters_have_the_published_shapes():
+    with torch.device("meta"):
+        shapes = {name: tuple(value.shape) for name, value in WaveGlow(published()).state_dict().items()}
+    expected = {"condition.upsample.weight": (80, 80, 1024), "condition.upsample.bias": (80,)}
+    for k, channels in enumerate(CHANNELS):
+        half, network = channels // 2, f"couplings.{k}.network"
+        expected[f"convinv.{k}.weight"] = (channels, channels)
+        layers = {"start": (256, half, 1, 1), "cond_layer": (4096, 640, 1, 1), "end": (channels, 256, 1, 1)}
+        layers |= {f"in_layers.{i}": (512, 256, 1, 3) for i in range(8)}
+        layers |= {f"res_skip_layers.{i}": (512 if i < 7 else 256, 256, 1, 1) for i in range(8)}
+        for layer, shape in layers.items():
+            expected[f"{network}.{layer}.weight"] = shape
+            expected[f"{network}.{layer}.bias"] = shape[:1]
+    assert shapes == expected
+
+
+@float64
+def test_early_channels_are_the_first_of_z():
+    config = dataclasses.replace(published(), n_mels=2, cond_channels=16, stack=WaveNetConfig(4, (1,)))
+    model = WaveGlow(config)
+    with torch.no_grad():
+        for k, channels in enumerate(CHANNELS):
+            model.convinv[k].weight.copy_((k + 1) * torch.eye(channels))
+    z, _ = model(torch.ones(1, 256), torch.zeros(1, 2, 1))
+    product = torch.arange(1.0, 13.0).cumprod(0)
+    expected = torch.cat([product[3].repeat(2), product[7].repeat(2), product[11].repeat(4)])
+    torch.testing.assert_close(z[0], expected[:, None].expand(8, 32))

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from vocoder.checkpoint import Checkpoint, load_model, save_model
-from vocoder.config import ConfigError
 from vocoder.flows.linear_prediction import LinearPredictionConfig
 from vocoder.layers.stack import WaveNetConfig
 from vocoder.mel.config import MelConfig, preset
@@ -76,19 +75,6 @@ def test_gradients_reach_the_audio_and_every_parameter() -> None:
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
         assert float(parameter.grad.abs().max()) > 0, name
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"stack": WaveNetConfig()}, "must be causal"),
-        ({"hop_length": 200}, "hop_length is 200, but the mel preset 'nvidia' of lpc has 256"),
-        ({"cond_channels": 0}, "cond_channels and components 1 or more"),
-    ],
-)
-def test_configurations_that_cannot_work_are_refused(changes: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        WaveNetModelConfig(**changes)
 
 
 def voice(kind: str = "gaussian", lpc: bool = True) -> Synthesizer:

@@ -1,9 +1,22 @@
-"""docs/server.md names every route, parameter, header, problem and metric that there is."""
+"""openapi.json: every route keeps its promises, whatever schemathesis makes of them, and docs/server.md names all."""
 
+import os
 import re
+from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
+import schemathesis
+from answers import npy
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
 
 from server.problems import STATUS
 from server.routes import openapi
@@ -12,9 +25,42 @@ ROOT = Path(__file__).resolve().parents[3]
 TEXT = (ROOT / "docs" / "server.md").read_text(encoding="utf-8")
 SOURCES = "\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "server").rglob("*.py")))
 
-pytestmark = pytest.mark.anyio
+CASES = int(os.environ.get("FUZZ_CASES", "5"))
+CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 
 
+MELS = st.integers(1, 20).map(lambda frames: npy(np.full((80, frames), -5.0, np.float32)))
+schemathesis.openapi.media_type("application/x-npy", st.one_of(MELS, st.binary(max_size=200)))
+
+
+@pytest.fixture
+def schema(ready, streamer):
+    with ready(streamer) as url:
+        yield schemathesis.openapi.from_url(f"{url}/openapi.json")
+
+
+def test_every_route(schema):
+    asked = Counter()
+    for result in schema.get_all_operations():
+        _check(result.ok(), asked)
+    assert len(asked) >= 15
+    assert min(asked.values()) >= 1
+    assert asked["/v1/synthesize"] >= CASES
+
+
+def _check(operation, asked):
+    @settings(
+        max_examples=CASES, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck)
+    )
+    @given(operation.as_strategy())
+    def check(case):
+        asked[operation.path] += 1
+        case.call_and_validate(checks=CHECKS, timeout=60.0)
+
+    check()
+
+
+@pytest.mark.anyio
 async def test_routes_and_parameters(client):
     document = (await client.get("/openapi.json")).json()
     routes = [f"{method.upper()} {path}" for path, methods in document["paths"].items() for method in methods]
@@ -35,6 +81,7 @@ def test_problems():
     assert {kind for kind in STATUS if f"`{kind}`" not in TEXT} == set()
 
 
+@pytest.mark.anyio
 async def test_metrics(client):
     families = re.findall(
         r"^# TYPE (\w+) (?:counter|histogram|gauge)$", (await client.get("/metrics")).text, re.MULTILINE
