@@ -69,8 +69,6 @@ class _Stubs(Loader, MetaPathFinder):
 
 def _loaded(name: str, file: Path) -> ModuleType:
     spec = spec_from_file_location(name, file)
-    assert spec is not None
-    assert spec.loader is not None
     module = module_from_spec(spec)
     sys.modules[name] = module
     spec.loader.exec_module(module)

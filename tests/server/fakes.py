@@ -108,9 +108,7 @@ def hang(x):
 def forkserver():
     """Makes processes that have torch and the server loaded, and no threads of this one."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(
-        ["server.process"]
-    )  # it would not find this file, and passes over what it does not find
+    context.set_forkserver_preload(["server.process"])  # this file it would not find, and pass over without a word
     return context
 
 

@@ -17,6 +17,13 @@ class Speaker:
     def hello(self, **options):
         self.connection.send(json.dumps(options))
 
+    def begin(self, **options):
+        """Say hello, and return what the server is ready for."""
+        self.hello(**options)
+        ready = self.text()
+        assert ready["type"] == "ready"
+        return ready
+
     def send(self, mel, *sizes):
         """Send frames in messages of these sizes, again and again; in one if none is given."""
         start, turn = 0, 0
@@ -31,7 +38,7 @@ class Speaker:
     def text(self):
         message = self.connection.recv(TIMEOUT)
         assert isinstance(message, str)
-        return dict(json.loads(message))
+        return json.loads(message)
 
     def rest(self):
         """All audio up to the last message, and that message."""
@@ -44,7 +51,6 @@ class Speaker:
         """How the server closes the connection."""
         with pytest.raises(ConnectionClosed) as closed:
             self.connection.recv(TIMEOUT)
-        assert closed.value.rcvd is not None
         return closed.value.rcvd.code, closed.value.rcvd.reason
 
     def refusal(self):
@@ -55,8 +61,7 @@ class Speaker:
 
 def speak(speaker, mel, *sizes, **options):
     """Hold a whole conversation."""
-    speaker.hello(**options)
-    assert speaker.text()["type"] == "ready"
+    speaker.begin(**options)
     speaker.send(mel, *sizes)
     speaker.end()
     answer = speaker.rest()

@@ -57,7 +57,6 @@ def test_names_alone_are_looked_up_among_the_shipped_models() -> None:
 
 def test_voices_are_heard_directly_and_through_a_base() -> None:
     heard = heard_speakers({"data": [OWN], **origin_of(start_from="waveglow")})
-    assert heard is not None
     assert {("mine", "me"), ("festvox-ru", None)} <= heard
     assert heard_speakers({"imported": {}}) is None
 

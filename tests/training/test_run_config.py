@@ -7,6 +7,7 @@ from training.corpora.corpus import PrepareConfig
 from training.data.augment import AugmentConfig
 from training.data.datasets import SegmentConfig
 from training.data.mel_variation import BlurConfig
+from training.density.flows import DensityConfig
 from training.density.items import DataConfig
 from training.density.vae import VAEConfig
 from training.evaluate.options import Selection
@@ -145,6 +146,15 @@ TRAINER = TrainerConfig(steps=1, batch_size=1)
         (VAEConfig, {"latent": 1}, "latent must be at least 2"),
         (VAEConfig, {"hidden": ()}, "hidden"),
         (DataConfig, {"items": 0}, "items must be at least 1"),
+        (DensityConfig, {"flows": 0}, "sizes must be at least 1"),
+        (DensityConfig, {"hidden": ()}, "hidden must list"),
+        (DensityConfig, {"kind": "maf", "image": True}, "only realnvp and glow"),
+        (DensityConfig, {"kind": "glow", "image": True, "channels": 6, "frames": 4}, "multiples of 4, not 6 x 4"),
+        (DensityConfig, {"kind": "glow", "image": True, "frames": 4, "hidden": (4, 8)}, "equal channels"),
+        (DensityConfig, {"log_s_bound": 0.0}, "positive"),
+        (DensityConfig, {"kind": "maf", "channels": 1}, "two numbers or more"),
+        (DensityConfig, {"kind": "nice", "generations": 2}, "generations belong to maf and iaf"),
+        (DensityConfig, {"kind": "maf", "generations": 81}, "from 2 to the 80 numbers"),
     ],
 )
 def test_settings_that_cannot_be_are_refused_by_name(kind, settings, text):

@@ -52,7 +52,6 @@ def test_a_worker_ends_when_its_owner_is_killed(tmp_path):
             assert held.read(4) == "here"
             owner.kill()
             assert held.read() == ""  # the worker's end is closed, and not because it was done
-        assert owner.stdout is not None
         assert owner.stdout.read() == "prepared\n"
 
 

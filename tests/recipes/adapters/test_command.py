@@ -59,7 +59,6 @@ def test_training_starts_from_the_closed_form_and_gains_where_it_is_curved() -> 
     for step in range(200):
         chosen = slice(100 * (step % 20), 100 * (step % 20) + 100)
         outcome = objective.loss("model", {"windows": data.windows[chosen], "frames": data.frames[chosen]}, step)
-        assert outcome is not None
         optimiser.zero_grad()
         outcome[0].backward()
         optimiser.step()
@@ -114,7 +113,6 @@ def test_a_run_makes_an_adapter(manifest: Path, tmp_path: Path, capsys: pytest.C
     adapters = tmp_path / "adapters"
     shutil.copytree(output / "last" / "model", adapters / "vocos")
     adapter = adapter_between(preset("vocos"), preset("nvidia"), adapters)
-    assert adapter is not None
     assert adapter.name == "vocos"
     assert "It cannot speak" in (adapters / "vocos" / "README.md").read_text()
     path = MelPath(preset("vocos"), preset("nvidia"), 0, adapter)
@@ -146,10 +144,8 @@ def test_recordings_are_listed_once_more_with_adapted_mels_frame_for_frame(manif
         assert entry.mel_preset == source
         x = soundfile.read(found.audio_path(entry), dtype="float32")[0]
         given = given_mel(found, entry, preset("nvidia"), len(x))
-        assert given is not None
         mel, delay = given
         true = MelSpectrogram(preset("nvidia"))(torch.from_numpy(x[delay:])[None])[0].numpy()
         frames = (len(x) - delay) // 256
-        assert (
-            np.abs(true[:, :frames] - mel[:, :frames]).mean() < 0.5
-        )  # frames stand where they were: of noise that grows
+        # Frames stand where they were: of noise that grows.
+        assert np.abs(true[:, :frames] - mel[:, :frames]).mean() < 0.5

@@ -139,13 +139,10 @@ def test_a_new_key_brings_no_new_quota(file):
     ring = KeyRing(file, 0, 0)
     for key in (KEY, "another-key-of-bob"):
         found = ring.find(key)
-        assert found is not None
         assert found[1].requests.take(2) == 0.0
     replace_file(file, "alice:a-new-key-of-alice requests_per_minute=2\nbob:another-key-of-bob requests_per_minute=3")
     assert refreshed(ring)
     alice, bob = ring.find("a-new-key-of-alice"), ring.find("another-key-of-bob")
-    assert alice is not None
-    assert bob is not None
     assert alice[1].requests.take(1) > 0.0
     assert bob[1].requests.take(1) == 0.0  # his limit changed
 

@@ -33,8 +33,7 @@ def test_a_stream_that_ran_dry_is_counted_and_told(talk, streamer, wait_until):
         for report in (True, False):
             streamer.shut_after = streamer.steps + 1
             with dial() as speaker:
-                speaker.hello(seed=3, report_dry=report)
-                speaker.text()
+                speaker.begin(seed=3, report_dry=report)
                 speaker.send(mel_of(200))
                 speaker.end()
                 wait_until(lambda: not streamer.gate.is_set())

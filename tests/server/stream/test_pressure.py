@@ -15,8 +15,7 @@ from vocoder.audio.resampling import resample
 def test_an_error_after_the_first_audio_ends_it_visibly(talk, streamer):
     streamer.fault, streamer.fault_at = RuntimeError("secret"), 8
     with talk(streamer) as dial, dial() as speaker:
-        speaker.hello()
-        speaker.text()
+        speaker.begin()
         speaker.send(mel_of(100))
         assert len(speaker.connection.recv(TIMEOUT)) == 8 * 256 * 2
         problem, code, reason = speaker.refusal()
@@ -30,8 +29,7 @@ def test_an_error_after_the_first_audio_ends_it_visibly(talk, streamer):
 def test_a_client_that_leaves_stops_the_work(talk, streamer, wait_until):
     with talk(streamer) as dial:
         with dial() as speaker:
-            speaker.hello()
-            speaker.text()
+            speaker.begin()
             entered = streamer.entered
             streamer.gate.clear()
             speaker.send(mel_of(500))
@@ -48,8 +46,7 @@ def test_a_slow_reader_holds_up_nobody_but_itself(talk, streamer, wait_until):
     mel, options = mel_of(3000), {"format": "pcm_f32", "sample_rate": 96000, "seed": 1}
     with talk(streamer) as dial:
         with connected(dial.url, window=4096) as narrow, dial(sock=narrow, max_queue=1) as slow:
-            slow.hello(**options)
-            slow.text()
+            slow.begin(**options)
             slow.send(mel[:, :1000])
             wait_until(streamer.stands_still)
             assert 0 < streamer.steps < 1000 // 64
@@ -69,8 +66,7 @@ def test_who_does_not_read_at_all_is_cut_off(talk, streamer, wait_until):
         connected(dial.url, window=4096) as narrow,
         dial(sock=narrow, max_queue=1, close_timeout=0.1) as deaf,
     ):
-        deaf.hello(format="pcm_f32", sample_rate=96000)
-        deaf.text()
+        deaf.begin(format="pcm_f32", sample_rate=96000)
         deaf.send(mel_of(1000))
         wait_until(lambda: 'stage="streaming"} 1.0' in metrics(dial.url))
 
@@ -88,6 +84,5 @@ def test_a_server_that_stops_says_so(ready, streamer):
         with ready(streamer, drain_timeout=1.0) as url:
             connection = stack.enter_context(connect(f"{url.replace('http', 'ws', 1)}/v1/stream", proxy=None))
             speaker = Speaker(connection)
-            speaker.hello()
-            speaker.text()
+            speaker.begin()
         assert speaker.closed()[0] == 1012

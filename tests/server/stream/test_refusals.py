@@ -56,8 +56,7 @@ def test_what_is_refused(talk, streamer):
             if slug == "malformed-body" and len(messages) > 1:
                 streamer.gate.clear()  # what is wrong is told although there is audio still to be made
             with dial() as speaker:
-                speaker.hello()
-                speaker.text()
+                speaker.begin()
                 for message in messages:
                     speaker.send(message) if isinstance(message, np.ndarray) else speaker.connection.send(message)
                 problem, code, reason = speaker.refusal()
@@ -85,8 +84,7 @@ def test_loud_frames_alone_are_no_mistake(talk, streamer):
 
 def test_a_message_that_is_too_large_ends_the_connection(talk, streamer):
     with talk(streamer) as dial, dial() as speaker:
-        speaker.hello()
-        speaker.text()
+        speaker.begin()
         with suppress(ConnectionClosed):  # it is far more than sockets hold: the server closes while it is sent
             speaker.connection.send(bytes(2**23))
         assert speaker.closed()[0] == 1009
@@ -94,8 +92,7 @@ def test_a_message_that_is_too_large_ends_the_connection(talk, streamer):
 
 def test_frames_that_do_not_come(talk, streamer):
     with talk(streamer, body_timeout=0.2) as dial, dial() as speaker:
-        speaker.hello()
-        speaker.text()
+        speaker.begin()
         problem, code, _ = speaker.refusal()
         assert (problem["type"], code) == (f"{PROBLEM}body-timeout", 4408)
         assert 'vocoder_rejected_total{reason="body-timeout"} 1.0' in metrics(dial.url)
@@ -110,8 +107,7 @@ def test_keys_and_quotas(talk, streamer, tmp_path):
         assert refused.value.response.status_code == 401
         assert json.loads(refused.value.response.body)["type"] == f"{PROBLEM}unauthorized"
         with dial(additional_headers={"Authorization": "Bearer open-sesame-1234567"}) as speaker:
-            speaker.hello()
-            speaker.text()
+            speaker.begin()
             speaker.send(mel_of(60))
             speaker.send(mel_of(60))
             problem, code, reason = speaker.refusal()
@@ -125,8 +121,7 @@ def test_a_full_queue_sends_streams_away_at_the_door(talk, streamer, wait_until)
         streamer.gate.clear()
         with dial() as first, dial() as second, dial() as third:
             for one in (first, second):
-                one.hello()
-                one.text()
+                one.begin()
             first.send(mel_of(30))
             wait_until(lambda: streamer.entered == entered + 1)
             second.send(mel_of(30))

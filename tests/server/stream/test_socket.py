@@ -44,8 +44,7 @@ def test_the_documented_client_of_websockets_alone(talk, streamer, tmp_path, mon
 
 def test_what_is_said_before_and_after_the_audio(talk, streamer):
     with talk(streamer) as dial, dial() as speaker:
-        speaker.hello(seed=3)
-        assert speaker.text() == {
+        assert speaker.begin(seed=3) == {
             "type": "ready",
             "model": "streamer",
             "model_dtype": None,
@@ -94,8 +93,7 @@ def test_other_formats_and_rates(talk, streamer):
 def test_half_precision_and_a_seed_that_is_drawn(talk, streamer):
     mel = mel_of(20)
     with talk(streamer) as dial, dial() as speaker:
-        speaker.hello(format="pcm_f32", dtype="float16")
-        seed = speaker.text()["seed"]
+        seed = speaker.begin(format="pcm_f32", dtype="float16")["seed"]
         speaker.connection.send(np.ascontiguousarray(mel.T, "<f2").tobytes())
         speaker.end()
         audio, _ = speaker.rest()

@@ -45,6 +45,5 @@ def test_sound_above_the_highest_frequency_is_not_heard():
 def test_gradients_reach_the_audio_and_every_parameter_and_are_finite_in_silence(level):
     model, x = critics(), (level * torch.randn(1, 1024)).requires_grad_()
     generator_loss(model(x)).backward()
-    assert x.grad is not None
     assert torch.isfinite(x.grad).all()
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in model.parameters())

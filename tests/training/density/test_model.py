@@ -11,7 +11,6 @@ from training.density.families import FAMILIES
 from training.density.flows import DensityConfig, Kind
 from training.density.model import DensityModel
 from vocoder.checkpoint import load_model, save_model
-from vocoder.config import ConfigError, from_dict
 from vocoder.flows.elementwise import ActNorm
 
 KINDS = get_args(Kind)
@@ -93,23 +92,3 @@ def test_a_model_comes_back_from_disk(name, tmp_path):
     assert isinstance(loaded.model, DensityModel)
     assert loaded.model.config == flow.config
     torch.testing.assert_close(loaded.model.log_prob(x), flow.log_prob(x), rtol=0, atol=0)
-
-
-@pytest.mark.parametrize(
-    ("changes", "text"),
-    [
-        ({"flows": 0}, "sizes must be at least 1"),
-        ({"hidden": ()}, "hidden must list"),
-        ({"kind": "maf", "image": True}, "only realnvp and glow"),
-        ({"kind": "glow", "image": True, "channels": 6, "frames": 4}, "multiples of 4, not 6 x 4"),
-        ({"kind": "glow", "image": True, "frames": 4, "hidden": (4, 8)}, "equal channels"),
-        ({"log_s_bound": 0.0}, "positive"),
-        ({"kind": "maf", "channels": 1}, "two numbers or more"),
-        ({"kind": "nice", "generations": 2}, "generations belong to maf and iaf"),
-        ({"kind": "maf", "generations": 81}, "from 2 to the 80 numbers"),
-        ({"kind": "mafia"}, "must be one of"),
-    ],
-)
-def test_a_wrong_setting_is_named(changes, text):
-    with pytest.raises(ConfigError, match=text):
-        from_dict(DensityConfig, changes)

@@ -23,7 +23,6 @@ def interrupted_run(directory: Path, step: int, number: int) -> tuple[int, str]:
     """Start a run, send it a signal once it reports `step`, and return its exit status and output."""
     command = [sys.executable, PROGRAM, "alone", str(directory)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT) as process:
-        assert process.stdout is not None
         lines = []
         for line in process.stdout:
             lines.append(line)

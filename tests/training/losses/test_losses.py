@@ -162,7 +162,6 @@ def test_mels_at_all_scales_are_as_far_apart_as_a_gain():
 def test_gradients_are_finite_in_silence(loss):
     x_hat = torch.zeros(1, LENGTH, requires_grad=True)
     loss(x_hat, noise(0, 1, LENGTH)).backward()
-    assert x_hat.grad is not None
     assert torch.isfinite(x_hat.grad).all()
 
 

@@ -1,4 +1,4 @@
-"""Weights that a model takes over from another, and pitch networks by themselves."""
+"""Weights that a model takes over from another, of another mel too, and pitch networks by themselves."""
 
 import json
 from dataclasses import replace
@@ -11,12 +11,16 @@ from tiny_models import stirred
 from tiny_reverse import CONFIG
 from tiny_waveglow import MEL
 
+from training.start.across import between, weights_across
 from training.start.inheritance import PitchModel, inherit, inherit_pitch, load_pitch, save_pitch
 from vocoder.checkpoint import CheckpointError, save_model
 from vocoder.config import ConfigError
+from vocoder.layers.conditioning import normalised
 from vocoder.layers.source.pitch import PitchConfig, PitchNet
 from vocoder.layers.spectrum_head import SpectrumHeadConfig
 from vocoder.layers.stack import WaveNetConfig
+from vocoder.mel.config import preset
+from vocoder.mel.spectrogram import mel_filterbank
 from vocoder.models.reverse import Reverse
 from vocoder.models.student import Student, StudentConfig
 from vocoder.models.waveglow_config import SourceConfig
@@ -70,7 +74,6 @@ def test_another_head_begins_anew_and_the_same_is_taken_over(tmp_path):
     made = Reverse(replace(CONFIG, head=SpectrumHeadConfig(MEL)))
     inherit(made, folder)
     assert torch.equal(made.start.weight, given.start.weight)
-    assert made.head is not None
     assert not made.head.end.bias.any()
     again, folder = saved(tmp_path / "spectral", head=SpectrumHeadConfig(MEL))
     inherit(made, folder)
@@ -112,3 +115,53 @@ def test_refusals(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(ConfigError, match="holds no pitch network"):
         load_pitch(str(tmp_path))
+
+
+OTHER = replace(MEL, name="other", sample_rate=2 * MEL.sample_rate, n_mels=MEL.n_mels + 3, f_max=MEL.f_max * 1.5)
+
+
+def reverse_of(mel):
+    torch.manual_seed(0)
+    config = replace(CONFIG, n_mels=mel.n_mels, sample_rate=mel.sample_rate, head=SpectrumHeadConfig(mel))
+    return stirred(Reverse(config), 0.1).requires_grad_(False)
+
+
+def flat(mel):
+    """The mel (n_mels,) of a flat spectrum."""
+    return mel_filterbank(mel).sum(dim=1).log().float()
+
+
+def test_a_flat_spectrum_goes_from_any_mel_to_any():
+    for source, target in (("vocos", "nvidia"), ("nvidia", "vocos"), ("nvidia", "nvidia")):
+        weights, offset = between(preset(source), preset(target))
+        torch.testing.assert_close(weights @ (flat(preset(source)) - 2.0) + offset, flat(preset(target)) - 2.0)
+    torch.testing.assert_close(weights, torch.eye(80))
+
+
+def test_the_same_mel_changes_no_weight():
+    given = reverse_of(MEL)
+    moved = weights_across(reverse_of(MEL), given)
+    for name, value in given.state_dict().items():
+        torch.testing.assert_close(moved[name], value)
+
+
+def test_layers_that_see_the_mel_see_the_same_of_a_flat_spectrum(tmp_path):
+    given, made = reverse_of(MEL), reverse_of(OTHER)
+    inherit(made, str(save_model(tmp_path / "given", given, MEL)))
+    one, other = (flat(mel)[None, :, None].expand(1, -1, 9) for mel in (MEL, OTHER))
+    for name in ("condition", "pitch"):
+        first, second = getattr(given, name).layers[0], getattr(made, name).layers[0]
+        inner = (first(normalised(one))[..., 4], second(normalised(other))[..., 4])
+        torch.testing.assert_close(*inner, rtol=1e-4, atol=1e-5)
+    z, condition = torch.zeros(1, CONFIG.hop_length, 9), torch.randn(1, CONFIG.cond_channels, 9)
+    torch.testing.assert_close(given._started(z, condition, one), made._started(z, condition, other))
+    above = slice(CONFIG.hop_length // 2 + 1, CONFIG.hop_length)  # the given audio's band
+    assert not made.start.weight[:, above].any()
+
+
+def test_another_window_or_head_is_refused(tmp_path):
+    longer = replace(OTHER, n_fft=2 * OTHER.n_fft, win_length=2 * OTHER.n_fft)
+    with pytest.raises(ConfigError, match="the same window and hop"):
+        weights_across(reverse_of(longer), reverse_of(MEL))
+    with pytest.raises(ConfigError, match="only a reverse student with a spectrum head"):
+        weights_across(Reverse(CONFIG), reverse_of(MEL))

@@ -42,7 +42,6 @@ def test_arrays_come_back_as_arrays():
 def test_gradients_flow():
     x = tone(440.0, 16000, 400).requires_grad_()
     resample(x, 16000, 8000).square().sum().backward()
-    assert x.grad is not None
     assert x.grad.abs().max() > 0.1
 
 

@@ -38,7 +38,6 @@ def chains(order, count, bands=80):
 def test_it_is_the_plain_one(config, corrections):
     plain, order = PlainCorrection(config), Order.of(config, corrections)
     compiled = CompiledCorrection.of(plain)
-    assert compiled is not None
     given = chains(order, 3, config.n_mels)
     made, expected = compiled(order, -3, *given), plain(order, -3, *given)
     torch.testing.assert_close(made, expected, atol=1e-5 * max(1.0, 3 * float(expected.abs().max())), rtol=0)
@@ -48,7 +47,6 @@ def test_it_is_the_plain_one(config, corrections):
 @pytest.mark.parametrize("count", [1, 7, 16])
 def test_chains_do_not_see_their_neighbours(count):
     order, compiled = Order.of(NVIDIA, 3), CompiledCorrection.of(PlainCorrection(NVIDIA))
-    assert compiled is not None
     audio, target, heard = chains(order, count)
     made = compiled(order, 5, audio, target, heard)
     shared = audio.flatten().unfold(0, audio.shape[1], 512)[:count]  # rows may overlap in memory
@@ -80,7 +78,6 @@ def test_a_table_holds_the_whole_filterbank(name):
     bands = MelFilter(dataclasses.replace(preset(name), log="ln", power=1.0, mean=None))
     bank, spread = bands.filterbank, bands.spread
     table = BandTable.of(bank, spread)
-    assert table is not None
     rebuilt, shared = torch.zeros_like(bank), torch.zeros(len(bank) + 1, bank.shape[1])
     for m, (first, stop, at) in enumerate(table.ends.t().tolist()):
         rebuilt[m, first:stop] = table.weights[at : at + stop - first]

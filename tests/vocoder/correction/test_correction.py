@@ -92,7 +92,6 @@ def test_gradients_flow_and_are_finite_in_silence(config):
     x = torch.zeros(1, FRAMES * config.hop_length, requires_grad=True)
     target = mel_of(config, speechlike(config, 9))[:1].requires_grad_()
     Correction(config, 2)(x + 0, target).square().sum().backward()
-    assert x.grad is not None
     assert target.grad is not None
     assert bool(torch.isfinite(x.grad).all())
     sound = speechlike(config, 10)[:1].requires_grad_()

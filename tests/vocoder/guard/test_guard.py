@@ -33,7 +33,6 @@ def test_true_mels_are_typical_at_any_level_and_in_pieces(guard, mel):
     for true in (mel, mel[:, 100:200], *((mel + math.log(gain)).clamp(min=math.log(1e-5)) for gain in (0.1, 2.0))):
         verdict = guard.check(true)
         assert (verdict.typical, verdict.cause, verdict.preset) == (True, "typical", None)
-        assert verdict.typicality is not None
         assert 0.0 < verdict.typicality <= 100.0
     assert vocoder.check(mel.numpy()) == vocoder.load("waveglow").check(mel) == guard.check(mel)
 
@@ -59,7 +58,6 @@ def test_decibels_of_librosa_are_said_without_a_guess_and_with_the_right_setting
     for guess in ("Hz", "squared", "preset"):
         assert guess not in verdict.message
     right = re.search(r"with (sr=.*), then np\.log\(np\.maximum\(mel, (.*)\)\)\.$", verdict.message)
-    assert right is not None
     with pytest.raises(UnsureError, match=r"cannot read this mel\. The mel looks like decibels .* Compute it with sr="):
         recognised_config(librosa.power_to_db(given, ref=ref), preset("nvidia"))
     told = librosa.feature.melspectrogram(y=x, **eval(f"dict({right[1]})"), pad_mode="reflect")
@@ -100,7 +98,6 @@ def test_adapted_mels_of_an_unknown_convention_are_judged_by_the_guard_of_their_
         ends = {"source": source, "target": preset(name)}
         path = SimpleNamespace(**ends, adapter=object(), adapted="odd", convert=lambda mel, adapted=adapted: adapted)
         verdict = judge(mel_of(source), path)
-        assert verdict is not None
         assert (verdict.typical, verdict.adapted) == (True, "odd")
         assert verdict.typicality is not None
 

@@ -128,14 +128,12 @@ def _put(model: nn.Module, name: str, value: Tensor, state: State, classes: dict
     if path[-1] not in parent._modules:
         parent.add_module(path[-1], _layer(path, state))
     layer = parent._modules[path[-1]]
-    assert layer is not None
     layer.get_parameter(end).data.copy_(value)
 
 
 def _layer(path: list[str], state: State) -> nn.Module:
     stem = ".".join(path)
     weight = state.get(f"{stem}.weight", state.get(f"{stem}.weight_v"))
-    assert weight is not None
     if stem == "upsample":
         return nn.ConvTranspose1d(weight.shape[0], weight.shape[1], weight.shape[2], stride=256)
     dilation = 2 ** int(path[-1]) if "in_layers" in path else 1

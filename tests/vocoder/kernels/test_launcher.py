@@ -12,7 +12,6 @@ from vocoder.kernels.launcher import announced, kernel
 
 def test_a_kernel_does_each_stripe_once_on_however_many_threads():
     add = kernel("frame", "added", torch.float32)
-    assert add is not None
     x, moved, scale = torch.randn(1000, 24), torch.randn(1000, 24), torch.randn(24)
     threads = torch.get_num_threads()
     try:
@@ -27,7 +26,6 @@ def test_a_kernel_does_each_stripe_once_on_however_many_threads():
 
 def test_a_kernel_takes_only_tensors_as_its_entry_point_names_them():
     add = kernel("frame", "added", torch.bfloat16)
-    assert add is not None
     x, moved, scale = torch.zeros(4, 8), torch.ones(4, 8, dtype=torch.bfloat16), torch.ones(8)
     out = torch.zeros(4, 8)
     for wrong in (

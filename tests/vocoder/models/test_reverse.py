@@ -51,15 +51,12 @@ def test_its_noise_has_the_prior_of_the_waveglow_whose_ends_it_inherits():
     teacher = tiny_waveglow("lapped", group_size=8)
     student = tiny_reverse(source=teacher.config.source)
     inherit_ends(student, teacher)
-    assert student.pitch is not None
-    assert teacher.pitch is not None
     student.pitch.load_state_dict(teacher.pitch.state_dict())
     noise, mel = noise_and_mel(student)
     z = run(student.stages(), {MEL: mel, NOISE: noise}, Z).signal
     torch.testing.assert_close(z, teacher.prior(noise, mel))
     with torch.no_grad():
         coefficients = torch.randn(1, 8, FRAMES)
-        assert teacher.envelope is not None
         spectrum, _ = teacher.envelope.inverse(coefficients, teacher.envelope_condition(mel))
         x = teacher.transform.inverse(spectrum)[0][:, 0]
         spectrum, _ = student.envelope.inverse(coefficients, normalised(mel))

@@ -75,7 +75,6 @@ def test_frames_depend_on_earlier_and_their_own_noise_alone():
     noise, mel = noise_and_mel(made)
     changed = noise.clone()
     changed[:, :, 6:] += 1.0
-    assert made.transform is not None
     before, after = (made.transform(made.draw(given, mel).x.unsqueeze(1))[0] for given in (noise, changed))
     torch.testing.assert_close(before[:, :, :6], after[:, :, :6], rtol=0, atol=1e-12)
     assert not torch.allclose(before[:, :, 6:], after[:, :, 6:])
@@ -96,7 +95,6 @@ def test_an_untrained_student_without_noise_says_its_source(name):
     """The mixing of the source undoes that of the flows, which all start as identities or permutations."""
     noise, mel = noise_and_mel(student(name), batch=1)
     made = Student(config(name)).requires_grad_(False).eval()
-    assert made.pitch is not None
     made.pitch.output.bias[-1] = 8.0  # voiced
     x, _ = made.inverse(made.prior(noise, mel, 0.0), mel)
     source = harmonic_source(*made.pitch.pitch(mel), HOP, 9000, SOURCE.f_max)

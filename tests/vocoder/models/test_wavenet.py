@@ -70,11 +70,8 @@ def test_gradients_reach_the_audio_and_every_parameter() -> None:
     x, mel = tiny_batch(model, 2)
     x.requires_grad_()
     model.log_prob(x, mel).sum().backward()
-    assert x.grad is not None
     assert float(x.grad.abs().min()) > 0
-    for name, parameter in model.named_parameters():
-        assert parameter.grad is not None, name
-        assert float(parameter.grad.abs().max()) > 0, name
+    assert [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
 
 
 def voice(kind: str = "gaussian", lpc: bool = True) -> Synthesizer:
