@@ -2,9 +2,9 @@
 
     python -m benchmarks.adapters --manifest runs/speech/manifest.jsonl [--model NAME|DIR] [--limit N]
 
-The recordings are of voices that no adapter heard (asterisk-it, kokoro-unseen, klettres), at the level that
-they were prepared at. Each is made into the mel of every preset with an adapter of its own, spoken, and compared with
-the recording: by PESQ, which ends at 8 kHz, by DistillMOS, and by the level of the band from 8 to 11 kHz, where the
+The recordings are of voices that no adapter heard (asterisk-it, kokoro-unseen, klettres), at the level that they were
+prepared at. Each is made into the mel of every preset with an adapter of its own, synthesized and compared with the
+recording: by PESQ, which ends at 8 kHz, by DistillMOS, and by the level of the band from 8 to 11 kHz, where the
 recordings have one. Of those that bring audio to a peak before there is another row of just that: decibels are cut at
 the top there. `--record` writes what was measured into the adapters' directories, which the server tells.
 """
@@ -91,7 +91,7 @@ def chosen(manifest: Manifest, limit: int) -> list[Recording]:
 def scores(
     voice: Synthesizer, found: Sequence[Recording], source: MelConfig, name: str | None, peak: float | None = None
 ) -> Scores:
-    """Return all scores of recordings, brought to a peak or not, spoken from the mels of a mel config."""
+    """Return all scores of recordings, brought to a peak or not, synthesized from the mels of a mel config."""
     extract = MelSpectrogram(source)
     scored: Scores = {measure: {} for measure in MEASURES}
     for recording in found:
@@ -100,9 +100,9 @@ def scores(
         x = x if peak is None else x * np.float32(peak / np.abs(x).max())
         with torch.inference_mode():
             mel = extract(torch.from_numpy(x)[None])[0].numpy()
-        spoken = voice.synthesize(mel, seed=0, preset=name)[: len(reference)]
+        made = voice.synthesize(mel, seed=0, preset=name)[: len(reference)]
         for measure, function in MEASURES.items():
-            value = _defined(function, reference[: len(spoken)], spoken, voice.sample_rate)
+            value = _defined(function, reference[: len(made)], made, voice.sample_rate)
             scored[measure].setdefault(recording.voice, []).append(value)
     return scored
 

@@ -1,7 +1,7 @@
 """What a model is for phones: the file for sherpa-onnx in ONNX Runtime beside our torch, with weights of three kinds.
 
 Size of the file, seconds of audio for a second of one core, and PESQ on recordings of a manifest (extra `evaluation`),
-each of them spoken with the noise that the file draws itself.
+each synthesized with the noise that the file draws itself.
 
     python -m benchmarks.exported waveglow --manifest runs/family/manifest.jsonl [--limit 6] [--corrections 6]
 """
@@ -37,7 +37,7 @@ from vocoder.timing import BUSY, alternate, machine, markdown_table
 LENGTHS = (1.0, 10.0)
 PESQ_RATE = 16000
 SECONDS = (2.5, 9.0)
-Speak = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+Synthesize = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
 def main() -> int:
@@ -53,11 +53,11 @@ def main() -> int:
     voice = load(args.model, dtype=torch.float32, guard="off")
     with tempfile.TemporaryDirectory() as folder:
         files = exported(voice, Path(folder), args.corrections)
-        speakers: dict[str, Speak] = {f"ONNX, {weights}": runner(file) for weights, file in files.items()}
-        speakers["torch, float32"] = partial(voice.synthesize, seed=0, corrections=args.corrections)
+        makers: dict[str, Synthesize] = {f"ONNX, {weights}": runner(file) for weights, file in files.items()}
+        makers["torch, float32"] = partial(voice.synthesize, seed=0, corrections=args.corrections)
         sizes = {f"ONNX, {weights}": file.stat().st_size / 1e6 for weights, file in files.items()}
         print(machine(), "\n")
-        print(table(speakers, sizes, voice.mel_config, args))
+        print(table(makers, sizes, voice.mel_config, args))
     return 0
 
 
@@ -75,36 +75,36 @@ def exported(voice: Any, folder: Path, corrections: int | None) -> dict[Weights,
     return files
 
 
-def runner(file: Path) -> Speak:
-    """Return what speaks a mel with a file, on one thread."""
+def runner(file: Path) -> Synthesize:
+    """Return what synthesizes from a mel with a file, on one thread."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
 
-    def speak(mel: NDArray[np.float32]) -> NDArray[np.float32]:
+    def synthesize(mel: NDArray[np.float32]) -> NDArray[np.float32]:
         x: NDArray[np.float32] = session.run(["audio"], {"mel": mel[None]})[0][0]
         return x
 
-    return speak
+    return synthesize
 
 
-def table(speakers: dict[str, Speak], sizes: dict[str, float], config: MelConfig, args: argparse.Namespace) -> str:
+def table(makers: dict[str, Synthesize], sizes: dict[str, float], config: MelConfig, args: argparse.Namespace) -> str:
     """Return the table of sizes, speeds and PESQ."""
-    cells: dict[str, list[str]] = {name: [f"{sizes[name]:.1f}" if name in sizes else ""] for name in speakers}
+    cells: dict[str, list[str]] = {name: [f"{sizes[name]:.1f}" if name in sizes else ""] for name in makers}
     for seconds in LENGTHS:
         mel = speech_mel(config, seconds, seed=0)
         length = mel.shape[1] * config.hop_length / config.sample_rate
-        tasks = {name: partial(speak, mel) for name, speak in speakers.items()}
+        tasks = {name: partial(synthesize, mel) for name, synthesize in makers.items()}
         for name, median in alternate(tasks, args.repetitions, clock=BUSY).items():
             cells[name].append(f"{length / median:.1f}")
     heads = [f"{args.model}, one core", "MB", *(f"{seconds:g} s, x real time" for seconds in LENGTHS)]
     if args.manifest is not None:
         heads.append("PESQ")
         clips = list(recordings(args.manifest, args.limit, config.sample_rate))
-        for name, speak in speakers.items():
-            cells[name].append(f"{statistics.mean(closeness(x, speak, config) for x in clips):.3f}")
+        for name, synthesize in makers.items():
+            cells[name].append(f"{statistics.mean(closeness(x, synthesize, config) for x in clips):.3f}")
     return markdown_table(heads, [[name, *values] for name, values in cells.items()])
 
 
@@ -122,12 +122,12 @@ def recordings(manifest: Path, limit: int, sample_rate: int) -> Iterator[NDArray
         yield resample(x, rate, sample_rate)
 
 
-def closeness(x: NDArray[np.float32], speak: Speak, config: MelConfig) -> float:
+def closeness(x: NDArray[np.float32], synthesize: Synthesize, config: MelConfig) -> float:
     """Return the wide-band PESQ of what is made of a recording's mel."""
     from pesq import pesq
 
     mel = MelSpectrogram(config)(torch.from_numpy(x)[None])[0].numpy()
-    made = speak(mel)[: len(x)]
+    made = synthesize(mel)[: len(x)]
     pair = [resample(part, config.sample_rate, PESQ_RATE) for part in (x[: len(made)], made)]
     return float(pesq(PESQ_RATE, *pair, "wb"))
 

@@ -139,7 +139,7 @@ def streams_speed(lengths: list[float], repetitions: int, clock: Clock = QUIET) 
 
 
 def _vocos(vocos: VocosPeer, dtype: torch.dtype, mel: np.ndarray) -> object:
-    return vocos.speak(torch.from_numpy(mel)[None], dtype)
+    return vocos.synthesize(torch.from_numpy(mel)[None], dtype)
 
 
 def _ours(models: Sequence[str]) -> Makers:
@@ -156,10 +156,10 @@ def _others(config: MelConfig) -> Makers:
     hifigan = {dtype: HiFiGAN(config.n_mels).eval().to(dtype) for dtype in DTYPES.values()}
 
     @torch.inference_mode()
-    def speak(dtype: torch.dtype, mel: np.ndarray) -> object:
+    def synthesize(dtype: torch.dtype, mel: np.ndarray) -> object:
         return hifigan[dtype](torch.from_numpy(mel)[None].to(dtype))
 
-    makers: Makers = {f"HiFi-GAN V2, {kind}": partial(speak, dtype) for kind, dtype in DTYPES.items()}
+    makers: Makers = {f"HiFi-GAN V2, {kind}": partial(synthesize, dtype) for kind, dtype in DTYPES.items()}
     return {**makers, GRIFFIN_LIM: GriffinLim(config, iterations=60)}
 
 

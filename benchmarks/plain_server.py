@@ -25,13 +25,13 @@ def create_app() -> FastAPI:
     """Return the application, for `uvicorn --factory`."""
     app, lock, config, dtype = FastAPI(), threading.Lock(), preset("nvidia"), default_dtype("cpu")
     vocoder = VocosPeer(config).eval()
-    vocoder.speak(torch.zeros(1, config.n_mels, 100), dtype)
+    vocoder.synthesize(torch.zeros(1, config.n_mels, 100), dtype)
 
     @app.post("/synthesize")
     def synthesize(body: Annotated[bytes, Body(media_type="application/x-npy")]) -> Response:
         mel = torch.from_numpy(np.load(io.BytesIO(body)))
         with lock:
-            x = vocoder.speak(mel[None], dtype)[0].numpy()
+            x = vocoder.synthesize(mel[None], dtype)[0].numpy()
         wav = io.BytesIO()
         soundfile.write(wav, x, config.sample_rate, format="WAV")
         return Response(wav.getvalue(), media_type="audio/wav")

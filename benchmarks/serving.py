@@ -85,7 +85,7 @@ def _compared(own: Program, plain: Program, cases: list[Case], options: argparse
             for name, program, interface in (("own", own, options.interface), ("plain", plain, "plain")):
                 before = program.processor_seconds()
                 load = asyncio.run(closed_loop(program.url, cases, clients, options.seconds, interface))
-                cost = (program.processor_seconds() - before) / sum(answer.seconds for answer in load.spoken)
+                cost = (program.processor_seconds() - before) / sum(answer.seconds for answer in load.answered)
                 found[clients, name].append((load.audio_per_second, load.latency(50), load.latency(99), cost))
     rows = []
     for clients in options.clients:
@@ -101,7 +101,7 @@ def _soak(cases: list[Case], options: argparse.Namespace) -> None:
         full = asyncio.run(closed_loop(program.url, cases, 4, options.seconds, "http"))
         rate = OVERLOAD * len(full.answers) / options.seconds
         began, part = time.monotonic(), 0
-        header = ("minutes", "audio s/s", "p50", "p99", "spoken", "503", "lost", "largest error", "memory")
+        header = ("minutes", "audio s/s", "p50", "p99", "answered", "503", "lost", "largest error", "memory")
         print("| " + " | ".join(header) + " |\n|" + " --- |" * len(header))
         while (minutes := (time.monotonic() - began) / 60.0) < options.minutes:
             part += 1
@@ -117,7 +117,7 @@ def _line(load: Load, program: Program) -> list[str]:
         f"{load.audio_per_second:.0f}",
         f"{1000 * load.latency(50):.0f} ms",
         f"{1000 * load.latency(99):.0f} ms",
-        str(len(load.spoken)),
+        str(len(load.answered)),
         str(len(load.refused)),
         ", ".join(f"{count} with {status}" for status, count in load.lost.items()) or "0",
         f"{load.largest_error:.0e}{wrong}",

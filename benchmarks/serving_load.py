@@ -76,7 +76,7 @@ class Load:
     seconds: float
 
     @property
-    def spoken(self) -> list[Answer]:
+    def answered(self) -> list[Answer]:
         """Those with audio."""
         return [answer for answer in self.answers if answer.status == httpx.codes.OK]
 
@@ -88,23 +88,23 @@ class Load:
     @property
     def lost(self) -> Counter[int]:
         """How many got anything else, by status; 0 is no answer at all."""
-        fine = {id(answer) for answer in (*self.spoken, *self.refused)}
+        fine = {id(answer) for answer in (*self.answered, *self.refused)}
         return Counter(answer.status for answer in self.answers if id(answer) not in fine)
 
     @property
     def largest_error(self) -> float:
         """The largest difference of any answer from the audio that must come."""
-        return max((answer.error for answer in self.spoken), default=0.0)
+        return max((answer.error for answer in self.answered), default=0.0)
 
     @property
     def audio_per_second(self) -> float:
         """Seconds of audio that were there in a second, until the last request was due."""
-        return sum(a.seconds for a in self.spoken if a.due + a.latency <= self.seconds) / self.seconds
+        return sum(a.seconds for a in self.answered if a.due + a.latency <= self.seconds) / self.seconds
 
     def latency(self, percent: float) -> float:
         """Return a percentile of the seconds until audio was there."""
-        spoken = [answer.latency for answer in self.spoken]
-        return float(np.percentile(spoken, percent)) if spoken else float("nan")
+        answered = [answer.latency for answer in self.answered]
+        return float(np.percentile(answered, percent)) if answered else float("nan")
 
 
 def poisson(rate: float, seconds: float, seed: int) -> list[float]:

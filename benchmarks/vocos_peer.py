@@ -40,7 +40,7 @@ class VocosPeer(nn.Module):
         return nn.functional.pad(x, (0, mel.shape[2] * self.hop_length - x.shape[1]))
 
     @torch.inference_mode()
-    def speak(self, mel: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    def synthesize(self, mel: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
         """Return audio, in bfloat16 by autocast where that is asked for."""
         with torch.autocast(mel.device.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
             return self(mel)  # type: ignore[no-any-return]

@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         began = time.perf_counter()
         programs = install(wheel, environment)
         print(f"installed with [server] in {time.perf_counter() - began:.0f} s: {size(environment):.2f} GB")
-        speak(programs, Path(folder))
+        synthesize(programs, Path(folder))
         serve(programs, Path(folder))
     return 0
 
@@ -64,7 +64,7 @@ def install(wheel: Path, environment: Path) -> Path:
     return programs
 
 
-def speak(programs: Path, folder: Path) -> None:
+def synthesize(programs: Path, folder: Path) -> None:
     """Take a recording to its mel and back, and have the file say what made it."""
     mel, speech = folder / "mel.npy", folder / "speech.wav"
     run(programs / "vocoder", "mel", RECORDING, "-o", mel, cwd=folder)
@@ -73,7 +73,7 @@ def speak(programs: Path, folder: Path) -> None:
 
 
 def serve(programs: Path, folder: Path) -> None:
-    """Start the server, speak to it, and stop it by SIGTERM."""
+    """Start the server, synthesize with it, and stop it by SIGTERM."""
     log = folder / "log"
     with log.open("wb") as lines:
         command = [programs / "vocoder-serve", "--port", "0"]

@@ -70,7 +70,7 @@ def synthesize_on_cluster(
 
 
 def main() -> int:
-    """Synthesize what the command line names; 2 where a file could not be spoken."""
+    """Synthesize what the command line names; 2 where a file could not be synthesized."""
     args = _parser().parse_args()
     sampling = Sampling(sigma=args.sigma, seed=args.seed, denoise=args.denoise, corrections=args.corrections)
     jobs = list_jobs(args.mels, args.output, "." + args.format.partition("_")[0])

@@ -78,7 +78,7 @@ def mel_of(name: str, text: str | None, letters: int = LETTERS, speaker: Path | 
     return mel
 
 
-def speak(mel: Mel, preset: str, server: str | None) -> tuple[NDArray[np.float32], int, Origin | None]:
+def synthesize(mel: Mel, preset: str, server: str | None) -> tuple[NDArray[np.float32], int, Origin | None]:
     """Return audio (T,), its sample rate and its mark, from a server or from a vocoder in this process."""
     if server is None:
         v = vocoder.load("waveglow")
@@ -89,7 +89,7 @@ def speak(mel: Mel, preset: str, server: str | None) -> tuple[NDArray[np.float32
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Speak a sentence into a file."""
+    """Synthesize a sentence into a file."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", choices=MODELS)
     parser.add_argument("text", nargs="?", help="a sentence in English")
@@ -97,7 +97,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--speaker", type=Path, help="npy file with an x-vector (512,) for SpeechT5; else a neutral one"
     )
-    parser.add_argument("--server", metavar="URL", help="speak over HTTP instead of in this process")
+    parser.add_argument("--server", metavar="URL", help="synthesize over HTTP instead of in this process")
     parser.add_argument(
         "--random", action="store_true", help="random weights, of as many tokens as the text has letters"
     )
@@ -106,7 +106,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error("give a sentence, or --random")
     letters = len(args.text or "") or LETTERS
     mel = mel_of(args.model, None if args.random else args.text, letters, args.speaker)
-    x, sample_rate, origin = speak(mel, MODELS[args.model][1], args.server)
+    x, sample_rate, origin = synthesize(mel, MODELS[args.model][1], args.server)
     write_audio(args.output, x, sample_rate, origin=origin)
     print(f"{args.output}: {len(x) / sample_rate:.2f} s from a mel of {mel.shape[1]} frames")
     return 0

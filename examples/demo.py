@@ -119,7 +119,7 @@ def default_mel_config(address: str) -> MelConfig:
     return PRESETS[name]
 
 
-def speak(address: str, mel: NDArray[np.float32]) -> Speech:
+def synthesize(address: str, mel: NDArray[np.float32]) -> Speech:
     """POST a mel (n_mels, frames) as npy and read the wav that comes back."""
     body = io.BytesIO()
     np.save(body, mel)
@@ -206,8 +206,8 @@ def run(model: str, audio: Path, folder: Path) -> None:
         x, _ = read_audio(audio, config.sample_rate)
         mel = MelSpectrogram(config)(torch.from_numpy(x)[None])[0].numpy()
         print(f"POST /synthesize: the mel of {audio.name}, {mel.shape[0]} x {mel.shape[1]}")
-        speak(address, mel)  # the first answer is slower than the next
-        speech = speak(address, mel)
+        synthesize(address, mel)  # the first answer is slower than the next
+        speech = synthesize(address, mel)
     length = min(len(x), len(speech.x))
     original, speech = x[:length], Speech(speech.x[:length], speech.infer_seconds, speech.wall_seconds)
     folder.mkdir(parents=True, exist_ok=True)

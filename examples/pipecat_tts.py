@@ -104,7 +104,7 @@ async def say(text: str, server: str, sample_rate: int) -> NDArray[np.float32]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Speak into a file."""
+    """Synthesize into a file."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("text", help="what the acoustic model takes; here the path of a recording")
     parser.add_argument("-o", "--output", type=Path, required=True, help="audio file")

@@ -27,7 +27,7 @@ def test_requests_that_time_out_are_named_with_what_to_do(demo, starved, monkeyp
     with pytest.raises(demo.DemoError, match=r"GET /models was not answered within .* s: this machine is busy"):
         demo.default_mel_config(starved)
     with pytest.raises(demo.DemoError, match=r"POST /synthesize was not answered within .* s: .* make demo ARGS="):
-        demo.speak(starved, np.zeros((80, 10), np.float32))
+        demo.synthesize(starved, np.zeros((80, 10), np.float32))
 
 
 class Running:

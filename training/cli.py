@@ -9,7 +9,7 @@ COMMANDS = {
     "waveglow": ("training.runs.waveglow", "fit a WaveGlow"),
     "wavenet": ("training.runs.wavenet", "fit an autoregressive WaveNet, the teacher"),
     "distill": ("training.commands.distill", "fit a student to a teacher: a fast model from a slow one"),
-    "finetune": ("training.finetune.command", "make the shipped model speak with your voice, from its recordings"),
+    "finetune": ("training.finetune.command", "fit the shipped model to your voice, from its recordings"),
     "density": ("training.density.command", "fit a density model: Gaussian, NICE, RealNVP, MAF, IAF, Glow, IAF-VAE"),
     "evaluate": ("training.commands.evaluate", "score models beside Griffin-Lim and the recordings"),
     "publish": ("training.commands.publish", "write the directory of a trained model, with scores and a model card"),

@@ -16,9 +16,9 @@ from vocoder.sampling import GuardMode
 from vocoder.synthesis.synthesizer import Synthesizer
 
 DEFAULT_MODEL = "reverse"
-"""the shipped model that speaks where none is named: the fastest of those that sound best"""
+"""the shipped model that synthesizes where none is named: the fastest of those that sound best"""
 ASSETS = Path(__file__).parent / "assets"
-GUARDS = ("guard", "guard-100")  # ship beside them, and cannot speak
+GUARDS = ("guard", "guard-100")  # ship beside them, and synthesize nothing
 MODEL_FILES = ["config.json", "model.safetensors", "README.md"]
 
 

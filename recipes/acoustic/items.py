@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from recipes.corpora.kokoro_voice import SAMPLE_RATE, UNIT, Spoken
+from recipes.corpora.kokoro_voice import SAMPLE_RATE, UNIT, Speech
 from training.corpora.condition import condition
 from training.corpora.corpus import PrepareConfig
 from training.evaluate.candidates import mel_of
@@ -92,13 +92,13 @@ class Example:
 
 
 def example_of(path: Path, mel_config: MelConfig) -> Example:
-    """Read an utterance of `Spoken.save` and compute its mel, at the level of all corpora."""
-    spoken = Spoken.load(path)
-    x = condition(spoken.x, SAMPLE_RATE, PrepareConfig(mel_config.sample_rate))
+    """Read an utterance of `Speech.save` and compute its mel, at the level of all corpora."""
+    speech = Speech.load(path)
+    x = condition(speech.x, SAMPLE_RATE, PrepareConfig(mel_config.sample_rate))
     mel = mel_of(x, mel_config)
-    index = tokens_of_frames(spoken.durations, mel.shape[1], mel_config)
-    prosody = token_prosody(spoken.pitch, spoken.durations, mel, index)
-    return Example(spoken.tokens, spoken.style, index, places(index), mel, prosody)
+    index = tokens_of_frames(speech.durations, mel.shape[1], mel_config)
+    prosody = token_prosody(speech.pitch, speech.durations, mel, index)
+    return Example(speech.tokens, speech.style, index, places(index), mel, prosody)
 
 
 def parted(folder: Path, folds: int, held: int) -> tuple[list[Path], list[Path]]:

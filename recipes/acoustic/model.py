@@ -117,13 +117,13 @@ class AcousticModel(nn.Module):
             mask: (B, frames), 1 for frames and 0 for padding.
             prosody: (B, 3, N) to use instead of what is predicted.
         """
-        spoken = (tokens != self.config.tokens)[..., None].to(style.dtype)
-        x = (self.embedding(tokens) + self.voice(style)[:, None]) * spoken
+        present = (tokens != self.config.tokens)[..., None].to(style.dtype)
+        x = (self.embedding(tokens) + self.voice(style)[:, None]) * present
         for block in self.encoder:
-            x = block(x, spoken)
+            x = block(x, present)
         predicted = None
         if self.predictor is not None and self.given is not None:
-            predicted = self.predictor(x.transpose(1, 2), spoken.transpose(1, 2))
+            predicted = self.predictor(x.transpose(1, 2), present.transpose(1, 2))
             x = x + self.given((predicted if prosody is None else prosody).transpose(1, 2))
         frames = x.gather(1, index[..., None].expand(-1, -1, x.shape[2]))
         y = (frames + self.place(places.transpose(1, 2)) + self.colour(style)[:, None]) * mask[..., None]

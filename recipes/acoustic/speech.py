@@ -6,7 +6,7 @@ from pathlib import Path
 
 from recipes.corpora import fortunes
 from recipes.corpora.command import add_speech_arguments
-from recipes.corpora.kokoro import PLANS, planned, synthesise
+from recipes.corpora.kokoro import PLANS, planned, synthesize
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,5 +22,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
     texts = {language: fortunes.sentences(language, args.cache) for language in args.languages}
-    synthesise(planned(PLANS[args.plan], args.minutes, texts), args.output, args.jobs)
+    synthesize(planned(PLANS[args.plan], args.minutes, texts), args.output, args.jobs)
     return 0

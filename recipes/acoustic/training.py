@@ -71,9 +71,9 @@ class AcousticObjective(Objective):
         difference = ((mel - batch["mel"]).abs() * mask).sum() / (mask.sum() * mel.shape[1])
         if predicted is None:
             return difference, difference.new_zeros(())
-        spoken = (batch["tokens"] != self.model.config.tokens)[:, None].float()
+        present = (batch["tokens"] != self.model.config.tokens)[:, None].float()
         errors = F.mse_loss(predicted.float(), batch["prosody"], reduction="none") * self._told(batch["prosody"])
-        return difference, (errors * spoken).sum() / (spoken.sum() * predicted.shape[1])
+        return difference, (errors * present).sum() / (present.sum() * predicted.shape[1])
 
     @staticmethod
     def _told(prosody: Tensor) -> Tensor:

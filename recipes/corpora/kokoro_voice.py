@@ -52,7 +52,7 @@ class Session(Protocol):
 
 
 @dataclass(frozen=True)
-class Spoken:
+class Speech:
     """One utterance with its timing.
 
     Attributes:
@@ -79,7 +79,7 @@ class Spoken:
         if found != wanted:
             raise CorpusError(f"durations, samples and values of pitch must number {wanted}, not {found}")
 
-    def trimmed(self) -> "Spoken":
+    def trimmed(self) -> "Speech":
         """Return the utterance without silence at its ends beyond a tenth of a second, cut at whole units."""
         loud = np.flatnonzero(np.abs(self.x) > _AUDIBLE)
         if not len(loud):
@@ -90,7 +90,7 @@ class Spoken:
         durations[0] -= before
         durations[-1] -= after
         x = self.x[UNIT * before : len(self.x) - UNIT * after]
-        return Spoken(x, self.tokens, durations, self.pitch[2 * before : len(self.pitch) - 2 * after], self.style)
+        return Speech(x, self.tokens, durations, self.pitch[2 * before : len(self.pitch) - 2 * after], self.style)
 
     def save(self, path: Path) -> None:
         """Write the audio as FLAC of 16 bits, complete or not at all, and before it the rest as npz beside it."""
@@ -100,7 +100,7 @@ class Spoken:
         write_flac(path, self.x, SAMPLE_RATE)
 
     @classmethod
-    def load(cls, path: Path) -> "Spoken":
+    def load(cls, path: Path) -> "Speech":
         """Read what `save` wrote."""
         with np.load(path.with_suffix(".npz")) as rest:
             return cls(soundfile.read(path, dtype="float32")[0], **rest)
@@ -108,7 +108,7 @@ class Spoken:
 
 @dataclass(frozen=True)
 class KokoroVoice:
-    """The model ready to speak.
+    """The model, ready to synthesize.
 
     Attributes:
         session: takes tokens, style and speed; gives samples at 24 kHz, durations and pitch.
@@ -120,7 +120,7 @@ class KokoroVoice:
     vocabulary: dict[str, int]
     styles: dict[str, NDArray[np.float32]]
 
-    def speak(self, said: str, weights: Sequence[tuple[str, float]], speed: float) -> Spoken:
+    def synthesize(self, said: str, weights: Sequence[tuple[str, float]], speed: float) -> Speech:
         """Return an utterance with a tenth of a second of silence, or a little more, before and after the speech.
 
         Args:
@@ -141,7 +141,7 @@ class KokoroVoice:
             "speed": np.array([speed], dtype=np.float32),
         }
         x, durations, pitch = (np.asarray(o, np.float32).ravel() for o in self.session.run(None, feeds))
-        return Spoken(x, tokens, durations.round().astype(np.int64), pitch, style).trimmed()
+        return Speech(x, tokens, durations.round().astype(np.int64), pitch, style).trimmed()
 
 
 def licence_text() -> str:

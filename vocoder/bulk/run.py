@@ -44,13 +44,13 @@ def rows(jobs: Iterable[Job], limit: int = ROW_FRAMES) -> Iterator[list[Job]]:
 
 @dataclass
 class Summary:
-    """Summary of a run: how many files existed already (`there`), were made (`spoken`) and have clipped samples.
+    """Summary of a run: how many files existed already (`there`), were made (`synthesized`) and have clipped samples.
 
     `failures` are the outcomes of failed jobs, `doubts` those of mels that are not typical of their mel config.
     """
 
     there: int = 0
-    spoken: int = 0
+    synthesized: int = 0
     audio_seconds: float = 0.0
     elapsed_seconds: float = 0.0
     clipped_files: int = 0
@@ -59,8 +59,8 @@ class Summary:
 
     def __str__(self) -> str:
         speed = self.audio_seconds / max(self.elapsed_seconds, 1e-9)
-        text = f"{self.spoken} spoken ({self.audio_seconds:.1f} s of audio in {self.elapsed_seconds:.1f} s"
-        text += f", {speed:.1f} x real time)" if self.spoken else ")"
+        text = f"{self.synthesized} synthesized ({self.audio_seconds:.1f} s of audio in {self.elapsed_seconds:.1f} s"
+        text += f", {speed:.1f} x real time)" if self.synthesized else ")"
         text += f", {self.there} there already, {len(self.failures)} failed"
         text += f"; {self.clipped_files} clipped to full scale" if self.clipped_files else ""
         return text + (f"; {len(self.doubts)} of unlikely mels" if self.doubts else "")
@@ -117,7 +117,7 @@ def _tally(outcomes: Iterable[Outcome], summary: Summary, total: int) -> Summary
             if outcome.error is not None:
                 summary.failures.append(outcome)
             else:
-                summary.spoken += 1
+                summary.synthesized += 1
                 summary.audio_seconds += outcome.seconds
                 summary.clipped_files += bool(outcome.clipped)
                 summary.doubts += [outcome] if outcome.doubt is not None else []

@@ -11,7 +11,7 @@ from recipes.__main__ import main
 from recipes.acoustic.items import example_of, utterances
 from recipes.acoustic.prediction import predict
 from recipes.corpora import fortunes, kokoro
-from recipes.corpora.kokoro_voice import UNIT, Spoken
+from recipes.corpora.kokoro_voice import UNIT, Speech
 from training.corpora.manifest import ManifestError, read_manifest
 from training.data.datasets import SegmentConfig, SegmentDataset
 from vocoder.config import ConfigError
@@ -32,7 +32,7 @@ RECIPE = str(Path(__file__).parents[3] / "recipes/acoustic/acoustic.yaml")
 
 def test_speech_is_written_with_what_its_frames_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Fake:
-        def speak(self, said: str, weights: object, speed: float) -> Spoken:
+        def synthesize(self, said: str, weights: object, speed: float) -> Speech:
             return toy(len(said))
 
     monkeypatch.setattr(kokoro, "start_voice", Fake)
@@ -44,9 +44,9 @@ def test_speech_is_written_with_what_its_frames_are(tmp_path: Path, monkeypatch:
     assert main(["acoustic-speech", "mixtures", *words]) == 0
     paths = utterances(tmp_path)
     assert [path.name[:5] for path in paths] == [f"{number:05d}" for number in range(len(paths))]
-    example, spoken = example_of(paths[0], NVIDIA), Spoken.load(paths[0])
-    assert example.mel.shape[1] == NVIDIA.frames(-(-UNIT * int(spoken.durations.sum()) * 147 // 160))
-    assert example.index[-1] == len(spoken.tokens) - 1
+    example, speech = example_of(paths[0], NVIDIA), Speech.load(paths[0])
+    assert example.mel.shape[1] == NVIDIA.frames(-(-UNIT * int(speech.durations.sum()) * 147 // 160))
+    assert example.index[-1] == len(speech.tokens) - 1
 
 
 def train(speech: Path, output: Path, *settings: str) -> Path:

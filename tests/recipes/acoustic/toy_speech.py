@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from recipes.corpora.kokoro_voice import SAMPLE_RATE, UNIT, Spoken
+from recipes.corpora.kokoro_voice import SAMPLE_RATE, UNIT, Speech
 
 
-def toy(number: int) -> Spoken:
+def toy(number: int) -> Speech:
     """An utterance of five phonemes; phoneme t has the pitch 100 + 20 t Hz, and 0 is silent."""
     drawn = np.random.default_rng(number)
     tokens = np.array([0, *drawn.integers(1, 9, 3), 0])
@@ -17,7 +17,7 @@ def toy(number: int) -> Spoken:
     phase = 2 * np.pi * np.cumsum(f0) / SAMPLE_RATE
     x = 0.05 * sum(np.sin(n * phase) / n for n in range(1, 9)) * (f0 > 0)
     style = 0.1 * ((np.arange(4) + number) % 3)
-    return Spoken(x.astype(np.float32), tokens, durations, pitch, style.astype(np.float32))
+    return Speech(x.astype(np.float32), tokens, durations, pitch, style.astype(np.float32))
 
 
 def write_speech(folder: Path, count: int, speaker: str = "kokoro-jm_kumo") -> list[Path]:

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper
 from recipes.__main__ import main
 from recipes.corpora import fortunes, kokoro, kokoro_voice
 from recipes.corpora.kokoro import PLANS, planned
-from recipes.corpora.kokoro_voice import UNIT, KokoroVoice, Spoken, phonemes, start_voice
+from recipes.corpora.kokoro_voice import UNIT, KokoroVoice, Speech, phonemes, start_voice
 from training.corpora.corpus import CorpusError, Recording, split_recordings
 from training.corpora.manifest import read_manifest
 
@@ -30,10 +30,10 @@ class FakeVoice:
     def __init__(self):
         self.asked = []
 
-    def speak(self, said, weights, speed):
+    def synthesize(self, said, weights, speed):
         self.asked.append((said, weights, speed))
         x = 0.1 * np.random.default_rng(len(said)).standard_normal(20 * UNIT)
-        return Spoken(x.astype(np.float32), np.zeros(1), np.array([20]), np.zeros(40), np.zeros(256))
+        return Speech(x.astype(np.float32), np.zeros(1), np.array([20]), np.zeros(40), np.zeros(256))
 
 
 @pytest.fixture
@@ -70,17 +70,17 @@ def test_kept_out_voice_and_sentences_meet_no_others(tmp_path):
 
 def test_only_what_is_missing_is_spoken(voice, tmp_path):
     plan = planned(PLANS["kokoro"], 1, TEXTS)
-    kokoro.synthesise(plan, tmp_path, jobs=1)
+    kokoro.synthesize(plan, tmp_path, jobs=1)
     made = [u.path(tmp_path) for u in plan]
     first = {path: path.read_bytes() for path in made}
     made[3].unlink()
     made[5].rename(made[5].with_name(made[5].name + ".partial"))
     voice.asked.clear()
-    kokoro.synthesise(plan, tmp_path, jobs=1)
+    kokoro.synthesize(plan, tmp_path, jobs=1)
     assert voice.asked == [(f"{u.language}: {u.text}", u.weights, u.speed) for u in (plan[3], plan[5])]
     assert {path: path.read_bytes() for path in made} == first
     assert soundfile.info(made[0]).samplerate == 24000
-    spoken = Spoken.load(made[0])
+    spoken = Speech.load(made[0])
     assert (len(spoken.x), spoken.durations.tolist(), spoken.pitch.shape) == (20 * UNIT, [20], (40,))
 
 
@@ -123,26 +123,26 @@ def fake_espeak(folder, monkeypatch, said):
 def test_tokens_speed_and_a_mixture_of_styles_reach_the_model():
     session = FakeSession(9, 99)
     voice = KokoroVoice(session, {"a": 43, "b": 44}, STYLES)
-    spoken = voice.speak("ab?a", (("a", 0.25), ("b", 0.75)), 1.25)
+    spoken = voice.synthesize("ab?a", (("a", 0.25), ("b", 0.75)), 1.25)
     assert session.feeds["tokens"].tolist() == [[0, 43, 44, 43, 0]]
     assert session.feeds["tokens"].dtype == np.int64
     assert session.feeds["speed"] == [1.25]
     np.testing.assert_allclose(session.feeds["style"], 2.5 * STYLE[2][None])
     np.testing.assert_array_equal(spoken.style, session.feeds["style"][0])
-    voice.speak("a" * 600, (("a", 1.0),), 1.0)
+    voice.synthesize("a" * 600, (("a", 1.0),), 1.0)
     np.testing.assert_array_equal(session.feeds["style"], STYLE[-1][None])
 
 
 def test_silence_at_the_ends_is_cut_at_whole_units_and_no_phoneme_vanishes():
     voice = KokoroVoice(FakeSession(9 * UNIT + 10, 70 * UNIT), {"a": 3, "b": 4}, STYLES)
-    spoken = voice.speak("a?b", (("a", 1.0),), 1.0)
+    spoken = voice.synthesize("a?b", (("a", 1.0),), 1.0)
     # A tenth of a second is four units: five go before the sound at 9 units, and the last six of eighty after it.
     assert spoken.durations.tolist() == [15, 20, 20, 14]
     assert (len(spoken.x), len(spoken.pitch), spoken.pitch[0]) == (UNIT * 69, 2 * 69, 2 * 5)
     assert np.flatnonzero(spoken.x)[0] == 4 * UNIT + 10
-    short = KokoroVoice(FakeSession(30 * UNIT, 31 * UNIT), {"a": 3}, STYLES).speak("a", (("a", 1.0),), 1.0)
+    short = KokoroVoice(FakeSession(30 * UNIT, 31 * UNIT), {"a": 3}, STYLES).synthesize("a", (("a", 1.0),), 1.0)
     assert short.durations.tolist() == [1, 20, 1]
-    silent = Spoken(np.zeros(UNIT, np.float32), np.array([0]), np.array([1]), np.zeros(2, np.float32), STYLE[0])
+    silent = Speech(np.zeros(UNIT, np.float32), np.array([0]), np.array([1]), np.zeros(2, np.float32), STYLE[0])
     assert silent.trimmed() is silent
 
 

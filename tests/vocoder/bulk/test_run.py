@@ -59,7 +59,7 @@ def test_a_killed_run_loses_nothing_and_does_nothing_twice(write_mels, model, tm
     after = made(out)
     assert list(after) == [f"{i:02}.wav" for i in range(8)]
     assert {name: after[name] for name in before} == before
-    assert f"{8 - len(before)} spoken" in capsys.readouterr().out
+    assert f"{8 - len(before)} synthesized" in capsys.readouterr().out
     assert list(out.rglob("*.part")) == []
     for i in range(8):
         expected = load(model, guard="off").synthesize(np.load(mels / f"{i:02}.npy"), seed=3)
@@ -85,7 +85,7 @@ def test_what_is_there_is_kept_and_what_changed_is_spoken_anew(write_mels, model
     np.save(mels / "bad.npy", np.full((80, 5), np.nan, dtype=np.float32))
     assert speak(mels, "-o", out, "--seed", "3", model=model) == 2
     captured = capsys.readouterr()
-    assert "3 spoken" in captured.out
+    assert "3 synthesized" in captured.out
     assert captured.err == f"vocoder synthesize: {mels / 'bad.npy'}: 400 of the 400 values are not finite " + (
         "(NaN, infinite, or beyond 32-bit floats), the first of them mel[0, 0]\n"
     )
@@ -95,7 +95,7 @@ def test_what_is_there_is_kept_and_what_changed_is_spoken_anew(write_mels, model
     newer = (out / "01.wav").stat().st_mtime_ns + 1
     os.utime(mels / "01.npy", ns=(newer, newer))
     assert speak(mels, "-o", out, "--seed", "3", model=model) == 0
-    assert "2 spoken" in (text := capsys.readouterr().out)
+    assert "2 synthesized" in (text := capsys.readouterr().out)
     assert "2 there already, 0 failed" in text
     second = made(out)
     assert set(second) == {"00.wav", "01.wav", "02.wav", "03.wav"}
@@ -148,6 +148,6 @@ def test_a_file_that_cannot_be_written_leaves_nothing_half_made(write_mels, mode
     captured = capsys.readouterr()
     assert captured.err.startswith(f"vocoder synthesize: {mels / '00.npy'}: ")
     assert captured.err.count("\n") == 1
-    assert "1 spoken" in captured.out
+    assert "1 synthesized" in captured.out
     assert set(made(out)) == {"01.wav"}
     assert list(out.rglob("*.part")) == []

@@ -70,7 +70,7 @@ def test_an_unlikely_mel_is_spoken_with_a_word_or_refused(model, tmp_path, capsy
         assert speak(*files, "-o", out, model=model, guard="warn") == 0
         captured = capsys.readouterr()
         assert re.fullmatch(doubt, captured.err)
-    assert "1 spoken" in captured.out
+    assert "1 synthesized" in captured.out
     assert "1 there already" in captured.out
     assert "1 of unlikely mels" in captured.out
 

@@ -46,7 +46,7 @@ def speak(tmp_path_factory):
     prefix = f"-DTORCH={Path(torch.__file__).parent}"
     for command in (["cmake", "-S", EXAMPLE, "-B", folder, prefix], ["cmake", "--build", folder]):
         subprocess.run(command, check=True)
-    return folder / "speak"
+    return folder / "synthesize"
 
 
 @slow

@@ -1,6 +1,6 @@
 // A model in C++, without Python: a program of `vocoder export --format aot-inductor`, a mel, and out comes audio.
 //
-//   speak PROGRAM MEL N_MELS CHANNELS STEPS_PER_FRAME SIGMA OUT
+//   synthesize PROGRAM MEL N_MELS CHANNELS STEPS_PER_FRAME SIGMA OUT
 //
 // MEL and OUT are raw little-endian 32-bit floats, (n_mels, frames) and (samples,). What noise a program takes is in its
 // metadata: `z_channels`, `z_steps_per_frame` and `sigma`.
@@ -27,7 +27,7 @@ std::vector<char> read(const std::string& name) {
 
 int main(int argc, char** argv) {
   if (argc != 8) {
-    std::cerr << "usage: speak PROGRAM MEL N_MELS CHANNELS STEPS_PER_FRAME SIGMA OUT\n";
+    std::cerr << "usage: synthesize PROGRAM MEL N_MELS CHANNELS STEPS_PER_FRAME SIGMA OUT\n";
     return 2;
   }
   try {
@@ -45,7 +45,7 @@ int main(int argc, char** argv) {
         .write(static_cast<const char*>(x.data_ptr()), static_cast<std::streamsize>(x.nbytes()));
     std::cout << x.numel() << " samples\n";
   } catch (const std::exception& error) {
-    std::cerr << "speak: " << error.what() << "\n";
+    std::cerr << "synthesize: " << error.what() << "\n";
     return 1;
   }
   return 0;
