@@ -11,8 +11,8 @@ from torch.nn import functional as F
 from vocoder.correction.order import Order
 from vocoder.correction.plain import PlainCorrection
 from vocoder.kernels.launcher import Kernel, kernel
-from vocoder.layers.fourier import LANES, fourier_tables
-from vocoder.layers.mel_filter import BandTable
+from vocoder.kernels.memory import LANES
+from vocoder.layers.fourier import fourier_tables
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,11 @@ class CompiledCorrection:
     @classmethod
     def of(cls, plain: PlainCorrection) -> CompiledCorrection | None:
         """Return the same correction in compiled code; None where there is none."""
-        bands = BandTable.of(plain.filter.filterbank, plain.filter.spread)
-        fourier = fourier_tables(len(plain.filter.window))
-        if bands is None or fourier is None or len(plain.filter.filterbank) < LANES:
+        bank, fourier = plain.filter.filterbank, fourier_tables(len(plain.filter.window))
+        if fourier is None or len(bank) < LANES:
             return None
         compiled = kernel("correction", "corrected")
-        return None if compiled is None else cls(compiled, plain, _in_vectors(bands), fourier)
+        return None if compiled is None else cls(compiled, plain, _in_vectors(bank, plain.filter.spread), fourier)
 
     def __call__(self, order: Order, first: int, audio: Tensor, target: Tensor, exists: Tensor) -> Tensor:
         """Return the corrected chains; arguments as of `PlainCorrection.forward`."""
@@ -62,19 +61,38 @@ class CompiledCorrection:
         return pace, window * share / (2 * len(window))  # the kernel has spectra that are twice as large
 
 
-def _in_vectors(bands: BandTable) -> tuple[Tensor, ...]:
-    """Return the tables of the bands as the kernel reads them.
+def _in_vectors(bank: Tensor, spread: Tensor) -> tuple[Tensor, ...]:
+    """Return a filterbank and its spread, both (bands, bins), as the kernel reads them.
 
-    Returns the first bin of each band, that after its last and where its weights begin, (3, bands) int32; the weights,
-    which fill vectors and are for magnitudes twice as large; the first bin of each run of bins that lie in the same
-    bands, and the lower one, (2, runs + 1) int32, with the end of the last run; and the shares of the bins, with zeros.
+    Bands stand in groups of eight, the last of which may repeat some. Returns, (2, bands) int32, the first bin of each
+    and how many vectors it and three others take; the weights of each four, vector by vector, for magnitudes twice as
+    large; the first band that each vector of bins lies in, and that after the last, (2, vectors) int32; and the shares
+    of the bins in these bands.
     """
-    first, stop, at = bands.ends.long()
-    sizes = -(-(stop - first) // LANES) * LANES
-    starts = sizes.cumsum(0) - sizes
-    weights = torch.zeros(int(sizes.sum()))
-    for begin, a, count in zip(starts.tolist(), at.tolist(), (stop - first).tolist(), strict=True):
-        weights[begin : begin + count] = bands.weights[a : a + count] / 2
-    begins = F.pad(bands.place.diff().nonzero()[:, 0] + 1, (1, 0))
-    runs = torch.stack([F.pad(begins, (0, 1), value=len(bands.place)), F.pad(bands.place[begins], (0, 1))])
-    return torch.stack([first, first + sizes, starts]).int(), weights, runs.int(), F.pad(bands.shares, (0, LANES))
+    (count, bins), place = bank.shape, torch.arange(LANES)
+    fours = (torch.arange(0, count, LANES).clamp_max(count - LANES)[:, None] + place).view(-1, 4)
+    first, stop = _ends(bank != 0)
+    sizes = (-(-(stop - first) // LANES) * LANES)[fours].amax(dim=1, keepdim=True).expand(-1, 4)
+    first = torch.minimum(first[fours], bins + LANES - sizes)
+    padded = F.pad(bank / 2, (0, LANES))
+    heard = -(-int(_ends((bank != 0).any(dim=0)[None])[1]) // LANES)
+    shares = F.pad(spread, (0, LANES))[:, : LANES * heard].view(count, heard, LANES)
+    begin, end = _ends((shares != 0).any(dim=2).t())
+    weights = [
+        torch.stack([padded[m, a : a + size] for m, a in zip(*four, strict=True)]).view(4, -1, LANES).transpose(0, 1)
+        for size, *four in zip(sizes[:, 0].tolist(), fours.tolist(), first.tolist(), strict=True)
+    ]
+    spread_out = [shares[a:b, v] for v, (a, b) in enumerate(zip(begin.tolist(), end.tolist(), strict=True))]
+    bands = torch.stack([first.flatten(), sizes.flatten() // LANES])
+    return (
+        bands.int(),
+        torch.cat([each.flatten() for each in weights]),
+        torch.stack([begin, end]).int(),
+        torch.cat(spread_out).flatten(),
+    )
+
+
+def _ends(inside: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the first place (N,) of each row (N, places) that is true, and that after the last; 0 and 0 for none."""
+    first, stop = inside.int().argmax(dim=1), inside.shape[1] - inside.flip(1).int().argmax(dim=1)
+    return first, torch.where(inside.any(dim=1), stop, 0)

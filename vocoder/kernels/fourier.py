@@ -14,9 +14,10 @@ from numba import njit
 
 from vocoder.kernels.functions import fma
 from vocoder.kernels.lanes import load, repeated, store
+from vocoder.kernels.memory import LANES
 
 HALF_ROOT = np.float32(0.5**0.5)
-LANES, PAIR = 8, 16  # numbers of a vector, and of a complex one
+PAIR = 2 * LANES  # numbers of a complex vector
 
 
 @njit(forceinline=True)  # type: ignore[untyped-decorator]
@@ -111,20 +112,22 @@ def _pass(get: Any, put: Any) -> Any:
         put(y, k + 3 * step, i + 3, z[3], tables, zero)
 
     @njit(error_model="numpy")  # type: ignore[untyped-decorator]
-    def run(x: Any, y: Any, base: int, step: int, radix: int, tables: Any, zero: Any) -> None:
-        """Transform `radix` numbers of x, `step` apart, into y, for all that begin in one step from `base` on.
+    def run(x: Any, y: Any, count: int, length: int, radix: int, tables: Any, zero: Any) -> None:
+        """Transform `radix` numbers of x, as far apart as they can be in a part of some length, into y, all of `count`.
 
         `tables` are the window, the number where it begins, the complex numbers, and where those of the pass begin.
         """
         window, start, turns, at = tables
-        for p in range(step):
-            k, here = base + p, (window, start, turns, at + 2 * (radix - 1) * p)
-            if radix == 8:
-                z = eight(got(x, k, step, 0, here, zero) + got(x, k + 4 * step, step, 4, here, zero))
-                written(y, k, step, 0, z[:4], here, zero)
-                written(y, k + 4 * step, step, 4, z[4:], here, zero)
-            else:
-                written(y, k, step, 0, _four(got(x, k, step, 0, here, zero)), here, zero)
+        step = length // radix
+        for base in range(0, count, length):
+            for p in range(step):
+                k, here = base + p, (window, start, turns, at + 2 * (radix - 1) * p)
+                if radix == 8:
+                    z = eight(got(x, k, step, 0, here, zero) + got(x, k + 4 * step, step, 4, here, zero))
+                    written(y, k, step, 0, z[:4], here, zero)
+                    written(y, k + 4 * step, step, 4, z[4:], here, zero)
+                else:
+                    written(y, k, step, 0, _four(got(x, k, step, 0, here, zero)), here, zero)
 
     return run
 
@@ -133,44 +136,36 @@ _from_samples, _there, _back = _pass(_get_windowed, _put_turned), _pass(_get, _p
 _at_once, _to_samples = _pass(_get, _put), _pass(_get_turned, _add_windowed)
 
 
-@njit(error_model="numpy")  # type: ignore[untyped-decorator]
+@njit(forceinline=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def transform(x: Any, start: int, window: Any, radices: Any, turns: Any, a: Any, zero: Any) -> None:
-    """Write the transform of the windowed samples of x from number `start` on, in the order of reversed digits.
-
-    After the first pass its parts are independent, and so small that they stay in the nearest memory.
-    """
+    """Write the transform of the windowed samples of x from number `start` on, in the order of reversed digits."""
     half = window.shape[0] // PAIR
-    size = half // radices[0]
-    _from_samples(x, a, 0, size, radices[0], (window, start, turns, 0), zero)
-    for base in range(0, half, size):
-        length, at = size, 2 * (radices[0] - 1) * size
-        for i in range(1, radices.shape[0]):
-            radix = radices[i]
-            step, tables = length // radix, (window, start, turns, at)
-            for block in range(base, base + size, length):
-                if step > 1:
-                    _there(a, a, block, step, radix, tables, zero)
-                else:
-                    _at_once(a, a, block, step, radix, tables, zero)
-            at += 2 * (radix - 1) * step
-            length = step
+    length, at = half, 0
+    for i in range(radices.shape[0]):
+        radix, tables = radices[i], (window, start, turns, at)
+        if i == 0:
+            _from_samples(x, a, half, length, radix, tables, zero)
+        elif length > radix:
+            _there(a, a, half, length, radix, tables, zero)
+        else:
+            _at_once(a, a, half, length, radix, tables, zero)
+        length //= radix
+        at += 2 * (radix - 1) * length
 
 
-@njit(error_model="numpy")  # type: ignore[untyped-decorator]
+@njit(forceinline=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def transform_back(a: Any, radices: Any, turns: Any, window: Any, out: Any, place: int, zero: Any) -> None:
     """Add what `transform` would have made a of, times a window and half its length, to samples from `place` on."""
     half = window.shape[0] // PAIR
-    size = half // radices[0]
-    for base in range(0, half, size):
-        step, at = 1, turns.shape[0]
-        for i in range(radices.shape[0] - 1, 0, -1):
-            radix = radices[i]
-            at -= 2 * (radix - 1) * step
-            tables = window, place, turns, at
-            for block in range(base, base + size, step * radix):
-                if step > 1:
-                    _back(a, a, block, step, radix, tables, zero)
-                else:
-                    _at_once(a, a, block, step, radix, tables, zero)
-            step *= radix
-    _to_samples(a, out, 0, size, radices[0], (window, place, turns, 0), zero)
+    length, at = 1, turns.shape[0]
+    for i in range(radices.shape[0] - 1, -1, -1):
+        radix = radices[i]
+        at -= 2 * (radix - 1) * length
+        length *= radix
+        tables = window, place, turns, at
+        if i == 0:
+            _to_samples(a, out, half, length, radix, tables, zero)
+        elif length > radix:
+            _back(a, a, half, length, radix, tables, zero)
+        else:
+            _at_once(a, a, half, length, radix, tables, zero)

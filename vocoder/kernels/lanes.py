@@ -109,10 +109,14 @@ def _place(context: Any, builder: Any, array: Any, values: Any, kind: Lanes, num
 
 @intrinsic  # type: ignore[untyped-decorator]
 def load(typing_context: Any, memory: Any, place: Any, like: Any) -> Any:
-    """Return a vector as wide as `like`: the numbers of a row from `place` on."""
+    """Return a vector as wide as `like`: the numbers of a row from `place` on, half floats where they have 16 bits."""
 
     def lowered(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.load(_place(context, builder, memory, args, like), align=ALIGN)
+        if memory.dtype != types.uint16:
+            return builder.load(_place(context, builder, memory, args, like), align=ALIGN)
+        begin = builder.gep(context.make_array(memory)(context, builder, args[0]).data, [args[1]])
+        bits = builder.load(builder.bitcast(begin, ir.PointerType(number_type(like, ir.IntType(16)))), align=2)
+        return builder.fpext(builder.bitcast(bits, number_type(like, ir.HalfType())), number_type(like))
 
     return like(memory, types.int64, like), lowered
 

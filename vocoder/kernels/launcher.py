@@ -33,8 +33,6 @@ logger = logging.getLogger(__name__)
 
 PATIENCE = 2.0
 """seconds of compilation that pass without a word"""
-SAID = threading.Lock()
-"""taken by the first to say that it compiles"""
 NAMES = {torch.float32: "float32", torch.float64: "float64", torch.int32: "int32"}
 """names of dtypes in compiled code, which holds numbers of 16 bits as integers"""
 COUNTER, STRIPE, ROWS, OWN = range(4)
@@ -119,11 +117,16 @@ def announced() -> Iterator[None]:
 def _announce(compiled: Sequence[Any], done: threading.Event) -> None:
     alone = multiprocessing.current_process().name.rpartition("-")[2] in ("MainProcess", "1")  # of a pool, the first
     while not done.wait(PATIENCE):
-        if compiled and alone and SAID.acquire(blocking=False):
-            logger.warning(
-                "compiling for this processor, up to a minute on the first run; later processes take the result from "
-                "the cache beside the package, or in NUMBA_CACHE_DIR"
-            )
+        if compiled and alone:
+            _say_that_it_compiles()
+
+
+@functools.cache
+def _say_that_it_compiles() -> None:
+    logger.warning(
+        "compiling for this processor, up to a minute on the first run; later processes take the result from the cache "
+        "beside the package, or in NUMBA_CACHE_DIR"
+    )
 
 
 def _layout(entry: Callable[..., Any], dtypes: tuple[torch.dtype, ...]) -> tuple[Parameter, ...]:

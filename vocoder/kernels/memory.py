@@ -7,6 +7,11 @@ from typing import Annotated, Any
 
 import torch
 
+LANES = 8
+"""numbers of a vector where tables are laid out for vectors, whatever the processor's have"""
+BLOCK = 54
+"""rows that are multiplied with one panel of a matrix after another, so that they stay in the second nearest memory"""
+
 
 @dataclass(frozen=True)
 class Memory:

@@ -10,11 +10,10 @@ from numba import njit
 from vocoder.kernels.functions import LOG2E, exp2, fma, larger
 from vocoder.kernels.intrinsics import entry
 from vocoder.kernels.lanes import lanes, load, repeated, store
-from vocoder.kernels.memory import DoubleMatrix, DoubleRow, Matrix, Row
+from vocoder.kernels.memory import BLOCK, DoubleMatrix, DoubleRow, FirstMatrix, Matrix, Row
 
 FLOAT = np.float32
 TILE = 6  # rows that are multiplied at once: with two vectors of each the sums fill 12 of 16 registers
-BLOCK = 96  # rows that are multiplied with one panel after another, so that they stay in the second nearest memory
 
 
 @njit(forceinline=True)  # type: ignore[untyped-decorator]
@@ -116,11 +115,12 @@ _floats, _doubles = _products(_maybe_gelu), _products(_same)
 
 @entry(stripe=2)
 def multiplied(
-    first: int, stop: int, inputs: int, step: int, gelu: int, x: Row, panels: Matrix, bias: Row, out: Matrix
+    first: int, stop: int, inputs: int, step: int, gelu: int, x: Row, panels: FirstMatrix, bias: Row, out: Matrix
 ) -> None:
     """Write rows @ matrix + bias, or the GELU of that; rows of x have `inputs` numbers and begin `step` apart.
 
     A number from `first` on is a panel of 16 columns and, further on, the next rows for the panels from the first on.
+    Panels hold float32, or half floats, which are converted as they are read.
     """
     start, edge = np.empty(16, FLOAT), np.empty(16, FLOAT)
     _floats(first, stop, inputs, step, gelu, x, panels, bias, out, start, edge, 8, lanes(8, FLOAT(0.0)))

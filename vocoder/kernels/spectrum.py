@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from vocoder.kernels.fourier import LANES, PAIR, eight, transform, transform_back
+from vocoder.kernels.fourier import PAIR, eight, transform, transform_back
 from vocoder.kernels.functions import fma, root
 from vocoder.kernels.lanes import backwards, load, load_rows, repeated, store, store_rows, transposed
+from vocoder.kernels.memory import LANES
 
 TWO, LEAST_POWER = np.float32(2.0), np.float32(4e-14)  # four times that of `vocoder.layers.mel_filter`, as of the power
 

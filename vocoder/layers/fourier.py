@@ -7,8 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-LANES = 8
-"""interleaved parts of a frame that are transformed side by side"""
+from vocoder.kernels.memory import LANES
 
 
 def fourier_tables(length: int) -> tuple[Tensor, ...] | None:

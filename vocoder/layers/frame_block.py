@@ -1,7 +1,5 @@
 """Blocks at frame rate: a depthwise convolution over time, then two wide products in each frame."""
 
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -36,17 +34,18 @@ class FrameBlock(nn.Module):
     def forward(self, x: Tensor, gaps: Tensor | None = None) -> Tensor:
         """Map (B, steps, channels) to the same shape; the convolution sees zeros at the steps `gaps`."""
         seen = x if gaps is None else x.index_fill(1, gaps, 0.0)
-        mixed, added = self._kernel("mixed", x), self._kernel("added", x)
-        if mixed is not None and added is not None:
-            return self._compiled(mixed, added, x.contiguous(), seen.contiguous())
+        kernels = self._kernels(x)
+        if kernels is not None:
+            return self._compiled(*kernels, x.contiguous(), seen.contiguous())
         moved: Tensor = self.contract(self.expand(self.norm(self._mixed(seen)), gelu=True))
         return torch.addcmul(x, moved.to(x.dtype), self.scale)
 
-    def _kernel(self, name: Literal["mixed", "added"], x: Tensor) -> Kernel | None:
-        frozen = not self.scale.requires_grad and self.scale.dtype == torch.float32
-        if not frozen or self.expand.dtype not in FLOATS or not compilable(x):
+    def _kernels(self, x: Tensor) -> tuple[Kernel, Kernel] | None:
+        frozen, dtype = not self.scale.requires_grad and self.scale.dtype == torch.float32, self.expand.dtype
+        if not frozen or dtype not in FLOATS or not compilable(x):
             return None
-        return kernel("frame", name, self.expand.dtype)
+        mixed, added = kernel("frame", "mixed", dtype), kernel("frame", "added", dtype)
+        return None if mixed is None or added is None else (mixed, added)
 
     def _compiled(self, mixed: Kernel, added: Kernel, x: Tensor, seen: Tensor) -> Tensor:
         rows, channels = x.shape[0] * x.shape[1], x.shape[2]

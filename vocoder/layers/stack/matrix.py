@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vocoder.kernels.eligible import compilable
 from vocoder.layers.stack.panels import Panels
 
 ARRANGED_ROWS = 64
@@ -51,7 +50,7 @@ class Matrix:
 
     PyTorch arranges a matrix anew for each product, which takes as long as the product itself where rows are few, and
     for float32 it goes to a library that leaves half of some processors idle. So the matrix is arranged once: in panels
-    for compiled code, or, where oneDNN is as fast, for that. Takes no part in gradients.
+    for compiled code, or, where oneDNN is as fast, for that. It multiplies rows that `takes` accepts alone.
     """
 
     def __init__(self, weight: Tensor) -> None:
@@ -63,7 +62,7 @@ class Matrix:
 
     def times(self, rows: Tensor, bias: Tensor | None = None, gelu: bool = False) -> Tensor:
         """Return rows (..., inputs) @ weight, (..., outputs), plus any bias (outputs,); with `gelu` the GELU of it."""
-        if self._panels is not None and compilable(rows, self.weight.dtype):
+        if self._panels is not None:
             made = self._panels.times(rows.reshape(-1, rows.shape[-1]), bias, gelu)
             return made.view(*rows.shape[:-1], made.shape[1])
         if self._packed is None:
@@ -81,7 +80,7 @@ class Matrix:
 
     def windows(self, x: Tensor, taps: int, bias: Tensor) -> Tensor:
         """Return the products, (B, steps - taps + 1, outputs), of windows of so many steps of x (B, steps, C)."""
-        if self._panels is not None and compilable(x, self.weight.dtype):
+        if self._panels is not None:
             return self._panels.windows(x, taps, bias)
         return self.times(x.unfold(1, taps, 1).transpose(2, 3).flatten(2), bias)
 
