@@ -9,42 +9,24 @@ from typing import TYPE_CHECKING, Any
 from vocoder.version import __version__
 
 if TYPE_CHECKING:
-    from vocoder.admission import UnlikelyMelError
-    from vocoder.audio.file import AudioError
-    from vocoder.checkpoint import CheckpointError
-    from vocoder.config import ConfigError
-    from vocoder.guard.guard import check
-    from vocoder.loading import DeviceError, load, shipped_models
-    from vocoder.mel.config import MelConfig, preset
-    from vocoder.mel.config_file import load_mel_config
-    from vocoder.mel.convert import MelMismatchError
-    from vocoder.mel.spectrogram import MelSpectrogram
-    from vocoder.mel.values import MelError
-    from vocoder.models.waveglow import WaveGlow
-    from vocoder.models.waveglow_config import WaveGlowConfig
-    from vocoder.synthesis.synthesizer import MelWarning, Synthesizer
-
-__all__ = [
-    "AudioError",
-    "CheckpointError",
-    "ConfigError",
-    "DeviceError",
-    "MelConfig",
-    "MelError",
-    "MelMismatchError",
-    "MelSpectrogram",
-    "MelWarning",
-    "Synthesizer",
-    "UnlikelyMelError",
-    "WaveGlow",
-    "WaveGlowConfig",
-    "__version__",
-    "check",
-    "load",
-    "load_mel_config",
-    "preset",
-    "shipped_models",
-]
+    from vocoder.admission import UnlikelyMelError as UnlikelyMelError
+    from vocoder.audio.file import AudioError as AudioError
+    from vocoder.checkpoint import CheckpointError as CheckpointError
+    from vocoder.config import ConfigError as ConfigError
+    from vocoder.guard.guard import check as check
+    from vocoder.loading import DeviceError as DeviceError
+    from vocoder.loading import load as load
+    from vocoder.loading import shipped_models as shipped_models
+    from vocoder.mel.config import MelConfig as MelConfig
+    from vocoder.mel.config import preset as preset
+    from vocoder.mel.config_file import load_mel_config as load_mel_config
+    from vocoder.mel.convert import MelMismatchError as MelMismatchError
+    from vocoder.mel.spectrogram import MelSpectrogram as MelSpectrogram
+    from vocoder.mel.values import MelError as MelError
+    from vocoder.models.waveglow import WaveGlow as WaveGlow
+    from vocoder.models.waveglow_config import WaveGlowConfig as WaveGlowConfig
+    from vocoder.synthesis.synthesizer import MelWarning as MelWarning
+    from vocoder.synthesis.synthesizer import Synthesizer as Synthesizer
 
 _MODULES = {
     "AudioError": "vocoder.audio.file",
@@ -67,6 +49,7 @@ _MODULES = {
     "Synthesizer": "vocoder.synthesis.synthesizer",
 }
 """public name -> module that defines it"""
+__all__ = ["__version__", *_MODULES]
 
 
 def __getattr__(name: str) -> Any:

@@ -110,7 +110,7 @@ def save_model(
         text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
         (fresh / "config.json").write_text(text, encoding="utf-8")
         if card is not None or not (directory / "README.md").exists():
-            text = card or f"# {family}\n\nA {family} vocoder; see config.json.\n"
+            text = card or f"# {family}\n\nA {family} model; see config.json.\n"
             (fresh / "README.md").write_text(text, encoding="utf-8")
     return directory
 

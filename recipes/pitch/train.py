@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,8 +17,7 @@ from training.loop.objective import Batch, Objective, Parts
 from training.losses.pitch import mean_where, pitch_loss
 from training.run_config import check_bounds
 from training.runs.corpus_run import CorpusRun, command_of
-from training.start.inheritance import PitchModel, save_pitch
-from vocoder.layers.source.pitch import PitchNet
+from training.start.inheritance import WITH_PITCH, PitchModel, PitchModelConfig
 from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import load_mel_config
 from vocoder.mel.spectrogram import MelSpectrogram
@@ -87,11 +85,12 @@ class PitchObjective(Objective):
     A batch holds `mel` (B, n_mels, frames) and `f0` (B, frames).
     """
 
-    model: PitchNet
+    model: PitchModel
+    families = WITH_PITCH
 
-    def __init__(self, settings: PitchModel, mel_config: MelConfig, variation: PitchVariation) -> None:
-        super().__init__(PitchNet(settings.n_mels, settings.pitch), mel_config)
-        self.settings, self.variation = settings, variation
+    def __init__(self, config: PitchModelConfig, mel_config: MelConfig, variation: PitchVariation) -> None:
+        super().__init__(PitchModel(config), mel_config)
+        self.variation = variation
 
     def samples(self, batch: Batch) -> int:
         """Return the samples that a batch's frames stand for."""
@@ -99,22 +98,18 @@ class PitchObjective(Objective):
 
     def parts(self, batch: Batch, step: int) -> Parts:
         """Return the cross-entropy."""
-        return {"pitch": (1.0, pitch_loss(self.model, self._varied(batch["mel"]), batch["f0"], VOICING))}
+        return {"pitch": (1.0, pitch_loss(self.model.pitch, self._varied(batch["mel"]), batch["f0"], VOICING))}
 
     def validate(self, batch: Batch) -> dict[str, Tensor]:
         """Return the loss, the share of right voicing, and that of the pitch off by more than 100 cents."""
-        mel, f0 = batch["mel"], batch["f0"]
-        found, voicing = self.model.pitch(mel)
+        mel, f0, net = batch["mel"], batch["f0"], self.model.pitch
+        found, voicing = net.pitch(mel)
         both = (voicing > 0.5) & (f0 > 0)
         off = (1200 * torch.log2(found / f0.clamp_min(1.0))).abs() > CENTS
-        loss = pitch_loss(self.model, mel, f0, VOICING)
+        loss = pitch_loss(net, mel, f0, VOICING)
         right = ((voicing > 0.5) == (f0 > 0)).to(loss.dtype).mean()
-        blurry = pitch_loss(self.model, blurred(mel, replace(self.variation.blur, share=1.0)), f0, VOICING)
+        blurry = pitch_loss(net, blurred(mel, replace(self.variation.blur, share=1.0)), f0, VOICING)
         return {"score": loss, "blurred": blurry, "voicing": right, "off": mean_where(both, off.to(loss.dtype))}
-
-    def export(self, directory: Path, provenance: dict[str, Any]) -> None:
-        """Write the network's directory."""
-        save_pitch(directory, self.model, self.settings, provenance)
 
     def _varied(self, mel: Tensor) -> Tensor:
         """Return mels at other levels, some of them as acoustic models predict them."""
@@ -128,7 +123,7 @@ class PitchObjective(Objective):
 class PitchRun(CorpusRun):
     """Everything that a run of `python -m recipes pitch` depends on."""
 
-    model: PitchModel = field(default_factory=PitchModel)
+    model: PitchModelConfig = field(default_factory=PitchModelConfig)
     variation: PitchVariation = field(default_factory=PitchVariation)
     disturbance: DisturbanceConfig = field(default_factory=DisturbanceConfig)
     reuse: int = 4

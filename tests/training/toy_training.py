@@ -56,7 +56,7 @@ class ToyObjective(Objective):
 
     def phases(self) -> tuple[Phase, ...]:
         model = (*self.model.parameters(), *self.unused.parameters())
-        return Phase("model", model), Phase("critic", tuple(self.critic.parameters()), learning_rate_scale=0.5)
+        return Phase("model", model), Phase("critic", tuple(self.critic.parameters()))
 
     def initialise(self, batches: Iterable[Batch]) -> None:
         self.mean.copy_(torch.stack([batch["x"].mean(0) for batch in batches]).mean(0))

@@ -26,13 +26,12 @@ class Adversary(nn.Module):
         sample_rate: int,
         compute_dtype: torch.dtype,
         *,
-        rate: float = 1.0,
         first: int = 0,
         every: int = 1,
     ) -> None:
         super().__init__()
         self.config = config
-        self.rate, self.first, self.every = rate, first, every
+        self.first, self.every = first, every
         self.critics = SpectrogramCritics(config, sample_rate, compute_dtype)
         self._judged: deque[tuple[Tensor, Tensor]] = deque()
 

@@ -27,6 +27,7 @@ class DensityObjective(Objective):
     """
 
     model: AnyDensity
+    families = FAMILIES
 
     def __init__(self, model: AnyDensity, mel_config: MelConfig, source: str) -> None:
         super().__init__(model, mel_config)
@@ -59,7 +60,7 @@ class DensityObjective(Objective):
         """Write the model directory."""
         card = density_card(self.model, self.source)
         provenance = {"source": self.source, **provenance}
-        save_model(directory, self.model, self.mel_config, provenance, card=card, families=FAMILIES)
+        save_model(directory, self.model, self.mel_config, provenance, card=card, families=self.families)
 
     def _nats(self, x: Tensor) -> Tensor:
         score = self.model.elbo(x) if isinstance(self.model, VariationalAutoencoder) else self.model.log_prob(x)

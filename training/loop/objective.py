@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from training.critics.adversary import Adversary
 from vocoder.checkpoint import save_model
 from vocoder.mel.config import MelConfig
+from vocoder.models.families import FAMILIES, Families
 
 Batch: TypeAlias = dict[str, Tensor]
 Parts: TypeAlias = dict[str, tuple[float, Tensor]]
@@ -20,11 +21,10 @@ Parts: TypeAlias = dict[str, tuple[float, Tensor]]
 
 @dataclass(frozen=True)
 class Phase:
-    """One optimiser update of a training step: its name, the parameters it moves, its share of the learning rate."""
+    """One optimiser update of a training step: its name, and the parameters that it moves."""
 
     name: str
     parameters: tuple[nn.Parameter, ...]
-    learning_rate_scale: float = 1.0
 
 
 class Objective(nn.Module, ABC):
@@ -41,9 +41,11 @@ class Objective(nn.Module, ABC):
     Attributes:
         unscored: samples of a segment that no loss scores, such as the margins for the mel.
         wants_pitch: whether batches need `f0`, pitch labels of the recordings.
+        families: those that the model is one of.
     """
 
     model: nn.Module
+    families: Families = FAMILIES
 
     def __init__(
         self,
@@ -79,7 +81,7 @@ class Objective(nn.Module, ABC):
         model = Phase("model", tuple(self.model.parameters()))
         if self.adversary is None:
             return (model,)
-        return model, Phase("critic", tuple(self.adversary.parameters()), self.adversary.rate)
+        return model, Phase("critic", tuple(self.adversary.parameters()))
 
     def loss(self, phase: str, batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]] | None:
         """Return the loss of an update and its parts, or None to skip the phase at this step.
@@ -104,7 +106,7 @@ class Objective(nn.Module, ABC):
 
         Called with the averaged weights in place, on the main process.
         """
-        save_model(directory, self.model, self.mel_config, provenance=provenance)
+        save_model(directory, self.model, self.mel_config, provenance, families=self.families)
         if self.adversary is not None:
             self.adversary.save(directory)
 

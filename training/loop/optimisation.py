@@ -34,7 +34,7 @@ def build_optimiser(phase: Phase, config: TrainerConfig) -> torch.optim.AdamW:
     groups: list[dict[str, Any]] = [{"params": kernels}, {"params": vectors, "weight_decay": 0.0}]
     return torch.optim.AdamW(
         [group for group in groups if group["params"]],
-        lr=config.learning_rate * phase.learning_rate_scale,
+        lr=config.learning_rate,
         betas=(config.betas[0], config.betas[1]),
         weight_decay=config.weight_decay,
         fused=True,

@@ -184,7 +184,7 @@ class Trainer:
         all_finite = True
         for phase in self.phases:
             optimiser = self.state.optimisers[phase.name]
-            rate = config.learning_rate * phase.learning_rate_scale * rate_scale(config, progress.step)
+            rate = config.learning_rate * rate_scale(config, progress.step)
             for group in optimiser.param_groups:
                 group["lr"] = rate
             done = update(self.objective, phase, optimiser, batch, progress.step, config, self.accelerator)

@@ -13,7 +13,7 @@ from training.loop.objective import Batch, Parts
 from training.loop.processes import multiplies_bfloat16
 from training.losses.pitch import pitch_loss
 from training.losses.spectral import MultiResolutionSTFT, MultiScaleMel
-from training.run_config import COUNT, NOT_NEGATIVE, POSITIVE, SHARE, check_bounds
+from training.run_config import COUNT, NOT_NEGATIVE, SHARE, check_bounds
 from training.runs.corpus_run import CorpusRun
 from training.runs.recordings import RecordingObjective
 from vocoder.config import ConfigError
@@ -37,8 +37,6 @@ class SampleWeights:
     adversarial: float = 0.0
     features: float = 0.5
     """weight of the distance of the critics' features"""
-    critic_rate: float = 1.0
-    """learning rate of the critics, relative to the model's"""
     critics_from: int = 1500
     """step from which the critics are trained and their judgement counts"""
     critics_every: int = 1
@@ -56,7 +54,7 @@ class SampleWeights:
     def __post_init__(self) -> None:
         weights = "spectral mel adversarial features critics_from pitch noise sample_corrections"
         check_bounds(self, **dict.fromkeys(weights.split(), NOT_NEGATIVE))
-        check_bounds(self, corrected_share=SHARE, critics_every=COUNT, critic_rate=POSITIVE)
+        check_bounds(self, corrected_share=SHARE, critics_every=COUNT)
         samples_from: int = getattr(self, "samples_from", 0)
         if self.adversarial and self.critics_from < samples_from:
             raise ConfigError(
@@ -73,8 +71,7 @@ class SampleWeights:
         """Return new critics, or None if the weights ask for none."""
         if not self.adversarial:
             return None
-        when = {"first": self.critics_from, "every": self.critics_every}
-        return Adversary(self.critics, sample_rate, self.dtype, rate=self.critic_rate, **when)
+        return Adversary(self.critics, sample_rate, self.dtype, first=self.critics_from, every=self.critics_every)
 
 
 @dataclass(frozen=True)

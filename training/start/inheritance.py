@@ -1,29 +1,26 @@
 """Weights that a model takes over from others before training: all of them, its pitch network or layers."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional as F
 
 from training.start.across import weights_across
-from vocoder.checkpoint import FORMAT_VERSION, load_model
-from vocoder.config import ConfigError, from_dict, to_dict
+from vocoder.checkpoint import load_model
+from vocoder.config import ConfigError, to_dict
 from vocoder.layers.source.pitch import PitchConfig, PitchNet
 from vocoder.loading import model_directory
 from vocoder.mel.config import MelConfig
+from vocoder.models.families import FAMILIES, Families, Family
 from vocoder.models.reverse import Reverse
 from vocoder.models.waveglow import WaveGlow
 
 _FREE = ("corrections", "sigma")
 """settings of a model that change no weight"""
-_PITCH, _PITCH_FILE = "pitch.", "pitch.safetensors"
 Model = TypeVar("Model", bound=nn.Module)
 
 
@@ -135,8 +132,8 @@ def _shapes(module: nn.Module) -> dict[str, torch.Size]:
 
 
 @dataclass(frozen=True)
-class PitchModel:
-    """A pitch network and the frames that it reads."""
+class PitchModelConfig:
+    """Shape of a pitch network, and the frames that it reads."""
 
     n_mels: int = 80
     hop_length: int = 256
@@ -144,38 +141,27 @@ class PitchModel:
     pitch: PitchConfig = field(default_factory=PitchConfig)
 
 
-def save_pitch(directory: Path, net: PitchNet, model: PitchModel, provenance: Mapping[str, Any]) -> None:
-    """Write config.json and pitch.safetensors, whose keys begin with `pitch.` as in a model."""
-    directory.mkdir(parents=True, exist_ok=True)
-    save_file({_PITCH + name: value.contiguous() for name, value in net.state_dict().items()}, directory / _PITCH_FILE)
-    config = {
-        "format_version": FORMAT_VERSION,
-        "family": "pitch",
-        "architecture": to_dict(model),
-        "provenance": dict(provenance),
-    }
-    (directory / "config.json").write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+class PitchModel(nn.Module):
+    """A pitch network that is no part of a vocoder, where a vocoder has its own."""
+
+    def __init__(self, config: PitchModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.pitch = PitchNet(config.n_mels, config.pitch)
+
+
+WITH_PITCH: Families = MappingProxyType({**FAMILIES, "pitch": Family(PitchModelConfig, PitchModel)})
+"""all families, and that of pitch networks"""
 
 
 def load_pitch(reference: str) -> PitchNet:
-    """Return the pitch network of a directory of `save_pitch`, or of a model directory or shipped name.
+    """Return the pitch network of a model, by its directory or shipped name; it may be nothing but such a network.
 
     Raises:
-        ConfigError: it holds none.
+        ConfigError: it has none.
         CheckpointError: there is no such model.
     """
-    directory = Path(reference)
-    if not (directory / _PITCH_FILE).is_file():
-        given = getattr(load_model(model_directory(reference)).model, "pitch", None)
-        if not isinstance(given, PitchNet):
-            raise ConfigError(f"{reference} holds no pitch network")
-        return given
-    try:
-        config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
-        model = from_dict(PitchModel, config["architecture"])
-        net = PitchNet(model.n_mels, model.pitch)
-        weights = load_file(directory / _PITCH_FILE)
-        net.load_state_dict({name.removeprefix(_PITCH): value for name, value in weights.items()})
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise ConfigError(f"{directory} holds no pitch network: {error}") from error
-    return net
+    given = getattr(load_model(model_directory(reference), families=WITH_PITCH).model, "pitch", None)
+    if not isinstance(given, PitchNet):
+        raise ConfigError(f"{reference} holds no pitch network")
+    return given

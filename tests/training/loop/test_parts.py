@@ -137,13 +137,13 @@ def test_optimiser_decays_kernels_but_not_vectors():
     with torch.no_grad():
         module.bias.fill_(1.0)
     weight = module.weight.detach().clone()
-    phase = Phase("model", tuple(module.parameters()), learning_rate_scale=0.5)
+    phase = Phase("model", tuple(module.parameters()))
     optimiser = build_optimiser(phase, toy_config(learning_rate=0.1, weight_decay=0.5))
-    assert {group["lr"] for group in optimiser.param_groups} == {0.05}
+    assert {group["lr"] for group in optimiser.param_groups} == {0.1}
     for parameter in module.parameters():
         parameter.grad = torch.zeros_like(parameter)
     optimiser.step()
-    torch.testing.assert_close(module.weight.detach(), weight * (1 - 0.05 * 0.5))
+    torch.testing.assert_close(module.weight.detach(), weight * (1 - 0.1 * 0.5))
     assert torch.equal(module.bias.detach(), torch.ones(2))
 
 

@@ -125,7 +125,7 @@ def test_a_finished_run_goes_on_with_more_steps_and_tells_how_it_was_trained(tmp
     assert trainer.fit().step == 30
     assert "validation" not in capsys.readouterr().out  # only a new run is compared with what it starts from
     groups = saved_run(tmp_path)["optimisers"]["critic"]["param_groups"]
-    assert groups[0]["lr"] == pytest.approx(0.5 * 1e-2 * rate_scale(longer, 29))
+    assert groups[0]["lr"] == pytest.approx(1e-2 * rate_scale(longer, 29))
 
 
 def test_what_cannot_be_resumed_or_overwritten_says_so(tmp_path, whole):

@@ -12,10 +12,11 @@ from training.cli import main
 from training.run_config import load_config
 from training.runs.corpus_run import load_run
 from training.runs.waveglow import WaveGlowRun
-from training.start.inheritance import PitchModel, save_pitch
-from vocoder.checkpoint import load_model
+from training.start.inheritance import WITH_PITCH, PitchModel, PitchModelConfig
+from vocoder.checkpoint import load_model, save_model
 from vocoder.config import ConfigError
-from vocoder.layers.source.pitch import PitchConfig, PitchNet
+from vocoder.layers.source.pitch import PitchConfig
+from vocoder.mel.config import preset
 
 
 @pytest.fixture
@@ -82,15 +83,14 @@ def test_a_wrong_setting_is_one_line_that_names_it(settings, capsys, override, t
 
 def test_a_pitch_network_takes_the_place_of_that_of_the_start_model(settings, tmp_path, capsys):
     assert main(["waveglow", "--config", str(settings)]) == 0
-    model = PitchModel(pitch=PitchConfig(channels=6, layers=2, bins=9, ahead=1))
-    given = PitchNet(80, model.pitch)
-    save_pitch(tmp_path / "pitch", given, model, {})
+    given = PitchModel(PitchModelConfig(pitch=PitchConfig(channels=6, layers=2, bins=9, ahead=1)))
+    save_model(tmp_path / "pitch", given, preset("nvidia"), families=WITH_PITCH)
     start = tmp_path / "run" / "last" / "model"
     again = ["waveglow", "--config", str(settings), f"output={tmp_path / 'more'}", "trainer.learning_rate=1e-12"]
     again += [f"start_from={start}", f"pitch_from={tmp_path / 'pitch'}"]
     assert main(again) == 2
     assert "model.source.pitch must be {'channels': 6" in capsys.readouterr().err
-    shape = [f"model.source.pitch.{name}={value}" for name, value in vars(model.pitch).items()]
+    shape = [f"model.source.pitch.{name}={value}" for name, value in vars(given.config.pitch).items()]
     assert main([*again, "model.flows=3", *shape]) == 2
     assert "model.flows is 2 there, 3 here" in capsys.readouterr().err
     assert main([*again[:-2], "start_from=wavenet"]) == 2
@@ -99,7 +99,7 @@ def test_a_pitch_network_takes_the_place_of_that_of_the_start_model(settings, tm
     made = load_model(tmp_path / "more" / "last" / "model")
     assert (made.provenance["start_from"], made.provenance["pitch_from"]) == ("run", "pitch")
     expected = load_model(start).model.state_dict()
-    expected |= {f"pitch.{name}": value for name, value in given.state_dict().items()}
+    expected |= given.state_dict()
     for name, value in made.model.state_dict().items():
         torch.testing.assert_close(value, expected[name])
 

@@ -1,6 +1,5 @@
 """Weights that a model takes over from another, of another mel too, and pitch networks by themselves."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from tiny_reverse import CONFIG
 from tiny_waveglow import MEL
 
 from training.start.across import between, weights_across
-from training.start.inheritance import PitchModel, inherit, inherit_pitch, load_pitch, save_pitch
+from training.start.inheritance import WITH_PITCH, PitchModel, PitchModelConfig, inherit, inherit_pitch, load_pitch
 from vocoder.checkpoint import CheckpointError, save_model
 from vocoder.config import ConfigError
 from vocoder.layers.conditioning import normalised
@@ -26,7 +25,6 @@ from vocoder.models.student import Student, StudentConfig
 from vocoder.models.waveglow_config import SourceConfig
 
 SOURCE = SourceConfig(f_max=900, pitch=PitchConfig(channels=4, layers=1, bins=5))
-MODEL = PitchModel(n_mels=5, pitch=PitchConfig(channels=3, layers=2, bins=7, ahead=1))
 
 
 def test_a_pitch_network_is_taken_over_where_there_is_one_and_it_fits():
@@ -93,28 +91,20 @@ def test_a_trunk_of_other_settings_is_refused_by_their_names(tmp_path):
         inherit(made, "waveglow")
 
 
-def test_what_is_written_is_read(tmp_path):
-    net = PitchNet(5, MODEL.pitch)
-    save_pitch(tmp_path / "net", net, MODEL, {"data": []})
-    read = load_pitch(str(tmp_path / "net"))
-    assert read.config == MODEL.pitch
-    assert load_pitch("reverse").config.ahead == 3  # a model gives its own
-    mel = torch.randn(1, 5, 9)
-    for ours, theirs in zip(net(mel), read(mel), strict=True):
+def test_pitch_networks_lie_by_themselves_or_in_a_vocoder(tmp_path):
+    shape = PitchConfig(channels=3, layers=2, bins=7, ahead=1)
+    config = PitchModelConfig(MEL.n_mels, MEL.hop_length, MEL.sample_rate, shape)
+    alone = PitchModel(config)
+    save_model(tmp_path / "net", alone, MEL, {"data": []}, families=WITH_PITCH)
+    read, mel = load_pitch(str(tmp_path / "net")), torch.randn(1, MEL.n_mels, 9)
+    assert read.config == shape
+    for ours, theirs in zip(alone.pitch(mel), read(mel), strict=True):
         assert torch.equal(ours, theirs)
-
-
-def test_refusals(tmp_path):
+    assert load_pitch("reverse").config.ahead == 3
     with pytest.raises(CheckpointError):
         load_pitch(str(tmp_path / "nothing"))
     with pytest.raises(ConfigError, match="holds no pitch network"):
         load_pitch("wavenet")
-    save_pitch(tmp_path, PitchNet(5, MODEL.pitch), MODEL, {})
-    config = json.loads((tmp_path / "config.json").read_text())
-    config["architecture"]["pitch"]["channels"] = 4
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ConfigError, match="holds no pitch network"):
-        load_pitch(str(tmp_path))
 
 
 OTHER = replace(MEL, name="other", sample_rate=2 * MEL.sample_rate, n_mels=MEL.n_mels + 3, f_max=MEL.f_max * 1.5)
