@@ -2,8 +2,6 @@
 
 import ast
 import functools
-import importlib
-import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -36,11 +34,6 @@ def imported_modules(path: Path) -> set[str]:
     nodes = nodes_of(path)
     found = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     return found | {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom)}
-
-
-def ruff_order(name: str) -> tuple[int, str]:
-    """The order of ruff's rule RUF022: CONSTANTS, then Classes, then the rest."""
-    return (0 if name.isupper() else 1 if name[0].isupper() else 2, name)
 
 
 def test_the_files_are_found() -> None:
@@ -87,11 +80,3 @@ def test_the_tests_mirror_the_tree() -> None:
     elsewhere = {Path("server/page"): "server/pages", Path("server/client"): "vocoder/client"}
     assert [folder for folder in sorted(folders) if not (ROOT / elsewhere.get(folder, folder)).is_dir()] == []
     assert all(TESTS_OF.values())
-
-
-def test_public_names_of_vocoder_are_declared_and_sorted() -> None:
-    vocoder = importlib.import_module("vocoder")
-    declared = [name for name in vocoder.__all__ if not re.fullmatch(r"__\w+__", name)]
-    assert set(declared) == set(vocoder._MODULES)
-    assert vocoder.__all__ == sorted(vocoder.__all__, key=ruff_order)
-    assert {"MelSpectrogram", "WaveGlow", "load"} <= set(declared)

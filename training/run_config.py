@@ -1,7 +1,6 @@
-"""Configurations from a YAML file and `key=value` overrides, into frozen dataclasses, and bounds of their values."""
+"""Configurations from a YAML file and `key=value` overrides, into frozen dataclasses."""
 
 import argparse
-import math
 import re
 from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
@@ -41,26 +40,6 @@ def load_config(
         return from_dict(cls, data)
     except ConfigError as error:
         raise ConfigError(f"{' '.join(map(str, (file, *overrides)))}: {error}") from error
-
-
-POSITIVE, NOT_NEGATIVE, SHARE, COUNT = (math.ulp(0), math.inf), (0, math.inf), (0, 1), (1, math.inf)
-"""bounds of settings"""
-
-
-def check_bounds(config: object, **bounds: tuple[float, float]) -> None:
-    """Check that settings, and both ends of those that are a range, lie within bounds; None always does.
-
-    Raises ConfigError if one does not, or is no range.
-    """
-    for name, (low, high) in bounds.items():
-        value = getattr(config, name)
-        values = value if isinstance(value, tuple) else (value,)
-        if isinstance(value, tuple) and (len(value) != 2 or value[0] > value[1]):
-            raise ConfigError(f"{name} must be a range [low, high], not {list(value)}")
-        if not all(math.isfinite(v) and low <= v <= high for v in values if v is not None):
-            least = "above 0" if low == POSITIVE[0] else f"at least {low:g}"
-            most = f" and at most {high:g}" if math.isfinite(high) else ""
-            raise ConfigError(f"{name} must be {least}{most}, not {value}")
 
 
 def write_config(config: Any, file: Path) -> None:

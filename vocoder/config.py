@@ -1,6 +1,7 @@
-"""Frozen dataclass configurations to and from plain dictionaries, strictly."""
+"""Frozen dataclass configurations: to and from plain dictionaries, strictly, and the bounds of their values."""
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -31,6 +32,26 @@ def from_dict(cls: type[T], data: Mapping[str, Any], path: str = "") -> T:
     if missing:
         raise ConfigError(f"{path or cls.__name__} lacks {', '.join(missing)}")
     return cls(**values)
+
+
+POSITIVE, NOT_NEGATIVE, SHARE, COUNT = (math.ulp(0), math.inf), (0, math.inf), (0, 1), (1, math.inf)
+"""bounds of settings"""
+
+
+def check_bounds(config: object, **bounds: tuple[float, float]) -> None:
+    """Check that settings, and both ends of those that are a range, lie within bounds; None always does.
+
+    Raises ConfigError if one does not, or is no range.
+    """
+    for name, (low, high) in bounds.items():
+        value = getattr(config, name)
+        values = value if isinstance(value, tuple) else (value,)
+        if isinstance(value, tuple) and (len(value) != 2 or value[0] > value[1]):
+            raise ConfigError(f"{name} must be a range [low, high], not {list(value)}")
+        if not all(math.isfinite(v) and low <= v <= high for v in values if v is not None):
+            least = "above 0" if low == POSITIVE[0] else f"at least {low:g}"
+            most = f" and at most {high:g}" if math.isfinite(high) else ""
+            raise ConfigError(f"{name} must be {least}{most}, not {value}")
 
 
 def to_dict(config: Any) -> dict[str, Any]:

@@ -15,8 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from recipes.acoustic.items import PLACES
-from training.run_config import COUNT, check_bounds
-from vocoder.config import ConfigError, from_dict, to_dict
+from vocoder.config import COUNT, ConfigError, check_bounds, from_dict, to_dict
 
 PROSODY = 3
 """numbers of a token: pitch, voicing, level"""

@@ -18,8 +18,8 @@ from training.loop.processes import announce
 from training.loop.trainer import fit
 from training.loop.trainer_config import TrainerConfig
 from training.provenance import surroundings
-from training.run_config import COUNT, add_run_arguments, check_bounds, load_config
-from vocoder.config import ConfigError
+from training.run_config import add_run_arguments, load_config
+from vocoder.config import COUNT, ConfigError, check_bounds
 from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import load_mel_config
 
@@ -138,9 +138,7 @@ def train(config: AcousticRun, *, resume: bool) -> Path:
     )
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's arguments."""
-    add_run_arguments(parser)
+add_arguments = add_run_arguments
 
 
 def run(args: argparse.Namespace) -> int:

@@ -16,9 +16,9 @@ from training.data.augment import AugmentConfig
 from training.loop.trainer import fit
 from training.loop.trainer_config import TrainerConfig
 from training.provenance import provenance
-from training.run_config import NOT_NEGATIVE, add_run_arguments, check_bounds, load_config
+from training.run_config import add_run_arguments, load_config
 from vocoder.checkpoint import load_model
-from vocoder.config import ConfigError
+from vocoder.config import NOT_NEGATIVE, ConfigError, check_bounds
 from vocoder.loading import model_directory, shipped_models
 from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import load_mel_config

@@ -15,11 +15,10 @@ from training.data.stores import AudioStore
 from training.loop.batches import FixedItems
 from training.loop.objective import Batch, Objective, Parts, Phase
 from training.model_card import model_card
-from training.run_config import check_bounds
 from vocoder.adapt.frame_times import FrameTimes
 from vocoder.audio.resampling import resample
 from vocoder.checkpoint import save_model
-from vocoder.config import to_dict
+from vocoder.config import check_bounds, to_dict
 from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import MelSpectrogram
 from vocoder.models.adapter import AdapterConfig, AdapterModel

@@ -19,17 +19,9 @@ from training.loop.trainer import fit
 from training.loop.trainer_config import TrainerConfig
 from training.model_card import model_card
 from training.provenance import provenance
-from training.run_config import (
-    COUNT,
-    NOT_NEGATIVE,
-    POSITIVE,
-    add_run_arguments,
-    check_bounds,
-    load_config,
-    write_config,
-)
+from training.run_config import add_run_arguments, load_config, write_config
 from vocoder.checkpoint import CheckpointError, save_model
-from vocoder.config import ConfigError, to_dict
+from vocoder.config import COUNT, NOT_NEGATIVE, POSITIVE, ConfigError, check_bounds, to_dict
 from vocoder.guard.conventions import NOT_SPEECH, PLAIN, SHUFFLED, VARIATIONS, encodings, layouts
 from vocoder.mel.config import preset
 from vocoder.models.guard import GuardConfig, GuardModel
@@ -103,9 +95,7 @@ def _require_known(setting: str, names: tuple[str, ...], known: tuple[str, ...])
         raise ConfigError(f"model.{setting} must begin with {known[0]} and be of {right}, not {', '.join(names)}")
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's arguments."""
-    add_run_arguments(parser)
+add_arguments = add_run_arguments
 
 
 def run(args: argparse.Namespace) -> int:

@@ -17,7 +17,7 @@ from training.loop.objective import Batch, Objective, Parts
 from training.loop.trainer_config import TrainerConfig
 from vocoder.layers.mel_statistics import mel_statistics, tempo_statistics
 from vocoder.mel.config import MelConfig
-from vocoder.models.convention import ConventionNet
+from vocoder.models.guard import ConventionNet
 
 TEMPO = 0.3
 """standard deviation of the noise, in logarithms, that all changes from frame to frame share: people speak as fast as

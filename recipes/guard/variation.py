@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from training.run_config import NOT_NEGATIVE, POSITIVE, SHARE, check_bounds
+from vocoder.config import NOT_NEGATIVE, POSITIVE, SHARE, check_bounds
 
 NATS_PER_DB = math.log(10.0) / 20.0
 WAVES = 3

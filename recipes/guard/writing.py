@@ -25,7 +25,7 @@ from vocoder.guard.conventions import (
 )
 from vocoder.mel.config import MelConfig
 from vocoder.mel.convert import encode, plain
-from vocoder.models.convention import ConventionConfig
+from vocoder.models.guard import ConventionConfig
 
 OWN = {
     "espnet": "log10",

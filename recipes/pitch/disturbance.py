@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.run_config import POSITIVE, SHARE, check_bounds
+from vocoder.config import POSITIVE, SHARE, check_bounds
 
 _HARMONICS = 8
 _MAINS = (50.0, 60.0)  # Hz

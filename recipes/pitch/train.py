@@ -15,9 +15,9 @@ from training.data.datasets import SegmentDataset, held_out_segments
 from training.data.mel_variation import BlurConfig, blurred
 from training.loop.objective import Batch, Objective, Parts
 from training.losses.pitch import mean_where, pitch_loss
-from training.run_config import check_bounds
 from training.runs.corpus_run import CorpusRun, command_of
 from training.start.inheritance import WITH_PITCH, PitchModel, PitchModelConfig
+from vocoder.config import check_bounds
 from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import load_mel_config
 from vocoder.mel.spectrogram import MelSpectrogram

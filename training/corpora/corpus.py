@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from training.corpora.manifest import Entry, Split, Use
-from training.run_config import POSITIVE, check_bounds
+from vocoder.config import POSITIVE, check_bounds
 
 TEST_EVERY, TEST_INDEX = 40, 7
 LEAST_TEST = 3

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from training.run_config import COUNT, POSITIVE, check_bounds
-from vocoder.config import ConfigError, from_dict, to_dict
+from vocoder.config import COUNT, POSITIVE, ConfigError, check_bounds, from_dict, to_dict
 
 Split = Literal["train", "test"]
 Use = Literal["train", "evaluate"]

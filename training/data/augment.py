@@ -8,7 +8,7 @@ import torch
 from scipy.signal import fftconvolve
 from torch import Tensor
 
-from training.run_config import POSITIVE, SHARE, check_bounds
+from vocoder.config import POSITIVE, SHARE, check_bounds
 
 _PEAKS = 3
 _PEAK_WIDTH = 0.5  # of a peak of the equaliser, in octaves

@@ -14,8 +14,7 @@ from training.corpora.manifest import Manifest, Split
 from training.data.augment import AugmentConfig, augmented
 from training.data.rational_resampling import crop, rate_grid, resampled_length
 from training.data.stores import AudioStore, MelStore, PitchStore, speeds_for
-from training.run_config import NOT_NEGATIVE, check_bounds
-from vocoder.config import ConfigError
+from vocoder.config import NOT_NEGATIVE, ConfigError, check_bounds
 from vocoder.mel.config import MelConfig
 
 _PEAK_LIMIT = 0.99

@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from training.run_config import COUNT, NOT_NEGATIVE, SHARE, check_bounds
-from vocoder.config import ConfigError
+from vocoder.config import COUNT, NOT_NEGATIVE, SHARE, ConfigError, check_bounds
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,7 @@ from training.corpora.manifest import Manifest
 from training.data.datasets import SegmentConfig, SegmentDataset, held_out_segments
 from training.density.toys import TOYS, Toy
 from training.loop.batches import EpochDataset
-from training.run_config import COUNT, NOT_NEGATIVE, check_bounds
-from vocoder.config import ConfigError
+from vocoder.config import COUNT, NOT_NEGATIVE, ConfigError, check_bounds
 from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import MelSpectrogram
 

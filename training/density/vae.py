@@ -13,8 +13,7 @@ from training.density.composition import Inverse, Sequential
 from training.density.gaussian import fit_gaussian
 from training.density.mixing import reversal
 from training.density.networks import MLP
-from training.run_config import COUNT, POSITIVE, check_bounds
-from vocoder.config import ConfigError
+from vocoder.config import COUNT, POSITIVE, ConfigError, check_bounds
 from vocoder.distributions.base import log_density
 from vocoder.flows.base import Flow
 from vocoder.flows.coupling import soft_clip

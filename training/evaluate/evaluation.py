@@ -113,7 +113,5 @@ def score(
     return values, problems
 
 
-def _scored(
-    task: tuple[Sequence[Metric], int, Audio, Audio],
-) -> tuple[dict[str, float | None], dict[str, str]]:
+def _scored(task: tuple[Sequence[Metric], int, Audio, Audio]) -> tuple[dict[str, float | None], dict[str, str]]:
     return score(*task)

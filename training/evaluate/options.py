@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from training.corpora.manifest import Entry
-from training.run_config import COUNT, NOT_NEGATIVE, check_bounds
+from vocoder.config import COUNT, NOT_NEGATIVE, check_bounds
 
 Group = Literal["speaker", "corpus"]
 GROUPS: tuple[Group, ...] = get_args(Group)

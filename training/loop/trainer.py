@@ -181,10 +181,9 @@ class Trainer:
         """Update every phase once, then the average; count the step."""
         progress, config = self.state.progress, self.config
         self.objective.train()
-        all_finite = True
+        all_finite, rate = True, config.learning_rate * rate_scale(config, progress.step)
         for phase in self.phases:
             optimiser = self.state.optimisers[phase.name]
-            rate = config.learning_rate * rate_scale(config, progress.step)
             for group in optimiser.param_groups:
                 group["lr"] = rate
             done = update(self.objective, phase, optimiser, batch, progress.step, config, self.accelerator)

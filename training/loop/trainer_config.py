@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from training.run_config import COUNT, NOT_NEGATIVE, POSITIVE, SHARE, check_bounds
-from vocoder.config import ConfigError
+from vocoder.config import COUNT, NOT_NEGATIVE, POSITIVE, SHARE, ConfigError, check_bounds
 
 
 @dataclass(frozen=True)

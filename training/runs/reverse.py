@@ -8,11 +8,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from training.loop.objective import Batch, Parts
-from training.run_config import NOT_NEGATIVE, check_bounds
 from training.runs.recordings import noise_for
 from training.runs.sample_losses import SampleObjective, SampleRun, SampleWeights
 from training.start.inheritance import inherit_ends, started_from, waveglow_of
-from vocoder.config import ConfigError
+from vocoder.config import NOT_NEGATIVE, ConfigError, check_bounds
 from vocoder.correction.correction import Correction
 from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import load_mel_config

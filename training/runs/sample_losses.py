@@ -13,10 +13,9 @@ from training.loop.objective import Batch, Parts
 from training.loop.processes import multiplies_bfloat16
 from training.losses.pitch import pitch_loss
 from training.losses.spectral import MultiResolutionSTFT, MultiScaleMel
-from training.run_config import COUNT, NOT_NEGATIVE, SHARE, check_bounds
 from training.runs.corpus_run import CorpusRun
 from training.runs.recordings import RecordingObjective
-from vocoder.config import ConfigError
+from vocoder.config import COUNT, NOT_NEGATIVE, SHARE, ConfigError, check_bounds
 from vocoder.correction.correction import Correction
 from vocoder.loading import model_directory
 from vocoder.mel.config import MelConfig

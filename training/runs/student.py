@@ -11,13 +11,12 @@ from torch import Tensor, nn
 from training.loop.objective import Batch, Parts
 from training.losses.kl import Estimator, Teacher, divergence
 from training.losses.spectral import PowerLoss
-from training.run_config import COUNT, NOT_NEGATIVE, check_bounds
 from training.runs.recordings import noise_for, noisy
 from training.runs.sample_losses import SampleObjective, SampleRun, SampleWeights
 from training.start.envelope import fit_envelope
 from training.start.inheritance import started_from
 from vocoder.checkpoint import Checkpoint, load_model
-from vocoder.config import ConfigError
+from vocoder.config import COUNT, NOT_NEGATIVE, ConfigError, check_bounds
 from vocoder.distributions.base import ENTROPY
 from vocoder.loading import model_directory
 from vocoder.mel.config import MelConfig

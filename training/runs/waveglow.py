@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from training.loop.objective import Batch, Parts
-from training.run_config import COUNT, NOT_NEGATIVE, check_bounds
 from training.runs.corpus_run import command_of
 from training.runs.recordings import noisy
 from training.runs.sample_losses import SampleObjective, SampleRun, SampleWeights
 from training.start.envelope import fit_envelope
 from training.start.inheritance import started_from
+from vocoder.config import COUNT, NOT_NEGATIVE, check_bounds
 from vocoder.mel.config_file import load_mel_config
 from vocoder.models.waveglow import WaveGlow
 from vocoder.models.waveglow_config import WaveGlowConfig

@@ -8,11 +8,10 @@ from torch import Tensor
 from training.data.datasets import SegmentConfig
 from training.loop.objective import Batch, Parts
 from training.loop.processes import multiplies_bfloat16
-from training.run_config import NOT_NEGATIVE, check_bounds
 from training.runs.corpus_run import CorpusRun, command_of
 from training.runs.recordings import RecordingObjective, noisy
 from training.start.inheritance import started_from, waveglow_of
-from vocoder.config import ConfigError
+from vocoder.config import NOT_NEGATIVE, ConfigError, check_bounds
 from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import load_mel_config
 from vocoder.models.waveglow import WaveGlow

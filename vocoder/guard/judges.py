@@ -23,8 +23,7 @@ from vocoder.guard.conventions import (
     layouts,
 )
 from vocoder.layers.mel_statistics import mel_statistics
-from vocoder.models.convention import ConventionNet
-from vocoder.models.guard import GuardConfig, GuardModel
+from vocoder.models.guard import ConventionNet, GuardConfig, GuardModel
 
 LIKELIEST = 3
 NEVER = 1e-6

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from vocoder.config import ConfigError
+from vocoder.config import COUNT, NOT_NEGATIVE, ConfigError, check_bounds
 from vocoder.mel.config import MelConfig, preset
 
 
@@ -30,8 +30,9 @@ class AdapterConfig:
     def __post_init__(self) -> None:
         if self.target.log != "ln" or self.target.mean is not None:
             raise ConfigError(f"an adapter makes natural logarithms without statistics, not {self.target.name!r}")
-        if self.bands < 1 or min(self.before, self.after) < 0 or any(width < 1 for width in self.hidden):
-            raise ConfigError(f"bands and hidden must be 1 or more, before and after 0 or more: {self}")
+        check_bounds(self, bands=COUNT, before=NOT_NEGATIVE, after=NOT_NEGATIVE)
+        if any(width < 1 for width in self.hidden):
+            raise ConfigError(f"hidden must hold widths of 1 or more, not {list(self.hidden)}")
         if self.seen is not None and not 1 <= self.seen <= self.bands:
             raise ConfigError(f"seen must lie in 1 to {self.bands} (bands), not {self.seen}")
 

@@ -1,13 +1,32 @@
 """What every vocoder offers, and what those with a density offer beside it."""
 
 from abc import ABC, abstractmethod
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from vocoder.config import COUNT, NOT_NEGATIVE, check_bounds
 from vocoder.packing import Packing
 from vocoder.stages import MEL, NOISE, Stage, Z, run
+
+
+@dataclass(frozen=True)
+class VocoderConfig:
+    """What the configuration of every vocoder has."""
+
+    n_mels: int = 80
+    hop_length: int = 256
+    """samples per mel frame"""
+    sample_rate: int = 22050
+    corrections: int = 0
+    """how often a sample is corrected towards its mel, outside its density; in training alike"""
+    sigma: float = 1.0
+    """default sampling temperature"""
+
+    def __post_init__(self) -> None:
+        check_bounds(self, n_mels=COUNT, hop_length=COUNT, sample_rate=COUNT)
+        check_bounds(self, corrections=NOT_NEGATIVE, sigma=NOT_NEGATIVE)
 
 
 class Vocoder(nn.Module, ABC):
@@ -24,7 +43,7 @@ class Vocoder(nn.Module, ABC):
         packs: whether its stages take rows of several utterances.
     """
 
-    config: Any
+    config: VocoderConfig
     noise_channels = 1
     sequential = False
     target = MEL
@@ -36,7 +55,7 @@ class Vocoder(nn.Module, ABC):
 
     def frames_of_steps(self, steps: int) -> int:
         """Return how many frames hold so many steps of the noise."""
-        return -(-steps * self.noise_channels // int(self.config.hop_length))
+        return -(-steps * self.noise_channels // self.config.hop_length)
 
     @abstractmethod
     def stages(self, sigma: float | Tensor | None = None, packing: Packing | None = None) -> list[Stage]:

@@ -6,7 +6,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from vocoder.config import ConfigError
+from vocoder.config import COUNT, POSITIVE, ConfigError, check_bounds
 from vocoder.flows.coupling import soft_clip
 from vocoder.flows.elementwise import ConditionalAffine
 from vocoder.flows.lapped import LappedTransform
@@ -17,7 +17,7 @@ from vocoder.layers.source.excitation import Excitation, Transform, excitation_s
 from vocoder.layers.source.harmonics import HarmonicSource
 from vocoder.layers.source.pitch import PitchConfig, PitchNet
 from vocoder.layers.spectrum_head import SpectrumHead, SpectrumHeadConfig
-from vocoder.models.base import Vocoder
+from vocoder.models.base import Vocoder, VocoderConfig
 from vocoder.models.waveglow_config import SourceConfig
 from vocoder.packing import Packing, silenced
 from vocoder.stages import MEL, TARGET, Stage, Z, windowed
@@ -31,13 +31,12 @@ def _source() -> SourceConfig:
 
 
 @dataclass(frozen=True)
-class ReverseConfig:
-    """Architecture of a reverse student: a network at frame rate from noise and mel to a frame's coefficients."""
+class ReverseConfig(VocoderConfig):
+    """Architecture of a reverse student: a network at frame rate from noise and mel to a frame's coefficients.
 
-    n_mels: int = 80
-    hop_length: int = 256
-    """samples per mel frame, which is also the hop of the lapped transform: one step for each frame"""
-    sample_rate: int = 22050
+    `hop_length` is also the hop of the lapped transform: one step for each frame.
+    """
+
     cond_channels: int = 128
     """channels of the condition"""
     channels: int = 384
@@ -58,14 +57,10 @@ class ReverseConfig:
     head: SpectrumHeadConfig | None = None
     """last step from hidden frames to audio: spectra; coefficients of the lapped transform if left out"""
     corrections: int = 4
-    """how often a sample is corrected towards its mel; samples in training are corrected alike"""
-    sigma: float = 1.0
-    """default sampling temperature"""
 
     def __post_init__(self) -> None:
-        for name in ("n_mels", "hop_length", "sample_rate", "cond_channels", "channels", "hidden", "blocks"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
+        super().__post_init__()
+        check_bounds(self, cond_channels=COUNT, channels=COUNT, hidden=COUNT, blocks=COUNT, log_gain_bound=POSITIVE)
         if self.hop_length % 2:
             raise ConfigError(f"the lapped transform needs an even hop_length, not {self.hop_length}")
         if not 0 <= self.ahead <= self.blocks * (self.kernel_size - 1):
@@ -74,8 +69,6 @@ class ReverseConfig:
                 f"{self.blocks * (self.kernel_size - 1)} frames ahead, not {self.ahead}"
             )
         self.source.check(self.sample_rate)
-        if self.sigma < 0 or self.corrections < 0 or self.log_gain_bound <= 0:
-            raise ConfigError("sigma and corrections must be 0 or more, and log_gain_bound above 0")
 
     @property
     def block_ahead(self) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from vocoder.config import ConfigError
+from vocoder.config import COUNT, ConfigError, check_bounds
 from vocoder.distributions.base import ENTROPY, log_density
 from vocoder.flows.conv1x1 import MATRIX_STEP_SCALE, InvertibleConv1x1
 from vocoder.flows.elementwise import ConditionalAffine
@@ -22,7 +22,7 @@ from vocoder.layers.source.excitation import COEFFICIENTS, GAINS, Excitation, ex
 from vocoder.layers.source.harmonics import HarmonicSource
 from vocoder.layers.source.pitch import PitchNet
 from vocoder.layers.stack import WaveNetConfig, WaveNetStack
-from vocoder.models.base import FlowVocoder
+from vocoder.models.base import FlowVocoder, VocoderConfig
 from vocoder.models.waveglow_config import SourceConfig
 from vocoder.packing import Packing
 from vocoder.stages import MEL, NOISE, Stage, Z, run, windowed
@@ -36,12 +36,9 @@ def _frame_stacks() -> tuple[WaveNetConfig, ...]:
 
 
 @dataclass(frozen=True)
-class StudentConfig:
+class StudentConfig(VocoderConfig):
     """Architecture of a student: what its steps are, and the causal stack of each inverse autoregressive flow."""
 
-    n_mels: int = 80
-    hop_length: int = 256
-    sample_rate: int = 22050
     kind: Literal["samples", "frames"] = "frames"
     """flows over samples, as published, or over the frames of an orthonormal lapped transform"""
     group_size: int = 256
@@ -60,22 +57,18 @@ class StudentConfig:
     """soft lower bound of the last flow's log-scale"""
     source: SourceConfig | None = None
     """a harmonic source: in the noise of frames, or as the mean of the noise of samples"""
-    corrections: int = 0
-    """how often a sample is corrected towards its mel, after the flow and outside its density"""
-    sigma: float = 1.0
-    """default sampling temperature"""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        check_bounds(self, cond_channels=COUNT, group_size=COUNT)
         if not self.stacks or not all(stack.causal for stack in self.stacks):
             raise ConfigError("a student needs at least one flow, and all its stacks must be causal")
-        if self.n_mels < 1 or self.cond_channels < 1:
-            raise ConfigError("n_mels and cond_channels must be at least 1")
         if self.hop_length % self.channels:
             raise ConfigError(f"hop_length {self.hop_length} must be a multiple of group_size {self.channels}")
         if self.kind == "frames" and self.channels < 2:
             raise ConfigError("frames need a group_size of at least 2")
-        if self.filter_taps < 2 or self.filter_taps % 2 or self.sigma < 0 or self.corrections < 0:
-            raise ConfigError("filter_taps must be even and at least 2, sigma and corrections 0 or more")
+        if self.filter_taps < 2 or self.filter_taps % 2:
+            raise ConfigError(f"filter_taps must be even and at least 2, not {self.filter_taps}")
 
     @property
     def channels(self) -> int:

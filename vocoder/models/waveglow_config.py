@@ -3,9 +3,10 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from vocoder.config import ConfigError
+from vocoder.config import COUNT, ConfigError, check_bounds
 from vocoder.layers.source.pitch import PitchConfig
 from vocoder.layers.stack import WaveNetConfig
+from vocoder.models.base import VocoderConfig
 
 
 @dataclass(frozen=True)
@@ -28,12 +29,9 @@ class SourceConfig:
 
 
 @dataclass(frozen=True)
-class WaveGlowConfig:
+class WaveGlowConfig(VocoderConfig):
     """Architecture of a WaveGlow: how samples become channels, how channels mix, and the coupling networks."""
 
-    n_mels: int = 80
-    hop_length: int = 256
-    sample_rate: int = 22050
     transform: Literal["mdct", "grouping"] = "mdct"
     """an orthonormal lapped transform of hop `group_size`, or plain grouping of `group_size` samples"""
     group_size: int = 256
@@ -60,14 +58,10 @@ class WaveGlowConfig:
     source: SourceConfig | None = field(default_factory=SourceConfig)
     """learned source of the samples' noise; none for white noise"""
     corrections: int = 12
-    """how often a sample is corrected towards its mel; samples in training are corrected alike"""
-    sigma: float = 1.0
-    """default sampling temperature"""
 
     def __post_init__(self) -> None:
-        for name in ("n_mels", "hop_length", "sample_rate", "group_size", "cond_channels", "early_size"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
+        super().__post_init__()
+        check_bounds(self, group_size=COUNT, cond_channels=COUNT, early_size=COUNT, flows=COUNT)
         if self.hop_length % self.group_size:
             raise ConfigError(f"hop_length {self.hop_length} must be a multiple of group_size {self.group_size}")
         if self.transform == "mdct" and self.group_size % 2:
@@ -82,8 +76,6 @@ class WaveGlowConfig:
             self._check_upsampling()
         if self.remaining_channels < 2:
             raise ConfigError(f"early outputs leave {self.remaining_channels} channels; at least 2 must remain")
-        if self.flows < 1 or self.sigma < 0:
-            raise ConfigError("a WaveGlow needs at least one flow and a sigma of 0 or more")
 
     def _check_upsampling(self) -> None:
         if self.cond_channels != self.n_mels * self.group_size:

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from vocoder.autoregressive.generator import Generator, generator
 from vocoder.autoregressive.plan import Feedback, Plan
-from vocoder.config import ConfigError
+from vocoder.config import COUNT, POSITIVE, ConfigError, check_bounds
 from vocoder.distributions.base import Distribution
 from vocoder.distributions.gaussian import Gaussian
 from vocoder.distributions.logistic_mixture import LogisticMixture
@@ -18,7 +18,7 @@ from vocoder.flows.linear_prediction import ConstantPrediction, LinearPrediction
 from vocoder.layers.conditioning import MelEncoder, PublishedUpsampler, UpsamplingConfig
 from vocoder.layers.stack import PublishedStack, PublishedStackConfig, WaveNetConfig, WaveNetStack
 from vocoder.mel.config import preset
-from vocoder.models.base import FlowVocoder
+from vocoder.models.base import FlowVocoder, VocoderConfig
 from vocoder.packing import Packing
 from vocoder.stages import MEL, NOISE, Span, Stage, Z, frames_of, windowed
 
@@ -29,12 +29,9 @@ TWO_CYCLES = tuple(2**i for i in range(10)) * 2
 
 
 @dataclass(frozen=True)
-class WaveNetModelConfig:
+class WaveNetModelConfig(VocoderConfig):
     """Architecture of an autoregressive WaveNet: its first flow, its network and the distribution of a sample."""
 
-    n_mels: int = 80
-    hop_length: int = 256
-    sample_rate: int = 22050
     distribution: Literal["gaussian", "logistic"] = "gaussian"
     """one Gaussian, or a mixture of logistics"""
     components: int = 10
@@ -48,16 +45,12 @@ class WaveNetModelConfig:
     stack: WaveNetConfig = field(
         default_factory=lambda: WaveNetConfig(channels=64, dilations=TWO_CYCLES, kernel_size=2, causal=True)
     )
-    corrections: int = 0
-    """how often a sample is corrected towards its mel, after the flow and outside its density"""
-    sigma: float = 1.0
-    """default sampling temperature"""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        check_bounds(self, cond_channels=COUNT, components=COUNT)
         if not self.stack.causal:
             raise ConfigError("the stack of an autoregressive WaveNet must be causal")
-        if self.sigma < 0 or self.corrections < 0 or self.cond_channels < 1 or self.components < 1:
-            raise ConfigError("sigma and corrections must be 0 or more, cond_channels and components 1 or more")
         if self.lpc is None:
             return
         mel = preset(self.lpc.mel)
@@ -68,12 +61,9 @@ class WaveNetModelConfig:
 
 
 @dataclass(frozen=True)
-class PublishedWaveNetConfig:
+class PublishedWaveNetConfig(VocoderConfig):
     """Architecture of an autoregressive WaveNet that was trained elsewhere."""
 
-    n_mels: int = 80
-    hop_length: int = 256
-    sample_rate: int = 22050
     distribution: Literal["gaussian", "logistic"] = "gaussian"
     """one Gaussian, or a mixture of logistics"""
     components: int = 10
@@ -84,18 +74,14 @@ class PublishedWaveNetConfig:
     """coefficient of the pre-emphasis of what the network sees and predicts; audio comes out without it"""
     gain: float = 1.0
     """of what the network sees and predicts, over the audio's"""
-    corrections: int = 0
-    """how often a sample is corrected towards its mel, after the flow and outside its density"""
-    sigma: float = 1.0
-    """default sampling temperature"""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        check_bounds(self, components=COUNT, gain=POSITIVE)
         if math.prod(self.upsampling.scales) != self.hop_length:
             raise ConfigError(f"the scales {self.upsampling.scales} must multiply to hop_length {self.hop_length}")
-        if self.sigma < 0 or self.corrections < 0 or self.components < 1:
-            raise ConfigError("sigma and corrections must be 0 or more, and components at least 1")
-        if not 0 <= self.emphasis < 1 or self.gain <= 0:
-            raise ConfigError(f"emphasis must lie in [0, 1) and gain above 0, not {self.emphasis} and {self.gain}")
+        if not 0 <= self.emphasis < 1:
+            raise ConfigError(f"emphasis must lie in [0, 1), not {self.emphasis}")
 
 
 class WaveNet(FlowVocoder):

@@ -20,8 +20,7 @@ from vocoder.guard.guard import load_guard
 from vocoder.guard.judges import Densities
 from vocoder.layers.mel_statistics import statistics_size
 from vocoder.mel.config import preset
-from vocoder.models.convention import ConventionConfig, ConventionNet
-from vocoder.models.guard import GuardConfig, GuardModel
+from vocoder.models.guard import ConventionConfig, ConventionNet, GuardConfig, GuardModel
 
 FLOOR = math.log(1e-5)
 SMALL = GuardConfig(("nvidia", "nvidia:shuffled"), n_mels=6, offsets=(0, 1), windows=40)

@@ -15,7 +15,7 @@ from vocoder.guard.conventions import NOT_SPEECH, SHUFFLED, encodings, layouts
 from vocoder.mel.config import preset
 from vocoder.mel.convert import decode
 from vocoder.mel.spectrogram import MelSpectrogram
-from vocoder.models.convention import ConventionConfig
+from vocoder.models.guard import ConventionConfig
 
 RATE = 22050
 

@@ -1,10 +1,24 @@
-"""The objective of WaveGlow: likelihood, losses on samples, and the band above a recording's."""
+"""WaveGlow: likelihood, losses on samples, the band above a recording's; and runs from the command line."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 import torch
+import yaml
+from evaluation_corpus import steady_pitch, write_corpus
 from tiny_waveglow import GROUPING, LAPPED, LENGTH, MARGIN, batch, model_loss, objective, silent_gradients, stirred
+
+import vocoder
+from training.cli import main
+from training.run_config import load_config
+from training.runs.corpus_run import load_run
+from training.runs.waveglow import WaveGlowRun
+from training.start.inheritance import WITH_PITCH, PitchModel, PitchModelConfig
+from vocoder.checkpoint import load_model, save_model
+from vocoder.config import ConfigError
+from vocoder.layers.source.pitch import PitchConfig
+from vocoder.mel.config import preset
 
 
 @pytest.mark.parametrize("config", [LAPPED, GROUPING], ids=["lapped", "grouping"])
@@ -50,3 +64,101 @@ def test_the_likelihood_does_not_learn_that_the_band_above_is_silent():
     above = [float((audio - made.seen(audio, data)).square().mean()) for audio in (x, full)]
     assert above[1] > 100 * above[0]
     torch.testing.assert_close(*(made.seen(audio, {"band": band - 300}) for audio in (x, full)))
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr("training.corpora.pitch.follow", steady_pitch)
+    corpus = tmp_path / "corpus"
+    corpus.mkdir()
+    config = {
+        "manifest": str(write_corpus(corpus)),
+        "output": str(tmp_path / "run"),
+        "model": {
+            "group_size": 64,
+            "flows": 2,
+            "cond_channels": 4,
+            "corrections": 1,
+            "stack": {"channels": 4, "dilations": [1]},
+            "source": {"pitch": {"channels": 4, "layers": 1, "bins": 8}},
+        },
+        "losses": {"samples_from": 1, "critics_from": 2, "bfloat16": False, "critics": {"channels": 4, "sizes": [512]}},
+        "segments": {"segment_length": 4096, "epoch_length": 4},
+        "validation_items": 2,
+        "trainer": {"steps": 4, "batch_size": 2, "validation_steps": 4, "initialisation_batches": 2, "device": "cpu"},
+    }
+    (tmp_path / "waveglow.yaml").write_text(yaml.safe_dump(config))
+    return tmp_path / "waveglow.yaml"
+
+
+def test_the_same_configuration_gives_the_same_model_stopped_or_not(settings, tmp_path):
+    arguments = ["waveglow", "--config", str(settings)]
+    assert main([*arguments, f"output={tmp_path / 'once'}"]) == 0
+    torch.manual_seed(123)  # what ran before must not matter
+    assert main([*arguments, f"output={tmp_path / 'stopped'}", "trainer.max_minutes=1e-6"]) == 0
+    assert main([*arguments, f"output={tmp_path / 'stopped'}", "--resume"]) == 0
+    once, stopped = (load_model(tmp_path / name / "last" / "model").model.state_dict() for name in ("once", "stopped"))
+    assert [name for name, value in once.items() if not torch.equal(stopped[name], value)] == []
+
+
+def test_a_run_says_what_it_does_from_the_beginning(settings, capsys):
+    assert main(["waveglow", "--config", str(settings)]) == 0
+    printed = capsys.readouterr()
+    assert printed.err.count("following the pitch: ") == 1  # of the recordings that are held out, too
+    lines = printed.out.splitlines()
+    starts = ["loading ", "0.0 minutes of speech, speakers: 1; 0.0"]
+    starts += ["initialising from data: 2 batches", "validation after step 0: ", "step 1/4 ", "step 2/4 "]
+    assert [line[: len(start)] for line, start in zip(lines, starts, strict=False)] == starts
+
+
+@pytest.mark.parametrize(
+    ("override", "text"),
+    [
+        ("mel=vocos", "the model 24000 Hz: prepare the corpus into another folder with --sample-rate 24000"),
+        ("segments.margin=100", "segments.margin=100: these settings follow from mel preset 'nvidia'"),
+        ("model.group_size=100", "multiple of group_size"),
+        ("losses.spectrl=1", "losses.spectrl=1: losses has no field spectrl"),
+        ("manifest=nowhere.jsonl", "nowhere.jsonl"),
+    ],
+)
+def test_a_wrong_setting_is_one_line_that_names_it(settings, capsys, override, text):
+    assert main(["waveglow", "--config", str(settings), override]) == 2
+    error = capsys.readouterr().err
+    assert text in error
+    assert error.count("\n") == 1
+
+
+def test_a_pitch_network_takes_the_place_of_that_of_the_start_model(settings, tmp_path, capsys):
+    assert main(["waveglow", "--config", str(settings)]) == 0
+    given = PitchModel(PitchModelConfig(pitch=PitchConfig(channels=6, layers=2, bins=9, ahead=1)))
+    save_model(tmp_path / "pitch", given, preset("nvidia"), families=WITH_PITCH)
+    start = tmp_path / "run" / "last" / "model"
+    again = ["waveglow", "--config", str(settings), f"output={tmp_path / 'more'}", "trainer.learning_rate=1e-12"]
+    again += [f"start_from={start}", f"pitch_from={tmp_path / 'pitch'}"]
+    assert main(again) == 2
+    assert "model.source.pitch must be {'channels': 6" in capsys.readouterr().err
+    shape = [f"model.source.pitch.{name}={value}" for name, value in vars(given.config.pitch).items()]
+    assert main([*again, "model.flows=3", *shape]) == 2
+    assert "model.flows is 2 there, 3 here" in capsys.readouterr().err
+    assert main([*again[:-2], "start_from=wavenet"]) == 2
+    assert "start_from wavenet holds a WaveNet, not a WaveGlow" in capsys.readouterr().err
+    assert main([*again, *shape]) == 0
+    made = load_model(tmp_path / "more" / "last" / "model")
+    assert (made.provenance["start_from"], made.provenance["pitch_from"]) == ("run", "pitch")
+    expected = load_model(start).model.state_dict()
+    expected |= given.state_dict()
+    for name, value in made.model.state_dict().items():
+        torch.testing.assert_close(value, expected[name])
+
+
+def test_the_shipped_configuration_is_valid():
+    config = load_config(WaveGlowRun, Path(__file__).resolve().parents[3] / "configs" / "waveglow.yaml")
+    assert config.model == vocoder.load("waveglow").model.config
+
+
+def test_what_is_left_out_follows_from_the_mel_and_all_that_contradicts_it_is_named_at_once(settings):
+    run = load_run(WaveGlowRun, settings, ["mel=vocos"])
+    assert (run.model.sample_rate, run.model.n_mels, run.segments.margin) == (24000, 100, 512)
+    with pytest.raises(ConfigError) as caught:
+        load_run(WaveGlowRun, settings, ["mel=vocos", "model.sample_rate=22050", "model.n_mels=80"])
+    assert "model.sample_rate is 22050 instead of 24000, model.n_mels is 80 instead of 100" in str(caught.value)

@@ -11,7 +11,7 @@ from vocoder.guard.judges import Recogniser
 from vocoder.guard.verdict import recognised
 from vocoder.layers.mel_statistics import mel_statistics
 from vocoder.mel.config import PRESETS, preset
-from vocoder.models.convention import ConventionConfig, ConventionNet
+from vocoder.models.guard import ConventionConfig, ConventionNet
 
 CONFIG = ConventionConfig(("nvidia", "espnet", "hop128", SHUFFLED), ("ln", "log10", "linear"), hidden=8, frames=40)
 
