@@ -1,7 +1,5 @@
 """Addresses that several parts of the server treat specially."""
 
-from __future__ import annotations
-
 READINESS = frozenset({"/readyz", "/v2/health/ready"})
 PROBES = READINESS | {"/livez", "/v2/health/live"}
 """Probes ask by a changing address, without a key, and at any load."""

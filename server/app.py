@@ -1,7 +1,5 @@
 """The application and that of the admin port, put together from their parts."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor

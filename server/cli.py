@@ -1,7 +1,5 @@
 """`vocoder-serve`: the server as a program."""
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 import logging

@@ -1,16 +1,13 @@
 """Errors as RFC 9457 problem details. They never repeat what a client sent."""
 
-from __future__ import annotations
-
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from fastapi.routing import APIRoute
+from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.responses import Response
@@ -103,9 +100,10 @@ def invalid_parameter(name: str, message: str) -> Problem:
     return Problem("invalid-parameter", f"{name}: {message}.", errors=errors)
 
 
-def invalid_parameters(entries: Sequence[Mapping[str, Any]], known: Iterable[str]) -> Problem:
-    """Return the problem of what pydantic found; each location begins with the place of the `known` parameters."""
-    errors = [_describe(entry, known) for entry in entries]
+def invalid_parameters(error: ValidationError, place: str, known: Iterable[str]) -> Problem:
+    """Return the problem of what pydantic found in the `known` parameters of a place, such as the query."""
+    entries = error.errors(include_url=False, include_context=False, include_input=False)  # which hold what was sent
+    errors = [_describe(entry, place, known) for entry in entries]
     detail = "; ".join(f"{entry['parameter']}: {entry['message']}" for entry in errors)
     return Problem("invalid-parameter", detail, errors=errors)
 
@@ -141,7 +139,6 @@ def install_problem_handlers(app: FastAPI) -> None:
         return handle
 
     app.add_exception_handler(Problem, answer(lambda request, error: error))
-    app.add_exception_handler(RequestValidationError, answer(_of_validation))
     app.add_exception_handler(HTTPException, answer(_of_http))
     # Nobody reads this answer. It keeps a client that left from being logged as a fault of the server.
     left = Problem("client-disconnected", "The connection ended before the body did.")
@@ -158,15 +155,6 @@ def _not_found() -> Problem:
     return Problem("not-found", "There is nothing at this address.")
 
 
-def _of_validation(request: Request, error: RequestValidationError) -> Problem:
-    """Pass on the declared location and pydantic's message only: `input` and `ctx` hold what the client sent."""
-    route = request.scope.get("route")
-    fields = route.dependant.query_params if isinstance(route, APIRoute) else []
-    models: list[Any] = [field.field_info.annotation for field in fields]
-    known = [name for model in models for name in getattr(model, "model_fields", ())]
-    return invalid_parameters(error.errors(), known)
-
-
 def _of_http(request: Request, error: HTTPException) -> Problem:
     if error.status_code == HTTPStatus.NOT_FOUND:
         return _not_found()
@@ -177,11 +165,10 @@ def _of_http(request: Request, error: HTTPException) -> Problem:
     return Problem(kind, detail, status=error.status_code, headers=error.headers)
 
 
-def _describe(entry: Mapping[str, Any], known: Iterable[str]) -> dict[str, str]:
+def _describe(entry: Mapping[str, Any], place: str, known: Iterable[str]) -> dict[str, str]:
     if entry["type"] == "extra_forbidden":
         names = f"; the parameters are {', '.join(known)}" if known else ""
         meant = get_close_matches(str(entry["loc"][-1])[:MOST_LETTERS], known, n=1)
         hint = f" (did you mean {meant[0]}?)" if meant else ""
         return {"parameter": "(unknown)", "message": f"a parameter is unknown{hint}{names}"}
-    location = ".".join(str(part) for part in entry["loc"][1:]) or str(entry["loc"][0])
-    return {"parameter": location, "message": entry["msg"]}
+    return {"parameter": ".".join(map(str, entry["loc"])) or place, "message": entry["msg"]}

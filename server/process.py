@@ -1,7 +1,5 @@
 """One server process: it listens, prints one line when it is ready, handles signals, and returns an exit code."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import math
@@ -84,8 +82,7 @@ class DrainingServer(QuietServer):
 async def run(settings: Settings, load: Callable[[str], Synthesizer] | None = None) -> int:
     """Serve until a signal, and return the exit code. `load` stands in for the real models.
 
-    Raises:
-        ListenError: an address cannot be listened on.
+    Raises a ListenError if an address cannot be listened on.
     """
     _require_free(settings.host, settings.port, "port")
     if settings.admin_port is not None:

@@ -1,7 +1,5 @@
 """The parts of a running application that routes work with."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -50,8 +48,7 @@ class Service:
     async def run(self, function: Callable[..., R], *arguments: Any, new: bool = False) -> R:
         """Run a function of milliseconds on a worker, in fair turns; it leaves the queue if the caller does.
 
-        Raises:
-            QueueFullError: it would wait too long, and is `new`: part of no work that was admitted.
+        Raises a QueueFullError if it would wait too long, and is `new`: part of no work that was admitted.
         """
         job = Job(1, parts=at_once(function, *arguments))
         result: R = await asyncio.wrap_future(self.workers.submit(job, limited=new))

@@ -1,7 +1,5 @@
 """Mels from audio files."""
 
-from __future__ import annotations
-
 import io
 import logging
 import os
@@ -39,8 +37,7 @@ ONE_AT_A_TIME = threading.Lock()
 def extract(body: bytes, mel_config: MelConfig, max_seconds: float) -> Generator[int, None, NDArray[np.float32]]:
     """Return the mel (n_mels, frames) of a wav, flac, ogg or mp3 file, in `PARTS` parts, each of which yields 1.
 
-    Raises:
-        Problem: not audio, longer than `max_seconds`, or without a mel, such as an empty clip.
+    Raises a Problem: not audio, longer than `max_seconds`, or without a mel, such as an empty clip.
     """
     x, sample_rate = _read(body, max_seconds)
     yield 1

@@ -1,7 +1,5 @@
 """The audio formats, the choice among them, whole waveforms to bytes, and how loud they are."""
 
-from __future__ import annotations
-
 import io
 import math
 from collections.abc import Sequence
@@ -64,8 +62,7 @@ class Format:
     def rate(self, model_rate: int, asked: int | None) -> int:
         """Return the sample rate of the answer: the rate asked for, or the model's own, or the next one of the format.
 
-        Raises:
-            Problem: the rate asked for is not on offer.
+        Raises a Problem if the rate asked for is not on offer.
         """
         known = self.encoding.sample_rates
         if asked is None:
@@ -121,8 +118,7 @@ def count_clipped(x: Waveform) -> int:
 def negotiate(name: str | None, accept: str | None, offers: Sequence[Format] = FORMATS) -> tuple[Format, str]:
     """Return the format of the answer and its media type: that of `format=`, or the first of Accept that is on offer.
 
-    Raises:
-        Problem: no format on offer fits.
+    Raises a Problem if none fits.
     """
     if name is not None:
         found = [(offer, offer.media_types[0]) for offer in offers if offer.name == name]
@@ -156,12 +152,8 @@ class Level:
         """By which the gain multiplies samples."""
         return float(10.0 ** (self.gain / 20.0))
 
-    def of(self, x: Waveform, sample_rate: int) -> Level:
-        """Return the gain that gives x (T,) this level.
-
-        Raises:
-            Problem: the loudness of x cannot be measured.
-        """
+    def of(self, x: Waveform, sample_rate: int) -> "Level":
+        """Return the gain that gives x (T,) this level; raises a Problem if the loudness of x cannot be measured."""
         import torchaudio  # takes a while
 
         if self.loudness is None:

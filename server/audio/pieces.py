@@ -1,7 +1,5 @@
 """Waveforms to bytes piece by piece. The pieces decode to the same samples as the whole waveform encoded at once."""
 
-from __future__ import annotations
-
 import io
 import math
 import struct
@@ -19,7 +17,7 @@ OPEN_SIZE = 0xFFFFFFFF  # of a RIFF chunk whose length is unknown when its heade
 WAVE_CODES = {"PCM_16": (1, 16), "FLOAT": (3, 32)}  # format tag and bits
 
 
-def open_encoder(target: Format, sample_rate: int, origin: Origin | None = None) -> PieceEncoder:
+def open_encoder(target: Format, sample_rate: int, origin: Origin | None = None) -> "PieceEncoder":
     """Begin a stream. Its header has the origin, if there is room."""
     encoding = target.encoding
     if encoding.container == "RAW":

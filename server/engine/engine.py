@@ -5,8 +5,6 @@ so the event loop never computes. A run is the next job's, together with the oth
 waits for company. Long work is computed in parts. Between two parts others have their turns, and a cancelled job ends.
 """
 
-from __future__ import annotations
-
 import logging
 import threading
 import time
@@ -117,10 +115,8 @@ class Engine:
         """Queue an utterance with a mel in the model's own config. It may share a run; a long one is computed in parts.
 
         The job returns a Synthesis, or raises SynthesisError, or NotReadyError if the engine fails or stops. Cancelling
-        it removes it from the queue, or ends it after the present part.
-
-        Raises:
-            NotReadyError, QueueFullError: the engine takes no work.
+        it removes it from the queue, or ends it after the present part. Raises a NotReadyError or QueueFullError if the
+        engine takes no work.
         """
         model = self.model
         rate, cost, parts = model.mel_config.sample_rate, model.cost(utterance.corrections), model.in_parts(utterance)

@@ -1,7 +1,5 @@
 """All engines of a server: found by name, loaded, and stopped."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import threading
@@ -38,11 +36,7 @@ class Engines:
         return iter(self._engines)
 
     def get(self, name: str | None) -> Engine:
-        """Return the engine of a model by name; None means the default.
-
-        Raises:
-            Problem: there is no such model, or it may still be loading.
-        """
+        """Return a model's engine by its name, the default for None; raises a Problem if there is none, or not yet."""
         if name is None:
             return self._engines[0]
         for engine in self._engines:
@@ -68,11 +62,7 @@ class Engines:
         threading.Thread(target=self._load, name="loader", daemon=True).start()
 
     async def wait_ready(self) -> None:
-        """Wait until every model is loaded and warm.
-
-        Raises:
-            LoadError: a model failed, or two have the same name.
-        """
+        """Wait until every model is loaded and warm; raises a LoadError if one failed, or two have the same name."""
         for engine in self._engines:
             try:
                 await asyncio.shield(asyncio.wrap_future(engine.loaded))  # others wait for the same future
@@ -85,8 +75,7 @@ class Engines:
     async def load(self, reference: str) -> None:
         """Load a model that was unloaded, or a further one by its name or directory.
 
-        Raises:
-            LoadError: it cannot be loaded, or another has its name.
+        Raises a LoadError if it cannot be loaded, or another has its name.
         """
         async with self._adding:
             engine = next((engine for engine in self._engines if engine.name == reference), None)
@@ -105,11 +94,7 @@ class Engines:
             self._engines += () if known else (engine,)
 
     async def unload(self, name: str) -> None:
-        """Take a model out of service; what runs is finished.
-
-        Raises:
-            Problem: there is no such model.
-        """
+        """Take a model out of service, of which what runs is finished; raises a Problem if there is no such model."""
         self.get(name).unload()
         await asyncio.to_thread(free_memory)
 

@@ -1,7 +1,5 @@
 """The states of an engine, and the problems it raises."""
 
-from __future__ import annotations
-
 import math
 from enum import StrEnum
 
@@ -75,7 +73,7 @@ class SynthesisError(Problem):
         self.fatal = fatal
 
     @classmethod
-    def of(cls, error: Exception) -> SynthesisError:
+    def of(cls, error: Exception) -> "SynthesisError":
         """Wrap an exception of a model, without its text, which may hold anything."""
         if isinstance(error, cls):
             return error

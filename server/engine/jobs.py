@@ -1,7 +1,5 @@
 """Work for the lanes, its owners, and fair turns among them."""
 
-from __future__ import annotations
-
 import logging
 import time
 from collections.abc import Callable, Generator, Hashable, Iterable

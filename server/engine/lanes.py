@@ -1,7 +1,5 @@
 """The lanes on which everything is computed: a thread for each core of this process, or all cores on one thread."""
 
-from __future__ import annotations
-
 import math
 import os
 import threading
@@ -10,11 +8,13 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 
 from server.engine.jobs import Job, Shares, wait_among
+
+T = TypeVar("T")
 
 TURN_SECONDS = 1.0  # about the longest turn of one queue before the next
 CROWD_SECONDS = 0.25  # after several runs wanted to run at once, in which no run has all cores
@@ -38,14 +38,14 @@ class Work(Protocol):
     def begin(self) -> tuple[list[Job], float]:
         """Take the next run out of the queue, and estimate its seconds on one lane."""
 
-    def run(self, jobs: list[Job], width: int) -> None:
-        """Run it on a lane, or on as many as `width` says."""
+    def run(self, jobs: list[Job], width: int) -> list[tuple[Job, Any]]:
+        """Run it on a lane, or on as many as `width` says; return the jobs that are done, and their outcomes."""
 
 
 class Lane:
     """A thread, and what it has to do."""
 
-    def __init__(self, serve: Callable[[Lane], None], name: str) -> None:
+    def __init__(self, serve: "Callable[[Lane], None]", name: str) -> None:
         self.inbox: SimpleQueue[tuple[Work, list[Job], float] | None] = SimpleQueue()
         self.busy = False
         self.alone = False
@@ -127,7 +127,7 @@ class Lanes:
             jobs, seconds = queue.begin()
             if jobs:
                 self._shares.begin((id(queue),), seconds)
-                lane.busy, lane.alone, lane.began = True, self._alone(), time.monotonic()
+                lane.busy, lane.alone, lane.began = True, self._alone(jobs), time.monotonic()
                 lane.inbox.put((queue, jobs, seconds))
         if self._stopping and not self._waiting() and not any(lane.busy for lane in self._lanes):
             for lane in self._lanes:
@@ -142,40 +142,42 @@ class Lanes:
             return None
         return next((lane for lane in self._lanes if not lane.busy), None)
 
-    def _alone(self) -> bool:
-        """Whether a run that begins now may have all cores. It is on the first lane, so only that one has a team."""
+    def _alone(self, jobs: list[Job]) -> bool:
+        """Whether a run that begins now may have all cores. It is on the first lane, so only that one has a team.
+
+        The start of a stream is short, and the guard looks at its mel meanwhile: it has one core.
+        """
         if self.count == 1:
             return True
         others = self._waiting() or any(lane.busy for lane in self._lanes)
         if others:
             self._crowded = time.monotonic()
-        return not others and time.monotonic() - self._crowded >= CROWD_SECONDS
+        return not (others or jobs[0].listened) and time.monotonic() - self._crowded >= CROWD_SECONDS
 
     def _serve(self, lane: Lane) -> None:
         while (work := lane.inbox.get()) is not None:
             queue, jobs, seconds = work
             began = time.monotonic()
-            width = self._run(lane, queue, jobs)
+            width, done = self._run(lane, queue, jobs)
             with self.lock:
                 self._shares.add((id(queue),), (time.monotonic() - began) * width - seconds)
                 lane.busy = lane.alone = False
                 self.dispatch()
+            for job, outcome in done:  # the lane is free: what a client then asks for, as the next chunk, is no crowd
+                job.finish(outcome)
 
-    def _run(self, lane: Lane, queue: Work, jobs: list[Job]) -> int:
-        """Run jobs on all cores or on one; return on how many lanes."""
+    def _run(self, lane: Lane, queue: Work, jobs: list[Job]) -> tuple[int, list[tuple[Job, Any]]]:
+        """Run jobs on all cores or on one; return on how many lanes, and what is done."""
         if lane.alone and (self.count == 1 or (self._cores > 1 and self._team.ready())):
             compute_on(self._cores)
             if self.count == 1:
-                queue.run(jobs, 1)
-            else:
-                self._team.watch(lambda: queue.run(jobs, self.count))
-            return self.count
+                return 1, queue.run(jobs, 1)
+            return self.count, self._team.watch(lambda: queue.run(jobs, self.count))
         with self.lock:
             lane.alone = False
             self.dispatch()
         compute_on(1)
-        queue.run(jobs, 1)
-        return 1
+        return 1, queue.run(jobs, 1)
 
 
 def available_cores(root: Path = Path("/")) -> int:
@@ -219,18 +221,18 @@ class Team:
             self.watch(self._probe)
         return self._trusted
 
-    def watch(self, run: Callable[[], object]) -> None:
-        """Run something as a team on the calling thread, and learn from it."""
+    def watch(self, run: Callable[[], T]) -> T:
+        """Run something as a team on the calling thread, learn from it, and return its result."""
         wall, processor = time.monotonic(), time.thread_time()
-        run()
+        result = run()
         wall, processor = time.monotonic() - wall, time.thread_time() - processor
-        if wall < SHORTEST:
-            return
-        self._trusted = processor >= LEAST_SHARE * wall
-        if self._trusted:
-            self._rest = FIRST_REST
-        else:
-            self._rests_until, self._rest = time.monotonic() + self._rest, min(2.0 * self._rest, LONGEST_REST)
+        if wall >= SHORTEST:
+            self._trusted = processor >= LEAST_SHARE * wall
+            if self._trusted:
+                self._rest = FIRST_REST
+            else:
+                self._rests_until, self._rest = time.monotonic() + self._rest, min(2.0 * self._rest, LONGEST_REST)
+        return result
 
     def _probe(self) -> None:
         ends, numbers = time.monotonic() + PROBE_SECONDS, torch.zeros(self._cores * PROBE_NUMBERS)

@@ -1,7 +1,5 @@
 """A loaded model: warmed up, and run on utterances alone, together or in parts."""
 
-from __future__ import annotations
-
 import gc
 import logging
 import time

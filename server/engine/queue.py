@@ -1,7 +1,5 @@
 """A queue in which work of one kind waits for the lanes, within limits and in fair turns."""
 
-from __future__ import annotations
-
 import time
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
@@ -110,8 +108,7 @@ class WorkQueue:
     def check_room(self, frames: int = 0, client: Client | None = None) -> list[Job]:
         """Return which jobs give way to a further one of a client, the present one if it is left out.
 
-        Raises:
-            QueueFullError: it would wait too long, or there is no room for it.
+        Raises a QueueFullError if it would wait too long, or there is no room for it.
         """
         with self.lanes.lock:
             client = CLIENT.get() if client is None else client
@@ -123,8 +120,7 @@ class WorkQueue:
     def submit(self, job: Job, limited: bool = True) -> Job:
         """Queue a job; one that is not limited is taken whatever waits. Cancelling it removes it.
 
-        Raises:
-            QueueFullError: see `check_room`.
+        Raises a QueueFullError as `check_room`.
         """
         with self.lanes.lock:
             if limited:
@@ -163,8 +159,11 @@ class WorkQueue:
             job.begun = True
         return run, self._seconds(*run)
 
-    def run(self, jobs: list[Job], width: int) -> None:
-        """Run jobs on a lane, or on as many as `width` says, and finish them; one with parts left waits again."""
+    def run(self, jobs: list[Job], width: int) -> list[tuple[Job, Any]]:
+        """Run jobs on a lane, or on as many as `width` says; return those that are done, and their outcomes.
+
+        A job with parts left waits again.
+        """
         started = time.monotonic()
         outcomes = self._compute(jobs)
         seconds = time.monotonic() - started
@@ -180,9 +179,7 @@ class WorkQueue:
                 if isinstance(outcome, Part) and not job.cancelled():
                     job.frames -= outcome.frames
                     self._add(job)
-        for job, outcome in pairs:
-            if not isinstance(outcome, Part):
-                job.finish(outcome)
+        return [(job, outcome) for job, outcome in pairs if not isinstance(outcome, Part)]
 
     def _add(self, job: Job) -> None:
         if not any(job.client.who == other.client.who for other in (*self._jobs, *self._running)):

@@ -1,7 +1,5 @@
 """Deadlines of a connection, the answers that end it, and closing it so that its client gets them."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import socket

@@ -13,8 +13,6 @@ two protocols extend its own, here and in `websocket`, with `Config(http=..., ws
   are all queued; tiny fragments, whose list is far larger than the message.
 """
 
-from __future__ import annotations
-
 import asyncio
 import math
 from collections import Counter

@@ -1,7 +1,5 @@
 """Decides before a request is handled whether it is: by host, shutdown, API key, number of requests, and memory."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -149,11 +147,7 @@ def in_parts(send: Send) -> Send:
 
 
 def check_key(keys: KeyRing, connection: HTTPConnection) -> str:
-    """Check the key of a request and its quota of requests, and return the name of its owner.
-
-    Raises:
-        Problem: 401, 403 or 429.
-    """
+    """Check the key of a request and its quota; return its owner's name, or raise a Problem: 401, 403 or 429."""
     scheme, _, token = connection.headers.get("authorization", "").partition(" ")
     key = token.strip() if scheme.lower() == "bearer" else connection.headers.get("x-api-key")
     if key is None:
@@ -176,10 +170,7 @@ def check_key(keys: KeyRing, connection: HTTPConnection) -> str:
 def charge_frames(connection: HTTPConnection, frames: int, cost: float = 1.0) -> None:
     """Take the frames of a mel from the client's quota; 0 checks before the body is read whether it is used up.
 
-    A frame that costs more than an ordinary one counts as several.
-
-    Raises:
-        Problem: 429 with Retry-After.
+    A frame that costs more than an ordinary one counts as several. Raises a Problem, 429 with Retry-After.
     """
     quotas: Quotas | None = getattr(connection.state, "quotas", None)
     if quotas is not None:

@@ -10,8 +10,6 @@ after blanks:
 Two lines with the same name are two keys of one client, so that a key can be replaced while both are valid.
 """
 
-from __future__ import annotations
-
 import asyncio
 import hashlib
 import hmac
@@ -94,8 +92,7 @@ class Quotas(NamedTuple):
 class KeyRing:
     """The clients of one key file and their quotas. The limits are for lines that do not set them; 0 means no limit.
 
-    Raises:
-        KeyFileError: the file is invalid.
+    Raises a KeyFileError if the file is invalid.
     """
 
     def __init__(self, path: Path, requests_per_minute: int, frames_per_minute: int) -> None:
@@ -155,8 +152,7 @@ class KeyRing:
 def read_clients(path: Path, requests_per_minute: int = 0, frames_per_minute: int = 0) -> tuple[Owner, ...]:
     """Read a key file. Limits are for clients whose lines do not set them; 0 means no limit.
 
-    Raises:
-        KeyFileError: it cannot be read, holds no key, or has an invalid line.
+    Raises a KeyFileError if it cannot be read, holds no key, or has an invalid line.
     """
     try:
         text = read_small(path, MAX_FILE_BYTES).decode("utf-8")

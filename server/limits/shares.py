@@ -3,8 +3,6 @@
 A client is an API key or, where there are none, an address.
 """
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections import Counter
@@ -124,11 +122,7 @@ async def give_back_freed(memory: Pool) -> None:
 
 
 def hold_bytes(connection: HTTPConnection, size: int) -> None:
-    """Set how many bytes a request or WebSocket holds: of its body, its mel and its audio.
-
-    Raises:
-        Problem: 503 if there is no room.
-    """
+    """Set how many bytes a request or WebSocket holds, of body, mel and audio; raises a Problem, 503, without room."""
     holding: Holding | None = getattr(connection.state, "memory", None)
     if holding is not None and not holding.set(size):
         detail = "The server's memory for requests is full, or your share of it; try again soon."

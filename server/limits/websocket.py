@@ -1,7 +1,5 @@
 """A WebSocket that no client can hold on to or inflate; `connections` says by which attacks."""
 
-from __future__ import annotations
-
 import json
 import logging
 from asyncio import Transport

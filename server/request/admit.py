@@ -1,7 +1,5 @@
 """Whether a mel is admitted, by the same rules as in Python, and the response fields that describe it."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -141,11 +139,7 @@ def mel_path(asked: Asked, target: MelConfig, known: Mapping[str, MelConfig]) ->
 
 
 def known_config(name: str, known: Mapping[str, MelConfig]) -> MelConfig:
-    """Return the mel config of a name.
-
-    Raises:
-        Problem: there is none.
-    """
+    """Return the mel config of a name; raises a Problem if there is none."""
     try:
         return preset(name, known)
     except ConfigError as error:

@@ -1,9 +1,8 @@
 """What a client may ask for: once, with a reader for each interface."""
 
-from __future__ import annotations
-
+from collections.abc import Mapping
 from dataclasses import fields
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
@@ -13,6 +12,8 @@ from server.problems import Problem, invalid_parameter, invalid_parameters, malf
 from vocoder.correction.correction import correctable
 from vocoder.mel.config import MelConfig
 from vocoder.sampling import MAX_CORRECTIONS, AdaptMode, GuardMode, Sampling
+
+Query = TypeVar("Query", bound=BaseModel)
 
 MAX_HELLO = 16384  # characters
 FORMAT_NAMES = "; ".join(offer.name for offer in FORMATS)
@@ -104,30 +105,28 @@ class InferenceParameters(Asked):
     binary_data_output: bool = False
 
 
-def read_hello(text: str) -> StreamHello:
-    """Read the first message.
+def read_query(kind: type[Query], given: Mapping[str, str]) -> Query:
+    """Read the query of a request; raises a Problem if a parameter is invalid."""
+    try:
+        return kind.model_validate(dict(given))
+    except ValidationError as error:
+        raise invalid_parameters(error, "query", kind.model_fields) from None
 
-    Raises:
-        Problem: 400 not JSON, 413 too long, 422 an invalid member.
-    """
+
+def read_hello(text: str) -> StreamHello:
+    """Read the first message; raises a Problem: 400 not JSON, 413 too long, 422 an invalid member."""
     if len(text) > MAX_HELLO:
         raise Problem("body-too-large", f"The first message has at most {MAX_HELLO} characters.")
     try:
         return StreamHello.model_validate_json(text)
     except ValidationError as error:
-        errors = error.errors(include_url=False, include_context=False, include_input=False)
-        if any(entry["type"] == "json_invalid" for entry in errors):
+        if any(entry["type"] == "json_invalid" for entry in error.errors()):
             raise malformed_body("The first message must be a JSON object.") from None
-        entries = [{**entry, "loc": ("hello", *entry["loc"])} for entry in errors]
-        raise invalid_parameters(entries, StreamHello.model_fields) from None
+        raise invalid_parameters(error, "hello", StreamHello.model_fields) from None
 
 
 def check_end(text: str) -> None:
-    """Check that a later text message marks the end of the mel.
-
-    Raises:
-        Problem: 400 it says anything else.
-    """
+    """Check that a later text message marks the end of the mel; raises a Problem if it says anything else."""
     try:
         ended = from_json(text) == {"end": True}
     except ValueError:

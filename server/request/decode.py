@@ -4,8 +4,6 @@ A body may be hostile. Each decoder reads the header first, takes three dtypes o
 with the number of bytes, and only then makes an array. Nothing is unpickled or evaluated.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from itertools import chain
@@ -39,8 +37,7 @@ def decode_mel(body: bytes, media_type: str | None, headers: Mapping[str, str]) 
 
     Without a media type it is npy. Raw floats need the headers X-Mel-Shape and X-Mel-Dtype.
 
-    Raises:
-        Problem: the body contradicts its type or size, or has another media type or dtype.
+    Raises a Problem if the body contradicts its type or size, or has another media type or dtype.
     """
     if media_type in (None, NPY):
         array = _from_npy(body)

@@ -1,7 +1,5 @@
 """One HTTP request with a mel, and its answer with audio: read, admit, queue, synthesize, encode."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine
@@ -35,8 +33,7 @@ MAX_DEADLINE_DIGITS = 8
 class Exchange:
     """The steps of one request that all HTTP interfaces share, and their times.
 
-    Raises:
-        Problem: the request can be refused without its body.
+    Raises a Problem if the request can be refused without its body.
     """
 
     def __init__(self, http: Request, service: Service, model: str | None) -> None:
@@ -71,11 +68,7 @@ class Exchange:
         return admitted
 
     def expect(self, admitted: AdmittedRequest, audio_bytes: int) -> None:
-        """Hold the memory of the mel and of the audio beside that of the body, before there is any audio.
-
-        Raises:
-            Problem: 503 if there is no room.
-        """
+        """Hold the memory of mel and audio beside that of the body, before there is any; raises as `hold_bytes`."""
         hold_bytes(self.http, self._body_bytes + admitted.mel.nbytes + audio_bytes)
 
     async def synthesize(self, admitted: AdmittedRequest, level: Level) -> tuple[Synthesis, Level]:
@@ -94,9 +87,7 @@ class Exchange:
     async def result(self, job: Job) -> Synthesis:
         """Return the result of a job, or cancel it as soon as the client leaves.
 
-        Raises:
-            ClientDisconnect: the client left.
-            Problem: the job failed, or the deadline passed.
+        Raises as `while_wanted`, and a Problem if the job failed.
         """
         try:
             synthesis: Synthesis = await while_wanted(self.http, asyncio.wrap_future(job), self.deadline)
@@ -133,11 +124,7 @@ class Exchange:
 
 
 def deadline_of(request: Request) -> float | None:
-    """Return the time, of `time.monotonic`, after which the answer is worthless.
-
-    Raises:
-        Problem: X-Deadline-Ms is not a number of milliseconds.
-    """
+    """Return the `time.monotonic` after which the answer is worthless; raises a Problem if the header is no number."""
     value = request.headers.get(DEADLINE_HEADER)
     if value is None:
         return None
@@ -149,9 +136,7 @@ def deadline_of(request: Request) -> float | None:
 async def while_wanted(request: Request, work: Awaitable[T], deadline: float | None) -> T:
     """Return what work returns; cancel it when the client leaves or the deadline passes. The body must have been read.
 
-    Raises:
-        ClientDisconnect: the client left.
-        DeadlineError: the deadline passed.
+    Raises a ClientDisconnect or a DeadlineError then.
     """
     task = asyncio.ensure_future(work)
     try:
@@ -172,9 +157,8 @@ def media_type(request: Request) -> str | None:
 async def read_body(request: Request, limit: int, timeout: float) -> bytes:
     """Read a whole body of at most `limit` bytes within `timeout` seconds; refuse it as soon as it is too large.
 
-    Raises:
-        Problem: 413 too large, by Content-Length or while reading; 415 compressed; 408 too slow; 400 empty; 503 no
-            memory for bodies.
+    Raises a Problem: 413 too large, by Content-Length or while reading, 415 compressed, 408 too slow, 400 empty, 503 no
+    memory for bodies.
     """
     if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
         detail = "Bodies must not be compressed: send Content-Encoding: identity."

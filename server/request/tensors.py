@@ -4,8 +4,6 @@ A request is JSON that names tensors. Their values are in the JSON, or follow it
 here has one input, `mel`, and one output, `audio`.
 """
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Iterator, Mapping
@@ -74,8 +72,7 @@ class InferenceRequest:
 def parse_request(body: bytes, header_length: str | None, max_json_bytes: int) -> InferenceRequest:
     """Read an inference request. Without a header_length all of it is JSON.
 
-    Raises:
-        Problem: 400 malformed; 413 too much JSON.
+    Raises a Problem: 400 malformed, 413 too much JSON.
     """
     if header_length is None:
         length = len(body)

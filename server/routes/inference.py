@@ -1,7 +1,5 @@
 """/v2: the Open Inference Protocol, version 2, over HTTP, with its binary tensor extension."""
 
-from __future__ import annotations
-
 import time
 from functools import partial
 from typing import Any

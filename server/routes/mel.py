@@ -1,11 +1,8 @@
 """POST /v1/mel: an audio file in, a mel out."""
 
-from __future__ import annotations
-
 import asyncio
-from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from server.audio.extraction import PARTS, extract
@@ -13,10 +10,10 @@ from server.audio.formats import npy_bytes
 from server.engine.jobs import Job
 from server.problems import Problem
 from server.request.admit import known_config
-from server.request.asked import ModelName
+from server.request.asked import ModelName, read_query
 from server.request.decode import NPY
 from server.request.exchange import deadline_of, media_type, read_body, while_wanted
-from server.routes.openapi import AUDIO_BODY, MEL_RESPONSE, PROBLEMS
+from server.routes.openapi import AUDIO_BODY, MEL_RESPONSE, PROBLEMS, query_of
 from server.service import ServiceDependency
 
 router = APIRouter(tags=["mel"])
@@ -35,10 +32,11 @@ class MelQuery(BaseModel):
     preset: str | None = Field(default=None, max_length=64, description="a mel preset, instead of a model's own config")
 
 
-@router.post("/v1/mel", response_class=Response, responses=RESPONSES, openapi_extra=AUDIO_BODY)
+@router.post("/v1/mel", response_class=Response, responses=RESPONSES, openapi_extra=query_of(MelQuery) | AUDIO_BODY)
 @router.post("/mel", include_in_schema=False, response_class=Response)
-async def extract_mel(request: Request, query: Annotated[MelQuery, Query()], service: ServiceDependency) -> Response:
+async def extract_mel(request: Request, service: ServiceDependency) -> Response:
     """Extract the mel-spectrogram of an audio file."""
+    query = read_query(MelQuery, request.query_params)
     kind = media_type(request)
     if kind is not None and not kind.startswith("audio/") and kind not in OTHER_AUDIO_TYPES:
         detail = "Send an audio file with Content-Type audio/wav, audio/flac, audio/ogg or audio/mpeg."

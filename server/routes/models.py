@@ -1,7 +1,5 @@
 """GET /v1/models: the models, and the mel config of each."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from fastapi import APIRouter

@@ -1,9 +1,9 @@
 """The parts of the OpenAPI document that FastAPI cannot derive: binary bodies, headers, problems."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from typing import Any
+
+from pydantic import BaseModel
 
 from server.audio.formats import FORMATS
 from server.problems import MEDIA_TYPE
@@ -23,6 +23,16 @@ def _object(required: Iterable[str], properties: Schema, **further: Any) -> Sche
 
 def _body(description: str, content: Schema) -> Schema:
     return {"requestBody": {"required": True, "description": description, "content": content}}
+
+
+def query_of(kind: type[BaseModel]) -> Schema:
+    """Return the parameters of a route that reads its query by a model."""
+    return {
+        "parameters": [
+            {"name": name, "in": "query", "description": field.pop("description", ""), "schema": field}
+            for name, field in kind.model_json_schema()["properties"].items()
+        ]
+    }
 
 
 def _headers(descriptions: Mapping[str, str]) -> Schema:

@@ -3,8 +3,6 @@
 /v2/repository is the model repository extension of the Open Inference Protocol.
 """
 
-from __future__ import annotations
-
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 

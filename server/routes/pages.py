@@ -1,7 +1,5 @@
 """GET /, /docs and /openapi.json: the page for people and the API documentation, served without other sites."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,23 +1,20 @@
 """POST /v1/synthesize and WebSocket /v1/stream: a mel in, a waveform out, whole or in pieces."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Mapping
 from functools import partial
-from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response, WebSocket
+from fastapi import APIRouter, Request, Response, WebSocket
 from starlette.types import Receive, Scope, Send
 
 from server.audio.formats import FORMATS, STREAM_FORMATS, OutputSpec, negotiate
 from server.limits.shares import hold_bytes
 from server.problems import Problem
 from server.request.admit import AdmittedRequest, as_headers, facts, mel_path
-from server.request.asked import SynthesisQuery
+from server.request.asked import SynthesisQuery, read_query
 from server.request.decode import JSON, decode_mel
 from server.request.exchange import Exchange, departure, done_before, media_type
-from server.routes.openapi import AUDIO_RESPONSE, MEL_BODY, PROBLEMS
+from server.routes.openapi import AUDIO_RESPONSE, MEL_BODY, PROBLEMS, query_of
 from server.service import ServiceDependency
 from server.stream.audio import VALUE_BYTES, AudioStream, chunk_bytes
 from server.stream.session import WebSocketSession
@@ -26,13 +23,15 @@ from vocoder.adapt.path import Placement
 
 router = APIRouter(tags=["synthesis"])
 
+REQUEST = query_of(SynthesisQuery) | MEL_BODY
 RESPONSES = {200: AUDIO_RESPONSE, **PROBLEMS}
 
 
-@router.post("/v1/synthesize", response_class=Response, responses=RESPONSES, openapi_extra=MEL_BODY)
-@router.post("/synthesize", response_class=Response, responses=RESPONSES, openapi_extra=MEL_BODY)
-async def synthesize(http: Request, query: Annotated[SynthesisQuery, Query()], service: ServiceDependency) -> Response:
+@router.post("/v1/synthesize", response_class=Response, responses=RESPONSES, openapi_extra=REQUEST)
+@router.post("/synthesize", response_class=Response, responses=RESPONSES, openapi_extra=REQUEST)
+async def synthesize(http: Request, service: ServiceDependency) -> Response:
     """Turn one mel-spectrogram into one waveform."""
+    query = read_query(SynthesisQuery, http.query_params)
     if query.stream and http.scope["http_version"] == "1.0":
         detail = "A stream needs HTTP/1.1: in HTTP/1.0 a broken connection looks like the end of the audio."
         raise Problem("upgrade-required", detail, headers={"Upgrade": "HTTP/1.1", "Connection": "Upgrade"})
@@ -130,11 +129,7 @@ class StreamedAudio(Response):
         self._first = first
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the answer.
-
-        Raises:
-            StreamBrokenError: it could not be completed.
-        """
+        """Send the answer; raises a StreamBrokenError if it could not be completed."""
         exchange = self._exchange
         with exchange.service.metrics.stream(self._stream.route):
             sending = asyncio.ensure_future(self._send_audio(send))

@@ -1,7 +1,5 @@
 """One utterance synthesized chunk by chunk, each in its turn on the device, and encoded as its client gets it."""
 
-from __future__ import annotations
-
 import asyncio
 import math
 import time
@@ -31,7 +29,8 @@ VALUE_BYTES = 4
 STATE_BYTES = 2**20  # about what a model remembers between two chunks
 FIRST_FRAMES = 64  # assumed for the first chunk, before its session exists
 SPARE = 1.5  # how many times as long as the wait for the next chunk the audio of one should last
-HALF = 0.5  # of the time that the audio leaves for a chunk is what computing it should take
+USED = 0.6  # of the time that the audio leaves for a chunk, what computing it should take
+MOST_FIRST = 32  # frames of a first chunk that is longer so that the second may be the last
 QUEUE_PATIENCE = 0.05  # seconds between attempts while the queue is full
 NOTHING = np.empty(0, np.float32)
 
@@ -121,8 +120,7 @@ class AudioStream:
     async def chunk(self) -> bytes:
         """Return a further chunk. If the queue is full, wait as long as a new request would: this one was admitted.
 
-        Raises:
-            QueueFullError, NotReadyError, SynthesisError: there is no audio.
+        Raises a QueueFullError, NotReadyError or SynthesisError if there is no audio.
         """
         self.playback.work()
         last = time.monotonic() + self._service.settings.max_wait
@@ -137,10 +135,7 @@ class AudioStream:
     def next(self) -> Job:
         """Queue the next chunk, which `taken` encodes. It is empty if the model needs more of the mel first.
 
-        Until its first audio, a stream goes before all other waiting work.
-
-        Raises:
-            NotReadyError, QueueFullError: the engine takes no work.
+        Until its first audio, a stream goes before all other waiting work. Raises as `Engine.run`.
         """
         self._reach = self._frames_until_dry()
         if self._session is None:
@@ -153,15 +148,18 @@ class AudioStream:
     def _frames_until_dry(self) -> int:
         """Return how many frames the next chunk should have, so that few chunks are made and the listener never waits.
 
-        Its audio lasts until the chunk after it has had its turn. After the first it may be as long as the audio so far
-        allows, or where that does not last as long as the wait anyway, take half as long as the wait.
+        Its audio lasts until the chunk after it has had its turn. Each chunk more costs a sixth of an utterance, so the
+        first is a little longer if the second may then be the last. A later one may take `USED` of the time that the
+        audio leaves after the wait, or of the wait itself where that is longer.
         """
-        queue, config = self._engine.queue, self._mel_config
+        queue, frame_seconds = self._engine.queue, self._mel_config.hop_length / self._mel_config.sample_rate
         wait, ahead = queue.expected_wait(), self.playback.ahead
-        frames = SPARE * wait * config.sample_rate / config.hop_length
+        pace = USED * queue.pace.frames_per_second / self._engine.model.cost(self._sampling.corrections)
         if self._spoken:
-            pace = queue.pace.frames_per_second / self._engine.model.cost(self._sampling.corrections)
-            frames = max(frames, HALF * max(ahead - wait, wait) * pace)
+            wanted = max(ahead - wait, wait) * pace
+        else:
+            wanted = min(MOST_FIRST, (wait + self.frames / pace) / (frame_seconds + 1.0 / pace))
+        frames = max(SPARE * wait / frame_seconds, wanted)
         return math.ceil(min(frames, LONG_CHUNK_FRAMES) / BLOCK) * BLOCK
 
     def taken(self, chunk: Synthesis) -> bytes:

@@ -1,7 +1,5 @@
 """The mel of a stream as it arrives: read from messages, and admitted."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
@@ -39,9 +37,7 @@ class Intake:
         """Return the frames (n_mels, frames) that the model can have after a message of whole frames.
 
         There may be none yet, where an adapter needs more. In a message the n_mels values of a frame are together.
-
-        Raises:
-            Problem: not whole frames, too many frames in all, or values that do not fit the config.
+        Raises a Problem: not whole frames, too many frames in all, or values that do not fit the config.
         """
         path = self._admission.path
         size = path.source.n_mels * self._dtype.itemsize
@@ -65,8 +61,7 @@ class Intake:
     async def judge(self, last: bool = False) -> None:
         """Have the guard judge the first frames once there are enough of them, or at the last.
 
-        Raises:
-            Problem: the messages hold (n_mels, frames), or the mel is not typical, and the mode is strict.
+        Raises a Problem if the messages hold (n_mels, frames), or the mel is not typical, and the mode is strict.
         """
         pieces = self._admission.beginning(last)
         if pieces:

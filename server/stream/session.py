@@ -1,7 +1,5 @@
 """One WebSocket: frames of a mel come in, and audio goes out."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import logging

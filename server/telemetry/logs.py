@@ -3,8 +3,6 @@
 A thread writes them, so that no request waits for the reader of standard error.
 """
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import os

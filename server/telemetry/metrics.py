@@ -3,8 +3,6 @@
 The table `MEASURES` decides names, labels and buckets. Labels take few values, none of which a client can invent.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager

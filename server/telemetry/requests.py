@@ -1,7 +1,5 @@
 """Around every request: an id, a count and a log line."""
 
-from __future__ import annotations
-
 import logging
 import re
 import time

@@ -72,6 +72,19 @@ def test_one_run_has_all_cores_until_there_are_more(monkeypatch, wait_until):
     assert held.cores == [2, 1, 1, 2]
 
 
+def test_what_follows_a_result_at_once_is_no_crowd_and_the_start_of_a_stream_no_team(monkeypatch):
+    monkeypatch.setattr(lanes_module.Team, "ready", lambda team: True)
+    held = Held()
+    held.gate.set()
+    first, second, last = held.job(listened=True), held.job(), held.job()
+    with started(2, 2) as queue:
+        first.add_done_callback(lambda _: queue.submit(second))
+        second.add_done_callback(lambda _: queue.submit(last))
+        queue.submit(first)
+        last.result(TIMEOUT)
+    assert held.cores == [1, 2, 2]
+
+
 def test_a_wait_counts_the_turns_of_others():
     lanes = Lanes(1, 1)
     long, short, idle = (WorkQueue(lanes, QueueLimits(seconds=1e9)) for _ in range(3))
