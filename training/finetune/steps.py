@@ -37,7 +37,7 @@ INTERRUPTED = 130
 
 def finetune(args: argparse.Namespace) -> int:
     """Fine-tune as the arguments of the command say, and return its exit status."""
-    folder = args.run or args.output.with_name(f"{args.output.name}.run")
+    folder = args.run or args.output.parent / f"{args.output.name}.run"
     training = folder / "training"
     stopped = written_run(training / "config.yaml") if Checkpoints(training).last.exists() else None
     _check(args, folder, stopped)

@@ -61,6 +61,11 @@ def assert_spoken(answer, mel):
     np.testing.assert_array_equal(samples(answer.result(TIMEOUT)), expected)
 
 
+def assert_all_spoken(answers, mels):
+    for answer, mel in zip(answers, mels, strict=True):
+        assert_spoken(answer, mel)
+
+
 def levels(new_mel, count, frames=10):
     return [new_mel(frames=frames, level=-3.0 - n / 2.0) for n in range(count)]
 
@@ -68,48 +73,35 @@ def levels(new_mel, count, frames=10):
 def test_what_waits_together_shares_a_run(client_of, new_mel):
     device, mels = RowSynthesizer(), levels(new_mel, 6)
     with client_of(device, **ROWS) as client:
-        answers = client.speak_together(device, *mels)
-        for answer, mel in zip(answers, mels, strict=True):
-            assert_spoken(answer, mel)
+        assert_all_spoken(client.speak_together(device, *mels), mels)
     assert device.runs == [[10], [10] * 5]
 
 
 def test_out_of_memory_halves_the_batch_and_tries_again(client_of, new_mel):
     device, mels = RowSynthesizer(capacity=25), levels(new_mel, 9)
     with client_of(device, **ROWS) as client:
-        for answer, mel in zip(client.speak_together(device, *mels), mels, strict=True):
-            assert_spoken(answer, mel)
+        assert_all_spoken(client.speak_together(device, *mels), mels)
         assert device.runs[1:] == [[10] * 8, [10] * 4, [10] * 2, [10] * 2, [10] * 4, [10] * 2, [10] * 2]
         assert client.metric("vocoder_out_of_memory_total") == 3
         del device.runs[:]
-        for answer, mel in zip(client.speak_together(device, *mels), mels, strict=True):
-            assert_spoken(answer, mel)
+        assert_all_spoken(client.speak_together(device, *mels), mels)
         assert max(sum(run) for run in device.runs) <= 25  # it has learnt how much fits
         assert client.metric("vocoder_out_of_memory_total") == 3
         assert client.get("/readyz") == 200
 
 
-def test_a_mel_too_large_for_the_device_fails_alone(client_of, new_mel):
-    device, mels = RowSynthesizer(capacity=25), levels(new_mel, 4)
+TOO_LARGE, WRONG = (25, 30, -4.0, 507, "out-of-memory"), (10**9, 10, POISON, 500, "synthesis-failed")
+
+
+@pytest.mark.parametrize(("capacity", "frames", "value", "status", "name"), [TOO_LARGE, WRONG])
+def test_one_that_does_not_fit_or_fails_spoils_nothing(client_of, new_mel, capacity, frames, value, status, name):
+    device, mels, wrong = RowSynthesizer(capacity), levels(new_mel, 8), new_mel(frames=frames)
+    wrong[0, 0] = value
     with client_of(device, **ROWS) as client:
-        mels[2] = new_mel(frames=30)
-        answers = client.speak_together(device, *mels)
-        assert outcome(answers.pop(2)) == (507, "out-of-memory")
-        del mels[2]
-        for answer, mel in zip(answers, mels, strict=True):
-            assert_spoken(answer, mel)
+        answers = client.speak_together(device, *mels[:5], wrong, *mels[5:])
+        assert outcome(answers.pop(5)) == (status, name)
+        assert_all_spoken(answers, mels)
         assert client.get("/livez") == client.get("/readyz") == 200
-
-
-def test_one_that_the_model_fails_on_spoils_nothing_for_the_others(client_of, new_mel):
-    device, mels = RowSynthesizer(), levels(new_mel, 8)
-    mels[5][0, 0] = POISON
-    with client_of(device, **ROWS) as client:
-        answers = client.speak_together(device, *mels)
-        assert outcome(answers.pop(5)) == (500, "synthesis-failed")
-        del mels[5]
-        for answer, mel in zip(answers, mels, strict=True):
-            assert_spoken(answer, mel)
 
 
 def spoilt(x):

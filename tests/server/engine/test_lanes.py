@@ -44,6 +44,11 @@ class Held:
         CLIENT.reset(token)
         return job
 
+    def ended(self, jobs):
+        """Let the work go on, and return what the jobs do."""
+        self.gate.set()
+        return [job.result(TIMEOUT) for job in jobs]
+
 
 def test_as_many_runs_at_once_as_cores_each_on_one(monkeypatch, wait_until):
     monkeypatch.setattr(lanes_module.Team, "ready", lambda team: False)  # they have no cores
@@ -52,8 +57,7 @@ def test_as_many_runs_at_once_as_cores_each_on_one(monkeypatch, wait_until):
         jobs = [queue.submit(held.job(n)) for n in range(5)]
         wait_until(lambda: len(held.begun) == 3)
         assert len(queue) == 2
-        held.gate.set()
-        assert [job.result(TIMEOUT) for job in jobs] == list(range(5))
+        assert held.ended(jobs) == list(range(5))
     assert held.cores == [1] * 5
 
 
@@ -64,9 +68,7 @@ def test_one_run_has_all_cores_until_there_are_more(monkeypatch, wait_until):
         first = queue.submit(held.job("first"))
         wait_until(lambda: held.begun == ["first"])
         others = [queue.submit(held.job(n)) for n in range(2)]  # wait for the cores that the first one has
-        held.gate.set()
-        for job in (first, *others):
-            job.result(TIMEOUT)
+        held.ended([first, *others])
         monkeypatch.setattr(lanes_module, "CROWD_SECONDS", 0.0)
         queue.submit(held.job("last")).result(TIMEOUT)
     assert held.cores == [2, 1, 1, 2]
@@ -105,9 +107,7 @@ def test_clients_take_turns(many, one, wait_until):
         jobs = [queue.submit(held.job(("many", n), many)) for n in range(6)]
         wait_until(lambda: len(held.begun) == 1)
         jobs += [queue.submit(held.job(("one", n), one)) for n in range(2)]
-        held.gate.set()
-        for job in jobs:
-            job.result(TIMEOUT)
+        held.ended(jobs)
     assert {("one", 0), ("one", 1)} <= set(held.begun[:5])
 
 
@@ -118,9 +118,7 @@ def test_two_addresses_of_a_key_share_its_turns(wait_until):
         wait_until(lambda: held.begun == ["first"])
         for _ in range(4):
             jobs += [queue.submit(held.job(who, Client(*who))) for who in (("a", "1"), ("a", "2"), ("b", "1"))]
-        held.gate.set()
-        for job in jobs:
-            job.result(TIMEOUT)
+        held.ended(jobs)
     assert held.begun[1:7].count(("b", "1")) >= 3
 
 
@@ -135,8 +133,7 @@ def test_the_newest_of_the_greediest_gives_way(wait_until):
         other = queue.submit(held.job("other", Client("", "2")))
         with pytest.raises(Exception, match="queue is full"):
             waiting[2].result(TIMEOUT)
-        held.gate.set()
-        assert [job.result(TIMEOUT) for job in (first, *waiting[:2], other)] == ["running", 0, 1, "other"]
+        assert held.ended([first, *waiting[:2], other]) == ["running", 0, 1, "other"]
 
 
 def test_what_costs_more_counts_more(wait_until):
@@ -148,9 +145,7 @@ def test_what_costs_more_counts_more(wait_until):
         alone = queue.wait(cheap)
         jobs += [queue.submit(held.job("cheap", cheap, frames=100)) for _ in range(2)]
         assert queue.wait(dear) > alone / 2 > queue.wait(cheap) / 4
-        held.gate.set()
-        for job in jobs:
-            job.result(TIMEOUT)
+        held.ended(jobs)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="threads are counted in /proc")
