@@ -22,8 +22,6 @@ from vocoder.synthesis.synthesizer import Synthesizer
 Module = TypeVar("Module", bound=nn.Module)
 
 TINY_MEL = MelConfig("tiny", 8000, n_fft=64, win_length=64, hop_length=8, n_mels=5, f_min=0.0, f_max=4000.0)
-
-
 EXPORTED_MEL = replace(TINY_MEL, n_fft=32, win_length=32)
 """in which a correction has two grids, as with mels of real models; each of them makes a program larger"""
 

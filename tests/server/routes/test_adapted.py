@@ -16,8 +16,6 @@ from vocoder.mel.config import PRESETS, preset
 pytestmark = pytest.mark.anyio
 
 NVIDIA = preset("nvidia")
-
-
 NAMES = ("espnet", "vocos", "hifigan")
 
 

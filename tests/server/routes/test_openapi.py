@@ -27,8 +27,6 @@ SOURCES = "\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / 
 
 CASES = int(os.environ.get("FUZZ_CASES", "5"))
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
-
-
 MELS = st.integers(1, 20).map(lambda frames: npy(np.full((80, frames), -5.0, np.float32)))
 schemathesis.openapi.media_type("application/x-npy", st.one_of(MELS, st.binary(max_size=200)))
 

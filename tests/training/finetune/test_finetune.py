@@ -36,8 +36,6 @@ from vocoder.models.waveglow import WaveGlow
 from vocoder.models.waveglow_config import SourceConfig, WaveGlowConfig
 
 CRITICS = CriticConfig(sizes=(512,), channels=2, length=4096)
-
-
 SOURCE = SourceConfig(pitch=PitchConfig(channels=4, layers=1, bins=8))
 DATA = [{"corpus": "old", "hours": 1.0, "licence": "CC-BY-3.0", "attribution": "by Old", "speakers": ["old"]}]
 

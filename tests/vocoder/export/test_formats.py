@@ -33,8 +33,6 @@ SHAPE = {"n_mels": 5, "hop_length": 8, "sample_rate": 8000}
 LAYER = WaveNetConfig(channels=6, dilations=(1,))
 STACK = WaveNetConfig(channels=4, dilations=(1,), kernel_size=2, causal=True)
 SOURCE = SourceConfig(PitchConfig(channels=4, layers=1, kernel_size=3, bins=12, ahead=0), f_max=3000.0)
-
-
 STEP: Any = SHAPE | {"group_size": 8, "cond_channels": 4, "stacks": (STACK,)}  # one step for each frame
 MODELS: dict[str, Callable[[], Any]] = {
     "lapped": lambda: WaveGlow(lapped_config(flows=1, stack=LAYER, source=None, corrections=0)),
