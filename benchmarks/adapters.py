@@ -9,8 +9,6 @@ recordings have one. Of those that bring audio to a peak before there is another
 the top there. `--record` writes what was measured into the adapters' directories, which the server tells.
 """
 
-from __future__ import annotations
-
 import argparse
 import math
 from collections.abc import Callable, Sequence

@@ -1,7 +1,5 @@
 """How much arithmetic there is in a computation, and how much of what the machine can do that is."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

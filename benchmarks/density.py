@@ -8,8 +8,6 @@ are then trained by the same loop on the same batches and scored where they were
     python -m benchmarks.density patches --manifest runs/speech/manifest.jsonl
 """
 
-from __future__ import annotations
-
 import argparse
 import math
 import statistics

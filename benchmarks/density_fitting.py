@@ -1,7 +1,5 @@
 """How the density benchmarks fit: one loop for every model, ours or another library's, and the data in memory."""
 
-from __future__ import annotations
-
 import copy
 import math
 from collections.abc import Callable, Iterator

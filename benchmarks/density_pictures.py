@@ -6,8 +6,6 @@ trains a coupling flow and a masked autoregressive flow on every toy, and prints
 entropy of the data, which is known.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Mapping
 from pathlib import Path

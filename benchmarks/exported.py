@@ -6,8 +6,6 @@ each synthesized with the noise that the file draws itself.
     python -m benchmarks.exported waveglow --manifest runs/family/manifest.jsonl [--limit 6] [--corrections 6]
 """
 
-from __future__ import annotations
-
 import argparse
 import shutil
 import statistics

@@ -7,8 +7,6 @@ Samples are float32, made on one thread. The mels are recorded beside them, so t
 not look like a change of a model. A recording holds for one processor and one PyTorch.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path

@@ -7,8 +7,6 @@ for which the cause is right, and with it the bands where the convention has oth
 acoustic models might give them, which ought to pass.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Mels in the conventions of other vocoders, and with the usual mistakes, computed from audio as they say."""
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import math

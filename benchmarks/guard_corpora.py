@@ -1,7 +1,5 @@
 """Speech that the mel guard was neither fitted to nor calibrated with, at the level of the recordings and at one."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 

@@ -5,8 +5,6 @@ table 5: four transposed convolutions take the mel to the rate of samples, and a
 residual blocks with kernels of 3, 7 and 11 is formed. Its speed does not depend on the weights.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F

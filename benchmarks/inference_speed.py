@@ -7,8 +7,6 @@ WaveGlow on several mels at once.
     python -m benchmarks.inference_speed [shipped] [peers] [streams] [batch]
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Callable, Sequence
 from functools import partial

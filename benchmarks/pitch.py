@@ -7,8 +7,6 @@ than 100 cents, voiced frames relative to pYIN's, and the median pitch. Labels a
 little in noise and errs too, so read the columns of two models beside each other.
 """
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

@@ -5,8 +5,6 @@ Vocos runs in bfloat16 by autocast where the processor has instructions for it, 
 The weights are random, of the published size: it is here for its pace alone. It needs the extra `peers`.
 """
 
-from __future__ import annotations
-
 import io
 import threading
 from typing import Annotated

@@ -6,8 +6,6 @@ The server says in `Server-Timing` how long each part took; what is left of the 
 socket, HTTP itself, and the way between threads.
 """
 
-from __future__ import annotations
-
 import argparse
 import http.client
 import io

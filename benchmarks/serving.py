@@ -8,8 +8,6 @@ whatever else the machine does falls on both; the plain one needs the extra `pee
 the server can do, and checks each answer.
 """
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 import time

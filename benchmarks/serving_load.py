@@ -4,8 +4,6 @@ In the open loop latency counts from the moment at which a request was due, so t
 everybody.
 """
 
-from __future__ import annotations
-
 import asyncio
 import io
 import itertools

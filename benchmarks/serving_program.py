@@ -1,7 +1,5 @@
 """Servers as processes of their own, and a neighbour that keeps a core busy."""
 
-from __future__ import annotations
-
 import os
 import socket
 import subprocess

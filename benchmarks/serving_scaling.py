@@ -8,8 +8,6 @@ lane, runs in many short turns of the interpreter and of compiled code, and is e
 needs a core.
 """
 
-from __future__ import annotations
-
 import argparse
 import heapq
 import io

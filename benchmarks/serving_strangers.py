@@ -1,7 +1,5 @@
 """Clients that hold on to a server beside an honest load: idle connections, and streams that nobody reads."""
 
-from __future__ import annotations
-
 import io
 import socket
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Real speech, and its mels, as long as wanted: models behave otherwise where they are given what they never saw."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

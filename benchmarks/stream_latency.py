@@ -5,8 +5,6 @@ A server is started on loopback; one client after another sends the mel of a rec
     python -m benchmarks.stream_latency [--model NAME|DIR] [--streams N] [--audio FILE]
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 import time

@@ -4,8 +4,6 @@ Siuzdak, "Vocos: Closing the gap between time-domain and Fourier-based neural vo
 blocks at frame rate, then an inverse STFT. The package comes with the extra `peers`.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

@@ -6,8 +6,6 @@ Nothing of the checkout is on the path of what is tested. It prints sizes and ti
 environment.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import re

@@ -4,8 +4,6 @@
 reference of `vocoder` comes from its docstrings.
 """
 
-from __future__ import annotations
-
 import argparse
 import re
 import shutil

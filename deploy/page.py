@@ -5,8 +5,6 @@
 ONNX Runtime for the browser comes from npm, in the version below; --runtime takes one that is there already.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import shutil

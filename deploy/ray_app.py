@@ -7,8 +7,6 @@ Everything about the server itself comes from the `VOCODER_*` variables of whoev
 joins when its models have run for real, and is replaced when /livez would say that it is stuck.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import AsyncIterator, MutableMapping
 from contextlib import asynccontextmanager

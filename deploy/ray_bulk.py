@@ -7,8 +7,6 @@ The same sources, the same files and the same rules: what is there already is ke
 and what fails is listed at the end. Ray itself repeats what a lost node was about to do.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Iterator

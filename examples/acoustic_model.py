@@ -13,8 +13,6 @@ back on by itself.) SpeechT5 (arXiv 2110.07205) predicts the same bands at 16 kH
 vocoder's own rate, with a band that it guesses above 8 kHz.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path

@@ -3,8 +3,6 @@
 Run it with ``make demo``. It starts ``vocoder-serve`` on a free port, and leaves demo.wav and demo.png behind.
 """
 
-from __future__ import annotations
-
 import argparse
 import io
 import re

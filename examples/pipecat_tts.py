@@ -7,8 +7,6 @@ the service into a pipeline, and its "acoustic model" takes the mel of a recordi
 `pip install pipecat-ai '.[client]'`, in an environment of its own where others want a newer protobuf.
 """
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence

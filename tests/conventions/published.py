@@ -1,7 +1,5 @@
 """Imports one module of a package whose other requirements are missing."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -26,13 +24,13 @@ class _Anything:
             raise AttributeError(name)
         return self
 
-    def __getitem__(self, _: Any) -> _Anything:
+    def __getitem__(self, _: Any) -> "_Anything":
         return self
 
     def __mro_entries__(self, _: Any) -> tuple[type, ...]:
         return (object,)
 
-    def __or__(self, _: Any) -> _Anything:
+    def __or__(self, _: Any) -> "_Anything":
         return self
 
     __ror__ = __or__

@@ -4,8 +4,6 @@ Needs the extras server and ray, 3 GB of memory and half a minute (`make ray-tes
 is not installed. Exits non-zero, saying why, when something is not as it should be.
 """
 
-from __future__ import annotations
-
 import importlib.util
 import io
 import os

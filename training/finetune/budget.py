@@ -1,7 +1,5 @@
 """Recordings held out, minutes and steps of a fine-tuning, from the amount of speech and the speed of the machine."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """`vocoder-train finetune`: train a model of a voice from a folder of recordings."""
 
-from __future__ import annotations
-
 import argparse
 import os
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The outcome of a fine-tuning: the better of two models, or the start if neither scored higher."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass

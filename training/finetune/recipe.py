@@ -1,7 +1,5 @@
 """How each kind of model is fine-tuned: where it starts, the configuration of the run, and the time of one step."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -77,7 +75,7 @@ class Start:
     mel_config: MelConfig
 
     @classmethod
-    def of(cls, reference: str) -> Start:
+    def of(cls, reference: str) -> "Start":
         """Describe a model by its directory or name.
 
         Raises ConfigError if models of its kind cannot be fine-tuned, or its mel config is no preset.

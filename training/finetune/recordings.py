@@ -1,7 +1,5 @@
 """The first step of a fine-tuning: prepare a folder of recordings as a corpus, the long ones cut at quiet moments."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path

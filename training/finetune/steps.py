@@ -1,7 +1,5 @@
 """The four steps of a fine-tuning: recordings, training, scores, publishing."""
 
-from __future__ import annotations
-
 import argparse
 import math
 import shlex

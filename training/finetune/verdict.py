@@ -1,7 +1,5 @@
 """Compare the scores of held-out utterances before and after fine-tuning."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """`vocoder benchmark`: measure the speed of a model on this machine."""
 
-from __future__ import annotations
-
 import argparse
 import json
 from functools import partial

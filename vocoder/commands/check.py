@@ -1,7 +1,5 @@
 """`vocoder check`: would a model take a mel, and if not, what is the mel likely to be?"""
 
-from __future__ import annotations
-
 import argparse
 import json
 from functools import partial

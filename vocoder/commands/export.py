@@ -1,7 +1,5 @@
 """`vocoder export`: write a model as a program for other runtimes."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from pathlib import Path

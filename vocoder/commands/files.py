@@ -1,7 +1,5 @@
 """Input and output files of a command: one to one, several to a folder, `-` for standard input and output."""
 
-from __future__ import annotations
-
 import argparse
 import io
 import sys

@@ -1,7 +1,5 @@
 """`vocoder import`: convert a checkpoint of another project."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

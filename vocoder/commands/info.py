@@ -1,7 +1,5 @@
 """`vocoder info`: format and origin of an audio file."""
 
-from __future__ import annotations
-
 import argparse
 import json
 from dataclasses import asdict

@@ -1,7 +1,5 @@
 """`vocoder mel`: compute the mel-spectrogram of audio files."""
 
-from __future__ import annotations
-
 import argparse
 import io
 from functools import partial

@@ -1,7 +1,5 @@
 """`vocoder models`: describe models."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import textwrap

@@ -1,7 +1,5 @@
 """`vocoder resynthesize`: from audio to its mel-spectrogram and back."""
 
-from __future__ import annotations
-
 import argparse
 from functools import partial
 from pathlib import Path

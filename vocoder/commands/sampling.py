@@ -1,7 +1,5 @@
 """Arguments common to commands with a model: the model, its device and its sampling."""
 
-from __future__ import annotations
-
 import argparse
 from typing import get_args
 

@@ -1,7 +1,5 @@
 """`vocoder synthesize`: convert mel-spectrograms to audio files."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from dataclasses import replace
