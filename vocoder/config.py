@@ -28,7 +28,8 @@ def from_dict(cls: type[T], data: Mapping[str, Any], path: str = "") -> T:
         raise ConfigError(f"{path or cls.__name__} has no field {', '.join(unknown)}; known: {', '.join(fields)}")
     hints = typing.get_type_hints(cls)
     values = {name: _convert(hints[name], value, f"{path}.{name}" if path else name) for name, value in data.items()}
-    missing = [name for name, field in fields.items() if name not in values and _is_required(field)]
+    required = (n for n, field in fields.items() if field.default is field.default_factory is dataclasses.MISSING)
+    missing = [name for name in required if name not in values]
     if missing:
         raise ConfigError(f"{path or cls.__name__} lacks {', '.join(missing)}")
     return cls(**values)
@@ -65,10 +66,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (tuple, list)):
         return [_plain(item) for item in value]
     return value
-
-
-def _is_required(field: dataclasses.Field[Any]) -> bool:
-    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 
 
 def _convert(hint: Any, value: Any, path: str) -> Any:

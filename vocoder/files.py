@@ -1,4 +1,4 @@
-"""Files: those of a source and where they go, small ones read whole, and directories replaced at once."""
+"""Files: those of a source and where they go, small ones read whole, and files and directories replaced at once."""
 
 import ctypes
 import errno
@@ -47,6 +47,27 @@ def check_distinct(targets: Iterable[Path]) -> None:
 def some(names: Sequence[str]) -> str:
     """Return the first names of a list, and how many more there are."""
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def is_current(made: Path, source: Path) -> bool:
+    """Whether a file made of another is there and not older."""
+    try:
+        return made.stat().st_mtime_ns >= source.stat().st_mtime_ns
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+@contextmanager
+def complete(file: Path) -> Iterator[Path]:
+    """Give a path to write to, which becomes `file`, in a folder made if missing, once all of it is on the disk."""
+    part = file.with_name(f".{file.name}.part")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield part
+        _flush(part)
+        part.replace(file)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from scipy.signal.windows import hann
 from training.corpora.corpus import PrepareConfig
 from vocoder.audio.file import AUDIO_SUFFIXES, AudioError, read_audio
 from vocoder.audio.resampling import resample
+from vocoder.files import complete
 
 _SILENCE_RMS = 1e-3  # recordings with a lower root mean square are skipped
 _FULL_SCALE, _CLIPPED_SHARE = 0.999, 1e-3  # and those with a larger share of samples at full scale
@@ -99,13 +100,13 @@ def _with_av(path: Path) -> tuple[np.ndarray, int]:
 
 def write_flac(path: Path, x: np.ndarray, sample_rate: int, subtype: str = "PCM_16", comment: str = "") -> None:
     """Write audio x (T,), clipped to full scale, complete or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    with soundfile.SoundFile(partial, "w", sample_rate, channels=1, format="FLAC", subtype=subtype) as file:
+    with (
+        complete(path) as part,
+        soundfile.SoundFile(part, "w", sample_rate, channels=1, format="FLAC", subtype=subtype) as file,
+    ):
         if comment:
             file.comment = comment
         file.write(np.clip(x, -1, 1))
-    partial.replace(path)
 
 
 def measure_bandwidth(x: np.ndarray, sample_rate: int) -> float:

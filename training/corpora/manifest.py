@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from vocoder.config import COUNT, POSITIVE, ConfigError, check_bounds, from_dict, to_dict
+from vocoder.files import complete
 
 Split = Literal["train", "test"]
 Use = Literal["train", "evaluate"]
@@ -130,14 +131,9 @@ def write_manifest(path: Path | str, entries: Iterable[Entry]) -> None:
     path = Path(path)
     entries = tuple(entries)
     _validate(Manifest(path.parent, entries), path, check_files=False)
-    replace_text(path, "".join(json.dumps(to_dict(entry), ensure_ascii=False) + "\n" for entry in entries))
-
-
-def replace_text(path: Path, text: str) -> None:
-    """Write a file so that it is complete or, after an interruption, unchanged."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    lines = (json.dumps(to_dict(entry), ensure_ascii=False) + "\n" for entry in entries)
+    with complete(path) as part:
+        part.write_text("".join(lines), encoding="utf-8")
 
 
 def _validate(manifest: Manifest, path: Path, check_files: bool) -> None:

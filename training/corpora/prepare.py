@@ -27,8 +27,9 @@ from training.corpora.corpus import (
     split_recordings,
 )
 from training.corpora.given_mels import check_given_mel
-from training.corpora.manifest import Entry, Manifest, Split, read_manifest, replace_text, write_manifest
+from training.corpora.manifest import Entry, Manifest, Split, read_manifest, write_manifest
 from training.corpora.mapping import mapped, with_bar
+from vocoder.files import complete, is_current
 from vocoder.mel.config_file import load_mel_config
 from vocoder.npy import read_mel
 
@@ -128,7 +129,7 @@ def _process(job: _Job) -> Entry | Skipped:
     try:
         if recording.unusable:
             raise UnusableError(recording.unusable, UNHEARD)
-        if not _newer(target, recording.path):
+        if not is_current(target, recording.path):
             _make(recording.path, target, job.config)
         if recording.mel is not None:
             _take_mel(job, recording.mel, target)
@@ -170,10 +171,6 @@ def _take_mel(job: _Job, source: Path, audio: Path) -> None:
     np.save(target, mel)
 
 
-def _newer(target: Path, source: Path) -> bool:
-    return target.is_file() and source.is_file() and target.stat().st_mtime >= source.stat().st_mtime
-
-
 def _make(source: Path, target: Path, config: PrepareConfig) -> None:
     recorded, sample_rate = decode(source)
     x = condition(recorded, sample_rate, config)
@@ -207,7 +204,8 @@ def _record(corpora: Sequence[Corpus], output: Path, config: PrepareConfig) -> N
             (output / "licences").mkdir(exist_ok=True)
             (output / description["licence_text"]).write_text(corpus.licence_text, encoding="utf-8")
         record["corpora"][corpus.name] = description
-    replace_text(output / "dataset.json", json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+    with complete(output / "dataset.json") as part:
+        part.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _open_record(output: Path, config: PrepareConfig) -> dict[str, Any]:
@@ -229,4 +227,5 @@ def _write_skipped(path: Path, skipped: Sequence[Skipped], names: set[str]) -> N
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     kept = [line for line in lines if json.loads(line)["corpus"] not in names]
     added = [json.dumps(asdict(item), ensure_ascii=False) for item in skipped]
-    replace_text(path, "".join(f"{line}\n" for line in (*kept, *added)))
+    with complete(path) as part:
+        part.write_text("".join(f"{line}\n" for line in (*kept, *added)), encoding="utf-8")

@@ -95,7 +95,8 @@ class ReverseObjective(SampleObjective):
     def __init__(
         self, student: Reverse, teacher: WaveGlow | None, mel_config: MelConfig, losses: ReverseLosses
     ) -> None:
-        if losses.paired and (teacher is None or not _over_frames_of(teacher, student.config.hop_length)):
+        frames = None if teacher is None or teacher.envelope is None else teacher.config.group_size
+        if losses.paired and frames != student.config.hop_length:
             raise ConfigError("the teacher of a reverse student is a WaveGlow over frames of hop_length samples")
         super().__init__(student, mel_config, losses, teacher if losses.paired else None)
         self.finished = Correction(mel_config, losses.corrections if losses.paired else 0)
@@ -167,10 +168,6 @@ def pairs_of(teacher: WaveGlow, x: Tensor, mel: Tensor) -> Pairs:
     """Return the noise that a WaveGlow over frames has for audio x (B, T), and the coefficients of that audio."""
     coefficients = _coefficients(teacher, x, mel)
     return teacher(x, mel)[0], coefficients
-
-
-def _over_frames_of(teacher: WaveGlow, hop_length: int) -> bool:
-    return teacher.envelope is not None and teacher.config.group_size == hop_length
 
 
 def _coefficients(teacher: WaveGlow, x: Tensor, mel: Tensor) -> Tensor:

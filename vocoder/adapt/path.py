@@ -72,25 +72,20 @@ def load_adapter(directory: Path) -> Adapter:
     return Adapter(directory.name, model, checkpoint.mel_config, dict(checkpoint.quality))
 
 
-def shipped_adapters(directory: Path = DIRECTORY) -> tuple[str, ...]:
-    """Return the names of the adapters in a directory."""
-    return tuple(sorted(path.parent.name for path in directory.glob("*/config.json")))
-
-
 def adapter_between(source: MelConfig, target: MelConfig, directory: Path = DIRECTORY) -> Adapter | None:
     """Return the adapter from one mel config to another, or None."""
-    for name in shipped_adapters(directory):
-        if _bands_of(directory / name) == source.n_mels:
-            adapter = load_adapter(directory / name)
+    for config in sorted(directory.glob("*/config.json")):
+        if _bands_of(config) == source.n_mels:
+            adapter = load_adapter(config.parent)
             if adapter.takes(source, target):
                 return adapter
     return None
 
 
 @cache
-def _bands_of(directory: Path) -> int:
-    """Return the number of input bands of an adapter, without loading it."""
-    return int(json.loads((directory / "config.json").read_text(encoding="utf-8"))["mel"]["n_mels"])
+def _bands_of(config: Path) -> int:
+    """Return the number of input bands of an adapter with this config.json, without loading it."""
+    return int(json.loads(config.read_text(encoding="utf-8"))["mel"]["n_mels"])
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from vocoder.bulk.jobs import Job
-from vocoder.bulk.synthesis import BulkOptions, part_of
+from vocoder.bulk.synthesis import BulkOptions
 from vocoder.config import to_dict
+from vocoder.files import complete, is_current
 from vocoder.loading import model_directory, own_dtype
 from vocoder.mel.config import MelConfig
 from vocoder.sampling import sampling_fields
@@ -36,23 +37,14 @@ def pending(jobs: Sequence[Job], output: Path, options: BulkOptions, again: bool
             audio.unlink()
     elif there:
         _compare(_read(path), made, output)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = part_of(path)
-    part.write_text(json.dumps({"made": made}, indent=1), encoding="utf-8")
-    part.replace(path)
+    with complete(path) as part:
+        part.write_text(json.dumps({"made": made}, indent=1), encoding="utf-8")
     return unfinished(jobs)
 
 
 def unfinished(jobs: Sequence[Job]) -> list[Job]:
     """Return the jobs whose audio is missing or older than its mel."""
-    return [job for job in jobs if not _is_done(job)]
-
-
-def _is_done(job: Job) -> bool:
-    try:
-        return job.audio.stat().st_mtime_ns >= job.mel.stat().st_mtime_ns
-    except (FileNotFoundError, NotADirectoryError):
-        return False
+    return [job for job in jobs if not is_current(job.audio, job.mel)]
 
 
 def _made(options: BulkOptions) -> dict[str, Any]:

@@ -1,10 +1,7 @@
 """Synthesize a row of mel files and write each audio file completely or not at all."""
 
-import contextlib
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,6 +9,7 @@ from numpy.typing import NDArray
 
 from vocoder.audio.file import write_audio
 from vocoder.bulk.jobs import Job, Outcome
+from vocoder.files import complete
 from vocoder.loading import load
 from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import AUTO, chosen_config
@@ -76,25 +74,15 @@ class RowSynthesizer:
         return Utterance(admitted, **sampling_fields(seeded))
 
     def _written(self, job: Job, utterance: Utterance, x: NDArray[np.float32]) -> Outcome:
-        part, sample_rate = part_of(job.audio), self._synthesizer.sample_rate
+        sample_rate = self._synthesizer.sample_rate
         try:
-            job.audio.parent.mkdir(parents=True, exist_ok=True)
             origin = self._synthesizer.origin(utterance.seed) if self._options.origin else None
-            report = write_audio(part, x, sample_rate, format=self._options.format, origin=origin)
-            with part.open("rb+") as file:
-                os.fsync(file.fileno())  # the content must reach the disk before the name
-            part.replace(job.audio)
+            with complete(job.audio) as part:
+                report = write_audio(part, x, sample_rate, format=self._options.format, origin=origin)
         except Exception as error:
-            with contextlib.suppress(OSError):
-                part.unlink()
             return Outcome(job, error=_reason(error))
         doubt = next((verdict.message for verdict in utterance.mel.doubts), None)
         return Outcome(job, len(x) / sample_rate, report.clipped, doubt=doubt)
-
-
-def part_of(audio: Path) -> Path:
-    """Return the path of an audio file while it is written."""
-    return audio.with_name(f".{audio.name}.part")
 
 
 def _reason(error: Exception) -> str:

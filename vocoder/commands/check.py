@@ -5,7 +5,6 @@ import json
 from functools import partial
 from pathlib import Path
 
-from vocoder.adapt.path import MelPath
 from vocoder.admission import check, path_of
 from vocoder.checkpoint import load_model
 from vocoder.commands.files import reported
@@ -51,7 +50,8 @@ def _check(file: Path, *, model: str, own: MelConfig, preset: Preset, adapt: Ada
         print(json.dumps(told, ensure_ascii=False), flush=True)
     else:
         recognised = f"recognised as {path.source.name}: " if preset == AUTO else ""
-        more = f"{_alike(path.source)}{_way(model, path)}" if verdict.typical else ""
+        way = f" {model} takes it {path.remark}." if path.adapted else ""
+        more = f"{_alike(path.source)}{way}" if verdict.typical else ""
         print(f"{file}: {recognised}{_text(verdict)}{more}", flush=True)
     return 0 if verdict.typical else 1
 
@@ -66,7 +66,3 @@ def _text(verdict: Verdict) -> str:
 def _alike(config: MelConfig) -> str:
     names = indistinguishable(config)
     return f" The check cannot tell it from mels of {' and '.join(names)}." if names else ""
-
-
-def _way(model: str, path: MelPath) -> str:
-    return f" {model} takes it {path.remark}." if path.adapted else ""

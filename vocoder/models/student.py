@@ -1,7 +1,7 @@
 """The student: an inverse autoregressive flow from noise to audio in one parallel pass."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
@@ -31,10 +31,6 @@ CONDITION = "condition"
 NOISE_FLOOR = 1e-3  # of the learned gain of the noise: without noise there is no density
 
 
-def _frame_stacks() -> tuple[WaveNetConfig, ...]:
-    return tuple(WaveNetConfig(channels=192, dilations=(1, 2, 1), kernel_size=3, causal=True) for _ in range(8))
-
-
 @dataclass(frozen=True)
 class StudentConfig(VocoderConfig):
     """Architecture of a student: what its steps are, and the causal stack of each inverse autoregressive flow."""
@@ -43,7 +39,7 @@ class StudentConfig(VocoderConfig):
     """flows over samples, as published, or over the frames of an orthonormal lapped transform"""
     group_size: int = 256
     """hop of the lapped transform, which is also the number of channels; of no meaning for samples"""
-    stacks: tuple[WaveNetConfig, ...] = field(default_factory=_frame_stacks)
+    stacks: tuple[WaveNetConfig, ...] = (WaveNetConfig(192, (1, 2, 1), kernel_size=3, causal=True),) * 8
     """the causal stack of each flow, the one nearest the noise first"""
     cond_channels: int = 128
     """channels of the condition"""

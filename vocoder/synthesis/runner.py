@@ -67,7 +67,8 @@ class Runner:
         """Return the audio (frames * hop_length,) of each mel (n_mels, frames), those that can in one row."""
         rows: dict[int | None, list[int]] = {}
         for i, mel in enumerate(mels):
-            if self._joins(mel.shape[1]):
+            samples = mel.shape[1] * self.mel_config.hop_length
+            if self.model.packs and samples > self.mel_config.padding:  # one too short for the correction runs alone
                 rows.setdefault(samplings[i].corrections, []).append(i)
         audio: dict[int, Tensor] = {}
         for row in (row for row in rows.values() if len(row) > 1):
@@ -82,10 +83,6 @@ class Runner:
             silence = MelSpectrogram(self.mel_config).silence()[None, :, None].repeat(1, 1, SILENT_FRAMES)
             self._denoiser = Denoiser(self.whole(silence.to(self.device), Sampling(sigma=0.0), [0]))
         return self._denoiser
-
-    def _joins(self, frames: int) -> bool:
-        """Whether a mel can stand in a row; one too short for the correction runs alone."""
-        return self.model.packs and frames * self.mel_config.hop_length > self.mel_config.padding
 
     @torch.no_grad()
     def _row(self, mels: Sequence[Tensor], samplings: Sequence[Sampling]) -> list[Tensor]:

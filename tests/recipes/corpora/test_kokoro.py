@@ -74,7 +74,7 @@ def test_only_what_is_missing_is_spoken(voice, tmp_path):
     made = [u.path(tmp_path) for u in plan]
     first = {path: path.read_bytes() for path in made}
     made[3].unlink()
-    made[5].rename(made[5].with_name(made[5].name + ".partial"))
+    made[5].rename(made[5].with_name(f".{made[5].name}.part"))
     voice.asked.clear()
     kokoro.synthesize(plan, tmp_path, jobs=1)
     assert voice.asked == [(f"{u.language}: {u.text}", u.weights, u.speed) for u in (plan[3], plan[5])]

@@ -105,7 +105,7 @@ def test_running_again_makes_only_what_is_missing_or_changed(recordings, tmp_pat
     audio = {entry.path: out / entry.path for entry in before.entries}
     stamps = {path: file.stat().st_mtime_ns for path, file in audio.items()}
     audio["audio/mine/anna/3.flac"].unlink()
-    (out / "audio/mine/anna/3.flac.partial").write_bytes(b"torn by a power cut")
+    (out / "audio/mine/anna/.3.flac.part").write_bytes(b"torn by a power cut")
     write(recordings / "anna/4.wav", speech(0.7, seed=77))
     newer = audio["audio/mine/anna/4.flac"].stat().st_mtime + 10
     os.utime(recordings / "anna/4.wav", (newer, newer))
