@@ -141,7 +141,8 @@ class AudioStream:
         if self._session is None:
             frames = min(self.frames, max(FIRST_FRAMES, self._reach))
         else:
-            self._session.reach, frames = self._reach, self._session.ready
+            self._session.reach = self._reach
+            frames = self._session.ready
         corrections = self._sampling.corrections
         return self._engine.run(self._step, frames=frames, corrections=corrections, listened=not self._spoken)
 
@@ -158,7 +159,7 @@ class AudioStream:
         if self._spoken:
             wanted = max(ahead - wait, wait) * pace
         else:
-            wanted = min(MOST_FIRST, (wait + self.frames / pace) / (frame_seconds + 1.0 / pace))
+            wanted = min(MOST_FIRST, (wait + self.frames / pace) / frame_seconds)
         frames = max(SPARE * wait / frame_seconds, wanted)
         return math.ceil(min(frames, LONG_CHUNK_FRAMES) / BLOCK) * BLOCK
 

@@ -30,11 +30,12 @@ class PacedEngine:
         self.model = SimpleNamespace(mel_config=TINY_MEL, cost=lambda corrections: 1.0)
         pace = SimpleNamespace(frames_per_second=speed / FRAME_SECONDS)
         self.queue = SimpleNamespace(pace=pace, expected_wait=lambda: wait)
-        self.wait, self.speed, self.now, self.sizes = wait, speed, 0.0, []
+        self.wait, self.speed, self.now, self.sizes, self.expected = wait, speed, 0.0, [], []
         self.meanwhile = lambda: None
 
-    def run(self, step, *, listened, **_):
+    def run(self, step, *, frames, listened, **_):
         self.meanwhile()
+        self.expected.append(frames)
         x = step(self.synthesizer)
         self.sizes.append(len(x) // TINY_MEL.hop_length)
         self.now += (0.0 if listened else self.wait) + self.sizes[-1] * FRAME_SECONDS / self.speed
@@ -71,6 +72,7 @@ def test_chunks_are_few_and_none_comes_late(frames, speed, sizes):
         audio.append(stream.taken(stream.next()))
     assert stream.playback.dry_seconds == 0.0
     assert engine.sizes == sizes
+    assert engine.expected[1:] == sizes[1:]  # the first is more work than its frames
     whole = engine.synthesizer.synthesize(mel, seed=1)
     np.testing.assert_allclose(np.frombuffer(b"".join(audio), "<f4"), whole, atol=1e-5 * max(1.0, np.abs(whole).max()))
 
