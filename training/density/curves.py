@@ -51,13 +51,12 @@ class MixtureCDF(Flow):
     Args:
         channels: C of the signal; each has its own mixture, the same at all time steps.
         components: of each mixture.
-        scale: standard deviation of the data, for which it is nearly the identity at first.
     """
 
-    def __init__(self, channels: int, components: int = 8, scale: float = 1.0) -> None:
+    def __init__(self, channels: int, components: int = 8) -> None:
         super().__init__()
         self.distribution = LogisticMixture(components)
-        start = self.distribution.start(scale).to(torch.get_default_dtype())
+        start = self.distribution.start(1.0).to(torch.get_default_dtype())
         self.params = nn.Parameter(start[None, :, None].repeat(1, 1, channels))
 
     def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:

@@ -6,8 +6,12 @@ from torch import Tensor, nn
 from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import mel_filterbank
 
+SIZES = (256, 512, 1024, 2048)
+"""FFT sizes in samples that `MultiResolutionSTFT` compares"""
 MEL_SCALES = ((32, 5), (64, 10), (128, 20), (256, 40), (512, 80), (1024, 160), (2048, 320))
 """FFT size in samples and number of bands of each mel that `MultiScaleMel` compares"""
+FLOOR = 1e-4
+"""magnitudes below this count as silence; 1 is the magnitude of white noise of variance 1"""
 
 
 def spectrum(x: Tensor, n_fft: int, window: Tensor, hop_length: int | None = None) -> Tensor:
@@ -23,23 +27,16 @@ def squared_magnitude(stft: Tensor) -> Tensor:
 
 
 class MultiResolutionSTFT(nn.Module):
-    """Spectral convergence plus log-magnitude distance at several resolutions (Yamamoto et al., 2020, section 2.2).
+    """Spectral convergence plus log-magnitude distance at several resolutions (Yamamoto et al., 2020, section 2.2)."""
 
-    Args:
-        sizes: FFT sizes in samples, each with a Hann window of that size and a quarter of it as hop.
-        floor: magnitudes below this count as silence; 1 is the magnitude of white noise of variance 1.
-    """
-
-    def __init__(self, sizes: tuple[int, ...] = (256, 512, 1024, 2048), floor: float = 1e-4) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.sizes = sizes
-        self.floor = floor
-        for size in sizes:
+        for size in SIZES:
             self.register_buffer(f"window_{size}", torch.hann_window(size), persistent=False)
 
     def forward(self, x_hat: Tensor, x: Tensor) -> Tensor:
         """Return the mean distance of generated audio x_hat (B, T) from x (B, T), a scalar."""
-        return torch.stack([self._distance(x_hat, x, size) for size in self.sizes]).mean()
+        return torch.stack([self._distance(x_hat, x, size) for size in SIZES]).mean()
 
     def _distance(self, x_hat: Tensor, x: Tensor, size: int) -> Tensor:
         window = self.get_buffer(f"window_{size}")
@@ -51,23 +48,15 @@ class MultiResolutionSTFT(nn.Module):
 
     def _magnitude(self, stft: Tensor) -> Tensor:
         """Return magnitudes that the floor keeps from 0, where the gradient of a square root is unbounded."""
-        return torch.sqrt(squared_magnitude(stft) + self.floor**2)
+        return torch.sqrt(squared_magnitude(stft) + FLOOR**2)
 
 
 class MultiScaleMel(nn.Module):
-    """Mean absolute distance of log mels at seven scales (Kumar et al., arXiv 2306.06546, section 3.4).
+    """Mean absolute distance of log mels at seven scales (Kumar et al., arXiv 2306.06546, section 3.4)."""
 
-    Args:
-        sample_rate: in Hz.
-        scales: FFT size in samples and number of bands of each.
-        floor: added to the mean magnitude of a band before the logarithm; 1 is white noise of variance 1.
-    """
-
-    def __init__(self, sample_rate: int, scales: tuple[tuple[int, int], ...] = MEL_SCALES, floor: float = 1e-4) -> None:
+    def __init__(self, sample_rate: int) -> None:
         super().__init__()
-        self.floor = floor
-        self.sizes = tuple(size for size, _ in scales)
-        for size, bands in scales:
+        for size, bands in MEL_SCALES:
             mel = MelConfig("scale", sample_rate, size, size, max(size // 4, 1), bands, 0.0, sample_rate / 2)
             bank = mel_filterbank(mel).float()
             self.register_buffer(f"bank_{size}", bank / bank.sum(dim=1, keepdim=True).clamp_min(1e-9), persistent=False)
@@ -75,37 +64,34 @@ class MultiScaleMel(nn.Module):
 
     def forward(self, x_hat: Tensor, x: Tensor) -> Tensor:
         """Return the mean distance of generated audio x_hat (B, T) from x (B, T), a scalar."""
-        return torch.stack([(self._mel(x_hat, size) - self._mel(x, size)).abs().mean() for size in self.sizes]).mean()
+        distances = [(self._mel(x_hat, size) - self._mel(x, size)).abs().mean() for size, _ in MEL_SCALES]
+        return torch.stack(distances).mean()
 
     def _mel(self, x: Tensor, size: int) -> Tensor:
         magnitude = (squared_magnitude(spectrum(x, size, self.get_buffer(f"window_{size}"))) + 1e-10).sqrt()
-        return (self.get_buffer(f"bank_{size}") @ magnitude + self.floor).log()
+        return (self.get_buffer(f"bank_{size}") @ magnitude + FLOOR).log()
 
 
 class PowerLoss(nn.Module):
     """Squared distance of the short-time power, averaged over time, from that of the recording.
 
     Averaging over time leaves a student free where in time the energy goes, but not to whisper. The distance is
-    relative to the recording's own power, so that quiet utterances count as much as loud ones.
-
-    Args:
-        n_fft: of the transform in samples, with a Hann window of that size and a quarter of it as hop.
-        floor: power per frequency below which a recording counts as silence; 1 is white noise of variance 1.
+    relative to the recording's own power, so that quiet utterances count as much as loud ones. `n_fft` is the
+    size of the Hann window in samples.
     """
 
     window: Tensor
 
-    def __init__(self, n_fft: int = 1024, floor: float = 1e-8) -> None:
+    def __init__(self, n_fft: int = 1024) -> None:
         super().__init__()
         self.n_fft = n_fft
-        self.floor = floor
         self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
 
     def forward(self, x_hat: Tensor, x: Tensor) -> Tensor:
         """Return the mean distance of generated audio x_hat (B, T) from x (B, T), a scalar."""
         generated, recorded = self.power(x_hat), self.power(x)
         distance = (generated - recorded).square().sum(dim=1)
-        mean: Tensor = (distance / (recorded.square().sum(dim=1) + recorded.shape[1] * self.floor**2)).mean()
+        mean: Tensor = (distance / (recorded.square().sum(dim=1) + recorded.shape[1] * FLOOR**4)).mean()
         return mean
 
     def power(self, x: Tensor) -> Tensor:
