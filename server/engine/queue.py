@@ -47,10 +47,6 @@ class Pace:
             self._seconds = MEMORY * self._seconds + max(seconds, 1e-6)
 
 
-def _first_part(jobs: Sequence[Job]) -> list[Any]:
-    return [jobs[0].next_part()]
-
-
 class WorkQueue:
     """Where work of one kind waits: the runs of a model, or functions beside the models.
 
@@ -65,7 +61,7 @@ class WorkQueue:
         self,
         lanes: Lanes,
         limits: QueueLimits,
-        compute: Callable[[list[Job]], Sequence[Any]] = _first_part,
+        compute: Callable[[list[Job]], Sequence[Any]] = lambda jobs: [jobs[0].next_part()],
         fits: Callable[[list[int]], bool] = lambda frames: False,
     ) -> None:
         self.lanes = lanes
