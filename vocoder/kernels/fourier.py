@@ -112,12 +112,13 @@ def _pass(get: Any, put: Any) -> Any:
         put(y, k + 3 * step, i + 3, z[3], tables, zero)
 
     @njit(error_model="numpy")  # type: ignore[untyped-decorator]
-    def run(x: Any, y: Any, count: int, length: int, radix: int, tables: Any, zero: Any) -> None:
+    def run(x: Any, y: Any, count: int, length: int, radix: int, at: int, tables: Any, zero: Any) -> None:
         """Transform `radix` numbers of x, as far apart as they can be in a part of some length, into y, all of `count`.
 
-        `tables` are the window, the number where it begins, the complex numbers, and where those of the pass begin.
+        `tables` are the window, the number where it begins, and the complex numbers, of which the pass has those from
+        number `at` on.
         """
-        window, start, turns, at = tables
+        window, start, turns = tables
         step = length // radix
         for base in range(0, count, length):
             for p in range(step):
@@ -140,15 +141,15 @@ _at_once, _to_samples = _pass(_get, _put), _pass(_get_turned, _add_windowed)
 def transform(x: Any, start: int, window: Any, radices: Any, turns: Any, a: Any, zero: Any) -> None:
     """Write the transform of the windowed samples of x from number `start` on, in the order of reversed digits."""
     half = window.shape[0] // PAIR
-    length, at = half, 0
+    length, at, tables = half, 0, (window, start, turns)
     for i in range(radices.shape[0]):
-        radix, tables = radices[i], (window, start, turns, at)
+        radix = radices[i]
         if i == 0:
-            _from_samples(x, a, half, length, radix, tables, zero)
+            _from_samples(x, a, half, length, radix, at, tables, zero)
         elif length > radix:
-            _there(a, a, half, length, radix, tables, zero)
+            _there(a, a, half, length, radix, at, tables, zero)
         else:
-            _at_once(a, a, half, length, radix, tables, zero)
+            _at_once(a, a, half, length, radix, at, tables, zero)
         length //= radix
         at += 2 * (radix - 1) * length
 
@@ -157,15 +158,14 @@ def transform(x: Any, start: int, window: Any, radices: Any, turns: Any, a: Any,
 def transform_back(a: Any, radices: Any, turns: Any, window: Any, out: Any, place: int, zero: Any) -> None:
     """Add what `transform` would have made a of, times a window and half its length, to samples from `place` on."""
     half = window.shape[0] // PAIR
-    length, at = 1, turns.shape[0]
+    length, at, tables = 1, turns.shape[0], (window, place, turns)
     for i in range(radices.shape[0] - 1, -1, -1):
         radix = radices[i]
         at -= 2 * (radix - 1) * length
         length *= radix
-        tables = window, place, turns, at
         if i == 0:
-            _to_samples(a, out, half, length, radix, tables, zero)
+            _to_samples(a, out, half, length, radix, at, tables, zero)
         elif length > radix:
-            _back(a, a, half, length, radix, tables, zero)
+            _back(a, a, half, length, radix, at, tables, zero)
         else:
-            _at_once(a, a, half, length, radix, tables, zero)
+            _at_once(a, a, half, length, radix, at, tables, zero)

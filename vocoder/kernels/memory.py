@@ -9,7 +9,7 @@ import torch
 
 LANES = 8
 """numbers of a vector where tables are laid out for vectors, whatever the processor's have"""
-BLOCK = 54
+BLOCK = 96
 """rows that are multiplied with one panel of a matrix after another, so that they stay in the second nearest memory"""
 
 

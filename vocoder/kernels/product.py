@@ -10,7 +10,7 @@ from numba import njit
 from vocoder.kernels.functions import LOG2E, exp2, fma, larger
 from vocoder.kernels.intrinsics import entry
 from vocoder.kernels.lanes import lanes, load, repeated, store
-from vocoder.kernels.memory import BLOCK, DoubleMatrix, DoubleRow, FirstMatrix, Matrix, Row
+from vocoder.kernels.memory import BLOCK, LANES, DoubleMatrix, DoubleRow, FirstMatrix, Matrix, Row
 
 FLOAT = np.float32
 TILE = 6  # rows that are multiplied at once: with two vectors of each the sums fill 12 of 16 registers
@@ -26,16 +26,6 @@ def _gelu(x: Any) -> Any:
     p = fma(p, t, FLOAT(-0.284496736 / 2))
     p = fma(p, t, FLOAT(0.254829592 / 2))
     return larger(x, FLOAT(0.0)) - size * (p * t * exp2(x * x * FLOAT(-0.5 * LOG2E)))
-
-
-@njit(forceinline=True)  # type: ignore[untyped-decorator]
-def _maybe_gelu(x: Any, gelu: int) -> Any:
-    return _gelu(x) if gelu else x
-
-
-@njit(forceinline=True)  # type: ignore[untyped-decorator]
-def _same(x: Any, gelu: int) -> Any:
-    return x
 
 
 @njit(forceinline=True)  # type: ignore[untyped-decorator]
@@ -59,58 +49,68 @@ def _tile(x: Any, places: Any, inputs: int, panel: Any, bias: Any, width: int, z
     return c0, c1, c2, c3, c4, c5
 
 
-def _products(activated: Any) -> Any:
-    """Return the products of some panels with some rows, whose results are activated by a function."""
-
-    @njit(forceinline=True)  # type: ignore[untyped-decorator]
-    def write(sums: Any, gelu: int, edge: Any, width: int, out: Any) -> None:
-        """Write a row of a tile to the columns `out`, by way of `edge` if they are fewer than those of a panel."""
-        count = out.shape[0]
-        to = out if count == edge.shape[0] else edge
-        store(to, 0, activated(sums[0], gelu))
-        store(to, width, activated(sums[1], gelu))
-        if count < edge.shape[0]:
-            for j in range(count):
-                out[j] = edge[j]
-
-    @njit(error_model="numpy")  # type: ignore[untyped-decorator]
-    def run(
-        first: int,
-        stop: int,
-        inputs: int,
-        step: int,
-        gelu: int,
-        x: Any,
-        panels: Any,
-        bias: Any,
-        out: Any,
-        start: Any,
-        edge: Any,
-        width: int,
-        zero: Any,
-    ) -> None:
-        """Write products as `multiplied` does; `start` and `edge` are room for a bias and for the end of a row."""
-        for number in range(first, stop):
-            begin, at = number // panels.shape[0] * BLOCK, number % panels.shape[0]
-            left, last = at * 2 * width, min(begin + BLOCK, out.shape[0]) - 1
-            right = min(left + 2 * width, out.shape[1])
-            for j in range(2 * width):
-                start[j] = bias[left + j] if left + j < bias.shape[0] else 0.0
-            for r in range(begin, last + 1, TILE):
-                a, b, c, d, e = min(r + 1, last), min(r + 2, last), min(r + 3, last), min(r + 4, last), min(r + 5, last)
-                places = r * step, a * step, b * step, c * step, d * step, e * step
-                rows = _tile(x, places, inputs, panels[at], start, width, zero)
-                write(rows[0], gelu, edge, width, out[r, left:right])
-                write(rows[1], gelu, edge, width, out[a, left:right])
-                write(rows[2], gelu, edge, width, out[b, left:right])
-                write(rows[3], gelu, edge, width, out[c, left:right])
-                write(rows[4], gelu, edge, width, out[d, left:right])
-                write(rows[5], gelu, edge, width, out[e, left:right])
-
-    return run
+@njit(forceinline=True)  # type: ignore[untyped-decorator]
+def _write(sums: Any, edge: Any, width: int, out: Any) -> None:
+    """Write a row of a tile to the columns `out`, by way of `edge` if they are fewer than those of a panel."""
+    count = out.shape[0]
+    to = out if count == edge.shape[0] else edge
+    store(to, 0, sums[0])
+    store(to, width, sums[1])
+    if count < edge.shape[0]:
+        for j in range(count):
+            out[j] = edge[j]
 
 
-_floats, _doubles = _products(_maybe_gelu), _products(_same)
+@njit(forceinline=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _part(number: int, panels: Any, out: Any, width: int) -> Any:
+    """Return the first and the last row and the columns that a number stands for, and its panel."""
+    begin, at = number // panels.shape[0] * BLOCK, number % panels.shape[0]
+    left, last = at * 2 * width, min(begin + BLOCK, out.shape[0]) - 1
+    return begin, last, left, min(left + 2 * width, out.shape[1]), at
+
+
+@njit(error_model="numpy")  # type: ignore[untyped-decorator]
+def _multiply(
+    part: Any,
+    inputs: int,
+    step: int,
+    x: Any,
+    panels: Any,
+    bias: Any,
+    out: Any,
+    start: Any,
+    edge: Any,
+    width: int,
+    zero: Any,
+) -> None:
+    """Write a part of the products; `start` and `edge` are memory for the bias of a panel and for the end of a row."""
+    begin, last, left, right, at = part
+    for j in range(2 * width):
+        start[j] = bias[left + j] if left + j < bias.shape[0] else 0.0
+    for r in range(begin, last + 1, TILE):
+        a, b, c, d, e = min(r + 1, last), min(r + 2, last), min(r + 3, last), min(r + 4, last), min(r + 5, last)
+        places = r * step, a * step, b * step, c * step, d * step, e * step
+        rows = _tile(x, places, inputs, panels[at], start, width, zero)
+        _write(rows[0], edge, width, out[r, left:right])
+        _write(rows[1], edge, width, out[a, left:right])
+        _write(rows[2], edge, width, out[b, left:right])
+        _write(rows[3], edge, width, out[c, left:right])
+        _write(rows[4], edge, width, out[d, left:right])
+        _write(rows[5], edge, width, out[e, left:right])
+
+
+@njit(error_model="numpy")  # type: ignore[untyped-decorator]
+def _activate(part: Any, out: Any, zero: Any) -> None:
+    """Write the GELU of a part of `out` in its place; a loop of its own keeps the constants of it at hand."""
+    begin, last, left, right, _ = part
+    for r in range(begin, last + 1):
+        row = out[r, left:right]
+        if right - left == 2 * LANES:
+            store(row, 0, _gelu(load(row, 0, zero)))
+            store(row, LANES, _gelu(load(row, LANES, zero)))
+        else:
+            for j in range(right - left):
+                row[j] = _gelu(row[j])
 
 
 @entry(stripe=2)
@@ -122,8 +122,12 @@ def multiplied(
     A number from `first` on is a panel of 16 columns and, further on, the next rows for the panels from the first on.
     Panels hold float32, or half floats, which are converted as they are read.
     """
-    start, edge = np.empty(16, FLOAT), np.empty(16, FLOAT)
-    _floats(first, stop, inputs, step, gelu, x, panels, bias, out, start, edge, 8, lanes(8, FLOAT(0.0)))
+    start, edge, zero = np.empty(16, FLOAT), np.empty(16, FLOAT), lanes(8, FLOAT(0.0))
+    for number in range(first, stop):
+        part = _part(number, panels, out, 8)
+        _multiply(part, inputs, step, x, panels, bias, out, start, edge, 8, zero)
+        if gelu:
+            _activate(part, out, zero)
 
 
 @entry(stripe=2)
@@ -139,5 +143,6 @@ def multiplied_double(
     out: DoubleMatrix,
 ) -> None:
     """Write the same in float64, without GELU, by panels of 8 columns."""
-    start, edge = np.empty(8), np.empty(8)
-    _doubles(first, stop, inputs, step, gelu, x, panels, bias, out, start, edge, 4, lanes(4, 0.0))
+    start, edge, zero = np.empty(8), np.empty(8), lanes(4, 0.0)
+    for number in range(first, stop):
+        _multiply(_part(number, panels, out, 4), inputs, step, x, panels, bias, out, start, edge, 4, zero)
