@@ -107,7 +107,8 @@ WRONG_ARCHITECTURES = [
     ({"n_mels": 6}, "has n_mels 6 in the model, 5 in the mel"),
     ({"corrections": 10**9}, "architecture.corrections must be a number up to 100, not 1000000000"),
     ({"flows": 10**6}, "architecture.flows must be a number up to 256"),
-    ({"sigma": float("nan")}, "architecture.sigma must be a number up to 100, not nan"),
+    ({"sigma": 1e9}, "architecture.sigma must be a number up to 100, not 1000000000.0"),
+    ({"sigma": float("nan")}, "sigma must be at least 0, not nan"),
     ({"upsample_kernel": 10**12}, "architecture.upsample_kernel must be a number up to"),
     ({"cond_channels": 2**18}, r"does not fit its config\.json"),  # asks for a terabyte
 ]
