@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from benchmarks.speech import speech
 from vocoder.loading import load, shipped_models
-from vocoder.mel.config import preset
+from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import MelSpectrogram
 from vocoder.sampling import Utterance
 from vocoder.synthesis.synthesizer import Synthesizer
@@ -30,9 +30,8 @@ LIMIT_DB = -90.0
 SEED = 7
 
 
-def golden_mels() -> dict[str, Audio]:
-    """Return mels (n_mels, frames) of the shipped models: speech of three lengths, a glide, and bursts of noise."""
-    config = preset("nvidia")
+def golden_mels(config: MelConfig) -> dict[str, Audio]:
+    """Return mels (n_mels, frames): of speech of three lengths, a glide, and bursts of noise."""
     time = np.arange(3 * config.sample_rate) / config.sample_rate
     harmonics = [np.cos(k * (2 * np.pi * 110 * time + 40 * time**2)) / k for k in range(1, 20)]
     noise = np.random.default_rng(0).standard_normal(config.sample_rate)
@@ -79,24 +78,32 @@ def report(found: Mapping[str, Audio], recorded: Mapping[str, Audio]) -> dict[st
 def record(directory: Path, models: Sequence[str]) -> bool:
     """Write the mels and the samples of the models into a directory."""
     directory.mkdir(parents=True, exist_ok=True)
-    mels = golden_mels()
-    np.savez(directory / "mels.npz", **mels)  # type: ignore[arg-type]
     for name in models:
-        np.savez(directory / f"{name}.npz", **samples(loaded(name), mels))  # type: ignore[arg-type]
+        v = loaded(name)
+        mels = golden_mels(v.mel_config)
+        np.savez(mels_file(directory, v), **mels)  # type: ignore[arg-type]
+        np.savez(directory / f"{name}.npz", **samples(v, mels))  # type: ignore[arg-type]
         print(f"recorded {name}", flush=True)
     return True
 
 
 def compare(directory: Path, models: Sequence[str]) -> bool:
     """Print how far the samples of the models are from those recorded; return whether all are the same."""
-    mels, rows, same = dict(np.load(directory / "mels.npz")), [], True
+    rows, same = [], True
     for name in models:
-        worst = report(samples(loaded(name), mels), dict(np.load(directory / f"{name}.npz")))
+        v = loaded(name)
+        found = samples(v, dict(np.load(mels_file(directory, v))))
+        worst = report(found, dict(np.load(directory / f"{name}.npz")))
         rows.append([name, *(f"{db:.0f}" for db in worst.values())])
         same = same and all(db <= LIMIT_DB for db in worst.values())
     print(markdown_table(["largest difference, dB", "whole", "streamed", "in rows"], rows))
     print("the same" if same else f"NOT the same: at most {LIMIT_DB:.0f} dB is")
     return same
+
+
+def mels_file(directory: Path, v: Synthesizer) -> Path:
+    """Return the file of the mels that a model takes."""
+    return directory / f"mels-{v.mel_config.name}.npz"
 
 
 def loaded(name: str) -> Synthesizer:

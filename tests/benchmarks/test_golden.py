@@ -13,7 +13,7 @@ SILENT = np.zeros(8, dtype=np.float32)
 
 def test_what_was_recorded_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mel = np.full((80, 12), -6.0, dtype=np.float32)
-    monkeypatch.setattr("benchmarks.golden.golden_mels", lambda: {"sentence": mel, "word": mel[:, :9]})
+    monkeypatch.setattr("benchmarks.golden.golden_mels", lambda config: {"sentence": mel, "word": mel[:, :9]})
     monkeypatch.setattr("benchmarks.golden.loaded", lambda name: random_voice())
     record(tmp_path, ["tiny"])
     assert compare(tmp_path, ["tiny"])
