@@ -1,7 +1,5 @@
 """Utterances as chains that can be corrected independently, at once or as their audio comes."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -49,14 +47,14 @@ class Chains:
         first = -(-span.start // BLOCK)
         return range(first, max(first, -(-span.stop // BLOCK) if span.stop == span.last else span.stop // BLOCK))
 
-    def _together(self, blocks: range, span: Span, view: View) -> Tensor:
+    def _together(self, blocks: range, span: Span, view: "View") -> Tensor:
         """Return what is wanted of whole chains (B, T), side by side."""
         order, first = self._order, blocks.start * BLOCK
         stop = min(span.stop, blocks.stop * BLOCK)
         made = self._run(first - order.warm_up, *side_by_side(order, stop, view, first))
         return joined(order, stop - first, made, view.batch)
 
-    def _advance(self, block: int, span: Span, view: View) -> Tensor:
+    def _advance(self, block: int, span: Span, view: "View") -> Tensor:
         """Return what is wanted of a chain (B, T), from where it stands or, if it is new, from its start."""
         order, first = self._order, block * BLOCK
         start, stop = max(span.start, first), min(span.stop, first + BLOCK)
@@ -85,7 +83,7 @@ class View:
         self._x = F.pad(x[:, None], reflected, mode="reflect")[:, 0] if any(reflected) else x
 
     @classmethod
-    def whole(cls, order: Order, x: Tensor, mel: Tensor) -> View:
+    def whole(cls, order: Order, x: Tensor, mel: Tensor) -> "View":
         """Return the view of a whole utterance x (T,) and its mel (n_mels, frames)."""
         return cls(order, Span(0, 0, mel.shape[1], mel.shape[1]), x[None], mel[None], ended=True)
 

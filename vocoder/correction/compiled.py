@@ -1,7 +1,5 @@
 """The correction by compiled code: all hops of many chains in one call."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 import torch
@@ -29,7 +27,7 @@ class CompiledCorrection:
     _kept: dict[Order, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, plain: PlainCorrection) -> CompiledCorrection | None:
+    def of(cls, plain: PlainCorrection) -> "CompiledCorrection | None":
         """Return the same correction in compiled code; None where there is none."""
         bank, fourier = plain.filter.filterbank, fourier_tables(len(plain.filter.window))
         if fourier is None or len(bank) < LANES:

@@ -1,7 +1,5 @@
 """Correct a waveform until its mel is the one that was asked for."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Sequence
 
@@ -43,7 +41,7 @@ class Correction(nn.Module):
         self._kept: Kept[CompiledCorrection | None] = Kept()
         self._set_count(count)
 
-    def with_count(self, count: int | None) -> Correction:
+    def with_count(self, count: int | None) -> "Correction":
         """Return the correction with another count, or itself where that is None; both share their tables."""
         if count is None or count == self.count:
             return self

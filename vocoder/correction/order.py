@@ -1,7 +1,5 @@
 """In which order the frames of an utterance are corrected, and what that makes of its length."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from vocoder.mel.config import MelConfig
@@ -39,7 +37,7 @@ class Order:
     """number of interleaved frame grids; grid i holds frames i, i + grids, ..."""
 
     @classmethod
-    def of(cls, config: MelConfig, corrections: int) -> Order:
+    def of(cls, config: MelConfig, corrections: int) -> "Order":
         """Return the order for mels of a convention: grids whose frames overlap by half, where its window allows."""
         half = config.win_length == config.n_fft and config.n_fft % (2 * config.hop_length) == 0
         grids = config.n_fft // (2 * config.hop_length) if half else 1

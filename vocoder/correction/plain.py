@@ -1,7 +1,5 @@
 """The correction in plain PyTorch: for gradients, exports and devices that have no compiled code."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import torch

@@ -1,7 +1,5 @@
 """The correction of audio towards its mel, one chain after another."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

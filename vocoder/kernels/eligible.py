@@ -1,7 +1,5 @@
 """Where compiled code may stand in for plain operations."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

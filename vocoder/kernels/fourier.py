@@ -5,8 +5,6 @@ order to one of reversed digits, and back again. Memory holds a complex number a
 real and imaginary part instead of the sign of the angles.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

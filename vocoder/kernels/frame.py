@@ -1,7 +1,5 @@
 """A ConvNeXt block without its matrix products: depthwise convolution, norm and residual."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

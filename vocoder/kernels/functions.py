@@ -1,7 +1,5 @@
 """Functions of float32 that vectorise, unlike libm's, and of vectors of float32 alike."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

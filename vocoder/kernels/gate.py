@@ -1,7 +1,5 @@
 """The element-wise work of a gated layer as one pass over memory."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

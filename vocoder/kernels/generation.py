@@ -4,8 +4,6 @@ Matrices are stored input-major, so that inner loops run over outputs, which vec
 each sample, from front to back, and the speed is that at which the cache delivers them.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The harmonic source as one pass: pitch, phase, Dirichlet kernel and gain of each sample, in float64."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The spectrum of a frame from the outputs of a network: filtered excitation, envelope and scale in one pass."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """LLVM instructions that kernels share: pointers, an atomic counter, bfloat16."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

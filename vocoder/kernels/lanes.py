@@ -3,8 +3,6 @@
 Nothing is reordered, so that a lane holds the same bits whichever lanes stand beside it.
 """
 
-from __future__ import annotations
-
 import operator
 from collections.abc import Callable, Sequence
 from typing import Any

@@ -5,8 +5,6 @@ before `stop`. The threads of a call take stripes of rows from a shared counter 
 the number of rows, and the parameters after `stop`: numbers and tensors.
 """
 
-from __future__ import annotations
-
 import ctypes
 import functools
 import inspect

@@ -1,7 +1,5 @@
 """Annotations of the parameters of an entry point: how they lie in memory. The launcher reads them."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Annotated, Any
 

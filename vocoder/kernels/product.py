@@ -1,7 +1,5 @@
 """Products of rows with a matrix that lies in panels of columns, two vectors wide, for vectors of 32 bytes."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

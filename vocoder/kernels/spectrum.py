@@ -10,8 +10,6 @@ Memory holds twice the bins: for each eight k, and then each q, eight real and e
 last k, for q = 0 to 3.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The numbers that compiled transforms of real frames take: `vocoder.kernels.fourier` and `spectrum`."""
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -1,7 +1,5 @@
 """The gated stack with frozen weights on the CPU: matrix products in portions that fit the cache, and one kernel."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

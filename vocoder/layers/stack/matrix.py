@@ -3,8 +3,6 @@
 The processor's features decide, never a clock: the same samples come from every process on machines of one type.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

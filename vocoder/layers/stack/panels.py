@@ -1,7 +1,5 @@
 """Matrices as compiled code takes them, on processors whose vectors have 32 bytes."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -28,7 +26,7 @@ class Panels:
         self._run, self._panels = run, padded.transpose(0, 1).reshape(count, -1).contiguous()
 
     @classmethod
-    def of(cls, weight: Tensor) -> Panels | None:
+    def of(cls, weight: Tensor) -> "Panels | None":
         """Return a matrix in panels; None for other dtypes, where a library is as fast or nothing is compiled."""
         if not compilable(weight, *ENTRIES) or torch.backends.cpu.get_cpu_capability() != "AVX2":
             return None

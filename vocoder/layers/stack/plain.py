@@ -1,7 +1,5 @@
 """The gated stack in plain operations: any device and dtype, differentiable any number of times, traceable."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import torch

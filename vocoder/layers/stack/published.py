@@ -1,7 +1,5 @@
 """The gated stack of WaveNets that were trained elsewhere."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 

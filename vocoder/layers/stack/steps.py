@@ -1,7 +1,5 @@
 """A causal gated stack one step at a time, each layer remembering just what it will need."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F

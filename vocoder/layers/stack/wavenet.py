@@ -1,7 +1,5 @@
 """The gated WaveNet stack that teacher, student and couplings share."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

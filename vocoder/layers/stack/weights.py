@@ -1,7 +1,5 @@
 """The convolutions of a gated stack, ours or a published one."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Protocol
 
