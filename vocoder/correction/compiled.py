@@ -11,6 +11,7 @@ from vocoder.correction.plain import PlainCorrection
 from vocoder.kernels.launcher import Kernel, kernel
 from vocoder.kernels.memory import LANES
 from vocoder.layers.fourier import fourier_tables
+from vocoder.layers.mel_filter import span_of
 
 
 @dataclass(frozen=True)
@@ -69,13 +70,13 @@ def _in_vectors(bank: Tensor, spread: Tensor) -> tuple[Tensor, ...]:
     """
     (count, bins), place = bank.shape, torch.arange(LANES)
     fours = (torch.arange(0, count, LANES).clamp_max(count - LANES)[:, None] + place).view(-1, 4)
-    first, stop = _ends(bank != 0)
+    first, stop = span_of(bank != 0)
     sizes = (-(-(stop - first) // LANES) * LANES)[fours].amax(dim=1, keepdim=True).expand(-1, 4)
     first = torch.minimum(first[fours], bins + LANES - sizes)
     padded = F.pad(bank / 2, (0, LANES))
-    heard = -(-int(_ends((bank != 0).any(dim=0)[None])[1]) // LANES)
+    heard = -(-int(span_of((bank != 0).any(dim=0)[None])[1]) // LANES)
     shares = F.pad(spread, (0, LANES))[:, : LANES * heard].view(count, heard, LANES)
-    begin, end = _ends((shares != 0).any(dim=2).t())
+    begin, end = span_of((shares != 0).any(dim=2).t())
     weights = [
         torch.stack([padded[m, a : a + size] for m, a in zip(*four, strict=True)]).view(4, -1, LANES).transpose(0, 1)
         for size, *four in zip(sizes[:, 0].tolist(), fours.tolist(), first.tolist(), strict=True)
@@ -88,9 +89,3 @@ def _in_vectors(bank: Tensor, spread: Tensor) -> tuple[Tensor, ...]:
         torch.stack([begin, end]).int(),
         torch.cat(spread_out).flatten(),
     )
-
-
-def _ends(inside: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the first place (N,) of each row (N, places) that is true, and that after the last; 0 and 0 for none."""
-    first, stop = inside.int().argmax(dim=1), inside.shape[1] - inside.flip(1).int().argmax(dim=1)
-    return first, torch.where(inside.any(dim=1), stop, 0)

@@ -73,24 +73,25 @@ class BandTable:
     @classmethod
     def of(cls, filterbank: Tensor, spread: Tensor) -> "BandTable | None":
         """Return the table of a filterbank and its spread, both (bands, bins); None where a bin lies in other bands."""
-        bands, bins = filterbank.shape
         inside = filterbank != 0
-        numbers = torch.arange(bands)[:, None].expand(bands, bins)
-        lower = torch.where(inside, numbers, bands - 1).amin(dim=0)
-        upper = torch.where(inside, numbers, 0).amax(dim=0)
-        if not inside.any() or ((upper - lower > 1) & inside.any(dim=0)).any():
+        lower, upper = span_of(inside.T)
+        if not inside.any() or (upper - lower > 2).any():
             return None
-        heard = int(inside.any(dim=0).nonzero().max()) + 1
-        first = torch.where(inside, torch.arange(bins), bins).amin(dim=1)
-        stop = torch.where(inside, torch.arange(bins) + 1, 0).amax(dim=1)
-        first = torch.minimum(first, stop)  # of a band without a bin
+        heard = int(span_of(inside.any(dim=0)[None])[1])
+        first, stop = span_of(inside)
         places = torch.cat([torch.zeros(1, dtype=torch.long), (stop - first).cumsum(0)])
         weights = torch.cat([row[a:b] for row, a, b in zip(filterbank, first.tolist(), stop.tolist(), strict=True)])
-        padded = torch.cat([spread, spread.new_zeros(1, bins)])[:, :heard]
+        padded = F.pad(spread, (0, 0, 0, 1))[:, :heard]
         lower = lower[:heard]
         shares = torch.stack([padded.gather(0, (lower + n)[None])[0] for n in range(2)])
         ends = torch.stack([first, stop, places[:-1]])
         return cls(ends.int(), weights.contiguous(), lower.int(), shares.contiguous())
+
+
+def span_of(inside: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the first place (N,) of each row (N, places) that is true, and that after the last; 0 and 0 for none."""
+    first, stop = inside.int().argmax(dim=1), inside.shape[1] - inside.flip(1).int().argmax(dim=1)
+    return first, torch.where(inside.any(dim=1), stop, 0)
 
 
 def overlap_add(frames: Tensor, stride: int) -> Tensor:
