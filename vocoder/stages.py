@@ -205,7 +205,8 @@ class Pipeline:
             self._run(stage, self._limit(goal + self._ahead[stage.output]))
         made = self._tracks[self._stages[-1].output].window(self.frames, goal)
         self.frames = goal
-        self._forget()
+        if goal != self.total:
+            self._forget()
         return made
 
     def _limit(self, frame: int) -> int:

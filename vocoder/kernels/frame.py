@@ -12,7 +12,7 @@ FLOAT = np.float32
 
 
 @njit(fastmath=FAST, error_model="numpy")  # type: ignore[untyped-decorator]
-def _mix_row(x: Any, frame: int, before: int, taps: Any, bias: Any, total: Any) -> None:
+def mix_row(x: Any, frame: int, before: int, taps: Any, bias: Any, total: Any) -> None:
     """Write bias plus what the taps (K, C) make of the frames of x (steps, C) around a frame."""
     for c in range(total.shape[0]):
         total[c] = bias[c]
@@ -34,7 +34,7 @@ def _sums(row: Any, shift: Any) -> Any:
 
 
 @njit(fastmath=FAST, error_model="numpy")  # type: ignore[untyped-decorator]
-def _normalise_row(row: Any, weight: Any, bias: Any, epsilon: Any, out: Any) -> None:
+def normalise_row(row: Any, weight: Any, bias: Any, epsilon: Any, out: Any) -> None:
     size = FLOAT(row.shape[0])
     mean = _sums(row, FLOAT(0.0))[0] / size
     scale = FLOAT(1.0) / (_sums(row, mean)[1] / size + FLOAT(epsilon)) ** FLOAT(0.5)
@@ -59,12 +59,12 @@ def mixed(
     _, steps, channels = x.shape
     total = np.empty(channels, FLOAT)
     for row in range(first, stop):
-        _mix_row(x[row // steps], row % steps, before, taps, bias, total)
-        _normalise_row(total, weight, shift, epsilon, out[row])
+        mix_row(x[row // steps], row % steps, before, taps, bias, total)
+        normalise_row(total, weight, shift, epsilon, out[row])
 
 
 @njit(fastmath=FAST, error_model="numpy")  # type: ignore[untyped-decorator]
-def _add_row(x: Any, moved: Any, scale: Any, out: Any) -> None:
+def add_row(x: Any, moved: Any, scale: Any, out: Any) -> None:
     for c in range(out.shape[0]):
         out[c] = x[c] + wide(moved[c]) * scale[c]
 
@@ -73,4 +73,4 @@ def _add_row(x: Any, moved: Any, scale: Any, out: Any) -> None:
 def added(first: int, stop: int, x: Matrix, moved: FirstMatrix, scale: Row, out: Matrix) -> None:
     """Write x + scale * moved (rows, C); `moved` may have more rows."""
     for row in range(first, stop):
-        _add_row(x[row], moved[row], scale, out[row])
+        add_row(x[row], moved[row], scale, out[row])

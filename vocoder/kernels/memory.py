@@ -10,6 +10,11 @@ LANES = 8
 BLOCK = 96
 """rows that are multiplied with one panel of a matrix after another, so that they stay in the second nearest memory"""
 
+PART = BLOCK // 2
+"""rows that are taken through a block at once, with what is between, so that it all stays there"""
+TILE = 6
+"""of these rows that are multiplied at once: with two vectors of each the sums fill 12 of 16 registers"""
+
 
 @dataclass(frozen=True)
 class Memory:
@@ -33,3 +38,4 @@ IntegerMatrix = Annotated[Any, Memory(torch.int32, 2)]
 Integers = Annotated[Any, Memory(torch.int32, 1)]
 FirstMatrix = Annotated[Any, Memory(0, 2)]
 FirstCube = Annotated[Any, Memory(0, 3)]
+SecondMatrix = Annotated[Any, Memory(1, 2)]

@@ -5,13 +5,24 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from vocoder.kernels.frame import add_row, mix_row, normalise_row
 from vocoder.kernels.functions import LOG2E, exp2, fma, larger
 from vocoder.kernels.intrinsics import entry
 from vocoder.kernels.lanes import lanes, load, repeated, store
-from vocoder.kernels.memory import BLOCK, LANES, DoubleMatrix, DoubleRow, FirstMatrix, Matrix, Row
+from vocoder.kernels.memory import (
+    BLOCK,
+    LANES,
+    TILE,
+    Cube,
+    DoubleMatrix,
+    DoubleRow,
+    FirstMatrix,
+    Matrix,
+    Row,
+    SecondMatrix,
+)
 
 FLOAT = np.float32
-TILE = 6  # rows that are multiplied at once: with two vectors of each the sums fill 12 of 16 registers
 
 
 @njit(forceinline=True)  # type: ignore[untyped-decorator]
@@ -126,6 +137,53 @@ def multiplied(
         _multiply(part, inputs, step, x, panels, bias, out, start, edge, 8, zero)
         if gelu:
             _activate(part, out, zero)
+
+
+@entry(stripe=1)
+def block(
+    first: int,
+    stop: int,
+    parts: int,
+    before: int,
+    epsilon: float,
+    x: Cube,
+    seen: Cube,
+    taps: Matrix,
+    taps_bias: Row,
+    weight: Row,
+    shift: Row,
+    wide: FirstMatrix,
+    wide_bias: Row,
+    narrow: SecondMatrix,
+    narrow_bias: Row,
+    scale: Row,
+    normed: Matrix,
+    hidden: Matrix,
+    out: Matrix,
+) -> None:
+    """Write what a `FrameBlock` makes of x (B, steps, C); a number is one of so many parts of the rows.
+
+    No row needs what is made of another one. The convolution reads `seen`; `normed` and `hidden` are memory for what
+    comes between.
+    """
+    _, steps, channels = x.shape
+    start, edge, zero = np.empty(16, FLOAT), np.empty(16, FLOAT), lanes(8, FLOAT(0.0))
+    mixed, given, tiles = np.empty(channels, FLOAT), x.reshape(out.shape), -(-out.shape[0] // TILE)
+    for number in range(first, stop):
+        begin, last = number * tiles // parts * TILE, min((number + 1) * tiles // parts * TILE, out.shape[0]) - 1
+        for row in range(begin, last + 1):
+            mix_row(seen[row // steps], row % steps, before, taps, taps_bias, mixed)
+            normalise_row(mixed, weight, shift, epsilon, normed[row])
+        for at in range(wide.shape[0]):
+            part = begin, last, 16 * at, min(16 * at + 16, hidden.shape[1]), at
+            _multiply(part, channels, channels, normed.reshape(-1), wide, wide_bias, hidden, start, edge, 8, zero)
+            _activate(part, hidden, zero)
+        for at in range(narrow.shape[0]):
+            part = begin, last, 16 * at, min(16 * at + 16, channels), at
+            inputs = hidden.shape[1]
+            _multiply(part, inputs, inputs, hidden.reshape(-1), narrow, narrow_bias, out, start, edge, 8, zero)
+        for row in range(begin, last + 1):
+            add_row(given[row], out[row], scale, out[row])
 
 
 @entry(stripe=2)

@@ -1,11 +1,15 @@
 """Blocks at frame rate: a depthwise convolution over time, then two wide products in each frame."""
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vocoder.kernels.eligible import FLOATS, compilable
 from vocoder.kernels.launcher import Kernel, kernel
+from vocoder.kernels.memory import PART
 from vocoder.layers.kept import Kept
 from vocoder.layers.product import Product
 
@@ -29,31 +33,51 @@ class FrameBlock(nn.Module):
         self.expand = Product(channels, hidden)
         self.contract = Product(hidden, channels)
         self.scale = nn.Parameter(torch.full((channels,), scale))
-        self._taps: Kept[Tensor] = Kept()
+        self._kept: Kept[Callable[[Tensor, Tensor], Tensor] | None] = Kept()
 
     def forward(self, x: Tensor, gaps: Tensor | None = None) -> Tensor:
         """Map (B, steps, channels) to the same shape; the convolution sees zeros at the steps `gaps`."""
         seen = x if gaps is None else x.index_fill(1, gaps, 0.0)
-        kernels = self._kernels(x)
-        if kernels is not None:
-            return self._compiled(*kernels, x.contiguous(), seen.contiguous())
+        compiled = None if self.scale.requires_grad or not compilable(x) else self._compiled()
+        if compiled is not None:
+            return compiled(x.contiguous(), seen.contiguous())
         moved: Tensor = self.contract(self.expand(self.norm(self._mixed(seen)), gelu=True))
         return torch.addcmul(x, moved.to(x.dtype), self.scale)
 
-    def _kernels(self, x: Tensor) -> tuple[Kernel, Kernel] | None:
-        frozen, dtype = not self.scale.requires_grad and self.scale.dtype == torch.float32, self.expand.dtype
-        if not frozen or dtype not in FLOATS or not compilable(x):
-            return None
-        mixed, added = kernel("frame", "mixed", dtype), kernel("frame", "added", dtype)
-        return None if mixed is None or added is None else (mixed, added)
+    def _compiled(self) -> Callable[[Tensor, Tensor], Tensor] | None:
+        """Return the block in compiled code as far as there is any for its dtype and weights."""
+        conv, norm, wide, narrow = self.depthwise, self.norm, self.expand, self.contract
+        weights = (conv.weight, conv.bias, norm.weight, norm.bias, wide.weight, wide.bias, narrow.weight, narrow.bias)
+        return self._kept.of((*weights, self.scale), self._arranged, wide.dtype)
 
-    def _compiled(self, mixed: Kernel, added: Kernel, x: Tensor, seen: Tensor) -> Tensor:
+    def _arranged(self) -> Callable[[Tensor, Tensor], Tensor] | None:
+        dtype = self.expand.dtype
+        if self.scale.dtype != torch.float32 or dtype not in FLOATS:
+            return None
+        weights = (self.depthwise.weight[:, 0].t().contiguous(), self.depthwise.bias, self.norm.weight, self.norm.bias)
+        matrices = self.expand.arranged(), self.contract.arranged()
+        wide, narrow = (matrix.panels for matrix, _ in matrices)
+        if wide is not None and narrow is not None:
+            run = kernel("product", "block", wide.tensor.dtype, narrow.tensor.dtype)
+            pairs = (wide.tensor, matrices[0][1], narrow.tensor, matrices[1][1])
+            return None if run is None else partial(self._at_once, run, (*weights, *pairs, self.scale))
+        mixed, added = kernel("frame", "mixed", dtype), kernel("frame", "added", dtype)
+        return None if mixed is None or added is None else partial(self._in_passes, mixed, added, weights)
+
+    def _at_once(self, run: Kernel, weights: tuple[Tensor, ...], x: Tensor, seen: Tensor) -> Tensor:
+        """Compute the block in one pass: each thread takes some rows through all of it."""
+        rows, channels = x.shape[0] * x.shape[1], x.shape[2]
+        threads = torch.get_num_threads()
+        parts = threads * -(-rows // (threads * PART))
+        normed, hidden, out = (x.new_empty(rows, n) for n in (channels, self.expand.out_features, channels))
+        run(parts, parts, self.before, EPSILON, x, seen, *weights, normed, hidden, out)
+        return out.view(x.shape)
+
+    def _in_passes(self, mixed: Kernel, added: Kernel, weights: tuple[Tensor, ...], x: Tensor, seen: Tensor) -> Tensor:
+        """Compute what is not a product in passes before and after the products."""
         rows, channels = x.shape[0] * x.shape[1], x.shape[2]
         hidden = torch.empty(self.expand.room(rows), channels, dtype=self.expand.dtype)
         hidden[rows:].zero_()  # denormal numbers left there would be slow
-        taps = self._taps.of((self.depthwise.weight,), lambda: self.depthwise.weight[:, 0].t().contiguous())
-        assert self.depthwise.bias is not None
-        weights = taps, self.depthwise.bias, self.norm.weight, self.norm.bias
         mixed(rows, self.before, EPSILON, seen, *weights, hidden)
         moved = self.contract(self.expand(hidden, gelu=True))
         out = torch.empty_like(x)

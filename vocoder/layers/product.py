@@ -23,7 +23,7 @@ class Product(nn.Linear):
         if self.weight.requires_grad or not takes(rows):
             made = F.linear(rows, self.weight.to(self.dtype), self.bias.to(self.dtype))
             return F.gelu(made) if gelu else made
-        matrix, bias = self._arranged()
+        matrix, bias = self.arranged()
         return matrix.times(rows, bias, gelu)
 
     @property
@@ -33,9 +33,10 @@ class Product(nn.Linear):
 
     def room(self, rows: int) -> int:
         """Return how many rows it takes without copying them, for at least so many."""
-        return self._arranged()[0].room(rows)
+        return self.arranged()[0].room(rows)
 
-    def _arranged(self) -> tuple[Matrix, Tensor]:
+    def arranged(self) -> tuple[Matrix, Tensor]:
+        """Return its matrix and bias in the compute dtype, as products take them."""
         return self._kept.of((self.weight, self.bias), self._arrange, self.dtype)
 
     def _arrange(self) -> tuple[Matrix, Tensor]:
@@ -70,11 +71,11 @@ class FrameConv(nn.Conv1d):
             return super().forward(F.pad(x, self.sides))
         assert self.bias is not None
         matrix, bias = self._kept.of((self.weight, self.bias), self._arrange, self._dtype)
-        (batch, inputs, frames), taps, before = x.shape, self.kernel_size[0], self.sides[0]
-        count = matrix.room(frames) if batch == 1 else frames  # so that rows need not be copied for the product
-        padded = x.new_zeros(batch, count + taps - 1, inputs, dtype=self._dtype)
-        padded[:, before : before + frames] = x.transpose(1, 2)
-        return matrix.windows(padded, taps, bias)[:, :frames].to(x.dtype).transpose(1, 2)
+        frames, (before, after) = x.shape[2], self.sides
+        if x.shape[0] == 1:
+            after += matrix.room(frames) - frames  # so that rows need not be copied for the product
+        padded = F.pad(x.to(self._dtype).transpose(1, 2), (0, 0, before, after))
+        return matrix.windows(padded, before + self.sides[1] + 1, bias)[:, :frames].to(x.dtype).transpose(1, 2)
 
     def _shifted(self, x: Tensor) -> Tensor:
         assert self.bias is not None

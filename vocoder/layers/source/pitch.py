@@ -84,10 +84,10 @@ class PitchNet(nn.Module):
         """Return f0 in Hz and the probability of voicing, both (B, frames), in the dtype of the weights."""
         logits, voicing = self(mel, gaps)
         rows = logits.transpose(1, 2)
-        best = rows.argmax(dim=2, keepdim=True)
-        index = torch.arange(self.config.bins, device=mel.device)
-        weights = torch.softmax(rows, dim=2) * ((index - best).abs() <= REACH)
-        position = (weights * index).sum(dim=2) / weights.sum(dim=2)
+        index = rows.argmax(dim=2, keepdim=True) + torch.arange(-REACH, REACH + 1, device=mel.device)
+        inside = index.clamp(0, self.config.bins - 1)
+        weights = torch.softmax(rows.gather(2, inside).masked_fill(inside != index, -torch.inf), dim=2)
+        position = (weights * index).sum(dim=2)
         return self.config.f0_min * torch.exp(position * self.spacing), torch.sigmoid(voicing)
 
     def position(self, f0: Tensor) -> Tensor:

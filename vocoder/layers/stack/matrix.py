@@ -53,15 +53,15 @@ class Matrix:
 
     def __init__(self, weight: Tensor) -> None:
         self.weight = weight.detach()
-        self._panels = Panels.of(self.weight)
-        packs = self._panels is None and weight.device.type == "cpu" and available(weight.dtype)
+        self.panels = Panels.of(self.weight)
+        packs = self.panels is None and weight.device.type == "cpu" and available(weight.dtype)
         transposed = self.weight.t().contiguous() if packs else None
         self._packed = torch.ops.mkldnn._reorder_linear_weight(transposed, ARRANGED_ROWS) if packs else None
 
     def times(self, rows: Tensor, bias: Tensor | None = None, gelu: bool = False) -> Tensor:
         """Return rows (..., inputs) @ weight, (..., outputs), plus any bias (outputs,); with `gelu` the GELU of it."""
-        if self._panels is not None:
-            made = self._panels.times(rows.reshape(-1, rows.shape[-1]), bias, gelu)
+        if self.panels is not None:
+            made = self.panels.times(rows.reshape(-1, rows.shape[-1]), bias, gelu)
             return made.view(*rows.shape[:-1], made.shape[1])
         if self._packed is None:
             made = rows @ self.weight if bias is None else F.linear(rows, self.weight.t(), bias)
@@ -78,8 +78,8 @@ class Matrix:
 
     def windows(self, x: Tensor, taps: int, bias: Tensor) -> Tensor:
         """Return the products, (B, steps - taps + 1, outputs), of windows of so many steps of x (B, steps, C)."""
-        if self._panels is not None:
-            return self._panels.windows(x, taps, bias)
+        if self.panels is not None:
+            return self.panels.windows(x, taps, bias)
         return self.times(x.unfold(1, taps, 1).transpose(2, 3).flatten(2), bias)
 
     def room(self, rows: int) -> int:

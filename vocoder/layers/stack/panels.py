@@ -23,7 +23,9 @@ class Panels:
         inputs, self._outputs = weight.shape
         count = -(-self._outputs // columns)
         padded = F.pad(weight, (0, count * columns - self._outputs)).view(inputs, count, columns)
-        self._run, self._panels = run, padded.transpose(0, 1).reshape(count, -1).contiguous()
+        self._run = run
+        self.tensor = padded.transpose(0, 1).reshape(count, -1).contiguous()
+        """(panels, inputs * columns)"""
 
     @classmethod
     def of(cls, weight: Tensor) -> "Panels | None":
@@ -51,5 +53,5 @@ class Panels:
 
     def _multiply(self, x: Tensor, inputs: int, bias: Tensor | None, gelu: bool, out: Tensor) -> None:
         """Write the products of rows of `inputs` numbers that begin where those of the last dimension of x do."""
-        units = -(-len(out) // BLOCK) * len(self._panels)
-        self._run(units, inputs, x.shape[-1], gelu, x.view(-1), self._panels, bias, out)
+        units = -(-len(out) // BLOCK) * len(self.tensor)
+        self._run(units, inputs, x.shape[-1], gelu, x.view(-1), self.tensor, bias, out)
