@@ -35,6 +35,7 @@ def _sums(row: Any, shift: Any) -> Any:
 
 @njit(fastmath=FAST, error_model="numpy")  # type: ignore[untyped-decorator]
 def normalise_row(row: Any, weight: Any, bias: Any, epsilon: Any, out: Any) -> None:
+    """Write a row of mean 0 and variance 1, times weight, plus bias."""
     size = FLOAT(row.shape[0])
     mean = _sums(row, FLOAT(0.0))[0] / size
     scale = FLOAT(1.0) / (_sums(row, mean)[1] / size + FLOAT(epsilon)) ** FLOAT(0.5)
@@ -65,6 +66,7 @@ def mixed(
 
 @njit(fastmath=FAST, error_model="numpy")  # type: ignore[untyped-decorator]
 def add_row(x: Any, moved: Any, scale: Any, out: Any) -> None:
+    """Write x + scale * moved."""
     for c in range(out.shape[0]):
         out[c] = x[c] + wide(moved[c]) * scale[c]
 
