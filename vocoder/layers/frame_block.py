@@ -47,6 +47,7 @@ class FrameBlock(nn.Module):
     def _compiled(self) -> Callable[[Tensor, Tensor], Tensor] | None:
         """Return the block in compiled code as far as there is any for its dtype and weights."""
         conv, norm, wide, narrow = self.depthwise, self.norm, self.expand, self.contract
+        assert conv.bias is not None
         weights = (conv.weight, conv.bias, norm.weight, norm.bias, wide.weight, wide.bias, narrow.weight, narrow.bias)
         return self._kept.of((*weights, self.scale), self._arranged, wide.dtype)
 
@@ -54,6 +55,7 @@ class FrameBlock(nn.Module):
         dtype = self.expand.dtype
         if self.scale.dtype != torch.float32 or dtype not in FLOATS:
             return None
+        assert self.depthwise.bias is not None
         weights = (self.depthwise.weight[:, 0].t().contiguous(), self.depthwise.bias, self.norm.weight, self.norm.bias)
         matrices = self.expand.arranged(), self.contract.arranged()
         wide, narrow = (matrix.panels for matrix, _ in matrices)
