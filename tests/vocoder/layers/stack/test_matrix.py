@@ -24,7 +24,7 @@ def test_products_are_those_of_torch(way, dtype, monkeypatch):
     weight = weight.half().to(dtype) if way == "halves" else weight  # which panels keep in 16 bits
     kept = Matrix(weight)
     assert (kept._packed is not None) == (way == "packed" and available(dtype))
-    assert (kept._panels is not None) == (in_panels and dtype != torch.bfloat16)
+    assert (kept.panels is not None) == (in_panels and dtype != torch.bfloat16)
     for rows in (
         *(torch.randn(shape, dtype=dtype) for shape in ((1, 24), (77, 24), (3, 5, 24), (0, 24))),
         torch.randn(24, 9, dtype=dtype).t(),
