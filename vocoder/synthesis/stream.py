@@ -25,8 +25,8 @@ LONG_CHUNK_FRAMES = 1024
 GROWTH, QUICK_GROWTH = 8, 24
 """how many times as far as the chunks before it a chunk reaches at most; the latter for models that take one step a
 frame, and so are dozens of times faster than real time"""
-FIRST_CHUNK_FRAMES = 8
-"""frames of the first chunk, a tenth of a second; `BLOCK` where they are there, as corrections go by as many"""
+FIRST_CHUNK_FRAMES, OPENING_FRAMES = 8, 16
+"""frames of the first chunk, a tenth of a second; the latter where they are there"""
 LAST = 0.25
 """how much longer a chunk may be to leave nothing for another"""
 
@@ -59,7 +59,7 @@ class ChunkSizes:
             growth = QUICK_GROWTH
         if usual is None:
             usual = SLOW_CHUNK_FRAMES if model.sequential else CHUNK_FRAMES
-        opening = BLOCK if flexible and first is None else first
+        opening = OPENING_FRAMES if flexible and first is None else first
         first = min(FIRST_CHUNK_FRAMES, usual) if first is None else first
         return cls(first, opening or first, usual, LONG_CHUNK_FRAMES if flexible else usual, growth)
 
@@ -76,8 +76,8 @@ class ChunkSizes:
         frames = min(there, max(wanted, min(longest, self.most) if self.most > self.usual else 0))
         if ended and there <= max(frames, min((1 + LAST) * frames, self.most)):
             return there
-        whole = frames - (done + frames) % BLOCK  # a chain of corrections in two pieces takes twice as long
-        return max(whole, wanted) if there >= wanted else 0
+        whole = frames - (done + frames) % BLOCK  # so that chains of corrections end with chunks
+        return (whole if whole >= wanted else frames) if there >= wanted else 0
 
 
 class StreamSession:

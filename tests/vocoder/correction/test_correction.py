@@ -12,7 +12,7 @@ from vocoder.mel.config import preset
 from vocoder.mel.spectrogram import MelSpectrogram
 from vocoder.stages import MEL, NOISE, Pipeline
 
-FRAMES = 60
+FRAMES = 130
 NVIDIA = preset("nvidia")
 
 
@@ -37,7 +37,7 @@ def test_influence_ends_where_the_order_says(config, count):
     correction = Correction(config, count)
     x, other = speechlike(config, 4)[:1], speechlike(config, 5)[:1]
     mel = mel_of(config, speechlike(config, 6))[:1]
-    for place in (30, 37):
+    for place in (60, 94):
         changed, changed_mel = x.clone(), mel.clone()
         changed[:, place * config.hop_length : (place + 1) * config.hop_length] = other[:, : config.hop_length]
         changed_mel[:, :, place] += 1.0
@@ -80,7 +80,7 @@ def test_a_stream_is_the_whole(count, ended):
 
 
 def test_utterances_of_different_lengths_are_corrected_side_by_side():
-    correction, lengths = Correction(NVIDIA, 3), (60, 1, 17, 33)
+    correction, lengths = Correction(NVIDIA, 3), (110, 1, 17, 49)
     audio = [speechlike(NVIDIA, seed, frames)[0] for seed, frames in enumerate(lengths)]
     mels = [torch.randn(80, frames) - 4 for frames in lengths]
     for made, x, mel in zip(correction.many(audio, mels), audio, mels, strict=True):
