@@ -19,10 +19,9 @@ from server.engine.jobs import Job, Synthesis
 from server.engine.model import check_output
 from server.service import Service
 from vocoder.adapt.path import Placement
-from vocoder.correction.order import BLOCK
 from vocoder.mel.config import MelConfig
 from vocoder.sampling import Sampling, sampling_fields
-from vocoder.synthesis.stream import LONG_CHUNK_FRAMES, StreamSession
+from vocoder.synthesis.stream import LONG_CHUNK_FRAMES, OPENING_FRAMES, StreamSession
 
 VALUE_BYTES = 4
 """of a sample of audio, or of a value of a mel"""
@@ -161,7 +160,7 @@ class AudioStream:
         else:
             wanted = min(MOST_FIRST, (wait + self.frames / pace) / frame_seconds)
         frames = max(SPARE * wait / frame_seconds, wanted)
-        return math.ceil(min(frames, LONG_CHUNK_FRAMES) / BLOCK) * BLOCK
+        return math.ceil(min(frames, LONG_CHUNK_FRAMES) / OPENING_FRAMES) * OPENING_FRAMES
 
     def taken(self, chunk: Synthesis) -> bytes:
         """Return the bytes that can be sent after a chunk was computed, maybe none, and count it."""

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from vocoder.admission import ENOUGH_FRAMES, Admitted, StreamAdmission
-from vocoder.correction.order import BLOCK
 from vocoder.guard.automatic import UnsureError
 from vocoder.guard.verdict import Verdict
 from vocoder.models.base import Vocoder
@@ -26,7 +25,7 @@ GROWTH, QUICK_GROWTH = 8, 24
 """how many times as far as the chunks before it a chunk reaches at most; the latter for models that take one step a
 frame, and so are dozens of times faster than real time"""
 FIRST_CHUNK_FRAMES, OPENING_FRAMES = 8, 16
-"""frames of the first chunk, a tenth of a second; the latter where they are there"""
+"""frames of the first chunk, a tenth of a second; the latter if they are there, and longer chunks by so many"""
 LAST = 0.25
 """how much longer a chunk may be to leave nothing for another"""
 
@@ -76,8 +75,8 @@ class ChunkSizes:
         frames = min(there, max(wanted, min(longest, self.most) if self.most > self.usual else 0))
         if ended and there <= max(frames, min((1 + LAST) * frames, self.most)):
             return there
-        whole = frames - (done + frames) % BLOCK  # so that chains of corrections end with chunks
-        return (whole if whole >= wanted else frames) if there >= wanted else 0
+        whole = frames - (done + frames) % OPENING_FRAMES  # so that few chains of corrections are cut
+        return max(whole, wanted) if there >= wanted else 0
 
 
 class StreamSession:

@@ -128,7 +128,7 @@ def test_a_chunk_waits_for_few_frames_and_takes_more_where_they_are_there(name):
         if ended:
             session.finish()
         sizes = frames_by_chunk(session, voice.hop_length)
-        first, second = (368, 1024) if voice.model.noise_shape(1, 1)[2] == 1 else (80, 672)
+        first, second = (368, 1024) if voice.model.noise_shape(1, 1)[2] == 1 else (112, 896)
         assert sizes[0] == first
         left = 1300 - OPENING_FRAMES - first
         assert sizes[1:] == ([second, left - second] if left > second else [left]) or not ended
