@@ -83,13 +83,18 @@ class Synthesizer:
         """How often audio is corrected towards its mel where a call does not say."""
         return int(self.model.config.corrections)
 
+    @property
+    def lookahead(self) -> int:
+        """Mel frames after a frame that a stream waits for before it synthesizes it, with the default corrections."""
+        return self._runner.pipeline(Sampling(), [0]).lookahead
+
     def origin(self, seed: int | None = None) -> Origin:
         """Return the mark for `write_audio`: that audio is synthetic, of this model, in its precision, with a seed."""
         return Origin.of_model(self.name, seed, self.dtype)
 
     def info(self) -> dict[str, Any]:
-        """Return what the model is, as plain data: family, size, mel config, provenance and measured quality."""
-        config: Any = self.model.config
+        """Return what the model is, as plain data: family, size, mel config, look-ahead, provenance and quality."""
+        config, lookahead = self.model.config, self.lookahead
         return {
             "name": self.name,
             "family": self.family,
@@ -98,6 +103,8 @@ class Synthesizer:
             "dtype": str(self.dtype).removeprefix("torch."),
             "sigma": config.sigma,
             "corrections": config.corrections,
+            "lookahead_frames": lookahead,
+            "lookahead_ms": round(1000 * lookahead * self.hop_length / self.sample_rate),
             "mel": to_dict(self.mel_config),
             "architecture": to_dict(config),
             "provenance": dict(self.provenance),

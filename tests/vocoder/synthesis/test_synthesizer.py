@@ -125,6 +125,7 @@ def test_what_it_says_of_itself_is_plain_data_and_a_line():
     assert info["mel"]["n_mels"] == info["architecture"]["n_mels"] == 5
     assert (info["sigma"], info["provenance"], info["quality"]) == (1.0, provenance, quality)
     assert info["corrections"] == info["architecture"]["corrections"] == model.config.corrections
+    assert info["lookahead_frames"] == info["lookahead_ms"] == v.open_stream().lookahead  # of frames of 1 ms
     assert (v.sample_rate, v.hop_length) == (8000, 8)
     mels = "mels 'tiny' of 5 bands at 8000 Hz"
     assert repr(v) == f"<Synthesizer 'tiny': waveglow, 0.0 million parameters, {mels}, float32 on cpu>"
