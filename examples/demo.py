@@ -197,7 +197,7 @@ def report(original: NDArray[np.float32], speech: Speech, sample_rate: int) -> N
 
 def run(model: str, audio: Path, folder: Path) -> None:
     """Do everything once."""
-    print("starting the server; its first start on a machine compiles for up to half a minute", flush=True)
+    print("starting the server; its first start on a machine compiles for a minute or two on a slow core", flush=True)
     with running_server(model) as address:
         print(f"serving {model} on {address}")
         config = default_mel_config(address)

@@ -45,7 +45,8 @@ class Engines:
         if any(engine.state is EngineState.LOADING and not engine.in_service for engine in self._engines):
             raise Problem("warming", "The models are still loading.", retry_after=LOADING_SECONDS)
         names = [engine.name for engine in self._engines]
-        raise Problem("unknown-model", f"This server has the models {', '.join(names)}.", models=names)
+        more = "Others need a --model each at its start, as in vocoder-serve --model reverse --model reverse-24k."
+        raise Problem("unknown-model", f"This server has the models {', '.join(names)}. {more}", models=names)
 
     @property
     def ready(self) -> bool:

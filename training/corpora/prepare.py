@@ -95,8 +95,8 @@ class _Job:
 def prepare(corpora: Sequence[Corpus], output: Path, config: PrepareConfig, jobs: int = 1) -> Prepared:
     """Prepare corpora into a folder, which keeps other corpora.
 
-    Raises PrepareError if the folder was prepared with another config, a corpus's name is taken by another one, or no
-    recording is usable.
+    Raises PrepareError if the folder was prepared with another config or a corpus's name is taken by another one, and
+    ValueError if no recording is usable.
     """
     output.mkdir(parents=True, exist_ok=True)
     _record(corpora, output, config)
@@ -109,7 +109,7 @@ def prepare(corpora: Sequence[Corpus], output: Path, config: PrepareConfig, jobs
     _write_skipped(output / "skipped.jsonl", skipped, names)
     if not entries:
         reasons = ", ".join(f"{n} {reason}" for reason, n in Counter(item.reason for item in skipped).items())
-        raise PrepareError(f"no recording is usable ({reasons}); {output / 'skipped.jsonl'} lists them")
+        raise ValueError(f"no recording is usable ({reasons}); {output / 'skipped.jsonl'} lists them")
     known = (output / "manifest.jsonl").is_file()
     others = read_manifest(output, check_files=False).entries if known else ()
     write_manifest(output / "manifest.jsonl", [*(entry for entry in others if entry.corpus not in names), *entries])
@@ -191,7 +191,8 @@ def _record(corpora: Sequence[Corpus], output: Path, config: PrepareConfig) -> N
         before = record["corpora"].get(corpus.name, {"source": corpus.source, "test_share": corpus.test_share})
         if before["source"] != corpus.source:
             raise PrepareError(
-                f"{corpus.name} already stands for {before['source']}, not {corpus.source}; choose another --name"
+                f"{corpus.name} already stands for {before['source']}, not {corpus.source}; "
+                "choose another name or folder"
             )
         if before.get("test_share") != corpus.test_share:
             raise PrepareError(

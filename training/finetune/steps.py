@@ -11,6 +11,7 @@ import torch
 
 from training.corpora.corpus import UNKNOWN
 from training.corpora.manifest import Manifest
+from training.corpora.prepare import PrepareError
 from training.finetune.budget import VALIDATIONS, of_steps, plan, slow
 from training.finetune.outcome import compared, publish_best
 from training.finetune.recipe import (
@@ -53,16 +54,19 @@ def finetune(args: argparse.Namespace) -> int:
 def _finished(args: argparse.Namespace, start: Start, folder: Path, stopped: Run | None) -> bool:
     """Take the four steps; return whether training, and thus all of them, finished."""
     announce(f"1 of 4: recordings of {args.recordings}")
-    prepared = prepared_voice(
-        args.recordings,
-        folder / "corpus",
-        start.mel_config,
-        name=args.output.name,
-        licence=args.licence,
-        mels=args.mels,
-        mel_preset=args.mel,
-        jobs=args.jobs,
-    )
+    try:
+        prepared = prepared_voice(
+            args.recordings,
+            folder / "corpus",
+            start.mel_config,
+            name=args.output.name,
+            licence=args.licence,
+            mels=args.mels,
+            mel_preset=args.mel,
+            jobs=args.jobs,
+        )
+    except PrepareError as error:
+        raise ValueError(f"{error}: pass another -o or --run DIR") from None
     announce(prepared.summary())
     if (args.licence or UNKNOWN) == UNKNOWN:
         announce("WARNING: the licence of the recordings is unknown, and so is the model's: pass --licence NAME")
@@ -123,7 +127,7 @@ def _check(args: argparse.Namespace, folder: Path, stopped: Run | None) -> None:
     if missing:
         announce(
             "WARNING: PESQ is not installed, so STOI and DistillMOS judge the result alone; "
-            "pip install -c constraints.txt -e '.[evaluation]' adds it and needs a C compiler"
+            f"{_beside('pip')} install -c constraints.txt -e '.[evaluation]' adds it and needs a C compiler"
         )
 
 

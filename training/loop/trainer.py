@@ -130,9 +130,10 @@ class Trainer:
             self.checkpoints.prune()
             whole = BatchPlan(len(self.training_set), self.config.batch_size, 1, 0, self.config.seed)
             batches = training_batches(self.training_set, whole, 0, 0, 0, self.accelerator.device)
-            announce(f"initialising from data: {self.config.initialisation_batches} batches")
+            count = self.config.initialisation_batches
+            announce(f"initialising from data: {count} {'batch' if count == 1 else 'batches'}")
             with isolated(self.config.seed), torch.no_grad():
-                self.objective.initialise(islice(batches, self.config.initialisation_batches))
+                self.objective.initialise(islice(batches, count))
         share_state(self.objective)
 
     def _restore(self) -> None:

@@ -117,4 +117,6 @@ async def test_models_are_chosen_by_name(start, new_fake, new_mel):
             assert response.headers["x-model"] == fake.name
             np.testing.assert_array_equal(samples(response), fake.synthesize(new_mel(), seed=1))
         missing = await client.post("/synthesize?model=three", content=npy(new_mel()))
-        assert problem(missing, 404, "unknown-model")["models"] == ["one", "two"]
+        document = problem(missing, 404, "unknown-model")
+        assert document["models"] == ["one", "two"]
+        assert "--model reverse --model reverse-24k" in document["detail"]

@@ -122,9 +122,9 @@ def test_other_settings_a_taken_name_and_nothing_usable_are_errors(recordings, t
     with pytest.raises(PrepareError, match=r"rms 0.06 -> 0.1"):
         prepare([scan_folder(recordings, "mine")], out, PrepareConfig(rms=0.1))
     write(tmp_path / "quiet/1.wav", np.zeros(RATE))
-    with pytest.raises(PrepareError, match="choose another --name"):
+    with pytest.raises(PrepareError, match="choose another name or folder"):
         prepare([scan_folder(tmp_path / "quiet", "mine")], out, PrepareConfig())
-    with pytest.raises(PrepareError, match=r"no recording is usable \(1 silent\)"):
+    with pytest.raises(ValueError, match=r"no recording is usable \(1 silent\)"):
         prepare([scan_folder(tmp_path / "quiet")], tmp_path / "other", PrepareConfig())
 
 

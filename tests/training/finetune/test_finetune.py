@@ -117,6 +117,7 @@ def test_recordings_become_a_model_that_speaks_and_is_no_worse(
         "silent",
         "2 of 4",
         " steps of",
+        "initialising from data: 1 batch\n",
         "step 0: score",
         "left",
         "3 of 4",
@@ -244,6 +245,14 @@ def test_too_little_speech_says_how_much_is_needed(start, tmp_path, capsys) -> N
         soundfile.write(tmp_path / "few" / f"{i}.wav", voice(120.0, 2.0, seed=i), RATE)
     assert main(words(start, tmp_path / "few", tmp_path)) == 2
     assert "4 s of speech are left to train on, and 5 s are needed" in capsys.readouterr().err
+
+
+def test_after_a_failed_try_other_recordings_need_another_place(start, recordings, tmp_path, capsys) -> None:
+    (tmp_path / "few").mkdir()
+    soundfile.write(tmp_path / "few" / "0.wav", voice(120.0, 2.0, seed=0), RATE)
+    assert main(words(start, tmp_path / "few", tmp_path)) == 2
+    assert main(words(start, recordings, tmp_path)) == 2
+    assert capsys.readouterr().err.endswith("; choose another name or folder: pass another -o or --run DIR\n")
 
 
 def test_a_run_belongs_to_its_output(start, recordings, tmp_path, capsys) -> None:
