@@ -191,7 +191,7 @@ class StreamAdmission:
         if isinstance(piece, Admitted):
             self.frames += piece.frames
             return piece.mel[0]
-        values, config = finite_values(piece), self.path.source
+        values, config = finite_values(piece, self.frames), self.path.source
         if values.ndim != 2:
             raise MelError(f"a stream takes one mel (n_mels, frames), not one of {values.ndim} dimensions")
         if fault := shape_fault(values.shape, config.n_mels):

@@ -42,7 +42,7 @@ HEADERS = {
     "X-Mel-Preset": "The preset that the mel was made with, where it is not the model's own.",
     "X-Mel-Adapted": "The adapter that converted the mel, where no exact conversion exists.",
     "X-Mel-Recognised": "With preset=auto: the preset that the mel was recognised as.",
-    "X-Mel-Guard": "`typical`, or what the mel looks like.",
+    "X-Mel-Guard": "`typical`, `too-short`, `unfamiliar`, or what the mel looks like.",
     "X-Mel-Guard-Typicality": "Percentage of true mels that are less likely than this one.",
     "X-Mel-Guard-Message": "Of a mel that is not typical: what it looks like, and what would be right.",
     "X-Mel-Guard-Preset": "Of a mel that is not typical: the preset whose bands it has.",

@@ -106,6 +106,17 @@ def test_a_stream_may_begin_loud_but_not_stay_so():
         admission.take(QUIET.repeat(1, 4))
 
 
+def test_a_stream_names_the_frame_and_what_quiet_decibels_are():
+    admission = StreamAdmission(path_between(NVIDIA, NVIDIA), "warn")
+    admission.take(QUIET.repeat(1, 8))
+    with pytest.raises(MelError, match=r"the first of them mel\[0, 50\]"):
+        admission.take(torch.cat([QUIET[:, :2], QUIET * float("nan")], dim=1))
+    decibels = true_mel()[:, :32] * 20.0 / math.log(10.0)
+    assert decibels.max() < -50.0
+    with pytest.raises(MelError, match=r"The mel looks like decibels: multiply by ln\(10\) / 20"):
+        StreamAdmission(path_between(NVIDIA, NVIDIA), "warn").take(decibels)
+
+
 def test_the_start_of_a_stream_is_judged_once():
     admission = StreamAdmission(path_between(NVIDIA, NVIDIA), "strict")
     admission.take(wrong()[:, :100])

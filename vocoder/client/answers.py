@@ -23,9 +23,9 @@ MOST_BANDS = 2**12
 class MelVerdict:
     """Verdict of the server's mel guard.
 
-    `cause` is `typical`, `too-short`, or what the mel looks like, such as `log10`. Of a mel that is not typical,
-    `message` says what to do, and `preset` which one it looks like. `typicality` is the percentage of true mels that
-    are less likely; None if there is too little to judge.
+    `cause` is `typical`, `too-short`, `unfamiliar`, or what the mel looks like, such as `log10`. Of a mel that is not
+    typical, `message` says what to do, and `preset` which one it looks like. `typicality` is the percentage of true
+    mels that are less likely; None if there is too little to judge, or the guard does not know its mel config.
     """
 
     typical: bool

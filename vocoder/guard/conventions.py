@@ -148,7 +148,8 @@ def encodings() -> Mapping[str, Encoding]:
     """Return all encodings by name, natural logarithms first."""
     decibel, low, high = LN10 / 20.0, *TORTOISE
     scale, shift = (high - low) / 2.0, (high + low) / 2.0
-    by_ten, by_twenty = f"multiply by ln(10) / 10 = {LN10 / 10:.6f}", f"multiply by ln(10) / 20 = {decibel:.6f}"
+    by_twenty = f"multiply by ln(10) / 20 = {decibel:.6f}"
+    either = f"{by_twenty} if they are 20 log10 of magnitudes, by ln(10) / 10 = {LN10 / 10:.6f} if 10 log10 of them"
     undo = "undo the map to get decibels ({}), then convert to natural logarithms"
     reference, relative = "decibels with a reference of 20 dB", "decibels relative to the loudest value"
     unit, symmetric = "decibels mapped from -100..0 to 0..1", "decibels mapped from -100..0 to -4..4"
@@ -162,7 +163,7 @@ def encodings() -> Mapping[str, Encoding]:
         Encoding("log10", "log10", "decimal logarithms", f"multiply by ln(10) = {LN10:.6f}", {"log": "log10"}),
         Encoding("db20", "decibels", "decibels", by_twenty, db20),
         Encoding("db20-20", "decibels", reference, f"add 20 and {by_twenty}", db20_20),
-        Encoding("db10", "decibels", "decibels of power", by_ten),
+        Encoding("db10", "decibels", "decibels of power", either),
         Encoding("unit", "normalised", unit, undo.format("100 y - 80"), mapped),
         Encoding(
             "symmetric",

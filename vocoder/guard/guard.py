@@ -14,10 +14,19 @@ from vocoder.adapt.path import MelPath
 from vocoder.checkpoint import CheckpointError, load_model
 from vocoder.guard.conventions import NOT_SPEECH, Convention, convention_of, layout_of
 from vocoder.guard.judges import Densities, Recogniser, Recognition, Typicality
-from vocoder.guard.verdict import UNSURE, Verdict, recognised, shape_verdict, shuffled, transposed, unexplained
+from vocoder.guard.verdict import (
+    UNSURE,
+    Verdict,
+    recognised,
+    shape_verdict,
+    shuffled,
+    transposed,
+    unexplained,
+    unfamiliar,
+)
 from vocoder.mel.config import PRESETS, MelConfig
 from vocoder.mel.convert import convert, decode, plain
-from vocoder.mel.values import finite_values
+from vocoder.mel.values import finite_values, mel_range
 from vocoder.models.guard import GuardModel
 
 DIRECTORY = Path(__file__).parents[1] / "assets" / "guard"
@@ -74,7 +83,8 @@ class Guard:
         """Judge one mel (n_mels, frames) that claims a mel config, by default the guard's own.
 
         If an adapter converted the mel to the guard's own mel config, `adapted` is the result: typicality is then
-        measured on this one; where the guard does not know the claimed mel config it is the whole verdict.
+        measured on this one; where the guard does not know the claimed mel config it is the whole verdict,
+        at best `unfamiliar`.
 
         Raises a ValueError if the mel is not two-dimensional or not finite, or the guard does not know its mel config.
         """
@@ -90,7 +100,9 @@ class Guard:
             values, config = convert(values, config, plain(config)), plain(config)
         logarithms = self._natural(values, claimed, config) if adapted is None else adapted
         flat = float(values.amax()) - float(values.amin()) < FLAT
-        if flat or (logarithms is not None and float(logarithms.amax()) <= self._densities.floor + 1.0):
+        quiet = logarithms is not None and float(logarithms.amax()) <= self._densities.floor + 1.0
+        possible = adapted is not None or float(values.amin()) >= mel_range(config).plausible[0]  # decibels are not
+        if flat or (quiet and possible):
             return SILENCE
         if values.shape[1] < FEWEST_FRAMES:
             return TOO_SHORT
@@ -119,6 +131,8 @@ class Guard:
             return shuffled(likeliest)
         if typicality is not None and percent is None:
             return TOO_SHORT
+        if found is None:
+            return unfamiliar(config)
         return Verdict(True, percent, "typical", "The mel follows its mel config.", likeliest=likeliest)
 
     def _natural(self, mel: Tensor, claimed: Convention | None, config: MelConfig) -> Tensor | None:

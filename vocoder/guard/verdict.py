@@ -21,6 +21,7 @@ from vocoder.mel.config import PRESETS, MelConfig
 from vocoder.mel.values import shape_fault
 
 UNSURE = "unsure"
+UNFAMILIAR = "unfamiliar"
 NAMED = 0.5
 """probability from which the likeliest fault is named"""
 
@@ -32,11 +33,11 @@ class Verdict:
     Attributes:
         typical: false if something is probably wrong.
         typicality: percentage of true mels that are less likely than this one; 0 if another convention explains the
-            mel better, None if there is too little to judge.
-        cause: `typical`, `too-short`, or the kind of fault: `log10`, `decibels`, `normalised`, `symmetric`,
-            `statistics`, `no-logarithm`, `power`, `bands`, `hop`, `sample-rate`, `transposed`, `upside-down`,
-            `shuffled`, `negated`, `silence`, `not-speech`, `range` if values are impossible, `unsure` if it is another
-            convention, but unclear which.
+            mel better, None if there is too little to judge, or the guard does not know its mel config.
+        cause: `typical`, `too-short`, `unfamiliar` if only gross faults would be seen, or the kind of fault: `log10`,
+            `decibels`, `normalised`, `symmetric`, `statistics`, `no-logarithm`, `power`, `bands`, `hop`, `sample-rate`,
+            `transposed`, `upside-down`, `shuffled`, `negated`, `silence`, `not-speech`, `range` if values are
+            impossible, `unsure` if it is another convention, but unclear which.
         message: one or two sentences: what it looks like and what to do.
         preset: preset of the mel's bands, if it is not the mel config's.
         adapted: name of the adapter that converted the mel before, if any.
@@ -82,6 +83,12 @@ def _fault(convention: Convention) -> tuple[str, str | None]:
     cause = layout.cause if encoding.name == PLAIN else encoding.cause
     cause = "bands" if cause == "typical" else cause  # if the mel claims other bands
     return cause, None if layout.cause == "typical" and encoding.name != PLAIN else layout.preset
+
+
+def unfamiliar(claimed: MelConfig) -> Verdict:
+    """Return the verdict if nothing is wrong with an adapted mel whose `claimed` mel config the guard does not know."""
+    found = "it found no gross fault, but would not notice another logarithm or scale"
+    return Verdict(True, None, UNFAMILIAR, f"The guard knows no mels of {claimed.name}: {found}.")
 
 
 def shuffled(likeliest: tuple[Guess, ...]) -> Verdict:

@@ -32,10 +32,11 @@ class MelError(ValueError):
         self.details = dict(details or {})
 
 
-def finite_values(mel: Any) -> Tensor:
+def finite_values(mel: Any, start: int = 0) -> Tensor:
     """Return a tensor or array of any shape as a float32 tensor, on its own device.
 
-    Raises a MelError if it is neither, or does not hold finite real numbers.
+    Raises a MelError if it is neither, or does not hold finite real numbers. It counts frames from `start`, the first
+    one of a piece.
     """
     if not isinstance(mel, (Tensor, np.ndarray)):
         raise MelError(f"the mel must be a torch tensor or a numpy array, not {type(mel).__name__}")
@@ -47,6 +48,7 @@ def finite_values(mel: Any) -> Tensor:
     wrong = ~torch.isfinite(values)
     if bool(wrong.any()):
         places = torch.nonzero(wrong)
+        places[:, -1:] += start
         first = ", ".join(str(int(i)) for i in places[0])
         raise MelError(
             f"{len(places)} of the {values.numel()} values are not finite (NaN, infinite, or beyond 32-bit floats), "

@@ -35,6 +35,9 @@ async def test_a_mel_of_another_convention_is_spoken(client, fake):
         assert response.headers.get("X-Mel-Adapted") == (None if name == "hifigan" else name)
         assert int(response.headers["X-Audio-Samples"]) == path.samples(mel.shape[1])
         assert response.headers["X-Mel-Guard"] == "typical"
+    response = await client.post("/synthesize?preset=cosyvoice2&guard=strict", content=npy(recorded("cosyvoice2")))
+    assert (response.status_code, response.headers["X-Mel-Guard"]) == (200, "unfamiliar")
+    assert not {"X-Mel-Guard-Typicality", "X-Mel-Guard-Message"} & set(response.headers)
     response = await client.post("/synthesize?seed=1&format=npy&preset=nvidia", content=npy(recorded("nvidia")))
     np.testing.assert_array_equal(samples(response), fake.synthesize(recorded("nvidia"), seed=1))
     assert not {"X-Mel-Preset", "X-Mel-Adapted"} & set(response.headers)

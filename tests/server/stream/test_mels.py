@@ -80,9 +80,10 @@ def test_strict_refuses_before_the_mel_has_ended(talk, streamer, mel):
 
 def test_messages_of_bands_instead_of_frames_are_refused(talk, streamer, mel):
     with talk(streamer) as dial:
-        for frames in (7, 20, 80, 100, 300):
+        cosyvoice = mel_of("cosyvoice2").numpy()  # which the guard does not know
+        for name, mel, frames in (*(("nvidia", mel, n) for n in (7, 20, 80, 100, 300)), ("cosyvoice2", cosyvoice, 20)):
             with dial() as speaker:
-                assert speaker.begin()["layout"] == "(frames, n_mels)"
+                assert speaker.begin(preset=name)["layout"] == "(frames, n_mels)"
                 for start in range(0, 300, frames):
                     speaker.connection.send(mel[:, start : min(start + frames, 300)].tobytes())
                 speaker.end()

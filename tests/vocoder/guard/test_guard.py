@@ -12,6 +12,7 @@ import torch
 from recordings import RECORDING, mel_of
 
 import vocoder
+from vocoder.adapt.path import MelPath, path_between
 from vocoder.audio.file import read_audio
 from vocoder.guard.automatic import UnsureError, recognised_config
 from vocoder.guard.guard import DIRECTORY, judge, load_guard
@@ -98,8 +99,26 @@ def test_adapted_mels_of_an_unknown_convention_are_judged_by_the_guard_of_their_
         ends = {"source": source, "target": preset(name)}
         path = SimpleNamespace(**ends, adapter=object(), adapted="odd", convert=lambda mel, adapted=adapted: adapted)
         verdict = judge(mel_of(source), path)
-        assert (verdict.typical, verdict.adapted) == (True, "odd")
-        assert verdict.typicality is not None
+        assert (verdict.typical, verdict.typicality, verdict.adapted) == (True, None, "odd")
+        assert verdict.cause == "unfamiliar"
+
+
+@pytest.mark.parametrize("name", ["cosyvoice2", "cosyvoice3", "gpt-sovits-v4", "fireredtts"])
+def test_of_mels_that_it_does_not_know_it_claims_nothing_but_finds_gross_faults(name):
+    mel, path = mel_of(name), path_between(preset(name), preset("nvidia"))
+    for given in (mel, mel / math.log(10.0)):
+        verdict = judge(given, path)
+        assert (verdict.typical, verdict.typicality, verdict.cause) == (True, None, "unfamiliar")
+        assert verdict.message.startswith(f"The guard knows no mels of {name}: ")
+    noise = mel.mean() + mel.std() * torch.randn(mel.shape, generator=torch.Generator().manual_seed(0))
+    assert [judge(wrong, path).cause for wrong in (noise, mel * 0.0)] == ["not-speech", "silence"]
+
+
+@pytest.mark.parametrize("name", ["nvidia", "vocos", "f5-tts"])
+def test_the_advice_for_decibels_of_magnitudes_makes_the_mel(name):
+    mel, path = mel_of(name), MelPath(preset(name), preset(name))
+    factor = re.search(r"multiply by ln\(10\) / 20 = (0\.\d+)", judge(mel * 20.0 / math.log(10.0), path).message)
+    assert judge(mel * 20.0 / math.log(10.0) * float(factor[1]), path).cause == "typical"
 
 
 def test_it_ships_small_and_does_not_speak():
