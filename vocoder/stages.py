@@ -205,8 +205,7 @@ class Pipeline:
             self._run(stage, self._limit(goal + self._ahead[stage.output]))
         made = self._tracks[self._stages[-1].output].window(self.frames, goal)
         self.frames = goal
-        if goal != self.total:
-            self._forget()
+        self._forget()
         return made
 
     def _limit(self, frame: int) -> int:

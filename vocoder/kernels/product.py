@@ -5,22 +5,10 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from vocoder.kernels.frame import add_row, mix_row, normalise_row
 from vocoder.kernels.functions import LOG2E, exp2, fma, larger
 from vocoder.kernels.intrinsics import entry
 from vocoder.kernels.lanes import lanes, load, repeated, store
-from vocoder.kernels.memory import (
-    BLOCK,
-    LANES,
-    TILE,
-    Cube,
-    DoubleMatrix,
-    DoubleRow,
-    FirstMatrix,
-    Matrix,
-    Row,
-    SecondMatrix,
-)
+from vocoder.kernels.memory import BLOCK, LANES, TILE, DoubleMatrix, DoubleRow, FirstMatrix, Matrix, Row
 
 FLOAT = np.float32
 
@@ -79,7 +67,7 @@ def _part(number: int, panels: Any, out: Any, width: int) -> Any:
 
 
 @njit(error_model="numpy")  # type: ignore[untyped-decorator]
-def _multiply(
+def multiply(
     part: Any,
     inputs: int,
     step: int,
@@ -109,7 +97,7 @@ def _multiply(
 
 
 @njit(error_model="numpy")  # type: ignore[untyped-decorator]
-def _activate(part: Any, out: Any, zero: Any) -> None:
+def activate(part: Any, out: Any, zero: Any) -> None:
     """Write the GELU of a part of `out` in its place; a loop of its own keeps the constants of it at hand."""
     begin, last, left, right, _ = part
     for r in range(begin, last + 1):
@@ -134,56 +122,9 @@ def multiplied(
     start, edge, zero = np.empty(16, FLOAT), np.empty(16, FLOAT), lanes(8, FLOAT(0.0))
     for number in range(first, stop):
         part = _part(number, panels, out, 8)
-        _multiply(part, inputs, step, x, panels, bias, out, start, edge, 8, zero)
+        multiply(part, inputs, step, x, panels, bias, out, start, edge, 8, zero)
         if gelu:
-            _activate(part, out, zero)
-
-
-@entry(stripe=1)
-def block(
-    first: int,
-    stop: int,
-    parts: int,
-    before: int,
-    epsilon: float,
-    x: Cube,
-    seen: Cube,
-    taps: Matrix,
-    taps_bias: Row,
-    weight: Row,
-    shift: Row,
-    wide: FirstMatrix,
-    wide_bias: Row,
-    narrow: SecondMatrix,
-    narrow_bias: Row,
-    scale: Row,
-    normed: Matrix,
-    hidden: Matrix,
-    out: Matrix,
-) -> None:
-    """Write what a `FrameBlock` makes of x (B, steps, C); a number is one of so many parts of the rows.
-
-    No row needs what is made of another one. The convolution reads `seen`; `normed` and `hidden` are memory for what
-    comes between.
-    """
-    _, steps, channels = x.shape
-    start, edge, zero = np.empty(16, FLOAT), np.empty(16, FLOAT), lanes(8, FLOAT(0.0))
-    mixed, given, tiles = np.empty(channels, FLOAT), x.reshape(out.shape), -(-out.shape[0] // TILE)
-    for number in range(first, stop):
-        begin, last = number * tiles // parts * TILE, min((number + 1) * tiles // parts * TILE, out.shape[0]) - 1
-        for row in range(begin, last + 1):
-            mix_row(seen[row // steps], row % steps, before, taps, taps_bias, mixed)
-            normalise_row(mixed, weight, shift, epsilon, normed[row])
-        for at in range(wide.shape[0]):
-            part = begin, last, 16 * at, min(16 * at + 16, hidden.shape[1]), at
-            _multiply(part, channels, channels, normed.reshape(-1), wide, wide_bias, hidden, start, edge, 8, zero)
-            _activate(part, hidden, zero)
-        for at in range(narrow.shape[0]):
-            part = begin, last, 16 * at, min(16 * at + 16, channels), at
-            inputs = hidden.shape[1]
-            _multiply(part, inputs, inputs, hidden.reshape(-1), narrow, narrow_bias, out, start, edge, 8, zero)
-        for row in range(begin, last + 1):
-            add_row(given[row], out[row], scale, out[row])
+            activate(part, out, zero)
 
 
 @entry(stripe=2)
@@ -201,4 +142,4 @@ def multiplied_double(
     """Write the same in float64, without GELU, by panels of 8 columns."""
     start, edge, zero = np.empty(8), np.empty(8), lanes(4, 0.0)
     for number in range(first, stop):
-        _multiply(_part(number, panels, out, 4), inputs, step, x, panels, bias, out, start, edge, 4, zero)
+        multiply(_part(number, panels, out, 4), inputs, step, x, panels, bias, out, start, edge, 4, zero)

@@ -21,8 +21,8 @@ class FrameBlock(nn.Module):
 
     (Liu et al., "A ConvNet for the 2020s", arXiv 2201.03545; a vocoder of such blocks at frame rate is Vocos, arXiv
     2306.00814.) The residual stays in float32, the products run in their compute dtype. Where weights are frozen and
-    float32 on a CPU, compiled passes do what is not a product. The convolution sees `kernel_size` steps, `ahead` of
-    them after a step's own.
+    float32 on a CPU, it is one compiled pass, or, where a library multiplies, compiled passes do what is not a product.
+    The convolution sees `kernel_size` steps, `ahead` of them after a step's own.
     """
 
     def __init__(self, channels: int, hidden: int, kernel_size: int, ahead: int, scale: float) -> None:
@@ -60,7 +60,7 @@ class FrameBlock(nn.Module):
         matrices = self.expand.arranged(), self.contract.arranged()
         wide, narrow = (matrix.panels for matrix, _ in matrices)
         if wide is not None and narrow is not None:
-            run = kernel("product", "block", wide.tensor.dtype, narrow.tensor.dtype)
+            run = kernel("block", "block", wide.tensor.dtype, narrow.tensor.dtype)
             pairs = (wide.tensor, matrices[0][1], narrow.tensor, matrices[1][1])
             return None if run is None else partial(self._at_once, run, (*weights, *pairs, self.scale))
         mixed, added = kernel("frame", "mixed", dtype), kernel("frame", "added", dtype)
