@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from vocoder.mel.config import MelConfig
 
 BLOCK = 48
-"""frames of a chain: chains begin at multiples of it, and are independent of each other. At 16, PESQ is .025 lower, and
-half more frames are corrected, most of them to be discarded; at 64, two threads share a second less evenly."""
+"""frames of a chain: chains begin at multiples of it, and are independent of each other. At 16 half more frames are
+corrected, most of them to be discarded, and PESQ is no better; at 64 two threads share a second less evenly."""
 LEAST_WARM_UP = 8
 """frames that a chain corrects before its own at least"""
 ENTERING, LEAVING, BETWEEN = 2.0, (1.0, 1.0, 1.3), 1.75
