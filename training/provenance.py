@@ -2,7 +2,7 @@
 
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +68,7 @@ def origin_of(**references: str | None) -> dict[str, Any]:
             # The newest step first; a model that followed one of its name is one.
             steps = dict.fromkeys([step, *entry["through"].split(", ")] if "through" in entry else [step])
             found.append({**entry, "through": ", ".join(steps)})
-    return {**names, "inherited": found} if given else {}
+    return {**names, "inherited": _once(found)} if given else {}
 
 
 def all_data(provenance: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -91,7 +91,24 @@ def with_inheritance(provenance: Mapping[str, Any]) -> dict[str, Any]:
             found += [{**entry, "through": f"{role} {name} (by its name)"} for entry in entries]
         elif name is not None:
             found.append({**_undocumented(name), "through": f"{role} {name}"})
-    return {**provenance, "inherited": found} if found else dict(provenance)
+    return {**provenance, "inherited": _once(found)} if found else dict(provenance)
+
+
+def _once(entries: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return one entry for each corpus and licence, the first: a run may inherit a corpus in dozens of ways.
+
+    It has the voices of all, or the whole corpus, and the most hours.
+    """
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for entry in entries:
+        kept = found.setdefault((entry["corpus"], entry["licence"]), dict(entry))
+        if "speakers" in kept and "speakers" in entry:
+            kept["speakers"] = sorted({*kept["speakers"], *entry["speakers"]})
+        else:
+            kept.pop("speakers", None)
+        if "hours" in entry:
+            kept["hours"] = max(entry["hours"], kept.get("hours", 0.0))
+    return list(found.values())
 
 
 def heard_speakers(provenance: Mapping[str, Any]) -> frozenset[tuple[str, str | None]] | None:

@@ -40,6 +40,16 @@ def test_licences_are_handed_on_through_every_generation(tmp_path: Path) -> None
     assert origin_of(start_from=None) == {}
 
 
+def test_a_corpus_that_is_inherited_in_several_ways_is_listed_once(tmp_path: Path) -> None:
+    teacher = saved(tmp_path / "teacher", {"data": [OWN]})
+    again = {"data": [{**OWN, "hours": 2.0, "speakers": ["you"]}], **origin_of(teacher=teacher)}
+    (entry,) = origin_of(start_from=saved(tmp_path / "again", again), teacher=teacher)["inherited"]
+    assert entry == {**OWN, "hours": 2.0, "speakers": ["me", "you"], "through": "start_from again"}
+    whole = {"data": [{name: value for name, value in OWN.items() if name != "speakers"}]}
+    (entry,) = origin_of(start_from=saved(tmp_path / "whole", whole), teacher=teacher)["inherited"]
+    assert "speakers" not in entry
+
+
 def test_a_model_without_a_history_is_of_unknown_licence(tmp_path: Path) -> None:
     directory = saved(tmp_path / "foreign", {"imported": {"layout": "nvidia-waveglow"}})
     (entry,) = origin_of(start_from=directory)["inherited"]
