@@ -1,25 +1,24 @@
 """What holds for all tests: the same random numbers, no settings of the machine, float64 where it is asked for."""
 
 import os
-from collections.abc import Iterator
 
 import pytest
 import torch
 
 
 @pytest.fixture(autouse=True)
-def _seeded() -> None:
+def _seeded():
     torch.manual_seed(0)
 
 
 @pytest.fixture(autouse=True)
-def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_settings_from_outside(monkeypatch):
     for name in [name for name in os.environ if name.startswith("VOCODER_")]:
         monkeypatch.delenv(name)
 
 
 @pytest.fixture
-def float64() -> Iterator[None]:
+def float64():
     """Make float64 the type of new tensors, so that mathematics is compared to many digits."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)

@@ -11,11 +11,11 @@ MAX_FUNCTION_LINES = 50
 DRAWERS = {"utils.py", "util.py", "helpers.py", "common.py", "misc.py"}
 
 
-def source_files(*folders: str) -> list[Path]:
+def source_files(*folders):
     return sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py"))
 
 
-def relative(path: Path) -> str:
+def relative(path):
     return str(path.relative_to(ROOT))
 
 
@@ -25,23 +25,23 @@ ALL_FILES = source_files(*PACKAGES, "tests", "examples", "benchmarks", "deploy")
 
 
 @functools.cache
-def nodes_of(path: Path) -> list[ast.AST]:
+def nodes_of(path):
     return list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
 
 
-def imported_modules(path: Path) -> set[str]:
+def imported_modules(path):
     """Names of every module that a file imports, wherever in the file it does so."""
     nodes = nodes_of(path)
     found = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     return found | {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom)}
 
 
-def test_the_files_are_found() -> None:
+def test_the_files_are_found():
     assert {relative(path).split("/")[0] for path in PACKAGE_FILES} == set(PACKAGES)
     assert len(ALL_FILES) > len(PACKAGE_FILES) > 100
 
 
-def test_packages_do_not_import_what_surrounds_them() -> None:
+def test_packages_do_not_import_what_surrounds_them():
     outside = {"tests", "examples", "benchmarks", "deploy"}
     found = {
         relative(path): {name.split(".")[0] for name in imported_modules(path)} & outside for path in PACKAGE_FILES
@@ -49,12 +49,12 @@ def test_packages_do_not_import_what_surrounds_them() -> None:
     assert {path: names for path, names in found.items() if names} == {}
 
 
-def test_files_are_short() -> None:
+def test_files_are_short():
     lengths = {relative(path): len(path.read_text(encoding="utf-8").splitlines()) for path in ALL_FILES}
     assert {path: length for path, length in lengths.items() if length > MAX_FILE_LINES} == {}
 
 
-def test_functions_are_short() -> None:
+def test_functions_are_short():
     lengths = {
         f"{relative(path)}:{node.lineno} {node.name}": (node.end_lineno or 0) - node.lineno + 1
         for path in ALL_FILES
@@ -64,18 +64,18 @@ def test_functions_are_short() -> None:
     assert {name: length for name, length in lengths.items() if length > MAX_FUNCTION_LINES} == {}
 
 
-def test_no_drawer_for_odds_and_ends() -> None:
+def test_no_drawer_for_odds_and_ends():
     assert [relative(path) for path in ALL_FILES if path.name in DRAWERS] == []
 
 
-def test_every_folder_of_code_is_a_package() -> None:
+def test_every_folder_of_code_is_a_package():
     folders = {path.parent for path in PACKAGE_FILES}
     assert [relative(folder) for folder in sorted(folders) if not (folder / "__init__.py").is_file()] == []
     untyped = [package for package in PACKAGES if not (ROOT / package / "py.typed").is_file()]
     assert untyped == ["recipes"]  # which is in no wheel
 
 
-def test_the_tests_mirror_the_tree() -> None:
+def test_the_tests_mirror_the_tree():
     folders = {path.parent.relative_to(ROOT / "tests") for package in PACKAGES for path in TESTS_OF[package]}
     elsewhere = {Path("server/page"): "server/pages", Path("server/client"): "vocoder/client"}
     assert [folder for folder in sorted(folders) if not (ROOT / elsewhere.get(folder, folder)).is_dir()] == []

@@ -28,36 +28,36 @@ BROUGHT_BY = {
 }
 
 
-def constraint_lines() -> list[str]:
+def constraint_lines():
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     return [line for line in lines if line and not line.startswith("#")]
 
 
-def named_requirements() -> list[str]:
+def named_requirements():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"].values()
     return sorted({*project["dependencies"], *(name for extra in extras for name in extra)})
 
 
-def test_each_line_is_one_exact_public_version() -> None:
+def test_each_line_is_one_exact_public_version():
     exact = re.compile(r"[\w.-]+==[\w.]+(; python_version [<>]=? \"3\.\d+\")?")
     assert [line for line in constraint_lines() if not exact.fullmatch(line)] == []
 
 
-def test_the_lines_are_sorted_and_single() -> None:
+def test_the_lines_are_sorted_and_single():
     names = [canonicalize_name(Requirement(line).name) for line in constraint_lines()]
     assert len(names) > 100
     assert names == sorted(set(names))
 
 
-def test_cuda_is_left_to_torch() -> None:
+def test_cuda_is_left_to_torch():
     assert [line for line in constraint_lines() if re.match(r"nvidia|cuda|triton==", line)] == []
 
 
-def test_each_requirement_is_pinned_within_its_range() -> None:
+def test_each_requirement_is_pinned_within_its_range():
     pins = {canonicalize_name(Requirement(line).name): Requirement(line) for line in constraint_lines()}
 
-    def pinned(wanted: Requirement) -> bool:
+    def pinned(wanted):
         pin = pins.get(canonicalize_name(wanted.name))
         return pin is not None and wanted.specifier.contains(next(iter(pin.specifier)).version)
 
@@ -65,8 +65,8 @@ def test_each_requirement_is_pinned_within_its_range() -> None:
     assert [text for text in named_requirements() if not pinned(Requirement(text))] == []
 
 
-def third_party_imports(package: str) -> set[str]:
-    found: set[str] = set()
+def third_party_imports(package):
+    found = set()
     for path in (ROOT / package).rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
@@ -77,7 +77,7 @@ def third_party_imports(package: str) -> set[str]:
 
 
 @pytest.mark.parametrize("package", EXTRAS)
-def test_each_package_imports_only_what_its_extras_bring(package: str) -> None:
+def test_each_package_imports_only_what_its_extras_bring(package):
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
     named = [*project["dependencies"], *(line for extra in EXTRAS[package] for line in extras.get(extra, ()))]

@@ -2,8 +2,6 @@
 
 import importlib
 import socket
-from collections.abc import Iterator
-from typing import Any
 
 import httpx
 import numpy as np
@@ -11,18 +9,18 @@ import pytest
 
 
 @pytest.fixture
-def demo() -> Any:
+def demo():
     return importlib.import_module("demo")
 
 
 @pytest.fixture
-def starved() -> Iterator[str]:
+def starved():
     """The address of a server that takes connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
 
 
-def test_requests_that_time_out_are_named_with_what_to_do(demo, starved, monkeypatch) -> None:
+def test_requests_that_time_out_are_named_with_what_to_do(demo, starved, monkeypatch):
     monkeypatch.setattr(demo, "ANSWER_SECONDS", 0.1)
     with pytest.raises(demo.DemoError, match=r"GET /models was not answered within .* s: this machine is busy"):
         demo.default_mel_config(starved)
@@ -35,20 +33,18 @@ class Running:
 
     returncode = 3
 
-    def __init__(self, looks: int) -> None:
+    def __init__(self, looks):
         self._looks = looks
 
-    def poll(self) -> int | None:
+    def poll(self):
         self._looks -= 1
         return None if self._looks > 0 else self.returncode
 
 
-def test_a_server_that_is_slow_to_be_ready_is_asked_again_and_the_wait_is_told(
-    demo, tmp_path, monkeypatch, capsys
-) -> None:
+def test_a_server_that_is_slow_to_be_ready_is_asked_again_and_the_wait_is_told(demo, tmp_path, monkeypatch, capsys):
     asked = []
 
-    def late(url: str, **options: Any) -> None:
+    def late(url, **options):
         asked.append(url)
         raise httpx.ReadTimeout("timed out")
 

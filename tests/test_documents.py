@@ -3,7 +3,6 @@
 import importlib
 import re
 import tomllib
-from collections.abc import Callable, Iterable
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -51,8 +50,8 @@ MAKE_COMMANDS = re.compile(r"\bmake ((?:[A-Z]+=\S+ )*)([a-z][a-z-]*)")
 COMMANDS = re.compile(r"(\.venv/bin/vocoder|\.venv/bin/vocoder-train|python -m recipes) ([a-z-]+)")
 
 
-def project_files() -> list[Path]:
-    found: list[Path] = []
+def project_files():
+    found = []
     folders = [ROOT]
     while folders:
         for path in sorted(folders.pop().iterdir()):
@@ -64,7 +63,7 @@ def project_files() -> list[Path]:
     return found
 
 
-def relative(path: Path) -> str:
+def relative(path):
     return str(path.relative_to(ROOT))
 
 
@@ -72,74 +71,74 @@ FILES = project_files()
 DOCUMENTS = [path for path in FILES if path.suffix == ".md"]
 
 
-def test_the_files_are_found() -> None:
+def test_the_files_are_found():
     assert {"README.md", "Makefile", ".ci/run", "tests/test_documents.py"} <= {relative(path) for path in FILES}
 
 
-def text_of(path: Path) -> str:
+def text_of(path):
     return path.read_text(encoding="utf-8")
 
 
-def links(path: Path) -> list[tuple[Path, str]]:
+def links(path):
     """The files of this project that a document links to, with the anchor, which may be empty."""
     local = [link for link in MARKDOWN_LINKS.findall(text_of(path)) if not urlsplit(link).scheme]
     pairs = [link.partition("#") for link in local]
     return [((path.parent / file if file else path).resolve(), anchor) for file, _, anchor in pairs]
 
 
-def headings(path: Path) -> set[str]:
+def headings(path):
     """The anchors that a Markdown file has: its headings in small letters, without marks, spaces as hyphens."""
     text = re.sub(r"^```.*?^```", "", text_of(path), flags=re.DOTALL | re.MULTILINE)
     titles = re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-") for title in titles}
 
 
-def failures(files: list[Path], wrong: Callable[[Path], Iterable[object]]) -> dict[str, list[object]]:
+def failures(files, wrong):
     """What is wrong in each of the files where anything is."""
     found = {relative(path): list(wrong(path)) for path in files}
     return {path: names for path, names in found.items() if names}
 
 
-def test_links_lead_somewhere() -> None:
+def test_links_lead_somewhere():
     assert sum(len(links(path)) for path in DOCUMENTS) > 100
     assert failures(DOCUMENTS, lambda path: [file for file, _ in links(path) if not file.exists()]) == {}
 
 
-def test_anchors_are_headings() -> None:
-    def lost(path: Path) -> list[str]:
+def test_anchors_are_headings():
+    def lost(path):
         pages = [(file, anchor) for file, anchor in links(path) if anchor and file.suffix == ".md"]
         return [f"{file.name}#{anchor}" for file, anchor in pages if anchor not in headings(file)]
 
     assert failures(DOCUMENTS, lost) == {}
 
 
-def test_every_document_is_in_the_index() -> None:
+def test_every_document_is_in_the_index():
     index = ROOT / "docs" / "index.md"
     documents = {path for path in DOCUMENTS if path.is_relative_to(ROOT / "docs")} - {index}
     assert documents - {file for file, _ in links(index)} == set()
     assert index in {file for file, _ in links(ROOT / "README.md")}
 
 
-def test_every_picture_and_sound_is_in_a_document() -> None:
+def test_every_picture_and_sound_is_in_a_document():
     shown = {file for path in DOCUMENTS for file, _ in links(path)}
     kept = [path for path in (ROOT / "docs").rglob("*") if path.suffix in {".png", ".svg", ".opus", ".flac"}]
     assert len(kept) > 5
     assert [relative(path) for path in kept if path not in shown] == []
 
 
-def test_paths_exist() -> None:
+def test_paths_exist():
     files = [path for path in FILES if path.suffix not in {".py", ".json", ".jsonl"}]
     assert sum(len(PATHS.findall(text_of(path))) for path in files) > 100
     assert failures(files, lambda p: [name for name in PATHS.findall(text_of(p)) if not (ROOT / name).exists()]) == {}
 
 
-def test_source_files_exist() -> None:
+def test_source_files_exist():
     sources = "\n".join(f"/{relative(file)}" for file in FILES if file.suffix == ".py") + "\n"
     assert failures(DOCUMENTS, lambda p: [n for n in SOURCES.findall(text_of(p)) if f"/{n}\n" not in sources]) == {}
 
 
-def test_what_code_imports_is_there() -> None:
-    def missing(path: Path) -> list[tuple[str, str]]:
+def test_what_code_imports_is_there():
+    def missing(path):
         named = [
             (module, name.strip()) for module, names in IMPORTS.findall(text_of(path)) for name in names.split(",")
         ]
@@ -148,10 +147,10 @@ def test_what_code_imports_is_there() -> None:
     assert failures(DOCUMENTS, missing) == {}
 
 
-def test_make_commands_exist() -> None:
+def test_make_commands_exist():
     targets = set(re.findall(r"^([a-z-]+):", text_of(ROOT / "Makefile"), flags=re.MULTILINE))
 
-    def unknown(path: Path) -> set[str]:
+    def unknown(path):
         blocks = re.findall(r"```(?:sh|bash|console)\n(.*?)```|`([^`\n]+)`", text_of(path), flags=re.DOTALL)
         return {match[1] for block in blocks for match in MAKE_COMMANDS.findall("\n".join(block))} - targets
 
@@ -159,7 +158,7 @@ def test_make_commands_exist() -> None:
     assert failures(DOCUMENTS, unknown) == {}
 
 
-def test_every_command_in_the_documents_exists() -> None:
+def test_every_command_in_the_documents_exists():
     found = {found for path in DOCUMENTS for found in COMMANDS.findall(text_of(path))}
     named = {(program.removeprefix(".venv/bin/"), command) for program, command in found}
     assert {("vocoder", "mel"), ("vocoder", "check"), ("vocoder-train", "evaluate")} <= named
@@ -167,13 +166,13 @@ def test_every_command_in_the_documents_exists() -> None:
     assert [pair for pair in sorted(named) if pair[1] not in importlib.import_module(programs[pair[0]]).COMMANDS] == []
 
 
-def test_no_path_of_one_machine() -> None:
+def test_no_path_of_one_machine():
     here = [f"{ROOT}/"] if len(ROOT.parts) >= 3 else []
     assert failures(FILES, lambda p: MACHINE_PATHS.findall(text_of(p)) + [h for h in here if h in text_of(p)]) == {}
 
 
-def test_addresses_are_known() -> None:
-    def unknown(path: Path) -> set[str]:
+def test_addresses_are_known():
+    def unknown(path):
         text = text_of(path).replace("\\.", ".")  # addresses in regular expressions
         hosts = {urlsplit(url).hostname or "" for url in URLS.findall(text)}
         return {host for host in hosts if host and "{" not in host and "$" not in host} - KNOWN_HOSTS
@@ -181,7 +180,7 @@ def test_addresses_are_known() -> None:
     assert failures(FILES, unknown) == {}
 
 
-def test_curl_says_what_it_sends() -> None:
+def test_curl_says_what_it_sends():
     """Without a Content-Type curl names a form, which the server refuses."""
     documents = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
     text = "\n".join(text_of(path) for path in documents).replace("\\\n", " ")
@@ -190,7 +189,7 @@ def test_curl_says_what_it_sends() -> None:
     assert [line for line in sent if "Content-Type:" not in line] == []
 
 
-def test_the_version_is_the_newest_of_the_changelog() -> None:
+def test_the_version_is_the_newest_of_the_changelog():
     version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     released = re.findall(r"^## \[(\d+\.\d+\.\d+)\]", changelog, flags=re.MULTILINE)

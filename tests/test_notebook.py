@@ -4,7 +4,6 @@ import json
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import numpy as np
 import pytest
@@ -19,18 +18,18 @@ TWO_SECONDS = "x[: 2 * v.sample_rate]"
 class Shown:
     """What stands in for IPython, which the suite does without: it keeps what was played."""
 
-    def __init__(self) -> None:
-        self.audio: list[np.ndarray] = []
+    def __init__(self):
+        self.audio = []
 
-    def module(self) -> ModuleType:
+    def module(self):
         module = ModuleType("IPython.display")
-        module.Audio = lambda x, rate: self.audio.append(np.asarray(x))  # type: ignore[attr-defined]
-        module.display = lambda *things: None  # type: ignore[attr-defined]
+        module.Audio = lambda x, rate: self.audio.append(np.asarray(x))
+        module.display = lambda *things: None
         return module
 
 
 @pytest.fixture(scope="module")
-def run() -> tuple[dict[str, Any], Shown]:
+def run():
     shown, names = Shown(), {}
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(EXAMPLES)
@@ -42,7 +41,7 @@ def run() -> tuple[dict[str, Any], Shown]:
     return names, shown
 
 
-def test_streams_and_synthesis_agree_and_all_that_is_played_is_audio(run: tuple[dict[str, Any], Shown]) -> None:
+def test_streams_and_synthesis_agree_and_all_that_is_played_is_audio(run):
     names, shown = run
     assert TWO_SECONDS in "".join(SOURCES)
     assert np.abs(np.concatenate(names["pieces"]) - names["y"]).max() < 1e-3
@@ -51,20 +50,20 @@ def test_streams_and_synthesis_agree_and_all_that_is_played_is_audio(run: tuple[
     assert all(np.isfinite(x).all() and 0.0 < np.abs(x).max() <= 1.0 for x in shown.audio)
 
 
-def test_decimal_logarithms_are_recognised(run: tuple[dict[str, Any], Shown]) -> None:
+def test_decimal_logarithms_are_recognised(run):
     verdict = run[0]["verdict"]
     assert not verdict.typical
     assert verdict.cause == "log10"
 
 
-def test_a_recording_comes_back_from_its_noise(run: tuple[dict[str, Any], Shown]) -> None:
+def test_a_recording_comes_back_from_its_noise(run):
     names = run[0]
     assert float((names["again"] - names["audio"]).abs().max()) < 1e-2
     assert 0.3 < float(names["z"].std()) < 3.0
     assert names["nats"] < 0.0
 
 
-def test_cells_keep_what_a_run_said_and_no_sounds() -> None:
+def test_cells_keep_what_a_run_said_and_no_sounds():
     shown = [cell["outputs"] for cell in CELLS if cell["cell_type"] == "code"]
     assert all(shown)
     assert {kind for outputs in shown for output in outputs for kind in output.get("data", {})} == {"text/plain"}

@@ -25,7 +25,7 @@ MAX_CLIP_BYTES = 60_000
 
 @pytest.mark.filterwarnings("ignore::vocoder.MelWarning")  # the mel is made up
 @pytest.mark.parametrize("block", BLOCKS)
-def test_python_blocks_run(block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_python_blocks_run(block, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     config = preset("nvidia")
     np.save("mel.npy", np.full((config.n_mels, FRAMES), -6.0, dtype=np.float32))
@@ -38,19 +38,19 @@ def test_python_blocks_run(block: str, tmp_path: Path, monkeypatch: pytest.Monke
     assert (origin.model, origin.seed, origin.synthetic) == ("reverse", 1, True)
 
 
-def test_each_of_them_has_a_block() -> None:
+def test_each_of_them_has_a_block():
     assert {str(block.id).rpartition("-")[0] for block in BLOCKS} == {path.name for path in DOCUMENTS}
 
 
-def test_the_readme_is_short() -> None:
+def test_the_readme_is_short():
     assert len(README.read_text(encoding="utf-8").split()) <= MAX_WORDS
 
 
-def test_its_sounds_are_small_and_of_one_length() -> None:
+def test_its_sounds_are_small_and_of_one_length():
     names = re.findall(r"\]\((docs/sounds/[\w-]+\.opus)\)", README.read_text(encoding="utf-8"))
     assert len(names) >= 6
     assert [name for name in names if (ROOT / name).stat().st_size > MAX_CLIP_BYTES] == []
-    seconds: dict[str, set[float]] = {}
+    seconds = {}
     for name in names:
         with soundfile.SoundFile(ROOT / name) as file:
             seconds.setdefault(Path(name).name.split("-")[0], set()).add(round(file.frames / file.samplerate, 2))

@@ -1,7 +1,6 @@
 """The recordings that adapters are measured on, and what is written down of them."""
 
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,12 +19,12 @@ class Echo:
     sample_rate = 22050
     mel_config = preset("nvidia")
 
-    def synthesize(self, mel: np.ndarray, *, seed: int, preset: str | None) -> np.ndarray:
+    def synthesize(self, mel, *, seed, preset):
         self.heard = (mel.shape, preset, float(mel.max()))
         return np.random.default_rng(seed).standard_normal(256 * mel.shape[1]).astype(np.float32)
 
 
-def test_only_voices_that_no_adapter_heard_count(tmp_path: Path) -> None:
+def test_only_voices_that_no_adapter_heard_count(tmp_path):
     plan = [("asterisk-it", 3.0), ("asterisk-en", 3.0), ("klettres", 1.3), ("klettres", 1.0)]
     told = ((0.1 * np.ones(int(seconds * 8000)), {"corpus": c, "speaker": c, "split": "test"}) for c, seconds in plan)
     manifest = write_recordings(tmp_path, *told, rate=8000)
@@ -35,21 +34,21 @@ def test_only_voices_that_no_adapter_heard_count(tmp_path: Path) -> None:
         adapters.chosen(Manifest(tmp_path, manifest.entries[1:2]), 4)
 
 
-def test_each_convention_hears_its_own_mel(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_convention_hears_its_own_mel(monkeypatch):
     alike = {"pesq": lambda reference, x, rate: float(len(x) == len(reference))}
     monkeypatch.setattr(adapters, "MEASURES", alike)
     x = 0.1 * np.random.default_rng(1).standard_normal(22050).astype(np.float32)
     recording, echo = Recording("a", "klettres", False, x, 22050), Echo()
-    assert adapters.scores(echo, [recording], preset("vocos"), "vocos") == {"pesq": {"klettres": [1.0]}}  # type: ignore[arg-type]
+    assert adapters.scores(echo, [recording], preset("vocos"), "vocos") == {"pesq": {"klettres": [1.0]}}
     assert echo.heard[:2] == ((100, 94), "vocos")
-    adapters.scores(echo, [recording], preset("tacotron2-tf"), "tacotron2-tf", 0.5)  # type: ignore[arg-type]
+    adapters.scores(echo, [recording], preset("tacotron2-tf"), "tacotron2-tf", 0.5)
     loud = echo.heard[2]
     quiet = Recording("a", "klettres", False, 0.1 * x, 22050)
-    adapters.scores(echo, [quiet], preset("tacotron2-tf"), "tacotron2-tf", 0.5)  # type: ignore[arg-type]
+    adapters.scores(echo, [quiet], preset("tacotron2-tf"), "tacotron2-tf", 0.5)
     assert echo.heard[2] == pytest.approx(loud, abs=1e-5)
 
 
-def test_what_was_measured_stands_in_the_adapter(tmp_path: Path) -> None:
+def test_what_was_measured_stands_in_the_adapter(tmp_path):
     shutil.copytree(DIRECTORY / "espnet", tmp_path / "espnet")
     before = load_adapter(DIRECTORY / "espnet")
     adapters.record(tmp_path / "espnet", {"pesq_lost": {"klettres": 0.25}}, "waveglow")
@@ -60,7 +59,7 @@ def test_what_was_measured_stands_in_the_adapter(tmp_path: Path) -> None:
     assert bool((weights[0] == weights[1]).all())
 
 
-def test_losses_leave_out_what_is_not_defined() -> None:
+def test_losses_leave_out_what_is_not_defined():
     own = {"pesq": {"a": [3.0, 4.0]}, "distillmos": {"a": [4.0, float("nan")]}}
     theirs = {"pesq": {"a": [3.0, 3.5]}, "distillmos": {"a": [3.9, float("nan")]}}
     assert adapters.losses(theirs, own) == {"pesq_lost": {"a": 0.25}, "distillmos_lost": {"a": 0.1}}

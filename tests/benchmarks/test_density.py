@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from benchmarks.density import configurations, ours, theirs
-from benchmarks.density_fitting import Data, Fit, fit, load, pool, score
+from benchmarks.density_fitting import Fit, fit, load, pool, score
 
 
 @pytest.fixture(scope="module")
-def digits() -> Data:
+def digits():
     return load("digits", "", 8)
 
 

@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
 
-from benchmarks.guard_conventions import CONVENTIONS, TRUE_VARIANTS, Convention, true_mel
+from benchmarks.guard_conventions import CONVENTIONS, TRUE_VARIANTS, true_mel
 from vocoder.audio.file import read_audio
 from vocoder.guard.guard import load_guard
 
@@ -15,12 +14,12 @@ TOO_NEAR = {"hop of 200", "hop of 300", "hop of 512", "audio at 16 kHz", "audio 
 
 
 @pytest.fixture(scope="module")
-def x() -> Tensor:
+def x():
     return torch.from_numpy(read_audio(RECORDING, 22050)[0])
 
 
 @pytest.mark.parametrize("convention", [c for c in CONVENTIONS if c.name not in TOO_NEAR], ids=lambda c: c.name)
-def test_a_wrong_convention_is_named(x: Tensor, convention: Convention) -> None:
+def test_a_wrong_convention_is_named(x, convention):
     verdict = load_guard().check(convention.mels([x])[0])
     assert not verdict.typical
     assert convention.cause in (None, verdict.cause)
@@ -29,5 +28,5 @@ def test_a_wrong_convention_is_named(x: Tensor, convention: Convention) -> None:
 
 
 @pytest.mark.parametrize("name", TRUE_VARIANTS)
-def test_what_acoustic_models_do_is_no_fault(x: Tensor, name: str) -> None:
+def test_what_acoustic_models_do_is_no_fault(x, name):
     assert load_guard().check(TRUE_VARIANTS[name](true_mel(x))).typical

@@ -5,10 +5,10 @@ import pytest
 from benchmarks.serving_scaling import Resource, Times, simulate, simulated
 
 
-def test_processes_share_what_there_is() -> None:
+def test_processes_share_what_there_is():
     resource, ends = Resource(2), []
 
-    def work(name: str):
+    def work(name):
         yield "take", resource
         yield 1.0
         yield "give", resource
@@ -20,12 +20,12 @@ def test_processes_share_what_there_is() -> None:
 
 
 @pytest.mark.parametrize("cores", [1, 3])
-def test_without_other_costs_all_cores_are_used(cores: int) -> None:
+def test_without_other_costs_all_cores_are_used(cores):
     times = Times(prepare=0.0, run=0.1, held=0.0, encode=0.0, audio=3.0)
     assert simulated(times, cores, 3 * cores) == pytest.approx(30.0 * cores, rel=0.02)
 
 
-def test_the_interpreter_is_a_bound() -> None:
+def test_the_interpreter_is_a_bound():
     times = Times(prepare=0.0, run=0.1, held=0.02, encode=0.0, audio=3.0)
     assert simulated(times, 16, 32) == pytest.approx(3.0 / 0.02, rel=0.03)
     assert simulated(times, 1, 2) == pytest.approx(30.0, rel=0.02)

@@ -14,12 +14,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from published import module_of
 from torch import Tensor
 
 from vocoder.audio.file import read_audio
-from vocoder.mel.config import MelConfig, preset
+from vocoder.mel.config import preset
 from vocoder.mel.spectrogram import MelSpectrogram
 
 PACKAGES = os.environ.get("CONVENTIONS_PACKAGES", "")
@@ -42,7 +41,7 @@ class Published(NamedTuple):
     alone: bool = False
 
 
-def like_hifigan(name: str) -> Callable[[ModuleType, Tensor], Tensor]:
+def like_hifigan(name):
     """Return the call of a function with the arguments of HiFi-GAN's."""
     config = preset(name)
     f_max = None if config.f_max == config.sample_rate / 2 else config.f_max
@@ -50,13 +49,13 @@ def like_hifigan(name: str) -> Callable[[ModuleType, Tensor], Tensor]:
     return lambda module, x: module.mel_spectrogram(x, *framing, 0, f_max)
 
 
-def speechbrain(module: ModuleType, x: Tensor) -> Tensor:
+def speechbrain(module, x):
     framing = {"sample_rate": 22050, "hop_length": 256, "win_length": 1024, "n_fft": 1024, "n_mels": 80}
     bands = {"f_min": 0.0, "f_max": 8000.0, "power": 1, "normalized": False, "norm": "slaney", "mel_scale": "slaney"}
     return module.mel_spectrogram(**framing, **bands, compression=True, audio=x)
 
 
-def parallel_wavegan(module: ModuleType, x: Tensor) -> NDArray[np.float32]:
+def parallel_wavegan(module, x):
     return module.logmelfilterbank(x[0].numpy(), 22050, 1024, 256, fmin=80, fmax=7600).T
 
 
@@ -81,7 +80,7 @@ EXACT = {
 }
 
 
-def audio(config: MelConfig) -> Tensor:
+def audio(config):
     """Return two seconds of speech (1, T) over a hiss, which keeps float32 from deciding what is quiet, and silence."""
     x, rate = read_audio(RECORDING, config.sample_rate)
     hiss = np.random.default_rng(5).standard_normal(2 * rate)
@@ -89,7 +88,7 @@ def audio(config: MelConfig) -> Tensor:
     return torch.from_numpy(np.concatenate([loud, np.zeros(rate // 5, np.float32)]))[None]
 
 
-def both(published: Published) -> tuple[Tensor, Tensor]:
+def both(published):
     """Return our mel and theirs, (n_mels, frames)."""
     config = preset(published.preset)
     x = audio(config)
@@ -99,14 +98,14 @@ def both(published: Published) -> tuple[Tensor, Tensor]:
 
 
 @pytest.mark.parametrize("system", EXACT)
-def test_a_mel_is_that_of_the_systems_own_code(system: str) -> None:
+def test_a_mel_is_that_of_the_systems_own_code(system):
     ours, theirs = both(EXACT[system])
     assert ours.min() < ours.max() - 3.0
     least = EXACT[system].least
     torch.testing.assert_close(ours.clamp_min(least), theirs.clamp_min(least), rtol=0, atol=1e-4)
 
 
-def nemo(module: ModuleType, x: Tensor, **changes: Any) -> Tensor:
+def nemo(module, x, **changes):
     framing = {"sample_rate": 22050, "n_window_size": 1024, "n_window_stride": 256, "n_fft": 1024, "nfilt": 80}
     plain = {"normalize": None, "preemph": None, "dither": 0.0, "pad_to": 1, "mag_power": 1.0}
     guard = {"log_zero_guard_type": "add", "log_zero_guard_value": 1e-5}
@@ -115,7 +114,7 @@ def nemo(module: ModuleType, x: Tensor, **changes: Any) -> Tensor:
 
 
 @pytest.mark.parametrize(("name", "f_max"), [("nvidia", 8000), ("nemo", None)])
-def test_nemo_differs_by_its_window_edges_and_logarithm(name: str, f_max: int | None) -> None:
+def test_nemo_differs_by_its_window_edges_and_logarithm(name, f_max):
     """NeMo's window is symmetric, its edges are zeros, and it adds the floor: hardly audible, but not 1e-4."""
     place = "nemo.collections.asr.parts.preprocessing.features"
     published = Published(name, place, lambda m, x: nemo(m, x, highfreq=f_max), alone=True)
@@ -127,7 +126,7 @@ def test_nemo_differs_by_its_window_edges_and_logarithm(name: str, f_max: int | 
     assert (added - theirs[:, : ours.shape[1]])[:, frames][heard].abs().max() < 0.03
 
 
-def test_another_mel_would_be_noticed() -> None:
+def test_another_mel_would_be_noticed():
     published = EXACT["BigVGAN"]
     ours, theirs = both(published)
     x = audio(preset("bigvgan"))

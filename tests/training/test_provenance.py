@@ -1,8 +1,5 @@
 """Where a model says that it comes from: licences and attributions follow the weights from model to model."""
 
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 import pytest
 from evaluation_corpus import write_recordings
@@ -17,17 +14,17 @@ from vocoder.checkpoint import CheckpointError, save_model
 OWN = {"corpus": "mine", "hours": 1.0, "licence": "CC0-1.0", "speakers": ["me"]}
 
 
-def saved(directory: Path, provenance: dict[str, Any]) -> str:
+def saved(directory, provenance):
     return str(save_model(directory, tiny_waveglow("lapped"), TINY_MEL, provenance))
 
 
-def test_a_shipped_base_brings_its_licences_and_attributions() -> None:
+def test_a_shipped_base_brings_its_licences_and_attributions():
     entries = origin_of(start_from="waveglow")["inherited"]
     assert {"CC-BY-SA-3.0", "CC-BY-3.0"} <= {entry["licence"] for entry in entries}
     assert all(entry["attribution"] and entry["through"] == "start_from waveglow" for entry in entries)
 
 
-def test_licences_are_handed_on_through_every_generation(tmp_path: Path) -> None:
+def test_licences_are_handed_on_through_every_generation(tmp_path):
     child = {"data": [OWN], **origin_of(start_from="waveglow")}
     parent = saved(tmp_path / "child" / "last" / "model", child)
     assert child["start_from"] == "waveglow"
@@ -40,7 +37,7 @@ def test_licences_are_handed_on_through_every_generation(tmp_path: Path) -> None
     assert origin_of(start_from=None) == {}
 
 
-def test_a_corpus_that_is_inherited_in_several_ways_is_listed_once(tmp_path: Path) -> None:
+def test_a_corpus_that_is_inherited_in_several_ways_is_listed_once(tmp_path):
     teacher = saved(tmp_path / "teacher", {"data": [OWN]})
     again = {"data": [{**OWN, "hours": 2.0, "speakers": ["you"]}], **origin_of(teacher=teacher)}
     (entry,) = origin_of(start_from=saved(tmp_path / "again", again), teacher=teacher)["inherited"]
@@ -50,7 +47,7 @@ def test_a_corpus_that_is_inherited_in_several_ways_is_listed_once(tmp_path: Pat
     assert "speakers" not in entry
 
 
-def test_a_model_without_a_history_is_of_unknown_licence(tmp_path: Path) -> None:
+def test_a_model_without_a_history_is_of_unknown_licence(tmp_path):
     directory = saved(tmp_path / "foreign", {"imported": {"layout": "nvidia-waveglow"}})
     (entry,) = origin_of(start_from=directory)["inherited"]
     assert (entry["corpus"], entry["licence"]) == ("recordings of foreign", UNKNOWN)
@@ -58,14 +55,14 @@ def test_a_model_without_a_history_is_of_unknown_licence(tmp_path: Path) -> None
         origin_of(start_from="nowhere")
 
 
-def test_names_alone_are_looked_up_among_the_shipped_models() -> None:
+def test_names_alone_are_looked_up_among_the_shipped_models():
     found = with_inheritance({"data": [OWN], "start_from": "waveglow", "teacher": "another"})["inherited"]
     assert {entry["through"] for entry in found} == {"start_from waveglow (by its name)", "teacher another"}
     assert [entry["licence"] for entry in found if entry["through"] == "teacher another"] == [UNKNOWN]
     assert with_inheritance({"data": [OWN]}) == {"data": [OWN]}
 
 
-def test_voices_are_heard_directly_and_through_a_base() -> None:
+def test_voices_are_heard_directly_and_through_a_base():
     heard = heard_speakers({"data": [OWN], **origin_of(start_from="waveglow")})
     assert {("mine", "me"), ("festvox-ru", None)} <= heard
     assert heard_speakers({"imported": {}}) is None

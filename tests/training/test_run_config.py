@@ -1,5 +1,4 @@
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
 
@@ -39,7 +38,7 @@ class Run:
 
 
 @pytest.fixture
-def config_file(tmp_path) -> Path:
+def config_file(tmp_path):
     path = tmp_path / "run.yaml"
     path.write_text(TEXT)
     return path

@@ -8,11 +8,10 @@ import pytest
 import torch
 from recordings import mel_of
 from tiny_models import random_voice
-from torch import Tensor
 
 from vocoder.adapt.path import path_between
 from vocoder.admission import Admitted, MelTooLongError, StreamAdmission, UnlikelyMelError, admit
-from vocoder.mel.config import MelConfig, preset
+from vocoder.mel.config import preset
 from vocoder.mel.values import MelError
 from vocoder.sampling import Utterance
 from vocoder.synthesis.synthesizer import MelWarning
@@ -22,11 +21,11 @@ WORDS = "decimal logarithms"
 QUIET = torch.linspace(-11.0, 0.0, 80)[:, None].repeat(1, 6)
 
 
-def true_mel(config: MelConfig = NVIDIA) -> Tensor:
+def true_mel(config=NVIDIA):
     return mel_of(config)[:, :200]
 
 
-def wrong() -> Tensor:
+def wrong():
     return true_mel() / math.log(10)
 
 
@@ -54,7 +53,7 @@ def test_values_that_are_refused_are_told_with_what_the_guard_recognises():
     decibels = true_mel() * 20.0 / math.log(10.0)
     for mode, told in (("warn", True), ("off", False)):
         with pytest.raises(MelError, match="but with this mel config") as refused:
-            admit(decibels, NVIDIA, guard=mode)  # type: ignore[arg-type]
+            admit(decibels, NVIDIA, guard=mode)
         assert ("The mel looks like decibels: multiply by" in str(refused.value)) == told
         assert ("guard" in refused.value.details) == told
         assert refused.value.details["found"]["max"] == pytest.approx(float(decibels.max()))

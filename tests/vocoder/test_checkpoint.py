@@ -4,9 +4,6 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -26,7 +23,7 @@ def saved(tmp_path):
     return save_model(tmp_path / "model", tiny_waveglow("lapped"), TINY_MEL)
 
 
-def edit(directory: Path, **changes: object) -> None:
+def edit(directory, **changes):
     path = directory / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"config_sha256": None} | changes))
 
@@ -89,7 +86,7 @@ def test_what_ships_has_its_sums(name, caplog):
     assert caplog.records == []
 
 
-def changed(directory: Path, part: str, **changes: object) -> dict[str, object]:
+def changed(directory, part, **changes):
     return {part: json.loads((directory / "config.json").read_text())[part] | changes}
 
 
@@ -154,11 +151,11 @@ def test_weights_that_do_not_fit_are_refused(saved):
         load_model(saved)
 
 
-def killed(step: int, work: Callable[[], object]) -> bool:
+def killed(step, work):
     """Do work in a fork that is killed at its step-th call or return within `vocoder.files`; return whether it was."""
     steps = itertools.count(1)
 
-    def watch(frame: Any, event: str, _: Any) -> None:
+    def watch(frame, event, _):
         if frame.f_code.co_filename == files.__file__ and next(steps) == step:
             os.kill(os.getpid(), signal.SIGKILL)
 

@@ -1,6 +1,5 @@
 """The command line, and what is loaded before it is needed: nothing."""
 
-import argparse
 import subprocess
 import sys
 
@@ -24,7 +23,7 @@ def test_a_closed_pipe_is_no_traceback():
 
 
 def test_a_keyboard_interrupt_is_no_traceback(monkeypatch, capsys):
-    def interrupted(_: argparse.Namespace) -> int:
+    def interrupted(_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("vocoder.commands.models.run", interrupted)

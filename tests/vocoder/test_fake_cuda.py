@@ -1,12 +1,9 @@
 """Every path on a pretended GPU."""
 
-from typing import Any
-
 import pytest
 import torch
 from pretended import CUDA, pretend
 from tiny_models import TINY_MEL, grouping_config, lapped_config, reverse_config
-from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from vocoder import admission
@@ -22,14 +19,14 @@ from vocoder.synthesis.synthesizer import Synthesizer
 FRAMES = 12
 
 
-def student_config(kind: str) -> StudentConfig:
+def student_config(kind):
     stacks = (WaveNetConfig(channels=4, dilations=(1, 2), kernel_size=2, causal=True),) * 2
     shape = {"n_mels": 5, "hop_length": 8, "sample_rate": 8000, "group_size": 8, "filter_taps": 8}
     source = lapped_config().source if kind == "frames" else None
     return StudentConfig(kind=kind, stacks=stacks, cond_channels=6, corrections=1, source=source, **shape)
 
 
-MODELS: dict[str, Any] = {
+MODELS = {
     "lapped": lambda: WaveGlow(lapped_config()),
     "grouping": lambda: WaveGlow(grouping_config()),
     "reverse": lambda: Reverse(reverse_config()),
@@ -48,17 +45,17 @@ def pretended(monkeypatch):
         yield
 
 
-def inverse_stft(spectrum: Tensor, *_: int, window: Tensor, length: int) -> Tensor:
+def inverse_stft(spectrum, *_, window, length):
     """Return as much audio as `torch.istft`, where its arguments are."""
     return (spectrum.real.sum(dim=(1, 2)) * window.sum())[:, None].expand(-1, length)
 
 
-def voice(name: str) -> Synthesizer:
+def voice(name):
     model = MODELS[name]()
     return Synthesizer(Checkpoint(model, family_of(model), TINY_MEL), name, CUDA, torch.bfloat16, "off")
 
 
-def mel(frames: int = FRAMES) -> Tensor:
+def mel(frames=FRAMES):
     return torch.zeros(5, frames, device=CUDA)
 
 

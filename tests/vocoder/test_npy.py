@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from vocoder.npy import MAGIC, NpyError, kind_of, read_array, read_header, read_mel
 
 
-def written(array: np.ndarray, version: tuple[int, int] = (1, 0)) -> bytes:
+def written(array, version=(1, 0)):
     stream = io.BytesIO()
     np.lib.format.write_array(stream, array, version)
     return stream.getvalue()
 
 
-def headed(text: str) -> bytes:
+def headed(text):
     return MAGIC + b"\x01\x00" + len(text).to_bytes(2, "little") + text.encode("latin1")
 
 

@@ -1,7 +1,6 @@
 """Frames and phonemes in exact arithmetic, items of one size, and what the acoustic model may depend on."""
 
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,7 +20,7 @@ SMALL = {"n_mels": 5, "tokens": 9, "style": 4, "channels": 8, "hidden": 12, "ker
 
 
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=40))
-def test_a_frame_belongs_to_the_token_at_its_centre(durations: list[int]) -> None:
+def test_a_frame_belongs_to_the_token_at_its_centre(durations):
     frames = NVIDIA.frames(-(-sum(durations) * 2205 // 4))
     found = tokens_of_frames(np.array(durations), frames, NVIDIA)
     for frame, token in enumerate(found):
@@ -31,7 +30,7 @@ def test_a_frame_belongs_to_the_token_at_its_centre(durations: list[int]) -> Non
         assert second < end or token == len(durations) - 1
 
 
-def test_places_count_from_both_ends() -> None:
+def test_places_count_from_both_ends():
     found = places(np.array([0, 0, 0, 0, 1, 2, 2]))
     np.testing.assert_allclose(found[0], [0.125, 0.375, 0.625, 0.875, 0.5, 0.25, 0.75])
     np.testing.assert_allclose(found[1], [0.0, 0.1, 0.2, 0.3, 0.0, 0.0, 0.1], rtol=1e-6)
@@ -39,7 +38,7 @@ def test_places_count_from_both_ends() -> None:
     np.testing.assert_allclose(np.exp(found[3]) * 5, [4, 4, 4, 4, 1, 2, 2], rtol=1e-6)
 
 
-def test_prosody_is_pitch_over_voiced_places_voicing_and_level() -> None:
+def test_prosody_is_pitch_over_voiced_places_voicing_and_level():
     pitch = np.array([0.0, 0.0, 400.0, 400.0, 100.0, 0.0])
     mel = np.full((80, 4), -5.0, np.float32)
     mel[:, 3] = -3.0
@@ -47,7 +46,7 @@ def test_prosody_is_pitch_over_voiced_places_voicing_and_level() -> None:
     np.testing.assert_allclose(found, [[0.0, 1.0, -1.0], [0.0, 1.0, 0.5], [0.0, 0.0, 1.0]], atol=1e-6)
 
 
-def test_frames_are_cut_together_and_padded_with_a_mask(tmp_path: Path) -> None:
+def test_frames_are_cut_together_and_padded_with_a_mask(tmp_path):
     examples = [example_of(path, NVIDIA) for path in write_speech(tmp_path, 3)]
     items = SpeechItems(examples, 60, padding=178, seed=0)
     for epoch in range(4):
@@ -69,7 +68,7 @@ def test_frames_are_cut_together_and_padded_with_a_mask(tmp_path: Path) -> None:
     assert not long["mel"][:, long["mask"] == 0].any()
 
 
-def test_two_halves_hold_each_other_out(tmp_path: Path) -> None:
+def test_two_halves_hold_each_other_out(tmp_path):
     paths = [tmp_path / "ab"[number % 2] / f"{number}.flac" for number in range(5)]
     for path in paths:
         path.parent.mkdir(exist_ok=True)
@@ -81,12 +80,12 @@ def test_two_halves_hold_each_other_out(tmp_path: Path) -> None:
         parted(tmp_path, 12, 5)
 
 
-def small(prosody: bool = False) -> AcousticModel:
+def small(prosody=False):
     torch.manual_seed(0)
     return AcousticModel(AcousticConfig(**SMALL, prosody=prosody)).eval()
 
 
-def batch(tokens: int = 6, frames: int = 20, size: int = 2) -> dict[str, torch.Tensor]:
+def batch(tokens=6, frames=20, size=2):
     generator = torch.Generator().manual_seed(1)
     index = torch.arange(frames) * tokens // frames
     return {
@@ -100,14 +99,14 @@ def batch(tokens: int = 6, frames: int = 20, size: int = 2) -> dict[str, torch.T
     }
 
 
-def spoken(model: AcousticModel, given: dict[str, torch.Tensor], prosody: torch.Tensor | None = None) -> torch.Tensor:
+def spoken(model, given, prosody=None):
     seen = (given[name] for name in ("tokens", "style", "index", "places", "mask"))
-    mel: torch.Tensor = model(*seen, prosody)[0]
+    mel = model(*seen, prosody)[0]
     return mel
 
 
 @pytest.mark.parametrize("prosody", [False, True])
-def test_padding_changes_nothing(prosody: bool) -> None:
+def test_padding_changes_nothing(prosody):
     model, given = small(prosody), batch()
     padded = {
         **given,
@@ -117,7 +116,7 @@ def test_padding_changes_nothing(prosody: bool) -> None:
     torch.testing.assert_close(spoken(model, padded)[:, :, :20], spoken(model, given))
 
 
-def test_the_loss_counts_real_frames_and_voiced_pitch_alone() -> None:
+def test_the_loss_counts_real_frames_and_voiced_pitch_alone():
     objective, given = AcousticObjective(small(prosody=True), preset("nvidia"), {}), batch()
     loss, parts = objective.loss("model", given, 0)
     torch.testing.assert_close(loss, parts["mel"] + 0.3 * parts["prosody"])
@@ -137,7 +136,7 @@ def test_the_loss_counts_real_frames_and_voiced_pitch_alone() -> None:
     torch.testing.assert_close(objective.validate(wild)["score"], objective.validate(half)["score"])
 
 
-def test_a_directory_gives_the_model_back(tmp_path: Path) -> None:
+def test_a_directory_gives_the_model_back(tmp_path):
     model, given = small(prosody=True), batch()
     save_acoustic(tmp_path, model, {"mel": "nvidia", "folds": 3, "held": 1})
     loaded, settings = load_acoustic(tmp_path)

@@ -30,9 +30,9 @@ TRAINER = [
 RECIPE = str(Path(__file__).parents[3] / "recipes/acoustic/acoustic.yaml")
 
 
-def test_speech_is_written_with_what_its_frames_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_speech_is_written_with_what_its_frames_are(tmp_path, monkeypatch):
     class Fake:
-        def synthesize(self, said: str, weights: object, speed: float) -> Speech:
+        def synthesize(self, said, weights, speed):
             return toy(len(said))
 
     monkeypatch.setattr(kokoro, "start_voice", Fake)
@@ -49,7 +49,7 @@ def test_speech_is_written_with_what_its_frames_are(tmp_path: Path, monkeypatch:
     assert example.index[-1] == len(speech.tokens) - 1
 
 
-def train(speech: Path, output: Path, *settings: str) -> Path:
+def train(speech, output, *settings):
     words = [f"speech={speech}", f"output={output}", "frames=40", *settings]
     words += [*(f"model.{size}" for size in SIZES), *(f"trainer.{value}" for value in TRAINER)]
     assert main(["acoustic-train", "--config", RECIPE, *words]) == 0
@@ -57,7 +57,7 @@ def train(speech: Path, output: Path, *settings: str) -> Path:
 
 
 @pytest.fixture(scope="module")
-def halves(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Path]]:
+def halves(tmp_path_factory):
     """Speech of 14 utterances, and two models, each trained on the other's half."""
     folder = tmp_path_factory.mktemp("halves")
     write_speech(folder / "speech", 14)
@@ -65,7 +65,7 @@ def halves(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Path]]:
     return folder / "speech", models
 
 
-def test_every_utterance_is_predicted_by_the_model_that_did_not_hear_it(halves, tmp_path: Path) -> None:
+def test_every_utterance_is_predicted_by_the_model_that_did_not_hear_it(halves, tmp_path):
     speech, models = halves
     assert main(["acoustic-predict", str(speech), *map(str, models), "-o", str(tmp_path)]) == 0
     manifest = read_manifest(tmp_path)
@@ -79,7 +79,7 @@ def test_every_utterance_is_predicted_by_the_model_that_did_not_hear_it(halves, 
     assert all(segments[number]["has_mel"] for number in range(5))
 
 
-def test_the_mel_is_nearer_than_silence_and_than_another_utterance(halves) -> None:
+def test_the_mel_is_nearer_than_silence_and_than_another_utterance(halves):
     speech, models = halves
     found = list(predict(speech, models[:1]))
     assert len(found) == 7
@@ -92,7 +92,7 @@ def test_the_mel_is_nearer_than_silence_and_than_another_utterance(halves) -> No
         list(predict(speech, [models[0], models[0]]))
 
 
-def test_the_evaluation_voice_can_only_be_evaluated(tmp_path: Path) -> None:
+def test_the_evaluation_voice_can_only_be_evaluated(tmp_path):
     write_speech(tmp_path / "speech", 6, "kokoro-jf_alpha")
     write_speech(tmp_path / "speech", 1)
     words = ["acoustic-predict", str(tmp_path / "speech"), "-o", str(tmp_path), "--name", "judged"]

@@ -12,7 +12,7 @@ from evaluation_corpus import write_recordings
 from recipes.__main__ import main
 from recipes.adapters.fitting import SILENT_FRAMES, AdapterObjective, Frames, Levels, closed_form, frames_of
 from training.corpora.given_mels import given_mel
-from training.corpora.manifest import Manifest, read_manifest
+from training.corpora.manifest import read_manifest
 from training.data.augment import AugmentConfig
 from vocoder.adapt.path import MelPath, adapter_between, load_adapter
 from vocoder.mel.config import preset
@@ -23,24 +23,24 @@ RATE = 22050
 
 
 @torch.no_grad()
-def error_of(model: AdapterModel, data: Frames) -> float:
+def error_of(model, data):
     objective = AdapterObjective(model, preset("nvidia"), data, ridge=0.0)
     return float(objective.validate({"windows": data.windows, "frames": data.frames})["score"])
 
 
-def known_map(count: int = 2000, curved: bool = False) -> Frames:
+def known_map(count=2000, curved=False):
     generator = torch.Generator().manual_seed(1)
     windows = -4.0 + 2.0 * torch.randn(count, 2, 80, generator=generator)
     frames = 0.7 * windows[:, 0] + 0.3 * windows[:, 1] + torch.linspace(0, 1, 80)
     return Frames(windows, (frames + 0.5 * windows[:, 0].sin() if curved else frames).clamp_min(-11.5))
 
 
-def model_of(*hidden: int) -> AdapterModel:
+def model_of(*hidden):
     torch.manual_seed(2)
     return AdapterModel(AdapterConfig(before=1, after=0, hidden=hidden))
 
 
-def test_a_linear_map_is_found_in_closed_form() -> None:
+def test_a_linear_map_is_found_in_closed_form():
     data, model = known_map(), model_of()
     closed_form(model, data, ridge=1e-8)
     assert error_of(model, data) < 2e-3
@@ -48,7 +48,7 @@ def test_a_linear_map_is_found_in_closed_form() -> None:
     torch.testing.assert_close(model(unseen.windows), unseen.frames, atol=2e-2, rtol=0)
 
 
-def test_training_starts_from_the_closed_form_and_gains_where_it_is_curved() -> None:
+def test_training_starts_from_the_closed_form_and_gains_where_it_is_curved():
     data = known_map(curved=True)
     linear, objective = model_of(), AdapterObjective(model_of(64), preset("nvidia"), data, ridge=1e-6)
     closed_form(linear, data, ridge=1e-6)
@@ -68,18 +68,18 @@ def test_training_starts_from_the_closed_form_and_gains_where_it_is_curved() -> 
 
 
 @pytest.fixture
-def corpus(tmp_path: Path) -> Manifest:
+def corpus(tmp_path):
     time = np.arange(RATE // 2) / RATE
     return write_recordings(tmp_path, (0.2 * np.sin(2 * np.pi * (300 * time + 900 * time**2)), {}))
 
 
-def pairs(corpus: Manifest, name: str, config: AdapterConfig, levels: Levels) -> tuple[torch.Tensor, torch.Tensor]:
+def pairs(corpus, name, config, levels):
     found = frames_of(corpus, corpus.entries, preset(name), config, AugmentConfig(), levels, 0)
     return found.windows, found.frames
 
 
 @pytest.mark.parametrize("name", ["espnet", "vocos"])
-def test_windows_and_frames_stand_at_the_same_times(corpus: Manifest, name: str) -> None:
+def test_windows_and_frames_stand_at_the_same_times(corpus, name):
     """Each band follows a glide: source and target must peak in bands of the same frequency."""
     source = preset(name)
     config = AdapterConfig(bands=source.n_mels, before=1, after=1)
@@ -95,13 +95,13 @@ def test_windows_and_frames_stand_at_the_same_times(corpus: Manifest, name: str)
 
 
 @pytest.fixture
-def manifest(tmp_path: Path) -> Path:
+def manifest(tmp_path):
     swelling = np.linspace(0.001, 0.1, RATE // 2)
     noises = [swelling * np.random.default_rng(i).standard_normal(RATE // 2) for i in range(4)]
     return write_recordings(tmp_path, *((x, {}) for x in noises)).root / "manifest.jsonl"
 
 
-def test_a_run_makes_an_adapter(manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_makes_an_adapter(manifest, tmp_path, capsys):
     output = tmp_path / "run"
     config = tmp_path / "config.yaml"
     config.write_text(
@@ -120,7 +120,7 @@ def test_a_run_makes_an_adapter(manifest: Path, tmp_path: Path, capsys: pytest.C
     assert main(["adapter", "--config", str(config)]) == 2
 
 
-def test_one_command_needs_only_the_mels(manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_command_needs_only_the_mels(manifest, tmp_path, monkeypatch):
     """Any config file will do; scaled mels are fitted without their scale."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "wide.yaml").write_text(
@@ -133,7 +133,7 @@ def test_one_command_needs_only_the_mels(manifest: Path, tmp_path: Path, monkeyp
         assert (source.name, source.mean) == (name, None)
 
 
-def test_recordings_are_listed_once_more_with_adapted_mels_frame_for_frame(manifest: Path) -> None:
+def test_recordings_are_listed_once_more_with_adapted_mels_frame_for_frame(manifest):
     output = manifest.parent / "adapted.jsonl"
     given = ["adapted-mels", str(manifest), "--presets", "cosyvoice2", "fireredtts", "-o", str(output)]
     assert main([*given, "--every", "2", "--min-seconds", "0.2"]) == 0

@@ -1,13 +1,11 @@
 """Fitting the guard: densities in closed form, a recogniser of conventions, both calibrated by what was left out."""
 
 import math
-from pathlib import Path
 
 import pytest
 import torch
 import yaml
 from evaluation_corpus import voice, write_recordings
-from torch import Tensor
 
 from recipes.__main__ import main
 from recipes.guard.fitting import calibrate, fit_density
@@ -27,29 +25,29 @@ SMALL = GuardConfig(("nvidia", "nvidia:shuffled"), n_mels=6, offsets=(0, 1), win
 STILL = VariationConfig(gain_db=(0.0, 0.0), colour_db=0.0, noise=0.01)
 
 
-def walks(count: int, seed: int = 0) -> list[Tensor]:
+def walks(count, seed=0):
     """Mels (6, 60) whose frames follow from each other."""
     generator = torch.Generator().manual_seed(seed)
     steps = 0.2 * torch.randn(count, 6, 60, generator=generator)
     return list(-5.0 + steps.cumsum(dim=2).clamp(-4.0, 4.0))
 
 
-def generator() -> torch.Generator:
+def generator():
     return torch.Generator().manual_seed(1)
 
 
-def test_calibration_makes_a_percentile_of_what_was_left_out() -> None:
+def test_calibration_makes_a_percentile_of_what_was_left_out():
     model, fitted, held = GuardModel(SMALL), walks(160), walks(50, seed=9)
     for density, variation in zip(model.densities, ("", "shuffled"), strict=True):
-        fit_density(density, fitted, FLOOR, variation, SMALL, STILL, seed=0)  # type: ignore[arg-type]
+        fit_density(density, fitted, FLOOR, variation, SMALL, STILL, seed=0)
     calibrate(model, held, STILL, seed=0)
-    scores = torch.stack([Densities(model).score(mel) for mel in held])[:, 0]  # type: ignore[arg-type]
+    scores = torch.stack([Densities(model).score(mel) for mel in held])[:, 0]
     torch.testing.assert_close(model.percentiles[[0, 50, 100]], torch.quantile(scores, torch.tensor([0.0, 0.5, 1.0])))
     assert float(model.lowest) < float(scores.quantile(0.05)) - 0.08
     assert float(model.margin) >= 0.05 - 1e-6
 
 
-def lesson(count: int, seed: int, noise: float) -> Lesson:
+def lesson(count, seed, noise):
     """Statistics of two layouts and two encodings, one number for each of them and noise."""
     generator = torch.Generator().manual_seed(seed)
     layout, encoding = (torch.randint(2, (count,), generator=generator) for _ in range(2))
@@ -59,7 +57,7 @@ def lesson(count: int, seed: int, noise: float) -> Lesson:
     return Lesson(x.half(), layout, encoding)
 
 
-def test_the_recogniser_learns_and_its_temperature_is_that_of_others(tmp_path: Path) -> None:
+def test_the_recogniser_learns_and_its_temperature_is_that_of_others(tmp_path):
     net = ConventionNet(ConventionConfig(("nvidia", "espnet"), ("ln", "log10"), n_mels=8, hidden=16))
     learnt = lesson(2000, 0, 0.2)
     trainer = TrainerConfig(steps=300, batch_size=50, learning_rate=1e-2, warmup_steps=30, device="cpu")
@@ -78,7 +76,7 @@ def test_the_recogniser_learns_and_its_temperature_is_that_of_others(tmp_path: P
 
 
 @pytest.fixture
-def corpus(tmp_path: Path) -> Path:
+def corpus(tmp_path):
     spoken = ((voice(90.0 + 20 * i, 1.0, seed=i), {"corpus": "held" if i > 4 else "fitted"}) for i in range(8))
     write_recordings(tmp_path, *spoken)
     config = {
@@ -100,7 +98,7 @@ def corpus(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_run_from_recordings_to_a_guard(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_from_recordings_to_a_guard(corpus, capsys):
     arguments = ["guard", "--config", str(corpus / "guard.yaml")]
     assert main(arguments) == 0
     assert "3 densities and a recogniser" in capsys.readouterr().out
@@ -128,8 +126,6 @@ def test_a_run_from_recordings_to_a_guard(corpus: Path, capsys: pytest.CaptureFi
         ("corpora=[nowhere]", "no utterances to fit to"),
     ],
 )
-def test_what_makes_no_sense_is_refused(
-    corpus: Path, override: str, words: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_makes_no_sense_is_refused(corpus, override, words, capsys):
     assert main(["guard", "--config", str(corpus / "guard.yaml"), override]) == 2
     assert words in capsys.readouterr().err

@@ -21,16 +21,16 @@ RATE = 22050
 
 
 @pytest.fixture(scope="module")
-def x() -> np.ndarray:
+def x():
     return np.asarray(voice(120.0, 1.5, seed=0), np.float32)
 
 
-def rng() -> np.random.Generator:
+def rng():
     return np.random.default_rng(0)
 
 
 @pytest.mark.parametrize("name", ["nvidia", "espnet", "clarinet"])
-def test_a_layout_is_what_its_mel_config_says(x: np.ndarray, name: str) -> None:
+def test_a_layout_is_what_its_mel_config_says(x, name):
     config = layouts()[name].mel_config
     expected = MelSpectrogram(config)(torch.from_numpy(x)[None])[0]
     found = energies(x, RATE, (name,), rng())[name].clamp_min(float(np.log(config.floor)))
@@ -38,14 +38,14 @@ def test_a_layout_is_what_its_mel_config_says(x: np.ndarray, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CODECS)
-def test_a_codec_keeps_the_length_and_loses_little(x: np.ndarray, name: str) -> None:
+def test_a_codec_keeps_the_length_and_loses_little(x, name):
     y = coded(x, RATE, name, rng())
     assert y.shape == x.shape
     assert 0.5 < float(np.std(y) / np.std(x)) < 2.0
     assert float(np.abs(y - x).max()) > 0.0
 
 
-def test_recordings_from_elsewhere_have_many_levels_and_keep_their_length(x: np.ndarray) -> None:
+def test_recordings_from_elsewhere_have_many_levels_and_keep_their_length(x):
     found = [from_elsewhere(x, 11025.0, RATE, np.random.default_rng(seed)) for seed in range(8)]
     levels = [20 * np.log10(np.sqrt(np.mean(y**2))) for y in found]
     assert all(y.shape == x.shape and np.abs(y).max() <= 1.1 for y in found)
@@ -53,14 +53,14 @@ def test_recordings_from_elsewhere_have_many_levels_and_keep_their_length(x: np.
 
 
 @pytest.mark.parametrize("name", ["ln", "log10", "db20", "db20-20"])
-def test_what_is_written_is_read_back(name: str) -> None:
+def test_what_is_written_is_read_back(name):
     mel = -6.0 + 2.0 * torch.rand(80, 80, generator=torch.Generator().manual_seed(0))
     config = dataclasses.replace(preset("nvidia"), **encodings()[name].fields)
     back = decode(written(mel, name, preset("nvidia"), None, rng()), config)
     torch.testing.assert_close(back, mel, atol=1e-4, rtol=0.0)
 
 
-def test_every_layout_of_a_recording_is_an_example(x: np.ndarray) -> None:
+def test_every_layout_of_a_recording_is_an_example(x):
     config = ConventionConfig(("nvidia", "espnet", SHUFFLED, NOT_SPEECH), ("ln", "log10", "statistics"))
     material = Material([(x, "one")] * 3, ("nvidia", "espnet"), RATE, 0)
     expected = energies(x, RATE, ("nvidia", "espnet"), rng())["nvidia"]

@@ -1,7 +1,6 @@
 """The pitch recipe: disturbances as they are asked for, and runs from the command line."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -54,7 +53,7 @@ def test_the_high_pass_takes_the_lows_alone():
 
 
 @pytest.fixture
-def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def settings(tmp_path, monkeypatch):
     monkeypatch.setattr("training.corpora.pitch.follow", steady_pitch)
     corpus = tmp_path / "corpus"
     corpus.mkdir()

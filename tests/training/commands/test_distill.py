@@ -2,7 +2,6 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -18,7 +17,7 @@ from vocoder.checkpoint import load_model, save_model
 from vocoder.layers.conditioning import UpsamplingConfig
 from vocoder.layers.stack import PublishedStackConfig, WaveNetConfig
 from vocoder.loading import load
-from vocoder.mel.config import MelConfig, preset
+from vocoder.mel.config import preset
 from vocoder.mel.spectrogram import MelSpectrogram
 from vocoder.models.reverse import Reverse
 from vocoder.models.student import Student
@@ -37,7 +36,7 @@ FOREIGN = PublishedWaveNetConfig(
     gain=0.55,
 )
 WITH_STATISTICS = dataclasses.replace(preset("r9y9"), mean=(-2.0,) * 80, variance=(0.25,) * 80)
-TEACHERS: dict[str, tuple[MelConfig, Any, str]] = {
+TEACHERS = {
     "own": (
         preset("nvidia"),
         WaveNetModelConfig(
@@ -54,7 +53,7 @@ TEACHERS: dict[str, tuple[MelConfig, Any, str]] = {
 }
 
 
-def distill(tmp_path: Path, kind: str = "own", *more: str, mel: str | None = None, **changes: Any) -> int:
+def distill(tmp_path, kind="own", *more, mel=None, **changes):
     """Write a teacher, a corpus and settings, and run the command."""
     mel_config, architecture, estimator = TEACHERS[kind]
     save_model(tmp_path / "teacher", WaveNet(architecture), mel_config)

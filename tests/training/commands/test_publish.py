@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -32,11 +31,11 @@ PROVENANCE = {
 
 
 @pytest.fixture
-def words(tmp_path: Path) -> list[str]:
+def words(tmp_path):
     return ["evaluate", "--manifest", str(write_corpus(tmp_path)), "-o", str(tmp_path / "out"), "--jobs", "1"]
 
 
-def test_options_reach_the_comparison_and_models_are_called_as_they_were_asked_for(words, monkeypatch) -> None:
+def test_options_reach_the_comparison_and_models_are_called_as_they_were_asked_for(words, monkeypatch):
     seen = {}
     monkeypatch.setattr(loading, "load", lambda reference, guard: NoiseVocoder(reference))
     monkeypatch.setattr(comparison, "compare", lambda models, *rest: seen.update(models=list(models), options=rest[-1]))
@@ -56,14 +55,14 @@ def test_options_reach_the_comparison_and_models_are_called_as_they_were_asked_f
         (["--manifest", "none.jsonl"], "no manifest at none.jsonl"),
     ],
 )
-def test_wrong_arguments_are_errors_that_say_so(words, more, text, monkeypatch, capsys) -> None:
+def test_wrong_arguments_are_errors_that_say_so(words, more, text, monkeypatch, capsys):
     monkeypatch.setattr(comparison, "METRICS", ())
     monkeypatch.setattr(loading, "load", lambda reference, guard: NoiseVocoder(reference))
     assert main([*words, "a/last", *more]) == 2
     assert text in capsys.readouterr().err
 
 
-def test_predicted_mels_stand_alone(words, capsys) -> None:
+def test_predicted_mels_stand_alone(words, capsys):
     given = [words[0], "a/last", "--predicted", *words[2:]]
     assert main([*given, "--own-mels"]) == 2
     assert "leave out --own-mels" in capsys.readouterr().err

@@ -8,12 +8,12 @@ from training.critics.spectrogram import CriticConfig, SpectrogramCritics, criti
 CONFIG = CriticConfig(sizes=(128, 256), channels=4, f_max=2000.0)
 
 
-def critics(dtype: torch.dtype = torch.float32) -> SpectrogramCritics:
+def critics(dtype=torch.float32):
     torch.manual_seed(0)
     return SpectrogramCritics(CONFIG, 8000, dtype)
 
 
-def judgements(*values: float) -> list[list[torch.Tensor]]:
+def judgements(*values):
     return [[torch.zeros(1), torch.tensor([value])] for value in values]
 
 

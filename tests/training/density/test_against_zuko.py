@@ -1,20 +1,17 @@
 """zuko, an independent library of flows, gives the same densities, noise and samples with the same networks."""
 
-from typing import Any
-
 import pytest
 import torch
 import zuko
 from tiny_models import stirred
-from torch import Tensor, nn
-from torch.distributions import AffineTransform, Transform
+from torch import nn
+from torch.distributions import AffineTransform
 
 from training.density.autoregressive import Autoregressive
 from training.density.composition import Inverse
 from training.density.flows import DensityConfig
 from training.density.mixing import Permutation
 from training.density.model import DensityModel
-from vocoder.flows.base import Flow
 from vocoder.flows.coupling import AffineCoupling
 from vocoder.flows.elementwise import ElementwiseAffine
 
@@ -23,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("float64")
 SIZE = 6
 
 
-def scaled(shift: Tensor, log_s: Tensor) -> Transform:
+def scaled(shift, log_s):
     """The affine map with zuko's own soft clip left out, so that both use the plain exponential."""
     return AffineTransform(shift, log_s.exp())
 
@@ -31,21 +28,21 @@ def scaled(shift: Tensor, log_s: Tensor) -> Transform:
 class Numbers(nn.Module):
     """The network of one of our couplings as zuko calls it: the numbers of a channel beside each other."""
 
-    def __init__(self, coupling: AffineCoupling) -> None:
+    def __init__(self, coupling):
         super().__init__()
         self.network, self.count = coupling.network, 1 if coupling.additive else 2
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x):
         return self.network(x[..., None]).reshape(len(x), self.count, -1).transpose(1, 2).flatten(1)
 
 
-def masked(flow: Autoregressive, adjacency: Tensor | None = None) -> Any:
+def masked(flow, adjacency=None):
     made = zuko.flows.MaskedAutoregressiveTransform(flow.channels, adjacency=adjacency, univariate=scaled)
     made.hyper = nn.Sequential(flow.network, nn.Flatten())
     return made
 
 
-def theirs(flow: Flow) -> Any:
+def theirs(flow):
     """Return zuko's flow that does what one of ours does, with the same network."""
     if isinstance(flow, Autoregressive):
         return masked(flow)

@@ -1,8 +1,6 @@
 """Density models from the command line: closed forms, mels, autoencoders, and errors in one line."""
 
 import json
-from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -13,7 +11,6 @@ from training.cli import main
 from training.density.command import CONFIGS, DensityRun, complete, default_config, shorthands
 from training.density.families import FAMILIES
 from training.density.items import digits as digits_of
-from training.density.model import DensityModel
 from training.density.vae import VariationalAutoencoder
 from training.run_config import load_config
 from vocoder.checkpoint import load_model
@@ -21,27 +18,27 @@ from vocoder.checkpoint import load_model
 TRAINER = {"steps": 4, "batch_size": 50, "warmup_steps": 1, "validation_steps": 2, "device": "cpu"}
 
 
-def written(folder: Path, **settings: Any) -> Path:
+def written(folder, **settings):
     config = {"output": str(folder / "run"), "trainer": TRAINER, **settings}
     (folder / "density.yaml").write_text(yaml.safe_dump(config))
     return folder / "density.yaml"
 
 
 @pytest.fixture
-def digits(tmp_path: Path) -> Path:
+def digits(tmp_path):
     model = {"kind": "maf", "channels": 8, "frames": 8, "flows": 2, "hidden": [16], "logit_alpha": 0.01}
     return written(tmp_path, model=model, data={"source": "digits"})
 
 
 @pytest.fixture
-def mels(tmp_path: Path) -> Path:
+def mels(tmp_path):
     (tmp_path / "corpus").mkdir()
     model = {"kind": "realnvp", "channels": 80, "frames": 2, "flows": 2, "hidden": [8]}
     data = {"items": 200, "held_out": 10}
     return written(tmp_path, manifest=str(write_corpus(tmp_path / "corpus")), model=model, data=data)
 
 
-def saved(run: Path) -> DensityModel:
+def saved(run):
     return load_model(run / "last" / "model", families=FAMILIES).model
 
 

@@ -30,11 +30,11 @@ class Case(NamedTuple):
     cond: int = 0
 
 
-def net(inputs: int, outputs: int, height: int, width: int) -> PixelNet:
+def net(inputs, outputs, height, width):
     return PixelNet(inputs, outputs, (height, width), channels=3, blocks=1)
 
 
-def two_scales() -> Flow:
+def two_scales():
     inner = [Squeeze(2, 2), MaskedCoupling(net(8, 16, 1, 1), channel_mask(8)), Inverse(Squeeze(2, 2))]
     return Sequential([Squeeze(4, 4), EarlyOutput(2, Sequential(inner)), Inverse(Squeeze(4, 4))])
 
@@ -134,7 +134,7 @@ def test_early_channels_leave_untouched_and_first():
     assert torch.equal(log_det, expected_log_det)
 
 
-def random_dag(size: int, seed: int) -> torch.Tensor:
+def random_dag(size, seed):
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(size, generator=generator)
     lower = (torch.rand(size, size, generator=generator) < 0.4).tril(-1)

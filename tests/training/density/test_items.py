@@ -1,7 +1,5 @@
 """Digits, toys and windows of mels: what they hold, and that an item is a function of seed, epoch and index."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -11,7 +9,6 @@ from sklearn.datasets import load_digits
 from training.corpora.manifest import read_manifest
 from training.density.items import DataConfig, digits, items_of
 from training.density.toys import TOYS
-from training.loop.batches import EpochDataset
 from vocoder.audio.file import read_audio
 from vocoder.config import ConfigError
 from vocoder.mel.config import preset
@@ -22,11 +19,11 @@ PLAIN = DataConfig(noise=0.0, items=40, held_out=30)
 
 
 @pytest.fixture
-def corpus(tmp_path: Path) -> Path:
+def corpus(tmp_path):
     return write_corpus(tmp_path)
 
 
-def all_of(items: EpochDataset) -> torch.Tensor:
+def all_of(items):
     return torch.stack([items[i]["x"] for i in range(len(items))])
 
 
@@ -40,7 +37,7 @@ def test_digits_are_levels_plus_noise_within_a_level_and_splits_share_none():
 
 @pytest.mark.parametrize("source", ["digits", "moons", "mels"])
 def test_items_depend_on_seed_epoch_and_index(corpus, source):
-    def build(seed: int, held_out: bool = False) -> EpochDataset:
+    def build(seed, held_out=False):
         data = DataConfig(source=source, items=8, held_out=8, seed=seed)
         return items_of(data, 3, MEL, read_manifest(corpus), held_out)
 

@@ -1,6 +1,6 @@
 """The density models: exact in both directions, normalised, and the same after a trip to disk."""
 
-from typing import Any, get_args
+from typing import get_args
 
 import pytest
 import torch
@@ -14,7 +14,7 @@ from vocoder.checkpoint import load_model, save_model
 from vocoder.flows.elementwise import ActNorm
 
 KINDS = get_args(Kind)
-VARIANTS: dict[str, dict[str, Any]] = {
+VARIANTS = {
     **{kind: {"kind": kind} for kind in KINDS},
     "maf, shuffled": {"kind": "maf", "mixing": "shuffle"},
     "maf, linear": {"kind": "maf", "mixing": "linear", "whitening": "none"},
@@ -28,12 +28,12 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 
 
-def model(stir: float = 0.2, **changes: Any) -> DensityModel:
-    values: dict[str, Any] = {"channels": 4, "frames": 4 if changes.get("image") else 2, "flows": 2, "hidden": (6, 6)}
+def model(stir=0.2, **changes):
+    values = {"channels": 4, "frames": 4 if changes.get("image") else 2, "flows": 2, "hidden": (6, 6)}
     return stirred(DensityModel(DensityConfig(**(values | changes))), stir).eval()
 
 
-def items(flow: DensityModel, count: int = 2) -> torch.Tensor:
+def items(flow, count=2):
     shape = (count, flow.config.channels, flow.config.frames)
     return torch.randn(shape) if flow.config.logit_alpha is None else torch.rand(shape)
 

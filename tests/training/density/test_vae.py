@@ -1,7 +1,5 @@
 """The autoencoder's bound is one, and its posterior knows its own density."""
 
-from typing import Any
-
 import pytest
 import torch
 from exactness import jacobian
@@ -14,8 +12,8 @@ from vocoder.checkpoint import load_model, save_model
 pytestmark = pytest.mark.usefixtures("float64")
 
 
-def model(stir: float = 0.3, **changes: Any) -> VariationalAutoencoder:
-    values: dict[str, Any] = {"channels": 3, "frames": 2, "latent": 2, "hidden": (8,), "flows": 2, "flow_hidden": (6,)}
+def model(stir=0.3, **changes):
+    values = {"channels": 3, "frames": 2, "latent": 2, "hidden": (8,), "flows": 2, "flow_hidden": (6,)}
     return stirred(VariationalAutoencoder(VAEConfig(**(values | {"context": 2} | changes))), stir).eval()
 
 

@@ -1,7 +1,5 @@
 import json
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -20,17 +18,17 @@ SHORT = Selection(min_seconds=0.5)
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+def quick(monkeypatch):
     kept = tuple(metric for metric in METRICS if metric.name in ("stft_distance", "band_db"))
     monkeypatch.setattr(comparison, "METRICS", kept)
     monkeypatch.setattr(comparison, "GriffinLim", partial(GriffinLim, iterations=2))
 
 
-def read(folder: Path, name: str = "evaluation.json") -> Any:
+def read(folder, name="evaluation.json"):
     return json.loads((folder / name).read_text())
 
 
-def test_models_and_baselines_share_one_report(tmp_path: Path) -> None:
+def test_models_and_baselines_share_one_report(tmp_path):
     models = {"a/last": NoiseVocoder(), "b/last": NoiseVocoder()}
     options = Comparison(Selection(min_seconds=0.5, limit=1), griffin_lim=True)
     report = compare(models, write_corpus(tmp_path), tmp_path / "out", options)
@@ -56,14 +54,14 @@ class ListeningVocoder(NoiseVocoder):
         return super().synthesize(mel, sigma=0.01 if float(mel.max()) < -6 else 0.1, seed=0)
 
 
-def test_the_manifest_s_mels_are_used_and_the_report_says_so(tmp_path: Path, capsys) -> None:
+def test_the_manifest_s_mels_are_used_and_the_report_says_so(tmp_path, capsys):
     path = write_corpus(tmp_path)
     entries = [json.loads(line) for line in path.read_text().splitlines()]
     np.save(tmp_path / "quiet.npy", np.full((80, int(1.2 * 22050) // 256), -8.0, np.float32))
     entries[2]["mel"] = "quiet.npy"
     path.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
 
-    def distances(mels) -> dict[tuple[str, str], float | None]:
+    def distances(mels):
         options = Comparison(SHORT, mels=mels, griffin_lim=True, listen=0)
         report = compare({"last": ListeningVocoder()}, path, tmp_path / "out", options)
         assert report.settings["given_mels"] == (None if mels == "own" else "1 of 4")
@@ -79,7 +77,7 @@ def test_the_manifest_s_mels_are_used_and_the_report_says_so(tmp_path: Path, cap
     assert differing == {("last", "2.flac"), ("Griffin-Lim", "2.flac")}
 
 
-def test_predicted_mels_stand_beside_true_ones(tmp_path: Path) -> None:
+def test_predicted_mels_stand_beside_true_ones(tmp_path):
     """A model has a row on each; it hears the mels that the manifest names in the second one alone."""
     manifest = write_given(tmp_path, preset("nvidia"), [("test", 22050, True), ("test", 25000, True)])
     heard = []
@@ -97,7 +95,7 @@ def test_predicted_mels_stand_beside_true_ones(tmp_path: Path) -> None:
     assert report.settings["mels"] == "the recordings' own, and predicted by an acoustic model"
 
 
-def test_predicted_mels_must_be_there(tmp_path: Path) -> None:
+def test_predicted_mels_must_be_there(tmp_path):
     manifest = write_given(tmp_path, preset("nvidia"), [("test", 22050, True), ("test", 25000, False)])
     with pytest.raises(ValueError, match=r"1 of 2 recordings of .* have no predicted mel, 1.flac among them"):
         compare({"last": NoiseVocoder()}, manifest.root, tmp_path / "out", Comparison(SHORT, mels="both"))

@@ -2,42 +2,41 @@
 
 import pickle
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
 from evaluation_corpus import RATE, NoiseVocoder, voice, write_corpus, write_recordings
 
-from training.corpora.manifest import Manifest, ManifestError, read_manifest
+from training.corpora.manifest import ManifestError, read_manifest
 from training.corpora.mapping import mapped
 from training.evaluate.candidates import Candidate, GriffinLim, mel_of, of_vocoder
 from training.evaluate.evaluation import evaluate, score, synthesized
-from training.evaluate.metric import Audio, Metric, MetricUndefinedError
+from training.evaluate.metric import Metric, MetricUndefinedError
 from training.evaluate.metrics import METRICS
 from training.evaluate.options import Selection
 from training.evaluate.recordings import Recording, left_out, recordings
-from vocoder.mel.config import MelConfig, preset
+from vocoder.mel.config import preset
 
 NVIDIA = preset("nvidia")
 TRUTH = Candidate("ground truth", NVIDIA)
 
 
-def picky(reference: Audio, generated: Audio, sample_rate: int) -> float:
+def picky(reference, generated, sample_rate):
     raise MetricUndefinedError("it does not like this")
 
 
-def metric(name: str, measure, package: str | None = None) -> Metric:
+def metric(name, measure, package=None):
     return Metric(name, name, "higher", 2, measure, "a test", package)
 
 
 LEVEL = metric("level", lambda reference, generated, sample_rate: float(np.std(generated)))
 
 
-def recording(seconds: float = 0.5, name: str = "a", path: str = "0", **more) -> Recording:
+def recording(seconds=0.5, name="a", path="0", **more):
     return Recording(path, name, True, voice(120.0, seconds, seed=int(path)), RATE, **more)
 
 
-def test_scores_say_why_a_value_is_absent() -> None:
+def test_scores_say_why_a_value_is_absent():
     x = voice(120.0, 0.2)
     values, problems = score([LEVEL, metric("picky", picky), metric("infinite", lambda *_: float("inf"))], RATE, x, x)
     assert values == {"level": pytest.approx(np.std(x)), "picky": None, "infinite": None}
@@ -49,7 +48,7 @@ def test_scores_say_why_a_value_is_absent() -> None:
         score([LEVEL], RATE, x, x[1:])
 
 
-def test_what_processes_get_and_return_can_be_sent() -> None:
+def test_what_processes_get_and_return_can_be_sent():
     x = voice(120.0, 0.1)
     task = partial(score, tuple(m for m in METRICS if m.name == "stft_distance"), RATE)
     sent = pickle.loads(pickle.dumps(task))
@@ -58,7 +57,7 @@ def test_what_processes_get_and_return_can_be_sent() -> None:
         list(mapped(task, [], 0))
 
 
-def test_audio_is_cut_to_the_recording_and_timed() -> None:
+def test_audio_is_cut_to_the_recording_and_timed():
     given = recording()
     x, seconds = synthesized(of_vocoder(NoiseVocoder(), "noise", sigma=0.5, seed=3), given)
     assert x.shape == given.x.shape
@@ -67,7 +66,7 @@ def test_audio_is_cut_to_the_recording_and_timed() -> None:
     assert synthesized(TRUTH, given) == (given.x, None)
 
 
-def test_framings_that_end_early_are_filled_with_silence_and_other_lengths_refused() -> None:
+def test_framings_that_end_early_are_filled_with_silence_and_other_lengths_refused():
     short = Recording("0", "a", True, voice(120.0, 0.5)[:10_000], RATE)  # 39 whole hops
     x, _ = synthesized(Candidate("ones", preset("hifigan"), lambda mel: np.ones(mel.shape[1] * 256, np.float32)), short)
     assert x.tolist() == [1.0] * (39 * 256) + [0.0] * (10_000 - 39 * 256)
@@ -75,7 +74,7 @@ def test_framings_that_end_early_are_filled_with_silence_and_other_lengths_refus
         synthesized(Candidate("short", NVIDIA, lambda mel: np.ones(mel.shape[1] * 255, np.float32)), short)
 
 
-def test_rows_follow_the_recordings_and_the_first_of_each_voice_are_kept() -> None:
+def test_rows_follow_the_recordings_and_the_first_of_each_voice_are_kept():
     recordings = [recording(0.5), recording(0.6, path="1"), recording(0.7, "b", "2")]
     model = of_vocoder(NoiseVocoder(), "noise", sigma=0.3)
     rows, heard = evaluate(model, recordings, [LEVEL])
@@ -86,14 +85,14 @@ def test_rows_follow_the_recordings_and_the_first_of_each_voice_are_kept() -> No
     assert list(evaluate(model, recordings, [LEVEL], examples=2)[1]) == ["0", "1", "2"]
 
 
-def test_a_voice_is_unseen_by_the_models_that_did_not_hear_it() -> None:
+def test_a_voice_is_unseen_by_the_models_that_did_not_hear_it():
     """Whatever the manifest at hand trains on: it may be another one than the model's."""
     new = Recording("0", "new", False, voice(120.0, 0.5), RATE, corpus="mine", speaker="new")
     old = recording(path="1", corpus="theirs", speaker="old")
     tuned, foreign = NoiseVocoder("tuned"), NoiseVocoder("foreign")
     tuned.provenance = {"data": [{"corpus": "mine", "licence": "CC0-1.0", "speakers": ["new"]}]}
 
-    def seen(candidate: Candidate) -> list[bool]:
+    def seen(candidate):
         return [row.seen for row in evaluate(candidate, [new, old], [LEVEL])[0]]
 
     assert seen(of_vocoder(tuned, "tuned")) == [True, False]
@@ -101,7 +100,7 @@ def test_a_voice_is_unseen_by_the_models_that_did_not_hear_it() -> None:
     assert seen(TRUTH) == [True, True]
 
 
-def test_only_test_utterances_in_range_are_read_by_voice(tmp_path: Path) -> None:
+def test_only_test_utterances_in_range_are_read_by_voice(tmp_path):
     found = recordings(read_manifest(write_corpus(tmp_path)), Selection(0.5, 9.0))
     assert [(r.path, r.voice, r.seen) for r in found] == [
         ("4.flac", "high", False),
@@ -115,21 +114,21 @@ def test_only_test_utterances_in_range_are_read_by_voice(tmp_path: Path) -> None
     assert found[2].sample_rate == RATE
 
 
-def speakers_of_two_corpora(folder: Path) -> Manifest:
+def speakers_of_two_corpora(folder):
     """Write corpus `many` with four held-out utterances of each of three speakers, and corpus `one` with two."""
     plan = [("many", speaker) for speaker in "abc" for _ in range(4)] + [("one", "d")] * 2
     told = [{"corpus": corpus, "speaker": speaker, "split": "test"} for corpus, speaker in plan]
     return write_recordings(folder, *((voice(120.0, 0.5, seed=i), entry) for i, entry in enumerate(told)))
 
 
-def test_bounded_numbers_are_spread_evenly(tmp_path: Path) -> None:
+def test_bounded_numbers_are_spread_evenly(tmp_path):
     manifest = speakers_of_two_corpora(tmp_path)
     found = recordings(manifest, Selection(0.5, by="corpus"))
     assert [r.voice for r in found] == ["many"] * 12 + ["one"] * 2
     assert {(r.corpus, r.speaker) for r in found} == {("many", "a"), ("many", "b"), ("many", "c"), ("one", "d")}
     assert [r.voice for r in recordings(manifest, Selection(0.5))] == [*"aaaabbbbcccc", "d", "d"]
 
-    def chosen(**bounds: int) -> list[int]:
+    def chosen(**bounds):
         return [int(r.path.removesuffix(".flac")) for r in recordings(manifest, Selection(0.5, by="corpus", **bounds))]
 
     assert chosen(per_speaker=2) == [1, 3, 5, 7, 9, 11, 12, 13]
@@ -138,7 +137,7 @@ def test_bounded_numbers_are_spread_evenly(tmp_path: Path) -> None:
     assert chosen(per_speaker=100) == list(range(14))
 
 
-def test_rows_of_other_lengths_are_left_out(tmp_path: Path) -> None:
+def test_rows_of_other_lengths_are_left_out(tmp_path):
     manifest = read_manifest(write_corpus(tmp_path))
     assert left_out(manifest, Selection(1.15, 9.0)) == ["high"]
     assert left_out(manifest, Selection(1.15, 9.0, by="corpus")) == []
@@ -146,7 +145,7 @@ def test_rows_of_other_lengths_are_left_out(tmp_path: Path) -> None:
         recordings(manifest, Selection(2.5, 9.0))
 
 
-def spectral_error(x: Audio, config: MelConfig, iterations: int) -> float:
+def spectral_error(x, config, iterations):
     """Mean absolute difference of the log-mels of x and of what Griffin-Lim makes of its mel."""
     mel = mel_of(x, config)
     generated = GriffinLim(config, iterations)(mel)
@@ -156,13 +155,13 @@ def spectral_error(x: Audio, config: MelConfig, iterations: int) -> float:
     return float(np.abs(again - mel).mean())
 
 
-def test_iterations_bring_the_mel_closer() -> None:
+def test_iterations_bring_the_mel_closer():
     x, config = voice(150.0, 1.0), preset("nvidia")
     assert spectral_error(x, config, 60) < 0.7 * spectral_error(x, config, 1)
 
 
 @pytest.mark.parametrize("name", ["hifigan", "espnet", "tacotron2-tf", "vocos"])
-def test_every_convention_is_undone(name: str) -> None:
+def test_every_convention_is_undone(name):
     """Where logarithm, power and framing are understood, 60 iterations come close to the mel they started from."""
     config = preset(name)
     unit = {"ln": 1.0, "log10": np.log(10.0), "db20": 100.0 / 8.0 * np.log(10.0) / 20.0}[config.log]

@@ -4,9 +4,8 @@ import math
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from training.evaluate.metric import Metric, MetricUndefinedError, split_by_package
+from training.evaluate.metric import MetricUndefinedError, split_by_package
 from training.evaluate.metrics import METRICS
 from training.evaluate.opinions import pesq_wide_band, short_time_intelligibility
 from training.evaluate.pitch import periodicity_rmse, pitch_rmse, pitch_track, voiced_share, voicing_f1
@@ -19,44 +18,42 @@ PERFECT |= {"periodicity_rmse": 0.0, "voicing_f1": 1.0, "voiced_share": 100.0, "
 BLIND = ("distillmos", "dnsmos")
 """These judge without the reference."""
 
-Audio = NDArray[np.float32]
 
-
-def tone(f0: float, seconds: float = 1.0, level: float = 0.1) -> Audio:
+def tone(f0, seconds=1.0, level=0.1):
     """Ten harmonics, falling by 1 / n."""
     time = np.arange(int(seconds * RATE)) / RATE
     return np.asarray(level * sum(np.sin(2 * np.pi * n * f0 * time) / n for n in range(1, 11)), dtype=np.float32)
 
 
-def noise(seconds: float = 1.0, level: float = 0.05, seed: int = 0) -> Audio:
+def noise(seconds=1.0, level=0.05, seed=0):
     return (level * np.random.default_rng(seed).standard_normal(int(seconds * RATE))).astype(np.float32)
 
 
-def breathy(x: Audio) -> Audio:
+def breathy(x):
     """Add a little noise: CREPE's level is a mean over all frequencies, and nothing between harmonics is silence."""
     return (x + noise(len(x) / RATE, 2e-3, seed=3)[: len(x)]).astype(np.float32)
 
 
-def speech_like(seconds: float = 2.0) -> Audio:
+def speech_like(seconds=2.0):
     """A voice of 120 Hz in syllables of a quarter of a second, with a little noise."""
     time = np.arange(int(seconds * RATE)) / RATE
     return (tone(120.0, seconds) * (0.05 + np.sin(4 * np.pi * time) ** 2) + noise(seconds, 1e-3)).astype(np.float32)
 
 
-def skip_without(metric: Metric) -> None:
+def skip_without(metric):
     if split_by_package([metric])[1]:
         pytest.skip(f"{metric.package} is not installed")
 
 
 @pytest.mark.parametrize(("name", "value"), PERFECT.items())
-def test_a_recording_is_perfect(name: str, value: float) -> None:
+def test_a_recording_is_perfect(name, value):
     skip_without(BY_NAME[name])
     x = noise() if name == "band_kept" else speech_like()
     assert BY_NAME[name].measure(x, x.copy(), RATE) == pytest.approx(value, abs=5e-3 if name == "pesq" else 1e-6)
 
 
 @pytest.mark.parametrize("name", ["pesq", "stoi", "stft_distance"])
-def test_more_noise_is_worse(name: str) -> None:
+def test_more_noise_is_worse(name):
     metric = BY_NAME[name]
     skip_without(metric)
     x = speech_like()
@@ -67,7 +64,7 @@ def test_more_noise_is_worse(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", BLIND)
-def test_judges_of_naturalness_ignore_the_reference_and_the_level(name: str) -> None:
+def test_judges_of_naturalness_ignore_the_reference_and_the_level(name):
     skip_without(BY_NAME[name])
     x, measure = speech_like(), BY_NAME[name].measure
     value = measure(x, x, RATE)
@@ -77,7 +74,7 @@ def test_judges_of_naturalness_ignore_the_reference_and_the_level(name: str) -> 
     assert measure(x, noise(2.0), RATE) != pytest.approx(value, abs=0.05)
 
 
-def test_pesq_and_stoi_need_some_speech() -> None:
+def test_pesq_and_stoi_need_some_speech():
     skip_without(BY_NAME["stoi"])
     with pytest.raises(MetricUndefinedError, match=r"0\.4 s"):
         short_time_intelligibility(speech_like(0.2), speech_like(0.2), RATE)
@@ -89,7 +86,7 @@ def test_pesq_and_stoi_need_some_speech() -> None:
         pesq_wide_band(speech_like(0.1), speech_like(0.1), RATE)
 
 
-def test_the_stft_distance_of_a_gain_is_known_and_ignores_the_sign() -> None:
+def test_the_stft_distance_of_a_gain_is_known_and_ignores_the_sign():
     """Twice as loud: a convergence of 1 and log 2, where nothing is at the floor."""
     x = noise(1.0, level=0.5)
     assert multi_resolution_stft_distance(x, 2 * x, RATE) == pytest.approx(1.0 + math.log(2.0), rel=1e-3)
@@ -99,7 +96,7 @@ def test_the_stft_distance_of_a_gain_is_known_and_ignores_the_sign() -> None:
 
 
 @pytest.mark.parametrize("f0", [80.0, 220.0, 440.0])
-def test_the_pitch_of_a_tone_is_followed(f0: float) -> None:
+def test_the_pitch_of_a_tone_is_followed(f0):
     skip_without(BY_NAME["pitch_rmse_cents"])
     track = pitch_track(breathy(tone(f0)), RATE)
     assert track.voiced.mean() > 0.9
@@ -108,7 +105,7 @@ def test_the_pitch_of_a_tone_is_followed(f0: float) -> None:
     assert np.quantile(np.abs(cents), 0.9) < 35.0
 
 
-def test_half_a_voice_has_the_scores_that_follow_from_it() -> None:
+def test_half_a_voice_has_the_scores_that_follow_from_it():
     """Of the frames voiced in one or the other, half are voiced in both: F1 = 2 (1/2) / (1 + 1/2)."""
     skip_without(BY_NAME["voicing_f1"])
     voiced = breathy(tone(150.0, 2.0))
@@ -122,7 +119,7 @@ def test_half_a_voice_has_the_scores_that_follow_from_it() -> None:
     assert 0.4 < periodicity_rmse(voiced, half, RATE) < 0.8
 
 
-def test_pitch_and_voicing_need_voiced_frames() -> None:
+def test_pitch_and_voicing_need_voiced_frames():
     skip_without(BY_NAME["voicing_f1"])
     silence = np.zeros(RATE, np.float32)
     assert not pitch_track(tone(150.0, level=1e-5), RATE).voiced.any()  # however periodic
@@ -134,13 +131,13 @@ def test_pitch_and_voicing_need_voiced_frames() -> None:
         voiced_share(silence, breathy(tone(150.0)), RATE)
 
 
-def low_passed(x: Audio, edge: float = 7500.0) -> Audio:
+def low_passed(x, edge=7500.0):
     spectrum = np.fft.rfft(x)
     spectrum[np.fft.rfftfreq(len(x), 1 / RATE) > edge] = 0.0
     return np.fft.irfft(spectrum, len(x)).astype(np.float32)
 
 
-def test_the_band_of_white_noise_is_its_share_of_the_spectrum() -> None:
+def test_the_band_of_white_noise_is_its_share_of_the_spectrum():
     x = noise(2.0)
     expected = 10.0 * math.log10((10800.0 - 8200.0) / (RATE / 2.0))
     assert band_level(0 * x, x, RATE) == pytest.approx(expected, abs=0.2)
@@ -152,7 +149,7 @@ def test_the_band_of_white_noise_is_its_share_of_the_spectrum() -> None:
         band_level(noise(), 0 * noise(), RATE)
 
 
-def test_a_band_is_kept_within_six_decibels() -> None:
+def test_a_band_is_kept_within_six_decibels():
     x = noise(2.0)
     low = low_passed(x)
     high = x - low

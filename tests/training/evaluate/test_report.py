@@ -1,5 +1,4 @@
 import json
-from pathlib import Path
 
 import pytest
 
@@ -8,7 +7,7 @@ from training.evaluate.metric import Metric
 from training.evaluate.report import Report, summarise, table, write_report
 
 
-def zero(reference, generated, sample_rate) -> float:
+def zero(reference, generated, sample_rate):
     return 0.0
 
 
@@ -19,7 +18,7 @@ METRICS = (
 )
 
 
-def row(candidate: str, voice: str, good: float, rare: float | None, took: float | None) -> Row:
+def row(candidate, voice, good, rare, took):
     problems = {} if rare is not None else {"rare": "too rare"}
     return Row(candidate, f"{voice}.flac", voice, voice == "low", 4.0, {"good": good, "rare": rare}, problems, took)
 
@@ -34,11 +33,11 @@ ROWS = [
 ]
 
 
-def report() -> Report:
+def report():
     return Report({"limit": None, "seed": 0}, ROWS, METRICS, {"gone": "gone_package"}, ["model"], ["mute"])
 
 
-def test_means_are_over_what_is_defined_and_speed_over_what_was_timed() -> None:
+def test_means_are_over_what_is_defined_and_speed_over_what_was_timed():
     found = {(s.voice, s.candidate): s for s in summarise(ROWS)}
     assert list(found) == [("low", "truth"), ("low", "model"), ("high", "truth"), ("high", "model")]
     model = found["low", "model"]
@@ -50,7 +49,7 @@ def test_means_are_over_what_is_defined_and_speed_over_what_was_timed() -> None:
     assert found["low", "truth"].times_real_time is None
 
 
-def test_the_table_is_aligned_and_marks_what_is_absent_partial_or_unseen() -> None:
+def test_the_table_is_aligned_and_marks_what_is_absent_partial_or_unseen():
     lines = table(summarise(ROWS), METRICS).splitlines()
     assert len({len(line) for line in lines}) == 1
     header, rule, *found = ([cell.strip() for cell in line.strip("|").split("|")] for line in lines)
@@ -64,7 +63,7 @@ def test_the_table_is_aligned_and_marks_what_is_absent_partial_or_unseen() -> No
     ]
 
 
-def test_notes_name_packages_rows_left_out_and_each_reason_once() -> None:
+def test_notes_name_packages_rows_left_out_and_each_reason_once():
     assert report().notes() == [
         "Gone was not computed: install gone_package",
         "mute is left out: no held-out utterance is of the chosen length",
@@ -72,13 +71,13 @@ def test_notes_name_packages_rows_left_out_and_each_reason_once() -> None:
     ]
 
 
-def test_candidates_with_the_same_reason_on_the_same_recordings_share_a_note() -> None:
+def test_candidates_with_the_same_reason_on_the_same_recordings_share_a_note():
     rows = [row(name, voice, 1.0, None, None) for name in ("truth", "model") for voice in ("low", "high")]
     notes = Report({}, rows, METRICS, {}, ["model"], []).notes()
     assert notes == ["* Rare is undefined for truth, model on low.flac and 1 more: too rare"]
 
 
-def test_files_hold_everything(tmp_path: Path) -> None:
+def test_files_hold_everything(tmp_path):
     paths = write_report(report(), tmp_path / "new")
     assert [path.name for path in paths] == ["evaluation.json", "quality.json", "report.md"]
     everything = json.loads(paths[0].read_text())

@@ -21,40 +21,39 @@ from training.finetune.verdict import changes, refusal, too_noisy
 
 RATE = 8000
 SAME, BETTER, WORSE = 3.0, 3.3, 2.7
-Values = list[float | None]
 
 
-def test_a_tenth_is_held_out_within_bounds() -> None:
+def test_a_tenth_is_held_out_within_bounds():
     assert [held_out(count) for count in (6, 30, 60, 120, 5000)] == [3, 3, 6, 12, 12]
 
 
-def test_steps_fill_the_minutes_and_are_validated_on_the_way() -> None:
+def test_steps_fill_the_minutes_and_are_validated_on_the_way():
     budget = plan(10, seconds_of_speech=300, seconds_per_step=1.5, seconds_in_a_batch=6)
     assert budget.steps * 1.5 < 600 < budget.steps * 1.5 * 1.1
     assert 4 * budget.validation_steps < budget.steps <= 5 * budget.validation_steps
     assert budget.limit == 16
 
 
-def test_a_fast_machine_stops_before_it_knows_the_recordings_by_heart_unless_told_to() -> None:
+def test_a_fast_machine_stops_before_it_knows_the_recordings_by_heart_unless_told_to():
     fast = plan(None, seconds_of_speech=60, seconds_per_step=0.01, seconds_in_a_batch=6)
     assert fast.steps == MOST_PASSES * 10
     assert fast.minutes == pytest.approx(fast.steps * 0.01 / 60)
     assert plan(10, 60, 0.01, 6).steps > 50000
 
 
-def test_steps_that_are_asked_for_are_taken_however_long_they_last() -> None:
+def test_steps_that_are_asked_for_are_taken_however_long_they_last():
     budget = of_steps(50, seconds_per_step=120)
     assert (budget.steps, budget.minutes, budget.limit, budget.validation_steps) == (50, 100, None, 10)
 
 
-def test_a_slow_machine_trains_a_little_all_the_same() -> None:
+def test_a_slow_machine_trains_a_little_all_the_same():
     slow = plan(0.01, 60, 100.0, 6)
     assert slow.steps == FEWEST_STEPS
     assert slow.minutes == pytest.approx(FEWEST_STEPS * 100 / 60)  # what it takes, not what was wished
     assert slow.limit > slow.minutes  # which would otherwise end it before its steps
 
 
-def test_only_a_far_slower_machine_is_warned_of_and_told_what_to_do() -> None:
+def test_only_a_far_slower_machine_is_warned_of_and_told_what_to_do():
     assert slow(1.0, 2) is None
     assert "10 times as long" in str(slow(4.0, 2))
     assert "600 steps are the fewest that gained, and take --minutes 44" in str(slow(4.0, 2))
@@ -63,7 +62,7 @@ def test_only_a_far_slower_machine_is_warned_of_and_told_what_to_do() -> None:
     assert ["OMP_NUM_THREADS=1" in str(slow(4.0, threads)) for threads in (1, 2)] == [False, True]
 
 
-def sentences(pauses: list[float], seconds: float) -> np.ndarray:
+def sentences(pauses, seconds):
     """Return noise with a quarter of a second of near silence at each of the moments."""
     x = 0.1 * np.random.default_rng(0).standard_normal(int(seconds * RATE)).astype(np.float32)
     for moment in pauses:
@@ -71,7 +70,7 @@ def sentences(pauses: list[float], seconds: float) -> np.ndarray:
     return x
 
 
-def test_pieces_are_the_whole_and_end_in_pauses() -> None:
+def test_pieces_are_the_whole_and_end_in_pauses():
     pauses = [5.0, 13.0, 20.5, 30.0]
     x = sentences(pauses, 37.0)
     pieces = cut(x, RATE)
@@ -81,7 +80,7 @@ def test_pieces_are_the_whole_and_end_in_pauses() -> None:
     np.testing.assert_allclose([stop / RATE for _, stop in pieces[:-1]], pauses, atol=0.06)
 
 
-def test_short_recordings_stay_and_broken_ones_are_left_to_preparation(tmp_path) -> None:
+def test_short_recordings_stay_and_broken_ones_are_left_to_preparation(tmp_path):
     folder = tmp_path / "in"
     folder.mkdir()
     long = sentences([8.0], 16.0)
@@ -113,7 +112,7 @@ def test_short_recordings_stay_and_broken_ones_are_left_to_preparation(tmp_path)
         ((50, 0), None, None, BEFORE, AFTER, "cannot be scored"),
     ],
 )
-def test_who_is_published_and_why(steps, after, best, chosen, better, said, tmp_path, monkeypatch) -> None:
+def test_who_is_published_and_why(steps, after, best, chosen, better, said, tmp_path, monkeypatch):
     last_step, best_step = steps
     pesq = {BEFORE: SAME, AFTER: after, BEST: best}
     asked = {}
@@ -148,7 +147,7 @@ def test_who_is_published_and_why(steps, after, best, chosen, better, said, tmp_
     assert {trained["label"]: trained["model"] for trained in told["trained"]} == {k: str(v) for k, v in models.items()}
 
 
-def rows(after: dict[str, Values], before: dict[str, Values]) -> list[Row]:
+def rows(after, before):
     return [
         Row(name, str(i), "mine", True, 1.0, {metric: column[i] for metric, column in columns.items()}, {}, None)
         for name, columns in (("before", before), ("after", after))
@@ -156,11 +155,11 @@ def rows(after: dict[str, Values], before: dict[str, Values]) -> list[Row]:
     ]
 
 
-def changed(before: Values, after: Values):
+def changed(before, after):
     return changes(rows({"pesq": after}, {"pesq": before}), "before", "after")
 
 
-def test_a_change_is_the_mean_over_pairs_and_its_noise_two_standard_errors() -> None:
+def test_a_change_is_the_mean_over_pairs_and_its_noise_two_standard_errors():
     (change,) = changed([3.0, 3.2, 3.4, None], [2.6, 3.1, 3.0, 1.0])
     assert (change.before, change.after) == pytest.approx((3.2, 2.9))
     assert change.difference == pytest.approx(-0.3)
@@ -169,8 +168,8 @@ def test_a_change_is_the_mean_over_pairs_and_its_noise_two_standard_errors() -> 
     assert str(change) == "PESQ 3.2 -> 2.9 (-0.3, noise 0.2)"
 
 
-def test_too_few_held_out_recordings_are_said_to_be() -> None:
-    def note(metric: str, after: Values) -> str | None:
+def test_too_few_held_out_recordings_are_said_to_be():
+    def note(metric, after):
         return too_noisy(changes(rows({metric: after}, {metric: [3.0, 3.0, 3.0]}), "before", "after"), 3)
 
     assert "only 3 recordings are held out, and with them a DistillMOS change below 0.29" in str(
@@ -196,16 +195,16 @@ def test_too_few_held_out_recordings_are_said_to_be() -> None:
     ],
 )
 def test_weights_that_scored_lower_are_refused_unless_predicted_speech_got_more_natural(
-    predicted: bool, pesq: float | None, stoi: float | None, distillmos: float | None, reason: str | None
-) -> None:
+    predicted, pesq, stoi, distillmos, reason
+):
     moved = {"pesq": pesq, "stoi": stoi, "distillmos": distillmos}
-    before: dict[str, Values] = {metric: [2.0, 2.2, 2.4] for metric, by in moved.items() if by is not None}
-    after: dict[str, Values] = {m: [v + (moved[m] or 0.0) for v in column if v] for m, column in before.items()}
+    before = {metric: [2.0, 2.2, 2.4] for metric, by in moved.items() if by is not None}
+    after = {m: [v + (moved[m] or 0.0) for v in column if v] for m, column in before.items()}
     found = refusal(rows(after, before), "before", "after", predicted)
     assert found is None if reason is None else reason in str(found)
 
 
 @pytest.mark.parametrize("after", [[3.5, None], [None, None]])
-def test_audio_without_any_score_is_refused(after: Values) -> None:
+def test_audio_without_any_score_is_refused(after):
     found = rows({"pesq": after}, {"pesq": [3.0, 3.2]})
     assert "cannot be scored" in str(refusal(found, "before", "after", predicted=False))

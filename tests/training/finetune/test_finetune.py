@@ -3,7 +3,6 @@
 import sys
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -40,7 +39,7 @@ SOURCE = SourceConfig(pitch=PitchConfig(channels=4, layers=1, bins=8))
 DATA = [{"corpus": "old", "hours": 1.0, "licence": "CC-BY-3.0", "attribution": "by Old", "speakers": ["old"]}]
 
 
-def tiny(folder: Path, model: WaveGlow | Reverse) -> Path:
+def tiny(folder, model):
     """Write a model with its critics, and what it was trained on."""
     save_model(folder, model, preset("nvidia"), {"data": DATA})
     Adversary(CRITICS, RATE, torch.float32).save(folder)
@@ -48,7 +47,7 @@ def tiny(folder: Path, model: WaveGlow | Reverse) -> Path:
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Path:
+def start(tmp_path):
     torch.manual_seed(0)
     stack = WaveNetConfig(channels=4, dilations=(1,))
     config = WaveGlowConfig(flows=2, cond_channels=4, stack=stack, source=SOURCE, group_size=64, corrections=1)
@@ -56,7 +55,7 @@ def start(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def reverse_start(tmp_path: Path) -> Path:
+def reverse_start(tmp_path):
     torch.manual_seed(0)
     config = ReverseConfig(
         cond_channels=4, channels=8, hidden=8, blocks=2, kernel_size=3, ahead=1, source=SOURCE, corrections=1
@@ -65,7 +64,7 @@ def reverse_start(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def recordings(tmp_path: Path) -> Path:
+def recordings(tmp_path):
     folder = tmp_path / "recordings"
     folder.mkdir()
     for i in range(9):
@@ -75,7 +74,7 @@ def recordings(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+def _quick(monkeypatch):
     monkeypatch.setattr(steps, "missing_judges", dict)
     monkeypatch.setattr("training.corpora.pitch.follow", steady_pitch)
     monkeypatch.setattr(comparison, "METRICS", tuple(m for m in METRICS if m.name in ("stft_distance", "stoi")))
@@ -89,12 +88,12 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recordings_module, "LEAST_SECONDS", 5.0)
 
 
-def words(start: Path, recordings: Path, tmp_path: Path, *more: str) -> list[str]:
+def words(start, recordings, tmp_path, *more):
     output = ["-o", str(tmp_path / "mine"), "--licence", "CC0-1.0"]
     return ["finetune", str(recordings), *output, "--start-from", str(start), "--jobs", "1", *more]
 
 
-def with_mels_of_espnet(given: list[str], recordings: Path) -> list[str]:
+def with_mels_of_espnet(given, recordings):
     """Write the mel of each recording by another preset, and return the arguments with them."""
     extract = MelSpectrogram(preset("espnet"))
     for path in recordings.glob("[0-9].wav"):
@@ -103,9 +102,7 @@ def with_mels_of_espnet(given: list[str], recordings: Path) -> list[str]:
     return [*given, "--mels", str(recordings), "--mel", "espnet"]
 
 
-def test_recordings_become_a_model_that_speaks_and_is_no_worse(
-    start, recordings, tmp_path, capsys, monkeypatch
-) -> None:
+def test_recordings_become_a_model_that_speaks_and_is_no_worse(start, recordings, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", [str(tmp_path / "bin" / "vocoder-train")])
     (tmp_path / "bin").mkdir()
@@ -145,7 +142,7 @@ def test_recordings_become_a_model_that_speaks_and_is_no_worse(
 
 def test_a_reverse_model_learns_from_samples_alone_and_its_critics_judge_at_once(
     reverse_start, recordings, tmp_path, capsys
-) -> None:
+):
     assert main(words(reverse_start, recordings, tmp_path, "--steps", "5")) == 0
     printed = capsys.readouterr().out
     assert "model/recorded" not in printed
@@ -159,7 +156,7 @@ def test_a_reverse_model_learns_from_samples_alone_and_its_critics_judge_at_once
     assert (tmp_path / "mine" / "critics.safetensors").is_file()
 
 
-def test_critics_beside_the_weights_judge_at_once_and_new_ones_learn_first(tmp_path, start) -> None:
+def test_critics_beside_the_weights_judge_at_once_and_new_ones_learn_first(tmp_path, start):
     for reference in ("reverse", "waveglow"):
         config = recipe_module.recipe(Start.of(reference), tmp_path, tmp_path, budget.of_steps(100, 1.0))
         assert config.start_from == reference
@@ -172,7 +169,7 @@ def test_critics_beside_the_weights_judge_at_once_and_new_ones_learn_first(tmp_p
 
 def test_a_stopped_run_goes_on_and_predicted_mels_of_another_preset_are_heard(
     start, recordings, tmp_path, capsys, monkeypatch
-) -> None:
+):
     given = with_mels_of_espnet(words(start, recordings, tmp_path, "--minutes", "0.01"), recordings)
     with monkeypatch.context() as interrupted:
         interrupted.setattr(Interruption, "requested", True, raising=False)
@@ -191,7 +188,7 @@ def test_a_stopped_run_goes_on_and_predicted_mels_of_another_preset_are_heard(
     assert {entry.mel_preset for entry in manifest.entries} == {"espnet"}
 
 
-def test_warnings_come_before_training(start, recordings, tmp_path, capsys, monkeypatch) -> None:
+def test_warnings_come_before_training(start, recordings, tmp_path, capsys, monkeypatch):
     def stopped(*arguments, **options):
         raise KeyboardInterrupt
 
@@ -206,7 +203,7 @@ def test_warnings_come_before_training(start, recordings, tmp_path, capsys, monk
     assert said.splitlines()[-1].startswith("stopped; to continue")
 
 
-def test_samples_of_predicted_mels_are_left_to_the_critics(tmp_path: Path, monkeypatch) -> None:
+def test_samples_of_predicted_mels_are_left_to_the_critics(tmp_path, monkeypatch):
     start = Start.of("reverse")
     usual, predicted = (recipe_module.recipe(start, tmp_path, tmp_path, predicted=p) for p in (False, True))
     assert (usual.losses.sample_corrections, usual.model.corrections) == (5, 12)
@@ -217,7 +214,7 @@ def test_samples_of_predicted_mels_are_left_to_the_critics(tmp_path: Path, monke
         assert recipe_module.recipe(start, tmp_path, tmp_path).losses.bfloat16 == (dtype == torch.bfloat16)
 
 
-def test_nothing_is_trained_without_its_judges(start, recordings, tmp_path, capsys, monkeypatch) -> None:
+def test_nothing_is_trained_without_its_judges(start, recordings, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(steps, "missing_judges", lambda: {"pesq": "pesq", "distillmos": "distillmos"})
     assert main(words(start, recordings, tmp_path)) == 2
     assert "distillmos must judge the result: install" in capsys.readouterr().err
@@ -234,12 +231,12 @@ def test_nothing_is_trained_without_its_judges(start, recordings, tmp_path, caps
         (["--mel", "hifigan"], "--mel is the preset of the mels in --mels, which is not given"),
     ],
 )
-def test_wrong_arguments_are_refused_in_one_line(start, recordings, tmp_path, capsys, more, text) -> None:
+def test_wrong_arguments_are_refused_in_one_line(start, recordings, tmp_path, capsys, more, text):
     assert main(words(start, recordings, tmp_path, *more)) == 2
     assert text in capsys.readouterr().err
 
 
-def test_too_little_speech_says_how_much_is_needed(start, tmp_path, capsys) -> None:
+def test_too_little_speech_says_how_much_is_needed(start, tmp_path, capsys):
     (tmp_path / "few").mkdir()
     for i in range(4):
         soundfile.write(tmp_path / "few" / f"{i}.wav", voice(120.0, 2.0, seed=i), RATE)
@@ -247,7 +244,7 @@ def test_too_little_speech_says_how_much_is_needed(start, tmp_path, capsys) -> N
     assert "4 s of speech are left to train on, and 5 s are needed" in capsys.readouterr().err
 
 
-def test_after_a_failed_try_other_recordings_need_another_place(start, recordings, tmp_path, capsys) -> None:
+def test_after_a_failed_try_other_recordings_need_another_place(start, recordings, tmp_path, capsys):
     (tmp_path / "few").mkdir()
     soundfile.write(tmp_path / "few" / "0.wav", voice(120.0, 2.0, seed=0), RATE)
     assert main(words(start, tmp_path / "few", tmp_path)) == 2
@@ -255,7 +252,7 @@ def test_after_a_failed_try_other_recordings_need_another_place(start, recording
     assert capsys.readouterr().err.endswith("; choose another name or folder: pass another -o or --run DIR\n")
 
 
-def test_a_run_belongs_to_its_output(start, recordings, tmp_path, capsys) -> None:
+def test_a_run_belongs_to_its_output(start, recordings, tmp_path, capsys):
     (tmp_path / "mine").mkdir()
     for more, text in (
         ([], "choose another -o"),

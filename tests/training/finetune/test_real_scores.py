@@ -25,7 +25,7 @@ SCORES = ("pesq", "stoi", "distillmos")
 
 
 @pytest.fixture(autouse=True)
-def _installed(monkeypatch: pytest.MonkeyPatch) -> None:
+def _installed(monkeypatch):
     monkeypatch.setattr(comparison, "METRICS", tuple(metric for metric in METRICS if metric.name in SCORES))
     monkeypatch.setattr(comparison, "GriffinLim", partial(GriffinLim, iterations=1))  # which decides nothing here
     missing = [name for name in split_by_package(METRICS)[1] if name in SCORES]
@@ -35,7 +35,7 @@ def _installed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def voice(tmp_path: Path) -> Path:
+def voice(tmp_path):
     """A corpus of a real recording in pieces, all held out."""
     x, rate = soundfile.read(RECORDING, dtype="float32")
     length = len(x) // PIECES
@@ -45,7 +45,7 @@ def voice(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def uncorrected(tmp_path: Path) -> Path:
+def uncorrected(tmp_path):
     """The shipped model without its corrections, which sounds worse by far."""
     shipped = load_model(model_directory("reverse"))
     model = type(shipped.model)(replace(shipped.model.config, corrections=0))
@@ -53,13 +53,13 @@ def uncorrected(tmp_path: Path) -> Path:
     return save_model(tmp_path / "uncorrected", model, shipped.mel_config)
 
 
-def run_of(folder: Path, model: Path) -> Path:
+def run_of(folder, model):
     """A run whose last weights are those of a model, and whose validation never improved."""
     (write_run(folder, 50, 0) / "last" / "model").symlink_to(model)
     return folder
 
 
-def test_a_better_model_is_published_and_a_worse_one_is_not(voice: Path, uncorrected: Path, tmp_path: Path) -> None:
+def test_a_better_model_is_published_and_a_worse_one_is_not(voice, uncorrected, tmp_path):
     shipped, manifest = model_directory("reverse"), read_manifest(voice)
     up, down = run_of(tmp_path / "up", shipped), run_of(tmp_path / "down", uncorrected)
     gained = compared(Start.of(str(uncorrected)), up, manifest, tmp_path / "gained", seed=1, jobs=1)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny_waveglow import GROUPING, LAPPED, stirred
-from torch import Tensor, nn
+from torch import nn
 from toy_training import Tones, differences, saved_run, seeded_toy, toy_config, toy_trainer
 
 from training.loop.batches import BatchPlan, training_batches
@@ -19,7 +19,7 @@ from training.loop.optimisation import build_optimiser, moving_average, rate_sca
 from vocoder.layers.stack import set_recompute
 
 
-def plan(processes: int = 1, rank: int = 0, seed: int = 5) -> BatchPlan:
+def plan(processes=1, rank=0, seed=5):
     return BatchPlan(length=26, batch_size=4, processes=processes, rank=rank, seed=seed)
 
 
@@ -55,15 +55,15 @@ class Killed(BaseException):
     """Stands for the end of the process: nothing after it runs."""
 
 
-def fill_with(text: str):
+def fill_with(text):
     return lambda directory: (directory / "state").write_text(text)
 
 
-def die(*_: object, **__: object) -> None:
+def die(*_, **__):
     raise Killed
 
 
-def half_written(directory: Path) -> None:
+def half_written(directory):
     (directory / "state").write_text("ha")
     raise Killed
 
@@ -178,8 +178,8 @@ def test_what_is_forgotten_gives_the_same_gradients_and_keeps_less(config, direc
     mel, x = -5 + torch.randn(2, 8, 12), 0.1 * torch.randn(2, 12 * 16)
     z = torch.randn(model.noise_shape(2, 12))
 
-    def gradients() -> tuple[list[Tensor | None], int]:
-        kept: list[int] = []
+    def gradients():
+        kept = []
         with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.numel()) or t, lambda t: t):
             out, log_det = model(x, mel) if direction == "forward" else model.inverse(z, mel)
         loss = out.square().sum() - log_det.sum()

@@ -19,7 +19,7 @@ ENVIRONMENT = {
 }
 
 
-def interrupted_run(directory: Path, step: int, number: int) -> tuple[int, str]:
+def interrupted_run(directory, step, number):
     """Start a run, send it a signal once it reports `step`, and return its exit status and output."""
     command = [sys.executable, PROGRAM, "alone", str(directory)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT) as process:

@@ -55,7 +55,7 @@ def test_phases_move_their_own_parameters_alone_and_rest_where_they_are_skipped(
 
 def test_nonfinite_step_is_skipped_and_counted(tmp_path):
     objective = seeded_toy(poison=[3, 7])
-    seen: dict[int, torch.Tensor] = {}
+    seen = {}
     objective.on_step = lambda step: seen.setdefault(step, objective.model[0].weight.detach().clone())
     result = toy_trainer(tmp_path, toy_config(steps=10), objective).fit()
     assert result.nonfinite_steps == 2
@@ -101,7 +101,7 @@ def test_signal_stops_after_the_step_and_handlers_are_put_back(tmp_path, capsys,
     handler = signal.getsignal(number)
     objective = seeded_toy()
 
-    def once(step: int) -> None:
+    def once(step):
         if step == 4 and not trainer.interruption.requested:
             signal.raise_signal(number)
 

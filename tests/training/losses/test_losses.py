@@ -4,7 +4,6 @@ import math
 
 import pytest
 import torch
-from torch import Tensor
 from torch.distributions import Normal, kl_divergence
 
 from training.losses.kl import divergence, gaussian_kl
@@ -23,14 +22,14 @@ LENGTH = 8192
 SILENCE = torch.zeros(1, LENGTH)
 
 
-def drawn(mu: Tensor, log_s: Tensor) -> Draw:
+def drawn(mu, log_s):
     """A draw of independent samples (B, T) with these conditionals."""
     z = torch.randn_like(mu)
     log_prob = (log_density(z) - log_s).sum(dim=1)
     return Draw(mu + torch.exp(log_s) * z, log_prob, (log_s + ENTROPY).sum(dim=1), mu, log_s)
 
 
-def parameters(batch: int = 4, length: int = 50) -> tuple[Tensor, ...]:
+def parameters(batch=4, length=50):
     torch.manual_seed(0)
     return tuple(torch.randn(batch, length, dtype=torch.float64) for _ in range(4))
 
@@ -93,7 +92,7 @@ def test_refusals():
         divergence(draw, torch.zeros(4, 6, 50), LogisticMixture(2), "closed")
 
 
-def saying(bin_: int, voicing: float) -> PitchNet:
+def saying(bin_, voicing):
     """Return a network that is sure of a class and says a logit of voicing, whatever it hears."""
     net = PitchNet(3, CONFIG)
     with torch.no_grad():
@@ -102,7 +101,7 @@ def saying(bin_: int, voicing: float) -> PitchNet:
     return net
 
 
-def loss(net: PitchNet, *f0: float) -> float:
+def loss(net, *f0):
     return pitch_loss(net, MEL, torch.tensor([f0])).item()
 
 
@@ -123,7 +122,7 @@ def test_without_a_pitch_among_the_classes_only_voicing_is_judged():
     assert abs(mixed - loss(saying(8, 0.0), *[200.0] * 4)) < 1e-5
 
 
-def noise(seed: int, *shape: int) -> torch.Tensor:
+def noise(seed, *shape):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 

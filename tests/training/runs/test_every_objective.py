@@ -1,8 +1,6 @@
 """What every objective owes to the trainer, and what those that hear mels do with mels and bands of recordings."""
 
 import dataclasses
-from pathlib import Path
-from typing import Any
 
 import pytest
 import tiny_reverse
@@ -10,17 +8,15 @@ import tiny_waveglow
 import torch
 from tiny_objectives import PAST, VOCODERS, stirred
 from tiny_waveglow import LENGTH, MEL, RATE, batch, model_loss
-from torch import Tensor
 
 from training.data.mel_variation import BlurConfig
-from training.loop.objective import Batch, Objective
 from vocoder.checkpoint import load_model
 
 every = pytest.mark.parametrize("name", VOCODERS)
 
 
 @every
-def test_phases_share_no_parameter_and_nothing_else_is_trained(name: str) -> None:
+def test_phases_share_no_parameter_and_nothing_else_is_trained(name):
     made = VOCODERS[name]()
     phases = {phase.name: [id(parameter) for parameter in phase.parameters] for phase in made.phases()}
     assert list(phases) == ["model", "critic"][: 1 if made.adversary is None else 2]
@@ -34,12 +30,12 @@ def test_phases_share_no_parameter_and_nothing_else_is_trained(name: str) -> Non
 
 
 @every
-def test_samples_count_what_is_scored(name: str) -> None:
+def test_samples_count_what_is_scored(name):
     assert VOCODERS[name]().samples(batch(3)) == 3 * (LENGTH - (PAST if name == "wavenet" else 0))
 
 
 @every
-def test_the_exported_model_is_the_trained_one_with_its_critics_and_nothing_else(name: str, tmp_path: Path) -> None:
+def test_the_exported_model_is_the_trained_one_with_its_critics_and_nothing_else(name, tmp_path):
     made = stirred(VOCODERS[name]())
     made.export(tmp_path, {"corpus": "tones"})
     checkpoint = load_model(tmp_path)
@@ -72,7 +68,7 @@ WEIGHTS = {
         ("reverse", 20, [*PAIRS, *SAMPLES]),
     ],
 )
-def test_losses_join_at_their_steps(name: str, step: int, parts: list[str]) -> None:
+def test_losses_join_at_their_steps(name, step, parts):
     made = {"waveglow": tiny_waveglow.stirred, "reverse": tiny_reverse.objective}[name]()
     loss, found = model_loss(made, step)
     assert found.keys() == {"pitch", *parts}
@@ -82,20 +78,20 @@ def test_losses_join_at_their_steps(name: str, step: int, parts: list[str]) -> N
     assert (made.loss("critic", batch(), step) is None) == (step < 20)
 
 
-def given(change: float, has: bool = True) -> Batch:
+def given(change, has=True):
     """Return a batch with its own mels, higher by `change`, and whether they count."""
     own = tiny_waveglow.objective().segments(batch())[1]
     return {**batch(), "mel": own + change, "has_mel": torch.tensor([has, has])}
 
 
-def scores(made: Objective, data: Batch) -> dict[str, float]:
+def scores(made, data):
     torch.manual_seed(1)
     with torch.no_grad():
         return {name: float(value) for name, value in made.eval().validate(data).items()}
 
 
 @every
-def test_the_given_mel_is_heard_where_there_is_one(name: str) -> None:
+def test_the_given_mel_is_heard_where_there_is_one(name):
     made = stirred(VOCODERS[name]())
     plain = scores(made, batch())
     assert scores(made, batch()) == plain
@@ -105,10 +101,10 @@ def test_the_given_mel_is_heard_where_there_is_one(name: str) -> None:
 
 
 @pytest.mark.parametrize("build", [tiny_waveglow.objective, tiny_reverse.objective])
-def test_losses_compare_with_the_recording_and_given_mels_are_not_varied(build: Any) -> None:
-    made: Any = stirred(build())
+def test_losses_compare_with_the_recording_and_given_mels_are_not_varied(build):
+    made = stirred(build())
 
-    def parts(data: Batch) -> dict[str, Tensor]:
+    def parts(data):
         torch.manual_seed(1)
         return made.loss("model", data, 100)[1]
 

@@ -7,28 +7,25 @@ from tiny_objectives import ON_GPUS
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from training.loop.objective import Batch
-from vocoder.mel.config import MelConfig
-
 STEP = 1000
 """at which every loss is on"""
 
 
 @pytest.fixture(autouse=True)
-def no_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_numbers(monkeypatch):
     """Whatever numbers the code asks for are 0: critics see the first part, and every band ends early."""
     for name, value in (("__int__", 0), ("__float__", 0.0), ("__bool__", False)):
         monkeypatch.setattr(Tensor, name, lambda _, value=value: value)
 
 
-def batch(mel: MelConfig) -> Batch:
+def batch(mel):
     x = torch.empty(2, mel.n_fft + 80 * mel.hop_length, device=CUDA)
     f0 = torch.full((2, 80), 300.0, device=CUDA)
     return {"x": x, "f0": f0, "band": torch.full((2,), mel.sample_rate / 4, device=CUDA)}
 
 
 @pytest.mark.parametrize("name", ON_GPUS)
-def test_the_losses_of_every_phase_stay_on_the_device(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_losses_of_every_phase_stay_on_the_device(name, monkeypatch):
     made = ON_GPUS[name]()
     with FakeTensorMode(allow_non_fake_inputs=True):
         pretend(monkeypatch)

@@ -1,11 +1,10 @@
 import dataclasses
-from typing import Any
 
 import pytest
 import torch
 from tiny_objectives import SHAPE, STACK
 from tiny_waveglow import LAPPED, LENGTH, MARGIN, MEL
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 
 from training.runs.student import StudentLosses, StudentObjective
@@ -21,18 +20,18 @@ LOSSES = StudentLosses(kl_warmup_steps=10, spectral=0.0, mel=0.0, bfloat16=False
 class Loud(nn.Module):
     """Each sample is half of the one before it plus noise as loud as the mel frame is on average."""
 
-    def __init__(self) -> None:
+    def __init__(self):
         super().__init__()
         self.distribution = Gaussian()
         self.gain = nn.Parameter(torch.tensor(0.5))
 
-    def conditionals(self, x: Tensor, mel: Tensor) -> Tensor:
+    def conditionals(self, x, mel):
         """Return mean and log-scale (B, 2, T)."""
         log_s = 0.5 * mel.mean(dim=1).repeat_interleave(x.shape[1] // mel.shape[2], dim=1) - 1.0
         return torch.stack([self.gain * F.pad(x[:, :-1], (1, 0)), log_s], dim=1)
 
 
-def batch(items: int = 3) -> dict[str, Tensor]:
+def batch(items=3):
     """Noise that gets louder from item to item."""
     generator = torch.Generator().manual_seed(0)
     level = 10.0 ** (-1 - torch.arange(items)[:, None].flip(0) / 2)
@@ -40,7 +39,7 @@ def batch(items: int = 3) -> dict[str, Tensor]:
     return {"x": x, "f0": torch.zeros(items, LENGTH // MEL.hop_length)}
 
 
-def objective(config: StudentConfig = FRAMES, teacher: nn.Module | None = None, **losses: Any) -> StudentObjective:
+def objective(config=FRAMES, teacher=None, **losses):
     torch.manual_seed(0)
     settings = dataclasses.replace(LOSSES, **losses)
     made = StudentObjective(Student(config), teacher or Loud(), MEL, settings)
@@ -49,7 +48,7 @@ def objective(config: StudentConfig = FRAMES, teacher: nn.Module | None = None, 
     return made
 
 
-def loss(made: StudentObjective, step: int = 100, phase: str = "model") -> tuple[Tensor, dict[str, Tensor]]:
+def loss(made, step=100, phase="model"):
     torch.manual_seed(5)
     return made.loss(phase, batch(), step)
 

@@ -67,7 +67,7 @@ def test_the_likelihood_does_not_learn_that_the_band_above_is_silent():
 
 
 @pytest.fixture
-def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def settings(tmp_path, monkeypatch):
     monkeypatch.setattr("training.corpora.pitch.follow", steady_pitch)
     corpus = tmp_path / "corpus"
     corpus.mkdir()

@@ -18,7 +18,7 @@ CONFIGS = Path(__file__).parents[3] / "configs"
 STACK = WaveNetConfig(channels=8, dilations=(1, 2), kernel_size=2, causal=True)
 
 
-def objective(*, noise: float = 1e-4, lpc: bool = True) -> WaveNetObjective:
+def objective(*, noise=1e-4, lpc=True):
     torch.manual_seed(0)
     config = WaveNetModelConfig(
         lpc=LinearPredictionConfig(order=8) if lpc else None, cond_channels=4, stack=STACK, log_s_floor=None
@@ -26,18 +26,18 @@ def objective(*, noise: float = 1e-4, lpc: bool = True) -> WaveNetObjective:
     return WaveNetObjective(WaveNet(config), preset("nvidia"), WaveNetLosses(noise=noise, bfloat16=False))
 
 
-def batch(level: float = 0.05, frames: int = 8) -> dict[str, torch.Tensor]:
+def batch(level=0.05, frames=8):
     return {"x": level * torch.randn(2, 1024 + 256 * frames)}
 
 
 class Loud(torch.nn.Module):
     """What fills bands: a model that expects noise everywhere."""
 
-    def synthesize(self, mel: torch.Tensor) -> torch.Tensor:
+    def synthesize(self, mel):
         return 0.1 * torch.randn(mel.shape[0], 256 * mel.shape[2])
 
 
-def test_what_is_expected_above_a_band_takes_the_place_of_silence() -> None:
+def test_what_is_expected_above_a_band_takes_the_place_of_silence():
     ours, data = objective(), batch(frames=16)
     ours.filler = Loud()
     x, mel = ours.segments(data)
@@ -51,7 +51,7 @@ def test_what_is_expected_above_a_band_takes_the_place_of_silence() -> None:
 
 
 @torch.no_grad()
-def test_the_surprise_of_a_cut_is_not_scored() -> None:
+def test_the_surprise_of_a_cut_is_not_scored():
     ours, x = objective(lpc=False), 0.05 * torch.randn(1, 2048)
     mel = -6 * torch.ones(1, 80, 8)
     struck = x.clone()
@@ -61,7 +61,7 @@ def test_the_surprise_of_a_cut_is_not_scored() -> None:
     assert float(-ours.model.log_prob(struck, mel) / 2048) > float(quiet) + 1
 
 
-def test_the_configuration_that_ships_is_valid_and_has_a_causal_context_of_2046_samples() -> None:
+def test_the_configuration_that_ships_is_valid_and_has_a_causal_context_of_2046_samples():
     config = load_config(WaveNetRun, CONFIGS / "wavenet.yaml")
     assert config.model.stack.context == (2046, 0)
     assert config.model.lpc is not None
@@ -70,7 +70,7 @@ def test_the_configuration_that_ships_is_valid_and_has_a_causal_context_of_2046_
         load_config(WaveNetRun, CONFIGS / "wavenet.yaml", override)
 
 
-def test_contradictions_are_refused() -> None:
+def test_contradictions_are_refused():
     trainer = TrainerConfig(steps=1, batch_size=1)
     lpc = LinearPredictionConfig(mel="hifigan")
     with pytest.raises(ConfigError, match=r"model.lpc.mel is 'hifigan', but mel is 'nvidia'"):

@@ -2,7 +2,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch import Tensor
 
 from training.start.envelope import fit_envelope
 from vocoder.layers.stack import WaveNetConfig
@@ -28,7 +27,7 @@ STACK = WaveNetConfig(4, (1,))
 WAVEGLOW = WaveGlowConfig(12, HOP, RATE, group_size=HOP, flows=2, cond_channels=4, stack=STACK, source=None)
 
 
-def coloured(seed: int, batch: int = 8) -> tuple[Tensor, Tensor]:
+def coloured(seed, batch=8):
     """Noise of many levels, its low half louder than its high half, and its mel."""
     generator = torch.Generator().manual_seed(seed)
     white = torch.randn(batch, 64 * HOP + 1, generator=generator)

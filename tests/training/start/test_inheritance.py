@@ -1,8 +1,6 @@
 """Weights that a model takes over from another, of another mel too, and pitch networks by themselves."""
 
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -41,13 +39,13 @@ def test_a_pitch_network_is_taken_over_where_there_is_one_and_it_fits():
         inherit_pitch(frames_student(SOURCE), PitchNet(3, SOURCE.pitch))
 
 
-def frames_student(source: SourceConfig | None) -> Student:
+def frames_student(source):
     stack = WaveNetConfig(6, (1,), 2, causal=True)
     config = StudentConfig(n_mels=4, hop_length=8, group_size=8, cond_channels=3, stacks=(stack,), source=source)
     return Student(config)
 
 
-def saved(folder: Path, **changes: Any) -> tuple[Reverse, str]:
+def saved(folder, **changes):
     """Return a reverse student, and the directory where it lies."""
     torch.manual_seed(0)
     given = stirred(Reverse(replace(CONFIG, **changes)), 0.1).requires_grad_(False)

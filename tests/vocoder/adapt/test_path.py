@@ -11,7 +11,7 @@ from vocoder.adapt.frame_times import FrameTimes, centre_of
 from vocoder.adapt.path import Adapter, Converter, MelPath, Placement, path_between
 from vocoder.checkpoint import load_model
 from vocoder.loading import model_directory
-from vocoder.mel.config import MODELS, PRESETS, MelConfig, preset
+from vocoder.mel.config import MODELS, PRESETS, preset
 from vocoder.mel.convert import MelMismatchError
 from vocoder.mel.spectrogram import MelSpectrogram
 from vocoder.models.adapter import AdapterConfig, AdapterModel
@@ -19,10 +19,10 @@ from vocoder.models.adapter import AdapterConfig, AdapterModel
 NVIDIA = preset("nvidia")
 
 
-def toy_adapter(source: MelConfig, **config: object) -> Adapter:
+def toy_adapter(source, **config):
     """An adapter of random weights."""
     torch.manual_seed(3)
-    model = AdapterModel(AdapterConfig(bands=source.n_mels, **config))  # type: ignore[arg-type]
+    model = AdapterModel(AdapterConfig(bands=source.n_mels, **config))
     return Adapter(source.name, model.double().requires_grad_(False), source, {"pesq_lost": {"unseen": 0.1}})
 
 
@@ -32,7 +32,7 @@ def adapted(request):
     return MelPath(source, NVIDIA, 0, toy_adapter(source, before=2, after=1, hidden=(12,)))
 
 
-def mel_of(config: MelConfig, frames: int) -> torch.Tensor:
+def mel_of(config, frames):
     generator = torch.Generator().manual_seed(frames)
     return -4.0 + torch.randn(config.n_mels, frames, generator=generator)
 
@@ -82,7 +82,7 @@ def test_what_no_way_leads_to_is_refused_with_every_difference():
         path_between(foreign, NVIDIA)
     assert len(caught.value.differences) == 2
     with pytest.raises(ValueError, match="adapt must be 'on' or 'off'"):
-        path_between(foreign, NVIDIA, "perhaps")  # type: ignore[arg-type]
+        path_between(foreign, NVIDIA, "perhaps")
 
 
 def test_an_adapter_takes_normalised_mels_too():
@@ -105,7 +105,7 @@ def test_pieces_become_what_the_whole_becomes(adapted, pieces):
     for piece in mel.split(pieces, dim=1):
         made.append(converter.push(piece))
         seen = sum(part.shape[1] for part in made)
-        ready = (converter.frames - 1 - adapted.lookahead) * adapted.adapter.times.step**-1  # type: ignore[union-attr]
+        ready = (converter.frames - 1 - adapted.lookahead) * adapted.adapter.times.step**-1
         assert seen >= int(ready)
     rest = converter.finish()
     assert torch.equal(torch.cat([*made, rest], dim=1), adapted.convert(mel))

@@ -7,7 +7,6 @@ import pytest
 import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from vocoder.audio.file import (
     AUDIO_FORMATS,
@@ -26,7 +25,7 @@ LOSSLESS = {"wav": 2.0**-16, "wav_24": 2.0**-24, "wav_f32": 0.0, "flac": 2.0**-1
 LOSSY = {"ogg": 0.03, "opus": 0.05, "mp3": 0.06}
 
 
-def chord(seconds: float = 1.0, sample_rate: int = RATE) -> NDArray[np.float32]:
+def chord(seconds=1.0, sample_rate=RATE):
     """Three tones that fade in and out."""
     time = np.arange(int(seconds * sample_rate)) / sample_rate
     tones = sum(np.sin(2 * np.pi * frequency * time) for frequency in (220.0, 550.0, 1330.0))
@@ -141,7 +140,7 @@ def test_a_full_disk_is_named():
 X = (0.3 * np.sin(np.linspace(0.0, 3000.0, 24000))).astype(np.float32)
 
 
-def encoded(container: str, subtype: str | None = None) -> bytes:
+def encoded(container, subtype=None):
     stream = io.BytesIO()
     soundfile.write(stream, X, 24000, format=container, subtype=subtype)
     return stream.getvalue()

@@ -7,7 +7,7 @@ import torch
 from vocoder.audio.resampling import resample
 
 
-def tone(frequency: float, sample_rate: int, samples: int) -> torch.Tensor:
+def tone(frequency, sample_rate, samples):
     return torch.sin(2 * torch.pi * frequency * torch.arange(samples, dtype=torch.float64) / sample_rate)
 
 

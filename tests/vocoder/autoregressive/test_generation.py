@@ -1,10 +1,7 @@
 """Sample-by-sample generation, compiled and by tensor operations, against the parallel pass."""
 
-from typing import Any
-
 import pytest
 import torch
-from torch import Tensor
 
 from vocoder.autoregressive import generator
 from vocoder.autoregressive.compiled import CompiledGenerator, loop_weights
@@ -14,7 +11,7 @@ from vocoder.models.wavenet import WaveNet, WaveNetModelConfig
 from vocoder.stages import MEL, Span, Z, run
 
 FRAMES = 3
-KINDS: dict[str, dict[str, Any]] = {
+KINDS = {
     "gaussian": {},
     "logistic": {"distribution": "logistic", "components": 1},
     "mixture": {"distribution": "logistic", "components": 4, "log_s_floor": None},
@@ -22,7 +19,7 @@ KINDS: dict[str, dict[str, Any]] = {
 compiled_or_not = pytest.mark.parametrize("compiled", [True, False], ids=["compiled", "stepwise"])
 
 
-def tiny(kind: str = "gaussian", lpc: bool = True, kernel_size: int = 2) -> WaveNet:
+def tiny(kind="gaussian", lpc=True, kernel_size=2):
     config = WaveNetModelConfig(
         hop_length=256 if lpc else 32,
         lpc=LinearPredictionConfig(order=6, subframes=2) if lpc else None,
@@ -35,11 +32,11 @@ def tiny(kind: str = "gaussian", lpc: bool = True, kernel_size: int = 2) -> Wave
     return model.requires_grad_(False)
 
 
-def given(model: WaveNet, frames: int = FRAMES) -> tuple[Tensor, Tensor]:
+def given(model, frames=FRAMES):
     return -6 + torch.randn(2, 80, frames), torch.randn(2, model.config.hop_length * frames)
 
 
-def generated(model: WaveNet, mel: Tensor, z: Tensor, compiled: bool = True) -> tuple[Tensor, Tensor]:
+def generated(model, mel, z, compiled=True):
     with pytest.MonkeyPatch.context() as patch:
         if not compiled:
             patch.setattr(generator, "kernel", lambda *names: None)
@@ -52,9 +49,7 @@ def generated(model: WaveNet, mel: Tensor, z: Tensor, compiled: bool = True) -> 
     [(compiled, "gaussian", size != 1, size) for compiled in (True, False) for size in (1, 2, 3)]
     + [(False, kind, False, 2) for kind in KINDS],
 )
-def test_noise_generates_what_the_parallel_pass_maps_back(
-    compiled: bool, kind: str, lpc: bool, kernel_size: int
-) -> None:
+def test_noise_generates_what_the_parallel_pass_maps_back(compiled, kind, lpc, kernel_size):
     model = tiny(kind, lpc, kernel_size)
     mel, z = given(model, 1 if lpc and not compiled else FRAMES)
     x, stretch = generated(model, mel, z, compiled)
@@ -65,7 +60,7 @@ def test_noise_generates_what_the_parallel_pass_maps_back(
 
 
 @compiled_or_not
-def test_utterances_of_a_batch_do_not_meet(compiled: bool) -> None:
+def test_utterances_of_a_batch_do_not_meet(compiled):
     model = tiny(lpc=compiled)
     mel, z = given(model)
     together, _ = generated(model, mel, z, compiled)
@@ -74,7 +69,7 @@ def test_utterances_of_a_batch_do_not_meet(compiled: bool) -> None:
         torch.testing.assert_close(alone[0], together[i], rtol=0, atol=1e-6)
 
 
-def test_half_precision_weights_are_kept_as_halves_without_a_difference() -> None:
+def test_half_precision_weights_are_kept_as_halves_without_a_difference():
     model = tiny()
     mel, z = given(model, 1)
     assert loop_weights(model.stack.weights())[2].dtype == torch.float32
@@ -97,7 +92,7 @@ def test_half_precision_weights_are_kept_as_halves_without_a_difference() -> Non
         ("mixture", torch.float32, generator.StepwiseGenerator),
     ],
 )
-def test_the_fastest_generator_is_chosen(kind: str, dtype: torch.dtype, expected: type) -> None:
+def test_the_fastest_generator_is_chosen(kind, dtype, expected):
     model = tiny(kind)
     mel, _ = given(model)
     plan = model.plan(Span(0, 0, FRAMES, FRAMES), model.condition(mel), mel)

@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -8,7 +6,7 @@ import pytest
 def write_mels(tmp_path):
     """Write mels of given lengths to a folder, as 00.npy, 01.npy and so on."""
 
-    def write(*lengths: int, folder: str = "mels") -> Path:
+    def write(*lengths, folder="mels"):
         (tmp_path / folder).mkdir(exist_ok=True)
         for i, frames in enumerate(lengths):
             mel = np.random.default_rng(i).normal(-5.0, 1.5, (80, frames)).astype(np.float32).clip(-11.5, None)

@@ -1,9 +1,7 @@
 """Jobs of bulk runs, and processes that die."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import mortal
 import pytest
@@ -28,7 +26,7 @@ def test_the_output_repeats_the_folders(tmp_path):
     assert jobs[-1] == Job(tmp_path / "a" / "two.npy", OUT / "two.flac")
 
 
-def manifest(folder: Path, *lines: dict[str, Any] | str) -> Path:
+def manifest(folder, *lines):
     text = [line if isinstance(line, str) else json.dumps(line) for line in lines]
     (folder / "mels.jsonl").write_text("\n".join(text), encoding="utf-8")
     return folder / "mels.jsonl"
@@ -69,14 +67,14 @@ def test_short_mels_share_a_row(write_mels):
     assert names == [["00", "01"], ["02"], ["03"], ["04", "05", "text"]]
 
 
-def jobs(folder: Path, *names: str) -> list[Job]:
+def jobs(folder, *names):
     return [Job(folder / f"{name}.npy", folder / f"{name}.wav") for name in names]
 
 
 def test_a_worker_that_dies_costs_the_file_that_killed_it_alone(tmp_path):
-    asked: list[str] = []
+    asked = []
 
-    def rows() -> Iterator[list[Job]]:
+    def rows():
         for names in ("ab", ("c", "d", "poison"), "e", "f"):
             asked.append(names[0])
             yield jobs(tmp_path, *names)

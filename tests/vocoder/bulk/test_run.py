@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +16,11 @@ from vocoder.cli import main
 from vocoder.loading import load
 
 
-def speak(*arguments: str | Path, model: Path, guard: str = "off") -> int:
+def speak(*arguments, model, guard="off"):
     return main(["synthesize", "--guard", guard, *map(str, arguments), "--model", str(model)])
 
 
-def made(folder: Path) -> dict[str, tuple[int, int]]:
+def made(folder):
     """Every audio file with what changes when it is written anew."""
     return {
         path.relative_to(folder).as_posix(): (path.stat().st_ino, path.stat().st_mtime_ns)
@@ -29,7 +28,7 @@ def made(folder: Path) -> dict[str, tuple[int, int]]:
     }
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
+def wait_until(condition):
     deadline = time.monotonic() + 300.0
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
@@ -67,7 +66,7 @@ def test_a_killed_run_loses_nothing_and_does_nothing_twice(write_mels, model, tm
         np.testing.assert_allclose(x, expected, rtol=0, atol=1.01 / 32768)
 
 
-def alive_in_session(session: int) -> list[str]:
+def alive_in_session(session):
     """The processes of a session that are not dead yet."""
     states = []
     for stat in Path("/proc").glob("[0-9]*/stat"):

@@ -2,7 +2,6 @@
 
 import io
 import json
-from typing import Any
 
 import numpy as np
 import pytest
@@ -55,7 +54,7 @@ def test_a_verdict_is_the_same_by_headers_and_in_a_stream():
     assert MelVerdict.of(doubt) == MelVerdict.of_headers(headers)
 
 
-def document(**members: Any) -> bytes:
+def document(**members):
     given = {"type": "urn:vocoder:problem:queue-full", "title": "Queue full", "detail": "Later.", "request_id": "r1"}
     return json.dumps({**given, **members}).encode()
 
@@ -81,7 +80,7 @@ def test_what_is_no_document_still_has_a_status(body):
     )
 
 
-def refusal(status: int, retry_after: float | None) -> Any:
+def refusal(status, retry_after):
     return error_of(Problem(status, "a-name", "Words.", retry_after=retry_after))
 
 

@@ -15,10 +15,10 @@ from vocoder.commands.files import pairs
 class Standard(io.TextIOWrapper):
     """A standard stream that is held in memory."""
 
-    def __init__(self, content: bytes = b"") -> None:
+    def __init__(self, content=b""):
         super().__init__(io.BytesIO(content))
 
-    def content(self) -> bytes:
+    def content(self):
         self.flush()
         assert isinstance(self.buffer, io.BytesIO)
         return self.buffer.getvalue()
@@ -33,14 +33,14 @@ def recordings(tmp_path):
     return paths
 
 
-def run(*arguments: str | Path) -> int:
+def run(*arguments):
     return main([str(argument) for argument in arguments])
 
 
 def test_the_standard_input_and_output_take_the_place_of_files(recordings, model, tmp_path, monkeypatch, capsys):
     options = ("--model", str(model), "--seed", "1", "--guard", "off")
 
-    def piped(content: bytes, *arguments: str) -> bytes:
+    def piped(content, *arguments):
         out = Standard()
         with monkeypatch.context() as patch:
             patch.setattr(sys, "stdin", Standard(content))

@@ -1,17 +1,15 @@
 """`vocoder info` tells what the other commands wrote."""
 
 import json
-from pathlib import Path
 
 import numpy as np
-import pytest
 
 from vocoder import __version__
 from vocoder.audio.file import write_audio
 from vocoder.cli import main
 
 
-def told(path: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
+def told(path, capsys):
     capsys.readouterr()
     assert main(["info", "--json", str(path)]) == 0
     return dict(json.loads(capsys.readouterr().out))

@@ -1,7 +1,5 @@
 """`vocoder mel` and `vocoder resynthesize`: recordings of any rate."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import soundfile
@@ -15,7 +13,7 @@ from vocoder.mel.config import preset
 from vocoder.mel.spectrogram import MelSpectrogram
 
 
-def run(*arguments: str | Path) -> int:
+def run(*arguments):
     return main(["mel", *map(str, arguments)])
 
 

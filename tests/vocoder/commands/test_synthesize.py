@@ -1,12 +1,10 @@
 import json
 import math
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
-from numpy.typing import NDArray
 from recordings import mel_of
 
 from vocoder.cli import main
@@ -18,11 +16,11 @@ FRAMES = 12
 LENGTH = FRAMES * 256
 
 
-def speak(*arguments: str | Path, model: Path, guard: str = "off") -> int:
+def speak(*arguments, model, guard="off"):
     return main(["synthesize", "--guard", guard, *map(str, arguments), "--model", str(model)])
 
 
-def random_mel(seed: int, frames: int = FRAMES) -> NDArray[np.float32]:
+def random_mel(seed, frames=FRAMES):
     return np.random.default_rng(seed).normal(-5.0, 1.5, (80, frames)).astype(np.float32).clip(-11.5, None)
 
 
@@ -32,7 +30,7 @@ def mel(tmp_path):
     return tmp_path / "mel.npy"
 
 
-def read(path: Path) -> NDArray[np.float32]:
+def read(path):
     x, sample_rate = soundfile.read(path, dtype="float32")
     assert sample_rate == 22050
     return x
@@ -81,7 +79,7 @@ def test_arguments_that_contradict_each_other(mel, model, tmp_path, capsys):
     (tmp_path / "file").write_text("")
     twice = mel, tmp_path / "other" / "mel.npy"
     (tmp_path / "empty").mkdir()
-    wrong: list[tuple[tuple[str | Path, ...], str]] = [
+    wrong = [
         ((mel, "-o", tmp_path / "other", "--workers", "0"), "--workers and --row-frames must be 1 or more"),
         ((mel, "-o", tmp_path / "other", "--sigma", "-1"), "sigma must be 0 or more"),
         ((*twice, "-o", tmp_path / "out"), "several files would be written to"),

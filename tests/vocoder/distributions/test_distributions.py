@@ -5,13 +5,12 @@ import math
 import pytest
 import torch
 from scipy import special
-from torch import Tensor
 
-from vocoder.distributions.base import Distribution, quantile
+from vocoder.distributions.base import quantile
 from vocoder.distributions.gaussian import Gaussian
 from vocoder.distributions.logistic_mixture import LogisticMixture
 
-FAMILIES: dict[str, Distribution] = {
+FAMILIES = {
     "gaussian": Gaussian(),
     "logistic": LogisticMixture(1),
     "mixture": LogisticMixture(5),
@@ -19,20 +18,20 @@ FAMILIES: dict[str, Distribution] = {
 family = pytest.mark.parametrize("distribution", FAMILIES.values(), ids=FAMILIES.keys())
 
 
-def random_params(distribution: Distribution, batch: int = 2, length: int = 7, seed: int = 0) -> Tensor:
+def random_params(distribution, batch=2, length=7, seed=0):
     generator = torch.Generator().manual_seed(seed)
     raw = torch.randn(batch, distribution.outputs, length, generator=generator, dtype=torch.float64)
     shift = 0.1 * torch.randn(batch, length, generator=generator, dtype=torch.float64)
     return distribution.place(raw, shift, -1 + 0.5 * torch.randn(batch, length, generator=generator).double())
 
 
-def cdf(distribution: Distribution, params: Tensor, x: Tensor) -> Tensor:
+def cdf(distribution, params, x):
     """Return P(X <= x)."""
     return torch.special.ndtr(distribution.forward(params, x)[0])
 
 
 @family
-def test_densities_integrate_to_one_and_to_the_distribution_function(distribution: Distribution) -> None:
+def test_densities_integrate_to_one_and_to_the_distribution_function(distribution):
     params = random_params(distribution, 1, 1)
     # a fine grid around the bulk, widening into the tails
     grid = torch.sinh(torch.linspace(-8.5, 8.5, 20001, dtype=torch.float64)) * 1e-2
@@ -45,7 +44,7 @@ def test_densities_integrate_to_one_and_to_the_distribution_function(distributio
 
 
 @family
-def test_density_flow_and_distribution_function_agree_both_ways(distribution: Distribution) -> None:
+def test_density_flow_and_distribution_function_agree_both_ways(distribution):
     params = random_params(distribution, 3, 50)
     x = (0.4 * torch.randn(3, 50).double()).requires_grad_()
     z, log_det = distribution.forward(params, x)
@@ -62,7 +61,7 @@ def test_density_flow_and_distribution_function_agree_both_ways(distribution: Di
 
 
 @family
-def test_place_moves_and_scales(distribution: Distribution) -> None:
+def test_place_moves_and_scales(distribution):
     raw = torch.randn(1, distribution.outputs, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(6))
     shift, log_scale = torch.full((1, 5), 0.3, dtype=torch.float64), torch.full((1, 5), -2.0, dtype=torch.float64)
     plain = distribution.place(raw, torch.zeros_like(shift), torch.zeros_like(shift))
@@ -74,7 +73,7 @@ def test_place_moves_and_scales(distribution: Distribution) -> None:
 
 @family
 @pytest.mark.parametrize("scale", [0.1, 1.0])
-def test_training_starts_from_a_density_of_about_the_wanted_width(distribution: Distribution, scale: float) -> None:
+def test_training_starts_from_a_density_of_about_the_wanted_width(distribution, scale):
     raw = distribution.start(scale).double()[None, :, None]
     params = distribution.place(raw, torch.zeros(1, 1).double(), torch.zeros(1, 1).double())
     probability = ((torch.arange(500, dtype=torch.float64) + 0.5) / 500)[:, None, None]
@@ -83,7 +82,7 @@ def test_training_starts_from_a_density_of_about_the_wanted_width(distribution: 
     assert 0.6 * scale < float(x.std()) < 1.6 * scale
 
 
-def test_quantiles_of_log_probabilities_far_into_both_tails() -> None:
+def test_quantiles_of_log_probabilities_far_into_both_tails():
     z = torch.tensor([-200.0, -40.0, -9.0, -7.7, -3.0, -0.1, 0.0, 0.1, 3.0, 9.0, 40.0, 200.0], dtype=torch.float64)
     found = quantile(torch.from_numpy(special.log_ndtr(z.numpy())), torch.from_numpy(special.log_ndtr(-z.numpy())))
     torch.testing.assert_close(found, z, rtol=1e-12, atol=1e-14)

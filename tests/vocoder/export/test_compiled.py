@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +13,12 @@ from vocoder.checkpoint import Checkpoint
 from vocoder.correction.correction import Correction
 from vocoder.export.formats import export_model
 from vocoder.export.traced import ExportError
-from vocoder.models.base import Vocoder
 from vocoder.models.families import family_of
 from vocoder.models.waveglow import WaveGlow
 from vocoder.synthesis.synthesizer import Synthesizer
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "cpp"
-MODELS: dict[str, Callable[[], Vocoder]] = {
+MODELS = {
     "grouping": lambda: stirred(WaveGlow(grouping_config(flows=1)), 0.1),
     "lapped": lambda: stirred(WaveGlow(lapped_config(flows=1)), 0.1),
     "reverse": tiny_reverse,
@@ -28,7 +26,7 @@ MODELS: dict[str, Callable[[], Vocoder]] = {
 slow = pytest.mark.skipif(not os.environ.get("CPP_TEST"), reason="make cpp-test compiles it, for minutes")
 
 
-def voice(kind: str) -> Synthesizer:
+def voice(kind):
     torch.manual_seed(0)
     model = MODELS[kind]()
     return Synthesizer(Checkpoint(model, family_of(model), TINY_MEL), "tiny", "cpu", torch.float32)

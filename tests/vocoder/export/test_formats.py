@@ -2,15 +2,12 @@
 
 import dataclasses
 import json
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import onnxruntime
 import pytest
 import torch
 from tiny_models import EXPORTED_MEL, grouping_config, lapped_config, reverse_config, stirred
-from torch import Tensor
 
 from vocoder.checkpoint import Checkpoint, save_model
 from vocoder.cli import main
@@ -33,8 +30,8 @@ SHAPE = {"n_mels": 5, "hop_length": 8, "sample_rate": 8000}
 LAYER = WaveNetConfig(channels=6, dilations=(1,))
 STACK = WaveNetConfig(channels=4, dilations=(1,), kernel_size=2, causal=True)
 SOURCE = SourceConfig(PitchConfig(channels=4, layers=1, kernel_size=3, bins=12, ahead=0), f_max=3000.0)
-STEP: Any = SHAPE | {"group_size": 8, "cond_channels": 4, "stacks": (STACK,)}  # one step for each frame
-MODELS: dict[str, Callable[[], Any]] = {
+STEP = SHAPE | {"group_size": 8, "cond_channels": 4, "stacks": (STACK,)}  # one step for each frame
+MODELS = {
     "lapped": lambda: WaveGlow(lapped_config(flows=1, stack=LAYER, source=None, corrections=0)),
     "published": lambda: WaveGlow(grouping_config(flows=3, stack=LAYER)),
     "student": lambda: Student(StudentConfig(**STEP)),
@@ -43,13 +40,13 @@ MODELS: dict[str, Callable[[], Any]] = {
 """of which the last has a harmonic source and a correction, too"""
 
 
-def synthesizer(build: Callable[[], Any], family: str = "waveglow") -> Synthesizer:
+def synthesizer(build, family="waveglow"):
     torch.manual_seed(0)
     checkpoint = Checkpoint(stirred(build(), 0.1), family, EXPORTED_MEL, {"data": "none"})
     return Synthesizer(checkpoint, "tiny", "cpu", torch.float32)
 
 
-def expected(v: Synthesizer, batch: int, frames: int) -> tuple[Tensor, Tensor, Tensor]:
+def expected(v, batch, frames):
     """Noise and mel, and what the synthesizer makes of them, but for the correction, which programs take at once."""
     mel = (2 * torch.randn(batch, 5, frames) - 4).clamp_max(-3)  # below full scale
     _, channels, steps = v.model.noise_shape(1, frames)
@@ -88,7 +85,7 @@ def test_programs_speak_as_the_synthesizer(tmp_path, name):
 
 def test_a_model_that_speaks_sample_by_sample_is_refused(tmp_path, capsys):
     config = PublishedWaveNetConfig(
-        **SHAPE,  # type: ignore[arg-type]
+        **SHAPE,
         stack=PublishedStackConfig(3, 3, 3, dilations=(1,)),
         upsampling=UpsamplingConfig((2, 4), bands=1),
     )
@@ -100,7 +97,7 @@ def test_a_model_that_speaks_sample_by_sample_is_refused(tmp_path, capsys):
 
 
 def test_operations_that_onnx_lacks_are_named(tmp_path):
-    shape: Any = SHAPE | {"kind": "samples", "cond_channels": 4, "stacks": (STACK,), "filter_taps": 4}
+    shape = SHAPE | {"kind": "samples", "cond_channels": 4, "stacks": (STACK,), "filter_taps": 4}
     with pytest.raises(ExportError, match=r"minimum-phase filter .* torch-export"):
         export_model(synthesizer(lambda: Student(StudentConfig(**shape)), "student"), "onnx", tmp_path / "x.onnx")
     assert not (tmp_path / "x.onnx").exists()

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-from pathlib import Path
 
 import numpy as np
 import onnx
@@ -10,7 +9,6 @@ import pytest
 import sherpa_onnx
 import torch
 from matcha import LETTERS, write_matcha
-from numpy.typing import NDArray
 from tiny_models import EXPORTED_MEL, lapped_config, stirred, tiny_reverse
 
 from vocoder.checkpoint import Checkpoint, save_model
@@ -59,14 +57,12 @@ def still(noisy, tmp_path):
     return tmp_path / "still.onnx"
 
 
-def mel_of(text: str, table: NDArray[np.float32] = TABLE) -> NDArray[np.float32]:
+def mel_of(text, table=TABLE):
     """The mel of a text: between its letters, before and after them sherpa-onnx puts the token that pads."""
     return np.concatenate([table[0], *(part for c in text for part in (table[LETTERS.index(c)], table[0]))]).T
 
 
-def spoken(
-    file: Path, folder: Path, table: NDArray[np.float32] = TABLE, sample_rate: int = 8000, times: int = 1
-) -> list[NDArray[np.float32]]:
+def spoken(file, folder, table=TABLE, sample_rate=8000, times=1):
     matcha = sherpa_onnx.OfflineTtsMatchaModelConfig(vocoder=str(file), **write_matcha(folder, table, sample_rate))
     config = sherpa_onnx.OfflineTtsConfig(model=sherpa_onnx.OfflineTtsModelConfig(matcha=matcha, num_threads=1))
     assert config.validate()
@@ -75,7 +71,7 @@ def spoken(
     return [np.array(tts.generate(" ".join(TEXT)).samples, np.float32) for _ in range(times)]
 
 
-def made_by(v: Synthesizer, mel: NDArray[np.float32], sigma: float | None, seed: int) -> NDArray[np.float32]:
+def made_by(v, mel, sigma, seed):
     """Return what the synthesizer makes of a mel, corrected as programs do it: all frames of a grid at once."""
     x = torch.from_numpy(v.synthesize(mel, sigma=sigma, seed=seed, corrections=0))[None]
     return np.asarray(Correction(v.mel_config, v.corrections).at_once(x, torch.from_numpy(mel)[None])[0])

@@ -1,11 +1,8 @@
 """Files with smaller weights are smaller, and compute nearly the same."""
 
-from pathlib import Path
-
 import numpy as np
 import onnxruntime
 import pytest
-from numpy.typing import NDArray
 from onnx import TensorProto, helper, load, numpy_helper, save
 
 from vocoder.export.smaller import store_weights
@@ -32,13 +29,13 @@ def file(tmp_path):
     return tmp_path / "x.onnx"
 
 
-def run(file: Path) -> NDArray[np.float32]:
+def run(file):
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
-    y: NDArray[np.float32] = session.run(["y"], {"x": X})[0]
+    y = session.run(["y"], {"x": X})[0]
     return y
 
 
-def types(file: Path) -> dict[str, int]:
+def types(file):
     return {tensor.name: tensor.data_type for tensor in load(str(file)).graph.initializer}
 
 

@@ -33,11 +33,11 @@ class Case(NamedTuple):
     sequential: bool = False
 
 
-def stack(kept: int, outputs: int, cond_channels: int = 2) -> WaveNetStack:
+def stack(kept, outputs, cond_channels=2):
     return WaveNetStack(kept, outputs, cond_channels, WaveNetConfig(channels=3, dilations=(1, 2)))
 
 
-def autoregressive(channels: int, kept: int, scaled_shift: bool = False) -> InverseAutoregressive:
+def autoregressive(channels, kept, scaled_shift=False):
     network = WaveNetStack(channels + kept, 2 * (channels - kept), 3, CAUSAL)
     return InverseAutoregressive(network, channels, kept, scaled_shift=scaled_shift)
 

@@ -7,7 +7,7 @@ from vocoder.flows.conv1x1 import InvertibleConv1x1
 pytestmark = pytest.mark.usefixtures("float64")
 
 
-def used(step_scale: float = 1.0) -> InvertibleConv1x1:
+def used(step_scale=1.0):
     """Return a frozen convolution that has already kept its inverse."""
     conv = stirred(InvertibleConv1x1(6, step_scale=step_scale)).requires_grad_(False)
     conv.inverse(torch.zeros(1, 6, 1))
@@ -16,7 +16,7 @@ def used(step_scale: float = 1.0) -> InvertibleConv1x1:
 
 
 @torch.no_grad()
-def assert_inverse_is_true(conv: InvertibleConv1x1, tolerance: float = 1e-9) -> None:
+def assert_inverse_is_true(conv, tolerance=1e-9):
     dtype = conv.weight.dtype
     z = torch.randn(2, 6, 5, dtype=dtype)
     x, log_det = conv.inverse(z)
@@ -59,7 +59,7 @@ def test_gradients_pass_through_the_inverse():
     conv = stirred(InvertibleConv1x1(4))
     z = torch.randn(2, 4, 3)
 
-    def inverse(weight: torch.Tensor) -> torch.Tensor:
+    def inverse(weight):
         x, log_det = torch.func.functional_call(InverseOf(conv), {"conv.weight": weight}, (z,))
         return x.square().sum() + log_det.sum()
 
@@ -68,9 +68,9 @@ def test_gradients_pass_through_the_inverse():
 
 
 class InverseOf(torch.nn.Module):
-    def __init__(self, conv: InvertibleConv1x1) -> None:
+    def __init__(self, conv):
         super().__init__()
         self.conv = conv
 
-    def forward(self, z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(self, z):
         return self.conv.inverse(z)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 from tiny_models import stirred
-from torch import Tensor, nn
+from torch import nn
 
 from vocoder.flows.coupling import AffineCoupling
 from vocoder.flows.elementwise import ActNorm, ConditionalAffine
@@ -14,11 +14,11 @@ pytestmark = pytest.mark.usefixtures("float64")
 class Constant(nn.Module):
     """A network that says the same whatever it sees."""
 
-    def __init__(self, *values: float) -> None:
+    def __init__(self, *values):
         super().__init__()
         self.values = torch.tensor(values, dtype=torch.float64)
 
-    def forward(self, x: Tensor, cond: Tensor | None) -> Tensor:
+    def forward(self, x, cond):
         return self.values[None, :, None].expand(x.shape[0], -1, x.shape[2])
 
 
@@ -54,7 +54,7 @@ def test_a_group_of_samples_goes_to_the_documented_place():
     assert all(torch.equal(z[:, c * 4 + j, i], x[:, c, 4 * i + j]) for c in (0, 1) for j in range(4) for i in range(3))
 
 
-def data(seed: int = 0) -> Tensor:
+def data(seed=0):
     x = torch.randn(6, 3, 50, generator=torch.Generator().manual_seed(seed))
     return x * torch.tensor([[0.01], [1.0], [30.0]]) + torch.tensor([[5.0], [0.0], [-7.0]])
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from scipy import linalg, signal
-from torch import Tensor
 
 from vocoder.config import ConfigError
 from vocoder.flows.linear_prediction import (
@@ -25,19 +24,19 @@ SMALL = MelConfig("small", 8000, 64, 64, 16, 12, 0.0, 4000.0)
 POLES = [0.97 * np.exp(0.3j), 0.97 * np.exp(-0.3j), 0.9 * np.exp(1.4j), 0.9 * np.exp(-1.4j)]
 
 
-def ar_power(coefficients: np.ndarray, variance: float, bins: int) -> torch.Tensor:
+def ar_power(coefficients, variance, bins):
     _, response = signal.freqz([1.0], np.concatenate([[1.0], -coefficients]), worN=bins, include_nyquist=True)
     return torch.from_numpy(variance * np.abs(response) ** 2)
 
 
-def test_the_spectrum_of_an_autoregressive_process_gives_its_coefficients_back() -> None:
+def test_the_spectrum_of_an_autoregressive_process_gives_its_coefficients_back():
     power = ar_power(AR, 0.04, 2049)
     coefficients, error = levinson(autocorrelation(power, 6))
     np.testing.assert_allclose(coefficients.numpy(), [*AR, 0.0, 0.0], atol=1e-9)
     assert float(error) == pytest.approx(0.04, rel=1e-9)
 
 
-def test_levinson_solves_the_normal_equations_of_a_batch() -> None:
+def test_levinson_solves_the_normal_equations_of_a_batch():
     generator = torch.Generator().manual_seed(0)
     power = torch.exp(torch.randn(3, 2, 129, dtype=torch.float64, generator=generator))
     r = autocorrelation(power, 12)
@@ -49,7 +48,7 @@ def test_levinson_solves_the_normal_equations_of_a_batch() -> None:
         assert float(error[index]) == pytest.approx(row[0] - expected @ row[1:], rel=1e-9)
 
 
-def test_predictors_are_stable_however_sharp_the_spectrum() -> None:
+def test_predictors_are_stable_however_sharp_the_spectrum():
     power = torch.full((513,), 1e-8, dtype=torch.float64)
     power[[20, 21, 100, 101]] = 1e3
     coefficients, error = levinson(autocorrelation(power, 24) * lag_window(24, 22050, 30.0))
@@ -58,7 +57,7 @@ def test_predictors_are_stable_however_sharp_the_spectrum() -> None:
     assert float(error) > 0
 
 
-def test_predictions_are_those_of_the_filter_of_each_block() -> None:
+def test_predictions_are_those_of_the_filter_of_each_block():
     rng = np.random.default_rng(0)
     x = rng.standard_normal((2, 12))
     coefficients = rng.standard_normal((2, 3, 5))
@@ -68,19 +67,19 @@ def test_predictions_are_those_of_the_filter_of_each_block() -> None:
         assert found[item, t] == pytest.approx(coefficients[item, t // 4] @ past, abs=1e-12)
 
 
-def ar_process(length: int, gain: float = 0.01, seed: int = 0) -> tuple[Tensor, Tensor]:
+def ar_process(length, gain=0.01, seed=0):
     innovation = gain * np.random.default_rng(seed).standard_normal(length + 2000)
     x = signal.lfilter([1.0], np.poly(POLES).real, innovation)
     return torch.from_numpy(x[2000:])[None], torch.from_numpy(innovation[2000:])[None]
 
 
-def flatness(x: Tensor) -> float:
+def flatness(x):
     """The mean logarithm of the power spectrum minus the logarithm of its mean: 0 for white noise."""
     _, power = signal.welch(x.flatten().numpy(), nperseg=256)
     return float(np.mean(np.log(power[1:-1])) - np.log(np.mean(power[1:-1])))
 
 
-def test_the_residual_of_an_autoregressive_process_is_white_and_of_unit_variance() -> None:
+def test_the_residual_of_an_autoregressive_process_is_white_and_of_unit_variance():
     mel_config = preset("nvidia")
     x, _ = ar_process(256 * 100)
     mel = MelSpectrogram(mel_config)(x.float())[:, :, :100].double()
@@ -94,7 +93,7 @@ def test_the_residual_of_an_autoregressive_process_is_white_and_of_unit_variance
     assert float(log_gain.mean().exp()) == pytest.approx(0.01, rel=0.25)
 
 
-def test_mels_are_interpolated_to_the_middle_of_each_block() -> None:
+def test_mels_are_interpolated_to_the_middle_of_each_block():
     flow = LinearPrediction(SMALL, LinearPredictionConfig(order=5, subframes=2, noise=1e-9, bandwidth=0.0))
     mel = torch.tensor([0.0, 1.0], dtype=torch.float64).expand(1, 12, 2)
     _, log_gain = flow.predictors(mel)
@@ -103,7 +102,7 @@ def test_mels_are_interpolated_to_the_middle_of_each_block() -> None:
 
 @pytest.mark.parametrize("log", ["ln", "log10"])
 @pytest.mark.parametrize("power", [1.0, 2.0])
-def test_white_noise_has_its_own_deviation_as_gain_in_every_convention(log: str, power: float) -> None:
+def test_white_noise_has_its_own_deviation_as_gain_in_every_convention(log, power):
     config = dataclasses.replace(SMALL, log=log, power=power)
     x = 0.05 * torch.randn(1, 16 * 500, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     mel = MelSpectrogram(config)(x)[:, :, :500]
@@ -112,7 +111,7 @@ def test_white_noise_has_its_own_deviation_as_gain_in_every_convention(log: str,
     assert float(log_gain.mean().exp()) == pytest.approx(0.05, rel=0.2)
 
 
-def test_mels_that_cannot_be_turned_back_are_refused() -> None:
+def test_mels_that_cannot_be_turned_back_are_refused():
     clipped = dataclasses.replace(SMALL, log="db20", ref_db=20.0, range_db=100.0)
     with pytest.raises(ConfigError, match="plain logarithmic mels, unlike preset 'small'"):
         LinearPrediction(clipped, LinearPredictionConfig())

@@ -10,7 +10,7 @@ TAPS, HOP = 16, 8
 pytestmark = pytest.mark.usefixtures("float64")
 
 
-def random_filter(taps: int = TAPS, hop: int = HOP) -> MinimumPhaseFilter:
+def random_filter(taps=TAPS, hop=HOP):
     made = MinimumPhaseFilter(3, taps, hop, log_s_floor=-9.0)
     made.set_log_scale(0.5 * torch.randn(made.bands, 3, 3), torch.randn(made.bands))
     return made.requires_grad_(False)

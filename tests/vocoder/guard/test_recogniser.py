@@ -16,7 +16,7 @@ from vocoder.models.guard import ConventionConfig, ConventionNet
 CONFIG = ConventionConfig(("nvidia", "espnet", "hop128", SHUFFLED), ("ln", "log10", "linear"), hidden=8, frames=40)
 
 
-def recogniser(certain: float, layout: int = 0, encoding: int = 0, sure: float = 9.0) -> Recogniser:
+def recogniser(certain, layout=0, encoding=0, sure=9.0):
     """One that always gives the same answer."""
     net = ConventionNet(CONFIG).eval()
     with torch.no_grad():

@@ -1,12 +1,9 @@
 import json
-from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from foreign_arithmetic import plain, waveglow_audio
 from foreign_files import EXITS, pickled_waveglow, respelt, save, waveglow_state
-from torch import Tensor
 
 from vocoder.checkpoint import CheckpointError, load_model
 from vocoder.importers.importing import import_model
@@ -22,12 +19,12 @@ def speech():
     return torch.randn(2, 8, 3 * 32), torch.randn(2, 5, 3)
 
 
-def imported(tmp_path: Path, file: Path, **more: Any) -> torch.nn.Module:
+def imported(tmp_path, file, **more):
     import_model("nvidia-waveglow", file, tmp_path / "model", **more)
     return load_model(tmp_path / "model").model
 
 
-def check(model: Any, state: dict[str, Tensor], speech: tuple[Tensor, Tensor]) -> None:
+def check(model, state, speech):
     z, mel = speech
     with torch.no_grad():
         x, _ = model.inverse(z, mel)
@@ -76,7 +73,7 @@ def test_deep_learning_examples_keeps_random_states_beside(tmp_path, speech):
 @pytest.mark.parametrize("form", ["folded", "parametrizations", "module.", "model", "half", "bare"])
 def test_every_spelling_is_understood(tmp_path, speech, form):
     state = waveglow_state()
-    spelt: dict[str, Any] = dict(state)
+    spelt = dict(state)
     if form in ("folded", "parametrizations", "module."):
         spelt = respelt(state, form)
     if form == "half":

@@ -1,16 +1,12 @@
 """The WaveNet of r9y9's wavenet_vocoder, against a slow reference that runs the network on the whole past."""
 
 import json
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from foreign_arithmetic import generated, plain, r9y9_condition, r9y9_network
 from foreign_files import r9y9_state, save
-from torch import Tensor
 from torch.nn import functional as F
 
 from vocoder.checkpoint import CheckpointError, load_model
@@ -41,12 +37,12 @@ STATISTICS = {"mean": [-2.0] * 80, "variance": [0.25] * 80}
 EMPHASIS, GAIN = 0.85, 0.55
 
 
-def written(path: Path, content: dict[str, Any]) -> Path:
+def written(path, content):
     path.write_text(json.dumps(content))
     return path
 
 
-def imported(tmp_path: Path, state: Any, changes: dict[str, Any] | None = None, **more: Any) -> WaveNet:
+def imported(tmp_path, state, changes=None, **more):
     file = save(tmp_path / "checkpoint_step001000000_ema.pth", state)
     config = written(tmp_path / "preset.json", PRESET | (changes or {}))
     import_model("r9y9-wavenet", file, tmp_path / "model", config=config, **more)
@@ -55,18 +51,18 @@ def imported(tmp_path: Path, state: Any, changes: dict[str, Any] | None = None, 
     return model
 
 
-def heard_of(x: Tensor, emphasis: float = EMPHASIS, gain: float = GAIN) -> Tensor:
+def heard_of(x, emphasis=EMPHASIS, gain=GAIN):
     """What the network hears before each sample of x (B, T), (B, 1, T)."""
     emphasised = gain * (x - emphasis * F.pad(x[:, :-1], (1, 0)))
     return F.pad(emphasised[:, :-1], (1, 0))[:, None]
 
 
-def spoken(state: Any, mel: Tensor, pick: Callable[[Tensor, Tensor], Tensor], z: Tensor) -> Tensor:
+def spoken(state, mel, pick, z):
     """Audio as the original makes it: e out of the network, then de-emphasis and gain."""
     network = r9y9_network(plain(state), 4, 2)
     cond = r9y9_condition(plain(state), mel, 2, (4, 4, 4, 4))
 
-    def sample(out: Tensor, t: int) -> tuple[Tensor, Tensor]:
+    def sample(out, t):
         e = pick(out, z[:, t]).clamp(-1, 1)
         return e, e[:, None]
 
@@ -77,11 +73,11 @@ def spoken(state: Any, mel: Tensor, pick: Callable[[Tensor, Tensor], Tensor], z:
     return torch.stack(x, dim=1) / GAIN
 
 
-def gaussian(out: Tensor, z: Tensor) -> Tensor:
+def gaussian(out, z):
     return out[:, 0] + out[:, 1].exp() * z
 
 
-def logistic(out: Tensor, z: Tensor) -> Tensor:
+def logistic(out, z):
     """The quantile of a mixture of logistics, by bisection in float64."""
     logits, mu, log_s = out.double().chunk(3, dim=1)
     low, high = torch.full((len(z),), -1e3).double(), torch.full((len(z),), 1e3).double()

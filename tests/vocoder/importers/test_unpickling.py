@@ -6,9 +6,6 @@ import os
 import pickle
 import subprocess
 import zipfile
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -25,14 +22,14 @@ from vocoder.importers.weights import read_weights
 class Call:
     """An object whose pickle calls a function."""
 
-    def __init__(self, function: Callable[..., Any], *args: Any) -> None:
+    def __init__(self, function, *args):
         self.function, self.args = function, args
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self):
         return self.function, self.args
 
 
-def attacks(witness: Path) -> dict[str, Any]:
+def attacks(witness):
     write = f"open({str(witness)!r}, 'w').close()"
     return {
         "os.system": Call(os.system, f"touch {witness}"),
@@ -57,7 +54,7 @@ def test_a_file_that_would_run_something_is_refused(tmp_path, legacy):
         assert not witness.exists()
 
 
-def archive_of(path: Path, script: bytes) -> Path:
+def archive_of(path, script):
     """A file of `torch.save` whose pickle is this script."""
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in (("data.pkl", script), ("version", b"3\n"), ("byteorder", b"little")):
@@ -155,7 +152,7 @@ def test_tensors_beside_the_weights_are_not_taken_for_them(tmp_path, wrapper):
 
 
 def test_a_wrapper_that_holds_itself_is_refused(tmp_path):
-    content: dict[str, Any] = {}
+    content = {}
     content["model"] = content
     with pytest.raises(CheckpointError, match="wrappers in wrappers"):
         read_weights(save(tmp_path / "file.pt", content, wrapped=False))
@@ -180,7 +177,7 @@ def test_tuples_of_tuples_that_double_are_refused(tmp_path, twice):
             read_weights(path)
 
 
-def arguments(tmp_path: Path, layout: str) -> list[str]:
+def arguments(tmp_path, layout):
     """The arguments after `vocoder import` for a small file of a layout."""
     config, statistics = tmp_path / "config.json", tmp_path / "statistics.json"
     config.write_text(json.dumps({"stacks": 2}))

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,7 +19,7 @@ WIDE = {
 
 @pytest.fixture(params=["wide.yaml", "wide.yml", "wide.json"])
 def file(request, tmp_path):
-    path: Path = tmp_path / request.param
+    path = tmp_path / request.param
     path.write_text(json.dumps(WIDE) if path.suffix == ".json" else yaml.safe_dump(WIDE))
     return path
 

@@ -24,7 +24,7 @@ FAMILY = {
 }
 
 
-def loud_noise() -> torch.Tensor:
+def loud_noise():
     return 0.3 * torch.randn(2, 6000, generator=torch.Generator().manual_seed(1))
 
 

@@ -1,33 +1,17 @@
 """Mels against the published arithmetic, written out with librosa in float64 and knowing nothing of MelConfig."""
 
 import dataclasses
-from collections.abc import Callable
-from typing import Any
 
 import librosa
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
-from vocoder.mel.config import PRESETS, MelConfig, preset
+from vocoder.mel.config import PRESETS, preset
 from vocoder.mel.spectrogram import MelSpectrogram
 
-Array = NDArray[np.float64]
 
-
-def written(
-    x: Array,
-    rate: int,
-    n_mels: int,
-    f_max: float,
-    f_min: float = 0.0,
-    n_fft: int = 1024,
-    hop: int = 256,
-    floor: float = 1e-5,
-    log: Callable[[Array], Array] = np.log,
-    **bands: Any,
-) -> Array:
+def written(x, rate, n_mels, f_max, f_min=0.0, n_fft=1024, hop=256, floor=1e-5, log=np.log, **bands):
     """Magnitudes of centred frames, their bands, and the logarithm of those."""
     padded = np.pad(x, n_fft // 2, mode="reflect")
     spectrum = librosa.stft(padded, n_fft=n_fft, hop_length=hop, win_length=n_fft, window="hann", center=False)
@@ -35,34 +19,32 @@ def written(
     return log(np.maximum(floor, librosa.filters.mel(**shape, **bands) @ np.abs(spectrum)))
 
 
-def hifigan(
-    x: Array, rate: int, n_mels: int, f_max: float, n_fft: int = 1024, hop: int = 256, epsilon: float = 1e-9
-) -> Array:
+def hifigan(x, rate, n_mels, f_max, n_fft=1024, hop=256, epsilon=1e-9):
     padded = np.pad(x, (n_fft - hop) // 2, mode="reflect")
     spectrum = librosa.stft(padded, n_fft=n_fft, hop_length=hop, win_length=n_fft, window="hann", center=False)
     mel = librosa.filters.mel(sr=rate, n_fft=n_fft, n_mels=n_mels, fmin=0, fmax=f_max, dtype=np.float64)
     return np.log(np.maximum(1e-5, mel @ np.sqrt(np.abs(spectrum) ** 2 + epsilon)))
 
 
-def gpt_sovits(x: Array, rate: int, n_fft: int, hop: int) -> Array:
+def gpt_sovits(x, rate, n_fft, hop):
     """What GPT-SoVITS predicts: -12..2 mapped to -1..1."""
     return (hifigan(x, rate, 100, rate / 2, n_fft, hop, 1e-8) + 12) / (2 + 12) * 2 - 1
 
 
-def vocos(x: Array, floor: float = 1e-7) -> Array:
+def vocos(x, floor=1e-7):
     return written(x, 24000, 100, 12000, floor=floor, htk=True, norm=None)
 
 
-def decimal(x: Array, f_min: float, rate: int = 22050) -> Array:
+def decimal(x, f_min, rate=22050):
     return written(x, rate, 80, 7600, f_min, floor=1e-10, log=np.log10)
 
 
-def tacotron2_tf(x: Array) -> Array:
+def tacotron2_tf(x):
     decibels = 20 * written(x, 22050, 80, 7600, 25, log=np.log10) - 20
     return np.clip(8 * (decibels + 100) / 100 - 4, -4, 4)
 
 
-REFERENCES: dict[str, Callable[[Array], Array]] = {
+REFERENCES = {
     "nvidia": lambda x: written(x, 22050, 80, 8000),
     "hifigan": lambda x: hifigan(x, 22050, 80, 8000),
     "espnet": lambda x: decimal(x, 80),
@@ -83,7 +65,7 @@ REFERENCES: dict[str, Callable[[Array], Array]] = {
 }
 
 
-def speech_like(sample_rate: int) -> Array:
+def speech_like(sample_rate):
     """A second of gliding harmonics with breath, between digital silences, that float32 holds exactly."""
     rng = np.random.default_rng(7)
     time = np.arange(sample_rate) / sample_rate
@@ -93,7 +75,7 @@ def speech_like(sample_rate: int) -> Array:
     return x.astype(np.float32).astype(np.float64)
 
 
-def mel_of(x: Array, config: MelConfig, dtype: torch.dtype) -> Array:
+def mel_of(x, config, dtype):
     return MelSpectrogram(config)(torch.from_numpy(x).to(dtype)[None])[0].double().numpy()
 
 

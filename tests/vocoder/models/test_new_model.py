@@ -1,17 +1,16 @@
 """What CONTRIBUTING promises of a new model: one file, one line, and it loads, synthesizes, streams and is served."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 import torch
 from tiny_models import TINY_MEL
-from torch import Tensor, nn
+from torch import nn
 
 from vocoder.checkpoint import load_model, save_model
 from vocoder.models.base import FlowVocoder
 from vocoder.models.families import FAMILIES, Family
-from vocoder.packing import Packing, silenced
+from vocoder.packing import silenced
 from vocoder.sampling import Utterance
 from vocoder.stages import MEL, NOISE, Stage, Z, windowed
 from vocoder.synthesis.synthesizer import Synthesizer
@@ -33,20 +32,20 @@ class Toy(FlowVocoder):
 
     packs = True
 
-    def __init__(self, config: ToyConfig) -> None:
+    def __init__(self, config):
         super().__init__()
         self.config = config
         self.network = nn.Conv1d(config.n_mels, 2 * config.hop_length, 3, padding=1)
         nn.init.normal_(self.network.weight, std=0.05)
 
-    def forward(self, x: Tensor, mel: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x, mel):
         shift, log_scale = self.network(mel).transpose(1, 2).chunk(2, dim=2)
         return ((x - shift.flatten(1)) * torch.exp(-log_scale.flatten(1)))[:, None], -log_scale.sum(dim=(1, 2))
 
-    def stages(self, sigma: float | Tensor | None = None, packing: Packing | None = None) -> list[Stage]:
+    def stages(self, sigma=None, packing=None):
         sigma, gaps = self.config.sigma if sigma is None else sigma, None if packing is None else packing.gaps()
 
-        def scaled(z: Tensor, mel: Tensor) -> tuple[Tensor, Tensor]:
+        def scaled(z, mel):
             shift, log_scale = self.network(silenced(mel, gaps)).transpose(1, 2).chunk(2, dim=2)
             log_scale = log_scale.flatten(1)[:, None]
             return z * torch.exp(log_scale) + shift.flatten(1)[:, None], log_scale
@@ -58,17 +57,17 @@ class Toy(FlowVocoder):
 
 
 @pytest.fixture
-def toy(tmp_path: Path) -> Synthesizer:
+def toy(tmp_path):
     families = {**FAMILIES, "toy": Family(ToyConfig, Toy)}
     directory = save_model(tmp_path / "toy", Toy(ToyConfig()), TINY_MEL, families=families)
     return Synthesizer(load_model(directory, families=families), "toy", "cpu", torch.float32)
 
 
-def mel(frames: int) -> Tensor:
+def mel(frames):
     return -6 + torch.randn(5, frames, generator=torch.Generator().manual_seed(frames))
 
 
-def test_it_loads_and_streams_what_it_synthesizes(toy: Synthesizer) -> None:
+def test_it_loads_and_streams_what_it_synthesizes(toy):
     assert (toy.family, toy.sample_rate) == ("toy", 8000)
     whole = toy.synthesize(mel(70), seed=3)
     session = toy.open_stream(seed=3)
@@ -76,7 +75,7 @@ def test_it_loads_and_streams_what_it_synthesizes(toy: Synthesizer) -> None:
     torch.testing.assert_close(torch.cat(list(toy.stream(mel(70), seed=3))), whole, rtol=0, atol=1e-6)
 
 
-def test_utterances_in_a_row_do_not_meet(toy: Synthesizer) -> None:
+def test_utterances_in_a_row_do_not_meet(toy):
     utterances = [
         Utterance(mel(frames), sigma=sigma, seed=frames) for frames, sigma in ((7, None), (3, 0.5), (12, 2.0))
     ]

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 import torch
 from tiny_models import stirred
-from torch import Tensor
 
 from vocoder.checkpoint import Checkpoint
 from vocoder.layers.source.harmonics import harmonic_source
@@ -27,7 +26,7 @@ KINDS = {
 every_kind = pytest.mark.parametrize("name", KINDS)
 
 
-def config(name: str) -> StudentConfig:
+def config(name):
     stacks = tuple(WaveNetConfig(6, (1, 2), 2, causal=True) for _ in range(3))
     base = StudentConfig(
         n_mels=N_MELS, hop_length=HOP, group_size=16, cond_channels=4, filter_taps=24, sample_rate=9000, stacks=stacks
@@ -35,7 +34,7 @@ def config(name: str) -> StudentConfig:
     return replace(base, **KINDS[name])
 
 
-def student(name: str) -> Student:
+def student(name):
     """A student whose weights are all away from their starting values."""
     made = stirred(Student(config(name)), 0.1).requires_grad_(False)
     if made.pitch is not None:
@@ -43,7 +42,7 @@ def student(name: str) -> Student:
     return made.eval()
 
 
-def noise_and_mel(made: Student, batch: int = 2) -> tuple[Tensor, Tensor]:
+def noise_and_mel(made, batch=2):
     return torch.randn(made.noise_shape(batch, FRAMES)), -5 + torch.randn(batch, N_MELS, FRAMES)
 
 

@@ -15,7 +15,7 @@ DIRECTORIES = sorted((Path(__file__).parent / "version_0_1").iterdir())
 
 
 @pytest.mark.parametrize("directory", DIRECTORIES, ids=lambda path: path.name)
-def test_what_version_0_1_wrote_speaks_as_it_did_at_once_and_in_chunks(directory: Path) -> None:
+def test_what_version_0_1_wrote_speaks_as_it_did_at_once_and_in_chunks(directory):
     checkpoint = load_model(directory)
     v = Synthesizer(checkpoint, directory.name, "cpu", torch.float32, guard="off")
     n_mels = checkpoint.mel_config.n_mels
@@ -29,7 +29,7 @@ def test_what_version_0_1_wrote_speaks_as_it_did_at_once_and_in_chunks(directory
     torch.testing.assert_close(torch.cat(list(chunks)), expected, rtol=0, atol=1e-5)
 
 
-def test_corrections_over_half_the_frames_cost_what_those_of_version_0_1_did() -> None:
+def test_corrections_over_half_the_frames_cost_what_those_of_version_0_1_did():
     (lapped,) = (directory for directory in DIRECTORIES if directory.name == "waveglow-lapped")
     assert json.loads((lapped / "config.json").read_text())["architecture"]["consistency_steps"] == 1
     assert load_model(lapped).model.config.corrections == 2

@@ -52,7 +52,7 @@ def test_a_chunk_depends_on_its_context_and_on_nothing_outside(kind, group_size)
     z, mel = torch.randn(model.noise_shape(1, frames)), torch.randn(1, 5, frames)
     steps = z.shape[2] // frames
 
-    def chunk(z: torch.Tensor, mel: torch.Tensor) -> torch.Tensor:
+    def chunk(z, mel):
         with torch.no_grad():
             return model.inverse(z, mel)[0][:, start * 8 : stop * 8]
 

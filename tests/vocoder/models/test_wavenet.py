@@ -1,11 +1,9 @@
 """The autoregressive WaveNet: causal, a flow, and a density."""
 
 import math
-from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
 from vocoder.checkpoint import Checkpoint, load_model, save_model
 from vocoder.flows.linear_prediction import LinearPredictionConfig
@@ -15,7 +13,7 @@ from vocoder.models.families import family_of
 from vocoder.models.wavenet import WaveNet, WaveNetModelConfig
 from vocoder.synthesis.synthesizer import Synthesizer
 
-KINDS: dict[str, dict[str, Any]] = {
+KINDS = {
     "gaussian": {"distribution": "gaussian"},
     "mixture": {"distribution": "logistic", "components": 3},
 }
@@ -23,7 +21,7 @@ SMALL = MelConfig("small", 8000, n_fft=64, win_length=64, hop_length=8, n_mels=5
 """of models without linear prediction, which need not make 256 samples of a frame"""
 
 
-def tiny(kind: str = "gaussian", lpc: bool = True, **changes: Any) -> WaveNet:
+def tiny(kind="gaussian", lpc=True, **changes):
     mel = preset("nvidia") if lpc else SMALL
     config = WaveNetModelConfig(
         n_mels=mel.n_mels,
@@ -39,7 +37,7 @@ def tiny(kind: str = "gaussian", lpc: bool = True, **changes: Any) -> WaveNet:
     return model.requires_grad_(False)
 
 
-def tiny_batch(model: WaveNet, frames: int) -> tuple[Tensor, Tensor]:
+def tiny_batch(model, frames):
     config = model.config
     return 0.03 * torch.randn(2, config.hop_length * frames), -6 + torch.randn(2, config.n_mels, frames)
 
@@ -47,7 +45,7 @@ def tiny_batch(model: WaveNet, frames: int) -> tuple[Tensor, Tensor]:
 @pytest.mark.parametrize(
     ("kind", "lpc", "frames"), [("gaussian", True, 1), ("gaussian", False, 4), ("mixture", False, 4)]
 )
-def test_it_is_a_causal_flow_and_a_density(kind: str, lpc: bool, frames: int) -> None:
+def test_it_is_a_causal_flow_and_a_density(kind, lpc, frames):
     model = tiny(kind, lpc)
     x, mel = (value.double() for value in tiny_batch(model.double(), frames))
     z, log_det = model(x, mel)
@@ -65,7 +63,7 @@ def test_it_is_a_causal_flow_and_a_density(kind: str, lpc: bool, frames: int) ->
     torch.testing.assert_close(inverse_log_det, -log_det, rtol=1e-7, atol=1e-5)
 
 
-def test_gradients_reach_the_audio_and_every_parameter() -> None:
+def test_gradients_reach_the_audio_and_every_parameter():
     model = tiny("mixture").requires_grad_()
     x, mel = tiny_batch(model, 2)
     x.requires_grad_()
@@ -74,12 +72,12 @@ def test_gradients_reach_the_audio_and_every_parameter() -> None:
     assert [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
 
 
-def voice(kind: str = "gaussian", lpc: bool = True) -> Synthesizer:
+def voice(kind="gaussian", lpc=True):
     checkpoint = Checkpoint(tiny(kind, lpc), "wavenet", preset("nvidia") if lpc else SMALL)
     return Synthesizer(checkpoint, "tiny", "cpu", torch.float32, guard="off")
 
 
-def test_a_model_directory_speaks(tmp_path: Any) -> None:
+def test_a_model_directory_speaks(tmp_path):
     save_model(tmp_path, tiny(sigma=0.8), preset("nvidia"))
     checkpoint = load_model(tmp_path)
     assert checkpoint.family == family_of(checkpoint.model) == "wavenet"
@@ -95,7 +93,7 @@ def test_a_model_directory_speaks(tmp_path: Any) -> None:
 @pytest.mark.parametrize(
     ("kind", "lpc", "chunk_frames"), [("gaussian", True, 2), ("gaussian", True, 5), ("mixture", False, 2)]
 )
-def test_a_stream_is_what_is_synthesized_at_once(kind: str, lpc: bool, chunk_frames: int) -> None:
+def test_a_stream_is_what_is_synthesized_at_once(kind, lpc, chunk_frames):
     v = voice(kind, lpc)
     mel = -6 + torch.randn(v.mel_config.n_mels, 7)
     chunks = list(v.stream(mel, seed=1, chunk_frames=chunk_frames, first_chunk_frames=chunk_frames))
@@ -104,7 +102,7 @@ def test_a_stream_is_what_is_synthesized_at_once(kind: str, lpc: bool, chunk_fra
     torch.testing.assert_close(torch.cat(chunks), v.synthesize(mel, seed=1), rtol=0, atol=1e-6)
 
 
-def test_a_stream_keeps_to_short_chunks() -> None:
+def test_a_stream_keeps_to_short_chunks():
     """Who speaks sample by sample gains nothing from longer ones, which come later."""
     chunks = list(voice().stream(-6 + torch.randn(80, 200), seed=1))
     assert [len(chunk) // 256 for chunk in chunks] == [8, 8, 16, 32, 64, 64, 8]

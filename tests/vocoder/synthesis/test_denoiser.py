@@ -16,7 +16,7 @@ SILENCE = torch.full((8, 60), -11.513)
 
 
 @pytest.fixture
-def humming() -> Synthesizer:
+def humming():
     """A synthesizer of white noise, whatever the mel, with a hum in its tenth band below it."""
     changes = {"n_mels": 8, "hop_length": 256, "sample_rate": 22050, "group_size": 32, "flows": 1}
     config = lapped_config(**changes, stack=WaveNetConfig(4, (1,)), source=None, corrections=0)

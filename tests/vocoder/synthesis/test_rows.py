@@ -1,7 +1,6 @@
 """In any company a mel sounds as it does alone."""
 
 import functools
-from typing import Any
 
 import pytest
 import torch
@@ -10,13 +9,11 @@ from hypothesis import strategies as st
 from tiny_models import TINY_MEL, tiny_synthesizer
 
 from vocoder import load
-from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import MelSpectrogram
 from vocoder.sampling import Utterance
-from vocoder.synthesis.synthesizer import Synthesizer
 
 TOLERANCE = 1e-5
-VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
+VARIANTS = {
     "lapped": ("lapped", {}),
     "lapped, without a source or correction": ("lapped", {"source": None, "corrections": 0}),
     "published kind": ("grouping", {}),
@@ -25,18 +22,18 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 @functools.cache
-def synthesizer(variant: str) -> Synthesizer:
+def synthesizer(variant):
     torch.manual_seed(0)
     kind, changes = VARIANTS[variant]
     return tiny_synthesizer(kind, **changes)
 
 
-def mel_of(frames: int, level: float) -> torch.Tensor:
+def mel_of(frames, level):
     generator = torch.Generator().manual_seed(frames)
     return (level + torch.randn(TINY_MEL.n_mels, frames, generator=generator)).clamp(max=-1.0)
 
 
-def speech_like_mel(config: MelConfig, seconds: float = 2.0) -> torch.Tensor:
+def speech_like_mel(config, seconds=2.0):
     """Return the mel of a gliding tone of many harmonics, with pauses and a little noise."""
     time = torch.arange(0.0, seconds, 1.0 / config.sample_rate, dtype=torch.float64)
     phase = 2.0 * torch.pi * (120.0 * time + 30.0 * time.square())
@@ -47,7 +44,7 @@ def speech_like_mel(config: MelConfig, seconds: float = 2.0) -> torch.Tensor:
 
 
 @st.composite
-def utterances(draw: st.DrawFn) -> Utterance:
+def utterances(draw):
     mel = mel_of(draw(st.integers(1, 40)), draw(st.floats(-9.0, -2.0)))
     return Utterance(
         mel,
@@ -57,11 +54,11 @@ def utterances(draw: st.DrawFn) -> Utterance:
     )
 
 
-def alone(v: Synthesizer, utterance: Utterance) -> Any:
+def alone(v, utterance):
     return v.synthesize(utterance.mel, sigma=utterance.sigma, seed=utterance.seed, denoise=utterance.denoise)
 
 
-def assert_as_alone(v: Synthesizer, company: list[Utterance]) -> None:
+def assert_as_alone(v, company):
     for x, utterance in zip(v.synthesize_many(company), company, strict=True):
         expected = alone(v, utterance)
         loudest = max(1.0, float(expected.abs().max()))
@@ -71,11 +68,11 @@ def assert_as_alone(v: Synthesizer, company: list[Utterance]) -> None:
 @pytest.mark.parametrize("variant", VARIANTS)
 @settings(max_examples=10, deadline=None, derandomize=True)
 @given(company=st.lists(utterances(), min_size=1, max_size=6))
-def test_company_changes_nothing(variant: str, company: list[Utterance]) -> None:
+def test_company_changes_nothing(variant, company):
     assert_as_alone(synthesizer(variant), company)
 
 
-def test_company_changes_nothing_for_the_shipped_model() -> None:
+def test_company_changes_nothing_for_the_shipped_model():
     v = load("waveglow", dtype=torch.float32, guard="off")
     mel = speech_like_mel(v.mel_config)
     parts = [mel[:, :44], mel[:, 10:13], mel[:, 20:151], mel[:, 7:8], mel[:, 70:150]]

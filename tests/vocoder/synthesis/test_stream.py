@@ -14,17 +14,17 @@ from vocoder.loading import load
 from vocoder.models.waveglow import WaveGlow
 from vocoder.stages import Stage
 from vocoder.synthesis import runner as runner_module
-from vocoder.synthesis.stream import OPENING_FRAMES, StreamSession
+from vocoder.synthesis.stream import OPENING_FRAMES
 from vocoder.synthesis.synthesizer import Synthesizer
 
 PUBLISHED_MEL = replace(TINY_MEL, n_fft=1024, win_length=1024, hop_length=256)
 
 
-def shipped() -> Synthesizer:
+def shipped():
     return load("waveglow", dtype=torch.float32, guard="off")
 
 
-def published_shape() -> Synthesizer:
+def published_shape():
     """A narrow WaveGlow whose steps, dilations and upsampling are those of the published one."""
     stack = WaveNetConfig(channels=4, dilations=(1, 2, 4, 8, 16, 32, 64, 128))
     config = grouping_config(hop_length=256, group_size=8, cond_channels=40, upsample_kernel=1024, stack=stack)
@@ -42,19 +42,19 @@ VOICES = {
 
 
 @pytest.fixture(scope="module", params=VOICES)
-def voice(request: pytest.FixtureRequest) -> Synthesizer:
+def voice(request):
     torch.manual_seed(0)
     return VOICES[request.param]()
 
 
-def mel(voice: Synthesizer, frames: int) -> torch.Tensor:
+def mel(voice, frames):
     """Speech where the voice is a trained one, noise that is loud where its weights are random."""
     if voice.name == "waveglow":
         return mel_of(voice.mel_config)[:, :frames]
     return -6 + torch.randn(voice.mel_config.n_mels, frames, generator=torch.Generator().manual_seed(1))
 
 
-def assert_same(x: torch.Tensor, expected: torch.Tensor) -> None:
+def assert_same(x, expected):
     """To 1e-5 of full scale; models of random weights are louder."""
     torch.testing.assert_close(x, expected, atol=1e-5 * max(1.0, float(expected.abs().max())), rtol=0)
 
@@ -101,7 +101,7 @@ def test_a_teacher_that_hears_its_own_past_says_the_same_in_chunks():
     torch.testing.assert_close(torch.cat(list(wavenet.stream(frames, seed=7))), whole, atol=1e-5, rtol=0)
 
 
-def frames_by_chunk(session: StreamSession, hop_length: int) -> list[int]:
+def frames_by_chunk(session, hop_length):
     """Return the frames of the chunks after the first, whose samples may be fewer than its frames have."""
     sizes = []
     while session.ready and not session.done:

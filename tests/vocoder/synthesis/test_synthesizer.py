@@ -1,7 +1,6 @@
 """Whole mels to audio: noise, batches, the guard, and mels of other mel configs."""
 
 import json
-from typing import Any
 
 import numpy as np
 import pytest
@@ -20,11 +19,11 @@ FRAMES = 60
 every_kind = pytest.mark.parametrize("kind", TINY_CONFIGS)
 
 
-def mel(*shape: int) -> torch.Tensor:
+def mel(*shape):
     return -6 + torch.randn(*shape)
 
 
-def assert_close(x: torch.Tensor, expected: torch.Tensor) -> None:
+def assert_close(x, expected):
     """Compare to 1e-5 of full scale; these models of random weights speak louder than that."""
     torch.testing.assert_close(x, expected, atol=1e-5 * max(1.0, float(expected.abs().max())), rtol=0)
 
@@ -131,7 +130,7 @@ def test_what_it_says_of_itself_is_plain_data_and_a_line():
     assert repr(v) == f"<Synthesizer 'tiny': waveglow, 0.0 million parameters, {mels}, float32 on cpu>"
 
 
-def test_the_number_of_corrections_can_be_chosen_for_a_request_in_streams_and_in_company() -> None:
+def test_the_number_of_corrections_can_be_chosen_for_a_request_in_streams_and_in_company():
     v, m = tiny_synthesizer("lapped"), mel(5, 30)
     torch.testing.assert_close(v.synthesize(m, seed=1), v.synthesize(m, seed=1, corrections=v.model.config.corrections))
     for corrections in (0, 3):
@@ -149,17 +148,17 @@ NAMES = ("hifigan", "espnet", "vocos", "tacotron2-tf", "speecht5")
 
 
 @pytest.fixture(scope="module")
-def voice() -> Synthesizer:
+def voice():
     return random_voice()
 
 
-def mel_of(name: str, seconds: float = 0.5) -> Any:
+def mel_of(name, seconds=0.5):
     config = preset(name)
     return recordings.mel_of(name)[:, : int(seconds * config.sample_rate / config.hop_length)].numpy()
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_audio_is_as_long_as_the_mel_and_a_stream_is_the_whole(voice: Synthesizer, name: str) -> None:
+def test_the_audio_is_as_long_as_the_mel_and_a_stream_is_the_whole(voice, name):
     config, mel = preset(name), mel_of(name)
     x = voice.synthesize(mel, seed=1, preset=name)
     assert len(x) == round(mel.shape[1] * config.hop_length * 22050 / config.sample_rate)
@@ -171,7 +170,7 @@ def test_the_audio_is_as_long_as_the_mel_and_a_stream_is_the_whole(voice: Synthe
         np.testing.assert_allclose(np.concatenate(list(voice.stream(pieces, seed=1, preset=name))), x, atol=1e-5)
 
 
-def test_rows_hold_mels_of_several_conventions(voice: Synthesizer) -> None:
+def test_rows_hold_mels_of_several_conventions(voice):
     utterances = [Utterance(mel_of(name), seed=i, preset=name) for i, name in enumerate(NAMES)]
     utterances.append(Utterance(mel_of("nvidia"), seed=9))
     for x, utterance in zip(voice.synthesize_many(utterances), utterances, strict=True):
@@ -181,7 +180,7 @@ def test_rows_hold_mels_of_several_conventions(voice: Synthesizer) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES[1:])
-def test_adapted_mels_are_near_those_of_the_model(voice: Synthesizer, name: str) -> None:
+def test_adapted_mels_are_near_those_of_the_model(voice, name):
     """Where it is loud they are within half a neper on average, of unseen sentences too."""
     path, own = voice.path(name), torch.from_numpy(mel_of("nvidia", 2.0))
     made = path.convert(torch.from_numpy(mel_of(name, 2.0)))[:, : own.shape[1]]
@@ -189,7 +188,7 @@ def test_adapted_mels_are_near_those_of_the_model(voice: Synthesizer, name: str)
     assert (made - own[:, : made.shape[1]]).abs()[heard].mean() < 0.5
 
 
-def test_what_is_accepted_is_told(voice: Synthesizer) -> None:
+def test_what_is_accepted_is_told(voice):
     found = {entry["preset"]: entry for entry in accepted_presets(voice.mel_config)}
     assert set(found) >= {"nvidia", *NAMES}
     assert found["espnet"]["how"] == "adapter"

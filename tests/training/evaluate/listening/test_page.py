@@ -30,25 +30,25 @@ RATE = 22050
 
 
 class Tags(HTMLParser):
-    def __init__(self, page: str) -> None:
+    def __init__(self, page):
         super().__init__()
-        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.found = []
         self.feed(page)
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+    def handle_starttag(self, tag, attrs):
         self.found.append((tag, dict(attrs)))
 
-    def of(self, tag: str) -> list[dict[str, str | None]]:
+    def of(self, tag):
         return [attributes for name, attributes in self.found if name == tag]
 
 
-def utterance() -> Utterance:
+def utterance():
     rng = np.random.default_rng(0)
     x, y = (0.1 * rng.standard_normal((2, 4000))).astype(np.float32)
     return Utterance("voice", "a.flac", 22050, {"recording": x, "<b>ours</b>": y})
 
 
-def test_there_is_a_player_a_spectrogram_and_a_difference_of_each_candidate() -> None:
+def test_there_is_a_player_a_spectrogram_and_a_difference_of_each_candidate():
     page = listening_page(REPORT, [utterance()])
     tags = Tags(page)
     assert tags.of("link") == []  # it needs no network
@@ -67,7 +67,7 @@ def test_there_is_a_player_a_spectrogram_and_a_difference_of_each_candidate() ->
     assert len(tags.of("article")) == 1
 
 
-def test_scores_of_rows_and_utterances_are_there_and_names_are_escaped() -> None:
+def test_scores_of_rows_and_utterances_are_there_and_names_are_escaped():
     page = listening_page(REPORT, [])
     assert "<b>" not in page
     cells = re.findall(r"<td>(.*?)</td>", page)
@@ -79,7 +79,7 @@ def test_scores_of_rows_and_utterances_are_there_and_names_are_escaped() -> None
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs node")
-def test_numbers_sort_as_numbers_and_what_is_absent_stays_last() -> None:
+def test_numbers_sort_as_numbers_and_what_is_absent_stays_last():
     source = (files("training.evaluate.listening") / "templates" / "sorting.js").read_text(encoding="utf-8")
     script = """
 const sorted = (cells, direction) => [...cells].sort((a, b) => ordered(a, b, direction));
@@ -91,17 +91,17 @@ console.log(JSON.stringify([
     assert json.loads(done.stdout) == [["-3", "9.5*", "10", "-"], ["10", "9.5*", "-3", "-"], ["c", "b", "a"]]
 
 
-def payload(uri: str, media_type: str) -> io.BytesIO:
+def payload(uri, media_type):
     head, data = uri.split(",")
     assert head == f"data:{media_type};base64"
     return io.BytesIO(base64.b64decode(data))
 
 
-def tone(hertz: float, level: float = 0.3) -> np.ndarray:
+def tone(hertz, level=0.3):
     return (level * np.sin(2 * np.pi * hertz * np.arange(RATE) / RATE)).astype(np.float32)
 
 
-def test_audio_survives_to_the_last_of_16_bits_and_carries_no_tags() -> None:
+def test_audio_survives_to_the_last_of_16_bits_and_carries_no_tags():
     x = tone(440.0)
     with soundfile.SoundFile(payload(flac_uri(x, RATE), "audio/flac")) as file:
         assert file.samplerate == RATE
@@ -109,17 +109,17 @@ def test_audio_survives_to_the_last_of_16_bits_and_carries_no_tags() -> None:
         assert np.abs(file.read(dtype="float32") - x).max() <= 1 / 32768
 
 
-def test_a_tone_is_bright_at_its_height_only() -> None:
+def test_a_tone_is_bright_at_its_height_only():
     picture = imread(payload(spectrogram_picture(tone(2756.25), tone(2756.25)), "image/png"))[..., :3].mean(axis=(1, 2))
     assert len(picture) == 256
     assert abs(int(picture.argmax()) - (255 - 64)) <= 1  # 2756 Hz is a quarter of the way up
     assert picture[:128].max() < 0.2
 
 
-def test_differences_are_red_where_louder_blue_where_softer_and_white_where_equal() -> None:
+def test_differences_are_red_where_louder_blue_where_softer_and_white_where_equal():
     original = tone(2756.25)
 
-    def colour(x: np.ndarray) -> np.ndarray:
+    def colour(x):
         return imread(payload(difference_picture(x, original), "image/png"))[255 - 64, 40, :3]
 
     assert colour(original).min() > 0.9

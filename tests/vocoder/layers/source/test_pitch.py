@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("float64")
 CONFIG = PitchConfig(channels=4, layers=2, kernel_size=3, f0_min=50.0, f0_max=800.0, bins=17)
 
 
-def net_that_says(logits: torch.Tensor, voicing: float = 0.0) -> PitchNet:
+def net_that_says(logits, voicing=0.0):
     """Return a network whose logits are the same for every mel."""
     net = PitchNet(3, CONFIG)
     with torch.no_grad():
@@ -59,12 +59,12 @@ def test_a_frame_depends_on_exactly_its_context(ahead, context):
 RATE, HOP = 16000, 64
 
 
-def steady(f0: float, f_max: float, seconds: float = 1.0, voicing: float = 1.0) -> torch.Tensor:
+def steady(f0, f_max, seconds=1.0, voicing=1.0):
     frames = int(seconds * RATE / HOP)
     return harmonic_source(torch.full((1, frames), f0), torch.full((1, frames), voicing), HOP, RATE, f_max)[0]
 
 
-def power_spectrum(x: torch.Tensor) -> torch.Tensor:
+def power_spectrum(x):
     """Return the power at each whole frequency in Hz of one second: a^2 / 2 of a sine of amplitude a."""
     return 2 * torch.fft.rfft(x).abs().square() / len(x) ** 2
 

@@ -5,11 +5,9 @@ import copy
 import pytest
 import torch
 from tiny_models import stirred
-from torch import Tensor
 
 from vocoder.config import ConfigError
 from vocoder.layers.stack import (
-    CausalStack,
     PublishedStack,
     PublishedStackConfig,
     StackStepper,
@@ -34,16 +32,16 @@ every_shape = pytest.mark.parametrize("name", SHAPES)
 float64 = pytest.mark.usefixtures("float64")
 
 
-def stack_of(name: str, cond: int = 5) -> WaveNetStack:
+def stack_of(name, cond=5):
     return stirred(WaveNetStack(4, 6, cond, SHAPES[name]), 0.1).eval().requires_grad_(False)
 
 
-def plain(stack: WaveNetStack, x: Tensor, cond: Tensor | None, gaps: Tensor | None = None) -> Tensor:
+def plain(stack, x, cond, gaps=None):
     dtype = stack.start.weight.dtype
     return plain_stack(stack.weights(), dtype, x, stack.shares(cond, dtype), gaps)
 
 
-def assert_compiled(stack: WaveNetStack, x: Tensor, cond: Tensor | None, gaps: Tensor | None = None) -> None:
+def assert_compiled(stack, x, cond, gaps=None):
     torch.testing.assert_close(stack(x, cond, gaps), plain(stack, x, cond, gaps), atol=2e-5, rtol=1e-5)
     assert stack._kept._made is not None
 
@@ -137,15 +135,15 @@ def test_what_stands_in_a_gap_is_not_seen(causal):
     assert not torch.allclose(stack(x, cond)[:, :, -14:], packed[:, :, -14:])
 
 
-def causal_stack(kernel: int, cond: int = 3) -> WaveNetStack:
+def causal_stack(kernel, cond=3):
     return stirred(WaveNetStack(2, 4, cond, WaveNetConfig(5, (1, 2, 4), kernel, causal=True))).requires_grad_(False)
 
 
-def published(kernel: int) -> PublishedStack:
+def published(kernel):
     return PublishedStack(2, 4, 3, PublishedStackConfig(5, 4, 3, (1, 2, 4), kernel)).requires_grad_(False)
 
 
-def stepped(network: CausalStack, x: Tensor, cond: Tensor | None) -> Tensor:
+def stepped(network, x, cond):
     offsets, stepper, steps = gate_offsets(network, cond, len(x)), StackStepper(network.weights(), len(x)), x.shape[2]
     return torch.stack([stepper(x[:, :, t], offsets[t * len(offsets) // steps]) for t in range(steps)], dim=2)
 
