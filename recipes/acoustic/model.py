@@ -5,17 +5,16 @@ text-to-speech with pitch prediction", 2021, for what is given and what is predi
 for the 2020s", 2022, in place of attention.)
 """
 
-import json
 from dataclasses import dataclass
-from pathlib import Path
+from types import MappingProxyType
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from recipes.acoustic.items import PLACES
-from vocoder.config import COUNT, ConfigError, check_bounds, from_dict, to_dict
+from vocoder.config import COUNT, ConfigError, check_bounds
+from vocoder.models.families import Families, Family
 
 PROSODY = 3
 """numbers of a token: pitch, voicing, level"""
@@ -132,24 +131,5 @@ class AcousticModel(nn.Module):
         return mel.transpose(1, 2), predicted
 
 
-def save_acoustic(directory: Path, model: AcousticModel, settings: dict[str, object]) -> None:
-    """Write config.json, with the settings of the run beside the architecture, and model.safetensors."""
-    directory.mkdir(parents=True, exist_ok=True)
-    save_file({name: value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()},
-              directory / "model.safetensors")  # fmt: skip
-    text = json.dumps({"architecture": to_dict(model.config), **settings}, indent=2, ensure_ascii=False)
-    (directory / "config.json").write_text(text + "\n", encoding="utf-8")
-
-
-def load_acoustic(directory: Path) -> tuple[AcousticModel, dict[str, object]]:
-    """Return the model of a directory, ready to predict, and the settings beside its architecture.
-
-    Raises ConfigError if there is none, or its files do not fit each other.
-    """
-    try:
-        settings = json.loads((directory / "config.json").read_text(encoding="utf-8"))
-        model = AcousticModel(from_dict(AcousticConfig, settings.pop("architecture")))
-        model.load_state_dict(load_file(directory / "model.safetensors"))
-    except (OSError, KeyError, ValueError, RuntimeError) as error:
-        raise ConfigError(f"{directory} holds no acoustic model: {error}") from error
-    return model.eval(), settings
+FAMILY: Families = MappingProxyType({"acoustic": Family(AcousticConfig, AcousticModel)})
+"""for `vocoder.checkpoint.load_model` and `save_model`"""

@@ -9,13 +9,15 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from recipes.acoustic.items import Example, example_of, parted, utterances
-from recipes.acoustic.model import AcousticModel, load_acoustic
+from recipes.acoustic.model import FAMILY
 from recipes.corpora.kokoro import corpus_of
 from training.corpora.corpus import Corpus, PrepareConfig, Recording
 from training.corpora.given_mels import with_mels
 from training.corpora.prepare import prepare
+from vocoder.checkpoint import load_model
 from vocoder.config import ConfigError
 from vocoder.mel.config_file import load_mel_config
 
@@ -25,21 +27,20 @@ def predict(
 ) -> Iterator[tuple[Path, NDArray[np.float32]]]:
     """Yield the utterances that each model held out, with its mel (n_mels, frames) by the true durations.
 
-    Raises ConfigError if two models held out the same utterance, or a directory holds no model.
+    Raises ConfigError if two models held out the same utterance, and CheckpointError if a directory holds no model.
     """
     done: set[Path] = set()
     for directory in models:
-        model, settings = load_acoustic(directory)
-        mel_config = load_mel_config(str(settings["mel"]))
-        for path in parted(speech, int(str(settings["folds"])), int(str(settings["held"])))[1]:
+        trained = load_model(directory, families=FAMILY)
+        for path in parted(speech, trained.provenance["folds"], trained.provenance["held"])[1]:
             if path in done:
                 raise ConfigError(f"{directory} held out {path}, as another model did: give one for each part")
             done.add(path)
-            yield path, predicted_mel(model, example_of(path, mel_config), true_prosody)
+            yield path, predicted_mel(trained.model, example_of(path, trained.mel_config), true_prosody)
 
 
 @torch.inference_mode()
-def predicted_mel(model: AcousticModel, example: Example, true_prosody: bool = False) -> NDArray[np.float32]:
+def predicted_mel(model: nn.Module, example: Example, true_prosody: bool = False) -> NDArray[np.float32]:
     """Return the mel (n_mels, frames) that a model predicts, frame for frame as long as the recording's."""
     tokens, style, index, places, prosody = (
         torch.from_numpy(values)[None]

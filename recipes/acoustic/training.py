@@ -4,7 +4,6 @@ import argparse
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from accelerate.utils import set_seed
@@ -12,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from recipes.acoustic.items import SpeechItems, example_of, parted
-from recipes.acoustic.model import AcousticConfig, AcousticModel, save_acoustic
+from recipes.acoustic.model import FAMILY, AcousticConfig, AcousticModel
 from training.loop.objective import Batch, Objective, Parts
 from training.loop.processes import announce
 from training.loop.trainer import fit
@@ -20,7 +19,6 @@ from training.loop.trainer_config import TrainerConfig
 from training.provenance import surroundings
 from training.run_config import add_run_arguments, load_config
 from vocoder.config import COUNT, ConfigError, check_bounds
-from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import load_mel_config
 
 _PROSODY_WEIGHT = 0.3
@@ -35,10 +33,7 @@ class AcousticObjective(Objective):
     """
 
     model: AcousticModel
-
-    def __init__(self, model: AcousticModel, mel_config: MelConfig, settings: dict[str, object]) -> None:
-        super().__init__(model, mel_config)
-        self.settings = settings
+    families = FAMILY
 
     def initialise(self, batches: Iterable[Batch]) -> None:
         """Take mean and spread of each band from the batches."""
@@ -59,10 +54,6 @@ class AcousticObjective(Objective):
         """Return the L1 of the mel as it is predicted, which is the score, and the error of the prosody."""
         difference, prosody = self._errors(batch, None)
         return {"mel": difference, "prosody": prosody, "score": difference}
-
-    def export(self, directory: Path, provenance: dict[str, Any]) -> None:
-        """Write the model's directory."""
-        save_acoustic(directory, self.model, {**self.settings, "provenance": provenance})
 
     def _errors(self, batch: Batch, prosody: Tensor | None) -> tuple[Tensor, Tensor]:
         seen = (batch[name] for name in ("tokens", "style", "index", "places", "mask"))
@@ -126,14 +117,14 @@ def train(config: AcousticRun, *, resume: bool) -> Path:
     minutes = frames * mel_config.hop_length / mel_config.sample_rate / 60
     announce(f"{minutes:.1f} minutes to train on, {len(aside)} utterances held out")
     set_seed(config.trainer.seed)
-    told = {"mel": config.mel, "folds": config.folds, "held": config.held}  # what prediction must know
+    held_out = {"folds": config.folds, "held": config.held}  # what prediction must know
     padding, seed = config.model.tokens, config.trainer.seed
     return fit(
         config,
-        AcousticObjective(AcousticModel(config.model), mel_config, told),
+        AcousticObjective(AcousticModel(config.model), mel_config),
         SpeechItems(examples, config.frames, padding, seed),
         SpeechItems(judged, _VALIDATION_FRAMES, padding, seed),
-        provenance={"speech": folder.name, **surroundings()},
+        provenance={"speech": folder.name, **held_out, **surroundings()},
         resume=resume,
     )
 

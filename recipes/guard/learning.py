@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -86,10 +85,7 @@ class ConventionObjective(Objective):
         return {"score": score, "right": right}
 
     def export(self, directory: Path, provenance: dict[str, Any]) -> None:
-        """Write the weights; the guard's own directory has them once it is calibrated."""
-        directory.mkdir(parents=True, exist_ok=True)
-        tensors = {name: value.cpu().contiguous().clone() for name, value in self.model.state_dict().items()}
-        save_file(tensors, directory / "recogniser.safetensors")
+        """Write nothing: the guard's own directory has the weights once it is calibrated."""
 
 
 @torch.no_grad()

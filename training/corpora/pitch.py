@@ -1,10 +1,6 @@
 """Pitch labels of the recordings of a corpus, computed once and stored beside them."""
 
-import hashlib
-import json
-import os
-import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +11,8 @@ from scipy.signal import butter, sosfiltfilt
 
 from training.corpora.manifest import Entry, Manifest, ManifestError
 from training.corpora.mapping import mapped, with_bar
-from training.corpora.pyin import CLASSES_PER_SEMITONE, F0_MAX, F0_MIN, pyin
+from training.corpora.pyin import pyin
+from vocoder.files import complete, is_current
 
 HIGH_PASS = 60.0
 """Hz of the recording, below which the tracker hears nothing and no pitch counts: mains hum is periodic too, and hides
@@ -24,8 +21,7 @@ _WINDOW, _HOP, _REFERENCE_RATE = 2048, 256, 22050  # of the tracker, in samples 
 _SILENCE_DB = -40.0  # frames so far below the loudest one are unvoiced; the tracker itself ignores levels
 _LEVEL_WINDOW = 0.046  # seconds
 _ORDER, _PADDING = 6, 4096  # of the high-pass
-_FOLDER = "pitch"
-_SAVE_EVERY = 512  # recordings
+_FOLDER = "pitch"  # another one with whatever changes the labels
 
 Floats = NDArray[np.float32]
 
@@ -67,81 +63,36 @@ def follow(
 def read_tracks(
     manifest: Manifest, entries: Sequence[Entry], speeds: Sequence[float], jobs: int = 1
 ) -> dict[float, list[Floats]]:
-    """Return the labels of manifest entries by speed, as `follow` has them; `pitch/CORPUS-SPEED.npz` keeps them.
+    """Return the labels of manifest entries by speed, as `follow` has them; `pitch/AUDIO-SPEED.npy` keep them.
 
-    Missing ones are made for whole corpora at once, under one bar. A recording whose file has changed is labelled
+    Missing ones are made for whole corpora at once, under one bar. A recording that was written since is labelled
     again. Raises ManifestError if a recording cannot be read.
     """
     corpora, folder = {entry.corpus for entry in entries}, manifest.root / _FOLDER
-    keys: dict[str, list[str]] = {}
-    wanted: dict[Path, dict[str, tuple[Path, float]]] = {}
-    for entry in manifest.entries:
-        if entry.corpus in corpora:
-            audio = manifest.audio_path(entry)
-            keys[entry.path] = _keys(audio, speeds)
-            for speed, key in zip(speeds, keys[entry.path], strict=True):
-                wanted.setdefault(folder / f"{entry.corpus}-{speed:.2f}.npz", {})[key] = audio, speed
-    known = {file: _load(file) for file in wanted}
-    if any(not labels.keys() <= known[file].keys() for file, labels in wanted.items()):
+
+    def kept(entry: Entry, speed: float) -> Path:
+        return folder / f"{entry.path}-{speed:.2f}.npy"
+
+    def missing() -> list[tuple[Path, Path, float]]:
+        mine = [(manifest.audio_path(entry), entry) for entry in manifest.entries if entry.corpus in corpora]
+        work = [(audio, kept(entry, speed), speed) for speed in speeds for audio, entry in mine]
+        return [(audio, labels, speed) for audio, labels, speed in work if not is_current(labels, audio)]
+
+    if missing():
         folder.mkdir(exist_ok=True)
         with FileLock(folder / "lock"):  # processes of one run share the work
-            known = _completed(wanted, max(jobs, 1))
-    made = {key: f0 for labels in known.values() for key, f0 in labels.items()}
-    return {speed: [made[keys[entry.path][i]] for entry in entries] for i, speed in enumerate(speeds)}
+            work = missing()
+            for _ in with_bar(mapped(_label, work, max(jobs, 1)), "recordings", len(work), "following the pitch"):
+                pass
+    return {speed: [np.load(kept(entry, speed)) for entry in entries] for speed in speeds}
 
 
-def _completed(wanted: Mapping[Path, Mapping[str, tuple[Path, float]]], jobs: int) -> dict[Path, dict[str, Floats]]:
-    """Make the labels that files lack, add them, and return all labels of each file by key."""
-    known = {file: _load(file) for file in wanted}
-    missing = [(f, key, work) for f, labels in wanted.items() for key, work in labels.items() if key not in known[f]]
-    followed = mapped(_followed, [work for _, _, work in missing], jobs)
-    bar = with_bar(followed, "recordings", len(missing), "following the pitch") if missing else ()
-    for done, ((file, key, _), f0) in enumerate(zip(missing, bar, strict=True), start=1):
-        known[file][key] = f0
-        if done % _SAVE_EVERY == 0 or done == len(missing) or missing[done][0] != file:
-            _save(file, known[file])
-    return known
-
-
-def _keys(audio: Path, speeds: Sequence[float]) -> list[str]:
-    """Return the keys of the labels of an audio file: hashes of its content and of how it is labelled."""
-    tracker = {"f0_min": F0_MIN, "f0_max": F0_MAX, "window": _WINDOW, "hop_length": _HOP}
-    tracker |= {"classes_per_semitone": CLASSES_PER_SEMITONE}
-    try:
-        content = hashlib.blake2b(audio.read_bytes(), digest_size=16)
-    except OSError as error:
-        raise ManifestError(f"{audio} cannot be read: {error.strerror}") from error
-    keys = []
-    for speed in speeds:
-        settings = {"tracker": tracker, "speed": speed, "silence_db": _SILENCE_DB, "high_pass": HIGH_PASS}
-        digest = content.copy()
-        digest.update(json.dumps(settings, sort_keys=True).encode())
-        keys.append(digest.hexdigest())
-    return keys
-
-
-def _followed(work: tuple[Path, float]) -> Floats:
-    audio, speed = work
+def _label(work: tuple[Path, Path, float]) -> None:
+    """Follow the pitch of an audio file as it is played at a speed, and keep the labels."""
+    audio, labels, speed = work
     try:
         x, sample_rate = soundfile.read(audio, dtype="float32")
     except (soundfile.SoundFileError, OSError) as error:
         raise ManifestError(f"{audio} cannot be read: {error}") from error
-    return follow(x, sample_rate, speed)
-
-
-def _load(file: Path) -> dict[str, Floats]:
-    """Return the labels in a file by key; none if the file is missing or damaged."""
-    try:
-        with file.open("rb") as data, np.load(data) as held:
-            parts = np.split(held["f0"], np.cumsum(held["lengths"])[:-1])
-            return dict(zip(held["keys"].tolist(), parts, strict=True))
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
-        return {}
-
-
-def _save(file: Path, known: dict[str, Floats]) -> None:
-    lengths = np.array([len(f0) for f0 in known.values()])
-    partial_file = file.with_suffix(f".{os.getpid()}.partial")
-    with partial_file.open("wb") as out:
-        np.savez(out, keys=np.array(list(known)), lengths=lengths, f0=np.concatenate(list(known.values())))
-    partial_file.replace(file)
+    with complete(labels) as part, part.open("wb") as file:
+        np.save(file, follow(x, sample_rate, speed))

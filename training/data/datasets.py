@@ -95,8 +95,7 @@ class SegmentDataset(Dataset[dict[str, Any]]):
         if mel_config is not None and any(entry.mel is not None for entry in entries):
             self._mels = MelStore(manifest, entries, list(self._store.lengths), mel_config)
         self._pitch = PitchStore(manifest, entries, speeds_for(*config.rates), jobs) if pitch else None
-        # In shared memory, so that loader processes that outlive an epoch see the next one.
-        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
+        self._epoch = 0
 
     def __len__(self) -> int:
         covering = -(-int(self._store.lengths.sum()) // self.config.segment_length)
@@ -104,12 +103,12 @@ class SegmentDataset(Dataset[dict[str, Any]]):
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch that the following items belong to."""
-        self._epoch.fill_(epoch)
+        self._epoch = epoch
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         if not 0 <= index < len(self):
             raise IndexError(f"item {index} of {len(self)}")
-        rng = np.random.default_rng((self.config.seed, int(self._epoch), index))
+        rng = np.random.default_rng((self.config.seed, self._epoch, index))
         # Four draws, always in this order: switching an augmentation on leaves the other choices as they were.
         choice, speed, place, gain = rng.random(4)
         utterance = int(np.searchsorted(self._cumulative, choice * self._cumulative[-1], side="right"))
@@ -118,7 +117,7 @@ class SegmentDataset(Dataset[dict[str, Any]]):
         x, start = self._cut(utterance, rate, place, delay or 0)
         band = min(self._bands[utterance] * float(rate), self.sample_rate / 2)
         if delay is None and self.config.augment.active:
-            own = np.random.default_rng((self.config.seed, int(self._epoch), index, _AUGMENTATION))
+            own = np.random.default_rng((self.config.seed, self._epoch, index, _AUGMENTATION))
             x, band = augmented(x, band, self.sample_rate, self.config.augment, own)
         low, high = self.config.gain_db
         if delay is None and (low or high):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from toy_speech import write_speech
 
 from recipes.acoustic.items import SpeechItems, example_of, parted, places, token_prosody, tokens_of_frames
-from recipes.acoustic.model import AcousticConfig, AcousticModel, load_acoustic, save_acoustic
+from recipes.acoustic.model import AcousticConfig, AcousticModel
 from recipes.acoustic.training import AcousticObjective
 from vocoder.config import ConfigError
 from vocoder.mel.config import preset
@@ -117,7 +117,7 @@ def test_padding_changes_nothing(prosody):
 
 
 def test_the_loss_counts_real_frames_and_voiced_pitch_alone():
-    objective, given = AcousticObjective(small(prosody=True), preset("nvidia"), {}), batch()
+    objective, given = AcousticObjective(small(prosody=True), preset("nvidia")), batch()
     loss, parts = objective.loss("model", given, 0)
     torch.testing.assert_close(loss, parts["mel"] + 0.3 * parts["prosody"])
     torch.testing.assert_close(
@@ -134,14 +134,3 @@ def test_the_loss_counts_real_frames_and_voiced_pitch_alone():
     wild = {**half, "mel": given["mel"].clone()}
     wild["mel"][:, :, 10:] = 1e3
     torch.testing.assert_close(objective.validate(wild)["score"], objective.validate(half)["score"])
-
-
-def test_a_directory_gives_the_model_back(tmp_path):
-    model, given = small(prosody=True), batch()
-    save_acoustic(tmp_path, model, {"mel": "nvidia", "folds": 3, "held": 1})
-    loaded, settings = load_acoustic(tmp_path)
-    assert settings == {"mel": "nvidia", "folds": 3, "held": 1}
-    torch.testing.assert_close(spoken(loaded, given), spoken(model, given))
-    (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(ConfigError, match="holds no acoustic model"):
-        load_acoustic(tmp_path)

@@ -74,7 +74,8 @@ def test_labels_are_made_once_for_a_whole_corpus(tmp_path, monkeypatch, capsys):
     assert len(calls) == 3
     for a, b in zip(first, again[::-1], strict=True):
         assert np.array_equal(a, b)
-    assert sorted(file.name for file in (tmp_path / "pitch").glob("*.npz")) == ["c0-1.00.npz", "c1-1.00.npz"]
+    labels = sorted(file.name for file in (tmp_path / "pitch").glob("*.npy"))
+    assert labels == [f"{number}.flac-1.00.npy" for number in range(3)]
 
 
 def test_a_changed_file_or_speed_is_noticed(tmp_path, monkeypatch):
@@ -89,12 +90,8 @@ def test_a_changed_file_or_speed_is_noticed(tmp_path, monkeypatch):
     assert len(calls) == 2
 
 
-def test_a_damaged_cache_is_made_again_and_a_file_that_cannot_be_read_is_named(tmp_path, monkeypatch):
-    manifest, calls = corpus(tmp_path, [120.0]), counted(monkeypatch)
-    read_tracks(manifest, manifest.entries, [1.0])
-    (tmp_path / "pitch" / "c0-1.00.npz").write_bytes(b"PK\x03\x04 torn")
-    read_tracks(manifest, manifest.entries, [1.0])
-    assert len(calls) == 2
+def test_a_file_that_cannot_be_read_is_named(tmp_path):
+    manifest = corpus(tmp_path, [120.0])
     (tmp_path / "0.flac").write_bytes(b"no audio")
     with pytest.raises(ManifestError, match=r"0\.flac"):
         read_tracks(manifest, manifest.entries, [1.0])
