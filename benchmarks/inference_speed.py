@@ -20,8 +20,7 @@ from benchmarks.speech import speech_mel
 from benchmarks.vocos_peer import VocosPeer
 from training.evaluate.candidates import GriffinLim
 from vocoder.commands.benchmark import noise_mel
-from vocoder.layers.stack import default_dtype
-from vocoder.loading import load, shipped_models
+from vocoder.loading import default_dtype, load, shipped_models
 from vocoder.mel.config import MelConfig
 from vocoder.timing import BUSY, QUIET, Clock, alternate, machine, markdown_table
 

@@ -15,7 +15,7 @@ import torch
 from fastapi import Body, FastAPI, Response
 
 from benchmarks.vocos_peer import VocosPeer
-from vocoder.layers.stack import default_dtype
+from vocoder.loading import default_dtype
 from vocoder.mel.config import preset
 
 

@@ -18,8 +18,7 @@ import ray
 
 from vocoder.audio.file import AUDIO_FORMATS
 from vocoder.bulk.jobs import Job, Outcome, list_jobs
-from vocoder.bulk.record import unfinished
-from vocoder.bulk.run import ROW_FRAMES, rows, synthesize_all
+from vocoder.bulk.run import ROW_FRAMES, rows, synthesize_all, unfinished
 from vocoder.bulk.synthesis import BulkOptions, RowSynthesizer
 from vocoder.loading import DEFAULT_MODEL
 from vocoder.sampling import Sampling

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 
 from vocoder.checkpoint import CheckpointError, load_model
-from vocoder.layers.stack import default_dtype
 from vocoder.memory import keep_freed_memory
 from vocoder.models.base import Vocoder
 from vocoder.sampling import GuardMode
@@ -77,6 +76,16 @@ def _name(model: str | Path) -> str:
 def own_dtype(provenance: Mapping[str, Any], device: str | torch.device) -> torch.dtype:
     """Return what a model multiplies in: `default_dtype(device)`, but float32 if it was imported, as the original."""
     return torch.float32 if "imported" in provenance else default_dtype(device)
+
+
+def default_dtype(device: str | torch.device) -> torch.dtype:
+    """Return bfloat16 where the device has instructions for products of it, float32 elsewhere."""
+    kind = torch.device(device).type
+    if kind == "cuda":
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        fast = kind == "cpu" and torch.cpu._is_avx512_bf16_supported()
+    return torch.bfloat16 if fast else torch.float32
 
 
 def shipped_models() -> list[str]:

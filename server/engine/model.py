@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from server.engine.errors import SynthesisError
 from server.engine.jobs import Parts
 from server.engine.queue import Pace
-from vocoder.correction.order import BLOCK
+from vocoder.correction.chains import BLOCK
 from vocoder.mel.values import mel_range
 from vocoder.sampling import Utterance, sampling_fields
 from vocoder.synthesis.synthesizer import Synthesizer

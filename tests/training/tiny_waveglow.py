@@ -11,7 +11,7 @@ from torch import Tensor
 from training.critics.spectrogram import CriticConfig
 from training.loop.objective import Objective
 from training.runs.waveglow import WaveGlowLosses, WaveGlowObjective
-from vocoder.layers.source.pitch import PitchConfig
+from vocoder.layers.pitch import PitchConfig
 from vocoder.layers.stack import WaveNetConfig
 from vocoder.mel.config import MelConfig
 from vocoder.models.waveglow import WaveGlow

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from vocoder.layers.kept import Kept
+from vocoder.layers.product import Kept
 
 CUDA = torch.device("cuda", 0)
 

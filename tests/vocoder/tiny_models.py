@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from vocoder.checkpoint import Checkpoint, save_model
-from vocoder.layers.source.pitch import PitchConfig
+from vocoder.layers.pitch import PitchConfig
 from vocoder.layers.spectrum_head import SpectrumHeadConfig
 from vocoder.layers.stack import WaveNetConfig
 from vocoder.mel.config import MelConfig, preset

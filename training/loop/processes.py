@@ -14,7 +14,7 @@ from accelerate.utils import broadcast_object_list, gather_object
 from torch import Tensor, nn
 
 from training.loop.trainer_config import TrainerConfig
-from vocoder.layers.stack import default_dtype
+from vocoder.loading import default_dtype
 
 
 def build_accelerator(config: TrainerConfig) -> Accelerator:

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from vocoder.config import ConfigError
 from vocoder.layers.conditioning import MEL_CENTRE, normalised
-from vocoder.layers.source.excitation import MIXING_STEP_SCALE
+from vocoder.layers.source import MIXING_STEP_SCALE
 from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import band_centres, band_interpolation
 from vocoder.models.reverse import Reverse

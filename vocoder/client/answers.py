@@ -1,4 +1,4 @@
-"""Answers of the server."""
+"""What the server sends: answers, and the messages and the end of a WebSocket stream."""
 
 import json
 from collections.abc import Mapping
@@ -8,15 +8,18 @@ from typing import Any, TypeVar
 import numpy as np
 from httpx import Response
 from numpy.typing import NDArray
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
 from vocoder.audio.origin import Origin
-from vocoder.client.errors import understood
+from vocoder.client.errors import BadAnswerError, IncompleteError, NoAnswerError, error_of, read_problem, understood
 from vocoder.config import from_dict
 from vocoder.mel.config import MelConfig
 from vocoder.npy import read_array
 
 T = TypeVar("T")
 MOST_BANDS = 2**12
+REFUSED = (1002, 1007, 1009)
+"""codes with which this side closes: not the protocol, not UTF-8, too large (RFC 6455, section 7.4.1)"""
 
 
 @dataclass(frozen=True)
@@ -136,6 +139,9 @@ class ModelInfo:
         return cls(document["name"], document["state"], config, document)
 
 
+Message = NDArray[np.float32] | StreamStart | StreamEnd
+
+
 def _from_fields(cls: type[T], document: Mapping[str, Any], where: str) -> T:
     """Read a dataclass from those members of a document that it knows; others may be newer than this client."""
     known = [item.name for item in fields(cls)]  # type: ignore[arg-type]
@@ -164,6 +170,44 @@ def read_models(answer: Response) -> list[ModelInfo]:
     """Return the models of an answer; raises a BadAnswerError if it holds none."""
     with understood():
         return [ModelInfo.of(document) for document in json.loads(answer.content)["models"]]
+
+
+def read_message(message: str | bytes) -> Message:
+    """Return what a message of the server holds: audio, the start or the end.
+
+    Raises a VocoderError if it is a problem, and a BadAnswerError if it is no message of a server.
+    """
+    with understood():
+        if isinstance(message, bytes):
+            x = np.frombuffer(message, "<f4").astype(np.float32)
+            if not np.isfinite(x).all():
+                raise ValueError("samples that are not finite")
+            return x
+        document = json.loads(message)
+        if document["type"] == "ready":
+            return StreamStart.of(document)
+        if document["type"] == "done":
+            return StreamEnd.of(document)
+        problem = read_problem(int(document["status"]), message)
+    raise error_of(problem)
+
+
+def connection_error(error: Exception) -> Exception:
+    """Translate an exception of the connection; return any other unchanged."""
+    if isinstance(error, InvalidStatus):
+        response = error.response
+        return error_of(read_problem(response.status_code, bytes(response.body), response.headers.get("Retry-After")))
+    if isinstance(error, ConnectionClosed):
+        end, own = error.rcvd, error.sent
+        if own is not None and own.code in REFUSED:
+            return BadAnswerError(f"the server sent what no vocoder sends: {own.reason}")
+        how = "without a word" if end is None else f"with code {end.code} {end.reason}".rstrip()
+        return IncompleteError(f"the stream ended {how} before all of its audio had come")
+    if isinstance(error, TimeoutError):
+        return NoAnswerError("nothing came from the server in time")
+    if isinstance(error, (OSError, WebSocketException)):
+        return NoAnswerError(f"the server could not be reached: {error}")
+    return error
 
 
 def _read_npy(body: bytes, dimensions: int) -> NDArray[np.float32]:

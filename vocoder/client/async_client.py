@@ -12,19 +12,32 @@ from numpy.typing import NDArray
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from vocoder.client.answers import ModelInfo, Speech, StreamEnd, StreamStart, read_mel, read_models, read_speech
+from vocoder.client.answers import (
+    ModelInfo,
+    Speech,
+    StreamEnd,
+    StreamStart,
+    connection_error,
+    read_mel,
+    read_message,
+    read_models,
+    read_speech,
+)
 from vocoder.client.errors import BadAnswerError, NoAnswerError, Retries, VocoderError, error_of, read_problem
 from vocoder.client.requests import (
+    END,
     MODELS,
     Audio,
     Call,
     SpeechOptions,
     authorization,
     checked_url,
+    frame_messages,
+    hello,
     mel_call,
+    stream_address,
     synthesis_call,
 )
-from vocoder.client.stream_messages import END, connection_error, frame_messages, hello, read_message, stream_address
 
 T = TypeVar("T")
 

@@ -1,7 +1,8 @@
-"""HTTP requests of the client."""
+"""What the client sends: HTTP requests and the messages of a WebSocket stream."""
 
 import io
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, TypedDict
@@ -49,6 +50,8 @@ class SpeechOptions(TypedDict, total=False):
 Call = dict[str, Any]
 """one HTTP request, as arguments of httpx"""
 MODELS: Call = {"method": "GET", "url": "v1/models"}
+END = '{"end": true}'
+MESSAGE_FRAMES = 256
 
 
 def checked_url(url: str) -> str:
@@ -123,6 +126,30 @@ def mel_call(audio: Audio, sample_rate: int | None, model: str | None, preset: s
     params = {name: value for name, value in (("model", model), ("preset", preset)) if value is not None}
     headers = {"Content-Type": "application/octet-stream"}
     return {"method": "POST", "url": "v1/mel", "params": params, "content": content, "headers": headers}
+
+
+def stream_address(url: str) -> str:
+    """Return the address for streams of a server."""
+    return f"{url.rstrip('/').replace('http', 'ws', 1)}/v1/stream"
+
+
+def hello(options: SpeechOptions) -> str:
+    """Return the first message, which asks for audio as floats."""
+    return json.dumps({**used(options), "format": "pcm_f32"})
+
+
+def frame_messages(piece: Any, n_mels: int) -> Iterator[bytes]:
+    """Yield the messages for frames of a mel: one (n_mels,), or several (n_mels, frames).
+
+    A message holds frame after frame; the server cannot see where one ends. Raises a ValueError for another shape.
+    """
+    mel = to_array(piece)
+    mel = mel[:, None] if mel.ndim == 1 else mel
+    if mel.ndim != 2 or mel.shape[0] != n_mels:
+        hint = "; it looks transposed" if mel.ndim == 2 and mel.shape[1] == n_mels else ""
+        raise ValueError(f"a piece of a mel is ({n_mels},) or ({n_mels}, frames), not {np.shape(piece)}{hint}")
+    for start in range(0, mel.shape[1], MESSAGE_FRAMES):
+        yield np.ascontiguousarray(mel[:, start : start + MESSAGE_FRAMES].T, "<f4").tobytes()
 
 
 def _full_scale(samples: NDArray[Any]) -> NDArray[np.float32]:

@@ -1,18 +1,21 @@
 """Correct a waveform until its mel is the one that was asked for."""
 
 import copy
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from vocoder.config import ConfigError
-from vocoder.correction.chains import Chains, View, joined, side_by_side
-from vocoder.correction.compiled import CompiledCorrection
-from vocoder.correction.order import Order
+from vocoder.correction.chains import Chains, Order, View, joined, side_by_side
 from vocoder.correction.plain import PlainCorrection
-from vocoder.kernels.eligible import compilable
-from vocoder.layers.kept import Kept
+from vocoder.kernels.launcher import Kernel, compilable, kernel
+from vocoder.kernels.memory import LANES
+from vocoder.layers.mel_filter import span_of
+from vocoder.layers.product import Kept
 from vocoder.mel.config import MelConfig
 from vocoder.stages import Span, Stage
 
@@ -95,7 +98,121 @@ class Correction(nn.Module):
         corrected: Tensor = self.plain(self.order, first, audio, target, exists)
         return corrected
 
-    def _compiled(self, audio: Tensor, target: Tensor) -> CompiledCorrection | None:
+    def _compiled(self, audio: Tensor, target: Tensor) -> "CompiledCorrection | None":
         if not (compilable(audio) and compilable(target)):
             return None
         return self._kept.of((self.plain.filter.window,), lambda: CompiledCorrection.of(self.plain))
+
+
+@dataclass(frozen=True)
+class CompiledCorrection:
+    """`PlainCorrection` without gradients, for float32 on a CPU.
+
+    Each chain is computed by itself, so that none of the arithmetic depends on which chains there are.
+    """
+
+    _kernel: Kernel
+    _plain: PlainCorrection
+    _bands: tuple[Tensor, ...]
+    _fourier: tuple[Tensor, ...]
+    _kept: dict[Order, tuple[Tensor, Tensor]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, plain: PlainCorrection) -> "CompiledCorrection | None":
+        """Return the same correction in compiled code; None where there is none."""
+        bank, fourier = plain.filter.filterbank, fourier_tables(len(plain.filter.window))
+        if fourier is None or len(bank) < LANES:
+            return None
+        compiled = kernel("correction", "corrected")
+        return None if compiled is None else cls(compiled, plain, _in_vectors(bank, plain.filter.spread), fourier)
+
+    def __call__(self, order: Order, first: int, audio: Tensor, target: Tensor, exists: Tensor) -> Tensor:
+        """Return the corrected chains; arguments as of `PlainCorrection.forward`."""
+        chains, length = audio.shape
+        audio = audio if audio.stride(1) == 1 else audio.contiguous()
+        step, out = audio.stride(0), audio.new_empty(chains, length)
+        samples = audio.as_strided(((chains - 1) * step + length,), (1,))
+        if order not in self._kept:
+            self._kept[order] = self._steps(order)
+        pace, back = self._kept[order]
+        sizes = (first, target.shape[1] - order.corrections + 1, order.grids)
+        places = (order.hop_length, order.offset, self._plain.filter.floor)
+        given = (samples, step, target.contiguous(), exists.contiguous())
+        tables = (pace, self._plain.filter.window, back, *self._fourier, *self._bands)
+        self._kernel(chains, *sizes, *places, *given, *tables, out)
+        return out
+
+    def _steps(self, order: Order) -> tuple[Tensor, Tensor]:
+        """Return how far a step goes at each place, and what the changed samples of a frame are multiplied by."""
+        window = self._plain.filter.window
+        pace = torch.tensor([order.relaxation(place) for place in range(order.corrections)])
+        share = self._plain.share(order).repeat(len(window) // order.stride)
+        return pace, window * share / (2 * len(window))  # the kernel has spectra that are twice as large
+
+
+def _in_vectors(bank: Tensor, spread: Tensor) -> tuple[Tensor, ...]:
+    """Return a filterbank and its spread, both (bands, bins), as the kernel reads them.
+
+    Bands stand in groups of eight, the last of which may repeat some. Returns, (2, bands) int32, the first bin of each
+    and how many vectors it and three others take; the weights of each four, vector by vector, for magnitudes twice as
+    large; the first band that each vector of bins lies in, and that after the last, (2, vectors) int32; and the shares
+    of the bins in these bands.
+    """
+    (count, bins), place = bank.shape, torch.arange(LANES)
+    fours = (torch.arange(0, count, LANES).clamp_max(count - LANES)[:, None] + place).view(-1, 4)
+    first, stop = span_of(bank != 0)
+    sizes = (-(-(stop - first) // LANES) * LANES)[fours].amax(dim=1, keepdim=True).expand(-1, 4)
+    first = torch.minimum(first[fours], bins + LANES - sizes)
+    padded = F.pad(bank / 2, (0, LANES))
+    heard = -(-int(span_of((bank != 0).any(dim=0)[None])[1]) // LANES)
+    shares = F.pad(spread, (0, LANES))[:, : LANES * heard].view(count, heard, LANES)
+    begin, end = span_of((shares != 0).any(dim=2).t())
+    weights = [
+        torch.stack([padded[m, a : a + size] for m, a in zip(*four, strict=True)]).view(4, -1, LANES).transpose(0, 1)
+        for size, *four in zip(sizes[:, 0].tolist(), fours.tolist(), first.tolist(), strict=True)
+    ]
+    spread_out = [shares[a:b, v] for v, (a, b) in enumerate(zip(begin.tolist(), end.tolist(), strict=True))]
+    bands = torch.stack([first.flatten(), sizes.flatten() // LANES])
+    return (
+        bands.int(),
+        torch.cat([each.flatten() for each in weights]),
+        torch.stack([begin, end]).int(),
+        torch.cat(spread_out).flatten(),
+    )
+
+
+def fourier_tables(length: int) -> tuple[Tensor, ...] | None:
+    """Return the numbers for frames of a length; None if it is no power of two, or below 128.
+
+    A lane is a real signal, transformed by way of a complex one of half its length. These are the radices (passes,)
+    int32, 4 or 8, whose product is that half; for each bin the place (half,) int32 where the transform in place leaves
+    it; the complex numbers of all passes, one after another, as pairs; exp(-2 pi i k / lane) for the bins k up to
+    half / 2, as pairs; exp(-2 pi i k l / length) for each bin k and the lanes l, eight real and eight imaginary parts;
+    and the matrix that joins the last bin of the lanes, with that which parts it again.
+    """
+    lane = length // LANES
+    exponent = lane.bit_length() - 2
+    if length != LANES * 2 << exponent or exponent < 3:
+        return None
+    fours = (0, 2, 1)[exponent % 3]
+    radices = [4] * fours + [8] * ((exponent - 2 * fours) // 3)
+    half = lane // 2
+    place, size, turns = torch.zeros(half, dtype=torch.long), half, []
+    number = torch.arange(half)
+    for radix in radices:
+        step = size // radix
+        place, number = place + number % radix * step, number // radix
+        turns.append(_turns(torch.arange(step)[:, None] * torch.arange(1, radix), size).flatten())
+        size = step
+    bin_turns = _turns(torch.arange(half // 2 + 1), lane).flatten()
+    lanes = torch.arange(LANES)
+    lane_turns = _turns(torch.arange(half)[:, None] * lanes, length).transpose(1, 2).flatten()
+    last = _turns(lanes[:, None] * (2 * torch.arange(LANES // 2) + 1), 2 * LANES).transpose(1, 2).flatten(1)
+    across = torch.cat([last, 2 * last.t()]).flatten()
+    return torch.tensor(radices, dtype=torch.int32), place.int(), torch.cat(turns), bin_turns, lane_turns, across
+
+
+def _turns(number: Tensor, size: int) -> Tensor:
+    """Return exp(-2 pi i number / size), (..., 2)."""
+    angle = number.double() * (-2 * math.pi / size)
+    return torch.stack([angle.cos(), angle.sin()], dim=-1).float()

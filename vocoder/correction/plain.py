@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vocoder.correction.order import Order
+from vocoder.correction.chains import Order
 from vocoder.layers.mel_filter import MelFilter, overlap_add
 from vocoder.mel.config import MelConfig
 

@@ -16,8 +16,8 @@ from vocoder.config import to_dict
 from vocoder.correction.correction import Correction
 from vocoder.export.transforms import ProductTransforms
 from vocoder.flows.conv1x1 import InvertibleConv1x1
+from vocoder.layers.pitch import PitchNet
 from vocoder.layers.product import FrameConv
-from vocoder.layers.source.pitch import PitchNet
 from vocoder.layers.stack import set_compute_dtype
 from vocoder.models.base import Vocoder
 from vocoder.sampling import Sampling

@@ -7,9 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vocoder.flows.base import Flow, over_time
-from vocoder.kernels.eligible import takes
-from vocoder.layers.kept import Kept
-from vocoder.layers.stack import Matrix
+from vocoder.kernels.launcher import takes
+from vocoder.layers.product import Kept, Matrix
 
 MATRIX_STEP_SCALE = 0.1
 """of matrices that would overshoot if each of their many numbers moved by the learning rate at once"""

@@ -5,9 +5,8 @@ from torch import Tensor, nn
 
 from vocoder.flows.coupling import soft_clip
 from vocoder.flows.lapped import LappedTransform
-from vocoder.layers.source.excitation import COEFFICIENTS, GAINS, source_stages
-from vocoder.layers.source.harmonics import HarmonicSource
-from vocoder.layers.source.pitch import PitchNet
+from vocoder.layers.pitch import PitchNet
+from vocoder.layers.source import COEFFICIENTS, GAINS, HarmonicSource, source_stages
 from vocoder.stages import Stage, windowed
 
 SHIFT = "shift"

@@ -6,9 +6,8 @@ import torch
 from torch import Tensor
 
 from vocoder.flows.base import Flow
-from vocoder.kernels.eligible import takes
-from vocoder.layers.kept import Kept
-from vocoder.layers.stack import Matrix
+from vocoder.kernels.launcher import takes
+from vocoder.layers.product import Kept, Matrix
 
 
 class LappedTransform(Flow):

@@ -8,10 +8,9 @@ from typing import Any
 
 from vocoder.checkpoint import CheckpointError, save_model
 from vocoder.config import ConfigError
-from vocoder.importers.imported import Imported
 from vocoder.importers.nvidia_waveglow import import_waveglow
 from vocoder.importers.r9y9_wavenet import import_r9y9_wavenet
-from vocoder.importers.weights import Weights, read_weights
+from vocoder.importers.weights import Imported, Weights, read_weights
 from vocoder.mel.config_file import Statistics, read_statistics
 
 Importer = Callable[[Weights, Mapping[str, Any] | None, Statistics | None], Imported]

@@ -10,8 +10,7 @@ from torch import Tensor
 
 from vocoder.checkpoint import CheckpointError
 from vocoder.config import ConfigError
-from vocoder.importers.imported import Imported, count, mel_config_of, setting
-from vocoder.importers.weights import Weights
+from vocoder.importers.weights import Imported, Weights, count, mel_config_of, setting
 from vocoder.layers.conditioning import UpsamplingConfig
 from vocoder.layers.stack import PublishedStackConfig
 from vocoder.mel.config import preset

@@ -1,17 +1,19 @@
-"""The named tensors of a foreign checkpoint, whatever they were wrapped in."""
+"""A foreign checkpoint: its named tensors, whatever they were wrapped in, its settings, and what is made of both."""
 
+import dataclasses
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from vocoder.checkpoint import CheckpointError
 from vocoder.importers.unpickling import Inert, read_pickled
+from vocoder.mel.config import MelConfig
 
 WRAPPERS = ("state_dict", "model", "model_state_dict", "generator")
 STEPS = ("global_step", "iteration", "step", "steps")
@@ -35,6 +37,15 @@ class Weights:
     module: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     step: int | None = None
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A model of a known family with foreign weights, the mels that it takes, and what the user should know."""
+
+    model: nn.Module
+    mel_config: MelConfig
+    notes: tuple[str, ...] = ()
 
 
 def read_weights(path: Path) -> Weights:
@@ -62,6 +73,29 @@ def read_weights(path: Path) -> Weights:
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     return Weights(_without_norms(bare), path.name, sha256, module, settings, step)
+
+
+def mel_config_of(base: MelConfig, settings: Mapping[str, Any], names: Mapping[str, str], **known: float) -> MelConfig:
+    """Return a preset with settings of a foreign configuration, by field of `MelConfig`, and with `known` values."""
+    said = {field: setting(settings, name, getattr(base, field)) for field, name in names.items()}
+    made = dataclasses.replace(base, **{**said, **known})
+    return made if made == base else dataclasses.replace(made, name=f"{base.name}-variant")
+
+
+def setting(config: Mapping[str, Any] | None, name: str, default: Any) -> Any:
+    """Return a setting of a foreign configuration; raise a CheckpointError if it is not of the kind of its default."""
+    value = default if config is None or config.get(name) is None else config[name]
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    fits = number if isinstance(default, float) else isinstance(value, type(default))
+    if not fits or (isinstance(default, int) and not isinstance(default, bool) and isinstance(value, bool)):
+        raise CheckpointError(f"{name} of the configuration must be a {type(default).__name__}, not {value!r}")
+    return float(value) if isinstance(default, float) else value
+
+
+def count(tensors: Iterable[str], prefix: str) -> int:
+    """Return one more than the highest number below 1000 that follows `prefix` in the names, 0 if there is none."""
+    heads = (name.removeprefix(prefix).partition(".")[0] for name in tensors if name.startswith(prefix))
+    return max((int(head) + 1 for head in heads if head.isdigit() and len(head) < 4), default=0)
 
 
 def _unwrapped(root: Any, path: Path) -> tuple[Any, Any]:

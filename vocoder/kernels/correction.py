@@ -85,7 +85,7 @@ def _memory(size: int) -> Any:
 def _correct(
     x: Any, target: Any, exists: Any, order: Any, pace: Any, mel: Any, tables: Any, memory: Any, zero: Any
 ) -> None:
-    """Correct a chain in place, in the order of `vocoder.correction.order.Order`."""
+    """Correct a chain in place, in the order of `vocoder.correction.chains.Order`."""
     first, hops, grids, hop_length, offset, floor = order
     bands, weights, spans, shares = mel
     added, a, spectrum, magnitudes, moves, gains = memory

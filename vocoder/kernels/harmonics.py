@@ -9,7 +9,7 @@ from numba import njit
 from vocoder.kernels.intrinsics import FAST, entry
 from vocoder.kernels.memory import DoubleMatrix, Matrix
 
-SMALL = 1e-4  # as in `vocoder.layers.source.harmonics`: where the quotient of two sines is its limit
+SMALL = 1e-4  # as in `vocoder.layers.source`: where the quotient of two sines is its limit
 GRID = 2.0**28
 
 

@@ -23,7 +23,7 @@ from types import CodeType
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vocoder.kernels.memory import Memory
 
@@ -35,7 +35,27 @@ NAMES = {torch.float32: "float32", torch.float64: "float64", torch.int32: "int32
 """names of dtypes in compiled code, which holds numbers of 16 bits as integers"""
 COUNTER, STRIPE, ROWS, OWN = range(4)
 """places of the launcher's own integers in the arguments, and of the first parameter"""
+FLOATS = (torch.float32, torch.bfloat16)
+"""dtypes that kernels of several dtypes are compiled for"""
 Parameter = type[int] | type[float] | Memory
+
+
+def compilable(x: Tensor, *dtypes: torch.dtype) -> bool:
+    """Return whether a kernel may read x: on the CPU, of one of these dtypes (float32 if left out), and `takes(x)`."""
+    return x.device.type == "cpu" and x.dtype in (dtypes or (torch.float32,)) and takes(x)
+
+
+def takes(x: Tensor) -> bool:
+    """Return whether x needs no gradient, and is not traced, compiled, autocast, transformed or of a subclass."""
+    return not (
+        (torch.is_grad_enabled() and x.requires_grad)
+        or torch.compiler.is_compiling()
+        or torch._C._get_tracing_state() is not None
+        or torch.is_autocast_enabled(x.device.type)
+        or torch._C._functorch.peek_interpreter_stack() is not None
+        or torch.utils._python_dispatch._get_current_dispatch_mode() is not None
+        or type(x) not in (Tensor, nn.Parameter)
+    )
 
 
 class Kernel:

@@ -7,11 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vocoder.kernels.eligible import FLOATS, compilable
-from vocoder.kernels.launcher import Kernel, kernel
+from vocoder.kernels.launcher import FLOATS, Kernel, compilable, kernel
 from vocoder.kernels.memory import PART
-from vocoder.layers.kept import Kept
-from vocoder.layers.product import Product
+from vocoder.layers.product import Kept, Product
 
 EPSILON = 1e-6
 

@@ -1,12 +1,165 @@
-"""Linear maps of frames. Frozen weights are arranged once for oneDNN."""
+"""Linear maps of frames. Frozen weights are arranged once, for compiled code or for oneDNN.
+
+The processor's features decide, never a clock: the same samples come from every process on machines of one type.
+"""
+
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vocoder.kernels.eligible import takes
-from vocoder.layers.kept import Kept
-from vocoder.layers.stack import Matrix
+from vocoder.kernels.launcher import Kernel, compilable, kernel, takes
+from vocoder.kernels.memory import BLOCK
+
+T = TypeVar("T")
+
+ARRANGED_ROWS = 64
+"""for which a matrix is arranged: as many as where arranging it anew would cost most"""
+ENTRIES = {torch.float32: ("multiplied", 16), torch.float64: ("multiplied_double", 8)}
+"""kernel for each dtype, and columns of its panels"""
+
+
+class Kept(Generic[T]):
+    """Holds a value that was computed from parameters. Copies and pickles hold nothing, and compute it again.
+
+    It notices changes in place, except those of parameters made in inference mode, which torch does not count. It holds
+    on to the parameters' memory, so that no other parameter can take their address.
+    """
+
+    def __init__(self) -> None:
+        self._made: tuple[tuple[Any, ...], T, tuple[Tensor, ...]] | None = None
+
+    def of(self, parameters: tuple[Tensor, ...], make: Callable[[], T], *further: Any) -> T:
+        """Return what `make` returns for these parameters and further settings; call it only if one has changed."""
+        now = (*((p.data_ptr(), None if p.is_inference() else p._version) for p in parameters), *further)
+        if self._made is None or self._made[0] != now:
+            self._made = (now, make(), tuple(p.detach() for p in parameters))
+        return self._made[1]
+
+    def drop(self) -> None:
+        """Forget the value: fused optimizers change weights that take gradients, and torch does not count it."""
+        self._made = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_made": None}
+
+
+def available(dtype: torch.dtype) -> bool:
+    """Return whether oneDNN multiplies such matrices on this processor."""
+    if not torch._C._has_mkldnn or not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+        return False
+    if dtype == torch.bfloat16:
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return dtype == torch.float32
+
+
+def rounded(rows: int) -> int:
+    """Return a number of rows that is round, and at most a sixteenth, or 7, more.
+
+    oneDNN makes code for every number of rows that it meets, in some milliseconds and up to a megabyte.
+    """
+    step = max(8, (1 << rows.bit_length()) >> 5)
+    return -(-rows // step) * step
+
+
+class Panels:
+    """A matrix (inputs, outputs) in panels of its columns. The product of a row does not depend on the other rows.
+
+    A float32 matrix is kept in half floats where that loses nothing, as most models are stored: it takes half as long
+    to come from memory.
+    """
+
+    def __init__(self, run: Kernel, weight: Tensor, columns: int) -> None:
+        inputs, self._outputs = weight.shape
+        count = -(-self._outputs // columns)
+        padded = F.pad(weight, (0, count * columns - self._outputs)).view(inputs, count, columns)
+        self._run = run
+        self.tensor = padded.transpose(0, 1).reshape(count, -1).contiguous()
+        """(panels, inputs * columns)"""
+
+    @classmethod
+    def of(cls, weight: Tensor) -> "Panels | None":
+        """Return a matrix in panels; None for other dtypes, where a library is as fast or nothing is compiled."""
+        if not compilable(weight, *ENTRIES) or torch.backends.cpu.get_cpu_capability() != "AVX2":
+            return None
+        name, columns = ENTRIES[weight.dtype]
+        halves = weight.half()
+        weight = halves if weight.dtype == torch.float32 and torch.equal(halves.float(), weight) else weight
+        run = kernel("product", name, weight.dtype)
+        return None if run is None else cls(run, weight, columns)
+
+    def times(self, rows: Tensor, bias: Tensor | None, gelu: bool) -> Tensor:
+        """Return rows (N, inputs) @ matrix plus any bias (outputs,), (N, outputs); with `gelu` the GELU of it."""
+        out = rows.new_empty(len(rows), self._outputs)
+        self._multiply(rows.contiguous(), rows.shape[1], bias, gelu and rows.dtype == torch.float32, out)
+        return F.gelu(out) if gelu and rows.dtype != torch.float32 else out
+
+    def windows(self, x: Tensor, taps: int, bias: Tensor | None) -> Tensor:
+        """Return the products, (B, steps - taps + 1, outputs), of windows of so many steps of x (B, steps, C)."""
+        batch, steps, _ = x.shape
+        out = x.new_empty(batch * steps, self._outputs)
+        self._multiply(x.contiguous(), taps * x.shape[2], bias, False, out[: len(out) - taps + 1])
+        return out.view(batch, steps, -1)[:, : steps - taps + 1]
+
+    def _multiply(self, x: Tensor, inputs: int, bias: Tensor | None, gelu: bool, out: Tensor) -> None:
+        """Write the products of rows of `inputs` numbers that begin where those of the last dimension of x do."""
+        units = -(-len(out) // BLOCK) * len(self.tensor)
+        self._run(units, inputs, x.shape[-1], gelu, x.view(-1), self.tensor, bias, out)
+
+
+class Matrix:
+    """A matrix (inputs, outputs) that many rows are multiplied with.
+
+    PyTorch arranges a matrix anew for each product, which takes as long as the product itself where rows are few, and
+    for float32 it goes to a library that leaves half of some processors idle. So the matrix is arranged once: in panels
+    for compiled code, or, where oneDNN is as fast, for that. It multiplies rows that `takes` accepts alone.
+    """
+
+    def __init__(self, weight: Tensor) -> None:
+        self.weight = weight.detach()
+        self.panels = Panels.of(self.weight)
+        packs = self.panels is None and weight.device.type == "cpu" and available(weight.dtype)
+        transposed = self.weight.t().contiguous() if packs else None
+        self._packed = torch.ops.mkldnn._reorder_linear_weight(transposed, ARRANGED_ROWS) if packs else None
+
+    def times(self, rows: Tensor, bias: Tensor | None = None, gelu: bool = False) -> Tensor:
+        """Return rows (..., inputs) @ weight, (..., outputs), plus any bias (outputs,); with `gelu` the GELU of it."""
+        if self.panels is not None:
+            made = self.panels.times(rows.reshape(-1, rows.shape[-1]), bias, gelu)
+            return made.view(*rows.shape[:-1], made.shape[1])
+        if self._packed is None:
+            made = rows @ self.weight if bias is None else F.linear(rows, self.weight.t(), bias)
+            return F.gelu(made) if gelu else made
+        inputs, outputs = self.weight.shape
+        count = rows.numel() // inputs
+        room = self.room(count)
+        if room == count:
+            return self._product(rows.contiguous(), bias, gelu)
+        padded = rows.new_empty(room, inputs)
+        padded[:count].view(rows.shape).copy_(rows)
+        padded[count:].zero_()  # denormal numbers left there would be slow
+        return self._product(padded, bias, gelu)[:count].view(*rows.shape[:-1], outputs)
+
+    def windows(self, x: Tensor, taps: int, bias: Tensor) -> Tensor:
+        """Return the products, (B, steps - taps + 1, outputs), of windows of so many steps of x (B, steps, C)."""
+        if self.panels is not None:
+            return self.panels.windows(x, taps, bias)
+        return self.times(x.unfold(1, taps, 1).transpose(2, 3).flatten(2), bias)
+
+    def room(self, rows: int) -> int:
+        """Return how many rows it multiplies without copying them, for at least so many."""
+        return rows if self._packed is None else rounded(rows)
+
+    def _product(self, rows: Tensor, bias: Tensor | None, gelu: bool) -> Tensor:
+        name, algorithm = ("gelu", "none") if gelu else ("none", "")
+        made: Tensor = torch.ops.mkldnn._linear_pointwise(rows, self._packed, bias, name, [], algorithm)
+        return made
+
+    def __reduce__(self) -> Any:
+        """Copies and pickles arrange it anew: what oneDNN arranged can be neither copied nor pickled."""
+        return type(self), (self.weight,)
 
 
 class Product(nn.Linear):

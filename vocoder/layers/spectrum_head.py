@@ -7,11 +7,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vocoder.config import ConfigError
-from vocoder.kernels.eligible import FLOATS, compilable
-from vocoder.kernels.launcher import Kernel, kernel
-from vocoder.layers.kept import Kept
+from vocoder.kernels.launcher import FLOATS, Kernel, compilable, kernel
 from vocoder.layers.mel_filter import BandTable, MelFilter, overlap_add
-from vocoder.layers.product import Product
+from vocoder.layers.product import Kept, Product
 from vocoder.mel.config import MelConfig
 
 

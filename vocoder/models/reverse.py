@@ -12,10 +12,9 @@ from vocoder.flows.elementwise import ConditionalAffine
 from vocoder.flows.lapped import LappedTransform
 from vocoder.layers.conditioning import MelEncoder, normalised
 from vocoder.layers.frame_block import FrameBlock
+from vocoder.layers.pitch import PitchConfig, PitchNet
 from vocoder.layers.product import Product
-from vocoder.layers.source.excitation import Excitation, Transform, excitation_stages
-from vocoder.layers.source.harmonics import HarmonicSource
-from vocoder.layers.source.pitch import PitchConfig, PitchNet
+from vocoder.layers.source import Excitation, HarmonicSource, Transform, excitation_stages
 from vocoder.layers.spectrum_head import SpectrumHead, SpectrumHeadConfig
 from vocoder.models.base import Vocoder, VocoderConfig
 from vocoder.models.waveglow_config import SourceConfig

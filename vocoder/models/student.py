@@ -18,9 +18,8 @@ from vocoder.flows.lapped import LappedTransform
 from vocoder.flows.minimum_phase import MinimumPhaseFilter
 from vocoder.flows.rearrangement import swap
 from vocoder.layers.conditioning import MelEncoder, normalised
-from vocoder.layers.source.excitation import COEFFICIENTS, GAINS, Excitation, excitation_stages
-from vocoder.layers.source.harmonics import HarmonicSource
-from vocoder.layers.source.pitch import PitchNet
+from vocoder.layers.pitch import PitchNet
+from vocoder.layers.source import COEFFICIENTS, GAINS, Excitation, HarmonicSource, excitation_stages
 from vocoder.layers.stack import WaveNetConfig, WaveNetStack
 from vocoder.models.base import FlowVocoder, VocoderConfig
 from vocoder.models.waveglow_config import SourceConfig

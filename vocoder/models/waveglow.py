@@ -13,9 +13,8 @@ from vocoder.flows.elementwise import ActNorm, ConditionalAffine
 from vocoder.flows.lapped import LappedTransform
 from vocoder.flows.rearrangement import Grouping, swap
 from vocoder.layers.conditioning import MelEncoder, MelUpsampler, normalised
-from vocoder.layers.source.excitation import Excitation, excitation_stages
-from vocoder.layers.source.harmonics import HarmonicSource
-from vocoder.layers.source.pitch import PitchNet
+from vocoder.layers.pitch import PitchNet
+from vocoder.layers.source import Excitation, HarmonicSource, excitation_stages
 from vocoder.layers.stack import WaveNetStack
 from vocoder.models.base import FlowVocoder
 from vocoder.models.waveglow_config import WaveGlowConfig

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from vocoder.config import COUNT, ConfigError, check_bounds
-from vocoder.layers.source.pitch import PitchConfig
+from vocoder.layers.pitch import PitchConfig
 from vocoder.layers.stack import WaveNetConfig
 from vocoder.models.base import VocoderConfig
 

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vocoder.autoregressive.generator import Generator, generator
-from vocoder.autoregressive.plan import Feedback, Plan
+from vocoder.autoregressive import Feedback, Generator, Plan, generator
 from vocoder.config import COUNT, POSITIVE, ConfigError, check_bounds
 from vocoder.distributions.base import Distribution
 from vocoder.distributions.gaussian import Gaussian

@@ -25,7 +25,7 @@ from training.finetune.recipe import KINDS, Start, written_run
 from training.loop import processes
 from training.loop.stopping import Interruption
 from vocoder.checkpoint import load_model, save_model
-from vocoder.layers.source.pitch import PitchConfig
+from vocoder.layers.pitch import PitchConfig
 from vocoder.layers.stack import WaveNetConfig
 from vocoder.loading import model_directory
 from vocoder.mel.config import preset

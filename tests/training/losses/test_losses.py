@@ -12,7 +12,7 @@ from training.losses.spectral import MultiResolutionSTFT, MultiScaleMel, PowerLo
 from vocoder.distributions.base import ENTROPY, log_density
 from vocoder.distributions.gaussian import Gaussian
 from vocoder.distributions.logistic_mixture import LogisticMixture
-from vocoder.layers.source.pitch import PitchConfig, PitchNet
+from vocoder.layers.pitch import PitchConfig, PitchNet
 from vocoder.models.student import Draw
 
 FLOOR = -30.0

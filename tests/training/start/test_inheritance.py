@@ -13,7 +13,7 @@ from training.start.inheritance import WITH_PITCH, PitchModel, PitchModelConfig,
 from vocoder.checkpoint import CheckpointError, save_model
 from vocoder.config import ConfigError
 from vocoder.layers.conditioning import normalised
-from vocoder.layers.source.pitch import PitchConfig, PitchNet
+from vocoder.layers.pitch import PitchConfig, PitchNet
 from vocoder.layers.spectrum_head import SpectrumHeadConfig
 from vocoder.layers.stack import WaveNetConfig
 from vocoder.mel.config import preset

@@ -11,7 +11,7 @@ import numpy as np
 import soundfile
 from filelock import FileLock
 
-from vocoder.bulk.record import RECORD_FOLDER
+from vocoder.bulk.run import RECORD_FOLDER
 from vocoder.cli import main
 from vocoder.loading import load
 

@@ -7,9 +7,8 @@ import pickle
 import pytest
 import torch
 
-from vocoder.correction.compiled import CompiledCorrection
-from vocoder.correction.correction import Correction
-from vocoder.correction.order import Order
+from vocoder.correction.chains import Order
+from vocoder.correction.correction import CompiledCorrection, Correction
 from vocoder.correction.plain import PlainCorrection
 from vocoder.layers.mel_filter import BandTable, MelFilter
 from vocoder.mel.config import preset

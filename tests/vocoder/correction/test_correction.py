@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from vocoder.config import ConfigError
+from vocoder.correction.chains import BLOCK
 from vocoder.correction.correction import Correction
-from vocoder.correction.order import BLOCK
 from vocoder.mel.config import preset
 from vocoder.mel.spectrogram import MelSpectrogram
 from vocoder.stages import MEL, NOISE, Pipeline

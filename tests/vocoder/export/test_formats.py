@@ -16,7 +16,7 @@ from vocoder.export import formats
 from vocoder.export.formats import export_model, write_onnx, write_torch_program
 from vocoder.export.traced import ExportError, traced
 from vocoder.layers.conditioning import UpsamplingConfig
-from vocoder.layers.source.pitch import PitchConfig
+from vocoder.layers.pitch import PitchConfig
 from vocoder.layers.stack import PublishedStackConfig, WaveNetConfig
 from vocoder.models.reverse import Reverse
 from vocoder.models.student import Student, StudentConfig

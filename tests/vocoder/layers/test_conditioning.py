@@ -5,7 +5,7 @@ import torch
 from tiny_models import stirred
 
 from vocoder.layers.conditioning import MelEncoder, MelUpsampler
-from vocoder.layers.source.excitation import Excitation
+from vocoder.layers.source import Excitation
 
 pytestmark = pytest.mark.usefixtures("float64")
 

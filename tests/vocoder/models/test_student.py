@@ -7,8 +7,8 @@ import torch
 from tiny_models import stirred
 
 from vocoder.checkpoint import Checkpoint
-from vocoder.layers.source.harmonics import harmonic_source
-from vocoder.layers.source.pitch import PitchConfig
+from vocoder.layers.pitch import PitchConfig
+from vocoder.layers.source import harmonic_source
 from vocoder.layers.stack import WaveNetConfig
 from vocoder.mel.config import preset
 from vocoder.models.student import Student, StudentConfig

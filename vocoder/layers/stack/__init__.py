@@ -1,6 +1,5 @@
 """The gated WaveNet stack that teacher, student and couplings share; the rest of the project imports it from here."""
 
-from vocoder.layers.stack.matrix import Matrix, default_dtype
 from vocoder.layers.stack.published import PublishedStack, PublishedStackConfig
 from vocoder.layers.stack.steps import StackStepper, gate_offsets
 from vocoder.layers.stack.wavenet import WaveNetConfig, WaveNetStack, set_compute_dtype, set_recompute
@@ -8,7 +7,6 @@ from vocoder.layers.stack.weights import CausalStack, StackWeights, as_matrix
 
 __all__ = [
     "CausalStack",
-    "Matrix",
     "PublishedStack",
     "PublishedStackConfig",
     "StackStepper",
@@ -16,7 +14,6 @@ __all__ = [
     "WaveNetConfig",
     "WaveNetStack",
     "as_matrix",
-    "default_dtype",
     "gate_offsets",
     "set_compute_dtype",
     "set_recompute",

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vocoder.kernels.eligible import FLOATS
-from vocoder.kernels.launcher import Kernel, kernel
-from vocoder.layers.stack.matrix import Matrix, rounded
+from vocoder.kernels.launcher import FLOATS, Kernel, kernel
+from vocoder.layers.product import Matrix, rounded
 from vocoder.layers.stack.weights import Pair, StackWeights, as_matrix
 
 TILE_BYTES = 1 << 18

@@ -7,9 +7,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from vocoder.config import ConfigError
-from vocoder.kernels.eligible import takes
-from vocoder.kernels.launcher import Kernel
-from vocoder.layers.kept import Kept
+from vocoder.kernels.launcher import Kernel, takes
+from vocoder.layers.product import Kept
 from vocoder.layers.stack.compiled import CompiledStack, gate_kernel
 from vocoder.layers.stack.plain import as_image, convolved, plain_stack
 from vocoder.layers.stack.weights import Pair, StackWeights, pair_of

@@ -7,6 +7,8 @@ import torch
 from tiny_models import stirred
 
 from vocoder.config import ConfigError
+from vocoder.layers import product
+from vocoder.layers.product import available
 from vocoder.layers.stack import (
     PublishedStack,
     PublishedStackConfig,
@@ -14,10 +16,8 @@ from vocoder.layers.stack import (
     WaveNetConfig,
     WaveNetStack,
     gate_offsets,
-    matrix,
     set_compute_dtype,
 )
-from vocoder.layers.stack.matrix import available
 from vocoder.layers.stack.plain import plain_stack
 
 SHAPES = {
@@ -49,7 +49,7 @@ def assert_compiled(stack, x, cond, gaps=None):
 @pytest.fixture(params=[False, True], ids=["plain", "packed"])
 def packs(request, monkeypatch):
     """Decide which products are taken, whatever this processor offers."""
-    monkeypatch.setattr(matrix, "available", lambda dtype: request.param and available(dtype))
+    monkeypatch.setattr(product, "available", lambda dtype: request.param and available(dtype))
     return request.param
 
 

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from vocoder.autoregressive import generator
-from vocoder.autoregressive.compiled import CompiledGenerator, loop_weights
+from vocoder import autoregressive
+from vocoder.autoregressive import CompiledGenerator, StepwiseGenerator, generator, loop_weights
 from vocoder.flows.linear_prediction import LinearPredictionConfig
 from vocoder.layers.stack import WaveNetConfig
 from vocoder.models.wavenet import WaveNet, WaveNetModelConfig
@@ -39,7 +39,7 @@ def given(model, frames=FRAMES):
 def generated(model, mel, z, compiled=True):
     with pytest.MonkeyPatch.context() as patch:
         if not compiled:
-            patch.setattr(generator, "kernel", lambda *names: None)
+            patch.setattr(autoregressive, "kernel", lambda *names: None)
         made = run(model.stages(), {MEL: mel, Z: z[:, None]})
     return made.signal[:, 0], made.changes[-1]
 
@@ -88,13 +88,13 @@ def test_half_precision_weights_are_kept_as_halves_without_a_difference():
     ("kind", "dtype", "expected"),
     [
         ("gaussian", torch.float32, CompiledGenerator),
-        ("gaussian", torch.float64, generator.StepwiseGenerator),
-        ("mixture", torch.float32, generator.StepwiseGenerator),
+        ("gaussian", torch.float64, StepwiseGenerator),
+        ("mixture", torch.float32, StepwiseGenerator),
     ],
 )
 def test_the_fastest_generator_is_chosen(kind, dtype, expected):
     model = tiny(kind)
     mel, _ = given(model)
     plan = model.plan(Span(0, 0, FRAMES, FRAMES), model.condition(mel), mel)
-    made = generator.generator(model.stack, model.distribution, model.feedback, plan, dtype)
+    made = generator(model.stack, model.distribution, model.feedback, plan, dtype)
     assert isinstance(made, expected)

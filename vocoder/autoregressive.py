@@ -1,0 +1,207 @@
+"""Audio sample by sample: in compiled code, or by a plain loop for any device, precision and distribution."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from vocoder.distributions.base import Distribution
+from vocoder.distributions.gaussian import Gaussian
+from vocoder.kernels.launcher import Kernel, kernel
+from vocoder.layers.stack import CausalStack, StackStepper, StackWeights, as_matrix, gate_offsets
+
+PART = 256
+"""positions whose share in the gates is computed at a time"""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The mel's share in the generation of every sample, at positions of one frame or of one sample.
+
+    Attributes:
+        cond: what the stack is conditioned on, (B, cond_channels, positions).
+        coefficients: of the linear prediction, (B, blocks, order); blocks are equal parts of positions.
+        log_gain: of the linear prediction, (B, blocks).
+        hop_length: samples for each position.
+    """
+
+    cond: Tensor
+    coefficients: Tensor
+    log_gain: Tensor
+    hop_length: int
+
+    @property
+    def block_length(self) -> int:
+        """Samples for each predictor."""
+        return self.cond.shape[2] * self.hop_length // self.log_gain.shape[1]
+
+    def parts(self, z: Tensor) -> Iterator[tuple["Plan", Tensor]]:
+        """Yield the plans of `PART` positions at a time, each with its part of the noise z (B, T)."""
+        blocks, hop = self.log_gain.shape[1] // self.cond.shape[2], self.hop_length
+        for first in range(0, self.cond.shape[2], PART):
+            last = first + PART
+            part = slice(first * blocks, last * blocks)
+            plan = Plan(self.cond[:, :, first:last], self.coefficients[:, part], self.log_gain[:, part], hop)
+            yield plan, z[:, first * hop : last * hop]
+
+
+@dataclass(frozen=True)
+class Feedback:
+    """How the samples before become the input of a network.
+
+    Attributes:
+        scales: beside the excitation, which is what linear prediction left of the last sample, the last sample and the
+            prediction, each over the gain and then through asinh: samples of a vowel are hundreds of gains large.
+        limit: what is made of noise is clamped to so many gains around its prediction.
+    """
+
+    scales: bool = False
+    limit: float = math.inf
+
+    @property
+    def channels(self) -> int:
+        """Channels of the network's input."""
+        return 3 if self.scales else 1
+
+    def inputs(self, excitation: Tensor, before: Tensor, prediction: Tensor) -> Tensor:
+        """Return what the network sees, (B, channels, T): the excitation of the sample before each, (B, T).
+
+        With `scales` also that sample and the prediction of the sample itself, both over the gain.
+        """
+        if self.scales:
+            return torch.stack([excitation, before, prediction], dim=1).asinh()
+        return excitation.unsqueeze(1)
+
+
+Generator: TypeAlias = Callable[[Plan, Tensor], tuple[Tensor, Tensor]]
+"""from the plan of the next samples and their noise (B, T) to these, x (B, T), and log |dx / dz| of each"""
+
+
+def generator(
+    stack: CausalStack, distribution: Distribution, feedback: Feedback, plan: Plan, dtype: torch.dtype
+) -> Generator:
+    """Return the fastest generator: compiled for Gaussians in float32 on the CPU, a plain loop for the rest.
+
+    Where numba cannot compile, the plain loop, 25 times as slow, takes its place. The plan is of the first samples.
+    """
+    like = stack.weights().start[0]
+    plain = like.device.type != "cpu" or dtype != torch.float32 or like.dtype != torch.float32
+    if not plain and isinstance(distribution, Gaussian):
+        weights = loop_weights(stack.weights(), rounded=stack.compute_dtype == torch.bfloat16)
+        run = kernel("generation", "generated", weights[2].dtype)
+        if run is not None:
+            return CompiledGenerator(run, weights, stack, distribution, feedback, plan)
+    return StepwiseGenerator(stack, distribution, feedback, plan)
+
+
+class StepwiseGenerator:
+    """Generate sample by sample, a batch at once; the plan is that of the first samples."""
+
+    def __init__(self, stack: CausalStack, distribution: Distribution, feedback: Feedback, plan: Plan) -> None:
+        (batch, _, order), like = plan.coefficients.shape, stack.weights().start[0]
+        self._stack, self._distribution, self._feedback = stack, distribution, feedback
+        self._stepper = StackStepper(stack.weights(), batch)
+        self._history = like.new_zeros(batch, order)  # the latest sample first
+        self._excitation = like.new_zeros(batch)
+
+    @torch.no_grad()
+    def __call__(self, plan: Plan, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Generate the next samples x (B, T) of noise z (B, T) and their plan, and log |dx / dz| of each."""
+        offsets = gate_offsets(self._stack, plan.cond, len(z))
+        made = [
+            self._step(plan, t // plan.block_length, offsets[t // plan.hop_length], z[:, t : t + 1])
+            for t in range(z.shape[1])
+        ]
+        return torch.cat([x for x, _ in made], dim=1), torch.cat([stretch for _, stretch in made], dim=1)
+
+    def _step(self, plan: Plan, block: int, offsets: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Generate one sample x (B, 1) of noise z (B, 1), and log |dx / dz|, both (B, 1)."""
+        log_gain, coefficients = plan.log_gain[:, block], plan.coefficients[:, block]
+        gain, before = torch.exp(log_gain), self._history[:, 0]
+        prediction = (coefficients * self._history).sum(1)
+        heard = [signal[:, None] for signal in (self._excitation, before / gain, prediction / gain)]
+        raw = self._stepper(self._feedback.inputs(*heard)[:, :, 0], offsets)
+        params = self._distribution.place(raw[:, :, None], prediction[:, None], log_gain[:, None])
+        made, stretch = self._distribution.inverse(params, z.to(params.dtype))
+        bound = self._feedback.limit * gain
+        x = made[:, 0].clamp(prediction - bound, prediction + bound)
+        self._excitation = (x - prediction) / gain
+        self._history = torch.cat([x[:, None], self._history[:, :-1]], dim=1)
+        return x[:, None], stretch
+
+
+class CompiledGenerator:
+    """Generate the utterances of a batch in compiled code, each on one thread; arguments as of `generator`.
+
+    `run` is the kernel `generated` for the dtype of the weights, which are as `loop_weights` returns them.
+    """
+
+    def __init__(
+        self,
+        run: Kernel,
+        weights: tuple[Tensor, ...],
+        stack: CausalStack,
+        distribution: Gaussian,
+        feedback: Feedback,
+        plan: Plan,
+    ) -> None:
+        self._kernel, self._stack, self._weights = run, stack, weights
+        floor, own, (batch, _, order) = distribution.log_s_floor, stack.weights(), plan.coefficients.shape
+        floor = -math.inf if floor is None else floor
+        self._settings = int(feedback.scales), floor, feedback.limit
+        self._state = (
+            torch.zeros(batch, own.past * sum(own.dilations), own.hidden),
+            torch.zeros(batch, len(own.dilations), dtype=torch.int32),
+            torch.zeros(batch, order, dtype=torch.float64),
+            torch.zeros(batch, 1, dtype=torch.float64),
+        )
+
+    def __call__(self, plan: Plan, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Generate the next samples x (B, T) of noise z (B, T) and their plan, and log |dx / dz| of each."""
+        x, log_stretch = torch.empty(2, *z.shape)
+        offsets = gate_offsets(self._stack, plan.cond, len(z)).permute(2, 0, 1, 3).contiguous()
+        predictors, noise = (
+            [t.double().contiguous() for t in (plan.coefficients, plan.log_gain)],
+            z.double().contiguous(),
+        )
+        lengths = plan.hop_length, plan.block_length
+        given = offsets, *predictors, *self._weights, *self._state, noise
+        self._kernel(len(z), *lengths, *self._settings, *given, x, log_stretch)
+        return x, log_stretch
+
+
+def loop_weights(weights: StackWeights, rounded: bool = False) -> tuple[Tensor, ...]:
+    """Return the weights as the loop reads them: matrices (inputs, outputs), taps oldest first.
+
+    Layers that half precision holds exactly, as in model directories stored in 16 bits, are kept in half precision: the
+    loop's speed is that of reading them.
+    With `rounded` they are kept so even where this loses something.
+    """
+    hidden, layers = weights.hidden, [as_matrix(pair) for pair in weights.res_skip]
+    gated, skip = layers[0][0].shape[1], len(layers[-1][1])
+    res_w, res_b = torch.zeros(len(layers), gated, hidden + skip), torch.zeros(len(layers), hidden + skip)
+    for i, (matrix, bias) in enumerate(layers):
+        res_w[i, :, -len(bias) :], res_b[i, -len(bias) :] = matrix.t(), bias  # the last layer has no residual
+    in_w = torch.stack([as_matrix(pair)[0].t() for pair in weights.gates])
+    if all(_as_halves(matrices, rounded) for matrices in (in_w, res_w)):
+        in_w, res_w = in_w.half(), res_w.half()
+    dilations = torch.tensor(weights.dilations, dtype=torch.int32)
+    starts = weights.past * (dilations.cumsum(0, dtype=torch.int32) - dilations)
+    middle = (torch.zeros(0, 0), torch.zeros(0)) if weights.middle is None else as_matrix(weights.middle)
+    outer = [
+        (matrix.t().contiguous(), bias) for matrix, bias in (as_matrix(weights.start), middle, as_matrix(weights.end))
+    ]
+    return *outer[0], in_w, res_w, res_b, dilations, starts, *outer[1], *outer[2]
+
+
+def _as_halves(weights: Tensor, rounded: bool) -> bool:
+    """Return whether the processor widens half precision itself, and nothing is lost by it or may be."""
+    from llvmlite import binding  # type: ignore[import-untyped]
+
+    if not binding.get_host_cpu_features().get("f16c", False):
+        return False
+    halves = weights.half().float()
+    return bool(halves.isfinite().all()) if rounded else bool(torch.equal(halves, weights))

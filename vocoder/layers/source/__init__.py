@@ -1,1 +1,0 @@
-"""The source of a student's noise: pitch, harmonics and excitation."""
