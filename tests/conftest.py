@@ -18,6 +18,20 @@ def _no_settings_from_outside(monkeypatch):
 
 
 @pytest.fixture
+def refusal(capsys):
+    """Run a command that refuses its arguments in one line, and return that line."""
+
+    def run(main, *arguments):
+        capsys.readouterr()
+        assert main([str(argument) for argument in arguments]) == 2
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1, error
+        return error
+
+    return run
+
+
+@pytest.fixture
 def float64():
     """Make float64 the type of new tensors, so that mathematics is compared to many digits."""
     before = torch.get_default_dtype()

@@ -3,7 +3,7 @@
 import json
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,39 +15,28 @@ TWO_SECONDS = "x[: 2 * v.sample_rate]"
 """of which a test needs less"""
 
 
-class Shown:
-    """What stands in for IPython, which the suite does without: it keeps what was played."""
-
-    def __init__(self):
-        self.audio = []
-
-    def module(self):
-        module = ModuleType("IPython.display")
-        module.Audio = lambda x, rate: self.audio.append(np.asarray(x))
-        module.display = lambda *things: None
-        return module
-
-
 @pytest.fixture(scope="module")
 def run():
-    shown, names = Shown(), {}
+    """What the cells named, and what they played: something stands in for IPython, which the suite does without."""
+    played, names = [], {}
+    display = SimpleNamespace(Audio=lambda x, rate: played.append(np.asarray(x)), display=lambda *things: None)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(EXAMPLES)
-        patch.setitem(sys.modules, "IPython", ModuleType("IPython"))
-        patch.setitem(sys.modules, "IPython.display", shown.module())
+        patch.setitem(sys.modules, "IPython", SimpleNamespace())
+        patch.setitem(sys.modules, "IPython.display", display)
         for index, source in enumerate(SOURCES):
             shorter = source.replace(TWO_SECONDS, "x[: v.sample_rate * 2 // 3]")
             exec(compile(shorter, f"<code cell {index} of notebook.ipynb>", "exec"), names)
-    return names, shown
+    return names, played
 
 
 def test_streams_and_synthesis_agree_and_all_that_is_played_is_audio(run):
-    names, shown = run
+    names, played = run
     assert TWO_SECONDS in "".join(SOURCES)
     assert np.abs(np.concatenate(names["pieces"]) - names["y"]).max() < 1e-3
     assert len(names["pieces"]) > 1
-    assert len(shown.audio) == 4
-    assert all(np.isfinite(x).all() and 0.0 < np.abs(x).max() <= 1.0 for x in shown.audio)
+    assert len(played) == 4
+    assert all(np.isfinite(x).all() and 0.0 < np.abs(x).max() <= 1.0 for x in played)
 
 
 def test_decimal_logarithms_are_recognised(run):

@@ -1,5 +1,3 @@
-"""The recordings that adapters are measured on, and what is written down of them."""
-
 import shutil
 
 import numpy as np

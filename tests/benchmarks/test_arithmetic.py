@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from benchmarks.arithmetic import Peak, operations
+from benchmarks.arithmetic import operations
 from benchmarks.hifigan import HiFiGAN
 from vocoder.layers.stack import WaveNetConfig, WaveNetStack
 
@@ -13,11 +13,6 @@ def test_operations_are_those_of_the_formulas_however_they_are_computed():
     dilated, res_skip = 2 * 3 * 16 * 32, 16 * 32 + 16 * 16
     products = 3 * 16 + 5 * 64 + dilated + res_skip + 16 * 4
     assert operations(lambda: stack(x, cond)) == 2 * 40 * products
-
-
-def test_a_share_of_the_peak(monkeypatch):
-    monkeypatch.setattr("benchmarks.arithmetic.matmul_rate", lambda dtype, clock: 1e9)
-    assert Peak().share(10**9, 4.0) == "25 %"
 
 
 def test_the_generator_is_the_published_one():

@@ -1,15 +1,13 @@
 """The guard names every convention that the benchmark computes, on the recording that comes with the project."""
 
-from pathlib import Path
-
 import pytest
 import torch
+from recordings import RECORDING
 
 from benchmarks.guard_conventions import CONVENTIONS, TRUE_VARIANTS, true_mel
 from vocoder.audio.file import read_audio
 from vocoder.guard.guard import load_guard
 
-RECORDING = Path(__file__).resolve().parents[2] / "examples" / "heldout.flac"
 TOO_NEAR = {"hop of 200", "hop of 300", "hop of 512", "audio at 16 kHz", "audio at 24 kHz"}
 
 

@@ -1,5 +1,3 @@
-"""Mels of speech for benchmarks: of the length asked for, each another stretch, and typical of the mel config."""
-
 import numpy as np
 import pytest
 

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from published import module_of
+from recordings import RECORDING
 from torch import Tensor
 
 from vocoder.audio.file import read_audio
@@ -22,7 +23,6 @@ from vocoder.mel.config import preset
 from vocoder.mel.spectrogram import MelSpectrogram
 
 PACKAGES = os.environ.get("CONVENTIONS_PACKAGES", "")
-RECORDING = Path(__file__).parents[2] / "examples" / "heldout.flac"
 
 pytestmark = [
     pytest.mark.skipif(not PACKAGES, reason="make conventions-test installs the packages to compare with"),

@@ -3,6 +3,7 @@
 import socket
 import struct
 from contextlib import contextmanager
+from http.client import HTTPResponse
 from urllib.parse import urlsplit
 
 from answers import TIMEOUT
@@ -58,6 +59,13 @@ def until_closed(connection):
     except ConnectionResetError:
         pass
     return b"".join(parts)
+
+
+def answer_of(connection):
+    """Status and body of one answer, on a connection that stays open."""
+    answer = HTTPResponse(connection)
+    answer.begin()
+    return answer.status, answer.read()
 
 
 def head_of(connection):

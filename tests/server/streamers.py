@@ -1,15 +1,14 @@
 """A synthesizer without weights that streams through the real machinery, and can be held up or made to fail."""
 
-import threading
 import time
 
 import numpy as np
 import torch
+from fakes import FakeSynthesizer
 from torch.nn import functional
 
 from vocoder.adapt.path import MelPath
 from vocoder.admission import StreamAdmission
-from vocoder.mel.config import preset
 from vocoder.sampling import white_noise
 from vocoder.stages import MEL, NOISE, Pipeline, Stage, windowed
 from vocoder.synthesis.stream import ChunkSizes, StreamSession
@@ -17,27 +16,17 @@ from vocoder.synthesis.stream import ChunkSizes, StreamSession
 REACH = 3
 
 
-class Streamer:
-    """Speaks the mean of seven frames, with noise; from frame `fault_at` on it raises `fault`; `gate` may be shut.
+class Streamer(FakeSynthesizer):
+    """Speaks the mean of seven frames, with noise; from frame `fault_at` on it raises `fault`.
 
-    After step `shut_after` of a stream it shuts by itself.
+    After step `shut_after` of a stream its gate shuts by itself.
     """
 
     def __init__(self, name="streamer", mel_config=None):
-        self.name = name
-        self.mel_config = mel_config or preset("nvidia")
-        self.sample_rate = self.mel_config.sample_rate
-        self.hop_length = self.mel_config.hop_length
-        self.gate = threading.Event()
-        self.gate.set()
-        self.fault = None
+        super().__init__(name, mel_config)
         self.fault_at = 0
         self.shut_after = -1
         self.steps = 0
-        self.entered = 0
-
-    def info(self):
-        return {"family": "fake", "provenance": {}, "quality": {}}
 
     def synthesize(self, mel, *, sigma=None, seed=None, **options):
         self.entered += 1

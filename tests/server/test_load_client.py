@@ -1,5 +1,3 @@
-"""The load client of the benchmarks: it counts right, and notices what is wrong."""
-
 import asyncio
 
 import numpy as np

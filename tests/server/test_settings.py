@@ -1,5 +1,3 @@
-"""Settings come from the environment, are checked, are all documented, and take effect."""
-
 from pathlib import Path
 
 import pytest

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import soundfile
+import yaml
 from numpy.typing import NDArray
 
 from training.corpora.manifest import Entry, Manifest, read_manifest, write_manifest
@@ -57,6 +58,28 @@ def write_corpus(folder: Path) -> Path:
         for i, (speaker, split, seconds, f0) in enumerate(plan)
     ]
     return write_recordings(folder, *recordings).root / "manifest.jsonl"
+
+
+def write_settings(folder: Path, model: dict[str, Any], **changes: Any) -> Path:
+    """Write a corpus, and the settings of a short run over it, whose file is returned."""
+    (folder / "corpus").mkdir()
+    settings = {
+        "manifest": str(write_corpus(folder / "corpus")),
+        "output": str(folder / "run"),
+        "model": model,
+        "segments": {"segment_length": 4096, "epoch_length": 4},
+        "validation_items": 2,
+        "trainer": {"steps": 4, "batch_size": 2, "validation_steps": 2, "initialisation_batches": 2, "device": "cpu"},
+    }
+    (folder / "settings.yaml").write_text(yaml.safe_dump(settings | changes))
+    return folder / "settings.yaml"
+
+
+def touch(root: Path, *names: str) -> None:
+    """Write empty files, and the folders that they are in."""
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
 
 
 def write_run(folder: Path, last: int, best: int) -> Path:

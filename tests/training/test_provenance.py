@@ -1,5 +1,3 @@
-"""Where a model says that it comes from: licences and attributions follow the weights from model to model."""
-
 import numpy as np
 import pytest
 from evaluation_corpus import write_recordings

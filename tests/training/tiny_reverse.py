@@ -3,26 +3,15 @@
 import dataclasses
 from typing import Any
 
-from tiny_waveglow import JOINING, LAPPED, MEL, RATE
+from tiny_models import reverse_config
+from tiny_waveglow import JOINING, LAPPED, MEL
 from tiny_waveglow import stirred as stirred_waveglow
 
 from training.runs.reverse import ReverseLosses, ReverseObjective
 from training.start.inheritance import inherit_ends
-from vocoder.models.reverse import Reverse, ReverseConfig
+from vocoder.models.reverse import Reverse
 
-CONFIG = ReverseConfig(
-    n_mels=8,
-    hop_length=16,
-    sample_rate=RATE,
-    cond_channels=6,
-    channels=8,
-    hidden=12,
-    blocks=2,
-    kernel_size=3,
-    ahead=1,
-    source=LAPPED.source,
-    corrections=1,
-)
+CONFIG = reverse_config(n_mels=8, hop_length=16, source=LAPPED.source)
 LOSSES = ReverseLosses(corrections=2, **JOINING)
 
 

@@ -20,32 +20,9 @@ from vocoder.models.waveglow_config import SourceConfig, WaveGlowConfig
 RATE, LENGTH, MARGIN = 8000, 2048, 64
 MEL = MelConfig("tiny", RATE, n_fft=128, win_length=128, hop_length=16, n_mels=8, f_min=0.0, f_max=4000.0)
 PITCH = PitchConfig(channels=6, layers=1, kernel_size=3, f0_min=200.0, f0_max=550.0, bins=10)
-LAPPED = WaveGlowConfig(
-    n_mels=8,
-    hop_length=16,
-    sample_rate=RATE,
-    group_size=16,
-    flows=2,
-    cond_channels=6,
-    stack=WaveNetConfig(channels=8, dilations=(1, 2)),
-    source=SourceConfig(PITCH, f_max=3000.0),
-)
-GROUPING = WaveGlowConfig(
-    n_mels=8,
-    hop_length=16,
-    sample_rate=RATE,
-    transform="grouping",
-    group_size=8,
-    flows=3,
-    early_every=2,
-    conditioning="upsampled",
-    cond_channels=64,
-    upsample_kernel=32,
-    mixing="orthogonal",
-    log_s_bound=None,
-    stack=WaveNetConfig(channels=8, dilations=(1, 2)),
-    source=None,
-)
+SIZES: dict[str, Any] = {"n_mels": 8, "hop_length": 16, "stack": WaveNetConfig(channels=8, dilations=(1, 2))}
+LAPPED = tiny_models.lapped_config(group_size=16, flows=2, source=SourceConfig(PITCH, f_max=3000.0), **SIZES)
+GROUPING = tiny_models.grouping_config(group_size=8, flows=3, cond_channels=64, upsample_kernel=32, **SIZES)
 CRITICS = CriticConfig(sizes=(128,), channels=2, length=1024, f_max=3000.0)
 JOINING: dict[str, Any] = {"samples_from": 10, "critics_from": 20, "bfloat16": False, "critics": CRITICS}
 LOSSES = WaveGlowLosses(likelihood=0.5, likelihood_every=2, **JOINING)

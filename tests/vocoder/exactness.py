@@ -1,11 +1,18 @@
-"""Exact checks of a bijection in float64: round trips, and log-determinants against the Jacobian of autograd."""
+"""Exact checks of bijections in float64, by round trips and the Jacobian of autograd; and of audio."""
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor
 
 Direction = Callable[..., tuple[Tensor, Tensor]]
+
+
+def assert_same(x: Tensor | np.ndarray, expected: Tensor | np.ndarray, tolerance: float = 1e-5) -> None:
+    """Compare audio to 1e-5 of full scale; models of random weights are louder than that."""
+    full = max(1.0, float(abs(expected).max()))
+    np.testing.assert_allclose(np.asarray(x), np.asarray(expected), rtol=0, atol=tolerance * full)
 
 
 def jacobian(direction: Direction, value: Tensor, cond: Tensor | None = None) -> Tensor:

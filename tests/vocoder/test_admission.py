@@ -1,5 +1,3 @@
-"""One rule for what is refused, converted and doubted, wherever a mel comes from."""
-
 import math
 import warnings
 

@@ -3,15 +3,14 @@
 import pytest
 import torch
 from pretended import CUDA, pretend
-from tiny_models import TINY_MEL, grouping_config, lapped_config, reverse_config
+from tiny_models import TINY_MEL, grouping_config, lapped_config, reverse_config, student_config
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from vocoder import admission
 from vocoder.checkpoint import Checkpoint
-from vocoder.layers.stack import WaveNetConfig
 from vocoder.models.families import family_of
 from vocoder.models.reverse import Reverse
-from vocoder.models.student import Student, StudentConfig
+from vocoder.models.student import Student
 from vocoder.models.waveglow import WaveGlow
 from vocoder.sampling import Utterance
 from vocoder.synthesis.synthesizer import Synthesizer
@@ -19,19 +18,12 @@ from vocoder.synthesis.synthesizer import Synthesizer
 FRAMES = 12
 
 
-def student_config(kind):
-    stacks = (WaveNetConfig(channels=4, dilations=(1, 2), kernel_size=2, causal=True),) * 2
-    shape = {"n_mels": 5, "hop_length": 8, "sample_rate": 8000, "group_size": 8, "filter_taps": 8}
-    source = lapped_config().source if kind == "frames" else None
-    return StudentConfig(kind=kind, stacks=stacks, cond_channels=6, corrections=1, source=source, **shape)
-
-
 MODELS = {
     "lapped": lambda: WaveGlow(lapped_config()),
     "grouping": lambda: WaveGlow(grouping_config()),
     "reverse": lambda: Reverse(reverse_config()),
-    "student over frames": lambda: Student(student_config("frames")),
-    "student over samples": lambda: Student(student_config("samples")),
+    "student over frames": lambda: Student(student_config(kind="frames", source=lapped_config().source)),
+    "student over samples": lambda: Student(student_config(kind="samples")),
 }
 
 

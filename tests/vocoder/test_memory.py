@@ -1,5 +1,3 @@
-"""Freed memory is kept for the next run."""
-
 import os
 import platform
 import subprocess

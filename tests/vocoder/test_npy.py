@@ -1,5 +1,3 @@
-"""Headers of npy files are read as NumPy writes them, and a file that is no mel is told what it is."""
-
 import io
 
 import numpy as np

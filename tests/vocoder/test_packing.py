@@ -1,5 +1,3 @@
-"""Where utterances stand in a row."""
-
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st

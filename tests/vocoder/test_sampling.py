@@ -1,5 +1,3 @@
-"""What a caller may choose, what is refused before a model is asked, and the noise that a seed stands for."""
-
 import numpy as np
 import pytest
 import torch

@@ -8,14 +8,17 @@ import torch
 from torch import nn
 
 from vocoder.checkpoint import Checkpoint, save_model
+from vocoder.flows.linear_prediction import LinearPredictionConfig
 from vocoder.layers.pitch import PitchConfig
 from vocoder.layers.spectrum_head import SpectrumHeadConfig
 from vocoder.layers.stack import WaveNetConfig
 from vocoder.mel.config import MelConfig, preset
 from vocoder.models.families import family_of
 from vocoder.models.reverse import Reverse, ReverseConfig
+from vocoder.models.student import StudentConfig
 from vocoder.models.waveglow import WaveGlow
 from vocoder.models.waveglow_config import SourceConfig, WaveGlowConfig, published
+from vocoder.models.wavenet import WaveNet, WaveNetModelConfig
 from vocoder.sampling import GuardMode
 from vocoder.synthesis.synthesizer import Synthesizer
 
@@ -52,6 +55,13 @@ def reverse_config(**changes: Any) -> ReverseConfig:
     return ReverseConfig(**(SIZES | values | {"source": source_config(1)} | changes))
 
 
+def student_config(**changes: Any) -> StudentConfig:
+    """Return the configuration of a student of two flows."""
+    stacks = (WaveNetConfig(channels=4, dilations=(1, 2), kernel_size=2, causal=True),) * 2
+    values = {"group_size": 8, "filter_taps": 8, "stacks": stacks, "corrections": 1}
+    return StudentConfig(**(SIZES | values | changes))
+
+
 TINY_CONFIGS = {"lapped": lapped_config, "grouping": grouping_config}
 
 
@@ -76,6 +86,15 @@ def tiny_reverse(**changes: Any) -> Reverse:
 def tiny_spectral(**changes: Any) -> Reverse:
     """Return a reverse student whose head makes spectra."""
     return tiny_reverse(head=SpectrumHeadConfig(TINY_MEL), **changes)
+
+
+def tiny_wavenet(lpc: bool = True, kernel_size: int = 2, **changes: Any) -> WaveNet:
+    """Return a WaveNet whose weights stand still: over linear prediction of the nvidia preset, or of `TINY_MEL`."""
+    stack = WaveNetConfig(channels=8, dilations=(1, 2, 4), kernel_size=kernel_size, causal=True)
+    prediction = {"lpc": LinearPredictionConfig(order=6, subframes=2)} if lpc else {"lpc": None, **SIZES}
+    model = WaveNet(WaveNetModelConfig(**(prediction | {"cond_channels": 6, "stack": stack} | changes)))
+    nn.init.normal_(model.stack.end.weight, std=0.1)
+    return model.requires_grad_(False)
 
 
 def random_voice(guard: GuardMode = "off") -> Synthesizer:

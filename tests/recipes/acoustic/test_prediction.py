@@ -19,14 +19,7 @@ from vocoder.mel.config import preset
 
 NVIDIA = preset("nvidia")
 SIZES = ["style=4", "channels=16", "hidden=24", "kernel=3", "encoder=1", "decoder=1"]
-TRAINER = [
-    "steps=40",
-    "batch_size=4",
-    "warmup_steps=1",
-    "learning_rate=1e-2",
-    "precision=float32",
-    "validation_steps=40",
-]
+TRAINER = ["steps=40", "batch_size=4", "warmup_steps=1", "learning_rate=1e-2", "precision=float32"]
 RECIPE = str(Path(__file__).parents[3] / "recipes/acoustic/acoustic.yaml")
 
 

@@ -1,5 +1,3 @@
-"""Fitting of adapters on maps that are known, on pairs of frames, and from the command line."""
-
 import shutil
 from pathlib import Path
 

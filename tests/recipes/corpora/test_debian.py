@@ -1,10 +1,9 @@
-"""Debian packages of speech and of sentences, and `python -m recipes prepare`."""
-
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from evaluation_corpus import touch
 
 from recipes.__main__ import main
 from recipes.corpora import debian, fortunes
@@ -29,13 +28,6 @@ def test_an_unpacked_package_is_prepared(tmp_path, capsys):
     held_out = [e.path.rpartition("/")[2] for e in read_manifest(out).select("test")]
     assert held_out == ["ru_0001.flac", "ru_0004.flac", "ru_0006.flac"]
     assert (out / "licences/festvox-ru.txt").read_text() == "Copyright 2005"
-
-
-def touch(root, *names):
-    for name in names:
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
 
 
 @pytest.fixture
@@ -70,15 +62,10 @@ def test_recordings_under_the_gpl_are_for_evaluation_alone():
 
 
 def test_files_with_the_bytes_of_another_are_repeats(tmp_path):
-    for name, content in (
-        ("sr/nos.ogg", b"nose"),
-        ("sr@latin/nos.ogg", b"nose"),
-        ("fr/nez.wav", b"nez"),
-        ("sr/usta.ogg", b""),
-    ):
-        path = tmp_path / "usr/share/ktuberling/sounds" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+    sounds = tmp_path / "usr/share/ktuberling/sounds"
+    touch(sounds, "sr/nos.ogg", "sr@latin/nos.ogg", "fr/nez.wav", "sr/usta.ogg")
+    for name, content in (("sr/nos.ogg", b"nose"), ("sr@latin/nos.ogg", b"nose"), ("fr/nez.wav", b"nez")):
+        (sounds / name).write_bytes(content)
     found = debian.scan("ktuberling", tmp_path)
     assert [(r.speaker, r.name, r.unusable) for r in found.recordings] == [
         ("ktuberling-fr", "nez.wav", ""),

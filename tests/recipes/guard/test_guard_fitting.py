@@ -1,5 +1,3 @@
-"""Fitting the guard: densities in closed form, a recogniser of conventions, both calibrated by what was left out."""
-
 import math
 
 import pytest
@@ -126,6 +124,5 @@ def test_a_run_from_recordings_to_a_guard(corpus, capsys):
         ("corpora=[nowhere]", "no utterances to fit to"),
     ],
 )
-def test_what_makes_no_sense_is_refused(corpus, override, words, capsys):
-    assert main(["guard", "--config", str(corpus / "guard.yaml"), override]) == 2
-    assert words in capsys.readouterr().err
+def test_what_makes_no_sense_is_refused(corpus, override, words, refusal):
+    assert words in refusal(main, "guard", "--config", corpus / "guard.yaml", override)

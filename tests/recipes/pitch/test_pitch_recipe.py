@@ -1,12 +1,9 @@
-"""The pitch recipe: disturbances as they are asked for, and runs from the command line."""
-
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-import yaml
-from evaluation_corpus import steady_pitch, write_corpus
+from evaluation_corpus import steady_pitch, write_settings
 
 from recipes.__main__ import main
 from recipes.pitch.disturbance import DisturbanceConfig, disturbed
@@ -55,19 +52,9 @@ def test_the_high_pass_takes_the_lows_alone():
 @pytest.fixture
 def settings(tmp_path, monkeypatch):
     monkeypatch.setattr("training.corpora.pitch.follow", steady_pitch)
-    corpus = tmp_path / "corpus"
-    corpus.mkdir()
-    config = {
-        "manifest": str(write_corpus(corpus)),
-        "output": str(tmp_path / "run"),
-        "model": {"pitch": {"channels": 4, "layers": 2, "bins": 16, "ahead": 3}},
-        "reuse": 2,
-        "segments": {"segment_length": 4096, "epoch_length": 4, "rates": [0.8, 1.2]},
-        "validation_items": 2,
-        "trainer": {"steps": 6, "batch_size": 2, "validation_steps": 3, "initialisation_batches": 1, "device": "cpu"},
-    }
-    (tmp_path / "pitch.yaml").write_text(yaml.safe_dump(config))
-    return tmp_path / "pitch.yaml"
+    model = {"pitch": {"channels": 4, "layers": 2, "bins": 16, "ahead": 3}}
+    segments = {"segment_length": 4096, "epoch_length": 4, "rates": [0.8, 1.2]}
+    return write_settings(tmp_path, model, reuse=2, segments=segments)
 
 
 def test_a_run_stopped_and_resumed_is_the_run(settings, tmp_path):

@@ -1,5 +1,3 @@
-"""Bytes that leave in pieces decode to the whole waveform."""
-
 import io
 import itertools
 import struct

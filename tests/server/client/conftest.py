@@ -1,5 +1,3 @@
-"""A server that is ready, and clients of it."""
-
 from contextlib import contextmanager
 
 import pytest

@@ -1,15 +1,13 @@
-"""The Python client against a real server on a real socket."""
-
 import re
 import socket
 import threading
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from answers import encoded
+from exactness import assert_same
 from streamers import Streamer, mel_of
 from tiny_models import TINY_MEL, tiny_synthesizer
 
@@ -46,10 +44,9 @@ def test_as_many_corrections_as_asked_for(reach):
     with reach(model) as client_of, client_of() as client:
         assert client.models()[0].details["corrections"] == 1
         expected = model.synthesize(mel, seed=3, corrections=3)
-        close = partial(np.testing.assert_allclose, desired=expected, atol=1e-5 * max(1.0, np.abs(expected).max()))
-        close(client.synthesize(mel, seed=3, corrections=3).x)
+        assert_same(client.synthesize(mel, seed=3, corrections=3).x, expected)
         with client.stream(mel, seed=3, corrections=3) as speech:
-            close(np.concatenate(list(speech)))
+            assert_same(np.concatenate(list(speech)), expected)
         with pytest.raises(InvalidRequestError, match="less than or equal to 100"):
             client.synthesize(mel, corrections=101)
 

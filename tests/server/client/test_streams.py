@@ -1,5 +1,3 @@
-"""The Python client speaks mels while they are made."""
-
 import socket
 import threading
 import time

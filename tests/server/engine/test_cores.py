@@ -1,39 +1,9 @@
-"""How many cores there are, and who computes on how many."""
-
-import threading
-
 import httpx
 import pytest
 import torch
 
 from server.engine import lanes
-from server.engine.lanes import Team, available_cores, compute_on
-
-
-@pytest.fixture
-def four_cores():
-    before = torch.get_num_threads()
-    torch.set_num_threads(4)
-    yield 4
-    torch.set_num_threads(before)
-
-
-def asked(function):
-    """What a function returns on a thread of its own."""
-    told = []
-    thread = threading.Thread(target=lambda: told.append(function()))
-    thread.start()
-    thread.join()
-    return told[0]
-
-
-def test_a_thread_chooses_for_itself(four_cores):
-    def chosen(cores):
-        compute_on(cores)
-        return torch.get_num_threads()
-
-    assert [asked(lambda cores=cores: chosen(cores)) for cores in (1, 3)] == [1, 3]
-    assert torch.get_num_threads() == four_cores
+from server.engine.lanes import Team, available_cores
 
 
 @pytest.mark.anyio

@@ -7,6 +7,7 @@ import httpx
 import numpy as np
 import pytest
 from answers import TIMEOUT, metrics, npy
+from exactness import assert_same
 from handshakes import connected, post
 from streamers import Streamer, mel_of
 from tiny_models import TINY_MEL, tiny_synthesizer
@@ -40,22 +41,21 @@ def _short_parts(monkeypatch):
     monkeypatch.setattr(loaded_model, "PART_SECONDS", 0.05)
 
 
-def engines_of(names, load, seconds=30.0):
-    return Engines(names, lambda name: LoadedModel(load(name)), Lanes(1, 1), QueueLimits(seconds=seconds))
-
-
 @pytest.fixture
 def launch():
+    """Start engines, and wait until they are loaded unless there is a `load` to watch."""
     launched = []
 
-    def start(*models, seconds=1000.0):
+    def start(*models, seconds=1000.0, load=None):
         known = {model.name: model for model in models}
-        engines = engines_of(tuple(known), known.__getitem__, seconds)
+        loader = load or known.__getitem__
+        limits = QueueLimits(seconds=seconds)
+        engines = Engines(tuple(known), lambda name: LoadedModel(loader(name)), Lanes(1, 1), limits)
         launched.append(engines)
         engines.start()
-        for engine in engines:
+        for engine in engines if load is None else ():
             engine.loaded.result(TIMEOUT)
-        return list(engines)
+        return engines
 
     yield start
     for engines in launched:
@@ -88,11 +88,9 @@ def test_a_deadline_that_passes_between_two_parts(ready):
         assert 'vocoder_frames_total{model="slow"}' not in metrics(url)
 
 
-def test_stopping_gives_up_after_its_time(fake, new_mel, wait_until):
-    engines = engines_of(("fake",), lambda name: fake)
-    engines.start()
+def test_stopping_gives_up_after_its_time(launch, fake, new_mel, wait_until):
+    engines = launch(fake)
     (engine,) = engines
-    engine.loaded.result(TIMEOUT)
     fake.gate.clear()
     running = engine.submit(Utterance(new_mel(), seed=1))
     wait_until(lambda: running.begun)
@@ -115,7 +113,7 @@ def test_a_queue_behind_long_work_is_full_by_its_seconds(launch):
     model.gate.set()
 
 
-def test_a_model_that_loads_keeps_nobody_waiting(fake, new_fake, new_mel):
+def test_a_model_that_loads_keeps_nobody_waiting(launch, fake, new_fake, new_mel):
     other, go = new_fake("other"), threading.Event()
 
     def load(name):
@@ -123,18 +121,15 @@ def test_a_model_that_loads_keeps_nobody_waiting(fake, new_fake, new_mel):
             assert go.wait(TIMEOUT)
         return {"fake": fake, "other": other}[name]
 
-    engines = engines_of(("fake", "other"), load)
-    engines.start()
-    first, second = engines
+    first, second = launch(fake, other, load=load)
     first.loaded.result(TIMEOUT)
     assert first.submit(Utterance(new_mel(), seed=1)).result(TIMEOUT).x.size
     assert (second.state, second.alive(TIMEOUT)) == (EngineState.LOADING, True)
     go.set()
     second.loaded.result(TIMEOUT)
-    engines.stop(TIMEOUT)
 
 
-def test_no_model_is_loaded_while_another_is_timed(fake, new_fake, wait_until):
+def test_no_model_is_loaded_while_another_is_timed(launch, fake, new_fake, wait_until):
     fakes, asked = {"fake": fake, "other": new_fake("other")}, []
 
     def load(name):
@@ -142,16 +137,14 @@ def test_no_model_is_loaded_while_another_is_timed(fake, new_fake, wait_until):
         return fakes[name]
 
     fake.gate.clear()
-    engines = engines_of(tuple(fakes), load)
     before = fake.entered  # once started, it may be at the gate already
-    engines.start()
+    engines = launch(*fakes.values(), load=load)
     wait_until(lambda: fake.entered > before)
     assert asked == ["fake"]
     fake.gate.set()
     for engine in engines:
         engine.loaded.result(TIMEOUT)
     assert asked == ["fake", "other"]
-    engines.stop(TIMEOUT)
 
 
 def test_each_mel_is_corrected_as_often_as_it_asks_for(monkeypatch):
@@ -164,7 +157,7 @@ def test_each_mel_is_corrected_as_often_as_it_asks_for(monkeypatch):
     assert all(parts is not None for parts in map(loaded.in_parts, asked))
     for outcomes in (loaded.run(asked), [loaded.run([one])[0] for one in asked], [whole(loaded, one) for one in asked]):
         for x, y in zip(outcomes, expected, strict=True):
-            np.testing.assert_allclose(x, y, rtol=0.0, atol=1e-5 * max(1.0, np.abs(y).max()))
+            assert_same(x, y)
 
 
 def whole(loaded, utterance):

@@ -1,5 +1,3 @@
-"""Who may ask for what: every route with and without keys, roles, quotas, and what the log learns of a key."""
-
 import logging
 
 import anyio

@@ -1,7 +1,6 @@
-"""Files of API keys: what they may hold, whose a key is, what happens when they change; and their quotas."""
-
 import hashlib
 import os
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -147,21 +146,9 @@ def test_a_new_key_brings_no_new_quota(file):
     assert bob[1].requests.take(1) == 0.0  # his limit changed
 
 
-class Clock:
-    def __init__(self):
-        self.now = 100.0
-
-    def __call__(self):
-        return self.now
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
-def test_a_cost_beyond_the_bucket_is_granted_and_paid_off(clock):
-    bucket = TokenBucket(60, clock)
+def test_a_cost_beyond_the_bucket_is_granted_and_paid_off():
+    clock = SimpleNamespace(now=100.0)
+    bucket = TokenBucket(60, lambda: clock.now)
     assert bucket.take(180) == 0.0
     assert bucket.take(0) == pytest.approx(120.0)
     clock.now += 120.0
@@ -175,8 +162,8 @@ def test_a_cost_beyond_the_bucket_is_granted_and_paid_off(clock):
     steps=st.lists(st.tuples(st.floats(0.0, 100.0), st.integers(0, 20_000)), max_size=30),
 )
 def test_never_more_than_the_rate_and_every_wait_is_enough(per_minute, steps):
-    clock = Clock()
-    bucket, granted, largest = TokenBucket(per_minute, clock), 0.0, 0
+    clock = SimpleNamespace(now=100.0)
+    bucket, granted, largest = TokenBucket(per_minute, lambda: clock.now), 0.0, 0
     for pause, cost in steps:
         clock.now += pause
         wait = bucket.take(cost)

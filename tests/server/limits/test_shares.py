@@ -1,5 +1,3 @@
-"""What all may use together: one limit, a share for each client, and memory that goes back when it is let go of."""
-
 import asyncio
 
 import pytest

@@ -8,7 +8,6 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
-import answers
 import numpy as np
 import pytest
 
@@ -144,16 +143,6 @@ def _is_fault(message):
 @pytest.fixture
 def two(new_fake):
     return new_fake("one"), new_fake("two")
-
-
-@pytest.fixture
-def npy():
-    return answers.npy
-
-
-@pytest.fixture
-def wav():
-    return partial(answers.encoded, subtype="PCM_16")
 
 
 @pytest.fixture

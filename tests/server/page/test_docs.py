@@ -1,5 +1,7 @@
 """A person tries routes at /docs, with nothing from elsewhere."""
 
+from answers import npy
+
 KEY = "open-sesame-1234567"
 
 
@@ -11,7 +13,7 @@ def opened(person, route):
     return block
 
 
-def test_a_mel_is_spoken(visit, fake, new_mel, npy):
+def test_a_mel_is_spoken(visit, fake, new_mel):
     with visit(fake, path="/docs") as person:
         block = opened(person, "POST /v1/synthesize")
         body = {"name": "mel.npy", "mimeType": "application/x-npy", "buffer": npy(new_mel())}

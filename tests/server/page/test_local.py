@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from answers import encoded
+from recordings import RECORDING
 
 import vocoder
-from vocoder.audio.file import audio_info
+from vocoder.audio.file import audio_info, read_audio
 from vocoder.audio.origin import Origin
 from vocoder.export.traced import program_of
 from vocoder.mel.spectrogram import MelSpectrogram
@@ -24,8 +26,8 @@ SLOWNESS = 300_000.0  # milliseconds that a model may take
 
 
 @needs_copy
-def test_a_copy_of_the_page_speaks_as_the_program_does_without_a_server(browser, static, wav):
-    copy, speech, asked = Path(str(PAGE_COPY)), _speech(), []
+def test_a_copy_of_the_page_speaks_as_the_program_does_without_a_server(browser, static):
+    copy, speech, asked = Path(str(PAGE_COPY)), read_audio(RECORDING)[0][:22050], []
     index = json.loads((copy / "page" / "local" / "index.json").read_text(encoding="utf-8"))
     model = index["models"][0]
     frames = 1 + len(speech) // model["mel"]["hop_length"]
@@ -40,7 +42,7 @@ def test_a_copy_of_the_page_speaks_as_the_program_does_without_a_server(browser,
         page.goto(url)
         page.get_by_role("checkbox", name=re.compile("in this browser")).first.wait_for()
         page.locator("#given[aria-busy=false]").wait_for()
-        page.get_by_label("Choose a file").set_input_files({"name": "s.wav", "mimeType": "", "buffer": wav(speech)})
+        page.get_by_label("Choose a file").set_input_files({"name": "s.wav", "mimeType": "", "buffer": encoded(speech)})
         page.locator("#given[aria-busy=false]").filter(has_text="s.wav").wait_for()
         page.get_by_role("button", name="Synthesize").click()
         page.get_by_role("status").filter(has_text="Done: 1 of 1 model.").wait_for()
@@ -58,8 +60,3 @@ def test_a_copy_of_the_page_speaks_as_the_program_does_without_a_server(browser,
     assert x.std() > 0.01
     np.testing.assert_allclose(x, expected[: len(x)], rtol=0, atol=2e-3)
     assert audio_info(sound).origin == Origin(model["name"], vocoder.__version__, None, dtype="float32")
-
-
-def _speech():
-    recording, _ = soundfile.read(Path(vocoder.__file__).parents[1] / "examples" / "heldout.flac", dtype="float32")
-    return recording[:22050]

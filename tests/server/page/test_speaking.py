@@ -6,13 +6,14 @@ import io
 import numpy as np
 import pytest
 import soundfile
+from answers import encoded, npy
 from matplotlib.image import imread
 
 
-def test_a_recording_and_two_models(visit, two, wav, tone):
+def test_a_recording_and_two_models(visit, two, tone):
     with visit(*two) as person:
         person.expect(person.clip("Original")).to_contain_text("example-en.flac")  # what the page begins with
-        person.upload("tone.wav", wav(tone()))
+        person.upload("tone.wav", encoded(tone()))
         person.field("two").check()
         person.settings()
         person.field("Seed").fill("7")
@@ -29,7 +30,7 @@ def test_a_recording_and_two_models(visit, two, wav, tone):
     assert all(fake.calls > calls for fake, calls in zip(two, warm, strict=True))
 
 
-def test_the_clip_that_can_be_downloaded_is_what_the_model_spoke(visit, fake, new_mel, npy):
+def test_the_clip_that_can_be_downloaded_is_what_the_model_spoke(visit, fake, new_mel):
     mel = new_mel(frames=40)
     with visit(fake) as person:
         person.upload("speech.npy", npy(mel))
@@ -47,9 +48,9 @@ def test_the_clip_that_can_be_downloaded_is_what_the_model_spoke(visit, fake, ne
     np.testing.assert_allclose(x, fake.synthesize(mel, seed=3, sigma=0.25, corrections=40), atol=1.0 / 32768.0)
 
 
-def test_playing_and_switching(visit, two, wav, tone):
+def test_playing_and_switching(visit, two, tone):
     with visit(*two) as person:
-        person.upload("tone.wav", wav(tone(20.0)))  # longer than a busy machine takes for all this
+        person.upload("tone.wav", encoded(tone(20.0)))  # longer than a busy machine takes for all this
         person.field("two").check()
         person.speak("Done: 2 of 2 models.")
         sounds = {name: person.clip(name).locator("audio") for name in ("Original", "one", "two")}
@@ -69,9 +70,9 @@ def test_playing_and_switching(visit, two, wav, tone):
         assert [sound.evaluate("audio => audio.error") for sound in sounds.values()] == [None, None, None]
 
 
-def test_a_click_on_a_picture_goes_there(visit, fake, wav, tone):
+def test_a_click_on_a_picture_goes_there(visit, fake, tone):
     with visit(fake) as person:
-        person.upload("tone.wav", wav(tone(4.0)))
+        person.upload("tone.wav", encoded(tone(4.0)))
         picture = person.clip("Original").get_by_role("img", name="Spectrogram")
         picture.click(position={"x": picture.bounding_box()["width"] / 2, "y": 20})
         person.button("Play Original").click()
@@ -103,7 +104,7 @@ def test_earlier_results_can_be_kept(visit, fake):
         assert person.page.locator(".clip h3").all_inner_texts() == ["fake, seed 2", "fake, seed 1", "Original"]
 
 
-def test_the_mel_config_and_a_preset(visit, fake, new_mel, npy):
+def test_the_mel_config_and_a_preset(visit, fake, new_mel):
     with visit(fake) as person:
         person.page.get_by_role("group", name="Models").get_by_text("Details").click()
         person.expect(person.page.locator("dt:text-is('hop_length') + dd")).to_have_text("256")
@@ -114,7 +115,7 @@ def test_the_mel_config_and_a_preset(visit, fake, new_mel, npy):
         person.expect(person.clip("fake")).to_contain_text("through the espnet adapter")
 
 
-def test_a_doubtful_mel_can_be_treated_as_what_it_looks_like(visit, fake, new_mel, npy):
+def test_a_doubtful_mel_can_be_treated_as_what_it_looks_like(visit, fake, new_mel):
     def doubt(route):
         answer = route.fetch()
         message = {"x-mel-guard-message": "The mel looks like the espnet preset: pass preset=espnet."}
@@ -137,11 +138,11 @@ def colours(canvas):
     return np.round(255.0 * imread(io.BytesIO(png), format="png")).astype(int)
 
 
-def test_the_pictures_show_the_sound(visit, fake, wav, tone):
+def test_the_pictures_show_the_sound(visit, fake, tone):
     sample_rate = fake.sample_rate
     x = np.concatenate([np.zeros(sample_rate), tone(1.0, 0.75 * sample_rate / 2.0)])
     with visit(fake) as person:
-        person.upload("late.wav", wav(x))
+        person.upload("late.wav", encoded(x))
         card = person.clip("Original")
         pixels = colours(card.get_by_role("img", name="Spectrogram"))[:, :, :3].sum(axis=2)
         rows, columns = np.argwhere(pixels > 600).mean(axis=0) / pixels.shape

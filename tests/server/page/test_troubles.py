@@ -1,16 +1,15 @@
-"""What goes wrong is said in words, and does not last."""
-
 import numpy as np
+from answers import encoded, npy
 
 
-def test_bad_files_are_explained(visit, fake, npy, wav, tone):
+def test_bad_files_are_explained(visit, fake, tone):
     bad = (
         ("notes.txt", b"these are words, not sound", "The body is not audio that this server can read"),
         ("broken.npy", b"\x93NUMPY\x01\x00", "The npy file ends within its header"),
         ("turned.npy", npy(np.full((12, 80), -5.0, np.float32)), "it looks transposed"),
         ("decibels.npy", npy(np.full((80, 12), -60.0, np.float32)), "digital silence is"),
         ("many.npz", b"PK\x03\x04rest", "a zip archive, as .npz"),
-        ("short.wav", wav(tone(0.01)), "The audio has fewer than 513 samples"),
+        ("short.wav", encoded(tone(0.01)), "The audio has fewer than 513 samples"),
     )
     with visit(fake) as person:
         for name, body, words in bad:
@@ -20,7 +19,7 @@ def test_bad_files_are_explained(visit, fake, npy, wav, tone):
             person.expect(person.page.get_by_role("alert")).to_contain_text(words)
             person.expect(person.page.get_by_role("alert")).to_contain_text("request ")
             person.expect(person.button("Synthesize")).to_be_enabled()
-        person.upload("good.wav", wav(tone()))  # and the next one is none the worse for it
+        person.upload("good.wav", encoded(tone()))  # and the next one is none the worse for it
         person.speak("Done: 1 of 1 model.")
 
 

@@ -108,7 +108,6 @@ async def test_auto_refuses_what_it_is_unsure_of(client, mel):
     turned = (await post(client, mel[:, :150].T, preset="auto")).json()
     assert "it looks transposed" in turned["detail"]
     assert (await post(client, mel[:, :50], preset="auto", mean="1", variance="1")).status_code == 422
-    assert (await post(client, np.full((80, 20), np.nan), preset="auto")).json()["type"].endswith("invalid-mel")
 
 
 async def test_without_auto_the_preset_is_hinted_at(client, espnet):

@@ -1,5 +1,3 @@
-"""Mels of other conventions over HTTP: spoken, told about, refused where that is asked for."""
-
 import json
 
 import numpy as np

@@ -1,5 +1,3 @@
-"""POST /mel: the mel of an audio file, the same that the package computes."""
-
 import io
 import struct
 

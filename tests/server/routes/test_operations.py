@@ -1,5 +1,3 @@
-"""Health, metrics, models, and the errors of the framework."""
-
 import dataclasses
 import json
 

@@ -1,5 +1,3 @@
-"""POST /synthesize, end to end within one process."""
-
 import io
 import json
 

@@ -1,5 +1,3 @@
-"""A server with something to stream, and a way to dial it."""
-
 from contextlib import contextmanager
 
 import pytest

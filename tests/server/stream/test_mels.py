@@ -58,12 +58,13 @@ def mel():
     return mel_of("nvidia").numpy()
 
 
-def test_the_last_message_tells(talk, streamer, mel):
-    with talk(streamer) as dial:
+def test_the_last_message_tells_of_what_is_sent_not_of_what_is_made_of_it(talk, streamer, mel):
+    decimal = Streamer("decimal", replace(NVIDIA, name="decimal", log="log10"))
+    with talk(streamer, decimal) as dial:
         for given, cause in ((mel, "typical"), (mel / math.log(10.0), "log10")):
-            for frames in (100, 300):  # judged at its end, and on the way
+            for model, frames in ((streamer, 100), (streamer, 300), (decimal, 200)):  # judged at its end, or before
                 with dial() as speaker:
-                    _, done = speak(speaker, given[:, :frames], 40)
+                    _, done = speak(speaker, given[:, :frames], 40, model=model.name, preset="nvidia")
                 assert (done["guard"]["cause"], done["guard"]["typical"]) == (cause, cause == "typical")
                 assert done["frames"] == frames
 
@@ -91,12 +92,3 @@ def test_messages_of_bands_instead_of_frames_are_refused(talk, streamer, mel):
             assert (code, name) == (4422, "invalid-mel")
             assert "look transposed" in problem["detail"]
             assert "(frames, 80)" in problem["detail"]
-
-
-def test_what_is_sent_is_judged_not_what_is_made_of_it(talk, mel):
-    model = Streamer(mel_config=replace(NVIDIA, name="decimal", log="log10"))
-    with talk(model) as dial:
-        for given, cause in ((mel, "typical"), (mel / math.log(10.0), "log10")):
-            with dial() as speaker:
-                _, done = speak(speaker, given[:, :200], 200, preset="nvidia")
-            assert done["guard"]["cause"] == cause

@@ -1,5 +1,3 @@
-"""Streams whose audio comes slower than it plays."""
-
 import time
 
 import pytest

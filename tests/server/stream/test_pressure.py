@@ -1,5 +1,3 @@
-"""Streams that break, clients that leave, and clients that read slowly or not at all."""
-
 from contextlib import ExitStack
 
 import numpy as np

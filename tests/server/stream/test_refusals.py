@@ -1,16 +1,11 @@
-"""What a stream refuses, and how it says so."""
-
 import json
 from contextlib import suppress
 
 import numpy as np
 import pytest
 from answers import PROBLEM, metrics
-from speaker import speak
-from streamers import Streamer, mel_of
+from streamers import mel_of
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-
-from vocoder.mel.config import preset
 
 HELLOS = [
     ("no json", 400, "malformed-body", "JSON object"),
@@ -63,23 +58,6 @@ def test_what_is_refused(talk, streamer):
             streamer.gate.set()
             assert (problem["type"], code, reason) == (PROBLEM + slug, 4000 + status, slug)
             assert words in problem["detail"]
-
-
-def test_mels_that_audio_cannot_be_corrected_towards(talk):
-    with talk(Streamer(mel_config=preset("espnet"))) as dial:
-        with dial() as speaker:
-            speaker.hello(corrections=6)
-            problem, code, _ = speaker.refusal()
-            assert (problem["errors"][0]["parameter"], code) == ("corrections", 4422)
-            assert "give 0" in problem["detail"]
-        with dial() as speaker:
-            assert speak(speaker, mel_of(20) / 2.0, corrections=0)[1]["frames"] == 20
-
-
-def test_loud_frames_alone_are_no_mistake(talk, streamer):
-    with talk(streamer) as dial, dial() as speaker:
-        audio, _ = speak(speaker, np.full((80, 20), 0.5, np.float32), 1)
-    assert len(audio) == 20 * 256 * 2
 
 
 def test_a_message_that_is_too_large_ends_the_connection(talk, streamer):

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 from answers import metrics
+from exactness import assert_same
 from hearing import heard
 from speaker import speak
 from streamers import mel_of
@@ -25,7 +26,7 @@ def test_a_model_s_audio_has_no_seams(talk):
                     audio, done = speak(speaker, mel, 1, 7, 30, model=model.name, format="pcm_f32", seed=5, **options)
                 whole = model.synthesize(mel, seed=5, **options)
                 heard.append(np.frombuffer(audio, "<f4"))
-                np.testing.assert_allclose(heard[-1], whole, rtol=0.0, atol=1e-5 * max(1.0, np.abs(whole).max()))
+                assert_same(heard[-1], whole)
                 assert (done["frames"], done["samples"], done["sample_rate"]) == (150, len(whole), 8000)
             assert np.abs(heard[2] - heard[1]).max() > 1e-3
 
@@ -47,7 +48,7 @@ def test_what_is_said_before_and_after_the_audio(talk, streamer):
         assert speaker.begin(seed=3) == {
             "type": "ready",
             "model": "streamer",
-            "model_dtype": None,
+            "model_dtype": "float32",
             "seed": 3,
             "format": "pcm",
             "sample_rate": 22050,

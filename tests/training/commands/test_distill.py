@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
-from evaluation_corpus import write_corpus
+from evaluation_corpus import write_settings
 
 from training.cli import main
 from training.commands.distill import CONFIGURATIONS
@@ -57,19 +56,14 @@ def distill(tmp_path, kind="own", *more, mel=None, **changes):
     """Write a teacher, a corpus and settings, and run the command."""
     mel_config, architecture, estimator = TEACHERS[kind]
     save_model(tmp_path / "teacher", WaveNet(architecture), mel_config)
-    (tmp_path / "corpus").mkdir()
     settings = {
-        "manifest": str(write_corpus(tmp_path / "corpus")),
-        "output": str(tmp_path / "run"),
         "mel": mel or mel_config.name,
         "model": {"kind": "samples", "cond_channels": 4, "filter_taps": 64, "stacks": [STACK, STACK]},
         "losses": {"estimator": estimator, "bfloat16": False},
         "segments": {"segment_length": 2048, "epoch_length": 4},
-        "validation_items": 2,
-        "trainer": {"steps": 2, "batch_size": 2, "validation_steps": 2, "initialisation_batches": 2, "device": "cpu"},
-    } | changes
-    (tmp_path / "distill.yaml").write_text(yaml.safe_dump(settings))
-    return main(["distill", "--config", str(tmp_path / "distill.yaml"), f"--teacher={tmp_path / 'teacher'}", *more])
+    }
+    config = write_settings(tmp_path, **(settings | changes))
+    return main(["distill", "--config", str(config), f"--teacher={tmp_path / 'teacher'}", "trainer.steps=2", *more])
 
 
 @pytest.mark.parametrize("kind", TEACHERS)

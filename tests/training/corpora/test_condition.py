@@ -1,5 +1,3 @@
-"""Decoding: G.722 and others back to the sine that went in; the bandwidth of made signals, whatever the rate says."""
-
 import av
 import numpy as np
 import pytest

@@ -1,21 +1,13 @@
-"""Layouts, the split and the manifest: what is found, what is held out, and what is wrong is named."""
-
 import dataclasses
 import itertools
 import json
 
 import pytest
+from evaluation_corpus import touch
 
 from training.corpora.corpus import Corpus, CorpusError, Recording, hold_out_enough, split_recordings
 from training.corpora.layouts import scan_folder, scan_ljspeech, scan_vctk
 from training.corpora.manifest import Entry, Manifest, ManifestError, read_manifest, write_manifest
-
-
-def touch(root, *names):
-    for name in names:
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
 
 
 def corpus(recordings, unseen=False, name="c"):
@@ -75,12 +67,9 @@ def test_folder_takes_subfolders_as_speakers(tmp_path):
 
 def test_folder_refuses_what_holds_no_audio_and_names_that_collide(tmp_path):
     touch(tmp_path, "empty/notes.txt", "twice/a.wav", "twice/a.mp3")
-    with pytest.raises(CorpusError, match="not a folder"):
-        scan_folder(tmp_path / "missing")
-    with pytest.raises(CorpusError, match="holds no audio"):
-        scan_folder(tmp_path / "empty")
-    with pytest.raises(CorpusError, match="share one name"):
-        scan_folder(tmp_path / "twice")
+    for name, words in (("missing", "not a folder"), ("empty", "holds no audio"), ("twice", "share one name")):
+        with pytest.raises(CorpusError, match=words):
+            scan_folder(tmp_path / name)
     with pytest.raises(CorpusError, match="folder's name"):
         corpus(numbered(3), name="a/b")
     for share in (0.0, 1.0, -1.0):

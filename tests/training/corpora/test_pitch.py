@@ -1,5 +1,3 @@
-"""Labels are those of the recording as it is played, and are made again only where something has changed."""
-
 import numpy as np
 import pytest
 import soundfile

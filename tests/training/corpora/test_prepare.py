@@ -1,5 +1,3 @@
-"""`vocoder-train prepare`: levels, reasons for skipping, resuming, adding, and what is printed."""
-
 import json
 import os
 
@@ -150,11 +148,8 @@ def test_the_command_prepares_and_sums_up(recordings, tmp_path, capsys):
         ([".", "--rms", "3"], "rms"),
     ],
 )
-def test_the_command_refuses_in_one_line(tmp_path, capsys, arguments, words):
-    assert main(["prepare", *arguments, "-o", str(tmp_path / "out")]) == 2
-    printed = capsys.readouterr().err
-    assert words in printed
-    assert len(printed.splitlines()) == 1
+def test_the_command_refuses_in_one_line(tmp_path, refusal, arguments, words):
+    assert words in refusal(main, "prepare", *arguments, "-o", tmp_path / "out")
 
 
 def test_an_unknown_licence_and_another_share_are_said(recordings, tmp_path, capsys):

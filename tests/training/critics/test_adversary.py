@@ -1,5 +1,3 @@
-"""Critics beside a model: saved, taken over, and refused where they do not fit."""
-
 import pytest
 import torch
 

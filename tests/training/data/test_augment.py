@@ -1,5 +1,3 @@
-"""How recordings and mels are varied: microphone, room, channel and noise, other speeds, and smoothed mels."""
-
 from fractions import Fraction
 
 import numpy as np

@@ -1,5 +1,3 @@
-"""The labels of a segment stand where its mel frames do, at every playing speed."""
-
 import numpy as np
 import pytest
 from evaluation_corpus import write_recordings

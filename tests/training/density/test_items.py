@@ -1,5 +1,3 @@
-"""Digits, toys and windows of mels: what they hold, and that an item is a function of seed, epoch and index."""
-
 import numpy as np
 import pytest
 import torch

@@ -1,5 +1,3 @@
-"""The density models: exact in both directions, normalised, and the same after a trip to disk."""
-
 from typing import get_args
 
 import pytest

@@ -1,5 +1,3 @@
-"""The autoencoder's bound is one, and its posterior knows its own density."""
-
 import pytest
 import torch
 from exactness import jacobian

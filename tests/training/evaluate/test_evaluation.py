@@ -1,5 +1,3 @@
-"""Recordings are read, synthesized and scored."""
-
 import pickle
 from functools import partial
 

@@ -1,9 +1,9 @@
-"""Every metric on signals whose score is known."""
-
 import math
+from functools import partial
 
 import numpy as np
 import pytest
+from evaluation_corpus import RATE, voice
 
 from training.evaluate.metric import MetricUndefinedError, split_by_package
 from training.evaluate.metrics import METRICS
@@ -11,7 +11,6 @@ from training.evaluate.opinions import pesq_wide_band, short_time_intelligibilit
 from training.evaluate.pitch import periodicity_rmse, pitch_rmse, pitch_track, voiced_share, voicing_f1
 from training.evaluate.spectra import band_is_kept, band_level, multi_resolution_stft_distance
 
-RATE = 22050
 BY_NAME = {metric.name: metric for metric in METRICS}
 PERFECT = {"pesq": 4.64, "stoi": 1.0, "stft_distance": 0.0, "band_kept": 100.0}
 PERFECT |= {"periodicity_rmse": 0.0, "voicing_f1": 1.0, "voiced_share": 100.0, "pitch_rmse_cents": 0.0}
@@ -34,10 +33,7 @@ def breathy(x):
     return (x + noise(len(x) / RATE, 2e-3, seed=3)[: len(x)]).astype(np.float32)
 
 
-def speech_like(seconds=2.0):
-    """A voice of 120 Hz in syllables of a quarter of a second, with a little noise."""
-    time = np.arange(int(seconds * RATE)) / RATE
-    return (tone(120.0, seconds) * (0.05 + np.sin(4 * np.pi * time) ** 2) + noise(seconds, 1e-3)).astype(np.float32)
+speech_like = partial(voice, 120.0)
 
 
 def skip_without(metric):
@@ -48,7 +44,7 @@ def skip_without(metric):
 @pytest.mark.parametrize(("name", "value"), PERFECT.items())
 def test_a_recording_is_perfect(name, value):
     skip_without(BY_NAME[name])
-    x = noise() if name == "band_kept" else speech_like()
+    x = noise() if name == "band_kept" else speech_like(2.0)
     assert BY_NAME[name].measure(x, x.copy(), RATE) == pytest.approx(value, abs=5e-3 if name == "pesq" else 1e-6)
 
 
@@ -56,7 +52,7 @@ def test_a_recording_is_perfect(name, value):
 def test_more_noise_is_worse(name):
     metric = BY_NAME[name]
     skip_without(metric)
-    x = speech_like()
+    x = speech_like(2.0)
     # From 0.003 on, because PESQ and STOI are flat where nobody hears the noise.
     values = [metric.measure(x, x + noise(2.0, level, seed=1), RATE) for level in (3e-3, 1e-2, 3e-2)]
     assert values == sorted(values, reverse=metric.better == "higher")
@@ -66,7 +62,7 @@ def test_more_noise_is_worse(name):
 @pytest.mark.parametrize("name", BLIND)
 def test_judges_of_naturalness_ignore_the_reference_and_the_level(name):
     skip_without(BY_NAME[name])
-    x, measure = speech_like(), BY_NAME[name].measure
+    x, measure = speech_like(2.0), BY_NAME[name].measure
     value = measure(x, x, RATE)
     assert 1.0 <= value <= 5.0
     assert measure(noise(2.0), x, RATE) == value

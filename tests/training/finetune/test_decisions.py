@@ -1,5 +1,3 @@
-"""What fine-tuning decides: where it cuts recordings, how long it trains, and what it publishes."""
-
 import json
 from itertools import pairwise
 from types import SimpleNamespace
@@ -88,12 +86,8 @@ def test_short_recordings_stay_and_broken_ones_are_left_to_preparation(tmp_path)
     soundfile.write(folder / "short.wav", sentences([], 2.0), RATE)
     (folder / "torn.wav").write_bytes(b"RIFF")
     corpus = cut_long_recordings(scan_folder(folder, "mine"), tmp_path / "pieces")
-    assert [recording.name for recording in corpus.recordings] == [
-        "long-0000.flac",
-        "long-0001.flac",
-        "short.wav",
-        "torn.wav",
-    ]
+    names = ["long-0000.flac", "long-0001.flac", "short.wav", "torn.wav"]
+    assert [recording.name for recording in corpus.recordings] == names
     read = [soundfile.read(recording.path, dtype="float32")[0] for recording in corpus.recordings[:2]]
     np.testing.assert_allclose(np.concatenate(read), long, atol=2**-22)
 

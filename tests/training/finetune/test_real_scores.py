@@ -3,11 +3,11 @@
 import os
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import pytest
 import soundfile
 from evaluation_corpus import write_recordings, write_run
+from recordings import RECORDING
 
 from training.corpora.manifest import read_manifest
 from training.evaluate import comparison
@@ -19,7 +19,6 @@ from training.finetune.recipe import Start
 from vocoder.checkpoint import load_model, save_model
 from vocoder.loading import model_directory
 
-RECORDING = Path(__file__).parents[3] / "examples" / "heldout.flac"
 PIECES = 3
 SCORES = ("pesq", "stoi", "distillmos")
 

@@ -1,5 +1,3 @@
-"""The parts of the loop: batches, checkpoints, what is printed, updates and averages."""
-
 import math
 from itertools import chain, pairwise
 from pathlib import Path

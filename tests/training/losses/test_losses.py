@@ -1,5 +1,3 @@
-"""Losses on signals whose distance is known: divergences, pitch, spectra."""
-
 import math
 
 import pytest

@@ -1,5 +1,3 @@
-"""Losses of each objective on a pretended GPU."""
-
 import pytest
 import torch
 from pretended import CUDA, pretend

@@ -1,12 +1,9 @@
-"""WaveGlow: likelihood, losses on samples, the band above a recording's; and runs from the command line."""
-
 import dataclasses
 from pathlib import Path
 
 import pytest
 import torch
-import yaml
-from evaluation_corpus import steady_pitch, write_corpus
+from evaluation_corpus import steady_pitch, write_settings
 from tiny_waveglow import GROUPING, LAPPED, LENGTH, MARGIN, batch, model_loss, objective, silent_gradients, stirred
 
 import vocoder
@@ -56,39 +53,20 @@ def test_every_parameter_learns_and_the_excitation_from_samples_alone():
         assert {name.split(".")[0] for name in silent_gradients(made.model)} == silent
 
 
-def test_the_likelihood_does_not_learn_that_the_band_above_is_silent():
-    made, band = stirred(), torch.full((2,), 1500.0)
-    data = {"x": made.seen(batch()["x"], {"band": band}), "band": band}
-    x, mel = made.segments(data)
-    full = made.filled(x, made.model.synthesize(mel).detach(), data)
-    above = [float((audio - made.seen(audio, data)).square().mean()) for audio in (x, full)]
-    assert above[1] > 100 * above[0]
-    torch.testing.assert_close(*(made.seen(audio, {"band": band - 300}) for audio in (x, full)))
-
-
 @pytest.fixture
 def settings(tmp_path, monkeypatch):
     monkeypatch.setattr("training.corpora.pitch.follow", steady_pitch)
-    corpus = tmp_path / "corpus"
-    corpus.mkdir()
-    config = {
-        "manifest": str(write_corpus(corpus)),
-        "output": str(tmp_path / "run"),
-        "model": {
-            "group_size": 64,
-            "flows": 2,
-            "cond_channels": 4,
-            "corrections": 1,
-            "stack": {"channels": 4, "dilations": [1]},
-            "source": {"pitch": {"channels": 4, "layers": 1, "bins": 8}},
-        },
-        "losses": {"samples_from": 1, "critics_from": 2, "bfloat16": False, "critics": {"channels": 4, "sizes": [512]}},
-        "segments": {"segment_length": 4096, "epoch_length": 4},
-        "validation_items": 2,
-        "trainer": {"steps": 4, "batch_size": 2, "validation_steps": 4, "initialisation_batches": 2, "device": "cpu"},
+    model = {
+        "group_size": 64,
+        "flows": 2,
+        "cond_channels": 4,
+        "corrections": 1,
+        "stack": {"channels": 4, "dilations": [1]},
+        "source": {"pitch": {"channels": 4, "layers": 1, "bins": 8}},
     }
-    (tmp_path / "waveglow.yaml").write_text(yaml.safe_dump(config))
-    return tmp_path / "waveglow.yaml"
+    critics = {"channels": 4, "sizes": [512]}
+    losses = {"samples_from": 1, "critics_from": 2, "bfloat16": False, "critics": critics}
+    return write_settings(tmp_path, model, losses=losses)
 
 
 def test_the_same_configuration_gives_the_same_model_stopped_or_not(settings, tmp_path):
@@ -121,27 +99,22 @@ def test_a_run_says_what_it_does_from_the_beginning(settings, capsys):
         ("manifest=nowhere.jsonl", "nowhere.jsonl"),
     ],
 )
-def test_a_wrong_setting_is_one_line_that_names_it(settings, capsys, override, text):
-    assert main(["waveglow", "--config", str(settings), override]) == 2
-    error = capsys.readouterr().err
-    assert text in error
-    assert error.count("\n") == 1
+def test_a_wrong_setting_is_one_line_that_names_it(settings, refusal, override, text):
+    assert text in refusal(main, "waveglow", "--config", settings, override)
 
 
-def test_a_pitch_network_takes_the_place_of_that_of_the_start_model(settings, tmp_path, capsys):
+def test_a_pitch_network_takes_the_place_of_that_of_the_start_model(settings, tmp_path, refusal):
     assert main(["waveglow", "--config", str(settings)]) == 0
     given = PitchModel(PitchModelConfig(pitch=PitchConfig(channels=6, layers=2, bins=9, ahead=1)))
     save_model(tmp_path / "pitch", given, preset("nvidia"), families=WITH_PITCH)
     start = tmp_path / "run" / "last" / "model"
     again = ["waveglow", "--config", str(settings), f"output={tmp_path / 'more'}", "trainer.learning_rate=1e-12"]
     again += [f"start_from={start}", f"pitch_from={tmp_path / 'pitch'}"]
-    assert main(again) == 2
-    assert "model.source.pitch must be {'channels': 6" in capsys.readouterr().err
+    assert "model.source.pitch must be {'channels': 6" in refusal(main, *again)
     shape = [f"model.source.pitch.{name}={value}" for name, value in vars(given.config.pitch).items()]
-    assert main([*again, "model.flows=3", *shape]) == 2
-    assert "model.flows is 2 there, 3 here" in capsys.readouterr().err
-    assert main([*again[:-2], "start_from=wavenet"]) == 2
-    assert "start_from wavenet holds a WaveNet, not a WaveGlow" in capsys.readouterr().err
+    assert "model.flows is 2 there, 3 here" in refusal(main, *again, "model.flows=3", *shape)
+    words = "start_from wavenet holds a WaveNet, not a WaveGlow"
+    assert words in refusal(main, *again[:-2], "start_from=wavenet")
     assert main([*again, *shape]) == 0
     made = load_model(tmp_path / "more" / "last" / "model")
     assert (made.provenance["start_from"], made.provenance["pitch_from"]) == ("run", "pitch")

@@ -1,5 +1,3 @@
-"""The likelihood objective of the autoregressive WaveNet."""
-
 from pathlib import Path
 
 import pytest

@@ -2,29 +2,24 @@ from dataclasses import replace
 
 import pytest
 import torch
+from tiny_models import lapped_config, student_config
 
 from training.start.envelope import fit_envelope
 from vocoder.layers.stack import WaveNetConfig
 from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import MelSpectrogram
-from vocoder.models.student import Student, StudentConfig
+from vocoder.models.student import Student
 from vocoder.models.waveglow import WaveGlow
-from vocoder.models.waveglow_config import WaveGlowConfig
 
 HOP, RATE = 32, 8000
 MEL = MelConfig("tiny", RATE, n_fft=128, win_length=128, hop_length=HOP, n_mels=12, f_min=0.0, f_max=4000.0)
-CONFIG = StudentConfig(
-    n_mels=12,
-    hop_length=HOP,
-    sample_rate=RATE,
-    group_size=32,
-    cond_channels=4,
-    filter_taps=32,
-    stacks=(WaveNetConfig(4, (1,), 2, causal=True),),
-)
-
-STACK = WaveNetConfig(4, (1,))
-WAVEGLOW = WaveGlowConfig(12, HOP, RATE, group_size=HOP, flows=2, cond_channels=4, stack=STACK, source=None)
+SIZES = {"n_mels": 12, "hop_length": HOP, "group_size": HOP, "cond_channels": 4}
+STUDENT = student_config(filter_taps=32, stacks=(WaveNetConfig(4, (1,), 2, causal=True),), **SIZES)
+MODELS = {
+    "frames": lambda: Student(replace(STUDENT, kind="frames")),
+    "samples": lambda: Student(replace(STUDENT, kind="samples")),
+    "waveglow": lambda: WaveGlow(lapped_config(flows=2, source=None, stack=WaveNetConfig(4, (1,)), **SIZES)),
+}
 
 
 def coloured(seed, batch=8):
@@ -34,10 +29,6 @@ def coloured(seed, batch=8):
     level = torch.exp(torch.linspace(-4, -1, batch))[:, None]
     x = level * (white[:, 1:] + 0.8 * white[:, :-1])
     return x, MelSpectrogram(MEL)(x)[:, :, : x.shape[1] // HOP]
-
-
-MODELS = {kind: lambda kind=kind: Student(replace(CONFIG, kind=kind)) for kind in ("frames", "samples")}
-MODELS["waveglow"] = lambda: WaveGlow(WAVEGLOW)
 
 
 @pytest.mark.parametrize("name", MODELS)

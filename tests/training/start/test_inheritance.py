@@ -1,5 +1,3 @@
-"""Weights that a model takes over from another, of another mel too, and pitch networks by themselves."""
-
 from dataclasses import replace
 
 import pytest

@@ -1,5 +1,3 @@
-"""Paths between mel configs, whole and in pieces, and the times of frames."""
-
 import dataclasses
 import math
 from fractions import Fraction

@@ -1,5 +1,3 @@
-"""Jobs of bulk runs, and processes that die."""
-
 import json
 from pathlib import Path
 

@@ -5,9 +5,9 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
+import psutil
 import soundfile
 from filelock import FileLock
 
@@ -45,11 +45,12 @@ def test_a_killed_run_loses_nothing_and_does_nothing_twice(write_mels, model, tm
     process = subprocess.Popen(command, start_new_session=True)
     try:
         wait_until(lambda: len(made(out)) >= 4 or process.poll() is not None)
+        workers = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(signal.SIGKILL)
     finally:
         process.kill()
         process.wait()
-    wait_until(lambda: not alive_in_session(process.pid))  # the workers follow it
+    wait_until(lambda: all(map(ended, workers)))  # they follow it
     before = made(out)
     assert {f"{i:02}.wav" for i in range(4)} <= set(before) <= {f"{i:02}.wav" for i in range(5)}
     held.unlink()
@@ -66,17 +67,12 @@ def test_a_killed_run_loses_nothing_and_does_nothing_twice(write_mels, model, tm
         np.testing.assert_allclose(x, expected, rtol=0, atol=1.01 / 32768)
 
 
-def alive_in_session(session):
-    """The processes of a session that are not dead yet."""
-    states = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text(encoding="utf-8").rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(fields[3]) == session and fields[0] not in "ZX":
-            states.append(stat.parent.name)
-    return states
+def ended(process):
+    """Whether a process is gone, or left of it only what nobody has asked for."""
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def test_what_is_there_is_kept_and_what_changed_is_spoken_anew(write_mels, model, tmp_path, capsys):

@@ -1,5 +1,3 @@
-"""What the client sends, and what it makes of refusals."""
-
 import io
 import json
 

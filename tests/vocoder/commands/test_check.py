@@ -14,14 +14,9 @@ def mel(tmp_path):
     return tmp_path / "mel.npy"
 
 
-@pytest.fixture
-def decimal(mel):
-    path = mel.with_name("decimal.npy")
-    np.save(path, np.load(mel) / np.float32(math.log(10.0)))
-    return path
-
-
-def test_mels_are_judged_and_the_status_tells(mel, decimal, capsys):
+def test_mels_are_judged_and_the_status_tells(mel, tmp_path, capsys):
+    decimal = tmp_path / "decimal.npy"
+    np.save(decimal, np.load(mel) / np.float32(math.log(10.0)))
     assert main(["check", str(mel)]) == 0
     out = capsys.readouterr().out
     assert out.startswith(f"{mel}: typical. The mel follows its mel config. ")

@@ -1,5 +1,3 @@
-"""Files of commands: one to one, several to a folder, the standard input and output."""
-
 import io
 import sys
 from pathlib import Path
@@ -10,18 +8,6 @@ import soundfile
 
 from vocoder.cli import main
 from vocoder.commands.files import pairs
-
-
-class Standard(io.TextIOWrapper):
-    """A standard stream that is held in memory."""
-
-    def __init__(self, content=b""):
-        super().__init__(io.BytesIO(content))
-
-    def content(self):
-        self.flush()
-        assert isinstance(self.buffer, io.BytesIO)
-        return self.buffer.getvalue()
 
 
 @pytest.fixture
@@ -41,12 +27,13 @@ def test_the_standard_input_and_output_take_the_place_of_files(recordings, model
     options = ("--model", str(model), "--seed", "1", "--guard", "off")
 
     def piped(content, *arguments):
-        out = Standard()
+        out = io.TextIOWrapper(io.BytesIO())
         with monkeypatch.context() as patch:
-            patch.setattr(sys, "stdin", Standard(content))
+            patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
             patch.setattr(sys, "stdout", out)
             assert run(*arguments) == 0
-        return out.content()
+        out.flush()
+        return out.buffer.getvalue()
 
     mel = piped(recordings[0].read_bytes(), "mel", "-", "-o", "-")
     assert np.load(io.BytesIO(mel)).shape == (80, 17)

@@ -1,5 +1,3 @@
-"""`vocoder info` tells what the other commands wrote."""
-
 import json
 
 import numpy as np

@@ -1,5 +1,3 @@
-"""`vocoder mel` and `vocoder resynthesize`: recordings of any rate."""
-
 import numpy as np
 import pytest
 import soundfile
@@ -13,23 +11,12 @@ from vocoder.mel.config import preset
 from vocoder.mel.spectrogram import MelSpectrogram
 
 
-def run(*arguments):
-    return main(["mel", *map(str, arguments)])
-
-
-@pytest.fixture
-def noise(tmp_path):
-    x = 0.1 * np.random.default_rng(3).standard_normal(16000).astype(np.float32)
-    write_audio(tmp_path / "in.wav", x, 16000, format="wav_f32")
-    return tmp_path / "in.wav"
-
-
 @pytest.mark.parametrize("name", ["nvidia", "vocos"])
-def test_the_file_holds_the_mel_of_the_resampled_audio(noise, tmp_path, name, capsys):
-    config = preset(name)
-    assert run(noise, "-o", tmp_path / "mel.data", "--preset", name) == 0
+def test_the_file_holds_the_mel_of_the_resampled_audio(tmp_path, name, capsys):
+    config, x = preset(name), 0.1 * np.random.default_rng(3).standard_normal(16000).astype(np.float32)
+    write_audio(tmp_path / "in.wav", x, 16000, format="wav_f32")
+    assert main(["mel", str(tmp_path / "in.wav"), "-o", str(tmp_path / "mel.data"), "--preset", name]) == 0
     saved = np.load(tmp_path / "mel.data", allow_pickle=False)
-    x = 0.1 * np.random.default_rng(3).standard_normal(16000).astype(np.float32)
     expected = MelSpectrogram(config)(torch.from_numpy(resample(x, 16000, config.sample_rate))[None])[0]
     assert saved.dtype == np.float32
     np.testing.assert_allclose(saved, expected.numpy(), rtol=0, atol=1e-5)

@@ -1,5 +1,3 @@
-"""The compiled correction beside the plain one."""
-
 import copy
 import dataclasses
 import pickle

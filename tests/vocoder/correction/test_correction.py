@@ -1,5 +1,3 @@
-"""Correction towards a mel: what it changes, what it leaves, how far it reaches, in what pieces it may come."""
-
 import itertools
 
 import pytest

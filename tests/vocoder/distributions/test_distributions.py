@@ -1,5 +1,3 @@
-"""Every distribution is a density, a distribution function and a flow, and the three agree."""
-
 import math
 
 import pytest

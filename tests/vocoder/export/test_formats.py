@@ -1,5 +1,3 @@
-"""Exported programs speak as the synthesizer does, whatever the length and the batch."""
-
 import dataclasses
 import json
 
@@ -7,7 +5,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from tiny_models import EXPORTED_MEL, grouping_config, lapped_config, reverse_config, stirred
+from tiny_models import EXPORTED_MEL, grouping_config, lapped_config, reverse_config, stirred, student_config
 
 from vocoder.checkpoint import Checkpoint, save_model
 from vocoder.cli import main
@@ -19,7 +17,7 @@ from vocoder.layers.conditioning import UpsamplingConfig
 from vocoder.layers.pitch import PitchConfig
 from vocoder.layers.stack import PublishedStackConfig, WaveNetConfig
 from vocoder.models.reverse import Reverse
-from vocoder.models.student import Student, StudentConfig
+from vocoder.models.student import Student
 from vocoder.models.waveglow import WaveGlow
 from vocoder.models.waveglow_config import SourceConfig
 from vocoder.models.wavenet import PublishedWaveNetConfig, WaveNet
@@ -30,11 +28,10 @@ SHAPE = {"n_mels": 5, "hop_length": 8, "sample_rate": 8000}
 LAYER = WaveNetConfig(channels=6, dilations=(1,))
 STACK = WaveNetConfig(channels=4, dilations=(1,), kernel_size=2, causal=True)
 SOURCE = SourceConfig(PitchConfig(channels=4, layers=1, kernel_size=3, bins=12, ahead=0), f_max=3000.0)
-STEP = SHAPE | {"group_size": 8, "cond_channels": 4, "stacks": (STACK,)}  # one step for each frame
 MODELS = {
     "lapped": lambda: WaveGlow(lapped_config(flows=1, stack=LAYER, source=None, corrections=0)),
     "published": lambda: WaveGlow(grouping_config(flows=3, stack=LAYER)),
-    "student": lambda: Student(StudentConfig(**STEP)),
+    "student": lambda: Student(student_config(stacks=(STACK,), corrections=0)),
     "reverse": lambda: Reverse(reverse_config(blocks=1, source=SOURCE)),
 }
 """of which the last has a harmonic source and a correction, too"""
@@ -97,9 +94,9 @@ def test_a_model_that_speaks_sample_by_sample_is_refused(tmp_path, capsys):
 
 
 def test_operations_that_onnx_lacks_are_named(tmp_path):
-    shape = SHAPE | {"kind": "samples", "cond_channels": 4, "stacks": (STACK,), "filter_taps": 4}
+    config = student_config(kind="samples", stacks=(STACK,), filter_taps=4)
     with pytest.raises(ExportError, match=r"minimum-phase filter .* torch-export"):
-        export_model(synthesizer(lambda: Student(StudentConfig(**shape)), "student"), "onnx", tmp_path / "x.onnx")
+        export_model(synthesizer(lambda: Student(config), "student"), "onnx", tmp_path / "x.onnx")
     assert not (tmp_path / "x.onnx").exists()
 
 

@@ -93,12 +93,8 @@ def test_a_model_of_zipvoices_mels_gives_a_spectrum_that_sherpa_inverts(tmp_path
     file = tmp_path / "vocoder.onnx"
     export_model(v, "sherpa-onnx", file, sigma=0.0, corrections=0)
     about = {entry.key: entry.value for entry in onnx.load(file).metadata_props}
-    assert [about[name] for name in ("model_type", "n_fft", "win_length", "hop_length")] == [
-        "vocos",
-        "1024",
-        "1024",
-        "256",
-    ]
+    told = {"model_type": "vocos", "n_fft": "1024", "win_length": "1024", "hop_length": "256"}
+    assert about.items() >= told.items()
     table = (np.random.default_rng(4).standard_normal((len(LETTERS), FRAMES, 100)) - 4.0).astype(np.float32)
     (x,) = spoken(file, tmp_path, table, 24000)
     expected = v.synthesize(mel_of(TEXT, table), sigma=0.0, corrections=0)
@@ -120,12 +116,8 @@ def test_the_file_says_what_sherpa_reads(noisy):
     assert [entry.name for entry in model.graph.input] == ["mel"]
     assert [entry.name for entry in model.graph.output] == ["audio"]
     about = {entry.key: entry.value for entry in model.metadata_props}
-    assert (about["model_type"], about["sample_rate"], about["n_mels"], about["hop_length"]) == (
-        "hifigan",
-        "8000",
-        "5",
-        "8",
-    )
+    told = {"model_type": "hifigan", "sample_rate": "8000", "n_mels": "5", "hop_length": "8"}
+    assert about.items() >= told.items()
     assert json.loads(about["mel"])["name"] == "tiny"
 
 

@@ -1,5 +1,3 @@
-"""Files with smaller weights are smaller, and compute nearly the same."""
-
 import numpy as np
 import onnxruntime
 import pytest

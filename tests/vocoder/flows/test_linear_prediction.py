@@ -1,5 +1,3 @@
-"""Linear prediction: against scipy and known autoregressive processes, and as a mel implies it."""
-
 import dataclasses
 
 import numpy as np
@@ -113,11 +111,11 @@ def test_white_noise_has_its_own_deviation_as_gain_in_every_convention(log, powe
 
 def test_mels_that_cannot_be_turned_back_are_refused():
     clipped = dataclasses.replace(SMALL, log="db20", ref_db=20.0, range_db=100.0)
-    with pytest.raises(ConfigError, match="plain logarithmic mels, unlike preset 'small'"):
-        LinearPrediction(clipped, LinearPredictionConfig())
-    with pytest.raises(ConfigError, match="hop_length 16 must be a multiple of 3 subframes"):
-        LinearPrediction(SMALL, LinearPredictionConfig(subframes=3))
-    with pytest.raises(ConfigError, match="order and subframes must be at least 1"):
-        LinearPredictionConfig(order=0)
-    with pytest.raises(ConfigError, match="noise must be above 0"):
-        LinearPredictionConfig(noise=0.0)
+    for mel_config, settings, message in (
+        (clipped, {}, "plain logarithmic mels, unlike preset 'small'"),
+        (SMALL, {"subframes": 3}, "hop_length 16 must be a multiple of 3 subframes"),
+        (SMALL, {"order": 0}, "order and subframes must be at least 1"),
+        (SMALL, {"noise": 0.0}, "noise must be above 0"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            LinearPrediction(mel_config, LinearPredictionConfig(**settings))

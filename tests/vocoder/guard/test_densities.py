@@ -1,5 +1,3 @@
-"""Scores are log-densities: those of the model's flows."""
-
 import math
 
 import pytest

@@ -1,5 +1,3 @@
-"""Conventions, the mel configs that have them, and the arithmetic of guesses about them."""
-
 import dataclasses
 
 import pytest

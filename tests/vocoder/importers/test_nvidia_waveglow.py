@@ -104,11 +104,12 @@ def test_what_is_missing_unknown_or_misshapen_is_listed(tmp_path):
     with pytest.raises(CheckpointError) as caught:
         import_model("nvidia-waveglow", save(tmp_path / "broken.pt", state), tmp_path / "model")
     text = str(caught.value)
-    assert "missing: WN.1.end.bias, WN.5.in_layers.2.weight;" in text.replace(
-        "WN.5.in_layers.2.weight, WN.1.end.bias", ""
-    )
-    assert "unknown: WN.0.extra" in text
-    assert "upsample.bias (7,) instead of (5,)" in text
+    for words in (
+        "missing: WN.1.end.bias, WN.5.in_layers.2.weight;",
+        "unknown: WN.0.extra",
+        "bias (7,) instead of (5,)",
+    ):
+        assert words in text
     assert not (tmp_path / "model").exists()
 
 

@@ -129,15 +129,21 @@ def test_values_are_those_of_torch_load(tmp_path, legacy):
     assert weights.step == 7
 
 
-def test_weights_of_both_kinds_of_names_are_refused(tmp_path):
-    state = {"a": torch.zeros(1), "module.a": torch.zeros(1)}
-    with pytest.raises(CheckpointError, match=r"with and without 'module\.'"):
-        read_weights(save(tmp_path / "file.pt", state))
+ENDLESS = {}
+ENDLESS["model"] = ENDLESS
 
 
-def test_a_file_without_weights_says_what_it_holds(tmp_path):
-    torch.save({"epoch": 3, "optimizer": {}}, tmp_path / "file.pt")
-    with pytest.raises(CheckpointError, match="holds epoch, optimizer, but no weights under state_dict"):
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"state_dict": {"a": torch.zeros(1), "module.a": torch.zeros(1)}}, r"with and without 'module\.'"),
+        ({"epoch": 3, "optimizer": {}}, "holds epoch, optimizer, but no weights under state_dict"),
+        (ENDLESS, "wrappers in wrappers"),
+    ],
+)
+def test_a_file_whose_weights_cannot_be_told_is_refused(tmp_path, content, message):
+    torch.save(content, tmp_path / "file.pt")
+    with pytest.raises(CheckpointError, match=message):
         read_weights(tmp_path / "file.pt")
     with pytest.raises(FileNotFoundError, match="there is no file"):
         read_weights(tmp_path / "nothing.pt")
@@ -149,13 +155,6 @@ def test_tensors_beside_the_weights_are_not_taken_for_them(tmp_path, wrapper):
     weights = read_weights(save(tmp_path / "file.pt", content, wrapped=False))
     assert set(weights.tensors) == {"w"}
     assert weights.step == 5
-
-
-def test_a_wrapper_that_holds_itself_is_refused(tmp_path):
-    content = {}
-    content["model"] = content
-    with pytest.raises(CheckpointError, match="wrappers in wrappers"):
-        read_weights(save(tmp_path / "file.pt", content, wrapped=False))
 
 
 def test_modules_within_modules_without_end_are_refused(tmp_path):

@@ -1,5 +1,3 @@
-"""The layers between the mel and the flow: encoder, upsampler, excitation."""
-
 import pytest
 import torch
 from tiny_models import stirred

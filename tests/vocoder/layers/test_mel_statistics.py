@@ -1,5 +1,3 @@
-"""Statistics of mels: what they must not depend on, and what they must."""
-
 import torch
 
 from vocoder.layers.mel_statistics import SCALARS, STEPS, THRESHOLDS, mel_statistics, tempo_statistics

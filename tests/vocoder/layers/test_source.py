@@ -1,5 +1,3 @@
-"""The harmonic source: pitch from the mel, and harmonics from the pitch."""
-
 import math
 from dataclasses import replace
 

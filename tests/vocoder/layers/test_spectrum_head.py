@@ -1,5 +1,3 @@
-"""The head that filters an excitation in the frequency domain."""
-
 import dataclasses
 
 import pytest

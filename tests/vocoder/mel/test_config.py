@@ -1,5 +1,3 @@
-"""Mel configs, presets by name, and what shapes and values say about a mel."""
-
 import dataclasses
 
 import pytest

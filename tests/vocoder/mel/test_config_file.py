@@ -1,11 +1,8 @@
-"""Mel configs of one's own, from files, and statistics."""
-
 import dataclasses
 import json
 
 import numpy as np
 import pytest
-import yaml
 
 from vocoder.config import ConfigError, to_dict
 from vocoder.mel.config import PRESETS, preset
@@ -17,14 +14,10 @@ WIDE = {
 }  # fmt: skip
 
 
-@pytest.fixture(params=["wide.yaml", "wide.yml", "wide.json"])
-def file(request, tmp_path):
-    path = tmp_path / request.param
-    path.write_text(json.dumps(WIDE) if path.suffix == ".json" else yaml.safe_dump(WIDE))
-    return path
-
-
-def test_a_file_says_what_a_preset_would(file):
+@pytest.mark.parametrize("name", ["wide.yaml", "wide.yml", "wide.json"])
+def test_a_file_says_what_a_preset_would(tmp_path, name):
+    file = tmp_path / name
+    file.write_text(json.dumps(WIDE))  # which is YAML too
     found = load_mel_config(str(file))
     assert (found.name, found.sample_rate, found.n_mels, found.hop_length) == ("wide", 44100, 128, 512)
     assert load_mel_config(file) == found
@@ -103,14 +96,13 @@ def test_statistics_come_from_a_file(tmp_path, kind):
 
 def test_statistics_that_are_none_are_refused(tmp_path):
     path = tmp_path / "stats.json"
-    path.write_text('{"mean": [1, 2]}')
-    with pytest.raises(ConfigError, match="must hold mean and variance"):
-        read_statistics(path)
-    path.write_text('{"mean": [1, 2], "variance": [1]}')
-    with pytest.raises(ConfigError, match="as many means as variances"):
-        read_statistics(path)
-    path.write_text('{"mean": [1, 2], "variance": [1, 1]}')
-    with pytest.raises(ConfigError, match="mean must hold 80 values"):
-        load_mel_config("espnet", path)
+    for text, message in (
+        ('{"mean": [1, 2]}', "must hold mean and variance"),
+        ('{"mean": [1, 2], "variance": [1]}', "as many means as variances"),
+        ('{"mean": [1, 2], "variance": [1, 1]}', "mean must hold 80 values"),
+    ):
+        path.write_text(text)
+        with pytest.raises(ConfigError, match=message):
+            load_mel_config("espnet", path)
     with pytest.raises(ConfigError, match="cannot read the statistics"):
         read_statistics(tmp_path / "none.json")

@@ -48,31 +48,17 @@ def test_a_higher_floor_is_that_of_the_target():
 
 
 @pytest.mark.parametrize(
-    ("source", "target", "named"),
+    ("source", "target", "fields", "words"),
     [
-        (
-            "hifigan",
-            "nvidia",
-            ["centre is 'same', not 'reflect' (frames stand at", "magnitude_epsilon is 1e-09, not 0.0"],
-        ),
-        ("espnet", "r9y9", ["f_min is 80.0, not 125.0 (the bands are others)"]),
-        (
-            "vocos",
-            "nvidia",
-            [
-                "sample_rate is 24000, not 22050",
-                "n_mels is 100, not 80",
-                "f_max is 12000.0, not 8000.0",
-                "mel_scale is 'htk', not 'slaney'",
-                "mel_norm is 'none', not 'slaney'",
-            ],
-        ),
+        ("hifigan", "nvidia", "centre magnitude_epsilon", "centre is 'same', not 'reflect' (frames stand at"),
+        ("espnet", "r9y9", "f_min", "f_min is 80.0, not 125.0 (the bands are others)"),
+        ("vocos", "nvidia", "sample_rate n_mels f_max mel_scale mel_norm", "mel_norm is 'none', not 'slaney'"),
     ],
 )
-def test_a_refusal_names_every_difference(source, target, named):
+def test_a_refusal_names_every_difference(source, target, fields, words):
     with pytest.raises(MelMismatchError) as caught:
         convert(torch.zeros(preset(source).n_mels, 5), preset(source), preset(target))
     text = str(caught.value)
     assert text.startswith(f"a mel of '{source}' cannot be converted exactly to '{target}': ")
-    assert all(part in text for part in named)
-    assert len(caught.value.differences) == len(named)
+    assert [difference.split()[0] for difference in caught.value.differences] == fields.split()
+    assert all(difference in text for difference in (*caught.value.differences, words))

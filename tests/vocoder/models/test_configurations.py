@@ -1,5 +1,3 @@
-"""Configurations that make no model: each contradiction is refused by its name."""
-
 import pytest
 from tiny_models import grouping_config, lapped_config, reverse_config
 

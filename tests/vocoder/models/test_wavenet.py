@@ -1,40 +1,17 @@
-"""The autoregressive WaveNet: causal, a flow, and a density."""
-
 import math
 
 import pytest
 import torch
+from tiny_models import TINY_MEL, tiny_wavenet
 
-from vocoder.checkpoint import Checkpoint, load_model, save_model
-from vocoder.flows.linear_prediction import LinearPredictionConfig
-from vocoder.layers.stack import WaveNetConfig
-from vocoder.mel.config import MelConfig, preset
-from vocoder.models.families import family_of
-from vocoder.models.wavenet import WaveNet, WaveNetModelConfig
+from vocoder.checkpoint import Checkpoint
+from vocoder.mel.config import preset
 from vocoder.synthesis.synthesizer import Synthesizer
 
 KINDS = {
     "gaussian": {"distribution": "gaussian"},
     "mixture": {"distribution": "logistic", "components": 3},
 }
-SMALL = MelConfig("small", 8000, n_fft=64, win_length=64, hop_length=8, n_mels=5, f_min=0.0, f_max=4000.0)
-"""of models without linear prediction, which need not make 256 samples of a frame"""
-
-
-def tiny(kind="gaussian", lpc=True, **changes):
-    mel = preset("nvidia") if lpc else SMALL
-    config = WaveNetModelConfig(
-        n_mels=mel.n_mels,
-        hop_length=mel.hop_length,
-        sample_rate=mel.sample_rate,
-        lpc=LinearPredictionConfig(order=6, subframes=2) if lpc else None,
-        cond_channels=6,
-        stack=WaveNetConfig(channels=8, dilations=(1, 2, 4), kernel_size=2, causal=True),
-        **(KINDS[kind] | changes),
-    )
-    model = WaveNet(config)
-    torch.nn.init.normal_(model.stack.end.weight, std=0.1)
-    return model.requires_grad_(False)
 
 
 def tiny_batch(model, frames):
@@ -46,7 +23,7 @@ def tiny_batch(model, frames):
     ("kind", "lpc", "frames"), [("gaussian", True, 1), ("gaussian", False, 4), ("mixture", False, 4)]
 )
 def test_it_is_a_causal_flow_and_a_density(kind, lpc, frames):
-    model = tiny(kind, lpc)
+    model = tiny_wavenet(lpc, **KINDS[kind])
     x, mel = (value.double() for value in tiny_batch(model.double(), frames))
     z, log_det = model(x, mel)
     size = x.shape[1]
@@ -64,7 +41,7 @@ def test_it_is_a_causal_flow_and_a_density(kind, lpc, frames):
 
 
 def test_gradients_reach_the_audio_and_every_parameter():
-    model = tiny("mixture").requires_grad_()
+    model = tiny_wavenet(**KINDS["mixture"]).requires_grad_()
     x, mel = tiny_batch(model, 2)
     x.requires_grad_()
     model.log_prob(x, mel).sum().backward()
@@ -73,21 +50,9 @@ def test_gradients_reach_the_audio_and_every_parameter():
 
 
 def voice(kind="gaussian", lpc=True):
-    checkpoint = Checkpoint(tiny(kind, lpc), "wavenet", preset("nvidia") if lpc else SMALL)
+    model = tiny_wavenet(lpc, **KINDS[kind])
+    checkpoint = Checkpoint(model, "wavenet", preset("nvidia") if lpc else TINY_MEL)
     return Synthesizer(checkpoint, "tiny", "cpu", torch.float32, guard="off")
-
-
-def test_a_model_directory_speaks(tmp_path):
-    save_model(tmp_path, tiny(sigma=0.8), preset("nvidia"))
-    checkpoint = load_model(tmp_path)
-    assert checkpoint.family == family_of(checkpoint.model) == "wavenet"
-    v, mel = Synthesizer(checkpoint, "tiny", "cpu", torch.float32, guard="off"), -6 + torch.randn(2, 80, 5)
-    x = v.synthesize(mel, seed=3)
-    assert x.shape == (2, 5 * 256)
-    torch.testing.assert_close(x[1], v.synthesize(mel[1], seed=4), rtol=0, atol=1e-5)
-    assert torch.equal(x, v.synthesize(mel, seed=3, sigma=0.8))
-    assert float((x - v.synthesize(mel, seed=3, sigma=0.5)).abs().max()) > 1e-3
-    assert torch.isfinite(v.synthesize(mel, seed=3, denoise=0.1)).all()
 
 
 @pytest.mark.parametrize(
