@@ -30,19 +30,6 @@ def test_a_network_is_compared_with_pyin(monkeypatch):
     assert share == 0
 
 
-def test_labels_are_those_of_the_frames_of_a_model_of_another_rate(monkeypatch):
-    voice = load("reverse-24k", guard="off")
-    t = np.arange(4 * 24000) / 24000
-    hertz = np.where(t % 1.0 < 0.5, 150.0, 200.0)
-    phase = 2 * np.pi * np.cumsum(hertz) / 24000
-    x = sum(0.1 * np.sin(k * phase) for k in range(1, 8)).astype(np.float32)
-    truth = torch.from_numpy(hertz[np.minimum(np.arange(1 + len(x) // 256) * 256, len(x) - 1)])[None].float()
-    monkeypatch.setattr(voice.model.pitch, "pitch", lambda mel: (truth, torch.ones_like(truth)))
-    agreed, off, _, _ = compared(voice, x)
-    assert agreed > 0.9  # pYIN hears no voice at some of the seven changes
-    assert off < 0.05
-
-
 def test_a_model_without_a_pitch_network_is_refused():
     with pytest.raises(ConfigError, match="no pitch network"):
         compared(load("wavenet", guard="off"), np.zeros(4096, np.float32))

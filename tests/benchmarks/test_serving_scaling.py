@@ -2,21 +2,7 @@
 
 import pytest
 
-from benchmarks.serving_scaling import Resource, Times, simulate, simulated
-
-
-def test_processes_share_what_there_is():
-    resource, ends = Resource(2), []
-
-    def work(name):
-        yield "take", resource
-        yield 1.0
-        yield "give", resource
-        ends.append(name)
-
-    simulate([work(name) for name in "abc"], 1.5)
-    assert ends == ["a", "b"]
-    assert (resource.free, len(resource.waiting)) == (1, 0)  # the third has one
+from benchmarks.serving_scaling import Times, simulated
 
 
 @pytest.mark.parametrize("cores", [1, 3])

@@ -37,7 +37,6 @@ def local_paths(settings):
 
 
 def main():
-    """Write the file named on the command line and print the mounts."""
     target = Path(sys.argv[1])
     settings = pip_settings()
     authorities = ssl.get_default_verify_paths().cafile or os.environ.get("SSL_CERT_FILE")

@@ -76,7 +76,6 @@ def check_statuses(wanted):
 
 
 def main():
-    """Check everything that the arguments tell of."""
     parser = argparse.ArgumentParser()
     parser.add_argument("address")
     parser.add_argument("--admin")

@@ -52,7 +52,6 @@ def check(condition, text):
 
 
 def speak(address, seed):
-    """Post the mel once."""
     headers = {"Content-Type": "application/x-npy"}
     request = urllib.request.Request(f"{address}/v1/synthesize?seed={seed}", data=BODY, headers=headers)
     try:
@@ -82,7 +81,6 @@ def right(answer):
 
 
 def replicas():
-    """Names of the actors that serve."""
     import ray
 
     actors = ray.util.list_named_actors(all_namespaces=True)
@@ -126,7 +124,6 @@ def check_killed(address):
 
 
 def check_bulk(folder):
-    """Synthesize files on Ray Data, twice."""
     (folder / "mels").mkdir()
     for i in range(40):
         (folder / "mels" / f"{i:02}.npy").write_bytes(BODY)
@@ -141,14 +138,12 @@ def check_bulk(folder):
 
 
 def free_port():
-    """A port that nobody listens on."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
 
 
 def main():
-    """Start a small cluster, check, and stop it."""
     if importlib.util.find_spec("ray") is None:
         print("ray-test: skipped, Ray is not installed (pip install -c constraints.txt '.[server,ray]')")
         return

@@ -17,7 +17,6 @@ def npy(array):
 
 
 def encoded(x, sample_rate=22050, container="WAV", subtype=None):
-    """An audio file."""
     stream = io.BytesIO()
     soundfile.write(stream, x, sample_rate, format=container, subtype=subtype)
     return stream.getvalue()

@@ -60,7 +60,6 @@ class Speaker:
 
 
 def speak(speaker, mel, *sizes, **options):
-    """Hold a whole conversation."""
     speaker.begin(**options)
     speaker.send(mel, *sizes)
     speaker.end()

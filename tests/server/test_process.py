@@ -13,13 +13,8 @@ import pytest
 from answers import TIMEOUT, encoded, metric, npy
 from fakes import forkserver, serve
 
-from server.engine.jobs import Client
-from server.limits.shares import Drain, Holding, Pool
-
 
 class Program:
-    """The server as a process of its own."""
-
     def __init__(self, process, output):
         self._process = process
         self._output = output
@@ -164,22 +159,3 @@ def test_the_admin_port_and_the_time_in_which_new_requests_are_still_taken(progr
         wait_until(lambda: stopping(url))
         assert speak(url, new_mel()).status_code == 200
         assert process.wait() == 0
-
-
-def test_the_stages_of_draining():
-    now = 50.0
-    drain = Drain(Pool(8), delay=5.0, timeout=30.0, clock=lambda: now)
-    request = Holding(drain.requests, Client())
-    assert request.set(1)
-    assert (drain.refusing, drain.finished, drain.overdue, drain.begun.is_set()) == (False,) * 4
-    drain.begin()
-    now += 4.9
-    drain.begin()  # a second time changes nothing
-    assert (drain.begun.is_set(), drain.refusing) == (True, False)
-    now += 0.1
-    assert (drain.refusing, drain.finished, drain.remaining) == (True, False, pytest.approx(30.0))
-    request.set(0)
-    assert (drain.finished, drain.overdue) == (True, False)
-    request.set(1)
-    now += 30.0
-    assert (drain.finished, drain.overdue, drain.remaining) == (True, True, 0.0)

@@ -21,7 +21,6 @@ def toy(number: int) -> Speech:
 
 
 def write_speech(folder: Path, count: int, speaker: str = "kokoro-jm_kumo") -> list[Path]:
-    """Write so many utterances."""
     paths = [folder / speaker / f"{number:05d}.flac" for number in range(count)]
     for number, path in enumerate(paths):
         toy(number).save(path)

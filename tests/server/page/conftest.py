@@ -43,7 +43,6 @@ class Visitor:
         return self.page.get_by_label(name, exact=True)
 
     def settings(self):
-        """Open the settings."""
         self.page.get_by_text("Settings", exact=True).click()
 
     def wait(self, element, condition):

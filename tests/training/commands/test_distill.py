@@ -26,28 +26,15 @@ from vocoder.models.wavenet import PublishedWaveNetConfig, WaveNet, WaveNetModel
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs"
 STACK = {"channels": 4, "dilations": [1, 2], "kernel_size": 2, "causal": True}
-FOREIGN = PublishedWaveNetConfig(
-    distribution="logistic",
-    components=2,
-    stack=PublishedStackConfig(4, 4, 4, dilations=(1, 2)),
-    upsampling=UpsamplingConfig((4, 4, 4, 4), context=2, bands=1),
-    emphasis=0.85,
-    gain=0.55,
-)
+UPSAMPLING = UpsamplingConfig((4, 4, 4, 4), context=2, bands=1)
+SIZES = {"stack": PublishedStackConfig(4, 4, 4, dilations=(1, 2)), "upsampling": UPSAMPLING}
+FOREIGN = PublishedWaveNetConfig(distribution="logistic", components=2, emphasis=0.85, gain=0.55, **SIZES)
 WITH_STATISTICS = dataclasses.replace(preset("r9y9"), mean=(-2.0,) * 80, variance=(0.25,) * 80)
+OWN = WaveNetModelConfig(cond_channels=4, stack=WaveNetConfig(4, (1, 2), 2, causal=True))
+GAUSSIAN = dataclasses.replace(FOREIGN, distribution="gaussian", components=1, emphasis=0)
 TEACHERS = {
-    "own": (
-        preset("nvidia"),
-        WaveNetModelConfig(
-            cond_channels=4, stack=WaveNetConfig(channels=4, dilations=(1, 2), kernel_size=2, causal=True)
-        ),
-        "closed",
-    ),
-    "gaussian": (
-        preset("r9y9"),
-        dataclasses.replace(FOREIGN, distribution="gaussian", components=1, emphasis=0),
-        "closed",
-    ),
+    "own": (preset("nvidia"), OWN, "closed"),
+    "gaussian": (preset("r9y9"), GAUSSIAN, "closed"),
     "r9y9": (WITH_STATISTICS, FOREIGN, "sample"),
 }
 

@@ -18,7 +18,6 @@ NVIDIA = preset("nvidia")
 
 
 def toy_adapter(source, **config):
-    """An adapter of random weights."""
     torch.manual_seed(3)
     model = AdapterModel(AdapterConfig(bands=source.n_mels, **config))
     return Adapter(source.name, model.double().requires_grad_(False), source, {"pesq_lost": {"unseen": 0.1}})
@@ -155,19 +154,3 @@ def test_a_parabola_is_met_between_frames():
     made = grid.windows(mel, 2, 50, 0, 60)[:, 0, 0]
     expected = torch.tensor([float(grid.position(frame)) ** 2 for frame in range(2, 50)], dtype=torch.float64)
     torch.testing.assert_close(made, expected)
-
-
-@pytest.mark.parametrize("name", ["vocos", "speecht5", "espnet", "hifigan"])
-def test_no_frame_depends_on_more_than_is_said(name):
-    grid = FrameTimes.between(preset(name), NVIDIA, before=2, after=1)
-    mel = torch.randn(3, 80, generator=torch.Generator().manual_seed(1))
-    for frame in (5, 17, 30):
-        first, last = grid.needed(frame)
-        other = torch.full_like(mel, 9.0)
-        other[:, first : last + 1] = mel[:, first : last + 1]
-        assert torch.equal(grid.windows(other, frame, frame + 1, 0, 80), grid.windows(mel, frame, frame + 1, 0, 80))
-        part = mel[:, first : last + 1]
-        assert torch.equal(
-            grid.windows(part, frame, frame + 1, first, None), grid.windows(mel, frame, frame + 1, 0, 80)
-        )
-        assert last - grid.position(frame) <= grid.lookahead

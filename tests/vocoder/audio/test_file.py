@@ -7,15 +7,7 @@ from answers import encoded
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vocoder.audio.file import (
-    AUDIO_FORMATS,
-    AudioError,
-    audio_info,
-    is_chained_ogg,
-    quantise,
-    read_audio,
-    write_audio,
-)
+from vocoder.audio.file import AUDIO_FORMATS, AudioError, audio_info, is_chained_ogg, quantise, read_audio, write_audio
 from vocoder.audio.origin import Origin
 
 RATE = 22050

@@ -8,7 +8,6 @@ import torch
 from vocoder.correction.chains import Order
 from vocoder.correction.correction import CompiledCorrection, Correction
 from vocoder.correction.plain import PlainCorrection
-from vocoder.layers.mel_filter import BandTable, MelFilter
 from vocoder.mel.config import preset
 
 NVIDIA = preset("nvidia")
@@ -68,17 +67,3 @@ def test_a_correction_that_was_used_can_be_copied_and_kept():
     made = correction(x, mel)
     for other in (copy.deepcopy(correction), pickle.loads(pickle.dumps(correction))):
         assert torch.equal(other(x, mel), made)
-
-
-@pytest.mark.parametrize("name", ["nvidia", "hifigan", "nemo"])
-def test_a_table_holds_the_whole_filterbank(name):
-    bands = MelFilter(dataclasses.replace(preset(name), log="ln", power=1.0, mean=None))
-    bank, spread = bands.filterbank, bands.spread
-    table = BandTable.of(bank, spread)
-    rebuilt, shared = torch.zeros_like(bank), torch.zeros(len(bank) + 1, bank.shape[1])
-    for m, (first, stop, at) in enumerate(table.ends.t().tolist()):
-        rebuilt[m, first:stop] = table.weights[at : at + stop - first]
-    for k, place in enumerate(table.place.tolist()):
-        shared[place : place + 2, k] = table.shares[:, k]
-    assert torch.equal(rebuilt, bank)
-    assert torch.equal(shared[:-1], spread)

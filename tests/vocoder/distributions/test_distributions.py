@@ -8,11 +8,7 @@ from vocoder.distributions.base import quantile
 from vocoder.distributions.gaussian import Gaussian
 from vocoder.distributions.logistic_mixture import LogisticMixture
 
-FAMILIES = {
-    "gaussian": Gaussian(),
-    "logistic": LogisticMixture(1),
-    "mixture": LogisticMixture(5),
-}
+FAMILIES = {"gaussian": Gaussian(), "logistic": LogisticMixture(1), "mixture": LogisticMixture(5)}
 family = pytest.mark.parametrize("distribution", FAMILIES.values(), ids=FAMILIES.keys())
 
 
@@ -56,17 +52,6 @@ def test_density_flow_and_distribution_function_agree_both_ways(distribution):
         again, log_det = distribution.forward(params, made)
         torch.testing.assert_close(again, noise, rtol=1e-6, atol=1e-7)
         torch.testing.assert_close(stretch, -log_det, rtol=1e-6, atol=1e-6)
-
-
-@family
-def test_place_moves_and_scales(distribution):
-    raw = torch.randn(1, distribution.outputs, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(6))
-    shift, log_scale = torch.full((1, 5), 0.3, dtype=torch.float64), torch.full((1, 5), -2.0, dtype=torch.float64)
-    plain = distribution.place(raw, torch.zeros_like(shift), torch.zeros_like(shift))
-    moved = distribution.place(raw, shift, log_scale)
-    u = torch.linspace(-1, 1, 5, dtype=torch.float64)[None]
-    scored = distribution.log_prob(moved, shift + torch.exp(log_scale) * u)
-    torch.testing.assert_close(scored, distribution.log_prob(plain, u) - log_scale)
 
 
 @family

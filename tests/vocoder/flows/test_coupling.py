@@ -1,32 +1,12 @@
 import pytest
 import torch
 from tiny_models import stirred
-from torch import nn
 
 from vocoder.flows.coupling import AffineCoupling
 from vocoder.flows.elementwise import ActNorm, ConditionalAffine
-from vocoder.flows.rearrangement import Grouping
 from vocoder.layers.stack import WaveNetConfig, WaveNetStack, set_compute_dtype
 
 pytestmark = pytest.mark.usefixtures("float64")
-
-
-class Constant(nn.Module):
-    """A network that says the same whatever it sees."""
-
-    def __init__(self, *values):
-        super().__init__()
-        self.values = torch.tensor(values, dtype=torch.float64)
-
-    def forward(self, x, cond):
-        return self.values[None, :, None].expand(x.shape[0], -1, x.shape[2])
-
-
-def test_first_the_shift_then_the_log_scale():
-    z, log_det = AffineCoupling(Constant(5.0, 6.0, 0.1, -0.2), log_s_bound=None)(torch.ones(2, 4, 3))
-    expected = torch.tensor([1.0, 1.0, 5.0 + torch.e**0.1, 6.0 + torch.e**-0.2])
-    torch.testing.assert_close(z, expected[None, :, None].expand(2, 4, 3))
-    torch.testing.assert_close(log_det, torch.full((2,), 3 * (0.1 - 0.2)))
 
 
 def test_a_network_in_bfloat16_leaves_the_affine_step_exact():
@@ -45,13 +25,6 @@ def test_the_floor_bounds_the_log_scale_softly_from_below():
     log_s = flow.inverse(torch.ones(1, 1, 4), cond)[0].log().flatten()
     assert (log_s > -9.0 - 1e-12).all()
     torch.testing.assert_close(log_s[[0, 3]], torch.tensor([-9.0, 0.0]), atol=2e-4, rtol=0)
-
-
-def test_a_group_of_samples_goes_to_the_documented_place():
-    x = torch.arange(48.0).reshape(2, 2, 12)
-    z, _ = Grouping(4)(x)
-    assert z.shape == (2, 8, 3)
-    assert all(torch.equal(z[:, c * 4 + j, i], x[:, c, 4 * i + j]) for c in (0, 1) for j in range(4) for i in range(3))
 
 
 def data(seed=0):

@@ -2,7 +2,6 @@
 
 import json
 
-import numpy as np
 import pytest
 import torch
 from foreign_arithmetic import generated, plain, r9y9_condition, r9y9_network
@@ -101,13 +100,8 @@ def test_it_speaks_as_the_original(tmp_path, outputs, pick, kind):
     assert ((heard_of(x)[1].abs() - 1).abs() < 1e-5).any()  # which the original clamps before it is heard again
 
 
-@pytest.mark.parametrize("form", ["npz", "json"])
-def test_statistics_become_part_of_the_mel_config(tmp_path, form):
-    file = written(tmp_path / "statistics.json", STATISTICS)
-    if form == "npz":
-        file = tmp_path / "statistics.npz"
-        np.savez(file, **{name: np.array(values) for name, values in STATISTICS.items()})
-    imported(tmp_path, r9y9_state(2), statistics=file)
+def test_statistics_become_part_of_the_mel_config(tmp_path):
+    imported(tmp_path, r9y9_state(2), statistics=written(tmp_path / "statistics.json", STATISTICS))
     v = load(tmp_path / "model", dtype=torch.float32)
     assert v.mel_config.mean == tuple(STATISTICS["mean"])
     assert v.mel_config.variance == tuple(STATISTICS["variance"])
@@ -130,10 +124,7 @@ def test_without_statistics_the_mel_config_says_so(tmp_path):
         ({"hop_size": 300}, "hop_size is 300 in the configuration, but 256 in the weights"),
         ({"kernel_size": 2}, "kernel_size is 2 in the configuration, but 3 in the weights"),
         ({"out_channels": 30}, "out_channels is 30 in the configuration, but 2 in the weights"),
-        (
-            {"upsample_params": {"upsample_scales": [16, 16]}},
-            r"upsample_scales is \[16, 16\] in the configuration, but \[4, 4, 4, 4\] in the weights",
-        ),
+        ({"upsample_params": {"upsample_scales": [16, 16]}}, r"upsample_scales is \[16, 16\] .*, but \[4, 4, 4, 4\]"),
         ({"output_distribution": "Logistic"}, "output_distribution is Logistic in the configuration, but out_channels"),
         ({"preprocess": "mulaw"}, 'preprocess must be "" or "preemphasis" to be imported, not \'mulaw\''),
         ({"input_type": "mulaw-quantize"}, "input_type mulaw-quantize with 1 channels cannot be imported, only raw"),

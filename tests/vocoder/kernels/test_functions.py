@@ -3,7 +3,6 @@ from numba import njit
 
 from vocoder.kernels.functions import exp2, log2
 from vocoder.kernels.intrinsics import like, wide
-from vocoder.kernels.lanes import lanes, load, store
 
 
 @njit
@@ -19,23 +18,6 @@ def test_powers_and_logarithms_are_those_of_numpy_to_rounding():
     powers = np.exp2(np.linspace(-60, 60, 10001)).astype(np.float32)
     _each(powers, out, 1)
     np.testing.assert_allclose(out, np.log2(powers.astype(np.float64)), rtol=3e-7, atol=3e-7)
-
-
-@njit
-def _wide_each(x, out, which):
-    zero = lanes(8, np.float32(0.0))
-    for i in range(0, x.shape[0], 8):
-        value = load(x, i, zero)
-        store(out, i, exp2(value) if which == 0 else log2(value))
-
-
-def test_a_lane_holds_what_a_number_would():
-    x, one, other = np.linspace(-50, 50, 4000, dtype=np.float32), np.empty(4000, np.float32), np.empty(4000, np.float32)
-    for which in (0, 1):
-        x = np.abs(x) + np.float32(which)
-        _each(x, one, which)
-        _wide_each(x, other, which)
-        assert np.array_equal(one, other)
 
 
 @njit

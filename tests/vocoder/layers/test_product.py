@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from vocoder.kernels.launcher import takes
 from vocoder.layers import product
-from vocoder.layers.product import FrameConv, Matrix, Product, available, rounded
+from vocoder.layers.product import FrameConv, Matrix, Product, available
 from vocoder.layers.stack import set_compute_dtype
 
 TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.5, torch.float64: 1e-10}
@@ -50,14 +50,6 @@ def test_rows_that_want_a_gradient_or_are_watched_are_not_taken():
     assert torch.func.vmap(lambda row: row * float(takes(row)))(rows).abs().max() == 0
     with torch.autocast("cpu"):
         assert not takes(rows)
-
-
-def test_packed_products_are_of_round_numbers_of_rows_which_are_few_and_not_much_more():
-    assert [rounded(n) for n in (0, 1, 8, 86, 129, 861, 1025)] == [0, 8, 8, 88, 136, 864, 1088]
-    assert all(0 <= rounded(n) - n <= max(7, n / 16) for n in range(8, 5000))
-    assert len({rounded(n) for n in range(1, 1025)}) <= 64
-    kept = Matrix(torch.randn(4, 6, dtype=torch.bfloat16))
-    assert kept.room(861) == (864 if available(torch.bfloat16) else 861)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

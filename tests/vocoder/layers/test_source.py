@@ -7,7 +7,7 @@ from tiny_models import stirred
 
 from vocoder.layers import source
 from vocoder.layers.pitch import PitchConfig, PitchNet
-from vocoder.layers.source import at_sample_rate, harmonic_source
+from vocoder.layers.source import Excitation, at_sample_rate, harmonic_source
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -108,3 +108,16 @@ def test_compiled_code_gives_the_source_in_float64_rounded(monkeypatch):
     torch.testing.assert_close(made.double(), exact, atol=1e-5, rtol=1e-5)
     plain = harmonic_source(f0, voicing, 256, 22050, 8000.0)
     torch.testing.assert_close(plain.double(), exact, atol=5e-5, rtol=5e-5)
+
+
+def test_the_excitation_mixes_source_and_noise_by_gains_of_the_condition():
+    excitation = Excitation(3, 4, torch.randn(4, 4))
+    with torch.no_grad():
+        excitation.gains.weight.zero_()
+        excitation.gains.bias[:4] = torch.logit(torch.tensor([0.1, 0.2, 0.3, 0.4]))
+        excitation.gains.bias[4:] = torch.logit(torch.tensor([0.5, 0.6, 0.7, 0.8]))
+    source, noise = torch.randn(2, 4, 6), torch.randn(2, 4, 6)
+    z = excitation(source, noise, excitation.gains_of(torch.randn(2, 3, 2)), 0.5)
+    harmonic = torch.tensor([0.2, 0.4, 0.6, 0.8])[:, None] * source
+    random = torch.tensor([0.7, 0.84, 0.98, 1.12])[:, None] * noise
+    torch.testing.assert_close(z, 0.1 * excitation.mixing @ harmonic + 0.5 * random)

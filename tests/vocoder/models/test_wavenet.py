@@ -8,10 +8,7 @@ from vocoder.checkpoint import Checkpoint
 from vocoder.mel.config import preset
 from vocoder.synthesis.synthesizer import Synthesizer
 
-KINDS = {
-    "gaussian": {"distribution": "gaussian"},
-    "mixture": {"distribution": "logistic", "components": 3},
-}
+KINDS = {"gaussian": {"distribution": "gaussian"}, "mixture": {"distribution": "logistic", "components": 3}}
 
 
 def tiny_batch(model, frames):
