@@ -1,6 +1,7 @@
 """What holds for all tests: the same random numbers, no settings of the machine, float64 where it is asked for."""
 
 import os
+import time
 
 import pytest
 import torch
@@ -15,6 +16,17 @@ def _seeded():
 def _no_settings_from_outside(monkeypatch):
     for name in [name for name in os.environ if name.startswith("VOCODER_")]:
         monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def wait_until():
+    def wait(condition, seconds=60.0):
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, f"waited {seconds} seconds in vain"
+            time.sleep(0.02)
+
+    return wait
 
 
 @pytest.fixture

@@ -1,14 +1,12 @@
 """Imports one module of a package whose other requirements are missing."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import contextmanager
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
-from types import FrameType, ModuleType
-from typing import Any
+from types import ModuleType
 
 __all__ = ["module_of"]
 
@@ -16,21 +14,21 @@ __all__ = ["module_of"]
 class _Anything:
     """Stands for whatever a missing package would have given: a base class, a type, a decorator, a function."""
 
-    def __call__(self, *given: Any, **options: Any) -> Any:
+    def __call__(self, *given, **options):
         return given[0] if len(given) == 1 and callable(given[0]) and not options else self
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name):
         if name.startswith("__"):
             raise AttributeError(name)
         return self
 
-    def __getitem__(self, _: Any) -> "_Anything":
+    def __getitem__(self, _):
         return self
 
-    def __mro_entries__(self, _: Any) -> tuple[type, ...]:
+    def __mro_entries__(self, _):
         return (object,)
 
-    def __or__(self, _: Any) -> "_Anything":
+    def __or__(self, _):
         return self
 
     __ror__ = __or__
@@ -39,7 +37,7 @@ class _Anything:
 class _StubModule(ModuleType):
     __path__: Sequence[str] = ()
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name):
         if name.startswith("__"):
             raise AttributeError(name)
         return _Anything()
@@ -48,24 +46,24 @@ class _StubModule(ModuleType):
 class _Stubs(Loader, MetaPathFinder):
     """Finds a stub for every module that code of a directory imports and nothing else finds."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory):
         self._directory = str(directory)
 
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
-        frame: FrameType | None = sys._getframe(1)
+    def find_spec(self, name, path=None, target=None):
+        frame = sys._getframe(1)
         while frame is not None and "importlib" in frame.f_code.co_filename:
             frame = frame.f_back
         asked = frame is not None and frame.f_code.co_filename.startswith(self._directory)
         return ModuleSpec(name, self, is_package=True) if asked else None
 
-    def create_module(self, spec: ModuleSpec) -> ModuleType:
+    def create_module(self, spec):
         return _StubModule(spec.name)
 
-    def exec_module(self, module: ModuleType) -> None:
+    def exec_module(self, module):
         """Leave the stub as it is."""
 
 
-def _loaded(name: str, file: Path) -> ModuleType:
+def _loaded(name, file):
     spec = spec_from_file_location(name, file)
     module = module_from_spec(spec)
     sys.modules[name] = module
@@ -74,7 +72,7 @@ def _loaded(name: str, file: Path) -> ModuleType:
 
 
 @contextmanager
-def module_of(name: str, directory: Path, *, alone: bool = False) -> Iterator[ModuleType]:
+def module_of(name, directory, *, alone=False):
     """Import a module from a directory of packages without running the packages' own `__init__`.
 
     Args:

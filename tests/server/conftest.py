@@ -4,7 +4,6 @@ import asyncio
 import logging
 import socket
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 
@@ -86,7 +85,7 @@ async def client(start):
 
 
 @pytest.fixture
-def serve(fake):
+def serve(fake, wait_until):
     """Serve on a loopback socket from another thread: `with serve(fake) as url`."""
 
     @contextmanager
@@ -99,7 +98,7 @@ def serve(fake):
             thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listener])))
             thread.start()
             try:
-                _wait_until(lambda: server.started)
+                wait_until(lambda: server.started)
                 yield f"http://127.0.0.1:{listener.getsockname()[1]}"
             finally:
                 server.should_exit = True
@@ -110,28 +109,16 @@ def serve(fake):
 
 
 @pytest.fixture
-def ready(serve):
+def ready(serve, wait_until):
     """Serve as `serve` does, once every model is ready: `with ready(fake) as url`."""
 
     @contextmanager
     def run(*fakes, **settings):
         with serve(*fakes, **settings) as url:
-            _wait_until(lambda: httpx.get(f"{url}/readyz", timeout=60.0, verify=False).status_code == 200)
+            wait_until(lambda: httpx.get(f"{url}/readyz", timeout=60.0, verify=False).status_code == 200)
             yield url
 
     return run
-
-
-@pytest.fixture
-def wait_until():
-    return _wait_until
-
-
-def _wait_until(condition):
-    deadline = time.monotonic() + 60.0
-    while not condition():
-        assert time.monotonic() < deadline, "waited 60 seconds in vain"
-        time.sleep(0.02)
 
 
 @pytest.fixture

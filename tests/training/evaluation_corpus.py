@@ -2,23 +2,20 @@
 
 import json
 from dataclasses import asdict
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import soundfile
 import yaml
-from numpy.typing import NDArray
 
-from training.corpora.manifest import Entry, Manifest, read_manifest, write_manifest
+from training.corpora.manifest import Entry, read_manifest, write_manifest
 from training.corpora.pitch import label_hop
 from training.loop.checkpointing import Progress
-from vocoder.mel.config import MelConfig, preset
+from vocoder.mel.config import preset
 
 RATE = 22050
 
 
-def voice(f0: float, seconds: float, seed: int = 0) -> NDArray[np.float32]:
+def voice(f0, seconds, seed=0):
     """Syllables of harmonics with a little noise."""
     time = np.arange(int(seconds * RATE)) / RATE
     tone = sum(np.sin(2 * np.pi * n * f0 * time) / n for n in range(1, 11))
@@ -26,7 +23,7 @@ def voice(f0: float, seconds: float, seed: int = 0) -> NDArray[np.float32]:
     return np.asarray(0.1 * tone * (0.05 + np.sin(4 * np.pi * time) ** 2) + 1e-3 * noise, dtype=np.float32)
 
 
-def write_recordings(folder: Path, *recordings: tuple[NDArray[Any], dict[str, Any]], rate: int = RATE) -> Manifest:
+def write_recordings(folder, *recordings, rate=RATE):
     """Write audio as 0.flac and so on, each with what its line of the manifest says beside the usual."""
     entries = []
     for i, (x, told) in enumerate(recordings):
@@ -37,12 +34,12 @@ def write_recordings(folder: Path, *recordings: tuple[NDArray[Any], dict[str, An
     return read_manifest(folder)
 
 
-def steady_pitch(x: NDArray[np.float32], sample_rate: int, speed: float = 1.0) -> NDArray[np.float32]:
+def steady_pitch(x, sample_rate, speed=1.0):
     """Take the place of `pitch.follow`, which takes its time, where labels do not matter."""
     return np.full(1 + len(x) // label_hop(sample_rate, speed), 120.0 * speed, np.float32)
 
 
-def write_corpus(folder: Path) -> Path:
+def write_corpus(folder):
     """Write two utterances of a trained voice, two of an unseen one, one too short; return the manifest."""
     plan = [
         ("low", "train", 1.0, 100.0),
@@ -60,7 +57,7 @@ def write_corpus(folder: Path) -> Path:
     return write_recordings(folder, *recordings).root / "manifest.jsonl"
 
 
-def write_settings(folder: Path, model: dict[str, Any], **changes: Any) -> Path:
+def write_settings(folder, model, **changes):
     """Write a corpus, and the settings of a short run over it, whose file is returned."""
     (folder / "corpus").mkdir()
     settings = {
@@ -75,14 +72,14 @@ def write_settings(folder: Path, model: dict[str, Any], **changes: Any) -> Path:
     return folder / "settings.yaml"
 
 
-def touch(root: Path, *names: str) -> None:
+def touch(root, *names):
     """Write empty files, and the folders that they are in."""
     for name in names:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).touch()
 
 
-def write_run(folder: Path, last: int, best: int) -> Path:
+def write_run(folder, last, best):
     """Write the checkpoints of a run, without weights, whose last and best steps these are."""
     for name, step in (("last", last), ("best", best)):
         (folder / name).mkdir(parents=True)
@@ -93,12 +90,12 @@ def write_run(folder: Path, last: int, best: int) -> Path:
 class NoiseVocoder:
     """Speaks white noise as loud as the mel, whatever the mel says of its colour."""
 
-    def __init__(self, name: str = "noise") -> None:
+    def __init__(self, name="noise"):
         self.name = name
-        self.mel_config: MelConfig = preset("nvidia")
-        self.provenance: dict[str, Any] = {}
+        self.mel_config = preset("nvidia")
+        self.provenance = {}
 
-    def synthesize(self, mel: Any, *, sigma: float | None = None, seed: int | None = None, **options: Any) -> Any:
+    def synthesize(self, mel, *, sigma=None, seed=None, **options):
         """Return (frames * hop_length,) of noise with standard deviation `sigma`, 0.05 if left out."""
         length = mel.shape[1] * self.mel_config.hop_length
         level = 0.05 if sigma is None else sigma

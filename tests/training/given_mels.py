@@ -1,21 +1,15 @@
 """A corpus whose recordings came with mels that are not their own: each frame says which one it is."""
 
-from pathlib import Path
-
 import numpy as np
 from evaluation_corpus import write_recordings
-from numpy.typing import NDArray
-
-from training.corpora.manifest import Manifest
-from vocoder.mel.config import MelConfig
 
 
-def numbered_mel(mel_config: MelConfig, frames: int) -> NDArray[np.float32]:
+def numbered_mel(mel_config, frames):
     """Return a mel (n_mels, frames) within the mel config's range, whose frame i is -8 + i / 100 in every band."""
     return np.tile(np.float32(-8) + np.arange(frames, dtype=np.float32) / 100, (mel_config.n_mels, 1))
 
 
-def write_given(root: Path, mel_config: MelConfig, plan: list[tuple[str, int, bool]]) -> Manifest:
+def write_given(root, mel_config, plan):
     """Write noise for each (split, samples, with a mel), and the numbered mels of those that have one."""
     recordings = []
     for number, (split, samples, with_mel) in enumerate(plan):

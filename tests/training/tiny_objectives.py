@@ -1,14 +1,10 @@
 """A tiny objective of every kind that hears mels, with every loss that it has."""
 
-from collections.abc import Callable
-from typing import Any, Literal
-
 import tiny_reverse
 import tiny_waveglow
 import torch
 from tiny_waveglow import CRITICS, MEL, RATE
 
-from training.loop.objective import Objective
 from training.runs.student import StudentLosses, StudentObjective
 from training.runs.wavenet import WaveNetLosses, WaveNetObjective
 from vocoder.layers.stack import WaveNetConfig
@@ -19,19 +15,19 @@ from vocoder.models.wavenet import WaveNet, WaveNetModelConfig
 
 PAST = 64
 STACK = WaveNetConfig(channels=4, dilations=(1, 2), kernel_size=2, causal=True)
-SHAPE: dict[str, Any] = {"n_mels": 8, "hop_length": 16, "sample_rate": RATE, "cond_channels": 4}
+SHAPE = {"n_mels": 8, "hop_length": 16, "sample_rate": RATE, "cond_channels": 4}
 
 
-def wavenet() -> WaveNetObjective:
+def wavenet():
     model = WaveNet(WaveNetModelConfig(lpc=None, stack=STACK, **SHAPE))
     return WaveNetObjective(model, MEL, WaveNetLosses(past=PAST, bfloat16=False), WaveGlow(tiny_waveglow.LAPPED))
 
 
-def predicting_wavenet() -> WaveNetObjective:
+def predicting_wavenet():
     return WaveNetObjective(WaveNet(WaveNetModelConfig(stack=STACK)), preset("nvidia"), WaveNetLosses())
 
 
-def student(kind: Literal["frames", "samples"], bfloat16: bool = False) -> StudentObjective:
+def student(kind, bfloat16=False):
     source = tiny_waveglow.LAPPED.source if kind == "frames" else None
     config = StudentConfig(kind=kind, group_size=16, filter_taps=16, stacks=(STACK,) * 2, source=source, **SHAPE)
     losses = StudentLosses(power=1.0, adversarial=0.3, critics_from=0, critics=CRITICS, bfloat16=bfloat16)
@@ -39,7 +35,7 @@ def student(kind: Literal["frames", "samples"], bfloat16: bool = False) -> Stude
     return StudentObjective(Student(config), teacher, MEL, losses)
 
 
-def stirred(made: Objective) -> Objective:
+def stirred(made):
     """Move every parameter that is trained from its start, where last layers are zero."""
     torch.manual_seed(0)
     with torch.no_grad():
@@ -49,14 +45,14 @@ def stirred(made: Objective) -> Objective:
     return made
 
 
-VOCODERS: dict[str, Callable[[], Objective]] = {
+VOCODERS = {
     "waveglow": lambda: tiny_waveglow.objective(samples_from=0, critics_from=0),
     "wavenet": wavenet,
     "student over frames": lambda: student("frames"),
     "student over samples": lambda: student("samples"),
     "reverse": lambda: tiny_reverse.objective(samples_from=0, critics_from=0),
 }
-ON_GPUS: dict[str, Callable[[], Objective]] = VOCODERS | {
+ON_GPUS = VOCODERS | {
     "waveglow": lambda: tiny_waveglow.objective(bfloat16=True),
     "published waveglow": lambda: tiny_waveglow.objective(tiny_waveglow.GROUPING),
     "wavenet over linear prediction": predicting_wavenet,

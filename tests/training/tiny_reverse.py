@@ -1,7 +1,6 @@
 """A tiny reverse student with its objective; its teacher is the tiny WaveGlow."""
 
 import dataclasses
-from typing import Any
 
 from tiny_models import reverse_config
 from tiny_waveglow import JOINING, LAPPED, MEL
@@ -15,7 +14,7 @@ CONFIG = reverse_config(n_mels=8, hop_length=16, source=LAPPED.source)
 LOSSES = ReverseLosses(corrections=2, **JOINING)
 
 
-def objective(**losses: Any) -> ReverseObjective:
+def objective(**losses):
     teacher = stirred_waveglow().model
     student = Reverse(CONFIG)
     inherit_ends(student, teacher)

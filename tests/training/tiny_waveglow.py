@@ -2,33 +2,30 @@
 
 import dataclasses
 import math
-from typing import Any
 
 import tiny_models
 import torch
-from torch import Tensor
 
 from training.critics.spectrogram import CriticConfig
-from training.loop.objective import Objective
 from training.runs.waveglow import WaveGlowLosses, WaveGlowObjective
 from vocoder.layers.pitch import PitchConfig
 from vocoder.layers.stack import WaveNetConfig
 from vocoder.mel.config import MelConfig
 from vocoder.models.waveglow import WaveGlow
-from vocoder.models.waveglow_config import SourceConfig, WaveGlowConfig
+from vocoder.models.waveglow_config import SourceConfig
 
 RATE, LENGTH, MARGIN = 8000, 2048, 64
 MEL = MelConfig("tiny", RATE, n_fft=128, win_length=128, hop_length=16, n_mels=8, f_min=0.0, f_max=4000.0)
 PITCH = PitchConfig(channels=6, layers=1, kernel_size=3, f0_min=200.0, f0_max=550.0, bins=10)
-SIZES: dict[str, Any] = {"n_mels": 8, "hop_length": 16, "stack": WaveNetConfig(channels=8, dilations=(1, 2))}
+SIZES = {"n_mels": 8, "hop_length": 16, "stack": WaveNetConfig(channels=8, dilations=(1, 2))}
 LAPPED = tiny_models.lapped_config(group_size=16, flows=2, source=SourceConfig(PITCH, f_max=3000.0), **SIZES)
 GROUPING = tiny_models.grouping_config(group_size=8, flows=3, cond_channels=64, upsample_kernel=32, **SIZES)
 CRITICS = CriticConfig(sizes=(128,), channels=2, length=1024, f_max=3000.0)
-JOINING: dict[str, Any] = {"samples_from": 10, "critics_from": 20, "bfloat16": False, "critics": CRITICS}
+JOINING = {"samples_from": 10, "critics_from": 20, "bfloat16": False, "critics": CRITICS}
 LOSSES = WaveGlowLosses(likelihood=0.5, likelihood_every=2, **JOINING)
 
 
-def batch(items: int = 2) -> dict[str, Tensor]:
+def batch(items=2):
     """Return voices that swell and fade: harmonics of 300 Hz and noise."""
     generator = torch.Generator().manual_seed(0)
     t = torch.arange(LENGTH + 2 * MARGIN) / RATE
@@ -40,20 +37,20 @@ def batch(items: int = 2) -> dict[str, Tensor]:
     return {"x": swell * (0.1 * voice + 0.01 * noise), "f0": f0}
 
 
-def objective(config: WaveGlowConfig = LAPPED, **losses: Any) -> WaveGlowObjective:
+def objective(config=LAPPED, **losses):
     torch.manual_seed(0)
     return WaveGlowObjective(WaveGlow(config), MEL, dataclasses.replace(LOSSES, **losses))
 
 
-def stirred(config: WaveGlowConfig = LAPPED, **losses: Any) -> WaveGlowObjective:
+def stirred(config=LAPPED, **losses):
     made = objective(config, **losses)
     tiny_models.stirred(made.model, 0.05)
     return made
 
 
-def model_loss(made: Objective, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+def model_loss(made, step):
     return made.loss("model", batch(), step)
 
 
-def silent_gradients(made: torch.nn.Module) -> list[str]:
+def silent_gradients(made):
     return [n for n, p in made.named_parameters() if p.grad is None or not bool((p.grad != 0).any())]

@@ -1,15 +1,12 @@
 """A small objective with two phases, its data, and how to train it, for the tests of the trainer."""
 
 import json
-from collections.abc import Callable, Iterable
-from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from training.loop.objective import Batch, Objective, Parts, Phase
+from training.loop.objective import Objective, Phase
 from training.loop.trainer import Trainer
 from training.loop.trainer_config import TrainerConfig
 from vocoder.mel.config import preset
@@ -20,17 +17,17 @@ SAMPLE_RATE = 100
 class Tones:
     """Noise around a constant; an item depends on (epoch, index) alone."""
 
-    def __init__(self, length: int = 26) -> None:
+    def __init__(self, length=26):
         self.length = length
         self.epoch = 0
 
-    def __len__(self) -> int:
+    def __len__(self):
         return self.length
 
-    def set_epoch(self, epoch: int) -> None:
+    def set_epoch(self, epoch):
         self.epoch = epoch
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
+    def __getitem__(self, index):
         generator = torch.Generator().manual_seed(1000 * self.epoch + index)
         return {"x": torch.randn(8, generator=generator) + 0.5, "speaker": index % 3}
 
@@ -41,7 +38,7 @@ class ToyObjective(Objective):
     With `noise` the loss draws from torch; at the steps of `poison` the model's loss is no number.
     """
 
-    def __init__(self, noise: float = 0.0, poison: Iterable[int] = (), width: int = 4) -> None:
+    def __init__(self, noise=0.0, poison=(), width=4):
         model = nn.Sequential(nn.Linear(8, width), nn.Tanh(), nn.Dropout(noise), nn.Linear(width, 8))
         super().__init__(model, preset("nvidia"))
         self.critic = nn.Linear(8, 1)
@@ -51,18 +48,18 @@ class ToyObjective(Objective):
         self.register_buffer("last", torch.zeros(8))
         self.noise = noise
         self.poison = set(poison)
-        self.on_step: Callable[[int], None] | None = None
-        self.leaks: list[str] = []
+        self.on_step = None
+        self.leaks = []
 
-    def phases(self) -> tuple[Phase, ...]:
+    def phases(self):
         model = (*self.model.parameters(), *self.unused.parameters())
         return Phase("model", model), Phase("critic", tuple(self.critic.parameters()))
 
-    def initialise(self, batches: Iterable[Batch]) -> None:
+    def initialise(self, batches):
         self.mean.copy_(torch.stack([batch["x"].mean(0) for batch in batches]).mean(0))
         self.initialised.fill_(True)
 
-    def loss(self, phase: str, batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]] | None:
+    def loss(self, phase, batch, step):
         assert self.initialised
         if self.on_step is not None:
             self.on_step(step)
@@ -78,52 +75,50 @@ class ToyObjective(Objective):
         scale = float("nan") if step in self.poison else 1.0
         return scale * (distance - 0.1 * self.critic(made).mean()), {"distance": distance.detach()}
 
-    def _critic_loss(self, made: Tensor, x: Tensor) -> Tensor:
+    def _critic_loss(self, made, x):
         return self.critic(made).mean() - self.critic(x).mean() + self.critic(x).square().mean()
 
-    def validate(self, batch: Batch) -> dict[str, Tensor]:
+    def validate(self, batch):
         x = batch["x"] - self.mean
         return {"score": (self.model(x) - x).square().mean(), "draw": torch.rand(())}
 
-    def parts(self, batch: Batch, step: int) -> Parts:
+    def parts(self, batch, step):
         raise NotImplementedError
 
-    def export(self, directory: Path, provenance: dict[str, Any]) -> None:
+    def export(self, directory, provenance):
         directory.mkdir()
         torch.save(self.model.state_dict(), directory / "model.pt")
         (directory / "config.json").write_text(json.dumps(provenance))
 
 
-def toy_config(**changes: Any) -> TrainerConfig:
+def toy_config(**changes):
     """Return settings of a run of 20 steps."""
-    values: dict[str, Any] = {"steps": 20, "batch_size": 4, "warmup_steps": 5, "log_steps": 5, "validation_steps": 8}
+    values = {"steps": 20, "batch_size": 4, "warmup_steps": 5, "log_steps": 5, "validation_steps": 8}
     return TrainerConfig(**(values | {"device": "cpu", "learning_rate": 1e-2} | changes))
 
 
-def toy_trainer(
-    directory: Path, config: TrainerConfig, objective: ToyObjective | None = None, resume: bool = False
-) -> Trainer:
+def toy_trainer(directory, config, objective=None, resume=False):
     """Return a trainer of a toy whose starting weights are always the same."""
-    more: dict[str, Any] = {"sample_rate": SAMPLE_RATE, "provenance": {"data": "tones"}, "resume": resume}
+    more = {"sample_rate": SAMPLE_RATE, "provenance": {"data": "tones"}, "resume": resume}
     return Trainer(objective or seeded_toy(), Tones(), Tones(10), config, directory, **more)
 
 
-def seeded_toy(**arguments: Any) -> ToyObjective:
+def seeded_toy(**arguments):
     """Return an objective with the starting weights of every test."""
     torch.manual_seed(0)
     return ToyObjective(**arguments)
 
 
-def stop_at(trainer: Trainer, step: int) -> None:
+def stop_at(trainer, step):
     """Ask the trainer to stop after `step` steps, as a signal would."""
 
-    def ask(present: int) -> None:
+    def ask(present):
         trainer.interruption.requested |= present + 1 == step
 
-    trainer.objective.on_step = ask  # type: ignore[assignment]
+    trainer.objective.on_step = ask
 
 
-def saved_run(directory: Path) -> dict[str, Any]:
+def saved_run(directory):
     """Return all that the last checkpoint keeps, except the time it took."""
     last = directory / "last"
     summary = json.loads((last / "trainer.json").read_text())
@@ -138,7 +133,7 @@ def saved_run(directory: Path) -> dict[str, Any]:
     }
 
 
-def differences(a: Any, b: Any, path: str = "") -> list[str]:
+def differences(a, b, path=""):
     """Return where two nested structures differ in any bit."""
     if isinstance(a, Tensor) and isinstance(b, Tensor):
         return [] if a.dtype == b.dtype and torch.equal(a, b) else [path]

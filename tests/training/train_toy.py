@@ -12,14 +12,14 @@ from pathlib import Path
 from toy_training import ToyObjective, seeded_toy, stop_at, toy_config, toy_trainer
 
 
-def alone(directory: Path) -> None:
+def alone(directory):
     objective = seeded_toy(noise=0.3)
     objective.on_step = lambda step: time.sleep(0.02)
     config = toy_config(steps=30, num_workers=1, log_steps=1, checkpoint_minutes=1e-9)
     toy_trainer(directory, config, objective).fit()
 
 
-def together(directory: Path) -> None:
+def together(directory):
     toy_trainer(directory / "quiet", toy_config()).fit()
     toy_trainer(directory / "whole", toy_config(), seeded_toy(noise=0.3)).fit()
     first = toy_trainer(directory / "halves", toy_config(), seeded_toy(noise=0.3))

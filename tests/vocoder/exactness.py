@@ -1,38 +1,26 @@
 """Exact checks of bijections in float64, by round trips and the Jacobian of autograd; and of audio."""
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
-from torch import Tensor
-
-Direction = Callable[..., tuple[Tensor, Tensor]]
 
 
-def assert_same(x: Tensor | np.ndarray, expected: Tensor | np.ndarray, tolerance: float = 1e-5) -> None:
+def assert_same(x, expected, tolerance=1e-5):
     """Compare audio to 1e-5 of full scale; models of random weights are louder than that."""
     full = max(1.0, float(abs(expected).max()))
     np.testing.assert_allclose(np.asarray(x), np.asarray(expected), rtol=0, atol=tolerance * full)
 
 
-def jacobian(direction: Direction, value: Tensor, cond: Tensor | None = None) -> Tensor:
+def jacobian(direction, value, cond=None):
     """Return d output / d input (n, n) at one item, without its batch dimension."""
 
-    def function(item: Tensor) -> Tensor:
+    def function(item):
         return direction(item[None], cond)[0][0] if cond is not None else direction(item[None])[0][0]
 
     matrix = torch.autograd.functional.jacobian(function, value)
     return matrix.reshape(value.numel(), value.numel())
 
 
-def assert_exact(
-    flow: torch.nn.Module,
-    x: Tensor,
-    z: Tensor,
-    cond: Tensor | None = None,
-    tolerance: float = 1e-9,
-    sequential: bool = False,
-):
+def assert_exact(flow, x, z, cond=None, tolerance=1e-9, sequential=False):
     """Check both directions of `flow` at data x (B, C, T) and at unrelated noise z; a sequential one has no slope."""
     arguments = () if cond is None else (cond,)
     noise, log_det = flow(x, *arguments)

@@ -1,17 +1,13 @@
 """An acoustic model in the shape of Matcha-TTS, as sherpa-onnx takes them: each letter is a few frames of a table."""
 
-from pathlib import Path
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper, save
 
 LETTERS = "abcd"
 OPSET = 17
 
 
-def write_matcha(folder: Path, table: NDArray[np.float32], sample_rate: int) -> dict[str, str]:
+def write_matcha(folder, table, sample_rate):
     """Write a model, its tokens and its lexicon; return them by the names that sherpa-onnx has for them.
 
     Args:
@@ -39,7 +35,7 @@ def write_matcha(folder: Path, table: NDArray[np.float32], sample_rate: int) -> 
     outputs = [helper.make_tensor_value_info("mel", TensorProto.FLOAT, [1, n_mels, "frames"])]
     graph = helper.make_graph(nodes, "acoustic", inputs, outputs, constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=9)
-    facts: dict[str, Any] = {"model_type": "matcha-tts", "sample_rate": sample_rate, "n_speakers": 1, "version": 1}
+    facts = {"model_type": "matcha-tts", "sample_rate": sample_rate, "n_speakers": 1, "version": 1}
     facts |= {"jieba": 1, "has_espeak": 0, "use_eos_bos": 0, "pad_id": 0}
     helper.set_model_props(model, {name: str(value) for name, value in facts.items()})
     save(model, str(folder / "acoustic.onnx"))

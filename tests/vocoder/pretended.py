@@ -3,24 +3,21 @@
 A tensor that is left on the CPU meets one on the device and raises, as it would there.
 """
 
-from collections.abc import Callable
-
-import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from vocoder.layers.product import Kept
 
 CUDA = torch.device("cuda", 0)
 
 
-def pretend(monkeypatch: pytest.MonkeyPatch) -> None:
+def pretend(monkeypatch):
     """Take the place of what looks at values, of which there are none, and of what exchanges tensors in place."""
     monkeypatch.setattr(Kept, "of", lambda _, parameters, make, *further: make())
     monkeypatch.setattr(nn.Module, "_apply", _replaced)
 
 
-def _replaced(module: nn.Module, change: Callable[[Tensor], Tensor], recurse: bool = True) -> nn.Module:
+def _replaced(module, change, recurse=True):
     for part in module.modules():
         for name, tensor in part._parameters.items():
             if tensor is not None:

@@ -4,10 +4,9 @@ from functools import cache
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from vocoder.audio.file import read_audio
-from vocoder.mel.config import MelConfig, preset
+from vocoder.mel.config import preset
 from vocoder.mel.spectrogram import MelSpectrogram
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -16,7 +15,7 @@ ANOTHER = ROOT / "server" / "pages" / "example.flac"
 
 
 @cache
-def mel_of(config: MelConfig | str, recording: Path = RECORDING) -> Tensor:
+def mel_of(config, recording=RECORDING):
     """Return the mel (n_mels, frames) of a recording, of a preset or another mel config."""
     config = preset(config) if isinstance(config, str) else config
     x, _ = read_audio(recording, config.sample_rate)

@@ -1,8 +1,6 @@
 """WaveGlows small enough for Jacobians, and a reverse student, with parameters away from their starting values."""
 
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -19,43 +17,40 @@ from vocoder.models.student import StudentConfig
 from vocoder.models.waveglow import WaveGlow
 from vocoder.models.waveglow_config import SourceConfig, WaveGlowConfig, published
 from vocoder.models.wavenet import WaveNet, WaveNetModelConfig
-from vocoder.sampling import GuardMode
 from vocoder.synthesis.synthesizer import Synthesizer
-
-Module = TypeVar("Module", bound=nn.Module)
 
 TINY_MEL = MelConfig("tiny", 8000, n_fft=64, win_length=64, hop_length=8, n_mels=5, f_min=0.0, f_max=4000.0)
 EXPORTED_MEL = replace(TINY_MEL, n_fft=32, win_length=32)
 """in which a correction has two grids, as with mels of real models; each of them makes a program larger"""
 
-SIZES: dict[str, Any] = {"n_mels": 5, "hop_length": 8, "sample_rate": 8000, "cond_channels": 6}
+SIZES = {"n_mels": 5, "hop_length": 8, "sample_rate": 8000, "cond_channels": 6}
 STACK = WaveNetConfig(channels=6, dilations=(1, 2))
 
 
-def source_config(ahead: int | None = None) -> SourceConfig:
+def source_config(ahead=None):
     """Return the configuration of a harmonic source."""
     return SourceConfig(PitchConfig(channels=4, layers=2, kernel_size=3, bins=12, ahead=ahead), f_max=3000.0)
 
 
-def lapped_config(**changes: Any) -> WaveGlowConfig:
+def lapped_config(**changes):
     """Return the configuration with a lapped transform: two steps for each frame, and a harmonic source."""
     values = {"group_size": 4, "flows": 3, "stack": STACK, "source": source_config(), "corrections": 1}
     return WaveGlowConfig(**(SIZES | values | changes))
 
 
-def grouping_config(**changes: Any) -> WaveGlowConfig:
+def grouping_config(**changes):
     """Return the published kind of configuration: flows of 4, 4, 3 and 3 channels."""
     sizes = {"group_size": 4, "flows": 4, "early_every": 2, "early_size": 1, "cond_channels": 20, "upsample_kernel": 20}
     return replace(published(), **(SIZES | sizes | {"stack": STACK} | changes))
 
 
-def reverse_config(**changes: Any) -> ReverseConfig:
+def reverse_config(**changes):
     """Return the configuration of a reverse student with a network of two blocks that looks one frame ahead."""
     values = {"channels": 8, "hidden": 12, "blocks": 2, "kernel_size": 3, "ahead": 1, "corrections": 1}
     return ReverseConfig(**(SIZES | values | {"source": source_config(1)} | changes))
 
 
-def student_config(**changes: Any) -> StudentConfig:
+def student_config(**changes):
     """Return the configuration of a student of two flows."""
     stacks = (WaveNetConfig(channels=4, dilations=(1, 2), kernel_size=2, causal=True),) * 2
     values = {"group_size": 8, "filter_taps": 8, "stacks": stacks, "corrections": 1}
@@ -65,7 +60,7 @@ def student_config(**changes: Any) -> StudentConfig:
 TINY_CONFIGS = {"lapped": lapped_config, "grouping": grouping_config}
 
 
-def stirred(module: Module, scale: float = 0.2) -> Module:
+def stirred(module, scale=0.2):
     """Move every parameter of `module` by normal noise: no zero, no identity and no orthogonal matrix is left."""
     with torch.no_grad():
         for parameter in module.parameters():
@@ -73,22 +68,22 @@ def stirred(module: Module, scale: float = 0.2) -> Module:
     return module
 
 
-def tiny_waveglow(kind: str, **changes: Any) -> WaveGlow:
+def tiny_waveglow(kind, **changes):
     """Return a WaveGlow of one of `TINY_CONFIGS`."""
     return stirred(WaveGlow(TINY_CONFIGS[kind](**changes)))
 
 
-def tiny_reverse(**changes: Any) -> Reverse:
+def tiny_reverse(**changes):
     """Return a reverse student of `reverse_config`."""
     return stirred(Reverse(reverse_config(**changes)))
 
 
-def tiny_spectral(**changes: Any) -> Reverse:
+def tiny_spectral(**changes):
     """Return a reverse student whose head makes spectra."""
     return tiny_reverse(head=SpectrumHeadConfig(TINY_MEL), **changes)
 
 
-def tiny_wavenet(lpc: bool = True, kernel_size: int = 2, **changes: Any) -> WaveNet:
+def tiny_wavenet(lpc=True, kernel_size=2, **changes):
     """Return a WaveNet whose weights stand still: over linear prediction of the nvidia preset, or of `TINY_MEL`."""
     stack = WaveNetConfig(channels=8, dilations=(1, 2, 4), kernel_size=kernel_size, causal=True)
     prediction = {"lpc": LinearPredictionConfig(order=6, subframes=2)} if lpc else {"lpc": None, **SIZES}
@@ -97,7 +92,7 @@ def tiny_wavenet(lpc: bool = True, kernel_size: int = 2, **changes: Any) -> Wave
     return model.requires_grad_(False)
 
 
-def random_voice(guard: GuardMode = "off") -> Synthesizer:
+def random_voice(guard="off"):
     """Return a WaveGlow of random weights for mels of the nvidia preset."""
     torch.manual_seed(0)
     sizes = {"n_mels": 80, "hop_length": 256, "sample_rate": 22050, "group_size": 8, "cond_channels": 640}
@@ -105,7 +100,7 @@ def random_voice(guard: GuardMode = "off") -> Synthesizer:
     return Synthesizer(Checkpoint(model, "waveglow", preset("nvidia")), "tiny", "cpu", torch.float32, guard)
 
 
-def quiet_voice(folder: Path) -> Path:
+def quiet_voice(folder):
     """Write the directory of a tiny model for mels of the nvidia preset, whose samples are well within full scale."""
     torch.manual_seed(5)
     config = lapped_config(n_mels=80, hop_length=256, sample_rate=22050, group_size=256, flows=1, cond_channels=4)
@@ -115,7 +110,7 @@ def quiet_voice(folder: Path) -> Path:
     return save_model(folder, waveglow, preset("nvidia"), quality=quality)
 
 
-def tiny_synthesizer(kind: str, dtype: torch.dtype = torch.float32, **changes: Any) -> Synthesizer:
+def tiny_synthesizer(kind, dtype=torch.float32, **changes):
     """Return a synthesizer of a tiny WaveGlow, or of a tiny reverse student, `reverse` or `spectral`."""
     students = {"reverse": tiny_reverse, "spectral": tiny_spectral}
     model = students[kind](**changes) if kind in students else tiny_waveglow(kind, **changes)

@@ -1,13 +1,11 @@
 """A folder of speech with durations that no synthesizer made: tones, one pitch for each phoneme."""
 
-from pathlib import Path
-
 import numpy as np
 
 from recipes.corpora.kokoro_voice import SAMPLE_RATE, UNIT, Speech
 
 
-def toy(number: int) -> Speech:
+def toy(number):
     """An utterance of five phonemes; phoneme t has the pitch 100 + 20 t Hz, and 0 is silent."""
     drawn = np.random.default_rng(number)
     tokens = np.array([0, *drawn.integers(1, 9, 3), 0])
@@ -20,7 +18,7 @@ def toy(number: int) -> Speech:
     return Speech(x.astype(np.float32), tokens, durations, pitch, style.astype(np.float32))
 
 
-def write_speech(folder: Path, count: int, speaker: str = "kokoro-jm_kumo") -> list[Path]:
+def write_speech(folder, count, speaker="kokoro-jm_kumo"):
     paths = [folder / speaker / f"{number:05d}.flac" for number in range(count)]
     for number, path in enumerate(paths):
         toy(number).save(path)

@@ -122,20 +122,6 @@ def test_two_addresses_of_a_key_share_its_turns(wait_until):
     assert held.begun[1:7].count(("b", "1")) >= 3
 
 
-def test_the_newest_of_the_greediest_gives_way(wait_until):
-    held, greedy = Held(), Client("", "1")
-    with started(1, 1, items=3) as queue:
-        first = queue.submit(held.job("running", greedy))
-        wait_until(lambda: len(held.begun) == 1)
-        waiting = [queue.submit(held.job(n, greedy)) for n in range(3)]
-        with pytest.raises(Exception, match="queue is full"):
-            queue.submit(held.job("more", greedy))
-        other = queue.submit(held.job("other", Client("", "2")))
-        with pytest.raises(Exception, match="queue is full"):
-            waiting[2].result(TIMEOUT)
-        assert held.ended([first, *waiting[:2], other]) == ["running", 0, 1, "other"]
-
-
 def test_what_costs_more_counts_more(wait_until):
     held, cheap, dear = Held(), Client("", "1"), Client("", "2")
     with started(1, 1, seconds=1e9) as queue:

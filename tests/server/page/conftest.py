@@ -118,7 +118,7 @@ def static():
 
     @contextmanager
     def run(folder):
-        handler = partial(QuietHandler, directory=str(folder))
+        handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
         with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
             thread = Thread(target=server.serve_forever, daemon=True)
             thread.start()
@@ -127,11 +127,6 @@ def static():
             thread.join()
 
     return run
-
-
-class QuietHandler(SimpleHTTPRequestHandler):
-    def log_message(self, *arguments):
-        pass
 
 
 def _is_fault(message):

@@ -137,16 +137,6 @@ def test_a_position_is_the_time_of_the_frame(name):
         assert centre_of(source) + position * Fraction(source.hop_length, source.sample_rate) == seconds
 
 
-def test_frames_at_the_same_times_are_copied():
-    grid = FrameTimes.between(preset("espnet"), NVIDIA, before=1, after=1)
-    mel = torch.arange(12.0).reshape(2, 6)
-    windows = grid.windows(mel, 0, 6, 0, 6)
-    assert grid.plain
-    assert windows[2].tolist() == [[1.0, 7.0], [2.0, 8.0], [3.0, 9.0]]
-    assert windows[0].tolist() == [[0.0, 6.0], [0.0, 6.0], [1.0, 7.0]]
-    assert windows[5].tolist() == [[4.0, 10.0], [5.0, 11.0], [5.0, 11.0]]
-
-
 def test_a_parabola_is_met_between_frames():
     """A cubic through four points is exact for polynomials of degree two away from the ends."""
     grid = FrameTimes.between(preset("vocos"), NVIDIA)

@@ -4,7 +4,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import psutil
@@ -28,14 +27,7 @@ def made(folder):
     }
 
 
-def wait_until(condition):
-    deadline = time.monotonic() + 300.0
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
-
-
-def test_a_killed_run_loses_nothing_and_does_nothing_twice(write_mels, model, tmp_path, capsys):
+def test_a_killed_run_loses_nothing_and_does_nothing_twice(write_mels, model, tmp_path, wait_until, capsys):
     mels, out = write_mels(*[30] * 8), tmp_path / "out"
     held = mels / "05.npy"
     held.rename(tmp_path / "kept.npy")
@@ -44,13 +36,13 @@ def test_a_killed_run_loses_nothing_and_does_nothing_twice(write_mels, model, tm
     command += ["-o", str(out), "--seed", "3", "--model", str(model), "--workers", "2", "--row-frames", "30"]
     process = subprocess.Popen(command, start_new_session=True)
     try:
-        wait_until(lambda: len(made(out)) >= 4 or process.poll() is not None)
+        wait_until(lambda: len(made(out)) >= 4 or process.poll() is not None, 300.0)
         workers = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(signal.SIGKILL)
     finally:
         process.kill()
         process.wait()
-    wait_until(lambda: all(map(ended, workers)))  # they follow it
+    wait_until(lambda: all(map(ended, workers)), 300.0)  # they follow it
     before = made(out)
     assert {f"{i:02}.wav" for i in range(4)} <= set(before) <= {f"{i:02}.wav" for i in range(5)}
     held.unlink()

@@ -3,9 +3,7 @@ import math
 import pytest
 import torch
 
-from vocoder.guard.conventions import is_true, layout_named, layout_of, layouts
 from vocoder.guard.judges import LOST, Densities, window_starts, windows_at
-from vocoder.mel.config import PRESETS, preset
 from vocoder.models.guard import GuardConfig, GuardModel
 
 CONFIG = GuardConfig(("nvidia", "nvidia:time", "nvidia:shuffled"), n_mels=8, offsets=(0, 2), windows=5)
@@ -60,17 +58,3 @@ def test_values_below_the_floor_cost(model, mel):
     deep[:4] = FLOOR - 2.0
     lost, kept = (scorer.score(m) for m in (deep, deep.clamp_min(FLOOR)))
     torch.testing.assert_close(lost, kept - 0.5 * LOST, atol=1e-4, rtol=0.0)
-
-
-def test_layouts_share_all_but_what_they_are_named_for():
-    base, *others = layouts().values()
-    assert base.preset == "nvidia"
-    assert all(layout.mel_config.log == "ln" and layout.mel_config.n_mels in (80, 100) for layout in others)
-    assert [name for name, layout in layouts().items() if layout.cause == "typical"] == ["nvidia", "vocos"]
-    assert len({layout.mel_config for layout in layouts().values()}) == len(layouts())
-    assert [is_true(name) for name in ("nvidia", "nvidia:noisy", "nvidia:shuffled", "vocos:time")] == [1, 1, 0, 1]
-    assert layout_of("nvidia:noisy") == "nvidia"
-    for name in set(layouts()) & set(PRESETS):
-        assert layout_named(preset(name)) == name
-    assert layout_named(preset("hifigan")) == "nvidia"
-    assert layout_named(preset("cosyvoice2")) is None

@@ -1,16 +1,12 @@
 """What the foreign projects compute, written out slowly from their layouts with plain weights by name."""
 
 import math
-from collections.abc import Callable
 
 import torch
-from torch import Tensor
 from torch.nn import functional as F
 
-State = dict[str, Tensor]
 
-
-def plain(state: State) -> State:
+def plain(state):
     """Fold weight norm: every row of v is scaled to the length g."""
     found = dict(state)
     for name in [name for name in state if name.endswith("weight_v")]:
@@ -21,14 +17,11 @@ def plain(state: State) -> State:
     return found
 
 
-def conv(state: State, name: str, x: Tensor, dilation: int = 1, left: int = 0, right: int = 0) -> Tensor:
+def conv(state, name, x, dilation=1, left=0, right=0):
     return F.conv1d(F.pad(x, (left, right)), state[f"{name}.weight"], state.get(f"{name}.bias"), dilation=dilation)
 
 
-# --- WaveGlow ---------------------------------------------------------------------------------------------------
-
-
-def waveglow_audio(state: State, z: Tensor, mel: Tensor, exits: dict[int, int]) -> Tensor:
+def waveglow_audio(state, z, mel, exits):
     """Noise (B, group, steps) to audio; `exits` are the channels that leave before a flow."""
     group, flows = z.shape[1], sum(name.startswith("convinv.") for name in state)
     up = F.conv_transpose1d(mel, state["upsample.weight"], state["upsample.bias"], stride=256)[:, :, :-768]
@@ -46,7 +39,7 @@ def waveglow_audio(state: State, z: Tensor, mel: Tensor, exits: dict[int, int]) 
     return x.transpose(1, 2).flatten(1)
 
 
-def waveglow_network(state: State, prefix: str, x: Tensor, cond: Tensor) -> Tensor:
+def waveglow_network(state, prefix, x, cond):
     hidden = conv(state, f"{prefix}start", x)
     width, total = hidden.shape[1], torch.zeros(())
     layers = sum(name.startswith(f"{prefix}in_layers.") and name.endswith("bias") for name in state)
@@ -69,12 +62,7 @@ def waveglow_network(state: State, prefix: str, x: Tensor, cond: Tensor) -> Tens
     return conv(state, f"{prefix}end", total)
 
 
-# --- autoregressive WaveNets ------------------------------------------------------------------------------------
-
-Network = Callable[[Tensor, Tensor], Tensor]
-
-
-def r9y9_condition(state: State, mel: Tensor, pad: int, scales: tuple[int, ...]) -> Tensor:
+def r9y9_condition(state, mel, pad, scales):
     wide = torch.cat([mel[:, :, :1]] * pad + [mel] + [mel[:, :, -1:]] * pad, dim=2)
     image = conv(state, "upsample_net.conv_in", wide)[:, None]
     for i, scale in enumerate(scales):
@@ -84,8 +72,8 @@ def r9y9_condition(state: State, mel: Tensor, pad: int, scales: tuple[int, ...])
     return image[:, 0]
 
 
-def r9y9_network(state: State, layers: int, cycle: int) -> Network:
-    def run(x: Tensor, c: Tensor) -> Tensor:
+def r9y9_network(state, layers, cycle):
+    def run(x, c):
         h, skips = conv(state, "first_conv", x), torch.zeros(())
         for i in range(layers):
             p, d = f"conv_layers.{i}.", 2 ** (i % cycle)
@@ -101,9 +89,7 @@ def r9y9_network(state: State, layers: int, cycle: int) -> Network:
     return run
 
 
-def generated(
-    network: Network, cond: Tensor, sample: Callable[[Tensor, int], tuple[Tensor, Tensor]], first: Tensor
-) -> Tensor:
+def generated(network, cond, sample, first):
     """Generate (B, T) by running the network on the whole past for every sample.
 
     `sample` maps the outputs of the newest step and its number to the sample and to what the network hears of it;

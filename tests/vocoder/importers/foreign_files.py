@@ -3,32 +3,27 @@
 import sys
 import types
 import warnings
-from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
 
 import torch
 from foreign_arithmetic import plain
-from torch import Tensor, nn
-
-State = dict[str, Tensor]
+from torch import nn
 
 SIZES = {"n_mels": 5, "width": 6, "layers": 3, "flows": 6}
 EXITS = {2: 2, 4: 2}
 
 
-def normed(state: State, name: str, *shape: int, bias: bool = True, scale: float = 0.8) -> None:
+def normed(state, name, *shape, bias=True, scale=0.8):
     state[f"{name}.weight_v"] = torch.randn(*shape)
     state[f"{name}.weight_g"] = scale * (0.5 + torch.rand(shape[0], *[1] * (len(shape) - 1)))
     if bias:
         state[f"{name}.bias"] = 0.1 * torch.randn(shape[0])
 
 
-def waveglow_state(split: bool = False, split_cond: bool = False) -> State:
+def waveglow_state(split=False, split_cond=False):
     """The layout of WaveGlow; split residual and skip layers, or a condition layer for each layer, as of old."""
     n_mels, width, layers = SIZES["n_mels"], SIZES["width"], SIZES["layers"]
-    state: State = {"upsample.weight": 0.05 * torch.randn(n_mels, n_mels, 1024), "upsample.bias": torch.randn(n_mels)}
+    state = {"upsample.weight": 0.05 * torch.randn(n_mels, n_mels, 1024), "upsample.bias": torch.randn(n_mels)}
     for k in range(SIZES["flows"]):
         channels, p = 8 - 2 * (k // 2), f"WN.{k}."
         state[f"convinv.{k}.conv.weight"] = torch.linalg.qr(torch.randn(channels, channels))[0][..., None]
@@ -50,9 +45,9 @@ def waveglow_state(split: bool = False, split_cond: bool = False) -> State:
     return state
 
 
-def r9y9_state(outputs: int, inputs: int = 1, layers: int = 4) -> State:
+def r9y9_state(outputs, inputs=1, layers=4):
     """The layout of wavenet_vocoder: 8 residual, 6 gated and 10 skip channels, kernel 3, two frames of context."""
-    state: State = {"upsample_net.conv_in.weight": 0.1 * torch.randn(80, 80, 5)}
+    state = {"upsample_net.conv_in.weight": 0.1 * torch.randn(80, 80, 5)}
     for i in range(4):
         normed(state, f"upsample_net.upsample.up_layers.{2 * i + 1}", 1, 1, 1, 9, bias=False, scale=0.9)
     normed(state, "first_conv", 8, inputs, 1)
@@ -68,7 +63,7 @@ def r9y9_state(outputs: int, inputs: int = 1, layers: int = 4) -> State:
     return state
 
 
-def respelt(state: State, form: str) -> State:
+def respelt(state, form):
     """The same weights: with weight norm folded, as parametrizations, or of a parallel module."""
     if form == "folded":
         return plain(state)
@@ -82,14 +77,14 @@ def respelt(state: State, form: str) -> State:
     return made
 
 
-def save(path: Path, state: Any, wrapped: bool = True, legacy: bool = False) -> Path:
+def save(path, state, wrapped=True, legacy=False):
     content = {"state_dict": state, "optimizer": None, "global_step": 7, "global_epoch": 1} if wrapped else state
     torch.save(content, path, _use_new_zipfile_serialization=not legacy)
     return path
 
 
 @contextmanager
-def module_of(name: str) -> Iterator[dict[str, type[nn.Module]]]:
+def module_of(name):
     """A module with the class names of NVIDIA's code, gone again afterwards."""
     module = types.ModuleType(name)
     for title in ("WaveGlow", "WN", "Invertible1x1Conv"):
@@ -101,7 +96,7 @@ def module_of(name: str) -> Iterator[dict[str, type[nn.Module]]]:
         del sys.modules[name]
 
 
-def pickled_waveglow(path: Path, state: State, module: str = "glow", legacy: bool = False) -> Path:
+def pickled_waveglow(path, state, module="glow", legacy=False):
     """Save WaveGlow as NVIDIA does: a pickled module, with weight norm's hooks and the numbers it was built from."""
     with module_of(module) as classes, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # weight_norm of old is deprecated
@@ -115,7 +110,7 @@ def pickled_waveglow(path: Path, state: State, module: str = "glow", legacy: boo
     return path
 
 
-def _put(model: nn.Module, name: str, value: Tensor, state: State, classes: dict[str, type[nn.Module]]) -> None:
+def _put(model, name, value, state, classes):
     *path, end = name.split(".")
     parent = model
     for depth, part in enumerate(path[:-1]):
@@ -124,14 +119,14 @@ def _put(model: nn.Module, name: str, value: Tensor, state: State, classes: dict
             kinds = {"WN": "WN", "convinv": "Invertible1x1Conv"}
             made = classes[kinds[above]]() if above in kinds else nn.ModuleList()
             parent.add_module(part, made)
-        parent = parent._modules[part]  # type: ignore[assignment]
+        parent = parent._modules[part]
     if path[-1] not in parent._modules:
         parent.add_module(path[-1], _layer(path, state))
     layer = parent._modules[path[-1]]
     layer.get_parameter(end).data.copy_(value)
 
 
-def _layer(path: list[str], state: State) -> nn.Module:
+def _layer(path, state):
     stem = ".".join(path)
     weight = state.get(f"{stem}.weight", state.get(f"{stem}.weight_v"))
     if stem == "upsample":
