@@ -8,10 +8,9 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from vocoder.distributions.base import Distribution
-from vocoder.distributions.gaussian import Gaussian
+from vocoder.distributions import Distribution, Gaussian
 from vocoder.kernels.launcher import Kernel, kernel
-from vocoder.layers.stack import CausalStack, StackStepper, StackWeights, as_matrix, gate_offsets
+from vocoder.layers.stack import PublishedStack, StackStepper, StackWeights, WaveNetStack, as_matrix, gate_offsets
 
 PART = 256
 """positions whose share in the gates is computed at a time"""
@@ -81,36 +80,42 @@ Generator: TypeAlias = Callable[[Plan, Tensor], tuple[Tensor, Tensor]]
 
 
 def generator(
-    stack: CausalStack, distribution: Distribution, feedback: Feedback, plan: Plan, dtype: torch.dtype
+    stack: WaveNetStack | PublishedStack,
+    distribution: Distribution,
+    feedback: Feedback,
+    plan: Plan,
+    dtype: torch.dtype,
 ) -> Generator:
     """Return the fastest generator: compiled for Gaussians in float32 on the CPU, a plain loop for the rest.
 
-    Where numba cannot compile, the plain loop, 25 times as slow, takes its place. The plan is of the first samples.
+    Where numba cannot compile, the plain loop, 25 times as slow, takes its place. The stack is causal, the plan is of
+    the first samples.
     """
-    like = stack.weights().start[0]
+    weights = stack.weights()
+    like = weights.start[0]
     plain = like.device.type != "cpu" or dtype != torch.float32 or like.dtype != torch.float32
     if not plain and isinstance(distribution, Gaussian):
-        weights = loop_weights(stack.weights(), rounded=stack.compute_dtype == torch.bfloat16)
-        run = kernel("generation", "generated", weights[2].dtype)
+        tables = loop_weights(weights, rounded=stack.compute_dtype == torch.bfloat16)
+        run = kernel("generation", "generated", tables[2].dtype)
         if run is not None:
-            return CompiledGenerator(run, weights, stack, distribution, feedback, plan)
-    return StepwiseGenerator(stack, distribution, feedback, plan)
+            return CompiledGenerator(run, tables, weights, distribution, feedback, plan)
+    return StepwiseGenerator(weights, distribution, feedback, plan)
 
 
 class StepwiseGenerator:
     """Generate sample by sample, a batch at once; the plan is that of the first samples."""
 
-    def __init__(self, stack: CausalStack, distribution: Distribution, feedback: Feedback, plan: Plan) -> None:
-        (batch, _, order), like = plan.coefficients.shape, stack.weights().start[0]
-        self._stack, self._distribution, self._feedback = stack, distribution, feedback
-        self._stepper = StackStepper(stack.weights(), batch)
+    def __init__(self, weights: StackWeights, distribution: Distribution, feedback: Feedback, plan: Plan) -> None:
+        (batch, _, order), like = plan.coefficients.shape, weights.start[0]
+        self._weights, self._distribution, self._feedback = weights, distribution, feedback
+        self._stepper = StackStepper(weights, batch)
         self._history = like.new_zeros(batch, order)  # the latest sample first
         self._excitation = like.new_zeros(batch)
 
     @torch.no_grad()
     def __call__(self, plan: Plan, z: Tensor) -> tuple[Tensor, Tensor]:
         """Generate the next samples x (B, T) of noise z (B, T) and their plan, and log |dx / dz| of each."""
-        offsets = gate_offsets(self._stack, plan.cond, len(z))
+        offsets = gate_offsets(self._weights, plan.cond, len(z))
         made = [
             self._step(plan, t // plan.block_length, offsets[t // plan.hop_length], z[:, t : t + 1])
             for t in range(z.shape[1])
@@ -134,27 +139,27 @@ class StepwiseGenerator:
 
 
 class CompiledGenerator:
-    """Generate the utterances of a batch in compiled code, each on one thread; arguments as of `generator`.
+    """Generate the utterances of a batch in compiled code, each on one thread; arguments as of `StepwiseGenerator`.
 
-    `run` is the kernel `generated` for the dtype of the weights, which are as `loop_weights` returns them.
+    `run` is the kernel `generated` for the dtype of the `tables`, which `loop_weights` makes of the weights.
     """
 
     def __init__(
         self,
         run: Kernel,
-        weights: tuple[Tensor, ...],
-        stack: CausalStack,
+        tables: tuple[Tensor, ...],
+        weights: StackWeights,
         distribution: Gaussian,
         feedback: Feedback,
         plan: Plan,
     ) -> None:
-        self._kernel, self._stack, self._weights = run, stack, weights
-        floor, own, (batch, _, order) = distribution.log_s_floor, stack.weights(), plan.coefficients.shape
+        self._kernel, self._tables, self._weights = run, tables, weights
+        floor, (batch, _, order) = distribution.log_s_floor, plan.coefficients.shape
         floor = -math.inf if floor is None else floor
         self._settings = int(feedback.scales), floor, feedback.limit
         self._state = (
-            torch.zeros(batch, own.past * sum(own.dilations), own.hidden),
-            torch.zeros(batch, len(own.dilations), dtype=torch.int32),
+            torch.zeros(batch, weights.past * sum(weights.dilations), weights.hidden),
+            torch.zeros(batch, len(weights.dilations), dtype=torch.int32),
             torch.zeros(batch, order, dtype=torch.float64),
             torch.zeros(batch, 1, dtype=torch.float64),
         )
@@ -162,13 +167,10 @@ class CompiledGenerator:
     def __call__(self, plan: Plan, z: Tensor) -> tuple[Tensor, Tensor]:
         """Generate the next samples x (B, T) of noise z (B, T) and their plan, and log |dx / dz| of each."""
         x, log_stretch = torch.empty(2, *z.shape)
-        offsets = gate_offsets(self._stack, plan.cond, len(z)).permute(2, 0, 1, 3).contiguous()
-        predictors, noise = (
-            [t.double().contiguous() for t in (plan.coefficients, plan.log_gain)],
-            z.double().contiguous(),
-        )
+        offsets = gate_offsets(self._weights, plan.cond, len(z)).permute(2, 0, 1, 3).contiguous()
+        coefficients, log_gain, noise = (t.double().contiguous() for t in (plan.coefficients, plan.log_gain, z))
         lengths = plan.hop_length, plan.block_length
-        given = offsets, *predictors, *self._weights, *self._state, noise
+        given = offsets, coefficients, log_gain, *self._tables, *self._state, noise
         self._kernel(len(z), *lengths, *self._settings, *given, x, log_stretch)
         return x, log_stretch
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from recipes.guard.learning import Lesson
 from recipes.guard.variation import VariationConfig, coloured, like_predicted
 from training.density.gaussian import fit_gaussian
-from vocoder.flows.dense_affine import LowerAffine
+from vocoder.flows.affine import LowerAffine
 from vocoder.guard.conventions import PLAIN, SHUFFLED, VARIATIONS, Convention, is_true
 from vocoder.guard.judges import Densities, Recogniser, window_starts, windows_at
 from vocoder.models.guard import GuardConfig, GuardModel

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vocoder.config import ConfigError
-from vocoder.distributions.logistic_mixture import LogisticMixture
+from vocoder.distributions import LogisticMixture
 from vocoder.flows.base import Flow
 
 

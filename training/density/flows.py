@@ -13,11 +13,10 @@ from training.density.images import MaskedCoupling, Squeeze, channel_mask, check
 from training.density.mixing import Permutation, PLUConv1x1, reversal, shuffle
 from training.density.networks import MLP, PixelNet
 from vocoder.config import ConfigError
+from vocoder.flows.affine import ActNorm, ElementwiseAffine, LowerAffine
 from vocoder.flows.base import Flow
+from vocoder.flows.conv1x1 import swap_order
 from vocoder.flows.coupling import AffineCoupling
-from vocoder.flows.dense_affine import LowerAffine
-from vocoder.flows.elementwise import ActNorm, ElementwiseAffine
-from vocoder.flows.rearrangement import swap_order
 
 Kind = Literal["gaussian", "elementwise", "cdf", "nice", "realnvp", "maf", "iaf", "glow"]
 CLOSED_FORM = ("gaussian", "elementwise")

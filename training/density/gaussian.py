@@ -3,8 +3,7 @@
 import torch
 from torch import Tensor
 
-from vocoder.flows.dense_affine import LowerAffine
-from vocoder.flows.elementwise import ElementwiseAffine
+from vocoder.flows.affine import ElementwiseAffine, LowerAffine
 
 
 @torch.no_grad()

@@ -9,7 +9,7 @@ from training.density.composition import Inverse
 from training.density.curves import Logit
 from training.density.flows import DensityConfig, learned_flows, whitening
 from training.density.gaussian import fit_gaussian
-from vocoder.distributions.base import log_density
+from vocoder.distributions import log_density
 from vocoder.flows.base import Flow
 
 

@@ -14,10 +14,10 @@ from training.density.gaussian import fit_gaussian
 from training.density.mixing import reversal
 from training.density.networks import MLP
 from vocoder.config import COUNT, POSITIVE, ConfigError, check_bounds
-from vocoder.distributions.base import log_density
+from vocoder.distributions import log_density
+from vocoder.flows.affine import ElementwiseAffine
 from vocoder.flows.base import Flow
 from vocoder.flows.coupling import soft_clip
-from vocoder.flows.elementwise import ElementwiseAffine
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from vocoder.distributions.base import Distribution, soft_floor
-from vocoder.distributions.gaussian import Gaussian
+from vocoder.distributions import Distribution, Gaussian, soft_floor
 from vocoder.models.student import Draw
 
 Estimator: TypeAlias = Literal["closed", "draws", "sample"]

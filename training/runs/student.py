@@ -17,7 +17,7 @@ from training.start.envelope import fit_envelope
 from training.start.inheritance import started_from
 from vocoder.checkpoint import Checkpoint, load_model
 from vocoder.config import COUNT, NOT_NEGATIVE, ConfigError, check_bounds
-from vocoder.distributions.base import ENTROPY
+from vocoder.distributions import ENTROPY
 from vocoder.loading import model_directory
 from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import load_mel_config

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from training.losses.spectral import spectrum
-from vocoder.flows.elementwise import ConditionalAffine
+from vocoder.flows.affine import ConditionalAffine
 from vocoder.models.student import Student
 from vocoder.models.waveglow import WaveGlow
 

@@ -1,4 +1,4 @@
-"""Invertible 1x1 convolution with a free matrix (Glow, section 3.2; WaveGlow, section 2.1)."""
+"""Invertible 1x1 convolution with a free matrix (Glow, section 3.2; WaveGlow, section 2.1), and where it may start."""
 
 from typing import NamedTuple
 
@@ -78,3 +78,19 @@ class InvertibleConv1x1(Flow):
         inverse: Tensor = torch.linalg.inv(wide).to(matrix)
         product = Matrix(inverse.t().contiguous()) if frozen else None
         return _Solved(inverse, torch.linalg.slogdet(matrix)[1], product)
+
+
+def swap(channels: int, flow: int) -> Tensor:
+    """Return the permutation of `swap_order` as a matrix (C, C)."""
+    return torch.eye(channels)[swap_order(channels, flow)]
+
+
+def swap_order(channels: int, flow: int) -> Tensor:
+    """Return a permutation: even channels before odd ones in even flows, the halves exchanged in odd flows.
+
+    Neighbouring bands of the lapped transform leak into each other, and neighbouring pixels are alike, so each is best
+    told by its neighbours; and two flows in a row transform every channel once.
+    """
+    if flow % 2 == 0:
+        return torch.cat([torch.arange(0, channels, 2), torch.arange(1, channels, 2)])
+    return torch.arange(channels).roll(-(channels - channels // 2))

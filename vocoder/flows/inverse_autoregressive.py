@@ -50,7 +50,8 @@ class InverseAutoregressive(Flow):
     def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map data (B, C, T) to noise, step by step: slow, without gradients, in the dtype of the weights."""
         batch, _, steps = x.shape
-        offsets, stepper = gate_offsets(self.network, cond, batch), StackStepper(self.network.weights(), batch)
+        weights = self.network.weights()
+        offsets, stepper = gate_offsets(weights, cond, batch), StackStepper(weights, batch)
         if steps % len(offsets):
             raise ValueError(f"{steps} steps are no multiple of {len(offsets)} condition frames")
         z = torch.empty_like(x)

@@ -1,4 +1,4 @@
-"""The modified discrete cosine transform as an orthonormal flow."""
+"""From samples to channels: the modified discrete cosine transform as an orthonormal flow, and plain grouping."""
 
 import math
 
@@ -68,3 +68,27 @@ class LappedTransform(Flow):
             rotated_before = rotated_before.index_copy(1, edges - 1, before[:, edges - 1])
         pairs = torch.cat([rotated_before.flip(2), rotated_after], dim=2).flatten(1)
         return torch.cat([first[:, 0], pairs, last[:, -1]], dim=1).reshape(blocks.shape)
+
+
+class Grouping(Flow):
+    """Turn every `size` neighbouring samples into `size` channels: (B, C, T) to (B, C * size, T / size).
+
+    Sample `size * i + j` of channel `c` becomes channel `c * size + j` at step `i`. A permutation, so `log_det` is 0.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+
+    def forward(self, x: Tensor, cond: Tensor | None = None, edges: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Map (B, C, T) to (B, C * size, T / size); `edges` of clips, as of a lapped transform, make no difference."""
+        batch, channels, length = x.shape
+        z = x.reshape(batch, channels, length // self.size, self.size)
+        z = z.permute(0, 2, 1, 3).reshape(batch, length // self.size, channels * self.size)
+        return z.transpose(1, 2), x.new_zeros(batch)
+
+    def inverse(self, z: Tensor, cond: Tensor | None = None, edges: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Map (B, C * size, T / size) to (B, C, T)."""
+        batch, channels, steps = z.shape
+        x = z.reshape(batch, channels // self.size, self.size, steps)
+        return x.transpose(2, 3).reshape(batch, channels // self.size, steps * self.size), z.new_zeros(batch)

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vocoder.distributions.base import soft_floor
+from vocoder.distributions import soft_floor
 from vocoder.flows.base import Flow
 
 WEIGHT_SCALE = 0.1  # stored larger than they act, so that an optimiser's equal steps move them less

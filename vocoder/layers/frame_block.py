@@ -61,7 +61,7 @@ class FrameBlock(nn.Module):
             run = kernel("block", "block", wide.tensor.dtype, narrow.tensor.dtype)
             pairs = (wide.tensor, matrices[0][1], narrow.tensor, matrices[1][1])
             return None if run is None else partial(self._at_once, run, (*weights, *pairs, self.scale))
-        mixed, added = kernel("frame", "mixed", dtype), kernel("frame", "added", dtype)
+        mixed, added = kernel("block", "mixed", dtype), kernel("block", "added", dtype)
         return None if mixed is None or added is None else partial(self._in_passes, mixed, added, weights)
 
     def _at_once(self, run: Kernel, weights: tuple[Tensor, ...], x: Tensor, seen: Tensor) -> Tensor:

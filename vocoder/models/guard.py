@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vocoder.config import ConfigError
-from vocoder.distributions.base import log_density
-from vocoder.flows.dense_affine import LowerAffine
+from vocoder.distributions import log_density
+from vocoder.flows.affine import LowerAffine
 from vocoder.layers.mel_statistics import statistics_size
 
 LIMIT = 8.0  # deviations from the mean that a statistic counts as at most

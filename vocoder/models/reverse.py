@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from vocoder.config import COUNT, POSITIVE, ConfigError, check_bounds
+from vocoder.flows.affine import ConditionalAffine
 from vocoder.flows.coupling import soft_clip
-from vocoder.flows.elementwise import ConditionalAffine
 from vocoder.flows.lapped import LappedTransform
 from vocoder.layers.conditioning import MelEncoder, normalised
 from vocoder.layers.frame_block import FrameBlock

@@ -9,14 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from vocoder.config import COUNT, ConfigError, check_bounds
-from vocoder.distributions.base import ENTROPY, log_density
-from vocoder.flows.conv1x1 import MATRIX_STEP_SCALE, InvertibleConv1x1
-from vocoder.flows.elementwise import ConditionalAffine
+from vocoder.distributions import ENTROPY, log_density
+from vocoder.flows.affine import ConditionalAffine
+from vocoder.flows.conv1x1 import MATRIX_STEP_SCALE, InvertibleConv1x1, swap
 from vocoder.flows.harmonic_shift import SHIFT, HarmonicShift, shift_stages
 from vocoder.flows.inverse_autoregressive import InverseAutoregressive
 from vocoder.flows.lapped import LappedTransform
 from vocoder.flows.minimum_phase import MinimumPhaseFilter
-from vocoder.flows.rearrangement import swap
 from vocoder.layers.conditioning import MelEncoder, normalised
 from vocoder.layers.pitch import PitchNet
 from vocoder.layers.source import COEFFICIENTS, GAINS, Excitation, HarmonicSource, excitation_stages

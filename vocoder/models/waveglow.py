@@ -6,12 +6,11 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from vocoder.distributions.base import log_density
-from vocoder.flows.conv1x1 import MATRIX_STEP_SCALE, InvertibleConv1x1
+from vocoder.distributions import log_density
+from vocoder.flows.affine import ActNorm, ConditionalAffine
+from vocoder.flows.conv1x1 import MATRIX_STEP_SCALE, InvertibleConv1x1, swap
 from vocoder.flows.coupling import AffineCoupling
-from vocoder.flows.elementwise import ActNorm, ConditionalAffine
-from vocoder.flows.lapped import LappedTransform
-from vocoder.flows.rearrangement import Grouping, swap
+from vocoder.flows.lapped import Grouping, LappedTransform
 from vocoder.layers.conditioning import MelEncoder, MelUpsampler, normalised
 from vocoder.layers.pitch import PitchNet
 from vocoder.layers.source import Excitation, HarmonicSource, excitation_stages

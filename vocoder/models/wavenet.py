@@ -10,9 +10,7 @@ from torch.nn import functional as F
 
 from vocoder.autoregressive import Feedback, Generator, Plan, generator
 from vocoder.config import COUNT, POSITIVE, ConfigError, check_bounds
-from vocoder.distributions.base import Distribution
-from vocoder.distributions.gaussian import Gaussian
-from vocoder.distributions.logistic_mixture import LogisticMixture
+from vocoder.distributions import Distribution, Gaussian, LogisticMixture
 from vocoder.flows.linear_prediction import ConstantPrediction, LinearPrediction, LinearPredictionConfig, predict
 from vocoder.layers.conditioning import MelEncoder, PublishedUpsampler, UpsamplingConfig
 from vocoder.layers.stack import PublishedStack, PublishedStackConfig, WaveNetConfig, WaveNetStack

@@ -13,7 +13,7 @@ from training.density.flows import DensityConfig
 from training.density.mixing import Permutation
 from training.density.model import DensityModel
 from vocoder.flows.coupling import AffineCoupling
-from vocoder.flows.elementwise import ElementwiseAffine
+from vocoder.flows.affine import ElementwiseAffine
 
 pytestmark = pytest.mark.usefixtures("float64")
 

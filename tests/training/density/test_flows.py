@@ -15,9 +15,8 @@ from training.density.gaussian import fit_gaussian
 from training.density.images import MaskedCoupling, Squeeze, channel_mask, checkerboard
 from training.density.mixing import PLUConv1x1
 from training.density.networks import PixelNet
+from vocoder.flows.affine import ElementwiseAffine, LowerAffine
 from vocoder.flows.base import Flow
-from vocoder.flows.dense_affine import LowerAffine
-from vocoder.flows.elementwise import ElementwiseAffine
 
 pytestmark = pytest.mark.usefixtures("float64")
 

@@ -9,7 +9,7 @@ from training.density.families import FAMILIES
 from training.density.flows import DensityConfig, Kind
 from training.density.model import DensityModel
 from vocoder.checkpoint import load_model, save_model
-from vocoder.flows.elementwise import ActNorm
+from vocoder.flows.affine import ActNorm
 
 KINDS = get_args(Kind)
 VARIANTS = {

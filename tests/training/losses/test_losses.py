@@ -7,9 +7,7 @@ from torch.distributions import Normal, kl_divergence
 from training.losses.kl import divergence, gaussian_kl
 from training.losses.pitch import pitch_loss
 from training.losses.spectral import MultiResolutionSTFT, MultiScaleMel, PowerLoss, spectrum
-from vocoder.distributions.base import ENTROPY, log_density
-from vocoder.distributions.gaussian import Gaussian
-from vocoder.distributions.logistic_mixture import LogisticMixture
+from vocoder.distributions import ENTROPY, Gaussian, LogisticMixture, log_density
 from vocoder.layers.pitch import PitchConfig, PitchNet
 from vocoder.models.student import Draw
 

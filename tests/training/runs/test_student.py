@@ -8,8 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from training.runs.student import StudentLosses, StudentObjective
-from vocoder.distributions.base import ENTROPY
-from vocoder.distributions.gaussian import Gaussian
+from vocoder.distributions import ENTROPY, Gaussian
 from vocoder.models.student import Student, StudentConfig
 
 FRAMES = StudentConfig(group_size=16, filter_taps=16, stacks=(STACK,) * 2, **SHAPE)

@@ -8,14 +8,13 @@ import torch
 from exactness import assert_exact
 from tiny_models import stirred, tiny_waveglow
 
+from vocoder.flows.affine import ActNorm, ConditionalAffine
 from vocoder.flows.base import Flow
 from vocoder.flows.conv1x1 import InvertibleConv1x1
 from vocoder.flows.coupling import AffineCoupling
-from vocoder.flows.elementwise import ActNorm, ConditionalAffine
 from vocoder.flows.inverse_autoregressive import InverseAutoregressive
-from vocoder.flows.lapped import LappedTransform
+from vocoder.flows.lapped import Grouping, LappedTransform
 from vocoder.flows.minimum_phase import MinimumPhaseFilter
-from vocoder.flows.rearrangement import Grouping
 from vocoder.layers.stack import WaveNetConfig, WaveNetStack
 
 pytestmark = pytest.mark.usefixtures("float64")

@@ -3,7 +3,7 @@ import torch
 from tiny_models import stirred
 
 from vocoder.flows.coupling import AffineCoupling
-from vocoder.flows.elementwise import ActNorm, ConditionalAffine
+from vocoder.flows.affine import ActNorm, ConditionalAffine
 from vocoder.layers.stack import WaveNetConfig, WaveNetStack, set_compute_dtype
 
 pytestmark = pytest.mark.usefixtures("float64")

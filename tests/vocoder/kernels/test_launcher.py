@@ -10,7 +10,7 @@ from vocoder.kernels.launcher import announced, kernel
 
 
 def test_a_kernel_does_each_stripe_once_on_however_many_threads():
-    add = kernel("frame", "added", torch.float32)
+    add = kernel("block", "added", torch.float32)
     x, moved, scale = torch.randn(1000, 24), torch.randn(1000, 24), torch.randn(24)
     threads = torch.get_num_threads()
     try:
@@ -24,7 +24,7 @@ def test_a_kernel_does_each_stripe_once_on_however_many_threads():
 
 
 def test_a_kernel_takes_only_tensors_as_its_entry_point_names_them():
-    add = kernel("frame", "added", torch.bfloat16)
+    add = kernel("block", "added", torch.bfloat16)
     x, moved, scale = torch.zeros(4, 8), torch.ones(4, 8, dtype=torch.bfloat16), torch.ones(8)
     out = torch.zeros(4, 8)
     for wrong in (
@@ -58,9 +58,9 @@ def test_a_long_compilation_is_said_once(monkeypatch, caplog):
 
 def test_what_cannot_be_compiled_is_said_and_left_out():
     with pytest.warns(RuntimeWarning, match="numba cannot compile nothing here"):
-        assert kernel("frame", "nothing") is None
+        assert kernel("block", "nothing") is None
 
 
 def test_there_is_no_kernel_where_numba_does_not_compile(monkeypatch):
     monkeypatch.setattr(numba.config, "DISABLE_JIT", 1)
-    assert kernel.__wrapped__("frame", "added", torch.float32) is None
+    assert kernel.__wrapped__("block", "added", torch.float32) is None

@@ -1,12 +1,16 @@
 """The gated WaveNet stack that teacher, student and couplings share; the rest of the project imports it from here."""
 
-from vocoder.layers.stack.published import PublishedStack, PublishedStackConfig
-from vocoder.layers.stack.steps import StackStepper, gate_offsets
-from vocoder.layers.stack.wavenet import WaveNetConfig, WaveNetStack, set_compute_dtype, set_recompute
-from vocoder.layers.stack.weights import CausalStack, StackWeights, as_matrix
+from vocoder.layers.stack.plain import StackStepper, StackWeights, as_matrix, gate_offsets
+from vocoder.layers.stack.wavenet import (
+    PublishedStack,
+    PublishedStackConfig,
+    WaveNetConfig,
+    WaveNetStack,
+    set_compute_dtype,
+    set_recompute,
+)
 
 __all__ = [
-    "CausalStack",
     "PublishedStack",
     "PublishedStackConfig",
     "StackStepper",

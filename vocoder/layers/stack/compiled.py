@@ -7,7 +7,7 @@ from torch import Tensor
 
 from vocoder.kernels.launcher import FLOATS, Kernel, kernel
 from vocoder.layers.product import Matrix, rounded
-from vocoder.layers.stack.weights import Pair, StackWeights, as_matrix
+from vocoder.layers.stack.plain import Pair, StackWeights, as_matrix
 
 TILE_BYTES = 1 << 18
 """of the channels of a tile, for each thread: a layer's intermediate results then stay in the second-level cache"""
@@ -49,11 +49,10 @@ class CompiledStack:
     """
 
     @torch.no_grad()
-    def __init__(self, run: Kernel, weights: StackWeights, cond: Pair | None, dtype: torch.dtype, joined: bool) -> None:
+    def __init__(self, run: Kernel, weights: StackWeights, dtype: torch.dtype, joined: bool) -> None:
         self._gated, self._dtype, self._joined, self._width = run, dtype, joined, weights.hidden
         self._start, self._start_bias = Matrix(_transposed(weights.start).to(dtype)), weights.start[1].to(dtype)
-        shares = [None] * len(weights.gates) if cond is None else _parts(cond, len(weights.gates))
-        self._layers = [self._layer(weights, i, share) for i, share in enumerate(shares)]
+        self._layers = [self._layer(weights, i) for i in range(len(weights.gates))]
         skip_bias = torch.stack([bias[-self._width :].float() for _, bias in weights.res_skip]).sum(0)
         end = _transposed(weights.end).to(dtype).float()
         self._out_bias = (skip_bias @ end + weights.end[1].float()).to(dtype)
@@ -121,13 +120,13 @@ class CompiledStack:
             following[here].addmm_(gated, layer.residual[0])
         out[tile].addmm_(gated, layer.out)
 
-    def _layer(self, weights: StackWeights, i: int, cond: Pair | None) -> _Layer:
+    def _layer(self, weights: StackWeights, i: int) -> _Layer:
         width, dtype, dilation = self._width, self._dtype, weights.dilations[i]
         taps, bias = as_matrix(weights.gates[i])
         span = (weights.gates[i][0].shape[3] - 1) * dilation
         matrix, bias, share = taps.t().to(dtype), bias.float(), None
-        if cond is not None:
-            share, bias = _transposed(cond).to(dtype), bias + cond[1].float()
+        if weights.cond:
+            share, bias = _transposed(weights.cond[i]).to(dtype), bias + weights.cond[i][1].float()
         if share is not None and self._joined:
             matrix, share = torch.cat([matrix, share]), None
         weight, both = as_matrix(weights.res_skip[i])
@@ -161,10 +160,6 @@ class CompiledStack:
 
 def _transposed(pair: Pair) -> Tensor:
     return as_matrix(pair)[0].t().contiguous()
-
-
-def _parts(pair: Pair, count: int) -> list[Pair]:
-    return list(zip(pair[0].chunk(count), pair[1].chunk(count), strict=True))
 
 
 def _tiles(steps: int, size: int) -> list[slice]:

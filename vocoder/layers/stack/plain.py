@@ -1,13 +1,78 @@
-"""The gated stack in plain operations: any device and dtype, differentiable any number of times, traceable."""
+"""The gated stack in plain operations, in one pass or step by step: any device and dtype, differentiable, traceable."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vocoder.layers.stack.weights import Pair, StackWeights
 from vocoder.packing import silenced
+
+Pair = tuple[Tensor, Tensor]
+"""weight (out, in, 1, kernel) and bias (out,)"""
+Affine = tuple[Tensor, Tensor]
+"""matrix (outputs, inputs) and bias (outputs,)"""
+
+
+@dataclass(frozen=True)
+class StackWeights:
+    """Weight and bias of every convolution.
+
+    Attributes:
+        start: from the input to the hidden channels.
+        gates: of each layer, the dilated convolution to the channels of tanh and then sigmoid.
+        res_skip: of each layer, from the gated channels to those of the residual and then the skip; the last layer has
+            no residual.
+        end: to the outputs.
+        dilations: of each layer, in steps.
+        cond: of each layer, from the condition to the gates; empty for a stack without a condition.
+        causal: whether no layer sees later steps.
+        middle: a layer between two ReLUs, from the sum of skips to what `end` sees; None where `end` sees the sum.
+    """
+
+    start: Pair
+    gates: tuple[Pair, ...]
+    res_skip: tuple[Pair, ...]
+    end: Pair
+    dilations: tuple[int, ...]
+    cond: tuple[Pair, ...]
+    causal: bool = True
+    middle: Pair | None = None
+
+    @property
+    def hidden(self) -> int:
+        """Channels of the hidden signal."""
+        return self.start[0].shape[0]
+
+    @property
+    def past(self) -> int:
+        """Taps of each layer of a causal stack before the present one."""
+        return self.gates[0][0].shape[3] - 1
+
+    def flat(self) -> tuple[Tensor, ...]:
+        """Return all tensors."""
+        middle = () if self.middle is None else self.middle
+        layers = (*self.gates, *self.res_skip, *self.cond)
+        return (*self.start, *self.end, *middle, *(tensor for pair in layers for tensor in pair))
+
+    def check(self, cond: Tensor | None) -> None:
+        """Raise a ValueError if a condition is missing, or there should be none."""
+        if bool(self.cond) != (cond is not None):
+            raise ValueError("a stack with condition channels needs its condition, and only such a stack")
+
+
+def pair_of(layer: nn.Module) -> Pair:
+    """Return weight and bias of a convolution."""
+    assert isinstance(layer, nn.Conv2d)
+    bias = layer.weight.new_zeros(layer.out_channels) if layer.bias is None else layer.bias
+    return layer.weight, bias
+
+
+def as_matrix(pair: Pair) -> Affine:
+    """Return a convolution as a matrix (outputs, taps * inputs), oldest tap first."""
+    weight, bias = pair
+    return weight.detach().squeeze(2).transpose(1, 2).flatten(1), bias.detach()
 
 
 def plain_stack(
@@ -67,3 +132,55 @@ def _add_at_frame_rate(gates: Tensor, share: Tensor) -> Tensor:
     framed = gates.permute(0, 2, 3, 1).reshape(batch, frames, length // frames, channels)
     framed = framed + share.permute(0, 3, 2, 1)
     return framed.reshape(batch, 1, length, channels).permute(0, 3, 1, 2)
+
+
+@torch.no_grad()
+def gate_offsets(weights: StackWeights, cond: Tensor | None, batch: int) -> Tensor:
+    """Return what condition (B, cond_channels, positions) and biases add before the gates of each layer.
+
+    (positions, layers, B, channels of tanh and sigmoid) in the dtype of the weights; one position where there is no
+    condition. Raises a ValueError if the condition is missing, or there should be none.
+    """
+    weights.check(cond)
+    biases = torch.stack([bias for _, bias in weights.gates])
+    if cond is None:
+        return biases[None, :, None].expand(-1, -1, batch, -1)
+    weight, bias = (torch.cat(parts) for parts in zip(*map(as_matrix, weights.cond), strict=True))
+    projected = F.linear(cond.to(weight.dtype).transpose(1, 2), weight, bias)
+    return (projected.reshape(*projected.shape[:2], *biases.shape) + biases).permute(1, 2, 0, 3)
+
+
+class StackStepper:
+    """Feed a causal stack step by step; the outputs are those of its parallel pass.
+
+    Each layer keeps a ring of its last inputs. It computes in the dtype of the weights.
+    """
+
+    def __init__(self, weights: StackWeights, batch: int) -> None:
+        self._weights = weights
+        self._start, self._end = as_matrix(weights.start), as_matrix(weights.end)
+        self._middle = None if weights.middle is None else as_matrix(weights.middle)
+        self._gates = [as_matrix(pair)[0] for pair in weights.gates]  # their biases come with the offsets
+        self._res_skip = [as_matrix(pair) for pair in weights.res_skip]
+        self._time = 0
+        self._rings = [self._start[0].new_zeros(weights.past * d, batch, weights.hidden) for d in weights.dilations]
+
+    def __call__(self, x: Tensor, offsets: Tensor) -> Tensor:
+        """Map the next input (B, in_channels) to its output (B, out_channels), with the `gate_offsets` of this step."""
+        weights, skip = self._weights, None
+        hidden = F.linear(x.to(self._start[0].dtype), *self._start)
+        for i, (ring, dilation) in enumerate(zip(self._rings, weights.dilations, strict=True)):
+            slots = [(self._time + tap * dilation) % len(ring) for tap in range(weights.past)]
+            taps = torch.cat([*(ring[slot] for slot in slots), hidden], dim=1)
+            if slots:
+                ring[slots[0]] = hidden
+            tanh, sigmoid = (offsets[i] + F.linear(taps, self._gates[i])).chunk(2, dim=1)
+            out = F.linear(torch.tanh(tanh) * torch.sigmoid(sigmoid), *self._res_skip[i])
+            if i < len(self._rings) - 1:
+                hidden, out = hidden + out[:, : weights.hidden], out[:, weights.hidden :]
+            skip = out if skip is None else skip + out
+        self._time += 1
+        assert skip is not None
+        if self._middle is not None:
+            skip = F.relu(F.linear(F.relu(skip), *self._middle))
+        return F.linear(skip, *self._end)

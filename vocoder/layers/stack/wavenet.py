@@ -1,5 +1,6 @@
-"""The gated WaveNet stack that teacher, student and couplings share."""
+"""The gated WaveNet stack of teacher, student and couplings, and that of WaveNets that were trained elsewhere."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -10,8 +11,7 @@ from vocoder.config import ConfigError
 from vocoder.kernels.launcher import Kernel, takes
 from vocoder.layers.product import Kept
 from vocoder.layers.stack.compiled import CompiledStack, gate_kernel
-from vocoder.layers.stack.plain import as_image, convolved, plain_stack
-from vocoder.layers.stack.weights import Pair, StackWeights, pair_of
+from vocoder.layers.stack.plain import StackWeights, as_image, convolved, pair_of, plain_stack
 
 
 @dataclass(frozen=True)
@@ -77,8 +77,9 @@ class WaveNetStack(nn.Module):
         if cond is not None and x.shape[2] % cond.shape[2]:
             raise ValueError(f"{x.shape[2]} steps are no multiple of {cond.shape[2]} condition frames")
         weights, dtype = self.weights(), self.compute_dtype or self.start.weight.dtype
+        weights.check(cond)
         frozen = not any(tensor.requires_grad for tensor in weights.flat())
-        run = gate_kernel(dtype) if frozen and self._compilable(x, cond) else None
+        run = gate_kernel(dtype) if frozen and _compilable(x, cond) else None
         if run is not None:
             joined = cond is not None and cond.shape[2] == x.shape[2]
             return self._compiled(run, weights, dtype, joined)(x, cond, gaps)
@@ -91,36 +92,96 @@ class WaveNetStack(nn.Module):
         return y
 
     def weights(self) -> StackWeights:
-        """Return the weights of all convolutions but that of the condition."""
+        """Return the weights of all convolutions."""
+        layers, cond = len(self.config.dilations), self.cond_layer
+        chunks = () if cond is None else (tensor.chunk(layers) for tensor in pair_of(cond))
         return StackWeights(
             pair_of(self.start),
             tuple(map(pair_of, self.in_layers)),
             tuple(map(pair_of, self.res_skip_layers)),
             pair_of(self.end),
             self.config.dilations,
+            tuple(zip(*chunks, strict=True)),
             self.config.causal,
         )
 
     def shares(self, cond: Tensor | None, dtype: torch.dtype) -> tuple[Tensor, ...] | None:
         """Return what a condition (B, cond_channels, frames) adds before each layer's gates, (B, 2 * C, 1, frames)."""
-        if (self.cond_layer is None) != (cond is None):
-            raise ValueError("a stack with condition channels needs its condition, and only such a stack")
         if cond is None or self.cond_layer is None:
             return None
         return convolved(pair_of(self.cond_layer), as_image(cond, dtype)).chunk(len(self.config.dilations), dim=1)
 
-    def cond_weights(self) -> Pair | None:
-        """Return the convolution of the condition to the gates of all layers; None for a stack without a condition."""
-        return None if self.cond_layer is None else pair_of(self.cond_layer)
-
-    def _compilable(self, x: Tensor, cond: Tensor | None) -> bool:
-        fits = x.device.type == "cpu" and x.numel() > 0 and (cond is None) == (self.cond_layer is None)
-        return fits and takes(x) and (cond is None or takes(cond))
-
     def _compiled(self, run: Kernel, weights: StackWeights, dtype: torch.dtype, joined: bool) -> CompiledStack:
-        cond = self.cond_weights()
-        parameters = (*weights.flat(), *(cond or ()))
-        return self._kept.of(parameters, lambda: CompiledStack(run, weights, cond, dtype, joined), dtype, joined)
+        return self._kept.of(weights.flat(), lambda: CompiledStack(run, weights, dtype, joined), dtype, joined)
+
+
+def _compilable(x: Tensor, cond: Tensor | None) -> bool:
+    return x.device.type == "cpu" and x.numel() > 0 and takes(x) and (cond is None or takes(cond))
+
+
+@dataclass(frozen=True)
+class PublishedStackConfig:
+    """Shape of a causal stack with widths of its own for residual, gate and skip channels."""
+
+    residual_channels: int = 128
+    gate_channels: int = 128
+    """channels after tanh and sigmoid were multiplied"""
+    skip_channels: int = 128
+    dilations: tuple[int, ...] = tuple(2**i for i in range(10)) * 2
+    """dilation of each layer, in samples"""
+    kernel_size: int = 2
+
+    def __post_init__(self) -> None:
+        sizes = (self.residual_channels, self.gate_channels, self.skip_channels, self.kernel_size)
+        if min(sizes) < 1 or not self.dilations or min(self.dilations) < 1:
+            raise ConfigError("a published stack needs positive channels, kernel and dilations, and one layer at least")
+
+
+class PublishedStack(nn.Module):
+    """A first convolution, gated layers and two more layers on the sum of their skips, each after a ReLU.
+
+    The condition has the rate of the samples and is projected layer by layer, so that no more than one layer's share
+    is held at a time. Scales that published code applies to residuals and skips are folded into the weights by those
+    who load them. (van den Oord et al., "WaveNet", 2016, figure 4.)
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, cond_channels: int, config: PublishedStackConfig) -> None:
+        super().__init__()
+        residual, gate, skip = config.residual_channels, config.gate_channels, config.skip_channels
+        layers = len(config.dilations)
+        self.config = config
+        self.compute_dtype: torch.dtype | None = None
+        self.start = nn.Conv2d(in_channels, residual, 1)
+        self.in_layers = nn.ModuleList(nn.Conv2d(residual, 2 * gate, (1, config.kernel_size)) for _ in range(layers))
+        self.cond_layers = nn.ModuleList(nn.Conv2d(cond_channels, 2 * gate, 1, bias=False) for _ in range(layers))
+        self.res_skip_layers = nn.ModuleList(
+            nn.Conv2d(gate, residual + skip if i < layers - 1 else skip, 1) for i in range(layers)
+        )
+        self.middle = nn.Conv2d(skip, skip, 1)
+        self.end = nn.Conv2d(skip, out_channels, 1)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def forward(self, x: Tensor, cond: Tensor) -> Tensor:
+        """Map x (B, in_channels, T) and cond (B, cond_channels, T) to (B, out_channels, T)."""
+        dtype = self.compute_dtype or self.start.weight.dtype
+        return plain_stack(self.weights(), dtype, x, self.shares(cond, dtype))
+
+    def weights(self) -> StackWeights:
+        """Return the weights of all convolutions."""
+        return StackWeights(
+            pair_of(self.start),
+            tuple(map(pair_of, self.in_layers)),
+            tuple(map(pair_of, self.res_skip_layers)),
+            pair_of(self.end),
+            self.config.dilations,
+            tuple(map(pair_of, self.cond_layers)),
+            middle=pair_of(self.middle),
+        )
+
+    def shares(self, cond: Tensor, dtype: torch.dtype) -> Iterator[Tensor]:
+        """Yield what a condition (B, cond_channels, T) adds before the gates of each layer, (B, 2 * C, 1, T)."""
+        image = as_image(cond, dtype)
+        return (convolved(pair_of(layer), image) for layer in self.cond_layers)
 
 
 def set_compute_dtype(module: nn.Module, dtype: torch.dtype | None) -> None:

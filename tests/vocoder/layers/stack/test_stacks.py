@@ -144,7 +144,7 @@ def published(kernel):
 
 
 def stepped(network, x, cond):
-    offsets, stepper, steps = gate_offsets(network, cond, len(x)), StackStepper(network.weights(), len(x)), x.shape[2]
+    offsets, stepper, steps = gate_offsets(network.weights(), cond, len(x)), StackStepper(network.weights(), len(x)), x.shape[2]
     return torch.stack([stepper(x[:, :, t], offsets[t * len(offsets) // steps]) for t in range(steps)], dim=2)
 
 
@@ -165,9 +165,9 @@ def test_steps_equal_the_parallel_pass(network, frames):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: gate_offsets(causal_stack(2), None, 1), "condition"),
-        (lambda: gate_offsets(causal_stack(2, cond=0), torch.zeros(1, 3, 3), 1), "condition"),
-        (lambda: gate_offsets(published(2), None, 1), "condition"),
+        (lambda: gate_offsets(causal_stack(2).weights(), None, 1), "condition"),
+        (lambda: gate_offsets(causal_stack(2, cond=0).weights(), torch.zeros(1, 3, 3), 1), "condition"),
+        (lambda: gate_offsets(published(2).weights(), None, 1), "condition"),
         (lambda: stack_of("shipped")(torch.zeros(1, 4, 10)), "needs its condition"),
         (lambda: stack_of("shipped")(torch.zeros(1, 4, 10), torch.zeros(1, 5, 4)), "10 steps are no multiple of 4"),
         (lambda: WaveNetConfig(channels=0), "at least one channel"),

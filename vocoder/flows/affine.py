@@ -1,11 +1,43 @@
-"""Element-wise flows: affine with free or with predicted parameters."""
+"""Affine flows: triangular, for a Gaussian with any covariance, and element-wise, with free or predicted parameters."""
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from vocoder.distributions.base import soft_floor
+from vocoder.distributions import soft_floor
 from vocoder.flows.base import Flow, over_time
 from vocoder.layers.product import FrameConv
+
+WEIGHT_SCALE = 0.1  # of the regression on the condition, stored larger than it acts
+
+
+class LowerAffine(Flow):
+    """Map each time step by z = L (x - t), `log_det` = -T * sum(log_scale).
+
+    L is lower-triangular with the diagonal exp(-log_scale). With normal noise this is every Gaussian there is: L^-1 is
+    the Cholesky factor of its covariance, `t` its mean. Read row by row it is also a linear autoregressive flow:
+    channel i minus its best linear prediction from the channels before it, over the standard deviation of what is left.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.lower = nn.Parameter(torch.zeros(channels, channels))
+        self.log_scale = nn.Parameter(torch.zeros(channels))
+        self.t = nn.Parameter(torch.zeros(channels, 1))
+
+    def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Map (B, C, T) to (B, C, T)."""
+        z = F.linear((x - self.t).transpose(1, 2), self.matrix()).transpose(1, 2)
+        return z, -over_time(self.log_scale.sum(), x)
+
+    def inverse(self, z: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Map (B, C, T) to (B, C, T) by one triangular solve."""
+        x = torch.linalg.solve_triangular(self.matrix(), z, upper=False) + self.t
+        return x, over_time(self.log_scale.sum(), z)
+
+    def matrix(self) -> Tensor:
+        """Return L (C, C)."""
+        return self.lower.tril(-1) + torch.diag(torch.exp(-self.log_scale))
 
 
 class ElementwiseAffine(Flow):
@@ -53,9 +85,6 @@ class ActNorm(ElementwiseAffine):
         self.t.copy_(mean[:, None])
         self.log_scale.copy_(torch.log(std + 1e-6)[:, None])
         self.initialised.fill_(True)
-
-
-WEIGHT_SCALE = 0.1
 
 
 class ConditionalAffine(Flow):
