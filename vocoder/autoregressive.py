@@ -10,7 +10,8 @@ from torch import Tensor
 
 from vocoder.distributions import Distribution, Gaussian
 from vocoder.kernels.launcher import Kernel, kernel
-from vocoder.layers.stack import PublishedStack, StackStepper, StackWeights, WaveNetStack, as_matrix, gate_offsets
+from vocoder.layers.stack.plain import StackStepper, StackWeights, as_matrix, gate_offsets
+from vocoder.layers.stack.wavenet import PublishedStack, WaveNetStack
 
 PART = 256
 """positions whose share in the gates is computed at a time"""

@@ -5,7 +5,6 @@ import importlib
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Protocol, cast
 
 from vocoder import __version__
 
@@ -15,16 +14,6 @@ CLOSED_PIPE = 141
 
 class CommandError(RuntimeError):
     """The work of a command failed for a reason that its text explains."""
-
-
-class Command(Protocol):
-    """What the module of a command offers."""
-
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Declare the arguments."""
-
-    def run(self, args: argparse.Namespace) -> int:
-        """Do the work and return the exit status."""
 
 
 def run_program(
@@ -60,9 +49,9 @@ def _dispatch(program: str, commands: Mapping[str, tuple[str, str]], arguments: 
     module, summary = commands[name]
     parser = argparse.ArgumentParser(prog=f"{program} {name}", description=summary)
     try:
-        command = cast(Command, importlib.import_module(module))  # only the chosen command's libraries are loaded
+        command = importlib.import_module(module)  # only the chosen command's libraries are loaded
         command.add_arguments(parser)
-        return command.run(parser.parse_intermixed_args(arguments[1:]))
+        return int(command.run(parser.parse_intermixed_args(arguments[1:])))
     except ModuleNotFoundError as error:
         if not extra:
             raise

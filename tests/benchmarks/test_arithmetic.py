@@ -3,7 +3,7 @@ import torch
 
 from benchmarks.arithmetic import operations
 from benchmarks.hifigan import HiFiGAN
-from vocoder.layers.stack import WaveNetConfig, WaveNetStack
+from vocoder.layers.stack.wavenet import WaveNetConfig, WaveNetStack
 
 
 def test_operations_are_those_of_the_formulas_however_they_are_computed():

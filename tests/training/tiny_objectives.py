@@ -7,7 +7,7 @@ from tiny_waveglow import CRITICS, MEL, RATE
 
 from training.runs.student import StudentLosses, StudentObjective
 from training.runs.wavenet import WaveNetLosses, WaveNetObjective
-from vocoder.layers.stack import WaveNetConfig
+from vocoder.layers.stack.wavenet import WaveNetConfig
 from vocoder.mel.config import preset
 from vocoder.models.student import Student, StudentConfig
 from vocoder.models.waveglow import WaveGlow

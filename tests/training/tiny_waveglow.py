@@ -9,7 +9,7 @@ import torch
 from training.critics.spectrogram import CriticConfig
 from training.runs.waveglow import WaveGlowLosses, WaveGlowObjective
 from vocoder.layers.pitch import PitchConfig
-from vocoder.layers.stack import WaveNetConfig
+from vocoder.layers.stack.wavenet import WaveNetConfig
 from vocoder.mel.config import MelConfig
 from vocoder.models.waveglow import WaveGlow
 from vocoder.models.waveglow_config import SourceConfig

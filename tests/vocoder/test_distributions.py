@@ -4,9 +4,7 @@ import pytest
 import torch
 from scipy import special
 
-from vocoder.distributions import quantile
-from vocoder.distributions import Gaussian
-from vocoder.distributions import LogisticMixture
+from vocoder.distributions import Gaussian, LogisticMixture, quantile
 
 FAMILIES = {"gaussian": Gaussian(), "logistic": LogisticMixture(1), "mixture": LogisticMixture(5)}
 family = pytest.mark.parametrize("distribution", FAMILIES.values(), ids=FAMILIES.keys())

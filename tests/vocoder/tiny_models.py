@@ -9,7 +9,7 @@ from vocoder.checkpoint import Checkpoint, save_model
 from vocoder.flows.linear_prediction import LinearPredictionConfig
 from vocoder.layers.pitch import PitchConfig
 from vocoder.layers.spectrum_head import SpectrumHeadConfig
-from vocoder.layers.stack import WaveNetConfig
+from vocoder.layers.stack.wavenet import WaveNetConfig
 from vocoder.mel.config import MelConfig, preset
 from vocoder.models.families import family_of
 from vocoder.models.reverse import Reverse, ReverseConfig

@@ -29,7 +29,7 @@ from training.loop.trainer_config import TrainerConfig
 from training.run_config import write_config
 from vocoder.checkpoint import CheckpointError
 from vocoder.config import to_dict
-from vocoder.layers.stack import set_recompute
+from vocoder.layers.stack.wavenet import set_recompute
 from vocoder.memory import keep_freed_memory
 
 EARLY_STEPS = (1, 2, 5, 10, 20)

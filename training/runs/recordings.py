@@ -11,7 +11,7 @@ from training.data.augment import low_pass
 from training.data.mel_variation import BlurConfig, blurred
 from training.data.stores import conditioned
 from training.loop.objective import Batch, Objective
-from vocoder.layers.stack import set_compute_dtype
+from vocoder.layers.stack.wavenet import set_compute_dtype
 from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import MelSpectrogram
 

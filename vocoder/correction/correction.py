@@ -7,14 +7,13 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from vocoder.config import ConfigError
 from vocoder.correction.chains import Chains, Order, View, joined, side_by_side
 from vocoder.correction.plain import PlainCorrection
 from vocoder.kernels.launcher import Kernel, compilable, kernel
 from vocoder.kernels.memory import LANES
-from vocoder.layers.mel_filter import span_of
+from vocoder.layers.mel_filter import vector_tables
 from vocoder.layers.product import Kept
 from vocoder.mel.config import MelConfig
 from vocoder.stages import Span, Stage
@@ -124,7 +123,7 @@ class CompiledCorrection:
         if fourier is None or len(bank) < LANES:
             return None
         compiled = kernel("correction", "corrected")
-        return None if compiled is None else cls(compiled, plain, _in_vectors(bank, plain.filter.spread), fourier)
+        return None if compiled is None else cls(compiled, plain, vector_tables(bank / 2, plain.filter.spread), fourier)
 
     def __call__(self, order: Order, first: int, audio: Tensor, target: Tensor, exists: Tensor) -> Tensor:
         """Return the corrected chains; arguments as of `PlainCorrection.forward`."""
@@ -148,37 +147,6 @@ class CompiledCorrection:
         pace = torch.tensor([order.relaxation(place) for place in range(order.corrections)])
         share = self._plain.share(order).repeat(len(window) // order.stride)
         return pace, window * share / (2 * len(window))  # the kernel has spectra that are twice as large
-
-
-def _in_vectors(bank: Tensor, spread: Tensor) -> tuple[Tensor, ...]:
-    """Return a filterbank and its spread, both (bands, bins), as the kernel reads them.
-
-    Bands stand in groups of eight, the last of which may repeat some. Returns, (2, bands) int32, the first bin of each
-    and how many vectors it and three others take; the weights of each four, vector by vector, for magnitudes twice as
-    large; the first band that each vector of bins lies in, and that after the last, (2, vectors) int32; and the shares
-    of the bins in these bands.
-    """
-    (count, bins), place = bank.shape, torch.arange(LANES)
-    fours = (torch.arange(0, count, LANES).clamp_max(count - LANES)[:, None] + place).view(-1, 4)
-    first, stop = span_of(bank != 0)
-    sizes = (-(-(stop - first) // LANES) * LANES)[fours].amax(dim=1, keepdim=True).expand(-1, 4)
-    first = torch.minimum(first[fours], bins + LANES - sizes)
-    padded = F.pad(bank / 2, (0, LANES))
-    heard = -(-int(span_of((bank != 0).any(dim=0)[None])[1]) // LANES)
-    shares = F.pad(spread, (0, LANES))[:, : LANES * heard].view(count, heard, LANES)
-    begin, end = span_of((shares != 0).any(dim=2).t())
-    weights = [
-        torch.stack([padded[m, a : a + size] for m, a in zip(*four, strict=True)]).view(4, -1, LANES).transpose(0, 1)
-        for size, *four in zip(sizes[:, 0].tolist(), fours.tolist(), first.tolist(), strict=True)
-    ]
-    spread_out = [shares[a:b, v] for v, (a, b) in enumerate(zip(begin.tolist(), end.tolist(), strict=True))]
-    bands = torch.stack([first.flatten(), sizes.flatten() // LANES])
-    return (
-        bands.int(),
-        torch.cat([each.flatten() for each in weights]),
-        torch.stack([begin, end]).int(),
-        torch.cat(spread_out).flatten(),
-    )
 
 
 def fourier_tables(length: int) -> tuple[Tensor, ...] | None:

@@ -18,7 +18,7 @@ from vocoder.export.transforms import ProductTransforms
 from vocoder.flows.conv1x1 import InvertibleConv1x1
 from vocoder.layers.pitch import PitchNet
 from vocoder.layers.product import FrameConv
-from vocoder.layers.stack import set_compute_dtype
+from vocoder.layers.stack.wavenet import set_compute_dtype
 from vocoder.models.base import Vocoder
 from vocoder.sampling import Sampling
 from vocoder.stages import MEL, NOISE, run

@@ -6,7 +6,8 @@ from torch.nn import functional as F
 
 from vocoder.flows.base import Flow
 from vocoder.flows.coupling import soft_clip
-from vocoder.layers.stack import StackStepper, WaveNetStack, gate_offsets
+from vocoder.layers.stack.plain import StackStepper, gate_offsets
+from vocoder.layers.stack.wavenet import WaveNetStack
 
 
 class InverseAutoregressive(Flow):

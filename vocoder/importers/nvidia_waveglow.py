@@ -15,7 +15,7 @@ from torch import Tensor
 from vocoder.checkpoint import CheckpointError
 from vocoder.config import ConfigError
 from vocoder.importers.weights import Imported, Weights, count, mel_config_of, setting
-from vocoder.layers.stack import WaveNetConfig
+from vocoder.layers.stack.wavenet import WaveNetConfig
 from vocoder.mel.config import MelConfig, preset
 from vocoder.mel.config_file import Statistics
 from vocoder.models.waveglow import WaveGlow

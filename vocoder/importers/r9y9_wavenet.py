@@ -12,7 +12,7 @@ from vocoder.checkpoint import CheckpointError
 from vocoder.config import ConfigError
 from vocoder.importers.weights import Imported, Weights, count, mel_config_of, setting
 from vocoder.layers.conditioning import UpsamplingConfig
-from vocoder.layers.stack import PublishedStackConfig
+from vocoder.layers.stack.wavenet import PublishedStackConfig
 from vocoder.mel.config import preset
 from vocoder.mel.config_file import Statistics, with_statistics
 from vocoder.models.wavenet import PublishedWaveNetConfig, WaveNet

@@ -6,62 +6,13 @@ import numpy as np
 from numba import njit
 
 from vocoder.kernels.fourier import PAIR
-from vocoder.kernels.functions import LOG2E, exp2, fma, larger, log2, smaller
 from vocoder.kernels.intrinsics import entry
-from vocoder.kernels.lanes import lanes, load, repeated, store, transposed
+from vocoder.kernels.lanes import lanes
+from vocoder.kernels.mel_filter import compare, spread
 from vocoder.kernels.memory import LANES, Cube, IntegerMatrix, Integers, Matrix, Row
 from vocoder.kernels.spectrum import add_frame, spectrum_of
 
 FLOAT = np.float32
-MAX_DIFFERENCE, MAX_BOOST = FLOAT(3.0), FLOAT(4.0)  # as in `vocoder.layers.mel_filter`
-
-
-@njit(forceinline=True)  # type: ignore[untyped-decorator]
-def _four_heard(magnitudes: Any, bands: Any, m: int, weights: Any, at: int, zero: Any) -> Any:
-    """Return vectors whose sums are what four bands hear, and where the weights of the next four begin."""
-    a = b = c = d = zero
-    p, q, r, s = bands[0, m], bands[0, m + 1], bands[0, m + 2], bands[0, m + 3]
-    for n in range(0, LANES * bands[1, m], LANES):
-        a = fma(load(magnitudes, p + n, zero), load(weights, at, zero), a)
-        b = fma(load(magnitudes, q + n, zero), load(weights, at + LANES, zero), b)
-        c = fma(load(magnitudes, r + n, zero), load(weights, at + 2 * LANES, zero), c)
-        d = fma(load(magnitudes, s + n, zero), load(weights, at + 3 * LANES, zero), d)
-        at += 4 * LANES
-    return (a, b, c, d), at
-
-
-@njit(error_model="numpy")  # type: ignore[untyped-decorator]
-def _moves(
-    magnitudes: Any, bands: Any, weights: Any, target: Any, place: int, pace: Any, floor: Any, out: Any, zero: Any
-) -> None:
-    """Write the move of each band as a binary logarithm: the part `pace` of what its mel is below the target.
-
-    The target of the frame begins at number `place`.
-    """
-    last, at = out.shape[0] - LANES, 0
-    for group in range(0, bands.shape[1], LANES):
-        low, at = _four_heard(magnitudes, bands, group, weights, at, zero)
-        high, at = _four_heard(magnitudes, bands, group + 4, weights, at, zero)
-        a, b, c, d, e, f, g, h = transposed(low + high)
-        total = ((a + b) + (c + d)) + ((e + f) + (g + h))
-        own = log2(larger(total, floor)) * FLOAT(1 / LOG2E)
-        m = min(group, last)
-        difference = load(target, place + m, zero) - own
-        difference = larger(smaller(difference, MAX_DIFFERENCE), -MAX_DIFFERENCE)
-        move = larger(smaller(pace * difference, MAX_BOOST), -MAX_BOOST)
-        store(out, m, move * FLOAT(LOG2E))
-
-
-@njit(error_model="numpy")  # type: ignore[untyped-decorator]
-def _gains(moves: Any, spans: Any, shares: Any, out: Any, zero: Any) -> None:
-    """Write by how much the gain of each bin that is heard exceeds 1: 2 to the mean move of its bands, less 1."""
-    at = 0
-    for v in range(spans.shape[1]):
-        total = zero
-        for m in range(spans[0, v], spans[1, v]):
-            total = fma(repeated(moves, m, zero), load(shares, at, zero), total)
-            at += LANES
-        store(out, LANES * v, exp2(total) - FLOAT(1.0))
 
 
 @njit(error_model="numpy")  # type: ignore[untyped-decorator]
@@ -98,8 +49,8 @@ def _correct(
                 part, place = pace[at] * exists[hop + at], (at - begin) * hop_length
                 if part != FLOAT(0.0):
                     spectrum_of(x, start + place, tables, heard, a, spectrum, magnitudes, zero)
-                    _moves(magnitudes, bands, weights, target, (hop + at) * moves.shape[0], part, floor, moves, zero)
-                    _gains(moves, spans, shares, gains, zero)
+                    compare(magnitudes, bands, weights, target, (hop + at) * moves.shape[0], part, floor, moves, zero)
+                    spread(moves, spans, shares, FLOAT(1.0), gains, zero)
                     add_frame(spectrum, gains, tables, a, added, place, zero)
                     reach = place + size
             _settle(x, start, added, reach)

@@ -19,18 +19,36 @@ PAIR = 2 * LANES  # numbers of a complex vector
 
 
 @njit(forceinline=True)  # type: ignore[untyped-decorator]
+def times(z: Any, w: Any) -> Any:
+    """Return the product of two complex numbers."""
+    return fma(z[0], w[0], -(z[1] * w[1])), fma(z[0], w[1], z[1] * w[0])
+
+
+@njit(forceinline=True)  # type: ignore[untyped-decorator]
+def get(a: Any, k: int, zero: Any) -> Any:
+    """Return complex vector number k of memory."""
+    return load(a, PAIR * k, zero), load(a, PAIR * k + LANES, zero)
+
+
+@njit(forceinline=True)  # type: ignore[untyped-decorator]
+def put(a: Any, k: int, z: Any) -> None:
+    """Write complex vector number k of memory."""
+    store(a, PAIR * k, z[0])
+    store(a, PAIR * k + LANES, z[1])
+
+
+@njit(forceinline=True)  # type: ignore[untyped-decorator]
 def _turned(z: Any, i: int, tables: Any) -> Any:
     """Return z, which is number i of a butterfly, times its complex number of the table; number 0 has none."""
     _, _, turns, at = tables
     if i == 0:
         return z
-    c, s = repeated(turns, at + 2 * i - 2, z[0]), repeated(turns, at + 2 * i - 1, z[0])
-    return fma(z[0], c, -(z[1] * s)), fma(z[0], s, z[1] * c)
+    return times(z, (repeated(turns, at + 2 * i - 2, z[0]), repeated(turns, at + 2 * i - 1, z[0])))
 
 
 @njit(forceinline=True)  # type: ignore[untyped-decorator]
 def _get(a: Any, k: int, i: int, tables: Any, zero: Any) -> Any:
-    return load(a, PAIR * k, zero), load(a, PAIR * k + LANES, zero)
+    return get(a, k, zero)
 
 
 @njit(forceinline=True)  # type: ignore[untyped-decorator]
@@ -45,18 +63,17 @@ def _get_windowed(x: Any, k: int, i: int, tables: Any, zero: Any) -> Any:
 
 @njit(forceinline=True)  # type: ignore[untyped-decorator]
 def _get_turned(a: Any, k: int, i: int, tables: Any, zero: Any) -> Any:
-    return _turned(_get(a, k, i, tables, zero), i, tables)
+    return _turned(get(a, k, zero), i, tables)
 
 
 @njit(forceinline=True)  # type: ignore[untyped-decorator]
 def _put(a: Any, k: int, i: int, z: Any, tables: Any, zero: Any) -> None:
-    store(a, PAIR * k, z[0])
-    store(a, PAIR * k + LANES, z[1])
+    put(a, k, z)
 
 
 @njit(forceinline=True)  # type: ignore[untyped-decorator]
 def _put_turned(a: Any, k: int, i: int, z: Any, tables: Any, zero: Any) -> None:
-    _put(a, k, i, _turned(z, i, tables), tables, zero)
+    put(a, k, _turned(z, i, tables))
 
 
 @njit(forceinline=True)  # type: ignore[untyped-decorator]
@@ -68,30 +85,23 @@ def _add_windowed(out: Any, k: int, i: int, z: Any, tables: Any, zero: Any) -> N
 
 
 @njit(forceinline=True)  # type: ignore[untyped-decorator]
-def _four(x: Any) -> Any:
-    """Return the transform of four complex numbers."""
-    (ar, ai), (cr, ci), (br, bi), (dr, di) = x
-    ar, ai, br, bi = ar + br, ai + bi, ar - br, ai - bi
-    cr, ci, dr, di = cr + dr, ci + di, cr - dr, ci - di
-    return (ar + cr, ai + ci), (br + di, bi - dr), (ar - cr, ai - ci), (br - di, bi + dr)
+def _four(r: Any, i: Any) -> Any:
+    """Return the transform of four complex numbers; these are real parts, and imaginary parts."""
+    ar, ai, br, bi = r[0] + r[2], i[0] + i[2], r[0] - r[2], i[0] - i[2]
+    cr, ci, dr, di = r[1] + r[3], i[1] + i[3], r[1] - r[3], i[1] - i[3]
+    return (ar + cr, br + di, ar - cr, br - di), (ai + ci, bi - dr, ai - ci, bi + dr)
 
 
 @njit(forceinline=True)  # type: ignore[untyped-decorator]
-def eight(x: Any) -> Any:
-    """Return the transform of eight complex numbers."""
-    a, b, c, d = _four((x[0], x[2], x[4], x[6]))
-    e, f, g, h = _four((x[1], x[3], x[5], x[7]))
-    fr, fi, hr, hi = f[0] + f[1], f[1] - f[0], h[1] - h[0], -(h[0] + h[1])
-    return (
-        (a[0] + e[0], a[1] + e[1]),
-        (fma(fr, HALF_ROOT, b[0]), fma(fi, HALF_ROOT, b[1])),
-        (c[0] + g[1], c[1] - g[0]),
-        (fma(hr, HALF_ROOT, d[0]), fma(hi, HALF_ROOT, d[1])),
-        (a[0] - e[0], a[1] - e[1]),
-        (fma(fr, -HALF_ROOT, b[0]), fma(fi, -HALF_ROOT, b[1])),
-        (c[0] - g[1], c[1] + g[0]),
-        (fma(hr, -HALF_ROOT, d[0]), fma(hi, -HALF_ROOT, d[1])),
-    )
+def eight(r: Any, i: Any) -> Any:
+    """Return the transform of eight complex numbers; these are real parts, and imaginary parts."""
+    (ar, br, cr, dr), (ai, bi, ci, di) = _four((r[0], r[2], r[4], r[6]), (i[0], i[2], i[4], i[6]))
+    (er, fr, gr, hr), (ei, fi, gi, hi) = _four((r[1], r[3], r[5], r[7]), (i[1], i[3], i[5], i[7]))
+    fr, fi, hr, hi = fr + fi, fi - fr, hi - hr, -(hr + hi)
+    b, d = (fma(fr, HALF_ROOT, br), fma(fi, HALF_ROOT, bi)), (fma(hr, HALF_ROOT, dr), fma(hi, HALF_ROOT, di))
+    f, h = (fma(fr, -HALF_ROOT, br), fma(fi, -HALF_ROOT, bi)), (fma(hr, -HALF_ROOT, dr), fma(hi, -HALF_ROOT, di))
+    real = ar + er, b[0], cr + gi, d[0], ar - er, f[0], cr - gi, h[0]
+    return real, (ai + ei, b[1], ci - gr, d[1], ai - ei, f[1], ci + gr, h[1])
 
 
 def _pass(get: Any, put: Any) -> Any:
@@ -99,15 +109,16 @@ def _pass(get: Any, put: Any) -> Any:
 
     @njit(forceinline=True)  # type: ignore[untyped-decorator]
     def got(x: Any, k: int, step: int, i: int, tables: Any, zero: Any) -> Any:
-        one, two = get(x, k, i, tables, zero), get(x, k + step, i + 1, tables, zero)
-        return one, two, get(x, k + 2 * step, i + 2, tables, zero), get(x, k + 3 * step, i + 3, tables, zero)
+        (ar, ai), (br, bi) = get(x, k, i, tables, zero), get(x, k + step, i + 1, tables, zero)
+        (cr, ci), (dr, di) = get(x, k + 2 * step, i + 2, tables, zero), get(x, k + 3 * step, i + 3, tables, zero)
+        return (ar, br, cr, dr), (ai, bi, ci, di)
 
     @njit(forceinline=True)  # type: ignore[untyped-decorator]
-    def written(y: Any, k: int, step: int, i: int, z: Any, tables: Any, zero: Any) -> None:
-        put(y, k, i, z[0], tables, zero)
-        put(y, k + step, i + 1, z[1], tables, zero)
-        put(y, k + 2 * step, i + 2, z[2], tables, zero)
-        put(y, k + 3 * step, i + 3, z[3], tables, zero)
+    def written(y: Any, k: int, step: int, i: int, real: Any, imaginary: Any, tables: Any, zero: Any) -> None:
+        put(y, k, i, (real[0], imaginary[0]), tables, zero)
+        put(y, k + step, i + 1, (real[1], imaginary[1]), tables, zero)
+        put(y, k + 2 * step, i + 2, (real[2], imaginary[2]), tables, zero)
+        put(y, k + 3 * step, i + 3, (real[3], imaginary[3]), tables, zero)
 
     @njit(error_model="numpy")  # type: ignore[untyped-decorator]
     def run(x: Any, y: Any, count: int, length: int, radix: int, at: int, tables: Any, zero: Any) -> None:
@@ -122,11 +133,14 @@ def _pass(get: Any, put: Any) -> Any:
             for p in range(step):
                 k, here = base + p, (window, start, turns, at + 2 * (radix - 1) * p)
                 if radix == 8:
-                    z = eight(got(x, k, step, 0, here, zero) + got(x, k + 4 * step, step, 4, here, zero))
-                    written(y, k, step, 0, z[:4], here, zero)
-                    written(y, k + 4 * step, step, 4, z[4:], here, zero)
+                    (ar, ai), (br, bi) = got(x, k, step, 0, here, zero), got(x, k + 4 * step, step, 4, here, zero)
+                    real, imaginary = eight(ar + br, ai + bi)
+                    written(y, k, step, 0, real[:4], imaginary[:4], here, zero)
+                    written(y, k + 4 * step, step, 4, real[4:], imaginary[4:], here, zero)
                 else:
-                    written(y, k, step, 0, _four(got(x, k, step, 0, here, zero)), here, zero)
+                    ar, ai = got(x, k, step, 0, here, zero)
+                    cr, ci = _four(ar, ai)
+                    written(y, k, step, 0, cr, ci, here, zero)
 
     return run
 

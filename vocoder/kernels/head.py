@@ -5,23 +5,15 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from vocoder.kernels.functions import LOG2E, exp2, log2, root
+from vocoder.kernels.functions import LOG2E, exp2, root
 from vocoder.kernels.intrinsics import FAST, entry, wide
-from vocoder.kernels.memory import FirstMatrix, IntegerMatrix, Integers, Matrix, Row
+from vocoder.kernels.lanes import lanes
+from vocoder.kernels.mel_filter import compare, spread
+from vocoder.kernels.memory import LANES, FirstMatrix, IntegerMatrix, Matrix, Row
 
 FLOAT = np.float32
-ONE, TWO, BINARY = FLOAT(1.0), FLOAT(2.0), FLOAT(LOG2E)
-MAX_DIFFERENCE, MAX_BOOST, LEAST_POWER = FLOAT(3.0), FLOAT(4.0), FLOAT(1e-14)  # as in `vocoder.layers.mel_filter`
-
-
-@njit(fastmath=FAST, error_model="numpy")  # type: ignore[untyped-decorator]
-def _spread(levels: Any, lower: Any, first: Any, second: Any, out: Any) -> None:
-    """Write 2 to the mean level of the two bands of each bin."""
-    for k in range(out.shape[0]):
-        m = np.uint64(lower[k])
-        out[k] = first[k] * levels[m] + second[k] * levels[m + np.uint64(1)]
-    for k in range(out.shape[0]):
-        out[k] = exp2(out[k])
+ZERO, ONE, TWO, BINARY = FLOAT(0.0), FLOAT(1.0), FLOAT(2.0), FLOAT(LOG2E)
+LEAST_POWER = FLOAT(1e-14)  # as in `vocoder.layers.mel_filter`
 
 
 @njit(fastmath=FAST, error_model="numpy")  # type: ignore[untyped-decorator]
@@ -39,28 +31,6 @@ def _filter(made: Any, excitation: Any, envelope: Any, bound: Any, out: Any, mag
         out_real[k] = r
         out_imaginary[k] = i
         magnitudes[k] = root(r * r + i * i + LEAST_POWER)
-
-
-@njit(fastmath=FAST | {"reassoc"}, error_model="numpy")  # type: ignore[untyped-decorator]
-def _sum(magnitudes: Any, weights: Any) -> Any:
-    total = FLOAT(0.0)
-    for k in range(magnitudes.shape[0]):
-        total += magnitudes[k] * weights[k]
-    return total
-
-
-@njit(error_model="numpy")  # type: ignore[untyped-decorator]
-def _moves(magnitudes: Any, ends: Any, weights: Any, target: Any, floor: Any, out: Any) -> None:
-    """Write by how much each band is below its target, as a binary logarithm."""
-    for m in range(target.shape[0]):
-        first, stop, at = ends[0, m], ends[1, m], ends[2, m]
-        own = _sum(magnitudes[first:stop], weights[at : at + stop - first])
-        own = floor if own < floor else own
-        difference = target[m] - log2(own) / BINARY
-        limit = min(MAX_DIFFERENCE, MAX_BOOST)
-        difference = limit if difference > limit else difference
-        difference = -limit if difference < -limit else difference
-        out[m] = difference * BINARY
 
 
 @njit(fastmath=FAST, error_model="numpy")  # type: ignore[untyped-decorator]
@@ -86,24 +56,25 @@ def spectra(
     mel: Matrix,
     target: Matrix,
     width: Row,
-    wide_lower: Integers,
-    wide_shares: Matrix,
-    ends: IntegerMatrix,
+    wide_spans: IntegerMatrix,
+    wide_shares: Row,
+    bands: IntegerMatrix,
     weights: Row,
-    lower: Integers,
-    shares: Matrix,
+    spans: IntegerMatrix,
+    shares: Row,
     out: Matrix,
 ) -> None:
     """Write spectra (rows, 2 * bins) whose mel is the target; see `vocoder.layers.spectrum_head.SpectrumHead`."""
-    bins, heard = wide_lower.shape[0], lower.shape[0]
-    levels, factors, magnitudes = np.zeros(mel.shape[1] + 1, FLOAT), np.empty(bins, FLOAT), np.empty(bins, FLOAT)
+    (_, n_mels), bins, zero, targets = mel.shape, out.shape[1] // 2, lanes(8, ZERO), target.reshape(-1)
+    levels, factors, magnitudes = np.empty(n_mels, FLOAT), np.empty(bins + LANES, FLOAT), np.zeros(bins + LANES, FLOAT)
+    heard = min(LANES * spans.shape[1], bins)
     for row in range(first, stop):
         _levels(mel[row], width, levels)
-        _spread(levels, wide_lower, wide_shares[0], wide_shares[1], factors)
+        spread(levels, wide_spans, wide_shares, ZERO, factors, zero)
         free = made[row, :bins], made[row, bins : 2 * bins], made[row, 2 * bins :]
         excited, written = (excitation[row, :bins], excitation[row, bins:]), (out[row, :bins], out[row, bins:])
-        _filter(free, excited, factors, FLOAT(bound), written, magnitudes)
-        _moves(magnitudes, ends, weights, target[row], FLOAT(floor), levels)
-        _spread(levels, lower, shares[0], shares[1], factors[:heard])
+        _filter(free, excited, factors[:bins], FLOAT(bound), written, magnitudes)
+        compare(magnitudes, bands, weights, targets, row * n_mels, ONE, FLOAT(floor), levels, zero)
+        spread(levels, spans, shares, ZERO, factors, zero)
         _scale(factors[:heard], written[0])
         _scale(factors[:heard], written[1])

@@ -1,11 +1,10 @@
 """Filters that move the mel of a spectrum towards another one, and overlap-add of its frames."""
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vocoder.kernels.memory import LANES
 from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import mel_filterbank
 
@@ -54,41 +53,38 @@ class MelFilter(nn.Module):
         return move.clamp(-MAX_BOOST, MAX_BOOST) @ self.spread
 
 
-@dataclass(frozen=True)
-class BandTable:
-    """The triangles of a mel filterbank, each bin of which lies in two neighbouring bands at most.
+def vector_tables(bank: Tensor, spread: Tensor) -> tuple[Tensor, ...]:
+    """Return a filterbank and its spread, both (bands, bins), as `vocoder.kernels.mel_filter` reads them.
 
-    Attributes:
-        ends: (3, bands) int32: first bin of each band, that after its last, and where its weights begin.
-        weights: of the bins in the bands, one band after another.
-        place: (heard,) int32: the lower band of each bin up to the last that lies in a band.
-        shares: (2, heard) how much a bin follows that band and the next.
+    There are eight bands or more. They stand in groups of eight, the last of which may repeat some. Returns, (2, bands)
+    int32, the first bin of each and how many vectors it and three others take; the weights of each four, vector by
+    vector; the first band that each vector of bins lies in, and that after the last, (2, vectors) int32; and the shares
+    of the bins in these bands.
     """
+    (count, bins), place = bank.shape, torch.arange(LANES)
+    fours = (torch.arange(0, count, LANES).clamp_max(count - LANES)[:, None] + place).view(-1, 4)
+    first, stop = _span_of(bank != 0)
+    sizes = (-(-(stop - first) // LANES) * LANES)[fours].amax(dim=1, keepdim=True).expand(-1, 4)
+    first = torch.minimum(first[fours], bins + LANES - sizes)
+    padded = F.pad(bank, (0, LANES))
+    heard = -(-int(_span_of((bank != 0).any(dim=0)[None])[1]) // LANES)
+    shares = F.pad(spread, (0, LANES))[:, : LANES * heard].view(count, heard, LANES)
+    begin, end = _span_of((shares != 0).any(dim=2).t())
+    weights = [
+        torch.stack([padded[m, a : a + size] for m, a in zip(*four, strict=True)]).view(4, -1, LANES).transpose(0, 1)
+        for size, *four in zip(sizes[:, 0].tolist(), fours.tolist(), first.tolist(), strict=True)
+    ]
+    spread_out = [shares[a:b, v] for v, (a, b) in enumerate(zip(begin.tolist(), end.tolist(), strict=True))]
+    bands = torch.stack([first.flatten(), sizes.flatten() // LANES])
+    return (
+        bands.int(),
+        torch.cat([each.flatten() for each in weights]),
+        torch.stack([begin, end]).int(),
+        torch.cat(spread_out).flatten(),
+    )
 
-    ends: Tensor
-    weights: Tensor
-    place: Tensor
-    shares: Tensor
 
-    @classmethod
-    def of(cls, filterbank: Tensor, spread: Tensor) -> "BandTable | None":
-        """Return the table of a filterbank and its spread, both (bands, bins); None where a bin lies in other bands."""
-        inside = filterbank != 0
-        lower, upper = span_of(inside.T)
-        if not inside.any() or (upper - lower > 2).any():
-            return None
-        heard = int(span_of(inside.any(dim=0)[None])[1])
-        first, stop = span_of(inside)
-        places = torch.cat([torch.zeros(1, dtype=torch.long), (stop - first).cumsum(0)])
-        weights = torch.cat([row[a:b] for row, a, b in zip(filterbank, first.tolist(), stop.tolist(), strict=True)])
-        padded = F.pad(spread, (0, 0, 0, 1))[:, :heard]
-        lower = lower[:heard]
-        shares = torch.stack([padded.gather(0, (lower + n)[None])[0] for n in range(2)])
-        ends = torch.stack([first, stop, places[:-1]])
-        return cls(ends.int(), weights.contiguous(), lower.int(), shares.contiguous())
-
-
-def span_of(inside: Tensor) -> tuple[Tensor, Tensor]:
+def _span_of(inside: Tensor) -> tuple[Tensor, Tensor]:
     """Return the first place (N,) of each row (N, places) that is true, and that after the last; 0 and 0 for none."""
     first, stop = inside.int().argmax(dim=1), inside.shape[1] - inside.flip(1).int().argmax(dim=1)
     return first, torch.where(inside.any(dim=1), stop, 0)

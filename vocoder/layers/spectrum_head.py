@@ -8,7 +8,8 @@ from torch.nn import functional as F
 
 from vocoder.config import ConfigError
 from vocoder.kernels.launcher import FLOATS, Kernel, compilable, kernel
-from vocoder.layers.mel_filter import BandTable, MelFilter, overlap_add
+from vocoder.kernels.memory import LANES
+from vocoder.layers.mel_filter import MelFilter, overlap_add, vector_tables
 from vocoder.layers.product import Kept, Product
 from vocoder.mel.config import MelConfig
 
@@ -62,7 +63,7 @@ class SpectrumHead(nn.Module):
         self.end = Product(channels, 3 * self.bins)
         self.shift = Product(channels, mel.n_mels)
         self.filter = MelFilter(mel)
-        self._tables: Kept[tuple[BandTable, BandTable] | None] = Kept()
+        self._tables: Kept[tuple[Tensor, ...] | None] = Kept()
         self.register_buffer("extended", _extended(self.filter.share), persistent=False)
         self.register_buffer("width", self.filter.filterbank.sum(dim=1).clamp_min(1e-12).log(), persistent=False)
         with torch.no_grad():
@@ -121,20 +122,20 @@ class SpectrumHead(nn.Module):
         eligible = compilable(made, *FLOATS) and all(compilable(x) for x in (*given, self.extended))
         return kernel("head", "spectra", made.dtype) if eligible else None
 
-    def _arranged(self) -> tuple[BandTable, BandTable] | None:
-        """Return the bands of all bins, and of those that are heard."""
-        wide = BandTable.of(self.extended, self.extended)
-        heard = BandTable.of(self.filter.filterbank, self.filter.spread)
-        return None if wide is None or heard is None else (wide, heard)
+    def _arranged(self) -> tuple[Tensor, ...] | None:
+        """Return which bands all bins follow, and those that are heard; None for too few bands."""
+        if len(self.extended) < LANES:
+            return None
+        heard = vector_tables(self.filter.filterbank, self.filter.spread)
+        return (*vector_tables(self.extended, self.extended)[2:], *heard)
 
-    def _compiled(self, run: Kernel, tables: tuple[BandTable, BandTable], made: Tensor, *given: Tensor) -> Tensor:
+    def _compiled(self, run: Kernel, tables: tuple[Tensor, ...], made: Tensor, *given: Tensor) -> Tensor:
         """Return what `_plain` does."""
-        (wide, heard), (batch, frames, _) = tables, made.shape
+        batch, frames, _ = made.shape
         out = made.new_empty(batch * frames, 2 * self.bins, dtype=torch.float32)
         rows = (x.reshape(batch * frames, x.shape[2]).contiguous() for x in (made, *given))
-        bands = (self.width, wide.place, wide.shares, heard.ends, heard.weights, heard.place, heard.shares)
         sizes = (self.config.log_gain_bound, self.filter.floor)
-        run(batch * frames, *sizes, *rows, *bands, out)
+        run(batch * frames, *sizes, *rows, self.width, *tables, out)
         return out.view(batch, frames, -1)
 
     def audio(self, spectrum: Tensor, owned: Tensor | None = None) -> Tensor:

@@ -19,7 +19,7 @@ from vocoder.flows.minimum_phase import MinimumPhaseFilter
 from vocoder.layers.conditioning import MelEncoder, normalised
 from vocoder.layers.pitch import PitchNet
 from vocoder.layers.source import COEFFICIENTS, GAINS, Excitation, HarmonicSource, excitation_stages
-from vocoder.layers.stack import WaveNetConfig, WaveNetStack
+from vocoder.layers.stack.wavenet import WaveNetConfig, WaveNetStack
 from vocoder.models.base import FlowVocoder, VocoderConfig
 from vocoder.models.waveglow_config import SourceConfig
 from vocoder.packing import Packing

@@ -14,7 +14,7 @@ from vocoder.flows.lapped import Grouping, LappedTransform
 from vocoder.layers.conditioning import MelEncoder, MelUpsampler, normalised
 from vocoder.layers.pitch import PitchNet
 from vocoder.layers.source import Excitation, HarmonicSource, excitation_stages
-from vocoder.layers.stack import WaveNetStack
+from vocoder.layers.stack.wavenet import WaveNetStack
 from vocoder.models.base import FlowVocoder
 from vocoder.models.waveglow_config import WaveGlowConfig
 from vocoder.packing import Packing, silenced

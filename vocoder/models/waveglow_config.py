@@ -5,7 +5,7 @@ from typing import Literal
 
 from vocoder.config import COUNT, ConfigError, check_bounds
 from vocoder.layers.pitch import PitchConfig
-from vocoder.layers.stack import WaveNetConfig
+from vocoder.layers.stack.wavenet import WaveNetConfig
 from vocoder.models.base import VocoderConfig
 
 

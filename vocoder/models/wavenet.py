@@ -13,7 +13,7 @@ from vocoder.config import COUNT, POSITIVE, ConfigError, check_bounds
 from vocoder.distributions import Distribution, Gaussian, LogisticMixture
 from vocoder.flows.linear_prediction import ConstantPrediction, LinearPrediction, LinearPredictionConfig, predict
 from vocoder.layers.conditioning import MelEncoder, PublishedUpsampler, UpsamplingConfig
-from vocoder.layers.stack import PublishedStack, PublishedStackConfig, WaveNetConfig, WaveNetStack
+from vocoder.layers.stack.wavenet import PublishedStack, PublishedStackConfig, WaveNetConfig, WaveNetStack
 from vocoder.mel.config import preset
 from vocoder.models.base import FlowVocoder, VocoderConfig
 from vocoder.packing import Packing

@@ -1,5 +1,6 @@
-"""Run a model on mels of its own mel config: whole, several in one row, or as a pipeline for a stream."""
+"""Run a model on mels of its own mel config: whole, several in one row, or as a pipeline; and remove its bias."""
 
+import math
 from collections.abc import Sequence
 from functools import partial
 
@@ -14,8 +15,7 @@ from vocoder.models.base import Vocoder
 from vocoder.models.wavenet import WaveNet
 from vocoder.packing import Packing
 from vocoder.sampling import Sampling, white_noise
-from vocoder.stages import MEL, NOISE, Pipeline, run
-from vocoder.synthesis.denoiser import Denoiser
+from vocoder.stages import MEL, NOISE, Pipeline, Stage, run, windowed
 
 WHOLE_FRAMES = 1024
 """frames of all mels of a batch that are computed at once; more are computed in parts"""
@@ -26,6 +26,8 @@ LEAST_PART_FRAMES = 128
 
 SILENT_FRAMES = 88
 """of the mel of silence that a bias is measured with"""
+N_FFT, HOP_LENGTH = 1024, 256
+"""of the spectra that a bias is removed from"""
 
 
 class Runner:
@@ -77,7 +79,7 @@ class Runner:
             audio[i] = self.whole(mels[i][None], samplings[i], samplings[i].seeds(1))[0]
         return [audio[i] for i in range(len(mels))]
 
-    def denoiser(self) -> Denoiser:
+    def denoiser(self) -> "Denoiser":
         """Return the removal of the model's bias, which is measured once."""
         if self._denoiser is None:
             silence = MelSpectrogram(self.mel_config).silence()[None, :, None].repeat(1, 1, SILENT_FRAMES)
@@ -105,6 +107,39 @@ class Runner:
         rows = [white_noise(seed, start, frames, channels, steps // frames).T for seed in seeds]
         together = rows[0][None] if len(rows) == 1 else torch.stack(rows)
         return together.to(self.device).transpose(1, 2)  # in memory as it was drawn
+
+
+class Denoiser:
+    """Removes a bias: subtracts a model's response to silence from the magnitudes of its audio and keeps the phase.
+
+    The response x (1, T) is what the model makes of digital silence at sigma 0; the bias is its mean spectrum. (The
+    published denoiser of WaveGlow asks for zeros instead, which is loud sound in the natural logarithm.)
+    """
+
+    def __init__(self, response: Tensor) -> None:
+        self.window = torch.hann_window(N_FFT, device=response.device)
+        self.bias = self._spectrum(response).abs().mean(dim=2, keepdim=True)
+
+    def remove(self, x: Tensor, strength: float) -> Tensor:
+        """Return audio (B, T) with `strength` times the bias subtracted from its magnitudes."""
+        spectrum = self._spectrum(x)
+        magnitude = spectrum.abs()
+        scale = (magnitude - strength * self.bias).clamp_min(0) / magnitude.clamp_min(1e-12)
+        return torch.istft(spectrum * scale, N_FFT, HOP_LENGTH, window=self.window, length=x.shape[1])
+
+    def stage(self, signal: str, strength: float, hop_length: int) -> Stage:
+        """Return the stage that removes the bias from `signal` (B, 1, T).
+
+        A sample lies in spectra of N_FFT samples each, which reach as far again to its other side. They stand at
+        multiples of HOP_LENGTH, wherever the mel's frames are.
+        """
+        reach = -(-N_FFT // hop_length)
+        align = HOP_LENGTH // math.gcd(HOP_LENGTH, hop_length)
+        removal = windowed(lambda x: self.remove(x[:, 0], strength)[:, None])
+        return Stage("denoised", (signal,), removal, reach, reach, align)
+
+    def _spectrum(self, x: Tensor) -> Tensor:
+        return torch.stft(x, N_FFT, HOP_LENGTH, window=self.window, pad_mode="constant", return_complex=True)
 
 
 def _read_mels_in_float64(model: Vocoder, device: torch.device) -> None:

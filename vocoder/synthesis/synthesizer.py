@@ -14,7 +14,7 @@ from vocoder.audio.origin import Origin
 from vocoder.checkpoint import Checkpoint
 from vocoder.config import to_dict
 from vocoder.guard.verdict import Verdict
-from vocoder.layers.stack import set_compute_dtype
+from vocoder.layers.stack.wavenet import set_compute_dtype
 from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import AUTO
 from vocoder.mel.values import MelError

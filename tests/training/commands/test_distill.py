@@ -14,7 +14,7 @@ from training.runs.reverse import ReverseRun
 from training.runs.student import StudentRun
 from vocoder.checkpoint import load_model, save_model
 from vocoder.layers.conditioning import UpsamplingConfig
-from vocoder.layers.stack import PublishedStackConfig, WaveNetConfig
+from vocoder.layers.stack.wavenet import PublishedStackConfig, WaveNetConfig
 from vocoder.loading import load
 from vocoder.mel.config import preset
 from vocoder.mel.spectrogram import MelSpectrogram

@@ -12,8 +12,8 @@ from training.density.composition import Inverse
 from training.density.flows import DensityConfig
 from training.density.mixing import Permutation
 from training.density.model import DensityModel
-from vocoder.flows.coupling import AffineCoupling
 from vocoder.flows.affine import ElementwiseAffine
+from vocoder.flows.coupling import AffineCoupling
 
 pytestmark = pytest.mark.usefixtures("float64")
 

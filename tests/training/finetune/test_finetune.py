@@ -26,7 +26,7 @@ from training.loop import processes
 from training.loop.stopping import Interruption
 from vocoder.checkpoint import load_model, save_model
 from vocoder.layers.pitch import PitchConfig
-from vocoder.layers.stack import WaveNetConfig
+from vocoder.layers.stack.wavenet import WaveNetConfig
 from vocoder.loading import model_directory
 from vocoder.mel.config import preset
 from vocoder.mel.spectrogram import MelSpectrogram

@@ -14,7 +14,7 @@ from training.loop.checkpointing import Checkpoints, Progress
 from training.loop.monitoring import Monitor
 from training.loop.objective import Phase
 from training.loop.optimisation import build_optimiser, moving_average, rate_scale
-from vocoder.layers.stack import set_recompute
+from vocoder.layers.stack.wavenet import set_recompute
 
 
 def plan(seed=5):

@@ -8,7 +8,7 @@ from training.run_config import load_config
 from training.runs.wavenet import WaveNetLosses, WaveNetObjective, WaveNetRun
 from vocoder.config import ConfigError
 from vocoder.flows.linear_prediction import LinearPredictionConfig
-from vocoder.layers.stack import WaveNetConfig
+from vocoder.layers.stack.wavenet import WaveNetConfig
 from vocoder.mel.config import preset
 from vocoder.models.wavenet import WaveNet, WaveNetModelConfig
 

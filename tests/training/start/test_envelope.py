@@ -5,7 +5,7 @@ import torch
 from tiny_models import lapped_config, student_config
 
 from training.start.envelope import fit_envelope
-from vocoder.layers.stack import WaveNetConfig
+from vocoder.layers.stack.wavenet import WaveNetConfig
 from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import MelSpectrogram
 from vocoder.models.student import Student

@@ -13,7 +13,7 @@ from vocoder.config import ConfigError
 from vocoder.layers.conditioning import normalised
 from vocoder.layers.pitch import PitchConfig, PitchNet
 from vocoder.layers.spectrum_head import SpectrumHeadConfig
-from vocoder.layers.stack import WaveNetConfig
+from vocoder.layers.stack.wavenet import WaveNetConfig
 from vocoder.mel.config import preset
 from vocoder.mel.spectrogram import mel_filterbank
 from vocoder.models.reverse import Reverse

@@ -15,7 +15,7 @@ from vocoder.export.formats import export_model, write_onnx, write_torch_program
 from vocoder.export.traced import ExportError, traced
 from vocoder.layers.conditioning import UpsamplingConfig
 from vocoder.layers.pitch import PitchConfig
-from vocoder.layers.stack import PublishedStackConfig, WaveNetConfig
+from vocoder.layers.stack.wavenet import PublishedStackConfig, WaveNetConfig
 from vocoder.models.reverse import Reverse
 from vocoder.models.student import Student
 from vocoder.models.waveglow import WaveGlow

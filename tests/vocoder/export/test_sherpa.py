@@ -16,7 +16,7 @@ from vocoder.cli import main
 from vocoder.correction.correction import Correction
 from vocoder.export.formats import export_model
 from vocoder.export.traced import ExportError
-from vocoder.layers.stack import WaveNetConfig
+from vocoder.layers.stack.wavenet import WaveNetConfig
 from vocoder.mel.config import preset
 from vocoder.models.waveglow import WaveGlow
 from vocoder.synthesis.synthesizer import Synthesizer

@@ -15,7 +15,7 @@ from vocoder.flows.coupling import AffineCoupling
 from vocoder.flows.inverse_autoregressive import InverseAutoregressive
 from vocoder.flows.lapped import Grouping, LappedTransform
 from vocoder.flows.minimum_phase import MinimumPhaseFilter
-from vocoder.layers.stack import WaveNetConfig, WaveNetStack
+from vocoder.layers.stack.wavenet import WaveNetConfig, WaveNetStack
 
 pytestmark = pytest.mark.usefixtures("float64")
 

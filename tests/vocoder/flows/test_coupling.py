@@ -2,9 +2,9 @@ import pytest
 import torch
 from tiny_models import stirred
 
-from vocoder.flows.coupling import AffineCoupling
 from vocoder.flows.affine import ActNorm, ConditionalAffine
-from vocoder.layers.stack import WaveNetConfig, WaveNetStack, set_compute_dtype
+from vocoder.flows.coupling import AffineCoupling
+from vocoder.layers.stack.wavenet import WaveNetConfig, WaveNetStack, set_compute_dtype
 
 pytestmark = pytest.mark.usefixtures("float64")
 

@@ -4,7 +4,7 @@ from tiny_models import stirred
 from torch.nn import functional as F
 
 from vocoder.layers.frame_block import FrameBlock
-from vocoder.layers.stack import set_compute_dtype
+from vocoder.layers.stack.wavenet import set_compute_dtype
 
 pytestmark = pytest.mark.usefixtures("float64")
 

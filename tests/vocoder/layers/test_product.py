@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from vocoder.kernels.launcher import takes
 from vocoder.layers import product
 from vocoder.layers.product import FrameConv, Matrix, Product, available
-from vocoder.layers.stack import set_compute_dtype
+from vocoder.layers.stack.wavenet import set_compute_dtype
 
 TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.5, torch.float64: 1e-10}
 

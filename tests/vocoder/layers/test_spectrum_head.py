@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from vocoder.layers.spectrum_head import SpectrumHead, SpectrumHeadConfig
-from vocoder.layers.stack import set_compute_dtype
+from vocoder.layers.stack.wavenet import set_compute_dtype
 from vocoder.mel.config import preset
 
 NVIDIA = preset("nvidia")

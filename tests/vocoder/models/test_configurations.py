@@ -3,7 +3,7 @@ from tiny_models import grouping_config, lapped_config, reverse_config
 
 from vocoder.config import ConfigError
 from vocoder.layers.pitch import PitchConfig
-from vocoder.layers.stack import WaveNetConfig
+from vocoder.layers.stack.wavenet import WaveNetConfig
 from vocoder.models.student import StudentConfig
 from vocoder.models.waveglow_config import SourceConfig
 from vocoder.models.wavenet import WaveNetModelConfig

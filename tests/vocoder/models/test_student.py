@@ -10,7 +10,7 @@ from tiny_models import stirred, student_config
 from vocoder.checkpoint import Checkpoint
 from vocoder.layers.pitch import PitchConfig
 from vocoder.layers.source import harmonic_source
-from vocoder.layers.stack import WaveNetConfig
+from vocoder.layers.stack.wavenet import WaveNetConfig
 from vocoder.mel.config import preset
 from vocoder.models.student import Student
 from vocoder.models.waveglow_config import SourceConfig

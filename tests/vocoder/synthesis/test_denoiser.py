@@ -5,10 +5,10 @@ import torch
 from tiny_models import lapped_config
 
 from vocoder.checkpoint import Checkpoint
-from vocoder.layers.stack import WaveNetConfig
+from vocoder.layers.stack.wavenet import WaveNetConfig
 from vocoder.mel.config import preset
 from vocoder.models.waveglow import WaveGlow
-from vocoder.synthesis.denoiser import Denoiser
+from vocoder.synthesis.runner import Denoiser
 from vocoder.synthesis.synthesizer import Synthesizer
 
 MEL = dataclasses.replace(preset("nvidia"), n_mels=8)

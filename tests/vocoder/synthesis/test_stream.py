@@ -10,7 +10,7 @@ from recordings import mel_of
 from tiny_models import TINY_MEL, grouping_config, stirred, tiny_synthesizer
 
 from vocoder.checkpoint import Checkpoint
-from vocoder.layers.stack import WaveNetConfig
+from vocoder.layers.stack.wavenet import WaveNetConfig
 from vocoder.loading import load
 from vocoder.models.waveglow import WaveGlow
 from vocoder.stages import Stage

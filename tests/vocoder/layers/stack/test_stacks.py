@@ -9,16 +9,14 @@ from tiny_models import stirred
 from vocoder.config import ConfigError
 from vocoder.layers import product
 from vocoder.layers.product import available
-from vocoder.layers.stack import (
+from vocoder.layers.stack.plain import StackStepper, gate_offsets, plain_stack
+from vocoder.layers.stack.wavenet import (
     PublishedStack,
     PublishedStackConfig,
-    StackStepper,
     WaveNetConfig,
     WaveNetStack,
-    gate_offsets,
     set_compute_dtype,
 )
-from vocoder.layers.stack.plain import plain_stack
 
 SHAPES = {
     "published": WaveNetConfig(channels=16, dilations=(1, 2, 4, 8)),
@@ -144,7 +142,11 @@ def published(kernel):
 
 
 def stepped(network, x, cond):
-    offsets, stepper, steps = gate_offsets(network.weights(), cond, len(x)), StackStepper(network.weights(), len(x)), x.shape[2]
+    offsets, stepper, steps = (
+        gate_offsets(network.weights(), cond, len(x)),
+        StackStepper(network.weights(), len(x)),
+        x.shape[2],
+    )
     return torch.stack([stepper(x[:, :, t], offsets[t * len(offsets) // steps]) for t in range(steps)], dim=2)
 
 
