@@ -15,8 +15,7 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from vocoder.bulk.jobs import Job, Outcome
-from vocoder.bulk.synthesis import BulkOptions, RowSynthesizer
-from vocoder.bulk.workers import in_processes, synthesize_row
+from vocoder.bulk.synthesis import BulkOptions, RowSynthesizer, in_processes, synthesize_row
 from vocoder.config import to_dict
 from vocoder.files import complete, is_current
 from vocoder.loading import model_directory, own_dtype

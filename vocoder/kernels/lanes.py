@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from llvmlite import ir  # type: ignore[import-untyped]
-from numba import types
+from numba import njit, types
 from numba.extending import intrinsic, lower_builtin, models, register_model, type_callable
 
 ALIGN = 4
@@ -93,16 +93,10 @@ def lanes(typing_context: Any, width: Any, value: Any) -> Any:
     return kind(width, value), lowered
 
 
-def _place(context: Any, builder: Any, array: Any, values: Any, kind: Lanes, number: int = 0) -> Any:
-    """Return the address of a vector in a row of numbers.
-
-    It begins at number values[1] or, of several that lie values[2] apart, is one of those after the first.
-    """
+def _place(context: Any, builder: Any, array: Any, values: Any, kind: Lanes) -> Any:
+    """Return the address of a vector in a row of numbers, the first of the values, from number values[1] on."""
     data = context.make_array(array)(context, builder, values[0]).data
-    begin = values[1]
-    if number:
-        begin = builder.add(begin, builder.mul(values[2], ir.Constant(values[2].type, number)))
-    return builder.bitcast(builder.gep(data, [begin]), ir.PointerType(number_type(kind)))
+    return builder.bitcast(builder.gep(data, [values[1]]), ir.PointerType(number_type(kind)))
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -141,29 +135,32 @@ def repeated(typing_context: Any, memory: Any, place: Any, like: Any) -> Any:
     return like(memory, types.int64, like), lowered
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def load_rows(typing_context: Any, memory: Any, place: Any, step: Any, like: Any) -> Any:
+@njit(forceinline=True)  # type: ignore[untyped-decorator]
+def load_rows(memory: Any, place: int, step: int, like: Any) -> Any:
     """Return eight vectors, the first from `place` on, the others `step` numbers apart."""
+    return (
+        load(memory, place, like),
+        load(memory, place + step, like),
+        load(memory, place + 2 * step, like),
+        load(memory, place + 3 * step, like),
+        load(memory, place + 4 * step, like),
+        load(memory, place + 5 * step, like),
+        load(memory, place + 6 * step, like),
+        load(memory, place + 7 * step, like),
+    )
 
-    def lowered(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        places = [_place(context, builder, memory, args, like, i) for i in range(ROWS)]
-        vectors = [builder.load(place, align=ALIGN) for place in places]
-        return context.make_tuple(builder, signature.return_type, vectors)
 
-    return types.UniTuple(like, ROWS)(memory, types.int64, types.int64, like), lowered
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def store_rows(typing_context: Any, memory: Any, place: Any, step: Any, rows: Any) -> Any:
+@njit(forceinline=True)  # type: ignore[untyped-decorator]
+def store_rows(memory: Any, place: int, step: int, rows: Any) -> None:
     """Write eight vectors, the first from `place` on, the others `step` numbers apart."""
-
-    def lowered(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        for i in range(ROWS):
-            to = _place(context, builder, memory, args, rows.dtype, i)
-            builder.store(builder.extract_value(args[3], i), to, align=ALIGN)
-        return context.get_dummy_value()
-
-    return types.void(memory, types.int64, types.int64, rows), lowered
+    store(memory, place, rows[0])
+    store(memory, place + step, rows[1])
+    store(memory, place + 2 * step, rows[2])
+    store(memory, place + 3 * step, rows[3])
+    store(memory, place + 4 * step, rows[4])
+    store(memory, place + 5 * step, rows[5])
+    store(memory, place + 6 * step, rows[6])
+    store(memory, place + 7 * step, rows[7])
 
 
 def _chosen(builder: Any, a: Any, b: Any, numbers: Sequence[int]) -> Any:

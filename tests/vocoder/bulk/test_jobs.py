@@ -6,7 +6,7 @@ import pytest
 
 from vocoder.bulk.jobs import Job, list_jobs
 from vocoder.bulk.run import rows
-from vocoder.bulk.workers import in_processes
+from vocoder.bulk.synthesis import in_processes
 
 OUT = Path("out")
 
