@@ -1,5 +1,3 @@
-"""The comparison with recorded samples: the same is the same, a small change is told."""
-
 import numpy as np
 import pytest
 from tiny_models import random_voice

@@ -1,5 +1,3 @@
-"""What a pitch network reads beside pYIN: exact on labels of its own, off by an octave where it says double."""
-
 import numpy as np
 import pytest
 import torch

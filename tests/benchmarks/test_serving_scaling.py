@@ -1,5 +1,3 @@
-"""The simulation of lanes on more cores: it adds up where the answer is known."""
-
 import pytest
 
 from benchmarks.serving_scaling import Times, simulated

@@ -8,8 +8,6 @@ from importlib.machinery import ModuleSpec
 from importlib.util import module_from_spec, spec_from_file_location
 from types import ModuleType
 
-__all__ = ["module_of"]
-
 
 class _Anything:
     """Stands for whatever a missing package would have given: a base class, a type, a decorator, a function."""
@@ -75,13 +73,7 @@ def _loaded(name, file):
 def module_of(name, directory, *, alone=False):
     """Import a module from a directory of packages without running the packages' own `__init__`.
 
-    Args:
-        name: of the module, with dots.
-        directory: where its package was installed. What is missing there and in this environment becomes a stub.
-        alone: make the other modules of its package stubs too.
-
-    Raises:
-        ModuleNotFoundError: the directory does not hold the module.
+    What is missing there and in this environment becomes a stub; if it is `alone`, the rest of its package too.
     """
     directory = directory.absolute()
     place = directory.joinpath(*name.split("."))

@@ -1,5 +1,3 @@
-"""The compose file and the Dockerfile name settings that there are, and stop no sooner than the server."""
-
 import re
 from pathlib import Path
 

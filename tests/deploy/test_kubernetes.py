@@ -40,10 +40,6 @@ def server_pod(manifests):
     return next(pod for pod in pods(manifests) if pod["spec"]["containers"][0]["name"] == "vocoder")
 
 
-def all_containers(pod):
-    return [*pod["spec"].get("initContainers", []), *pod["spec"]["containers"]]
-
-
 def variables(container):
     return {entry["name"]: entry.get("value", "1") for entry in container["env"]}
 
@@ -154,7 +150,7 @@ def test_containers_have_no_more_rights_than_they_need(manifests):
         assert spec["automountServiceAccountToken"] is False
         assert spec["securityContext"]["runAsNonRoot"] is True
         assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
-        for container in all_containers(pod):
+        for container in (*spec.get("initContainers", ()), *spec["containers"]):
             assert container["securityContext"] == {
                 "allowPrivilegeEscalation": False,
                 "readOnlyRootFilesystem": True,

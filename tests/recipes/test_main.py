@@ -1,5 +1,3 @@
-"""The table of recipes: each is a module with arguments and a run, which explains itself."""
-
 import importlib
 
 import pytest

@@ -1,5 +1,3 @@
-"""`vocoder-serve` as a program, with a real if tiny model."""
-
 import io
 import os
 import re

@@ -1,5 +1,3 @@
-"""The command line, and what is loaded before it is needed: nothing."""
-
 import subprocess
 import sys
 

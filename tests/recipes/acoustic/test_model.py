@@ -1,5 +1,3 @@
-"""Frames and phonemes in exact arithmetic, items of one size, and what the acoustic model may depend on."""
-
 from fractions import Fraction
 
 import numpy as np

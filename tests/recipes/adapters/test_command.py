@@ -69,17 +69,13 @@ def corpus(tmp_path):
     return write_recordings(tmp_path, (0.2 * np.sin(2 * np.pi * (300 * time + 900 * time**2)), {}))
 
 
-def pairs(corpus, name, config, levels):
-    found = frames_of(corpus, corpus.entries, preset(name), config, AugmentConfig(), levels, 0)
-    return found.windows, found.frames
-
-
 @pytest.mark.parametrize("name", ["espnet", "vocos"])
 def test_windows_and_frames_stand_at_the_same_times(corpus, name):
     """Each band follows a glide: source and target must peak in bands of the same frequency."""
     source = preset(name)
     config = AdapterConfig(bands=source.n_mels, before=1, after=1)
-    windows, frames = pairs(corpus, name, config, Levels((0.0, 0.0)))
+    found = frames_of(corpus, corpus.entries, source, config, AugmentConfig(), Levels((0.0, 0.0)), 0)
+    windows, frames = found.windows, found.frames
     assert windows.shape == (len(frames), 3, source.n_mels)
     assert frames.shape[0] == 1 + RATE // 2 // 256 + SILENT_FRAMES + 1
     middle = slice(5, 35)

@@ -1,5 +1,3 @@
-"""Synthetic speech: who says what, phonemes, and every sample in a phoneme."""
-
 import hashlib
 import json
 from types import SimpleNamespace

@@ -1,5 +1,3 @@
-"""Lanes: a run on each core, or one run on all, in fair turns."""
-
 import sys
 import threading
 from contextlib import contextmanager

@@ -1,5 +1,3 @@
-"""Several models on one device: long work is done in parts, nobody is kept waiting, and who leaves stops it."""
-
 import threading
 import time
 

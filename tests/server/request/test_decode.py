@@ -1,5 +1,3 @@
-"""Bodies to mels: what is sent comes out, and no lie gets through."""
-
 import io
 import json
 import struct

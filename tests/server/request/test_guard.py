@@ -1,5 +1,3 @@
-"""The mel guard over HTTP: told in headers, refused where asked for, silent where not wanted."""
-
 import math
 from unittest.mock import ANY
 

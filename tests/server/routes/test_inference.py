@@ -90,10 +90,6 @@ def document(**changes):
     return {"inputs": [mel | changes]}
 
 
-def wanted(binary):
-    return {"name": "audio", "parameters": {"binary_data": binary}}
-
-
 BODIES = [
     (b"{", None, "not valid JSON"),
     ({"inputs": []}, None, r"^inputs: .*at least 1"),
@@ -109,7 +105,7 @@ BODIES = [
     (document() | {"parameters": {"sigma": 3}}, None, "parameters.sigma"),
     (document() | {"parameters": {"timeout": 10**400}}, None, "parameters.timeout"),
     (document() | {"inputs": document()["inputs"] * 2}, None, "at most 1"),
-    (document() | {"outputs": [wanted(1)]}, None, r"binary_data: .*boolean"),
+    (document() | {"outputs": [{"name": "audio", "parameters": {"binary_data": 1}}]}, None, r"binary_data: .*boolean"),
     (json.dumps(document()) + "secret", str(len(json.dumps(document()))), "bytes after the JSON"),
     (b"{}", "3", "more than the body has"),
     (b"{}", "9" * 11, "number of bytes"),

@@ -1,5 +1,3 @@
-"""Mels of other conventions on a WebSocket: adapted frame by frame, and judged as they begin while more of it comes."""
-
 import math
 from dataclasses import replace
 

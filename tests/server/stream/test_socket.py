@@ -1,5 +1,3 @@
-"""WebSocket /v1/stream over real sockets: frames in, audio out, exactly that of the whole mel."""
-
 import re
 from pathlib import Path
 

@@ -1,5 +1,3 @@
-"""What is logged: one line for each request, in JSON or text, of this server's own words; nobody has to read it."""
-
 import io
 import json
 import logging

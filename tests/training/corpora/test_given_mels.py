@@ -1,5 +1,3 @@
-"""`prepare --mels` finds each recording's mel, keeps its level, checks its frames, and says what it leaves out."""
-
 import json
 
 import numpy as np

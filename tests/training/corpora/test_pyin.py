@@ -1,5 +1,3 @@
-"""The tracker says what librosa's says, of voices, noise and silence, and finds pitches that are known."""
-
 import librosa
 import numpy as np
 import pytest
@@ -22,16 +20,11 @@ def glide(low, high, seconds=1.0):
     return low * (high / low) ** (np.arange(int(seconds * RATE)) / (seconds * RATE))
 
 
-def mixture():
-    """Return silence, a voice, noise alone, and a voice in noise."""
-    rng = np.random.default_rng(1)
-    parts = [np.zeros(RATE // 4), voice(glide(90, 150)), 0.05 * rng.standard_normal(RATE // 2)]
-    return np.concatenate([*parts, voice(glide(260, 200), 0.1)]).astype(np.float32)
-
-
 @pytest.mark.parametrize(("window", "hop_length"), [(2048, 256), (1024, 200)])
 def test_it_is_that_of_librosa(window, hop_length):
-    x = mixture()
+    noise = 0.05 * np.random.default_rng(1).standard_normal(RATE // 2)
+    parts = np.zeros(RATE // 4), voice(glide(90, 150)), noise, voice(glide(260, 200), 0.1)
+    x = np.concatenate(parts).astype(np.float32)
     f0, voiced, probability = pyin(x, RATE, window, hop_length)
     limits = {"fmin": F0_MIN, "fmax": F0_MAX, "resolution": 0.1, "fill_na": None}
     expected = librosa.pyin(x, sr=RATE, **limits, frame_length=window, hop_length=hop_length)

@@ -1,5 +1,3 @@
-"""The bijections of the density models owe what every bijection owes; and each of them what it is named after."""
-
 from collections.abc import Callable
 from typing import NamedTuple
 

@@ -149,12 +149,9 @@ def rows(after, before):
     ]
 
 
-def changed(before, after):
-    return changes(rows({"pesq": after}, {"pesq": before}), "before", "after")
-
-
 def test_a_change_is_the_mean_over_pairs_and_its_noise_two_standard_errors():
-    (change,) = changed([3.0, 3.2, 3.4, None], [2.6, 3.1, 3.0, 1.0])
+    scores = rows({"pesq": [2.6, 3.1, 3.0, 1.0]}, {"pesq": [3.0, 3.2, 3.4, None]})
+    (change,) = changes(scores, "before", "after")
     assert (change.before, change.after) == pytest.approx((3.2, 2.9))
     assert change.difference == pytest.approx(-0.3)
     assert change.noise == pytest.approx(2 * 0.1732 / 3**0.5, rel=1e-3)

@@ -1,5 +1,3 @@
-"""What every objective owes to the trainer, and what those that hear mels do with mels and bands of recordings."""
-
 import dataclasses
 
 import pytest

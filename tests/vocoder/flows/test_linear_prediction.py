@@ -22,14 +22,9 @@ SMALL = MelConfig("small", 8000, 64, 64, 16, 12, 0.0, 4000.0)
 POLES = [0.97 * np.exp(0.3j), 0.97 * np.exp(-0.3j), 0.9 * np.exp(1.4j), 0.9 * np.exp(-1.4j)]
 
 
-def ar_power(coefficients, variance, bins):
-    _, response = signal.freqz([1.0], np.concatenate([[1.0], -coefficients]), worN=bins, include_nyquist=True)
-    return torch.from_numpy(variance * np.abs(response) ** 2)
-
-
 def test_the_spectrum_of_an_autoregressive_process_gives_its_coefficients_back():
-    power = ar_power(AR, 0.04, 2049)
-    coefficients, error = levinson(autocorrelation(power, 6))
+    _, response = signal.freqz([1.0], np.concatenate([[1.0], -AR]), worN=2049, include_nyquist=True)
+    coefficients, error = levinson(autocorrelation(torch.from_numpy(0.04 * np.abs(response) ** 2), 6))
     np.testing.assert_allclose(coefficients.numpy(), [*AR, 0.0, 0.0], atol=1e-9)
     assert float(error) == pytest.approx(0.04, rel=1e-9)
 
@@ -65,12 +60,6 @@ def test_predictions_are_those_of_the_filter_of_each_block():
         assert found[item, t] == pytest.approx(coefficients[item, t // 4] @ past, abs=1e-12)
 
 
-def ar_process(length, gain=0.01, seed=0):
-    innovation = gain * np.random.default_rng(seed).standard_normal(length + 2000)
-    x = signal.lfilter([1.0], np.poly(POLES).real, innovation)
-    return torch.from_numpy(x[2000:])[None], torch.from_numpy(innovation[2000:])[None]
-
-
 def flatness(x):
     """The mean logarithm of the power spectrum minus the logarithm of its mean: 0 for white noise."""
     _, power = signal.welch(x.flatten().numpy(), nperseg=256)
@@ -79,7 +68,8 @@ def flatness(x):
 
 def test_the_residual_of_an_autoregressive_process_is_white_and_of_unit_variance():
     mel_config = preset("nvidia")
-    x, _ = ar_process(256 * 100)
+    innovation = 0.01 * np.random.default_rng(0).standard_normal(256 * 100 + 2000)
+    x = torch.from_numpy(signal.lfilter([1.0], np.poly(POLES).real, innovation)[2000:])[None]
     mel = MelSpectrogram(mel_config)(x.float())[:, :, :100].double()
     # the process fills all frequencies: hold the envelope above the mel's last band
     flow = LinearPrediction(mel_config, LinearPredictionConfig(above_db=0.0))

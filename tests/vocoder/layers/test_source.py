@@ -57,19 +57,10 @@ def test_a_frame_depends_on_exactly_its_context(ahead, context):
 RATE, HOP = 16000, 64
 
 
-def steady(f0, f_max, seconds=1.0, voicing=1.0):
-    frames = int(seconds * RATE / HOP)
-    return harmonic_source(torch.full((1, frames), f0), torch.full((1, frames), voicing), HOP, RATE, f_max)[0]
-
-
-def power_spectrum(x):
-    """Return the power at each whole frequency in Hz of one second: a^2 / 2 of a sine of amplitude a."""
-    return 2 * torch.fft.rfft(x).abs().square() / len(x) ** 2
-
-
 @pytest.mark.parametrize("f0", [80, 125, 400])
 def test_there_are_harmonics_of_equal_strength_and_nothing_else(f0):
-    power = power_spectrum(steady(float(f0), 4000.0))
+    x = harmonic_source(torch.full((1, RATE // HOP), float(f0)), torch.ones(1, RATE // HOP), HOP, RATE, 4000.0)[0]
+    power = 2 * torch.fft.rfft(x).abs().square() / len(x) ** 2  # at each whole frequency: a^2 / 2 of a sine
     harmonics = torch.arange(f0, 4001, f0)
     torch.testing.assert_close(power[harmonics], torch.full((len(harmonics),), 2.0 * f0 / RATE), rtol=1e-6, atol=0)
     power[harmonics] = 0.0
