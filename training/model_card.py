@@ -6,28 +6,20 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from training.corpora.corpus import UNKNOWN
+from training.evaluate.metrics import METRICS
+from training.evaluate.report import SPEED
 from training.provenance import all_data, with_inheritance
 from vocoder.loading import shipped_models
 
-COLUMNS = {
-    "pesq": ("PESQ", 2),
-    "stoi": ("STOI", 3),
-    "distillmos": ("DistillMOS", 2),
-    "dnsmos": ("DNSMOS", 2),
-    "mcd_db": ("MCD dB", 2),
-    "stft_distance": ("STFT dist.", 3),
-    "periodicity_rmse": ("periodicity RMSE", 3),
-    "voicing_f1": ("V/UV F1", 3),
-    "voiced_share": ("voiced %", 0),
-    "pitch_rmse_cents": ("pitch RMSE cents", 1),
-    "f0_rmse_cents": ("F0 RMSE cents", 1),  # of models measured before 0.3, by pYIN
+COLUMNS = {metric.name: (metric.title, metric.decimals) for metric in METRICS} | {
+    "mcd_db": ("MCD dB", 2),  # of models measured before 0.3, as the next two
+    "f0_rmse_cents": ("F0 RMSE cents", 1),
     "voicing_error": ("voicing err. %", 1),
-    "band_db": ("8-11 kHz dB", 0),
-    "band_kept": ("kept %", 0),
     "nats": ("nats/sample", 3),
-    "times_real_time": ("x real time", 1),
+    SPEED[0]: (SPEED[1], 1),
     "density_times_real_time": ("density x real time", 1),
 }
+"""title and decimals of each score, by its name"""
 
 
 def model_card(

@@ -5,7 +5,8 @@ import math
 import types
 import typing
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from functools import cache
+from typing import Annotated, Any, TypeVar
 
 T = TypeVar("T")
 
@@ -37,6 +38,32 @@ def from_dict(cls: type[T], data: Mapping[str, Any], path: str = "") -> T:
 
 POSITIVE, NOT_NEGATIVE, SHARE, COUNT = (math.ulp(0), math.inf), (0, math.inf), (0, 1), (1, math.inf)
 """bounds of settings"""
+Positive = Annotated[float, POSITIVE]
+NotNegative = Annotated[float, NOT_NEGATIVE]
+NotNegativeInt = Annotated[int, NOT_NEGATIVE]
+Share = Annotated[float, SHARE]
+Count = Annotated[int, COUNT]
+Range = tuple[float, ...]
+"""a setting of two numbers, [low, high]"""
+
+
+class Checked:
+    """A dataclass that checks the bounds in the annotations of its fields, such as `Annotated[float, (0, 2)]`.
+
+    Raises ConfigError as `check_bounds` does.
+    """
+
+    def __post_init__(self) -> None:
+        check_bounds(self, **_bounds(type(self)))  # type: ignore[arg-type]  # mypy takes classes for unhashable
+
+
+@cache
+def _bounds(cls: type) -> dict[str, tuple[float, float]]:
+    hints = typing.get_type_hints(cls, include_extras=True)
+    options = {name: (hint, *typing.get_args(hint)) for name, hint in hints.items()}
+    return {
+        name: each.__metadata__[0] for name, some in options.items() for each in some if hasattr(each, "__metadata__")
+    }
 
 
 def check_bounds(config: object, **bounds: tuple[float, float]) -> None:

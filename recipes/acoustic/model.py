@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from recipes.acoustic.items import PLACES
-from vocoder.config import COUNT, ConfigError, check_bounds
+from vocoder.config import Checked, ConfigError, Count
 from vocoder.models.families import Families, Family
 
 PROSODY = 3
@@ -21,28 +21,27 @@ PROSODY = 3
 
 
 @dataclass(frozen=True)
-class AcousticConfig:
+class AcousticConfig(Checked):
     """The architecture. Raises ConfigError if a size is not positive, or the kernel is even."""
 
-    n_mels: int = 80
-    tokens: int = 178
+    n_mels: Count = 80
+    tokens: Count = 178
     """Numbers of phonemes; the next one pads."""
-    style: int = 256
+    style: Count = 256
     """Numbers that tell voices apart."""
-    channels: int = 256
-    hidden: int = 768
-    kernel: int = 7
-    encoder: int = 4
+    channels: Count = 256
+    hidden: Count = 768
+    kernel: Count = 7
+    encoder: Count = 4
     """Blocks over phonemes."""
-    decoder: int = 5
+    decoder: Count = 5
     """Blocks over frames."""
     prosody: bool = False
     """Whether pitch, voicing and level of each phoneme are predicted and given to the decoder (FastPitch)."""
     dropout: float = 0.1
 
     def __post_init__(self) -> None:
-        sizes = ("n_mels", "tokens", "style", "channels", "hidden", "kernel", "encoder", "decoder")
-        check_bounds(self, **dict.fromkeys(sizes, COUNT))
+        super().__post_init__()
         if self.kernel % 2 == 0 or not 0 <= self.dropout < 1:
             raise ConfigError(f"kernel must be odd and dropout in [0, 1), not {self.kernel} and {self.dropout}")
 

@@ -15,10 +15,10 @@ from recipes.acoustic.model import FAMILY, AcousticConfig, AcousticModel
 from training.loop.objective import Batch, Objective, Parts
 from training.loop.processes import announce
 from training.loop.trainer import fit
-from training.loop.trainer_config import TrainerConfig
+from training.loop.trainer_config import RunConfig
 from training.provenance import surroundings
 from training.run_config import add_run_arguments, load_config
-from vocoder.config import COUNT, ConfigError, check_bounds
+from vocoder.config import ConfigError, Count
 from vocoder.mel.config_file import load_mel_config
 
 _PROSODY_WEIGHT = 0.3
@@ -75,7 +75,7 @@ class AcousticObjective(Objective):
 
 
 @dataclass(frozen=True)
-class AcousticRun:
+class AcousticRun(RunConfig):
     """Everything that a training run depends on.
 
     Raises ConfigError if the mel has another number of bands than the model, or a number is out of range.
@@ -83,9 +83,6 @@ class AcousticRun:
 
     speech: str
     """Folder that `python -m recipes acoustic-speech` wrote."""
-    output: str
-    """Folder of the run, with the model in last/model."""
-    trainer: TrainerConfig
     model: AcousticConfig = field(default_factory=AcousticConfig)
     mel: str = "nvidia"
     """Mel preset or mel config file, of a centred mel."""
@@ -93,15 +90,15 @@ class AcousticRun:
     """Every so many-th utterance is held out: it is not trained on, and can be predicted."""
     held: int = 5
     """The first of those held out."""
-    frames: int = 192
+    frames: Count = 192
     """Frames of an item."""
-    validation_items: int = 32
+    validation_items: Count = 32
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         bands = load_mel_config(self.mel).n_mels
         if bands != self.model.n_mels:
             raise ConfigError(f"{self.mel} has {bands} bands, so model.n_mels must be too, not {self.model.n_mels}")
-        check_bounds(self, frames=COUNT, validation_items=COUNT)
 
 
 def train(config: AcousticRun, *, resume: bool) -> Path:

@@ -4,7 +4,7 @@ import argparse
 import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -14,11 +14,11 @@ from recipes.adapters.fitting import AdapterObjective, Frames, Levels, frames_of
 from training.corpora.manifest import Manifest, read_manifest
 from training.data.augment import AugmentConfig
 from training.loop.trainer import fit
-from training.loop.trainer_config import TrainerConfig
+from training.loop.trainer_config import RunConfig
 from training.provenance import provenance
 from training.run_config import add_run_arguments, load_config
 from vocoder.checkpoint import load_model
-from vocoder.config import NOT_NEGATIVE, ConfigError, check_bounds
+from vocoder.config import ConfigError, NotNegative
 from vocoder.loading import model_directory, shipped_models
 from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import load_mel_config
@@ -31,15 +31,11 @@ SHORTEST = 0.4  # seconds of an utterance
 
 
 @dataclass(frozen=True)
-class AdapterRun:
-    """Everything that a run of `python -m recipes adapter` depends on."""
+class AdapterRun(RunConfig):
+    """Everything that a run of `python -m recipes adapter` depends on; a linear map alone is fitted in one step."""
 
     manifest: str
     """manifest.jsonl of a prepared corpus"""
-    output: str
-    """folder of the run, with the adapter in last/model"""
-    trainer: TrainerConfig
-    """of the network; a map alone is fitted in one step"""
     mel: str
     """preset or mel config file of the mels that it takes"""
     target: str = "nvidia"
@@ -49,16 +45,16 @@ class AdapterRun:
     """frames that it sees before and after one, besides those that longer windows of the source blur together"""
     hidden: tuple[int, ...] | None = None
     """widths of the network beside the linear map, () for none; by default 128 and 16 more for each frame seen"""
-    utterances: int = 300
+    utterances: Annotated[int, (2, math.inf)] = 300
     """of the training split, at most"""
-    held_out: float = 0.1
+    held_out: Annotated[float, (0.001, 0.999)] = 0.1
     """share of them that says how good the fit is"""
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     levels: Levels = field(default_factory=Levels)
-    ridge: float = 1e-4
+    ridge: NotNegative = 1e-4
 
     def __post_init__(self) -> None:
-        check_bounds(self, utterances=(2, math.inf), held_out=(0.001, 0.999), ridge=NOT_NEGATIVE)
+        super().__post_init__()
         source = load_mel_config(self.mel)
         if source.mean is not None and not source.scaled:
             raise ConfigError(f"an adapter takes mels without statistics, which are taken off before: not {self.mel}")

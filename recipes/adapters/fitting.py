@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from training.model_card import model_card
 from vocoder.adapt.frame_times import FrameTimes
 from vocoder.audio.resampling import resample
 from vocoder.checkpoint import save_model
-from vocoder.config import check_bounds, to_dict
+from vocoder.config import Checked, Range, to_dict
 from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import MelSpectrogram
 from vocoder.models.adapter import AdapterConfig, AdapterModel
@@ -30,16 +30,13 @@ QUIET_NATS, QUIET_WEIGHT = 7.0, 0.3
 
 
 @dataclass(frozen=True)
-class Levels:
+class Levels(Checked):
     """How loud the audio is made."""
 
-    gain_db: tuple[float, ...] = (-20.0, 8.0)
+    gain_db: Annotated[Range, (-100, 100)] = (-20.0, 8.0)
     """range of random gains, as far as the audio stays within full scale"""
-    peak: float | None = None
+    peak: Annotated[float, (1e-6, 1)] | None = None
     """the peak that audio is brought to instead, for mel configs that ask for it"""
-
-    def __post_init__(self) -> None:
-        check_bounds(self, gain_db=(-100, 100), peak=(1e-6, 1))
 
     def applied(self, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Return audio (T,) at a level of its own."""

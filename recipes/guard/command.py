@@ -4,69 +4,67 @@ import argparse
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
 
 from recipes.guard.fitting import calibrate, calibrate_recogniser, fit_density
-from recipes.guard.learning import ConventionObjective, Learning, fit_temperature, lesson_of
+from recipes.guard.learning import ConventionObjective, fit_temperature, lesson_of
 from recipes.guard.material import Material
 from recipes.guard.recordings import to_calibrate, to_fit
 from recipes.guard.variation import VariationConfig
 from recipes.guard.writing import Writer
 from training.corpora.manifest import Entry, Manifest, read_manifest
 from training.loop.trainer import fit
-from training.loop.trainer_config import TrainerConfig
+from training.loop.trainer_config import RunConfig
 from training.model_card import model_card
 from training.provenance import provenance
 from training.run_config import add_run_arguments, load_config, write_config
 from vocoder.checkpoint import CheckpointError, save_model
-from vocoder.config import COUNT, NOT_NEGATIVE, POSITIVE, ConfigError, check_bounds, to_dict
+from vocoder.config import Checked, ConfigError, Count, NotNegativeInt, Positive, to_dict
 from vocoder.guard.conventions import NOT_SPEECH, PLAIN, SHUFFLED, VARIATIONS, encodings, layouts
 from vocoder.mel.config import preset
 from vocoder.models.guard import GuardConfig, GuardModel
 
 
 @dataclass(frozen=True)
-class CalibrationConfig:
+class CalibrationConfig(Checked):
     """What the guard is calibrated with."""
 
     corpora: tuple[str, ...] = ()
     """of the manifest, that nothing is fitted to"""
     recordings: int = 600
     """of their utterances, at most"""
-    spoken: int = 100
+    spoken: NotNegativeInt = 100
     """utterances that espeak-ng makes on the spot"""
 
 
 @dataclass(frozen=True)
-class GuardRun:
-    """Everything that a run of `python -m recipes guard` depends on."""
+class GuardRun(RunConfig):
+    """Everything that a run of `python -m recipes guard` depends on; `trainer` is that of the recogniser alone."""
 
     manifest: str
     """manifest.jsonl of a prepared corpus"""
-    output: str
-    """folder of the run, with the model in last/model"""
     model: GuardConfig
-    trainer: TrainerConfig
-    """of the recogniser; its averaged weights are not used"""
     corpora: tuple[str, ...] = ()
     """that densities and recogniser are fitted to; all but those for the calibration if left out"""
-    recordings: int = 4000
+    recordings: Annotated[int, (2, math.inf)] = 4000
     """parts of their utterances, each varied and computed in every layout"""
     sample_rate: int | None = None
     """in Hz, that recordings count as having; their own if left out. As more they sound faster, and reach as high"""
-    spoken: int = 300
+    spoken: NotNegativeInt = 300
     """utterances that espeak-ng makes on the spot, in other languages and voices than for the calibration"""
-    prior: float = 1.0
+    prior: Positive = 1.0
     """how many times likelier the layout of true mels is beforehand than each of the others"""
-    rounds: int = 2
+    rounds: Count = 2
     """how often each is written down in encodings drawn at random"""
     variation: VariationConfig = field(default_factory=VariationConfig)
     calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
     seed: int = 0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         true, convention = self.true, self.model.convention
         variations = tuple(f"{true}:{name}" for name in (SHUFFLED, *VARIATIONS))
         _require_known("densities", self.model.densities, (true, *variations))
@@ -74,8 +72,6 @@ class GuardRun:
         _require_known("convention.encodings", convention.encodings, (PLAIN, *encodings()))
         if both := set(self.corpora) & set(self.calibration.corpora):
             raise ConfigError(f"{', '.join(sorted(both))}: what is fitted to cannot calibrate")
-        check_bounds(self, recordings=(2, math.inf), rounds=COUNT, spoken=NOT_NEGATIVE, prior=POSITIVE)
-        check_bounds(self.calibration, spoken=NOT_NEGATIVE)
 
     @property
     def true(self) -> str:
@@ -154,7 +150,7 @@ def _fit(model: GuardModel, config: GuardRun, material: Material) -> None:
     lesson = lesson_of(example for _ in range(config.rounds) for k in each for example in writer.examples(k))
     print(f"recogniser: {len(lesson.layout)} mels", flush=True)
     objective = ConventionObjective(model.convention, preset(config.true), lesson)
-    run = Learning(str(Path(config.output) / "recogniser"), config.trainer)
+    run = RunConfig(str(Path(config.output) / "recogniser"), config.trainer)
     fit(run, objective, lesson.items(), lesson.items(20), provenance={}, resume=False)
     model.cpu().eval()
 

@@ -13,7 +13,6 @@ from torch.nn import functional as F
 from recipes.guard.writing import Example
 from training.loop.batches import FixedItems
 from training.loop.objective import Batch, Objective, Parts
-from training.loop.trainer_config import TrainerConfig
 from vocoder.layers.mel_statistics import mel_statistics, tempo_statistics
 from vocoder.mel.config import MelConfig
 from vocoder.models.guard import ConventionNet
@@ -41,14 +40,6 @@ def lesson_of(examples: Iterable[Example]) -> Lesson:
     rows = [(mel_statistics(e.mel.numpy()).astype(np.float16), e.layout, e.encoding) for e in examples]
     statistics, layout, encoding = zip(*rows, strict=True)
     return Lesson(torch.from_numpy(np.stack(statistics)), torch.tensor(layout), torch.tensor(encoding))
-
-
-@dataclass(frozen=True)
-class Learning:
-    """The run that fits the recogniser, before the guard is calibrated."""
-
-    output: str
-    trainer: TrainerConfig
 
 
 class ConventionObjective(Objective):

@@ -2,35 +2,32 @@
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vocoder.config import NOT_NEGATIVE, POSITIVE, SHARE, check_bounds
+from vocoder.config import NOT_NEGATIVE, SHARE, Checked, NotNegative, Positive, Range
 
 NATS_PER_DB = math.log(10.0) / 20.0
 WAVES = 3
 
 
 @dataclass(frozen=True)
-class VariationConfig:
+class VariationConfig(Checked):
     """How mels are varied before a density is fitted to them."""
 
-    gain_db: tuple[float, ...] = (-25.0, 10.0)
+    gain_db: Annotated[Range, (-100, 100)] = (-25.0, 10.0)
     """range of a random gain, so that quiet and loud recordings are alike"""
-    colour_db: float = 2.5
+    colour_db: NotNegative = 2.5
     """standard deviation of the waves of a random equalisation: microphones and rooms differ"""
-    noise: float = 0.1
+    noise: Positive = 0.1
     """standard deviation of the noise added to natural logarithms: a density of what repeats exactly is infinite"""
-    smoothing: tuple[float, ...] = (0.4, 1.0)
+    smoothing: Annotated[Range, SHARE] = (0.4, 1.0)
     """range of the share of a smoothed mel, as acoustic models give them"""
-    roughness: tuple[float, ...] = (0.15, 0.35)
+    roughness: Annotated[Range, NOT_NEGATIVE] = (0.15, 0.35)
     """range of the standard deviation of the error of an acoustic model"""
-
-    def __post_init__(self) -> None:
-        check_bounds(self, gain_db=(-100, 100), smoothing=SHARE, roughness=NOT_NEGATIVE)
-        check_bounds(self, colour_db=NOT_NEGATIVE, noise=POSITIVE)
 
 
 def coloured(mel: Tensor, config: VariationConfig, floor: float, generator: torch.Generator) -> Tensor:

@@ -1,11 +1,12 @@
 """Hum, rumble, noise and missing lows, as in recordings of amateurs and telephones."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vocoder.config import POSITIVE, SHARE, check_bounds
+from vocoder.config import POSITIVE, Checked, Range, Share
 
 _HARMONICS = 8
 _MAINS = (50.0, 60.0)  # Hz
@@ -16,28 +17,22 @@ Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class DisturbanceConfig:
+class DisturbanceConfig(Checked):
     """How often and how far segments are disturbed; levels are relative to the segment's root mean square."""
 
-    high_pass: float = 0.3
+    high_pass: Share = 0.3
     """share of segments without lows, as on a telephone"""
-    high_pass_hz: tuple[float, ...] = (80.0, 400.0)
-    noise: float = 0.5
+    high_pass_hz: Annotated[Range, POSITIVE] = (80.0, 400.0)
+    noise: Share = 0.5
     """share of segments with noise of any colour between white and brown"""
-    noise_db: tuple[float, ...] = (-50.0, -8.0)
-    hum: float = 0.3
+    noise_db: Annotated[Range, (-100, 100)] = (-50.0, -8.0)
+    hum: Share = 0.3
     """share of segments with hum of the mains, as it sounds at the playing speed"""
-    hum_db: tuple[float, ...] = (-40.0, 0.0)
-    speeds: tuple[float, ...] = (0.55, 1.0)
-    rumble: float = 0.25
+    hum_db: Annotated[Range, (-100, 100)] = (-40.0, 0.0)
+    speeds: Annotated[Range, POSITIVE] = (0.55, 1.0)
+    rumble: Share = 0.25
     """share of segments with noise below 100 Hz"""
-    rumble_db: tuple[float, ...] = (-30.0, 3.0)
-
-    def __post_init__(self) -> None:
-        check_bounds(
-            self, high_pass=SHARE, noise=SHARE, hum=SHARE, rumble=SHARE, high_pass_hz=POSITIVE, speeds=POSITIVE
-        )
-        check_bounds(self, noise_db=(-100, 100), hum_db=(-100, 100), rumble_db=(-100, 100))
+    rumble_db: Annotated[Range, (-100, 100)] = (-30.0, 3.0)
 
 
 def disturbed(x: Floats, sample_rate: int, config: DisturbanceConfig, rng: np.random.Generator) -> Floats:

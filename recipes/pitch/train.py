@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from training.loop.objective import Batch, Objective, Parts
 from training.losses.pitch import mean_where, pitch_loss
 from training.runs.corpus_run import CorpusRun, command_of
 from training.start.inheritance import WITH_PITCH, PitchModel, PitchModelConfig
-from vocoder.config import check_bounds
+from vocoder.config import Checked, Range
 from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import load_mel_config
 from vocoder.mel.spectrogram import MelSpectrogram
@@ -69,14 +69,11 @@ class PitchSegments:
 
 
 @dataclass(frozen=True)
-class PitchVariation:
+class PitchVariation(Checked):
     """How mels vary beyond the sound itself. Raises ConfigError if gain_db is no range."""
 
-    gain_db: tuple[float, ...] = (-20.0, 10.0)
+    gain_db: Annotated[Range, (-100, 100)] = (-20.0, 10.0)
     blur: BlurConfig = field(default_factory=BlurConfig)
-
-    def __post_init__(self) -> None:
-        check_bounds(self, gain_db=(-100, 100))
 
 
 class PitchObjective(Objective):

@@ -65,10 +65,7 @@ class Engines:
     async def wait_ready(self) -> None:
         """Wait until every model is loaded and warm; raises a LoadError if one failed, or two have the same name."""
         for engine in self._engines:
-            try:
-                await asyncio.shield(asyncio.wrap_future(engine.loaded))  # others wait for the same future
-            except Exception as error:
-                raise LoadError(f"cannot load model {engine.name}: {error}") from error
+            await _loaded(engine, engine.name)
         if not self._distinct:
             names = ", ".join(sorted(engine.name for engine in self._engines))
             raise LoadError(f"every model needs a name of its own, not {names}")
@@ -85,10 +82,7 @@ class Engines:
                 engine = self._make(reference)
                 engine.start_loading()
             engine.wake()
-            try:
-                await asyncio.shield(asyncio.wrap_future(engine.loaded))
-            except Exception as error:
-                raise LoadError(f"cannot load model {reference}: {error}") from error
+            await _loaded(engine, reference)
             if not known and engine.name in [other.name for other in self._engines]:
                 engine.unload()
                 raise LoadError(f"there is a model {engine.name} already: unload it, or give this one another name")
@@ -121,3 +115,11 @@ class Engines:
                 logger.info("loading %s", engine.name)
                 engine.load()
                 wait([engine.loaded])  # loading the next model would disturb the timing of this one
+
+
+async def _loaded(engine: Engine, name: str) -> None:
+    """Wait until a model can be used; raises a LoadError if it cannot be loaded."""
+    try:
+        await asyncio.shield(asyncio.wrap_future(engine.loaded))  # others wait for the same future
+    except Exception as error:
+        raise LoadError(f"cannot load model {name}: {error}") from error

@@ -4,9 +4,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
+from typing import Annotated
 
 from training.corpora.manifest import Entry, Split, Use
-from vocoder.config import POSITIVE, check_bounds
+from vocoder.config import Checked, Positive
 
 TEST_EVERY, TEST_INDEX = 40, 7
 LEAST_TEST = 3
@@ -91,19 +92,16 @@ class Corpus:
 
 
 @dataclass(frozen=True)
-class PrepareConfig:
+class PrepareConfig(Checked):
     """How recordings are checked and changed."""
 
-    sample_rate: int = 22050
+    sample_rate: Annotated[int, (4000, 192000)] = 22050
     """Sample rate of the prepared audio in Hz."""
-    rms: float | None = 0.06
+    rms: Annotated[float, (1e-6, 0.5)] | None = 0.06
     """Root mean square of every utterance after scaling; less if its peak would exceed 0.99. None keeps their own
     levels, as needed for recordings that come with mels."""
-    min_seconds: float = 0.3
+    min_seconds: Positive = 0.3
     """Shorter recordings are skipped."""
-
-    def __post_init__(self) -> None:
-        check_bounds(self, sample_rate=(4000, 192000), rms=(1e-6, 0.5), min_seconds=POSITIVE)
 
 
 def split_recordings(corpus: Corpus) -> Iterator[tuple[Recording, Split]]:

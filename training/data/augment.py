@@ -2,13 +2,14 @@
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import torch
 from scipy.signal import fftconvolve
 from torch import Tensor
 
-from vocoder.config import POSITIVE, SHARE, check_bounds
+from vocoder.config import POSITIVE, Checked, Range, Share
 
 _PEAKS = 3
 _PEAK_WIDTH = 0.5  # of a peak of the equaliser, in octaves
@@ -18,30 +19,25 @@ _TINY = 1e-12
 
 
 @dataclass(frozen=True)
-class AugmentConfig:
+class AugmentConfig(Checked):
     """How often and how far recordings are varied; everything is off by default."""
 
-    equaliser_db: float = 0.0
+    equaliser_db: Annotated[float, (0, 40)] = 0.0
     """largest gain in dB of a tilt over the whole band and of three peaks"""
-    low_pass: float = 0.0
+    low_pass: Share = 0.0
     """share of segments that are low-passed"""
-    low_pass_hz: tuple[float, ...] = (3400.0, 10000.0)
+    low_pass_hz: Annotated[Range, (_SLOPE, math.inf)] = (3400.0, 10000.0)
     """range of the edge in Hz"""
-    noise: float = 0.0
+    noise: Share = 0.0
     """share of segments that get a noise floor"""
-    noise_db: tuple[float, ...] = (-70.0, -40.0)
+    noise_db: Annotated[Range, (-math.inf, math.inf)] = (-70.0, -40.0)
     """range of its level in dB, relative to the segment's"""
-    reverberation: float = 0.0
+    reverberation: Share = 0.0
     """share of segments that get a room"""
-    reverberation_seconds: tuple[float, ...] = (0.05, 0.3)
+    reverberation_seconds: Annotated[Range, POSITIVE] = (0.05, 0.3)
     """range of the time in which the room's echo falls by 60 dB"""
-    reverberation_db: tuple[float, ...] = (-25.0, -8.0)
+    reverberation_db: Annotated[Range, (-math.inf, math.inf)] = (-25.0, -8.0)
     """range of the echo's energy in dB, relative to the direct sound's"""
-
-    def __post_init__(self) -> None:
-        check_bounds(self, equaliser_db=(0, 40), low_pass=SHARE, noise=SHARE, reverberation=SHARE)
-        check_bounds(self, low_pass_hz=(_SLOPE, math.inf), reverberation_seconds=POSITIVE)
-        check_bounds(self, noise_db=(-math.inf, math.inf), reverberation_db=(-math.inf, math.inf))
 
     @property
     def active(self) -> bool:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from training.corpora.manifest import Manifest, Split
 from training.data.augment import AugmentConfig, augmented
 from training.data.rational_resampling import crop, rate_grid, resampled_length
 from training.data.stores import AudioStore, MelStore, PitchStore, speeds_for
-from vocoder.config import NOT_NEGATIVE, ConfigError, check_bounds
+from vocoder.config import Checked, ConfigError, NotNegativeInt, Range
 from vocoder.mel.config import MelConfig
 
 _PEAK_LIMIT = 0.99
@@ -22,7 +22,7 @@ _AUGMENTATION = 1  # the number of the random stream that augmentation draws fro
 
 
 @dataclass(frozen=True)
-class SegmentConfig:
+class SegmentConfig(Checked):
     """How segments are cut and varied."""
 
     segment_length: int = 16384
@@ -30,26 +30,26 @@ class SegmentConfig:
     hop_length: int = 256
     margin: int = 512
     """Samples added on both sides, so that mel frames at the ends are whole: n_fft // 2 for a centred mel."""
-    seed: int = 0
-    balance: float = 0.5
+    seed: NotNegativeInt = 0
+    balance: Annotated[float, (-100, 100)] = 0.5
     """Speakers are drawn in proportion to duration ** balance: 1 as recorded, 0 all alike."""
-    epoch_length: int = 0
+    epoch_length: NotNegativeInt = 0
     """Items in an epoch; 0 for as many as cover the split's duration."""
-    gain_db: tuple[float, ...] = (0.0, 0.0)
+    gain_db: Annotated[Range, (-60, 60)] = (0.0, 0.0)
     """Range of a uniform random gain in decibels; limited where the segment's peak would pass 0.99."""
-    rates: tuple[float, ...] = (1.0, 1.0)
+    rates: Range = (1.0, 1.0)
     """Range of a random playing speed, which moves pitch and formants too; multiples of 1/40 are drawn."""
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     """How else the sound is varied."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.hop_length < 1 or self.segment_length < 1 or self.segment_length % self.hop_length:
             raise ConfigError(
                 f"segment_length {self.segment_length} must be a multiple of hop_length {self.hop_length}"
             )
         if not 0 <= self.margin < self.segment_length:
             raise ConfigError(f"margin must be from 0 to below segment_length, not {self.margin}")
-        check_bounds(self, seed=NOT_NEGATIVE, epoch_length=NOT_NEGATIVE, balance=(-100, 100), gain_db=(-60, 60))
         rate_grid(self.rates)
 
 

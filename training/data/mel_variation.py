@@ -6,23 +6,23 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vocoder.config import COUNT, NOT_NEGATIVE, SHARE, ConfigError, check_bounds
+from vocoder.config import Checked, ConfigError, Count, NotNegative, Share
 
 
 @dataclass(frozen=True)
-class BlurConfig:
+class BlurConfig(Checked):
     """How mels are smoothed along both axes at once, by triangles of random size (arXiv 2409.02517)."""
 
-    share: float = 0.5
+    share: Share = 0.5
     """of the items that are smoothed"""
-    bands: int = 9
-    frames: int = 9
+    bands: Count = 9
+    frames: Count = 9
     """largest width of the triangle along each axis, odd: 1 leaves it as it is"""
-    roughness: float = 0.3
+    roughness: NotNegative = 0.3
     """largest standard deviation of noise that is added to natural logarithms"""
 
     def __post_init__(self) -> None:
-        check_bounds(self, share=SHARE, roughness=NOT_NEGATIVE, bands=COUNT, frames=COUNT)
+        super().__post_init__()
         if self.bands % 2 == 0 or self.frames % 2 == 0:
             raise ConfigError(f"bands and frames must be odd, not {self.bands} and {self.frames}")
 

@@ -14,7 +14,7 @@ from training.density.objective import DensityObjective
 from training.density.toys import TOYS
 from training.density.vae import VAEConfig, VariationalAutoencoder
 from training.loop.trainer import fit
-from training.loop.trainer_config import TrainerConfig
+from training.loop.trainer_config import RunConfig
 from training.provenance import provenance, surroundings
 from training.run_config import add_run_arguments, load_config
 from training.runs.corpus_run import corpus_at
@@ -25,12 +25,9 @@ CONFIGS = Path(__file__).parent
 
 
 @dataclass(frozen=True)
-class DensityRun:
+class DensityRun(RunConfig):
     """Everything that a run of `vocoder-train density` depends on."""
 
-    output: str
-    """folder of the run: checkpoints, TensorBoard logs, and the model in last/model"""
-    trainer: TrainerConfig
     model: DensityConfig | VAEConfig = field(default_factory=DensityConfig)
     data: DataConfig = field(default_factory=DataConfig)
     manifest: str | None = None
@@ -39,6 +36,7 @@ class DensityRun:
     """mel preset or mel config file, for mels"""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         shape = (self.model.channels, self.model.frames)
         expected = self.data.shape or (load_mel_config(self.mel).n_mels, self.model.frames)
         if shape != expected:

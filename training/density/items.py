@@ -13,7 +13,7 @@ from training.corpora.manifest import Manifest
 from training.data.datasets import SegmentConfig, SegmentDataset, held_out_segments
 from training.density.toys import TOYS, Toy
 from training.loop.batches import EpochDataset
-from vocoder.config import COUNT, NOT_NEGATIVE, ConfigError, check_bounds
+from vocoder.config import Checked, ConfigError, Count, NotNegative, NotNegativeInt, Range
 from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import MelSpectrogram
 
@@ -25,26 +25,23 @@ _NOISE = 1  # the number of the random stream, beside that of the segments
 
 
 @dataclass(frozen=True)
-class DataConfig:
+class DataConfig(Checked):
     """What the items are, and how many there are."""
 
     source: Literal["mels", "digits", "eight", "moons", "checkerboard"] = "mels"
     """windows of the mels of a corpus, scikit-learn's digits, or a distribution of points of the plane"""
     corpora: tuple[str, ...] = ()
     """only these corpora of the manifest; none for all"""
-    noise: float = 0.05
+    noise: NotNegative = 0.05
     """standard deviation of the noise added to natural-log mels: without it the floor, where many values are the same,
     would have an infinite density"""
-    gain_db: tuple[float, ...] = (0.0, 0.0)
+    gain_db: Range = (0.0, 0.0)
     """range of a random gain of the recordings in decibels"""
-    items: int = 65536
+    items: Count = 65536
     """in an epoch; all 1000 where they are digits"""
-    held_out: int = 4096
+    held_out: Count = 4096
     """that validation sees, of recordings that training does not; 350 where they are digits"""
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        check_bounds(self, items=COUNT, held_out=COUNT, seed=NOT_NEGATIVE, noise=NOT_NEGATIVE)
+    seed: NotNegativeInt = 0
 
     @property
     def shape(self) -> tuple[int, int] | None:

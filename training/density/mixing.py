@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vocoder.flows.base import Flow
+from vocoder.flows.base import Flow, over_time
 
 
 class Permutation(Flow):
@@ -61,18 +61,15 @@ class PLUConv1x1(Flow):
         """Map (B, C, T) to (B, C, T)."""
         lower, upper = self._factors()
         z = F.linear(x.transpose(1, 2), self.permutation @ lower @ upper).transpose(1, 2)
-        return z, self._log_det(x)
+        return z, over_time(self.log_s.sum(), x)
 
     def inverse(self, z: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map (B, C, T) to (B, C, T) by two triangular solves."""
         lower, upper = self._factors()
         x = torch.linalg.solve_triangular(lower, self.permutation.T @ z, upper=False, unitriangular=True)
-        return torch.linalg.solve_triangular(upper, x, upper=True), -self._log_det(z)
+        return torch.linalg.solve_triangular(upper, x, upper=True), -over_time(self.log_s.sum(), z)
 
     def _factors(self) -> tuple[Tensor, Tensor]:
         lower = self.lower.tril(-1) + torch.eye(len(self.sign), dtype=self.lower.dtype, device=self.lower.device)
         upper = self.upper.triu(1) + torch.diag(self.sign * torch.exp(self.log_s))
         return lower, upper
-
-    def _log_det(self, x: Tensor) -> Tensor:
-        return (self.log_s.sum() * x.shape[2]).expand(x.shape[0])

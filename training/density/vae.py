@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 from itertools import chain
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ from training.density.composition import Inverse, Sequential
 from training.density.gaussian import fit_gaussian
 from training.density.mixing import reversal
 from training.density.networks import MLP
-from vocoder.config import COUNT, POSITIVE, ConfigError, check_bounds
+from vocoder.config import Checked, ConfigError, Count, Positive
 from vocoder.distributions import log_density
 from vocoder.flows.affine import ElementwiseAffine
 from vocoder.flows.base import Flow
@@ -21,31 +21,30 @@ from vocoder.flows.coupling import soft_clip
 
 
 @dataclass(frozen=True)
-class VAEConfig:
+class VAEConfig(Checked):
     """Architecture of a variational autoencoder of items (channels, frames)."""
 
     kind: Literal["iaf_vae", "vae"] = "iaf_vae"
     """posterior: an inverse autoregressive flow, or the diagonal Gaussian alone that it starts from (mean field)"""
-    channels: int = 80
+    channels: Count = 80
     """rows of an item: mel bins"""
-    frames: int = 16
+    frames: Count = 16
     """columns of an item: neighbouring mel frames"""
-    latent: int = 32
+    latent: Annotated[int, (2, math.inf)] = 32
     """numbers in the code of an item"""
     hidden: tuple[int, ...] = (512, 512)
     """units of encoder and decoder"""
-    flows: int = 4
+    flows: Count = 4
     """steps of the inverse autoregressive flow"""
     flow_hidden: tuple[int, ...] = (256, 256)
     """units of each step's masked network"""
-    context: int = 64
+    context: Count = 64
     """numbers that the encoder tells every step of the flow"""
-    log_s_bound: float = 3.0
+    log_s_bound: Positive = 3.0
     """soft bound of the decoder's log-scales, in units of the rows' standard deviations"""
 
     def __post_init__(self) -> None:
-        check_bounds(self, channels=COUNT, frames=COUNT, flows=COUNT, context=COUNT, latent=(2, math.inf))
-        check_bounds(self, log_s_bound=POSITIVE)
+        super().__post_init__()
         if not self.hidden or not self.flow_hidden or min(*self.hidden, *self.flow_hidden) < 1:
             raise ConfigError("hidden and flow_hidden must list the units of one layer or more")
 

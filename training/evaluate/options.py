@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from training.corpora.manifest import Entry
-from vocoder.config import COUNT, NOT_NEGATIVE, check_bounds
+from vocoder.config import Checked, Count, NotNegative, NotNegativeInt, check_bounds
 
 Group = Literal["speaker", "corpus"]
 GROUPS: tuple[Group, ...] = get_args(Group)
@@ -13,24 +13,24 @@ Mels = Literal["given", "own", "both"]
 
 
 @dataclass(frozen=True)
-class Selection:
+class Selection(Checked):
     """Which utterances of the test split count, and which of them make up one row.
 
     Raises ValueError if the range of durations is empty, or a number of utterances is below 1.
     """
 
-    min_seconds: float = 2.5
+    min_seconds: NotNegative = 2.5
     max_seconds: float = 9.0
-    limit: int | None = None
+    limit: Count | None = None
     """Most recordings of a row, evenly spread over the manifest."""
-    per_speaker: int | None = None
+    per_speaker: Count | None = None
     """Most recordings of a speaker, evenly spread too."""
     by: Group = "speaker"
     """What a row of the table is about."""
 
     def __post_init__(self) -> None:
-        check_bounds(self, min_seconds=NOT_NEGATIVE, max_seconds=(self.min_seconds, math.inf))
-        check_bounds(self, limit=COUNT, per_speaker=COUNT)
+        super().__post_init__()
+        check_bounds(self, max_seconds=(self.min_seconds, math.inf))
 
     def takes(self, entry: Entry) -> bool:
         """Return whether an utterance has the right length."""
@@ -42,7 +42,7 @@ class Selection:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Checked):
     """What is compared, and how. Raises ValueError if a number is out of range."""
 
     selection: Selection = field(default_factory=Selection)
@@ -53,10 +53,7 @@ class Comparison:
     sigma: float | None = None
     corrections: int | None = None
     seed: int = 0
-    listen: int = 2
+    listen: NotNegativeInt = 2
     """Utterances of each row to listen to."""
-    jobs: int = 1
+    jobs: Count = 1
     """Processes that score."""
-
-    def __post_init__(self) -> None:
-        check_bounds(self, listen=NOT_NEGATIVE, jobs=COUNT)

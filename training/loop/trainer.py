@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from accelerate.utils import gather_object, set_seed
@@ -25,7 +25,7 @@ from training.loop.processes import (
     share_state,
 )
 from training.loop.stopping import Clock, Interruption, TrainingError
-from training.loop.trainer_config import TrainerConfig
+from training.loop.trainer_config import RunConfig, TrainerConfig
 from training.run_config import write_config
 from vocoder.checkpoint import CheckpointError
 from vocoder.config import to_dict
@@ -36,20 +36,8 @@ EARLY_STEPS = (1, 2, 5, 10, 20)
 """of a call, after which a line says how it goes: the first regular one may take minutes"""
 
 
-class Run(Protocol):
-    """What the configuration of any run has."""
-
-    @property
-    def output(self) -> str:
-        """Folder of the run."""
-
-    @property
-    def trainer(self) -> TrainerConfig:
-        """How long and how to train."""
-
-
 def fit(
-    config: Run, objective: Objective, training_set: EpochDataset, validation_set: EpochDataset, **more: Any
+    config: RunConfig, objective: Objective, training_set: EpochDataset, validation_set: EpochDataset, **more: Any
 ) -> Path:
     """Train as configured, with the options of `Trainer`, and return the directory of the last model."""
     keep_freed_memory()

@@ -15,10 +15,10 @@ from training.loop.batches import EpochDataset
 from training.loop.objective import Objective
 from training.loop.processes import announce
 from training.loop.trainer import fit
-from training.loop.trainer_config import TrainerConfig
+from training.loop.trainer_config import RunConfig
 from training.provenance import ROLES, origin_of, provenance
 from training.run_config import add_run_arguments, load_config
-from vocoder.config import ConfigError, to_dict
+from vocoder.config import ConfigError, Count, to_dict
 from vocoder.mel.config_file import known_or_none, load_mel_config
 
 FROM_MEL = ("sample_rate", "hop_length", "n_mels")
@@ -27,23 +27,21 @@ Run = TypeVar("Run")
 
 
 @dataclass(frozen=True)
-class CorpusRun(ABC):
+class CorpusRun(RunConfig, ABC):
     """What every run over a corpus of recordings depends on; each kind adds its model, its losses and its objective."""
 
     manifest: str
     """manifest.jsonl of a prepared corpus"""
-    output: str
-    """folder of the run: checkpoints, TensorBoard logs, and the model in last/model"""
-    trainer: TrainerConfig
     mel: str = "nvidia"
     """mel preset, or mel config file"""
     model: Any = None
     """architecture, with its sample_rate, hop_length and n_mels: each kind of run has its own"""
     segments: SegmentConfig = field(default_factory=SegmentConfig)
-    validation_items: int = 64
+    validation_items: Count = 64
     """segments of the held-out split for validation; voices kept as unseen are not among them"""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         mel = load_mel_config(self.mel)
         wanted = {f"model.{name}": getattr(mel, name) for name in FROM_MEL}
         wanted |= {"segments.hop_length": mel.hop_length, "segments.margin": mel.n_fft // 2}

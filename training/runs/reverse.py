@@ -11,7 +11,7 @@ from training.loop.objective import Batch, Parts
 from training.runs.recordings import noise_for
 from training.runs.sample_losses import SampleObjective, SampleRun, SampleWeights
 from training.start.inheritance import inherit_ends, started_from, waveglow_of
-from vocoder.config import NOT_NEGATIVE, ConfigError, check_bounds
+from vocoder.config import ConfigError, NotNegative, NotNegativeInt, Share
 from vocoder.correction.correction import Correction
 from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import load_mel_config
@@ -24,25 +24,20 @@ from vocoder.stages import MEL, NOISE, Z, run
 class ReverseLosses(SampleWeights):
     """Weights and schedule of the losses; a weight of 0 switches a loss off."""
 
-    recorded: float = 1.0
+    recorded: NotNegative = 1.0
     """weight of the distance from the coefficients of recordings, whose noise is the teacher's own"""
-    drawn: float = 0.5
+    drawn: NotNegative = 0.5
     """weight of the distance from the teacher's samples, corrected `corrections` times"""
-    corrections: int = 30
+    corrections: NotNegativeInt = 30
     """corrections of the teacher's samples towards their mel before they are learnt from"""
-    spectral: float = 2.25
-    mel: float = 3.0
-    corrected_share: float = 0.5
-    adversarial: float = 0.3
-    features: float = 1.0
-    samples_from: int = 1500
+    spectral: NotNegative = 2.25
+    mel: NotNegative = 3.0
+    corrected_share: Share = 0.5
+    adversarial: NotNegative = 0.3
+    features: NotNegative = 1.0
+    samples_from: NotNegativeInt = 1500
     """step from which losses on samples are added to those on pairs"""
-    critics_from: int = 2500
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        weights = "recorded drawn corrections samples_from"
-        check_bounds(self, **dict.fromkeys(weights.split(), NOT_NEGATIVE))
+    critics_from: NotNegativeInt = 2500
 
     @property
     def paired(self) -> bool:

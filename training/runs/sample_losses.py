@@ -15,34 +15,34 @@ from training.losses.pitch import pitch_loss
 from training.losses.spectral import MultiResolutionSTFT, MultiScaleMel
 from training.runs.corpus_run import CorpusRun
 from training.runs.recordings import RecordingObjective
-from vocoder.config import COUNT, NOT_NEGATIVE, SHARE, ConfigError, check_bounds
+from vocoder.config import Checked, ConfigError, Count, NotNegative, NotNegativeInt, Share
 from vocoder.correction.correction import Correction
 from vocoder.loading import model_directory
 from vocoder.mel.config import MelConfig
 
 
 @dataclass(frozen=True)
-class SampleWeights:
+class SampleWeights(Checked):
     """Weights and schedule of losses on samples; a weight of 0 switches a loss off."""
 
-    spectral: float = 1.0
+    spectral: NotNegative = 1.0
     """weight of the multi-resolution magnitudes"""
-    mel: float = 1.0
+    mel: NotNegative = 1.0
     """weight of the log mels at several scales"""
-    corrected_share: float = 1.0
+    corrected_share: Share = 1.0
     """share of the steps whose losses and critics hear samples after their correction; in the others, before it"""
-    sample_corrections: int | None = None
+    sample_corrections: NotNegativeInt | None = None
     """corrections of a sample in training; by default the model's own number, which takes longest"""
-    adversarial: float = 0.0
-    features: float = 0.5
+    adversarial: NotNegative = 0.0
+    features: NotNegative = 0.5
     """weight of the distance of the critics' features"""
-    critics_from: int = 1500
+    critics_from: NotNegativeInt = 1500
     """step from which the critics are trained and their judgement counts"""
-    critics_every: int = 1
+    critics_every: Count = 1
     """critics are asked at every this-many-th step; they take as long as the rest of a step"""
-    pitch: float = 0.1
+    pitch: NotNegative = 0.1
     """weight of the pitch network of a model with a harmonic source"""
-    noise: float = 1e-4
+    noise: NotNegative = 1e-4
     """standard deviation of the noise that keeps the density of empty bands finite"""
     bfloat16: bool = field(default_factory=multiplies_bfloat16)
     """compute the products in bfloat16; by default where the device has instructions for them"""
@@ -51,9 +51,7 @@ class SampleWeights:
     """how mels are smoothed, as acoustic models smooth them; the recording stays as it is"""
 
     def __post_init__(self) -> None:
-        weights = "spectral mel adversarial features critics_from pitch noise sample_corrections"
-        check_bounds(self, **dict.fromkeys(weights.split(), NOT_NEGATIVE))
-        check_bounds(self, corrected_share=SHARE, critics_every=COUNT)
+        super().__post_init__()
         samples_from: int = getattr(self, "samples_from", 0)
         if self.adversarial and self.critics_from < samples_from:
             raise ConfigError(

@@ -16,7 +16,7 @@ from training.runs.sample_losses import SampleObjective, SampleRun, SampleWeight
 from training.start.envelope import fit_envelope
 from training.start.inheritance import started_from
 from vocoder.checkpoint import Checkpoint, load_model
-from vocoder.config import COUNT, NOT_NEGATIVE, ConfigError, check_bounds
+from vocoder.config import ConfigError, Count, NotNegative, NotNegativeInt
 from vocoder.distributions import ENTROPY
 from vocoder.loading import model_directory
 from vocoder.mel.config import MelConfig
@@ -28,27 +28,25 @@ from vocoder.models.student import Draw, Student, StudentConfig
 class StudentLosses(SampleWeights):
     """Weights and schedule of the losses; a weight of 0 switches a loss off."""
 
-    kl: float = 1.0
+    kl: NotNegative = 1.0
     """weight of the divergence from the teacher, in nats per sample; at 0 the teacher is not loaded"""
-    kl_warmup_steps: int = 500
+    kl_warmup_steps: NotNegativeInt = 500
     """steps over which that weight rises from 0, and with it all other losses that depend on the teacher"""
-    teacher_items: int | None = None
+    teacher_items: Count | None = None
     """segments of a batch that the teacher scores, the slowest part of a step; all by default"""
     estimator: Estimator = "sample"
     """how the divergence is estimated: closed, draws or sample"""
-    regulariser: float = 0.0
+    regulariser: NotNegative = 0.0
     """squared distance of the log-scales of student and teacher, in closed form (4 in ClariNet)"""
-    draws: int = 8
+    draws: Count = 8
     """draws of each sample for the estimator `draws`"""
     log_s_floor: float = -9.0
     """soft lower bound of both log-scales in the closed form"""
-    power: float = 0.0
+    power: NotNegative = 0.0
     """weight of the power averaged over time"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_bounds(self, kl=NOT_NEGATIVE, kl_warmup_steps=NOT_NEGATIVE, regulariser=NOT_NEGATIVE, power=NOT_NEGATIVE)
-        check_bounds(self, draws=COUNT, teacher_items=COUNT)
         if self.estimator != "closed" and self.regulariser:
             raise ConfigError("regulariser belongs to the closed form (estimator: closed)")
 

@@ -13,7 +13,7 @@ from training.runs.recordings import noisy
 from training.runs.sample_losses import SampleObjective, SampleRun, SampleWeights
 from training.start.envelope import fit_envelope
 from training.start.inheritance import started_from
-from vocoder.config import COUNT, NOT_NEGATIVE, check_bounds
+from vocoder.config import Count, NotNegative, NotNegativeInt
 from vocoder.mel.config_file import load_mel_config
 from vocoder.models.waveglow import WaveGlow
 from vocoder.models.waveglow_config import WaveGlowConfig
@@ -23,17 +23,13 @@ from vocoder.models.waveglow_config import WaveGlowConfig
 class WaveGlowLosses(SampleWeights):
     """Weights and schedule of the losses; a weight of 0 switches a loss off."""
 
-    likelihood: float = 0.3
+    likelihood: NotNegative = 0.3
     """weight of nats per sample beside the losses on samples; before they join it is 1"""
-    likelihood_every: int = 1
+    likelihood_every: Count = 1
     """once samples have losses, take the likelihood every this-many-th step, with as many times its weight"""
-    adversarial: float = 0.1
-    samples_from: int = 1000
+    adversarial: NotNegative = 0.1
+    samples_from: NotNegativeInt = 1000
     """step from which losses on samples are added to the likelihood"""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_bounds(self, likelihood=NOT_NEGATIVE, samples_from=NOT_NEGATIVE, likelihood_every=COUNT)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from training.loop.processes import multiplies_bfloat16
 from training.runs.corpus_run import CorpusRun, command_of
 from training.runs.recordings import RecordingObjective, noisy
 from training.start.inheritance import started_from, waveglow_of
-from vocoder.config import NOT_NEGATIVE, ConfigError, check_bounds
+from vocoder.config import Checked, ConfigError, NotNegative, NotNegativeInt
 from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import load_mel_config
 from vocoder.models.waveglow import WaveGlow
@@ -19,18 +19,15 @@ from vocoder.models.wavenet import WaveNet, WaveNetModelConfig
 
 
 @dataclass(frozen=True)
-class WaveNetLosses:
+class WaveNetLosses(Checked):
     """What is added to the audio, and how it is scored."""
 
-    noise: float = 1e-4
+    noise: NotNegative = 1e-4
     """standard deviation of the noise that keeps the density of empty bands finite"""
-    past: int = 512
+    past: NotNegativeInt = 512
     """samples at the start of a segment that are seen but not scored: before them the model sees silence, not speech"""
     bfloat16: bool = field(default_factory=multiplies_bfloat16)
     """compute the convolutions in bfloat16; by default where the device has instructions for them"""
-
-    def __post_init__(self) -> None:
-        check_bounds(self, noise=NOT_NEGATIVE, past=NOT_NEGATIVE)
 
 
 @dataclass(frozen=True)

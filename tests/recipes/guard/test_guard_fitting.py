@@ -7,10 +7,10 @@ from evaluation_corpus import voice, write_recordings
 
 from recipes.__main__ import main
 from recipes.guard.fitting import calibrate, fit_density
-from recipes.guard.learning import ConventionObjective, Learning, Lesson, fit_temperature
+from recipes.guard.learning import ConventionObjective, Lesson, fit_temperature
 from recipes.guard.variation import VariationConfig
 from training.loop.trainer import fit
-from training.loop.trainer_config import TrainerConfig
+from training.loop.trainer_config import RunConfig, TrainerConfig
 from vocoder.checkpoint import load_model
 from vocoder.guard.guard import load_guard
 from vocoder.guard.judges import Densities
@@ -60,7 +60,7 @@ def test_the_recogniser_learns_and_its_temperature_is_that_of_others(tmp_path):
     learnt = lesson(2000, 0, 0.2)
     trainer = TrainerConfig(steps=300, batch_size=50, learning_rate=1e-2, warmup_steps=30, device="cpu")
     objective = ConventionObjective(net, preset("nvidia"), learnt)
-    run = Learning(str(tmp_path), trainer)
+    run = RunConfig(str(tmp_path), trainer)
     fit(run, objective, learnt.items(), learnt.items(20), provenance={}, resume=False)
     net.eval()
     easy, hard = lesson(500, 1, 0.2), lesson(500, 2, 1.5)

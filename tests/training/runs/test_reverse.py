@@ -60,7 +60,7 @@ def test_a_student_of_mels_that_the_teacher_does_not_take_learns_from_samples_al
     config = dataclasses.replace(CONFIG, n_mels=80, hop_length=256, sample_rate=22050, corrections=0)
     start = str(save_model(tmp_path, Reverse(config), preset("espnet")))
     alone = dataclasses.replace(LOSSES, recorded=0.0, drawn=0.0)
-    run = ReverseRun("m", "o", TrainerConfig(1, 1), "espnet", config, losses=alone, start_from=start)
+    run = ReverseRun("o", TrainerConfig(1, 1), "m", "espnet", config, losses=alone, start_from=start)
     assert run.origins() == {"start_from": start}
     assert run.objective().teacher is None
     paired = dataclasses.replace(run, losses=LOSSES)

@@ -72,4 +72,4 @@ def test_contradictions_are_refused():
     trainer = TrainerConfig(steps=1, batch_size=1)
     lpc = LinearPredictionConfig(mel="hifigan")
     with pytest.raises(ConfigError, match=r"model.lpc.mel is 'hifigan', but mel is 'nvidia'"):
-        WaveNetRun("m", "o", trainer, model=WaveNetModelConfig(lpc=lpc))
+        WaveNetRun("o", trainer, "m", model=WaveNetModelConfig(lpc=lpc))
