@@ -67,7 +67,7 @@ def test_a_flood_of_audio_files_holds_up_no_synthesis(ready, new_mel, pool, wait
         assert {answer.result(TIMEOUT).status_code for answer in mels} == {200}
 
 
-def test_who_leaves_has_no_mel_computed(ready, pool, wait_until, monkeypatch):
+def test_who_leaves_has_no_mel_computed(ready, wait_until, monkeypatch):
     extraction = Extraction(monkeypatch)
     with ready() as url:
         with ExitStack() as stack:
@@ -106,14 +106,14 @@ def test_one_key_on_many_connections_leaves_the_queue_to_others(ready, fake, new
         assert sorted(answer.result(TIMEOUT).status_code for answer in greedy) == [200] * 3 + [503] * 6
 
 
-def test_a_frame_with_many_corrections_counts_as_several(ready, new_mel, keys, wait_until):
+def test_a_frame_with_many_corrections_counts_as_several(ready, new_mel, keys):
     with ready(api_keys_file=keys, frames_per_minute=1000) as url:
         address, mel = f"{url}/synthesize?corrections=", npy(new_mel(frames=100))
         assert [post(address + "100", mel, "greedy").status_code for _ in range(2)] == [200, 429]
         assert {post(address + "0", mel, "other").status_code for _ in range(9)} == {200}
 
 
-def test_numbers_are_written_in_pieces(ready, fake, new_mel, wait_until, monkeypatch):
+def test_numbers_are_written_in_pieces(ready, fake, new_mel, monkeypatch):
     """The event loop, and with it /livez, waits as long as one call of `json.dumps` takes."""
     longest, dumps = 0, json.dumps
 

@@ -48,7 +48,7 @@ def test_answers_that_nobody_reads(ready, fake, wait_until, query):
         assert answer.status_code == 200
 
 
-def test_websockets_that_nobody_reads(ready, wait_until):
+def test_websockets_that_nobody_reads(ready):
     streamer = Streamer()
     with ready(streamer, max_buffered_bytes=BUDGET) as url, ExitStack() as stack:
         refused = 0

@@ -55,7 +55,7 @@ def test_handshakes_that_are_refused(ready):
             assert b"secret" not in body
 
 
-def test_pings_are_answered_while_frames_wait(ready, streamer, caplog):
+def test_pings_are_answered_while_frames_wait(ready, streamer):
     pings = [frame(PING, b"%d" % number) for number in range(3)]
     with ready() as url, connected(url, handshake()) as connection:
         opened(connection)

@@ -145,7 +145,7 @@ def test_layers_that_see_the_mel_see_the_same_of_a_flat_spectrum(tmp_path):
     assert not made.start.weight[:, above].any()
 
 
-def test_another_window_or_head_is_refused(tmp_path):
+def test_another_window_or_head_is_refused():
     longer = replace(OTHER, n_fft=2 * OTHER.n_fft, win_length=2 * OTHER.n_fft)
     with pytest.raises(ConfigError, match="the same window and hop"):
         weights_across(reverse_of(longer), reverse_of(MEL))

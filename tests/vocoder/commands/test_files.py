@@ -23,7 +23,7 @@ def run(*arguments):
     return main([str(argument) for argument in arguments])
 
 
-def test_the_standard_input_and_output_take_the_place_of_files(recordings, model, tmp_path, monkeypatch, capsys):
+def test_the_standard_input_and_output_take_the_place_of_files(recordings, model, monkeypatch, capsys):
     options = ("--model", str(model), "--seed", "1", "--guard", "off")
 
     def piped(content, *arguments):
