@@ -20,12 +20,6 @@ def log_density(z: Tensor) -> Tensor:
     return -0.5 * z.square() - HALF_LOG_2PI
 
 
-def log_odds(z: Tensor) -> Tensor:
-    """Return log(p / (1 - p)) of p = Phi(z)."""
-    odds: Tensor = torch.special.log_ndtr(z) - torch.special.log_ndtr(-z)
-    return odds
-
-
 def quantile(log_cdf: Tensor, log_survival: Tensor) -> Tensor:
     """Return z with log Phi(z) = log_cdf and log Phi(-z) = log_survival, from whichever is the smaller tail."""
     lower = log_cdf <= log_survival
@@ -176,7 +170,7 @@ class LogisticMixture(Distribution):
 
     def inverse(self, params: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         """Solve F(x) = Phi(z): in closed form for one component, else by safeguarded Newton steps in float64."""
-        odds = log_odds(z.double())
+        odds = torch.special.log_ndtr(z.double()) - torch.special.log_ndtr(-z.double())
         _, mu, log_s = params.double().chunk(3, dim=1)
         quantiles = mu + torch.exp(log_s) * odds.unsqueeze(-2)
         x = quantiles.squeeze(-2) if self.components == 1 else self._solve(params.double(), odds, quantiles)

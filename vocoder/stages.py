@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-MEL, NOISE, Z = "mel", "noise", "z"
-"""signals that every model has: its condition, white noise, and what is made of both for the flow to decode"""
+MEL, NOISE, CONDITION, Z = "mel", "noise", "condition", "z"
+"""signals of every model: the mel, white noise, what networks see of the mel, and what is made of all to be decoded"""
 TARGET = "target"
 """the mel that the audio of some models has, where it is not the given one"""
 

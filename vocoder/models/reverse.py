@@ -19,9 +19,9 @@ from vocoder.layers.spectrum_head import SpectrumHead, SpectrumHeadConfig
 from vocoder.models.base import Vocoder, VocoderConfig
 from vocoder.models.waveglow_config import SourceConfig
 from vocoder.packing import Packing, silenced
-from vocoder.stages import MEL, TARGET, Stage, Z, windowed
+from vocoder.stages import CONDITION, MEL, TARGET, Stage, Z, windowed
 
-CONDITION, ENVELOPE, SPECTRUM = "condition", "envelope", "spectrum"
+ENVELOPE, SPECTRUM = "envelope", "spectrum"
 EXCITATION, EXCITED, NORMED = "excitation", "excited", "normed"
 
 

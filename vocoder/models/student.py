@@ -23,9 +23,8 @@ from vocoder.layers.stack.wavenet import WaveNetConfig, WaveNetStack
 from vocoder.models.base import FlowVocoder, VocoderConfig
 from vocoder.models.waveglow_config import SourceConfig
 from vocoder.packing import Packing
-from vocoder.stages import MEL, NOISE, Stage, Z, run, windowed
+from vocoder.stages import CONDITION, MEL, NOISE, Stage, Z, run, windowed
 
-CONDITION = "condition"
 NOISE_FLOOR = 1e-3  # of the learned gain of the noise: without noise there is no density
 
 

@@ -18,9 +18,7 @@ from vocoder.layers.stack.wavenet import WaveNetStack
 from vocoder.models.base import FlowVocoder
 from vocoder.models.waveglow_config import WaveGlowConfig
 from vocoder.packing import Packing, silenced
-from vocoder.stages import MEL, NOISE, Stage, Z, windowed
-
-CONDITION = "condition"
+from vocoder.stages import CONDITION, MEL, NOISE, Stage, Z, windowed
 
 
 class WaveGlow(FlowVocoder):

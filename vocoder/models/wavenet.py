@@ -17,9 +17,8 @@ from vocoder.layers.stack.wavenet import PublishedStack, PublishedStackConfig, W
 from vocoder.mel.config import preset
 from vocoder.models.base import FlowVocoder, VocoderConfig
 from vocoder.packing import Packing
-from vocoder.stages import MEL, NOISE, Span, Stage, Z, frames_of, windowed
+from vocoder.stages import CONDITION, MEL, NOISE, Span, Stage, Z, frames_of, windowed
 
-CONDITION = "condition"
 PLAIN_SCALE = 0.1  # of audio without linear prediction, at the start of training
 FULL_SCALE = 1.0  # to which published code clamps what it has drawn before the network sees it
 TWO_CYCLES = tuple(2**i for i in range(10)) * 2
