@@ -7,7 +7,7 @@ from vocoder.flows.coupling import soft_clip
 from vocoder.flows.lapped import LappedTransform
 from vocoder.layers.pitch import PitchNet
 from vocoder.layers.source import COEFFICIENTS, GAINS, HarmonicSource, source_stages
-from vocoder.stages import Stage, windowed
+from vocoder.stages import CONDITION, Stage, windowed
 
 SHIFT = "shift"
 """signal of the stages: what is added to white noise"""
@@ -40,11 +40,11 @@ class HarmonicShift(nn.Module):
         return shift
 
 
-def shift_stages(pitch: PitchNet, source: HarmonicSource, shift: HarmonicShift, condition: str) -> list[Stage]:
-    """Return the stages from the mel and the signal `condition` to `SHIFT`."""
+def shift_stages(pitch: PitchNet, source: HarmonicSource, shift: HarmonicShift) -> list[Stage]:
+    """Return the stages from the mel and `CONDITION` to `SHIFT`."""
     reach = shift.log_gain.kernel_size[0] // 2
     return [
         *source_stages(pitch, source, shift.transform),
-        Stage(GAINS, (condition,), windowed(shift.gains_of), reach, reach),
+        Stage(GAINS, (CONDITION,), windowed(shift.gains_of), reach, reach),
         Stage(SHIFT, (COEFFICIENTS, GAINS), windowed(shift), 1, 1),
     ]

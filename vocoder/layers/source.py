@@ -11,7 +11,7 @@ from vocoder.kernels.launcher import compilable, kernel, takes
 from vocoder.layers.pitch import PitchNet
 from vocoder.layers.product import FrameConv, Kept, Matrix
 from vocoder.packing import Packing
-from vocoder.stages import MEL, NOISE, Span, Stage, Z, frames_of, windowed
+from vocoder.stages import CONDITION, MEL, NOISE, Span, Stage, Z, frames_of, windowed
 
 COEFFICIENTS, SOURCE, GAINS = "coefficients", "source", "gains"
 """signals of the stages: the harmonic source after and before the transform of the flow, and the mixture's gains"""
@@ -183,15 +183,14 @@ def excitation_stages(
     source: HarmonicSource,
     transform: Transform,
     excitation: Excitation,
-    condition: str,
     sigma: float | Tensor,
     packing: Packing | None = None,
 ) -> list[Stage]:
-    """Return the stages from mel, noise and the signal `condition` to `Z`."""
+    """Return the stages from mel, noise and `CONDITION` to `Z`."""
     reach = excitation.gains.kernel_size[0] // 2
     return [
         *source_stages(pitch, source, transform, packing),
-        Stage(GAINS, (condition,), windowed(excitation.gains_of), reach, reach),
+        Stage(GAINS, (CONDITION,), windowed(excitation.gains_of), reach, reach),
         Stage(Z, (COEFFICIENTS, NOISE, GAINS), windowed(partial(excitation, sigma=sigma))),
     ]
 

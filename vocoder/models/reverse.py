@@ -122,7 +122,7 @@ class Reverse(Vocoder):
         source = HarmonicSource(config.hop_length, config.sample_rate, config.source.f_max, packing)
         stages = [
             Stage(CONDITION, (MEL,), windowed(lambda mel: self.condition(mel, gaps)), reach, reach),
-            *excitation_stages(self.pitch, source, transform, self.excitation, CONDITION, sigma, packing),
+            *excitation_stages(self.pitch, source, transform, self.excitation, sigma, packing),
             Stage("block 0", (Z, CONDITION, MEL), windowed(self._started)),
         ]
         for i, block in enumerate(self.blocks, start=1):

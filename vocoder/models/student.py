@@ -205,10 +205,10 @@ class Student(FlowVocoder):
         source = HarmonicSource(config.hop_length, config.sample_rate, config.source.f_max)
         if self.shift is not None:
             moved = windowed(lambda shift, noise: shift + sigma * noise)
-            return [*shift_stages(self.pitch, source, self.shift, CONDITION), Stage(Z, (SHIFT, NOISE), moved)]
+            return [*shift_stages(self.pitch, source, self.shift), Stage(Z, (SHIFT, NOISE), moved)]
         assert self.transform is not None
         assert self.excitation is not None
-        return excitation_stages(self.pitch, source, self.transform, self.excitation, CONDITION, sigma)
+        return excitation_stages(self.pitch, source, self.transform, self.excitation, sigma)
 
     def _shift_and_scale(self, given: dict[str, Tensor], sigma: float) -> tuple[Tensor, Tensor]:
         """Return mean and deviation of z, given the mel."""

@@ -118,7 +118,7 @@ class WaveGlow(FlowVocoder):
             return [Stage(Z, (NOISE,), windowed(lambda noise: sigma * noise))]
         source = HarmonicSource(config.hop_length, config.sample_rate, config.source.f_max, packing)
         transform = partial(self.transform, edges=self._edges(packing))
-        return excitation_stages(self.pitch, source, transform, self.excitation, CONDITION, sigma, packing)
+        return excitation_stages(self.pitch, source, transform, self.excitation, sigma, packing)
 
     def _undo(self, i: int, gaps: Tensor | None, x: Tensor, condition: Tensor, *z: Tensor) -> tuple[Tensor, Tensor]:
         """Take flow number `i` back; the channels of z that left before it come in again."""
