@@ -13,10 +13,7 @@ COMMANDS = {
     "adapted-mels": ("recipes.adapters.pairs", "list recordings once more, with mels of other presets"),
     "acoustic-speech": ("recipes.acoustic.speech", "synthesize speech with the durations of its phonemes"),
     "acoustic-train": ("recipes.acoustic.training", "train an acoustic model on such speech"),
-    "acoustic-predict": (
-        "recipes.acoustic.prediction",
-        "write the mels that such models predict of what they held out",
-    ),
+    "acoustic-predict": ("recipes.acoustic.prediction", "predict the mels of what such models held out"),
 }
 """Name -> module with `add_arguments(parser)` and `run(args) -> int`, and one line of help."""
 

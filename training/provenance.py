@@ -20,7 +20,8 @@ ROLES = ("start_from", "teacher", "flows_from", "pitch_from", "fill_from")
 
 def provenance(manifest: Manifest) -> dict[str, Any]:
     """Return the corpora with hours and licences, and the software and machine of a run, as plain data."""
-    attributions = _attributions(manifest.root / "dataset.json")
+    record = manifest.root / "dataset.json"
+    known = json.loads(record.read_text(encoding="utf-8")).get("corpora", {}) if record.is_file() else {}
     corpora: dict[str, list[Entry]] = {}
     for entry in manifest.select("train"):
         corpora.setdefault(entry.corpus, []).append(entry)
@@ -32,7 +33,7 @@ def provenance(manifest: Manifest) -> dict[str, Any]:
             "speakers": sorted({entry.speaker for entry in entries}),
         }
         | ({"synthetic": True} if any(entry.synthetic for entry in entries) else {})
-        | ({"attribution": attributions[corpus]} if corpus in attributions else {})
+        | ({"attribution": known[corpus]["attribution"]} if "attribution" in known.get(corpus, {}) else {})
         for corpus, entries in sorted(corpora.items())
     ]
     return {"data": data, **surroundings()}
@@ -45,11 +46,6 @@ def surroundings() -> dict[str, Any]:
         "software": {"flow-vocoder": __version__, "torch": torch.__version__.split("+")[0]},
         "machine": {"device": machine, "threads": torch.get_num_threads()},
     }
-
-
-def _attributions(path: Path) -> dict[str, str]:
-    corpora = json.loads(path.read_text(encoding="utf-8")).get("corpora", {}) if path.is_file() else {}
-    return {name: corpus["attribution"] for name, corpus in corpora.items() if "attribution" in corpus}
 
 
 def origin_of(**references: str | None) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from torch import nn
 from recipes.acoustic.items import Example, example_of, parted, utterances
 from recipes.acoustic.model import FAMILY
 from recipes.corpora.kokoro import corpus_of
-from training.corpora.corpus import Corpus, PrepareConfig, Recording
+from training.corpora.corpus import PrepareConfig, Recording
 from training.corpora.given_mels import with_mels
 from training.corpora.prepare import prepare
 from vocoder.checkpoint import load_model
@@ -52,12 +52,6 @@ def predicted_mel(model: nn.Module, example: Example, true_prosody: bool = False
     return values
 
 
-def judged_or_trained(name: str, paths: Sequence[Path]) -> Corpus:
-    """Return utterances as a corpus; with the evaluation voice it is for evaluation alone."""
-    corpus = corpus_of(name, (Recording(path, path.name, path.parent.name) for path in paths))
-    return replace(corpus, use="evaluate" if corpus.unseen else "train")
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("speech", type=Path, help="folder of the speech")
@@ -78,7 +72,8 @@ def run(args: argparse.Namespace) -> int:
             target.parent.mkdir(exist_ok=True)
             np.save(target, mel)
             paths.append(path)
-        corpus = judged_or_trained(name, paths)
+        corpus = corpus_of(name, (Recording(path, path.name, path.parent.name) for path in paths))
+        corpus = replace(corpus, use="evaluate" if corpus.unseen else "train")
         corpus = with_mels(corpus, Path(folder), args.mel) if args.models else corpus
         print(prepare([corpus], args.output, config).summary())
     return 0

@@ -55,7 +55,7 @@ def condition(x: np.ndarray, sample_rate: int, config: PrepareConfig) -> np.ndar
     seconds = len(x) / sample_rate
     if seconds < config.min_seconds:
         raise UnusableError("too short", f"{seconds:.2f} s, {config.min_seconds} s are required")
-    level = _rms(x)
+    level = rms(x)
     if level < _SILENCE_RMS:
         raise UnusableError("silent", f"root mean square {level:.1e}, {_SILENCE_RMS:.1e} is required")
     share = float(np.mean(np.abs(x) >= _FULL_SCALE))
@@ -67,10 +67,11 @@ def condition(x: np.ndarray, sample_rate: int, config: PrepareConfig) -> np.ndar
         raise UnusableError("odd sample rate", str(error)) from error
     if config.rms is None:
         return np.clip(x, -1.0, 1.0)  # resampling can overshoot
-    return (x * min(config.rms / _rms(x), _PEAK_LIMIT / float(np.abs(x).max()))).astype(np.float32)
+    return (x * min(config.rms / rms(x), _PEAK_LIMIT / float(np.abs(x).max()))).astype(np.float32)
 
 
-def _rms(x: np.ndarray) -> float:
+def rms(x: np.ndarray) -> float:
+    """Return the root mean square of x."""
     return float(np.sqrt(np.mean(np.square(x, dtype=np.float64))))
 
 

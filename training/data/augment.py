@@ -9,6 +9,7 @@ import torch
 from scipy.signal import fftconvolve
 from torch import Tensor
 
+from training.corpora.condition import rms
 from vocoder.config import POSITIVE, Checked, Range, Share
 
 _PEAKS = 3
@@ -62,9 +63,10 @@ def augmented(
     if chances[1] < config.reverberation:
         seconds, level = _between(config.reverberation_seconds, levels[1]), _between(config.reverberation_db, levels[2])
         y = _in_room(y, seconds, level, sample_rate, rng)
-    y *= _rms(x) / max(_rms(y), _TINY)
+    level = rms(x)
+    y *= level / max(rms(y), _TINY)
     if chances[2] < config.noise:
-        y += _rms(x) * 10 ** (_between(config.noise_db, levels[3]) / 20) * rng.standard_normal(len(x))
+        y += level * 10 ** (_between(config.noise_db, levels[3]) / 20) * rng.standard_normal(len(x))
     return y.astype(np.float32), band
 
 
@@ -96,7 +98,3 @@ def _in_room(x: np.ndarray, seconds: float, level: float, sample_rate: int, rng:
 
 def _between(bounds: tuple[float, ...], fraction: float) -> float:
     return float(bounds[0] + (bounds[1] - bounds[0]) * fraction)
-
-
-def _rms(x: np.ndarray) -> float:
-    return float(np.sqrt(np.mean(np.square(x, dtype=np.float64))))

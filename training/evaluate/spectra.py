@@ -6,7 +6,7 @@ from scipy.signal import welch
 from torch import Tensor
 
 from training.evaluate.metric import Audio, MetricUndefinedError
-from training.losses.spectral import squared_magnitude
+from training.losses.spectral import magnitude_distance, squared_magnitude
 
 RESOLUTIONS = ((512, 240, 50), (1024, 600, 120), (2048, 1200, 240))
 """n_fft, win_length, hop_length of each spectrogram, in samples"""
@@ -32,13 +32,8 @@ def multi_resolution_stft_distance(reference: Audio, generated: Audio, sample_ra
             "the STFT distance needs a reference that is longer than 1024 samples and not silent"
         )
     x, x_hat = torch.from_numpy(reference).double(), torch.from_numpy(generated).double()
-    return float(torch.stack([_distance(x, x_hat, *resolution) for resolution in RESOLUTIONS]).mean())
-
-
-def _distance(x: Tensor, x_hat: Tensor, n_fft: int, win_length: int, hop_length: int) -> Tensor:
-    magnitude, magnitude_hat = (_magnitude(audio, n_fft, win_length, hop_length) for audio in (x, x_hat))
-    convergence: Tensor = torch.linalg.vector_norm(magnitude - magnitude_hat) / torch.linalg.vector_norm(magnitude)
-    return convergence + (magnitude.log() - magnitude_hat.log()).abs().mean()
+    distances = [magnitude_distance(_magnitude(x_hat, *sizes), _magnitude(x, *sizes)) for sizes in RESOLUTIONS]
+    return float(torch.stack(distances).mean())
 
 
 def _magnitude(x: Tensor, n_fft: int, win_length: int, hop_length: int) -> Tensor:

@@ -1,5 +1,7 @@
 """Distances between the spectrograms of two waveforms, phase ignored."""
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
@@ -26,6 +28,13 @@ def squared_magnitude(stft: Tensor) -> Tensor:
     return (stft * stft.conj()).real
 
 
+def magnitude_distance(magnitude: Tensor, target: Tensor) -> Tensor:
+    """Return spectral convergence plus the mean distance of logarithms, (...) of magnitudes (..., bins, frames)."""
+    norm = partial(torch.linalg.vector_norm, dim=(-2, -1))
+    distance: Tensor = norm(magnitude - target) / norm(target)
+    return distance + (magnitude.log() - target.log()).abs().mean(dim=(-2, -1))
+
+
 class MultiResolutionSTFT(nn.Module):
     """Spectral convergence plus log-magnitude distance at several resolutions (Yamamoto et al., 2020, section 2.2)."""
 
@@ -40,11 +49,7 @@ class MultiResolutionSTFT(nn.Module):
 
     def _distance(self, x_hat: Tensor, x: Tensor, size: int) -> Tensor:
         window = self.get_buffer(f"window_{size}")
-        magnitude, target = (self._magnitude(spectrum(audio, size, window)) for audio in (x_hat, x))
-        norm = torch.linalg.vector_norm
-        convergence = norm(magnitude - target, dim=(1, 2)) / norm(target, dim=(1, 2))
-        distance: Tensor = convergence + (magnitude.log() - target.log()).abs().mean(dim=(1, 2))
-        return distance.mean()
+        return magnitude_distance(*(self._magnitude(spectrum(audio, size, window)) for audio in (x_hat, x))).mean()
 
     def _magnitude(self, stft: Tensor) -> Tensor:
         """Return magnitudes that the floor keeps from 0, where the gradient of a square root is unbounded."""

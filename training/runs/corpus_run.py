@@ -19,10 +19,9 @@ from training.loop.trainer_config import RunConfig
 from training.provenance import ROLES, origin_of, provenance
 from training.run_config import add_run_arguments, load_config
 from vocoder.config import ConfigError, Count, to_dict
+from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import known_or_none, load_mel_config
 
-FROM_MEL = ("sample_rate", "hop_length", "n_mels")
-"""settings of a model that follow from its mel"""
 Run = TypeVar("Run")
 
 
@@ -42,11 +41,12 @@ class CorpusRun(RunConfig, ABC):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        mel = load_mel_config(self.mel)
-        wanted = {f"model.{name}": getattr(mel, name) for name in FROM_MEL}
-        wanted |= {"segments.hop_length": mel.hop_length, "segments.margin": mel.n_fft // 2}
-        given = {name: getattr(getattr(self, name.split(".")[0]), name.split(".")[1]) for name in wanted}
-        wrong = [f"{name} is {given[name]} instead of {wanted[name]}" for name in wanted if given[name] != wanted[name]]
+        wrong = [
+            f"{group}.{name} is {found} instead of {wanted}"
+            for group, settings in _following(load_mel_config(self.mel)).items()
+            for name, wanted in settings.items()
+            if (found := getattr(getattr(self, group), name)) != wanted
+        ]
         if wrong:
             raise ConfigError(f"these settings follow from mel preset {self.mel!r}, leave them out: {', '.join(wrong)}")
 
@@ -90,16 +90,20 @@ def load_run(cls: type[Run], file: Path, overrides: Sequence[str] = ()) -> Run:
     return load_config(cls, file, overrides, _complete)
 
 
+def _following(mel: MelConfig) -> dict[str, dict[str, int]]:
+    """Return the settings of model and segments that follow from a mel."""
+    model = {name: getattr(mel, name) for name in ("sample_rate", "hop_length", "n_mels")}
+    return {"model": model, "segments": {"hop_length": mel.hop_length, "margin": mel.n_fft // 2}}
+
+
 def _complete(settings: dict[str, Any]) -> None:
     """Add to the settings of a run what follows from its mel and is left out."""
     mel = known_or_none(settings.get("mel", "nvidia"))
-    model, segments = settings.setdefault("model", {}), settings.setdefault("segments", {})
-    if mel is None or not isinstance(model, dict) or not isinstance(segments, dict):
+    if mel is None or not all(isinstance(settings.setdefault(group, {}), dict) for group in _following(mel)):
         return  # what is wrong with them is said where they are checked
-    for name in FROM_MEL:
-        model.setdefault(name, getattr(mel, name))
-    segments.setdefault("hop_length", mel.hop_length)
-    segments.setdefault("margin", mel.n_fft // 2)
+    for group, following in _following(mel).items():
+        settings[group] = following | settings[group]
+    model = settings["model"]
     if isinstance(model.get("lpc"), dict):
         model["lpc"].setdefault("mel", mel.name)
     if isinstance(model.get("head"), dict):
