@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 import torch
+from sklearn.linear_model import Ridge
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -13,6 +14,7 @@ from vocoder.models.waveglow import WaveGlow
 
 LOG_CHI_SQUARE = 1.2704  # minus the mean of the logarithm of a squared normal variable: ln 2 + Euler's constant
 LOG_EXPONENTIAL = 0.5772  # the same for the squared modulus of a complex one: Euler's constant
+PENALTY = 1e-2  # of squared weights, beside the mean squared error
 
 
 def fit_envelope(model: Student | WaveGlow, pairs: Iterable[tuple[Tensor, Tensor]]) -> None:
@@ -31,9 +33,11 @@ def fit_envelope(model: Student | WaveGlow, pairs: Iterable[tuple[Tensor, Tensor
         stacked = F.pad(cond, (width, width), mode="replicate").unfold(2, envelope.kernel_size, 1)
         rows.append(stacked.permute(0, 2, 1, 3).flatten(2).flatten(0, 1))
         targets.append(_power(model, x, cond.shape[2]).clamp_min(1e-12).log().transpose(1, 2).flatten(0, 1))
-    weight, bias = _ridge(torch.cat(rows).double(), torch.cat(targets).double())
-    bias = bias + (LOG_CHI_SQUARE if isinstance(envelope, ConditionalAffine) else LOG_EXPONENTIAL)
-    envelope.set_log_scale(0.5 * weight.T.reshape(len(bias), -1, envelope.kernel_size), 0.5 * bias)
+    inputs, outputs = (torch.cat(parts).double().cpu().numpy() for parts in (rows, targets))
+    fitted = Ridge(PENALTY * len(inputs)).fit(inputs, outputs)
+    bias = fitted.intercept_ + (LOG_CHI_SQUARE if isinstance(envelope, ConditionalAffine) else LOG_EXPONENTIAL)
+    weight = fitted.coef_.reshape(len(bias), -1, envelope.kernel_size)
+    envelope.set_log_scale(torch.from_numpy(0.5 * weight), torch.from_numpy(0.5 * bias))
 
 
 def _power(model: Student | WaveGlow, x: Tensor, frames: int) -> Tensor:
@@ -44,12 +48,3 @@ def _power(model: Student | WaveGlow, x: Tensor, frames: int) -> Tensor:
     assert isinstance(model, Student)
     window = torch.hann_window(model.config.filter_taps, device=x.device)
     return spectrum(x, len(window), window, model.config.hop_length).abs().square()[:, :, :frames]
-
-
-def _ridge(rows: Tensor, targets: Tensor, penalty: float = 1e-2) -> tuple[Tensor, Tensor]:
-    """Return the weights (features, outputs) and intercept (outputs,) for rows (n, features), targets (n, outputs)."""
-    mean, offset = rows.mean(dim=0), targets.mean(dim=0)
-    centred = rows - mean
-    gram = centred.T @ centred / len(rows) + penalty * torch.eye(rows.shape[1], dtype=rows.dtype, device=rows.device)
-    weight = torch.linalg.solve(gram, centred.T @ (targets - offset) / len(rows))
-    return weight, offset - mean @ weight
