@@ -117,6 +117,7 @@ def test_a_fault_on_one_call_only(client_of, fake, new_mel):
             (lambda x: x[:-1], failed),
             (KeyError("secret"), failed),
             (torch.OutOfMemoryError("secret"), exhausted),
+            (MemoryError(), exhausted),
         ):
             assert_spoken(client.speak(new_mel()), new_mel())
             fake.fault = fault
