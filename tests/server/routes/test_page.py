@@ -59,21 +59,12 @@ async def test_every_part_is_served_with_its_type_and_the_policy(client):
         assert re.findall(r"(?:https?:)?//[\w.]+\.\w+|url\(|@import", text) == []  # it names no other address
 
 
-OTHERS = (
-    "../app.py",
-    "%2e%2e/app.py",
-    "..%2f..%2fserver%2fapp.py",
-    "/etc/passwd",
-    "js",
-    "js/none.js",
-    "a%00b",
-    "x" * 5000,
-)
+OTHERS = ("../app.py", "%2e%2e/app.py", "..%2f..%2fserver%2fapp.py", "/etc/passwd", "js", "js/none.js", "a%00b")
 
 
 async def test_there_is_nothing_else(start, client):
     docs = ("index.html", "__init__.py", "main.py", "..%2f__init__.py", "%00", "swagger-ui.js")
-    for path in (*(f"/page/{name}" for name in OTHERS), *(f"/docs/{name}" for name in docs)):
+    for path in (*(f"/page/{name}" for name in (*OTHERS, "x" * 5000)), *(f"/docs/{name}" for name in docs)):
         response = await client.get(path)
         assert (response.status_code, response.headers["content-type"]) == (404, "application/problem+json")
     response = await client.post("/")
