@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from librosa.util import fix_length
 from numpy.typing import NDArray
 
 from recipes.corpora.kokoro_voice import SAMPLE_RATE, UNIT, Speech
@@ -148,16 +149,13 @@ class SpeechItems:
         total = example.mel.shape[1]
         place = np.random.default_rng((self.seed, self._epoch, number)).random()
         start = int(place * (max(total - self.frames, 0) + 1))
-        taken = slice(start, start + self.frames)
-        missing = self.frames - len(example.index[taken])
-        spare = self._longest - len(example.tokens)
         item = {
-            "tokens": np.pad(example.tokens, (0, spare), constant_values=self.padding),
+            "tokens": fix_length(example.tokens, size=self._longest, constant_values=self.padding),
             "style": example.style,
-            "prosody": np.pad(example.prosody, ((0, 0), (0, spare))),
-            "index": np.pad(example.index[taken], (0, missing)),
-            "places": np.pad(example.places[:, taken], ((0, 0), (0, missing))),
-            "mel": np.pad(example.mel[:, taken], ((0, 0), (0, missing))),
-            "mask": np.pad(np.ones(self.frames - missing, np.float32), (0, missing)),
+            "prosody": fix_length(example.prosody, size=self._longest),
+            "index": fix_length(example.index[start:], size=self.frames),
+            "places": fix_length(example.places[:, start:], size=self.frames),
+            "mel": fix_length(example.mel[:, start:], size=self.frames),
+            "mask": fix_length(np.ones(total - start, np.float32), size=self.frames),
         }
         return {name: torch.from_numpy(values) for name, values in item.items()}

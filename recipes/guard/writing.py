@@ -42,6 +42,8 @@ _GROUPS = 24  # of recordings, whose statistics mels are normalised by
 _OF_A_GROUP = 40
 _LENGTHS = (32, 48, 64, 96, 128, 160, 192)
 _SHORTEST = 16
+_OWN, _ROUGH = 0.55, 0.35  # shares of mels in their layout's own encoding, and as an acoustic model might predict them
+_AGAIN = 2  # how many more true mels there are, rough twice as often
 _PADDED = 0.15  # share of mels with silence after their end, as batches have it
 _NOTHING = math.log(LEAST)
 
@@ -63,24 +65,17 @@ class Writer:
         self._rng = np.random.default_rng(seed)
         self._statistics: dict[tuple[str, int], tuple[Tensor, Tensor]] = {}
 
-    def examples(self, index: int, own: float = 0.55, rough: float = 0.35, again: int = 2) -> Iterator[Example]:
-        """Yield a recording in every layout.
-
-        Args:
-            index: of the recording.
-            own: share of mels in the layout's own encoding.
-            rough: share of mels as an acoustic model might predict them.
-            again: how many more true mels there are, rough twice as often.
-        """
+    def examples(self, index: int) -> Iterator[Example]:
+        """Yield a recording, by its index, in every layout."""
         length = int(self._rng.choice(_LENGTHS))
         true = self._config.layouts[0]
-        for position, name in enumerate((*self._config.layouts, *[true] * again)):
+        for position, name in enumerate((*self._config.layouts, *[true] * _AGAIN)):
             layout = true if name in (SHUFFLED, NOT_SPEECH) else name
             if not self._material.has(index, layout):
                 continue
-            encoding = OWN.get(name, PLAIN) if self._rng.random() < own else self._other(layout)
+            encoding = OWN.get(name, PLAIN) if self._rng.random() < _OWN else self._other(layout)
             more = name == true and position >= len(self._config.layouts)
-            mel = self._mel(index, name, layout, encoding, length, rough if not more else 2.0 * rough)
+            mel = self._mel(index, name, layout, encoding, length, 2.0 * _ROUGH if more else _ROUGH)
             if mel is not None:
                 yield Example(mel, self._config.layouts.index(name), self._config.encodings.index(encoding))
 

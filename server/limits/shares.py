@@ -6,7 +6,7 @@ A client is an API key or, where there are none, an address.
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from ipaddress import IPv6Address, ip_address, ip_network
 
 from starlette.requests import HTTPConnection
@@ -69,26 +69,23 @@ class Drain:
     another `timeout` seconds.
     """
 
-    def __init__(
-        self, requests: Pool, delay: float, timeout: float, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, requests: Pool, delay: float, timeout: float) -> None:
         self.requests = requests
         self.begun = asyncio.Event()
         self._delay = delay
         self._timeout = timeout
-        self._clock = clock
         self._began: float | None = None
 
     def begin(self) -> None:
         """Turn readiness off. Only the first call counts. Call it on the event loop's thread."""
         if self._began is None:
-            self._began = self._clock()
+            self._began = time.monotonic()
             self.begun.set()
 
     @property
     def refusing(self) -> bool:
         """Whether new requests are refused."""
-        return self._began is not None and self._clock() - self._began >= self._delay
+        return self._began is not None and time.monotonic() - self._began >= self._delay
 
     def turns_away(self, readiness: bool, operation: bool) -> bool:
         """Whether a request is refused: a readiness probe at once, other operations never, everything else later."""
@@ -109,7 +106,7 @@ class Drain:
         """Seconds left for requests in flight."""
         if self._began is None:
             return self._timeout
-        return max(0.0, self._began + self._delay + self._timeout - self._clock())
+        return max(0.0, self._began + self._delay + self._timeout - time.monotonic())
 
 
 async def give_back_freed(memory: Pool) -> None:

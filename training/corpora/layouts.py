@@ -5,6 +5,7 @@ from pathlib import Path
 
 from training.corpora.corpus import UNKNOWN, Corpus, CorpusError, Recording
 from vocoder.audio.file import AUDIO_SUFFIXES
+from vocoder.files import files_in
 
 SUFFIXES = AUDIO_SUFFIXES | {".m4a", ".aac", ".g722", ".gsm", ".webm", ".wma"}
 _LICENCE_NAMES = ("LICENSE", "LICENSE.txt", "LICENSE.md", "LICENCE", "LICENCE.txt", "COPYING", "license_text", "README")
@@ -21,10 +22,9 @@ def scan_folder(path: Path, name: str | None = None, licence: str | None = None)
     if not path.is_dir():
         raise CorpusError(f"{path} is not a folder; `python -m recipes prepare` knows corpora by name")
     name = name or path.resolve().name
-    found = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
-    if not found:
+    recordings = [_recording(file, below, name) for file, below in files_in(path, SUFFIXES)]
+    if not recordings:
         raise CorpusError(f"{path} holds no audio; known suffixes: {', '.join(sorted(SUFFIXES))}")
-    recordings = (_recording(file, path, name) for file in found)
     return _corpus(path, name, licence or UNKNOWN, f"Recordings in the folder {name}", recordings)
 
 
@@ -70,6 +70,6 @@ def _corpus(path: Path, name: str, licence: str, attribution: str, recordings: I
     return Corpus(name, str(path.resolve()), licence, attribution, text, tuple(recordings))
 
 
-def _recording(file: Path, root: Path, corpus: str) -> Recording:
-    speaker, *below = file.relative_to(root).parts
+def _recording(file: Path, path: Path, corpus: str) -> Recording:
+    speaker, *below = path.parts
     return Recording(file, Path(*below).as_posix(), speaker) if below else Recording(file, speaker, corpus)

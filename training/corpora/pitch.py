@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import librosa
 import numpy as np
 import soundfile
 from filelock import FileLock
@@ -53,10 +54,8 @@ def follow(
         sections = butter(_ORDER, high_pass, "high", fs=sample_rate, output="sos")
         heard = sosfiltfilt(sections, x, padlen=min(_PADDING, len(x) - 1)).astype(np.float32)
     f0, voiced, _ = pyin(heard, played, window, hop)
-    size = 2 * round(_LEVEL_WINDOW * played / 2)
-    frames = np.lib.stride_tricks.sliding_window_view(np.pad(heard, size // 2), size)[::hop]
-    power = np.square(frames, dtype=np.float32).mean(axis=1)
-    loud = power > max(power.max(), loudest**2) * 10 ** (_SILENCE_DB / 10)
+    level = librosa.feature.rms(y=heard, frame_length=2 * round(_LEVEL_WINDOW * played / 2), hop_length=hop)[0]
+    loud = level > max(level.max(), loudest) * 10 ** (_SILENCE_DB / 20)
     return np.where(voiced & loud & (f0 >= high_pass * speed), f0, 0.0).astype(np.float32)
 
 

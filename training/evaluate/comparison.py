@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
+import librosa
 import torch
 
 from training.corpora.manifest import read_manifest
@@ -95,7 +95,7 @@ def _utterances(
             clips = {"ground truth": reference}
             for candidate in candidates:
                 x = resample(heard[candidate.name][recording.path], candidate.mel_config.sample_rate, rate)
-                clips[candidate.name] = np.pad(x, (0, max(0, len(reference) - len(x))))[: len(reference)]
+                clips[candidate.name] = librosa.util.fix_length(x, size=len(reference))
             utterances.append(Utterance(recording.voice, recording.path, rate, clips))
     return utterances
 

@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import librosa
 import numpy as np
 
 from training.corpora.mapping import mapped, with_bar
@@ -83,8 +84,8 @@ def synthesized(candidate: Candidate, recording: Recording) -> tuple[Audio, floa
     expected = mel.shape[1] * config.hop_length
     if generated.shape != (expected,):
         raise ValueError(f"{candidate.name} must synthesize ({expected},) from {mel.shape}, not {generated.shape}")
-    missing = max(0, len(reference) - expected)  # framings without centring leave up to a hop at the end
-    return np.pad(generated, (delay, missing))[: len(reference)], seconds
+    # Framings without centring leave up to a hop at the end.
+    return librosa.util.fix_length(np.pad(generated, (delay, 0)), size=len(reference)), seconds
 
 
 def score(

@@ -7,6 +7,7 @@ import pytest
 import torch
 from evaluation_corpus import voice
 
+from recipes.guard import writing
 from recipes.guard.material import Material, energies
 from recipes.guard.recordings import CODECS, coded, from_elsewhere
 from recipes.guard.variation import VariationConfig
@@ -60,7 +61,7 @@ def test_what_is_written_is_read_back(name):
     torch.testing.assert_close(back, mel, atol=1e-4, rtol=0.0)
 
 
-def test_every_layout_of_a_recording_is_an_example(x):
+def test_every_layout_of_a_recording_is_an_example(x, monkeypatch):
     config = ConventionConfig(("nvidia", "espnet", SHUFFLED, NOT_SPEECH), ("ln", "log10", "statistics"))
     material = Material([(x, "one")] * 3, ("nvidia", "espnet"), RATE, 0)
     expected = energies(x, RATE, ("nvidia", "espnet"), rng())["nvidia"]
@@ -69,5 +70,7 @@ def test_every_layout_of_a_recording_is_an_example(x):
     assert {example.layout for example in examples} == {0, 1, 2, 3}
     assert {example.encoding for example in examples} == {0, 1, 2}
     assert all(bool(torch.isfinite(example.mel).all()) and len(example.mel) == 80 for example in examples)
-    own = Writer(material, config, VariationConfig(), 0).examples(0, own=1.0, rough=0.0, again=0)
+    for name, value in (("_OWN", 1.0), ("_ROUGH", 0.0), ("_AGAIN", 0)):
+        monkeypatch.setattr(writing, name, value)
+    own = Writer(material, config, VariationConfig(), 0).examples(0)
     assert [(e.layout, e.encoding) for e in own] == [(0, 0), (1, 1), (2, 0), (3, 0)]
