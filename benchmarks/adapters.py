@@ -25,7 +25,7 @@ from training.evaluate.opinions import naturalness, pesq_wide_band
 from training.evaluate.options import Selection
 from training.evaluate.recordings import Recording, recordings
 from training.evaluate.spectra import band_is_kept, band_level
-from training.model_card import model_card
+from training.publishing import model_card
 from vocoder.adapt.path import DIRECTORY, accepted_presets, path_between
 from vocoder.checkpoint import load_model, save_model
 from vocoder.config import to_dict

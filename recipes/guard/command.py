@@ -18,8 +18,8 @@ from recipes.guard.writing import Writer
 from training.corpora.manifest import Entry, Manifest, read_manifest
 from training.loop.trainer import fit
 from training.loop.trainer_config import RunConfig
-from training.model_card import model_card
 from training.provenance import provenance
+from training.publishing import model_card
 from training.run_config import add_run_arguments, load_config, write_config
 from vocoder.checkpoint import CheckpointError, save_model
 from vocoder.config import Checked, ConfigError, Count, NotNegativeInt, Positive, to_dict

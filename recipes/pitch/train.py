@@ -11,8 +11,8 @@ from torch import Tensor
 from recipes.pitch.disturbance import DisturbanceConfig, disturbed
 from training.corpora.manifest import Manifest
 from training.corpora.pitch import follow
+from training.data.augment import BlurConfig, blurred
 from training.data.datasets import SegmentDataset, held_out_segments
-from training.data.mel_variation import BlurConfig, blurred
 from training.loop.objective import Batch, Objective, Parts
 from training.losses.pitch import mean_where, pitch_loss
 from training.runs.corpus_run import CorpusRun, command_of

@@ -3,9 +3,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from training.corpora.corpus import PrepareConfig
-from training.data.augment import AugmentConfig
+from training.data.augment import AugmentConfig, BlurConfig
 from training.data.datasets import SegmentConfig
-from training.data.mel_variation import BlurConfig
 from training.density.flows import DensityConfig
 from training.density.items import DataConfig
 from training.density.vae import VAEConfig

@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
-    from training.commands.publishing import publish  # loads torch, for which --help need not wait
+    from training.publishing import publish  # loads torch, for which --help need not wait
 
     notes = args.notes.read_text(encoding="utf-8") if args.notes else ""
     quality = _together([_quality(path, args.scores_of or str(args.model)) for path in args.quality or ()])

@@ -11,8 +11,7 @@ import torch
 from training.corpora.manifest import read_manifest
 from training.evaluate.candidates import Candidate, GriffinLim, of_vocoder, on_both
 from training.evaluate.evaluation import Row, evaluate
-from training.evaluate.listening.page import listening_page
-from training.evaluate.listening.utterance import Utterance
+from training.evaluate.listening.page import Utterance, listening_page
 from training.evaluate.metric import Audio, Metric, split_by_package
 from training.evaluate.metrics import METRICS
 from training.evaluate.options import Comparison

@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from training.commands.publishing import publish
 from training.corpora.manifest import Manifest
 from training.evaluate.comparison import compare
 from training.evaluate.options import Comparison, Selection
@@ -14,6 +13,7 @@ from training.finetune.recipe import Start
 from training.finetune.recordings import predicted
 from training.finetune.verdict import Change, changes, gain, refusal
 from training.loop.checkpointing import Checkpoints, run_progress
+from training.publishing import publish
 from vocoder.loading import load
 
 BEFORE, AFTER, BEST = "before", "after", "best in validation"

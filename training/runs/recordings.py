@@ -7,8 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from training.critics.adversary import Adversary
-from training.data.augment import low_pass
-from training.data.mel_variation import BlurConfig, blurred
+from training.data.augment import BlurConfig, blurred, low_pass
 from training.data.stores import conditioned
 from training.loop.objective import Batch, Objective
 from vocoder.layers.stack.wavenet import set_compute_dtype

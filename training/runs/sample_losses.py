@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from training.critics.adversary import Adversary
 from training.critics.spectrogram import CriticConfig
-from training.data.mel_variation import BlurConfig
+from training.data.augment import BlurConfig
 from training.loop.objective import Batch, Parts
 from training.loop.processes import multiplies_bfloat16
 from training.losses.pitch import pitch_loss

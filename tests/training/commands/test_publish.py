@@ -9,8 +9,8 @@ from tiny_models import TINY_MEL, tiny_waveglow
 from training.cli import main
 from training.evaluate import comparison
 from training.evaluate.options import Comparison, Selection
-from training.model_card import licence_of, model_card
 from training.provenance import origin_of
+from training.publishing import licence_of, model_card
 from vocoder import loading
 from vocoder.checkpoint import load_model, save_model
 

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from training.data.augment import AugmentConfig, augmented
-from training.data.mel_variation import BlurConfig, blurred
+from training.data.augment import AugmentConfig, BlurConfig, augmented, blurred
 from training.data.rational_resampling import crop, rate_grid, resampled_length
 from vocoder.config import ConfigError
 

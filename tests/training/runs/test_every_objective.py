@@ -7,7 +7,7 @@ import torch
 from tiny_objectives import PAST, VOCODERS, stirred
 from tiny_waveglow import LENGTH, MEL, RATE, batch, model_loss
 
-from training.data.mel_variation import BlurConfig
+from training.data.augment import BlurConfig
 from vocoder.checkpoint import load_model
 
 every = pytest.mark.parametrize("name", VOCODERS)

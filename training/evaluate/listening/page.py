@@ -1,18 +1,42 @@
 """The page to listen to an evaluation: players, spectrograms, differences and scores, with names."""
 
-from collections.abc import Sequence
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import librosa
+import numpy as np
+import soundfile
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from matplotlib.image import imsave
+from numpy.typing import NDArray
 
-from training.evaluate.listening.utterance import (
-    DIFFERENCE_DB,
-    Utterance,
-    difference_picture,
-    flac_uri,
-    spectrogram_picture,
-)
+from training.evaluate.metric import Audio
 from training.evaluate.report import Report, cells, utterance_cells
+
+DIFFERENCE_DB = 30.0
+"""difference in dB, up or down, that has the strongest colour"""
+_RANGE_DB = 70.0
+"""from black to the brightest colour of a spectrogram"""
+_FLOOR_BELOW_TOP_DB = 80.0
+_LEVELS = 49  # of colour, odd so that no difference is white; more are not told apart
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """Audio (T,) by the names of candidates, first the recording and then what each made of its mel, at one rate."""
+
+    voice: str
+    path: str
+    sample_rate: int
+    clips: Mapping[str, Audio]
+
+    @property
+    def recording(self) -> Audio:
+        """The recording itself."""
+        return next(iter(self.clips.values()))
 
 
 def listening_page(report: Report, utterances: Sequence[Utterance]) -> str:
@@ -43,3 +67,47 @@ def _shown(utterance: Utterance) -> list[dict[str, Any]]:
         }
         for candidate, x in utterance.clips.items()
     ]
+
+
+def flac_uri(x: Audio, sample_rate: int) -> str:
+    """Return audio x (T,), full scale 1, as a data URI of 16-bit FLAC without any tags."""
+    file = io.BytesIO()
+    soundfile.write(file, np.clip(x, -1.0, 1.0), sample_rate, format="FLAC", subtype="PCM_16")
+    return _uri("audio/flac", file)
+
+
+def spectrogram_picture(x: Audio, reference: Audio) -> str:
+    """Return the spectrogram of x (T,) as a data URI of a PNG, on the scale of the reference's, low tones below."""
+    return _png((_decibels(x) - _top(reference)) / _RANGE_DB + 1.0, "magma")
+
+
+def difference_picture(x: Audio, reference: Audio) -> str:
+    """Return the spectrogram of x (T,) minus that of the reference (T,) as a data URI of a PNG.
+
+    Red is louder than the recording, blue is softer, white the same. Differences between what is 80 dB below the
+    loudest of the recording are none.
+    """
+    floor = _top(reference) - _FLOOR_BELOW_TOP_DB
+    return _png((_decibels(x, floor) - _decibels(reference, floor)) / (2.0 * DIFFERENCE_DB) + 0.5, "seismic")
+
+
+def _decibels(x: Audio, floor: float = -100.0) -> NDArray[np.float32]:
+    """Return the spectrogram (256, frames) of x (T,) in dB, means over pairs of bins without the highest one."""
+    magnitude = np.abs(librosa.stft(np.pad(x, (0, max(0, 1024 - len(x)))), n_fft=1024, hop_length=256))
+    decibels = np.maximum(20.0 * np.log10(np.maximum(magnitude, 1e-5)), floor)
+    return np.asarray(decibels[:-1].reshape(256, 2, -1).mean(axis=1), dtype=np.float32)
+
+
+def _top(reference: Audio) -> float:
+    return float(np.percentile(_decibels(reference), 99.8))  # the very loudest bins would leave the rest dark
+
+
+def _png(shares: NDArray[np.float32], colours: str) -> str:
+    file = io.BytesIO()
+    steps = np.round(np.clip(shares, 0.0, 1.0) * (_LEVELS - 1)) / (_LEVELS - 1)
+    imsave(file, steps, cmap=colours, vmin=0.0, vmax=1.0, origin="lower", format="png")
+    return _uri("image/png", file)
+
+
+def _uri(media_type: str, file: io.BytesIO) -> str:
+    return f"data:{media_type};base64,{base64.b64encode(file.getvalue()).decode('ascii')}"

@@ -13,8 +13,13 @@ import soundfile
 from matplotlib.image import imread
 
 from training.evaluate.evaluation import Row
-from training.evaluate.listening.page import listening_page
-from training.evaluate.listening.utterance import Utterance, difference_picture, flac_uri, spectrogram_picture
+from training.evaluate.listening.page import (
+    Utterance,
+    difference_picture,
+    flac_uri,
+    listening_page,
+    spectrogram_picture,
+)
 from training.evaluate.metric import Metric
 from training.evaluate.report import Report
 
