@@ -7,30 +7,30 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from vocoder.config import COUNT, NOT_NEGATIVE, ConfigError, check_bounds
+from vocoder.config import Checked, ConfigError, Count, NotNegativeInt
 from vocoder.mel.config import MelConfig, preset
 
 
 @dataclass(frozen=True)
-class AdapterConfig:
+class AdapterConfig(Checked):
     """A linear map of a few frames, and beside it a small network where there are hidden layers."""
 
     target: MelConfig = field(default_factory=lambda: preset("nvidia"))
     """of the mels that it makes: natural logarithms"""
-    bands: int = 80
+    bands: Count = 80
     """of the mels that it takes"""
     seen: int | None = None
     """lowest bands that it looks at; all of them if left out. What lies above the target's bands says nothing"""
-    before: int = 1
-    after: int = 1
+    before: NotNegativeInt = 1
+    after: NotNegativeInt = 1
     """frames that it sees before and after the one that it makes, as far apart as those of the target"""
     hidden: tuple[int, ...] = ()
     """width of each hidden layer"""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.target.log != "ln" or self.target.mean is not None:
             raise ConfigError(f"an adapter makes natural logarithms without statistics, not {self.target.name!r}")
-        check_bounds(self, bands=COUNT, before=NOT_NEGATIVE, after=NOT_NEGATIVE)
         if any(width < 1 for width in self.hidden):
             raise ConfigError(f"hidden must hold widths of 1 or more, not {list(self.hidden)}")
         if self.seen is not None and not 1 <= self.seen <= self.bands:

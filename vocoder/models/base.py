@@ -6,27 +6,23 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from vocoder.config import COUNT, NOT_NEGATIVE, check_bounds
+from vocoder.config import Checked, Count, NotNegative, NotNegativeInt
 from vocoder.packing import Packing
 from vocoder.stages import MEL, NOISE, Stage, Z, run
 
 
 @dataclass(frozen=True)
-class VocoderConfig:
+class VocoderConfig(Checked):
     """What the configuration of every vocoder has."""
 
-    n_mels: int = 80
-    hop_length: int = 256
+    n_mels: Count = 80
+    hop_length: Count = 256
     """samples per mel frame"""
-    sample_rate: int = 22050
-    corrections: int = 0
+    sample_rate: Count = 22050
+    corrections: NotNegativeInt = 0
     """how often a sample is corrected towards its mel, outside its density; in training alike"""
-    sigma: float = 1.0
+    sigma: NotNegative = 1.0
     """default sampling temperature"""
-
-    def __post_init__(self) -> None:
-        check_bounds(self, n_mels=COUNT, hop_length=COUNT, sample_rate=COUNT)
-        check_bounds(self, corrections=NOT_NEGATIVE, sigma=NOT_NEGATIVE)
 
 
 class Vocoder(nn.Module, ABC):

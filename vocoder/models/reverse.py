@@ -6,7 +6,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from vocoder.config import COUNT, POSITIVE, ConfigError, check_bounds
+from vocoder.config import ConfigError, Count, NotNegativeInt, Positive
 from vocoder.flows.affine import ConditionalAffine
 from vocoder.flows.coupling import soft_clip
 from vocoder.flows.lapped import LappedTransform
@@ -36,18 +36,18 @@ class ReverseConfig(VocoderConfig):
     `hop_length` is also the hop of the lapped transform: one step for each frame.
     """
 
-    cond_channels: int = 128
+    cond_channels: Count = 128
     """channels of the condition"""
-    channels: int = 384
+    channels: Count = 384
     """channels of the signal between the blocks"""
-    hidden: int = 1152
+    hidden: Count = 1152
     """channels inside a block"""
-    blocks: int = 8
+    blocks: Count = 8
     kernel_size: int = 7
     """frames that a block sees"""
     ahead: int = 3
     """frames after its own that a frame depends on through all blocks; the first ones look ahead"""
-    log_gain_bound: float = 4.0
+    log_gain_bound: Positive = 4.0
     """soft bound of the logarithm of the gain of each coefficient, in nepers"""
     envelope_floor: float = -9.4
     """soft lower bound of the element-wise flow's log-scale, as in the flow that it learns from"""
@@ -55,11 +55,10 @@ class ReverseConfig(VocoderConfig):
     """learned source of the samples' noise"""
     head: SpectrumHeadConfig | None = None
     """last step from hidden frames to audio: spectra; coefficients of the lapped transform if left out"""
-    corrections: int = 4
+    corrections: NotNegativeInt = 4
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_bounds(self, cond_channels=COUNT, channels=COUNT, hidden=COUNT, blocks=COUNT, log_gain_bound=POSITIVE)
         if self.hop_length % 2:
             raise ConfigError(f"the lapped transform needs an even hop_length, not {self.hop_length}")
         if not 0 <= self.ahead <= self.blocks * (self.kernel_size - 1):

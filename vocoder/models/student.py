@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from vocoder.config import COUNT, ConfigError, check_bounds
+from vocoder.config import ConfigError, Count
 from vocoder.distributions import ENTROPY, log_density
 from vocoder.flows.affine import ConditionalAffine
 from vocoder.flows.conv1x1 import MATRIX_STEP_SCALE, InvertibleConv1x1, swap
@@ -34,11 +34,11 @@ class StudentConfig(VocoderConfig):
 
     kind: Literal["samples", "frames"] = "frames"
     """flows over samples, as published, or over the frames of an orthonormal lapped transform"""
-    group_size: int = 256
+    group_size: Count = 256
     """hop of the lapped transform, which is also the number of channels; of no meaning for samples"""
     stacks: tuple[WaveNetConfig, ...] = (WaveNetConfig(192, (1, 2, 1), kernel_size=3, causal=True),) * 8
     """the causal stack of each flow, the one nearest the noise first"""
-    cond_channels: int = 128
+    cond_channels: Count = 128
     """channels of the condition"""
     log_s_bound: float | None = 2.0
     """soft bound of each flow's log-scales"""
@@ -53,7 +53,6 @@ class StudentConfig(VocoderConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_bounds(self, cond_channels=COUNT, group_size=COUNT)
         if not self.stacks or not all(stack.causal for stack in self.stacks):
             raise ConfigError("a student needs at least one flow, and all its stacks must be causal")
         if self.hop_length % self.channels:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from vocoder.config import COUNT, ConfigError, check_bounds
+from vocoder.config import ConfigError, Count, NotNegativeInt
 from vocoder.layers.pitch import PitchConfig
 from vocoder.layers.stack.wavenet import WaveNetConfig
 from vocoder.models.base import VocoderConfig
@@ -34,15 +34,15 @@ class WaveGlowConfig(VocoderConfig):
 
     transform: Literal["mdct", "grouping"] = "mdct"
     """an orthonormal lapped transform of hop `group_size`, or plain grouping of `group_size` samples"""
-    group_size: int = 256
+    group_size: Count = 256
     """samples per step, which is also the number of channels"""
-    flows: int = 8
+    flows: Count = 8
     early_every: int = 0
     """take channels out before every this-many-th flow; 0 for none"""
-    early_size: int = 2
+    early_size: Count = 2
     conditioning: Literal["frames", "upsampled"] = "frames"
     """a network at frame rate, or the published transposed convolution and grouping of the mel"""
-    cond_channels: int = 128
+    cond_channels: Count = 128
     """channels of the condition at frame rate"""
     upsample_kernel: int = 1024
     """kernel of the published transposed convolution in samples"""
@@ -57,11 +57,10 @@ class WaveGlowConfig(VocoderConfig):
     stack: WaveNetConfig = field(default_factory=lambda: WaveNetConfig(channels=208, dilations=(1, 2, 1)))
     source: SourceConfig | None = field(default_factory=SourceConfig)
     """learned source of the samples' noise; none for white noise"""
-    corrections: int = 12
+    corrections: NotNegativeInt = 12
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_bounds(self, group_size=COUNT, cond_channels=COUNT, early_size=COUNT, flows=COUNT)
         if self.hop_length % self.group_size:
             raise ConfigError(f"hop_length {self.hop_length} must be a multiple of group_size {self.group_size}")
         if self.transform == "mdct" and self.group_size % 2:

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vocoder.autoregressive import Feedback, Generator, Plan, generator
-from vocoder.config import COUNT, POSITIVE, ConfigError, check_bounds
+from vocoder.config import ConfigError, Count, Positive
 from vocoder.distributions import Distribution, Gaussian, LogisticMixture
 from vocoder.flows.linear_prediction import ConstantPrediction, LinearPrediction, LinearPredictionConfig, predict
 from vocoder.layers.conditioning import MelEncoder, PublishedUpsampler, UpsamplingConfig
@@ -30,13 +30,13 @@ class WaveNetModelConfig(VocoderConfig):
 
     distribution: Literal["gaussian", "logistic"] = "gaussian"
     """one Gaussian, or a mixture of logistics"""
-    components: int = 10
+    components: Count = 10
     """of the mixture of logistics"""
     log_s_floor: float | None = -9.5
     """soft lower bound of log-scales; the logarithm of the training noise, 1e-4, is -9.2"""
     lpc: LinearPredictionConfig | None = field(default_factory=LinearPredictionConfig)
     """the linear prediction that comes first; none as published"""
-    cond_channels: int = 128
+    cond_channels: Count = 128
     """channels of the condition at frame rate"""
     stack: WaveNetConfig = field(
         default_factory=lambda: WaveNetConfig(channels=64, dilations=TWO_CYCLES, kernel_size=2, causal=True)
@@ -44,7 +44,6 @@ class WaveNetModelConfig(VocoderConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_bounds(self, cond_channels=COUNT, components=COUNT)
         if not self.stack.causal:
             raise ConfigError("the stack of an autoregressive WaveNet must be causal")
         if self.lpc is None:
@@ -62,18 +61,17 @@ class PublishedWaveNetConfig(VocoderConfig):
 
     distribution: Literal["gaussian", "logistic"] = "gaussian"
     """one Gaussian, or a mixture of logistics"""
-    components: int = 10
+    components: Count = 10
     """of the mixture of logistics"""
     stack: PublishedStackConfig = field(default_factory=PublishedStackConfig)
     upsampling: UpsamplingConfig = field(default_factory=UpsamplingConfig)
     emphasis: float = 0.0
     """coefficient of the pre-emphasis of what the network sees and predicts; audio comes out without it"""
-    gain: float = 1.0
+    gain: Positive = 1.0
     """of what the network sees and predicts, over the audio's"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_bounds(self, components=COUNT, gain=POSITIVE)
         if math.prod(self.upsampling.scales) != self.hop_length:
             raise ConfigError(f"the scales {self.upsampling.scales} must multiply to hop_length {self.hop_length}")
         if not 0 <= self.emphasis < 1:
