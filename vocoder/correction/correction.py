@@ -91,16 +91,11 @@ class Correction(nn.Module):
 
     def run(self, first: int, audio: Tensor, target: Tensor, exists: Tensor) -> Tensor:
         """Return the corrected chains; arguments as of `PlainCorrection.forward`."""
-        compiled = self._compiled(audio, target)
-        if compiled is not None:
-            return compiled(self.order, first, audio, target, exists)
-        corrected: Tensor = self.plain(self.order, first, audio, target, exists)
+        compiled = None
+        if compilable(audio) and compilable(target):
+            compiled = self._kept.of((self.plain.filter.window,), lambda: CompiledCorrection.of(self.plain))
+        corrected: Tensor = (compiled or self.plain)(self.order, first, audio, target, exists)
         return corrected
-
-    def _compiled(self, audio: Tensor, target: Tensor) -> "CompiledCorrection | None":
-        if not (compilable(audio) and compilable(target)):
-            return None
-        return self._kept.of((self.plain.filter.window,), lambda: CompiledCorrection.of(self.plain))
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 An entry point reads `def name(first: int, stop: int, bound: float, x: Matrix, ...)` and does the rows from `first` to
 before `stop`. The threads of a call take stripes of rows from a shared counter until there are none left. Callers pass
-the number of rows, and the parameters after `stop`: numbers and tensors.
+the number of rows, and the parameters after `stop`: numbers and tensors. `compilable` and `takes` say where compiled
+code may stand in for plain operations.
 """
 
 import ctypes

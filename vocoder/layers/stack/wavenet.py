@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from vocoder.config import ConfigError
-from vocoder.kernels.launcher import Kernel, takes
+from vocoder.kernels.launcher import takes
 from vocoder.layers.product import Kept
 from vocoder.layers.stack.compiled import CompiledStack, gate_kernel
 from vocoder.layers.stack.plain import StackWeights, as_image, convolved, pair_of, plain_stack
@@ -82,7 +82,8 @@ class WaveNetStack(nn.Module):
         run = gate_kernel(dtype) if frozen and _compilable(x, cond) else None
         if run is not None:
             joined = cond is not None and cond.shape[2] == x.shape[2]
-            return self._compiled(run, weights, dtype, joined)(x, cond, gaps)
+            made = self._kept.of(weights.flat(), lambda: CompiledStack(run, weights, dtype, joined), dtype, joined)
+            return made(x, cond, gaps)
         if not frozen:
             self._kept.drop()
         arguments = weights, dtype, x, self.shares(cond, dtype), gaps
@@ -110,9 +111,6 @@ class WaveNetStack(nn.Module):
         if cond is None or self.cond_layer is None:
             return None
         return convolved(pair_of(self.cond_layer), as_image(cond, dtype)).chunk(len(self.config.dilations), dim=1)
-
-    def _compiled(self, run: Kernel, weights: StackWeights, dtype: torch.dtype, joined: bool) -> CompiledStack:
-        return self._kept.of(weights.flat(), lambda: CompiledStack(run, weights, dtype, joined), dtype, joined)
 
 
 def _compilable(x: Tensor, cond: Tensor | None) -> bool:
