@@ -63,15 +63,9 @@ class AcousticObjective(Objective):
         if predicted is None:
             return difference, difference.new_zeros(())
         present = (batch["tokens"] != self.model.config.tokens)[:, None].float()
-        errors = F.mse_loss(predicted.float(), batch["prosody"], reduction="none") * self._told(batch["prosody"])
-        return difference, (errors * present).sum() / (present.sum() * predicted.shape[1])
-
-    @staticmethod
-    def _told(prosody: Tensor) -> Tensor:
-        """Return (B, 3, N) which values count: a phoneme without voice has no pitch."""
-        counts = torch.ones_like(prosody)
-        counts[:, 0] = (prosody[:, 1] > 0).to(counts.dtype)
-        return counts
+        errors = F.mse_loss(predicted.float(), batch["prosody"], reduction="none") * present
+        errors[:, 0] *= batch["prosody"][:, 1] > 0  # a phoneme without voice has no pitch
+        return difference, errors.sum() / (present.sum() * predicted.shape[1])
 
 
 @dataclass(frozen=True)
@@ -101,11 +95,12 @@ class AcousticRun(RunConfig):
             raise ConfigError(f"{self.mel} has {bands} bands, so model.n_mels must be too, not {self.model.n_mels}")
 
 
-def train(config: AcousticRun, *, resume: bool) -> Path:
-    """Train as configured and return the directory of the model.
+add_arguments = add_run_arguments
 
-    Raises ConfigError if the folder holds no speech, or too little.
-    """
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command and return its exit status. Raises ConfigError if the folder holds no speech, or too little."""
+    config = load_config(AcousticRun, args.config, args.overrides)
     mel_config, folder = load_mel_config(config.mel), Path(config.speech)
     kept, aside = parted(folder, config.folds, config.held)
     examples = [example_of(path, mel_config) for path in kept]
@@ -116,20 +111,12 @@ def train(config: AcousticRun, *, resume: bool) -> Path:
     set_seed(config.trainer.seed)
     held_out = {"folds": config.folds, "held": config.held}  # what prediction must know
     padding, seed = config.model.tokens, config.trainer.seed
-    return fit(
+    fit(
         config,
         AcousticObjective(AcousticModel(config.model), mel_config),
         SpeechItems(examples, config.frames, padding, seed),
         SpeechItems(judged, _VALIDATION_FRAMES, padding, seed),
         provenance={"speech": folder.name, **held_out, **surroundings()},
-        resume=resume,
+        resume=args.resume,
     )
-
-
-add_arguments = add_run_arguments
-
-
-def run(args: argparse.Namespace) -> int:
-    """Run the command and return its exit status."""
-    train(load_config(AcousticRun, args.config, args.overrides), resume=args.resume)
     return 0
