@@ -63,7 +63,7 @@ class SpectrumHead(nn.Module):
         self.end = Product(channels, 3 * self.bins)
         self.shift = Product(channels, mel.n_mels)
         self.filter = MelFilter(mel)
-        self._tables: Kept[tuple[Tensor, ...] | None] = Kept()
+        self._tables: Kept[tuple[Tensor, ...]] = Kept()
         self.register_buffer("extended", _extended(self.filter.share), persistent=False)
         self.register_buffer("width", self.filter.filterbank.sum(dim=1).clamp_min(1e-12).log(), persistent=False)
         with torch.no_grad():
@@ -101,11 +101,11 @@ class SpectrumHead(nn.Module):
         """
         made = self.end(normed.transpose(1, 2))
         given = (excitation.transpose(1, 2), mel.transpose(1, 2), target.transpose(1, 2))
-        run = self._kernel(made, *given)
-        tables = None if run is None else self._tables.of((self.extended,), self._arranged)
-        if run is None or tables is None:
+        fit = compilable(made, *FLOATS) and all(compilable(x) for x in (*given, self.extended))
+        run = kernel("head", "spectra", made.dtype) if fit and len(self.extended) >= LANES else None
+        if run is None:
             return self._plain(made.to(mel.dtype), *given).transpose(1, 2)
-        return self._compiled(run, tables, made, *given).transpose(1, 2)
+        return self._compiled(run, made, *given).transpose(1, 2)
 
     def _plain(self, made: Tensor, excitation: Tensor, mel: Tensor, target: Tensor) -> Tensor:
         """Return the spectra; all signals are (B, frames, C)."""
@@ -118,23 +118,20 @@ class SpectrumHead(nn.Module):
         scale = torch.exp(self.filter.log_gain(self.filter.difference(real, imaginary, target)))
         return torch.cat([scale * real, scale * imaginary], dim=2)
 
-    def _kernel(self, made: Tensor, *given: Tensor) -> Kernel | None:
-        eligible = compilable(made, *FLOATS) and all(compilable(x) for x in (*given, self.extended))
-        return kernel("head", "spectra", made.dtype) if eligible else None
-
-    def _arranged(self) -> tuple[Tensor, ...] | None:
-        """Return which bands all bins follow, and those that are heard; None for too few bands."""
-        if len(self.extended) < LANES:
-            return None
+    def _arranged(self) -> tuple[Tensor, ...]:
+        """Return which bands all bins follow, and those that are heard."""
         heard = vector_tables(self.filter.filterbank, self.filter.spread)
         return (*vector_tables(self.extended, self.extended)[2:], *heard)
 
-    def _compiled(self, run: Kernel, tables: tuple[Tensor, ...], made: Tensor, *given: Tensor) -> Tensor:
+    def _compiled(self, run: Kernel, made: Tensor, *given: Tensor) -> Tensor:
         """Return what `_plain` does."""
         batch, frames, _ = made.shape
         out = made.new_empty(batch * frames, 2 * self.bins, dtype=torch.float32)
         rows = (x.reshape(batch * frames, x.shape[2]).contiguous() for x in (made, *given))
-        sizes = (self.config.log_gain_bound, self.filter.floor)
+        sizes, tables = (
+            (self.config.log_gain_bound, self.filter.floor),
+            self._tables.of((self.extended,), self._arranged),
+        )
         run(batch * frames, *sizes, *rows, self.width, *tables, out)
         return out.view(batch, frames, -1)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vocoder.kernels.launcher import FLOATS, Kernel, kernel
+from vocoder.kernels.launcher import Kernel
 from vocoder.layers.product import Matrix, rounded
 from vocoder.layers.stack.plain import Pair, StackWeights, as_matrix
 
@@ -14,11 +14,6 @@ TILE_BYTES = 1 << 18
 STRIPE = 64
 """rows that a thread takes at a time, as the gate says"""
 ALL = 1 << 62
-
-
-def gate_kernel(dtype: torch.dtype) -> Kernel | None:
-    """Return the compiled gate; None where there is none."""
-    return kernel("gate", "gated", dtype) if dtype in FLOATS else None
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from vocoder.config import ConfigError
-from vocoder.kernels.launcher import takes
+from vocoder.kernels.launcher import FLOATS, kernel, takes
 from vocoder.layers.product import Kept
-from vocoder.layers.stack.compiled import CompiledStack, gate_kernel
+from vocoder.layers.stack.compiled import CompiledStack
 from vocoder.layers.stack.plain import StackWeights, as_image, convolved, pair_of, plain_stack
 
 
@@ -79,7 +79,7 @@ class WaveNetStack(nn.Module):
         weights, dtype = self.weights(), self.compute_dtype or self.start.weight.dtype
         weights.check(cond)
         frozen = not any(tensor.requires_grad for tensor in weights.flat())
-        run = gate_kernel(dtype) if frozen and _compilable(x, cond) else None
+        run = kernel("gate", "gated", dtype) if frozen and dtype in FLOATS and _compilable(x, cond) else None
         if run is not None:
             joined = cond is not None and cond.shape[2] == x.shape[2]
             made = self._kept.of(weights.flat(), lambda: CompiledStack(run, weights, dtype, joined), dtype, joined)
