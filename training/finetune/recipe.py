@@ -42,8 +42,10 @@ _CORRECTIONS = 5
 """most corrections of a sample in training, as `reverse` was trained; it synthesizes with twelve"""
 _SAMPLES = {"spectral": 2.25, "mel": 3.0, "corrected_share": 0.6, "adversarial": 0.3, "features": 1.0}
 """the losses on samples, the same for each kind; they count from the first step on"""
-_GENERATIVE = {"spectral": 1.0, "mel": 1.0, "adversarial": 1.0}
-"""weights for predicted mels: critics, which favour natural speech, above distances, which favour its mean"""
+_GENERATIVE = {"adversarial": 0.8, "features": 2.5}
+"""weights for predicted mels: critics, which favour natural speech, count as much as `reverse` was trained with"""
+_UNCORRECTED = {"spectral": 1.0, "mel": 1.0, "adversarial": 1.0}
+"""the same for models whose corrections pull to the given mel, smooth as it is, and which therefore make none"""
 _AVERAGE = 0.1  # share of the steps that the averaged weights remember
 
 
@@ -106,12 +108,16 @@ def recipe(
     Losses are those that the shipped model was trained with, on samples that are corrected less often than the model
     does it; validation corrects them as the model does. Critics that lie beside the weights judge from the first
     step on; where there are none, new ones learn for a quarter of the steps before they are heard.
-    Where recordings come with predicted mels, the model corrects no more, in training and in use.
+    Where recordings come with predicted mels, critics count more, and a model that corrects towards the given mel,
+    rather than one of its own, corrects no more, in training and in use.
     """
-    mel, own = start.mel_config, 0 if predicted else start.architecture.corrections
-    critics = critics_beside(start.directory)
+    mel, own, critics = start.mel_config, start.architecture.corrections, critics_beside(start.directory)
+    changes: dict[str, float] = {}
+    if predicted:
+        aims = getattr(start.architecture, "head", None) is not None  # a spectrum head has a target of its own
+        own, changes = (own, _GENERATIVE) if aims else (0, _UNCORRECTED)
     losses = start.kind.losses(
-        **(_SAMPLES | (_GENERATIVE if predicted else {})),
+        **(_SAMPLES | changes),
         samples_from=0,
         critics_from=budget.steps // 4 if critics is None else 0,
         critics=critics or CriticConfig(),

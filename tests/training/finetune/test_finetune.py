@@ -199,12 +199,21 @@ def test_warnings_come_before_training(start, recordings, tmp_path, capsys, monk
     assert said.splitlines()[-1].startswith("stopped; to continue")
 
 
-def test_samples_of_predicted_mels_are_left_to_the_critics(tmp_path, monkeypatch):
-    start = Start.of("reverse")
+@pytest.mark.parametrize(
+    ("model", "of_true", "of_predicted"), [("reverse", (5, 12), (5, 12)), ("waveglow", (5, 12), (0, 0))]
+)
+def test_on_predicted_mels_critics_count_more_and_corrections_aim_at_a_learned_mel(
+    model, of_true, of_predicted, tmp_path
+):
+    start = Start.of(model)
     usual, predicted = (recipe_module.recipe(start, tmp_path, tmp_path, predicted=p) for p in (False, True))
-    assert (usual.losses.sample_corrections, usual.model.corrections) == (5, 12)
-    assert (predicted.losses.sample_corrections, predicted.model.corrections) == (0, 0)
+    assert (usual.losses.sample_corrections, usual.model.corrections) == of_true
+    assert (predicted.losses.sample_corrections, predicted.model.corrections) == of_predicted
     assert predicted.losses.adversarial > usual.losses.adversarial
+
+
+def test_critics_compute_in_the_dtype_of_the_machine(tmp_path, monkeypatch):
+    start = Start.of("reverse")
     for dtype in (torch.float32, torch.bfloat16):
         monkeypatch.setattr(processes, "default_dtype", lambda device, dtype=dtype: dtype)
         assert recipe_module.recipe(start, tmp_path, tmp_path).losses.bfloat16 == (dtype == torch.bfloat16)
