@@ -29,6 +29,7 @@ from vocoder.loading import model_directory
 from vocoder.mel.config import PRESETS, MelConfig
 from vocoder.models.reverse import Reverse
 from vocoder.models.waveglow import WaveGlow
+from vocoder.stages import MEL
 
 Run: TypeAlias = ReverseRun | WaveGlowRun
 TIMED_STEPS = 4
@@ -75,6 +76,8 @@ class Start:
     kind: Kind
     architecture: Any
     mel_config: MelConfig
+    corrects_to_given: bool
+    """whether its corrections pull to the mel that it is given, not to one that it makes of it"""
 
     @classmethod
     def of(cls, reference: str) -> "Start":
@@ -91,7 +94,7 @@ class Start:
         if type(model) not in KINDS:
             known = " or a ".join(family.__name__.lower() for family in KINDS)
             raise ConfigError(f"fine-tuning starts from a {known}, and {reference} is a {type(model).__name__.lower()}")
-        return cls(reference, directory, KINDS[type(model)], model.config, mel)
+        return cls(reference, directory, KINDS[type(model)], model.config, mel, model.target == MEL)
 
 
 def written_run(file: Path) -> Run:
@@ -114,8 +117,7 @@ def recipe(
     mel, own, critics = start.mel_config, start.architecture.corrections, critics_beside(start.directory)
     changes: dict[str, float] = {}
     if predicted:
-        aims = getattr(start.architecture, "head", None) is not None  # a spectrum head has a target of its own
-        own, changes = (own, _GENERATIVE) if aims else (0, _UNCORRECTED)
+        own, changes = (0, _UNCORRECTED) if start.corrects_to_given else (own, _GENERATIVE)
     losses = start.kind.losses(
         **(_SAMPLES | changes),
         samples_from=0,
