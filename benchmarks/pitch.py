@@ -21,7 +21,7 @@ from training.evaluate.recordings import recordings
 from vocoder.adapt.frame_times import centre_of
 from vocoder.audio.resampling import resample
 from vocoder.config import ConfigError
-from vocoder.layers.pitch import PitchNet
+from vocoder.layers.conditioning import PitchNet
 from vocoder.loading import DEFAULT_MODEL, load
 from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import MelSpectrogram

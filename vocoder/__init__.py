@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from vocoder.mel.spectrogram import MelSpectrogram as MelSpectrogram
     from vocoder.mel.values import MelError as MelError
     from vocoder.models.waveglow import WaveGlow as WaveGlow
-    from vocoder.models.waveglow_config import WaveGlowConfig as WaveGlowConfig
+    from vocoder.models.waveglow import WaveGlowConfig as WaveGlowConfig
     from vocoder.synthesis.synthesizer import MelWarning as MelWarning
     from vocoder.synthesis.synthesizer import Synthesizer as Synthesizer
 
@@ -45,7 +45,7 @@ _MODULES = {
     "MelError": "vocoder.mel.values",
     "MelSpectrogram": "vocoder.mel.spectrogram",
     "WaveGlow": "vocoder.models.waveglow",
-    "WaveGlowConfig": "vocoder.models.waveglow_config",
+    "WaveGlowConfig": "vocoder.models.waveglow",
     "Synthesizer": "vocoder.synthesis.synthesizer",
 }
 """public name -> module that defines it"""

@@ -7,11 +7,6 @@ import torch
 from torch import Tensor
 
 
-def silenced(x: Tensor, gaps: Tensor | None) -> Tensor:
-    """Return x (..., T) with zeros at the indices `gaps` of its last dimension; as it is where there are none."""
-    return x if gaps is None else x.index_fill(-1, gaps, 0.0)
-
-
 class Packing:
     """Where each utterance stands in a row of frames; each is followed by a gap of `gap` frames.
 

@@ -82,6 +82,11 @@ def frames_of(x: Tensor, span: Span) -> Tensor:
     return x[:, :, (span.start - span.first) * steps : (span.stop - span.first) * steps]
 
 
+def silenced(x: Tensor, gaps: Tensor | None) -> Tensor:
+    """Return x (..., T) with zeros at the indices `gaps` of its last dimension; as it is where there are none."""
+    return x if gaps is None else x.index_fill(-1, gaps, 0.0)
+
+
 @dataclass(frozen=True)
 class Made:
     """A signal (B, C, steps) of whole utterances, and what each step of a flow that led to it adds to `log_det`.

@@ -8,11 +8,11 @@ import torch
 
 from training.critics.spectrogram import CriticConfig
 from training.runs.waveglow import WaveGlowLosses, WaveGlowObjective
-from vocoder.layers.pitch import PitchConfig
+from vocoder.layers.conditioning import PitchConfig
+from vocoder.layers.source import SourceConfig
 from vocoder.layers.stack.wavenet import WaveNetConfig
 from vocoder.mel.config import MelConfig
 from vocoder.models.waveglow import WaveGlow
-from vocoder.models.waveglow_config import SourceConfig
 
 RATE, LENGTH, MARGIN = 8000, 2048, 64
 MEL = MelConfig("tiny", RATE, n_fft=128, win_length=128, hop_length=16, n_mels=8, f_min=0.0, f_max=4000.0)

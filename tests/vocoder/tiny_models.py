@@ -7,15 +7,15 @@ from torch import nn
 
 from vocoder.checkpoint import Checkpoint, save_model
 from vocoder.flows.linear_prediction import LinearPredictionConfig
-from vocoder.layers.pitch import PitchConfig
+from vocoder.layers.conditioning import PitchConfig
+from vocoder.layers.source import SourceConfig
 from vocoder.layers.spectrum_head import SpectrumHeadConfig
 from vocoder.layers.stack.wavenet import WaveNetConfig
 from vocoder.mel.config import MelConfig, preset
 from vocoder.models.families import family_of
 from vocoder.models.reverse import Reverse, ReverseConfig
 from vocoder.models.student import StudentConfig
-from vocoder.models.waveglow import WaveGlow
-from vocoder.models.waveglow_config import SourceConfig, WaveGlowConfig, published
+from vocoder.models.waveglow import WaveGlow, WaveGlowConfig, published
 from vocoder.models.wavenet import WaveNet, WaveNetModelConfig
 from vocoder.synthesis.synthesizer import Synthesizer
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vocoder.layers.pitch import PitchNet
+from vocoder.layers.conditioning import PitchNet
 
 
 def pitch_loss(pitch: PitchNet, mel: Tensor, f0: Tensor, voicing_weight: float = 1.0) -> Tensor:

@@ -15,8 +15,7 @@ from training.start.envelope import fit_envelope
 from training.start.inheritance import started_from
 from vocoder.config import Count, NotNegative, NotNegativeInt
 from vocoder.mel.config_file import load_mel_config
-from vocoder.models.waveglow import WaveGlow
-from vocoder.models.waveglow_config import WaveGlowConfig
+from vocoder.models.waveglow import WaveGlow, WaveGlowConfig
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from training.start.across import weights_across
 from vocoder.checkpoint import load_model
 from vocoder.config import ConfigError, to_dict
-from vocoder.layers.pitch import PitchConfig, PitchNet
+from vocoder.layers.conditioning import PitchConfig, PitchNet
 from vocoder.loading import model_directory
 from vocoder.mel.config import MelConfig
 from vocoder.models.families import FAMILIES, Families, Family

@@ -16,7 +16,7 @@ from vocoder.config import to_dict
 from vocoder.correction.correction import Correction
 from vocoder.export.transforms import ProductTransforms
 from vocoder.flows.conv1x1 import InvertibleConv1x1
-from vocoder.layers.pitch import PitchNet
+from vocoder.layers.conditioning import PitchNet
 from vocoder.layers.product import FrameConv
 from vocoder.layers.stack.wavenet import set_compute_dtype
 from vocoder.models.base import Vocoder

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from vocoder.flows.coupling import soft_clip
 from vocoder.flows.lapped import LappedTransform
-from vocoder.layers.pitch import PitchNet
+from vocoder.layers.conditioning import PitchNet
 from vocoder.layers.source import COEFFICIENTS, GAINS, HarmonicSource, source_stages
 from vocoder.stages import CONDITION, Stage, windowed
 

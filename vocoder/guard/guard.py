@@ -1,6 +1,6 @@
 """The guard: the recogniser decides what a mel is, and the densities say how typical of speech it is."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from os import PathLike
@@ -18,7 +18,6 @@ from vocoder.guard.verdict import (
     UNSURE,
     Verdict,
     recognised,
-    shape_verdict,
     shuffled,
     transposed,
     unexplained,
@@ -26,7 +25,7 @@ from vocoder.guard.verdict import (
 )
 from vocoder.mel.config import PRESETS, MelConfig
 from vocoder.mel.convert import convert, decode, plain
-from vocoder.mel.values import finite_values, mel_range
+from vocoder.mel.values import finite_values, mel_range, shape_fault
 from vocoder.models.guard import GuardModel
 
 DIRECTORY = Path(__file__).parents[1] / "assets" / "guard"
@@ -65,7 +64,7 @@ class Guard:
         Raises a ValueError if it is not two-dimensional or not finite, or has another number of bands.
         """
         values = _two_dimensional(mel)
-        if (fault := shape_verdict(values.shape, self.mel_config.n_mels)) is not None:
+        if (fault := _shape_verdict(values.shape, self.mel_config.n_mels)) is not None:
             raise ValueError(fault.message)
         return self._recogniser.recognise(values)
 
@@ -94,7 +93,7 @@ class Guard:
             known = ", ".join(name for name, config in PRESETS.items() if self.knows(config))
             raise ValueError(f"the guard knows no mels of {config.name!r}, only those computed as those of {known} are")
         values = _two_dimensional(mel)
-        if (fault := shape_verdict(values.shape, config.n_mels)) is not None:
+        if (fault := _shape_verdict(values.shape, config.n_mels)) is not None:
             return fault
         if config.scaled:
             values, config = convert(values, config, plain(config)), plain(config)
@@ -198,3 +197,10 @@ def _two_dimensional(mel: Any) -> Tensor:
     if values.ndim != 2 or 0 in values.shape:
         raise ValueError(f"a mel is (n_mels, frames), at least one frame, not {tuple(values.shape)}")
     return values
+
+
+def _shape_verdict(shape: Sequence[int], n_mels: int) -> Verdict | None:
+    """Return the verdict if the shape of a mel says that it has another number of bands, or its bands in columns."""
+    fault = shape_fault(shape, n_mels)
+    cause = "transposed" if shape[1] == n_mels else "bands"
+    return None if fault is None else Verdict(False, 0.0, cause, f"{fault[0].upper()}{fault[1:]}.")

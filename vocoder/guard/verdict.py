@@ -1,4 +1,4 @@
-"""The verdict of the guard on a mel, and verdicts from its shape alone."""
+"""The verdict of the guard on a mel, and its words."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -18,7 +18,6 @@ from vocoder.guard.conventions import (
 )
 from vocoder.guard.judges import Guess, Recognition
 from vocoder.mel.config import PRESETS, MelConfig
-from vocoder.mel.values import shape_fault
 
 UNSURE = "unsure"
 UNFAMILIAR = "unfamiliar"
@@ -155,10 +154,3 @@ def unexplained(typicality: float, likeliest: tuple[Guess, ...]) -> Verdict:
         "another kind of sound."
     )
     return Verdict(False, typicality, "not-speech", message, likeliest=likeliest)
-
-
-def shape_verdict(shape: Sequence[int], n_mels: int) -> Verdict | None:
-    """Return the verdict if the shape of a mel says that it has another number of bands, or its bands in columns."""
-    fault = shape_fault(shape, n_mels)
-    cause = "transposed" if shape[1] == n_mels else "bands"
-    return None if fault is None else Verdict(False, 0.0, cause, f"{fault[0].upper()}{fault[1:]}.")

@@ -18,8 +18,7 @@ from vocoder.importers.weights import Imported, Weights, count, mel_config_of, s
 from vocoder.layers.stack.wavenet import WaveNetConfig
 from vocoder.mel.config import MelConfig, preset
 from vocoder.mel.config_file import Statistics
-from vocoder.models.waveglow import WaveGlow
-from vocoder.models.waveglow_config import WaveGlowConfig, published
+from vocoder.models.waveglow import WaveGlow, WaveGlowConfig, published
 
 LAYOUT = "nvidia-waveglow"
 OLDEST_MODULE = "glow_old"

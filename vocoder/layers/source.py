@@ -2,13 +2,15 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 
+from vocoder.config import ConfigError
 from vocoder.kernels.launcher import compilable, kernel, takes
-from vocoder.layers.pitch import PitchNet
+from vocoder.layers.conditioning import PitchConfig, PitchNet
 from vocoder.layers.product import FrameConv, Kept, Matrix
 from vocoder.packing import Packing
 from vocoder.stages import CONDITION, MEL, NOISE, Span, Stage, Z, frames_of, windowed
@@ -20,6 +22,25 @@ Transform = Callable[[Tensor], tuple[Tensor, Tensor]]
 """between audio (B, 1, T) and coefficients (B, C, steps) that reach a frame to each side, with their log-determinant"""
 
 MIXING_STEP_SCALE = 0.1  # stored larger than it acts, like the flow's matrices, so that Adam moves it less
+
+
+@dataclass(frozen=True)
+class SourceConfig:
+    """How the noise of a sample is drawn: a learned mixture of a harmonic source and white noise."""
+
+    pitch: PitchConfig = field(default_factory=PitchConfig)
+    f_max: float = 8000.0
+    """highest frequency of the harmonics in Hz"""
+
+    def __post_init__(self) -> None:
+        if self.f_max <= self.pitch.f0_max:
+            raise ConfigError(f"f_max of the source must lie above the highest pitch, {self.pitch.f0_max} Hz")
+
+    def check(self, sample_rate: int) -> None:
+        """Raise a `ConfigError` if the harmonics do not fit a sample rate in Hz."""
+        highest = self.f_max + self.pitch.f0_max  # of the harmonic that fades out above f_max
+        if highest > sample_rate / 2:
+            raise ConfigError(f"harmonics up to {highest} Hz do not fit a sample_rate of {sample_rate} Hz")
 
 
 class HarmonicSource:

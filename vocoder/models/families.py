@@ -11,8 +11,7 @@ from vocoder.models.adapter import AdapterConfig, AdapterModel
 from vocoder.models.guard import GuardConfig, GuardModel
 from vocoder.models.reverse import Reverse, ReverseConfig
 from vocoder.models.student import Student, StudentConfig
-from vocoder.models.waveglow import WaveGlow
-from vocoder.models.waveglow_config import WaveGlowConfig
+from vocoder.models.waveglow import WaveGlow, WaveGlowConfig
 from vocoder.models.wavenet import PublishedWaveNetConfig, WaveNet, WaveNetModelConfig
 
 

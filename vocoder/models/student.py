@@ -16,12 +16,10 @@ from vocoder.flows.harmonic_shift import SHIFT, HarmonicShift, shift_stages
 from vocoder.flows.inverse_autoregressive import InverseAutoregressive
 from vocoder.flows.lapped import LappedTransform
 from vocoder.flows.minimum_phase import MinimumPhaseFilter
-from vocoder.layers.conditioning import MelEncoder, normalised
-from vocoder.layers.pitch import PitchNet
-from vocoder.layers.source import COEFFICIENTS, GAINS, Excitation, HarmonicSource, excitation_stages
+from vocoder.layers.conditioning import MelEncoder, PitchNet, normalised
+from vocoder.layers.source import COEFFICIENTS, GAINS, Excitation, HarmonicSource, SourceConfig, excitation_stages
 from vocoder.layers.stack.wavenet import WaveNetConfig, WaveNetStack
 from vocoder.models.base import FlowVocoder, VocoderConfig
-from vocoder.models.waveglow_config import SourceConfig
 from vocoder.packing import Packing
 from vocoder.stages import CONDITION, MEL, NOISE, Stage, Z, run, windowed
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from vocoder.correction.correction import Correction
-from vocoder.layers.pitch import PitchNet
+from vocoder.layers.conditioning import PitchNet
 from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import MelSpectrogram
 from vocoder.models.base import Vocoder

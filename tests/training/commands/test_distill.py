@@ -20,8 +20,7 @@ from vocoder.mel.config import preset
 from vocoder.mel.spectrogram import MelSpectrogram
 from vocoder.models.reverse import Reverse
 from vocoder.models.student import Student
-from vocoder.models.waveglow import WaveGlow
-from vocoder.models.waveglow_config import WaveGlowConfig
+from vocoder.models.waveglow import WaveGlow, WaveGlowConfig
 from vocoder.models.wavenet import PublishedWaveNetConfig, WaveNet, WaveNetModelConfig
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs"

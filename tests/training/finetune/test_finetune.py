@@ -25,14 +25,14 @@ from training.finetune.recipe import KINDS, Start, written_run
 from training.loop import processes
 from training.loop.stopping import Interruption
 from vocoder.checkpoint import load_model, save_model
-from vocoder.layers.pitch import PitchConfig
+from vocoder.layers.conditioning import PitchConfig
+from vocoder.layers.source import SourceConfig
 from vocoder.layers.stack.wavenet import WaveNetConfig
 from vocoder.loading import model_directory
 from vocoder.mel.config import preset
 from vocoder.mel.spectrogram import MelSpectrogram
 from vocoder.models.reverse import Reverse, ReverseConfig
-from vocoder.models.waveglow import WaveGlow
-from vocoder.models.waveglow_config import SourceConfig, WaveGlowConfig
+from vocoder.models.waveglow import WaveGlow, WaveGlowConfig
 
 CRITICS = CriticConfig(sizes=(512,), channels=2, length=4096)
 SOURCE = SourceConfig(pitch=PitchConfig(channels=4, layers=1, bins=8))

@@ -8,7 +8,7 @@ from training.losses.kl import divergence, gaussian_kl
 from training.losses.pitch import pitch_loss
 from training.losses.spectral import MultiResolutionSTFT, MultiScaleMel, PowerLoss, spectrum
 from vocoder.distributions import ENTROPY, Gaussian, LogisticMixture, log_density
-from vocoder.layers.pitch import PitchConfig, PitchNet
+from vocoder.layers.conditioning import PitchConfig, PitchNet
 from vocoder.models.student import Draw
 
 FLOOR = -30.0

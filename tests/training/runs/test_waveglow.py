@@ -14,7 +14,7 @@ from training.runs.waveglow import WaveGlowRun
 from training.start.inheritance import WITH_PITCH, PitchModel, PitchModelConfig
 from vocoder.checkpoint import load_model, save_model
 from vocoder.config import ConfigError
-from vocoder.layers.pitch import PitchConfig
+from vocoder.layers.conditioning import PitchConfig
 from vocoder.mel.config import preset
 
 

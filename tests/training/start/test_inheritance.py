@@ -10,15 +10,14 @@ from training.start.across import between, weights_across
 from training.start.inheritance import WITH_PITCH, PitchModel, PitchModelConfig, inherit, inherit_pitch, load_pitch
 from vocoder.checkpoint import CheckpointError, save_model
 from vocoder.config import ConfigError
-from vocoder.layers.conditioning import normalised
-from vocoder.layers.pitch import PitchConfig, PitchNet
+from vocoder.layers.conditioning import PitchConfig, PitchNet, normalised
+from vocoder.layers.source import SourceConfig
 from vocoder.layers.spectrum_head import SpectrumHeadConfig
 from vocoder.layers.stack.wavenet import WaveNetConfig
 from vocoder.mel.config import preset
 from vocoder.mel.spectrogram import mel_filterbank
 from vocoder.models.reverse import Reverse
 from vocoder.models.student import Student, StudentConfig
-from vocoder.models.waveglow_config import SourceConfig
 
 SOURCE = SourceConfig(f_max=900, pitch=PitchConfig(channels=4, layers=1, bins=5))
 

@@ -13,13 +13,12 @@ from vocoder.correction.correction import Correction
 from vocoder.export import formats
 from vocoder.export.formats import export_model, write_onnx, write_torch_program
 from vocoder.export.traced import ExportError, traced
-from vocoder.layers.conditioning import UpsamplingConfig
-from vocoder.layers.pitch import PitchConfig
+from vocoder.layers.conditioning import PitchConfig, UpsamplingConfig
+from vocoder.layers.source import SourceConfig
 from vocoder.layers.stack.wavenet import PublishedStackConfig, WaveNetConfig
 from vocoder.models.reverse import Reverse
 from vocoder.models.student import Student
 from vocoder.models.waveglow import WaveGlow
-from vocoder.models.waveglow_config import SourceConfig
 from vocoder.models.wavenet import PublishedWaveNetConfig, WaveNet
 from vocoder.sampling import white_noise
 from vocoder.synthesis.synthesizer import Synthesizer

@@ -6,7 +6,7 @@ import torch
 from tiny_models import stirred
 
 from vocoder.layers import source
-from vocoder.layers.pitch import PitchConfig, PitchNet
+from vocoder.layers.conditioning import PitchConfig, PitchNet
 from vocoder.layers.source import Excitation, at_sample_rate, harmonic_source
 
 pytestmark = pytest.mark.usefixtures("float64")

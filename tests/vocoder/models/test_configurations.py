@@ -2,10 +2,10 @@ import pytest
 from tiny_models import grouping_config, lapped_config, reverse_config
 
 from vocoder.config import ConfigError
-from vocoder.layers.pitch import PitchConfig
+from vocoder.layers.conditioning import PitchConfig
+from vocoder.layers.source import SourceConfig
 from vocoder.layers.stack.wavenet import WaveNetConfig
 from vocoder.models.student import StudentConfig
-from vocoder.models.waveglow_config import SourceConfig
 from vocoder.models.wavenet import WaveNetModelConfig
 
 WRONG = [

@@ -10,9 +10,8 @@ from torch import nn
 from vocoder.checkpoint import load_model, save_model
 from vocoder.models.base import FlowVocoder
 from vocoder.models.families import FAMILIES, Family
-from vocoder.packing import silenced
 from vocoder.sampling import Utterance
-from vocoder.stages import MEL, NOISE, Stage, Z, windowed
+from vocoder.stages import MEL, NOISE, Stage, Z, silenced, windowed
 from vocoder.synthesis.synthesizer import Synthesizer
 
 

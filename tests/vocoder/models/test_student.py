@@ -8,12 +8,11 @@ from exactness import assert_same
 from tiny_models import stirred, student_config
 
 from vocoder.checkpoint import Checkpoint
-from vocoder.layers.pitch import PitchConfig
-from vocoder.layers.source import harmonic_source
+from vocoder.layers.conditioning import PitchConfig
+from vocoder.layers.source import SourceConfig, harmonic_source
 from vocoder.layers.stack.wavenet import WaveNetConfig
 from vocoder.mel.config import preset
 from vocoder.models.student import Student
-from vocoder.models.waveglow_config import SourceConfig
 from vocoder.synthesis.synthesizer import Synthesizer
 
 FRAMES, HOP, N_MELS = 4, 32, 10

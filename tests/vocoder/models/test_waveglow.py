@@ -2,8 +2,7 @@ import pytest
 import torch
 from tiny_models import TINY_CONFIGS, lapped_config, stirred
 
-from vocoder.models.waveglow import WaveGlow
-from vocoder.models.waveglow_config import published
+from vocoder.models.waveglow import WaveGlow, published
 
 float64 = pytest.mark.usefixtures("float64")
 every_kind = pytest.mark.parametrize("kind", TINY_CONFIGS)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vocoder.packing import silenced
+from vocoder.stages import silenced
 
 Pair = tuple[Tensor, Tensor]
 """weight (out, in, 1, kernel) and bias (out,)"""

@@ -3,8 +3,8 @@ import torch
 from tiny_models import stirred
 from torch.nn import functional as F
 
-from vocoder.layers.frame_block import FrameBlock
 from vocoder.layers.stack.wavenet import set_compute_dtype
+from vocoder.models.reverse import FrameBlock
 
 pytestmark = pytest.mark.usefixtures("float64")
 
