@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,17 +11,16 @@ from server.audio.formats import Level
 from server.problems import Problem, invalid_parameter
 from server.request.asked import Asked
 from vocoder.adapt.path import MelPath, path_between
-from vocoder.admission import MelTooLongError, UnlikelyMelError
+from vocoder.admission import Admitted, MelTooLongError, UnlikelyMelError
 from vocoder.admission import admit as admit_mel
 from vocoder.audio.origin import Origin
 from vocoder.config import ConfigError
 from vocoder.guard.automatic import UnsureError
-from vocoder.guard.verdict import Verdict
 from vocoder.mel.config import MelConfig, preset
 from vocoder.mel.config_file import AUTO, with_statistics
 from vocoder.mel.convert import MelMismatchError
 from vocoder.mel.values import MelError
-from vocoder.sampling import GuardMode, Sampling
+from vocoder.sampling import GuardMode
 
 Mel = NDArray[np.float32]
 
@@ -51,30 +49,9 @@ HEADERS = {
 """the headers of an answer with audio, and what they mean"""
 
 
-@dataclass(frozen=True)
-class AdmittedRequest:
-    """A mel that the model may have, and how to synthesize it.
-
-    Attributes:
-        mel: (n_mels, frames) in the model's own config.
-        sampling: with a seed.
-        path: how the mel was converted.
-        frames: of the mel as it was sent.
-        verdict: of the mel guard, if it gave one.
-        recognised: name of the recognised mel config, where preset=auto.
-    """
-
-    mel: Mel
-    sampling: Sampling
-    path: MelPath
-    frames: int
-    verdict: Verdict | None = None
-    recognised: str | None = None
-
-
 def admit(
     mel: Mel, asked: Asked, target: MelConfig, known: Mapping[str, MelConfig], mode: GuardMode, max_frames: int
-) -> AdmittedRequest:
+) -> Admitted:
     """Check a mel by the config that it was made with, convert it to the model's own, and judge it.
 
     Args:
@@ -97,12 +74,7 @@ def admit(
         detail = f"Send one mel per request, of shape ({n_mels}, frames), not an array of shape {mel.shape}."
         raise Problem("invalid-mel", detail)
     with as_problems():
-        found = admit_mel(mel, target, source, asked.adapt, mode, max_frames=max_frames)
-    recognised = found.path.source.name if asked.preset == AUTO else None
-    verdict = found.verdicts[0] if found.verdicts else None
-    return AdmittedRequest(
-        found.mel[0].numpy(), asked.sampling().seeded(), found.path, found.frames, verdict, recognised
-    )
+        return admit_mel(mel, target, source, asked.adapt, mode, max_frames=max_frames)
 
 
 @contextmanager
@@ -185,13 +157,15 @@ def _sentence(error: Exception) -> str:
     return f"{start}{text[1:]}" + ("" if text.endswith(".") else ".")
 
 
-def facts(admitted: AdmittedRequest, sample_rate: int, dtype: str | None, level: Level) -> dict[str, str | float]:
+def facts(
+    admitted: Admitted, asked: Asked, seed: int | None, sample_rate: int, dtype: str | None, level: Level
+) -> dict[str, str | float]:
     """Return the response fields of a synthesis, by header. The gain of a loudness is known once there is audio."""
-    path, verdict = admitted.path, admitted.verdict
-    fields: dict[str, str | float | None] = {"X-Sample-Rate": sample_rate, "X-Seed": admitted.sampling.seed}
+    path, verdict = admitted.path, next(iter(admitted.verdicts), None)
+    fields: dict[str, str | float | None] = {"X-Sample-Rate": sample_rate, "X-Seed": seed}
     fields["X-Model-Dtype"] = dtype
     fields["X-Gain"] = round(level.gain, 2) or None
-    fields["X-Mel-Recognised"] = admitted.recognised
+    fields["X-Mel-Recognised"] = path.source.name if asked.preset == AUTO else None
     fields["X-Mel-Preset"] = None if path.own else path.source.name
     fields["X-Mel-Adapted"] = path.adapted
     if verdict is not None:

@@ -18,11 +18,12 @@ from server.engine.jobs import Job, Synthesis
 from server.limits.gate import charge_frames
 from server.limits.shares import hold_bytes
 from server.problems import Problem, invalid_parameter, malformed_body
-from server.request.admit import AdmittedRequest, admit
+from server.request.admit import admit
 from server.request.asked import Asked
 from server.service import Service
 from server.telemetry.requests import note
-from vocoder.sampling import Utterance, sampling_fields
+from vocoder.admission import Admitted
+from vocoder.sampling import Sampling, Utterance, sampling_fields
 
 T = TypeVar("T")
 
@@ -45,6 +46,8 @@ class Exchange:
         service.workers.check_room()
         charge_frames(http, 0)
         self.deadline = deadline_of(http)
+        self.sampling = Sampling()
+        """with a seed, once a mel is admitted"""
         self.seconds: dict[str, float] = {}
         """of the stages so far"""
         self._body_bytes = 0
@@ -57,28 +60,27 @@ class Exchange:
         self.lap("read")
         return body
 
-    async def admit(self, decode: Callable[[], NDArray[np.float32]], asked: Asked) -> AdmittedRequest:
+    async def admit(self, decode: Callable[[], NDArray[np.float32]], asked: Asked) -> Admitted:
         """Decode and admit the mel on a worker thread, and charge its frames."""
         service, target = self.service, self.model.mel_config
         mode, most = asked.guard or service.settings.guard, service.settings.max_frames
         preparing = service.run(lambda: admit(decode(), asked, target, service.mel_configs, mode, most), new=True)
         admitted = await while_wanted(self.http, preparing, self.deadline)
         self.lap("decode")
-        charge_frames(self.http, admitted.frames, self.model.cost(admitted.sampling.corrections))
+        self.sampling = asked.sampling().seeded()
+        charge_frames(self.http, admitted.frames, self.model.cost(asked.corrections))
         return admitted
 
-    def expect(self, admitted: AdmittedRequest, audio_bytes: int) -> None:
+    def expect(self, admitted: Admitted, audio_bytes: int) -> None:
         """Hold the memory of mel and audio beside that of the body, before there is any; raises as `hold_bytes`."""
         hold_bytes(self.http, self._body_bytes + admitted.mel.nbytes + audio_bytes)
 
-    async def synthesize(self, admitted: AdmittedRequest, level: Level) -> tuple[Synthesis, Level]:
+    async def synthesize(self, admitted: Admitted, level: Level) -> tuple[Synthesis, Level]:
         """Return the audio at its level, and the gain that this took; give up as soon as the client leaves."""
-        utterance = Utterance(admitted.mel, **sampling_fields(admitted.sampling))
+        utterance = Utterance(admitted.mel[0].numpy(), **sampling_fields(self.sampling))
         synthesis = await self.result(self.engine.submit(utterance))
         self.service.metrics.count_synthesis(self.engine.name, synthesis, utterance.frames)
-        x = synthesis.x
-        if not admitted.path.own:
-            x = admitted.path.placed(torch.from_numpy(x)[None], admitted.frames)[0].numpy()
+        x = admitted.returned(torch.from_numpy(synthesis.x)[None])
         if level != Level():
             level = await while_wanted(self.http, self.service.run(level.of, x, synthesis.sample_rate), self.deadline)
             x = np.float32(level.factor) * x

@@ -94,7 +94,8 @@ async def infer(name: str, http: Request, service: ServiceDependency) -> Respons
     samples, binary = admitted.path.samples(admitted.frames), asked.binary
     exchange.expect(admitted, samples * (VALUE_BYTES + (VALUE_BYTES if binary else JSON_BYTES)))
     synthesis, level = await exchange.synthesize(admitted, level)
-    fields = as_parameters(facts(admitted, synthesis.sample_rate, exchange.model.dtype, level))
+    told = (exchange.sampling.seed, synthesis.sample_rate, exchange.model.dtype, level)
+    fields = as_parameters(facts(admitted, asked.parameters, *told))
     content, json_length = await exchange.encode(
         "tensor", partial(render_response, exchange.engine.name, asked, synthesis.x, fields)
     )

@@ -10,7 +10,7 @@ from starlette.types import Receive, Scope, Send
 from server.audio.formats import FORMATS, STREAM_FORMATS, OutputSpec, negotiate
 from server.limits.shares import hold_bytes
 from server.problems import Problem
-from server.request.admit import AdmittedRequest, as_headers, facts, mel_path
+from server.request.admit import as_headers, facts, mel_path
 from server.request.asked import SynthesisQuery, read_query
 from server.request.decode import JSON, decode_mel
 from server.request.exchange import Exchange, departure, done_before, media_type
@@ -20,6 +20,7 @@ from server.stream.audio import VALUE_BYTES, AudioStream, chunk_bytes
 from server.stream.session import WebSocketSession
 from server.telemetry.requests import note
 from vocoder.adapt.path import Placement
+from vocoder.admission import Admitted
 
 router = APIRouter(tags=["synthesis"])
 
@@ -43,10 +44,10 @@ async def synthesize(http: Request, service: ServiceDependency) -> Response:
     mel_path(query, config, service.mel_configs)  # reports errors before the body is read
     body = await exchange.read(service.settings.max_json_bytes if kind == JSON else service.settings.max_body_bytes)
     admitted = await exchange.admit(partial(decode_mel, body, kind, http.headers), query)
-    origin = service.origin(exchange.engine, admitted.sampling.seed)
-    headers = {"Content-Type": target.content_type(answer_type)} | as_headers(
-        facts(admitted, rate, exchange.model.dtype, level), name, origin
-    )
+    seed = exchange.sampling.seed
+    origin = service.origin(exchange.engine, seed)
+    fields = facts(admitted, query, seed, rate, exchange.model.dtype, level)
+    headers = {"Content-Type": target.content_type(answer_type)} | as_headers(fields, name, origin)
     answer = _stream if query.stream else _answer
     return await answer(exchange, admitted, OutputSpec(target, rate, level, origin), headers)
 
@@ -66,9 +67,7 @@ async def refuse_plain_request() -> None:
     )
 
 
-async def _answer(
-    exchange: Exchange, admitted: AdmittedRequest, output: OutputSpec, headers: dict[str, str]
-) -> Response:
+async def _answer(exchange: Exchange, admitted: Admitted, output: OutputSpec, headers: dict[str, str]) -> Response:
     samples = admitted.path.samples(admitted.frames)
     exchange.expect(admitted, VALUE_BYTES * (samples + samples * output.rate // exchange.model.mel_config.sample_rate))
     synthesis, reached = await exchange.synthesize(admitted, output.level)
@@ -87,16 +86,14 @@ async def _answer(
     return Response(encoded.body, headers=headers)
 
 
-async def _stream(
-    exchange: Exchange, admitted: AdmittedRequest, output: OutputSpec, headers: dict[str, str]
-) -> Response:
+async def _stream(exchange: Exchange, admitted: Admitted, output: OutputSpec, headers: dict[str, str]) -> Response:
     """Synthesize the first chunk, so that errors are reported as problems, and answer from there on."""
     config, path, rate = exchange.model.mel_config, admitted.path, output.rate
     exchange.expect(admitted, chunk_bytes(config, rate, admitted.frames))
     samples = -(-path.samples(admitted.frames) * rate // config.sample_rate)
     placement, route = Placement(path, admitted.frames), exchange.http.scope["route"].path
-    audio = AudioStream(exchange.service, exchange.engine, admitted.sampling, output, placement, route)
-    audio.push(admitted.mel)
+    audio = AudioStream(exchange.service, exchange.engine, exchange.sampling, output, placement, route)
+    audio.push(admitted.mel[0].numpy())
     audio.end()
     first = audio.taken(await exchange.result(audio.next()))
     exchange.lap("encode")

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vocoder.npy import MAGIC, NpyError, kind_of, read_array, read_header, read_mel
+from vocoder.npy import FLOATS, MAGIC, NpyError, kind_of, read_array, read_header, read_mel
 
 
 def written(array, version=(1, 0)):
@@ -50,10 +50,30 @@ def test_what_is_no_shape_is_refused(shape):
         read_header(headed(f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}}}"))
 
 
+WHOLE = written(np.zeros((80, 6), np.float32))
+SAID = "{'descr': '<f4', 'fortran_order': %s, 'shape': (80, %s)}"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(WHOLE[:cut] for cut in (0, 3, 8, 60, 127, 128, -1)),
+        WHOLE.replace(b"NUMPY\x01", b"NUMPY\x09"),
+        *map(headed, ("[1, 2]", "{'descr': '<f4'}", "__import__('os')", SAID % (3, 6), SAID % ("False", 10**300))),
+        headed((SAID % ("False", 6)).ljust(2000)),
+        *(WHOLE.replace(b"'<f4'", descr) for descr in (b"7    ", b"'O'  ", b"[[3]]")),
+    ],
+)
+def test_what_is_no_whole_file_of_floats_is_refused(content):
+    with pytest.raises(NpyError):
+        read_array(content, ("<f4",))
+
+
 @given(st.text(alphabet="{}()[]'\",:<f4L0123456789 descrfotan_shpTulFix\\", max_size=120))
 def test_no_text_is_more_than_a_refusal(text):
     try:
         header = read_header(headed(text))
+        read_array(headed(text) + bytes(80), FLOATS)
     except NpyError:
         return
     assert all(f"{size}" in text for size in header.shape)

@@ -7,9 +7,7 @@ import numpy as np
 import pytest
 import torch
 from answers import encoded
-from exactness import assert_same
 from streamers import Streamer, mel_of
-from tiny_models import TINY_MEL, tiny_synthesizer
 
 from vocoder import MelSpectrogram
 from vocoder.audio.resampling import resample
@@ -37,34 +35,6 @@ def test_a_mel_at_once(reach, streamer):
         assert drawn.sample_rate == 16000
         expected = resample(streamer.synthesize(mel, seed=drawn.seed), 22050, 16000)
         np.testing.assert_allclose(drawn.x, expected, atol=1e-6)
-
-
-def test_as_many_corrections_as_asked_for(reach):
-    model, mel = tiny_synthesizer("lapped"), mel_of(50, TINY_MEL.n_mels)
-    with reach(model) as client_of, client_of() as client:
-        assert client.models()[0].details["corrections"] == 1
-        expected = model.synthesize(mel, seed=3, corrections=3)
-        assert_same(client.synthesize(mel, seed=3, corrections=3).x, expected)
-        with client.stream(mel, seed=3, corrections=3) as speech:
-            assert_same(np.concatenate(list(speech)), expected)
-        with pytest.raises(InvalidRequestError, match="less than or equal to 100"):
-            client.synthesize(mel, corrections=101)
-
-
-def test_mels_of_other_conventions(reach, streamer):
-    mel, mean, variance = mel_of(90) / 2.0 - 1.0, np.full(80, -3.0), np.full(80, 4.0)
-    with reach(streamer, guard="off") as client_of, client_of() as client:
-        speech = client.synthesize(mel, preset="espnet", seed=1, corrections=0)
-        assert (speech.adapted, len(speech.x)) == ("espnet", 90 * 256)
-        pieces = (mel[:, i : i + 20] for i in range(0, 90, 20))
-        with client.stream(pieces, preset="espnet", seed=1, corrections=0) as stream:
-            np.testing.assert_allclose(np.concatenate(list(stream)), speech.x, atol=1e-5)
-        assert (stream.start.adapted, stream.end.frames) == ("espnet", 90)
-        with pytest.raises(InvalidRequestError, match="f_min is 80"):
-            client.synthesize(mel, preset="espnet", adapt="off")
-        given = {"preset": "espnet", "mean": mean, "variance": variance.tolist()}
-        normalised = client.synthesize((mel + 3.0) / 2.0, seed=1, corrections=0, **given)
-        np.testing.assert_allclose(normalised.x, speech.x, atol=1e-4)
 
 
 def test_the_guard_and_the_models(reach, streamer):
@@ -108,6 +78,8 @@ def test_errors_have_types(reach, streamer):
             client.synthesize(mel_of(5), model="nobody")
         with pytest.raises(UnknownModelError, match="streamer"), client.stream(mel_of(5), model="nobody"):
             pass
+        with pytest.raises(InvalidRequestError, match="f_min is 80"):
+            client.synthesize(mel_of(5), preset="espnet", adapt="off")
         with pytest.raises(TypeError, match="temperature"):
             client.synthesize(mel_of(5), temperature=1.0)
         with client.stream(mel_of(5) * np.nan) as speech, pytest.raises(InvalidRequestError, match="finite"):

@@ -2,17 +2,13 @@
 
 import json
 import socket
-import threading
 import time
 from contextlib import ExitStack
 
 import httpx
-import numpy as np
 import pytest
-from answers import TIMEOUT, metric, metrics, npy, samples
+from answers import TIMEOUT, metric, metrics, npy
 from handshakes import answer_of, connected, post, until_closed
-
-from server.limits.closing import configure_socket
 
 NOWHERE = b"POST /nowhere HTTP/1.1\r\nHost: localhost\r\n"
 SPEAK = "/v1/synthesize?format=npy"
@@ -227,36 +223,3 @@ def test_who_leaves_while_queued_or_spoken_for(ready, fake, new_mel, wait_until)
         fake.gate.set()
         assert_speaks(url, new_mel())
         assert metric(url, 'vocoder_problems_total{problem="client-disconnected"}') >= 1
-
-
-def speak(url, mel, seed):
-    body = npy(mel)
-    parts = (body[start : start + 1000] for start in range(0, len(body), 1000))  # sent in chunks
-    return httpx.post(f"{url}/synthesize?format=npy&seed={seed}", content=parts, timeout=TIMEOUT)
-
-
-def test_ten_clients_at_once_get_ten_right_answers(ready, fake, new_mel, pool, wait_until):
-    mels = [new_mel(frames=5 + n, level=-2.0 - n / 2.0) for n in range(10)]
-    with ready(fake) as url:
-        fake.threads.clear()  # the loader's
-        fake.gate.clear()  # so that all ten are under way before the first is answered
-        answers = [pool.submit(speak, url, mel, seed) for seed, mel in enumerate(mels)]
-        wait_until(lambda: 'vocoder_queued_requests{model="fake"} 9.0' in metrics(url))
-        assert httpx.get(f"{url}/livez", timeout=TIMEOUT).status_code == 200
-        fake.gate.set()
-        for seed, (mel, answer) in enumerate(zip(mels, answers, strict=True)):
-            response = answer.result(TIMEOUT)
-            assert response.headers["x-seed"] == str(seed)
-            np.testing.assert_array_equal(samples(response), fake.synthesize(mel, seed=seed))
-    assert len(fake.threads - {threading.get_ident()}) == 1
-
-
-def test_answers_do_not_wait_for_acknowledgements():
-    class Transport:
-        def get_extra_info(self, name):
-            return connection
-
-    with socket.socket() as connection:
-        configure_socket(Transport())
-        assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
-        assert connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)

@@ -68,14 +68,6 @@ def test_every_module_links_to_what_the_others_have(run):
     assert run(script, NAMES) == []
 
 
-def test_the_transform_is_numpy_s(run):
-    x = np.random.default_rng(1).standard_normal(64)
-    script = """const [re, im] = fft(given.length)(Float64Array.from(given), new Float64Array(given.length));
-      return [[...re], [...im]];"""
-    re, im = run(script, x.tolist())
-    np.testing.assert_allclose(np.array(re) + 1j * np.array(im), np.fft.fft(x), atol=1e-12)
-
-
 def test_the_noise_is_normal(run):
     script = """return [...noise(100000, 0.5)];"""
     found = np.array(run(script)) / 0.5

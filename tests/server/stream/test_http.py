@@ -39,16 +39,6 @@ def test_headers_and_metrics(talk, streamer):
     assert 'vocoder_frames_total{model="streamer"} 100.0' in counted
 
 
-def test_rates_and_levels(talk, streamer):
-    options = {"format": "pcm_f32", "sample_rate": 16000, "gain": 20}
-    with talk(streamer) as dial, begin(dial.url, mel_of(130), **options) as answer:
-        x = np.frombuffer(answer.read(), "<f4") / 10.0
-        assert answer.headers["x-gain"] == "20.0"
-        assert answer.headers["x-audio-samples"] == str(len(x))
-    expected = resample(streamer.synthesize(mel_of(130), seed=1), 22050, 16000)
-    np.testing.assert_allclose(x, expected, rtol=0.0, atol=1e-5)
-
-
 def test_the_first_audio_comes_before_the_last_is_computed(talk, streamer):
     with talk(streamer) as dial:
         streamer.shut_after = 1

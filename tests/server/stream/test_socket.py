@@ -4,29 +4,12 @@ from pathlib import Path
 import numpy as np
 import soundfile
 from answers import metrics
-from exactness import assert_same
 from hearing import heard
 from speaker import speak
 from streamers import mel_of
-from tiny_models import TINY_CONFIGS, TINY_MEL, tiny_synthesizer
 
 from server.audio.formats import STREAM_FORMATS
 from vocoder.audio.resampling import resample
-
-
-def test_a_model_s_audio_has_no_seams(talk):
-    models, mel = [tiny_synthesizer(kind) for kind in TINY_CONFIGS], mel_of(150, TINY_MEL.n_mels)
-    with talk(*models) as dial:
-        for model in models:
-            heard = []
-            for options in ({"sigma": 0.7}, {"corrections": 0}, {"corrections": 3}):
-                with dial() as speaker:
-                    audio, done = speak(speaker, mel, 1, 7, 30, model=model.name, format="pcm_f32", seed=5, **options)
-                whole = model.synthesize(mel, seed=5, **options)
-                heard.append(np.frombuffer(audio, "<f4"))
-                assert_same(heard[-1], whole)
-                assert (done["frames"], done["samples"], done["sample_rate"]) == (150, len(whole), 8000)
-            assert np.abs(heard[2] - heard[1]).max() > 1e-3
 
 
 def test_the_documented_client_of_websockets_alone(talk, streamer, tmp_path, monkeypatch):

@@ -1,0 +1,145 @@
+"""What a client asks for is given or refused alike at every door: in one answer, in pieces, on a WebSocket, at /v2."""
+
+from dataclasses import replace
+
+import httpx
+import numpy as np
+import pytest
+import torch
+from answers import PROBLEM, TIMEOUT, npy
+from recordings import mel_of
+from speaker import Speaker
+from streamers import mel_of as made_up
+from tiny_models import quiet_voice
+from websockets.sync.client import connect
+
+from vocoder.audio.resampling import resample
+from vocoder.checkpoint import load_model
+from vocoder.client import Client
+from vocoder.mel.config import preset
+from vocoder.synthesis.synthesizer import Synthesizer
+
+FRAMES = 90
+STATISTICS = {"mean": [-3.0] * 80, "variance": [4.0] * 80}
+ASKED = {
+    "nothing": {},
+    "sigma": {"sigma": 0.2},
+    "denoise": {"denoise": 0.5},
+    "no correction": {"corrections": 0},
+    "corrections": {"corrections": 3},
+    "gain": {"gain": -6.0},
+    "rate": {"sample_rate": 16000},
+    "hifigan": {"preset": "hifigan"},
+    "vocos": {"preset": "vocos"},
+    "speecht5": {"preset": "speecht5"},
+    "statistics": {"preset": "espnet", **STATISTICS},
+}
+
+
+@pytest.fixture(scope="module")
+def voice(tmp_path_factory):
+    checkpoint = load_model(quiet_voice(tmp_path_factory.mktemp("models") / "tiny"))
+    return Synthesizer(checkpoint, "tiny", "cpu", torch.float32, "off")
+
+
+def posted(url, mel, options, **more):
+    query = {name: ",".join(map(str, value)) if name in STATISTICS else value for name, value in options.items()} | more
+    return httpx.post(f"{url}/v1/synthesize", params=query, content=npy(mel), timeout=TIMEOUT)
+
+
+def at_once(url, mel, options):
+    with Client(url, trust_env=False) as client:
+        speech = client.synthesize(mel, **options)
+    return speech.x, speech.sample_rate, speech.adapted
+
+
+def in_pieces(url, mel, options):
+    answer = posted(url, mel, options, stream=1, format="pcm_f32")
+    x = np.frombuffer(answer.raise_for_status().content, "<f4")
+    assert answer.headers["X-Audio-Samples"] == str(len(x))
+    return x, int(answer.headers["X-Sample-Rate"]), answer.headers.get("X-Mel-Adapted")
+
+
+def over_a_socket(url, mel, options):
+    pieces = (mel[:, start : start + 7] for start in range(0, FRAMES, 7))
+    with Client(url, trust_env=False) as client, client.stream(pieces, **options) as speech:
+        x = np.concatenate(list(speech))
+    assert (speech.end.frames, speech.end.samples) == (FRAMES, len(x))
+    return x, speech.start.sample_rate, speech.start.adapted
+
+
+def inferred(url, mel, options, model="tiny"):
+    tensor = {"name": "mel", "datatype": "FP32", "shape": list(mel.shape), "data": np.nan_to_num(mel).ravel().tolist()}
+    body = {"inputs": [tensor], "parameters": options}
+    return httpx.post(f"{url}/v2/models/{model}/infer", json=body, timeout=TIMEOUT)
+
+
+def by_protocol(url, mel, options):
+    answer = inferred(url, mel, options).raise_for_status().json()
+    told = answer["parameters"]
+    return np.float32(answer["outputs"][0]["data"]), told["sample_rate"], told.get("mel_adapted")
+
+
+def expected(voice, mel, config, sample_rate=None, gain=0.0, **options):
+    options = {name: value for name, value in options.items() if name not in ("preset", *STATISTICS)}
+    x = 10 ** (gain / 20.0) * voice.synthesize(mel, preset=config, **options)
+    return x if sample_rate is None else resample(x, voice.sample_rate, sample_rate)
+
+
+def test_every_door_gives_what_python_gives(ready, voice):
+    with ready(voice, guard="off") as url:
+        for name, asked in ASKED.items():
+            config, options = preset(asked.get("preset", "nvidia")), {"seed": 3, **asked}
+            mel = mel_of(config)[:, :FRAMES].numpy()
+            if "mean" in asked:
+                config = replace(config, mean=(-3.0,) * 80, variance=(4.0,) * 80)
+                mel = (mel + 3.0) / 2.0
+            x, adapted = expected(voice, mel, config, **options), voice.path(config).adapted
+            for door in (at_once, in_pieces, over_a_socket, *([] if "sample_rate" in asked else [by_protocol])):
+                found, rate, told = door(url, mel, options)
+                assert (rate, told) == (asked.get("sample_rate", 22050), adapted), (name, door)
+                np.testing.assert_allclose(found, x, rtol=0, atol=1e-5, err_msg=f"{name} {door}")
+        assert np.abs(x).max() > 0.01
+
+
+MEL, LOUD = made_up(150), np.random.default_rng(0).uniform(-2.0, 2.0, (80, 100)).astype(np.float32)
+REFUSED = [
+    ({"sigma": 3}, MEL, 422, "invalid-parameter", "sigma"),
+    ({"corrections": 101}, MEL, 422, "invalid-parameter", "less than or equal to 100"),
+    ({"corrections": 1.5}, MEL, 422, "invalid-parameter", "corrections"),
+    ({"sgima": 1}, MEL, 422, "invalid-parameter", "the parameters are sigma, seed"),
+    ({"preset": "nothing"}, MEL, 422, "unknown-preset", "nvidia"),
+    ({"preset": "espnet", "adapt": "off"}, MEL, 422, "mel-mismatch", "f_min is 80.0, not 0.0"),
+    ({"preset": "espnet", "mean": [0.0] * 80}, MEL, 422, "invalid-parameter", "mean and variance come together"),
+    ({"preset": "espnet", **STATISTICS, "mean": [1.0, 2.0]}, MEL, 422, "invalid-parameter", "80 finite numbers"),
+    ({"preset": "espnet", **STATISTICS, "variance": [-1.0] * 80}, MEL, 422, "invalid-parameter", "must be positive"),
+    ({}, MEL - 90.0, 422, "invalid-mel", "digital silence is"),
+    ({}, np.exp(MEL), 422, "invalid-mel", "digital silence is"),
+    ({"preset": "espnet"}, LOUD, 422, "invalid-mel", "Converted from 'espnet'"),
+    ({"guard": "strict"}, MEL, 422, "unlikely-mel", "does not look like speech"),
+    ({}, made_up(201), 413, "too-many-frames", "200 frames"),
+]
+
+
+def refused_on_a_socket(url, mel, options):
+    with connect(f"{url.replace('http', 'ws', 1)}/v1/stream", proxy=None) as connection:
+        speaker = Speaker(connection)
+        speaker.hello(**options)
+        problem = speaker.text()
+        if problem["type"] == "ready":
+            speaker.send(mel, 50)
+            problem, *closed = speaker.refusal()
+            assert closed == [4000 + problem["status"], problem["type"].removeprefix(PROBLEM)]
+        return problem
+
+
+def test_every_door_refuses_what_python_refuses(ready, streamer):
+    with ready(streamer, max_frames=200) as url:
+        for options, mel, status, kind, words in REFUSED:
+            answers = [posted(url, mel, options), posted(url, mel, options, stream=1)]
+            assert [answer.status_code for answer in answers] == [status] * 2, (options, words)
+            for document in (*(answer.json() for answer in answers), refused_on_a_socket(url, mel, options)):
+                assert (document["type"], document["status"]) == (PROBLEM + kind, status), (options, words)
+                assert words in document["detail"]
+            answer = inferred(url, mel, options, "streamer")
+            assert (answer.status_code in (400, status), words in answer.json()["error"]) == (True, True), words
