@@ -48,22 +48,29 @@ Range = tuple[float, ...]
 
 
 class Checked:
-    """A dataclass that checks the bounds in the annotations of its fields, such as `Annotated[float, (0, 2)]`.
+    """A dataclass that checks what the annotations of its fields say: `Literal`, and `Annotated[float, (0, 2)]`.
 
-    Raises ConfigError as `check_bounds` does.
+    Raises ConfigError, for bounds as `check_bounds` does.
     """
 
     def __post_init__(self) -> None:
-        check_bounds(self, **_bounds(type(self)))  # type: ignore[arg-type]  # mypy takes classes for unhashable
+        bounds, choices = _annotated(type(self))  # type: ignore[arg-type]  # mypy takes classes for unhashable
+        check_bounds(self, **bounds)
+        for name, known in choices.items():
+            if (value := getattr(self, name)) not in known:
+                raise ConfigError(f"{name} must be {' or '.join(map(repr, known))}, not {value!r}")
 
 
 @cache
-def _bounds(cls: type) -> dict[str, tuple[float, float]]:
+def _annotated(cls: type) -> tuple[dict[str, tuple[float, float]], dict[str, tuple[Any, ...]]]:
+    """Return the bounds and the choices of the fields that have them."""
     hints = typing.get_type_hints(cls, include_extras=True)
     options = {name: (hint, *typing.get_args(hint)) for name, hint in hints.items()}
-    return {
+    bounds = {
         name: each.__metadata__[0] for name, some in options.items() for each in some if hasattr(each, "__metadata__")
     }
+    choices = {name: typing.get_args(hint) for name, hint in hints.items() if typing.get_origin(hint) is typing.Literal}
+    return bounds, choices
 
 
 def check_bounds(config: object, **bounds: tuple[float, float]) -> None:

@@ -90,7 +90,7 @@ def calibrate_recogniser(
     generator = torch.Generator().manual_seed(seed)
     recogniser, claim = Recogniser(model.convention, 0.0), Convention(model.config.convention.layouts[0], PLAIN)
     rough = [like_predicted(mel, VARIATIONS[i % len(VARIATIONS)], variation, generator) for i, mel in enumerate(mels)]
-    own = torch.tensor([recogniser.recognise(mel).probability(claim) for mel in (*mels, *rough)])
+    own = torch.tensor([recogniser.recognise(mel).probabilities[claim] for mel in (*mels, *rough)])
     refuted = RESERVE * float(torch.quantile(own, FALSE_ALARMS))
     model.refuted.fill_(min(max(refuted, 1e-6), 0.05))
     layout, encoding = model.convention(lesson.statistics.float())

@@ -56,7 +56,7 @@ class Guard:
 
     def knows(self, config: MelConfig) -> bool:
         """Whether mels of a mel config can be judged: the recogniser knows their convention."""
-        return convention_of(config) in self._recogniser.places
+        return convention_of(config) in self._recogniser.conventions
 
     def recognise(self, mel: Tensor | np.ndarray) -> Recognition:
         """Recognise the convention of a mel (n_mels, frames).
@@ -117,7 +117,7 @@ class Guard:
         """Combine what the recogniser and the densities found about a mel, as far as they could be asked."""
         unlikely, likeliest = typicality is not None and typicality.unlikely, found.likeliest if found else ()
         if found is not None and claimed is not None:
-            refuted = found.probability(claimed) < self._refuted
+            refuted = found.probabilities[claimed] < self._refuted
             another = found.best.convention != claimed and found.best.probability > SURE
             if refuted or (another and unlikely):
                 verdict = recognised(found, config)

@@ -1,8 +1,10 @@
 """The judges behind the guard: a recogniser of conventions, and densities of true mels."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -53,48 +55,38 @@ class Guess:
 
 @dataclass(frozen=True)
 class Recognition:
-    """The convention that a mel is likeliest to follow, and whether that is reliable.
-
-    `joint` holds the probability of every convention, at its index of `places`. `told` are the conventions that are
-    told apart, and for each of `places` the number of the one that it counts as.
-    """
+    """The convention that a mel is likeliest to follow, whether that is reliable, and how probable each one is."""
 
     best: Guess
     certain: bool
-    places: Mapping[Convention, int]
-    joint: NDArray[np.float32]
-    told: tuple[tuple[Convention, ...], NDArray[np.intp]]
-
-    def probability(self, convention: Convention) -> float:
-        """Return the probability of a convention."""
-        return float(self.joint[self.places[convention]])
+    probabilities: Mapping[Convention, float]
 
     @property
     def likeliest(self) -> tuple[Guess, ...]:
         """The likeliest conventions, without the layouts of decibels, which are not seen reliably."""
-        conventions, counts_as = self.told
-        sums = np.bincount(counts_as, self.joint)
-        order = np.argsort(-sums, kind="stable")[:LIKELIEST]
-        return tuple(Guess(conventions[place], float(sums[place])) for place in order)
+        sums: dict[Convention, float] = defaultdict(float)
+        for convention, probability in self.probabilities.items():
+            sums[_as_seen(convention)] += probability
+        likeliest = sorted(sums.items(), key=lambda each: each[1], reverse=True)[:LIKELIEST]
+        return tuple(Guess(*each) for each in likeliest)
 
     @property
     def upright(self) -> float:
         """Log-odds that the bands of the mel are its rows rather than its columns."""
-        told = [convention for convention in self.places if convention.layout not in (SHUFFLED, NOT_SPEECH)]
-        across = sum(self.probability(c) for c in self.places if c.encoding == TRANSPOSED)
-        along = sum(self.probability(c) for c in told if c.encoding != TRANSPOSED)
-        return math.log(along + NEVER) - math.log(across + NEVER)
+        across = along = NEVER
+        for convention, probability in self.probabilities.items():
+            if convention.encoding == TRANSPOSED:
+                across += probability
+            elif convention.layout not in (SHUFFLED, NOT_SPEECH):
+                along += probability
+        return math.log(along) - math.log(across)
 
 
-def told_apart(known: Sequence[Convention]) -> tuple[tuple[Convention, ...], NDArray[np.intp]]:
-    """Return the conventions that are told apart, and for each known one the number of that which it counts as."""
-    numbers: dict[Convention, int] = {}
-    counts_as = []
-    for convention in known:
-        seen = encodings()[convention.encoding].cause != "decibels" or convention.layout in (SHUFFLED, NOT_SPEECH)
-        one = convention if seen else Convention(ANY, convention.encoding)
-        counts_as.append(numbers.setdefault(one, len(numbers)))
-    return tuple(numbers), np.array(counts_as)
+@cache
+def _as_seen(convention: Convention) -> Convention:
+    """Return a convention without its layout, where that is not seen reliably."""
+    seen = encodings()[convention.encoding].cause != "decibels" or convention.layout in (SHUFFLED, NOT_SPEECH)
+    return convention if seen else Convention(ANY, convention.encoding)
 
 
 class Recogniser:
@@ -103,20 +95,18 @@ class Recogniser:
     def __init__(self, net: ConventionNet, certain: float) -> None:
         self.net, self.certain = net, certain
         names = net.config
-        self._conventions = [Convention(layout, e) for layout in names.layouts for e in names.encodings]
-        self.places = {convention: place for place, convention in enumerate(self._conventions)}
-        """the known conventions, in the order of the classifier's answers"""
-        self._told = told_apart(self._conventions)
+        self.conventions = [Convention(layout, e) for layout in names.layouts for e in names.encodings]
+        """those that it knows, in the order of the classifier's answers"""
 
     @torch.inference_mode()
     def recognise(self, mel: Tensor) -> Recognition:
         """Recognise a mel (n_mels, frames) by its first frames that are not constant."""
         statistics = torch.from_numpy(mel_statistics(self._part(mel.numpy())))
         layout, encoding = self.net(statistics[None])
-        joint = (layout[0, :, None] + encoding[0]).flatten().exp().numpy()
-        place = int(joint.argmax())
-        best = Guess(self._conventions[place], float(joint[place]))
-        return Recognition(best, best.probability >= self.certain, self.places, joint, self._told)
+        joint = (layout[0, :, None] + encoding[0]).flatten().exp().tolist()
+        probabilities = dict(zip(self.conventions, joint, strict=True))
+        best = Guess(*max(probabilities.items(), key=lambda each: each[1]))
+        return Recognition(best, best.probability >= self.certain, probabilities)
 
     def _part(self, mel: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the frames to judge, starting where the mel begins to change."""

@@ -61,15 +61,15 @@ def recognised(recognition: Recognition, claimed: MelConfig) -> Verdict:
     """Return the verdict for a mel of another convention than the `claimed` one."""
     found = recognition.likeliest
     faults: dict[tuple[str, str | None], float] = defaultdict(float)
-    for convention in recognition.places:
-        faults[_fault(convention)] += recognition.probability(convention)
+    for convention, share in recognition.probabilities.items():
+        faults[_fault(convention)] += share
     (cause, preset), probability = max(faults.items(), key=lambda item: item[1])
     if probability < NAMED:
         return Verdict(False, 0.0, UNSURE, f"The mel does not follow {claimed.name}. {unsure(found)}", likeliest=found)
     if cause in (SHUFFLED, NOT_SPEECH):
         return shuffled(found) if cause == SHUFFLED else unexplained(0.0, found)
-    alike = [convention for convention in recognition.places if _fault(convention) == (cause, preset)]
-    like = max(alike, key=recognition.probability)
+    alike = [convention for convention in recognition.probabilities if _fault(convention) == (cause, preset)]
+    like = max(alike, key=recognition.probabilities.__getitem__)
     return Verdict(False, 0.0, cause, _explained(like, claimed), preset, likeliest=found)
 
 

@@ -6,9 +6,9 @@ import math
 from collections.abc import Collection, Iterator, Mapping
 from fractions import Fraction
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from vocoder.config import ConfigError
+from vocoder.config import POSITIVE, Checked, ConfigError, Positive, Share
 
 ALIASES: Mapping[str, str] = MappingProxyType(
     {
@@ -37,19 +37,12 @@ _VERSIONED: Mapping[str, str] = MappingProxyType(
 """likely presets by the start of names whose mels depend on the version or recipe"""
 MOST_MEANT = 3
 """most presets that an unknown name is taken for"""
-LARGEST = {"sample_rate": 384_000, "n_fft": 2**15, "win_length": 2**15, "hop_length": 2**15, "n_mels": 512}
+Size = Annotated[int, (1, 2**15)]
 """far beyond any use, so that a mel config from elsewhere cannot ask for gigabytes of filters"""
-CHOICES: dict[str, tuple[Any, ...]] = {
-    "centre": ("reflect", "same"),
-    "power": (1.0, 2.0),  # magnitude, power
-    "mel_scale": ("slaney", "htk"),
-    "mel_norm": ("slaney", "none"),
-    "log": ("ln", "log10", "db20"),
-}
 
 
 @dataclasses.dataclass(frozen=True)
-class MelConfig:
+class MelConfig(Checked):
     """How audio becomes a mel-spectrogram, step by step.
 
     Framing, magnitude, filterbank, logarithm, range and statistics are applied in the order of the fields.
@@ -59,13 +52,13 @@ class MelConfig:
     """
 
     name: str
-    sample_rate: int
+    sample_rate: Annotated[int, (1, 384_000)]
     """Hz."""
-    n_fft: int
-    win_length: int
+    n_fft: Size
+    win_length: Size
     """Length of the periodic Hann window, centred in the `n_fft` samples of a frame."""
-    hop_length: int
-    n_mels: int
+    hop_length: Size
+    n_mels: Annotated[int, (1, 512)]
     f_min: float
     f_max: float
     """Hz, at most half of `sample_rate`."""
@@ -73,18 +66,18 @@ class MelConfig:
     """Reflect `n_fft // 2` samples at both ends (1 + T // hop frames), or `(n_fft - hop) // 2` (T // hop frames)."""
     power: float = 1.0
     """1: magnitude, 2: power."""
-    magnitude_epsilon: float = 0.0
+    magnitude_epsilon: Share = 0.0
     """Added to the squared magnitude before its root."""
     mel_scale: Literal["slaney", "htk"] = "slaney"
     mel_norm: Literal["slaney", "none"] = "slaney"
     """Triangles of unit area, or of unit height."""
-    floor: float = 1e-5
+    floor: Annotated[float, (POSITIVE[0], 1)] = 1e-5
     """Lower bound of the mel energies before the logarithm."""
     log: Literal["ln", "log10", "db20"] = "ln"
     """Natural, decimal, or 20 times decimal, for either power."""
     ref_db: float = 0.0
     """Subtracted from decibels; only with `db20`."""
-    range_db: float | None = None
+    range_db: Positive | None = None
     """Maps decibels from [-range_db, 0] to [range_low, range_high] and clips; only with `db20`."""
     range_low: float = 0.0
     range_high: float = 1.0
@@ -95,13 +88,13 @@ class MelConfig:
     """Each bin is divided by its square root."""
 
     def __post_init__(self) -> None:
-        for field, known in CHOICES.items():
-            value = getattr(self, field)
-            self._require(value in known, f"{field} must be {' or '.join(map(repr, known))}, not {value!r}")
-        self._check_framing()
-        self._check_filterbank()
-        self._check_logarithm()
-        self._check_statistics()
+        try:
+            super().__post_init__()
+            self._check_spectrum()
+            self._check_logarithm()
+            self._check_statistics()
+        except ConfigError as error:
+            raise ConfigError(f"mel config {self.name!r}: {error}") from None
 
     @property
     def padding(self) -> int:
@@ -122,53 +115,39 @@ class MelConfig:
         """Return the number of frames of `samples` samples."""
         return max(0, 1 + (samples + 2 * self.padding - self.n_fft) // self.hop_length)
 
-    def _check_framing(self) -> None:
-        for field, most in LARGEST.items():
-            value = getattr(self, field)
-            self._require(0 < value <= most, f"{field} must be positive and at most {most}, not {value}")
-        self._require(self.n_fft % 2 == 0, f"n_fft must be even, not {self.n_fft}")
+    def _check_spectrum(self) -> None:
+        _require(self.n_fft % 2 == 0, f"n_fft must be even, not {self.n_fft}")
         lengths = (self.hop_length, self.win_length, self.n_fft)
-        self._require(tuple(sorted(lengths)) == lengths, f"hop_length <= win_length <= n_fft must hold, not {lengths}")
+        _require(tuple(sorted(lengths)) == lengths, f"hop_length <= win_length <= n_fft must hold, not {lengths}")
         even = self.centre == "reflect" or self.hop_length % 2 == 0
-        self._require(even, f"centre 'same' needs an even hop_length, not {self.hop_length}")
-
-    def _check_filterbank(self) -> None:
+        _require(even, f"centre 'same' needs an even hop_length, not {self.hop_length}")
         bounds = (self.f_min, self.f_max, self.sample_rate / 2)
         ordered = 0 <= bounds[0] < bounds[1] <= bounds[2]
-        self._require(ordered, f"0 <= f_min < f_max <= sample_rate / 2 must hold, not {bounds}")
-        epsilon = self.magnitude_epsilon
-        self._require(0 <= epsilon < 1, f"magnitude_epsilon must lie in [0, 1), not {epsilon}")
+        _require(ordered, f"0 <= f_min < f_max <= sample_rate / 2 must hold, not {bounds}")
+        _require(self.power in (1.0, 2.0), f"power must be 1 or 2, not {self.power}")
 
     def _check_logarithm(self) -> None:
-        self._require(0 < self.floor < 1, f"floor must lie between 0 and 1, not {self.floor}")
-        self._require(math.isfinite(self.ref_db), f"ref_db must be finite, not {self.ref_db}")
-        self._require(
-            self.log == "db20" or (self.ref_db == 0 and self.range_db is None),
-            f"ref_db and range_db belong to log 'db20', not to {self.log!r}",
-        )
-        self._require(
-            self.range_db is None or 0 < self.range_db < math.inf, f"range_db must be positive, not {self.range_db}"
-        )
+        _require(math.isfinite(self.ref_db), f"ref_db must be finite, not {self.ref_db}")
+        decibels = self.log == "db20" or (self.ref_db == 0 and self.range_db is None)
+        _require(decibels, f"ref_db and range_db belong to log 'db20', not to {self.log!r}")
         bounds = (self.range_low, self.range_high)
-        self._require(
-            bounds == (0.0, 1.0) or self.range_db is not None, f"range_low and range_high need range_db, not {bounds}"
-        )
-        self._require(-math.inf < bounds[0] < bounds[1] < math.inf, f"range_low < range_high must hold, not {bounds}")
+        mapped = bounds == (0.0, 1.0) or self.range_db is not None
+        _require(mapped, f"range_low and range_high need range_db, not {bounds}")
+        _require(-math.inf < bounds[0] < bounds[1] < math.inf, f"range_low < range_high must hold, not {bounds}")
 
     def _check_statistics(self) -> None:
-        self._require((self.mean is None) == (self.variance is None), "mean and variance come together or not at all")
+        _require((self.mean is None) == (self.variance is None), "mean and variance come together or not at all")
         if self.mean is None or self.variance is None:
             return
         for field, values in (("mean", self.mean), ("variance", self.variance)):
-            self._require(
-                len(values) == self.n_mels, f"{field} must hold {self.n_mels} values (n_mels), not {len(values)}"
-            )
-            self._require(all(map(math.isfinite, values)), f"{field} must be finite")
-        self._require(min(self.variance) > 0, f"variance must be positive, not {min(self.variance)}")
+            _require(len(values) == self.n_mels, f"{field} must hold {self.n_mels} values (n_mels), not {len(values)}")
+            _require(all(map(math.isfinite, values)), f"{field} must be finite")
+        _require(min(self.variance) > 0, f"variance must be positive, not {min(self.variance)}")
 
-    def _require(self, condition: bool, message: str) -> None:
-        if not condition:
-            raise ConfigError(f"mel config {self.name!r}: {message}")
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ConfigError(message)
 
 
 _NVIDIA = MelConfig(

@@ -41,11 +41,12 @@ def test_the_convention_of_a_preset_leads_back_to_it():
 
 def test_probabilities_are_of_both_and_sum_to_one():
     found = recogniser(0.9, layout=1, encoding=1).recognise(torch.randn(80, 50))
-    assert float(found.joint.sum()) == pytest.approx(1.0, abs=1e-5)
+    joint = found.probabilities.values()
+    assert sum(joint) == pytest.approx(1.0, abs=1e-5)
     assert found.best.convention == Convention("espnet", "log10")
     assert found.certain
-    assert [guess.probability for guess in found.likeliest] == sorted(found.joint.tolist(), reverse=True)[:3]
-    assert found.probability(found.best.convention) == found.best.probability
+    assert [guess.probability for guess in found.likeliest] == sorted(joint, reverse=True)[:3]
+    assert found.probabilities[found.best.convention] == found.best.probability
 
 
 @pytest.mark.parametrize(
