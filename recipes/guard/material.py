@@ -1,4 +1,4 @@
-"""What every layout that the recogniser tells apart makes of recordings, by few transforms and kept small."""
+"""What every layout that the recogniser tells apart makes of recordings, kept small."""
 
 import dataclasses
 import functools
@@ -11,7 +11,7 @@ from torch import Tensor
 from recipes.guard.recordings import at_rate
 from vocoder.guard.conventions import Layout, layouts
 from vocoder.mel.config import MelConfig
-from vocoder.mel.spectrogram import mel_filterbank
+from vocoder.mel.spectrogram import MelSpectrogram
 
 LEAST = 1e-12
 """energies below it are raised to it"""
@@ -28,26 +28,18 @@ def energies(x: np.ndarray, sample_rate: int, names: Sequence[str], rng: np.rand
     """
     dtype = torch.float64 if rng.random() < 0.3 else torch.float32
     configs = {name: _chosen(layouts()[name], rng) for name in names}
-    audio: dict[int, Tensor] = {}
-    spectra: dict[tuple[int, int], Tensor] = {}
-    found = {}
-    for name, config in configs.items():
-        rate, key = config.sample_rate, (config.sample_rate, config.hop_length)
-        if rate not in audio:
-            audio[rate] = torch.from_numpy(at_rate(x, sample_rate, rate)).to(dtype)
-        if len(audio[rate]) <= config.padding:
-            continue
-        if key not in spectra:
-            spectra[key] = _magnitudes(audio[rate], config)
-        magnitudes = spectra[key]
-        # The filters do not depend on hop or power.
-        bank = _filterbank(dataclasses.replace(config, hop_length=256, power=1.0, floor=1e-5)).to(dtype)
-        energy = bank @ (magnitudes if config.power == 1.0 else magnitudes.square())
-        found[name] = energy.clamp_min(LEAST).log().float()
-    return found
+    rates = {config.sample_rate for config in configs.values()}
+    audio = {rate: torch.from_numpy(at_rate(x, sample_rate, rate)).to(dtype) for rate in rates}
+    return {
+        name: _spectrogram(config)(audio[config.sample_rate][None])[0].float()
+        for name, config in configs.items()
+        if len(audio[config.sample_rate]) > config.padding
+    }
 
 
-_filterbank = functools.lru_cache(maxsize=64)(mel_filterbank)
+@functools.cache
+def _spectrogram(config: MelConfig) -> MelSpectrogram:
+    return MelSpectrogram(dataclasses.replace(config, floor=LEAST), precise=False)
 
 
 def _chosen(layout: Layout, rng: np.random.Generator) -> MelConfig:
@@ -57,14 +49,6 @@ def _chosen(layout: Layout, rng: np.random.Generator) -> MelConfig:
     value = int(rng.choice(layout.near))
     changed = {"hop_length": value} if layout.cause == "hop" else {"sample_rate": value}
     return dataclasses.replace(layout.mel_config, **changed)  # type: ignore[arg-type]
-
-
-def _magnitudes(x: Tensor, config: MelConfig) -> Tensor:
-    window = torch.hann_window(config.win_length, dtype=x.dtype)
-    spectrum = torch.stft(
-        x[None], config.n_fft, config.hop_length, config.win_length, window, pad_mode="reflect", return_complex=True
-    )
-    return spectrum[0].abs()
 
 
 class Material:

@@ -97,8 +97,6 @@ def coded(x: np.ndarray, sample_rate: int, name: str, rng: np.random.Generator) 
 
 def at_rate(x: np.ndarray, rate: int, other: int) -> np.ndarray:
     """Return audio (T,) float32 at another sample rate."""
-    if rate == other:
-        return x
     return np.asarray(librosa.resample(x, orig_sr=rate, target_sr=other, res_type="soxr_hq"), dtype=np.float32)
 
 

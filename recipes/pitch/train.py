@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from recipes.pitch.disturbance import DisturbanceConfig, disturbed
 from training.corpora.manifest import Manifest
 from training.corpora.pitch import follow
 from training.data.augment import BlurConfig, blurred
-from training.data.datasets import SegmentDataset, held_out_segments
+from training.data.datasets import MadeOfSegments, SegmentDataset, held_out_segments
 from training.loop.objective import Batch, Objective, Parts
 from training.losses.pitch import mean_where, pitch_loss
 from training.runs.corpus_run import CorpusRun, command_of
@@ -22,50 +22,12 @@ from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import load_mel_config
 from vocoder.mel.spectrogram import MelSpectrogram
 
-_DISTURBANCE = 2  # the number of the random stream, beside those of the segments
 _LOWEST = 50.0  # Hz, as played: slow voices are lower than those of recordings
 _LOUDEST = 0.15  # root mean square of the loudest frame of prepared recordings, whose whole has 0.06
 CENTS = 100.0
 """beyond which a pitch is off"""
 VOICING = 2.0
 """weight of the voicing beside the pitch"""
-
-
-class PitchSegments:
-    """Items `mel` (n_mels, frames) and `f0` (frames,) in Hz, 0 where unvoiced; a pure function of (epoch, index).
-
-    Following the pitch takes longer than a step of training. Items are therefore those of the epoch before, with the
-    loss's own variations, until `reuse` epochs are over, and kept in memory meanwhile.
-    """
-
-    def __init__(self, base: SegmentDataset, mel_config: MelConfig, config: DisturbanceConfig, reuse: int = 1) -> None:
-        self.base, self.config, self.reuse = base, config, reuse
-        self.mel = MelSpectrogram(mel_config, precise=False)
-        self._round, self._kept = 0, dict[int, dict[str, Tensor]]()
-
-    def __len__(self) -> int:
-        return len(self.base)
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch that the following items belong to."""
-        if epoch // self.reuse != self._round:
-            self._round, self._kept = epoch // self.reuse, {}
-        self.base.set_epoch(self._round)
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        if index not in self._kept:
-            self._kept[index] = self._made(index)
-        return self._kept[index]
-
-    def _made(self, index: int) -> dict[str, Tensor]:
-        settings, rate = self.base.config, self.base.sample_rate
-        rng = np.random.default_rng((settings.seed, self._round, index, _DISTURBANCE))
-        x = disturbed(self.base[index]["x"].numpy(), rate, self.config, rng)
-        frames = settings.segment_length // settings.hop_length
-        inner = x[settings.margin : len(x) - settings.margin]
-        f0 = follow(inner, rate, high_pass=_LOWEST, loudest=_LOUDEST)[:frames]
-        mel = self.mel.frame(torch.from_numpy(x)[None])[0, :, :frames]
-        return {"mel": mel.contiguous(), "f0": torch.from_numpy(f0)}
 
 
 @dataclass(frozen=True)
@@ -130,15 +92,27 @@ class PitchRun(CorpusRun):
         """Return the objective."""
         return PitchObjective(self.model, load_mel_config(self.mel), self.variation)
 
-    def training_set(self, manifest: Manifest, objective: Objective) -> PitchSegments:
-        """Return disturbed segments, labelled as they sound."""
-        segments = SegmentDataset(manifest, "train", self.segments)
-        return PitchSegments(segments, load_mel_config(self.mel), self.disturbance, self.reuse)
+    def training_set(self, manifest: Manifest, objective: Objective) -> MadeOfSegments:
+        """Return disturbed segments, labelled as they sound.
 
-    def validation_set(self, manifest: Manifest, objective: Objective) -> PitchSegments:
+        Following the pitch takes longer than a step of training, so that some epochs have the same segments, with the
+        loss's own variations.
+        """
+        return MadeOfSegments(SegmentDataset(manifest, "train", self.segments), self._item, self.reuse)
+
+    def validation_set(self, manifest: Manifest, objective: Objective) -> MadeOfSegments:
         """Return such segments of the held-out split."""
-        segments = held_out_segments(manifest, self.segments, self.validation_items)
-        return PitchSegments(segments, load_mel_config(self.mel), self.disturbance)
+        return MadeOfSegments(held_out_segments(manifest, self.segments, self.validation_items), self._item, reuse=1)
+
+    def _item(self, x: Tensor, rng: np.random.Generator) -> dict[str, Tensor]:
+        """Return `mel` (n_mels, frames) and `f0` (frames,) in Hz, 0 where unvoiced, of a segment that is disturbed."""
+        mel, settings = load_mel_config(self.mel), self.segments
+        y = disturbed(x.numpy(), mel.sample_rate, self.disturbance, rng)
+        frames = settings.segment_length // settings.hop_length
+        inner = y[settings.margin : len(y) - settings.margin]
+        f0 = follow(inner, mel.sample_rate, high_pass=_LOWEST, loudest=_LOUDEST)[:frames]
+        heard = MelSpectrogram(mel, precise=False).frame(torch.from_numpy(y)[None])[0, :, :frames]
+        return {"mel": heard.contiguous(), "f0": torch.from_numpy(f0)}
 
 
 add_arguments, run = command_of(PitchRun)

@@ -1,13 +1,14 @@
 """Random segments of a corpus to train on, and such segments of its held-out split."""
 
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Annotated, Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from training.corpora.manifest import Manifest, Split
@@ -18,7 +19,7 @@ from vocoder.config import Checked, ConfigError, NotNegativeInt, Range
 from vocoder.mel.config import MelConfig
 
 _PEAK_LIMIT = 0.99
-_AUGMENTATION = 1  # the number of the random stream that augmentation draws from, beside that of the choices
+_AUGMENTATION, _MAKING = 1, 2  # numbers of the random streams beside that of the choices
 
 
 @dataclass(frozen=True)
@@ -148,6 +149,39 @@ class SegmentDataset(Dataset[dict[str, Any]]):
         x = crop(read, rate, inside[0], min(inside[1], length))
         x = np.pad(x, (0, inside[1] - inside[0] - len(x)))
         return np.pad(x, (inside[0] - first, last - inside[1]), mode="reflect"), start
+
+
+class MadeOfSegments:
+    """Items that `make(x, rng)` makes of the audio of segments (margin + segment_length + margin,).
+
+    Each is a pure function of (seed, epoch, index). Where making one takes long, `reuse` epochs have the same items,
+    which are kept in memory meanwhile; 0 keeps none.
+    """
+
+    def __init__(
+        self, segments: SegmentDataset, make: Callable[[Tensor, np.random.Generator], dict[str, Tensor]], reuse: int = 0
+    ) -> None:
+        self.segments, self.make, self.reuse = segments, make, reuse
+        self._epoch, self._kept = 0, dict[int, dict[str, Tensor]]()
+
+    def __len__(self) -> int:
+        return len(self.segments)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch that the following items belong to."""
+        epoch //= max(self.reuse, 1)
+        if epoch != self._epoch:
+            self._epoch, self._kept = epoch, {}
+            self.segments.set_epoch(epoch)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        if index in self._kept:
+            return self._kept[index]
+        rng = np.random.default_rng((self.segments.config.seed, self._epoch, index, _MAKING))
+        item = self.make(self.segments[index]["x"], rng)
+        if self.reuse:
+            self._kept[index] = item
+        return item
 
 
 def _weights(speakers: np.ndarray, lengths: np.ndarray, balance: float) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -10,7 +11,7 @@ from sklearn.datasets import load_digits
 from torch import Tensor
 
 from training.corpora.manifest import Manifest
-from training.data.datasets import SegmentConfig, SegmentDataset, held_out_segments
+from training.data.datasets import MadeOfSegments, SegmentConfig, SegmentDataset, held_out_segments
 from training.density.toys import TOYS, Toy
 from training.loop.batches import EpochDataset
 from vocoder.config import Checked, ConfigError, Count, NotNegative, NotNegativeInt, Range
@@ -21,7 +22,6 @@ LEVELS = 17
 """grey levels of the digits"""
 _SPLITS = {"train": slice(0, 1000), "validation": slice(1000, 1350), "test": slice(1350, None)}
 _HELD_OUT_SEED = 1_000_003
-_NOISE = 1  # the number of the random stream, beside that of the segments
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,8 @@ def items_of(
     audio = (
         held_out_segments(corpus, segments, config.held_out) if held_out else SegmentDataset(corpus, "train", segments)
     )
-    return MelItems(audio, mel_config, frames, config.noise, seed)
+    spectrogram = MelSpectrogram(mel_config, precise=False)
+    return MadeOfSegments(audio, partial(_noisy_mel, spectrogram, frames, config.noise))
 
 
 class Drawn:
@@ -121,24 +122,10 @@ def points(toy: Toy, count: int, seed: int) -> Drawn:
     return Drawn(lambda rng: toy.sample(count, rng)[:, :, None], seed)
 
 
-class MelItems:
-    """Windows (n_mels, frames) of natural-log mels of segments, with noise; a function of (seed, epoch, index)."""
-
-    def __init__(self, segments: SegmentDataset, mel_config: MelConfig, frames: int, noise: float, seed: int) -> None:
-        self._segments, self._mel = segments, MelSpectrogram(mel_config, precise=False)
-        self._frames, self._noise, self._seed = frames, noise, seed
-        self.set_epoch(0)
-
-    def __len__(self) -> int:
-        return len(self._segments)
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch that the following items belong to."""
-        self._epoch = epoch
-        self._segments.set_epoch(epoch)
-
-    @torch.no_grad()
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
-        mel = self._mel.frame(self._segments[index]["x"][None])[0, :, : self._frames]
-        rng = np.random.default_rng((self._seed, self._epoch, index, _NOISE))
-        return {"x": mel + self._noise * torch.from_numpy(rng.standard_normal(mel.shape).astype(np.float32))}
+@torch.no_grad()
+def _noisy_mel(
+    spectrogram: MelSpectrogram, frames: int, noise: float, x: Tensor, rng: np.random.Generator
+) -> dict[str, Tensor]:
+    """Return the item `x` (n_mels, frames) of a segment: its natural-log mel with noise."""
+    mel = spectrogram.frame(x[None])[0, :, :frames]
+    return {"x": mel + noise * torch.from_numpy(rng.standard_normal(mel.shape).astype(np.float32))}

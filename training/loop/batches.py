@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, StackDataset
 
 from training.loop.objective import Batch
 from vocoder.config import ConfigError
@@ -27,20 +27,14 @@ class EpochDataset(Protocol):
         """Choose the epoch that the following items belong to."""
 
 
-class FixedItems:
+class FixedItems(StackDataset[dict[str, Any]]):
     """The rows of tensors (N, ...) by name, the same in every epoch."""
 
     def __init__(self, **tensors: Tensor) -> None:
-        self._tensors = tensors
-
-    def __len__(self) -> int:
-        return len(next(iter(self._tensors.values())))
+        super().__init__(**tensors)  # type: ignore[arg-type]  # anything with rows will do
 
     def set_epoch(self, epoch: int) -> None:
         """Leave the items as they are."""
-
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
-        return {name: tensor[index] for name, tensor in self._tensors.items()}
 
 
 @dataclass(frozen=True)

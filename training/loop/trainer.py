@@ -220,9 +220,10 @@ class Trainer:
 
     def _farewell(self, monitor: Monitor) -> None:
         step, last = self.state.progress.step, self.checkpoints.last
+        made = last / "model" if (last / "model").is_dir() else last  # not every objective exports its model
         if step >= self.config.steps:
-            monitor.say(f"finished after step {step}: {last}/model")
+            monitor.say(f"finished after step {step}: {made}")
         elif self.interruption.requested:
             monitor.say(f"interrupted after step {step} of {self.config.steps}: {last} (to continue: --resume)")
         else:
-            monitor.say(f"ended by its time limit after step {step} of {self.config.steps}: {last}/model")
+            monitor.say(f"ended by its time limit after step {step} of {self.config.steps}: {made}")

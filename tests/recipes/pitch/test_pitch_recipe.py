@@ -7,12 +7,11 @@ from evaluation_corpus import steady_pitch, write_settings
 
 from recipes.__main__ import main
 from recipes.pitch.disturbance import DisturbanceConfig, disturbed
-from recipes.pitch.train import PitchSegments
+from recipes.pitch.train import PitchRun
 from training.corpora.manifest import read_manifest
-from training.data.datasets import SegmentConfig, SegmentDataset
 from training.provenance import origin_of
+from training.runs.corpus_run import load_run
 from training.start.inheritance import load_pitch
-from vocoder.mel.config_file import load_mel_config
 
 RATE = 22050
 OFF = DisturbanceConfig(high_pass=0.0, noise=0.0, hum=0.0, rumble=0.0)
@@ -68,9 +67,8 @@ def test_a_run_stopped_and_resumed_is_the_run(settings, tmp_path):
 
 
 def test_segments_are_kept_for_some_epochs(settings, tmp_path):
-    manifest = read_manifest(tmp_path / "corpus")
-    base = SegmentDataset(manifest, "train", SegmentConfig(segment_length=4096, epoch_length=3, rates=(0.8, 1.2)))
-    made, again = (PitchSegments(base, load_mel_config("nvidia"), DisturbanceConfig(), reuse=2) for _ in range(2))
+    manifest, run = read_manifest(tmp_path / "corpus"), load_run(PitchRun, settings)
+    made, again = (run.training_set(manifest, run.objective()) for _ in range(2))
     first = made[1]
     assert first["mel"].shape == (80, 16)
     assert first["f0"].shape == (16,)
