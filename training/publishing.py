@@ -11,22 +11,24 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from training.corpora.corpus import UNKNOWN
 from training.critics.adversary import copy_critics
+from training.evaluate.metric import Column
 from training.evaluate.metrics import METRICS
-from training.evaluate.report import SPEED
+from training.evaluate.report import SPEED, Summary, cells
 from training.provenance import all_data, with_inheritance
 from vocoder.checkpoint import load_model, save_model
 from vocoder.config import to_dict
 from vocoder.loading import shipped_models
 
-COLUMNS = {metric.name: (metric.title, metric.decimals) for metric in METRICS} | {
-    "mcd_db": ("MCD dB", 2),  # of models measured before 0.3, as the next two
-    "f0_rmse_cents": ("F0 RMSE cents", 1),
-    "voicing_error": ("voicing err. %", 1),
-    "nats": ("nats/sample", 3),
-    SPEED[0]: (SPEED[1], 1),
-    "density_times_real_time": ("density x real time", 1),
-}
-"""title and decimals of each score, by its name"""
+COLUMNS = (
+    *METRICS,
+    Column("mcd_db", "MCD dB", 2, ""),  # of models measured before 0.3, as the next two
+    Column("f0_rmse_cents", "F0 RMSE cents", 1, ""),
+    Column("voicing_error", "voicing err. %", 1, ""),
+    Column("nats", "nats/sample", 3, ""),
+    SPEED,
+    Column("density_times_real_time", "density x real time", 1, ""),
+)
+"""of the scores in cards; what theirs mean stands beside them"""
 
 
 def publish(
@@ -77,7 +79,7 @@ def model_card(
     licences = sorted({entry["licence"] for entry in all_data(provenance)})
     own, speaks = provenance.get("data", []), family not in ("guard", "adapter")
     scores, titles = _scores(name, quality) if quality else ([], [])
-    headings = {key: title for key, (title, _) in COLUMNS.items()}
+    headings = {column.name: column.title for column in COLUMNS}
     loader = PackageLoader("training")
     page = Environment(loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)  # no HTML
     return page.get_template("model_card.md").render(
@@ -140,7 +142,7 @@ def _data(provenance: Mapping[str, Any]) -> list[list[str]]:
     for entry in all_data(provenance):
         name = entry["corpus"] + (" (synthetic)" if entry.get("synthetic") else "")
         key = (entry["corpus"], entry["licence"], entry.get("attribution", ""))
-        rows.setdefault(key, [name, _value(entry.get("hours"), 2), *key[1:]])
+        rows.setdefault(key, [name, f"{entry['hours']:.2f}" if "hours" in entry else "-", *key[1:]])
         steps = entry["through"].split(", ") if "through" in entry else ["this training"]
         roles = [step for step in steps if not step.startswith("start_from ")]
         ways.setdefault(key, {})[(roles[-1] if roles else steps[0]).replace("_from", " from")] = None
@@ -152,17 +154,12 @@ def _data(provenance: Mapping[str, Any]) -> list[list[str]]:
 def _scores(name: str, quality: Mapping[str, Any]) -> tuple[list[list[str]], list[str]]:
     """Return the cells of each voice and candidate, and the titles of their columns."""
     candidates = {name: quality["voices"], **quality.get("baselines", {})}
-    all_scores = [scores for voices in candidates.values() for scores in voices.values()]
-    shown = {key: column for key, column in COLUMNS.items() if any(key in scores for scores in all_scores)}
-    lines = []
-    for voice, own in quality["voices"].items():
-        heard = voice if own.get("seen", True) else f"{voice} (unseen)"
-        for candidate, voices in candidates.items():
-            if voice in voices:
-                values = [_value(voices[voice].get(key), decimals) for key, (_, decimals) in shown.items()]
-                lines.append([heard, candidate, str(voices[voice]["utterances"]), *values])
-    return lines, [title for title, _ in shown.values()]
-
-
-def _value(value: float | None, decimals: int) -> str:
-    return "-" if value is None else f"{value:.{decimals}f}"
+    known = {key for voices in candidates.values() for scores in voices.values() for key in scores}
+    summaries = [
+        Summary(candidate, voice, own.get("seen", True), voices[voice]["utterances"], 0.0, voices[voice], {})
+        for voice, own in quality["voices"].items()
+        for candidate, voices in candidates.items()
+        if voice in voices
+    ]
+    header, *lines = cells(summaries, [column for column in COLUMNS if column.name in known])
+    return lines, header[3:]

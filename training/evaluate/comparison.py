@@ -58,7 +58,7 @@ def compare(models: Mapping[str, Synthesizer], manifest_file: Path, output: Path
     written = [*write_report(report, output), output / "listening.html"]
     utterances = _utterances([*trained, *baselines[1:]], chosen, heard)
     written[-1].write_text(listening_page(report, utterances), encoding="utf-8")
-    print("\n".join([table(report.summaries(), report.metrics), *report.notes(), *map(str, written)]))
+    print("\n".join([table(report.summaries(), report.columns), *report.notes(), *map(str, written)]))
     return report
 
 

@@ -17,7 +17,17 @@ class MetricUndefinedError(ValueError):
 
 
 @dataclass(frozen=True)
-class Metric:
+class Column:
+    """A number in the tables: its name for programs, its heading, its decimals and what it means."""
+
+    name: str
+    title: str
+    decimals: int
+    definition: str
+
+
+@dataclass(frozen=True)
+class Metric(Column):
     """A measure of generated audio.
 
     `measure` takes reference x (T,), generated x (T,) and the sample rate in Hz, and raises `MetricUndefinedError`.
@@ -25,12 +35,8 @@ class Metric:
     package that it needs.
     """
 
-    name: str
-    title: str
     better: Literal["higher", "lower", "closer"]
-    decimals: int
     measure: Callable[[Audio, Audio, int], float]
-    definition: str
     package: str | None = None
 
 

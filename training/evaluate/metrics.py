@@ -6,50 +6,50 @@ from training.evaluate.pitch import periodicity_rmse, pitch_rmse, voiced_share, 
 from training.evaluate.spectra import band_is_kept, band_level, multi_resolution_stft_distance
 
 METRICS: tuple[Metric, ...] = (
-    Metric("pesq", "PESQ", "higher", 2, pesq_wide_band, "ITU-T P.862.2 wide band at 16 kHz, 1 to 4.64", "pesq"),
-    Metric("stoi", "STOI", "higher", 3, short_time_intelligibility, "intelligibility at 10 kHz, 0 to 1", "pystoi"),
+    Metric("pesq", "PESQ", 2, "ITU-T P.862.2 wide band at 16 kHz, 1 to 4.64", "higher", pesq_wide_band, "pesq"),
+    Metric("stoi", "STOI", 3, "intelligibility at 10 kHz, 0 to 1", "higher", short_time_intelligibility, "pystoi"),
     Metric(
-        "distillmos", "DistillMOS", "higher", 2, naturalness, "a network's opinion of the sound, 1 to 5", "distillmos"
+        "distillmos", "DistillMOS", 2, "a network's opinion of the sound, 1 to 5", "higher", naturalness, "distillmos"
     ),
-    Metric("dnsmos", "DNSMOS", "higher", 2, overall_quality, "the opinion of DNSMOS P.808, 1 to 5", "speechmos"),
+    Metric("dnsmos", "DNSMOS", 2, "the opinion of DNSMOS P.808, 1 to 5", "higher", overall_quality, "speechmos"),
     Metric(
         "stft_distance",
         "STFT dist.",
-        "lower",
         3,
-        multi_resolution_stft_distance,
         "spectral convergence + mean |log magnitude difference|, mean of FFT sizes 512, 1024 and 2048",
+        "lower",
+        multi_resolution_stft_distance,
     ),
     Metric(
         "periodicity_rmse",
         "periodicity",
-        "lower",
         3,
-        periodicity_rmse,
         "RMSE of the periodicity, 0 to 1, that CREPE (tiny, 50 to 550 Hz) finds every 10 ms; 0 below -60 dB",
+        "lower",
+        periodicity_rmse,
         "torchcrepe",
     ),
-    Metric("voicing_f1", "V/UV F1", "higher", 3, voicing_f1, "F1 of voicing (periodicity >= 0.21)", "torchcrepe"),
+    Metric("voicing_f1", "V/UV F1", 3, "F1 of voicing (periodicity >= 0.21)", "higher", voicing_f1, "torchcrepe"),
     Metric(
-        "voiced_share", "voiced %", "closer", 0, voiced_share, "voiced frames in % of the recording's", "torchcrepe"
+        "voiced_share", "voiced %", 0, "voiced frames in % of the recording's", "closer", voiced_share, "torchcrepe"
     ),
     Metric(
         "pitch_rmse_cents",
         "pitch RMSE ct",
-        "lower",
         0,
-        pitch_rmse,
         "in cents, over frames voiced in both",
+        "lower",
+        pitch_rmse,
         "torchcrepe",
     ),
-    Metric("band_db", "8-11 kHz dB", "closer", 0, band_level, "energy from 8.2 to 10.8 kHz in dB of the whole"),
+    Metric("band_db", "8-11 kHz dB", 0, "energy from 8.2 to 10.8 kHz in dB of the whole", "closer", band_level),
     Metric(
         "band_kept",
         "kept %",
-        "higher",
         0,
-        band_is_kept,
         "utterances whose energy from 8.2 to 10.8 kHz is within 6 dB of the recording's, if that has at least -60 dB",
+        "higher",
+        band_is_kept,
     ),
 )
 """In the order of the columns."""

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from training.evaluate.evaluation import Row
-from training.evaluate.metric import Metric
+from training.evaluate.metric import Column, Metric
 
-SPEED = ("times_real_time", "x real time", "seconds of audio for a second of computing, one utterance at a time")
-"""name, title and definition"""
+SPEED = Column(
+    "times_real_time", "x real time", 1, "seconds of audio for a second of computing, one utterance at a time"
+)
 _ABSENT = "-"
 _LEFT = 2
 """columns of text, aligned left; the others hold numbers"""
@@ -22,9 +23,9 @@ class Summary:
 
     Attributes:
         seen: whether any of its speakers was heard in training.
-        means: by name of the metric, over the utterances where it is defined; None where it is nowhere.
+        means: by name of the metric, over the utterances where it is defined; None where it is nowhere. `SPEED` is that
+            of all that was timed.
         undefined: by name of the metric, on how many utterances it is not defined; zeros are left out.
-        times_real_time: seconds of audio per second of synthesis; None where nothing was timed.
     """
 
     candidate: str
@@ -34,14 +35,11 @@ class Summary:
     seconds: float
     means: dict[str, float | None]
     undefined: dict[str, int]
-    times_real_time: float | None
 
     def scores(self) -> dict[str, Any]:
         """Return what a model's config.json says of it."""
         rounded = {name: None if value is None else round(value, 4) for name, value in self.means.items()}
-        pace = None if self.times_real_time is None else round(self.times_real_time, 2)
-        head = {"seen": self.seen, "utterances": self.utterances, "seconds": round(self.seconds, 2)}
-        return {**head, **rounded, "times_real_time": pace}
+        return {"seen": self.seen, "utterances": self.utterances, "seconds": round(self.seconds, 2), **rounded}
 
 
 def summarise(rows: Iterable[Row]) -> list[Summary]:
@@ -55,40 +53,40 @@ def summarise(rows: Iterable[Row]) -> list[Summary]:
 def _summary(rows: Sequence[Row]) -> Summary:
     values = {name: [v for row in rows if (v := row.values[name]) is not None] for name in rows[0].values}
     timed = [(row.seconds, row.synthesis_seconds) for row in rows if row.synthesis_seconds]
+    means = {name: sum(found) / len(found) if found else None for name, found in values.items()}
+    pace = sum(audio for audio, _ in timed) / sum(took for _, took in timed) if timed else None
     return Summary(
         candidate=rows[0].candidate,
         voice=rows[0].voice,
         seen=any(row.seen for row in rows),
         utterances=len(rows),
         seconds=sum(row.seconds for row in rows),
-        means={name: sum(found) / len(found) if found else None for name, found in values.items()},
+        means=means | {SPEED.name: pace},
         undefined={name: len(rows) - len(found) for name, found in values.items() if len(found) < len(rows)},
-        times_real_time=sum(audio for audio, _ in timed) / sum(took for _, took in timed) if timed else None,
     )
 
 
-def cells(summaries: Sequence[Summary], metrics: Sequence[Metric]) -> list[list[str]]:
+def cells(summaries: Sequence[Summary], columns: Sequence[Column]) -> list[list[str]]:
     """Return the header and one line for each summary, as strings; a star marks means that leave out utterances."""
-    lines = [["voice", "candidate", "utt.", *(metric.title for metric in metrics), SPEED[1]]]
+    lines = [["voice", "candidate", "utt.", *(column.title for column in columns)]]
     for summary in summaries:
         voice = summary.voice if summary.seen else f"{summary.voice} (unseen)"
-        pace = _ABSENT if summary.times_real_time is None else f"{summary.times_real_time:.3g}"
-        values = [_value(summary, metric) for metric in metrics]
-        lines.append([voice, summary.candidate, str(summary.utterances), *values, pace])
+        values = [_value(summary, column) for column in columns]
+        lines.append([voice, summary.candidate, str(summary.utterances), *values])
     return lines
 
 
-def utterance_cells(rows: Sequence[Row], metrics: Sequence[Metric]) -> list[list[str]]:
+def utterance_cells(rows: Sequence[Row], columns: Sequence[Column]) -> list[list[str]]:
     """Return the header and one line for each row, as strings, with the path of the recording."""
-    lines = cells([_summary([row]) for row in rows], metrics)
+    lines = cells([_summary([row]) for row in rows], columns)
     paths = ["utterance", *(row.path for row in rows)]
     return [[*line[:2], path, *line[3:]] for line, path in zip(lines, paths, strict=True)]
 
 
-def table(summaries: Sequence[Summary], metrics: Sequence[Metric]) -> str:
+def table(summaries: Sequence[Summary], columns: Sequence[Column]) -> str:
     """Return the table in Markdown, its columns aligned so that it can be read as text."""
-    lines = cells(summaries, metrics)
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    lines = cells(summaries, columns)
+    widths = [max(map(len, values)) for values in zip(*lines, strict=True)]
     header, *rows = (
         [v.ljust(w) if i < _LEFT else v.rjust(w) for i, (v, w) in enumerate(zip(line, widths, strict=True))]
         for line in lines
@@ -97,11 +95,11 @@ def table(summaries: Sequence[Summary], metrics: Sequence[Metric]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in (header, rule, *rows))
 
 
-def _value(summary: Summary, metric: Metric) -> str:
-    value = summary.means.get(metric.name)
+def _value(summary: Summary, column: Column) -> str:
+    value = summary.means.get(column.name)
     if value is None:
         return _ABSENT
-    return f"{value:.{metric.decimals}f}" + ("*" if metric.name in summary.undefined else "")
+    return f"{value:.{column.decimals}f}" + ("*" if column.name in summary.undefined else "")
 
 
 @dataclass(frozen=True)
@@ -119,14 +117,18 @@ class Report:
     models: Sequence[str]
     left_out: Sequence[str] = ()
 
+    @property
+    def columns(self) -> list[Column]:
+        """The columns of tables: all metrics, and the speed."""
+        return [*self.metrics, SPEED]
+
     def summaries(self) -> list[Summary]:
         """Return the rows summed up by voice and candidate."""
         return summarise(self.rows)
 
     def definitions(self, titles: bool = False) -> dict[str, str]:
         """Return what each value means, by its name or by the heading of its column."""
-        columns = [*((m.name, m.title, m.definition) for m in self.metrics), SPEED]
-        return {title if titles else name: text for name, title, text in columns}
+        return {column.title if titles else column.name: column.definition for column in self.columns}
 
     def notes(self) -> list[str]:
         """Return notes on the table: metrics without their package, given mels, undefined values."""
@@ -189,7 +191,7 @@ def _markdown(report: Report) -> str:
     parts = [
         "# Evaluation",
         f"Means over the held-out utterances of each {report.settings.get('by', 'speaker')} ({settings}).",
-        table(report.summaries(), report.metrics).rstrip(),
+        table(report.summaries(), report.columns).rstrip(),
         "\n".join(f"- {note}" for note in report.notes()),
         "## What the columns mean",
         "\n".join(f"- **{title}**: {text}" for title, text in report.definitions(titles=True).items()),

@@ -24,7 +24,7 @@ def picky(reference, generated, sample_rate):
 
 
 def metric(name, measure, package=None):
-    return Metric(name, name, "higher", 2, measure, "a test", package)
+    return Metric(name, name, 2, "a test", "higher", measure, package)
 
 
 LEVEL = metric("level", lambda reference, generated, sample_rate: float(np.std(generated)))

@@ -23,7 +23,7 @@ from training.evaluate.listening.page import (
 from training.evaluate.metric import Metric
 from training.evaluate.report import Report
 
-METRICS = (Metric("good", "Good", "higher", 2, lambda *_: 0.0, "goodness"),)
+METRICS = (Metric("good", "Good", 2, "goodness", "higher", lambda *_: 0.0),)
 ROWS = [
     Row(name, "a.flac", "voice", True, 4.0, {"good": good}, {}, None)
     for name, good in (("recording", 4.0), ("<b>ours</b>", 3.0))
