@@ -77,7 +77,7 @@ class Admitted:
 
     def returned(self, x: Tensor) -> Any:
         """Return the audio (B, T) of the model, placed in time, in the kind and shape that the mel was given in."""
-        x = self.path.placed(x, self.frames)
+        x = Placement(self.path, self.frames).place(x)
         x = x if self.given.ndim == 3 else x[0]
         return x.to(self.given.device) if isinstance(self.given, Tensor) else x.cpu().numpy()
 

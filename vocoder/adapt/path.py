@@ -51,11 +51,6 @@ class Adapter:
         """Whether mels of a mel config convert exactly to its input, and its output to another mel config."""
         return self.delay(source) is not None and not differences(self.target, target)
 
-    @torch.no_grad()
-    def frames(self, windows: Tensor) -> Tensor:
-        """Return frames (N, n_mels) for windows (N, taps, bands)."""
-        return self.model(windows)  # type: ignore[no-any-return]
-
     def decoded(self, mel: Tensor, given: MelConfig) -> Tensor:
         """Return the input bands of a mel (n_mels, frames) of mel config `given`, in float64 on the CPU."""
         framed = framed_as(given, self.source)
@@ -155,10 +150,6 @@ class MelPath:
         converter = Converter(self)
         return torch.cat([converter.push(mel), converter.finish().to(mel.device, mel.dtype)], dim=1)
 
-    def placed(self, x: Tensor, frames: int) -> Tensor:
-        """Place the model's audio (B, T) of a mel with this number of source frames: delayed, and cut to its length."""
-        return Placement(self, frames).place(x)
-
     def exact(self, mel: Tensor) -> Tensor:
         """Convert value by value."""
         return mel if self.own else convert(mel, framed_as(self.source, self.target), self.target)
@@ -193,6 +184,7 @@ class Converter:
             return torch.empty(self.path.target.n_mels, 0)
         return self._advance(adapter, kept).float()
 
+    @torch.no_grad()
     def _advance(self, adapter: Adapter, kept: Tensor) -> Tensor:
         """Return all model frames that are ready, in float64."""
         times, stop = adapter.times, self._made
@@ -206,7 +198,8 @@ class Converter:
         oldest = min(max(times.needed(stop)[0], 0), self.frames - 1)
         if oldest > self._offset:
             self._kept, self._offset = kept[:, oldest - self._offset :], oldest
-        return convert(adapter.frames(windows).T, adapter.target, self.path.target)
+        made: Tensor = adapter.model(windows)
+        return convert(made.T, adapter.target, self.path.target)
 
 
 class Placement:

@@ -173,11 +173,6 @@ class View:
         self._before = reflected[0]
         self._x = F.pad(x[:, None], reflected, mode="reflect")[:, 0] if any(reflected) else x
 
-    @classmethod
-    def whole(cls, order: Order, x: Tensor, mel: Tensor) -> "View":
-        """Return the view of a whole utterance x (T,) and its mel (n_mels, frames)."""
-        return cls(order, Span(0, 0, mel.shape[1], mel.shape[1]), x[None], mel[None], ended=True)
-
     def audio(self, first: int, last: int) -> Tensor:
         """Return the slots from `first` to before `last`, (B, T): reflected at the ends, and 0 beyond that."""
         start = (first - self._first) * self._hop_length + self._before

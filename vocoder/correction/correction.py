@@ -75,7 +75,11 @@ class Correction(nn.Module):
         """Return the corrected audio (T,) of utterances of different lengths, with their mels (n_mels, frames)."""
         order, corrected = self.order, list(audio)
         wanted = [i for i, x in enumerate(audio) if self.count and len(x) > self.config.padding]
-        given = [side_by_side(order, mels[i].shape[1], View.whole(order, audio[i], mels[i])) for i in wanted]
+        given = []
+        for i in wanted:
+            frames = mels[i].shape[1]
+            view = View(order, Span(0, 0, frames, frames), audio[i][None], mels[i][None], ended=True)
+            given.append(side_by_side(order, frames, view))
         if given:
             made = self.run(-order.warm_up, *(torch.cat(parts) for parts in zip(*given, strict=True)))
             pieces = torch.split(made, [len(chains) for chains, _, _ in given])

@@ -7,7 +7,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vocoder.config import ConfigError
-from vocoder.distributions import log_density
 from vocoder.flows.affine import LowerAffine
 from vocoder.layers.mel_statistics import statistics_size
 
@@ -131,9 +130,3 @@ class GuardModel(nn.Module):
         self.convention = ConventionNet(config.convention)
         for name, size in (("lowest", 1), ("margin", 1), ("percentiles", 101), ("refuted", 1), ("certain", 1)):
             self.register_buffer(name, torch.zeros(size))
-
-    def log_prob(self, x: Tensor, first: bool = False) -> Tensor:
-        """Return the log-density of windows x (N, D) under each density, or the first alone: (K or 1, N)."""
-        chosen = self.densities[:1] if first else self.densities
-        made = (density(x[:, :, None]) for density in chosen)
-        return torch.stack([(log_det + log_density(z).sum(dim=(1, 2))) / x.shape[1] for z, log_det in made])

@@ -27,10 +27,6 @@ EXCITATION, EXCITED, NORMED = "excitation", "excited", "normed"
 EPSILON = 1e-6
 
 
-def _source() -> SourceConfig:
-    return SourceConfig(PitchConfig(channels=64, ahead=3))
-
-
 @dataclass(frozen=True)
 class ReverseConfig(VocoderConfig):
     """Architecture of a reverse student: a network at frame rate from noise and mel to a frame's coefficients.
@@ -53,7 +49,7 @@ class ReverseConfig(VocoderConfig):
     """soft bound of the logarithm of the gain of each coefficient, in nepers"""
     envelope_floor: float = -9.4
     """soft lower bound of the element-wise flow's log-scale, as in the flow that it learns from"""
-    source: SourceConfig = field(default_factory=_source)
+    source: SourceConfig = field(default_factory=lambda: SourceConfig(PitchConfig(channels=64, ahead=3)))
     """learned source of the samples' noise"""
     head: SpectrumHeadConfig | None = None
     """last step from hidden frames to audio: spectra; coefficients of the lapped transform if left out"""
@@ -128,7 +124,7 @@ class Reverse(Vocoder):
         ]
         for i, block in enumerate(self.blocks, start=1):
             assert isinstance(block, FrameBlock)
-            apply = windowed(partial(_applied, block, gaps))
+            apply = windowed(partial(block, gaps=gaps))
             stages.append(Stage(f"block {i}", (stages[-1].output,), apply, block.before, block.after))
         ends = self._coefficient_stages if self.head is None else self._spectrum_stages
         return [*stages, *ends(stages[-1].output, inverse, packing)]
@@ -136,8 +132,12 @@ class Reverse(Vocoder):
     def _coefficient_stages(self, hidden: str, inverse: Transform, packing: Packing | None) -> list[Stage]:
         """Return the stages from hidden frames to audio by coefficients of the lapped transform."""
         wide, gaps = self.envelope.kernel_size // 2, None if packing is None else packing.gaps()
+
+        def projected(mel: Tensor) -> Tensor:
+            return self.envelope.projection(silenced(normalised(mel), gaps))  # type: ignore[no-any-return]
+
         return [
-            Stage(ENVELOPE, (MEL,), windowed(partial(self._envelope, gaps)), wide, wide),
+            Stage(ENVELOPE, (MEL,), windowed(projected), wide, wide),
             Stage(SPECTRUM, (hidden, ENVELOPE), windowed(self._spectrum)),
             Stage("x", (SPECTRUM,), windowed(inverse), 1, 1),
         ]
@@ -161,10 +161,6 @@ class Reverse(Vocoder):
         rows = torch.cat([z.transpose(1, 2), condition.transpose(1, 2), normalised(mel).transpose(1, 2)], dim=2)
         started: Tensor = self.start(rows).to(z.dtype).transpose(1, 2)
         return started
-
-    def _envelope(self, gaps: Tensor | None, mel: Tensor) -> Tensor:
-        projected: Tensor = self.envelope.projection(silenced(normalised(mel), gaps))
-        return projected
 
     def _spectrum(self, hidden: Tensor, envelope: Tensor) -> Tensor:
         """Return the coefficients (B, hop_length, frames) of the last hidden frames, from value and gain of each."""
@@ -194,13 +190,13 @@ class FrameBlock(nn.Module):
         self._kept: Kept[Callable[[Tensor, Tensor], Tensor] | None] = Kept()
 
     def forward(self, x: Tensor, gaps: Tensor | None = None) -> Tensor:
-        """Map (B, steps, channels) to the same shape; the convolution sees zeros at the steps `gaps`."""
-        seen = x if gaps is None else x.index_fill(1, gaps, 0.0)
+        """Map (B, channels, steps) to the same shape; the convolution sees zeros at the steps `gaps`."""
+        seen, x = silenced(x, gaps).transpose(1, 2), x.transpose(1, 2)
         compiled = None if self.scale.requires_grad or not compilable(x) else self._compiled()
         if compiled is not None:
-            return compiled(x.contiguous(), seen.contiguous())
+            return compiled(x.contiguous(), seen.contiguous()).transpose(1, 2)
         moved: Tensor = self.contract(self.expand(self.norm(self._mixed(seen)), gelu=True))
-        return torch.addcmul(x, moved.to(x.dtype), self.scale)
+        return torch.addcmul(x, moved.to(x.dtype), self.scale).transpose(1, 2)
 
     def _compiled(self) -> Callable[[Tensor, Tensor], Tensor] | None:
         """Return the block in compiled code as far as there is any for its dtype and weights."""
@@ -250,9 +246,3 @@ class FrameBlock(nn.Module):
         weight = self.depthwise.weight.unsqueeze(2)
         mixed = F.conv2d(padded, weight, self.depthwise.bias, groups=x.shape[2])
         return mixed.squeeze(2).transpose(1, 2)
-
-
-def _applied(block: FrameBlock, gaps: Tensor | None, x: Tensor) -> Tensor:
-    """Apply a block to (B, channels, frames)."""
-    hidden: Tensor = block(x.transpose(1, 2), gaps)
-    return hidden.transpose(1, 2)

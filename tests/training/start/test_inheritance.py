@@ -55,7 +55,7 @@ def test_a_trunk_that_looks_less_far_ahead_is_the_same_without_later_taps(tmp_pa
     inherit(made, folder)
     for block in given.blocks:
         block.depthwise.weight[:, :, 2] = 0.0  # the taps to the frame after
-    x = torch.randn(1, 20, CONFIG.channels)
+    x = torch.randn(1, CONFIG.channels, 20)
     first, second = (blocks[0](x) for blocks in (given.blocks, made.blocks))
     assert (made.blocks[0].after, made.blocks[1].after) == (1, 0)
     assert not torch.equal(first, second)  # the first block keeps its taps

@@ -63,7 +63,7 @@ def test_hifigan_frames_stand_half_a_hop_later():
     ours = MelSpectrogram(NVIDIA)(torch.nn.functional.pad(x, (0, 0))[:, 128:])
     torch.testing.assert_close(path.convert(theirs)[:, :, 3:-4], ours[:, :, 3:26], atol=2e-3, rtol=0)
     audio = torch.arange(1.0, 7 * 256 + 1.0)[None]
-    later = path.placed(audio, 7)
+    later = Placement(path, 7).place(audio)
     assert later.shape == audio.shape
     assert not later[:, :128].any()
     assert torch.equal(later[:, 128:], audio[:, :-128])

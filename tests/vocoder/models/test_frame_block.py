@@ -10,11 +10,11 @@ pytestmark = pytest.mark.usefixtures("float64")
 
 
 def test_a_block_is_what_its_paper_says():
-    block, x = stirred(FrameBlock(4, 6, 5, 2, 0.5)), torch.randn(2, 9, 4)
-    mixed = F.conv1d(F.pad(x.transpose(1, 2), (2, 2)), block.depthwise.weight, block.depthwise.bias, groups=4)
+    block, x = stirred(FrameBlock(4, 6, 5, 2, 0.5)), torch.randn(2, 4, 9)
+    mixed = F.conv1d(F.pad(x, (2, 2)), block.depthwise.weight, block.depthwise.bias, groups=4)
     hidden = F.layer_norm(mixed.transpose(1, 2), (4,), block.norm.weight, block.norm.bias, 1e-6)
     wide = F.gelu(hidden @ block.expand.weight.T + block.expand.bias)
-    expected = x + block.scale * (wide @ block.contract.weight.T + block.contract.bias)
+    expected = x + (block.scale * (wide @ block.contract.weight.T + block.contract.bias)).transpose(1, 2)
     torch.testing.assert_close(block(x), expected)
 
 
@@ -23,7 +23,7 @@ def test_a_block_is_what_its_paper_says():
 def test_a_frozen_block_is_the_same_to_rounding(dtype, shape):
     block = stirred(FrameBlock(24, 40, 5, 1, 0.5)).float()
     set_compute_dtype(block, dtype)
-    x, gaps = torch.randn(*shape, 24, dtype=torch.float32), torch.tensor([0])
+    x, gaps = torch.randn(*shape, 24, dtype=torch.float32).transpose(1, 2), torch.tensor([0])
     free = [block(x).detach(), block(x, gaps).detach()]
     block.requires_grad_(False)
     tolerance = {"atol": 5e-2, "rtol": 2e-2} if dtype == torch.bfloat16 else {"atol": 1e-5, "rtol": 1e-5}
