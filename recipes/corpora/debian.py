@@ -101,17 +101,8 @@ def scan(name: str, root: Path) -> Corpus:
     recordings = tuple(_repeats_marked(found) if package.speakers else found)
     text = root / "usr/share/doc" / package.package / "copyright"
     licence_text = text.read_text(encoding="utf-8") if text.is_file() else ""
-    return Corpus(
-        name,
-        package.package,
-        package.licence,
-        package.attribution,
-        licence_text,
-        recordings,
-        package.unseen,
-        package.use,
-        min_seconds=package.min_seconds,
-    )
+    described = {name: getattr(package, name) for name in ("licence", "attribution", "unseen", "use", "min_seconds")}
+    return Corpus(name, package.package, licence_text=licence_text, recordings=recordings, **described)
 
 
 def _recording(path: Path, folder: Path, name: str, speakers: bool) -> Recording:

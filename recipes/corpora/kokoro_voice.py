@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -42,13 +42,6 @@ _LETTERS = {
 }  # fmt: skip
 _LANGUAGE_MARK = re.compile(r"\([^)]*\)")
 _PUNCTUATION = re.compile(r"\s*([,;:.!?]+|\s-+\s)\s*")
-
-
-class Session(Protocol):
-    """What is used of an onnxruntime session."""
-
-    def run(self, output_names: None, feeds: dict[str, np.ndarray]) -> Any:
-        """Return the outputs."""
 
 
 @dataclass(frozen=True)
@@ -111,12 +104,12 @@ class KokoroVoice:
     """The model, ready to synthesize.
 
     Attributes:
-        session: takes tokens, style and speed; gives samples at 24 kHz, durations and pitch.
+        session: of onnxruntime; takes tokens, style and speed; gives samples at 24 kHz, durations and pitch.
         vocabulary: the token of each phoneme letter.
         styles: (510, 256) by name, one row for each number of phonemes.
     """
 
-    session: Session
+    session: Any
     vocabulary: dict[str, int]
     styles: dict[str, NDArray[np.float32]]
 

@@ -14,6 +14,7 @@ import librosa
 import numpy as np
 import soundfile
 
+from training.corpora.condition import rms
 from training.corpora.manifest import Entry, Manifest
 from training.data.augment import AugmentConfig, augmented
 from training.data.rational_resampling import crop, rate_grid, resampled_length
@@ -54,7 +55,7 @@ def from_elsewhere(x: np.ndarray, band: float, sample_rate: int, rng: np.random.
     x, _ = augmented(x, band, sample_rate, _AUGMENT, rng)
     low, high = _RMS_DB
     level = 10 ** ((low + (high - low) * rng.random()) / 20)
-    x = np.clip(x * (level / max(float(np.sqrt(np.mean(np.square(x)))), 1e-6)), -1.0, 1.0).astype(np.float32)
+    x = np.clip(x * (level / max(rms(x), 1e-6)), -1.0, 1.0).astype(np.float32)
     if rng.random() < _CODEC:
         x = coded(x, sample_rate, tuple(CODECS)[int(rng.integers(len(CODECS)))], rng)
     return np.round(x * 32768).astype(np.float32) / 32768 if rng.random() < _SIXTEEN_BITS else x

@@ -6,6 +6,7 @@ from typing import Annotated
 import numpy as np
 from numpy.typing import NDArray
 
+from training.corpora.condition import rms
 from vocoder.config import POSITIVE, Checked, Range, Share
 
 _HARMONICS = 8
@@ -37,7 +38,7 @@ class DisturbanceConfig(Checked):
 
 def disturbed(x: Floats, sample_rate: int, config: DisturbanceConfig, rng: np.random.Generator) -> Floats:
     """Return a segment (T,) as a worse microphone or line would give it."""
-    chances, level = rng.random(4), np.sqrt(np.mean(np.square(x, dtype=np.float64)))
+    chances, level = rng.random(4), rms(x)
     frequency = np.maximum(np.fft.rfftfreq(len(x), 1 / sample_rate), _LOWEST)
     y = x.astype(np.float64)
     if chances[0] < config.noise:
@@ -59,7 +60,7 @@ def disturbed(x: Floats, sample_rate: int, config: DisturbanceConfig, rng: np.ra
 def _coloured(colour: NDArray[np.float64], length: int, rng: np.random.Generator) -> NDArray[np.float64]:
     """Return noise (length,) of root mean square 1 whose spectrum has that colour (length // 2 + 1,)."""
     noise = np.fft.irfft(np.fft.rfft(rng.standard_normal(length)) * colour, length)
-    return np.asarray(noise / np.sqrt(np.mean(np.square(noise))))
+    return np.asarray(noise / rms(noise))
 
 
 def _hum(length: int, sample_rate: int, speed: float, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -67,7 +68,7 @@ def _hum(length: int, sample_rate: int, speed: float, rng: np.random.Generator) 
     phase = 2 * np.pi * speed * rng.choice(_MAINS) * np.arange(length) / sample_rate
     strengths = rng.random(_HARMONICS) ** np.arange(1, _HARMONICS + 1)
     hum = sum(s * np.sin(n * phase + rng.uniform(0, 2 * np.pi)) for n, s in enumerate(strengths, start=1))
-    return np.asarray(hum / np.sqrt(np.mean(np.square(hum))))
+    return np.asarray(hum / rms(hum))
 
 
 def _gain(decibels: tuple[float, ...], rng: np.random.Generator) -> float:

@@ -2,15 +2,28 @@
 
 import argparse
 import os
+from dataclasses import fields
 from pathlib import Path
 
 from training.evaluate.options import GROUPS, Comparison, Selection
 
+NUMBERS = (
+    ("min_seconds", float, "skip shorter utterances"),
+    ("max_seconds", float, "skip longer utterances"),
+    ("limit", int, "most utterances of each row, evenly spread"),
+    ("per_speaker", int, "most utterances of each speaker, evenly spread"),
+    ("listen", int, "utterances of each row in listening.html"),
+    ("sigma", float, "sampling temperature (each model's own)"),
+    ("corrections", int, "number of corrections (each model's own)"),
+    ("seed", int, "seed of the models' noise"),
+    ("jobs", int, "number of processes that score"),
+)
+"""settings of `Selection` and `Comparison`, by their names, with what their options say"""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    options = Comparison()
-    chosen = options.selection
+    defaults = vars(Selection()) | vars(Comparison()) | {"jobs": os.cpu_count() or 1}
     parser.add_argument("models", nargs="+", metavar="MODEL", help="model directory or name of a shipped model")
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--manifest", type=Path, help="manifest.jsonl of a prepared corpus")
@@ -21,29 +34,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="manifest whose recordings have predicted mels: each model has a row on their own mels and one on those",
     )
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the report")
-    for name, which in (("min", "shorter"), ("max", "longer")):
-        default = getattr(chosen, f"{name}_seconds")
-        parser.add_argument(
-            f"--{name}-seconds", type=float, default=default, help=f"skip {which} utterances (%(default)s)"
-        )
-    parser.add_argument("--by", choices=GROUPS, default=chosen.by, help="one row per speaker or corpus (%(default)s)")
-    parser.add_argument("--limit", type=int, help="most utterances of each row, evenly spread")
-    parser.add_argument("--per-speaker", type=int, help="most utterances of each speaker, evenly spread")
     parser.add_argument(
-        "--listen",
-        type=int,
-        default=options.listen,
-        metavar="N",
-        help="utterances of each row in listening.html (%(default)s)",
+        "--by", choices=GROUPS, default=defaults["by"], help="a row is a speaker or corpus (%(default)s)"
     )
-    parser.add_argument("--sigma", type=float, help="sampling temperature (each model's own)")
-    parser.add_argument("--corrections", type=int, metavar="N", help="number of corrections (each model's own)")
-    parser.add_argument("--seed", type=int, default=options.seed, help="seed of the models' noise (%(default)s)")
-    parser.add_argument("--with-griffin-lim", action="store_true", help="add Griffin-Lim with 60 iterations")
+    for name, kind, text in NUMBERS:
+        shown = "" if defaults[name] is None else " (%(default)s)"
+        option = f"--{name.replace('_', '-')}"
+        parser.add_argument(option, type=kind, default=defaults[name], metavar="N", help=f"{text}{shown}")
+    parser.add_argument(
+        "--with-griffin-lim", action="store_true", dest="griffin_lim", help="add Griffin-Lim with 60 iterations"
+    )
     parser.add_argument("--own-mels", action="store_true", help="ignore mels that the manifest has beside audio")
-    parser.add_argument(
-        "--jobs", type=int, default=os.cpu_count() or 1, help="number of processes that score (%(default)s)"
-    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -53,16 +54,9 @@ def run(args: argparse.Namespace) -> int:
 
     if args.predicted and args.own_mels:
         raise ValueError("--predicted compares true and predicted mels; leave out --own-mels")
-    options = Comparison(
-        selection=Selection(args.min_seconds, args.max_seconds, args.limit, args.per_speaker, args.by),
-        mels="both" if args.predicted else "own" if args.own_mels else "given",
-        griffin_lim=args.with_griffin_lim,
-        sigma=args.sigma,
-        corrections=args.corrections,
-        seed=args.seed,
-        listen=args.listen,
-        jobs=args.jobs,
-    )
+    given = vars(args) | {"mels": "both" if args.predicted else "own" if args.own_mels else "given"}
+    selection = Selection(**{field.name: given[field.name] for field in fields(Selection)})
+    options = Comparison(selection, **{field.name: given[field.name] for field in fields(Comparison)[1:]})
     if twice := sorted({name for name in args.models if args.models.count(name) > 1}):
         raise ValueError(f"{', '.join(twice)} is given twice")
     models = {reference: load(reference, guard="off") for reference in args.models}

@@ -5,10 +5,12 @@ from pathlib import Path
 import av
 import numpy as np
 import soundfile
+from numpy.typing import NDArray
 from scipy.signal import ShortTimeFFT
 from scipy.signal.windows import hann
 
 from training.corpora.corpus import PrepareConfig
+from training.corpora.manifest import ManifestError
 from vocoder.audio.file import AUDIO_SUFFIXES, AudioError, read_audio
 from vocoder.audio.resampling import resample
 from vocoder.files import complete
@@ -108,6 +110,22 @@ def write_flac(path: Path, x: np.ndarray, sample_rate: int, subtype: str = "PCM_
         if comment:
             file.comment = comment
         file.write(np.clip(x, -1, 1))
+
+
+def read_prepared(path: Path, sample_rate: int) -> NDArray[np.int16]:
+    """Return the audio (T,) of a prepared file in 16 bits.
+
+    Raises ManifestError if the file cannot be read, is empty, not mono, or not at that sample rate.
+    """
+    try:
+        x, rate = soundfile.read(path, dtype="int16", always_2d=True)
+    except (soundfile.SoundFileError, OSError) as error:
+        raise ManifestError(f"{path} cannot be read: {error}") from error
+    if rate != sample_rate or x.shape[1] != 1 or len(x) == 0:
+        found = f"{len(x)} samples, {x.shape[1]} channels, {rate} Hz"
+        raise ManifestError(f"{path} must be mono at {sample_rate} Hz, found {found}")
+    mono: NDArray[np.int16] = x[:, 0]
+    return mono
 
 
 def measure_bandwidth(x: np.ndarray, sample_rate: int) -> float:

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import librosa
 import numpy as np
-import soundfile
 from filelock import FileLock
 from numpy.typing import NDArray
 from scipy.signal import butter, sosfiltfilt
 
-from training.corpora.manifest import Entry, Manifest, ManifestError
+from training.corpora.condition import read_prepared
+from training.corpora.manifest import Entry, Manifest
 from training.corpora.mapping import mapped, with_bar
 from training.corpora.pyin import pyin
 from vocoder.files import complete, is_current
@@ -72,10 +72,10 @@ def read_tracks(
     def kept(entry: Entry, speed: float) -> Path:
         return folder / f"{entry.path}-{speed:.2f}.npy"
 
-    def missing() -> list[tuple[Path, Path, float]]:
+    def missing() -> list[tuple[Path, int, Path, float]]:
         mine = [(manifest.audio_path(entry), entry) for entry in manifest.entries if entry.corpus in corpora]
-        work = [(audio, kept(entry, speed), speed) for speed in speeds for audio, entry in mine]
-        return [(audio, labels, speed) for audio, labels, speed in work if not is_current(labels, audio)]
+        work = [(audio, entry.sample_rate, kept(entry, speed), speed) for speed in speeds for audio, entry in mine]
+        return [each for each in work if not is_current(each[2], each[0])]
 
     if missing():
         folder.mkdir(exist_ok=True)
@@ -86,12 +86,9 @@ def read_tracks(
     return {speed: [np.load(kept(entry, speed)) for entry in entries] for speed in speeds}
 
 
-def _label(work: tuple[Path, Path, float]) -> None:
+def _label(work: tuple[Path, int, Path, float]) -> None:
     """Follow the pitch of an audio file as it is played at a speed, and keep the labels."""
-    audio, labels, speed = work
-    try:
-        x, sample_rate = soundfile.read(audio, dtype="float32")
-    except (soundfile.SoundFileError, OSError) as error:
-        raise ManifestError(f"{audio} cannot be read: {error}") from error
+    audio, sample_rate, labels, speed = work
+    x = (read_prepared(audio, sample_rate) / 32768).astype(np.float32)
     with complete(labels) as part, part.open("wb") as file:
         np.save(file, follow(x, sample_rate, speed))

@@ -4,16 +4,16 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from itertools import repeat
 
 import numpy as np
-import soundfile
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from training.corpora.condition import read_prepared
 from training.corpora.given_mels import given_mel
-from training.corpora.manifest import Entry, Manifest, ManifestError
+from training.corpora.manifest import Entry, Manifest
 from training.corpora.pitch import label_hop, read_tracks
 from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import MelSpectrogram
@@ -31,7 +31,7 @@ class AudioStore:
     def __init__(self, manifest: Manifest, entries: Sequence[Entry]) -> None:
         paths = [manifest.audio_path(entry) for entry in entries]
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-            self._audio = list(pool.map(lambda path: _read(path, manifest.sample_rate), paths))
+            self._audio = list(pool.map(read_prepared, paths, repeat(manifest.sample_rate)))
         self.lengths = np.array([len(x) for x in self._audio], dtype=np.int64)
 
     def __len__(self) -> int:
@@ -48,18 +48,6 @@ class AudioStore:
     def whole(self, index: int) -> np.ndarray:
         """Return one utterance, (T,) float32."""
         return self.read(index, 0, len(self._audio[index]))
-
-
-def _read(path: Path, sample_rate: int) -> np.ndarray:
-    try:
-        x, rate = soundfile.read(path, dtype="int16", always_2d=True)
-    except (soundfile.SoundFileError, OSError) as error:
-        raise ManifestError(f"{path} cannot be read: {error}") from error
-    if rate != sample_rate or x.shape[1] != 1 or len(x) == 0:
-        found = f"{len(x)} samples, {x.shape[1]} channels, {rate} Hz"
-        raise ManifestError(f"{path} must be mono at {sample_rate} Hz, found {found}")
-    mono: np.ndarray = x[:, 0]
-    return mono
 
 
 class MelStore:

@@ -12,7 +12,7 @@ from training.density.curves import MixtureCDF
 from training.density.images import MaskedCoupling, Squeeze, channel_mask, checkerboard
 from training.density.mixing import Permutation, PLUConv1x1, reversal, shuffle
 from training.density.networks import MLP, PixelNet
-from vocoder.config import ConfigError
+from vocoder.config import Checked, ConfigError, Count, Positive
 from vocoder.flows.affine import ActNorm, ElementwiseAffine, LowerAffine
 from vocoder.flows.base import Flow
 from vocoder.flows.conv1x1 import swap_order
@@ -24,21 +24,21 @@ CLOSED_FORM = ("gaussian", "elementwise")
 
 
 @dataclass(frozen=True)
-class DensityConfig:
+class DensityConfig(Checked):
     """Architecture of a density model of items (channels, frames): frames of a mel, patches of it, vectors, images."""
 
     kind: Kind = "maf"
-    channels: int = 80
+    channels: Count = 80
     """rows of an item: mel bins, rows of an image, or the length of a vector"""
-    frames: int = 1
+    frames: Count = 1
     """columns of an item: neighbouring mel frames, columns of an image"""
     image: bool = False
     """couplings by convolutions over the item as an image, in several scales; only realnvp and glow"""
-    flows: int = 5
+    flows: Count = 5
     """bijections with a network, in each scale if there are several"""
     hidden: tuple[int, ...] = (128, 128)
     """units of the hidden layers; for images channels of the residual blocks, all alike"""
-    levels: int = 2
+    levels: Count = 2
     """scales of an image: each halves both sides, and all but the last give half of their channels out"""
     generations: int | None = None
     """of the graph of maf and iaf: numbers depend on all earlier generations, and a step of the slow direction takes a
@@ -49,17 +49,16 @@ class DensityConfig:
     mixing: Literal["reversal", "swap", "shuffle", "linear"] = "reversal"
     """between the flows of a vector: channels in opposite order, even ones and odd ones taking turns (best for
     couplings, where neighbours are alike), in random order, or a learned matrix"""
-    log_s_bound: float | None = 2.0
+    log_s_bound: Positive | None = 2.0
     """soft bound of the log-scales of couplings and autoregressive flows"""
     logit_alpha: float | None = None
     """for data in (0, 1): the margin of the logit that comes first; none for data on the real line"""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         side = 2**self.levels
         for right, message in (
-            (min(self.channels, self.frames, self.flows, self.levels) > 0, "sizes must be at least 1"),
             (self.hidden and min(self.hidden) > 0, "hidden must list the units of one layer or more"),
-            (self.log_s_bound is None or self.log_s_bound > 0, "log_s_bound must be positive or left out"),
             (self.kind in (*CLOSED_FORM, "cdf") or self.dimensions > 1, "items need two numbers or more"),
             (self.generations is None or self.kind in ("maf", "iaf"), "generations belong to maf and iaf"),
             (2 <= (self.generations or 2) <= self.dimensions or self.kind not in ("maf", "iaf"),

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import librosa
 import numpy as np
@@ -53,8 +54,9 @@ def evaluate(
         recordings, "utt", len(recordings), f"synthesizing {candidate.name}" if candidate.synthesize else None
     )
     made = [synthesized(candidate, recording) for recording in bar]
-    tasks = [(tuple(metrics), rate, recording.at(rate), x) for recording, (x, _) in zip(recordings, made, strict=True)]
-    scores = with_bar(mapped(_scored, tasks, jobs), "utt", len(tasks), f"scoring {candidate.name}")
+    pairs = [(recording.at(rate), x) for recording, (x, _) in zip(recordings, made, strict=True)]
+    scored = mapped(partial(score, tuple(metrics), rate), pairs, jobs)
+    scores = with_bar(scored, "utt", len(pairs), f"scoring {candidate.name}")
     rows, heard, voices = list[Row](), dict[str, Audio](), list[str]()
     for recording, (x, seconds), (values, problems) in zip(recordings, made, scores, strict=True):
         seen = candidate.has_heard(recording)
@@ -89,16 +91,10 @@ def synthesized(candidate: Candidate, recording: Recording) -> tuple[Audio, floa
 
 
 def score(
-    metrics: Sequence[Metric], sample_rate: int, reference: Audio, generated: Audio
+    metrics: Sequence[Metric], sample_rate: int, pair: tuple[Audio, Audio]
 ) -> tuple[dict[str, float | None], dict[str, str]]:
-    """Return the values of metrics of a recording (T,) and what was made of it (T,), and why values are None, by name.
-
-    Raises ValueError if the lengths differ.
-    """
-    if reference.ndim != 1 or reference.shape != generated.shape:
-        raise ValueError(
-            f"reference and generated audio must be (T,) of one length, not {reference.shape} and {generated.shape}"
-        )
+    """Return by name the values of metrics of a recording (T,) and what was made of it (T,), and why some are None."""
+    reference, generated = pair
     values: dict[str, float | None] = {metric.name: None for metric in metrics}
     problems: dict[str, str] = {}
     for metric in metrics:
@@ -112,7 +108,3 @@ def score(
         except MetricUndefinedError as error:
             problems[metric.name] = str(error)
     return values, problems
-
-
-def _scored(task: tuple[Sequence[Metric], int, Audio, Audio]) -> tuple[dict[str, float | None], dict[str, str]]:
-    return score(*task)
