@@ -108,6 +108,7 @@ REFUSED = [
     ({"corrections": 101}, MEL, 422, "invalid-parameter", "less than or equal to 100"),
     ({"corrections": 1.5}, MEL, 422, "invalid-parameter", "corrections"),
     ({"sgima": 1}, MEL, 422, "invalid-parameter", "the parameters are sigma, seed"),
+    ({"guard": "loud"}, MEL, 422, "invalid-parameter", "guard"),
     ({"preset": "nothing"}, MEL, 422, "unknown-preset", "nvidia"),
     ({"preset": "espnet", "adapt": "off"}, MEL, 422, "mel-mismatch", "f_min is 80.0, not 0.0"),
     ({"preset": "espnet", "mean": [0.0] * 80}, MEL, 422, "invalid-parameter", "mean and variance come together"),

@@ -14,7 +14,7 @@ from vocoder.layers.stack.wavenet import WaveNetConfig
 from vocoder.mel.config import MelConfig, preset
 from vocoder.models.families import family_of
 from vocoder.models.reverse import Reverse, ReverseConfig
-from vocoder.models.student import StudentConfig
+from vocoder.models.student import Student, StudentConfig
 from vocoder.models.waveglow import WaveGlow, WaveGlowConfig, published
 from vocoder.models.wavenet import WaveNet, WaveNetModelConfig
 from vocoder.synthesis.synthesizer import Synthesizer
@@ -83,6 +83,11 @@ def tiny_spectral(**changes):
     return tiny_reverse(head=SpectrumHeadConfig(TINY_MEL), **changes)
 
 
+def tiny_student(**changes):
+    """Return a student of `student_config`."""
+    return stirred(Student(student_config(**changes)), 0.1)
+
+
 def tiny_wavenet(lpc=True, kernel_size=2, **changes):
     """Return a WaveNet whose weights stand still: over linear prediction of the nvidia preset, or of `TINY_MEL`."""
     stack = WaveNetConfig(channels=8, dilations=(1, 2, 4), kernel_size=kernel_size, causal=True)
@@ -110,9 +115,9 @@ def quiet_voice(folder):
     return save_model(folder, waveglow, preset("nvidia"), quality=quality)
 
 
-def tiny_synthesizer(kind, dtype=torch.float32, **changes):
-    """Return a synthesizer of a tiny WaveGlow, or of a tiny reverse student, `reverse` or `spectral`."""
-    students = {"reverse": tiny_reverse, "spectral": tiny_spectral}
-    model = students[kind](**changes) if kind in students else tiny_waveglow(kind, **changes)
+def tiny_synthesizer(kind, /, dtype=torch.float32, **changes):
+    """Return a synthesizer for `TINY_MEL`: of a tiny WaveGlow, or of one of the other kinds."""
+    others = {"reverse": tiny_reverse, "spectral": tiny_spectral, "student": tiny_student, "wavenet": tiny_wavenet}
+    model = others[kind](**changes) if kind in others else tiny_waveglow(kind, **changes)
     checkpoint = Checkpoint(model, family_of(model), TINY_MEL)
     return Synthesizer(checkpoint, kind, "cpu", dtype)

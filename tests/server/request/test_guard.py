@@ -42,7 +42,6 @@ async def test_mels_are_judged(client, mel):
     assert (document["guard"]["cause"], document["guard"]["typical"]) == ("log10", False)
     silent = await post(client, wrong, guard="off")
     assert (silent.status_code, told(silent)) == (200, [None, None, None])
-    assert (await post(client, mel, guard="loud")).status_code == 422
 
 
 async def test_streams_tell_it_too_and_a_deployment_chooses_what_is_usual(start, streamer, mel):
@@ -79,11 +78,8 @@ async def test_the_inference_protocol_tells_it_in_parameters(client, mel):
     told = (await infer(client, mel[:, :100] / math.log(10.0))).json()["parameters"]
     assert (told["mel_guard"], told["mel_guard_typicality"]) == ("log10", 0)
     assert told["mel_guard_message"].startswith("The mel looks like decimal logarithms")
-    refused = await infer(client, mel[:, :100] / math.log(10.0), guard="strict")
-    assert (refused.status_code, "decimal logarithms" in refused.json()["error"]) == (422, True)
     silent = await infer(client, mel[:, :100] / math.log(10.0), guard="off")
     assert silent.json()["parameters"].keys() == {"sample_rate", "seed", "model_dtype"}
-    assert (await infer(client, mel[:, :100], guard="loud")).status_code == 400
 
 
 async def test_auto_recognises_adapts_and_says_so(client, mel, espnet):

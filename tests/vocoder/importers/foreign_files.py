@@ -1,5 +1,6 @@
 """Checkpoints with exactly the names and shapes of the foreign projects, small and of random numbers."""
 
+import itertools
 import sys
 import types
 import warnings
@@ -102,28 +103,22 @@ def pickled_waveglow(path, state, module="glow", legacy=False):
         warnings.simplefilter("ignore")  # weight_norm of old is deprecated
         model = classes["WaveGlow"]()
         model.n_flows, model.n_group, model.n_early_every, model.n_early_size = SIZES["flows"], 8, 2, 2
-        for name, value in state.items():
-            if not name.endswith("weight_g"):
-                _put(model, name, value, state, classes)
+        for stem in dict.fromkeys(name.rpartition(".")[0] for name in state):
+            _put(model, stem.split("."), state, classes)
+        model.load_state_dict(state)
         content = {"model": model, "iteration": 580000, "optimizer": {"state": {}}, "learning_rate": 1e-4}
         torch.save(content, path, _use_new_zipfile_serialization=not legacy)
     return path
 
 
-def _put(model, name, value, state, classes):
-    *path, end = name.split(".")
-    parent = model
-    for depth, part in enumerate(path[:-1]):
+def _put(model, path, state, classes):
+    """Make a layer, and the modules above it that are not there yet."""
+    kinds, parent = {"WN": "WN", "convinv": "Invertible1x1Conv"}, model
+    for above, part in itertools.pairwise(["", *path[:-1]]):
         if part not in parent._modules:
-            above = path[depth - 1] if depth else ""
-            kinds = {"WN": "WN", "convinv": "Invertible1x1Conv"}
-            made = classes[kinds[above]]() if above in kinds else nn.ModuleList()
-            parent.add_module(part, made)
+            parent.add_module(part, classes[kinds[above]]() if above in kinds else nn.ModuleList())
         parent = parent._modules[part]
-    if path[-1] not in parent._modules:
-        parent.add_module(path[-1], _layer(path, state))
-    layer = parent._modules[path[-1]]
-    layer.get_parameter(end).data.copy_(value)
+    parent.add_module(path[-1], _layer(path, state))
 
 
 def _layer(path, state):
@@ -133,7 +128,4 @@ def _layer(path, state):
         return nn.ConvTranspose1d(weight.shape[0], weight.shape[1], weight.shape[2], stride=256)
     dilation = 2 ** int(path[-1]) if "in_layers" in path else 1
     made = nn.Conv1d(weight.shape[1], weight.shape[0], weight.shape[2], dilation=dilation, bias=f"{stem}.bias" in state)
-    if f"{stem}.weight_g" in state:
-        made = nn.utils.weight_norm(made)
-        made.weight_g.data.copy_(state[f"{stem}.weight_g"])
-    return made
+    return nn.utils.weight_norm(made) if f"{stem}.weight_g" in state else made

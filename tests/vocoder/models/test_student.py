@@ -1,19 +1,13 @@
 import math
-from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
-from exactness import assert_same
 from tiny_models import stirred, student_config
 
-from vocoder.checkpoint import Checkpoint
 from vocoder.layers.conditioning import PitchConfig
 from vocoder.layers.source import SourceConfig, harmonic_source
 from vocoder.layers.stack.wavenet import WaveNetConfig
-from vocoder.mel.config import preset
 from vocoder.models.student import Student
-from vocoder.synthesis.synthesizer import Synthesizer
 
 FRAMES, HOP, N_MELS = 4, 32, 10
 SOURCE = SourceConfig(PitchConfig(channels=4, layers=1, bins=8), f_max=4000.0)
@@ -85,15 +79,3 @@ def test_an_untrained_student_without_noise_says_its_source(name):
     x, _ = made.inverse(made.prior(noise, mel, 0.0), mel)
     source = harmonic_source(*made.pitch.pitch(mel), HOP, 9000, SOURCE.f_max)
     assert float(torch.cosine_similarity(x, source)) > 0.99
-
-
-@every_kind
-def test_a_synthesizer_speaks_and_streams_without_a_seam(name):
-    sizes = {"n_mels": N_MELS, "hop_length": HOP, "n_fft": 128, "win_length": 128}
-    mel_config = replace(preset("nvidia"), sample_rate=9000, f_max=4000.0, **sizes)
-    voice = Synthesizer(Checkpoint(student(name), "student", mel_config), "student", "cpu", torch.float32)
-    mel = (-5 + np.random.default_rng(0).standard_normal((N_MELS, 40))).astype(np.float32)
-    x = voice.synthesize(mel, seed=3)
-    assert x.shape == (40 * HOP,)
-    streamed = np.concatenate(list(voice.stream(mel, seed=3, chunk_frames=9)))
-    assert_same(streamed, x)

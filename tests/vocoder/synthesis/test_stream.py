@@ -7,7 +7,7 @@ import pytest
 import torch
 from exactness import assert_same
 from recordings import mel_of
-from tiny_models import TINY_MEL, grouping_config, stirred, tiny_synthesizer
+from tiny_models import TINY_MEL, grouping_config, source_config, stirred, tiny_synthesizer
 
 from vocoder.checkpoint import Checkpoint
 from vocoder.layers.stack.wavenet import WaveNetConfig
@@ -41,6 +41,16 @@ VOICES = {
 }
 
 
+OTHERS = {
+    "plain": lambda: tiny_synthesizer("grouping", corrections=0, actnorm=True),
+    "student of samples": lambda: tiny_synthesizer("student", kind="samples", source=source_config()),
+    "student of frames": lambda: tiny_synthesizer("student", kind="frames", source=source_config()),
+    "wavenet": lambda: tiny_synthesizer("wavenet", lpc=False),
+    "mixture": lambda: tiny_synthesizer("wavenet", lpc=False, distribution="logistic", components=3),
+}
+"""of which only that is asked that their streams are exact"""
+
+
 @pytest.fixture(scope="module", params=VOICES)
 def voice(request):
     torch.manual_seed(0)
@@ -54,11 +64,18 @@ def mel(voice, frames):
     return -6 + torch.randn(voice.mel_config.n_mels, frames, generator=torch.Generator().manual_seed(1))
 
 
-def test_frames_that_come_one_by_one_make_what_they_make_at_once(voice):
+@pytest.mark.parametrize("name", [*VOICES, *OTHERS])
+def test_a_stream_is_the_whole_however_frames_come_and_chunks_go(name):
+    voice = (VOICES | OTHERS)[name]()
     whole = mel(voice, 90)
-    chunks = list(voice.stream((frame for frame in whole.T), seed=2))
-    assert len(chunks) > 1
-    assert_same(torch.cat(chunks), voice.synthesize(whole, seed=2))
+    expected = voice.synthesize(whole, seed=2, sigma=0.8)
+    one_by_one = list(voice.stream((frame for frame in whole.T), seed=2, sigma=0.8))
+    assert len(one_by_one) > 1
+    assert_same(torch.cat(one_by_one), expected)
+    for size in (13, 1000):
+        chunks = list(voice.stream(whole, seed=2, sigma=0.8, chunk_frames=size, first_chunk_frames=size))
+        assert [len(chunk) for chunk in chunks[:-1]] == [size * voice.hop_length] * (89 // size)
+        assert_same(torch.cat(chunks), expected)
 
 
 def test_a_chunk_depends_on_frames_up_to_its_lookahead_and_on_none_beyond(voice):
