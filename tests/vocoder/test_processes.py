@@ -1,10 +1,13 @@
-"""No process stays behind when the one that started it is killed, and none hears Ctrl-C in its place."""
+"""No process outlives its owner or hears Ctrl-C in its place, freed memory is kept, and tasks are timed in turns."""
 
 import os
+import platform
 import subprocess
 import sys
 
 import pytest
+
+from vocoder.timing import alternate
 
 OWNER = """
 import sys, time
@@ -60,3 +63,43 @@ def test_an_interrupt_of_the_group_reaches_the_owner_alone(tmp_path):
     script.write_text(INTERRUPTED)
     owner = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, start_new_session=True)
     assert (owner.stdout, owner.stderr, owner.returncode) == ("here\n", "", 0)
+
+
+COUNT = """
+import resource, torch
+from vocoder.memory import keep_freed_memory
+kept = keep_freed_memory()
+def run():
+    for _ in range(20):
+        x = torch.ones(2**18) + 1.0  # a megabyte, twice
+        y = torch.cat([x, x, x])  # which outlives what it is made of
+        del x
+run()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+run()
+print(kept, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told")
+def test_a_second_run_asks_for_no_pages():
+    bare = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_"))}
+    out = subprocess.run([sys.executable, "-c", COUNT], env=bare, capture_output=True, text=True, check=True).stdout
+    kept, pages = out.split()
+    assert kept == "True"
+    assert int(pages) < 100
+
+
+def test_tasks_take_turns_and_warm_ups_are_not_timed():
+    calls = []
+    clock = [0.0]
+    durations = {"a": iter([100.0, 1.0, 5.0, 2.0]), "b": iter([200.0, 3.0, 3.0, 9.0])}
+
+    def task(name):
+        calls.append(name)
+        clock[0] += next(durations[name])
+
+    tasks = {name: lambda name=name: task(name) for name in "ab"}
+    medians = alternate(tasks, repetitions=3, clock=lambda: clock[0])
+    assert calls == ["a", "b"] * 4
+    assert medians == {"a": 2.0, "b": 3.0}

@@ -18,6 +18,7 @@ from server.problems import Problem
 from server.settings import Settings
 
 TIMEOUT = 30.0
+LOOPBACK = "[::1]"
 EVIL, PUBLIC = "evil.test", "speech.example.com"
 
 
@@ -119,7 +120,7 @@ def test_the_names_that_a_server_answers_to(name):
 
 def test_the_sites_whose_pages_may_ask():
     rule = HostRule("127.0.0.1", (), ("https://example.org:8443",))
-    for origin in ("http://127.0.0.1:8000", "http://localhost:3000", "https://[::1]", "https://example.org:8443"):
+    for origin in ("http://127.0.0.1:8000", "http://localhost:3000", f"https://{LOOPBACK}", "https://example.org:8443"):
         assert refusal(rule, HERE, "localhost", origin) is None, origin
     for origin in (f"http://127.0.0.1.{EVIL}", "null", "file:", "http://localhost/x", "https://example.org"):
         assert refusal(rule, HERE, "localhost", origin) == "forbidden-origin", origin

@@ -1,10 +1,15 @@
+"""What the commands tell of files, of models, and of their speed."""
+
 import json
+import re
 
 import numpy as np
+import pytest
 
 from vocoder import __version__
 from vocoder.audio.file import write_audio
 from vocoder.cli import main
+from vocoder.loading import load, shipped_models
 
 
 def told(path, capsys):
@@ -42,3 +47,54 @@ def test_a_recording_says_nothing_and_a_text_is_none(tmp_path, capsys):
     assert "origin not stated" in printed.out
     assert "y.wav" in printed.err
     assert "a mel in an npy file is not)" in printed.err
+
+
+def test_a_model_is_described_with_its_mel_config_and_quality(model, capsys):
+    assert main(["models", str(model)]) == 0
+    text = capsys.readouterr().out
+    parameters = load(model).info()["parameters"] / 1e6
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    assert lines[:3] == [str(model), "family waveglow", f"parameters {parameters:.1f} million"]
+    assert "nvidia: 22050 Hz, n_fft 1024, window 1024, hop 256, 80 bands of 0 to 8000 Hz, ln, floor 1e-05" in text
+    assert lines[-3:] == ["stoi: 0.9125", "voices", "one: utterances 3, pesq 2.5"]
+
+
+def test_models_are_described_without_their_weights(model, tmp_path, capsys):
+    copied = tmp_path / "tiny"
+    copied.mkdir()
+    (copied / "config.json").write_bytes((model / "config.json").read_bytes())
+    assert main(["models", str(copied), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {**load(model).info(), "name": str(copied)}
+
+
+def test_the_list_is_short_and_scores_are_shown_in_lines_that_can_be_read(capsys):
+    assert main(["models"]) == 0
+    blocks = capsys.readouterr().out.strip().split("\n\n")
+    titles = [f"{name}{' (the default)' if name == 'reverse' else ''}" for name in shipped_models()]
+    assert [block.splitlines()[0] for block in blocks] == titles
+    assert all(block.endswith(f"shown by: vocoder models {block.split()[0]}") for block in blocks)
+    assert max(block.count("\n") for block in blocks) < 8
+    assert main(["models", "waveglow"]) == 0
+    text = capsys.readouterr().out
+    assert max(map(len, text.splitlines())) <= 120
+    assert re.search(r"asterisk-en: utterances 5, pesq 3\.\d+, stoi 0\.98\d*, distillmos 4\.\d+\n", text)
+
+
+@pytest.fixture(autouse=True)
+def _small_products(monkeypatch):
+    monkeypatch.setattr("vocoder.timing.MATRIX_SIZE", 64)
+
+
+def test_each_length_has_a_line_and_speed_is_audio_over_time(model, capsys, refusal):
+    arguments = ["benchmark", "--model", str(model), "--seconds", "0.1", "0.3", "--repetitions", "1"]
+    assert main(arguments) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith(f"{model}, ")
+    assert "threads, PyTorch" in lines[0]
+    assert [line.split(" | ")[0] for line in lines[4:]] == ["| 0.1 s", "| 0.3 s", "| first chunk of a stream"]
+    assert main([*arguments, "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    length = round(0.3 * 22050 / 256) * 256 / 22050
+    assert figures["times_real_time"]["0.3 s"] == pytest.approx(length / figures["seconds"]["0.3 s"])
+    for wrong in (["--seconds", "0"], ["--repetitions", "0"], ["--seconds", "1", "-2"]):
+        assert refusal(main, "benchmark", "--model", model, *wrong).startswith("vocoder benchmark: ")

@@ -1,0 +1,124 @@
+"""What the benchmarks compute: operations, densities, golden samples, pitch, and how serving scales."""
+
+import numpy as np
+import pytest
+import torch
+from tiny_models import random_voice
+
+from benchmarks import density_fitting
+from benchmarks.arithmetic import operations
+from benchmarks.density import configurations, ours, theirs
+from benchmarks.density_fitting import Fit, fit, pool, score
+from benchmarks.golden import compare, difference, record, report
+from benchmarks.hifigan import HiFiGAN
+from benchmarks.pitch import compared
+from benchmarks.serving_scaling import Times, simulated
+from vocoder.config import ConfigError
+from vocoder.layers.stack.wavenet import WaveNetConfig, WaveNetStack
+from vocoder.loading import load
+
+
+def test_operations_are_those_of_the_formulas_however_they_are_computed():
+    config = WaveNetConfig(channels=16, dilations=(1, 2))
+    stack = WaveNetStack(3, 4, 5, config).eval().requires_grad_(False)
+    x, cond = torch.randn(1, 3, 40), torch.randn(1, 5, 40)
+    dilated, res_skip = 2 * 3 * 16 * 32, 16 * 32 + 16 * 16
+    products = 3 * 16 + 5 * 64 + dilated + res_skip + 16 * 4
+    assert operations(lambda: stack(x, cond)) == 2 * 40 * products
+
+
+def test_the_generator_is_the_published_one():
+    generator = HiFiGAN().eval()
+    assert sum(parameter.numel() for parameter in generator.parameters()) == 925_985  # "0.92 M" in the paper
+    x = generator(torch.randn(2, 80, 3))
+    assert x.shape == (2, 3 * 256)
+    assert 0 < x.abs().max() <= 1
+    with pytest.raises(RuntimeError, match="expected input"):
+        generator(torch.randn(1, 81, 3))
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return density_fitting.load("digits", "", 8)
+
+
+@pytest.mark.parametrize("kind", ["nice", "realnvp", "maf"])
+def test_zukos_models_are_as_large_as_ours(digits, kind):
+    config, x = configurations(digits)[kind], pool(digits.train, 1)
+    mine, other = ours(config, x, 0), theirs(config, x, 0)
+    assert mine.parameters == pytest.approx(other.parameters, rel=0.002)
+
+
+def test_all_start_from_the_gaussian(digits):
+    x = pool(digits.train, 1)
+    gaussian, maf = (ours(configurations(digits)[kind], x, 0) for kind in ("gaussian", "maf"))
+    with torch.no_grad():
+        torch.testing.assert_close(maf.log_prob(x[:50]), gaussian.log_prob(x[:50]), rtol=1e-4, atol=1e-3)
+    before = score(maf.module, maf.log_prob, digits.validation)
+    fit(maf.module, maf.log_prob, digits, Fit(20), maf.frozen)
+    assert score(maf.module, maf.log_prob, digits.validation) < before
+
+
+SILENT = np.zeros(8, dtype=np.float32)
+
+
+def test_what_was_recorded_is_the_same(tmp_path, monkeypatch):
+    mel = np.full((80, 12), -6.0, dtype=np.float32)
+    monkeypatch.setattr("benchmarks.golden.golden_mels", lambda config: {"sentence": mel, "word": mel[:, :9]})
+    monkeypatch.setattr("benchmarks.golden.loaded", lambda name: random_voice())
+    record(tmp_path, ["tiny"])
+    assert compare(tmp_path, ["tiny"])
+    kept = dict(np.load(tmp_path / "tiny.npz"))
+    kept["streamed word"][0] += 0.1
+    np.savez(tmp_path / "tiny.npz", **kept)
+    assert not compare(tmp_path, ["tiny"])
+
+
+def test_the_difference_is_relative_and_in_decibels():
+    x = np.array([3.0, -4.0], dtype=np.float32)
+    assert difference(1.1 * x, x) == pytest.approx(-20.0, abs=1e-4)
+    assert difference(x[:1], x) == float("inf")
+    assert difference(SILENT, SILENT) == -float("inf")
+
+
+def test_a_recording_of_other_mels_is_refused():
+    with pytest.raises(ValueError, match="the recording holds"):
+        report({"whole word": SILENT}, {"whole sentence": SILENT})
+
+
+def test_a_network_is_compared_with_pyin(monkeypatch):
+    voice = load("reverse", guard="off")
+    t = np.arange(22050) / 22050
+    x = sum(0.1 * np.sin(2 * np.pi * 180 * k * t) for k in range(1, 8)).astype(np.float32)
+    frames = 1 + len(x) // 256
+
+    def says(hertz, voicing):
+        answer = torch.full((1, frames), float(hertz)), torch.full((1, frames), voicing)
+        monkeypatch.setattr(voice.model.pitch, "pitch", lambda mel: answer)
+        return compared(voice, x)
+
+    agreed, off, share, median = says(180, 1.0)
+    assert agreed > 0.95
+    assert (off, share, median) == (0, pytest.approx(1, abs=0.05), pytest.approx(180, rel=0.01))
+    assert says(360, 1.0)[1] == 1
+    agreed, off, share, _ = says(180, 0.0)
+    assert agreed < 0.05
+    assert np.isnan(off)
+    assert share == 0
+
+
+def test_a_model_without_a_pitch_network_is_refused():
+    with pytest.raises(ConfigError, match="no pitch network"):
+        compared(load("wavenet", guard="off"), np.zeros(4096, np.float32))
+
+
+@pytest.mark.parametrize("cores", [1, 3])
+def test_without_other_costs_all_cores_are_used(cores):
+    times = Times(prepare=0.0, run=0.1, held=0.0, encode=0.0, audio=3.0)
+    assert simulated(times, cores, 3 * cores) == pytest.approx(30.0 * cores, rel=0.02)
+
+
+def test_the_interpreter_is_a_bound():
+    times = Times(prepare=0.0, run=0.1, held=0.02, encode=0.0, audio=3.0)
+    assert simulated(times, 16, 32) == pytest.approx(3.0 / 0.02, rel=0.03)
+    assert simulated(times, 1, 2) == pytest.approx(30.0, rel=0.02)
