@@ -3,6 +3,7 @@
 import argparse
 import re
 from collections.abc import Callable, Hashable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,21 +23,33 @@ def add_run_arguments(parser: argparse.ArgumentParser, required: bool = True) ->
     )
 
 
-def load_config(
-    cls: type[T],
-    file: Path,
-    overrides: Sequence[str] = (),
-    complete: Callable[[dict[str, Any]], None] = lambda settings: None,
-) -> T:
+def command_of(
+    kind: type[T], train: Callable[[T, bool], object], default: Path | None = None
+) -> tuple[Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], int]]:
+    """Return `add_arguments` and `run` of the command that trains a kind of run; `train` also gets whether to resume.
+
+    Its configuration is that of `--config`, which may be left out where there is a default one.
+    """
+
+    def run(args: argparse.Namespace) -> int:
+        file: Any = args.config or default
+        train(load_config(kind, file, args.overrides), args.resume)
+        return 0
+
+    return partial(add_run_arguments, required=default is None), run
+
+
+def load_config(cls: type[T], file: Path, overrides: Sequence[str] = ()) -> T:
     """Read `file`, apply `a.b=value` overrides in their order, and build the frozen dataclass `cls`.
 
-    Raises ConfigError if the file is missing or no YAML, or a setting is unknown, missing or invalid.
+    Its class method `complete`, if it has one, adds to the settings what follows from others and is left out. Raises
+    ConfigError if the file is missing or no YAML, or a setting is unknown, missing or invalid.
     """
     data = _read(file)
     try:
         for override in overrides:
             _override(data, override)
-        complete(data)
+        getattr(cls, "complete", lambda settings: None)(data)
         return from_dict(cls, data)
     except ConfigError as error:
         raise ConfigError(f"{' '.join(map(str, (file, *overrides)))}: {error}") from error

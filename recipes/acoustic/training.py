@@ -1,6 +1,5 @@
 """`python -m recipes acoustic-train`: train the acoustic model on a folder of speech with durations."""
 
-import argparse
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +16,7 @@ from training.loop.processes import announce
 from training.loop.trainer import fit
 from training.loop.trainer_config import RunConfig
 from training.provenance import surroundings
-from training.run_config import add_run_arguments, load_config
+from training.run_config import command_of
 from vocoder.config import ConfigError, Count
 from vocoder.mel.config_file import load_mel_config
 
@@ -95,12 +94,8 @@ class AcousticRun(RunConfig):
             raise ConfigError(f"{self.mel} has {bands} bands, so model.n_mels must be too, not {self.model.n_mels}")
 
 
-add_arguments = add_run_arguments
-
-
-def run(args: argparse.Namespace) -> int:
-    """Run the command and return its exit status. Raises ConfigError if the folder holds no speech, or too little."""
-    config = load_config(AcousticRun, args.config, args.overrides)
+def train(config: AcousticRun, resume: bool) -> None:
+    """Train as configured. Raises ConfigError if the folder holds no speech, or too little."""
     mel_config, folder = load_mel_config(config.mel), Path(config.speech)
     kept, aside = parted(folder, config.folds, config.held)
     examples = [example_of(path, mel_config) for path in kept]
@@ -117,6 +112,8 @@ def run(args: argparse.Namespace) -> int:
         SpeechItems(examples, config.frames, padding, seed),
         SpeechItems(judged, _VALIDATION_FRAMES, padding, seed),
         provenance={"speech": folder.name, **held_out, **surroundings()},
-        resume=args.resume,
+        resume=resume,
     )
-    return 0
+
+
+add_arguments, run = command_of(AcousticRun, train)

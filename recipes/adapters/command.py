@@ -1,6 +1,5 @@
 """`python -m recipes adapter`: fit what takes mels of another mel config to those of a model."""
 
-import argparse
 import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from training.data.augment import AugmentConfig
 from training.loop.trainer import fit
 from training.loop.trainer_config import RunConfig
 from training.provenance import provenance
-from training.run_config import add_run_arguments, load_config
+from training.run_config import command_of
 from vocoder.checkpoint import load_model
 from vocoder.config import ConfigError, NotNegative
 from vocoder.loading import model_directory, shipped_models
@@ -53,6 +52,11 @@ class AdapterRun(RunConfig):
     levels: Levels = field(default_factory=Levels)
     ridge: NotNegative = 1e-4
 
+    @classmethod
+    def complete(cls, settings: dict[str, Any]) -> None:
+        """Name the folder of a run after its mels unless it has a name."""
+        settings.setdefault("output", f"runs/adapters/{Path(str(settings.get('mel'))).stem}")
+
     def __post_init__(self) -> None:
         super().__post_init__()
         source = load_mel_config(self.mel)
@@ -60,14 +64,8 @@ class AdapterRun(RunConfig):
             raise ConfigError(f"an adapter takes mels without statistics, which are taken off before: not {self.mel}")
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's arguments."""
-    add_run_arguments(parser, required=False)
-
-
-def run(args: argparse.Namespace) -> int:
-    """Run the command and return its exit status."""
-    config = load_config(AdapterRun, args.config or DEFAULTS, args.overrides, _with_output)
+def train(config: AdapterRun, resume: bool) -> None:
+    """Fit the adapter of a configuration."""
     source, target, manifest = (
         plain(load_mel_config(config.mel)),
         _mel_config(config.target),
@@ -79,13 +77,7 @@ def run(args: argparse.Namespace) -> int:
     objective = AdapterObjective(model, source, fitted, config.ridge)
     if not model.config.hidden:
         config = replace(config, trainer=replace(config.trainer, steps=1))
-    fit(config, objective, fitted.items(), held.items(), provenance=provenance(manifest), resume=args.resume)
-    return 0
-
-
-def _with_output(settings: dict[str, Any]) -> None:
-    """Name the folder of a run after its mels unless it has a name."""
-    settings.setdefault("output", f"runs/adapters/{Path(str(settings.get('mel'))).stem}")
+    fit(config, objective, fitted.items(), held.items(), provenance=provenance(manifest), resume=resume)
 
 
 def _mel_config(target: str) -> MelConfig:
@@ -129,3 +121,6 @@ def _examples(config: AdapterRun, manifest: Manifest, model: AdapterConfig, sour
     fitted, held = chosen[:cut], chosen[cut:]
     taught = frames_of(manifest, fitted, source, model, config.augment, config.levels, seed)
     return taught, frames_of(manifest, held, source, model, AugmentConfig(), config.levels, seed)
+
+
+add_arguments, run = command_of(AdapterRun, train, DEFAULTS)

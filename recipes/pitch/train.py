@@ -15,7 +15,8 @@ from training.data.augment import BlurConfig, blurred
 from training.data.datasets import MadeOfSegments, SegmentDataset, held_out_segments
 from training.loop.objective import Batch, Objective, Parts
 from training.losses.pitch import mean_where, pitch_loss
-from training.runs.corpus_run import CorpusRun, command_of
+from training.run_config import command_of
+from training.runs.corpus_run import CorpusRun, train
 from training.start.inheritance import WITH_PITCH, PitchModel, PitchModelConfig
 from vocoder.config import Checked, Range
 from vocoder.mel.config import MelConfig
@@ -115,4 +116,4 @@ class PitchRun(CorpusRun):
         return {"mel": heard.contiguous(), "f0": torch.from_numpy(f0)}
 
 
-add_arguments, run = command_of(PitchRun)
+add_arguments, run = command_of(PitchRun, train)

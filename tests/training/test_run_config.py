@@ -35,6 +35,10 @@ class Run:
     scales: tuple[int, ...] = (1,)
     limit: float | None = None
 
+    @classmethod
+    def complete(cls, settings):
+        settings.setdefault("limit", float(len(settings["name"])))
+
 
 @pytest.fixture
 def config_file(tmp_path):
@@ -79,11 +83,8 @@ def test_wrong_override_is_explained(config_file, override, message):
 
 
 def test_what_follows_from_other_settings_is_filled_in(config_file):
-    def complete(settings):
-        settings.setdefault("limit", float(len(settings["name"])))
-
-    assert load_config(Run, config_file, ["name=longer"], complete).limit == 6.0
-    assert load_config(Run, config_file, ["limit=1.0"], complete).limit == 1.0
+    assert load_config(Run, config_file, ["name=longer"]).limit == 6.0
+    assert load_config(Run, config_file, ["limit=1.0"]).limit == 1.0
 
 
 @pytest.mark.parametrize(

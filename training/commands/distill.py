@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from training.run_config import add_run_arguments
+from training.run_config import add_run_arguments, load_config
 from vocoder.config import ConfigError
 
 CONFIGURATIONS = {"samples": "student.yaml", "frames": "student-frames.yaml", "reverse": "reverse.yaml"}
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
-    from training.runs.corpus_run import CorpusRun, load_run, train  # these load torch, for which --help need not wait
+    from training.runs.corpus_run import CorpusRun, train  # these load torch, for which --help need not wait
     from training.runs.reverse import ReverseRun
     from training.runs.student import StudentRun
 
@@ -32,8 +32,8 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(f"name a student with --student {'|'.join(CONFIGURATIONS)}, or a configuration with --config")
     overrides = [*args.overrides, *([f"teacher={args.teacher}"] if args.teacher else [])]
     file = args.config or Path("configs") / CONFIGURATIONS[args.student]
-    config: CorpusRun = load_run(ReverseRun if args.student == "reverse" else StudentRun, file, overrides)
+    config: CorpusRun = load_config(ReverseRun if args.student == "reverse" else StudentRun, file, overrides)
     if isinstance(config, StudentRun) and args.student not in (None, config.model.kind):
         raise ConfigError(f"{file} is of a student over {config.model.kind}, not over {args.student}")
-    train(config, resume=args.resume)
+    train(config, args.resume)
     return 0

@@ -47,6 +47,14 @@ class DensityRun(RunConfig):
         if isinstance(self.model, DensityConfig) and (self.model.logit_alpha is None) == (self.data.source == "digits"):
             raise ConfigError("model.logit_alpha belongs to digits, which lie in (0, 1), and to nothing else")
 
+    @classmethod
+    def complete(cls, settings: dict[str, Any]) -> None:
+        """Give a density of mels as many channels as its mel has bands, where the settings leave them out."""
+        mel, model = known_or_none(settings.get("mel", "nvidia")), settings.get("model")
+        source = (settings.get("data") or {}).get("source", "mels")
+        if mel is not None and isinstance(model, dict) and source == "mels":
+            model.setdefault("channels", mel.n_mels)
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
@@ -62,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
     file = args.config or default_config(args.model, args.data)
-    config = load_config(DensityRun, file, [*shorthands(args.model, args.data), *args.overrides], complete)
+    config = load_config(DensityRun, file, [*shorthands(args.model, args.data), *args.overrides])
     set_seed(config.trainer.seed)
     mel_config, corpus = load_mel_config(config.mel), config.manifest if config.data.source == "mels" else None
     manifest = None if corpus is None else corpus_at(corpus, mel_config.sample_rate)
@@ -77,13 +85,6 @@ def run(args: argparse.Namespace) -> int:
     objective = DensityObjective(model, mel_config, config.data.source)
     fit(config, objective, items, held_out, provenance=origin, resume=args.resume)
     return 0
-
-
-def complete(settings: dict[str, Any]) -> None:
-    """Give a density of mels as many channels as its mel has bands, where the settings leave them out."""
-    mel, model, data = known_or_none(settings.get("mel", "nvidia")), settings.get("model"), settings.get("data") or {}
-    if mel is not None and isinstance(model, dict) and data.get("source", "mels") == "mels":
-        model.setdefault("channels", mel.n_mels)
 
 
 def default_config(model: str | None, data: str | None) -> Path:

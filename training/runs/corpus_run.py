@@ -1,11 +1,10 @@
 """What every run over a corpus shares: the checks of its configuration, its corpus and its data."""
 
-import argparse
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from accelerate.utils import set_seed
 
@@ -17,12 +16,9 @@ from training.loop.processes import announce
 from training.loop.trainer import fit
 from training.loop.trainer_config import RunConfig
 from training.provenance import ROLES, origin_of, provenance
-from training.run_config import add_run_arguments, load_config
 from vocoder.config import ConfigError, Count, to_dict
 from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import known_or_none, load_mel_config
-
-Run = TypeVar("Run")
 
 
 @dataclass(frozen=True)
@@ -49,6 +45,20 @@ class CorpusRun(RunConfig, ABC):
         ]
         if wrong:
             raise ConfigError(f"these settings follow from mel preset {self.mel!r}, leave them out: {', '.join(wrong)}")
+
+    @classmethod
+    def complete(cls, settings: dict[str, Any]) -> None:
+        """Add to the settings of a run what follows from its mel and is left out."""
+        mel = known_or_none(settings.get("mel", "nvidia"))
+        if mel is None or not all(isinstance(settings.setdefault(group, {}), dict) for group in _following(mel)):
+            return  # what is wrong with them is said where they are checked
+        for group, following in _following(mel).items():
+            settings[group] = following | settings[group]
+        model = settings["model"]
+        if isinstance(model.get("lpc"), dict):
+            model["lpc"].setdefault("mel", mel.name)
+        if isinstance(model.get("head"), dict):
+            model["head"].setdefault("mel", to_dict(mel))
 
     @abstractmethod
     def objective(self) -> Objective:
@@ -85,43 +95,13 @@ class CorpusRun(RunConfig, ABC):
         )
 
 
-def load_run(cls: type[Run], file: Path, overrides: Sequence[str] = ()) -> Run:
-    """Read the configuration of a run, as `load_config` does; the mel completes the settings of model and segments."""
-    return load_config(cls, file, overrides, _complete)
-
-
 def _following(mel: MelConfig) -> dict[str, dict[str, int]]:
     """Return the settings of model and segments that follow from a mel."""
     model = {name: getattr(mel, name) for name in ("sample_rate", "hop_length", "n_mels")}
     return {"model": model, "segments": {"hop_length": mel.hop_length, "margin": mel.n_fft // 2}}
 
 
-def _complete(settings: dict[str, Any]) -> None:
-    """Add to the settings of a run what follows from its mel and is left out."""
-    mel = known_or_none(settings.get("mel", "nvidia"))
-    if mel is None or not all(isinstance(settings.setdefault(group, {}), dict) for group in _following(mel)):
-        return  # what is wrong with them is said where they are checked
-    for group, following in _following(mel).items():
-        settings[group] = following | settings[group]
-    model = settings["model"]
-    if isinstance(model.get("lpc"), dict):
-        model["lpc"].setdefault("mel", mel.name)
-    if isinstance(model.get("head"), dict):
-        model["head"].setdefault("mel", to_dict(mel))
-
-
-def command_of(kind: type[CorpusRun]) -> tuple[Callable[[argparse.ArgumentParser], None], Callable[..., int]]:
-    """Return `add_arguments` and `run` of the command that trains a kind of run."""
-
-    def run(args: argparse.Namespace) -> int:
-        """Run the command and return its exit status."""
-        train(load_run(kind, args.config, args.overrides), resume=args.resume)
-        return 0
-
-    return add_run_arguments, run
-
-
-def train(config: CorpusRun, *, resume: bool = False) -> Path:
+def train(config: CorpusRun, resume: bool) -> Path:
     """Train as configured and return the directory of the last model.
 
     Raises ConfigError if the corpus has another sample rate than the model.

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from training.loop.objective import Batch, Parts
-from training.runs.corpus_run import command_of
+from training.run_config import command_of
+from training.runs.corpus_run import train
 from training.runs.recordings import noisy
 from training.runs.sample_losses import SampleObjective, SampleRun, SampleWeights
 from training.start.envelope import fit_envelope
@@ -86,4 +87,4 @@ class WaveGlowObjective(SampleObjective):
         return self.distances(x_hat, x, mel, batch) | {"nats": nats}
 
 
-add_arguments, run = command_of(WaveGlowRun)
+add_arguments, run = command_of(WaveGlowRun, train)

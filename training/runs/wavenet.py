@@ -8,7 +8,8 @@ from torch import Tensor
 from training.data.datasets import SegmentConfig
 from training.loop.objective import Batch, Parts
 from training.loop.processes import multiplies_bfloat16
-from training.runs.corpus_run import CorpusRun, command_of
+from training.run_config import command_of
+from training.runs.corpus_run import CorpusRun, train
 from training.runs.recordings import RecordingObjective, noisy
 from training.start.inheritance import started_from, waveglow_of
 from vocoder.config import Checked, ConfigError, NotNegative, NotNegativeInt
@@ -102,4 +103,4 @@ class WaveNetObjective(RecordingObjective):
         return -self.model.distribution.log_prob(params[:, :, past:], x[:, past:]).mean()
 
 
-add_arguments, run = command_of(WaveNetRun)
+add_arguments, run = command_of(WaveNetRun, train)

@@ -10,7 +10,7 @@ from recipes.pitch.disturbance import DisturbanceConfig, disturbed
 from recipes.pitch.train import PitchRun
 from training.corpora.manifest import read_manifest
 from training.provenance import origin_of
-from training.runs.corpus_run import load_run
+from training.run_config import load_config
 from training.start.inheritance import load_pitch
 
 RATE = 22050
@@ -67,7 +67,7 @@ def test_a_run_stopped_and_resumed_is_the_run(settings, tmp_path):
 
 
 def test_segments_are_kept_for_some_epochs(settings, tmp_path):
-    manifest, run = read_manifest(tmp_path / "corpus"), load_run(PitchRun, settings)
+    manifest, run = read_manifest(tmp_path / "corpus"), load_config(PitchRun, settings)
     made, again = (run.training_set(manifest, run.objective()) for _ in range(2))
     first = made[1]
     assert first["mel"].shape == (80, 16)

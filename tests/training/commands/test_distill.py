@@ -9,7 +9,7 @@ from evaluation_corpus import write_settings
 
 from training.cli import main
 from training.commands.distill import CONFIGURATIONS
-from training.runs.corpus_run import load_run
+from training.run_config import load_config
 from training.runs.reverse import ReverseRun
 from training.runs.student import StudentRun
 from vocoder.checkpoint import load_model, save_model
@@ -83,9 +83,9 @@ def test_runs_that_cannot_be_say_why(tmp_path, capsys, more, text):
 
 
 def test_each_kind_of_student_has_its_configuration(capsys):
-    assert load_run(ReverseRun, CONFIGS / CONFIGURATIONS["reverse"]).teacher == "waveglow"
+    assert load_config(ReverseRun, CONFIGS / CONFIGURATIONS["reverse"]).teacher == "waveglow"
     for kind in ("samples", "frames"):
-        config = load_run(StudentRun, CONFIGS / CONFIGURATIONS[kind])
+        config = load_config(StudentRun, CONFIGS / CONFIGURATIONS[kind])
         assert config.model.kind == kind
         assert sum(p.numel() for p in Student(config.model).parameters()) < 12_000_000  # 24 MB in halves
     assert main(["distill"]) != 0

@@ -9,7 +9,6 @@ from tiny_waveglow import GROUPING, LAPPED, LENGTH, MARGIN, batch, model_loss, o
 import vocoder
 from training.cli import main
 from training.run_config import load_config
-from training.runs.corpus_run import load_run
 from training.runs.waveglow import WaveGlowRun
 from training.start.inheritance import WITH_PITCH, PitchModel, PitchModelConfig
 from vocoder.checkpoint import load_model, save_model
@@ -130,8 +129,8 @@ def test_the_shipped_configuration_is_valid():
 
 
 def test_what_is_left_out_follows_from_the_mel_and_all_that_contradicts_it_is_named_at_once(settings):
-    run = load_run(WaveGlowRun, settings, ["mel=vocos"])
+    run = load_config(WaveGlowRun, settings, ["mel=vocos"])
     assert (run.model.sample_rate, run.model.n_mels, run.segments.margin) == (24000, 100, 512)
     with pytest.raises(ConfigError) as caught:
-        load_run(WaveGlowRun, settings, ["mel=vocos", "model.sample_rate=22050", "model.n_mels=80"])
+        load_config(WaveGlowRun, settings, ["mel=vocos", "model.sample_rate=22050", "model.n_mels=80"])
     assert "model.sample_rate is 22050 instead of 24000, model.n_mels is 80 instead of 100" in str(caught.value)
