@@ -17,42 +17,32 @@ FROM_MEL_TO_SPECTRUM = "vocos"
 
 
 class MelProgram(nn.Module):
-    """From a mel (B, n_mels, frames) to audio (B, frames * hop_length), with fresh noise times `sigma` in every run."""
+    """From a mel (B, n_mels, frames) to audio (B, frames * hop_length), with fresh noise times `sigma` in every run.
 
-    def __init__(self, program: Program, sigma: float) -> None:
-        super().__init__()
-        self.program = program
-        self.sigma = sigma
-
-    def forward(self, mel: Tensor) -> Tensor:
-        """Return the audio."""
-        shape = mel.shape[0], self.program.channels, mel.shape[2] * self.program.steps_per_frame
-        noise = torch.randn(shape) * self.sigma if self.sigma else torch.zeros(shape)
-        x: Tensor = self.program(noise, mel)
-        return x
-
-
-class SpectrumProgram(nn.Module):
-    """From a mel (B, n_mels, frames) to the spectrum of the audio of another program, frames + 1 in number.
-
-    Outputs are `mag`, `x` and `y`, each (B, n_fft // 2 + 1, frames + 1): the spectrum is mag (x + i y). Magnitudes are
-    1, so that x and y are its real and imaginary parts.
+    With a mel config to the spectrum of that audio, which its user inverts: `mag`, `x` and `y`, each (B, n_fft // 2 +
+    1, frames + 1), stand for mag (x + i y). Magnitudes are 1, so that x and y are real and imaginary part.
     """
 
     window: Tensor
 
-    def __init__(self, program: MelProgram, config: MelConfig) -> None:
+    def __init__(self, program: Program, sigma: float, inverted: MelConfig | None = None) -> None:
         super().__init__()
         self.program = program
-        self.config = config
-        self.register_buffer("window", torch.hann_window(config.n_fft), persistent=False)
+        self.sigma = sigma
+        self.inverted = inverted
+        window = None if inverted is None else torch.hann_window(inverted.n_fft)
+        self.register_buffer("window", window, persistent=False)
 
-    def forward(self, mel: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return mag, x and y."""
-        n_fft = self.config.n_fft
-        padded = F.pad(self.program(mel)[:, None], (n_fft // 2, n_fft // 2), mode="reflect")[:, 0]
-        with self.program.program.transforms():
-            spectrum = torch.fft.rfft(padded.unfold(1, n_fft, self.config.hop_length) * self.window).mT
+    def forward(self, mel: Tensor) -> Tensor | tuple[Tensor, Tensor, Tensor]:
+        """Return the audio, or mag, x and y."""
+        shape = mel.shape[0], self.program.channels, mel.shape[2] * self.program.steps_per_frame
+        audio: Tensor = self.program(torch.randn(shape) * self.sigma if self.sigma else torch.zeros(shape), mel)
+        if self.inverted is None:
+            return audio
+        n_fft, hop_length = self.inverted.n_fft, self.inverted.hop_length
+        padded = F.pad(audio[:, None], (n_fft // 2, n_fft // 2), mode="reflect")[:, 0]
+        with self.program.transforms():
+            spectrum = torch.fft.rfft(padded.unfold(1, n_fft, hop_length) * self.window).mT
         return torch.ones_like(spectrum.real), spectrum.real, spectrum.imag
 
 
@@ -73,10 +63,9 @@ def traced_for_sherpa(synthesizer: Synthesizer, corrections: int | None = None, 
     inner = program_of(synthesizer, corrections, products=True)
     sigma = synthesizer.model.config.sigma if sigma is None else sigma
     batch, frames = torch.export.Dim("batch"), torch.export.Dim("frames", min=inner.least_frames)
-    program = MelProgram(inner, sigma)
     inverted = not differences(preset("vocos"), mel_config)
     exported = torch.export.export(
-        (SpectrumProgram(program, mel_config) if inverted else program).eval(),
+        MelProgram(inner, sigma, mel_config if inverted else None).eval(),
         (torch.randn(2, mel_config.n_mels, EXAMPLE_FRAMES),),
         dynamic_shapes={"mel": {0: batch, 2: frames}},
         prefer_deferred_runtime_asserts_over_guards=True,
