@@ -1,7 +1,12 @@
-"""The distributions of one sample, each a flow to the standard normal distribution, precise in both tails."""
+"""The distributions of one sample, each a flow to the standard normal distribution, precise in both tails.
+
+A network predicts parameters (B, K, T) for each sample. The cumulative distribution function followed by the normal
+quantile turns a sample into standard normal noise: each distribution is an element-wise flow, and temperature scales
+that noise for all of them alike. Values may have dimensions in front, (..., B, T), so that several draws are scored
+with one set of parameters. The network gives `outputs` channels, of which `place` makes the parameters.
+"""
 
 import math
-from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor, nn
@@ -44,48 +49,12 @@ def _slope(z: Tensor) -> Tensor:
     return torch.exp(log_density(z) - torch.special.log_ndtr(z))
 
 
-class Distribution(nn.Module, ABC):
-    """A family of densities of a real number, whose parameters (B, K, T) a network predicts for each sample.
-
-    Its cumulative distribution function followed by the normal quantile turns a sample into standard normal noise:
-    each is an element-wise flow, and temperature scales that noise for all of them alike. Values may have dimensions
-    in front, (..., B, T), so that several draws are scored with one set of parameters. The network gives `outputs`
-    channels, of which `place` makes the parameters.
-    """
-
-    outputs: int
-
-    @abstractmethod
-    def place(self, raw: Tensor, shift: Tensor, log_scale: Tensor) -> Tensor:
-        """The network's (B, outputs, T) as parameters (B, K, T) of shift + exp(log_scale) * what it describes."""
-
-    @abstractmethod
-    def start(self, scale: float) -> Tensor:
-        """Return the network's output (outputs,) for a density around 0 of about that standard deviation."""
-
-    @abstractmethod
-    def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
-        """Return the log-density of x (..., B, T) in nats, of the same shape."""
-
-    @abstractmethod
-    def forward(self, params: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Map x (..., B, T) to standard normal z, and return log |dz / dx| of each sample with it."""
-
-    @abstractmethod
-    def inverse(self, params: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Map z (..., B, T) to x, and return log |dx / dz| of each sample with it."""
-
-    def log_stretch(self, params: Tensor, x: Tensor, z: Tensor) -> Tensor:
-        """Return log |dx / dz| of the flow between x and z, from their densities."""
-        return log_density(z) - self.log_prob(params, x)
-
-
 def soft_floor(log_s: Tensor, floor: float | None) -> Tensor:
     """Bound a log-scale smoothly from below; `None` leaves it as it is."""
     return log_s if floor is None else floor + F.softplus(log_s - floor)
 
 
-class Gaussian(Distribution):
+class Gaussian(nn.Module):
     """A single Gaussian, x = mu + exp(log_s) * z (ClariNet, section 3.1).
 
     Parameters (B, 2, T) are mu and log_s, of which `log_s_floor` is a soft lower bound.
@@ -98,34 +67,34 @@ class Gaussian(Distribution):
         self.log_s_floor = log_s_floor
 
     def place(self, raw: Tensor, shift: Tensor, log_scale: Tensor) -> Tensor:
-        """Turn mean and log-scale in units of the scale into those of x."""
+        """Return the parameters (B, 2, T) of shift + exp(log_scale) * what the network's (B, 2, T) describes."""
         mu, log_s = raw.unbind(1)
         mu = shift + torch.exp(log_scale) * mu
         return torch.stack([mu, soft_floor(log_scale + log_s, self.log_s_floor)], dim=1)
 
     def start(self, scale: float) -> Tensor:
-        """Return mean 0 and the logarithm of `scale`."""
+        """Return the network's output (outputs,) for mean 0 and a standard deviation of `scale`."""
         return torch.tensor([0.0, math.log(scale)])
 
     def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
-        """Return the log-density."""
+        """Return the log-density of x (..., B, T) in nats, of the same shape."""
         z, log_det = self.forward(params, x)
         return log_density(z) + log_det
 
     def forward(self, params: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the standardised residual and -log_s."""
+        """Map x (..., B, T) to standard normal z, and return log |dz / dx| of each sample with it."""
         mu, log_s = params.unbind(1)
         z = (x - mu) * torch.exp(-log_s)
         return z, (-log_s).expand_as(z)
 
     def inverse(self, params: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Return mu + exp(log_s) * z and log_s."""
+        """Map z (..., B, T) to x, and return log |dx / dz| of each sample with it."""
         mu, log_s = params.unbind(1)
         x = mu + torch.exp(log_s) * z
         return x, log_s.expand_as(x)
 
 
-class LogisticMixture(Distribution):
+class LogisticMixture(nn.Module):
     """A weighted sum of logistic densities (PixelCNN++, section 2.1; Parallel WaveNet, section 2).
 
     Parameters (B, 3 * components, T): logits of the weights, then means, then log-scales, of which `log_s_floor` is a
@@ -166,7 +135,7 @@ class LogisticMixture(Distribution):
     def forward(self, params: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the normal quantile of the mixture's distribution function."""
         z = quantile(*self._log_tails(params, x))
-        return z, -self.log_stretch(params, x, z)
+        return z, -self._log_stretch(params, x, z)
 
     def inverse(self, params: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         """Solve F(x) = Phi(z): in closed form for one component, else by safeguarded Newton steps in float64."""
@@ -174,7 +143,7 @@ class LogisticMixture(Distribution):
         _, mu, log_s = params.double().chunk(3, dim=1)
         quantiles = mu + torch.exp(log_s) * odds.unsqueeze(-2)
         x = quantiles.squeeze(-2) if self.components == 1 else self._solve(params.double(), odds, quantiles)
-        stretch = self.log_stretch(params.double(), x, z.double())
+        stretch = self._log_stretch(params.double(), x, z.double())
         return x.to(z.dtype), stretch.to(z.dtype)
 
     @torch.no_grad()
@@ -200,6 +169,13 @@ class LogisticMixture(Distribution):
                 break
         return x
 
+    def _log_stretch(self, params: Tensor, x: Tensor, z: Tensor) -> Tensor:
+        """Return log |dx / dz| of the flow between x and z, from their densities."""
+        return log_density(z) - self.log_prob(params, x)
+
     def _standardised(self, params: Tensor, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         logits, mu, log_s = params.chunk(3, dim=1)
         return logits.log_softmax(dim=1), (x.unsqueeze(-2) - mu) * torch.exp(-log_s), log_s
+
+
+Distribution = Gaussian | LogisticMixture
