@@ -76,12 +76,9 @@ def used(options: Mapping[str, Any]) -> dict[str, Any]:
     if unknown:
         raise TypeError(f"there is no option {unknown[0]!r}; there are {', '.join(SpeechOptions.__annotations__)}")
     given = {name: value for name, value in options.items() if value is not None}
-    return {name: _listed(value) if name in ("mean", "variance") else value for name, value in given.items()}
-
-
-def _listed(values: Sequence[float]) -> str:
-    """Return numbers as text for addresses and messages."""
-    return ",".join(f"{float(value):.9g}" for value in values)
+    for name in given.keys() & {"mean", "variance"}:  # as text, in addresses and messages alike
+        given[name] = ",".join(f"{float(value):.9g}" for value in given[name])
+    return given
 
 
 def to_array(mel: Any) -> NDArray[np.float32]:

@@ -114,7 +114,12 @@ class Student(FlowVocoder):
         super().__init__()
         self.config = config
         self.transform = LappedTransform(config.channels) if config.kind == "frames" else None
-        self.envelope = _envelope(config)
+        self.envelope: ConditionalAffine | MinimumPhaseFilter
+        if config.kind == "frames":
+            self.envelope = ConditionalAffine(config.channels, config.n_mels, log_s_floor=config.envelope_floor)
+        else:
+            shape = config.n_mels, config.filter_taps, config.hop_length
+            self.envelope = MinimumPhaseFilter(*shape, log_s_floor=config.envelope_floor)
         self.condition = MelEncoder(config.n_mels, config.cond_channels)
         self.noise_channels = size = config.channels
         kept = config.kept
@@ -235,9 +240,3 @@ class Student(FlowVocoder):
 
 def _scaled(z: Tensor, t: Tensor, log_scale: Tensor) -> tuple[Tensor, Tensor]:
     return z * torch.exp(log_scale) + t, log_scale
-
-
-def _envelope(config: StudentConfig) -> ConditionalAffine | MinimumPhaseFilter:
-    if config.kind == "frames":
-        return ConditionalAffine(config.channels, config.n_mels, log_s_floor=config.envelope_floor)
-    return MinimumPhaseFilter(config.n_mels, config.filter_taps, config.hop_length, log_s_floor=config.envelope_floor)

@@ -122,13 +122,22 @@ class WaveGlow(FlowVocoder):
         self.noise_channels = size = config.group_size
         self.transform: LappedTransform | Grouping = Grouping(size)
         self.envelope: ConditionalAffine | None = None
+        step_scale = 1.0
         if config.transform == "mdct":
-            self.transform = LappedTransform(size)
+            self.transform, step_scale = LappedTransform(size), MATRIX_STEP_SCALE
             self.envelope = ConditionalAffine(size, config.n_mels, log_s_floor=config.envelope_floor)
-        self.condition = _conditioner(config)
+        self.condition: MelEncoder | MelUpsampler = (
+            MelEncoder(config.n_mels, config.cond_channels)
+            if config.conditioning == "frames"
+            else MelUpsampler(config.n_mels, config.hop_length, config.upsample_kernel, size)
+        )
         channels = [size - self._exits(i) for i in range(config.flows)]
         self.actnorms = nn.ModuleList(ActNorm(n) for n in channels if config.actnorm)  # type: ignore[assignment]
-        flows = [(_mixing(config, n, i), _coupling(config, n)) for i, n in enumerate(channels)]
+        starts = [swap(n, i) if config.mixing == "swap" else None for i, n in enumerate(channels)]
+        flows = [
+            (InvertibleConv1x1(n, start, step_scale), _coupling(config, n))
+            for n, start in zip(channels, starts, strict=True)
+        ]
         self.convinv = nn.ModuleList(conv for conv, _ in flows)  # type: ignore[assignment]
         self.couplings = nn.ModuleList(coupling for _, coupling in flows)  # type: ignore[assignment]
         self.pitch: PitchNet | None = None
@@ -241,18 +250,7 @@ class WaveGlow(FlowVocoder):
         return normalised(mel).repeat_interleave(self._steps_per_frame, dim=2)
 
 
-def _mixing(config: WaveGlowConfig, channels: int, flow: int) -> InvertibleConv1x1:
-    step_scale = 1.0 if config.transform == "grouping" else MATRIX_STEP_SCALE
-    return InvertibleConv1x1(channels, swap(channels, flow) if config.mixing == "swap" else None, step_scale)
-
-
 def _coupling(config: WaveGlowConfig, channels: int) -> AffineCoupling:
     changed = channels // 2
     stack = WaveNetStack(channels - changed, 2 * changed, config.cond_channels, config.stack)
     return AffineCoupling(stack, config.log_s_bound)
-
-
-def _conditioner(config: WaveGlowConfig) -> nn.Module:
-    if config.conditioning == "frames":
-        return MelEncoder(config.n_mels, config.cond_channels)
-    return MelUpsampler(config.n_mels, config.hop_length, config.upsample_kernel, config.group_size)

@@ -99,22 +99,25 @@ class WaveNet(FlowVocoder):
     def __init__(self, config: WaveNetModelConfig | PublishedWaveNetConfig) -> None:
         super().__init__()
         self.config = config
-        self.distribution = _distribution(config)
-        self.feedback = _feedback(config)
-        inputs, outputs = self.feedback.channels, self.distribution.outputs
+        floor = None if isinstance(config, PublishedWaveNetConfig) else config.log_s_floor
+        gaussian = config.distribution == "gaussian"
+        self.distribution: Distribution = Gaussian(floor) if gaussian else LogisticMixture(config.components, floor)
+        outputs = self.distribution.outputs
         self.predictor: LinearPrediction | ConstantPrediction
         self.condition: MelEncoder | PublishedUpsampler
         self.stack: WaveNetStack | PublishedStack
         if isinstance(config, PublishedWaveNetConfig):
+            self.feedback = Feedback(limit=FULL_SCALE)
             self.predictor = ConstantPrediction(config.emphasis, config.gain)
             self.condition = PublishedUpsampler(config.n_mels, config.upsampling)
-            self.stack = PublishedStack(inputs, outputs, config.n_mels, config.stack)
+            self.stack = PublishedStack(self.feedback.channels, outputs, config.n_mels, config.stack)
             return
+        self.feedback = Feedback(scales=config.lpc is not None)
         self.predictor = ConstantPrediction()
         if config.lpc is not None:
             self.predictor = LinearPrediction(preset(config.lpc.mel), config.lpc)
         self.condition = MelEncoder(config.n_mels, config.cond_channels)
-        self.stack = WaveNetStack(inputs, outputs, config.cond_channels, config.stack)
+        self.stack = WaveNetStack(self.feedback.channels, outputs, config.cond_channels, config.stack)
         with torch.no_grad():
             start = self.distribution.start(1.0 if config.lpc else PLAIN_SCALE)
             self.stack.end.bias.copy_(start)  # type: ignore[union-attr]
@@ -183,16 +186,3 @@ class _Generation:
             self._generator = generator(model.stack, model.distribution, model.feedback, plan, z.dtype)
         made = [self._generator(*part) for part in plan.parts(z)]
         return torch.cat([x for x, _ in made], dim=1)[:, None], torch.cat([stretch for _, stretch in made], dim=1)
-
-
-def _distribution(config: WaveNetModelConfig | PublishedWaveNetConfig) -> Distribution:
-    floor = None if isinstance(config, PublishedWaveNetConfig) else config.log_s_floor
-    if config.distribution == "gaussian":
-        return Gaussian(floor)
-    return LogisticMixture(config.components, floor)
-
-
-def _feedback(config: WaveNetModelConfig | PublishedWaveNetConfig) -> Feedback:
-    if isinstance(config, PublishedWaveNetConfig):
-        return Feedback(limit=FULL_SCALE)
-    return Feedback(scales=config.lpc is not None)
