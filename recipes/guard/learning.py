@@ -13,9 +13,8 @@ from torch.nn import functional as F
 from recipes.guard.writing import Example
 from training.loop.batches import FixedItems
 from training.loop.objective import Batch, Objective, Parts
-from vocoder.layers.mel_statistics import mel_statistics, tempo_statistics
+from vocoder.layers.recogniser import ConventionNet, mel_statistics, tempo_statistics
 from vocoder.mel.config import MelConfig
-from vocoder.models.guard import ConventionNet
 
 TEMPO = 0.3
 """standard deviation of the noise, in logarithms, that all changes from frame to frame share: people speak as fast as

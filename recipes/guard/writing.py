@@ -23,9 +23,9 @@ from vocoder.guard.conventions import (
     encodings,
     layouts,
 )
+from vocoder.layers.recogniser import ConventionConfig
 from vocoder.mel.config import MelConfig
 from vocoder.mel.convert import encode, plain
-from vocoder.models.guard import ConventionConfig
 
 OWN = {
     "espnet": "log10",

@@ -24,8 +24,8 @@ from vocoder.guard.conventions import (
     layout_of,
     layouts,
 )
-from vocoder.layers.mel_statistics import mel_statistics
-from vocoder.models.guard import ConventionNet, GuardConfig, GuardModel
+from vocoder.layers.recogniser import ConventionNet, mel_statistics
+from vocoder.models.guard import GuardConfig, GuardModel
 
 LIKELIEST = 3
 NEVER = 1e-6
@@ -173,9 +173,10 @@ class Densities:
 
 def window_starts(mel: Tensor, config: GuardConfig, floor: float) -> Tensor:
     """Return the first frames (N,) of up to `config.windows` windows with sound, spread evenly over the mel."""
-    if mel.shape[1] < config.span:
+    span = config.offsets[-1] + 1
+    if mel.shape[1] < span:
         return torch.zeros(0, dtype=torch.long)
-    loudest = F.max_pool1d(mel.amax(dim=0)[None], config.span, stride=1)[0]
+    loudest = F.max_pool1d(mel.amax(dim=0)[None], span, stride=1)[0]
     heard = torch.nonzero(loudest > floor + HEARD)[:, 0]
     count = min(config.windows, len(heard))
     return heard[torch.from_numpy(np.linspace(0, max(len(heard) - 1, 0), count).astype(np.int64))]

@@ -14,9 +14,9 @@ from training.loop.trainer_config import RunConfig, TrainerConfig
 from vocoder.checkpoint import load_model
 from vocoder.guard.guard import load_guard
 from vocoder.guard.judges import Densities
-from vocoder.layers.mel_statistics import statistics_size
+from vocoder.layers.recogniser import ConventionConfig, ConventionNet, statistics_size
 from vocoder.mel.config import preset
-from vocoder.models.guard import ConventionConfig, ConventionNet, GuardConfig, GuardModel
+from vocoder.models.guard import GuardConfig, GuardModel
 
 FLOOR = math.log(1e-5)
 SMALL = GuardConfig(("nvidia", "nvidia:shuffled"), n_mels=6, offsets=(0, 1), windows=40)

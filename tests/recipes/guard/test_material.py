@@ -13,10 +13,10 @@ from recipes.guard.recordings import CODECS, coded, from_elsewhere
 from recipes.guard.variation import VariationConfig
 from recipes.guard.writing import Writer, written
 from vocoder.guard.conventions import NOT_SPEECH, SHUFFLED, encodings, layouts
+from vocoder.layers.recogniser import ConventionConfig
 from vocoder.mel.config import preset
 from vocoder.mel.convert import decode
 from vocoder.mel.spectrogram import MelSpectrogram
-from vocoder.models.guard import ConventionConfig
 
 RATE = 22050
 

@@ -7,9 +7,8 @@ from vocoder.guard.automatic import UnsureError, recognised_config
 from vocoder.guard.conventions import SHUFFLED, Convention, convention_of, encoding_of, encodings, never_recognised
 from vocoder.guard.judges import Recogniser
 from vocoder.guard.verdict import recognised
-from vocoder.layers.mel_statistics import mel_statistics
+from vocoder.layers.recogniser import ConventionConfig, ConventionNet, mel_statistics
 from vocoder.mel.config import PRESETS, preset
-from vocoder.models.guard import ConventionConfig, ConventionNet
 
 CONFIG = ConventionConfig(("nvidia", "espnet", "hop128", SHUFFLED), ("ln", "log10", "linear"), hidden=8, frames=40)
 

@@ -1,6 +1,6 @@
 import torch
 
-from vocoder.layers.mel_statistics import SCALARS, THRESHOLDS, mel_statistics
+from vocoder.layers.recogniser import SCALARS, THRESHOLDS, mel_statistics
 
 VALUES = SCALARS + len(THRESHOLDS)
 
