@@ -2,7 +2,7 @@
 
 Training corpora are hours long, and librosa takes 10 minutes of a core for each. The steps and constants are those of
 `librosa.pyin` (Mauch and Dixon, "pYIN: A fundamental frequency estimator using probabilistic threshold distributions",
-2014); `tests/training/corpora/test_pyin.py` compares both.
+2014); `tests/training/corpora/test_pitch.py` compares both.
 """
 
 import math

@@ -88,9 +88,6 @@ def _spread(entries: list[Entry], count: int | None, group: Callable[[Entry], st
     groups: dict[str, list[Entry]] = {}
     for entry in entries:
         groups.setdefault(group(entry), []).append(entry)
-    kept = {
-        members[i].path
-        for members in groups.values()
-        for i in spread(len(members), min(count or len(members), len(members)))
-    }
-    return [entry for entry in entries if entry.path in kept]
+    most = count or len(entries)
+    kept = {members[i] for members in groups.values() for i in spread(len(members), min(most, len(members)))}
+    return [entry for entry in entries if entry in kept]

@@ -99,7 +99,9 @@ def corpus(tmp_path):
 def test_a_run_from_recordings_to_a_guard(corpus, capsys):
     arguments = ["guard", "--config", str(corpus / "guard.yaml")]
     assert main(arguments) == 0
-    assert "3 densities and a recogniser" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "3 densities and a recogniser" in printed
+    assert f"finished after step 4: {corpus / 'run/recogniser/last'}\n" in printed  # which holds no model
     directory = corpus / "run" / "last" / "model"
     guard, checkpoint = load_guard(directory), load_model(directory)
     assert bool((guard.model.percentiles.diff() >= 0).all())

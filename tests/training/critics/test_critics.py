@@ -1,0 +1,97 @@
+import math
+
+import pytest
+import torch
+
+from training.critics.adversary import CRITICS_FILE, Adversary
+from training.critics.spectrogram import CriticConfig, SpectrogramCritics, critic_loss, feature_loss, generator_loss
+from vocoder.config import ConfigError
+
+CONFIG = CriticConfig(sizes=(128, 256), channels=4, f_max=2000.0)
+
+
+def critics(dtype=torch.float32):
+    torch.manual_seed(0)
+    return SpectrogramCritics(CONFIG, 8000, dtype)
+
+
+def judgements(*values):
+    return [[torch.zeros(1), torch.tensor([value])] for value in values]
+
+
+def test_critics_lose_what_lacks_to_the_margin_and_the_generator_wants_high_judgements():
+    assert float(critic_loss(judgements(1.0, 3.0), judgements(-1.0, -2.0))) == 0.0
+    assert float(critic_loss(judgements(0.5, 1.0), judgements(-1.0, 0.25))) == pytest.approx((0.5 + 1.25) / 2)
+    assert float(generator_loss(judgements(2.0, -1.0))) == pytest.approx(-0.5)
+
+
+def test_features_are_compared_relative_to_their_size_and_without_the_judgement():
+    real = [[torch.full((2, 3), 4.0), torch.ones(1)]]
+    fake = [[torch.full((2, 3), 5.0), torch.zeros(1)]]
+    assert float(feature_loss(real, fake)) == pytest.approx(0.25)
+
+
+def test_sound_above_the_highest_frequency_is_not_heard():
+    torch.manual_seed(0)
+    x = 0.1 * torch.randn(1, 2048)
+    t = torch.arange(2048)
+    heard, unheard = (0.1 * torch.cos(2 * math.pi * f / 8000 * t) for f in (1000.0, 3500.0))
+    with torch.no_grad():
+        judged, with_heard, with_unheard = (critics()(audio) for audio in (x, x + heard, x + unheard))
+    for before, after, same in zip(judged, with_heard, with_unheard, strict=True):
+        assert (after[-1] - before[-1]).abs().max() > 1e-3
+        assert (same[-1] - before[-1]).abs().max() < 2e-4
+
+
+@pytest.mark.parametrize("level", [1.0, 0.0])
+def test_gradients_reach_the_audio_and_every_parameter_and_are_finite_in_silence(level):
+    model, x = critics(), (level * torch.randn(1, 1024)).requires_grad_()
+    generator_loss(model(x)).backward()
+    assert torch.isfinite(x.grad).all()
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in model.parameters())
+
+
+SMALL = CriticConfig(sizes=(128,), channels=2, length=512, f_max=3000.0)
+
+
+def adversary(config=SMALL, seed=0):
+    torch.manual_seed(seed)
+    return Adversary(config, 8000, torch.float32)
+
+
+def test_critics_come_back_as_they_were(tmp_path):
+    saved, other = adversary(seed=0), adversary(seed=1)
+    x, x_hat = 0.1 * torch.randn(2, 512), 0.1 * torch.randn(2, 512)
+    assert not torch.allclose(saved.judge(x_hat, x)[0], other.judge(x_hat, x)[0])
+    saved.save(tmp_path)
+    assert other.load(tmp_path)
+    torch.testing.assert_close(saved.judge(x_hat, x), other.judge(x_hat, x))
+
+
+def test_critics_of_another_shape_or_none_are_left_alone(tmp_path):
+    made = adversary()
+    before = {name: value.clone() for name, value in made.state_dict().items()}
+    assert not made.load(tmp_path)
+    adversary(CriticConfig(sizes=(256,), channels=2, length=512, f_max=3000.0)).save(tmp_path)
+    assert not made.load(tmp_path)
+    for name, value in made.state_dict().items():
+        torch.testing.assert_close(value, before[name])
+    adversary(CriticConfig(sizes=(128,), channels=2, length=256, f_max=3000.0)).save(tmp_path)
+    assert made.load(tmp_path)  # how much they see at once is no shape
+    (tmp_path / CRITICS_FILE).write_bytes(b"no critics")
+    with pytest.raises(ConfigError, match="holds no critics"):
+        made.load(tmp_path)
+
+
+def test_critics_learn_from_everything_that_they_judged_once():
+    critics = adversary(CriticConfig(sizes=(128,), channels=2, length=0, f_max=3000.0))
+    audio = 0.1 * torch.randn(4, 1, 512)
+    alone = []
+    for fake, real in ((audio[0], audio[1]), (audio[2], audio[3])):
+        critics.judge(fake, real)
+        alone.append(critics.loss().item())
+    critics.judge(audio[0], audio[1])
+    critics.judge(audio[2], audio[3])
+    assert [critics.loss().item(), critics.loss().item()] == alone
+    with pytest.raises(RuntimeError, match="what they have just judged"):
+        critics.loss()
