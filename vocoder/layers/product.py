@@ -64,49 +64,23 @@ def rounded(rows: int) -> int:
     return -(-rows // step) * step
 
 
-class Panels:
-    """A matrix (inputs, outputs) in panels of its columns. The product of a row does not depend on the other rows.
+def in_panels(weight: Tensor) -> tuple[Kernel, Tensor] | None:
+    """Return a matrix (inputs, outputs) in panels of its columns, (panels, inputs * columns), and its kernel.
 
-    A float32 matrix is kept in half floats where that loses nothing, as most models are stored: it takes half as long
-    to come from memory.
+    None for other dtypes, where a library is as fast or nothing is compiled. A float32 matrix is kept in half floats
+    where that loses nothing, as most models are stored: it takes half as long to come from memory.
     """
-
-    def __init__(self, run: Kernel, weight: Tensor, columns: int) -> None:
-        inputs, self._outputs = weight.shape
-        count = -(-self._outputs // columns)
-        padded = F.pad(weight, (0, count * columns - self._outputs)).view(inputs, count, columns)
-        self._run = run
-        self.tensor = padded.transpose(0, 1).reshape(count, -1).contiguous()
-        """(panels, inputs * columns)"""
-
-    @classmethod
-    def of(cls, weight: Tensor) -> "Panels | None":
-        """Return a matrix in panels; None for other dtypes, where a library is as fast or nothing is compiled."""
-        if not compilable(weight, *ENTRIES) or torch.backends.cpu.get_cpu_capability() != "AVX2":
-            return None
-        name, columns = ENTRIES[weight.dtype]
-        halves = weight.half()
-        weight = halves if weight.dtype == torch.float32 and torch.equal(halves.float(), weight) else weight
-        run = kernel("product", name, weight.dtype)
-        return None if run is None else cls(run, weight, columns)
-
-    def times(self, rows: Tensor, bias: Tensor | None, gelu: bool) -> Tensor:
-        """Return rows (N, inputs) @ matrix plus any bias (outputs,), (N, outputs); with `gelu` the GELU of it."""
-        out = rows.new_empty(len(rows), self._outputs)
-        self._multiply(rows.contiguous(), rows.shape[1], bias, gelu and rows.dtype == torch.float32, out)
-        return F.gelu(out) if gelu and rows.dtype != torch.float32 else out
-
-    def windows(self, x: Tensor, taps: int, bias: Tensor | None) -> Tensor:
-        """Return the products, (B, steps - taps + 1, outputs), of windows of so many steps of x (B, steps, C)."""
-        batch, steps, _ = x.shape
-        out = x.new_empty(batch * steps, self._outputs)
-        self._multiply(x.contiguous(), taps * x.shape[2], bias, False, out[: len(out) - taps + 1])
-        return out.view(batch, steps, -1)[:, : steps - taps + 1]
-
-    def _multiply(self, x: Tensor, inputs: int, bias: Tensor | None, gelu: bool, out: Tensor) -> None:
-        """Write the products of rows of `inputs` numbers that begin where those of the last dimension of x do."""
-        units = -(-len(out) // BLOCK) * len(self.tensor)
-        self._run(units, inputs, x.shape[-1], gelu, x.view(-1), self.tensor, bias, out)
+    if not compilable(weight, *ENTRIES) or torch.backends.cpu.get_cpu_capability() != "AVX2":
+        return None
+    name, columns = ENTRIES[weight.dtype]
+    halves = weight.half()
+    weight = halves if weight.dtype == torch.float32 and torch.equal(halves.float(), weight) else weight
+    run = kernel("product", name, weight.dtype)
+    if run is None:
+        return None
+    (inputs, outputs), count = weight.shape, -(-weight.shape[1] // columns)
+    padded = F.pad(weight, (0, count * columns - outputs)).view(inputs, count, columns)
+    return run, padded.transpose(0, 1).reshape(count, -1).contiguous()
 
 
 class Matrix:
@@ -114,26 +88,29 @@ class Matrix:
 
     PyTorch arranges a matrix anew for each product, which takes as long as the product itself where rows are few, and
     for float32 it goes to a library that leaves half of some processors idle. So the matrix is arranged once: in panels
-    for compiled code, or, where oneDNN is as fast, for that. It multiplies rows that `takes` accepts alone.
+    for compiled code, whose product of a row does not depend on the other rows, or, where oneDNN is as fast, for that.
+    It multiplies rows that `takes` accepts alone.
     """
 
     def __init__(self, weight: Tensor) -> None:
         self.weight = weight.detach()
-        self.panels = Panels.of(self.weight)
+        compiled: tuple[Kernel | None, Tensor | None] = in_panels(self.weight) or (None, None)
+        self._run, self.panels = compiled
         packs = self.panels is None and weight.device.type == "cpu" and available(weight.dtype)
         transposed = self.weight.t().contiguous() if packs else None
         self._packed = torch.ops.mkldnn._reorder_linear_weight(transposed, ARRANGED_ROWS) if packs else None
 
     def times(self, rows: Tensor, bias: Tensor | None = None, gelu: bool = False) -> Tensor:
         """Return rows (..., inputs) @ weight, (..., outputs), plus any bias (outputs,); with `gelu` the GELU of it."""
+        inputs, outputs = self.weight.shape
+        count = rows.numel() // inputs
         if self.panels is not None:
-            made = self.panels.times(rows.reshape(-1, rows.shape[-1]), bias, gelu)
-            return made.view(*rows.shape[:-1], made.shape[1])
+            made, compiled = rows.new_empty(count, outputs), rows.dtype == torch.float32
+            self._multiply(rows.contiguous(), inputs, bias, gelu and compiled, made)
+            return (F.gelu(made) if gelu and not compiled else made).view(*rows.shape[:-1], outputs)
         if self._packed is None:
             made = rows @ self.weight if bias is None else F.linear(rows, self.weight.t(), bias)
             return F.gelu(made) if gelu else made
-        inputs, outputs = self.weight.shape
-        count = rows.numel() // inputs
         room = self.room(count)
         if room == count:
             return self._product(rows.contiguous(), bias, gelu)
@@ -144,13 +121,23 @@ class Matrix:
 
     def windows(self, x: Tensor, taps: int, bias: Tensor) -> Tensor:
         """Return the products, (B, steps - taps + 1, outputs), of windows of so many steps of x (B, steps, C)."""
-        if self.panels is not None:
-            return self.panels.windows(x, taps, bias)
-        return self.times(x.unfold(1, taps, 1).transpose(2, 3).flatten(2), bias)
+        if self.panels is None:
+            return self.times(x.unfold(1, taps, 1).transpose(2, 3).flatten(2), bias)
+        (batch, steps, _), (inputs, outputs) = x.shape, self.weight.shape
+        out = x.new_empty(batch * steps, outputs)
+        self._multiply(x.contiguous(), inputs, bias, False, out[: len(out) - taps + 1])
+        return out.view(batch, steps, outputs)[:, : steps - taps + 1]
 
     def room(self, rows: int) -> int:
         """Return how many rows it multiplies without copying them, for at least so many."""
         return rows if self._packed is None else rounded(rows)
+
+    def _multiply(self, x: Tensor, inputs: int, bias: Tensor | None, gelu: bool, out: Tensor) -> None:
+        """Write the products of rows of `inputs` numbers that begin where those of the last dimension of x do."""
+        assert self._run is not None
+        assert self.panels is not None
+        units = -(-len(out) // BLOCK) * len(self.panels)
+        self._run(units, inputs, x.shape[-1], gelu, x.view(-1), self.panels, bias, out)
 
     def _product(self, rows: Tensor, bias: Tensor | None, gelu: bool) -> Tensor:
         name, algorithm = ("gelu", "none") if gelu else ("none", "")

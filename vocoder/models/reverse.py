@@ -214,8 +214,8 @@ class FrameBlock(nn.Module):
         matrices = self.expand.arranged(), self.contract.arranged()
         wide, narrow = (matrix.panels for matrix, _ in matrices)
         if wide is not None and narrow is not None:
-            run = kernel("block", "block", wide.tensor.dtype, narrow.tensor.dtype)
-            pairs = (wide.tensor, matrices[0][1], narrow.tensor, matrices[1][1])
+            run = kernel("block", "block", wide.dtype, narrow.dtype)
+            pairs = (wide, matrices[0][1], narrow, matrices[1][1])
             return None if run is None else partial(self._at_once, run, (*weights, *pairs, self.scale))
         mixed, added = kernel("block", "mixed", dtype), kernel("block", "added", dtype)
         return None if mixed is None or added is None else partial(self._in_passes, mixed, added, weights)
