@@ -89,7 +89,8 @@ def as_problems() -> Iterator[None]:
     except MelMismatchError as error:
         raise Problem("mel-mismatch", _sentence(error), differences=list(error.differences)) from None
     except UnsureError as error:
-        raise Problem("unsure-preset", _sentence(error), likeliest=error.as_dicts()) from None
+        likeliest = [guess.as_dict() for guess in error.likeliest]
+        raise Problem("unsure-preset", _sentence(error), likeliest=likeliest) from None
     except UnlikelyMelError as error:
         raise Problem("unlikely-mel", _sentence(error), guard=error.verdict.as_dict()) from None
 

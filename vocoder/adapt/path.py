@@ -51,11 +51,6 @@ class Adapter:
         """Whether mels of a mel config convert exactly to its input, and its output to another mel config."""
         return self.delay(source) is not None and not differences(self.target, target)
 
-    def decoded(self, mel: Tensor, given: MelConfig) -> Tensor:
-        """Return the input bands of a mel (n_mels, frames) of mel config `given`, in float64 on the CPU."""
-        framed = framed_as(given, self.source)
-        return convert(mel.detach().cpu().double(), framed, self.source)[..., : self.model.config.looked_at, :]
-
 
 @cache
 def load_adapter(directory: Path) -> Adapter:
@@ -173,7 +168,8 @@ class Converter:
         adapter = self.path.adapter
         if adapter is None:
             return self.path.exact(mel)
-        decoded = adapter.decoded(mel, self.path.source)
+        framed = framed_as(self.path.source, adapter.source)
+        decoded = convert(mel.detach().cpu().double(), framed, adapter.source)[: adapter.model.config.looked_at]
         self._kept = decoded if self._kept is None else torch.cat([self._kept, decoded], dim=1)
         return self._advance(adapter, self._kept).to(mel.device, mel.dtype)
 

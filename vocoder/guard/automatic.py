@@ -1,7 +1,5 @@
 """`preset=auto`: the mel config of a mel, recognised from the mel itself."""
 
-from typing import Any
-
 import numpy as np
 from torch import Tensor
 
@@ -20,10 +18,6 @@ class UnsureError(ValueError):
     def __init__(self, message: str, likeliest: tuple[Guess, ...] = ()) -> None:
         super().__init__(message)
         self.likeliest = likeliest
-
-    def as_dicts(self) -> list[dict[str, Any]]:
-        """Return the likeliest conventions as plain data."""
-        return [guess.as_dict() for guess in self.likeliest]
 
 
 def recognised_config(mel: Tensor | np.ndarray, own: MelConfig) -> MelConfig:

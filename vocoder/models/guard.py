@@ -31,11 +31,6 @@ class GuardConfig:
         if not self.offsets or self.offsets[0] != 0 or sorted(set(self.offsets)) != list(self.offsets):
             raise ConfigError(f"offsets must rise from 0, not {list(self.offsets)}")
 
-    @property
-    def dimensions(self) -> int:
-        """Numbers in a window."""
-        return self.n_mels * len(self.offsets)
-
 
 class GuardModel(nn.Module):
     """Gaussians of windows of natural-log mels, each the flow of greatest likelihood in closed form, and a recogniser.
@@ -60,7 +55,8 @@ class GuardModel(nn.Module):
     def __init__(self, config: GuardConfig) -> None:
         super().__init__()
         self.config = config
-        self.densities = nn.ModuleList(LowerAffine(config.dimensions) for _ in config.densities)
+        size = config.n_mels * len(config.offsets)
+        self.densities = nn.ModuleList(LowerAffine(size) for _ in config.densities)
         self.convention = ConventionNet(config.convention)
         for name, size in (("lowest", 1), ("margin", 1), ("percentiles", 101), ("refuted", 1), ("certain", 1)):
             self.register_buffer(name, torch.zeros(size))
