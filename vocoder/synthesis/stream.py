@@ -1,6 +1,5 @@
 """One utterance whose mel is still arriving."""
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -91,9 +90,6 @@ class StreamSession:
         self._pipeline = pipeline
         self._admission = admission
         self._sizes = sizes
-        self._waiting: deque[Tensor] = deque()
-        self._pushed = 0
-        self._finished = False
         self.reach: int | None = None
         """frames of the next chunk, as far as they are there, from whoever knows how far ahead the listener is"""
         self._device: torch.device | None = None
@@ -107,23 +103,26 @@ class StreamSession:
     @property
     def ready(self) -> int:
         """Frames of audio that `next` would return now; 0 if it has to wait for more of the mel."""
-        left = self._pushed - self._pipeline.frames
-        there = left if self._finished else left - self.lookahead
-        return self._sizes.of_next(self._pipeline.frames, there, self._finished, self.reach)
+        done, there, ended = self._pipeline.frames, self._pipeline.mel_frames, self._ended
+        return self._sizes.of_next(done, there - done - (0 if ended else self.lookahead), ended, self.reach)
 
     @property
     def done(self) -> bool:
         """Whether the mel has ended and all of its audio has been returned."""
-        return self._finished and self._pipeline.frames == self._pushed
+        return self._pipeline.frames == self._pipeline.total
+
+    @property
+    def _ended(self) -> bool:
+        return self._pipeline.total is not None
 
     def push(self, mel: Any) -> None:
         """Take the next frames of the mel, (n_mels, frames), tensor or array; or the whole of one that is admitted.
 
         Raises a MelError if they do not fit their mel config, and a ValueError if the mel has ended already.
         """
-        if self._finished:
+        if self._ended:
             raise ValueError("the mel of this stream has ended; it takes no more frames")
-        self._wait(self._admission.take(mel))
+        self._feed(self._admission.take(mel))
         given = mel.given if isinstance(mel, Admitted) else mel
         self._device = given.device if isinstance(given, Tensor) else None
 
@@ -133,15 +132,14 @@ class StreamSession:
 
     def finish(self) -> None:
         """Say that no more frames will come."""
-        if not self._finished:
-            self._wait(self._admission.finish())
-        self._finished = True
+        if not self._ended:
+            self._feed(self._admission.finish())
+            self._pipeline.finish()
 
-    def _wait(self, mel: Tensor) -> None:
-        """Keep frames (n_mels, frames) of the model until they are needed."""
+    def _feed(self, mel: Tensor) -> None:
+        """Hand over frames (n_mels, frames) of the model."""
         if mel.shape[1]:
-            self._waiting.append(mel[None])
-            self._pushed += mel.shape[1]
+            self._pipeline.feed(mel[None])
 
     def next(self) -> Any:
         """Compute and return the next chunk x (T,), float32, of the kind that the mel is; empty if not `ready`."""
@@ -149,21 +147,8 @@ class StreamSession:
         if frames == 0:
             return self._as_pushed(torch.zeros(0))
         with torch.inference_mode():  # spares each operation a part of its overhead
-            self._feed(frames)
             x = self._admission.placement.place(self._pipeline.advance(frames)[0, 0])
         return self._as_pushed(x.clone())  # outside of that mode, so that gradients may begin with it
-
-    def _feed(self, frames: int) -> None:
-        """Hand over as much of the mel as so many frames need."""
-        pipeline, pieces, needed = self._pipeline, [], 0
-        missing = pipeline.frames + frames + self.lookahead - pipeline.mel_frames
-        while self._waiting and needed < missing:
-            pieces.append(self._waiting.popleft())
-            needed += pieces[-1].shape[2]
-        if pieces:
-            pipeline.feed(torch.cat(pieces, dim=2))
-        if self._finished and not self._waiting and pipeline.total is None:
-            pipeline.finish()
 
     def _as_pushed(self, x: Tensor) -> Any:
         return x.cpu().numpy() if self._device is None else x.to(self._device)
