@@ -16,6 +16,7 @@ from vocoder.mel.config import ALIASES, MODELS, PRESETS, MelConfig
 from vocoder.mel.convert import MelMismatchError, convert, differences
 from vocoder.models.adapter import AdapterModel
 from vocoder.sampling import AdaptMode
+from vocoder.stages import Track
 
 DIRECTORY = Path(__file__).parents[1] / "assets" / "adapters"
 
@@ -155,45 +156,36 @@ class Converter:
 
     def __init__(self, path: MelPath) -> None:
         self.path = path
-        self.frames = 0
-        """source frames so far"""
-        self._ended = False
-        self._kept: Tensor | None = None
-        self._offset = 0
+        self._decoded = Track()
         self._made = 0
 
     def push(self, mel: Tensor) -> Tensor:
         """Take the next source frames (n_mels, frames) and return the model frames that are ready, possibly none."""
-        self.frames += mel.shape[1]
         adapter = self.path.adapter
         if adapter is None:
             return self.path.exact(mel)
         framed = framed_as(self.path.source, adapter.source)
         decoded = convert(mel.detach().cpu().double(), framed, adapter.source)[: adapter.model.config.looked_at]
-        self._kept = decoded if self._kept is None else torch.cat([self._kept, decoded], dim=1)
-        return self._advance(adapter, self._kept).to(mel.device, mel.dtype)
+        self._decoded.append(decoded[None], mel.shape[1])
+        stop = self._made
+        while adapter.times.needed(stop)[1] < self._decoded.end:
+            stop += 1
+        return self._advance(adapter, stop, None).to(mel.device, mel.dtype)
 
     def finish(self) -> Tensor:
         """End the mel and return the remaining model frames (n_mels, frames), float32 on the CPU, possibly none."""
-        adapter, kept, self._ended = self.path.adapter, self._kept, True
-        if adapter is None or kept is None:
+        adapter, frames = self.path.adapter, self._decoded.end
+        if adapter is None or not frames:
             return torch.empty(self.path.target.n_mels, 0)
-        return self._advance(adapter, kept).float()
+        return self._advance(adapter, self.path.frames(frames), frames).float()
 
     @torch.no_grad()
-    def _advance(self, adapter: Adapter, kept: Tensor) -> Tensor:
-        """Return all model frames that are ready, in float64."""
-        times, stop = adapter.times, self._made
-        if self._ended:
-            stop = self.path.frames(self.frames)
-        else:
-            while times.needed(stop)[1] < self.frames:
-                stop += 1
-        windows = times.windows(kept, self._made, stop, self._offset, self.frames if self._ended else None)
+    def _advance(self, adapter: Adapter, stop: int, end: int | None) -> Tensor:
+        """Return the next model frames, up to `stop`, in float64; `end` are all source frames, once that is known."""
+        track, times = self._decoded, adapter.times
+        windows = times.windows(track.window(track.first, track.end)[0], self._made, stop, track.first, end)
         self._made = stop
-        oldest = min(max(times.needed(stop)[0], 0), self.frames - 1)
-        if oldest > self._offset:
-            self._kept, self._offset = kept[:, oldest - self._offset :], oldest
+        track.forget(min(times.needed(stop)[0], track.end - 1))
         made: Tensor = adapter.model(windows)
         return convert(made.T, adapter.target, self.path.target)
 
