@@ -28,7 +28,6 @@ from training.evaluate.spectra import band_is_kept, band_level
 from training.publishing import model_card
 from vocoder.adapt.path import DIRECTORY, accepted_presets, path_between
 from vocoder.checkpoint import load_model, save_model
-from vocoder.config import to_dict
 from vocoder.loading import DEFAULT_MODEL, load
 from vocoder.mel.config import PRESETS, MelConfig, preset
 from vocoder.mel.spectrogram import MelSpectrogram
@@ -148,14 +147,11 @@ def mean(values: Sequence[float]) -> float:
 def record(directory: Path, lost: dict[str, dict[str, float]], model: str) -> None:
     """Write what was measured into an adapter's directory."""
     checkpoint = load_model(directory)
-    parameters = sum(parameter.numel() for parameter in checkpoint.model.parameters())
-    mel, origin = to_dict(checkpoint.mel_config), checkpoint.provenance
+    mel_config, origin = checkpoint.mel_config, checkpoint.provenance
     measured = ", ".join(f"{value:.2f} on {group}" for group, value in lost["pesq_lost"].items())
     notes = f"PESQ lost against the model's own mels, with `{model}`: {measured}. `python -m benchmarks.adapters`."
-    card = model_card(directory.name, "adapter", parameters, mel, origin, {}, notes)
-    save_model(
-        directory, checkpoint.model, checkpoint.mel_config, origin, {**lost, "model": model}, torch.float16, card
-    )
+    card = model_card(directory.name, checkpoint.model, mel_config, origin, {}, notes)
+    save_model(directory, checkpoint.model, mel_config, origin, {**lost, "model": model}, torch.float16, card)
 
 
 def _with_own_path(voice: Synthesizer) -> list[str]:

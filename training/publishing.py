@@ -4,10 +4,12 @@ import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from torch import nn
 
 from training.corpora.corpus import UNKNOWN
 from training.critics.adversary import copy_critics
@@ -18,6 +20,8 @@ from training.provenance import all_data, with_inheritance
 from vocoder.checkpoint import load_model, save_model
 from vocoder.config import to_dict
 from vocoder.loading import shipped_models
+from vocoder.mel.config import MelConfig
+from vocoder.models.families import family_of
 
 COLUMNS = (
     *METRICS,
@@ -51,15 +55,14 @@ def publish(
             raise ValueError("--corrections is for vocoders; this model makes no audio")
         checkpoint.model.config = replace(config, corrections=corrections)
     scores = dict(quality or checkpoint.quality)
-    provenance, mel = with_inheritance(checkpoint.provenance), to_dict(checkpoint.mel_config)
-    parameters = sum(parameter.numel() for parameter in checkpoint.model.parameters())
-    card = model_card(output.name, checkpoint.family, parameters, mel, provenance, scores, notes)
-    save_model(output, checkpoint.model, checkpoint.mel_config, provenance, scores, getattr(torch, dtype), card)
+    provenance, mel_config = with_inheritance(checkpoint.provenance), checkpoint.mel_config
+    card = model_card(output.name, checkpoint.model, mel_config, provenance, scores, notes)
+    save_model(output, checkpoint.model, mel_config, provenance, scores, getattr(torch, dtype), card)
     critics = (
         ", with the critics that it was trained with" if copy_critics(model, output, getattr(torch, dtype)) else ""
     )
     size = (output / "model.safetensors").stat().st_size
-    print(f"{output}: {parameters:,} parameters, {size / 1e6:.1f} MB in {dtype}{critics}")
+    print(f"{output}: {_parameters(checkpoint.model):,} parameters, {size / 1e6:.1f} MB in {dtype}{critics}")
     print(f"licence of the weights: {licence_of(provenance)}")
     for warning in unknown_licences(provenance):
         print(f"WARNING: {warning}", file=sys.stderr)
@@ -67,15 +70,14 @@ def publish(
 
 def model_card(
     name: str,
-    family: str,
-    parameters: int,
-    mel: Mapping[str, Any],
+    model: nn.Module,
+    mel_config: MelConfig,
     provenance: Mapping[str, Any],
-    quality: Mapping[str, Any],
+    quality: Mapping[str, Any] = MappingProxyType({}),
     notes: str = "",
 ) -> str:
     """Return the text of a model's README.md."""
-    provenance = with_inheritance(provenance)
+    provenance, family = with_inheritance(provenance), family_of(model)
     licences = sorted({entry["licence"] for entry in all_data(provenance)})
     own, speaks = provenance.get("data", []), family not in ("guard", "adapter")
     scores, titles = _scores(name, quality) if quality else ([], [])
@@ -87,8 +89,8 @@ def model_card(
         shipped=name in shipped_models(),
         family=family,
         speaks=speaks,
-        parameters=parameters,
-        mel=mel,
+        parameters=_parameters(model),
+        mel=to_dict(mel_config),
         known=UNKNOWN if UNKNOWN in licences else "cc-by-sa-3.0" if "CC-BY-SA-3.0" in licences else "other",
         training=provenance.get("training"),
         machine=provenance.get("machine", {}),
@@ -104,6 +106,10 @@ def model_card(
         definitions={headings.get(key, key): text for key, text in quality.get("definitions", {}).items()},
         notes=notes.strip(),
     )
+
+
+def _parameters(model: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
 
 
 def licence_of(provenance: Mapping[str, Any]) -> str:

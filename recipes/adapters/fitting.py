@@ -18,7 +18,7 @@ from training.publishing import model_card
 from vocoder.adapt.frame_times import FrameTimes
 from vocoder.audio.resampling import resample
 from vocoder.checkpoint import save_model
-from vocoder.config import Checked, Range, to_dict
+from vocoder.config import Checked, Range
 from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import MelSpectrogram
 from vocoder.models.adapter import AdapterConfig, AdapterModel
@@ -132,8 +132,7 @@ class AdapterObjective(Objective):
     def export(self, directory: Path, provenance: dict[str, Any]) -> None:
         """Write the adapter's directory, in float16."""
         origin = {name: value for name, value in provenance.items() if name != "training"}
-        parameters = sum(p.numel() for p in self.model.parameters())
-        card = model_card(self.mel_config.name, "adapter", parameters, to_dict(self.mel_config), origin, {})
+        card = model_card(self.mel_config.name, self.model, self.mel_config, origin)
         save_model(directory, self.model, self.mel_config, provenance, None, torch.float16, card)
 
 

@@ -9,8 +9,14 @@ from typing import Annotated
 import numpy as np
 import torch
 
-from recipes.guard.fitting import calibrate, calibrate_recogniser, fit_density
-from recipes.guard.learning import ConventionObjective, fit_temperature, lesson_of
+from recipes.guard.fitting import (
+    ConventionObjective,
+    calibrate,
+    calibrate_recogniser,
+    fit_density,
+    fit_temperature,
+    lesson_of,
+)
 from recipes.guard.material import Material
 from recipes.guard.recordings import to_calibrate, to_fit
 from recipes.guard.variation import VariationConfig
@@ -22,7 +28,7 @@ from training.provenance import provenance
 from training.publishing import model_card
 from training.run_config import add_run_arguments, load_config, write_config
 from vocoder.checkpoint import CheckpointError, save_model
-from vocoder.config import Checked, ConfigError, Count, NotNegativeInt, Positive, to_dict
+from vocoder.config import Checked, ConfigError, Count, NotNegativeInt, Positive
 from vocoder.guard.conventions import NOT_SPEECH, PLAIN, SHUFFLED, VARIATIONS, encodings, layouts
 from vocoder.mel.config import preset
 from vocoder.models.guard import GuardConfig, GuardModel
@@ -112,9 +118,8 @@ def run(args: argparse.Namespace) -> int:
     recordings = to_calibrate(manifest, held, config.calibration.spoken, seed + 1)
     _calibrate(model, config, Material(recordings, names, rate, seed + 1, "calibrated with"))
     origin = provenance(Manifest(manifest.root, tuple(fitted)))
-    parameters = sum(p.numel() for p in model.parameters())
     mel_config = preset(config.true)
-    card = model_card(output.name, "guard", parameters, to_dict(mel_config), origin, {})
+    card = model_card(output.name, model, mel_config, origin)
     output.mkdir(parents=True, exist_ok=True)
     write_config(config, output / "config.yaml")
     directory = save_model(output / "last" / "model", model, mel_config, origin, None, torch.float16, card)

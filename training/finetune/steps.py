@@ -25,7 +25,7 @@ from training.finetune.recipe import (
     written_run,
 )
 from training.finetune.recordings import predicted, prepared_voice, seconds_of
-from training.finetune.verdict import missing_judges
+from training.finetune.verdict import missing_judges, too_noisy
 from training.loop.checkpointing import Checkpoints, run_progress
 from training.loop.processes import announce
 from training.loop.trainer_config import TrainerConfig
@@ -81,8 +81,11 @@ def _finished(args: argparse.Namespace, start: Start, folder: Path, stopped: Run
     announce("4 of 4: publishing")
     publish_best(outcome, args.output, folder)
     announce("\n".join(["", *outcome.changes, outcome.sentence]))
+    better = outcome.trained[0]
+    if (note := too_noisy(better.changes, len(manifest.select("test")))) is not None:
+        announce(f"NOTE: {note}")
     if outcome.published is None:
-        announce(f"the better of the trained weights stay in {_word(outcome.trained[0].model)}")
+        announce(f"the better of the trained weights stay in {_word(better.model)}")
     if args.mel is not None:
         announce(f"mels of {args.mel} need preset={args.mel}")
     model, recording = _word(args.output), _word(manifest.audio_path(manifest.select("test")[0]))

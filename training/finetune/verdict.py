@@ -13,6 +13,8 @@ NOISE = {"pesq": 0.05, "stoi": 0.005, "distillmos": 0.1}
 """the metrics that judge, all of them better when higher, with the mean change that always counts as noise"""
 ALLOWED = {"pesq": 0.5, "stoi": 0.05}
 """loss of a metric that is accepted with predicted mels, which lack the detail that it compares"""
+USUAL_GAIN = (0.1, 0.2)
+"""of DistillMOS, as docs/own-voice.md has it"""
 _ERRORS = 2.0  # standard errors of the mean change that are noise
 
 
@@ -98,3 +100,15 @@ def refusal(rows: Sequence[Row], before: str, after: str, predicted: bool) -> st
 def gain(found: Iterable[Change]) -> float:
     """Return the sum of changes, each in units of its noise."""
     return sum(change.difference / change.noise for change in found)
+
+
+def too_noisy(found: Sequence[Change], recordings: int) -> str | None:
+    """Return a note if the noise of so few held-out recordings exceeds the usual gain of DistillMOS, else None."""
+    for change in found:
+        if change.metric == "distillmos" and change.noise > USUAL_GAIN[1]:
+            return (
+                f"only {recordings} recordings are held out, and with them a {change.title} change below "
+                f"{change.noise:.2g} is noise, where fine-tuning gained {' to '.join(map(str, USUAL_GAIN))} in the "
+                "measurements of docs/own-voice.md: more recordings would tell more"
+            )
+    return None

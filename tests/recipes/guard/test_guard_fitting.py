@@ -6,8 +6,7 @@ import yaml
 from evaluation_corpus import voice, write_recordings
 
 from recipes.__main__ import main
-from recipes.guard.fitting import calibrate, fit_density
-from recipes.guard.learning import ConventionObjective, Lesson, fit_temperature
+from recipes.guard.fitting import ConventionObjective, Lesson, calibrate, fit_density, fit_temperature
 from recipes.guard.variation import VariationConfig
 from training.loop.trainer import fit
 from training.loop.trainer_config import RunConfig, TrainerConfig

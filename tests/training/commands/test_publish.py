@@ -14,6 +14,7 @@ from training.publishing import licence_of, model_card
 from vocoder import loading
 from vocoder.checkpoint import load_model, save_model
 
+MODEL = tiny_waveglow("lapped")
 QUALITY = {
     "settings": {"seed": 0},
     "voices": {"anna": {"seen": False, "utterances": 3, "pesq": 3.25, "stoi": None, "times_real_time": 70.04}},
@@ -88,7 +89,7 @@ def test_published_weights_are_the_trained_ones_rounded(trained, tmp_path, capsy
 
 
 def test_card_names_scores_baselines_data_and_licence():
-    card = model_card("anna", "waveglow", 11_200_000, {"sample_rate": 22050}, PROVENANCE, QUALITY, "## Limits\n\nNone.")
+    card = model_card("anna", MODEL, TINY_MEL, PROVENANCE, QUALITY, "## Limits\n\nNone.")
     assert "| anna (unseen) | anna | 3 | 3.25 | - | 70.0 |" in card
     assert "| anna (unseen) | Griffin-Lim | 3 | 2.50 | 0.900 | - |" in card
     assert "| c | 1.50 | CC-BY-SA-3.0 | by Anna |" in card
@@ -96,16 +97,16 @@ def test_card_names_scores_baselines_data_and_licence():
     assert "10 steps, 2.0 hours of audio seen, 5 minutes on CPU with 2 threads" in card
     assert card.endswith("## Limits\n\nNone.\n")
     assert 'vocoder.load("path/to/anna")' in card
-    assert 'vocoder.load("waveglow")' in model_card("waveglow", "waveglow", 1, {"sample_rate": 1}, PROVENANCE, {})
+    assert 'vocoder.load("waveglow")' in model_card("waveglow", MODEL, TINY_MEL, PROVENANCE)
     data = [*PROVENANCE["data"], {"corpus": "k", "hours": 0.5, "licence": "Apache-2.0", "synthetic": True}]
-    card = model_card("anna", "waveglow", 1, {"sample_rate": 22050}, PROVENANCE | {"data": data}, {})
+    card = model_card("anna", MODEL, TINY_MEL, PROVENANCE | {"data": data})
     assert "0.50 of 2.00 hours (25 %) are synthetic speech" in card
     assert "| k (synthetic) | 0.50 | Apache-2.0 |" in card
 
 
 def test_a_fine_tuned_model_keeps_the_licences_of_its_base():
     provenance = {**PROVENANCE, "data": [{"corpus": "mine", "hours": 0.2, "licence": "CC0-1.0"}]}
-    card = model_card("mine", "waveglow", 1, {"sample_rate": 22050}, provenance | origin_of(start_from="waveglow"), {})
+    card = model_card("mine", MODEL, TINY_MEL, provenance | origin_of(start_from="waveglow"))
     assert "license: cc-by-sa-3.0" in card
     assert "recordings above: Apache-2.0, BSD-like (festvox-ru), CC-BY-3.0, CC-BY-SA-3.0, CC0-1.0." in card
     assert "| mine | 0.20 | CC0-1.0 |  | this training |" in card
@@ -117,7 +118,7 @@ def test_a_corpus_heard_on_several_ways_is_one_line():
     ways = ("teacher t", "teacher t, start_from older", "start_from a, start_from b, teacher t", "flows_from w")
     started = ("start_from a", "start_from a, start_from b")
     inherited = [data | {"through": way} for way in (*ways, *started)]
-    card = model_card("s", "student", 1, {"sample_rate": 22050}, PROVENANCE | {"inherited": inherited}, {})
+    card = model_card("s", MODEL, TINY_MEL, PROVENANCE | {"inherited": inherited})
     heard = "this training; teacher t; flows from w; start from a"
     assert f"| c | 1.50 | CC-BY-SA-3.0 | by Anna | {heard} |" in card
     assert "Heard by: what had the recordings in its training:" in card

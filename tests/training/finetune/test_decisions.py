@@ -15,7 +15,7 @@ from training.finetune.budget import FEWEST_STEPS, MOST_PASSES, held_out, of_ste
 from training.finetune.outcome import AFTER, BEFORE, BEST, compared, publish_best
 from training.finetune.recipe import Start
 from training.finetune.recordings import cut, cut_long_recordings
-from training.finetune.verdict import changes, refusal
+from training.finetune.verdict import changes, refusal, too_noisy
 
 RATE = 8000
 SAME, BETTER, WORSE = 3.0, 3.3, 2.7
@@ -157,6 +157,17 @@ def test_a_change_is_the_mean_over_pairs_and_its_noise_two_standard_errors():
     assert change.noise == pytest.approx(2 * 0.1732 / 3**0.5, rel=1e-3)
     assert change.worse
     assert str(change) == "PESQ 3.2 -> 2.9 (-0.3, noise 0.2)"
+
+
+def test_too_few_held_out_recordings_are_said_to_be():
+    def note(metric, after):
+        return too_noisy(changes(rows({metric: after}, {metric: [3.0, 3.0, 3.0]}), "before", "after"), 3)
+
+    assert "only 3 recordings are held out, and with them a DistillMOS change below 0.29" in str(
+        note("distillmos", [2.7, 3.0, 3.2])
+    )
+    assert note("distillmos", [3.0, 3.1, 3.0]) is None
+    assert note("pesq", [2.7, 3.0, 3.2]) is None
 
 
 @pytest.mark.parametrize(
