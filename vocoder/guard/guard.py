@@ -12,7 +12,7 @@ from torch import Tensor
 
 from vocoder.adapt.path import MelPath
 from vocoder.checkpoint import CheckpointError, load_model
-from vocoder.guard.conventions import NOT_SPEECH, Convention, convention_of, layout_of
+from vocoder.guard.conventions import NOT_SPEECH, PLAIN, Convention, convention_of, layout_of
 from vocoder.guard.judges import Densities, Recogniser, Recognition, Typicality
 from vocoder.guard.verdict import (
     UNSURE,
@@ -138,7 +138,7 @@ class Guard:
         """Return a mel with the guard's own bands as natural logarithms; None for other bands."""
         if claimed is None or claimed.layout != self._layout:
             return None
-        return decode(mel.double(), config).float()
+        return mel if claimed.encoding == PLAIN else decode(mel.double(), config).float()
 
 
 def turned(mel: Tensor | np.ndarray, by_rows: Guard, by_columns: Guard) -> bool:
