@@ -9,7 +9,6 @@ from pydantic_core import from_json
 
 from server.audio.formats import FORMATS, STREAM_FORMATS, Level
 from server.problems import Problem, invalid_parameter, invalid_parameters, malformed_body
-from vocoder.correction.correction import correctable
 from vocoder.mel.config import MelConfig
 from vocoder.sampling import MAX_CORRECTIONS, AdaptMode, GuardMode, Sampling
 
@@ -64,7 +63,7 @@ class Asked(BaseModel):
 
     def check_corrections(self, config: MelConfig) -> None:
         """Raise a Problem if audio is to be corrected towards mels for which that is impossible."""
-        if self.corrections and not correctable(config):
+        if self.corrections and not config.correctable:
             message = "audio cannot be corrected towards this model's mels: leave it out, or give 0"
             raise invalid_parameter("corrections", message)
 

@@ -19,12 +19,6 @@ from vocoder.mel.config import MelConfig
 from vocoder.stages import Span, Stage
 
 
-def correctable(config: MelConfig) -> bool:
-    """Whether audio can be corrected towards mels of a convention."""
-    plain = config.log == "ln" and config.power == 1.0 and config.mean is None
-    return plain and config.n_fft % config.hop_length == 0
-
-
 class Correction(nn.Module):
     """Filter audio by the difference between its own mel and the target's, a few times, in the order of a stream.
 
@@ -33,7 +27,7 @@ class Correction(nn.Module):
     parameters and is differentiable; compiled code takes its place where no gradient is asked for. Audio too short to
     have a mel is left as it is, and so is all audio if `count`, how often each frame is corrected, is 0.
 
-    Raises a ConfigError if the mel config is not `correctable`.
+    Raises a ConfigError if the mel config is not correctable.
     """
 
     def __init__(self, config: MelConfig, count: int) -> None:
@@ -52,7 +46,7 @@ class Correction(nn.Module):
         return other
 
     def _set_count(self, count: int) -> None:
-        if count and not correctable(self.config):
+        if count and not self.config.correctable:
             raise ConfigError(
                 f"a waveform can be corrected towards natural-log magnitude mels whose n_fft is a multiple of "
                 f"hop_length, not towards those of {self.config.name!r}"

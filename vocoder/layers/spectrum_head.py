@@ -29,11 +29,10 @@ class SpectrumHeadConfig:
     """soft bound of the difference between the mel that the head makes and the one it is given, in nepers"""
 
     def __post_init__(self) -> None:
-        mel = self.mel
-        if mel.log != "ln" or mel.power != 1.0 or mel.mean is not None or mel.n_fft % mel.hop_length:
+        if not self.mel.correctable:
             raise ConfigError(
                 "a spectrum head needs natural-log magnitude mels without statistics whose n_fft is a multiple of "
-                f"hop_length, not those of {mel.name!r}"
+                f"hop_length, not those of {self.mel.name!r}"
             )
         if self.log_gain_bound <= 0 or self.shift_bound <= 0:
             raise ConfigError("log_gain_bound and shift_bound of the head must be above 0")

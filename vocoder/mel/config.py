@@ -111,6 +111,12 @@ class MelConfig(Checked):
         """Whether mean and variance are the same for all bands: a scale of the values, no statistics of a corpus."""
         return self.mean is not None and self.variance is not None and len({*self.mean}) == len({*self.variance}) == 1
 
+    @property
+    def correctable(self) -> bool:
+        """Whether spectra can be moved towards its mels: natural logarithms of magnitudes, and frames of whole hops."""
+        natural = self.log == "ln" and self.power == 1.0 and self.mean is None
+        return natural and self.n_fft % self.hop_length == 0
+
     def frames(self, samples: int) -> int:
         """Return the number of frames of `samples` samples."""
         return max(0, 1 + (samples + 2 * self.padding - self.n_fft) // self.hop_length)
