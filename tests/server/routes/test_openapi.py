@@ -58,6 +58,9 @@ async def test_routes_parameters_and_headers(client):
     document = (await client.get("/openapi.json")).json()
     routes = [f"{method.upper()} {path}" for path, methods in document["paths"].items() for method in methods]
     assert len(routes) >= 7
+    bodies = [document["paths"][path]["post"]["requestBody"]["content"] for path in ("/v1/synthesize", "/v1/mel")]
+    assert bodies[0]["application/x-npy"] == bodies[1]["audio/wav"] == openapi.BINARY
+    assert "HTTPValidationError" not in str(document)
     assert [route for route in routes if f"`{route}`" not in TEXT] == []
     parameters = {entry["name"] for entry in document["paths"]["/v1/synthesize"]["post"]["parameters"]}
     assert {name for name in parameters if f"| `{name}` |" not in TEXT} == set()

@@ -5,6 +5,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from onnx import TensorProto, helper, load, numpy_helper, save
 from tiny_models import EXPORTED_MEL, grouping_config, lapped_config, reverse_config, stirred, student_config
 
 from vocoder.checkpoint import Checkpoint, save_model
@@ -12,7 +13,9 @@ from vocoder.cli import main
 from vocoder.correction.correction import Correction
 from vocoder.export import formats
 from vocoder.export.formats import export_model, write_onnx, write_torch_program
+from vocoder.export.smaller import store_weights
 from vocoder.export.traced import ExportError, traced
+from vocoder.export.transforms import ProductTransforms, irfft, rfft
 from vocoder.layers.conditioning import PitchConfig, UpsamplingConfig
 from vocoder.layers.source import SourceConfig
 from vocoder.layers.stack.wavenet import PublishedStackConfig, WaveNetConfig
@@ -115,3 +118,78 @@ def test_nothing_has_the_final_name_before_it_is_complete(tmp_path, monkeypatch)
             export_model(v, "torch-export", file)
     assert list(tmp_path.iterdir()) == [kept]
     assert kept.read_text() == "of an export before"
+
+
+SIZE = 64
+GENERATOR = np.random.default_rng(6)
+X = GENERATOR.standard_normal((1, 8, SIZE)).astype(np.float32)
+NAMES = ("layer", "correction.spread", "basis")
+
+
+@pytest.fixture
+def file(tmp_path):
+    """A layer, the correction's matrix and a table, one after the other."""
+    matrices = [(GENERATOR.standard_normal((SIZE, SIZE)) / 8.0).astype(np.float16).astype(np.float32) for _ in NAMES]
+    constants = [numpy_helper.from_array(matrix, name) for name, matrix in zip(NAMES, matrices, strict=True)]
+    steps = ["x", "a", "b", "y"]
+    nodes = [
+        helper.make_node("MatMul", [steps[i], name], [steps[i + 1]], f"node_{name}") for i, name in enumerate(NAMES)
+    ]
+    shape = [1, "frames", SIZE]
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in ("x", "y")]
+    graph = helper.make_graph(nodes, "three", values[:1], values[1:], constants)
+    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9), str(tmp_path / "x.onnx"))
+    return tmp_path / "x.onnx"
+
+
+def run(file):
+    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    y = session.run(["y"], {"x": X})[0]
+    return y
+
+
+def types(file):
+    return {tensor.name: tensor.data_type for tensor in load(str(file)).graph.initializer}
+
+
+def test_float16_is_only_how_weights_are_stored(file):
+    expected = run(file)
+    store_weights(file, "float16", ["basis"])
+    np.testing.assert_array_equal(run(file), expected)  # the weights were those of 16 bits before
+    kinds = types(file)
+    assert kinds == {
+        "layer.float16": TensorProto.FLOAT16, "correction.spread": TensorProto.FLOAT, "basis": TensorProto.FLOAT
+    }  # fmt: skip
+
+
+def test_int8_is_of_layers_alone(file):
+    expected = run(file)
+    store_weights(file, "int8", ["basis"])
+    made = run(file)
+    assert 0.0 < (made - expected).std() < 0.03 * expected.std()
+    kinds = types(file)
+    assert {kinds[name] for name in ("correction.spread", "basis")} == {TensorProto.FLOAT}
+    assert TensorProto.INT8 in kinds.values()
+    assert "layer" not in kinds
+
+
+@pytest.mark.parametrize("n", [2, 4, 6, 8, 12, 30, 64, 200, 512, 1024, 34])
+def test_there_and_back(n):
+    x = torch.randn(2, 3, n, dtype=torch.float64)
+    torch.testing.assert_close(rfft(x), torch.fft.rfft(x), rtol=0, atol=1e-9 * n)
+    spectrum = torch.randn(2, 3, n // 2 + 1, dtype=torch.complex128)
+    spectrum[..., 0].imag.zero_()  # which have no meaning, and libraries treat each in its own way
+    spectrum[..., -1].imag.zero_()
+    torch.testing.assert_close(irfft(spectrum, n), torch.fft.irfft(spectrum, n=n), rtol=0, atol=1e-10)
+
+
+def test_within_the_mode_torch_s_own_are_products():
+    x = torch.randn(5, 64)
+    with ProductTransforms([64]):
+        spectrum = torch.fft.rfft(x)
+        back = torch.fft.irfft(spectrum, n=64)
+        other = torch.fft.rfft(x[:, :32])
+    assert not torch.equal(spectrum, torch.fft.rfft(x))  # rounded otherwise
+    torch.testing.assert_close(spectrum, torch.fft.rfft(x), rtol=0, atol=1e-4)
+    torch.testing.assert_close(back, x, rtol=0, atol=1e-5)
+    assert torch.equal(other, torch.fft.rfft(x[:, :32]))

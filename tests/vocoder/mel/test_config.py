@@ -1,9 +1,14 @@
-import dataclasses
+"""Mel configs by name and from files."""
 
+import dataclasses
+import json
+
+import numpy as np
 import pytest
 
-from vocoder.config import ConfigError
+from vocoder.config import ConfigError, to_dict
 from vocoder.mel.config import ALIASES, PRESETS, canonical, preset
+from vocoder.mel.config_file import chosen_config, known_presets, load_mel_config, read_statistics
 from vocoder.mel.values import bands_hint
 
 
@@ -94,3 +99,103 @@ LIBROSA = "128 bands are librosa's default: compute 80, with the other settings 
 )
 def test_the_likely_reason_is_told_by_the_shape(shape, n_mels, hint):
     assert bands_hint(shape, n_mels) == hint
+
+
+WIDE = {
+    "sample_rate": 44100, "n_fft": 2048, "win_length": 2048, "hop_length": 512, "n_mels": 128, "f_min": 0.0,
+    "f_max": 16000.0,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["wide.yaml", "wide.yml", "wide.json"])
+def test_a_file_says_what_a_preset_would(tmp_path, name):
+    file = tmp_path / name
+    file.write_text(json.dumps(WIDE))  # which is YAML too
+    found = load_mel_config(str(file))
+    assert (found.name, found.sample_rate, found.n_mels, found.hop_length) == ("wide", 44100, 128, 512)
+    assert load_mel_config(file) == found
+    assert load_mel_config(found) is found
+
+
+def test_a_preset_survives_its_file(tmp_path):
+    normalised = dataclasses.replace(preset("espnet"), name="normalised", mean=(-2.5,) * 80, variance=(0.7,) * 80)
+    for name, config in {**PRESETS, "normalised": normalised}.items():
+        path = tmp_path / f"{name}.json"
+        path.write_text(json.dumps(to_dict(config)))
+        assert load_mel_config(path) == config
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.yaml", "sample_rate: [", "is no YAML"),
+        ("a.json", "{", "is no JSON"),
+        ("a.yaml", "- 1", "must hold the fields of a mel config"),
+        ("a.yaml", "hop: 3", "has no field hop"),
+        ("a.yaml", "a: &a [1]\nb: [*a, *a]", "aliases .* are not allowed"),
+        ("a.yaml", "[" * 500, "is no YAML"),
+        ("a.json", "[" * 50000, "is no JSON"),
+        ("a.yaml", "#" * 2**16 + "\n", "it has more than 65536 bytes"),
+        ("a.json", json.dumps({**WIDE, "f_max": 30000.0}), "f_max <= sample_rate / 2"),
+        ("a.json", json.dumps({**WIDE, "n_mels": "many"}), "n_mels must be int"),
+        ("a.json", json.dumps({"n_mels": 80}), "lacks sample_rate"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_said(tmp_path, name, text, message):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        load_mel_config(tmp_path / name)
+
+
+def test_a_directory_names_its_mel_configs_by_their_files(tmp_path):
+    (tmp_path / "wide.json").write_text(json.dumps({"name": "other", **WIDE}))
+    (tmp_path / "notes.txt").write_text("no mel config")
+    known = known_presets(tmp_path)
+    assert list(known) == [*PRESETS, "wide"]
+    assert known["wide"].name == "wide"
+    assert known_presets(None) == PRESETS
+    with pytest.raises(ConfigError, match="no directory"):
+        known_presets(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize("name", ["espnet.json", "wide.yaml"])
+def test_a_name_is_taken_once(tmp_path, name):
+    for file in ("wide.json", name):
+        (tmp_path / file).write_text(json.dumps(WIDE))
+    with pytest.raises(ConfigError, match="rename the file"):
+        known_presets(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["npz", "json"])
+def test_statistics_come_from_a_file(tmp_path, kind):
+    mean, variance = np.linspace(-3, -1, 80), np.linspace(0.5, 2, 80)
+    path = tmp_path / f"stats.{kind}"
+    if kind == "npz":
+        np.savez(path, mean=mean, variance=variance)
+    else:
+        path.write_text(json.dumps({"mean": mean.tolist(), "variance": variance.tolist()}))
+    found = load_mel_config("espnet", path)
+    assert found.mean == pytest.approx(mean.tolist())
+    assert found.variance == pytest.approx(variance.tolist())
+    assert load_mel_config("espnet", (mean.tolist(), variance.tolist())) == found
+    assert chosen_config("espnet", path) == found
+    assert chosen_config(None, None) is None
+    with pytest.raises(ConfigError, match="name that too"):
+        chosen_config(None, path)
+    assert chosen_config("auto", None) == "auto"
+    with pytest.raises(ConfigError, match="preset=auto takes no statistics"):
+        chosen_config("auto", path)
+
+
+def test_statistics_that_are_none_are_refused(tmp_path):
+    path = tmp_path / "stats.json"
+    for text, message in (
+        ('{"mean": [1, 2]}', "must hold mean and variance"),
+        ('{"mean": [1, 2], "variance": [1]}', "as many means as variances"),
+        ('{"mean": [1, 2], "variance": [1, 1]}', "mean must hold 80 values"),
+    ):
+        path.write_text(text)
+        with pytest.raises(ConfigError, match=message):
+            load_mel_config("espnet", path)
+    with pytest.raises(ConfigError, match="cannot read the statistics"):
+        read_statistics(tmp_path / "none.json")
