@@ -1,8 +1,14 @@
-"""The README is short, its sounds are small, and its Python runs as it is written, as does that of the documents."""
+"""What readers run runs as it is written: the Python of the README and the documents, the notebook, and the demo."""
 
+import importlib
+import json
 import re
+import socket
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import httpx
 import numpy as np
 import pytest
 import soundfile
@@ -56,3 +62,87 @@ def test_its_sounds_are_small_and_of_one_length():
             seconds.setdefault(Path(name).name.split("-")[0], set()).add(round(file.frames / file.samplerate, 2))
     assert {len(of_one) for of_one in seconds.values()} == {1}
     assert all(0.0 < value < 10.0 for of_one in seconds.values() for value in of_one)
+
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+CELLS = json.loads((EXAMPLES / "notebook.ipynb").read_text(encoding="utf-8"))["cells"]
+SOURCES = ["".join(cell["source"]) for cell in CELLS if cell["cell_type"] == "code"]
+TWO_SECONDS = "x[: 2 * v.sample_rate]"
+"""of which a test needs less"""
+
+
+@pytest.fixture(scope="module")
+def run():
+    """What the cells named, and what they played: something stands in for IPython, which the suite does without."""
+    played, names = [], {}
+    display = SimpleNamespace(Audio=lambda x, rate: played.append(np.asarray(x)), display=lambda *things: None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(EXAMPLES)
+        patch.setitem(sys.modules, "IPython", SimpleNamespace())
+        patch.setitem(sys.modules, "IPython.display", display)
+        for index, source in enumerate(SOURCES):
+            shorter = source.replace(TWO_SECONDS, "x[: v.sample_rate * 2 // 3]")
+            exec(compile(shorter, f"<code cell {index} of notebook.ipynb>", "exec"), names)
+    return names, played
+
+
+def test_streams_and_synthesis_agree_and_all_that_is_played_is_audio(run):
+    names, played = run
+    assert TWO_SECONDS in "".join(SOURCES)
+    assert np.abs(np.concatenate(names["pieces"]) - names["y"]).max() < 1e-3
+    assert len(names["pieces"]) > 1
+    assert len(played) == 4
+    assert all(np.isfinite(x).all() and 0.0 < np.abs(x).max() <= 1.0 for x in played)
+
+
+def test_decimal_logarithms_are_recognised(run):
+    verdict = run[0]["verdict"]
+    assert not verdict.typical
+    assert verdict.cause == "log10"
+
+
+def test_a_recording_comes_back_from_its_noise(run):
+    names = run[0]
+    assert float((names["again"] - names["audio"]).abs().max()) < 1e-2
+    assert 0.3 < float(names["z"].std()) < 3.0
+    assert names["nats"] < 0.0
+
+
+def test_cells_keep_what_a_run_said_and_no_sounds():
+    shown = [cell["outputs"] for cell in CELLS if cell["cell_type"] == "code"]
+    assert all(shown)
+    assert {kind for outputs in shown for output in outputs for kind in output.get("data", {})} == {"text/plain"}
+    assert "The mel looks like decimal logarithms" in json.dumps(shown)
+
+
+@pytest.fixture
+def demo():
+    return importlib.import_module("demo")
+
+
+def test_requests_that_time_out_are_named_with_what_to_do(demo, monkeypatch):
+    monkeypatch.setattr(demo, "ANSWER_SECONDS", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as server:  # which takes connections and never answers
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(demo.DemoError, match=r"GET /models was not answered within .* s: this machine is busy"):
+            demo.default_mel_config(url)
+        with pytest.raises(demo.DemoError, match=r"POST /synthesize was not answered within .* s: .* make demo ARGS="):
+            demo.synthesize(url, np.zeros((80, 10), np.float32))
+
+
+def test_a_server_that_is_slow_to_be_ready_is_asked_again_and_the_wait_is_told(demo, tmp_path, monkeypatch, capsys):
+    asked = []
+
+    def late(url, **options):
+        asked.append(url)
+        raise httpx.ReadTimeout("timed out")
+
+    monkeypatch.setattr(demo.httpx, "get", late)
+    monkeypatch.setattr(demo, "PATIENCE_SECONDS", 0.05)
+    log = tmp_path / "server.log"
+    log.write_text("ready on http://127.0.0.1:8000")
+    process = SimpleNamespace(returncode=3, poll=iter([None, None, None, 3]).__next__)
+    with pytest.raises(demo.DemoError, match="the server ended with status 3; its log:\nready on"):
+        demo.wait_until_ready(process, log)
+    assert len(asked) > 1
+    assert "the server is still starting after 0 s" in capsys.readouterr().out

@@ -1,8 +1,13 @@
+"""WaveGlow, and the reverse student that inherits its ends."""
+
 import pytest
 import torch
-from tiny_models import TINY_CONFIGS, lapped_config, stirred
+from tiny_models import TINY_CONFIGS, lapped_config, stirred, tiny_reverse, tiny_waveglow
 
+from training.start.inheritance import inherit_ends
+from vocoder.layers.conditioning import normalised
 from vocoder.models.waveglow import WaveGlow, published
+from vocoder.stages import MEL, NOISE, Z, run
 
 float64 = pytest.mark.usefixtures("float64")
 every_kind = pytest.mark.parametrize("kind", TINY_CONFIGS)
@@ -45,3 +50,20 @@ def test_the_published_model_has_its_channels_and_its_size():
         model = WaveGlow(published())
     assert [len(conv.weight) for conv in model.convinv] == [8, 8, 8, 8, 6, 6, 6, 6, 4, 4, 4, 4]
     assert sum(parameter.numel() for parameter in model.parameters()) == 87_731_816
+
+
+@float64
+def test_the_noise_of_reverse_has_the_prior_of_the_waveglow_whose_ends_it_inherits():
+    teacher = tiny_waveglow("lapped", group_size=8)
+    student = tiny_reverse(source=teacher.config.source)
+    inherit_ends(student, teacher)
+    student.pitch.load_state_dict(teacher.pitch.state_dict())
+    noise, mel = torch.randn(student.noise_shape(1, 30)), torch.randn(1, 5, 30)
+    z = run(student.stages(), {MEL: mel, NOISE: noise}, Z).signal
+    torch.testing.assert_close(z, teacher.prior(noise, mel))
+    with torch.no_grad():
+        coefficients = torch.randn(1, 8, 30)
+        spectrum, _ = teacher.envelope.inverse(coefficients, teacher.envelope_condition(mel))
+        x = teacher.transform.inverse(spectrum)[0][:, 0]
+        spectrum, _ = student.envelope.inverse(coefficients, normalised(mel))
+        torch.testing.assert_close(student.transform.inverse(spectrum)[0][:, 0], x)
