@@ -43,7 +43,7 @@ VOICES = {
 
 OTHERS = {
     "plain": lambda: tiny_synthesizer("grouping", corrections=0, actnorm=True),
-    "student of samples": lambda: tiny_synthesizer("student", kind="samples", source=source_config()),
+    "student of samples": lambda: tiny_synthesizer("student", kind="samples", filter_taps=24, source=source_config()),
     "student of frames": lambda: tiny_synthesizer("student", kind="frames", source=source_config()),
     "wavenet": lambda: tiny_synthesizer("wavenet", lpc=False),
     "mixture": lambda: tiny_synthesizer("wavenet", lpc=False, distribution="logistic", components=3),
