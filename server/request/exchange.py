@@ -73,7 +73,8 @@ class Exchange:
 
     def expect(self, admitted: Admitted, audio_bytes: int) -> None:
         """Hold the memory of mel and audio beside that of the body, before there is any; raises as `hold_bytes`."""
-        hold_bytes(self.http, self._body_bytes + admitted.mel.nbytes + audio_bytes)
+        mels = admitted.mel.nbytes + (0 if admitted.path.own else admitted.given.nbytes)
+        hold_bytes(self.http, self._body_bytes + mels + audio_bytes)
 
     async def synthesize(self, admitted: Admitted, level: Level) -> tuple[Synthesis, Level]:
         """Return the audio at its level, and the gain that this took; give up as soon as the client leaves."""
