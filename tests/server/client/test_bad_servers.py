@@ -43,7 +43,8 @@ def answering(respond):
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
         server.daemon_threads = True
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
+        host, port = server.server_address
+        yield f"http://{host}:{port}"
         server.shutdown()
 
 
