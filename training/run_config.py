@@ -45,7 +45,7 @@ def load_config(cls: type[T], file: Path, overrides: Sequence[str] = ()) -> T:
     Its class method `complete`, if it has one, adds to the settings what follows from others and is left out. Raises
     ConfigError if the file is missing or no YAML, or a setting is unknown, missing or invalid.
     """
-    data = _read(file)
+    data = read_settings(file)
     try:
         for override in overrides:
             _override(data, override)
@@ -60,7 +60,8 @@ def write_config(config: Any, file: Path) -> None:
     file.write_text(yaml.safe_dump(to_dict(config), sort_keys=False), encoding="utf-8")
 
 
-def _read(file: Path) -> dict[str, Any]:
+def read_settings(file: Path) -> dict[str, Any]:
+    """Return the settings of a YAML file. Raises ConfigError if it is missing or no YAML, or holds something else."""
     try:
         text = file.read_text(encoding="utf-8")
     except OSError as error:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from training.corpora.corpus import Corpus, CorpusError, Recording
 from training.corpora.manifest import Use
-from training.run_config import parse_yaml
+from training.run_config import read_settings
 from vocoder.config import from_dict
 
 
@@ -36,10 +36,8 @@ class Package:
     min_seconds: float | None = None
 
 
-_TABLE = Path(__file__).with_suffix(".yaml")
 PACKAGES: dict[str, Package] = {
-    name: from_dict(Package, values)
-    for name, values in parse_yaml(_TABLE.read_text(encoding="utf-8"), str(_TABLE)).items()
+    name: from_dict(Package, values) for name, values in read_settings(Path(__file__).with_suffix(".yaml")).items()
 }
 """corpora by name"""
 

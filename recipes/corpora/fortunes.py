@@ -6,10 +6,9 @@ from pathlib import Path
 
 from recipes.corpora.debian import unpack
 from training.corpora.corpus import CorpusError
-from training.run_config import parse_yaml
+from training.run_config import read_settings
 
-_TABLE = Path(__file__).with_suffix(".yaml")
-LANGUAGES: dict[str, dict[str, list[str]]] = parse_yaml(_TABLE.read_text(encoding="utf-8"), str(_TABLE))
+LANGUAGES: dict[str, dict[str, list[str]]] = read_settings(Path(__file__).with_suffix(".yaml"))
 """by language, as espeak-ng names it: the packages, and the files of theirs that hold prose"""
 SHORTEST = 35
 LONGEST = 125

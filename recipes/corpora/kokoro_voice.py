@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from training.corpora.condition import write_flac
 from training.corpora.corpus import CorpusError
 
+ESPEAK = "espeak-ng"
 SAMPLE_RATE = 24000
 UNIT = 600
 """samples at 24 kHz of one unit of duration"""
@@ -198,16 +199,21 @@ def phonemes(text: str, language: str) -> str:
 def _clause(text: str, language: str) -> str:
     if not text.strip():
         return ""
-    if shutil.which("espeak-ng") is None:
-        raise CorpusError("espeak-ng was not found: Kokoro reads its phonemes. Install the package espeak-ng")
-    command = ["espeak-ng", "-q", "--ipa=3", "-v", language, "--", text]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise CorpusError(f"`{' '.join(command)}` failed: {done.stderr.strip() or 'no message'}")
-    said = " ".join(done.stdout.split())
+    said = " ".join(espeak("-q", "--ipa=3", "-v", language, "--", text).decode().split())
     for letters, letter in _LETTERS.items():
         said = said.replace(letters, letter)
     return _LANGUAGE_MARK.sub("", said.replace(_TIE, ""))
+
+
+def espeak(*arguments: str) -> bytes:
+    """Return what espeak-ng writes to its standard output. Raises CorpusError if it is missing or fails."""
+    if shutil.which(ESPEAK) is None:
+        raise CorpusError("espeak-ng was not found: install the package espeak-ng")
+    done = subprocess.run([ESPEAK, *arguments], capture_output=True, check=False)
+    if done.returncode:
+        reason = done.stderr.decode(errors="replace").strip() or "no message"
+        raise CorpusError(f"`{ESPEAK} {' '.join(arguments)}` failed: {reason}")
+    return done.stdout
 
 
 def _folder(package: str) -> Path:

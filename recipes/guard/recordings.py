@@ -1,8 +1,6 @@
 """Recordings for the guard: those of corpora as if they came from elsewhere, and numbers that espeak-ng says."""
 
 import io
-import shutil
-import subprocess
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from functools import partial
@@ -14,6 +12,7 @@ import librosa
 import numpy as np
 import soundfile
 
+from recipes.corpora.kokoro_voice import ESPEAK, espeak
 from training.corpora.condition import rms
 from training.corpora.manifest import Entry, Manifest
 from training.data.augment import AugmentConfig, augmented
@@ -35,7 +34,6 @@ CODECS: dict[str, tuple[str, str, int, tuple[int, ...]]] = {
 _AUGMENT = AugmentConfig(equaliser_db=12.0, low_pass=0.35, low_pass_hz=(3400.0, 11000.0), noise=0.4, reverberation=0.3)
 _DYNAMICS, _CODEC, _SIXTEEN_BITS = 0.5, 0.25, 0.7  # shares of recordings: other loudness, a codec, rounded in the end
 _RMS_DB = (-50.0, -14.0)  # of full scale
-ESPEAK = "espeak-ng"
 Use = Literal["fit", "calibrate"]
 _LANGUAGES = (  # that read digits as words
     "af am ar az bg bn ca cmn cs cy da de el en-gb en-us eo es et eu fa fi fr-fr ga gu he hi hr hu hy id is it ja ka "
@@ -143,19 +141,16 @@ def to_calibrate(
 def numbers(sample_rate: int, count: int, use: Use, seed: int) -> Iterator[np.ndarray]:
     """Yield utterances (T,) float32 of espeak-ng: numbers, which need no text, each in a language and voice at random.
 
-    Those to fit to and those to calibrate with have no language and no voice in common. Raises ValueError if espeak-ng
+    Those to fit to and those to calibrate with have no language and no voice in common. Raises CorpusError if espeak-ng
     is not installed.
     """
-    if count and shutil.which(ESPEAK) is None:
-        raise ValueError("the guard needs speech of espeak-ng: install that Debian package, or have it say nothing")
     rng, part = np.random.default_rng(seed), slice(0 if use == "fit" else 1, None, 2)
     while count:
         voice = f"{rng.choice(_LANGUAGES.split()[part])}+{rng.choice(_VOICES.split()[part])}"
         text = " ".join(str(n) for n in rng.integers(0, 5000, int(rng.integers(1, 5))))
         pitch, speed = rng.integers(20, 80), rng.integers(110, 220)
-        command = [ESPEAK, "-v", voice, "-p", str(pitch), "-s", str(speed), "--stdout", text]
-        answer = subprocess.run(command, capture_output=True, check=True)
-        x, rate = soundfile.read(io.BytesIO(answer.stdout), dtype="float32")
+        answer = espeak("-v", voice, "-p", str(pitch), "-s", str(speed), "--stdout", text)
+        x, rate = soundfile.read(io.BytesIO(answer), dtype="float32")
         if len(x) > rate // 4:
             count -= 1
             yield at_rate(x, rate, sample_rate)
