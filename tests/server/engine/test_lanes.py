@@ -10,7 +10,6 @@ import torch
 from answers import TIMEOUT
 from fakes import count_threads, forkserver
 
-from server.engine import lanes
 from server.engine import lanes as lanes_module
 from server.engine.jobs import CLIENT, Client, Job, at_once
 from server.engine.lanes import Lanes, Team, available_cores
@@ -189,7 +188,7 @@ SHARES = [
 
 
 def test_the_cores_are_those_of_the_containers_share(tmp_path, monkeypatch):
-    monkeypatch.setattr(lanes.os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
+    monkeypatch.setattr(lanes_module.os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
     for number, (expected, files) in enumerate(SHARES):
         root = tmp_path / str(number)
         for name, text in files.items():
@@ -220,7 +219,7 @@ class Clock:
 
 def test_a_team_without_its_cores_rests_and_is_tried_again(monkeypatch):
     clock, team = Clock(), Team(1)
-    monkeypatch.setattr(lanes, "time", clock)
+    monkeypatch.setattr(lanes_module, "time", clock)
     probes = iter([clock.run(0.02, 0.01), clock.run(0.02, 0.02)])
     monkeypatch.setattr(Team, "_probe", lambda team: next(probes)())
     assert team.ready()
