@@ -12,7 +12,7 @@ from recipes.pitch.disturbance import DisturbanceConfig, disturbed
 from training.corpora.manifest import Manifest
 from training.corpora.pitch import follow
 from training.data.augment import BlurConfig, blurred
-from training.data.datasets import MadeOfSegments, SegmentDataset, held_out_segments
+from training.data.datasets import MappedSegments, SegmentDataset, held_out_segments
 from training.loop.objective import Batch, Objective, Parts
 from training.losses.pitch import mean_where, pitch_loss
 from training.run_config import command_of
@@ -93,17 +93,17 @@ class PitchRun(CorpusRun):
         """Return the objective."""
         return PitchObjective(self.model, load_mel_config(self.mel), self.variation)
 
-    def training_set(self, manifest: Manifest, objective: Objective) -> MadeOfSegments:
+    def training_set(self, manifest: Manifest, objective: Objective) -> MappedSegments:
         """Return disturbed segments, labelled as they sound.
 
         Following the pitch takes longer than a step of training, so that some epochs have the same segments, with the
         loss's own variations.
         """
-        return MadeOfSegments(SegmentDataset(manifest, "train", self.segments), self._item, self.reuse)
+        return MappedSegments(SegmentDataset(manifest, "train", self.segments), self._item, self.reuse)
 
-    def validation_set(self, manifest: Manifest, objective: Objective) -> MadeOfSegments:
+    def validation_set(self, manifest: Manifest, objective: Objective) -> MappedSegments:
         """Return such segments of the held-out split."""
-        return MadeOfSegments(held_out_segments(manifest, self.segments, self.validation_items), self._item, reuse=1)
+        return MappedSegments(held_out_segments(manifest, self.segments, self.validation_items), self._item, reuse=1)
 
     def _item(self, x: Tensor, rng: np.random.Generator) -> dict[str, Tensor]:
         """Return `mel` (n_mels, frames) and `f0` (frames,) in Hz, 0 where unvoiced, of a segment that is disturbed."""

@@ -151,7 +151,7 @@ class SegmentDataset(Dataset[dict[str, Any]]):
         return np.pad(x, (inside[0] - first, last - inside[1]), mode="reflect"), start
 
 
-class MadeOfSegments:
+class MappedSegments:
     """Items that `make(x, rng)` makes of the audio of segments (margin + segment_length + margin,).
 
     Each is a pure function of (seed, epoch, index). Where making one takes long, `reuse` epochs have the same items,

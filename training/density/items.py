@@ -11,7 +11,7 @@ from sklearn.datasets import load_digits
 from torch import Tensor
 
 from training.corpora.manifest import Manifest
-from training.data.datasets import MadeOfSegments, SegmentConfig, SegmentDataset, held_out_segments
+from training.data.datasets import MappedSegments, SegmentConfig, SegmentDataset, held_out_segments
 from training.density.toys import TOYS, Toy
 from training.loop.batches import EpochDataset
 from vocoder.config import Checked, ConfigError, Count, NotNegative, NotNegativeInt, Range
@@ -85,7 +85,7 @@ def items_of(
         held_out_segments(corpus, segments, config.held_out) if held_out else SegmentDataset(corpus, "train", segments)
     )
     spectrogram = MelSpectrogram(mel_config, precise=False)
-    return MadeOfSegments(audio, partial(_noisy_mel, spectrogram, frames, config.noise))
+    return MappedSegments(audio, partial(_noisy_mel, spectrogram, frames, config.noise))
 
 
 class Drawn:
