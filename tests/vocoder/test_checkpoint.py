@@ -117,7 +117,7 @@ def test_a_configuration_that_cannot_be_is_refused_before_anything_is_built(save
         *WRONG_CONFIGS,
         *((changed(saved, "architecture", **change), text) for change, text in WRONG_ARCHITECTURES),
     ]
-    cases.append((changed(saved, "mel", n_mels=2**30), "n_mels must be positive and at most"))
+    cases.append((changed(saved, "mel", n_mels=2**30), "n_mels must be at least 1 and at most"))
     for change, message in cases:
         (saved / "config.json").write_text(before)
         edit(saved, **change)
