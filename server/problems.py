@@ -160,7 +160,11 @@ def _of_http(request: Request, error: HTTPException) -> Problem:
         return _not_found()
     phrase = HTTPStatus(error.status_code).phrase
     method = error.status_code == HTTPStatus.METHOD_NOT_ALLOWED
-    detail = "This address does not take this method." if method else f"{phrase}."
+    detail = (
+        f"This address takes {(error.headers or {}).get('Allow', 'other methods')}, not {request.method}."
+        if method
+        else f"{phrase}."
+    )
     kind = phrase.lower().replace(" ", "-")
     return Problem(kind, detail, status=error.status_code, headers=error.headers)
 

@@ -55,8 +55,8 @@ class Sampling:
         for name, value in numbers.items():
             if not isinstance(value, Real):
                 raise ValueError(f"{name} must be a number, not {value!r}")
-        if self.sigma is not None and not 0 <= self.sigma < float("inf"):
-            raise ValueError(f"sigma must be 0 or more, not {self.sigma}")
+        if self.sigma is not None and not 0 <= self.sigma <= 2:
+            raise ValueError(f"sigma must be from 0 to 2, not {self.sigma}")
         if not 0 <= self.denoise <= 1:
             raise ValueError(f"denoise must lie in 0 to 1, not {self.denoise}")
         if self.seed is not None:

@@ -10,8 +10,9 @@ from vocoder.sampling import Sampling, white_noise
     [
         ({"sigma": "1"}, "sigma must be a number, not '1'"),
         ({"denoise": [1.0]}, "denoise must be a number"),
-        ({"sigma": -0.1}, "sigma must be 0 or more, not -0.1"),
-        ({"sigma": float("nan")}, "sigma must be 0 or more, not nan"),
+        ({"sigma": -0.1}, "sigma must be from 0 to 2, not -0.1"),
+        ({"sigma": 2.1}, "sigma must be from 0 to 2, not 2.1"),
+        ({"sigma": float("nan")}, "sigma must be from 0 to 2, not nan"),
         ({"denoise": 1.01}, "denoise must lie in 0 to 1"),
         ({"denoise": float("inf")}, "denoise must lie in 0 to 1"),
         ({"seed": -1}, "the seed must be a whole number, 0 or more"),

@@ -84,7 +84,7 @@ def used(options: Mapping[str, Any]) -> dict[str, Any]:
 def to_array(mel: Any) -> NDArray[np.float32]:
     """Return a mel, a tensor or array-like, as an array of 32-bit floats.
 
-    Raises a TypeError if it is a file name or does not hold real numbers.
+    Raises a TypeError if it is a file name or does not hold floating-point numbers.
     """
     if isinstance(mel, str | PathLike):
         raise TypeError(f"a mel is an array or a tensor: give np.load({str(mel)!r})")
@@ -92,8 +92,8 @@ def to_array(mel: Any) -> NDArray[np.float32]:
         mel = mel.detach().cpu()
         mel = mel.float() if mel.is_floating_point() else mel  # NumPy has no bfloat16
     array = np.asarray(mel)
-    if array.dtype.kind not in "fiu":
-        raise TypeError(f"a mel holds real numbers, not {array.dtype}")
+    if array.dtype.kind != "f":
+        raise TypeError(f"a mel holds floating-point numbers, not {array.dtype}")
     return array.astype(np.float32, copy=False)
 
 

@@ -35,13 +35,13 @@ class MelError(ValueError):
 def finite_values(mel: Any, start: int = 0) -> Tensor:
     """Return a tensor or array of any shape as a float32 tensor, on its own device.
 
-    Raises a MelError if it is neither, or does not hold finite real numbers. It counts frames from `start`, the first
-    one of a piece.
+    Raises a MelError if it is neither, or does not hold finite floating-point numbers. It counts frames from `start`,
+    the first one of a piece.
     """
     if not isinstance(mel, (Tensor, np.ndarray)):
         raise MelError(f"the mel must be a torch tensor or a numpy array, not {type(mel).__name__}")
-    if mel.is_complex() if isinstance(mel, Tensor) else mel.dtype.kind not in "fiu":
-        raise MelError(f"the mel must hold real numbers, not {mel.dtype}")
+    if not (mel.is_floating_point() if isinstance(mel, Tensor) else mel.dtype.kind == "f"):
+        raise MelError(f"the mel must hold floating-point numbers, not {mel.dtype}")
     # arrays are copied, as they may be read-only, reversed or of another byte order
     values = mel if isinstance(mel, Tensor) else torch.from_numpy(np.array(mel, dtype=np.float32, order="C"))
     values = values.detach().to(torch.float32)
@@ -111,9 +111,10 @@ class MelRange:
         # Real mels have bands near silence. If silence is clearly negative, a mel without any has another scale.
         if low <= smallest and largest <= high and not (smallest >= 0.0 and self.silence <= -1.0):
             return None
+        reason = " No value is negative, so this is another scale." if low <= smallest and largest <= high else ""
         return (
             f"The values go from {smallest:.4g} to {largest:.4g}, but with this mel config digital silence is "
-            f"{self.silence:.4g} and full scale about {self.loudest:.4g}."
+            f"{self.silence:.4g} and full scale about {self.loudest:.4g}.{reason}"
         )
 
 

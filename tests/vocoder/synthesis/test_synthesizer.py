@@ -79,8 +79,12 @@ def test_arrays_of_any_layout_are_taken():
 
 SYNTHESIS_ERRORS = {
     "no items": (lambda v: v.synthesize(mel(0, 5, 30)), r"not \(0, 5, 30\)$"),
-    "complex": (lambda v: v.synthesize(torch.zeros(5, 3, dtype=torch.complex64)), "real numbers, not torch.c"),
-    "text": (lambda v: v.synthesize(np.full((5, 3), "a")), "real numbers, not <U1"),
+    "complex": (
+        lambda v: v.synthesize(torch.zeros(5, 3, dtype=torch.complex64)),
+        "floating-point numbers, not torch.c",
+    ),
+    "whole numbers": (lambda v: v.synthesize(np.zeros((5, 3), "i4")), "floating-point numbers, not int32"),
+    "text": (lambda v: v.synthesize(np.full((5, 3), "a")), "floating-point numbers, not <U1"),
     "a list": (lambda v: v.synthesize([[0.0] * 3] * 5), "not list"),
     "a list streamed": (lambda v: v.stream([[0.0] * 3] * 5), "not list"),
     "a batch streamed": (lambda v: v.stream(mel(2, 5, 3)), "one mel .* not one of 3 dimensions"),
