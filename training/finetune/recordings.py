@@ -52,9 +52,11 @@ def prepared_voice(
     prepared = prepare([corpus], output, config, jobs)
     seconds = seconds_of(prepared.manifest)
     if seconds < LEAST_SECONDS:
+        skipped = output / "skipped.jsonl"
+        others = f"; {skipped} lists what was left out" if skipped.stat().st_size else ""
         raise ValueError(
-            f"{seconds:.0f} s of speech are left to train on, and {LEAST_SECONDS:.0f} s are needed: record more "
-            f"(five minutes are good); {output / 'skipped.jsonl'} lists what was left out"
+            f"{seconds:.0f} s of speech are left to train on beside what is held out to judge the result, and "
+            f"{LEAST_SECONDS:.0f} s are needed: record more (five minutes are good){others}"
         )
     return prepared
 

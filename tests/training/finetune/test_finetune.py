@@ -245,7 +245,9 @@ def test_too_little_speech_says_how_much_is_needed_and_keeps_its_place(start, re
     for i in range(4):
         soundfile.write(tmp_path / "few" / f"{i}.wav", voice(120.0, 2.0, seed=i), RATE)
     assert main(words(start, tmp_path / "few", tmp_path)) == 2
-    assert "4 s of speech are left to train on, and 5 s are needed" in capsys.readouterr().err
+    message = capsys.readouterr().err
+    assert "4 s of speech are left to train on beside what is held out" in message
+    assert "5 s are needed" in message
     assert main(words(start, recordings, tmp_path)) == 2
     assert capsys.readouterr().err.endswith("; choose another name or folder: pass another -o or --run DIR\n")
 
