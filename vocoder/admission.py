@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vocoder.adapt.advice import shape_fault
 from vocoder.adapt.path import Converter, MelPath, Placement, model_for, path_between
 from vocoder.guard.automatic import UnsureError, recognised_config
 from vocoder.guard.guard import judge, load_guard
@@ -19,7 +20,7 @@ from vocoder.guard.verdict import Verdict
 from vocoder.mel.config import PRESETS, MelConfig
 from vocoder.mel.config_file import AUTO, load_mel_config
 from vocoder.mel.convert import differences
-from vocoder.mel.values import MelError, finite_values, mel_range, shape_fault
+from vocoder.mel.values import MelError, finite_values, mel_range
 from vocoder.sampling import AdaptMode, GuardMode, Preset
 
 CPU = torch.device("cpu")
@@ -133,11 +134,11 @@ def admit(
     """
     values = finite_values(mel)
     path = path_of(preset, target, adapt, values)
-    if fault := shape_fault(values.shape, path.source.n_mels):
+    if fault := shape_fault(values.shape, path.source.n_mels, path.target):
         raise MelError(fault)
     _check_length(values.shape[-1], path, max_frames)
     batch = values if values.ndim == 3 else values[None]
-    _check_range(batch, path.source, guard)
+    _check_range(batch, path, guard)
     converted = path.convert(batch.to(device))
     pairs = () if guard == "off" else zip(batch, converted, strict=True)
     judged = tuple(heeded(judge(item, path, for_model), guard) for item, for_model in pairs)
@@ -194,13 +195,13 @@ class StreamAdmission:
         values, config = finite_values(piece, self.frames), self.path.source
         if values.ndim != 2:
             raise MelError(f"a stream takes one mel (n_mels, frames), not one of {values.ndim} dimensions")
-        if fault := shape_fault(values.shape, config.n_mels):
+        if fault := shape_fault(values.shape, config.n_mels, self.path.target):
             raise MelError(fault)
         self.frames += values.shape[1]
         _check_length(self.frames, self.path, self._max_frames)
         quiet = mel_range(config).silence if self.frames < QUIET_FRAMES else math.inf  # a piece may be loud throughout
         self._smallest = min(self._smallest, float(values.min()))
-        _check_range(values, config, self.guard, min(self._smallest, quiet))
+        _check_range(values, self.path, self.guard, min(self._smallest, quiet))
         if self._unjudged is not None:
             self._unjudged.append(values.cpu())
         return _possible(self._converter.push(values.to(self._device)), self.path)
@@ -231,17 +232,17 @@ def _check_length(frames: int, path: MelPath, max_frames: int | None) -> None:
         raise MelTooLongError(limit)
 
 
-def _check_range(mel: Tensor, config: MelConfig, guard: GuardMode, smallest: float | None = None) -> None:
+def _check_range(mel: Tensor, path: MelPath, guard: GuardMode, smallest: float | None = None) -> None:
     """Refuse values that no mel of a mel config has; the guard says what the first of these mels looks like.
 
     `smallest` is that of the mel (..., n_mels, frames) so far, if this is a piece.
     """
-    smallest, largest = float(mel.min()) if smallest is None else smallest, float(mel.max())
+    config, smallest, largest = path.source, float(mel.min()) if smallest is None else smallest, float(mel.max())
     fault, (low, high) = _range_fault(smallest, largest, config), mel_range(config).plausible
     if fault is None:
         return
     details: dict[str, Any] = {"found": {"min": smallest, "max": largest}, "expected": {"min": low, "max": high}}
-    verdict = None if guard == "off" else judge(mel if mel.ndim == 2 else mel[0], MelPath(config, config))
+    verdict = None if guard == "off" else judge(mel if mel.ndim == 2 else mel[0], MelPath(config, path.target))
     if verdict is not None and not verdict.typical and verdict.cause not in NAMELESS:
         fault, details["guard"] = f"{fault} {verdict.message}", verdict.as_dict()
     raise MelError(fault, details)

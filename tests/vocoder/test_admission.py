@@ -1,4 +1,5 @@
 import math
+import re
 import warnings
 
 import numpy as np
@@ -8,7 +9,7 @@ from recordings import mel_of
 from tiny_models import random_voice
 
 from vocoder.adapt.path import path_between
-from vocoder.admission import Admitted, MelTooLongError, StreamAdmission, UnlikelyMelError, admit
+from vocoder.admission import Admitted, MelTooLongError, StreamAdmission, UnlikelyMelError, admit, check
 from vocoder.mel.config import preset
 from vocoder.mel.values import MelError
 from vocoder.sampling import Utterance
@@ -86,6 +87,24 @@ def test_mels_of_100_bands_are_judged_by_their_own_guard():
     assert (true.typical, true.adapted) == (True, "vocos")
     assert (other.typical, other.cause) == (False, "bands")
     assert "looks like the bands of the bigvgan preset: pass preset=bigvgan or fireredtts" in other.message
+
+
+LOOKS = {
+    "zipvoice": "the zipvoice preset: pass preset=zipvoice.",
+    "gpt-sovits-v3": "the gpt-sovits-v3 preset: pass preset=gpt-sovits-v3, or take .* 'reverse' for gpt-sovits-v4.",
+    "fireredtts": "the bands of the bigvgan preset: pass preset=bigvgan, or take .* 'reverse' for fireredtts.",
+}
+
+
+@pytest.mark.parametrize("name", LOOKS)
+def test_the_guard_advises_presets_that_the_model_takes(name):
+    vocos = preset("vocos")
+    verdict = check(mel_of(name), path_between(vocos, vocos))
+    assert not verdict.typical
+    assert re.fullmatch(f"The mel looks like {LOOKS[name]}", verdict.message)
+    assert check(mel_of(name), path_between(preset(name), NVIDIA)).cause in ("typical", "unfamiliar")
+    if name in ("zipvoice", "gpt-sovits-v3"):
+        assert check(mel_of(name), path_between(preset(verdict.preset), vocos)).typical
 
 
 def test_a_stream_may_begin_loud_but_not_stay_so():

@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from training.corpora.corpus import Corpus, CorpusError, Recording
 from training.corpora.manifest import Entry, Manifest, ManifestError
+from vocoder.adapt.advice import shape_fault
 from vocoder.adapt.path import path_between
 from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import load_mel_config
-from vocoder.mel.values import finite_values, mel_range, shape_fault
+from vocoder.mel.values import finite_values, mel_range
 from vocoder.npy import read_mel
 
 WITHOUT = "without a mel"
@@ -24,7 +25,7 @@ def check_given_mel(mel: NDArray[np.float32], mel_config: MelConfig, samples: in
     The last frame, which is centred on the audio's end, may be missing, as it is in HiFi-GAN's layout. Raises
     ValueError if its shape, its values or its number of frames is wrong; the text says what would be right.
     """
-    if fault := shape_fault(mel.shape, mel_config.n_mels):
+    if fault := shape_fault(mel.shape, mel_config.n_mels, mel_config):
         raise ValueError(fault)
     least, frames = samples // mel_config.hop_length, mel.shape[1]
     if not max(least, 1) <= frames <= least + 1:

@@ -232,6 +232,11 @@ def model_for(source: MelConfig, adapt: AdaptMode) -> str | None:
     return next((model for name, model in MODELS.items() if _path(source, PRESETS[name], adapt) is not None), None)
 
 
+def takes(source: MelConfig, target: MelConfig) -> bool:
+    """Whether a model of mel config `target` takes mels of another one, exactly or through an adapter."""
+    return _path(source, target, "on") is not None
+
+
 def _path(source: MelConfig, target: MelConfig, adapt: AdaptMode) -> MelPath | None:
     if source == target or not differences(source, target):
         return MelPath(source, target)

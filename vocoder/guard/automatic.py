@@ -3,13 +3,13 @@
 import numpy as np
 from torch import Tensor
 
+from vocoder.adapt.advice import bands_hint, pass_one_of
 from vocoder.guard.conventions import convention_of, layouts, never_recognised
 from vocoder.guard.guard import Guard, guard_of, turned
 from vocoder.guard.judges import Guess, Recognition
 from vocoder.guard.verdict import UNSURE, recognised, transposed, unsure
 from vocoder.mel.config import PRESETS, MelConfig
-from vocoder.mel.convert import convert, plain
-from vocoder.mel.values import bands_hint, finite_values, mel_range
+from vocoder.mel.values import finite_values, mel_range
 
 
 class UnsureError(ValueError):
@@ -30,9 +30,9 @@ def recognised_config(mel: Tensor | np.ndarray, own: MelConfig) -> MelConfig:
     guard, across = (guard_of(size) for size in mel.shape)
     if guard is None:
         return _by_bands(tuple(mel.shape), own)
-    scaled = _scaled(mel, guard)
+    scaled = guard.scaled_preset(finite_values(mel).cpu())
     if scaled is not None:
-        return _told_apart(scaled)
+        return _told_apart(scaled, own)
     found = guard.recognise(mel)
     if across is not None and turned(mel, guard, across):
         message = f"preset=auto cannot read this mel. {transposed(mel.shape[1]).message}"
@@ -40,47 +40,37 @@ def recognised_config(mel: Tensor | np.ndarray, own: MelConfig) -> MelConfig:
     best = found.best.convention
     if found.certain and best == convention_of(own):
         return own
-    if best.mel_config is None and (said := _said(guard, mel, found)):
+    if best.mel_config is None and (said := _said(guard, mel, found, own)):
         raise UnsureError(f"preset=auto cannot read this mel. {said}", found.likeliest)
     if best.mel_config is None or not found.certain:
         names = never_recognised(mel.shape[0])
         message = f"preset=auto does not know what this mel is. {unsure(found.likeliest)}"
         raise UnsureError(f"{message} It never recognises {names}." if names else message, found.likeliest)
-    return _told_apart(best.mel_config, found.likeliest)
+    return _told_apart(best.mel_config, own, found.likeliest)
 
 
-def _scaled(mel: Tensor | np.ndarray, guard: Guard) -> MelConfig | None:
-    """Return the preset of scaled values that a mel follows, or None. Without the scale it must be typical."""
-    values = finite_values(mel).cpu()
-    for config in PRESETS.values():
-        if config.scaled and config.n_mels == len(values):
-            possible = mel_range(config).fault(float(values.min()), float(values.max())) is None
-            if possible and guard.follows(convert(values, config, plain(config)), plain(config)):
-                return config
-    return None
-
-
-def _told_apart(found: MelConfig, likeliest: tuple[Guess, ...] = ()) -> MelConfig:
+def _told_apart(found: MelConfig, own: MelConfig, likeliest: tuple[Guess, ...] = ()) -> MelConfig:
     """Return a recognised mel config, unless the recogniser takes mels of other presets for it."""
     convention = convention_of(found)
     alike = () if convention is None else layouts()[convention.layout].like
     others = [name for name in alike if PRESETS[name].scaled == found.scaled]
     if others:
         names = " or ".join((found.name, *others))
-        raise UnsureError(f"preset=auto cannot tell {names} apart: pass preset=NAME", likeliest)
+        advice = pass_one_of((found.name, *others), own) if found.name in PRESETS else "pass preset=NAME"
+        raise UnsureError(f"preset=auto cannot tell {names} apart: {advice}", likeliest)
     return found
 
 
-def _said(guard: Guard, mel: Tensor | np.ndarray, found: Recognition) -> str:
+def _said(guard: Guard, mel: Tensor | np.ndarray, found: Recognition, target: MelConfig) -> str:
     """Return what a mel without a mel config looks like, and what to pass; empty if that is unclear."""
     own = guard.mel_config
-    verdict = guard.check(mel)
-    seen = recognised(found, own) if verdict.cause == "typical" else verdict
+    verdict = guard.check(mel, target=target)
+    seen = recognised(found, own, target) if verdict.cause == "typical" else verdict
     if seen.cause == UNSURE:
         return ""
     if mel_range(own).fault(float(mel.min()), float(mel.max())) is not None:
         return seen.message
-    return f"{seen.message} If it does follow the {own.name} preset, pass preset={own.name}."
+    return f"{seen.message} If it does follow the {own.name} preset, {pass_one_of((own.name,), target)}."
 
 
 def _by_bands(shape: tuple[int, ...], own: MelConfig) -> MelConfig:
@@ -90,5 +80,5 @@ def _by_bands(shape: tuple[int, ...], own: MelConfig) -> MelConfig:
     found = [config for config in known if config.n_mels == n_mels]
     if len(found) == 1 or own.n_mels == n_mels:
         return found[0]
-    hint = bands_hint(shape, own.n_mels) or "name the preset of this mel (n_mels, frames)"
+    hint = bands_hint(shape, own.n_mels, own) or "name the preset of this mel (n_mels, frames)"
     raise UnsureError(f"preset=auto knows no mels of {n_mels} bands: {hint}")

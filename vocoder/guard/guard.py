@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from vocoder.adapt.advice import shape_fault
 from vocoder.adapt.path import MelPath
 from vocoder.checkpoint import CheckpointError, load_model
 from vocoder.guard.conventions import NOT_SPEECH, PLAIN, Convention, convention_of, layout_of
@@ -17,6 +18,7 @@ from vocoder.guard.judges import Densities, Recogniser, Recognition, Typicality
 from vocoder.guard.verdict import (
     UNSURE,
     Verdict,
+    looks_scaled,
     recognised,
     shuffled,
     transposed,
@@ -25,7 +27,7 @@ from vocoder.guard.verdict import (
 )
 from vocoder.mel.config import PRESETS, MelConfig
 from vocoder.mel.convert import convert, decode, plain
-from vocoder.mel.values import finite_values, mel_range, shape_fault
+from vocoder.mel.values import finite_values, mel_range
 from vocoder.models.guard import GuardModel
 
 DIRECTORY = Path(__file__).parents[1] / "assets" / "guard"
@@ -64,7 +66,7 @@ class Guard:
         Raises a ValueError if it is not two-dimensional or not finite, or has another number of bands.
         """
         values = _two_dimensional(mel)
-        if (fault := _shape_verdict(values.shape, self.mel_config.n_mels)) is not None:
+        if (fault := _shape_verdict(values.shape, self.mel_config, self.mel_config)) is not None:
             raise ValueError(fault.message)
         return self._recogniser.recognise(values)
 
@@ -76,24 +78,42 @@ class Guard:
         logarithms = self._natural(mel, claimed, config)
         return logarithms is None or not self._densities.typicality(logarithms).unlikely
 
+    def scaled_preset(self, mel: Tensor) -> MelConfig | None:
+        """Return the preset of scaled values that a mel (n_mels, frames) follows, or None.
+
+        Without the scale it must be typical.
+        """
+        for config in PRESETS.values():
+            if config.scaled and config.n_mels == len(mel):
+                possible = mel_range(config).fault(float(mel.min()), float(mel.max())) is None
+                if possible and self.follows(convert(mel, config, plain(config)), plain(config)):
+                    return config
+        return None
+
     def check(
-        self, mel: Tensor | np.ndarray, config: MelConfig | None = None, adapted: Tensor | None = None
+        self,
+        mel: Tensor | np.ndarray,
+        config: MelConfig | None = None,
+        adapted: Tensor | None = None,
+        target: MelConfig | None = None,
     ) -> Verdict:
         """Judge one mel (n_mels, frames) that claims a mel config, by default the guard's own.
 
         If an adapter converted the mel to the guard's own mel config, `adapted` is the result: typicality is then
         measured on this one; where the guard does not know the claimed mel config it is the whole verdict,
-        at best `unfamiliar`.
+        at best `unfamiliar`. Only presets that the model takes are advised: its mel config is `target`, by default the
+        claimed one.
 
         Raises a ValueError if the mel is not two-dimensional or not finite, or the guard does not know its mel config.
         """
-        config = config or self.mel_config
+        config = given = config or self.mel_config
+        target = target or config
         claimed = convention_of(config)
         if adapted is None and not self.knows(config):
             known = ", ".join(name for name, config in PRESETS.items() if self.knows(config))
             raise ValueError(f"the guard knows no mels of {config.name!r}, only those computed as those of {known} are")
-        values = _two_dimensional(mel)
-        if (fault := _shape_verdict(values.shape, config.n_mels)) is not None:
+        values = unscaled = _two_dimensional(mel)
+        if (fault := _shape_verdict(values.shape, config, target)) is not None:
             return fault
         if config.scaled:
             values, config = convert(values, config, plain(config)), plain(config)
@@ -109,10 +129,19 @@ class Guard:
             return transposed(len(values))
         found = self._recogniser.recognise(values) if self.knows(config) else None
         typicality = None if logarithms is None else self._densities.typicality(logarithms)
-        return self._verdict(found, typicality, claimed, config)
+        verdict = self._verdict(found, typicality, claimed, config, target)
+        scaled = None if verdict.typical or found is None else self.scaled_preset(unscaled)
+        if scaled is None or scaled == given:
+            return verdict
+        return looks_scaled(scaled, target, verdict.likeliest)
 
     def _verdict(
-        self, found: Recognition | None, typicality: Typicality | None, claimed: Convention | None, config: MelConfig
+        self,
+        found: Recognition | None,
+        typicality: Typicality | None,
+        claimed: Convention | None,
+        config: MelConfig,
+        target: MelConfig,
     ) -> Verdict:
         """Combine what the recogniser and the densities found about a mel, as far as they could be asked."""
         unlikely, likeliest = typicality is not None and typicality.unlikely, found.likeliest if found else ()
@@ -120,7 +149,7 @@ class Guard:
             refuted = found.probabilities[claimed] < self._refuted
             another = found.best.convention != claimed and found.best.probability > SURE
             if refuted or (another and unlikely):
-                verdict = recognised(found, config)
+                verdict = recognised(found, config, target)
                 if verdict.cause not in (UNSURE, NOT_SPEECH) or not unlikely:
                     return verdict
         percent = None if typicality is None else typicality.percent
@@ -185,7 +214,7 @@ def judge(mel: Tensor | np.ndarray, path: MelPath, converted: Tensor | None = No
         adapted = path.convert(values) if converted is None else converted.cpu()
     if adapted is None and not known:
         return None
-    return replace(guard.check(values, path.source, adapted), adapted=path.adapted)
+    return replace(guard.check(values, path.source, adapted, path.target), adapted=path.adapted)
 
 
 def _two_dimensional(mel: Any) -> Tensor:
@@ -199,8 +228,8 @@ def _two_dimensional(mel: Any) -> Tensor:
     return values
 
 
-def _shape_verdict(shape: Sequence[int], n_mels: int) -> Verdict | None:
+def _shape_verdict(shape: Sequence[int], config: MelConfig, target: MelConfig) -> Verdict | None:
     """Return the verdict if the shape of a mel says that it has another number of bands, or its bands in columns."""
-    fault = shape_fault(shape, n_mels)
-    cause = "transposed" if shape[1] == n_mels else "bands"
+    fault = shape_fault(shape, config.n_mels, target)
+    cause = "transposed" if shape[1] == config.n_mels else "bands"
     return None if fault is None else Verdict(False, 0.0, cause, f"{fault[0].upper()}{fault[1:]}.")

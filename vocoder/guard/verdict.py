@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any
 
+from vocoder.adapt.advice import pass_one_of
 from vocoder.guard.conventions import (
     LOUDEST,
     NOT_SPEECH,
@@ -13,6 +14,7 @@ from vocoder.guard.conventions import (
     SHUFFLED,
     Convention,
     encodings,
+    indistinguishable,
     layouts,
     never_recognised,
 )
@@ -38,7 +40,7 @@ class Verdict:
             `transposed`, `upside-down`, `shuffled`, `negated`, `silence`, `not-speech`, `range` if values are
             impossible, `unsure` if it is another convention, but unclear which.
         message: one or two sentences: what it looks like and what to do.
-        preset: preset of the mel's bands, if it is not the mel config's.
+        preset: preset of the mel's bands or scale, if it is not the mel config's.
         adapted: name of the adapter that converted the mel before, if any.
         likeliest: conventions that the mel may follow with their probabilities, most likely first.
     """
@@ -57,8 +59,8 @@ class Verdict:
         return {**found, "likeliest": [guess.as_dict() for guess in self.likeliest]}
 
 
-def recognised(recognition: Recognition, claimed: MelConfig) -> Verdict:
-    """Return the verdict for a mel of another convention than the `claimed` one."""
+def recognised(recognition: Recognition, claimed: MelConfig, target: MelConfig) -> Verdict:
+    """Return the verdict for a mel of another convention than the `claimed` one, for a model of `target`."""
     found = recognition.likeliest
     faults: dict[tuple[str, str | None], float] = defaultdict(float)
     for convention, share in recognition.probabilities.items():
@@ -70,7 +72,7 @@ def recognised(recognition: Recognition, claimed: MelConfig) -> Verdict:
         return shuffled(found) if cause == SHUFFLED else unexplained(0.0, found)
     alike = [convention for convention in recognition.probabilities if _fault(convention) == (cause, preset)]
     like = max(alike, key=recognition.probabilities.__getitem__)
-    return Verdict(False, 0.0, cause, _explained(like, claimed), preset, likeliest=found)
+    return Verdict(False, 0.0, cause, _explained(like, claimed, target), preset, likeliest=found)
 
 
 @cache
@@ -82,6 +84,13 @@ def _fault(convention: Convention) -> tuple[str, str | None]:
     cause = layout.cause if encoding.name == PLAIN else encoding.cause
     cause = "bands" if cause == "typical" else cause  # if the mel claims other bands
     return cause, None if layout.cause == "typical" and encoding.name != PLAIN else layout.preset
+
+
+def looks_scaled(config: MelConfig, target: MelConfig, likeliest: tuple[Guess, ...]) -> Verdict:
+    """Return the verdict for a mel of a preset of scaled values that it does not claim, for a model of `target`."""
+    advice = pass_one_of((config.name, *indistinguishable(config)), target)
+    message = f"The mel looks like the {config.name} preset: {advice}."
+    return Verdict(False, 0.0, "normalised", message, config.name, likeliest=likeliest)
 
 
 def unfamiliar(claimed: MelConfig) -> Verdict:
@@ -108,18 +117,18 @@ def unsure(likeliest: Sequence[Guess]) -> str:
     return f"It may be {first}, or {second}. Pass preset=NAME, or compute the mel as the mel config says."
 
 
-def _explained(convention: Convention, claimed: MelConfig) -> str:
+def _explained(convention: Convention, claimed: MelConfig, target: MelConfig) -> str:
     """Return what a mel looks like, and what to do."""
     layout, encoding = layouts()[convention.layout], encodings()[convention.encoding]
     again = f" Compute it with {_settings(claimed)}."
     if layout.cause == "typical":
         if encoding.name == PLAIN:
-            return f"The mel looks like the {layout.preset} preset: pass preset={layout.preset}."
+            return f"The mel looks like the {layout.preset} preset: {pass_one_of((str(layout.preset),), target)}."
         return f"The mel looks like {encoding.words}: {encoding.advice}.{again if encoding.name == LOUDEST else ''}"
     if convention.preset is not None:
         words = layout.words if encoding.name == PLAIN else f"{encoding.words} with {layout.words}"
         alike = [name for name in layout.like if not PRESETS[name].scaled]
-        return f"The mel looks like {words}: pass preset={' or '.join((convention.preset, *alike))}."
+        return f"The mel looks like {words}: {pass_one_of((convention.preset, *alike), target)}."
     if encoding.cause == "decibels":  # beside which the bands, windows, hop and power are not seen reliably
         more = "with other bands, windows, hops or powers too, as librosa's defaults give"
         return f"The mel looks like {encoding.words}, {more}.{again}"
@@ -127,7 +136,7 @@ def _explained(convention: Convention, claimed: MelConfig) -> str:
     if convention.mel_config is not None:
         return f"The mel looks like {words}: pass preset=auto, or compute the mel as its mel config says."
     if layout.preset:
-        hint = f"or as that of {layout.preset} and pass preset={layout.preset}"
+        hint = f"or as that of {layout.preset} and {pass_one_of((layout.preset,), target)}"
         return f"The mel looks like {words}. Compute the mel as its mel config says, {hint}."
     unknown = never_recognised(layout.mel_config.n_mels)
     if unknown and encoding.name == PLAIN:

@@ -1,6 +1,6 @@
-"""What values and shapes a mel may have: real and finite numbers, in the range of its mel config."""
+"""What values a mel may have: real and finite numbers, in the range of its mel config."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -9,13 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vocoder.mel.config import MODELS, PRESETS, MelConfig
+from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import MelSpectrogram
 
-MOST_NAMES = 8
-"""most presets that a hint names"""
-LIBROSA_BANDS = 128
-"""of librosa's mels, where nobody says how many"""
 SLACK = 0.25  # acoustic models overshoot, so a quarter of the range is allowed on both sides
 SWEEP_SECONDS = 2.0
 
@@ -55,41 +51,6 @@ def finite_values(mel: Any, start: int = 0) -> Tensor:
             f"the first of them mel[{first}]"
         )
     return values
-
-
-def shape_fault(shape: Sequence[int], n_mels: int) -> str | None:
-    """Return what is wrong with the shape of a mel, one or a batch of at least one frame; None if nothing is."""
-    if len(shape) in (2, 3) and shape[-2] == n_mels and 0 not in shape:
-        return None
-    one, several = f"({n_mels}, frames)", f"(B, {n_mels}, frames)"
-    right = {2: one, 3: several}.get(len(shape), f"{one} or {several}")
-    fault = f"the mel must be {right}, at least one frame, not {tuple(shape)}"
-    hint = bands_hint(shape, n_mels) if len(shape) in (2, 3) and shape[-2] != n_mels else ""
-    return f"{fault}; {hint}" if hint else fault
-
-
-def bands_hint(shape: Sequence[int], n_mels: int) -> str:
-    """Return the likely reason why a mel (..., rows, columns) does not have `n_mels` bands; empty if unclear."""
-    rows, columns = shape[-2:]
-    turned = columns == n_mels or (not _presets_of(rows) and (bool(_presets_of(columns)) or columns == LIBROSA_BANDS))
-    bands = columns if turned else rows
-    hints = ["it looks transposed, (frames, bands) in place of (n_mels, frames)"] if turned else []
-    if bands != n_mels and (names := _presets_of(bands)):
-        known = ", ".join(names) if len(names) <= MOST_NAMES else f"{names[0]} and others"
-        hints.append(f"presets of {bands} bands are {known}: pass preset=NAME")
-        hints += [
-            f"the shipped model {model!r} has {name} for its own" for name, model in MODELS.items() if name in names
-        ]
-    elif bands == LIBROSA_BANDS:
-        hints.append(f"{bands} bands are librosa's default: compute {n_mels}, with the other settings of the model too")
-    if columns == n_mels and 0 < len(names := _presets_of(rows)) <= MOST_NAMES:
-        # 100 x 80: 80 bands turned, or 100 bands of 80 frames
-        hints.append(f"or its {rows} rows are bands: such presets are {', '.join(names)}")
-    return "; ".join(hints)
-
-
-def _presets_of(bands: int) -> list[str]:
-    return [name for name, config in PRESETS.items() if config.n_mels == bands]
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,9 @@ def voice():
 SAME_VALUES = {"hifigan": "nvidia", "indextts2": "nemo"}
 """presets whose mels another has too, half a hop earlier"""
 REFUSED = {
-    **dict.fromkeys(("bigvgan", "fireredtts"), "cannot tell bigvgan or fireredtts apart: pass preset=NAME"),
+    **dict.fromkeys(
+        ("bigvgan", "fireredtts"), "cannot tell bigvgan or fireredtts apart: pass preset=bigvgan or fireredtts"
+    ),
     **dict.fromkeys(("gpt-sovits-v3", "gpt-sovits-v4"), "cannot tell gpt-sovits-v3 or gpt-sovits-v4 apart"),
     **dict.fromkeys(("cosyvoice2", "cosyvoice3"), "cosyvoice2, cosyvoice3"),
 }

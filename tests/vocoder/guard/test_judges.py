@@ -63,7 +63,8 @@ def test_probabilities_are_of_both_and_sum_to_one():
     ],
 )
 def test_what_is_certain_is_named_with_what_to_do(layout, encoding, cause, words):
-    verdict = recognised(recogniser(0.9, layout, encoding).recognise(torch.randn(80, 50)), preset("nvidia"))
+    nvidia = preset("nvidia")
+    verdict = recognised(recogniser(0.9, layout, encoding).recognise(torch.randn(80, 50)), nvidia, nvidia)
     assert (verdict.typical, verdict.cause) == (False, cause)
     assert words in verdict.message
     assert verdict.preset == ("espnet" if layout == 1 else None)
