@@ -23,6 +23,7 @@ GuardMode = Literal["warn", "strict", "off"]
 SAMPLING_FIELDS = ("sigma", "seed", "denoise", "corrections")
 """the fields of a `Sampling` that concern the model alone, not the mel"""
 MAX_CORRECTIONS = 100
+MAX_SIGMA = 2
 """largest number of corrections; far fewer are enough"""
 BLOCK_FRAMES = 32
 """frames drawn from one counter-based generator; part of what a seed means, so never changed"""
@@ -55,8 +56,8 @@ class Sampling:
         for name, value in numbers.items():
             if not isinstance(value, Real):
                 raise ValueError(f"{name} must be a number, not {value!r}")
-        if self.sigma is not None and not 0 <= self.sigma <= 2:
-            raise ValueError(f"sigma must be from 0 to 2, not {self.sigma}")
+        if self.sigma is not None and not 0 <= self.sigma <= MAX_SIGMA:
+            raise ValueError(f"sigma must be from 0 to {MAX_SIGMA}, not {self.sigma}")
         if not 0 <= self.denoise <= 1:
             raise ValueError(f"denoise must lie in 0 to 1, not {self.denoise}")
         if self.seed is not None:

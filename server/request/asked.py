@@ -10,7 +10,7 @@ from pydantic_core import from_json
 from server.audio.formats import FORMATS, STREAM_FORMATS, Level
 from server.problems import Problem, invalid_parameter, invalid_parameters, malformed_body
 from vocoder.mel.config import MelConfig
-from vocoder.sampling import MAX_CORRECTIONS, AdaptMode, GuardMode, Sampling
+from vocoder.sampling import MAX_CORRECTIONS, MAX_SIGMA, AdaptMode, GuardMode, Sampling
 
 Query = TypeVar("Query", bound=BaseModel)
 
@@ -27,7 +27,7 @@ class Asked(BaseModel):
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
-    sigma: Annotated[float | None, Field(ge=0.0, le=2.0, allow_inf_nan=False)] = None
+    sigma: Annotated[float | None, Field(ge=0.0, le=MAX_SIGMA, allow_inf_nan=False)] = None
     """sampling temperature; the model's own by default"""
     seed: Annotated[int | None, Field(ge=0, lt=2**63)] = None
     """the same seed gives the same audio; random by default, and reported"""

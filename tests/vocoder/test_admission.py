@@ -35,6 +35,7 @@ def wrong():
         (QUIET * 20 / np.log(10.0), "go from -95.54 to 0"),
         (QUIET + 8.0, "go from -3 to 8, but .* full scale about"),
         (torch.full((80, 2), 0.5), "go from 0.5 to 0.5"),
+        (torch.zeros(80, 2), r"go from 0 to 0, .* No value is negative, so this is another scale\."),
         (QUIET.T, r"not \(6, 80\); it looks transposed, \(frames, bands\) in place of \(n_mels, frames\)$"),
         (torch.zeros(100, 6), r"not \(100, 6\); presets of 100 bands are vocos, f5-tts, "),
         (torch.zeros(80, 0), r"at least one frame, not \(80, 0\)$"),

@@ -7,8 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vocoder.correction.chains import Order
-from vocoder.layers.mel_filter import MelFilter
-from vocoder.layers.spectrum_head import overlap_add
+from vocoder.layers.mel_filter import MelFilter, overlap_add
 from vocoder.mel.config import MelConfig
 
 

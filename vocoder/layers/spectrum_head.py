@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from vocoder.config import ConfigError
 from vocoder.kernels.launcher import FLOATS, Kernel, compilable, kernel
 from vocoder.kernels.memory import LANES
-from vocoder.layers.mel_filter import MelFilter, vector_tables
+from vocoder.layers.mel_filter import MelFilter, overlap_add, vector_tables
 from vocoder.layers.product import Kept, Product
 from vocoder.mel.config import MelConfig
 
@@ -151,17 +151,6 @@ class SpectrumHead(nn.Module):
         total = overlap_add(frames, self.hop_length)
         half, length = self.n_fft // 2, spectrum.shape[2] * self.hop_length
         return (total / weight.clamp_min(1e-3))[:, None, half : half + length]
-
-
-def overlap_add(frames: Tensor, stride: int) -> Tensor:
-    """Return the sum of frames (B, count, size) at distances of `stride`: (B, (count - 1) * stride + size)."""
-    batch, count, size = frames.shape
-    overlap = size // stride
-    pieces = frames.reshape(batch, count, overlap, stride)
-    total = frames.new_zeros(batch, count + overlap - 1, stride)
-    for i in range(overlap):
-        total = total + F.pad(pieces[:, :, i], (0, 0, i, overlap - 1 - i))
-    return total.flatten(1)
 
 
 def _extended(spread: Tensor) -> Tensor:

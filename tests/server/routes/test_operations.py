@@ -100,6 +100,7 @@ async def test_errors_of_the_framework_are_problems(client):
     wrong = await client.get("/synthesize")
     assert slug(wrong) == (405, "method-not-allowed")
     assert wrong.headers["allow"] == "POST"
+    assert wrong.json()["detail"] == "This address takes POST, not GET."
 
 
 async def test_a_bug_is_a_problem_with_the_request_id(start, fake):
