@@ -26,7 +26,8 @@ from training.evaluate.options import Selection
 from training.evaluate.recordings import Recording, recordings
 from training.evaluate.spectra import band_is_kept, band_level
 from training.publishing import model_card
-from vocoder.adapt.path import DIRECTORY, accepted_presets, path_between
+from vocoder.adapt.adapter import DIRECTORY
+from vocoder.adapt.path import path_between, takes
 from vocoder.checkpoint import load_model, save_model
 from vocoder.loading import DEFAULT_MODEL, load
 from vocoder.mel.config import PRESETS, MelConfig, preset
@@ -156,8 +157,12 @@ def record(directory: Path, lost: dict[str, dict[str, float]], model: str) -> No
 
 def _with_own_path(voice: Synthesizer) -> list[str]:
     """Return the other presets that a model accepts; one of those that share an adapter."""
-    others = [entry for entry in accepted_presets(voice.mel_config) if entry["how"] != "own"]
-    return [entry["preset"] for entry in others if entry.get("adapter", entry["preset"]) == entry["preset"]]
+    paths = {
+        name: path_between(config, voice.mel_config)
+        for name, config in PRESETS.items()
+        if takes(config, voice.mel_config)
+    }
+    return [name for name, path in paths.items() if not path.own and path.adapted in (None, name)]
 
 
 def _cells(own: Scores) -> list[tuple[str, str]]:

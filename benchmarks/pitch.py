@@ -18,7 +18,7 @@ from training.corpora.pitch import follow, label_hop
 from training.evaluate.metric import Audio
 from training.evaluate.options import Selection
 from training.evaluate.recordings import recordings
-from vocoder.adapt.frame_times import centre_of
+from vocoder.adapt.adapter import centre_of
 from vocoder.audio.resampling import resample
 from vocoder.config import ConfigError
 from vocoder.layers.conditioning import PitchNet

@@ -22,12 +22,11 @@ from server.limits.gate import Gate, HostRule
 from server.limits.keys import KeyRing
 from server.limits.shares import Drain, Pool, give_back_freed
 from server.problems import answer_not_found, install_problem_handlers
-from server.request.admit import HEADERS
+from server.request.asked import HEADERS
 from server.routes import inference, mel, models, operations, pages, synthesize
 from server.service import Service
 from server.settings import Settings
-from server.telemetry.metrics import Gauges, Metrics
-from server.telemetry.requests import RequestMiddleware
+from server.telemetry.requests import Metrics, RequestMiddleware
 from vocoder.admission import ENOUGH_FRAMES
 from vocoder.guard.guard import guards
 from vocoder.mel.config_file import known_presets
@@ -99,7 +98,7 @@ def _service(settings: Settings, load: Callable[[str], Synthesizer]) -> Service:
         QueueLimits(settings.queue_size, settings.max_wait),
     )
     requests, memory = Pool(settings.max_connections), Pool(settings.max_buffered_bytes)
-    metrics.register(Gauges(engines, lambda: memory.used))
+    metrics.register(operations.Gauges(engines, lambda: memory.used))
     with ThreadPoolExecutor(1, initializer=compute_on, initargs=(1,)) as pool:
         pool.submit(_try_guards).result()
     path = settings.api_keys_file

@@ -108,6 +108,13 @@ def invalid_parameters(error: ValidationError, place: str, known: Iterable[str])
     return Problem("invalid-parameter", detail, errors=errors)
 
 
+def sentence(error: Exception) -> str:
+    """Return the text of an error as a sentence."""
+    text = str(error)
+    start = text[0] if text.startswith("preset=") else text[0].upper()
+    return f"{start}{text[1:]}" + ("" if text.endswith(".") else ".")
+
+
 def describe_problem(connection: HTTPConnection, problem: Problem) -> dict[str, Any]:
     """Return the problem document for a client, and note the problem for log and metrics."""
     connection.state.problem = problem.kind

@@ -15,7 +15,7 @@ from server.engine.queue import WorkQueue
 from server.limits.keys import KeyRing
 from server.limits.shares import Drain, Pool
 from server.settings import Settings
-from server.telemetry.metrics import Metrics
+from server.telemetry.requests import Metrics
 from vocoder.audio.origin import Origin
 from vocoder.mel.config import PRESETS, MelConfig
 

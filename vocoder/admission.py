@@ -12,8 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vocoder.adapt.advice import shape_fault
-from vocoder.adapt.path import Converter, MelPath, Placement, model_for, path_between
+from vocoder.adapt.path import Converter, MelPath, Placement, model_for, path_between, shape_fault
 from vocoder.guard.automatic import UnsureError, recognised_config
 from vocoder.guard.guard import judge, load_guard
 from vocoder.guard.verdict import Verdict

@@ -15,7 +15,7 @@ from training.data.stores import AudioStore
 from training.loop.batches import FixedItems
 from training.loop.objective import Batch, Objective, Parts, Phase
 from training.publishing import model_card
-from vocoder.adapt.frame_times import FrameTimes
+from vocoder.adapt.adapter import FrameTimes
 from vocoder.audio.resampling import resample
 from vocoder.checkpoint import save_model
 from vocoder.config import Checked, Range

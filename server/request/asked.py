@@ -1,6 +1,7 @@
-"""What a client may ask for: once, with a reader for each interface."""
+"""What a client may ask for: once, with a reader for each interface; and what an answer tells of it, in one table."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Annotated, Literal, TypeVar
 
@@ -8,8 +9,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
 
 from server.audio.formats import FORMATS, STREAM_FORMATS, Level
-from server.problems import Problem, invalid_parameter, invalid_parameters, malformed_body
-from vocoder.mel.config import MelConfig
+from server.problems import Problem, invalid_parameter, invalid_parameters, malformed_body, sentence
+from vocoder.admission import Admitted
+from vocoder.audio.origin import Origin
+from vocoder.config import ConfigError
+from vocoder.mel.config import MelConfig, preset
+from vocoder.mel.config_file import AUTO, with_statistics
 from vocoder.sampling import MAX_CORRECTIONS, MAX_SIGMA, AdaptMode, GuardMode, Sampling
 
 Query = TypeVar("Query", bound=BaseModel)
@@ -20,6 +25,29 @@ STREAM_FORMAT_NAMES = tuple(offer.name for offer in STREAM_FORMATS)
 
 ModelName = Annotated[str | None, Field(max_length=256, description="a name from /v1/models; its first by default")]
 SampleRate = Annotated[int | None, Field(gt=0, le=192_000, description="Hz to resample to; the model's own by default")]
+
+HEADERS = {
+    "X-Request-Id": "The id of the request: the client's own, if it sent a well-formed one.",
+    "X-Model": "The model that synthesized the audio.",
+    "X-Model-Dtype": "The precision of the model's products: float32 or bfloat16.",
+    "X-Sample-Rate": "Hz of the audio.",
+    "X-Audio-Samples": "Length of the audio in samples.",
+    "X-Audio-Duration": "Length of the audio in seconds.",
+    "X-RTF": "Seconds of inference per second of audio.",
+    "X-Seed": "The seed of the noise. The same seed gives the same audio on machines of one type.",
+    "X-Audio-Origin": "A JSON object: that the audio is synthetic, with its model, version, seed and precision.",
+    "X-Gain": "dB by which the audio was made louder, where `gain` or `loudness` asked for it.",
+    "X-Clipped-Samples": "Samples outside [-1, 1], which the format cannot hold and which were clipped.",
+    "X-Mel-Preset": "The preset that the mel was made with, where it is not the model's own.",
+    "X-Mel-Adapted": "The adapter that converted the mel, where no exact conversion exists.",
+    "X-Mel-Recognised": "With preset=auto: the preset that the mel was recognised as.",
+    "X-Mel-Guard": "`typical`, `too-short`, `unfamiliar`, or what the mel looks like.",
+    "X-Mel-Guard-Typicality": "Percentage of true mels that are less likely than this one.",
+    "X-Mel-Guard-Message": "Of a mel that is not typical: what it looks like, and what would be right.",
+    "X-Mel-Guard-Preset": "Of a mel that is not typical: the preset whose bands it has.",
+    "Server-Timing": "Milliseconds of reading, decoding, queueing, inference and encoding.",
+}
+"""the headers of an answer with audio, and what they mean"""
 
 
 class Asked(BaseModel):
@@ -66,6 +94,30 @@ class Asked(BaseModel):
         if self.corrections and not config.correctable:
             message = "audio cannot be corrected towards this model's mels: leave it out, or give 0"
             raise invalid_parameter("corrections", message)
+
+    def source(self, target: MelConfig, known: Mapping[str, MelConfig]) -> MelConfig | str:
+        """Return the mel config of the mel, or "auto" to recognise it; raise a Problem if it contradicts itself.
+
+        `target` is the model's own; `known` are mel configs by name.
+        """
+        if self.preset != AUTO:
+            return self._normalised(target if self.preset is None else known_config(self.preset, known))
+        if self.mean is not None or self.variance is not None:
+            raise invalid_parameter("preset", "auto takes no mean and variance: name the preset that they belong to")
+        return AUTO
+
+    def _normalised(self, source: MelConfig) -> MelConfig:
+        given = {"mean": self.mean, "variance": self.variance}
+        missing = [name for name, values in given.items() if values is None]
+        if len(missing) == 2:
+            return source
+        if missing:
+            raise invalid_parameter(missing[0], "mean and variance come together")
+        mean, variance = (_numbers(name, values, source.n_mels) for name, values in given.items())
+        try:
+            return with_statistics(source, (mean, variance))
+        except ConfigError:
+            raise invalid_parameter("variance", "must be positive for every band") from None
 
 
 class SynthesisQuery(Asked):
@@ -133,3 +185,51 @@ def check_end(text: str) -> None:
     if not ended:
         detail = 'After the first message, the only text message is {"end": true}; frames are binary messages.'
         raise malformed_body(detail)
+
+
+def known_config(name: str, known: Mapping[str, MelConfig]) -> MelConfig:
+    """Return the mel config of a name; raises a Problem if there is none."""
+    try:
+        return preset(name, known)
+    except ConfigError as error:
+        raise Problem("unknown-preset", sentence(error), presets=list(known)) from None
+
+
+def _numbers(name: str, values: str | Sequence[float] | None, n_mels: int) -> tuple[float, ...]:
+    try:
+        found = tuple(map(float, values.split(",") if isinstance(values, str) else values or ()))
+    except ValueError:
+        found = ()
+    if len(found) != n_mels or not all(map(math.isfinite, found)):
+        raise invalid_parameter(name, f"must be {n_mels} finite numbers, one for each band")
+    return found
+
+
+def facts(
+    admitted: Admitted, asked: Asked, seed: int | None, sample_rate: int, dtype: str | None, level: Level
+) -> dict[str, str | float]:
+    """Return the response fields of a synthesis, by header. The gain of a loudness is known once there is audio."""
+    path, verdict = admitted.path, next(iter(admitted.verdicts), None)
+    fields: dict[str, str | float | None] = {"X-Sample-Rate": sample_rate, "X-Seed": seed}
+    fields["X-Model-Dtype"] = dtype
+    fields["X-Gain"] = round(level.gain, 2) or None
+    fields["X-Mel-Recognised"] = path.source.name if asked.preset == AUTO else None
+    fields["X-Mel-Preset"] = None if path.own else path.source.name
+    fields["X-Mel-Adapted"] = path.adapted
+    if verdict is not None:
+        fields["X-Mel-Guard"] = verdict.cause
+        fields["X-Mel-Guard-Typicality"] = None if verdict.typicality is None else round(verdict.typicality)
+        fields["X-Mel-Guard-Message"] = None if verdict.typical else verdict.message
+        fields["X-Mel-Guard-Preset"] = None if verdict.typical else verdict.preset
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def as_headers(fields: dict[str, str | float], model: str, origin: Origin | None) -> dict[str, str]:
+    """Return the headers of an answer."""
+    headers = {"X-Model": model} | {name: str(value) for name, value in fields.items()}
+    return headers if origin is None else headers | {"X-Audio-Origin": origin.to_json()}
+
+
+def as_parameters(fields: dict[str, str | float]) -> dict[str, str | float]:
+    """Return the parameters of an answer at /v2: X-Mel-Guard is mel_guard."""
+    return {name.removeprefix("X-").lower().replace("-", "_"): value for name, value in fields.items()}

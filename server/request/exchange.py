@@ -18,8 +18,8 @@ from server.engine.jobs import Job, Synthesis
 from server.limits.gate import charge_frames
 from server.limits.shares import hold_bytes
 from server.problems import Problem, invalid_parameter, malformed_body
-from server.request.admit import admit
 from server.request.asked import Asked
+from server.request.mel import admit
 from server.service import Service
 from server.telemetry.requests import note
 from vocoder.admission import Admitted

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, FailFast, Field, PositiveInt, Strict
 
 from server.problems import Problem, malformed_body
 from server.request.asked import InferenceParameters
-from server.request.decode import DTYPES, MAX_DIMENSIONS, as_float32, check_json_size, number_array
+from server.request.mel import DTYPES, MAX_DIMENSIONS, as_float32, check_json_size, number_array
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 VERSION = "1"

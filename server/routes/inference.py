@@ -11,9 +11,9 @@ from server.addresses import INFERENCE
 from server.engine.errors import EngineState, NotReadyError
 from server.limits.shares import hold_bytes
 from server.problems import Problem
-from server.request.admit import as_parameters, facts
-from server.request.decode import JSON, RAW
+from server.request.asked import as_parameters, facts
 from server.request.exchange import Exchange, media_type, while_wanted
+from server.request.mel import JSON, RAW
 from server.request.tensors import HEADER_LENGTH, VERSION, parse_request, render_response
 from server.routes import operations
 from server.routes.openapi import INFERENCE_BODY, INFERENCE_RESPONSE, REFUSALS

@@ -9,10 +9,9 @@ from server.audio.extraction import PARTS, extract
 from server.audio.formats import npy_bytes
 from server.engine.jobs import Job
 from server.problems import Problem
-from server.request.admit import known_config
-from server.request.asked import ModelName, read_query
-from server.request.decode import NPY
+from server.request.asked import ModelName, known_config, read_query
 from server.request.exchange import deadline_of, media_type, read_body, while_wanted
+from server.request.mel import NPY
 from server.routes.openapi import AUDIO_BODY, MEL_RESPONSE, PROBLEMS, query_of
 from server.service import ServiceDependency
 

@@ -1,5 +1,6 @@
 """GET /v1/models: the models, and the mel config of each."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import APIRouter
@@ -7,11 +8,12 @@ from fastapi import APIRouter
 from server.audio.formats import FORMATS
 from server.engine.engine import Engine
 from server.engine.errors import EngineState
-from server.request.decode import MEDIA_TYPES
+from server.request.mel import MEDIA_TYPES
 from server.routes.openapi import PROBLEMS
 from server.service import Service, ServiceDependency
-from vocoder.adapt.path import accepted_presets
+from vocoder.adapt.path import path_between, takes
 from vocoder.config import to_dict
+from vocoder.mel.config import ALIASES, MelConfig
 from vocoder.mel.values import mel_range
 
 router = APIRouter(tags=["models"])
@@ -50,6 +52,28 @@ def _describe(engine: Engine, service: Service) -> dict[str, Any]:
         "name": engine.name,
         "state": engine.state,
         "mel": {**to_dict(model.mel_config), **mel},
-        "accepts": accepted_presets(model.mel_config, service.mel_configs),
+        "accepts": _accepted_presets(model.mel_config, service.mel_configs),
         "limits": {name: getattr(service.settings, name) for name in limits},
     }
+
+
+def _accepted_presets(target: MelConfig, known: Mapping[str, MelConfig]) -> list[dict[str, Any]]:
+    """Return each preset that a model of mel config `target` accepts, as plain data.
+
+    `aliases` are other names of the preset, `how` is `own`, `exact` or `adapter`. For adapters `pesq_lost` and
+    `distillmos_lost` hold the measured losses by group of speech, and `lookahead` the frames that they look ahead.
+    """
+    accepted = []
+    for name, config in known.items():
+        if not takes(config, target):
+            continue
+        path = path_between(config, target)
+        aliases = [alias for alias, stands_for in ALIASES.items() if stands_for == name]
+        told: dict[str, Any] = {"preset": name, "aliases": aliases, "how": path.how}
+        if path.delay:
+            told["delay_samples"] = path.delay
+        if path.adapter is not None:
+            lost = {measure: path.adapter.quality.get(measure) for measure in ("pesq_lost", "distillmos_lost")}
+            told |= {"adapter": path.adapted, "lookahead": path.lookahead, **lost}
+        accepted.append(told)
+    return accepted

@@ -7,8 +7,8 @@ from pydantic import BaseModel
 
 from server.audio.formats import FORMATS
 from server.problems import MEDIA_TYPE
-from server.request.admit import HEADERS
-from server.request.decode import JSON, NPY, RAW, SAFETENSORS
+from server.request.asked import HEADERS
+from server.request.mel import JSON, NPY, RAW, SAFETENSORS
 
 Schema = dict[str, Any]
 

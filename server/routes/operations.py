@@ -3,16 +3,25 @@
 /v2/repository is the model repository extension of the Open Inference Protocol.
 """
 
+import logging
+from collections.abc import Callable, Iterable, Sequence
+
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from server.addresses import INFERENCE, METRICS
-from server.engine.engines import LoadError
+from server.engine.engine import Engine
+from server.engine.engines import Engines, LoadError
 from server.engine.errors import LOADING_SECONDS, EngineState
 from server.problems import Problem
 from server.request.tensors import VERSION
 from server.routes.openapi import PROBLEMS, REFUSALS
 from server.service import ServiceDependency
+from server.telemetry.logs import dropped_lines
+
+logger = logging.getLogger(__name__)
 
 router = APIRouter(tags=["health"])
 metrics_router = APIRouter(tags=["health"])
@@ -48,6 +57,44 @@ async def ready(service: ServiceDependency) -> dict[str, str]:
 async def metrics(service: ServiceDependency) -> Response:
     """Return all counters, histograms and gauges in the Prometheus text format."""
     return Response(service.metrics.render(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+class Gauges(Collector):
+    """Whether each model is ready, what it is, and how much work waits for it; bytes that are held, and lines lost."""
+
+    def __init__(self, engines: Engines, held_bytes: Callable[[], int]) -> None:
+        self._engines = engines
+        self._held_bytes = held_bytes
+
+    def collect(self) -> Iterable[Metric]:
+        """Return what is so now."""
+        held = "Bytes of bodies, mels and audio that requests hold."
+        yield GaugeMetricFamily("vocoder_held_bytes", held, self._held_bytes())
+        yield CounterMetricFamily("vocoder_log_lines_dropped", "Log lines that nobody read in time.", dropped_lines())
+        ready = GaugeMetricFamily("vocoder_ready", "1 where the model is loaded and warm.", labels=["model"])
+        queued = GaugeMetricFamily("vocoder_queued_requests", "Requests that wait.", labels=["model"])
+        frames = GaugeMetricFamily("vocoder_queued_frames", "Mel frames that wait.", labels=["model"])
+        labels = ("model", "family", "device", "dtype", "weights_sha256")
+        about = GaugeMetricFamily("vocoder_model_info", "1; the labels describe the model.", labels=labels)
+        for engine in self._engines:
+            is_ready = engine.state is EngineState.READY
+            if engine.state not in (EngineState.IDLE, EngineState.UNLOADED):  # which is nothing to be alarmed about
+                ready.add_metric([engine.name], float(is_ready))
+            queued.add_metric([engine.name], len(engine.queue))
+            frames.add_metric([engine.name], engine.queue.frames)
+            if is_ready:
+                about.add_metric([engine.name, *_described(engine, labels[1:])], 1.0)
+        yield from (ready, queued, frames, about)
+
+
+def _described(engine: Engine, labels: Sequence[str]) -> list[str]:
+    """Return what a model says about itself; empty if it fails, since the rest of the scrape must go on."""
+    try:
+        info = engine.model.synthesizer.info()
+    except Exception:
+        logger.exception("%s cannot describe itself", engine.name)
+        info = {}
+    return [str(info.get(label) or "") for label in labels]
 
 
 @repository_router.post("/index")

@@ -10,10 +10,9 @@ from starlette.types import Receive, Scope, Send
 from server.audio.formats import FORMATS, STREAM_FORMATS, OutputSpec, negotiate
 from server.limits.shares import hold_bytes
 from server.problems import Problem
-from server.request.admit import as_headers, facts, mel_path
-from server.request.asked import SynthesisQuery, read_query
-from server.request.decode import JSON, decode_mel
+from server.request.asked import SynthesisQuery, as_headers, facts, read_query
 from server.request.exchange import Exchange, departure, done_before, media_type
+from server.request.mel import JSON, decode_mel, mel_path
 from server.routes.openapi import AUDIO_RESPONSE, MEL_BODY, PROBLEMS, query_of
 from server.service import ServiceDependency
 from server.stream.audio import VALUE_BYTES, AudioStream, chunk_bytes

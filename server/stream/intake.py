@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from server.problems import Problem, malformed_body
-from server.request.admit import as_problems
+from server.request.mel import as_problems
 from server.service import Service
 from vocoder.adapt.path import MelPath
 from vocoder.admission import StreamAdmission, heeded

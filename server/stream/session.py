@@ -16,15 +16,13 @@ from server.engine.engine import Engine
 from server.limits.gate import charge_frames
 from server.limits.shares import hold_bytes
 from server.problems import Problem, describe_problem, invalid_parameter, malformed_body, unexpected
-from server.request.admit import mel_path
 from server.request.asked import StreamHello, check_end, read_hello
-from server.request.decode import DTYPES
 from server.request.exchange import done_before
+from server.request.mel import DTYPES, mel_path
 from server.service import Service
 from server.stream.audio import AudioStream, chunk_bytes
 from server.stream.intake import Intake
-from server.telemetry.metrics import REJECTIONS
-from server.telemetry.requests import note
+from server.telemetry.requests import REJECTIONS, note
 from vocoder.adapt.path import MelPath
 from vocoder.admission import StreamAdmission
 from vocoder.mel.config import MelConfig

@@ -7,7 +7,7 @@ from evaluation_corpus import write_recordings
 from benchmarks import adapters
 from training.corpora.manifest import Manifest, ManifestError
 from training.evaluate.recordings import Recording
-from vocoder.adapt.path import DIRECTORY, load_adapter
+from vocoder.adapt.adapter import DIRECTORY, load_adapter
 from vocoder.mel.config import preset
 
 

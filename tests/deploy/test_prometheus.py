@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from server.app import create_app
 from server.engine.jobs import Synthesis
 from server.settings import Settings
-from server.telemetry.metrics import REJECTIONS
+from server.telemetry.requests import REJECTIONS
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 ADDED_BY_PROMETHEUS = {"job", "instance", "namespace", "pod", "le"}

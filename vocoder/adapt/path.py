@@ -1,82 +1,25 @@
-"""How mels of one mel config reach a model of another: whole or in pieces, and the audio back to its place in time."""
+"""How mels of one mel config reach a model of another: whole or in pieces, and the audio back to its place in time.
 
-import json
-from collections.abc import Mapping
+What does not reach it is told by which preset to pass, or which shipped model to take.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from vocoder.adapt.frame_times import FrameTimes, delay_between, framed_as
-from vocoder.checkpoint import CheckpointError, load_model
-from vocoder.mel.config import ALIASES, MODELS, PRESETS, MelConfig
+from vocoder.adapt.adapter import Adapter, adapter_between, delay_between, framed_as
+from vocoder.mel.config import MODELS, PRESETS, MelConfig
 from vocoder.mel.convert import MelMismatchError, convert, differences
-from vocoder.models.adapter import AdapterModel
 from vocoder.sampling import AdaptMode
 from vocoder.stages import Track
 
-DIRECTORY = Path(__file__).parents[1] / "assets" / "adapters"
-
-
-@dataclass(frozen=True, eq=False)
-class Adapter:
-    """A map from mels of one mel config, `source`, to those of another; `name` is that of its directory.
-
-    The model is in float64, so that frames do not depend on their batch. `quality` holds the measured loss.
-    """
-
-    name: str
-    model: AdapterModel
-    source: MelConfig
-    quality: dict[str, Any]
-
-    @property
-    def target(self) -> MelConfig:
-        """Mel config of the output."""
-        return self.model.config.target
-
-    @property
-    def times(self) -> FrameTimes:
-        """Positions of output frames among input frames."""
-        config = self.model.config
-        return FrameTimes.between(self.source, self.target, config.before, config.after)
-
-    def delay(self, source: MelConfig) -> int | None:
-        """Return how many samples later frames of a mel config stand than its input; None if their values differ."""
-        return delay_between(source, self.source, self.target.sample_rate)
-
-    def takes(self, source: MelConfig, target: MelConfig) -> bool:
-        """Whether mels of a mel config convert exactly to its input, and its output to another mel config."""
-        return self.delay(source) is not None and not differences(self.target, target)
-
-
-@cache
-def load_adapter(directory: Path) -> Adapter:
-    """Load an adapter; raises a CheckpointError if its directory is damaged or does not hold one."""
-    checkpoint = load_model(directory)
-    if not isinstance(checkpoint.model, AdapterModel):
-        raise CheckpointError(f"{directory} holds a model of family {checkpoint.family!r}, no adapter")
-    model = checkpoint.model.double().requires_grad_(False)
-    return Adapter(directory.name, model, checkpoint.mel_config, dict(checkpoint.quality))
-
-
-def adapter_between(source: MelConfig, target: MelConfig, directory: Path = DIRECTORY) -> Adapter | None:
-    """Return the adapter from one mel config to another, or None."""
-    for config in sorted(directory.glob("*/config.json")):
-        if _bands_of(config) == source.n_mels:
-            adapter = load_adapter(config.parent)
-            if adapter.takes(source, target):
-                return adapter
-    return None
-
-
-@cache
-def _bands_of(config: Path) -> int:
-    """Return the number of input bands of an adapter with this config.json, without loading it."""
-    return int(json.loads(config.read_text(encoding="utf-8"))["mel"]["n_mels"])
+MOST_NAMES = 8
+"""most presets that a hint names"""
+LIBROSA_BANDS = 128
+"""of librosa's mels, where nobody says how many"""
 
 
 @dataclass(frozen=True)
@@ -247,24 +190,58 @@ def _path(source: MelConfig, target: MelConfig, adapt: AdaptMode) -> MelPath | N
     return None if adapter is None else MelPath(source, target, adapter.delay(source) or 0, adapter)
 
 
-def accepted_presets(target: MelConfig, known: Mapping[str, MelConfig] = PRESETS) -> list[dict[str, Any]]:
-    """Return each preset that a model of mel config `target` accepts, as plain data.
+def pass_one_of(presets: Sequence[str], target: MelConfig) -> str:
+    """Return which of these presets to pass to a model of mel config `target`, and which model takes the others."""
+    taken = [name for name in presets if takes(PRESETS[name], target)]
+    advice = [f"pass preset={' or '.join(taken)}"] if taken else []
+    others = [name for name in presets if name not in taken]
+    advice += [f"take the shipped model {model_for(PRESETS[name], 'on')!r} for {name}" for name in others]
+    return ", or ".join(advice)
 
-    `aliases` are other names of the preset, `how` is `own`, `exact` or `adapter`. For adapters `pesq_lost` and
-    `distillmos_lost` hold the measured losses by group of speech, and `lookahead` the frames that they look ahead.
+
+def shape_fault(shape: Sequence[int], n_mels: int, target: MelConfig) -> str | None:
+    """Return what is wrong with the shape of a mel, one or a batch of at least one frame; None if nothing is.
+
+    `target` is the mel config of the model that the mel is for.
     """
-    accepted = []
-    for name, config in known.items():
-        try:
-            path = path_between(config, target)
-        except MelMismatchError:
-            continue
-        aliases = [alias for alias, stands_for in ALIASES.items() if stands_for == name]
-        told: dict[str, Any] = {"preset": name, "aliases": aliases, "how": path.how}
-        if path.delay:
-            told["delay_samples"] = path.delay
-        if path.adapter is not None:
-            lost = {measure: path.adapter.quality.get(measure) for measure in ("pesq_lost", "distillmos_lost")}
-            told |= {"adapter": path.adapted, "lookahead": path.lookahead, **lost}
-        accepted.append(told)
-    return accepted
+    if len(shape) in (2, 3) and shape[-2] == n_mels and 0 not in shape:
+        return None
+    one, several = f"({n_mels}, frames)", f"(B, {n_mels}, frames)"
+    right = {2: one, 3: several}.get(len(shape), f"{one} or {several}")
+    fault = f"the mel must be {right}, at least one frame, not {tuple(shape)}"
+    hint = bands_hint(shape, n_mels, target) if len(shape) in (2, 3) and shape[-2] != n_mels else ""
+    return f"{fault}; {hint}" if hint else fault
+
+
+def bands_hint(shape: Sequence[int], n_mels: int, target: MelConfig) -> str:
+    """Return the likely reason why a mel (..., rows, columns) does not have `n_mels` bands; empty if unclear.
+
+    Only presets that a model of mel config `target` takes are advised.
+    """
+    rows, columns = shape[-2:]
+    turned = columns == n_mels or (not _presets_of(rows) and (bool(_presets_of(columns)) or columns == LIBROSA_BANDS))
+    bands = columns if turned else rows
+    hints = ["it looks transposed, (frames, bands) in place of (n_mels, frames)"] if turned else []
+    if bands != n_mels and (names := _presets_of(bands)):
+        if taken := [name for name in names if takes(PRESETS[name], target)]:
+            hints.append(f"presets of {bands} bands are {_listed(taken)}: pass preset=NAME")
+            own = [(name, model) for name, model in MODELS.items() if name in names]
+            hints += [f"the shipped model {model!r} has {name} for its own" for name, model in own]
+        else:
+            model = model_for(PRESETS[names[0]], "on")
+            hints.append(f"take the shipped model {model!r} for presets of {bands} bands: {_listed(names)}")
+    elif bands == LIBROSA_BANDS:
+        hints.append(f"{bands} bands are librosa's default: compute {n_mels}, with the other settings of the model too")
+    names = [name for name in _presets_of(rows) if takes(PRESETS[name], target)]
+    if columns == n_mels and 0 < len(names) <= MOST_NAMES:
+        # 100 x 80: 80 bands turned, or 100 bands of 80 frames
+        hints.append(f"or its {rows} rows are bands: such presets are {', '.join(names)}")
+    return "; ".join(hints)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names) if len(names) <= MOST_NAMES else f"{names[0]} and others"
+
+
+def _presets_of(bands: int) -> list[str]:
+    return [name for name, config in PRESETS.items() if config.n_mels == bands]

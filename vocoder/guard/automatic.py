@@ -3,7 +3,7 @@
 import numpy as np
 from torch import Tensor
 
-from vocoder.adapt.advice import bands_hint, pass_one_of
+from vocoder.adapt.path import bands_hint, pass_one_of
 from vocoder.guard.conventions import convention_of, layouts, never_recognised
 from vocoder.guard.guard import Guard, guard_of, turned
 from vocoder.guard.judges import Guess, Recognition

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from vocoder.adapt.advice import shape_fault
-from vocoder.adapt.path import MelPath
+from vocoder.adapt.path import MelPath, shape_fault
 from vocoder.checkpoint import CheckpointError, load_model
 from vocoder.guard.conventions import NOT_SPEECH, PLAIN, Convention, convention_of, layout_of
 from vocoder.guard.judges import Densities, Recogniser, Recognition, Typicality

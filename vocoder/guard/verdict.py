@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any
 
-from vocoder.adapt.advice import pass_one_of
+from vocoder.adapt.path import pass_one_of
 from vocoder.guard.conventions import (
     LOUDEST,
     NOT_SPEECH,

@@ -12,7 +12,8 @@ from recipes.adapters.fitting import SILENT_FRAMES, AdapterObjective, Frames, Le
 from training.corpora.given_mels import given_mel
 from training.corpora.manifest import read_manifest
 from training.data.augment import AugmentConfig
-from vocoder.adapt.path import MelPath, adapter_between, load_adapter
+from vocoder.adapt.adapter import adapter_between, load_adapter
+from vocoder.adapt.path import MelPath
 from vocoder.mel.config import preset
 from vocoder.mel.spectrogram import MelSpectrogram
 from vocoder.models.adapter import AdapterConfig, AdapterModel

@@ -13,7 +13,7 @@ from tiny_models import TINY_MEL, tiny_synthesizer
 from server.audio.formats import STREAM_FORMATS, Level, OutputSpec
 from server.engine.jobs import Synthesis
 from server.stream.audio import AudioStream, Playback
-from server.telemetry.metrics import Metrics
+from server.telemetry.requests import Metrics
 from vocoder.adapt.path import MelPath, Placement
 from vocoder.sampling import Sampling
 

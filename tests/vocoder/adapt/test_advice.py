@@ -2,7 +2,7 @@
 
 import pytest
 
-from vocoder.adapt.advice import bands_hint, pass_one_of
+from vocoder.adapt.path import bands_hint, pass_one_of
 from vocoder.mel.config import preset
 
 TURNED = "it looks transposed, (frames, bands) in place of (n_mels, frames)"

@@ -5,8 +5,8 @@ from fractions import Fraction
 import pytest
 import torch
 
-from vocoder.adapt.frame_times import FrameTimes, centre_of
-from vocoder.adapt.path import Adapter, Converter, MelPath, Placement, path_between
+from vocoder.adapt.adapter import Adapter, FrameTimes, centre_of
+from vocoder.adapt.path import Converter, MelPath, Placement, path_between
 from vocoder.checkpoint import load_model
 from vocoder.loading import model_directory
 from vocoder.mel.config import MODELS, PRESETS, preset

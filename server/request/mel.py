@@ -1,11 +1,12 @@
-"""Mels from request bodies: npy, safetensors, raw little-endian floats, JSON.
+"""The mel of a request: decoded from npy, safetensors, raw little-endian floats or JSON, and admitted as in Python.
 
 A body may be hostile. Each decoder reads the header first, takes three dtypes only, compares the size in the header
 with the number of bytes, and only then makes an array. Nothing is unpickled or evaluated.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from itertools import chain
 from typing import Any
 
@@ -14,8 +15,17 @@ import safetensors
 from numpy.typing import NDArray
 from pydantic_core import from_json
 
-from server.problems import Problem, malformed_body
+from server.problems import Problem, malformed_body, sentence
+from server.request.asked import Asked
+from vocoder.adapt.path import MelPath, path_between
+from vocoder.admission import Admitted, MelTooLongError, UnlikelyMelError
+from vocoder.admission import admit as admit_mel
+from vocoder.guard.automatic import UnsureError
+from vocoder.mel.config import MelConfig
+from vocoder.mel.convert import MelMismatchError
+from vocoder.mel.values import MelError
 from vocoder.npy import MAGIC, NpyError, kind_of, read_header
+from vocoder.sampling import GuardMode
 
 NPY = "application/x-npy"
 SAFETENSORS = "application/vnd.safetensors"
@@ -149,3 +159,70 @@ def _view(data: memoryview, dtype: np.dtype[Any], shape: tuple[int, ...], order:
 
 def _wrong_dtype() -> Problem:
     return Problem("unsupported-dtype", f"The mel's dtype must be one of {', '.join(DTYPES)}, little-endian.")
+
+
+def admit(
+    mel: NDArray[np.float32],
+    asked: Asked,
+    target: MelConfig,
+    known: Mapping[str, MelConfig],
+    mode: GuardMode,
+    max_frames: int,
+) -> Admitted:
+    """Check a mel by the config that it was made with, convert it to the model's own, and judge it.
+
+    Args:
+        mel: as it was decoded, of any shape.
+        asked: the request's options.
+        target: the model's own mel config.
+        known: mel configs by name.
+        mode: of the guard: `warn`, `strict` or `off`.
+        max_frames: the longest mel that a model is given.
+
+    Raises:
+        Problem: the mel, or what the request declares about it, is wrong.
+    """
+    asked.check_corrections(target)
+    if mel.ndim == 3 and mel.shape[0] == 1:
+        mel = mel[0]
+    source = asked.source(target, known)
+    if mel.ndim != 2:
+        n_mels = target.n_mels if isinstance(source, str) else source.n_mels
+        detail = f"Send one mel per request, of shape ({n_mels}, frames), not an array of shape {mel.shape}."
+        raise Problem("invalid-mel", detail)
+    with as_problems():
+        return admit_mel(mel, target, source, asked.adapt, mode, max_frames=max_frames)
+
+
+def mel_path(asked: Asked, target: MelConfig, known: Mapping[str, MelConfig]) -> MelPath:
+    """Return the conversion from the config that a mel was made with to the model's own.
+
+    Args:
+        asked: the request's options; without a preset, and with `auto`, the mel has the model's own config.
+        target: the model's own config.
+        known: mel configs by name.
+
+    Raises:
+        Problem: unknown preset, invalid statistics, or no conversion that the request allows.
+    """
+    source = asked.source(target, known)
+    with as_problems():
+        return path_between(target if isinstance(source, str) else source, target, asked.adapt)
+
+
+@contextmanager
+def as_problems() -> Iterator[None]:
+    """Turn the errors of an admission into problems."""
+    try:
+        yield
+    except MelTooLongError as error:
+        raise Problem("too-many-frames", sentence(error), limit_frames=error.limit) from None
+    except MelError as error:
+        raise Problem("invalid-mel", sentence(error), **error.details) from None
+    except MelMismatchError as error:
+        raise Problem("mel-mismatch", sentence(error), differences=list(error.differences)) from None
+    except UnsureError as error:
+        likeliest = [guess.as_dict() for guess in error.likeliest]
+        raise Problem("unsure-preset", sentence(error), likeliest=likeliest) from None
+    except UnlikelyMelError as error:
+        raise Problem("unlikely-mel", sentence(error), guard=error.verdict.as_dict()) from None

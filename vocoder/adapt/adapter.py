@@ -1,15 +1,22 @@
-"""Interpolate frames of one mel config at the times of another's."""
+"""The shipped adapters, which map mels of one mel config to those of another, and the times of their frames."""
 
+import json
 import math
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cache
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from vocoder.checkpoint import CheckpointError, load_model
 from vocoder.mel.config import MelConfig
 from vocoder.mel.convert import differences
+from vocoder.models.adapter import AdapterModel
 
+DIRECTORY = Path(__file__).parents[1] / "assets" / "adapters"
 TINY_EPSILON = 1e-8
 """magnitude_epsilon up to which no audible band changes"""
 NEIGHBOURS = (-1, 0, 1, 2)
@@ -113,3 +120,61 @@ def _cubic(points: list[Tensor], u: Tensor) -> Tensor:
     bend = a - 2.5 * b + 2.0 * c - 0.5 * d
     twist = 0.5 * (d - a) + 1.5 * (b - c)
     return ((twist * u + bend) * u + slope) * u + b
+
+
+@dataclass(frozen=True, eq=False)
+class Adapter:
+    """A map from mels of one mel config, `source`, to those of another; `name` is that of its directory.
+
+    The model is in float64, so that frames do not depend on their batch. `quality` holds the measured loss.
+    """
+
+    name: str
+    model: AdapterModel
+    source: MelConfig
+    quality: dict[str, Any]
+
+    @property
+    def target(self) -> MelConfig:
+        """Mel config of the output."""
+        return self.model.config.target
+
+    @property
+    def times(self) -> FrameTimes:
+        """Positions of output frames among input frames."""
+        config = self.model.config
+        return FrameTimes.between(self.source, self.target, config.before, config.after)
+
+    def delay(self, source: MelConfig) -> int | None:
+        """Return how many samples later frames of a mel config stand than its input; None if their values differ."""
+        return delay_between(source, self.source, self.target.sample_rate)
+
+    def takes(self, source: MelConfig, target: MelConfig) -> bool:
+        """Whether mels of a mel config convert exactly to its input, and its output to another mel config."""
+        return self.delay(source) is not None and not differences(self.target, target)
+
+
+@cache
+def load_adapter(directory: Path) -> Adapter:
+    """Load an adapter; raises a CheckpointError if its directory is damaged or does not hold one."""
+    checkpoint = load_model(directory)
+    if not isinstance(checkpoint.model, AdapterModel):
+        raise CheckpointError(f"{directory} holds a model of family {checkpoint.family!r}, no adapter")
+    model = checkpoint.model.double().requires_grad_(False)
+    return Adapter(directory.name, model, checkpoint.mel_config, dict(checkpoint.quality))
+
+
+def adapter_between(source: MelConfig, target: MelConfig, directory: Path = DIRECTORY) -> Adapter | None:
+    """Return the adapter from one mel config to another, or None."""
+    for config in sorted(directory.glob("*/config.json")):
+        if _bands_of(config) == source.n_mels:
+            adapter = load_adapter(config.parent)
+            if adapter.takes(source, target):
+                return adapter
+    return None
+
+
+@cache
+def _bands_of(config: Path) -> int:
+    """Return the number of input bands of an adapter with this config.json, without loading it."""
+    return int(json.loads(config.read_text(encoding="utf-8"))["mel"]["n_mels"])

@@ -8,7 +8,7 @@ import pytest
 from safetensors.numpy import save
 
 from server.problems import Problem
-from server.request.decode import JSON, NPY, RAW, SAFETENSORS, decode_mel
+from server.request.mel import JSON, NPY, RAW, SAFETENSORS, decode_mel
 
 MEL = np.linspace(-8.0, 1.0, 80 * 6, dtype=np.float32).reshape(80, 6)
 
