@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from benchmarks.speech import speech_mel
 from training.corpora.manifest import read_manifest
-from vocoder.audio.file import read_audio
+from vocoder.audio.reading import read_audio
 from vocoder.audio.resampling import resample
 from vocoder.export.formats import SHERPA, export_model
 from vocoder.export.smaller import WEIGHTS, Weights, store_weights

@@ -21,7 +21,7 @@ from benchmarks.guard_conventions import CONVENTIONS, OF_100_BANDS, TRUE_VARIANT
 from benchmarks.guard_corpora import UNSEEN, as_recorded, levelled, unseen_entries
 from recipes.corpora.debian import default_cache
 from training.corpora.manifest import read_manifest
-from vocoder.audio.file import read_audio
+from vocoder.audio.reading import read_audio
 from vocoder.guard.automatic import UnsureError, recognised_config
 from vocoder.guard.conventions import TRUE, convention_of
 from vocoder.guard.conventions import Convention as Recognised

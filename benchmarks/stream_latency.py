@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from benchmarks.serving_program import serving
-from vocoder.audio.file import read_audio
+from vocoder.audio.reading import read_audio
 from vocoder.client import Client, Speech
 from vocoder.loading import DEFAULT_MODEL
 from vocoder.mel.spectrogram import MelSpectrogram

@@ -16,7 +16,7 @@ from typing import Any
 
 import ray
 
-from vocoder.audio.file import AUDIO_FORMATS
+from vocoder.audio.writing import AUDIO_FORMATS
 from vocoder.bulk.jobs import Job, Outcome, list_jobs
 from vocoder.bulk.run import ROW_FRAMES, rows, synthesize_all, unfinished
 from vocoder.bulk.synthesis import BulkOptions, RowSynthesizer

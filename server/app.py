@@ -14,7 +14,6 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 import vocoder
-from server.engine.engines import Engines
 from server.engine.lanes import Lanes, available_cores, compute_on
 from server.engine.model import SHARED_FRAMES, LoadedModel
 from server.engine.queue import QueueLimits, WorkQueue
@@ -24,7 +23,7 @@ from server.limits.shares import Drain, Pool, give_back_freed
 from server.problems import answer_not_found, install_problem_handlers
 from server.request.asked import HEADERS
 from server.routes import inference, mel, models, operations, pages, synthesize
-from server.service import Service
+from server.service import Engines, Service
 from server.settings import Settings
 from server.telemetry.requests import Metrics, RequestMiddleware
 from vocoder.admission import ENOUGH_FRAMES

@@ -76,7 +76,7 @@ def _serve(given: Mapping[str, Any]) -> int:
 
 def _end(code: int) -> int:
     """Return the exit code, or exit at once if a model still computes, which Python could not interrupt."""
-    from server.engine.engines import COMPUTING
+    from server.service import COMPUTING
 
     if any(thread.name.startswith(COMPUTING) for thread in threading.enumerate()):
         sys.stdout.flush()

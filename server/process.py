@@ -14,11 +14,10 @@ from types import FrameType
 import uvicorn
 
 from server.app import create_admin_app, create_app
-from server.engine.engines import Engines, LoadError
 from server.engine.errors import EngineState
 from server.limits.connections import server_config
 from server.limits.shares import Drain
-from server.service import Service
+from server.service import Engines, LoadError, Service
 from server.settings import Settings
 from server.telemetry.logs import logging_config, say
 from vocoder.synthesis.synthesizer import Synthesizer

@@ -1,25 +1,142 @@
-"""The parts of a running application that routes work with."""
+"""The running application as routes see it: its models by name, and the parts that all requests share."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+import logging
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import wait
 from dataclasses import dataclass, field
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
-from server.engine.engine import Engine
-from server.engine.engines import Engines
+from server.engine.engine import Engine, Load
+from server.engine.errors import LOADING_SECONDS, EngineState, NotReadyError
 from server.engine.jobs import Job, at_once
-from server.engine.queue import WorkQueue
+from server.engine.lanes import Lanes
+from server.engine.model import free_memory
+from server.engine.queue import QueueLimits, WorkQueue
 from server.limits.keys import KeyRing
 from server.limits.shares import Drain, Pool
+from server.problems import Problem
 from server.settings import Settings
 from server.telemetry.requests import Metrics
-from vocoder.audio.origin import Origin
+from vocoder.audio.writing import Origin
 from vocoder.mel.config import PRESETS, MelConfig
 
 R = TypeVar("R")
+
+logger = logging.getLogger(__name__)
+
+COMPUTING = ("lane", "loader", "worker")
+"""how the names of the threads begin that compute"""
+
+
+class LoadError(Exception):
+    """A model could not be loaded or warmed up."""
+
+
+class Engines:
+    """All engines of a server, which share `lanes`; the first is the default. `limits` are those of each queue."""
+
+    def __init__(self, references: Sequence[str], load: Load, lanes: Lanes, limits: QueueLimits) -> None:
+        self.lanes = lanes
+        self._make: Callable[[str], Engine] = lambda name: Engine(name, load, lanes, limits)
+        self._engines = tuple(map(self._make, references))
+        self._adding = asyncio.Lock()
+
+    def __iter__(self) -> Iterator[Engine]:
+        return iter(self._engines)
+
+    def get(self, name: str | None) -> Engine:
+        """Return a model's engine by its name, the default for None; raises a Problem if there is none, or not yet."""
+        if name is None:
+            return self._engines[0]
+        for engine in self._engines:
+            if engine.name == name:
+                return engine
+        if any(engine.state is EngineState.LOADING and not engine.in_service for engine in self._engines):
+            raise Problem("warming", "The models are still loading.", retry_after=LOADING_SECONDS)
+        names = [engine.name for engine in self._engines]
+        more = "Others need a --model each at its start, as in vocoder-serve --model reverse --model reverse-24k."
+        raise Problem("unknown-model", f"This server has the models {', '.join(names)}. {more}", models=names)
+
+    @property
+    def ready(self) -> bool:
+        """Whether every model was loaded and warm, under a name of its own, and none has failed or stopped."""
+        return self._distinct and all(engine.in_service for engine in self._engines)
+
+    @property
+    def _distinct(self) -> bool:
+        return len({engine.name for engine in self._engines}) == len(self._engines)
+
+    def start(self) -> None:
+        """Begin to load the models on a thread of their own. Each serves as soon as it is ready."""
+        self.lanes.start()
+        threading.Thread(target=self._load, name="loader", daemon=True).start()
+
+    async def wait_ready(self) -> None:
+        """Wait until every model is loaded and warm; raises a LoadError if one failed, or two have the same name."""
+        for engine in self._engines:
+            await _loaded(engine, engine.name)
+        if not self._distinct:
+            names = ", ".join(sorted(engine.name for engine in self._engines))
+            raise LoadError(f"every model needs a name of its own, not {names}")
+
+    async def load(self, reference: str) -> None:
+        """Load a model that was unloaded, or a further one by its name or directory.
+
+        Raises a LoadError if it cannot be loaded, or another has its name.
+        """
+        async with self._adding:
+            engine = next((engine for engine in self._engines if engine.name == reference), None)
+            known = engine is not None
+            if engine is None:
+                engine = self._make(reference)
+                engine.start_loading()
+            engine.wake()
+            await _loaded(engine, reference)
+            if not known and engine.name in [other.name for other in self._engines]:
+                engine.unload()
+                raise LoadError(f"there is a model {engine.name} already: unload it, or give this one another name")
+            self._engines += () if known else (engine,)
+
+    async def unload(self, name: str) -> None:
+        """Take a model out of service, of which what runs is finished; raises a Problem if there is no such model."""
+        self.get(name).unload()
+        await asyncio.to_thread(free_memory)
+
+    async def unload_unused(self, seconds: float) -> None:
+        """Unload models that were not used for so many seconds, again and again."""
+        while True:
+            await asyncio.sleep(seconds / 8)
+            for engine in self._engines:
+                if engine.unload(unused_for=seconds):
+                    await asyncio.to_thread(free_memory)
+
+    def stop(self, timeout: float) -> None:
+        """Take no more work, and finish what waits within `timeout` seconds."""
+        for engine in self._engines:
+            engine.close()
+        self.lanes.stop(timeout)
+        for engine in self._engines:
+            engine.queue.refuse_all(NotReadyError(engine.state))
+
+    def _load(self) -> None:
+        for engine in self._engines:
+            if engine.state is EngineState.LOADING:
+                logger.info("loading %s", engine.name)
+                engine.load()
+                wait([engine.loaded])  # loading the next model would disturb the timing of this one
+
+
+async def _loaded(engine: Engine, name: str) -> None:
+    """Wait until a model can be used; raises a LoadError if it cannot be loaded."""
+    try:
+        await asyncio.shield(asyncio.wrap_future(engine.loaded))  # others wait for the same future
+    except Exception as error:
+        raise LoadError(f"cannot load model {name}: {error}") from error
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from vocoder.audio.file import audio_info
+from vocoder.audio.writing import audio_info
 from vocoder.mel.config import preset
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -10,7 +10,7 @@ from vocoder.version import __version__
 
 if TYPE_CHECKING:
     from vocoder.admission import UnlikelyMelError as UnlikelyMelError
-    from vocoder.audio.file import AudioError as AudioError
+    from vocoder.audio.reading import AudioError as AudioError
     from vocoder.checkpoint import CheckpointError as CheckpointError
     from vocoder.config import ConfigError as ConfigError
     from vocoder.guard.guard import check as check
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from vocoder.synthesis.synthesizer import Synthesizer as Synthesizer
 
 _MODULES = {
-    "AudioError": "vocoder.audio.file",
+    "AudioError": "vocoder.audio.reading",
     "CheckpointError": "vocoder.checkpoint",
     "ConfigError": "vocoder.config",
     "check": "vocoder.guard.guard",

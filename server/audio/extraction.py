@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from server.problems import Problem, malformed_body
-from vocoder.audio.file import AudioError, AudioTooLongError, open_audio, read_audio
+from vocoder.audio.reading import AudioError, AudioTooLongError, open_audio, read_audio
 from vocoder.audio.resampling import resample
 from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import MelSpectrogram

@@ -10,9 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from server.problems import Problem, invalid_parameter
-from vocoder.audio.file import AUDIO_FORMATS, AudioFormat, nearest_rate, quantise, write_audio
-from vocoder.audio.origin import Origin
 from vocoder.audio.resampling import resample
+from vocoder.audio.writing import AUDIO_FORMATS, AudioFormat, Origin, nearest_rate, quantise, write_audio
 
 Waveform = NDArray[np.float32]
 

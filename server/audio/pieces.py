@@ -9,9 +9,8 @@ import numpy as np
 import soundfile
 
 from server.audio.formats import Format, Waveform, count_clipped
-from vocoder.audio.file import AudioFormat, quantise
-from vocoder.audio.origin import Origin, mark
 from vocoder.audio.resampling import half_width, resample
+from vocoder.audio.writing import AudioFormat, Origin, mark, quantise
 
 OPEN_SIZE = 0xFFFFFFFF  # of a RIFF chunk whose length is unknown when its header is written
 WAVE_CODES = {"PCM_16": (1, 16), "FLOAT": (3, 32)}  # format tag and bits

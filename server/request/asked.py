@@ -11,7 +11,7 @@ from pydantic_core import from_json
 from server.audio.formats import FORMATS, STREAM_FORMATS, Level
 from server.problems import Problem, invalid_parameter, invalid_parameters, malformed_body, sentence
 from vocoder.admission import Admitted
-from vocoder.audio.origin import Origin
+from vocoder.audio.writing import Origin
 from vocoder.config import ConfigError
 from vocoder.mel.config import MelConfig, preset
 from vocoder.mel.config_file import AUTO, with_statistics

@@ -13,12 +13,11 @@ from prometheus_client.registry import Collector
 
 from server.addresses import INFERENCE, METRICS
 from server.engine.engine import Engine
-from server.engine.engines import Engines, LoadError
 from server.engine.errors import LOADING_SECONDS, EngineState
 from server.problems import Problem
 from server.request.tensors import VERSION
 from server.routes.openapi import PROBLEMS, REFUSALS
-from server.service import ServiceDependency
+from server.service import Engines, LoadError, ServiceDependency
 from server.telemetry.logs import dropped_lines
 
 logger = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ import torch
 from recordings import RECORDING
 
 from benchmarks.guard_conventions import CONVENTIONS, TRUE_VARIANTS, true_mel
-from vocoder.audio.file import read_audio
+from vocoder.audio.reading import read_audio
 from vocoder.guard.guard import load_guard
 
 TOO_NEAR = {"hop of 200", "hop of 300", "hop of 512", "audio at 16 kHz", "audio at 24 kHz"}

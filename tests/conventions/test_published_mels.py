@@ -18,7 +18,7 @@ from published import module_of
 from recordings import RECORDING
 from torch import Tensor
 
-from vocoder.audio.file import read_audio
+from vocoder.audio.reading import read_audio
 from vocoder.mel.config import preset
 from vocoder.mel.spectrogram import MelSpectrogram
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from vocoder.audio.file import read_audio
+from vocoder.audio.reading import read_audio
 from vocoder.mel.config import preset
 from vocoder.mel.spectrogram import MelSpectrogram
 

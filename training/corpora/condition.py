@@ -11,7 +11,7 @@ from scipy.signal.windows import hann
 
 from training.corpora.corpus import PrepareConfig
 from training.corpora.manifest import ManifestError
-from vocoder.audio.file import AUDIO_SUFFIXES, AudioError, read_audio
+from vocoder.audio.reading import AUDIO_SUFFIXES, AudioError, read_audio
 from vocoder.audio.resampling import resample
 from vocoder.files import complete
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from training.corpora.corpus import UNKNOWN, Corpus, CorpusError, Recording
-from vocoder.audio.file import AUDIO_SUFFIXES
+from vocoder.audio.reading import AUDIO_SUFFIXES
 from vocoder.files import files_in
 
 SUFFIXES = AUDIO_SUFFIXES | {".m4a", ".aac", ".g722", ".gsm", ".webm", ".wma"}

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vocoder.audio.file import write_audio
+from vocoder.audio.writing import write_audio
 from vocoder.bulk.jobs import Job, Outcome
 from vocoder.files import complete
 from vocoder.loading import load

@@ -10,7 +10,7 @@ from httpx import Response
 from numpy.typing import NDArray
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
-from vocoder.audio.origin import Origin
+from vocoder.audio.writing import Origin
 from vocoder.client.errors import BadAnswerError, IncompleteError, NoAnswerError, error_of, read_problem, understood
 from vocoder.config import from_dict
 from vocoder.mel.config import MelConfig

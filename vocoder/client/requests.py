@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import numpy as np
 from numpy.typing import NDArray
 
-from vocoder.audio.file import write_audio
+from vocoder.audio.writing import write_audio
 
 Audio = bytes | str | PathLike[str] | NDArray[np.floating] | NDArray[np.int16]
 """content or path of a sound file, or samples"""

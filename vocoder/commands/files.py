@@ -11,8 +11,8 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from vocoder.audio.file import AUDIO_FORMATS, AUDIO_SUFFIXES, WriteReport, write_audio
-from vocoder.audio.origin import Origin
+from vocoder.audio.reading import AUDIO_SUFFIXES
+from vocoder.audio.writing import AUDIO_FORMATS, Origin, WriteReport, write_audio
 from vocoder.files import check_distinct, files_in, some
 
 STANDARD = Path("-")

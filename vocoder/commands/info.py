@@ -6,7 +6,7 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-from vocoder.audio.file import AudioInfo, audio_info
+from vocoder.audio.writing import AudioInfo, audio_info
 from vocoder.commands.files import reported, source_of
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from vocoder.audio.file import read_audio
+from vocoder.audio.reading import read_audio
 from vocoder.commands.files import STANDARD, add_recording_arguments, each, pairs, source_of, write_out
 from vocoder.commands.sampling import PRESET_HELP
 from vocoder.mel.config_file import load_mel_config

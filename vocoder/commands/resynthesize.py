@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from vocoder.audio.file import read_audio
+from vocoder.audio.reading import read_audio
 from vocoder.audio.resampling import resample
 from vocoder.commands.files import add_recording_arguments, each, pairs, source_of, suffix_of, write_speech
 from vocoder.commands.sampling import (

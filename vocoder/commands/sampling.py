@@ -5,8 +5,7 @@ from typing import get_args
 
 import torch
 
-from vocoder.audio.file import AUDIO_FORMATS
-from vocoder.audio.origin import Origin
+from vocoder.audio.writing import AUDIO_FORMATS, Origin
 from vocoder.loading import DEFAULT_MODEL, load, shipped_models
 from vocoder.mel.config import ALIASES, PRESETS
 from vocoder.sampling import AdaptMode, Sampling

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from vocoder.adapt.path import MelPath
 from vocoder.admission import Admitted, StreamAdmission, admit, check, path_of
-from vocoder.audio.origin import Origin
+from vocoder.audio.writing import Origin
 from vocoder.checkpoint import Checkpoint
 from vocoder.config import to_dict
 from vocoder.guard.verdict import Verdict

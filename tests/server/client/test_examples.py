@@ -11,7 +11,7 @@ import pytest
 import soundfile
 from tiny_models import random_voice
 
-from vocoder.audio.file import write_audio
+from vocoder.audio.writing import write_audio
 from vocoder.client import Client
 from vocoder.mel.config import PRESETS
 

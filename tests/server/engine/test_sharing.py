@@ -11,11 +11,11 @@ from streamers import Streamer, mel_of
 from tiny_models import TINY_MEL, tiny_synthesizer
 
 from server.engine import model as loaded_model
-from server.engine.engines import Engines
 from server.engine.errors import EngineState, NotReadyError, QueueFullError
 from server.engine.lanes import Lanes
 from server.engine.model import LoadedModel
 from server.engine.queue import QueueLimits
+from server.service import Engines
 from vocoder.sampling import Utterance
 
 

@@ -14,8 +14,8 @@ from answers import encoded
 from recordings import RECORDING
 
 import vocoder
-from vocoder.audio.file import audio_info, read_audio
-from vocoder.audio.origin import Origin
+from vocoder.audio.reading import read_audio
+from vocoder.audio.writing import Origin, audio_info
 from vocoder.export.traced import program_of
 from vocoder.mel.spectrogram import MelSpectrogram
 from vocoder.sampling import white_noise

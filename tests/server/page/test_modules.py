@@ -14,8 +14,7 @@ import soundfile
 import torch
 from answers import npy
 
-from vocoder.audio.file import audio_info
-from vocoder.audio.origin import Origin
+from vocoder.audio.writing import Origin, audio_info
 from vocoder.config import to_dict
 from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import MelSpectrogram, mel_filterbank

@@ -11,8 +11,7 @@ from answers import npy, problem, samples
 from safetensors.numpy import save
 
 from vocoder import __version__
-from vocoder.audio.file import audio_info
-from vocoder.audio.origin import Origin
+from vocoder.audio.writing import Origin, audio_info
 from vocoder.mel.config import preset
 
 pytestmark = pytest.mark.anyio

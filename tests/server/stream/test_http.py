@@ -11,9 +11,8 @@ from speaker import speak
 from streamers import mel_of
 
 from vocoder import __version__
-from vocoder.audio.file import audio_info
-from vocoder.audio.origin import Origin
 from vocoder.audio.resampling import resample
+from vocoder.audio.writing import Origin, audio_info
 
 HOP = 256
 

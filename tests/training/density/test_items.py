@@ -7,7 +7,7 @@ from sklearn.datasets import load_digits
 from training.corpora.manifest import read_manifest
 from training.density.items import DataConfig, digits, items_of
 from training.density.toys import TOYS
-from vocoder.audio.file import read_audio
+from vocoder.audio.reading import read_audio
 from vocoder.config import ConfigError
 from vocoder.mel.config import preset
 from vocoder.mel.spectrogram import MelSpectrogram

@@ -7,8 +7,8 @@ from answers import encoded
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vocoder.audio.file import AUDIO_FORMATS, AudioError, audio_info, is_chained_ogg, quantise, read_audio, write_audio
-from vocoder.audio.origin import Origin
+from vocoder.audio.reading import AudioError, is_chained_ogg, read_audio
+from vocoder.audio.writing import AUDIO_FORMATS, Origin, audio_info, quantise, write_audio
 
 RATE = 22050
 # Largest error of a sample where only rounding is lost; relative error of the signal where the encoding is lossy.

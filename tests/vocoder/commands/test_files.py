@@ -7,8 +7,8 @@ import pytest
 import soundfile
 import torch
 
-from vocoder.audio.file import write_audio
 from vocoder.audio.resampling import resample
+from vocoder.audio.writing import write_audio
 from vocoder.cli import main
 from vocoder.commands.files import pairs
 from vocoder.loading import load

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from vocoder import __version__
-from vocoder.audio.file import write_audio
+from vocoder.audio.writing import write_audio
 from vocoder.cli import main
 from vocoder.loading import load, shipped_models
 

@@ -13,7 +13,7 @@ from recordings import RECORDING, mel_of
 
 import vocoder
 from vocoder.adapt.path import MelPath, path_between
-from vocoder.audio.file import read_audio
+from vocoder.audio.reading import read_audio
 from vocoder.guard.automatic import UnsureError, recognised_config
 from vocoder.guard.guard import DIRECTORY, judge, load_guard
 from vocoder.mel.config import preset

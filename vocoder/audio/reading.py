@@ -1,0 +1,113 @@
+"""Read audio files as one channel of 32-bit floats."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from vocoder.audio.resampling import resample
+
+AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif", ".au"})
+"""of the files that `read_audio` reads"""
+OGG_MAGIC = b"OggS"
+OGG_HEAD = 27  # bytes of a page before its segment table (RFC 3533, section 6)
+FIRST_PAGE = 2  # the flag of a stream's first page
+
+
+class AudioError(ValueError):
+    """Audio cannot be read or written; the text says why and what to do."""
+
+
+class AudioTooLongError(AudioError):
+    """Audio is longer than allowed."""
+
+
+def read_audio(
+    source: str | Path | BinaryIO, sample_rate: int | None = None, max_seconds: float | None = None
+) -> tuple[NDArray[np.float32], int]:
+    """Read an audio file in any format that libsndfile supports: wav, flac, ogg (Vorbis, Opus), mp3, aiff and others.
+
+    Args:
+        source: a path, or a seekable binary file.
+        sample_rate: Hz to resample to; None keeps the file's own.
+        max_seconds: refuse longer audio, without reading more than that.
+
+    Returns x (T,), the mean of the channels, and its sample rate. Full scale is 1; float files may exceed it.
+
+    Raises:
+        AudioError: not an audio file, no samples in it, samples that are not finite, or a chain of Ogg streams.
+        AudioTooLongError: it is longer than `max_seconds`.
+        FileNotFoundError: there is no such file.
+    """
+    name = name_of(source)
+    with reading(source) as file:
+        file_rate: int = file.samplerate
+        limit = -1 if max_seconds is None else int(max_seconds * file_rate) + 1
+        samples = file.read(limit, dtype="float32", always_2d=True)
+    if max_seconds is not None and len(samples) > max_seconds * file_rate:
+        raise AudioTooLongError(f"{name} is longer than {max_seconds:g} s")
+    if len(samples) == 0:
+        raise AudioError(f"{name} holds no samples")
+    if not np.isfinite(samples).all():
+        raise AudioError(f"{name} holds samples that are not finite")
+    x = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
+    try:
+        return (x, file_rate) if sample_rate is None else (resample(x, file_rate, sample_rate), sample_rate)
+    except ValueError as error:
+        raise AudioError(f"{name}: {error}") from None
+
+
+@contextmanager
+def reading(source: str | Path | BinaryIO) -> Iterator[soundfile.SoundFile]:
+    """Open an audio file for reading; raises as `read_audio`."""
+    name = name_of(source)
+    if isinstance(source, (str, Path)) and not Path(source).is_file():
+        raise FileNotFoundError(f"there is no audio file {name}")
+    try:
+        with open_audio(source) as file:
+            yield file
+    except (soundfile.LibsndfileError, RuntimeError) as error:
+        raise AudioError(f"cannot read {name}: {failure_of(error)}") from None
+
+
+def open_audio(source: str | Path | BinaryIO) -> soundfile.SoundFile:
+    """Open an audio file, a path or a seekable binary file, for reading.
+
+    Raises an AudioError for several chained Ogg streams, of which only the first would be read.
+    """
+    with Path(source).open("rb") if isinstance(source, (str, Path)) else nullcontext(source) as file:
+        if is_chained_ogg(file):
+            raise AudioError(f"{name_of(source)} is a chain of several Ogg streams; make one file of each")
+        file.seek(0)
+    return soundfile.SoundFile(source)
+
+
+def name_of(place: str | Path | BinaryIO) -> str:
+    """Return how errors call a file."""
+    return str(place) if isinstance(place, (str, Path)) else "the audio"
+
+
+def failure_of(error: RuntimeError) -> str:
+    """Return libsndfile's reason, with a hint if the file is not audio."""
+    reason = str(getattr(error, "error_string", error)).rstrip(".")
+    if reason == "System error":  # libsndfile keeps the system's own words to itself
+        return "the system refused it, as where a disk is full"
+    hint = " (wav, flac, ogg, mp3 and others are audio; a mel in an npy file is not)" if "recogni" in reason else ""
+    return reason + hint
+
+
+def is_chained_ogg(file: BinaryIO) -> bool:
+    """Return whether a file, read from its start, chains several Ogg streams; its position is lost."""
+    file.seek(0)
+    data_seen = False
+    while (head := file.read(OGG_HEAD))[:4] == OGG_MAGIC and len(head) == OGG_HEAD:
+        first = bool(head[5] & FIRST_PAGE)
+        if first and data_seen:
+            return True
+        data_seen = data_seen or not first
+        file.seek(sum(file.read(head[26])), 1)
+    return False

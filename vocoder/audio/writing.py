@@ -1,0 +1,211 @@
+"""Write audio files: their formats, and the mark that says where the audio comes from."""
+
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, BinaryIO
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from vocoder.audio.reading import AudioError, failure_of, name_of, reading
+from vocoder.audio.resampling import resample
+from vocoder.config import from_dict
+from vocoder.version import __version__
+
+_BLOCK = 1 << 15  # libsndfile's Vorbis encoder keeps each block on the stack
+PROGRAM = "flow-vocoder"
+"""prefix of the program field of audio files"""
+
+
+@dataclass(frozen=True)
+class AudioFormat:
+    """A container and an encoding, by libsndfile's names.
+
+    `bits` are those of an integer sample, None for floats and lossy encodings; `sample_rates` are the rates in Hz that
+    the encoding supports, empty for any.
+    """
+
+    container: str
+    subtype: str
+    bits: int | None = None
+    sample_rates: tuple[int, ...] = ()
+
+
+AUDIO_FORMATS: MappingProxyType[str, AudioFormat] = MappingProxyType(
+    {
+        "wav": AudioFormat("WAV", "PCM_16", bits=16),
+        "wav_24": AudioFormat("WAV", "PCM_24", bits=24),
+        "wav_f32": AudioFormat("WAV", "FLOAT"),
+        "flac": AudioFormat("FLAC", "PCM_16", bits=16),
+        "flac_24": AudioFormat("FLAC", "PCM_24", bits=24),
+        "ogg": AudioFormat("OGG", "VORBIS"),
+        "opus": AudioFormat("OGG", "OPUS", sample_rates=(8000, 12000, 16000, 24000, 48000)),
+        "mp3": AudioFormat(
+            "MP3", "MPEG_LAYER_III", sample_rates=(8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+        ),
+    }
+)
+
+
+@dataclass(frozen=True)
+class WriteReport:
+    """What writing did to the audio.
+
+    `sample_rate` is that of the file in Hz, which may differ from the request; `peak` the largest magnitude before
+    clipping, and `clipped` the number of samples beyond full scale.
+    """
+
+    sample_rate: int
+    peak: float
+    clipped: int = 0
+
+    def __str__(self) -> str:
+        if self.clipped:
+            return f"clipped {self.clipped} samples to full scale (peak {self.peak:.3f})"
+        return f"peak {self.peak:.3f}"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where audio comes from: the name of the model, the version of this package, and whether it was synthesized.
+
+    `seed` of the noise and `dtype` that the model multiplied in are None if unknown.
+    """
+
+    model: str
+    version: str = __version__
+    seed: int | None = None
+    synthetic: bool = True
+    dtype: str | None = None
+
+    @property
+    def program(self) -> str:
+        """What wrote the audio, for people to read."""
+        return f"{PROGRAM} {self.version}"
+
+    def to_json(self) -> str:
+        """Return a JSON object in ASCII, for any container and HTTP header."""
+        return json.dumps({name: value for name, value in asdict(self).items() if value is not None})
+
+    @classmethod
+    def of_model(cls, reference: str, seed: int | None, dtype: object = None) -> "Origin":
+        """Return the origin for a model; of a directory it keeps only the name."""
+        path, name = Path(reference), None if dtype is None else str(dtype).removeprefix("torch.")
+        return cls(path.resolve().name if path.is_dir() else reference, seed=seed, dtype=name)
+
+    @classmethod
+    def of_json(cls, text: str) -> "Origin | None":
+        """Read what `to_json` wrote; None for any other text."""
+        try:
+            said = json.loads(text)
+            return from_dict(cls, {field.name: said.get(field.name) for field in fields(cls)})
+        except (ValueError, AttributeError):
+            return None
+
+
+def write_audio(
+    target: str | Path | BinaryIO,
+    x: NDArray[np.float32],
+    sample_rate: int,
+    *,
+    format: str | None = None,
+    origin: Origin | None = None,
+) -> WriteReport:
+    """Write audio x (T,) to a file and report samples beyond full scale, which are clipped.
+
+    Args:
+        target: a path, or a binary file; the latter needs `format`.
+        x: audio (T,).
+        sample_rate: Hz. Opus and mp3 support only some rates; for others the audio is resampled to the next one.
+        format: a key of `AUDIO_FORMATS`; None takes the path's suffix.
+        origin: the mark that says where the audio comes from, as `Synthesizer.origin` or an answer of the client has
+            it; none by default.
+
+    Raises an AudioError for an unknown format, other than finite floats (T,), or a directory that is not there.
+    """
+    encoding = AUDIO_FORMATS[_format_name(target, format)]
+    if x.ndim != 1 or x.size == 0 or x.dtype.kind != "f" or not np.isfinite(x).all():
+        raise AudioError(f"audio to write must be (T,) of finite floats, not {x.dtype} of shape {x.shape}")
+    if isinstance(target, (str, Path)) and not Path(target).parent.is_dir():
+        raise AudioError(f"cannot write {target}: there is no directory {Path(target).parent}")
+    file_rate = nearest_rate(sample_rate, encoding.sample_rates)
+    x = resample(x.astype(np.float32, copy=False), sample_rate, file_rate)
+    clips = encoding.subtype != "FLOAT"
+    beyond = int(np.count_nonzero(np.abs(x) > 1.0)) if clips else 0
+    report = WriteReport(file_rate, float(np.abs(x).max()), beyond)
+    x = np.clip(x, -1.0, 1.0) if clips else x
+    samples = x if encoding.bits is None else quantise(x, encoding.bits)
+    container, subtype = encoding.container, encoding.subtype
+    try:
+        with soundfile.SoundFile(target, "w", file_rate, 1, subtype, format=container) as file:
+            mark(file, origin)
+            for start in range(0, len(samples), _BLOCK):
+                file.write(samples[start : start + _BLOCK])
+    except (soundfile.LibsndfileError, RuntimeError) as error:
+        raise AudioError(f"cannot write {name_of(target)}: {failure_of(error)}") from None
+    return report
+
+
+def nearest_rate(sample_rate: int, known: tuple[int, ...]) -> int:
+    """Return sample_rate if it is `known` or nothing is; otherwise the next higher one, or the highest."""
+    if not known or sample_rate in known:
+        return sample_rate
+    return min((rate for rate in known if rate > sample_rate), default=max(known))
+
+
+def quantise(x: NDArray[np.float32], bits: int) -> NDArray[Any]:
+    """Round audio to 16- or 24-bit integers, saturating.
+
+    Full scale is 2 ** (bits - 1), as readers assume; the largest positive integer is one less. 24 bits come
+    left-aligned in 32, as libsndfile wants them.
+    """
+    scale = 2.0 ** (bits - 1)
+    integers = np.clip(np.rint(x.astype(np.float64) * scale), -scale, scale - 1.0)
+    return integers.astype(np.int16) if bits == 16 else integers.astype(np.int32) << 8
+
+
+def _format_name(target: str | Path | BinaryIO, format: str | None) -> str:
+    if format is None and not isinstance(target, (str, Path)):
+        raise AudioError(f"say which format to write: {', '.join(AUDIO_FORMATS)}")
+    name = Path(str(target)).suffix.removeprefix(".").lower() if format is None else format
+    if name not in AUDIO_FORMATS:
+        raise AudioError(f"cannot write {name_of(target)}: unknown format {name!r}; known: {', '.join(AUDIO_FORMATS)}")
+    return name
+
+
+def mark(file: soundfile.SoundFile, origin: Origin | None) -> None:
+    """Write an origin into the header of a file that is open for writing, still without samples.
+
+    It goes into LIST/INFO of wav, comments of FLAC and Ogg, ID3 of mp3.
+    """
+    if origin is not None:
+        file.software, file.comment = origin.program, origin.to_json()
+
+
+@dataclass(frozen=True)
+class AudioInfo:
+    """Format and origin of an audio file.
+
+    `container` and `encoding` are libsndfile's names, `program` is what wrote the file, if it says so, and `origin`
+    where the audio comes from, if this package wrote it.
+    """
+
+    container: str
+    encoding: str
+    sample_rate: int
+    channels: int
+    seconds: float
+    program: str | None
+    origin: Origin | None
+
+
+def audio_info(source: str | Path | BinaryIO) -> AudioInfo:
+    """Read format and origin of an audio file, without its samples; raises as `read_audio`."""
+    with reading(source) as file:
+        seconds, origin = file.frames / file.samplerate, Origin.of_json(file.comment or "")
+        return AudioInfo(
+            file.format, file.subtype, file.samplerate, file.channels, seconds, file.software or None, origin
+        )
