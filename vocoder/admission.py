@@ -152,7 +152,7 @@ def check(mel: Tensor | np.ndarray, path: MelPath) -> Verdict:
     """
     values, verdict = finite_values(mel), judge(mel, path) or load_guard().check(mel, path.source)
     fault = _range_fault(float(values.min()), float(values.max()), path.source)
-    if fault is None or not verdict.typical:
+    if fault is None or not (verdict.typical or verdict.cause in NAMELESS):
         return verdict
     return replace(verdict, typical=False, typicality=0.0, cause="range", message=fault)
 
@@ -243,7 +243,8 @@ def _check_range(mel: Tensor, path: MelPath, guard: GuardMode, smallest: float |
     details: dict[str, Any] = {"found": {"min": smallest, "max": largest}, "expected": {"min": low, "max": high}}
     verdict = None if guard == "off" else judge(mel if mel.ndim == 2 else mel[0], MelPath(config, path.target))
     if verdict is not None and not verdict.typical and verdict.cause not in NAMELESS:
-        fault, details["guard"] = f"{fault} {verdict.message}", verdict.as_dict()
+        fault = verdict.message if verdict.cause == "range" else f"{fault} {verdict.message}"
+        details["guard"] = verdict.as_dict()
     raise MelError(fault, details)
 
 

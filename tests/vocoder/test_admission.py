@@ -57,6 +57,9 @@ def test_values_that_are_refused_are_told_with_what_the_guard_recognises():
         assert ("The mel looks like decibels: multiply by" in str(refused.value)) == told
         assert ("guard" in refused.value.details) == told
         assert refused.value.details["found"]["max"] == pytest.approx(float(decibels.max()))
+    with pytest.raises(MelError, match=r"^The values go from 88.* look for an offset or a factor\.$"):
+        admit(true_mel() + 100.0, NVIDIA, guard="warn")
+    assert check(true_mel(preset("cosyvoice2")) + 100.0, path_between(preset("cosyvoice2"), NVIDIA)).cause == "range"
 
 
 def test_an_admitted_mel_is_converted_and_judged_and_gives_its_kind_back():

@@ -34,6 +34,10 @@ class MelPath:
     delay: int = 0
     adapter: Adapter | None = None
 
+    def __repr__(self) -> str:
+        later = f", {self.delay} samples later" if self.delay else ""
+        return f"<MelPath from {self.source.name} to {self.target.name}: {self.remark or self.how}{later}>"
+
     @property
     def own(self) -> bool:
         """Whether mels pass unchanged."""

@@ -7,7 +7,7 @@ from vocoder.adapt.path import bands_hint, pass_one_of
 from vocoder.guard.conventions import convention_of, layouts, never_recognised
 from vocoder.guard.guard import Guard, guard_of, turned
 from vocoder.guard.judges import Guess, Recognition
-from vocoder.guard.verdict import UNSURE, recognised, transposed, unsure
+from vocoder.guard.verdict import UNSURE, recognised, remedy, transposed, unsure
 from vocoder.mel.config import PRESETS, MelConfig
 from vocoder.mel.values import finite_values, mel_range
 
@@ -52,11 +52,12 @@ def recognised_config(mel: Tensor | np.ndarray, own: MelConfig) -> MelConfig:
 def _told_apart(found: MelConfig, own: MelConfig, likeliest: tuple[Guess, ...] = ()) -> MelConfig:
     """Return a recognised mel config, unless the recogniser takes mels of other presets for it."""
     convention = convention_of(found)
-    alike = () if convention is None else layouts()[convention.layout].like
-    others = [name for name in alike if PRESETS[name].scaled == found.scaled]
+    if convention is None:
+        return found
+    others = [name for name in layouts()[convention.layout].like if PRESETS[name].scaled == found.scaled]
     if others:
         names = " or ".join((found.name, *others))
-        advice = pass_one_of((found.name, *others), own) if found.name in PRESETS else "pass preset=NAME"
+        advice = pass_one_of((found.name, *others), own) if found.name in PRESETS else remedy(convention, own)
         raise UnsureError(f"preset=auto cannot tell {names} apart: {advice}", likeliest)
     return found
 

@@ -218,7 +218,7 @@ class Convention:
     def words(self) -> str:
         """What it is, for messages."""
         if self.preset is not None:
-            return f"the {self.preset} preset"
+            return f"the {' or '.join((self.preset, *indistinguishable(PRESETS[self.preset])))} preset"
         if self.layout in (SHUFFLED, NOT_SPEECH):
             return {SHUFFLED: "frames in another order", NOT_SPEECH: "no speech"}[self.layout]
         if self.layout == ANY:

@@ -17,6 +17,7 @@ from vocoder.guard.judges import Densities, Recogniser, Recognition, Typicality
 from vocoder.guard.verdict import (
     UNSURE,
     Verdict,
+    beyond,
     looks_scaled,
     recognised,
     shuffled,
@@ -38,6 +39,10 @@ CLEARLY = 1.0
 """log-odds from which the bands of a mel are taken to be its columns"""
 SURE = 0.9
 """probability from which an unlikely mel counts as the likelier convention"""
+WITH_SOUND = (-80.0, 8.0)
+"""In every encoding a mel with sound has a value between these,"""
+LOWEST = -250.0
+"""and none below this one."""
 FLAT = 1e-3
 """largest range of a constant mel"""
 TOO_SHORT = Verdict(True, None, "too-short", "The mel has too few frames with sound to judge it by.")
@@ -117,11 +122,14 @@ class Guard:
         if config.scaled:
             values, config = convert(values, config, plain(config)), plain(config)
         logarithms = self._natural(values, claimed, config) if adapted is None else adapted
-        flat = float(values.amax()) - float(values.amin()) < FLAT
+        smallest, largest = float(values.amin()), float(values.amax())
         quiet = logarithms is not None and float(logarithms.amax()) <= self._densities.floor + 1.0
-        possible = adapted is not None or float(values.amin()) >= mel_range(config).plausible[0]  # decibels are not
-        if flat or (quiet and possible):
+        possible = adapted is not None or smallest >= mel_range(config).plausible[0]  # decibels are not
+        if largest - smallest < FLAT or (quiet and possible):
             return SILENCE
+        far = largest < WITH_SOUND[0] or smallest > WITH_SOUND[1] or smallest < LOWEST
+        if far and self.knows(config) and (fault := mel_range(config).fault(smallest, largest)) is not None:
+            return beyond(fault)
         if values.shape[1] < FEWEST_FRAMES:
             return TOO_SHORT
         if values.shape[0] == values.shape[1] and turned(values, self, self):

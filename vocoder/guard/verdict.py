@@ -13,6 +13,7 @@ from vocoder.guard.conventions import (
     PLAIN,
     SHUFFLED,
     Convention,
+    convention_of,
     encodings,
     indistinguishable,
     layouts,
@@ -99,6 +100,12 @@ def unfamiliar(claimed: MelConfig) -> Verdict:
     return Verdict(True, None, UNFAMILIAR, f"The guard knows no mels of {claimed.name}: {found}.")
 
 
+def beyond(fault: str) -> Verdict:
+    """Return the verdict for values that no convention has, given what is wrong with them."""
+    message = f"{fault} No preset and no usual scale has such values: look for an offset or a factor."
+    return Verdict(False, 0.0, "range", message)
+
+
 def shuffled(likeliest: tuple[Guess, ...]) -> Verdict:
     """Return the verdict for typical frames in an untypical order."""
     words = "The frames of the mel look like speech, but their order does not."
@@ -120,18 +127,18 @@ def unsure(likeliest: Sequence[Guess]) -> str:
 def _explained(convention: Convention, claimed: MelConfig, target: MelConfig) -> str:
     """Return what a mel looks like, and what to do."""
     layout, encoding = layouts()[convention.layout], encodings()[convention.encoding]
-    again = f" Compute it with {_settings(claimed)}."
-    if layout.cause == "typical":
-        if encoding.name == PLAIN:
-            return f"The mel looks like the {layout.preset} preset: {pass_one_of((str(layout.preset),), target)}."
-        return f"The mel looks like {encoding.words}: {encoding.advice}.{again if encoding.name == LOUDEST else ''}"
-    if convention.preset is not None:
-        words = layout.words if encoding.name == PLAIN else f"{encoding.words} with {layout.words}"
-        alike = [name for name in layout.like if not PRESETS[name].scaled]
-        return f"The mel looks like {words}: {pass_one_of((convention.preset, *alike), target)}."
-    if encoding.cause == "decibels":  # beside which the bands, windows, hop and power are not seen reliably
+    again = f"Compute it with {_settings(claimed)}."
+    if layout.cause == "typical" and encoding.name == LOUDEST:
+        return f"The mel looks like {encoding.words}: {encoding.advice}. {again}"
+    if convention_of(claimed) == Convention(convention.layout, PLAIN):
+        return f"The mel looks like {encoding.words}: {encoding.advice}."
+    if convention.preset is None and layout.cause != "typical" and encoding.cause == "decibels":
+        # beside which the bands, windows, hop and power are not seen reliably
         more = "with other bands, windows, hops or powers too, as librosa's defaults give"
-        return f"The mel looks like {encoding.words}, {more}.{again}"
+        return f"The mel looks like {encoding.words}, {more}. {again}"
+    if advice := remedy(convention, target):
+        words = layout.words if encoding.name == PLAIN else f"{encoding.words} with {layout.words}"
+        return f"The mel looks like {words}: {advice}."
     words = convention.words
     if convention.mel_config is not None:
         return f"The mel looks like {words}: pass preset=auto, or compute the mel as its mel config says."
@@ -143,6 +150,18 @@ def _explained(convention: Convention, claimed: MelConfig, target: MelConfig) ->
         hint = "pass preset=NAME if it is one, else compute the mel as its mel config says"
         return f"The mel looks like {words}, or like one of {unknown}, which are not recognised: {hint}."
     return f"The mel looks like {words}. Compute the mel as its mel config says."
+
+
+def remedy(convention: Convention, target: MelConfig) -> str:
+    """Return how a mel of a convention becomes one of a preset that is to be passed then; empty if no preset is near.
+
+    `target` is the mel config of the model.
+    """
+    name, encoding = layouts()[convention.layout].preset, encodings()[convention.encoding]
+    if name is None or convention_of(PRESETS[name]) not in (convention, Convention(convention.layout, PLAIN)):
+        return ""
+    advice = pass_one_of((name, *indistinguishable(PRESETS[name])), target)
+    return advice if convention.preset else f"{encoding.advice}, then {advice}"
 
 
 def _settings(config: MelConfig) -> str:

@@ -44,6 +44,8 @@ def test_presets_are_recognised_or_named(name):
 def test_what_cannot_be_read_is_refused_with_advice():
     with pytest.raises(UnsureError, match="reverse the bands"):
         recognised_config(mel_of("nvidia").flip(0), NVIDIA)
+    with pytest.raises(UnsureError, match=r"It may be the vocos or f5-tts preset \("):
+        recognised_config(mel_of("f5-tts"), NVIDIA)
     noise = -5.0 + torch.rand(80, 40, generator=torch.Generator().manual_seed(0))
     with pytest.raises(UnsureError, match=r"preset=auto") as refusal:
         recognised_config(noise, NVIDIA)
@@ -68,9 +70,10 @@ def test_auto_needs_a_mel(voice):
         list(voice.stream(iter(()), preset="auto"))
 
 
+TO_NATURAL, BOTH = r"multiply by ln\(10\) = 2.302585", "then pass preset=bigvgan or fireredtts"
 OTHERS_OF_100_BANDS = {
     "BigVGAN": (preset("bigvgan"), "cannot tell bigvgan or fireredtts"),
-    "BigVGAN, log10": (dataclasses.replace(preset("bigvgan"), log="log10"), "bigvgan in decimal logarithms or"),
+    "BigVGAN, log10": (dataclasses.replace(preset("bigvgan"), log="log10"), f"fireredtts apart: {TO_NATURAL}, {BOTH}$"),
     "powers": (
         dataclasses.replace(preset("vocos"), power=2.0),
         "squared magnitudes.* If it does follow the vocos preset, pass preset=vocos.",

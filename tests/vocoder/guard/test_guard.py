@@ -105,6 +105,21 @@ def test_of_mels_that_it_does_not_know_it_claims_nothing_but_finds_gross_faults(
     assert [judge(wrong, path).cause for wrong in (noise, mel * 0.0)] == ["not-speech", "silence"]
 
 
+def test_decimal_logarithms_of_another_preset_are_said_with_both_steps():
+    mel = mel_of("bigvgan") / math.log(10.0)
+    told = "multiply by ln(10) = 2.302585, then pass preset=bigvgan or fireredtts."
+    assert judge(mel, path_between(preset("vocos"), preset("nvidia"))).message.endswith(told)
+    assert judge(mel, path_between(preset("bigvgan"), preset("nvidia"))).message.endswith("2.302585.")
+
+
+def test_values_that_no_convention_has_are_not_guessed_at(guard, mel):
+    for far in (mel + 100.0, mel - 100.0, mel * 100.0):
+        verdict = guard.check(far)
+        assert (verdict.typical, verdict.cause) == (False, "range")
+        assert verdict.message.endswith("No preset and no usual scale has such values: look for an offset or a factor.")
+    assert guard.check(-mel).cause == "negated"
+
+
 @pytest.mark.parametrize("name", ["nvidia", "vocos", "f5-tts"])
 def test_the_advice_for_decibels_of_magnitudes_makes_the_mel(name):
     mel, path = mel_of(name), MelPath(preset(name), preset(name))
