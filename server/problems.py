@@ -1,5 +1,6 @@
-"""Errors as RFC 9457 problem details. They never repeat what a client sent."""
+"""Errors as RFC 9457 problem details. Of what a client sent they repeat the plain names of unknown parameters alone."""
 
+import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from http import HTTPStatus
@@ -16,7 +17,8 @@ from starlette.types import Receive, Scope, Send
 from server.addresses import INFERENCE
 
 MEDIA_TYPE = "application/problem+json"
-MOST_LETTERS = 40  # of an unknown parameter, in the search for what was meant
+PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
+"""of an unknown parameter, that is repeated and compared with the known ones"""
 KINDS = {
     400: "client-disconnected malformed-body malformed-handshake malformed-request",
     401: "unauthorized",
@@ -179,7 +181,8 @@ def _of_http(request: Request, error: HTTPException) -> Problem:
 def _describe(entry: Mapping[str, Any], place: str, known: Iterable[str]) -> dict[str, str]:
     if entry["type"] == "extra_forbidden":
         names = f"; the parameters are {', '.join(known)}" if known else ""
-        meant = get_close_matches(str(entry["loc"][-1])[:MOST_LETTERS], known, n=1)
+        given = PLAIN_NAME.fullmatch(str(entry["loc"][-1]))
+        meant = get_close_matches(given[0], known, n=1) if given else []
         hint = f" (did you mean {meant[0]}?)" if meant else ""
-        return {"parameter": "(unknown)", "message": f"a parameter is unknown{hint}{names}"}
+        return {"parameter": given[0] if given else "(unknown)", "message": f"there is no such parameter{hint}{names}"}
     return {"parameter": ".".join(map(str, entry["loc"])) or place, "message": entry["msg"]}

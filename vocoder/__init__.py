@@ -11,12 +11,12 @@ from vocoder.version import __version__
 if TYPE_CHECKING:
     from vocoder.admission import UnlikelyMelError as UnlikelyMelError
     from vocoder.audio.reading import AudioError as AudioError
-    from vocoder.checkpoint import CheckpointError as CheckpointError
     from vocoder.config import ConfigError as ConfigError
+    from vocoder.directories import CheckpointError as CheckpointError
+    from vocoder.directories import shipped_models as shipped_models
     from vocoder.guard.guard import check as check
     from vocoder.loading import DeviceError as DeviceError
     from vocoder.loading import load as load
-    from vocoder.loading import shipped_models as shipped_models
     from vocoder.mel.config import MelConfig as MelConfig
     from vocoder.mel.config import preset as preset
     from vocoder.mel.config_file import load_mel_config as load_mel_config
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "AudioError": "vocoder.audio.reading",
-    "CheckpointError": "vocoder.checkpoint",
+    "CheckpointError": "vocoder.directories",
     "ConfigError": "vocoder.config",
     "check": "vocoder.guard.guard",
     "UnlikelyMelError": "vocoder.admission",
     "MelWarning": "vocoder.synthesis.synthesizer",
     "load": "vocoder.loading",
-    "shipped_models": "vocoder.loading",
+    "shipped_models": "vocoder.directories",
     "DeviceError": "vocoder.loading",
     "MelConfig": "vocoder.mel.config",
     "preset": "vocoder.mel.config",

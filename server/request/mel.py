@@ -141,7 +141,7 @@ def _from_json(body: bytes) -> NDArray[Any]:
     except ValueError:
         raise malformed_body("The body is not valid JSON.") from None
     if not isinstance(document, dict) or {"mel"} != set(document):
-        raise malformed_body('JSON must be {"mel": [[...]]}.')
+        raise malformed_body('JSON must be {"mel": [[...]]}, with options in the query.')
     array = number_array(document["mel"])
     if not 1 <= array.ndim <= MAX_DIMENSIONS or array.size == 0:
         raise malformed_body("mel must be a list of lists of numbers, all of the same length.")

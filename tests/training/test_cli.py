@@ -18,6 +18,16 @@ for name in sys.argv[1:]:
         pass
 assert not {"torch", "scipy", "librosa", "numba"} & sys.modules.keys(), sorted(sys.modules)
 """
+MISTAKES = """
+import sys
+from training.cli import main
+
+voice, output = sys.argv[1:]
+assert main(["finetune", "nowhere", "-o", output]) == 2
+for wrong in (["--start-from", "revers"], ["--mels", "nowhere"], ["--licence", "Foo"]):
+    assert main(["finetune", voice, "-o", output, *wrong]) == 2
+assert "torch" not in sys.modules
+"""
 
 
 def test_every_command_can_be_loaded():
@@ -29,3 +39,13 @@ def test_no_help_waits_for_torch():
     done = subprocess.run([sys.executable, "-c", PROGRAM, *LIGHT], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("usage: vocoder-train ") == len(LIGHT)
+
+
+def test_mistakes_of_a_fine_tuning_are_told_before_torch_is_loaded(tmp_path):
+    (tmp_path / "a.wav").touch()
+    command = [sys.executable, "-c", MISTAKES, str(tmp_path), str(tmp_path / "mine")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    texts = ("nowhere is not a folder", "did you mean reverse?", "not a folder of mels", "there is no licence 'Foo'")
+    for line, text in zip(done.stderr.splitlines(), texts, strict=True):
+        assert text in line

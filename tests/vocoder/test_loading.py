@@ -7,7 +7,7 @@ import torch
 from huggingface_hub import constants
 from tiny_models import TINY_MEL, tiny_waveglow
 
-from vocoder import loading
+from vocoder import directories, loading
 from vocoder.checkpoint import CheckpointError, save_model
 from vocoder.loading import DEFAULT_MODEL, DeviceError, load, model_directory
 
@@ -19,7 +19,7 @@ def assets(tmp_path, monkeypatch):
     for name in ("second", "first"):
         save_model(folder / name, tiny_waveglow("lapped"), TINY_MEL)
     (folder / "pictures").mkdir()
-    monkeypatch.setattr(loading, "ASSETS", folder)
+    monkeypatch.setattr(directories, "ASSETS", folder)
     return folder
 
 

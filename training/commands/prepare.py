@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--layout", choices=tuple(LAYOUTS), default="folder", help="how the folder is laid out (%(default)s)"
     )
     parser.add_argument("--name", help="name of the corpus, with one FOLDER")
-    parser.add_argument("--licence", help="licence of the recordings")
+    parser.add_argument("--licence", help="licence of the recordings, of SPDX or LicenseRef-NAME")
     parser.add_argument("--test-share", type=float, help="share of each speaker to hold out (every 40th)")
     parser.add_argument("--mels", type=Path, help="folder with NAME.npy for each NAME.wav")
     parser.add_argument("--mel", default="nvidia", help="preset or mel config file of --mels (%(default)s)")

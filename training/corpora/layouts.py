@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
+
 from training.corpora.corpus import UNKNOWN, Corpus, CorpusError, Recording
 from vocoder.audio.reading import AUDIO_SUFFIXES
 from vocoder.files import files_in
@@ -17,7 +19,7 @@ def scan_folder(path: Path, name: str | None = None, licence: str | None = None)
 
     Where the folder has subfolders with audio, each subfolder of the first level is a speaker; files directly in the
     folder belong to a speaker named after the corpus. By default it has the folder's name and an unknown licence.
-    Raises CorpusError if the folder is missing or holds no audio.
+    Raises CorpusError if the folder is missing or holds no audio, or SPDX does not know the licence.
     """
     if not path.is_dir():
         raise CorpusError(f"{path} is not a folder; `python -m recipes prepare` knows corpora by name")
@@ -25,7 +27,7 @@ def scan_folder(path: Path, name: str | None = None, licence: str | None = None)
     recordings = [_recording(file, below, name) for file, below in files_in(path, SUFFIXES)]
     if not recordings:
         raise CorpusError(f"{path} holds no audio; known suffixes: {', '.join(sorted(SUFFIXES))}")
-    return _corpus(path, name, licence or UNKNOWN, f"Recordings in the folder {name}", recordings)
+    return _corpus(path, name, licence, UNKNOWN, f"Recordings in the folder {name}", recordings)
 
 
 def scan_ljspeech(path: Path, name: str | None = None, licence: str | None = None) -> Corpus:
@@ -45,7 +47,7 @@ def scan_ljspeech(path: Path, name: str | None = None, licence: str | None = Non
     name = name or "ljspeech"
     recordings = (Recording(path / "wavs" / f"{file}.wav", f"{file}.wav", name) for file in names)
     attribution = "The LJ Speech Dataset, Keith Ito, read by Linda Johnson for LibriVox"
-    return _corpus(path, name, licence or "public domain", attribution, recordings)
+    return _corpus(path, name, licence, "public domain", attribution, recordings)
 
 
 def scan_vctk(path: Path, name: str | None = None, licence: str | None = None) -> Corpus:
@@ -60,14 +62,24 @@ def scan_vctk(path: Path, name: str | None = None, licence: str | None = None) -
     files = sorted(file for pattern in ("*/*_mic1.flac", "*/*.wav") for file in root.glob(pattern))
     recordings = (Recording(file, file.name, file.parent.name) for file in files)
     attribution = "CSTR VCTK Corpus, The Centre for Speech Technology Research, University of Edinburgh"
-    return _corpus(path, name or "vctk", licence or "CC-BY-4.0", attribution, recordings)
+    return _corpus(path, name or "vctk", licence, "CC-BY-4.0", attribution, recordings)
 
 
-def _corpus(path: Path, name: str, licence: str, attribution: str, recordings: Iterable[Recording]) -> Corpus:
-    """Return a corpus with the licence or README that lies in its folder."""
+def _corpus(
+    path: Path, name: str, licence: str | None, usual: str, attribution: str, recordings: Iterable[Recording]
+) -> Corpus:
+    """Return a corpus with its licence, by default the `usual` one, and the licence or README that lies in its folder.
+
+    Raises CorpusError if the licence is none of SPDX's, nor a LicenseRef-NAME.
+    """
+    try:
+        known = usual if licence in (None, UNKNOWN) else canonicalize_license_expression(licence)
+    except InvalidLicenseExpression:
+        hint = "take an SPDX identifier such as CC-BY-4.0, or LicenseRef-NAME for another"
+        raise CorpusError(f"there is no licence {licence!r}: {hint}") from None
     texts = [path / name for name in _LICENCE_NAMES if (path / name).is_file()]
     text = texts[0].read_text(encoding="utf-8", errors="replace") if texts else ""
-    return Corpus(name, str(path.resolve()), licence, attribution, text, tuple(recordings))
+    return Corpus(name, str(path.resolve()), known, attribution, text, tuple(recordings))
 
 
 def _recording(file: Path, path: Path, corpus: str) -> Recording:

@@ -29,8 +29,14 @@ def mapped(work: Callable[[Item], Result], items: Sequence[Item], jobs: int) -> 
         yield from pool.map(work, items)
 
 
-def with_bar(items: Iterable[Item], unit: str, total: int | None = None, name: str | None = None) -> Iterable[Item]:
-    """Return items with a bar on the standard error of how many are done; without a terminal, a line if named."""
+def with_bar(
+    items: Iterable[Item], unit: str, total: int | None = None, name: str | None = None, done: int = 0
+) -> Iterable[Item]:
+    """Return items with a bar on the standard error of how many are done; without a terminal, a line if named.
+
+    `done` of the `total` were there before, and are none of the items.
+    """
     if name is not None and not sys.stderr.isatty():
-        print(f"{name}: {total} {unit}", file=sys.stderr, flush=True)
-    return tqdm(items, name, total, unit=unit, file=sys.stderr, disable=None)
+        before = f", {done} of them done before" if done else ""
+        print(f"{name}: {total} {unit}{before}", file=sys.stderr, flush=True)
+    return tqdm(items, name, total, unit=unit, file=sys.stderr, disable=None, initial=done)

@@ -1,8 +1,13 @@
 """`vocoder-train finetune`: train a model of a voice from a folder of recordings."""
 
 import argparse
+import math
 import os
 from pathlib import Path
+
+from training.corpora.layouts import scan_folder
+from training.finetune.budget import VALIDATIONS
+from vocoder.directories import model_directory
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -12,7 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-o", "--output", type=Path, required=True, help="model directory to write; its name is the model's"
     )
     parser.add_argument(
-        "--licence", help="licence of the recordings; the model carries it beside those of the starting model"
+        "--licence",
+        help="licence of the recordings, an SPDX identifier such as CC0-1.0, or LicenseRef-NAME for another; "
+        "the model carries it beside those of the starting model",
     )
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--minutes", type=float, help="minutes of training (10 to 60, by the amount of speech)")
@@ -30,6 +37,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
-    from training.finetune.steps import finetune  # loads torch, for which --help need not wait
+    _check(args)
+    from training.finetune.steps import finetune  # loads torch, for which --help and mistakes need not wait
 
     return finetune(args)
+
+
+def _check(args: argparse.Namespace) -> None:
+    scan_folder(args.recordings, args.output.name, args.licence)
+    model_directory(args.start_from)
+    if args.mels is not None and not args.mels.is_dir():
+        raise ValueError(f"{args.mels} is not a folder of mels")
+    if args.mel is not None and args.mels is None:
+        raise ValueError("--mel is the preset of the mels in --mels, which is not given")
+    if args.output.exists() and not args.resume:
+        raise ValueError(f"{args.output} exists already: choose another -o, or --resume its fine-tuning")
+    if args.minutes is not None and not 0 < args.minutes < math.inf:
+        raise ValueError(f"--minutes must be a positive number, not {args.minutes:g}")
+    if args.steps is not None and args.steps < VALIDATIONS:
+        raise ValueError(f"--steps must be at least {VALIDATIONS}, not {args.steps}")

@@ -12,7 +12,7 @@ import torch
 from training.corpora.corpus import UNKNOWN
 from training.corpora.manifest import Manifest
 from training.corpora.prepare import PrepareError
-from training.finetune.budget import VALIDATIONS, of_steps, plan, slow
+from training.finetune.budget import of_steps, plan, slow
 from training.finetune.outcome import compared, publish_best
 from training.finetune.recipe import (
     TIMED_ROUNDS,
@@ -107,20 +107,12 @@ def _word(path: Path) -> str:
 
 
 def _check(args: argparse.Namespace, folder: Path, stopped: Run | None) -> None:
-    if args.output.exists() and not args.resume:
-        raise ValueError(f"{args.output} exists already: choose another -o, or --resume its fine-tuning")
     if args.output.exists() and not folder.exists():
         raise ValueError(
             f"{args.output} exists already, and {folder} holds no fine-tuning to resume: pass its --run DIR"
         )
     if stopped is not None and not args.resume:
         raise ValueError(f"{folder} holds a fine-tuning already: --resume continues it, --run DIR starts another")
-    if args.minutes is not None and not 0 < args.minutes < math.inf:
-        raise ValueError(f"--minutes must be a positive number, not {args.minutes:g}")
-    if args.steps is not None and args.steps < VALIDATIONS:
-        raise ValueError(f"--steps must be at least {VALIDATIONS}, not {args.steps}")
-    if args.mel is not None and args.mels is None:
-        raise ValueError("--mel is the preset of the mels in --mels, which is not given")
     missing = missing_judges()
     if needed := [package for name, package in missing.items() if name != "pesq"]:
         raise ValueError(f"{' and '.join(needed)} must judge the result: install '.[training]'")

@@ -128,8 +128,8 @@ class Guard:
         if largest - smallest < FLAT or (quiet and possible):
             return SILENCE
         far = largest < WITH_SOUND[0] or smallest > WITH_SOUND[1] or smallest < LOWEST
-        if far and self.knows(config) and (fault := mel_range(config).fault(smallest, largest)) is not None:
-            return beyond(fault)
+        if far and self.knows(config) and (wrong := mel_range(config).fault(smallest, largest)) is not None:
+            return beyond(wrong)
         if values.shape[1] < FEWEST_FRAMES:
             return TOO_SHORT
         if values.shape[0] == values.shape[1] and turned(values, self, self):

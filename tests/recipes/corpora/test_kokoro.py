@@ -66,7 +66,7 @@ def test_kept_out_voice_and_sentences_meet_no_others(tmp_path):
         assert {split for _, split in split_recordings(kokoro.corpus_of(name, recordings))} == splits
 
 
-def test_only_what_is_missing_is_spoken(voice, tmp_path):
+def test_only_what_is_missing_is_spoken(voice, tmp_path, capsys):
     plan = planned(PLANS["kokoro"], 1, TEXTS)
     kokoro.synthesize(plan, tmp_path, jobs=1)
     made = [u.path(tmp_path) for u in plan]
@@ -74,7 +74,10 @@ def test_only_what_is_missing_is_spoken(voice, tmp_path):
     made[3].unlink()
     made[5].rename(made[5].with_name(f".{made[5].name}.part"))
     voice.asked.clear()
+    assert capsys.readouterr().err == f"{tmp_path.name}: {len(plan)} utterances\n"
     kokoro.synthesize(plan, tmp_path, jobs=1)
+    told = f"{tmp_path.name}: {len(plan)} utterances, {len(plan) - 2} of them done before\n"
+    assert capsys.readouterr().err == told
     assert voice.asked == [(f"{u.language}: {u.text}", u.weights, u.speed) for u in (plan[3], plan[5])]
     assert {path: path.read_bytes() for path in made} == first
     assert soundfile.info(made[0]).samplerate == 24000

@@ -55,7 +55,7 @@ def test_the_split_counts_unusable_recordings_and_sorts_names_with_suffix_and_su
 def test_folder_takes_subfolders_as_speakers(tmp_path):
     touch(tmp_path, "x/anna/1.wav", "x/anna/deep/2.MP3", "x/bert/1.flac", "x/3.ogg", "x/notes.txt")
     (tmp_path / "x/LICENSE").write_text("be kind")
-    found = scan_folder(tmp_path / "x", licence="CC0-1.0")
+    found = scan_folder(tmp_path / "x", licence="cc0-1.0")
     assert {(r.speaker, r.name) for r in found.recordings} == {
         ("anna", "1.wav"),
         ("anna", "deep/2.MP3"),
