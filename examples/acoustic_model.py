@@ -23,7 +23,7 @@ import transformers
 from numpy.typing import NDArray
 
 import vocoder
-from vocoder.audio.writing import Origin, write_audio
+from vocoder.audio import Origin, write_audio
 from vocoder.client import Client
 
 Mel = NDArray[np.float32]

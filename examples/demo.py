@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from training.evaluate.opinions import short_time_intelligibility
 from training.evaluate.spectra import multi_resolution_stft_distance
-from vocoder.audio.reading import read_audio
+from vocoder.audio import read_audio
 from vocoder.loading import DEFAULT_MODEL
 from vocoder.mel.config import PRESETS, MelConfig
 from vocoder.mel.spectrogram import MelSpectrogram

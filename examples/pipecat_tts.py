@@ -23,7 +23,7 @@ from pipecat.services.settings import TTSSettings
 from pipecat.services.tts_service import TTSService
 from pipecat.workers.runner import WorkerRunner
 
-from vocoder.audio.writing import write_audio
+from vocoder.audio import write_audio
 from vocoder.client import AsyncClient, VocoderError
 
 Mel = NDArray[np.float32]

@@ -20,11 +20,11 @@ from training.loop.batches import BatchPlan, training_batches
 from training.loop.optimisation import build_optimiser, update
 from training.loop.processes import build_accelerator
 from training.loop.trainer_config import TrainerConfig
-from training.run_config import load_config, parse_yaml
+from training.run_config import read_settings
 from training.runs.reverse import ReverseLosses, ReverseRun
 from training.runs.waveglow import WaveGlowLosses, WaveGlowRun
 from vocoder.checkpoint import load_model
-from vocoder.config import ConfigError
+from vocoder.config import ConfigError, from_dict
 from vocoder.loading import model_directory
 from vocoder.mel.config import PRESETS, MelConfig
 from vocoder.models.reverse import Reverse
@@ -99,8 +99,10 @@ class Start:
 
 def written_run(file: Path) -> Run:
     """Return the configuration of a run from its folder."""
-    start_from = parse_yaml(file.read_text(encoding="utf-8"), str(file))["start_from"]
-    return load_config(Start.of(start_from).kind.run, file)
+    settings = read_settings(file)
+    settings.get("trainer", {}).pop("recompute", None)  # which version 0.2 wrote
+    run: Run = from_dict(Start.of(settings["start_from"]).kind.run, settings)
+    return run
 
 
 def recipe(

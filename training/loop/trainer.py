@@ -29,7 +29,6 @@ from training.loop.trainer_config import RunConfig, TrainerConfig
 from training.run_config import write_config
 from vocoder.checkpoint import CheckpointError
 from vocoder.config import to_dict
-from vocoder.layers.stack.wavenet import set_recompute
 from vocoder.memory import keep_freed_memory
 
 EARLY_STEPS = (1, 2, 5, 10, 20)
@@ -84,7 +83,6 @@ class Trainer:
         self.plan = BatchPlan(len(training_set), config.batch_size, processes, rank, config.seed, config.accumulation)
         self.objective = objective.to(self.accelerator.device)
         self.phases = self.objective.phases()
-        set_recompute(self.objective, config.recompute)
         set_seed(config.seed, device_specific=True)
         if not resume:
             self._begin()

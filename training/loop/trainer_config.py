@@ -20,8 +20,6 @@ class TrainerConfig(Checked):
     """Items of one step over all processes together."""
     accumulation: Count = 1
     """Equal parts of a batch, computed one after another: less memory, the same mean gradient."""
-    recompute: bool = False
-    """Compute the activations of gated stacks again in the backward pass: less memory, more time."""
     learning_rate: Positive = 1e-3
     betas: tuple[float, float] = (0.9, 0.99)
     weight_decay: NotNegative = 0.01

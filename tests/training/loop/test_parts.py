@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tiny_waveglow import GROUPING, LAPPED, stirred
 from torch import nn
 from toy_training import Tones, differences, saved_run, seeded_toy, toy_config, toy_trainer
 
@@ -14,7 +13,6 @@ from training.loop.checkpointing import Checkpoints, Progress
 from training.loop.monitoring import Monitor
 from training.loop.objective import Phase
 from training.loop.optimisation import build_optimiser, moving_average, rate_scale
-from vocoder.layers.stack.wavenet import set_recompute
 
 
 def plan(seed=5):
@@ -162,26 +160,3 @@ def test_parts_train_as_the_whole_batch_does(tmp_path):
         if name != "last":  # what the toy saw last is a part
             torch.testing.assert_close(parted["objective"][name], value, atol=1e-6, rtol=1e-5)
     assert differences(whole["progress"]["items_in_epoch"], parted["progress"]["items_in_epoch"]) == []
-
-
-@pytest.mark.parametrize(("config", "direction"), [(LAPPED, "forward"), (GROUPING, "inverse")])
-def test_what_is_forgotten_gives_the_same_gradients_and_keeps_less(config, direction):
-    model = stirred(config).model
-    mel, x = -5 + torch.randn(2, 8, 12), 0.1 * torch.randn(2, 12 * 16)
-    z = torch.randn(model.noise_shape(2, 12))
-
-    def gradients():
-        kept = []
-        with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.numel()) or t, lambda t: t):
-            out, log_det = model(x, mel) if direction == "forward" else model.inverse(z, mel)
-        loss = out.square().sum() - log_det.sum()
-        return list(torch.autograd.grad(loss, list(model.parameters()), allow_unused=True)), sum(kept)
-
-    set_recompute(model, False)
-    expected, whole = gradients()
-    set_recompute(model, True)
-    found, forgetful = gradients()
-    assert forgetful < whole
-    for one, other in zip(found, expected, strict=True):
-        assert (one is None) == (other is None)
-        assert one is None or torch.equal(one, other)

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from vocoder.config import ConfigError
 from vocoder.kernels.launcher import FLOATS, kernel, takes
@@ -52,7 +51,6 @@ class WaveNetStack(nn.Module):
         channels, layers = config.channels, len(config.dilations)
         self.config = config
         self.compute_dtype: torch.dtype | None = None
-        self.recompute = False
         self._kept: Kept[CompiledStack] = Kept()
         self.start = nn.Conv2d(in_channels, channels, 1)
         self.cond_layer = nn.Conv2d(cond_channels, 2 * channels * layers, 1) if cond_channels else None
@@ -86,11 +84,7 @@ class WaveNetStack(nn.Module):
             return made(x, cond, gaps)
         if not frozen:
             self._kept.drop()
-        arguments = weights, dtype, x, self.shares(cond, dtype), gaps
-        if not (self.recompute and torch.is_grad_enabled()):
-            return plain_stack(*arguments)
-        y: Tensor = checkpoint(plain_stack, *arguments, use_reentrant=False, preserve_rng_state=False)
-        return y
+        return plain_stack(weights, dtype, x, self.shares(cond, dtype), gaps)
 
     def weights(self) -> StackWeights:
         """Return the weights of all convolutions."""
@@ -187,10 +181,3 @@ def set_compute_dtype(module: nn.Module, dtype: torch.dtype | None) -> None:
     for stack in module.modules():
         if hasattr(stack, "compute_dtype"):
             stack.compute_dtype = dtype  # type: ignore[assignment]
-
-
-def set_recompute(module: nn.Module, recompute: bool) -> None:
-    """Let every WaveNet stack inside `module` forget what it computes for the way back, and compute it again there."""
-    for stack in module.modules():
-        if isinstance(stack, WaveNetStack):
-            stack.recompute = recompute
