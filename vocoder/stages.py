@@ -1,7 +1,7 @@
 """The stages of a model: what each makes of which signals, and how far it sees.
 
 A model lists its stages once. Run over whole utterances they are its way from noise to audio; a `Pipeline` runs the
-same ones piece by piece.
+same ones piece by piece. `frames_of`, `silenced` and `overlap_add` are what several of them do to a signal.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 MEL, NOISE, CONDITION, Z = "mel", "noise", "condition", "z"
 """signals of every model: the mel, white noise, what networks see of the mel, and what is made of all to be decoded"""
@@ -85,6 +86,17 @@ def frames_of(x: Tensor, span: Span) -> Tensor:
 def silenced(x: Tensor, gaps: Tensor | None) -> Tensor:
     """Return x (..., T) with zeros at the indices `gaps` of its last dimension; as it is where there are none."""
     return x if gaps is None else x.index_fill(-1, gaps, 0.0)
+
+
+def overlap_add(frames: Tensor, stride: int) -> Tensor:
+    """Return the sum of frames (B, count, size) at distances of `stride`: (B, (count - 1) * stride + size)."""
+    batch, count, size = frames.shape
+    overlap = size // stride
+    pieces = frames.reshape(batch, count, overlap, stride)
+    total = frames.new_zeros(batch, count + overlap - 1, stride)
+    for i in range(overlap):
+        total = total + F.pad(pieces[:, :, i], (0, 0, i, overlap - 1 - i))
+    return total.flatten(1)
 
 
 @dataclass(frozen=True)

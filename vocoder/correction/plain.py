@@ -7,8 +7,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vocoder.correction.chains import Order
-from vocoder.layers.mel_filter import MelFilter, overlap_add
+from vocoder.layers.mel_filter import MelFilter
 from vocoder.mel.config import MelConfig
+from vocoder.stages import overlap_add
 
 
 class PlainCorrection(nn.Module):

@@ -1,4 +1,4 @@
-"""Filters that move the mel of a spectrum towards another one, and overlap-add of its frames."""
+"""Filters that move the mel of a spectrum towards another one."""
 
 import torch
 from torch import Tensor, nn
@@ -88,17 +88,6 @@ def _span_of(inside: Tensor) -> tuple[Tensor, Tensor]:
     """Return the first place (N,) of each row (N, places) that is true, and that after the last; 0 and 0 for none."""
     first, stop = inside.int().argmax(dim=1), inside.shape[1] - inside.flip(1).int().argmax(dim=1)
     return first, torch.where(inside.any(dim=1), stop, 0)
-
-
-def overlap_add(frames: Tensor, stride: int) -> Tensor:
-    """Return the sum of frames (B, count, size) at distances of `stride`: (B, (count - 1) * stride + size)."""
-    batch, count, size = frames.shape
-    overlap = size // stride
-    pieces = frames.reshape(batch, count, overlap, stride)
-    total = frames.new_zeros(batch, count + overlap - 1, stride)
-    for i in range(overlap):
-        total = total + F.pad(pieces[:, :, i], (0, 0, i, overlap - 1 - i))
-    return total.flatten(1)
 
 
 def _peaks(filterbank: Tensor) -> Tensor:

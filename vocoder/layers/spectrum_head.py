@@ -9,9 +9,10 @@ from torch.nn import functional as F
 from vocoder.config import ConfigError
 from vocoder.kernels.launcher import FLOATS, Kernel, compilable, kernel
 from vocoder.kernels.memory import LANES
-from vocoder.layers.mel_filter import MelFilter, overlap_add, vector_tables
+from vocoder.layers.mel_filter import MelFilter, vector_tables
 from vocoder.layers.product import Kept, Product
 from vocoder.mel.config import MelConfig
+from vocoder.stages import overlap_add
 
 
 @dataclass(frozen=True)
