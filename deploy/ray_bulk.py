@@ -20,8 +20,8 @@ from vocoder.audio.writing import AUDIO_FORMATS
 from vocoder.bulk.jobs import Job, Outcome, list_jobs
 from vocoder.bulk.run import ROW_FRAMES, rows, synthesize_all, unfinished
 from vocoder.bulk.synthesis import BulkOptions, RowSynthesizer
+from vocoder.commands.sampling import add_sampling_arguments, sampling_of
 from vocoder.loading import DEFAULT_MODEL
-from vocoder.sampling import Sampling
 
 CHUNK_JOBS = 32  # jobs that a worker takes at a time, and repeats the unfinished ones of when it was lost
 
@@ -69,7 +69,7 @@ def synthesize_on_cluster(
 def main() -> int:
     """Synthesize what the command line names; 2 where a file could not be synthesized."""
     args = _parser().parse_args()
-    sampling = Sampling(sigma=args.sigma, seed=args.seed, denoise=args.denoise, corrections=args.corrections)
+    sampling = sampling_of(args)
     jobs = list_jobs(args.mels, args.output, "." + args.format.partition("_")[0])
     options = BulkOptions(args.model, sampling, "cuda" if args.gpus else "cpu", args.format)
     if args.address is None:
@@ -93,10 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the audio")
     parser.add_argument("--model", default=DEFAULT_MODEL, help="shipped name, or model directory that all nodes see")
     parser.add_argument("--format", choices=tuple(AUDIO_FORMATS), default="wav")
-    parser.add_argument("--sigma", type=float)
-    parser.add_argument("--seed", type=int)
-    parser.add_argument("--denoise", type=float, default=0.0)
-    parser.add_argument("--corrections", type=int)
+    add_sampling_arguments(parser)
     parser.add_argument("--workers", type=int, default=2, help="number of workers, each with its own model")
     parser.add_argument("--gpus", type=float, default=0.0, help="of each worker")
     parser.add_argument("--row-frames", type=int, default=ROW_FRAMES, help="frames of short mels that share a run")

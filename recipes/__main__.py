@@ -8,7 +8,6 @@ from vocoder.command_line import run_program
 COMMANDS = {
     "prepare": ("recipes.corpora.command", "prepare the corpora behind the files that ship"),
     "pitch": ("recipes.pitch.train", "fit the network that reads the pitch from the mel"),
-    "mel-coder": ("recipes.coder.train", "fit the network that draws mels as acoustic models do, to train on"),
     "guard": ("recipes.guard.command", "fit the mel guard: densities of mels in many conventions"),
     "adapter": ("recipes.adapters.command", "fit an adapter, which takes mels of another convention to a model's"),
     "adapted-mels": ("recipes.adapters.pairs", "list recordings once more, with mels of other presets"),

@@ -14,7 +14,7 @@ from vocoder import __version__
 from vocoder.checkpoint import read_provenance
 from vocoder.loading import model_directory, shipped_models
 
-ROLES = ("start_from", "teacher", "flows_from", "pitch_from", "coder_from", "fill_from")
+ROLES = ("start_from", "teacher", "flows_from", "pitch_from", "fill_from")
 """settings, of today and before, that name a model whose weights, or what they know, go into another"""
 
 

@@ -20,7 +20,7 @@ AdaptMode = Literal["on", "off"]
 GuardMode = Literal["warn", "strict", "off"]
 """for a mel that is not typical: synthesize it with a warning, refuse it, or do not look"""
 
-SAMPLING_FIELDS = ("sigma", "seed", "denoise", "corrections")
+SAMPLING_FIELDS = ("sigma", "seed", "denoise", "corrections", "sharpen")
 """the fields of a `Sampling` that concern the model alone, not the mel"""
 MAX_CORRECTIONS = 100
 MAX_SIGMA = 2
@@ -38,6 +38,7 @@ class Sampling:
         seed: of the noise; random if None.
         denoise: strength of the bias removal, 0 to 1.
         corrections: how often the audio is corrected towards its mel; the model's own number if None.
+        sharpen: how far the contrast of a mel is raised, 0 to 1; as far as it lacks texture if None.
         preset: the mel config that the mel was made with; the model's own if None.
         adapt: "off" refuses mels that need an adapter.
 
@@ -48,11 +49,12 @@ class Sampling:
     seed: int | None = None
     denoise: float = 0.0
     corrections: int | None = None
+    sharpen: float | None = None
     preset: Preset = None
     adapt: AdaptMode = "on"
 
     def __post_init__(self) -> None:
-        numbers: dict[str, Any] = {"sigma": 0.0 if self.sigma is None else self.sigma, "denoise": self.denoise}
+        numbers: dict[str, Any] = {"sigma": self.sigma or 0.0, "denoise": self.denoise, "sharpen": self.sharpen or 0.0}
         for name, value in numbers.items():
             if not isinstance(value, Real):
                 raise ValueError(f"{name} must be a number, not {value!r}")
@@ -60,6 +62,8 @@ class Sampling:
             raise ValueError(f"sigma must be from 0 to {MAX_SIGMA}, not {self.sigma}")
         if not 0 <= self.denoise <= 1:
             raise ValueError(f"denoise must lie in 0 to 1, not {self.denoise}")
+        if self.sharpen is not None and not 0 <= self.sharpen <= 1:
+            raise ValueError(f"sharpen must lie in 0 to 1, not {self.sharpen}")
         if self.seed is not None:
             check_seed(self.seed)
         count = self.corrections

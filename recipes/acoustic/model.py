@@ -1,8 +1,8 @@
 """The acoustic model: phonemes with their durations to a mel, in parallel.
 
 (Ren et al., "FastSpeech 2: Fast and high-quality end-to-end text to speech", 2021, and Lancucki, "FastPitch: Parallel
-text-to-speech with pitch prediction", 2021, for what is given and what is predicted; ConvNeXt blocks in place of
-attention.)
+text-to-speech with pitch prediction", 2021, for what is given and what is predicted; blocks of Liu et al., "A ConvNet
+for the 2020s", 2022, in place of attention.)
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from recipes.acoustic.items import PLACES
-from training.data.mel_coder import ConvNeXtBlock
 from vocoder.config import Checked, ConfigError, Count
 from vocoder.models.families import Families, Family
 
@@ -47,6 +46,25 @@ class AcousticConfig(Checked):
             raise ConfigError(f"kernel must be odd and dropout in [0, 1), not {self.kernel} and {self.dropout}")
 
 
+class _Block(nn.Module):
+    """A residual ConvNeXt block over (B, T, C)."""
+
+    def __init__(self, config: AcousticConfig) -> None:
+        super().__init__()
+        size = config.channels
+        self.mix = nn.Conv1d(size, size, config.kernel, padding=config.kernel // 2, groups=size)
+        self.norm = nn.LayerNorm(size)
+        self.widen, self.narrow = nn.Linear(size, config.hidden), nn.Linear(config.hidden, size)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Return x (B, T, C) transformed; places where `mask` (B, T, 1) is 0 stay 0."""
+        y = self.norm(self.mix(x.transpose(1, 2)).transpose(1, 2))
+        y = self.narrow(F.gelu(self.widen(y)))
+        masked: Tensor = (x + self.dropout(y)) * mask
+        return masked
+
+
 class _Predictor(nn.Module):
     """Prosody of phonemes from what is known of them."""
 
@@ -75,13 +93,8 @@ class AcousticModel(nn.Module):
         self.embedding = nn.Embedding(config.tokens + 1, size, padding_idx=config.tokens)
         self.voice, self.colour = nn.Linear(config.style, size), nn.Linear(config.style, size)
         self.place = nn.Sequential(nn.Linear(PLACES, 64), nn.GELU(), nn.Linear(64, size))
-
-        def blocks(count: int) -> nn.ModuleList:
-            shape = (size, config.hidden, config.kernel, config.dropout)
-            return nn.ModuleList(ConvNeXtBlock(*shape) for _ in range(count))
-
-        self.encoder = blocks(config.encoder)
-        self.decoder = blocks(config.decoder)
+        self.encoder = nn.ModuleList(_Block(config) for _ in range(config.encoder))
+        self.decoder = nn.ModuleList(_Block(config) for _ in range(config.decoder))
         self.predictor = _Predictor(size) if config.prosody else None
         self.given = nn.Linear(PROSODY, size) if config.prosody else None
         self.norm, self.out = nn.LayerNorm(size), nn.Linear(size, config.n_mels)
@@ -104,7 +117,7 @@ class AcousticModel(nn.Module):
         present = (tokens != self.config.tokens)[..., None].to(style.dtype)
         x = (self.embedding(tokens) + self.voice(style)[:, None]) * present
         for block in self.encoder:
-            x = block(x) * present
+            x = block(x, present)
         predicted = None
         if self.predictor is not None and self.given is not None:
             predicted = self.predictor(x.transpose(1, 2), present.transpose(1, 2))
@@ -112,7 +125,7 @@ class AcousticModel(nn.Module):
         frames = x.gather(1, index[..., None].expand(-1, -1, x.shape[2]))
         y = (frames + self.place(places.transpose(1, 2)) + self.colour(style)[:, None]) * mask[..., None]
         for block in self.decoder:
-            y = block(y) * mask[..., None]
+            y = block(y, mask[..., None])
         mel = self.out(self.norm(y)).float() * self.spread + self.centre
         return mel.transpose(1, 2), predicted
 

@@ -63,6 +63,8 @@ class Asked(BaseModel):
     """how much of the model's own hum to remove"""
     corrections: Annotated[int | None, Field(ge=0, le=MAX_CORRECTIONS)] = None
     """how often the audio is corrected towards its mel; the model's own number by default, fewer are faster"""
+    sharpen: Annotated[float | None, Field(ge=0.0, le=1.0, allow_inf_nan=False)] = None
+    """how far the contrast of the mel is raised; by default as far as it lacks the texture of recordings"""
     preset: Annotated[str | None, Field(max_length=64)] = None
     """mel preset that the mel was made with, listed in /v1/models; auto recognises it"""
     adapt: AdaptMode = "on"
@@ -89,11 +91,15 @@ class Asked(BaseModel):
             raise invalid_parameter("loudness", message)
         return Level(self.gain or 0.0, self.loudness)
 
-    def check_corrections(self, config: MelConfig) -> None:
-        """Raise a Problem if audio is to be corrected towards mels for which that is impossible."""
-        if self.corrections and not config.correctable:
-            message = "audio cannot be corrected towards this model's mels: leave it out, or give 0"
-            raise invalid_parameter("corrections", message)
+    def check_model(self, config: MelConfig) -> None:
+        """Raise a Problem if the mels of a model can be neither sharpened nor corrected to, and are to be."""
+        impossible = {
+            "corrections": "audio cannot be corrected towards this model's mels",
+            "sharpen": "this model's mels cannot be sharpened",
+        }
+        for name, message in impossible.items():
+            if getattr(self, name) and not config.correctable:
+                raise invalid_parameter(name, f"{message}: leave it out, or give 0")
 
     def source(self, target: MelConfig, known: Mapping[str, MelConfig]) -> MelConfig | str:
         """Return the mel config of the mel, or "auto" to recognise it; raise a Problem if it contradicts itself.

@@ -182,7 +182,7 @@ def admit(
     Raises:
         Problem: the mel, or what the request declares about it, is wrong.
     """
-    asked.check_corrections(target)
+    asked.check_model(target)
     if mel.ndim == 3 and mel.shape[0] == 1:
         mel = mel[0]
     source = asked.source(target, known)

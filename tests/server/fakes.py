@@ -51,7 +51,7 @@ class FakeSynthesizer:
         described = {"family": self.family, "parameters": 3, "device": "cpu", "dtype": "float32"}
         return described | {"provenance": {"licence": "none"}, "quality": {}}
 
-    def synthesize(self, mel, *, sigma=None, seed=None, denoise=0.0, corrections=None):
+    def synthesize(self, mel, *, sigma=None, seed=None, denoise=0.0, corrections=None, sharpen=None):
         self.entered += 1
         assert self.gate.wait(60.0)
         self.threads.add(threading.get_ident())

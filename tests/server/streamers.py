@@ -41,7 +41,7 @@ class Streamer(FakeSynthesizer):
         time.sleep(0.3)
         return self.steps == before > 0
 
-    def open_stream(self, *, sigma=None, seed=None, denoise=0.0, corrections=None, **sizes):
+    def open_stream(self, *, sigma=None, seed=None, denoise=0.0, corrections=None, sharpen=None, **sizes):
         def speak(mel, noise):
             self.entered += 1
             assert self.gate.wait(60.0)

@@ -27,6 +27,7 @@ ASKED = {
     "denoise": {"denoise": 0.5},
     "no correction": {"corrections": 0},
     "corrections": {"corrections": 3},
+    "sharpened": {"sharpen": 0.7},
     "gain": {"gain": -6.0},
     "rate": {"sample_rate": 16000},
     "hifigan": {"preset": "hifigan"},
@@ -106,6 +107,7 @@ MEL, LOUD = made_up(150), np.random.default_rng(0).uniform(-2.0, 2.0, (80, 100))
 REFUSED = [
     ({"sigma": 3}, MEL, 422, "invalid-parameter", "sigma"),
     ({"corrections": 101}, MEL, 422, "invalid-parameter", "less than or equal to 100"),
+    ({"sharpen": 1.5}, MEL, 422, "invalid-parameter", "less than or equal to 1"),
     ({"corrections": 1.5}, MEL, 422, "invalid-parameter", "corrections"),
     ({"sgima": 1}, MEL, 422, "invalid-parameter", "the parameters are sigma, seed"),
     ({"guard": "loud"}, MEL, 422, "invalid-parameter", "guard"),

@@ -15,6 +15,7 @@ NUMBERS = (
     ("listen", int, "utterances of each row in listening.html"),
     ("sigma", float, "sampling temperature (each model's own)"),
     ("corrections", int, "number of corrections (each model's own)"),
+    ("sharpen", float, "how far to raise the contrast of mels (as far as they lack texture)"),
     ("seed", int, "seed of the models' noise"),
     ("jobs", int, "number of processes that score"),
 )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import librosa
 import numpy as np
@@ -49,13 +50,11 @@ class Candidate:
         return not self.heard.isdisjoint({(recording.corpus, recording.speaker), (recording.corpus, None)})
 
 
-def of_vocoder(
-    vocoder: Synthesizer, name: str, sigma: float | None = None, seed: int = 0, corrections: int | None = None
-) -> Candidate:
-    """Return a model; the same seed is used for every utterance."""
+def of_vocoder(vocoder: Synthesizer, name: str, *, seed: int = 0, **options: Any) -> Candidate:
+    """Return a model with options of its `synthesize`; the same seed is used for every utterance."""
 
     def synthesize(mel: Audio) -> Audio:
-        return np.asarray(vocoder.synthesize(mel, sigma=sigma, seed=seed, corrections=corrections), dtype=np.float32)
+        return np.asarray(vocoder.synthesize(mel, seed=seed, **options), dtype=np.float32)
 
     return Candidate(name, vocoder.mel_config, synthesize, trained=True, heard=heard_speakers(vocoder.provenance))
 

@@ -35,9 +35,8 @@ def compare(models: Mapping[str, Synthesizer], manifest_file: Path, output: Path
             f"{len(without)} of {len(chosen)} recordings of {manifest_file} have no predicted mel, {without[0]} among "
             "them: `vocoder-train prepare --mels` adds mels to a corpus"
         )
-    trained = [
-        of_vocoder(vocoder, name, options.sigma, options.seed, options.corrections) for name, vocoder in models.items()
-    ]
+    sampling = {name: getattr(options, name) for name in ("sigma", "corrections", "sharpen", "seed")}
+    trained = [of_vocoder(vocoder, name, **sampling) for name, vocoder in models.items()]
     mel_config = trained[0].mel_config
     baselines = [Candidate("ground truth", mel_config)]
     baselines += [Candidate("Griffin-Lim", mel_config, GriffinLim(mel_config))] if options.griffin_lim else []
@@ -107,6 +106,7 @@ def _settings(chosen: Sequence[Recording], options: Comparison) -> dict[str, str
         **asdict(options.selection),
         "sigma": options.sigma,
         "corrections": options.corrections,
+        "sharpen": options.sharpen,
         "seed": options.seed,
         "given_mels": f"{given} of {len(chosen)}" if given and options.mels != "both" else None,
         "mels": "the recordings' own, and predicted by an acoustic model" if options.mels == "both" else None,

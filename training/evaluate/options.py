@@ -52,6 +52,7 @@ class Comparison(Checked):
     griffin_lim: bool = False
     sigma: float | None = None
     corrections: int | None = None
+    sharpen: float | None = None
     seed: int = 0
     listen: NotNegativeInt = 2
     """Utterances of each row to listen to."""

@@ -1,13 +1,13 @@
 """What objectives over recordings share: the mels to make them from, and how far up each recording reaches."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from training.critics.adversary import Adversary
-from training.data.augment import low_pass
+from training.data.augment import BlurConfig, blurred, low_pass
 from training.data.stores import conditioned
 from training.loop.objective import Batch, Objective
 from vocoder.layers.stack.wavenet import set_compute_dtype
@@ -38,14 +38,14 @@ class RecordingObjective(Objective):
         for each in (model, *frozen):
             set_compute_dtype(each, dtype)
 
-    def segments(self, batch: Batch, vary: Callable[[Tensor], Tensor] | None = None) -> tuple[Tensor, Tensor]:
+    def segments(self, batch: Batch, blur: BlurConfig | None = None) -> tuple[Tensor, Tensor]:
         """Return the audio (B, T) and the mel (B, n_mels, T / hop_length) to make it from.
 
-        Mels of recordings go through `vary`; those that came with them stay as they are.
+        Mels of recordings are smoothed by `blur`; those that came with them stay as they are.
         """
         x = batch["x"][:, self.margin : -self.margin]
         mel = self.mel.frame(batch["x"])[:, :, : x.shape[1] // self.mel_config.hop_length]
-        return x, conditioned(mel if vary is None else vary(mel), batch)
+        return x, conditioned(mel if blur is None else blurred(mel, blur), batch)
 
     def limited(self, batch: Batch) -> bool:
         """Return whether some recording ends below half of the sample rate."""

@@ -62,9 +62,7 @@ class ReverseRun(SampleRun):
         if teacher is not None and self.start_from is None:
             inherit_ends(student, teacher)
         objective = ReverseObjective(student, teacher, mel_config, self.losses)
-        return objective.with_coder_of(self.coder_from).with_critics_of(
-            self.start_from, self.teacher if self.taught else None
-        )
+        return objective.with_critics_of(self.start_from, self.teacher if self.taught else None)
 
     @property
     def taught(self) -> bool:
@@ -100,7 +98,7 @@ class ReverseObjective(SampleObjective):
 
     def parts(self, batch: Batch, step: int) -> Parts:
         """Return weight and value of each loss of the student at this step."""
-        x, mel = self.segments(batch, self.varied)
+        x, mel = self.segments(batch, self.losses.blur)
         parts = self.pitch_parts(mel, batch)
         if self.losses.paired:
             parts |= self._pair_parts(x, mel, batch)

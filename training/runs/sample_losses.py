@@ -8,8 +8,7 @@ from torch import Tensor, nn
 
 from training.critics.adversary import Adversary
 from training.critics.spectrogram import CriticConfig
-from training.data.augment import BlurConfig, blurred
-from training.data.mel_coder import MelCoder, load_coder, redrawn
+from training.data.augment import BlurConfig
 from training.loop.objective import Batch, Parts
 from training.loop.processes import multiplies_bfloat16
 from training.losses.pitch import pitch_loss
@@ -50,8 +49,6 @@ class SampleWeights(Checked):
     critics: CriticConfig = field(default_factory=CriticConfig)
     blur: BlurConfig = field(default_factory=lambda: BlurConfig(share=0.0))
     """how mels are smoothed, as acoustic models smooth them; the recording stays as it is"""
-    coded: Share = 0.0
-    """share of the mels that the run's coder draws, before some are smoothed"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -83,8 +80,6 @@ class SampleRun(CorpusRun):
     head of a reverse student may be another"""
     pitch_from: str | None = None
     """directory of a pitch network, model directory or shipped name, whose pitch network the model starts from"""
-    coder_from: str | None = None
-    """directory of a mel coder that draws `losses.coded` of the mels"""
 
 
 class SampleObjective(RecordingObjective):
@@ -105,29 +100,12 @@ class SampleObjective(RecordingObjective):
         self.stft = MultiResolutionSTFT()
         self.mels = MultiScaleMel(mel_config.sample_rate)
         self.wants_pitch = model.pitch is not None
-        self.coder: MelCoder | None = None
-
-    def with_coder_of(self, reference: str | None) -> Self:
-        """Let the mel coder in a directory draw its share of the mels.
-
-        Raises ConfigError if there is a share and no coder, or a coder and no share.
-        """
-        if bool(reference) != bool(self.losses.coded):
-            raise ConfigError("coder_from and losses.coded go together: who draws mels, and what share of them")
-        if reference is not None:
-            self.coder = load_coder(reference, self.mel_config).requires_grad_(False)
-        return self
 
     def with_critics_of(self, *references: str | None) -> Self:
         """Take over the critics beside the first of some models that has critics of this shape, if one has."""
         if self.adversary is not None:
             any(self.adversary.load(model_directory(reference)) for reference in references if reference is not None)
         return self
-
-    def varied(self, mel: Tensor) -> Tensor:
-        """Return mels (B, n_mels, frames) of recordings, some of them as acoustic models would give them."""
-        drawn = mel if self.coder is None else redrawn(mel, self.coder, self.losses.coded)
-        return blurred(drawn, self.losses.blur)
 
     def pitch_parts(self, mel: Tensor, batch: Batch) -> Parts:
         """Return weight and value of the loss of the pitch network, if the model has one."""

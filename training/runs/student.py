@@ -74,11 +74,7 @@ class StudentRun(SampleRun):
         teacher = self._teacher() if self.taught else None
         student = started_from(self.start_from, Student, self.model, self.pitch_from)
         model, mel_config = (teacher.model, teacher.mel_config) if teacher else (None, load_mel_config(self.mel))
-        return (
-            StudentObjective(student, model, mel_config, self.losses)
-            .with_coder_of(self.coder_from)
-            .with_critics_of(self.start_from)
-        )
+        return StudentObjective(student, model, mel_config, self.losses).with_critics_of(self.start_from)
 
     @property
     def taught(self) -> bool:
@@ -120,7 +116,7 @@ class StudentObjective(SampleObjective):
 
     def parts(self, batch: Batch, step: int) -> Parts:
         """Return weight and value of each loss of the student at this step."""
-        losses, (x, mel) = self.losses, self.segments(batch, self.varied)
+        losses, (x, mel) = self.losses, self.segments(batch, self.losses.blur)
         draw, items = self.model.draw(noise_for(self.model, mel), mel), losses.teacher_items or len(mel)
         parts = self._teacher_parts(draw.first(items), mel[:items], losses.teacher_weight(step))
         parts |= self.sample_parts(draw.x, x, mel, batch, step) | self.pitch_parts(mel, batch)

@@ -42,11 +42,7 @@ class WaveGlowRun(SampleRun):
     def objective(self) -> "WaveGlowObjective":
         """Return the objective."""
         model = started_from(self.start_from, WaveGlow, self.model, self.pitch_from)
-        return (
-            WaveGlowObjective(model, load_mel_config(self.mel), self.losses)
-            .with_coder_of(self.coder_from)
-            .with_critics_of(self.start_from)
-        )
+        return WaveGlowObjective(model, load_mel_config(self.mel), self.losses).with_critics_of(self.start_from)
 
 
 class WaveGlowObjective(SampleObjective):
@@ -70,7 +66,7 @@ class WaveGlowObjective(SampleObjective):
     def parts(self, batch: Batch, step: int) -> Parts:
         """Return weight and value of each loss of the model at this step."""
         weights = self.losses
-        x, mel = self.segments(batch, self.varied)
+        x, mel = self.segments(batch, weights.blur)
         parts, sampling = self.pitch_parts(mel, batch), step >= weights.samples_from
         with torch.set_grad_enabled(sampling):
             x_hat = self.model.synthesize(mel) if sampling or self.limited(batch) else x

@@ -30,6 +30,8 @@ class SpeechOptions(TypedDict, total=False):
     """how much of the model's own hum to remove, 0 to 1"""
     corrections: int | None
     """number of corrections towards the mel, 0 to 100; fewer are faster"""
+    sharpen: float | None
+    """how far the contrast of the mel is raised, 0 to 1; by default as far as it lacks the texture of recordings"""
     preset: str | None
     """preset of the mel; `models()` lists what each model accepts; `auto` recognises it, but not in a stream"""
     adapt: str | None

@@ -8,7 +8,7 @@ import torch
 from vocoder.audio.writing import AUDIO_FORMATS, Origin
 from vocoder.loading import DEFAULT_MODEL, load, shipped_models
 from vocoder.mel.config import ALIASES, PRESETS
-from vocoder.sampling import AdaptMode, Sampling
+from vocoder.sampling import SAMPLING_FIELDS, AdaptMode, Sampling
 from vocoder.synthesis.synthesizer import Synthesizer
 
 DTYPES = ("float32", "bfloat16")
@@ -35,13 +35,15 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare `--sigma`, `--seed`, `--denoise` and `--corrections`."""
+    """Declare `--sigma`, `--seed`, `--denoise`, `--corrections` and `--sharpen`."""
     parser.add_argument("--sigma", type=float, help="sampling temperature, 0 or more (default: the model's own)")
     parser.add_argument("--seed", type=int, help="seed of the noise; gives the same audio again (default: random)")
     hum = "how much of the model's own hum to remove, 0 to 1 (default: %(default)s)"
     parser.add_argument("--denoise", type=float, default=0.0, help=hum)
     corrections = "number of corrections towards the mel (default: the model's own; fewer are faster)"
     parser.add_argument("--corrections", type=int, metavar="N", help=corrections)
+    sharpen = "how far to raise the contrast of the mel, 0 to 1 (default: as far as it lacks the texture of recordings)"
+    parser.add_argument("--sharpen", type=float, metavar="S", help=sharpen)
 
 
 def add_audio_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,7 +57,7 @@ def add_audio_arguments(parser: argparse.ArgumentParser) -> None:
 
 def sampling_of(args: argparse.Namespace) -> Sampling:
     """Return what the arguments of `add_sampling_arguments` say."""
-    return Sampling(sigma=args.sigma, seed=args.seed, denoise=args.denoise, corrections=args.corrections)
+    return Sampling(**{name: getattr(args, name) for name in SAMPLING_FIELDS})
 
 
 def origin(args: argparse.Namespace, synthesizer: Synthesizer, seed: int | None) -> Origin | None:

@@ -19,6 +19,7 @@ from vocoder.flows.conv1x1 import InvertibleConv1x1
 from vocoder.layers.conditioning import PitchNet
 from vocoder.layers.product import FrameConv
 from vocoder.layers.stack.wavenet import set_compute_dtype
+from vocoder.mel.sharpening import Sharpener, Sharpening
 from vocoder.models.base import Vocoder
 from vocoder.sampling import Sampling
 from vocoder.stages import MEL, NOISE, run
@@ -63,6 +64,7 @@ class Program(nn.Module):
         self.model = model
         self.correction = correction
         sizes = {correction.config.n_fft, *(2**i for i in range(2, MOST_POINTS.bit_length()))}
+        self._sharpener = Sharpener(correction.config) if correction.config.correctable else None
         self._products = ProductTransforms(sizes) if products else None
 
     def transforms(self) -> AbstractContextManager[object]:
@@ -88,6 +90,8 @@ class Program(nn.Module):
 
     def forward(self, z: Tensor, mel: Tensor) -> Tensor:
         """Return x (B, frames * hop_length)."""
+        if self._sharpener is not None:
+            mel = Sharpening(self._sharpener).push(mel)
         with self.transforms():
             made = run(self.model.stages(1.0), {MEL: mel, NOISE: z})
             return self.correction.at_once(made.signal[:, 0], made.signals[self.model.target])

@@ -1,7 +1,7 @@
 """Run a model on mels of its own mel config: whole, several in one row, or as a pipeline; and remove its bias."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor
 from vocoder.correction.correction import Correction
 from vocoder.layers.conditioning import PitchNet
 from vocoder.mel.config import MelConfig
+from vocoder.mel.sharpening import Sharpener, Sharpening
 from vocoder.mel.spectrogram import MelSpectrogram
 from vocoder.models.base import Vocoder
 from vocoder.models.wavenet import WaveNet
@@ -31,7 +32,7 @@ N_FFT, HOP_LENGTH = 1024, 256
 
 
 class Runner:
-    """A model on its device, the correction towards its mel, and the removal of its bias."""
+    """A model on its device, the sharpening of its mels, the correction towards them, and the removal of its bias."""
 
     def __init__(self, model: Vocoder, mel_config: MelConfig, device: torch.device) -> None:
         _read_mels_in_float64(model, device)
@@ -39,6 +40,7 @@ class Runner:
         self.mel_config = mel_config
         self.device = device
         self.correction = Correction(mel_config, model.config.corrections).to(device)
+        self._sharpener = Sharpener(mel_config, device) if mel_config.correctable else None
         self._gap = max(1, *(max(stage.before, stage.after) for stage in model.stages()))  # between utterances in a row
         self._noise_shape = model.noise_shape(1, 1)[1:]  # channels, and steps of a frame
         self._denoiser: Denoiser | None = None
@@ -49,7 +51,7 @@ class Runner:
         stages += self.correction.with_count(sampling.corrections).stages(stages[-1].output, self.model.target)
         if sampling.denoise > 0:
             stages.append(self.denoiser().stage(stages[-1].output, sampling.denoise, self.mel_config.hop_length))
-        return Pipeline(stages, partial(self._noise, seeds))
+        return Pipeline(stages, partial(self._noise, seeds), self._sharpened(sampling))
 
     def whole(self, mel: Tensor, sampling: Sampling, seeds: Sequence[int]) -> Tensor:
         """Return audio (B, frames * hop_length) of mels (B, n_mels, frames), one seed for each.
@@ -94,6 +96,7 @@ class Runner:
         packing = Packing([mel.shape[1] for mel in mels], self._gap, self.device)
         drawn = [self._noise(s.seeds(1), 0, mel.shape[1])[0] for mel, s in zip(mels, samplings, strict=True)]
         noise = packing.pack(drawn)
+        mels = [self._sharpened(s)(mel[None])[0] for mel, s in zip(mels, samplings, strict=True)]
         given = [model.config.sigma if s.sigma is None else float(s.sigma) for s in samplings]
         sigma = torch.tensor(given, device=self.device)[packing.owners(noise.shape[2] // packing.frames)]
         made = run(model.stages(sigma, packing), {MEL: packing.pack(mels), NOISE: noise})
@@ -101,6 +104,14 @@ class Runner:
         corrected = correction.many(packing.unpack(made.signal[:, 0]), packing.unpack(made.signals[model.target]))
         pairs = zip(corrected, samplings, strict=True)
         return [self.denoiser().remove(x[None], s.denoise)[0] if s.denoise > 0 else x for x, s in pairs]
+
+    def _sharpened(self, sampling: Sampling) -> Callable[[Tensor], Tensor]:
+        """Return what the next frames of an utterance, (B, n_mels, frames), go through first."""
+        if self._sharpener is not None:
+            return Sharpening(self._sharpener, sampling.sharpen).push
+        if sampling.sharpen:
+            raise ValueError(f"mels of {self.mel_config.name!r} cannot be sharpened: leave sharpen out, or give 0")
+        return lambda mel: mel
 
     def _noise(self, seeds: Sequence[int], start: int, frames: int) -> Tensor:
         """Return white noise (B, C, steps) for the frames from `start` on, one seed for each item."""

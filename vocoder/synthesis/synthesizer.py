@@ -147,6 +147,7 @@ class Synthesizer:
         seed: int | None = None,
         denoise: float = 0.0,
         corrections: int | None = None,
+        sharpen: float | None = None,
         guard: GuardMode | None = None,
         preset: Preset = None,
         adapt: AdaptMode = "on",
@@ -160,6 +161,8 @@ class Synthesizer:
             denoise: strength of the bias removal, 0 for none, at most 1.
             corrections: how often the audio is corrected towards its mel; the model's default if left out; fewer are
                 faster.
+            sharpen: how far the contrast of the mel is raised above 1 kHz, 0 to 1. If left out, as far as it lacks the
+                texture of recordings, as mels that acoustic models predict do: true mels stay as they are.
             guard: for a mel that is not typical of its mel config: "warn" synthesizes it with a `MelWarning`, one for
                 each kind of fault, "strict" refuses it, "off" does not look; as the model was loaded with if left out.
             preset: the mel config of the mel, if it is not the model's own: a preset's name, a file or a `MelConfig`;
@@ -174,9 +177,9 @@ class Synthesizer:
             MelError: the mel is not finite, or has a shape or values that no mel of its mel config has.
             MelMismatchError: there is no conversion from `preset` to the model's mel config.
             UnlikelyMelError: it is not typical of its mel config, and guard is "strict".
-            ValueError: sigma, seed, denoise, corrections or guard is out of range.
+            ValueError: sigma, seed, denoise, corrections, sharpen or guard is out of range.
         """
-        sampling = Sampling(sigma=sigma, seed=seed, denoise=denoise, corrections=corrections)
+        sampling = Sampling(sigma=sigma, seed=seed, denoise=denoise, corrections=corrections, sharpen=sharpen)
         admitted = self._admitted(mel, preset, adapt, guard)
         x = self._runner.whole(admitted.mel, sampling, sampling.seeds(len(admitted.mel)))
         return admitted.returned(x)  # type: ignore[no-any-return]
@@ -205,7 +208,7 @@ class Synthesizer:
     ) -> StreamSession:
         """Open an utterance whose mel comes piece by piece.
 
-        Args, those of `synthesize` (`sampling` are sigma, seed, denoise and corrections) and:
+        Args, those of `synthesize` (`sampling` are sigma, seed, denoise, corrections and sharpen) and:
             guard: what `StreamSession.judge` does; nothing by default.
             chunk_frames: frames of a chunk; the last may be shorter. If left out, up to 128, and up to 1024 where so
                 much of the mel is there; 64 for models that synthesize sample by sample.

@@ -6,6 +6,7 @@ import pytest
 import recordings
 import torch
 from exactness import assert_same
+from scipy.ndimage import gaussian_filter
 from tiny_models import TINY_CONFIGS, TINY_MEL, lapped_config, random_voice, tiny_synthesizer, tiny_waveglow
 
 from vocoder.checkpoint import Checkpoint
@@ -157,6 +158,20 @@ def test_the_audio_is_as_long_as_the_mel_and_a_stream_is_the_whole(voice, name):
     for size in (7, 1000):
         pieces = (mel[:, i : i + size] for i in range(0, mel.shape[1], size))
         np.testing.assert_allclose(np.concatenate(list(voice.stream(pieces, seed=1, preset=name))), x, atol=1e-5)
+
+
+def test_smooth_mels_are_sharpened_whole_in_streams_and_in_company(voice):
+    sharp = mel_of("nvidia")
+    smooth = gaussian_filter(sharp, (2.0, 2.0))
+    assert np.array_equal(voice.synthesize(sharp, seed=1), voice.synthesize(sharp, seed=1, sharpen=0.0))
+    x, plain = (voice.synthesize(smooth, seed=1, sharpen=strength) for strength in (None, 0.0))
+    assert np.abs(x - plain).max() > 1e-3
+    np.testing.assert_allclose(np.concatenate(list(voice.stream(smooth, seed=1, chunk_frames=5))), x, atol=1e-5)
+    company = voice.synthesize_many([Utterance(smooth, seed=1), Utterance(smooth, seed=1, sharpen=0.0)])
+    for one, other in zip(company, (x, plain), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-4)
+    with pytest.raises(ValueError, match=r"sharpen must lie in 0 to 1, not 1\.5"):
+        voice.synthesize(smooth, sharpen=1.5)
 
 
 def test_rows_hold_mels_of_several_conventions(voice):

@@ -1,0 +1,107 @@
+import math
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from vocoder.mel.config import preset
+from vocoder.mel.sharpening import GAIN, LIMIT, Sharpener, Sharpening, sharpened
+from vocoder.mel.spectrogram import MelSpectrogram
+
+CONFIG = preset("nvidia")
+FLOOR = math.log(CONFIG.floor)
+
+
+def noise(seed=0, level=0.05, config=CONFIG, seconds=2.0):
+    """Return the mel (1, n_mels, frames) of white noise, in float64."""
+    x = torch.randn(1, int(seconds * config.sample_rate), generator=torch.Generator().manual_seed(seed))
+    return MelSpectrogram(config)(level * x).double()
+
+
+def smooth(mel, width=9):
+    """Return a mel smoothed along both axes, as networks draw what they cannot know."""
+    for _ in range(2):
+        mel = F.avg_pool1d(F.pad(mel, (width // 2,) * 2, mode="replicate"), width, 1).transpose(1, 2)
+    return mel
+
+
+@pytest.fixture(scope="module")
+def sharpener():
+    return Sharpener(CONFIG)
+
+
+@pytest.mark.parametrize("name", ["nvidia", "vocos"])
+@pytest.mark.parametrize("level", [0.3, 0.003])
+def test_noise_stays_as_it_is_and_smooth_mels_get_the_full_strength(name, level):
+    config = preset(name)
+    mel = noise(level=level, config=config)
+    sharpening = Sharpening(Sharpener(config))
+    assert torch.equal(sharpening.push(mel), mel)
+    strengths = Sharpening(Sharpener(config)).strengths(smooth(mel))[0]
+    assert strengths[0] == 0
+    assert bool((strengths.diff() >= -1e-12).all())
+    assert float(strengths[-1]) == 1.0
+    assert int((strengths < 0.5).sum()) < 20
+
+
+def test_part_of_the_texture_means_part_of_the_strength():
+    strengths = [
+        Sharpening(Sharpener(CONFIG)).strengths(share * noise() - 4.0 * (1 - share))[0, -1]
+        for share in (0.5, 0.75, 1.0)
+    ]
+    assert strengths[0] == 1.0
+    assert 0.1 < strengths[1] < 0.9
+    assert strengths[2] == 0.0
+
+
+def test_pieces_are_the_whole_and_a_batch_is_its_items(sharpener):
+    mels = torch.cat([smooth(noise(1)), noise(2), smooth(noise(3), 3)])
+    whole = Sharpening(sharpener).push(mels)
+    pieces = Sharpening(sharpener)
+    cut = [pieces.push(piece) for piece in (mels[:, :, :1], mels[:, :, 1:1], mels[:, :, 1:40], mels[:, :, 40:])]
+    torch.testing.assert_close(torch.cat(cut, dim=2), whole, rtol=0, atol=1e-12)
+    for i in range(3):
+        torch.testing.assert_close(sharpened(mels[i], CONFIG), whole[i], rtol=0, atol=1e-12)
+    assert not torch.allclose(whole[0], mels[0])
+    assert torch.equal(whole[1], mels[1])
+
+
+def test_a_frame_depends_on_none_after_it(sharpener):
+    mel = smooth(noise())
+    other = torch.cat([mel[:, :, :50], noise(1)[:, :, 50:]], dim=2)
+    ours, theirs = Sharpening(sharpener).push(mel), Sharpening(sharpener).push(other)
+    torch.testing.assert_close(ours[:, :, :50], theirs[:, :, :50], rtol=0, atol=1e-12)
+
+
+def test_contrast_is_raised_and_neither_level_nor_the_low_bands_change(sharpener):
+    frame = torch.linspace(-1.0, 1.0, 80, dtype=torch.float64)[None, :, None].repeat(1, 1, 3) - 4.0
+    ripple = torch.sin(torch.arange(80, dtype=torch.float64) * 2 * math.pi / 8)[None, :, None] * 0.05
+    made = [Sharpening(sharpener, 1.0).push(frame + sign * ripple) for sign in (1, 0)]
+    torch.testing.assert_close(
+        (made[0] - made[1])[:, 30:70], GAIN * ripple[:, 30:70].repeat(1, 1, 3), rtol=0, atol=2e-3
+    )
+    assert torch.equal(made[0][0, :20], (frame + ripple)[0, :20])
+    louder = Sharpening(sharpener, 1.0).push(frame + ripple + 2.0)
+    torch.testing.assert_close(louder - 2.0, made[0], rtol=0, atol=1e-6)
+
+
+def test_nothing_falls_below_the_floor_and_an_edge_rises_by_the_limit_at_most(sharpener):
+    mel = torch.full((1, 80, 4), -3.0, dtype=torch.float64)
+    mel[:, 50:] = FLOOR
+    made = Sharpening(sharpener, 1.0).push(mel)
+    assert float((made - mel).max()) <= LIMIT
+    assert float(made.min()) == FLOOR
+    assert torch.equal(Sharpening(sharpener, 0.0).push(mel), mel)
+
+
+def test_silence_counts_neither_way(sharpener):
+    silence = torch.full((1, 80, 200), FLOOR, dtype=torch.float64)
+    assert torch.equal(Sharpening(sharpener).push(silence), silence)
+    mel = smooth(noise())
+    late = Sharpening(sharpener).strengths(torch.cat([silence, mel], dim=2))[0, 200:]
+    torch.testing.assert_close(late[5:], Sharpening(sharpener).strengths(mel)[0, 5:], rtol=0, atol=0.1)
+
+
+def test_mels_that_cannot_be_sharpened_stay():
+    mel = torch.zeros(80, 10)
+    assert sharpened(mel, preset("espnet")) is mel

@@ -1,0 +1,131 @@
+"""Mels that acoustic models predict are smooth: they are given back the contrast that they lack above 1 kHz.
+
+A network that learns mels by their mean error draws what it cannot know as an average: formants come out flat, and the
+texture of speech, its noise and its beating harmonics, is gone. Recordings have at least the texture of white noise, so
+that what is missing can be told from the mel alone; the contrast is raised in that measure. (Filters that give
+predicted speech its variance back: Toda and Tokuda, "A speech parameter generation algorithm considering global
+variance for HMM-based speech synthesis", 2007.)
+"""
+
+import math
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from vocoder.mel.config import MelConfig
+from vocoder.mel.spectrogram import MelSpectrogram, band_centres
+
+GAIN = 1.4
+"""by which deviations from the smooth spectrum of a frame are multiplied at full strength"""
+OCTAVES = 0.8
+"""standard deviation of the bell that smooths that spectrum"""
+LIMIT = 1.0
+"""soft bound of what is added, in nepers: an edge of the spectrum is no formant"""
+RISE = (800.0, 1200.0)
+"""Hz between which the gain sets in"""
+TEXTURE = (0.65, 0.85)
+"""textures at and below which a mel gets the full strength, and at and above which it stays as it is"""
+HEARD = (2200.0, 7500.0)
+"""Hz between which texture is measured"""
+_AUDIBLE = 2.0  # nepers above the floor of the mel from which a frame counts, the more the louder it is
+_PRIOR = 32.0  # what natural texture each mel is taken to begin with counts: eight frames of speech
+_REFERENCE_SECONDS = 4.0
+
+
+class Sharpener:
+    """What sharpening knows of a mel config, whose mels are natural logarithms of magnitudes without statistics.
+
+    Attributes:
+        raised: (n_mels, n_mels), from a frame to what is added to it at full strength.
+        heard: (n_mels - 1,), of the differences between neighbouring bands, those that are measured.
+        reference: mean square of those differences, along time as well, in the mel of white noise.
+    """
+
+    def __init__(self, config: MelConfig, device: torch.device | str = "cpu") -> None:
+        hertz = band_centres(config)[0].nan_to_num(1.0).clamp_min(1.0)
+        octave = torch.log2(hertz)
+        near = int((hertz - 4000.0).abs().argmin())
+        width = OCTAVES / float(octave[near] - octave[near - 1])
+        index = torch.arange(config.n_mels, dtype=torch.float64)
+        bell = torch.softmax(-0.5 * ((index[:, None] - index) / width).square(), dim=1)
+        rise = ((octave - math.log2(RISE[0])) / math.log2(RISE[1] / RISE[0])).clamp(0, 1)
+        contrast = torch.eye(config.n_mels, dtype=torch.float64) - bell
+        self.raised = ((GAIN - 1) * rise[:, None] * contrast).float().to(device)
+        self.heard = ((hertz > HEARD[0]) & (hertz < HEARD[1]))[1:].to(device)
+        self.floor = math.log(config.floor)
+        noise = torch.randn(
+            1, round(_REFERENCE_SECONDS * config.sample_rate), generator=torch.Generator().manual_seed(0)
+        )
+        mel = MelSpectrogram(config)(0.1 * noise).to(device)
+        rough = _roughness(mel[:, :, 1:] - mel[:, :, :-1])[:, self.heard]
+        self.reference = float(rough.mean()) if rough.numel() else 1.0  # without such bands there is no telling
+
+    def added(self, mel: Tensor, strength: Tensor | float) -> Tensor:
+        """Return mels (B, n_mels, frames) with their contrast raised by a strength, 0 to 1, (B, 1, frames) or one."""
+        added = LIMIT * torch.tanh(self.raised.to(mel.dtype) @ mel / LIMIT)
+        return torch.maximum(mel + strength * added, mel.clamp_max(self.floor))
+
+
+class Sharpening:
+    """Sharpens one utterance, or a batch, in pieces; together they equal the whole.
+
+    The strength of a frame follows from the frames up to it, so that none waits. `strength` is that of all frames
+    instead, if it is given.
+    """
+
+    def __init__(self, sharpener: Sharpener, strength: float | None = None) -> None:
+        self._sharpener, self._strength = sharpener, strength
+        self._last: Tensor | None = None
+        self._sums: tuple[Tensor, Tensor] | None = None
+
+    def push(self, mel: Tensor) -> Tensor:
+        """Return the next frames (B, n_mels, frames), sharpened."""
+        if not mel.shape[2]:
+            return mel
+        strength = self._strength if self._strength is not None else self.strengths(mel)[:, None].to(mel.dtype)
+        return self._sharpener.added(mel, strength)
+
+    def strengths(self, mel: Tensor) -> Tensor:
+        """Return the strength of each of the next frames (B, n_mels, frames): (B, frames) from 0 to 1."""
+        wide = mel if mel.device.type == "mps" else mel.double()  # sums over a long utterance, whatever its pieces
+        low, high = TEXTURE
+        rough, weight = self._measured(wide)
+        rough, weight = rough.cumsum(dim=1), weight.cumsum(dim=1)
+        if self._sums is not None:
+            rough, weight = rough + self._sums[0], weight + self._sums[1]
+        self._last, self._sums = wide[:, :, -1:], (rough[:, -1:], weight[:, -1:])
+        texture = ((rough + _PRIOR * high**2) / (weight + _PRIOR)).sqrt()
+        return ((high - texture) / (high - low)).clamp(0, 1)
+
+    def _measured(self, mel: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what each frame adds to the weighted sum of squared texture, and to that of weights, both (B, frames).
+
+        Bands at the floor of the mel are no sound.
+        """
+        known = self._sharpener
+        before = torch.cat([mel[:, :, :1] if self._last is None else self._last, mel[:, :, :-1]], dim=2)
+        quiet = torch.minimum(mel, before)
+        there = ((torch.minimum(quiet[:, 1:], quiet[:, :-1]) > known.floor + 1.0) & known.heard[:, None]).to(mel.dtype)
+        count = there.sum(dim=1)
+        square = (_roughness(mel - before) * there).sum(dim=1) / (known.reference * count.clamp_min(1.0))
+        level = (mel[:, 1:] * there).sum(dim=1) / count.clamp_min(1.0) - known.floor - _AUDIBLE
+        weight = level.clamp_min(0.0) * (count > 0)
+        if self._last is None:  # nothing is before the first frame
+            weight = torch.cat([torch.zeros_like(weight[:, :1]), weight[:, 1:]], dim=1)
+        return weight * square, weight
+
+
+def sharpened(mel: Tensor, config: MelConfig) -> Tensor:
+    """Return a mel (n_mels, frames) as a model of its mel config hears it; as it is where those cannot be sharpened."""
+    return Sharpening(_sharpener(config)).push(mel[None])[0] if config.correctable else mel
+
+
+@cache
+def _sharpener(config: MelConfig) -> Sharpener:
+    return Sharpener(config)
+
+
+def _roughness(change: Tensor) -> Tensor:
+    """Return squared differences between neighbouring bands (B, n_mels - 1, frames) of changes (B, n_mels, frames)."""
+    return (change[:, 1:] - change[:, :-1]).square()
