@@ -19,6 +19,7 @@ from vocoder.guard.verdict import Verdict
 from vocoder.mel.config import PRESETS, MelConfig
 from vocoder.mel.config_file import AUTO, load_mel_config
 from vocoder.mel.convert import differences
+from vocoder.mel.sharpening import strength_of
 from vocoder.mel.values import MelError, finite_values, mel_range
 from vocoder.sampling import AdaptMode, GuardMode, Preset
 
@@ -69,6 +70,11 @@ class Admitted:
     def doubts(self) -> tuple[Verdict, ...]:
         """The verdicts on items that are not typical."""
         return tuple(verdict for verdict in self.verdicts if not verdict.typical)
+
+    @property
+    def smoothness(self) -> float:
+        """How far the first item lacks the texture of recordings, 0 to 1: what `sharpen` is if it is left out."""
+        return strength_of(self.mel[0], self.path.target)
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -40,6 +40,7 @@ HEADERS = {
     "X-Clipped-Samples": "Samples outside [-1, 1], which the format cannot hold and which were clipped.",
     "X-Mel-Preset": "The preset that the mel was made with, where it is not the model's own.",
     "X-Mel-Adapted": "The adapter that converted the mel, where no exact conversion exists.",
+    "X-Mel-Sharpened": "How far the contrast of a smooth mel was raised at its end, up to 1; missing where it was not.",
     "X-Mel-Recognised": "With preset=auto: the preset that the mel was recognised as.",
     "X-Mel-Guard": "`typical`, `too-short`, `unfamiliar`, or what the mel looks like.",
     "X-Mel-Guard-Typicality": "Percentage of true mels that are less likely than this one.",
@@ -219,6 +220,7 @@ def facts(
     fields: dict[str, str | float | None] = {"X-Sample-Rate": sample_rate, "X-Seed": seed}
     fields["X-Model-Dtype"] = dtype
     fields["X-Gain"] = round(level.gain, 2) or None
+    fields["X-Mel-Sharpened"] = round(admitted.smoothness if asked.sharpen is None else asked.sharpen, 2) or None
     fields["X-Mel-Recognised"] = path.source.name if asked.preset == AUTO else None
     fields["X-Mel-Preset"] = None if path.own else path.source.name
     fields["X-Mel-Adapted"] = path.adapted

@@ -8,6 +8,7 @@ import pytest
 import torch
 from answers import PROBLEM, TIMEOUT, npy
 from recordings import mel_of
+from scipy.ndimage import gaussian_filter
 from speaker import Speaker
 from streamers import mel_of as made_up
 from tiny_models import quiet_voice
@@ -101,6 +102,20 @@ def test_every_door_gives_what_python_gives(ready, voice):
                 assert (rate, told) == (asked.get("sample_rate", 22050), adapted), (name, door)
                 np.testing.assert_allclose(found, x, rtol=0, atol=1e-5, err_msg=f"{name} {door}")
         assert np.abs(x).max() > 0.01
+
+
+def test_an_answer_tells_how_far_a_smooth_mel_was_sharpened(ready, voice):
+    sharp = mel_of("nvidia").numpy()
+    smooth = gaussian_filter(sharp, (2.0, 2.0))
+    with ready(voice) as url:
+        told = [
+            posted(url, mel, options).headers.get("X-Mel-Sharpened")
+            for mel, options in ((sharp, {}), (smooth, {"sharpen": 0}))
+        ]
+        assert told == [None, None]
+        strength = posted(url, smooth, {}).headers["X-Mel-Sharpened"]
+        assert 0.5 < float(strength) <= 1
+        assert inferred(url, smooth, {}).json()["parameters"]["mel_sharpened"] == float(strength)
 
 
 MEL, LOUD = made_up(150), np.random.default_rng(0).uniform(-2.0, 2.0, (80, 100)).astype(np.float32)

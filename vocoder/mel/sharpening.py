@@ -121,6 +121,11 @@ def sharpened(mel: Tensor, config: MelConfig) -> Tensor:
     return Sharpening(_sharpener(config)).push(mel[None])[0] if config.correctable else mel
 
 
+def strength_of(mel: Tensor, config: MelConfig) -> float:
+    """Return the strength, 0 to 1, that the last frame of a mel (n_mels, frames) of a model's mel config is given."""
+    return float(Sharpening(_sharpener(config)).strengths(mel[None])[0, -1]) if config.correctable else 0.0
+
+
 @cache
 def _sharpener(config: MelConfig) -> Sharpener:
     return Sharpener(config)

@@ -4,6 +4,7 @@ import math
 import numpy as np
 import pytest
 from recordings import mel_of
+from scipy.ndimage import gaussian_filter
 
 from vocoder.cli import main
 
@@ -32,6 +33,15 @@ def test_mels_are_judged_and_the_status_tells(mel, tmp_path, capsys):
     verdict = json.loads(capsys.readouterr().out)
     assert verdict.keys() >= {"mel", "model", "mel_config", "typicality", "message", "preset", "adapted", "likeliest"}
     assert (verdict["mel"], verdict["typical"], verdict["cause"]) == (str(decimal), False, "log10")
+
+
+def test_a_smooth_mel_is_said_to_be_sharpened(mel, tmp_path, capsys):
+    smooth = tmp_path / "smooth.npy"
+    np.save(smooth, gaussian_filter(np.load(mel), (1.0, 1.0)))
+    assert main(["check", str(smooth)]) == 0
+    assert "It is smooth, as predicted mels are, and will be sharpened by 1.0." in capsys.readouterr().out
+    main(["check", "--json", str(mel), str(smooth)])
+    assert [json.loads(line)["smoothness"] for line in capsys.readouterr().out.splitlines()] == [0.0, 1.0]
 
 
 def test_what_cannot_be_read_or_judged_is_said(mel, tmp_path, capsys):
