@@ -31,6 +31,7 @@ HEARD = (2200.0, 7500.0)
 _AUDIBLE = 2.0  # nepers above the floor of the mel from which a frame counts, the more the louder it is
 _PRIOR = 32.0  # what natural texture each mel is taken to begin with counts: eight frames of speech
 _REFERENCE_SECONDS = 4.0
+_TINY = 1e-6
 
 
 class Sharpener:
@@ -45,21 +46,21 @@ class Sharpener:
     def __init__(self, config: MelConfig, device: torch.device | str = "cpu") -> None:
         hertz = band_centres(config)[0].nan_to_num(1.0).clamp_min(1.0)
         octave = torch.log2(hertz)
-        near = int((hertz - 4000.0).abs().argmin())
-        width = OCTAVES / float(octave[near] - octave[near - 1])
+        near = (hertz[1:] - 4000.0).abs().argmin(dim=0, keepdim=True)
+        width = OCTAVES / octave.diff().gather(0, near)
         index = torch.arange(config.n_mels, dtype=torch.float64)
         bell = torch.softmax(-0.5 * ((index[:, None] - index) / width).square(), dim=1)
         rise = ((octave - math.log2(RISE[0])) / math.log2(RISE[1] / RISE[0])).clamp(0, 1)
         contrast = torch.eye(config.n_mels, dtype=torch.float64) - bell
         self.raised = ((GAIN - 1) * rise[:, None] * contrast).float().to(device)
-        self.heard = ((hertz > HEARD[0]) & (hertz < HEARD[1]))[1:].to(device)
         self.floor = math.log(config.floor)
+        heard = ((hertz > HEARD[0]) & (hertz < HEARD[1]))[1:]
         noise = torch.randn(
             1, round(_REFERENCE_SECONDS * config.sample_rate), generator=torch.Generator().manual_seed(0)
         )
-        mel = MelSpectrogram(config)(0.1 * noise).to(device)
-        rough = _roughness(mel[:, :, 1:] - mel[:, :, :-1])[:, self.heard]
-        self.reference = float(rough.mean()) if rough.numel() else 1.0  # without such bands there is no telling
+        rough = _roughness(MelSpectrogram(config)(0.1 * noise).double().diff(dim=2)).mean(dim=(0, 2))
+        self.heard = heard.to(device)
+        self.reference = ((rough * heard).sum() / heard.sum().clamp_min(1)).clamp_min(_TINY).float().to(device)
 
     def added(self, mel: Tensor, strength: Tensor | float) -> Tensor:
         """Return mels (B, n_mels, frames) with their contrast raised by a strength, 0 to 1, (B, 1, frames) or one."""
