@@ -79,7 +79,7 @@ async def test_the_inference_protocol_tells_it_in_parameters(client, mel):
     assert (told["mel_guard"], told["mel_guard_typicality"]) == ("log10", 0)
     assert told["mel_guard_message"].startswith("The mel looks like decimal logarithms")
     silent = await infer(client, mel[:, :100] / math.log(10.0), guard="off")
-    assert silent.json()["parameters"].keys() == {"sample_rate", "seed", "model_dtype"}
+    assert silent.json()["parameters"].keys() == {"sample_rate", "seed", "model_dtype", "mel_sharpened"}
 
 
 async def test_auto_recognises_adapts_and_says_so(client, mel, espnet):

@@ -115,8 +115,8 @@ async def test_models_are_chosen_by_name(start, new_fake, new_mel):
 
 JSON = {"Content-Type": "application/json"}
 KNOWN = (
-    "the parameters are sigma, seed, denoise, corrections, preset, adapt, mean, variance, guard, gain, loudness, "
-    "model, format, sample_rate, stream"
+    "the parameters are sigma, seed, denoise, corrections, sharpen, preset, adapt, mean, variance, guard, gain, "
+    "loudness, model, format, sample_rate, stream"
 )
 
 
