@@ -89,13 +89,12 @@ class Sharpening:
 
     def strengths(self, mel: Tensor) -> Tensor:
         """Return the strength of each of the next frames (B, n_mels, frames): (B, frames) from 0 to 1."""
-        wide = mel if mel.device.type == "mps" else mel.double()  # sums over a long utterance, whatever its pieces
         low, high = TEXTURE
-        rough, weight = self._measured(wide)
-        rough, weight = rough.cumsum(dim=1), weight.cumsum(dim=1)
+        precise = torch.float32 if mel.device.type == "mps" else torch.float64  # of sums, whatever pieces they have
+        rough, weight = (each.to(precise).cumsum(dim=1) for each in self._measured(mel))
         if self._sums is not None:
             rough, weight = rough + self._sums[0], weight + self._sums[1]
-        self._last, self._sums = wide[:, :, -1:], (rough[:, -1:], weight[:, -1:])
+        self._last, self._sums = mel[:, :, -1:], (rough[:, -1:], weight[:, -1:])
         texture = ((rough + _PRIOR * high**2) / (weight + _PRIOR)).sqrt()
         return ((high - texture) / (high - low)).clamp(0, 1)
 
