@@ -12,7 +12,6 @@ from training.corpora.manifest import Entry, Manifest, ManifestError
 from vocoder.adapt.path import path_between, shape_fault
 from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import load_mel_config
-from vocoder.mel.sharpening import sharpened
 from vocoder.mel.values import finite_values, mel_range
 from vocoder.npy import read_mel
 
@@ -43,7 +42,7 @@ def given_mel(
 ) -> tuple[NDArray[np.float32], int] | None:
     """Return an entry's mel (n_mels, frames) in a mel config, and by how many samples it stands later than the audio.
 
-    It is converted and sharpened as for a model of that mel config. It has a frame for each whole hop
+    It is converted as for a model of that mel config: exactly, or through an adapter. It has a frame for each whole hop
     of the audio, which has so many samples at that rate; one that is lost between frame rates repeats the last. None
     where the entry names no mel. Raises ManifestError if the file cannot be read, `check_given_mel` finds it wrong, or
     it does not convert.
@@ -56,7 +55,7 @@ def given_mel(
         values = read_mel(file)
         check_given_mel(values, source, round(samples * source.sample_rate / mel_config.sample_rate))
         path = path_between(source, mel_config)
-        mel = sharpened(path.convert(torch.from_numpy(values)), mel_config).numpy()
+        mel = path.convert(torch.from_numpy(values)).numpy()
     except (OSError, ValueError) as error:
         raise ManifestError(f"{file}: {error}") from error
     missing = max((samples - path.delay) // mel_config.hop_length - mel.shape[1], 0)

@@ -16,12 +16,14 @@ from given_mels import write_given
 from torch.nn import functional as F
 from torch.utils.data import default_collate
 
+from training.corpora.given_mels import given_mel
 from training.corpora.manifest import Manifest, ManifestError
 from training.data.augment import AugmentConfig
 from training.data.datasets import SegmentConfig, SegmentDataset, held_out_segments
 from training.data.rational_resampling import crop, resampled_length
-from training.data.stores import AudioStore, conditioned
+from training.data.stores import AudioStore, MelStore, conditioned
 from vocoder.mel.config import MelConfig, preset
+from vocoder.mel.sharpening import sharpened
 from vocoder.mel.spectrogram import MelSpectrogram
 
 RATE = 8000
@@ -188,7 +190,7 @@ def test_audio_and_mel_are_cut_alike_and_never_varied(tmp_path):
 
 
 def test_the_true_mel_given_is_the_mel_that_training_would_compute(tmp_path, monkeypatch):
-    monkeypatch.setattr("training.corpora.given_mels.sharpened", lambda mel, config: mel)  # tones lack texture
+    monkeypatch.setattr("training.data.stores.sharpened", lambda mel, config: mel)  # tones lack texture
     manifest = write_given(tmp_path, MEL, [("train", 5000, True), ("test", 3000, True)])
     extract = MelSpectrogram(MEL)
     for number in (0, 1):
@@ -199,6 +201,18 @@ def test_the_true_mel_given_is_the_mel_that_training_would_compute(tmp_path, mon
         batch = default_collate(list(dataset))
         own = extract.frame(batch["x"])[:, :, : SEGMENT // HOP]
         torch.testing.assert_close(conditioned(torch.zeros_like(own), batch), own, rtol=0, atol=2e-4)
+
+
+def test_training_hears_smooth_mels_sharpened_and_evaluation_leaves_that_to_the_model(tmp_path):
+    config, samples = preset("nvidia"), 30_000
+    manifest = write_given(tmp_path, config, [("train", samples, True)])
+    smooth = np.repeat(np.sin(np.arange(80) / 5)[:, None] - 4, config.frames(samples), axis=1).astype(np.float32)
+    np.save(tmp_path / "0.npy", smooth)
+    entry = manifest.entries[0]
+    np.testing.assert_array_equal(given_mel(manifest, entry, config, samples)[0], smooth)
+    heard = MelStore(manifest, [entry], [samples], config).read(0, 0, smooth.shape[1])
+    np.testing.assert_array_equal(heard, sharpened(torch.from_numpy(smooth), config).numpy())
+    assert np.abs(heard - smooth)[:, -1].max() > 0.1
 
 
 def test_recordings_without_a_mel_are_varied_as_before_and_keep_their_own(tmp_path):
