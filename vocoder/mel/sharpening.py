@@ -24,12 +24,12 @@ LIMIT = 1.0
 """soft bound of what is added, in nepers: an edge of the spectrum is no formant"""
 RISE = (800.0, 1200.0)
 """Hz between which the gain sets in"""
-TEXTURE = (0.65, 0.85)
+TEXTURE = (0.65, 0.8)
 """textures at and below which a mel gets the full strength, and at and above which it stays as it is"""
 HEARD = (2200.0, 7500.0)
 """Hz between which texture is measured"""
 _AUDIBLE = 2.0  # nepers above the floor of the mel from which a frame counts, the more the louder it is
-_PRIOR = 32.0  # what natural texture each mel is taken to begin with counts: eight frames of speech
+_PRIOR = 24.0  # what the texture of noise counts that each mel is taken to begin with: six frames of speech
 _REFERENCE_SECONDS = 4.0
 _TINY = 1e-6
 
@@ -95,7 +95,7 @@ class Sharpening:
         if self._sums is not None:
             rough, weight = rough + self._sums[0], weight + self._sums[1]
         self._last, self._sums = mel[:, :, -1:], (rough[:, -1:], weight[:, -1:])
-        texture = ((rough + _PRIOR * high**2) / (weight + _PRIOR)).sqrt()
+        texture = ((rough + _PRIOR) / (weight + _PRIOR)).sqrt()
         return ((high - texture) / (high - low)).clamp(0, 1)
 
     def _measured(self, mel: Tensor) -> tuple[Tensor, Tensor]:
