@@ -23,8 +23,9 @@ GuardMode = Literal["warn", "strict", "off"]
 SAMPLING_FIELDS = ("sigma", "seed", "denoise", "corrections", "sharpen")
 """the fields of a `Sampling` that concern the model alone, not the mel"""
 MAX_CORRECTIONS = 100
-MAX_SIGMA = 2
 """largest number of corrections; far fewer are enough"""
+MAX_SIGMA = 2
+"""highest sampling temperature"""
 BLOCK_FRAMES = 32
 """frames drawn from one counter-based generator; part of what a seed means, so never changed"""
 
@@ -54,9 +55,9 @@ class Sampling:
     adapt: AdaptMode = "on"
 
     def __post_init__(self) -> None:
-        numbers: dict[str, Any] = {"sigma": self.sigma or 0.0, "denoise": self.denoise, "sharpen": self.sharpen or 0.0}
+        numbers: dict[str, Any] = {"sigma": self.sigma, "denoise": self.denoise, "sharpen": self.sharpen}
         for name, value in numbers.items():
-            if not isinstance(value, Real):
+            if not isinstance(value, Real) and (value is not None or name == "denoise"):
                 raise ValueError(f"{name} must be a number, not {value!r}")
         if self.sigma is not None and not 0 <= self.sigma <= MAX_SIGMA:
             raise ValueError(f"sigma must be from 0 to {MAX_SIGMA}, not {self.sigma}")

@@ -10,6 +10,8 @@ from vocoder.sampling import Sampling, white_noise
     [
         ({"sigma": "1"}, "sigma must be a number, not '1'"),
         ({"denoise": [1.0]}, "denoise must be a number"),
+        ({"denoise": None}, "denoise must be a number, not None"),
+        ({"sharpen": ""}, "sharpen must be a number, not ''"),
         ({"sigma": -0.1}, "sigma must be from 0 to 2, not -0.1"),
         ({"sigma": 2.1}, "sigma must be from 0 to 2, not 2.1"),
         ({"sigma": float("nan")}, "sigma must be from 0 to 2, not nan"),

@@ -47,7 +47,7 @@ class Sharpener:
         hertz = band_centres(config)[0].nan_to_num(1.0).clamp_min(1.0)
         octave = torch.log2(hertz)
         near = (hertz[1:] - 4000.0).abs().argmin(dim=0, keepdim=True)
-        width = OCTAVES / octave.diff().gather(0, near)
+        width = OCTAVES / octave.diff().abs().gather(0, near)
         index = torch.arange(config.n_mels, dtype=torch.float64)
         bell = torch.softmax(-0.5 * ((index[:, None] - index) / width).square(), dim=1)
         rise = ((octave - math.log2(RISE[0])) / math.log2(RISE[1] / RISE[0])).clamp(0, 1)
@@ -90,13 +90,16 @@ class Sharpening:
     def strengths(self, mel: Tensor) -> Tensor:
         """Return the strength of each of the next frames (B, n_mels, frames): (B, frames) from 0 to 1."""
         low, high = TEXTURE
+        return ((high - self.textures(mel)) / (high - low)).clamp(0, 1)
+
+    def textures(self, mel: Tensor) -> Tensor:
+        """Return the texture, as parts of white noise's, up to each next frame of (B, n_mels, frames): (B, frames)."""
         precise = torch.float32 if mel.device.type == "mps" else torch.float64  # of sums, whatever pieces they have
         rough, weight = (each.to(precise).cumsum(dim=1) for each in self._measured(mel))
         if self._sums is not None:
             rough, weight = rough + self._sums[0], weight + self._sums[1]
         self._last, self._sums = mel[:, :, -1:], (rough[:, -1:], weight[:, -1:])
-        texture = ((rough + _PRIOR) / (weight + _PRIOR)).sqrt()
-        return ((high - texture) / (high - low)).clamp(0, 1)
+        return ((rough + _PRIOR) / (weight + _PRIOR)).sqrt()
 
     def _measured(self, mel: Tensor) -> tuple[Tensor, Tensor]:
         """Return what each frame adds to the weighted sum of squared texture, and to that of weights, both (B, frames).
@@ -123,7 +126,7 @@ def sharpened(mel: Tensor, config: MelConfig) -> Tensor:
 
 def strength_of(mel: Tensor, config: MelConfig) -> float:
     """Return the strength, 0 to 1, that the last frame of a mel (n_mels, frames) of a model's mel config is given."""
-    return float(Sharpening(_sharpener(config)).strengths(mel[None])[0, -1]) if config.correctable else 0.0
+    return float(Sharpening(_sharpener(config)).strengths(mel[None].cpu())[0, -1]) if config.correctable else 0.0
 
 
 @cache
