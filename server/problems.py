@@ -105,9 +105,20 @@ def invalid_parameter(name: str, message: str) -> Problem:
 def invalid_parameters(error: ValidationError, place: str, known: Iterable[str]) -> Problem:
     """Return the problem of what pydantic found in the `known` parameters of a place, such as the query."""
     entries = error.errors(include_url=False, include_context=False, include_input=False)  # which hold what was sent
-    errors = [_describe(entry, place, known) for entry in entries]
+    errors = [described(entry, place, known) for entry in entries]
     detail = "; ".join(f"{entry['parameter']}: {entry['message']}" for entry in errors)
     return Problem("invalid-parameter", detail, errors=errors)
+
+
+def described(entry: Mapping[str, Any], place: str, known: Iterable[str]) -> dict[str, str]:
+    """Return the parameter that an entry of pydantic's errors is about, and what is wrong with it."""
+    if entry["type"] == "extra_forbidden":
+        names = f"; the parameters are {', '.join(known)}" if known else ""
+        given = PLAIN_NAME.fullmatch(str(entry["loc"][-1]))
+        meant = get_close_matches(given[0], known, n=1) if given else []
+        hint = f" (did you mean {meant[0]}?)" if meant else ""
+        return {"parameter": given[0] if given else "(unknown)", "message": f"there is no such parameter{hint}{names}"}
+    return {"parameter": ".".join(map(str, entry["loc"])) or place, "message": entry["msg"]}
 
 
 def sentence(error: Exception) -> str:
@@ -176,13 +187,3 @@ def _of_http(request: Request, error: HTTPException) -> Problem:
     )
     kind = phrase.lower().replace(" ", "-")
     return Problem(kind, detail, status=error.status_code, headers=error.headers)
-
-
-def _describe(entry: Mapping[str, Any], place: str, known: Iterable[str]) -> dict[str, str]:
-    if entry["type"] == "extra_forbidden":
-        names = f"; the parameters are {', '.join(known)}" if known else ""
-        given = PLAIN_NAME.fullmatch(str(entry["loc"][-1]))
-        meant = get_close_matches(given[0], known, n=1) if given else []
-        hint = f" (did you mean {meant[0]}?)" if meant else ""
-        return {"parameter": given[0] if given else "(unknown)", "message": f"there is no such parameter{hint}{names}"}
-    return {"parameter": ".".join(map(str, entry["loc"])) or place, "message": entry["msg"]}

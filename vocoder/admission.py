@@ -158,6 +158,8 @@ def check(mel: Tensor | np.ndarray, path: MelPath) -> Verdict:
     """
     values, verdict = finite_values(mel), judge(mel, path) or load_guard().check(mel, path.source)
     fault = _range_fault(float(values.min()), float(values.max()), path.source)
+    if verdict.typical and fault is None:
+        return replace(verdict, smoothness=round(strength_of(path.convert(values), path.target), 2))
     if fault is None or not (verdict.typical or verdict.cause in NAMELESS):
         return verdict
     return replace(verdict, typical=False, typicality=0.0, cause="range", message=fault)

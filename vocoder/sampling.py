@@ -55,16 +55,12 @@ class Sampling:
     adapt: AdaptMode = "on"
 
     def __post_init__(self) -> None:
-        numbers: dict[str, Any] = {"sigma": self.sigma, "denoise": self.denoise, "sharpen": self.sharpen}
-        for name, value in numbers.items():
-            if not isinstance(value, Real) and (value is not None or name == "denoise"):
-                raise ValueError(f"{name} must be a number, not {value!r}")
-        if self.sigma is not None and not 0 <= self.sigma <= MAX_SIGMA:
-            raise ValueError(f"sigma must be from 0 to {MAX_SIGMA}, not {self.sigma}")
-        if not 0 <= self.denoise <= 1:
-            raise ValueError(f"denoise must lie in 0 to 1, not {self.denoise}")
-        if self.sharpen is not None and not 0 <= self.sharpen <= 1:
-            raise ValueError(f"sharpen must lie in 0 to 1, not {self.sharpen}")
+        for name, most in {"sigma": MAX_SIGMA, "denoise": 1, "sharpen": 1}.items():
+            value, optional = getattr(self, name), name != "denoise"
+            number = isinstance(value, Real) and not isinstance(value, bool)
+            if not (value is None and optional) and not (number and 0 <= value <= most):
+                wanted = f"a number from 0 to {most}" + (", or None" if optional else "")
+                raise ValueError(f"{name} must be {wanted}, not {value!r}")
         if self.seed is not None:
             check_seed(self.seed)
         count = self.corrections

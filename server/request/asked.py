@@ -7,6 +7,7 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
+from starlette.datastructures import QueryParams
 
 from server.audio.formats import FORMATS, STREAM_FORMATS, Level
 from server.problems import Problem, invalid_parameter, invalid_parameters, malformed_body, sentence
@@ -65,7 +66,7 @@ class Asked(BaseModel):
     corrections: Annotated[int | None, Field(ge=0, le=MAX_CORRECTIONS)] = None
     """how often the audio is corrected towards its mel; the model's own number by default, fewer are faster"""
     sharpen: Annotated[float | None, Field(ge=0.0, le=1.0, allow_inf_nan=False)] = None
-    """how far the contrast of the mel is raised; by default as far as it lacks the texture of recordings"""
+    """how far the contrast of the mel is raised; leave out for automatic: as far as it lacks texture"""
     preset: Annotated[str | None, Field(max_length=64)] = None
     """mel preset that the mel was made with, listed in /v1/models; auto recognises it"""
     adapt: AdaptMode = "on"
@@ -163,8 +164,11 @@ class InferenceParameters(Asked):
     binary_data_output: bool = False
 
 
-def read_query(kind: type[Query], given: Mapping[str, str]) -> Query:
-    """Read the query of a request; raises a Problem if a parameter is invalid."""
+def read_query(kind: type[Query], given: QueryParams) -> Query:
+    """Read the query of a request; raises a Problem if a parameter is invalid, or given twice."""
+    for name in kind.model_fields:
+        if len(given.getlist(name)) > 1:
+            raise invalid_parameter(name, "give it once, not several times")
     try:
         return kind.model_validate(dict(given))
     except ValidationError as error:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, FailFast, Field, PositiveInt, StrictBool, ValidationError
 
-from server.problems import Problem, malformed_body
+from server.problems import Problem, described, malformed_body
 from server.request.asked import InferenceParameters
 from server.request.mel import DTYPES, MAX_DIMENSIONS, as_float32, check_json_size, number_array
 
@@ -145,10 +145,11 @@ def _read_input(tensor: _Tensor, binary: memoryview) -> NDArray[np.float32]:
 
 
 def _describe(error: ValidationError) -> str:
-    """Return what pydantic found, without the client's data."""
+    """Return what pydantic found, without the client's data but the name of an unknown parameter."""
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    if first["type"] == "extra_forbidden":
-        known = ", ".join(InferenceParameters.model_fields)
-        return f"The request has an unknown member or parameter; the parameters are {known}."
-    where = ".".join(str(part) for part in first["loc"])
-    return f"{where}: {first['msg']}." if where else "The request is not valid JSON."
+    if not first["loc"]:
+        return "The request is not valid JSON."
+    if first["type"] == "extra_forbidden" and first["loc"][0] != "parameters":
+        return "The request has an unknown member; options belong into its parameters."
+    found = described(first, "request", InferenceParameters.model_fields)
+    return f"{found['parameter']}: {found['message']}."

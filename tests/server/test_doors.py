@@ -115,6 +115,9 @@ def test_an_answer_tells_how_far_a_smooth_mel_was_sharpened(ready, voice):
         assert told == [None, None]
         strength = posted(url, smooth, {}).headers["X-Mel-Sharpened"]
         assert 0.5 < float(strength) <= 1
+        with Client(url, trust_env=False) as client:
+            told = [client.synthesize(mel).sharpened for mel in (sharp, smooth)]
+        assert told == [voice.check(mel).smoothness for mel in (sharp, smooth)] == [0, float(strength)]
         assert inferred(url, smooth, {}).json()["parameters"]["mel_sharpened"] == float(strength)
 
 
@@ -124,7 +127,7 @@ REFUSED = [
     ({"corrections": 101}, MEL, 422, "invalid-parameter", "less than or equal to 100"),
     ({"sharpen": 1.5}, MEL, 422, "invalid-parameter", "less than or equal to 1"),
     ({"corrections": 1.5}, MEL, 422, "invalid-parameter", "corrections"),
-    ({"sgima": 1}, MEL, 422, "invalid-parameter", "the parameters are sigma, seed"),
+    ({"sgima": 1}, MEL, 422, "invalid-parameter", "sgima: there is no such parameter (did you mean sigma?); the "),
     ({"guard": "loud"}, MEL, 422, "invalid-parameter", "guard"),
     ({"preset": "nothing"}, MEL, 422, "unknown-preset", "nvidia"),
     ({"preset": "espnet", "adapt": "off"}, MEL, 422, "mel-mismatch", "f_min is 80.0, not 0.0"),

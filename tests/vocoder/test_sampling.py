@@ -8,15 +8,18 @@ from vocoder.sampling import Sampling, white_noise
 @pytest.mark.parametrize(
     ("choice", "words"),
     [
-        ({"sigma": "1"}, "sigma must be a number, not '1'"),
-        ({"denoise": [1.0]}, "denoise must be a number"),
-        ({"denoise": None}, "denoise must be a number, not None"),
-        ({"sharpen": ""}, "sharpen must be a number, not ''"),
-        ({"sigma": -0.1}, "sigma must be from 0 to 2, not -0.1"),
-        ({"sigma": 2.1}, "sigma must be from 0 to 2, not 2.1"),
-        ({"sigma": float("nan")}, "sigma must be from 0 to 2, not nan"),
-        ({"denoise": 1.01}, "denoise must lie in 0 to 1"),
-        ({"denoise": float("inf")}, "denoise must lie in 0 to 1"),
+        ({"sigma": "1"}, "sigma must be a number from 0 to 2, or None, not '1'"),
+        ({"denoise": [1.0]}, "denoise must be a number from 0 to 1, not"),
+        ({"denoise": None}, "denoise must be a number from 0 to 1, not None"),
+        *(
+            ({"sharpen": it}, "sharpen must be a number from 0 to 1, or None, not")
+            for it in ("", True, np.array(0.5), 1.1)
+        ),
+        ({"sigma": -0.1}, "sigma must be a number from 0 to 2, or None, not -0.1"),
+        ({"sigma": 2.1}, "sigma must be a number from 0 to 2, or None, not 2.1"),
+        ({"sigma": float("nan")}, "sigma must be a number from 0 to 2, or None, not nan"),
+        ({"denoise": 1.01}, "denoise must be a number from 0 to 1, not 1.01"),
+        ({"denoise": float("inf")}, "denoise must be a number from 0 to 1, not inf"),
         ({"seed": -1}, "the seed must be a whole number, 0 or more"),
         ({"seed": 2**63}, "the seed must be"),
         *(({"corrections": count}, "whole number from 0 to 100") for count in (-1, 101, 2.0, True, "6")),

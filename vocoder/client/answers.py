@@ -59,8 +59,9 @@ class Speech:
     """Audio x (T,), float32 with full scale 1, its sample_rate in Hz, and the model and seed that made it.
 
     `guard` is the verdict of the mel guard, or None. `origin` says where the audio comes from, or is None;
-    `write_audio(..., origin=speech.origin)` keeps it in a file. `adapted` names the adapter of the mel, if any, and
-    `recognised` the recognised mel config with `preset="auto"`.
+    `write_audio(..., origin=speech.origin)` keeps it in a file. `adapted` names the adapter of the mel, if any,
+    `recognised` the recognised mel config with `preset="auto"`, and `sharpened` tells how far a smooth mel was
+    sharpened at its end, 0 to 1.
     """
 
     x: NDArray[np.float32]
@@ -71,6 +72,7 @@ class Speech:
     origin: Origin | None = None
     adapted: str | None = None
     recognised: str | None = None
+    sharpened: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,8 @@ def read_speech(answer: Response) -> Speech:
             raise ValueError(f"a sample rate of {rate} Hz")
         origin = Origin.of_json(headers.get("X-Audio-Origin", ""))
         verdict, adapted = MelVerdict.of_headers(headers), headers.get("X-Mel-Adapted")
-        return Speech(x, rate, headers["X-Model"], seed, verdict, origin, adapted, headers.get("X-Mel-Recognised"))
+        recognised, sharpened = headers.get("X-Mel-Recognised"), float(headers.get("X-Mel-Sharpened", 0.0))
+        return Speech(x, rate, headers["X-Model"], seed, verdict, origin, adapted, recognised, sharpened)
 
 
 def read_mel(answer: Response) -> NDArray[np.float32]:

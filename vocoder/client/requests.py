@@ -31,7 +31,7 @@ class SpeechOptions(TypedDict, total=False):
     corrections: int | None
     """number of corrections towards the mel, 0 to 100; fewer are faster"""
     sharpen: float | None
-    """how far the contrast of the mel is raised, 0 to 1; by default as far as it lacks the texture of recordings"""
+    """how far the contrast of the mel is raised, 0 to 1; leave out for automatic: as far as it lacks texture"""
     preset: str | None
     """preset of the mel; `models()` lists what each model accepts; `auto` recognises it, but not in a stream"""
     adapt: str | None

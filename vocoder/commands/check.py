@@ -5,8 +5,6 @@ import json
 from functools import partial
 from pathlib import Path
 
-import torch
-
 from vocoder.admission import check, path_of
 from vocoder.checkpoint import load_model
 from vocoder.commands.files import reported
@@ -16,7 +14,6 @@ from vocoder.guard.verdict import Verdict
 from vocoder.loading import model_directory
 from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import AUTO, chosen_config
-from vocoder.mel.sharpening import strength_of
 from vocoder.npy import read_mel
 from vocoder.sampling import AdaptMode, Preset
 
@@ -48,16 +45,14 @@ def _check(file: Path, *, model: str, own: MelConfig, preset: Preset, adapt: Ada
     mel = read_mel(file)
     path = path_of(preset, own, adapt, mel)
     verdict = check(mel, path)
-    smoothness = round(strength_of(path.convert(torch.from_numpy(mel)), own), 2) if verdict.typical else None
     if as_json:
-        told = {"mel": str(file), "model": model, "mel_config": path.source.name, "smoothness": smoothness}
-        told |= verdict.as_dict()
+        told = {"mel": str(file), "model": model, "mel_config": path.source.name, **verdict.as_dict()}
         print(json.dumps(told, ensure_ascii=False), flush=True)
     else:
         recognised = f"recognised as {path.source.name}: " if preset == AUTO else ""
         way = f" {model} takes it {path.remark}." if path.adapted else ""
-        smooth = f" It is smooth, as predicted mels are, and will be sharpened by {smoothness}." if smoothness else ""
-        more = f"{_alike(path.source)}{way}{smooth}" if verdict.typical else ""
+        much = f"It is smooth, as predicted mels are, and will be sharpened, by {verdict.smoothness} at its end."
+        more = f"{_alike(path.source)}{way}{f' {much}' if verdict.smoothness else ''}" if verdict.typical else ""
         print(f"{file}: {recognised}{_text(verdict)}{more}", flush=True)
     return 0 if verdict.typical else 1
 
@@ -65,7 +60,7 @@ def _check(file: Path, *, model: str, own: MelConfig, preset: Preset, adapt: Ada
 def _text(verdict: Verdict) -> str:
     if not verdict.typical or verdict.cause != "typical":
         return f"{verdict.cause}. {verdict.message}"
-    share = "" if verdict.typicality is None else f" {verdict.typicality:.0f} % of true mels are less likely."
+    share = "" if verdict.typicality is None else f" It is more typical than {verdict.typicality:.0f} % of true mels."
     return f"typical. {verdict.message}{share}"
 
 

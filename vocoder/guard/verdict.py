@@ -43,6 +43,8 @@ class Verdict:
         message: one or two sentences: what it looks like and what to do.
         preset: preset of the mel's bands or scale, if it is not the mel config's.
         adapted: name of the adapter that converted the mel before, if any.
+        smoothness: how far the mel lacks the texture of recordings at its end, 0 to 1, which is how far it is sharpened
+            there by default; known to `check` alone, of a typical mel.
         likeliest: conventions that the mel may follow with their probabilities, most likely first.
     """
 
@@ -52,6 +54,7 @@ class Verdict:
     message: str
     preset: str | None = None
     adapted: str | None = None
+    smoothness: float | None = None
     likeliest: tuple[Guess, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:

@@ -101,6 +101,7 @@ BODIES = [
     (document(data=None, parameters={"binary_data_size": True}), None, "do not agree"),
     (document() | {"outputs": [{"name": "secret"}]}, None, r"^outputs\.0\.name: .*'audio'"),
     (document() | {"secret": 1}, None, "unknown member"),
+    (document() | {"inputs": [{**document()["inputs"][0], "secret": 1}]}, None, "unknown member"),
     (document() | {"parameters": {"sigma": 3}}, None, "parameters.sigma"),
     (document() | {"parameters": {"timeout": 10**400}}, None, "parameters.timeout"),
     (document() | {"inputs": document()["inputs"] * 2}, None, "at most 1"),

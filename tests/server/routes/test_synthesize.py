@@ -177,6 +177,7 @@ async def test_what_cannot_be_taken_or_given(client, new_mel):
         *((f"seed={value}", "seed") for value in (-1, 1.5, 2**63)),
         *((f"denoise={value}", "denoise") for value in ("nan", 2)),
         ("corrections=-1", "corrections"),
+        ("sharpen=0&sharpen=1", "sharpen"),
         ("model=" + "x" * 300, "model"),
         ("gain=61", "gain"),
         *((f"loudness={value}", "loudness") for value in ("1", "-20&gain=1", "-20&stream=1", "-20")),

@@ -170,7 +170,7 @@ def test_smooth_mels_are_sharpened_whole_in_streams_and_in_company(voice):
     company = voice.synthesize_many([Utterance(smooth, seed=1), Utterance(smooth, seed=1, sharpen=0.0)])
     for one, other in zip(company, (x, plain), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-4)
-    with pytest.raises(ValueError, match=r"sharpen must lie in 0 to 1, not 1\.5"):
+    with pytest.raises(ValueError, match=r"sharpen must be a number from 0 to 1, or None, not 1\.5"):
         voice.synthesize(smooth, sharpen=1.5)
 
 
