@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from given_mels import write_given
 from tiny_models import random_voice
 
-from benchmarks import density_fitting
+from benchmarks import density_fitting, texture
 from benchmarks.arithmetic import operations
 from benchmarks.density import configurations, ours, theirs
 from benchmarks.density_fitting import Fit, fit, pool, score
@@ -16,6 +17,7 @@ from benchmarks.serving_scaling import Times, simulated
 from vocoder.config import ConfigError
 from vocoder.layers.stack.wavenet import WaveNetConfig, WaveNetStack
 from vocoder.loading import load
+from vocoder.mel.config import preset
 
 
 def test_operations_are_those_of_the_formulas_however_they_are_computed():
@@ -59,14 +61,28 @@ def test_all_start_from_the_gaussian(digits):
     assert score(maf.module, maf.log_prob, digits.validation) < before
 
 
+def test_true_mels_have_the_texture_of_noise_and_smooth_ones_none(tmp_path, monkeypatch, capsys):
+    plan = [("test", 44100, True), ("test", 44100, False), ("train", 44100, False)]
+    manifest = write_given(tmp_path, preset("nvidia"), plan)
+    monkeypatch.setattr("sys.argv", ["texture", "--manifest", str(manifest.root / "manifest.jsonl")])
+    assert texture.main() == 0
+    *_, own, given = (line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines())
+    assert (own[:2], own[4:]) == (["c", "2"], ["0", "0.00"])
+    assert [float(cell) for cell in own[2:4]] == pytest.approx([1, 1], abs=0.05)
+    assert (given[:2], given[4:]) == (["c, given", "1"], ["1", "1.00"])
+
+
 SILENT = np.zeros(8, dtype=np.float32)
 
 
 def test_what_was_recorded_is_the_same(tmp_path, monkeypatch):
     mel = np.full((80, 12), -6.0, dtype=np.float32)
     monkeypatch.setattr("benchmarks.golden.golden_mels", lambda config: {"sentence": mel, "word": mel[:, :9]})
-    monkeypatch.setattr("benchmarks.golden.loaded", lambda name: random_voice())
+    voice = random_voice()
+    monkeypatch.setattr("benchmarks.golden.loaded", lambda name: voice)
     record(tmp_path, ["tiny"])
+    x = np.load(tmp_path / "tiny.npz")["whole sentence"]
+    assert np.array_equal(x, voice.synthesize(mel, seed=7, sharpen=0, guard="off"))  # as before there was sharpening
     assert compare(tmp_path, ["tiny"])
     kept = dict(np.load(tmp_path / "tiny.npz"))
     kept["streamed word"][0] += 0.1

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from vocoder.commands.sampling import add_mel_arguments
 from vocoder.export.formats import FORMATS, SHERPA, export_model
 from vocoder.export.smaller import WEIGHTS
 from vocoder.loading import load
@@ -20,8 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("model", metavar="MODEL", help="shipped name, model directory or Hugging Face repository")
     parser.add_argument("--format", dest="form", required=True, choices=tuple(FORMATS), help="what reads the file")
-    corrections = "number of corrections towards the mel (default: the model's own; fewer are faster)"
-    parser.add_argument("--corrections", type=int, metavar="N", help=corrections)
+    add_mel_arguments(parser)
     parser.add_argument(
         "--sigma", type=float, help="temperature of the noise in a program for sherpa-onnx (default: the model's own)"
     )
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the program."""
-    options = {name: getattr(args, name) for name in ("corrections", "sigma", "weights")}
+    options = {name: getattr(args, name) for name in ("corrections", "sharpen", "sigma", "weights")}
     synthesizer = load(args.model, dtype=torch.float32)
 
     def progress(step: str) -> None:

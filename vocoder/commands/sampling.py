@@ -35,14 +35,19 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare `--sigma`, `--seed`, `--denoise`, `--corrections` and `--sharpen`."""
+    """Declare `--sigma`, `--seed`, `--denoise` and those of `add_mel_arguments`."""
     parser.add_argument("--sigma", type=float, help="sampling temperature, 0 or more (default: the model's own)")
     parser.add_argument("--seed", type=int, help="seed of the noise; gives the same audio again (default: random)")
     hum = "how much of the model's own hum to remove, 0 to 1 (default: %(default)s)"
     parser.add_argument("--denoise", type=float, default=0.0, help=hum)
+    add_mel_arguments(parser)
+
+
+def add_mel_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare `--corrections` and `--sharpen`."""
     corrections = "number of corrections towards the mel (default: the model's own; fewer are faster)"
     parser.add_argument("--corrections", type=int, metavar="N", help=corrections)
-    sharpen = "how far to raise the contrast of the mel, 0 to 1 (default: as far as it lacks the texture of recordings)"
+    sharpen = "how far to raise the contrast of the mel, 0 to 1 (leave out for automatic: as far as it lacks texture)"
     parser.add_argument("--sharpen", type=float, metavar="S", help=sharpen)
 
 

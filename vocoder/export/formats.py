@@ -70,6 +70,7 @@ def export_model(
     file: Path,
     *,
     corrections: int | None = None,
+    sharpen: float | None = None,
     sigma: float | None = None,
     weights: Weights = "float32",
     progress: Callable[[str], object] = lambda step: None,
@@ -83,6 +84,7 @@ def export_model(
         form: a key of `FORMATS`.
         file: where it goes, once it is complete; its folder must be there.
         corrections: how often the program corrects its audio towards the mel; the model's own number if left out.
+        sharpen: how far the program raises the contrast of mels; as far as they lack texture if left out.
         sigma: temperature of the noise inside a program for sherpa-onnx; the model's own if left out.
         weights: their type in an ONNX file; see `store_weights`.
         progress: called with what is done next, since each step can take minutes.
@@ -95,9 +97,9 @@ def export_model(
         made = Path(folder, file.name)  # only what is complete gets the final name
         progress(f"tracing {synthesizer.name}")
         if form == SHERPA:
-            program = traced_for_sherpa(synthesizer, corrections, sigma)
+            program = traced_for_sherpa(synthesizer, corrections, sharpen, sigma)
         else:
-            program = traced(synthesizer, corrections, products=form == "onnx")
+            program = traced(synthesizer, corrections, sharpen, products=form == "onnx")
         progress(f"writing {form}")
         FORMATS[form](program, made)
         if weights != "float32":

@@ -47,7 +47,9 @@ class MelProgram(nn.Module):
 
 
 @torch.no_grad()
-def traced_for_sherpa(synthesizer: Synthesizer, corrections: int | None = None, sigma: float | None = None) -> Traced:
+def traced_for_sherpa(
+    synthesizer: Synthesizer, corrections: int | None = None, sharpen: float | None = None, sigma: float | None = None
+) -> Traced:
     """Return the program of a model as a graph with noise inside and the metadata that sherpa-onnx reads.
 
     Arguments and errors are those of `program_of`; sigma is the model's own if left out. Raises an ExportError also if
@@ -60,7 +62,7 @@ def traced_for_sherpa(synthesizer: Synthesizer, corrections: int | None = None, 
             f"acoustic models for sherpa-onnx make natural logarithms of magnitudes, and this model takes mels of the "
             f"mel config {mel_config.name!r}, which are something else"
         )
-    inner = program_of(synthesizer, corrections, products=True)
+    inner = program_of(synthesizer, corrections, sharpen, products=True)
     sigma = synthesizer.model.config.sigma if sigma is None else sigma
     batch, frames = torch.export.Dim("batch"), torch.export.Dim("frames", min=inner.least_frames)
     inverted = not differences(preset("vocos"), mel_config)

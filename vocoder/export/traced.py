@@ -19,7 +19,7 @@ from vocoder.flows.conv1x1 import InvertibleConv1x1
 from vocoder.layers.conditioning import PitchNet
 from vocoder.layers.product import FrameConv
 from vocoder.layers.stack.wavenet import set_compute_dtype
-from vocoder.mel.sharpening import Sharpener, Sharpening
+from vocoder.mel.sharpening import Sharpener, Sharpening, check_strength
 from vocoder.models.base import Vocoder
 from vocoder.sampling import Sampling
 from vocoder.stages import MEL, NOISE, run
@@ -56,15 +56,18 @@ class Program(nn.Module):
     It does what `Synthesizer.synthesize` does with the same noise. z is standard normal noise times the temperature,
     and `steps_per_frame` of its steps belong to each frame. Only the correction takes all frames of a grid at once:
     runtimes have no loop over frames. What it makes of the samples is not quite the same. With `products` Fourier
-    transforms are products of matrices.
+    transforms are products of matrices. `sharpen` is the strength of all frames, or None to follow each mel.
     """
 
-    def __init__(self, model: Vocoder, correction: Correction, products: bool = False) -> None:
+    def __init__(
+        self, model: Vocoder, correction: Correction, sharpen: float | None = None, products: bool = False
+    ) -> None:
         super().__init__()
         self.model = model
         self.correction = correction
         sizes = {correction.config.n_fft, *(2**i for i in range(2, MOST_POINTS.bit_length()))}
-        self._sharpener = Sharpener(correction.config) if correction.config.correctable else None
+        sharpened = correction.config.correctable and sharpen != 0
+        self.sharpen, self._sharpener = sharpen, Sharpener(correction.config) if sharpened else None
         self._products = ProductTransforms(sizes) if products else None
 
     def transforms(self) -> AbstractContextManager[object]:
@@ -91,7 +94,7 @@ class Program(nn.Module):
     def forward(self, z: Tensor, mel: Tensor) -> Tensor:
         """Return x (B, frames * hop_length)."""
         if self._sharpener is not None:
-            mel = Sharpening(self._sharpener).push(mel)
+            mel = Sharpening(self._sharpener, self.sharpen).push(mel)
         with self.transforms():
             made = run(self.model.stages(1.0), {MEL: mel, NOISE: z})
             return self.correction.at_once(made.signal[:, 0], made.signals[self.model.target])
@@ -109,13 +112,16 @@ class Traced:
     outputs: tuple[str, ...] = ("x",)
 
 
-def program_of(synthesizer: Synthesizer, corrections: int | None = None, products: bool = False) -> Program:
+def program_of(
+    synthesizer: Synthesizer, corrections: int | None = None, sharpen: float | None = None, products: bool = False
+) -> Program:
     """Return the program of a model, in float32 on the CPU; the synthesizer is left as it is.
 
-    `corrections` and `products` are those of `Program`, by default the model's own number and none. Raises an
-    ExportError if the model generates sample by sample, and a ValueError if corrections is out of range.
+    `corrections` is by default the model's own number; `sharpen` and `products` are those of `Program`. Raises an
+    ExportError if the model generates sample by sample, and a ValueError if corrections or sharpen is out of range.
     """
-    Sampling(corrections=corrections)
+    Sampling(corrections=corrections, sharpen=sharpen)
+    check_strength(sharpen, synthesizer.mel_config)
     model = synthesizer.model
     if model.sequential:
         raise ExportError(
@@ -124,7 +130,7 @@ def program_of(synthesizer: Synthesizer, corrections: int | None = None, product
         )
     steps = model.config.corrections if corrections is None else corrections
     correction = Correction(synthesizer.mel_config, steps)
-    program = Program(copy.deepcopy(model).cpu(), correction, products).eval().requires_grad_(False)
+    program = Program(copy.deepcopy(model).cpu(), correction, sharpen, products).eval().requires_grad_(False)
     set_compute_dtype(program, torch.float32)
     for module in program.modules():
         if isinstance(module, InvertibleConv1x1):
@@ -138,9 +144,11 @@ def program_of(synthesizer: Synthesizer, corrections: int | None = None, product
 
 
 @torch.no_grad()
-def traced(synthesizer: Synthesizer, corrections: int | None = None, products: bool = False) -> Traced:
+def traced(
+    synthesizer: Synthesizer, corrections: int | None = None, sharpen: float | None = None, products: bool = False
+) -> Traced:
     """Return the program of a model as a graph of operations; arguments and errors as of `program_of`."""
-    program = program_of(synthesizer, corrections, products)
+    program = program_of(synthesizer, corrections, sharpen, products)
     batch, frames = torch.export.Dim("batch"), torch.export.Dim("frames", min=program.least_frames)
     z = torch.randn(2, program.channels, program.steps_per_frame * EXAMPLE_FRAMES)
     mel = torch.randn(2, synthesizer.mel_config.n_mels, EXAMPLE_FRAMES)
@@ -163,6 +171,7 @@ def about(synthesizer: Synthesizer, program: Program) -> dict[str, str]:
         "z_steps_per_frame": program.steps_per_frame,
         "least_frames": program.least_frames,
         "corrections": program.correction.count,
+        "sharpen": program.sharpen,
         "provenance": dict(synthesizer.provenance),
     }
     return {name: value if isinstance(value, str) else json.dumps(value) for name, value in facts.items()}

@@ -119,6 +119,12 @@ class Sharpening:
         return weight * square, weight
 
 
+def check_strength(strength: float | None, config: MelConfig) -> None:
+    """Raise a ValueError if mels of a mel config shall be sharpened and cannot be."""
+    if strength and not config.correctable:
+        raise ValueError(f"mels of {config.name!r} cannot be sharpened: leave sharpen out, or give 0")
+
+
 def sharpened(mel: Tensor, config: MelConfig) -> Tensor:
     """Return a mel (n_mels, frames) as a model of its mel config hears it; as it is where those cannot be sharpened."""
     return Sharpening(_sharpener(config)).push(mel[None])[0] if config.correctable else mel

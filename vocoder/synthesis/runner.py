@@ -10,7 +10,7 @@ from torch import Tensor
 from vocoder.correction.correction import Correction
 from vocoder.layers.conditioning import PitchNet
 from vocoder.mel.config import MelConfig
-from vocoder.mel.sharpening import Sharpener, Sharpening
+from vocoder.mel.sharpening import Sharpener, Sharpening, check_strength
 from vocoder.mel.spectrogram import MelSpectrogram
 from vocoder.models.base import Vocoder
 from vocoder.models.wavenet import WaveNet
@@ -107,11 +107,8 @@ class Runner:
 
     def _sharpened(self, sampling: Sampling) -> Callable[[Tensor], Tensor]:
         """Return what the next frames of an utterance, (B, n_mels, frames), go through first."""
-        if self._sharpener is not None:
-            return Sharpening(self._sharpener, sampling.sharpen).push
-        if sampling.sharpen:
-            raise ValueError(f"mels of {self.mel_config.name!r} cannot be sharpened: leave sharpen out, or give 0")
-        return lambda mel: mel
+        check_strength(sampling.sharpen, self.mel_config)
+        return (lambda mel: mel) if self._sharpener is None else Sharpening(self._sharpener, sampling.sharpen).push
 
     def _noise(self, seeds: Sequence[int], start: int, frames: int) -> Tensor:
         """Return white noise (B, C, steps) for the frames from `start` on, one seed for each item."""

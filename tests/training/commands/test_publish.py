@@ -38,9 +38,9 @@ def test_options_reach_the_comparison_and_models_are_called_as_they_were_asked_f
     seen = {}
     monkeypatch.setattr(loading, "load", lambda reference, guard: NoiseVocoder(reference))
     monkeypatch.setattr(comparison, "compare", lambda models, *rest: seen.update(models=list(models), options=rest[-1]))
-    more = ["--limit", "2", "--by", "corpus", "--own-mels", "--listen", "0", "--sigma", "0.5"]
+    more = ["--limit", "2", "--by", "corpus", "--own-mels", "--listen", "0", "--sigma", "0.5", "--sharpen", "0.25"]
     assert main([*words, "a/last", "b/last", *more, "--with-griffin-lim"]) == 0
-    expected = Comparison(Selection(limit=2, by="corpus"), "own", True, sigma=0.5, listen=0)
+    expected = Comparison(Selection(limit=2, by="corpus"), "own", True, sigma=0.5, sharpen=0.25, listen=0)
     assert seen == {"models": ["a/last", "b/last"], "options": expected}
 
 

@@ -85,14 +85,16 @@ def test_predicted_mels_stand_beside_true_ones(tmp_path):
     class Listening(NoiseVocoder):
         def synthesize(self, mel, **options):
             heard.append(bool(np.ptp(mel[:, 0]) == 0))  # each numbered frame is one value
+            assert options["sharpen"] == 0.25
             return super().synthesize(mel, **options)
 
-    options = Comparison(SHORT, mels="both", griffin_lim=True, listen=0)
+    options = Comparison(SHORT, mels="both", griffin_lim=True, sharpen=0.25, listen=0)
     report = compare({"last": Listening()}, manifest.root, tmp_path / "out", options)
     names = ["ground truth", "Griffin-Lim", "Griffin-Lim, predicted mels", "last", "last, predicted mels"]
     assert [(s.candidate, s.utterances) for s in report.summaries()] == [(name, 2) for name in names]
     assert heard == [False] * 3 + [True] * 3  # the first is synthesized twice, to warm up
     assert report.settings["mels"] == "the recordings' own, and predicted by an acoustic model"
+    assert report.settings["sharpen"] == 0.25
 
 
 def test_predicted_mels_must_be_there(tmp_path):

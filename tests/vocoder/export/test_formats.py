@@ -14,7 +14,7 @@ from vocoder.correction.correction import Correction
 from vocoder.export import formats
 from vocoder.export.formats import export_model, write_onnx, write_torch_program
 from vocoder.export.smaller import store_weights
-from vocoder.export.traced import ExportError, traced
+from vocoder.export.traced import ExportError, program_of, traced
 from vocoder.export.transforms import ProductTransforms, irfft, rfft
 from vocoder.layers.conditioning import PitchConfig, UpsamplingConfig
 from vocoder.layers.source import SourceConfig
@@ -80,6 +80,18 @@ def test_programs_speak_as_the_synthesizer(tmp_path, name):
     assert (about["family"], float(about["sigma"])) == ("waveglow", v.model.config.sigma)
     assert int(about["least_frames"]) == least
     assert int(about["z_channels"]) * int(about["z_steps_per_frame"]) == 8
+
+
+def test_a_program_sharpens_as_far_as_it_is_told():
+    v = synthesizer(MODELS["student"], "student")
+    z, mel, _ = expected(v, 1, 50)
+    made = [program_of(v, sharpen=strength)(z, mel) for strength in (None, 0.0, 1.0)]
+    for x, strength in zip(made, (None, 0.0, 1.0), strict=True):
+        torch.testing.assert_close(x, v.synthesize(mel, sigma=0.5, seed=7, sharpen=strength), rtol=0, atol=1e-4)
+    assert float((made[1] - made[2]).abs().max()) > 1e-3
+    program = traced(v, sharpen=1.0)
+    torch.testing.assert_close(program.program.module()(z, mel), made[2], rtol=0, atol=1e-4)
+    assert program.about["sharpen"] == "1.0"
 
 
 def test_a_model_that_speaks_sample_by_sample_is_refused(tmp_path, capsys):

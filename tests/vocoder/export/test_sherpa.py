@@ -41,7 +41,7 @@ def noisy(voice, tmp_path_factory):
     folder = tmp_path_factory.mktemp("noisy")
     save_model(folder / "model", voice.model, EXPORTED_MEL)
     file = folder / "vocoder.onnx"
-    assert main(["export", str(folder / "model"), "--format", "sherpa-onnx", "-o", str(file)]) == 0
+    assert main(["export", str(folder / "model"), "--format", "sherpa-onnx", "--sharpen", "0", "-o", str(file)]) == 0
     return file
 
 
@@ -73,7 +73,7 @@ def spoken(file, folder, table=TABLE, sample_rate=8000, times=1):
 
 def made_by(v, mel, sigma, seed):
     """Return what the synthesizer makes of a mel, corrected as programs do it: all frames of a grid at once."""
-    x = torch.from_numpy(v.synthesize(mel, sigma=sigma, seed=seed, corrections=0))[None]
+    x = torch.from_numpy(v.synthesize(mel, sigma=sigma, seed=seed, corrections=0, sharpen=0))[None]
     return np.asarray(Correction(v.mel_config, v.corrections).at_once(x, torch.from_numpy(mel)[None])[0])
 
 
@@ -134,4 +134,6 @@ def test_other_mels_and_arguments_that_mean_nothing_are_refused(voice, tmp_path)
         export_model(voice, "torch-export", tmp_path / "x.pt2", weights="int8")
     with pytest.raises(ValueError, match="corrections"):
         export_model(voice, "sherpa-onnx", tmp_path / "x.onnx", corrections=-1)
+    with pytest.raises(ValueError, match="'decimal' cannot be sharpened: leave sharpen out"):
+        export_model(other, "onnx", tmp_path / "x.onnx", sharpen=0.5)
     assert list(tmp_path.iterdir()) == []
