@@ -2,8 +2,9 @@
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from tqdm import tqdm
@@ -14,19 +15,25 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def mapped(work: Callable[[Item], Result], items: Sequence[Item], jobs: int) -> Iterator[Result]:
-    """Yield the results of all items in order, from `jobs` processes of one thread, or from this one if it is 1.
+@contextmanager
+def workers(jobs: int) -> Iterator[Callable[..., Iterator[Any]]]:
+    """Give a `map` that computes in `jobs` processes of one thread, or in this one if it is 1.
 
     Raises ValueError if jobs is below 1.
     """
     if jobs < 1:
         raise ValueError(f"there must be at least 1 process, not {jobs}")
-    jobs = min(jobs, len(items))
-    if jobs <= 1:
-        yield from map(work, items)
+    if jobs == 1:
+        yield map
         return
     with process_pool(jobs, partial(torch.set_num_threads, 1)) as pool:
-        yield from pool.map(work, items)
+        yield pool.map
+
+
+def mapped(work: Callable[[Item], Result], items: Sequence[Item], jobs: int) -> Iterator[Result]:
+    """Yield the results of all items in order, from as many `workers`."""
+    with workers(min(jobs, max(len(items), 1))) as over:
+        yield from over(work, items)
 
 
 def with_bar(

@@ -9,6 +9,7 @@ import librosa
 import torch
 
 from training.corpora.manifest import read_manifest
+from training.corpora.mapping import workers
 from training.evaluate.candidates import Candidate, GriffinLim, of_vocoder, on_both
 from training.evaluate.evaluation import Row, evaluate
 from training.evaluate.listening.page import Utterance, listening_page
@@ -71,13 +72,15 @@ def _evaluated(
     print(
         f"scoring {len(chosen)} recordings of {seconds:.0f} s: {names}; the first tells how long it takes", flush=True
     )
-    for candidate in candidates:
-        started = time.perf_counter()
-        found, heard[candidate.name] = evaluate(candidate, chosen, metrics, options.jobs, options.listen)
-        rows += found
-        if candidate is candidates[0]:
-            took = time.perf_counter() - started
-            print(f"{took:.0f} s for the first, about {took * left / 60:.1f} minutes for the other {left}", flush=True)
+    with workers(min(options.jobs, len(chosen))) as over:  # the same for all, which remember the recordings' pitch
+        for candidate in candidates:
+            started = time.perf_counter()
+            found, heard[candidate.name] = evaluate(candidate, chosen, metrics, over, options.listen)
+            rows += found
+            if candidate is candidates[0]:
+                took = time.perf_counter() - started
+                told = f"{took:.0f} s for the first, about {took * left / 60:.1f} minutes for the other {left}"
+                print(told, flush=True)
     return rows, heard
 
 

@@ -1,14 +1,15 @@
 """One candidate on all recordings: synthesize, score, one row for each."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import librosa
 import numpy as np
 
-from training.corpora.mapping import mapped, with_bar
+from training.corpora.mapping import with_bar
 from training.evaluate.candidates import Candidate, mel_of
 from training.evaluate.metric import Audio, Metric, MetricUndefinedError
 from training.evaluate.recordings import Recording
@@ -39,12 +40,12 @@ def evaluate(
     candidate: Candidate,
     recordings: Sequence[Recording],
     metrics: Sequence[Metric],
-    jobs: int = 1,
+    over: Callable[..., Iterator[Any]] = map,
     examples: int = 1,
 ) -> tuple[list[Row], dict[str, Audio]]:
     """Return a row for each recording, in order, and the audio (T,) of so many examples of each voice, by path.
 
-    All synthesis is done, and timed, before scoring starts, so that the `jobs` processes that score do not slow it.
+    All synthesis is done, and timed, before scoring starts, which would slow it and goes `over` recordings.
     Raises ValueError if the candidate returned audio of a wrong length.
     """
     rate = candidate.mel_config.sample_rate
@@ -55,7 +56,7 @@ def evaluate(
     )
     made = [synthesized(candidate, recording) for recording in bar]
     pairs = [(recording.at(rate), x) for recording, (x, _) in zip(recordings, made, strict=True)]
-    scored = mapped(partial(score, tuple(metrics), rate), pairs, jobs)
+    scored = over(partial(score, tuple(metrics), rate), pairs)
     scores = with_bar(scored, "utt", len(pairs), f"scoring {candidate.name}")
     rows, heard, voices = list[Row](), dict[str, Audio](), list[str]()
     for recording, (x, seconds), (values, problems) in zip(recordings, made, scores, strict=True):

@@ -1,4 +1,5 @@
 import json
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
@@ -6,6 +7,7 @@ import pytest
 from evaluation_corpus import NoiseVocoder, write_corpus
 from given_mels import write_given
 
+from training.corpora import mapping
 from training.evaluate import comparison
 from training.evaluate.candidates import GriffinLim
 from training.evaluate.comparison import compare
@@ -28,10 +30,13 @@ def read(folder, name="evaluation.json"):
     return json.loads((folder / name).read_text())
 
 
-def test_models_and_baselines_share_one_report(tmp_path):
+def test_models_and_baselines_share_one_report_and_the_processes_that_score(tmp_path, monkeypatch):
+    started = []
+    monkeypatch.setattr(mapping, "process_pool", lambda n, prepared: started.append(n) or ThreadPoolExecutor(n))
     models = {"a/last": NoiseVocoder(), "b/last": NoiseVocoder()}
-    options = Comparison(Selection(min_seconds=0.5, limit=1), griffin_lim=True)
+    options = Comparison(Selection(min_seconds=0.5, limit=1), griffin_lim=True, jobs=3)
     report = compare(models, write_corpus(tmp_path), tmp_path / "out", options)
+    assert started == [2]  # one for each recording, which remembers its pitch
     everything = read(tmp_path / "out")
     found = {(s["voice"], s["candidate"]): s["means"] for s in everything["summaries"]}
     names = ("ground truth", "Griffin-Lim", *models)
