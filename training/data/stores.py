@@ -64,7 +64,7 @@ class MelStore:
         pairs = zip(entries, samples, strict=True)
         fitted = (given_mel(manifest, entry, mel_config, int(length)) for entry, length in pairs)
         self._fitted = [
-            given and (sharpened(torch.from_numpy(given[0]), mel_config).numpy(), given[1]) for given in fitted
+            given and (sharpened(torch.from_numpy(given[0])[None], mel_config)[0].numpy(), given[1]) for given in fitted
         ]
         self._silence = MelSpectrogram(mel_config).silence().numpy()[:, None]
 

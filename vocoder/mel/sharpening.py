@@ -16,7 +16,7 @@ from torch import Tensor
 from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import MelSpectrogram, band_centres
 
-GAIN = 1.4
+GAIN = 2.2
 """by which deviations from the smooth spectrum of a frame are multiplied at full strength"""
 OCTAVES = 0.8
 """standard deviation of the bell that smooths that spectrum"""
@@ -24,7 +24,7 @@ LIMIT = 1.0
 """soft bound of what is added, in nepers: an edge of the spectrum is no formant"""
 RISE = (800.0, 1200.0)
 """Hz between which the gain sets in"""
-TEXTURE = (0.65, 0.8)
+TEXTURE = (0.35, 0.8)
 """textures at and below which a mel gets the full strength, and at and above which it stays as it is"""
 HEARD = (2200.0, 7500.0)
 """Hz between which texture is measured"""
@@ -126,18 +126,18 @@ def check_strength(strength: float | None, config: MelConfig) -> None:
 
 
 def sharpened(mel: Tensor, config: MelConfig) -> Tensor:
-    """Return a mel (n_mels, frames) as a model of its mel config hears it; as it is where those cannot be sharpened."""
-    return Sharpening(_sharpener(config)).push(mel[None])[0] if config.correctable else mel
+    """Return mels (B, n_mels, frames) as a model of their mel config hears them."""
+    return Sharpening(_sharpener(config, mel.device)).push(mel) if config.correctable else mel
 
 
 def strength_of(mel: Tensor, config: MelConfig) -> float:
     """Return the strength, 0 to 1, that the last frame of a mel (n_mels, frames) of a model's mel config is given."""
-    return float(Sharpening(_sharpener(config)).strengths(mel[None].cpu())[0, -1]) if config.correctable else 0.0
+    return float(Sharpening(_sharpener(config, mel.device)).strengths(mel[None])[0, -1]) if config.correctable else 0.0
 
 
 @cache
-def _sharpener(config: MelConfig) -> Sharpener:
-    return Sharpener(config)
+def _sharpener(config: MelConfig, device: torch.device) -> Sharpener:
+    return Sharpener(config, device)
 
 
 def _roughness(change: Tensor) -> Tensor:

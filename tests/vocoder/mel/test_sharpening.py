@@ -48,11 +48,11 @@ def test_noise_stays_as_it_is_and_smooth_mels_get_the_full_strength(name, level)
 def test_part_of_the_texture_means_part_of_the_strength():
     strengths = [
         Sharpening(Sharpener(CONFIG)).strengths(share * noise() - 4.0 * (1 - share))[0, -1]
-        for share in (0.5, 0.75, 1.0)
+        for share in (0.3, 0.55, 0.65, 1.0)
     ]
     assert strengths[0] == 1.0
-    assert 0.1 < strengths[1] < 0.9
-    assert strengths[2] == 0.0
+    assert 0.6 > strengths[1] > strengths[2] > 0.2
+    assert strengths[3] == 0.0
 
 
 def test_pieces_are_the_whole_and_a_batch_is_its_items(sharpener):
@@ -62,7 +62,7 @@ def test_pieces_are_the_whole_and_a_batch_is_its_items(sharpener):
     cut = [pieces.push(piece) for piece in (mels[:, :, :1], mels[:, :, 1:1], mels[:, :, 1:40], mels[:, :, 40:])]
     torch.testing.assert_close(torch.cat(cut, dim=2), whole, rtol=0, atol=1e-12)
     for i in range(3):
-        torch.testing.assert_close(sharpened(mels[i], CONFIG), whole[i], rtol=0, atol=1e-12)
+        torch.testing.assert_close(sharpened(mels[i : i + 1], CONFIG), whole[i : i + 1], rtol=0, atol=1e-12)
     assert not torch.allclose(whole[0], mels[0])
     assert torch.equal(whole[1], mels[1])
 
@@ -79,7 +79,7 @@ def test_contrast_is_raised_and_neither_level_nor_the_low_bands_change(sharpener
     ripple = torch.sin(torch.arange(80, dtype=torch.float64) * 2 * math.pi / 8)[None, :, None] * 0.05
     made = [Sharpening(sharpener, 1.0).push(frame + sign * ripple) for sign in (1, 0)]
     torch.testing.assert_close(
-        (made[0] - made[1])[:, 30:70], GAIN * ripple[:, 30:70].repeat(1, 1, 3), rtol=0, atol=2e-3
+        (made[0] - made[1])[:, 30:70], GAIN * ripple[:, 30:70].repeat(1, 1, 3), rtol=0, atol=5e-3
     )
     assert torch.equal(made[0][0, :20], (frame + ripple)[0, :20])
     louder = Sharpening(sharpener, 1.0).push(frame + ripple + 2.0)
@@ -104,5 +104,5 @@ def test_silence_counts_neither_way(sharpener):
 
 
 def test_mels_that_cannot_be_sharpened_stay():
-    mel = torch.zeros(80, 10)
+    mel = torch.zeros(1, 80, 10)
     assert sharpened(mel, preset("espnet")) is mel
