@@ -17,15 +17,15 @@ from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import MelSpectrogram, band_centres
 
 GAIN = 2.2
-"""by which deviations from the smooth spectrum of a frame are multiplied at full strength"""
+"""by which deviations from the smooth spectrum of a frame are multiplied at full strength, and at most"""
 OCTAVES = 0.8
 """standard deviation of the bell that smooths that spectrum"""
 LIMIT = 1.0
 """soft bound of what is added, in nepers: an edge of the spectrum is no formant"""
 RISE = (800.0, 1200.0)
 """Hz between which the gain sets in"""
-TEXTURE = (0.35, 0.8)
-"""textures at and below which a mel gets the full strength, and at and above which it stays as it is"""
+TEXTURE = (0.65, 0.8)
+"""textures at and below which deviations are divided by the texture, and at and above which a mel stays as it is"""
 HEARD = (2200.0, 7500.0)
 """Hz between which texture is measured"""
 _AUDIBLE = 2.0  # nepers above the floor of the mel from which a frame counts, the more the louder it is
@@ -90,7 +90,9 @@ class Sharpening:
     def strengths(self, mel: Tensor) -> Tensor:
         """Return the strength of each of the next frames (B, n_mels, frames): (B, frames) from 0 to 1."""
         low, high = TEXTURE
-        return ((high - self.textures(mel)) / (high - low)).clamp(0, 1)
+        texture = self.textures(mel)
+        share = ((high - texture) / (high - low)).clamp(0, 1)
+        return (share * (1 / texture - 1) / (GAIN - 1)).clamp(0, 1)
 
     def textures(self, mel: Tensor) -> Tensor:
         """Return the texture, as parts of white noise's, up to each next frame of (B, n_mels, frames): (B, frames)."""

@@ -45,14 +45,19 @@ def test_noise_stays_as_it_is_and_smooth_mels_get_the_full_strength(name, level)
     assert int((strengths < 0.5).sum()) < 20
 
 
-def test_part_of_the_texture_means_part_of_the_strength():
-    strengths = [
-        Sharpening(Sharpener(CONFIG)).strengths(share * noise() - 4.0 * (1 - share))[0, -1]
-        for share in (0.3, 0.55, 0.65, 1.0)
-    ]
-    assert strengths[0] == 1.0
-    assert 0.6 > strengths[1] > strengths[2] > 0.2
-    assert strengths[3] == 0.0
+def test_contrast_is_divided_by_a_low_texture_and_in_part_by_a_middling_one():
+    def told(share):
+        mel = share * noise() - 4.0 * (1 - share)
+        texture, strength = (
+            getattr(Sharpening(Sharpener(CONFIG)), name)(mel)[0, -1] for name in ("textures", "strengths")
+        )
+        return float(texture), 1 + float(strength) * (GAIN - 1)
+
+    assert told(0.3)[1] == GAIN
+    texture, gain = told(0.55)
+    assert gain == pytest.approx(1 / texture)
+    assert 1.2 < told(0.7)[1] < 1 / told(0.7)[0]
+    assert told(1.0)[1] == 1.0
 
 
 def test_pieces_are_the_whole_and_a_batch_is_its_items(sharpener):
