@@ -4,6 +4,7 @@ import operator
 from dataclasses import dataclass, replace
 from numbers import Real
 from pathlib import Path
+from reprlib import repr as short
 from secrets import randbelow
 from typing import Any, Literal, get_args
 
@@ -60,7 +61,7 @@ class Sampling:
             number = isinstance(value, Real) and not isinstance(value, bool)
             if not (value is None and optional) and not (number and 0 <= value <= most):
                 wanted = f"a number from 0 to {most}" + (", or None" if optional else "")
-                raise ValueError(f"{name} must be {wanted}, not {value!r}")
+                raise ValueError(f"{name} must be {wanted}, not {short(value)}")
         if self.seed is not None:
             check_seed(self.seed)
         count = self.corrections

@@ -15,6 +15,7 @@ from vocoder.sampling import Sampling, white_noise
             ({"sharpen": it}, "sharpen must be a number from 0 to 1, or None, not")
             for it in ("", True, np.array(0.5), 1.1)
         ),
+        ({"sharpen": np.zeros((80, 90))}, "or None, not array.{,25}$"),
         ({"sigma": -0.1}, "sigma must be a number from 0 to 2, or None, not -0.1"),
         ({"sigma": 2.1}, "sigma must be a number from 0 to 2, or None, not 2.1"),
         ({"sigma": float("nan")}, "sigma must be a number from 0 to 2, or None, not nan"),

@@ -60,8 +60,9 @@ def _check(file: Path, *, model: str, own: MelConfig, preset: Preset, adapt: Ada
 def _text(verdict: Verdict) -> str:
     if not verdict.typical or verdict.cause != "typical":
         return f"{verdict.cause}. {verdict.message}"
-    share = "" if verdict.typicality is None else f" It is more typical than {verdict.typicality:.0f} % of true mels."
-    return f"typical. {verdict.message}{share}"
+    if verdict.typicality is None:
+        return f"typical. {verdict.message}"
+    return f"typical. {verdict.message} It is more typical than {min(verdict.typicality, 99):.0f} % of true mels."
 
 
 def _alike(config: MelConfig) -> str:
