@@ -49,12 +49,9 @@ def test_packages_do_not_import_what_surrounds_them():
     assert {path: names for path, names in found.items() if names} == {}
 
 
-def test_files_are_short():
+def test_files_and_functions_are_short():
     lengths = {relative(path): len(path.read_text(encoding="utf-8").splitlines()) for path in ALL_FILES}
     assert {path: length for path, length in lengths.items() if length > MAX_FILE_LINES} == {}
-
-
-def test_functions_are_short():
     lengths = {
         f"{relative(path)}:{node.lineno} {node.name}": (node.end_lineno or 0) - node.lineno + 1
         for path in ALL_FILES
@@ -64,15 +61,12 @@ def test_functions_are_short():
     assert {name: length for name, length in lengths.items() if length > MAX_FUNCTION_LINES} == {}
 
 
-def test_no_drawer_for_odds_and_ends():
-    assert [relative(path) for path in ALL_FILES if path.name in DRAWERS] == []
-
-
-def test_every_folder_of_code_is_a_package():
+def test_every_folder_of_code_is_a_package_and_none_is_a_drawer_for_odds_and_ends():
     folders = {path.parent for path in PACKAGE_FILES}
     assert [relative(folder) for folder in sorted(folders) if not (folder / "__init__.py").is_file()] == []
     untyped = [package for package in PACKAGES if not (ROOT / package / "py.typed").is_file()]
     assert untyped == ["recipes"]  # which is in no wheel
+    assert [relative(path) for path in ALL_FILES if path.name in DRAWERS] == []
 
 
 def test_the_tests_mirror_the_tree():

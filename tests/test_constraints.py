@@ -39,18 +39,12 @@ def named_requirements():
     return sorted({*project["dependencies"], *(name for extra in extras for name in extra)})
 
 
-def test_each_line_is_one_exact_public_version():
+def test_lines_are_exact_public_versions_sorted_and_single_without_cuda_s():
     exact = re.compile(r"[\w.-]+==[\w.]+(; python_version [<>]=? \"3\.\d+\")?")
     assert [line for line in constraint_lines() if not exact.fullmatch(line)] == []
-
-
-def test_the_lines_are_sorted_and_single():
     names = [canonicalize_name(Requirement(line).name) for line in constraint_lines()]
     assert len(names) > 100
     assert names == sorted(set(names))
-
-
-def test_cuda_is_left_to_torch():
     assert [line for line in constraint_lines() if re.match(r"nvidia|cuda|triton==", line)] == []
 
 

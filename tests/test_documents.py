@@ -99,12 +99,10 @@ def failures(files, wrong):
     return {path: names for path, names in found.items() if names}
 
 
-def test_links_lead_somewhere():
+def test_links_lead_to_files_and_headings():
     assert sum(len(links(path)) for path in DOCUMENTS) > 100
     assert failures(DOCUMENTS, lambda path: [file for file, _ in links(path) if not file.exists()]) == {}
 
-
-def test_anchors_are_headings():
     def lost(path):
         pages = [(file, anchor) for file, anchor in links(path) if anchor and file.suffix == ".md"]
         return [f"{file.name}#{anchor}" for file, anchor in pages if anchor not in headings(file)]
@@ -112,32 +110,24 @@ def test_anchors_are_headings():
     assert failures(DOCUMENTS, lost) == {}
 
 
-def test_every_document_is_in_the_index():
+def test_every_document_picture_and_sound_is_shown():
     index = ROOT / "docs" / "index.md"
     documents = {path for path in DOCUMENTS if path.is_relative_to(ROOT / "docs")} - {index}
     assert documents - {file for file, _ in links(index)} == set()
     assert index in {file for file, _ in links(ROOT / "README.md")}
-
-
-def test_every_picture_and_sound_is_in_a_document():
     shown = {file for path in DOCUMENTS for file, _ in links(path)}
     kept = [path for path in (ROOT / "docs").rglob("*") if path.suffix in {".png", ".svg", ".opus", ".flac"}]
     assert len(kept) > 5
     assert [relative(path) for path in kept if path not in shown] == []
 
 
-def test_paths_exist():
+def test_paths_source_files_and_imported_names_are_there():
     files = [path for path in FILES if path.suffix not in {".py", ".json", ".jsonl"}]
     assert sum(len(PATHS.findall(text_of(path))) for path in files) > 100
     assert failures(files, lambda p: [name for name in PATHS.findall(text_of(p)) if not (ROOT / name).exists()]) == {}
-
-
-def test_source_files_exist():
     sources = "\n".join(f"/{relative(file)}" for file in FILES if file.suffix == ".py") + "\n"
     assert failures(DOCUMENTS, lambda p: [n for n in SOURCES.findall(text_of(p)) if f"/{n}\n" not in sources]) == {}
 
-
-def test_what_code_imports_is_there():
     def missing(path):
         named = [
             (module, name.strip()) for module, names in IMPORTS.findall(text_of(path)) for name in names.split(",")
@@ -147,7 +137,7 @@ def test_what_code_imports_is_there():
     assert failures(DOCUMENTS, missing) == {}
 
 
-def test_make_commands_exist():
+def test_make_targets_and_commands_exist():
     targets = set(re.findall(r"^([a-z-]+):", text_of(ROOT / "Makefile"), flags=re.MULTILINE))
 
     def unknown(path):
@@ -156,9 +146,6 @@ def test_make_commands_exist():
 
     assert {"test", "check", "demo"} <= targets
     assert failures(DOCUMENTS, unknown) == {}
-
-
-def test_every_command_in_the_documents_exists():
     found = {found for path in DOCUMENTS for found in COMMANDS.findall(text_of(path))}
     named = {(program.removeprefix(".venv/bin/"), command) for program, command in found}
     assert {("vocoder", "mel"), ("vocoder", "check"), ("vocoder-train", "evaluate")} <= named
@@ -166,12 +153,10 @@ def test_every_command_in_the_documents_exists():
     assert [pair for pair in sorted(named) if pair[1] not in importlib.import_module(programs[pair[0]]).COMMANDS] == []
 
 
-def test_no_path_of_one_machine():
+def test_no_path_of_one_machine_and_no_unknown_address():
     here = [f"{ROOT}/"] if len(ROOT.parts) >= 3 else []
     assert failures(FILES, lambda p: MACHINE_PATHS.findall(text_of(p)) + [h for h in here if h in text_of(p)]) == {}
 
-
-def test_addresses_are_known():
     def unknown(path):
         text = text_of(path).replace("\\.", ".")  # addresses in regular expressions
         hosts = {urlsplit(url).hostname or "" for url in URLS.findall(text)}

@@ -44,12 +44,9 @@ def test_python_blocks_run(block, tmp_path, monkeypatch):
     assert (origin.model, origin.seed, origin.synthetic) == ("reverse", 1, True)
 
 
-def test_each_of_them_has_a_block():
-    assert {str(block.id).rpartition("-")[0] for block in BLOCKS} == {path.name for path in DOCUMENTS}
-
-
-def test_the_readme_is_short():
+def test_the_readme_is_short_and_each_document_has_a_block():
     assert len(README.read_text(encoding="utf-8").split()) <= MAX_WORDS
+    assert {str(block.id).rpartition("-")[0] for block in BLOCKS} == {path.name for path in DOCUMENTS}
 
 
 def test_its_sounds_are_small_and_of_one_length():
@@ -86,29 +83,20 @@ def run():
     return names, played
 
 
-def test_streams_and_synthesis_agree_and_all_that_is_played_is_audio(run):
+def test_the_notebook_does_what_it_says(run):
     names, played = run
     assert TWO_SECONDS in "".join(SOURCES)
     assert np.abs(np.concatenate(names["pieces"]) - names["y"]).max() < 1e-3
     assert len(names["pieces"]) > 1
     assert len(played) == 4
     assert all(np.isfinite(x).all() and 0.0 < np.abs(x).max() <= 1.0 for x in played)
-
-
-def test_decimal_logarithms_are_recognised(run):
     verdict = run[0]["verdict"]
     assert not verdict.typical
     assert verdict.cause == "log10"
-
-
-def test_a_recording_comes_back_from_its_noise(run):
     names = run[0]
     assert float((names["again"] - names["audio"]).abs().max()) < 1e-2
     assert 0.3 < float(names["z"].std()) < 3.0
     assert names["nats"] < 0.0
-
-
-def test_cells_keep_what_a_run_said_and_no_sounds():
     shown = [cell["outputs"] for cell in CELLS if cell["cell_type"] == "code"]
     assert all(shown)
     assert {kind for outputs in shown for output in outputs for kind in output.get("data", {})} == {"text/plain"}

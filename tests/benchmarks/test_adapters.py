@@ -6,20 +6,7 @@ from evaluation_corpus import write_recordings
 
 from benchmarks import adapters
 from training.corpora.manifest import Manifest, ManifestError
-from training.evaluate.recordings import Recording
 from vocoder.adapt.adapter import DIRECTORY, load_adapter
-from vocoder.mel.config import preset
-
-
-class Echo:
-    """Says back as many samples as the mel has frames, at the level of the mel."""
-
-    sample_rate = 22050
-    mel_config = preset("nvidia")
-
-    def synthesize(self, mel, *, seed, preset):
-        self.heard = (mel.shape, preset, float(mel.max()))
-        return np.random.default_rng(seed).standard_normal(256 * mel.shape[1]).astype(np.float32)
 
 
 def test_only_voices_that_no_adapter_heard_count(tmp_path):
@@ -30,20 +17,6 @@ def test_only_voices_that_no_adapter_heard_count(tmp_path):
     assert [(one.voice, one.path) for one in found] == [("asterisk-it", "0.flac"), ("klettres", "2.flac")]
     with pytest.raises(ManifestError, match="no recording of asterisk-it"):
         adapters.chosen(Manifest(tmp_path, manifest.entries[1:2]), 4)
-
-
-def test_each_convention_hears_its_own_mel(monkeypatch):
-    alike = {"pesq": lambda reference, x, rate: float(len(x) == len(reference))}
-    monkeypatch.setattr(adapters, "MEASURES", alike)
-    x = 0.1 * np.random.default_rng(1).standard_normal(22050).astype(np.float32)
-    recording, echo = Recording("a", "klettres", False, x, 22050), Echo()
-    assert adapters.scores(echo, [recording], preset("vocos"), "vocos") == {"pesq": {"klettres": [1.0]}}
-    assert echo.heard[:2] == ((100, 94), "vocos")
-    adapters.scores(echo, [recording], preset("tacotron2-tf"), "tacotron2-tf", 0.5)
-    loud = echo.heard[2]
-    quiet = Recording("a", "klettres", False, 0.1 * x, 22050)
-    adapters.scores(echo, [quiet], preset("tacotron2-tf"), "tacotron2-tf", 0.5)
-    assert echo.heard[2] == pytest.approx(loud, abs=1e-5)
 
 
 def test_what_was_measured_stands_in_the_adapter(tmp_path):

@@ -1,4 +1,4 @@
-"""What the benchmarks compute: operations, densities, golden samples, pitch, and how serving scales."""
+"""What the benchmarks compute: operations, densities, golden samples, texture, and how serving scales."""
 
 import numpy as np
 import pytest
@@ -9,14 +9,11 @@ from tiny_models import random_voice
 from benchmarks import density_fitting, texture
 from benchmarks.arithmetic import operations
 from benchmarks.density import configurations, ours, theirs
-from benchmarks.density_fitting import Fit, fit, pool, score
+from benchmarks.density_fitting import pool
 from benchmarks.golden import compare, difference, record, report
 from benchmarks.hifigan import HiFiGAN
-from benchmarks.pitch import compared
 from benchmarks.serving_scaling import Times, simulated
-from vocoder.config import ConfigError
 from vocoder.layers.stack.wavenet import WaveNetConfig, WaveNetStack
-from vocoder.loading import load
 from vocoder.mel.config import preset
 
 
@@ -51,16 +48,6 @@ def test_zukos_models_are_as_large_as_ours(digits, kind):
     assert mine.parameters == pytest.approx(other.parameters, rel=0.002)
 
 
-def test_all_start_from_the_gaussian(digits):
-    x = pool(digits.train, 1)
-    gaussian, maf = (ours(configurations(digits)[kind], x, 0) for kind in ("gaussian", "maf"))
-    with torch.no_grad():
-        torch.testing.assert_close(maf.log_prob(x[:50]), gaussian.log_prob(x[:50]), rtol=1e-4, atol=1e-3)
-    before = score(maf.module, maf.log_prob, digits.validation)
-    fit(maf.module, maf.log_prob, digits, Fit(20), maf.frozen)
-    assert score(maf.module, maf.log_prob, digits.validation) < before
-
-
 def test_true_mels_have_the_texture_of_noise_and_smooth_ones_none(tmp_path, monkeypatch, capsys):
     plan = [("test", 44100, True), ("test", 44100, False), ("train", 44100, False)]
     manifest = write_given(tmp_path, preset("nvidia"), plan)
@@ -90,42 +77,13 @@ def test_what_was_recorded_is_the_same(tmp_path, monkeypatch):
     assert not compare(tmp_path, ["tiny"])
 
 
-def test_the_difference_is_relative_and_in_decibels():
+def test_differences_are_relative_and_in_decibels_and_of_the_same_mels():
     x = np.array([3.0, -4.0], dtype=np.float32)
     assert difference(1.1 * x, x) == pytest.approx(-20.0, abs=1e-4)
     assert difference(x[:1], x) == float("inf")
     assert difference(SILENT, SILENT) == -float("inf")
-
-
-def test_a_recording_of_other_mels_is_refused():
     with pytest.raises(ValueError, match="the recording holds"):
         report({"whole word": SILENT}, {"whole sentence": SILENT})
-
-
-def test_a_network_is_compared_with_pyin(monkeypatch):
-    voice = load("reverse", guard="off")
-    t = np.arange(22050) / 22050
-    x = sum(0.1 * np.sin(2 * np.pi * 180 * k * t) for k in range(1, 8)).astype(np.float32)
-    frames = 1 + len(x) // 256
-
-    def says(hertz, voicing):
-        answer = torch.full((1, frames), float(hertz)), torch.full((1, frames), voicing)
-        monkeypatch.setattr(voice.model.pitch, "pitch", lambda mel: answer)
-        return compared(voice, x)
-
-    agreed, off, share, median = says(180, 1.0)
-    assert agreed > 0.95
-    assert (off, share, median) == (0, pytest.approx(1, abs=0.05), pytest.approx(180, rel=0.01))
-    assert says(360, 1.0)[1] == 1
-    agreed, off, share, _ = says(180, 0.0)
-    assert agreed < 0.05
-    assert np.isnan(off)
-    assert share == 0
-
-
-def test_a_model_without_a_pitch_network_is_refused():
-    with pytest.raises(ConfigError, match="no pitch network"):
-        compared(load("wavenet", guard="off"), np.zeros(4096, np.float32))
 
 
 @pytest.mark.parametrize("cores", [1, 3])

@@ -18,12 +18,9 @@ def staged(tmp_path_factory):
     return folder
 
 
-def test_every_document_is_a_page(staged):
+def test_every_document_is_a_page_and_every_public_module_in_the_reference(staged):
     names = {path.relative_to(ROOT) for path in (ROOT / "docs").rglob("*.md")}
     assert {name for name in names if not (staged / name).is_file()} == set()
-
-
-def test_the_reference_has_every_public_module(staged):
     text = "".join(page.read_text(encoding="utf-8") for page in (staged / "reference").glob("*.md"))
     first = (staged / "reference" / "index.md").read_text(encoding="utf-8")
     assert re.findall(r"^::: (\S+)$", first, flags=re.MULTILINE) == ["vocoder.load", "vocoder.Synthesizer"]
@@ -32,15 +29,12 @@ def test_the_reference_has_every_public_module(staged):
     assert {".".join(file.parts) for file in files} <= named
 
 
-def test_sounds_have_players_and_their_files_are_there(staged):
+def test_sounds_have_players_and_nothing_comes_from_elsewhere(staged, tmp_path):
     assert site.with_players("[listen](a.opus), [b](b.md)").startswith('<audio controls preload="none"')
     for page in (staged / "README.md", staged / "docs" / "sounds" / "README.md"):
         sounds = re.findall(r'<audio [^>]*src="([^"]+)"', page.read_text("utf-8"))
         assert len(sounds) >= 12
         assert [name for name in sounds if not (page.parent / name).is_file()] == []
-
-
-def test_the_site_needs_nothing_from_elsewhere(staged, tmp_path):
     settings = site.configuration(staged, tmp_path)
     assert yaml.safe_load(yaml.safe_dump(settings)) == settings
     assert settings["theme"]["font"] is False

@@ -67,15 +67,12 @@ def unknown_labels(expression, labels):
     return unknown
 
 
-def test_metrics_and_labels_are_given(labels):
+def test_what_is_named_is_given_and_what_is_given_is_shown(labels):
     named = [text for text in set(expressions()) if not text.startswith("up{")]
     assert len(named) > 40
     assert [text for text in named if not NAME.search(text)] == []
     assert {name for text in named for name in NAME.findall(text)} <= set(labels)
     assert {text: unknown for text in named if (unknown := unknown_labels(text, labels))} == {}
-
-
-def test_the_dashboard_shows_every_metric(labels):
     dashboard = (DEPLOY / "grafana" / "vocoder.json").read_text(encoding="utf-8")
     shown = set(NAME.findall(dashboard))
     families = {re.sub(r"_(bucket|sum|count|created|total)$", "", name) for name in labels}

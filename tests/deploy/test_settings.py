@@ -15,14 +15,11 @@ CHART = Path(__file__).resolve().parents[2] / "deploy" / "helm" / "flow-vocoder"
 TEMPLATES = "\n".join(path.read_text(encoding="utf-8") for path in sorted((CHART / "templates").iterdir()))
 
 
-def test_values_fit_their_schema_and_each_is_used():
+def test_values_fit_their_schema_are_used_and_are_of_this_version():
     values = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
     jsonschema.validate(values, json.loads((CHART / "values.schema.json").read_text(encoding="utf-8")))
     names = {f".Values.{name}" for name in values}
     assert {name for name in names if name not in TEMPLATES} == set()
-
-
-def test_its_version_is_the_package_s():
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
     assert chart["version"] == chart["appVersion"] == vocoder.__version__
 
@@ -42,7 +39,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 
 
-def test_compose_names_settings_and_targets_that_there_are():
+def test_compose_and_the_dockerfile_name_settings_and_targets_that_there_are():
     services = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))["services"]
     assert set(services) == {"vocoder", "vocoder-gpu"}
     for service in services.values():
@@ -52,6 +49,8 @@ def test_compose_names_settings_and_targets_that_there_are():
         assert service["cap_drop"] == ["ALL"]
         settings = Settings(drain_timeout=float(service["environment"]["VOCODER_DRAIN_TIMEOUT"]))
         assert int(service["stop_grace_period"].removesuffix("s")) > settings.drain_delay + settings.drain_timeout
+    named = set(re.findall(r"\b(VOCODER_\w+)=", DOCKERFILE))
+    assert {"VOCODER_HOST", "VOCODER_PORT", "VOCODER_ADMIN_HOST", "VOCODER_DEVICE"} <= named <= KNOWN
 
 
 def test_compose_mounts_what_the_readme_publishes():
@@ -60,8 +59,3 @@ def test_compose_mounts_what_the_readme_publishes():
     services = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))["services"]
     for service in services.values():
         assert service["volumes"] == [f"${{MODELS_DIR:-./{folder}}}:/models:ro" for folder in published]
-
-
-def test_the_dockerfile_names_settings_that_there_are():
-    named = set(re.findall(r"\b(VOCODER_\w+)=", DOCKERFILE))
-    assert {"VOCODER_HOST", "VOCODER_PORT", "VOCODER_ADMIN_HOST", "VOCODER_DEVICE"} <= named <= KNOWN

@@ -56,16 +56,13 @@ def answers(url):
         return False
 
 
-def test_a_model_that_is_not_there(tmp_path, capfd):
+def test_models_and_ports_that_cannot_be_had_are_told(tmp_path, capfd, model):
     before = signal.getsignal(signal.SIGTERM)
     assert main(["--port", "0", "--model", str(tmp_path), "--log-level", "warning"]) == 1
     errors = capfd.readouterr().err
     assert re.search(r"^vocoder-serve: cannot load model .*config\.json", errors, re.MULTILINE)
     assert "Traceback" not in errors
     assert signal.getsignal(signal.SIGTERM) == before
-
-
-def test_a_port_that_is_taken(model, capfd):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         arguments = ["--port", str(taken.getsockname()[1]), "--model", str(model), "--log-level", "error"]
         assert main(arguments) == 1
@@ -75,9 +72,6 @@ def test_a_port_that_is_taken(model, capfd):
         r"vocoder-serve: cannot listen on 127\.0\.0\.1:\d+: Address already in use; --port chooses another port\n",
         output.err,
     )
-
-
-def test_two_models_of_one_name(model, tmp_path, capfd):
     twin = shutil.copytree(model, tmp_path / "twin" / "tiny")
     assert main(["--port", "0", "--model", str(model), "--model", str(twin), "--log-level", "error"]) == 1
     assert capfd.readouterr().err == "vocoder-serve: every model needs a name of its own, not tiny, tiny\n"
@@ -91,14 +85,11 @@ def test_settings_that_are_not_valid(monkeypatch, capsys):
     assert "queue_size" in capsys.readouterr().err
 
 
-def test_threads_watch_briefly_unless_the_environment_chooses():
+def test_torch_is_not_loaded_before_threads_are_told_how_long_to_watch():
     for given in ({"HOME": "/"}, {"GOMP_SPINCOUNT": "5"}, {"OMP_WAIT_POLICY": "active"}):
         environment = dict(given)
         prepare_computing(environment)
         assert environment == given | ({"GOMP_SPINCOUNT": "10000"} if "HOME" in given else {})
-
-
-def test_the_program_says_so_before_pytorch_is_loaded():
     code = "import sys, server.cli; print('torch' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.split() == ["False"]

@@ -30,12 +30,9 @@ assert "torch" not in sys.modules
 """
 
 
-def test_every_command_can_be_loaded():
+def test_every_command_can_be_loaded_and_no_help_waits_for_torch():
     modules = [importlib.import_module(module) for module, *_ in cli.COMMANDS.values()]
     assert all(callable(module.run) and callable(module.add_arguments) for module in modules)
-
-
-def test_no_help_waits_for_torch():
     done = subprocess.run([sys.executable, "-c", PROGRAM, *LIGHT], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("usage: vocoder-train ") == len(LIGHT)

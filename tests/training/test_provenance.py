@@ -14,10 +14,19 @@ def saved(directory, provenance):
     return str(save_model(directory, tiny_waveglow("lapped"), TINY_MEL, provenance))
 
 
-def test_a_shipped_base_brings_its_licences_and_attributions():
+def test_bases_bring_their_licences_and_those_without_a_history_are_unknown(tmp_path):
     entries = origin_of(start_from="waveglow")["inherited"]
     assert {"CC-BY-SA-3.0", "CC-BY-3.0"} <= {entry["licence"] for entry in entries}
     assert all(entry["attribution"] and entry["through"] == "start_from waveglow" for entry in entries)
+    directory = saved(tmp_path / "foreign", {"imported": {"layout": "nvidia-waveglow"}})
+    (entry,) = origin_of(start_from=directory)["inherited"]
+    assert (entry["corpus"], entry["licence"]) == ("recordings of foreign", UNKNOWN)
+    with pytest.raises(CheckpointError, match="no model 'nowhere'"):
+        origin_of(start_from="nowhere")
+    found = with_inheritance({"data": [OWN], "start_from": "waveglow", "teacher": "another"})["inherited"]
+    assert {entry["through"] for entry in found} == {"start_from waveglow (by its name)", "teacher another"}
+    assert [entry["licence"] for entry in found if entry["through"] == "teacher another"] == [UNKNOWN]
+    assert with_inheritance({"data": [OWN]}) == {"data": [OWN]}
 
 
 def test_licences_are_handed_on_through_every_generation(tmp_path):
@@ -43,27 +52,6 @@ def test_a_corpus_that_is_inherited_in_several_ways_is_listed_once(tmp_path):
     assert "speakers" not in entry
 
 
-def test_a_model_without_a_history_is_of_unknown_licence(tmp_path):
-    directory = saved(tmp_path / "foreign", {"imported": {"layout": "nvidia-waveglow"}})
-    (entry,) = origin_of(start_from=directory)["inherited"]
-    assert (entry["corpus"], entry["licence"]) == ("recordings of foreign", UNKNOWN)
-    with pytest.raises(CheckpointError, match="no model 'nowhere'"):
-        origin_of(start_from="nowhere")
-
-
-def test_names_alone_are_looked_up_among_the_shipped_models():
-    found = with_inheritance({"data": [OWN], "start_from": "waveglow", "teacher": "another"})["inherited"]
-    assert {entry["through"] for entry in found} == {"start_from waveglow (by its name)", "teacher another"}
-    assert [entry["licence"] for entry in found if entry["through"] == "teacher another"] == [UNKNOWN]
-    assert with_inheritance({"data": [OWN]}) == {"data": [OWN]}
-
-
-def test_voices_are_heard_directly_and_through_a_base():
-    heard = heard_speakers({"data": [OWN], **origin_of(start_from="waveglow")})
-    assert {("mine", "me"), ("festvox-ru", None)} <= heard
-    assert heard_speakers({"imported": {}}) is None
-
-
 def corpus(folder):
     x = 0.1 * np.random.default_rng(0).standard_normal(22050)
     told = {"real": {}, "made": {"synthetic": True}, "kept": {"split": "test"}}
@@ -71,9 +59,12 @@ def corpus(folder):
     return write_recordings(folder, *((x, entry) for entry in named))
 
 
-def test_synthetic_speech_is_marked_and_what_is_not_trained_on_is_left_out(tmp_path):
+def test_data_say_what_is_synthetic_and_whose_voices_were_heard(tmp_path):
     data = {entry["corpus"]: entry for entry in provenance(corpus(tmp_path))["data"]}
     assert data["real"] == {"corpus": "real", "hours": 0.0, "licence": "real-1.0", "speakers": ["real"]}
     assert data["made"]["synthetic"] is True
     assert "synthetic" not in data["real"]
     assert sorted(data) == ["made", "real"]
+    heard = heard_speakers({"data": [OWN], **origin_of(start_from="waveglow")})
+    assert {("mine", "me"), ("festvox-ru", None)} <= heard
+    assert heard_speakers({"imported": {}}) is None

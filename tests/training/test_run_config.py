@@ -47,17 +47,16 @@ def config_file(tmp_path):
     return path
 
 
-def test_overrides_replace_settings_in_order(config_file):
+def test_overrides_replace_settings_in_order_and_what_is_written_reads_back(config_file, tmp_path):
     overrides = ["trainer.steps=5", "trainer.steps=20", "losses.mel=2", "scales=[2, 3]", "limit=1e-2", "name=no"]
     run = load_config(Run, config_file, overrides)
     assert run.trainer == TrainerConfig(steps=20, batch_size=4, learning_rate=1e-3)
     assert (run.losses, run.scales, run.limit, run.name) == (Losses(mel=2.0), (2, 3), 0.01, "no")
-
-
-def test_written_configuration_reads_back(config_file, tmp_path):
     run = load_config(Run, config_file, ["losses.on=false", "scales=[4]"])
     write_config(run, tmp_path / "copy.yaml")
     assert load_config(Run, tmp_path / "copy.yaml") == run
+    assert load_config(Run, config_file, ["name=longer"]).limit == 6.0
+    assert load_config(Run, config_file, ["limit=1.0"]).limit == 1.0
 
 
 @pytest.mark.parametrize(
@@ -80,11 +79,6 @@ def test_wrong_override_is_explained(config_file, override, message):
         load_config(Run, config_file, [override])
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
-
-
-def test_what_follows_from_other_settings_is_filled_in(config_file):
-    assert load_config(Run, config_file, ["name=longer"]).limit == 6.0
-    assert load_config(Run, config_file, ["limit=1.0"]).limit == 1.0
 
 
 @pytest.mark.parametrize(

@@ -76,16 +76,13 @@ def test_an_admitted_mel_is_converted_and_judged_and_gives_its_kind_back():
     assert admit(mel, NVIDIA, "auto").path.source == vocos
 
 
-def test_a_mel_that_is_too_long_for_the_model_is_refused():
+def test_mels_that_are_too_long_or_of_other_bands_are_told():
     slow = preset("speecht5")
     most = path_between(slow, NVIDIA).longest(100)
     assert most < admit(true_mel(slow)[:, :most], NVIDIA, slow, max_frames=100).mel.shape[2] <= 100
     with pytest.raises(MelTooLongError, match=f"limit of {most} frames") as refused:
         admit(true_mel(slow)[:, : most + 1], NVIDIA, slow, max_frames=100)
     assert refused.value.limit == most
-
-
-def test_mels_of_100_bands_are_judged_by_their_own_guard():
     vocos = preset("vocos")
     (true,), (other,) = (admit(true_mel(c), NVIDIA, vocos, guard="warn").verdicts for c in (vocos, preset("bigvgan")))
     assert (true.typical, true.adapted) == (True, "vocos")
@@ -111,7 +108,7 @@ def test_the_guard_advises_presets_that_the_model_takes(name):
         assert check(mel_of(name), path_between(preset(verdict.preset), vocos)).typical
 
 
-def test_a_stream_may_begin_loud_but_not_stay_so():
+def test_a_stream_is_checked_as_it_comes_and_its_start_is_judged_once():
     loud = torch.full((80, 20), 0.5)
     admission = StreamAdmission(path_between(NVIDIA, NVIDIA), max_frames=100)
     for _ in range(3):
@@ -124,9 +121,6 @@ def test_a_stream_may_begin_loud_but_not_stay_so():
         admission.take(loud[None])
     with pytest.raises(MelTooLongError, match="100 frames"):
         admission.take(QUIET.repeat(1, 4))
-
-
-def test_a_stream_names_the_frame_and_what_quiet_decibels_are():
     admission = StreamAdmission(path_between(NVIDIA, NVIDIA), "warn")
     admission.take(QUIET.repeat(1, 8))
     with pytest.raises(MelError, match=r"the first of them mel\[0, 50\]"):
@@ -135,9 +129,6 @@ def test_a_stream_names_the_frame_and_what_quiet_decibels_are():
     assert decibels.max() < -50.0
     with pytest.raises(MelError, match=r"The mel looks like decibels: multiply by ln\(10\) / 20"):
         StreamAdmission(path_between(NVIDIA, NVIDIA), "warn").take(decibels)
-
-
-def test_the_start_of_a_stream_is_judged_once():
     admission = StreamAdmission(path_between(NVIDIA, NVIDIA), "strict")
     admission.take(wrong()[:, :100])
     assert admission.judge() is None

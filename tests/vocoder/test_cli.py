@@ -12,21 +12,18 @@ def test_usage_names_every_command(capsys):
     assert main([]) == 2
 
 
-def test_a_closed_pipe_is_no_traceback():
-    command = [sys.executable, "-c", "import sys; from vocoder.cli import main; sys.exit(main(['--help']))"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        process.stdout.close()
-        assert process.stderr.read() == b""
-    assert process.returncode == 141
-
-
-def test_a_keyboard_interrupt_is_no_traceback(monkeypatch, capsys):
+def test_interrupts_and_closed_pipes_are_no_tracebacks(monkeypatch, capsys):
     def interrupted(_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("vocoder.commands.models.run", interrupted)
     assert main(["models"]) == 130
     assert capsys.readouterr().err == "vocoder models: interrupted\n"
+    command = [sys.executable, "-c", "import sys; from vocoder.cli import main; sys.exit(main(['--help']))"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
 
 
 LIGHT = [
@@ -37,12 +34,9 @@ LIGHT = [
 ]
 
 
-def test_nothing_loads_torch_before_it_is_needed():
-    code = f"{'; '.join(LIGHT)}; import sys; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
-
-
-def test_every_public_name_is_there():
+def test_every_public_name_is_there_and_torch_waits_until_it_is_needed():
     assert {name for name in vocoder.__all__ if not hasattr(vocoder, name)} == set()
     assert set(vocoder.__all__) <= set(dir(vocoder))
     assert vocoder.load is vocoder.load
+    code = f"{'; '.join(LIGHT)}; import sys; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0

@@ -23,10 +23,14 @@ def assets(tmp_path, monkeypatch):
     return folder
 
 
-def test_a_shipped_model_goes_by_its_name(assets):
+def test_a_shipped_model_goes_by_its_name_and_others_are_told_what_there_is(assets):
     v = load("first", dtype=torch.float32)
     assert (v.name, v.family, v.dtype) == ("first", "waveglow", torch.float32)
     assert load(assets / "second").name == "second"
+    with pytest.raises(CheckpointError, match=r"no model 'third': give a directory, .* shipped names first, second"):
+        load("third")
+    with pytest.raises(CheckpointError, match=r"no model 'secund'; did you mean second\? give a directory"):
+        load("secund")
     save_model(assets / DEFAULT_MODEL, tiny_waveglow("lapped"), TINY_MEL)
     assert load().name == DEFAULT_MODEL
 
@@ -36,13 +40,6 @@ def test_a_directory_goes_by_its_path(assets, tmp_path, kind):
     directory = save_model(tmp_path / "mine", tiny_waveglow("lapped"), TINY_MEL)
     assert load(kind(directory)).name == str(directory)
     assert model_directory(kind(directory)) == directory
-
-
-def test_the_answer_names_what_was_asked_for(assets):
-    with pytest.raises(CheckpointError, match=r"no model 'third': give a directory, .* shipped names first, second"):
-        load("third")
-    with pytest.raises(CheckpointError, match=r"no model 'secund'; did you mean second\? give a directory"):
-        load("secund")
 
 
 @pytest.mark.parametrize("device", ["toaster", "cuda:77"])

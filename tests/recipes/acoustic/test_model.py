@@ -5,9 +5,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from toy_speech import write_speech
 
-from recipes.acoustic.items import SpeechItems, example_of, parted, places, token_prosody, tokens_of_frames
+from recipes.acoustic.items import parted, tokens_of_frames
 from recipes.acoustic.model import AcousticConfig, AcousticModel
 from recipes.acoustic.training import AcousticObjective
 from vocoder.config import ConfigError
@@ -26,44 +25,6 @@ def test_a_frame_belongs_to_the_token_at_its_centre(durations):
         start, end = (Fraction(600 * sum(durations[: token + k]), 24000) for k in (0, 1))
         assert start <= second
         assert second < end or token == len(durations) - 1
-
-
-def test_places_count_from_both_ends():
-    found = places(np.array([0, 0, 0, 0, 1, 2, 2]))
-    np.testing.assert_allclose(found[0], [0.125, 0.375, 0.625, 0.875, 0.5, 0.25, 0.75])
-    np.testing.assert_allclose(found[1], [0.0, 0.1, 0.2, 0.3, 0.0, 0.0, 0.1], rtol=1e-6)
-    np.testing.assert_allclose(found[1] + found[2], (np.array([4, 4, 4, 4, 1, 2, 2]) - 1) / 10, rtol=1e-6)
-    np.testing.assert_allclose(np.exp(found[3]) * 5, [4, 4, 4, 4, 1, 2, 2], rtol=1e-6)
-
-
-def test_prosody_is_pitch_over_voiced_places_voicing_and_level():
-    pitch = np.array([0.0, 0.0, 400.0, 400.0, 100.0, 0.0])
-    mel = np.full((80, 4), -5.0, np.float32)
-    mel[:, 3] = -3.0
-    found = token_prosody(pitch, np.array([1, 1, 1]), mel, np.array([0, 1, 1, 2]))
-    np.testing.assert_allclose(found, [[0.0, 1.0, -1.0], [0.0, 1.0, 0.5], [0.0, 0.0, 1.0]], atol=1e-6)
-
-
-def test_frames_are_cut_together_and_padded_with_a_mask(tmp_path):
-    examples = [example_of(path, NVIDIA) for path in write_speech(tmp_path, 3)]
-    items = SpeechItems(examples, 60, padding=178, seed=0)
-    for epoch in range(4):
-        items.set_epoch(epoch)
-        for number, example in enumerate(examples):
-            item = items[number]
-            total = example.mel.shape[1]
-            count = min(60, total)
-            start = next(
-                k for k in range(total) if np.array_equal(example.mel[:, k : k + count], item["mel"][:, :count])
-            )
-            for name in ("mel", "places", "index"):
-                whole = getattr(example, name)[..., start : start + 60]
-                np.testing.assert_array_equal(item[name][..., : whole.shape[-1]], whole)
-            assert item["mask"].sum() == count
-    assert not torch.equal(items[0]["mel"], SpeechItems(examples, 60, padding=178, seed=0)[0]["mel"])  # of epoch 0
-    long = SpeechItems(examples, 500, padding=178, seed=0)[0]
-    assert long["mask"].sum() == examples[0].mel.shape[1]
-    assert not long["mel"][:, long["mask"] == 0].any()
 
 
 def test_two_halves_hold_each_other_out(tmp_path):

@@ -39,14 +39,6 @@ def model_of(*hidden):
     return AdapterModel(AdapterConfig(before=1, after=0, hidden=hidden))
 
 
-def test_a_linear_map_is_found_in_closed_form():
-    data, model = known_map(), model_of()
-    closed_form(model, data, ridge=1e-8)
-    assert error_of(model, data) < 2e-3
-    unseen = known_map(100)
-    torch.testing.assert_close(model(unseen.windows), unseen.frames, atol=2e-2, rtol=0)
-
-
 def test_training_starts_from_the_closed_form_and_gains_where_it_is_curved():
     data = known_map(curved=True)
     linear, objective = model_of(), AdapterObjective(model_of(64), preset("nvidia"), data, ridge=1e-6)

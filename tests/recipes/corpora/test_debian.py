@@ -40,7 +40,7 @@ def packages(tmp_path):
     return tmp_path
 
 
-def test_debian_lists_prompts_and_marks_what_is_no_speech(packages):
+def test_debian_lists_prompts_marks_what_is_no_speech_and_names_what_is_missing(packages, monkeypatch, capsys):
     found = debian.scan("asterisk-en", debian.unpack("asterisk-core-sounds-en-g722", packages))
     assert {r.name: r.unusable for r in found.recordings} == {
         "hello.g722": "",
@@ -52,6 +52,13 @@ def test_debian_lists_prompts_and_marks_what_is_no_speech(packages):
     assert {r.speaker for r in found.recordings} == {"asterisk-en"}
     assert found.licence == "CC-BY-SA-3.0"
     assert found.licence_text == "Allison Smith, CC-BY-SA-3.0"
+    with pytest.raises(CorpusError, match="should hold one folder usr/share/klettres, but holds 0"):
+        debian.scan("klettres", packages)
+    assert main(["prepare", "asterisk-xx", "-o", str(packages)]) == 2
+    assert "there is no corpus asterisk-xx; known: festvox-ru" in capsys.readouterr().err
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(CorpusError, match=r"apt-get was not found.*--cache DIR"):
+        debian.unpack("festvox-ru", packages)
 
 
 def test_recordings_under_the_gpl_are_for_evaluation_alone():
@@ -73,16 +80,6 @@ def test_files_with_the_bytes_of_another_are_repeats(tmp_path):
         ("ktuberling-sr", "usta.ogg", ""),
         ("ktuberling-sr@latin", "nos.ogg", "a repeat"),
     ]
-
-
-def test_debian_names_what_is_missing(packages, monkeypatch, capsys):
-    with pytest.raises(CorpusError, match="should hold one folder usr/share/klettres, but holds 0"):
-        debian.scan("klettres", packages)
-    assert main(["prepare", "asterisk-xx", "-o", str(packages)]) == 2
-    assert "there is no corpus asterisk-xx; known: festvox-ru" in capsys.readouterr().err
-    monkeypatch.setenv("PATH", "")
-    with pytest.raises(CorpusError, match=r"apt-get was not found.*--cache DIR"):
-        debian.unpack("festvox-ru", packages)
 
 
 def fake_programs(folder, monkeypatch, apt):

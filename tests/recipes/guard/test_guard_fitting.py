@@ -1,47 +1,16 @@
-import math
-
 import pytest
 import torch
 import yaml
 from evaluation_corpus import voice, write_recordings
 
 from recipes.__main__ import main
-from recipes.guard.fitting import ConventionObjective, Lesson, calibrate, fit_density, fit_temperature
-from recipes.guard.variation import VariationConfig
+from recipes.guard.fitting import ConventionObjective, Lesson, fit_temperature
 from training.loop.trainer import fit
 from training.loop.trainer_config import RunConfig, TrainerConfig
 from vocoder.checkpoint import load_model
 from vocoder.guard.guard import load_guard
-from vocoder.guard.judges import Densities
 from vocoder.layers.recogniser import ConventionConfig, ConventionNet, statistics_size
 from vocoder.mel.config import preset
-from vocoder.models.guard import GuardConfig, GuardModel
-
-FLOOR = math.log(1e-5)
-SMALL = GuardConfig(("nvidia", "nvidia:shuffled"), n_mels=6, offsets=(0, 1), windows=40)
-STILL = VariationConfig(gain_db=(0.0, 0.0), colour_db=0.0, noise=0.01)
-
-
-def walks(count, seed=0):
-    """Mels (6, 60) whose frames follow from each other."""
-    generator = torch.Generator().manual_seed(seed)
-    steps = 0.2 * torch.randn(count, 6, 60, generator=generator)
-    return list(-5.0 + steps.cumsum(dim=2).clamp(-4.0, 4.0))
-
-
-def generator():
-    return torch.Generator().manual_seed(1)
-
-
-def test_calibration_makes_a_percentile_of_what_was_left_out():
-    model, fitted, held = GuardModel(SMALL), walks(160), walks(50, seed=9)
-    for density, variation in zip(model.densities, ("", "shuffled"), strict=True):
-        fit_density(density, fitted, FLOOR, variation, SMALL, STILL, seed=0)
-    calibrate(model, held, STILL, seed=0)
-    scores = torch.stack([Densities(model).score(mel) for mel in held])[:, 0]
-    torch.testing.assert_close(model.percentiles[[0, 50, 100]], torch.quantile(scores, torch.tensor([0.0, 0.5, 1.0])))
-    assert float(model.lowest) < float(scores.quantile(0.05)) - 0.08
-    assert float(model.margin) >= 0.05 - 1e-6
 
 
 def lesson(count, seed, noise):

@@ -32,22 +32,6 @@ def test_levels_are_relative_to_the_segment(kind, decibels):
     assert abs(level - decibels) < 0.1
 
 
-def test_hum_is_mains_at_a_speed():
-    power, _ = added(hum=1.0, hum_db=(-20.0, -20.0), speeds=(0.8, 0.8))
-    lines = np.sort(np.argsort(power)[-3:])
-    assert any((np.minimum(lines % mains, mains - lines % mains) <= 1).all() for mains in (40, 48))
-
-
-def test_the_high_pass_takes_the_lows_alone():
-    low = (0.1 * np.sin(2 * np.pi * 60 * np.arange(RATE) / RATE)).astype(np.float32)
-    settings = replace(OFF, high_pass=1.0, high_pass_hz=(300.0, 300.0))
-    y = disturbed(X + low, RATE, settings, np.random.default_rng(0))
-    power = np.abs(np.fft.rfft(y)) ** 2
-    before = np.abs(np.fft.rfft(X + low)) ** 2
-    assert power[60] < 0.1 * before[60]
-    assert 0.8 < power[1000] / before[1000] < 1.01
-
-
 @pytest.fixture
 def settings(tmp_path, monkeypatch):
     monkeypatch.setattr("training.corpora.pitch.follow", steady_pitch)

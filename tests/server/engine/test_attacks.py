@@ -1,6 +1,5 @@
 """What one client does to the turns of others, over real sockets: floods of /mel, one key on many connections."""
 
-import json
 import threading
 from contextlib import ExitStack
 
@@ -10,8 +9,6 @@ import numpy as np
 import pytest
 from answers import TIMEOUT, encoded, metrics, npy
 from handshakes import connected
-
-from server.request import tensors
 
 KEYS = {"greedy": "g" * 24, "other": "o" * 24}
 WAV = encoded(0.3 * np.sin(np.linspace(0.0, 3000.0, 11025)))
@@ -111,23 +108,3 @@ def test_a_frame_with_many_corrections_counts_as_several(ready, new_mel, keys):
         address, mel = f"{url}/synthesize?corrections=", npy(new_mel(frames=100))
         assert [post(address + "100", mel, "greedy").status_code for _ in range(2)] == [200, 429]
         assert {post(address + "0", mel, "other").status_code for _ in range(9)} == {200}
-
-
-def test_numbers_are_written_in_pieces(ready, fake, new_mel, monkeypatch):
-    """The event loop, and with it /livez, waits as long as one call of `json.dumps` takes."""
-    longest, dumps = 0, json.dumps
-
-    def watched(value, **options):
-        nonlocal longest
-        longest = max(longest, len(value))
-        return dumps(value, **options)
-
-    monkeypatch.setattr(tensors.json, "dumps", watched)
-    mel = new_mel(frames=300)
-    tensor = {"name": "mel", "shape": list(mel.shape), "datatype": "FP32", "data": mel.ravel().tolist()}
-    body = dumps({"inputs": [tensor], "parameters": {"seed": 3}}).encode()
-    with ready() as url:
-        longest = 0
-        output = post(f"{url}/v2/models/fake/infer", body).json()["outputs"][0]
-    np.testing.assert_array_equal(np.float32(output["data"]), fake.synthesize(mel, seed=3))
-    assert 0 < longest <= tensors.NUMBERS < len(output["data"])

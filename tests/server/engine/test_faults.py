@@ -70,14 +70,11 @@ def levels(new_mel, count, frames=10):
     return [new_mel(frames=frames, level=-3.0 - n / 2.0) for n in range(count)]
 
 
-def test_what_waits_together_shares_a_run(client_of, new_mel):
+def test_what_waits_together_shares_a_run_and_halves_it_without_memory(client_of, new_mel):
     device, mels = RowSynthesizer(), levels(new_mel, 6)
     with client_of(device, **ROWS) as client:
         assert_all_spoken(client.speak_together(device, *mels), mels)
     assert device.runs == [[10], [10] * 5]
-
-
-def test_out_of_memory_halves_the_batch_and_tries_again(client_of, new_mel):
     device, mels = RowSynthesizer(capacity=25), levels(new_mel, 9)
     with client_of(device, **ROWS) as client:
         assert_all_spoken(client.speak_together(device, *mels), mels)

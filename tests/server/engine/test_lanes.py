@@ -112,7 +112,7 @@ def test_clients_take_turns(many, one, wait_until):
     assert {("one", 0), ("one", 1)} <= set(held.begun[:5])
 
 
-def test_two_addresses_of_a_key_share_its_turns(wait_until):
+def test_addresses_of_a_key_share_its_turns_and_what_costs_more_counts_more(wait_until):
     held = Held()
     with started(1, 1) as queue:
         jobs = [queue.submit(held.job("first", Client("a", "1")))]
@@ -121,9 +121,6 @@ def test_two_addresses_of_a_key_share_its_turns(wait_until):
             jobs += [queue.submit(held.job(who, Client(*who))) for who in (("a", "1"), ("a", "2"), ("b", "1"))]
         held.ended(jobs)
     assert held.begun[1:7].count(("b", "1")) >= 3
-
-
-def test_what_costs_more_counts_more(wait_until):
     held, cheap, dear = Held(), Client("", "1"), Client("", "2")
     with started(1, 1, seconds=1e9) as queue:
         jobs = [queue.submit(held.job("first"))]

@@ -20,7 +20,7 @@ def file(tmp_path):
     return tmp_path / "keys"
 
 
-def test_a_file_with_everything_in_it(file):
+def test_a_file_with_everything_in_it_says_whose_a_key_is(file):
     lines = [
         "# who may speak",
         "",
@@ -35,6 +35,13 @@ def test_a_file_with_everything_in_it(file):
         Owner("bob", (digest("another-key-of-bob"),), frozenset({"speak", "metrics"}), 7, 100),
         Owner("prometheus", (digest(f"{KEY}/x+y=~"),), frozenset({"metrics"}), 0, 9),
     )
+    file.write_text(f"alice:{KEY}\nalice:a-second-key-of-alice\nbob:a-third-key-of-bobs")
+    ring = KeyRing(file, 0, 0)
+    names = [found and found[0].name for found in map(ring.find, (KEY, "a-second-key-of-alice", "a-third-key-of-bobs"))]
+    assert names == ["alice", "alice", "bob"]
+    assert [ring.find(guess) for guess in ("", KEY[:-1], KEY + "x", KEY.upper(), "ключ", digest(KEY).hex())] == [
+        None
+    ] * 6
 
 
 WRONG = {
@@ -94,16 +101,6 @@ def test_a_file_that_is_being_written_is_left_alone(file):
             assert ring.find("a-third-key-of-carol") is None
     assert ring.refresh()
     assert ring.find("a-third-key-of-carol") is not None
-
-
-def test_finding_who_a_key_belongs_to(file):
-    file.write_text(f"alice:{KEY}\nalice:a-second-key-of-alice\nbob:a-third-key-of-bobs")
-    ring = KeyRing(file, 0, 0)
-    names = [found and found[0].name for found in map(ring.find, (KEY, "a-second-key-of-alice", "a-third-key-of-bobs"))]
-    assert names == ["alice", "alice", "bob"]
-    assert [ring.find(guess) for guess in ("", KEY[:-1], KEY + "x", KEY.upper(), "ключ", digest(KEY).hex())] == [
-        None
-    ] * 6
 
 
 def refreshed(ring):

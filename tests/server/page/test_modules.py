@@ -129,14 +129,11 @@ def test_what_is_no_mel_but_looks_like_one_is_for_the_server_to_explain(run, nam
     assert run(script, {"name": name, "content": content}) == [kind, None]
 
 
-def test_npy_files_are_written_as_numpy_reads_them(run):
+def test_npy_and_wav_files_are_written_as_others_read_them(run):
     mel = np.random.default_rng(4).standard_normal((5, 7)).astype(np.float32)
     script = """const file = writeNpy({ values: Float32Array.from(given), nMels: 5, frames: 7 });
       return [...new Uint8Array(await file.arrayBuffer())];"""
     np.testing.assert_array_equal(np.load(io.BytesIO(bytes(run(script, mel.flatten().tolist())))), mel)
-
-
-def test_wav_files_hold_the_samples_and_where_they_come_from(run):
     x = [0.0, 0.5, -0.25, 1.5, -2.0]
     script = """const { sound, clipped } = wavOf(Float32Array.from(given.x), 22050, given.origin, "1.2.3");
       return [clipped, [...new Uint8Array(await sound.arrayBuffer())]];"""

@@ -93,7 +93,7 @@ async def test_auto_recognises_adapts_and_says_so(client, mel, espnet):
     assert (inferred["mel_recognised"], inferred["mel_adapted"]) == ("espnet", "espnet")
 
 
-async def test_auto_refuses_what_it_is_unsure_of(client, mel):
+async def test_presets_are_hinted_at_and_auto_refuses_what_it_is_unsure_of(client, mel, espnet):
     noise = np.random.default_rng(0).uniform(-6.0, -5.0, (80, 40))
     document = (await post(client, noise, preset="auto")).json()
     assert document["type"] == "urn:vocoder:problem:unsure-preset"
@@ -102,9 +102,6 @@ async def test_auto_refuses_what_it_is_unsure_of(client, mel):
     turned = (await post(client, mel[:, :150].T, preset="auto")).json()
     assert "it looks transposed" in turned["detail"]
     assert (await post(client, mel[:, :50], preset="auto", mean="1", variance="1")).status_code == 422
-
-
-async def test_without_auto_the_preset_is_hinted_at(client, espnet):
     response = await post(client, espnet[:, :150])
     assert response.headers["X-Mel-Guard-Preset"] == "espnet"
     assert "preset=espnet" in response.headers["X-Mel-Guard-Message"]

@@ -30,15 +30,7 @@ async def test_what_became_of_a_mel_of_another_convention_is_told(client):
         assert ("X-Mel-Guard-Typicality" in told) == (name != "cosyvoice2")
 
 
-async def test_adapt_off_refuses_what_needs_an_adapter(client):
-    refused = await client.post("/synthesize?preset=espnet&adapt=off", content=npy(recorded("espnet")))
-    assert problem(refused, 422, "mel-mismatch")["differences"][0].startswith("f_min")
-    assert (await client.post("/synthesize?preset=hifigan&adapt=off", content=npy(recorded("hifigan")))).is_success
-    wrong = await client.post("/synthesize?preset=espnet&adapt=maybe", content=npy(recorded("espnet")))
-    assert problem(wrong, 422, "invalid-parameter")["errors"][0]["parameter"] == "adapt"
-
-
-async def test_the_list_of_models_tells_what_each_accepts(client):
+async def test_models_tell_what_they_accept_and_adapt_off_refuses_what_needs_an_adapter(client):
     document = (await client.get("/models")).json()
     accepts = {entry["preset"]: entry for entry in document["models"][0]["accepts"]}
     assert accepts["nvidia"]["how"] == "own"
@@ -47,6 +39,11 @@ async def test_the_list_of_models_tells_what_each_accepts(client):
     adapted = {name for name, entry in accepts.items() if entry["how"] == "adapter"}
     assert adapted == set(PRESETS) - {"nvidia", "hifigan"}
     assert set(accepts["espnet"]["pesq_lost"]) == {"asterisk-it", "kokoro-unseen", "klettres"}
+    refused = await client.post("/synthesize?preset=espnet&adapt=off", content=npy(recorded("espnet")))
+    assert problem(refused, 422, "mel-mismatch")["differences"][0].startswith("f_min")
+    assert (await client.post("/synthesize?preset=hifigan&adapt=off", content=npy(recorded("hifigan")))).is_success
+    wrong = await client.post("/synthesize?preset=espnet&adapt=maybe", content=npy(recorded("espnet")))
+    assert problem(wrong, 422, "invalid-parameter")["errors"][0]["parameter"] == "adapt"
 
 
 async def test_mel_configs_of_ones_own(start, tmp_path, new_mel):

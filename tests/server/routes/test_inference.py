@@ -79,9 +79,18 @@ def test_refusals_come_in_the_protocols_own_form(client, new_mel):
             client.infer(name, [tensor(given)], **options)
 
 
-def test_the_stages_are_told(url):
+def test_stages_are_told_and_text_or_large_bodies_refused(url):
     response = httpx.post(url + INFER, json=document(), timeout=TIMEOUT)
     assert {"queue", "infer"} <= {entry.split(";")[0] for entry in response.headers["server-timing"].split(", ")}
+    # A page of another site may send that without being asked, where Origin is not checked.
+    for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data"):
+        response = httpx.post(f"{url}/v2/models/fake/infer", content=b"{}", headers={"Content-Type": kind})
+        assert response.status_code == 415
+    large = json.dumps(document(data=[-5.0] * 20_000)).encode()
+    assert httpx.post(url + INFER, content=large, timeout=TIMEOUT).status_code == 413
+    headers = {"Inference-Header-Content-Length": str(len(large))}
+    response = httpx.post(url + INFER, content=large + b"x", headers=headers, timeout=TIMEOUT)
+    assert (response.status_code, "send the mel as bytes" in response.json()["error"]) == (413, True)
 
 
 def document(**changes):
@@ -121,18 +130,3 @@ def test_bodies_that_are_not_requests(url):
         assert (response.status_code, set(response.json())) == (400, {"error"}), detail
         assert "secret" not in response.text
         assert re.search(detail, response.json()["error"])
-
-
-def test_a_body_that_says_it_is_text_is_refused(url):
-    """A page of another site may send that without being asked, where Origin is not checked."""
-    for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data"):
-        response = httpx.post(f"{url}/v2/models/fake/infer", content=b"{}", headers={"Content-Type": kind})
-        assert response.status_code == 415
-
-
-def test_limits(url):
-    large = json.dumps(document(data=[-5.0] * 20_000)).encode()
-    assert httpx.post(url + INFER, content=large, timeout=TIMEOUT).status_code == 413
-    headers = {"Inference-Header-Content-Length": str(len(large))}
-    response = httpx.post(url + INFER, content=large + b"x", headers=headers, timeout=TIMEOUT)
-    assert (response.status_code, "send the mel as bytes" in response.json()["error"]) == (413, True)

@@ -69,12 +69,9 @@ async def test_the_administrator_loads_and_unloads(new_fake, new_mel):
         assert f"{REPOSITORY}/index" in (await admin.get("/openapi.json")).json()["paths"]
 
 
-async def test_only_a_setting_gives_the_administrator_this_power(fake):
+async def test_models_come_and_go_by_use_and_by_the_administrator_only_where_a_setting_says_so(fake, new_mel):
     async with running({"fake": fake}) as (_, _, admin):
         assert (await admin.post(f"{REPOSITORY}/models/fake/unload")).status_code == 404
-
-
-async def test_a_model_that_nobody_uses_is_unloaded_and_comes_back(fake, new_mel):
     async with running({"fake": fake}, unload_after=0.2) as (engines, public, _):
         (engine,) = engines
         with anyio.fail_after(60.0):

@@ -36,7 +36,7 @@ async def test_every_body_gives_the_same_audio(client, fake, new_mel, path):
         np.testing.assert_array_equal(samples(response), expected)
 
 
-async def test_files_say_where_their_audio_comes_from(client, new_mel):
+async def test_files_say_where_their_audio_comes_from_unless_a_setting_leaves_it_out(client, new_mel, start):
     for name in ("wav", "wav_f32", "flac", "opus", "mp3"):
         accept = {"Accept": "audio/ogg"} if name == "opus" else {}
         query = "seed=3" if accept else f"seed=3&format={name}"
@@ -47,9 +47,6 @@ async def test_files_say_where_their_audio_comes_from(client, new_mel):
         x, sample_rate = soundfile.read(io.BytesIO(response.content))
         assert sample_rate == int(response.headers["x-sample-rate"]) == (24000 if name == "opus" else RATE)
         assert len(x) == int(response.headers["x-audio-samples"]) == -(-12 * HOP * sample_rate // RATE)
-
-
-async def test_a_setting_leaves_the_origin_out(start, new_mel):
     async with start(origin=False) as client:
         response = await client.post("/synthesize", content=npy(new_mel()))
     assert "X-Audio-Origin" not in response.headers
@@ -66,7 +63,7 @@ async def test_a_gain_and_a_loudness(client, new_mel):
     np.testing.assert_allclose(samples(loud), samples(soft) * 10**0.5, rtol=1e-5)
 
 
-async def test_headers_tell_what_was_spoken(client, new_mel):
+async def test_headers_tell_what_was_spoken_and_the_seed_repeats_it(client, new_mel):
     response = await client.post("/synthesize?seed=77", content=npy(new_mel()), headers={"X-Request-Id": "abc.1"})
     headers = response.headers
     assert headers["x-request-id"] == "abc.1"
@@ -78,9 +75,6 @@ async def test_headers_tell_what_was_spoken(client, new_mel):
     stages = [part.split(";dur=") for part in headers["server-timing"].split(", ")]
     assert [stage for stage, _ in stages] == ["read", "decode", "queue", "infer", "encode"]
     assert all(float(milliseconds) >= 0.0 for _, milliseconds in stages)
-
-
-async def test_the_seed_is_drawn_reported_and_repeatable(client, new_mel):
     first = await client.post("/synthesize?format=npy", content=npy(new_mel()))
     second = await client.post("/synthesize?format=npy", content=npy(new_mel()))
     again = await client.post(f"/synthesize?format=npy&seed={first.headers['x-seed']}", content=npy(new_mel()))

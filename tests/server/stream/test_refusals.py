@@ -51,15 +51,12 @@ def test_what_is_refused(talk, streamer):
             assert words in problem["detail"]
 
 
-def test_a_message_that_is_too_large_ends_the_connection(talk, streamer):
+def test_messages_that_are_too_large_or_do_not_come_end_the_connection(talk, streamer):
     with talk(streamer) as dial, dial() as speaker:
         speaker.begin()
         with suppress(ConnectionClosed):  # it is far more than sockets hold: the server closes while it is sent
             speaker.connection.send(bytes(2**23))
         assert speaker.closed()[0] == 1009
-
-
-def test_frames_that_do_not_come(talk, streamer):
     with talk(streamer, body_timeout=0.2) as dial, dial() as speaker:
         speaker.begin()
         problem, code, _ = speaker.refusal()

@@ -78,15 +78,12 @@ def test_a_traceback_carries_the_request(caplog):
     assert "request_id" not in second
 
 
-def test_levels():
+def test_levels_and_forms_of_lines(monkeypatch):
     stream = configured("text", "error")
     logging.getLogger("server.x").warning("too low")
     logging.getLogger("elsewhere").warning("others may warn")
     logging.getLogger("server.x").error("high enough")
     assert [line.partition(": ")[2] for line in stream.getvalue().splitlines()] == ["others may warn", "high enough"]
-
-
-def test_auto(monkeypatch):
     for terminal, expected in ((True, "text"), (False, "json")):
         monkeypatch.setattr("sys.stderr.isatty", lambda terminal=terminal: terminal)
         assert logging_config("auto", "info")["handlers"]["stderr"]["formatter"] == expected
@@ -132,13 +129,10 @@ def test_nobody_reads(pipe):
     assert writer.dropped >= dropped
 
 
-def test_a_line_that_cannot_be_made_is_counted(pipe):
+def test_lines_that_cannot_be_made_or_written_are_counted(pipe):
     writer = LogWriter(pipe[1])
     logger_of(writer).warning("%d", "no number")
     assert writer.dropped == 1
-
-
-def test_a_file_that_cannot_be_written_is_counted(pipe):
     reading, writing = os.pipe()
     os.close(reading)
     writer = LogWriter(writing)

@@ -104,16 +104,13 @@ def test_card_names_scores_baselines_data_and_licence():
     assert "| k (synthetic) | 0.50 | Apache-2.0 |" in card
 
 
-def test_a_fine_tuned_model_keeps_the_licences_of_its_base():
+def test_a_card_keeps_the_licences_of_the_base_and_names_each_corpus_once():
     provenance = {**PROVENANCE, "data": [{"corpus": "mine", "hours": 0.2, "licence": "CC0-1.0"}]}
     card = model_card("mine", MODEL, TINY_MEL, provenance | origin_of(start_from="waveglow"))
     assert "license: cc-by-sa-3.0" in card
     assert "recordings above: Apache-2.0, BSD-like (festvox-ru), CC-BY-3.0, CC-BY-SA-3.0, CC0-1.0." in card
     assert "| mine | 0.20 | CC0-1.0 |  | this training |" in card
     assert "recorded by Allison Smith (theivrvoice.com) for Digium, Inc. | start from waveglow |" in card
-
-
-def test_a_corpus_heard_on_several_ways_is_one_line():
     data = {"corpus": "c", "hours": 1.5, "licence": "CC-BY-SA-3.0", "attribution": "by Anna"}
     ways = ("teacher t", "teacher t, start_from older", "start_from a, start_from b, teacher t", "flows_from w")
     started = ("start_from a", "start_from a, start_from b")
@@ -135,7 +132,7 @@ def test_an_unknown_licence_is_said_loudly(tmp_path, trained, capsys):
     assert "license: unknown" in card
 
 
-def test_the_scores_of_one_model_of_several_are_published(trained, tmp_path, capsys):
+def test_scores_of_two_evaluations_stand_in_one_table_and_one_model_of_several_is_chosen(trained, tmp_path, capsys):
     other = {**QUALITY, "voices": {"anna": {"utterances": 9, "pesq": 1.0}}}
     (tmp_path / "q.json").write_text(json.dumps({"waveglow": other, f"{trained}/": QUALITY}))
     arguments = ["publish", str(trained), "--quality", str(tmp_path / "q.json")]
@@ -146,9 +143,6 @@ def test_the_scores_of_one_model_of_several_are_published(trained, tmp_path, cap
     (tmp_path / "q.json").write_text(json.dumps({"waveglow": other, "student": QUALITY}))
     assert main([*arguments, "-o", str(tmp_path / "none")]) == 2
     assert "choose --scores-of from waveglow, student" in capsys.readouterr().err
-
-
-def test_scores_of_two_evaluations_stand_in_one_table(trained, tmp_path):
     elsewhere = {**QUALITY, "voices": {"elsewhere": next(iter(QUALITY["voices"].values()))}, "baselines": {}}
     for name, block in (("here", QUALITY), ("there", elsewhere)):
         (tmp_path / f"{name}.json").write_text(json.dumps({"run": block}))

@@ -22,7 +22,7 @@ def encode(path, codec, x, container=None):
             output.mux(packet)
 
 
-def test_g722_comes_back_as_the_sine_that_went_in(tmp_path):
+def test_telephone_codecs_come_back_and_channels_are_averaged(tmp_path):
     path = tmp_path / "a.g722"
     encode(path, "g722", sine(), "g722")
     assert path.stat().st_size == RATE // 2
@@ -33,18 +33,12 @@ def test_g722_comes_back_as_the_sine_that_went_in(tmp_path):
     amplitude = 2 * np.abs(np.mean(x * tone))
     assert amplitude == pytest.approx(0.5, rel=0.02)
     assert np.mean(x**2) - amplitude**2 / 2 < 1e-3 * amplitude**2
-
-
-def test_gsm_of_telephones_comes_back(tmp_path):
-    """A whole file of GSM 06.10 frames, each 33 bytes for 20 ms: silence, since no encoder comes with PyAV."""
+    # A whole file of GSM 06.10 frames, each 33 bytes for 20 ms: silence, since no encoder comes with PyAV.
     path = tmp_path / "a.gsm"
     path.write_bytes((b"\xd8\x20\xa2\xe1\x5a" + b"\x50\x00\x49\x24\x92\x49\x24" * 4) * 50)
     x, sample_rate = decode(path)
     assert (sample_rate, len(x)) == (8000, 8000)
     assert np.abs(x).max() < 0.01
-
-
-def test_channels_are_averaged(tmp_path):
     path = tmp_path / "a.wav"
     soundfile.write(path, np.stack([sine(), 0.5 * sine()], axis=1), RATE, subtype="FLOAT")
     np.testing.assert_allclose(decode(path)[0], 0.75 * sine(), atol=1e-6)
@@ -79,7 +73,7 @@ def low_passed(edge, rate=HIGH):
     return oaconvolve(syllables(rate), firwin(2001, edge, fs=rate, window=("kaiser", 12)), mode="same")
 
 
-def test_the_edge_of_a_low_pass_is_found_and_steady_hiss_above_it_does_not_widen_it():
+def test_the_edge_of_a_low_pass_is_found_at_any_level_and_beside_steady_hiss():
     for edge in (1900, 3400, 7000, 10000, 16000):
         assert measure_bandwidth(low_passed(edge), HIGH) == pytest.approx(edge, abs=350)
     for level in (1e-5, 1e-4, 1e-3):
@@ -87,16 +81,10 @@ def test_the_edge_of_a_low_pass_is_found_and_steady_hiss_above_it_does_not_widen
         assert measure_bandwidth(x, HIGH) == pytest.approx(3400, abs=350)
     for rate in (8000, 16000, 22050, 44100):
         assert measure_bandwidth(syllables(rate), rate) == rate / 2
-
-
-def test_levels_and_what_is_never_heard_to_end_do_not_matter():
     for gain in (0.01, 100.0):
         assert measure_bandwidth(gain * low_passed(7000), HIGH) == pytest.approx(7000, abs=350)
     for x in (np.zeros(HIGH), np.zeros(10), np.random.default_rng(0).standard_normal(HIGH)):
         assert measure_bandwidth(x, HIGH) == HIGH / 2
-
-
-def test_resampling_up_ends_the_band_before_half_the_rate_and_down_caps_it():
     assert prepared_bandwidth(syllables(16000), 16000, 22050) == 7600
     assert prepared_bandwidth(syllables(HIGH), HIGH, 22050) == 11025
     assert prepared_bandwidth(low_passed(3400), HIGH, 22050) == pytest.approx(3400, abs=350)

@@ -20,13 +20,10 @@ def numbered(count, speaker="s", unusable=()):
     ]
 
 
-def test_every_fortieth_from_seven_is_held_out_in_each_voice():
+def test_the_split_is_every_fortieth_or_an_even_share_in_each_voice():
     shuffled = [r for speaker in ("b", "a") for r in reversed(numbered(90, speaker))]
     held_out = [(r.speaker, r.name) for r, split in split_recordings(corpus(shuffled)) if split == "test"]
     assert held_out == [(speaker, f"{index:03d}.wav") for speaker in "ab" for index in (7, 47, 87)]
-
-
-def test_a_share_is_spread_evenly_over_each_voice():
     for speaker, share, count in (("a", 0.1, 9), ("b", 0.5, 45), ("a", 0.001, 1)):
         both = dataclasses.replace(corpus([*numbered(90, "a"), *numbered(90, "b")]), test_share=share)
         names = [r.name for r, split in split_recordings(both) if split == "test" and r.speaker == speaker]
@@ -52,7 +49,7 @@ def test_the_split_counts_unusable_recordings_and_sorts_names_with_suffix_and_su
     assert found == ["a-b.wav", "a.wav", "a/z.wav", "b.wav"]
 
 
-def test_folder_takes_subfolders_as_speakers(tmp_path):
+def test_folders_have_speakers_below_and_are_refused_without_audio_or_with_names_that_collide(tmp_path):
     touch(tmp_path, "x/anna/1.wav", "x/anna/deep/2.MP3", "x/bert/1.flac", "x/3.ogg", "x/notes.txt")
     (tmp_path / "x/LICENSE").write_text("be kind")
     found = scan_folder(tmp_path / "x", licence="cc0-1.0")
@@ -63,9 +60,6 @@ def test_folder_takes_subfolders_as_speakers(tmp_path):
         ("x", "3.ogg"),
     }
     assert (found.name, found.licence, found.licence_text) == ("x", "CC0-1.0", "be kind")
-
-
-def test_folder_refuses_what_holds_no_audio_and_names_that_collide(tmp_path):
     touch(tmp_path, "empty/notes.txt", "twice/a.wav", "twice/a.mp3")
     for name, words in (("missing", "not a folder"), ("empty", "holds no audio"), ("twice", "share one name")):
         with pytest.raises(CorpusError, match=words):
@@ -120,13 +114,18 @@ def as_line(**changes):
     return json.dumps({**fields, "sample_rate": 22050, "licence": "x", **changes})
 
 
-def test_round_trip_keeps_every_field_and_the_order(tmp_path):
+def test_lines_come_back_with_every_field_and_those_of_before_are_completed(tmp_path):
     entries = (
         entry("b/ü.flac", duration=0.1, bandwidth=3800.0, use="evaluate", synthetic=True),
         entry("a.flac", "bert", "test"),
     )
     write_manifest(tmp_path / "manifest.jsonl", entries)
     assert read_manifest(tmp_path, check_files=False).entries == entries
+    path = write_lines(tmp_path / "manifest.jsonl", as_line())
+    found = read_manifest(path, check_files=False).entries[0]
+    assert (found.bandwidth, found.use, found.synthetic) == (None, "train", False)
+    assert found.band_edge == 11025
+    assert entry(bandwidth=7600.0).band_edge == 7600
 
 
 @pytest.mark.parametrize(
@@ -169,7 +168,7 @@ def test_a_missing_or_empty_manifest_and_missing_audio_are_errors(tmp_path):
             read_manifest(path)
 
 
-def test_selection_and_speakers(tmp_path):
+def test_selection_by_split_speaker_and_licence(tmp_path):
     rows = (entry("1", "bert"), entry("2", "anna", "test"), entry("3", "carl", "test"), entry("4", "anna"))
     manifest = Manifest(tmp_path, rows)
     assert manifest.speakers == ("anna", "bert", "carl")
@@ -180,17 +179,6 @@ def test_selection_and_speakers(tmp_path):
         manifest.select("test", ["dora"])
     with pytest.raises(ManifestError, match="no train utterance"):
         manifest.select("train", ["carl"])
-
-
-def test_a_manifest_of_before_has_no_bandwidth_and_was_made_to_train_on(tmp_path):
-    path = write_lines(tmp_path / "manifest.jsonl", as_line())
-    found = read_manifest(path, check_files=False).entries[0]
-    assert (found.bandwidth, found.use, found.synthetic) == (None, "train", False)
-    assert found.band_edge == 11025
-    assert entry(bandwidth=7600.0).band_edge == 7600
-
-
-def test_training_on_what_is_for_evaluation_alone_is_refused_for_its_licence(tmp_path):
     rows = (entry("1"), entry("2", "bert", use="evaluate", licence="GPL-2.0"), entry("3", "bert", "test"))
     manifest = Manifest(tmp_path, rows)
     with pytest.raises(ManifestError, match=r"c \(GPL-2.0\).*for evaluation alone: weights trained on it.*licence"):

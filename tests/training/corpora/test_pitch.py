@@ -46,7 +46,7 @@ def test_labels_are_of_what_is_played(speed):
     np.testing.assert_allclose(f0[6:-6], 150 * speed, rtol=0.01)
 
 
-def test_what_is_far_below_the_loudest_is_unvoiced():
+def test_what_is_far_below_the_loudest_and_hum_are_unvoiced():
     x = np.concatenate([voice(150.0), voice(150.0, level=0.003)])
     f0 = follow(x, RATE)
     assert (f0[6:36] > 0).all()
@@ -55,9 +55,6 @@ def test_what_is_far_below_the_loudest_is_unvoiced():
     quiet = x[RATE // 2 :]
     assert (follow(quiet, RATE)[6:-6] > 0).all()
     assert (follow(quiet, RATE, loudest=0.2) == 0).all()  # the loudest frame lies elsewhere
-
-
-def test_hum_is_no_voice_and_hides_none():
     hum = 0.2 * np.sin(2 * np.pi * 50 * np.arange(RATE) / RATE).astype(np.float32)
     x = hum + np.concatenate([np.zeros(RATE // 2, np.float32), voice(150.0)])
     f0 = follow(x, RATE)
@@ -95,11 +92,13 @@ def test_a_changed_file_or_speed_is_noticed(tmp_path, monkeypatch):
     assert len(calls) == 2
 
 
-def test_a_file_that_cannot_be_read_is_named(tmp_path):
+def test_files_and_windows_that_cannot_be_followed_are_named(tmp_path):
     manifest = corpus(tmp_path, [120.0])
     (tmp_path / "0.flac").write_bytes(b"no audio")
     with pytest.raises(ManifestError, match=r"0\.flac"):
         read_tracks(manifest, manifest.entries, [1.0])
+    with pytest.raises(ConfigError, match="holds no period"):
+        pyin(np.zeros(4000, np.float32), RATE, 256)
 
 
 def glide(low, high, seconds=1.0):
@@ -127,8 +126,3 @@ def test_frame_n_is_centred_on_sample_n_times_the_hop(low, high):
     cents = 1200 * np.log2(found[: -(-RATE // 256)] / f0[::256])
     assert voiced[8:-8].all()
     assert abs(np.median(cents[8:-8])) < 3  # a frame more or less would be 14
-
-
-def test_a_window_without_a_period_is_refused():
-    with pytest.raises(ConfigError, match="holds no period"):
-        pyin(np.zeros(4000, np.float32), RATE, 256)

@@ -19,13 +19,10 @@ def judgements(*values):
     return [[torch.zeros(1), torch.tensor([value])] for value in values]
 
 
-def test_critics_lose_what_lacks_to_the_margin_and_the_generator_wants_high_judgements():
+def test_losses_of_critics_generator_and_features_are_those_of_the_formulas():
     assert float(critic_loss(judgements(1.0, 3.0), judgements(-1.0, -2.0))) == 0.0
     assert float(critic_loss(judgements(0.5, 1.0), judgements(-1.0, 0.25))) == pytest.approx((0.5 + 1.25) / 2)
     assert float(generator_loss(judgements(2.0, -1.0))) == pytest.approx(-0.5)
-
-
-def test_features_are_compared_relative_to_their_size_and_without_the_judgement():
     real = [[torch.full((2, 3), 4.0), torch.ones(1)]]
     fake = [[torch.full((2, 3), 5.0), torch.zeros(1)]]
     assert float(feature_loss(real, fake)) == pytest.approx(0.25)
@@ -59,16 +56,7 @@ def adversary(config=SMALL, seed=0):
     return Adversary(config, 8000, torch.float32)
 
 
-def test_critics_come_back_as_they_were(tmp_path):
-    saved, other = adversary(seed=0), adversary(seed=1)
-    x, x_hat = 0.1 * torch.randn(2, 512), 0.1 * torch.randn(2, 512)
-    assert not torch.allclose(saved.judge(x_hat, x)[0], other.judge(x_hat, x)[0])
-    saved.save(tmp_path)
-    assert other.load(tmp_path)
-    torch.testing.assert_close(saved.judge(x_hat, x), other.judge(x_hat, x))
-
-
-def test_critics_of_another_shape_or_none_are_left_alone(tmp_path):
+def test_critics_come_back_where_they_fit(tmp_path):
     made = adversary()
     before = {name: value.clone() for name, value in made.state_dict().items()}
     assert not made.load(tmp_path)
@@ -81,6 +69,12 @@ def test_critics_of_another_shape_or_none_are_left_alone(tmp_path):
     (tmp_path / CRITICS_FILE).write_bytes(b"no critics")
     with pytest.raises(ConfigError, match="holds no critics"):
         made.load(tmp_path)
+    saved, other = adversary(seed=0), adversary(seed=1)
+    x, x_hat = 0.1 * torch.randn(2, 512), 0.1 * torch.randn(2, 512)
+    assert not torch.allclose(saved.judge(x_hat, x)[0], other.judge(x_hat, x)[0])
+    saved.save(tmp_path)
+    assert other.load(tmp_path)
+    torch.testing.assert_close(saved.judge(x_hat, x), other.judge(x_hat, x))
 
 
 def test_critics_learn_from_everything_that_they_judged_once():

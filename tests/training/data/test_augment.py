@@ -45,16 +45,13 @@ def test_a_low_pass_leaves_nothing_above_its_edge_and_moves_the_band_there():
     assert band == 6000.0
 
 
-def test_the_equaliser_stays_within_its_gain():
+def test_equaliser_and_room_stay_within_their_settings():
     x = np.zeros(LENGTH, dtype=np.float32)
     x[0] = 1.0
     for seed in range(20):
         y, _ = vary(AugmentConfig(equaliser_db=6.0), seed, x)
         levels = 20 * np.log10(np.abs(np.fft.rfft(y)))
         assert 1 < np.ptp(levels) < 2 * 6.0 * 3.5  # a tilt of half the gain to each side, and three peaks at most
-
-
-def test_a_room_answers_after_the_sound_and_fades():
     x = np.zeros(LENGTH, dtype=np.float32)
     x[1000] = 1.0
     y, _ = vary(AugmentConfig(reverberation=1.0, reverberation_seconds=(0.1, 0.1)), x=x)
@@ -72,7 +69,7 @@ def test_switching_one_kind_on_leaves_the_others_as_they_were():
     assert band == 5000.0
 
 
-def test_triangles_smooth_both_axes_and_keep_the_level():
+def test_mels_are_smoothed_by_triangles_in_a_share_of_the_items():
     mel = torch.zeros(40, 21, 31)
     mel[:, 10, 15] = 1.0
     smooth = blurred(mel, BlurConfig(share=1.0, bands=5, frames=9, roughness=0.0))
@@ -81,9 +78,6 @@ def test_triangles_smooth_both_axes_and_keep_the_level():
     assert bands.sum(dim=1).max() == 5
     assert 5 < frames.sum(dim=1).max() <= 9
     assert smooth[:, 10, 15].std() > 0.05  # every item has sizes of its own
-
-
-def test_a_share_of_the_items_is_smoothed_and_disturbed():
     mel = torch.zeros(400, 4, 8)
     noisy = blurred(mel, BlurConfig(share=0.3, roughness=0.5)).flatten(1).std(dim=1)
     assert 0.2 < (noisy > 0).float().mean() < 0.4

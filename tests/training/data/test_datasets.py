@@ -47,7 +47,7 @@ def whole(manifest, number):
     return torch.from_numpy(x)
 
 
-def test_stored_audio_is_exact_and_zero_outside_of_an_utterance(tmp_path):
+def test_stored_audio_is_exact_and_segments_of_short_utterances_are_padded_with_zeros(tmp_path):
     audio = [np.arange(1, 101, dtype=np.int16) * (number + 1) for number in range(3)]
     manifest = write_recordings(tmp_path, *((x, {}) for x in audio), rate=RATE)
     store = AudioStore(manifest, manifest.entries)
@@ -56,6 +56,11 @@ def test_stored_audio_is_exact_and_zero_outside_of_an_utterance(tmp_path):
         found = store.read(1, start, stop)
         assert found.dtype == np.float32
         np.testing.assert_array_equal(found, np.pad(audio[1], 300)[start + 300 : stop + 300] / 32768)
+    manifest = make_corpus(tmp_path, [("s", "train", 300)])
+    item = SegmentDataset(manifest, "train", config())[0]
+    padded = F.pad(whole(manifest, 0), (0, SEGMENT - 300))
+    expected = F.pad(padded[None, None], (N_FFT // 2, N_FFT // 2), mode="reflect")[0, 0]
+    torch.testing.assert_close(item["x"], expected, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize(("centre", "samples"), [("reflect", 1024), ("reflect", 2000), ("same", 1087), ("same", 1500)])
@@ -75,14 +80,6 @@ def test_the_mel_of_a_segment_is_a_slice_of_the_mel_of_the_utterance(tmp_path, c
         assert distances.min() < 1e-4
         starts.add(int(distances.argmin()))
     assert starts == set(range((samples - SEGMENT) // HOP + 1))
-
-
-def test_a_short_utterance_is_padded_with_zeros_at_its_end(tmp_path):
-    manifest = make_corpus(tmp_path, [("s", "train", 300)])
-    item = SegmentDataset(manifest, "train", config())[0]
-    padded = F.pad(whole(manifest, 0), (0, SEGMENT - 300))
-    expected = F.pad(padded[None, None], (N_FFT // 2, N_FFT // 2), mode="reflect")[0, 0]
-    torch.testing.assert_close(item["x"], expected, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("rates", [(1.0, 1.0), (0.85, 1.175)])
@@ -157,7 +154,7 @@ def test_splits_and_speakers_are_kept_apart_and_an_epoch_covers_the_duration(tmp
     assert {item["speaker"] for item in SegmentDataset(manifest, "test", longer, ["c"])} == {2}
 
 
-def test_audio_that_is_not_as_the_manifest_says_is_an_error(tmp_path):
+def test_audio_or_mels_that_do_not_fit_the_manifest_are_named(tmp_path):
     manifest = make_corpus(tmp_path, [("a", "train", 2000)])
     soundfile.write(tmp_path / "0.flac", np.zeros(2000), 16000)
     with pytest.raises(ManifestError, match=r"must be mono at 8000 Hz, found .*16000 Hz"):
@@ -165,6 +162,18 @@ def test_audio_that_is_not_as_the_manifest_says_is_an_error(tmp_path):
     (tmp_path / "0.flac").write_bytes(b"no audio")
     with pytest.raises(ManifestError, match="cannot be read"):
         SegmentDataset(manifest, "train", config())
+    manifest, quiet = write_given(tmp_path, MEL, [("train", 1024, True)]), np.full((20, 20), -5.0, np.float32)
+    for mel, words in (
+        (quiet[:, :15], r"0\.npy: the mel has 15 frames, but audio of 1024 samples has 16 or 17"),
+        (quiet[:, :18], "18 frames"),
+        (quiet[:16], r"\(20, frames\), at least one frame, not \(16, 20\); it looks transposed"),
+        (np.full((20, 16), np.nan, np.float32), "not finite"),
+        (np.zeros((20, 16), np.float32) - 90, "values go from -90 to -90"),
+        (np.zeros((20, 16), np.int32), "a mel holds floats"),
+    ):
+        np.save(tmp_path / "0.npy", mel)
+        with pytest.raises(ManifestError, match=words):
+            SegmentDataset(manifest, "train", PLAIN, mel_config=MEL)
 
 
 PLAIN = config(epoch_length=40)
@@ -243,18 +252,3 @@ def test_frames_that_stand_later_are_cut_with_audio_that_starts_later(tmp_path):
         own = MelSpectrogram(ours).frame(item["x"][None])[0, :, :16]
         inside = slice(2, -2)  # reflections at the ends are other ones
         torch.testing.assert_close(item["mel"][:, inside], own[:, inside], rtol=0, atol=1e-3)
-
-
-def test_a_mel_that_does_not_fit_is_named_with_what_would(tmp_path):
-    manifest, quiet = write_given(tmp_path, MEL, [("train", 1024, True)]), np.full((20, 20), -5.0, np.float32)
-    for mel, words in (
-        (quiet[:, :15], r"0\.npy: the mel has 15 frames, but audio of 1024 samples has 16 or 17"),
-        (quiet[:, :18], "18 frames"),
-        (quiet[:16], r"\(20, frames\), at least one frame, not \(16, 20\); it looks transposed"),
-        (np.full((20, 16), np.nan, np.float32), "not finite"),
-        (np.zeros((20, 16), np.float32) - 90, "values go from -90 to -90"),
-        (np.zeros((20, 16), np.int32), "a mel holds floats"),
-    ):
-        np.save(tmp_path / "0.npy", mel)
-        with pytest.raises(ManifestError, match=words):
-            SegmentDataset(manifest, "train", PLAIN, mel_config=MEL)

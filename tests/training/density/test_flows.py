@@ -95,25 +95,7 @@ def test_the_closed_form_is_the_gaussian_of_greatest_likelihood():
             fit_gaussian(other, torch.cat([torch.randn(50, 1, 1), torch.ones(50, 1, 1)], dim=1))
 
 
-def test_a_mixture_becomes_normal():
-    flow = MixtureCDF(1, 2)
-    with torch.no_grad():
-        flow.params.copy_(torch.tensor([0.0, 0.0, -3.0, 3.0, -1.0, -1.0])[None, :, None])
-    x = flow.distribution.inverse(flow.params.expand(4000, -1, 1).detach(), torch.randn(4000, 1))[0]
-    z, _ = flow(x[:, :, None])
-    normal = torch.distributions.Normal(0.0, 1.0)
-    steps = (torch.arange(4000) + 0.5) / 4000
-    assert (normal.cdf(z.flatten().sort().values) - steps).abs().max() < 1.6 / 4000**0.5  # Kolmogorov and Smirnov, 1 %
-
-
-def test_a_squeeze_keeps_neighbours_together():
-    image = torch.arange(16.0).reshape(1, 1, 16)
-    z, _ = Squeeze(4, 4)(image)
-    assert z[0, :, 0].tolist() == [0, 1, 4, 5]
-    assert z[0, :, 3].tolist() == [10, 11, 14, 15]
-
-
-def test_a_checkerboard_keeps_its_squares():
+def test_masks_and_squeezes_keep_what_they_say():
     flow = stirred(MaskedCoupling(net(1, 2, 4, 4), checkerboard(4, 4)), 0.5)
     x = torch.randn(2, 1, 16)
     z, _ = flow(x)
@@ -121,9 +103,10 @@ def test_a_checkerboard_keeps_its_squares():
     assert torch.equal(z[:, :, kept], x[:, :, kept])
     assert (z[:, :, ~kept] != x[:, :, ~kept]).all()
     assert kept.reshape(4, 4)[0].tolist() == [True, False, True, False]
-
-
-def test_early_channels_leave_untouched_and_first():
+    image = torch.arange(16.0).reshape(1, 1, 16)
+    z, _ = Squeeze(4, 4)(image)
+    assert z[0, :, 0].tolist() == [0, 1, 4, 5]
+    assert z[0, :, 3].tolist() == [10, 11, 14, 15]
     x, rest = torch.randn(2, 5, 3), stirred(LowerAffine(3))
     z, log_det = EarlyOutput(2, rest)(x)
     expected, expected_log_det = rest(x[:, 2:])
@@ -153,7 +136,7 @@ def test_the_jacobian_has_the_edges_of_the_graph_in_both_directions(graph, hidde
     torch.testing.assert_close(flow(flow.inverse(z)[0])[0], z)
 
 
-def test_generations_are_the_order_of_ancestral_sampling():
+def test_generations_are_the_order_of_ancestral_sampling_and_cycles_are_named():
     assert generations(DAG) == [[1, 4], [0], [2], [3]]
     assert generations(layered(3, 3)) == [[0], [1], [2]]
     assert generations(layered(5, 2)) == [[0, 1, 2], [3, 4]]
@@ -162,9 +145,6 @@ def test_generations_are_the_order_of_ancestral_sampling():
         position = {node: i for i, group in enumerate(generations(graph)) for node in group}
         assert all(position[int(parent)] < position[int(child)] for child, parent in graph.nonzero())
         assert sorted(position) == list(range(8))
-
-
-def test_a_cycle_is_named():
     graph = torch.zeros(4, 4, dtype=torch.bool)
     graph[0, 1] = graph[1, 2] = graph[2, 0] = True
     with pytest.raises(ValueError, match=r"cycle.*: \d -> \d -> \d -> \d"):

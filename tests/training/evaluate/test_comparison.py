@@ -82,7 +82,7 @@ def test_the_manifest_s_mels_are_used_and_the_report_says_so(tmp_path, capsys):
     assert differing == {("last", "2.flac"), ("Griffin-Lim", "2.flac")}
 
 
-def test_predicted_mels_stand_beside_true_ones(tmp_path):
+def test_predicted_mels_stand_beside_true_ones_and_must_be_there(tmp_path):
     """A model has a row on each; it hears the mels that the manifest names in the second one alone."""
     manifest = write_given(tmp_path, preset("nvidia"), [("test", 22050, True), ("test", 25000, True)])
     heard = []
@@ -100,9 +100,6 @@ def test_predicted_mels_stand_beside_true_ones(tmp_path):
     assert heard == [False] * 3 + [True] * 3  # the first is synthesized twice, to warm up
     assert report.settings["mels"] == "the recordings' own, and predicted by an acoustic model"
     assert report.settings["sharpen"] == 0.25
-
-
-def test_predicted_mels_must_be_there(tmp_path):
     manifest = write_given(tmp_path, preset("nvidia"), [("test", 22050, True), ("test", 25000, False)])
     with pytest.raises(ValueError, match=r"1 of 2 recordings of .* have no predicted mel, 1.flac among them"):
         compare({"last": NoiseVocoder()}, manifest.root, tmp_path / "out", Comparison(SHORT, mels="both"))

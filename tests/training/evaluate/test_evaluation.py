@@ -53,16 +53,13 @@ def test_what_processes_get_and_return_can_be_sent():
         list(mapped(task, [], 0))
 
 
-def test_audio_is_cut_to_the_recording_and_timed():
+def test_audio_is_cut_or_filled_to_the_recording_and_timed():
     given = recording()
     x, seconds = synthesized(of_vocoder(NoiseVocoder(), "noise", sigma=0.5, seed=3), given)
     assert x.shape == given.x.shape
     assert seconds > 0
     np.testing.assert_array_equal(x, NoiseVocoder().synthesize(np.zeros((80, 44)), sigma=0.5, seed=3)[: len(x)])
     assert synthesized(TRUTH, given) == (given.x, None)
-
-
-def test_framings_that_end_early_are_filled_with_silence_and_other_lengths_refused():
     short = Recording("0", "a", True, voice(120.0, 0.5)[:10_000], RATE)  # 39 whole hops
     x, _ = synthesized(Candidate("ones", preset("hifigan"), lambda mel: np.ones(mel.shape[1] * 256, np.float32)), short)
     assert x.tolist() == [1.0] * (39 * 256) + [0.0] * (10_000 - 39 * 256)
@@ -108,6 +105,11 @@ def test_only_test_utterances_in_range_are_read_by_voice(tmp_path):
     assert found[2].seconds == pytest.approx(1.0)
     assert found[2].at(16000).shape == (16000,)
     assert found[2].sample_rate == RATE
+    manifest = read_manifest(write_corpus(tmp_path))
+    assert left_out(manifest, Selection(1.15, 9.0)) == ["high"]
+    assert left_out(manifest, Selection(1.15, 9.0, by="corpus")) == []
+    with pytest.raises(ManifestError, match="no test utterance"):
+        recordings(manifest, Selection(2.5, 9.0))
 
 
 def speakers_of_two_corpora(folder):
@@ -131,14 +133,6 @@ def test_bounded_numbers_are_spread_evenly(tmp_path):
     assert chosen(limit=3) == [2, 6, 10, 12, 13]
     assert chosen(limit=1, per_speaker=1) == [6, 13]
     assert chosen(per_speaker=100) == list(range(14))
-
-
-def test_rows_of_other_lengths_are_left_out(tmp_path):
-    manifest = read_manifest(write_corpus(tmp_path))
-    assert left_out(manifest, Selection(1.15, 9.0)) == ["high"]
-    assert left_out(manifest, Selection(1.15, 9.0, by="corpus")) == []
-    with pytest.raises(ManifestError, match="no test utterance"):
-        recordings(manifest, Selection(2.5, 9.0))
 
 
 def spectral_error(x, config, iterations):

@@ -133,7 +133,7 @@ def low_passed(x, edge=7500.0):
     return np.fft.irfft(spectrum, len(x)).astype(np.float32)
 
 
-def test_the_band_of_white_noise_is_its_share_of_the_spectrum():
+def test_the_band_of_white_noise_is_its_share_and_is_kept_within_six_decibels():
     x = noise(2.0)
     expected = 10.0 * math.log10((10800.0 - 8200.0) / (RATE / 2.0))
     assert band_level(0 * x, x, RATE) == pytest.approx(expected, abs=0.2)
@@ -143,9 +143,6 @@ def test_the_band_of_white_noise_is_its_share_of_the_spectrum():
         band_level(noise(), noise(), 16000)
     with pytest.raises(MetricUndefinedError, match="silent"):
         band_level(noise(), 0 * noise(), RATE)
-
-
-def test_a_band_is_kept_within_six_decibels():
     x = noise(2.0)
     low = low_passed(x)
     high = x - low

@@ -68,9 +68,6 @@ def test_notes_name_packages_rows_left_out_and_each_reason_once():
         "mute is left out: no held-out utterance is of the chosen length",
         "* Rare is undefined for model on low.flac and 1 more: too rare",
     ]
-
-
-def test_candidates_with_the_same_reason_on_the_same_recordings_share_a_note():
     rows = [row(name, voice, 1.0, None, None) for name in ("truth", "model") for voice in ("low", "high")]
     notes = Report({}, rows, METRICS, {}, ["model"], []).notes()
     assert notes == ["* Rare is undefined for truth, model on low.flac and 1 more: too rare"]

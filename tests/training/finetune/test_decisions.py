@@ -25,26 +25,17 @@ def test_a_tenth_is_held_out_within_bounds():
     assert [held_out(count) for count in (6, 30, 60, 120, 5000)] == [3, 3, 6, 12, 12]
 
 
-def test_steps_fill_the_minutes_and_are_validated_on_the_way():
+def test_steps_fill_the_minutes_within_bounds():
     budget = plan(10, seconds_of_speech=300, seconds_per_step=1.5, seconds_in_a_batch=6)
     assert budget.steps * 1.5 < 600 < budget.steps * 1.5 * 1.1
     assert 4 * budget.validation_steps < budget.steps <= 5 * budget.validation_steps
     assert budget.limit == 16
-
-
-def test_a_fast_machine_stops_before_it_knows_the_recordings_by_heart_unless_told_to():
     fast = plan(None, seconds_of_speech=60, seconds_per_step=0.01, seconds_in_a_batch=6)
     assert fast.steps == MOST_PASSES * 10
     assert fast.minutes == pytest.approx(fast.steps * 0.01 / 60)
     assert plan(10, 60, 0.01, 6).steps > 50000
-
-
-def test_steps_that_are_asked_for_are_taken_however_long_they_last():
     budget = of_steps(50, seconds_per_step=120)
     assert (budget.steps, budget.minutes, budget.limit, budget.validation_steps) == (50, 100, None, 10)
-
-
-def test_a_slow_machine_trains_a_little_all_the_same():
     slow = plan(0.01, 60, 100.0, 6)
     assert slow.steps == FEWEST_STEPS
     assert slow.minutes == pytest.approx(FEWEST_STEPS * 100 / 60)  # what it takes, not what was wished
@@ -149,7 +140,7 @@ def rows(after, before):
     ]
 
 
-def test_a_change_is_the_mean_over_pairs_and_its_noise_two_standard_errors():
+def test_a_change_is_a_mean_over_pairs_with_two_standard_errors_of_noise():
     scores = rows({"pesq": [2.6, 3.1, 3.0, 1.0]}, {"pesq": [3.0, 3.2, 3.4, None]})
     (change,) = changes(scores, "before", "after")
     assert (change.before, change.after) == pytest.approx((3.2, 2.9))
@@ -158,8 +149,6 @@ def test_a_change_is_the_mean_over_pairs_and_its_noise_two_standard_errors():
     assert change.worse
     assert str(change) == "PESQ 3.2 -> 2.9 (-0.3, noise 0.2)"
 
-
-def test_too_few_held_out_recordings_are_said_to_be():
     def note(metric, after):
         return too_noisy(changes(rows({metric: after}, {metric: [3.0, 3.0, 3.0]}), "before", "after"), 3)
 

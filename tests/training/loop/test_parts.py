@@ -19,7 +19,7 @@ def plan(seed=5):
     return BatchPlan(length=26, batch_size=4, processes=1, rank=0, seed=seed)
 
 
-def test_an_epoch_uses_no_item_twice_and_epochs_differ():
+def test_epochs_use_no_item_twice_and_batches_hold_what_is_planned():
     epochs = [plan().epoch(epoch) for epoch in range(4)]
     for epoch in epochs:
         items = [index for batch in epoch for index in batch]
@@ -28,9 +28,6 @@ def test_an_epoch_uses_no_item_twice_and_epochs_differ():
     assert all(a != b for a, b in pairwise(epochs))
     assert plan(seed=6).epoch(0) != epochs[0]
     assert plan().epoch(1, first=4) == epochs[1][4:]
-
-
-def test_training_batches_hold_the_planned_items_of_the_epoch_and_leave_the_random_state_alone():
     data, before = Tones(), torch.get_rng_state()
     batches = list(training_batches(data, plan(), 3, 5, 0, torch.device("cpu")))
     assert torch.equal(torch.get_rng_state(), before)

@@ -53,7 +53,7 @@ def test_phases_move_their_own_parameters_alone_and_rest_where_they_are_skipped(
     assert steps == {"model": {9.0}, "critic": {6.0}}
 
 
-def test_nonfinite_step_is_skipped_and_counted(tmp_path):
+def test_nonfinite_steps_are_skipped_and_too_many_in_a_row_end_the_run(tmp_path):
     objective = seeded_toy(poison=[3, 7])
     seen = {}
     objective.on_step = lambda step: seen.setdefault(step, objective.model[0].weight.detach().clone())
@@ -65,10 +65,8 @@ def test_nonfinite_step_is_skipped_and_counted(tmp_path):
     run = saved_run(tmp_path)
     assert {float(entry["step"]) for entry in run["optimisers"]["model"]["state"].values()} == {8.0}
     assert all(torch.isfinite(value).all() for value in run["ema"].values())
-
-
-def test_too_many_nonfinite_steps_in_a_row_end_the_run(tmp_path):
-    trainer = toy_trainer(tmp_path, toy_config(max_nonfinite_steps=3), seeded_toy(poison=[1, 2, 5, 6, 7, 8]))
+    poisoned = seeded_toy(poison=[1, 2, 5, 6, 7, 8])
+    trainer = toy_trainer(tmp_path / "ended", toy_config(max_nonfinite_steps=3), poisoned)
     with pytest.raises(TrainingError, match="3 steps in a row, up to step 8"):
         trainer.fit()
 

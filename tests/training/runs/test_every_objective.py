@@ -15,7 +15,7 @@ every = pytest.mark.parametrize("name", VOCODERS)
 
 
 @every
-def test_phases_share_no_parameter_and_nothing_else_is_trained(name):
+def test_phases_share_no_parameter_and_samples_count_what_is_scored(name):
     made = VOCODERS[name]()
     phases = {phase.name: [id(parameter) for parameter in phase.parameters] for phase in made.phases()}
     assert list(phases) == ["model", "critic"][: 1 if made.adversary is None else 2]
@@ -26,10 +26,6 @@ def test_phases_share_no_parameter_and_nothing_else_is_trained(name):
     made.train()
     assert made.model.training
     assert not any(module.training for module in made._frozen)
-
-
-@every
-def test_samples_count_what_is_scored(name):
     assert VOCODERS[name]().samples(batch(3)) == 3 * (LENGTH - (PAST if name == "wavenet" else 0))
 
 
@@ -135,15 +131,12 @@ def noise(seed):
     return torch.randn(2, 4096, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def test_nothing_is_seen_above_the_edge_and_all_below_its_slope():
+def test_bands_end_at_the_edge_and_are_filled_above():
     x = noise(0)
     spectrum, seen = torch.fft.rfft(x), torch.fft.rfft(tiny_waveglow.objective().seen(x, BATCH))
     assert float(seen[0, EDGE:].abs().max()) < 1e-9
     torch.testing.assert_close(seen[0, :SLOPE], spectrum[0, :SLOPE])
     torch.testing.assert_close(seen[1], spectrum[1])
-
-
-def test_above_the_edge_stands_what_is_expected():
     x, other, made = noise(0), noise(1), tiny_waveglow.objective()
     full = made.filled(x, other, BATCH)
     torch.testing.assert_close(torch.fft.rfft(full)[0, EDGE:], torch.fft.rfft(other)[0, EDGE:])

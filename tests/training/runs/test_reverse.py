@@ -32,12 +32,6 @@ def test_losses_and_critics_hear_corrected_samples_in_a_share_of_the_steps(share
     assert abs(len(corrected) - 20 * share) <= 20 * share * (1 - share)
 
 
-def test_without_weights_for_pairs_there_is_no_teacher():
-    made = objective(recorded=0.0, drawn=0.0, samples_from=0)
-    assert made.teacher is None
-    assert model_loss(made, 0)[1].keys() == {"pitch", "spectral", "mel"}
-
-
 def test_the_student_learns_and_the_teacher_does_not():
     made = stirred(objective())
     model_loss(made, 10)[0].backward()

@@ -59,16 +59,13 @@ def test_the_surprise_of_a_cut_is_not_scored():
     assert float(-ours.model.log_prob(struck, mel) / 2048) > float(quiet) + 1
 
 
-def test_the_configuration_that_ships_is_valid_and_has_a_causal_context_of_2046_samples():
+def test_the_configuration_that_ships_is_valid_and_contradictions_are_refused():
     config = load_config(WaveNetRun, CONFIGS / "wavenet.yaml")
     assert config.model.stack.context == (2046, 0)
     assert config.model.lpc is not None
     assert config.model == WaveNetModelConfig(corrections=12)
     for override in (["model.lpc=null"], ["model.distribution=logistic"]):
         load_config(WaveNetRun, CONFIGS / "wavenet.yaml", override)
-
-
-def test_contradictions_are_refused():
     trainer = TrainerConfig(steps=1, batch_size=1)
     lpc = LinearPredictionConfig(mel="hifigan")
     with pytest.raises(ConfigError, match=r"model.lpc.mel is 'hifigan', but mel is 'nvidia'"):

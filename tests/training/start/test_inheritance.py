@@ -116,18 +116,20 @@ def flat(mel):
     return mel_filterbank(mel).sum(dim=1).log().float()
 
 
-def test_a_flat_spectrum_goes_from_any_mel_to_any():
+def test_weights_go_across_mels_of_the_same_window():
     for source, target in (("vocos", "nvidia"), ("nvidia", "vocos"), ("nvidia", "nvidia")):
         weights, offset = between(preset(source), preset(target))
         torch.testing.assert_close(weights @ (flat(preset(source)) - 2.0) + offset, flat(preset(target)) - 2.0)
     torch.testing.assert_close(weights, torch.eye(80))
-
-
-def test_the_same_mel_changes_no_weight():
     given = reverse_of(MEL)
     moved = weights_across(reverse_of(MEL), given)
     for name, value in given.state_dict().items():
         torch.testing.assert_close(moved[name], value)
+    longer = replace(OTHER, n_fft=2 * OTHER.n_fft, win_length=2 * OTHER.n_fft)
+    with pytest.raises(ConfigError, match="the same window and hop"):
+        weights_across(reverse_of(longer), reverse_of(MEL))
+    with pytest.raises(ConfigError, match="only a reverse student with a spectrum head"):
+        weights_across(Reverse(CONFIG), reverse_of(MEL))
 
 
 def test_layers_that_see_the_mel_see_the_same_of_a_flat_spectrum(tmp_path):
@@ -142,11 +144,3 @@ def test_layers_that_see_the_mel_see_the_same_of_a_flat_spectrum(tmp_path):
     torch.testing.assert_close(given._started(z, condition, one), made._started(z, condition, other))
     above = slice(CONFIG.hop_length // 2 + 1, CONFIG.hop_length)  # the given audio's band
     assert not made.start.weight[:, above].any()
-
-
-def test_another_window_or_head_is_refused():
-    longer = replace(OTHER, n_fft=2 * OTHER.n_fft, win_length=2 * OTHER.n_fft)
-    with pytest.raises(ConfigError, match="the same window and hop"):
-        weights_across(reverse_of(longer), reverse_of(MEL))
-    with pytest.raises(ConfigError, match="only a reverse student with a spectrum head"):
-        weights_across(Reverse(CONFIG), reverse_of(MEL))

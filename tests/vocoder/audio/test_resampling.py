@@ -22,14 +22,12 @@ def test_a_tone_stays_the_same_tone(source_rate, target_rate):
     torch.testing.assert_close(y[inside], tone(1234.5, target_rate, target_rate)[inside], rtol=0, atol=1e-4)
 
 
-def test_the_length_is_rounded_up():
+def test_lengths_are_rounded_up_and_rates_that_cannot_be_are_refused():
     for samples in (1, 7, 999, 1000, 1001):
         assert resample(torch.zeros(2, samples), 48000, 22050).shape == (2, math.ceil(samples * 22050 / 48000))
-
-
-def test_what_the_lower_rate_cannot_hold_is_removed():
-    y = resample(tone(15000.0, 44100, 44100), 44100, 22050)
-    assert y[2000:-2000].abs().max() < 1e-4
+    for rate, message in ((0, "must be positive, not 0"), (22049, "22050 Hz: their common divisor is only 1")):
+        with pytest.raises(ValueError, match=message):
+            resample(torch.zeros(100), rate, 22050)
 
 
 def test_arrays_come_back_as_arrays():
@@ -37,15 +35,3 @@ def test_arrays_come_back_as_arrays():
     y = resample(x.numpy(), 16000, 22050)
     assert isinstance(y, np.ndarray)
     np.testing.assert_array_equal(y, resample(x, 16000, 22050).numpy())
-
-
-def test_gradients_flow():
-    x = tone(440.0, 16000, 400).requires_grad_()
-    resample(x, 16000, 8000).square().sum().backward()
-    assert x.grad.abs().max() > 0.1
-
-
-def test_rates_that_cannot_be_are_refused():
-    for rate, message in ((0, "must be positive, not 0"), (22049, "22050 Hz: their common divisor is only 1")):
-        with pytest.raises(ValueError, match=message):
-            resample(torch.zeros(100), rate, 22050)

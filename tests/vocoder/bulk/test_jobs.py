@@ -11,7 +11,7 @@ from vocoder.bulk.synthesis import in_processes
 OUT = Path("out")
 
 
-def test_the_output_repeats_the_folders(tmp_path):
+def test_folders_and_manifests_say_what_becomes_of_each_mel(tmp_path):
     for name in ("one.npy", "a/two.npy", "a/b/three.v2.npy", "a/text.txt"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
@@ -22,21 +22,18 @@ def test_the_output_repeats_the_folders(tmp_path):
         "one.npy": "out/one.flac",
     }
     assert jobs[-1] == Job(tmp_path / "a" / "two.npy", OUT / "two.flac")
-
-
-def manifest(folder, *lines):
-    text = [line if isinstance(line, str) else json.dumps(line) for line in lines]
-    (folder / "mels.jsonl").write_text("\n".join(text), encoding="utf-8")
-    return folder / "mels.jsonl"
-
-
-def test_a_manifest_says_what_becomes_of_each_mel(tmp_path):
     lines = ({"mel": "a/one.npy"}, "", {"mel": "two.npy", "audio": "b/zwei.wav"}, {"mel": "../three.npy"})
     assert list_jobs([manifest(tmp_path, *lines)], OUT, ".wav") == [
         Job(tmp_path / "a/one.npy", OUT / "a/one.wav"),
         Job(tmp_path / "two.npy", OUT / "b/zwei.wav"),
         Job(tmp_path / "../three.npy", OUT / "three.wav"),
     ]
+
+
+def manifest(folder, *lines):
+    text = [line if isinstance(line, str) else json.dumps(line) for line in lines]
+    (folder / "mels.jsonl").write_text("\n".join(text), encoding="utf-8")
+    return folder / "mels.jsonl"
 
 
 @pytest.mark.parametrize(

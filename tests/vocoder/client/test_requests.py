@@ -63,18 +63,15 @@ def document(**members):
     return json.dumps({**given, **members}).encode()
 
 
-def test_each_status_has_its_class():
+def test_a_document_is_read_whole_and_each_status_has_its_class():
+    problem = read_problem(503, document(limit_frames=9), "7")
+    assert problem == Problem(503, "queue-full", "Later.", "r1", 7.0, {"limit_frames": 9})
     kinds = dict.fromkeys((400, 413, 422), InvalidRequestError) | dict.fromkeys((401, 403), AuthenticationError)
     kinds |= {404: UnknownModelError, 429: RateLimitedError, 500: ServerError, 507: ServerError}
     for status, kind in (kinds | dict.fromkeys((503, 504), UnavailableError)).items():
         error = error_of(Problem(status, "a-name", "Words."))
         assert type(error) is kind
         assert str(error) == f"{status} a-name: Words."
-
-
-def test_a_document_is_read_whole():
-    problem = read_problem(503, document(limit_frames=9), "7")
-    assert problem == Problem(503, "queue-full", "Later.", "r1", 7.0, {"limit_frames": 9})
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"3", b"{}", b"\xff"])

@@ -15,7 +15,7 @@ def mel(tmp_path):
     return tmp_path / "mel.npy"
 
 
-def test_mels_are_judged_and_the_status_tells(mel, tmp_path, capsys):
+def test_mels_are_judged_and_smooth_ones_said_to_be_sharpened(mel, tmp_path, capsys):
     decimal = tmp_path / "decimal.npy"
     np.save(decimal, np.load(mel) / np.float32(math.log(10.0)))
     assert main(["check", str(mel)]) == 0
@@ -34,9 +34,6 @@ def test_mels_are_judged_and_the_status_tells(mel, tmp_path, capsys):
     verdict = json.loads(capsys.readouterr().out)
     assert verdict.keys() >= {"mel", "model", "mel_config", "typicality", "message", "preset", "adapted", "likeliest"}
     assert (verdict["mel"], verdict["typical"], verdict["cause"]) == (str(decimal), False, "log10")
-
-
-def test_a_smooth_mel_is_said_to_be_sharpened(mel, tmp_path, capsys):
     smooth = tmp_path / "smooth.npy"
     np.save(smooth, gaussian_filter(np.load(mel), (1.0, 1.0)))
     assert main(["check", str(smooth)]) == 0
@@ -48,7 +45,7 @@ def test_a_smooth_mel_is_said_to_be_sharpened(mel, tmp_path, capsys):
     assert [json.loads(line)["smoothness"] for line in capsys.readouterr().out.splitlines()] == [0.0, 1.0]
 
 
-def test_what_cannot_be_read_or_judged_is_said(mel, tmp_path, capsys):
+def test_what_cannot_be_read_judged_or_synthesized_is_said(mel, tmp_path, capsys):
     (tmp_path / "text.npy").write_text("no array")
     assert main(["check", str(tmp_path / "text.npy"), str(mel)]) == 2
     captured = capsys.readouterr()
@@ -62,6 +59,12 @@ def test_what_cannot_be_read_or_judged_is_said(mel, tmp_path, capsys):
         main([*command, str(mel), "--model", "reverse-24k"])
         captured = capsys.readouterr()
         assert "; take the shipped model 'reverse' for presets of 80 bands" in captured.out + captured.err
+    np.save(tmp_path / "vocos.npy", mel_of("vocos").numpy())  # with a lower floor than F5-TTS has
+    told = "They fit the preset vocos, which the shipped model 'reverse-24k' takes: pass preset=vocos."
+    assert main(["check", "--preset", "f5-tts", str(tmp_path / "vocos.npy")]) == 1
+    assert told in capsys.readouterr().out
+    assert main(["synthesize", "--preset", "f5-tts", str(tmp_path / "vocos.npy"), "-o", str(tmp_path / "a.wav")]) == 2
+    assert told in capsys.readouterr().err
 
 
 def test_a_mel_of_another_convention_is_judged_as_the_model_gets_it(tmp_path, capsys):
@@ -78,12 +81,3 @@ def test_a_mel_of_another_convention_is_judged_as_the_model_gets_it(tmp_path, ca
     assert main(["check", mel]) == 1
     out = capsys.readouterr().out
     assert "fireredtts: pass preset=NAME; the shipped model 'reverse-24k' has vocos for its own" in out
-
-
-def test_values_that_synthesis_refuses_are_not_typical(tmp_path, capsys):
-    np.save(tmp_path / "vocos.npy", mel_of("vocos").numpy())  # with a lower floor than F5-TTS has
-    told = "They fit the preset vocos, which the shipped model 'reverse-24k' takes: pass preset=vocos."
-    assert main(["check", "--preset", "f5-tts", str(tmp_path / "vocos.npy")]) == 1
-    assert told in capsys.readouterr().out
-    assert main(["synthesize", "--preset", "f5-tts", str(tmp_path / "vocos.npy"), "-o", str(tmp_path / "a.wav")]) == 2
-    assert told in capsys.readouterr().err

@@ -49,7 +49,7 @@ def test_a_recording_says_nothing_and_a_text_is_none(tmp_path, capsys):
     assert "a mel in an npy file is not)" in printed.err
 
 
-def test_a_model_is_described_with_its_mel_config_and_quality(model, capsys):
+def test_a_model_is_described_with_its_quality_and_without_its_weights(model, capsys, tmp_path):
     assert main(["models", str(model)]) == 0
     text = capsys.readouterr().out
     parameters = load(model).info()["parameters"] / 1e6
@@ -57,9 +57,6 @@ def test_a_model_is_described_with_its_mel_config_and_quality(model, capsys):
     assert lines[:3] == [str(model), "family waveglow", f"parameters {parameters:.1f} million"]
     assert "nvidia: 22050 Hz, n_fft 1024, window 1024, hop 256, 80 bands of 0 to 8000 Hz, ln, floor 1e-05" in text
     assert lines[-3:] == ["stoi: 0.9125", "voices", "one: utterances 3, pesq 2.5"]
-
-
-def test_models_are_described_without_their_weights(model, tmp_path, capsys):
     copied = tmp_path / "tiny"
     copied.mkdir()
     (copied / "config.json").write_bytes((model / "config.json").read_bytes())

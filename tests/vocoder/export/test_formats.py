@@ -94,7 +94,7 @@ def test_a_program_sharpens_as_far_as_it_is_told():
     assert program.about["sharpen"] == "1.0"
 
 
-def test_a_model_that_speaks_sample_by_sample_is_refused(tmp_path, capsys):
+def test_models_that_cannot_be_exported_are_named(tmp_path, capsys):
     config = PublishedWaveNetConfig(
         **SHAPE,
         stack=PublishedStackConfig(3, 3, 3, dilations=(1,)),
@@ -105,9 +105,6 @@ def test_a_model_that_speaks_sample_by_sample_is_refused(tmp_path, capsys):
         assert main(["export", str(tmp_path / "model"), "--format", form, "-o", str(tmp_path / "x")]) == 2
         assert "family published-wavenet generates sample by sample" in capsys.readouterr().err
     assert not (tmp_path / "x").exists()
-
-
-def test_operations_that_onnx_lacks_are_named(tmp_path):
     config = student_config(kind="samples", stacks=(STACK,), filter_taps=4)
     with pytest.raises(ExportError, match=r"minimum-phase filter .* torch-export"):
         export_model(synthesizer(lambda: Student(config), "student"), "onnx", tmp_path / "x.onnx")

@@ -41,7 +41,7 @@ def test_presets_are_recognised_or_named(name):
         assert recognised_config(mel_of(name), NVIDIA) == preset(SAME_VALUES.get(name, name))
 
 
-def test_what_cannot_be_read_is_refused_with_advice():
+def test_what_cannot_be_read_is_refused_with_advice_and_auto_needs_a_mel(voice):
     with pytest.raises(UnsureError, match="reverse the bands"):
         recognised_config(mel_of("nvidia").flip(0), NVIDIA)
     with pytest.raises(UnsureError, match=r"It may be the vocos or f5-tts preset \("):
@@ -50,6 +50,10 @@ def test_what_cannot_be_read_is_refused_with_advice():
     with pytest.raises(UnsureError, match=r"preset=auto") as refusal:
         recognised_config(noise, NVIDIA)
     assert len(refusal.value.likeliest) == 3
+    with pytest.raises(UnsureError, match="needs the mel"):
+        voice.path("auto")
+    with pytest.raises(UnsureError, match="no frames"):
+        list(voice.stream(iter(()), preset="auto"))
 
 
 @pytest.mark.parametrize("name", ["nvidia", "espnet"])
@@ -61,13 +65,6 @@ def test_it_speaks_as_if_the_preset_had_been_named(voice, name):
     named = voice.stream(torch.from_numpy(mel), seed=1, preset=name)
     np.testing.assert_allclose(np.concatenate(list(pieces)), torch.cat(list(named)).numpy(), atol=1e-4)
     assert voice.check(mel, preset="auto").typical
-
-
-def test_auto_needs_a_mel(voice):
-    with pytest.raises(UnsureError, match="needs the mel"):
-        voice.path("auto")
-    with pytest.raises(UnsureError, match="no frames"):
-        list(voice.stream(iter(()), preset="auto"))
 
 
 TO_NATURAL, BOTH = r"multiply by ln\(10\) = 2.302585", "then pass preset=bigvgan or fireredtts"

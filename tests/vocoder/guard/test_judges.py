@@ -33,13 +33,20 @@ SAME = {"hifigan": "nvidia", "f5-tts": "vocos", "zipvoice": "vocos", "gpt-sovits
 """presets with the layout and logarithm of another"""
 
 
-def test_the_convention_of_a_preset_leads_back_to_it():
+def test_presets_and_their_fields_lead_to_conventions_and_back():
     assert {name for name in PRESETS if convention_of(preset(name)) is None} == UNKNOWN
     for name in PRESETS.keys() - UNKNOWN:
         convention, same = convention_of(preset(name)), SAME.get(name, name)
         assert (convention.preset, convention.mel_config) == (same, preset(same))
     assert never_recognised(80) == "cosyvoice2, cosyvoice3"
     assert never_recognised(64) == ""
+    for name, encoding in encodings().items():
+        if encoding.fields is not None:
+            assert encoding_of(dataclasses.replace(NVIDIA, **encoding.fields)) == name
+    numbers = tuple(range(1, 81))
+    assert encoding_of(dataclasses.replace(NVIDIA, mean=numbers, variance=numbers)) == "statistics"
+    assert encoding_of(dataclasses.replace(NVIDIA, log="db20", ref_db=3.0)) is None
+    assert all(encoding_of(config) in encodings() for config in PRESETS.values())
 
 
 def test_probabilities_are_of_both_and_sum_to_one():
@@ -93,16 +100,6 @@ def test_of_bands_that_no_guard_knows_their_number_tells():
 NVIDIA = preset("nvidia")
 
 
-def test_each_mel_config_has_the_encoding_of_its_fields():
-    for name, encoding in encodings().items():
-        if encoding.fields is not None:
-            assert encoding_of(dataclasses.replace(NVIDIA, **encoding.fields)) == name
-    numbers = tuple(range(1, 81))
-    assert encoding_of(dataclasses.replace(NVIDIA, mean=numbers, variance=numbers)) == "statistics"
-    assert encoding_of(dataclasses.replace(NVIDIA, log="db20", ref_db=3.0)) is None
-    assert all(encoding_of(config) in encodings() for config in PRESETS.values())
-
-
 DENSITIES = GuardConfig(("nvidia", "nvidia:time", "nvidia:shuffled"), n_mels=8, offsets=(0, 2), windows=5)
 FLOOR = math.log(1e-5)
 
@@ -133,15 +130,12 @@ def test_windows_are_spread_over_what_is_heard(mel):
     assert len(window_starts(torch.full((8, 9), FLOOR), DENSITIES, FLOOR)) == 0
 
 
-def test_densities_are_normal_distributions(model, mel):
+def test_densities_are_normal_and_values_below_the_floor_cost(model, mel):
     windows = windows_at(mel, window_starts(mel, DENSITIES, FLOOR), DENSITIES)
     for score, density in zip(Densities(model).score(mel), model.densities, strict=True):
         inverse = torch.linalg.inv(density.matrix())
         normal = torch.distributions.MultivariateNormal(density.t[:, 0], inverse @ inverse.T)
         torch.testing.assert_close(score, normal.log_prob(windows).mean() / 16, atol=1e-3, rtol=0.0)
-
-
-def test_values_below_the_floor_cost(model, mel):
     scorer = Densities(model)
     deep = mel.clone()
     deep[:4] = FLOOR - 2.0

@@ -109,14 +109,6 @@ def test_statistics_become_part_of_the_mel_config(tmp_path):
     assert v.provenance["imported"]["step"] == 7
 
 
-def test_without_statistics_the_mel_config_says_so(tmp_path):
-    imported(tmp_path, r9y9_state(2))
-    checkpoint = load_model(tmp_path / "model")
-    assert checkpoint.mel_config.name == "r9y9-without-statistics"
-    assert any("normalised" in note for note in checkpoint.provenance["notes"])
-    assert "normalised" in (tmp_path / "model" / "README.md").read_text()
-
-
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -138,6 +130,11 @@ def test_a_preset_that_contradicts_the_weights_is_refused(tmp_path, changes, mes
     assert not (tmp_path / "model").exists()
 
 
-def test_the_preset_is_needed(tmp_path):
+def test_the_preset_is_needed_and_missing_statistics_are_told(tmp_path):
     with pytest.raises(CheckpointError, match="how dilations repeat: give the model's preset"):
         import_model("r9y9-wavenet", save(tmp_path / "a.pth", r9y9_state(2)), tmp_path / "model")
+    imported(tmp_path, r9y9_state(2))
+    checkpoint = load_model(tmp_path / "model")
+    assert checkpoint.mel_config.name == "r9y9-without-statistics"
+    assert any("normalised" in note for note in checkpoint.provenance["notes"])
+    assert "normalised" in (tmp_path / "model" / "README.md").read_text()

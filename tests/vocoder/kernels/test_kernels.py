@@ -60,12 +60,9 @@ def test_a_long_compilation_is_said_once(monkeypatch, caplog):
     assert [message.partition(",")[0] for message in caplog.messages] == ["compiling for this processor"]
 
 
-def test_what_cannot_be_compiled_is_said_and_left_out():
+def test_what_cannot_be_compiled_is_said_and_left_out(monkeypatch):
     with pytest.warns(RuntimeWarning, match="numba cannot compile nothing here"):
         assert kernel("block", "nothing") is None
-
-
-def test_there_is_no_kernel_where_numba_does_not_compile(monkeypatch):
     monkeypatch.setattr(numba.config, "DISABLE_JIT", 1)
     assert kernel.__wrapped__("block", "added", torch.float32) is None
 

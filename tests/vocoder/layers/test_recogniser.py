@@ -18,7 +18,4 @@ def test_level_and_logarithm_count_in_the_values_alone():
     one, other = of(mels()), of(mels() * 0.4343 + 3.0)
     torch.testing.assert_close(one[:, VALUES:], other[:, VALUES:], atol=2e-3, rtol=1e-3)
     assert float((one[:, :VALUES] - other[:, :VALUES]).abs().max()) > 0.1
-
-
-def test_one_value_everywhere_is_no_division_by_zero():
     assert bool(torch.isfinite(of(torch.full((1, 20, 4), -5.0))).all())

@@ -22,21 +22,22 @@ def signals(frames, batch=2):
     return hidden, torch.randn(batch, 2 * 513, frames), mel
 
 
-def test_audio_of_the_spectra_of_audio_is_that_audio():
+def test_spectra_of_audio_give_it_back_and_those_of_white_noise_have_power_one():
     made, x = head(), torch.randn(2, 1, 20 * 256)
     scale = made.filter.window.square().sum().sqrt()
     torch.testing.assert_close(scale * made.audio(made.analysed(x)), x, atol=2e-5, rtol=0)
-
-
-def test_white_noise_has_spectra_of_power_one():
     power = head().analysed(torch.randn(1, 1, 400 * 256)).square().unflatten(1, (2, 513)).sum(dim=1)
     assert float(power[:, 1:-1].mean()) == pytest.approx(1.0, abs=0.03)
 
 
-def test_a_shift_moves_the_mel_at_most_by_its_bound():
+def test_a_shift_is_bounded_and_gradients_take_the_plain_way():
     made, (hidden, _, mel) = head(), signals(7)
     moved = made.target(100 * made.normed(hidden), mel) - mel
     assert float(moved.detach().abs().max()) == pytest.approx(2.0, abs=1e-3)
+    made, (hidden, excitation, mel) = head(), signals(5)
+    normed = made.normed(hidden)
+    made.spectrum(normed, excitation, mel, made.target(normed, mel)).square().sum().backward()
+    assert all(bool(p.grad.isfinite().all()) and bool(p.grad.any()) for p in made.parameters())
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -52,13 +53,6 @@ def test_compiled_spectra_are_the_plain_ones(dtype, mel):
         plain = made._plain(free, *(x.transpose(1, 2) for x in (excitation, given, target))).transpose(1, 2)
     assert made._tables._made is not None  # compiled code was taken
     torch.testing.assert_close(compiled, plain, rtol=1e-4, atol=1e-5 * float(plain.abs().max()))
-
-
-def test_gradients_take_the_plain_way():
-    made, (hidden, excitation, mel) = head(), signals(5)
-    normed = made.normed(hidden)
-    made.spectrum(normed, excitation, mel, made.target(normed, mel)).square().sum().backward()
-    assert all(bool(p.grad.isfinite().all()) and bool(p.grad.any()) for p in made.parameters())
 
 
 def test_frames_of_a_gap_add_nothing():

@@ -1,7 +1,5 @@
 """Mels against the published arithmetic, written out with librosa in float64 and knowing nothing of MelConfig."""
 
-import dataclasses
-
 import librosa
 import numpy as np
 import pytest
@@ -89,15 +87,6 @@ def test_every_preset_equals_its_published_arithmetic(name):
 
 
 @pytest.mark.parametrize("name", PRESETS)
-@pytest.mark.parametrize("frequency", [37.0, 7590.0])
-def test_pure_tones_agree_too(name, frequency):
-    x = 0.5 * np.sin(2 * np.pi * frequency * np.arange(5000) / preset(name).sample_rate)
-    x = x.astype(np.float32).astype(np.float64)  # what float32 audio can say
-    np.testing.assert_allclose(mel_of(x, preset(name), torch.float32), REFERENCES[name](x), rtol=0, atol=1e-5)
-    np.testing.assert_allclose(mel_of(x, preset(name), torch.float64), REFERENCES[name](x), rtol=0, atol=1e-6)
-
-
-@pytest.mark.parametrize("name", PRESETS)
 def test_frames_of_a_padded_crop_are_those_of_the_clip(name):
     config = preset(name)
     extract = MelSpectrogram(config)
@@ -107,13 +96,6 @@ def test_frames_of_a_padded_crop_are_those_of_the_clip(name):
     first, count = 20, 30
     crop = padded[:, first * config.hop_length : (first + count - 1) * config.hop_length + config.n_fft]
     torch.testing.assert_close(extract.frame(crop), extract(x)[:, :, first : first + count], rtol=0, atol=1e-5)
-
-
-@pytest.mark.parametrize("name", ["nvidia", "hifigan", "espnet", "vocos"])
-def test_gradients_are_those_of_finite_differences(name):
-    config = dataclasses.replace(preset(name), n_fft=64, win_length=64, hop_length=16, n_mels=6, sample_rate=24000)
-    x = torch.from_numpy(np.random.default_rng(0).standard_normal((2, 96)) * 0.3).requires_grad_()
-    assert torch.autograd.gradcheck(MelSpectrogram(config), (x,), atol=1e-4)
 
 
 @pytest.mark.parametrize(

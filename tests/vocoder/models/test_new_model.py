@@ -66,15 +66,12 @@ def mel(frames):
     return -6 + torch.randn(5, frames, generator=torch.Generator().manual_seed(frames))
 
 
-def test_it_loads_and_streams_what_it_synthesizes(toy):
+def test_it_synthesizes_streams_and_shares_rows(toy):
     assert (toy.family, toy.sample_rate) == ("toy", 8000)
     whole = toy.synthesize(mel(70), seed=3)
     session = toy.open_stream(seed=3)
     assert session.lookahead == 1
     torch.testing.assert_close(torch.cat(list(toy.stream(mel(70), seed=3))), whole, rtol=0, atol=1e-6)
-
-
-def test_utterances_in_a_row_do_not_meet(toy):
     utterances = [
         Utterance(mel(frames), sigma=sigma, seed=frames) for frames, sigma in ((7, None), (3, 0.5), (12, 2.0))
     ]

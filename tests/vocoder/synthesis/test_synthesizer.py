@@ -40,7 +40,7 @@ def test_arrays_give_arrays_and_a_batch_is_what_its_items_are_alone(kind):
     assert_same(torch.from_numpy(arrays[1]), x[0])
 
 
-def test_a_seed_gives_the_same_waveform_and_another_seed_another():
+def test_seed_and_sigma_decide_the_waveform():
     v, m = tiny_synthesizer("lapped"), mel(5, FRAMES)
     assert torch.equal(v.synthesize(m, seed=4), v.synthesize(m, seed=4))
     assert (v.synthesize(m, seed=4) - v.synthesize(m, seed=5)).abs().max() > 1e-3
@@ -49,9 +49,6 @@ def test_a_seed_gives_the_same_waveform_and_another_seed_another():
     assert not torch.equal(drawn, v.synthesize(m))
     torch.manual_seed(1)
     assert torch.equal(drawn, v.synthesize(m))
-
-
-def test_sigma_scales_the_noise_and_defaults_to_the_models():
     v, m = tiny_synthesizer("grouping"), mel(5, FRAMES)
     assert torch.equal(v.synthesize(m, seed=1), v.synthesize(m, seed=1, sigma=0.6))
     assert torch.equal(v.synthesize(m, seed=1, sigma=0.0), v.synthesize(m, seed=2, sigma=0))
@@ -207,7 +204,7 @@ def humming():
     return Synthesizer(Checkpoint(model, "waveglow", MEL), "humming", "cpu", torch.float32)
 
 
-def test_a_hum_in_silence_becomes_quieter(humming):
+def test_a_hum_in_silence_becomes_quieter_and_strength_0_changes_nothing(humming):
     hum = humming.synthesize(SILENCE, sigma=0.0)
     levels = [hum.square().mean()]
     for strength in (0.5, 1.0):
@@ -216,9 +213,6 @@ def test_a_hum_in_silence_becomes_quieter(humming):
     assert levels[0] > 1e-6
     assert -9 < half < -4
     assert whole < -20
-
-
-def test_strength_0_changes_nothing(humming):
     assert torch.equal(humming.synthesize(SILENCE, seed=1, denoise=0.0), humming.synthesize(SILENCE, seed=1))
     x = torch.randn(2, 7000)
     torch.testing.assert_close(Denoiser(torch.randn(1, 7000)).remove(x, 0.0), x, atol=1e-5, rtol=0)

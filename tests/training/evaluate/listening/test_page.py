@@ -102,14 +102,11 @@ def test_audio_survives_to_the_last_of_16_bits_and_carries_no_tags():
         assert np.abs(file.read(dtype="float32") - x).max() <= 1 / 32768
 
 
-def test_a_tone_is_bright_at_its_height_only():
+def test_a_tone_is_bright_at_its_height_and_its_differences_are_red_and_blue():
     picture = imread(payload(spectrogram_picture(tone(2756.25), tone(2756.25)), "image/png"))[..., :3].mean(axis=(1, 2))
     assert len(picture) == 256
     assert abs(int(picture.argmax()) - (255 - 64)) <= 1  # 2756 Hz is a quarter of the way up
     assert picture[:128].max() < 0.2
-
-
-def test_differences_are_red_where_louder_blue_where_softer_and_white_where_equal():
     original = tone(2756.25)
 
     def colour(x):
