@@ -21,13 +21,7 @@ class Adversary(nn.Module):
     """Critics with what they judged, so that their own update sees what the model's update saw."""
 
     def __init__(
-        self,
-        config: CriticConfig,
-        sample_rate: int,
-        compute_dtype: torch.dtype,
-        *,
-        first: int = 0,
-        every: int = 1,
+        self, config: CriticConfig, sample_rate: int, compute_dtype: torch.dtype, *, first: int = 0, every: int = 1
     ) -> None:
         super().__init__()
         self.config = config

@@ -55,13 +55,7 @@ def stream_of(engine):
 
 @pytest.mark.parametrize(
     ("frames", "speed", "sizes"),
-    [
-        (0, 50, [16, 384]),
-        (1, 50, [16, 384]),
-        (8, 50, [32, 368]),
-        (0, 4.8, [32, 96, 272]),
-        (43, 4.8, [80, 128, 192]),
-    ],
+    [(0, 50, [16, 384]), (1, 50, [16, 384]), (8, 50, [32, 368]), (0, 4.8, [32, 96, 272]), (43, 4.8, [80, 128, 192])],
 )
 def test_chunks_are_few_and_none_comes_late(frames, speed, sizes):
     engine = PacedEngine(frames * FRAME_SECONDS, speed)

@@ -179,12 +179,7 @@ TAKE_REVERSE = "take the shipped model 'reverse' for presets of 80 bands: nvidia
 
 
 @pytest.mark.parametrize(
-    ("shape", "hint"),
-    [
-        ((80, 437), TAKE_REVERSE),
-        ((437, 80), f"{TURNED}; {TAKE_REVERSE}"),
-        ((80, 100), TURNED),
-    ],
+    ("shape", "hint"), [((80, 437), TAKE_REVERSE), ((437, 80), f"{TURNED}; {TAKE_REVERSE}"), ((80, 100), TURNED)]
 )
 def test_no_preset_is_advised_that_the_model_refuses(shape, hint):
     vocos = preset("vocos")

@@ -96,9 +96,7 @@ def test_a_program_sharpens_as_far_as_it_is_told():
 
 def test_models_that_cannot_be_exported_are_named(tmp_path, capsys):
     config = PublishedWaveNetConfig(
-        **SHAPE,
-        stack=PublishedStackConfig(3, 3, 3, dilations=(1,)),
-        upsampling=UpsamplingConfig((2, 4), bands=1),
+        **SHAPE, stack=PublishedStackConfig(3, 3, 3, dilations=(1,)), upsampling=UpsamplingConfig((2, 4), bands=1)
     )
     save_model(tmp_path / "model", WaveNet(config), EXPORTED_MEL)
     for form in ("onnx", "torch-export"):
