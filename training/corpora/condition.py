@@ -47,12 +47,8 @@ class DecodeError(UnusableError):
 def condition(x: np.ndarray, sample_rate: int, config: PrepareConfig) -> np.ndarray:
     """Check, resample and scale one recording x (T,), float32 in [-1, 1].
 
-    Returns:
-        (T * config.sample_rate / sample_rate,) float32 with the wanted root mean square and no sample beyond 0.99, or
-        at its own level.
-
-    Raises:
-        UnusableError: the recording is too short, silent or clipped, or its sample rate cannot be converted.
+    Returns it as float32 with the wanted root mean square and no sample beyond 0.99, or at its own level. Raises
+    UnusableError if the recording is too short, silent or clipped, or its sample rate cannot be converted.
     """
     seconds = len(x) / sample_rate
     if seconds < config.min_seconds:

@@ -25,10 +25,8 @@ class Recording:
     """One audio file as found.
 
     Attributes:
-        path: where it lies.
         name: its file name within the speaker, suffix and subfolders included, with forward slashes; the split sorts
             by it.
-        speaker: who speaks.
         unusable: why it must be skipped whatever it sounds like, or an empty string.
         mel: the npy file of the mel that stands for its own, where there is one.
     """

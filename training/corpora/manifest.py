@@ -83,8 +83,7 @@ class Manifest:
     def select(self, split: Split, speakers: Collection[str] | None = None) -> tuple[Entry, ...]:
         """Return the entries of a split, of the given speakers alone where they are given.
 
-        Raises:
-            ManifestError: a speaker is unknown, nothing is left, or the train split holds what is for evaluation alone.
+        Raises ManifestError if a speaker is unknown, nothing is left, or it would train on what is to evaluate with.
         """
         unknown = sorted(set(speakers or ()) - set(self.speakers))
         if unknown:

@@ -40,12 +40,8 @@ def follow(
     A recording that is played slower has fewer periods in the tracker's window and more frames: it is not what the
     tracker would say of the recording, moved. Hence labels are made at a few speeds, each near those it is used for.
 
-    Args:
-        x: the recording.
-        sample_rate: in Hz.
-        speed: of playing.
-        high_pass: as `HIGH_PASS`; 0 for none.
-        loudest: the root mean square of the loudest frame of all that x is a part of, where x is only a part.
+    `high_pass` is as `HIGH_PASS`, 0 for none; `loudest` the root mean square of the loudest frame of all that x is a
+    part of, where x is only a part.
     """
     hop, played = label_hop(sample_rate, speed), sample_rate * speed
     window = 2 * round(_WINDOW * speed * sample_rate / _REFERENCE_RATE / 2)

@@ -46,11 +46,8 @@ def pyin(
 ) -> tuple[Floats, NDArray[np.bool_], Floats]:
     """Return f0 of x (T,) in Hz, whether it is voiced, and the probability of it, at frames centred at n * hop_length.
 
-    Returns:
-        three arrays of (1 + T // hop_length,); f0 is the likeliest where a frame is unvoiced.
-
-    Raises:
-        ConfigError: the window holds no period of the lowest pitch.
+    Each is (1 + T // hop_length,); f0 is the likeliest where a frame is unvoiced. Raises ConfigError if no period of
+    the lowest pitch fits the window.
     """
     shortest, longest = math.floor(sample_rate / F0_MAX), math.ceil(sample_rate / F0_MIN)
     if longest >= window - 1:

@@ -22,11 +22,7 @@ def layered(channels: int, count: int) -> Tensor:
 def generations(adjacency: Tensor) -> list[list[int]]:
     """Return the channels in the order of ancestral sampling: a generation depends on earlier ones alone.
 
-    Args:
-        adjacency: (C, C) booleans; row i marks the parents of channel i.
-
-    Raises:
-        ValueError: it is not square, or has a cycle; the text names it.
+    Row i of `adjacency` (C, C) marks the parents of channel i. Raises ValueError if it is not square, or has a cycle.
     """
     if adjacency.dim() != 2 or adjacency.shape[0] != adjacency.shape[1]:
         raise ValueError(f"an adjacency matrix must be square, not {tuple(adjacency.shape)}")
@@ -55,13 +51,10 @@ class Autoregressive(Flow):
     `Inverse` of this flow is IAF, whose sampling is parallel.
 
     Args:
-        adjacency: (C, C) booleans; row i marks the parents of channel i. An integer C stands for the chain.
+        adjacency: as for `generations`; an integer C stands for the chain.
         hidden: units of the hidden layers.
         cond_channels: of the condition (B, cond_channels, 1).
         log_s_bound: the bound of the soft clip of `log_s`.
-
-    Raises:
-        ValueError: the graph has a cycle, or a signal is no vector.
     """
 
     def __init__(

@@ -14,9 +14,6 @@ class Logit(Flow):
 
     `alpha` keeps the ends of the interval finite. The inverse maps reals beyond what (0, 1) reaches to values outside
     of it, which have no density under the data's own measure; they are a fraction of a percent of samples.
-
-    Args:
-        alpha: from 0 to below 1/2.
     """
 
     def __init__(self, alpha: float = 0.01) -> None:
@@ -46,11 +43,8 @@ class MixtureCDF(Flow):
     """Map each channel by z = Phi^-1(F_c(x)), F_c the distribution function of a mixture of logistics.
 
     The classical transform of probability: F(x) is uniform, and the normal quantile of that is normal. `log_det` is the
-    sum of log F'(x) - log N(z). The inverse has no closed form; it is solved by Newton's method in float64.
-
-    Args:
-        channels: C of the signal; each has its own mixture, the same at all time steps.
-        components: of each mixture.
+    sum of log F'(x) - log N(z). The inverse has no closed form; it is solved by Newton's method in float64. The mixture
+    of a channel is the same at all time steps.
     """
 
     def __init__(self, channels: int, components: int = 8) -> None:

@@ -44,11 +44,7 @@ class MaskedMLP(nn.Module):
     Each hidden unit belongs to one set of inputs, the parents of some channel; it may look at units whose sets lie
     within its own. For the chain of MAF these are the degrees of MADE (Germain et al., 2015).
 
-    Args:
-        parents: (C, C) booleans; row i marks the parents of channel i.
-        hidden: units of the hidden layers, at least one.
-        outputs: for each channel.
-        cond_channels: of the condition (B, cond_channels), which every channel may see.
+    Row i of `parents` (C, C) marks the parents of channel i. Every channel may see the condition (B, cond_channels).
     """
 
     def __init__(self, parents: Tensor, hidden: tuple[int, ...], outputs: int = 2, cond_channels: int = 0) -> None:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import librosa
 import torch
@@ -48,7 +49,7 @@ def compare(models: Mapping[str, Synthesizer], manifest_file: Path, output: Path
     metrics, missing = split_by_package(METRICS)
     rows, heard = _evaluated([*baselines, *trained], chosen, metrics, options)
     report = Report(
-        settings=_settings(chosen, options),
+        settings=_settings(chosen, options, sampling),
         rows=rows,
         metrics=METRICS,
         missing=missing,
@@ -101,16 +102,13 @@ def _utterances(
     return utterances
 
 
-def _settings(chosen: Sequence[Recording], options: Comparison) -> dict[str, str | int | float | None]:
+def _settings(chosen: Sequence[Recording], options: Comparison, sampling: dict[str, Any]) -> dict[str, Any]:
     """Return what determines the scores, and the threads that determine the speed."""
     given = sum(recording.mel is not None for recording in chosen)
     return {
         "split": "test",
         **asdict(options.selection),
-        "sigma": options.sigma,
-        "corrections": options.corrections,
-        "sharpen": options.sharpen,
-        "seed": options.seed,
+        **sampling,
         "given_mels": f"{given} of {len(chosen)}" if given and options.mels != "both" else None,
         "mels": "the recordings' own, and predicted by an acoustic model" if options.mels == "both" else None,
         "threads": torch.get_num_threads(),

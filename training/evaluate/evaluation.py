@@ -21,7 +21,6 @@ class Row:
 
     Attributes:
         seen: False where the candidate is a model whose training did not hear the voice.
-        seconds: duration of the recording.
         values: by name of the metric; None where it is undefined, for the reason in `problems`.
         synthesis_seconds: how long the candidate took to synthesize; None for the recording itself.
     """

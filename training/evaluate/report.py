@@ -1,7 +1,7 @@
 """The report of an evaluation: mean scores and their table, JSON for programs, Markdown for people."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -40,14 +40,6 @@ class Summary:
         """Return what a model's config.json says of it."""
         rounded = {name: None if value is None else round(value, 4) for name, value in self.means.items()}
         return {"seen": self.seen, "utterances": self.utterances, "seconds": round(self.seconds, 2), **rounded}
-
-
-def summarise(rows: Iterable[Row]) -> list[Summary]:
-    """Return a summary for each voice and candidate, voices together, in the order of their first rows."""
-    groups: dict[str, dict[str, list[Row]]] = {}
-    for row in rows:
-        groups.setdefault(row.voice, {}).setdefault(row.candidate, []).append(row)
-    return [_summary(group) for candidates in groups.values() for group in candidates.values()]
 
 
 def _summary(rows: Sequence[Row]) -> Summary:
@@ -123,8 +115,11 @@ class Report:
         return [*self.metrics, SPEED]
 
     def summaries(self) -> list[Summary]:
-        """Return the rows summed up by voice and candidate."""
-        return summarise(self.rows)
+        """Return a summary for each voice and candidate, voices together, in the order of their first rows."""
+        groups: dict[str, dict[str, list[Row]]] = {}
+        for row in self.rows:
+            groups.setdefault(row.voice, {}).setdefault(row.candidate, []).append(row)
+        return [_summary(group) for candidates in groups.values() for group in candidates.values()]
 
     def definitions(self, titles: bool = False) -> dict[str, str]:
         """Return what each value means, by its name or by the heading of its column."""

@@ -52,11 +52,9 @@ class Trainer:
     """Fits an objective on a dataset, in one process or several.
 
     With `resume` it continues from `directory/last`, bit for bit as if it had never stopped (with the same
-    configuration, number of processes and machine). Without it, `directory` must not hold a run yet.
-
-    Raises:
-        ConfigError: the batch size does not suit the data or the processes.
-        CheckpointError: there is nothing to resume, it does not fit, or a run would be overwritten.
+    configuration, number of processes and machine). Without it, `directory` must not hold a run yet. Raises
+    ConfigError if the batch size does not suit the data or the processes, and CheckpointError if there is nothing to
+    resume, it does not fit, or a run would be overwritten.
     """
 
     def __init__(

@@ -35,21 +35,13 @@ def divergence(
 ) -> dict[str, Tensor]:
     """Estimate KL(student || teacher) from a sample of the student and the teacher's conditionals along it.
 
-    Args:
-        draw: a sample of the student, with gradients.
-        params: (B, K, T) the teacher's conditionals at `draw.x`, with gradients with respect to it.
-        distribution: the family of these conditionals.
-        estimator: "closed" for two Gaussians, sample by sample; "draws" for any two families, by several draws from
-            the student's conditional at each sample; "sample" by the sample itself, for students without conditionals.
-        draws: of each sample, for "draws".
-        log_s_floor: soft lower bound of both log-scales in "closed".
+    `params` (B, K, T) are the teacher's conditionals at `draw.x`, of the family `distribution`, with gradients. The
+    estimator "closed" is for two Gaussians, sample by sample; "draws" for any two families, by several draws from the
+    student's conditional at each sample; "sample" by the sample itself, for students without conditionals.
+    `log_s_floor` is a soft lower bound of both log-scales in "closed".
 
-    Returns:
-        `kl` = `cross_entropy` - `entropy` in nats per sample, each (B,); for "closed" also the `regulariser`, the mean
-        squared distance of the two log-scales.
-
-    Raises:
-        ValueError: the estimator does not suit the student or the teacher.
+    Returns `kl` = `cross_entropy` - `entropy` in nats per sample, each (B,); for "closed" also the `regulariser`, the
+    mean squared distance of the two log-scales. Raises ValueError if the estimator suits them not.
     """
     entropy, mu, log_s = draw.entropy / draw.x.shape[1], draw.mu, draw.log_scale
     if estimator == "sample":

@@ -13,11 +13,8 @@ def pitch_loss(pitch: PitchNet, mel: Tensor, f0: Tensor, voicing_weight: float =
     The target is a bell of one class width around the true pitch, as in CREPE (Kim et al., 2018). Pitch that has no
     class only counts as voiced.
 
-    Args:
-        pitch: the network.
-        mel: (B, n_mels, frames).
-        f0: (B, frames) in Hz, 0 where a frame is unvoiced.
-        voicing_weight: of the cross-entropy of the voicing.
+    The mel is (B, n_mels, frames), f0 (B, frames) in Hz, 0 where a frame is unvoiced. `voicing_weight` is that of the
+    cross-entropy of the voicing.
     """
     logits, voicing = pitch(mel)
     config, voiced = pitch.config, f0 > 0

@@ -16,10 +16,8 @@ def weights_across(student: Reverse, given: Reverse) -> dict[str, Tensor]:
 
     Bands of the given mel are interpolated between those of the student's at the same frequency, after the level of a
     flat spectrum in each is taken off. Coefficients and bins come from the nearest ones. What lies above the highest
-    of the given model starts alike, and has no effect on its input.
-
-    Raises:
-        ConfigError: one of them has no spectrum head, or they differ in window or hop.
+    of the given model starts alike, and has no effect on its input. Raises ConfigError if one of them has no spectrum
+    head, or they differ in window or hop.
     """
     if student.head is None or given.head is None:
         raise ConfigError("only a reverse student with a spectrum head starts from one of another mel")

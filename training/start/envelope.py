@@ -20,9 +20,8 @@ PENALTY = 1e-2  # of squared weights, beside the mean squared error
 def fit_envelope(model: Student | WaveGlow, pairs: Iterable[tuple[Tensor, Tensor]]) -> None:
     """Fit the log-scales of a mel-conditioned flow by ridge regression of the log-energy of each band on the mel.
 
-    Args:
-        model: one with such a flow; others are left alone, and so is a flow that has learnt already.
-        pairs: audio (B, T), with the noise that training adds, and its mel (B, n_mels, T / hop_length).
+    Models without such a flow are left alone, and so is a flow that has learnt already. `pairs` are audio (B, T), with
+    the noise that training adds, and its mel (B, n_mels, T / hop_length).
     """
     envelope = model.envelope
     if envelope is None or bool(envelope.projection.weight.any()):

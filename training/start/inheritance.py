@@ -157,9 +157,7 @@ WITH_PITCH: Families = MappingProxyType({**FAMILIES, "pitch": Family(PitchModelC
 def load_pitch(reference: str) -> PitchNet:
     """Return the pitch network of a model, by its directory or shipped name; it may be nothing but such a network.
 
-    Raises:
-        ConfigError: it has none.
-        CheckpointError: there is no such model.
+    Raises ConfigError if it has none, CheckpointError if there is no such model.
     """
     given = getattr(load_model(model_directory(reference), families=WITH_PITCH).model, "pitch", None)
     if not isinstance(given, PitchNet):

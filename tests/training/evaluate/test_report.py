@@ -4,7 +4,7 @@ import pytest
 
 from training.evaluate.evaluation import Row
 from training.evaluate.metric import Metric
-from training.evaluate.report import Report, summarise, table, write_report
+from training.evaluate.report import Report, table, write_report
 
 
 def zero(reference, generated, sample_rate):
@@ -38,7 +38,7 @@ def report():
 
 
 def test_means_are_over_what_is_defined_and_speed_over_what_was_timed():
-    found = {(s.voice, s.candidate): s for s in summarise(ROWS)}
+    found = {(s.voice, s.candidate): s for s in report().summaries()}
     assert list(found) == [("low", "truth"), ("low", "model"), ("high", "truth"), ("high", "model")]
     model = found["low", "model"]
     assert model.means == {"good": 1.5, "rare": 7.0, "times_real_time": pytest.approx(20.0)}
@@ -49,7 +49,7 @@ def test_means_are_over_what_is_defined_and_speed_over_what_was_timed():
 
 
 def test_the_table_is_aligned_and_marks_what_is_absent_partial_or_unseen():
-    lines = table(summarise(ROWS), report().columns).splitlines()
+    lines = table(report().summaries(), report().columns).splitlines()
     assert len({len(line) for line in lines}) == 1
     header, rule, *found = ([cell.strip() for cell in line.strip("|").split("|")] for line in lines)
     assert header == ["voice", "candidate", "utt.", "Good", "Rare", "Gone", "x real time"]
