@@ -6,8 +6,6 @@ from training.corpora.corpus import PrepareConfig
 from training.data.augment import AugmentConfig, BlurConfig
 from training.data.datasets import SegmentConfig
 from training.density.flows import DensityConfig
-from training.density.items import DataConfig
-from training.density.vae import VAEConfig
 from training.evaluate.options import Selection
 from training.loop.trainer_config import TrainerConfig
 from training.run_config import load_config, parse_yaml, write_config
@@ -15,7 +13,7 @@ from training.runs.corpus_run import CorpusRun
 from training.runs.reverse import ReverseLosses
 from training.runs.student import StudentLosses
 from training.runs.waveglow import WaveGlowLosses
-from training.runs.wavenet import WaveNetLosses, WaveNetRun
+from training.runs.wavenet import WaveNetRun
 from vocoder.config import ConfigError
 
 TEXT = "name: first\ntrainer: {steps: 10, batch_size: 4, learning_rate: 1e-3}\n"
