@@ -39,7 +39,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 
 
-def test_compose_and_the_dockerfile_name_settings_and_targets_that_there_are():
+def test_compose_and_the_dockerfile_name_settings_and_targets_that_there_are_and_mount_what_readers_publish():
     services = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))["services"]
     assert set(services) == {"vocoder", "vocoder-gpu"}
     for service in services.values():
@@ -51,11 +51,7 @@ def test_compose_and_the_dockerfile_name_settings_and_targets_that_there_are():
         assert int(service["stop_grace_period"].removesuffix("s")) > settings.drain_delay + settings.drain_timeout
     named = set(re.findall(r"\b(VOCODER_\w+)=", DOCKERFILE))
     assert {"VOCODER_HOST", "VOCODER_PORT", "VOCODER_ADMIN_HOST", "VOCODER_DEVICE"} <= named <= KNOWN
-
-
-def test_compose_mounts_what_the_readme_publishes():
     published = re.findall(r"vocoder-train finetune RECORDINGS -o (\w+)/mine\b", README)
     assert published
-    services = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))["services"]
     for service in services.values():
         assert service["volumes"] == [f"${{MODELS_DIR:-./{folder}}}:/models:ro" for folder in published]

@@ -21,11 +21,8 @@ RATE = 8000
 SAME, BETTER, WORSE = 3.0, 3.3, 2.7
 
 
-def test_a_tenth_is_held_out_within_bounds():
+def test_recordings_to_hold_out_and_steps_stay_within_bounds():
     assert [held_out(count) for count in (6, 30, 60, 120, 5000)] == [3, 3, 6, 12, 12]
-
-
-def test_steps_fill_the_minutes_within_bounds():
     budget = plan(10, seconds_of_speech=300, seconds_per_step=1.5, seconds_in_a_batch=6)
     assert budget.steps * 1.5 < 600 < budget.steps * 1.5 * 1.1
     assert 4 * budget.validation_steps < budget.steps <= 5 * budget.validation_steps

@@ -63,7 +63,7 @@ def document(**members):
     return json.dumps({**given, **members}).encode()
 
 
-def test_a_document_is_read_whole_and_each_status_has_its_class():
+def test_a_document_is_read_whole_and_tells_its_class_and_when_to_ask_again():
     problem = read_problem(503, document(limit_frames=9), "7")
     assert problem == Problem(503, "queue-full", "Later.", "r1", 7.0, {"limit_frames": 9})
     kinds = dict.fromkeys((400, 413, 422), InvalidRequestError) | dict.fromkeys((401, 403), AuthenticationError)
@@ -72,6 +72,13 @@ def test_a_document_is_read_whole_and_each_status_has_its_class():
         error = error_of(Problem(status, "a-name", "Words."))
         assert type(error) is kind
         assert str(error) == f"{status} a-name: Words."
+    retries = Retries(most=2, longest=30.0)
+    for status in (503, 429):
+        waits = [retries.wait(refusal(status, 4.0), done) for done in (0, 1, 2)]
+        assert all(4.0 <= wait <= 5.0 for wait in waits[:2])
+        assert waits[2] is None
+    for error in (refusal(503, None), refusal(503, 31.0), refusal(422, 1.0), NoAnswerError("gone")):
+        assert retries.wait(error, 0) is None
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"3", b"{}", b"\xff"])
@@ -83,13 +90,3 @@ def test_what_is_no_document_still_has_a_status(body):
 
 def refusal(status, retry_after):
     return error_of(Problem(status, "a-name", "Words.", retry_after=retry_after))
-
-
-def test_the_server_says_when_to_ask_again():
-    retries = Retries(most=2, longest=30.0)
-    for status in (503, 429):
-        waits = [retries.wait(refusal(status, 4.0), done) for done in (0, 1, 2)]
-        assert all(4.0 <= wait <= 5.0 for wait in waits[:2])
-        assert waits[2] is None
-    for error in (refusal(503, None), refusal(503, 31.0), refusal(422, 1.0), NoAnswerError("gone")):
-        assert retries.wait(error, 0) is None
