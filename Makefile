@@ -15,7 +15,7 @@ BIN   := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install ci demo test test-vocoder test-others evaluation-test conventions-test pipecat-test browser-test cpp-test page dist check \
+.PHONY: help install ci demo test test-vocoder test-others evaluation-test conventions-test pipecat-test browser-test page dist check \
   serve train bench fuzz soak helm-test image-test ray-test docs clean
 
 help: ## list the targets
@@ -34,7 +34,7 @@ $(VENV)/.with-%: $(STAMP)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS),$*]'
 	@touch $@
 
-ci: check test docs helm-test evaluation-test ray-test browser-test dist cpp-test ## run all checks and tests; those that need missing tools say so and are skipped
+ci: check test docs helm-test evaluation-test ray-test browser-test dist ## run all checks and tests; those that need missing tools say so and are skipped
 
 demo: $(STAMP) ## synthesize a held-out sentence through the real server: demo.wav, demo.png and figures
 	$(BIN)/python examples/demo.py $(ARGS)
@@ -77,11 +77,6 @@ browser-test: $(VENV)/.with-browser ## test the page at / in headless Chromium, 
 	if command -v npm > /dev/null; then $(BIN)/python deploy/page.py $(MODEL) -o $(SITE); \
 	  else echo "without npm no model runs in the browser"; fi
 	REQUIRE_BROWSER=1 PAGE_COPY=$(SITE) $(BIN)/python -m pytest tests/server/routes/test_page.py tests/server/page $(ARGS)
-
-cpp-test: $(STAMP) ## compile a small model with AOTInductor and examples/cpp, and compare the audio (needs g++ and cmake)
-	if command -v g++ > /dev/null && command -v cmake > /dev/null; then \
-	  CPP_TEST=1 $(BIN)/python -m pytest tests/vocoder/export/test_compiled.py $(ARGS); \
-	else echo "skipped: there is no g++ or no cmake"; fi
 
 page: $(STAMP) ## write the page with MODEL running in the browser, for any web server, to SITE (needs npm)
 	$(BIN)/python deploy/page.py $(MODEL) -o $(SITE) $(ARGS)

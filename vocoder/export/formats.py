@@ -17,7 +17,6 @@ from vocoder.synthesis.synthesizer import Synthesizer
 OPSET = 20
 SHERPA = "sherpa-onnx"
 ONNX_FORMATS = ("onnx", SHERPA)
-COMPILED = "aot-inductor"
 
 
 @silent_libraries()
@@ -45,22 +44,8 @@ def write_torch_program(traced: Traced, file: Path) -> None:
     torch.export.save(traced.program, file, extra_files=traced.about)
 
 
-@silent_libraries()
-def write_compiled(traced: Traced, file: Path) -> None:
-    """Write a program compiled by AOTInductor for this machine's processor, which C++ runs without Python."""
-    from torch._inductor import aoti_compile_and_package
-    from torch._inductor.exc import InvalidCxxCompiler
-
-    try:
-        aoti_compile_and_package(
-            traced.program, package_path=str(file), inductor_configs={"aot_inductor.metadata": traced.about}
-        )
-    except InvalidCxxCompiler as error:
-        raise ExportError("compiling needs a C++ compiler, such as g++") from error
-
-
 FORMATS: MappingProxyType[str, Callable[[Traced, Path], None]] = MappingProxyType(
-    {"onnx": write_onnx, SHERPA: write_onnx, "torch-export": write_torch_program, COMPILED: write_compiled}
+    {"onnx": write_onnx, SHERPA: write_onnx, "torch-export": write_torch_program}
 )
 
 
@@ -116,8 +101,6 @@ def _check(synthesizer: Synthesizer, form: str, file: Path, sigma: float | None,
         raise ExportError(f"weights in {weights} are for ONNX files; leave it out")
     if not file.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {file.parent}")
-    if form == COMPILED and file.suffix != ".pt2":
-        raise ExportError(f"a compiled program is a file whose name ends in .pt2, not {file.name}")
     if form in ONNX_FORMATS and any(isinstance(module, MinimumPhaseFilter) for module in synthesizer.model.modules()):
         raise ExportError(
             "ONNX has no exponential of complex numbers, which the minimum-phase filter of a student over samples "
