@@ -19,7 +19,7 @@ ENTERING, LEAVING, BETWEEN = 2.0, (1.0, 1.0, 1.3), 1.75
 """how far a step goes for the frame that enters the window, the ones that will leave it next, and all others"""
 
 Run = Callable[[int, Tensor, Tensor, Tensor], Tensor]
-"""from the first frame, audio, target and existing frames of chains to the corrected chains, as `PlainCorrection`"""
+"""from the first frame, audio, target and existing frames of chains to the corrected chains, as `Correction.plain`"""
 
 
 @dataclass(frozen=True)
@@ -189,7 +189,7 @@ class View:
 def side_by_side(order: Order, stop: int, view: View, first: int = 0) -> tuple[Tensor, Tensor, Tensor]:
     """Return the chains of utterances from frame `first` to before `stop`, one utterance after another.
 
-    They are audio, target and which frames exist, as `PlainCorrection.forward` takes them.
+    They are audio, target and which frames exist, as `Correction.plain` takes them.
     """
     slots = order.slots - 1 + order.hops
     last = (-(-stop // BLOCK) - 1) * BLOCK

@@ -7,25 +7,28 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from vocoder.config import ConfigError
 from vocoder.correction.chains import Chains, Order, View, joined, side_by_side
-from vocoder.correction.plain import PlainCorrection
 from vocoder.kernels.launcher import Kernel, compilable, kernel
 from vocoder.kernels.memory import LANES
-from vocoder.layers.mel_filter import vector_tables
+from vocoder.layers.mel_filter import MelFilter, vector_tables
 from vocoder.layers.product import Kept
 from vocoder.mel.config import MelConfig
-from vocoder.stages import Span, Stage
+from vocoder.stages import Span, Stage, overlap_add
 
 
 class Correction(nn.Module):
     """Filter audio by the difference between its own mel and the target's, a few times, in the order of a stream.
 
     A sample of a model has the right phases long before it has exactly the right magnitudes, and those are known: they
-    were the input. `PlainCorrection` says what a step does, `Order` in which order frames take it. It has no
-    parameters and is differentiable; compiled code takes its place where no gradient is asked for. Audio too short to
-    have a mel is left as it is, and so is all audio if `count`, how often each frame is corrected, is 0.
+    were the input. A step takes spectra of the mel convention's own windows, multiplies them by exp(relaxation *
+    (target - own)), spread from the mel bands to the bins, and overlap-adds what that changes with the window that
+    makes it the nearest signal (Griffin and Lim, 1984, equation 6). Phases are kept. `Order` says in which order frames
+    take it. There are no parameters. Plain operations give gradients and run on any device; compiled code takes their
+    place where no gradient is asked for. Audio too short to have a mel is left as it is, and so is all audio if
+    `count`, how often each frame is corrected, is 0.
 
     Raises a ConfigError if the mel config is not correctable.
     """
@@ -33,7 +36,7 @@ class Correction(nn.Module):
     def __init__(self, config: MelConfig, count: int) -> None:
         super().__init__()
         self.config = config
-        self.plain = PlainCorrection(config)
+        self.filter = MelFilter(config)
         self._kept: Kept[CompiledCorrection | None] = Kept()
         self._set_count(count)
 
@@ -62,8 +65,19 @@ class Correction(nn.Module):
         return Chains(self.order, self.run)(Span(0, 0, frames, frames), x[:, None], mel)[:, 0]
 
     def at_once(self, x: Tensor, mel: Tensor) -> Tensor:
-        """Return audio (B, T) corrected towards its mel (B, n_mels, T / hop_length), all frames of a grid at once."""
-        return x if self.count == 0 else self.plain.at_once(self.order, x, mel)
+        """Return audio (B, T) corrected towards its mel (B, n_mels, T / hop_length), all frames of a grid at once.
+
+        Programs for other runtimes have no loop over frames. A frame is corrected as often as in the order of a stream,
+        boldly until the last time, but the samples are not quite the same.
+        """
+        order = self.order
+        padded = F.pad(x[:, None], (order.padding, order.padding), mode="reflect")[:, 0] if self.count else x
+        for i in range(self.count):
+            pace = order.relaxation(0 if i + 1 == self.count else self.count - 2)
+            for grid in range(order.grids):
+                target = mel[:, :, grid :: order.grids].transpose(1, 2)
+                padded = self._step(padded, grid * order.hop_length, target, padded.new_full((1,), pace))
+        return padded[:, order.padding : order.padding + x.shape[1]] if self.count else x
 
     def many(self, audio: Sequence[Tensor], mels: Sequence[Tensor]) -> list[Tensor]:
         """Return the corrected audio (T,) of utterances of different lengths, with their mels (n_mels, frames)."""
@@ -88,38 +102,83 @@ class Correction(nn.Module):
         return [Stage("corrected", (signal, target), Chains(self.order, self.run), self.order.before, self.order.after)]
 
     def run(self, first: int, audio: Tensor, target: Tensor, exists: Tensor) -> Tensor:
-        """Return the corrected chains; arguments as of `PlainCorrection.forward`."""
+        """Return the corrected chains, of compiled code where it is the same; arguments as of `plain`."""
         compiled = None
         if compilable(audio) and compilable(target):
-            compiled = self._kept.of((self.plain.filter.window,), lambda: CompiledCorrection.of(self.plain))
-        corrected: Tensor = (compiled or self.plain)(self.order, first, audio, target, exists)
-        return corrected
+            compiled = self._kept.of((self.filter.window,), lambda: CompiledCorrection.of(self.filter))
+        if compiled is None:
+            return self.plain(first, audio, target, exists)
+        return compiled(self.order, first, audio, target, exists)
+
+    def plain(self, first: int, audio: Tensor, target: Tensor, exists: Tensor) -> Tensor:
+        """Return the corrected chains (C, T); after each hop the first slot of its window is final.
+
+        Args:
+            first: number of the first frame, or any that is on its grid.
+            audio: (C, T) with T = (slots - 1 + hops) * hop_length.
+            target: mel (C, hops + corrections - 1, n_mels).
+            exists: (C, hops + corrections - 1), 1 for each frame of the utterance, and 0 beyond its ends.
+        """
+        order, size = self.order, (self.order.slots - 1) * self.order.hop_length
+        active, final = audio[:, :size], []
+        paces = exists.new_tensor([order.relaxation(place) for place in range(order.corrections)])
+        for hop, slot in enumerate(torch.split(audio[:, size:], order.hop_length, dim=1)):
+            active = torch.cat([active, slot], dim=1)
+            for grid in range(order.grids):
+                places = range((grid - first - hop) % order.grids, order.corrections, order.grids)
+                if not places:
+                    continue
+                frames = slice(hop + places.start, hop + places.stop, places.step)
+                pace = (paces[places.start : places.stop : places.step] * exists[:, frames])[:, :, None]
+                start = order.offset + places.start * order.hop_length
+                active = self._step(active, start, target[:, frames], pace)
+            final.append(active[:, : order.hop_length])
+            active = active[:, order.hop_length :]
+        return torch.cat([*final, active], dim=1)
+
+    def _step(self, active: Tensor, start: int, target: Tensor, pace: Tensor) -> Tensor:
+        """Return samples (C, T) after frames of a grid were corrected towards a mel (C, frames, n_mels).
+
+        The first frame's window begins at sample `start`. `pace`, how far to go, broadcasts to (C, frames, n_mels).
+        """
+        n_fft, stride, count = self.order.n_fft, self.order.stride, target.shape[1]
+        seen = active[:, start : start + (count - 1) * stride + n_fft]
+        spectrum = torch.fft.rfft(seen.unfold(1, n_fft, stride) * self.filter.window)
+        move = pace * self.filter.difference(spectrum.real, spectrum.imag, target)
+        change = torch.fft.irfft(spectrum * torch.expm1(self.filter.log_gain(move)), n=n_fft) * self.filter.window
+        added = overlap_add(change, stride) * _share(self.filter.window, stride).repeat(count + n_fft // stride - 1)
+        return active + F.pad(added, (start, active.shape[1] - start - added.shape[1]))
+
+
+def _share(window: Tensor, stride: int) -> Tensor:
+    """Return what overlap-added changes are multiplied by, periodic in the stride of a grid: (stride,)."""
+    return window.square().view(-1, stride).sum(dim=0).clamp_min(1e-3).reciprocal()
 
 
 @dataclass(frozen=True)
 class CompiledCorrection:
-    """`PlainCorrection` without gradients, for float32 on a CPU.
+    """`Correction.plain` without gradients, for float32 on a CPU.
 
     Each chain is computed by itself, so that none of the arithmetic depends on which chains there are.
     """
 
     _kernel: Kernel
-    _plain: PlainCorrection
+    _filter: MelFilter
     _bands: tuple[Tensor, ...]
     _fourier: tuple[Tensor, ...]
     _kept: dict[Order, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, plain: PlainCorrection) -> "CompiledCorrection | None":
+    def of(cls, filter: MelFilter) -> "CompiledCorrection | None":
         """Return the same correction in compiled code; None where there is none."""
-        bank, fourier = plain.filter.filterbank, fourier_tables(len(plain.filter.window))
+        bank, fourier = filter.filterbank, fourier_tables(len(filter.window))
         if fourier is None or len(bank) < LANES:
             return None
         compiled = kernel("correction", "corrected")
-        return None if compiled is None else cls(compiled, plain, vector_tables(bank / 2, plain.filter.spread), fourier)
+        return None if compiled is None else cls(compiled, filter, vector_tables(bank / 2, filter.spread), fourier)
 
     def __call__(self, order: Order, first: int, audio: Tensor, target: Tensor, exists: Tensor) -> Tensor:
-        """Return the corrected chains; arguments as of `PlainCorrection.forward`."""
+        """Return the corrected chains; arguments as of `Correction.plain`."""
         chains, length = audio.shape
         audio = audio if audio.stride(1) == 1 else audio.contiguous()
         step, out = audio.stride(0), audio.new_empty(chains, length)
@@ -128,17 +187,17 @@ class CompiledCorrection:
             self._kept[order] = self._steps(order)
         pace, back = self._kept[order]
         sizes = (first, target.shape[1] - order.corrections + 1, order.grids)
-        places = (order.hop_length, order.offset, self._plain.filter.floor)
+        places = (order.hop_length, order.offset, self._filter.floor)
         given = (samples, step, target.contiguous(), exists.contiguous())
-        tables = (pace, self._plain.filter.window, back, *self._fourier, *self._bands)
+        tables = (pace, self._filter.window, back, *self._fourier, *self._bands)
         self._kernel(chains, *sizes, *places, *given, *tables, out)
         return out
 
     def _steps(self, order: Order) -> tuple[Tensor, Tensor]:
         """Return how far a step goes at each place, and what the changed samples of a frame are multiplied by."""
-        window = self._plain.filter.window
+        window = self._filter.window
         pace = torch.tensor([order.relaxation(place) for place in range(order.corrections)])
-        share = self._plain.share(order).repeat(len(window) // order.stride)
+        share = _share(window, order.stride).repeat(len(window) // order.stride)
         return pace, window * share / (2 * len(window))  # the kernel has spectra that are twice as large
 
 

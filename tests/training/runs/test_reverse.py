@@ -19,12 +19,10 @@ from vocoder.models.reverse import Reverse
 def test_losses_and_critics_hear_corrected_samples_in_a_share_of_the_steps(share, monkeypatch):
     made = objective(corrected_share=share, recorded=0.0, drawn=0.0)
     heard, judged, corrected = [], [], []
-    compare, judge, correct = made.stft.forward, made.adversary.judge, made.correction.plain.forward
+    compare, judge, correct = made.stft.forward, made.adversary.judge, made.correction.plain
     monkeypatch.setattr(made.stft, "forward", lambda x_hat, x: heard.append(x_hat) or compare(x_hat, x))
     monkeypatch.setattr(made.adversary, "judge", lambda x_hat, x: judged.append(x_hat) or judge(x_hat, x))
-    monkeypatch.setattr(
-        made.correction.plain, "forward", lambda *given: corrected.append(len(heard)) or correct(*given)
-    )
+    monkeypatch.setattr(made.correction, "plain", lambda *given: corrected.append(len(heard)) or correct(*given))
     torch.manual_seed(0)
     for step in range(20, 40):
         model_loss(made, step)

@@ -7,9 +7,7 @@ import pytest
 import torch
 
 from vocoder.config import ConfigError
-from vocoder.correction.chains import Order
 from vocoder.correction.correction import CompiledCorrection, Correction
-from vocoder.correction.plain import PlainCorrection
 from vocoder.mel.config import preset
 from vocoder.mel.spectrogram import MelSpectrogram
 from vocoder.stages import MEL, NOISE, Pipeline
@@ -135,17 +133,20 @@ def chains(order, count, bands=80):
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.name)
 @pytest.mark.parametrize("corrections", [1, 5])
 def test_it_is_the_plain_one(config, corrections):
-    plain, order = PlainCorrection(config), Order.of(config, corrections)
-    compiled = CompiledCorrection.of(plain)
-    given = chains(order, 3, config.n_mels)
-    made, expected = compiled(order, -3, *given), plain(order, -3, *given)
+    correction = Correction(config, corrections)
+    given = chains(correction.order, 3, config.n_mels)
+    made, expected = (
+        CompiledCorrection.of(correction.filter)(correction.order, -3, *given),
+        correction.plain(-3, *given),
+    )
     torch.testing.assert_close(made, expected, atol=1e-5 * max(1.0, 3 * float(expected.abs().max())), rtol=0)
     assert not torch.equal(made, given[0])
 
 
 @pytest.mark.parametrize("count", [1, 7, 16])
 def test_chains_do_not_see_their_neighbours(count):
-    order, compiled = Order.of(NVIDIA, 3), CompiledCorrection.of(PlainCorrection(NVIDIA))
+    correction = Correction(NVIDIA, 3)
+    order, compiled = correction.order, CompiledCorrection.of(correction.filter)
     audio, target, heard = chains(order, count)
     made = compiled(order, 5, audio, target, heard)
     shared = audio.flatten().unfold(0, audio.shape[1], 512)[:count]  # rows may overlap in memory
