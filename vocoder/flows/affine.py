@@ -109,7 +109,7 @@ class ConditionalAffine(Flow):
         self.log_s_floor = log_s_floor
         self.projection = FrameConv(cond_channels, 2 * channels, self.kernel_size, precise=True)
         nn.init.zeros_(self.projection.weight)
-        nn.init.zeros_(self.projection.bias)  # type: ignore[arg-type]
+        nn.init.zeros_(self.projection.bias)
 
     def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map (B, C, T) to (B, C, T)."""
@@ -125,7 +125,7 @@ class ConditionalAffine(Flow):
     def set_log_scale(self, weight: Tensor, bias: Tensor) -> None:
         """Set the regression of `log_scale`: weight (C, cond_channels, kernel_size), bias (C,); the shift becomes 0."""
         self.projection.weight.zero_()[self.channels :].copy_(weight / WEIGHT_SCALE)
-        self.projection.bias.zero_()[self.channels :].copy_(bias / WEIGHT_SCALE)  # type: ignore[union-attr]
+        self.projection.bias.zero_()[self.channels :].copy_(bias / WEIGHT_SCALE)
 
     def shift_and_log_scale(self, cond: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return t, in units of the scale, and log_scale, both (B, C, T), for a condition (B, cond_channels, T)."""

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vocoder.config import ConfigError
+from vocoder.config import Checked, ConfigError, Count, NotNegative, Positive
 from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import band_centres, band_interpolation
 
@@ -61,27 +61,21 @@ MEAN_TO_RMS = 4 / math.pi  # the mean square of a Rayleigh variable, relative to
 
 
 @dataclass(frozen=True)
-class LinearPredictionConfig:
+class LinearPredictionConfig(Checked):
     """How the mel becomes a predictor."""
 
     mel: str = "nvidia"
     """named mel preset"""
-    order: int = 24
+    order: Count = 24
     """samples that a prediction sees"""
-    subframes: int = 4
+    subframes: Count = 4
     """predictors for each mel frame; the mel is interpolated between frames, a predictor is constant"""
-    bandwidth: float = 30.0
+    bandwidth: NotNegative = 30.0
     """deviation in Hz of the smoothing along frequency, a lag window"""
-    noise: float = 1e-4
+    noise: Positive = 1e-4
     """standard deviation of white noise that the audio holds: that of training"""
     above_db: float = -60.0
     """level of the bands above the mel's f_max, relative to the mel's last band"""
-
-    def __post_init__(self) -> None:
-        if self.order < 1 or self.subframes < 1:
-            raise ConfigError(f"order and subframes must be at least 1, not {self.order} and {self.subframes}")
-        if self.noise <= 0 or self.bandwidth < 0:
-            raise ConfigError("noise must be above 0 and bandwidth 0 or more")
 
 
 class LinearPrediction(nn.Module):

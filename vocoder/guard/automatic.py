@@ -4,10 +4,10 @@ import numpy as np
 from torch import Tensor
 
 from vocoder.adapt.path import bands_hint, pass_one_of
-from vocoder.guard.conventions import convention_of, layouts, never_recognised
+from vocoder.guard.conventions import TRANSPOSED, convention_of, layouts, never_recognised
 from vocoder.guard.guard import Guard, guard_of, turned
 from vocoder.guard.judges import Guess, Recognition
-from vocoder.guard.verdict import UNSURE, recognised, remedy, transposed, unsure
+from vocoder.guard.verdict import UNSURE, fault, recognised, remedy, unsure
 from vocoder.mel.config import PRESETS, MelConfig
 from vocoder.mel.values import finite_values, mel_range
 
@@ -35,7 +35,7 @@ def recognised_config(mel: Tensor | np.ndarray, own: MelConfig) -> MelConfig:
         return _told_apart(scaled, own)
     found = guard.recognise(mel)
     if across is not None and turned(mel, guard, across):
-        message = f"preset=auto cannot read this mel. {transposed(mel.shape[1]).message}"
+        message = f"preset=auto cannot read this mel. {fault(TRANSPOSED, n_mels=mel.shape[1]).message}"
         raise UnsureError(message, found.likeliest)
     best = found.best.convention
     if found.certain and best == convention_of(own):

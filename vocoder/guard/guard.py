@@ -12,19 +12,9 @@ from torch import Tensor
 
 from vocoder.adapt.path import MelPath, shape_fault
 from vocoder.checkpoint import CheckpointError, load_model
-from vocoder.guard.conventions import NOT_SPEECH, PLAIN, Convention, convention_of, layout_of
+from vocoder.guard.conventions import NOT_SPEECH, PLAIN, SHUFFLED, TRANSPOSED, Convention, convention_of, layout_of
 from vocoder.guard.judges import Densities, Recogniser, Recognition, Typicality
-from vocoder.guard.verdict import (
-    UNSURE,
-    Verdict,
-    beyond,
-    looks_scaled,
-    recognised,
-    shuffled,
-    transposed,
-    unexplained,
-    unfamiliar,
-)
+from vocoder.guard.verdict import RANGE, UNFAMILIAR, UNSURE, Verdict, fault, looks_scaled, recognised
 from vocoder.mel.config import PRESETS, MelConfig
 from vocoder.mel.convert import convert, decode, plain
 from vocoder.mel.values import finite_values, mel_range
@@ -70,8 +60,8 @@ class Guard:
         Raises a ValueError if it is not two-dimensional or not finite, or has another number of bands.
         """
         values = _two_dimensional(mel)
-        if (fault := _shape_verdict(values.shape, self.mel_config, self.mel_config)) is not None:
-            raise ValueError(fault.message)
+        if (wrong := _shape_verdict(values.shape, self.mel_config, self.mel_config)) is not None:
+            raise ValueError(wrong.message)
         return self._recogniser.recognise(values)
 
     def follows(self, mel: Tensor, config: MelConfig) -> bool:
@@ -117,8 +107,8 @@ class Guard:
             known = ", ".join(name for name, config in PRESETS.items() if self.knows(config))
             raise ValueError(f"the guard knows no mels of {config.name!r}, only those computed as those of {known} are")
         values = unscaled = _two_dimensional(mel)
-        if (fault := _shape_verdict(values.shape, config, target)) is not None:
-            return fault
+        if (misshapen := _shape_verdict(values.shape, config, target)) is not None:
+            return misshapen
         if config.scaled:
             values, config = convert(values, config, plain(config)), plain(config)
         logarithms = self._natural(values, claimed, config) if adapted is None else adapted
@@ -129,11 +119,11 @@ class Guard:
             return SILENCE
         far = largest < WITH_SOUND[0] or smallest > WITH_SOUND[1] or smallest < LOWEST
         if far and self.knows(config) and (wrong := mel_range(config).fault(smallest, largest)) is not None:
-            return beyond(wrong)
+            return fault(RANGE, range=wrong)
         if values.shape[1] < FEWEST_FRAMES:
             return TOO_SHORT
         if values.shape[0] == values.shape[1] and turned(values, self, self):
-            return transposed(len(values))
+            return fault(TRANSPOSED, n_mels=len(values))
         found = self._recogniser.recognise(values) if self.knows(config) else None
         typicality = None if logarithms is None else self._densities.typicality(logarithms)
         verdict = self._verdict(found, typicality, claimed, config, target)
@@ -161,13 +151,14 @@ class Guard:
                     return verdict
         percent = None if typicality is None else typicality.percent
         if unlikely:
-            return unexplained(percent or 0.0, likeliest)
+            return fault(NOT_SPEECH, likeliest, percent or 0.0)
         if typicality is not None and typicality.shuffled:
-            return shuffled(likeliest)
+            return fault(SHUFFLED, likeliest)
         if typicality is not None and percent is None:
             return TOO_SHORT
         if found is None:
-            return unfamiliar(config)
+            words = "it found no gross fault, but would not notice another logarithm or scale"
+            return Verdict(True, None, UNFAMILIAR, f"The guard knows no mels of {config.name}: {words}.")
         return Verdict(True, percent, "typical", "The mel follows its mel config.", likeliest=likeliest)
 
     def _natural(self, mel: Tensor, claimed: Convention | None, config: MelConfig) -> Tensor | None:
@@ -237,6 +228,6 @@ def _two_dimensional(mel: Any) -> Tensor:
 
 def _shape_verdict(shape: Sequence[int], config: MelConfig, target: MelConfig) -> Verdict | None:
     """Return the verdict if the shape of a mel says that it has another number of bands, or its bands in columns."""
-    fault = shape_fault(shape, config.n_mels, target)
-    cause = "transposed" if shape[1] == config.n_mels else "bands"
-    return None if fault is None else Verdict(False, 0.0, cause, f"{fault[0].upper()}{fault[1:]}.")
+    wrong = shape_fault(shape, config.n_mels, target)
+    cause = TRANSPOSED if shape[1] == config.n_mels else "bands"
+    return None if wrong is None else Verdict(False, 0.0, cause, f"{wrong[0].upper()}{wrong[1:]}.")

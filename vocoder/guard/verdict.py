@@ -1,9 +1,10 @@
 """The verdict of the guard on a mel, and its words."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
+from types import MappingProxyType
 from typing import Any
 
 from vocoder.adapt.path import pass_one_of
@@ -12,6 +13,7 @@ from vocoder.guard.conventions import (
     NOT_SPEECH,
     PLAIN,
     SHUFFLED,
+    TRANSPOSED,
     Convention,
     convention_of,
     encodings,
@@ -22,10 +24,19 @@ from vocoder.guard.conventions import (
 from vocoder.guard.judges import Guess, Recognition
 from vocoder.mel.config import PRESETS, MelConfig
 
-UNSURE = "unsure"
-UNFAMILIAR = "unfamiliar"
+UNSURE, UNFAMILIAR, RANGE = "unsure", "unfamiliar", "range"
 NAMED = 0.5
 """probability from which the likeliest fault is named"""
+MESSAGES: Mapping[str, str] = MappingProxyType(
+    {
+        RANGE: "{range} No preset and no usual scale has such values: look for an offset or a factor.",
+        TRANSPOSED: "The mel looks transposed: its {n_mels} bands are columns. Send ({n_mels}, frames).",
+        SHUFFLED: "The frames of the mel look like speech, but their order does not.",
+        NOT_SPEECH: "The mel does not look like speech in any known convention. Its bands may be in another order, "
+        "or it may be another kind of sound.",
+    }
+)
+"""of faults that do not depend on conventions"""
 
 
 @dataclass(frozen=True)
@@ -63,6 +74,11 @@ class Verdict:
         return {**found, "likeliest": [guess.as_dict() for guess in self.likeliest]}
 
 
+def fault(cause: str, likeliest: tuple[Guess, ...] = (), typicality: float = 0.0, **words: object) -> Verdict:
+    """Return the verdict for a fault of `MESSAGES`, whose message has places for `words`."""
+    return Verdict(False, typicality, cause, MESSAGES[cause].format(**words), likeliest=likeliest)
+
+
 def recognised(recognition: Recognition, claimed: MelConfig, target: MelConfig) -> Verdict:
     """Return the verdict for a mel of another convention than the `claimed` one, for a model of `target`."""
     found = recognition.likeliest
@@ -73,7 +89,7 @@ def recognised(recognition: Recognition, claimed: MelConfig, target: MelConfig) 
     if probability < NAMED:
         return Verdict(False, 0.0, UNSURE, f"The mel does not follow {claimed.name}. {unsure(found)}", likeliest=found)
     if cause in (SHUFFLED, NOT_SPEECH):
-        return shuffled(found) if cause == SHUFFLED else unexplained(0.0, found)
+        return fault(cause, found)
     alike = [convention for convention in recognition.probabilities if _fault(convention) == (cause, preset)]
     like = max(alike, key=recognition.probabilities.__getitem__)
     return Verdict(False, 0.0, cause, _explained(like, claimed, target), preset, likeliest=found)
@@ -95,30 +111,6 @@ def looks_scaled(config: MelConfig, target: MelConfig, likeliest: tuple[Guess, .
     advice = pass_one_of((config.name, *indistinguishable(config)), target)
     message = f"The mel looks like the {config.name} preset: {advice}."
     return Verdict(False, 0.0, "normalised", message, config.name, likeliest=likeliest)
-
-
-def unfamiliar(claimed: MelConfig) -> Verdict:
-    """Return the verdict if nothing is wrong with an adapted mel whose `claimed` mel config the guard does not know."""
-    found = "it found no gross fault, but would not notice another logarithm or scale"
-    return Verdict(True, None, UNFAMILIAR, f"The guard knows no mels of {claimed.name}: {found}.")
-
-
-def beyond(fault: str) -> Verdict:
-    """Return the verdict for values that no convention has, given what is wrong with them."""
-    message = f"{fault} No preset and no usual scale has such values: look for an offset or a factor."
-    return Verdict(False, 0.0, "range", message)
-
-
-def shuffled(likeliest: tuple[Guess, ...]) -> Verdict:
-    """Return the verdict for typical frames in an untypical order."""
-    words = "The frames of the mel look like speech, but their order does not."
-    return Verdict(False, 0.0, "shuffled", words, likeliest=likeliest)
-
-
-def transposed(n_mels: int) -> Verdict:
-    """Return the verdict for bands in columns that the shape does not reveal."""
-    message = f"The mel looks transposed: its {n_mels} bands are columns. Send ({n_mels}, frames)."
-    return Verdict(False, 0.0, "transposed", message)
 
 
 def unsure(likeliest: Sequence[Guess]) -> str:
@@ -176,12 +168,3 @@ def _settings(config: MelConfig) -> str:
     if config.log == "ln" and config.mean is None:
         return f"{settings}, then np.log(np.maximum(mel, {config.floor:g}))"
     return f"{settings}, then encode it as {config.name} does"
-
-
-def unexplained(typicality: float, likeliest: tuple[Guess, ...]) -> Verdict:
-    """Return the verdict if no known convention explains a mel."""
-    message = (
-        "The mel does not look like speech in any known convention. Its bands may be in another order, or it may be "
-        "another kind of sound."
-    )
-    return Verdict(False, typicality, "not-speech", message, likeliest=likeliest)

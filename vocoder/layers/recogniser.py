@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vocoder.config import ConfigError
-
 _BELOW = (-105.0, -60.0, -20.0, -11.6, -11.45, -10.05, -8.0, -5.05, -4.9, -4.02, -3.98, -2.0, -0.5, -0.02)
 THRESHOLDS: tuple[float, ...] = (*_BELOW, 0.02, 0.5, 1.02, 2.0, 4.05, 10.0, 40.0)
 """the share of values above each is a statistic; where conventions have their floors, they stand close"""
@@ -48,14 +46,6 @@ class ConventionConfig:
     """of a mel that are looked at, at most"""
     dropout: float = 0.1
     """in training"""
-
-    def __post_init__(self) -> None:
-        for name in ("layouts", "encodings"):
-            values = getattr(self, name)
-            if not values or len(set(values)) < len(values):
-                raise ConfigError(f"{name} must hold names, each once, not {list(values)}")
-        if self.n_mels < 8 or self.hidden < 1 or self.frames < 8 or not 0 <= self.dropout < 1:
-            raise ConfigError(f"n_mels and frames must be 8 or more, hidden positive, dropout below 1: {self}")
 
 
 class ConventionNet(nn.Module):

@@ -168,7 +168,7 @@ class Excitation(nn.Module):
         self.floor = floor
         self.gains = FrameConv(cond_channels, 2 * channels, 3)
         nn.init.normal_(self.gains.weight, std=0.01)
-        nn.init.zeros_(self.gains.bias)  # type: ignore[arg-type]
+        nn.init.zeros_(self.gains.bias)
         self.mixing = nn.Parameter(mixing.to(torch.get_default_dtype()) / MIXING_STEP_SCALE)
         self._kept: Kept[Matrix] = Kept()
 

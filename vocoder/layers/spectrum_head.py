@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vocoder.config import ConfigError
+from vocoder.config import Checked, ConfigError, Positive
 from vocoder.kernels.launcher import FLOATS, Kernel, compilable, kernel
 from vocoder.kernels.memory import LANES
 from vocoder.layers.mel_filter import MelFilter, vector_tables
@@ -16,7 +16,7 @@ from vocoder.stages import overlap_add
 
 
 @dataclass(frozen=True)
-class SpectrumHeadConfig:
+class SpectrumHeadConfig(Checked):
     """The mel convention of a spectrum head, and how far it may go.
 
     Raises:
@@ -24,19 +24,18 @@ class SpectrumHeadConfig:
     """
 
     mel: MelConfig
-    log_gain_bound: float = 4.0
+    log_gain_bound: Positive = 4.0
     """soft bound of the logarithm of the gain of the excitation in each bin, in nepers"""
-    shift_bound: float = 2.0
+    shift_bound: Positive = 2.0
     """soft bound of the difference between the mel that the head makes and the one it is given, in nepers"""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not self.mel.correctable:
             raise ConfigError(
                 "a spectrum head needs natural-log magnitude mels without statistics whose n_fft is a multiple of "
                 f"hop_length, not those of {self.mel.name!r}"
             )
-        if self.log_gain_bound <= 0 or self.shift_bound <= 0:
-            raise ConfigError("log_gain_bound and shift_bound of the head must be above 0")
 
 
 class SpectrumHead(nn.Module):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from vocoder.config import Checked, ConfigError, Count, NotNegativeInt
+from vocoder.config import Checked, Count, NotNegativeInt
 from vocoder.mel.config import MelConfig, preset
 
 
@@ -26,15 +26,6 @@ class AdapterConfig(Checked):
     """frames that it sees before and after the one that it makes, as far apart as those of the target"""
     hidden: tuple[int, ...] = ()
     """width of each hidden layer"""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.target.log != "ln" or self.target.mean is not None:
-            raise ConfigError(f"an adapter makes natural logarithms without statistics, not {self.target.name!r}")
-        if any(width < 1 for width in self.hidden):
-            raise ConfigError(f"hidden must hold widths of 1 or more, not {list(self.hidden)}")
-        if self.seen is not None and not 1 <= self.seen <= self.bands:
-            raise ConfigError(f"seen must lie in 1 to {self.bands} (bands), not {self.seen}")
 
     @property
     def looked_at(self) -> int:
