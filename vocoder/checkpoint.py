@@ -129,7 +129,10 @@ def load_model(directory: Path | str, weights: bool = True, families: Families =
         mel_config = from_dict(MelConfig, config["mel"], "mel")
     except (KeyError, ConfigError) as error:
         raise CheckpointError(f"{directory / 'config.json'} describes no known model: {error}") from error
-    _check_mel_config(directory, architecture, mel_config)
+    for name in ("sample_rate", "hop_length", "n_mels"):
+        ours, theirs = getattr(architecture, name, None), getattr(mel_config, name)
+        if ours not in (None, theirs):
+            raise CheckpointError(f"{directory / 'config.json'} has {name} {ours} in the model, {theirs} in the mel")
     sha256 = config.get("weights_sha256")
     path = directory / "model.safetensors"
     tensors = _read_weights(path, sha256) if weights else _read_shapes(path) if path.is_file() else {}
@@ -185,14 +188,6 @@ def _read_config(directory: Path) -> dict[str, Any]:
     if expected is None or config.get("weights_sha256") is None:
         logger.warning("%s has no checksums: whether its files are intact was not checked", directory)
     return config
-
-
-def _check_mel_config(directory: Path, architecture: Any, mel_config: MelConfig) -> None:
-    for name in ("sample_rate", "hop_length", "n_mels"):
-        expected = getattr(mel_config, name)
-        ours = getattr(architecture, name, expected)
-        if ours != expected:
-            raise CheckpointError(f"{directory / 'config.json'} has {name} {ours} in the model, {expected} in the mel")
 
 
 def _check_sizes(config: Any, where: str) -> None:

@@ -1,6 +1,7 @@
 """Frozen dataclass configurations: to and from plain dictionaries, strictly, and the bounds of their values."""
 
 import dataclasses
+import json
 import math
 import types
 import typing
@@ -91,15 +92,7 @@ def check_bounds(config: object, **bounds: tuple[float, float]) -> None:
 
 def to_dict(config: Any) -> dict[str, Any]:
     """Return a configuration as plain dictionaries, lists and scalars, ready for JSON."""
-    return {field.name: _plain(getattr(config, field.name)) for field in dataclasses.fields(config)}
-
-
-def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value):
-        return to_dict(value)
-    if isinstance(value, (tuple, list)):
-        return [_plain(item) for item in value]
-    return value
+    return dict(json.loads(json.dumps(dataclasses.asdict(config))))
 
 
 def _convert(hint: Any, value: Any, path: str) -> Any:

@@ -18,32 +18,26 @@ class Packing:
     def __init__(self, lengths: Sequence[int], gap: int, device: torch.device) -> None:
         if not lengths or min(lengths) < 1 or gap < 1:
             raise ValueError("a row needs utterances, and gaps, of at least one frame")
-        self.lengths = tuple(lengths)
-        self.gap = gap
-        self.device = device
+        self.lengths, self.device = tuple(lengths), device
         self.frames = sum(lengths) + gap * len(lengths)
         self.starts = tuple(accumulate((length + gap for length in lengths[:-1]), initial=0))
+        self.ends = tuple(start + length for start, length in zip(self.starts, self.lengths, strict=True))
+        """the frame after the last one of each utterance"""
+        sizes = torch.tensor(lengths, device=device) + gap
+        self._owner = torch.arange(len(lengths), device=device).repeat_interleave(sizes)
+        self._frame = torch.arange(self.frames, device=device)
+        self._last = (torch.tensor(self.ends, device=device) - 1)[self._owner]
         self._gaps: dict[int, Tensor] = {}
-
-    @property
-    def ends(self) -> tuple[int, ...]:
-        """The frame after the last one of each utterance."""
-        return tuple(start + length for start, length in zip(self.starts, self.lengths, strict=True))
 
     def gaps(self, per_frame: int = 1) -> Tensor:
         """Return the indices of all steps that belong to no utterance, where a frame has `per_frame` steps."""
         if per_frame not in self._gaps:
-            following = (*self.starts[1:], self.frames)
-            steps = [
-                torch.arange(end * per_frame, start * per_frame)
-                for end, start in zip(self.ends, following, strict=True)
-            ]
-            self._gaps[per_frame] = torch.cat(steps).to(self.device)
+            self._gaps[per_frame] = torch.nonzero((self._frame > self._last).repeat_interleave(per_frame))[:, 0]
         return self._gaps[per_frame]
 
     def owned(self) -> Tensor:
         """Return 1 for each frame that belongs to an utterance and 0 for others, (frames,)."""
-        return torch.ones(self.frames, device=self.device).index_fill(0, self.gaps(), 0.0)
+        return (self._frame <= self._last).float()
 
     def edges(self, per_frame: int = 1) -> Tensor:
         """Return the indices of the steps that are the first after an end or the first of an utterance, but for 0."""
@@ -51,21 +45,16 @@ class Packing:
 
     def owners(self, per_frame: int = 1) -> Tensor:
         """Return, for each step, the number of the utterance that it belongs to or that the gap follows."""
-        following = (*self.starts[1:], self.frames)
-        counts = (per_frame * (after - start) for start, after in zip(self.starts, following, strict=True))
-        return torch.cat([torch.full((count,), i) for i, count in enumerate(counts)]).to(self.device)
+        return self._owner.repeat_interleave(per_frame)
 
     def restarted(self, running: Tensor) -> Tensor:
-        """Return a running sum (1, frames * per_frame) over the row as if it began at 0 with each utterance."""
-        per_frame = running.shape[1] // self.frames
-        firsts = torch.tensor(self.starts, device=self.device) * per_frame
-        before = torch.where(firsts > 0, running[0, (firsts - 1).clamp_min(0)], running.new_zeros(()))
-        return running - before[self.owners(per_frame)]
+        """Return a running sum (1, frames) over the row as if it began at 0 with each utterance."""
+        before = running[0, [start - 1 for start in self.starts]]
+        return running - torch.where(self._owner > 0, before[self._owner], 0.0)
 
     def held(self) -> Tensor:
         """Return, for each frame, its own index, or that of the last frame of the utterance that the gap follows."""
-        last = torch.tensor(self.ends, device=self.device) - 1
-        return torch.minimum(torch.arange(self.frames, device=self.device), last[self.owners()])
+        return torch.minimum(self._frame, self._last)
 
     def pack(self, pieces: Sequence[Tensor]) -> Tensor:
         """Put pieces (C, frames * per_frame), one for each utterance, into a row (1, C, ...) with zeros between."""

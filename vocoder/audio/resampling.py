@@ -30,7 +30,13 @@ def resample(x: Audio, source_rate: int, target_rate: int) -> Audio:
         raise ValueError(f"sample rates must be positive, not {source_rate} and {target_rate} Hz")
     if source_rate == target_rate:
         return x
-    _check_ratio(source_rate, target_rate)
+    divisor = math.gcd(source_rate, target_rate)
+    size = target_rate // divisor * (source_rate // divisor + 2 * half_width(source_rate, target_rate))
+    if size > MAX_KERNEL_SIZE:
+        raise ValueError(
+            f"cannot resample from {source_rate} to {target_rate} Hz: their common divisor is only {divisor}; "
+            "go through a rate that shares more with both"
+        )
     import torch  # audio files are read and written without it
     import torchaudio
 
@@ -51,14 +57,3 @@ def resample(x: Audio, source_rate: int, target_rate: int) -> Audio:
 def half_width(source_rate: int, target_rate: int) -> int:
     """Return how many input samples on each side a resampled sample depends on."""
     return math.ceil(_WIDTH * source_rate / (min(source_rate, target_rate) * _ROLLOFF))
-
-
-def _check_ratio(source_rate: int, target_rate: int) -> None:
-    divisor = math.gcd(source_rate, target_rate)
-    down, up = source_rate // divisor, target_rate // divisor
-    size = up * (down + 2 * half_width(source_rate, target_rate))
-    if size > MAX_KERNEL_SIZE:
-        raise ValueError(
-            f"cannot resample from {source_rate} to {target_rate} Hz: their common divisor is only {divisor}; "
-            "go through a rate that shares more with both"
-        )

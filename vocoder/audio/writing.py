@@ -91,12 +91,6 @@ class Origin:
         return json.dumps({name: value for name, value in asdict(self).items() if value is not None})
 
     @classmethod
-    def of_model(cls, reference: str, seed: int | None, dtype: object = None) -> "Origin":
-        """Return the origin for a model; of a directory it keeps only the name."""
-        path, name = Path(reference), None if dtype is None else str(dtype).removeprefix("torch.")
-        return cls(path.resolve().name if path.is_dir() else reference, seed=seed, dtype=name)
-
-    @classmethod
     def of_json(cls, text: str) -> "Origin | None":
         """Read what `to_json` wrote; None for any other text."""
         try:
@@ -132,7 +126,8 @@ def write_audio(
     if isinstance(target, (str, Path)) and not Path(target).parent.is_dir():
         raise AudioError(f"cannot write {target}: there is no directory {Path(target).parent}")
     file_rate = nearest_rate(sample_rate, encoding.sample_rates)
-    x = resample(x.astype(np.float32, copy=False), sample_rate, file_rate)
+    x = x.astype(np.float32, copy=False)
+    x = x if file_rate == sample_rate else resample(x, sample_rate, file_rate)
     clips = encoding.subtype != "FLOAT"
     beyond = int(np.count_nonzero(np.abs(x) > 1.0)) if clips else 0
     report = WriteReport(file_rate, float(np.abs(x).max()), beyond)

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -153,7 +153,12 @@ def pending(jobs: Sequence[Job], output: Path, options: BulkOptions, again: bool
         for audio in there:
             audio.unlink()
     elif there:
-        _compare(_read(path), made, output)
+        old = _read(path)
+        found = [
+            f"{name} {_said(old.get(name))}, not {_said(made[name])}" for name in made if old.get(name) != made[name]
+        ]
+        if found:
+            raise ValueError(f"{output} holds audio made with {'; '.join(found)}; {REMEDY} it")
     with complete(path) as part:
         part.write_text(json.dumps({"made": made}, indent=1), encoding="utf-8")
     return unfinished(jobs)
@@ -199,13 +204,6 @@ def _read(path: Path) -> dict[str, Any]:
         raise ValueError(f"{folder} holds audio of these names that this command did not make; {REMEDY} it") from None
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is damaged ({error}); {REMEDY} its audio") from None
-
-
-def _compare(old: Mapping[str, Any], new: Mapping[str, Any], output: Path) -> None:
-    """Refuse to mix audio made with different options."""
-    found = [f"{name} {_said(old.get(name))}, not {_said(new[name])}" for name in new if old.get(name) != new[name]]
-    if found:
-        raise ValueError(f"{output} holds audio made with {'; '.join(found)}; {REMEDY} it")
 
 
 def _said(value: Any) -> str:

@@ -118,7 +118,10 @@ def mel_call(audio: Audio, sample_rate: int | None, model: str | None, preset: s
         raise ValueError("samples need their sample_rate, and files have their own")
     if isinstance(audio, np.ndarray):
         body = io.BytesIO()
-        write_audio(body, _full_scale(audio), int(sample_rate or 0), format="wav_f32")
+        if audio.dtype.kind != "f" and audio.dtype != np.int16:
+            raise TypeError(f"samples are floats in -1..1, or int16, not {audio.dtype}")
+        samples = audio.astype(np.float32) / (1.0 if audio.dtype.kind == "f" else 32768.0)
+        write_audio(body, samples, int(sample_rate or 0), format="wav_f32")
         content = body.getvalue()
     else:
         content = audio if isinstance(audio, bytes) else Path(audio).read_bytes()
@@ -149,12 +152,3 @@ def frame_messages(piece: Any, n_mels: int) -> Iterator[bytes]:
         raise ValueError(f"a piece of a mel is ({n_mels},) or ({n_mels}, frames), not {np.shape(piece)}{hint}")
     for start in range(0, mel.shape[1], MESSAGE_FRAMES):
         yield np.ascontiguousarray(mel[:, start : start + MESSAGE_FRAMES].T, "<f4").tobytes()
-
-
-def _full_scale(samples: NDArray[Any]) -> NDArray[np.float32]:
-    """Return samples as floats with full scale 1."""
-    if samples.dtype == np.int16:
-        return samples.astype(np.float32) / 32768.0
-    if samples.dtype.kind != "f":
-        raise TypeError(f"samples are floats in -1..1, or int16, not {samples.dtype}")
-    return samples.astype(np.float32, copy=False)

@@ -44,18 +44,13 @@ def _description(info: Mapping[str, Any], scores: bool) -> str:
         f"{mel['log']}, floor {mel['floor']:g}",
         "sigma": f"{info['sigma']:g}",
         "corrections": str(info["corrections"]),
-        "quality": _where(info, scores),
+        "quality": "" if scores else f"shown by: vocoder models {info['name']}",
     }
+    if not info["quality"]:
+        lines["quality"] = "not measured"
     default = " (the default)" if info["name"] == DEFAULT_MODEL else ""
     text = [f"{info['name']}{default}", *(f"  {name:<11} {value}".rstrip() for name, value in lines.items())]
     return "\n".join([*text, *_indented(info["quality"], 4)] if scores else text)
-
-
-def _where(info: Mapping[str, Any], scores: bool) -> str:
-    """Return the command that shows the scores of a model, if `scores` are not shown."""
-    if not info["quality"]:
-        return "not measured"
-    return "" if scores else f"shown by: vocoder models {info['name']}"
 
 
 def _indented(values: Mapping[str, Any], depth: int) -> list[str]:

@@ -76,15 +76,12 @@ class ActNorm(ElementwiseAffine):
     def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map (B, C, T) to (B, C, T), initialising from `x` if this is the first training batch."""
         if self.training and not self.initialised:
-            self._initialise(x)
+            with torch.no_grad():
+                std, mean = torch.std_mean(x, dim=(0, 2), correction=0)
+                self.t.copy_(mean[:, None])
+                self.log_scale.copy_(torch.log(std + 1e-6)[:, None])
+                self.initialised.fill_(True)
         return super().forward(x)
-
-    @torch.no_grad()
-    def _initialise(self, x: Tensor) -> None:
-        std, mean = torch.std_mean(x, dim=(0, 2), correction=0)
-        self.t.copy_(mean[:, None])
-        self.log_scale.copy_(torch.log(std + 1e-6)[:, None])
-        self.initialised.fill_(True)
 
 
 class ConditionalAffine(Flow):

@@ -40,7 +40,10 @@ def import_waveglow(weights: Weights, settings: Mapping[str, Any] | None, _: Sta
         raise CheckpointError(f"a module of {OLDEST_MODULE}.py cannot be imported: its odd flows exchange the halves")
     split = weights.module is None and any(".cond_layers." in name for name in weights.tensors)
     tensors = _merged(dict(weights.tensors))
-    config = _architecture(tensors, _stride(weights))
+    stride = weights.settings.get("upsample.stride", (STRIDE,))
+    if not isinstance(stride, tuple) or len(stride) != 1:
+        raise CheckpointError(f"the module's upsample.stride must be one number in a tuple, not {stride!r}")
+    config = _architecture(tensors, int(stride[0]))
     mel_config = _mel(setting(settings, "data_config", {}), config)
     config = dataclasses.replace(config, sample_rate=mel_config.sample_rate)
     with torch.device("meta"):  # takes no memory, whatever sizes the tensors have
@@ -53,13 +56,6 @@ def import_waveglow(weights: Weights, settings: Mapping[str, Any] | None, _: Sta
     return Imported(
         model, mel_config, (f"the flows are taken for those of glow.py, not {OLDEST_MODULE}.py",) if split else ()
     )
-
-
-def _stride(weights: Weights) -> int:
-    stride = weights.settings.get("upsample.stride", (STRIDE,))
-    if not isinstance(stride, tuple) or len(stride) != 1:
-        raise CheckpointError(f"the module's upsample.stride must be one number in a tuple, not {stride!r}")
-    return int(stride[0])
 
 
 def _merged(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -144,24 +144,16 @@ class MelUpsampler(nn.Module):
 
     def forward(self, mel: Tensor, gaps: Tensor | None = None) -> Tensor:
         """Map (B, n_mels, frames) to (B, n_mels * group_size, frames * hop_length / group_size)."""
-        mel = silenced(mel, gaps)
-        batch, n_mels, frames = mel.shape
-        upsampled = self._upsampled(mel)[:, :, : frames * self.hop_length]
+        weight, bias, hop_length = self.upsample.weight, self.upsample.bias, self.hop_length
+        assert bias is not None
+        (batch, n_mels, frames), kernel = mel.shape, weight.shape[2]
+        # A product and an overlap-add: PyTorch's own transposed convolution is a scalar loop on CPUs.
+        pieces = weight.flatten(1).T @ silenced(mel, gaps)  # (B, n_mels * kernel, frames)
+        length = (frames - 1) * hop_length + kernel
+        upsampled = F.fold(pieces, (1, length), (1, kernel), stride=(1, hop_length)).squeeze(2) + bias[:, None]
+        upsampled = upsampled[:, :, : frames * hop_length]
         steps = upsampled.reshape(batch, n_mels, -1, self.group_size).permute(0, 2, 1, 3).flatten(2)
         return steps.transpose(1, 2)  # in memory (B, steps, channels), as the couplings need it
-
-    def _upsampled(self, mel: Tensor) -> Tensor:
-        """Return what `self.upsample` does to (B, n_mels, frames), as one product and an overlap-add.
-
-        PyTorch's own transposed convolution is a scalar loop on CPUs.
-        """
-        weight, bias = self.upsample.weight, self.upsample.bias
-        assert bias is not None
-        kernel = weight.shape[2]
-        pieces = weight.flatten(1).T @ mel  # (B, n_mels * kernel, frames)
-        length = (mel.shape[2] - 1) * self.hop_length + kernel
-        added = F.fold(pieces, (1, length), (1, kernel), stride=(1, self.hop_length))
-        return added.squeeze(2) + bias[:, None]
 
 
 @dataclass(frozen=True)

@@ -38,9 +38,11 @@ class MelFilter(nn.Module):
         window = F.pad(torch.hann_window(config.win_length), (padding, padding))
         self.register_buffer("window", window, persistent=False)
         self.register_buffer("filterbank", filterbank, persistent=False)
-        total = filterbank.sum(dim=0)
+        total, peaks = filterbank.sum(dim=0), filterbank.amax(dim=1, keepdim=True)
+        lowest = torch.where(filterbank > 0, peaks, torch.inf).amin(dim=0)  # of the bands that a bin lies in
+        lowest = torch.where(lowest.isfinite(), lowest, 1.0)
         self.register_buffer("share", filterbank / total.clamp_min(1e-12), persistent=False)
-        self.register_buffer("spread", filterbank / torch.maximum(total, _peaks(filterbank)), persistent=False)
+        self.register_buffer("spread", filterbank / torch.maximum(total, lowest), persistent=False)
 
     def difference(self, real: Tensor, imaginary: Tensor, target: Tensor) -> Tensor:
         """Return by how much the mel of spectra (..., bins) is below the target (..., n_mels), in nepers."""
@@ -88,10 +90,3 @@ def _span_of(inside: Tensor) -> tuple[Tensor, Tensor]:
     """Return the first place (N,) of each row (N, places) that is true, and that after the last; 0 and 0 for none."""
     first, stop = inside.int().argmax(dim=1), inside.shape[1] - inside.flip(1).int().argmax(dim=1)
     return first, torch.where(inside.any(dim=1), stop, 0)
-
-
-def _peaks(filterbank: Tensor) -> Tensor:
-    """Return for each bin the lowest of the peaks of the bands that it lies in: (bins,), above 0."""
-    peaks = filterbank.amax(dim=1, keepdim=True).expand_as(filterbank)
-    lowest = torch.where(filterbank > 0, peaks, torch.inf).amin(dim=0)
-    return torch.where(lowest.isfinite(), lowest, 1.0)

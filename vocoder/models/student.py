@@ -164,13 +164,12 @@ class Student(FlowVocoder):
         for i, stack in enumerate(config.stacks):
             before = self.frames_of_steps(stack.context[0] + 1)  # the noise enters one step late
             stages.append(Stage(f"flow {i}", (stages[-1].output, CONDITION), windowed(partial(self._step, i)), before))
+        shape = windowed(partial(self._shaped, self.envelope))
         if isinstance(self.envelope, MinimumPhaseFilter):  # its responses stand at frames, and are mixed between two
             reach, past = self.envelope.kernel_size // 2, self.frames_of_steps(self.envelope.taps - 1)
-            shape = windowed(partial(self._shaped, self.envelope))
             stages.append(Stage("filtered", (stages[-1].output, MEL), shape, max(past, reach), reach + 1))
         else:
             reach = self.frames_of_steps(self.envelope.kernel_size // 2)
-            shape = windowed(partial(self._shaped, self.envelope))
             stages.append(Stage("spectrum", (stages[-1].output, MEL), shape, reach, reach))
         if self.transform is not None:
             blocks = windowed(self.transform.inverse)  # which overlap

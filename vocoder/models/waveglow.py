@@ -179,8 +179,9 @@ class WaveGlow(FlowVocoder):
 
         With `packing`, the batch is a row of several utterances; the log-determinant is then of no meaning.
         """
-        gaps = None if packing is None else packing.gaps(self._steps_per_frame)
-        stages = [self._conditioning(packing), *self._prior(sigma, packing)]
+        per_frame = self.config.hop_length // self.config.group_size
+        gaps, edges = (None, None) if packing is None else (packing.gaps(per_frame), packing.edges(per_frame))
+        stages = [self._conditioning(packing), *self._prior(sigma, packing, edges)]
         before, after = (self.frames_of_steps(steps) for steps in self.config.stack.context)
         for i in reversed(range(self.config.flows)):
             inputs = (stages[-1].output, CONDITION, *([Z] if self._exits_before(i) else []))
@@ -190,7 +191,7 @@ class WaveGlow(FlowVocoder):
             reach, overlap = self.frames_of_steps(self.envelope.kernel_size // 2), 1
             spectrum = windowed(partial(self._shaped, gaps))
             stages.append(Stage("spectrum", (stages[-1].output, MEL), spectrum, reach, reach))
-        audio = windowed(partial(self.transform.inverse, edges=self._edges(packing)))
+        audio = windowed(partial(self.transform.inverse, edges=edges))
         return [*stages, Stage("x", (stages[-1].output,), audio, overlap, overlap)]
 
     def _conditioning(self, packing: Packing | None) -> Stage:
@@ -201,13 +202,13 @@ class WaveGlow(FlowVocoder):
             before, after = (self.config.upsample_kernel - 1) // self.config.hop_length, 0
         return Stage(CONDITION, (MEL,), windowed(lambda mel: self.condition(mel, gaps)), before, after)
 
-    def _prior(self, sigma: float | Tensor | None, packing: Packing | None) -> list[Stage]:
+    def _prior(self, sigma: float | Tensor | None, packing: Packing | None, edges: Tensor | None) -> list[Stage]:
         config = self.config
         sigma = config.sigma if sigma is None else sigma
         if self.excitation is None or self.pitch is None or config.source is None:
             return [Stage(Z, (NOISE,), windowed(lambda noise: sigma * noise))]
         source = HarmonicSource(config.hop_length, config.sample_rate, config.source.f_max, packing)
-        transform = partial(self.transform, edges=self._edges(packing))
+        transform = partial(self.transform, edges=edges)
         return excitation_stages(self.pitch, source, transform, self.excitation, sigma, packing)
 
     def _undo(self, i: int, gaps: Tensor | None, x: Tensor, condition: Tensor, *z: Tensor) -> tuple[Tensor, Tensor]:
@@ -230,13 +231,6 @@ class WaveGlow(FlowVocoder):
         log_prob: Tensor = log_det + log_density(z).sum(dim=(1, 2))
         return log_prob
 
-    def _edges(self, packing: Packing | None) -> Tensor | None:
-        return None if packing is None else packing.edges(self._steps_per_frame)
-
-    @property
-    def _steps_per_frame(self) -> int:
-        return self.config.hop_length // self.config.group_size
-
     def _exits(self, i: int) -> int:
         """Return how many channels leave before flow number `i` or an earlier one."""
         every = self.config.early_every
@@ -247,7 +241,7 @@ class WaveGlow(FlowVocoder):
 
     def envelope_condition(self, mel: Tensor) -> Tensor:
         """Return what the element-wise flow sees: the centred mel at the rate of the steps."""
-        return normalised(mel).repeat_interleave(self._steps_per_frame, dim=2)
+        return normalised(mel).repeat_interleave(self.config.hop_length // self.config.group_size, dim=2)
 
 
 def _coupling(config: WaveGlowConfig, channels: int) -> AffineCoupling:

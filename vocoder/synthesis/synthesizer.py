@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -89,8 +90,12 @@ class Synthesizer:
         return self._runner.pipeline(Sampling(), [0]).lookahead
 
     def origin(self, seed: int | None = None) -> Origin:
-        """Return the mark for `write_audio`: that audio is synthetic, of this model, in its precision, with a seed."""
-        return Origin.of_model(self.name, seed, self.dtype)
+        """Return the mark for `write_audio`: that audio is synthetic, of this model, in its precision, with a seed.
+
+        Of a directory it has the name alone.
+        """
+        name = Path(self.name).resolve().name if Path(self.name).is_dir() else self.name
+        return Origin(name, seed=seed, dtype=str(self.dtype).removeprefix("torch."))
 
     def info(self) -> dict[str, Any]:
         """Return what the model is, as plain data: family, size, mel config, look-ahead, provenance and quality."""

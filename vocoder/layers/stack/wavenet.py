@@ -76,8 +76,10 @@ class WaveNetStack(nn.Module):
             raise ValueError(f"{x.shape[2]} steps are no multiple of {cond.shape[2]} condition frames")
         weights, dtype = self.weights(), self.compute_dtype or self.start.weight.dtype
         weights.check(cond)
+        given = (x,) if cond is None else (x, cond)
         frozen = not any(tensor.requires_grad for tensor in weights.flat())
-        run = kernel("gate", "gated", dtype) if frozen and dtype in FLOATS and _compilable(x, cond) else None
+        compilable = frozen and dtype in FLOATS and x.is_cpu and x.numel() > 0 and all(map(takes, given))
+        run = kernel("gate", "gated", dtype) if compilable else None
         if run is not None:
             joined = cond is not None and cond.shape[2] == x.shape[2]
             made = self._kept.of(weights.flat(), lambda: CompiledStack(run, weights, dtype, joined), dtype, joined)
@@ -105,10 +107,6 @@ class WaveNetStack(nn.Module):
         if cond is None or self.cond_layer is None:
             return None
         return convolved(pair_of(self.cond_layer), as_image(cond, dtype)).chunk(len(self.config.dilations), dim=1)
-
-
-def _compilable(x: Tensor, cond: Tensor | None) -> bool:
-    return x.device.type == "cpu" and x.numel() > 0 and takes(x) and (cond is None or takes(cond))
 
 
 @dataclass(frozen=True)
