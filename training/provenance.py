@@ -11,7 +11,7 @@ import torch
 from training.corpora.corpus import UNKNOWN
 from training.corpora.manifest import Entry, Manifest
 from vocoder import __version__
-from vocoder.checkpoint import read_provenance
+from vocoder.checkpoint import read_config
 from vocoder.loading import model_directory, shipped_models
 
 ROLES = ("start_from", "teacher", "flows_from", "pitch_from", "fill_from")
@@ -58,7 +58,7 @@ def origin_of(**references: str | None) -> dict[str, Any]:
     names = {role: run_name(reference) for role, reference in given.items()}
     found: list[dict[str, Any]] = []
     for role, reference in given.items():
-        source = with_inheritance(read_provenance(model_directory(reference)))
+        source = with_inheritance(read_config(model_directory(reference)).get("provenance") or {})
         step = f"{role} {names[role]}"
         for entry in all_data(source) or [_undocumented(names[role])]:
             # The newest step first; a model that followed one of its name is one.
@@ -83,7 +83,7 @@ def with_inheritance(provenance: Mapping[str, Any]) -> dict[str, Any]:
     for role in ROLES:
         name = provenance.get(role)
         if name in shipped_models():
-            entries = all_data(read_provenance(model_directory(name)))
+            entries = all_data(read_config(model_directory(name)).get("provenance") or {})
             found += [{**entry, "through": f"{role} {name} (by its name)"} for entry in entries]
         elif name is not None:
             found.append({**_undocumented(name), "through": f"{role} {name}"})

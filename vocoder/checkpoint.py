@@ -121,7 +121,7 @@ def load_model(directory: Path | str, weights: bool = True, families: Families =
     Raises a CheckpointError if a file is missing or damaged, or the weights do not fit the configuration.
     """
     directory = Path(directory)
-    config = _read_config(directory)
+    config = read_config(directory)
     try:
         family = families[str(config["family"])]
         architecture = from_dict(family.config, _renamed(config["architecture"]), "architecture")
@@ -162,12 +162,8 @@ def _renamed(architecture: Any) -> Any:
     return found if steps is None else {"corrections": 2 * steps, **found}
 
 
-def read_provenance(directory: Path | str) -> dict[str, Any]:
-    """Return what a model directory says of its data and training, without reading its weights."""
-    return dict(_read_config(Path(directory)).get("provenance") or {})
-
-
-def _read_config(directory: Path) -> dict[str, Any]:
+def read_config(directory: Path) -> dict[str, Any]:
+    """Return the content of config.json, checked against its sum; raises a CheckpointError as `load_model`."""
     path = directory / "config.json"
     if not path.is_file():
         inner = directory / "last" / "model"

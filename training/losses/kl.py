@@ -1,15 +1,61 @@
 """Probability density distillation: how far a student's density is from its teacher's (Parallel WaveNet, section 3)."""
 
+from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from vocoder.distributions import Distribution, Gaussian, soft_floor
-from vocoder.models.student import Draw
+from vocoder.distributions import ENTROPY, Distribution, Gaussian, soft_floor
+from vocoder.flows.harmonic_shift import SHIFT
+from vocoder.layers.source import COEFFICIENTS, GAINS
+from vocoder.models.student import Student
+from vocoder.stages import CONDITION, MEL, Z, run
 
 Estimator: TypeAlias = Literal["closed", "draws", "sample"]
+
+
+@dataclass(frozen=True)
+class Draw:
+    """A sample of a student with what is known of its density.
+
+    Attributes:
+        x: audio (B, T).
+        entropy: (B,) in nats; the mean over draws is the entropy of the student. Each noise value enters by its
+            expectation, so that this varies far less than minus the log-density of the sample.
+        mu: (B, T). Given the earlier noise, x_t is mu_t + exp(log_scale_t) times noise; None for a student of frames,
+            whose samples depend on each other within a frame.
+        log_scale: (B, T), or None as `mu`.
+    """
+
+    x: Tensor
+    entropy: Tensor
+    mu: Tensor | None = None
+    log_scale: Tensor | None = None
+
+    def first(self, items: int) -> "Draw":
+        """Return the draw of the first items of the batch."""
+        return Draw(*(None if value is None else value[:items] for value in vars(self).values()))  # type: ignore[arg-type]
+
+
+def drawn(student: Student, noise: Tensor, mel: Tensor) -> Draw:
+    """Make a sample of white noise (B, C, steps) and tell what is known of it."""
+    given = {MEL: mel, CONDITION: student.condition(mel)}
+    shift, scale = noise.new_zeros(()), noise.new_ones(())
+    if student.shift is not None:
+        shift = run(student.stages(), given, SHIFT).signal
+    elif student.excitation is not None:
+        source, gains = (run(student.stages(), given, signal).signal for signal in (COEFFICIENTS, GAINS))
+        shift, scale = student.excitation.shift_and_scale(source, gains, 1.0)
+    log_scale = scale.log().expand_as(noise)
+    made = run(student.stages(), given | {Z: noise * scale + shift})
+    x = made.signal.squeeze(1)
+    entropy = made.log_det + log_scale.sum(dim=(1, 2)) + ENTROPY * noise[0].numel()
+    if student.transform is not None:
+        return Draw(x, entropy)
+    log_scale = sum(made.changes, log_scale)  # every flow scales each sample: ClariNet, equation 12
+    return Draw(x, entropy, x - (torch.exp(log_scale) * noise).squeeze(1), log_scale.squeeze(1))
 
 
 @runtime_checkable

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from training.loop.objective import Batch, Parts
-from training.losses.kl import Estimator, Teacher, divergence
+from training.losses.kl import Draw, Estimator, Teacher, divergence, drawn
 from training.losses.spectral import PowerLoss
 from training.runs.recordings import noise_for, noisy
 from training.runs.sample_losses import SampleObjective, SampleRun, SampleWeights
@@ -21,7 +21,7 @@ from vocoder.distributions import ENTROPY
 from vocoder.loading import model_directory
 from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import load_mel_config
-from vocoder.models.student import Draw, Student, StudentConfig
+from vocoder.models.student import Student, StudentConfig
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ class StudentObjective(SampleObjective):
     def parts(self, batch: Batch, step: int) -> Parts:
         """Return weight and value of each loss of the student at this step."""
         losses, (x, mel) = self.losses, self.segments(batch, self.losses.blur)
-        draw, items = self.model.draw(noise_for(self.model, mel), mel), losses.teacher_items or len(mel)
+        draw, items = drawn(self.model, noise_for(self.model, mel), mel), losses.teacher_items or len(mel)
         parts = self._teacher_parts(draw.first(items), mel[:items], losses.teacher_weight(step))
         parts |= self.sample_parts(draw.x, x, mel, batch, step) | self.pitch_parts(mel, batch)
         if losses.power:
@@ -127,7 +127,7 @@ class StudentObjective(SampleObjective):
     def validate(self, batch: Batch) -> dict[str, Tensor]:
         """Return the divergence and its parts, and the distances of a sample; the score is the spectral one."""
         x, mel = self.segments(batch)
-        draw = self.model.draw(noise_for(self.model, mel), mel)
+        draw = drawn(self.model, noise_for(self.model, mel), mel)
         parts = {name: value for name, (_, value) in self._teacher_parts(draw, mel, 1.0).items()}
         return parts | self.distances(draw.x, x, mel, batch)
 

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from vocoder.config import ConfigError, Count
-from vocoder.distributions import ENTROPY, log_density
 from vocoder.flows.affine import ConditionalAffine
 from vocoder.flows.conv1x1 import MATRIX_STEP_SCALE, InvertibleConv1x1, swap
 from vocoder.flows.harmonic_shift import SHIFT, HarmonicShift, shift_stages
@@ -17,11 +16,11 @@ from vocoder.flows.inverse_autoregressive import InverseAutoregressive
 from vocoder.flows.lapped import LappedTransform
 from vocoder.flows.minimum_phase import MinimumPhaseFilter
 from vocoder.layers.conditioning import MelEncoder, PitchNet, normalised
-from vocoder.layers.source import COEFFICIENTS, GAINS, Excitation, HarmonicSource, SourceConfig, excitation_stages
+from vocoder.layers.source import Excitation, HarmonicSource, SourceConfig, excitation_stages
 from vocoder.layers.stack.wavenet import WaveNetConfig, WaveNetStack
 from vocoder.models.base import FlowVocoder, VocoderConfig
 from vocoder.packing import Packing
-from vocoder.stages import CONDITION, MEL, NOISE, Stage, Z, run, windowed
+from vocoder.stages import CONDITION, MEL, NOISE, Stage, Z, windowed
 
 NOISE_FLOOR = 1e-3  # of the learned gain of the noise: without noise there is no density
 
@@ -69,31 +68,6 @@ class StudentConfig(VocoderConfig):
     def kept(self) -> int:
         """Channels that each flow keeps: half of a frame's, on which the other half depends beside the past."""
         return self.channels - self.channels // 2 if self.kind == "frames" else 0
-
-
-@dataclass(frozen=True)
-class Draw:
-    """A sample of a student with what is known of its density.
-
-    Attributes:
-        x: audio (B, T).
-        log_prob: its log-density in nats, (B,).
-        entropy: (B,) in nats; the mean over draws is the entropy of the student. Each noise value enters by its
-            expectation, so that this varies far less than -log_prob.
-        mu: (B, T). Given the earlier noise, x_t is mu_t + exp(log_scale_t) times noise; None for a student of frames,
-            whose samples depend on each other within a frame.
-        log_scale: (B, T), or None as `mu`.
-    """
-
-    x: Tensor
-    log_prob: Tensor
-    entropy: Tensor
-    mu: Tensor | None
-    log_scale: Tensor | None
-
-    def first(self, items: int) -> "Draw":
-        """Return the draw of the first items of the batch."""
-        return Draw(*(None if value is None else value[:items] for value in vars(self).values()))  # type: ignore[arg-type]
 
 
 class Student(FlowVocoder):
@@ -176,22 +150,6 @@ class Student(FlowVocoder):
             stages.append(Stage("x", (stages[-1].output,), blocks, 1, 1))
         return stages
 
-    def draw(self, noise: Tensor, mel: Tensor, sigma: float = 1.0) -> Draw:
-        """Make a sample of white noise (B, C, steps) at temperature `sigma`, above 0, and what is known of it."""
-        if sigma <= 0:
-            raise ValueError(f"a density needs a temperature above 0, not {sigma}")
-        given = {MEL: mel, CONDITION: self.condition(mel)}
-        shift, scale = self._shift_and_scale(given, sigma)
-        log_scale = scale.log().expand_as(noise)
-        made = run(self.stages(), given | {Z: noise * scale + shift})
-        x, volume = made.signal.squeeze(1), made.log_det + log_scale.sum(dim=(1, 2))
-        log_prob = log_density(noise).sum(dim=(1, 2)) - volume
-        entropy = volume + ENTROPY * noise[0].numel()
-        if self.transform is not None:
-            return Draw(x, log_prob, entropy, None, None)
-        log_scale = sum(made.changes, log_scale)  # every flow scales each sample: ClariNet, equation 12
-        return Draw(x, log_prob, entropy, x - (torch.exp(log_scale) * noise).squeeze(1), log_scale.squeeze(1))
-
     def envelope_condition(self, mel: Tensor) -> Tensor:
         """Return what the last flow sees: the centred mel, at the rate of the steps for frames."""
         if self.config.kind == "samples":
@@ -210,16 +168,6 @@ class Student(FlowVocoder):
         assert self.transform is not None
         assert self.excitation is not None
         return excitation_stages(self.pitch, source, self.transform, self.excitation, sigma)
-
-    def _shift_and_scale(self, given: dict[str, Tensor], sigma: float) -> tuple[Tensor, Tensor]:
-        """Return mean and deviation of z, given the mel."""
-        like, stages = next(self.parameters()), self.stages()
-        if self.shift is not None:
-            return run(stages, given, SHIFT).signal, like.new_tensor(sigma)
-        if self.excitation is None:
-            return like.new_zeros(()), like.new_tensor(sigma)
-        gains = run(stages, given, GAINS).signal
-        return self.excitation.shift_and_scale(run(stages, given, COEFFICIENTS).signal, gains, sigma)
 
     def _step(self, i: int, z: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
         """Apply flow number `i`; what it adds to the log-determinant is given for each sample where there are such."""

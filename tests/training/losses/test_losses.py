@@ -4,12 +4,11 @@ import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
 
-from training.losses.kl import divergence, gaussian_kl
+from training.losses.kl import Draw, divergence, gaussian_kl
 from training.losses.pitch import pitch_loss
 from training.losses.spectral import MultiResolutionSTFT, MultiScaleMel, PowerLoss, spectrum
 from vocoder.distributions import ENTROPY, Gaussian, LogisticMixture, log_density
 from vocoder.layers.conditioning import PitchConfig, PitchNet
-from vocoder.models.student import Draw
 
 FLOOR = -30.0
 CONFIG = PitchConfig(channels=4, layers=1, kernel_size=3, f0_min=50.0, f0_max=800.0, bins=17)
@@ -21,8 +20,7 @@ SILENCE = torch.zeros(1, LENGTH)
 def drawn(mu, log_s):
     """A draw of independent samples (B, T) with these conditionals."""
     z = torch.randn_like(mu)
-    log_prob = (log_density(z) - log_s).sum(dim=1)
-    return Draw(mu + torch.exp(log_s) * z, log_prob, (log_s + ENTROPY).sum(dim=1), mu, log_s)
+    return Draw(mu + torch.exp(log_s) * z, (log_s + ENTROPY).sum(dim=1), mu, log_s)
 
 
 def parameters(batch=4, length=50):
@@ -81,7 +79,7 @@ def test_gradients_pass_through_the_draws(estimator):
 def test_refusals():
     mu, log_s, mu_p, log_s_p = parameters()
     draw, params = drawn(mu, log_s), torch.stack([mu_p, log_s_p], dim=1)
-    frames = Draw(draw.x, draw.log_prob, draw.entropy, None, None)
+    frames = Draw(draw.x, draw.entropy)
     with pytest.raises(ValueError, match="conditionals"):
         divergence(frames, params, Gaussian(), "closed")
     with pytest.raises(ValueError, match="Gaussian"):
