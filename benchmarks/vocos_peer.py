@@ -41,4 +41,4 @@ class VocosPeer(nn.Module):
     def synthesize(self, mel: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
         """Return audio, in bfloat16 by autocast where that is asked for."""
         with torch.autocast(mel.device.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
-            return self(mel)  # type: ignore[no-any-return]
+            return self(mel)

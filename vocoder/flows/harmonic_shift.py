@@ -36,8 +36,7 @@ class HarmonicShift(nn.Module):
 
     def forward(self, coefficients: Tensor, gains: Tensor) -> Tensor:
         """Return the mean of the noise (B, 1, T) for coefficients of the source and their gains."""
-        shift: Tensor = self.transform.inverse(coefficients * gains)[0]
-        return shift
+        return self.transform.inverse(coefficients * gains)[0]
 
 
 def shift_stages(pitch: PitchNet, source: HarmonicSource, shift: HarmonicShift) -> list[Stage]:

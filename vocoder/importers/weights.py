@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,7 @@ from vocoder.mel.config import MelConfig
 
 WRAPPERS = ("state_dict", "model", "model_state_dict", "generator")
 STEPS = ("global_step", "iteration", "step", "steps")
-PREFIX = "module."
+_PREFIXES = re.compile(r"^(module\.)+")
 MAX_DEPTH = 8  # of wrappers in wrappers
 NORMS = (("weight_g", "weight_v"), ("parametrizations.weight.original0", "parametrizations.weight.original1"))
 """magnitude and direction of a weight norm as `torch.nn.utils.weight_norm` names them, and as parametrizations do"""
@@ -65,10 +66,10 @@ def read_weights(path: Path) -> Weights:
     except RecursionError:
         raise CheckpointError(f"{path} holds modules within modules, deeper than any model has them") from None
     tensors = {str(name): value for name, value in found.items() if isinstance(value, Tensor)}
-    bare = {_bare(name): value for name, value in tensors.items()}
+    bare = {_PREFIXES.sub("", name): value for name, value in tensors.items()}
     if len(bare) != len(tensors):
-        raise CheckpointError(f"{path} holds the same tensor with and without {PREFIX!r} in front")
-    settings = {_bare(str(name)): value for name, value in found.items() if not isinstance(value, Tensor)}
+        raise CheckpointError(f"{path} holds the same tensor with and without 'module.' in front")
+    settings = {_PREFIXES.sub("", str(name)): value for name, value in found.items() if not isinstance(value, Tensor)}
     step = next((holder[name] for name in STEPS if isinstance(holder, Mapping) and type(holder.get(name)) is int), None)
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
@@ -145,12 +146,6 @@ def _contents(module: Inert, prefix: str) -> Iterator[tuple[str, Any]]:
 
 def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
-
-
-def _bare(name: str) -> str:
-    while name.startswith(PREFIX):
-        name = name.removeprefix(PREFIX)
-    return name
 
 
 def _without_norms(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -141,8 +141,7 @@ class Matrix:
 
     def _product(self, rows: Tensor, bias: Tensor | None, gelu: bool) -> Tensor:
         name, algorithm = ("gelu", "none") if gelu else ("none", "")
-        made: Tensor = torch.ops.mkldnn._linear_pointwise(rows, self._packed, bias, name, [], algorithm)
-        return made
+        return torch.ops.mkldnn._linear_pointwise(rows, self._packed, bias, name, [], algorithm)
 
     def __reduce__(self) -> Any:
         """Copies and pickles arrange it anew: what oneDNN arranged can be neither copied nor pickled."""

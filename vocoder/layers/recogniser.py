@@ -105,7 +105,9 @@ def mel_statistics(mel: Array) -> Array:
     """
     x, values = _normalised(np.ascontiguousarray(mel, np.float32))
     steps = x[:, 1:] - x[:, :-1]
-    weight = _moving(steps, x.shape[1])
+    moved = np.maximum(steps.max(axis=0), -steps.min(axis=0)) > STILL
+    weight = np.concatenate([moved[:1], moved]).astype(np.float32)
+    weight = weight if weight.sum() >= FEWEST else np.ones(x.shape[1], np.float32)
     share = weight / weight.sum()
     mean = _weighted(x, share)
     y = (x - mean[:, None]) * np.sqrt(share)
@@ -141,18 +143,10 @@ def _normalised(mel: Array) -> tuple[Array, Array]:
     return x, np.array([*numbers, *shares], np.float32)
 
 
-def _moving(steps: Array, frames: int) -> Array:
-    """Return weights (frames,): 0 for frames that repeat the one before them."""
-    moved = np.maximum(steps.max(axis=0), -steps.min(axis=0)) > STILL
-    weight = np.concatenate([moved[:1], moved]).astype(np.float32)
-    return weight if weight.sum() >= FEWEST else np.ones(frames, np.float32)
-
-
 def _pairs(weight: Array, step: int) -> Array:
     """Return weights (frames - step,) of pairs of frames, whose sum is 1 where there is a pair."""
     both = weight[step:] * weight[:-step]
-    pairs: Array = both / max(both.sum(), np.float32(1.0))
-    return pairs
+    return both / max(both.sum(), np.float32(1.0))
 
 
 def _changes(x: Array, weight: Array, quiet: Array) -> Array:
@@ -167,20 +161,17 @@ def _changes(x: Array, weight: Array, quiet: Array) -> Array:
             found[:, 2 * i] = _weighted(squares, _pairs(weight, step))
             found[:, 2 * i + 1] = _weighted(squares, _pairs(quiet, step))
     averages = np.add.reduce(found.reshape(groups, GROUP, -1), axis=1) * np.float32(1.0 / GROUP)
-    changes: Array = np.log(averages + TINY).T.ravel()
-    return changes
+    return np.log(averages + TINY).T.ravel()
 
 
 def _rows(a: Array, b: Array) -> Array:
     """Return the product (n_mels,) of each row of a (n_mels, frames) with the same row of b."""
-    products: Array = np.einsum("mt,mt->m", a, b)
-    return products
+    return np.einsum("mt,mt->m", a, b)
 
 
 def _weighted(x: Array, weight: Array) -> Array:
     """Return the sum (n_mels,) of each row of x (n_mels, frames) by weights (frames,)."""
-    sums: Array = np.einsum("mt,t->m", x, weight)
-    return sums
+    return np.einsum("mt,t->m", x, weight)
 
 
 def _correlations(y: Array, variance: Array, neighbours: int) -> list[Array]:

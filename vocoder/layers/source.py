@@ -96,7 +96,11 @@ def harmonic_source(
         tensors = [tensor.contiguous() for tensor in (f0, voicing, passed, x)]
         compiled(f0.numel(), hop_length, sample_rate, f_max, *tensors)
         return x
-    cycles = cycles_of_samples(f0, hop_length, sample_rate, passed)
+    within = _sums(f0, range(1, hop_length + 1), hop_length) / sample_rate
+    # What a running sum rounds depends on how many frames it adds at a time: each frame begins at a multiple of 2**-28
+    # of a period, so that what follows does not.
+    before = torch.round((passed[:, :, None] - within[:, :, -1:]) * 2.0**28) * 2.0**-28
+    cycles = torch.remainder(before + within, 1.0).flatten(1)
     cycles = cycles - torch.round(cycles)
     f0_t = torch.exp(at_sample_rate(torch.log(f0), hop_length))
     highest = f_max / f0_t
@@ -117,17 +121,6 @@ def _angle(count: Tensor, cycles: Tensor) -> Tensor:
 def passed_cycles(f0: Tensor, hop_length: int, sample_rate: int) -> Tensor:
     """Return how many periods of f0 (B, frames) have passed before the end of each frame: (B, frames) in float64."""
     return torch.cumsum(_sums(f0, range(hop_length, hop_length + 1), hop_length).squeeze(2) / sample_rate, dim=1)
-
-
-def cycles_of_samples(f0: Tensor, hop_length: int, sample_rate: int, passed: Tensor) -> Tensor:
-    """Return the part of the period of f0 (B, frames) in Hz that has passed at each sample, in [0, 1) and float64.
-
-    What a running sum rounds depends on how many frames it adds at a time: each frame begins at a multiple of 2**-28 of
-    a period, so that what follows does not. `passed` are the periods before the end of each frame.
-    """
-    within = _sums(f0, range(1, hop_length + 1), hop_length) / sample_rate
-    before = torch.round((passed[:, :, None] - within[:, :, -1:]) * 2.0**28) * 2.0**-28
-    return torch.remainder(before + within, 1.0).flatten(1)
 
 
 def at_sample_rate(frames: Tensor, hop_length: int) -> Tensor:
@@ -179,8 +172,7 @@ class Excitation(nn.Module):
 
     def gains_of(self, cond: Tensor) -> Tensor:
         """Return the gains of source and noise, from 0 to 1, (B, 2 * C, frames)."""
-        gains: Tensor = self.gains(cond).sigmoid()
-        return gains
+        return self.gains(cond).sigmoid()
 
     def shift_and_scale(self, source: Tensor, gains: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
         """Return mean and deviation of z, both (B, C, steps), for a source (B, C, steps) and its gains."""

@@ -90,8 +90,7 @@ class SpectrumHead(nn.Module):
     def target(self, normed: Tensor, mel: Tensor) -> Tensor:
         """Return the mel (B, n_mels, frames) that the head makes of normed frames (B, C, frames) and the given mel."""
         shift, bound = self.shift(normed.transpose(1, 2)).to(mel.dtype), self.config.shift_bound
-        moved: Tensor = mel + (bound * torch.tanh(shift / bound)).transpose(1, 2)
-        return moved
+        return mel + (bound * torch.tanh(shift / bound)).transpose(1, 2)
 
     def spectrum(self, normed: Tensor, excitation: Tensor, mel: Tensor, target: Tensor) -> Tensor:
         """Return spectra (B, 2 * bins, frames) whose mel is the target (B, n_mels, frames).
