@@ -50,7 +50,12 @@ def load(
     """
     if dtype is not None and not isinstance(dtype, torch.dtype):
         raise TypeError(f"dtype must be one of torch's, such as torch.float32 or torch.bfloat16, not {dtype!r}")
-    device, directory = _usable_device(device), model_directory(model)
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # PyTorch has no one error for this
+        reason = str(error).partition("\n")[0].rstrip(".")
+        raise DeviceError(f"device {str(device)!r} cannot be used: {reason}") from error
+    device, directory = torch.device(device), model_directory(model)
     if device.type == "cpu":
         keep_freed_memory()
     checkpoint = load_model(directory)
@@ -79,14 +84,3 @@ def default_dtype(device: str | torch.device) -> torch.dtype:
     else:
         fast = kind == "cpu" and torch.cpu._is_avx512_bf16_supported()
     return torch.bfloat16 if fast else torch.float32
-
-
-def _usable_device(name: str | torch.device) -> torch.device:
-    """Return a device that holds tensors; raises a DeviceError if it cannot."""
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:  # PyTorch has no one error for this
-        reason = str(error).partition("\n")[0].rstrip(".")
-        raise DeviceError(f"device {str(name)!r} cannot be used: {reason}") from error
-    return device

@@ -69,17 +69,8 @@ def _manifest_job(line: Any, folder: Path, output: Path, suffix: str) -> Job:
     if fields or not isinstance(mel, str) or not isinstance(audio, str):
         fault = f"has {', '.join(fields)}" if fields else "must be an object with the path `mel`"
         raise ValueError(f"a line {fault}; known are mel and audio")
-    return Job(folder / mel, output / _inside(audio or _beneath(mel, suffix), suffix))
-
-
-def _beneath(mel: str, suffix: str) -> str:
-    """Return a mel's path with the suffix of audio, or its name alone if it is elsewhere."""
-    path = PurePosixPath(mel).with_suffix(suffix)
-    return path.name if path.is_absolute() or ".." in path.parts else str(path)
-
-
-def _inside(audio: str, suffix: str) -> PurePosixPath:
-    path = PurePosixPath(audio)
-    if path.is_absolute() or ".." in path.parts or path.suffix != suffix:
+    path = PurePosixPath(audio) if audio else PurePosixPath(mel).with_suffix(suffix)
+    outside = path.is_absolute() or ".." in path.parts
+    if audio and (outside or path.suffix != suffix):
         raise ValueError(f"audio must be a path in the output folder that ends in {suffix}, not {audio!r}")
-    return path
+    return Job(folder / mel, output / (path.name if outside else path))  # of a mel elsewhere, the name alone

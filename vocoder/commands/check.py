@@ -52,7 +52,9 @@ def _check(file: Path, *, model: str, own: MelConfig, preset: Preset, adapt: Ada
         recognised = f"recognised as {path.source.name}: " if preset == AUTO else ""
         way = f" {model} takes it {path.remark}." if path.adapted else ""
         much = f"It is smooth, as predicted mels are, and will be sharpened, by {verdict.smoothness} at its end."
-        more = f"{_alike(path.source)}{way}{f' {much}' if verdict.smoothness else ''}" if verdict.typical else ""
+        others = " and ".join(indistinguishable(path.source))
+        alike = f" The check cannot tell it from mels of {others}." if others else ""
+        more = f"{alike}{way}{f' {much}' if verdict.smoothness else ''}" if verdict.typical else ""
         print(f"{file}: {recognised}{_text(verdict)}{more}", flush=True)
     return 0 if verdict.typical else 1
 
@@ -63,8 +65,3 @@ def _text(verdict: Verdict) -> str:
     if verdict.typicality is None:
         return f"typical. {verdict.message}"
     return f"typical. {verdict.message} It is more typical than {min(verdict.typicality, 99):.0f} % of true mels."
-
-
-def _alike(config: MelConfig) -> str:
-    names = indistinguishable(config)
-    return f" The check cannot tell it from mels of {' and '.join(names)}." if names else ""

@@ -126,17 +126,13 @@ class Chains:
         if ended and span.last * order.hop_length <= order.padding:
             return x[:, :, (span.start - span.first) * order.hop_length :]
         view = View(order, span, x[:, 0], mel, ended)
-        whole = self._whole(span)
+        first = -(-span.start // BLOCK)  # of the blocks that are wanted whole; the last of an utterance may be short
+        whole = range(first, max(first, -(-span.stop // BLOCK) if span.stop == span.last else span.stop // BLOCK))
         pieces = [self._advance(block, span, view) for block in range(span.start // BLOCK, whole.start)]
         if whole:
             pieces.append(self._together(whole, span, view))
         pieces += [self._advance(block, span, view) for block in range(whole.stop, -(-span.stop // BLOCK))]
         return torch.cat(pieces, dim=1)[:, None]
-
-    def _whole(self, span: Span) -> range:
-        """Return the blocks that are wanted whole; the last of an utterance may be short."""
-        first = -(-span.start // BLOCK)
-        return range(first, max(first, -(-span.stop // BLOCK) if span.stop == span.last else span.stop // BLOCK))
 
     def _together(self, blocks: range, span: Span, view: "View") -> Tensor:
         """Return what is wanted of whole chains (B, T), side by side."""

@@ -121,7 +121,10 @@ class LinearPrediction(nn.Module):
     def spectrum(self, mel: Tensor) -> Tensor:
         """Return the power density (B, blocks, n_fft // 2 + 1) that a mel (B, frames, n_mels) implies."""
         config = self.mel_config
-        log_energy = _between_frames(mel, self.config.subframes) * (math.log(10) if config.log == "log10" else 1.0)
+        following, subframes = torch.cat([mel[:, 1:], mel[:, -1:]], dim=1), self.config.subframes
+        place = (torch.arange(subframes, dtype=mel.dtype, device=mel.device) + 0.5) / subframes
+        between = torch.lerp(mel[:, :, None], following[:, :, None], place[:, None]).flatten(1, 2)
+        log_energy = between * (math.log(10) if config.log == "log10" else 1.0)
         log_power = (2 / config.power) * (log_energy @ self.bands.to(mel.dtype).T) + self.offset.to(mel.dtype)
         return log_power.exp() + self.config.noise**2
 
@@ -155,10 +158,3 @@ def _interpolation(config: MelConfig, above_db: float) -> tuple[Tensor, Tensor]:
     rms = math.log(MEAN_TO_RMS) if config.power == 1 else 0.0
     offset = rms - (2 / config.power) * (bands @ width.clamp_min(1e-12).log()) - window_power.log()
     return bands, torch.where(hertz > config.f_max, offset + above_db * math.log(10) / 10, offset)
-
-
-def _between_frames(mel: Tensor, subframes: int) -> Tensor:
-    """Interpolate (B, frames, n_mels) to the middle of each of `subframes` blocks: (B, frames * subframes, n_mels)."""
-    following = torch.cat([mel[:, 1:], mel[:, -1:]], dim=1)
-    place = (torch.arange(subframes, dtype=mel.dtype, device=mel.device) + 0.5) / subframes
-    return torch.lerp(mel[:, :, None], following[:, :, None], place[:, None]).flatten(1, 2)

@@ -14,7 +14,7 @@ from vocoder.adapt.path import MelPath, shape_fault
 from vocoder.checkpoint import CheckpointError, load_model
 from vocoder.guard.conventions import NOT_SPEECH, PLAIN, SHUFFLED, TRANSPOSED, Convention, convention_of, layout_of
 from vocoder.guard.judges import Densities, Recogniser, Recognition, Typicality
-from vocoder.guard.verdict import RANGE, UNFAMILIAR, UNSURE, Verdict, fault, looks_scaled, recognised
+from vocoder.guard.verdict import RANGE, UNFAMILIAR, UNSURE, Verdict, fault, preset_of, recognised
 from vocoder.mel.config import PRESETS, MelConfig
 from vocoder.mel.convert import convert, decode, plain
 from vocoder.mel.values import finite_values, mel_range
@@ -130,7 +130,8 @@ class Guard:
         scaled = None if verdict.typical or found is None else self.scaled_preset(unscaled)
         if scaled is None or scaled == given:
             return verdict
-        return looks_scaled(scaled, target, verdict.likeliest)
+        message = f"The mel looks like the {scaled.name} preset: {preset_of(scaled, target)}."
+        return Verdict(False, 0.0, "normalised", message, scaled.name, likeliest=verdict.likeliest)
 
     def _verdict(
         self,

@@ -106,11 +106,9 @@ def _fault(convention: Convention) -> tuple[str, str | None]:
     return cause, None if layout.cause == "typical" and encoding.name != PLAIN else layout.preset
 
 
-def looks_scaled(config: MelConfig, target: MelConfig, likeliest: tuple[Guess, ...]) -> Verdict:
-    """Return the verdict for a mel of a preset of scaled values that it does not claim, for a model of `target`."""
-    advice = pass_one_of((config.name, *indistinguishable(config)), target)
-    message = f"The mel looks like the {config.name} preset: {advice}."
-    return Verdict(False, 0.0, "normalised", message, config.name, likeliest=likeliest)
+def preset_of(config: MelConfig, target: MelConfig) -> str:
+    """Return which preset to pass for a mel of a preset to a model of `target`, or which model to take."""
+    return pass_one_of((config.name, *indistinguishable(config)), target)
 
 
 def unsure(likeliest: Sequence[Guess]) -> str:
@@ -155,7 +153,7 @@ def remedy(convention: Convention, target: MelConfig) -> str:
     name, encoding = layouts()[convention.layout].preset, encodings()[convention.encoding]
     if name is None or convention_of(PRESETS[name]) not in (convention, Convention(convention.layout, PLAIN)):
         return ""
-    advice = pass_one_of((name, *indistinguishable(PRESETS[name])), target)
+    advice = preset_of(PRESETS[name], target)
     return advice if convention.preset else f"{encoding.advice}, then {advice}"
 
 

@@ -49,7 +49,10 @@ def import_waveglow(weights: Weights, settings: Mapping[str, Any] | None, _: Sta
     with torch.device("meta"):  # takes no memory, whatever sizes the tensors have
         named = _named(WaveGlow(config))
     _check_shapes(tensors, {theirs: shape for theirs, (_, shape) in named.items()})
-    _check_dilations(config, weights)
+    for i, dilation in enumerate(config.stack.dilations):  # which the tensors do not show, but a pickled module does
+        own = weights.settings.get(f"WN.0.in_layers.{i}.dilation", (dilation,))
+        if own != (dilation,):
+            raise CheckpointError(f"layer {i} has dilation {own}; only {(dilation,)}, 2^{i}, is known")
     model = WaveGlow(config)
     ours = model.state_dict()
     model.load_state_dict({name: tensors[theirs].reshape(ours[name].shape) for theirs, (name, _) in named.items()})
@@ -132,14 +135,6 @@ def _mel(data: Mapping[str, Any], architecture: WaveGlowConfig) -> MelConfig:
     f_max = 0.0 if "mel_fmax" in data and data["mel_fmax"] is None else setting(data, "mel_fmax", base.f_max)
     f_max = f_max if f_max > 0 else setting(data, "sampling_rate", base.sample_rate) / 2  # librosa's way to say all
     return mel_config_of(base, data, MEL_SETTINGS, hop_length=hop_length, n_mels=architecture.n_mels, f_max=f_max)
-
-
-def _check_dilations(architecture: WaveGlowConfig, weights: Weights) -> None:
-    """Raise if a pickled module has other dilations than the powers of two, which the tensors do not show."""
-    for i, dilation in enumerate(architecture.stack.dilations):
-        own = weights.settings.get(f"WN.0.in_layers.{i}.dilation", (dilation,))
-        if own != (dilation,):
-            raise CheckpointError(f"layer {i} has dilation {own}; only {(dilation,)}, 2^{i}, is known")
 
 
 def _check_shapes(tensors: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]]) -> None:

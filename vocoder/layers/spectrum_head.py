@@ -116,20 +116,17 @@ class SpectrumHead(nn.Module):
         scale = torch.exp(self.filter.log_gain(self.filter.difference(real, imaginary, target)))
         return torch.cat([scale * real, scale * imaginary], dim=2)
 
-    def _arranged(self) -> tuple[Tensor, ...]:
-        """Return which bands all bins follow, and those that are heard."""
-        heard = vector_tables(self.filter.filterbank, self.filter.spread)
-        return (*vector_tables(self.extended, self.extended)[2:], *heard)
-
     def _compiled(self, run: Kernel, made: Tensor, *given: Tensor) -> Tensor:
         """Return what `_plain` does."""
         batch, frames, _ = made.shape
         out = made.new_empty(batch * frames, 2 * self.bins, dtype=torch.float32)
         rows = (x.reshape(batch * frames, x.shape[2]).contiguous() for x in (made, *given))
-        sizes, tables = (
-            (self.config.log_gain_bound, self.filter.floor),
-            self._tables.of((self.extended,), self._arranged),
-        )
+
+        def arranged() -> tuple[Tensor, ...]:  # which bands all bins follow, and those that are heard
+            heard = vector_tables(self.filter.filterbank, self.filter.spread)
+            return (*vector_tables(self.extended, self.extended)[2:], *heard)
+
+        sizes, tables = (self.config.log_gain_bound, self.filter.floor), self._tables.of((self.extended,), arranged)
         run(batch * frames, *sizes, *rows, self.width, *tables, out)
         return out.view(batch, frames, -1)
 
