@@ -20,6 +20,8 @@ GAIN = 2.2
 """by which deviations from the smooth spectrum of a frame are multiplied at full strength, and at most"""
 OCTAVES = 0.8
 """standard deviation of the bell that smooths that spectrum"""
+TAKEN_BACK = 0.5
+"""share of the level, in dB, that contrast adds to a frame around each band, since peaks gain more than valleys lose"""
 LIMIT = 1.0
 """soft bound of what is added, in nepers: an edge of the spectrum is no formant"""
 RISE = (800.0, 1200.0)
@@ -39,6 +41,8 @@ class Sharpener:
 
     Attributes:
         raised: (n_mels, n_mels), from a frame to what is added to it at full strength.
+        smoothing: (n_mels, n_mels), from a frame to its smooth spectrum.
+        levelled: (n_mels, 1), the part of the level in excess that is taken back.
         heard: (n_mels - 1,), of the differences between neighbouring bands, those that are measured.
         reference: mean square of those differences, along time as well, in the mel of white noise.
     """
@@ -53,6 +57,8 @@ class Sharpener:
         rise = ((octave - math.log2(RISE[0])) / math.log2(RISE[1] / RISE[0])).clamp(0, 1)
         contrast = torch.eye(config.n_mels, dtype=torch.float64) - bell
         self.raised = ((GAIN - 1) * rise[:, None] * contrast).float().to(device)
+        self.smoothing = bell.float().to(device)
+        self.levelled = (TAKEN_BACK / 2 * rise[:, None]).float().to(device)
         self.floor = math.log(config.floor)
         heard = ((hertz > HEARD[0]) & (hertz < HEARD[1]))[1:]
         noise = torch.randn(
@@ -64,8 +70,9 @@ class Sharpener:
 
     def added(self, mel: Tensor, strength: Tensor | float) -> Tensor:
         """Return mels (B, n_mels, frames) with their contrast raised by a strength, 0 to 1, (B, 1, frames) or one."""
-        added = LIMIT * torch.tanh(self.raised.to(mel.dtype) @ mel / LIMIT)
-        return torch.maximum(mel + strength * added, mel.clamp_max(self.floor))
+        made = mel + strength * LIMIT * torch.tanh(self.raised.to(mel.dtype) @ mel / LIMIT)
+        power, before = (self.smoothing.to(mel.dtype) @ (2 * each.clamp(-40, 40)).exp() for each in (made, mel))
+        return torch.maximum(made - self.levelled.to(mel.dtype) * (power / before).log(), mel.clamp_max(self.floor))
 
 
 class Sharpening:
