@@ -28,27 +28,23 @@ if TYPE_CHECKING:
     from vocoder.synthesis.synthesizer import MelWarning as MelWarning
     from vocoder.synthesis.synthesizer import Synthesizer as Synthesizer
 
-_MODULES = {
-    "AudioError": "vocoder.audio.reading",
-    "CheckpointError": "vocoder.directories",
-    "ConfigError": "vocoder.config",
-    "check": "vocoder.guard.guard",
-    "UnlikelyMelError": "vocoder.admission",
-    "MelWarning": "vocoder.synthesis.synthesizer",
-    "load": "vocoder.loading",
-    "shipped_models": "vocoder.directories",
-    "DeviceError": "vocoder.loading",
-    "MelConfig": "vocoder.mel.config",
-    "preset": "vocoder.mel.config",
-    "load_mel_config": "vocoder.mel.config_file",
-    "MelMismatchError": "vocoder.mel.convert",
-    "MelError": "vocoder.mel.values",
-    "MelSpectrogram": "vocoder.mel.spectrogram",
-    "WaveGlow": "vocoder.models.waveglow",
-    "WaveGlowConfig": "vocoder.models.waveglow",
-    "Synthesizer": "vocoder.synthesis.synthesizer",
+_NAMES = {
+    "admission": ("UnlikelyMelError",),
+    "audio.reading": ("AudioError",),
+    "config": ("ConfigError",),
+    "directories": ("CheckpointError", "shipped_models"),
+    "guard.guard": ("check",),
+    "loading": ("DeviceError", "load"),
+    "mel.config": ("MelConfig", "preset"),
+    "mel.config_file": ("load_mel_config",),
+    "mel.convert": ("MelMismatchError",),
+    "mel.spectrogram": ("MelSpectrogram",),
+    "mel.values": ("MelError",),
+    "models.waveglow": ("WaveGlow", "WaveGlowConfig"),
+    "synthesis.synthesizer": ("MelWarning", "Synthesizer"),
 }
-"""public name -> module that defines it"""
+"""the public names of each module"""
+_MODULES = {name: f"vocoder.{module}" for module, names in _NAMES.items() for name in names}
 __all__ = ["__version__", *_MODULES]
 
 

@@ -86,7 +86,12 @@ def replaced(directory: Path) -> Iterator[Path]:
             _flush(path)
         beside.chmod(stat.S_IMODE(directory.stat().st_mode))
         fresh = [path.name for path in beside.iterdir()]
-        _keep_others(directory, beside)
+        for path in directory.iterdir():  # those that are not replaced get a place in what takes the directory's
+            if path.is_file() and not (beside / path.name).exists():
+                try:
+                    os.link(path, beside / path.name)
+                except OSError:
+                    shutil.copy2(path, beside / path.name)
         if _exchange(beside, directory):
             for path in beside.iterdir():
                 if path.is_dir() and not (directory / path.name).exists():
@@ -97,16 +102,6 @@ def replaced(directory: Path) -> Iterator[Path]:
         _flush(directory.parent)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
-
-
-def _keep_others(directory: Path, beside: Path) -> None:
-    """Give the files of a directory that are not replaced a place in the one that takes its place."""
-    for path in directory.iterdir():
-        if path.is_file() and not (beside / path.name).exists():
-            try:
-                os.link(path, beside / path.name)
-            except OSError:
-                shutil.copy2(path, beside / path.name)
 
 
 def _exchange(one: Path, other: Path) -> bool:

@@ -200,7 +200,11 @@ class Pipeline:
         noise = Stage(NOISE, (), lambda span: draw(span.start, span.stop - span.start))
         self._stages = (noise, *stages)
         self._prepare = prepare
-        self._ahead = _frames_ahead(self._stages)
+        self._ahead = {MEL: 0}  # frames of each signal, after a frame of the result, that this depends on
+        for stage in reversed(self._stages):
+            own = self._ahead.setdefault(stage.output, 0)
+            for name in stage.inputs:
+                self._ahead[name] = max(self._ahead.get(name, 0), own + stage.after)
         self._tracks = {name: Track() for name in self._ahead}
         self.lookahead = self._ahead[MEL]
         """frames of the mel after a frame that must have come before it can be computed"""
@@ -251,13 +255,3 @@ class Pipeline:
                 needed[name] = min(needed.get(name, first), first)
         for name, track in self._tracks.items():
             track.forget(needed.get(name, track.end))
-
-
-def _frames_ahead(stages: Sequence[Stage]) -> dict[str, int]:
-    """Return for each signal how many of its frames after a frame of the result that frame depends on."""
-    ahead = {MEL: 0}
-    for stage in reversed(stages):
-        own = ahead.setdefault(stage.output, 0)
-        for name in stage.inputs:
-            ahead[name] = max(ahead.get(name, 0), own + stage.after)
-    return ahead

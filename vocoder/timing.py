@@ -65,9 +65,15 @@ def _rate_of(size: int, dtype: torch.dtype, device: str | torch.device, clock: C
 def machine(device: str | torch.device = "cpu", clock: Clock = QUIET) -> str:
     """Return one line about the machine: processor, cores, threads, PyTorch, and measured rates of products."""
     rates = (f"{name} {matmul_rate(dtype, device, clock=clock) / 1e9:.0f}" for name, dtype in _DTYPES)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    told = Path("/proc/cpuinfo").read_text(encoding="utf-8") if Path("/proc/cpuinfo").is_file() else ""
+    names = [line.partition(":")[2].strip() for line in told.splitlines() if line.startswith("model name")]
+    processor = f"{(names or [platform.processor() or platform.machine()])[0]}, {cores} cores"
+    if torch.device(device).type == "cuda":
+        processor = torch.cuda.get_device_name(device)
     counted = "of processor time, " if clock is BUSY else ""
     return (
-        f"{_processor(torch.device(device))}, {torch.get_num_threads()} threads, {counted}PyTorch {torch.__version__}, "
+        f"{processor}, {torch.get_num_threads()} threads, {counted}PyTorch {torch.__version__}, "
         f"products of {MATRIX_SIZE}-cubes in GFLOP/s: {', '.join(rates)}"
     )
 
@@ -79,12 +85,3 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 _DTYPES = (("bfloat16", torch.bfloat16), ("float32", torch.float32))
-
-
-def _processor(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    told = Path("/proc/cpuinfo").read_text(encoding="utf-8") if Path("/proc/cpuinfo").is_file() else ""
-    names = [line.partition(":")[2].strip() for line in told.splitlines() if line.startswith("model name")]
-    return f"{(names or [platform.processor() or platform.machine()])[0]}, {cores} cores"

@@ -19,7 +19,7 @@ from training.loop.objective import Batch, Objective, Parts
 from vocoder.flows.affine import LowerAffine
 from vocoder.guard.conventions import PLAIN, SHUFFLED, VARIATIONS, Convention, is_true
 from vocoder.guard.judges import Densities, Recogniser, window_starts, windows_at
-from vocoder.layers.recogniser import ConventionNet, mel_statistics, tempo_statistics
+from vocoder.layers.recogniser import GROUP, NEIGHBOURS, SCALARS, STEPS, THRESHOLDS, ConventionNet, mel_statistics
 from vocoder.mel.config import MelConfig
 from vocoder.models.guard import GuardConfig, GuardModel
 
@@ -92,7 +92,10 @@ class ConventionObjective(Objective):
     def __init__(self, model: ConventionNet, mel_config: MelConfig, lesson: Lesson) -> None:
         super().__init__(model, mel_config)
         self.lesson = lesson
-        tempo = TEMPO * torch.from_numpy(tempo_statistics(model.config.n_mels)).float()
+        n_mels, tempo = model.config.n_mels, torch.zeros(model.first.in_features)
+        first = SCALARS + len(THRESHOLDS) + (3 + NEIGHBOURS) * n_mels
+        tempo[first : first + n_mels] = TEMPO  # of the logarithms of changes from frame to frame
+        tempo[-2 * len(STEPS) * (n_mels // GROUP) :] = TEMPO
         self.register_buffer("tempo", tempo, persistent=False)
 
     def initialise(self, batches: Iterable[Batch]) -> None:

@@ -16,10 +16,10 @@ from training.density.vae import VAEConfig, VariationalAutoencoder
 from training.loop.trainer import fit
 from training.loop.trainer_config import RunConfig
 from training.provenance import provenance, surroundings
-from training.run_config import add_run_arguments, load_config
+from training.run_config import add_run_arguments, known_or_none, load_config
 from training.runs.corpus_run import corpus_at
 from vocoder.config import ConfigError
-from vocoder.mel.config_file import known_or_none, load_mel_config
+from vocoder.mel.config_file import load_mel_config
 
 CONFIGS = Path(__file__).parent
 

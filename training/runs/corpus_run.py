@@ -16,9 +16,10 @@ from training.loop.processes import announce
 from training.loop.trainer import fit
 from training.loop.trainer_config import RunConfig
 from training.provenance import ROLES, origin_of, provenance
+from training.run_config import known_or_none
 from vocoder.config import ConfigError, Count, to_dict
 from vocoder.mel.config import MelConfig
-from vocoder.mel.config_file import known_or_none, load_mel_config
+from vocoder.mel.config_file import load_mel_config
 
 
 @dataclass(frozen=True)

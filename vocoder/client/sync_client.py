@@ -114,8 +114,9 @@ class LoopThread:
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True, name="vocoder-client")
         self._thread.start()
         self._process = os.getpid()
-        self._end = weakref.finalize(self, _ended, self._loop, self._thread)
-        self._end.atexit = False  # a daemon, so that the process can end
+        self.stop = weakref.finalize(self, _ended, self._loop, self._thread)
+        """ends the thread"""
+        self.stop.atexit = False  # a daemon, so that the process can end
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine to its result.
@@ -123,20 +124,16 @@ class LoopThread:
         Raises:
             RuntimeError: the loop has been stopped, or this process is a fork.
         """
-        if not self._end.alive or self._process != os.getpid():
+        if not self.stop.alive or self._process != os.getpid():
             work.close()
             closed = "the client has been closed"
-            raise RuntimeError("a client belongs to one process: make another in a fork" if self._end.alive else closed)
+            raise RuntimeError("a client belongs to one process: make another in a fork" if self.stop.alive else closed)
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result()
         except BaseException:  # such as KeyboardInterrupt: nobody waits for the result
             future.cancel()
             raise
-
-    def stop(self) -> None:
-        """End the thread."""
-        self._end()
 
 
 def _ended(loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:

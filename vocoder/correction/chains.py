@@ -130,16 +130,11 @@ class Chains:
         whole = range(first, max(first, -(-span.stop // BLOCK) if span.stop == span.last else span.stop // BLOCK))
         pieces = [self._advance(block, span, view) for block in range(span.start // BLOCK, whole.start)]
         if whole:
-            pieces.append(self._together(whole, span, view))
+            start, stop = whole.start * BLOCK, min(span.stop, whole.stop * BLOCK)
+            made = self._run(start - order.warm_up, *side_by_side(order, stop, view, start))
+            pieces.append(joined(order, stop - start, made, view.batch))
         pieces += [self._advance(block, span, view) for block in range(whole.stop, -(-span.stop // BLOCK))]
         return torch.cat(pieces, dim=1)[:, None]
-
-    def _together(self, blocks: range, span: Span, view: "View") -> Tensor:
-        """Return what is wanted of whole chains (B, T), side by side."""
-        order, first = self._order, blocks.start * BLOCK
-        stop = min(span.stop, blocks.stop * BLOCK)
-        made = self._run(first - order.warm_up, *side_by_side(order, stop, view, first))
-        return joined(order, stop - first, made, view.batch)
 
     def _advance(self, block: int, span: Span, view: "View") -> Tensor:
         """Return what is wanted of a chain (B, T), from where it stands or, if it is new, from its start."""

@@ -80,11 +80,6 @@ class InvertibleConv1x1(Flow):
         return _Solved(inverse, torch.linalg.slogdet(matrix)[1], product)
 
 
-def swap(channels: int, flow: int) -> Tensor:
-    """Return the permutation of `swap_order` as a matrix (C, C)."""
-    return torch.eye(channels)[swap_order(channels, flow)]
-
-
 def swap_order(channels: int, flow: int) -> Tensor:
     """Return a permutation: even channels before odd ones in even flows, the halves exchanged in odd flows.
 

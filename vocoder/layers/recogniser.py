@@ -64,7 +64,8 @@ class ConventionNet(nn.Module):
     def __init__(self, config: ConventionConfig) -> None:
         super().__init__()
         self.config = config
-        size = statistics_size(config.n_mels)
+        per_band = 5 + NEIGHBOURS + FAST_NEIGHBOURS
+        size = SCALARS + len(THRESHOLDS) + per_band * config.n_mels + 2 * len(STEPS) * (config.n_mels // GROUP)
         self.register_buffer("centre", torch.zeros(size))
         self.register_buffer("spread", torch.ones(size))
         self.register_buffer("temperature", torch.ones(2))
@@ -80,21 +81,6 @@ class ConventionNet(nn.Module):
             x = F.dropout(F.relu(layer(x)), self.config.dropout, self.training)
         layout, encoding = self.layout(x) / self.temperature[0], self.encoding(x) / self.temperature[1]
         return layout.log_softmax(dim=1), encoding.log_softmax(dim=1)
-
-
-def statistics_size(n_mels: int) -> int:
-    """Return how many statistics a mel of so many bands has."""
-    per_band = 5 + NEIGHBOURS + FAST_NEIGHBOURS
-    return SCALARS + len(THRESHOLDS) + per_band * n_mels + 2 * len(STEPS) * (n_mels // GROUP)
-
-
-def tempo_statistics(n_mels: int) -> Array:
-    """Return which statistics (S,) are logarithms of changes from frame to frame: 1 for these, 0 for the others."""
-    found = np.zeros(statistics_size(n_mels), np.float32)
-    first = SCALARS + len(THRESHOLDS) + (3 + NEIGHBOURS) * n_mels
-    found[first : first + n_mels] = 1.0
-    found[-2 * len(STEPS) * (n_mels // GROUP) :] = 1.0
-    return found
 
 
 def mel_statistics(mel: Array) -> Array:

@@ -90,9 +90,9 @@ class MelConfig(Checked):
     def __post_init__(self) -> None:
         try:
             super().__post_init__()
-            self._check_spectrum()
-            self._check_logarithm()
-            self._check_statistics()
+            for right, fault in self._rules():
+                if not right:
+                    raise ConfigError(fault)
         except ConfigError as error:
             raise ConfigError(f"mel config {self.name!r}: {error}") from None
 
@@ -121,39 +121,30 @@ class MelConfig(Checked):
         """Return the number of frames of `samples` samples."""
         return max(0, 1 + (samples + 2 * self.padding - self.n_fft) // self.hop_length)
 
-    def _check_spectrum(self) -> None:
-        _require(self.n_fft % 2 == 0, f"n_fft must be even, not {self.n_fft}")
-        lengths = (self.hop_length, self.win_length, self.n_fft)
-        _require(tuple(sorted(lengths)) == lengths, f"hop_length <= win_length <= n_fft must hold, not {lengths}")
+    def _rules(self) -> Iterator[tuple[bool, str]]:
+        """Yield of each rule whether the values follow it, and what is wrong if they do not."""
+        lengths, bounds = (self.hop_length, self.win_length, self.n_fft), (self.f_min, self.f_max, self.sample_rate / 2)
+        yield self.n_fft % 2 == 0, f"n_fft must be even, not {self.n_fft}"
+        yield tuple(sorted(lengths)) == lengths, f"hop_length <= win_length <= n_fft must hold, not {lengths}"
         even = self.centre == "reflect" or self.hop_length % 2 == 0
-        _require(even, f"centre 'same' needs an even hop_length, not {self.hop_length}")
-        bounds = (self.f_min, self.f_max, self.sample_rate / 2)
+        yield even, f"centre 'same' needs an even hop_length, not {self.hop_length}"
         ordered = 0 <= bounds[0] < bounds[1] <= bounds[2]
-        _require(ordered, f"0 <= f_min < f_max <= sample_rate / 2 must hold, not {bounds}")
-        _require(self.power in (1.0, 2.0), f"power must be 1 or 2, not {self.power}")
-
-    def _check_logarithm(self) -> None:
-        _require(math.isfinite(self.ref_db), f"ref_db must be finite, not {self.ref_db}")
+        yield ordered, f"0 <= f_min < f_max <= sample_rate / 2 must hold, not {bounds}"
+        yield self.power in (1.0, 2.0), f"power must be 1 or 2, not {self.power}"
+        yield math.isfinite(self.ref_db), f"ref_db must be finite, not {self.ref_db}"
         decibels = self.log == "db20" or (self.ref_db == 0 and self.range_db is None)
-        _require(decibels, f"ref_db and range_db belong to log 'db20', not to {self.log!r}")
-        bounds = (self.range_low, self.range_high)
-        mapped = bounds == (0.0, 1.0) or self.range_db is not None
-        _require(mapped, f"range_low and range_high need range_db, not {bounds}")
-        _require(-math.inf < bounds[0] < bounds[1] < math.inf, f"range_low < range_high must hold, not {bounds}")
-
-    def _check_statistics(self) -> None:
-        _require((self.mean is None) == (self.variance is None), "mean and variance come together or not at all")
-        if self.mean is None or self.variance is None:
-            return
+        yield decibels, f"ref_db and range_db belong to log 'db20', not to {self.log!r}"
+        limits = (self.range_low, self.range_high)
+        mapped = limits == (0.0, 1.0) or self.range_db is not None
+        yield mapped, f"range_low and range_high need range_db, not {limits}"
+        yield -math.inf < limits[0] < limits[1] < math.inf, f"range_low < range_high must hold, not {limits}"
+        yield (self.mean is None) == (self.variance is None), "mean and variance come together or not at all"
         for field, values in (("mean", self.mean), ("variance", self.variance)):
-            _require(len(values) == self.n_mels, f"{field} must hold {self.n_mels} values (n_mels), not {len(values)}")
-            _require(all(map(math.isfinite, values)), f"{field} must be finite")
-        _require(min(self.variance) > 0, f"variance must be positive, not {min(self.variance)}")
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise ConfigError(message)
+            size = self.n_mels if values is None else len(values)
+            yield size == self.n_mels, f"{field} must hold {self.n_mels} values (n_mels), not {size}"
+            yield all(map(math.isfinite, values or ())), f"{field} must be finite"
+        least = min(self.variance or (1.0,))
+        yield least > 0, f"variance must be positive, not {least}"
 
 
 _NVIDIA = MelConfig(

@@ -36,14 +36,6 @@ def load_mel_config(name: str | Path | MelConfig, statistics: Path | str | Stati
     return with_statistics(found, read_statistics(statistics) if isinstance(statistics, (str, Path)) else statistics)
 
 
-def known_or_none(name: object) -> MelConfig | None:
-    """Return the mel config of this name or file, or None if it is missing or wrong."""
-    try:
-        return load_mel_config(name) if isinstance(name, str) else None
-    except ConfigError:
-        return None
-
-
 def chosen_config(name: str | Path | MelConfig | None, statistics: str | Path | None) -> MelConfig | str | None:
     """Return the mel config named for mels, "auto" to recognise it, or None if none is named.
 

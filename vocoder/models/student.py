@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from vocoder.config import ConfigError, Count
 from vocoder.flows.affine import ConditionalAffine
-from vocoder.flows.conv1x1 import MATRIX_STEP_SCALE, InvertibleConv1x1, swap
+from vocoder.flows.conv1x1 import MATRIX_STEP_SCALE, InvertibleConv1x1, swap_order
 from vocoder.flows.harmonic_shift import SHIFT, HarmonicShift, shift_stages
 from vocoder.flows.inverse_autoregressive import InverseAutoregressive
 from vocoder.flows.lapped import LappedTransform
@@ -103,7 +103,7 @@ class Student(FlowVocoder):
         self.steps = nn.ModuleList(  # type: ignore[assignment]
             InverseAutoregressive(network, size, kept, config.log_s_bound, config.scaled_shift) for network in networks
         )
-        swaps = [swap(size, i) for i in range(len(networks))] if config.kind == "frames" else []
+        swaps = [torch.eye(size)[swap_order(size, i)] for i in range(len(networks))] if config.kind == "frames" else []
         self.mixing = nn.ModuleList(  # type: ignore[assignment]
             InvertibleConv1x1(size, matrix.T, MATRIX_STEP_SCALE) for matrix in swaps
         )
@@ -152,9 +152,8 @@ class Student(FlowVocoder):
 
     def envelope_condition(self, mel: Tensor) -> Tensor:
         """Return what the last flow sees: the centred mel, at the rate of the steps for frames."""
-        if self.config.kind == "samples":
-            return normalised(mel)
-        return normalised(mel).repeat_interleave(self.config.hop_length // self.config.channels, dim=2)
+        steps = 1 if self.transform is None else self.config.hop_length // self.config.channels
+        return normalised(mel).repeat_interleave(steps, dim=2)
 
     def _prior(self, sigma: float | Tensor) -> list[Stage]:
         """Return the stages of `Z`."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from vocoder.config import ConfigError, Count, NotNegativeInt
 from vocoder.distributions import log_density
 from vocoder.flows.affine import ActNorm, ConditionalAffine
-from vocoder.flows.conv1x1 import MATRIX_STEP_SCALE, InvertibleConv1x1, swap
+from vocoder.flows.conv1x1 import MATRIX_STEP_SCALE, InvertibleConv1x1, swap_order
 from vocoder.flows.coupling import AffineCoupling
 from vocoder.flows.lapped import Grouping, LappedTransform
 from vocoder.layers.conditioning import MelEncoder, MelUpsampler, PitchNet, normalised
@@ -65,16 +65,12 @@ class WaveGlowConfig(VocoderConfig):
             if self.transform != "mdct":
                 raise ConfigError("the harmonic source needs the lapped transform")
             self.source.check(self.sample_rate)
-        if self.conditioning == "upsampled":
-            self._check_upsampling()
+        if self.conditioning == "upsampled" and self.cond_channels != self.n_mels * self.group_size:
+            raise ConfigError(f"the grouped mel has cond_channels {self.n_mels * self.group_size}: n_mels * group_size")
+        if self.conditioning == "upsampled" and self.upsample_kernel < self.hop_length:
+            raise ConfigError(f"upsample_kernel must be hop_length or more, not {self.upsample_kernel}")
         if self.remaining_channels < 2:
             raise ConfigError(f"early outputs leave {self.remaining_channels} channels; at least 2 must remain")
-
-    def _check_upsampling(self) -> None:
-        if self.cond_channels != self.n_mels * self.group_size:
-            raise ConfigError(f"the grouped mel has cond_channels {self.n_mels * self.group_size}: n_mels * group_size")
-        if self.upsample_kernel < self.hop_length:
-            raise ConfigError(f"upsample_kernel must be hop_length or more, not {self.upsample_kernel}")
 
     @property
     def remaining_channels(self) -> int:
@@ -133,7 +129,8 @@ class WaveGlow(FlowVocoder):
         )
         channels = [size - self._exits(i) for i in range(config.flows)]
         self.actnorms = nn.ModuleList(ActNorm(n) for n in channels if config.actnorm)  # type: ignore[assignment]
-        starts = [swap(n, i) if config.mixing == "swap" else None for i, n in enumerate(channels)]
+        swapped = config.mixing == "swap"
+        starts = [torch.eye(n)[swap_order(n, i)] if swapped else None for i, n in enumerate(channels)]
         flows = [
             (InvertibleConv1x1(n, start, step_scale), _coupling(config, n))
             for n, start in zip(channels, starts, strict=True)

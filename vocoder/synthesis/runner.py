@@ -35,7 +35,12 @@ class Runner:
     """A model on its device, the sharpening of its mels, the correction towards them, and the removal of its bias."""
 
     def __init__(self, model: Vocoder, mel_config: MelConfig, device: torch.device) -> None:
-        _read_mels_in_float64(model, device)
+        # Where rounding grows, it must not depend on a chunk's length: a phase adds up the frequencies before it, and a
+        # network that synthesizes sample by sample hears its own past. What reads their mels computes in float64.
+        readers = [module for module in model.modules() if isinstance(module, PitchNet)]
+        for reader in (*readers, model.condition) if isinstance(model, WaveNet) else readers:
+            if device.type != "mps":  # which has no float64
+                reader.double()
         self.model = model
         self.mel_config = mel_config
         self.device = device
@@ -148,17 +153,3 @@ class Denoiser:
 
     def _spectrum(self, x: Tensor) -> Tensor:
         return torch.stft(x, N_FFT, HOP_LENGTH, window=self.window, pad_mode="constant", return_complex=True)
-
-
-def _read_mels_in_float64(model: Vocoder, device: torch.device) -> None:
-    """Use float64 in parts that read mels for others that let rounding grow, as rounding depends on a chunk's length.
-
-    A phase adds up the frequencies before it, and a network that synthesizes sample by sample hears its own past.
-    """
-    if device.type == "mps":  # which has no float64
-        return
-    for module in model.modules():
-        if isinstance(module, PitchNet):
-            module.double()
-    if isinstance(model, WaveNet):
-        model.condition.double()

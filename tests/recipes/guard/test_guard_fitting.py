@@ -9,15 +9,17 @@ from training.loop.trainer import fit
 from training.loop.trainer_config import RunConfig, TrainerConfig
 from vocoder.checkpoint import load_model
 from vocoder.guard.guard import load_guard
-from vocoder.layers.recogniser import ConventionConfig, ConventionNet, statistics_size
+from vocoder.layers.recogniser import ConventionConfig, ConventionNet
 from vocoder.mel.config import preset
+
+SIZE = ConventionNet(ConventionConfig(n_mels=8)).first.in_features
 
 
 def lesson(count, seed, noise):
     """Statistics of two layouts and two encodings, one number for each of them and noise."""
     generator = torch.Generator().manual_seed(seed)
     layout, encoding = (torch.randint(2, (count,), generator=generator) for _ in range(2))
-    x = noise * torch.randn(count, statistics_size(8), generator=generator)
+    x = noise * torch.randn(count, SIZE, generator=generator)
     x[:, 0] += 2.0 * layout - 1.0
     x[:, 1] += 2.0 * encoding - 1.0
     return Lesson(x.half(), layout, encoding)
