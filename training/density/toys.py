@@ -28,7 +28,7 @@ def _mixture(centres: Array, deviation: float) -> Toy:
     def log_prob(x: Array) -> Array:
         squares = ((x[:, None] - centres[None]) ** 2).sum(axis=2) / deviation**2
         constant = math.log(2 * math.pi * deviation**2 * len(centres))
-        return logsumexp(-0.5 * squares, axis=1) - constant
+        return logsumexp(-0.5 * squares, axis=1) - constant  # type: ignore[no-any-return]
 
     return Toy(sample, log_prob)
 

@@ -52,4 +52,5 @@ def noise_mel(config: MelConfig, seconds: float) -> NDArray[np.float32]:
     """Return the mel of white noise; the content does not affect the speed."""
     frames = max(1, round(seconds * config.sample_rate / config.hop_length))
     x = 0.1 * torch.randn(1, frames * config.hop_length + config.n_fft, generator=torch.Generator().manual_seed(0))
-    return MelSpectrogram(config)(x)[0, :, :frames].numpy()
+    mel: NDArray[np.float32] = MelSpectrogram(config)(x)[0, :, :frames].numpy()
+    return mel

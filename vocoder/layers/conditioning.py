@@ -204,4 +204,4 @@ class PublishedUpsampler(nn.Module):
         image = self.conv_in(held).unsqueeze(1)
         for stage, scale in zip(self.stages, self.config.scales, strict=True):
             image = stage(image.repeat_interleave(scale, dim=3))
-        return image.squeeze(1).to(mel.dtype)
+        return image.squeeze(1).to(mel.dtype)  # type: ignore[no-any-return]

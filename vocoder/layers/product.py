@@ -141,7 +141,8 @@ class Matrix:
 
     def _product(self, rows: Tensor, bias: Tensor | None, gelu: bool) -> Tensor:
         name, algorithm = ("gelu", "none") if gelu else ("none", "")
-        return torch.ops.mkldnn._linear_pointwise(rows, self._packed, bias, name, [], algorithm)
+        made: Tensor = torch.ops.mkldnn._linear_pointwise(rows, self._packed, bias, name, [], algorithm)
+        return made
 
     def __reduce__(self) -> Any:
         """Copies and pickles arrange it anew: what oneDNN arranged can be neither copied nor pickled."""

@@ -132,7 +132,8 @@ def _normalised(mel: Array) -> tuple[Array, Array]:
 def _pairs(weight: Array, step: int) -> Array:
     """Return weights (frames - step,) of pairs of frames, whose sum is 1 where there is a pair."""
     both = weight[step:] * weight[:-step]
-    return both / max(both.sum(), np.float32(1.0))
+    pairs: Array = both / max(both.sum(), np.float32(1.0))
+    return pairs
 
 
 def _changes(x: Array, weight: Array, quiet: Array) -> Array:
@@ -147,17 +148,20 @@ def _changes(x: Array, weight: Array, quiet: Array) -> Array:
             found[:, 2 * i] = _weighted(squares, _pairs(weight, step))
             found[:, 2 * i + 1] = _weighted(squares, _pairs(quiet, step))
     averages = np.add.reduce(found.reshape(groups, GROUP, -1), axis=1) * np.float32(1.0 / GROUP)
-    return np.log(averages + TINY).T.ravel()
+    changes: Array = np.log(averages + TINY).T.ravel()
+    return changes
 
 
 def _rows(a: Array, b: Array) -> Array:
     """Return the product (n_mels,) of each row of a (n_mels, frames) with the same row of b."""
-    return np.einsum("mt,mt->m", a, b)
+    products: Array = np.einsum("mt,mt->m", a, b)
+    return products
 
 
 def _weighted(x: Array, weight: Array) -> Array:
     """Return the sum (n_mels,) of each row of x (n_mels, frames) by weights (frames,)."""
-    return np.einsum("mt,t->m", x, weight)
+    sums: Array = np.einsum("mt,t->m", x, weight)
+    return sums
 
 
 def _correlations(y: Array, variance: Array, neighbours: int) -> list[Array]:

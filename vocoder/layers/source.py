@@ -172,7 +172,8 @@ class Excitation(nn.Module):
 
     def gains_of(self, cond: Tensor) -> Tensor:
         """Return the gains of source and noise, from 0 to 1, (B, 2 * C, frames)."""
-        return self.gains(cond).sigmoid()
+        gains: Tensor = self.gains(cond).sigmoid()
+        return gains
 
     def shift_and_scale(self, source: Tensor, gains: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
         """Return mean and deviation of z, both (B, C, steps), for a source (B, C, steps) and its gains."""

@@ -134,7 +134,7 @@ class Reverse(Vocoder):
         wide, gaps = self.envelope.kernel_size // 2, None if packing is None else packing.gaps()
 
         def projected(mel: Tensor) -> Tensor:
-            return self.envelope.projection(silenced(normalised(mel), gaps))
+            return self.envelope.projection(silenced(normalised(mel), gaps))  # type: ignore[no-any-return]
 
         return [
             Stage(ENVELOPE, (MEL,), windowed(projected), wide, wide),
@@ -159,7 +159,8 @@ class Reverse(Vocoder):
 
     def _started(self, z: Tensor, condition: Tensor, mel: Tensor) -> Tensor:
         rows = torch.cat([z.transpose(1, 2), condition.transpose(1, 2), normalised(mel).transpose(1, 2)], dim=2)
-        return self.start(rows).to(z.dtype).transpose(1, 2)
+        started: Tensor = self.start(rows).to(z.dtype).transpose(1, 2)
+        return started
 
     def _spectrum(self, hidden: Tensor, envelope: Tensor) -> Tensor:
         """Return the coefficients (B, hop_length, frames) of the last hidden frames, from value and gain of each."""

@@ -225,7 +225,8 @@ class WaveGlow(FlowVocoder):
     def log_prob(self, x: Tensor, mel: Tensor) -> Tensor:
         """Return the log-density of audio x (B, T) in nats, (B,), the constant of the normal included."""
         z, log_det = self(x, mel)
-        return log_det + log_density(z).sum(dim=(1, 2))
+        log_prob: Tensor = log_det + log_density(z).sum(dim=(1, 2))
+        return log_prob
 
     def _exits(self, i: int) -> int:
         """Return how many channels leave before flow number `i` or an earlier one."""

@@ -187,7 +187,7 @@ class Synthesizer:
         sampling = Sampling(sigma=sigma, seed=seed, denoise=denoise, corrections=corrections, sharpen=sharpen)
         admitted = self._admitted(mel, preset, adapt, guard)
         x = self._runner.whole(admitted.mel, sampling, sampling.seeds(len(admitted.mel)))
-        return admitted.returned(x)
+        return admitted.returned(x)  # type: ignore[no-any-return]
 
     def synthesize_many(self, utterances: Sequence[Utterance]) -> list[Any]:
         """Turn mels of different lengths into waveforms in one run; each comes out as from `synthesize`.
