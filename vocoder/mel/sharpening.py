@@ -99,7 +99,7 @@ class Sharpening:
         low, high = TEXTURE
         texture = self.textures(mel)
         share = ((high - texture) / (high - low)).clamp(0, 1)
-        return (share * (1 / texture - 1) / (GAIN - 1)).clamp(0, 1)
+        return (share * (1 / texture - 1).clamp_min(0) / (GAIN - 1)).clamp_max(1)
 
     def textures(self, mel: Tensor) -> Tensor:
         """Return the texture, as parts of white noise's, up to each next frame of (B, n_mels, frames): (B, frames)."""

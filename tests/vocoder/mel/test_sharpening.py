@@ -58,6 +58,7 @@ def test_contrast_is_divided_by_a_low_texture_and_in_part_by_a_middling_one():
     assert gain == pytest.approx(1 / texture)
     assert 1.2 < told(0.7)[1] < 1 / told(0.7)[0]
     assert told(1.0)[1] == 1.0
+    assert not bool(Sharpening(Sharpener(CONFIG)).strengths(noise()).signbit().any())
 
 
 def test_pieces_are_the_whole_and_a_batch_is_its_items(sharpener):
