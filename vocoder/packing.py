@@ -18,13 +18,13 @@ class Packing:
     def __init__(self, lengths: Sequence[int], gap: int, device: torch.device) -> None:
         if not lengths or min(lengths) < 1 or gap < 1:
             raise ValueError("a row needs utterances, and gaps, of at least one frame")
-        self.lengths, self.device = tuple(lengths), device
+        self.lengths, self.gap, self.device = tuple(lengths), gap, device
         self.frames = sum(lengths) + gap * len(lengths)
         self.starts = tuple(accumulate((length + gap for length in lengths[:-1]), initial=0))
         self.ends = tuple(start + length for start, length in zip(self.starts, self.lengths, strict=True))
         """the frame after the last one of each utterance"""
         sizes = torch.tensor(lengths, device=device) + gap
-        self._owner = torch.arange(len(lengths), device=device).repeat_interleave(sizes)
+        self._owner = torch.arange(len(lengths), device=device).repeat_interleave(sizes, output_size=self.frames)
         self._frame = torch.arange(self.frames, device=device)
         self._last = (torch.tensor(self.ends, device=device) - 1)[self._owner]
         self._gaps: dict[int, Tensor] = {}
@@ -32,7 +32,9 @@ class Packing:
     def gaps(self, per_frame: int = 1) -> Tensor:
         """Return the indices of all steps that belong to no utterance, where a frame has `per_frame` steps."""
         if per_frame not in self._gaps:
-            self._gaps[per_frame] = torch.nonzero((self._frame > self._last).repeat_interleave(per_frame))[:, 0]
+            ends = per_frame * torch.tensor(self.ends, device=self.device)
+            steps = torch.arange(per_frame * self.gap, device=self.device)
+            self._gaps[per_frame] = (ends[:, None] + steps).flatten()
         return self._gaps[per_frame]
 
     def owned(self) -> Tensor:
