@@ -71,10 +71,9 @@ class Admitted:
         """The verdicts on items that are not typical."""
         return tuple(verdict for verdict in self.verdicts if not verdict.typical)
 
-    @property
-    def smoothness(self) -> float:
-        """How far the first item lacks the texture of recordings, 0 to 1: what `sharpen` is if it is left out."""
-        return strength_of(self.mel[0], self.path.target)
+    def sharpened(self, sharpen: float | None) -> float:
+        """Return how far the first item is sharpened at its end, 0 to 1, where `sharpen` is asked for."""
+        return round(strength_of(self.mel[0], self.path.target) if sharpen is None else sharpen, 2)
 
     @property
     def shape(self) -> tuple[int, ...]:

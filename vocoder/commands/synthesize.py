@@ -93,6 +93,7 @@ def _synthesize(synthesizer: Synthesizer, args: argparse.Namespace, source: Path
         _warn(source, verdict.message)
     how = f", recognised as {path.source.name}" if args.preset == AUTO else ""
     how += f", {path.remark}" if path.adapted else ""
+    how += f", sharpened by {strength}" if (strength := admitted.sharpened(sampling.sharpen)) else ""
     return f"{path.samples(mel.shape[1]) / synthesizer.sample_rate:.2f} s{how}, {report}"
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 from recordings import mel_of
+from scipy.ndimage import gaussian_filter
 
 from vocoder.cli import main
 from vocoder.config import to_dict
@@ -51,6 +52,18 @@ def test_an_unlikely_mel_is_spoken_with_a_word_or_refused(model, tmp_path, capsy
     assert "1 synthesized" in captured.out
     assert "1 there already" in captured.out
     assert "1 of unlikely mels" in captured.out
+
+
+def test_how_far_a_mel_is_sharpened_is_said(mel, model, tmp_path, capsys):
+    np.save(tmp_path / "smooth.npy", gaussian_filter(random_mel(0, 200), (2.0, 2.0)))
+    for source, options, told in (
+        (mel, (), ""),
+        (mel, ("--sharpen", 0.5), ", sharpened by 0.5"),
+        (tmp_path / "smooth.npy", (), ", sharpened by 1.0"),
+        (tmp_path / "smooth.npy", ("--sharpen", 0), ""),
+    ):
+        assert speak(source, "-o", tmp_path / "a.wav", *options, model=model) == 0
+        assert f" s{told}, peak " in capsys.readouterr().out
 
 
 def test_arguments_that_contradict_each_other(mel, model, tmp_path, refusal):
