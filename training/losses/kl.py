@@ -87,7 +87,7 @@ def divergence(
     `log_s_floor` is a soft lower bound of both log-scales in "closed".
 
     Returns `kl` = `cross_entropy` - `entropy` in nats per sample, each (B,); for "closed" also the `regulariser`, the
-    mean squared distance of the two log-scales. Raises ValueError if the estimator suits them not.
+    mean squared distance of the two log-scales. Raises ValueError if the estimator does not suit them.
     """
     entropy, mu, log_s = draw.entropy / draw.x.shape[1], draw.mu, draw.log_scale
     if estimator == "sample":

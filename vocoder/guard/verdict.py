@@ -69,8 +69,10 @@ class Verdict:
     likeliest: tuple[Guess, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain data."""
+        """Return plain data; without the smoothness where that is not known."""
         found = {field.name: getattr(self, field.name) for field in fields(self)}
+        if self.smoothness is None:
+            del found["smoothness"]
         return {**found, "likeliest": [guess.as_dict() for guess in self.likeliest]}
 
 

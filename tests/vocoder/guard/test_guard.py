@@ -37,6 +37,7 @@ def test_true_mels_are_typical_and_those_that_convert_are_judged_as_what_they_sa
         assert 0.0 < verdict.typicality <= 100.0
     loaded = vocoder.load("waveglow").check(mel)  # which also knows how far it will be sharpened
     assert vocoder.check(mel.numpy()) == dataclasses.replace(loaded, smoothness=None) == guard.check(mel)
+    assert ("smoothness" in loaded.as_dict(), "smoothness" in guard.check(mel).as_dict()) == (True, False)
     log10 = dataclasses.replace(preset("nvidia"), name="decimal", log="log10")
     mel = convert(mel, preset("nvidia"), log10)
     assert guard.check(mel, log10).typical
