@@ -9,6 +9,8 @@ import threading
 from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Any
 
+from vocoder.command_line import option_parser
+
 PROGRAM = "vocoder-serve"
 SPIN_ROUNDS = "10000"  # a tenth of a millisecond or two; longer than from one operation of a model to the next
 SPIN_CHOICES = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
@@ -86,7 +88,7 @@ def _end(code: int) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = option_parser(
         prog=PROGRAM,
         description="Serve vocoder models over HTTP.",
         epilog="Every setting can also come from the environment, as VOCODER_ and its name in capitals.",

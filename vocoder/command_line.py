@@ -5,11 +5,31 @@ import importlib
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from vocoder import __version__
 
 CLOSED_PIPE = 141
 """exit status, as shells have it of a program that SIGPIPE ended"""
+
+
+class _Once(argparse.Action):
+    """Stores the value of an option. Given again, the option is refused: one of its values would go unheeded."""
+
+    _given = False
+
+    def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: Any = None) -> None:
+        if self._given:
+            raise argparse.ArgumentError(self, "give it once, not several times")
+        self._given = option_string is not None
+        setattr(namespace, self.dest, values)
+
+
+def option_parser(**details: Any) -> argparse.ArgumentParser:
+    """Return a parser, of argparse's arguments, whose options come once unless their action says otherwise."""
+    parser = argparse.ArgumentParser(**details)
+    parser.register("action", None, _Once)
+    return parser
 
 
 class CommandError(RuntimeError):
@@ -47,7 +67,7 @@ def _dispatch(program: str, commands: Mapping[str, tuple[str, str]], arguments: 
     if name not in commands:
         return _complain(program, f"there is no command {name!r}; known: {', '.join(commands)}", 2)
     module, summary = commands[name]
-    parser = argparse.ArgumentParser(prog=f"{program} {name}", description=summary)
+    parser = option_parser(prog=f"{program} {name}", description=summary)
     try:
         command = importlib.import_module(module)  # only the chosen command's libraries are loaded
         command.add_arguments(parser)

@@ -83,6 +83,9 @@ def test_settings_that_are_not_valid(monkeypatch, capsys):
     monkeypatch.setenv("VOCODER_QUEUE_SIZE", "many")
     assert main([]) == 2
     assert "queue_size" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        main(["--port", "8000", "--port", "9000"])
+    assert "argument --port: give it once" in capsys.readouterr().err
 
 
 def test_torch_is_not_loaded_before_threads_are_told_how_long_to_watch():

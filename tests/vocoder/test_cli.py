@@ -1,6 +1,8 @@
 import subprocess
 import sys
 
+import pytest
+
 import vocoder
 from vocoder.cli import COMMANDS, main
 
@@ -24,6 +26,21 @@ def test_interrupts_and_closed_pipes_are_no_tracebacks(monkeypatch, capsys):
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 141
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        (["synthesize", "a.npy", "-o", "a.wav", "--sharpen", "0", "--sharpen", "1"], "--sharpen"),
+        (["synthesize", "-o", "a.wav", "a.npy", "--output=b.wav"], "-o/--output"),
+        (["synthesize", "a.npy", "-o", "a.wav", "--row-frames", "9", "--row-frames", "9"], "--row-frames"),
+        (["benchmark", "--seconds", "1", "2", "--seconds", "3"], "--seconds"),
+    ],
+)
+def test_an_option_that_comes_twice_is_refused(given, named, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(given)
+    assert capsys.readouterr().err.endswith(f": error: argument {named}: give it once, not several times\n")
 
 
 LIGHT = [
