@@ -5,7 +5,7 @@ import json
 import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Annotated, Any, TypeVar
 
@@ -35,6 +35,12 @@ def from_dict(cls: type[T], data: Mapping[str, Any], path: str = "") -> T:
     if missing:
         raise ConfigError(f"{path or cls.__name__} lacks {', '.join(missing)}")
     return cls(**values)
+
+
+def check_options(given: Iterable[str], known: Iterable[str]) -> None:
+    """Raise a TypeError if a given option of a call is not a known one."""
+    if unknown := sorted(set(given) - set(known)):
+        raise TypeError(f"there is no option {unknown[0]!r}; there are {', '.join(known)}")
 
 
 POSITIVE, NOT_NEGATIVE, SHARE, COUNT = (math.ulp(0), math.inf), (0, math.inf), (0, 1), (1, math.inf)

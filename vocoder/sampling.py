@@ -60,7 +60,7 @@ class Sampling:
             value, optional = getattr(self, name), name != "denoise"
             number = isinstance(value, Real) and not isinstance(value, bool)
             if not (value is None and optional) and not (number and 0 <= value <= most):
-                wanted = f"a number from 0 to {most}" + (", or None" if optional else "")
+                wanted = f"a number from 0 to {most}" + (", or left out" if optional else "")
                 raise ValueError(f"{name} must be {wanted}, not {short(value)}")
         if self.seed is not None:
             check_seed(self.seed)

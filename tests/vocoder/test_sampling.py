@@ -8,17 +8,17 @@ from vocoder.sampling import Sampling, white_noise
 @pytest.mark.parametrize(
     ("choice", "words"),
     [
-        ({"sigma": "1"}, "sigma must be a number from 0 to 2, or None, not '1'"),
+        ({"sigma": "1"}, "sigma must be a number from 0 to 2, or left out, not '1'"),
         ({"denoise": [1.0]}, "denoise must be a number from 0 to 1, not"),
         ({"denoise": None}, "denoise must be a number from 0 to 1, not None"),
         *(
-            ({"sharpen": it}, "sharpen must be a number from 0 to 1, or None, not")
+            ({"sharpen": it}, "sharpen must be a number from 0 to 1, or left out, not")
             for it in ("", True, np.array(0.5), 1.1)
         ),
-        ({"sharpen": np.zeros((80, 90))}, "or None, not array.{,25}$"),
-        ({"sigma": -0.1}, "sigma must be a number from 0 to 2, or None, not -0.1"),
-        ({"sigma": 2.1}, "sigma must be a number from 0 to 2, or None, not 2.1"),
-        ({"sigma": float("nan")}, "sigma must be a number from 0 to 2, or None, not nan"),
+        ({"sharpen": np.zeros((80, 90))}, "or left out, not array.{,25}$"),
+        ({"sigma": -0.1}, "sigma must be a number from 0 to 2, or left out, not -0.1"),
+        ({"sigma": 2.1}, "sigma must be a number from 0 to 2, or left out, not 2.1"),
+        ({"sigma": float("nan")}, "sigma must be a number from 0 to 2, or left out, not nan"),
         ({"denoise": 1.01}, "denoise must be a number from 0 to 1, not 1.01"),
         ({"denoise": float("inf")}, "denoise must be a number from 0 to 1, not inf"),
         ({"seed": -1}, "the seed must be a whole number, 0 or more"),

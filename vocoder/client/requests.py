@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vocoder.audio.writing import write_audio
+from vocoder.config import check_options
 
 Audio = bytes | str | PathLike[str] | NDArray[np.floating] | NDArray[np.int16]
 """content or path of a sound file, or samples"""
@@ -74,9 +75,7 @@ def authorization(api_key: str | None) -> dict[str, str]:
 
 def used(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options that are set; raises a TypeError if one is unknown."""
-    unknown = sorted(options.keys() - SpeechOptions.__annotations__.keys())
-    if unknown:
-        raise TypeError(f"there is no option {unknown[0]!r}; there are {', '.join(SpeechOptions.__annotations__)}")
+    check_options(options, SpeechOptions.__annotations__)
     given = {name: value for name, value in options.items() if value is not None}
     for name in given.keys() & {"mean", "variance"}:  # as text, in addresses and messages alike
         given[name] = ",".join(f"{float(value):.9g}" for value in given[name])

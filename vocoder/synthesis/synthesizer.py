@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Never, TypeVar
 
 import numpy as np
 import torch
@@ -13,18 +13,21 @@ from vocoder.adapt.path import MelPath
 from vocoder.admission import Admitted, StreamAdmission, admit, check, path_of
 from vocoder.audio.writing import Origin
 from vocoder.checkpoint import Checkpoint
-from vocoder.config import to_dict
+from vocoder.config import check_options, to_dict
 from vocoder.guard.verdict import Verdict
 from vocoder.layers.stack.wavenet import set_compute_dtype
 from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import AUTO
 from vocoder.mel.values import MelError
 from vocoder.models.base import Vocoder
-from vocoder.sampling import AdaptMode, GuardMode, Preset, Sampling, Utterance, guard_mode
+from vocoder.sampling import SAMPLING_FIELDS, AdaptMode, GuardMode, Preset, Sampling, Utterance, guard_mode
 from vocoder.synthesis.runner import Runner
 from vocoder.synthesis.stream import ChunkSizes, StreamSession, begun, drained
 
 Mel = TypeVar("Mel", Tensor, np.ndarray)
+
+OPTIONS = (*SAMPLING_FIELDS, "guard", "preset", "adapt")
+"""of a synthesis, whole or streamed"""
 
 
 class MelWarning(UserWarning):
@@ -156,6 +159,7 @@ class Synthesizer:
         guard: GuardMode | None = None,
         preset: Preset = None,
         adapt: AdaptMode = "on",
+        **unknown: Never,
     ) -> Mel:
         """Turn a mel into a waveform.
 
@@ -183,7 +187,9 @@ class Synthesizer:
             MelMismatchError: there is no conversion from `preset` to the model's mel config.
             UnlikelyMelError: it is not typical of its mel config, and guard is "strict".
             ValueError: sigma, seed, denoise, corrections, sharpen or guard is out of range.
+            TypeError: there is no such option.
         """
+        check_options(unknown, OPTIONS)
         sampling = Sampling(sigma=sigma, seed=seed, denoise=denoise, corrections=corrections, sharpen=sharpen)
         admitted = self._admitted(mel, preset, adapt, guard)
         x = self._runner.whole(admitted.mel, sampling, sampling.seeds(len(admitted.mel)))
@@ -219,8 +225,9 @@ class Synthesizer:
                 much of the mel is there; 64 for models that synthesize sample by sample.
             first_chunk_frames: frames of the first chunk; a few if left out. From it on chunks grow.
 
-        Raises a ValueError if an argument is out of range.
+        Raises a ValueError if an argument is out of range, and a TypeError if there is no such.
         """
+        check_options(sampling, (*OPTIONS, "chunk_frames", "first_chunk_frames"))
         chosen = Sampling(**sampling)
         admission = StreamAdmission(self.path(preset, adapt), guard_mode(guard), self.device)
         pipeline = self._runner.pipeline(chosen, chosen.seeds(1))

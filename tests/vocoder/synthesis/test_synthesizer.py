@@ -98,6 +98,13 @@ def test_a_stream_out_of_range_is_refused_at_once(arguments, message):
         tiny_synthesizer("lapped").stream(mel(5, 3), **arguments)
 
 
+def test_an_unknown_option_is_told_with_the_known_ones():
+    v, known = tiny_synthesizer("lapped"), "sigma, seed, denoise, corrections, sharpen, guard, preset, adapt"
+    for call, more in ((v.synthesize, ""), (v.stream, ", chunk_frames, first_chunk_frames")):
+        with pytest.raises(TypeError, match=rf"^there is no option 'sharpn'; there are {known}{more}$"):
+            call(mel(5, 3), sharpn=1)
+
+
 def test_what_it_says_of_itself_is_plain_data_and_a_line():
     model = tiny_waveglow("lapped")
     provenance, quality = {"corpus": "tones"}, {"pesq": 3.5}
@@ -163,7 +170,7 @@ def test_smooth_mels_are_sharpened_whole_in_streams_and_in_company(voice):
     company = voice.synthesize_many([Utterance(smooth, seed=1), Utterance(smooth, seed=1, sharpen=0.0)])
     for one, other in zip(company, (x, plain), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-4)
-    with pytest.raises(ValueError, match=r"sharpen must be a number from 0 to 1, or None, not 1\.5"):
+    with pytest.raises(ValueError, match=r"sharpen must be a number from 0 to 1, or left out, not 1\.5"):
         voice.synthesize(smooth, sharpen=1.5)
 
 
