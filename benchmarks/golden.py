@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.speech import speech
+from vocoder.command_line import reason
 from vocoder.loading import load, shipped_models
 from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import MelSpectrogram
@@ -92,9 +93,8 @@ def compare(directory: Path, models: Sequence[str]) -> bool:
     """Print how far the samples of the models are from those recorded; return whether all are the same."""
     rows, same = [], True
     for name in models:
-        v = loaded(name)
-        found = samples(v, dict(np.load(mels_file(directory, v))))
-        worst = report(found, dict(np.load(directory / f"{name}.npz")))
+        v, recorded = loaded(name), dict(np.load(directory / f"{name}.npz"))
+        worst = report(samples(v, dict(np.load(mels_file(directory, v)))), recorded)
         rows.append([name, *(f"{db:.0f}" for db in worst.values())])
         same = same and all(db <= LIMIT_DB for db in worst.values())
     print(markdown_table(["largest difference, dB", "whole", "streamed", "in rows"], rows))
@@ -113,7 +113,7 @@ def loaded(name: str) -> Synthesizer:
 
 
 def main() -> int:
-    """Record or compare."""
+    """Record or compare; the status is 1 where samples differ, and 2 where a file cannot be read or written."""
     ways: dict[str, Callable[[Path, Sequence[str]], bool]] = {"record": record, "compare": compare}
     parser = argparse.ArgumentParser(description="Whether the shipped models still make the same samples.")
     parser.add_argument("way", choices=ways)
@@ -121,7 +121,10 @@ def main() -> int:
     parser.add_argument("--models", nargs="+", default=shipped_models(), help="(default: all that ship)")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    return 0 if ways[args.way](args.directory, args.models) else 1
+    try:
+        return 0 if ways[args.way](args.directory, args.models) else 1
+    except OSError as error:
+        parser.exit(2, f"golden {args.way}: {reason(error)}\n")
 
 
 if __name__ == "__main__":

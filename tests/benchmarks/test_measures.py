@@ -6,7 +6,7 @@ import torch
 from given_mels import write_given
 from tiny_models import random_voice
 
-from benchmarks import density_fitting, texture
+from benchmarks import density_fitting, golden, texture
 from benchmarks.arithmetic import operations
 from benchmarks.density import configurations, ours, theirs
 from benchmarks.density_fitting import pool
@@ -75,6 +75,14 @@ def test_what_was_recorded_is_the_same(tmp_path, monkeypatch):
     kept["streamed word"][0] += 0.1
     np.savez(tmp_path / "tiny.npz", **kept)
     assert not compare(tmp_path, ["tiny"])
+
+
+def test_a_recording_that_is_missing_is_told_in_a_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("benchmarks.golden.loaded", lambda name: random_voice())
+    monkeypatch.setattr("sys.argv", ["golden", "compare", str(tmp_path), "--models", "tiny"])
+    with pytest.raises(SystemExit, match="2"):
+        golden.main()
+    assert capsys.readouterr().err == f"golden compare: {tmp_path / 'tiny.npz'}: No such file or directory\n"
 
 
 def test_differences_are_relative_and_in_decibels_and_of_the_same_mels():
