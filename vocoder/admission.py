@@ -73,7 +73,7 @@ class Admitted:
 
     def sharpened(self, sharpen: float | None) -> float:
         """Return how far the first item is sharpened at its end, 0 to 1, where `sharpen` is asked for."""
-        return round(strength_of(self.mel[0], self.path.target) if sharpen is None else sharpen, 2)
+        return strength_of(self.mel[0], self.path.target) if sharpen is None else round(sharpen, 2)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -158,7 +158,7 @@ def check(mel: Tensor | np.ndarray, path: MelPath) -> Verdict:
     values, verdict = finite_values(mel), judge(mel, path) or load_guard().check(mel, path.source)
     fault = _range_fault(float(values.min()), float(values.max()), path.source)
     if verdict.typical and fault is None:
-        return replace(verdict, smoothness=round(strength_of(path.convert(values), path.target), 2))
+        return replace(verdict, smoothness=strength_of(path.convert(values), path.target))
     if fault is None or not (verdict.typical or verdict.cause in NAMELESS):
         return verdict
     return replace(verdict, typical=False, typicality=0.0, cause="range", message=fault)

@@ -188,18 +188,11 @@ class Pipeline:
 
     Each stage comes after those whose signals it sees; the last makes the result. `MEL` and `NOISE` are given, the
     latter by `draw(start, frames)`: white noise (B, C, steps) of so many frames from number `start` on.
-    `prepare` changes the next frames of the mel before a stage sees them.
     """
 
-    def __init__(
-        self,
-        stages: Sequence[Stage],
-        draw: Callable[[int, int], Tensor],
-        prepare: Callable[[Tensor], Tensor] = lambda mel: mel,
-    ) -> None:
+    def __init__(self, stages: Sequence[Stage], draw: Callable[[int, int], Tensor]) -> None:
         noise = Stage(NOISE, (), lambda span: draw(span.start, span.stop - span.start))
         self._stages = (noise, *stages)
-        self._prepare = prepare
         self._ahead = {MEL: 0}  # frames of each signal, after a frame of the result, that this depends on
         for stage in reversed(self._stages):
             own = self._ahead.setdefault(stage.output, 0)
@@ -220,7 +213,7 @@ class Pipeline:
 
     def feed(self, mel: Tensor) -> None:
         """Append frames of the mel, (B, n_mels, frames)."""
-        self._tracks[MEL].append(self._prepare(mel), mel.shape[2])
+        self._tracks[MEL].append(mel, mel.shape[2])
 
     def finish(self) -> None:
         """Say that the mel has ended."""

@@ -83,6 +83,11 @@ class AudioStream:
         return self._encoder.clipped
 
     @property
+    def sharpened(self) -> float:
+        """How far the last frame so far is sharpened, 0 to 1."""
+        return 0.0 if self._session is None else self._session.sharpened
+
+    @property
     def pending_bytes(self) -> int:
         """Memory of the frames that were pushed and are not synthesized yet."""
         config = self._mel_config

@@ -200,6 +200,7 @@ def _done(intake: Intake, stream: AudioStream, sample_rate: int, path: MelPath) 
         "frames": intake.frames,
         **audio,
         **stream.rounded_seconds(),
+        "sharpened": stream.sharpened,
         **_path_members(path),
         **guard,
     }

@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from vocoder.adapt.path import MelPath
 from vocoder.admission import StreamAdmission
+from vocoder.mel.sharpening import sharpening_of
 from vocoder.sampling import white_noise
 from vocoder.stages import MEL, NOISE, Pipeline, Stage, windowed
 from vocoder.synthesis.stream import ChunkSizes, StreamSession
@@ -60,7 +61,8 @@ class Streamer(FakeSynthesizer):
         frames = sizes.get("chunk_frames", 64)
         first = sizes.get("first_chunk_frames", min(8, frames))
         chunks = ChunkSizes(first, first, frames, frames)
-        return StreamSession(pipeline, StreamAdmission(path), chunks)
+        sharpening = sharpening_of(self.mel_config, torch.device("cpu"), strength=0.0)
+        return StreamSession(pipeline, sharpening, StreamAdmission(path), chunks)
 
     def _speak(self, sigma, mel, noise):
         level = torch.tanh(mel.mean(dim=1, keepdim=True) / 10.0)

@@ -62,12 +62,18 @@ def in_pieces(url, mel, options):
     return x, int(answer.headers["X-Sample-Rate"]), answer.headers.get("X-Mel-Adapted")
 
 
+def streamed(client, mel, **options):
+    pieces = (mel[:, start : start + 7] for start in range(0, mel.shape[1], 7))
+    with client.stream(pieces, **options) as speech:
+        speech.x = np.concatenate(list(speech))
+    return speech
+
+
 def over_a_socket(url, mel, options):
-    pieces = (mel[:, start : start + 7] for start in range(0, FRAMES, 7))
-    with Client(url, trust_env=False) as client, client.stream(pieces, **options) as speech:
-        x = np.concatenate(list(speech))
-    assert (speech.end.frames, speech.end.samples) == (FRAMES, len(x))
-    return x, speech.start.sample_rate, speech.start.adapted
+    with Client(url, trust_env=False) as client:
+        speech = streamed(client, mel, **options)
+    assert (speech.end.frames, speech.end.samples) == (FRAMES, len(speech.x))
+    return speech.x, speech.start.sample_rate, speech.start.adapted
 
 
 def inferred(url, mel, options, model="tiny"):
@@ -117,7 +123,10 @@ def test_an_answer_tells_how_far_a_smooth_mel_was_sharpened(ready, voice):
         assert 0.5 < float(strength) <= 1
         with Client(url, trust_env=False) as client:
             told = [client.synthesize(mel).sharpened for mel in (sharp, smooth)]
-        assert told == [voice.check(mel).smoothness for mel in (sharp, smooth)] == [0, float(strength)]
+            ends = [streamed(client, mel).end.sharpened for mel in (sharp, smooth)]
+            assert streamed(client, smooth, sharpen=0.25).end.sharpened == 0.25
+        assert told == ends == [voice.check(mel).smoothness for mel in (sharp, smooth)] == [0, float(strength)]
+        assert posted(url, smooth, {}, stream=1).headers["X-Mel-Sharpened"] == strength
         assert inferred(url, smooth, {}).json()["parameters"]["mel_sharpened"] == float(strength)
 
 

@@ -103,7 +103,7 @@ class StreamStart:
 class StreamEnd:
     """Summary of a stream: frames of the mel, samples of audio, seconds of waiting and of computing.
 
-    `guard` is the verdict of the mel guard on the start of the mel, or None.
+    `guard` is the verdict of the mel guard on the start of the mel, or None; `sharpened` is as of `Speech`.
     """
 
     frames: int
@@ -111,6 +111,7 @@ class StreamEnd:
     queue_seconds: float
     infer_seconds: float
     guard: MelVerdict | None = None
+    sharpened: float = 0.0
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> "StreamEnd":

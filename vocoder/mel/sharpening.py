@@ -84,12 +84,18 @@ class Sharpening:
 
     def __init__(self, sharpener: Sharpener, strength: float | None = None) -> None:
         self._sharpener, self._strength = sharpener, strength
+        self._found: Tensor | None = None
         self._last: Tensor | None = None
         self._sums: tuple[Tensor, Tensor] | None = None
 
+    @property
+    def reached(self) -> float:
+        """Strength of the last frame so far, of the first item of a batch: 0 to 1, to two places."""
+        return round(self._strength or 0.0 if self._found is None else float(self._found[0, -1]), 2)
+
     def push(self, mel: Tensor) -> Tensor:
         """Return the next frames (B, n_mels, frames), sharpened."""
-        if not mel.shape[2]:
+        if self._strength == 0 or not mel.shape[2]:
             return mel
         strength = self._strength if self._strength is not None else self.strengths(mel)[:, None].to(mel.dtype)
         return self._sharpener.added(mel, strength)
@@ -99,7 +105,8 @@ class Sharpening:
         low, high = TEXTURE
         texture = self.textures(mel)
         share = ((high - texture) / (high - low)).clamp(0, 1)
-        return (share * (1 / texture - 1).clamp_min(0) / (GAIN - 1)).clamp_max(1)
+        self._found = (share * (1 / texture - 1).clamp_min(0) / (GAIN - 1)).clamp_max(1)
+        return self._found
 
     def textures(self, mel: Tensor) -> Tensor:
         """Return the texture, as parts of white noise's, up to each next frame of (B, n_mels, frames): (B, frames)."""
@@ -134,14 +141,23 @@ def check_strength(strength: float | None, config: MelConfig) -> None:
         raise ValueError(f"mels of {config.name!r} cannot be sharpened: leave sharpen out, or give 0")
 
 
+def sharpening_of(config: MelConfig, device: torch.device, strength: float | None = None) -> Sharpening:
+    """Return the sharpening of one utterance of a mel config, or a batch; raises as `check_strength`."""
+    check_strength(strength, config)
+    return Sharpening(_sharpener(config, device), strength if config.correctable else 0.0)
+
+
 def sharpened(mel: Tensor, config: MelConfig) -> Tensor:
     """Return mels (B, n_mels, frames) as a model of their mel config hears them."""
-    return Sharpening(_sharpener(config, mel.device)).push(mel) if config.correctable else mel
+    return sharpening_of(config, mel.device).push(mel)
 
 
 def strength_of(mel: Tensor, config: MelConfig) -> float:
-    """Return the strength, 0 to 1, that the last frame of a mel (n_mels, frames) of a model's mel config is given."""
-    return float(Sharpening(_sharpener(config, mel.device)).strengths(mel[None])[0, -1]) if config.correctable else 0.0
+    """Return the strength that the last frame of a mel (n_mels, frames) of a model's mel config is given by default."""
+    sharpening = sharpening_of(config, mel.device)
+    if config.correctable:
+        sharpening.strengths(mel[None])
+    return sharpening.reached
 
 
 @cache

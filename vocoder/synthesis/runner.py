@@ -1,7 +1,7 @@
 """Run a model on mels of its own mel config: whole, several in one row, or as a pipeline; and remove its bias."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor
 from vocoder.correction.correction import Correction
 from vocoder.layers.conditioning import PitchNet
 from vocoder.mel.config import MelConfig
-from vocoder.mel.sharpening import Sharpener, Sharpening, check_strength
+from vocoder.mel.sharpening import Sharpening, sharpening_of
 from vocoder.mel.spectrogram import MelSpectrogram
 from vocoder.models.base import Vocoder
 from vocoder.models.wavenet import WaveNet
@@ -45,18 +45,21 @@ class Runner:
         self.mel_config = mel_config
         self.device = device
         self.correction = Correction(mel_config, model.config.corrections).to(device)
-        self._sharpener = Sharpener(mel_config, device) if mel_config.correctable else None
         self._gap = max(1, *(max(stage.before, stage.after) for stage in model.stages()))  # between utterances in a row
         self._noise_shape = model.noise_shape(1, 1)[1:]  # channels, and steps of a frame
         self._denoiser: Denoiser | None = None
 
     def pipeline(self, sampling: Sampling, seeds: Sequence[int]) -> Pipeline:
-        """Return the stages of mels that come piece by piece, one seed for each."""
+        """Return the stages of sharpened mels that come piece by piece, one seed for each."""
         stages = self.model.stages(sampling.sigma)
         stages += self.correction.with_count(sampling.corrections).stages(stages[-1].output, self.model.target)
         if sampling.denoise > 0:
             stages.append(self.denoiser().stage(stages[-1].output, sampling.denoise, self.mel_config.hop_length))
-        return Pipeline(stages, partial(self._noise, seeds), self._sharpened(sampling))
+        return Pipeline(stages, partial(self._noise, seeds))
+
+    def sharpening(self, sampling: Sampling) -> Sharpening:
+        """Return what the frames of an utterance go through first."""
+        return sharpening_of(self.mel_config, self.device, sampling.sharpen)
 
     def whole(self, mel: Tensor, sampling: Sampling, seeds: Sequence[int]) -> Tensor:
         """Return audio (B, frames * hop_length) of mels (B, n_mels, frames), one seed for each.
@@ -65,9 +68,9 @@ class Runner:
         """
         items, _, frames = mel.shape
         part = frames if items * frames <= WHOLE_FRAMES else max(PART_FRAMES // items, LEAST_PART_FRAMES)
-        pipeline = self.pipeline(sampling, seeds)
+        pipeline, sharpening = self.pipeline(sampling, seeds), self.sharpening(sampling)
         with torch.inference_mode():  # spares each operation a part of its overhead
-            pipeline.feed(mel)
+            pipeline.feed(sharpening.push(mel))
             pipeline.finish()
             parts = [pipeline.advance(min(part, frames - start))[:, 0] for start in range(0, frames, part)]
             x = torch.cat(parts, dim=1)
@@ -101,7 +104,7 @@ class Runner:
         packing = Packing([mel.shape[1] for mel in mels], self._gap, self.device)
         drawn = [self._noise(s.seeds(1), 0, mel.shape[1])[0] for mel, s in zip(mels, samplings, strict=True)]
         noise = packing.pack(drawn)
-        mels = [self._sharpened(s)(mel[None])[0] for mel, s in zip(mels, samplings, strict=True)]
+        mels = [self.sharpening(s).push(mel[None])[0] for mel, s in zip(mels, samplings, strict=True)]
         given = [model.config.sigma if s.sigma is None else float(s.sigma) for s in samplings]
         sigma = torch.tensor(given, device=self.device)[packing.owners(noise.shape[2] // packing.frames)]
         made = run(model.stages(sigma, packing), {MEL: packing.pack(mels), NOISE: noise})
@@ -109,11 +112,6 @@ class Runner:
         corrected = correction.many(packing.unpack(made.signal[:, 0]), packing.unpack(made.signals[model.target]))
         pairs = zip(corrected, samplings, strict=True)
         return [self.denoiser().remove(x[None], s.denoise)[0] if s.denoise > 0 else x for x, s in pairs]
-
-    def _sharpened(self, sampling: Sampling) -> Callable[[Tensor], Tensor]:
-        """Return what the next frames of an utterance, (B, n_mels, frames), go through first."""
-        check_strength(sampling.sharpen, self.mel_config)
-        return (lambda mel: mel) if self._sharpener is None else Sharpening(self._sharpener, sampling.sharpen).push
 
     def _noise(self, seeds: Sequence[int], start: int, frames: int) -> Tensor:
         """Return white noise (B, C, steps) for the frames from `start` on, one seed for each item."""

@@ -12,6 +12,7 @@ from torch import Tensor
 from vocoder.admission import ENOUGH_FRAMES, Admitted, StreamAdmission
 from vocoder.guard.automatic import UnsureError
 from vocoder.guard.verdict import Verdict
+from vocoder.mel.sharpening import Sharpening
 from vocoder.models.base import Vocoder
 from vocoder.stages import Pipeline
 
@@ -86,8 +87,11 @@ class StreamSession:
     from several threads, one at a time.
     """
 
-    def __init__(self, pipeline: Pipeline, admission: StreamAdmission, sizes: ChunkSizes) -> None:
+    def __init__(
+        self, pipeline: Pipeline, sharpening: Sharpening, admission: StreamAdmission, sizes: ChunkSizes
+    ) -> None:
         self._pipeline = pipeline
+        self._sharpening = sharpening
         self._admission = admission
         self._sizes = sizes
         self.reach: int | None = None
@@ -110,6 +114,11 @@ class StreamSession:
     def done(self) -> bool:
         """Whether the mel has ended and all of its audio has been returned."""
         return self._pipeline.frames == self._pipeline.total
+
+    @property
+    def sharpened(self) -> float:
+        """How far the last frame so far is sharpened, 0 to 1."""
+        return self._sharpening.reached
 
     @property
     def _ended(self) -> bool:
@@ -139,7 +148,7 @@ class StreamSession:
     def _feed(self, mel: Tensor) -> None:
         """Hand over frames (n_mels, frames) of the model."""
         if mel.shape[1]:
-            self._pipeline.feed(mel[None])
+            self._pipeline.feed(self._sharpening.push(mel[None]))
 
     def next(self) -> Any:
         """Compute and return the next chunk x (T,), float32, of the kind that the mel is; empty if not `ready`."""

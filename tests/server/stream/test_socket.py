@@ -53,6 +53,7 @@ def test_what_is_said_before_and_after_the_audio(talk, streamer):
             "samples": 40 * 256,
             "clipped": 0,
             "sample_rate": 22050,
+            "sharpened": 0.0,
         }.items() <= done.items()
         assert {"queue_seconds", "infer_seconds", "first_audio_seconds"} <= done.keys()
         assert speaker.closed() == (1000, "")

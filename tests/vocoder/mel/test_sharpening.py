@@ -67,6 +67,7 @@ def test_pieces_are_the_whole_and_a_batch_is_its_items(sharpener):
     pieces = Sharpening(sharpener)
     cut = [pieces.push(piece) for piece in (mels[:, :, :1], mels[:, :, 1:1], mels[:, :, 1:40], mels[:, :, 40:])]
     torch.testing.assert_close(torch.cat(cut, dim=2), whole, rtol=0, atol=1e-12)
+    assert pieces.reached == round(float(Sharpening(sharpener).strengths(mels)[0, -1]), 2) > 0
     for i in range(3):
         torch.testing.assert_close(sharpened(mels[i : i + 1], CONFIG), whole[i : i + 1], rtol=0, atol=1e-12)
     assert not torch.allclose(whole[0], mels[0])

@@ -167,6 +167,9 @@ def test_smooth_mels_are_sharpened_whole_in_streams_and_in_company(voice):
     x, plain = (voice.synthesize(smooth, seed=1, sharpen=strength) for strength in (None, 0.0))
     assert np.abs(x - plain).max() > 1e-3
     np.testing.assert_allclose(np.concatenate(list(voice.stream(smooth, seed=1, chunk_frames=5))), x, atol=1e-5)
+    session = voice.open_stream()
+    session.push(smooth)
+    assert session.sharpened == voice.check(smooth).smoothness > 0
     company = voice.synthesize_many([Utterance(smooth, seed=1), Utterance(smooth, seed=1, sharpen=0.0)])
     for one, other in zip(company, (x, plain), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-4)
