@@ -3,7 +3,7 @@
 import copy
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -11,10 +11,9 @@ from torch.nn import functional as F
 
 from vocoder.config import ConfigError
 from vocoder.correction.chains import Chains, Order, View, joined, side_by_side
-from vocoder.kernels.launcher import Kernel, compilable, kernel
+from vocoder.kernels.launcher import compilable, kernel
 from vocoder.kernels.memory import LANES
 from vocoder.layers.mel_filter import MelFilter, vector_tables
-from vocoder.layers.product import Kept
 from vocoder.mel.config import MelConfig
 from vocoder.stages import Span, Stage, overlap_add
 
@@ -37,11 +36,10 @@ class Correction(nn.Module):
         super().__init__()
         self.config = config
         self.filter = MelFilter(config)
-        self._kept: Kept[CompiledCorrection | None] = Kept()
         self._set_count(count)
 
     def with_count(self, count: int | None) -> "Correction":
-        """Return the correction with another count, or itself where that is None; both share their tables."""
+        """Return the correction with another count, or itself where that is None."""
         if count is None or count == self.count:
             return self
         other = copy.copy(self)
@@ -102,13 +100,22 @@ class Correction(nn.Module):
         return [Stage("corrected", (signal, target), Chains(self.order, self.run), self.order.before, self.order.after)]
 
     def run(self, first: int, audio: Tensor, target: Tensor, exists: Tensor) -> Tensor:
-        """Return the corrected chains, of compiled code where it is the same; arguments as of `plain`."""
-        compiled = None
-        if compilable(audio) and compilable(target):
-            compiled = self._kept.of((self.filter.window,), lambda: CompiledCorrection.of(self.filter))
-        if compiled is None:
+        """Return the corrected chains, of compiled code where it is the same; arguments as of `plain`.
+
+        There each chain is computed by itself, so that none of the arithmetic depends on which chains there are.
+        """
+        tables = compiled_tables(self.config, self.order) if compilable(audio) and compilable(target) else None
+        compiled = None if tables is None else kernel("correction", "corrected")
+        if compiled is None or tables is None:
             return self.plain(first, audio, target, exists)
-        return compiled(self.order, first, audio, target, exists)
+        order, (chains, length) = self.order, audio.shape
+        audio = audio if audio.stride(1) == 1 else audio.contiguous()
+        step, out = audio.stride(0), audio.new_empty(chains, length)
+        samples = audio.as_strided(((chains - 1) * step + length,), (1,))
+        sizes = (first, target.shape[1] - order.corrections + 1, order.grids, order.hop_length, order.offset)
+        given = (samples, step, target.contiguous(), exists.contiguous())
+        compiled(chains, *sizes, self.filter.floor, *given, *tables, out)
+        return out
 
     def plain(self, first: int, audio: Tensor, target: Tensor, exists: Tensor) -> Tensor:
         """Return the corrected chains (C, T); after each hop the first slot of its window is final.
@@ -157,50 +164,19 @@ def _share(window: Tensor, stride: int) -> Tensor:
     return window.square().view(-1, stride).sum(dim=0).clamp_min(1e-3).reciprocal()
 
 
-@dataclass(frozen=True)
-class CompiledCorrection:
-    """`Correction.plain` without gradients, for float32 on a CPU.
+@cache
+def compiled_tables(config: MelConfig, order: Order) -> tuple[Tensor, ...] | None:
+    """Return what the compiled correction knows, in its order; None where a mel config is none that it takes.
 
-    Each chain is computed by itself, so that none of the arithmetic depends on which chains there are.
+    First how far a step goes at each place, last the bands.
     """
-
-    _kernel: Kernel
-    _filter: MelFilter
-    _bands: tuple[Tensor, ...]
-    _fourier: tuple[Tensor, ...]
-    _kept: dict[Order, tuple[Tensor, Tensor]] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, filter: MelFilter) -> "CompiledCorrection | None":
-        """Return the same correction in compiled code; None where there is none."""
-        bank, fourier = filter.filterbank, fourier_tables(len(filter.window))
-        if fourier is None or len(bank) < LANES:
-            return None
-        compiled = kernel("correction", "corrected")
-        return None if compiled is None else cls(compiled, filter, vector_tables(bank / 2, filter.spread), fourier)
-
-    def __call__(self, order: Order, first: int, audio: Tensor, target: Tensor, exists: Tensor) -> Tensor:
-        """Return the corrected chains; arguments as of `Correction.plain`."""
-        chains, length = audio.shape
-        audio = audio if audio.stride(1) == 1 else audio.contiguous()
-        step, out = audio.stride(0), audio.new_empty(chains, length)
-        samples = audio.as_strided(((chains - 1) * step + length,), (1,))
-        if order not in self._kept:
-            self._kept[order] = self._steps(order)
-        pace, back = self._kept[order]
-        sizes = (first, target.shape[1] - order.corrections + 1, order.grids)
-        places = (order.hop_length, order.offset, self._filter.floor)
-        given = (samples, step, target.contiguous(), exists.contiguous())
-        tables = (pace, self._filter.window, back, *self._fourier, *self._bands)
-        self._kernel(chains, *sizes, *places, *given, *tables, out)
-        return out
-
-    def _steps(self, order: Order) -> tuple[Tensor, Tensor]:
-        """Return how far a step goes at each place, and what the changed samples of a frame are multiplied by."""
-        window = self._filter.window
-        pace = torch.tensor([order.relaxation(place) for place in range(order.corrections)])
-        share = _share(window, order.stride).repeat(len(window) // order.stride)
-        return pace, window * share / (2 * len(window))  # the kernel has spectra that are twice as large
+    filter, fourier = MelFilter(config).float(), fourier_tables(config.n_fft)
+    if fourier is None or config.n_mels < LANES:
+        return None
+    pace = torch.tensor([order.relaxation(place) for place in range(order.corrections)])
+    share = _share(filter.window, order.stride).repeat(config.n_fft // order.stride)
+    back = filter.window * share / (2 * config.n_fft)  # the kernel has spectra that are twice as large
+    return pace, filter.window, back, *fourier, *vector_tables(filter.filterbank / 2, filter.spread)
 
 
 def fourier_tables(length: int) -> tuple[Tensor, ...] | None:

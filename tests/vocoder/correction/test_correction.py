@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from vocoder.config import ConfigError
-from vocoder.correction.correction import CompiledCorrection, Correction
+from vocoder.correction.correction import Correction, compiled_tables
+from vocoder.kernels.launcher import kernel
 from vocoder.mel.config import preset
 from vocoder.mel.spectrogram import MelSpectrogram
 from vocoder.stages import MEL, NOISE, Pipeline
@@ -135,10 +136,9 @@ def chains(order, count, bands=80):
 def test_it_is_the_plain_one(config, corrections):
     correction = Correction(config, corrections)
     given = chains(correction.order, 3, config.n_mels)
-    made, expected = (
-        CompiledCorrection.of(correction.filter)(correction.order, -3, *given),
-        correction.plain(-3, *given),
-    )
+    assert compiled_tables(config, correction.order) is not None
+    assert kernel("correction", "corrected") is not None
+    made, expected = correction.run(-3, *given), correction.plain(-3, *given)
     torch.testing.assert_close(made, expected, atol=1e-5 * max(1.0, 3 * float(expected.abs().max())), rtol=0)
     assert not torch.equal(made, given[0])
 
@@ -146,13 +146,12 @@ def test_it_is_the_plain_one(config, corrections):
 @pytest.mark.parametrize("count", [1, 7, 16])
 def test_chains_do_not_see_their_neighbours(count):
     correction = Correction(NVIDIA, 3)
-    order, compiled = correction.order, CompiledCorrection.of(correction.filter)
-    audio, target, heard = chains(order, count)
-    made = compiled(order, 5, audio, target, heard)
+    audio, target, heard = chains(correction.order, count)
+    made = correction.run(5, audio, target, heard)
     shared = audio.flatten().unfold(0, audio.shape[1], 512)[:count]  # rows may overlap in memory
-    assert torch.equal(compiled(order, 0, shared, target, heard), compiled(order, 0, shared.clone(), target, heard))
+    assert torch.equal(correction.run(0, shared, target, heard), correction.run(0, shared.clone(), target, heard))
     for i in range(0, count, 5):
-        assert torch.equal(made[i : i + 1], compiled(order, 5, audio[i : i + 1], target[i : i + 1], heard[i : i + 1]))
+        assert torch.equal(made[i : i + 1], correction.run(5, audio[i : i + 1], target[i : i + 1], heard[i : i + 1]))
 
 
 def test_audio_of_another_kind_takes_the_plain_way():
