@@ -22,13 +22,14 @@ from benchmarks.guard_corpora import UNSEEN, as_recorded, levelled, unseen_entri
 from recipes.corpora.debian import default_cache
 from training.corpora.manifest import read_manifest
 from vocoder.audio.reading import read_audio
+from vocoder.directories import ASSETS
 from vocoder.guard.automatic import UnsureError, recognised_config
-from vocoder.guard.conventions import TRUE, convention_of
-from vocoder.guard.conventions import Convention as Recognised
-from vocoder.guard.guard import DIRECTORY, Guard, load_guard
+from vocoder.guard.guard import Guard, load_guard
 from vocoder.guard.verdict import Verdict
 from vocoder.loading import load
 from vocoder.mel.config import PRESETS, preset
+from vocoder.mel.conventions import TRUE, convention_of
+from vocoder.mel.conventions import Convention as Recognised
 from vocoder.timing import alternate, machine, markdown_table
 
 Way: TypeAlias = tuple[Callable[[Tensor], Tensor], Recognised | None]
@@ -45,7 +46,7 @@ def main() -> int:
     parser.add_argument("--corpora", default=",".join(UNSEEN), help="of the manifest (default: %(default)s)")
     parser.add_argument("--cache", type=Path, default=default_cache(), help="with the recordings at their own level")
     parser.add_argument(
-        "--guard", type=Path, default=DIRECTORY, help="model directory of a guard (default: the shipped)"
+        "--guard", type=Path, default=ASSETS / "guard", help="model directory of a guard (default: the shipped)"
     )
     parser.add_argument("--most", type=int, default=600, help="utterances of a corpus for true mels (%(default)s)")
     parser.add_argument(

@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vocoder.audio.resampling import resample
-from vocoder.guard.conventions import TORTOISE
 from vocoder.mel.config import MelConfig, preset
+from vocoder.mel.conventions import TORTOISE
 from vocoder.mel.spectrogram import MelSpectrogram
 
 PEAK = 0.999

@@ -29,8 +29,8 @@ from training.publishing import model_card
 from training.run_config import add_run_arguments, load_config, write_config
 from vocoder.checkpoint import CheckpointError, save_model
 from vocoder.config import Checked, ConfigError, Count, NotNegativeInt, Positive
-from vocoder.guard.conventions import NOT_SPEECH, PLAIN, SHUFFLED, VARIATIONS, encodings, layouts
 from vocoder.mel.config import preset
+from vocoder.mel.conventions import NOT_SPEECH, PLAIN, SHUFFLED, VARIATIONS, encodings, layouts
 from vocoder.models.guard import GuardConfig, GuardModel
 
 

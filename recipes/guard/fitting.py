@@ -17,10 +17,10 @@ from training.density.gaussian import fit_gaussian
 from training.loop.batches import FixedItems
 from training.loop.objective import Batch, Objective, Parts
 from vocoder.flows.affine import LowerAffine
-from vocoder.guard.conventions import PLAIN, SHUFFLED, VARIATIONS, Convention, is_true
-from vocoder.guard.judges import Densities, Recogniser, window_starts, windows_at
+from vocoder.guard.guard import Densities, windows_of
 from vocoder.layers.recogniser import GROUP, NEIGHBOURS, SCALARS, STEPS, THRESHOLDS, ConventionNet, mel_statistics
 from vocoder.mel.config import MelConfig
+from vocoder.mel.conventions import PLAIN, SHUFFLED, VARIATIONS, Convention, is_true
 from vocoder.models.guard import GuardConfig, GuardModel
 
 RARE = 0.002
@@ -57,10 +57,8 @@ def fit_density(
         x = coloured(x, varied, floor, generator)
         if variation == SHUFFLED:
             x = x[:, torch.randperm(x.shape[1], generator=generator)]
-        starts = window_starts(x, config, floor)
-        if len(starts):
-            windows = windows_at(x, starts, config)
-            found.append(windows + varied.noise * torch.randn(windows.shape, generator=generator))
+        windows = windows_of(x, config, floor)
+        found.append(windows + varied.noise * torch.randn(windows.shape, generator=generator))
     fit_gaussian(density, torch.cat(found)[:, :, None])
 
 
@@ -171,7 +169,7 @@ def calibrate_recogniser(
         seed: of the variations.
     """
     generator = torch.Generator().manual_seed(seed)
-    recogniser, claim = Recogniser(model.convention, 0.0), Convention(model.config.convention.layouts[0], PLAIN)
+    recogniser, claim = model.convention, Convention(model.config.convention.layouts[0], PLAIN)
     rough = [like_predicted(mel, VARIATIONS[i % len(VARIATIONS)], variation, generator) for i, mel in enumerate(mels)]
     own = torch.tensor([recogniser.recognise(mel).probabilities[claim] for mel in (*mels, *rough)])
     refuted = RESERVE * float(torch.quantile(own, FALSE_ALARMS))

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from recipes.guard.recordings import at_rate
-from vocoder.guard.conventions import Layout, layouts
 from vocoder.mel.config import MelConfig
+from vocoder.mel.conventions import Layout, layouts
 from vocoder.mel.spectrogram import MelSpectrogram
 
 LEAST = 1e-12

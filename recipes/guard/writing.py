@@ -12,7 +12,9 @@ from torch.nn import functional as F
 
 from recipes.guard.material import LEAST, Material
 from recipes.guard.variation import VariationConfig, like_predicted
-from vocoder.guard.conventions import (
+from vocoder.layers.recogniser import ConventionConfig
+from vocoder.mel.config import MelConfig
+from vocoder.mel.conventions import (
     LN10,
     NATURAL,
     NOT_SPEECH,
@@ -23,8 +25,6 @@ from vocoder.guard.conventions import (
     encodings,
     layouts,
 )
-from vocoder.layers.recogniser import ConventionConfig
-from vocoder.mel.config import MelConfig
 from vocoder.mel.convert import encode, plain
 
 OWN = {
@@ -148,7 +148,7 @@ def written(
 
     Args:
         mel: without a floor.
-        encoding: a name of `vocoder.guard.conventions`.
+        encoding: a name of `vocoder.mel.conventions`.
         config: by which its energies were computed.
         statistics: mean and deviation (n_mels, 1) for the encoding of that name.
         rng: of the floor.

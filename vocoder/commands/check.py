@@ -9,11 +9,11 @@ from vocoder.admission import check, path_of
 from vocoder.checkpoint import load_model
 from vocoder.commands.files import reported
 from vocoder.commands.sampling import add_model_argument, add_preset_arguments
-from vocoder.guard.conventions import indistinguishable
 from vocoder.guard.verdict import Verdict
 from vocoder.loading import model_directory
 from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import AUTO, chosen_config
+from vocoder.mel.conventions import indistinguishable
 from vocoder.npy import read_mel
 from vocoder.sampling import AdaptMode, Preset
 

@@ -4,11 +4,11 @@ import numpy as np
 from torch import Tensor
 
 from vocoder.adapt.path import bands_hint, pass_one_of
-from vocoder.guard.conventions import TRANSPOSED, convention_of, layouts, never_recognised
 from vocoder.guard.guard import Guard, guard_of, turned
-from vocoder.guard.judges import Guess, Recognition
 from vocoder.guard.verdict import UNSURE, fault, recognised, remedy, unsure
+from vocoder.layers.recogniser import Guess, Recognition
 from vocoder.mel.config import PRESETS, MelConfig
+from vocoder.mel.conventions import TRANSPOSED, convention_of, layouts, never_recognised
 from vocoder.mel.values import finite_values, mel_range
 
 

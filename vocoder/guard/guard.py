@@ -1,28 +1,29 @@
 """The guard: the recogniser decides what a mel is, and the densities say how typical of speech it is."""
 
+import math
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from vocoder.adapt.path import MelPath, shape_fault
 from vocoder.checkpoint import CheckpointError, load_model
-from vocoder.guard.conventions import NOT_SPEECH, PLAIN, SHUFFLED, TRANSPOSED, Convention, convention_of, layout_of
-from vocoder.guard.judges import Densities, Recogniser, Recognition, Typicality
+from vocoder.directories import ASSETS, GUARDS
 from vocoder.guard.verdict import RANGE, UNFAMILIAR, UNSURE, Verdict, fault, preset_of, recognised
+from vocoder.layers.recogniser import Recognition
 from vocoder.mel.config import PRESETS, MelConfig
+from vocoder.mel.conventions import NOT_SPEECH, PLAIN, SHUFFLED, TRANSPOSED, convention_of, is_true, layout_of, layouts
 from vocoder.mel.convert import convert, decode, plain
 from vocoder.mel.values import finite_values, mel_range
-from vocoder.models.guard import GuardModel
+from vocoder.models.guard import GuardConfig, GuardModel
 
-DIRECTORY = Path(__file__).parents[1] / "assets" / "guard"
-DIRECTORY_OF_100 = DIRECTORY.with_name("guard-100")
-"""of the guard of mels of 100 bands"""
 FEWEST_FRAMES = 16
 """minimum to recognise a convention"""
 CLEARLY = 1.0
@@ -35,8 +36,78 @@ LOWEST = -250.0
 """and none below this one."""
 FLAT = 1e-3
 """largest range of a constant mel"""
+LOST = 3.0
+"""nats that a value below the floor costs, because the density sees it at the floor, where it is high"""
+SLACK = 0.5
+"""nats by which acoustic models undershoot the floor"""
+FEWEST = 4
+"""fewest windows that suffice"""
+HEARD = 2.5
+"""nats above the floor that the loudest band of a window needs, so that silence does not count"""
 TOO_SHORT = Verdict(True, None, "too-short", "The mel has too few frames with sound to judge it by.")
 SILENCE = Verdict(False, 0.0, "silence", "The mel holds silence, or one value everywhere.")
+
+
+@dataclass(frozen=True)
+class Typicality:
+    """How typical of speech a mel is.
+
+    `percent` of true mels are less likely than this one; None if too little of it has sound. `unlikely`: no true mel is
+    as unlikely. `shuffled`: true frames in random order explain it better.
+    """
+
+    percent: float | None
+    unlikely: bool = False
+    shuffled: bool = False
+
+
+class Densities:
+    """Scores mels under all densities of a model with one product."""
+
+    def __init__(self, model: GuardModel) -> None:
+        self.model, self.names = model, model.config.densities
+        self.floor = layouts()[layout_of(self.names[0])].floor
+        self._true = torch.tensor([is_true(name) for name in self.names])
+        flows = model.densities
+        matrix = torch.stack([flow.matrix() for flow in flows]).detach()  # type: ignore[operator]
+        shift = torch.stack([m @ flow.t.detach() for m, flow in zip(matrix, flows, strict=True)])  # type: ignore[operator]
+        self._matrix, self._shift = matrix.flatten(0, 1).T.contiguous(), shift.flatten()
+        log_scale = torch.stack([flow.log_scale.detach().mean() for flow in flows])  # type: ignore[operator]
+        self._constant = -log_scale - 0.5 * math.log(2.0 * math.pi)
+
+    @torch.inference_mode()
+    def score(self, mel: Tensor) -> Tensor | None:
+        """Return the mean log-density (K,) of a mel's windows in nats per value, or None if too few have sound.
+
+        The mel holds natural logarithms (n_mels, frames).
+        """
+        windows = windows_of(mel, self.model.config, self.floor)
+        if len(windows) < FEWEST:
+            return None
+        lost = float((windows < self.floor - SLACK).float().mean())
+        z = (windows.clamp_min(self.floor) @ self._matrix - self._shift).view(len(windows), len(self.names), -1)
+        return self._constant - 0.5 * z.square().mean(dim=(0, 2)) - LOST * lost
+
+    def typicality(self, mel: Tensor) -> Typicality:
+        """Judge a mel of natural logarithms (n_mels, frames)."""
+        scores, model = self.score(mel), self.model
+        if scores is None:
+            return Typicality(None)
+        density = scores[self._true].amax()
+        percent = float((model.percentiles < density).float().mean() * 100.0)
+        shuffled = bool((scores[~self._true] > density + model.margin).any())
+        return Typicality(percent, bool(density < model.lowest), shuffled)
+
+
+def windows_of(mel: Tensor, config: GuardConfig, floor: float) -> Tensor:
+    """Return up to `config.windows` windows (N, D) with sound, spread evenly over a mel (n_mels, frames)."""
+    span, starts = config.offsets[-1] + 1, torch.zeros(0, dtype=torch.long)
+    if mel.shape[1] >= span:
+        loudest = F.max_pool1d(mel.amax(dim=0)[None], span, stride=1)[0]
+        heard = torch.nonzero(loudest > floor + HEARD)[:, 0]
+        count = min(config.windows, len(heard))
+        starts = heard[torch.from_numpy(np.linspace(0, max(len(heard) - 1, 0), count).astype(np.int64))]
+    return mel.T[starts[:, None] + torch.tensor(config.offsets)].flatten(1)
 
 
 class Guard:
@@ -47,12 +118,11 @@ class Guard:
         self.mel_config = mel_config
         self._layout = layout_of(model.config.densities[0])
         self._densities = Densities(model)
-        self._recogniser = Recogniser(model.convention, float(model.certain))
-        self._refuted = float(model.refuted)
+        self._certain, self._refuted = float(model.certain), float(model.refuted)
 
     def knows(self, config: MelConfig) -> bool:
         """Whether mels of a mel config can be judged: the recogniser knows their convention."""
-        return convention_of(config) in self._recogniser.conventions
+        return convention_of(config) in self.model.convention.conventions
 
     def recognise(self, mel: Tensor | np.ndarray) -> Recognition:
         """Recognise the convention of a mel (n_mels, frames).
@@ -62,14 +132,14 @@ class Guard:
         values = _two_dimensional(mel)
         if (wrong := _shape_verdict(values.shape, self.mel_config, self.mel_config)) is not None:
             raise ValueError(wrong.message)
-        return self._recogniser.recognise(values)
+        return self.model.convention.recognise(values, self._certain)
 
     def follows(self, mel: Tensor, config: MelConfig) -> bool:
         """Whether a mel (n_mels, frames) surely follows a mel config: it is recognised, and not unlikely."""
         found, claimed = self.recognise(mel), convention_of(config)
         if not found.certain or found.best.convention != claimed:
             return False
-        logarithms = self._natural(mel, claimed, config)
+        logarithms = self._natural(mel, config)
         return logarithms is None or not self._densities.typicality(logarithms).unlikely
 
     def scaled_preset(self, mel: Tensor) -> MelConfig | None:
@@ -102,7 +172,6 @@ class Guard:
         """
         config = given = config or self.mel_config
         target = target or config
-        claimed = convention_of(config)
         if adapted is None and not self.knows(config):
             known = ", ".join(name for name, config in PRESETS.items() if self.knows(config))
             raise ValueError(f"the guard knows no mels of {config.name!r}, only those computed as those of {known} are")
@@ -111,7 +180,7 @@ class Guard:
             return misshapen
         if config.scaled:
             values, config = convert(values, config, plain(config)), plain(config)
-        logarithms = self._natural(values, claimed, config) if adapted is None else adapted
+        logarithms = self._natural(values, config) if adapted is None else adapted
         smallest, largest = float(values.amin()), float(values.amax())
         quiet = logarithms is not None and float(logarithms.amax()) <= self._densities.floor + 1.0
         possible = adapted is not None or smallest >= mel_range(config).plausible[0]  # decibels are not
@@ -124,9 +193,9 @@ class Guard:
             return TOO_SHORT
         if values.shape[0] == values.shape[1] and turned(values, self, self):
             return fault(TRANSPOSED, n_mels=len(values))
-        found = self._recogniser.recognise(values) if self.knows(config) else None
+        found = self.model.convention.recognise(values, self._certain) if self.knows(config) else None
         typicality = None if logarithms is None else self._densities.typicality(logarithms)
-        verdict = self._verdict(found, typicality, claimed, config, target)
+        verdict = self._verdict(found, typicality, config, target)
         scaled = None if verdict.typical or found is None else self.scaled_preset(unscaled)
         if scaled is None or scaled == given:
             return verdict
@@ -134,15 +203,11 @@ class Guard:
         return Verdict(False, 0.0, "normalised", message, scaled.name, likeliest=verdict.likeliest)
 
     def _verdict(
-        self,
-        found: Recognition | None,
-        typicality: Typicality | None,
-        claimed: Convention | None,
-        config: MelConfig,
-        target: MelConfig,
+        self, found: Recognition | None, typicality: Typicality | None, config: MelConfig, target: MelConfig
     ) -> Verdict:
         """Combine what the recogniser and the densities found about a mel, as far as they could be asked."""
         unlikely, likeliest = typicality is not None and typicality.unlikely, found.likeliest if found else ()
+        claimed = convention_of(config)
         if found is not None and claimed is not None:
             refuted = found.probabilities[claimed] < self._refuted
             another = found.best.convention != claimed and found.best.probability > SURE
@@ -162,8 +227,9 @@ class Guard:
             return Verdict(True, None, UNFAMILIAR, f"The guard knows no mels of {config.name}: {words}.")
         return Verdict(True, percent, "typical", "The mel follows its mel config.", likeliest=likeliest)
 
-    def _natural(self, mel: Tensor, claimed: Convention | None, config: MelConfig) -> Tensor | None:
+    def _natural(self, mel: Tensor, config: MelConfig) -> Tensor | None:
         """Return a mel with the guard's own bands as natural logarithms; None for other bands."""
+        claimed = convention_of(config)
         if claimed is None or claimed.layout != self._layout:
             return None
         return mel if claimed.encoding == PLAIN else decode(mel.double(), config).float()
@@ -176,7 +242,7 @@ def turned(mel: Tensor | np.ndarray, by_rows: Guard, by_columns: Guard) -> bool:
 
 def guards() -> Iterator[Guard]:
     """Yield the shipped guards, loaded lazily; the guard of the models' own mels comes first."""
-    return map(load_guard, (DIRECTORY, DIRECTORY_OF_100))
+    return (load_guard(ASSETS / name) for name in GUARDS)
 
 
 def guard_of(n_mels: int) -> Guard | None:
@@ -185,7 +251,7 @@ def guard_of(n_mels: int) -> Guard | None:
 
 
 @cache
-def load_guard(directory: Path = DIRECTORY) -> Guard:
+def load_guard(directory: Path = ASSETS / GUARDS[0]) -> Guard:
     """Load a guard, by default the shipped one; raises a CheckpointError if the directory does not hold one."""
     checkpoint = load_model(directory)
     if not isinstance(checkpoint.model, GuardModel):

@@ -8,7 +8,9 @@ from types import MappingProxyType
 from typing import Any
 
 from vocoder.adapt.path import pass_one_of
-from vocoder.guard.conventions import (
+from vocoder.layers.recogniser import Guess, Recognition
+from vocoder.mel.config import PRESETS, MelConfig
+from vocoder.mel.conventions import (
     LOUDEST,
     NOT_SPEECH,
     PLAIN,
@@ -21,8 +23,6 @@ from vocoder.guard.conventions import (
     layouts,
     never_recognised,
 )
-from vocoder.guard.judges import Guess, Recognition
-from vocoder.mel.config import PRESETS, MelConfig
 
 UNSURE, UNFAMILIAR, RANGE = "unsure", "unfamiliar", "range"
 NAMED = 0.5

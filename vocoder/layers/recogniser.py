@@ -1,4 +1,4 @@
-"""The recogniser of conventions: exact statistics that any recording has, and the network that reads them.
+"""The recogniser of conventions: exact statistics that any recording has, the network that reads them, its answers.
 
 Statistics are in NumPy, whose calls take a microsecond or two: a second of a mel is so small that those of tensors
 would take longer than the arithmetic. Products are `einsum`, not `@` or `dot`: behind those is a BLAS, whose threads
@@ -6,13 +6,19 @@ spin for a while after each product, and keep the cores from the model that runs
 """
 
 import math
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from vocoder.mel.conventions import ANY, NOT_SPEECH, SHUFFLED, TRANSPOSED, Convention, encodings
 
 _BELOW = (-105.0, -60.0, -20.0, -11.6, -11.45, -10.05, -8.0, -5.05, -4.9, -4.02, -3.98, -2.0, -0.5, -0.02)
 THRESHOLDS: tuple[float, ...] = (*_BELOW, 0.02, 0.5, 1.02, 2.0, 4.05, 10.0, 40.0)
@@ -28,6 +34,9 @@ STILL = 1e-3  # deviations by which no band of a frame that repeats the one befo
 FEWEST = 4  # frames that move; with fewer, all count
 TINY = np.float32(1e-4)
 FARTHEST = 8.0  # deviations from the mean that a statistic counts as at most
+LIKELIEST = 3
+NEVER = 1e-6
+"""negligible probability"""
 
 Array = NDArray[np.float32]
 
@@ -37,9 +46,9 @@ class ConventionConfig:
     """What is told apart, and the size of the network."""
 
     layouts: tuple[str, ...] = ("nvidia",)
-    """how the bands are computed, by names of `vocoder.guard.conventions`, `shuffled` and `not-speech` included"""
+    """how the bands are computed, by names of `vocoder.mel.conventions`, `shuffled` and `not-speech` included"""
     encodings: tuple[str, ...] = ("ln",)
-    """how they are written, by names of `vocoder.guard.conventions`"""
+    """how they are written, by names of `vocoder.mel.conventions`"""
     n_mels: int = 80
     hidden: int = 256
     frames: int = 384
@@ -64,6 +73,8 @@ class ConventionNet(nn.Module):
     def __init__(self, config: ConventionConfig) -> None:
         super().__init__()
         self.config = config
+        self.conventions = [Convention(layout, e) for layout in config.layouts for e in config.encodings]
+        """those that it knows, in the order of its answers"""
         per_band = 5 + NEIGHBOURS + FAST_NEIGHBOURS
         size = SCALARS + len(THRESHOLDS) + per_band * config.n_mels + 2 * len(STEPS) * (config.n_mels // GROUP)
         self.register_buffer("centre", torch.zeros(size))
@@ -81,6 +92,77 @@ class ConventionNet(nn.Module):
             x = F.dropout(F.relu(layer(x)), self.config.dropout, self.training)
         layout, encoding = self.layout(x) / self.temperature[0], self.encoding(x) / self.temperature[1]
         return layout.log_softmax(dim=1), encoding.log_softmax(dim=1)
+
+    @torch.inference_mode()
+    def recognise(self, mel: Tensor, certain: float = 0.0) -> "Recognition":
+        """Recognise a mel (n_mels, frames) by its first frames that are not constant.
+
+        The answer is reliable from the probability `certain` on.
+        """
+        statistics = torch.from_numpy(mel_statistics(self._part(mel.numpy())))
+        layout, encoding = self(statistics[None])
+        joint = (layout[0, :, None] + encoding[0]).flatten().exp().tolist()
+        probabilities = dict(zip(self.conventions, joint, strict=True))
+        best = Guess(*max(probabilities.items(), key=lambda each: each[1]))
+        return Recognition(best, best.probability >= certain, probabilities)
+
+    def _part(self, mel: Array) -> Array:
+        """Return the frames to judge, starting where the mel begins to change."""
+        most, frames = self.config.frames, mel.shape[1]
+        if frames < 2:
+            return np.repeat(mel, 2, axis=1)
+        moved = np.flatnonzero((mel[:, 1:] != mel[:, :-1]).any(axis=0)) if frames > most else np.zeros(1, int)
+        start = min(int(moved[0]) if len(moved) else 0, max(0, frames - most))
+        return mel[:, start : start + most]
+
+
+@dataclass(frozen=True)
+class Guess:
+    """A convention and its probability."""
+
+    convention: Convention
+    probability: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        preset = self.convention.preset
+        return {"convention": self.convention.words, "preset": preset, "probability": round(self.probability, 4)}
+
+
+@dataclass(frozen=True)
+class Recognition:
+    """The convention that a mel is likeliest to follow, whether that is reliable, and how probable each one is."""
+
+    best: Guess
+    certain: bool
+    probabilities: Mapping[Convention, float]
+
+    @property
+    def likeliest(self) -> tuple[Guess, ...]:
+        """The likeliest conventions, without the layouts of decibels, which are not seen reliably."""
+        sums: dict[Convention, float] = defaultdict(float)
+        for convention, probability in self.probabilities.items():
+            sums[_as_seen(convention)] += probability
+        likeliest = sorted(sums.items(), key=lambda each: each[1], reverse=True)[:LIKELIEST]
+        return tuple(Guess(*each) for each in likeliest)
+
+    @property
+    def upright(self) -> float:
+        """Log-odds that the bands of the mel are its rows rather than its columns."""
+        across = along = NEVER
+        for convention, probability in self.probabilities.items():
+            if convention.encoding == TRANSPOSED:
+                across += probability
+            elif convention.layout not in (SHUFFLED, NOT_SPEECH):
+                along += probability
+        return math.log(along) - math.log(across)
+
+
+@cache
+def _as_seen(convention: Convention) -> Convention:
+    """Return a convention without its layout, where that is not seen reliably."""
+    seen = encodings()[convention.encoding].cause != "decibels" or convention.layout in (SHUFFLED, NOT_SPEECH)
+    return convention if seen else Convention(ANY, convention.encoding)
 
 
 def mel_statistics(mel: Array) -> Array:

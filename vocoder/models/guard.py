@@ -14,7 +14,7 @@ class GuardConfig:
     """Gaussian densities of windows of true mels, and a recogniser of conventions."""
 
     densities: tuple[str, ...] = ("nvidia",)
-    """what each is of: LAYOUT or LAYOUT:VARIATION, of `vocoder.guard.conventions`; the first is of true mels"""
+    """what each is of: LAYOUT or LAYOUT:VARIATION, of `vocoder.mel.conventions`; the first is of true mels"""
     n_mels: int = 80
     offsets: tuple[int, ...] = (0, 1, 2)
     """frames of a window, counted from its first"""

@@ -12,9 +12,9 @@ from recipes.guard.material import Material, energies
 from recipes.guard.recordings import from_elsewhere
 from recipes.guard.variation import VariationConfig
 from recipes.guard.writing import Writer, written
-from vocoder.guard.conventions import NOT_SPEECH, SHUFFLED, encodings, layouts
 from vocoder.layers.recogniser import ConventionConfig
 from vocoder.mel.config import preset
+from vocoder.mel.conventions import NOT_SPEECH, SHUFFLED, encodings, layouts
 from vocoder.mel.convert import decode
 from vocoder.mel.spectrogram import MelSpectrogram
 

@@ -14,8 +14,9 @@ from recordings import RECORDING, mel_of
 import vocoder
 from vocoder.adapt.path import MelPath, path_between
 from vocoder.audio.reading import read_audio
+from vocoder.directories import ASSETS
 from vocoder.guard.automatic import UnsureError, recognised_config
-from vocoder.guard.guard import DIRECTORY, judge, load_guard
+from vocoder.guard.guard import judge, load_guard
 from vocoder.mel.config import preset
 from vocoder.mel.convert import convert
 
@@ -121,9 +122,9 @@ def test_the_advice_for_decibels_of_magnitudes_makes_the_mel(name):
 
 
 def test_it_ships_small_and_does_not_speak():
-    assert (DIRECTORY / "model.safetensors").stat().st_size < 2_000_000
+    assert (ASSETS / "guard" / "model.safetensors").stat().st_size < 2_000_000
     assert "guard" not in vocoder.shipped_models()
     with pytest.raises(ValueError, match="there is no model 'guard'"):
         vocoder.load("guard")
     with pytest.raises(ValueError, match="no guard"):
-        load_guard(DIRECTORY.parent / "waveglow")
+        load_guard(ASSETS / "waveglow")

@@ -7,17 +7,17 @@ import pytest
 import torch
 
 from vocoder.guard.automatic import UnsureError, recognised_config
-from vocoder.guard.conventions import SHUFFLED, Convention, convention_of, encoding_of, encodings, never_recognised
-from vocoder.guard.judges import LOST, Densities, Recogniser, window_starts, windows_at
+from vocoder.guard.guard import LOST, Densities, windows_of
 from vocoder.guard.verdict import recognised
 from vocoder.layers.recogniser import ConventionConfig, ConventionNet, mel_statistics
 from vocoder.mel.config import PRESETS, preset
+from vocoder.mel.conventions import SHUFFLED, Convention, convention_of, encoding_of, encodings, never_recognised
 from vocoder.models.guard import GuardConfig, GuardModel
 
 CONFIG = ConventionConfig(("nvidia", "espnet", "hop128", SHUFFLED), ("ln", "log10", "linear"), hidden=8, frames=40)
 
 
-def recogniser(certain, layout=0, encoding=0, sure=9.0):
+def recogniser(layout=0, encoding=0, sure=9.0):
     """One that always gives the same answer."""
     net = ConventionNet(CONFIG).eval()
     with torch.no_grad():
@@ -25,7 +25,7 @@ def recogniser(certain, layout=0, encoding=0, sure=9.0):
             parameter.zero_()
         net.layout.bias[layout] = sure
         net.encoding.bias[encoding] = sure
-    return Recogniser(net, certain)
+    return net
 
 
 UNKNOWN = {"gpt-sovits-v4", "cosyvoice2", "cosyvoice3", "fireredtts"}
@@ -50,7 +50,7 @@ def test_presets_and_their_fields_lead_to_conventions_and_back():
 
 
 def test_probabilities_are_of_both_and_sum_to_one():
-    found = recogniser(0.9, layout=1, encoding=1).recognise(torch.randn(80, 50))
+    found = recogniser(layout=1, encoding=1).recognise(torch.randn(80, 50), 0.9)
     joint = found.probabilities.values()
     assert sum(joint) == pytest.approx(1.0, abs=1e-5)
     assert found.best.convention == Convention("espnet", "log10")
@@ -71,7 +71,7 @@ def test_probabilities_are_of_both_and_sum_to_one():
 )
 def test_what_is_certain_is_named_with_what_to_do(layout, encoding, cause, words):
     nvidia = preset("nvidia")
-    verdict = recognised(recogniser(0.9, layout, encoding).recognise(torch.randn(80, 50)), nvidia, nvidia)
+    verdict = recognised(recogniser(layout, encoding).recognise(torch.randn(80, 50), 0.9), nvidia, nvidia)
     assert (verdict.typical, verdict.cause) == (False, cause)
     assert words in verdict.message
     assert verdict.preset == ("espnet" if layout == 1 else None)
@@ -79,8 +79,8 @@ def test_what_is_certain_is_named_with_what_to_do(layout, encoding, cause, words
 
 def test_still_frames_at_the_beginning_are_passed_over():
     seen = list[torch.Tensor]()
-    found = recogniser(0.9)
-    found.net.register_forward_pre_hook(lambda net, given: seen.append(given[0][0]))
+    found = recogniser()
+    found.register_forward_pre_hook(lambda net, given: seen.append(given[0][0]))
     mel = torch.cat([torch.full((80, 30), -11.5), torch.randn(80, 100)], dim=1)
     for part, expected in ((mel, mel[:, 29:69]), (mel[:, 120:], mel[:, 120:])):
         found.recognise(part)
@@ -121,17 +121,15 @@ def mel():
 
 def test_windows_are_spread_over_what_is_heard(mel):
     mel[:, 10:] = FLOOR
-    starts = window_starts(mel, DENSITIES, FLOOR)
-    assert starts.tolist() == [0, 2, 4, 6, 9]
-    windows = windows_at(mel, starts, DENSITIES)
-    assert windows.shape == (5, 16)
-    torch.testing.assert_close(windows[1], torch.cat([mel[:, 2], mel[:, 4]]))
-    assert len(window_starts(mel[:, :2], DENSITIES, FLOOR)) == 0
-    assert len(window_starts(torch.full((8, 9), FLOOR), DENSITIES, FLOOR)) == 0
+    windows = windows_of(mel, DENSITIES, FLOOR)
+    expected = torch.stack([torch.cat([mel[:, start], mel[:, start + 2]]) for start in (0, 2, 4, 6, 9)])
+    assert torch.equal(windows, expected)
+    assert windows_of(mel[:, :2], DENSITIES, FLOOR).shape == (0, 16)
+    assert windows_of(torch.full((8, 9), FLOOR), DENSITIES, FLOOR).shape == (0, 16)
 
 
 def test_densities_are_normal_and_values_below_the_floor_cost(model, mel):
-    windows = windows_at(mel, window_starts(mel, DENSITIES, FLOOR), DENSITIES)
+    windows = windows_of(mel, DENSITIES, FLOOR)
     for score, density in zip(Densities(model).score(mel), model.densities, strict=True):
         inverse = torch.linalg.inv(density.matrix())
         normal = torch.distributions.MultivariateNormal(density.t[:, 0], inverse @ inverse.T)
