@@ -79,11 +79,6 @@ class Order:
         return self.warm_up + BLOCK + self.lead
 
     @property
-    def frames(self) -> int:
-        """Mel frames that a chain sees."""
-        return self.hops + self.corrections - 1
-
-    @property
     def stride(self) -> int:
         """Samples between the frames of a grid."""
         return self.grids * self.hop_length
@@ -105,20 +100,13 @@ class Order:
         return ENTERING if place == self.corrections - 1 else BETWEEN
 
 
-@dataclass
-class _Chain:
-    """A chain on its way: hops that it has made, and the samples (B, T) that its window still reaches into."""
-
-    hop: int
-    active: Tensor
-
-
 class Chains:
     """The stage of a correction, which remembers the chains that a piece of audio ends within."""
 
     def __init__(self, order: Order, run: Run) -> None:
         self._order, self._run = order, run
-        self._unfinished: dict[int, _Chain] = {}
+        self._unfinished: dict[int, tuple[int, Tensor | None]] = {}
+        """of chains on their way, by block: hops that are made, and the samples (B, T) that the window still reaches"""
 
     def __call__(self, span: Span, x: Tensor, mel: Tensor) -> Tensor:
         """Return the wanted frames (B, 1, T) of the windows of audio x (B, 1, T) and of the mel (B, n_mels, frames)."""
@@ -131,7 +119,7 @@ class Chains:
         pieces = [self._advance(block, span, view) for block in range(span.start // BLOCK, whole.start)]
         if whole:
             start, stop = whole.start * BLOCK, min(span.stop, whole.stop * BLOCK)
-            made = self._run(start - order.warm_up, *side_by_side(order, stop, view, start))
+            made = self._run(start - order.warm_up, *view.chains(start, len(whole), 0, order.hops))
             pieces.append(joined(order, stop - start, made, view.batch))
         pieces += [self._advance(block, span, view) for block in range(whole.stop, -(-span.stop // BLOCK))]
         return torch.cat(pieces, dim=1)[:, None]
@@ -140,17 +128,15 @@ class Chains:
         """Return what is wanted of a chain (B, T), from where it stands or, if it is new, from its start."""
         order, first = self._order, block * BLOCK
         start, stop = max(span.start, first), min(span.stop, first + BLOCK)
-        begin = first - order.before
-        chain = self._unfinished.pop(block, None) or _Chain(0, view.audio(begin, begin + order.slots - 1))
-        hops = order.before + stop - first - chain.hop
-        coming = begin + order.slots - 1 + chain.hop
-        audio = torch.cat([chain.active, view.audio(coming, coming + hops)], dim=1)
-        frame = first - order.warm_up + chain.hop
-        target, exists = view.target(frame, frame + hops + order.corrections - 1)
-        made = self._run(frame, audio, target, exists.expand(view.batch, -1))
+        hop, active = self._unfinished.pop(block, (0, None))
+        hops = order.before + stop - first - hop
+        audio, target, exists = view.chains(first, 1, hop, hops)
+        if active is not None:
+            audio = torch.cat([active, audio[:, active.shape[1] :]], dim=1)
+        made = self._run(first - order.warm_up + hop, audio, target, exists)
         final = hops * order.hop_length
         if stop < first + BLOCK:
-            self._unfinished[block] = _Chain(chain.hop + hops, made[:, final:])
+            self._unfinished[block] = hop + hops, made[:, final:]
         return made[:, final - (stop - start) * order.hop_length : final]
 
 
@@ -159,38 +145,28 @@ class View:
 
     def __init__(self, order: Order, span: Span, x: Tensor, mel: Tensor, ended: bool) -> None:
         self.batch = x.shape[0]
-        self._hop_length, self._first, self._mel = order.hop_length, span.first, mel
+        self._order, self._first, self._mel = order, span.first, mel
         reflected = order.padding if span.first == 0 else 0, order.padding if ended else 0
         self._before = reflected[0]
         self._x = F.pad(x[:, None], reflected, mode="reflect")[:, 0] if any(reflected) else x
 
-    def audio(self, first: int, last: int) -> Tensor:
-        """Return the slots from `first` to before `last`, (B, T): reflected at the ends, and 0 beyond that."""
-        start = (first - self._first) * self._hop_length + self._before
-        stop = (last - self._first) * self._hop_length + self._before
-        return _cut(self._x, start, stop)
+    def chains(self, first: int, count: int, hop: int, hops: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return so many chains from frame `first` on, at so many hops from number `hop` on, utterance after utterance.
 
-    def target(self, first: int, last: int) -> tuple[Tensor, Tensor]:
-        """Return the mel (B, frames, n_mels) of the frames from `first` to before `last`, and which exist (frames,)."""
-        start, stop = first - self._first, last - self._first
-        exist = _cut(self._mel.new_ones(self._mel.shape[2]), start, stop)
-        return _cut(self._mel, start, stop).transpose(1, 2), exist
-
-
-def side_by_side(order: Order, stop: int, view: View, first: int = 0) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the chains of utterances from frame `first` to before `stop`, one utterance after another.
-
-    They are audio, target and which frames exist, as `Correction.plain` takes them.
-    """
-    slots = order.slots - 1 + order.hops
-    last = (-(-stop // BLOCK) - 1) * BLOCK
-    audio = view.audio(first - order.before, last - order.before + slots)
-    target, exists = view.target(first - order.warm_up, last - order.warm_up + order.frames)
-    return (
-        audio.unfold(1, slots * order.hop_length, BLOCK * order.hop_length).flatten(0, 1),
-        target.unfold(1, order.frames, BLOCK).transpose(2, 3).flatten(0, 1),
-        exists.unfold(0, order.frames, BLOCK).repeat(view.batch, 1),
-    )
+        They are audio, reflected at the ends and 0 beyond that, target, and which frames exist, as `Correction.plain`
+        takes them.
+        """
+        order, last = self._order, (count - 1) * BLOCK
+        slots, frames = order.slots - 1 + hops, hops + order.corrections - 1
+        slot, frame = first - order.before + hop - self._first, first - order.warm_up + hop - self._first
+        start, stop = (order.hop_length * place + self._before for place in (slot, slot + last + slots))
+        target = _cut(self._mel, frame, frame + last + frames).transpose(1, 2)
+        exists = _cut(self._mel.new_ones(self._mel.shape[2]), frame, frame + last + frames)
+        return (
+            _cut(self._x, start, stop).unfold(1, slots * order.hop_length, BLOCK * order.hop_length).flatten(0, 1),
+            target.unfold(1, frames, BLOCK).transpose(2, 3).flatten(0, 1),
+            exists.unfold(0, frames, BLOCK).repeat(self.batch, 1),
+        )
 
 
 def joined(order: Order, frames: int, made: Tensor, batch: int) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vocoder.config import ConfigError
-from vocoder.correction.chains import Chains, Order, View, joined, side_by_side
+from vocoder.correction.chains import BLOCK, Chains, Order, View, joined
 from vocoder.kernels.launcher import compilable, kernel
 from vocoder.kernels.memory import LANES
 from vocoder.layers.mel_filter import MelFilter, vector_tables
@@ -85,7 +85,7 @@ class Correction(nn.Module):
         for i in wanted:
             frames = mels[i].shape[1]
             view = View(order, Span(0, 0, frames, frames), audio[i][None], mels[i][None], ended=True)
-            given.append(side_by_side(order, frames, view))
+            given.append(view.chains(0, -(-frames // BLOCK), 0, order.hops))
         if given:
             made = self.run(-order.warm_up, *(torch.cat(parts) for parts in zip(*given, strict=True)))
             pieces = torch.split(made, [len(chains) for chains, _, _ in given])
