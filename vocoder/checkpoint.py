@@ -135,7 +135,7 @@ def load_model(directory: Path | str, weights: bool = True, families: Families =
             raise CheckpointError(f"{directory / 'config.json'} has {name} {ours} in the model, {theirs} in the mel")
     sha256 = config.get("weights_sha256")
     path = directory / "model.safetensors"
-    tensors = _read_weights(path, sha256) if weights else _read_shapes(path) if path.is_file() else {}
+    tensors = _read_tensors(path, sha256, weights)
     if family.measurable and tensors:
         with torch.device("meta"):  # takes no memory, whatever sizes the configuration has
             _load_weights(family.build(architecture), {name: value.to("meta") for name, value in tensors.items()}, path)
@@ -201,21 +201,17 @@ def _check_sizes(config: Any, where: str) -> None:
                 raise ConfigError(f"{where}.{name} must be a number up to {most}, not {item}")
 
 
-def _read_weights(path: Path, expected_sha256: str | None) -> dict[str, Tensor]:
+def _read_tensors(path: Path, sha256: str | None, weights: bool) -> dict[str, Tensor]:
+    """Return the tensors of a file, in float32; without `weights` of their shapes alone, and none if it is missing."""
     if not path.is_file():
-        raise CheckpointError(f"{path} is missing")
-    if expected_sha256 is not None and _sha256(path) != expected_sha256:
+        if weights:
+            raise CheckpointError(f"{path} is missing")
+        return {}
+    if weights and sha256 is not None and _sha256(path) != sha256:
         raise CheckpointError(f"{path} is damaged or of another model: its SHA-256 is not the one in config.json")
     try:
-        tensors = load_file(path)
-    except SafetensorError as error:
-        raise CheckpointError(f"{path} is no safetensors file: {error}") from error
-    return {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
-
-
-def _read_shapes(path: Path) -> dict[str, Tensor]:
-    """Return tensors of the shapes of a file's, without their values."""
-    try:
+        if weights:
+            return {name: x.float() if x.is_floating_point() else x for name, x in load_file(path).items()}
         with safe_open(path, "pt") as file:
             return {name: torch.empty(file.get_slice(name).get_shape(), device="meta") for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
