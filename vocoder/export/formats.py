@@ -8,9 +8,8 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-from vocoder.export.sherpa import traced_for_sherpa
 from vocoder.export.smaller import Weights, store_weights
-from vocoder.export.traced import ExportError, Traced, silent_libraries, traced
+from vocoder.export.traced import ExportError, Traced, silent_libraries, traced, traced_for_sherpa
 from vocoder.flows.minimum_phase import MinimumPhaseFilter
 from vocoder.synthesis.synthesizer import Synthesizer
 
