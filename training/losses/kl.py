@@ -8,9 +8,8 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from vocoder.distributions import ENTROPY, Distribution, Gaussian, soft_floor
-from vocoder.flows.harmonic_shift import SHIFT
 from vocoder.layers.source import COEFFICIENTS, GAINS
-from vocoder.models.student import Student
+from vocoder.models.student import SHIFT, Student
 from vocoder.stages import CONDITION, MEL, Z, run
 
 Estimator: TypeAlias = Literal["closed", "draws", "sample"]

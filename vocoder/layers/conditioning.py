@@ -21,8 +21,8 @@ REACH = 3
 class MelEncoder(nn.Module):
     """Three convolutions over mel frames: (B, n_mels, frames) to (B, channels, frames)."""
 
-    context = 3
-    """frames on each side that a frame of the condition depends on"""
+    context = 3, 3
+    """frames before and after its own that a frame of the condition depends on"""
 
     def __init__(self, n_mels: int, channels: int) -> None:
         super().__init__()
@@ -141,6 +141,8 @@ class MelUpsampler(nn.Module):
         self.hop_length = hop_length
         self.group_size = group_size
         self.upsample = nn.ConvTranspose1d(n_mels, n_mels, kernel, stride=hop_length)
+        self.context = (kernel - 1) // hop_length, 0
+        """frames before and after its own that a frame of the condition depends on"""
 
     def forward(self, mel: Tensor, gaps: Tensor | None = None) -> Tensor:
         """Map (B, n_mels, frames) to (B, n_mels * group_size, frames * hop_length / group_size)."""
@@ -189,13 +191,13 @@ class PublishedUpsampler(nn.Module):
         )
 
     @property
-    def context(self) -> int:
-        """Number of frames on each side that a sample of the condition depends on, its own frame aside."""
+    def context(self) -> tuple[int, int]:
+        """Number of frames before and after its own that a sample of the condition depends on."""
         reach, rate = 0.0, 1
         for scale in self.config.scales:
             reach += 1 / rate  # a stage sees one step of its input to each side
             rate *= scale
-        return self.config.context + math.ceil(reach)
+        return (self.config.context + math.ceil(reach),) * 2
 
     def forward(self, mel: Tensor) -> Tensor:
         """Map (B, n_mels, frames) to (B, n_mels, samples); the mel is held beyond its ends."""

@@ -45,9 +45,14 @@ class Vocoder(nn.Module, ABC):
     target = MEL
     packs = False
 
+    @property
+    def steps_per_frame(self) -> int:
+        """Steps of the noise that belong to a frame of the mel."""
+        return self.config.hop_length // self.noise_channels
+
     def noise_shape(self, batch: int, frames: int) -> tuple[int, int, int]:
         """Return (B, C, steps) of the noise for a mel of that many frames."""
-        return batch, self.noise_channels, frames * self.config.hop_length // self.noise_channels
+        return batch, self.noise_channels, frames * self.steps_per_frame
 
     def frames_of_steps(self, steps: int) -> int:
         """Return how many frames hold so many steps of the noise."""

@@ -112,13 +112,13 @@ class Reverse(Vocoder):
 
     def stages(self, sigma: float | Tensor | None = None, packing: Packing | None = None) -> list[Stage]:
         """Return the stages from mel and noise to audio (B, 1, T): one for each block."""
-        config, reach = self.config, self.condition.context
+        config = self.config
         gaps, edges = (None, None) if packing is None else (packing.gaps(), packing.edges())
         transform, inverse = partial(self.transform, edges=edges), partial(self.transform.inverse, edges=edges)
         sigma = config.sigma if sigma is None else sigma
         source = HarmonicSource(config.hop_length, config.sample_rate, config.source.f_max, packing)
         stages = [
-            Stage(CONDITION, (MEL,), windowed(lambda mel: self.condition(mel, gaps)), reach, reach),
+            Stage(CONDITION, (MEL,), windowed(lambda mel: self.condition(mel, gaps)), *self.condition.context),
             *excitation_stages(self.pitch, source, transform, self.excitation, sigma, packing),
             Stage("block 0", (Z, CONDITION, MEL), windowed(self._started)),
         ]

@@ -11,17 +11,28 @@ from torch import Tensor, nn
 from vocoder.config import ConfigError, Count
 from vocoder.flows.affine import ConditionalAffine
 from vocoder.flows.conv1x1 import MATRIX_STEP_SCALE, InvertibleConv1x1, swap_order
-from vocoder.flows.harmonic_shift import SHIFT, HarmonicShift, shift_stages
+from vocoder.flows.coupling import soft_clip
 from vocoder.flows.inverse_autoregressive import InverseAutoregressive
 from vocoder.flows.lapped import LappedTransform
 from vocoder.flows.minimum_phase import MinimumPhaseFilter
 from vocoder.layers.conditioning import MelEncoder, PitchNet, normalised
-from vocoder.layers.source import Excitation, HarmonicSource, SourceConfig, excitation_stages
+from vocoder.layers.source import (
+    COEFFICIENTS,
+    GAINS,
+    Excitation,
+    HarmonicSource,
+    SourceConfig,
+    excitation_stages,
+    source_stages,
+)
 from vocoder.layers.stack.wavenet import WaveNetConfig, WaveNetStack
 from vocoder.models.base import FlowVocoder, VocoderConfig
 from vocoder.packing import Packing
 from vocoder.stages import CONDITION, MEL, NOISE, Stage, Z, windowed
 
+SHIFT = "shift"
+"""signal of the stages over samples: what is added to white noise"""
+GAIN_BOUND = 4.0  # nepers: from inaudible beside the noise to 35 dB above it
 NOISE_FLOOR = 1e-3  # of the learned gain of the noise: without noise there is no density
 
 
@@ -68,6 +79,39 @@ class StudentConfig(VocoderConfig):
     def kept(self) -> int:
         """Channels that each flow keeps: half of a frame's, on which the other half depends beside the past."""
         return self.channels - self.channels // 2 if self.kind == "frames" else 0
+
+
+class HarmonicShift(nn.Module):
+    """Shape a harmonic source by gains of each band and frame that the condition (B, cond_channels, frames) gives.
+
+    The gains act on the coefficients of a lapped transform, which turns them back into samples. White noise around
+    this mean stays white and independent of it, so that each sample of the flow keeps a conditional in closed form:
+    its mean alone changes.
+    """
+
+    def __init__(self, cond_channels: int, hop_length: int) -> None:
+        super().__init__()
+        self.transform = LappedTransform(hop_length)
+        self.log_gain = nn.Conv1d(cond_channels, hop_length, 3, padding=1)
+        nn.init.normal_(self.log_gain.weight, std=0.01)
+        nn.init.zeros_(self.log_gain.bias)  # type: ignore[arg-type]
+
+    def gains_of(self, cond: Tensor) -> Tensor:
+        """Return the gain of each band, (B, hop_length, frames)."""
+        return torch.exp(soft_clip(self.log_gain(cond), GAIN_BOUND))
+
+    def forward(self, coefficients: Tensor, gains: Tensor) -> Tensor:
+        """Return the mean of the noise (B, 1, T) for coefficients of the source and their gains."""
+        return self.transform.inverse(coefficients * gains)[0]
+
+    def stages(self, pitch: PitchNet, source: HarmonicSource) -> list[Stage]:
+        """Return the stages from the mel and `CONDITION` to `SHIFT`."""
+        reach = self.log_gain.kernel_size[0] // 2
+        return [
+            *source_stages(pitch, source, self.transform),
+            Stage(GAINS, (CONDITION,), windowed(self.gains_of), reach, reach),
+            Stage(SHIFT, (COEFFICIENTS, GAINS), windowed(self), 1, 1),
+        ]
 
 
 class Student(FlowVocoder):
@@ -132,8 +176,8 @@ class Student(FlowVocoder):
 
     def stages(self, sigma: float | Tensor | None = None, packing: Packing | None = None) -> list[Stage]:
         """Return the stages from mel and noise to audio (B, 1, T): one for each flow, the first nearest the noise."""
-        config, reach = self.config, self.condition.context
-        stages = [Stage(CONDITION, (MEL,), windowed(self.condition), reach, reach)]
+        config = self.config
+        stages = [Stage(CONDITION, (MEL,), windowed(self.condition), *self.condition.context)]
         stages += self._prior(config.sigma if sigma is None else sigma)
         for i, stack in enumerate(config.stacks):
             before = self.frames_of_steps(stack.context[0] + 1)  # the noise enters one step late
@@ -152,8 +196,7 @@ class Student(FlowVocoder):
 
     def envelope_condition(self, mel: Tensor) -> Tensor:
         """Return what the last flow sees: the centred mel, at the rate of the steps for frames."""
-        steps = 1 if self.transform is None else self.config.hop_length // self.config.channels
-        return normalised(mel).repeat_interleave(steps, dim=2)
+        return normalised(mel).repeat_interleave(1 if self.transform is None else self.steps_per_frame, dim=2)
 
     def _prior(self, sigma: float | Tensor) -> list[Stage]:
         """Return the stages of `Z`."""
@@ -163,7 +206,7 @@ class Student(FlowVocoder):
         source = HarmonicSource(config.hop_length, config.sample_rate, config.source.f_max)
         if self.shift is not None:
             moved = windowed(lambda shift, noise: shift + sigma * noise)
-            return [*shift_stages(self.pitch, source, self.shift), Stage(Z, (SHIFT, NOISE), moved)]
+            return [*self.shift.stages(self.pitch, source), Stage(Z, (SHIFT, NOISE), moved)]
         assert self.transform is not None
         assert self.excitation is not None
         return excitation_stages(self.pitch, source, self.transform, self.excitation, sigma)

@@ -176,9 +176,10 @@ class WaveGlow(FlowVocoder):
 
         With `packing`, the batch is a row of several utterances; the log-determinant is then of no meaning.
         """
-        per_frame = self.config.hop_length // self.config.group_size
+        per_frame, framed = self.steps_per_frame, None if packing is None else packing.gaps()
         gaps, edges = (None, None) if packing is None else (packing.gaps(per_frame), packing.edges(per_frame))
-        stages = [self._conditioning(packing), *self._prior(sigma, packing, edges)]
+        condition = Stage(CONDITION, (MEL,), windowed(lambda mel: self.condition(mel, framed)), *self.condition.context)
+        stages = [condition, *self._prior(sigma, packing, edges)]
         before, after = (self.frames_of_steps(steps) for steps in self.config.stack.context)
         for i in reversed(range(self.config.flows)):
             inputs = (stages[-1].output, CONDITION, *([Z] if self._exits_before(i) else []))
@@ -190,14 +191,6 @@ class WaveGlow(FlowVocoder):
             stages.append(Stage("spectrum", (stages[-1].output, MEL), spectrum, reach, reach))
         audio = windowed(partial(self.transform.inverse, edges=edges))
         return [*stages, Stage("x", (stages[-1].output,), audio, overlap, overlap)]
-
-    def _conditioning(self, packing: Packing | None) -> Stage:
-        gaps = None if packing is None else packing.gaps()
-        if isinstance(self.condition, MelEncoder):
-            before = after = self.condition.context
-        else:
-            before, after = (self.config.upsample_kernel - 1) // self.config.hop_length, 0
-        return Stage(CONDITION, (MEL,), windowed(lambda mel: self.condition(mel, gaps)), before, after)
 
     def _prior(self, sigma: float | Tensor | None, packing: Packing | None, edges: Tensor | None) -> list[Stage]:
         config = self.config
@@ -238,7 +231,7 @@ class WaveGlow(FlowVocoder):
 
     def envelope_condition(self, mel: Tensor) -> Tensor:
         """Return what the element-wise flow sees: the centred mel at the rate of the steps."""
-        return normalised(mel).repeat_interleave(self.config.hop_length // self.config.group_size, dim=2)
+        return normalised(mel).repeat_interleave(self.steps_per_frame, dim=2)
 
 
 def _coupling(config: WaveGlowConfig, channels: int) -> AffineCoupling:

@@ -146,9 +146,9 @@ class WaveNet(FlowVocoder):
 
     def stages(self, sigma: float | Tensor | None = None, packing: Packing | None = None) -> list[Stage]:
         """Return the stages from mel and noise to audio (B, 1, T); the last goes sample by sample."""
-        sigma, reach = self.config.sigma if sigma is None else sigma, self.condition.context
+        sigma = self.config.sigma if sigma is None else sigma
         return [
-            Stage(CONDITION, (MEL,), windowed(self.condition), reach, reach),
+            Stage(CONDITION, (MEL,), windowed(self.condition), *self.condition.context),
             Stage(Z, (NOISE,), windowed(lambda noise: sigma * noise)),
             Stage("x", (Z, CONDITION, MEL), _Generation(self), after=self.predictor.lookahead),
         ]
