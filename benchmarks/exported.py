@@ -24,8 +24,7 @@ from benchmarks.speech import speech_mel
 from training.corpora.manifest import read_manifest
 from vocoder.audio.reading import read_audio
 from vocoder.audio.resampling import resample
-from vocoder.export.formats import SHERPA, export_model
-from vocoder.export.smaller import WEIGHTS, Weights, store_weights
+from vocoder.export.formats import SHERPA, WEIGHTS, Weights, export_model, store_weights
 from vocoder.export.traced import program_of
 from vocoder.loading import load
 from vocoder.mel.config import MelConfig

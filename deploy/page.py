@@ -21,8 +21,7 @@ import numpy as np
 import torch
 
 import vocoder
-from vocoder.export.formats import export_model
-from vocoder.export.smaller import WEIGHTS
+from vocoder.export.formats import WEIGHTS, export_model
 from vocoder.export.traced import program_of
 from vocoder.mel.spectrogram import mel_filterbank
 from vocoder.synthesis.synthesizer import Synthesizer

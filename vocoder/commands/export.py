@@ -7,8 +7,7 @@ from pathlib import Path
 import torch
 
 from vocoder.commands.sampling import add_mel_arguments
-from vocoder.export.formats import FORMATS, SHERPA, export_model
-from vocoder.export.smaller import WEIGHTS
+from vocoder.export.formats import FORMATS, SHERPA, WEIGHTS, export_model
 from vocoder.loading import load
 
 

@@ -66,6 +66,8 @@ class Program(nn.Module):
     transforms are products of matrices. `sharpen` is the strength of all frames, or None to follow each mel.
     """
 
+    model: Vocoder
+
     def __init__(
         self, model: Vocoder, correction: Correction, sharpen: float | None = None, products: bool = False
     ) -> None:

@@ -111,14 +111,6 @@ def _of_100_bands(vocos: MelConfig, power: dict[str, Any]) -> Iterator[tuple[str
         yield f"vocos-rate{rate // 1000}", Layout(changed, "sample-rate", words, near=NEAR_RATES.get(rate, ()))
 
 
-def layout_named(config: MelConfig) -> str | None:
-    """Return the name of the layout of a mel config, or None if it is unknown."""
-    for name, layout in layouts().items():
-        if all(getattr(config, field) == getattr(layout.mel_config, field) for field in _FIELDS):
-            return name
-    return None
-
-
 def layout_of(density: str) -> str:
     """Return the layout of a density, LAYOUT or LAYOUT:VARIATION."""
     return density.partition(":")[0]
@@ -230,7 +222,12 @@ class Convention:
 @lru_cache(maxsize=64)
 def convention_of(config: MelConfig) -> Convention | None:
     """Return the convention of a mel config, or None if it is unknown."""
-    layout, encoding = layout_named(config), encoding_of(plain(config) if config.scaled else config)
+    told, encoding = (
+        [getattr(config, field) for field in _FIELDS],
+        encoding_of(plain(config) if config.scaled else config),
+    )
+    same = (name for name, one in layouts().items() if [getattr(one.mel_config, field) for field in _FIELDS] == told)
+    layout = next(same, None)
     return None if layout is None or encoding is None else Convention(layout, encoding)
 
 

@@ -12,8 +12,7 @@ from vocoder.checkpoint import Checkpoint, save_model
 from vocoder.cli import main
 from vocoder.correction.correction import Correction
 from vocoder.export import formats
-from vocoder.export.formats import export_model, write_onnx, write_torch_program
-from vocoder.export.smaller import store_weights
+from vocoder.export.formats import export_model, store_weights, write_onnx, write_torch_program
 from vocoder.export.traced import ExportError, program_of, traced
 from vocoder.export.transforms import ProductTransforms, irfft, rfft
 from vocoder.layers.conditioning import PitchConfig, UpsamplingConfig
