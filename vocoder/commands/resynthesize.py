@@ -14,7 +14,6 @@ from vocoder.commands.sampling import (
     add_model_arguments,
     add_sampling_arguments,
     model,
-    origin,
     sampling_of,
 )
 from vocoder.mel.spectrogram import MelSpectrogram
@@ -49,6 +48,7 @@ def _make(
         mel = extract(torch.from_numpy(x)[None])[0].numpy()
     sampling = sampling_of(args).seeded()
     x_hat = synthesizer.synthesize(mel, **sampling_fields(sampling))[: len(x)]
-    report = write_speech(target, x_hat, sample_rate, args.format, origin(args, synthesizer, sampling.seed))
+    origin = synthesizer.origin(sampling.seed) if args.origin else None
+    report = write_speech(target, x_hat, sample_rate, args.format, origin)
     moved = f", resampled from {file_rate} Hz to the model's {sample_rate} Hz" if file_rate != sample_rate else ""
     return f"{len(x) / sample_rate:.2f} s{moved}, {report}"

@@ -5,7 +5,7 @@ from typing import get_args
 
 import torch
 
-from vocoder.audio.writing import AUDIO_FORMATS, Origin
+from vocoder.audio.writing import AUDIO_FORMATS
 from vocoder.loading import DEFAULT_MODEL, load, shipped_models
 from vocoder.mel.config import ALIASES, PRESETS
 from vocoder.sampling import SAMPLING_FIELDS, AdaptMode, Sampling
@@ -63,11 +63,6 @@ def add_audio_arguments(parser: argparse.ArgumentParser) -> None:
 def sampling_of(args: argparse.Namespace) -> Sampling:
     """Return what the arguments of `add_sampling_arguments` say."""
     return Sampling(**{name: getattr(args, name) for name in SAMPLING_FIELDS})
-
-
-def origin(args: argparse.Namespace, synthesizer: Synthesizer, seed: int | None) -> Origin | None:
-    """Return the origin to write into the audio."""
-    return synthesizer.origin(seed) if args.origin else None
 
 
 def add_preset_arguments(parser: argparse.ArgumentParser) -> None:

@@ -17,7 +17,6 @@ from vocoder.commands.sampling import (
     add_preset_arguments,
     add_sampling_arguments,
     model,
-    origin,
     sampling_of,
 )
 from vocoder.mel.config_file import AUTO, chosen_config
@@ -87,7 +86,7 @@ def _synthesize(synthesizer: Synthesizer, args: argparse.Namespace, source: Path
     admitted = synthesizer.admit(mel, chosen_config(args.preset, args.statistics), args.adapt, args.guard)
     sampling, path = sampling_of(args).seeded(), admitted.path
     (x,) = synthesizer.synthesize_many([Utterance(admitted, **sampling_fields(sampling))])
-    told = origin(args, synthesizer, sampling.seed)
+    told = synthesizer.origin(sampling.seed) if args.origin else None
     report = write_speech(target, x, synthesizer.sample_rate, args.format, told)
     for verdict in admitted.doubts:
         _warn(source, verdict.message)

@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Any
 
@@ -22,8 +23,8 @@ ANY = ""
 NOT_SPEECH = "not-speech"
 """bands in random order, or noise"""
 _SPECTRUM = ("sample_rate", "n_fft", "win_length", "hop_length", "power")
-_FIELDS = (*_SPECTRUM, "n_mels", "f_min", "f_max", "mel_scale", "mel_norm")
-"""fields that a layout depends on; where frames begin does not change values"""
+_layout_fields = attrgetter(*_SPECTRUM, "n_mels", "f_min", "f_max", "mel_scale", "mel_norm")
+"""what a layout depends on; where frames begin does not change values"""
 HOPS = {128: (115, 140), 512: (440, 600)}
 NEAR_RATES = {44100: (48000,)}
 """hops in samples and rates in Hz, and others that count as the same fault"""
@@ -222,12 +223,8 @@ class Convention:
 @lru_cache(maxsize=64)
 def convention_of(config: MelConfig) -> Convention | None:
     """Return the convention of a mel config, or None if it is unknown."""
-    told, encoding = (
-        [getattr(config, field) for field in _FIELDS],
-        encoding_of(plain(config) if config.scaled else config),
-    )
-    same = (name for name, one in layouts().items() if [getattr(one.mel_config, field) for field in _FIELDS] == told)
-    layout = next(same, None)
+    told, encoding = _layout_fields(config), encoding_of(plain(config) if config.scaled else config)
+    layout = next((name for name, one in layouts().items() if _layout_fields(one.mel_config) == told), None)
     return None if layout is None or encoding is None else Convention(layout, encoding)
 
 
