@@ -66,8 +66,6 @@ class Program(nn.Module):
     transforms are products of matrices. `sharpen` is the strength of all frames, or None to follow each mel.
     """
 
-    model: Vocoder
-
     def __init__(
         self, model: Vocoder, correction: Correction, sharpen: float | None = None, products: bool = False
     ) -> None:
@@ -118,7 +116,7 @@ class MelProgram(nn.Module):
 
     def forward(self, mel: Tensor) -> Tensor | tuple[Tensor, Tensor, Tensor]:
         """Return the audio, or mag, x and y."""
-        shape = mel.shape[0], self.program.channels, mel.shape[2] * self.program.steps_per_frame
+        shape = self.program.model.noise_shape(mel.shape[0], mel.shape[2])
         audio: Tensor = self.program(torch.randn(shape) * self.sigma if self.sigma else torch.zeros(shape), mel)
         if self.inverted is None:
             return audio
