@@ -53,10 +53,8 @@ class ChunkSizes:
     @classmethod
     def of(cls, model: Vocoder, usual: int | None = None, first: int | None = None) -> "ChunkSizes":
         """Return the sizes for a model, as far as they are not given."""
-        flexible, growth = (
-            usual is None and not model.sequential,
-            QUICK_GROWTH if model.steps_per_frame == 1 else GROWTH,
-        )
+        flexible = usual is None and not model.sequential
+        growth = QUICK_GROWTH if model.steps_per_frame == 1 else GROWTH
         if usual is None:
             usual = SLOW_CHUNK_FRAMES if model.sequential else CHUNK_FRAMES
         opening = OPENING_FRAMES if flexible and first is None else first
