@@ -46,6 +46,7 @@ class Runner:
         self.device = device
         self.correction = Correction(mel_config, model.config.corrections).to(device)
         self._gap = max(1, *(max(stage.before, stage.after) for stage in model.stages()))  # between utterances in a row
+        self._noise_shape = model.noise_channels, model.steps_per_frame
         self._denoiser: Denoiser | None = None
 
     def pipeline(self, sampling: Sampling, seeds: Sequence[int]) -> Pipeline:
@@ -114,8 +115,7 @@ class Runner:
 
     def _noise(self, seeds: Sequence[int], start: int, frames: int) -> Tensor:
         """Return white noise (B, C, steps) for the frames from `start` on, one seed for each item."""
-        shape = self.model.noise_channels, self.model.steps_per_frame
-        rows = [white_noise(seed, start, frames, *shape).T for seed in seeds]
+        rows = [white_noise(seed, start, frames, *self._noise_shape).T for seed in seeds]
         together = rows[0][None] if len(rows) == 1 else torch.stack(rows)
         return together.to(self.device).transpose(1, 2)  # in memory as it was drawn
 
