@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Never, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -159,7 +159,6 @@ class Synthesizer:
         guard: GuardMode | None = None,
         preset: Preset = None,
         adapt: AdaptMode = "on",
-        **unknown: Never,
     ) -> Mel:
         """Turn a mel into a waveform.
 
@@ -187,9 +186,7 @@ class Synthesizer:
             MelMismatchError: there is no conversion from `preset` to the model's mel config.
             UnlikelyMelError: it is not typical of its mel config, and guard is "strict".
             ValueError: sigma, seed, denoise, corrections, sharpen or guard is out of range.
-            TypeError: there is no such option.
         """
-        check_options(unknown, OPTIONS)
         sampling = Sampling(sigma=sigma, seed=seed, denoise=denoise, corrections=corrections, sharpen=sharpen)
         admitted = self._admitted(mel, preset, adapt, guard)
         x = self._runner.whole(admitted.mel, sampling, sampling.seeds(len(admitted.mel)))

@@ -44,8 +44,10 @@ def utterances(draw):
 
 
 def assert_as_alone(v, company):
+    # a correction divides by magnitudes, which enlarges what products of other numbers of rows round (AVX-512)
+    tolerance = 3e-5 if v.model.config.corrections else 1e-5
     for x, utterance in zip(v.synthesize_many(company), company, strict=True):
-        assert_same(x, v.synthesize(utterance.mel, **sampling_fields(utterance)))
+        assert_same(x, v.synthesize(utterance.mel, **sampling_fields(utterance)), tolerance)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
