@@ -10,8 +10,6 @@ from typing import Any, TypeVar
 import yaml
 
 from vocoder.config import ConfigError, from_dict, to_dict
-from vocoder.mel.config import MelConfig
-from vocoder.mel.config_file import load_mel_config
 
 T = TypeVar("T")
 
@@ -123,11 +121,3 @@ _Loader.add_implicit_resolver(
     re.compile(r"^(?:[-+]?(?:\d+\.\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?\d+[eE][-+]?\d+|[-+]?\.inf|\.nan)$"),
     list("-+.0123456789"),
 )
-
-
-def known_or_none(name: object) -> MelConfig | None:
-    """Return the mel config of this name or file, or None if it is missing or wrong."""
-    try:
-        return load_mel_config(name) if isinstance(name, str) else None
-    except ConfigError:
-        return None

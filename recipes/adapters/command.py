@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from accelerate.utils import set_seed
 
-from recipes.adapters.fitting import AdapterObjective, Frames, Levels, frames_of
+from recipes.adapters.fitting import AdapterObjective, Levels, frames_of
 from training.corpora.manifest import Manifest, read_manifest
 from training.data.augment import AugmentConfig
+from training.loop.batches import FixedItems
 from training.loop.trainer import fit
 from training.loop.trainer_config import RunConfig
 from training.provenance import provenance
@@ -66,18 +67,15 @@ class AdapterRun(RunConfig):
 
 def train(config: AdapterRun, resume: bool) -> None:
     """Fit the adapter of a configuration."""
-    source, target, manifest = (
-        plain(load_mel_config(config.mel)),
-        _mel_config(config.target),
-        read_manifest(config.manifest),
-    )
+    source, target = plain(load_mel_config(config.mel)), _mel_config(config.target)
+    manifest = read_manifest(config.manifest)
     set_seed(config.trainer.seed)
     model = AdapterModel(_architecture(config, source, target))
     fitted, held = _examples(config, manifest, model.config, source)
     objective = AdapterObjective(model, source, fitted, config.ridge)
     if not model.config.hidden:
         config = replace(config, trainer=replace(config.trainer, steps=1))
-    fit(config, objective, fitted.items(), held.items(), provenance=provenance(manifest), resume=resume)
+    fit(config, objective, fitted, held, provenance=provenance(manifest), resume=resume)
 
 
 def _mel_config(target: str) -> MelConfig:
@@ -112,15 +110,14 @@ def bands_below(source: MelConfig, f_max: float) -> int:
     return min(source.n_mels, math.ceil(float((limit - lowest) / step)) + 1)
 
 
-def _examples(config: AdapterRun, manifest: Manifest, model: AdapterConfig, source: MelConfig) -> tuple[Frames, Frames]:
+def _examples(config: AdapterRun, manifest: Manifest, model: AdapterConfig, source: MelConfig) -> list[FixedItems]:
     """Return what the adapter is fitted to, and what it is judged by."""
     seed = config.trainer.seed
     entries = [entry for entry in manifest.select("train") if entry.duration >= SHORTEST]
     chosen = [entries[i] for i in np.random.default_rng(seed).permutation(len(entries))[: config.utterances]]
     cut = round(len(chosen) * (1.0 - config.held_out))
-    fitted, held = chosen[:cut], chosen[cut:]
-    taught = frames_of(manifest, fitted, source, model, config.augment, config.levels, seed)
-    return taught, frames_of(manifest, held, source, model, AugmentConfig(), config.levels, seed)
+    parts = (chosen[:cut], config.augment), (chosen[cut:], AugmentConfig())
+    return [frames_of(manifest, part, source, model, augment, config.levels, seed) for part, augment in parts]
 
 
 add_arguments, run = command_of(AdapterRun, train, DEFAULTS)

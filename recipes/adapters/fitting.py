@@ -47,18 +47,6 @@ class Levels(Checked):
         return x * np.float32(min(gain, 0.999 / loudest) if self.peak is None else self.peak / loudest)
 
 
-@dataclass(frozen=True)
-class Frames:
-    """What an adapter is fitted to: windows of the source (N, taps, bands) and frames of the target (N, n_mels)."""
-
-    windows: Tensor
-    frames: Tensor
-
-    def items(self) -> FixedItems:
-        """Return training items `windows` (taps, bands) and `frames` (n_mels,)."""
-        return FixedItems(windows=self.windows, frames=self.frames)
-
-
 @torch.no_grad()
 def frames_of(
     manifest: Manifest,
@@ -68,29 +56,24 @@ def frames_of(
     augment: AugmentConfig,
     levels: Levels,
     seed: int,
-) -> Frames:
-    """Return windows of a source and frames of an adapter's target of utterances, each varied in its own way."""
+) -> FixedItems:
+    """Return what an adapter is fitted to, of utterances that are each varied in their own way.
+
+    Items are `windows` (taps, bands) of the source and `frames` (n_mels,) of the adapter's target.
+    """
     store, rng = AudioStore(manifest, entries), np.random.default_rng(seed)
     takes, makes = MelSpectrogram(source), MelSpectrogram(config.target)
-    windows, frames = [], []
+    grid, audio = FrameTimes.between(source, config.target, config.before, config.after), []
     for i, entry in enumerate(entries):
-        x = store.whole(i)
-        x, _ = augmented(x, entry.band_edge, manifest.sample_rate, augment, rng)
-        pair = _pair(torch.from_numpy(levels.applied(x, rng)), manifest.sample_rate, takes, makes, config)
-        windows.append(pair.windows)
-        frames.append(pair.frames)
-    silence = _pair(torch.zeros(SILENT_FRAMES * config.target.hop_length), manifest.sample_rate, takes, makes, config)
-    return Frames(torch.cat([*windows, silence.windows]), torch.cat([*frames, silence.frames]))
-
-
-def _pair(x: Tensor, sample_rate: int, takes: MelSpectrogram, makes: MelSpectrogram, config: AdapterConfig) -> Frames:
-    """Return the windows and frames of audio (T,)."""
-    source, target = takes.config, config.target
-    mel = takes(resample(x, sample_rate, source.sample_rate)[None])[0]
-    own = makes(resample(x, sample_rate, target.sample_rate)[None])[0]
-    grid = FrameTimes.between(source, target, config.before, config.after)
-    windows = grid.windows(mel[: config.looked_at], 0, own.shape[1], 0, mel.shape[1])
-    return Frames(windows.float(), own.T.float())
+        x, _ = augmented(store.whole(i), entry.band_edge, manifest.sample_rate, augment, rng)
+        audio.append(torch.from_numpy(levels.applied(x, rng)))
+    windows, frames = [], []
+    for each in (*audio, torch.zeros(SILENT_FRAMES * config.target.hop_length)):
+        mel = takes(resample(each, manifest.sample_rate, source.sample_rate)[None])[0]
+        own = makes(resample(each, manifest.sample_rate, config.target.sample_rate)[None])[0]
+        windows.append(grid.windows(mel[: config.looked_at], 0, own.shape[1], 0, mel.shape[1]).float())
+        frames.append(own.T.float())
+    return FixedItems(windows=torch.cat(windows), frames=torch.cat(frames))
 
 
 class AdapterObjective(Objective):
@@ -101,7 +84,7 @@ class AdapterObjective(Objective):
 
     model: AdapterModel
 
-    def __init__(self, model: AdapterModel, source: MelConfig, fitted: Frames, ridge: float) -> None:
+    def __init__(self, model: AdapterModel, source: MelConfig, fitted: FixedItems, ridge: float) -> None:
         super().__init__(model, source)
         self.fitted, self.ridge = fitted, ridge
 
@@ -141,15 +124,16 @@ def _heard(frames: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def closed_form(model: AdapterModel, data: Frames, ridge: float) -> None:
+def closed_form(model: AdapterModel, data: FixedItems, ridge: float) -> None:
     """Set the inputs' statistics, and the linear map of least squares that `ridge` keeps small."""
-    flat = data.windows.flatten(0, 1)
+    taken, made = data.tensors["windows"], data.tensors["frames"]
+    flat = taken.flatten(0, 1)
     model.mean.copy_(flat.mean(dim=0))
     model.deviation.copy_(flat.std(dim=0).clamp_min(1e-3))
-    inputs, count = model.config.inputs + 1, len(data.frames)
+    inputs, count = model.config.inputs + 1, len(made)
     gram = torch.zeros(inputs, inputs, dtype=torch.float64)
-    moment = torch.zeros(inputs, data.frames.shape[1], dtype=torch.float64)
-    for windows, frames in zip(torch.split(data.windows, 4096), torch.split(data.frames, 4096), strict=True):
+    moment = torch.zeros(inputs, made.shape[1], dtype=torch.float64)
+    for windows, frames in zip(torch.split(taken, 4096), torch.split(made, 4096), strict=True):
         x = torch.nn.functional.pad(model.normalised(windows), (0, 1), value=1.0).double()
         gram += x.T @ x
         moment += x.T @ frames.double()

@@ -1,6 +1,5 @@
 """`python -m recipes guard`: fit the mel guard's densities and its recogniser of conventions, and calibrate both."""
 
-import argparse
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,11 +21,12 @@ from recipes.guard.recordings import to_calibrate, to_fit
 from recipes.guard.variation import VariationConfig
 from recipes.guard.writing import Writer
 from training.corpora.manifest import Entry, Manifest, read_manifest
+from training.loop.batches import FixedItems
 from training.loop.trainer import fit
 from training.loop.trainer_config import RunConfig
 from training.provenance import provenance
 from training.publishing import model_card
-from training.run_config import add_run_arguments, load_config, write_config
+from training.run_config import command_of, write_config
 from vocoder.checkpoint import CheckpointError, save_model
 from vocoder.config import Checked, ConfigError, Count, NotNegativeInt, Positive
 from vocoder.mel.config import preset
@@ -97,12 +97,8 @@ def _require_known(setting: str, names: tuple[str, ...], known: tuple[str, ...])
         raise ConfigError(f"model.{setting} must begin with {known[0]} and be of {right}, not {', '.join(names)}")
 
 
-add_arguments = add_run_arguments
-
-
-def run(args: argparse.Namespace) -> int:
-    """Run the command and return its exit status."""
-    config = load_config(GuardRun, args.config, args.overrides)
+def train(config: GuardRun, resume: bool) -> None:
+    """Fit and calibrate the guard of a configuration. Raises CheckpointError if its folder holds one."""
     output = Path(config.output)
     if (output / "last").exists():
         raise CheckpointError(f"{output} already holds a run, and this one has nothing to go on with")
@@ -125,7 +121,6 @@ def run(args: argparse.Namespace) -> int:
     directory = save_model(output / "last" / "model", model, mel_config, origin, None, torch.float16, card)
     size = (directory / "model.safetensors").stat().st_size
     print(f"{directory}: {len(config.model.densities)} densities and a recogniser, {size / 1e6:.2f} MB in float16")
-    return 0
 
 
 def _two_parts(manifest: Manifest, config: GuardRun) -> tuple[list[Entry], list[Entry]]:
@@ -153,10 +148,11 @@ def _fit(model: GuardModel, config: GuardRun, material: Material) -> None:
     writer = Writer(material, config.model.convention, config.variation, config.seed)
     each = range(len(material))
     lesson = lesson_of(example for _ in range(config.rounds) for k in each for example in writer.examples(k))
-    print(f"recogniser: {len(lesson.layout)} mels", flush=True)
+    print(f"recogniser: {len(lesson)} mels", flush=True)
+    some = FixedItems(**{name: values[::20] for name, values in lesson.tensors.items()})
     objective = ConventionObjective(model.convention, preset(config.true), lesson)
     run = RunConfig(str(Path(config.output) / "recogniser"), config.trainer)
-    fit(run, objective, lesson.items(), lesson.items(20), provenance={}, resume=False)
+    fit(run, objective, lesson, some, provenance={}, resume=False)
     model.cpu().eval()
 
 
@@ -176,3 +172,6 @@ def _round(model: GuardModel) -> None:
     """Round the model as float16 will, so that it is calibrated as it is shipped."""
     for tensor in (*model.parameters(), model.convention.centre, model.convention.spread):
         tensor.copy_(tensor.half().float())
+
+
+add_arguments, run = command_of(GuardRun, train)

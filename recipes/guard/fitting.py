@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -62,24 +61,12 @@ def fit_density(
     fit_gaussian(density, torch.cat(found)[:, :, None])
 
 
-@dataclass(frozen=True)
-class Lesson:
-    """Statistics (N, S) of mels in float16, with the indices (N,) of their layouts and encodings."""
-
-    statistics: Tensor
-    layout: Tensor
-    encoding: Tensor
-
-    def items(self, step: int = 1) -> FixedItems:
-        """Return every `step`-th mel as a training item `x` (S,), `layout` and `encoding`."""
-        return FixedItems(x=self.statistics[::step], layout=self.layout[::step], encoding=self.encoding[::step])
-
-
-def lesson_of(examples: Iterable[Example]) -> Lesson:
-    """Return the statistics of mels."""
+def lesson_of(examples: Iterable[Example]) -> FixedItems:
+    """Return the statistics `x` (N, S) of mels in float16, with the indices `layout` and `encoding` (N,) of each."""
     rows = [(mel_statistics(e.mel.numpy()).astype(np.float16), e.layout, e.encoding) for e in examples]
     statistics, layout, encoding = zip(*rows, strict=True)
-    return Lesson(torch.from_numpy(np.stack(statistics)), torch.tensor(layout), torch.tensor(encoding))
+    x = torch.from_numpy(np.stack(statistics))
+    return FixedItems(x=x, layout=torch.tensor(layout), encoding=torch.tensor(encoding))
 
 
 class ConventionObjective(Objective):
@@ -87,9 +74,9 @@ class ConventionObjective(Objective):
 
     model: ConventionNet
 
-    def __init__(self, model: ConventionNet, mel_config: MelConfig, lesson: Lesson) -> None:
+    def __init__(self, model: ConventionNet, mel_config: MelConfig, lesson: FixedItems) -> None:
         super().__init__(model, mel_config)
-        self.lesson = lesson
+        self.statistics = lesson.tensors["x"]
         n_mels, tempo = model.config.n_mels, torch.zeros(model.first.in_features)
         first = SCALARS + len(THRESHOLDS) + (3 + NEIGHBOURS) * n_mels
         tempo[first : first + n_mels] = TEMPO  # of the logarithms of changes from frame to frame
@@ -98,7 +85,7 @@ class ConventionObjective(Objective):
 
     def initialise(self, batches: Iterable[Batch]) -> None:
         """Normalise the statistics by those of the lesson."""
-        some = self.lesson.statistics[torch.randperm(len(self.lesson.layout))[:20000]].float()
+        some = self.statistics[torch.randperm(len(self.statistics))[:20000]].float()
         self.model.centre.copy_(some.mean(dim=0))
         self.model.spread.copy_((some.var(dim=0) + self.get_buffer("tempo").square().cpu()).sqrt() + 1e-2)
 
@@ -123,12 +110,12 @@ class ConventionObjective(Objective):
 
 
 @torch.no_grad()
-def fit_temperature(net: ConventionNet, lesson: Lesson) -> None:
+def fit_temperature(net: ConventionNet, lesson: FixedItems) -> None:
     """Set the temperatures that are likeliest for mels that the network has not learned from (arXiv 1706.04599)."""
     net.temperature.fill_(1.0)
-    layout, encoding = net.eval()(lesson.statistics.float())
+    x, *targets = lesson.tensors.values()
     grid = torch.logspace(-1, 1, 81)
-    for k, (log_prob, target) in enumerate(((layout, lesson.layout), (encoding, lesson.encoding))):
+    for k, (log_prob, target) in enumerate(zip(net.eval()(x.float()), targets, strict=True)):
         losses = torch.stack([F.cross_entropy(log_prob / t, target) for t in grid])
         net.temperature[k] = grid[losses.argmin()]
 
@@ -157,13 +144,13 @@ def _scores(scorer: Densities, mels: Sequence[Tensor]) -> Tensor:
 
 @torch.no_grad()
 def calibrate_recogniser(
-    model: GuardModel, lesson: Lesson, mels: Sequence[Tensor], variation: VariationConfig, seed: int
+    model: GuardModel, lesson: FixedItems, mels: Sequence[Tensor], variation: VariationConfig, seed: int
 ) -> None:
     """Set what probability refutes a claim, and what makes a name certain.
 
     Args:
         model: with a recogniser whose temperatures are fitted.
-        lesson: mels of all conventions that it has not learned from.
+        lesson: of mels of all conventions that it has not learned from.
         mels: true ones; they are judged as they are, and as acoustic models might predict them.
         variation: how those vary mels.
         seed: of the variations.
@@ -174,9 +161,10 @@ def calibrate_recogniser(
     own = torch.tensor([recogniser.recognise(mel).probabilities[claim] for mel in (*mels, *rough)])
     refuted = RESERVE * float(torch.quantile(own, FALSE_ALARMS))
     model.refuted.fill_(min(max(refuted, 1e-6), 0.05))
-    layout, encoding = model.convention(lesson.statistics.float())
+    x, *targets = lesson.tensors.values()
+    layout, encoding = model.convention(x.float())
     sure = layout.amax(dim=1).exp() * encoding.amax(dim=1).exp()
-    right = (layout.argmax(dim=1) == lesson.layout) & (encoding.argmax(dim=1) == lesson.encoding)
+    right = (layout.argmax(dim=1) == targets[0]) & (encoding.argmax(dim=1) == targets[1])
     model.certain.fill_(certainty(sure, right, WRONG_NAMES))
 
 

@@ -16,7 +16,7 @@ from training.density.vae import VAEConfig, VariationalAutoencoder
 from training.loop.trainer import fit
 from training.loop.trainer_config import RunConfig
 from training.provenance import provenance, surroundings
-from training.run_config import add_run_arguments, known_or_none, load_config
+from training.run_config import add_run_arguments, load_config
 from training.runs.corpus_run import corpus_at
 from vocoder.config import ConfigError
 from vocoder.mel.config_file import load_mel_config
@@ -50,10 +50,9 @@ class DensityRun(RunConfig):
     @classmethod
     def complete(cls, settings: dict[str, Any]) -> None:
         """Give a density of mels as many channels as its mel has bands, where the settings leave them out."""
-        mel, model = known_or_none(settings.get("mel", "nvidia")), settings.get("model")
-        source = (settings.get("data") or {}).get("source", "mels")
-        if mel is not None and isinstance(model, dict) and source == "mels":
-            model.setdefault("channels", mel.n_mels)
+        model, source = settings.get("model"), (settings.get("data") or {}).get("source", "mels")
+        if isinstance(model, dict) and source == "mels":
+            model.setdefault("channels", load_mel_config(str(settings.get("mel", "nvidia"))).n_mels)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -32,6 +32,7 @@ class FixedItems(StackDataset[dict[str, Any]]):
 
     def __init__(self, **tensors: Tensor) -> None:
         super().__init__(**tensors)  # type: ignore[arg-type]  # anything with rows will do
+        self.tensors = tensors
 
     def set_epoch(self, epoch: int) -> None:
         """Leave the items as they are."""

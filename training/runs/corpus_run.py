@@ -16,7 +16,6 @@ from training.loop.processes import announce
 from training.loop.trainer import fit
 from training.loop.trainer_config import RunConfig
 from training.provenance import ROLES, origin_of, provenance
-from training.run_config import known_or_none
 from vocoder.config import ConfigError, Count, to_dict
 from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import load_mel_config
@@ -50,10 +49,10 @@ class CorpusRun(RunConfig, ABC):
     @classmethod
     def complete(cls, settings: dict[str, Any]) -> None:
         """Add to the settings of a run what follows from its mel and is left out."""
-        mel = known_or_none(settings.get("mel", "nvidia"))
-        if mel is None or not all(isinstance(settings.setdefault(group, {}), dict) for group in _following(mel)):
-            return  # what is wrong with them is said where they are checked
+        mel = load_mel_config(str(settings.get("mel", "nvidia")))
         for group, following in _following(mel).items():
+            if not isinstance(settings.setdefault(group, {}), dict):
+                return  # what is wrong with it is said where it is checked
             settings[group] = following | settings[group]
         model = settings["model"]
         if isinstance(model.get("lpc"), dict):

@@ -1,6 +1,7 @@
 """What objectives over recordings share: the mels to make them from, and how far up each recording reaches."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -10,10 +11,27 @@ from training.critics.adversary import Adversary
 from training.data.augment import BlurConfig, blurred, low_pass
 from training.data.stores import conditioned
 from training.loop.objective import Batch, Objective
+from training.loop.processes import multiplies_bfloat16
+from vocoder.config import Checked, NotNegative
 from vocoder.layers.stack.wavenet import set_compute_dtype
 from vocoder.mel.config import MelConfig
 from vocoder.mel.sharpening import sharpened
 from vocoder.mel.spectrogram import MelSpectrogram
+
+
+@dataclass(frozen=True)
+class RecordingLosses(Checked):
+    """What every loss on recordings depends on."""
+
+    noise: NotNegative = 1e-4
+    """standard deviation of the noise that keeps the density of empty bands finite"""
+    bfloat16: bool = field(default_factory=multiplies_bfloat16)
+    """compute the products in bfloat16; by default where the device has instructions for them"""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type in which products are computed."""
+        return torch.bfloat16 if self.bfloat16 else torch.float32
 
 
 class RecordingObjective(Objective):
@@ -21,23 +39,24 @@ class RecordingObjective(Objective):
 
     A batch holds `x` (B, margin + T + margin) with margin = n_fft // 2 samples of context for the mel. It may hold
     `band` (B,), the edge in Hz above which a recording is empty, and `mel` with `has_mel`, for recordings that came
-    with mels: models hear those, and losses compare with the recording. Products are computed in `dtype`.
+    with mels: models hear those, and losses compare with the recording. Products are computed in the type of `losses`.
     """
 
     def __init__(
         self,
         model: nn.Module,
         mel_config: MelConfig,
-        dtype: torch.dtype,
+        losses: RecordingLosses,
         adversary: Adversary | None = None,
         frozen: Sequence[nn.Module] = (),
     ) -> None:
         super().__init__(model, mel_config, adversary, frozen)
+        self.losses: Any = losses
         self.margin = mel_config.n_fft // 2
         self.unscored = 2 * self.margin
         self.mel = MelSpectrogram(mel_config, precise=False)
         for each in (model, *frozen):
-            set_compute_dtype(each, dtype)
+            set_compute_dtype(each, losses.dtype)
 
     def segments(self, batch: Batch, blur: BlurConfig | None = None) -> tuple[Tensor, Tensor]:
         """Return the audio (B, T) and the mel (B, n_mels, T / hop_length) to make it from.

@@ -10,19 +10,18 @@ from training.critics.adversary import Adversary
 from training.critics.spectrogram import CriticConfig
 from training.data.augment import BlurConfig
 from training.loop.objective import Batch, Parts
-from training.loop.processes import multiplies_bfloat16
 from training.losses.pitch import pitch_loss
 from training.losses.spectral import MultiResolutionSTFT, MultiScaleMel
 from training.runs.corpus_run import CorpusRun
-from training.runs.recordings import RecordingObjective
-from vocoder.config import Checked, ConfigError, Count, NotNegative, NotNegativeInt, Share
+from training.runs.recordings import RecordingLosses, RecordingObjective
+from vocoder.config import ConfigError, Count, NotNegative, NotNegativeInt, Share
 from vocoder.correction.correction import Correction
 from vocoder.loading import model_directory
 from vocoder.mel.config import MelConfig
 
 
 @dataclass(frozen=True)
-class SampleWeights(Checked):
+class SampleWeights(RecordingLosses):
     """Weights and schedule of losses on samples; a weight of 0 switches a loss off."""
 
     spectral: NotNegative = 1.0
@@ -42,10 +41,6 @@ class SampleWeights(Checked):
     """critics are asked at every this-many-th step; they take as long as the rest of a step"""
     pitch: NotNegative = 0.1
     """weight of the pitch network of a model with a harmonic source"""
-    noise: NotNegative = 1e-4
-    """standard deviation of the noise that keeps the density of empty bands finite"""
-    bfloat16: bool = field(default_factory=multiplies_bfloat16)
-    """compute the products in bfloat16; by default where the device has instructions for them"""
     critics: CriticConfig = field(default_factory=CriticConfig)
     blur: BlurConfig = field(default_factory=lambda: BlurConfig(share=0.0))
     """how mels are smoothed, as acoustic models smooth them; the recording stays as it is"""
@@ -58,11 +53,6 @@ class SampleWeights(Checked):
                 f"critics_from {self.critics_from} must not be before samples_from {samples_from}: "
                 "critics judge samples"
             )
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The type in which products are computed."""
-        return torch.bfloat16 if self.bfloat16 else torch.float32
 
     def adversary(self, sample_rate: int) -> Adversary | None:
         """Return new critics, or None if the weights ask for none."""
@@ -87,15 +77,13 @@ class SampleObjective(RecordingObjective):
 
     model: Any
     teacher: nn.Module | None
-    losses: Any
 
     def __init__(
         self, model: Any, mel_config: MelConfig, losses: SampleWeights, teacher: nn.Module | None = None
     ) -> None:
         others = () if teacher is None else (teacher,)
-        super().__init__(model, mel_config, losses.dtype, losses.adversary(mel_config.sample_rate), others)
+        super().__init__(model, mel_config, losses, losses.adversary(mel_config.sample_rate), others)
         self.teacher = teacher
-        self.losses = losses
         self.correction = Correction(mel_config, model.config.corrections)
         self.stft = MultiResolutionSTFT()
         self.mels = MultiScaleMel(mel_config.sample_rate)

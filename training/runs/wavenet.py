@@ -7,12 +7,11 @@ from torch import Tensor
 
 from training.data.datasets import SegmentConfig
 from training.loop.objective import Batch, Parts
-from training.loop.processes import multiplies_bfloat16
 from training.run_config import command_of
 from training.runs.corpus_run import CorpusRun, train
-from training.runs.recordings import RecordingObjective, noisy
+from training.runs.recordings import RecordingLosses, RecordingObjective, noisy
 from training.start.inheritance import started_from, waveglow_of
-from vocoder.config import Checked, ConfigError, NotNegative, NotNegativeInt
+from vocoder.config import ConfigError, NotNegativeInt
 from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import load_mel_config
 from vocoder.models.waveglow import WaveGlow
@@ -20,15 +19,11 @@ from vocoder.models.wavenet import WaveNet, WaveNetModelConfig
 
 
 @dataclass(frozen=True)
-class WaveNetLosses(Checked):
+class WaveNetLosses(RecordingLosses):
     """What is added to the audio, and how it is scored."""
 
-    noise: NotNegative = 1e-4
-    """standard deviation of the noise that keeps the density of empty bands finite"""
     past: NotNegativeInt = 512
     """samples at the start of a segment that are seen but not scored: before them the model sees silence, not speech"""
-    bfloat16: bool = field(default_factory=multiplies_bfloat16)
-    """compute the convolutions in bfloat16; by default where the device has instructions for them"""
 
 
 @dataclass(frozen=True)
@@ -68,14 +63,13 @@ class WaveNetObjective(RecordingObjective):
     """
 
     model: WaveNet
+    losses: WaveNetLosses
 
     def __init__(
         self, model: WaveNet, mel_config: MelConfig, losses: WaveNetLosses, filler: WaveGlow | None = None
     ) -> None:
-        dtype, others = torch.bfloat16 if losses.bfloat16 else torch.float32, () if filler is None else (filler,)
-        super().__init__(model, mel_config, dtype, frozen=others)
+        super().__init__(model, mel_config, losses, frozen=() if filler is None else (filler,))
         self.filler = filler
-        self.losses = losses
         self.unscored += losses.past
 
     def parts(self, batch: Batch, step: int) -> Parts:

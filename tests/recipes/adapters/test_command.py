@@ -8,10 +8,11 @@ import torch
 from evaluation_corpus import write_recordings
 
 from recipes.__main__ import main
-from recipes.adapters.fitting import SILENT_FRAMES, AdapterObjective, Frames, Levels, closed_form, frames_of
+from recipes.adapters.fitting import SILENT_FRAMES, AdapterObjective, Levels, closed_form, frames_of
 from training.corpora.given_mels import given_mel
 from training.corpora.manifest import read_manifest
 from training.data.augment import AugmentConfig
+from training.loop.batches import FixedItems
 from vocoder.adapt.adapter import adapter_between, load_adapter
 from vocoder.adapt.path import MelPath
 from vocoder.mel.config import preset
@@ -24,14 +25,15 @@ RATE = 22050
 @torch.no_grad()
 def error_of(model, data):
     objective = AdapterObjective(model, preset("nvidia"), data, ridge=0.0)
-    return float(objective.validate({"windows": data.windows, "frames": data.frames})["score"])
+    return float(objective.validate(data.tensors)["score"])
 
 
 def known_map(count=2000, curved=False):
     generator = torch.Generator().manual_seed(1)
     windows = -4.0 + 2.0 * torch.randn(count, 2, 80, generator=generator)
     frames = 0.7 * windows[:, 0] + 0.3 * windows[:, 1] + torch.linspace(0, 1, 80)
-    return Frames(windows, (frames + 0.5 * windows[:, 0].sin() if curved else frames).clamp_min(-11.5))
+    frames = (frames + 0.5 * windows[:, 0].sin() if curved else frames).clamp_min(-11.5)
+    return FixedItems(windows=windows, frames=frames)
 
 
 def model_of(*hidden):
@@ -45,11 +47,11 @@ def test_training_starts_from_the_closed_form_and_gains_where_it_is_curved():
     closed_form(linear, data, ridge=1e-6)
     with torch.no_grad():
         objective.initialise([])
-    torch.testing.assert_close(objective.model(data.windows[:9]), linear(data.windows[:9]))
+    torch.testing.assert_close(objective.model(data.tensors["windows"][:9]), linear(data.tensors["windows"][:9]))
     optimiser = torch.optim.Adam(objective.model.parameters(), lr=2e-3)
     for step in range(200):
         optimiser.zero_grad()
-        objective.loss("model", {"windows": data.windows, "frames": data.frames}, step)[0].backward()
+        objective.loss("model", data.tensors, step)[0].backward()
         optimiser.step()
     assert error_of(objective.model, data) < 0.9 * error_of(linear, data)
     assert [phase.name for phase in objective.phases()] == ["model"]
@@ -68,7 +70,7 @@ def test_windows_and_frames_stand_at_the_same_times(corpus, name):
     source = preset(name)
     config = AdapterConfig(bands=source.n_mels, before=1, after=1)
     found = frames_of(corpus, corpus.entries, source, config, AugmentConfig(), Levels((0.0, 0.0)), 0)
-    windows, frames = found.windows, found.frames
+    windows, frames = found.tensors.values()
     assert windows.shape == (len(frames), 3, source.n_mels)
     assert frames.shape[0] == 1 + RATE // 2 // 256 + SILENT_FRAMES + 1
     middle = slice(5, 35)
