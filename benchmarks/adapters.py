@@ -17,10 +17,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from training.corpora.manifest import Manifest, ManifestError, read_manifest
-from training.evaluate.metric import MetricUndefinedError
+from training.evaluate.candidates import mel_of
+from training.evaluate.metric import Audio, MetricUndefinedError
 from training.evaluate.opinions import naturalness, pesq_wide_band
 from training.evaluate.options import Selection
 from training.evaluate.recordings import Recording, recordings
@@ -31,7 +31,6 @@ from vocoder.adapt.path import path_between, takes
 from vocoder.checkpoint import load_model, save_model
 from vocoder.loading import DEFAULT_MODEL, load
 from vocoder.mel.config import PRESETS, MelConfig, preset
-from vocoder.mel.spectrogram import MelSpectrogram
 from vocoder.synthesis.synthesizer import Synthesizer
 from vocoder.timing import machine, markdown_table
 
@@ -40,7 +39,6 @@ GROUPS = {"asterisk-it": 2.5, "kokoro-unseen": 2.5, "klettres": 1.2}
 PEAK_NORMALISED = {"tacotron2-tf": 0.999}
 """presets whose own programs bring audio to a peak before"""
 
-Audio = NDArray[np.float32]
 Scores = dict[str, dict[str, list[float]]]
 """by measure and group"""
 
@@ -90,15 +88,12 @@ def scores(
     voice: Synthesizer, found: Sequence[Recording], source: MelConfig, name: str | None, peak: float | None = None
 ) -> Scores:
     """Return all scores of recordings, brought to a peak or not, synthesized from the mels of a mel config."""
-    extract = MelSpectrogram(source)
     scored: Scores = {measure: {} for measure in MEASURES}
     for recording in found:
         reference = recording.at(voice.sample_rate)
         x = recording.at(source.sample_rate)
         x = x if peak is None else x * np.float32(peak / np.abs(x).max())
-        with torch.inference_mode():
-            mel = extract(torch.from_numpy(x)[None])[0].numpy()
-        made = voice.synthesize(mel, seed=0, preset=name)[: len(reference)]
+        made = voice.synthesize(mel_of(x, source), seed=0, preset=name)[: len(reference)]
         for measure, function in MEASURES.items():
             value = _defined(function, reference[: len(made)], made, voice.sample_rate)
             scored[measure].setdefault(recording.voice, []).append(value)

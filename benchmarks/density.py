@@ -12,14 +12,14 @@ import argparse
 import math
 import statistics
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 import zuko
 from torch import Tensor, nn
 
-from benchmarks.density_fitting import Data, Fit, LogProb, fit, load, pool, score
+from benchmarks.density_fitting import Contestant, Data, Fit, fit, load, ours, pool, score
 from benchmarks.density_pictures import draw_samples
 from training.density.flows import CLOSED_FORM, DensityConfig
 from training.density.items import LEVELS
@@ -32,31 +32,6 @@ STARTS = 4096
 
 CDF_RATE = 2e-2
 """learning rate of mixtures that no network moves: they have far to go from where they start"""
-
-
-@dataclass(frozen=True)
-class Contestant:
-    """A model with its log-density."""
-
-    module: nn.Module
-    log_prob: LogProb
-    frozen: set[nn.Parameter]
-
-    @property
-    def parameters(self) -> int:
-        """How many are trained."""
-        return sum(p.numel() for p in self.module.parameters() if p not in self.frozen)
-
-
-def ours(config: DensityConfig, x: Tensor, seed: int) -> Contestant:
-    """Return a model of this project, its whitening and its actnorms fitted to training items."""
-    torch.manual_seed(seed)
-    model = DensityModel(config)
-    model.fit_whitening(x)
-    with torch.no_grad():
-        model.train()(x[:1024])
-    fitted = set() if model.whitening is None else set(model.whitening.parameters())
-    return Contestant(model, model.log_prob, fitted)
 
 
 def theirs(config: DensityConfig, x: Tensor, seed: int) -> Contestant | None:
@@ -75,7 +50,7 @@ def theirs(config: DensityConfig, x: Tensor, seed: int) -> Contestant | None:
             z, log_det = white(items)
         return flow().log_prob(z.flatten(1)) + log_det
 
-    return Contestant(flow, log_prob, set())
+    return Contestant(flow, log_prob, list(flow.parameters()))
 
 
 def configurations(data: Data) -> dict[str, DensityConfig]:
@@ -122,10 +97,10 @@ def measure(
             if config.kind not in CLOSED_FORM:
                 rate = CDF_RATE if config.kind == "cdf" else settings.learning_rate
                 found = replace(settings, seed=seed, learning_rate=rate)
-                fit(contestant.module, contestant.log_prob, data, found, contestant.frozen)
+                fit(contestant, data, found)
             if seed == 0 and library == "ours" and samples is not None:
                 samples[name] = _drawn(contestant.module)
-            results.setdefault(library, []).append(score(contestant.module, contestant.log_prob, data.test))
+            results.setdefault(library, []).append(score(contestant, data.test))
             parameters[library] = contestant.parameters
     return [_row(name, library, nats, parameters[library], data) for library, nats in results.items()]
 

@@ -2,14 +2,17 @@
 
 import copy
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from training.corpora.manifest import read_manifest
+from training.density.flows import DensityConfig
 from training.density.items import DataConfig, digits, items_of
+from training.density.model import DensityModel
+from training.density.objective import DensityObjective
 from training.loop.batches import EpochDataset
 from vocoder.mel.config import preset
 
@@ -49,6 +52,30 @@ def load(name: str, manifest: str, frames: int) -> Data:
     return Data(name, train, validation, test)
 
 
+@dataclass(frozen=True)
+class Contestant:
+    """A model with its log-density, and the parameters that are trained."""
+
+    module: nn.Module
+    log_prob: LogProb
+    trained: Sequence[nn.Parameter]
+
+    @property
+    def parameters(self) -> int:
+        """How many are trained."""
+        return sum(p.numel() for p in self.trained)
+
+
+@torch.no_grad()
+def ours(config: DensityConfig, x: Tensor, seed: int) -> Contestant:
+    """Return a model of this project, its whitening and its actnorms fitted to training items."""
+    torch.manual_seed(seed)
+    model = DensityModel(config)
+    objective = DensityObjective(model, preset("nvidia"), "")
+    objective.initialise([{"x": x}])
+    return Contestant(model, model.log_prob, [p for phase in objective.phases() for p in phase.parameters])
+
+
 def pool(items: EpochDataset, epochs: int, first: int = 0) -> Tensor:
     """Return all items of some epochs, (n, channels, frames)."""
     found = []
@@ -58,10 +85,10 @@ def pool(items: EpochDataset, epochs: int, first: int = 0) -> Tensor:
     return torch.stack(found)
 
 
-def fit(module: nn.Module, log_prob: LogProb, data: Data, settings: Fit, frozen: set[nn.Parameter]) -> None:
+def fit(contestant: Contestant, data: Data, settings: Fit) -> None:
     """Fit by maximum likelihood and leave the weights that were best on the validation items, checked 20 times."""
-    parameters = [p for p in module.parameters() if p not in frozen]
-    optimiser = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    module, log_prob = contestant.module, contestant.log_prob
+    optimiser = torch.optim.AdamW(contestant.trained, lr=settings.learning_rate, weight_decay=settings.weight_decay)
     best, kept = math.inf, copy.deepcopy(module.state_dict())
     for step, x in zip(range(settings.steps), _batches(data.train, settings), strict=False):
         rate = min((step + 1) / 50, 0.5 * (1 + math.cos(math.pi * step / settings.steps)) + 0.01)
@@ -69,21 +96,22 @@ def fit(module: nn.Module, log_prob: LogProb, data: Data, settings: Fit, frozen:
             group["lr"] = settings.learning_rate * rate
         optimiser.zero_grad()
         (-log_prob(x).mean() / x[0].numel()).backward()
-        nn.utils.clip_grad_norm_(parameters, 10.0)
+        nn.utils.clip_grad_norm_(contestant.trained, 10.0)
         optimiser.step()
         if (step + 1) % max(settings.steps // CHECKS, 1) == 0:
-            found = score(module, log_prob, data.validation)
+            found = score(contestant, data.validation)
             if found < best:
                 best, kept = found, copy.deepcopy(module.state_dict())
     module.load_state_dict(kept)
 
 
 @torch.no_grad()
-def score(module: nn.Module, log_prob: LogProb, x: Tensor) -> float:
+def score(contestant: Contestant, x: Tensor) -> float:
     """Return nats per dimension of items, lower is better."""
+    module = contestant.module
     training = module.training
     module.eval()
-    total = sum(float(log_prob(batch).sum()) for batch in x.split(256))
+    total = sum(float(contestant.log_prob(batch).sum()) for batch in x.split(256))
     module.train(training)
     return -total / x.numel()
 

@@ -15,7 +15,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from benchmarks.density_fitting import Data, Fit, fit, pool, score
+from benchmarks.density_fitting import Data, Fit, fit, ours, pool, score
 from training.density.flows import DensityConfig
 from training.density.items import points
 from training.density.model import DensityModel
@@ -59,15 +59,12 @@ def draw_samples(samples: Mapping[str, Tensor], limits: tuple[float, float], fil
 
 def fitted(toy: Toy, config: DensityConfig, settings: Fit) -> tuple[DensityModel, float]:
     """Return a model of a toy, and its held-out nats above the entropy of the toy."""
-    torch.manual_seed(settings.seed)
     data = Data("toy", points(toy, 8192, 0), pool(points(toy, 2000, 1), 1), pool(points(toy, 20_000, 2), 1))
-    model = DensityModel(config)
-    model.fit_whitening(pool(data.train, 1))
-    if config.kind != "gaussian":
-        whitening = set() if model.whitening is None else set(model.whitening.parameters())
-        fit(model, model.log_prob, data, settings, whitening)
+    contestant = ours(config, pool(data.train, 1), settings.seed)
+    if contestant.trained:
+        fit(contestant, data, settings)
     truth = -float(toy.log_prob(data.test[:, :, 0].double().numpy()).mean())
-    return model, 2 * score(model, model.log_prob, data.test) - truth
+    return contestant.module, 2 * score(contestant, data.test) - truth  # type: ignore[return-value]
 
 
 @torch.no_grad()

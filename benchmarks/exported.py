@@ -22,17 +22,17 @@ from numpy.typing import NDArray
 
 from benchmarks.speech import speech_mel
 from training.corpora.manifest import read_manifest
+from training.evaluate.candidates import mel_of
+from training.evaluate.opinions import pesq_wide_band
 from vocoder.audio.reading import read_audio
 from vocoder.audio.resampling import resample
 from vocoder.export.formats import SHERPA, WEIGHTS, Weights, export_model, store_weights
 from vocoder.export.traced import program_of
 from vocoder.loading import load
 from vocoder.mel.config import MelConfig
-from vocoder.mel.spectrogram import MelSpectrogram
 from vocoder.timing import BUSY, alternate, machine, markdown_table
 
 LENGTHS = (1.0, 10.0)
-PESQ_RATE = 16000
 SECONDS = (2.5, 9.0)
 Synthesize = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
@@ -121,12 +121,8 @@ def recordings(manifest: Path, limit: int, sample_rate: int) -> Iterator[NDArray
 
 def closeness(x: NDArray[np.float32], synthesize: Synthesize, config: MelConfig) -> float:
     """Return the wide-band PESQ of what is made of a recording's mel."""
-    from pesq import pesq
-
-    mel = MelSpectrogram(config)(torch.from_numpy(x)[None])[0].numpy()
-    made = synthesize(mel)[: len(x)]
-    pair = [resample(part, config.sample_rate, PESQ_RATE) for part in (x[: len(made)], made)]
-    return float(pesq(PESQ_RATE, *pair, "wb"))
+    made = synthesize(mel_of(x, config))[: len(x)]
+    return pesq_wide_band(x[: len(made)], made, config.sample_rate)
 
 
 if __name__ == "__main__":

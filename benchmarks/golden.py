@@ -16,10 +16,10 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.speech import speech
+from training.evaluate.candidates import mel_of
 from vocoder.command_line import reason
 from vocoder.loading import load, shipped_models
 from vocoder.mel.config import MelConfig
-from vocoder.mel.spectrogram import MelSpectrogram
 from vocoder.sampling import Utterance
 from vocoder.synthesis.synthesizer import Synthesizer
 from vocoder.timing import markdown_table
@@ -44,8 +44,7 @@ def golden_mels(config: MelConfig) -> dict[str, Audio]:
         "glide": 0.1 * np.sum(harmonics, axis=0),
         "bursts": 0.05 * noise * (np.arange(len(noise)) % 4000 < 2000),
     }
-    spectrogram = MelSpectrogram(config)
-    return {name: spectrogram(torch.from_numpy(np.float32(x))[None])[0].numpy() for name, x in audio.items()}
+    return {name: mel_of(np.asarray(x, np.float32), config) for name, x in audio.items()}
 
 
 def samples(v: Synthesizer, mels: Mapping[str, Audio]) -> dict[str, Audio]:

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from benchmarks.guard_conventions import CONVENTIONS, OF_100_BANDS, TRUE_VARIANTS, Convention, mel_of, true_mel
 from benchmarks.guard_corpora import UNSEEN, as_recorded, levelled, unseen_entries
+from benchmarks.speech import RECORDING
 from recipes.corpora.debian import default_cache
 from training.corpora.manifest import read_manifest
 from vocoder.audio.reading import read_audio
@@ -33,7 +34,6 @@ from vocoder.mel.conventions import Convention as Recognised
 from vocoder.timing import alternate, machine, markdown_table
 
 Way: TypeAlias = tuple[Callable[[Tensor], Tensor], Recognised | None]
-RECORDING = Path(__file__).parents[1] / "examples" / "heldout.flac"
 BARS = (
     "The bars: at most 1 % of all true mels flagged, 2 % in any row; 95 % of wrong ones flagged, 95 % of these named."
 )
@@ -125,8 +125,7 @@ def true_rows(
 
 def _row(title: str, level: str, verdicts: Sequence[Verdict]) -> list[str]:
     flagged = [verdict for verdict in verdicts if not verdict.typical]
-    causes = _most(v.cause + (f", {v.preset}" if v.preset else "") for v in flagged)
-    return [title, level, str(len(verdicts)), _percent(len(flagged), len(verdicts)), causes]
+    return [title, level, str(len(verdicts)), _percent(len(flagged), len(verdicts)), _most(flagged)]
 
 
 def wrong_row(
@@ -136,9 +135,7 @@ def wrong_row(
     verdicts = [guard.check(mel) for found in audio.values() for mel in convention.mels(found)]
     flagged = [verdict for verdict in verdicts if not verdict.typical]
     named = [v for v in flagged if convention.names(v.cause, v.preset)]
-    wrong = (
-        f"{v.cause}{f', {v.preset}' if v.preset else ''}" for v in flagged if not convention.names(v.cause, v.preset)
-    )
+    wrong = [v for v in flagged if not convention.names(v.cause, v.preset)]
     cells = [convention.name, str(len(verdicts)), _percent(len(flagged), len(verdicts))]
     cells += [_percent(len(named), len(flagged)) if convention.cause else "-", _most(wrong) if convention.cause else ""]
     return cells, (len(verdicts), len(flagged), len(named))
@@ -153,7 +150,8 @@ def _percent(part: int, whole: int) -> str:
     return f"{100 * part / max(whole, 1):.1f} %"
 
 
-def _most(causes: Iterable[str]) -> str:
+def _most(verdicts: Iterable[Verdict]) -> str:
+    causes = (v.cause + (f", {v.preset}" if v.preset else "") for v in verdicts)
     return "; ".join(f"{cause} ({count})" for cause, count in Counter(causes).most_common(3))
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from recipes.guard.variation import smoothed
 from vocoder.audio.resampling import resample
 from vocoder.mel.config import MelConfig, preset
 from vocoder.mel.conventions import TORTOISE
@@ -69,14 +70,12 @@ def true_mel(x: Tensor) -> Tensor:
     return mel_of(x, preset("nvidia"))
 
 
-def _nvidia(**changes: object) -> Callable[[Tensor], Tensor]:
-    config = dataclasses.replace(preset("nvidia"), name="changed", **changes)  # type: ignore[arg-type]
-    return lambda x: mel_of(x, config)
-
-
 def _preset(name: str, **changes: object) -> Callable[[Tensor], Tensor]:
     config = dataclasses.replace(preset(name), **changes)  # type: ignore[arg-type]
     return lambda x: mel_of(x, config)
+
+
+_nvidia, _vocos = (functools.partial(_preset, name) for name in ("nvidia", "vocos"))
 
 
 def _peak_normalised(compute: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
@@ -103,13 +102,6 @@ def _square(x: Tensor) -> Tensor:
     mel = true_mel(x)
     start = max(0, (mel.shape[1] - 80) // 2)
     return F.pad(mel[:, start : start + 80], (0, max(0, 80 - mel.shape[1])), value=math.log(1e-5)).T
-
-
-def _smooth(mel: Tensor, times: int = 1) -> Tensor:
-    for _ in range(times):
-        padded = F.pad(mel[None], (1, 1), mode="replicate")[0]
-        mel = (padded[:, :-2] + 2.0 * padded[:, 1:-1] + padded[:, 2:]) / 4.0
-    return mel
 
 
 def _noisy(mel: Tensor, deviation: float) -> Tensor:
@@ -162,10 +154,6 @@ CONVENTIONS: tuple[Convention, ...] = (
 )
 
 
-def _vocos(**changes: object) -> Callable[[Tensor], Tensor]:
-    return _preset("vocos", **changes)
-
-
 _BIGVGAN = {"mel_scale": "slaney", "mel_norm": "slaney", "floor": 1e-5}
 
 OF_100_BANDS: Mapping[str, tuple[Callable[[Tensor], Tensor], str | None]] = {
@@ -207,10 +195,10 @@ def _middle(mel: Tensor) -> Tensor:
 TRUE_VARIANTS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "20 dB quieter": lambda mel: (mel - math.log(10.0)).clamp_min(math.log(1e-5)),
     "6 dB louder": lambda mel: mel + math.log(2.0),
-    "as predicted: smoothed along time": _smooth,
-    "as predicted: smoothed twice along time": lambda mel: _smooth(mel, 2),
-    "as predicted: smoothed along bands": lambda mel: _smooth(mel.T).T,
-    "as predicted: smoothed along both": lambda mel: _smooth(_smooth(mel).T).T,
+    "as predicted: smoothed along time": smoothed,
+    "as predicted: smoothed twice along time": lambda mel: smoothed(mel, 2),
+    "as predicted: smoothed along bands": lambda mel: smoothed(mel.T).T,
+    "as predicted: smoothed along both": lambda mel: smoothed(smoothed(mel).T).T,
     "as predicted: errors of 0.1": lambda mel: _noisy(mel, 0.1),
     "as predicted: errors of 0.3": lambda mel: _noisy(mel, 0.3),
 }

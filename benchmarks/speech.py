@@ -3,12 +3,11 @@
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
+from training.evaluate.candidates import mel_of
 from vocoder.audio.reading import read_audio
 from vocoder.mel.config import MelConfig
-from vocoder.mel.spectrogram import MelSpectrogram
 
 RECORDING = Path(__file__).resolve().parents[1] / "examples" / "heldout.flac"
 
@@ -24,6 +23,4 @@ def speech(sample_rate: int, samples: int, seed: int) -> NDArray[np.float32]:
 def speech_mel(config: MelConfig, seconds: float, seed: int) -> NDArray[np.float32]:
     """Return the mel (n_mels, frames) of such audio."""
     frames = max(1, round(seconds * config.sample_rate / config.hop_length))
-    x = torch.from_numpy(speech(config.sample_rate, frames * config.hop_length + config.n_fft, seed))
-    mel: NDArray[np.float32] = MelSpectrogram(config)(x[None])[0, :, :frames].numpy()
-    return mel
+    return mel_of(speech(config.sample_rate, frames * config.hop_length + config.n_fft, seed), config)[:, :frames]

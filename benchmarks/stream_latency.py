@@ -13,16 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from benchmarks.serving_program import serving
+from benchmarks.speech import RECORDING
+from training.evaluate.candidates import mel_of
 from vocoder.audio.reading import read_audio
 from vocoder.client import Client, Speech
 from vocoder.loading import DEFAULT_MODEL
-from vocoder.mel.spectrogram import MelSpectrogram
 from vocoder.timing import machine, markdown_table
 
-AUDIO = Path(__file__).resolve().parent.parent / "examples" / "heldout.flac"
 MILLISECONDS = 1000.0
 
 
@@ -45,14 +44,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.stream_latency", description=__doc__)
     parser.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME|DIR")
     parser.add_argument("--streams", type=int, default=20)
-    parser.add_argument("--audio", type=Path, default=AUDIO)
+    parser.add_argument("--audio", type=Path, default=RECORDING)
     args = parser.parse_args()
     print(machine(), flush=True)
     with serving(args.model) as program, Client(program.url, trust_env=False) as client:
         (model, *_) = client.models()
         assert model.mel_config is not None
         x, _ = read_audio(args.audio, model.mel_config.sample_rate)
-        mel = MelSpectrogram(model.mel_config)(torch.from_numpy(x)[None])[0].numpy()
+        mel = mel_of(x, model.mel_config)
         listen(client, mel)  # the first of all is slower, and is no stream at idle
         whole = client.synthesize(mel, seed=1)
         heard = [listen(client, mel) for _ in range(args.streams)]

@@ -54,12 +54,16 @@ def like_predicted(mel: Tensor, variation: str, config: VariationConfig, generat
 
 def _mixed(mel: Tensor, config: VariationConfig, generator: torch.Generator) -> Tensor:
     """Return a mel mixed with itself smoothed along its columns, once or twice."""
-    times = 1 + int(torch.randint(2, (1,), generator=generator))
-    smooth = mel
-    for _ in range(times):
-        padded = F.pad(smooth[None], (1, 1), mode="replicate")[0]
-        smooth = (padded[:, :-2] + 2.0 * padded[:, 1:-1] + padded[:, 2:]) / 4.0
+    smooth = smoothed(mel, 1 + int(torch.randint(2, (1,), generator=generator)))
     return mel + _between(config.smoothing, generator) * (smooth - mel)
+
+
+def smoothed(mel: Tensor, times: int = 1) -> Tensor:
+    """Return a mel (n_mels, frames) smoothed along time, so many times, with the weights 1, 2, 1."""
+    for _ in range(times):
+        padded = F.pad(mel[None], (1, 1), mode="replicate")[0]
+        mel = (padded[:, :-2] + 2.0 * padded[:, 1:-1] + padded[:, 2:]) / 4.0
+    return mel
 
 
 def _between(bounds: tuple[float, ...], generator: torch.Generator) -> Tensor:

@@ -3,6 +3,7 @@
 import sys
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -89,8 +90,8 @@ def _quick(monkeypatch):
 
 
 def words(start, recordings, tmp_path, *more):
-    output = ["-o", str(tmp_path / "mine"), "--licence", "CC0-1.0"]
-    return ["finetune", str(recordings), *output, "--start-from", str(start), "--jobs", "1", *more]
+    usual = {"-o": str(tmp_path / "mine"), "--licence": "CC0-1.0", "--start-from": str(start), "--jobs": "1"}
+    return ["finetune", str(recordings), *chain(*(pair for pair in usual.items() if pair[0] not in more)), *more]
 
 
 def with_mels_of_espnet(given, recordings):
