@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 import zuko
-from torch import Tensor, nn
+from torch import Tensor
 
 from benchmarks.density_fitting import Contestant, Data, Fit, fit, load, ours, pool, score
 from benchmarks.density_pictures import draw_samples
@@ -99,7 +99,8 @@ def measure(
                 found = replace(settings, seed=seed, learning_rate=rate)
                 fit(contestant, data, found)
             if seed == 0 and library == "ours" and samples is not None:
-                samples[name] = _drawn(contestant.module)
+                assert isinstance(contestant.module, DensityModel)
+                samples[name] = contestant.module.eval().sample(12, generator=torch.Generator().manual_seed(0))
             results.setdefault(library, []).append(score(contestant, data.test))
             parameters[library] = contestant.parameters
     return [_row(name, library, nats, parameters[library], data) for library, nats in results.items()]
@@ -113,11 +114,6 @@ def _starts(config: DensityConfig, data: Data) -> Tensor:
     if data.name == "digits":
         return pool(data.train, 8)
     return pool(data.train, 1)[: max(STARTS, 16 * config.dimensions)]
-
-
-def _drawn(module: nn.Module) -> Tensor:
-    assert isinstance(module, DensityModel)
-    return module.eval().sample(12, generator=torch.Generator().manual_seed(0))
 
 
 def _row(name: str, library: str, nats: list[float], parameters: int, data: Data) -> list[str]:

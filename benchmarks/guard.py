@@ -74,7 +74,9 @@ def detection(guard: Guard, args: argparse.Namespace) -> None:
     rows = [wrong_row(guard, convention, parts) for convention in CONVENTIONS]
     counted = [counts for (_, counts), convention in zip(rows, CONVENTIONS, strict=True) if not convention.near]
     heads = ["wrong convention", "utterances", "flagged", "named", "mistaken for"]
-    print("\n" + markdown_table(heads, [*(cells for cells, *_ in rows), _total(counted)]), flush=True)
+    checked, flagged, named = (sum(column) for column in zip(*counted, strict=True))
+    total = ["all but the hops of 200 and 300", str(checked), _percent(flagged, checked), _percent(named, flagged), ""]
+    print("\n" + markdown_table(heads, [*(cells for cells, *_ in rows), total]), flush=True)
     presets: dict[str, Way] = {
         f"`{name}`": (partial(mel_of, config=config), convention_of(config)) for name, config in PRESETS.items()
     }
@@ -139,11 +141,6 @@ def wrong_row(
     cells = [convention.name, str(len(verdicts)), _percent(len(flagged), len(verdicts))]
     cells += [_percent(len(named), len(flagged)) if convention.cause else "-", _most(wrong) if convention.cause else ""]
     return cells, (len(verdicts), len(flagged), len(named))
-
-
-def _total(counts: Sequence[tuple[int, int, int]]) -> list[str]:
-    checked, flagged, named = (sum(column) for column in zip(*counts, strict=True))
-    return ["all but the hops of 200 and 300", str(checked), _percent(flagged, checked), _percent(named, flagged), ""]
 
 
 def _percent(part: int, whole: int) -> str:

@@ -53,9 +53,7 @@ class Convention:
         return [(mel - mean) / deviation for mel in found]
 
 
-@functools.cache
-def _transform(config: MelConfig) -> MelSpectrogram:
-    return MelSpectrogram(config)
+_transform = functools.cache(MelSpectrogram)
 
 
 @torch.inference_mode()

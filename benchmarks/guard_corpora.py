@@ -33,7 +33,7 @@ def unseen_entries(manifest: Manifest, corpora: Sequence[str], most: int) -> Map
 def levelled(manifest: Manifest, entries: Sequence[Entry]) -> list[Tensor]:
     """Return the prepared audio (T,) of utterances, all of one level."""
     store = AudioStore(manifest, entries)
-    return [torch.from_numpy(store.whole(i)) for i in range(len(store))]
+    return [torch.from_numpy(store.whole(i)) for i in range(len(entries))]
 
 
 def as_recorded(corpus: str, entries: Sequence[Entry], sample_rate: int, cache: Path) -> list[Tensor]:

@@ -1,8 +1,8 @@
 """Speech with exact durations as training items: which phoneme each frame belongs to, and items of one size."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ VOICED = 50.0
 """Hz; Kokoro's pitch is lower where it is unvoiced, and on its way there"""
 _REFERENCE = 200.0
 _ENERGY_CENTRE, _ENERGY_SCALE = -5.0, 2.0
+Example: TypeAlias = dict[str, NDArray[Any]]
 
 
 def tokens_of_frames(durations: NDArray[np.int64], frames: int, mel_config: MelConfig) -> NDArray[np.int64]:
@@ -78,28 +79,19 @@ def mean_by_token(values: NDArray[np.floating], owner: NDArray[np.int64], count:
     return total / np.maximum(np.bincount(owner, minlength=count), 1)
 
 
-@dataclass(frozen=True)
-class Example:
-    """An utterance as the model sees it: tokens (N,), style (256,), prosody (3, N), and of the frames their tokens'
-    index (frames,), places (4, frames) and mel (n_mels, frames).
-    """
-
-    tokens: NDArray[np.int64]
-    style: NDArray[np.float32]
-    index: NDArray[np.int64]
-    places: NDArray[np.float32]
-    mel: NDArray[np.float32]
-    prosody: NDArray[np.float32]
-
-
 def example_of(path: Path, mel_config: MelConfig) -> Example:
-    """Read an utterance of `Speech.save` and compute its mel, at the level of all corpora."""
+    """Read an utterance of `Speech.save` and compute its mel, at the level of all corpora.
+
+    Returns it as the model sees it: `tokens` (N,), `style` (256,), `prosody` (3, N), and of the frames their tokens'
+    `index` (frames,), `places` (4, frames) and `mel` (n_mels, frames).
+    """
     speech = Speech.load(path)
     x = condition(speech.x, SAMPLE_RATE, PrepareConfig(mel_config.sample_rate))
     mel = mel_of(x, mel_config)
     index = tokens_of_frames(speech.durations, mel.shape[1], mel_config)
     prosody = token_prosody(speech.pitch, speech.durations, mel, index)
-    return Example(speech.tokens, speech.style, index, places(index), mel, prosody)
+    whole: Example = {"tokens": speech.tokens, "style": speech.style, "prosody": prosody}
+    return whole | {"index": index, "places": places(index), "mel": mel}
 
 
 def parted(folder: Path, folds: int, held: int) -> tuple[list[Path], list[Path]]:
@@ -134,7 +126,7 @@ class SpeechItems:
         self.frames = frames
         self.padding = padding
         self.seed = seed
-        self._longest = max(len(example.tokens) for example in examples)
+        self._longest = max(len(example["tokens"]) for example in examples)
         self._epoch = 0
 
     def __len__(self) -> int:
@@ -146,16 +138,14 @@ class SpeechItems:
 
     def __getitem__(self, number: int) -> dict[str, torch.Tensor]:
         example = self.examples[number]
-        total = example.mel.shape[1]
+        total = example["mel"].shape[1]
         place = np.random.default_rng((self.seed, self._epoch, number)).random()
         start = int(place * (max(total - self.frames, 0) + 1))
-        item = {
-            "tokens": fix_length(example.tokens, size=self._longest, constant_values=self.padding),
-            "style": example.style,
-            "prosody": fix_length(example.prosody, size=self._longest),
-            "index": fix_length(example.index[start:], size=self.frames),
-            "places": fix_length(example.places[:, start:], size=self.frames),
-            "mel": fix_length(example.mel[:, start:], size=self.frames),
-            "mask": fix_length(np.ones(total - start, np.float32), size=self.frames),
+        cut = {name: example[name][..., start:] for name in ("index", "places", "mel")}
+        cut["mask"] = np.ones(total - start, np.float32)
+        item = {name: fix_length(values, size=self.frames) for name, values in cut.items()} | {
+            "tokens": fix_length(example["tokens"], size=self._longest, constant_values=self.padding),
+            "style": example["style"],
+            "prosody": fix_length(example["prosody"], size=self._longest),
         }
         return {name: torch.from_numpy(values) for name, values in item.items()}

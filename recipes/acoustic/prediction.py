@@ -43,8 +43,7 @@ def predict(
 def predicted_mel(model: nn.Module, example: Example, true_prosody: bool = False) -> NDArray[np.float32]:
     """Return the mel (n_mels, frames) that a model predicts, frame for frame as long as the recording's."""
     tokens, style, index, places, prosody = (
-        torch.from_numpy(values)[None]
-        for values in (example.tokens, example.style, example.index, example.places, example.prosody)
+        torch.from_numpy(example[name])[None] for name in ("tokens", "style", "index", "places", "prosody")
     )
     mask = torch.ones(index.shape)
     mel, _ = model(tokens, style, index, places, mask, prosody if true_prosody else None)

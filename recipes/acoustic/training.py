@@ -100,7 +100,7 @@ def train(config: AcousticRun, resume: bool) -> None:
     kept, aside = parted(folder, config.folds, config.held)
     examples = [example_of(path, mel_config) for path in kept]
     judged = [example_of(path, mel_config) for path in aside[: config.validation_items]]
-    frames = sum(example.mel.shape[1] for example in examples)
+    frames = sum(example["mel"].shape[1] for example in examples)
     minutes = frames * mel_config.hop_length / mel_config.sample_rate / 60
     announce(f"{minutes:.1f} minutes to train on, {len(aside)} utterances held out")
     set_seed(config.trainer.seed)

@@ -42,6 +42,6 @@ def _paired(manifest: Manifest, entry: Entry, x: np.ndarray, config: MelConfig) 
     audio = f"{FOLDER}/{entry.path}"
     mel = f"{audio}.{config.name}.npy"
     (manifest.root / audio).parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(manifest.audio_path(entry), manifest.root / audio)
+    shutil.copyfile(manifest.root / entry.path, manifest.root / audio)
     np.save(manifest.root / mel, mel_of(resample(x, manifest.sample_rate, config.sample_rate), config))
     return replace(entry, path=audio, mel=mel, mel_preset=config.name)

@@ -14,17 +14,7 @@ from recipes.guard.material import LEAST, Material
 from recipes.guard.variation import VariationConfig, like_predicted
 from vocoder.layers.recogniser import ConventionConfig
 from vocoder.mel.config import MelConfig
-from vocoder.mel.conventions import (
-    LN10,
-    NATURAL,
-    NOT_SPEECH,
-    PLAIN,
-    SHUFFLED,
-    TORTOISE,
-    VARIATIONS,
-    encodings,
-    layouts,
-)
+from vocoder.mel.conventions import LN10, NATURAL, NOT_SPEECH, PLAIN, SHUFFLED, TORTOISE, VARIATIONS, encodings, layouts
 from vocoder.mel.convert import encode, plain
 
 OWN = {

@@ -99,10 +99,6 @@ class Manifest:
             )
         return chosen
 
-    def audio_path(self, entry: Entry) -> Path:
-        """Return where the audio of an entry lies."""
-        return self.root / entry.path
-
 
 def read_manifest(path: Path | str, check_files: bool = True) -> Manifest:
     """Read a manifest from a JSONL file, or from `manifest.jsonl` in a folder.

@@ -69,7 +69,7 @@ def read_tracks(
         return folder / f"{entry.path}-{speed:.2f}.npy"
 
     def missing() -> list[tuple[Path, int, Path, float]]:
-        mine = [(manifest.audio_path(entry), entry) for entry in manifest.entries if entry.corpus in corpora]
+        mine = [(manifest.root / entry.path, entry) for entry in manifest.entries if entry.corpus in corpora]
         work = [(audio, entry.sample_rate, kept(entry, speed), speed) for speed in speeds for audio, entry in mine]
         return [each for each in work if not is_current(each[2], each[0])]
 

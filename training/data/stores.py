@@ -30,13 +30,10 @@ class AudioStore:
     """
 
     def __init__(self, manifest: Manifest, entries: Sequence[Entry]) -> None:
-        paths = [manifest.audio_path(entry) for entry in entries]
+        paths = [manifest.root / entry.path for entry in entries]
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
             self._audio = list(pool.map(read_prepared, paths, repeat(manifest.sample_rate)))
         self.lengths = np.array([len(x) for x in self._audio], dtype=np.int64)
-
-    def __len__(self) -> int:
-        return len(self._audio)
 
     def read(self, index: int, start: int, stop: int) -> np.ndarray:
         """Return samples start to stop of one utterance, (stop - start,) float32, with zeros outside of it."""

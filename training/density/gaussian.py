@@ -26,9 +26,7 @@ def fit_gaussian(flow: LowerAffine | ElementwiseAffine, x: Tensor) -> None:
             "data than channels; add noise or data"
         )
     flow.t.copy_(mean[:, None])
+    flow.log_scale.copy_(spread.log().view_as(flow.log_scale))
     if isinstance(flow, LowerAffine):
         matrix = torch.linalg.solve_triangular(factor, torch.eye(len(factor), dtype=factor.dtype), upper=False)
         flow.lower.copy_(matrix.tril(-1))
-        flow.log_scale.copy_(spread.log())
-    else:
-        flow.log_scale.copy_(spread.log()[:, None])

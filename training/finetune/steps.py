@@ -88,7 +88,7 @@ def _finished(args: argparse.Namespace, start: Start, folder: Path, stopped: Run
         announce(f"the better of the trained weights stay in {_word(better.model)}")
     if args.mel is not None:
         announce(f"mels of {args.mel} need preset={args.mel}")
-    model, recording = _word(args.output), _word(manifest.audio_path(manifest.select("test")[0]))
+    model, recording = _word(args.output), _word(manifest.root / manifest.select("test")[0].path)
     announce(f"serve it: {_beside('vocoder-serve')} --model {model}")
     announce(f"try it:   {_beside('vocoder')} resynthesize {recording} -o copy.wav --model {model}")
     return True

@@ -62,15 +62,14 @@ class BatchPlan:
         if self.length < self.batch_size:
             raise ConfigError(f"the training set has {self.length} items, fewer than batch_size {self.batch_size}")
 
-    @property
-    def batches(self) -> int:
-        """Batches of an epoch; what is left over waits for the next permutation."""
-        return self.length // self.batch_size
-
     def epoch(self, epoch: int, first: int = 0) -> list[list[int]]:
-        """Return this process's indices of each global batch of `epoch`, from batch `first` on."""
-        order = np.random.default_rng((self.seed, epoch)).permutation(self.length)[: self.batches * self.batch_size]
-        shares: list[list[int]] = order.reshape(self.batches, self.processes, -1)[first:, self.rank].tolist()
+        """Return this process's indices of each global batch of `epoch`, from batch `first` on.
+
+        What is left over of an epoch waits for the next permutation.
+        """
+        batches = self.length // self.batch_size
+        order = np.random.default_rng((self.seed, epoch)).permutation(self.length)[: batches * self.batch_size]
+        shares: list[list[int]] = order.reshape(batches, self.processes, -1)[first:, self.rank].tolist()
         return shares
 
 

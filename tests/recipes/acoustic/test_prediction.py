@@ -38,8 +38,8 @@ def test_speech_is_written_with_what_its_frames_are(tmp_path, monkeypatch):
     paths = utterances(tmp_path)
     assert [path.name[:5] for path in paths] == [f"{number:05d}" for number in range(len(paths))]
     example, speech = example_of(paths[0], NVIDIA), Speech.load(paths[0])
-    assert example.mel.shape[1] == NVIDIA.frames(-(-UNIT * int(speech.durations.sum()) * 147 // 160))
-    assert example.index[-1] == len(speech.tokens) - 1
+    assert example["mel"].shape[1] == NVIDIA.frames(-(-UNIT * int(speech.durations.sum()) * 147 // 160))
+    assert example["index"][-1] == len(speech.tokens) - 1
 
 
 def train(speech, output, *settings):
@@ -77,7 +77,7 @@ def test_the_mel_is_nearer_than_silence_and_than_another_utterance(halves):
     found = list(predict(speech, models[:1]))
     assert len(found) == 7
     for (path, mel), (_, other) in pairwise(found):
-        true = example_of(path, NVIDIA).mel
+        true = example_of(path, NVIDIA)["mel"]
         assert mel.shape == true.shape
         frames = min(true.shape[1], other.shape[1])
         assert np.abs(mel - true).mean() < np.abs(other[:, :frames] - true[:, :frames]).mean()

@@ -129,7 +129,7 @@ def test_recordings_are_listed_once_more_with_adapted_mels_frame_for_frame(manif
     assert len(found.entries) == len(own) + 2
     for entry, source in zip(found.entries[len(own) :], ("cosyvoice2", "fireredtts"), strict=True):
         assert entry.mel_preset == source
-        x = soundfile.read(found.audio_path(entry), dtype="float32")[0]
+        x = soundfile.read(found.root / entry.path, dtype="float32")[0]
         given = given_mel(found, entry, preset("nvidia"), len(x))
         mel, delay = given
         true = MelSpectrogram(preset("nvidia"))(torch.from_numpy(x[delay:])[None])[0].numpy()
