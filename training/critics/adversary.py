@@ -45,14 +45,9 @@ class Adversary(nn.Module):
         return generator_loss(judged), feature_loss(real, judged)
 
     def loss(self, step: int = 0) -> Tensor | None:
-        """Return the critics' own loss on the oldest judgement that they have not learnt from, None where not asked.
-
-        Raises RuntimeError if there is no such judgement.
-        """
+        """Return the critics' own loss on the oldest judgement that they have not learnt from, None where not asked."""
         if not self.asked(step):
             return None
-        if not self._judged:
-            raise RuntimeError("critics learn from what they have just judged")
         fake, real = self._judged.popleft()
         return critic_loss(self.critics(real), self.critics(fake))
 

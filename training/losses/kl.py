@@ -1,7 +1,7 @@
 """Probability density distillation: how far a student's density is from its teacher's (Parallel WaveNet, section 3)."""
 
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias, runtime_checkable
+from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor
@@ -55,18 +55,6 @@ def drawn(student: Student, noise: Tensor, mel: Tensor) -> Draw:
         return Draw(x, entropy)
     log_scale = sum(made.changes, log_scale)  # every flow scales each sample: ClariNet, equation 12
     return Draw(x, entropy, x - (torch.exp(log_scale) * noise).squeeze(1), log_scale.squeeze(1))
-
-
-@runtime_checkable
-class Teacher(Protocol):
-    """An autoregressive model that scores audio in one parallel pass."""
-
-    @property
-    def distribution(self) -> Distribution:
-        """The family of its conditionals."""
-
-    def conditionals(self, x: Tensor, mel: Tensor) -> Tensor:
-        """Return the parameters (B, K, T) of each sample of x (B, T) given those before it."""
 
 
 def divergence(

@@ -3,13 +3,13 @@
 import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from training.loop.objective import Batch, Parts
-from training.losses.kl import Draw, Estimator, Teacher, divergence, drawn
+from training.losses.kl import Draw, Estimator, divergence, drawn
 from training.losses.spectral import PowerLoss
 from training.runs.recordings import noise_for, noisy
 from training.runs.sample_losses import SampleObjective, SampleRun, SampleWeights
@@ -95,16 +95,18 @@ class StudentRun(SampleRun):
 class StudentObjective(SampleObjective):
     """KL(student || teacher) in nats per sample, plus losses on the same samples of the student.
 
-    Raises ConfigError if the teacher has no conditionals.
+    The teacher is autoregressive and scores audio in one parallel pass: `conditionals(x, mel)` are the parameters (B,
+    K, T) of its `distribution`, for each sample of x (B, T) given those before it. Raises ConfigError if it has none.
     """
 
     model: Student
+    teacher: Any
     losses: StudentLosses
 
     def __init__(
         self, student: Student, teacher: nn.Module | None, mel_config: MelConfig, losses: StudentLosses
     ) -> None:
-        if (teacher is not None or losses.kl) and not isinstance(teacher, Teacher):
+        if (teacher is not None or losses.kl) and not hasattr(teacher, "conditionals"):
             raise ConfigError(f"{type(teacher).__name__} cannot teach: it has no conditionals")
         super().__init__(student, mel_config, losses, teacher)
         self.power = PowerLoss()
@@ -133,7 +135,7 @@ class StudentObjective(SampleObjective):
 
     def _teacher_parts(self, draw: Draw, mel: Tensor, weight: float) -> Parts:
         """Return weight and value of the losses on the teacher's density, and what else is known of the divergence."""
-        losses, teacher = self.losses, cast(Teacher, self.teacher)
+        losses, teacher = self.losses, self.teacher
         if losses.kl == 0:
             return {}
         conditionals, floor = teacher.conditionals(draw.x, mel), losses.log_s_floor
