@@ -98,6 +98,7 @@ def malformed_body(detail: str) -> Problem:
 
 def invalid_parameter(name: str, message: str) -> Problem:
     """Return the problem of one parameter."""
+    name = name if PLAIN_NAME.fullmatch(name) else "(unknown)"
     errors = [{"parameter": name, "message": message}]
     return Problem("invalid-parameter", f"{name}: {message}.", errors=errors)
 
@@ -179,11 +180,8 @@ def _of_http(request: Request, error: HTTPException) -> Problem:
     if error.status_code == HTTPStatus.NOT_FOUND:
         return _not_found()
     phrase = HTTPStatus(error.status_code).phrase
-    method = error.status_code == HTTPStatus.METHOD_NOT_ALLOWED
-    detail = (
-        f"This address takes {(error.headers or {}).get('Allow', 'other methods')}, not {request.method}."
-        if method
-        else f"{phrase}."
-    )
+    detail = f"{phrase}."
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        detail = f"This address takes {(error.headers or {}).get('Allow', 'other methods')}, not {request.method}."
     kind = phrase.lower().replace(" ", "-")
     return Problem(kind, detail, status=error.status_code, headers=error.headers)

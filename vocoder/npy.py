@@ -1,9 +1,10 @@
-"""Read npy files: arrays of numbers, and mels. Their header is Python source; here it is read as JSON.
+"""Read npy files, arrays of numbers and mels, and write them. Their header is Python source; here it is read as JSON.
 
 NumPy evaluates it with `ast.literal_eval`, which fails now and then on several threads of Python 3.11, and makes any
 dtype and allocates any shape that it describes.
 """
 
+import io
 import json
 import math
 import re
@@ -143,3 +144,10 @@ def kind_of(start: bytes, advice: str) -> str:
     packed = {b"PK\x03\x04": "a zip archive, as .npz and .pt are", b"\x80": "a pickle"}
     found = [name for magic, name in packed.items() if start.startswith(magic)]
     return f"it is {found[0]}: save the mel itself with numpy.save" if found else ""
+
+
+def npy_bytes(array: NDArray[np.float32]) -> bytes:
+    """Return an array as an npy file of little-endian 32-bit floats."""
+    stream = io.BytesIO()
+    np.save(stream, np.ascontiguousarray(array, "<f4"), allow_pickle=False)
+    return stream.getvalue()

@@ -33,6 +33,8 @@ DECODER_LINES = (b"[src/libmpg123/", b"Note: ", b"Warning: ", b"\n")
 STANDARD_ERROR = 2
 ONE_AT_A_TIME = threading.Lock()
 
+_extractor = cache(MelSpectrogram)
+
 
 def extract(body: bytes, mel_config: MelConfig, max_seconds: float) -> Generator[int, None, NDArray[np.float32]]:
     """Return the mel (n_mels, frames) of a wav, flac, ogg or mp3 file, in `PARTS` parts, each of which yields 1.
@@ -54,11 +56,6 @@ def extract(body: bytes, mel_config: MelConfig, max_seconds: float) -> Generator
         least = mel_config.padding + 1
         raise _invalid(f"The audio has fewer than {least} samples at {mel_config.sample_rate} Hz.") from None
     return mel
-
-
-@cache
-def _extractor(mel_config: MelConfig) -> MelSpectrogram:
-    return MelSpectrogram(mel_config)
 
 
 def _read(body: bytes, max_seconds: float) -> tuple[NDArray[np.float32], int]:

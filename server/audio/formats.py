@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from server.problems import Problem, invalid_parameter
 from vocoder.audio.resampling import resample
 from vocoder.audio.writing import AUDIO_FORMATS, AudioFormat, Origin, nearest_rate, quantise, write_audio
+from vocoder.npy import npy_bytes
 
 Waveform = NDArray[np.float32]
 
@@ -54,9 +55,8 @@ class Format:
 
     def content_type(self, media_type: str) -> str:
         """Return the Content-Type for a negotiated media type."""
-        return (
-            f"{media_type}; codecs={self.codecs}" if self.codecs and media_type == self.media_types[0] else media_type
-        )
+        named = self.codecs and media_type == self.media_types[0]
+        return f"{media_type}; codecs={self.codecs}" if named else media_type
 
     def rate(self, model_rate: int, asked: int | None) -> int:
         """Return the sample rate of the answer: the rate asked for, or the model's own, or the next one of the format.
@@ -100,13 +100,6 @@ FORMATS = (
 )
 ANYTHING = ("*/*", "audio/*")
 STREAM_FORMATS = tuple(offer for offer in FORMATS if offer.streams)
-
-
-def npy_bytes(array: NDArray[np.float32]) -> bytes:
-    """Return an array as an npy file of little-endian 32-bit floats."""
-    stream = io.BytesIO()
-    np.save(stream, np.ascontiguousarray(array, "<f4"), allow_pickle=False)
-    return stream.getvalue()
 
 
 def count_clipped(x: Waveform) -> int:

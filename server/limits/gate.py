@@ -14,7 +14,7 @@ from server.engine.jobs import CLIENT, Client
 from server.limits.keys import KeyRing, Quotas
 from server.limits.shares import Drain, Holding, Pool, client_of
 from server.problems import Problem, render
-from server.telemetry.requests import note, noted
+from server.telemetry.requests import note
 
 PART_BYTES = 2**16  # uvicorn's connections take as much before `send` waits
 ANY = "*"
@@ -176,7 +176,7 @@ def charge_frames(connection: HTTPConnection, frames: int, cost: float = 1.0) ->
     if quotas is not None:
         _charge(quotas.frames.take(frames * max(1.0, cost)), "frames")
     if frames:
-        note(connection, frames=noted(connection).get("frames", 0) + frames)
+        note(connection, frames=note(connection).get("frames", 0) + frames)
 
 
 def _charge(wait: float, quota: str) -> None:

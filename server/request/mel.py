@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic_core import from_json
 
 from server.problems import Problem, malformed_body, sentence
-from server.request.asked import Asked
+from server.request.asked import Asked, check_members
 from vocoder.adapt.path import MelPath, path_between
 from vocoder.admission import Admitted, MelTooLongError, UnlikelyMelError
 from vocoder.admission import admit as admit_mel
@@ -49,17 +49,12 @@ def decode_mel(body: bytes, media_type: str | None, headers: Mapping[str, str]) 
 
     Raises a Problem if the body contradicts its type or size, or has another media type or dtype.
     """
-    if media_type in (None, NPY):
-        array = _from_npy(body)
-    elif media_type == SAFETENSORS:
-        array = _from_safetensors(body)
-    elif media_type == RAW:
-        array = _from_raw(body, headers)
-    elif media_type == JSON:
-        array = _from_json(body)
-    else:
+    decoders = {None: _from_npy, NPY: _from_npy, SAFETENSORS: _from_safetensors, JSON: _from_json}
+    if media_type == RAW:
+        return as_float32(_from_raw(body, headers))
+    if media_type not in decoders:
         raise Problem("unsupported-media-type", f"Send the mel with a Content-Type of {', '.join(MEDIA_TYPES)}.")
-    return as_float32(array)
+    return as_float32(decoders[media_type](body))
 
 
 def as_float32(array: NDArray[Any]) -> NDArray[np.float32]:
@@ -142,6 +137,7 @@ def _from_json(body: bytes) -> NDArray[Any]:
         raise malformed_body("The body is not valid JSON.") from None
     if not isinstance(document, dict) or {"mel"} != set(document):
         raise malformed_body('JSON must be {"mel": [[...]]}, with options in the query.')
+    check_members(body)
     array = number_array(document["mel"])
     if not 1 <= array.ndim <= MAX_DIMENSIONS or array.size == 0:
         raise malformed_body("mel must be a list of lists of numbers, all of the same length.")

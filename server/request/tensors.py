@@ -12,10 +12,10 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, FailFast, Field, PositiveInt, StrictBool, ValidationError
+from pydantic import BaseModel, ConfigDict, FailFast, Field, PositiveInt, ValidationError
 
 from server.problems import Problem, described, malformed_body
-from server.request.asked import InferenceParameters
+from server.request.asked import InferenceParameters, check_members
 from server.request.mel import DTYPES, MAX_DIMENSIONS, as_float32, check_json_size, number_array
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
@@ -25,7 +25,7 @@ NUMBERS = 4096  # of an answer that are written at a time, which takes some mill
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class _Tensor(_Strict):
@@ -37,7 +37,7 @@ class _Tensor(_Strict):
 
 
 class _OutputParameters(_Strict):
-    binary_data: StrictBool | None = None
+    binary_data: bool | None = None
 
 
 class _Wanted(_Strict):
@@ -72,7 +72,7 @@ class InferenceRequest:
 def parse_request(body: bytes, header_length: str | None, max_json_bytes: int) -> InferenceRequest:
     """Read an inference request. Without a header_length all of it is JSON.
 
-    Raises a Problem: 400 malformed, 413 too much JSON.
+    Raises a Problem: 400 malformed, 413 too much JSON, 422 a member that comes twice.
     """
     if header_length is None:
         length = len(body)
@@ -90,6 +90,7 @@ def parse_request(body: bytes, header_length: str | None, max_json_bytes: int) -
         document = _Document.model_validate_json(body[:length])
     except ValidationError as error:
         raise malformed_body(_describe(error)) from None
+    check_members(body[:length])
     mel, binary = _read_input(document.inputs[0], memoryview(body)[length:]), document.parameters.binary_data_output
     for wanted in document.outputs:
         binary = binary if wanted.parameters.binary_data is None else wanted.parameters.binary_data

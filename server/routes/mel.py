@@ -6,7 +6,6 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from server.audio.extraction import PARTS, extract
-from server.audio.formats import npy_bytes
 from server.engine.jobs import Job
 from server.problems import Problem
 from server.request.asked import ModelName, known_config, read_query
@@ -14,6 +13,7 @@ from server.request.exchange import deadline_of, media_type, read_body, while_wa
 from server.request.mel import NPY
 from server.routes.openapi import AUDIO_BODY, MEL_RESPONSE, PROBLEMS, query_of
 from server.service import ServiceDependency
+from vocoder.npy import npy_bytes
 
 router = APIRouter(tags=["mel"])
 

@@ -59,6 +59,8 @@ class AudioStream:
         """whether the mel is complete"""
         self.samples = 0
         """of the audio so far, at the rate of the answer"""
+        self.sharpened = 0.0
+        """how far the last frame so far is sharpened, 0 to 1"""
         self.playback = Playback()
         self._service, self._engine, self._sampling = service, engine, sampling
         self._output, self._placement = output, placement
@@ -81,11 +83,6 @@ class AudioStream:
     def clipped(self) -> int:
         """Samples clipped so far."""
         return self._encoder.clipped
-
-    @property
-    def sharpened(self) -> float:
-        """How far the last frame so far is sharpened, 0 to 1."""
-        return 0.0 if self._session is None else self._session.sharpened
 
     @property
     def pending_bytes(self) -> int:
@@ -206,6 +203,7 @@ class AudioStream:
         frames = self._session.ready
         x: NDArray[np.float32] = self._session.next()
         check_output(x, frames, synthesizer.hop_length)
+        self.sharpened = self._session.sharpened
         if len(x):
             self._spoken += len(x)
             self._body += self._encode(self._factor * self._placement.place(torch.from_numpy(x)).numpy())

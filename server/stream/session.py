@@ -193,17 +193,9 @@ def _ready(hello: StreamHello, engine: Engine, path: MelPath, sample_rate: int, 
 
 
 def _done(intake: Intake, stream: AudioStream, sample_rate: int, path: MelPath) -> dict[str, Any]:
-    audio = {"samples": stream.samples, "clipped": stream.clipped, "sample_rate": sample_rate}
-    guard = {} if intake.verdict is None else {"guard": intake.verdict.as_dict()}
-    return {
-        "type": "done",
-        "frames": intake.frames,
-        **audio,
-        **stream.rounded_seconds(),
-        "sharpened": stream.sharpened,
-        **_path_members(path),
-        **guard,
-    }
+    done = {"type": "done", "frames": intake.frames, "samples": stream.samples, "clipped": stream.clipped}
+    done |= {"sample_rate": sample_rate, "sharpened": stream.sharpened, **stream.rounded_seconds()}
+    return done | _path_members(path) | ({} if intake.verdict is None else {"guard": intake.verdict.as_dict()})
 
 
 def _path_members(path: MelPath) -> dict[str, Any]:

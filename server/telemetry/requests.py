@@ -116,17 +116,11 @@ class Metrics:
         return generate_latest(self._registry)
 
 
-def note(connection: HTTPConnection, **fields: Any) -> None:
-    """Add fields to the log line of a request or WebSocket."""
-    noted(connection).update(fields)
-
-
-def noted(connection: HTTPConnection) -> dict[str, Any]:
-    """Return the fields noted so far."""
-    if not hasattr(connection.state, "log"):
-        connection.state.log = {}
-    fields: dict[str, Any] = connection.state.log
-    return fields
+def note(connection: HTTPConnection, **fields: Any) -> dict[str, Any]:
+    """Add fields to the log line of a request or WebSocket, and return all of them."""
+    noted: dict[str, Any] = getattr(connection.state, "log", {}) | fields
+    connection.state.log = noted
+    return noted
 
 
 class RequestMiddleware:

@@ -135,6 +135,7 @@ REFUSED = [
     ({"sigma": 3}, MEL, 422, "invalid-parameter", "sigma"),
     ({"corrections": 101}, MEL, 422, "invalid-parameter", "less than or equal to 100"),
     ({"sharpen": 1.5}, MEL, 422, "invalid-parameter", "less than or equal to 1"),
+    ({"sharpen": True}, MEL, 422, "invalid-parameter", "valid number"),
     ({"corrections": 1.5}, MEL, 422, "invalid-parameter", "corrections"),
     ({"sgima": 1}, MEL, 422, "invalid-parameter", "sgima: there is no such parameter (did you mean sigma?); the "),
     ({"guard": "loud"}, MEL, 422, "invalid-parameter", "guard"),

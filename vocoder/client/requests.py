@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from vocoder.audio.writing import write_audio
 from vocoder.config import check_options
+from vocoder.npy import npy_bytes
 
 Audio = bytes | str | PathLike[str] | NDArray[np.floating] | NDArray[np.int16]
 """content or path of a sound file, or samples"""
@@ -100,10 +101,9 @@ def to_array(mel: Any) -> NDArray[np.float32]:
 
 def synthesis_call(mel: Any, options: SpeechOptions) -> Call:
     """Return the request to synthesize a whole mel (n_mels, frames), with lossless audio."""
-    body = io.BytesIO()
-    np.save(body, np.ascontiguousarray(to_array(mel), "<f4"), allow_pickle=False)
-    params, headers = {**used(options), "format": "npy"}, {"Content-Type": "application/x-npy"}
-    return {"method": "POST", "url": "v1/synthesize", "params": params, "content": body.getvalue(), "headers": headers}
+    body, params = npy_bytes(to_array(mel)), {**used(options), "format": "npy"}
+    headers = {"Content-Type": "application/x-npy"}
+    return {"method": "POST", "url": "v1/synthesize", "params": params, "content": body, "headers": headers}
 
 
 def mel_call(audio: Audio, sample_rate: int | None, model: str | None, preset: str | None) -> Call:

@@ -113,6 +113,11 @@ BODIES = [
     (document() | {"inputs": [{**document()["inputs"][0], "secret": 1}]}, None, "unknown member"),
     (document() | {"parameters": {"sigma": 3}}, None, "parameters.sigma"),
     (document() | {"parameters": {"timeout": 10**400}}, None, "parameters.timeout"),
+    (document() | {"parameters": {"sharpen": True}}, None, r"^parameters\.sharpen: .*valid number"),
+    (document() | {"parameters": {"sigma": "0.5"}}, None, r"^parameters\.sigma: .*valid number"),
+    (document() | {"parameters": {"seed": True}}, None, r"^parameters\.seed: .*valid integer"),
+    (document() | {"parameters": {"seed": "7"}}, None, r"^parameters\.seed: .*valid integer"),
+    (document(shape=["80", 2]), None, r"^inputs\.0\.shape\.0: .*valid integer"),
     (document() | {"inputs": document()["inputs"] * 2}, None, "at most 1"),
     (document() | {"outputs": [{"name": "audio", "parameters": {"binary_data": 1}}]}, None, r"binary_data: .*boolean"),
     (json.dumps(document()) + "secret", str(len(json.dumps(document()))), "bytes after the JSON"),
@@ -120,6 +125,22 @@ BODIES = [
     (b"{}", "9" * 11, "number of bytes"),
     (b"{}", "0", "not valid JSON"),
 ]
+
+
+REPEATED = [
+    ('"parameters": {"seed": 1, "seed": 1}', "seed"),
+    ('"id": "[1]", "parameters": {"sigma": 1}, "parameters": {}', "parameters"),
+    (f'"parameters": {{}}, "inputs": {json.dumps(document()["inputs"])}', "inputs"),
+    ('"outputs": [{"name": "audio", "parameters": {}, "name": "audio"}]', "name"),
+]
+
+
+def test_a_member_that_comes_twice_is_named(url):
+    body = json.dumps(document())[:-1]
+    assert httpx.post(url + INFER, content=f'{body}, "id": "[1], {{"}}', timeout=TIMEOUT).status_code == 200
+    for more, name in REPEATED:
+        response = httpx.post(url + INFER, content=f"{body}, {more}}}", timeout=TIMEOUT)
+        assert (response.status_code, response.json()) == (422, {"error": f"{name}: give it once, not several times."})
 
 
 def test_bodies_that_are_not_requests(url):

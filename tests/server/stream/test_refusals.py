@@ -13,6 +13,7 @@ HELLOS = [
     ('{"format": "npy"}', 422, "invalid-parameter", "format"),
     ('{"model": "nobody"}', 404, "unknown-model", "streamer"),
     ('{"preset": "auto"}', 422, "invalid-parameter", "needs the whole mel"),
+    ('{"seed": 1, "sigma": 1, "seed": 1}', 422, "invalid-parameter", "seed: give it once"),
     ('{"loudness": -20}', 422, "invalid-parameter", "streams, which take gain"),
     ('{"sample_rate": 1234}', 422, "unsupported-sample-rate", "22050"),
     (b"\0\0\0\0", 400, "malformed-body", "must be text"),
