@@ -50,11 +50,9 @@ def decode_mel(body: bytes, media_type: str | None, headers: Mapping[str, str]) 
     Raises a Problem if the body contradicts its type or size, or has another media type or dtype.
     """
     decoders = {None: _from_npy, NPY: _from_npy, SAFETENSORS: _from_safetensors, JSON: _from_json}
-    if media_type == RAW:
-        return as_float32(_from_raw(body, headers))
-    if media_type not in decoders:
+    if media_type not in (RAW, *decoders):
         raise Problem("unsupported-media-type", f"Send the mel with a Content-Type of {', '.join(MEDIA_TYPES)}.")
-    return as_float32(decoders[media_type](body))
+    return as_float32(_from_raw(body, headers) if media_type == RAW else decoders[media_type](body))
 
 
 def as_float32(array: NDArray[Any]) -> NDArray[np.float32]:

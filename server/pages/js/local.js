@@ -62,7 +62,7 @@ function run(message, signal) {
 }
 
 /** Refuse what a program cannot do. */
-function check(mel, { seed, denoise, corrections, preset }, model) {
+function check(mel, { seed, denoise, corrections, sharpen, preset }, model) {
   const limits = [
     [!mel, "A mel has to be an npy file of floats (n_mels, frames)."],
     [mel?.nMels !== model.mel.n_mels, `The mel has ${mel?.nMels} bands; ${model.plain} takes ${model.mel.n_mels}.`],
@@ -71,6 +71,7 @@ function check(mel, { seed, denoise, corrections, preset }, model) {
     [seed !== "", "Only the server can repeat a seed."],
     [Number(denoise) > 0, "Only the server removes hum."],
     [corrections && Number(corrections) !== model.corrections, `This program has ${model.corrections} corrections.`],
+    [sharpen !== "", "Only the server sets how far a mel is sharpened; here it is as far as it lacks texture."],
     [preset && preset !== model.mel.name, "Only the server converts mels of other presets."],
   ];
   const wrong = limits.find(([applies]) => applies);

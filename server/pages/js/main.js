@@ -135,7 +135,7 @@ function clipOf(model, speech, settings, mel) {
 }
 
 function readSettings() {
-  const fields = ["sigma", "seed", "denoise", "corrections"].map((name) => [name, byId(name).value]);
+  const fields = ["sigma", "seed", "denoise", "corrections", "sharpen"].map((name) => [name, byId(name).value]);
   return { ...Object.fromEntries(fields), preset: given.kind === "mel" ? byId("preset").value : "" };
 }
 

@@ -129,6 +129,19 @@ def test_what_is_no_mel_but_looks_like_one_is_for_the_server_to_explain(run, nam
     assert run(script, {"name": name, "content": content}) == [kind, None]
 
 
+def test_what_a_program_has_fixed_is_refused_in_the_browser(run):
+    script = """const { synthesize } = await import("./js/local.js");
+      const model = { plain: "tiny", mel: { n_mels: 2 }, least_frames: 1, corrections: 6 };
+      const settings = { sigma: "", seed: "", denoise: "", corrections: "", sharpen: "", preset: "" };
+      const mel = writeNpy({ values: new Float32Array(6), nMels: 2, frames: 3 });
+      const refusal = (setting) => synthesize(mel, { ...settings, ...setting }, model).catch(({ message }) => message);
+      return Promise.all(given.map(refusal));"""
+    fixed = {"seed": "7", "denoise": "0.5", "corrections": "40", "sharpen": "0", "preset": "espnet"}
+    words = ("repeat a seed", "removes hum", "has 6 corrections", "how far a mel is sharpened", "of other presets")
+    for word, refusal in zip(words, run(script, [{name: value} for name, value in fixed.items()]), strict=True):
+        assert word in refusal
+
+
 def test_npy_and_wav_files_are_written_as_others_read_them(run):
     mel = np.random.default_rng(4).standard_normal((5, 7)).astype(np.float32)
     script = """const file = writeNpy({ values: Float32Array.from(given), nMels: 5, frames: 7 });

@@ -39,7 +39,9 @@ def test_the_clip_that_can_be_downloaded_is_what_the_model_spoke(visit, fake, ne
         person.field("Seed").fill("3")
         person.page.get_by_label("sigma").fill("0.25")
         person.page.get_by_label("Corrections").select_option("best (40)")
+        person.page.get_by_label("sharpen").fill("0.5")
         person.speak("Done: 1 of 1 model.")
+        person.expect(person.clip("fake").locator("dt:text-is('mel sharpened') + dd")).to_have_text("0.5")
         with person.page.expect_download() as download:
             person.clip("fake").get_by_role("link", name="Download WAV").click()
         assert download.value.suggested_filename == "fake-seed3.wav"
