@@ -123,3 +123,8 @@ def test_raw_floats_and_types_that_are_refused():
 )
 def test_json_that_is_refused(body):
     assert refused(body, JSON).kind == "malformed-body"
+
+
+def test_a_mel_that_comes_twice_is_refused():
+    error = refused(b'{"mel": [[-1, -2]], "mel" : [[-1]]}', JSON)
+    assert (error.kind, error.detail) == ("invalid-parameter", "mel: give it once, not several times.")
