@@ -50,8 +50,7 @@ def main() -> int:
     with serving(args.model) as program, Client(program.url, trust_env=False) as client:
         (model, *_) = client.models()
         assert model.mel_config is not None
-        x, _ = read_audio(args.audio, model.mel_config.sample_rate)
-        mel = mel_of(x, model.mel_config)
+        mel = mel_of(read_audio(args.audio, model.mel_config.sample_rate)[0], model.mel_config)
         listen(client, mel)  # the first of all is slower, and is no stream at idle
         whole = client.synthesize(mel, seed=1)
         heard = [listen(client, mel) for _ in range(args.streams)]
