@@ -114,8 +114,8 @@ def _write_model(voice: Synthesizer, local: Path, weights: Any, corrections: int
         "corrections": program.correction.count,
         "file": f"{name}.onnx",
         "filterbank": f"{name}-filterbank.npy",
-        "z_channels": program.channels,
-        "z_steps_per_frame": program.steps_per_frame,
+        "z_channels": program.model.noise_channels,
+        "z_steps_per_frame": program.model.steps_per_frame,
         "least_frames": program.least_frames,
     }
 

@@ -74,7 +74,7 @@ def test_arguments_that_contradict_each_other(mel, model, tmp_path, refusal):
     (tmp_path / "empty").mkdir()
     wrong = [
         ((mel, "-o", tmp_path / "other", "--workers", "0"), "--workers and --row-frames must be 1 or more"),
-        ((mel, "-o", tmp_path / "other", "--sigma", "-1"), "sigma must be a number from 0 to 2, or None, not -1.0"),
+        ((mel, "-o", tmp_path / "other", "--sigma", "-1"), "sigma must be a number from 0 to 2, or left out, not -1.0"),
         ((*twice, "-o", tmp_path / "out"), "several files would be written to"),
         ((tmp_path / "empty", "-o", tmp_path / "out"), "no npy files"),
         ((mel, "-o", tmp_path / "a.wav", "--device", "toaster"), "device 'toaster' cannot be used"),
