@@ -97,8 +97,8 @@ class Sharpening:
         """Return the next frames (B, n_mels, frames), sharpened."""
         if self._strength == 0 or not mel.shape[2]:
             return mel
-        strength = self._strength if self._strength is not None else self.strengths(mel)[:, None].to(mel.dtype)
-        return self._sharpener.added(mel, strength)
+        strength = self._strength if self._strength is not None else self.strengths(mel)[:, None]
+        return self._sharpener.added(_precise(mel), strength).to(mel.dtype)
 
     def strengths(self, mel: Tensor) -> Tensor:
         """Return the strength of each of the next frames (B, n_mels, frames): (B, frames) from 0 to 1."""
@@ -110,8 +110,8 @@ class Sharpening:
 
     def textures(self, mel: Tensor) -> Tensor:
         """Return the texture, as parts of white noise's, up to each next frame of (B, n_mels, frames): (B, frames)."""
-        precise = torch.float32 if mel.device.type == "mps" else torch.float64  # of sums, whatever pieces they have
-        rough, weight = (each.to(precise).cumsum(dim=1) for each in self._measured(mel))
+        mel = _precise(mel)
+        rough, weight = (each.cumsum(dim=1) for each in self._measured(mel))
         if self._sums is not None:
             rough, weight = rough + self._sums[0], weight + self._sums[1]
         self._last, self._sums = mel[:, :, -1:], (rough[:, -1:], weight[:, -1:])
@@ -163,6 +163,11 @@ def strength_of(mel: Tensor, config: MelConfig) -> float:
 @cache
 def _sharpener(config: MelConfig, device: torch.device) -> Sharpener:
     return Sharpener(config, device)
+
+
+def _precise(mel: Tensor) -> Tensor:
+    """Return a mel in float64, where the device has it: what float32 rounds depends on the number of frames at once."""
+    return mel if mel.device.type == "mps" else mel.double()
 
 
 def _roughness(change: Tensor) -> Tensor:

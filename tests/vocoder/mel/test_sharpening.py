@@ -61,11 +61,12 @@ def test_contrast_is_divided_by_a_low_texture_and_in_part_by_a_middling_one():
     assert not bool(Sharpening(Sharpener(CONFIG)).strengths(noise()).signbit().any())
 
 
-def test_pieces_are_the_whole_and_a_batch_is_its_items(sharpener):
-    mels = torch.cat([smooth(noise(1)), noise(2), smooth(noise(3), 3)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_pieces_are_the_whole_and_a_batch_is_its_items(sharpener, dtype):
+    mels = torch.cat([smooth(noise(1)), noise(2), smooth(noise(3), 3)]).to(dtype)
     whole = Sharpening(sharpener).push(mels)
     pieces = Sharpening(sharpener)
-    cut = [pieces.push(piece) for piece in (mels[:, :, :1], mels[:, :, 1:1], mels[:, :, 1:40], mels[:, :, 40:])]
+    cut = [pieces.push(mels[:, :, i:j]) for i, j in ((0, 1), (1, 1), (1, 8), (8, 40), (40, None))]
     torch.testing.assert_close(torch.cat(cut, dim=2), whole, rtol=0, atol=1e-12)
     assert pieces.reached == round(float(Sharpening(sharpener).strengths(mels)[0, -1]), 2) > 0
     for i in range(3):
