@@ -43,7 +43,7 @@ HEADERS = {
     "X-Clipped-Samples": "Samples outside [-1, 1], which the format cannot hold and which were clipped.",
     "X-Mel-Preset": "The preset that the mel was made with, where it is not the model's own.",
     "X-Mel-Adapted": "The adapter that converted the mel, where no exact conversion exists.",
-    "X-Mel-Sharpened": "How far the contrast of the mel was raised at its end, up to 1; missing if its end was left as it was.",
+    "X-Mel-Sharpened": "How far the contrast of the mel was raised at its end, up to 1; missing if it was not there.",
     "X-Mel-Recognised": "With preset=auto: the preset that the mel was recognised as.",
     "X-Mel-Guard": "`typical`, `too-short`, `unfamiliar`, or what the mel looks like.",
     "X-Mel-Guard-Typicality": "Percentage of true mels that are less likely than this one.",
