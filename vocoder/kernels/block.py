@@ -15,7 +15,7 @@ COLUMNS = 2 * LANES  # of a panel
 
 
 @njit(fastmath=FAST, error_model="numpy")  # type: ignore[untyped-decorator]
-def _mix_row(x: Any, frame: int, before: int, taps: Any, bias: Any, total: Any) -> None:
+def mix_row(x: Any, frame: int, before: int, taps: Any, bias: Any, total: Any) -> None:
     """Write bias plus what the taps (K, C) make of the frames of x (steps, C) around a frame."""
     for c in range(total.shape[0]):
         total[c] = bias[c]
@@ -37,7 +37,7 @@ def _sums(row: Any, shift: Any) -> Any:
 
 
 @njit(fastmath=FAST, error_model="numpy")  # type: ignore[untyped-decorator]
-def _normalise_row(row: Any, weight: Any, bias: Any, epsilon: Any, out: Any) -> None:
+def normalise_row(row: Any, weight: Any, bias: Any, epsilon: Any, out: Any) -> None:
     """Write a row of mean 0 and variance 1, times weight, plus bias."""
     size = FLOAT(row.shape[0])
     mean = _sums(row, FLOAT(0.0))[0] / size
@@ -63,8 +63,8 @@ def mixed(
     _, steps, channels = x.shape
     total = np.empty(channels, FLOAT)
     for row in range(first, stop):
-        _mix_row(x[row // steps], row % steps, before, taps, bias, total)
-        _normalise_row(total, weight, shift, epsilon, out[row])
+        mix_row(x[row // steps], row % steps, before, taps, bias, total)
+        normalise_row(total, weight, shift, epsilon, out[row])
 
 
 @njit(fastmath=FAST, error_model="numpy")  # type: ignore[untyped-decorator]
@@ -114,8 +114,8 @@ def block(
     for number in range(first, stop):
         begin, last = number * tiles // parts * TILE, min((number + 1) * tiles // parts * TILE, out.shape[0]) - 1
         for row in range(begin, last + 1):
-            _mix_row(seen[row // steps], row % steps, before, taps, taps_bias, mixed)
-            _normalise_row(mixed, weight, shift, epsilon, normed[row])
+            mix_row(seen[row // steps], row % steps, before, taps, taps_bias, mixed)
+            normalise_row(mixed, weight, shift, epsilon, normed[row])
         for at in range(wide.shape[0]):
             part = begin, last, COLUMNS * at, min(COLUMNS * (at + 1), hidden.shape[1]), at
             multiply(part, channels, channels, normed.reshape(-1), wide, wide_bias, hidden, start, edge, LANES, zero)

@@ -10,10 +10,13 @@ LANES = 8
 BLOCK = 96
 """rows that are multiplied with one panel of a matrix after another, so that they stay in the second nearest memory"""
 
-PART = BLOCK // 2
-"""rows that are taken through a block at once, with what is between, so that it all stays there"""
+PART = 2 * BLOCK
+"""rows, times the bytes of a number, that are taken through a block at once, with what is between, so that all stays
+there"""
 TILE = 6
 """of these rows that are multiplied at once: with two vectors of each the sums fill 12 of 16 registers"""
+PAIR_TILE, PAIR_COLUMNS = 8, 48
+"""rows and columns of bfloat16 that are multiplied at once: with three vectors of each row they fill 24 of 32"""
 
 
 @dataclass(frozen=True)

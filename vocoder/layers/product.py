@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vocoder.kernels.launcher import Kernel, compilable, kernel, takes
-from vocoder.kernels.memory import BLOCK
+from vocoder.kernels.memory import BLOCK, PAIR_COLUMNS
 
 T = TypeVar("T")
 
@@ -81,6 +81,25 @@ def in_panels(weight: Tensor) -> tuple[Kernel, Tensor] | None:
     (inputs, outputs), count = weight.shape, -(-weight.shape[1] // columns)
     padded = F.pad(weight, (0, count * columns - outputs)).view(inputs, count, columns)
     return run, padded.transpose(0, 1).reshape(count, -1).contiguous()
+
+
+def multiplies_pairs(dtype: torch.dtype) -> bool:
+    """Return whether vectors multiply pairs of such numbers here; with tiles, of Intel's AMX, oneDNN is faster."""
+    has, tiles = torch.cpu._is_avx512_bf16_supported(), torch.cpu._is_amx_tile_supported()
+    return dtype == torch.bfloat16 and bool(has) and not tiles
+
+
+def in_pairs(layer: "Product", inputs: int) -> tuple[Tensor, Tensor]:
+    """Return a layer's matrix in panels of its columns, of pairs of bfloat16 in the place of float32, and its bias.
+
+    (panels, inputs / 2 * columns) and (panels, columns), for so many inputs, of which the layer may have fewer.
+    """
+    outputs, given = layer.weight.shape
+    count = -(-outputs // PAIR_COLUMNS)
+    missing = count * PAIR_COLUMNS - outputs
+    weight = F.pad(layer.weight.detach().to(torch.bfloat16), (0, inputs - given, 0, missing))
+    pairs = weight.view(count, PAIR_COLUMNS, inputs // 2, 2).transpose(1, 2).reshape(count, -1)
+    return pairs.view(torch.float32), F.pad(layer.bias.detach(), (0, missing)).view(count, PAIR_COLUMNS)
 
 
 class Matrix:

@@ -15,7 +15,7 @@ from vocoder.flows.lapped import LappedTransform
 from vocoder.kernels.launcher import FLOATS, Kernel, compilable, kernel
 from vocoder.kernels.memory import PART
 from vocoder.layers.conditioning import MelEncoder, PitchConfig, PitchNet, normalised
-from vocoder.layers.product import Kept, Product
+from vocoder.layers.product import Kept, Product, in_pairs, multiplies_pairs
 from vocoder.layers.source import Excitation, HarmonicSource, SourceConfig, Transform, excitation_stages
 from vocoder.layers.spectrum_head import SpectrumHead, SpectrumHeadConfig
 from vocoder.models.base import Vocoder, VocoderConfig
@@ -211,23 +211,37 @@ class FrameBlock(nn.Module):
             return None
         assert self.depthwise.bias is not None
         weights = (self.depthwise.weight[:, 0].t().contiguous(), self.depthwise.bias, self.norm.weight, self.norm.bias)
+        if multiplies_pairs(dtype) and self.expand.in_features % 2 == 0:
+            return self._in_pairs(weights)
         matrices = self.expand.arranged(), self.contract.arranged()
         wide, narrow = (matrix.panels for matrix, _ in matrices)
         if wide is not None and narrow is not None:
             run = kernel("block", "block", wide.dtype, narrow.dtype)
             pairs = (wide, matrices[0][1], narrow, matrices[1][1])
-            return None if run is None else partial(self._at_once, run, (*weights, *pairs, self.scale))
+            given = (*weights, *pairs, self.scale)
+            return None if run is None else partial(self._at_once, run, given, torch.float32, self.expand.out_features)
         mixed, added = kernel("block", "mixed", dtype), kernel("block", "added", dtype)
         return None if mixed is None or added is None else partial(self._in_passes, mixed, added, weights)
 
-    def _at_once(self, run: Kernel, weights: tuple[Tensor, ...], x: Tensor, seen: Tensor) -> Tensor:
-        """Compute the block in one pass: each thread takes some rows through all of it."""
+    def _at_once(
+        self, run: Kernel, weights: tuple[Tensor, ...], dtype: torch.dtype, room: int, x: Tensor, seen: Tensor
+    ) -> Tensor:
+        """Compute the block in one pass: each thread takes some rows through all of it, `room` numbers of a row."""
         rows, channels = x.shape[0] * x.shape[1], x.shape[2]
         threads = torch.get_num_threads()
-        parts = threads * -(-rows // (threads * PART))
-        normed, hidden, out = (x.new_empty(rows, n) for n in (channels, self.expand.out_features, channels))
+        parts = threads * -(-rows // (threads * (PART // dtype.itemsize)))
+        normed, hidden = (torch.empty(rows, n, dtype=dtype) for n in (channels, room))
+        out = x.new_empty(rows, channels)
         run(parts, parts, self.before, EPSILON, x, seen, *weights, normed, hidden, out)
         return out.view(x.shape)
+
+    def _in_pairs(self, weights: tuple[Tensor, ...]) -> Callable[[Tensor, Tensor], Tensor] | None:
+        """Return the block in one pass, as `_at_once`, by products of pairs of bfloat16."""
+        run = kernel("pairs", "block", torch.bfloat16)
+        expand = in_pairs(self.expand, self.expand.in_features)
+        room = expand[1].numel()
+        given = (*weights, *expand, *in_pairs(self.contract, room), self.scale)
+        return None if run is None else partial(self._at_once, run, given, torch.bfloat16, room)
 
     def _in_passes(self, mixed: Kernel, added: Kernel, weights: tuple[Tensor, ...], x: Tensor, seen: Tensor) -> Tensor:
         """Compute what is not a product in passes before and after the products."""

@@ -1,0 +1,168 @@
+"""A ConvNeXt block in one pass where processors multiply pairs of bfloat16, as AVX-512 does.
+
+Two neighbouring bfloat16 numbers lie in the place of a float32, and are handled as such until they are multiplied.
+"""
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba import njit, types
+from numba.extending import intrinsic
+
+from vocoder.kernels.block import FLOAT, mix_row, normalise_row
+from vocoder.kernels.functions import fma, larger, smaller
+from vocoder.kernels.intrinsics import entry
+from vocoder.kernels.lanes import lanes, load, repeated, store
+from vocoder.kernels.memory import PAIR_COLUMNS, PAIR_TILE, Cube, FirstMatrix, Matrix, Row
+
+WIDTH = PAIR_COLUMNS // 3  # numbers of a vector
+BOUND = 4.5  # where the normal distribution has reached 0 or 1 to 3.4e-6
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _more_of_one(typing_context: Any, total: Any, a: Any, b: Any) -> Any:
+    """Return total + the products of the pairs of a and b, each of which adds two to its lane."""
+
+    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        pairs, sums = (ir.VectorType(kind, WIDTH) for kind in (ir.IntType(32), ir.FloatType()))
+        kind = ir.FunctionType(sums, [sums, pairs, pairs])
+        function = builder.module.declare_intrinsic("llvm.x86.avx512bf16.dpbf16ps.512", (), kind)
+        return builder.call(function, [args[0], *(builder.bitcast(arg, pairs) for arg in args[1:])])
+
+    return total(total, a, b), build
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _store_rounded(typing_context: Any, memory: Any, place: Any, value: Any) -> Any:
+    """Write a vector to a row of bfloat16, from `place` on, each number rounded to the nearest."""
+
+    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        whole, halves = (ir.VectorType(ir.IntType(bits), WIDTH) for bits in (32, 16))
+        bits = builder.add(builder.bitcast(args[2], whole), ir.Constant(whole, [0x8000] * WIDTH))
+        data = context.make_array(memory)(context, builder, args[0]).data
+        at = builder.bitcast(builder.gep(data, [args[1]]), ir.PointerType(halves))
+        builder.store(builder.trunc(builder.lshr(bits, ir.Constant(whole, [16] * WIDTH)), halves), at, align=2)
+        return context.get_dummy_value()
+
+    return types.void(memory, types.int64, value), build
+
+
+@njit(forceinline=True)  # type: ignore[untyped-decorator]
+def _more(sums: Any, x: Any, b: Any) -> Any:
+    return _more_of_one(sums[0], x, b[0]), _more_of_one(sums[1], x, b[1]), _more_of_one(sums[2], x, b[2])
+
+
+@njit(forceinline=True)  # type: ignore[untyped-decorator]
+def _tile(x: Any, places: Any, pairs: int, panel: Any, bias: Any, zero: Any) -> Any:
+    """Return bias plus the products of eight rows of x, which begin at these places, with a panel."""
+    p0, p1, p2, p3, p4, p5, p6, p7 = places
+    start = load(bias, 0, zero), load(bias, WIDTH, zero), load(bias, 2 * WIDTH, zero)
+    c0 = c1 = c2 = c3 = c4 = c5 = c6 = c7 = start
+    for k in range(pairs):
+        at = PAIR_COLUMNS * k
+        b = load(panel, at, zero), load(panel, at + WIDTH, zero), load(panel, at + 2 * WIDTH, zero)
+        c0 = _more(c0, repeated(x, p0 + k, zero), b)
+        c1 = _more(c1, repeated(x, p1 + k, zero), b)
+        c2 = _more(c2, repeated(x, p2 + k, zero), b)
+        c3 = _more(c3, repeated(x, p3 + k, zero), b)
+        c4 = _more(c4, repeated(x, p4 + k, zero), b)
+        c5 = _more(c5, repeated(x, p5 + k, zero), b)
+        c6 = _more(c6, repeated(x, p6 + k, zero), b)
+        c7 = _more(c7, repeated(x, p7 + k, zero), b)
+    return c0, c1, c2, c3, c4, c5, c6, c7
+
+
+@njit(error_model="numpy")  # type: ignore[untyped-decorator]
+def _multiply(x: Any, first: int, count: int, panel: Any, bias: Any, out: Any, zero: Any) -> None:
+    """Write the products of so many rows of x, from `first` on, with a panel, to the first rows of `out`."""
+    pairs, flat, last = x.shape[1], x.reshape(-1), first + count - 1
+    for r in range(0, count, PAIR_TILE):
+        a, b, c, d = first + r, min(first + r + 1, last), min(first + r + 2, last), min(first + r + 3, last)
+        e, f = min(first + r + 4, last), min(first + r + 5, last)
+        g, h = min(first + r + 6, last), min(first + r + 7, last)
+        places = a * pairs, b * pairs, c * pairs, d * pairs, e * pairs, f * pairs, g * pairs, h * pairs
+        rows = _tile(flat, places, pairs, panel, bias, zero)
+        for i in range(PAIR_TILE):
+            sums = rows[i]
+            for j in range(3):
+                store(out[r + i], WIDTH * j, sums[j])
+
+
+@njit(forceinline=True)  # type: ignore[untyped-decorator]
+def _gelu(x: Any) -> Any:
+    """Return x * P(X <= x) of the normal distribution to 6e-5, for results of bfloat16; a polynomial of least error."""
+    near = larger(smaller(x, FLOAT(BOUND)), FLOAT(-BOUND))
+    u = near * near
+    p = fma(u, FLOAT(-1.4000169e-12), FLOAT(1.6972540e-10))
+    p = fma(p, u, FLOAT(-9.1935410e-9))
+    p = fma(p, u, FLOAT(2.9588506e-7))
+    p = fma(p, u, FLOAT(-6.3651896e-6))
+    p = fma(p, u, FLOAT(9.7870598e-5))
+    p = fma(p, u, FLOAT(-1.1226757e-3))
+    p = fma(p, u, FLOAT(9.8331766e-3))
+    p = fma(p, u, FLOAT(-6.6337042e-2))
+    p = fma(p, u, FLOAT(3.9888379e-1))
+    return x * fma(near, p, FLOAT(0.5))
+
+
+@njit(error_model="numpy")  # type: ignore[untyped-decorator]
+def _activate(sums: Any, out: Any, zero: Any) -> None:
+    """Write the GELU of sums."""
+    for r in range(out.shape[0]):
+        for j in range(0, PAIR_COLUMNS, WIDTH):
+            _store_rounded(out[r], j, _gelu(load(sums[r], j, zero)))
+
+
+@njit(error_model="numpy")  # type: ignore[untyped-decorator]
+def _add(x: Any, moved: Any, scale: Any, out: Any) -> None:
+    """Write x + scale * moved; there may be more of `moved`."""
+    for r in range(out.shape[0]):
+        for c in range(out.shape[1]):
+            out[r, c] = x[r, c] + moved[r, c] * scale[c]
+
+
+@entry(stripe=1)
+def block(
+    first: int,
+    stop: int,
+    parts: int,
+    before: int,
+    epsilon: float,
+    x: Cube,
+    seen: Cube,
+    taps: Matrix,
+    taps_bias: Row,
+    weight: Row,
+    shift: Row,
+    expand: Matrix,
+    expand_bias: Matrix,
+    contract: Matrix,
+    contract_bias: Matrix,
+    scale: Row,
+    normed: FirstMatrix,
+    hidden: FirstMatrix,
+    out: Matrix,
+) -> None:
+    """Write what a `FrameBlock` makes of x (B, steps, C), as `vocoder.kernels.block.block` does.
+
+    Panels have `PAIR_COLUMNS` columns, biases a row for each. `normed` and `hidden` are memory for what comes between,
+    `hidden` with columns for whole panels.
+    """
+    _, steps, channels = x.shape
+    given, count, zero = x.reshape(out.shape), out.shape[0], lanes(16, FLOAT(0.0))
+    mixed = np.empty(channels, FLOAT)
+    for number in range(first, stop):
+        begin, end = count * number // parts, count * (number + 1) // parts
+        sums = np.empty((-(-(end - begin) // PAIR_TILE) * PAIR_TILE, PAIR_COLUMNS), FLOAT)
+        for row in range(begin, end):
+            mix_row(seen[row // steps], row % steps, before, taps, taps_bias, mixed)
+            normalise_row(mixed, weight, shift, epsilon, normed[row])
+        for at in range(expand.shape[0]):
+            _multiply(normed.view(FLOAT), begin, end - begin, expand[at], expand_bias[at], sums, zero)
+            left = PAIR_COLUMNS * at
+            _activate(sums, hidden[begin:end, left : left + PAIR_COLUMNS], zero)
+        for at in range(contract.shape[0]):
+            _multiply(hidden.view(FLOAT), begin, end - begin, contract[at], contract_bias[at], sums, zero)
+            left, right = PAIR_COLUMNS * at, min(PAIR_COLUMNS * (at + 1), channels)
+            _add(given[begin:end, left:right], sums, scale[left:right], out[begin:end, left:right])
