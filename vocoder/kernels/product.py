@@ -1,4 +1,4 @@
-"""Products of rows with a matrix that lies in panels of columns, two vectors wide, for vectors of 32 bytes."""
+"""Products of rows with a matrix that lies in panels of columns, two vectors wide, for vectors of 32 or 64 bytes."""
 
 from typing import Any
 
@@ -59,11 +59,11 @@ def _write(sums: Any, edge: Any, width: int, out: Any) -> None:
 
 
 @njit(forceinline=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def _part(number: int, panels: Any, out: Any, width: int) -> Any:
+def _part(number: int, panels: Any, out: Any, columns: int) -> Any:
     """Return the first and the last row and the columns that a number stands for, and its panel."""
     begin, at = number // panels.shape[0] * BLOCK, number % panels.shape[0]
-    left, last = at * 2 * width, min(begin + BLOCK, out.shape[0]) - 1
-    return begin, last, left, min(left + 2 * width, out.shape[1]), at
+    left, last = at * columns, min(begin + BLOCK, out.shape[0]) - 1
+    return begin, last, left, min(left + columns, out.shape[1]), at
 
 
 @njit(error_model="numpy")  # type: ignore[untyped-decorator]
@@ -121,7 +121,7 @@ def multiplied(
     """
     start, edge, zero = np.empty(16, FLOAT), np.empty(16, FLOAT), lanes(8, FLOAT(0.0))
     for number in range(first, stop):
-        part = _part(number, panels, out, 8)
+        part = _part(number, panels, out, 16)
         multiply(part, inputs, step, x, panels, bias, out, start, edge, 8, zero)
         if gelu:
             activate(part, out, zero)
@@ -139,7 +139,12 @@ def multiplied_double(
     bias: DoubleRow,
     out: DoubleMatrix,
 ) -> None:
-    """Write the same in float64, without GELU, by panels of 8 columns."""
-    start, edge, zero = np.empty(8), np.empty(8), lanes(4, 0.0)
+    """Write the same in float64, without GELU, by panels of 8 columns, or of 16 where vectors have 64 bytes."""
+    columns = panels.shape[1] // inputs
+    start, edge = np.empty(columns), np.empty(columns)
     for number in range(first, stop):
-        multiply(_part(number, panels, out, 4), inputs, step, x, panels, bias, out, start, edge, 4, zero)
+        part = _part(number, panels, out, columns)
+        if columns == 8:
+            multiply(part, inputs, step, x, panels, bias, out, start, edge, 4, lanes(4, 0.0))
+        else:
+            multiply(part, inputs, step, x, panels, bias, out, start, edge, 8, lanes(8, 0.0))

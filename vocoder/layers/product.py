@@ -17,8 +17,12 @@ T = TypeVar("T")
 
 ARRANGED_ROWS = 64
 """for which a matrix is arranged: as many as where arranging it anew would cost most"""
-ENTRIES = {torch.float32: ("multiplied", 16), torch.float64: ("multiplied_double", 8)}
-"""kernel for each dtype, and columns of its panels"""
+ENTRIES = {
+    ("AVX2", torch.float32): ("multiplied", 16),
+    ("AVX2", torch.float64): ("multiplied_double", 8),
+    ("AVX512", torch.float64): ("multiplied_double", 16),
+}
+"""kernel for each capability of processors and dtype, and columns of its panels; for others a library is as fast"""
 
 
 class Kept(Generic[T]):
@@ -67,12 +71,13 @@ def rounded(rows: int) -> int:
 def in_panels(weight: Tensor) -> tuple[Kernel, Tensor] | None:
     """Return a matrix (inputs, outputs) in panels of its columns, (panels, inputs * columns), and its kernel.
 
-    None for other dtypes, where a library is as fast or nothing is compiled. A float32 matrix is kept in half floats
+    None for other dtypes and processors, or where nothing is compiled. A float32 matrix is kept in half floats
     where that loses nothing, as most models are stored: it takes half as long to come from memory.
     """
-    if not compilable(weight, *ENTRIES) or torch.backends.cpu.get_cpu_capability() != "AVX2":
+    capability = torch.backends.cpu.get_cpu_capability()
+    name, columns = ENTRIES.get((capability, weight.dtype), ("", 0))
+    if not name or not compilable(weight, weight.dtype):
         return None
-    name, columns = ENTRIES[weight.dtype]
     halves = weight.half()
     weight = halves if weight.dtype == torch.float32 and torch.equal(halves.float(), weight) else weight
     run = kernel("product", name, weight.dtype)

@@ -15,17 +15,21 @@ from vocoder.layers.stack.wavenet import set_compute_dtype
 TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.5, torch.float64: 1e-10}
 
 
-@pytest.mark.parametrize("way", ["plain", "packed", "panels", "halves"])
+PANELS = {"panels": "AVX2", "halves": "AVX2", "wide panels": "AVX512"}
+"""ways in which matrices lie in panels, and for which processors"""
+
+
+@pytest.mark.parametrize("way", ["plain", "packed", *PANELS])
 @pytest.mark.parametrize("dtype", TOLERANCE)
 def test_products_are_those_of_torch(way, dtype, monkeypatch):
     monkeypatch.setattr(product, "available", lambda dtype: way == "packed" and available(dtype))
-    in_panels = way in ("panels", "halves")
-    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2" if in_panels else "other")
+    in_panels = (PANELS.get(way), dtype) in product.ENTRIES
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: PANELS.get(way, "other"))
     weight, bias = torch.randn(24, 40, dtype=dtype), torch.randn(40, dtype=dtype)
     weight = weight.half().to(dtype) if way == "halves" else weight  # which panels keep in 16 bits
     kept = Matrix(weight)
     assert (kept._packed is not None) == (way == "packed" and available(dtype))
-    assert (kept.panels is not None) == (in_panels and dtype != torch.bfloat16)
+    assert (kept.panels is not None) == in_panels
     for rows in (
         *(torch.randn(shape, dtype=dtype) for shape in ((1, 24), (77, 24), (3, 5, 24), (0, 24))),
         torch.randn(24, 9, dtype=dtype).t(),
