@@ -1,18 +1,17 @@
 """What a client may ask for: once, with a reader for each interface; and what an answer tells of it, in one table."""
 
-import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import fields
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_core import from_json
 from starlette.datastructures import QueryParams
 
 from server.audio.formats import FORMATS, STREAM_FORMATS, Level
 from server.problems import Problem, invalid_parameter, invalid_parameters, malformed_body, sentence
+from server.request.reading import Strict, once, read_json
 from vocoder.admission import Admitted
 from vocoder.audio.writing import Origin
 from vocoder.config import ConfigError
@@ -171,53 +170,30 @@ class InferenceParameters(Asked):
 def read_query(kind: type[Query], given: QueryParams) -> Query:
     """Read the query of a request; raises a Problem if a parameter is invalid, or given twice."""
     try:
-        return kind.model_validate(_once(given.multi_items()))
+        return kind.model_validate(once(given.multi_items()))
     except ValidationError as error:
         raise invalid_parameters(error, "query", kind.model_fields) from None
 
 
 def read_hello(text: str) -> StreamHello:
-    """Read the first message; raises a Problem: 400 not JSON, 413 too long, 422 an invalid or repeated member."""
+    """Read the first message; raises a Problem: 400 not JSON or a repeated member, 413 too long, 422 an invalid one."""
     if len(text) > MAX_HELLO:
         raise Problem("body-too-large", f"The first message has at most {MAX_HELLO} characters.")
     try:
-        hello = StreamHello.model_validate_json(text)
+        return read_json(StreamHello, text.encode(), "The first message")
     except ValidationError as error:
-        if any(entry["type"] == "json_invalid" for entry in error.errors()):
-            raise malformed_body("The first message must be a JSON object.") from None
         raise invalid_parameters(error, "hello", StreamHello.model_fields) from None
-    check_members(text.encode())
-    return hello
 
 
-def check_members(text: bytes) -> None:
-    """Raise a Problem if a member comes twice in JSON that is valid: parsers take the last without a word.
-
-    The one here is slow with numbers, so that lists of them are left out.
-    """
-    json.loads(b"[".join(map(_without_items, text.split(b"["))), object_pairs_hook=_once, parse_int=str)
-
-
-def _without_items(part: bytes) -> bytes:
-    """Return the JSON from one bracket to the next without the items of a list, unless there are texts or objects."""
-    items, end, rest = part.partition(b"]")
-    return part if b'"' in items or b"{" in items else end + rest
-
-
-def _once(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in found:
-            raise invalid_parameter(name, "give it once, not several times")
-        found[name] = value
-    return found
+class _End(Strict):
+    end: Literal[True]
 
 
 def check_end(text: str) -> None:
     """Check that a later text message marks the end of the mel; raises a Problem if it says anything else."""
-    with suppress(ValueError):
-        if from_json(text) == {"end": True}:
-            return
+    with suppress(ValidationError, Problem):
+        read_json(_End, text.encode(), "The message")
+        return
     raise malformed_body('After the first message, the only text message is {"end": true}; frames are binary messages.')
 
 

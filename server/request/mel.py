@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 import safetensors
 from numpy.typing import NDArray
-from pydantic_core import from_json
+from pydantic import ValidationError
 
 from server.problems import Problem, malformed_body, sentence
-from server.request.asked import Asked, check_members
+from server.request.asked import Asked
+from server.request.reading import Strict, read_json
 from vocoder.adapt.path import MelPath, path_between
 from vocoder.admission import Admitted, MelTooLongError, UnlikelyMelError
 from vocoder.admission import admit as admit_mel
@@ -38,8 +39,6 @@ SAFETENSORS_DTYPES = {"F32": DTYPES["float32"], "F16": DTYPES["float16"], "F64":
 NPY_DTYPES = {dtype.str: dtype for dtype in DTYPES.values()}
 MAX_SAFETENSORS_HEADER = 2**16
 MAX_DIMENSIONS = 3
-MAX_JSON_LISTS = 2**16
-MAX_JSON_MEMBERS = 2**10
 
 
 def decode_mel(body: bytes, media_type: str | None, headers: Mapping[str, str]) -> NDArray[np.float32]:
@@ -100,14 +99,6 @@ def _from_raw(body: bytes, headers: Mapping[str, str]) -> NDArray[Any]:
     return _view(memoryview(body), DTYPES[dtype], tuple(map(int, sizes)))
 
 
-def check_json_size(body: bytes) -> None:
-    """Raise a Problem for JSON with more lists, objects or members than a mel needs, before a parser makes them."""
-    lists = body.count(b"[") + body.count(b"{")
-    if lists > MAX_JSON_LISTS or body.count(b":") > MAX_JSON_MEMBERS:
-        most = f"{MAX_JSON_LISTS} lists and objects and {MAX_JSON_MEMBERS} members"
-        raise malformed_body(f"The JSON has more than the limit of {most}.")
-
-
 def number_array(values: Any) -> NDArray[np.float64]:
     """Return nested lists of numbers as an array. Types are checked first: NumPy pads to the longest string.
 
@@ -127,16 +118,16 @@ def number_array(values: Any) -> NDArray[np.float64]:
         return np.empty(0)
 
 
+class _Document(Strict):
+    mel: list[Any]
+
+
 def _from_json(body: bytes) -> NDArray[Any]:
-    check_json_size(body)
     try:
-        document = from_json(body)
-    except ValueError:
-        raise malformed_body("The body is not valid JSON.") from None
-    if not isinstance(document, dict) or {"mel"} != set(document):
-        raise malformed_body('JSON must be {"mel": [[...]]}, with options in the query.')
-    check_members(body)
-    array = number_array(document["mel"])
+        document = read_json(_Document, body, "The body")
+    except ValidationError:
+        raise malformed_body('JSON must be {"mel": [[...]]}, with options in the query.') from None
+    array = number_array(document.mel)
     if not 1 <= array.ndim <= MAX_DIMENSIONS or array.size == 0:
         raise malformed_body("mel must be a list of lists of numbers, all of the same length.")
     return array

@@ -12,11 +12,12 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, FailFast, Field, PositiveInt, ValidationError
+from pydantic import FailFast, Field, PositiveInt, ValidationError
 
 from server.problems import Problem, described, malformed_body
-from server.request.asked import InferenceParameters, check_members
-from server.request.mel import DTYPES, MAX_DIMENSIONS, as_float32, check_json_size, number_array
+from server.request.asked import InferenceParameters
+from server.request.mel import DTYPES, MAX_DIMENSIONS, as_float32, number_array
+from server.request.reading import Strict, read_json
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 VERSION = "1"
@@ -24,11 +25,7 @@ VERSION = "1"
 NUMBERS = 4096  # of an answer that are written at a time, which takes some milliseconds
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
-class _Tensor(_Strict):
+class _Tensor(Strict):
     name: Literal["mel"]
     datatype: Literal["FP32", "FP16", "FP64"]
     shape: Annotated[list[PositiveInt], FailFast()] = Field(min_length=1, max_length=MAX_DIMENSIONS)
@@ -36,16 +33,16 @@ class _Tensor(_Strict):
     data: list[Any] | None = None
 
 
-class _OutputParameters(_Strict):
+class _OutputParameters(Strict):
     binary_data: bool | None = None
 
 
-class _Wanted(_Strict):
+class _Wanted(Strict):
     name: Literal["audio"]
     parameters: _OutputParameters = Field(default_factory=_OutputParameters)
 
 
-class _Document(_Strict):
+class _Document(Strict):
     id: str | None = Field(default=None, max_length=256)
     parameters: InferenceParameters = Field(default_factory=InferenceParameters)
     inputs: Annotated[list[_Tensor], FailFast()] = Field(min_length=1, max_length=1)
@@ -72,7 +69,7 @@ class InferenceRequest:
 def parse_request(body: bytes, header_length: str | None, max_json_bytes: int) -> InferenceRequest:
     """Read an inference request. Without a header_length all of it is JSON.
 
-    Raises a Problem: 400 malformed, 413 too much JSON, 422 a member that comes twice.
+    Raises a Problem: 400 malformed, 413 too much JSON.
     """
     if header_length is None:
         length = len(body)
@@ -85,12 +82,11 @@ def parse_request(body: bytes, header_length: str | None, max_json_bytes: int) -
     if length > max_json_bytes:
         detail = f"The JSON is larger than the limit of {max_json_bytes} bytes: send the mel as bytes."
         raise Problem("body-too-large", detail, limit_bytes=max_json_bytes)
-    check_json_size(body[:length])
+    name = "The body" if header_length is None else f"The JSON, the first {length} bytes of the body,"
     try:
-        document = _Document.model_validate_json(body[:length])
+        document = read_json(_Document, body[:length], name)
     except ValidationError as error:
         raise malformed_body(_describe(error)) from None
-    check_members(body[:length])
     mel, binary = _read_input(document.inputs[0], memoryview(body)[length:]), document.parameters.binary_data_output
     for wanted in document.outputs:
         binary = binary if wanted.parameters.binary_data is None else wanted.parameters.binary_data
@@ -135,21 +131,23 @@ def _read_input(tensor: _Tensor, binary: memoryview) -> NDArray[np.float32]:
         raise malformed_body("The input must have either data or the parameter binary_data_size.")
     if tensor.data is None:
         if type(given) is not int or given != len(binary) or size * dtype.itemsize != given:
-            raise malformed_body("binary_data_size, the shape and the bytes after the JSON do not agree.")
+            detail = f"{len(binary)} bytes follow the JSON: binary_data_size must say so, and the shape need as many."
+            raise malformed_body(detail)
         return as_float32(np.frombuffer(binary, dtype)).reshape(tensor.shape)
     if len(binary):
         raise malformed_body("There are bytes after the JSON, but the input has its data in it.")
     array = number_array(tensor.data)
-    if array.size != size:
-        raise malformed_body("data must be numbers, flat or nested, as many as the shape says.")
+    if array.size == 0:
+        raise malformed_body("data must be a list of numbers, or of such lists, all of the same length.")
+    if array.shape not in ((size,), tuple(tensor.shape)):
+        detail = f"data has the shape {list(array.shape)}: it must be that of the input, or flat with as many numbers."
+        raise malformed_body(detail)
     return as_float32(array).reshape(tensor.shape)
 
 
 def _describe(error: ValidationError) -> str:
     """Return what pydantic found, without the client's data but the name of an unknown parameter."""
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    if not first["loc"]:
-        return "The request is not valid JSON."
     if first["type"] == "extra_forbidden" and first["loc"][0] != "parameters":
         return "The request has an unknown member; options belong into its parameters."
     found = described(first, "request", InferenceParameters.model_fields)

@@ -127,4 +127,12 @@ def test_json_that_is_refused(body):
 
 def test_a_mel_that_comes_twice_is_refused():
     error = refused(b'{"mel": [[-1, -2]], "mel" : [[-1]]}', JSON)
-    assert (error.kind, error.detail) == ("invalid-parameter", "mel: give it once, not several times.")
+    assert (error.kind, error.detail) == ("malformed-body", "mel: give it once, not several times.")
+
+
+def test_why_json_cannot_be_read_is_told():
+    for body, reason in (
+        (b'{"mel": ' + b"[" * 900 + b"]" * 900 + b"}", "it is nested too deeply at line 1 column"),
+        (b'{"mel": [[1,]]}', "trailing comma at line 1 column 13."),
+    ):
+        assert f"The body cannot be read as JSON: {reason}" in refused(body, JSON).detail

@@ -8,12 +8,12 @@ from streamers import mel_of
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 HELLOS = [
-    ("no json", 400, "malformed-body", "JSON object"),
+    ("no json", 400, "malformed-body", "The first message cannot be read as JSON"),
     ("[]", 422, "invalid-parameter", "object"),
     ('{"format": "npy"}', 422, "invalid-parameter", "format"),
     ('{"model": "nobody"}', 404, "unknown-model", "streamer"),
     ('{"preset": "auto"}', 422, "invalid-parameter", "needs the whole mel"),
-    ('{"seed": 1, "sigma": 1, "seed": 1}', 422, "invalid-parameter", "seed: give it once"),
+    ('{"seed": 1, "sigma": 1, "seed": 1}', 400, "malformed-body", "seed: give it once"),
     ('{"loudness": -20}', 422, "invalid-parameter", "streams, which take gain"),
     ('{"sample_rate": 1234}', 422, "unsupported-sample-rate", "22050"),
     (b"\0\0\0\0", 400, "malformed-body", "must be text"),
@@ -24,6 +24,7 @@ FRAMES = [
     ([bytes(81)], 400, "malformed-body", "320 bytes each"),
     ([b""], 400, "malformed-body", "whole frames"),
     (["more"], 400, "malformed-body", "end"),
+    ([mel_of(5), '{"end": true, "end": true}'], 400, "malformed-body", '{"end": true}'),
     (['{"end": true}'], 422, "invalid-mel", "no frames"),
     ([mel_of(5), '{"end": true}', mel_of(1)], 400, "malformed-body", "Nothing may follow"),
     ([mel_of(5), NAN], 422, "invalid-mel", "not finite"),
