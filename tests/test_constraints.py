@@ -18,14 +18,8 @@ EXTRAS = {
 }
 """What may be imported by each package beside the dependencies of all."""
 DISTRIBUTIONS = {"pythonjsonlogger": "python-json-logger", "sklearn": "scikit-learn", "yaml": "pyyaml"}
-BROUGHT_BY = {
-    "anyio": "fastapi",
-    "h11": "uvicorn",
-    "llvmlite": "numba",
-    "pydantic_core": "pydantic",
-    "starlette": "fastapi",
-    "typing_extensions": "torch",
-}
+BROUGHT_BY = {"anyio": "fastapi", "starlette": "fastapi", "pydantic_core": "pydantic", "h11": "uvicorn"}
+BROUGHT_BY |= {"llvmlite": "numba", "typing_extensions": "torch"}
 
 
 def constraint_lines():

@@ -12,33 +12,11 @@ TEXT_NAMES = {".dockerignore", ".gitignore", "Dockerfile", "LICENSE", "Makefile"
 SKIPPED_FOLDERS = {"__pycache__", "build", "dist", "node_modules"}
 # Where readers may be sent. An address that is a machine's or a registry's is never among them.
 KNOWN_HOSTS = {
-    "0.0.0.0",
-    "127.0.0.1",
-    "arxiv.org",
-    "creativecommons.org",
-    "doi.org",
-    "elsewhere.example",
-    "en.wikipedia.org",
-    "example.com",
-    "example.org",
-    "github.com",
-    "huggingface.co",
-    "json-schema.org",
-    "keepachangelog.com",
-    "localhost",
-    "numpy.org",
-    "opensource.org",
-    "pytorch.org",
-    "semver.org",
-    "test",
-    "testserver",
-    "vocoder",
-    "www.asterisk.org",
-    "www.isca-archive.org",
-    "www.itu.int",
-    "www.rfc-editor.org",
-    "www.w3.org",
-}
+    "0.0.0.0", "127.0.0.1", "arxiv.org", "creativecommons.org", "doi.org", "elsewhere.example", "en.wikipedia.org",
+    "example.com", "example.org", "github.com", "huggingface.co", "json-schema.org", "keepachangelog.com", "localhost",
+    "numpy.org", "opensource.org", "pytorch.org", "semver.org", "test", "testserver", "vocoder", "www.asterisk.org",
+    "www.isca-archive.org", "www.itu.int", "www.rfc-editor.org", "www.w3.org",
+}  # fmt: skip
 MACHINE_PATHS = re.compile(r"(?<![\w.])/(?:home|root|Users|media|mnt|work|workspace)/\w")
 URLS = re.compile(r"\bhttps?://[^\s\"'`<>)\]}\\]+")
 MARKDOWN_LINKS = re.compile(r"\]\(([^)\s]+)\)")

@@ -37,8 +37,7 @@ def test_python_blocks_run(block, tmp_path, monkeypatch):
     np.save("mel.npy", np.full((config.n_mels, FRAMES), -6.0, dtype=np.float32))
     exec(compile(block, "<python block of a document>", "exec"), {})
     x, sample_rate = soundfile.read("speech.wav")
-    assert sample_rate == config.sample_rate
-    assert x.shape == (FRAMES * config.hop_length,)
+    assert (sample_rate, x.shape) == (config.sample_rate, (FRAMES * config.hop_length,))
     assert 0.0 < np.abs(x).max() <= 1.0
     origin = audio_info("speech.wav").origin
     assert (origin.model, origin.seed, origin.synthetic) == ("reverse", 1, True)

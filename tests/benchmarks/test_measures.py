@@ -18,8 +18,7 @@ from vocoder.mel.config import preset
 
 
 def test_operations_are_those_of_the_formulas_however_they_are_computed():
-    config = WaveNetConfig(channels=16, dilations=(1, 2))
-    stack = WaveNetStack(3, 4, 5, config).eval().requires_grad_(False)
+    stack = WaveNetStack(3, 4, 5, WaveNetConfig(channels=16, dilations=(1, 2))).eval().requires_grad_(False)
     x, cond = torch.randn(1, 3, 40), torch.randn(1, 5, 40)
     dilated, res_skip = 2 * 3 * 16 * 32, 16 * 32 + 16 * 16
     products = 3 * 16 + 5 * 64 + dilated + res_skip + 16 * 4

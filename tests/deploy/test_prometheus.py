@@ -73,8 +73,7 @@ def test_what_is_named_is_given_and_what_is_given_is_shown(labels):
     assert [text for text in named if not NAME.search(text)] == []
     assert {name for text in named for name in NAME.findall(text)} <= set(labels)
     assert {text: unknown for text in named if (unknown := unknown_labels(text, labels))} == {}
-    dashboard = (DEPLOY / "grafana" / "vocoder.json").read_text(encoding="utf-8")
-    shown = set(NAME.findall(dashboard))
+    shown = set(NAME.findall((DEPLOY / "grafana" / "vocoder.json").read_text(encoding="utf-8")))
     families = {re.sub(r"_(bucket|sum|count|created|total)$", "", name) for name in labels}
     assert {family for family in families if not any(name.startswith(family) for name in shown)} == set()
 

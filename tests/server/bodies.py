@@ -65,9 +65,8 @@ def damaged(draw):
         del body[draw(st.integers(0, len(body))) :]
     headers = dict(sent.headers)
     if headers and draw(st.integers(0, 4)) == 0:
-        headers[draw(st.sampled_from(sorted(headers)))] = draw(
-            st.text("0123456789,.-eEx /;=float", max_size=20)
-        ).strip()
+        text = st.text("0123456789,.-eEx /;=float", max_size=20)
+        headers[draw(st.sampled_from(sorted(headers)))] = draw(text).strip()
     return Sent(sent.address, bytes(body), headers)
 
 
@@ -123,10 +122,9 @@ def upgrades(draw):
     for name in draw(st.lists(st.sampled_from(sorted(_HEADERS)), max_size=3, unique=True)):
         changes[name] = draw(st.sampled_from(_HEADERS[name]))
     changes |= {f"X-{number}": "y" for number in range(draw(st.sampled_from((0, 0, 0, 100, 200))))}
-    path = draw(
-        st.sampled_from(("/v1/stream", "/v1/stream", "/v1/stream/", "/", "/v2", "/v1/synthesize", "/%ff?x=%00"))
-    )
-    sent = handshake(path, draw(st.sampled_from(("GET", "GET", "GET", "POST", "HEAD"))), **changes)
+    path = st.sampled_from(("/v1/stream", "/v1/stream", "/v1/stream/", "/", "/v2", "/v1/synthesize", "/%ff?x=%00"))
+    method = st.sampled_from(("GET", "GET", "GET", "POST", "HEAD"))
+    sent = handshake(draw(path), draw(method), **changes)
     return sent + draw(st.sampled_from((b"", b"", b"hello", b"5\r\nhello\r\n0\r\n\r\n")))
 
 

@@ -83,9 +83,7 @@ class RowSynthesizer(FakeSynthesizer):
 
     def synthesize_many(self, utterances):
         self._enter([utterance.mel for utterance in utterances])
-        return [
-            FakeSynthesizer.synthesize(self, utterance.mel, **sampling_fields(utterance)) for utterance in utterances
-        ]
+        return [FakeSynthesizer.synthesize(self, one.mel, **sampling_fields(one)) for one in utterances]
 
     def _enter(self, mels):
         self.runs.append([mel.shape[1] for mel in mels])

@@ -8,13 +8,8 @@ from urllib.parse import urlsplit
 
 from answers import TIMEOUT
 
-RIGHT = {
-    "Host": "localhost",
-    "Upgrade": "websocket",
-    "Connection": "Upgrade",
-    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
-    "Sec-WebSocket-Version": "13",
-}
+RIGHT = {"Host": "localhost", "Upgrade": "websocket", "Connection": "Upgrade"}
+RIGHT |= {"Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version": "13"}
 TEXT, CONTINUATION, BINARY, CLOSE, PING = 1, 0, 2, 8, 9
 FINAL = 0x80
 

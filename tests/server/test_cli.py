@@ -64,8 +64,7 @@ def test_models_and_ports_that_cannot_be_had_are_told(tmp_path, capfd, model):
     assert "Traceback" not in errors
     assert signal.getsignal(signal.SIGTERM) == before
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        arguments = ["--port", str(taken.getsockname()[1]), "--model", str(model), "--log-level", "error"]
-        assert main(arguments) == 1
+        assert main(["--port", str(taken.getsockname()[1]), "--model", str(model), "--log-level", "error"]) == 1
     output = capfd.readouterr()
     assert output.out == ""
     assert re.fullmatch(

@@ -16,8 +16,7 @@ def jacobian(direction, value, cond=None):
     def function(item):
         return direction(item[None], cond)[0][0] if cond is not None else direction(item[None])[0][0]
 
-    matrix = torch.autograd.functional.jacobian(function, value)
-    return matrix.reshape(value.numel(), value.numel())
+    return torch.autograd.functional.jacobian(function, value).reshape(value.numel(), value.numel())
 
 
 def assert_exact(flow, x, z, cond=None, tolerance=1e-9, sequential=False):

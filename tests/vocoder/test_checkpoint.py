@@ -110,11 +110,8 @@ WRONG_ARCHITECTURES = [
 
 def test_a_configuration_that_cannot_be_is_refused_before_anything_is_built(saved):
     before = (saved / "config.json").read_text()
-    cases = [
-        *WRONG_CONFIGS,
-        *((changed(saved, "architecture", **change), text) for change, text in WRONG_ARCHITECTURES),
-    ]
-    cases.append((changed(saved, "mel", n_mels=2**30), "n_mels must be at least 1 and at most"))
+    cases = [(changed(saved, "architecture", **change), text) for change, text in WRONG_ARCHITECTURES]
+    cases += [*WRONG_CONFIGS, (changed(saved, "mel", n_mels=2**30), "n_mels must be at least 1 and at most")]
     for change, message in cases:
         (saved / "config.json").write_text(before)
         edit(saved, **change)

@@ -54,8 +54,7 @@ def mel(frames=FRAMES):
 @pytest.mark.parametrize("name", MODELS)
 def test_a_mel_is_spoken_where_it_is(name):
     x = voice(name).synthesize(mel(), sigma=0.5, seed=1, denoise=0.1, corrections=2)
-    assert x.device == CUDA
-    assert x.shape == (FRAMES * 8,)
+    assert (x.device, x.shape) == (CUDA, (FRAMES * 8,))
 
 
 @pytest.mark.parametrize("name", ["lapped", "reverse", "student over frames"])
@@ -74,7 +73,5 @@ def test_rows_are_spoken_on_the_device(name):
 
 @pytest.mark.parametrize("name", ["lapped", "grouping", "student over frames", "student over samples"])
 def test_a_density_is_computed_on_the_device(name):
-    model = voice(name).model
-    x = torch.zeros(2, 3 * 8, device=CUDA)
-    z, log_det = model(x, mel(3).expand(2, -1, -1))
+    z, log_det = voice(name).model(torch.zeros(2, 3 * 8, device=CUDA), mel(3).expand(2, -1, -1))
     assert (z.device, log_det.device, log_det.shape) == (CUDA, CUDA, (2,))

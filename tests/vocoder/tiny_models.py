@@ -119,5 +119,4 @@ def tiny_synthesizer(kind, /, dtype=torch.float32, **changes):
     """Return a synthesizer for `TINY_MEL`: of a tiny WaveGlow, or of one of the other kinds."""
     others = {"reverse": tiny_reverse, "spectral": tiny_spectral, "student": tiny_student, "wavenet": tiny_wavenet}
     model = others[kind](**changes) if kind in others else tiny_waveglow(kind, **changes)
-    checkpoint = Checkpoint(model, family_of(model), TINY_MEL)
-    return Synthesizer(checkpoint, kind, "cpu", dtype)
+    return Synthesizer(Checkpoint(model, family_of(model), TINY_MEL), kind, "cpu", dtype)

@@ -18,8 +18,7 @@ SMALL = {"n_mels": 5, "tokens": 9, "style": 4, "channels": 8, "hidden": 12, "ker
 
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=40))
 def test_a_frame_belongs_to_the_token_at_its_centre(durations):
-    frames = NVIDIA.frames(-(-sum(durations) * 2205 // 4))
-    found = tokens_of_frames(np.array(durations), frames, NVIDIA)
+    found = tokens_of_frames(np.array(durations), NVIDIA.frames(-(-sum(durations) * 2205 // 4)), NVIDIA)
     for frame, token in enumerate(found):
         second = Fraction(frame * 256, 22050)
         start, end = (Fraction(600 * sum(durations[: token + k]), 24000) for k in (0, 1))
@@ -60,8 +59,7 @@ def batch(tokens=6, frames=20, size=2):
 
 def spoken(model, given, prosody=None):
     seen = (given[name] for name in ("tokens", "style", "index", "places", "mask"))
-    mel = model(*seen, prosody)[0]
-    return mel
+    return model(*seen, prosody)[0]
 
 
 @pytest.mark.parametrize("prosody", [False, True])

@@ -63,10 +63,8 @@ def test_every_utterance_is_predicted_by_the_model_that_did_not_hear_it(halves, 
     assert main(["acoustic-predict", str(speech), *map(str, models), "-o", str(tmp_path)]) == 0
     manifest = read_manifest(tmp_path)
     assert sum(entry.mel is not None for entry in manifest.entries) == 14
-    assert {(entry.split, entry.use, entry.corpus) for entry in manifest.entries} == {
-        ("train", "train", "speech"),
-        ("test", "train", "speech"),
-    }
+    told = {(split, "train", "speech") for split in ("train", "test")}
+    assert {(entry.split, entry.use, entry.corpus) for entry in manifest.entries} == told
     # Training accepts each mel as fitting its audio, frame for frame.
     segments = SegmentDataset(manifest, "train", SegmentConfig(segment_length=8192), mel_config=NVIDIA)
     assert all(segments[number]["has_mel"] for number in range(5))
@@ -88,8 +86,7 @@ def test_the_mel_is_nearer_than_silence_and_than_another_utterance(halves):
 def test_the_evaluation_voice_can_only_be_evaluated(tmp_path):
     write_speech(tmp_path / "speech", 6, "kokoro-jf_alpha")
     write_speech(tmp_path / "speech", 1)
-    words = ["acoustic-predict", str(tmp_path / "speech"), "-o", str(tmp_path), "--name", "judged"]
-    assert main(words) == 0
+    assert main(["acoustic-predict", str(tmp_path / "speech"), "-o", str(tmp_path), "--name", "judged"]) == 0
     manifest = read_manifest(tmp_path)
     assert {(entry.corpus, entry.split, entry.use) for entry in manifest.entries} == {("judged", "test", "evaluate")}
     with pytest.raises(ManifestError, match="no train utterance"):

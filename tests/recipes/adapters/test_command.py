@@ -24,13 +24,11 @@ RATE = 22050
 
 @torch.no_grad()
 def error_of(model, data):
-    objective = AdapterObjective(model, preset("nvidia"), data, ridge=0.0)
-    return float(objective.validate(data.tensors)["score"])
+    return float(AdapterObjective(model, preset("nvidia"), data, ridge=0.0).validate(data.tensors)["score"])
 
 
 def known_map(count=2000, curved=False):
-    generator = torch.Generator().manual_seed(1)
-    windows = -4.0 + 2.0 * torch.randn(count, 2, 80, generator=generator)
+    windows = -4.0 + 2.0 * torch.randn(count, 2, 80, generator=torch.Generator().manual_seed(1))
     frames = 0.7 * windows[:, 0] + 0.3 * windows[:, 1] + torch.linspace(0, 1, 80)
     frames = (frames + 0.5 * windows[:, 0].sin() if curved else frames).clamp_min(-11.5)
     return FixedItems(windows=windows, frames=frames)
@@ -77,8 +75,7 @@ def test_windows_and_frames_stand_at_the_same_times(corpus, name):
     torch.testing.assert_close(windows[middle][1:, 0], windows[middle][:-1, 1])
     place = windows[middle, 1].argmax(dim=1).double()
     target = frames[middle].argmax(dim=1).double()
-    slope = np.polyfit(place, target, 1)
-    assert np.abs(np.polyval(slope, place) - target.numpy()).max() < 1.6
+    assert np.abs(np.polyval(np.polyfit(place, target, 1), place) - target.numpy()).max() < 1.6
 
 
 @pytest.fixture

@@ -14,9 +14,7 @@ from recipes.corpora.kokoro_voice import UNIT, KokoroVoice, Speech, phonemes, st
 from training.corpora.corpus import CorpusError, Recording, split_recordings
 from training.corpora.manifest import read_manifest
 
-TEXTS = {
-    language: tuple(f"{language} sentence {n} of the made texts." for n in range(400)) for language in ("de", "es")
-}
+TEXTS = {it: tuple(f"{it} sentence {n} of the made texts." for n in range(400)) for it in ("de", "es")}
 STYLE = np.arange(510 * 256, dtype=np.float32).reshape(510, 256)
 STYLES = {"a": STYLE, "b": 3 * STYLE}
 INNER = ("/encoder/Clip_output_0", "/encoder/Squeeze_output_0")

@@ -54,8 +54,7 @@ def test_segments_are_kept_for_some_epochs(settings, tmp_path):
     manifest, run = read_manifest(tmp_path / "corpus"), load_config(PitchRun, settings)
     made, again = (run.training_set(manifest, run.objective()) for _ in range(2))
     first = made[1]
-    assert first["mel"].shape == (80, 16)
-    assert first["f0"].shape == (16,)
+    assert (first["mel"].shape, first["f0"].shape) == ((80, 16), (16,))
     made.set_epoch(1)
     assert made[1] is first
     made.set_epoch(2)

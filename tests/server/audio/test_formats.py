@@ -84,8 +84,7 @@ def test_accept_chooses_a_format_or_is_refused():
         assert (target.name, media_type) == expected, accept
     assert [negotiate(name, "text/html")[0].name for name in BY_NAME] == list(BY_NAME)  # format= goes before
     unknown = [("aac", "*/*"), ("", "*/*"), ("WAV", "*/*")]
-    accepts = ["text/html", "image/*", "audio/aac", "nonsense"]
-    for name, accept in [*unknown, *((None, accept) for accept in accepts)]:
+    for name, accept in [*unknown, *((None, accept) for accept in ("text/html", "image/*", "audio/aac", "nonsense"))]:
         with pytest.raises(Problem, match="audio/wav") as caught:
             negotiate(name, accept)
         assert (caught.value.kind, caught.value.fields["formats"]) == ("not-acceptable", list(BY_NAME))

@@ -20,11 +20,8 @@ READY = {"type": "ready", "model": "m", "seed": 1, "sample_rate": 22050, "n_mels
 
 
 def answer(body, status="200 OK", **headers):
-    told = {
-        **TOLD,
-        "Content-Length": str(len(body)),
-        **{name.replace("_", "-"): text for name, text in headers.items()},
-    }
+    given = {name.replace("_", "-"): text for name, text in headers.items()}
+    told = TOLD | {"Content-Length": str(len(body))} | given
     lines = [f"HTTP/1.1 {status}", *(f"{name}: {text}" for name, text in told.items())]
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
@@ -61,11 +58,8 @@ def endless(connection):
 
 
 def reading(client, call):
-    return {
-        "synthesize": lambda: client.synthesize(MEL),
-        "mel": lambda: client.mel(np.zeros(500, np.float32), 22050),
-        "models": client.models,
-    }[call]()
+    arguments = {"synthesize": (MEL,), "mel": (np.zeros(500, np.float32), 22050), "models": ()}
+    return getattr(client, call)(*arguments[call])
 
 
 @pytest.mark.parametrize("call", ["synthesize", "mel", "models"])

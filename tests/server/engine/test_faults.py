@@ -57,8 +57,7 @@ def outcome(answer):
 
 
 def assert_spoken(answer, mel):
-    expected = FakeSynthesizer().synthesize(mel, seed=1)
-    np.testing.assert_array_equal(samples(answer.result(TIMEOUT)), expected)
+    np.testing.assert_array_equal(samples(answer.result(TIMEOUT)), FakeSynthesizer().synthesize(mel, seed=1))
 
 
 def assert_all_spoken(answers, mels):
@@ -109,13 +108,9 @@ def spoilt(x):
 def test_a_fault_on_one_call_only(client_of, fake, new_mel):
     failed, exhausted = (500, "synthesis-failed"), (507, "out-of-memory")
     with client_of(fake, **ROWS) as client:
-        for fault, expected in (
-            (spoilt, failed),
-            (lambda x: x[:-1], failed),
-            (KeyError("secret"), failed),
-            (torch.OutOfMemoryError("secret"), exhausted),
-            (MemoryError(), exhausted),
-        ):
+        faults = dict.fromkeys((spoilt, lambda x: x[:-1], KeyError("secret")), failed)
+        faults |= dict.fromkeys((torch.OutOfMemoryError("secret"), MemoryError()), exhausted)
+        for fault, expected in faults.items():
             assert_spoken(client.speak(new_mel()), new_mel())
             fake.fault = fault
             assert outcome(client.speak(new_mel())) == expected
@@ -129,8 +124,7 @@ def test_a_device_that_hangs_is_seen_and_nobody_waits_beyond_a_deadline(client_o
         fake.gate.clear()
         held = client.speak(new_mel())
         wait_until(lambda: client.get("/livez") == 503)
-        late = client.speak(new_mel(), **{"X-Deadline-Ms": "1"})
-        assert outcome(late) == (504, "deadline-exceeded")
+        assert outcome(client.speak(new_mel(), **{"X-Deadline-Ms": "1"})) == (504, "deadline-exceeded")
         assert client.metric("vocoder_queued_requests") == 0
         fake.gate.set()
         assert_spoken(held, new_mel())

@@ -144,7 +144,6 @@ def test_only_one_thread_has_a_team():
     assert (joined, cores) == (3 + computed - 1, 3)  # the lanes, and those that help the first if it has the cores
 
 
-@pytest.mark.anyio
 async def test_a_model_computes_on_all_cores_and_workers_on_one(start, fake, new_mel):
     seen = []
     speak = fake.synthesize
@@ -166,21 +165,15 @@ async def test_a_model_computes_on_all_cores_and_workers_on_one(start, fake, new
 
 ROOT = {"proc/self/cgroup": "0::/\n"}
 V1 = "sys/fs/cgroup/cpu/cpu.cfs"
+PERIOD = {f"{V1}_period_us": "100000"}
 SHARES = [
     (8, {}),
     (3, ROOT | {"sys/fs/cgroup/cpu.max": "300000 100000\n"}),
     (8, ROOT | {"sys/fs/cgroup/cpu.max": "max 100000\n"}),
     (1, ROOT | {"sys/fs/cgroup/cpu.max": "50000 100000\n"}),
     (2, {"proc/self/cgroup": "0::/pod/box\n", "sys/fs/cgroup/pod/cpu.max": "250000 100000\n"}),
-    (
-        4,
-        {
-            "proc/self/cgroup": "3:cpu,cpuacct:/docker/1\n2:memory:/m\n",
-            f"{V1}_quota_us": "400000",
-            f"{V1}_period_us": "100000",
-        },
-    ),
-    (8, {"proc/self/cgroup": "1:cpu:/\n", f"{V1}_quota_us": "-1", f"{V1}_period_us": "100000"}),
+    (4, PERIOD | {"proc/self/cgroup": "3:cpu,cpuacct:/docker/1\n2:memory:/m\n", f"{V1}_quota_us": "400000"}),
+    (8, PERIOD | {"proc/self/cgroup": "1:cpu:/\n", f"{V1}_quota_us": "-1"}),
 ]
 
 

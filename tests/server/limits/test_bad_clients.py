@@ -29,8 +29,7 @@ def cancelled(url, stage):
 
 
 def assert_speaks(url, mel):
-    response = httpx.post(f"{url}/v1/synthesize", content=npy(mel), timeout=TIMEOUT)
-    assert response.status_code == 200
+    assert httpx.post(f"{url}/v1/synthesize", content=npy(mel), timeout=TIMEOUT).status_code == 200
 
 
 def test_headers_and_bodies_that_do_not_come(ready, new_mel):

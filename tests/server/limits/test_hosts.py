@@ -87,18 +87,13 @@ def refusal(rule, server, host, origin=None):
 HERE, INSIDE = ("127.0.0.1", 8000), ("172.17.0.2", 8000)
 OWN = ("localhost", "localhost:8000", "LOCALHOST.", "127.0.0.1:1", "[::1]:8000", "voice.localhost")
 FOREIGN = (EVIL, "evil.test:8000", "127.0.0.1.evil.test", "0.0.0.0", "localhost@evil.test")
-ALLOWED = ("voice.test", "Voice.Test:443", "a.tts.test", "b.a.tts.test")
+ALLOWED, OTHERS = ("voice.test", "Voice.Test:443", "a.tts.test", "b.a.tts.test"), ("tts.test", "xtts.test", "[")
 OF_NO_SITE = ("localhost:8000", "10.0.0.7", "[fd00::1]:8000", "vocoder", "vocoder.svc.cluster.local", "nas.local")
 OF_SITES = (EVIL, "vocoder.evil.test", "10.0.0.7.evil.test", "example.com", "")
 RULES = {
     "loopback": (HostRule("127.0.0.1"), HERE, OWN, FOREIGN),
     "loopback of IPv6": (HostRule("::1"), ("::1", 8000), OWN, FOREIGN),
-    "allowed names": (
-        HostRule("127.0.0.1", ("voice.test", "*.tts.test")),
-        HERE,
-        ALLOWED,
-        ("tts.test", "xtts.test", "["),
-    ),
+    "allowed names": (HostRule("127.0.0.1", ("voice.test", "*.tts.test")), HERE, ALLOWED, OTHERS),
     "a published port": (HostRule("0.0.0.0", (PUBLIC,)), INSIDE, (*OF_NO_SITE, PUBLIC), OF_SITES),
     "a published port of IPv6": (HostRule("::", (PUBLIC,)), INSIDE, (*OF_NO_SITE, PUBLIC), OF_SITES),
     "uvicorn's own --host": (HostRule("127.0.0.1"), ("10.0.0.7", 8000), OF_NO_SITE, OF_SITES),
@@ -136,7 +131,6 @@ def test_any_name_where_a_setting_says_so_which_no_answer_repeats(ready):
             assert "evil" not in response.text
 
 
-@pytest.mark.anyio
 async def test_the_admin_port_has_a_rule_of_its_own():
     public = create_app(Settings(allowed_hosts=("*",), models=("streamer",)), load=lambda _: Streamer())
     transport = httpx.ASGITransport(create_admin_app(public), client=("127.0.0.1", 1))

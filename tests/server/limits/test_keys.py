@@ -21,15 +21,9 @@ def file(tmp_path):
 
 
 def test_a_file_with_everything_in_it_says_whose_a_key_is(file):
-    lines = [
-        "# who may speak",
-        "",
-        f"alice:{KEY}",
-        f"bob:sha256:{digest('another-key-of-bob').hex()} frames_per_minute=100 roles=speak,metrics",
-        "alice:a-second-key-of-alice",
-        f"prometheus:{KEY}/x+y=~ roles=metrics requests_per_minute=0",
-    ]
-    file.write_text("\n".join(lines))
+    bob = f"bob:sha256:{digest('another-key-of-bob').hex()} frames_per_minute=100 roles=speak,metrics"
+    scraper = f"prometheus:{KEY}/x+y=~ roles=metrics requests_per_minute=0"
+    file.write_text(f"# who may speak\n\nalice:{KEY}\n{bob}\nalice:a-second-key-of-alice\n{scraper}")
     assert read_clients(file, requests_per_minute=7, frames_per_minute=9) == (
         Owner("alice", (digest(KEY), digest("a-second-key-of-alice")), frozenset({"speak"}), 7, 9),
         Owner("bob", (digest("another-key-of-bob"),), frozenset({"speak", "metrics"}), 7, 100),
@@ -39,9 +33,8 @@ def test_a_file_with_everything_in_it_says_whose_a_key_is(file):
     ring = KeyRing(file, 0, 0)
     names = [found and found[0].name for found in map(ring.find, (KEY, "a-second-key-of-alice", "a-third-key-of-bobs"))]
     assert names == ["alice", "alice", "bob"]
-    assert [ring.find(guess) for guess in ("", KEY[:-1], KEY + "x", KEY.upper(), "ключ", digest(KEY).hex())] == [
-        None
-    ] * 6
+    guesses = "", KEY[:-1], KEY + "x", KEY.upper(), "ключ", digest(KEY).hex()
+    assert [guess for guess in guesses if ring.find(guess) is not None] == []
 
 
 WRONG = {
@@ -54,10 +47,7 @@ WRONG = {
         f"alice:{'x' * 257}",
         f"alice:sha256:{'F' * 64}",
         f"alice:sha256:{'f' * 63}",
-        *(
-            f"alice:{KEY} {option}"
-            for option in ("frames_per_minute=-1", "frames_per_minute=many", "colour=red", "roles=admin")
-        ),
+        *(f"alice:{KEY} {wrong}" for wrong in ("frames_per_minute=-1", "frames_per_minute=many", "x=y", "roles=admin")),
     ),
     "line 2: two lines with the same name": (f"alice:{KEY}\nalice:{KEY}2 roles=metrics",),
 }
@@ -134,8 +124,7 @@ def test_a_new_key_brings_no_new_quota(file):
     file.write_text(f"alice:{KEY} requests_per_minute=2\nbob:another-key-of-bob requests_per_minute=2")
     ring = KeyRing(file, 0, 0)
     for key in (KEY, "another-key-of-bob"):
-        found = ring.find(key)
-        assert found[1].requests.take(2) == 0.0
+        assert ring.find(key)[1].requests.take(2) == 0.0
     replace_file(file, "alice:a-new-key-of-alice requests_per_minute=2\nbob:another-key-of-bob requests_per_minute=3")
     assert refreshed(ring)
     alice, bob = ring.find("a-new-key-of-alice"), ring.find("another-key-of-bob")

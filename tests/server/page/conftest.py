@@ -56,12 +56,8 @@ class Visitor:
 
 def find_chromium(installed):
     """The browser that $CHROMIUM names, one on the path, or playwright's own; None without any."""
-    choices = (
-        os.environ.get("CHROMIUM"),
-        *map(shutil.which, BROWSERS),
-        installed if Path(installed).exists() else None,
-    )
-    return next((choice for choice in choices if choice), None)
+    choices = os.environ.get("CHROMIUM"), *map(shutil.which, BROWSERS), Path(installed).exists() and installed
+    return next(filter(None, choices), None)
 
 
 # Of each module, not of the session: while it runs, its event loop would be in the way of other tests.

@@ -28,8 +28,7 @@ SLOWNESS = 300_000.0  # milliseconds that a model may take
 @needs_copy
 def test_a_copy_of_the_page_speaks_as_the_program_does_without_a_server(browser, static):
     copy, speech, asked = Path(str(PAGE_COPY)), read_audio(RECORDING)[0][:22050], []
-    index = json.loads((copy / "page" / "local" / "index.json").read_text(encoding="utf-8"))
-    model = index["models"][0]
+    model = json.loads((copy / "page" / "local" / "index.json").read_text(encoding="utf-8"))["models"][0]
     frames = 1 + len(speech) // model["mel"]["hop_length"]
     z = model["sigma"] * white_noise(5, 0, frames, model["z_channels"], model["z_steps_per_frame"]).numpy()
     # The page draws noise of its own; here it is given some.

@@ -135,8 +135,7 @@ def test_a_doubtful_mel_can_be_treated_as_what_it_looks_like(visit, fake, new_me
 
 def colours(canvas):
     """The pixels (height, width, 4) of a canvas."""
-    address = canvas.evaluate("canvas => canvas.toDataURL('image/png')")
-    png = base64.b64decode(address.partition(",")[2])
+    png = base64.b64decode(canvas.evaluate("canvas => canvas.toDataURL('image/png')").partition(",")[2])
     return np.round(255.0 * imread(io.BytesIO(png), format="png")).astype(int)
 
 

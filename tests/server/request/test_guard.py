@@ -6,8 +6,6 @@ import pytest
 from answers import npy
 from recordings import mel_of
 
-pytestmark = pytest.mark.anyio
-
 GUARD_HEADERS = ("X-Mel-Guard", "X-Mel-Guard-Typicality", "X-Mel-Guard-Message")
 
 
@@ -56,8 +54,7 @@ async def test_streams_tell_it_too_and_a_deployment_chooses_what_is_usual(start,
 async def test_values_that_the_mel_config_refuses_are_named_too(client, mel):
     decibels = mel * 20.0 / math.log(10.0)
     document = (await post(client, decibels)).json()
-    assert document["type"] == "urn:vocoder:problem:invalid-mel"
-    assert document["guard"]["cause"] == "decibels"
+    assert (document["type"], document["guard"]["cause"]) == ("urn:vocoder:problem:invalid-mel", "decibels")
     assert document["detail"].endswith("The mel looks like decibels: multiply by ln(10) / 20 = 0.115129.")
     likeliest = document["guard"]["likeliest"][0]  # in decibels bands are not seen reliably, so none are named
     assert likeliest == {"convention": "decibels", "preset": None, "probability": ANY}
@@ -99,8 +96,7 @@ async def test_presets_are_hinted_at_and_auto_refuses_what_it_is_unsure_of(clien
     assert document["type"] == "urn:vocoder:problem:unsure-preset"
     assert document["detail"].startswith("preset=auto ")
     assert len(document["likeliest"]) == 3
-    turned = (await post(client, mel[:, :150].T, preset="auto")).json()
-    assert "it looks transposed" in turned["detail"]
+    assert "it looks transposed" in (await post(client, mel[:, :150].T, preset="auto")).json()["detail"]
     assert (await post(client, mel[:, :50], preset="auto", mean="1", variance="1")).status_code == 422
     response = await post(client, espnet[:, :150])
     assert response.headers["X-Mel-Guard-Preset"] == "espnet"

@@ -106,21 +106,11 @@ def test_raw_floats_and_types_that_are_refused():
         assert (error.kind, NPY in error.detail) == ("unsupported-media-type", True)
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"{",
-        b"[]",
-        b"{}",
-        b"null",
-        *(b'{"mel": %s}' % mel for mel in (b"[]", b"3", b"null", b"{}", b'[["1.0"]]', b"[[null]]", b"[[true]]")),
-        b'{"mel": [[1, 2], [3]]}',
-        b'{"mel": [[1' + b"0" * 400 + b"]]}",
-        b'{"mel": ' + b"[" * 5000 + b"]" * 5000 + b"}",
-        b'{"mel": [[-1]], "sigma": 1}',
-        b'{"mel": [["\xff"]]}',
-    ],
-)
+NO_MELS = [b"[]", b"3", b"null", b"{}", b'[["1.0"]]', b"[[null]]", b"[[true]]", b"[[1, 2], [3]]", b'[["\xff"]]']
+NO_MELS += [b"[[1" + b"0" * 400 + b"]]", b"[" * 5000 + b"]" * 5000, b'[[-1]], "sigma": 1']
+
+
+@pytest.mark.parametrize("body", [b"{", b"[]", b"{}", b"null", *(b'{"mel": %s}' % mel for mel in NO_MELS)])
 def test_json_that_is_refused(body):
     assert refused(body, JSON).kind == "malformed-body"
 

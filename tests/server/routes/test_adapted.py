@@ -1,15 +1,12 @@
 import json
 
 import numpy as np
-import pytest
 from answers import npy, problem, samples
 from recordings import RECORDING, mel_of
 
 from vocoder.adapt.path import path_between
 from vocoder.config import to_dict
 from vocoder.mel.config import PRESETS, preset
-
-pytestmark = pytest.mark.anyio
 
 NVIDIA = preset("nvidia")
 

@@ -6,7 +6,6 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-import pytest
 import schemathesis
 from answers import npy
 from hypothesis import HealthCheck, given, settings
@@ -53,7 +52,6 @@ def _check(operation, asked):
     check()
 
 
-@pytest.mark.anyio
 async def test_routes_parameters_and_headers(client):
     document = (await client.get("/openapi.json")).json()
     routes = [f"{method.upper()} {path}" for path, methods in document["paths"].items() for method in methods]
@@ -74,7 +72,6 @@ def test_problems():
     assert {kind for kind in STATUS if f"`{kind}`" not in TEXT} == set()
 
 
-@pytest.mark.anyio
 async def test_metrics(client):
     families = re.findall(
         r"^# TYPE (\w+) (?:counter|histogram|gauge)$", (await client.get("/metrics")).text, re.MULTILINE

@@ -7,8 +7,6 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from vocoder.mel.config import PRESETS, MelConfig
 
-pytestmark = pytest.mark.anyio
-
 
 async def scrape(client):
     """Every sample, as `name label=value ...` with the labels in alphabetical order."""

@@ -16,8 +16,6 @@ TYPES = {
 SCRIPTS = [path for path in TEXTS if path.suffix == ".js"]
 INDEX = (PAGES / "index.html").read_text(encoding="utf-8")
 
-pytestmark = pytest.mark.anyio
-
 
 def policy(response):
     directives = (part.split() for part in response.headers["content-security-policy"].split(";"))

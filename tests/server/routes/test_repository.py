@@ -4,14 +4,11 @@ from contextlib import asynccontextmanager
 
 import anyio
 import httpx
-import pytest
 from answers import npy, problem, samples
 
 from server.app import create_admin_app, create_app
 from server.engine.errors import EngineState
 from server.settings import Settings
-
-pytestmark = pytest.mark.anyio
 
 REPOSITORY = "/v2/repository"
 

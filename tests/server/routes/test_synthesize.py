@@ -14,9 +14,6 @@ from vocoder import __version__
 from vocoder.audio.writing import Origin, audio_info
 from vocoder.mel.config import preset
 
-pytestmark = pytest.mark.anyio
-
-
 RATE, HOP = 22050, 256
 
 

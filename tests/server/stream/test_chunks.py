@@ -70,8 +70,7 @@ def test_chunks_are_few_and_none_comes_late(frames, speed, sizes):
     assert stream.playback.dry_seconds == 0.0
     assert engine.sizes == sizes
     assert engine.expected[1:] == sizes[1:]  # the first is more work than its frames
-    whole = engine.synthesizer.synthesize(mel, seed=1)
-    assert_same(np.frombuffer(b"".join(audio), "<f4"), whole)
+    assert_same(np.frombuffer(b"".join(audio), "<f4"), engine.synthesizer.synthesize(mel, seed=1))
 
 
 def test_a_chunk_takes_what_came_while_it_waited():

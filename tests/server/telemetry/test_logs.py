@@ -10,7 +10,7 @@ from answers import npy
 
 from server.telemetry.logs import REQUEST_ID, LogWriter, logging_config
 
-pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("own_logging")]
+pytestmark = pytest.mark.usefixtures("own_logging")
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 

@@ -62,8 +62,7 @@ HIGH = 44100
 
 def syllables(rate=HIGH, seconds=2.0, seed=0):
     """Noise that comes and goes four times a second, and is weaker the higher it is, as speech is."""
-    rng = np.random.default_rng(seed)
-    x = rng.standard_normal(int(rate * seconds))
+    x = np.random.default_rng(seed).standard_normal(int(rate * seconds))
     x = x + 10 * oaconvolve(x, firwin(201, 3000, fs=rate), mode="same")
     t = np.arange(len(x)) / rate
     return 0.01 * x * np.maximum(np.sin(2 * np.pi * 4 * t), 1e-4)

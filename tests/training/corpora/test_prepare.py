@@ -87,16 +87,11 @@ def test_the_folder_holds_audio_manifest_settings_and_reasons(recordings, tmp_pa
         assert rms(x) == pytest.approx(0.06, rel=1e-3)
         assert soundfile.info(manifest.root / entry.path).subtype == "PCM_16"
     skipped = [json.loads(line) for line in (out / "skipped.jsonl").read_text().splitlines()]
-    assert {line["path"].rsplit("/", 1)[1]: line["reason"] for line in skipped} == {
-        "clipped.wav": "clipped",
-        "short.wav": "too short",
-        "silent.wav": "silent",
-        "torn.wav": "unreadable",
-    }
+    reasons = {"clipped": "clipped", "short": "too short", "silent": "silent", "torn": "unreadable"}
+    assert {line["path"].rsplit("/", 1)[1].removesuffix(".wav"): line["reason"] for line in skipped} == reasons
     assert len(prepared.skipped) == 4
     record = json.loads((out / "dataset.json").read_text())
-    assert record["settings"]["rms"] == 0.06
-    assert record["corpora"]["mine"]["licence"] == "CC0-1.0"
+    assert (record["settings"]["rms"], record["corpora"]["mine"]["licence"]) == (0.06, "CC0-1.0")
 
 
 def test_running_again_makes_only_what_is_missing_or_changed(recordings, tmp_path):
@@ -131,12 +126,10 @@ def test_other_settings_a_taken_name_and_nothing_usable_are_errors(recordings, t
 
 def test_the_command_prepares_and_sums_up(recordings, tmp_path, capsys):
     out = tmp_path / "out"
-    arguments = ["prepare", str(recordings), "-o", str(out), "--jobs", "1", "--sample-rate"]
-    assert main([*arguments, "8000"]) == 0
+    assert main(["prepare", str(recordings), "-o", str(out), "--jobs", "1", "--sample-rate", "8000"]) == 0
     printed = capsys.readouterr().out
     rows = {line.split()[0]: line.split()[1:] for line in printed.splitlines() if line}
-    assert rows["anna"] == ["9", "0.1", "0.0"]
-    assert rows["bert"] == ["1", "0.0", "0.0"]
+    assert (rows["anna"], rows["bert"]) == (["9", "0.1", "0.0"], ["1", "0.0", "0.0"])
     assert "skipped    1  in: clipped" in printed
     assert read_manifest(out).sample_rate == 8000
 
@@ -155,15 +148,14 @@ def test_the_command_refuses_in_one_line(tmp_path, refusal, arguments, words):
     assert words in refusal(main, "prepare", *arguments, "-o", tmp_path / "out")
 
 
-def test_an_unknown_licence_and_another_share_are_said(recordings, tmp_path, capsys):
+def test_an_unknown_licence_and_another_share_are_said(recordings, tmp_path, capsys, refusal):
     arguments = ["prepare", str(recordings), "--layout", "folder", "-o", str(tmp_path / "out"), "--jobs", "1"]
     assert main([*arguments, "--test-share", "0.5"]) == 0
     assert "WARNING: the licence of in is unknown" in capsys.readouterr().err
     assert sum(entry.split == "test" for entry in read_manifest(tmp_path / "out").entries) == 5
     assert main([*arguments, "--test-share", "0.5", "--licence", "CC0-1.0"]) == 0
     assert "WARNING" not in capsys.readouterr().err
-    assert main(arguments) == 2
-    assert "prepared with test share 0.5, not None" in capsys.readouterr().err
+    assert "prepared with test share 0.5, not None" in refusal(main, *arguments)
 
 
 def recorded(path, seed=0):
@@ -214,5 +206,3 @@ def test_a_folder_with_mels_of_other_recordings_is_refused(tmp_path, capsys):
     save(tmp_path / "mels", "b.npy", np.zeros((80, 51), np.float32))
     assert prepare_with_mels(tmp_path) == 2
     assert "holds no mel of in: each is named like its recording, such as a.npy" in capsys.readouterr().err
-    assert main(["prepare", "festvox-ru", "--mels", "x", "-o", str(tmp_path / "out")]) == 2
-    assert "festvox-ru is not a folder" in capsys.readouterr().err

@@ -88,10 +88,8 @@ RATES = [Fraction(17, 20), Fraction(39, 40), Fraction(1), Fraction(41, 40), Frac
 
 
 def resampled(x, rate, start=0, stop=None):
-    padded = np.pad(x, 4000)
-    return crop(
-        lambda a, b: padded[a + 4000 : b + 4000], rate, start, resampled_length(len(x), rate) if stop is None else stop
-    )
+    padded, stop = np.pad(x, 4000), resampled_length(len(x), rate) if stop is None else stop
+    return crop(lambda a, b: padded[a + 4000 : b + 4000], rate, start, stop)
 
 
 @pytest.mark.parametrize("rate", RATES)

@@ -103,8 +103,7 @@ def test_masks_and_squeezes_keep_what_they_say():
     assert torch.equal(z[:, :, kept], x[:, :, kept])
     assert (z[:, :, ~kept] != x[:, :, ~kept]).all()
     assert kept.reshape(4, 4)[0].tolist() == [True, False, True, False]
-    image = torch.arange(16.0).reshape(1, 1, 16)
-    z, _ = Squeeze(4, 4)(image)
+    z, _ = Squeeze(4, 4)(torch.arange(16.0).reshape(1, 1, 16))
     assert z[0, :, 0].tolist() == [0, 1, 4, 5]
     assert z[0, :, 3].tolist() == [10, 11, 14, 15]
     x, rest = torch.randn(2, 5, 3), stirred(LowerAffine(3))

@@ -60,8 +60,7 @@ def test_pieces_are_the_whole_and_end_in_pauses():
     pauses = [5.0, 13.0, 20.5, 30.0]
     x = sentences(pauses, 37.0)
     pieces = cut(x, RATE)
-    assert pieces[0][0] == 0
-    assert pieces[-1][1] == len(x)
+    assert (pieces[0][0], pieces[-1][1]) == (0, len(x))
     assert all(a[1] == b[0] for a, b in pairwise(pieces))
     np.testing.assert_allclose([stop / RATE for _, stop in pieces[:-1]], pauses, atol=0.06)
 

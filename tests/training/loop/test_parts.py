@@ -72,8 +72,7 @@ def test_killed_while_writing_the_old_checkpoint_stays(tmp_path, monkeypatch, mo
     again.prune()
     assert [path.name for path in again.root.iterdir()] == ["step-00000001"]
     again.write(2, ["last"], fill_with("new"))
-    assert (again.last / "state").read_text() == "new"
-    assert (again.best / "state").read_text() == "old"
+    assert [(link / "state").read_text() for link in (again.last, again.best)] == ["new", "old"]
 
 
 def test_run_without_a_terminal_prints_a_line_per_interval_and_fills_tensorboard(tmp_path, capsys):

@@ -10,12 +10,8 @@ import torch
 from toy_training import differences, saved_run, seeded_toy, toy_config, toy_trainer
 
 PROGRAM = str(Path(__file__).parents[1] / "train_toy.py")
-ENVIRONMENT = {
-    **os.environ,
-    "OMP_NUM_THREADS": "1",
-    "PYTHONUNBUFFERED": "1",
-    "PYTHONPATH": str(Path(__file__).parents[3]),
-}
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+ENVIRONMENT["PYTHONPATH"] = str(Path(__file__).parents[3])
 
 
 def test_killed_run_resumes_from_a_complete_checkpoint(tmp_path):

@@ -26,8 +26,7 @@ def test_resumed_run_equals_uninterrupted_run_in_every_bit(tmp_path, whole, stop
     for i, step in enumerate(stops):
         trainer = toy_trainer(tmp_path, toy_config(), seeded_toy(noise=0.3), resume=i > 0)
         stop_at(trainer, step)
-        result = trainer.fit()
-        assert result.step == step
+        assert trainer.fit().step == step
     torch.manual_seed(99)  # neither the weights nor the random state of the new process matter
     trainer = toy_trainer(tmp_path, toy_config(), ToyObjective(noise=0.3), resume=True)
     assert trainer.fit().step == 20
@@ -37,8 +36,7 @@ def test_resumed_run_equals_uninterrupted_run_in_every_bit(tmp_path, whole, stop
 def test_validation_leaves_training_as_it_was(tmp_path, whole):
     toy_trainer(tmp_path, toy_config(validation_steps=3), seeded_toy(noise=0.3)).fit()
     a, b = saved_run(whole), saved_run(tmp_path)
-    assert differences(a["objective"], b["objective"]) == []
-    assert differences(a["random"], b["random"]) == []
+    assert [differences(a[part], b[part]) for part in ("objective", "random")] == [[], []]
 
 
 def test_phases_move_their_own_parameters_alone_and_rest_where_they_are_skipped(tmp_path):
@@ -57,8 +55,7 @@ def test_nonfinite_steps_are_skipped_and_too_many_in_a_row_end_the_run(tmp_path)
     objective = seeded_toy(poison=[3, 7])
     seen = {}
     objective.on_step = lambda step: seen.setdefault(step, objective.model[0].weight.detach().clone())
-    result = toy_trainer(tmp_path, toy_config(steps=10), objective).fit()
-    assert result.nonfinite_steps == 2
+    assert toy_trainer(tmp_path, toy_config(steps=10), objective).fit().nonfinite_steps == 2
     assert torch.equal(seen[3], seen[4])
     assert torch.equal(seen[7], seen[8])
     assert not torch.equal(seen[4], seen[5])
@@ -84,8 +81,7 @@ def test_exported_and_validated_weights_are_the_averages(tmp_path):
     objective = seeded_toy()
     result = toy_trainer(tmp_path, toy_config(), objective).fit()
     run = saved_run(tmp_path)
-    exported = torch.load(tmp_path / "last/model/model.pt", weights_only=True)
-    assert differences(exported, run["ema"]) == []
+    assert differences(torch.load(tmp_path / "last/model/model.pt", weights_only=True), run["ema"]) == []
     assert torch.equal(objective.model[0].weight, run["objective"]["model.0.weight"])
     objective.model.load_state_dict(run["ema"])
     everything = {"x": torch.stack([Tones()[index]["x"] for index in range(10)])}

@@ -40,8 +40,7 @@ def batch(items=3):
 
 def objective(config=FRAMES, teacher=None, **losses):
     torch.manual_seed(0)
-    settings = dataclasses.replace(LOSSES, **losses)
-    made = StudentObjective(Student(config), teacher or Loud(), MEL, settings)
+    made = StudentObjective(Student(config), teacher or Loud(), MEL, dataclasses.replace(LOSSES, **losses))
     with torch.no_grad():
         made.initialise([batch()])
     return made

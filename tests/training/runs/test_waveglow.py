@@ -55,14 +55,9 @@ def test_every_parameter_learns_and_the_excitation_from_samples_alone():
 @pytest.fixture
 def settings(tmp_path, monkeypatch):
     monkeypatch.setattr("training.corpora.pitch.follow", steady_pitch)
-    model = {
-        "group_size": 64,
-        "flows": 2,
-        "cond_channels": 4,
-        "corrections": 1,
-        "stack": {"channels": 4, "dilations": [1]},
-        "source": {"pitch": {"channels": 4, "layers": 1, "bins": 8}},
-    }
+    model = {"group_size": 64, "flows": 2, "cond_channels": 4, "corrections": 1}
+    model["stack"] = {"channels": 4, "dilations": [1]}
+    model["source"] = {"pitch": {"channels": 4, "layers": 1, "bins": 8}}
     critics = {"channels": 4, "sizes": [512]}
     losses = {"samples_from": 1, "critics_from": 2, "bfloat16": False, "critics": critics}
     return write_settings(tmp_path, model, losses=losses)

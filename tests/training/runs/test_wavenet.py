@@ -39,8 +39,7 @@ def test_what_is_expected_above_a_band_takes_the_place_of_silence():
     ours, data = objective(), batch(frames=16)
     ours.filler = Loud()
     x, mel = ours.segments(data)
-    band = torch.tensor([4000.0, 11025.0])
-    full = ours._filled(x, mel, data | {"band": band})
+    full = ours._filled(x, mel, data | {"band": torch.tensor([4000.0, 11025.0])})
     torch.testing.assert_close(full[1], x[1])
     edge = int(4000 / 22050 * x.shape[1]) + 1
     above = torch.fft.rfft(full[0])[edge:].abs().mean() / torch.fft.rfft(x[0])[edge:].abs().mean()

@@ -24,8 +24,7 @@ MODELS = {
 
 def coloured(seed, batch=8):
     """Noise of many levels, its low half louder than its high half, and its mel."""
-    generator = torch.Generator().manual_seed(seed)
-    white = torch.randn(batch, 64 * HOP + 1, generator=generator)
+    white = torch.randn(batch, 64 * HOP + 1, generator=torch.Generator().manual_seed(seed))
     level = torch.exp(torch.linspace(-4, -1, batch))[:, None]
     x = level * (white[:, 1:] + 0.8 * white[:, :-1])
     return x, MelSpectrogram(MEL)(x)[:, :, : x.shape[1] // HOP]

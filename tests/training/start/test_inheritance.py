@@ -88,8 +88,7 @@ def test_a_trunk_of_other_settings_is_refused_by_their_names(tmp_path):
 
 def test_pitch_networks_lie_by_themselves_or_in_a_vocoder(tmp_path):
     shape = PitchConfig(channels=3, layers=2, bins=7, ahead=1)
-    config = PitchModelConfig(MEL.n_mels, MEL.hop_length, MEL.sample_rate, shape)
-    alone = PitchModel(config)
+    alone = PitchModel(PitchModelConfig(MEL.n_mels, MEL.hop_length, MEL.sample_rate, shape))
     save_model(tmp_path / "net", alone, MEL, {"data": []}, families=WITH_PITCH)
     read, mel = load_pitch(str(tmp_path / "net")), torch.randn(1, MEL.n_mels, 9)
     assert read.config == shape

@@ -30,8 +30,7 @@ def adapted(request):
 
 
 def mel_of(config, frames):
-    generator = torch.Generator().manual_seed(frames)
-    return -4.0 + torch.randn(config.n_mels, frames, generator=generator)
+    return -4.0 + torch.randn(config.n_mels, frames, generator=torch.Generator().manual_seed(frames))
 
 
 def test_the_own_values_need_nothing_and_other_logarithms_are_exact():
@@ -105,8 +104,7 @@ def test_pieces_become_what_the_whole_becomes(adapted, pieces):
         seen, given = sum(part.shape[1] for part in made), given + piece.shape[1]
         ready = (given - 1 - adapted.lookahead) * adapted.adapter.times.step**-1
         assert seen >= int(ready)
-    rest = converter.finish()
-    assert torch.equal(torch.cat([*made, rest], dim=1), adapted.convert(mel))
+    assert torch.equal(torch.cat([*made, converter.finish()], dim=1), adapted.convert(mel))
     assert converter.finish().shape[1] == 0
 
 
@@ -141,8 +139,7 @@ def test_a_position_is_the_time_of_the_frame(name):
 def test_a_parabola_is_met_between_frames():
     """A cubic through four points is exact for polynomials of degree two away from the ends."""
     grid = FrameTimes.between(preset("vocos"), NVIDIA)
-    mel = (torch.arange(60.0, dtype=torch.float64) ** 2)[None]
-    made = grid.windows(mel, 2, 50, 0, 60)[:, 0, 0]
+    made = grid.windows((torch.arange(60.0, dtype=torch.float64) ** 2)[None], 2, 50, 0, 60)[:, 0, 0]
     expected = torch.tensor([float(grid.position(frame)) ** 2 for frame in range(2, 50)], dtype=torch.float64)
     torch.testing.assert_close(made, expected)
 

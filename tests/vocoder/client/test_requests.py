@@ -39,13 +39,8 @@ def test_mels_hold_floats_of_every_precision():
         assert mel.dtype == np.float32
         assert (mel == -3.0).all()
     complex_values = torch.ones(80, 2, dtype=torch.complex64)
-    for mel in (
-        complex_values,
-        complex_values.numpy(),
-        [["1", "2"]],
-        np.ones((80, 2), bool),
-        torch.ones(80, 2, dtype=torch.int32),
-    ):
+    others = [["1", "2"]], np.ones((80, 2), bool), torch.ones(80, 2, dtype=torch.int32)
+    for mel in (complex_values, complex_values.numpy(), *others):
         with pytest.raises(TypeError, match="a mel holds floating-point numbers, not "):
             to_array(mel)
 

@@ -86,8 +86,7 @@ def test_sherpa_speaks_as_the_synthesizer(voice, still, tmp_path):
 
 def test_a_model_of_zipvoices_mels_gives_a_spectrum_that_sherpa_inverts(tmp_path):
     sizes = {"n_mels": 100, "hop_length": 256, "sample_rate": 24000, "group_size": 64}
-    config = lapped_config(**sizes, flows=1, stack=WaveNetConfig(6, (1,)), source=None)
-    model = stirred(WaveGlow(config), 0.1)
+    model = stirred(WaveGlow(lapped_config(**sizes, flows=1, stack=WaveNetConfig(6, (1,)), source=None)), 0.1)
     v = Synthesizer(Checkpoint(model, "waveglow", preset("vocos")), "tiny", "cpu", torch.float32, "off")
     file = tmp_path / "vocoder.onnx"
     export_model(v, "sherpa-onnx", file, sigma=0.0, corrections=0)

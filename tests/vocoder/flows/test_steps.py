@@ -26,8 +26,7 @@ def used(step_scale=1.0):
 
 @torch.no_grad()
 def assert_inverse_is_true(conv, tolerance=1e-9):
-    dtype = conv.weight.dtype
-    z = torch.randn(2, 6, 5, dtype=dtype)
+    z = torch.randn(2, 6, 5, dtype=conv.weight.dtype)
     x, log_det = conv.inverse(z)
     torch.testing.assert_close(conv(x)[0], z, atol=tolerance, rtol=0)
     expected = -5 * torch.linalg.slogdet(conv.matrix())[1]
@@ -89,8 +88,7 @@ def test_a_network_in_bfloat16_leaves_the_affine_step_exact():
 def test_the_floor_bounds_the_log_scale_softly_from_below():
     flow = ConditionalAffine(1, 1, log_s_floor=-9.0)
     flow.set_log_scale(torch.tensor([[[0.0, 1.0, 0.0]]]), torch.zeros(1))
-    cond = torch.tensor([[[-50.0, -9.0, -8.0, 0.0]]])
-    log_s = flow.inverse(torch.ones(1, 1, 4), cond)[0].log().flatten()
+    log_s = flow.inverse(torch.ones(1, 1, 4), torch.tensor([[[-50.0, -9.0, -8.0, 0.0]]]))[0].log().flatten()
     assert (log_s > -9.0 - 1e-12).all()
     torch.testing.assert_close(log_s[[0, 3]], torch.tensor([-9.0, 0.0]), atol=2e-4, rtol=0)
 

@@ -62,8 +62,7 @@ def test_decibels_of_librosa_are_said_without_a_guess_and_with_the_right_setting
     with pytest.raises(UnsureError, match=r"cannot read this mel\. The mel looks like decibels .* Compute it with sr="):
         recognised_config(librosa.power_to_db(given, ref=ref), preset("nvidia"))
     told = librosa.feature.melspectrogram(y=x, **eval(f"dict({right[1]})"), pad_mode="reflect")
-    logarithms = np.log(np.maximum(told, float(right[2])))
-    np.testing.assert_allclose(logarithms, mel.numpy(), atol=2e-3)
+    np.testing.assert_allclose(np.log(np.maximum(told, float(right[2]))), mel.numpy(), atol=2e-3)
 
 
 def test_shapes_silence_noise_and_values_of_no_convention_are_named(guard, mel):
@@ -72,8 +71,7 @@ def test_shapes_silence_noise_and_values_of_no_convention_are_named(guard, mel):
         assert (verdict.typical, verdict.cause, verdict.preset) == (False, cause, None)
         assert named in verdict.message
     generator = torch.Generator().manual_seed(0)
-    floor = math.log(1e-5)
-    assert guard.check(torch.full((80, 50), floor)).cause == "silence"
+    assert guard.check(torch.full((80, 50), math.log(1e-5))).cause == "silence"
     assert guard.check(torch.zeros(80, 50)).cause == "silence"
     assert guard.check(-5.0 + torch.randn(80, 50, generator=generator)).cause == "not-speech"
     short = guard.check(-5.0 + torch.randn(80, 3, generator=generator))

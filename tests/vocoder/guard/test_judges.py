@@ -38,8 +38,7 @@ def test_presets_and_their_fields_lead_to_conventions_and_back():
     for name in PRESETS.keys() - UNKNOWN:
         convention, same = convention_of(preset(name)), SAME.get(name, name)
         assert (convention.preset, convention.mel_config) == (same, preset(same))
-    assert never_recognised(80) == "cosyvoice2, cosyvoice3"
-    assert never_recognised(64) == ""
+    assert (never_recognised(80), never_recognised(64)) == ("cosyvoice2, cosyvoice3", "")
     for name, encoding in encodings().items():
         if encoding.fields is not None:
             assert encoding_of(dataclasses.replace(NVIDIA, **encoding.fields)) == name

@@ -97,8 +97,7 @@ def generated(network, cond, sample, first):
     """
     heard, made = [first], []
     for t in range(cond.shape[2]):
-        out = network(torch.stack(heard, dim=2), cond[:, :, : t + 1])[:, :, -1]
-        x, again = sample(out, t)
+        x, again = sample(network(torch.stack(heard, dim=2), cond[:, :, : t + 1])[:, :, -1], t)
         heard.append(again)
         made.append(x)
     return torch.stack(made, dim=1)

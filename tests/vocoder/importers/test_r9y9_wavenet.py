@@ -13,25 +13,11 @@ from vocoder.importers.importing import import_model
 from vocoder.loading import load
 from vocoder.models.wavenet import WaveNet
 
-PRESET = {
-    "name": "wavenet_vocoder",
-    "input_type": "raw",
-    "quantize_channels": 65536,
-    "preprocess": "preemphasis",
-    "global_gain_scale": 0.55,
-    "sample_rate": 22050,
-    "num_mels": 80,
-    "fmin": 125,
-    "fmax": 7600,
-    "fft_size": 1024,
-    "hop_size": 256,
-    "win_length": 1024,
-    "output_distribution": "Normal",
-    "layers": 4,
-    "stacks": 2,
-    "cin_pad": 2,
-    "upsample_params": {"upsample_scales": [4, 4, 4, 4], "upsample_activation": "none"},
-}
+MELS = {"num_mels": 80, "fmin": 125, "fmax": 7600, "fft_size": 1024, "hop_size": 256, "win_length": 1024}
+AUDIO = {"input_type": "raw", "quantize_channels": 65536, "preprocess": "preemphasis", "global_gain_scale": 0.55}
+NETWORK = {"output_distribution": "Normal", "layers": 4, "stacks": 2, "cin_pad": 2}
+PRESET = {"name": "wavenet_vocoder", "sample_rate": 22050, **AUDIO, **MELS, **NETWORK}
+PRESET["upsample_params"] = {"upsample_scales": [4, 4, 4, 4], "upsample_activation": "none"}
 STATISTICS = {"mean": [-2.0] * 80, "variance": [0.25] * 80}
 EMPHASIS, GAIN = 0.85, 0.55
 
@@ -94,8 +80,7 @@ def test_it_speaks_as_the_original(tmp_path, outputs, pick, kind):
     model = imported(tmp_path, state, {"output_distribution": kind})
     mel, z = torch.randn(2, 80, 1), torch.tensor([1.0, 20.0])[:, None, None] * torch.randn(2, 1, 256)
     x, _ = model.inverse(z, mel)
-    expected = spoken(state, mel, pick, z[:, 0])
-    torch.testing.assert_close(x, expected, rtol=0, atol=1e-4)
+    torch.testing.assert_close(x, spoken(state, mel, pick, z[:, 0]), rtol=0, atol=1e-4)
     assert float(x.std()) > 0.02
     assert ((heard_of(x)[1].abs() - 1).abs() < 1e-5).any()  # which the original clamps before it is heard again
 

@@ -147,8 +147,7 @@ def test_a_file_whose_weights_cannot_be_told_is_refused(tmp_path, content, messa
 def test_tensors_beside_the_weights_are_not_taken_for_them(tmp_path, wrapper):
     content = {"random_state": torch.zeros(3, dtype=torch.uint8), wrapper: {"w": torch.ones(2)}, "global_step": 5}
     weights = read_weights(save(tmp_path / "file.pt", content, wrapped=False))
-    assert set(weights.tensors) == {"w"}
-    assert weights.step == 5
+    assert (set(weights.tensors), weights.step) == ({"w"}, 5)
 
 
 def test_modules_within_modules_without_end_are_refused(tmp_path):
@@ -196,9 +195,9 @@ def test_a_file_becomes_a_model_that_speaks(tmp_path, capsys, layout):
     assert float(x.std()) > 0
 
 
-def test_what_cannot_be_imported_leaves_nothing_behind(tmp_path, capsys):
+def test_what_cannot_be_imported_leaves_nothing_behind(tmp_path, refusal):
     (tmp_path / "a.pt").write_bytes(b"no checkpoint")
     for layout in ("nvidia-waveglow", "r9y9-wavenet"):
-        assert main(["import", "--from", layout, str(tmp_path / "a.pt"), "-o", str(tmp_path / "model")]) == 2
-        assert "is no PyTorch checkpoint" in capsys.readouterr().err
+        error = refusal(main, "import", "--from", layout, tmp_path / "a.pt", "-o", tmp_path / "model")
+        assert "is no PyTorch checkpoint" in error
     assert not (tmp_path / "model").exists()

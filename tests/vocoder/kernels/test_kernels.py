@@ -31,12 +31,8 @@ def test_a_kernel_takes_only_tensors_as_its_entry_point_names_them():
     add = kernel("block", "added", torch.bfloat16)
     x, moved, scale = torch.zeros(4, 8), torch.ones(4, 8, dtype=torch.bfloat16), torch.ones(8)
     out = torch.zeros(4, 8)
-    for wrong in (
-        (x.double(), moved, scale),
-        (x, moved.float(), scale),
-        (x, moved, scale[None]),
-        (x.t(), moved, scale),
-    ):
+    others = (x.double(), moved, scale), (x, moved.float(), scale), (x, moved, scale[None]), (x.t(), moved, scale)
+    for wrong in others:
         with pytest.raises(TypeError, match="a kernel takes contiguous"):
             add(4, *wrong, out)
     with pytest.raises(ValueError, match="zip"):

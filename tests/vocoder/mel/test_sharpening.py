@@ -35,8 +35,7 @@ def sharpener():
 def test_noise_stays_as_it_is_and_smooth_mels_get_the_full_strength(name, level):
     config = preset(name)
     mel = noise(level=level, config=config)
-    sharpening = Sharpening(Sharpener(config))
-    assert torch.equal(sharpening.push(mel), mel)
+    assert torch.equal(Sharpening(Sharpener(config)).push(mel), mel)
     assert float(Sharpening(Sharpener(config)).textures(noise(7, level, config))[0, -1]) == pytest.approx(1.0, abs=0.05)
     strengths = Sharpening(Sharpener(config)).strengths(smooth(mel))[0]
     assert strengths[0] == 0

@@ -69,8 +69,7 @@ def mel(frames):
 def test_it_synthesizes_streams_and_shares_rows(toy):
     assert (toy.family, toy.sample_rate) == ("toy", 8000)
     whole = toy.synthesize(mel(70), seed=3)
-    session = toy.open_stream(seed=3)
-    assert session.lookahead == 1
+    assert toy.open_stream(seed=3).lookahead == 1
     torch.testing.assert_close(torch.cat(list(toy.stream(mel(70), seed=3))), whole, rtol=0, atol=1e-6)
     utterances = [
         Utterance(mel(frames), sigma=sigma, seed=frames) for frames, sigma in ((7, None), (3, 0.5), (12, 2.0))

@@ -11,12 +11,8 @@ from vocoder.models.student import Student
 
 FRAMES, HOP, N_MELS = 4, 32, 10
 SOURCE = SourceConfig(PitchConfig(channels=4, layers=1, bins=8), f_max=4000.0)
-KINDS = {
-    "samples": {"kind": "samples"},
-    "samples, source": {"kind": "samples", "source": SOURCE},
-    "frames": {"kind": "frames"},
-    "frames, source": {"kind": "frames", "source": SOURCE},
-}
+KINDS = {kind: {"kind": kind} for kind in ("samples", "frames")}
+KINDS |= {f"{kind}, source": {"kind": kind, "source": SOURCE} for kind in KINDS}
 every_kind = pytest.mark.parametrize("name", KINDS)
 
 

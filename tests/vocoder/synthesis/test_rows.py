@@ -35,12 +35,8 @@ def mel_of(frames, level):
 @st.composite
 def utterances(draw):
     mel = mel_of(draw(st.integers(1, 40)), draw(st.floats(-9.0, -2.0)))
-    return Utterance(
-        mel,
-        sigma=draw(st.one_of(st.none(), st.floats(0.0, 1.5))),
-        seed=draw(st.integers(0, 2**63 - 1)),
-        denoise=draw(st.sampled_from([0.0, 0.0, 0.3])),
-    )
+    sigma, seed = draw(st.one_of(st.none(), st.floats(0.0, 1.5))), draw(st.integers(0, 2**63 - 1))
+    return Utterance(mel, sigma=sigma, seed=seed, denoise=draw(st.sampled_from([0.0, 0.0, 0.3])))
 
 
 def assert_as_alone(v, company):

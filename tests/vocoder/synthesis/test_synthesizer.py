@@ -202,16 +202,14 @@ SILENCE = torch.full((8, 60), -11.513)
 def humming():
     """A synthesizer of white noise, whatever the mel, with a hum in its tenth band below it."""
     changes = {"n_mels": 8, "hop_length": 256, "sample_rate": 22050, "group_size": 32, "flows": 1}
-    config = lapped_config(**changes, stack=WaveNetConfig(4, (1,)), source=None, corrections=0)
-    model = WaveGlow(config)
+    model = WaveGlow(lapped_config(**changes, stack=WaveNetConfig(4, (1,)), source=None, corrections=0))
     with torch.no_grad():
         model.envelope.projection.bias[9] = 10 * 0.05  # the shift: ten times as large as it acts
     return Synthesizer(Checkpoint(model, "waveglow", MEL), "humming", "cpu", torch.float32)
 
 
 def test_a_hum_in_silence_becomes_quieter_and_strength_0_changes_nothing(humming):
-    hum = humming.synthesize(SILENCE, sigma=0.0)
-    levels = [hum.square().mean()]
+    levels = [humming.synthesize(SILENCE, sigma=0.0).square().mean()]
     for strength in (0.5, 1.0):
         levels.append(humming.synthesize(SILENCE, sigma=0.0, denoise=strength)[2048:-2048].square().mean())
     half, whole = (10 * torch.log10(level / levels[0]) for level in levels[1:])

@@ -13,13 +13,7 @@ import soundfile
 from matplotlib.image import imread
 
 from training.evaluate.evaluation import Row
-from training.evaluate.listening.page import (
-    Utterance,
-    difference_picture,
-    flac_uri,
-    listening_page,
-    spectrogram_picture,
-)
+from training.evaluate.listening import page as pages
 from training.evaluate.metric import Metric
 from training.evaluate.report import Report
 
@@ -38,13 +32,12 @@ def attributes(page, tag, name):
 
 
 def utterance():
-    rng = np.random.default_rng(0)
-    x, y = (0.1 * rng.standard_normal((2, 4000))).astype(np.float32)
-    return Utterance("voice", "a.flac", 22050, {"recording": x, "<b>ours</b>": y})
+    x, y = (0.1 * np.random.default_rng(0).standard_normal((2, 4000))).astype(np.float32)
+    return pages.Utterance("voice", "a.flac", 22050, {"recording": x, "<b>ours</b>": y})
 
 
 def test_there_is_a_player_a_spectrogram_and_a_difference_of_each_candidate():
-    page = listening_page(REPORT, [utterance()])
+    page = pages.listening_page(REPORT, [utterance()])
     assert "<link" not in page  # it needs no network
     assert attributes(page, "script", "src") == []
     assert "http" not in re.sub(r"data:[^\"]+", "", page)
@@ -61,7 +54,7 @@ def test_there_is_a_player_a_spectrogram_and_a_difference_of_each_candidate():
 
 
 def test_scores_of_rows_and_utterances_are_there_and_names_are_escaped():
-    page = listening_page(REPORT, [])
+    page = pages.listening_page(REPORT, [])
     assert "<b>" not in page
     cells = re.findall(r"<td>(.*?)</td>", page)
     assert cells[:5] == ["voice", "recording", "1", "4.00", "-"]
@@ -96,21 +89,21 @@ def tone(hertz, level=0.3):
 
 def test_audio_survives_to_the_last_of_16_bits_and_carries_no_tags():
     x = tone(440.0)
-    with soundfile.SoundFile(payload(flac_uri(x, RATE), "audio/flac")) as file:
-        assert file.samplerate == RATE
-        assert file.copy_metadata() == {}
+    with soundfile.SoundFile(payload(pages.flac_uri(x, RATE), "audio/flac")) as file:
+        assert (file.samplerate, file.copy_metadata()) == (RATE, {})
         assert np.abs(file.read(dtype="float32") - x).max() <= 1 / 32768
 
 
 def test_a_tone_is_bright_at_its_height_and_its_differences_are_red_and_blue():
-    picture = imread(payload(spectrogram_picture(tone(2756.25), tone(2756.25)), "image/png"))[..., :3].mean(axis=(1, 2))
+    original = tone(2756.25)
+    image = imread(payload(pages.spectrogram_picture(original, original), "image/png"))
+    picture = image[..., :3].mean(axis=(1, 2))
     assert len(picture) == 256
     assert abs(int(picture.argmax()) - (255 - 64)) <= 1  # 2756 Hz is a quarter of the way up
     assert picture[:128].max() < 0.2
-    original = tone(2756.25)
 
     def colour(x):
-        return imread(payload(difference_picture(x, original), "image/png"))[255 - 64, 40, :3]
+        return imread(payload(pages.difference_picture(x, original), "image/png"))[255 - 64, 40, :3]
 
     assert colour(original).min() > 0.9
     louder, softer = colour(3 * original), colour(original / 3)

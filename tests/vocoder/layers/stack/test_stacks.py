@@ -142,11 +142,8 @@ def published(kernel):
 
 
 def stepped(network, x, cond):
-    offsets, stepper, steps = (
-        gate_offsets(network.weights(), cond, len(x)),
-        StackStepper(network.weights(), len(x)),
-        x.shape[2],
-    )
+    weights, steps = network.weights(), x.shape[2]
+    offsets, stepper = gate_offsets(weights, cond, len(x)), StackStepper(weights, len(x))
     return torch.stack([stepper(x[:, :, t], offsets[t * len(offsets) // steps]) for t in range(steps)], dim=2)
 
 
