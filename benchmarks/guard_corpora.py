@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from recipes.corpora import debian
-from training.corpora.condition import DecodeError, decode
+from training.corpora.condition import UnusableError, decode
 from training.corpora.corpus import CorpusError
 from training.corpora.manifest import Entry, Manifest
 from training.data.stores import AudioStore
@@ -58,7 +58,7 @@ def as_recorded(corpus: str, entries: Sequence[Entry], sample_rate: int, cache: 
             continue
         try:
             x, rate = decode(path)
-        except DecodeError:
+        except UnusableError:
             continue
         y = x if rate == sample_rate else librosa.resample(x, orig_sr=rate, target_sr=sample_rate, res_type="soxr_vhq")
         audio.append(torch.from_numpy(np.ascontiguousarray(y, dtype=np.float32)))

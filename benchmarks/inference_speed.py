@@ -18,7 +18,7 @@ from benchmarks.arithmetic import Peak, operations
 from benchmarks.hifigan import HiFiGAN
 from benchmarks.speech import speech_mel
 from benchmarks.vocos_peer import VocosPeer
-from training.evaluate.candidates import GriffinLim
+from training.evaluate.candidates import griffin_lim
 from vocoder.commands.benchmark import noise_mel
 from vocoder.loading import default_dtype, load, shipped_models
 from vocoder.mel.config import MelConfig
@@ -157,7 +157,7 @@ def _others(config: MelConfig) -> Makers:
         return hifigan[dtype](torch.from_numpy(mel)[None].to(dtype))
 
     makers: Makers = {f"HiFi-GAN V2, {kind}": partial(synthesize, dtype) for kind, dtype in DTYPES.items()}
-    return {**makers, GRIFFIN_LIM: GriffinLim(config, iterations=60)}
+    return {**makers, GRIFFIN_LIM: partial(griffin_lim, config)}
 
 
 def batch_speed(repetitions: int, clock: Clock = QUIET) -> Table:

@@ -57,10 +57,9 @@ def publish(
     scores = dict(quality or checkpoint.quality)
     provenance, mel_config = with_inheritance(checkpoint.provenance), checkpoint.mel_config
     card = model_card(output.name, checkpoint.model, mel_config, provenance, scores, notes)
-    save_model(output, checkpoint.model, mel_config, provenance, scores, getattr(torch, dtype), card)
-    critics = (
-        ", with the critics that it was trained with" if copy_critics(model, output, getattr(torch, dtype)) else ""
-    )
+    precision = getattr(torch, dtype)
+    save_model(output, checkpoint.model, mel_config, provenance, scores, precision, card)
+    critics = ", with the critics that it was trained with" if copy_critics(model, output, precision) else ""
     size = (output / "model.safetensors").stat().st_size
     print(f"{output}: {_parameters(checkpoint.model):,} parameters, {size / 1e6:.1f} MB in {dtype}{critics}")
     print(f"licence of the weights: {licence_of(provenance)}")

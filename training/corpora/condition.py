@@ -40,10 +40,6 @@ class UnusableError(ValueError):
         self.detail = detail
 
 
-class DecodeError(UnusableError):
-    """A file is not audio that can be decoded."""
-
-
 def condition(x: np.ndarray, sample_rate: int, config: PrepareConfig) -> np.ndarray:
     """Check, resample and scale one recording x (T,), float32 in [-1, 1].
 
@@ -74,14 +70,11 @@ def rms(x: np.ndarray) -> float:
 
 
 def decode(path: Path) -> tuple[np.ndarray, int]:
-    """Decode a file to (x, sample_rate); x is (T,) float32 in [-1, 1], the mean of its channels.
-
-    Raises DecodeError if the file cannot be decoded.
-    """
+    """Decode a file to (x, sample_rate), x (T,) float32 in [-1, 1], the mean of channels; or raise UnusableError."""
     try:
         return read_audio(path) if path.suffix.lower() in AUDIO_SUFFIXES else _with_av(path)
     except (AudioError, av.FFmpegError, OSError, StopIteration, ValueError) as error:
-        raise DecodeError("unreadable", str(error) if path.name in str(error) else f"{path}: {error}") from error
+        raise UnusableError("unreadable", str(error) if path.name in str(error) else f"{path}: {error}") from error
 
 
 def _with_av(path: Path) -> tuple[np.ndarray, int]:
@@ -109,10 +102,7 @@ def write_flac(path: Path, x: np.ndarray, sample_rate: int, subtype: str = "PCM_
 
 
 def read_prepared(path: Path, sample_rate: int) -> NDArray[np.int16]:
-    """Return the audio (T,) of a prepared file in 16 bits.
-
-    Raises ManifestError if the file cannot be read, is empty, not mono, or not at that sample rate.
-    """
+    """Return the audio (T,) of a prepared file in 16 bits; raises ManifestError if it is no mono audio of that rate."""
     try:
         x, rate = soundfile.read(path, dtype="int16", always_2d=True)
     except (soundfile.SoundFileError, OSError) as error:
@@ -130,8 +120,7 @@ def measure_bandwidth(x: np.ndarray, sample_rate: int) -> float:
     x is as recorded, before any resampling. Above that frequency every band of 125 Hz is either 75 dB below the loudest
     band, or as loud between the sounds as during them.
     """
-    levels = _band_levels(x, sample_rate)
-    loud, quiet = np.percentile(levels, (_LOUD, _QUIET), axis=1)
+    loud, quiet = np.percentile(_band_levels(x, sample_rate), (_LOUD, _QUIET), axis=1)
     heard = (loud > loud.max() - _REACH) & (loud > quiet + _MODULATION)
     if not heard.any():
         return sample_rate / 2

@@ -12,6 +12,10 @@ from vocoder.config import Checked, Positive
 TEST_EVERY, TEST_INDEX = 40, 7
 LEAST_TEST = 3
 """fewest recordings that are held out of a corpus"""
+SPLIT_RULE = (
+    f"within each speaker, sorted by file name, index % {TEST_EVERY} == {TEST_INDEX} is test, or a corpus's "
+    f"test_share; {LEAST_TEST} of a corpus at least, and all of what is unseen or for evaluation alone"
+)
 UNKNOWN = "unknown"
 """the licence of recordings that nobody named one for"""
 

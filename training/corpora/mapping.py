@@ -17,10 +17,7 @@ Result = TypeVar("Result")
 
 @contextmanager
 def workers(jobs: int) -> Iterator[Callable[..., Iterator[Any]]]:
-    """Give a `map` that computes in `jobs` processes of one thread, or in this one if it is 1.
-
-    Raises ValueError if jobs is below 1.
-    """
+    """Give a `map` that computes in `jobs` processes of one thread, or in this one if 1; raises ValueError below 1."""
     if jobs < 1:
         raise ValueError(f"there must be at least 1 process, not {jobs}")
     if jobs == 1:

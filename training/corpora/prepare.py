@@ -16,16 +16,7 @@ import numpy as np
 import soundfile
 
 from training.corpora.condition import UnusableError, condition, decode, prepared_bandwidth, write_flac
-from training.corpora.corpus import (
-    LEAST_TEST,
-    TEST_EVERY,
-    TEST_INDEX,
-    Corpus,
-    PrepareConfig,
-    Recording,
-    hold_out_enough,
-    split_recordings,
-)
+from training.corpora.corpus import SPLIT_RULE, Corpus, PrepareConfig, Recording, hold_out_enough, split_recordings
 from training.corpora.given_mels import check_given_mel
 from training.corpora.manifest import Entry, Manifest, Split, read_manifest, write_manifest
 from training.corpora.mapping import mapped, with_bar
@@ -110,8 +101,7 @@ def prepare(corpora: Sequence[Corpus], output: Path, config: PrepareConfig, jobs
     if not entries:
         reasons = ", ".join(f"{n} {reason}" for reason, n in Counter(item.reason for item in skipped).items())
         raise ValueError(f"no recording is usable ({reasons}); {output / 'skipped.jsonl'} lists them")
-    known = (output / "manifest.jsonl").is_file()
-    others = read_manifest(output, check_files=False).entries if known else ()
+    others = read_manifest(output, check_files=False).entries if (output / "manifest.jsonl").is_file() else ()
     write_manifest(output / "manifest.jsonl", [*(entry for entry in others if entry.corpus not in names), *entries])
     return Prepared(read_manifest(output), skipped)
 
@@ -141,6 +131,7 @@ def _process(job: _Job) -> Entry | Skipped:
 def _entry(job: _Job, audio: Path) -> Entry:
     corpus = job.corpus
     with soundfile.SoundFile(audio) as file:
+        written = file.comment.removeprefix(_BANDWIDTH) if file.comment.startswith(_BANDWIDTH) else None
         return Entry(
             path=job.path("audio", ".flac"),
             corpus=corpus.name,
@@ -149,7 +140,7 @@ def _entry(job: _Job, audio: Path) -> Entry:
             duration=file.frames / file.samplerate,
             sample_rate=file.samplerate,
             licence=corpus.licence,
-            bandwidth=_bandwidth(file),
+            bandwidth=None if written is None else float(written),
             use=corpus.use,
             synthetic=corpus.synthetic,
             mel=None if job.recording.mel is None else job.path("mels", ".npy"),
@@ -177,11 +168,6 @@ def _make(source: Path, target: Path, config: PrepareConfig) -> None:
     bandwidth = prepared_bandwidth(recorded, sample_rate, config.sample_rate)
     # The bandwidth is kept in the file, so that a later run knows it without the recording being decoded again.
     write_flac(target, x, config.sample_rate, comment=f"{_BANDWIDTH}{bandwidth:g}")
-
-
-def _bandwidth(file: soundfile.SoundFile) -> float | None:
-    comment: str = file.comment
-    return float(comment.removeprefix(_BANDWIDTH)) if comment.startswith(_BANDWIDTH) else None
 
 
 def _record(corpora: Sequence[Corpus], output: Path, config: PrepareConfig) -> None:
@@ -212,11 +198,7 @@ def _record(corpora: Sequence[Corpus], output: Path, config: PrepareConfig) -> N
 def _open_record(output: Path, config: PrepareConfig) -> dict[str, Any]:
     path, settings = output / "dataset.json", asdict(config)
     if not path.is_file():
-        rule = (
-            f"within each speaker, sorted by file name, index % {TEST_EVERY} == {TEST_INDEX} is test, or a corpus's "
-            f"test_share; {LEAST_TEST} of a corpus at least, and all of what is unseen or for evaluation alone"
-        )
-        return {"settings": settings, "split": rule, "corpora": {}}
+        return {"settings": settings, "split": SPLIT_RULE, "corpora": {}}
     record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     before = record["settings"]
     if changed := [f"{k} {before.get(k)} -> {v}" for k, v in settings.items() if before.get(k) != v]:

@@ -76,8 +76,7 @@ def augmented(
 
 def _equaliser(length: int, sample_rate: int, decibels: float, shape: np.ndarray) -> np.ndarray:
     """Return gains (length // 2 + 1,): a tilt, and peaks at random places on a scale of octaves."""
-    frequency = np.maximum(np.fft.rfftfreq(length, 1 / sample_rate), _LOWEST)
-    octaves = np.log2(frequency / _LOWEST)
+    octaves = np.log2(np.maximum(np.fft.rfftfreq(length, 1 / sample_rate), _LOWEST) / _LOWEST)
     width = octaves[-1]
     gain = (2 * shape[0] - 1) * (octaves / width - 0.5)
     for place, height in shape[1:].reshape(_PEAKS, 2):
@@ -140,5 +139,4 @@ def _triangles(mel: Tensor, widest: int) -> Tensor:
     slope = 1 + (half - 1) * torch.rand(len(mel), 1, device=mel.device)
     taps = (1 - torch.arange(-reach, reach + 1, device=mel.device).abs() / slope).clamp_min(0)
     taps = taps / taps.sum(dim=1, keepdim=True)
-    windows = F.pad(mel, (reach, reach), mode="replicate").unfold(2, widest, 1)
-    return torch.einsum("bcnk,bk->bcn", windows, taps)
+    return torch.einsum("bcnk,bk->bcn", F.pad(mel, (reach, reach), mode="replicate").unfold(2, widest, 1), taps)

@@ -78,10 +78,10 @@ class SegmentDataset(Dataset[dict[str, Any]]):
         manifest: Manifest,
         split: Split,
         config: SegmentConfig,
-        speakers: Collection[str] | None = None,
         mel_config: MelConfig | None = None,
         pitch: bool = False,
         jobs: int = 1,
+        speakers: Collection[str] | None = None,
     ) -> None:
         entries = manifest.select(split, speakers)
         self.config = config
@@ -204,4 +204,4 @@ def held_out_segments(
     """
     sizes = {name: getattr(segments, name) for name in ("segment_length", "hop_length", "margin")}
     plain = SegmentConfig(epoch_length=items, **sizes)
-    return SegmentDataset(manifest, "test", plain, manifest.trained_speakers, mel_config, pitch)
+    return SegmentDataset(manifest, "test", plain, mel_config, pitch, speakers=manifest.trained_speakers)

@@ -18,10 +18,7 @@ RATE_STEPS = 40
 
 
 def rate_grid(rates: tuple[float, ...]) -> tuple[Fraction, ...]:
-    """Return the multiples of 1 / 40 in a range (low, high).
-
-    Raises ConfigError if it is no range, is empty, or leaves 0.5 to 2.
-    """
+    """Return the multiples of 1 / 40 in a range (low, high); raises ConfigError if it has none or leaves 0.5 to 2."""
     if len(rates) != 2 or not 0.5 <= rates[0] <= rates[1] <= 2:
         raise ConfigError(f"rates must be a range [low, high] within 0.5 to 2, not {list(rates)}")
     # The tolerance lets the ends belong to the grid in spite of their binary fractions.

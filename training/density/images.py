@@ -9,10 +9,7 @@ from vocoder.flows.coupling import soft_clip
 
 
 class Squeeze(Flow):
-    """Turn every 2 x 2 pixels into four channels: (B, C, H * W) to (B, 4 C, H / 2 * W / 2).
-
-    A permutation, so `log_det` is 0.
-    """
+    """Turn 2 x 2 pixels into four channels, (B, C, H * W) to (B, 4 C, H / 2 * W / 2): a permutation, `log_det` 0."""
 
     def __init__(self, height: int, width: int) -> None:
         super().__init__()

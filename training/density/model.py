@@ -56,10 +56,7 @@ class DensityModel(Flow):
 
     @torch.no_grad()
     def fit_whitening(self, x: Tensor) -> None:
-        """Fit the affine flow before all others to items (B, channels, frames) of the training data, in closed form.
-
-        Raises ValueError if their covariance is singular.
-        """
+        """Fit the affine flow before all others to items (B, channels, frames) of training data, by `fit_gaussian`."""
         if self.whitening is not None:
             real = x if self.logit is None else self.logit(x)[0]
             fit_gaussian(self.whitening, real.reshape(len(x), len(self.whitening.t), -1))

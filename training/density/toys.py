@@ -38,8 +38,7 @@ def _checkerboard() -> Toy:
 
     def sample(count: int, rng: np.random.Generator) -> Array:
         column, row = rng.integers(4, size=count), rng.integers(2, size=count)
-        corner = np.stack([column - 2.0, 2.0 * row + column % 2 - 2.0], axis=1)
-        return corner + rng.random((count, 2))
+        return np.stack([column - 2.0, 2.0 * row + column % 2 - 2.0], axis=1) + rng.random((count, 2))
 
     def log_prob(x: Array) -> Array:
         field = np.floor(x).astype(int)

@@ -97,8 +97,7 @@ class VariationalAutoencoder(nn.Module):
 
     def log_prob(self, x: Tensor, samples: int = 64) -> Tensor:
         """Return a tighter bound (B,) of log p(x): the mean over importance samples (Burda et al., 2016)."""
-        bounds = torch.stack([self.elbo(x) for _ in range(samples)])
-        return torch.logsumexp(bounds, dim=0) - math.log(samples)
+        return torch.logsumexp(torch.stack([self.elbo(x) for _ in range(samples)]), dim=0) - math.log(samples)
 
     @torch.no_grad()
     def sample(self, count: int, sigma: float = 1.0, generator: torch.Generator | None = None) -> Tensor:

@@ -39,10 +39,7 @@ class Candidate:
     takes_given: bool = True
 
     def has_heard(self, recording: Recording) -> bool:
-        """Return whether training included the voice of a recording; the manifest decides if the model does not say.
-
-        True for candidates that are not trained.
-        """
+        """Return whether training, if any, heard a recording's voice; the manifest says so if the model does not."""
         if not self.trained:
             return True
         if self.heard is None:
@@ -60,10 +57,7 @@ def of_vocoder(vocoder: Synthesizer, name: str, *, seed: int = 0, **options: Any
 
 
 def on_both(candidate: Candidate) -> list[Candidate]:
-    """Return a candidate for the recordings' own mels, and one for the mels that an acoustic model predicted.
-
-    The recordings themselves need no mel, so they stay one row.
-    """
+    """Return a candidate for true mels and one for predicted ones; recordings themselves, without mels, stay one."""
     if candidate.synthesize is None:
         return [candidate]
     return [replace(candidate, takes_given=False), replace(candidate, name=f"{candidate.name}{ON_PREDICTED}")]
@@ -76,36 +70,20 @@ def mel_of(x: Audio, mel_config: MelConfig) -> Audio:
     return mel
 
 
-class GriffinLim:
-    """Mel to audio without a model: non-negative least squares to a spectrogram, then phases by iteration.
+def griffin_lim(config: MelConfig, mel: Audio, iterations: int = 60) -> Audio:
+    """Return audio (frames * hop_length,) from mel (n_mels, frames) without a model.
 
-    (Griffin and Lim, "Signal estimation from modified short-time Fourier transform", 1984; momentum of Perraudin,
-    Balazs, Sondergaard, "A fast Griffin-Lim algorithm", 2013; librosa's implementation of both steps.)
+    Non-negative least squares lead to a spectrogram, then iterations to phases (Griffin and Lim, "Signal estimation
+    from modified short-time Fourier transform", 1984; momentum of Perraudin, Balazs, Sondergaard, "A fast Griffin-Lim
+    algorithm", 2013; librosa's implementation of both steps).
     """
-
-    def __init__(self, mel_config: MelConfig, iterations: int = 60) -> None:
-        self.mel_config = mel_config
-        self.iterations = iterations
-        plain = {"ref_db": 0.0, "range_db": None, "range_low": 0.0, "range_high": 1.0, "mean": None, "variance": None}
-        self._natural = replace(mel_config, name="natural logarithm", log="ln", **plain)  # type: ignore[arg-type]
-        self._filterbank = mel_filterbank(mel_config).float().numpy()
-
-    def __call__(self, mel: Audio) -> Audio:
-        """Return audio (frames * hop_length,) from mel (n_mels, frames)."""
-        config = self.mel_config
-        energy = np.exp(convert(mel, config, self._natural))
-        magnitude = librosa.util.nnls(self._filterbank, energy) ** (1.0 / config.power)
-        length = mel.shape[1] * config.hop_length
-        x = librosa.griffinlim(
-            magnitude,
-            n_iter=self.iterations,
-            hop_length=config.hop_length,
-            win_length=config.win_length,
-            n_fft=config.n_fft,
-            random_state=0,
-            # One sample less than the frames span: as many as still have this number of centred frames.
-            length=length - 1,
-        )
-        # librosa centres frame i on sample i * hop_length; other framings start that much later.
-        late = config.n_fft // 2 - config.padding
-        return np.pad(x, (late, 1))[:length].astype(np.float32)
+    plain = {"ref_db": 0.0, "range_db": None, "range_low": 0.0, "range_high": 1.0, "mean": None, "variance": None}
+    natural = replace(config, name="natural logarithm", log="ln", **plain)  # type: ignore[arg-type]
+    filterbank, energy = mel_filterbank(config).float().numpy(), np.exp(convert(mel, config, natural))
+    magnitude = librosa.util.nnls(filterbank, energy) ** (1.0 / config.power)
+    framing = {name: getattr(config, name) for name in ("hop_length", "win_length", "n_fft")}
+    length = mel.shape[1] * config.hop_length
+    # One sample less than the frames span: as many as still have this number of centred frames.
+    x = librosa.griffinlim(magnitude, n_iter=iterations, random_state=0, length=length - 1, **framing)
+    # librosa centres frame i on sample i * hop_length; other framings start that much later.
+    return np.pad(x, (config.n_fft // 2 - config.padding, 1))[:length].astype(np.float32)

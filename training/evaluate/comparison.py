@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 
 from training.corpora.manifest import read_manifest
 from training.corpora.mapping import workers
-from training.evaluate.candidates import Candidate, GriffinLim, of_vocoder, on_both
+from training.evaluate.candidates import Candidate, griffin_lim, of_vocoder, on_both
 from training.evaluate.evaluation import Row, evaluate
 from training.evaluate.listening.page import Utterance, listening_page
 from training.evaluate.metric import Audio, Metric, split_by_package
@@ -41,21 +42,16 @@ def compare(models: Mapping[str, Synthesizer], manifest_file: Path, output: Path
     trained = [of_vocoder(vocoder, name, **sampling) for name, vocoder in models.items()]
     mel_config = trained[0].mel_config
     baselines = [Candidate("ground truth", mel_config)]
-    baselines += [Candidate("Griffin-Lim", mel_config, GriffinLim(mel_config))] if options.griffin_lim else []
+    if options.griffin_lim:
+        baselines.append(Candidate("Griffin-Lim", mel_config, partial(griffin_lim, mel_config)))
     if options.mels == "both":
         baselines, trained = (
             [row for candidate in rows for row in on_both(candidate)] for rows in (baselines, trained)
         )
     metrics, missing = split_by_package(METRICS)
     rows, heard = _evaluated([*baselines, *trained], chosen, metrics, options)
-    report = Report(
-        settings=_settings(chosen, options, sampling),
-        rows=rows,
-        metrics=METRICS,
-        missing=missing,
-        models=[model.name for model in trained],
-        left_out=left_out(manifest, options.selection),
-    )
+    settings, names = _settings(chosen, options, sampling), [model.name for model in trained]
+    report = Report(settings, rows, METRICS, missing, names, left_out(manifest, options.selection))
     written = [*write_report(report, output), output / "listening.html"]
     utterances = _utterances([*trained, *baselines[1:]], chosen, heard)
     written[-1].write_text(listening_page(report, utterances), encoding="utf-8")

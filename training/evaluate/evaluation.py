@@ -50,19 +50,15 @@ def evaluate(
     rate = candidate.mel_config.sample_rate
     for recording in recordings[:1]:
         synthesized(candidate, recording)  # a model's first call is slower than the others
-    bar = with_bar(
-        recordings, "utt", len(recordings), f"synthesizing {candidate.name}" if candidate.synthesize else None
-    )
-    made = [synthesized(candidate, recording) for recording in bar]
+    told = f"synthesizing {candidate.name}" if candidate.synthesize else None
+    made = [synthesized(candidate, recording) for recording in with_bar(recordings, "utt", len(recordings), told)]
     pairs = [(recording.at(rate), x) for recording, (x, _) in zip(recordings, made, strict=True)]
     scored = over(partial(score, tuple(metrics), rate), pairs)
     scores = with_bar(scored, "utt", len(pairs), f"scoring {candidate.name}")
     rows, heard, voices = list[Row](), dict[str, Audio](), list[str]()
     for recording, (x, seconds), (values, problems) in zip(recordings, made, scores, strict=True):
-        seen = candidate.has_heard(recording)
-        rows.append(
-            Row(candidate.name, recording.path, recording.voice, seen, recording.seconds, values, problems, seconds)
-        )
+        about = recording.path, recording.voice, candidate.has_heard(recording), recording.seconds
+        rows.append(Row(candidate.name, *about, values, problems, seconds))
         if voices.count(recording.voice) < examples:
             voices.append(recording.voice)
             heard[recording.path] = np.nan_to_num(x, posinf=0.0, neginf=0.0)  # its scores say that it is not finite

@@ -51,10 +51,7 @@ def voicing_f1(reference: Audio, generated: Audio, sample_rate: int) -> float:
 
 
 def pitch_rmse(reference: Audio, generated: Audio, sample_rate: int) -> float:
-    """Return the root mean square deviation of the pitch in cents, over frames that are voiced in both.
-
-    Raises MetricUndefinedError if no frame is voiced in both.
-    """
+    """Return the pitch's RMS deviation in cents over frames voiced in both; MetricUndefinedError without one."""
     track, track_hat = pitch_track(reference, sample_rate), pitch_track(generated, sample_rate)
     both = track.voiced & track_hat.voiced
     if not both.any():
@@ -63,10 +60,7 @@ def pitch_rmse(reference: Audio, generated: Audio, sample_rate: int) -> float:
 
 
 def voiced_share(reference: Audio, generated: Audio, sample_rate: int) -> float:
-    """Return how many frames are voiced, in % of the recording's: less than 100 is breathier.
-
-    Raises MetricUndefinedError if no frame of the recording is voiced.
-    """
+    """Return the voiced frames in % of the recording's (fewer: breathier); MetricUndefinedError if it has none."""
     voiced = pitch_track(reference, sample_rate).voiced.sum()
     if not voiced:
         raise MetricUndefinedError("the voiced share needs a recording with voiced frames")

@@ -47,15 +47,9 @@ def _summary(rows: Sequence[Row]) -> Summary:
     timed = [(row.seconds, row.synthesis_seconds) for row in rows if row.synthesis_seconds]
     means = {name: sum(found) / len(found) if found else None for name, found in values.items()}
     pace = sum(audio for audio, _ in timed) / sum(took for _, took in timed) if timed else None
-    return Summary(
-        candidate=rows[0].candidate,
-        voice=rows[0].voice,
-        seen=any(row.seen for row in rows),
-        utterances=len(rows),
-        seconds=sum(row.seconds for row in rows),
-        means=means | {SPEED.name: pace},
-        undefined={name: len(rows) - len(found) for name, found in values.items() if len(found) < len(rows)},
-    )
+    undefined = {name: len(rows) - len(found) for name, found in values.items() if len(found) < len(rows)}
+    seen, seconds, means = any(row.seen for row in rows), sum(row.seconds for row in rows), means | {SPEED.name: pace}
+    return Summary(rows[0].candidate, rows[0].voice, seen, len(rows), seconds, means, undefined)
 
 
 def cells(summaries: Sequence[Summary], columns: Sequence[Column]) -> list[list[str]]:

@@ -70,11 +70,8 @@ def slow(seconds_per_step: float, threads: int, steps: int | None = None) -> str
     alone = "begin again with OMP_NUM_THREADS=1, which does not wait for cores that others use, " if threads > 1 else ""
     minutes = math.ceil(FEWEST_THAT_GAINED * seconds_per_step / 60 / (1 - _OTHER_WORK))
     option = f"take --minutes {minutes}" if steps is None else f"would take {minutes} minutes"
-    few = (
-        ""
-        if steps is not None and steps >= FEWEST_THAT_GAINED
-        else (f": {FEWEST_THAT_GAINED} steps are the fewest that gained, and {option}")
-    )
+    enough = steps is not None and steps >= FEWEST_THAT_GAINED
+    few = "" if enough else f": {FEWEST_THAT_GAINED} steps are the fewest that gained, and {option}"
     return (
         f"a step takes {seconds_per_step:.1f} s here, {times:.0f} times as long as on two idle cores of an AMD EPYC. "
         f"Stop other programs that use the processor, {alone}or train on a machine with a GPU{few}."

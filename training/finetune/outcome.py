@@ -80,10 +80,7 @@ def compared(start: Start, training: Path, manifest: Manifest, folder: Path, see
 
 
 def publish_best(outcome: Outcome, output: Path, folder: Path) -> None:
-    """Write the model directory of an outcome, with scores, licences and a card that explains it.
-
-    `outcome.json` in the folder of the run says the same to programs.
-    """
+    """Write the model directory of an outcome, with a card that explains it, and `outcome.json` for programs."""
     told = {
         "published": BEFORE if outcome.published is None else outcome.published.label,
         "sentence": outcome.sentence,

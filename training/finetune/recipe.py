@@ -35,6 +35,7 @@ Run: TypeAlias = ReverseRun | WaveGlowRun
 TIMED_STEPS = 4
 """equals `likelihood_every`, so that every kind of step is timed"""
 TIMED_ROUNDS = 2
+PACE_STEPS = 1 + TIMED_ROUNDS * TIMED_STEPS
 _PROBE = Budget(1.0, 1)
 _VALIDATION_ITEMS = 24
 _SEGMENT_LENGTH = 16384
@@ -81,10 +82,7 @@ class Start:
 
     @classmethod
     def of(cls, reference: str) -> "Start":
-        """Describe a model by its directory or name.
-
-        Raises ConfigError if models of its kind cannot be fine-tuned, or its mel config is no preset.
-        """
+        """Describe a model by its directory or name; raises ConfigError if it cannot be fine-tuned so."""
         directory = model_directory(reference)
         checkpoint = load_model(directory, weights=False)
         model: Any = checkpoint.model
@@ -191,6 +189,6 @@ def seconds_per_step(config: Run, manifest: Manifest) -> float:
                 update(objective, phase, optimisers[phase.name], batch, _LATE + step, config.trainer, accelerator)
         return time.perf_counter() - started
 
-    steps = iter(with_bar(range(1 + TIMED_ROUNDS * TIMED_STEPS), "step"))
+    steps = iter(with_bar(range(PACE_STEPS), "step"))
     seconds(islice(steps, 1))  # slower than the others
     return min(seconds(islice(steps, TIMED_STEPS)) for _ in range(TIMED_ROUNDS)) / TIMED_STEPS

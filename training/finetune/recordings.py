@@ -1,12 +1,13 @@
 """The first step of a fine-tuning: prepare a folder of recordings as a corpus, the long ones cut at quiet moments."""
 
+from argparse import Namespace
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from training.corpora.condition import DecodeError, decode, write_flac
+from training.corpora.condition import UnusableError, decode, write_flac
 from training.corpora.corpus import Corpus, PrepareConfig, Recording
 from training.corpora.given_mels import with_mels
 from training.corpora.layouts import scan_folder
@@ -23,33 +24,21 @@ _PIECE = (4.0, 12.0)  # shortest and longest piece, in seconds
 _WINDOW = 0.2  # seconds over which the level of a moment is taken: shorter than a pause, longer than a consonant
 
 
-def prepared_voice(
-    recordings: Path,
-    output: Path,
-    mel_config: MelConfig,
-    *,
-    name: str,
-    licence: str | None,
-    mels: Path | None = None,
-    mel_preset: str | None = None,
-    jobs: int = 1,
-) -> Prepared:
-    """Prepare the recordings of a voice; files that are prepared already are kept.
+def prepared_voice(args: Namespace, output: Path, mel_config: MelConfig) -> Prepared:
+    """Prepare the recordings of a voice, by the arguments of the command; files that are prepared already are kept.
 
-    Long recordings are cut at pauses, unless they have mels, which must stay aligned with them. `mels` is a folder with
-    the predicted mel of each recording, of the preset `mel_preset`, or of `mel_config`. Raises ValueError if the folder
-    holds no usable audio, or too little of it.
+    Long recordings are cut at pauses, unless they have mels, which must stay aligned with them. Raises ValueError if
+    the folder holds no usable audio, or too little of it.
     """
-    corpus = scan_folder(recordings, name, licence)
-    if mels is not None:
-        corpus = with_mels(corpus, mels, mel_preset or mel_config.name)
+    corpus = scan_folder(args.recordings, args.output.name, args.licence)
+    if args.mels is not None:
+        corpus = with_mels(corpus, args.mels, args.mel or mel_config.name)
     else:
         corpus = cut_long_recordings(corpus, output / "pieces")
     usable = sum(not recording.unusable for recording in corpus.recordings)
     corpus = replace(corpus, test_share=min(held_out(usable) / max(usable, 1), 0.5))
-    rms = PrepareConfig.rms if mels is None else None  # a mel says how loud its recording is
-    config = PrepareConfig(sample_rate=mel_config.sample_rate, rms=rms)
-    prepared = prepare([corpus], output, config, jobs)
+    rms = PrepareConfig.rms if args.mels is None else None  # a mel says how loud its recording is
+    prepared = prepare([corpus], output, PrepareConfig(sample_rate=mel_config.sample_rate, rms=rms), args.jobs)
     seconds = seconds_of(prepared.manifest)
     if seconds < LEAST_SECONDS:
         skipped = output / "skipped.jsonl"
@@ -98,9 +87,8 @@ def cut(x: np.ndarray, sample_rate: int) -> list[tuple[int, int]]:
 def _pieces(recording: Recording, folder: Path) -> Iterator[Recording]:
     try:
         x, sample_rate = decode(recording.path)
-    except DecodeError:  # preparation says so
-        yield recording
-        return
+    except UnusableError:  # preparation says so
+        x, sample_rate = np.zeros(0), 1
     if len(x) <= LONGEST * sample_rate:
         yield recording
         return

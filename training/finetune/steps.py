@@ -14,16 +14,7 @@ from training.corpora.manifest import Manifest
 from training.corpora.prepare import PrepareError
 from training.finetune.budget import of_steps, plan, slow
 from training.finetune.outcome import compared, publish_best
-from training.finetune.recipe import (
-    TIMED_ROUNDS,
-    TIMED_STEPS,
-    Run,
-    Start,
-    recipe,
-    seconds_in_a_batch,
-    seconds_per_step,
-    written_run,
-)
+from training.finetune.recipe import PACE_STEPS, Run, Start, recipe, seconds_in_a_batch, seconds_per_step, written_run
 from training.finetune.recordings import predicted, prepared_voice, seconds_of
 from training.finetune.verdict import missing_judges, too_noisy
 from training.loop.checkpointing import Checkpoints, run_progress
@@ -55,16 +46,7 @@ def _finished(args: argparse.Namespace, start: Start, folder: Path, stopped: Run
     """Take the four steps; return whether training, and thus all of them, finished."""
     announce(f"1 of 4: recordings of {args.recordings}")
     try:
-        prepared = prepared_voice(
-            args.recordings,
-            folder / "corpus",
-            start.mel_config,
-            name=args.output.name,
-            licence=args.licence,
-            mels=args.mels,
-            mel_preset=args.mel,
-            jobs=args.jobs,
-        )
+        prepared = prepared_voice(args, folder / "corpus", start.mel_config)
     except PrepareError as error:
         raise ValueError(f"{error}: pass another -o or --run DIR") from None
     announce(prepared.summary())
@@ -127,8 +109,9 @@ def _planned(args: argparse.Namespace, start: Start, manifest: Manifest, output:
     path, seconds = manifest.root / "manifest.jsonl", seconds_of(manifest)
     planned = partial(recipe, start, path, output, seed=args.seed, predicted=predicted(manifest))
     first = planned()
-    steps = 1 + TIMED_ROUNDS * TIMED_STEPS
-    announce(f"2 of 4: training on {seconds / 60:.1f} minutes of speech; {steps} steps measure this machine's pace")
+    announce(
+        f"2 of 4: training on {seconds / 60:.1f} minutes of speech; {PACE_STEPS} steps measure this machine's pace"
+    )
     pace = seconds_per_step(first, manifest)
     if args.steps is None:
         budget = plan(args.minutes, seconds, pace, seconds_in_a_batch(first))

@@ -63,10 +63,7 @@ class BatchPlan:
             raise ConfigError(f"the training set has {self.length} items, fewer than batch_size {self.batch_size}")
 
     def epoch(self, epoch: int, first: int = 0) -> list[list[int]]:
-        """Return this process's indices of each global batch of `epoch`, from batch `first` on.
-
-        What is left over of an epoch waits for the next permutation.
-        """
+        """Return this process's indices of each global batch of `epoch` from `first` on; an incomplete one is left."""
         batches = self.length // self.batch_size
         order = np.random.default_rng((self.seed, epoch)).permutation(self.length)[: batches * self.batch_size]
         shares: list[list[int]] = order.reshape(batches, self.processes, -1)[first:, self.rank].tolist()

@@ -102,10 +102,7 @@ class Objective(nn.Module, ABC):
         return batch["x"].shape[0] * (batch["x"].shape[1] - self.unscored)
 
     def export(self, directory: Path, provenance: dict[str, Any]) -> None:
-        """Write the model directory, with the critics beside the weights.
-
-        Called with the averaged weights in place, on the main process.
-        """
+        """Write the model directory, with averaged weights and the critics beside them; called on the main process."""
         save_model(directory, self.model, self.mel_config, provenance, families=self.families)
         if self.adversary is not None:
             self.adversary.save(directory)

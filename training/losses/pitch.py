@@ -19,8 +19,7 @@ def pitch_loss(pitch: PitchNet, mel: Tensor, f0: Tensor, voicing_weight: float =
     logits, voicing = pitch(mel)
     config, voiced = pitch.config, f0 > 0
     index = torch.arange(config.bins, device=mel.device)[None, :, None]
-    position = pitch.position(f0.clamp_min(1.0))
-    target = torch.softmax(-0.5 * (index - position[:, None]).square(), dim=1)
+    target = torch.softmax(-0.5 * (index - pitch.position(f0.clamp_min(1.0))[:, None]).square(), dim=1)
     entropy = -(target * torch.log_softmax(logits, dim=1)).sum(dim=1)
     decision = F.binary_cross_entropy_with_logits(voicing, voiced.to(voicing.dtype))
     return mean_where((f0 >= config.f0_min) & (f0 <= config.f0_max), entropy) + voicing_weight * decision

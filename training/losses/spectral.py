@@ -48,12 +48,9 @@ class MultiResolutionSTFT(nn.Module):
         return torch.stack([self._distance(x_hat, x, size) for size in SIZES]).mean()
 
     def _distance(self, x_hat: Tensor, x: Tensor, size: int) -> Tensor:
-        window = self.get_buffer(f"window_{size}")
-        return magnitude_distance(*(self._magnitude(spectrum(audio, size, window)) for audio in (x_hat, x))).mean()
-
-    def _magnitude(self, stft: Tensor) -> Tensor:
-        """Return magnitudes that the floor keeps from 0, where the gradient of a square root is unbounded."""
-        return torch.sqrt(squared_magnitude(stft) + FLOOR**2)
+        powers = (squared_magnitude(spectrum(audio, size, self.get_buffer(f"window_{size}"))) for audio in (x_hat, x))
+        # The floor keeps magnitudes from 0, where the gradient of a square root is unbounded.
+        return magnitude_distance(*(torch.sqrt(power + FLOOR**2) for power in powers)).mean()
 
 
 class MultiScaleMel(nn.Module):

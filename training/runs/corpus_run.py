@@ -79,20 +79,13 @@ class CorpusRun(RunConfig, ABC):
 
     def training_set(self, manifest: Manifest, objective: Objective) -> EpochDataset:
         """Return what the run trains on: segments of the corpus."""
-        return SegmentDataset(
-            manifest,
-            "train",
-            self.segments,
-            mel_config=objective.mel_config,
-            pitch=objective.wants_pitch,
-            jobs=self.trainer.num_workers,
-        )
+        heard = objective.mel_config, objective.wants_pitch
+        return SegmentDataset(manifest, "train", self.segments, *heard, self.trainer.num_workers)
 
     def validation_set(self, manifest: Manifest, objective: Objective) -> EpochDataset:
         """Return what the run is validated with: segments of the held-out split."""
-        return held_out_segments(
-            manifest, self.segments, self.validation_items, objective.mel_config, objective.wants_pitch
-        )
+        heard = objective.mel_config, objective.wants_pitch
+        return held_out_segments(manifest, self.segments, self.validation_items, *heard)
 
 
 def _following(mel: MelConfig) -> dict[str, dict[str, int]]:
@@ -102,10 +95,7 @@ def _following(mel: MelConfig) -> dict[str, dict[str, int]]:
 
 
 def train(config: CorpusRun, resume: bool) -> Path:
-    """Train as configured and return the directory of the last model.
-
-    Raises ConfigError if the corpus has another sample rate than the model.
-    """
+    """Train as configured and return the directory of the last model; raises as `corpus_at`."""
     return fit_corpus(config, corpus_at(config.manifest, config.model.sample_rate), resume=resume)
 
 
@@ -130,12 +120,6 @@ def fit_corpus(config: CorpusRun, manifest: Manifest, *, resume: bool) -> Path:
     voices = len(manifest.trained_speakers)
     million = sum(parameter.numel() for phase in objective.phases() for parameter in phase.parameters) / 1e6
     announce(f"{minutes:.1f} minutes of speech, speakers: {voices}; {million:.2f} million parameters to fit")
-    return fit(
-        config,
-        objective,
-        config.training_set(manifest, objective),
-        config.validation_set(manifest, objective),
-        provenance=provenance(manifest) | origin,
-        sample_rate=manifest.sample_rate,
-        resume=resume,
-    )
+    sets = config.training_set(manifest, objective), config.validation_set(manifest, objective)
+    origin = provenance(manifest) | origin
+    return fit(config, objective, *sets, provenance=origin, sample_rate=manifest.sample_rate, resume=resume)

@@ -75,10 +75,7 @@ class RecordingObjective(Objective):
         return "band" in batch and not bool((batch["band"] >= self.mel_config.sample_rate / 2).all())
 
     def seen(self, x: Tensor, batch: Batch) -> Tensor:
-        """Return audio (B, T) as far up as the recordings of the batch reach.
-
-        The filter has no phase, and it is applied to a segment as if that were periodic.
-        """
+        """Return audio (B, T) as far up as recordings of the batch reach, filtered without phase, as if periodic."""
         if not self.limited(batch):
             return x
         view = low_pass(x.shape[1], self.mel_config.sample_rate, batch["band"].to(x))

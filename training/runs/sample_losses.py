@@ -102,10 +102,7 @@ class SampleObjective(RecordingObjective):
         return {"pitch": (self.losses.pitch, pitch_loss(self.model.pitch, mel, batch["f0"]))}
 
     def sample_parts(self, x_hat: Tensor, x: Tensor, mel: Tensor, batch: Batch, step: int) -> Parts:
-        """Return weight and value of each loss on a sample x_hat (B, T) that is on at this step.
-
-        `mel` is what the sample is corrected towards.
-        """
+        """Return weight and value of each loss at this step on a sample x_hat (B, T), which is corrected to `mel`."""
         weights: SampleWeights = self.losses
         corrected = float(torch.rand(())) < weights.corrected_share
         count = weights.sample_corrections if corrected else 0

@@ -4,7 +4,7 @@ import pytest
 import soundfile
 from scipy.signal import firwin, oaconvolve
 
-from training.corpora.condition import DecodeError, decode, measure_bandwidth, prepared_bandwidth
+from training.corpora.condition import UnusableError, decode, measure_bandwidth, prepared_bandwidth
 
 RATE = 16000
 
@@ -50,10 +50,10 @@ def test_what_is_missing_empty_or_no_audio_is_refused_by_name(tmp_path, name):
     for content in (None, b"", letter if name != "a.g722" else b""):
         if content is not None:
             file.write_bytes(content)
-        with pytest.raises(DecodeError, match=name):
+        with pytest.raises(UnusableError, match=name):
             decode(file)
     soundfile.write(tmp_path / "b.wav", np.array([0.0, np.nan, 0.1]), RATE, subtype="FLOAT")
-    with pytest.raises(DecodeError, match="not finite"):
+    with pytest.raises(UnusableError, match="not finite"):
         decode(tmp_path / "b.wav")
 
 

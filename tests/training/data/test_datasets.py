@@ -150,7 +150,7 @@ def test_splits_and_speakers_are_kept_apart_and_an_epoch_covers_the_duration(tmp
     train, longer = SegmentDataset(manifest, "train", config()), config(epoch_length=20)
     assert [item["speaker"] for item in train] == [1] * 5
     assert {item["speaker"] for item in SegmentDataset(manifest, "test", longer)} == {0, 2}
-    assert {item["speaker"] for item in SegmentDataset(manifest, "test", longer, ["c"])} == {2}
+    assert {item["speaker"] for item in SegmentDataset(manifest, "test", longer, speakers=["c"])} == {2}
 
 
 def test_audio_or_mels_that_do_not_fit_the_manifest_are_named(tmp_path):

@@ -9,7 +9,7 @@ from given_mels import write_given
 
 from training.corpora import mapping
 from training.evaluate import comparison
-from training.evaluate.candidates import GriffinLim
+from training.evaluate.candidates import griffin_lim
 from training.evaluate.comparison import compare
 from training.evaluate.metric import split_by_package
 from training.evaluate.metrics import METRICS
@@ -23,7 +23,7 @@ SHORT = Selection(min_seconds=0.5)
 def quick(monkeypatch):
     kept = tuple(metric for metric in METRICS if metric.name in ("stft_distance", "band_db"))
     monkeypatch.setattr(comparison, "METRICS", kept)
-    monkeypatch.setattr(comparison, "GriffinLim", partial(GriffinLim, iterations=2))
+    monkeypatch.setattr(comparison, "griffin_lim", partial(griffin_lim, iterations=2))
 
 
 def read(folder, name="evaluation.json"):

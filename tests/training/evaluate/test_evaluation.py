@@ -7,7 +7,7 @@ from evaluation_corpus import RATE, NoiseVocoder, voice, write_corpus, write_rec
 
 from training.corpora.manifest import ManifestError, read_manifest
 from training.corpora.mapping import mapped
-from training.evaluate.candidates import Candidate, GriffinLim, mel_of, of_vocoder
+from training.evaluate.candidates import Candidate, griffin_lim, mel_of, of_vocoder
 from training.evaluate.evaluation import evaluate, score, synthesized
 from training.evaluate.metric import Metric, MetricUndefinedError
 from training.evaluate.metrics import METRICS
@@ -133,7 +133,7 @@ def test_bounded_numbers_are_spread_evenly(tmp_path):
 def spectral_error(x, config, iterations):
     """Mean absolute difference of the log-mels of x and of what Griffin-Lim makes of its mel."""
     mel = mel_of(x, config)
-    generated = GriffinLim(config, iterations)(mel)
+    generated = griffin_lim(config, mel, iterations)
     assert (generated.shape, generated.dtype) == ((mel.shape[1] * config.hop_length,), np.float32)
     return float(np.abs(mel_of(generated, config)[:, : mel.shape[1]] - mel).mean())
 

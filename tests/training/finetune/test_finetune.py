@@ -17,7 +17,7 @@ from training.corpora.manifest import read_manifest
 from training.critics.adversary import CRITICS_FILE, Adversary, critics_beside
 from training.critics.spectrogram import CriticConfig
 from training.evaluate import comparison
-from training.evaluate.candidates import GriffinLim
+from training.evaluate.candidates import griffin_lim
 from training.evaluate.metrics import METRICS
 from training.finetune import budget, steps
 from training.finetune import recipe as recipe_module
@@ -79,7 +79,7 @@ def _quick(monkeypatch):
     monkeypatch.setattr(steps, "missing_judges", dict)
     monkeypatch.setattr("training.corpora.pitch.follow", steady_pitch)
     monkeypatch.setattr(comparison, "METRICS", tuple(m for m in METRICS if m.name in ("stft_distance", "stoi")))
-    monkeypatch.setattr(comparison, "GriffinLim", partial(GriffinLim, iterations=1))
+    monkeypatch.setattr(comparison, "griffin_lim", partial(griffin_lim, iterations=1))
     small = {"_VALIDATION_ITEMS": 2, "_SEGMENT_LENGTH": 4096, "TIMED_STEPS": 1}
     for name, value in small.items():
         monkeypatch.setattr(recipe_module, name, value)

@@ -11,7 +11,7 @@ from recordings import RECORDING
 
 from training.corpora.manifest import read_manifest
 from training.evaluate import comparison
-from training.evaluate.candidates import GriffinLim
+from training.evaluate.candidates import griffin_lim
 from training.evaluate.metric import split_by_package
 from training.evaluate.metrics import METRICS
 from training.finetune.outcome import compared
@@ -26,7 +26,7 @@ SCORES = ("pesq", "stoi", "distillmos")
 @pytest.fixture(autouse=True)
 def _installed(monkeypatch):
     monkeypatch.setattr(comparison, "METRICS", tuple(metric for metric in METRICS if metric.name in SCORES))
-    monkeypatch.setattr(comparison, "GriffinLim", partial(GriffinLim, iterations=1))  # which decides nothing here
+    monkeypatch.setattr(comparison, "griffin_lim", partial(griffin_lim, iterations=1))  # which decides nothing here
     missing = [name for name in split_by_package(METRICS)[1] if name in SCORES]
     assert not (missing and os.environ.get("REQUIRE_EVALUATION")), missing
     if missing:
