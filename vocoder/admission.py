@@ -20,7 +20,7 @@ from vocoder.mel.config import PRESETS, MelConfig
 from vocoder.mel.config_file import AUTO, load_mel_config
 from vocoder.mel.convert import differences
 from vocoder.mel.sharpening import strength_of
-from vocoder.mel.values import MelError, finite_values, mel_range
+from vocoder.mel.values import MelError, bounds, finite_values, mel_range
 from vocoder.sampling import AdaptMode, GuardMode, Preset
 
 CPU = torch.device("cpu")
@@ -156,7 +156,7 @@ def check(mel: Tensor | np.ndarray, path: MelPath) -> Verdict:
     Raises a ValueError if the mel is not two-dimensional or not finite, or no guard knows its mel config.
     """
     values, verdict = finite_values(mel), judge(mel, path) or load_guard().check(mel, path.source)
-    fault = _range_fault(float(values.min()), float(values.max()), path.source)
+    fault = _range_fault(*bounds(values), path.source)
     if verdict.typical and fault is None:
         return replace(verdict, smoothness=strength_of(path.convert(values), path.target))
     if fault is None or not (verdict.typical or verdict.cause in NAMELESS):
@@ -243,7 +243,8 @@ def _check_range(mel: Tensor, path: MelPath, guard: GuardMode, smallest: float |
 
     `smallest` is that of the mel (..., n_mels, frames) so far, if this is a piece.
     """
-    config, smallest, largest = path.source, float(mel.min()) if smallest is None else smallest, float(mel.max())
+    config, (least, largest) = path.source, bounds(mel)
+    smallest = least if smallest is None else smallest
     fault, (low, high) = _range_fault(smallest, largest, config), mel_range(config).plausible
     if fault is None:
         return

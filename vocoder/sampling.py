@@ -123,10 +123,10 @@ def white_noise(seed: int, start: int, frames: int, channels: int, steps_per_fra
     check_seed(seed)
     if start < 0 or frames < 0:
         raise ValueError(f"start and frames must be 0 or more, not {start} and {frames}")
-    first, last = start // BLOCK_FRAMES, (start + frames + BLOCK_FRAMES - 1) // BLOCK_FRAMES
-    size = (BLOCK_FRAMES * steps_per_frame, channels)
-    drawn = np.empty((max(last - first, 1), *size), np.float32)
-    for block, out in enumerate(drawn, start=first):
+    first, size = start // BLOCK_FRAMES, BLOCK_FRAMES * steps_per_frame
+    offset, stop = (each * steps_per_frame - first * size for each in (start, start + frames))
+    drawn = np.empty((stop, channels), np.float32)
+    for block, begin in enumerate(range(0, stop, size), start=first):
+        out = drawn[begin : begin + size]
         np.random.Generator(np.random.Philox(key=[seed, block])).standard_normal(dtype=np.float32, out=out)
-    offset = (start - first * BLOCK_FRAMES) * steps_per_frame
-    return torch.from_numpy(drawn.reshape(-1, channels)[offset : offset + frames * steps_per_frame]).T
+    return torch.from_numpy(drawn[offset:]).T

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from vocoder.adapt.path import MelPath, shape_fault
 from vocoder.checkpoint import CheckpointError, load_model
@@ -21,7 +20,7 @@ from vocoder.layers.recogniser import Recognition
 from vocoder.mel.config import PRESETS, MelConfig
 from vocoder.mel.conventions import NOT_SPEECH, PLAIN, SHUFFLED, TRANSPOSED, convention_of, is_true, layout_of, layouts
 from vocoder.mel.convert import convert, decode, plain
-from vocoder.mel.values import finite_values, mel_range
+from vocoder.mel.values import bounds, finite_values, mel_range
 from vocoder.models.guard import GuardConfig, GuardModel
 
 FEWEST_FRAMES = 16
@@ -67,7 +66,7 @@ class Densities:
     def __init__(self, model: GuardModel) -> None:
         self.model, self.names = model, model.config.densities
         self.floor = layouts()[layout_of(self.names[0])].floor
-        self._true = torch.tensor([is_true(name) for name in self.names])
+        self._true = np.array([is_true(name) for name in self.names])
         flows = model.densities
         matrix = torch.stack([flow.matrix() for flow in flows]).detach()  # type: ignore[operator]
         shift = torch.stack([m @ flow.t.detach() for m, flow in zip(matrix, flows, strict=True)])  # type: ignore[operator]
@@ -90,24 +89,25 @@ class Densities:
 
     def typicality(self, mel: Tensor) -> Typicality:
         """Judge a mel of natural logarithms (n_mels, frames)."""
-        scores, model = self.score(mel), self.model
-        if scores is None:
+        scored, model = self.score(mel), self.model
+        if scored is None:
             return Typicality(None)
-        density = scores[self._true].amax()
-        percent = float((model.percentiles < density).float().mean() * 100.0)
-        shuffled = bool((scores[~self._true] > density + model.margin).any())
-        return Typicality(percent, bool(density < model.lowest), shuffled)
+        scores = scored.numpy()
+        density = scores[self._true].max()
+        percent = float((model.percentiles.numpy() < density).mean(dtype=np.float32) * np.float32(100.0))
+        shuffled = bool((scores[~self._true] > density + model.margin.numpy()).any())
+        return Typicality(percent, bool(density < model.lowest.numpy()), shuffled)
 
 
 def windows_of(mel: Tensor, config: GuardConfig, floor: float) -> Tensor:
     """Return up to `config.windows` windows (N, D) with sound, spread evenly over a mel (n_mels, frames)."""
-    span, starts = config.offsets[-1] + 1, torch.zeros(0, dtype=torch.long)
-    if mel.shape[1] >= span:
-        loudest = F.max_pool1d(mel.amax(dim=0)[None], span, stride=1)[0]
-        heard = torch.nonzero(loudest > floor + HEARD)[:, 0]
-        count = min(config.windows, len(heard))
-        starts = heard[torch.from_numpy(np.linspace(0, max(len(heard) - 1, 0), count).astype(np.int64))]
-    return mel.T[starts[:, None] + torch.tensor(config.offsets)].flatten(1)
+    frames, loud = mel.numpy().T, mel.numpy().max(axis=0) > floor + HEARD
+    places = max(mel.shape[1] - config.offsets[-1], 0)
+    heard = np.flatnonzero(sum(loud[first : first + places] for first in range(config.offsets[-1] + 1)))
+    count = min(config.windows, len(heard))
+    starts = heard[np.linspace(0, max(len(heard) - 1, 0), count).astype(np.int64)]
+    windows = frames[starts[:, None] + np.array(config.offsets)]
+    return torch.from_numpy(windows.reshape(count, len(mel) * len(config.offsets)))
 
 
 class Guard:
@@ -181,8 +181,9 @@ class Guard:
         if config.scaled:
             values, config = convert(values, config, plain(config)), plain(config)
         logarithms = self._natural(values, config) if adapted is None else adapted
-        smallest, largest = float(values.amin()), float(values.amax())
-        quiet = logarithms is not None and float(logarithms.amax()) <= self._densities.floor + 1.0
+        smallest, largest = bounds(values)
+        loudest = largest if logarithms is values else math.inf if logarithms is None else bounds(logarithms)[1]
+        quiet = loudest <= self._densities.floor + 1.0
         possible = adapted is not None or smallest >= mel_range(config).plausible[0]  # decibels are not
         if largest - smallest < FLAT or (quiet and possible):
             return SILENCE
@@ -209,7 +210,7 @@ class Guard:
         unlikely, likeliest = typicality is not None and typicality.unlikely, found.likeliest if found else ()
         claimed = convention_of(config)
         if found is not None and claimed is not None:
-            refuted = found.probabilities[claimed] < self._refuted
+            refuted = found.of(claimed) < self._refuted
             another = found.best.convention != claimed and found.best.probability > SURE
             if refuted or (another and unlikely):
                 verdict = recognised(found, config, target)

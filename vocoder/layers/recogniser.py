@@ -6,10 +6,9 @@ spin for a while after each product, and keep the cores from the model that runs
 """
 
 import math
-from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -89,7 +88,8 @@ class ConventionNet(nn.Module):
         """Return the log-probabilities (B, layouts) and (B, encodings) of mels with statistics (B, S)."""
         x = ((statistics - self.centre) / self.spread).clamp(-FARTHEST, FARTHEST)
         for layer in (self.first, self.second):
-            x = F.dropout(F.relu(layer(x)), self.config.dropout, self.training)
+            x = F.relu(layer(x))
+            x = F.dropout(x, self.config.dropout) if self.training else x
         layout, encoding = self.layout(x) / self.temperature[0], self.encoding(x) / self.temperature[1]
         return layout.log_softmax(dim=1), encoding.log_softmax(dim=1)
 
@@ -101,10 +101,19 @@ class ConventionNet(nn.Module):
         """
         statistics = torch.from_numpy(mel_statistics(self._part(mel.numpy())))
         layout, encoding = self(statistics[None])
-        joint = (layout[0, :, None] + encoding[0]).flatten().exp().tolist()
-        probabilities = dict(zip(self.conventions, joint, strict=True))
-        best = Guess(*max(probabilities.items(), key=lambda each: each[1]))
-        return Recognition(best, best.probability >= certain, probabilities)
+        joint = (layout[0, :, None] + encoding[0]).flatten().exp().double().numpy()
+        best = int(joint.argmax())
+        guess = Guess(self.conventions[best], float(joint[best]))
+        return Recognition(guess, guess.probability >= certain, joint, self)
+
+    @cached_property
+    def seen(self) -> tuple[list[Convention], NDArray[np.intp]]:
+        """The conventions without those layouts that are not seen reliably, and which of these each convention is."""
+        decibels = {name for name, encoding in encodings().items() if encoding.cause == "decibels"}
+        unclear = [c.encoding in decibels and c.layout not in (SHUFFLED, NOT_SPEECH) for c in self.conventions]
+        kinds = [Convention(ANY, c.encoding) if un else c for c, un in zip(self.conventions, unclear, strict=True)]
+        names = list(dict.fromkeys(kinds))
+        return names, np.array([names.index(kind) for kind in kinds])
 
     def _part(self, mel: Array) -> Array:
         """Return the frames to judge, starting where the mel begins to change."""
@@ -129,22 +138,31 @@ class Guess:
         return {"convention": self.convention.words, "preset": preset, "probability": round(self.probability, 4)}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Recognition:
     """The convention that a mel is likeliest to follow, whether that is reliable, and how probable each one is."""
 
     best: Guess
     certain: bool
-    probabilities: Mapping[Convention, float]
+    joint: NDArray[np.float64]
+    """of the conventions that `net` knows"""
+    net: ConventionNet
+
+    @cached_property
+    def probabilities(self) -> Mapping[Convention, float]:
+        """The probability of each convention."""
+        return dict(zip(self.net.conventions, self.joint.tolist(), strict=True))
 
     @property
     def likeliest(self) -> tuple[Guess, ...]:
         """The likeliest conventions, without the layouts of decibels, which are not seen reliably."""
-        sums: dict[Convention, float] = defaultdict(float)
-        for convention, probability in self.probabilities.items():
-            sums[_as_seen(convention)] += probability
-        likeliest = sorted(sums.items(), key=lambda each: each[1], reverse=True)[:LIKELIEST]
-        return tuple(Guess(*each) for each in likeliest)
+        names, kinds = self.net.seen
+        sums = np.bincount(kinds, self.joint)
+        return tuple(Guess(names[i], float(sums[i])) for i in np.argsort(-sums, kind="stable")[:LIKELIEST])
+
+    def of(self, convention: Convention) -> float:
+        """Return the probability of one convention."""
+        return float(self.joint[self.net.conventions.index(convention)])
 
     @property
     def upright(self) -> float:
@@ -156,13 +174,6 @@ class Recognition:
             elif convention.layout not in (SHUFFLED, NOT_SPEECH):
                 along += probability
         return math.log(along) - math.log(across)
-
-
-@cache
-def _as_seen(convention: Convention) -> Convention:
-    """Return a convention without its layout, where that is not seen reliably."""
-    seen = encodings()[convention.encoding].cause != "decibels" or convention.layout in (SHUFFLED, NOT_SPEECH)
-    return convention if seen else Convention(ANY, convention.encoding)
 
 
 def mel_statistics(mel: Array) -> Array:
@@ -177,19 +188,21 @@ def mel_statistics(mel: Array) -> Array:
     weight = np.concatenate([moved[:1], moved]).astype(np.float32)
     weight = weight if weight.sum() >= FEWEST else np.ones(x.shape[1], np.float32)
     share = weight / weight.sum()
-    mean = _weighted(x, share)
+    mean = np.einsum("mt,t->m", x, share)
     y = (x - mean[:, None]) * np.sqrt(share)
-    variance = _rows(y, y)
+    variance = np.einsum("mt,mt->m", y, y)
     level = np.add.reduce(x, axis=0)
     quiet = weight * (level < np.einsum("t,t->", share, level))
-    found = [values, mean, np.log(np.sqrt(variance) + np.float32(1e-2))]
-    found += [_weighted(x, quiet / max(quiet.sum(), np.float32(1.0))), *_correlations(y, variance, NEIGHBOURS)]
+    quiet_mean = np.einsum("mt,t->m", x, quiet / max(quiet.sum(), np.float32(1.0)))
+    found = [values, mean, np.log(np.sqrt(variance) + np.float32(1e-2)), quiet_mean]
+    found.append(_correlations(y, variance, NEIGHBOURS))
     change = steps * np.sqrt(_pairs(weight, 1))
-    variance = _rows(change, change)
-    found += [np.log(variance + TINY), *_correlations(change, variance, FAST_NEIGHBOURS)]
+    variance = np.einsum("mt,mt->m", change, change)
+    found += [np.log(variance + TINY), _correlations(change, variance, FAST_NEIGHBOURS)]
     curved = x[2:] - 2.0 * x[1:-1] + x[:-2]
-    found.append(np.pad(np.log(_weighted(np.square(curved, out=curved), share) + TINY), 1))
-    return np.concatenate([*found, _changes(x, weight, quiet)]).astype(np.float32, copy=False)
+    curvature = np.zeros(len(x), np.float32)
+    curvature[1:-1] = np.log(np.einsum("mt,t->m", np.square(curved, out=curved), share) + TINY)
+    return np.concatenate([*found, curvature, _changes(x, weight, quiet)]).astype(np.float32, copy=False)
 
 
 def _normalised(mel: Array) -> tuple[Array, Array]:
@@ -207,54 +220,45 @@ def _normalised(mel: Array) -> tuple[Array, Array]:
     skew, tails = float((squares * x).mean()), float(np.square(squares).mean())
     numbers = [math.copysign(math.log1p(abs(v)), v) for v in (mean, deviation, low, high)]
     numbers += [skew, math.log(tails + 1e-4), at_floor, at_ceiling, math.log(at_floor + 1e-4), math.log(mel.shape[1])]
-    shares = [np.count_nonzero(mel > np.float32(level)) / count for level in THRESHOLDS]
+    shares = [np.count_nonzero(above) / count for above in mel.ravel() > np.array(THRESHOLDS, np.float32)[:, None]]
     return x, np.array([*numbers, *shares], np.float32)
 
 
 def _pairs(weight: Array, step: int) -> Array:
-    """Return weights (frames - step,) of pairs of frames, whose sum is 1 where there is a pair."""
-    both = weight[step:] * weight[:-step]
-    pairs: Array = both / max(both.sum(), np.float32(1.0))
+    """Return weights (..., frames - step) of pairs of frames, whose sum is 1 where there is a pair."""
+    both = weight[..., step:] * weight[..., :-step]
+    pairs: Array = both / np.add.reduce(both, axis=-1, keepdims=True).clip(np.float32(1.0))
     return pairs
 
 
 def _changes(x: Array, weight: Array, quiet: Array) -> Array:
     """Return how far groups of bands change in so many frames, everywhere and where it is quiet: (2 steps groups,)."""
     groups = len(x) // GROUP
-    x = x[: groups * GROUP]
+    x, weights = x[: groups * GROUP], np.stack([weight, quiet])
     found = np.zeros((len(x), 2 * len(STEPS)), np.float32)
     for i, step in enumerate(STEPS):
         if x.shape[1] > step:
             squares = x[:, step:] - x[:, :-step]
             np.square(squares, out=squares)
-            found[:, 2 * i] = _weighted(squares, _pairs(weight, step))
-            found[:, 2 * i + 1] = _weighted(squares, _pairs(quiet, step))
+            found[:, 2 * i : 2 * i + 2] = np.einsum("mt,st->ms", squares, _pairs(weights, step))
     averages = np.add.reduce(found.reshape(groups, GROUP, -1), axis=1) * np.float32(1.0 / GROUP)
     changes: Array = np.log(averages + TINY).T.ravel()
     return changes
 
 
-def _rows(a: Array, b: Array) -> Array:
-    """Return the product (n_mels,) of each row of a (n_mels, frames) with the same row of b."""
-    products: Array = np.einsum("mt,mt->m", a, b)
-    return products
-
-
-def _weighted(x: Array, weight: Array) -> Array:
-    """Return the sum (n_mels,) of each row of x (n_mels, frames) by weights (frames,)."""
-    sums: Array = np.einsum("mt,t->m", x, weight)
-    return sums
-
-
-def _correlations(y: Array, variance: Array, neighbours: int) -> list[Array]:
-    """Return the correlations (n_mels,) of each band with those above it, 0 beyond the last.
+def _correlations(y: Array, variance: Array, neighbours: int) -> Array:
+    """Return the correlations (neighbours * n_mels,) of each band with those above it, 0 beyond the last.
 
     Products of the values y (n_mels, frames) sum to covariances.
     """
     scale = 1.0 / np.sqrt(variance + TINY)
-    found, size = [], len(scale)
-    for k in range(1, neighbours + 1):
-        correlation = np.zeros(size, np.float32)
-        correlation[: size - k] = _rows(y[:-k], y[k:]) * scale[: size - k] * scale[k:]
-        found.append(correlation)
-    return found
+    correlations: Array = np.einsum("mt,kmt->km", y, _above(y, neighbours)) * scale * _above(scale, neighbours)
+    return correlations.ravel()
+
+
+def _above(x: Array, neighbours: int) -> Array:
+    """Return a view (neighbours, n_mels, ...) of the bands above each band of x (n_mels, ...), 0 beyond the last."""
+    padded = np.zeros((len(x) + neighbours, *x.shape[1:]), np.float32)
+    padded[: len(x)] = x
+    steps = padded.strides
+    return np.ndarray((neighbours, *x.shape), np.float32, padded, steps[0], (steps[0], *steps))

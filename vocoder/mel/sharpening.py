@@ -56,9 +56,9 @@ class Sharpener:
         bell = torch.softmax(-0.5 * ((index[:, None] - index) / width).square(), dim=1)
         rise = ((octave - math.log2(RISE[0])) / math.log2(RISE[1] / RISE[0])).clamp(0, 1)
         contrast = torch.eye(config.n_mels, dtype=torch.float64) - bell
-        self.raised = ((GAIN - 1) * rise[:, None] * contrast).float().to(device)
-        self.smoothing = bell.float().to(device)
-        self.levelled = (TAKEN_BACK / 2 * rise[:, None]).float().to(device)
+        self.raised = _precise(((GAIN - 1) * rise[:, None] * contrast).float().to(device))
+        self.smoothing = _precise(bell.float().to(device))
+        self.levelled = _precise((TAKEN_BACK / 2 * rise[:, None]).float().to(device))
         self.floor = math.log(config.floor)
         heard = ((hertz > HEARD[0]) & (hertz < HEARD[1]))[1:]
         noise = torch.randn(
@@ -70,9 +70,9 @@ class Sharpener:
 
     def added(self, mel: Tensor, strength: Tensor | float) -> Tensor:
         """Return mels (B, n_mels, frames) with their contrast raised by a strength, 0 to 1, (B, 1, frames) or one."""
-        made = mel + strength * LIMIT * torch.tanh(self.raised.to(mel.dtype) @ mel / LIMIT)
-        power, before = (self.smoothing.to(mel.dtype) @ (2 * each.clamp(-40, 40)).exp() for each in (made, mel))
-        return torch.maximum(made - self.levelled.to(mel.dtype) * (power / before).log(), mel.clamp_max(self.floor))
+        made = mel + strength * LIMIT * torch.tanh(self.raised @ mel / LIMIT)
+        power, before = (self.smoothing @ (2 * each.clamp(-40, 40)).exp() for each in (made, mel))
+        return torch.maximum(made - self.levelled * (power / before).log(), mel.clamp_max(self.floor))
 
 
 class Sharpening:
@@ -98,6 +98,8 @@ class Sharpening:
         if self._strength == 0 or not mel.shape[2]:
             return mel
         strength = self._strength if self._strength is not None else self.strengths(mel)[:, None]
+        if isinstance(strength, Tensor) and not strength.any():  # as of recordings
+            return mel
         return self._sharpener.added(_precise(mel), strength).to(mel.dtype)
 
     def strengths(self, mel: Tensor) -> Tensor:

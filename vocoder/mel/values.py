@@ -1,5 +1,6 @@
 """What values a mel may have: real and finite numbers, in the range of its mel config."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -41,9 +42,8 @@ def finite_values(mel: Any, start: int = 0) -> Tensor:
     # arrays are copied, as they may be read-only, reversed or of another byte order
     values = mel if isinstance(mel, Tensor) else torch.from_numpy(np.array(mel, dtype=np.float32, order="C"))
     values = values.detach().to(torch.float32)
-    wrong = ~torch.isfinite(values)
-    if bool(wrong.any()):
-        places = torch.nonzero(wrong)
+    if values.numel() and not all(map(math.isfinite, bounds(values))):
+        places = torch.nonzero(~torch.isfinite(values))
         places[:, -1:] += start
         first = ", ".join(str(int(i)) for i in places[0])
         raise MelError(
@@ -51,6 +51,12 @@ def finite_values(mel: Any, start: int = 0) -> Tensor:
             f"the first of them mel[{first}]"
         )
     return values
+
+
+def bounds(mel: Tensor) -> tuple[float, float]:
+    """Return the smallest and the largest value of a mel; both are NaN if it has one."""
+    smallest, largest = torch.aminmax(mel)
+    return smallest.item(), largest.item()
 
 
 @dataclass(frozen=True)

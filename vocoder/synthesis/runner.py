@@ -51,11 +51,14 @@ class Runner:
 
     def pipeline(self, sampling: Sampling, seeds: Sequence[int]) -> Pipeline:
         """Return the stages of sharpened mels that come piece by piece, one seed for each."""
+        return Pipeline(self._stages(sampling), partial(self._noise, seeds))
+
+    def _stages(self, sampling: Sampling) -> list[Stage]:
         stages = self.model.stages(sampling.sigma)
         stages += self.correction.with_count(sampling.corrections).stages(stages[-1].output, self.model.target)
         if sampling.denoise > 0:
             stages.append(self.denoiser().stage(stages[-1].output, sampling.denoise, self.mel_config.hop_length))
-        return Pipeline(stages, partial(self._noise, seeds))
+        return stages
 
     def sharpening(self, sampling: Sampling) -> Sharpening:
         """Return what the frames of an utterance go through first."""
@@ -68,12 +71,17 @@ class Runner:
         """
         items, _, frames = mel.shape
         part = frames if items * frames <= WHOLE_FRAMES else max(PART_FRAMES // items, LEAST_PART_FRAMES)
-        pipeline, sharpening = self.pipeline(sampling, seeds), self.sharpening(sampling)
         with torch.inference_mode():  # spares each operation a part of its overhead
-            pipeline.feed(sharpening.push(mel))
-            pipeline.finish()
-            parts = [pipeline.advance(min(part, frames - start))[:, 0] for start in range(0, frames, part)]
-            x = torch.cat(parts, dim=1)
+            mel = self.sharpening(sampling).push(mel)
+            if part >= frames:
+                given = {MEL: mel, NOISE: self._noise(seeds, 0, frames)}
+                x = run(self._stages(sampling), given).signal[:, 0]
+            else:
+                pipeline = self.pipeline(sampling, seeds)
+                pipeline.feed(mel)
+                pipeline.finish()
+                parts = [pipeline.advance(min(part, frames - start))[:, 0] for start in range(0, frames, part)]
+                x = torch.cat(parts, dim=1)
         return x.clone()  # outside of that mode, so that gradients may begin with it
 
     def together(self, mels: Sequence[Tensor], samplings: Sequence[Sampling]) -> list[Tensor]:
