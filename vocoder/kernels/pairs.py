@@ -137,10 +137,13 @@ def _activate(sums: Any, out: Any, zero: Any) -> None:
 
 
 @njit(error_model="numpy")  # type: ignore[untyped-decorator]
-def _add(x: Any, moved: Any, scale: Any, out: Any) -> None:
+def _add(x: Any, moved: Any, scale: Any, out: Any, zero: Any) -> None:
     """Write x + scale * moved; there may be more of `moved`."""
+    whole = out.shape[1] // WIDTH * WIDTH
     for r in range(out.shape[0]):
-        for c in range(out.shape[1]):
+        for c in range(0, whole, WIDTH):
+            store(out[r], c, fma(load(moved[r], c, zero), load(scale, c, zero), load(x[r], c, zero)))
+        for c in range(whole, out.shape[1]):
             out[r, c] = x[r, c] + moved[r, c] * scale[c]
 
 
@@ -189,4 +192,4 @@ def block(
             coming = contract[min(at + 1, contract.shape[0] - 1)]
             _multiply(hidden.view(FLOAT), begin, end - begin, contract[at], coming, contract_bias[at], sums, zero)
             left, right = PAIR_COLUMNS * at, min(PAIR_COLUMNS * (at + 1), channels)
-            _add(given[begin:end, left:right], sums, scale[left:right], out[begin:end, left:right])
+            _add(given[begin:end, left:right], sums, scale[left:right], out[begin:end, left:right], zero)
