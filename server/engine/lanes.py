@@ -21,8 +21,9 @@ CROWD_SECONDS = 0.25  # after several runs wanted to run at once, in which no ru
 LEAST_SHARE = 0.75
 """processor time of a team's own thread, of the time that passes, below which the team lacks cores"""
 SHORTEST = 0.005  # seconds of a run that says anything
-FIRST_REST, LONGEST_REST = 1.0, 30.0
-PROBE_SECONDS = 0.015
+FIRST_REST, LONGEST_REST = 1.0, 4.0
+"""seconds between two trials of a team that lacks cores; cores that come free meanwhile stay unused"""
+PROBE_SECONDS = 0.015  # 0.4 % of the longest rest
 PROBE_NUMBERS = 2**15  # as few as torch gives to a thread
 
 

@@ -12,7 +12,7 @@ from fakes import count_threads, forkserver
 
 from server.engine import lanes as lanes_module
 from server.engine.jobs import CLIENT, Client, Job, at_once
-from server.engine.lanes import Lanes, Team, available_cores
+from server.engine.lanes import PROBE_SECONDS, Lanes, Team, available_cores
 from server.engine.queue import QueueLimits, WorkQueue
 
 
@@ -223,3 +223,23 @@ def test_a_team_without_its_cores_rests_and_is_tried_again(monkeypatch):
     assert not team.ready()  # rests for longer
     clock.wall += 1.1
     assert team.ready()
+
+
+def test_cores_that_come_free_are_used_within_seconds_however_long_they_were_taken(monkeypatch):
+    clock, team, share, probes = Clock(), Team(1), 0.5, []
+
+    def probe(team):
+        probes.append(clock.wall)
+        clock.run(PROBE_SECONDS, share * PROBE_SECONDS)()
+
+    monkeypatch.setattr(lanes_module, "time", clock)
+    monkeypatch.setattr(Team, "_probe", probe)
+    team.watch(clock.run(0.1, 0.05))
+    while clock.wall < 100.0:
+        assert not team.ready()
+        clock.wall += 0.1
+    assert len(probes) * PROBE_SECONDS < 0.005 * clock.wall  # what finding out costs
+    share, freed = 1.0, clock.wall
+    while not team.ready():
+        clock.wall += 0.1
+    assert clock.wall - freed < 5.0
