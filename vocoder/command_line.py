@@ -5,6 +5,7 @@ import importlib
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from vocoder import __version__
@@ -14,7 +15,7 @@ CLOSED_PIPE = 141
 
 
 class _Once(argparse.Action):
-    """Stores the value of an option. Given again, the option is refused: one of its values would go unheeded."""
+    """Stores the value of an option, a flag's constant. Given again, it is refused: a value would go unheeded."""
 
     _given = False
 
@@ -22,13 +23,16 @@ class _Once(argparse.Action):
         if self._given:
             raise argparse.ArgumentError(self, "give it once, not several times")
         self._given = option_string is not None
-        setattr(namespace, self.dest, values)
+        setattr(namespace, self.dest, self.const if self.nargs == 0 else values)
 
 
 def option_parser(**details: Any) -> argparse.ArgumentParser:
     """Return a parser, of argparse's arguments, whose options come once unless their action says otherwise."""
     parser = argparse.ArgumentParser(**details)
     parser.register("action", None, _Once)
+    for flag in (True, False):
+        action = partial(_Once, nargs=0, const=flag, default=not flag)
+        parser.register("action", f"store_{str(flag).lower()}", action)
     return parser
 
 

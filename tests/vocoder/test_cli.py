@@ -34,6 +34,7 @@ def test_interrupts_and_closed_pipes_are_no_tracebacks(monkeypatch, capsys):
         (["synthesize", "a.npy", "-o", "a.wav", "--sharpen", "0", "--sharpen", "1"], "--sharpen"),
         (["synthesize", "-o", "a.wav", "a.npy", "--output=b.wav"], "-o/--output"),
         (["synthesize", "a.npy", "-o", "a.wav", "--row-frames", "9", "--row-frames", "9"], "--row-frames"),
+        (["synthesize", "a.npy", "-o", "a.wav", "--no-origin", "--no-origin"], "--no-origin"),
         (["benchmark", "--seconds", "1", "2", "--seconds", "3"], "--seconds"),
     ],
 )

@@ -109,7 +109,7 @@ class AsyncClient:
 
         Raises:
             VocoderError: the server did not answer, refused or failed; each kind has its class.
-            TypeError: the mel holds no real numbers, or there is no such option.
+            TypeError: the mel holds no real numbers, or an option is unknown or of another type.
         """
         return read_speech(await self._call(synthesis_call(mel, options)))
 

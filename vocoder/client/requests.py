@@ -2,10 +2,12 @@
 
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from numbers import Integral, Real
 from os import PathLike
 from pathlib import Path
-from typing import Any, TypedDict
+from reprlib import repr as short
+from typing import Any, TypedDict, get_args, get_type_hints
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -51,6 +53,8 @@ class SpeechOptions(TypedDict, total=False):
     """of the audio in LUFS, instead of a gain; not of streams"""
 
 
+KINDS: dict[Any, tuple[Any, str]] = {int: (Integral, "a whole number"), float: (Real, "a number"), str: (str, "text")}
+"""what the options are: their types, and their names"""
 Call = dict[str, Any]
 """one HTTP request, as arguments of httpx"""
 MODELS: Call = {"method": "GET", "url": "v1/models"}
@@ -75,11 +79,17 @@ def authorization(api_key: str | None) -> dict[str, str]:
 
 
 def used(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options that are set; raises a TypeError if one is unknown."""
+    """Return the options that are set; raises a TypeError if one is unknown, or of another type than it says."""
     check_options(options, SpeechOptions.__annotations__)
     given = {name: value for name, value in options.items() if value is not None}
-    for name in given.keys() & {"mean", "variance"}:  # as text, in addresses and messages alike
-        given[name] = ",".join(f"{float(value):.9g}" for value in given[name])
+    kinds = get_type_hints(SpeechOptions)
+    for name, value in given.items():
+        kind, _ = get_args(kinds[name])
+        known, words = KINDS.get(kind, (Iterable, "numbers, one for each band"))
+        if not isinstance(value, known) or isinstance(value, bool) or isinstance(value, str) != (kind is str):
+            raise TypeError(f"{name} is {words}, not {short(value)}")
+        # Numbers of NumPy are not for JSON; lists are text, in addresses and messages alike.
+        given[name] = kind(value) if kind in KINDS else ",".join(f"{float(each):.9g}" for each in value)
     return given
 
 

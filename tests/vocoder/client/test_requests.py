@@ -18,7 +18,8 @@ from vocoder.client import (
 )
 from vocoder.client.answers import MelVerdict
 from vocoder.client.errors import Problem, error_of, read_problem
-from vocoder.client.requests import mel_call, to_array
+from vocoder.client.requests import hello, mel_call, to_array, used
+from vocoder.mel.config import preset
 
 
 def test_samples_are_sent_at_full_scale():
@@ -43,6 +44,23 @@ def test_mels_hold_floats_of_every_precision():
     for mel in (complex_values, complex_values.numpy(), *others):
         with pytest.raises(TypeError, match="a mel holds floating-point numbers, not "):
             to_array(mel)
+
+
+def test_options_have_the_types_that_they_say():
+    for name, value, kind in (
+        ("sharpen", "0.5", "a number, not '0.5'"),
+        ("sigma", True, "a number, not True"),
+        ("seed", 7.0, "a whole number, not 7.0"),
+        ("corrections", "6", "a whole number, not '6'"),
+        ("guard", False, "text, not False"),
+        ("preset", preset("vocos"), "text, not MelConfig"),
+        ("mean", "0.5", "numbers, one for each band, not '0.5'"),
+    ):
+        with pytest.raises(TypeError, match=f"{name} is {kind}"):
+            used({name: value})
+    given = {"seed": np.int64(7), "sigma": np.float32(0.5), "denoise": 1, "model": "m", "mean": np.ones(2)}
+    expected = {"seed": 7, "sigma": 0.5, "denoise": 1.0, "model": "m", "mean": "1,1", "format": "pcm_f32"}
+    assert json.loads(hello(given)) == expected
 
 
 def test_a_verdict_is_the_same_by_headers_and_in_a_stream():
