@@ -16,9 +16,8 @@ PATH_SETTINGS = {"build-constraint", "cert", "client-cert", "constraint", "find-
 
 def pip_settings():
     """Every setting that pip sees here, from its files and from ``PIP_*``: {section: {name: value}}."""
-    listing = subprocess.run(
-        [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False
-    ).stdout
+    command = [sys.executable, "-m", "pip", "config", "list"]
+    listing = subprocess.run(command, capture_output=True, text=True, check=False).stdout
     settings = {}
     # The environment comes first in the listing and wins over the files.
     for line in listing.splitlines():

@@ -122,9 +122,8 @@ def check_bulk(folder):
         (folder / "mels" / f"{i:02}.npy").write_bytes(BODY)
     (folder / "mels" / "bad.npy").write_text("not a mel")
     command = [sys.executable, str(ROOT / "deploy" / "ray_bulk.py"), str(folder / "mels"), "-o", str(folder / "audio")]
-    first, second = (
-        subprocess.run([*command, "--seed", "3"], capture_output=True, text=True, check=False) for _ in range(2)
-    )
+    command += ["--seed", "3"]
+    first, second = (subprocess.run(command, capture_output=True, text=True, check=False) for _ in range(2))
     check("40 synthesized" in first.stdout and "1 failed" in first.stdout, f"Ray Data: {first.stdout.strip()}")
     check(first.returncode == 2 and "bad.npy: this is no npy file" in first.stderr, "what failed is named")
     check("40 there already" in second.stdout, f"again: {second.stdout.strip()}")

@@ -18,6 +18,7 @@ OTHER_VARIABLES = {"OMP_NUM_THREADS", "PODS", "BALANCER_PORT"}
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 DEVICES = {"cpu": {}, "gpu": {"gpu": True}}
 OWN_MODELS = {"claim": {"claim": "vocoder-models"}, "image": {"image": "vocoder-models:1"}}
+LEAST_RIGHTS = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
 EVERYTHING = {"apiKeys": {"secret": "vocoder-api-keys"}, "balancer": {"enabled": True}}
 
 
@@ -45,9 +46,7 @@ def variables(container):
 
 
 def ports(pod):
-    return {
-        port["name"]: port["containerPort"] for container in pod["spec"]["containers"] for port in container["ports"]
-    }
+    return {port["name"]: port["containerPort"] for item in pod["spec"]["containers"] for port in item["ports"]}
 
 
 def matches(labels, selector):
@@ -151,11 +150,7 @@ def test_containers_have_no_more_rights_than_they_need(manifests):
         assert spec["securityContext"]["runAsNonRoot"] is True
         assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
         for container in (*spec.get("initContainers", ()), *spec["containers"]):
-            assert container["securityContext"] == {
-                "allowPrivilegeEscalation": False,
-                "readOnlyRootFilesystem": True,
-                "capabilities": {"drop": ["ALL"]},
-            }
+            assert container["securityContext"] == LEAST_RIGHTS
     user = server_pod(manifests)["spec"]["securityContext"]
     assert f"\nUSER {user['runAsUser']}:{user['runAsGroup']}\n" in DOCKERFILE
     assert "/tmp" in [m["mountPath"] for m in server_pod(manifests)["spec"]["containers"][0]["volumeMounts"]]

@@ -48,9 +48,7 @@ def test_the_folder_is_the_page_with_its_models(model, runtime, tmp_path, export
     for path in PAGES.rglob("*.js"):
         assert (site / "page" / path.relative_to(PAGES)).read_bytes() == path.read_bytes()
     local = site / "page" / "local"
-    assert {path.name for path in local.iterdir()} == {
-        *page.WASM, "index.json", "mine.onnx", "mine-filterbank.npy"
-    }  # fmt: skip
+    assert {path.name for path in local.iterdir()} == {*page.WASM, "index.json", "mine.onnx", "mine-filterbank.npy"}
     assert exports == [{"name": str(model), "form": "onnx", "corrections": 3, "weights": "float16"}]
     index = json.loads((local / "index.json").read_text())
     assert index["alone"] is True

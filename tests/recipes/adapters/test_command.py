@@ -107,9 +107,8 @@ def test_a_run_makes_an_adapter(manifest, tmp_path, capsys):
 def test_one_command_needs_only_the_mels(manifest, tmp_path, monkeypatch):
     """Any config file will do; scaled mels are fitted without their scale."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "wide.yaml").write_text(
-        "{sample_rate: 22050, n_fft: 2048, win_length: 2048, hop_length: 512, n_mels: 64, f_min: 0, f_max: 8000}"
-    )
+    wide = "{sample_rate: 22050, n_fft: 2048, win_length: 2048, hop_length: 512, n_mels: 64, f_min: 0, f_max: 8000}"
+    (tmp_path / "wide.yaml").write_text(wide)
     common = ("hidden=[]", "held_out=0.5", f"manifest={manifest}", "trainer.batch_size=32", "trainer.device=cpu")
     for mel, name in (("wide.yaml", "wide"), ("zipvoice", "zipvoice")):
         assert main(["adapter", f"mel={mel}", *common]) == 0

@@ -47,9 +47,8 @@ async def test_mel_configs_of_ones_own(start, tmp_path, new_mel):
     own = {**to_dict(NVIDIA), "log": "log10"}
     del own["name"]
     (tmp_path / "ours.json").write_text(json.dumps(own))
-    (tmp_path / "wide.yaml").write_text(
-        "{sample_rate: 44100, n_fft: 2048, win_length: 2048, hop_length: 512, n_mels: 128, f_min: 0, f_max: 16000}"
-    )
+    wide = "{sample_rate: 44100, n_fft: 2048, win_length: 2048, hop_length: 512, n_mels: 128, f_min: 0, f_max: 16000}"
+    (tmp_path / "wide.yaml").write_text(wide)
     async with start(contracts=tmp_path) as client:
         assert {"ours", "wide"} <= set((await client.get("/models")).json()["mel_presets"])
         mel = new_mel(level=-4.0)

@@ -73,9 +73,8 @@ def test_problems():
 
 
 async def test_metrics(client):
-    families = re.findall(
-        r"^# TYPE (\w+) (?:counter|histogram|gauge)$", (await client.get("/metrics")).text, re.MULTILINE
-    )
+    metrics = (await client.get("/metrics")).text
+    families = re.findall(r"^# TYPE (\w+) (?:counter|histogram|gauge)$", metrics, re.MULTILINE)
     names = {name for name in families if not name.endswith("_created")}
     assert len(names) >= 25
     assert {name for name in names if f"`{name}{{" not in TEXT and f"`{name}`" not in TEXT} == set()

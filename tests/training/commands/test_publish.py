@@ -160,7 +160,5 @@ def test_the_licence_of_weights_comes_with_its_reason():
         (("CC-BY-3.0", "CC0-1.0"), "CC-BY-3.0 (a), CC0-1.0 (b); README.md has the attributions"),
         (("CC-BY-SA-3.0", "CC0-1.0"), f"{alike}The other recordings do not change that: CC0-1.0 (b)."),
     ):
-        data = [
-            {"corpus": name, "hours": 1.0, "licence": licence} for name, licence in zip("ab", licences, strict=False)
-        ]
+        data = [{"corpus": name, "hours": 1.0, "licence": it} for name, it in zip("ab", licences, strict=False)]
         assert licence_of({"data": data}) == text

@@ -15,9 +15,8 @@ def corpus(recordings, unseen=False, name="c"):
 
 
 def numbered(count, speaker="s", unusable=()):
-    return [
-        Recording(f"{i:03d}.wav", f"{i:03d}.wav", speaker, "not speech" if i in unusable else "") for i in range(count)
-    ]
+    names = [f"{i:03d}.wav" for i in range(count)]
+    return [Recording(name, name, speaker, "not speech" if i in unusable else "") for i, name in enumerate(names)]
 
 
 def test_the_split_is_every_fortieth_or_an_even_share_in_each_voice():

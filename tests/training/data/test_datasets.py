@@ -176,9 +176,8 @@ def test_audio_or_mels_that_do_not_fit_the_manifest_are_named(tmp_path):
 
 
 PLAIN = config(epoch_length=40)
-VARIED = replace(
-    PLAIN, gain_db=(-10.0, 6.0), rates=(0.85, 1.175), augment=AugmentConfig(equaliser_db=6, noise=1, reverberation=1)
-)
+AUGMENT = AugmentConfig(equaliser_db=6, noise=1, reverberation=1)
+VARIED = replace(PLAIN, gain_db=(-10.0, 6.0), rates=(0.85, 1.175), augment=AUGMENT)
 
 
 def test_audio_and_mel_are_cut_alike_and_never_varied(tmp_path):

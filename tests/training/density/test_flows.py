@@ -56,25 +56,15 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_both_directions_are_exact(name):
+def test_both_directions_are_exact_and_every_parameter_has_a_gradient_in_them(name):
     case = CASES[name]
     flow = stirred(case.build(), 0.3).eval()
     x = (torch.rand if name == "logit" else torch.randn)(BATCH, *case.shape)
     z = torch.randn_like(flow(x, cond := torch.randn(BATCH, case.cond, 1))[0])
     assert_exact(flow, x, z, cond if case.cond else None)
-
-
-LEARNING = [name for name, case in CASES.items() if list(case.build().parameters()) and name[:8] != "no edges"]
-
-
-@pytest.mark.parametrize("name", LEARNING)
-def test_every_parameter_has_a_gradient_in_both_directions(name):
-    case = CASES[name]
-    flow = stirred(case.build(), 0.3)
-    cond = torch.randn(BATCH, case.cond, 1) if case.cond else None
-    for direction in (flow, flow.inverse):
+    for direction in (flow, flow.inverse) if list(flow.parameters()) and name != "no edges" else ():
         flow.zero_grad()
-        out, log_det = direction(torch.randn(BATCH, *case.shape), cond)
+        out, log_det = direction(torch.randn(BATCH, *case.shape), cond if case.cond else None)
         (out.square().sum() + 0.3 * log_det.sum()).backward()
         assert [key for key, value in flow.named_parameters() if value.grad is None or not value.grad.any()] == []
 

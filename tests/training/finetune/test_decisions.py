@@ -117,9 +117,8 @@ def test_who_is_published_and_why(steps, after, best, chosen, better, said, tmp_
     models = {label: run / name / "model" for label, name in names.items()}
     assert asked == {BEFORE: "reverse"} | {label: str(model) for label, model in models.items()}
     assert (outcome.trained[0].label, outcome.trained[0].model) == (better, models[better])
-    assert [change.partition(":")[0] for change in outcome.changes] == [
-        trained.label for trained in outcome.trained if after is not None
-    ]
+    labels = [trained.label for trained in outcome.trained if after is not None]
+    assert [change.partition(":")[0] for change in outcome.changes] == labels
     publish_best(outcome, tmp_path / "mine", tmp_path)
     assert asked["published"] == (start.directory if chosen == BEFORE else models[chosen])
     assert all(text in asked["card"] for text in (outcome.sentence, *outcome.changes))
@@ -148,9 +147,8 @@ def test_a_change_is_a_mean_over_pairs_with_two_standard_errors_of_noise():
     def note(metric, after):
         return too_noisy(changes(rows({metric: after}, {metric: [3.0, 3.0, 3.0]}), "before", "after"), 3)
 
-    assert "only 3 recordings are held out, and with them a DistillMOS change below 0.29" in str(
-        note("distillmos", [2.7, 3.0, 3.2])
-    )
+    told = str(note("distillmos", [2.7, 3.0, 3.2]))
+    assert "only 3 recordings are held out, and with them a DistillMOS change below 0.29" in told
     assert note("distillmos", [3.0, 3.1, 3.0]) is None
     assert note("pesq", [2.7, 3.0, 3.2]) is None
 

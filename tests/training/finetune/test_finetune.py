@@ -58,10 +58,8 @@ def start(tmp_path):
 @pytest.fixture
 def reverse_start(tmp_path):
     torch.manual_seed(0)
-    config = ReverseConfig(
-        cond_channels=4, channels=8, hidden=8, blocks=2, kernel_size=3, ahead=1, source=SOURCE, corrections=1
-    )
-    return tiny(tmp_path / "start", Reverse(config))
+    sizes = {"cond_channels": 4, "channels": 8, "hidden": 8, "blocks": 2, "kernel_size": 3, "ahead": 1}
+    return tiny(tmp_path / "start", Reverse(ReverseConfig(**sizes, source=SOURCE, corrections=1)))
 
 
 @pytest.fixture

@@ -28,9 +28,8 @@ def test_killed_run_resumes_from_a_complete_checkpoint(tmp_path):
 
 def test_two_processes_equal_one_and_resume_exactly(tmp_path):
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", PROGRAM, "together"]
-    finished = subprocess.run(
-        [sys.executable, *launch, str(tmp_path)], env=ENVIRONMENT, capture_output=True, text=True, timeout=600
-    )
+    command = [sys.executable, *launch, str(tmp_path)]
+    finished = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=600)
     assert finished.returncode == 0, finished.stderr
     toy_trainer(tmp_path / "one", toy_config()).fit()
     one, two = saved_run(tmp_path / "one"), saved_run(tmp_path / "quiet")

@@ -73,16 +73,6 @@ def test_the_same_configuration_gives_the_same_model_stopped_or_not(settings, tm
     assert [name for name, value in once.items() if not torch.equal(stopped[name], value)] == []
 
 
-def test_a_run_says_what_it_does_from_the_beginning(settings, capsys):
-    assert main(["waveglow", "--config", str(settings)]) == 0
-    printed = capsys.readouterr()
-    assert printed.err.count("following the pitch: ") == 1  # of the recordings that are held out, too
-    lines = printed.out.splitlines()
-    starts = ["loading ", "0.0 minutes of speech, speakers: 1; 0.0"]
-    starts += ["initialising from data: 2 batches", "validation after step 0: ", "step 1/4 ", "step 2/4 "]
-    assert [line[: len(start)] for line, start in zip(lines, starts, strict=False)] == starts
-
-
 @pytest.mark.parametrize(
     ("override", "text"),
     [
@@ -97,8 +87,15 @@ def test_a_wrong_setting_is_one_line_that_names_it(settings, refusal, override, 
     assert text in refusal(main, "waveglow", "--config", settings, override)
 
 
-def test_a_pitch_network_takes_the_place_of_that_of_the_start_model(settings, tmp_path, refusal):
+def test_a_run_says_what_it_does_and_another_starts_from_its_model_and_a_pitch_network(
+    settings, tmp_path, capsys, refusal
+):
     assert main(["waveglow", "--config", str(settings)]) == 0
+    printed = capsys.readouterr()
+    assert printed.err.count("following the pitch: ") == 1  # of the recordings that are held out, too
+    starts = ["loading ", "0.0 minutes of speech, speakers: 1; 0.0"]
+    starts += ["initialising from data: 2 batches", "validation after step 0: ", "step 1/4 ", "step 2/4 "]
+    assert [line[: len(start)] for line, start in zip(printed.out.splitlines(), starts, strict=False)] == starts
     given = PitchModel(PitchModelConfig(pitch=PitchConfig(channels=6, layers=2, bins=9, ahead=1)))
     save_model(tmp_path / "pitch", given, preset("nvidia"), families=WITH_PITCH)
     start = tmp_path / "run" / "last" / "model"
@@ -107,8 +104,8 @@ def test_a_pitch_network_takes_the_place_of_that_of_the_start_model(settings, tm
     assert "model.source.pitch must be {'channels': 6" in refusal(main, *again)
     shape = [f"model.source.pitch.{name}={value}" for name, value in vars(given.config.pitch).items()]
     assert "model.flows is 2 there, 3 here" in refusal(main, *again, "model.flows=3", *shape)
-    words = "start_from wavenet holds a WaveNet, not a WaveGlow"
-    assert words in refusal(main, *again[:-2], "start_from=wavenet")
+    other = refusal(main, *again[:-2], "start_from=wavenet")
+    assert "start_from wavenet holds a WaveNet, not a WaveGlow" in other
     assert main([*again, *shape]) == 0
     made = load_model(tmp_path / "more" / "last" / "model")
     assert (made.provenance["start_from"], made.provenance["pitch_from"]) == ("run", "pitch")

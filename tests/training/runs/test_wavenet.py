@@ -18,9 +18,8 @@ STACK = WaveNetConfig(channels=8, dilations=(1, 2), kernel_size=2, causal=True)
 
 def objective(*, noise=1e-4, lpc=True):
     torch.manual_seed(0)
-    config = WaveNetModelConfig(
-        lpc=LinearPredictionConfig(order=8) if lpc else None, cond_channels=4, stack=STACK, log_s_floor=None
-    )
+    prediction = LinearPredictionConfig(order=8) if lpc else None
+    config = WaveNetModelConfig(lpc=prediction, cond_channels=4, stack=STACK, log_s_floor=None)
     return WaveNetObjective(WaveNet(config), preset("nvidia"), WaveNetLosses(noise=noise, bfloat16=False))
 
 

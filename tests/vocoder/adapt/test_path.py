@@ -48,9 +48,8 @@ def test_hifigan_frames_stand_half_a_hop_later():
     path = path_between(preset("hifigan"), NVIDIA, "off")
     assert (path.how, path.delay, path.samples(40)) == ("exact", 128, 40 * 256)
     assert repr(path) == "<MelPath from hifigan to nvidia: exact, 128 samples later>"
-    assert repr(path_between(preset("vocos"), NVIDIA)) == (
-        "<MelPath from vocos to nvidia: through the vocos adapter, which reverse-24k does not need>"
-    )
+    expected = "<MelPath from vocos to nvidia: through the vocos adapter, which reverse-24k does not need>"
+    assert repr(path_between(preset("vocos"), NVIDIA)) == expected
     x = torch.randn(1, 30 * 256, generator=torch.Generator().manual_seed(1))
     theirs = MelSpectrogram(preset("hifigan"))(x)
     ours = MelSpectrogram(NVIDIA)(torch.nn.functional.pad(x, (0, 0))[:, 128:])
@@ -181,11 +180,9 @@ TAKE_REVERSE = "take the shipped model 'reverse' for presets of 80 bands: nvidia
 def test_no_preset_is_advised_that_the_model_refuses(shape, hint):
     vocos = preset("vocos")
     assert bands_hint(shape, 100, vocos) == hint
-    assert bands_hint((100, 437), 80, vocos).startswith(
-        "presets of 100 bands are vocos, f5-tts, zipvoice, bigvgan, gpt-sovits-v3: "
-    )
+    of_100 = "presets of 100 bands are vocos, f5-tts, zipvoice, bigvgan, gpt-sovits-v3: "
+    assert bands_hint((100, 437), 80, vocos).startswith(of_100)
     assert pass_one_of(["zipvoice", "bigvgan"], vocos) == "pass preset=zipvoice or bigvgan"
-    assert pass_one_of(["bigvgan", "fireredtts"], vocos) == (
-        "pass preset=bigvgan, or take the shipped model 'reverse' for fireredtts"
-    )
+    expected = "pass preset=bigvgan, or take the shipped model 'reverse' for fireredtts"
+    assert pass_one_of(["bigvgan", "fireredtts"], vocos) == expected
     assert pass_one_of(["nvidia"], vocos) == "take the shipped model 'reverse' for nvidia"

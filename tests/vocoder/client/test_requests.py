@@ -96,9 +96,8 @@ def test_a_document_is_read_whole_and_tells_its_class_and_when_to_ask_again():
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"3", b"{}", b"\xff"])
 def test_what_is_no_document_still_has_a_status(body):
-    assert read_problem(502, body, "Wed, 21 Oct 2015 07:28:00 GMT") == Problem(
-        502, "unknown", "The server answered with status 502."
-    )
+    unknown = Problem(502, "unknown", "The server answered with status 502.")
+    assert read_problem(502, body, "Wed, 21 Oct 2015 07:28:00 GMT") == unknown
 
 
 def refusal(status, retry_after):

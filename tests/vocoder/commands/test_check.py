@@ -37,9 +37,8 @@ def test_mels_are_judged_and_smooth_ones_said_to_be_sharpened(mel, tmp_path, cap
     smooth = tmp_path / "smooth.npy"
     np.save(smooth, gaussian_filter(np.load(mel), (1.0, 1.0)))
     assert main(["check", str(smooth)]) == 0
-    assert "It is smooth, as predicted mels are, and will be sharpened, by 1.0 at its end." in (
-        out := capsys.readouterr().out
-    )
+    out = capsys.readouterr().out
+    assert "It is smooth, as predicted mels are, and will be sharpened, by 1.0 at its end." in out
     assert " It is more typical than 99 % of true mels." in out
     main(["check", "--json", str(mel), str(smooth)])
     assert [json.loads(line)["smoothness"] for line in capsys.readouterr().out.splitlines()] == [0.0, 1.0]

@@ -92,9 +92,8 @@ def test_a_program_sharpens_as_far_as_it_is_told():
 
 
 def test_models_that_cannot_be_exported_are_named(tmp_path, capsys):
-    config = PublishedWaveNetConfig(
-        **SHAPE, stack=PublishedStackConfig(3, 3, 3, dilations=(1,)), upsampling=UpsamplingConfig((2, 4), bands=1)
-    )
+    upsampling = UpsamplingConfig((2, 4), bands=1)
+    config = PublishedWaveNetConfig(**SHAPE, stack=PublishedStackConfig(3, 3, 3, dilations=(1,)), upsampling=upsampling)
     save_model(tmp_path / "model", WaveNet(config), EXPORTED_MEL)
     for form in ("onnx", "torch-export"):
         assert main(["export", str(tmp_path / "model"), "--format", form, "-o", str(tmp_path / "x")]) == 2
@@ -136,9 +135,8 @@ def file(tmp_path):
     matrices = [(GENERATOR.standard_normal((SIZE, SIZE)) / 8.0).astype(np.float16).astype(np.float32) for _ in NAMES]
     constants = [numpy_helper.from_array(matrix, name) for name, matrix in zip(NAMES, matrices, strict=True)]
     steps = ["x", "a", "b", "y"]
-    nodes = [
-        helper.make_node("MatMul", [steps[i], name], [steps[i + 1]], f"node_{name}") for i, name in enumerate(NAMES)
-    ]
+    node = helper.make_node
+    nodes = [node("MatMul", [steps[i], name], [steps[i + 1]], f"node_{name}") for i, name in enumerate(NAMES)]
     shape = [1, "frames", SIZE]
     values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in ("x", "y")]
     graph = helper.make_graph(nodes, "three", values[:1], values[1:], constants)
@@ -158,10 +156,8 @@ def test_float16_is_only_how_weights_are_stored(file):
     expected = run(file)
     store_weights(file, "float16", ["basis"])
     np.testing.assert_array_equal(run(file), expected)  # the weights were those of 16 bits before
-    kinds = types(file)
-    assert kinds == {
-        "layer.float16": TensorProto.FLOAT16, "correction.spread": TensorProto.FLOAT, "basis": TensorProto.FLOAT
-    }  # fmt: skip
+    others = dict.fromkeys(("correction.spread", "basis"), TensorProto.FLOAT)
+    assert types(file) == others | {"layer.float16": TensorProto.FLOAT16}
 
 
 def test_int8_is_of_layers_alone(file):

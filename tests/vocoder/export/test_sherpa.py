@@ -22,9 +22,8 @@ from vocoder.synthesis.synthesizer import Synthesizer
 
 FRAMES = 12
 """of each letter"""
-TABLE = (
-    (1.5 * np.random.default_rng(4).standard_normal((len(LETTERS), FRAMES, 5)) - 4.0).clip(max=-3).astype(np.float32)
-)
+TABLE = 1.5 * np.random.default_rng(4).standard_normal((len(LETTERS), FRAMES, 5)) - 4.0
+TABLE = TABLE.clip(max=-3).astype(np.float32)
 TEXT = "abcdab"
 
 
@@ -111,9 +110,8 @@ def test_the_noise_inside_is_as_strong_as_ours_and_new_each_time(voice, noisy, t
 
 def test_other_mels_and_arguments_that_mean_nothing_are_refused(voice, tmp_path):
     decimal = dataclasses.replace(EXPORTED_MEL, name="decimal", log="log10")
-    other = Synthesizer(
-        Checkpoint(WaveGlow(lapped_config(corrections=0)), "waveglow", decimal), "x", "cpu", torch.float32
-    )
+    checkpoint = Checkpoint(WaveGlow(lapped_config(corrections=0)), "waveglow", decimal)
+    other = Synthesizer(checkpoint, "x", "cpu", torch.float32)
     with pytest.raises(ExportError, match="natural logarithms"):
         export_model(other, "sherpa-onnx", tmp_path / "x.onnx")
     with pytest.raises(ExportError, match="multiply that by sigma"):

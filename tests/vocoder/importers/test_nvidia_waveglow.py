@@ -33,18 +33,11 @@ def check(model, state, speech):
     assert float(x.std()) > 0.1
 
 
-@pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])
-def test_a_pickled_module_whose_class_is_not_installed_speaks_as_the_original(tmp_path, speech, legacy):
-    state = waveglow_state()
-    check(imported(tmp_path, pickled_waveglow(tmp_path / "waveglow.pt", state, legacy=legacy)), state, speech)
-
-
-@pytest.mark.parametrize(
-    ("split", "split_cond"), [(True, False), (False, True), (True, True)], ids=["res and skip", "conditions", "both"]
-)
-def test_older_layouts_are_merged(tmp_path, speech, split, split_cond):
-    state = waveglow_state(split, split_cond)
-    check(imported(tmp_path, pickled_waveglow(tmp_path / "waveglow.pt", state)), state, speech)
+@pytest.mark.parametrize("older", ["", "legacy", "split", "split_cond", "split split_cond"])
+def test_a_pickled_module_whose_class_is_not_installed_speaks_as_the_original(tmp_path, speech, older):
+    """Whether it is a zip archive or older, and its layers, of residual and skip or of conditions, are split or not."""
+    state = waveglow_state(**dict.fromkeys(older.replace("legacy", "").split(), True))
+    check(imported(tmp_path, pickled_waveglow(tmp_path / "a.pt", state, legacy=older == "legacy")), state, speech)
 
 
 def test_the_oldest_module_is_refused(tmp_path):
@@ -69,13 +62,12 @@ def test_deep_learning_examples_keeps_random_states_beside(tmp_path, speech):
 
 @pytest.mark.parametrize("form", ["folded", "parametrizations", "module.", "model", "half", "bare"])
 def test_every_spelling_is_understood(tmp_path, speech, form):
-    state = waveglow_state()
-    spelt = dict(state)
+    state = spelt = waveglow_state()
     if form in ("folded", "parametrizations", "module."):
         spelt = respelt(state, form)
     if form == "half":
         spelt = {name: value.half() for name, value in state.items()}
-        state = {name: value.half().float() for name, value in state.items()}
+        state = {name: value.float() for name, value in spelt.items()}
     content = {"model": {"state_dict": spelt}} if form == "model" else spelt
     file = save(tmp_path / "waveglow.pt", content, wrapped=form not in ("model", "bare"))
     check(imported(tmp_path, file), state, speech)

@@ -78,9 +78,8 @@ def test_contrast_is_raised_within_bounds_and_neither_level_nor_low_bands_change
     frame = torch.linspace(-1.0, 1.0, 80, dtype=torch.float64)[None, :, None].repeat(1, 1, 3) - 4.0
     ripple = torch.sin(torch.arange(80, dtype=torch.float64) * 2 * math.pi / 8)[None, :, None] * 0.05
     made = [Sharpening(sharpener, 1.0).push(frame + sign * ripple) for sign in (1, 0)]
-    torch.testing.assert_close(
-        (made[0] - made[1])[:, 30:70], GAIN * ripple[:, 30:70].repeat(1, 1, 3), rtol=0, atol=5e-3
-    )
+    expected = GAIN * ripple[:, 30:70].repeat(1, 1, 3)
+    torch.testing.assert_close((made[0] - made[1])[:, 30:70], expected, rtol=0, atol=5e-3)
     assert torch.equal(made[0][0, :20], (frame + ripple)[0, :20])
     louder = Sharpening(sharpener, 1.0).push(frame + ripple + 2.0)
     torch.testing.assert_close(louder - 2.0, made[0], rtol=0, atol=1e-6)

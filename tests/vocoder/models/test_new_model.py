@@ -71,9 +71,8 @@ def test_it_synthesizes_streams_and_shares_rows(toy):
     whole = toy.synthesize(mel(70), seed=3)
     assert toy.open_stream(seed=3).lookahead == 1
     torch.testing.assert_close(torch.cat(list(toy.stream(mel(70), seed=3))), whole, rtol=0, atol=1e-6)
-    utterances = [
-        Utterance(mel(frames), sigma=sigma, seed=frames) for frames, sigma in ((7, None), (3, 0.5), (12, 2.0))
-    ]
+    asked = (7, None), (3, 0.5), (12, 2.0)
+    utterances = [Utterance(mel(frames), sigma=sigma, seed=frames) for frames, sigma in asked]
     for x, utterance in zip(toy.synthesize_many(utterances), utterances, strict=True):
         alone = toy.synthesize(utterance.mel, sigma=utterance.sigma, seed=utterance.seed)
         torch.testing.assert_close(x, alone, rtol=0, atol=1e-6)
