@@ -16,11 +16,10 @@ T = TypeVar("T")
 
 def add_run_arguments(parser: argparse.ArgumentParser, required: bool = True) -> None:
     """Declare what every training command takes: `--config`, which may be `required`, `--resume` and overrides."""
-    parser.add_argument("--config", type=Path, required=required, metavar="FILE", help="YAML configuration of the run")
-    parser.add_argument("--resume", action="store_true", help="continue the run from its last checkpoint")
-    parser.add_argument(
-        "overrides", nargs="*", metavar="key=value", help="replace a setting, for example trainer.steps=20000"
-    )
+    add = parser.add_argument
+    add("--config", type=Path, required=required, metavar="FILE", help="YAML configuration of the run")
+    add("--resume", action="store_true", help="continue the run from its last checkpoint")
+    add("overrides", nargs="*", metavar="key=value", help="replace a setting, for example trainer.steps=20000")
 
 
 def command_of(

@@ -24,8 +24,9 @@ NUMBERS = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
+    add = parser.add_argument
     defaults = vars(Selection()) | vars(Comparison()) | {"jobs": os.cpu_count() or 1}
-    parser.add_argument("models", nargs="+", metavar="MODEL", help="model directory or name of a shipped model")
+    add("models", nargs="+", metavar="MODEL", help="model directory or name of a shipped model")
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--manifest", type=Path, help="manifest.jsonl of a prepared corpus")
     source.add_argument(
@@ -34,18 +35,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="MANIFEST",
         help="manifest whose recordings have predicted mels: each model has a row on their own mels and one on those",
     )
-    parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the report")
-    parser.add_argument(
-        "--by", choices=GROUPS, default=defaults["by"], help="a row is a speaker or corpus (%(default)s)"
-    )
+    add("-o", "--output", type=Path, required=True, help="folder of the report")
+    add("--by", choices=GROUPS, default=defaults["by"], help="a row is a speaker or corpus (%(default)s)")
     for name, kind, text in NUMBERS:
         shown = "" if defaults[name] is None else " (%(default)s)"
         option = f"--{name.replace('_', '-')}"
-        parser.add_argument(option, type=kind, default=defaults[name], metavar="N", help=f"{text}{shown}")
-    parser.add_argument(
-        "--with-griffin-lim", action="store_true", dest="griffin_lim", help="add Griffin-Lim with 60 iterations"
-    )
-    parser.add_argument("--own-mels", action="store_true", help="ignore mels that the manifest has beside audio")
+        add(option, type=kind, default=defaults[name], metavar="N", help=f"{text}{shown}")
+    add("--with-griffin-lim", action="store_true", dest="griffin_lim", help="add Griffin-Lim with 60 iterations")
+    add("--own-mels", action="store_true", help="ignore mels that the manifest has beside audio")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -15,28 +15,26 @@ LAYOUTS = {"folder": scan_folder, "ljspeech": scan_ljspeech, "vctk": scan_vctk}
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("sources", nargs="+", type=Path, metavar="FOLDER", help="folder of recordings")
-    parser.add_argument(
-        "--layout", choices=tuple(LAYOUTS), default="folder", help="how the folder is laid out (%(default)s)"
-    )
-    parser.add_argument("--name", help="name of the corpus, with one FOLDER")
-    parser.add_argument("--licence", help="licence of the recordings, of SPDX or LicenseRef-NAME")
-    parser.add_argument("--test-share", type=float, help="share of each speaker to hold out (every 40th)")
-    parser.add_argument("--mels", type=Path, help="folder with NAME.npy for each NAME.wav")
-    parser.add_argument("--mel", default="nvidia", help="preset or mel config file of --mels (%(default)s)")
+    add = parser.add_argument
+    add("sources", nargs="+", type=Path, metavar="FOLDER", help="folder of recordings")
+    add("--layout", choices=tuple(LAYOUTS), default="folder", help="how the folder is laid out (%(default)s)")
+    add("--name", help="name of the corpus, with one FOLDER")
+    add("--licence", help="licence of the recordings, of SPDX or LicenseRef-NAME")
+    add("--test-share", type=float, help="share of each speaker to hold out (every 40th)")
+    add("--mels", type=Path, help="folder with NAME.npy for each NAME.wav")
+    add("--mel", default="nvidia", help="preset or mel config file of --mels (%(default)s)")
     add_output_arguments(parser)
 
 
 def add_output_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare where a corpus goes and how its recordings are changed."""
+    add = parser.add_argument
     config = PrepareConfig()
-    parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the prepared corpus")
-    parser.add_argument("--sample-rate", type=int, default=config.sample_rate, help="sample rate in Hz (%(default)s)")
-    parser.add_argument("--rms", type=float, help=f"level of every utterance ({config.rms}; with --mels their own)")
-    parser.add_argument(
-        "--min-seconds", type=float, default=config.min_seconds, help="skip shorter recordings (%(default)s)"
-    )
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="number of processes (%(default)s)")
+    add("-o", "--output", type=Path, required=True, help="folder of the prepared corpus")
+    add("--sample-rate", type=int, default=config.sample_rate, help="sample rate in Hz (%(default)s)")
+    add("--rms", type=float, help=f"level of every utterance ({config.rms}; with --mels their own)")
+    add("--min-seconds", type=float, default=config.min_seconds, help="skip shorter recordings (%(default)s)")
+    add("--jobs", type=int, default=os.cpu_count() or 1, help="number of processes (%(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -11,20 +11,19 @@ DTYPES = ("bfloat16", "float16", "float32")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("model", type=Path, help="a model directory, such as runs/waveglow/last/model")
-    parser.add_argument(
-        "-o", "--output", type=Path, required=True, help="the directory to write; its name is the model's"
-    )
-    parser.add_argument(
+    add = parser.add_argument
+    add("model", type=Path, help="a model directory, such as runs/waveglow/last/model")
+    add("-o", "--output", type=Path, required=True, help="the directory to write; its name is the model's")
+    add(
         "--quality",
         type=Path,
         action="append",
         help="quality.json of `vocoder-train evaluate` (repeatable: rows of different recordings, in one table)",
     )
-    parser.add_argument("--scores-of", metavar="NAME", help="name of this model in --quality, if it differs")
-    parser.add_argument("--notes", type=Path, help="Markdown to put at the end of the card")
-    parser.add_argument("--corrections", type=int, metavar="N", help="default number of corrections (as in training)")
-    parser.add_argument("--dtype", choices=DTYPES, default="float16", help="type of the weights (%(default)s)")
+    add("--scores-of", metavar="NAME", help="name of this model in --quality, if it differs")
+    add("--notes", type=Path, help="Markdown to put at the end of the card")
+    add("--corrections", type=int, metavar="N", help="default number of corrections (as in training)")
+    add("--dtype", choices=DTYPES, default="float16", help="type of the weights (%(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:

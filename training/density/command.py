@@ -57,12 +57,9 @@ class DensityRun(RunConfig):
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument(
-        "--model", metavar="KIND", help="gaussian, elementwise, cdf, nice, realnvp, maf, iaf, glow, vae or iaf_vae"
-    )
-    parser.add_argument(
-        "--data", metavar="DATA", help=f"digits, {', '.join(TOYS)}, a manifest, or a corpus of the configured manifest"
-    )
+    add = parser.add_argument
+    add("--model", metavar="KIND", help="gaussian, elementwise, cdf, nice, realnvp, maf, iaf, glow, vae or iaf_vae")
+    add("--data", metavar="DATA", help=f"digits, {', '.join(TOYS)}, a manifest, or a corpus of the configured manifest")
     add_run_arguments(parser, required=False)
 
 
