@@ -166,9 +166,8 @@ class Guard:
         If an adapter converted the mel to the guard's own mel config, `adapted` is the result: typicality is then
         measured on this one; where the guard does not know the claimed mel config it is the whole verdict,
         at best `unfamiliar`. Only presets that the model takes are advised: its mel config is `target`, by default the
-        claimed one.
-
-        Raises a ValueError if the mel is not two-dimensional or not finite, or the guard does not know its mel config.
+        claimed one. Raises a ValueError if the mel is not two-dimensional or not finite, or the guard does not know its
+        mel config.
         """
         config = given = config or self.mel_config
         target = target or config
