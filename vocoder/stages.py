@@ -6,6 +6,7 @@ same ones piece by piece. `frames_of`, `silenced` and `overlap_add` are what sev
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,8 +18,7 @@ TARGET = "target"
 """the mel that the audio of some models has, where it is not the given one"""
 
 
-@dataclass(frozen=True)
-class Span:
+class Span(NamedTuple):
     """The frames of the windows, and among them those that are wanted; all counted from the start of the utterance."""
 
     first: int
@@ -35,8 +35,7 @@ whole utterances they add up to the log-determinant.
 """
 
 
-@dataclass(frozen=True)
-class Stage:
+class Stage(NamedTuple):
     """How the frames of one signal come from the frames of others.
 
     At each end of an utterance, and there alone, the windows end and the network pads as it always does; everywhere
@@ -129,14 +128,15 @@ def run(stages: Sequence[Stage], given: Mapping[str, Tensor], wanted: str | None
     needed, chosen = {wanted}, []
     for stage in reversed(stages):
         if stage.output in needed and stage.output not in given:
-            needed |= set(stage.inputs)
+            needed.update(stage.inputs)
             chosen.append(stage)
     signals, changes = dict(given), []
     frames = given[MEL].shape[2] if MEL in given else 1
+    span = Span(0, 0, frames, frames)
     for stage in reversed(chosen):
         if missing := [name for name in stage.inputs if name not in signals]:
             raise ValueError(f"{stage.output!r} needs {' and '.join(missing)}")
-        signals[stage.output], change = stage.made(Span(0, 0, frames, frames), *(signals[i] for i in stage.inputs))
+        signals[stage.output], change = stage.made(span, *(signals[i] for i in stage.inputs))
         changes += [] if change is None else [change]
     return Made(signals[wanted], tuple(changes), signals)
 

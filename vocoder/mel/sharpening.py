@@ -43,7 +43,7 @@ class Sharpener:
         raised: (n_mels, n_mels), from a frame to what is added to it at full strength.
         smoothing: (n_mels, n_mels), from a frame to its smooth spectrum.
         levelled: (n_mels, 1), the part of the level in excess that is taken back.
-        heard: (n_mels - 1,), of the differences between neighbouring bands, those that are measured.
+        heard: the bands between whose neighbours differences are measured.
         reference: mean square of those differences, along time as well, in the mel of white noise.
     """
 
@@ -65,7 +65,8 @@ class Sharpener:
             1, round(_REFERENCE_SECONDS * config.sample_rate), generator=torch.Generator().manual_seed(0)
         )
         rough = _roughness(MelSpectrogram(config)(0.1 * noise).double().diff(dim=2)).mean(dim=(0, 2))
-        self.heard = heard.to(device)
+        places = heard.nonzero()[:, 0].tolist()
+        self.heard = slice(places[0], places[-1] + 2) if places else slice(0, 1)
         self.reference = ((rough * heard).sum() / heard.sum().clamp_min(1)).clamp_min(_TINY).float().to(device)
 
     def added(self, mel: Tensor, strength: Tensor | float) -> Tensor:
@@ -125,9 +126,10 @@ class Sharpening:
         Bands at the floor of the mel are no sound.
         """
         known = self._sharpener
-        before = torch.cat([mel[:, :, :1] if self._last is None else self._last, mel[:, :, :-1]], dim=2)
+        mel = mel[:, known.heard]
+        before = torch.cat([mel[:, :, :1] if self._last is None else self._last[:, known.heard], mel[:, :, :-1]], dim=2)
         quiet = torch.minimum(mel, before)
-        there = ((torch.minimum(quiet[:, 1:], quiet[:, :-1]) > known.floor + 1.0) & known.heard[:, None]).to(mel.dtype)
+        there = (torch.minimum(quiet[:, 1:], quiet[:, :-1]) > known.floor + 1.0).to(mel.dtype)
         count = there.sum(dim=1)
         square = (_roughness(mel - before) * there).sum(dim=1) / (known.reference * count.clamp_min(1.0))
         level = (mel[:, 1:] * there).sum(dim=1) / count.clamp_min(1.0) - known.floor - _AUDIBLE
