@@ -97,7 +97,7 @@ def _service(settings: Settings, load: Callable[[str], Synthesizer]) -> Service:
         QueueLimits(settings.queue_size, settings.max_wait),
     )
     requests, memory = Pool(settings.max_connections), Pool(settings.max_buffered_bytes)
-    metrics.register(operations.Gauges(engines, lambda: memory.used))
+    metrics.registry.register(operations.Gauges(engines, lambda: memory.used))
     with ThreadPoolExecutor(1, initializer=compute_on, initargs=(1,)) as pool:
         pool.submit(_try_guards).result()
     path = settings.api_keys_file

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from urllib.parse import urlsplit
 
@@ -68,54 +69,46 @@ class HostRule:
         return is_loopback(name) or name in self._names or name.endswith(self._suffixes or ("\0",))
 
 
+@dataclass
 class Gate:
     """Admits requests and WebSockets, or answers them with a problem before their body is read."""
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        hosts: HostRule,
-        drain: Drain | None = None,
-        keys: KeyRing | None = None,
-        requests: Pool | None = None,
-        memory: Pool | None = None,
-    ) -> None:
-        self._app = app
-        self._hosts = hosts
-        self._drain = drain
-        self._keys = keys
-        self._requests = requests
-        self._memory = memory
+    app: ASGIApp
+    hosts: HostRule
+    drain: Drain | None = None
+    keys: KeyRing | None = None
+    requests: Pool | None = None
+    memory: Pool | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request or WebSocket."""
         if scope["type"] not in ("http", "websocket"):
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
             return
         connection, path = HTTPConnection(scope), scope["path"]
         try:
             client = client_of(connection, self._check(connection, path))
             CLIENT.set(client)
             with self._held(scope, client):
-                await self._app(scope, receive, in_parts(send))
+                await self.app(scope, receive, in_parts(send))
         except Problem as problem:
             await render(connection, problem)(scope, receive, send)
 
     def _check(self, connection: HTTPConnection, path: str) -> str:
         """Return the name of the key's owner; empty if no key is asked for."""
-        self._hosts.check(connection)
-        if self._drain is not None and self._drain.turns_away(path in READINESS, path in OPERATIONS):
+        self.hosts.check(connection)
+        if self.drain is not None and self.drain.turns_away(path in READINESS, path in OPERATIONS):
             raise Problem("stopping", "The server is shutting down.")
-        if self._keys is None or path in PROBES or path in PAGES or path.startswith(PAGE_PARTS):
+        if self.keys is None or path in PROBES or path in PAGES or path.startswith(PAGE_PARTS):
             return ""
-        return check_key(self._keys, connection)
+        return check_key(self.keys, connection)
 
     @contextmanager
     def _held(self, scope: Scope, client: Client) -> Iterator[None]:
         """Give a request its place and its part of the memory, and take them back at its end."""
-        counted = None if scope["path"] in OPERATIONS else self._requests
+        counted = None if scope["path"] in OPERATIONS else self.requests
         place = None if counted is None else Holding(counted, client)
-        memory = None if self._memory is None else Holding(self._memory, client)
+        memory = None if self.memory is None else Holding(self.memory, client)
         if place is not None and not place.set(1):
             detail = "There are too many requests, or too many of yours; try again soon."
             raise Problem("busy", detail, retry_after=1)

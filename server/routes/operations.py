@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 
 from fastapi import APIRouter, Response
-from prometheus_client import CONTENT_TYPE_LATEST
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -55,7 +55,7 @@ async def ready(service: ServiceDependency) -> dict[str, str]:
 @metrics_router.get(METRICS, response_class=Response)
 async def metrics(service: ServiceDependency) -> Response:
     """Return all counters, histograms and gauges in the Prometheus text format."""
-    return Response(service.metrics.render(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    return Response(generate_latest(service.metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
 class Gauges(Collector):

@@ -46,15 +46,10 @@ DOCS_HEADERS = _headers(style="'self' 'unsafe-inline'", images="'self' data:")  
 
 
 @router.api_route("/", methods=["GET", "HEAD"])
-async def show_page(request: Request) -> Response:
-    """Return the page."""
-    return await _file(PAGE_FILES, "index.html", request, PAGE_HEADERS)
-
-
 @router.api_route("/page/{name:path}", methods=["GET", "HEAD"])
-async def show_page_part(name: str, request: Request) -> Response:
-    """Return a file of the page: style, script, picture, example."""
-    return await _file(PAGE_FILES, name, request, PAGE_HEADERS)
+async def show_page(request: Request) -> Response:
+    """Return the page, or a file of it: style, script, picture, example."""
+    return await _file(PAGE_FILES, request, PAGE_HEADERS)
 
 
 @docs_router.get("/openapi.json")
@@ -65,24 +60,19 @@ async def openapi(request: Request) -> dict[str, Any]:
 
 
 @docs_router.api_route("/docs", methods=["GET", "HEAD"])
-async def show_docs(request: Request) -> Response:
-    """Return the page that shows the OpenAPI document and can try its routes."""
-    return await _file(DOCS_FILES, "index.html", request, DOCS_HEADERS)
-
-
 @docs_router.api_route("/docs/{name}", methods=["GET", "HEAD"])
-async def show_docs_part(name: str, request: Request) -> Response:
-    """Return a file of that page."""
-    if name not in DOCS_PARTS:
+async def show_docs(request: Request) -> Response:
+    """Return the page that shows the OpenAPI document and can try its routes, or a file of it."""
+    if not DOCS_PARTS.issuperset(request.path_params.values()):
         raise HTTPException(404)
-    return await _file(DOCS_FILES, name, request, DOCS_HEADERS)
+    return await _file(DOCS_FILES, request, DOCS_HEADERS)
 
 
-async def _file(files: StaticFiles, name: str, request: Request, headers: dict[str, str]) -> Response:
+async def _file(files: StaticFiles, request: Request, headers: dict[str, str]) -> Response:
     # Without ranges, which Starlette may refuse in plain text; a server may ignore them (RFC 9110, section 14.2).
     request.scope["headers"] = [entry for entry in request.scope["headers"] if entry[0] != b"range"]
     try:
-        response = await files.get_response(name, request.scope)
+        response = await files.get_response(request.path_params.get("name", "index.html"), request.scope)
     except (HTTPException, ValueError):  # ValueError: a name with a NUL
         raise HTTPException(404) from None
     response.headers.update(headers)

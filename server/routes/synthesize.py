@@ -127,7 +127,7 @@ class StreamedAudio(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the answer; raises a StreamBrokenError if it could not be completed."""
         exchange = self._exchange
-        with exchange.service.metrics.stream(self._stream.route):
+        with exchange.service.metrics.streams.labels(self._stream.route).track_inprogress():
             sending = asyncio.ensure_future(self._send_audio(send))
             try:
                 if await done_before(sending, departure(exchange.http)):

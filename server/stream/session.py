@@ -48,7 +48,7 @@ class WebSocketSession:
     async def run(self) -> None:
         """Serve the stream. An error ends it with a problem document and a close code."""
         await self._websocket.accept()
-        with self._service.metrics.stream(self._websocket.scope["route"].path):
+        with self._service.metrics.streams.labels(self._websocket.scope["route"].path).track_inprogress():
             try:
                 await self._serve()
                 with suppress(WebSocketDisconnect):  # the client may leave once it has all audio

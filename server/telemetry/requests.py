@@ -7,12 +7,10 @@ import logging
 import re
 import time
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from typing import Any
 from uuid import uuid4
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.registry import Collector
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -57,18 +55,19 @@ MEASURES: dict[str, tuple[str, tuple[str, ...], Sequence[float]]] = {
 
 
 class Metrics:
-    """The metrics of one application. Gauges that are read at the scrape are registered with it."""
+    """The metrics of one application."""
 
     def __init__(self) -> None:
-        self._registry = registry = CollectorRegistry()
+        self.registry = registry = CollectorRegistry()
+        """of all metrics; gauges that are read at the scrape are registered with it"""
         self._instruments = {
             name: Histogram(f"vocoder_{name}", text, labels, registry=registry, buckets=buckets)
             if buckets
             else Counter(f"vocoder_{name}", text, labels, registry=registry)
             for name, (text, labels, buckets) in MEASURES.items()
         }
-        self._in_flight = Gauge("vocoder_in_flight_requests", "Requests and streams under way.", registry=registry)
-        self._streams = Gauge("vocoder_open_streams", "Streams under way.", ["route"], registry=registry)
+        self.in_flight = Gauge("vocoder_in_flight_requests", "Requests and streams under way.", registry=registry)
+        self.streams = Gauge("vocoder_open_streams", "Streams under way.", ["route"], registry=registry)
 
     def record(self, name: str, value: float = 1.0, **labels: str) -> None:
         """Add to a counter or histogram of `MEASURES`."""
@@ -84,14 +83,6 @@ class Metrics:
             if code in REJECTIONS:
                 self.record("rejected", reason=problem)
 
-    def in_flight(self) -> AbstractContextManager[object]:
-        """Count a request or stream as under way."""
-        return self._in_flight.track_inprogress()
-
-    def stream(self, route: str) -> AbstractContextManager[object]:
-        """Count a stream as open."""
-        return self._streams.labels(route).track_inprogress()
-
     def count_synthesis(self, model: str, synthesis: Synthesis, frames: int) -> None:
         """Count one synthesis."""
         duration = len(synthesis.x) / synthesis.sample_rate
@@ -106,14 +97,6 @@ class Metrics:
         """Count one encoded answer in the format `name`."""
         self.record("encode_seconds", seconds, format=name)
         self.record("clipped_samples", clipped, model=model)
-
-    def register(self, collector: Collector) -> None:
-        """Add what is read at the scrape."""
-        self._registry.register(collector)
-
-    def render(self) -> bytes:
-        """Return everything in the Prometheus text format."""
-        return generate_latest(self._registry)
 
 
 def note(connection: HTTPConnection, **fields: Any) -> dict[str, Any]:
@@ -151,7 +134,7 @@ class RequestMiddleware:
             await send(message)
 
         try:
-            with self._metrics.in_flight():
+            with self._metrics.in_flight.track_inprogress():
                 await self._app(scope, receive, send_with_id)
         finally:
             self._finish(scope, code, time.perf_counter() - started)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from server.app import create_app
@@ -29,7 +30,7 @@ def count_everything(metrics):
     for name in ("batch_items", "batch_frames", "out_of_memory"):
         metrics.record(name, model="m")
     metrics.count_encoding("m", "wav", 0.1, 0)
-    with metrics.in_flight(), metrics.stream("/v1/synthesize"):
+    with metrics.in_flight.track_inprogress(), metrics.streams.labels("/v1/synthesize").track_inprogress():
         pass
 
 
@@ -38,7 +39,7 @@ def labels():
     """The labels of every series that the server gives."""
     app = create_app(Settings())
     count_everything(app.state.service.metrics)
-    text = app.state.service.metrics.render().decode()
+    text = generate_latest(app.state.service.metrics.registry).decode()
     given = {}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
