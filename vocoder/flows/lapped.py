@@ -31,9 +31,10 @@ class LappedTransform(Flow):
         self._kept: Kept[Matrix] = Kept()
         # of the rotation: the sine window is cos(angle) after a boundary and sin(angle) as far before it
         angle = math.pi / (2 * hop) * (hop / 2 - torch.arange(hop // 2, dtype=torch.float64) - 0.5)
+        cosine, sine = torch.cat([angle.flip(0), angle]).cos(), torch.cat([-angle.flip(0), angle]).sin()
         position = torch.arange(hop, dtype=torch.float64) + 0.5
         basis = math.sqrt(2 / hop) * torch.cos(math.pi / hop * position[:, None] * position[None, :])
-        for name, value in (("cosine", angle.cos()), ("sine", angle.sin()), ("basis", basis)):
+        for name, value in (("cosine", cosine), ("sine", sine), ("basis", basis)):
             self.register_buffer(name, value.to(torch.get_default_dtype()), persistent=False)
 
     def forward(self, x: Tensor, cond: Tensor | None = None, edges: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -58,16 +59,12 @@ class LappedTransform(Flow):
         return self._kept.of((self.basis,), lambda: Matrix(self.basis)).times(blocks)
 
     def _rotate(self, blocks: Tensor, sign: float, edges: Tensor | None) -> Tensor:
-        sine = sign * self.sine
-        first, last = torch.split(blocks, self.hop // 2, dim=2)
-        before, after = last[:, :-1].flip(2), first[:, 1:]  # mirrored around the boundary, nearest sample first
-        rotated_after = torch.addcmul(self.cosine * after, sine, before)
-        rotated_before = torch.addcmul(self.cosine * before, sine, after, value=-1)
+        x, half = blocks.flatten(1), self.hop // 2
+        around = x[:, half:-half].reshape(len(x), blocks.shape[1] - 1, self.hop)  # the boundaries
+        rotated = torch.addcmul(self.cosine * around, sign * self.sine, around.flip(2))
         if edges is not None:
-            rotated_after = rotated_after.index_copy(1, edges - 1, after[:, edges - 1])
-            rotated_before = rotated_before.index_copy(1, edges - 1, before[:, edges - 1])
-        pairs = torch.cat([rotated_before.flip(2), rotated_after], dim=2).flatten(1)
-        return torch.cat([first[:, 0], pairs, last[:, -1]], dim=1).reshape(blocks.shape)
+            rotated = rotated.index_copy(1, edges - 1, around[:, edges - 1])
+        return torch.cat([x[:, :half], rotated.flatten(1), x[:, -half:]], dim=1).reshape(blocks.shape)
 
 
 class Grouping(Flow):
