@@ -102,12 +102,11 @@ def activate(part: Any, out: Any, zero: Any) -> None:
     begin, last, left, right, _ = part
     for r in range(begin, last + 1):
         row = out[r, left:right]
-        if right - left == 2 * LANES:
-            store(row, 0, _gelu(load(row, 0, zero)))
-            store(row, LANES, _gelu(load(row, LANES, zero)))
-        else:
-            for j in range(right - left):
-                row[j] = _gelu(row[j])
+        whole = (right - left) // LANES * LANES
+        for j in range(0, whole, LANES):
+            store(row, j, _gelu(load(row, j, zero)))
+        for j in range(whole, right - left):
+            row[j] = _gelu(row[j])
 
 
 @entry(stripe=2)
@@ -116,15 +115,19 @@ def multiplied(
 ) -> None:
     """Write rows @ matrix + bias, or the GELU of that; rows of x have `inputs` numbers and begin `step` apart.
 
-    A number from `first` on is a panel of 16 columns and, further on, the next rows for the panels from the first on.
-    Panels hold float32, or half floats, which are converted as they are read.
+    A number from `first` on is a panel and, further on, the next rows for the panels from the first on. Panels have 16
+    columns, or 32 where vectors have 64 bytes, of float32, or of half floats, which are converted as they are read.
     """
-    start, edge, zero = np.empty(16, FLOAT), np.empty(16, FLOAT), lanes(8, FLOAT(0.0))
+    columns = panels.shape[1] // inputs
+    start, edge = np.empty(columns, FLOAT), np.empty(columns, FLOAT)
     for number in range(first, stop):
-        part = _part(number, panels, out, 16)
-        multiply(part, inputs, step, x, panels, bias, out, start, edge, 8, zero)
+        part = _part(number, panels, out, columns)
+        if columns == 16:
+            multiply(part, inputs, step, x, panels, bias, out, start, edge, 8, lanes(8, FLOAT(0.0)))
+        else:
+            multiply(part, inputs, step, x, panels, bias, out, start, edge, 16, lanes(16, FLOAT(0.0)))
         if gelu:
-            activate(part, out, zero)
+            activate(part, out, lanes(8, FLOAT(0.0)))
 
 
 @entry(stripe=2)
@@ -139,7 +142,7 @@ def multiplied_double(
     bias: DoubleRow,
     out: DoubleMatrix,
 ) -> None:
-    """Write the same in float64, without GELU, by panels of 8 columns, or of 16 where vectors have 64 bytes."""
+    """Write the same in float64, without GELU, by panels of half as many columns."""
     columns = panels.shape[1] // inputs
     start, edge = np.empty(columns), np.empty(columns)
     for number in range(first, stop):

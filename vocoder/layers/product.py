@@ -20,9 +20,13 @@ ARRANGED_ROWS = 64
 ENTRIES = {
     ("AVX2", torch.float32): ("multiplied", 16),
     ("AVX2", torch.float64): ("multiplied_double", 8),
+    ("AVX512", torch.float32): ("multiplied", 32),
     ("AVX512", torch.float64): ("multiplied_double", 16),
 }
 """kernel for each capability of processors and dtype, and columns of its panels; for others a library is as fast"""
+
+LARGE = 2**18
+"""numbers of a float32 matrix with more than which oneDNN is as fast as panels of 32 columns, or faster"""
 
 
 class Kept(Generic[T]):
@@ -76,7 +80,8 @@ def in_panels(weight: Tensor) -> tuple[Kernel, Tensor] | None:
     """
     capability = torch.backends.cpu.get_cpu_capability()
     name, columns = ENTRIES.get((capability, weight.dtype), ("", 0))
-    if not name or not compilable(weight, weight.dtype):
+    large = columns == 32 and weight.numel() > LARGE
+    if not name or large or not compilable(weight, weight.dtype):
         return None
     halves = weight.half()
     weight = halves if weight.dtype == torch.float32 and torch.equal(halves.float(), weight) else weight

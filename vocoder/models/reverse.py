@@ -13,7 +13,7 @@ from vocoder.flows.affine import ConditionalAffine
 from vocoder.flows.coupling import soft_clip
 from vocoder.flows.lapped import LappedTransform
 from vocoder.kernels.launcher import FLOATS, Kernel, compilable, kernel
-from vocoder.kernels.memory import PART
+from vocoder.kernels.memory import LANES, PART
 from vocoder.layers.conditioning import MelEncoder, PitchConfig, PitchNet, normalised
 from vocoder.layers.product import Kept, Product, in_pairs, multiplies_pairs
 from vocoder.layers.source import Excitation, HarmonicSource, SourceConfig, Transform, excitation_stages
@@ -215,7 +215,7 @@ class FrameBlock(nn.Module):
             return self._in_pairs(weights)
         matrices = self.expand.arranged(), self.contract.arranged()
         wide, narrow = (matrix.panels for matrix, _ in matrices)
-        if wide is not None and narrow is not None:
+        if wide is not None and narrow is not None and wide.shape[1] == 2 * LANES * self.expand.in_features:
             run = kernel("block", "block", wide.dtype, narrow.dtype)
             pairs = (wide, matrices[0][1], narrow, matrices[1][1])
             given = (*weights, *pairs, self.scale)
