@@ -60,7 +60,7 @@ class LappedTransform(Flow):
 
     def _rotate(self, blocks: Tensor, sign: float, edges: Tensor | None) -> Tensor:
         x, half = blocks.flatten(1), self.hop // 2
-        around = x[:, half:-half].reshape(len(x), blocks.shape[1] - 1, self.hop)  # the boundaries
+        around = x[:, half:-half].reshape(x.shape[0], blocks.shape[1] - 1, self.hop)  # the boundaries
         rotated = torch.addcmul(self.cosine * around, sign * self.sine, around.flip(2))
         if edges is not None:
             rotated = rotated.index_copy(1, edges - 1, around[:, edges - 1])

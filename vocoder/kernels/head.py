@@ -1,4 +1,4 @@
-"""The spectrum of a frame from the outputs of a network: filtered excitation, envelope and scale in one pass."""
+"""The spectrum of a frame from the outputs of a network, in one pass, and the samples of overlapping frames."""
 
 from typing import Any
 
@@ -9,11 +9,12 @@ from vocoder.kernels.functions import LOG2E, exp2, root
 from vocoder.kernels.intrinsics import FAST, entry, wide
 from vocoder.kernels.lanes import lanes
 from vocoder.kernels.mel_filter import compare, spread
-from vocoder.kernels.memory import LANES, FirstMatrix, IntegerMatrix, Matrix, Row
+from vocoder.kernels.memory import LANES, Cube, FirstMatrix, IntegerMatrix, Matrix, Row
 
 FLOAT = np.float32
 ZERO, ONE, TWO, BINARY = FLOAT(0.0), FLOAT(1.0), FLOAT(2.0), FLOAT(LOG2E)
 LEAST_POWER = FLOAT(1e-14)  # as in `vocoder.layers.mel_filter`
+LEAST_WEIGHT = FLOAT(1e-3)  # as in `SpectrumHead.audio`
 
 
 @njit(fastmath=FAST, error_model="numpy")  # type: ignore[untyped-decorator]
@@ -78,3 +79,33 @@ def spectra(
         spread(levels, spans, shares, ZERO, factors, zero)
         _scale(factors[:heard], written[0])
         _scale(factors[:heard], written[1])
+
+
+@njit(fastmath=FAST, error_model="numpy")  # type: ignore[untyped-decorator]
+def _add(frame: Any, window: Any, total: Any, weight: Any) -> None:
+    for j in range(frame.shape[0]):
+        total[j] += window[j] * frame[j]
+        weight[j] += window[j] * window[j]
+
+
+@njit(fastmath=FAST, error_model="numpy")  # type: ignore[untyped-decorator]
+def _divide(total: Any, weight: Any) -> None:
+    for j in range(total.shape[0]):
+        total[j] /= max(weight[j], LEAST_WEIGHT)
+
+
+@entry(stripe=16)
+def overlapped(first: int, stop: int, frames: Cube, owned: Row, window: Row, out: Matrix) -> None:
+    """Write the audio (B * frames, hop_length) of frames (B, frames, size); see `SpectrumHead.audio`."""
+    _, count, size = frames.shape
+    hop_length, half = out.shape[1], size // 2
+    reach, weight = -(-half // hop_length), np.empty(hop_length, FLOAT)
+    for row in range(first, stop):
+        given, hop, total = frames[row // count], row % count, out[row]
+        total[:] = weight[:] = ZERO
+        for n in range(max(hop - reach + 1, 0), min(hop + reach + 1, count)):
+            begin = (hop - n) * hop_length + half  # of these samples in the frame
+            left, right = max(begin, 0), min(begin + hop_length, size)
+            if owned[n] != ZERO:
+                _add(given[n, left:right], window[left:right], total[left - begin :], weight[left - begin :])
+        _divide(total, weight)

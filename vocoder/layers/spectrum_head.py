@@ -136,16 +136,24 @@ class SpectrumHead(nn.Module):
         `owned` (frames,) is 1 for frames that count and 0 for others; all do if it is left out.
         """
         real, imaginary = torch.split(spectrum.transpose(1, 2), self.bins, dim=2)
-        frames = torch.fft.irfft(torch.complex(real, imaginary), n=self.n_fft) * self.filter.window
-        counts = frames.new_ones(frames.shape[1])
-        if owned is not None:
-            frames, counts = frames * owned[:, None], owned
+        frames: Tensor = torch.fft.irfft(torch.complex(real, imaginary), n=self.n_fft)
+        counts = frames.new_ones(frames.shape[1]) if owned is None else owned
+        fit = all(map(compilable, (frames, counts, self.filter.window)))
+        run = kernel("head", "overlapped") if fit else None
+        if run is None:
+            return self._overlapped(frames, counts)
+        out = frames.new_empty(frames.shape[0] * len(counts), self.hop_length)
+        run(len(out), frames.contiguous(), counts, self.filter.window, out)
+        return out.view(frames.shape[0], 1, -1)
+
+    def _overlapped(self, frames: Tensor, counts: Tensor) -> Tensor:
+        """Return the audio of frames (B, frames, n_fft) without their windows, for `counts` that are 1 or 0."""
+        total = overlap_add(frames * self.filter.window * counts[:, None], self.hop_length)
         pieces = self.filter.window.square().view(-1, self.hop_length)
         beyond = len(pieces) - 1
         reached = torch.stack([F.pad(counts, (i, beyond - i)) for i in range(len(pieces))], dim=1)  # by which pieces
         weight = (reached @ pieces).flatten()
-        total = overlap_add(frames, self.hop_length)
-        half, length = self.n_fft // 2, spectrum.shape[2] * self.hop_length
+        half, length = self.n_fft // 2, counts.shape[0] * self.hop_length
         return (total / weight.clamp_min(1e-3))[:, None, half : half + length]
 
 

@@ -55,6 +55,16 @@ def test_compiled_spectra_are_the_plain_ones(dtype, mel):
     torch.testing.assert_close(compiled, plain, rtol=1e-4, atol=1e-5 * float(plain.abs().max()))
 
 
+@pytest.mark.parametrize("size", [1024, 768])  # an even and an odd number of hops
+def test_compiled_audio_is_the_plain_one(size):
+    made = head(dataclasses.replace(NVIDIA, name="other", n_fft=size, win_length=size))
+    frames, owned = torch.randn(2, 20, size), torch.ones(20)
+    owned[10:14] = 0
+    spectra = torch.fft.rfft(frames)
+    compiled = made.audio(torch.cat([spectra.real, spectra.imag], dim=2).transpose(1, 2), owned)
+    torch.testing.assert_close(compiled, made._overlapped(frames, owned), atol=1e-4, rtol=1e-4)
+
+
 def test_frames_of_a_gap_add_nothing():
     made, spectra = head(), torch.randn(1, 2 * 513, 20)
     owned = torch.ones(20)
