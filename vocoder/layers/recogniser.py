@@ -88,8 +88,7 @@ class ConventionNet(nn.Module):
         """Return the log-probabilities (B, layouts) and (B, encodings) of mels with statistics (B, S)."""
         x = ((statistics - self.centre) / self.spread).clamp(-FARTHEST, FARTHEST)
         for layer in (self.first, self.second):
-            x = F.relu(layer(x))
-            x = F.dropout(x, self.config.dropout) if self.training else x
+            x = F.dropout(F.relu(layer(x)), self.config.dropout, self.training)
         layout, encoding = self.layout(x) / self.temperature[0], self.encoding(x) / self.temperature[1]
         return layout.log_softmax(dim=1), encoding.log_softmax(dim=1)
 
@@ -193,9 +192,9 @@ def mel_statistics(mel: Array) -> Array:
     variance = np.einsum("mt,mt->m", y, y)
     level = np.add.reduce(x, axis=0)
     quiet = weight * (level < np.einsum("t,t->", share, level))
-    quiet_mean = np.einsum("mt,t->m", x, quiet / max(quiet.sum(), np.float32(1.0)))
-    found = [values, mean, np.log(np.sqrt(variance) + np.float32(1e-2)), quiet_mean]
-    found.append(_correlations(y, variance, NEIGHBOURS))
+    below = np.einsum("mt,t->m", x, quiet / max(quiet.sum(), np.float32(1.0)))
+    deviation = np.log(np.sqrt(variance) + np.float32(1e-2))
+    found = [values, mean, deviation, below, _correlations(y, variance, NEIGHBOURS)]
     change = steps * np.sqrt(_pairs(weight, 1))
     variance = np.einsum("mt,mt->m", change, change)
     found += [np.log(variance + TINY), _correlations(change, variance, FAST_NEIGHBOURS)]
@@ -260,5 +259,6 @@ def _above(x: Array, neighbours: int) -> Array:
     """Return a view (neighbours, n_mels, ...) of the bands above each band of x (n_mels, ...), 0 beyond the last."""
     padded = np.zeros((len(x) + neighbours, *x.shape[1:]), np.float32)
     padded[: len(x)] = x
-    steps = padded.strides
-    return np.ndarray((neighbours, *x.shape), np.float32, padded, steps[0], (steps[0], *steps))
+    return np.ndarray(
+        (neighbours, *x.shape), np.float32, padded, padded.strides[0], padded.strides[:1] + padded.strides
+    )

@@ -74,8 +74,7 @@ class Runner:
         with torch.inference_mode():  # spares each operation a part of its overhead
             mel = self.sharpening(sampling).push(mel)
             if part >= frames:
-                given = {MEL: mel, NOISE: self._noise(seeds, 0, frames)}
-                x = run(self._stages(sampling), given).signal[:, 0]
+                x = run(self._stages(sampling), {MEL: mel, NOISE: self._noise(seeds, 0, frames)}).signal[:, 0]
             else:
                 pipeline = self.pipeline(sampling, seeds)
                 pipeline.feed(mel)
