@@ -192,9 +192,8 @@ def mel_statistics(mel: Array) -> Array:
     variance = np.einsum("mt,mt->m", y, y)
     level = np.add.reduce(x, axis=0)
     quiet = weight * (level < np.einsum("t,t->", share, level))
-    below = np.einsum("mt,t->m", x, quiet / max(quiet.sum(), np.float32(1.0)))
-    deviation = np.log(np.sqrt(variance) + np.float32(1e-2))
-    found = [values, mean, deviation, below, _correlations(y, variance, NEIGHBOURS)]
+    low = np.einsum("mt,t->m", x, quiet / max(quiet.sum(), np.float32(1.0)))
+    found = [values, mean, np.log(np.sqrt(variance) + np.float32(1e-2)), low, _correlations(y, variance, NEIGHBOURS)]
     change = steps * np.sqrt(_pairs(weight, 1))
     variance = np.einsum("mt,mt->m", change, change)
     found += [np.log(variance + TINY), _correlations(change, variance, FAST_NEIGHBOURS)]
@@ -257,8 +256,6 @@ def _correlations(y: Array, variance: Array, neighbours: int) -> Array:
 
 def _above(x: Array, neighbours: int) -> Array:
     """Return a view (neighbours, n_mels, ...) of the bands above each band of x (n_mels, ...), 0 beyond the last."""
-    padded = np.zeros((len(x) + neighbours, *x.shape[1:]), np.float32)
-    padded[: len(x)] = x
-    return np.ndarray(
-        (neighbours, *x.shape), np.float32, padded, padded.strides[0], padded.strides[:1] + padded.strides
-    )
+    more = np.zeros((len(x) + neighbours, *x.shape[1:]), np.float32)
+    more[: len(x)] = x
+    return np.ndarray((neighbours, *x.shape), np.float32, more, more.strides[0], more.strides[:1] + more.strides)
