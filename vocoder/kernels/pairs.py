@@ -176,9 +176,9 @@ def block(
     """
     _, steps, channels = x.shape
     given, count, zero = x.reshape(out.shape), out.shape[0], lanes(16, FLOAT(0.0))
-    mixed = np.empty(channels, FLOAT)
+    mixed, tiles = np.empty(channels, FLOAT), -(-count // PAIR_TILE)
     for number in range(first, stop):
-        begin, end = count * number // parts, count * (number + 1) // parts
+        begin, end = tiles * number // parts * PAIR_TILE, min(tiles * (number + 1) // parts * PAIR_TILE, count)
         sums = np.empty((-(-(end - begin) // PAIR_TILE) * PAIR_TILE, PAIR_COLUMNS), FLOAT)
         for row in range(begin, end):
             mix_row(seen[row // steps], row % steps, before, taps, taps_bias, mixed)
