@@ -99,7 +99,7 @@ class Sharpening:
         if self._strength == 0 or not mel.shape[2]:
             return mel
         strength = self._strength if self._strength is not None else self.strengths(mel)[:, None]
-        if isinstance(strength, Tensor) and not strength.any():  # as of recordings
+        if isinstance(strength, Tensor) and not (torch.compiler.is_compiling() or strength.any()):  # as of recordings
             return mel
         return self._sharpener.added(_precise(mel), strength).to(mel.dtype)
 
