@@ -109,7 +109,7 @@ def activate(part: Any, out: Any, zero: Any) -> None:
             row[j] = _gelu(row[j])
 
 
-@entry(stripe=2)
+@entry(stripe=1)
 def multiplied(
     first: int, stop: int, inputs: int, step: int, gelu: int, x: Row, panels: FirstMatrix, bias: Row, out: Matrix
 ) -> None:
@@ -130,7 +130,7 @@ def multiplied(
             activate(part, out, lanes(8, FLOAT(0.0)))
 
 
-@entry(stripe=2)
+@entry(stripe=1)
 def multiplied_double(
     first: int,
     stop: int,
