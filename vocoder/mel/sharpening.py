@@ -43,7 +43,7 @@ class Sharpener:
         raised: (n_mels, n_mels), from a frame to what is added to it at full strength.
         smoothing: (n_mels, n_mels), from a frame to its smooth spectrum.
         levelled: (n_mels, 1), the part of the level in excess that is taken back.
-        heard: the bands between whose neighbours differences are measured.
+        heard: (n_mels - 1,), of the differences between neighbouring bands, those that are measured.
         reference: mean square of those differences, along time as well, in the mel of white noise.
     """
 
@@ -65,8 +65,7 @@ class Sharpener:
             1, round(_REFERENCE_SECONDS * config.sample_rate), generator=torch.Generator().manual_seed(0)
         )
         rough = _roughness(MelSpectrogram(config)(0.1 * noise).double().diff(dim=2)).mean(dim=(0, 2))
-        places = heard.nonzero()[:, 0].tolist()
-        self.heard = slice(places[0], places[-1] + 2) if places else slice(0, 1)
+        self.heard = heard.to(device)
         self.reference = ((rough * heard).sum() / heard.sum().clamp_min(1)).clamp_min(_TINY).float().to(device)
 
     def added(self, mel: Tensor, strength: Tensor | float) -> Tensor:
@@ -98,9 +97,12 @@ class Sharpening:
         """Return the next frames (B, n_mels, frames), sharpened."""
         if self._strength == 0 or not mel.shape[2]:
             return mel
-        strength = self._strength if self._strength is not None else self.strengths(mel)[:, None]
-        if isinstance(strength, Tensor) and not (torch.compiler.is_compiling() or strength.any()):  # as of recordings
-            return mel
+        strength: Tensor | float | None = self._strength
+        if strength is None:
+            strength = self.strengths(mel)[:, None]
+            # recordings need none; a GPU would have to be waited for
+            if mel.is_cpu and not torch.compiler.is_compiling() and not strength.any():
+                return mel
         return self._sharpener.added(_precise(mel), strength).to(mel.dtype)
 
     def strengths(self, mel: Tensor) -> Tensor:
@@ -126,10 +128,9 @@ class Sharpening:
         Bands at the floor of the mel are no sound.
         """
         known = self._sharpener
-        mel = mel[:, known.heard]
-        before = torch.cat([mel[:, :, :1] if self._last is None else self._last[:, known.heard], mel[:, :, :-1]], dim=2)
+        before = torch.cat([mel[:, :, :1] if self._last is None else self._last, mel[:, :, :-1]], dim=2)
         quiet = torch.minimum(mel, before)
-        there = (torch.minimum(quiet[:, 1:], quiet[:, :-1]) > known.floor + 1.0).to(mel.dtype)
+        there = ((torch.minimum(quiet[:, 1:], quiet[:, :-1]) > known.floor + 1.0) & known.heard[:, None]).to(mel.dtype)
         count = there.sum(dim=1)
         square = (_roughness(mel - before) * there).sum(dim=1) / (known.reference * count.clamp_min(1.0))
         level = (mel[:, 1:] * there).sum(dim=1) / count.clamp_min(1.0) - known.floor - _AUDIBLE
