@@ -2,6 +2,7 @@
 
 import argparse
 import os
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 
@@ -58,5 +59,21 @@ def run(args: argparse.Namespace) -> int:
     if twice := sorted({name for name in args.models if args.models.count(name) > 1}):
         raise ValueError(f"{', '.join(twice)} is given twice")
     models = {reference: load(reference, guard="off") for reference in args.models}
+    counts = {reference: model.model.config.corrections for reference, model in models.items()}
+    if args.corrections is None and (said := unlike(counts)):
+        print(said, flush=True)
     compare(models, args.manifest or args.predicted, args.output, options)
     return 0
+
+
+def unlike(counts: Mapping[str, int]) -> str | None:
+    """Return what to know where models are not corrected equally often, None where they are or have no corrections.
+
+    A run keeps the count that it is trained with, a published model often has more: beside each other the one with more
+    would look better than its weights are.
+    """
+    corrected = {name: count for name, count in counts.items() if count}
+    if len(set(corrected.values())) < 2:
+        return None
+    each = ", ".join(f"{name} {count} times" for name, count in corrected.items())
+    return f"corrected as often as each model says: {each}; --corrections N compares their weights alike"
