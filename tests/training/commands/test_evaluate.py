@@ -9,8 +9,5 @@ def test_models_that_are_corrected_equally_often_need_no_word(counts):
 
 
 def test_models_that_are_not_are_named_with_their_counts():
-    said = unlike({"reverse": 12, "runs/mine/last/model": 5, "wavenet": 0})
-    assert said is not None
-    assert "reverse 12 times, runs/mine/last/model 5 times" in said
-    assert "--corrections" in said
-    assert "wavenet" not in said
+    said = unlike({"reverse": 12, "runs/mine/last/model": 5, "wavenet": 0}) or ""
+    assert "model says: reverse 12 times, runs/mine/last/model 5 times; --corrections" in said
