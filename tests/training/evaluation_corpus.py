@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from types import SimpleNamespace
 
 import numpy as np
 import soundfile
@@ -92,8 +93,8 @@ class NoiseVocoder:
 
     def __init__(self, name="noise"):
         self.name = name
-        self.mel_config = preset("nvidia")
-        self.provenance = {}
+        self.mel_config, self.provenance = preset("nvidia"), {}
+        self.model = SimpleNamespace(config=SimpleNamespace(corrections=0))
 
     def synthesize(self, mel, *, sigma=None, seed=None, **options):
         """Return (frames * hop_length,) of noise with standard deviation `sigma`, 0.05 if left out."""
