@@ -1,5 +1,6 @@
 """What a client asks for is given or refused alike at every door: in one answer, in pieces, on a WebSocket, at /v2."""
 
+from contextlib import suppress
 from dataclasses import replace
 
 import httpx
@@ -12,6 +13,7 @@ from scipy.ndimage import gaussian_filter
 from speaker import Speaker
 from streamers import mel_of as made_up
 from tiny_models import quiet_voice
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from vocoder.audio.resampling import resample
@@ -147,7 +149,8 @@ def refused_on_a_socket(url, mel, options):
         speaker.hello(**options)
         problem = speaker.text()
         if problem["type"] == "ready":
-            speaker.send(mel, 50)
+            with suppress(ConnectionClosed):  # by a refusal of the pieces before
+                speaker.send(mel, 50)
             problem, *closed = speaker.refusal()
             assert closed == [4000 + problem["status"], problem["type"].removeprefix(PROBLEM)]
         return problem
