@@ -11,7 +11,7 @@ from torch import Tensor
 from vocoder.distributions import Distribution, Gaussian
 from vocoder.kernels.launcher import Kernel, kernel
 from vocoder.layers.stack.plain import StackStepper, StackWeights, as_matrix, gate_offsets
-from vocoder.layers.stack.wavenet import PublishedStack, WaveNetStack
+from vocoder.layers.stack.wavenet import WaveNetStack
 
 PART = 256
 """positions whose share in the gates is computed at a time"""
@@ -81,11 +81,7 @@ Generator: TypeAlias = Callable[[Plan, Tensor], tuple[Tensor, Tensor]]
 
 
 def generator(
-    stack: WaveNetStack | PublishedStack,
-    distribution: Distribution,
-    feedback: Feedback,
-    plan: Plan,
-    dtype: torch.dtype,
+    stack: WaveNetStack, distribution: Distribution, feedback: Feedback, plan: Plan, dtype: torch.dtype
 ) -> Generator:
     """Return the fastest generator: compiled for Gaussians in float32 on the CPU, a plain loop for the rest.
 

@@ -13,7 +13,7 @@ from vocoder.config import ConfigError, Count, Positive
 from vocoder.distributions import Distribution, Gaussian, LogisticMixture
 from vocoder.flows.linear_prediction import ConstantPrediction, LinearPrediction, LinearPredictionConfig, predict
 from vocoder.layers.conditioning import MelEncoder, PublishedUpsampler, UpsamplingConfig
-from vocoder.layers.stack.wavenet import PublishedStack, PublishedStackConfig, WaveNetConfig, WaveNetStack
+from vocoder.layers.stack.wavenet import PublishedStackConfig, WaveNetConfig, WaveNetStack
 from vocoder.mel.config import preset
 from vocoder.models.base import FlowVocoder, VocoderConfig
 from vocoder.packing import Packing
@@ -105,12 +105,11 @@ class WaveNet(FlowVocoder):
         outputs = self.distribution.outputs
         self.predictor: LinearPrediction | ConstantPrediction
         self.condition: MelEncoder | PublishedUpsampler
-        self.stack: WaveNetStack | PublishedStack
         if isinstance(config, PublishedWaveNetConfig):
             self.feedback = Feedback(limit=FULL_SCALE)
             self.predictor = ConstantPrediction(config.emphasis, config.gain)
             self.condition = PublishedUpsampler(config.n_mels, config.upsampling)
-            self.stack = PublishedStack(self.feedback.channels, outputs, config.n_mels, config.stack)
+            self.stack = WaveNetStack(self.feedback.channels, outputs, config.n_mels, config.stack)
             return
         self.feedback = Feedback(scales=config.lpc is not None)
         self.predictor = ConstantPrediction()

@@ -50,16 +50,11 @@ class StackWeights:
         """Taps of each layer of a causal stack before the present one."""
         return self.gates[0][0].shape[3] - 1
 
-    def flat(self) -> tuple[Tensor, ...]:
-        """Return all tensors."""
-        middle = () if self.middle is None else self.middle
-        layers = (*self.gates, *self.res_skip, *self.cond)
-        return (*self.start, *self.end, *middle, *(tensor for pair in layers for tensor in pair))
 
-    def check(self, cond: Tensor | None) -> None:
-        """Raise a ValueError if a condition is missing, or there should be none."""
-        if bool(self.cond) != (cond is not None):
-            raise ValueError("a stack with condition channels needs its condition, and only such a stack")
+def check_condition(cond: Tensor | None, wanted: bool) -> None:
+    """Raise a ValueError if a condition is missing, or there should be none."""
+    if wanted != (cond is not None):
+        raise ValueError("a stack with condition channels needs its condition, and only such a stack")
 
 
 def pair_of(layer: nn.Module) -> Pair:
@@ -79,7 +74,7 @@ def plain_stack(
     weights: StackWeights,
     dtype: torch.dtype,
     x: Tensor,
-    shares: Iterable[Tensor] | None = None,
+    shares: Iterable[Tensor] = (),
     gaps: Tensor | None = None,
 ) -> Tensor:
     """Map x (B, in_channels, T) to (B, out_channels, T), computed in `dtype`.
@@ -90,7 +85,7 @@ def plain_stack(
     convolution sees zeros at the steps `gaps`.
     """
     hidden = silenced(convolved(weights.start, as_image(x, dtype)), gaps)
-    width, added = hidden.shape[1], iter(() if shares is None else shares)
+    width, added = hidden.shape[1], iter(shares)
     skip: Tensor | None = None
     for gate, res_skip, dilation in zip(weights.gates, weights.res_skip, weights.dilations, strict=True):
         gates, share = _dilated(gate, hidden, dilation, weights.causal), next(added, None)
@@ -141,7 +136,7 @@ def gate_offsets(weights: StackWeights, cond: Tensor | None, batch: int) -> Tens
     (positions, layers, B, channels of tanh and sigmoid) in the dtype of the weights; one position where there is no
     condition. Raises a ValueError if the condition is missing, or there should be none.
     """
-    weights.check(cond)
+    check_condition(cond, bool(weights.cond))
     biases = torch.stack([bias for _, bias in weights.gates])
     if cond is None:
         return biases[None, :, None].expand(-1, -1, batch, -1)

@@ -10,13 +10,7 @@ from vocoder.config import ConfigError
 from vocoder.layers import product
 from vocoder.layers.product import available
 from vocoder.layers.stack.plain import StackStepper, gate_offsets, plain_stack
-from vocoder.layers.stack.wavenet import (
-    PublishedStack,
-    PublishedStackConfig,
-    WaveNetConfig,
-    WaveNetStack,
-    set_compute_dtype,
-)
+from vocoder.layers.stack.wavenet import PublishedStackConfig, WaveNetConfig, WaveNetStack, set_compute_dtype
 
 SHAPES = {
     "published": WaveNetConfig(channels=16, dilations=(1, 2, 4, 8)),
@@ -138,7 +132,7 @@ def causal_stack(kernel, cond=3):
 
 
 def published(kernel):
-    return PublishedStack(2, 4, 3, PublishedStackConfig(5, 4, 3, (1, 2, 4), kernel)).requires_grad_(False)
+    return WaveNetStack(2, 4, 3, PublishedStackConfig(5, 4, 3, (1, 2, 4), kernel)).requires_grad_(False)
 
 
 def stepped(network, x, cond):
