@@ -14,12 +14,13 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
+from torch.distributions import Distribution
 
 from benchmarks.density_fitting import Data, Fit, fit, ours, pool, score
 from training.density.flows import DensityConfig
 from training.density.items import points
 from training.density.model import DensityModel
-from training.density.toys import TOYS, Toy
+from training.density.toys import TOYS
 from vocoder.timing import markdown_table
 
 EXTENT = 4.0
@@ -57,13 +58,13 @@ def draw_samples(samples: Mapping[str, Tensor], limits: tuple[float, float], fil
     figure.savefig(file)
 
 
-def fitted(toy: Toy, config: DensityConfig, settings: Fit) -> tuple[DensityModel, float]:
+def fitted(toy: Distribution, config: DensityConfig, settings: Fit) -> tuple[DensityModel, float]:
     """Return a model of a toy, and its held-out nats above the entropy of the toy."""
     data = Data("toy", points(toy, 8192, 0), pool(points(toy, 2000, 1), 1), pool(points(toy, 20_000, 2), 1))
     contestant = ours(config, pool(data.train, 1), settings.seed)
     if contestant.trained:
         fit(contestant, data, settings)
-    truth = -float(toy.log_prob(data.test[:, :, 0].double().numpy()).mean())
+    truth = -float(toy.log_prob(data.test[:, :, 0].double()).mean())
     return contestant.module, 2 * score(contestant, data.test) - truth  # type: ignore[return-value]
 
 
@@ -81,8 +82,7 @@ def draw_toys(found: Mapping[str, Mapping[str, DensityModel]], file: Path) -> No
     figure = Figure(figsize=(1.45 * (len(names) + 2), 1.5 * len(found)), dpi=80, layout="constrained")
     grid = figure.subplots(len(found), len(names) + 2, squeeze=False)
     for line, (name, models) in zip(grid, found.items(), strict=True):
-        points = TOYS[name].sample(2000, np.random.default_rng(0))
-        line[0].plot(*points.T, ",", color="black")
+        line[0].plot(*points(TOYS[name], 2000, 0).x[:, :, 0].T.numpy(), ",", color="black")
         for axes, model in zip(line[1:-1], models.values(), strict=True):
             axes.imshow(density_on_grid(model), origin="lower", extent=(-EXTENT, EXTENT) * 2, cmap="magma")
         drawn = models[names[-1]].sample(2000, generator=torch.Generator().manual_seed(0))

@@ -9,11 +9,13 @@ import numpy as np
 import torch
 from sklearn.datasets import load_digits
 from torch import Tensor
+from torch.distributions import Distribution
 
 from training.corpora.manifest import Manifest
 from training.data.datasets import MappedSegments, SegmentConfig, SegmentDataset, held_out_segments
-from training.density.toys import TOYS, Toy
+from training.density.toys import TOYS
 from training.loop.batches import EpochDataset
+from training.loop.processes import isolated
 from vocoder.config import Checked, ConfigError, Count, NotNegative, NotNegativeInt, Range
 from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import MelSpectrogram
@@ -117,9 +119,14 @@ def digits(split: Literal["train", "validation", "test"], seed: int = 0) -> Draw
     return Drawn(lambda rng: (images + rng.random(images.shape)) / LEVELS, seed)
 
 
-def points(toy: Toy, count: int, seed: int) -> Drawn:
+def points(toy: Distribution, count: int, seed: int) -> Drawn:
     """Return points (2, 1) of a toy, fresh ones in every epoch."""
-    return Drawn(lambda rng: toy.sample(count, rng)[:, :, None], seed)
+
+    def draw(rng: np.random.Generator) -> np.ndarray:
+        with isolated(int(rng.integers(2**63))):
+            return np.asarray(toy.sample((count,))[:, :, None])
+
+    return Drawn(draw, seed)
 
 
 @torch.no_grad()

@@ -1,11 +1,10 @@
-import numpy as np
 import pytest
 import torch
 from evaluation_corpus import write_corpus
 from sklearn.datasets import load_digits
 
 from training.corpora.manifest import read_manifest
-from training.density.items import DataConfig, digits, items_of
+from training.density.items import DataConfig, digits, items_of, points
 from training.density.toys import TOYS
 from vocoder.audio.reading import read_audio
 from vocoder.config import ConfigError
@@ -74,15 +73,14 @@ def test_what_cannot_be_drawn_is_named(corpus):
 
 @pytest.mark.parametrize("name", TOYS)
 def test_the_density_of_a_toy_is_that_of_its_samples(name):
-    toy, axis = TOYS[name], (np.arange(160) + 0.5) / 20 - 4
-    mass = np.exp(toy.log_prob(np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2))).sum() / 20**2
-    assert mass == pytest.approx(1.0, abs=2e-3)
-    x = toy.sample(20_000, np.random.default_rng(1))
-    assert np.isfinite(toy.log_prob(x)).all()
-    low, high = x.min(axis=0), x.max(axis=0)
-    cells = np.floor((x - low) / (high - low) * 12).clip(0, 11).astype(int)
-    counts = np.bincount(cells[:, 0] * 12 + cells[:, 1], minlength=144) / len(x)
-    inner = (np.arange(12 * 10) + 0.5) / (12 * 10)
-    places = np.stack(np.meshgrid(inner, inner, indexing="ij"), axis=-1).reshape(-1, 2) * (high - low) + low
-    mass = np.exp(toy.log_prob(places)).reshape(12, 10, 12, 10).mean(axis=(1, 3)) * ((high - low) / 12).prod()
-    assert np.abs(counts - mass.reshape(-1)).sum() < 0.12
+    toy, axis = TOYS[name], (torch.arange(160).double() + 0.5) / 20 - 4
+    assert float(toy.log_prob(torch.cartesian_prod(axis, axis)).exp().sum()) / 20**2 == pytest.approx(1.0, abs=2e-3)
+    x = points(toy, 20_000, 1).x[:, :, 0].double()
+    assert toy.log_prob(x).isfinite().all()
+    low, high = x.amin(dim=0), x.amax(dim=0)
+    cells = ((x - low) / (high - low) * 12).floor().clamp(0, 11).long()
+    counts = torch.bincount(cells[:, 0] * 12 + cells[:, 1], minlength=144) / len(x)
+    inner = (torch.arange(12 * 10).double() + 0.5) / (12 * 10)
+    places = torch.cartesian_prod(inner, inner) * (high - low) + low
+    mass = toy.log_prob(places).exp().reshape(12, 10, 12, 10).mean(dim=(1, 3)) * ((high - low) / 12).prod()
+    assert float((counts - mass.flatten()).abs().sum()) < 0.12
