@@ -38,10 +38,7 @@ def tokens_of_frames(durations: NDArray[np.int64], frames: int, mel_config: MelC
 
 def places(tokens: NDArray[np.int64]) -> NDArray[np.float32]:
     """Return (4, frames): the share of its token before a frame, tenths of frames from its start and to its end, and
-    the logarithm of the token's frames over 5.
-
-    Args:
-        tokens: (frames,) in ascending order, from `tokens_of_frames`.
+    the logarithm of the token's frames over 5, of `tokens_of_frames`.
     """
     counts = np.bincount(tokens)
     starts = np.cumsum(counts) - counts
@@ -56,13 +53,8 @@ def token_prosody(
 ) -> NDArray[np.float32]:
     """Return (3, N): each token's mean pitch in octaves from 200 Hz, voiced share and mean level of the mel, scaled.
 
-    The pitch of a token without voiced frames is 0.
-
-    Args:
-        pitch: (2 * sum(durations),) in Hz, unvoiced below 50.
-        durations: (N,) in units.
-        mel: (n_mels, frames) in nats.
-        tokens: (frames,) of the frames.
+    The pitch (2 * sum(durations),) is in Hz, unvoiced below 50, and 0 for a token without voiced frames; the mel
+    (n_mels, frames) is in nats; tokens (frames,) are those of its frames.
     """
     owner = np.repeat(np.arange(len(durations)), 2 * durations)
     voiced = pitch > VOICED

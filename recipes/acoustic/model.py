@@ -106,13 +106,9 @@ class AcousticModel(nn.Module):
     ) -> tuple[Tensor, Tensor | None]:
         """Return the mel (B, n_mels, frames) and the prosody (B, 3, N) that it predicts, None where it predicts none.
 
-        Args:
-            tokens: (B, N), padded by `config.tokens`.
-            style: (B, style).
-            index: (B, frames) of each frame's token.
-            places: (B, 4, frames) in the token.
-            mask: (B, frames), 1 for frames and 0 for padding.
-            prosody: (B, 3, N) to use instead of what is predicted.
+        Tokens (B, N) are padded by `config.tokens`, style is (B, style). Frames have the `index` (B, frames) of their
+        token, their `places` (B, 4, frames) in it, and a `mask` (B, frames), 0 for padding. A given prosody takes the
+        place of what is predicted.
         """
         present = (tokens != self.config.tokens)[..., None].to(style.dtype)
         x = (self.embedding(tokens) + self.voice(style)[:, None]) * present

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import torch
+from sklearn.linear_model import Ridge
 from torch import Tensor
 
 from training.corpora.manifest import Entry, Manifest
@@ -130,15 +131,7 @@ def closed_form(model: AdapterModel, data: FixedItems, ridge: float) -> None:
     flat = taken.flatten(0, 1)
     model.mean.copy_(flat.mean(dim=0))
     model.deviation.copy_(flat.std(dim=0).clamp_min(1e-3))
-    inputs, count = model.config.inputs + 1, len(made)
-    gram = torch.zeros(inputs, inputs, dtype=torch.float64)
-    moment = torch.zeros(inputs, made.shape[1], dtype=torch.float64)
-    for windows, frames in zip(torch.split(taken, 4096), torch.split(made, 4096), strict=True):
-        x = torch.nn.functional.pad(model.normalised(windows), (0, 1), value=1.0).double()
-        gram += x.T @ x
-        moment += x.T @ frames.double()
-    penalty = torch.full((inputs,), ridge * count, dtype=torch.float64)
-    penalty[-1] = 0.0
-    weights = torch.linalg.solve(gram + penalty.diag(), moment).T
-    model.linear.weight.copy_(weights[:, :-1])
-    model.linear.bias.copy_(weights[:, -1])
+    inputs, outputs = (x.double().cpu().numpy() for x in (model.normalised(taken), made))
+    fitted = Ridge(ridge * len(made), copy_X=False).fit(inputs, outputs)
+    model.linear.weight.copy_(torch.from_numpy(fitted.coef_))
+    model.linear.bias.copy_(torch.from_numpy(fitted.intercept_))

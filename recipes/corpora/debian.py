@@ -22,6 +22,7 @@ class Package:
     Attributes:
         folder: where the recordings lie inside it, a glob pattern that matches one folder.
         files: a glob pattern of the recordings' file names.
+        not_speech: names of folders and files, without suffix, of tones, pauses and monkeys.
         speakers: True where each subfolder is a speaker's; else one speaker carries the corpus's name.
     """
 
@@ -32,6 +33,7 @@ class Package:
     attribution: str
     unseen: bool = False
     use: Use = "train"
+    not_speech: tuple[str, ...] = ()
     speakers: bool = False
     min_seconds: float | None = None
 
@@ -40,18 +42,6 @@ PACKAGES: dict[str, Package] = {
     name: from_dict(Package, values) for name, values in read_settings(Path(__file__).with_suffix(".yaml")).items()
 }
 """corpora by name"""
-
-# Prompts of a telephone exchange that are tones, pauses and monkeys rather than a voice.
-_NOT_SPEECH_FOLDERS = ("silence",)
-_NOT_SPEECH_NAMES = (
-    "ascending-2tone",
-    "beep",
-    "beeperr",
-    "confbridge-join",
-    "confbridge-leave",
-    "descending-2tone",
-    "tt-monkeys",
-)
 
 
 def default_cache() -> Path:
@@ -95,7 +85,7 @@ def scan(name: str, root: Path) -> Corpus:
     if len(folders) != 1:
         raise CorpusError(f"{root} should hold one folder {package.folder}, but holds {len(folders)}")
     paths = (path for path in folders[0].rglob(package.files) if path.is_file())
-    found = (_recording(path, folders[0], name, package.speakers) for path in sorted(paths))
+    found = (_recording(path, folders[0], name, package) for path in sorted(paths))
     recordings = tuple(_repeats_marked(found) if package.speakers else found)
     text = root / "usr/share/doc" / package.package / "copyright"
     licence_text = text.read_text(encoding="utf-8") if text.is_file() else ""
@@ -103,12 +93,12 @@ def scan(name: str, root: Path) -> Corpus:
     return Corpus(name, package.package, licence_text=licence_text, recordings=recordings, **described)
 
 
-def _recording(path: Path, folder: Path, name: str, speakers: bool) -> Recording:
-    relative = path.relative_to(folder)
-    speaker = f"{name}-{relative.parts[0]}" if speakers else name
-    if speakers:
+def _recording(path: Path, folder: Path, name: str, package: Package) -> Recording:
+    relative, speaker = path.relative_to(folder), name
+    if package.speakers:
+        speaker = f"{name}-{relative.parts[0]}"
         relative = relative.relative_to(relative.parts[0])
-    silent = relative.parts[0] in _NOT_SPEECH_FOLDERS or relative.stem in _NOT_SPEECH_NAMES
+    silent = relative.parts[0] in package.not_speech or relative.stem in package.not_speech
     return Recording(path, relative.as_posix(), speaker, "not speech" if silent else "")
 
 

@@ -19,15 +19,10 @@ _ACCENTS = {"a": "à", "e": "è", "i": "ì", "o": "ò", "u": "ù"}
 
 
 def sentences(language: str, cache: Path, system: Path = Path("/")) -> tuple[str, ...]:
-    """Return plain sentences of 35 to 125 characters, each once, in the order of the files.
+    """Return plain sentences of 35 to 125 characters in one of `LANGUAGES`, each once, in the order of the files.
 
-    Args:
-        language: a key of `LANGUAGES`.
-        cache: where packages that are not installed are unpacked.
-        system: the root of the machine's own files.
-
-    Raises:
-        CorpusError: a package can be neither found nor downloaded, or has no such sentence.
+    Packages that are not installed under `system` are unpacked into `cache`. Raises CorpusError if a package can be
+    neither found nor downloaded, or has no such sentence.
     """
     packages, names = LANGUAGES[language]["packages"], LANGUAGES[language]["files"]
     found = dict.fromkeys(

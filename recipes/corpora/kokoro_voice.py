@@ -57,8 +57,7 @@ class Speech:
             about 10 Hz where it is unvoiced.
         style: (256,) what the model was told of the voice.
 
-    Raises:
-        CorpusError: tokens, durations, pitch and samples do not belong together.
+    Raises CorpusError if tokens, durations, pitch and samples do not belong together.
     """
 
     x: NDArray[np.float32]
@@ -117,13 +116,8 @@ class KokoroVoice:
     def synthesize(self, said: str, weights: Sequence[tuple[str, float]], speed: float) -> Speech:
         """Return an utterance with a tenth of a second of silence, or a little more, before and after the speech.
 
-        Args:
-            said: phonemes in Kokoro's letters; letters that it does not know are left out.
-            weights: of the styles in the voice, by name.
-            speed: 1 is the voice's own.
-
-        Raises:
-            CorpusError: the graph gave durations that do not add up to its audio.
+        It is `said` in Kokoro's letters, without those that it does not know, in a voice of styles by weight, at a
+        speed of which 1 is the voice's own. Raises CorpusError if durations do not add up to the audio.
         """
         known = [self.vocabulary[letter] for letter in said if letter in self.vocabulary]
         tokens = np.array([0, *known, 0], dtype=np.int64)

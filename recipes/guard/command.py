@@ -146,8 +146,7 @@ def _fit(model: GuardModel, config: GuardRun, material: Material) -> None:
         fit_density(density, mels, floor, variation, config.model, config.variation, config.seed + k)  # type: ignore[arg-type]
         print(f"{name}: fitted to {len(mels)} mels", flush=True)
     writer = Writer(material, config.model.convention, config.variation, config.seed)
-    each = range(len(material))
-    lesson = lesson_of(example for _ in range(config.rounds) for k in each for example in writer.examples(k))
+    lesson = lesson_of(writer, len(material), config.rounds)
     print(f"recogniser: {len(lesson)} mels", flush=True)
     some = FixedItems(**{name: values[::20] for name, values in lesson.tensors.items()})
     objective = ConventionObjective(model.convention, preset(config.true), lesson)
@@ -158,7 +157,7 @@ def _fit(model: GuardModel, config: GuardRun, material: Material) -> None:
 
 def _calibrate(model: GuardModel, config: GuardRun, material: Material) -> None:
     writer = Writer(material, config.model.convention, config.variation, config.seed + 2)
-    lesson = lesson_of(example for k in range(len(material)) for example in writer.examples(k))
+    lesson = lesson_of(writer, len(material))
     fit_temperature(model.convention, lesson)
     with torch.no_grad():  # the first layout becomes so many times likelier than it was to each of the others
         model.convention.layout.bias[0] += model.convention.temperature[0] * math.log(config.prior)

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from recipes.guard.variation import VariationConfig, coloured, like_predicted
-from recipes.guard.writing import Example
+from recipes.guard.writing import Writer
 from training.density.gaussian import fit_gaussian
 from training.loop.batches import FixedItems
 from training.loop.objective import Batch, Objective, Parts
@@ -61,9 +61,10 @@ def fit_density(
     fit_gaussian(density, torch.cat(found)[:, :, None])
 
 
-def lesson_of(examples: Iterable[Example]) -> FixedItems:
+def lesson_of(writer: Writer, recordings: int, rounds: int = 1) -> FixedItems:
     """Return the statistics `x` (N, S) of mels in float16, with the indices `layout` and `encoding` (N,) of each."""
-    rows = [(mel_statistics(e.mel.numpy()).astype(np.float16), e.layout, e.encoding) for e in examples]
+    examples = (example for _ in range(rounds) for k in range(recordings) for example in writer.examples(k))
+    rows = [(mel_statistics(mel.numpy()).astype(np.float16), *kind) for mel, *kind in examples]
     statistics, layout, encoding = zip(*rows, strict=True)
     x = torch.from_numpy(np.stack(statistics))
     return FixedItems(x=x, layout=torch.tensor(layout), encoding=torch.tensor(encoding))
@@ -146,14 +147,10 @@ def _scores(scorer: Densities, mels: Sequence[Tensor]) -> Tensor:
 def calibrate_recogniser(
     model: GuardModel, lesson: FixedItems, mels: Sequence[Tensor], variation: VariationConfig, seed: int
 ) -> None:
-    """Set what probability refutes a claim, and what makes a name certain.
+    """Set what probability refutes a claim, and what makes a name certain, of a model with fitted temperatures.
 
-    Args:
-        model: with a recogniser whose temperatures are fitted.
-        lesson: of mels of all conventions that it has not learned from.
-        mels: true ones; they are judged as they are, and as acoustic models might predict them.
-        variation: how those vary mels.
-        seed: of the variations.
+    Both the lesson, of mels of all conventions, and the true mels are such as it has not learned from. True mels are
+    judged as they are, and as acoustic models might predict them.
     """
     generator = torch.Generator().manual_seed(seed)
     recogniser, claim = model.convention, Convention(model.config.convention.layouts[0], PLAIN)

@@ -13,7 +13,7 @@ import numpy as np
 import soundfile
 
 from recipes.corpora.kokoro_voice import ESPEAK, espeak
-from training.corpora.condition import rms
+from training.corpora.condition import decoded, rms
 from training.corpora.manifest import Entry, Manifest
 from training.data.augment import AugmentConfig, augmented
 from training.data.rational_resampling import crop, rate_grid, resampled_length
@@ -51,8 +51,7 @@ def from_elsewhere(x: np.ndarray, band: float, sample_rate: int, rng: np.random.
     if rng.random() < _DYNAMICS:
         x = expanded(x, rng.uniform(*_EXPONENTS), sample_rate)
     x, _ = augmented(x, band, sample_rate, _AUGMENT, rng)
-    low, high = _RMS_DB
-    level = 10 ** ((low + (high - low) * rng.random()) / 20)
+    level = 10 ** (rng.uniform(*_RMS_DB) / 20)
     x = np.clip(x * (level / max(rms(x), 1e-6)), -1.0, 1.0).astype(np.float32)
     if rng.random() < _CODEC:
         x = coded(x, sample_rate, tuple(CODECS)[int(rng.integers(len(CODECS)))], rng)
@@ -85,12 +84,7 @@ def coded(x: np.ndarray, sample_rate: int, name: str, rng: np.random.Generator) 
             output.mux(stream.encode(part))
         output.mux(stream.encode(None))
     file.seek(0)
-    parts = []
-    with av.open(file, format=container) as source:
-        back = av.AudioResampler(format="flt", layout="mono", rate=rate)
-        for decoded in source.decode(audio=0):
-            parts += [part.to_ndarray()[0] for part in back.resample(decoded)]
-    z = at_rate(np.concatenate(parts), rate, sample_rate)
+    z = at_rate(*decoded(file, container), sample_rate)
     return np.pad(z, (0, max(0, len(x) - len(z))))[: len(x)]
 
 

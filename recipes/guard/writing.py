@@ -3,7 +3,6 @@
 import dataclasses
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -38,15 +37,6 @@ _PADDED = 0.15  # share of mels with silence after their end, as batches have it
 _NOTHING = math.log(LEAST)
 
 
-@dataclass(frozen=True)
-class Example:
-    """A mel (n_mels, frames) with what it is: indices of its layout and encoding."""
-
-    mel: Tensor
-    layout: int
-    encoding: int
-
-
 class Writer:
     """Writes recordings down by all layouts in encodings drawn at random."""
 
@@ -55,8 +45,8 @@ class Writer:
         self._rng = np.random.default_rng(seed)
         self._statistics: dict[tuple[str, int], tuple[Tensor, Tensor]] = {}
 
-    def examples(self, index: int) -> Iterator[Example]:
-        """Yield a recording, by its index, in every layout."""
+    def examples(self, index: int) -> Iterator[tuple[Tensor, int, int]]:
+        """Yield the mel (n_mels, frames) of a recording in every layout, with the indices of layout and encoding."""
         length = int(self._rng.choice(_LENGTHS))
         true = self._config.layouts[0]
         for position, name in enumerate((*self._config.layouts, *[true] * _AGAIN)):
@@ -67,7 +57,7 @@ class Writer:
             more = name == true and position >= len(self._config.layouts)
             mel = self._mel(index, name, layout, encoding, length, 2.0 * _ROUGH if more else _ROUGH)
             if mel is not None:
-                yield Example(mel, self._config.layouts.index(name), self._config.encodings.index(encoding))
+                yield mel, self._config.layouts.index(name), self._config.encodings.index(encoding)
 
     def _other(self, layout: str) -> str:
         """Return an encoding at random: any of true bands, mostly the usual ones of others."""
@@ -136,12 +126,8 @@ def written(
 ) -> Tensor:
     """Return a mel (n_mels, frames) of natural logarithms in an encoding, with a floor that people give it.
 
-    Args:
-        mel: without a floor.
-        encoding: a name of `vocoder.mel.conventions`.
-        config: by which its energies were computed.
-        statistics: mean and deviation (n_mels, 1) for the encoding of that name.
-        rng: of the floor.
+    Its energies were computed by a mel config, without a floor. The encoding `statistics` takes off mean and deviation
+    (n_mels, 1).
     """
     floors = _floors(config)
     usual = math.log(floors[0] if config.power == 1.0 else rng.choice(floors[1:]))

@@ -1,6 +1,7 @@
 """Prepare one recording for training: decode, check, resample and level it or refuse it, and measure its bandwidth."""
 
 from pathlib import Path
+from typing import BinaryIO
 
 import av
 import numpy as np
@@ -72,20 +73,22 @@ def rms(x: np.ndarray) -> float:
 def decode(path: Path) -> tuple[np.ndarray, int]:
     """Decode a file to (x, sample_rate), x (T,) float32 in [-1, 1], the mean of channels; or raise UnusableError."""
     try:
-        return read_audio(path) if path.suffix.lower() in AUDIO_SUFFIXES else _with_av(path)
+        suffix = path.suffix.lower()
+        return read_audio(path) if suffix in AUDIO_SUFFIXES else decoded(path, _RAW_FORMATS.get(suffix))
     except (AudioError, av.FFmpegError, OSError, StopIteration, ValueError) as error:
         raise UnusableError("unreadable", str(error) if path.name in str(error) else f"{path}: {error}") from error
 
 
-def _with_av(path: Path) -> tuple[np.ndarray, int]:
-    with av.open(str(path), format=_RAW_FORMATS.get(path.suffix.lower())) as container:
+def decoded(file: Path | BinaryIO, container_format: str | None) -> tuple[np.ndarray, int]:
+    """Decode whatever av can to (x, sample_rate), as `decode` has them; a raw stream needs its format's name."""
+    with av.open(file, format=container_format) as container:
         if not container.streams.audio:
-            raise AudioError(f"{path} has no audio stream")
+            raise AudioError(f"{file} has no audio stream")
         sample_rate = container.streams.audio[0].rate
         resampler = av.AudioResampler(format="fltp", rate=sample_rate)
         frames = [out for frame in container.decode(audio=0) for out in resampler.resample(frame)]
     if not frames:
-        raise AudioError(f"{path} holds no sample")
+        raise AudioError(f"{file} holds no sample")
     x = np.concatenate([frame.to_ndarray().mean(axis=0) for frame in frames])
     return x.astype(np.float32), int(sample_rate)
 
