@@ -12,32 +12,10 @@ from numpy.typing import NDArray
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from vocoder.client.answers import (
-    ModelInfo,
-    Speech,
-    StreamEnd,
-    StreamStart,
-    connection_error,
-    read_mel,
-    read_message,
-    read_models,
-    read_speech,
-)
+from vocoder.client import answers, requests
+from vocoder.client.answers import ModelInfo, Speech, StreamEnd, StreamStart
 from vocoder.client.errors import BadAnswerError, NoAnswerError, Retries, VocoderError, error_of, read_problem
-from vocoder.client.requests import (
-    END,
-    MODELS,
-    Audio,
-    Call,
-    SpeechOptions,
-    authorization,
-    checked_url,
-    frame_messages,
-    hello,
-    mel_call,
-    stream_address,
-    synthesis_call,
-)
+from vocoder.client.requests import Audio, Call, SpeechOptions
 
 T = TypeVar("T")
 
@@ -76,9 +54,9 @@ class AsyncClient:
         trust_env: bool = True,
         max_bytes: int = MAX_BYTES,
     ) -> None:
-        self._url = checked_url(url)
+        self._url = requests.checked_url(url)
         self._max_bytes = max_bytes
-        self._headers = authorization(api_key)
+        self._headers = requests.authorization(api_key)
         self._timeout = timeout
         self._retries = retries
         self._trust_env = trust_env
@@ -100,7 +78,7 @@ class AsyncClient:
 
     async def models(self) -> list[ModelInfo]:
         """Return the models of the server, the first is the default; raises a VocoderError as `synthesize`."""
-        return read_models(await self._call(MODELS))
+        return answers.read_models(await self._call(requests.MODELS))
 
     async def synthesize(self, mel: Any, **options: Unpack[SpeechOptions]) -> Speech:
         """Turn a mel (n_mels, frames), array or tensor, into audio.
@@ -111,7 +89,7 @@ class AsyncClient:
             VocoderError: the server did not answer, refused or failed; each kind has its class.
             TypeError: the mel holds no real numbers, or an option is unknown or of another type.
         """
-        return read_speech(await self._call(synthesis_call(mel, options)))
+        return answers.read_speech(await self._call(requests.synthesis_call(mel, options)))
 
     async def mel(
         self, audio: Audio, sample_rate: int | None = None, *, model: str | None = None, preset: str | None = None
@@ -128,7 +106,7 @@ class AsyncClient:
 
         Raises as `synthesize`, and a ValueError for samples without a rate, or a file with one.
         """
-        return read_mel(await self._call(mel_call(audio, sample_rate, model, preset)))
+        return answers.read_mel(await self._call(requests.mel_call(audio, sample_rate, model, preset)))
 
     @asynccontextmanager
     async def stream(self, mel: Any, **options: Unpack[SpeechOptions]) -> AsyncIterator["AsyncSpeechStream"]:
@@ -159,7 +137,7 @@ class AsyncClient:
     async def _dial(self, options: SpeechOptions, stack: AsyncExitStack) -> tuple[ClientConnection, StreamStart]:
         """Open a connection for the lifetime of the stack and wait for `ready`."""
         proxy: Literal[True] | None = True if self._trust_env else None
-        address, first = stream_address(self._url), hello(options)
+        address, first = requests.stream_address(self._url), requests.hello(options)
         limits: dict[str, Any] = {"open_timeout": self._timeout, "compression": None, "max_size": self._max_bytes}
         limits["ping_timeout"] = None  # pongs wait behind unread audio, which is no fault
         try:
@@ -167,12 +145,12 @@ class AsyncClient:
             connection = await stack.enter_async_context(dialled)
             await connection.send(first)
             async with asyncio.timeout(self._timeout):
-                start = read_message(await connection.recv())
+                start = answers.read_message(await connection.recv())
             if not isinstance(start, StreamStart):
                 raise BadAnswerError("the server did not begin with ready")
         except Exception as error:
             await stack.aclose()
-            meaning = connection_error(error)
+            meaning = answers.connection_error(error)
             if meaning is error:
                 raise
             raise meaning from error
@@ -236,9 +214,9 @@ class AsyncSpeechStream:
         while self.end is None:
             try:
                 async with asyncio.timeout(self._timeout):
-                    message = read_message(await self._connection.recv())
+                    message = answers.read_message(await self._connection.recv())
             except (ConnectionClosed, TimeoutError) as error:
-                raise self._failure or connection_error(error) from error
+                raise self._failure or answers.connection_error(error) from error
             if isinstance(message, StreamEnd):
                 self.end = message
             elif isinstance(message, np.ndarray):
@@ -260,12 +238,12 @@ class AsyncSpeechStream:
 
     async def send_piece(self, piece: Any) -> None:
         """Send a frame (n_mels,) or frames (n_mels, frames)."""
-        for message in frame_messages(piece, self.start.n_mels):
+        for message in requests.frame_messages(piece, self.start.n_mels):
             await self._connection.send(message)
 
     async def send_end(self) -> None:
         """End the mel."""
-        await self._connection.send(END)
+        await self._connection.send(requests.END)
 
     async def fail(self, error: Exception) -> None:
         """End the stream because its frames cannot be sent; the reader gets the exception."""

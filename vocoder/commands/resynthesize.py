@@ -9,13 +9,7 @@ import torch
 from vocoder.audio.reading import read_audio
 from vocoder.audio.resampling import resample
 from vocoder.commands.files import add_recording_arguments, each, pairs, source_of, suffix_of, write_speech
-from vocoder.commands.sampling import (
-    add_audio_arguments,
-    add_model_arguments,
-    add_sampling_arguments,
-    model,
-    sampling_of,
-)
+from vocoder.commands.sampling import add_synthesis_arguments, model, sampling_of
 from vocoder.mel.spectrogram import MelSpectrogram
 from vocoder.sampling import sampling_fields
 from vocoder.synthesis.synthesizer import Synthesizer
@@ -25,9 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.description = "Compute the mel-spectrograms of recordings and synthesize them again."
     add_recording_arguments(parser, "audio file to write, in the format of its suffix")
-    add_model_arguments(parser)
-    add_sampling_arguments(parser)
-    add_audio_arguments(parser)
+    add_synthesis_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:

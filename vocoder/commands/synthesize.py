@@ -11,14 +11,7 @@ from vocoder.bulk.jobs import MANIFEST_SUFFIX, list_jobs
 from vocoder.bulk.run import ROW_FRAMES, RunJobs, synthesize_all, synthesize_here, synthesize_in_processes
 from vocoder.bulk.synthesis import BulkOptions
 from vocoder.commands.files import STANDARD, check_folder, each, pairs, source_of, suffix_of, write_speech
-from vocoder.commands.sampling import (
-    add_audio_arguments,
-    add_model_arguments,
-    add_preset_arguments,
-    add_sampling_arguments,
-    model,
-    sampling_of,
-)
+from vocoder.commands.sampling import add_preset_arguments, add_synthesis_arguments, model, sampling_of
 from vocoder.mel.config_file import AUTO, chosen_config
 from vocoder.npy import read_mel
 from vocoder.sampling import GuardMode, Utterance, sampling_fields
@@ -36,9 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("mels", nargs="+", type=Path, metavar="MEL", help=sources)
     output = "audio file for one mel, in the format of its suffix; otherwise a folder"
     parser.add_argument("-o", "--output", type=Path, required=True, help=output)
-    add_model_arguments(parser)
-    add_sampling_arguments(parser)
-    add_audio_arguments(parser)
+    add_synthesis_arguments(parser)
     add_preset_arguments(parser)
     modes = "for mels that are not typical of their mel config: warn, refuse, or do not look (default: %(default)s)"
     parser.add_argument("--guard", choices=get_args(GuardMode), default="warn", help=modes)

@@ -9,20 +9,9 @@ from typing import Any
 
 from vocoder.adapt.path import pass_one_of
 from vocoder.layers.recogniser import Guess, Recognition
+from vocoder.mel import conventions
 from vocoder.mel.config import PRESETS, MelConfig
-from vocoder.mel.conventions import (
-    LOUDEST,
-    NOT_SPEECH,
-    PLAIN,
-    SHUFFLED,
-    TRANSPOSED,
-    Convention,
-    convention_of,
-    encodings,
-    indistinguishable,
-    layouts,
-    never_recognised,
-)
+from vocoder.mel.conventions import NOT_SPEECH, PLAIN, SHUFFLED, TRANSPOSED, Convention, convention_of
 
 UNSURE, UNFAMILIAR, RANGE = "unsure", "unfamiliar", "range"
 NAMED = 0.5
@@ -102,7 +91,7 @@ def _fault(convention: Convention) -> tuple[str, str | None]:
     """Return the fault that a convention is, and the preset with its bands."""
     if convention.layout in (SHUFFLED, NOT_SPEECH):
         return convention.layout, None
-    layout, encoding = layouts()[convention.layout], encodings()[convention.encoding]
+    layout, encoding = conventions.layouts()[convention.layout], conventions.encodings()[convention.encoding]
     cause = layout.cause if encoding.name == PLAIN else encoding.cause
     cause = "bands" if cause == "typical" else cause  # if the mel claims other bands
     return cause, None if layout.cause == "typical" and encoding.name != PLAIN else layout.preset
@@ -110,7 +99,7 @@ def _fault(convention: Convention) -> tuple[str, str | None]:
 
 def preset_of(config: MelConfig, target: MelConfig) -> str:
     """Return which preset to pass for a mel of a preset to a model of `target`, or which model to take."""
-    return pass_one_of((config.name, *indistinguishable(config)), target)
+    return pass_one_of((config.name, *conventions.indistinguishable(config)), target)
 
 
 def unsure(likeliest: Sequence[Guess]) -> str:
@@ -121,9 +110,9 @@ def unsure(likeliest: Sequence[Guess]) -> str:
 
 def _explained(convention: Convention, claimed: MelConfig, target: MelConfig) -> str:
     """Return what a mel looks like, and what to do."""
-    layout, encoding = layouts()[convention.layout], encodings()[convention.encoding]
+    layout, encoding = conventions.layouts()[convention.layout], conventions.encodings()[convention.encoding]
     again = f"Compute it with {_settings(claimed)}."
-    if layout.cause == "typical" and encoding.name == LOUDEST:
+    if layout.cause == "typical" and encoding.name == conventions.LOUDEST:
         return f"The mel looks like {encoding.words}: {encoding.advice}. {again}"
     if convention_of(claimed) == Convention(convention.layout, PLAIN):
         return f"The mel looks like {encoding.words}: {encoding.advice}."
@@ -140,7 +129,7 @@ def _explained(convention: Convention, claimed: MelConfig, target: MelConfig) ->
     if layout.preset:
         hint = f"or as that of {layout.preset} and {pass_one_of((layout.preset,), target)}"
         return f"The mel looks like {words}. Compute the mel as its mel config says, {hint}."
-    unknown = never_recognised(layout.mel_config.n_mels)
+    unknown = conventions.never_recognised(layout.mel_config.n_mels)
     if unknown and encoding.name == PLAIN:
         hint = "pass preset=NAME if it is one, else compute the mel as its mel config says"
         return f"The mel looks like {words}, or like one of {unknown}, which are not recognised: {hint}."
@@ -152,7 +141,7 @@ def remedy(convention: Convention, target: MelConfig) -> str:
 
     `target` is the mel config of the model.
     """
-    name, encoding = layouts()[convention.layout].preset, encodings()[convention.encoding]
+    name, encoding = conventions.layouts()[convention.layout].preset, conventions.encodings()[convention.encoding]
     if name is None or convention_of(PRESETS[name]) not in (convention, Convention(convention.layout, PLAIN)):
         return ""
     advice = preset_of(PRESETS[name], target)

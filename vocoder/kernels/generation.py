@@ -12,19 +12,9 @@ from llvmlite import ir  # type: ignore[import-untyped]
 from numba import njit, types
 from numba.extending import intrinsic
 
+from vocoder.kernels import memory
 from vocoder.kernels.gate import gate_row
 from vocoder.kernels.intrinsics import entry
-from vocoder.kernels.memory import (
-    Cube,
-    DoubleCube,
-    DoubleMatrix,
-    FirstCube,
-    Hypercube,
-    IntegerMatrix,
-    Integers,
-    Matrix,
-    Row,
-)
 
 FLOAT = np.float32
 
@@ -161,27 +151,27 @@ def generated(
     scales: int,
     floor: float,
     limit: float,
-    offsets: Hypercube,
-    coefficients: DoubleCube,
-    log_gains: DoubleMatrix,
-    start_w: Matrix,
-    start_b: Row,
-    in_w: FirstCube,
-    res_w: FirstCube,
-    res_b: Matrix,
-    dilations: Integers,
-    starts: Integers,
-    middle_w: Matrix,
-    middle_b: Row,
-    end_w: Matrix,
-    end_b: Row,
-    rings: Cube,
-    slots: IntegerMatrix,
-    history: DoubleMatrix,
-    excitation: DoubleMatrix,
-    noise: DoubleMatrix,
-    x: Matrix,
-    log_stretch: Matrix,
+    offsets: memory.Hypercube,
+    coefficients: memory.DoubleCube,
+    log_gains: memory.DoubleMatrix,
+    start_w: memory.Matrix,
+    start_b: memory.Row,
+    in_w: memory.FirstCube,
+    res_w: memory.FirstCube,
+    res_b: memory.Matrix,
+    dilations: memory.Integers,
+    starts: memory.Integers,
+    middle_w: memory.Matrix,
+    middle_b: memory.Row,
+    end_w: memory.Matrix,
+    end_b: memory.Row,
+    rings: memory.Cube,
+    slots: memory.IntegerMatrix,
+    history: memory.DoubleMatrix,
+    excitation: memory.DoubleMatrix,
+    noise: memory.DoubleMatrix,
+    x: memory.Matrix,
+    log_stretch: memory.Matrix,
 ) -> None:
     """Generate samples x (B, T) from noise (B, T), and log |dx / dz| of each; rows are the utterances of the batch.
 
