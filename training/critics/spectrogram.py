@@ -43,12 +43,9 @@ class SpectrogramCritics(nn.Module):
 
 
 class _Critic(nn.Module):
-    window: Tensor
-
     def __init__(self, size: int, bins: int, channels: int, compute_dtype: torch.dtype) -> None:
         super().__init__()
         self.size, self.bins, self.compute_dtype = size, bins, compute_dtype
-        self.register_buffer("window", torch.hann_window(size), persistent=False)
         shapes = [(3, (3, 9), 2), (channels, (3, 9), 2), (channels, (3, 9), 2), (channels, (3, 5), 2)]
         self.layers = nn.ModuleList(
             weight_norm(nn.Conv2d(width, channels, kernel, (1, stride), (kernel[0] // 2, kernel[1] // 2)))
@@ -65,7 +62,7 @@ class _Critic(nn.Module):
         return [*maps, _conv(self.judge, hidden).float()]
 
     def _features(self, x: Tensor) -> Tensor:
-        image = torch.view_as_real(spectrum(x, self.size, self.window)[:, : self.bins]).permute(0, 3, 2, 1)
+        image = torch.view_as_real(spectrum(x, self.size)[:, : self.bins]).permute(0, 3, 2, 1)
         power = image.square().sum(dim=1, keepdim=True) + 1e-8
         return torch.cat([power.log() / 4 + 2, 2 * image * power.pow(-0.35)], dim=1)
 

@@ -11,7 +11,7 @@ from training.critics.spectrogram import CriticConfig
 from training.data.augment import BlurConfig
 from training.loop.objective import Batch, Parts
 from training.losses.pitch import pitch_loss
-from training.losses.spectral import MultiResolutionSTFT, MultiScaleMel
+from training.losses.spectral import MultiScaleMel, stft_loss
 from training.runs.corpus_run import CorpusRun
 from training.runs.recordings import RecordingLosses, RecordingObjective
 from vocoder.config import ConfigError, Count, NotNegative, NotNegativeInt, Share
@@ -85,7 +85,6 @@ class SampleObjective(RecordingObjective):
         super().__init__(model, mel_config, losses, losses.adversary(mel_config.sample_rate), others)
         self.teacher = teacher
         self.correction = Correction(mel_config, model.config.corrections)
-        self.stft = MultiResolutionSTFT()
         self.mels = MultiScaleMel(mel_config.sample_rate)
         self.wants_pitch = model.pitch is not None
 
@@ -109,7 +108,7 @@ class SampleObjective(RecordingObjective):
         x_hat, x = self.seen(self.correction.with_count(count)(x_hat, mel), batch), self.seen(x, batch)
         parts: Parts = {}
         if weights.spectral:
-            parts["spectral"] = weights.spectral, self.stft(x_hat, x)
+            parts["spectral"] = weights.spectral, stft_loss(x_hat, x)
         if weights.mel:
             parts["mel"] = weights.mel, self.mels(x_hat, x)
         if self.adversary is not None and self.adversary.asked(step):
@@ -123,6 +122,6 @@ class SampleObjective(RecordingObjective):
         Arguments are those of `sample_parts`. The distance of mels is in nepers.
         """
         corrected, x = self.seen(self.correction(x_hat, mel), batch), self.seen(x, batch)
-        spectral, uncorrected = self.stft(corrected, x), self.stft(self.seen(x_hat, batch), x)
+        spectral, uncorrected = stft_loss(corrected, x), stft_loss(self.seen(x_hat, batch), x)
         mels = (self.mel(corrected) - self.mel(x)).abs().mean()
         return {"spectral": spectral, "mel": mels, "uncorrected": uncorrected, "score": spectral}

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from training.loop.objective import Batch, Parts
 from training.losses.kl import Draw, Estimator, divergence, drawn
-from training.losses.spectral import PowerLoss
+from training.losses.spectral import power_loss
 from training.runs.recordings import noise_for, noisy
 from training.runs.sample_losses import SampleObjective, SampleRun, SampleWeights
 from training.start.envelope import fit_envelope
@@ -109,7 +109,6 @@ class StudentObjective(SampleObjective):
         if (teacher is not None or losses.kl) and not hasattr(teacher, "conditionals"):
             raise ConfigError(f"{type(teacher).__name__} cannot teach: it has no conditionals")
         super().__init__(student, mel_config, losses, teacher)
-        self.power = PowerLoss()
 
     def initialise(self, batches: Iterable[Batch]) -> None:
         """Give the student's last flow the envelope that the mel implies."""
@@ -123,7 +122,7 @@ class StudentObjective(SampleObjective):
         parts = self._teacher_parts(draw.first(items), mel[:items], losses.teacher_weight(step))
         parts |= self.sample_parts(draw.x, x, mel, batch, step) | self.pitch_parts(mel, batch)
         if losses.power:
-            parts["power"] = losses.power, self.power(self.seen(draw.x, batch), self.seen(x, batch))
+            parts["power"] = losses.power, power_loss(self.seen(draw.x, batch), self.seen(x, batch))
         return parts
 
     def validate(self, batch: Batch) -> dict[str, Tensor]:

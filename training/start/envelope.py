@@ -45,5 +45,4 @@ def _power(model: Student | WaveGlow, x: Tensor, frames: int) -> Tensor:
         coefficients: Tensor = model.transform(x.unsqueeze(1))[0]
         return coefficients.square()
     assert isinstance(model, Student)
-    window = torch.hann_window(model.config.filter_taps, device=x.device)
-    return spectrum(x, len(window), window, model.config.hop_length).abs().square()[:, :, :frames]
+    return spectrum(x, model.config.filter_taps, model.config.hop_length).abs().square()[:, :, :frames]
