@@ -5,7 +5,6 @@
 """
 
 import pickle
-import pickletools
 import warnings
 import zipfile
 from collections import OrderedDict
@@ -13,7 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType, SimpleNamespace
-from typing import IO, Any
+from typing import IO, Any, ClassVar
 
 import torch
 from torch import _utils
@@ -57,8 +56,8 @@ _MADE: MappingProxyType[str, Callable[..., Any]] = MappingProxyType(
     }
 )
 MAX_TUPLE = 10**6
-TUPLES = ("TUPLE", "TUPLE1", "TUPLE2", "TUPLE3")
-MARK = pickletools.markobject
+"""values of a tuple, with those of the tuples in it: sixty tuples of the one before, twice, take bytes, but to use the
+last as a key takes years, since Python looks at each value anew"""
 
 
 class Inert:
@@ -81,12 +80,28 @@ class Inert:
         self.state = state if isinstance(state, dict) else {}
 
 
-class _Unpickler(pickle.Unpickler):
+_InPython: Any = pickle._Unpickler
+"""pickle's unpickler as it is written in Python, where each step can be watched"""
+
+
+class _Unpickler(_InPython):  # type: ignore[misc]
     """An unpickler that calls nothing but what is admitted here."""
 
+    dispatch: ClassVar[dict[int, Any]] = dict(_InPython.dispatch)
+
     def __init__(self, file: IO[bytes], **options: Any) -> None:
-        check_tuples(file)
         super().__init__(file, **options)
+        self._sizes: dict[int, tuple[Any, int]] = {}
+        """of tuples by `id`, each beside its tuple, which keeps that"""
+
+    def _tuple(self, opcode: bytes) -> None:
+        """Make a tuple; raises a CheckpointError if it holds more than `MAX_TUPLE` values."""
+        _InPython.dispatch[opcode[0]](self)
+        made = self.stack[-1]
+        size = 1 + sum(self._sizes[id(item)][1] if id(item) in self._sizes else 1 for item in made)
+        if size > MAX_TUPLE:
+            raise CheckpointError("its pickle has tuples within tuples that hold more than any checkpoint needs")
+        self._sizes[id(made)] = made, size
 
     def find_class(self, module: str, name: str) -> Any:
         """Return what stands for a class or function that the pickle names; raises a CheckpointError for any other."""
@@ -101,39 +116,8 @@ class _Unpickler(pickle.Unpickler):
         raise CheckpointError(f"its pickle asks for {module}.{name}, which no checkpoint needs and which is not run")
 
 
-def check_tuples(file: IO[bytes]) -> None:
-    """Raise a CheckpointError if a tuple holds, with the tuples within it, more than a million values.
-
-    Sixty tuples of the one before, twice, take bytes. To use the last as a key takes Python, which counts each value
-    anew, years. The pickle begins where the file stands, which is left there.
-    """
-    start = file.tell()
-    stack: list[Any] = []  # sizes of what the unpickler would have there, and marks
-    memo: dict[int, Any] = {}
-    for operation, argument, _ in pickletools.genops(file):
-        name, before = operation.name, operation.stack_before
-        if name == "MEMOIZE" or name.endswith("PUT"):
-            memo[len(memo) if name == "MEMOIZE" else int(str(argument))] = stack[-1]
-            continue
-        count, taken = len(before), []
-        if MARK in before or (name == "POP" and stack[-1] is MARK):
-            while (item := stack.pop()) is not MARK:
-                taken.append(item)
-            count = before.index(MARK) if MARK in before else 0
-        taken += stack[len(stack) - count :]
-        del stack[len(stack) - count :]
-        if name.endswith("GET"):
-            stack.append(memo[int(str(argument))])
-        elif name == "DUP":
-            stack += taken * 2
-        else:
-            size = 1 + sum(taken) if name in TUPLES else 1
-            stack += [MARK if kind is MARK else size for kind in operation.stack_after]
-        if name in TUPLES and stack[-1] > MAX_TUPLE:
-            raise CheckpointError("its pickle has tuples within tuples that hold more than any checkpoint needs")
-    file.seek(start)
-
-
+for _opcode in (pickle.TUPLE, pickle.TUPLE1, pickle.TUPLE2, pickle.TUPLE3):
+    _Unpickler.dispatch[_opcode[0]] = partial(_Unpickler._tuple, opcode=_opcode)
 _PICKLE = SimpleNamespace(
     __name__="vocoder", Unpickler=_Unpickler, load=lambda file, **options: _Unpickler(file, **options).load()
 )
