@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-import torch
 from accelerate.utils import set_seed
 
 from recipes.adapters.fitting import AdapterObjective, Levels, frames_of
@@ -23,7 +22,7 @@ from vocoder.loading import model_directory, shipped_models
 from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import load_mel_config
 from vocoder.mel.convert import plain
-from vocoder.mel.spectrogram import hz_to_mel, mel_to_hz
+from vocoder.mel.spectrogram import band_centres
 from vocoder.models.adapter import AdapterConfig, AdapterModel
 
 DEFAULTS = Path(__file__).with_name("adapter.yaml")
@@ -100,14 +99,9 @@ def frames_beyond(source: MelConfig, target: MelConfig) -> int:
 
 
 def bands_below(source: MelConfig, f_max: float) -> int:
-    """Return how many bands begin below a frequency: what lies above says nothing about what is there."""
-    ends = torch.tensor([source.f_min, source.f_max, f_max], dtype=torch.float64)
-    lowest, highest, limit = hz_to_mel(ends, source.mel_scale).tolist()
-    step = (highest - lowest) / (source.n_mels + 1)
-    edge = mel_to_hz(torch.tensor(lowest + step * source.n_mels), source.mel_scale)
-    if float(edge) <= f_max:
-        return source.n_mels
-    return min(source.n_mels, math.ceil(float((limit - lowest) / step)) + 1)
+    """Return how many bands may hold what lies below a frequency: all but those from the third above it on."""
+    above = int((band_centres(source)[0] >= f_max).sum())
+    return source.n_mels - max(above - 2, 0)
 
 
 def _examples(config: AdapterRun, manifest: Manifest, model: AdapterConfig, source: MelConfig) -> list[FixedItems]:

@@ -101,12 +101,9 @@ class Speech:
 
 @dataclass(frozen=True)
 class KokoroVoice:
-    """The model, ready to synthesize.
+    """The model, ready to synthesize: the tokens of phoneme letters, and styles (510, 256), a row for each length.
 
-    Attributes:
-        session: of onnxruntime; takes tokens, style and speed; gives samples at 24 kHz, durations and pitch.
-        vocabulary: the token of each phoneme letter.
-        styles: (510, 256) by name, one row for each number of phonemes.
+    The session of onnxruntime takes tokens, style and speed, and gives samples at 24 kHz, durations and pitch.
     """
 
     session: Any

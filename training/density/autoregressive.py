@@ -48,13 +48,8 @@ class Autoregressive(Flow):
     have gradients.
 
     The chain is MAF; no edges at all, an element-wise flow; edges from one half to the other, a coupling; and
-    `Inverse` of this flow is IAF, whose sampling is parallel.
-
-    Args:
-        adjacency: as for `generations`; an integer C stands for the chain.
-        hidden: units of the hidden layers.
-        cond_channels: of the condition (B, cond_channels, 1).
-        log_s_bound: the bound of the soft clip of `log_s`.
+    `Inverse` of this flow is IAF, whose sampling is parallel. `adjacency` is as for `generations`, an integer C stands
+    for the chain. The condition is (B, cond_channels, 1), and `log_s_bound` the bound of the soft clip of `log_s`.
     """
 
     def __init__(

@@ -19,10 +19,8 @@ from training.evaluate.recordings import Recording
 class Row:
     """The scores of one candidate on one recording.
 
-    Attributes:
-        seen: False where the candidate is a model whose training did not hear the voice.
-        values: by name of the metric; None where it is undefined, for the reason in `problems`.
-        synthesis_seconds: how long the candidate took to synthesize; None for the recording itself.
+    It is not `seen` where the candidate is a model whose training did not hear the voice. Values are by name of the
+    metric, None where it is undefined for the reason in `problems`. A recording itself took no `synthesis_seconds`.
     """
 
     candidate: str

@@ -19,13 +19,10 @@ _LEFT = 2
 
 @dataclass(frozen=True)
 class Summary:
-    """Mean scores of one candidate on one voice or corpus.
+    """Mean scores of one candidate on one voice or corpus, `seen` if training heard any of its speakers.
 
-    Attributes:
-        seen: whether any of its speakers was heard in training.
-        means: by name of the metric, over the utterances where it is defined; None where it is nowhere. `SPEED` is that
-            of all that was timed.
-        undefined: by name of the metric, on how many utterances it is not defined; zeros are left out.
+    Means are by name of the metric, over the utterances where it is defined, and None where it is nowhere; `SPEED` is
+    that of all that was timed. `undefined` has the number of the other utterances by name, but for zeros.
     """
 
     candidate: str

@@ -30,18 +30,10 @@ class Phase:
 class Objective(nn.Module, ABC):
     """A model with the losses that fit it (and the critics or teachers that those need), as one module.
 
-    A checkpoint keeps the module's state and nothing else of it. No method may talk to the other processes.
-
-    Args:
-        model: what is trained; its moving average is validated and exported.
-        mel_config: the mel config of the model.
-        adversary: critics of its samples; they are updated after the model in each step.
-        frozen: other networks, which stay as they are and in eval mode.
-
-    Attributes:
-        unscored: samples of a segment that no loss scores, such as the margins for the mel.
-        wants_pitch: whether batches need `f0`, pitch labels of the recordings.
-        families: those that the model is one of.
+    A checkpoint keeps the module's state and nothing else of it. No method may talk to the other processes. The moving
+    average of the model is validated and exported. The adversary is updated after the model in each step. What is
+    `frozen` stays as it is, and in eval mode. No loss scores the samples of a segment that are `unscored`, such as the
+    margins for the mel. An objective that `wants_pitch` needs pitch labels `f0` in its batches.
     """
 
     model: nn.Module

@@ -56,10 +56,10 @@ class WaveNetRun(CorpusRun):
 class WaveNetObjective(RecordingObjective):
     """Negative log-likelihood in nats per sample of audio in [-1, 1], after dequantisation of 16 bits and noise.
 
-    The first `past` samples of a segment are not scored: a segment is cut out of
-    speech, and its first sample is a surprise of tens of gains, which real audio does not hold and whose gradient would
-    hide all others. Above a recording's band edge, a sample of `filler` from the same mel takes the place of the
-    silence there, which no model should learn.
+    The first `past` samples of a segment are not scored: a segment is cut out of speech, and its first sample is a
+    surprise of tens of gains, which real audio does not hold and whose gradient would hide all others. Above a
+    recording's band edge, a sample of `filler` from the same mel takes the place of the silence there, which no model
+    should learn.
     """
 
     model: WaveNet
