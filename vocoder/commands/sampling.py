@@ -37,16 +37,21 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
 def add_synthesis_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what commands that write audio share: the model, the sampling, `--format` and `--no-origin`."""
     add_model_arguments(parser)
-    parser.add_argument("--sigma", type=float, help="sampling temperature, 0 or more (default: the model's own)")
-    parser.add_argument("--seed", type=int, help="seed of the noise; gives the same audio again (default: random)")
-    hum = "how much of the model's own hum to remove, 0 to 1 (default: %(default)s)"
-    parser.add_argument("--denoise", type=float, default=0.0, help=hum)
-    add_mel_arguments(parser)
+    add_sampling_arguments(parser)
     parser.add_argument(
         "--format", choices=tuple(AUDIO_FORMATS), help="audio format (default: the file's suffix, or wav)"
     )
     unmarked = "do not mark files as synthetic with model, version and seed"
     parser.add_argument("--no-origin", dest="origin", action="store_false", help=unmarked)
+
+
+def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare `--sigma`, `--seed`, `--denoise` and those of `add_mel_arguments`."""
+    parser.add_argument("--sigma", type=float, help="sampling temperature, 0 or more (default: the model's own)")
+    parser.add_argument("--seed", type=int, help="seed of the noise; gives the same audio again (default: random)")
+    hum = "how much of the model's own hum to remove, 0 to 1 (default: %(default)s)"
+    parser.add_argument("--denoise", type=float, default=0.0, help=hum)
+    add_mel_arguments(parser)
 
 
 def add_mel_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,7 +63,7 @@ def add_mel_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def sampling_of(args: argparse.Namespace) -> Sampling:
-    """Return what the arguments of `add_synthesis_arguments` say."""
+    """Return what the arguments of `add_sampling_arguments` say."""
     return Sampling(**{name: getattr(args, name) for name in SAMPLING_FIELDS})
 
 
