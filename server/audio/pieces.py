@@ -16,25 +16,32 @@ OPEN_SIZE = 0xFFFFFFFF  # of a RIFF chunk whose length is unknown when its heade
 WAVE_CODES = {"PCM_16": (1, 16), "FLOAT": (3, 32)}  # format tag and bits
 
 
-def open_encoder(target: Format, sample_rate: int, origin: Origin | None = None) -> "PieceEncoder":
-    """Begin a stream. Its header has the origin, if there is room."""
+def open_encoder(
+    target: Format, sample_rate: int, origin: Origin | None = None, samples: int | None = None
+) -> "PieceEncoder":
+    """Begin a stream. Its header has the origin, if there is room, and how many samples will come, if that is known."""
     encoding = target.encoding
     if encoding.container == "RAW":
         return PieceEncoder(encoding, sample_rate)
     if encoding.container == "WAV":  # libsndfile would go back to write the length into its header
-        head = _wave_head(encoding.subtype, sample_rate, origin)
+        head = _wave_head(encoding.subtype, sample_rate, origin, samples)
         return PieceEncoder(replace(encoding, container="RAW"), sample_rate, head=head)
-    return PieceEncoder(encoding, sample_rate, origin)
+    return PieceEncoder(encoding, sample_rate, origin, samples=samples if encoding.container == "FLAC" else None)
 
 
 class PieceEncoder:
-    """Passes on what libsndfile writes while the file grows, after a `head`."""
+    """Passes on what libsndfile writes while the file grows, after a `head`, with the number of `samples` of FLAC."""
 
     def __init__(
-        self, encoding: AudioFormat, sample_rate: int, origin: Origin | None = None, head: bytes = b""
+        self,
+        encoding: AudioFormat,
+        sample_rate: int,
+        origin: Origin | None = None,
+        head: bytes = b"",
+        samples: int | None = None,
     ) -> None:
         self.clipped = 0
-        self._encoding = encoding
+        self._encoding, self._samples = encoding, samples
         self._sink = _Sink(head)
         self._file = soundfile.SoundFile(self._sink, "w", sample_rate, 1, encoding.subtype, format=encoding.container)
         mark(self._file, origin)
@@ -45,7 +52,10 @@ class PieceEncoder:
             self.clipped += count_clipped(x)
             x = np.clip(x, -1.0, 1.0) if self._encoding.bits is None else quantise(x, self._encoding.bits)
         self._file.write(x)
-        return self._sink.take()
+        body = self._sink.take()
+        if self._samples is not None and body:
+            body, self._samples = _told(body, self._samples), None
+        return body
 
     def finish(self) -> bytes:
         """Return the last blocks."""
@@ -95,12 +105,20 @@ class _Sink(io.RawIOBase):
         return len(body)
 
 
-def _wave_head(subtype: str, sample_rate: int, origin: Origin | None) -> bytes:
+def _told(flac: bytes, samples: int) -> bytes:
+    """Return the beginning of a FLAC file with its number of samples: libsndfile reads none without (RFC 9639, 8.2)."""
+    fields = int.from_bytes(flac[18:26], "big")  # the last 36 bits are for it
+    return flac[:18] + (fields | samples).to_bytes(8, "big") + flac[26:]
+
+
+def _wave_head(subtype: str, sample_rate: int, origin: Origin | None, samples: int | None) -> bytes:
     code, bits = WAVE_CODES[subtype]
     size = bits // 8
     layout = struct.pack("<HHIIHH", code, 1, sample_rate, sample_rate * size, size, bits)
-    head = b"WAVE" + _chunk(b"fmt ", layout) + _information(origin) + b"data" + struct.pack("<I", OPEN_SIZE)
-    return b"RIFF" + struct.pack("<I", OPEN_SIZE) + head
+    head = b"WAVE" + _chunk(b"fmt ", layout) + _information(origin) + b"data"
+    data = OPEN_SIZE if samples is None else samples * size
+    whole, data = (struct.pack("<I", min(length, OPEN_SIZE)) for length in (len(head) + 4 + data, data))
+    return b"RIFF" + whole + head + data
 
 
 def _information(origin: Origin | None) -> bytes:

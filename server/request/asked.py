@@ -134,9 +134,9 @@ class SynthesisQuery(Asked):
 
     model: ModelName = None
     mean: Annotated[str | None, Field(max_length=8192)] = None
-    """with `preset`: the mean of each band, by which the mel was normalised, comma-separated"""
+    """with `preset`: the mean of each band, comma-separated, or of all, by which the mel was normalised"""
     variance: Annotated[str | None, Field(max_length=8192)] = None
-    """with `mean`: the variance of each band, comma-separated"""
+    """with `mean`: the variance of each band, comma-separated, or of all"""
     format: Annotated[str | None, Field(max_length=64, description=f"{FORMAT_NAMES}; overrides Accept")] = None
     sample_rate: SampleRate = None
     stream: bool = False
@@ -210,8 +210,8 @@ def _numbers(name: str, values: str | Sequence[float] | None, n_mels: int) -> tu
         found = tuple(map(float, values.split(",") if isinstance(values, str) else values or ()))
     except ValueError:
         found = ()
-    if len(found) != n_mels or not all(map(math.isfinite, found)):
-        raise invalid_parameter(name, f"must be {n_mels} finite numbers, one for each band")
+    if len(found) not in (1, n_mels) or not all(map(math.isfinite, found)):
+        raise invalid_parameter(name, f"must be {n_mels} finite numbers, one for each band, or one for all")
     return found
 
 

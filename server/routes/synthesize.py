@@ -91,7 +91,7 @@ async def _stream(exchange: Exchange, admitted: Admitted, output: OutputSpec, he
     exchange.expect(admitted, chunk_bytes(config, rate, admitted.frames))
     samples = -(-path.samples(admitted.frames) * rate // config.sample_rate)
     placement, route = Placement(path, admitted.frames), exchange.http.scope["route"].path
-    audio = AudioStream(exchange.service, exchange.engine, exchange.sampling, output, placement, route)
+    audio = AudioStream(exchange.service, exchange.engine, exchange.sampling, output, placement, route, samples)
     audio.push(admitted.mel[0].numpy())
     audio.end()
     first = audio.taken(await exchange.result(audio.next()))

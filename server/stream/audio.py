@@ -45,11 +45,19 @@ class AudioStream:
 
     Between two chunks the device is free, so a slow client holds up nobody. A lane encodes what it has just made: a
     chunk goes to one other thread and back. Frames may be pushed at any time. The other methods belong to the one task
-    that takes the chunks. `placement` moves the model's audio to its place in time.
+    that takes the chunks. `placement` moves the model's audio to its place in time; `samples` are those of the answer, if
+    known.
     """
 
     def __init__(
-        self, service: Service, engine: Engine, sampling: Sampling, output: OutputSpec, placement: Placement, route: str
+        self,
+        service: Service,
+        engine: Engine,
+        sampling: Sampling,
+        output: OutputSpec,
+        placement: Placement,
+        route: str,
+        samples: int | None = None,
     ) -> None:
         config = engine.model.mel_config
         self.route = route
@@ -73,7 +81,7 @@ class AudioStream:
         self._spoken = 0  # samples of the model
         self._factor = np.float32(output.level.factor)
         self._resampler = PieceResampler(config.sample_rate, output.rate)
-        self._encoder = open_encoder(output.format, output.rate, output.origin)
+        self._encoder = open_encoder(output.format, output.rate, output.origin, samples)
         self._body = b""
         self._began = time.monotonic()
         self._encode_seconds = 0.0

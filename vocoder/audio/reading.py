@@ -16,6 +16,7 @@ AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", "
 OGG_MAGIC = b"OggS"
 OGG_HEAD = 27  # bytes of a page before its segment table (RFC 3533, section 6)
 FIRST_PAGE = 2  # the flag of a stream's first page
+UNKNOWN = 2**63 - 1  # frames of a file whose header does not say
 
 
 class AudioError(ValueError):
@@ -77,13 +78,18 @@ def reading(source: str | Path | BinaryIO) -> Iterator[soundfile.SoundFile]:
 def open_audio(source: str | Path | BinaryIO) -> soundfile.SoundFile:
     """Open an audio file, a path or a seekable binary file, for reading.
 
-    Raises an AudioError for several chained Ogg streams, of which only the first would be read.
+    Raises an AudioError for several chained Ogg streams, of which only the first would be read, and for FLAC without its
+    length, which libsndfile cannot read to its end.
     """
     with Path(source).open("rb") if isinstance(source, (str, Path)) else nullcontext(source) as file:
         if is_chained_ogg(file):
             raise AudioError(f"{name_of(source)} is a chain of several Ogg streams; make one file of each")
         file.seek(0)
-    return soundfile.SoundFile(source)
+    opened = soundfile.SoundFile(source)
+    if opened.format == "FLAC" and opened.frames == UNKNOWN:
+        opened.close()
+        raise AudioError(f"{name_of(source)} does not say how long it is, as streams do not: convert it to wav or flac")
+    return opened
 
 
 def name_of(place: str | Path | BinaryIO) -> str:

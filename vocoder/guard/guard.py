@@ -193,7 +193,8 @@ class Guard:
             return TOO_SHORT
         if values.shape[0] == values.shape[1] and turned(values, self, self):
             return fault(TRANSPOSED, n_mels=len(values))
-        found = self.model.convention.recognise(values, self._certain) if self.knows(config) else None
+        claimed = convention_of(config) if self.knows(config) else None
+        found = None if claimed is None else self.model.convention.recognise(values, self._certain, claimed)
         typicality = None if logarithms is None else self._densities.typicality(logarithms)
         verdict = self._verdict(found, typicality, config, target)
         scaled = None if verdict.typical or found is None else self.scaled_preset(unscaled)

@@ -34,6 +34,8 @@ FEWEST = 4  # frames that move; with fewer, all count
 TINY = np.float32(1e-4)
 FARTHEST = 8.0  # deviations from the mean that a statistic counts as at most
 LIKELIEST = 3
+LOWEST = 0.0625
+"""of the range of mapped decibels, how far from its lower end the smallest value of a recording may lie"""
 NEVER = 1e-6
 """negligible probability"""
 
@@ -93,14 +95,20 @@ class ConventionNet(nn.Module):
         return layout.log_softmax(dim=1), encoding.log_softmax(dim=1)
 
     @torch.inference_mode()
-    def recognise(self, mel: Tensor, certain: float = 0.0) -> "Recognition":
+    def recognise(self, mel: Tensor, certain: float = 0.0, claimed: Convention | None = None) -> "Recognition":
         """Recognise a mel (n_mels, frames) by its first frames that are not constant.
 
-        The answer is reliable from the probability `certain` on.
+        The answer is reliable from the probability `certain` on. Mapped decibels that do not begin at the lower end of
+        their range are rather values normalised by a mean and a deviation, unless the mel is `claimed` to hold them.
         """
-        statistics = torch.from_numpy(mel_statistics(self._part(mel.numpy())))
-        layout, encoding = self(statistics[None])
+        seen = self._part(mel.numpy())
+        layout, encoding = self(torch.from_numpy(mel_statistics(seen))[None])
         joint = (layout[0, :, None] + encoding[0]).flatten().exp().double().numpy()
+        impossible = np.abs(seen.min() - self._ends[0]) > LOWEST * self._ends[1]
+        if claimed is not None:
+            impossible[self.conventions.index(claimed)] = False
+        joint[impossible] = 0.0
+        joint /= joint.sum()
         best = int(joint.argmax())
         guess = Guess(self.conventions[best], float(joint[best]))
         return Recognition(guess, guess.probability >= certain, joint, self)
@@ -113,6 +121,17 @@ class ConventionNet(nn.Module):
         kinds = [Convention(ANY, c.encoding) if un else c for c, un in zip(self.conventions, unclear, strict=True)]
         names = list(dict.fromkeys(kinds))
         return names, np.array([names.index(kind) for kind in kinds])
+
+    @cached_property
+    def _ends(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The lower end and the range of each convention's values, which is infinite unless they are mapped decibels."""
+        ends = np.zeros(len(self.conventions)), np.full(len(self.conventions), np.inf)
+        for i, convention in enumerate(self.conventions):
+            fields = {} if convention.encoding not in encodings() else encodings()[convention.encoding].fields or {}
+            if "range_db" in fields:
+                ends[0][i] = fields.get("range_low", 0.0)
+                ends[1][i] = fields.get("range_high", 1.0) - ends[0][i]
+        return ends
 
     def _part(self, mel: Array) -> Array:
         """Return the frames to judge, starting where the mel begins to change."""

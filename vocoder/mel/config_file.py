@@ -51,9 +51,12 @@ def chosen_config(name: str | Path | MelConfig | None, statistics: str | Path | 
 
 
 def with_statistics(config: MelConfig, statistics: Statistics) -> MelConfig:
-    """Return the mel config with mean and variance for normalised mels; raises a ConfigError if they do not fit."""
-    mean, variance = statistics
-    return dataclasses.replace(config, mean=tuple(map(float, mean)), variance=tuple(map(float, variance)))
+    """Return the mel config with mean and variance for normalised mels, one number of each being that of all bands.
+
+    Raises a ConfigError if they do not fit.
+    """
+    mean, variance = (tuple(map(float, s)) * (config.n_mels if len(s) == 1 else 1) for s in statistics)
+    return dataclasses.replace(config, mean=mean, variance=variance)
 
 
 def read_config_file(path: Path) -> MelConfig:
@@ -102,11 +105,11 @@ def read_statistics(path: Path | str) -> Statistics:
                 data: Mapping[str, Any] = {name: arrays[name].ravel().tolist() for name in arrays.files}
         else:
             data = json.loads(path.read_text(encoding="utf-8"))
-        mean, variance = (tuple(map(float, data[name])) for name in ("mean", "variance"))
+        mean, variance = (tuple(map(float, np.atleast_1d(data[name]))) for name in ("mean", "variance"))
     except OSError as error:
         raise ConfigError(f"cannot read the statistics {path}: {error.strerror}") from error
     except (KeyError, TypeError, ValueError) as error:
-        raise ConfigError(f"{path} must hold mean and variance, a number for each mel bin ({error})") from error
+        raise ConfigError(f"{path} must hold mean and variance, a number for each mel bin or one for all ({error})") from error
     if len(mean) != len(variance) or not all(map(math.isfinite, (*mean, *variance))):
         raise ConfigError(f"{path} must hold as many means as variances, all of them finite")
     return mean, variance

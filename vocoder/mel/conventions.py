@@ -148,7 +148,7 @@ def encodings() -> Mapping[str, Encoding]:
     unit, symmetric = "decibels mapped from -100..0 to 0..1", "decibels mapped from -100..0 to -4..4"
     bounded = f"natural logarithms mapped from {low:.2f}..{high:.2f} to -1..1"
     absolute = "use a fixed reference, because these do not say how loud the speech was"
-    normalised = "values normalised by the mean and deviation of each band"
+    normalised = "values normalised by a mean and a deviation, of each band or of all"
     db20, db20_20 = {"log": "db20"}, {"log": "db20", "ref_db": 20.0}
     mapped = {**db20_20, "range_db": 100.0}
     all_encodings = (
@@ -168,7 +168,7 @@ def encodings() -> Mapping[str, Encoding]:
         Encoding("tortoise", "normalised", bounded, f"take {scale:.4f} y - {-shift:.4f}"),
         Encoding("negated", "negated", "negated natural logarithms", "multiply by -1"),
         Encoding(LOUDEST, "decibels", relative, absolute),
-        Encoding("statistics", "statistics", normalised, "multiply by the deviations and add the means"),
+        Encoding("statistics", "statistics", normalised, "multiply by the deviation and add the mean"),
         Encoding("linear", "no-logarithm", "linear values without a logarithm", "take ln(max(y, 1e-5))"),
         Encoding("flipped", "upside-down", "bands in reverse order, the highest first", "reverse the bands"),
         Encoding(TRANSPOSED, TRANSPOSED, "a transposed mel, with bands as columns", "send (n_mels, frames)"),

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from server.audio.formats import FORMATS, SAMPLE_RATES, Level, negotiate
 from server.audio.pieces import PieceResampler, open_encoder
 from server.problems import Problem
+from vocoder.audio.reading import AudioError, read_audio
 from vocoder.audio.resampling import half_width, resample
 
 BY_NAME = {offer.name: offer for offer in FORMATS}
@@ -112,8 +113,8 @@ RATE = 24000
 LONG = (np.sin(np.arange(3 * RATE) * 0.05) * 0.5).astype(np.float32)
 
 
-def encode(name, x, piece=1000):
-    encoder = open_encoder(BY_NAME[name], RATE)
+def encode(name, x, piece=1000, samples=None):
+    encoder = open_encoder(BY_NAME[name], RATE, samples=samples)
     made = [encoder.encode(x[start : start + piece]) for start in range(0, len(x), piece)]
     return [*made, encoder.finish()], encoder.clipped
 
@@ -124,6 +125,12 @@ def test_files_in_pieces_hold_the_waveform(name):
     x, rate = heard(b"".join(pieces))
     assert (rate, clipped) == (RATE, 0)
     np.testing.assert_allclose(x, LONG, rtol=0.0, atol=0.0 if name == "wav_f32" else HALF_STEP)
+    told = b"".join(encode(name, LONG, samples=len(LONG))[0])  # libsndfile reads no FLAC without
+    np.testing.assert_allclose(soundfile.read(io.BytesIO(told))[0], x, rtol=0.0, atol=HALF_STEP)
+    assert name == "flac" or struct.unpack("<I", told[4:8])[0] == len(told) - 8
+    if name == "flac":
+        with pytest.raises(AudioError, match="does not say how long it is"):
+            read_audio(io.BytesIO(b"".join(pieces)))
 
 
 def test_opus_in_pieces_is_opus_at_once():

@@ -46,6 +46,9 @@ def test_what_cannot_be_read_is_refused_with_advice_and_auto_needs_a_mel(voice):
         recognised_config(mel_of("nvidia").flip(0), NVIDIA)
     with pytest.raises(UnsureError, match=r"It may be the vocos or f5-tts preset \("):
         recognised_config(mel_of("f5-tts"), NVIDIA)
+    for mean, deviation in ((-5.5, 2.1), (float(mel_of("nvidia").mean()), float(mel_of("nvidia").std()))):
+        with pytest.raises(UnsureError, match="multiply by the deviation and add the mean"):
+            recognised_config((mel_of("nvidia") - mean) / deviation, NVIDIA)
     noise = -5.0 + torch.rand(80, 40, generator=torch.Generator().manual_seed(0))
     with pytest.raises(UnsureError, match=r"preset=auto") as refusal:
         recognised_config(noise, NVIDIA)
