@@ -16,6 +16,7 @@ AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", "
 OGG_MAGIC = b"OggS"
 OGG_HEAD = 27  # bytes of a page before its segment table (RFC 3533, section 6)
 FIRST_PAGE = 2  # the flag of a stream's first page
+LOUDEST = 1000.0
 UNKNOWN = 2**63 - 1  # frames of a file whose header does not say
 
 
@@ -40,7 +41,8 @@ def read_audio(
     Returns x (T,), the mean of the channels, and its sample rate. Full scale is 1; float files may exceed it.
 
     Raises:
-        AudioError: not an audio file, no samples in it, samples that are not finite, or a chain of Ogg streams.
+        AudioError: not an audio file, no samples in it, samples that are not finite or 60 dB above full scale, a chain
+            of Ogg streams, or FLAC without its length.
         AudioTooLongError: it is longer than `max_seconds`.
         FileNotFoundError: there is no such file.
     """
@@ -55,6 +57,8 @@ def read_audio(
         raise AudioError(f"{name} holds no samples")
     if not np.isfinite(samples).all():
         raise AudioError(f"{name} holds samples that are not finite")
+    if (peak := np.abs(samples).max()) > LOUDEST:
+        raise AudioError(f"{name} has samples up to {peak:.6g}, and full scale is 1: divide integers by 32768")
     x = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
     try:
         return (x, file_rate) if sample_rate is None else (resample(x, file_rate, sample_rate), sample_rate)

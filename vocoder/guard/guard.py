@@ -15,7 +15,7 @@ from torch import Tensor
 from vocoder.adapt.path import MelPath, shape_fault
 from vocoder.checkpoint import CheckpointError, load_model
 from vocoder.directories import ASSETS, GUARDS
-from vocoder.guard.verdict import RANGE, UNFAMILIAR, UNSURE, Verdict, fault, preset_of, recognised
+from vocoder.guard.verdict import INTEGERS, RANGE, UNFAMILIAR, UNSURE, Verdict, fault, preset_of, recognised
 from vocoder.layers.recogniser import Recognition
 from vocoder.mel.config import PRESETS, MelConfig
 from vocoder.mel.conventions import NOT_SPEECH, PLAIN, SHUFFLED, TRANSPOSED, convention_of, is_true, layout_of, layouts
@@ -197,7 +197,12 @@ class Guard:
         found = None if claimed is None else self.model.convention.recognise(values, self._certain, claimed)
         typicality = None if logarithms is None else self._densities.typicality(logarithms)
         verdict = self._verdict(found, typicality, config, target)
-        scaled = None if verdict.typical or found is None else self.scaled_preset(unscaled)
+        if verdict.typical or found is None:
+            return verdict
+        loud = logarithms is values and largest > mel_range(config).loudest
+        if loud and self.follows(values - math.log(32768.0), config):
+            return fault(INTEGERS, verdict.likeliest)
+        scaled = self.scaled_preset(unscaled)
         if scaled is None or scaled == given:
             return verdict
         message = f"The mel looks like the {scaled.name} preset: {preset_of(scaled, target)}."

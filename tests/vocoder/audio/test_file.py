@@ -96,6 +96,9 @@ def test_what_cannot_be_read_or_written_is_explained(tmp_path):
     soundfile.write(tmp_path / "nan.wav", np.array([0.0, np.nan], np.float32), RATE, subtype="FLOAT")
     with pytest.raises(AudioError, match=r"nan\.wav holds samples that are not finite"):
         read_audio(tmp_path / "nan.wav")
+    soundfile.write(tmp_path / "loud.wav", 32767.0 * np.ones(9), RATE, subtype="FLOAT")
+    with pytest.raises(AudioError, match=r"loud\.wav has samples up to 32767, .*: divide integers by 32768"):
+        read_audio(tmp_path / "loud.wav")
     soundfile.write(tmp_path / "odd.wav", chord(), RATE - 1)
     with pytest.raises(AudioError, match=r"odd\.wav: cannot resample from 22049 to 22050 Hz"):
         read_audio(tmp_path / "odd.wav", RATE)

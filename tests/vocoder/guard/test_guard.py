@@ -81,6 +81,7 @@ def test_shapes_silence_noise_and_values_of_no_convention_are_named(guard, mel):
         assert (verdict.typical, verdict.cause) == (False, "range")
         assert verdict.message.endswith("No preset and no usual scale has such values: look for an offset or a factor.")
     assert guard.check(-mel).cause == "negated"
+    assert guard.check(mel + math.log(32768.0)).cause == "integers"
 
 
 def test_adapted_mels_of_an_unknown_convention_are_judged_by_the_guard_of_their_model():
