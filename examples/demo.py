@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
@@ -51,11 +51,13 @@ class Speech:
         x: audio (T,).
         infer_seconds: the model's own time, from the server's Server-Timing header.
         wall_seconds: what the client waited, with HTTP, queue and encoding.
+        wav: the audio as it came, which says that it is synthetic.
     """
 
     x: NDArray[np.float32]
     infer_seconds: float
     wall_seconds: float
+    wav: bytes
 
 
 @contextmanager
@@ -138,7 +140,7 @@ def synthesize(address: str, mel: NDArray[np.float32]) -> Speech:
     if timing is None:
         raise DemoError(f"the answer does not say how long the model took: {dict(answer.headers)}")
     x, _ = soundfile.read(io.BytesIO(answer.content), dtype="float32")
-    return Speech(x, float(timing[1]) / 1000.0, wall_seconds)
+    return Speech(x, float(timing[1]) / 1000.0, wall_seconds, answer.content)
 
 
 def decibels(x: NDArray[np.float32], config: MelConfig) -> NDArray[np.float32]:
@@ -207,9 +209,9 @@ def run(model: str, audio: Path, folder: Path) -> None:
         synthesize(address, mel)  # the first answer is slower than the next
         speech = synthesize(address, mel)
     length = min(len(x), len(speech.x))
-    original, speech = x[:length], Speech(speech.x[:length], speech.infer_seconds, speech.wall_seconds)
+    original, speech = x[:length], replace(speech, x=speech.x[:length])
     folder.mkdir(parents=True, exist_ok=True)
-    soundfile.write(folder / "demo.wav", speech.x, config.sample_rate, subtype="PCM_16")
+    (folder / "demo.wav").write_bytes(speech.wav)
     draw_both(folder / "demo.png", original, speech.x, config)
     report(original, speech, config.sample_rate)
     print(f"saved {folder / 'demo.wav'} and {folder / 'demo.png'}; the server is stopped")
