@@ -117,8 +117,8 @@ def _wave_head(subtype: str, sample_rate: int, origin: Origin | None, samples: i
     layout = struct.pack("<HHIIHH", code, 1, sample_rate, sample_rate * size, size, bits)
     head = b"WAVE" + _chunk(b"fmt ", layout) + _information(origin) + b"data"
     data = OPEN_SIZE if samples is None else samples * size
-    whole, data = (struct.pack("<I", min(length, OPEN_SIZE)) for length in (len(head) + 4 + data, data))
-    return b"RIFF" + whole + head + data
+    whole, inner = (struct.pack("<I", min(length, OPEN_SIZE)) for length in (len(head) + 4 + data, data))
+    return b"RIFF" + whole + head + inner
 
 
 def _information(origin: Origin | None) -> bytes:

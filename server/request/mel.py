@@ -136,7 +136,7 @@ def _from_json(body: bytes) -> NDArray[Any]:
 def _view(data: memoryview, dtype: np.dtype[Any], shape: tuple[int, ...], order: Any = "C") -> NDArray[Any]:
     """Return the bytes as an array of exactly this shape, without copying."""
     if not 1 <= len(shape) <= MAX_DIMENSIONS or any(size < 1 for size in shape):
-        raise malformed_body(f"The shape must have one to {MAX_DIMENSIONS} dimensions, none of them empty.")
+        raise malformed_body(f"The shape is {shape}, but a mel is (n_mels, frames), with at least one frame.")
     if math.prod(shape) * dtype.itemsize != len(data):
         raise malformed_body(f"The shape and dtype do not match the {len(data)} bytes of values.")
     return np.frombuffer(data, dtype).reshape(shape, order=order)

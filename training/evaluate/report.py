@@ -119,7 +119,10 @@ class Report:
     def notes(self) -> list[str]:
         """Return notes on the table: metrics without their package, given mels, undefined values."""
         titles = {metric.name: metric.title for metric in self.metrics}
-        notes = [f"{titles[name]} was not computed: install {package}" for name, package in self.missing.items()]
+        notes = [
+            f"{titles[name]} was not computed: install {package} (extras training, evaluation)"
+            for name, package in self.missing.items()
+        ]
         if self.settings.get("given_mels"):
             notes.append(
                 "models and Griffin-Lim got the mels that the manifest names, not the recordings' own: "

@@ -82,8 +82,8 @@ def reading(source: str | Path | BinaryIO) -> Iterator[soundfile.SoundFile]:
 def open_audio(source: str | Path | BinaryIO) -> soundfile.SoundFile:
     """Open an audio file, a path or a seekable binary file, for reading.
 
-    Raises an AudioError for several chained Ogg streams, of which only the first would be read, and for FLAC without its
-    length, which libsndfile cannot read to its end.
+    Raises an AudioError for several chained Ogg streams, of which only the first would be read, and for FLAC without
+    its length, which libsndfile cannot read to its end.
     """
     with Path(source).open("rb") if isinstance(source, (str, Path)) else nullcontext(source) as file:
         if is_chained_ogg(file):

@@ -53,7 +53,7 @@ def _check(file: Path, *, model: str, own: MelConfig, preset: Preset, adapt: Ada
         way = f" {model} takes it {path.remark}." if path.adapted else ""
         much = f"It is smooth, as predicted mels are, and will be sharpened, by {verdict.smoothness} at its end."
         others = " and ".join(indistinguishable(path.source))
-        alike = f" The check cannot tell it from mels of {others}." if others else ""
+        alike = f" The check cannot tell it from mels of {others}." if others and verdict.typicality is not None else ""
         more = f"{alike}{way}{f' {much}' if verdict.smoothness else ''}" if verdict.typical else ""
         print(f"{file}: {recognised}{_text(verdict)}{more}", flush=True)
     return 0 if verdict.typical else 1

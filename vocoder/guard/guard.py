@@ -199,7 +199,7 @@ class Guard:
         verdict = self._verdict(found, typicality, config, target)
         if verdict.typical or found is None:
             return verdict
-        loud = logarithms is values and largest > mel_range(config).loudest
+        loud = logarithms is values and largest > mel_range(config).plausible[1]
         if loud and self.follows(values - math.log(32768.0), config):
             return fault(INTEGERS, verdict.likeliest)
         scaled = self.scaled_preset(unscaled)

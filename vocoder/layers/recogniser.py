@@ -124,7 +124,7 @@ class ConventionNet(nn.Module):
 
     @cached_property
     def _ends(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """The lower end and the range of each convention's values, which is infinite unless they are mapped decibels."""
+        """The lower end and the range of each convention's values, infinite unless they are mapped decibels."""
         ends = np.zeros(len(self.conventions)), np.full(len(self.conventions), np.inf)
         for i, convention in enumerate(self.conventions):
             fields = {} if convention.encoding not in encodings() else encodings()[convention.encoding].fields or {}

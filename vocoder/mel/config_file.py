@@ -109,7 +109,7 @@ def read_statistics(path: Path | str) -> Statistics:
     except OSError as error:
         raise ConfigError(f"cannot read the statistics {path}: {error.strerror}") from error
     except (KeyError, TypeError, ValueError) as error:
-        raise ConfigError(f"{path} must hold mean and variance, a number for each mel bin or one for all ({error})") from error
+        raise ConfigError(f"{path} must hold mean and variance, a number for each band or for all ({error})") from error
     if len(mean) != len(variance) or not all(map(math.isfinite, (*mean, *variance))):
         raise ConfigError(f"{path} must hold as many means as variances, all of them finite")
     return mean, variance

@@ -62,7 +62,7 @@ def test_the_table_is_aligned_and_marks_what_is_absent_partial_or_unseen():
 
 def test_notes_name_packages_rows_left_out_and_each_reason_once():
     assert report().notes() == [
-        "Gone was not computed: install gone_package",
+        "Gone was not computed: install gone_package (extras training, evaluation)",
         "mute is left out: no held-out utterance is of the chosen length",
         "* Rare is undefined for model on low.flac and 1 more: too rare",
     ]

@@ -151,7 +151,9 @@ def test_statistics_come_from_a_file(tmp_path, kind):
 def test_statistics_that_are_none_are_refused(tmp_path):
     path = tmp_path / "stats.json"
     path.write_text('{"mean": -5, "variance": [4]}')  # of all bands
-    assert load_mel_config("espnet", path) == dataclasses.replace(PRESETS["espnet"], mean=(-5.0,) * 80, variance=(4.0,) * 80)
+    assert load_mel_config("espnet", path) == dataclasses.replace(
+        PRESETS["espnet"], mean=(-5.0,) * 80, variance=(4.0,) * 80
+    )
     for text, message in (
         ('{"mean": [1, 2]}', "must hold mean and variance"),
         ('{"mean": [1, 2], "variance": [1]}', "as many means as variances"),
