@@ -108,6 +108,7 @@ def _noisy(mel: Tensor, deviation: float) -> Tensor:
 
 BANDS = {"f_min": 125.0, "f_max": 7600.0}
 _TO_8 = _decibels_to_unit(**BANDS)
+_TACOTRON = _preset("tacotron2-tf")
 
 CONVENTIONS: tuple[Convention, ...] = (
     Convention("NeMo: bands to 11,025 Hz", _preset("nemo"), "bands", "nemo"),
@@ -116,12 +117,7 @@ CONVENTIONS: tuple[Convention, ...] = (
     Convention("r9y9: log10, bands 125 to 7600 Hz", _preset("r9y9"), "log10", "r9y9"),
     Convention("r9y9, normalised by statistics", _preset("r9y9"), "statistics", "r9y9", True),
     Convention("older r9y9: decibels, 0..1", _peak_normalised(_TO_8), "normalised", "r9y9"),
-    Convention(
-        "Tacotron 2 in TensorFlow: decibels, -4..4",
-        _peak_normalised(_preset("tacotron2-tf")),
-        "symmetric",
-        "tacotron2-tf",
-    ),
+    Convention("Tacotron 2 in TensorFlow: decibels, -4..4", _peak_normalised(_TACOTRON), "symmetric", "tacotron2-tf"),
     Convention("SpeechT5: 16 kHz, log10, bands 80 to 7600 Hz", _preset("speecht5"), "log10", "speecht5"),
     Convention("decibels, -4..4, bands 125 to 7600 Hz", lambda x: 8.0 * _TO_8(x) - 4.0, "symmetric", "r9y9"),
     Convention("vocos: 24 kHz, 100 bands", _preset("vocos"), "bands", None),
@@ -130,8 +126,10 @@ CONVENTIONS: tuple[Convention, ...] = (
     Convention("decibels of power for ln", _db_of_power, "decibels"),
     Convention("decibels mapped to 0..1", _decibels_to_unit(), "normalised"),
     Convention("normalised by statistics", true_mel, "statistics", None, True),
+    Convention("normalised by one mean and deviation", lambda x: (true_mel(x) + 5.54) / 2.12, "statistics"),
     Convention("no logarithm", lambda x: true_mel(x).exp(), "no-logarithm"),
     Convention("power for magnitude", _nvidia(power=2.0), "power"),
+    Convention("audio of integers", lambda x: true_mel(32768.0 * x), "integers"),
     Convention("negated", lambda x: -true_mel(x), "negated"),
     Convention("transposed", lambda x: true_mel(x).T, "transposed"),
     Convention("transposed, 80 frames", _square, "transposed"),

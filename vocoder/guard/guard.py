@@ -200,7 +200,7 @@ class Guard:
         if verdict.typical or found is None:
             return verdict
         loud = logarithms is values and largest > mel_range(config).plausible[1]
-        if loud and self.follows(values - math.log(32768.0), config):
+        if loud and self.follows(values - math.log(32768.0), config) and not self.follows(-values, config):
             return fault(INTEGERS, verdict.likeliest)
         scaled = self.scaled_preset(unscaled)
         if scaled is None or scaled == given:

@@ -36,6 +36,8 @@ FARTHEST = 8.0  # deviations from the mean that a statistic counts as at most
 LIKELIEST = 3
 LOWEST = 0.0625
 """of the range of mapped decibels, how far from its lower end the smallest value of a recording may lie"""
+PAUSE = 128
+"""frames of a mel that surely has silence"""
 NEVER = 1e-6
 """negligible probability"""
 
@@ -98,8 +100,9 @@ class ConventionNet(nn.Module):
     def recognise(self, mel: Tensor, certain: float = 0.0, claimed: Convention | None = None) -> "Recognition":
         """Recognise a mel (n_mels, frames) by its first frames that are not constant.
 
-        The answer is reliable from the probability `certain` on. Mapped decibels that do not begin at the lower end of
-        their range are rather values normalised by a mean and a deviation, unless the mel is `claimed` to hold them.
+        The answer is reliable from the probability `certain` on. What look like mapped decibels but do not begin at the
+        lower end of their range are rather values normalised by a mean and a deviation, unless the mel is `claimed` to
+        hold them. It is not certain then; words are short enough to have no silence.
         """
         seen = self._part(mel.numpy())
         layout, encoding = self(torch.from_numpy(mel_statistics(seen))[None])
@@ -107,11 +110,13 @@ class ConventionNet(nn.Module):
         impossible = np.abs(seen.min() - self._ends[0]) > LOWEST * self._ends[1]
         if claimed is not None:
             impossible[self.conventions.index(claimed)] = False
-        joint[impossible] = 0.0
-        joint /= joint.sum()
+        doubt = joint[impossible].sum() > 1.0 - certain
+        if seen.shape[1] >= PAUSE:
+            joint[impossible] = 0.0
+            joint /= joint.sum()
         best = int(joint.argmax())
         guess = Guess(self.conventions[best], float(joint[best]))
-        return Recognition(guess, guess.probability >= certain, joint, self)
+        return Recognition(guess, bool(guess.probability >= certain and not doubt), joint, self)
 
     @cached_property
     def seen(self) -> tuple[list[Convention], NDArray[np.intp]]:
