@@ -16,7 +16,6 @@ from training.corpora.given_mels import given_mel
 from training.corpora.manifest import Entry, Manifest
 from training.corpora.pitch import label_hop, read_tracks
 from vocoder.mel.config import MelConfig
-from vocoder.mel.sharpening import sharpened
 from vocoder.mel.spectrogram import MelSpectrogram
 
 SPEEDS = (0.65, 0.8, 1.0, 1.25)
@@ -51,18 +50,15 @@ class AudioStore:
 class MelStore:
     """Mels of manifest entries in one mel config, read and checked once; `samples` are the lengths of their audio.
 
-    They are sharpened, as a model hears them. An hour of 80 bands at 22,050 Hz takes 99 MB. Raises ManifestError if a
-    mel cannot be read, does not fit its audio, or does not convert.
+    They stay as they are: a model that is trained on sharpened mels learns to undo that. An hour of 80 bands at
+    22,050 Hz takes 99 MB. Raises ManifestError if a mel cannot be read, does not fit its audio, or does not convert.
     """
 
     def __init__(
         self, manifest: Manifest, entries: Sequence[Entry], samples: Sequence[int], mel_config: MelConfig
     ) -> None:
         pairs = zip(entries, samples, strict=True)
-        fitted = (given_mel(manifest, entry, mel_config, int(length)) for entry, length in pairs)
-        self._fitted = [
-            given and (sharpened(torch.from_numpy(given[0])[None], mel_config)[0].numpy(), given[1]) for given in fitted
-        ]
+        self._fitted = [given_mel(manifest, entry, mel_config, int(length)) for entry, length in pairs]
         self._silence = MelSpectrogram(mel_config).silence().numpy()[:, None]
 
     def delay(self, index: int) -> int | None:

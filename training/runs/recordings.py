@@ -15,7 +15,6 @@ from training.loop.processes import multiplies_bfloat16
 from vocoder.config import Checked, NotNegative
 from vocoder.layers.stack.wavenet import set_compute_dtype
 from vocoder.mel.config import MelConfig
-from vocoder.mel.sharpening import sharpened
 from vocoder.mel.spectrogram import MelSpectrogram
 
 
@@ -61,14 +60,11 @@ class RecordingObjective(Objective):
     def segments(self, batch: Batch, blur: BlurConfig | None = None) -> tuple[Tensor, Tensor]:
         """Return the audio (B, T) and the mel (B, n_mels, T / hop_length) to make it from.
 
-        Mels of recordings are smoothed by `blur` and then sharpened, as smooth mels are in use; those that came with
-        them stay as they are.
+        Mels of recordings are smoothed by `blur`; those that came with them stay as they are.
         """
         x = batch["x"][:, self.margin : -self.margin]
         mel = self.mel.frame(batch["x"])[:, :, : x.shape[1] // self.mel_config.hop_length]
-        if blur is not None and blur.share:
-            mel = sharpened(blurred(mel, blur), self.mel_config)
-        return x, conditioned(mel, batch)
+        return x, conditioned(mel if blur is None else blurred(mel, blur), batch)
 
     def limited(self, batch: Batch) -> bool:
         """Return whether some recording ends below half of the sample rate."""

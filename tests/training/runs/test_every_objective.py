@@ -7,9 +7,8 @@ import torch
 from tiny_objectives import PAST, VOCODERS, stirred
 from tiny_waveglow import LENGTH, MEL, RATE, batch, model_loss
 
-from training.data.augment import BlurConfig, blurred
+from training.data.augment import BlurConfig
 from vocoder.checkpoint import load_model
-from vocoder.mel.sharpening import sharpened
 
 every = pytest.mark.parametrize("name", VOCODERS)
 
@@ -111,16 +110,6 @@ def test_losses_compare_with_the_recording_and_given_mels_are_not_varied(build):
     assert abs(float(louder["mel"] - varied["mel"])) > 0.2
     torch.testing.assert_close(varied["pitch"], unvaried["pitch"])
     assert float(parts(batch())["pitch"]) != float(varied["pitch"])
-
-
-def test_smoothed_mels_are_sharpened_as_in_use():
-    made, blur = tiny_reverse.objective(), BlurConfig(share=1.0, bands=9, frames=9)
-    torch.manual_seed(1)
-    smooth = blurred(made.segments(batch())[1], blur)
-    torch.manual_seed(1)
-    heard = made.segments(batch(), blur)[1]
-    torch.testing.assert_close(heard, sharpened(smooth, made.mel_config))
-    assert not torch.allclose(heard, smooth)
 
 
 BATCH = {"band": torch.tensor([2000.0, RATE / 2])}
