@@ -16,7 +16,7 @@ from training.density.gaussian import fit_gaussian
 from training.loop.batches import FixedItems
 from training.loop.objective import Batch, Objective, Parts
 from vocoder.flows.affine import LowerAffine
-from vocoder.guard.guard import Densities, windows_of
+from vocoder.guard.densities import Densities, windows_of
 from vocoder.layers.recogniser import GROUP, NEIGHBOURS, SCALARS, STEPS, THRESHOLDS, ConventionNet, mel_statistics
 from vocoder.mel.config import MelConfig
 from vocoder.mel.conventions import PLAIN, SHUFFLED, VARIATIONS, Convention, is_true

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from vocoder.guard.automatic import UnsureError, recognised_config
-from vocoder.guard.guard import LOST, Densities, windows_of
+from vocoder.guard.densities import LOST, Densities, windows_of
 from vocoder.guard.verdict import recognised
 from vocoder.layers.recogniser import ConventionConfig, ConventionNet, mel_statistics
 from vocoder.mel.config import PRESETS, preset
