@@ -128,14 +128,18 @@ class Guard:
         verdict = self._verdict(found, typicality, config, target)
         if verdict.typical or found is None:
             return verdict
-        loud = logarithms is values and largest > mel_range(config).plausible[1]
-        if loud and self.follows(values - math.log(32768.0), config) and not self.follows(-values, config):
+        if logarithms is values and self._of_integers(values, config):
             return fault(INTEGERS, verdict.likeliest)
         scaled = self.scaled_preset(unscaled)
         if scaled is None or scaled == given:
             return verdict
         message = f"The mel looks like the {scaled.name} preset: {preset_of(scaled, target)}."
         return Verdict(False, 0.0, "normalised", message, scaled.name, likeliest=verdict.likeliest)
+
+    def _of_integers(self, mel: Tensor, config: MelConfig) -> bool:
+        """Whether a mel of natural logarithms (n_mels, frames) is that of samples from -32768 to 32767."""
+        loud = bounds(mel)[1] > mel_range(config).plausible[1]
+        return loud and self.follows(mel - math.log(32768.0), config) and not self.follows(-mel, config)
 
     def _verdict(
         self, found: Recognition | None, typicality: Typicality | None, config: MelConfig, target: MelConfig
