@@ -131,10 +131,7 @@ class Guard:
         if logarithms is values and self._of_integers(values, config):
             return fault(INTEGERS, verdict.likeliest)
         scaled = self.scaled_preset(unscaled)
-        if scaled is None or scaled == given:
-            return verdict
-        message = f"The mel looks like the {scaled.name} preset: {preset_of(scaled, target)}."
-        return Verdict(False, 0.0, "normalised", message, scaled.name, likeliest=verdict.likeliest)
+        return verdict if scaled is None or scaled == given else _of_preset(scaled, target, verdict)
 
     def _of_integers(self, mel: Tensor, config: MelConfig) -> bool:
         """Whether a mel of natural logarithms (n_mels, frames) is that of samples from -32768 to 32767."""
@@ -172,6 +169,12 @@ class Guard:
         if claimed is None or claimed.layout != self._layout:
             return None
         return mel if claimed.encoding == PLAIN else decode(mel.double(), config).float()
+
+
+def _of_preset(found: MelConfig, target: MelConfig, verdict: Verdict) -> Verdict:
+    """Return the verdict on a mel that is of another preset, which a model of `target` is to be told."""
+    message = f"The mel looks like the {found.name} preset: {preset_of(found, target)}."
+    return Verdict(False, 0.0, "normalised", message, found.name, likeliest=verdict.likeliest)
 
 
 def turned(mel: Tensor | np.ndarray, by_rows: Guard, by_columns: Guard) -> bool:
