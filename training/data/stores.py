@@ -50,7 +50,7 @@ class AudioStore:
 class MelStore:
     """Mels of manifest entries in one mel config, read and checked once; `samples` are the lengths of their audio.
 
-    They stay as they are: a model that is trained on sharpened mels learns to undo that. An hour of 80 bands at
+    They stay as they are: a model that is trained on sharpened mels seems to learn to undo that. An hour of 80 bands at
     22,050 Hz takes 99 MB. Raises ManifestError if a mel cannot be read, does not fit its audio, or does not convert.
     """
 

@@ -34,10 +34,10 @@ FEWEST = 4  # frames that move; with fewer, all count
 TINY = np.float32(1e-4)
 FARTHEST = 8.0  # deviations from the mean that a statistic counts as at most
 LIKELIEST = 3
-LOWEST = 0.0625
+END_SHARE = 0.0625
 """of the range of mapped decibels, how far from its lower end the smallest value of a recording may lie"""
 PAUSE = 128
-"""frames of a mel that surely has silence"""
+"""frames of a mel from which on it has silence; a single word may have none"""
 NEVER = 1e-6
 """negligible probability"""
 
@@ -100,14 +100,14 @@ class ConventionNet(nn.Module):
     def recognise(self, mel: Tensor, certain: float = 0.0, claimed: Convention | None = None) -> "Recognition":
         """Recognise a mel (n_mels, frames) by its first frames that are not constant.
 
-        The answer is reliable from the probability `certain` on. What look like mapped decibels but do not begin at the
-        lower end of their range are rather values normalised by a mean and a deviation, unless the mel is `claimed` to
-        hold them. It is not certain then; words are short enough to have no silence.
+        The answer is reliable from the probability `certain` on. Mapped decibels begin at the lower end of their range,
+        where silence is. Values that look like them and do not are probably normalised by a mean and a deviation: the
+        answer is not certain then, and from `PAUSE` frames on it is another, unless the mel is `claimed` to hold them.
         """
         seen = self._part(mel.numpy())
         layout, encoding = self(torch.from_numpy(mel_statistics(seen))[None])
         joint = (layout[0, :, None] + encoding[0]).flatten().exp().double().numpy()
-        impossible = np.abs(seen.min() - self._ends[0]) > LOWEST * self._ends[1]
+        impossible = np.abs(seen.min() - self._ends[0]) > END_SHARE * self._ends[1]
         if claimed is not None:
             impossible[self.conventions.index(claimed)] = False
         doubt = joint[impossible].sum() > 1.0 - certain

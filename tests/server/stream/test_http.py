@@ -5,6 +5,7 @@ import io
 import httpx
 import numpy as np
 import pytest
+import soundfile
 from answers import PROBLEM, TIMEOUT, metrics, npy
 from handshakes import answer_of, connected, post, until_closed
 from speaker import speak
@@ -115,5 +116,7 @@ def test_streams_say_where_their_audio_comes_from(talk, streamer):
             for name in ("wav", "wav_f32", "flac", "opus"):
                 with begin(dial.url, mel_of(100), seed=4, format=name) as answer:
                     said.append(answer.read())
+                    told = int(answer.headers["X-Audio-Samples"])  # in the header too, which libsndfile reads in flac
+                    assert soundfile.info(io.BytesIO(said[-1])).frames == told
                     assert Origin.of_json(answer.headers.get("X-Audio-Origin", "")) == expected
         assert [audio_info(io.BytesIO(body)).origin for body in said] == [expected] * 5
