@@ -1,11 +1,12 @@
 """What a client may ask for: once, with a reader for each interface; and what an answer tells of it, in one table."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import fields
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.datastructures import QueryParams
 
@@ -72,10 +73,10 @@ class Asked(BaseModel):
     """mel preset that the mel was made with, listed in /v1/models; auto recognises it"""
     adapt: AdaptMode = "on"
     """off: refuse a mel that only an adapter can convert"""
-    mean: str | list[float] | None = None
-    """as in /v1/synthesize, or a list"""
-    variance: str | list[float] | None = None
-    """as in /v1/synthesize, or a list"""
+    mean: str | float | list[float] | None = None
+    """as in /v1/synthesize, or a list or a number"""
+    variance: str | float | list[float] | None = None
+    """as in /v1/synthesize, or a list or a number"""
     guard: GuardMode | None = None
     """for a mel that looks wrong: warn in a header, refuse it (strict), or do nothing (off)"""
     gain: Annotated[float | None, Field(ge=-60.0, le=60.0, allow_inf_nan=False)] = None
@@ -205,9 +206,9 @@ def known_config(name: str, known: Mapping[str, MelConfig]) -> MelConfig:
         raise Problem("unknown-preset", sentence(error), presets=list(known)) from None
 
 
-def _numbers(name: str, values: str | Sequence[float] | None, n_mels: int) -> tuple[float, ...]:
+def _numbers(name: str, values: Any, n_mels: int) -> tuple[float, ...]:
     try:
-        found = tuple(map(float, values.split(",") if isinstance(values, str) else values or ()))
+        found = tuple(map(float, values.split(",") if isinstance(values, str) else np.ravel(values)))
     except ValueError:
         found = ()
     if len(found) not in (1, n_mels) or not all(map(math.isfinite, found)):

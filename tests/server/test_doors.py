@@ -23,7 +23,7 @@ from vocoder.mel.config import preset
 from vocoder.synthesis.synthesizer import Synthesizer
 
 FRAMES = 90
-STATISTICS = {"mean": [-3.0] * 80, "variance": [4.0] * 80}
+STATISTICS = {"mean": -3.0, "variance": [4.0] * 80}
 ASKED = [{}, {"sigma": 0.2}, {"denoise": 0.5}, {"corrections": 0}, {"corrections": 3}, {"sharpen": 0.7}, {"gain": -6.0}]
 ASKED += [{"preset": name} for name in ("hifigan", "vocos", "speecht5")]
 ASKED += [{"sample_rate": 16000}, {"preset": "espnet", **STATISTICS}]
@@ -36,7 +36,7 @@ def voice(tmp_path_factory):
 
 
 def posted(url, mel, options, **more):
-    query = {name: ",".join(map(str, value)) if name in STATISTICS else value for name, value in options.items()} | more
+    query = {k: ",".join(map(str, v)) if isinstance(v, list) else v for k, v in options.items()} | more
     return httpx.post(f"{url}/v1/synthesize", params=query, content=npy(mel), timeout=TIMEOUT)
 
 

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import soundfile
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from vocoder.audio.reading import AudioError, failure_of, name_of, reading
 from vocoder.audio.resampling import resample
@@ -102,7 +102,7 @@ class Origin:
 
 def write_audio(
     target: str | Path | BinaryIO,
-    x: NDArray[np.float32],
+    x: ArrayLike,
     sample_rate: int,
     *,
     format: str | None = None,
@@ -112,7 +112,7 @@ def write_audio(
 
     Args:
         target: a path, or a binary file; the latter needs `format`.
-        x: audio (T,).
+        x: audio (T,), an array or a tensor on the CPU.
         sample_rate: Hz. Opus and mp3 support only some rates; for others the audio is resampled to the next one.
         format: a key of `AUDIO_FORMATS`; None takes the path's suffix.
         origin: the mark that says where the audio comes from, as `Synthesizer.origin` or an answer of the client has
@@ -120,7 +120,7 @@ def write_audio(
 
     Raises an AudioError for an unknown format, other than finite floats (T,), or a directory that is not there.
     """
-    encoding = AUDIO_FORMATS[_format_name(target, format)]
+    encoding, x = AUDIO_FORMATS[_format_name(target, format)], np.asarray(x)
     if x.ndim != 1 or x.size == 0 or x.dtype.kind != "f" or not np.isfinite(x).all():
         raise AudioError(f"audio to write must be (T,) of finite floats, not {x.dtype} of shape {x.shape}")
     if isinstance(target, (str, Path)) and not Path(target).parent.is_dir():

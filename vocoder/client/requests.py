@@ -40,9 +40,9 @@ class SpeechOptions(TypedDict, total=False):
     """preset of the mel; `models()` lists what each model accepts; `auto` recognises it, but not in a stream"""
     adapt: str | None
     """`off` refuses mels that only an adapter can convert"""
-    mean: Sequence[float] | None
-    variance: Sequence[float] | None
-    """of each band, if a mel of `preset` is normalised"""
+    mean: Sequence[float] | float | None
+    variance: Sequence[float] | float | None
+    """of each band or of all, if a mel of `preset` is normalised"""
     sample_rate: int | None
     """Hz to resample to"""
     guard: str | None
@@ -84,12 +84,12 @@ def used(options: Mapping[str, Any]) -> dict[str, Any]:
     given = {name: value for name, value in options.items() if value is not None}
     kinds = get_type_hints(SpeechOptions)
     for name, value in given.items():
-        kind, _ = get_args(kinds[name])
-        known, words = KINDS.get(kind, (Iterable, "numbers, one for each band"))
+        kind, *_ = get_args(kinds[name])
+        known, words = KINDS.get(kind, ((Iterable, Real), "a number, or one for each band"))
         if not isinstance(value, known) or isinstance(value, bool) or isinstance(value, str) != (kind is str):
             raise TypeError(f"{name} is {words}, not {short(value)}")
         # Numbers of NumPy are not for JSON; lists are text, in addresses and messages alike.
-        given[name] = kind(value) if kind in KINDS else ",".join(f"{float(each):.9g}" for each in value)
+        given[name] = kind(value) if kind in KINDS else ",".join(f"{each:.9g}" for each in np.ravel(value))
     return given
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from vocoder.config import ConfigError, from_dict
 from vocoder.files import read_small
@@ -18,14 +19,14 @@ AUTO = "auto"
 CONFIG_SUFFIXES = (".yaml", ".yml", ".json")
 MAX_BYTES = 2**16  # statistics of 512 bands take a quarter of it
 
-Statistics = tuple[tuple[float, ...], tuple[float, ...]]
+Statistics = tuple[ArrayLike, ArrayLike]
 
 
 def load_mel_config(name: str | Path | MelConfig, statistics: Path | str | Statistics | None = None) -> MelConfig:
     """Return a mel config: a preset by name, or a mel config file.
 
-    `statistics` are mean and variance of each band, or a file of both, for normalised mels. Raises a ConfigError if
-    there is no such preset or file, or something in it is wrong.
+    `statistics` are mean and variance, of each band or of all, or a file of both, for normalised mels. Raises a
+    ConfigError if there is no such preset or file, or something in it is wrong.
     """
     if isinstance(name, MelConfig):
         found = name
@@ -55,7 +56,8 @@ def with_statistics(config: MelConfig, statistics: Statistics) -> MelConfig:
 
     Raises a ConfigError if they do not fit.
     """
-    mean, variance = (tuple(map(float, s)) * (config.n_mels if len(s) == 1 else 1) for s in statistics)
+    values = (np.asarray(given, np.float64).ravel().tolist() for given in statistics)
+    mean, variance = (tuple(each) * (config.n_mels if len(each) == 1 else 1) for each in values)
     return dataclasses.replace(config, mean=mean, variance=variance)
 
 

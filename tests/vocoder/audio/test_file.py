@@ -3,6 +3,7 @@ import io
 import numpy as np
 import pytest
 import soundfile
+import torch
 from answers import encoded
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,7 +36,7 @@ def test_lossless_formats_keep_every_sample(name):
 @pytest.mark.parametrize("name", LOSSY)
 def test_lossy_formats_stay_close_and_in_place(name):
     file, x = io.BytesIO(), chord(3.0)
-    write_audio(file, x, RATE, format=name)
+    write_audio(file, torch.from_numpy(x), RATE, format=name)
     y, sample_rate = read_audio(io.BytesIO(file.getvalue()), RATE)
     assert (sample_rate, y.shape) == (RATE, x.shape)
     assert np.linalg.norm(y - x) / np.linalg.norm(x) < LOSSY[name]

@@ -54,12 +54,12 @@ def test_options_have_the_types_that_they_say():
         ("corrections", "6", "a whole number, not '6'"),
         ("guard", False, "text, not False"),
         ("preset", preset("vocos"), "text, not MelConfig"),
-        ("mean", "0.5", "numbers, one for each band, not '0.5'"),
+        ("mean", "0.5", "a number, or one for each band, not '0.5'"),
     ):
         with pytest.raises(TypeError, match=f"{name} is {kind}"):
             used({name: value})
-    given = {"seed": np.int64(7), "sigma": np.float32(0.5), "denoise": 1, "model": "m", "mean": np.ones(2)}
-    expected = {"seed": 7, "sigma": 0.5, "denoise": 1.0, "model": "m", "mean": "1,1", "format": "pcm_f32"}
+    given = {"seed": np.int64(7), "sigma": np.float32(0.5), "denoise": 1, "model": "m", "mean": np.float32(2)}
+    expected = {"seed": 7, "sigma": 0.5, "denoise": 1.0, "model": "m", "mean": "2", "format": "pcm_f32"}
     assert json.loads(hello(given)) == expected
 
 

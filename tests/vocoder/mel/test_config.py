@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from vocoder.config import ConfigError, to_dict
 from vocoder.mel.config import ALIASES, PRESETS, canonical, preset
@@ -138,7 +139,7 @@ def test_statistics_come_from_a_file(tmp_path, kind):
         path.write_text(json.dumps({"mean": mean.tolist(), "variance": variance.tolist()}))
     found = load_mel_config("espnet", path)
     assert (*found.mean, *found.variance) == pytest.approx([*mean, *variance])
-    assert load_mel_config("espnet", (mean.tolist(), variance.tolist())) == found
+    assert load_mel_config("espnet", (mean, torch.from_numpy(variance))) == load_mel_config("espnet", path) == found
     assert chosen_config("espnet", path) == found
     assert chosen_config(None, None) is None
     with pytest.raises(ConfigError, match="name that too"):
