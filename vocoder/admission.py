@@ -18,7 +18,7 @@ from vocoder.guard.guard import judge, load_guard
 from vocoder.guard.verdict import Verdict
 from vocoder.mel.config import PRESETS, MelConfig
 from vocoder.mel.config_file import AUTO, load_mel_config
-from vocoder.mel.convert import differences
+from vocoder.mel.convert import differences, plain
 from vocoder.mel.sharpening import strength_of
 from vocoder.mel.values import MelError, bounds, finite_values, mel_range
 from vocoder.sampling import AdaptMode, GuardMode, Preset
@@ -249,7 +249,7 @@ def _check_range(mel: Tensor, path: MelPath, guard: GuardMode, smallest: float |
     if fault is None:
         return
     details: dict[str, Any] = {"found": {"min": smallest, "max": largest}, "expected": {"min": low, "max": high}}
-    verdict = None if guard == "off" else judge(mel if mel.ndim == 2 else mel[0], MelPath(config, path.target))
+    verdict = None if guard == "off" else judge(mel if mel.ndim == 2 else mel[0], MelPath(plain(config), path.target))
     if verdict is not None and not verdict.typical and verdict.cause not in NAMELESS:
         fault = verdict.message if verdict.cause == "range" else f"{fault} {verdict.message}"
         details["guard"] = verdict.as_dict()
@@ -263,7 +263,8 @@ def _range_fault(smallest: float, largest: float, config: MelConfig) -> str | No
         if not differences(other, config) and mel_range(other).fault(smallest, largest) is None:
             model = model_for(other, "off")
             taken = f", which the shipped model {model!r} takes" if model else ""
-            return f"{fault} They fit the preset {name}{taken}: pass preset={name}."
+            alone = "" if config in (plain(config), *PRESETS.values()) else " without mean and variance"
+            return f"{fault} They fit the preset {name}{taken}: pass preset={name}{alone}."
     return fault
 
 

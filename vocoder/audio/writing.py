@@ -63,9 +63,8 @@ class WriteReport:
     clipped: int = 0
 
     def __str__(self) -> str:
-        if self.clipped:
-            return f"clipped {self.clipped} samples to full scale (peak {self.peak:.3f})"
-        return f"peak {self.peak:.3f}"
+        peak = f"peak {self.peak:.3f}"
+        return f"clipped {self.clipped} samples to full scale ({peak})" if self.clipped else peak
 
 
 @dataclass(frozen=True)
@@ -126,16 +125,13 @@ def write_audio(
     if isinstance(target, (str, Path)) and not Path(target).parent.is_dir():
         raise AudioError(f"cannot write {target}: there is no directory {Path(target).parent}")
     file_rate = nearest_rate(sample_rate, encoding.sample_rates)
-    x = x.astype(np.float32, copy=False)
-    x = x if file_rate == sample_rate else resample(x, sample_rate, file_rate)
+    x = resample(x.astype(np.float32, copy=False), sample_rate, file_rate)
     clips = encoding.subtype != "FLOAT"
-    beyond = int(np.count_nonzero(np.abs(x) > 1.0)) if clips else 0
-    report = WriteReport(file_rate, float(np.abs(x).max()), beyond)
+    report = WriteReport(file_rate, float(np.abs(x).max()), int(np.count_nonzero(np.abs(x) > 1.0)) if clips else 0)
     x = np.clip(x, -1.0, 1.0) if clips else x
     samples = x if encoding.bits is None else quantise(x, encoding.bits)
-    container, subtype = encoding.container, encoding.subtype
     try:
-        with soundfile.SoundFile(target, "w", file_rate, 1, subtype, format=container) as file:
+        with soundfile.SoundFile(target, "w", file_rate, 1, encoding.subtype, format=encoding.container) as file:
             mark(file, origin)
             for start in range(0, len(samples), _BLOCK):
                 file.write(samples[start : start + _BLOCK])

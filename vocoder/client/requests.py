@@ -119,9 +119,7 @@ def synthesis_call(mel: Any, options: SpeechOptions) -> Call:
 def mel_call(audio: Audio, sample_rate: int | None, model: str | None, preset: str | None) -> Call:
     """Return the request for the mel of audio; samples (T,) need their sample_rate.
 
-    Raises:
-        ValueError: samples without a rate, or a file with one.
-        TypeError: samples are neither floats nor 16-bit integers.
+    Raises a ValueError for samples without a rate and files with one, a TypeError for samples of another kind.
     """
     if isinstance(audio, np.ndarray) != (sample_rate is not None):
         raise ValueError("samples need their sample_rate, and files have their own")

@@ -15,7 +15,7 @@ from vocoder.adapt.path import MelPath, shape_fault
 from vocoder.checkpoint import CheckpointError, load_model
 from vocoder.directories import ASSETS, GUARDS
 from vocoder.guard.densities import Densities, Typicality
-from vocoder.guard.verdict import INTEGERS, RANGE, UNFAMILIAR, UNSURE, Verdict, fault, preset_of, recognised
+from vocoder.guard.verdict import INTEGERS, PADDING, RANGE, UNFAMILIAR, UNSURE, Verdict, fault, preset_of, recognised
 from vocoder.layers.recogniser import Recognition
 from vocoder.mel.config import PRESETS, MelConfig
 from vocoder.mel.conventions import NOT_SPEECH, PLAIN, SHUFFLED, TRANSPOSED, convention_of, layout_of
@@ -35,6 +35,8 @@ LOWEST = -250.0
 """and none below this one."""
 FLAT = 1e-3
 """largest range of a constant mel"""
+AUDIBLE = -8.0
+"""logarithm of a band's magnitude from which frames of one value are heard, as noise"""
 TOO_SHORT = Verdict(True, None, "too-short", "The mel has too few frames with sound to judge it by.")
 SILENCE = Verdict(False, 0.0, "silence", "The mel holds silence, or one value everywhere.")
 
@@ -94,9 +96,8 @@ class Guard:
 
         If an adapter converted the mel to the guard's own mel config, `adapted` is the result: typicality is then
         measured on this one; where the guard does not know the claimed mel config it is the whole verdict,
-        at best `unfamiliar`. Only presets that the model takes are advised: its mel config is `target`, by default the
-        claimed one. Raises a ValueError if the mel is not two-dimensional or not finite, or the guard does not know its
-        mel config.
+        at best `unfamiliar`. Only presets that a model of `target`, by default the claimed one, takes are advised.
+        Raises a ValueError if the mel is not two-dimensional or not finite, or the guard does not know its mel config.
         """
         config = given = config or self.mel_config
         target = target or config
@@ -111,9 +112,8 @@ class Guard:
         logarithms = self._natural(values, config) if adapted is None else adapted
         smallest, largest = bounds(values)
         loudest = largest if logarithms is values else math.inf if logarithms is None else bounds(logarithms)[1]
-        quiet = loudest <= self._densities.floor + 1.0
         possible = adapted is not None or smallest >= mel_range(config).plausible[0]  # decibels are not
-        if largest - smallest < FLAT or (quiet and possible):
+        if largest - smallest < FLAT or (possible and loudest <= self._densities.floor + 1.0):
             return SILENCE
         far = largest < WITH_SOUND[0] or smallest > WITH_SOUND[1] or smallest < LOWEST
         if far and self.knows(config) and (wrong := mel_range(config).fault(smallest, largest)) is not None:
@@ -122,6 +122,8 @@ class Guard:
             return TOO_SHORT
         if values.shape[0] == values.shape[1] and turned(values, self, self):
             return fault(TRANSPOSED, n_mels=len(values))
+        if (padded := _padding(unscaled, given)) is not None:
+            return padded
         claimed = convention_of(config) if self.knows(config) else None
         found = None if claimed is None else self.model.convention.recognise(values, self._certain, claimed)
         typicality = None if logarithms is None else self._densities.typicality(logarithms)
@@ -175,6 +177,13 @@ def _of_preset(found: MelConfig, target: MelConfig, verdict: Verdict) -> Verdict
     """Return the verdict on a mel that is of another preset, which a model of `target` is to be told."""
     message = f"The mel looks like the {found.name} preset: {preset_of(found, target)}."
     return Verdict(False, 0.0, "normalised", message, found.name, likeliest=verdict.likeliest)
+
+
+def _padding(mel: Tensor, config: MelConfig) -> Verdict | None:
+    """Return the verdict if in some frames of a mel (n_mels, frames) all bands have one audible value, or None."""
+    loud = decode(mel, config).amax(0) > AUDIBLE * config.power
+    padded = mel[0, loud & (mel.amax(0) - mel.amin(0) < FLAT)].tolist()
+    return fault(PADDING, count=len(padded), value=padded[-1], silence=mel_range(config).silence) if padded else None
 
 
 def turned(mel: Tensor | np.ndarray, by_rows: Guard, by_columns: Guard) -> bool:

@@ -13,12 +13,14 @@ from vocoder.mel import conventions
 from vocoder.mel.config import PRESETS, MelConfig
 from vocoder.mel.conventions import NOT_SPEECH, PLAIN, SHUFFLED, TRANSPOSED, Convention, convention_of
 
-UNSURE, UNFAMILIAR, RANGE, INTEGERS = "unsure", "unfamiliar", "range", "integers"
+UNSURE, UNFAMILIAR, RANGE, INTEGERS, PADDING = "unsure", "unfamiliar", "range", "integers", "padding"
 NAMED = 0.5
 """probability from which the likeliest fault is named"""
 MESSAGES: Mapping[str, str] = MappingProxyType(
     {
-        RANGE: "{range} No preset and no usual scale has such values: look for an offset or a factor.",
+        RANGE: "{range} No preset and no usual scale has such values: look for an offset, a factor or a wrong dtype.",
+        PADDING: "In {count} frames all bands are {value:.4g}, which sounds like noise: cut padding off, or pad with "
+        "{silence:.4g}.",
         INTEGERS: "The mel looks like one of samples from -32768 to 32767: divide the audio by 32768, or subtract "
         "ln(32768) = 10.3972 from the mel.",
         TRANSPOSED: "The mel looks transposed: its {n_mels} bands are columns. Send ({n_mels}, frames).",
@@ -40,8 +42,8 @@ class Verdict:
             mel better, None if there is too little to judge, or the guard does not know its mel config.
         cause: `typical`, `too-short`, `unfamiliar` if only gross faults would be seen, or the kind of fault: `log10`,
             `decibels`, `normalised`, `symmetric`, `statistics`, `no-logarithm`, `power`, `bands`, `hop`, `sample-rate`,
-            `transposed`, `upside-down`, `shuffled`, `negated`, `integers`, `silence`, `not-speech`, `range` if values
-            are impossible, `unsure` if it is another convention, but unclear which.
+            `transposed`, `upside-down`, `shuffled`, `negated`, `integers`, `padding`, `silence`, `not-speech`, `range`
+            if values are impossible, `unsure` if it is another convention, but unclear which.
         message: one or two sentences: what it looks like and what to do.
         preset: preset of the mel's bands or scale, if it is not the mel config's.
         adapted: name of the adapter that converted the mel before, if any.

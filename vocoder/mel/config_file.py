@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -42,13 +41,11 @@ def chosen_config(name: str | Path | MelConfig | None, statistics: str | Path | 
 
     Raises a ConfigError also if there are statistics and no mel config that they belong to.
     """
-    if name == AUTO and statistics is not None:
-        raise ConfigError("preset=auto takes no statistics: name the preset that they belong to")
-    if name == AUTO:
-        return AUTO
-    if name is None and statistics is not None:
-        raise ConfigError("statistics belong to mels of a preset or file: name that too")
-    return None if name is None else load_mel_config(name, statistics)
+    if name is not None and name != AUTO:
+        return load_mel_config(name, statistics)
+    if statistics is not None:
+        raise ConfigError("statistics belong to mels of a preset or file, not of auto: name that too")
+    return AUTO if name else None
 
 
 def with_statistics(config: MelConfig, statistics: Statistics) -> MelConfig:
@@ -98,23 +95,16 @@ def known_presets(directory: Path | None) -> Mapping[str, MelConfig]:
 def read_statistics(path: Path | str) -> Statistics:
     """Read `mean` and `variance` from an npz or JSON file.
 
-    Raises a ConfigError if they are missing, or not two lists of finite numbers.
+    Raises a ConfigError if they are missing, or no numbers.
     """
     path = Path(path)
     try:
-        if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as arrays:
-                data: Mapping[str, Any] = {name: arrays[name].ravel().tolist() for name in arrays.files}
-        else:
-            data = json.loads(path.read_text(encoding="utf-8"))
-        mean, variance = (tuple(map(float, np.atleast_1d(data[name]))) for name in ("mean", "variance"))
+        data = np.load(path, allow_pickle=False) if path.suffix == ".npz" else json.loads(path.read_bytes())
+        return np.asarray(data["mean"], np.float64), np.asarray(data["variance"], np.float64)
     except OSError as error:
         raise ConfigError(f"cannot read the statistics {path}: {error.strerror}") from error
     except (KeyError, TypeError, ValueError) as error:
         raise ConfigError(f"{path} must hold mean and variance, a number for each band or for all ({error})") from error
-    if len(mean) != len(variance) or not all(map(math.isfinite, (*mean, *variance))):
-        raise ConfigError(f"{path} must hold as many means as variances, all of them finite")
-    return mean, variance
 
 
 def _yaml(text: str) -> Any:

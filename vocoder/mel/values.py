@@ -78,7 +78,9 @@ class MelRange:
         # Real mels have bands near silence. If silence is clearly negative, a mel without any has another scale.
         if low <= smallest and largest <= high and not (smallest >= 0.0 and self.silence <= -1.0):
             return None
-        reason = " No value is negative, so this is another scale." if low <= smallest and largest <= high else ""
+        lower = largest <= high and low > smallest > low - (self.loudest - self.silence)
+        reason = f" If only the floor is lower, raise smaller values to {self.silence:.4g}." if lower else ""
+        reason = " No value is negative, so this is another scale." if low <= smallest and largest <= high else reason
         return (
             f"The values go from {smallest:.4g} to {largest:.4g}, but with this mel config digital silence is "
             f"{self.silence:.4g} and full scale about {self.loudest:.4g}.{reason}"

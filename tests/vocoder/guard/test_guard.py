@@ -79,8 +79,10 @@ def test_shapes_silence_noise_and_values_of_no_convention_are_named(guard, mel):
     for far in (mel + 100.0, mel - 100.0, mel * 100.0):
         verdict = guard.check(far)
         assert (verdict.typical, verdict.cause) == (False, "range")
-        assert verdict.message.endswith("No preset and no usual scale has such values: look for an offset or a factor.")
+        assert verdict.message.endswith("look for an offset, a factor or a wrong dtype.")
     assert guard.check(-mel).cause == "negated"
+    padded = [guard.check(torch.nn.functional.pad(mel, (0, 9), value=value)).cause for value in (0.0, -5.5, -11.5)]
+    assert padded == ["padding", "padding", "typical"]
     assert guard.check(mel + math.log(32768.0)).cause == "integers"
 
 

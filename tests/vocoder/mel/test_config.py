@@ -5,7 +5,6 @@ import json
 
 import numpy as np
 import pytest
-import torch
 
 from vocoder.config import ConfigError, to_dict
 from vocoder.mel.config import ALIASES, PRESETS, canonical, preset
@@ -139,25 +138,22 @@ def test_statistics_come_from_a_file(tmp_path, kind):
         path.write_text(json.dumps({"mean": mean.tolist(), "variance": variance.tolist()}))
     found = load_mel_config("espnet", path)
     assert (*found.mean, *found.variance) == pytest.approx([*mean, *variance])
-    assert load_mel_config("espnet", (mean, torch.from_numpy(variance))) == load_mel_config("espnet", path) == found
+    assert load_mel_config("espnet", (mean, variance)) == load_mel_config("espnet", path) == found
     assert chosen_config("espnet", path) == found
     assert chosen_config(None, None) is None
-    with pytest.raises(ConfigError, match="name that too"):
-        chosen_config(None, path)
     assert chosen_config("auto", None) == "auto"
-    with pytest.raises(ConfigError, match="preset=auto takes no statistics"):
-        chosen_config("auto", path)
+    for name in (None, "auto"):
+        with pytest.raises(ConfigError, match="not of auto: name that too"):
+            chosen_config(name, path)
 
 
 def test_statistics_that_are_none_are_refused(tmp_path):
     path = tmp_path / "stats.json"
     path.write_text('{"mean": -5, "variance": [4]}')  # of all bands
-    assert load_mel_config("espnet", path) == dataclasses.replace(
-        PRESETS["espnet"], mean=(-5.0,) * 80, variance=(4.0,) * 80
-    )
+    expected = dataclasses.replace(PRESETS["espnet"], mean=(-5.0,) * 80, variance=(4.0,) * 80)
+    assert load_mel_config("espnet", path) == load_mel_config("espnet", (-5, np.float32(4))) == expected
     for text, message in (
         ('{"mean": [1, 2]}', "must hold mean and variance"),
-        ('{"mean": [1, 2], "variance": [1]}', "as many means as variances"),
         ('{"mean": [1, 2], "variance": [1, 1]}', "mean must hold 80 values"),
     ):
         path.write_text(text)
