@@ -264,7 +264,7 @@ def _range_fault(smallest: float, largest: float, config: MelConfig) -> str | No
             model = model_for(other, "off")
             taken = f", which the shipped model {model!r} takes" if model else ""
             alone = "" if config in (plain(config), *PRESETS.values()) else " without mean and variance"
-            return f"{fault} They fit the preset {name}{taken}: pass preset={name}{alone}."
+            return f"{fault} The values fit the preset {name}{taken}: pass preset={name}{alone}."
     return fault
 
 

@@ -59,7 +59,7 @@ def test_what_cannot_be_read_judged_or_synthesized_is_said(mel, tmp_path, capsys
         captured = capsys.readouterr()
         assert "; take the shipped model 'reverse' for presets of 80 bands" in captured.out + captured.err
     np.save(tmp_path / "vocos.npy", mel_of("vocos").numpy())  # with a lower floor than F5-TTS has
-    told = "They fit the preset vocos, which the shipped model 'reverse-24k' takes: pass preset=vocos."
+    told = "The values fit the preset vocos, which the shipped model 'reverse-24k' takes: pass preset=vocos."
     assert main(["check", "--preset", "f5-tts", str(tmp_path / "vocos.npy")]) == 1
     assert told in capsys.readouterr().out
     assert told in refusal(main, "synthesize", "--preset", "f5-tts", tmp_path / "vocos.npy", "-o", tmp_path / "a.wav")
