@@ -54,25 +54,24 @@ def rows(jobs: Iterable[Job], limit: int = ROW_FRAMES) -> Iterator[list[Job]]:
 
 @dataclass
 class Summary:
-    """Summary of a run: how many files existed already (`there`), were made (`synthesized`) and have clipped samples.
+    """Summary of a run: how many files existed already (`there`) and were made (`synthesized`).
 
-    `failures` are the outcomes of failed jobs, `doubts` those of mels that are not typical of their mel config.
+    `failures` are the outcomes of failed jobs, `doubts` of mels that are not typical, `clipped` of clipped audio.
     """
 
     there: int = 0
     synthesized: int = 0
     audio_seconds: float = 0.0
     elapsed_seconds: float = 0.0
-    clipped_files: int = 0
     failures: list[Outcome] = field(default_factory=list)
     doubts: list[Outcome] = field(default_factory=list)
+    clipped: list[Outcome] = field(default_factory=list)
 
     def __str__(self) -> str:
-        speed = self.audio_seconds / max(self.elapsed_seconds, 1e-9)
         text = f"{self.synthesized} synthesized ({self.audio_seconds:.1f} s of audio in {self.elapsed_seconds:.1f} s"
-        text += f", {speed:.1f} x real time)" if self.synthesized else ")"
+        text += f", {self.audio_seconds / (self.elapsed_seconds or 1e-9):.1f} x real time)" if self.synthesized else ")"
         text += f", {self.there} there already, {len(self.failures)} failed"
-        text += f"; {self.clipped_files} clipped to full scale" if self.clipped_files else ""
+        text += f"; {len(self.clipped)} clipped to full scale" if self.clipped else ""
         return text + (f"; {len(self.doubts)} of unlikely mels" if self.doubts else "")
 
 
@@ -99,7 +98,7 @@ def synthesize_all(
             return Summary(there=len(jobs))
         summary = _tally(synthesize(left), Summary(there=len(jobs) - len(left)), len(left))
     order = {job: i for i, job in enumerate(jobs)}
-    for outcomes in (summary.failures, summary.doubts):
+    for outcomes in (summary.failures, summary.doubts, summary.clipped):
         outcomes.sort(key=lambda outcome: order[outcome.job])
     return summary
 
@@ -129,7 +128,7 @@ def _tally(outcomes: Iterable[Outcome], summary: Summary, total: int) -> Summary
             else:
                 summary.synthesized += 1
                 summary.audio_seconds += outcome.seconds
-                summary.clipped_files += bool(outcome.clipped)
+                summary.clipped += [outcome] if outcome.clipped else []
                 summary.doubts += [outcome] if outcome.doubt is not None else []
             speed = summary.audio_seconds / max(summary.elapsed_seconds, 1e-9)
             bar.set_postfix_str(f"{speed:.0f} x real time, {len(summary.failures)} failed", refresh=False)

@@ -65,8 +65,9 @@ def _synthesize_many(args: argparse.Namespace) -> int:
         synthesize = partial(synthesize_in_processes, options=options, workers=args.workers, row_frames=args.row_frames)
     summary = synthesize_all(jobs, args.output, options, synthesize, again=args.again)
     print(f"{args.output}: {summary}")
-    for outcome in summary.doubts:
-        _warn(outcome.job.mel, outcome.doubt)
+    clipped = ((outcome.job.audio, f"clipped {outcome.clipped} samples to full scale") for outcome in summary.clipped)
+    for file, told in (*((outcome.job.mel, outcome.doubt) for outcome in summary.doubts), *clipped):
+        _warn(file, told)
     for outcome in summary.failures:
         print(f"vocoder synthesize: {outcome.job.mel}: {outcome.error}", file=sys.stderr)
     return 2 if summary.failures else 0

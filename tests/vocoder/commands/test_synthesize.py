@@ -41,6 +41,7 @@ def test_an_unlikely_mel_is_spoken_with_a_word_or_refused(model, tmp_path, capsy
     np.save(tmp_path / "right.npy", mel)
     np.save(tmp_path / "log10.npy", mel / math.log(10))
     doubt = r"vocoder synthesize: warning: \S+/log10\.npy: The mel looks like decimal logarithms.*\n"
+    clipped = r"vocoder synthesize: warning: \S+/log10\.wav: clipped \d+ samples to full scale\n"
     for i, names in enumerate((["log10.npy"], ["right.npy", "log10.npy"])):
         out = tmp_path / ("one.wav" if i == 0 else "many")
         files = [tmp_path / name for name in names]
@@ -48,10 +49,8 @@ def test_an_unlikely_mel_is_spoken_with_a_word_or_refused(model, tmp_path, capsy
         assert re.fullmatch(doubt.replace("warning: ", ""), capsys.readouterr().err)
         assert speak(*files, "-o", out, model=model, guard="warn") == 0
         captured = capsys.readouterr()
-        assert re.fullmatch(doubt, captured.err)
-    assert "1 synthesized" in captured.out
-    assert "1 there already" in captured.out
-    assert "1 of unlikely mels" in captured.out
+        assert re.fullmatch(doubt + clipped * i, captured.err)
+    assert re.search("1 synthesized .* 1 there already, .* 1 of unlikely mels", captured.out)
 
 
 def test_how_far_a_mel_is_sharpened_is_said(mel, model, tmp_path, capsys):
