@@ -125,6 +125,7 @@ def _lifespan(service: Service) -> Callable[[FastAPI], AbstractAsyncContextManag
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         """Load the models and watch the key file while the server runs; finish accepted work when it stops."""
+        compute_on(1)  # the event loop looks at mels; all other cores are the lanes'
         service.workers.lanes.start()
         service.engines.start()
         watches = [asyncio.create_task(give_back_freed(service.memory))]

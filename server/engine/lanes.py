@@ -21,7 +21,7 @@ CROWD_SECONDS = 0.25  # after several runs wanted to run at once, in which no ru
 LEAST_SHARE = 0.75
 """processor time of a team's own thread, of the time that passes, below which the team lacks cores"""
 SHORTEST = 0.005  # seconds of a run that says anything
-FIRST_REST, LONGEST_REST = 1.0, 4.0
+FIRST_REST, LONGEST_REST = 0.1, 4.0
 """seconds between two trials of a team that lacks cores; cores that come free meanwhile stay unused"""
 PROBE_SECONDS = 0.015  # 0.4 % of the longest rest
 PROBE_NUMBERS = 2**15  # as few as torch gives to a thread
@@ -194,7 +194,8 @@ def available_cores(root: Path = Path("/")) -> int:
 def compute_on(cores: int) -> None:
     """Set the number of cores for the calling thread only.
 
-    Two threads that both compute on all cores wait for each other at every barrier.
+    Two threads that both compute on all cores wait for each other at every barrier. OpenMP's threads then sleep there,
+    too, since a process has more of them than cores, once a second thread ever computed on more than one.
     """
     torch.get_num_threads()  # a thread's first call adopts the last value set anywhere, which would undo this
     torch.set_num_threads(cores)
