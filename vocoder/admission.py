@@ -19,7 +19,7 @@ from vocoder.guard.verdict import Verdict
 from vocoder.mel.config import PRESETS, MelConfig
 from vocoder.mel.config_file import AUTO, load_mel_config
 from vocoder.mel.convert import differences, plain
-from vocoder.mel.sharpening import strength_of
+from vocoder.mel.sharpening import sharpening_of, strength_of
 from vocoder.mel.values import MelError, bounds, finite_values, mel_range
 from vocoder.sampling import AdaptMode, GuardMode, Preset
 
@@ -58,6 +58,7 @@ class Admitted:
         frames: of the mel as it was given.
         verdicts: of the guard, on those items that it can judge; empty if it was not asked.
         given: the mel as it was given, whose kind the audio takes.
+        strength: how far the first item is sharpened at its end, 0 to 1.
     """
 
     mel: Tensor
@@ -65,15 +66,17 @@ class Admitted:
     frames: int
     verdicts: tuple[Verdict, ...]
     given: Any
+    strength: float = 0.0
 
     @property
     def doubts(self) -> tuple[Verdict, ...]:
         """The verdicts on items that are not typical."""
         return tuple(verdict for verdict in self.verdicts if not verdict.typical)
 
-    def sharpened(self, sharpen: float | None) -> float:
-        """Return how far the first item is sharpened at its end, 0 to 1, where `sharpen` is asked for."""
-        return strength_of(self.mel[0], self.path.target) if sharpen is None else round(sharpen, 2)
+    def sharpened(self, sharpen: float | None) -> "Admitted":
+        """Return it with its mel sharpened where `sharpen` is asked for; models are to take it with `sharpen` 0."""
+        sharpening = sharpening_of(self.path.target, self.mel.device, sharpen)
+        return replace(self, mel=sharpening.push(self.mel), strength=sharpening.reached)
 
     @property
     def shape(self) -> tuple[int, ...]:

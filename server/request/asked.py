@@ -224,7 +224,7 @@ def facts(
     fields: dict[str, str | float | None] = {"X-Sample-Rate": sample_rate, "X-Seed": seed}
     fields["X-Model-Dtype"] = dtype
     fields["X-Gain"] = round(level.gain, 2) or None
-    fields["X-Mel-Sharpened"] = admitted.sharpened(asked.sharpen) or None
+    fields["X-Mel-Sharpened"] = admitted.strength or None
     fields["X-Mel-Recognised"] = path.source.name if asked.preset == AUTO else None
     fields["X-Mel-Preset"] = None if path.own else path.source.name
     fields["X-Mel-Adapted"] = path.adapted

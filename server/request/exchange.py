@@ -47,7 +47,7 @@ class Exchange:
         charge_frames(http, 0)
         self.deadline = deadline_of(http)
         self.sampling = Sampling()
-        """with a seed, once a mel is admitted"""
+        """with a seed, once a mel is admitted, which is sharpened then"""
         self.seconds: dict[str, float] = {}
         """of the stages so far"""
         self._body_bytes = 0
@@ -61,19 +61,22 @@ class Exchange:
         return body
 
     async def admit(self, decode: Callable[[], NDArray[np.float32]], asked: Asked) -> Admitted:
-        """Decode and admit the mel on a worker thread, and charge its frames."""
+        """Decode, admit and sharpen the mel on a worker thread, and charge its frames."""
         service, target = self.service, self.model.mel_config
-        mode, most = asked.guard or service.settings.guard, service.settings.max_frames
-        preparing = service.run(lambda: admit(decode(), asked, target, service.mel_configs, mode, most), new=True)
-        admitted = await while_wanted(self.http, preparing, self.deadline)
+        known, mode, most = service.mel_configs, asked.guard or service.settings.guard, service.settings.max_frames
+
+        def prepared() -> Admitted:
+            return admit(decode(), asked, target, known, mode, most).sharpened(asked.sharpen)
+
+        admitted = await while_wanted(self.http, service.run(prepared, new=True), self.deadline)
         self.lap("decode")
-        self.sampling = asked.sampling().seeded()
+        self.sampling = replace(asked.sampling().seeded(), sharpen=0.0)
         charge_frames(self.http, admitted.frames, self.model.cost(asked.corrections))
         return admitted
 
     def expect(self, admitted: Admitted, audio_bytes: int) -> None:
         """Hold the memory of mel and audio beside that of the body, before there is any; raises as `hold_bytes`."""
-        mels = admitted.mel.nbytes + (0 if admitted.path.own else admitted.given.nbytes)
+        mels = admitted.mel.nbytes + (0 if admitted.path.own and not admitted.strength else admitted.given.nbytes)
         hold_bytes(self.http, self._body_bytes + mels + audio_bytes)
 
     async def synthesize(self, admitted: Admitted, level: Level) -> tuple[Synthesis, Level]:

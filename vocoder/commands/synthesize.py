@@ -75,16 +75,17 @@ def _synthesize_many(args: argparse.Namespace) -> int:
 
 def _synthesize(synthesizer: Synthesizer, args: argparse.Namespace, source: Path, target: Path) -> str:
     mel = read_mel(source_of(source))
-    admitted = synthesizer.admit(mel, chosen_config(args.preset, args.statistics), args.adapt, args.guard)
-    sampling, path = sampling_of(args).seeded(), admitted.path
-    (x,) = synthesizer.synthesize_many([Utterance(admitted, **sampling_fields(sampling))])
+    sampling, config = sampling_of(args).seeded(), chosen_config(args.preset, args.statistics)
+    admitted = synthesizer.admit(mel, config, args.adapt, args.guard).sharpened(sampling.sharpen)
+    path, left = admitted.path, replace(sampling, sharpen=0.0)
+    (x,) = synthesizer.synthesize_many([Utterance(admitted, **sampling_fields(left))])
     told = synthesizer.origin(sampling.seed) if args.origin else None
     report = write_speech(target, x, synthesizer.sample_rate, args.format, told)
     for verdict in admitted.doubts:
         _warn(source, verdict.message)
     how = f", recognised as {path.source.name}" if args.preset == AUTO else ""
     how += f", {path.remark}" if path.adapted else ""
-    how += f", sharpened by {strength}" if (strength := admitted.sharpened(sampling.sharpen)) else ""
+    how += f", sharpened by {strength}" if (strength := admitted.strength) else ""
     return f"{path.samples(mel.shape[1]) / synthesizer.sample_rate:.2f} s{how}, {report}"
 
 
