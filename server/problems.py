@@ -17,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 from server.addresses import INFERENCE
 
 MEDIA_TYPE = "application/problem+json"
+MOST_ERRORS = 16  # in one answer: to compare thousands of names takes half a second
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
 """of an unknown parameter, that is repeated and compared with the known ones"""
 KINDS = {
@@ -106,7 +107,7 @@ def invalid_parameter(name: str, message: str) -> Problem:
 def invalid_parameters(error: ValidationError, place: str, known: Iterable[str]) -> Problem:
     """Return the problem of what pydantic found in the `known` parameters of a place, such as the query."""
     entries = error.errors(include_url=False, include_context=False, include_input=False)  # which hold what was sent
-    errors = [described(entry, place, known) for entry in entries]
+    errors = [described(entry, place, known) for entry in entries[:MOST_ERRORS]]
     detail = "; ".join(f"{entry['parameter']}: {entry['message']}" for entry in errors)
     return Problem("invalid-parameter", detail, errors=errors)
 

@@ -103,8 +103,9 @@ class Engines:
             self._engines += () if known else (engine,)
 
     async def unload(self, name: str) -> None:
-        """Take a model out of service, of which what runs is finished; raises a Problem if there is no such model."""
-        self.get(name).unload()
+        """Take a model out of service, but finish what runs of it; raises a Problem if there is none, or it loads."""
+        if not (engine := self.get(name)).unload() and engine.state is EngineState.LOADING:
+            raise NotReadyError(engine.state)
         await asyncio.to_thread(free_memory)
 
     async def unload_unused(self, seconds: float) -> None:

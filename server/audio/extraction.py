@@ -5,7 +5,7 @@ import logging
 import os
 import tempfile
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from functools import cache
 
@@ -22,8 +22,6 @@ from vocoder.mel.spectrogram import MelSpectrogram
 
 logger = logging.getLogger(__name__)
 
-PARTS = 3
-"""of the work on a file: decoding, resampling, the mel"""
 MAX_CHANNELS = 2
 MAX_SAMPLE_RATE = 192_000
 UNKNOWN_LENGTH = 2**62  # libsndfile's frame count where the header has none
@@ -36,18 +34,16 @@ ONE_AT_A_TIME = threading.Lock()
 _extractor = cache(MelSpectrogram)
 
 
-def extract(body: bytes, mel_config: MelConfig, max_seconds: float) -> Generator[int, None, NDArray[np.float32]]:
-    """Return the mel (n_mels, frames) of a wav, flac, ogg or mp3 file, in `PARTS` parts, each of which yields 1.
+def extract(body: bytes, mel_config: MelConfig, max_seconds: float) -> NDArray[np.float32]:
+    """Return the mel (n_mels, frames) of a wav, flac, ogg or mp3 file. It takes half a second of a core at most.
 
     Raises a Problem: not audio, longer than `max_seconds`, or without a mel, such as an empty clip.
     """
     x, sample_rate = _read(body, max_seconds)
-    yield 1
     try:
         x = resample(x, sample_rate, mel_config.sample_rate)
     except ValueError as error:
         raise _invalid(f"{error}.") from None
-    yield 1
     extractor = _extractor(mel_config)
     try:
         with torch.inference_mode():
@@ -78,8 +74,7 @@ def _check_header(file: io.BytesIO, max_seconds: float) -> None:
         with open_audio(file) as header:
             channels, sample_rate, samples = header.channels, header.samplerate, header.frames
     except soundfile.SoundFileError:
-        detail = "The body is not audio that this server can read: send wav, flac, ogg or mp3."
-        raise malformed_body(detail) from None
+        raise malformed_body("The body is not audio that this server can read: send wav, flac, ogg or mp3.") from None
     if channels > MAX_CHANNELS or not 0 < sample_rate <= MAX_SAMPLE_RATE:
         raise _invalid(f"Audio may have up to {MAX_CHANNELS} channels and {MAX_SAMPLE_RATE} samples per second.")
     if max_seconds * sample_rate < samples < UNKNOWN_LENGTH:

@@ -2,6 +2,7 @@
 
 import io
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -99,6 +100,7 @@ FORMATS = (
     Format("wav_f32", ("audio/wav",), AUDIO_FORMATS["wav_f32"]),
 )
 ANYTHING = ("*/*", "audio/*")
+WEIGHT = re.compile(r";\s*[qQ]=([01](?:\.\d{0,3})?)\s*(?:;|$)")  # RFC 9110, section 12.4.2; 0 refuses
 STREAM_FORMATS = tuple(offer for offer in FORMATS if offer.streams)
 
 
@@ -108,20 +110,22 @@ def count_clipped(x: Waveform) -> int:
 
 
 def negotiate(name: str | None, accept: str | None, offers: Sequence[Format] = FORMATS) -> tuple[Format, str]:
-    """Return the format of the answer and its media type: that of `format=`, or the first of Accept that is on offer.
+    """Return the format of the answer and its media type: that of `format=`, or the most wanted of Accept on offer.
 
     Raises a Problem if none fits.
     """
     if name is not None:
         found = [(offer, offer.media_types[0]) for offer in offers if offer.name == name]
     else:
-        wanted = [part.partition(";")[0].strip().lower() for part in (accept or ANYTHING[0]).split(",")]
+        parts = [(part.partition(";")[0].strip().lower(), WEIGHT.search(part)) for part in (accept or "*/*").split(",")]
+        weights = [(asked, float(found[1]) if found else 1.0) for asked, found in parts]
+        refused = {asked for asked, weight in weights if not weight}
         found = [
             (offer, media_type)
-            for asked in wanted
+            for asked, weight in sorted(weights, key=lambda one: -one[1])
             for offer in offers
             for media_type in offer.media_types
-            if asked == media_type or asked in ANYTHING
+            if weight and media_type not in refused and asked in (media_type, *ANYTHING)
         ]
     if not found:
         names = [offer.name for offer in offers]

@@ -110,8 +110,7 @@ class Gate:
         place = None if counted is None else Holding(counted, client)
         memory = None if self.memory is None else Holding(self.memory, client)
         if place is not None and not place.set(1):
-            detail = "There are too many requests, or too many of yours; try again soon."
-            raise Problem("busy", detail, retry_after=1)
+            raise Problem("busy", "There are too many requests, or too many of yours; try again soon.", retry_after=1)
         scope.setdefault("state", {})["memory"] = memory
         try:
             yield

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import fields
 from typing import Annotated, Any, Literal, TypeVar
+from urllib.parse import quote
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -23,6 +24,7 @@ from vocoder.sampling import MAX_CORRECTIONS, MAX_SIGMA, AdaptMode, GuardMode, S
 Query = TypeVar("Query", bound=BaseModel)
 
 MAX_HELLO = 16384  # characters
+PRINTABLE = "".join(map(chr, range(32, 127)))  # in headers; the rest, as in names of models, is percent-encoded
 FORMAT_NAMES = "; ".join(offer.name for offer in FORMATS)
 STREAM_FORMAT_NAMES = tuple(offer.name for offer in STREAM_FORMATS)
 
@@ -126,8 +128,8 @@ class Asked(BaseModel):
         mean, variance = (_numbers(name, values, source.n_mels) for name, values in given.items())
         try:
             return with_statistics(source, (mean, variance))
-        except ConfigError:
-            raise invalid_parameter("variance", "must be positive for every band") from None
+        except ConfigError as error:
+            raise invalid_parameter(*str(error).rpartition(": ")[2].split(" ", 1)) from None
 
 
 class SynthesisQuery(Asked):
@@ -238,7 +240,7 @@ def facts(
 
 def as_headers(fields: dict[str, str | float], model: str, origin: Origin | None) -> dict[str, str]:
     """Return the headers of an answer."""
-    headers = {"X-Model": model} | {name: str(value) for name, value in fields.items()}
+    headers = {name: quote(str(value), safe=PRINTABLE) for name, value in {"X-Model": model, **fields}.items()}
     return headers if origin is None else headers | {"X-Audio-Origin": origin.to_json()}
 
 

@@ -55,7 +55,7 @@ class Exchange:
 
     async def read(self, limit: int) -> bytes:
         """Return the body, of at most `limit` bytes."""
-        body = await read_body(self.http, limit, self.service.settings.body_timeout)
+        body = await read_body(self.http, limit, self.service.settings.body_timeout, self.deadline)
         self._body_bytes = len(body)
         self.lap("read")
         return body
@@ -160,11 +160,11 @@ def media_type(request: Request) -> str | None:
     return value.partition(";")[0].strip().lower() if value else None
 
 
-async def read_body(request: Request, limit: int, timeout: float) -> bytes:
+async def read_body(request: Request, limit: int, timeout: float, deadline: float | None) -> bytes:
     """Read a whole body of at most `limit` bytes within `timeout` seconds; refuse it as soon as it is too large.
 
-    Raises a Problem: 413 too large, by Content-Length or while reading, 415 compressed, 408 too slow, 400 empty, 503 no
-    memory for bodies.
+    Raises a Problem: 413 too large, by Content-Length or while reading, 415 compressed, 408 too slow, 504 after its
+    deadline, 400 empty, 503 no memory for bodies.
     """
     if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
         detail = "Bodies must not be compressed: send Content-Encoding: identity."
@@ -174,13 +174,15 @@ async def read_body(request: Request, limit: int, timeout: float) -> bytes:
         raise _too_large(limit)
     body = bytearray()
     try:
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout_at(deadline) as late, asyncio.timeout(timeout):
             async for chunk in request.stream():
                 if len(body) + len(chunk) > limit:
                     raise _too_large(limit)
                 body += chunk
                 hold_bytes(request, len(body))
     except TimeoutError:
+        if late.expired():
+            raise DeadlineError from None
         raise Problem("body-timeout", f"The body did not arrive within {timeout:g} seconds.") from None
     if not body:
         raise malformed_body("The request has no body.")

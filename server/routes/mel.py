@@ -1,14 +1,16 @@
 """POST /v1/mel: an audio file in, a mel out."""
 
 import asyncio
+from urllib.parse import quote
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from server.audio.extraction import PARTS, extract
-from server.engine.jobs import Job
+from server.audio.extraction import extract
+from server.engine.jobs import Job, at_once
+from server.limits.shares import hold_bytes
 from server.problems import Problem
-from server.request.asked import ModelName, known_config, read_query
+from server.request.asked import PRINTABLE, ModelName, known_config, read_query
 from server.request.exchange import deadline_of, media_type, read_body, while_wanted
 from server.request.mel import NPY
 from server.routes.openapi import AUDIO_BODY, MEL_RESPONSE, PROBLEMS, query_of
@@ -44,13 +46,10 @@ async def extract_mel(request: Request, service: ServiceDependency) -> Response:
     config = engine.model.mel_config if query.preset is None else known_config(query.preset, service.mel_configs)
     deadline = deadline_of(request)
     service.mels.check_room()
-    body = await read_body(request, service.settings.max_body_bytes, service.settings.body_timeout)
-    parts = extract(body, config, service.settings.max_audio_seconds)
-    job = service.mels.submit(Job(PARTS, parts=parts))
+    body = await read_body(request, service.settings.max_body_bytes, service.settings.body_timeout, deadline)
+    job = service.mels.submit(Job(1, parts=at_once(extract, body, config, service.settings.max_audio_seconds)))
     mel = await while_wanted(request, asyncio.wrap_future(job), deadline)
-    headers = {
-        "X-Mel-Config": config.name,
-        "X-Mel-Shape": f"{mel.shape[0]},{mel.shape[1]}",
-        "X-Sample-Rate": str(config.sample_rate),
-    }
+    hold_bytes(request, mel.nbytes)
+    headers = {"X-Mel-Config": quote(config.name, safe=PRINTABLE), "X-Sample-Rate": str(config.sample_rate)}
+    headers["X-Mel-Shape"] = ",".join(map(str, mel.shape))
     return Response(npy_bytes(mel), media_type=NPY, headers=headers)

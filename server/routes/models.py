@@ -70,8 +70,7 @@ def _accepted_presets(target: MelConfig, known: Mapping[str, MelConfig]) -> list
         path = path_between(config, target)
         aliases = [alias for alias, stands_for in ALIASES.items() if stands_for == name]
         told: dict[str, Any] = {"preset": name, "aliases": aliases, "how": path.how}
-        if path.delay:
-            told["delay_samples"] = path.delay
+        told |= {"delay_samples": path.delay} if path.delay else {}
         if path.adapter is not None:
             lost = {measure: path.adapter.quality.get(measure) for measure in ("pesq_lost", "distillmos_lost")}
             told |= {"adapter": path.adapted, "lookahead": path.lookahead, **lost}

@@ -115,7 +115,7 @@ async def load(name: str, service: ServiceDependency) -> dict[str, str]:
     """Load a model again, or a further one by its shipped name or directory; answer when it is ready."""
     try:
         await service.engines.load(name)
-    except LoadError as error:
+    except (LoadError, ValueError) as error:  # ValueError: a name with a NUL
         raise Problem("unloadable-model", f"{error}.") from error
     return {}
 

@@ -36,7 +36,7 @@ async def synthesize(http: Request, service: ServiceDependency) -> Response:
         detail = "A stream needs HTTP/1.1: in HTTP/1.0 a broken connection looks like the end of the audio."
         raise Problem("upgrade-required", detail, headers={"Upgrade": "HTTP/1.1", "Connection": "Upgrade"})
     offers = STREAM_FORMATS if query.stream else FORMATS
-    target, answer_type = negotiate(query.format, http.headers.get("accept"), offers)
+    target, answer_type = negotiate(query.format, ", ".join(http.headers.getlist("accept")), offers)
     exchange = Exchange(http, service, query.model)
     name, config, kind = exchange.engine.name, exchange.model.mel_config, media_type(http)
     rate, level = target.rate(config.sample_rate, query.sample_rate), query.level(query.stream)
@@ -61,9 +61,8 @@ async def stream(websocket: WebSocket, service: ServiceDependency) -> None:
 async def refuse_plain_request() -> None:
     """Refuse a request without an upgrade."""
     headers = {"Upgrade": "websocket", "Connection": "Upgrade"}
-    raise Problem(
-        "upgrade-required", "This address is a WebSocket: connect to it with ws:// or wss://.", headers=headers
-    )
+    detail = "This address is a WebSocket: connect to it with ws:// or wss://."
+    raise Problem("upgrade-required", detail, headers=headers)
 
 
 async def _answer(exchange: Exchange, admitted: Admitted, output: OutputSpec, headers: dict[str, str]) -> Response:

@@ -135,6 +135,8 @@ REFUSED = [
     ({"preset": "espnet", "mean": [0.0] * 80}, MEL, 422, "invalid-parameter", "mean and variance come together"),
     ({"preset": "espnet", **STATISTICS, "mean": [1.0, 2.0]}, MEL, 422, "invalid-parameter", "80 finite numbers"),
     ({"preset": "espnet", **STATISTICS, "variance": [-1.0] * 80}, MEL, 422, "invalid-parameter", "must be positive"),
+    ({**STATISTICS, "variance": 1e-320}, MEL, 422, "invalid-parameter", "variance: must be positive"),
+    ({**STATISTICS, "mean": 1e300}, MEL, 422, "invalid-parameter", "mean: must be finite and below"),
     ({}, MEL - 90.0, 422, "invalid-mel", "digital silence is"),
     ({}, np.exp(MEL), 422, "invalid-mel", "digital silence is"),
     ({"preset": "espnet"}, LOUD, 422, "invalid-mel", "Converted from 'espnet'"),

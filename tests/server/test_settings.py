@@ -11,9 +11,7 @@ DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "server.md"
 def test_settings_come_from_the_environment_and_are_documented_with_their_defaults(monkeypatch):
     monkeypatch.setenv("VOCODER_MODELS", "waveglow, other/dir ,")
     monkeypatch.setenv("VOCODER_MAX_FRAMES", "100")
-    settings = Settings()
-    assert settings.models == ("waveglow", "other/dir")
-    assert settings.max_frames == 100
+    assert (Settings().models, Settings().max_frames) == (("waveglow", "other/dir"), 100)
     assert Settings(max_frames=7).max_frames == 7
     rows = [line for line in DOCUMENT.read_text(encoding="utf-8").splitlines() if line.startswith("| `VOCODER_")]
     for name, field in Settings.model_fields.items():
@@ -21,17 +19,11 @@ def test_settings_come_from_the_environment_and_are_documented_with_their_defaul
         assert f"| `VOCODER_{name.upper()}` | `{default}` | {' '.join(field.description.split())} |" in rows
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("MODELS", ","),
-        ("PORT", "-1"),
-        ("QUEUE_SIZE", "0"),
-        ("MAX_AUDIO_SECONDS", "nan"),
-        ("LOG_LEVEL", "loud"),
-        *(("CORS_ORIGINS", origins) for origins in ("*", "https://example.org/", "voice.test")),
-    ],
-)
+WRONG = [("MODELS", ","), ("PORT", "-1"), ("QUEUE_SIZE", "0"), ("MAX_AUDIO_SECONDS", "nan"), ("LOG_LEVEL", "loud")]
+WRONG += [("CORS_ORIGINS", origins) for origins in ("*", "https://example.org/", "voice.test")]
+
+
+@pytest.mark.parametrize(("name", "value"), WRONG)
 def test_settings_are_checked(monkeypatch, name, value):
     monkeypatch.setenv(f"VOCODER_{name}", value)
     with pytest.raises(ValidationError, match=name.lower()):
@@ -40,5 +32,8 @@ def test_settings_are_checked(monkeypatch, name, value):
 
 async def test_a_deployment_without_documentation(start):
     async with start(docs=False) as client:
-        codes = [(await client.get(path)).status_code for path in ("/docs", "/openapi.json", "/livez")]
-        assert codes == [404, 404, 200]
+        assert [(await client.get(path)).status_code for path in ("/docs", "/openapi.json", "/livez")] == [
+            404,
+            404,
+            200,
+        ]

@@ -142,9 +142,9 @@ class MelConfig(Checked):
         for field, values in (("mean", self.mean), ("variance", self.variance)):
             size = self.n_mels if values is None else len(values)
             yield size == self.n_mels, f"{field} must hold {self.n_mels} values (n_mels), not {size}"
-            yield all(map(math.isfinite, values or ())), f"{field} must be finite"
+            yield all(abs(value) < 1e15 for value in values or ()), f"{field} must be finite and below 1e15"
         least = min(self.variance or (1.0,))
-        yield least > 0, f"variance must be positive, not {least}"
+        yield least > 1e-30, f"variance must be positive, above 1e-30, not {least}"
 
 
 _NVIDIA = MelConfig(

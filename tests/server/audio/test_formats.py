@@ -75,6 +75,8 @@ ACCEPTED = {
     "application/octet-stream": ("pcm", "application/octet-stream"),
     "audio/ogg;codecs=opus": ("opus", "audio/ogg"),
     "text/html, audio/flac;q=0.5, */*;q=0.1": ("flac", "audio/flac"),
+    "audio/wav;q=0, audio/flac; Q=0.000, */*;q=0.5": ("wav", "audio/x-wav"),
+    "audio/flac;q=0.1, audio/mpeg;level=1;q=0.9": ("mp3", "audio/mpeg"),
     "nonsense, application/x-npy": ("npy", "application/x-npy"),
 }
 
@@ -85,7 +87,7 @@ def test_accept_chooses_a_format_or_is_refused():
         assert (target.name, media_type) == expected, accept
     assert [negotiate(name, "text/html")[0].name for name in BY_NAME] == list(BY_NAME)  # format= goes before
     unknown = [("aac", "*/*"), ("", "*/*"), ("WAV", "*/*")]
-    for name, accept in [*unknown, *((None, accept) for accept in ("text/html", "image/*", "audio/aac", "nonsense"))]:
+    for name, accept in [*unknown, *((None, accept) for accept in ("text/html", "image/*", "audio/aac", "*/*;q=0"))]:
         with pytest.raises(Problem, match="audio/wav") as caught:
             negotiate(name, accept)
         assert (caught.value.kind, caught.value.fields["formats"]) == ("not-acceptable", list(BY_NAME))

@@ -1,14 +1,17 @@
 """What one client does to the turns of others, over real sockets: floods of /mel, one key on many connections."""
 
 import threading
+import time
 from contextlib import ExitStack
 
 import handshakes
 import httpx
 import numpy as np
 import pytest
-from answers import TIMEOUT, encoded, metrics, npy
+from answers import TIMEOUT, encoded, metric, metrics, npy
 from handshakes import connected
+
+from server.audio import extraction
 
 KEYS = {"greedy": "g" * 24, "other": "o" * 24}
 WAV = encoded(0.3 * np.sin(np.linspace(0.0, 3000.0, 11025)))
@@ -22,24 +25,18 @@ def keys(tmp_path):
 
 
 class Extraction:
-    """Holds up the parts of the work on each audio file, and counts them."""
+    """Holds up the work on each audio file, and counts it."""
 
     def __init__(self, monkeypatch):
         self.go = threading.Semaphore(0)
         self.begun = self.ended = 0
-        monkeypatch.setattr("server.routes.mel.extract", lambda *_: self._parts())
+        monkeypatch.setattr("server.routes.mel.extract", self._extract)
 
-    def _parts(self):
-        for _ in range(2):
-            self._part()
-            yield 1
-        self._part()
-        return np.zeros((80, 4), np.float32)
-
-    def _part(self):
+    def _extract(self, *_):
         self.begun += 1
         assert self.go.acquire(timeout=TIMEOUT)
         self.ended += 1
+        return np.zeros((80, 4), np.float32)
 
 
 def post(url, content, key=None, **headers):
@@ -49,45 +46,60 @@ def post(url, content, key=None, **headers):
 
 
 def test_a_flood_of_audio_files_holds_up_no_synthesis(ready, new_mel, pool, wait_until, monkeypatch):
-    extraction = Extraction(monkeypatch)
+    work = Extraction(monkeypatch)
     with ready() as url:
         mels = [pool.submit(post, f"{url}/mel", WAV) for _ in range(8)]
-        wait_until(lambda: extraction.begun == 1)
+        wait_until(lambda: work.begun == 1)
         late = post(f"{url}/synthesize", npy(new_mel()), **{"X-Deadline-Ms": "50"})
         assert late.status_code == 504  # while the one lane is held
         waits = pool.submit(post, f"{url}/synthesize", npy(new_mel()))
         wait_until(lambda: 'queued_requests{model="fake"} 1.0' in metrics(url))
-        extraction.go.release()
+        work.go.release()
         assert waits.result(TIMEOUT).status_code == 200
-        assert extraction.ended <= 2  # of 24
-        extraction.go.release(100)
+        assert work.ended <= 2  # of 8
+        work.go.release(100)
         assert {answer.result(TIMEOUT).status_code for answer in mels} == {200}
 
 
 def test_who_leaves_has_no_mel_computed(ready, wait_until, monkeypatch):
-    extraction = Extraction(monkeypatch)
+    work = Extraction(monkeypatch)
     with ready() as url:
         with ExitStack() as stack:
             for _ in range(6):
                 stack.enter_context(connected(url, handshakes.post("/mel", WAV)))
-            wait_until(lambda: extraction.begun == 1)
+            wait_until(lambda: work.begun == 1)
         wait_until(lambda: "in_flight_requests 1.0" in metrics(url))
-        extraction.go.release(100)
+        work.go.release(100)
         assert post(f"{url}/mel", WAV).status_code == 200
-    assert extraction.begun == 1 + 3
+    assert work.begun == 1 + 1
 
 
 def test_audio_files_wait_no_longer_than_the_longest_wait(ready, pool, wait_until, monkeypatch):
-    extraction = Extraction(monkeypatch)
-    with ready(max_wait=0.02) as url:  # a mel is guessed to take 0.03 s
+    work = Extraction(monkeypatch)
+    with ready(max_wait=0.02) as url:  # a mel is guessed to take 0.01 s
         first = pool.submit(post, f"{url}/mel", WAV)
-        wait_until(lambda: extraction.begun == 1)
-        answers = [pool.submit(post, f"{url}/mel", WAV) for _ in range(2)]
+        wait_until(lambda: work.begun == 1)
+        answers = [pool.submit(post, f"{url}/mel", WAV) for _ in range(5)]
         wait_until(lambda: any(answer.done() for answer in answers))
         refused = next(answer for answer in answers if answer.done()).result()
         assert (refused.status_code, "retry-after" in refused.headers) == (503, True)
-        extraction.go.release(100)
+        work.go.release(100)
         assert first.result(TIMEOUT).status_code == 200
+
+
+def test_files_wait_undecoded_and_a_mel_that_nobody_reads_is_held(ready, keys, pool, monkeypatch):
+    done, read, extractor = [], extraction.read_audio, extraction._extractor
+    slow = lambda *a, **k: (done.append("read"), time.sleep(0.2), read(*a, **k))[2]  # noqa: E731 - others come meanwhile
+    monkeypatch.setattr(extraction, "read_audio", slow)
+    monkeypatch.setattr(extraction, "_extractor", lambda config: (done.append("mel"), extractor(config))[1])
+    with ready(api_keys_file=keys) as url:
+        mels = [pool.submit(post, f"{url}/mel", WAV, key) for key in KEYS]
+        assert {answer.result(TIMEOUT).status_code for answer in mels} == {200}
+    assert done == ["read", "mel"] * 2
+    long = handshakes.post("/mel", encoded(np.zeros(10**6), container="FLAC"))
+    with ready() as url, connected(url, long, window=4096) as lazy:
+        assert handshakes.head_of(lazy).startswith(b"HTTP/1.1 200 ")
+        assert metric(url, "vocoder_held_bytes") == 4 * 80 * (1 + 10**6 // 256)
 
 
 def test_one_key_on_many_connections_leaves_the_queue_to_others(ready, fake, new_mel, keys, pool, wait_until):

@@ -1,4 +1,5 @@
 import json
+from urllib.parse import quote
 
 import numpy as np
 from answers import npy, problem, samples
@@ -46,17 +47,18 @@ async def test_models_tell_what_they_accept_and_adapt_off_refuses_what_needs_an_
 async def test_mel_configs_of_ones_own(start, tmp_path, new_mel):
     own = {**to_dict(NVIDIA), "log": "log10"}
     del own["name"]
-    (tmp_path / "ours.json").write_text(json.dumps(own))
+    (tmp_path / "我们.json").write_text(json.dumps(own))
     wide = "{sample_rate: 44100, n_fft: 2048, win_length: 2048, hop_length: 512, n_mels: 128, f_min: 0, f_max: 16000}"
     (tmp_path / "wide.yaml").write_text(wide)
     async with start(contracts=tmp_path) as client:
-        assert {"ours", "wide"} <= set((await client.get("/models")).json()["mel_presets"])
+        assert {"我们", "wide"} <= set((await client.get("/models")).json()["mel_presets"])
         mel = new_mel(level=-4.0)
         plain = await client.post("/synthesize?seed=1&format=npy", content=npy(mel))
         response = await client.post(
-            "/synthesize?seed=1&format=npy&preset=ours", content=npy((mel / np.log(10.0)).astype(np.float32))
+            "/synthesize?seed=1&format=npy&preset=我们", content=npy((mel / np.log(10.0)).astype(np.float32))
         )
         np.testing.assert_allclose(samples(response), samples(plain), atol=1e-5)
+        assert response.headers["x-mel-preset"] == quote("我们")
         refused = await client.post("/synthesize?preset=wide", content=npy(new_mel(n_mels=128)))
         assert "n_mels is 128, not 80" in problem(refused, 422, "mel-mismatch")["detail"]
         audio = (await client.post("/mel?preset=wide", content=RECORDING.read_bytes())).content

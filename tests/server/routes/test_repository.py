@@ -55,7 +55,7 @@ async def test_the_administrator_loads_and_unloads(new_fake, new_mel):
         assert await said("load", "one") == (200, {})
         assert samples(await spoken("one")).any()
         assert (await said("unload", "three"))[0] == 404
-        for name, words in (("three", "cannot load model three"), ("elsewhere", "there is a model one already")):
+        for name, words in (("three", "load model three"), ("elsewhere", "a model one already"), ("%00", "null byte")):
             code, document = await said("load", name)
             assert (code, words in document["error"]) == (422, True)
         assert await index() == {"one": ("READY", ""), "two": ("READY", "")}
@@ -69,7 +69,7 @@ async def test_the_administrator_loads_and_unloads(new_fake, new_mel):
 async def test_models_come_and_go_by_use_and_by_the_administrator_only_where_a_setting_says_so(fake, new_mel):
     async with running({"fake": fake}) as (_, _, admin):
         assert (await admin.post(f"{REPOSITORY}/models/fake/unload")).status_code == 404
-    async with running({"fake": fake}, unload_after=0.2) as (engines, public, _):
+    async with running({"fake": fake}, unload_after=0.2, model_control=True) as (engines, public, admin):
         (engine,) = engines
         with anyio.fail_after(60.0):
             while engine.state is not EngineState.IDLE:
@@ -83,6 +83,7 @@ async def test_models_come_and_go_by_use_and_by_the_administrator_only_where_a_s
             assert (await public.get("/v1/models/fake")).json()["state"] == "loading"
             assert (engine.state, (await public.get("/readyz")).status_code) == (EngineState.LOADING, 200)
             problem(await public.post("/synthesize?model=x", content=b""), 404, "unknown-model")
+            assert (await admin.post(f"{REPOSITORY}/models/fake/unload")).status_code == 503
             fake.gate.set()
             await engines.wait_ready()
             assert (await public.post("/synthesize", content=npy(new_mel()))).status_code == 200
