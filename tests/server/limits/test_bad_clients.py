@@ -71,8 +71,7 @@ def test_probes_are_answered_however_many_requests_there_are(ready, new_mel, wai
         for _ in range(3):
             stack.enter_context(connected(url, post(SPEAK, body[:-1], len(body))))
         wait_until(lambda: "vocoder_in_flight_requests 4.0" in metrics(url))
-        assert httpx.get(f"{url}/livez", timeout=TIMEOUT).status_code == 200
-        assert httpx.get(f"{url}/readyz", timeout=TIMEOUT).status_code == 200
+        assert {httpx.get(f"{url}/{probe}", timeout=TIMEOUT).status_code for probe in ("livez", "readyz")} == {200}
         refused = httpx.get(f"{url}/v1/models", timeout=TIMEOUT)
         assert (refused.status_code, refused.headers["retry-after"], refused.json()["title"]) == (503, "1", "Busy")
 

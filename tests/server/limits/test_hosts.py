@@ -1,11 +1,10 @@
 """Other sites' pages cannot use a server on somebody's machine, by whatever name they ask for it."""
 
-import json
 from contextlib import contextmanager
 
 import httpx
 import pytest
-from answers import PROBLEM
+from answers import PROBLEM, slug
 from starlette.requests import HTTPConnection
 from streamers import Streamer
 from websockets.exceptions import InvalidStatus
@@ -38,13 +37,11 @@ def test_a_server_on_loopback_is_asked_by_loopback_names_only(ready):
         assert not [name for name in answer.headers if name.startswith("access-control")]
         with pytest.raises(InvalidStatus) as refused, opened(url, f"https://{EVIL}"):
             pass
-        assert refused.value.response.status_code == 403
-        assert json.loads(refused.value.response.body)["type"] == f"{PROBLEM}forbidden-origin"
+        assert b"forbidden-origin" in refused.value.response.body
         with opened(url, url):
             pass
         upgrade = httpx.get(f"{url}/v1/stream", timeout=TIMEOUT)
-        assert (upgrade.status_code, upgrade.headers["upgrade"]) == (426, "websocket")
-        assert upgrade.json()["type"] == f"{PROBLEM}upgrade-required"
+        assert (slug(upgrade), upgrade.headers["upgrade"]) == ((426, "upgrade-required"), "websocket")
 
 
 @contextmanager
@@ -128,8 +125,7 @@ def test_any_name_where_a_setting_says_so_which_no_answer_repeats(ready):
         assert asked(url, Host=EVIL, Origin=f"https://{EVIL}") == (200, "")
         for path in ("/v1/models/", "/metrics/", "/v1/stream/", "/docs/"):
             response = httpx.get(url + path, headers={"Host": EVIL}, timeout=TIMEOUT)
-            assert response.status_code == 404
-            assert "location" not in response.headers
+            assert (response.status_code, response.headers.get("location")) == (404, None)
             assert "evil" not in response.text
 
 

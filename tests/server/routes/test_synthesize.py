@@ -80,8 +80,7 @@ async def test_headers_tell_what_was_spoken_and_the_seed_repeats_it(client, new_
 async def test_clipping_is_reported_and_does_not_wrap(client, fake, new_mel):
     fake.gain = -10.0
     response = await client.post("/synthesize?seed=1&format=pcm", content=npy(new_mel()))
-    x = fake.synthesize(new_mel(), seed=1)
-    clipped = int(response.headers["x-clipped-samples"])
+    x, clipped = fake.synthesize(new_mel(), seed=1), int(response.headers["x-clipped-samples"])
     assert clipped == np.count_nonzero(np.abs(x) > 1.0) > 0
     np.testing.assert_allclose(np.frombuffer(response.content, "<i2") / 32768.0, np.clip(x, -1, 1), atol=1.01 / 32768)
     assert f'vocoder_clipped_samples_total{{model="fake"}} {float(clipped)}' in (await client.get("/metrics")).text
