@@ -15,7 +15,18 @@ from vocoder.adapt.path import MelPath, shape_fault
 from vocoder.checkpoint import CheckpointError, load_model
 from vocoder.directories import ASSETS, GUARDS
 from vocoder.guard.densities import Densities, Typicality
-from vocoder.guard.verdict import INTEGERS, PADDING, RANGE, UNFAMILIAR, UNSURE, Verdict, fault, preset_of, recognised
+from vocoder.guard.verdict import (
+    INTEGERS,
+    LOUD,
+    PADDING,
+    RANGE,
+    UNFAMILIAR,
+    UNSURE,
+    Verdict,
+    fault,
+    preset_of,
+    recognised,
+)
 from vocoder.layers.recogniser import Recognition
 from vocoder.mel.config import PRESETS, MelConfig
 from vocoder.mel.conventions import NOT_SPEECH, PLAIN, SHUFFLED, TRANSPOSED, convention_of, layout_of
@@ -35,6 +46,8 @@ LOWEST = -250.0
 """and none below this one."""
 FLAT = 1e-3
 """largest range of a constant mel"""
+BEYOND = 0.7
+"""nepers above a full-scale sine from which no audio within -1 to 1 can be: hard-clipped speech comes to 0.4"""
 AUDIBLE = -8.0
 """logarithm of a band's magnitude from which frames of one value are heard, as noise"""
 TOO_SHORT = Verdict(True, None, "too-short", "The mel has too few frames with sound to judge it by.")
@@ -122,18 +135,22 @@ class Guard:
             return TOO_SHORT
         if values.shape[0] == values.shape[1] and turned(values, self, self):
             return fault(TRANSPOSED, n_mels=len(values))
-        if (padded := _padding(unscaled, given)) is not None:
-            return padded
         claimed = convention_of(config) if self.knows(config) else None
         found = None if claimed is None else self.model.convention.recognise(values, self._certain, claimed)
         typicality = None if logarithms is None else self._densities.typicality(logarithms)
         verdict = self._verdict(found, typicality, config, target)
         if verdict.typical or found is None:
-            return verdict
+            return (_padding(unscaled, given) or self._unless_loud(verdict, loudest)) if verdict.typical else verdict
         if logarithms is values and self._of_integers(values, config):
             return fault(INTEGERS, verdict.likeliest)
         scaled = self.scaled_preset(unscaled)
         return verdict if scaled is None or scaled == given else _of_preset(scaled, target, verdict)
+
+    def _unless_loud(self, verdict: Verdict, loudest: float) -> Verdict:
+        """Return the verdict on a mel whose largest natural logarithm is `loudest`, infinite where that is unknown."""
+        excess = loudest - mel_range(self.mel_config).loudest
+        loud = BEYOND < excess < math.inf
+        return fault(LOUD, verdict.likeliest, decibels=20 * excess / math.log(10)) if loud else verdict
 
     def _of_integers(self, mel: Tensor, config: MelConfig) -> bool:
         """Whether a mel of natural logarithms (n_mels, frames) is that of samples from -32768 to 32767."""
@@ -181,8 +198,8 @@ def _of_preset(found: MelConfig, target: MelConfig, verdict: Verdict) -> Verdict
 
 def _padding(mel: Tensor, config: MelConfig) -> Verdict | None:
     """Return the verdict if in some frames of a mel (n_mels, frames) all bands have one audible value, or None."""
-    loud = decode(mel, config).amax(0) > AUDIBLE * config.power
-    padded = mel[0, loud & (mel.amax(0) - mel.amin(0) < FLAT)].tolist()
+    flat = mel[:, mel.amax(0) - mel.amin(0) < FLAT]
+    padded = flat[0, decode(flat, config).amax(0) > AUDIBLE * config.power].tolist()
     return fault(PADDING, count=len(padded), value=padded[-1], silence=mel_range(config).silence) if padded else None
 
 

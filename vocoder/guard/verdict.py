@@ -13,7 +13,8 @@ from vocoder.mel import conventions
 from vocoder.mel.config import PRESETS, MelConfig
 from vocoder.mel.conventions import NOT_SPEECH, PLAIN, SHUFFLED, TRANSPOSED, Convention, convention_of
 
-UNSURE, UNFAMILIAR, RANGE, INTEGERS, PADDING = "unsure", "unfamiliar", "range", "integers", "padding"
+UNSURE, UNFAMILIAR, RANGE, INTEGERS = "unsure", "unfamiliar", "range", "integers"
+LOUD, PADDING = "loud", "padding"
 NAMED = 0.5
 """probability from which the likeliest fault is named"""
 MESSAGES: Mapping[str, str] = MappingProxyType(
@@ -23,6 +24,8 @@ MESSAGES: Mapping[str, str] = MappingProxyType(
         "{silence:.4g}.",
         INTEGERS: "The mel looks like one of samples from -32768 to 32767: divide the audio by 32768, or subtract "
         "ln(32768) = 10.3972 from the mel.",
+        LOUD: "The mel is {decibels:.0f} dB above full scale: its audio clips. Bring the audio of the mel to -1..1, "
+        "or turn the mel down.",
         TRANSPOSED: "The mel looks transposed: its {n_mels} bands are columns. Send ({n_mels}, frames).",
         SHUFFLED: "The frames of the mel look like speech, but their order does not.",
         NOT_SPEECH: "The mel does not look like speech in any known convention. Its bands may be in another order, "
@@ -42,8 +45,8 @@ class Verdict:
             mel better, None if there is too little to judge, or the guard does not know its mel config.
         cause: `typical`, `too-short`, `unfamiliar` if only gross faults would be seen, or the kind of fault: `log10`,
             `decibels`, `normalised`, `symmetric`, `statistics`, `no-logarithm`, `power`, `bands`, `hop`, `sample-rate`,
-            `transposed`, `upside-down`, `shuffled`, `negated`, `integers`, `padding`, `silence`, `not-speech`, `range`
-            if values are impossible, `unsure` if it is another convention, but unclear which.
+            `transposed`, `upside-down`, `shuffled`, `negated`, `integers`, `loud`, `padding`, `silence`, `not-speech`,
+            `range` if values are impossible, `unsure` if it is another convention, but unclear which.
         message: one or two sentences: what it looks like and what to do.
         preset: preset of the mel's bands or scale, if it is not the mel config's.
         adapted: name of the adapter that converted the mel before, if any.

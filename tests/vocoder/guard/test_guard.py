@@ -83,6 +83,7 @@ def test_shapes_silence_noise_and_values_of_no_convention_are_named(guard, mel):
     assert guard.check(-mel).cause == "negated"
     padded = [guard.check(torch.nn.functional.pad(mel, (0, 9), value=value)).cause for value in (0.0, -5.5, -11.5)]
     assert padded == ["padding", "padding", "typical"]
+    assert guard.check(mel + 4.0).message.startswith("The mel is 20 dB above full scale: its audio clips.")
     assert guard.check(mel + math.log(32768.0)).cause == "integers"
 
 
