@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
+from urllib.parse import unquote
 
 import numpy as np
 from httpx import Response
@@ -161,7 +162,7 @@ def read_speech(answer: Response) -> Speech:
         origin = Origin.of_json(headers.get("X-Audio-Origin", ""))
         verdict, adapted = MelVerdict.of_headers(headers), headers.get("X-Mel-Adapted")
         recognised, sharpened = headers.get("X-Mel-Recognised"), float(headers.get("X-Mel-Sharpened", 0.0))
-        return Speech(x, rate, headers["X-Model"], seed, verdict, origin, adapted, recognised, sharpened)
+        return Speech(x, rate, unquote(headers["X-Model"]), seed, verdict, origin, adapted, recognised, sharpened)
 
 
 def read_mel(answer: Response) -> NDArray[np.float32]:

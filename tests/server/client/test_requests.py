@@ -42,7 +42,7 @@ def test_a_mel_at_once(reach, streamer):
 
 
 def test_the_guard_and_the_models(reach, streamer):
-    with reach(streamer, Streamer("other")) as client_of, client_of() as client:
+    with reach(streamer, Streamer("模型")) as client_of, client_of() as client:
         verdict = client.synthesize(mel_of(100)).guard
         assert (verdict.typical, verdict.cause) == (False, "not-speech")
         assert "does not look like speech" in verdict.message
@@ -51,10 +51,10 @@ def test_the_guard_and_the_models(reach, streamer):
         with pytest.raises(InvalidRequestError, match="does not look like speech"):
             client.synthesize(mel_of(100), guard="strict")
         models = client.models()
-        assert [(model.name, model.state) for model in models] == [("streamer", "ready"), ("other", "ready")]
+        assert [(model.name, model.state) for model in models] == [("streamer", "ready"), ("模型", "ready")]
         assert models[0].mel_config == streamer.mel_config
         assert models[0].details["limits"]["max_frames"] == 4096
-        assert client.synthesize(mel_of(5), model="other").model == "other"
+        assert client.synthesize(mel_of(5), model="模型").model == "模型"
 
 
 def test_the_mel_of_audio(reach, streamer, tmp_path):
