@@ -108,7 +108,8 @@ def invalid_parameters(error: ValidationError, place: str, known: Iterable[str])
     """Return the problem of what pydantic found in the `known` parameters of a place, such as the query."""
     entries = error.errors(include_url=False, include_context=False, include_input=False)  # which hold what was sent
     errors = [described(entry, place, known) for entry in entries[:MOST_ERRORS]]
-    detail = "; ".join(f"{entry['parameter']}: {entry['message']}" for entry in errors)
+    told = [f"{entry['parameter']}: {entry['message']}" for entry in errors]
+    detail = "; ".join([*told, *([f"{more} more"] if (more := len(entries) - len(errors)) else [])])
     return Problem("invalid-parameter", detail, errors=errors)
 
 

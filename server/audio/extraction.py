@@ -35,7 +35,7 @@ _extractor = cache(MelSpectrogram)
 
 
 def extract(body: bytes, mel_config: MelConfig, max_seconds: float) -> NDArray[np.float32]:
-    """Return the mel (n_mels, frames) of a wav, flac, ogg or mp3 file. It takes half a second of a core at most.
+    """Return the mel (n_mels, frames) of a wav, flac, ogg or mp3 file.
 
     Raises a Problem: not audio, longer than `max_seconds`, or without a mel, such as an empty clip.
     """

@@ -24,7 +24,7 @@ from vocoder.sampling import MAX_CORRECTIONS, MAX_SIGMA, AdaptMode, GuardMode, S
 Query = TypeVar("Query", bound=BaseModel)
 
 MAX_HELLO = 16384  # characters
-PRINTABLE = "".join(map(chr, range(32, 127)))  # in headers; the rest, as in names of models, is percent-encoded
+PRINTABLE = "".join(map(chr, range(32, 127)))
 FORMAT_NAMES = "; ".join(offer.name for offer in FORMATS)
 STREAM_FORMAT_NAMES = tuple(offer.name for offer in STREAM_FORMATS)
 
@@ -129,7 +129,8 @@ class Asked(BaseModel):
         try:
             return with_statistics(source, (mean, variance))
         except ConfigError as error:
-            raise invalid_parameter(*str(error).rpartition(": ")[2].split(" ", 1)) from None
+            name, fault = str(error).rpartition(": ")[2].split(" ", 1)  # "mel config 'NAME': variance must be positive"
+            raise invalid_parameter(name, fault) from None
 
 
 class SynthesisQuery(Asked):
@@ -238,9 +239,14 @@ def facts(
     return {name: value for name, value in fields.items() if value is not None}
 
 
+def printable(value: object) -> str:
+    """Return a value as the text of a header: what is not ASCII, as in names of models, is percent-encoded."""
+    return quote(str(value), safe=PRINTABLE)
+
+
 def as_headers(fields: dict[str, str | float], model: str, origin: Origin | None) -> dict[str, str]:
     """Return the headers of an answer."""
-    headers = {name: quote(str(value), safe=PRINTABLE) for name, value in {"X-Model": model, **fields}.items()}
+    headers = {name: printable(value) for name, value in {"X-Model": model, **fields}.items()}
     return headers if origin is None else headers | {"X-Audio-Origin": origin.to_json()}
 
 

@@ -1,7 +1,6 @@
 """POST /v1/mel: an audio file in, a mel out."""
 
 import asyncio
-from urllib.parse import quote
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
@@ -10,7 +9,7 @@ from server.audio.extraction import extract
 from server.engine.jobs import Job, at_once
 from server.limits.shares import hold_bytes
 from server.problems import Problem
-from server.request.asked import PRINTABLE, ModelName, known_config, read_query
+from server.request.asked import ModelName, known_config, printable, read_query
 from server.request.exchange import deadline_of, media_type, read_body, while_wanted
 from server.request.mel import NPY
 from server.routes.openapi import AUDIO_BODY, MEL_RESPONSE, PROBLEMS, query_of
@@ -50,6 +49,6 @@ async def extract_mel(request: Request, service: ServiceDependency) -> Response:
     job = service.mels.submit(Job(1, parts=at_once(extract, body, config, service.settings.max_audio_seconds)))
     mel = await while_wanted(request, asyncio.wrap_future(job), deadline)
     hold_bytes(request, mel.nbytes)
-    headers = {"X-Mel-Config": quote(config.name, safe=PRINTABLE), "X-Sample-Rate": str(config.sample_rate)}
+    headers = {"X-Mel-Config": printable(config.name), "X-Sample-Rate": str(config.sample_rate)}
     headers["X-Mel-Shape"] = ",".join(map(str, mel.shape))
     return Response(npy_bytes(mel), media_type=NPY, headers=headers)

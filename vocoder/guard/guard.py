@@ -139,18 +139,19 @@ class Guard:
         found = None if claimed is None else self.model.convention.recognise(values, self._certain, claimed)
         typicality = None if logarithms is None else self._densities.typicality(logarithms)
         verdict = self._verdict(found, typicality, config, target)
-        if verdict.typical or found is None:
-            return (_padding(unscaled, given) or self._unless_loud(verdict, loudest)) if verdict.typical else verdict
+        if verdict.typical:
+            return _padding(unscaled, given) or self._loud(loudest) or verdict
+        if found is None:
+            return verdict
         if logarithms is values and self._of_integers(values, config):
             return fault(INTEGERS, verdict.likeliest)
         scaled = self.scaled_preset(unscaled)
         return verdict if scaled is None or scaled == given else _of_preset(scaled, target, verdict)
 
-    def _unless_loud(self, verdict: Verdict, loudest: float) -> Verdict:
-        """Return the verdict on a mel whose largest natural logarithm is `loudest`, infinite where that is unknown."""
+    def _loud(self, loudest: float) -> Verdict | None:
+        """Return the verdict if the largest natural logarithm, infinite where it is unknown, is beyond full scale."""
         excess = loudest - mel_range(self.mel_config).loudest
-        loud = BEYOND < excess < math.inf
-        return fault(LOUD, verdict.likeliest, decibels=20 * excess / math.log(10)) if loud else verdict
+        return fault(LOUD, decibels=20 * excess / math.log(10)) if BEYOND < excess < math.inf else None
 
     def _of_integers(self, mel: Tensor, config: MelConfig) -> bool:
         """Whether a mel of natural logarithms (n_mels, frames) is that of samples from -32768 to 32767."""

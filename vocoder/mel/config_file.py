@@ -99,7 +99,11 @@ def read_statistics(path: Path | str) -> Statistics:
     """
     path = Path(path)
     try:
-        data = np.load(path, allow_pickle=False) if path.suffix == ".npz" else json.loads(path.read_bytes())
+        if path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as arrays:
+                data: Mapping[str, Any] = dict(arrays)
+        else:
+            data = json.loads(path.read_bytes())
         return np.asarray(data["mean"], np.float64), np.asarray(data["variance"], np.float64)
     except OSError as error:
         raise ConfigError(f"cannot read the statistics {path}: {error.strerror}") from error
