@@ -176,8 +176,7 @@ def loop_weights(weights: StackWeights, rounded: bool = False) -> tuple[Tensor, 
     """Return the weights as the loop reads them: matrices (inputs, outputs), taps oldest first.
 
     Layers that half precision holds exactly, as in model directories stored in 16 bits, are kept in half precision: the
-    loop's speed is that of reading them.
-    With `rounded` they are kept so even where this loses something.
+    loop's speed is that of reading them. With `rounded` they are kept so even where this loses something.
     """
     hidden, layers = weights.hidden, [as_matrix(pair) for pair in weights.res_skip]
     gated, skip = layers[0][0].shape[1], len(layers[-1][1])
@@ -190,9 +189,7 @@ def loop_weights(weights: StackWeights, rounded: bool = False) -> tuple[Tensor, 
     dilations = torch.tensor(weights.dilations, dtype=torch.int32)
     starts = weights.past * (dilations.cumsum(0, dtype=torch.int32) - dilations)
     middle = (torch.zeros(0, 0), torch.zeros(0)) if weights.middle is None else as_matrix(weights.middle)
-    outer = [
-        (matrix.t().contiguous(), bias) for matrix, bias in (as_matrix(weights.start), middle, as_matrix(weights.end))
-    ]
+    outer = [(w.t().contiguous(), b) for w, b in (as_matrix(weights.start), middle, as_matrix(weights.end))]
     return *outer[0], in_w, res_w, res_b, dilations, starts, *outer[1], *outer[2]
 
 

@@ -8,10 +8,7 @@ COMMANDS = {
     "mel": ("vocoder.commands.mel", "compute the mel-spectrogram of a recording"),
     "check": ("vocoder.commands.check", "say whether a mel-spectrogram fits its mel config, and what is wrong with it"),
     "synthesize": ("vocoder.commands.synthesize", "turn mel-spectrograms into audio"),
-    "resynthesize": (
-        "vocoder.commands.resynthesize",
-        "compute the mel-spectrogram of a recording and synthesize it again",
-    ),
+    "resynthesize": ("vocoder.commands.resynthesize", "compute the mel of a recording and synthesize it again"),
     "info": ("vocoder.commands.info", "show what an audio file is, and which model and seed made it"),
     "models": ("vocoder.commands.models", "list the models and describe them"),
     "import": ("vocoder.commands.import_model", "turn a checkpoint of another project into a model directory"),

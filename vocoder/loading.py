@@ -12,7 +12,7 @@ from vocoder.directories import model_name
 from vocoder.directories import shipped_models as shipped_models
 from vocoder.memory import keep_freed_memory
 from vocoder.models.base import Vocoder
-from vocoder.sampling import GuardMode
+from vocoder.sampling import Device, GuardMode
 from vocoder.synthesis.synthesizer import Synthesizer
 
 DEFAULT_MODEL = "reverse"
@@ -25,7 +25,7 @@ class DeviceError(ValueError):
 
 def load(
     model: str | Path = DEFAULT_MODEL,
-    device: str | torch.device = "cpu",
+    device: Device = "cpu",
     dtype: torch.dtype | None = None,
     *,
     guard: GuardMode = "warn",
@@ -71,12 +71,12 @@ def describe(model: str | Path) -> dict[str, Any]:
     return Synthesizer(checkpoint, model_name(model), "cpu", own_dtype(checkpoint.provenance, "cpu")).info()
 
 
-def own_dtype(provenance: Mapping[str, Any], device: str | torch.device) -> torch.dtype:
+def own_dtype(provenance: Mapping[str, Any], device: Device) -> torch.dtype:
     """Return what a model multiplies in: `default_dtype(device)`, but float32 if it was imported, as the original."""
     return torch.float32 if "imported" in provenance else default_dtype(device)
 
 
-def default_dtype(device: str | torch.device) -> torch.dtype:
+def default_dtype(device: Device) -> torch.dtype:
     """Return bfloat16 where the device has instructions for products of it, float32 elsewhere."""
     kind = torch.device(device).type
     if kind == "cuda":

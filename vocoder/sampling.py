@@ -18,6 +18,8 @@ Preset = str | Path | MelConfig | None
 """a mel config: a preset's name, a file or itself; "auto" recognises it, None is the model's own"""
 AdaptMode = Literal["on", "off"]
 """whether an adapter may be used if there is no exact conversion"""
+Device = str | torch.device
+"""where a model runs: "cpu", "cuda", ..."""
 GuardMode = Literal["warn", "strict", "off"]
 """for a mel that is not typical: synthesize it with a warning, refuse it, or do not look"""
 

@@ -6,6 +6,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -20,11 +21,7 @@ BUSY: Clock = time.process_time
 
 
 def alternate(
-    tasks: Mapping[str, Callable[[], object]],
-    repetitions: int,
-    warm_ups: int = 1,
-    clock: Clock = QUIET,
-    untimed: int = 0,
+    tasks: Mapping[str, Callable[[], Any]], repetitions: int, warm_ups: int = 1, clock: Clock = QUIET, untimed: int = 0
 ) -> dict[str, float]:
     """Return the median seconds of each task.
 

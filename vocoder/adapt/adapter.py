@@ -77,8 +77,7 @@ class FrameTimes:
     def windows(self, mel: Tensor, start: int, stop: int, offset: int, end: int | None) -> Tensor:
         """Return windows (stop - start, taps, bands) around target frames `start` to `stop` - 1.
 
-        The mel holds source frames (bands, frames) from number `offset` on, of `end` in all, or None if that is
-        unknown.
+        The mel holds source frames (bands, frames) from number `offset` on, of `end` in all, None if unknown.
         """
         taps = self.before + 1 + self.after
         wanted = (torch.arange(start, stop)[:, None] + torch.arange(-self.before, self.after + 1)).flatten()

@@ -19,6 +19,9 @@ FIRST_PAGE = 2  # the flag of a stream's first page
 LOUDEST = 1000.0
 UNKNOWN = 2**63 - 1  # frames of a file whose header does not say
 
+AudioFile = str | Path | BinaryIO
+"""a path, or a seekable binary file"""
+
 
 class AudioError(ValueError):
     """Audio cannot be read or written; the text says why and what to do."""
@@ -29,7 +32,7 @@ class AudioTooLongError(AudioError):
 
 
 def read_audio(
-    source: str | Path | BinaryIO, sample_rate: int | None = None, max_seconds: float | None = None
+    source: AudioFile, sample_rate: int | None = None, max_seconds: float | None = None
 ) -> tuple[NDArray[np.float32], int]:
     """Read an audio file in any format that libsndfile supports: wav, flac, ogg (Vorbis, Opus), mp3, aiff and others.
 
@@ -67,7 +70,7 @@ def read_audio(
 
 
 @contextmanager
-def reading(source: str | Path | BinaryIO) -> Iterator[soundfile.SoundFile]:
+def reading(source: AudioFile) -> Iterator[soundfile.SoundFile]:
     """Open an audio file for reading; raises as `read_audio`."""
     name = name_of(source)
     if isinstance(source, (str, Path)) and not Path(source).is_file():
@@ -79,7 +82,7 @@ def reading(source: str | Path | BinaryIO) -> Iterator[soundfile.SoundFile]:
         raise AudioError(f"cannot read {name}: {failure_of(error)}") from None
 
 
-def open_audio(source: str | Path | BinaryIO) -> soundfile.SoundFile:
+def open_audio(source: AudioFile) -> soundfile.SoundFile:
     """Open an audio file, a path or a seekable binary file, for reading.
 
     Raises an AudioError for several chained Ogg streams, of which only the first would be read, and for FLAC without
@@ -96,7 +99,7 @@ def open_audio(source: str | Path | BinaryIO) -> soundfile.SoundFile:
     return opened
 
 
-def name_of(place: str | Path | BinaryIO) -> str:
+def name_of(place: AudioFile) -> str:
     """Return how errors call a file."""
     return str(place) if isinstance(place, (str, Path)) else "the audio"
 

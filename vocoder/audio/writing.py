@@ -4,13 +4,13 @@ import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import soundfile
 from numpy.typing import ArrayLike, NDArray
 
-from vocoder.audio.reading import AudioError, failure_of, name_of, reading
+from vocoder.audio.reading import AudioError, AudioFile, failure_of, name_of, reading
 from vocoder.audio.resampling import resample
 from vocoder.config import from_dict
 from vocoder.version import __version__
@@ -100,12 +100,7 @@ class Origin:
 
 
 def write_audio(
-    target: str | Path | BinaryIO,
-    x: ArrayLike,
-    sample_rate: int,
-    *,
-    format: str | None = None,
-    origin: Origin | None = None,
+    target: AudioFile, x: ArrayLike, sample_rate: int, *, format: str | None = None, origin: Origin | None = None
 ) -> WriteReport:
     """Write audio x (T,) to a file and report samples beyond full scale, which are clipped.
 
@@ -158,7 +153,7 @@ def quantise(x: NDArray[np.float32], bits: int) -> NDArray[Any]:
     return integers.astype(np.int16) if bits == 16 else integers.astype(np.int32) << 8
 
 
-def _format_name(target: str | Path | BinaryIO, format: str | None) -> str:
+def _format_name(target: AudioFile, format: str | None) -> str:
     if format is None and not isinstance(target, (str, Path)):
         raise AudioError(f"say which format to write: {', '.join(AUDIO_FORMATS)}")
     name = Path(str(target)).suffix.removeprefix(".").lower() if format is None else format
@@ -193,10 +188,8 @@ class AudioInfo:
     origin: Origin | None
 
 
-def audio_info(source: str | Path | BinaryIO) -> AudioInfo:
+def audio_info(source: AudioFile) -> AudioInfo:
     """Read format and origin of an audio file, without its samples; raises as `read_audio`."""
     with reading(source) as file:
-        seconds, origin = file.frames / file.samplerate, Origin.of_json(file.comment or "")
-        return AudioInfo(
-            file.format, file.subtype, file.samplerate, file.channels, seconds, file.software or None, origin
-        )
+        seconds, told = file.frames / file.samplerate, (file.software or None, Origin.of_json(file.comment or ""))
+        return AudioInfo(file.format, file.subtype, file.samplerate, file.channels, seconds, *told)

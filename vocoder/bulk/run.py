@@ -103,16 +103,14 @@ def synthesize_all(
     return summary
 
 
-def synthesize_here(jobs: Iterable[Job], options: BulkOptions, row_frames: int = ROW_FRAMES) -> Iterator[Outcome]:
-    """Synthesize in this process; raises a ValueError if there is no such model, device or preset."""
-    synthesize = RowSynthesizer(options)
-    return (outcome for row in rows(jobs, row_frames) for outcome in synthesize(row))
+def synthesized(jobs: Iterable[Job], options: BulkOptions, workers: int, row_frames: int) -> Iterator[Outcome]:
+    """Synthesize in this process, or in several worker processes, which share the threads of PyTorch.
 
-
-def synthesize_in_processes(
-    jobs: Iterable[Job], options: BulkOptions, workers: int, row_frames: int = ROW_FRAMES
-) -> Iterator[Outcome]:
-    """Synthesize in worker processes, which share the threads of PyTorch; raises as `synthesize_here`, and OSError."""
+    Raises a ValueError if there is no such model, device or preset, and OSError as `in_processes`.
+    """
+    if workers == 1:
+        synthesize = RowSynthesizer(options)
+        return (outcome for row in rows(jobs, row_frames) for outcome in synthesize(row))
     work = partial(synthesize_row, options=options, threads=max(1, torch.get_num_threads() // workers))
     return in_processes(rows(jobs, row_frames), work, workers)
 
@@ -153,10 +151,8 @@ def pending(jobs: Sequence[Job], output: Path, options: BulkOptions, again: bool
             audio.unlink()
     elif there:
         old = _read(path)
-        found = [
-            f"{name} {_said(old.get(name))}, not {_said(made[name])}" for name in made if old.get(name) != made[name]
-        ]
-        if found:
+        changed = [(name, old.get(name), now) for name, now in made.items() if old.get(name) != now]
+        if found := [f"{name} {_said(before)}, not {_said(now)}" for name, before, now in changed]:
             raise ValueError(f"{output} holds audio made with {'; '.join(found)}; {REMEDY} it")
     with complete(path) as part:
         part.write_text(json.dumps({"made": made}, indent=1), encoding="utf-8")
@@ -177,13 +173,8 @@ def _made(options: BulkOptions) -> dict[str, Any]:
         raise ValueError(f"{path} cannot be read: {error}") from error
     dtype = options.dtype or str(own_dtype(config.get("provenance", {}), options.device)).removeprefix("torch.")
     model, sampling, source = _sum([config.get(name) for name in IDENTITY]), options.sampling, options.source
-    made = {
-        "model": model,
-        "format": options.format,
-        "preset": sampling.preset,
-        "dtype": dtype,
-        **sampling_fields(sampling),
-    }
+    made = {"model": model, "format": options.format, "preset": sampling.preset, "dtype": dtype}
+    made |= sampling_fields(sampling)
     if source is not None:
         made |= {"adapt": sampling.adapt}
     if isinstance(source, MelConfig):  # a file may change before the next run

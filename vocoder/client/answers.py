@@ -80,8 +80,7 @@ class Speech:
 class StreamStart:
     """What a stream announces before its first audio: the model, the sample rate and the shape of frames.
 
-    `n_mels` counts the bands of the frames to send, `hop_length` is the model's own. `adapted` names the adapter, if
-    any.
+    `n_mels` counts the bands of the frames to send, `hop_length` is the model's own, `adapted` names any adapter.
     """
 
     model: str

@@ -61,10 +61,8 @@ class AsyncClient:
         self._retries = retries
         self._trust_env = trust_env
         # Compressed answers are not asked for, and not unpacked: a few may fill the memory.
-        headers = self._headers | {"Accept-Encoding": "identity"}
-        self._http = httpx.AsyncClient(
-            base_url=f"{url.rstrip('/')}/", headers=headers, timeout=timeout, trust_env=trust_env
-        )
+        headers, base = self._headers | {"Accept-Encoding": "identity"}, f"{url.rstrip('/')}/"
+        self._http = httpx.AsyncClient(base_url=base, headers=headers, timeout=timeout, trust_env=trust_env)
 
     async def __aenter__(self) -> "AsyncClient":
         return self

@@ -119,11 +119,7 @@ class LoopThread:
         self.stop.atexit = False  # a daemon, so that the process can end
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine to its result.
-
-        Raises:
-            RuntimeError: the loop has been stopped, or this process is a fork.
-        """
+        """Run a coroutine to its result; raises a RuntimeError if the loop has been stopped, or in a fork."""
         if not self.stop.alive or self._process != os.getpid():
             work.close()
             closed = "the client has been closed"

@@ -1,6 +1,6 @@
 """`vocoder resynthesize`: from audio to its mel-spectrogram and back."""
 
-import argparse
+from argparse import ArgumentParser, Namespace
 from functools import partial
 from pathlib import Path
 
@@ -15,14 +15,14 @@ from vocoder.sampling import sampling_fields
 from vocoder.synthesis.synthesizer import Synthesizer
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
     """Declare the arguments."""
     parser.description = "Compute the mel-spectrograms of recordings and synthesize them again."
     add_recording_arguments(parser, "audio file to write, in the format of its suffix")
     add_synthesis_arguments(parser)
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: Namespace) -> int:
     """Resynthesize each recording, at the model's sample rate and with its duration."""
     files = pairs(args.audio, args.output, suffix_of(args.format), again=args.again)
     synthesizer = model(args)
@@ -30,9 +30,7 @@ def run(args: argparse.Namespace) -> int:
     return each("vocoder resynthesize", files, args.output, make)
 
 
-def _make(
-    synthesizer: Synthesizer, extract: MelSpectrogram, args: argparse.Namespace, source: Path, target: Path
-) -> str:
+def _make(synthesizer: Synthesizer, extract: MelSpectrogram, args: Namespace, source: Path, target: Path) -> str:
     recording, file_rate = read_audio(source_of(source))
     sample_rate = synthesizer.sample_rate
     x = resample(recording, file_rate, sample_rate)

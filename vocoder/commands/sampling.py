@@ -38,9 +38,7 @@ def add_synthesis_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what commands that write audio share: the model, the sampling, `--format` and `--no-origin`."""
     add_model_arguments(parser)
     add_sampling_arguments(parser)
-    parser.add_argument(
-        "--format", choices=tuple(AUDIO_FORMATS), help="audio format (default: the file's suffix, or wav)"
-    )
+    parser.add_argument("--format", choices=AUDIO_FORMATS, help="audio format (default: the file's suffix, or wav)")
     unmarked = "do not mark files as synthetic with model, version and seed"
     parser.add_argument("--no-origin", dest="origin", action="store_false", help=unmarked)
 

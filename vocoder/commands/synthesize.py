@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import get_args
 
 from vocoder.bulk.jobs import MANIFEST_SUFFIX, list_jobs
-from vocoder.bulk.run import ROW_FRAMES, RunJobs, synthesize_all, synthesize_here, synthesize_in_processes
+from vocoder.bulk.run import ROW_FRAMES, synthesize_all, synthesized
 from vocoder.bulk.synthesis import BulkOptions
 from vocoder.commands.files import STANDARD, check_folder, each, pairs, source_of, suffix_of, write_speech
 from vocoder.commands.sampling import add_preset_arguments, add_synthesis_arguments, model, sampling_of
@@ -59,10 +59,7 @@ def _synthesize_many(args: argparse.Namespace) -> int:
     sampling = replace(sampling_of(args), preset=args.preset, adapt=args.adapt)
     how = (args.guard, args.origin, args.statistics, args.dtype)
     options = BulkOptions(args.model, sampling, args.device, args.format or "wav", *how)
-    if args.workers == 1:
-        synthesize: RunJobs = partial(synthesize_here, options=options, row_frames=args.row_frames)
-    else:
-        synthesize = partial(synthesize_in_processes, options=options, workers=args.workers, row_frames=args.row_frames)
+    synthesize = partial(synthesized, options=options, workers=args.workers, row_frames=args.row_frames)
     summary = synthesize_all(jobs, args.output, options, synthesize, again=args.again)
     print(f"{args.output}: {summary}")
     clipped = ((outcome.job.audio, f"clipped {outcome.clipped} samples to full scale") for outcome in summary.clipped)

@@ -153,8 +153,7 @@ class View:
     def chains(self, first: int, count: int, hop: int, hops: int) -> tuple[Tensor, Tensor, Tensor]:
         """Return so many chains from frame `first` on, at so many hops from number `hop` on, utterance after utterance.
 
-        They are audio, reflected at the ends and 0 beyond that, target, and which frames exist, as `Correction.plain`
-        takes them.
+        They are what `Correction.plain` takes: audio, reflected at the ends and 0 beyond, target, and what exists.
         """
         order, last = self._order, (count - 1) * BLOCK
         slots, frames = order.slots - 1 + hops, hops + order.corrections - 1

@@ -145,9 +145,7 @@ def _halve(graph: Any, exact: Collection[str]) -> None:
     values = {name: numpy_helper.to_array(tensor) for name, tensor in large.items()}
     lossless = {name for name, value in values.items() if np.array_equal(value.astype(np.float16), value)}
     if sum(values[name].size for name in lossless) > sum(value.size for value in values.values()) / 2:
-        large = {
-            name: large[name] for name in large if name in lossless
-        }  # the rest was computed from weights of 16 bits
+        large = {name: large[name] for name in large if name in lossless}  # the rest was computed from 16-bit weights
     widened = []
     for name, tensor in large.items():
         tensor.CopyFrom(numpy_helper.from_array(values[name].astype(np.float16), f"{name}.float16"))
@@ -176,14 +174,8 @@ def _quantise(file: Path, exact: Collection[str]) -> None:
 
     kept = [node.name for node in onnx.load(str(file)).graph.node if _must_be_exact(node, exact)]
     with silent_libraries():  # the quantiser warns that float64 stays as it is
-        quantize_dynamic(
-            str(file),
-            str(file),
-            op_types_to_quantize=["MatMul"],
-            per_channel=True,
-            weight_type=QuantType.QInt8,
-            nodes_to_exclude=kept,
-        )
+        how = {"per_channel": True, "weight_type": QuantType.QInt8}
+        quantize_dynamic(str(file), str(file), op_types_to_quantize=["MatMul"], nodes_to_exclude=kept, **how)
 
 
 def _must_be_exact(node: Any, exact: Collection[str]) -> bool:

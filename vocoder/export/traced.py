@@ -66,9 +66,7 @@ class Program(nn.Module):
     transforms are products of matrices. `sharpen` is the strength of all frames, or None to follow each mel.
     """
 
-    def __init__(
-        self, model: Vocoder, correction: Correction, sharpen: float | None = None, products: bool = False
-    ) -> None:
+    def __init__(self, model: Vocoder, correction: Correction, sharpen: float | None, products: bool) -> None:
         super().__init__()
         self.model = model
         self.correction = correction

@@ -15,8 +15,7 @@ class InverseAutoregressive(Flow):
 
     (t, log_scale) at a step see z at earlier steps alone, and the first `kept` channels of z at the same step, which
     pass unchanged. The Jacobian is triangular either way: log|det dx / dz| = sum(log_scale). Noise to data (`inverse`)
-    is one parallel pass; data to noise (`forward`) is sequential: each step needs the noise that the steps before it
-    gave.
+    is one parallel pass; data to noise (`forward`) is sequential: each step needs the noise before it.
 
     Args:
         network: a causal stack from z one step earlier (and the kept channels) to (t, log_scale) of the others.
@@ -27,12 +26,7 @@ class InverseAutoregressive(Flow):
     """
 
     def __init__(
-        self,
-        network: WaveNetStack,
-        channels: int,
-        kept: int = 0,
-        log_s_bound: float | None = 2.0,
-        scaled_shift: bool = False,
+        self, network: WaveNetStack, channels: int, kept: int, log_s_bound: float | None, scaled_shift: bool
     ) -> None:
         super().__init__()
         self.network = network

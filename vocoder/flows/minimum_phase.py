@@ -18,8 +18,7 @@ class MinimumPhaseFilter(Flow):
     + 1 bands from 0 Hz to half the sample rate, softly bounded by `log_s_floor`, the folded cepstrum makes it
     minimum-phase (Oppenheim and Schafer, "Discrete-Time Signal Processing", section 13.5.4), and between frames two
     responses are mixed linearly. h depends on the condition alone and h_0 > 0, so that this is an affine inverse
-    autoregressive flow with log|det dx / dz| = sum(log h_0): white noise has the envelope of speech before anything is
-    learnt.
+    autoregressive flow with log|det dx / dz| = sum(log h_0): untrained, it gives white noise the envelope of speech.
     """
 
     kernel_size = 3

@@ -13,8 +13,7 @@ from vocoder.mel import conventions
 from vocoder.mel.config import PRESETS, MelConfig
 from vocoder.mel.conventions import NOT_SPEECH, PLAIN, SHUFFLED, TRANSPOSED, Convention, convention_of
 
-UNSURE, UNFAMILIAR, RANGE, INTEGERS = "unsure", "unfamiliar", "range", "integers"
-LOUD, PADDING = "loud", "padding"
+UNSURE, RANGE, INTEGERS, LOUD, PADDING = "unsure", "range", "integers", "loud", "padding"
 NAMED = 0.5
 """probability from which the likeliest fault is named"""
 MESSAGES: Mapping[str, str] = MappingProxyType(

@@ -9,14 +9,14 @@ from typing import Any
 from vocoder.checkpoint import CheckpointError, save_model
 from vocoder.config import ConfigError
 from vocoder.importers.nvidia_waveglow import import_waveglow
-from vocoder.importers.r9y9_wavenet import import_r9y9_wavenet
+from vocoder.importers.r9y9_wavenet import import_r9y9
 from vocoder.importers.weights import Imported, Weights, read_weights
 from vocoder.mel.config_file import Statistics, read_statistics
 
 Importer = Callable[[Weights, Mapping[str, Any] | None, Statistics | None], Imported]
 """from a checkpoint, the settings file of its project, and the mean and variance of each mel bin"""
 IMPORTERS: MappingProxyType[str, Importer] = MappingProxyType(
-    {"nvidia-waveglow": import_waveglow, "r9y9-wavenet": import_r9y9_wavenet}
+    {"nvidia-waveglow": import_waveglow, "r9y9-wavenet": import_r9y9}
 )
 
 PRECISION = "it computes in float32, as the original does, unless another dtype is asked for"

@@ -23,12 +23,7 @@ from vocoder.models.waveglow import WaveGlow, WaveGlowConfig, published
 LAYOUT = "nvidia-waveglow"
 OLDEST_MODULE = "glow_old"
 STRIDE = 256  # of the upsampling, in the published code whatever its configuration says
-MEL_SETTINGS = {
-    "sample_rate": "sampling_rate",
-    "n_fft": "filter_length",
-    "win_length": "win_length",
-    "f_min": "mel_fmin",
-}
+MEL_NAMES = {"sample_rate": "sampling_rate", "n_fft": "filter_length", "win_length": "win_length", "f_min": "mel_fmin"}
 
 
 def import_waveglow(weights: Weights, settings: Mapping[str, Any] | None, _: Statistics | None) -> Imported:
@@ -134,7 +129,7 @@ def _mel(data: Mapping[str, Any], architecture: WaveGlowConfig) -> MelConfig:
         )
     f_max = 0.0 if "mel_fmax" in data and data["mel_fmax"] is None else setting(data, "mel_fmax", base.f_max)
     f_max = f_max if f_max > 0 else setting(data, "sampling_rate", base.sample_rate) / 2  # librosa's way to say all
-    return mel_config_of(base, data, MEL_SETTINGS, hop_length=hop_length, n_mels=architecture.n_mels, f_max=f_max)
+    return mel_config_of(base, data, MEL_NAMES, hop_length=hop_length, n_mels=architecture.n_mels, f_max=f_max)
 
 
 def _check_shapes(tensors: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]]) -> None:

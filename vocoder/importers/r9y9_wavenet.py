@@ -19,13 +19,11 @@ from vocoder.models.wavenet import PublishedWaveNetConfig, WaveNet
 
 LAYOUT = "r9y9-wavenet"
 UPSAMPLING = "upsample_net.upsample.up_layers."
-MEL_SETTINGS = {"n_fft": "fft_size", "win_length": "win_length", "f_min": "fmin", "f_max": "fmax"}
+MEL_NAMES = {"n_fft": "fft_size", "win_length": "win_length", "f_min": "fmin", "f_max": "fmax"}
 PREEMPHASIS = 0.85  # of the project's audio code, which no preset states
 
 
-def import_r9y9_wavenet(
-    weights: Weights, settings: Mapping[str, Any] | None, statistics: Statistics | None
-) -> Imported:
+def import_r9y9(weights: Weights, settings: Mapping[str, Any] | None, statistics: Statistics | None) -> Imported:
     """Return the WaveNet of a checkpoint; sizes come from the tensors, everything else from the preset.
 
     Raises a CheckpointError if the tensors are of another layout, or the preset is missing or asks for what is unknown.
@@ -48,7 +46,7 @@ def import_r9y9_wavenet(
         raise CheckpointError(f"the weights do not fit the layout {LAYOUT}; unknown: {', '.join(left)}")
     notes = [f"the original never uses the residual of its last layer, conv_layers.{layers - 1}.conv1x1_out"]
     known = {"sample_rate": config.sample_rate, "hop_length": config.hop_length, "n_mels": config.n_mels}
-    mel_config = mel_config_of(preset("r9y9"), settings, MEL_SETTINGS, **known)
+    mel_config = mel_config_of(preset("r9y9"), settings, MEL_NAMES, **known)
     if statistics is None:
         notes.append("no statistics: mels must arrive normalised by the training corpus's mean and variance")
         mel_config = dataclasses.replace(mel_config, name=f"{mel_config.name}-without-statistics")

@@ -127,8 +127,7 @@ _PICKLE = SimpleNamespace(
 def read_pickled(path: Path) -> Any:
     """Return the object that `torch.save` wrote, with modules replaced by inert ones and tensors on the CPU.
 
-    Raises a CheckpointError if the file is damaged or no PyTorch file, or names a class or function that no checkpoint
-    needs.
+    Raises a CheckpointError if the file is damaged or no PyTorch file, or names what no checkpoint needs.
     """
     try:
         _check_container(path)

@@ -151,8 +151,7 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 def _without_norms(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return all tensors in float32, with g v / |v| for each normalised weight; |v| is over all but the first axis.
 
-    Raises a CheckpointError if a weight has one half of its normalisation only, is there twice, or the halves do not
-    fit.
+    Raises a CheckpointError if a weight is there twice, or the halves of its normalisation are not both there and fit.
     """
     plain = dict(tensors)
     for ends in NORMS:

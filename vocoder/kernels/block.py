@@ -105,11 +105,10 @@ def block(
 ) -> None:
     """Write what a `FrameBlock` makes of x (B, steps, C); a number is one of so many parts of the rows.
 
-    No row needs what is made of another one. The convolution reads `seen`; `normed` and `hidden` are memory for what
-    comes between.
+    No row needs what is made of another one. The convolution reads `seen`; `normed` and `hidden` are memory.
     """
     _, steps, channels = x.shape
-    start, edge, zero = np.empty(COLUMNS, FLOAT), np.empty(COLUMNS, FLOAT), lanes(LANES, FLOAT(0.0))
+    memory, zero = (np.empty(COLUMNS, FLOAT), np.empty(COLUMNS, FLOAT)), lanes(LANES, FLOAT(0.0))
     mixed, given, tiles = np.empty(channels, FLOAT), x.reshape(out.shape), -(-out.shape[0] // TILE)
     for number in range(first, stop):
         begin, last = number * tiles // parts * TILE, min((number + 1) * tiles // parts * TILE, out.shape[0]) - 1
@@ -118,11 +117,11 @@ def block(
             normalise_row(mixed, weight, shift, epsilon, normed[row])
         for at in range(wide.shape[0]):
             part = begin, last, COLUMNS * at, min(COLUMNS * (at + 1), hidden.shape[1]), at
-            multiply(part, channels, channels, normed.reshape(-1), wide, wide_bias, hidden, start, edge, LANES, zero)
+            multiply(part, channels, channels, normed.reshape(-1), wide, wide_bias, hidden, memory, LANES, zero)
             activate(part, hidden, zero)
         for at in range(narrow.shape[0]):
             part = begin, last, COLUMNS * at, min(COLUMNS * (at + 1), channels), at
             inputs = hidden.shape[1]
-            multiply(part, inputs, inputs, hidden.reshape(-1), narrow, narrow_bias, out, start, edge, LANES, zero)
+            multiply(part, inputs, inputs, hidden.reshape(-1), narrow, narrow_bias, out, memory, LANES, zero)
         for row in range(begin, last + 1):
             _add_row(given[row], out[row], scale, out[row])

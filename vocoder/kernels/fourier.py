@@ -55,10 +55,7 @@ def _get(a: Any, k: int, i: int, tables: Any, zero: Any) -> Any:
 def _get_windowed(x: Any, k: int, i: int, tables: Any, zero: Any) -> Any:
     window, start, _, _ = tables
     even, odd = PAIR * k, PAIR * k + LANES
-    return (
-        load(x, start + even, zero) * load(window, even, zero),
-        load(x, start + odd, zero) * load(window, odd, zero),
-    )
+    return load(x, start + even, zero) * load(window, even, zero), load(x, start + odd, zero) * load(window, odd, zero)
 
 
 @njit(forceinline=True)  # type: ignore[untyped-decorator]

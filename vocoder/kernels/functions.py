@@ -31,10 +31,8 @@ def _call(builder: Any, name: str, values: list[Any]) -> Any:
     kind = values[0].type
     suffix = "f64" if ir.DoubleType() in (kind, getattr(kind, "element", None)) else "f32"
     suffix = f"v{kind.count}{suffix}" if isinstance(kind, ir.VectorType) else suffix
-    function = builder.module.declare_intrinsic(
-        f"llvm.{name}.{suffix}", (), ir.FunctionType(kind, [kind] * len(values))
-    )
-    return builder.call(function, values)
+    form = ir.FunctionType(kind, [kind] * len(values))
+    return builder.call(builder.module.declare_intrinsic(f"llvm.{name}.{suffix}", (), form), values)
 
 
 @intrinsic  # type: ignore[untyped-decorator]

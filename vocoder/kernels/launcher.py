@@ -151,10 +151,8 @@ def _say_that_it_compiles() -> None:
 def _layout(entry: Callable[..., Any], dtypes: tuple[torch.dtype, ...]) -> tuple[Parameter, ...]:
     """Return the parameters of an entry point after `first` and `stop`, from its annotations."""
     hints = typing.get_type_hints(entry, include_extras=True)
-    kinds = [
-        getattr(hints[name], "__metadata__", (hints[name],))[0]
-        for name in list(inspect.signature(entry).parameters)[2:]
-    ]
+    names = list(inspect.signature(entry).parameters)[2:]
+    kinds = [getattr(hints[name], "__metadata__", (hints[name],))[0] for name in names]
     return tuple(
         Memory(dtypes[k.dtype], k.dims) if isinstance(k, Memory) and isinstance(k.dtype, int) else k for k in kinds
     )

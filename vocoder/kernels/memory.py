@@ -11,8 +11,7 @@ BLOCK = 96
 """rows that are multiplied with one panel of a matrix after another, so that they stay in the second nearest memory"""
 
 PART = 2 * BLOCK
-"""rows, times the bytes of a number, that are taken through a block at once, with what is between, so that all stays
-there"""
+"""rows, times the bytes of a number, that go through a block at once, so that all between them stays there too"""
 TILE = 6
 """of these rows that are multiplied at once: with two vectors of each the sums fill 12 of 16 registers"""
 PAIR_TILE, PAIR_COLUMNS = 8, 48

@@ -56,9 +56,8 @@ def _prefetch(typing_context: Any, memory: Any, place: Any) -> Any:
         integer, pointer = ir.IntType(32), ir.PointerType(ir.IntType(8))
         kind = ir.FunctionType(ir.VoidType(), [pointer, integer, integer, integer])
         function = builder.module.declare_intrinsic("llvm.prefetch", (pointer,), kind)
-        at = builder.bitcast(
-            builder.gep(context.make_array(memory)(context, builder, args[0]).data, [args[1]]), pointer
-        )
+        data = context.make_array(memory)(context, builder, args[0]).data
+        at = builder.bitcast(builder.gep(data, [args[1]]), pointer)
         builder.call(function, [at, *(ir.Constant(integer, value) for value in (0, 2, 1))])
         return context.get_dummy_value()
 

@@ -68,20 +68,10 @@ def _part(number: int, panels: Any, out: Any, columns: int) -> Any:
 
 @njit(error_model="numpy")  # type: ignore[untyped-decorator]
 def multiply(
-    part: Any,
-    inputs: int,
-    step: int,
-    x: Any,
-    panels: Any,
-    bias: Any,
-    out: Any,
-    start: Any,
-    edge: Any,
-    width: int,
-    zero: Any,
+    part: Any, inputs: int, step: int, x: Any, panels: Any, bias: Any, out: Any, memory: Any, width: int, zero: Any
 ) -> None:
-    """Write a part of the products; `start` and `edge` are memory for the bias of a panel and for the end of a row."""
-    begin, last, left, right, at = part
+    """Write a part of the products; in `memory` there is room for the bias of a panel, and for the end of a row."""
+    (begin, last, left, right, at), (start, edge) = part, memory
     for j in range(2 * width):
         start[j] = bias[left + j] if left + j < bias.shape[0] else 0.0
     for r in range(begin, last + 1, TILE):
@@ -119,13 +109,13 @@ def multiplied(
     columns, or 32 where vectors have 64 bytes, of float32, or of half floats, which are converted as they are read.
     """
     columns = panels.shape[1] // inputs
-    start, edge = np.empty(columns, FLOAT), np.empty(columns, FLOAT)
+    memory = np.empty(columns, FLOAT), np.empty(columns, FLOAT)
     for number in range(first, stop):
         part = _part(number, panels, out, columns)
         if columns == 16:
-            multiply(part, inputs, step, x, panels, bias, out, start, edge, 8, lanes(8, FLOAT(0.0)))
+            multiply(part, inputs, step, x, panels, bias, out, memory, 8, lanes(8, FLOAT(0.0)))
         else:
-            multiply(part, inputs, step, x, panels, bias, out, start, edge, 16, lanes(16, FLOAT(0.0)))
+            multiply(part, inputs, step, x, panels, bias, out, memory, 16, lanes(16, FLOAT(0.0)))
         if gelu:
             activate(part, out, lanes(8, FLOAT(0.0)))
 
@@ -144,10 +134,10 @@ def multiplied_double(
 ) -> None:
     """Write the same in float64, without GELU, by panels of half as many columns."""
     columns = panels.shape[1] // inputs
-    start, edge = np.empty(columns), np.empty(columns)
+    memory = np.empty(columns), np.empty(columns)
     for number in range(first, stop):
         part = _part(number, panels, out, columns)
         if columns == 8:
-            multiply(part, inputs, step, x, panels, bias, out, start, edge, 4, lanes(4, 0.0))
+            multiply(part, inputs, step, x, panels, bias, out, memory, 4, lanes(4, 0.0))
         else:
-            multiply(part, inputs, step, x, panels, bias, out, start, edge, 8, lanes(8, 0.0))
+            multiply(part, inputs, step, x, panels, bias, out, memory, 8, lanes(8, 0.0))

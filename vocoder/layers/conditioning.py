@@ -177,8 +177,7 @@ class UpsamplingConfig:
 class PublishedUpsampler(nn.Module):
     """Bring mels (B, n_mels, frames) to the rate of the samples: (B, n_mels, frames * prod(scales)).
 
-    After a convolution over frames each stage repeats and smooths, by one small kernel that is moved over time and mel
-    bins alike.
+    After a convolution over frames each stage repeats and smooths, by one small kernel over time and mel bins.
     """
 
     def __init__(self, n_mels: int, config: UpsamplingConfig) -> None:

@@ -77,13 +77,8 @@ def vector_tables(bank: Tensor, spread: Tensor) -> tuple[Tensor, ...]:
         for size, *four in zip(sizes[:, 0].tolist(), fours.tolist(), first.tolist(), strict=True)
     ]
     spread_out = [shares[a:b, v] for v, (a, b) in enumerate(zip(begin.tolist(), end.tolist(), strict=True))]
-    bands = torch.stack([first.flatten(), sizes.flatten() // LANES])
-    return (
-        bands.int(),
-        torch.cat([each.flatten() for each in weights]),
-        torch.stack([begin, end]).int(),
-        torch.cat(spread_out).flatten(),
-    )
+    bands, spans = torch.stack([first.flatten(), sizes.flatten() // LANES]).int(), torch.stack([begin, end]).int()
+    return bands, torch.cat([each.flatten() for each in weights]), spans, torch.cat(spread_out).flatten()
 
 
 def _span_of(inside: Tensor) -> tuple[Tensor, Tensor]:

@@ -152,8 +152,7 @@ class Excitation(nn.Module):
     and the harmonic part of `z` is given a coherent phase that no white noise has. The density does not change: `z`
     of given audio is scored by the standard normal as always.
 
-    `mixing` (C, C) is the first value of the map of the source's channels to those of `z`, `floor` the least gain of
-    the noise.
+    `mixing` (C, C) is the first map of the source's channels to those of `z`, `floor` the least gain of the noise.
     """
 
     def __init__(self, cond_channels: int, channels: int, mixing: Tensor, floor: float = 0.0) -> None:

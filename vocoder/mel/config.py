@@ -198,7 +198,9 @@ def _presets() -> Iterator[MelConfig]:
     yield _like(espnet, "speecht5", sample_rate=16000)  # arXiv 2110.07205: windows of 64 ms, 16 ms apart
 
 
-PRESETS: MappingProxyType[str, MelConfig] = MappingProxyType({config.name: config for config in _presets()})
+MelConfigs = Mapping[str, MelConfig]
+"""mel configs by name"""
+PRESETS: MelConfigs = MappingProxyType({config.name: config for config in _presets()})
 
 MODELS: Mapping[str, str] = MappingProxyType({"nvidia": "reverse", "vocos": "reverse-24k"})
 """the shipped model to take for mels of a preset, and for those that convert to it"""
@@ -229,7 +231,7 @@ def _letters(name: str) -> str:
     return "".join(filter(str.isalnum, name.lower()))
 
 
-def preset(name: str, known: Mapping[str, MelConfig] = PRESETS) -> MelConfig:
+def preset(name: str, known: MelConfigs = PRESETS) -> MelConfig:
     """Return the mel config of a preset, or another `known` one, by its name or that of an acoustic model.
 
     Raises:

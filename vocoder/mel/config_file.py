@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from vocoder.config import ConfigError, from_dict
 from vocoder.files import read_small
-from vocoder.mel.config import PRESETS, MelConfig, canonical, preset
+from vocoder.mel.config import PRESETS, MelConfig, MelConfigs, canonical, preset
 
 AUTO = "auto"
 """in place of a preset: recognise it from the mel"""
@@ -75,7 +75,7 @@ def read_config_file(path: Path) -> MelConfig:
     return from_dict(MelConfig, {"name": path.stem, **data}, str(path))
 
 
-def known_presets(directory: Path | None) -> Mapping[str, MelConfig]:
+def known_presets(directory: Path | None) -> MelConfigs:
     """Return the presets, and after them the mel configs of a directory, named after their files.
 
     Raises a ConfigError if there is no such directory, a file is wrong, or a name is taken already.

@@ -151,6 +151,7 @@ def encodings() -> Mapping[str, Encoding]:
     normalised = "values normalised by a mean and a deviation, of each band or of all"
     db20, db20_20 = {"log": "db20"}, {"log": "db20", "ref_db": 20.0}
     mapped = {**db20_20, "range_db": 100.0}
+    to_four = {**mapped, "range_low": -4.0, "range_high": 4.0}
     all_encodings = (
         Encoding(PLAIN, "typical", "natural logarithms", "", {}),
         Encoding("log10", "log10", "decimal logarithms", f"multiply by ln(10) = {LN10:.6f}", {"log": "log10"}),
@@ -158,13 +159,7 @@ def encodings() -> Mapping[str, Encoding]:
         Encoding("db20-20", "decibels", reference, f"add 20 and {by_twenty}", db20_20),
         Encoding("db10", "decibels", "decibels of power", either),
         Encoding("unit", "normalised", unit, undo.format("100 y - 80"), mapped),
-        Encoding(
-            "symmetric",
-            "symmetric",
-            symmetric,
-            undo.format("12.5 y - 30"),
-            {**mapped, "range_low": -4.0, "range_high": 4.0},
-        ),
+        Encoding("symmetric", "symmetric", symmetric, undo.format("12.5 y - 30"), to_four),
         Encoding("tortoise", "normalised", bounded, f"take {scale:.4f} y - {-shift:.4f}"),
         Encoding("negated", "negated", "negated natural logarithms", "multiply by -1"),
         Encoding(LOUDEST, "decibels", relative, absolute),

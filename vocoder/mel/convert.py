@@ -45,11 +45,9 @@ class MelMismatchError(ValueError):
     """
 
     def __init__(self, source: MelConfig, target: MelConfig, found: tuple[str, ...], model: str | None = None) -> None:
-        remedy = (
-            f"take the shipped model {model!r}" if model else f"compute the mel with the mel config {target.name!r}"
-        )
+        hint = f"take the shipped model {model!r}" if model else f"compute the mel with the mel config {target.name!r}"
         reason = f"a mel of {source.name!r} cannot be converted exactly to {target.name!r}"
-        super().__init__(f"{remedy}, because {reason}: {'; '.join(found)}")
+        super().__init__(f"{hint}, because {reason}: {'; '.join(found)}")
         self.differences = found
 
 

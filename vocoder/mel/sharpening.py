@@ -32,7 +32,7 @@ HEARD = (2200.0, 7500.0)
 """Hz between which texture is measured"""
 _AUDIBLE = 2.0  # nepers above the floor of the mel from which a frame counts, the more the louder it is
 _PRIOR = 24.0  # what the texture of noise counts that each mel is taken to begin with: six frames of speech
-_REFERENCE_SECONDS = 4.0
+_NOISE_SECONDS = 4.0
 _TINY = 1e-6
 
 
@@ -61,9 +61,7 @@ class Sharpener:
         self.levelled = _precise((TAKEN_BACK / 2 * rise[:, None]).float().to(device))
         self.floor = math.log(config.floor)
         heard = ((hertz > HEARD[0]) & (hertz < HEARD[1]))[1:]
-        noise = torch.randn(
-            1, round(_REFERENCE_SECONDS * config.sample_rate), generator=torch.Generator().manual_seed(0)
-        )
+        noise = torch.randn(1, round(_NOISE_SECONDS * config.sample_rate), generator=torch.Generator().manual_seed(0))
         rough = _roughness(MelSpectrogram(config)(0.1 * noise).double().diff(dim=2)).mean(dim=(0, 2))
         self.heard = heard.to(device)
         self.reference = ((rough * heard).sum() / heard.sum().clamp_min(1)).clamp_min(_TINY).float().to(device)

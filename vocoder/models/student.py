@@ -141,13 +141,11 @@ class Student(FlowVocoder):
         self.condition = MelEncoder(config.n_mels, config.cond_channels)
         self.noise_channels = size = config.channels
         kept = config.kept
-        networks = [
-            WaveNetStack(size + kept, 2 * (size - kept), config.cond_channels, stack) for stack in config.stacks
-        ]
+        nets = [WaveNetStack(size + kept, 2 * (size - kept), config.cond_channels, stack) for stack in config.stacks]
         self.steps = nn.ModuleList(  # type: ignore[assignment]
-            InverseAutoregressive(network, size, kept, config.log_s_bound, config.scaled_shift) for network in networks
+            InverseAutoregressive(network, size, kept, config.log_s_bound, config.scaled_shift) for network in nets
         )
-        swaps = [torch.eye(size)[swap_order(size, i)] for i in range(len(networks))] if config.kind == "frames" else []
+        swaps = [torch.eye(size)[swap_order(size, i)] for i in range(len(nets))] if config.kind == "frames" else []
         self.mixing = nn.ModuleList(  # type: ignore[assignment]
             InvertibleConv1x1(size, matrix.T, MATRIX_STEP_SCALE) for matrix in swaps
         )

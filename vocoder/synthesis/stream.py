@@ -35,8 +35,7 @@ class ChunkSizes:
     """Frames of the chunks of a stream: the first is short, and each waits for no more frames than all before it had.
 
     `first` and `usual` are what the first chunk and the others wait for at most, `opening` and `most` what they take if
-    the mel is there already, at most `growth` times as far as the chunks before. Raises a ValueError if one would hold
-    no frame.
+    the mel is there already, at most `growth` times as far as the chunks before. Raises a ValueError for empty chunks.
     """
 
     first: int

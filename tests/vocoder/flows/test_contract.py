@@ -38,7 +38,7 @@ def stack(kept, outputs, cond_channels=2):
 
 def autoregressive(channels, kept, scaled_shift=False):
     network = WaveNetStack(channels + kept, 2 * (channels - kept), 3, CAUSAL)
-    return InverseAutoregressive(network, channels, kept, scaled_shift=scaled_shift)
+    return InverseAutoregressive(network, channels, kept, 2.0, scaled_shift)
 
 
 CASES = {

@@ -71,11 +71,7 @@ def as_matrix(pair: Pair) -> Affine:
 
 
 def plain_stack(
-    weights: StackWeights,
-    dtype: torch.dtype,
-    x: Tensor,
-    shares: Iterable[Tensor] = (),
-    gaps: Tensor | None = None,
+    weights: StackWeights, dtype: torch.dtype, x: Tensor, shares: Iterable[Tensor] = (), gaps: Tensor | None = None
 ) -> Tensor:
     """Map x (B, in_channels, T) to (B, out_channels, T), computed in `dtype`.
 
