@@ -3,9 +3,9 @@
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends
@@ -23,7 +23,7 @@ from server.problems import Problem
 from server.settings import Settings
 from server.telemetry.requests import Metrics
 from vocoder.audio.writing import Origin
-from vocoder.mel.config import PRESETS, MelConfig
+from vocoder.mel.config import MelConfigs
 
 R = TypeVar("R")
 
@@ -157,7 +157,7 @@ class Service:
     memory: Pool
     """bytes that they hold"""
     keys: KeyRing | None
-    mel_configs: Mapping[str, MelConfig] = field(default_factory=lambda: PRESETS)
+    mel_configs: MelConfigs
 
     def origin(self, engine: Engine, seed: int | None) -> Origin | None:
         """Return the origin to write into audio; None if the settings turn it off."""

@@ -12,9 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from server.audio.formats import Waveform
 from server.engine.errors import EngineState, NotReadyError, SynthesisError
 from server.engine.jobs import Job, Part, at_once
 from server.engine.lanes import Lanes, compute_on
@@ -123,12 +121,7 @@ class Engine:
         return self._admitted(Job(utterance.frames, rate, utterance, parts, cost=cost))
 
     def run(
-        self,
-        work: Callable[[Any], NDArray[np.float32]],
-        *,
-        frames: int,
-        corrections: int | None = None,
-        listened: bool = False,
+        self, work: Callable[[Any], Waveform], *, frames: int, corrections: int | None = None, listened: bool = False
     ) -> Job:
         """Queue a function that computes some audio, such as one chunk of a stream. See `submit`.
 

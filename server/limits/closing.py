@@ -73,19 +73,17 @@ class ReaderWatch:
 
 
 class LingeringTransport:
-    """A transport whose `close` lingers where `unfinished` says that the client may still be sending.
+    """A transport whose `close` lingers where `sending` says that the client may still be sending.
 
     Otherwise such a client gets "connection reset" from TCP, and loses what it has not read yet: the 413 of a body
     that is too large, say. So the server ends its own side first, and throws away what still comes, for a while
     (RFC 9112, section 9.6).
     """
 
-    def __init__(
-        self, transport: asyncio.Transport, protocol: asyncio.Protocol, unfinished: Callable[[], bool]
-    ) -> None:
+    def __init__(self, transport: asyncio.Transport, protocol: asyncio.Protocol, sending: Callable[[], bool]) -> None:
         self.plain = transport
         self._protocol = protocol
-        self._unfinished = unfinished
+        self._sending = sending
         self._lingers = False
 
     def __getattr__(self, name: str) -> Any:
@@ -104,7 +102,7 @@ class LingeringTransport:
         """Send what is written and close."""
         if self._lingers:
             return
-        if self.plain.is_closing() or not self.plain.can_write_eof() or not self._unfinished():
+        if self.plain.is_closing() or not self.plain.can_write_eof() or not self._sending():
             self.plain.close()
             return
         self._lingers = True
@@ -154,7 +152,7 @@ def refusal(problem: Problem) -> bytes:
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
-def configure_socket(transport: asyncio.Transport) -> None:
+def set_up_socket(transport: asyncio.Transport) -> None:
     """Make TCP send at once, notice clients that vanished, and apply back-pressure early."""
     connection = transport.get_extra_info("socket")
     if connection is None or connection.family not in (socket.AF_INET, socket.AF_INET6):

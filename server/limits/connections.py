@@ -23,14 +23,7 @@ import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from server.limits.closing import (
-    Deadline,
-    LingeringTransport,
-    ReaderWatch,
-    configure_socket,
-    handshake_problem,
-    refusal,
-)
+from server.limits.closing import Deadline, LingeringTransport, ReaderWatch, handshake_problem, refusal, set_up_socket
 from server.limits.websocket import LimitedWebSocket
 from server.problems import Problem
 from server.settings import Settings
@@ -109,7 +102,7 @@ class LimitedHttp(H11Protocol):
         lingering = LingeringTransport(transport, self, lambda: self.conn.their_state in UNFINISHED)
         super().connection_made(lingering)  # type: ignore[arg-type]
         self.idle_since = self.loop.time()
-        configure_socket(transport)
+        set_up_socket(transport)
         self._watch = ReaderWatch(transport, self._settings.send_timeout)
         if self._too_many():
             self._refuse(Problem("busy", "There are too many connections; try again soon.", retry_after=1))

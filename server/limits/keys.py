@@ -1,7 +1,6 @@
 """API keys from a file, and the quotas of their owners.
 
-Each line holds one key as `name:key`, or as `name:sha256:` and the SHA-256 of the key in hexadecimal. Options follow
-after blanks:
+Each line holds one key as `name:key`, or as `name:sha256:` and its SHA-256 in hexadecimal. Options follow after blanks:
 
     alice:<key>
     bob:sha256:<SHA-256 of the key> frames_per_minute=100000
@@ -144,9 +143,7 @@ class KeyRing:
     def _take(self, clients: tuple[Owner, ...]) -> None:
         """Replace the clients at once; those with unchanged limits keep their quotas."""
         old = {_limits(client): quotas for client, quotas in self._quotas.items()}
-        self._quotas = {
-            client: old.get(_limits(client)) or Quotas(*map(TokenBucket, _limits(client)[1:])) for client in clients
-        }
+        self._quotas = {one: old.get(_limits(one)) or Quotas(*map(TokenBucket, _limits(one)[1:])) for one in clients}
 
 
 def read_clients(path: Path, requests_per_minute: int = 0, frames_per_minute: int = 0) -> tuple[Owner, ...]:

@@ -1,7 +1,6 @@
 """What a client may ask for: once, with a reader for each interface; and what an answer tells of it, in one table."""
 
 import math
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import fields
 from typing import Annotated, Any, Literal, TypeVar
@@ -17,7 +16,7 @@ from server.request.reading import Strict, once, read_json
 from vocoder.admission import Admitted
 from vocoder.audio.writing import Origin
 from vocoder.config import ConfigError
-from vocoder.mel.config import MelConfig, preset
+from vocoder.mel.config import MelConfig, MelConfigs, preset
 from vocoder.mel.config_file import AUTO, with_statistics
 from vocoder.sampling import MAX_CORRECTIONS, MAX_SIGMA, AdaptMode, GuardMode, Sampling
 
@@ -107,7 +106,7 @@ class Asked(BaseModel):
             if getattr(self, name) and not config.correctable:
                 raise invalid_parameter(name, f"{message}: leave it out, or give 0")
 
-    def source(self, target: MelConfig, known: Mapping[str, MelConfig]) -> MelConfig | str:
+    def source(self, target: MelConfig, known: MelConfigs) -> MelConfig | str:
         """Return the mel config of the mel, or "auto" to recognise it; raise a Problem if it contradicts itself.
 
         `target` is the model's own; `known` are mel configs by name.
@@ -201,7 +200,7 @@ def check_end(text: str) -> None:
     raise malformed_body('After the first message, the only text message is {"end": true}; frames are binary messages.')
 
 
-def known_config(name: str, known: Mapping[str, MelConfig]) -> MelConfig:
+def known_config(name: str, known: MelConfigs) -> MelConfig:
     """Return the mel config of a name; raises a Problem if there is none."""
     try:
         return preset(name, known)

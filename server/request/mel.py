@@ -22,7 +22,7 @@ from vocoder.adapt.path import MelPath, path_between
 from vocoder.admission import Admitted, MelTooLongError, UnlikelyMelError
 from vocoder.admission import admit as admit_mel
 from vocoder.guard.automatic import UnsureError
-from vocoder.mel.config import MelConfig
+from vocoder.mel.config import MelConfig, MelConfigs
 from vocoder.mel.convert import MelMismatchError
 from vocoder.mel.values import MelError
 from vocoder.npy import MAGIC, NpyError, kind_of, read_header
@@ -147,12 +147,7 @@ def _wrong_dtype() -> Problem:
 
 
 def admit(
-    mel: NDArray[np.float32],
-    asked: Asked,
-    target: MelConfig,
-    known: Mapping[str, MelConfig],
-    mode: GuardMode,
-    max_frames: int,
+    mel: NDArray[np.float32], asked: Asked, target: MelConfig, known: MelConfigs, mode: GuardMode, max_frames: int
 ) -> Admitted:
     """Check a mel by the config that it was made with, convert it to the model's own, and judge it.
 
@@ -179,7 +174,7 @@ def admit(
         return admit_mel(mel, target, source, asked.adapt, mode, max_frames=max_frames)
 
 
-def mel_path(asked: Asked, target: MelConfig, known: Mapping[str, MelConfig]) -> MelPath:
+def mel_path(asked: Asked, target: MelConfig, known: MelConfigs) -> MelPath:
     """Return the conversion from the config that a mel was made with to the model's own.
 
     Args:

@@ -1,6 +1,5 @@
 """GET /v1/models: the models, and the mel config of each."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from fastapi import APIRouter
@@ -13,7 +12,7 @@ from server.routes.openapi import PROBLEMS
 from server.service import Service, ServiceDependency
 from vocoder.adapt.path import path_between, takes
 from vocoder.config import to_dict
-from vocoder.mel.config import ALIASES, MelConfig
+from vocoder.mel.config import ALIASES, MelConfig, MelConfigs
 from vocoder.mel.values import mel_range
 
 router = APIRouter(tags=["models"])
@@ -57,7 +56,7 @@ def _describe(engine: Engine, service: Service) -> dict[str, Any]:
     }
 
 
-def _accepted_presets(target: MelConfig, known: Mapping[str, MelConfig]) -> list[dict[str, Any]]:
+def _accepted_presets(target: MelConfig, known: MelConfigs) -> list[dict[str, Any]]:
     """Return each preset that a model of mel config `target` accepts, as plain data.
 
     `aliases` are other names of the preset, `how` is `own`, `exact` or `adapter`. For adapters `pesq_lost` and

@@ -75,13 +75,8 @@ MEL_RESPONSE: Schema = {
     ),
 }
 
-MEMBERS = {
-    "type": {"type": "string", "format": "uri"},
-    "title": STRING,
-    "status": {"type": "integer"},
-    "detail": STRING,
-}
-PROBLEM = _object(MEMBERS, MEMBERS | {"request_id": {"type": ["string", "null"]}})
+FIELDS = {"type": {"type": "string", "format": "uri"}, "title": STRING, "status": {"type": "integer"}, "detail": STRING}
+PROBLEM = _object(FIELDS, FIELDS | {"request_id": {"type": ["string", "null"]}})
 PROBLEMS: dict[int | str, Schema] = {
     "default": {"description": "An error; its `type` says which.", "content": {MEDIA_TYPE: {"schema": PROBLEM}}}
 }

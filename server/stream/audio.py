@@ -45,8 +45,7 @@ class AudioStream:
 
     Between two chunks the device is free, so a slow client holds up nobody. A lane encodes what it has just made: a
     chunk goes to one other thread and back. Frames may be pushed at any time. The other methods belong to the one task
-    that takes the chunks. `placement` moves the model's audio to its place in time. `samples` are those of the answer,
-    if known.
+    that takes the chunks. `placement` moves the model's audio to its place in time; the answer has `samples`, if known.
     """
 
     def __init__(
