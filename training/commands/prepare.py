@@ -49,8 +49,7 @@ def run(args: argparse.Namespace) -> int:
 def prepare_and_report(corpora: Iterable[Corpus], args: argparse.Namespace, levelled: bool = True) -> int:
     """Prepare corpora by the arguments of `add_output_arguments`, print what was found, and return the exit status.
 
-    All get one level if `levelled`. Raises ValueError if an argument, a corpus or the output folder is wrong; the text
-    says how.
+    All get one level if `levelled`. Raises ValueError if an argument, a corpus or the output folder is wrong.
     """
     from training.corpora.prepare import prepare  # loads torch, for which --help need not wait
 

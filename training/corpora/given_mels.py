@@ -67,8 +67,7 @@ def with_mels(corpus: Corpus, folder: Path, mel_preset: str) -> Corpus:
 
     The mel of `SPEAKER/NAME.wav` is `SPEAKER/NAME.npy` or `NAME.npy`, as HiFi-GAN's fine-tuning has it.
 
-    Raises CorpusError if the folder is missing, or holds a mel of no recording, ConfigError if there is no such mel
-    config.
+    Raises CorpusError if the folder is missing, or holds a mel of no recording, ConfigError for an unknown mel config.
     """
     load_mel_config(mel_preset)
     if not folder.is_dir():

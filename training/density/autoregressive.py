@@ -53,16 +53,12 @@ class Autoregressive(Flow):
     """
 
     def __init__(
-        self,
-        adjacency: Tensor | int,
-        hidden: tuple[int, ...] = (128, 128),
-        cond_channels: int = 0,
-        log_s_bound: float | None = 2.0,
+        self, adjacency: Tensor | int, hidden: tuple[int, ...], cond_channels: int = 0, log_s_bound: float | None = 2.0
     ) -> None:
         super().__init__()
         graph = layered(adjacency, adjacency) if isinstance(adjacency, int) else adjacency.bool()
         self.generations = generations(graph)
-        self.network = MaskedMLP(graph, hidden, 2, cond_channels)
+        self.network = MaskedMLP(graph, hidden, cond_channels)
         self.channels, self.log_s_bound = len(graph), log_s_bound
 
     def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:

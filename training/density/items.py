@@ -83,11 +83,10 @@ def items_of(
         gain_db=config.gain_db,
     )
     corpus = Manifest(manifest.root, entries)
-    audio = (
-        held_out_segments(corpus, segments, config.held_out) if held_out else SegmentDataset(corpus, "train", segments)
-    )
-    spectrogram = MelSpectrogram(mel_config, precise=False)
-    return MappedSegments(audio, partial(_noisy_mel, spectrogram, frames, config.noise))
+    make = partial(_noisy_mel, MelSpectrogram(mel_config, precise=False), frames, config.noise)
+    if held_out:
+        return MappedSegments(held_out_segments(corpus, segments, config.held_out), make)
+    return MappedSegments(SegmentDataset(corpus, "train", segments), make)
 
 
 class Drawn:

@@ -39,7 +39,7 @@ class _MaskedLinear(nn.Linear):
 
 
 class MaskedMLP(nn.Module):
-    """Map inputs (B, C) to (B, C, outputs) such that the outputs of channel i see its parents alone.
+    """Map inputs (B, C) to (B, C, 2) such that the outputs of channel i see its parents alone.
 
     Each hidden unit belongs to one set of inputs, the parents of some channel; it may look at units whose sets lie
     within its own. For the chain of MAF these are the degrees of MADE (Germain et al., 2015).
@@ -47,28 +47,27 @@ class MaskedMLP(nn.Module):
     Row i of `parents` (C, C) marks the parents of channel i. Every channel may see the condition (B, cond_channels).
     """
 
-    def __init__(self, parents: Tensor, hidden: tuple[int, ...], outputs: int = 2, cond_channels: int = 0) -> None:
+    def __init__(self, parents: Tensor, hidden: tuple[int, ...], cond_channels: int) -> None:
         super().__init__()
-        self.outputs = outputs
         sets = torch.unique(parents, dim=0)
         if not cond_channels and len(sets) > 1:
             sets = sets[sets.any(dim=1)]
         owned = [sets[((torch.arange(size) + 0.5) * len(sets) / size).long()] for size in hidden]
         masks = [owned[0], *(_within(before, after) for before, after in pairwise(owned))]
-        masks.append(_within(owned[-1], parents).repeat_interleave(outputs, dim=0))
+        masks.append(_within(owned[-1], parents).repeat_interleave(2, dim=0))
         self.layers = nn.ModuleList(_MaskedLinear(mask) for mask in masks)
         self.condition = nn.Linear(cond_channels, hidden[0], bias=False) if cond_channels else None
         nn.init.zeros_(self.layers[-1].weight)  # type: ignore[arg-type]
         nn.init.zeros_(self.layers[-1].bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor, cond: Tensor | None = None) -> Tensor:
-        """Return (B, C, outputs) of inputs (B, C) and the condition (B, cond_channels)."""
+        """Return (B, C, 2) of inputs (B, C) and the condition (B, cond_channels)."""
         h = self.layers[0](x)
         if self.condition is not None:
             h = h + self.condition(cond)
         for layer in self.layers[1:]:
             h = layer(F.elu(h))
-        out: Tensor = h.reshape(len(x), -1, self.outputs)
+        out: Tensor = h.reshape(len(x), -1, 2)
         return out
 
 

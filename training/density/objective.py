@@ -63,7 +63,7 @@ class DensityObjective(Objective):
         save_model(directory, self.model, self.mel_config, provenance, card=card, families=self.families)
 
     def _nats(self, x: Tensor) -> Tensor:
-        score = self.model.elbo(x) if isinstance(self.model, VariationalAutoencoder) else self.model.log_prob(x)
+        score = self.model(x) if isinstance(self.model, VariationalAutoencoder) else self.model.log_prob(x)
         return -score.mean() / x[0].numel()
 
 

@@ -72,10 +72,6 @@ class VariationalAutoencoder(nn.Module):
         self.posterior = Sequential(list(chain(*steps))[1:])
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return one draw of the evidence lower bound of items (B, channels, frames)."""
-        return self.elbo(x)
-
-    def elbo(self, x: Tensor) -> Tensor:
         """Return a draw (B,) of the bound of log p(x), in nats: log p(x | code) + log p(code) - log q(code | x)."""
         whitened, log_det = self.whitening(x)
         code, log_q = self.encode(whitened, torch.randn(len(x), self.config.latent, dtype=x.dtype, device=x.device))
@@ -97,7 +93,7 @@ class VariationalAutoencoder(nn.Module):
 
     def log_prob(self, x: Tensor, samples: int = 64) -> Tensor:
         """Return a tighter bound (B,) of log p(x): the mean over importance samples (Burda et al., 2016)."""
-        return torch.logsumexp(torch.stack([self.elbo(x) for _ in range(samples)]), dim=0) - math.log(samples)
+        return torch.logsumexp(torch.stack([self(x) for _ in range(samples)]), dim=0) - math.log(samples)
 
     @torch.no_grad()
     def sample(self, count: int, sigma: float = 1.0, generator: torch.Generator | None = None) -> Tensor:

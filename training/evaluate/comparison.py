@@ -45,9 +45,7 @@ def compare(models: Mapping[str, Synthesizer], manifest_file: Path, output: Path
     if options.griffin_lim:
         baselines.append(Candidate("Griffin-Lim", mel_config, partial(griffin_lim, mel_config)))
     if options.mels == "both":
-        baselines, trained = (
-            [row for candidate in rows for row in on_both(candidate)] for rows in (baselines, trained)
-        )
+        baselines, trained = ([row for one in rows for row in on_both(one)] for rows in (baselines, trained))
     metrics, missing = split_by_package(METRICS)
     rows, heard = _evaluated([*baselines, *trained], chosen, metrics, options)
     settings, names = _settings(chosen, options, sampling), [model.name for model in trained]
@@ -66,9 +64,7 @@ def _evaluated(
     rows, heard = list[Row](), dict[str, dict[str, Audio]]()
     seconds, left = sum(recording.seconds for recording in chosen), len(candidates) - 1
     names = ", ".join(candidate.name for candidate in candidates)
-    print(
-        f"scoring {len(chosen)} recordings of {seconds:.0f} s: {names}; the first tells how long it takes", flush=True
-    )
+    print(f"scoring {len(chosen)} recordings of {seconds:.0f} s: {names}; the first shows the pace", flush=True)
     with workers(min(options.jobs, len(chosen))) as over:  # the same for all, which remember the recordings' pitch
         for candidate in candidates:
             started = time.perf_counter()

@@ -5,6 +5,7 @@ from training.evaluate.opinions import naturalness, overall_quality, pesq_wide_b
 from training.evaluate.pitch import periodicity_rmse, pitch_rmse, voiced_share, voicing_f1
 from training.evaluate.spectra import band_is_kept, band_level, multi_resolution_stft_distance
 
+CREPE = "torchcrepe"
 METRICS: tuple[Metric, ...] = (
     Metric("pesq", "PESQ", 2, "ITU-T P.862.2 wide band at 16 kHz, 1 to 4.64", "higher", pesq_wide_band, "pesq"),
     Metric("stoi", "STOI", 3, "intelligibility at 10 kHz, 0 to 1", "higher", short_time_intelligibility, "pystoi"),
@@ -27,21 +28,11 @@ METRICS: tuple[Metric, ...] = (
         "RMSE of the periodicity, 0 to 1, that CREPE (tiny, 50 to 550 Hz) finds every 10 ms; 0 below -60 dB",
         "lower",
         periodicity_rmse,
-        "torchcrepe",
+        CREPE,
     ),
-    Metric("voicing_f1", "V/UV F1", 3, "F1 of voicing (periodicity >= 0.21)", "higher", voicing_f1, "torchcrepe"),
-    Metric(
-        "voiced_share", "voiced %", 0, "voiced frames in % of the recording's", "closer", voiced_share, "torchcrepe"
-    ),
-    Metric(
-        "pitch_rmse_cents",
-        "pitch RMSE ct",
-        0,
-        "in cents, over frames voiced in both",
-        "lower",
-        pitch_rmse,
-        "torchcrepe",
-    ),
+    Metric("voicing_f1", "V/UV F1", 3, "F1 of voicing (periodicity >= 0.21)", "higher", voicing_f1, CREPE),
+    Metric("voiced_share", "voiced %", 0, "voiced frames in % of the recording's", "closer", voiced_share, CREPE),
+    Metric("pitch_rmse_cents", "pitch RMSE ct", 0, "in cents, over frames voiced in both", "lower", pitch_rmse, CREPE),
     Metric("band_db", "8-11 kHz dB", 0, "energy from 8.2 to 10.8 kHz in dB of the whole", "closer", band_level),
     Metric(
         "band_kept",

@@ -89,8 +89,7 @@ def _value(summary: Summary, column: Column) -> str:
 class Report:
     """Everything that an evaluation found: rows of all candidates, those of `models` and of baselines.
 
-    Metrics are all columns; `missing` has the package that some lack. Rows `left_out` have no recording of the right
-    length.
+    Metrics are all columns; `missing` has the package that some lack. Rows `left_out` have no recording of that length.
     """
 
     settings: dict[str, Any]

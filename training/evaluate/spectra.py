@@ -28,9 +28,7 @@ def multi_resolution_stft_distance(reference: Audio, generated: Audio, sample_ra
     than half of the longest window.
     """
     if len(reference) <= RESOLUTIONS[-1][0] // 2 or not reference.any():
-        raise MetricUndefinedError(
-            "the STFT distance needs a reference that is longer than 1024 samples and not silent"
-        )
+        raise MetricUndefinedError("the STFT distance needs a reference longer than 1024 samples and not silent")
     x, x_hat = torch.from_numpy(reference).double(), torch.from_numpy(generated).double()
     distances = [magnitude_distance(_magnitude(x_hat, *sizes), _magnitude(x, *sizes)) for sizes in RESOLUTIONS]
     return float(torch.stack(distances).mean())

@@ -90,9 +90,7 @@ def _word(path: Path) -> str:
 
 def _check(args: argparse.Namespace, folder: Path, stopped: Run | None) -> None:
     if args.output.exists() and not folder.exists():
-        raise ValueError(
-            f"{args.output} exists already, and {folder} holds no fine-tuning to resume: pass its --run DIR"
-        )
+        raise ValueError(f"{args.output} is there already; {folder} holds no fine-tuning to resume: pass its --run DIR")
     if stopped is not None and not args.resume:
         raise ValueError(f"{folder} holds a fine-tuning already: --resume continues it, --run DIR starts another")
     missing = missing_judges()
@@ -109,9 +107,8 @@ def _planned(args: argparse.Namespace, start: Start, manifest: Manifest, output:
     path, seconds = manifest.root / "manifest.jsonl", seconds_of(manifest)
     planned = partial(recipe, start, path, output, seed=args.seed, predicted=predicted(manifest))
     first = planned()
-    announce(
-        f"2 of 4: training on {seconds / 60:.1f} minutes of speech; {PACE_STEPS} steps measure this machine's pace"
-    )
+    speech = f"{seconds / 60:.1f} minutes of speech"
+    announce(f"2 of 4: training on {speech}; {PACE_STEPS} steps measure this machine's pace")
     pace = seconds_per_step(first, manifest)
     if args.steps is None:
         budget = plan(args.minutes, seconds, pace, seconds_in_a_batch(first))

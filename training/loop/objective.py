@@ -1,7 +1,7 @@
 """What the trainer asks of an objective: losses, validation, export."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeAlias
@@ -40,11 +40,7 @@ class Objective(nn.Module, ABC):
     families: Families = FAMILIES
 
     def __init__(
-        self,
-        model: nn.Module,
-        mel_config: MelConfig,
-        adversary: Adversary | None = None,
-        frozen: Sequence[nn.Module] = (),
+        self, model: nn.Module, mel_config: MelConfig, adversary: Adversary | None = None, *frozen: nn.Module
     ) -> None:
         super().__init__()
         self.model = model

@@ -49,7 +49,7 @@ class RecordingObjective(Objective):
         adversary: Adversary | None = None,
         frozen: Sequence[nn.Module] = (),
     ) -> None:
-        super().__init__(model, mel_config, adversary, frozen)
+        super().__init__(model, mel_config, adversary, *frozen)
         self.losses: Any = losses
         self.margin = mel_config.n_fft // 2
         self.unscored = 2 * self.margin

@@ -79,21 +79,18 @@ class ReverseObjective(SampleObjective):
 
     Two kinds of pairs (BiFlow, arXiv 2512.10953): recordings with the noise that the teacher's exact forward pass gives
     them, and noise with the teacher's sample, corrected many times, so that the student needs few corrections itself.
-    Pairs have the teacher's own sample above a recording's band edge. Raises ConfigError if the teacher works on other
-    frames.
+    Pairs have the teacher's own sample above a recording's band edge. Raises ConfigError for a teacher of other frames.
     """
 
     model: Reverse
     teacher: WaveGlow | None
     losses: ReverseLosses
 
-    def __init__(
-        self, student: Reverse, teacher: WaveGlow | None, mel_config: MelConfig, losses: ReverseLosses
-    ) -> None:
+    def __init__(self, model: Reverse, teacher: WaveGlow | None, mel_config: MelConfig, losses: ReverseLosses) -> None:
         frames = None if teacher is None or teacher.envelope is None else teacher.config.group_size
-        if losses.paired and frames != student.config.hop_length:
+        if losses.paired and frames != model.config.hop_length:
             raise ConfigError("the teacher of a reverse student is a WaveGlow over frames of hop_length samples")
-        super().__init__(student, mel_config, losses, teacher if losses.paired else None)
+        super().__init__(model, mel_config, losses, teacher if losses.paired else None)
         self.finished = Correction(mel_config, losses.corrections if losses.paired else 0)
 
     def parts(self, batch: Batch, step: int) -> Parts:

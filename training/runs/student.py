@@ -86,9 +86,8 @@ class StudentRun(SampleRun):
         checkpoint = load_model(model_directory(self.teacher))
         theirs, ours = checkpoint.mel_config, load_mel_config(self.mel)
         if dataclasses.replace(theirs, mean=None, variance=None) != ours:
-            raise ConfigError(
-                f"the teacher {self.teacher} takes mels of preset {theirs.name!r}, the student of {self.mel!r}"
-            )
+            fault = f"takes mels of preset {theirs.name!r}, the student of {self.mel!r}"
+            raise ConfigError(f"the teacher {self.teacher} {fault}")
         return checkpoint
 
 
@@ -103,12 +102,10 @@ class StudentObjective(SampleObjective):
     teacher: Any
     losses: StudentLosses
 
-    def __init__(
-        self, student: Student, teacher: nn.Module | None, mel_config: MelConfig, losses: StudentLosses
-    ) -> None:
+    def __init__(self, model: Student, teacher: nn.Module | None, mel_config: MelConfig, losses: StudentLosses) -> None:
         if (teacher is not None or losses.kl) and not hasattr(teacher, "conditionals"):
             raise ConfigError(f"{type(teacher).__name__} cannot teach: it has no conditionals")
-        super().__init__(student, mel_config, losses, teacher)
+        super().__init__(model, mel_config, losses, teacher)
 
     def initialise(self, batches: Iterable[Batch]) -> None:
         """Give the student's last flow the envelope that the mel implies."""
@@ -137,10 +134,8 @@ class StudentObjective(SampleObjective):
         losses, teacher = self.losses, self.teacher
         if losses.kl == 0:
             return {}
-        conditionals, floor = teacher.conditionals(draw.x, mel), losses.log_s_floor
-        found = divergence(
-            draw, conditionals, teacher.distribution, losses.estimator, draws=losses.draws, log_s_floor=floor
-        )
+        params, floor = teacher.conditionals(draw.x, mel), losses.log_s_floor
+        found = divergence(draw, params, teacher.distribution, losses.estimator, draws=losses.draws, log_s_floor=floor)
         own = {name: value.mean() for name, value in found.items()}
         weights = {"kl": weight, "regulariser": weight * losses.regulariser}
         parts: Parts = {name: (weights[name], own[name]) for name in weights if name in own}

@@ -58,8 +58,7 @@ class WaveNetObjective(RecordingObjective):
 
     The first `past` samples of a segment are not scored: a segment is cut out of speech, and its first sample is a
     surprise of tens of gains, which real audio does not hold and whose gradient would hide all others. Above a
-    recording's band edge, a sample of `filler` from the same mel takes the place of the silence there, which no model
-    should learn.
+    recording's band edge, a sample of `filler` from the same mel takes the place of silence that no model should learn.
     """
 
     model: WaveNet

@@ -137,6 +137,6 @@ def test_generations_are_the_order_of_ancestral_sampling_and_cycles_are_named():
     graph = torch.zeros(4, 4, dtype=torch.bool)
     graph[0, 1] = graph[1, 2] = graph[2, 0] = True
     with pytest.raises(ValueError, match=r"cycle.*: \d -> \d -> \d -> \d"):
-        Autoregressive(graph)
+        Autoregressive(graph, (5,))
     with pytest.raises(ValueError, match="square"):
-        Autoregressive(torch.zeros(2, 3))
+        Autoregressive(torch.zeros(2, 3), (5,))
