@@ -22,9 +22,7 @@ from vocoder.config import ConfigError
 from vocoder.mel.config_file import load_mel_config
 
 
-def predict(
-    speech: Path, models: Sequence[Path], true_prosody: bool = False
-) -> Iterator[tuple[Path, NDArray[np.float32]]]:
+def predict(speech: Path, models: Sequence[Path], true_prosody: bool) -> Iterator[tuple[Path, NDArray[np.float32]]]:
     """Yield the utterances that each model held out, with its mel (n_mels, frames) by the true durations.
 
     Raises ConfigError if two models held out the same utterance, and CheckpointError if a directory holds no model.
@@ -40,7 +38,7 @@ def predict(
 
 
 @torch.inference_mode()
-def predicted_mel(model: nn.Module, example: Example, true_prosody: bool = False) -> NDArray[np.float32]:
+def predicted_mel(model: nn.Module, example: Example, true_prosody: bool) -> NDArray[np.float32]:
     """Return the mel (n_mels, frames) that a model predicts, frame for frame as long as the recording's."""
     tokens, style, index, places, prosody = (
         torch.from_numpy(example[name])[None] for name in ("tokens", "style", "index", "places", "prosody")

@@ -181,9 +181,7 @@ def phonemes(text: str, language: str) -> str:
     """Return a sentence in Kokoro's letters, punctuation kept. Raises CorpusError if espeak-ng is missing or fails."""
     # Odd places hold the punctuation, which espeak-ng would drop and the model phrases by.
     pieces = _PUNCTUATION.split(text)
-    said = [
-        _clause(piece, language) if place % 2 == 0 else piece.replace("-", "—") for place, piece in enumerate(pieces)
-    ]
+    said = [piece.replace("-", "—") if i % 2 else _clause(piece, language) for i, piece in enumerate(pieces)]
     return "".join(f"{clause}{mark} " for clause, mark in zip(said[::2], [*said[1::2], ""], strict=True)).strip()
 
 

@@ -58,12 +58,7 @@ class Material:
     """
 
     def __init__(
-        self,
-        recordings: Iterable[tuple[np.ndarray, str]],
-        names: Sequence[str],
-        sample_rate: int,
-        seed: int,
-        use: str = "",
+        self, recordings: Iterable[tuple[np.ndarray, str]], names: Sequence[str], sample_rate: int, seed: int, use: str
     ) -> None:
         self.true = names[0]
         self.corpora: list[str] = []

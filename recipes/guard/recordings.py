@@ -35,6 +35,8 @@ _AUGMENT = AugmentConfig(equaliser_db=12.0, low_pass=0.35, low_pass_hz=(3400.0, 
 _DYNAMICS, _CODEC, _SIXTEEN_BITS = 0.5, 0.25, 0.7  # shares of recordings: other loudness, a codec, rounded in the end
 _RMS_DB = (-50.0, -14.0)  # of full scale
 Use = Literal["fit", "calibrate"]
+Labelled = Iterator[tuple[np.ndarray, str]]
+"""recordings (T,), each with its corpus"""
 _LANGUAGES = (  # that read digits as words
     "af am ar az bg bn ca cmn cs cy da de el en-gb en-us eo es et eu fa fi fr-fr ga gu he hi hr hu hy id is it ja ka "
     "kk kn ko ky la lt lv mk ml mr ms mt my nb ne nl om pa pl pt ro ru sd si sk sl sq sr sv sw ta te th tk tr tt uk ur "
@@ -93,9 +95,7 @@ def at_rate(x: np.ndarray, rate: int, other: int) -> np.ndarray:
     return np.asarray(librosa.resample(x, orig_sr=rate, target_sr=other, res_type="soxr_hq"), dtype=np.float32)
 
 
-def to_fit(
-    manifest: Manifest, entries: Sequence[Entry], count: int, spoken: int, seed: int
-) -> Iterator[tuple[np.ndarray, str]]:
+def to_fit(manifest: Manifest, entries: Sequence[Entry], count: int, spoken: int, seed: int) -> Labelled:
     """Yield parts (T,) of utterances and numbers of espeak-ng, all as if from elsewhere, and the corpus of each.
 
     Each corpus comes as often. Short utterances are joined, and speeds vary.
@@ -120,9 +120,7 @@ def to_fit(
         yield from_elsewhere(x, rate / 2, rate, rng), ESPEAK
 
 
-def to_calibrate(
-    manifest: Manifest, entries: Sequence[Entry], spoken: int, seed: int
-) -> Iterator[tuple[np.ndarray, str]]:
+def to_calibrate(manifest: Manifest, entries: Sequence[Entry], spoken: int, seed: int) -> Labelled:
     """Yield utterances (T,) and other numbers of espeak-ng, half of them as if from elsewhere, and their corpora."""
     rate, rng = manifest.sample_rate, np.random.default_rng(seed)
     store = AudioStore(manifest, entries)

@@ -126,8 +126,7 @@ def written(
 ) -> Tensor:
     """Return a mel (n_mels, frames) of natural logarithms in an encoding, with a floor that people give it.
 
-    Its energies were computed by a mel config, without a floor. The encoding `statistics` takes off mean and deviation
-    (n_mels, 1).
+    Its energies were computed by a mel config, without a floor. `statistics` are mean and deviation (n_mels, 1).
     """
     floors = _floors(config)
     usual = math.log(floors[0] if config.power == 1.0 else rng.choice(floors[1:]))

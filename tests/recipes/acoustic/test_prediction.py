@@ -72,7 +72,7 @@ def test_every_utterance_is_predicted_by_the_model_that_did_not_hear_it(halves, 
 
 def test_the_mel_is_nearer_than_silence_and_than_another_utterance(halves):
     speech, models = halves
-    found = list(predict(speech, models[:1]))
+    found = list(predict(speech, models[:1], False))
     assert len(found) == 7
     for (path, mel), (_, other) in pairwise(found):
         true = example_of(path, NVIDIA)["mel"]
@@ -80,7 +80,7 @@ def test_the_mel_is_nearer_than_silence_and_than_another_utterance(halves):
         frames = min(true.shape[1], other.shape[1])
         assert np.abs(mel - true).mean() < np.abs(other[:, :frames] - true[:, :frames]).mean()
     with pytest.raises(ConfigError, match="as another model did"):
-        list(predict(speech, [models[0], models[0]]))
+        list(predict(speech, [models[0], models[0]], False))
 
 
 def test_the_evaluation_voice_can_only_be_evaluated(tmp_path):

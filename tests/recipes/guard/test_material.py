@@ -55,7 +55,7 @@ def test_what_is_written_is_read_back(name):
 
 def test_every_layout_of_a_recording_is_an_example(x, monkeypatch):
     config = ConventionConfig(("nvidia", "espnet", SHUFFLED, NOT_SPEECH), ("ln", "log10", "statistics"))
-    material = Material([(x, "one")] * 3, ("nvidia", "espnet"), RATE, 0)
+    material = Material([(x, "one")] * 3, ("nvidia", "espnet"), RATE, 0, "fitted to")
     expected = energies(x, RATE, ("nvidia", "espnet"), rng())["nvidia"]
     torch.testing.assert_close(material.mel(0, "nvidia"), expected, atol=1e-3, rtol=0.0)
     examples = [e for k in range(3) for e in Writer(material, config, VariationConfig(), 0).examples(k)]
