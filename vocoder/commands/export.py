@@ -21,16 +21,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="shipped name, model directory or Hugging Face repository")
     parser.add_argument("--format", dest="form", required=True, choices=tuple(FORMATS), help="what reads the file")
     add_mel_arguments(parser)
-    parser.add_argument(
-        "--sigma", type=float, help="temperature of the noise in a program for sherpa-onnx (default: the model's own)"
-    )
-    parser.add_argument(
-        "--weights",
-        choices=WEIGHTS,
-        default="float32",
-        help="their type in an ONNX file: float16 halves it, int8 computes products of matrices in integers "
-        "(default: %(default)s)",
-    )
+    noise = "temperature of the noise in a program for sherpa-onnx (default: the model's own)"
+    parser.add_argument("--sigma", type=float, help=noise)
+    kinds = "their type in an ONNX file: float16 halves it, int8 multiplies in integers (default: %(default)s)"
+    parser.add_argument("--weights", choices=WEIGHTS, default="float32", help=kinds)
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="file to write")
 
 

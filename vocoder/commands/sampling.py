@@ -18,12 +18,8 @@ PRESET_HELP = f"a preset ({', '.join((*PRESETS, *ALIASES))}), or a YAML or JSON 
 def add_model_argument(parser: argparse.ArgumentParser) -> None:
     """Declare `--model`."""
     shipped = ", ".join(shipped_models()) or "none in this installation"
-    parser.add_argument(
-        "--model",
-        default=DEFAULT_MODEL,
-        metavar="NAME|DIR",
-        help=f"shipped name ({shipped}), model directory or Hugging Face repository (default: %(default)s)",
-    )
+    which = f"shipped name ({shipped}), model directory or Hugging Face repository (default: %(default)s)"
+    parser.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME|DIR", help=which)
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
@@ -67,12 +63,8 @@ def sampling_of(args: argparse.Namespace) -> Sampling:
 
 def add_preset_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare `--preset`, `--statistics` and `--adapt`."""
-    parser.add_argument(
-        "--preset",
-        metavar="NAME|FILE",
-        help=f"of the mels: {PRESET_HELP}, or auto to recognise it; they are converted to the model's exactly "
-        "or through an adapter",
-    )
+    theirs = f"of the mels: {PRESET_HELP}, or auto to recognise it; converted to the model's exactly or by an adapter"
+    parser.add_argument("--preset", metavar="NAME|FILE", help=theirs)
     parser.add_argument("--statistics", metavar="FILE", help="npz or JSON file: mean and variance of normalised mels")
     exactly = "off: refuse mels that only an adapter can convert (default: %(default)s)"
     parser.add_argument("--adapt", choices=get_args(AdaptMode), default="on", help=exactly)
