@@ -21,12 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def add_speech_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare how much Kokoro speaks, and where downloads are kept."""
     parser.add_argument("--minutes", type=float, default=45.0, help="minutes of speech that Kokoro makes (%(default)g)")
-    parser.add_argument(
-        "--cache",
-        type=Path,
-        default=debian.default_cache(),
-        help="where downloads are kept, or folder of unpacked packages (%(default)s)",
-    )
+    kept = "where downloads are kept, or folder of unpacked packages (%(default)s)"
+    parser.add_argument("--cache", type=Path, default=debian.default_cache(), help=kept)
 
 
 def run(args: argparse.Namespace) -> int:

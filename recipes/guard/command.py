@@ -8,14 +8,7 @@ from typing import Annotated
 import numpy as np
 import torch
 
-from recipes.guard.fitting import (
-    ConventionObjective,
-    calibrate,
-    calibrate_recogniser,
-    fit_density,
-    fit_temperature,
-    lesson_of,
-)
+from recipes.guard.fitting import ConventionObjective, calibrate, fit_density, fit_temperature, lesson_of, set_certainty
 from recipes.guard.material import Material
 from recipes.guard.recordings import to_calibrate, to_fit
 from recipes.guard.variation import VariationConfig
@@ -162,7 +155,7 @@ def _calibrate(model: GuardModel, config: GuardRun, material: Material) -> None:
     with torch.no_grad():  # the first layout becomes so many times likelier than it was to each of the others
         model.convention.layout.bias[0] += model.convention.temperature[0] * math.log(config.prior)
     mels = material.true_mels()
-    calibrate_recogniser(model, lesson, mels, config.variation, config.seed)
+    set_certainty(model, lesson, mels, config.variation, config.seed)
     calibrate(model, mels, config.variation, config.seed)
 
 

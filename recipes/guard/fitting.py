@@ -144,7 +144,7 @@ def _scores(scorer: Densities, mels: Sequence[Tensor]) -> Tensor:
 
 
 @torch.no_grad()
-def calibrate_recogniser(
+def set_certainty(
     model: GuardModel, lesson: FixedItems, mels: Sequence[Tensor], variation: VariationConfig, seed: int
 ) -> None:
     """Set what probability refutes a claim, and what makes a name certain, of a model with fitted temperatures.

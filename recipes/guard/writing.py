@@ -16,13 +16,7 @@ from vocoder.mel.config import MelConfig
 from vocoder.mel.conventions import LN10, NATURAL, NOT_SPEECH, PLAIN, SHUFFLED, TORTOISE, VARIATIONS, encodings, layouts
 from vocoder.mel.convert import encode, plain
 
-OWN = {
-    "espnet": "log10",
-    "r9y9": "log10",
-    "speecht5": "log10",
-    "tacotron2-tf": "symmetric",
-    "clarinet": "unit",
-}
+OWN = {"espnet": "log10", "r9y9": "log10", "speecht5": "log10", "tacotron2-tf": "symmetric", "clarinet": "unit"}
 """encodings of layouts that have one of their own; natural logarithms for the others"""
 _USUAL = ("statistics", "statistics", "ln", "log10", "db20", "db10", "unit", "symmetric")
 _LOWEST_FLOOR = 1e-10

@@ -24,7 +24,7 @@ def wavenet():
 
 
 def predicting_wavenet():
-    return WaveNetObjective(WaveNet(WaveNetModelConfig(stack=STACK)), preset("nvidia"), WaveNetLosses())
+    return WaveNetObjective(WaveNet(WaveNetModelConfig(stack=STACK)), preset("nvidia"), WaveNetLosses(), None)
 
 
 def student(kind, bfloat16=False):

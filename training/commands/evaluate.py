@@ -30,12 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("models", nargs="+", metavar="MODEL", help="model directory or name of a shipped model")
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--manifest", type=Path, help="manifest.jsonl of a prepared corpus")
-    source.add_argument(
-        "--predicted",
-        type=Path,
-        metavar="MANIFEST",
-        help="manifest whose recordings have predicted mels: each model has a row on their own mels and one on those",
-    )
+    two_rows = "manifest whose recordings have predicted mels: each model has a row on their own and one on those"
+    source.add_argument("--predicted", type=Path, metavar="MANIFEST", help=two_rows)
     add("-o", "--output", type=Path, required=True, help="folder of the report")
     add("--by", choices=GROUPS, default=defaults["by"], help="a row is a speaker or corpus (%(default)s)")
     for name, kind, text in NUMBERS:

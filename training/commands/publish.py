@@ -14,12 +14,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("model", type=Path, help="a model directory, such as runs/waveglow/last/model")
     add("-o", "--output", type=Path, required=True, help="the directory to write; its name is the model's")
-    add(
-        "--quality",
-        type=Path,
-        action="append",
-        help="quality.json of `vocoder-train evaluate` (repeatable: rows of different recordings, in one table)",
-    )
+    scores = "quality.json of `vocoder-train evaluate` (repeatable: rows of different recordings, in one table)"
+    add("--quality", type=Path, action="append", help=scores)
     add("--scores-of", metavar="NAME", help="name of this model in --quality, if it differs")
     add("--notes", type=Path, help="Markdown to put at the end of the card")
     add("--corrections", type=int, metavar="N", help="default number of corrections (as in training)")

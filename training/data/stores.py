@@ -93,9 +93,7 @@ class PitchStore:
     Raises ManifestError if a recording cannot be read.
     """
 
-    def __init__(
-        self, manifest: Manifest, entries: Sequence[Entry], speeds: Sequence[float] = (1.0,), jobs: int = 1
-    ) -> None:
+    def __init__(self, manifest: Manifest, entries: Sequence[Entry], speeds: Sequence[float], jobs: int = 1) -> None:
         self._hops = {speed: label_hop(manifest.sample_rate, speed) for speed in speeds}
         self._f0 = read_tracks(manifest, entries, speeds, jobs)
 

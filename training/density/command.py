@@ -71,8 +71,8 @@ def run(args: argparse.Namespace) -> int:
     mel_config, corpus = load_mel_config(config.mel), config.manifest if config.data.source == "mels" else None
     manifest = None if corpus is None else corpus_at(corpus, mel_config.sample_rate)
     items, held_out = (items_of(config.data, config.model.frames, mel_config, manifest, s) for s in (False, True))
-    density = isinstance(config.model, DensityConfig)
-    model = DensityModel(config.model) if density else VariationalAutoencoder(config.model)
+    wanted = config.model
+    model = DensityModel(wanted) if isinstance(wanted, DensityConfig) else VariationalAutoencoder(wanted)
     if config.model.kind in CLOSED_FORM:  # whose greatest likelihood is in the initialisation, if that sees an epoch
         epoch = len(items) // config.trainer.batch_size
         config = replace(config, trainer=replace(config.trainer, steps=1, initialisation_batches=epoch))

@@ -64,9 +64,7 @@ class WaveNetObjective(RecordingObjective):
     model: WaveNet
     losses: WaveNetLosses
 
-    def __init__(
-        self, model: WaveNet, mel_config: MelConfig, losses: WaveNetLosses, filler: WaveGlow | None = None
-    ) -> None:
+    def __init__(self, model: WaveNet, mel_config: MelConfig, losses: WaveNetLosses, filler: WaveGlow | None) -> None:
         super().__init__(model, mel_config, losses, frozen=() if filler is None else (filler,))
         self.filler = filler
         self.unscored += losses.past

@@ -27,7 +27,7 @@ def test_frames_have_the_pitch_of_what_is_played_and_the_nearer_label_holds(mani
     store = PitchStore(manifest, manifest.entries, SPEEDS)
     for speed, first in ((0.55, 0.0), (0.7, 12345.6), (0.8, 0.0), (1.0, 12345.6), (1.1, 0.0), (1.4, 0.0)):
         assert_pitch(store, speed, first)
-    store = PitchStore(manifest, manifest.entries)
+    store = PitchStore(manifest, manifest.entries, (1.0,))
     fine = store.read(1, 0.0, HOP / 8, 8 * 100, 1.0)
     edge = int(np.flatnonzero(fine > 0)[0])
     assert edge % 8 == 4

@@ -20,7 +20,7 @@ def objective(*, noise=1e-4, lpc=True):
     torch.manual_seed(0)
     prediction = LinearPredictionConfig(order=8) if lpc else None
     config = WaveNetModelConfig(lpc=prediction, cond_channels=4, stack=STACK, log_s_floor=None)
-    return WaveNetObjective(WaveNet(config), preset("nvidia"), WaveNetLosses(noise=noise, bfloat16=False))
+    return WaveNetObjective(WaveNet(config), preset("nvidia"), WaveNetLosses(noise=noise, bfloat16=False), None)
 
 
 def batch(level=0.05, frames=8):
