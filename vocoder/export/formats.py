@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Collection
+from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, get_args
@@ -30,10 +31,6 @@ CONSTANT = "lifted_tensor"
 @silent_libraries()
 def write_onnx(traced: Traced, file: Path) -> None:
     """Write a program as an ONNX file, with what its users must know as metadata of the model."""
-    try:
-        import onnxscript  # noqa: F401
-    except ImportError as error:
-        raise ExportError("ONNX needs more packages: pip install '.[export]'") from error
     plain = traced.program.run_decompositions({torch.ops.aten.silu.default: _silu})
     program = torch.onnx.export(plain, (), opset_version=OPSET, output_names=traced.outputs, dynamo=True, verbose=False)
     assert program is not None
@@ -109,6 +106,9 @@ def _check(synthesizer: Synthesizer, form: str, file: Path, sigma: float | None,
         raise ExportError(f"weights in {weights} are for ONNX files; leave it out")
     if not file.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {file.parent}")
+    packages = ("onnxscript", "onnxruntime") if weights == "int8" else ("onnxscript",)
+    if form in ONNX_FORMATS and None in map(find_spec, packages):
+        raise ExportError("ONNX needs more packages: pip install '.[export]'")
     if form in ONNX_FORMATS and any(isinstance(module, MinimumPhaseFilter) for module in synthesizer.model.modules()):
         raise ExportError(
             "ONNX has no exponential of complex numbers, which the minimum-phase filter of a student over samples "
@@ -126,10 +126,8 @@ def store_weights(file: Path, weights: Weights, exact: Collection[str] = ()) -> 
     """
     if weights == "float32":
         return
-    try:
-        import onnx
-    except ImportError as error:
-        raise ExportError("ONNX needs more packages: pip install '.[export]'") from error
+    import onnx
+
     if weights == "int8":
         _quantise(file, exact)
     model = onnx.load(str(file))
@@ -166,11 +164,8 @@ def _is_large(tensor: Any, exact: Collection[str]) -> bool:
 
 
 def _quantise(file: Path, exact: Collection[str]) -> None:
-    try:
-        from onnxruntime.quantization import QuantType, quantize_dynamic
-    except ImportError as error:
-        raise ExportError("int8 needs more packages: pip install '.[export]'") from error
     import onnx
+    from onnxruntime.quantization import QuantType, quantize_dynamic
 
     kept = [node.name for node in onnx.load(str(file)).graph.node if _must_be_exact(node, exact)]
     with silent_libraries():  # the quantiser warns that float64 stays as it is
