@@ -75,9 +75,8 @@ class ReaderWatch:
 class LingeringTransport:
     """A transport whose `close` lingers where `sending` says that the client may still be sending.
 
-    Otherwise such a client gets "connection reset" from TCP, and loses what it has not read yet: the 413 of a body
-    that is too large, say. So the server ends its own side first, and throws away what still comes, for a while
-    (RFC 9112, section 9.6).
+    Otherwise such a client gets "connection reset" from TCP, and loses what it has not read yet: the 413 of a body that
+    is too large, say. So the server ends its own side first, and discards what comes, for a while (RFC 9112, 9.6).
     """
 
     def __init__(self, transport: asyncio.Transport, protocol: asyncio.Protocol, sending: Callable[[], bool]) -> None:

@@ -44,8 +44,7 @@ class Autoregressive(Flow):
 
     (t_i, log_s_i) see the x of the parents of i. In the order of the graph the Jacobian is triangular, so `log_det` =
     sum(log_s). Data to noise (`forward`) is one parallel pass of a masked network; noise to data (`inverse`) is
-    ancestral sampling, one pass for each generation of the graph, which for the chain is all channels. Both directions
-    have gradients.
+    ancestral sampling, one pass for each generation of the graph, for the chain each channel. Both have gradients.
 
     The chain is MAF; no edges at all, an element-wise flow; edges from one half to the other, a coupling; and
     `Inverse` of this flow is IAF, whose sampling is parallel. `adjacency` is as for `generations`, an integer C stands

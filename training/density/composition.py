@@ -53,8 +53,7 @@ class Inverse(Flow):
 class EarlyOutput(Flow):
     """Give the first `size` channels out as noise and let `rest` transform the others.
 
-    z = [x_early, rest(x_late)], so a chain of early outputs lists them in the order in which they left. The
-    `log_det` is that of `rest`.
+    z = [x_early, rest(x_late)], so a chain lists early outputs in the order they left. `log_det` is that of `rest`.
     """
 
     def __init__(self, size: int, rest: Flow) -> None:

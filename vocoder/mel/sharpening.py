@@ -76,8 +76,7 @@ class Sharpener:
 class Sharpening:
     """Sharpens one utterance, or a batch, in pieces; together they equal the whole.
 
-    The strength of a frame follows from the frames up to it, so that none waits. `strength` is that of all frames
-    instead, if it is given.
+    The strength of a frame follows from the frames up to it, so that none waits. A given `strength` is that of all.
     """
 
     def __init__(self, sharpener: Sharpener, strength: float | None = None) -> None:
