@@ -1,6 +1,7 @@
 """Distances between the spectrograms of two waveforms, phase ignored."""
 
 from functools import partial
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,12 @@ POWER_SIZE = 1024
 """FFT size in samples of `power_loss`"""
 MEL_SCALES = ((32, 5), (64, 10), (128, 20), (256, 40), (512, 80), (1024, 160), (2048, 320))
 """FFT size in samples and number of bands of each mel that `MultiScaleMel` compares"""
+PERIODICITY_SIZE = 2048
+"""FFT size in samples of `periodicity_loss`: two periods of a voice at 50 Hz lie under most of its window"""
+BAND_EDGES = (0.0, 1000.0, 2000.0, 4000.0, 8000.0)
+"""edges in Hz of the bands whose autocorrelations `periodicity_loss` compares, beside those of the whole spectrum"""
+F0_RANGE = (50, 500)
+"""frequencies in Hz whose periods are the lags of these autocorrelations"""
 FLOOR = 1e-4
 """magnitudes below this count as silence; 1 is the magnitude of white noise of variance 1"""
 
@@ -68,6 +75,29 @@ class MultiScaleMel(nn.Module):
     def _mel(self, x: Tensor, size: int) -> Tensor:
         magnitude = (squared_magnitude(spectrum(x, size)) + 1e-10).sqrt()
         return (self.get_buffer(f"bank_{size}") @ magnitude + FLOOR).log()
+
+
+def periodicity_loss(x_hat: Tensor, x: Tensor, sample_rate: int) -> Tensor:
+    """Return the distance of generated audio x_hat (B, T) from x (B, T) in how periodic it is, a scalar.
+
+    It is the mean absolute distance of the normalised autocorrelations of their frames, each the inverse transform of
+    a magnitude spectrum, over the lags that voices have. An autocorrelation adds up what all harmonics say, where
+    distances of spectra weigh each bin by itself, noise included.
+    """
+    return (_autocorrelations(x_hat, sample_rate) - _autocorrelations(x, sample_rate)).abs().mean()
+
+
+def _autocorrelations(x: Tensor, sample_rate: int) -> Tensor:
+    """Return the autocorrelations (B, bands, lags, frames) of audio (B, T): of all its spectrum, and of its bands."""
+    magnitude = (squared_magnitude(spectrum(x, PERIODICITY_SIZE)) + FLOOR**2).sqrt()
+    edges = [round(edge * PERIODICITY_SIZE / sample_rate) for edge in BAND_EDGES]
+    bands = [(0, magnitude.shape[1]), *pairwise(edges)]
+    masks = magnitude.new_zeros(len(bands), magnitude.shape[1], 1)
+    for mask, (low, high) in zip(masks, bands, strict=True):
+        mask[low:high] = 1
+    r = torch.fft.irfft(magnitude[:, None] * masks, dim=2)
+    low, high = F0_RANGE
+    return r[:, :, sample_rate // high : sample_rate // low] / r[:, :, :1]
 
 
 def power_loss(x_hat: Tensor, x: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from training.critics.spectrogram import CriticConfig
 from training.data.augment import BlurConfig
 from training.loop.objective import Batch, Parts
 from training.losses.pitch import pitch_loss
-from training.losses.spectral import MultiScaleMel, stft_loss
+from training.losses.spectral import MultiScaleMel, periodicity_loss, stft_loss
 from training.runs.corpus_run import CorpusRun
 from training.runs.recordings import RecordingLosses, RecordingObjective
 from vocoder.config import ConfigError, Count, NotNegative, NotNegativeInt, Share
@@ -28,6 +28,8 @@ class SampleWeights(RecordingLosses):
     """weight of the multi-resolution magnitudes"""
     mel: NotNegative = 1.0
     """weight of the log mels at several scales"""
+    periodicity: NotNegative = 0.0
+    """weight of the autocorrelations of the whole spectrum and of its bands"""
     corrected_share: Share = 1.0
     """share of the steps whose losses and critics hear samples after their correction; in the others, before it"""
     sample_corrections: NotNegativeInt | None = None
@@ -111,6 +113,8 @@ class SampleObjective(RecordingObjective):
             parts["spectral"] = weights.spectral, stft_loss(x_hat, x)
         if weights.mel:
             parts["mel"] = weights.mel, self.mels(x_hat, x)
+        if weights.periodicity:
+            parts["periodicity"] = weights.periodicity, periodicity_loss(x_hat, x, self.mel_config.sample_rate)
         if self.adversary is not None and self.adversary.asked(step):
             adversarial, features = self.adversary.judge(x_hat, x)
             parts |= {"adversarial": (weights.adversarial, adversarial), "features": (weights.features, features)}

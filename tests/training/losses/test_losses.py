@@ -1,4 +1,5 @@
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -6,7 +7,7 @@ from torch.distributions import Normal, kl_divergence
 
 from training.losses.kl import Draw, divergence, gaussian_kl
 from training.losses.pitch import pitch_loss
-from training.losses.spectral import MultiScaleMel, power_loss, spectrum, stft_loss
+from training.losses.spectral import MultiScaleMel, periodicity_loss, power_loss, spectrum, stft_loss
 from vocoder.distributions import ENTROPY, Gaussian, LogisticMixture, log_density
 from vocoder.layers.conditioning import PitchConfig, PitchNet
 
@@ -14,6 +15,7 @@ FLOOR = -30.0
 CONFIG = PitchConfig(channels=4, layers=1, kernel_size=3, f0_min=50.0, f0_max=800.0, bins=17)
 MEL = torch.zeros(1, 3, 4)
 LENGTH = 8192
+PERIODICITY = partial(periodicity_loss, sample_rate=22050)
 SILENCE = torch.zeros(1, LENGTH)
 
 
@@ -138,7 +140,21 @@ def test_spectral_losses_are_as_large_as_a_gain_or_as_floors():
     assert float(loss(1e-7 * x, torch.zeros_like(x))) < 2e-3  # of what is below the floor little counts
 
 
-@pytest.mark.parametrize("loss", [stft_loss, MultiScaleMel(22050), power_loss])
+def test_periodicity_is_a_matter_of_the_period_alone():
+    time = torch.arange(16384).double() / 16384
+    pulses, octave, other = (
+        sum(torch.cos(2 * math.pi * f0 * k * time + k * k) for k in range(1, 8000 // f0))[None]
+        for f0 in (100, 200, 130)
+    )
+    loss, hiss = partial(periodicity_loss, x=pulses, sample_rate=16384), noise(0, 1, 16384).double()
+    assert float(loss(-3 * pulses)) < 1e-4
+    assert float(loss(pulses.flip(1))) < 1e-2  # other phases
+    breathy = [float(loss(pulses + level * hiss)) for level in (0.0, 0.5, 2.0, 8.0)]
+    assert breathy == sorted(breathy)
+    assert min(float(loss(x)) for x in (octave, other, hiss)) > breathy[1]
+
+
+@pytest.mark.parametrize("loss", [stft_loss, MultiScaleMel(22050), power_loss, PERIODICITY])
 def test_gradients_are_finite_in_silence(loss):
     x_hat = torch.zeros(1, LENGTH, requires_grad=True)
     loss(x_hat, noise(0, 1, LENGTH)).backward()
