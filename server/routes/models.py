@@ -1,5 +1,6 @@
 """GET /v1/models: the models, and the mel config of each."""
 
+from functools import cache
 from typing import Any
 
 from fastapi import APIRouter
@@ -12,7 +13,7 @@ from server.routes.openapi import PROBLEMS
 from server.service import Service, ServiceDependency
 from vocoder.adapt.path import path_between, takes
 from vocoder.config import to_dict
-from vocoder.mel.config import ALIASES, MelConfig, MelConfigs
+from vocoder.mel.config import ALIASES, MelConfig
 from vocoder.mel.values import mel_range
 
 router = APIRouter(tags=["models"])
@@ -51,19 +52,20 @@ def _describe(engine: Engine, service: Service) -> dict[str, Any]:
         "name": engine.name,
         "state": engine.state,
         "mel": {**to_dict(model.mel_config), **mel},
-        "accepts": _accepted_presets(model.mel_config, service.mel_configs),
+        "accepts": _accepted_presets(model.mel_config, tuple(service.mel_configs.items())),
         "limits": {name: getattr(service.settings, name) for name in limits},
     }
 
 
-def _accepted_presets(target: MelConfig, known: MelConfigs) -> list[dict[str, Any]]:
+@cache
+def _accepted_presets(target: MelConfig, known: tuple[tuple[str, MelConfig], ...]) -> list[dict[str, Any]]:
     """Return each preset that a model of mel config `target` accepts, as plain data.
 
     `aliases` are other names of the preset, `how` is `own`, `exact` or `adapter`. For adapters `pesq_lost` and
     `distillmos_lost` hold the measured losses by group of speech, and `lookahead` the frames that they look ahead.
     """
     accepted = []
-    for name, config in known.items():
+    for name, config in known:
         if not takes(config, target):
             continue
         path = path_between(config, target)

@@ -11,7 +11,7 @@ from training.start.inheritance import inherit_ends
 from vocoder.models.reverse import Reverse
 
 CONFIG = reverse_config(n_mels=8, hop_length=16, source=LAPPED.source)
-LOSSES = ReverseLosses(corrections=2, **JOINING)
+LOSSES = ReverseLosses(corrections=2, periodicity=8.0, **JOINING)
 
 
 def objective(**losses):

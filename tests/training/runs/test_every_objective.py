@@ -44,7 +44,15 @@ def test_the_exported_model_is_the_trained_one_with_its_critics_and_nothing_else
 SAMPLES, PAIRS = {"spectral": 1.0, "mel": 1.0, "adversarial": 0.1, "features": 0.5}, {"recorded": 1.0, "drawn": 0.5}
 WEIGHTS = {
     "waveglow": {"pitch": 0.1, **SAMPLES},
-    "reverse": {"pitch": 0.1, **PAIRS, "spectral": 2.25, "mel": 3.0, "adversarial": 0.3, "features": 1.0},
+    "reverse": {
+        "pitch": 0.1,
+        **PAIRS,
+        "spectral": 2.25,
+        "mel": 3.0,
+        "periodicity": 8.0,
+        "adversarial": 0.3,
+        "features": 1.0,
+    },
 }
 
 
@@ -58,8 +66,8 @@ WEIGHTS = {
         ("waveglow", 20, ["nats", *SAMPLES]),
         ("waveglow", 21, SAMPLES),
         ("reverse", 9, PAIRS),
-        ("reverse", 10, [*PAIRS, "spectral", "mel"]),
-        ("reverse", 20, [*PAIRS, *SAMPLES]),
+        ("reverse", 10, [*PAIRS, "spectral", "mel", "periodicity"]),
+        ("reverse", 20, [*PAIRS, *SAMPLES, "periodicity"]),
     ],
 )
 def test_losses_join_at_their_steps(name, step, parts):
