@@ -95,7 +95,7 @@ def _autocorrelations(x: Tensor, sample_rate: int) -> Tensor:
     masks = magnitude.new_zeros(len(bands), magnitude.shape[1], 1)
     for mask, (low, high) in zip(masks, bands, strict=True):
         mask[low:high] = 1
-    r = torch.fft.irfft(magnitude[:, None] * masks, dim=2)
+    r: Tensor = torch.fft.irfft(magnitude[:, None] * masks, dim=2)
     low, high = F0_RANGE
     return r[:, :, sample_rate // high : sample_rate // low] / r[:, :, :1]
 

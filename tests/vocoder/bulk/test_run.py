@@ -21,10 +21,8 @@ def speak(*arguments, model, guard="off"):
 
 def made(folder):
     """Every audio file with what changes when it is written anew."""
-    return {
-        path.relative_to(folder).as_posix(): (path.stat().st_ino, path.stat().st_mtime_ns)
-        for path in sorted(folder.rglob("*.wav"))
-    }
+    found = {str(path.relative_to(folder)): path.stat() for path in sorted(folder.rglob("*.wav"))}
+    return {name: (stat.st_ino, stat.st_mtime_ns) for name, stat in found.items()}
 
 
 def test_a_killed_run_loses_nothing_and_does_nothing_twice(write_mels, model, tmp_path, wait_until, capsys):
