@@ -120,11 +120,7 @@ class KokoroVoice:
         tokens = np.array([0, *known, 0], dtype=np.int64)
         rows = np.asarray(sum(weight * self.styles[name] for name, weight in weights), dtype=np.float32)
         style = rows[min(len(known), len(rows)) - 1]
-        feeds: dict[str, NDArray[Any]] = {
-            "tokens": tokens[None],
-            "style": style[None],
-            "speed": np.array([speed], dtype=np.float32),
-        }
+        feeds = {"tokens": tokens[None], "style": style[None], "speed": np.array([speed], dtype=np.float32)}
         x, durations, pitch = (np.asarray(o, np.float32).ravel() for o in self.session.run(None, feeds))
         return Speech(x, tokens, durations.round().astype(np.int64), pitch, style).trimmed()
 

@@ -15,9 +15,7 @@ from vocoder.mel.config_file import Statistics, read_statistics
 
 Importer = Callable[[Weights, Mapping[str, Any] | None, Statistics | None], Imported]
 """from a checkpoint, the settings file of its project, and the mean and variance of each mel bin"""
-IMPORTERS: MappingProxyType[str, Importer] = MappingProxyType(
-    {"nvidia-waveglow": import_waveglow, "r9y9-wavenet": import_r9y9}
-)
+IMPORTERS: Mapping[str, Importer] = MappingProxyType({"nvidia-waveglow": import_waveglow, "r9y9-wavenet": import_r9y9})
 
 PRECISION = "it computes in float32, as the original does, unless another dtype is asked for"
 
