@@ -110,9 +110,10 @@ def recipe(
 ) -> Run:
     """Return the configuration of a fine-tuning.
 
-    Losses are those that the shipped model was trained with, on samples that are corrected less often than the model
-    does it; validation corrects them as the model does. Critics that lie beside the weights judge from the first
-    step on; where there are none, new ones learn for a quarter of the steps before they are heard.
+    Losses are those that the shipped model was trained with, but for periodicity, which changes nothing here, on
+    samples that are corrected less often than the model does it; validation corrects them as the model does. Critics
+    that lie beside the weights judge from the first step on; where there are none, new ones learn for a quarter of the
+    steps before they are heard.
     Where recordings come with predicted mels, critics count more, and a model that corrects towards the given mel,
     rather than one of its own, corrects no more, in training and in use.
     """
