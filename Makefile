@@ -88,6 +88,7 @@ check: $(STAMP) ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/mypy deploy
 	$(BIN)/lint-imports
 
 serve: $(STAMP) ## serve MODEL (a shipped name or a directory) on PORT

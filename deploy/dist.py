@@ -74,7 +74,7 @@ def serve(programs: Path, folder: Path) -> None:
     """Start the server, synthesize with it, and stop it by SIGTERM."""
     log = folder / "log"
     with log.open("wb") as lines:
-        command = [programs / "vocoder-serve", "--port", "0"]
+        command = [str(programs / "vocoder-serve"), "--port", "0"]
         server = subprocess.Popen(command, stderr=lines, cwd=folder, env=bare())
     try:
         url = address(log, server)
