@@ -133,8 +133,7 @@ def test_spectral_losses_are_as_large_as_a_gain_or_as_floors():
     assert float(stft_loss(1e-6 * noise(0, 1, LENGTH), SILENCE)) < 1e-3
     assert float(stft_loss(1e-2 * noise(0, 1, LENGTH), SILENCE)) == pytest.approx(100 + math.log(100), rel=0.1)
     loss = MultiScaleMel(22050)
-    assert float(loss(x, x)) == 0.0
-    assert float(loss(2 * x, x)) == pytest.approx(math.log(2), abs=1e-3)
+    assert [float(loss(gain * x, x)) for gain in (1, 2)] == [0.0, pytest.approx(math.log(2), abs=1e-3)]
     assert float(loss(1e-7 * x, torch.zeros_like(x))) < 2e-3  # of what is below the floor little counts
 
 
