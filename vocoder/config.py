@@ -73,7 +73,9 @@ def _annotated(cls: type) -> tuple[dict[str, tuple[float, float]], dict[str, tup
     """Return the bounds and the choices of the fields that have them."""
     hints = typing.get_type_hints(cls, include_extras=True)
     options = {name: (hint, *typing.get_args(hint)) for name, hint in hints.items()}
-    bounds = {name: one.__metadata__[0] for name, all in options.items() for one in all if hasattr(one, "__metadata__")}
+    bounds = {
+        name: each.__metadata__[0] for name, some in options.items() for each in some if hasattr(each, "__metadata__")
+    }
     choices = {name: typing.get_args(hint) for name, hint in hints.items() if typing.get_origin(hint) is typing.Literal}
     return bounds, choices
 

@@ -13,7 +13,7 @@ from server.service import Service
 from vocoder.adapt.path import MelPath
 from vocoder.admission import StreamAdmission, heeded
 from vocoder.guard.guard import judge
-from vocoder.guard.verdict import Verdict
+from vocoder.guard.verdict import UNFAMILIAR, Verdict
 
 ROUGHER = 1.25
 """How much more a mel may change from frame to frame than its messages read as (n_mels, frames) do."""
@@ -89,7 +89,7 @@ def _hold_bands(pieces: list[Tensor], mel: Tensor, verdict: Verdict, path: MelPa
     if _roughness(mel) <= ROUGHER * _roughness(turned):
         return False
     other = judge(turned, path)
-    return other is not None and other.cause in ("typical", "unfamiliar")
+    return other is not None and other.cause in ("typical", UNFAMILIAR)
 
 
 def _roughness(mel: Tensor) -> float:

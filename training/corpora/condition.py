@@ -95,7 +95,10 @@ def decoded(file: Path | BinaryIO, container_format: str | None) -> tuple[np.nda
 
 def write_flac(path: Path, x: np.ndarray, sample_rate: int, subtype: str = "PCM_16", comment: str = "") -> None:
     """Write audio x (T,), clipped to full scale, complete or not at all."""
-    with complete(path) as part, soundfile.SoundFile(part, "w", sample_rate, 1, subtype, format="FLAC") as file:
+    with (
+        complete(path) as part,
+        soundfile.SoundFile(part, "w", sample_rate, channels=1, format="FLAC", subtype=subtype) as file,
+    ):
         if comment:
             file.comment = comment
         file.write(np.clip(x, -1, 1))

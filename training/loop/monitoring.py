@@ -22,8 +22,10 @@ class Monitor:
         self._amount, self._unit = ("audio_seconds", "audio s/s") if sample_rate else ("items", "items/s")
         self._before = replace(start)
         self._writer = SummaryWriter(str(directory / "tensorboard"), purge_step=start.step + 1) if enabled else None
-        off, file = not (enabled and sys.stdout.isatty()), sys.stdout
-        self._bar = tqdm(total=steps, initial=start.step, file=file, unit="step", dynamic_ncols=True, disable=off)
+        hidden = not (enabled and sys.stdout.isatty())
+        self._bar = tqdm(
+            total=steps, initial=start.step, file=sys.stdout, unit="step", dynamic_ncols=True, disable=hidden
+        )
 
     def say(self, text: str) -> None:
         """Print a line without disturbing the bar."""

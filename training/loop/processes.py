@@ -43,7 +43,7 @@ def random_state() -> dict[str, Tensor]:
     return {"torch": torch.get_rng_state(), **cuda}
 
 
-def restore_random(state: dict[str, Tensor]) -> None:
+def restore_random_state(state: dict[str, Tensor]) -> None:
     """Set the states that `random_state` returned."""
     torch.set_rng_state(state["torch"].cpu())
     if "cuda" in state and torch.cuda.is_available():
@@ -73,7 +73,7 @@ def average_gradients(parameters: Sequence[nn.Parameter], loss: Tensor, accelera
     return means[0]
 
 
-def share(module: nn.Module) -> None:
+def share_state(module: nn.Module) -> None:
     """Give every process the main process's parameters and buffers."""
     (state,) = broadcast_object_list([{name: value.cpu() for name, value in module.state_dict().items()}])
     module.load_state_dict(state)

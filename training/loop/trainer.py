@@ -15,7 +15,15 @@ from training.loop.checkpointing import Checkpoints, Progress, RunState
 from training.loop.monitoring import Monitor
 from training.loop.objective import Batch, Objective
 from training.loop.optimisation import build_optimiser, moving_average, rate_scale, update
-from training.loop.processes import Averages, announce, build_accelerator, isolated, random_state, restore_random, share
+from training.loop.processes import (
+    Averages,
+    announce,
+    build_accelerator,
+    isolated,
+    random_state,
+    restore_random_state,
+    share_state,
+)
 from training.loop.stopping import Clock, Interruption, TrainingError
 from training.loop.trainer_config import RunConfig, TrainerConfig
 from training.run_config import write_config
@@ -110,12 +118,12 @@ class Trainer:
             announce(f"initialising from data: {count} {'batch' if count == 1 else 'batches'}")
             with isolated(self.config.seed), torch.no_grad():
                 self.objective.initialise(islice(batches, count))
-        share(self.objective)
+        share_state(self.objective)
 
     def _restore(self) -> None:
         states = self.state.load(self.checkpoints.last)
         if self.accelerator.process_index < len(states):
-            restore_random(states[self.accelerator.process_index])
+            restore_random_state(states[self.accelerator.process_index])
         self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
             self.checkpoints.prune()

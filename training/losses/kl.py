@@ -58,11 +58,17 @@ def drawn(student: Student, noise: Tensor, mel: Tensor) -> Draw:
 
 
 def divergence(
-    draw: Draw, params: Tensor, family: Distribution, estimator: Estimator, *, draws: int = 8, log_s_floor: float = -9.0
+    draw: Draw,
+    params: Tensor,
+    distribution: Distribution,
+    estimator: Estimator,
+    *,
+    draws: int = 8,
+    log_s_floor: float = -9.0,
 ) -> dict[str, Tensor]:
     """Estimate KL(student || teacher) from a sample of the student and the teacher's conditionals along it.
 
-    `params` (B, K, T) are the teacher's conditionals at `draw.x`, of `family`, with gradients. The
+    `params` (B, K, T) are the teacher's conditionals at `draw.x`, of the family `distribution`, with gradients. The
     estimator "closed" is for two Gaussians, sample by sample; "draws" for any two families, by several draws from the
     student's conditional at each sample; "sample" by the sample itself, for students without conditionals.
     `log_s_floor` is a soft lower bound of both log-scales in "closed".
@@ -72,12 +78,12 @@ def divergence(
     """
     entropy, mu, log_s = draw.entropy / draw.x.shape[1], draw.mu, draw.log_scale
     if estimator == "sample":
-        cross_entropy = -family.log_prob(params, draw.x).mean(dim=1)
+        cross_entropy = -distribution.log_prob(params, draw.x).mean(dim=1)
     elif mu is None or log_s is None:
         raise ValueError(f"the estimator {estimator!r} needs the conditionals of a student over samples")
     elif estimator == "draws":
-        cross_entropy = _cross_entropy(mu, log_s, params, family, draws)
-    elif not isinstance(family, Gaussian):
+        cross_entropy = _cross_entropy(mu, log_s, params, distribution, draws)
+    elif not isinstance(distribution, Gaussian):
         raise ValueError("the closed form needs a Gaussian teacher")
     else:
         mu_p, log_s_p = params.unbind(dim=1)

@@ -16,7 +16,7 @@ POWER_SIZE = 1024
 MEL_SCALES = ((32, 5), (64, 10), (128, 20), (256, 40), (512, 80), (1024, 160), (2048, 320))
 """FFT size in samples and number of bands of each mel that `MultiScaleMel` compares"""
 PERIODICITY_SIZE = 2048
-"""FFT size in samples of `periodicity_loss`: two periods of a voice at 50 Hz lie under most of its window"""
+"""FFT size in samples of `periodicity_loss`: four periods of a voice at 50 Hz"""
 BAND_EDGES = (0.0, 1000.0, 2000.0, 4000.0, 8000.0)
 """edges in Hz of the bands whose autocorrelations `periodicity_loss` compares, beside those of the whole spectrum"""
 F0_RANGE = (50, 500)
@@ -90,7 +90,7 @@ def periodicity_loss(x_hat: Tensor, x: Tensor, sample_rate: int) -> Tensor:
 def _autocorrelations(x: Tensor, sample_rate: int) -> Tensor:
     """Return the autocorrelations (B, bands, lags, frames) of audio (B, T): of all its spectrum, and of its bands."""
     magnitude = (squared_magnitude(spectrum(x, PERIODICITY_SIZE)) + FLOOR**2).sqrt()
-    edges = [round(edge * PERIODICITY_SIZE / sample_rate) for edge in BAND_EDGES]
+    edges = [round(edge * PERIODICITY_SIZE / sample_rate) for edge in BAND_EDGES if edge < sample_rate / 2]
     bands = [(0, magnitude.shape[1]), *pairwise(edges)]
     masks = magnitude.new_zeros(len(bands), magnitude.shape[1], 1)
     for mask, (low, high) in zip(masks, bands, strict=True):

@@ -42,8 +42,15 @@ def resample(x: Audio, source_rate: int, target_rate: int) -> Audio:
 
     if isinstance(x, np.ndarray):
         return resample(torch.from_numpy(x), source_rate, target_rate).numpy()
-    window = _WIDTH, _ROLLOFF, "sinc_interp_kaiser", _BETA
-    resampled: Tensor = torchaudio.functional.resample(x, source_rate, target_rate, *window)
+    resampled: Tensor = torchaudio.functional.resample(
+        x,
+        source_rate,
+        target_rate,
+        lowpass_filter_width=_WIDTH,
+        rolloff=_ROLLOFF,
+        resampling_method="sinc_interp_kaiser",
+        beta=_BETA,
+    )
     return resampled
 
 

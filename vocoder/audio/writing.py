@@ -191,5 +191,7 @@ class AudioInfo:
 def audio_info(source: AudioFile) -> AudioInfo:
     """Read format and origin of an audio file, without its samples; raises as `read_audio`."""
     with reading(source) as file:
-        seconds, told = file.frames / file.samplerate, (file.software or None, Origin.of_json(file.comment or ""))
-        return AudioInfo(file.format, file.subtype, file.samplerate, file.channels, seconds, *told)
+        seconds, origin = file.frames / file.samplerate, Origin.of_json(file.comment or "")
+        return AudioInfo(
+            file.format, file.subtype, file.samplerate, file.channels, seconds, file.software or None, origin
+        )

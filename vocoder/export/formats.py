@@ -169,8 +169,14 @@ def _quantise(file: Path, exact: Collection[str]) -> None:
 
     kept = [node.name for node in onnx.load(str(file)).graph.node if _must_be_exact(node, exact)]
     with silent_libraries():  # the quantiser warns that float64 stays as it is
-        how = {"per_channel": True, "weight_type": QuantType.QInt8}
-        quantize_dynamic(str(file), str(file), op_types_to_quantize=["MatMul"], nodes_to_exclude=kept, **how)
+        quantize_dynamic(
+            str(file),
+            str(file),
+            op_types_to_quantize=["MatMul"],
+            per_channel=True,
+            weight_type=QuantType.QInt8,
+            nodes_to_exclude=kept,
+        )
 
 
 def _must_be_exact(node: Any, exact: Collection[str]) -> bool:

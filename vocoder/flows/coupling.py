@@ -41,8 +41,10 @@ class AffineCoupling(Flow):
         t, log_s = self._shift_and_log_scale(kept, cond, gaps)
         return torch.cat([kept, (changed - t) * torch.exp(-log_s)], dim=1), -log_s.sum(dim=(1, 2))
 
-    def _shift_and_log_scale(self, x: Tensor, cond: Tensor | None, gaps: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        out = (self.network(x, cond) if gaps is None else self.network(x, cond, gaps)).to(x.dtype)
+    def _shift_and_log_scale(
+        self, half: Tensor, cond: Tensor | None, gaps: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        out = (self.network(half, cond) if gaps is None else self.network(half, cond, gaps)).to(half.dtype)
         if self.additive:
             return out, torch.zeros_like(out)
         t, log_s = out.chunk(2, dim=1)

@@ -15,7 +15,18 @@ from vocoder.adapt.path import MelPath, shape_fault
 from vocoder.checkpoint import CheckpointError, load_model
 from vocoder.directories import ASSETS, GUARDS
 from vocoder.guard.densities import Densities, Typicality
-from vocoder.guard.verdict import INTEGERS, LOUD, PADDING, RANGE, UNSURE, Verdict, fault, preset_of, recognised
+from vocoder.guard.verdict import (
+    INTEGERS,
+    LOUD,
+    PADDING,
+    RANGE,
+    UNFAMILIAR,
+    UNSURE,
+    Verdict,
+    fault,
+    preset_of,
+    recognised,
+)
 from vocoder.layers.recogniser import Recognition
 from vocoder.mel.config import PRESETS, MelConfig
 from vocoder.mel.conventions import NOT_SPEECH, PLAIN, SHUFFLED, TRANSPOSED, convention_of, layout_of
@@ -169,7 +180,7 @@ class Guard:
             return TOO_SHORT
         if found is None:
             words = "it found no gross fault, but would not notice another logarithm or scale"
-            return Verdict(True, None, "unfamiliar", f"The guard knows no mels of {config.name}: {words}.")
+            return Verdict(True, None, UNFAMILIAR, f"The guard knows no mels of {config.name}: {words}.")
         return Verdict(True, percent, "typical", "The mel follows its mel config.", likeliest=likeliest)
 
     def _natural(self, mel: Tensor, config: MelConfig) -> Tensor | None:

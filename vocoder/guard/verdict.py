@@ -13,7 +13,8 @@ from vocoder.mel import conventions
 from vocoder.mel.config import PRESETS, MelConfig
 from vocoder.mel.conventions import NOT_SPEECH, PLAIN, SHUFFLED, TRANSPOSED, Convention, convention_of
 
-UNSURE, RANGE, INTEGERS, LOUD, PADDING = "unsure", "range", "integers", "loud", "padding"
+UNSURE, UNFAMILIAR, RANGE, INTEGERS = "unsure", "unfamiliar", "range", "integers"
+LOUD, PADDING = "loud", "padding"
 NAMED = 0.5
 """probability from which the likeliest fault is named"""
 MESSAGES: Mapping[str, str] = MappingProxyType(

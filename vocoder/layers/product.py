@@ -232,15 +232,18 @@ class FrameConv(Arranged, nn.Conv1d):
     """A convolution over frames. With frozen weights it is one matrix product of frames beside their neighbours.
 
     PyTorch's own convolution is slower for the few frames of an utterance. The output has the dtype of the input. It
-    sees `taps` frames, `ahead` of them after a frame's own, half of the others if left out, and zeros beyond the ends.
+    sees `kernel_size` frames, `ahead` of them after a frame's own, half of the others if left out, and zeros beyond the
+    ends.
     """
 
     bias: nn.Parameter
 
-    def __init__(self, inputs: int, outputs: int, taps: int, ahead: int | None = None, precise: bool = False) -> None:
-        super().__init__(inputs, outputs, taps)
-        ahead = taps // 2 if ahead is None else ahead
-        self.sides = taps - 1 - ahead, ahead
+    def __init__(
+        self, inputs: int, outputs: int, kernel_size: int, ahead: int | None = None, precise: bool = False
+    ) -> None:
+        super().__init__(inputs, outputs, kernel_size)
+        ahead = kernel_size // 2 if ahead is None else ahead
+        self.sides = kernel_size - 1 - ahead, ahead
         self.precise = precise
         self.in_products = False
         """whether it is written as a matrix product in plain operations too, for runtimes that convolve no float64"""

@@ -52,7 +52,8 @@ class MelSpectrogram(nn.Module):
 
     It has no parameters and no saved state. Mels are float32, or float64 for float64 audio. If `precise`, it transforms
     in float64 where the device can: in float32 the rounding of loud bands reaches quiet bands of the same frame and
-    changes their logarithms, by up to 1e-3 in speech and far more in empty bands. Half the time is better for a loss.
+    changes their logarithms, by up to 1e-3 in speech and far more in empty bands. That is enough for a loss and takes
+    half the time.
     """
 
     filterbank: Tensor
@@ -102,9 +103,15 @@ class MelSpectrogram(nn.Module):
         config = self.config
         if self.precise and x.device.type != "mps":  # which has no float64
             x = x.double()
-        window = torch.hann_window(config.win_length, dtype=x.dtype, device=x.device)
-        sizes = config.n_fft, config.hop_length, config.win_length
-        spectrum = torch.stft(x, *sizes, window, center=False, return_complex=True)
+        spectrum = torch.stft(
+            x,
+            n_fft=config.n_fft,
+            hop_length=config.hop_length,
+            win_length=config.win_length,
+            window=torch.hann_window(config.win_length, dtype=x.dtype, device=x.device),
+            center=False,
+            return_complex=True,
+        )
         if config.power == 1.0 and config.magnitude_epsilon == 0.0:
             return spectrum.abs()  # its gradient at zero is zero; that of a root would be infinite
         squared = spectrum.real.square() + spectrum.imag.square() + config.magnitude_epsilon

@@ -130,7 +130,8 @@ class Synthesizer:
     def check(self, mel: Tensor | np.ndarray, preset: Preset = None, adapt: AdaptMode = "on") -> Verdict:
         """Say how typical a mel (n_mels, frames) is of its mel config, and what it looks like if it is not.
 
-        Raises as `path`, and a ValueError if the mel is not (n_mels, frames) of finite values, or unknown to guards.
+        Raises as `path`, and a ValueError if the mel is not two-dimensional or not finite, or no guard knows its mel
+        config.
         """
         return check(mel, self.path(preset, adapt, mel))
 
@@ -226,7 +227,13 @@ class Synthesizer:
         return StreamSession(pipeline, self._runner.sharpening(chosen), admission, sizes)
 
     def stream(
-        self, mel: Any, *, guard: GuardMode | None = None, preset: Preset = None, adapt: AdaptMode = "on", **others: Any
+        self,
+        mel: Any,
+        *,
+        guard: GuardMode | None = None,
+        preset: Preset = None,
+        adapt: AdaptMode = "on",
+        **options: Any,
     ) -> Iterator[Any]:
         """Yield the waveform of one utterance in chunks whose concatenation is that of `synthesize`.
 
@@ -240,16 +247,16 @@ class Synthesizer:
         if not isinstance(mel, (Tensor, np.ndarray, Admitted, Iterable)) or isinstance(mel, (str, bytes, Sequence)):
             raise MelError(f"the mel must be a tensor, an array or an iterator of these, not {type(mel).__name__}")
         mode = self._guard if guard is None else guard_mode(guard)
-        others |= {"adapt": adapt}
+        options |= {"adapt": adapt}
         if isinstance(mel, (Tensor, np.ndarray, Admitted)):
             admitted = self._admitted(mel, preset, adapt, mode)
             if len(admitted.shape) != 2:
                 raise MelError(f"a stream takes one mel (n_mels, frames), not one of {len(admitted.shape)} dimensions")
-            session = self.open_stream(**others, preset=admitted.path.source)
+            session = self.open_stream(**options, preset=admitted.path.source)
             return drained(session, [admitted], self._warn)
         beginning, mel = begun(mel) if preset == AUTO else (None, mel)
         source = self.path(preset, adapt, beginning).source
-        return drained(self.open_stream(**others, preset=source, guard=mode), mel, self._warn)
+        return drained(self.open_stream(**options, preset=source, guard=mode), mel, self._warn)
 
     def _admitted(self, mel: Any, preset: Preset, adapt: AdaptMode, guard: GuardMode | None) -> Admitted:
         """Admit a mel, unless it is, and warn about it."""
