@@ -1,8 +1,7 @@
 """A program that trains the toy, for tests that start, kill and pair processes.
 
 train_toy.py alone DIRECTORY: noise in the loss, loader processes, a checkpoint after every step.
-train_toy.py together DIRECTORY: in each of several processes, one run without noise, one with, and one with that is
-stopped by the last process and resumed.
+train_toy.py together DIRECTORY: in each of several processes, quiet, with noise, and stopped by the last and resumed.
 """
 
 import sys
@@ -15,8 +14,7 @@ from toy_training import ToyObjective, seeded_toy, stop_at, toy_config, toy_trai
 def alone(directory):
     objective = seeded_toy(noise=0.3)
     objective.on_step = lambda step: time.sleep(0.02)
-    config = toy_config(steps=30, num_workers=1, log_steps=1, checkpoint_minutes=1e-9)
-    toy_trainer(directory, config, objective).fit()
+    toy_trainer(directory, toy_config(steps=30, num_workers=1, log_steps=1, checkpoint_minutes=1e-9), objective).fit()
 
 
 def together(directory):
@@ -26,7 +24,9 @@ def together(directory):
     if not first.accelerator.is_main_process:
         stop_at(first, 9)
     assert first.fit().step == 9
-    toy_trainer(directory / "halves", toy_config(), ToyObjective(noise=0.3), resume=True).fit()
+    last = toy_trainer(directory / "halves", toy_config(), ToyObjective(noise=0.3), resume=True)
+    last.fit()
+    last.accelerator.end_training()
 
 
 if __name__ == "__main__":

@@ -45,6 +45,7 @@ def fit(
     output.mkdir(parents=True, exist_ok=True)
     write_config(config, output / "config.yaml")
     trainer.fit()
+    trainer.accelerator.end_training()  # a process that leaves its group to the interpreter's end can abort there
     return output / "last" / "model"
 
 
