@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vocoder.adapt.path import Converter, MelPath, Placement, model_for, path_between, shape_fault
 from vocoder.guard.automatic import UnsureError, recognised_config
-from vocoder.guard.guard import judge, load_guard
+from vocoder.guard.guard import guards, judge
 from vocoder.guard.verdict import Verdict
 from vocoder.mel.config import PRESETS, MelConfig
 from vocoder.mel.config_file import AUTO, load_mel_config
@@ -158,7 +158,7 @@ def check(mel: Tensor | np.ndarray, path: MelPath) -> Verdict:
 
     Raises a ValueError if the mel is not two-dimensional or not finite, or no guard knows its mel config.
     """
-    values, verdict = finite_values(mel), judge(mel, path) or load_guard().check(mel, path.source)
+    values, verdict = finite_values(mel), judge(mel, path) or next(guards()).check(mel, path.source)
     fault = _range_fault(*bounds(values), path.source)
     if verdict.typical and fault is None:
         return replace(verdict, smoothness=strength_of(path.convert(values), path.target))

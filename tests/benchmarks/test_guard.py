@@ -6,7 +6,7 @@ from recordings import RECORDING
 
 from benchmarks.guard_conventions import CONVENTIONS, TRUE_VARIANTS, true_mel
 from vocoder.audio.reading import read_audio
-from vocoder.guard.guard import load_guard
+from vocoder.guard.guard import check
 
 TOO_NEAR = {"hop of 200", "hop of 300", "hop of 512", "audio at 16 kHz", "audio at 24 kHz"}
 
@@ -18,7 +18,7 @@ def x():
 
 @pytest.mark.parametrize("convention", [c for c in CONVENTIONS if c.name not in TOO_NEAR], ids=lambda c: c.name)
 def test_a_wrong_convention_is_named(x, convention):
-    verdict = load_guard().check(convention.mels([x])[0])
+    verdict = check(convention.mels([x])[0])
     assert not verdict.typical
     assert convention.cause in (None, verdict.cause)
     if not convention.normalised:  # the statistics of one recording hide which bands they are of
@@ -27,4 +27,4 @@ def test_a_wrong_convention_is_named(x, convention):
 
 @pytest.mark.parametrize("name", TRUE_VARIANTS)
 def test_what_acoustic_models_do_is_no_fault(x, name):
-    assert load_guard().check(TRUE_VARIANTS[name](true_mel(x))).typical
+    assert check(TRUE_VARIANTS[name](true_mel(x))).typical

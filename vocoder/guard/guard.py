@@ -220,8 +220,8 @@ def guard_of(n_mels: int) -> Guard | None:
 
 
 @cache
-def load_guard(directory: Path = ASSETS / GUARDS[0]) -> Guard:
-    """Load a guard, by default the shipped one; raises a CheckpointError if the directory does not hold one."""
+def load_guard(directory: Path) -> Guard:
+    """Load a guard; raises a CheckpointError if the directory does not hold one."""
     checkpoint = load_model(directory)
     if not isinstance(checkpoint.model, GuardModel):
         raise CheckpointError(f"{directory} holds a model of family {checkpoint.family!r}, no guard")
@@ -230,7 +230,7 @@ def load_guard(directory: Path = ASSETS / GUARDS[0]) -> Guard:
 
 def check(mel: Any, config: MelConfig | None = None) -> Verdict:
     """Judge one mel (n_mels, frames) by the shipped guard; see `Guard.check`."""
-    return load_guard().check(mel, config)
+    return next(guards()).check(mel, config)
 
 
 def judge(mel: Tensor | np.ndarray, path: MelPath, converted: Tensor | None = None) -> Verdict | None:
@@ -241,7 +241,7 @@ def judge(mel: Tensor | np.ndarray, path: MelPath, converted: Tensor | None = No
     a ValueError if the mel is not two-dimensional or not finite.
     """
     knowing = (guard for end in (path.source, path.target) for guard in guards() if guard.knows(end))
-    guard = next(knowing, load_guard())
+    guard = next(knowing, None) or next(guards())
     known, values, adapted = guard.knows(path.source), _two_dimensional(mel), None
     fits = not known or len(values) == path.source.n_mels  # another shape cannot be of a mel config that it knows
     if path.adapter is not None and fits and convention_of(path.target) == convention_of(guard.mel_config):

@@ -9,7 +9,7 @@ from recordings import ANOTHER, RECORDING, mel_of
 from tiny_models import random_voice
 
 from vocoder.guard.automatic import UnsureError, recognised_config
-from vocoder.guard.guard import load_guard
+from vocoder.guard.guard import check
 from vocoder.mel.config import PRESETS, preset
 
 NVIDIA = preset("nvidia")
@@ -102,4 +102,4 @@ def test_a_shape_that_bands_in_columns_have_too_is_looked_into(name, frames, rec
     with pytest.raises(UnsureError, match=words):
         recognised_config(mel.T, NVIDIA)
     if mel.shape == (80, 80):
-        assert [load_guard().check(one).cause for one in (mel, mel.T)] == ["typical", "transposed"]
+        assert [check(one).cause for one in (mel, mel.T)] == ["typical", "transposed"]

@@ -16,14 +16,14 @@ from vocoder.adapt.path import MelPath, path_between
 from vocoder.audio.reading import read_audio
 from vocoder.directories import ASSETS
 from vocoder.guard.automatic import UnsureError, recognised_config
-from vocoder.guard.guard import judge, load_guard
+from vocoder.guard.guard import guards, judge, load_guard
 from vocoder.mel.config import preset
 from vocoder.mel.convert import convert
 
 
 @pytest.fixture(scope="module")
 def guard():
-    return load_guard()
+    return next(guards())
 
 
 @pytest.fixture(scope="module")
