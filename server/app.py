@@ -18,8 +18,8 @@ from server.engine.lanes import Lanes, available_cores, compute_on
 from server.engine.model import SHARED_FRAMES, LoadedModel
 from server.engine.queue import QueueLimits, WorkQueue
 from server.limits.gate import Gate, HostRule
+from server.limits.holdings import Drain, Pool, give_back_freed
 from server.limits.keys import KeyRing
-from server.limits.shares import Drain, Pool, give_back_freed
 from server.problems import answer_not_found, install_problem_handlers
 from server.request.asked import HEADERS
 from server.routes import inference, mel, models, operations, pages, synthesize

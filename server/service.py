@@ -17,8 +17,8 @@ from server.engine.jobs import Job, at_once
 from server.engine.lanes import Lanes
 from server.engine.model import free_memory
 from server.engine.queue import QueueLimits, WorkQueue
+from server.limits.holdings import Drain, Pool
 from server.limits.keys import KeyRing
-from server.limits.shares import Drain, Pool
 from server.problems import Problem
 from server.settings import Settings
 from server.telemetry.requests import Metrics

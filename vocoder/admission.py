@@ -1,7 +1,7 @@
 """Whether a mel is admitted: its mel config, shape and values, its conversion to the model's, and the guard's verdict.
 
 Python, the commands, bulk runs and the server all ask here: `admit` for a whole mel, `StreamAdmission` for one that
-comes in pieces.
+comes in pieces. Shapes are told in `adapt.shape`, ranges of values in `mel.values`, verdicts in `guard.guard`.
 """
 
 import math
@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vocoder.adapt.path import Converter, MelPath, Placement, model_for, path_between, shape_fault
+from vocoder.adapt.path import Converter, MelPath, Placement, model_for, path_between
+from vocoder.adapt.shape import shape_fault
 from vocoder.guard.automatic import UnsureError, recognised_config
 from vocoder.guard.guard import guards, judge
 from vocoder.guard.verdict import Verdict

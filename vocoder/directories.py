@@ -6,6 +6,8 @@ from pathlib import Path
 
 ASSETS = Path(__file__).parent / "assets"
 GUARDS = ("guard", "guard-100")  # ship beside the models, and synthesize nothing
+MODELS = {"nvidia": "reverse", "vocos": "reverse-24k"}
+"""the shipped model to take for mels of a preset, and for those that convert to it"""
 MODEL_FILES = ["config.json", "model.safetensors", "README.md"]
 
 

@@ -12,7 +12,8 @@ from typing import Any, Protocol, TypeVar
 
 import torch
 
-from server.engine.jobs import Job, Shares, wait_among
+from server.engine.jobs import Job
+from server.engine.turns import Shares, wait_among
 
 T = TypeVar("T")
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from server.engine.errors import QueueFullError
-from server.engine.jobs import CLIENT, Client, Job, Part, Shares, wait_among
+from server.engine.jobs import Job, Part
 from server.engine.lanes import Lanes
+from server.engine.turns import CLIENT, Client, Shares, wait_among
 
 FIRST_CHUNK_SECONDS = 1.0  # by which the start of a stream goes before other work
 FIRST_GUESS = 0.01  # seconds of a function, before any was measured

@@ -11,9 +11,9 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server.addresses import METRICS, OPERATIONS, PAGE_PARTS, PAGES, PROBES, READINESS
-from server.engine.jobs import CLIENT, Client
+from server.engine.turns import CLIENT, Client
+from server.limits.holdings import Drain, Holding, Pool, client_of
 from server.limits.keys import KeyRing, Quotas
-from server.limits.shares import Drain, Holding, Pool, client_of
 from server.problems import Problem, render
 from server.telemetry.requests import note
 

@@ -16,7 +16,7 @@ from server.audio.formats import Level
 from server.engine.errors import DeadlineError
 from server.engine.jobs import Job, Synthesis
 from server.limits.gate import charge_frames
-from server.limits.shares import hold_bytes
+from server.limits.holdings import hold_bytes
 from server.problems import Problem, invalid_parameter, malformed_body
 from server.request.asked import Asked
 from server.request.mel import admit

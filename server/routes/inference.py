@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 import vocoder
 from server.addresses import INFERENCE
 from server.engine.errors import EngineState, NotReadyError
-from server.limits.shares import hold_bytes
+from server.limits.holdings import hold_bytes
 from server.problems import Problem
 from server.request.asked import as_parameters, facts
 from server.request.exchange import Exchange, media_type, while_wanted

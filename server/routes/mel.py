@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from server.audio.extraction import extract
 from server.engine.jobs import Job, at_once
-from server.limits.shares import hold_bytes
+from server.limits.holdings import hold_bytes
 from server.problems import Problem
 from server.request.asked import ModelName, known_config, printable, read_query
 from server.request.exchange import deadline_of, media_type, read_body, while_wanted

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response, WebSocket
 from starlette.types import Receive, Scope, Send
 
 from server.audio.formats import FORMATS, STREAM_FORMATS, OutputSpec, negotiate
-from server.limits.shares import hold_bytes
+from server.limits.holdings import hold_bytes
 from server.problems import Problem
 from server.request.asked import SynthesisQuery, as_headers, facts, read_query
 from server.request.exchange import Exchange, departure, done_before, media_type

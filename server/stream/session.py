@@ -14,7 +14,7 @@ from starlette.websockets import WebSocketDisconnect
 from server.audio.formats import STREAM_FORMATS, OutputSpec, negotiate
 from server.engine.engine import Engine
 from server.limits.gate import charge_frames
-from server.limits.shares import hold_bytes
+from server.limits.holdings import hold_bytes
 from server.problems import Problem, describe_problem, invalid_parameter, malformed_body, unexpected
 from server.request.asked import StreamHello, check_end, read_hello
 from server.request.exchange import done_before

@@ -103,8 +103,7 @@ def test_selectors_and_ports_fit(manifests):
     spread = server_pod(manifests)["spec"]["topologySpreadConstraints"][0]["labelSelector"]
     for selector in (budget["spec"]["selector"], policy["spec"]["podSelector"], spread):
         assert [name for name, labels in labelled.items() if matches(labels, selector)] == ["vocoder"]
-    opened = {port["port"] for rule in policy["spec"]["ingress"] for port in rule["ports"]}
-    assert opened == {"http", "admin"}
+    assert {port["port"] for rule in policy["spec"]["ingress"] for port in rule["ports"]} == {"http", "admin"}
 
 
 def test_the_autoscaler_scales_the_servers_by_a_metric_that_the_adapter_gives(manifests):
@@ -139,8 +138,7 @@ def test_without_prometheus_the_autoscaler_goes_by_processor_time(version):
     kubernetes_validate.validate(scaler, version, strict=True)
     assert [metric["resource"]["name"] for metric in scaler["spec"]["metrics"]] == ["cpu"]
     # A share of what the containers ask for: one that asks for nothing has none, and nothing is scaled.
-    containers = server_pod(manifests)["spec"]["containers"]
-    assert all("cpu" in item["resources"]["requests"] for item in containers)
+    assert all("cpu" in item["resources"]["requests"] for item in server_pod(manifests)["spec"]["containers"])
 
 
 def test_containers_have_no_more_rights_than_they_need(manifests):

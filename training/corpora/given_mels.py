@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from training.corpora.corpus import Corpus, CorpusError, Recording
 from training.corpora.manifest import Entry, Manifest, ManifestError
-from vocoder.adapt.path import path_between, shape_fault
+from vocoder.adapt.path import path_between
+from vocoder.adapt.shape import shape_fault
 from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import load_mel_config
 from vocoder.mel.values import finite_values, mel_range

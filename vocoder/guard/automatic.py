@@ -3,7 +3,8 @@
 import numpy as np
 from torch import Tensor
 
-from vocoder.adapt.path import bands_hint, pass_one_of
+from vocoder.adapt.path import pass_one_of
+from vocoder.adapt.shape import bands_hint
 from vocoder.guard.guard import Guard, guard_of, turned
 from vocoder.guard.verdict import UNSURE, fault, recognised, remedy, unsure
 from vocoder.layers.recogniser import Guess, Recognition

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from vocoder.adapt.path import MelPath, shape_fault
+from vocoder.adapt.path import MelPath
+from vocoder.adapt.shape import shape_fault
 from vocoder.checkpoint import CheckpointError, load_model
 from vocoder.directories import ASSETS, GUARDS
 from vocoder.guard.densities import Densities, Typicality

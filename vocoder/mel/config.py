@@ -162,7 +162,11 @@ def _scaled(base: MelConfig, name: str, mean: float, scale: float, **changes: An
 
 
 def _presets() -> Iterator[MelConfig]:
-    """Yield the mel configs of published models, the default first."""
+    """Yield the mel configs of published models, the default first.
+
+    A further one is a row here. What does not convert exactly needs an adapter too; bands that the guard is to tell
+    apart a layout in `mel.conventions`, and the guard to be fitted again.
+    """
     yield _NVIDIA  # Tacotron 2 and the published WaveGlow
     # Same bins, but its frames are centred half a hop later and there is one fewer.
     hifigan = _like(_NVIDIA, "hifigan", centre="same", magnitude_epsilon=1e-9)
@@ -201,9 +205,6 @@ def _presets() -> Iterator[MelConfig]:
 MelConfigs = Mapping[str, MelConfig]
 """mel configs by name"""
 PRESETS: MelConfigs = MappingProxyType({config.name: config for config in _presets()})
-
-MODELS: Mapping[str, str] = MappingProxyType({"nvidia": "reverse", "vocos": "reverse-24k"})
-"""the shipped model to take for mels of a preset, and for those that convert to it"""
 
 
 def canonical(name: str, known: Collection[str]) -> str | None:

@@ -11,9 +11,10 @@ from answers import TIMEOUT
 from fakes import count_threads, forkserver
 
 from server.engine import lanes as lanes_module
-from server.engine.jobs import CLIENT, Client, Job, at_once
+from server.engine.jobs import Job, at_once
 from server.engine.lanes import PROBE_SECONDS, Lanes, Team, available_cores
 from server.engine.queue import QueueLimits, WorkQueue
+from server.engine.turns import CLIENT, Client
 
 
 @contextmanager

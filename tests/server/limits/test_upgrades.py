@@ -115,6 +115,5 @@ def test_text_that_is_not_utf_8_ends_the_connection_without_a_traceback(ready, c
     with ready() as url, connected(url, handshake()) as connection, caplog.at_level(logging.DEBUG):
         opened(connection)
         connection.sendall(frame(TEXT, b"\xff\xfe"))
-        answer = until_closed(connection)
-    assert answer.endswith(b"\x88\x02" + struct.pack("!H", 1007))
+        assert until_closed(connection).endswith(b"\x88\x02" + struct.pack("!H", 1007))
     assert [record for record in caplog.records if record.exc_info] == []

@@ -3,9 +3,9 @@ import asyncio
 import pytest
 from starlette.requests import HTTPConnection
 
-from server.engine.jobs import Client
-from server.limits import shares
-from server.limits.shares import Holding, Pool, client_of, give_back_freed
+from server.engine.turns import Client
+from server.limits import holdings
+from server.limits.holdings import Holding, Pool, client_of, give_back_freed
 
 ALICE, BOB = Client("alice", "10.0.0.1"), Client("bob", "10.0.0.1")
 
@@ -40,8 +40,8 @@ def test_whose_a_request_is(host, address):
 
 def test_memory_goes_back_once_after_much_of_it_was_let_go(monkeypatch):
     given_back = []
-    monkeypatch.setattr(shares, "GIVE_BACK_SECONDS", 0.005)
-    monkeypatch.setattr(shares, "give_back_memory", lambda: given_back.append(pool.used))
+    monkeypatch.setattr(holdings, "GIVE_BACK_SECONDS", 0.005)
+    monkeypatch.setattr(holdings, "give_back_memory", lambda: given_back.append(pool.used))
     pool = Pool(2**30)
 
     async def use():

@@ -11,7 +11,7 @@ from ipaddress import IPv6Address, ip_address, ip_network
 
 from starlette.requests import HTTPConnection
 
-from server.engine.jobs import Client
+from server.engine.turns import Client
 from server.problems import Problem
 from vocoder.memory import give_back_memory
 

@@ -1,0 +1,64 @@
+"""Clients, and fair turns among them."""
+
+from collections.abc import Hashable, Iterable
+from contextvars import ContextVar
+from typing import NamedTuple
+
+MOST_KNOWN = 4096
+
+Who = tuple[Hashable, ...]
+"""path of an owner, outermost first; owners with a common prefix share that prefix's turns"""
+
+
+class Client(NamedTuple):
+    """Who sends a request: the name of an API key, or nothing, and an address."""
+
+    key: str = ""
+    address: str = ""
+
+    @property
+    def who(self) -> Who:
+        """Its path for fair turns: the key, or the address where there is none, then the address."""
+        return (self.key or self.address, self.address)
+
+
+CLIENT: ContextVar[Client] = ContextVar("client", default=Client())  # noqa: B039 - it cannot be changed
+"""of the present request"""
+
+
+class Shares:
+    """What each owner has used of a shared resource. The one that used least goes first; none saves up turns."""
+
+    def __init__(self) -> None:
+        self._used: dict[Who, float] = {}
+        self._reached: dict[Who, float] = {}  # by prefix: what its last owner with a turn had used
+
+    def used(self, who: Who) -> tuple[float, ...]:
+        """Return what an owner has used, outermost first."""
+        return tuple(self._of(who[:depth]) for depth in range(1, len(who) + 1))
+
+    def arrive(self, who: Who) -> None:
+        """Register an owner that had no work until now."""
+        if len(self._used) > MOST_KNOWN:
+            self._used = {one: used for one, used in self._used.items() if used > self._reached.get(one[:-1], 0.0)}
+        for depth in range(1, len(who) + 1):
+            self._used[who[:depth]] = max(self._of(who[:depth]), self._reached.get(who[: depth - 1], 0.0))
+
+    def begin(self, who: Who, seconds: float) -> None:
+        """Give an owner a turn of about so many seconds."""
+        for depth in range(1, len(who) + 1):
+            self._reached[who[: depth - 1]] = self._of(who[:depth])
+        self.add(who, seconds)
+
+    def add(self, who: Who, seconds: float) -> None:
+        """Count seconds, or less than nothing where a turn was shorter than expected."""
+        for depth in range(1, len(who) + 1):
+            self._used[who[:depth]] = self._of(who[:depth]) + seconds
+
+    def _of(self, who: Who) -> float:
+        return self._used.get(who, self._reached.get(who[:-1], 0.0))
+
+
+def wait_among(own: float, others: Iterable[float], turn: float) -> float:
+    """Return how long an owner with `own` seconds of work waits while others, with theirs, take fair turns."""
+    return own + sum(min(other, own + turn) for other in others)

@@ -1,0 +1,60 @@
+"""What is wrong with the shape of a mel, and which preset or model it may be meant for."""
+
+from collections.abc import Sequence
+
+from vocoder.adapt.path import model_for, takes
+from vocoder.directories import MODELS
+from vocoder.mel.config import PRESETS, MelConfig
+
+MOST_NAMES = 8
+"""most presets that a hint names"""
+LIBROSA_BANDS = 128
+"""of librosa's mels, where nobody says how many"""
+
+
+def shape_fault(shape: Sequence[int], n_mels: int, target: MelConfig) -> str | None:
+    """Return what is wrong with the shape of a mel, one or a batch of at least one frame; None if nothing is.
+
+    `target` is the mel config of the model that the mel is for.
+    """
+    if len(shape) in (2, 3) and shape[-2] == n_mels and 0 not in shape:
+        return None
+    one, several = f"({n_mels}, frames)", f"(B, {n_mels}, frames)"
+    right = {2: one, 3: several}.get(len(shape), f"{one} or {several}")
+    fault = f"the mel must be {right}, at least one frame, not {tuple(shape)}"
+    hint = bands_hint(shape, n_mels, target) if len(shape) in (2, 3) and shape[-2] != n_mels else ""
+    return f"{fault}; {hint}" if hint else fault
+
+
+def bands_hint(shape: Sequence[int], n_mels: int, target: MelConfig) -> str:
+    """Return the likely reason why a mel (..., rows, columns) does not have `n_mels` bands; empty if unclear.
+
+    Only presets that a model of mel config `target` takes are advised.
+    """
+    rows, columns = shape[-2:]
+    turned = columns == n_mels or (not _presets_of(rows) and (bool(_presets_of(columns)) or columns == LIBROSA_BANDS))
+    bands = columns if turned else rows
+    hints = ["it looks transposed, (frames, bands) in place of (n_mels, frames)"] if turned else []
+    if bands != n_mels and (names := _presets_of(bands)):
+        if taken := [name for name in names if takes(PRESETS[name], target)]:
+            hints.append(f"presets of {bands} bands are {_listed(taken)}: pass preset=NAME")
+            own = [(name, model) for name, model in MODELS.items() if name in names]
+            hints += [f"the shipped model {model!r} has {name} for its own" for name, model in own]
+        else:
+            model = model_for(PRESETS[names[0]], "on")
+            hints.append(f"take the shipped model {model!r} for presets of {bands} bands: {_listed(names)}")
+    elif bands == LIBROSA_BANDS:
+        hints.append(f"{bands} bands are librosa's default: compute {n_mels}, with the other settings of the model too")
+    names = [name for name in _presets_of(rows) if takes(PRESETS[name], target)]
+    if columns == n_mels and 0 < len(names) <= MOST_NAMES:
+        # 100 x 80: 80 bands turned, or 100 bands of 80 frames
+        hints.append(f"or its {rows} rows are bands: such presets are {', '.join(names)}")
+    return "; ".join(hints)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names) if len(names) <= MOST_NAMES else f"{names[0]} and others"
+
+
+def _presets_of(bands: int) -> list[str]:
+    return [name for name, config in PRESETS.items() if config.n_mels == bands]
