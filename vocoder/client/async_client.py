@@ -162,7 +162,8 @@ class AsyncClient:
             async with asyncio.timeout(self._timeout):
                 answer = await self._read(call)
         except (httpx.HTTPError, TimeoutError, OSError) as error:
-            raise NoAnswerError(f"the server did not answer: {type(error).__name__}: {error}") from error
+            why = str(error) or f"not within {self._timeout:g} s"  # a timeout has no text
+            raise NoAnswerError(f"{self._url} did not answer: {why}") from error
         if not answer.is_success:
             raise error_of(read_problem(answer.status_code, answer.content, answer.headers.get("Retry-After")))
         return answer

@@ -21,7 +21,7 @@ MESSAGES: Mapping[str, str] = MappingProxyType(
     {
         RANGE: "{range} No preset and no usual scale has such values: look for an offset, a factor or a wrong dtype.",
         PADDING: "In {count} frames all bands are {value:.4g}, which sounds like noise: cut padding off, or pad with "
-        "{silence:.4g}.",
+        "{silence:.4g}. If low values were clipped, as librosa's top_db=80 does, take top_db=None.",
         INTEGERS: "The mel looks like one of samples from -32768 to 32767: divide the audio by 32768, or subtract "
         "ln(32768) = 10.3972 from the mel.",
         LOUD: "The mel is {decibels:.0f} dB above full scale: its audio clips. Bring the audio of the mel to -1..1, "

@@ -30,7 +30,7 @@ _REASONS = {
     "f_max": "the bands are others",
     "mel_scale": "the bands are others",
     "mel_norm": "the bands are weighted otherwise",
-    "power": "sums of magnitudes do not determine sums of powers",
+    "power": "sums of powers and sums of magnitudes do not determine each other",
     "magnitude_epsilon": "it is added before the bands are summed",
 }
 

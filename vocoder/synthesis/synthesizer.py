@@ -59,7 +59,6 @@ class Synthesizer:
         set_compute_dtype(self.model, dtype)
         self._runner = Runner(self.model, self.mel_config, self.device)
         self._guard = guard_mode(guard)
-        self._warned = set[str]()  # causes that a warning was given for
 
     def __repr__(self) -> str:
         info, mel = self.info(), self.mel_config
@@ -166,8 +165,8 @@ class Synthesizer:
                 faster.
             sharpen: how far the contrast of the mel is raised above 1 kHz, 0 to 1. If left out, as far as it lacks the
                 texture of recordings, as mels that acoustic models predict do: true mels stay as they are.
-            guard: for a mel that is not typical of its mel config: "warn" synthesizes it with a `MelWarning`, one for
-                each kind of fault, "strict" refuses it, "off" does not look; as the model was loaded with if left out.
+            guard: for a mel that is not typical of its mel config: "warn" synthesizes it with a `MelWarning`,
+                "strict" refuses it, "off" does not look; as the model was loaded with if left out.
             preset: the mel config of the mel, if it is not the model's own: a preset's name, a file or a `MelConfig`;
                 "auto" recognises it. The mel is converted exactly if possible, else through an adapter.
             adapt: "off" refuses mels that need an adapter.
@@ -268,7 +267,6 @@ class Synthesizer:
         return admitted
 
     def _warn(self, verdict: Verdict | None) -> None:
-        """Warn about a mel that is not typical, once for each kind of fault."""
-        if verdict is not None and not verdict.typical and verdict.cause not in self._warned:
-            self._warned.add(verdict.cause)
+        """Warn about a mel that is not typical."""
+        if verdict is not None and not verdict.typical:
             warnings.warn(MelWarning(verdict.message), stacklevel=4)
