@@ -1,12 +1,14 @@
 """Find the directory of a model by name, path or Hugging Face repository."""
 
 import json
+from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
+from types import MappingProxyType
 
 ASSETS = Path(__file__).parent / "assets"
 GUARDS = ("guard", "guard-100")  # ship beside the models, and synthesize nothing
-MODELS = {"nvidia": "reverse", "vocos": "reverse-24k"}
+MODELS: Mapping[str, str] = MappingProxyType({"nvidia": "reverse", "vocos": "reverse-24k"})
 """the shipped model to take for mels of a preset, and for those that convert to it"""
 MODEL_FILES = ["config.json", "model.safetensors", "README.md"]
 
