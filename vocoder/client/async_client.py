@@ -162,8 +162,9 @@ class AsyncClient:
             async with asyncio.timeout(self._timeout):
                 answer = await self._read(call)
         except (httpx.HTTPError, TimeoutError, OSError) as error:
-            why = str(error) or f"not within {self._timeout:g} s"  # a timeout has no text
-            raise NoAnswerError(f"{self._url} did not answer: {why}") from error
+            base, why = self._http.base_url, str(error) or f"not within {self._timeout:g} s"  # a timeout has no text
+            # Without the path and the user, whose password may stand beside it.
+            raise NoAnswerError(f"{base.scheme}://{base.netloc.decode()} did not answer: {why}") from error
         if not answer.is_success:
             raise error_of(read_problem(answer.status_code, answer.content, answer.headers.get("Retry-After")))
         return answer
