@@ -2,7 +2,7 @@
 
 import json
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +88,15 @@ def with_inheritance(provenance: Mapping[str, Any]) -> dict[str, Any]:
         elif name is not None:
             found.append({**_undocumented(name), "through": f"{role} {name}"})
     return {**provenance, "inherited": _once(found)} if found else dict(provenance)
+
+
+def together(provenances: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the last of some provenances, which inherits the recordings of the others."""
+    *others, last = map(with_inheritance, provenances)
+    own = {(entry["corpus"], entry["licence"]) for entry in last.get("data", [])}
+    found = [*last.get("inherited", []), *(entry for other in others for entry in all_data(other))]
+    inherited = [entry for entry in _once(found) if (entry["corpus"], entry["licence"]) not in own]
+    return {**last, "inherited": inherited} if inherited else last
 
 
 def _once(entries: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

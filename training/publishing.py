@@ -1,7 +1,7 @@
 """Trained models to share: their directory, and its card, which says what they are, of what data, and how good."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -11,13 +11,14 @@ import torch
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from torch import nn
 
+from training.averaging import mean_of
 from training.corpora.corpus import UNKNOWN
 from training.critics.adversary import copy_critics
 from training.evaluate.metric import Column
 from training.evaluate.metrics import METRICS
 from training.evaluate.report import SPEED, Summary, cells
 from training.provenance import all_data, with_inheritance
-from vocoder.checkpoint import load_model, save_model
+from vocoder.checkpoint import save_model
 from vocoder.config import to_dict
 from vocoder.loading import shipped_models
 from vocoder.mel.config import MelConfig
@@ -36,19 +37,19 @@ COLUMNS = (
 
 
 def publish(
-    model: Path,
+    models: Sequence[Path],
     output: Path,
     quality: Mapping[str, Any],
     notes: str = "",
     corrections: int | None = None,
     dtype: str = "float16",
 ) -> None:
-    """Write the directory of a trained model, and print its size and the licence of its weights.
+    """Write the directory of a trained model, or the mean of several; print its size and the licence of its weights.
 
     `quality` is a block of quality.json, or empty for the scores that the model already has; `notes` is Markdown.
     Raises ValueError if the model cannot be used; the text says why.
     """
-    checkpoint = load_model(model)
+    checkpoint = mean_of(models)
     config: Any = checkpoint.model.config
     if corrections is not None:
         if not hasattr(config, "corrections"):
@@ -59,7 +60,7 @@ def publish(
     card = model_card(output.name, checkpoint.model, mel_config, provenance, scores, notes)
     precision = getattr(torch, dtype)
     save_model(output, checkpoint.model, mel_config, provenance, scores, precision, card)
-    critics = ", with the critics that it was trained with" if copy_critics(model, output, precision) else ""
+    critics = ", with the critics that it was trained with" if copy_critics(models[-1], output, precision) else ""
     size = (output / "model.safetensors").stat().st_size
     print(f"{output}: {_parameters(checkpoint.model):,} parameters, {size / 1e6:.1f} MB in {dtype}{critics}")
     print(f"licence of the weights: {licence_of(provenance)}")

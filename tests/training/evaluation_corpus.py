@@ -1,7 +1,5 @@
 """A prepared corpus of synthetic voices, and a synthesizer that needs no model."""
 
-import json
-from dataclasses import asdict
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,7 +8,6 @@ import yaml
 
 from training.corpora.manifest import Entry, read_manifest, write_manifest
 from training.corpora.pitch import label_hop
-from training.loop.checkpointing import Progress
 from vocoder.mel.config import preset
 
 RATE = 22050
@@ -78,14 +75,6 @@ def touch(root, *names):
     for name in names:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).touch()
-
-
-def write_run(folder, last, best):
-    """Write the checkpoints of a run, without weights, whose last and best steps these are."""
-    for name, step in (("last", last), ("best", best)):
-        (folder / name).mkdir(parents=True)
-        (folder / name / "trainer.json").write_text(json.dumps({"progress": asdict(Progress(step=step))}))
-    return folder
 
 
 class NoiseVocoder:

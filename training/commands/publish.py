@@ -12,7 +12,8 @@ DTYPES = ("bfloat16", "float16", "float32")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     add = parser.add_argument
-    add("model", type=Path, help="a model directory, such as runs/waveglow/last/model")
+    models = "a model directory, such as runs/waveglow/last/model; of several the mean of the weights is published"
+    add("models", type=Path, nargs="+", metavar="MODEL", help=models)
     add("-o", "--output", type=Path, required=True, help="the directory to write; its name is the model's")
     scores = "quality.json of `vocoder-train evaluate` (repeatable: rows of different recordings, in one table)"
     add("--quality", type=Path, action="append", help=scores)
@@ -27,8 +28,8 @@ def run(args: argparse.Namespace) -> int:
     from training.publishing import publish  # loads torch, for which --help need not wait
 
     notes = args.notes.read_text(encoding="utf-8") if args.notes else ""
-    quality = _together([_quality(path, args.scores_of or str(args.model)) for path in args.quality or ()])
-    publish(args.model, args.output, quality, notes, args.corrections, args.dtype)
+    quality = _together([_quality(path, args.scores_of or str(args.models[-1])) for path in args.quality or ()])
+    publish(args.models, args.output, quality, notes, args.corrections, args.dtype)
     return 0
 
 

@@ -6,26 +6,26 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from training.averaging import write_mean
 from training.corpora.manifest import Manifest
 from training.evaluate.comparison import compare
 from training.evaluate.options import Comparison, Selection
 from training.finetune.recipe import Start
 from training.finetune.recordings import predicted
-from training.finetune.verdict import Change, changes, gain, refusal
-from training.loop.checkpointing import Checkpoints, run_progress
+from training.finetune.verdict import ALLOWED, Change, changes, gain, refusal
+from training.loop.checkpointing import Checkpoints
 from training.publishing import publish
 from vocoder.loading import load
 
-BEFORE, AFTER, BEST = "before", "after", "best in validation"
+BEFORE, AFTER, HALFWAY = "before", "after", "halfway"
 """names of the models in the report"""
 
 
 @dataclass(frozen=True)
 class Trained:
-    """Trained weights: their name in the report, step and directory, and why they must not be published, or None."""
+    """Trained weights: their name in the report and directory, and why they must not be published, or None."""
 
     label: str
-    step: int
     model: Path
     changes: Sequence[Change]
     refusal: str | None
@@ -49,7 +49,7 @@ class Outcome:
         gained = ", ".join(change.title for change in published.changes if change.better)
         lost = ", ".join(change.title for change in published.changes if change.worse) or "nothing"
         named = _named(published).capitalize()
-        return f"{named}, are published: {gained} got better by more than noise, {lost} worse."
+        return f"{named} are published: {gained} got better by more than noise, {lost} worse."
 
     @property
     def changes(self) -> list[str]:
@@ -58,24 +58,24 @@ class Outcome:
 
 
 def compared(start: Start, training: Path, manifest: Manifest, folder: Path, seed: int, jobs: int) -> Outcome:
-    """Evaluate the starting model, the models of a run and Griffin-Lim, and choose what to publish.
+    """Evaluate the starting model, the last of a run, the mean of both and Griffin-Lim, and choose what to publish.
 
-    The last weights come first, since critics sharpen what the spectral distance of validation favours blurred. The
-    best in validation come second.
+    The mean of the weights keeps what the start does well, and most of what was gained; the better of the two counts.
     """
-    checkpoints = Checkpoints(training)
-    last, best = run_progress(checkpoints.last).step, run_progress(checkpoints.best).step
-    models = {AFTER: checkpoints.last / "model"} | ({BEST: checkpoints.best / "model"} if 0 < best < last else {})
+    last = Checkpoints(training).last / "model"
+    models = {AFTER: last, HALFWAY: training / "halfway" / "model"}
+    write_mean([start.directory, last], models[HALFWAY])
     vocoders = {BEFORE: load(start.reference, guard="off")}
     vocoders |= {label: load(model, guard="off") for label, model in models.items()}
     options = Comparison(Selection(0.5, 20.0, by="corpus"), griffin_lim=True, seed=seed, jobs=jobs)
     report = compare(vocoders, manifest.root / "manifest.jsonl", folder, options)
-    trained = []
+    smooth, trained = predicted(manifest), []
     for label, model in models.items():
-        found, why = changes(report.rows, BEFORE, label), refusal(report.rows, BEFORE, label, predicted(manifest))
-        trained.append(Trained(label, last if label == AFTER else best, model, found, why))
-    published = next((weights for weights in trained if weights.refusal is None), None)
-    trained.sort(key=lambda weights: (weights is published, gain(weights.changes)), reverse=True)
+        found, why = changes(report.rows, BEFORE, label), refusal(report.rows, BEFORE, label, smooth)
+        trained.append(Trained(label, model, found, why))
+    apart = ALLOWED if smooth else ()
+    trained.sort(key=lambda weights: (weights.refusal is None, gain(weights.changes, apart)), reverse=True)
+    published = trained[0] if trained[0].refusal is None else None
     return Outcome(start, trained, published, report.quality(BEFORE if published is None else published.label))
 
 
@@ -90,8 +90,8 @@ def publish_best(outcome: Outcome, output: Path, folder: Path) -> None:
     lines = ["## Fine-tuning", outcome.sentence, "On held-out recordings of the voice, before and after:"]
     lines.append("\n".join(f"- {change}" for change in outcome.changes))
     model = outcome.start.directory if outcome.published is None else outcome.published.model
-    publish(model, output, outcome.quality, "\n\n".join(lines) + "\n")
+    publish([model], output, outcome.quality, "\n\n".join(lines) + "\n")
 
 
 def _named(weights: Trained) -> str:
-    return f"the weights of step {weights.step}, the {'last' if weights.label == AFTER else weights.label}"
+    return "the last weights" if weights.label == AFTER else "the mean of the last weights and those of the start"

@@ -1,7 +1,7 @@
 """Compare the scores of held-out utterances before and after fine-tuning."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
@@ -92,14 +92,14 @@ def refusal(rows: Sequence[Row], before: str, after: str, predicted: bool) -> st
             return f"held-out recordings lost more than noise in {change}"
     if not any(change.better for change in found):
         return "no score of the held-out recordings rose by more than noise"
-    if gain(change for change in found if change.metric not in allowed) <= 0:
+    if gain(found, allowed) <= 0:
         return "the scores of the held-out recordings did not rise in sum"
     return None
 
 
-def gain(found: Iterable[Change]) -> float:
-    """Return the sum of changes, each in units of its noise."""
-    return sum(change.difference / change.noise for change in found)
+def gain(found: Iterable[Change], apart: Collection[str] = ()) -> float:
+    """Return the sum of changes, each in units of its noise, without those metrics that are `apart`."""
+    return sum(change.difference / change.noise for change in found if change.metric not in apart)
 
 
 def too_noisy(found: Sequence[Change], recordings: int) -> str | None:

@@ -5,14 +5,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import soundfile
-from evaluation_corpus import write_run
 
 from training.corpora.layouts import scan_folder
 from training.corpora.manifest import Manifest
 from training.evaluate.evaluation import Row
 from training.finetune import outcome as module
 from training.finetune.budget import FEWEST_STEPS, MOST_PASSES, held_out, of_steps, plan, slow
-from training.finetune.outcome import AFTER, BEFORE, BEST, compared, publish_best
+from training.finetune.outcome import AFTER, BEFORE, HALFWAY, compared, publish_best
 from training.finetune.recipe import Start
 from training.finetune.recordings import cut, cut_long_recordings
 from training.finetune.verdict import changes, refusal, too_noisy
@@ -28,14 +27,12 @@ def test_recordings_to_hold_out_and_steps_stay_within_bounds():
     assert 4 * budget.validation_steps < budget.steps <= 5 * budget.validation_steps
     assert budget.limit == 16
     fast = plan(None, seconds_of_speech=60, seconds_per_step=0.01, seconds_in_a_batch=6)
-    assert fast.steps == MOST_PASSES * 10
-    assert fast.minutes == pytest.approx(fast.steps * 0.01 / 60)
+    assert (fast.steps, fast.minutes) == (MOST_PASSES * 10, pytest.approx(fast.steps * 0.01 / 60))
     assert plan(10, 60, 0.01, 6).steps > 50000
     budget = of_steps(50, seconds_per_step=120)
     assert (budget.steps, budget.minutes, budget.limit, budget.validation_steps) == (50, 100, None, 10)
     slow = plan(0.01, 60, 100.0, 6)
-    assert slow.steps == FEWEST_STEPS
-    assert slow.minutes == pytest.approx(FEWEST_STEPS * 100 / 60)  # what it takes, not what was wished
+    assert (slow.steps, slow.minutes) == (FEWEST_STEPS, pytest.approx(FEWEST_STEPS * 100 / 60))  # not what was wished
     assert slow.limit > slow.minutes  # which would otherwise end it before its steps
 
 
@@ -80,22 +77,18 @@ def test_short_recordings_stay_and_broken_ones_are_left_to_preparation(tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("steps", "after", "best", "chosen", "better", "said"),
+    ("after", "halfway", "chosen", "better", "said"),
     [
-        ((50, 0), BETTER, None, AFTER, AFTER, "The weights of step 50, the last, are published: PESQ got better"),
-        ((50, 20), BETTER, WORSE, AFTER, AFTER, "step 50, the last"),
-        ((50, 20), BETTER, BETTER + 0.1, AFTER, AFTER, "step 50, the last"),
-        ((50, 20), WORSE, BETTER, BEST, BEST, "step 20, the best in validation, are published: PESQ got better"),
-        ((50, 20), SAME, SAME + 0.01, BEFORE, BEST, "no score of the held-out recordings rose by more than noise"),
-        ((50, 20), SAME, WORSE, BEFORE, AFTER, "step 20, the best in validation, held-out recordings lost more than"),
-        ((50, 20), WORSE, WORSE, BEFORE, AFTER, "lost more than noise in PESQ 3 -> 2.7"),
-        ((50, 50), SAME, None, BEFORE, AFTER, "no score of the held-out recordings rose by more than noise"),
-        ((50, 0), None, None, BEFORE, AFTER, "cannot be scored"),
+        (BETTER, SAME, AFTER, AFTER, "The last weights are published: PESQ got better"),
+        (BETTER, BETTER + 0.1, HALFWAY, HALFWAY, "The mean of the last weights and those of the start are published"),
+        (WORSE, BETTER, HALFWAY, HALFWAY, "those of the start are published: PESQ got better"),
+        (SAME, SAME + 0.01, BEFORE, HALFWAY, "no score of the held-out recordings rose by more than noise"),
+        (SAME, WORSE, BEFORE, AFTER, "those of the start, held-out recordings lost more than noise in PESQ 3 -> 2.7"),
+        (None, None, BEFORE, AFTER, "cannot be scored"),
     ],
 )
-def test_who_is_published_and_why(steps, after, best, chosen, better, said, tmp_path, monkeypatch):
-    last_step, best_step = steps
-    pesq = {BEFORE: SAME, AFTER: after, BEST: best}
+def test_who_is_published_and_why(after, halfway, chosen, better, said, tmp_path, monkeypatch):
+    pesq = {BEFORE: SAME, AFTER: after, HALFWAY: halfway}
     asked = {}
 
     def compare(models, manifest, folder, options):
@@ -105,22 +98,20 @@ def test_who_is_published_and_why(steps, after, best, chosen, better, said, tmp_
 
     monkeypatch.setattr(module, "compare", compare)
     monkeypatch.setattr(module, "load", lambda reference, guard: str(reference))
-    run = write_run(tmp_path / "training", last_step, best_step)
-    start = Start.of("reverse")
-    monkeypatch.setattr(
-        module, "publish", lambda model, output, quality, card: asked.update(published=model, card=card)
-    )
+    monkeypatch.setattr(module, "write_mean", lambda models, output: asked.update(mean=models))
+    start, run = Start.of("reverse"), tmp_path / "training"
+    monkeypatch.setattr(module, "publish", lambda models, _, __, card: asked.update(published=models, card=card))
     outcome = compared(start, run, Manifest(tmp_path, ()), tmp_path / "report", 0, 1)
     assert outcome.quality == {"scores of": chosen}
     assert said in outcome.sentence
-    names = {AFTER: "last", BEST: "best"} if 0 < best_step < last_step else {AFTER: "last"}
-    models = {label: run / name / "model" for label, name in names.items()}
+    models = {AFTER: run / "last" / "model", HALFWAY: run / "halfway" / "model"}
+    assert asked.pop("mean") == [start.directory, models[AFTER]]
     assert asked == {BEFORE: "reverse"} | {label: str(model) for label, model in models.items()}
     assert (outcome.trained[0].label, outcome.trained[0].model) == (better, models[better])
     labels = [trained.label for trained in outcome.trained if after is not None]
     assert [change.partition(":")[0] for change in outcome.changes] == labels
     publish_best(outcome, tmp_path / "mine", tmp_path)
-    assert asked["published"] == (start.directory if chosen == BEFORE else models[chosen])
+    assert asked["published"] == [start.directory if chosen == BEFORE else models[chosen]]
     assert all(text in asked["card"] for text in (outcome.sentence, *outcome.changes))
     told = json.loads((tmp_path / "outcome.json").read_text())
     assert (told["published"], told["sentence"]) == (chosen, outcome.sentence)
@@ -178,7 +169,6 @@ def test_weights_that_scored_lower_are_refused_unless_predicted_speech_got_more_
     assert found is None if reason is None else reason in str(found)
 
 
-@pytest.mark.parametrize("after", [[3.5, None], [None, None]])
-def test_audio_without_any_score_is_refused(after):
-    found = rows({"pesq": after}, {"pesq": [3.0, 3.2]})
+def test_audio_without_any_score_is_refused():
+    found = rows({"pesq": [3.5, None]}, {"pesq": [3.0, 3.2]})
     assert "cannot be scored" in str(refusal(found, "before", "after", predicted=False))

@@ -115,7 +115,7 @@ def test_recordings_become_a_model_that_speaks_and_is_no_worse(start, recordings
     assert max(len(line) for line in printed.splitlines() if line.startswith("step ")) < 80
     assert "serve it: bin/vocoder-serve --model mine\n" in printed
     assert "try it:   vocoder resynthesize mine.run/corpus/audio/" in printed
-    assert ("The weights of step" in printed) != ("The starting weights of" in printed)
+    assert ("are published: STOI got better" in printed) != ("The starting weights of" in printed)
     assert ("The starting weights of" in printed) == ("the better of the trained weights stay in mine.run/" in printed)
     manifest = read_manifest(tmp_path / "mine.run" / "corpus")
     assert sorted(entry.split for entry in manifest.entries) == ["test"] * 3 + ["train"] * 6
@@ -139,8 +139,6 @@ def test_a_reverse_model_learns_from_samples_alone_and_its_critics_judge_at_once
     given = load_model(reverse_start).model.state_dict()
     assert any(not torch.equal(value, given[name]) for name, value in last.model.state_dict().items())
     assert load_model(tmp_path / "mine").family == "reverse"
-    assert "| old | 1.00 | CC-BY-3.0 | by Old |" in (tmp_path / "mine" / "README.md").read_text()
-    assert (tmp_path / "mine" / "critics.safetensors").is_file()
 
 
 def test_critics_beside_the_weights_judge_at_once_and_new_ones_learn_first(tmp_path, start):
@@ -186,7 +184,6 @@ def test_warnings_come_before_training(start, recordings, tmp_path, capsys, monk
     assert "PESQ is not installed, so STOI and DistillMOS judge the result alone" in said
     assert "2 of 4: training on 0.1 minutes of speech; 9 steps measure this machine's pace" in said
     assert "WARNING: a step takes 21.0 s here, 52 times as long as on two idle cores" in said
-    assert said.splitlines()[-1].startswith("stopped; to continue")
 
 
 @pytest.mark.parametrize(
