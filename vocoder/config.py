@@ -25,14 +25,12 @@ def from_dict(cls: type[T], data: Mapping[str, Any], path: str = "") -> T:
     if not isinstance(data, Mapping):
         raise ConfigError(f"{path or cls.__name__} must be a mapping of fields, not {type(data).__name__}")
     fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    unknown = sorted(set(data) - set(fields))
-    if unknown:
+    if unknown := sorted(set(data) - set(fields)):
         raise ConfigError(f"{path or cls.__name__} has no field {', '.join(unknown)}; known: {', '.join(fields)}")
     hints = typing.get_type_hints(cls)
     values = {name: _convert(hints[name], value, f"{path}.{name}" if path else name) for name, value in data.items()}
     required = (n for n, field in fields.items() if field.default is field.default_factory is dataclasses.MISSING)
-    missing = [name for name in required if name not in values]
-    if missing:
+    if missing := [name for name in required if name not in values]:
         raise ConfigError(f"{path or cls.__name__} lacks {', '.join(missing)}")
     return cls(**values)
 

@@ -39,8 +39,7 @@ def files_in(source: Path, suffixes: Collection[str]) -> list[tuple[Path, Path]]
 
 def check_distinct(targets: Iterable[Path]) -> None:
     """Raise a ValueError if several files would be written to one."""
-    twice = sorted(str(target) for target, count in Counter(targets).items() if count > 1)
-    if twice:
+    if twice := sorted(str(target) for target, count in Counter(targets).items() if count > 1):
         raise ValueError(f"several files would be written to {some(twice)}; give them names of their own")
 
 

@@ -27,6 +27,4 @@ def keep_freed_memory() -> bool:
 
 def give_back_memory() -> bool:
     """Have glibc give all freed memory of this process back to the kernel, once; return whether it did."""
-    if platform.libc_ver()[0] != "glibc":
-        return False
-    return bool(ctypes.CDLL(None).malloc_trim(0))
+    return platform.libc_ver()[0] == "glibc" and bool(ctypes.CDLL(None).malloc_trim(0))

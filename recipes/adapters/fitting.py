@@ -19,8 +19,9 @@ from training.publishing import model_card
 from vocoder.adapt.adapter import FrameTimes
 from vocoder.audio.resampling import resample
 from vocoder.checkpoint import save_model
-from vocoder.config import Checked, Range
+from vocoder.config import Checked, Positive, Range
 from vocoder.mel.config import MelConfig
+from vocoder.mel.convert import convert
 from vocoder.mel.spectrogram import MelSpectrogram
 from vocoder.models.adapter import AdapterConfig, AdapterModel
 
@@ -38,6 +39,8 @@ class Levels(Checked):
     """range of random gains, as far as the audio stays within full scale"""
     peak: Annotated[float, (1e-6, 1)] | None = None
     """the peak that audio is brought to instead, for mel configs that ask for it"""
+    top_db: Positive | None = None
+    """how far below its loudest value every other mel is cut, in units of the mel, as librosa cuts"""
 
     def applied(self, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Return audio (T,) at a level of its own."""
@@ -69,8 +72,10 @@ def frames_of(
         x, _ = augmented(store.whole(i), entry.band_edge, manifest.sample_rate, augment, rng)
         audio.append(torch.from_numpy(levels.applied(x, rng)))
     windows, frames = [], []
-    for each in (*audio, torch.zeros(SILENT_FRAMES * config.target.hop_length)):
+    for i, each in enumerate((*audio, torch.zeros(SILENT_FRAMES * config.target.hop_length))):
         mel = takes(resample(each, manifest.sample_rate, source.sample_rate)[None])[0]
+        if levels.top_db is not None and i % 2:
+            mel = convert(mel.clamp_min(mel.max() - levels.top_db), source, source)
         own = makes(resample(each, manifest.sample_rate, config.target.sample_rate)[None])[0]
         windows.append(grid.windows(mel[: config.looked_at], 0, own.shape[1], 0, mel.shape[1]).float())
         frames.append(own.T.float())

@@ -30,8 +30,7 @@ def run(args: argparse.Namespace) -> int:
 
     Raises ValueError if an argument, a corpus or the output folder is wrong; the text says how.
     """
-    unknown = [name for name in args.sources if name not in KNOWN]
-    if unknown:
+    if unknown := [name for name in args.sources if name not in KNOWN]:
         raise ValueError(
             f"there is no corpus {', '.join(unknown)}; known: {', '.join(KNOWN)}. `vocoder-train prepare` takes folders"
         )

@@ -126,8 +126,7 @@ def planned(plan: Plan, minutes: float, texts: dict[str, tuple[str, ...]]) -> tu
         index = len(found)
         random = np.random.default_rng([plan.seed, plan.kept_out, index])
         language = str(random.choice(languages))
-        place = next(waiting[language], None)
-        if place is None:
+        if (place := next(waiting[language], None)) is None:
             raise CorpusError(f"the sentences ({language}) suffice for {seconds / 60:.0f} minutes, not {minutes:g}")
         speaker, weights = voices[index % len(voices)]
         speed = round(float(random.uniform(*plan.speeds)), 3)

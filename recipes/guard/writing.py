@@ -129,8 +129,6 @@ def written(
     if fields:  # of a mel config that says it; mels that are mapped to a range have its floor
         least = math.log(1e-4 if config.power == 2.0 else 1e-5) if "range_db" in fields else drawn
         return encode(mel.clamp_min(least), dataclasses.replace(plain(config), **NATURAL | fields))
-    if encoding == "db10":
-        return 10.0 / LN10 * mel.clamp_min(drawn)
     if encoding == "db-loudest":
         scaled = float(rng.choice((10.0, 20.0))) / LN10 * mel
         return (scaled - scaled.max()).clamp_min(-float(rng.choice((80.0, 80.0, 100.0))))

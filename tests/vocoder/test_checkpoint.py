@@ -153,8 +153,7 @@ def killed(step, work):
         if frame.f_code.co_filename == files.__file__ and next(steps) == step:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    child = os.fork()
-    if not child:
+    if not (child := os.fork()):
         sys.setprofile(watch)
         work()
         os._exit(0)

@@ -164,8 +164,7 @@ def path_between(source: MelConfig, target: MelConfig, adapt: AdaptMode = "on") 
     """
     if adapt not in ("on", "off"):
         raise ValueError(f"adapt must be 'on' or 'off', not {adapt!r}")
-    path = _path(source, target, adapt)
-    if path is None:
+    if (path := _path(source, target, adapt)) is None:
         raise MelMismatchError(source, target, differences(source, target), model_for(source, adapt))
     return path
 
@@ -183,8 +182,7 @@ def takes(source: MelConfig, target: MelConfig) -> bool:
 def _path(source: MelConfig, target: MelConfig, adapt: AdaptMode) -> MelPath | None:
     if source == target or not differences(source, target):
         return MelPath(source, target)
-    delay = delay_between(source, target, target.sample_rate)
-    if delay is not None:
+    if (delay := delay_between(source, target, target.sample_rate)) is not None:
         return MelPath(source, target, delay)
     adapter = adapter_between(source, target) if adapt == "on" else None
     return None if adapter is None else MelPath(source, target, adapter.delay(source) or 0, adapter)

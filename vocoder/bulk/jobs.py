@@ -39,8 +39,7 @@ def list_jobs(sources: Sequence[Path], output: Path, suffix: str) -> list[Job]:
     Sources are npy files, folders (searched recursively; the output repeats their structure), and manifests (.jsonl).
     Raises a ValueError if there are no mels, a manifest's line is wrong, or two mels would be written to one file.
     """
-    jobs = [job for source in sources for job in _jobs(source, output, suffix)]
-    if not jobs:
+    if not (jobs := [job for source in sources for job in _jobs(source, output, suffix)]):
         raise ValueError(f"there are no npy files in {', '.join(map(str, sources))}")
     check_distinct(job.audio for job in jobs)
     return jobs

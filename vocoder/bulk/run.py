@@ -93,8 +93,7 @@ def synthesize_all(
     except Timeout:
         raise OSError(f"another run is writing to {output}") from None
     with lock:
-        left = pending(jobs, output, options, again)
-        if not left:
+        if not (left := pending(jobs, output, options, again)):
             return Summary(there=len(jobs))
         summary = _tally(synthesize(left), Summary(there=len(jobs) - len(left)), len(left))
     order = {job: i for i, job in enumerate(jobs)}

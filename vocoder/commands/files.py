@@ -49,16 +49,14 @@ def pairs(sources: Sequence[Path], output: Path, suffix: str, *, again: bool) ->
             raise ValueError("- stands for one file on standard input: name an output file, or pass - as well")
         made = []
         for source in sources:
-            found = files_in(source, AUDIO_SUFFIXES)
-            if not found:
+            if not (found := files_in(source, AUDIO_SUFFIXES)):
                 raise ValueError(f"{source} holds no audio; known suffixes: {', '.join(sorted(AUDIO_SUFFIXES))}")
             made += [(file, output / inside.with_suffix(suffix)) for file, inside in found]
     check_distinct(target for _, target in made)
     own = [str(target) for source, target in made if target.is_file() and source.is_file() and target.samefile(source)]
     if own:
         raise ValueError(f"{some(own)} would be replaced by what is made of it; give another output")
-    kept = {target for _, target in made if target.is_file() and target != output and not again}
-    if kept:
+    if kept := {target for _, target in made if target.is_file() and target != output and not again}:
         say(f"{output}: {len(kept)} files exist already and are kept; --again replaces them", output)
     return [(source, target) for source, target in made if target not in kept]
 

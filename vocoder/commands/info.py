@@ -33,8 +33,7 @@ def _show(path: Path, as_json: bool) -> int:
 
 def _text(info: AudioInfo) -> str:
     shape = f"{info.container} {info.encoding}, {info.sample_rate} Hz, {info.seconds:.2f} s"
-    origin = info.origin
-    if origin is None:
+    if (origin := info.origin) is None:
         wrote = f" (written by {info.program})" if info.program else ""
         return f"{shape}; origin not stated{wrote}"
     seed = "" if origin.seed is None else f", seed {origin.seed}"

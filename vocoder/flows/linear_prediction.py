@@ -96,7 +96,7 @@ class LinearPrediction(nn.Module):
 
     def __init__(self, mel_config: MelConfig, config: LinearPredictionConfig) -> None:
         super().__init__()
-        if mel_config.log == "db20" or mel_config.mean is not None:
+        if mel_config.log.startswith("db") or mel_config.mean is not None:
             raise ConfigError(f"linear prediction needs plain logarithmic mels, unlike preset {mel_config.name!r}")
         if mel_config.hop_length % config.subframes:
             raise ConfigError(f"hop_length {mel_config.hop_length} must be a multiple of {config.subframes} subframes")

@@ -31,8 +31,7 @@ def recognised_config(mel: Tensor | np.ndarray, own: MelConfig) -> MelConfig:
     guard, across = (guard_of(size) for size in mel.shape)
     if guard is None:
         return _by_bands(tuple(mel.shape), own)
-    scaled = guard.scaled_preset(finite_values(mel).cpu())
-    if scaled is not None:
+    if (scaled := guard.scaled_preset(finite_values(mel).cpu())) is not None:
         return _told_apart(scaled, own)
     found = guard.recognise(mel)
     if across is not None and turned(mel, guard, across):
@@ -55,8 +54,7 @@ def _told_apart(found: MelConfig, own: MelConfig, likeliest: tuple[Guess, ...] =
     convention = convention_of(found)
     if convention is None:
         return found
-    others = [name for name in layouts()[convention.layout].like if PRESETS[name].scaled == found.scaled]
-    if others:
+    if others := [name for name in layouts()[convention.layout].like if PRESETS[name].scaled == found.scaled]:
         names = " or ".join((found.name, *others))
         advice = pass_one_of((found.name, *others), own) if found.name in PRESETS else remedy(convention, own)
         raise UnsureError(f"preset=auto cannot tell {names} apart: {advice}", likeliest)

@@ -27,10 +27,11 @@ from vocoder.guard.verdict import (
     fault,
     preset_of,
     recognised,
+    told,
 )
 from vocoder.layers.recogniser import Recognition
 from vocoder.mel.config import PRESETS, MelConfig
-from vocoder.mel.conventions import NOT_SPEECH, PLAIN, SHUFFLED, TRANSPOSED, convention_of, layout_of
+from vocoder.mel.conventions import DB10, LOUDEST, NOT_SPEECH, PLAIN, SHUFFLED, TRANSPOSED, convention_of, layout_of
 from vocoder.mel.convert import convert, decode, plain
 from vocoder.mel.values import bounds, finite_values, mel_range
 from vocoder.models.guard import GuardModel
@@ -127,6 +128,8 @@ class Guard:
         smallest, largest = bounds(values)
         loudest = largest if logarithms is values else math.inf if logarithms is None else bounds(logarithms)[1]
         possible = adapted is not None or smallest >= mel_range(config).plausible[0]  # decibels are not
+        if (db := _in_decibels(values, config, target, adapted is not None)) is not None:
+            return db
         if largest - smallest < FLAT or (possible and loudest <= self._densities.floor + 1.0):
             return SILENCE
         far = largest < WITH_SOUND[0] or smallest > WITH_SOUND[1] or smallest < LOWEST
@@ -142,11 +145,9 @@ class Guard:
         verdict = self._verdict(found, typicality, config, target)
         if verdict.typical:
             return _padding(unscaled, given) or self._loud(loudest) or verdict
-        if found is None:
-            return verdict
-        if logarithms is values and self._of_integers(values, config):
+        if found is not None and logarithms is values and self._of_integers(values, config):
             return fault(INTEGERS, verdict.likeliest)
-        scaled = self.scaled_preset(unscaled)
+        scaled = None if found is None else self.scaled_preset(unscaled)
         return verdict if scaled is None or scaled == given else _of_preset(scaled, target, verdict)
 
     def _loud(self, loudest: float) -> Verdict | None:
@@ -196,6 +197,16 @@ def _of_preset(found: MelConfig, target: MelConfig, verdict: Verdict) -> Verdict
     """Return the verdict on a mel that is of another preset, which a model of `target` is to be told."""
     message = f"The mel looks like the {found.name} preset: {preset_of(found, target)}."
     return Verdict(False, 0.0, "normalised", message, found.name, likeliest=verdict.likeliest)
+
+
+def _in_decibels(mel: Tensor, config: MelConfig, target: MelConfig, adapted: bool) -> Verdict | None:
+    """Return the verdict if a mel of few frames must be decibels, or decibels do not say how loud they are, or None."""
+    smallest, largest = bounds(mel)
+    far = LOWEST < smallest < min(-30.0, 2.0 * mel_range(config).plausible[0])
+    if far and not adapted and mel.shape[1] < FEWEST_FRAMES:
+        return Verdict(False, 0.0, "decibels", told("db20", config, target))
+    relative = adapted and config.log == DB10 and largest == 0.0
+    return Verdict(False, 0.0, "decibels", told(LOUDEST, config, target)) if relative else None
 
 
 def _padding(mel: Tensor, config: MelConfig) -> Verdict | None:

@@ -11,7 +11,7 @@ from vocoder.adapt.path import pass_one_of
 from vocoder.layers.recogniser import Guess, Recognition
 from vocoder.mel import conventions
 from vocoder.mel.config import PRESETS, MelConfig
-from vocoder.mel.conventions import NOT_SPEECH, PLAIN, SHUFFLED, TRANSPOSED, Convention, convention_of
+from vocoder.mel.conventions import DB10, LOUDEST, NOT_SPEECH, PLAIN, SHUFFLED, TRANSPOSED, Convention, convention_of
 
 UNSURE, UNFAMILIAR, RANGE, INTEGERS = "unsure", "unfamiliar", "range", "integers"
 LOUD, PADDING = "loud", "padding"
@@ -118,15 +118,9 @@ def unsure(likeliest: Sequence[Guess]) -> str:
 def _explained(convention: Convention, claimed: MelConfig, target: MelConfig) -> str:
     """Return what a mel looks like, and what to do."""
     layout, encoding = conventions.layouts()[convention.layout], conventions.encodings()[convention.encoding]
-    again = f"Compute it with {_settings(claimed)}."
-    if layout.cause == "typical" and encoding.name == conventions.LOUDEST:
-        return f"The mel looks like {encoding.words}: {encoding.advice}. {again}"
-    if convention_of(claimed) == Convention(convention.layout, PLAIN):
-        return f"The mel looks like {encoding.words}: {encoding.advice}."
-    if convention.preset is None and layout.cause != "typical" and encoding.cause == "decibels":
-        # beside which the bands, windows, hop and power are not seen reliably
-        more = "with other bands, windows, hops or powers too, as librosa's defaults give"
-        return f"The mel looks like {encoding.words}, {more}. {again}"
+    own = convention_of(claimed) == Convention(convention.layout, PLAIN)
+    if own or encoding.cause == "decibels":
+        return told(encoding.name, claimed, target, own)
     if advice := remedy(convention, target):
         words = layout.words if encoding.name == PLAIN else f"{encoding.words} with {layout.words}"
         return f"The mel looks like {words}: {advice}."
@@ -141,6 +135,18 @@ def _explained(convention: Convention, claimed: MelConfig, target: MelConfig) ->
         hint = "pass preset=NAME if it is one, else compute the mel as its mel config says"
         return f"The mel looks like {words}, or like one of {unknown}, which are not recognised: {hint}."
     return f"The mel looks like {words}. Compute the mel as its mel config says."
+
+
+def told(name: str, claimed: MelConfig, target: MelConfig, own: bool = False) -> str:
+    """Return what to do with values of the `own` bands, or decibels, of which bands, hop and power are seen poorly."""
+    encoding = conventions.encodings()[name]
+    advice = f": {encoding.advice}" if own or name == LOUDEST else ""
+    more = "" if own and name != LOUDEST else f" Otherwise compute it with {_settings(claimed)}."
+    for one in PRESETS.values():
+        if encoding.cause == "decibels" and one.log == DB10 and one.n_mels == claimed.n_mels:
+            also = f"librosa.power_to_db with n_fft={one.n_fft}, hop_length={one.hop_length} and fmax={one.f_max:g}"
+            more = f" If it is {also}, {preset_of(one, target)}.{more}"
+    return f"The mel looks like {encoding.words}{advice}.{more}"
 
 
 def remedy(convention: Convention, target: MelConfig) -> str:

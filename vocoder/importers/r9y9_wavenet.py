@@ -58,8 +58,7 @@ def import_r9y9(weights: Weights, settings: Mapping[str, Any] | None, statistics
 def _architecture(tensors: Mapping[str, Tensor], settings: Mapping[str, Any]) -> PublishedWaveNetConfig:
     needed = ["first_conv.weight", "conv_layers.0.conv.weight", "conv_layers.0.conv1x1_skip.weight"]
     needed += ["upsample_net.conv_in.weight", f"{UPSAMPLING}1.weight", "last_conv_layers.3.weight"]
-    missing = [name for name in needed if name not in tensors or tensors[name].ndim < 3]
-    if missing:
+    if missing := [name for name in needed if name not in tensors or tensors[name].ndim < 3]:
         raise CheckpointError(f"these are no weights of the layout {LAYOUT}: missing {', '.join(missing)}")
     residual, inputs, _ = tensors["first_conv.weight"].shape
     gates, _, kernel = tensors["conv_layers.0.conv.weight"].shape

@@ -110,8 +110,7 @@ def _unwrapped(root: Any, path: Path) -> tuple[Any, Any]:
             return holder, root
         if not isinstance(root, Mapping):
             raise CheckpointError(f"{path} holds neither a module nor named tensors, but a {type(root).__name__}")
-        inner = [root[name] for name in WRAPPERS if _is_module(root.get(name)) or _mapping(root.get(name))]
-        if inner:
+        if inner := [root[name] for name in WRAPPERS if _is_module(root.get(name)) or _mapping(root.get(name))]:
             holder, root = root, inner[0]
         elif any(isinstance(value, Tensor) for value in root.values()):
             return holder, root

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vocoder.mel.conventions import ANY, NOT_SPEECH, SHUFFLED, TRANSPOSED, Convention, encodings
+from vocoder.mel.conventions import ANY, DB10, NOT_SPEECH, POWER, SHUFFLED, TRANSPOSED, TRUE, Convention, encodings
 
 _BELOW = (-105.0, -60.0, -20.0, -11.6, -11.45, -10.05, -8.0, -5.05, -4.9, -4.02, -3.98, -2.0, -0.5, -0.02)
 THRESHOLDS: tuple[float, ...] = (*_BELOW, 0.02, 0.5, 1.02, 2.0, 4.05, 10.0, 40.0)
@@ -40,6 +40,7 @@ PAUSE = 128
 """frames of a mel from which on it has silence; a single word may have none"""
 NEVER = 1e-6
 """negligible probability"""
+POWERS = Convention(POWER, DB10)
 
 Array = NDArray[np.float32]
 
@@ -103,10 +104,17 @@ class ConventionNet(nn.Module):
         The answer is reliable from the probability `certain` on. Mapped decibels begin at the lower end of their range,
         where silence is. Values that look like them and do not are probably normalised by a mean and a deviation: the
         answer is not certain then, and from `PAUSE` frames on it is another, unless the mel is `claimed` to hold them.
+        Little but how loud they are tells decibels of power from others, so a claim to them stands for all; and nobody
+        takes 10 log10 of magnitudes.
         """
         seen = self._part(mel.numpy())
         layout, encoding = self(torch.from_numpy(mel_statistics(seen))[None])
         joint = (layout[0, :, None] + encoding[0]).flatten().exp().double().numpy()
+        if POWERS in self.conventions:
+            (names, kinds), power = self.seen, [self.conventions.index(c) for c in (POWERS, Convention(TRUE, DB10))]
+            alike = np.array([c.layout == ANY for c in names])[kinds] if claimed == POWERS else power
+            share, joint[alike] = joint[alike].sum(), 0.0
+            joint[power[0]] = share
         impossible = np.abs(seen.min() - self._ends[0]) > END_SHARE * self._ends[1]
         if claimed is not None:
             impossible[self.conventions.index(claimed)] = False

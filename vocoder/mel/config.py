@@ -73,8 +73,8 @@ class MelConfig(Checked):
     """Triangles of unit area, or of unit height."""
     floor: Annotated[float, (POSITIVE[0], 1)] = 1e-5
     """Lower bound of the mel energies before the logarithm."""
-    log: Literal["ln", "log10", "db20"] = "ln"
-    """Natural, decimal, or 20 times decimal, for either power."""
+    log: Literal["ln", "log10", "db20", "db10"] = "ln"
+    """Natural, decimal, 20 or 10 times decimal, for either power."""
     ref_db: float = 0.0
     """Subtracted from decibels; only with `db20`."""
     range_db: Positive | None = None
@@ -200,6 +200,7 @@ def _presets() -> Iterator[MelConfig]:
     decibels = {"log": "db20", "ref_db": 20.0, "range_db": 100.0, "range_low": -4.0, "range_high": 4.0}
     yield _like(_NVIDIA, "tacotron2-tf", f_min=25.0, f_max=7600.0, **decibels)
     yield _like(espnet, "speecht5", sample_rate=16000)  # arXiv 2110.07205: windows of 64 ms, 16 ms apart
+    yield _like(_NVIDIA, "librosa-db", power=2.0, log="db10", floor=1e-10)  # librosa.power_to_db, of its default power
 
 
 MelConfigs = Mapping[str, MelConfig]
@@ -220,8 +221,7 @@ def canonical(name: str, known: Collection[str]) -> str | None:
 def _meant(name: str, known: Collection[str]) -> str:
     """Return the presets that an ambiguous, shortened, lengthened or misspelt name may mean, up to the known ones."""
     letters, words = _letters(name), {_letters(word): word for word in (*known, *ALIASES)}
-    start = next((start for start in _VERSIONED if letters.startswith(start)), None)
-    if start is not None:
+    if (start := next((start for start in _VERSIONED if letters.startswith(start)), None)) is not None:
         return f": its mels are {_VERSIONED[start]!r} as a rule, see docs/acoustic-models.md;"
     near = [word for word in words if len(letters) > 1 and (letters in word or word in letters)]
     near = near or difflib.get_close_matches(letters, words, cutoff=0.7)
@@ -238,8 +238,7 @@ def preset(name: str, known: MelConfigs = PRESETS) -> MelConfig:
     Raises:
         ConfigError: there is no such preset.
     """
-    found = canonical(name, known)
-    if found is None:
+    if (found := canonical(name, known)) is None:
         names = ", ".join((*known, *ALIASES))
         raise ConfigError(f"there is no mel preset {name!r}{_meant(name, known)} known: {names}")
     return known[found]

@@ -12,8 +12,8 @@ from typing import Any
 from vocoder.mel.config import PRESETS, MelConfig, preset
 from vocoder.mel.convert import plain
 
-TRUE = "nvidia"
-"""layout of the shipped models"""
+TRUE, POWER = "nvidia", "power"
+"""layout of the shipped models, and the same of powers"""
 VARIATIONS = ("time", "bands", "both", "noisy")
 """what acoustic models do to mels: smoothing along time, bands or both, or roughness"""
 SHUFFLED = "shuffled"
@@ -32,8 +32,8 @@ POWER_FLOOR = 1e-10
 """of power mels: the square of the floor of magnitudes"""
 PLAIN = "ln"
 """natural logarithms"""
-LOUDEST = "db-loudest"
-"""decibels that do not say how loud the speech was"""
+DB10, LOUDEST = "db10", "db-loudest"
+"""decibels of power, and decibels that do not say how loud the speech was"""
 TRANSPOSED = "transposed"
 LN10 = math.log(10.0)
 TORTOISE = (-11.512925148010254, 2.3143386840820312)
@@ -78,7 +78,7 @@ def layouts() -> Mapping[str, Layout]:
         f_min, f_max = preset(name).f_min, preset(name).f_max
         words = f"the bands of the {name} preset ({f_min:g} to {f_max:g} Hz)"
         found[name] = Layout(dataclasses.replace(nvidia, f_min=f_min, f_max=f_max), "bands", words, name)
-    found["power"] = Layout(dataclasses.replace(nvidia, **power), "power", "squared magnitudes")
+    found[POWER] = Layout(dataclasses.replace(nvidia, **power), "power", "squared magnitudes")
     words = "sums of powers instead of magnitudes, in bands from 125 to 7600 Hz"
     found["clarinet"] = Layout(dataclasses.replace(nvidia, **power, f_min=125.0, f_max=7600.0), "power", words)
     words = "audio at 16000 Hz and the bands of the speecht5 preset (80 to 7600 Hz)"
@@ -142,12 +142,11 @@ def encodings() -> Mapping[str, Encoding]:
     decibel, low, high = LN10 / 20.0, *TORTOISE
     scale, shift = (high - low) / 2.0, (high + low) / 2.0
     by_twenty = f"multiply by ln(10) / 20 = {decibel:.6f}"
-    either = f"{by_twenty} if they are 20 log10 of magnitudes, by ln(10) / 10 = {LN10 / 10:.6f} if 10 log10 of them"
     undo = "undo the map to get decibels ({}), then convert to natural logarithms"
     reference, relative = "decibels with a reference of 20 dB", "decibels relative to the loudest value"
     unit, symmetric = "decibels mapped from -100..0 to 0..1", "decibels mapped from -100..0 to -4..4"
     bounded = f"natural logarithms mapped from {low:.2f}..{high:.2f} to -1..1"
-    absolute = "use a fixed reference, because these do not say how loud the speech was"
+    absolute = "use a fixed reference, such as ref=1.0, because these do not say how loud the speech was"
     normalised = "values normalised by a mean and a deviation, of each band or of all"
     db20, db20_20 = {"log": "db20"}, {"log": "db20", "ref_db": 20.0}
     mapped = {**db20_20, "range_db": 100.0}
@@ -157,7 +156,7 @@ def encodings() -> Mapping[str, Encoding]:
         Encoding("log10", "log10", "decimal logarithms", f"multiply by ln(10) = {LN10:.6f}", {"log": "log10"}),
         Encoding("db20", "decibels", "decibels", by_twenty, db20),
         Encoding("db20-20", "decibels", reference, f"add 20 and {by_twenty}", db20_20),
-        Encoding("db10", "decibels", "decibels of power", either),
+        Encoding(DB10, "decibels", "decibels of power", by_twenty, {"log": DB10}),
         Encoding("unit", "normalised", unit, undo.format("100 y - 80"), mapped),
         Encoding("symmetric", "symmetric", symmetric, undo.format("12.5 y - 30"), to_four),
         Encoding("tortoise", "normalised", bounded, f"take {scale:.4f} y - {-shift:.4f}"),
@@ -199,6 +198,8 @@ class Convention:
         layout, encoding = layouts().get(self.layout), encodings()[self.encoding]
         if layout is None or layout.preset is None or encoding.fields is None:
             return None
+        if encoding.cause == "decibels" and layout.mel_config.n_mels == layouts()[POWER].mel_config.n_mels:
+            return None  # how loud speech is tells magnitudes from powers, little else
         name = f"{layout.preset} in {encoding.words}"
         return dataclasses.replace(PRESETS[layout.preset], name=name, **{**NATURAL, **encoding.fields})
 

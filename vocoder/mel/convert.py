@@ -34,7 +34,7 @@ _REASONS = {
     "magnitude_epsilon": "it is added before the bands are summed",
 }
 
-_NATURAL = {"ln": 1.0, "log10": math.log(10.0), "db20": math.log(10.0) / 20.0}
+_NATURAL = {"ln": 1.0, "log10": math.log(10.0), "db20": math.log(10.0) / 20.0, "db10": math.log(10.0) / 10.0}
 """natural logarithms in a unit of each kind of logarithm"""
 
 
@@ -75,8 +75,7 @@ def convert(mel: Mel, source: MelConfig, target: MelConfig) -> Mel:
         MelMismatchError: the mel configs differ in other ways; the text lists them.
         ValueError: the mel does not have the shape of `source`.
     """
-    found = differences(source, target)
-    if found:
+    if found := differences(source, target):
         raise MelMismatchError(source, target, found)
     if mel.ndim not in (2, 3) or mel.shape[-2] != source.n_mels:
         raise ValueError(
@@ -94,6 +93,9 @@ def decode(mel: Tensor, config: MelConfig) -> Tensor:
         mel = mel * _column(mel, config.variance).sqrt() + _column(mel, config.mean)
     if config.range_db is not None:
         mel = ((mel - config.range_low) / (config.range_high - config.range_low) - 1.0) * config.range_db
+    if config.log == "db10":  # of which librosa cuts the lowest off: bands that share the least value stand for silence
+        least = mel == mel.amin(-2, keepdim=True)
+        mel = mel.masked_fill(least & (least.sum(-2, keepdim=True) > 2), 10.0 * math.log10(config.floor))
     return (mel + config.ref_db) * _NATURAL[config.log]
 
 

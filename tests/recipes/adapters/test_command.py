@@ -89,7 +89,7 @@ def test_a_run_makes_an_adapter(manifest, tmp_path, capsys):
     output = tmp_path / "run"
     config = tmp_path / "config.yaml"
     config.write_text(
-        f"{{manifest: {manifest}, output: {output}, mel: vocos, hidden: [8], held_out: 0.5, "
+        f"{{manifest: {manifest}, output: {output}, mel: vocos, hidden: [8], held_out: 0.5, levels: {{top_db: 8}}, "
         "trainer: {steps: 2, batch_size: 32, device: cpu}}"
     )
     assert main(["adapter", "--config", str(config)]) == 0

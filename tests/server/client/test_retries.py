@@ -24,8 +24,7 @@ class Impatient(Retries):
     waits: list[float] = field(default_factory=list)
 
     def wait(self, error, done):
-        seconds = super().wait(error, done)
-        if seconds is None:
+        if (seconds := super().wait(error, done)) is None:
             return None
         self.waits.append(seconds)
         self.go_on()

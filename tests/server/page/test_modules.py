@@ -34,8 +34,7 @@ def find_node():
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """Run the body of a function of `given` among the functions of the modules, and return what it returns."""
-    node = find_node()
-    if node is None:
+    if (node := find_node()) is None:
         pytest.skip("there is no node here")
     folder = tmp_path_factory.mktemp("page")
     shutil.copytree(MODULES, folder / "js")

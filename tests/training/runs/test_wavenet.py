@@ -23,10 +23,6 @@ def objective(*, noise=1e-4, lpc=True):
     return WaveNetObjective(WaveNet(config), preset("nvidia"), WaveNetLosses(noise=noise, bfloat16=False), None)
 
 
-def batch(level=0.05, frames=8):
-    return {"x": level * torch.randn(2, 1024 + 256 * frames)}
-
-
 class Loud(torch.nn.Module):
     """What fills bands: a model that expects noise everywhere."""
 
@@ -35,7 +31,7 @@ class Loud(torch.nn.Module):
 
 
 def test_what_is_expected_above_a_band_takes_the_place_of_silence():
-    ours, data = objective(), batch(frames=16)
+    ours, data = objective(), {"x": 0.05 * torch.randn(2, 1024 + 256 * 16)}
     ours.filler = Loud()
     x, mel = ours.segments(data)
     full = ours._filled(x, mel, data | {"band": torch.tensor([4000.0, 11025.0])})

@@ -50,8 +50,7 @@ def streamed(correction, x, mel, sizes, ended):
     )
     pieces, given = [], 0
     for size in itertools.cycle(sizes):
-        fed = min(FRAMES if ended else size, FRAMES - given)
-        if fed:
+        if fed := min(FRAMES if ended else size, FRAMES - given):
             pipeline.feed(mel[:, :, given : given + fed])
         given += fed
         if given == FRAMES and pipeline.total is None:

@@ -13,12 +13,14 @@ from recordings import RECORDING, mel_of
 
 import vocoder
 from vocoder.adapt.path import MelPath, path_between
+from vocoder.admission import StreamAdmission
 from vocoder.audio.reading import read_audio
 from vocoder.directories import ASSETS
 from vocoder.guard.automatic import UnsureError, recognised_config
 from vocoder.guard.guard import guards, judge, load_guard
 from vocoder.mel.config import preset
 from vocoder.mel.convert import convert
+from vocoder.mel.values import MelError
 
 
 @pytest.fixture(scope="module")
@@ -56,13 +58,27 @@ def test_decibels_of_librosa_are_said_without_a_guess_and_with_the_right_setting
     given = librosa.feature.melspectrogram(y=x, sr=22050, n_mels=80, **settings)
     verdict = guard.check(librosa.power_to_db(given, ref=ref))
     assert (verdict.typical, verdict.cause) == (False, "decibels")
-    for guess in ("Hz", "squared", "preset"):
-        assert guess not in verdict.message
+    named = "If it is librosa.power_to_db with n_fft=1024, hop_length=256 and fmax=8000, pass preset=librosa-db."
+    assert all(guess not in verdict.message for guess in ("Hz", "squared"))
+    assert (named in verdict.message, "ref=1.0" in verdict.message) == (True, ref != 1.0)
     right = re.search(r"with (sr=.*), then np\.log\(np\.maximum\(mel, (.*)\)\)\.$", verdict.message)
-    with pytest.raises(UnsureError, match=r"cannot read this mel\. The mel looks like decibels .* Compute it with sr="):
-        recognised_config(librosa.power_to_db(given, ref=ref), preset("nvidia"))
+    if ref != 1.0:
+        with pytest.raises(UnsureError, match=r"cannot read .* looks like decibels .* compute it with sr="):
+            recognised_config(librosa.power_to_db(given, ref=ref), preset("nvidia"))
     told = librosa.feature.melspectrogram(y=x, **eval(f"dict({right[1]})"), pad_mode="reflect")
     np.testing.assert_allclose(np.log(np.maximum(told, float(right[2]))), mel.numpy(), atol=2e-3)
+
+
+@pytest.mark.parametrize("top_db", [80.0, None])
+def test_decibels_of_power_pass_with_their_preset_and_are_named_without_it(mel, top_db):
+    x, nvidia = read_audio(RECORDING, 22050)[0], preset("nvidia")
+    given = librosa.feature.melspectrogram(y=x, sr=22050, n_fft=1024, hop_length=256, n_mels=80, fmax=8000)
+    db, path = librosa.power_to_db(given, top_db=top_db), path_between(preset("librosa-db"), nvidia)
+    assert [judge(one, path).cause for one in (db, db - 20.0, db - db.max())] == ["typical"] * 2 + ["decibels"]
+    assert recognised_config(db, nvidia) == preset("librosa-db")
+    assert (path.convert(torch.from_numpy(db)) - mel)[:, 2:-2].abs().mean() < 0.4
+    with pytest.raises(MelError, match=r"The mel looks like decibels\. If it is .* pass preset=librosa-db\."):
+        StreamAdmission(path_between(nvidia, nvidia), "warn").take(db[:, :1])
 
 
 def test_shapes_silence_noise_and_values_of_no_convention_are_named(guard, mel):
@@ -107,13 +123,6 @@ def test_of_mels_that_it_does_not_know_it_claims_nothing_but_finds_gross_faults(
         assert verdict.message.startswith(f"The guard knows no mels of {name}: ")
     noise = mel.mean() + mel.std() * torch.randn(mel.shape, generator=torch.Generator().manual_seed(0))
     assert [judge(wrong, path).cause for wrong in (noise, mel * 0.0)] == ["not-speech", "silence"]
-
-
-def test_decimal_logarithms_of_another_preset_are_said_with_both_steps():
-    mel = mel_of("bigvgan") / math.log(10.0)
-    told = "multiply by ln(10) = 2.302585, then pass preset=bigvgan or fireredtts."
-    assert judge(mel, path_between(preset("vocos"), preset("nvidia"))).message.endswith(told)
-    assert judge(mel, path_between(preset("bigvgan"), preset("nvidia"))).message.endswith("2.302585.")
 
 
 @pytest.mark.parametrize("name", ["nvidia", "vocos", "f5-tts"])
