@@ -185,7 +185,7 @@ def read_hello(text: str) -> StreamHello:
     try:
         return read_json(StreamHello, text.encode(), "The first message")
     except ValidationError as error:
-        raise invalid_parameters(error, "hello", StreamHello.model_fields) from None
+        raise invalid_parameters(error, "the first message", StreamHello.model_fields) from None
 
 
 class _End(Strict):

@@ -207,9 +207,9 @@ class AudioStream:
             self._session = synthesizer.open_stream(**sampling_fields(self._sampling))
             self._session.reach = self._reach
         self._hand_over(self._session)  # what came while the chunk waited for its turn, the end maybe
-        frames = self._session.ready
+        before = self._session.frames
         x: NDArray[np.float32] = self._session.next()
-        check_output(x, frames, synthesizer.hop_length)
+        check_output(x, self._session.frames - before, synthesizer.hop_length)
         self.sharpened = self._session.sharpened
         if len(x):
             self._spoken += len(x)

@@ -103,7 +103,8 @@ class StreamStart:
 class StreamEnd:
     """Summary of a stream: frames of the mel, samples of audio, seconds of waiting and of computing.
 
-    `guard` is the verdict of the mel guard on the start of the mel, or None; `sharpened` is as of `Speech`.
+    `guard` is the verdict of the mel guard on the start of the mel, or None; `sharpened` is as of `Speech`. A listener
+    had to wait for `dry_seconds` after the first audio, because the server was late.
     """
 
     frames: int
@@ -112,6 +113,7 @@ class StreamEnd:
     infer_seconds: float
     guard: MelVerdict | None = None
     sharpened: float = 0.0
+    dry_seconds: float = 0.0
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> "StreamEnd":

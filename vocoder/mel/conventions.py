@@ -77,7 +77,8 @@ def layouts() -> Mapping[str, Layout]:
     for name in ("nemo", "espnet", "r9y9", "tacotron2-tf"):
         f_min, f_max = preset(name).f_min, preset(name).f_max
         words = f"the bands of the {name} preset ({f_min:g} to {f_max:g} Hz)"
-        found[name] = Layout(dataclasses.replace(nvidia, f_min=f_min, f_max=f_max), "bands", words, name)
+        like = ("cosyvoice3",) if name == "nemo" else ()
+        found[name] = Layout(dataclasses.replace(nvidia, f_min=f_min, f_max=f_max), "bands", words, name, like=like)
     found[POWER] = Layout(dataclasses.replace(nvidia, **power), "power", "squared magnitudes")
     words = "sums of powers instead of magnitudes, in bands from 125 to 7600 Hz"
     found["clarinet"] = Layout(dataclasses.replace(nvidia, **power, f_min=125.0, f_max=7600.0), "power", words)

@@ -1,5 +1,7 @@
 """One utterance whose mel is still arriving."""
 
+import math
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -13,6 +15,7 @@ from vocoder.admission import ENOUGH_FRAMES, Admitted, StreamAdmission
 from vocoder.guard.automatic import UnsureError
 from vocoder.guard.verdict import Verdict
 from vocoder.mel.sharpening import Sharpening
+from vocoder.mel.values import MelError
 from vocoder.models.base import Vocoder
 from vocoder.stages import Pipeline
 
@@ -26,6 +29,10 @@ GROWTH, QUICK_GROWTH = 8, 24
 frame, and so are dozens of times faster than real time"""
 FIRST_CHUNK_FRAMES, OPENING_FRAMES = 8, 16
 """frames of the first chunk, a tenth of a second; the latter if they are there, and longer chunks by so many"""
+LEAST_CHUNK_FRAMES = 4
+"""frames that a chunk waits for at least, though the listener may run dry meanwhile: shorter ones cost too much"""
+PROMPT = 0.25
+"""part of their duration in which frames come that are worth a wait, since shorter chunks would only cost more"""
 LAST = 0.25
 """how much longer a chunk may be to leave nothing for another"""
 
@@ -35,7 +42,8 @@ class ChunkSizes:
     """Frames of the chunks of a stream: the first is short, and each waits for no more frames than all before it had.
 
     `first` and `usual` are what the first chunk and the others wait for at most, `opening` and `most` what they take if
-    the mel is there already, at most `growth` times as far as the chunks before. Raises a ValueError for empty chunks.
+    the mel is there already, at most `growth` times as far as the chunks before. A `paced` chunk waits for no more
+    than twice what the listener still has to hear. Raises a ValueError for empty chunks.
     """
 
     first: int
@@ -43,6 +51,7 @@ class ChunkSizes:
     usual: int
     most: int
     growth: int = GROWTH
+    paced: bool = False
 
     def __post_init__(self) -> None:
         for name, value in (("chunk_frames", self.usual), ("first_chunk_frames", self.first)):
@@ -52,21 +61,24 @@ class ChunkSizes:
     @classmethod
     def of(cls, model: Vocoder, usual: int | None = None, first: int | None = None) -> "ChunkSizes":
         """Return the sizes for a model, as far as they are not given."""
-        flexible = usual is None and not model.sequential
+        paced = usual is None
+        flexible = paced and not model.sequential
         growth = QUICK_GROWTH if model.steps_per_frame == 1 else GROWTH
         if usual is None:
             usual = SLOW_CHUNK_FRAMES if model.sequential else CHUNK_FRAMES
         opening = OPENING_FRAMES if flexible and first is None else first
         first = min(FIRST_CHUNK_FRAMES, usual) if first is None else first
-        return cls(first, opening or first, usual, LONG_CHUNK_FRAMES if flexible else usual, growth)
+        return cls(first, opening or first, usual, LONG_CHUNK_FRAMES if flexible else usual, growth, paced)
 
-    def of_next(self, done: int, there: int, ended: bool, reach: int | None = None) -> int:
+    def of_next(self, done: int, there: int, ended: bool, reach: int | None = None, ahead: float = 1e9) -> int:
         """Return the frames of the next chunk, after `done` frames; 0 if it has to wait.
 
         `there` frames could be computed now; `ended` says whether there will be no more. With a `reach` a chunk takes
-        as many frames if they are there, whatever it would have grown to.
+        as many frames if they are there, whatever it would have grown to. The listener has not heard `ahead` frames.
         """
         wanted = min(done, self.usual) if done else self.first
+        if done and self.paced:
+            wanted = min(wanted, max(math.ceil(2 * ahead), LEAST_CHUNK_FRAMES))
         longest = max(self.opening, reach or 0)
         if done:
             longest = (self.growth - 1) * done if reach is None else reach
@@ -74,26 +86,36 @@ class ChunkSizes:
         if ended and there <= max(frames, min((1 + LAST) * frames, self.most)):
             return there
         whole = frames - (done + frames) % OPENING_FRAMES  # so that few chains of corrections are cut
-        return max(whole, wanted) if there >= wanted else 0
+        return 0 if there < wanted else whole if whole >= wanted else frames
 
 
 class StreamSession:
     """Frames of one mel go in as they come, audio comes out as soon as all that it depends on is there.
 
-    What has been heard by then covers the wait for a chunk, which is longer where more of the mel is there. Put
-    together they are what `Synthesizer.synthesize` makes of all frames. Pushing computes nothing. The calls may come
+    What a listener still has to hear covers the wait for a chunk, which is longer where more of the mel is there. Put
+    together, chunks are what `Synthesizer.synthesize` makes of all frames. Pushing computes nothing. The calls may come
     from several threads, one at a time.
     """
 
     def __init__(
-        self, pipeline: Pipeline, sharpening: Sharpening, admission: StreamAdmission, sizes: ChunkSizes
+        self,
+        pipeline: Pipeline,
+        sharpening: Sharpening,
+        admission: StreamAdmission,
+        sizes: ChunkSizes,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pipeline = pipeline
         self._sharpening = sharpening
         self._admission = admission
         self._sizes = sizes
+        self.frame_seconds = float(admission.path.target.frame_seconds)
         self.reach: int | None = None
         """frames of the next chunk, as far as they are there, from whoever knows how far ahead the listener is"""
+        self.clock = clock
+        self.patient = False
+        """whether chunks wait for their frames though the listener may run dry, because they come faster than that"""
+        self._heard = -math.inf  # when a listener who plays audio at once will have heard all of it so far
         self._device: torch.device | None = None
         """of the tensors that are pushed; none for arrays"""
 
@@ -105,13 +127,19 @@ class StreamSession:
     @property
     def ready(self) -> int:
         """Frames of audio that `next` would return now; 0 if it has to wait for more of the mel."""
-        done, there, ended = self._pipeline.frames, self._pipeline.mel_frames, self._ended
-        return self._sizes.of_next(done, there - done - (0 if ended else self.lookahead), ended, self.reach)
+        done, there, ended = self.frames, self._pipeline.mel_frames, self._ended
+        ahead = 1e9 if self.patient else max(0.0, self._heard - self.clock()) / self.frame_seconds
+        return self._sizes.of_next(done, there - done - (0 if ended else self.lookahead), ended, self.reach, ahead)
+
+    @property
+    def frames(self) -> int:
+        """Frames of audio so far."""
+        return self._pipeline.frames
 
     @property
     def done(self) -> bool:
         """Whether the mel has ended and all of its audio has been returned."""
-        return self._pipeline.frames == self._pipeline.total
+        return self.frames == self._pipeline.total
 
     @property
     def sharpened(self) -> float:
@@ -155,6 +183,7 @@ class StreamSession:
             return self._as_pushed(torch.zeros(0))
         with torch.inference_mode():  # spares each operation a part of its overhead
             x = self._admission.placement.place(self._pipeline.advance(frames)[0, 0])
+        self._heard = max(self._heard, self.clock()) + frames * self.frame_seconds
         return self._as_pushed(x.clone())  # outside of that mode, so that gradients may begin with it
 
     def _as_pushed(self, x: Tensor) -> Any:
@@ -164,13 +193,21 @@ class StreamSession:
 def drained(session: StreamSession, pieces: Iterable[Any], heed: Callable[[Verdict | None], None]) -> Iterator[Any]:
     """Yield the audio of a session while and after it is given the pieces of its mel; `heed` is told the verdicts.
 
-    Pieces are frames (n_mels,), several (n_mels, frames), or the whole of a mel that is admitted.
+    Pieces are frames (n_mels,), several (n_mels, frames), or the whole of a mel that is admitted. Raises a MelError if
+    there is none.
     """
+    waited, came, since = 0.0, 0, session.clock()
     for piece in pieces:
+        waited += session.clock() - since
         session.push(piece[:, None] if isinstance(piece, (Tensor, np.ndarray)) and piece.ndim == 1 else piece)
+        came += piece.shape[1] if len(piece.shape) > 1 else 1
         heed(session.judge())
+        session.patient = waited < PROMPT * came * session.frame_seconds
         while session.ready and not isinstance(piece, Admitted):  # of a whole mel, the end is known
             yield session.next()
+        since = session.clock()
+    if not came:
+        raise MelError("the mel has no frames")
     heed(session.judge(last=True))
     session.finish()
     while not session.done:

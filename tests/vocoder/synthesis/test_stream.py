@@ -16,6 +16,7 @@ from vocoder.loading import load
 from vocoder.models.waveglow import WaveGlow
 from vocoder.stages import Stage
 from vocoder.synthesis import runner as runner_module
+from vocoder.synthesis.stream import drained
 from vocoder.synthesis.synthesizer import Synthesizer
 
 PUBLISHED_MEL = replace(TINY_MEL, n_fft=1024, win_length=1024, hop_length=256)
@@ -109,34 +110,34 @@ def test_a_teacher_that_hears_its_own_past_says_the_same_in_chunks():
     torch.testing.assert_close(torch.cat(list(wavenet.stream(frames, seed=7))), whole, atol=1e-5, rtol=0)
 
 
-def frames_by_chunk(session, hop_length):
-    """Return the frames of the chunks after the first, whose samples may be fewer than its frames have."""
-    sizes = []
-    while session.ready and not session.done:
-        sizes.append(round(session.next().shape[-1] / hop_length))
-    return sizes[1:]
-
-
 @pytest.mark.parametrize("name", ["tiny", "reverse"])
-def test_a_chunk_waits_for_few_frames_and_takes_more_where_they_are_there(name):
+def test_a_chunk_takes_more_frames_where_they_are_there(name):
     """Long runs take less time by the frame."""
     voice = VOICES[name]()
     x = -6 + torch.randn(voice.mel_config.n_mels, 1300)
-    coming, waits = voice.open_stream(seed=2), []
-    for frame in range(300):
-        coming.push(x[:, frame : frame + 1])
-        if coming.ready:
-            waits.append(coming.ready)
-            coming.next()
-    assert waits == [8, 8, 16, 32, 64, 128][: len(waits)]
-    assert len(waits) > 4
     for options, least, most in (({}, 112, 1024), ({"chunk_frames": 32}, 8, 32)):
-        session = voice.open_stream(seed=2, **options)
-        session.push(x)
-        session.finish()
-        sizes = frames_by_chunk(session, voice.hop_length)
-        assert sizes[0] >= least
-        assert max(sizes) <= most
+        sizes = [len(chunk) // voice.hop_length for chunk in voice.stream(x, seed=2, **options)][1:]
+        assert (sizes[0] >= least, max(sizes) <= most) == (True, True)
+
+
+@pytest.mark.parametrize("speed", [1.0, 1.2, 1.9, 100.0])
+def test_audio_comes_a_frame_before_the_listener_of_a_mel_that_is_made_as_it_plays_runs_dry(voice, speed):
+    now, heard, sizes, left = 0.0, 0.0, [], []
+    session, x, played = voice.open_stream(seed=2), mel(voice, 250), voice.hop_length / voice.sample_rate
+    session.clock = lambda: now
+
+    def produced():
+        nonlocal now
+        for number, frame in enumerate(x.T):
+            now = number * played / speed
+            yield frame
+
+    for chunk in drained(session, produced(), lambda verdict: None):
+        left.append(heard - now)
+        sizes.append(len(chunk) // voice.hop_length)
+        heard = max(heard, now) + sizes[-1] * played
+    assert (min(left[1:]) >= played, min(sizes[:-1]) >= 4) == (True, True)
+    assert (sizes[:5] == [8, 8, 16, 32, 64]) == (speed == 100.0)
 
 
 def test_long_mels_are_made_in_parts_that_show_no_seam(voice, monkeypatch):
