@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from vocoder.loading import DeviceError as DeviceError
     from vocoder.loading import load as load
     from vocoder.mel.config import MelConfig as MelConfig
+    from vocoder.mel.config import MelWarning as MelWarning
     from vocoder.mel.config import preset as preset
     from vocoder.mel.config_file import load_mel_config as load_mel_config
     from vocoder.mel.convert import MelMismatchError as MelMismatchError
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from vocoder.mel.values import MelError as MelError
     from vocoder.models.waveglow import WaveGlow as WaveGlow
     from vocoder.models.waveglow import WaveGlowConfig as WaveGlowConfig
-    from vocoder.synthesis.synthesizer import MelWarning as MelWarning
     from vocoder.synthesis.synthesizer import Synthesizer as Synthesizer
 
 _NAMES = {
@@ -35,13 +35,13 @@ _NAMES = {
     "directories": ("CheckpointError", "shipped_models"),
     "guard.guard": ("check",),
     "loading": ("DeviceError", "load"),
-    "mel.config": ("MelConfig", "preset"),
+    "mel.config": ("MelConfig", "MelWarning", "preset"),
     "mel.config_file": ("load_mel_config",),
     "mel.convert": ("MelMismatchError",),
     "mel.spectrogram": ("MelSpectrogram",),
     "mel.values": ("MelError",),
     "models.waveglow": ("WaveGlow", "WaveGlowConfig"),
-    "synthesis.synthesizer": ("MelWarning", "Synthesizer"),
+    "synthesis.synthesizer": ("Synthesizer",),
 }
 """the public names of each module"""
 _MODULES = {name: f"vocoder.{module}" for module, names in _NAMES.items() for name in names}

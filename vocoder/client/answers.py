@@ -1,6 +1,7 @@
 """What the server sends: answers, and the messages and the end of a WebSocket stream."""
 
 import json
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
@@ -14,7 +15,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 from vocoder.audio.writing import Origin
 from vocoder.client.errors import BadAnswerError, IncompleteError, NoAnswerError, error_of, read_problem, understood
 from vocoder.config import from_dict
-from vocoder.mel.config import MelConfig
+from vocoder.mel.config import MelConfig, MelWarning
 from vocoder.npy import read_array
 
 T = TypeVar("T")
@@ -154,7 +155,10 @@ def _from_fields(cls: type[T], document: Mapping[str, Any], where: str) -> T:
 
 
 def read_speech(answer: Response) -> Speech:
-    """Return the audio of an answer; raises a BadAnswerError if it holds none, or samples that are not finite."""
+    """Return the audio of an answer, and warn about a mel that is not typical.
+
+    Raises a BadAnswerError if it holds no audio, or samples that are not finite.
+    """
     headers = answer.headers
     with understood():
         x, rate, seed = _read_npy(answer.content, 1), int(headers["X-Sample-Rate"]), int(headers["X-Seed"])
@@ -163,7 +167,15 @@ def read_speech(answer: Response) -> Speech:
         origin = Origin.of_json(headers.get("X-Audio-Origin", ""))
         verdict, adapted = MelVerdict.of_headers(headers), headers.get("X-Mel-Adapted")
         recognised, sharpened = headers.get("X-Mel-Recognised"), float(headers.get("X-Mel-Sharpened", 0.0))
-        return Speech(x, rate, unquote(headers["X-Model"]), seed, verdict, origin, adapted, recognised, sharpened)
+        speech = Speech(x, rate, unquote(headers["X-Model"]), seed, verdict, origin, adapted, recognised, sharpened)
+    warn_of(verdict)
+    return speech
+
+
+def warn_of(verdict: MelVerdict | None) -> None:
+    """Warn about a mel that is not typical, as a synthesizer in this process does."""
+    if verdict is not None and not verdict.typical:
+        warnings.warn(MelWarning(verdict.message), stacklevel=5)
 
 
 def read_mel(answer: Response) -> NDArray[np.float32]:

@@ -219,6 +219,7 @@ class AsyncSpeechStream:
                 raise self._failure or answers.connection_error(error) from error
             if isinstance(message, StreamEnd):
                 self.end = message
+                answers.warn_of(message.guard)
             elif isinstance(message, np.ndarray):
                 return message
         return None

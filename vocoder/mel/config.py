@@ -41,6 +41,10 @@ Size = Annotated[int, (1, 2**15)]
 """far beyond any use, so that a mel config from elsewhere cannot ask for gigabytes of filters"""
 
 
+class MelWarning(UserWarning):
+    """A mel is not typical of its mel config, but was synthesized. The text says what it looks like."""
+
+
 @dataclasses.dataclass(frozen=True)
 class MelConfig(Checked):
     """How audio becomes a mel-spectrogram, step by step.

@@ -16,7 +16,7 @@ from vocoder.checkpoint import Checkpoint
 from vocoder.config import check_options, to_dict
 from vocoder.guard.verdict import Verdict
 from vocoder.layers.stack.wavenet import set_compute_dtype
-from vocoder.mel.config import MelConfig
+from vocoder.mel.config import MelConfig, MelWarning
 from vocoder.mel.config_file import AUTO
 from vocoder.mel.values import MelError
 from vocoder.models.base import Vocoder
@@ -28,10 +28,6 @@ Mel = TypeVar("Mel", Tensor, np.ndarray)
 
 OPTIONS = (*SAMPLING_FIELDS, "guard", "preset", "adapt")
 """of a synthesis, whole or streamed"""
-
-
-class MelWarning(UserWarning):
-    """A mel is not typical of its mel config, but was synthesized. The text says what it looks like."""
 
 
 class Synthesizer:

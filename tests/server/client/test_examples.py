@@ -17,6 +17,7 @@ from vocoder.mel.config import PRESETS
 
 ROOT = Path(__file__).resolve().parents[3]
 PYTHON = os.environ.get("PIPECAT_PYTHON")
+pytestmark = pytest.mark.filterwarnings("ignore::vocoder.MelWarning")  # the mels are made up
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ from streamers import mel_of
 from vocoder.client import AsyncClient, Retries, UnavailableError, UnknownModelError
 
 TONE = (0.3 * np.sin(np.arange(22050) / 20.0)).astype(np.float32)
+pytestmark = pytest.mark.filterwarnings("ignore::vocoder.MelWarning")  # the mels are made up
 
 
 @dataclass(frozen=True)
