@@ -98,23 +98,19 @@ class StreamSession:
     """
 
     def __init__(
-        self,
-        pipeline: Pipeline,
-        sharpening: Sharpening,
-        admission: StreamAdmission,
-        sizes: ChunkSizes,
-        clock: Callable[[], float] = time.monotonic,
+        self, pipeline: Pipeline, sharpening: Sharpening, admission: StreamAdmission, sizes: ChunkSizes
     ) -> None:
         self._pipeline = pipeline
         self._sharpening = sharpening
         self._admission = admission
         self._sizes = sizes
-        self.frame_seconds = float(admission.path.target.frame_seconds)
         self.reach: int | None = None
         """frames of the next chunk, as far as they are there, from whoever knows how far ahead the listener is"""
-        self.clock = clock
+        self.clock: Callable[[], float] = time.monotonic
+        """of the listener"""
         self.patient = False
         """whether chunks wait for their frames though the listener may run dry, because they come faster than that"""
+        self._frame_seconds = float(admission.path.target.frame_seconds)
         self._heard = -math.inf  # when a listener who plays audio at once will have heard all of it so far
         self._device: torch.device | None = None
         """of the tensors that are pushed; none for arrays"""
@@ -128,13 +124,18 @@ class StreamSession:
     def ready(self) -> int:
         """Frames of audio that `next` would return now; 0 if it has to wait for more of the mel."""
         done, there, ended = self.frames, self._pipeline.mel_frames, self._ended
-        ahead = 1e9 if self.patient else max(0.0, self._heard - self.clock()) / self.frame_seconds
+        ahead = 1e9 if self.patient else max(0.0, self._heard - self.clock()) / self._frame_seconds
         return self._sizes.of_next(done, there - done - (0 if ended else self.lookahead), ended, self.reach, ahead)
 
     @property
     def frames(self) -> int:
         """Frames of audio so far."""
         return self._pipeline.frames
+
+    @property
+    def seconds(self) -> float:
+        """Duration of the mel so far, as it was given."""
+        return float(self._admission.frames * self._admission.path.source.frame_seconds)
 
     @property
     def done(self) -> bool:
@@ -183,7 +184,7 @@ class StreamSession:
             return self._as_pushed(torch.zeros(0))
         with torch.inference_mode():  # spares each operation a part of its overhead
             x = self._admission.placement.place(self._pipeline.advance(frames)[0, 0])
-        self._heard = max(self._heard, self.clock()) + frames * self.frame_seconds
+        self._heard = max(self._heard, self.clock()) + frames * self._frame_seconds
         return self._as_pushed(x.clone())  # outside of that mode, so that gradients may begin with it
 
     def _as_pushed(self, x: Tensor) -> Any:
@@ -196,17 +197,16 @@ def drained(session: StreamSession, pieces: Iterable[Any], heed: Callable[[Verdi
     Pieces are frames (n_mels,), several (n_mels, frames), or the whole of a mel that is admitted. Raises a MelError if
     there is none.
     """
-    waited, came, since = 0.0, 0, session.clock()
+    waited, since = 0.0, session.clock()
     for piece in pieces:
         waited += session.clock() - since
         session.push(piece[:, None] if isinstance(piece, (Tensor, np.ndarray)) and piece.ndim == 1 else piece)
-        came += piece.shape[1] if len(piece.shape) > 1 else 1
         heed(session.judge())
-        session.patient = waited < PROMPT * came * session.frame_seconds
+        session.patient = waited < PROMPT * session.seconds
         while session.ready and not isinstance(piece, Admitted):  # of a whole mel, the end is known
             yield session.next()
         since = session.clock()
-    if not came:
+    if not session.seconds:
         raise MelError("the mel has no frames")
     heed(session.judge(last=True))
     session.finish()
