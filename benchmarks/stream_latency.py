@@ -1,13 +1,14 @@
 """How long a stream's first audio takes at idle, over real sockets, and whether the stream keeps ahead of the ear.
 
-A server is started on loopback; one client after another sends the mel of a recording over WebSocket /v1/stream.
+A server is started on loopback; one client after another sends the mel of a recording over WebSocket /v1/stream: all
+of it at once, as from an acoustic model much faster than speech, or with --pace frame by frame.
 
-    python -m benchmarks.stream_latency [--model NAME|DIR] [--streams N] [--audio FILE]
+    python -m benchmarks.stream_latency [--model NAME|DIR] [--streams N] [--audio FILE] [--pace X]
 """
 
 import argparse
-import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,6 @@ from vocoder.audio.reading import read_audio
 from vocoder.client import Client, Speech
 from vocoder.loading import DEFAULT_MODEL
 from vocoder.timing import machine, markdown_table
-
-MILLISECONDS = 1000.0
 
 
 @dataclass(frozen=True)
@@ -45,6 +44,7 @@ def main() -> int:
     parser.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME|DIR")
     parser.add_argument("--streams", type=int, default=20)
     parser.add_argument("--audio", type=Path, default=RECORDING)
+    parser.add_argument("--pace", type=float, metavar="X", help="times as fast as it plays (all at once)")
     args = parser.parse_args()
     print(machine(), flush=True)
     with serving(args.model) as program, Client(program.url, trust_env=False) as client:
@@ -53,15 +53,24 @@ def main() -> int:
         mel = mel_of(read_audio(args.audio, model.mel_config.sample_rate)[0], model.mel_config)
         listen(client, mel)  # the first of all is slower, and is no stream at idle
         whole = client.synthesize(mel, seed=1)
-        heard = [listen(client, mel) for _ in range(args.streams)]
+        rate = float((args.pace or 0.0) / model.mel_config.frame_seconds)
+        heard = [listen(client, paced(mel, rate) if rate else mel) for _ in range(args.streams)]
     error = max(float(np.abs(stream.x - whole.x).max()) for stream in heard)
     print(report(heard, whole))
     print(f"\nLargest difference between a stream and the whole answer: {error:.1e}")
     return 0
 
 
+def paced(mel: Any, rate: float) -> Iterator[Any]:
+    """Yield the frames of a mel (n_mels, frames), so many a second."""
+    started = time.perf_counter()
+    for number, frame in enumerate(mel.T):
+        time.sleep(max(0.0, started + number / rate - time.perf_counter()))
+        yield frame
+
+
 def listen(client: Client, mel: Any) -> Heard:
-    """Stream a mel whose frames are all there at once, as from an acoustic model much faster than speech."""
+    """Stream a mel, whole or an iterator of frames."""
     started = time.perf_counter()
     with client.stream(mel, seed=1) as speech:
         arrivals, chunks = [], []
@@ -79,8 +88,8 @@ def report(heard: list[Heard], whole: Speech) -> str:
     seconds = len(whole.x) / whole.sample_rate
     rows = []
     for name, values in (
-        ("first audio, ms", [MILLISECONDS * stream.first for stream in heard]),
-        ("ahead of the ear at the tightest, ms", [MILLISECONDS * stream.ahead for stream in heard]),
+        ("first audio, ms", [1e3 * stream.first for stream in heard]),
+        ("ahead of the ear at the tightest, ms", [1e3 * stream.ahead for stream in heard]),
         ("whole stream, x real time", [seconds / stream.whole for stream in heard]),
     ):
         rows.append([name, *(f"{value:.1f}" for value in (np.median(values), np.min(values), np.max(values)))])
@@ -88,4 +97,4 @@ def report(heard: list[Heard], whole: Speech) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())
