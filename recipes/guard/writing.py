@@ -140,6 +140,8 @@ def written(
     if encoding == "linear":
         return mel.exp()
     mel = mel.clamp_min(floor)
-    if encoding in ("negated", "flipped"):
-        return -mel if encoding == "negated" else mel.flip(0)
+    if encoding == "negated":
+        return -mel
+    if encoding == "flipped":
+        return mel.flip(0)
     return mel[:, : len(mel)].T if encoding == "transposed" else mel

@@ -128,8 +128,8 @@ class Guard:
         smallest, largest = bounds(values)
         loudest = largest if logarithms is values else math.inf if logarithms is None else bounds(logarithms)[1]
         possible = adapted is not None or smallest >= mel_range(config).plausible[0]  # decibels are not
-        if (db := _in_decibels(values, config, target, adapted is not None)) is not None:
-            return db
+        if decibels := _in_decibels(smallest, largest, values.shape[1], config, target, adapted is not None):
+            return decibels
         if largest - smallest < FLAT or (possible and loudest <= self._densities.floor + 1.0):
             return SILENCE
         far = largest < WITH_SOUND[0] or smallest > WITH_SOUND[1] or smallest < LOWEST
@@ -199,11 +199,12 @@ def _of_preset(found: MelConfig, target: MelConfig, verdict: Verdict) -> Verdict
     return Verdict(False, 0.0, "normalised", message, found.name, likeliest=verdict.likeliest)
 
 
-def _in_decibels(mel: Tensor, config: MelConfig, target: MelConfig, adapted: bool) -> Verdict | None:
+def _in_decibels(
+    smallest: float, largest: float, frames: int, config: MelConfig, target: MelConfig, adapted: bool
+) -> Verdict | None:
     """Return the verdict if a mel of few frames must be decibels, or decibels do not say how loud they are, or None."""
-    smallest, largest = bounds(mel)
     far = LOWEST < smallest < min(-30.0, 2.0 * mel_range(config).plausible[0])
-    if far and not adapted and mel.shape[1] < FEWEST_FRAMES:
+    if far and not adapted and frames < FEWEST_FRAMES:
         return Verdict(False, 0.0, "decibels", told("db20", config, target))
     relative = adapted and config.log == DB10 and largest == 0.0
     return Verdict(False, 0.0, "decibels", told(LOUDEST, config, target)) if relative else None

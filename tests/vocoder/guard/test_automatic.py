@@ -21,9 +21,7 @@ def voice():
 
 
 REFUSED = {
-    **dict.fromkeys(
-        ("bigvgan", "fireredtts"), "cannot tell bigvgan or fireredtts apart: pass preset=bigvgan or fireredtts"
-    ),
+    **dict.fromkeys(("bigvgan", "fireredtts"), "tell bigvgan or fireredtts apart: pass preset=bigvgan or fireredtts"),
     **dict.fromkeys(("gpt-sovits-v3", "gpt-sovits-v4"), "cannot tell gpt-sovits-v3 or gpt-sovits-v4 apart"),
     **dict.fromkeys(("cosyvoice2", "cosyvoice3"), "cosyvoice2, cosyvoice3"),
     **dict.fromkeys(("nemo", "indextts2"), "cannot tell nemo or cosyvoice3 apart: pass preset=nemo or cosyvoice3"),

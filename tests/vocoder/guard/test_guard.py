@@ -44,9 +44,12 @@ def test_true_mels_are_typical_and_those_that_convert_are_judged_as_what_they_sa
     log10 = dataclasses.replace(preset("nvidia"), name="decimal", log="log10")
     mel = convert(mel, preset("nvidia"), log10)
     assert guard.check(mel, log10).typical
-    verdict = guard.check(mel)
-    assert (verdict.typical, verdict.typicality, verdict.cause) == (False, 0.0, "log10")
+    assert ((verdict := guard.check(mel)).typical, verdict.typicality, verdict.cause) == (False, 0.0, "log10")
     assert verdict.message == "The mel looks like decimal logarithms: multiply by ln(10) = 2.302585."
+    steps = "multiply by ln(10) = 2.302585, then pass preset=bigvgan or fireredtts."
+    for claimed, end in (("vocos", steps), ("bigvgan", "2.302585.")):
+        verdict = judge(mel_of("bigvgan") / math.log(10.0), path_between(preset(claimed), preset("nvidia")))
+        assert verdict.message.endswith(end)
 
 
 @pytest.mark.parametrize(
