@@ -58,7 +58,7 @@ conventions-test: $(VENV)/.conventions ## compare mels with the acoustic models'
 $(VENV)/.conventions: $(STAMP) tests/conventions/packages.txt
 	rm -rf $(VENV)/conventions
 	$(BIN)/python -m pip install --quiet --no-deps --target $(VENV)/conventions cython==3.2.1 setuptools==80.9.0 wheel==0.45.1
-	PYTHONPATH=$(VENV)/conventions $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --upgrade \
+	PYTHONPATH=$(abspath $(VENV)/conventions) $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --upgrade \
 	  --target $(VENV)/conventions --requirement tests/conventions/packages.txt
 	@touch $@
 
