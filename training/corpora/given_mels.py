@@ -4,38 +4,36 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from training.corpora.corpus import Corpus, CorpusError, Recording
 from training.corpora.manifest import Entry, Manifest, ManifestError
-from vocoder.adapt.path import path_between
-from vocoder.adapt.shape import shape_fault
+from vocoder.admission import Admitted, admit
 from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import load_mel_config
-from vocoder.mel.values import finite_values, mel_range
 from vocoder.npy import read_mel
+from vocoder.sampling import Preset
 
 WITHOUT = "without a mel"
 
 
-def check_given_mel(mel: NDArray[np.float32], mel_config: MelConfig, samples: int) -> None:
-    """Require a mel (n_mels, frames) of a mel config that fits audio of `samples` samples at its rate, frame for frame.
+def admitted(mel: NDArray[np.float32], mel_config: MelConfig, samples: int, preset: Preset = None) -> Admitted:
+    """Admit a mel (n_mels, frames) of a preset, by default `mel_config`, that came with audio, frame for frame.
 
-    The last frame, which is centred on the audio's end, may be missing, as it is in HiFi-GAN's layout. Raises
-    ValueError if its shape, its values or its number of frames is wrong; the text says what would be right.
+    The audio has so many samples at the rate of `mel_config`, to which the mel is converted. The last frame, which is
+    centred on the audio's end, may be missing, as it is in HiFi-GAN's layout. Raises ValueError if the mel's shape, its
+    values or its number of frames is wrong, or it does not convert; the text says what would be right.
     """
-    if fault := shape_fault(mel.shape, mel_config.n_mels, mel_config):
-        raise ValueError(fault)
-    least, frames = samples // mel_config.hop_length, mel.shape[1]
-    if not max(least, 1) <= frames <= least + 1:
+    found = admit(mel, mel_config, preset)
+    source = found.path.source
+    length = round(samples * source.sample_rate / mel_config.sample_rate)
+    least = length // source.hop_length
+    if not max(least, 1) <= found.frames <= least + 1:
         raise ValueError(
-            f"the mel has {frames} frames, but audio of {samples} samples has {least} or {least + 1} at a hop of "
-            f"{mel_config.hop_length}: predict it with the recording's own durations, and cut neither afterwards"
+            f"the mel has {found.frames} frames, but audio of {length} samples has {least} or {least + 1} at a hop of "
+            f"{source.hop_length}: predict it with the recording's own durations, and cut neither afterwards"
         )
-    values = finite_values(mel)
-    if fault := mel_range(mel_config).fault(float(values.min()), float(values.max())):
-        raise ValueError(fault)
+    return found
 
 
 def given_mel(
@@ -45,22 +43,18 @@ def given_mel(
 
     It is converted as for a model of that mel config: exactly, or through an adapter. It has a frame for each whole hop
     of the audio, which has so many samples at that rate; one that is lost between frame rates repeats the last. None
-    where the entry names no mel. Raises ManifestError if the file cannot be read, `check_given_mel` finds it wrong, or
-    it does not convert.
+    where the entry names no mel. Raises ManifestError if the file cannot be read, or its mel is not `admitted`.
     """
     if entry.mel is None:
         return None
     file = manifest.root / entry.mel
     try:
-        source = mel_config if entry.mel_preset is None else load_mel_config(entry.mel_preset)
-        values = read_mel(file)
-        check_given_mel(values, source, round(samples * source.sample_rate / mel_config.sample_rate))
-        path = path_between(source, mel_config)
-        mel = path.convert(torch.from_numpy(values)).numpy()
+        found = admitted(read_mel(file), mel_config, samples, entry.mel_preset)
     except (OSError, ValueError) as error:
         raise ManifestError(f"{file}: {error}") from error
-    missing = max((samples - path.delay) // mel_config.hop_length - mel.shape[1], 0)
-    return np.pad(mel, ((0, 0), (0, missing)), mode="edge"), path.delay
+    mel, delay = found.mel[0].numpy(), found.path.delay
+    missing = max((samples - delay) // mel_config.hop_length - mel.shape[1], 0)
+    return np.pad(mel, ((0, 0), (0, missing)), mode="edge"), delay
 
 
 def with_mels(corpus: Corpus, folder: Path, mel_preset: str) -> Corpus:

@@ -17,7 +17,7 @@ import soundfile
 
 from training.corpora.condition import UnusableError, condition, decode, prepared_bandwidth, write_flac
 from training.corpora.corpus import SPLIT_RULE, Corpus, PrepareConfig, Recording, hold_out_enough, split_recordings
-from training.corpora.given_mels import check_given_mel
+from training.corpora.given_mels import admitted
 from training.corpora.manifest import Entry, Manifest, Split, read_manifest, write_manifest
 from training.corpora.mapping import mapped, with_bar
 from vocoder.files import complete, is_current
@@ -154,7 +154,7 @@ def _take_mel(job: _Job, source: Path, audio: Path) -> None:
     try:
         mel = read_mel(source)
         made_with = load_mel_config(job.corpus.mel_preset)
-        check_given_mel(mel, made_with, round(soundfile.info(audio).duration * made_with.sample_rate))
+        admitted(mel, made_with, round(soundfile.info(audio).duration * made_with.sample_rate))
     except ValueError as error:
         raise UnusableError("unfitting mel", f"{source}: {error}") from error
     target = job.root / job.path("mels", ".npy")
