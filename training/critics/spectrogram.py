@@ -54,24 +54,17 @@ class _Critic(nn.Module):
         self.judge = weight_norm(nn.Conv2d(channels, 1, 3, padding=1))
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        hidden = self._features(x).to(self.compute_dtype, memory_format=torch.channels_last)
-        maps = []
-        for layer in self.layers:
-            hidden = F.leaky_relu(_conv(layer, hidden), 0.1)
-            maps.append(hidden)
-        return [*maps, _conv(self.judge, hidden).float()]
+        hidden, maps = self._features(x).to(memory_format=torch.channels_last), []
+        with torch.autocast(x.device.type, self.compute_dtype, enabled=self.compute_dtype != torch.float32):
+            for layer in self.layers:
+                hidden = F.leaky_relu(layer(hidden), 0.1)
+                maps.append(hidden)
+            return [*maps, self.judge(hidden).float()]
 
     def _features(self, x: Tensor) -> Tensor:
         image = torch.view_as_real(spectrum(x, self.size)[:, : self.bins]).permute(0, 3, 2, 1)
         power = image.square().sum(dim=1, keepdim=True) + 1e-8
         return torch.cat([power.log() / 4 + 2, 2 * image * power.pow(-0.35)], dim=1)
-
-
-def _conv(layer: nn.Module, x: Tensor) -> Tensor:
-    assert isinstance(layer, nn.Conv2d)
-    assert layer.bias is not None
-    weight = layer.weight.to(x.dtype, memory_format=torch.channels_last)
-    return F.conv2d(x, weight, layer.bias.to(x.dtype), layer.stride, layer.padding)
 
 
 def critic_loss(real: list[list[Tensor]], fake: list[list[Tensor]]) -> Tensor:
