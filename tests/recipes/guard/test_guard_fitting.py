@@ -71,7 +71,7 @@ def test_a_run_from_recordings_to_a_guard(corpus, capsys, refusal):
     assert main(arguments) == 0
     printed = capsys.readouterr().out
     assert "3 densities and a recogniser" in printed
-    assert f"finished after step 4: {corpus / 'run/recogniser/last'}\n" in printed  # which holds no model
+    assert f"finished after step 4: {corpus / 'run/last'}\n" in printed  # which holds no model yet
     directory = corpus / "run" / "last" / "model"
     guard, checkpoint = load_guard(directory), load_model(directory)
     assert bool((guard.model.percentiles.diff() >= 0).all())
