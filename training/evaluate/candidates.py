@@ -44,7 +44,8 @@ class Candidate:
             return True
         if self.heard is None:
             return recording.seen
-        return not self.heard.isdisjoint({(recording.corpus, recording.speaker), (recording.corpus, None)})
+        entry = recording.entry
+        return not self.heard.isdisjoint({(entry.corpus, entry.speaker), (entry.corpus, None)})
 
 
 def of_vocoder(vocoder: Synthesizer, name: str, *, seed: int = 0, **options: Any) -> Candidate:

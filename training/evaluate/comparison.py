@@ -32,7 +32,7 @@ def compare(models: Mapping[str, Synthesizer], manifest_file: Path, output: Path
     """
     manifest = read_manifest(manifest_file)
     chosen = recordings(manifest, options.selection, own_mels=options.mels == "own")
-    without = [recording.path for recording in chosen if recording.mel is None]
+    without = [recording.entry.path for recording in chosen if recording.entry.mel is None]
     if options.mels == "both" and without:
         raise ValueError(
             f"{len(without)} of {len(chosen)} recordings of {manifest_file} have no predicted mel, {without[0]} among "
@@ -84,19 +84,19 @@ def _utterances(
     rate = candidates[0].mel_config.sample_rate
     utterances = []
     for recording in chosen:
-        if recording.path in heard[candidates[0].name]:
-            reference = heard["ground truth"][recording.path]
+        path = recording.entry.path
+        if (reference := heard["ground truth"].get(path)) is not None:
             clips = {"ground truth": reference}
             for candidate in candidates:
-                x = resample(heard[candidate.name][recording.path], candidate.mel_config.sample_rate, rate)
+                x = resample(heard[candidate.name][path], candidate.mel_config.sample_rate, rate)
                 clips[candidate.name] = librosa.util.fix_length(x, size=len(reference))
-            utterances.append(Utterance(recording.voice, recording.path, rate, clips))
+            utterances.append(Utterance(recording.voice, path, rate, clips))
     return utterances
 
 
 def _settings(chosen: Sequence[Recording], options: Comparison, sampling: dict[str, Any]) -> dict[str, Any]:
     """Return what determines the scores, and the threads that determine the speed."""
-    given = sum(recording.mel is not None for recording in chosen)
+    given = sum(recording.entry.mel is not None for recording in chosen)
     return {
         "split": "test",
         **asdict(options.selection),

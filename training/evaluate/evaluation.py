@@ -55,11 +55,13 @@ def evaluate(
     scores = with_bar(scored, "utt", len(pairs), f"scoring {candidate.name}")
     rows, heard, voices = list[Row](), dict[str, Audio](), list[str]()
     for recording, (x, seconds), (values, problems) in zip(recordings, made, scores, strict=True):
-        about = recording.path, recording.voice, candidate.has_heard(recording), recording.seconds
+        about = recording.entry.path, recording.voice, candidate.has_heard(recording), recording.seconds
         rows.append(Row(candidate.name, *about, values, problems, seconds))
         if voices.count(recording.voice) < examples:
             voices.append(recording.voice)
-            heard[recording.path] = np.nan_to_num(x, posinf=0.0, neginf=0.0)  # its scores say that it is not finite
+            heard[recording.entry.path] = np.nan_to_num(
+                x, posinf=0.0, neginf=0.0
+            )  # its scores say that it is not finite
     return rows, heard
 
 

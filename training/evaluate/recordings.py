@@ -1,8 +1,7 @@
 """The recordings of an evaluation."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 
 from training.corpora.corpus import spread
 from training.corpora.given_mels import given_mel
@@ -16,36 +15,33 @@ from vocoder.mel.config import MelConfig
 
 @dataclass(frozen=True)
 class Recording:
-    """One held-out utterance, at the level it was prepared at.
+    """One held-out utterance of a manifest, x (T,) at its prepared level; `voice` is the row that it counts for."""
 
-    `voice` is the row that it counts for; `seen` says whether the speaker has training data in the manifest; `mel`
-    returns the mel that it came with in a mel config, for audio of so many samples.
-    """
-
-    path: str
+    manifest: Manifest
+    entry: Entry
     voice: str
-    seen: bool
     x: Audio
-    sample_rate: int
-    corpus: str = ""
-    speaker: str = ""
-    mel: Callable[[MelConfig, int], tuple[Audio, int] | None] | None = None
+
+    @property
+    def seen(self) -> bool:
+        """Whether the speaker has training data in the manifest."""
+        return self.entry.speaker in self.manifest.trained_speakers
 
     @property
     def seconds(self) -> float:
         """Its duration."""
-        return len(self.x) / self.sample_rate
+        return len(self.x) / self.entry.sample_rate
 
     def at(self, sample_rate: int) -> Audio:
         """Return its audio at another sample rate."""
-        return resample(self.x, self.sample_rate, sample_rate)
+        return resample(self.x, self.entry.sample_rate, sample_rate)
 
     def given(self, mel_config: MelConfig) -> tuple[Audio, int] | None:
         """Return the mel (n_mels, frames) that it came with in a mel config, and by how many samples it stands later.
 
         None where it came with none. Raises ManifestError if the mel does not fit the audio or the mel config.
         """
-        return None if self.mel is None else self.mel(mel_config, len(self.at(mel_config.sample_rate)))
+        return given_mel(self.manifest, self.entry, mel_config, len(self.at(mel_config.sample_rate)))
 
 
 def recordings(manifest: Manifest, selection: Selection, own_mels: bool = False) -> list[Recording]:
@@ -60,20 +56,10 @@ def recordings(manifest: Manifest, selection: Selection, own_mels: bool = False)
         raise ManifestError(f"no test utterance lasts {low:g} to {high:g} s: widen the limits")
     entries = _spread(entries, selection.per_speaker, lambda entry: f"{entry.corpus}/{entry.speaker}")
     entries = _spread(entries, selection.limit, selection.row)
-    trained = set(manifest.trained_speakers)
-    found = [
-        Recording(
-            path=entry.path,
-            voice=selection.row(entry),
-            seen=entry.speaker in trained,
-            x=AudioStore(manifest, [entry]).whole(0),
-            sample_rate=entry.sample_rate,
-            corpus=entry.corpus,
-            speaker=entry.speaker,
-            mel=None if own_mels or entry.mel is None else partial(given_mel, manifest, entry),
-        )
-        for entry in entries
-    ]
+    found = []
+    for entry in entries:
+        told, x = replace(entry, mel=None) if own_mels else entry, AudioStore(manifest, [entry]).whole(0)
+        found.append(Recording(manifest, told, selection.row(entry), x))
     return sorted(found, key=lambda recording: recording.voice)
 
 

@@ -1,11 +1,13 @@
 import pickle
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 from evaluation_corpus import RATE, NoiseVocoder, voice, write_corpus, write_recordings
 
-from training.corpora.manifest import ManifestError, read_manifest
+from training.corpora.manifest import Entry, Manifest, ManifestError, read_manifest
 from training.corpora.mapping import mapped
 from training.evaluate.candidates import Candidate, griffin_lim, mel_of, of_vocoder
 from training.evaluate.evaluation import evaluate, score, synthesized
@@ -30,8 +32,9 @@ def metric(name, measure, package=None):
 LEVEL = metric("level", lambda reference, generated, sample_rate: float(np.std(generated)))
 
 
-def recording(seconds=0.5, name="a", path="0", **more):
-    return Recording(path, name, True, voice(120.0, seconds, seed=int(path)), RATE, **more)
+def recording(seconds=0.5, name="a", path="0", corpus="c", split="train"):
+    entry = Entry(path, corpus, name, split, seconds, RATE, "none")
+    return Recording(Manifest(Path(), (entry,)), entry, name, voice(120.0, seconds, seed=int(path)))
 
 
 def test_scores_say_why_a_value_is_absent():
@@ -60,7 +63,7 @@ def test_audio_is_cut_or_filled_to_the_recording_and_timed():
     assert seconds > 0
     np.testing.assert_array_equal(x, NoiseVocoder().synthesize(np.zeros((80, 44)), sigma=0.5, seed=3)[: len(x)])
     assert synthesized(TRUTH, given) == (given.x, None)
-    short = Recording("0", "a", True, voice(120.0, 0.5)[:10_000], RATE)  # 39 whole hops
+    short = replace(given, x=given.x[:10_000])  # 39 whole hops
     x, _ = synthesized(Candidate("ones", preset("hifigan"), lambda mel: np.ones(mel.shape[1] * 256, np.float32)), short)
     assert x.tolist() == [1.0] * (39 * 256) + [0.0] * (10_000 - 39 * 256)
     with pytest.raises(ValueError, match="short must synthesize"):
@@ -71,17 +74,18 @@ def test_rows_follow_the_recordings_and_the_first_of_each_voice_are_kept():
     recordings = [recording(0.5), recording(0.6, path="1"), recording(0.7, "b", "2")]
     model = of_vocoder(NoiseVocoder(), "noise", sigma=0.3)
     rows, heard = evaluate(model, recordings, [LEVEL])
-    assert [(row.path, row.voice, row.seconds) for row in rows] == [(r.path, r.voice, r.seconds) for r in recordings]
+    assert [(row.path, row.voice, row.seconds) for row in rows] == [
+        (r.entry.path, r.voice, r.seconds) for r in recordings
+    ]
     assert all(row.values["level"] == pytest.approx(0.3, rel=0.05) for row in rows)
     assert all(row.synthesis_seconds is not None for row in rows)
-    assert {path: len(x) for path, x in heard.items()} == {r.path: len(r.x) for r in recordings[::2]}
+    assert {path: len(x) for path, x in heard.items()} == {r.entry.path: len(r.x) for r in recordings[::2]}
     assert list(evaluate(model, recordings, [LEVEL], examples=2)[1]) == ["0", "1", "2"]
 
 
 def test_a_voice_is_unseen_by_the_models_that_did_not_hear_it():
     """Whatever the manifest at hand trains on: it may be another one than the model's."""
-    new = Recording("0", "new", False, voice(120.0, 0.5), RATE, corpus="mine", speaker="new")
-    old = recording(path="1", corpus="theirs", speaker="old")
+    new, old = recording(0.5, "new", "0", "mine", "test"), recording(0.5, "old", "1", "theirs")
     tuned, foreign = NoiseVocoder("tuned"), NoiseVocoder("foreign")
     tuned.provenance = {"data": [{"corpus": "mine", "licence": "CC0-1.0", "speakers": ["new"]}]}
 
@@ -95,11 +99,11 @@ def test_a_voice_is_unseen_by_the_models_that_did_not_hear_it():
 
 def test_only_test_utterances_in_range_are_read_by_voice(tmp_path):
     found = recordings(read_manifest(write_corpus(tmp_path)), Selection(0.5, 9.0))
-    assert [r.path for r in found] == ["4.flac", "5.flac", "1.flac", "2.flac"]
+    assert [r.entry.path for r in found] == ["4.flac", "5.flac", "1.flac", "2.flac"]
     assert [(r.voice, r.seen) for r in found] == [("high", False)] * 2 + [("low", True)] * 2
     np.testing.assert_allclose(found[2].x, voice(110.0, 1.0, seed=1), atol=2**-15)
     assert found[2].seconds == pytest.approx(1.0)
-    assert (found[2].at(16000).shape, found[2].sample_rate) == ((16000,), RATE)
+    assert (found[2].at(16000).shape, found[2].entry.sample_rate) == ((16000,), RATE)
     manifest = read_manifest(write_corpus(tmp_path))
     assert left_out(manifest, Selection(1.15, 9.0)) == ["high"]
     assert left_out(manifest, Selection(1.15, 9.0, by="corpus")) == []
@@ -118,11 +122,18 @@ def test_bounded_numbers_are_spread_evenly(tmp_path):
     manifest = speakers_of_two_corpora(tmp_path)
     found = recordings(manifest, Selection(0.5, by="corpus"))
     assert [r.voice for r in found] == ["many"] * 12 + ["one"] * 2
-    assert {(r.corpus, r.speaker) for r in found} == {("many", "a"), ("many", "b"), ("many", "c"), ("one", "d")}
+    assert {(r.entry.corpus, r.entry.speaker) for r in found} == {
+        ("many", "a"),
+        ("many", "b"),
+        ("many", "c"),
+        ("one", "d"),
+    }
     assert [r.voice for r in recordings(manifest, Selection(0.5))] == [*"aaaabbbbcccc", "d", "d"]
 
     def chosen(**bounds):
-        return [int(r.path.removesuffix(".flac")) for r in recordings(manifest, Selection(0.5, by="corpus", **bounds))]
+        return [
+            int(r.entry.path.removesuffix(".flac")) for r in recordings(manifest, Selection(0.5, by="corpus", **bounds))
+        ]
 
     assert chosen(per_speaker=2) == [1, 3, 5, 7, 9, 11, 12, 13]
     assert chosen(limit=3) == [2, 6, 10, 12, 13]
