@@ -6,11 +6,10 @@ Training corpora are hours long, and librosa takes 10 minutes of a core for each
 """
 
 import math
-from functools import lru_cache
-from itertools import pairwise
 
 import numpy as np
 from librosa.sequence import transition_local
+from numba import njit
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy.fft import irfft, next_fast_len, rfft
@@ -26,7 +25,7 @@ _PRIOR = np.diff(beta.cdf(_THRESHOLDS, 2.0, 18.0))  # probability of each thresh
 _BOLTZMANN = 2.0
 _NO_TROUGH = 0.01
 _OCTAVES_PER_SECOND = 35.92
-_SWITCH = 0.01
+_STAY, _SWITCH = math.log(0.99), math.log(0.01)  # voiced, unvoiced, or from one to the other
 _TINY = float(np.finfo(np.float64).tiny)
 _NEVER = math.log(_TINY)
 _CHUNK = 512  # frames whose differences are in memory at a time
@@ -58,7 +57,9 @@ def pyin(
     voiced = np.clip(seen.sum(axis=1), 0.0, 1.0)
     unvoiced = np.repeat((1 - voiced)[:, None] / classes, classes, axis=1)
     semitones = round(_OCTAVES_PER_SECOND * 12 * hop_length / sample_rate)
-    states = _likeliest(np.log(np.stack([seen, unvoiced], axis=1) + _TINY), semitones * CLASSES_PER_SEMITONE)
+    width = semitones * CLASSES_PER_SEMITONE
+    moves = np.log(transition_local(classes, width + 1, window="triangle", wrap=False) + _TINY)
+    states = _likeliest(np.log(np.stack([seen, unvoiced], axis=1) + _TINY), moves, width)
     f0: Floats = F0_MIN * 2.0 ** ((states % classes) / per_octave)
     return f0, states < classes, voiced
 
@@ -99,40 +100,30 @@ def _troughs(difference: Floats) -> tuple[Indices, Floats, Floats]:
     return frame, lag, np.asarray(chance)
 
 
-@lru_cache(maxsize=4)
-def _near(classes: int, width: int) -> tuple[Indices, Floats]:
-    """Return the classes (classes, width + 1) around each, and the log-probabilities of moving from them to it."""
-    moves = transition_local(classes, width + 1, window="triangle", wrap=False)
-    to = np.arange(classes)[:, None]
-    origins = to + np.arange(-(width // 2), width // 2 + 1)
-    inside = origins == origins.clip(0, classes - 1)
-    return origins, np.where(inside, np.log(moves[origins.clip(0, classes - 1), to] + _TINY), -np.inf)
-
-
-def _likeliest(chances: Floats, width: int) -> NDArray[np.int64]:
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _likeliest(chances: Floats, moves: Floats, width: int) -> NDArray[np.int64]:
     """Return the likeliest states (frames,): a class, or a class plus their number where unvoiced.
 
     `chances` (frames, 2, classes) are the logarithms of what is seen of each class with voice and without it, and
-    become those of the likeliest ways there. From frame to frame a pitch moves within `width` classes.
+    become those of the likeliest ways there. From frame to frame a pitch moves within `width` classes, with the
+    logarithms `moves` (classes, classes) from each class to each.
     """
     frames, _, classes = chances.shape
-    (origins, near), stay, switch = _near(classes, width), math.log(1 - _SWITCH), math.log(_SWITCH)
-    padded = np.full((2, classes + width), -np.inf)
-    inner, around = padded[:, width // 2 : width // 2 + classes], sliding_window_view(padded, width + 1, axis=1)
-    for before, now in pairwise(chances):
-        np.maximum(before + stay, before[::-1] + switch, out=inner)
-        reached = np.full((2, classes), before.max() + _NEVER)
-        likely = np.flatnonzero(now[0] > _NEVER)  # what is not seen at all is on no path
-        for voicing, some in enumerate((likely, np.arange(classes))):
-            close = (around[voicing, some] + near[some]).max(axis=1)
-            reached[voicing, some] = np.maximum(close, reached[voicing, some])
-        now += reached
+    origins = np.zeros(chances.shape, np.int64)
+    for t in range(1, frames):
+        before, likeliest = chances[t - 1], chances[t - 1].argmax()
+        for voicing in range(2):
+            for to in range(classes):
+                found, origin = before.flat[likeliest] + _NEVER, likeliest
+                seen = voicing == 1 or chances[t, voicing, to] > _NEVER  # what is not seen at all is on no path
+                for kind in range(2 if seen else 0):
+                    kept = _STAY if kind == voicing else _SWITCH
+                    for at in range(max(to - width // 2, 0), min(to + width // 2 + 1, classes)):
+                        if before[kind, at] + kept + moves[at, to] > found:
+                            found, origin = before[kind, at] + kept + moves[at, to], kind * classes + at
+                chances[t, voicing, to] += found
+                origins[t, voicing, to] = origin
     states = np.full(frames, chances[-1].argmax())
     for t in range(frames - 1, 0, -1):
-        before, (voicing, to) = chances[t - 1], divmod(states[t], classes)
-        inner[:] = before + np.where(np.arange(2) == voicing, stay, switch)[:, None]
-        ways = around[:, to] + near[to]
-        origin, k = np.unravel_index(ways.argmax(), ways.shape)
-        far = ways[origin, k] <= before.max() + _NEVER
-        states[t - 1] = before.argmax() if far else origin * classes + origins[to, k]
+        states[t - 1] = origins[t].flat[states[t]]
     return states
