@@ -16,9 +16,8 @@ from training.critics.adversary import critics_beside
 from training.critics.spectrogram import CriticConfig
 from training.data.datasets import SegmentConfig
 from training.finetune.budget import Budget
-from training.loop.batches import BatchPlan, training_batches
-from training.loop.optimisation import build_optimiser, update
-from training.loop.processes import build_accelerator
+from training.loop.processes import Averages
+from training.loop.trainer import Trainer
 from training.loop.trainer_config import TrainerConfig
 from training.run_config import read_settings
 from training.runs.reverse import ReverseLosses, ReverseRun
@@ -177,19 +176,16 @@ def seconds_per_step(config: Run, manifest: Manifest) -> float:
 
     Of `TIMED_ROUNDS` means the least counts, so that what another program takes for a while does not.
     """
-    accelerator = build_accelerator(config.trainer)
-    objective = config.objective().to(accelerator.device).train()
-    dataset = config.training_set(manifest, objective)
-    plan = BatchPlan(max(len(dataset), config.trainer.batch_size), config.trainer.batch_size, 1, 0, 0)
-    phases = objective.phases()
-    optimisers = {phase.name: build_optimiser(phase, config.trainer) for phase in phases}
-    batch = next(training_batches(dataset, plan, 0, 0, 0, accelerator.device))
+    objective = config.objective()
+    items = config.training_set(manifest, objective)
+    trainer = Trainer(objective, items, items, config.trainer, Path(config.output) / "pace")
+    batch, progress, averages = next(trainer.batches()), trainer.state.progress, Averages()
+    progress.step = _LATE
 
     def seconds(steps: Iterable[int]) -> float:
         started = time.perf_counter()
-        for step in steps:
-            for phase in phases:
-                update(objective, phase, optimisers[phase.name], batch, _LATE + step, config.trainer, accelerator)
+        for _ in steps:
+            trainer.step(batch, averages)
         return time.perf_counter() - started
 
     steps = iter(with_bar(range(PACE_STEPS), "step"))

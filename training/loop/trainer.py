@@ -135,8 +135,8 @@ class Trainer:
         if progress.step == 0 and self._validate(monitor):  # what training starts from, to compare with
             self._save(["last", "best"])
         first, seconds, since = progress.step, 0.0, time.perf_counter()
-        for batch in self._batches():
-            self._step(batch, averages)
+        for batch in self.batches():
+            self.step(batch, averages)
             monitor.advance()
             stop, save = clock.decide(self.interruption.requested, self.accelerator)
             done = progress.step >= config.steps
@@ -155,7 +155,7 @@ class Trainer:
                 break
         self._farewell(monitor)
 
-    def _batches(self) -> Iterator[Batch]:
+    def batches(self) -> Iterator[Batch]:
         """Yield the batches that are left of the run, epoch after epoch."""
         progress, config = self.state.progress, self.config
         while progress.step < config.steps:
@@ -163,7 +163,7 @@ class Trainer:
             yield from training_batches(self.training_set, self.plan, progress.epoch, first, config.num_workers, device)
             progress.epoch, progress.items_in_epoch = progress.epoch + 1, 0
 
-    def _step(self, batch: Batch, averages: Averages) -> None:
+    def step(self, batch: Batch, averages: Averages) -> None:
         """Update every phase once, then the average; count the step."""
         progress, config = self.state.progress, self.config
         self.objective.train()

@@ -39,7 +39,7 @@ def recording(seconds=0.5, name="a", path="0", corpus="c", split="train"):
 
 def test_scores_say_why_a_value_is_absent():
     x = voice(120.0, 0.2)
-    values, problems = score([LEVEL, metric("picky", picky), metric("infinite", lambda *_: float("inf"))], RATE, (x, x))
+    values, problems = score([LEVEL, metric("picky", picky), metric("infinite", lambda *_: np.inf)], RATE, (x, x))
     assert values == {"level": pytest.approx(np.std(x)), "picky": None, "infinite": None}
     assert problems == {"picky": "it does not like this", "infinite": "it came out as inf"}
     broken = x.copy()
@@ -74,9 +74,8 @@ def test_rows_follow_the_recordings_and_the_first_of_each_voice_are_kept():
     recordings = [recording(0.5), recording(0.6, path="1"), recording(0.7, "b", "2")]
     model = of_vocoder(NoiseVocoder(), "noise", sigma=0.3)
     rows, heard = evaluate(model, recordings, [LEVEL])
-    assert [(row.path, row.voice, row.seconds) for row in rows] == [
-        (r.entry.path, r.voice, r.seconds) for r in recordings
-    ]
+    assert [(row.path, row.voice) for row in rows] == [(r.entry.path, r.voice) for r in recordings]
+    assert [row.seconds for row in rows] == pytest.approx([0.5, 0.6, 0.7], abs=1e-3)
     assert all(row.values["level"] == pytest.approx(0.3, rel=0.05) for row in rows)
     assert all(row.synthesis_seconds is not None for row in rows)
     assert {path: len(x) for path, x in heard.items()} == {r.entry.path: len(r.x) for r in recordings[::2]}
@@ -98,13 +97,13 @@ def test_a_voice_is_unseen_by_the_models_that_did_not_hear_it():
 
 
 def test_only_test_utterances_in_range_are_read_by_voice(tmp_path):
-    found = recordings(read_manifest(write_corpus(tmp_path)), Selection(0.5, 9.0))
+    manifest = read_manifest(write_corpus(tmp_path))
+    found = recordings(manifest, Selection(0.5, 9.0))
     assert [r.entry.path for r in found] == ["4.flac", "5.flac", "1.flac", "2.flac"]
     assert [(r.voice, r.seen) for r in found] == [("high", False)] * 2 + [("low", True)] * 2
     np.testing.assert_allclose(found[2].x, voice(110.0, 1.0, seed=1), atol=2**-15)
     assert found[2].seconds == pytest.approx(1.0)
     assert (found[2].at(16000).shape, found[2].entry.sample_rate) == ((16000,), RATE)
-    manifest = read_manifest(write_corpus(tmp_path))
     assert left_out(manifest, Selection(1.15, 9.0)) == ["high"]
     assert left_out(manifest, Selection(1.15, 9.0, by="corpus")) == []
     with pytest.raises(ManifestError, match="no test utterance"):
@@ -122,18 +121,12 @@ def test_bounded_numbers_are_spread_evenly(tmp_path):
     manifest = speakers_of_two_corpora(tmp_path)
     found = recordings(manifest, Selection(0.5, by="corpus"))
     assert [r.voice for r in found] == ["many"] * 12 + ["one"] * 2
-    assert {(r.entry.corpus, r.entry.speaker) for r in found} == {
-        ("many", "a"),
-        ("many", "b"),
-        ("many", "c"),
-        ("one", "d"),
-    }
+    assert sorted({f"{r.entry.corpus} {r.entry.speaker}" for r in found}) == ["many a", "many b", "many c", "one d"]
     assert [r.voice for r in recordings(manifest, Selection(0.5))] == [*"aaaabbbbcccc", "d", "d"]
 
     def chosen(**bounds):
-        return [
-            int(r.entry.path.removesuffix(".flac")) for r in recordings(manifest, Selection(0.5, by="corpus", **bounds))
-        ]
+        found = recordings(manifest, Selection(0.5, by="corpus", **bounds))
+        return [int(r.entry.path.removesuffix(".flac")) for r in found]
 
     assert chosen(per_speaker=2) == [1, 3, 5, 7, 9, 11, 12, 13]
     assert chosen(limit=3) == [2, 6, 10, 12, 13]
