@@ -22,7 +22,7 @@ from vocoder.checkpoint import save_model
 from vocoder.config import to_dict
 from vocoder.loading import shipped_models
 from vocoder.mel.config import MelConfig
-from vocoder.models.families import family_of
+from vocoder.models.families import FAMILIES, Families, family_of
 
 COLUMNS = (
     *METRICS,
@@ -75,11 +75,12 @@ def model_card(
     provenance: Mapping[str, Any],
     quality: Mapping[str, Any] = MappingProxyType({}),
     notes: str = "",
+    families: Families = FAMILIES,
 ) -> str:
-    """Return the text of a model's README.md."""
-    provenance, family = with_inheritance(provenance), family_of(model)
+    """Return the text of the README.md of a model of one of the `families`."""
+    provenance, family = with_inheritance(provenance), family_of(model, families)
     licences = sorted({entry["licence"] for entry in all_data(provenance)})
-    own, speaks = provenance.get("data", []), family not in ("guard", "adapter")
+    own, speaks = provenance.get("data", []), family not in ("guard", "adapter", "density", "vae")
     scores, titles = _scores(name, quality) if quality else ([], [])
     headings = {column.name: column.title for column in COLUMNS}
     loader = PackageLoader("training")
@@ -93,6 +94,7 @@ def model_card(
         mel=to_dict(mel_config),
         known=UNKNOWN if UNKNOWN in licences else "cc-by-sa-3.0" if "CC-BY-SA-3.0" in licences else "other",
         training=provenance.get("training"),
+        source=provenance.get("source"),
         machine=provenance.get("machine", {}),
         software=", ".join(f"{name} {version}" for name, version in provenance.get("software", {}).items()),
         data=_data(provenance),

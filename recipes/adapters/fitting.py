@@ -120,8 +120,7 @@ class AdapterObjective(Objective):
 
     def export(self, directory: Path, provenance: dict[str, Any]) -> None:
         """Write the adapter's directory, in float16."""
-        origin = {name: value for name, value in provenance.items() if name != "training"}
-        card = model_card(self.mel_config.name, self.model, self.mel_config, origin)
+        card = model_card(self.mel_config.name, self.model, self.mel_config, provenance)
         save_model(directory, self.model, self.mel_config, provenance, None, torch.float16, card)
 
 

@@ -8,11 +8,10 @@ from typing import Annotated
 import numpy as np
 import torch
 
-from recipes.guard.fitting import ConventionObjective, calibrate, fit_density, fit_temperature, lesson_of, set_certainty
+from recipes.guard.fitting import ConventionObjective, calibrate, fit_densities, lesson_of
 from recipes.guard.material import Material
 from recipes.guard.recordings import to_calibrate, to_fit
 from recipes.guard.variation import VariationConfig
-from recipes.guard.writing import Writer
 from training.corpora.manifest import Entry, Manifest, read_manifest
 from training.loop.batches import FixedItems
 from training.loop.trainer import fit
@@ -102,7 +101,9 @@ def train(config: GuardRun, resume: bool) -> None:
     last = _fit(model, config, Material(recordings, names, rate, seed, "fitted to"), resume)
     model.half().float()  # rounded as float16 will, so that it is calibrated as it is shipped
     recordings = to_calibrate(manifest, held, config.calibration.spoken, seed + 1)
-    _calibrate(model, config, Material(recordings, names, rate, seed + 1, "calibrated with"))
+    material = Material(recordings, names, rate, seed + 1, "calibrated with")
+    lesson = lesson_of(material, model, config.variation, seed + 2)
+    calibrate(model, lesson, material.true_mels(), config.variation, config.prior, seed)
     origin, mel_config = provenance(Manifest(manifest.root, tuple(fitted))), preset(config.true)
     card = model_card(Path(config.output).name, model, mel_config, origin)
     directory = save_model(last, model, mel_config, origin, None, torch.float16, card)
@@ -127,31 +128,14 @@ def _two_parts(manifest: Manifest, config: GuardRun) -> tuple[list[Entry], list[
 
 def _fit(model: GuardModel, config: GuardRun, material: Material, resume: bool) -> Path:
     """Fit the densities and the recogniser, whose run is that of the guard; return where that goes."""
-    floor, mels = layouts()[config.true].floor, material.true_mels()
-    for k, name in enumerate(config.model.densities):
-        variation = name.partition(":")[2]
-        density = model.densities[k]
-        fit_density(density, mels, floor, variation, config.model, config.variation, config.seed + k)  # type: ignore[arg-type]
-        print(f"{name}: fitted to {len(mels)} mels", flush=True)
-    writer = Writer(material, config.model.convention, config.variation, config.seed)
-    lesson = lesson_of(writer, len(material), config.rounds)
+    fit_densities(model, material.true_mels(), layouts()[config.true].floor, config.variation, config.seed)
+    lesson = lesson_of(material, model, config.variation, config.seed, config.rounds)
     print(f"recogniser: {len(lesson)} mels", flush=True)
     some = FixedItems(**{name: values[::20] for name, values in lesson.tensors.items()})
     objective = ConventionObjective(model.convention, preset(config.true), lesson)
     last = fit(config, objective, lesson, some, resume=resume)
     model.cpu().eval()
     return last
-
-
-def _calibrate(model: GuardModel, config: GuardRun, material: Material) -> None:
-    writer = Writer(material, config.model.convention, config.variation, config.seed + 2)
-    lesson = lesson_of(writer, len(material))
-    fit_temperature(model.convention, lesson)
-    with torch.no_grad():  # the first layout becomes so many times likelier than it was to each of the others
-        model.convention.layout.bias[0] += model.convention.temperature[0] * math.log(config.prior)
-    mels = material.true_mels()
-    set_certainty(model, lesson, mels, config.variation, config.seed)
-    calibrate(model, mels, config.variation, config.seed)
 
 
 add_arguments, run = command_of(GuardRun, train)

@@ -10,17 +10,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from recipes.guard.material import Material
 from recipes.guard.variation import VariationConfig, coloured, like_predicted
 from recipes.guard.writing import Writer
 from training.density.gaussian import fit_gaussian
 from training.loop.batches import FixedItems
 from training.loop.objective import Batch, Objective, Parts
-from vocoder.flows.affine import LowerAffine
 from vocoder.guard.densities import Densities, windows_of
 from vocoder.layers.recogniser import GROUP, NEIGHBOURS, SCALARS, STEPS, THRESHOLDS, ConventionNet, mel_statistics
 from vocoder.mel.config import MelConfig
 from vocoder.mel.conventions import PLAIN, SHUFFLED, VARIATIONS, Convention, is_true
-from vocoder.models.guard import GuardConfig, GuardModel
+from vocoder.models.guard import GuardModel
 
 RARE = 0.002
 """share of true mels that may be less likely than the lowest log-density"""
@@ -39,31 +39,28 @@ TEMPO = 0.3
 they like, so only how changes grow with time may count"""
 
 
-def fit_density(
-    density: LowerAffine,
-    mels: Sequence[Tensor],
-    floor: float,
-    variation: str,
-    config: GuardConfig,
-    varied: VariationConfig,
-    seed: int,
-) -> None:
-    """Fit one density to windows of mels (n_mels, frames), natural logarithms from `floor` up."""
-    generator = torch.Generator().manual_seed(seed)
-    found = []
-    for mel in mels:
-        x = mel if variation in ("", SHUFFLED) else like_predicted(mel, variation, varied, generator)
-        x = coloured(x, varied, floor, generator)
-        if variation == SHUFFLED:
-            x = x[:, torch.randperm(x.shape[1], generator=generator)]
-        windows = windows_of(x, config, floor)
-        found.append(windows + varied.noise * torch.randn(windows.shape, generator=generator))
-    fit_gaussian(density, torch.cat(found)[:, :, None])
+def fit_densities(model: GuardModel, mels: Sequence[Tensor], floor: float, varied: VariationConfig, seed: int) -> None:
+    """Fit each density to windows of mels (n_mels, frames), natural logarithms from `floor` up, varied by its name."""
+    for k, (name, density) in enumerate(zip(model.config.densities, model.densities, strict=True)):
+        generator, variation = torch.Generator().manual_seed(seed + k), name.partition(":")[2]
+        found = []
+        for mel in mels:
+            x = mel if variation in ("", SHUFFLED) else like_predicted(mel, variation, varied, generator)
+            x = coloured(x, varied, floor, generator)
+            if variation == SHUFFLED:
+                x = x[:, torch.randperm(x.shape[1], generator=generator)]
+            windows = windows_of(x, model.config, floor)
+            found.append(windows + varied.noise * torch.randn(windows.shape, generator=generator))
+        fit_gaussian(density, torch.cat(found)[:, :, None])  # type: ignore[arg-type]
+        print(f"{name}: fitted to {len(mels)} mels", flush=True)
 
 
-def lesson_of(writer: Writer, recordings: int, rounds: int = 1) -> FixedItems:
+def lesson_of(
+    material: Material, model: GuardModel, variation: VariationConfig, seed: int, rounds: int = 1
+) -> FixedItems:
     """Return the statistics `x` (N, S) of mels in float16, with the indices `layout` and `encoding` (N,) of each."""
-    examples = (example for _ in range(rounds) for k in range(recordings) for example in writer.examples(k))
+    writer = Writer(material, model.config.convention, variation, seed)
+    examples = (example for _ in range(rounds) for k in range(len(material)) for example in writer.examples(k))
     rows = [(mel_statistics(mel.numpy()).astype(np.float16), *kind) for mel, *kind in examples]
     statistics, layout, encoding = zip(*rows, strict=True)
     x = torch.from_numpy(np.stack(statistics))
@@ -121,7 +118,21 @@ def fit_temperature(net: ConventionNet, lesson: FixedItems) -> None:
         net.temperature[k] = grid[losses.argmin()]
 
 
-def calibrate(model: GuardModel, mels: Sequence[Tensor], varied: VariationConfig, seed: int) -> None:
+def calibrate(
+    model: GuardModel, lesson: FixedItems, mels: Sequence[Tensor], varied: VariationConfig, prior: float, seed: int
+) -> None:
+    """Set what goes with a model by a lesson and true mels (n_mels, frames) that it was not fitted to.
+
+    Beforehand, the layout of true mels is `prior` times likelier than it was to each of the others.
+    """
+    fit_temperature(model.convention, lesson)
+    with torch.no_grad():
+        model.convention.layout.bias[0] += model.convention.temperature[0] * math.log(prior)
+    _set_certainty(model, lesson, mels, varied, seed)
+    _set_levels(model, mels, varied, seed)
+
+
+def _set_levels(model: GuardModel, mels: Sequence[Tensor], varied: VariationConfig, seed: int) -> None:
     """Set the percentiles, the lowest log-density and the margin of a model by true mels that it was not fitted to."""
     generator = torch.Generator().manual_seed(seed)
     scorer, names = Densities(model), model.config.densities
@@ -144,7 +155,7 @@ def _scores(scorer: Densities, mels: Sequence[Tensor]) -> Tensor:
 
 
 @torch.no_grad()
-def set_certainty(
+def _set_certainty(
     model: GuardModel, lesson: FixedItems, mels: Sequence[Tensor], variation: VariationConfig, seed: int
 ) -> None:
     """Set what probability refutes a claim, and what makes a name certain, of a model with fitted temperatures.

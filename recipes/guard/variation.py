@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from training.data.augment import between
 from vocoder.config import NOT_NEGATIVE, SHARE, Checked, NotNegative, Positive, Range
 
 NATS_PER_DB = math.log(10.0) / 20.0
@@ -32,8 +33,7 @@ class VariationConfig(Checked):
 
 def coloured(mel: Tensor, config: VariationConfig, floor: float, generator: torch.Generator) -> Tensor:
     """Return a mel (n_mels, frames), natural logarithms from `floor` up, at another level and equalisation."""
-    low, high = config.gain_db
-    gain = low + (high - low) * torch.rand(1, generator=generator)
+    gain = between(config.gain_db, torch.rand(1, generator=generator))
     bins = (torch.arange(len(mel)) + 0.5) / len(mel)
     waves = torch.cos(math.pi * torch.arange(1.0, WAVES + 1)[:, None] * bins)
     gain = gain + config.colour_db * torch.randn(WAVES, generator=generator) @ waves
@@ -43,8 +43,8 @@ def coloured(mel: Tensor, config: VariationConfig, floor: float, generator: torc
 def like_predicted(mel: Tensor, variation: str, config: VariationConfig, generator: torch.Generator) -> Tensor:
     """Return a mel (n_mels, frames) as acoustic models predict it: smoothed along time, bands or both, or noisy."""
     if variation == "noisy":
-        noise: Tensor = _between(config.roughness, generator) * torch.randn(mel.shape, generator=generator)
-        return mel + noise
+        deviation = between(config.roughness, torch.rand(1, generator=generator))
+        return mel + deviation * torch.randn(mel.shape, generator=generator)
     if variation in ("time", "both"):
         mel = _mixed(mel, config, generator)
     if variation in ("bands", "both"):
@@ -55,7 +55,7 @@ def like_predicted(mel: Tensor, variation: str, config: VariationConfig, generat
 def _mixed(mel: Tensor, config: VariationConfig, generator: torch.Generator) -> Tensor:
     """Return a mel mixed with itself smoothed along its columns, once or twice."""
     smooth = smoothed(mel, 1 + int(torch.randint(2, (1,), generator=generator)))
-    return mel + _between(config.smoothing, generator) * (smooth - mel)
+    return mel + between(config.smoothing, torch.rand(1, generator=generator)) * (smooth - mel)
 
 
 def smoothed(mel: Tensor, times: int = 1) -> Tensor:
@@ -64,7 +64,3 @@ def smoothed(mel: Tensor, times: int = 1) -> Tensor:
         padded = F.pad(mel[None], (1, 1), mode="replicate")[0]
         mel = (padded[:, :-2] + 2.0 * padded[:, 1:-1] + padded[:, 2:]) / 4.0
     return mel
-
-
-def _between(bounds: tuple[float, ...], generator: torch.Generator) -> Tensor:
-    return bounds[0] + (bounds[1] - bounds[0]) * torch.rand(1, generator=generator)

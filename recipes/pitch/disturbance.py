@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.corpora.condition import rms
+from training.data.augment import between
 from vocoder.config import POSITIVE, Checked, Range, Share
 
 _HARMONICS = 8
@@ -49,7 +50,7 @@ def disturbed(x: Floats, sample_rate: int, config: DisturbanceConfig, rng: np.ra
         edge, power = low * (high / low) ** rng.random(), rng.uniform(*_STEEPNESS)
         y = np.fft.irfft(np.fft.rfft(y) / np.sqrt(1 + (edge / frequency) ** power), len(x))
     if chances[2] < config.hum:
-        speed = rng.uniform(config.speeds[0], config.speeds[-1])
+        speed = between(config.speeds, rng.random())
         y += level * _gain(config.hum_db, rng) * _hum(len(x), sample_rate, speed, rng)
     if chances[3] < config.rumble:
         below = 1 / (1 + (frequency / rng.uniform(30, 100)) ** 4)
@@ -72,4 +73,4 @@ def _hum(length: int, sample_rate: int, speed: float, rng: np.random.Generator) 
 
 
 def _gain(decibels: tuple[float, ...], rng: np.random.Generator) -> float:
-    return float(10 ** (rng.uniform(decibels[0], decibels[1]) / 20))
+    return float(10 ** (between(decibels, rng.random()) / 20))

@@ -11,7 +11,7 @@ from torch import Tensor
 from recipes.pitch.disturbance import DisturbanceConfig, disturbed
 from training.corpora.manifest import Manifest
 from training.corpora.pitch import follow
-from training.data.augment import BlurConfig, blurred
+from training.data.augment import BlurConfig, between, blurred
 from training.data.datasets import MappedSegments, SegmentDataset, held_out_segments
 from training.loop.objective import Batch, Objective, Parts
 from training.losses.pitch import mean_where, pitch_loss
@@ -73,8 +73,7 @@ class PitchObjective(Objective):
 
     def _varied(self, mel: Tensor) -> Tensor:
         """Return mels at other levels, some of them as acoustic models predict them."""
-        low, high = self.variation.gain_db
-        gain = low + (high - low) * torch.rand(len(mel), 1, 1, device=mel.device)
+        gain = between(self.variation.gain_db, torch.rand(len(mel), 1, 1, device=mel.device))
         louder = (mel + self.mel_config.power * math.log(10.0) / 20.0 * gain).clamp_min(math.log(self.mel_config.floor))
         return blurred(louder, self.variation.blur)
 

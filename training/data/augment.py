@@ -5,7 +5,7 @@ Mels alone are smoothed and disturbed as those of acoustic models are.
 
 import math
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ _PEAK_WIDTH = 0.5  # of a peak of the equaliser, in octaves
 _LOWEST = 60.0  # frequency in Hz from which the equaliser's tilt counts
 _SLOPE = 300.0  # width in Hz over which a low-pass falls
 _TINY = 1e-12
+Number = TypeVar("Number", float, Tensor)
 
 
 @dataclass(frozen=True)
@@ -60,17 +61,17 @@ def augmented(
     shape, chances, levels = rng.random(2 * _PEAKS + 1), rng.random(3), rng.random(4)
     response = _equaliser(len(x), sample_rate, config.equaliser_db, shape)
     if chances[0] < config.low_pass:
-        edge = _between(config.low_pass_hz, levels[0])
+        edge = between(config.low_pass_hz, levels[0])
         if edge < band:
             response, band = response * low_pass(len(x), sample_rate, torch.tensor([edge]).double())[0].numpy(), edge
     y = np.fft.irfft(np.fft.rfft(x) * response, len(x))
     if chances[1] < config.reverberation:
-        seconds, level = _between(config.reverberation_seconds, levels[1]), _between(config.reverberation_db, levels[2])
+        seconds, level = between(config.reverberation_seconds, levels[1]), between(config.reverberation_db, levels[2])
         y = _in_room(y, seconds, level, sample_rate, rng)
     level = rms(x)
     y *= level / max(rms(y), _TINY)
     if chances[2] < config.noise:
-        y += level * 10 ** (_between(config.noise_db, levels[3]) / 20) * rng.standard_normal(len(x))
+        y += level * 10 ** (between(config.noise_db, levels[3]) / 20) * rng.standard_normal(len(x))
     return y.astype(np.float32), band
 
 
@@ -99,8 +100,9 @@ def _in_room(x: np.ndarray, seconds: float, level: float, sample_rate: int, rng:
     return np.asarray(x + fftconvolve(x, echo)[: len(x)])
 
 
-def _between(bounds: tuple[float, ...], fraction: float) -> float:
-    return float(bounds[0] + (bounds[1] - bounds[0]) * fraction)
+def between(bounds: tuple[float, ...], fraction: Number) -> Number:
+    """Return the number at a fraction, 0 to 1, of a range."""
+    return bounds[0] + (bounds[1] - bounds[0]) * fraction
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from training.corpora.manifest import Manifest, Split
-from training.data.augment import AugmentConfig, augmented
+from training.data.augment import AugmentConfig, augmented, between
 from training.data.rational_resampling import crop, rate_grid, resampled_length
 from training.data.stores import AudioStore, MelStore, PitchStore, speeds_for
 from vocoder.config import Checked, ConfigError, NotNegativeInt, Range
@@ -120,9 +120,8 @@ class SegmentDataset(Dataset[dict[str, Any]]):
         if delay is None and self.config.augment.active:
             own = np.random.default_rng((self.config.seed, self._epoch, index, _AUGMENTATION))
             x, band = augmented(x, band, self.sample_rate, self.config.augment, own)
-        low, high = self.config.gain_db
-        if delay is None and (low or high):
-            x *= _gain(x, low + (high - low) * gain)
+        if delay is None and any(self.config.gain_db):
+            x *= _gain(x, between(self.config.gain_db, gain))
         hop, frames, speed = self.config.hop_length, self.config.segment_length // self.config.hop_length, float(rate)
         item: dict[str, Any] = {"x": torch.from_numpy(x), "speaker": int(self._speakers[utterance])}
         item["band"] = np.float32(band)

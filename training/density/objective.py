@@ -13,6 +13,7 @@ from training.density.items import LEVELS
 from training.density.model import DensityModel
 from training.density.vae import VariationalAutoencoder
 from training.loop.objective import Batch, Objective, Parts, Phase
+from training.publishing import model_card
 from vocoder.checkpoint import save_model
 from vocoder.mel.config import MelConfig
 
@@ -58,24 +59,10 @@ class DensityObjective(Objective):
 
     def export(self, directory: Path, provenance: dict[str, Any]) -> None:
         """Write the model directory."""
-        card = density_card(self.model, self.source)
         provenance = {"source": self.source, **provenance}
+        card = model_card(self.model.config.kind, self.model, self.mel_config, provenance, families=FAMILIES)
         save_model(directory, self.model, self.mel_config, provenance, card=card, families=self.families)
 
     def _nats(self, x: Tensor) -> Tensor:
         score = self.model(x) if isinstance(self.model, VariationalAutoencoder) else self.model.log_prob(x)
         return -score.mean() / x[0].numel()
-
-
-def density_card(model: AnyDensity, source: str) -> str:
-    """Return the text of a density model's README.md."""
-    config = model.config
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    formality = "" if source == "mels" else " It knows nothing of mels: the mel config in config.json is a formality."
-    return (
-        f"# {config.kind}\n\nA density of {source}, items of {config.channels} x {config.frames}, with {parameters} "
-        f"parameters. It scores data; it cannot speak.{formality}\n\n```python\n"
-        "from training.density.families import FAMILIES\nfrom vocoder.checkpoint import load_model\n\n"
-        "model = load_model(DIRECTORY, families=FAMILIES).model\n"
-        "log_prob = model.log_prob(x)  # (B, channels, frames) -> (B,) in nats\n```\n"
-    )
