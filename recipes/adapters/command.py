@@ -1,7 +1,7 @@
 """`python -m recipes adapter`: fit what takes mels of another mel config to those of a model."""
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -72,8 +72,6 @@ def train(config: AdapterRun, resume: bool) -> None:
     model = AdapterModel(_architecture(config, source, target))
     fitted, held = _examples(config, manifest, model.config, source)
     objective = AdapterObjective(model, source, fitted, config.ridge)
-    if not model.config.hidden:
-        config = replace(config, trainer=replace(config.trainer, steps=1))
     fit(config, objective, fitted, held, provenance=provenance(manifest), resume=resume)
 
 

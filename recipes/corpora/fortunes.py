@@ -15,6 +15,7 @@ LONGEST = 125
 _FOLDER = Path("usr/share/games/fortunes")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 _PLAIN = re.compile(r"[^\W\d_][^\W\d_ ,;:'’\-]*(?:[ ,;:'’\-]+[^\W\d_]+)+'?[.!?]")
+_APOSTROPHE = re.compile(r"([aeiou])'(?![^\W\d_])")
 _ACCENTS = {"a": "à", "e": "è", "i": "ì", "o": "ò", "u": "ù"}
 
 
@@ -49,9 +50,5 @@ def _of_file(path: Path, language: str) -> Iterator[str]:
         said = quotation.split("--")[0]
         for sentence in _SENTENCE_END.split(" ".join(said.split())):
             if SHORTEST <= len(sentence) <= LONGEST and _PLAIN.fullmatch(sentence):
-                yield _accented(sentence) if language == "it" else sentence
-
-
-def _accented(sentence: str) -> str:
-    """Replace apostrophes after vowels by accents, as Italian texts in ASCII need."""
-    return re.sub(r"([aeiou])'(?![^\W\d_])", lambda match: _ACCENTS[match[1]], sentence)
+                # Italian texts in ASCII have apostrophes after vowels for accents.
+                yield _APOSTROPHE.sub(lambda match: _ACCENTS[match[1]], sentence) if language == "it" else sentence

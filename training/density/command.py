@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
     model = DensityModel(wanted) if isinstance(wanted, DensityConfig) else VariationalAutoencoder(wanted)
     if config.model.kind in CLOSED_FORM:  # whose greatest likelihood is in the initialisation, if that sees an epoch
         epoch = len(items) // config.trainer.batch_size
-        config = replace(config, trainer=replace(config.trainer, steps=1, initialisation_batches=epoch))
+        config = replace(config, trainer=replace(config.trainer, initialisation_batches=epoch))
     origin = surroundings() if manifest is None else provenance(manifest)
     objective = DensityObjective(model, mel_config, config.data.source)
     fit(config, objective, items, held_out, provenance=origin, resume=args.resume)

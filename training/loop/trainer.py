@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from contextlib import closing
+from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,6 @@ class Trainer:
         provenance: Mapping[str, Any] | None = None,
         resume: bool = False,
     ) -> None:
-        self.config = config
         self.accelerator = build_accelerator(config)
         self.training_set = training_set
         self.validation_set = validation_set
@@ -82,6 +82,7 @@ class Trainer:
         self.plan = BatchPlan(len(training_set), config.batch_size, processes, rank, config.seed, config.accumulation)
         self.objective = objective.to(self.accelerator.device)
         self.phases = self.objective.phases()
+        self.config = config if self.phases else replace(config, steps=1)  # what is not trained is ready at the start
         set_seed(config.seed, device_specific=True)
         if not resume:
             self._begin()
@@ -99,11 +100,8 @@ class Trainer:
         progress = self.state.progress
         enabled = self.accelerator.is_main_process
         monitor = Monitor(self.checkpoints.directory, progress, self.config.steps, self.sample_rate, enabled)
-        try:
-            with self.interruption.watched():
-                self._train(monitor)
-        finally:
-            monitor.close()
+        with closing(monitor), self.interruption.watched():
+            self._train(monitor)
         return progress
 
     def _begin(self) -> None:

@@ -33,11 +33,6 @@ class Utterance:
     sample_rate: int
     clips: Mapping[str, Audio]
 
-    @property
-    def recording(self) -> Audio:
-        """The recording itself."""
-        return next(iter(self.clips.values()))
-
 
 def listening_page(report: Report, utterances: Sequence[Utterance]) -> str:
     """Return one HTML document that needs nothing else, with sortable scores; whatever is put into it is escaped."""
@@ -57,7 +52,7 @@ def listening_page(report: Report, utterances: Sequence[Utterance]) -> str:
 
 def _shown(utterance: Utterance) -> list[dict[str, Any]]:
     """Return the clips as the page has them, the recording first."""
-    original = utterance.recording
+    original = next(iter(utterance.clips.values()))
     return [
         {
             "candidate": candidate,
