@@ -15,8 +15,10 @@ BLOCK = 48
 corrected, most of them to be discarded, and PESQ is no better; at 64 two threads share a second less evenly."""
 LEAST_WARM_UP = 8
 """frames that a chain corrects before its own at least"""
-ENTERING, LEAVING, BETWEEN = 2.0, (1.0, 1.0, 1.3), 1.75
+ENTERING, LEAVING, BETWEEN = 2.0, (0.8, 0.4, 0.8), 1.6
 """how far a step goes for the frame that enters the window, the ones that will leave it next, and all others"""
+FEW, LEAVING_OF_FEW = 4, (1.0, 1.0, 1.3)
+"""corrections up to which no step can afford to fall short, and how far it then goes for the frames that leave"""
 
 Run = Callable[[int, Tensor, Tensor, Tensor], Tensor]
 """from the first frame, audio, target and existing frames of chains to the corrected chains, as `Correction.plain`"""
@@ -96,7 +98,7 @@ class Order:
     def relaxation(self, place: int) -> float:
         """Return how far a step goes for the frame at a place of the window, 0 being the next to leave it."""
         if place < len(LEAVING):
-            return LEAVING[place]
+            return (LEAVING if self.corrections > FEW else LEAVING_OF_FEW)[place]
         return ENTERING if place == self.corrections - 1 else BETWEEN
 
 
