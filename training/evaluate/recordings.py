@@ -56,10 +56,8 @@ def recordings(manifest: Manifest, selection: Selection, own_mels: bool = False)
         raise ManifestError(f"no test utterance lasts {low:g} to {high:g} s: widen the limits")
     entries = _spread(entries, selection.per_speaker, lambda entry: f"{entry.corpus}/{entry.speaker}")
     entries = _spread(entries, selection.limit, selection.row)
-    found = []
-    for entry in entries:
-        told, x = replace(entry, mel=None) if own_mels else entry, AudioStore(manifest, [entry]).whole(0)
-        found.append(Recording(manifest, told, selection.row(entry), x))
+    told, store = [replace(entry, mel=None) if own_mels else entry for entry in entries], AudioStore(manifest, entries)
+    found = [Recording(manifest, entry, selection.row(entry), store.whole(i)) for i, entry in enumerate(told)]
     return sorted(found, key=lambda recording: recording.voice)
 
 

@@ -1,7 +1,7 @@
 """`vocoder-train distill --student reverse`: fit a network to the inverse of a WaveGlow."""
 
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from training.loop.objective import Batch, Parts
 from training.runs.recordings import noise_for
 from training.runs.sample_losses import SampleObjective, SampleRun, SampleWeights
-from training.start.inheritance import inherit_ends, started_from, waveglow_of
+from training.start.inheritance import helper, inherit_ends, started_from
 from vocoder.config import ConfigError, NotNegative, NotNegativeInt, Share
 from vocoder.correction.correction import Correction
 from vocoder.mel.config import MelConfig
@@ -58,7 +58,7 @@ class ReverseRun(SampleRun):
         """Return the objective. Raises ConfigError if the teacher is no WaveGlow over frames of this mel."""
         mel_config = load_mel_config(self.mel)
         student = started_from(self.start_from, Reverse, self.model, self.pitch_from)
-        teacher = waveglow_of("teacher", self.teacher, mel_config) if self.taught else None
+        teacher: Any = helper("teacher", self.teacher, mel_config).model if self.taught else None
         if teacher is not None and self.start_from is None:
             inherit_ends(student, teacher)
         objective = ReverseObjective(student, teacher, mel_config, self.losses)

@@ -1,6 +1,5 @@
 """`vocoder-train distill`: fit a student over samples or frames to the density of a teacher, and by its samples."""
 
-import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,11 +13,9 @@ from training.losses.spectral import power_loss
 from training.runs.recordings import noise_for, noisy
 from training.runs.sample_losses import SampleObjective, SampleRun, SampleWeights
 from training.start.envelope import fit_envelope
-from training.start.inheritance import started_from
-from vocoder.checkpoint import Checkpoint, load_model
+from training.start.inheritance import helper, started_from
 from vocoder.config import ConfigError, Count, NotNegative, NotNegativeInt
 from vocoder.distributions import ENTROPY
-from vocoder.loading import model_directory
 from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import load_mel_config
 from vocoder.models.student import Student, StudentConfig
@@ -71,24 +68,17 @@ class StudentRun(SampleRun):
 
     def objective(self) -> "StudentObjective":
         """Return the objective."""
-        teacher = self._teacher() if self.taught else None
+        model, mel_config = None, load_mel_config(self.mel)
+        if self.taught:
+            teacher = helper("teacher", self.teacher, mel_config, kind=None)
+            model, mel_config = teacher.model, teacher.mel_config
         student = started_from(self.start_from, Student, self.model, self.pitch_from)
-        model, mel_config = (teacher.model, teacher.mel_config) if teacher else (None, load_mel_config(self.mel))
         return StudentObjective(student, model, mel_config, self.losses).with_critics_of(self.start_from)
 
     @property
     def taught(self) -> bool:
         """Whether the teacher is needed, for its density."""
         return self.losses.kl > 0
-
-    def _teacher(self) -> Checkpoint:
-        """Return the teacher, whose mel is the configuration's preset, save for statistics of its own corpus."""
-        checkpoint = load_model(model_directory(self.teacher))
-        theirs, ours = checkpoint.mel_config, load_mel_config(self.mel)
-        if dataclasses.replace(theirs, mean=None, variance=None) != ours:
-            fault = f"takes mels of preset {theirs.name!r}, the student of {self.mel!r}"
-            raise ConfigError(f"the teacher {self.teacher} {fault}")
-        return checkpoint
 
 
 class StudentObjective(SampleObjective):

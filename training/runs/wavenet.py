@@ -1,6 +1,7 @@
 """`vocoder-train wavenet`: fit an autoregressive WaveNet, the teacher, by likelihood."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,7 +11,7 @@ from training.loop.objective import Batch, Parts
 from training.run_config import command_of
 from training.runs.corpus_run import CorpusRun, train
 from training.runs.recordings import RecordingLosses, RecordingObjective, noisy
-from training.start.inheritance import started_from, waveglow_of
+from training.start.inheritance import helper, started_from
 from vocoder.config import ConfigError, NotNegativeInt
 from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import load_mel_config
@@ -48,7 +49,7 @@ class WaveNetRun(CorpusRun):
     def objective(self) -> "WaveNetObjective":
         """Return the objective."""
         mel_config = load_mel_config(self.mel)
-        filler = None if self.fill_from is None else waveglow_of("fill_from", self.fill_from, mel_config)
+        filler: Any = None if self.fill_from is None else helper("fill_from", self.fill_from, mel_config).model
         model = started_from(self.start_from, WaveNet, self.model)
         return WaveNetObjective(model, mel_config, self.losses, filler)
 

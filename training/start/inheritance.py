@@ -10,11 +10,12 @@ from torch import nn
 from torch.nn import functional as F
 
 from training.start.across import weights_across
-from vocoder.checkpoint import load_model
+from vocoder.checkpoint import Checkpoint, load_model
 from vocoder.config import ConfigError, to_dict
 from vocoder.layers.conditioning import PitchConfig, PitchNet
 from vocoder.loading import model_directory
 from vocoder.mel.config import MelConfig
+from vocoder.mel.convert import plain
 from vocoder.models.families import FAMILIES, Families, Family
 from vocoder.models.reverse import Reverse
 from vocoder.models.waveglow import WaveGlow
@@ -67,15 +68,16 @@ def inherit(model: Any, reference: str, own_pitch: bool = False) -> None:
     model.load_state_dict(kept, strict=False)
 
 
-def waveglow_of(role: str, reference: str, mel_config: MelConfig) -> WaveGlow:
-    """Return the WaveGlow in a directory or of a shipped name.
+def helper(role: str, reference: str, mel_config: MelConfig, kind: type[nn.Module] | None = WaveGlow) -> Checkpoint:
+    """Return the model in a directory or of a shipped name that helps to train another, as its `role` in the run says.
 
-    Raises ConfigError if it is another kind of model, or takes other mels; the text names its `role` in the run.
+    Raises ConfigError if it is of another kind, or takes other mels; where any kind will do, statistics may differ.
     """
-    checkpoint = load_model(model_directory(reference))
-    if not isinstance(checkpoint.model, WaveGlow) or checkpoint.mel_config != mel_config:
-        raise ConfigError(f"{role} must be a WaveGlow that takes mels of preset {mel_config.name!r}, not {reference}")
-    return checkpoint.model
+    found = load_model(model_directory(reference))
+    name, theirs = ("model", plain(found.mel_config)) if kind is None else (kind.__name__, found.mel_config)
+    if not isinstance(found.model, kind or nn.Module) or theirs != mel_config:
+        raise ConfigError(f"{role} must be a {name} that takes mels of preset {mel_config.name!r}, not {reference}")
+    return found
 
 
 def _refuse_differences(reference: str, given: Any, own: Any, free: tuple[str, ...]) -> None:
