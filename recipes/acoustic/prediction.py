@@ -15,7 +15,6 @@ from recipes.acoustic.items import Example, example_of, parted, utterances
 from recipes.acoustic.model import FAMILY
 from recipes.corpora.kokoro import corpus_of
 from training.corpora.corpus import PrepareConfig, Recording
-from training.corpora.given_mels import with_mels
 from training.corpora.prepare import prepare
 from vocoder.checkpoint import load_model
 from vocoder.config import ConfigError
@@ -63,14 +62,12 @@ def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
     name, config = args.name or args.speech.name, PrepareConfig(load_mel_config(args.mel).sample_rate)
     with TemporaryDirectory() as folder:
-        paths = [] if args.models else utterances(args.speech)
+        found: dict[Path, Path | None] = dict.fromkeys([] if args.models else utterances(args.speech))
         for path, mel in predict(args.speech, args.models, args.true_prosody):
-            target = Path(folder, path.parent.name, path.name).with_suffix(".npy")
-            target.parent.mkdir(exist_ok=True)
+            found[path] = target = Path(folder, f"{len(found)}.npy")
             np.save(target, mel)
-            paths.append(path)
-        corpus = corpus_of(name, (Recording(path, path.name, path.parent.name) for path in paths))
-        corpus = replace(corpus, use="evaluate" if corpus.unseen else "train")
-        corpus = with_mels(corpus, Path(folder), args.mel) if args.models else corpus
+        corpus = corpus_of(name, (Recording(path, path.name, path.parent.name, mel=at) for path, at in found.items()))
+        preset = args.mel if args.models else None
+        corpus = replace(corpus, use="evaluate" if corpus.unseen else "train", mel_preset=preset)
         print(prepare([corpus], args.output, config).summary())
     return 0
