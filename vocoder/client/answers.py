@@ -145,9 +145,6 @@ class ModelInfo:
         return cls(document["name"], document["state"], config, document)
 
 
-Message = NDArray[np.float32] | StreamStart | StreamEnd
-
-
 def _from_fields(cls: type[T], document: Mapping[str, Any], where: str) -> T:
     """Read a dataclass from those members of a document that it knows; others may be newer than this client."""
     known = [item.name for item in fields(cls)]  # type: ignore[arg-type]
@@ -190,7 +187,7 @@ def read_models(answer: Response) -> list[ModelInfo]:
         return [ModelInfo.of(document) for document in json.loads(answer.content)["models"]]
 
 
-def read_message(message: str | bytes) -> Message:
+def read_message(message: str | bytes) -> NDArray[np.float32] | StreamStart | StreamEnd:
     """Return what a message of the server holds: audio, the start or the end.
 
     Raises a VocoderError if it is a problem, and a BadAnswerError if it is no message of a server.

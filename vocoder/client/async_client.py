@@ -5,6 +5,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, I
 from contextlib import AsyncExitStack, asynccontextmanager
 from types import TracebackType
 from typing import Any, Literal, TypeVar, Unpack
+from urllib.parse import urlsplit
 
 import httpx
 import numpy as np
@@ -54,7 +55,9 @@ class AsyncClient:
         trust_env: bool = True,
         max_bytes: int = MAX_BYTES,
     ) -> None:
-        self._url = requests.checked_url(url)
+        if urlsplit(url).scheme not in ("http", "https"):
+            raise ValueError(f"the address of a server is an http: or https: one, not {url!r}")
+        self._streams = f"{url.rstrip('/').replace('http', 'ws', 1)}/v1/stream"
         self._max_bytes = max_bytes
         self._headers = requests.authorization(api_key)
         self._timeout = timeout
@@ -135,11 +138,11 @@ class AsyncClient:
     async def _dial(self, options: SpeechOptions, stack: AsyncExitStack) -> tuple[ClientConnection, StreamStart]:
         """Open a connection for the lifetime of the stack and wait for `ready`."""
         proxy: Literal[True] | None = True if self._trust_env else None
-        address, first = requests.stream_address(self._url), requests.hello(options)
+        first = requests.hello(options)
         limits: dict[str, Any] = {"open_timeout": self._timeout, "compression": None, "max_size": self._max_bytes}
         limits["ping_timeout"] = None  # pongs wait behind unread audio, which is no fault
         try:
-            dialled = _Connect(address, additional_headers=self._headers, proxy=proxy, **limits)
+            dialled = _Connect(self._streams, additional_headers=self._headers, proxy=proxy, **limits)
             connection = await stack.enter_async_context(dialled)
             await connection.send(first)
             async with asyncio.timeout(self._timeout):

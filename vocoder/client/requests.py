@@ -8,7 +8,6 @@ from os import PathLike
 from pathlib import Path
 from reprlib import repr as short
 from typing import Any, TypedDict, get_args, get_type_hints
-from urllib.parse import urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,13 +59,6 @@ Call = dict[str, Any]
 MODELS: Call = {"method": "GET", "url": "v1/models"}
 END = '{"end": true}'
 MESSAGE_FRAMES = 256
-
-
-def checked_url(url: str) -> str:
-    """Return the address of a server; raises a ValueError if it is not an HTTP address."""
-    if urlsplit(url).scheme not in ("http", "https"):
-        raise ValueError(f"the address of a server is an http: or https: one, not {url!r}")
-    return url
 
 
 def authorization(api_key: str | None) -> dict[str, str]:
@@ -135,11 +127,6 @@ def mel_call(audio: Audio, sample_rate: int | None, model: str | None, preset: s
     params = {name: value for name, value in (("model", model), ("preset", preset)) if value is not None}
     headers = {"Content-Type": "application/octet-stream"}
     return {"method": "POST", "url": "v1/mel", "params": params, "content": content, "headers": headers}
-
-
-def stream_address(url: str) -> str:
-    """Return the address for streams of a server."""
-    return f"{url.rstrip('/').replace('http', 'ws', 1)}/v1/stream"
 
 
 def hello(options: SpeechOptions) -> str:

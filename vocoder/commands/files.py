@@ -16,15 +16,16 @@ from vocoder.audio.writing import AUDIO_FORMATS, Origin, WriteReport, write_audi
 from vocoder.files import check_distinct, files_in, some
 
 STANDARD = Path("-")
+IN_AND_OUT = (
+    "`-` stands for standard input and output. A file named by -o is replaced. In a folder existing files are kept, so "
+    "that a stopped run can be continued."
+)
 FILE_SUFFIXES = (".npy", *(f".{name}" for name in AUDIO_FORMATS))
 
 
 def add_recording_arguments(parser: argparse.ArgumentParser, output: str) -> None:
     """Declare recordings, `--output`, described by `output`, and `--again`."""
-    parser.description = (
-        f"{parser.description} `-` stands for standard input and output. A file named by -o is replaced. In a folder "
-        "existing files are kept, so that a stopped run can be continued."
-    )
+    parser.description = f"{parser.description} {IN_AND_OUT}"
     sources = "audio file of any sample rate, whose channels are averaged, or folder of them"
     parser.add_argument("audio", nargs="+", type=Path, metavar="AUDIO", help=sources)
     targets = f"{output}; a folder for several recordings or a folder"
@@ -104,12 +105,6 @@ def say(text: str, output: Path) -> None:
     print(text, file=sys.stderr if output == STANDARD else sys.stdout, flush=True)
 
 
-def write_out(content: bytes) -> None:
-    """Write to standard output."""
-    sys.stdout.buffer.write(content)
-    sys.stdout.buffer.flush()
-
-
 def source_of(path: Path) -> Path | BinaryIO:
     """Return a path, or the content of standard input, to be read."""
     return io.BytesIO(sys.stdin.buffer.read()) if path == STANDARD else path
@@ -123,7 +118,7 @@ def write_speech(
         return write_audio(target, x, sample_rate, format=format, origin=origin)
     content = io.BytesIO()
     report = write_audio(content, x, sample_rate, format=format or "wav", origin=origin)
-    write_out(content.getvalue())
+    sys.stdout.buffer.write(content.getvalue())
     return report
 
 

@@ -1,18 +1,18 @@
 """`vocoder mel`: compute the mel-spectrogram of audio files."""
 
 import argparse
-import io
+import sys
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from vocoder.audio.reading import read_audio
-from vocoder.commands.files import STANDARD, add_recording_arguments, each, pairs, source_of, write_out
+from vocoder.commands.files import STANDARD, add_recording_arguments, each, pairs, source_of
 from vocoder.commands.sampling import PRESET_HELP
 from vocoder.mel.config_file import load_mel_config
 from vocoder.mel.spectrogram import MelSpectrogram
+from vocoder.npy import npy_bytes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,10 +34,8 @@ def _make(extract: MelSpectrogram, source: Path, target: Path) -> str:
     x, sample_rate = read_audio(source_of(source), config.sample_rate)
     with torch.inference_mode():
         mel = extract(torch.from_numpy(x)[None])[0].numpy()
-    content = io.BytesIO()
-    np.save(content, mel)
     if target == STANDARD:
-        write_out(content.getvalue())
+        sys.stdout.buffer.write(npy_bytes(mel))
     else:
-        target.write_bytes(content.getvalue())
+        target.write_bytes(npy_bytes(mel))
     return f"{config.n_mels} mels x {mel.shape[1]} frames ({len(x) / sample_rate:.2f} s), preset {config.name}"

@@ -10,7 +10,7 @@ from typing import get_args
 from vocoder.bulk.jobs import MANIFEST_SUFFIX, list_jobs
 from vocoder.bulk.run import ROW_FRAMES, synthesize_all, synthesized
 from vocoder.bulk.synthesis import BulkOptions
-from vocoder.commands.files import STANDARD, check_folder, each, pairs, source_of, suffix_of, write_speech
+from vocoder.commands.files import IN_AND_OUT, STANDARD, check_folder, each, pairs, source_of, suffix_of, write_speech
 from vocoder.commands.sampling import add_preset_arguments, add_synthesis_arguments, model, sampling_of
 from vocoder.mel.config_file import AUTO, chosen_config
 from vocoder.npy import read_mel
@@ -20,11 +20,8 @@ from vocoder.synthesis.synthesizer import Synthesizer
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.description = (
-        "Convert mel-spectrograms (npy files, float, n_mels x frames) to audio files; `-` stands for standard input "
-        "and output. A file named by -o is replaced. In a folder existing files are kept, so that a stopped run can be "
-        "continued."
-    )
+    files = "Convert mel-spectrograms (npy files, float, n_mels x frames) to audio files."
+    parser.description = f"{files} {IN_AND_OUT}"
     sources = "npy file, folder of npy files, or manifest (.jsonl)"
     parser.add_argument("mels", nargs="+", type=Path, metavar="MEL", help=sources)
     output = "audio file for one mel, in the format of its suffix; otherwise a folder"
@@ -87,5 +84,4 @@ def _synthesize(synthesizer: Synthesizer, args: argparse.Namespace, source: Path
 
 
 def _warn(source: Path, doubt: str | None) -> None:
-    if doubt is not None:
-        print(f"vocoder synthesize: warning: {source}: {doubt}", file=sys.stderr)
+    print(f"vocoder synthesize: warning: {source}: {doubt}", file=sys.stderr)

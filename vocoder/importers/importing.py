@@ -38,8 +38,8 @@ def import_model(
     try:
         given = None if statistics is None else read_statistics(statistics)
         imported = IMPORTERS[layout](weights, None if config is None else _object_in(config), given)
-    except ConfigError as error:  # of the mel config that configuration and statistics make
-        raise CheckpointError(f"{file} cannot be imported: {error}") from error
+    except ConfigError as error:  # of the architecture that the tensors imply, or of the mel config that the files make
+        raise CheckpointError(f"{file} cannot be imported as {layout}: {error}") from error
     origin = {"layout": layout, "file": weights.source, "sha256": weights.sha256, "step": weights.step}
     origin |= {"module": weights.module}
     provenance: dict[str, Any] = {"imported": {name: value for name, value in origin.items() if value is not None}}

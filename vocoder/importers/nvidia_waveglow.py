@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from vocoder.checkpoint import CheckpointError
-from vocoder.config import ConfigError
 from vocoder.importers.weights import Imported, Weights, count, mel_config_of, setting
 from vocoder.layers.stack.wavenet import WaveNetConfig
 from vocoder.mel.config import MelConfig, preset
@@ -83,21 +82,18 @@ def _architecture(tensors: Mapping[str, Tensor], stride: int) -> WaveGlowConfig:
     drops = [k for k in range(1, flows) if sizes[k] != sizes[k - 1]]
     channels, _, taps = _shape(tensors, "WN.0.in_layers.0.weight", 3)
     layers = count(tensors, "WN.0.in_layers.")
-    try:
-        return dataclasses.replace(
-            published(),
-            n_mels=n_mels,
-            hop_length=stride,
-            group_size=sizes[0],
-            flows=flows,
-            early_every=drops[0] if drops else 0,
-            early_size=sizes[drops[0] - 1] - sizes[drops[0]] if drops else 2,
-            cond_channels=n_mels * sizes[0],
-            upsample_kernel=kernel,
-            stack=WaveNetConfig(channels // 2, tuple(2**i for i in range(layers)), taps),
-        )
-    except ConfigError as error:
-        raise CheckpointError(f"these are no weights of the layout {LAYOUT}: {error}") from error
+    return dataclasses.replace(
+        published(),
+        n_mels=n_mels,
+        hop_length=stride,
+        group_size=sizes[0],
+        flows=flows,
+        early_every=drops[0] if drops else 0,
+        early_size=sizes[drops[0] - 1] - sizes[drops[0]] if drops else 2,
+        cond_channels=n_mels * sizes[0],
+        upsample_kernel=kernel,
+        stack=WaveNetConfig(channels // 2, tuple(2**i for i in range(layers)), taps),
+    )
 
 
 def _shape(tensors: Mapping[str, Tensor], name: str, dimensions: int) -> tuple[int, ...]:

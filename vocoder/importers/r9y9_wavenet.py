@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from vocoder.checkpoint import CheckpointError
-from vocoder.config import ConfigError
 from vocoder.importers.weights import Imported, Weights, count, mel_config_of, setting
 from vocoder.layers.conditioning import UpsamplingConfig
 from vocoder.layers.stack.wavenet import PublishedStackConfig
@@ -72,30 +71,27 @@ def _architecture(tensors: Mapping[str, Tensor], settings: Mapping[str, Any]) ->
     preprocess = setting(settings, "preprocess", "")
     if preprocess not in ("", "preemphasis"):
         raise CheckpointError(f'preprocess must be "" or "preemphasis" to be imported, not {preprocess!r}')
-    try:
-        return PublishedWaveNetConfig(
-            n_mels=tensors["upsample_net.conv_in.weight"].shape[0],
-            hop_length=math.prod((shape[3] - 1) // 2 for shape in shapes),
-            sample_rate=setting(settings, "sample_rate", 22050),
-            distribution=_distribution(inputs, outputs, settings),  # type: ignore[arg-type]
-            components=max(outputs // 3, 1),
-            stack=PublishedStackConfig(
-                residual_channels=residual,
-                gate_channels=gates // 2,
-                skip_channels=tensors["conv_layers.0.conv1x1_skip.weight"].shape[0],
-                dilations=tuple(2 ** (i % (layers // cycles)) for i in range(layers)),
-                kernel_size=kernel,
-            ),
-            upsampling=UpsamplingConfig(
-                tuple((shape[3] - 1) // 2 for shape in shapes),
-                context=(tensors["upsample_net.conv_in.weight"].shape[2] - 1) // 2,
-                bands=shapes[0][2] if shapes else 1,
-            ),
-            emphasis=setting(settings, "preemphasis", PREEMPHASIS) if preprocess else 0.0,
-            gain=gain if gain > 0 else 1.0,
-        )
-    except ConfigError as error:
-        raise CheckpointError(f"these are no weights of the layout {LAYOUT}: {error}") from error
+    return PublishedWaveNetConfig(
+        n_mels=tensors["upsample_net.conv_in.weight"].shape[0],
+        hop_length=math.prod((shape[3] - 1) // 2 for shape in shapes),
+        sample_rate=setting(settings, "sample_rate", 22050),
+        distribution=_distribution(inputs, outputs, settings),  # type: ignore[arg-type]
+        components=max(outputs // 3, 1),
+        stack=PublishedStackConfig(
+            residual_channels=residual,
+            gate_channels=gates // 2,
+            skip_channels=tensors["conv_layers.0.conv1x1_skip.weight"].shape[0],
+            dilations=tuple(2 ** (i % (layers // cycles)) for i in range(layers)),
+            kernel_size=kernel,
+        ),
+        upsampling=UpsamplingConfig(
+            tuple((shape[3] - 1) // 2 for shape in shapes),
+            context=(tensors["upsample_net.conv_in.weight"].shape[2] - 1) // 2,
+            bands=shapes[0][2] if shapes else 1,
+        ),
+        emphasis=setting(settings, "preemphasis", PREEMPHASIS) if preprocess else 0.0,
+        gain=gain if gain > 0 else 1.0,
+    )
 
 
 def _distribution(inputs: int, outputs: int, settings: Mapping[str, Any]) -> str:
