@@ -16,7 +16,7 @@ from starlette.middleware.cors import CORSMiddleware
 import vocoder
 from server.engine.lanes import Lanes, available_cores, compute_on
 from server.engine.model import SHARED_FRAMES, LoadedModel
-from server.engine.queue import QueueLimits, WorkQueue
+from server.engine.queue import WorkQueue
 from server.limits.gate import Gate, HostRule
 from server.limits.holdings import Drain, Pool, give_back_freed
 from server.limits.keys import KeyRing
@@ -89,12 +89,12 @@ def _service(settings: Settings, load: Callable[[str], Synthesizer]) -> Service:
     metrics = Metrics()
     cores, kind = settings.cores or available_cores(), torch.device(settings.device).type
     lanes, workers = Lanes(cores if kind == "cpu" else 1, cores), Lanes(settings.worker_threads, 1, "worker")
-    shared_frames = SHARED_FRAMES if kind == "cuda" else 0
+    shared_frames, limits = SHARED_FRAMES if kind == "cuda" else 0, (settings.queue_size, settings.max_wait)
     engines = Engines(
         settings.models,
         lambda reference: LoadedModel(load(reference), metrics.record, shared_frames),
         lanes,
-        QueueLimits(settings.queue_size, settings.max_wait),
+        *limits,
     )
     requests, memory = Pool(settings.max_connections), Pool(settings.max_buffered_bytes)
     metrics.registry.register(operations.Gauges(engines, lambda: memory.used))
@@ -105,8 +105,8 @@ def _service(settings: Settings, load: Callable[[str], Synthesizer]) -> Service:
         settings=settings,
         engines=engines,
         metrics=metrics,
-        workers=WorkQueue(workers, QueueLimits(items=2**16, seconds=settings.max_wait)),
-        mels=WorkQueue(lanes, QueueLimits(items=settings.queue_size, seconds=settings.max_wait)),
+        workers=WorkQueue(workers, 2**16, settings.max_wait),
+        mels=WorkQueue(lanes, *limits),
         drain=Drain(requests, settings.drain_delay, settings.drain_timeout),
         requests=requests,
         memory=memory,

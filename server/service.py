@@ -4,7 +4,6 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import wait
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
@@ -16,7 +15,7 @@ from server.engine.errors import LOADING_SECONDS, EngineState, NotReadyError
 from server.engine.jobs import Job, at_once
 from server.engine.lanes import Lanes
 from server.engine.model import free_memory
-from server.engine.queue import QueueLimits, WorkQueue
+from server.engine.queue import WorkQueue
 from server.limits.holdings import Drain, Pool
 from server.limits.keys import KeyRing
 from server.problems import Problem
@@ -38,11 +37,11 @@ class LoadError(Exception):
 
 
 class Engines:
-    """All engines of a server, which share `lanes`; the first is the default. `limits` are those of each queue."""
+    """All engines of a server, which share `lanes`; the first is the default. Limits are as of a `WorkQueue`, each."""
 
-    def __init__(self, references: Sequence[str], load: Load, lanes: Lanes, limits: QueueLimits) -> None:
+    def __init__(self, references: Sequence[str], load: Load, lanes: Lanes, items: int, seconds: float) -> None:
         self.lanes = lanes
-        self._make: Callable[[str], Engine] = lambda name: Engine(name, load, lanes, limits)
+        self._make: Callable[[str], Engine] = lambda name: Engine(name, load, lanes, items, seconds)
         self._engines = tuple(map(self._make, references))
         self._adding = asyncio.Lock()
 
@@ -128,8 +127,7 @@ class Engines:
         for engine in self._engines:
             if engine.state is EngineState.LOADING:
                 logger.info("loading %s", engine.name)
-                engine.load()
-                wait([engine.loaded])  # loading the next model would disturb the timing of this one
+                engine.load()  # to its end: loading the next model would disturb the timing of this one
 
 
 async def _loaded(engine: Engine, name: str) -> None:
@@ -175,8 +173,7 @@ class Service:
 
 async def get_service(connection: HTTPConnection) -> Service:
     """Return the service of a connection's application. It is async, since FastAPI runs others on a thread."""
-    service = connection.app.state.service
-    assert isinstance(service, Service)
+    service: Service = connection.app.state.service
     return service
 
 

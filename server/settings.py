@@ -7,8 +7,6 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from server.engine.queue import QueueLimits
-
 MIB = 2**20
 Names = Annotated[tuple[str, ...], NoDecode]
 Port = Annotated[int, Field(ge=0, le=65535)]
@@ -60,8 +58,8 @@ class Settings(BaseSettings):
     api_keys_file: Path | None = Field(default=None, description="file of API keys; without it, no key is needed")
     requests_per_minute: Limit = Field(default=0, description="requests per key; 0 is no limit")
     frames_per_minute: Limit = Field(default=0, description="mel frames per key; 0 is no limit")
-    queue_size: Count = Field(default=QueueLimits.items, description="requests that may wait for one model before 503")
-    max_wait: Seconds = QueueLimits.seconds
+    queue_size: Count = Field(default=64, description="requests that may wait for one model before 503")
+    max_wait: Seconds = 30.0
     """seconds of waiting work, at the measured speed, above which requests get 503"""
     cores: Limit = Field(default=0, description="cores to compute on; 0: those of the container's share")
     max_body_bytes: Bytes = Field(default=16 * MIB, description="largest request body, in bytes")

@@ -17,7 +17,7 @@ from server.engine.errors import EngineState, NotReadyError, SynthesisError
 from server.engine.jobs import Job, Part, at_once
 from server.engine.lanes import Lanes, compute_on
 from server.engine.model import LoadedModel, Outcome, short_name
-from server.engine.queue import QueueLimits, WorkQueue
+from server.engine.queue import WorkQueue
 from vocoder.checkpoint import CheckpointError
 from vocoder.loading import DeviceError
 from vocoder.sampling import Utterance
@@ -30,9 +30,9 @@ EXPECTED_ERRORS = (CheckpointError, DeviceError, OSError)  # of loading; their t
 
 
 class Engine:
-    """Runs one model, which `load` gives for its reference, on shared lanes."""
+    """Runs one model, which `load` gives for its reference, on shared lanes; limits are as of a `WorkQueue`."""
 
-    def __init__(self, reference: str, load: Load, lanes: Lanes, limits: QueueLimits) -> None:
+    def __init__(self, reference: str, load: Load, lanes: Lanes, items: int, seconds: float) -> None:
         self.name = short_name(reference)
         self.state = EngineState.LOADING
         """whether the engine takes work, and if not, why"""
@@ -40,7 +40,7 @@ class Engine:
         """done when the model is ready, or cannot be"""
         self._reference = reference
         self._load = load
-        self.queue = WorkQueue(lanes, limits, self._compute, self._fits)
+        self.queue = WorkQueue(lanes, items, seconds, self._compute, self._fits)
         """where work waits"""
         self._model: LoadedModel | None = None
         self._used = time.monotonic()
@@ -62,22 +62,22 @@ class Engine:
         return model
 
     def load(self) -> None:
-        """Load the model and queue its warm-up, after which `loaded` is done."""
+        """Load the model and warm it up in its turn, after which `loaded` is done."""
         compute_on(1)
         try:
             model = self._load(self._reference)
             model.try_out()  # the first run may compile and allocate, so its time says nothing about the next
             seconds = model.try_out()
+            job = Job(0, model.mel_config.sample_rate, parts=at_once(self._warm_up, model, seconds))
+            with self.queue.lanes.lock:
+                if self.state is not EngineState.LOADING:
+                    raise NotReadyError(self.state)
+                self.queue.submit(job, limited=False)
+            job.result()
         except Exception as error:
             self._give_up(error)
-            return
-        job = Job(0, model.mel_config.sample_rate, parts=at_once(self._warm_up, model, seconds))
-        job.add_done_callback(self._on_warmed_up)
-        with self.queue.lanes.lock:
-            if self.state is EngineState.LOADING:
-                self.queue.submit(job, limited=False)
-                return
-        self.loaded.set_exception(NotReadyError(self.state))
+        else:
+            self.loaded.set_result(None)
 
     def start_loading(self) -> None:
         """Load the model on a thread of its own."""
@@ -181,14 +181,7 @@ class Engine:
                 self.state, self._otherwise = EngineState.READY, EngineState.UNLOADED
                 self._used = time.monotonic()
 
-    def _on_warmed_up(self, job: Future[None]) -> None:
-        error = job.exception()
-        if error is None:
-            self.loaded.set_result(None)
-        else:
-            self._give_up(error)
-
-    def _give_up(self, error: BaseException) -> None:
+    def _give_up(self, error: Exception) -> None:
         if self.state is EngineState.LOADING:
             trace = None if isinstance(error, EXPECTED_ERRORS) else error
             logger.error("cannot load model %s: %s", self.name, error, exc_info=trace)

@@ -28,27 +28,21 @@ PROBE_SECONDS = 0.015  # 0.4 % of the longest rest
 PROBE_NUMBERS = 2**15  # as few as torch gives to a thread
 
 
-class Work(Protocol):
-    """What lanes know of a queue: the work that waits in it."""
+class _Work(Protocol):
+    """What lanes know of a queue, which says what all of this does."""
 
     @property
-    def backlog(self) -> float:
-        """Seconds of it, and of what runs."""
-
+    def backlog(self) -> float: ...
     def __len__(self) -> int: ...
-
-    def begin(self) -> tuple[list[Job], float]:
-        """Take the next run out of the queue, and estimate its seconds on one lane."""
-
-    def run(self, jobs: list[Job], width: int) -> list[tuple[Job, Any]]:
-        """Run it on a lane, or on as many as `width` says; return the jobs that are done, and their outcomes."""
+    def begin(self) -> tuple[list[Job], float]: ...
+    def run(self, jobs: list[Job], width: int) -> list[tuple[Job, Any]]: ...
 
 
 class Lane:
     """A thread, and what it has to do."""
 
     def __init__(self, serve: "Callable[[Lane], None]", name: str) -> None:
-        self.inbox: SimpleQueue[tuple[Work, list[Job], float] | None] = SimpleQueue()
+        self.inbox: SimpleQueue[tuple[_Work, list[Job], float] | None] = SimpleQueue()
         self.busy = False
         self.alone = False
         """whether it has all cores"""
@@ -75,13 +69,13 @@ class Lanes:
         self.count = count
         self._cores = cores
         self._team = Team(cores)
-        self._queues: list[Work] = []
+        self._queues: list[_Work] = []
         self._shares = Shares()
         self._crowded = -CROWD_SECONDS
         self._stopping = False
         self._lanes = [Lane(self._serve, f"{name}-{number}") for number in range(count)]
 
-    def add(self, queue: Work) -> None:
+    def add(self, queue: _Work) -> None:
         """Add a queue."""
         self._queues.append(queue)
 
@@ -106,12 +100,12 @@ class Lanes:
         turns = [lane.began for lane in self._lanes if lane.busy]
         return all(lane.thread.is_alive() for lane in self._lanes) and all(now - t < stall_timeout for t in turns)
 
-    def arrive(self, queue: Work) -> None:
+    def arrive(self, queue: _Work) -> None:
         """Announce work of a queue. Call it with the lock held, before the work is queued."""
         if not len(queue):
             self._shares.arrive((id(queue),))
 
-    def expected_wait(self, queue: Work, own: float) -> float:
+    def expected_wait(self, queue: _Work, own: float) -> float:
         """Return the seconds until `own` seconds of a queue's work are done, while others take their turns.
 
         Call it with the lock held.
@@ -135,7 +129,7 @@ class Lanes:
             for lane in self._lanes:
                 lane.inbox.put(None)
 
-    def _waiting(self) -> list[Work]:
+    def _waiting(self) -> list[_Work]:
         return [queue for queue in self._queues if len(queue)]
 
     def _free(self) -> Lane | None:
@@ -168,7 +162,7 @@ class Lanes:
             for job, outcome in done:  # the lane is free: what a client then asks for, as the next chunk, is no crowd
                 job.finish(outcome)
 
-    def _run(self, lane: Lane, queue: Work, jobs: list[Job]) -> tuple[int, list[tuple[Job, Any]]]:
+    def _run(self, lane: Lane, queue: _Work, jobs: list[Job]) -> tuple[int, list[tuple[Job, Any]]]:
         """Run jobs on all cores or on one; return on how many lanes, and what is done."""
         if lane.alone and (self.count == 1 or (self._cores > 1 and self._team.ready())):
             compute_on(self._cores)

@@ -57,7 +57,7 @@ class LoadedModel:
         self.pace = Pace()
         network = getattr(synthesizer, "model", None)
         self._least_part = 1 if network is None or network.sequential else LEAST_PART_FRAMES
-        self._record = record
+        self._record: Record = record or (lambda *_, **__: None)
         self._shared_frames = shared_frames if hasattr(synthesizer, "synthesize_many") else 0
 
     def try_out(self, frames: int = 1, denoise: float = 0.0) -> float:
@@ -89,7 +89,7 @@ class LoadedModel:
             audio = self._synthesize(utterances)
         except Exception as error:
             failure = SynthesisError.of(error)
-            if failure.out_of_memory and self._record is not None:
+            if failure.out_of_memory:
                 self._record("out_of_memory", model=self.name)
             if failure.fatal or len(utterances) == 1:
                 logger.exception("synthesis of %s frames failed", [utterance.frames for utterance in utterances])
@@ -135,9 +135,8 @@ class LoadedModel:
         return audio
 
     def _count(self, items: int, frames: int) -> None:
-        if self._record is not None:
-            self._record("batch_items", items, model=self.name)
-            self._record("batch_frames", frames, model=self.name)
+        self._record("batch_items", items, model=self.name)
+        self._record("batch_frames", frames, model=self.name)
 
     def _checked(self, x: NDArray[np.float32], utterance: Utterance) -> Outcome:
         try:

@@ -3,7 +3,6 @@
 import time
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from server.engine.errors import QueueFullError
@@ -14,19 +13,6 @@ from server.engine.turns import CLIENT, Client, Shares, wait_among
 FIRST_CHUNK_SECONDS = 1.0  # by which the start of a stream goes before other work
 FIRST_GUESS = 0.01  # seconds of a function, before any was measured
 MEMORY = 0.9  # weight that the past keeps in the pace with each new run
-
-
-@dataclass(frozen=True)
-class QueueLimits:
-    """Limits on the work that waits in one queue. An idle one takes anything.
-
-    Attributes:
-        items: jobs.
-        seconds: measured time until a further job gets its turn.
-    """
-
-    items: int = 64
-    seconds: float = 30.0
 
 
 class Pace:
@@ -53,7 +39,8 @@ class WorkQueue:
 
     Args:
         lanes: on which it runs, and whose lock it holds while it changes.
-        limits: of what waits.
+        items: jobs that wait at most; an idle queue takes anything.
+        seconds: measured time until a further job gets its turn, at most.
         compute: returns the outcome of each job of a run, or the frames of a part of it. It does not raise.
         fits: whether the last of mels of these frames should share a run with the others.
     """
@@ -61,14 +48,15 @@ class WorkQueue:
     def __init__(
         self,
         lanes: Lanes,
-        limits: QueueLimits,
+        items: int,
+        seconds: float,
         compute: Callable[[list[Job]], Sequence[Any]] = lambda jobs: [jobs[0].next_part()],
         fits: Callable[[list[int]], bool] = lambda frames: False,
     ) -> None:
         self.lanes = lanes
         self.pace = Pace()
         self.pace.add(1, FIRST_GUESS)
-        self._limits, self._compute, self._fits = limits, compute, fits
+        self._items, self._longest_wait, self._compute, self._fits = items, seconds, compute, fits
         self._jobs: list[Job] = []
         self._running: dict[Job, tuple[float, float]] = {}  # since when, and for how long as was expected
         self._shares = Shares()
@@ -110,7 +98,7 @@ class WorkQueue:
         with self.lanes.lock:
             client = CLIENT.get() if client is None else client
             wait, gone = self.expected_wait(client), self._room(frames, client)
-            if wait > self._limits.seconds or gone is None:
+            if wait > self._longest_wait or gone is None:
                 raise QueueFullError(wait)
             return gone
 
@@ -195,7 +183,7 @@ class WorkQueue:
         The newest jobs of the client with the most work here give way to those of others.
         """
         kept, gone = list(self._jobs), list[Job]()
-        while len(kept) >= self._limits.items:
+        while len(kept) >= self._items:
             work = _sums((job.client.who[0], job.work) for job in kept)
             most = max(work, key=lambda who: work[who])
             theirs = [job for job in kept if job.client.who[0] == most and not job.begun]

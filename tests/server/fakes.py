@@ -15,7 +15,7 @@ import torch
 from server.app import create_app
 from server.engine.jobs import Job, at_once
 from server.engine.lanes import Lanes
-from server.engine.queue import QueueLimits, WorkQueue
+from server.engine.queue import WorkQueue
 from server.process import run
 from server.settings import Settings
 from vocoder.mel.config import preset
@@ -138,7 +138,7 @@ def count_threads(answer):
     torch.get_num_threads(), torch.set_num_threads(3)
     before = threads()
     create_app(Settings())
-    queue = WorkQueue(Lanes(3, 3), QueueLimits())
+    queue = WorkQueue(Lanes(3, 3), 64, 30.0)
     queue.lanes.start()
     job = Job(1, parts=at_once(lambda: (torch.ones(2**22).exp(), torch.get_num_threads())[1]))
     answer.put((queue.submit(job).result(60.0), threads() - before, torch.get_num_threads()))

@@ -13,13 +13,13 @@ from fakes import count_threads, forkserver
 from server.engine import lanes as lanes_module
 from server.engine.jobs import Job, at_once
 from server.engine.lanes import PROBE_SECONDS, Lanes, Team, available_cores
-from server.engine.queue import QueueLimits, WorkQueue
+from server.engine.queue import WorkQueue
 from server.engine.turns import CLIENT, Client
 
 
 @contextmanager
-def started(count, cores, **limits):
-    queue = WorkQueue(Lanes(count, cores, "test"), QueueLimits(**limits))
+def started(count, cores, items=64, seconds=30.0):
+    queue = WorkQueue(Lanes(count, cores, "test"), items, seconds)
     queue.lanes.start()
     yield queue
     queue.lanes.stop(TIMEOUT)
@@ -91,7 +91,7 @@ def test_what_follows_a_result_at_once_is_no_crowd_and_the_start_of_a_stream_no_
 
 def test_a_wait_counts_the_turns_of_others():
     lanes = Lanes(1, 1)
-    long, short, idle = (WorkQueue(lanes, QueueLimits(seconds=1e9)) for _ in range(3))
+    long, short, idle = (WorkQueue(lanes, 64, 1e9) for _ in range(3))
     for queue, seconds in ((long, 60), (short, 3)):
         queue.submit(Held().job(frames=100 * seconds))  # at a hundredth of a second each, as is guessed
     assert lanes.expected_wait(long, long.backlog) == pytest.approx(60.0 + 3.0, abs=0.1)

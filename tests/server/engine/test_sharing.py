@@ -13,7 +13,6 @@ from server.engine import model as loaded_model
 from server.engine.errors import EngineState, NotReadyError, QueueFullError
 from server.engine.lanes import Lanes
 from server.engine.model import LoadedModel
-from server.engine.queue import QueueLimits
 from server.service import Engines
 from vocoder.sampling import Utterance
 
@@ -46,8 +45,7 @@ def launch():
     def start(*models, seconds=1000.0, load=None):
         known = {model.name: model for model in models}
         loader = load or known.__getitem__
-        limits = QueueLimits(seconds=seconds)
-        engines = Engines(tuple(known), lambda name: LoadedModel(loader(name)), Lanes(1, 1), limits)
+        engines = Engines(tuple(known), lambda name: LoadedModel(loader(name)), Lanes(1, 1), 64, seconds)
         launched.append(engines)
         engines.start()
         for engine in engines if load is None else ():
