@@ -50,7 +50,7 @@ class DrainingServer(QuietServer):
     def __init__(self, config: uvicorn.Config, drain: Drain) -> None:
         super().__init__(config)
         self._drain = drain
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop = asyncio.get_running_loop()
         self._signalled = False
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -58,15 +58,7 @@ class DrainingServer(QuietServer):
         if self._signalled:
             os._exit(SIGNAL_EXIT + sig)  # whatever hangs in this process cannot delay this
         self._signalled = True
-        if self._loop is None:
-            self.should_exit = True  # not listening yet
-        else:
-            self._loop.call_soon_threadsafe(self._drain.begin)
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen."""
-        self._loop = asyncio.get_running_loop()
-        await super().startup(sockets)
+        self._loop.call_soon_threadsafe(self._drain.begin)
 
     async def on_tick(self, counter: int) -> bool:
         """Return, every tenth of a second, whether to stop."""

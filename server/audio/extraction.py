@@ -39,33 +39,30 @@ def extract(body: bytes, mel_config: MelConfig, max_seconds: float) -> NDArray[n
 
     Raises a Problem: not audio, longer than `max_seconds`, or without a mel, such as an empty clip.
     """
-    x, sample_rate = _read(body, max_seconds)
     try:
-        x = resample(x, sample_rate, mel_config.sample_rate)
+        x = resample(*_read(body, max_seconds), mel_config.sample_rate)
+    except AudioTooLongError:
+        detail = f"The audio is longer than the limit of {max_seconds:g} seconds."
+        raise Problem("audio-too-long", detail, limit_seconds=max_seconds) from None
     except ValueError as error:
-        raise _invalid(f"{error}.") from None
+        raise Problem("invalid-audio", f"{error}.") from None
     extractor = _extractor(mel_config)
     try:
         with torch.inference_mode():
             mel: NDArray[np.float32] = extractor(torch.from_numpy(x).unsqueeze(0))[0].numpy()
     except ValueError:  # raised by the extractor only if the clip is too short
         least = mel_config.padding + 1
-        raise _invalid(f"The audio has fewer than {least} samples at {mel_config.sample_rate} Hz.") from None
+        detail = f"The audio has fewer than {least} samples at {mel_config.sample_rate} Hz."
+        raise Problem("invalid-audio", detail) from None
     return mel
 
 
 def _read(body: bytes, max_seconds: float) -> tuple[NDArray[np.float32], int]:
     file = io.BytesIO(body)
-    try:
-        with nullcontext() if body.startswith(SILENT_FORMATS) else _without_decoder_lines():
-            _check_header(file, max_seconds)
-            file.seek(0)
-            return read_audio(file, max_seconds=max_seconds)
-    except AudioTooLongError:
-        detail = f"The audio is longer than the limit of {max_seconds:g} seconds."
-        raise Problem("audio-too-long", detail, limit_seconds=max_seconds) from None
-    except AudioError as error:
-        raise _invalid(f"{error}.") from None
+    with nullcontext() if body.startswith(SILENT_FORMATS) else _without_decoder_lines():
+        _check_header(file, max_seconds)
+        file.seek(0)
+        return read_audio(file, max_seconds=max_seconds)
 
 
 def _check_header(file: io.BytesIO, max_seconds: float) -> None:
@@ -76,7 +73,7 @@ def _check_header(file: io.BytesIO, max_seconds: float) -> None:
     except soundfile.SoundFileError:
         raise malformed_body("The body is not audio that this server can read: send wav, flac, ogg or mp3.") from None
     if channels > MAX_CHANNELS or not 0 < sample_rate <= MAX_SAMPLE_RATE:
-        raise _invalid(f"Audio may have up to {MAX_CHANNELS} channels and {MAX_SAMPLE_RATE} samples per second.")
+        raise AudioError(f"Audio may have up to {MAX_CHANNELS} channels and {MAX_SAMPLE_RATE} samples per second")
     if max_seconds * sample_rate < samples < UNKNOWN_LENGTH:
         raise AudioTooLongError
 
@@ -95,7 +92,3 @@ def _without_decoder_lines() -> Iterator[None]:
             caught.seek(0)
             if rest := [line.decode(errors="replace") for line in caught if not line.startswith(DECODER_LINES)]:
                 logger.warning("a decoder says: %s", "".join(rest).rstrip())
-
-
-def _invalid(detail: str) -> Problem:
-    return Problem("invalid-audio", detail)

@@ -5,10 +5,7 @@ from enum import StrEnum
 
 from server.problems import Problem
 
-# By name, since a synthesizer need not be based on torch.
-OUT_OF_MEMORY = frozenset({"OutOfMemoryError"})
 MAX_RETRY_AFTER = 60
-FATAL = frozenset({"AcceleratorError"})
 
 
 class EngineState(StrEnum):
@@ -38,7 +35,6 @@ class NotReadyError(Problem):
     def __init__(self, state: EngineState) -> None:
         waits = state in (EngineState.LOADING, EngineState.IDLE)
         super().__init__(*NOT_READY[state], retry_after=LOADING_SECONDS if waits else None)
-        self.state = state
 
 
 class QueueFullError(Problem):
@@ -47,13 +43,6 @@ class QueueFullError(Problem):
     def __init__(self, seconds: float) -> None:
         wait = min(MAX_RETRY_AFTER, max(1, math.ceil(seconds)))
         super().__init__("queue-full", f"The queue is full with about {wait} s of work.", retry_after=wait)
-
-
-class DeadlineError(Problem):
-    """The deadline of a request has passed."""
-
-    def __init__(self) -> None:
-        super().__init__("deadline-exceeded", "The deadline of the request passed before there was audio.")
 
 
 class SynthesisError(Problem):
@@ -77,8 +66,8 @@ class SynthesisError(Problem):
         """Wrap an exception of a model, without its text, which may hold anything."""
         if isinstance(error, cls):
             return error
-        name = type(error).__name__
+        name = type(error).__name__  # a synthesizer need not be based on torch
         on_mps = isinstance(error, RuntimeError) and str(error).startswith("MPS backend out of memory")
-        out_of_memory = isinstance(error, MemoryError) or name in OUT_OF_MEMORY or on_mps
-        fatal = name in FATAL or (isinstance(error, RuntimeError) and "CUDA error" in str(error))
+        out_of_memory = isinstance(error, MemoryError) or name == "OutOfMemoryError" or on_mps
+        fatal = name == "AcceleratorError" or (isinstance(error, RuntimeError) and "CUDA error" in str(error))
         return cls(f"the model failed with {name}", out_of_memory, fatal and not out_of_memory)

@@ -24,15 +24,12 @@ class Deadline:
         self._action = action
         self._timer: asyncio.TimerHandle | None = None
 
-    @property
-    def running(self) -> bool:
-        """Whether it has begun."""
-        return self._timer is not None
-
-    def begin(self) -> None:
-        """Start the timer unless it is running."""
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(self._seconds, self._end)
+    def begin(self) -> bool:
+        """Start the timer unless it is running; return whether it was not."""
+        if self._timer is not None:
+            return False
+        self._timer = asyncio.get_running_loop().call_later(self._seconds, self._end)
+        return True
 
     def stop(self) -> None:
         """Cancel the timer."""
@@ -45,24 +42,20 @@ class Deadline:
         self._action()
 
 
-class ReaderWatch:
-    """Aborts a connection whose client makes no progress in reading for `timeout` seconds."""
+class ReaderWatch(Deadline):
+    """Aborts a connection whose client makes no progress in reading for `seconds`."""
 
-    def __init__(self, transport: asyncio.Transport, timeout: float) -> None:
+    def __init__(self, transport: asyncio.Transport, seconds: float) -> None:
+        super().__init__(seconds, self._check)
         self._transport = transport
-        self._deadline = Deadline(timeout, self._check)
         self._before = 0
 
-    def begin(self) -> None:
-        """Watch from now on until everything is read."""
+    def begin(self) -> bool:
+        """Watch from now on until everything is read; return whether that is new."""
         unread = self._transport.get_write_buffer_size()
-        if unread and not self._deadline.running:
+        if new := unread > 0 and super().begin():
             self._before = unread
-            self._deadline.begin()
-
-    def stop(self) -> None:
-        """Stop watching."""
-        self._deadline.stop()
+        return new
 
     def _check(self) -> None:
         unread = self._transport.get_write_buffer_size()
@@ -142,12 +135,9 @@ class _Discard(asyncio.Protocol):
 def refusal(problem: Problem) -> bytes:
     """Return a complete HTTP answer for a problem that comes before any request an application could answer."""
     body = json.dumps(problem.document()).encode()
-    lines = [
-        f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}",
-        f"Content-Type: {MEDIA_TYPE}",
-        f"Content-Length: {len(body)}",
-        *(f"{name}: {value}" for name, value in ({**problem.headers, "Connection": "close"}).items()),
-    ]
+    headers = {"Content-Type": MEDIA_TYPE, "Content-Length": len(body), **problem.headers, "Connection": "close"}
+    start = f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}"
+    lines = [start, *(f"{name}: {value}" for name, value in headers.items())]
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 

@@ -4,7 +4,6 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_address
 from urllib.parse import urlsplit
 
 from starlette.requests import HTTPConnection
@@ -12,13 +11,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server.addresses import METRICS, OPERATIONS, PAGE_PARTS, PAGES, PROBES, READINESS
 from server.engine.turns import CLIENT, Client
-from server.limits.holdings import Drain, Holding, Pool, client_of
+from server.limits.holdings import Drain, Holding, Pool, address_of, client_of
 from server.limits.keys import KeyRing, Quotas
 from server.problems import Problem, render
 from server.telemetry.requests import note
 
 PART_BYTES = 2**16  # uvicorn's connections take as much before `send` waits
-ANY = "*"
 LOCALHOST = "localhost"
 LOCAL_NETWORKS = (".local", ".internal", ".home.arpa", ".svc")
 """names below these are never given to sites (RFC 6762, RFC 8375), or are of Kubernetes"""
@@ -41,7 +39,7 @@ class HostRule:
 
     def __init__(self, listens_on: str, allowed: Sequence[str] = (), origins: Sequence[str] = ()) -> None:
         self._origins = frozenset(origins)
-        self._any = ANY in allowed
+        self._any = "*" in allowed
         self._names = frozenset(name.lower().rstrip(".") for name in allowed if not name.startswith("*."))
         self._suffixes = tuple(name[1:].lower().rstrip(".") for name in allowed if name.startswith("*."))
         self._local = is_loopback(listens_on)
@@ -49,7 +47,7 @@ class HostRule:
     def check(self, connection: HTTPConnection) -> None:
         """Raise a Problem if a request has the wrong Host or Origin."""
         address, _ = connection.scope.get("server") or ("", None)
-        behind = _address(address) is None and not self._names  # a socket file, which only a proxy can reach
+        behind = address_of(address) is None and not self._names  # a socket file, which only a proxy can reach
         if self._any or behind or connection.scope["path"] in PROBES:
             return
         host, origin = connection.headers.get("host"), connection.headers.get("origin")
@@ -180,19 +178,12 @@ def _charge(wait: float, quota: str) -> None:
 
 def is_loopback(name: str) -> bool:
     """Whether a name or address is this machine's own: localhost, a name below it, or a loopback address."""
-    address = _address(name)
+    address = address_of(name)
     return name == LOCALHOST or name.endswith(f".{LOCALHOST}") or (address is not None and address.is_loopback)
 
 
 def _is_nobodys_site(name: str) -> bool:
-    return name != "" and ("." not in name or name.endswith(LOCAL_NETWORKS) or _address(name) is not None)
-
-
-def _address(name: str) -> IPv4Address | IPv6Address | None:
-    try:
-        return ip_address(name)
-    except ValueError:
-        return None
+    return name != "" and ("." not in name or name.endswith(LOCAL_NETWORKS) or address_of(name) is not None)
 
 
 def _name(address: str) -> str:

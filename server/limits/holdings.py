@@ -7,7 +7,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Hashable
-from ipaddress import IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from starlette.requests import HTTPConnection
 
@@ -71,7 +71,6 @@ class Drain:
 
     def __init__(self, requests: Pool, delay: float, timeout: float) -> None:
         self.requests = requests
-        self.begun = asyncio.Event()
         self._delay = delay
         self._timeout = timeout
         self._began: float | None = None
@@ -80,7 +79,6 @@ class Drain:
         """Turn readiness off. Only the first call counts. Call it on the event loop's thread."""
         if self._began is None:
             self._began = time.monotonic()
-            self.begun.set()
 
     @property
     def refusing(self) -> bool:
@@ -89,7 +87,7 @@ class Drain:
 
     def turns_away(self, readiness: bool, operation: bool) -> bool:
         """Whether a request is refused: a readiness probe at once, other operations never, everything else later."""
-        return self.begun.is_set() and (readiness or (self.refusing and not operation))
+        return self._began is not None and (readiness or (self.refusing and not operation))
 
     @property
     def overdue(self) -> bool:
@@ -129,9 +127,15 @@ def hold_bytes(connection: HTTPConnection, size: int) -> None:
 def client_of(connection: HTTPConnection, key: str) -> Client:
     """Return who sends a request: the owner of its key, if there are keys, and its address."""
     host = connection.client.host if connection.client else ""
+    address = address_of(host)
+    if isinstance(address, IPv6Address):
+        host = str(ip_network((address, HOUSEHOLD), strict=False))
+    return Client(key, host)
+
+
+def address_of(name: str) -> IPv4Address | IPv6Address | None:
+    """Return the IP address that a name is, or None."""
     try:
-        address = ip_address(host)
+        return ip_address(name)
     except ValueError:
-        return Client(key, host)
-    whole = ip_network((address, HOUSEHOLD), strict=False) if isinstance(address, IPv6Address) else address
-    return Client(key, str(whole))
+        return None

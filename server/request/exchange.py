@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from starlette.requests import ClientDisconnect
 
 from server.audio.formats import Level
-from server.engine.errors import DeadlineError
 from server.engine.jobs import Job, Synthesis
 from server.limits.gate import charge_frames
 from server.limits.holdings import hold_bytes
@@ -142,7 +141,7 @@ def deadline_of(request: Request) -> float | None:
 async def while_wanted(request: Request, work: Awaitable[T], deadline: float | None) -> T:
     """Return what work returns; cancel it when the client leaves or the deadline passes. The body must have been read.
 
-    Raises a ClientDisconnect or a DeadlineError then.
+    Raises a ClientDisconnect or a Problem, 504, then.
     """
     task = asyncio.ensure_future(work)
     try:
@@ -150,7 +149,7 @@ async def while_wanted(request: Request, work: Awaitable[T], deadline: float | N
             if not await done_before(task, departure(request)):
                 raise ClientDisconnect
     except TimeoutError:
-        raise DeadlineError from None
+        raise _too_late() from None
     return task.result()
 
 
@@ -182,7 +181,7 @@ async def read_body(request: Request, limit: int, timeout: float, deadline: floa
                 hold_bytes(request, len(body))
     except TimeoutError:
         if late.expired():
-            raise DeadlineError from None
+            raise _too_late() from None
         raise Problem("body-timeout", f"The body did not arrive within {timeout:g} seconds.") from None
     if not body:
         raise malformed_body("The request has no body.")
@@ -210,6 +209,10 @@ async def departure(request: Request) -> None:
     """Return when the client has left. The body must have been read."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
+
+
+def _too_late() -> Problem:
+    return Problem("deadline-exceeded", "The deadline of the request passed before there was audio.")
 
 
 def _too_large(limit: int) -> Problem:

@@ -175,15 +175,10 @@ def admit(
 
 
 def mel_path(asked: Asked, target: MelConfig, known: MelConfigs) -> MelPath:
-    """Return the conversion from the config that a mel was made with to the model's own.
+    """Return the conversion from the config that a mel was made with to the model's own; arguments are as of `admit`.
 
-    Args:
-        asked: the request's options; without a preset, and with `auto`, the mel has the model's own config.
-        target: the model's own config.
-        known: mel configs by name.
-
-    Raises:
-        Problem: unknown preset, invalid statistics, or no conversion that the request allows.
+    Without a preset, and with `auto`, the mel has the model's own config. Raises a Problem: unknown preset, invalid
+    statistics, or no conversion that the request allows.
     """
     source = asked.source(target, known)
     with as_problems():

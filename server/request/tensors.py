@@ -7,7 +7,6 @@ here has one input, `mel`, and one output, `audio`.
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -42,32 +41,25 @@ class _Wanted(Strict):
     parameters: _OutputParameters = Field(default_factory=_OutputParameters)
 
 
-class _Document(Strict):
+class InferenceRequest(Strict):
+    """The JSON of a request; the answer repeats the client's own `id`."""
+
     id: str | None = Field(default=None, max_length=256)
     parameters: InferenceParameters = Field(default_factory=InferenceParameters)
     inputs: Annotated[list[_Tensor], FailFast()] = Field(min_length=1, max_length=1)
     outputs: Annotated[list[_Wanted], FailFast()] = Field(default_factory=list, max_length=1)
 
-
-@dataclass(frozen=True)
-class InferenceRequest:
-    """A decoded request.
-
-    Attributes:
-        mel: 32-bit floats in their original shape, unchecked.
-        id: the client's own id of the request, repeated in the answer.
-        parameters: how to synthesize.
-        binary: whether the audio is sent as bytes after the JSON.
-    """
-
-    mel: NDArray[np.float32]
-    id: str | None
-    parameters: InferenceParameters
-    binary: bool
+    @property
+    def binary(self) -> bool:
+        """Whether the audio is sent as bytes after the JSON."""
+        said = [wanted.parameters.binary_data for wanted in self.outputs]
+        return self.parameters.binary_data_output if said in ([], [None]) else said == [True]
 
 
-def parse_request(body: bytes, header_length: str | None, max_json_bytes: int) -> InferenceRequest:
-    """Read an inference request. Without a header_length all of it is JSON.
+def parse_request(
+    body: bytes, header_length: str | None, max_json_bytes: int
+) -> tuple[InferenceRequest, NDArray[np.float32]]:
+    """Read an inference request, and its mel as 32-bit floats of any shape. Without a header_length all of it is JSON.
 
     Raises a Problem: 400 malformed, 413 too much JSON.
     """
@@ -84,13 +76,12 @@ def parse_request(body: bytes, header_length: str | None, max_json_bytes: int) -
         raise Problem("body-too-large", detail, limit_bytes=max_json_bytes)
     name = "The body" if header_length is None else f"The JSON, the first {length} bytes of the body,"
     try:
-        document = read_json(_Document, body[:length], name)
+        request = read_json(InferenceRequest, body[:length], name)
     except ValidationError as error:
         raise malformed_body(_describe(error)) from None
-    mel, binary = _read_input(document.inputs[0], memoryview(body)[length:]), document.parameters.binary_data_output
-    for wanted in document.outputs:
-        binary = binary if wanted.parameters.binary_data is None else wanted.parameters.binary_data
-    return InferenceRequest(mel, document.id, document.parameters, binary)
+    mel = _read_input(request.inputs[0], memoryview(body)[length:])
+    request.inputs[0].data = None  # which takes ten times as much memory
+    return request, mel
 
 
 def render_response(
@@ -101,7 +92,7 @@ def render_response(
     Audio (T,) is sent as (1, T) where the mel came as (1, n_mels, frames).
     """
     audio = np.ascontiguousarray(audio, "<f4")
-    audio = audio[None] if request.mel.ndim == MAX_DIMENSIONS else audio
+    audio = audio[None] if len(request.inputs[0].shape) == MAX_DIMENSIONS else audio
     tensor: dict[str, Any] = {"name": "audio", "datatype": "FP32", "shape": list(audio.shape)}
     if request.binary:
         tensor["parameters"] = {"binary_data_size": audio.nbytes}

@@ -85,9 +85,9 @@ async def infer(name: str, http: Request, service: ServiceDependency) -> Respons
     exchange, settings, length = Exchange(http, service, name), service.settings, http.headers.get(HEADER_LENGTH)
     body = await exchange.read(settings.max_json_bytes if length is None else settings.max_body_bytes)
     parsing = service.run(parse_request, body, length, settings.max_json_bytes, new=True)
-    asked = await while_wanted(http, parsing, exchange.deadline)
+    asked, mel = await while_wanted(http, parsing, exchange.deadline)
     level = asked.parameters.level()
-    admitted = await exchange.admit(lambda: asked.mel, asked.parameters)
+    admitted = await exchange.admit(lambda: mel, asked.parameters)
     if asked.parameters.timeout is not None:
         moments = (time.monotonic() + asked.parameters.timeout / 1e6, exchange.deadline)
         exchange.deadline = min(moment for moment in moments if moment is not None)

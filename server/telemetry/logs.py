@@ -44,23 +44,19 @@ def logging_config(log_format: str, level: str) -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"json": json_format, "text": text_format},
-        "filters": {"request_id": {"()": RequestIdFilter}},
-        "handlers": {"stderr": {"()": LogWriter, "formatter": log_format, "filters": ["request_id"]}},
+        "handlers": {"stderr": {"()": LogWriter, "formatter": log_format, "filters": [add_request_id]}},
         "root": {"handlers": ["stderr"], "level": "WARNING"},
         # uvicorn's records about a WebSocket repeat its address with the query.
         "loggers": {**loggers, "server.websocket": {"level": "WARNING"}},
     }
 
 
-class RequestIdFilter(logging.Filter):
-    """Adds the request id to records."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Let every record through."""
-        request_id = REQUEST_ID.get()
-        if request_id is not None and not hasattr(record, "request_id"):
-            record.request_id = request_id
-        return True
+def add_request_id(record: logging.LogRecord) -> bool:
+    """Add the request id to a record, and let it through."""
+    request_id = REQUEST_ID.get()
+    if request_id is not None and not hasattr(record, "request_id"):
+        record.request_id = request_id
+    return True
 
 
 class TextFormatter(logging.Formatter):
