@@ -192,7 +192,8 @@ class StreamAdmission:
         self.placement = Placement(path)
         self._converter = Converter(path)
         self._smallest = math.inf
-        self._unjudged: list[Tensor] | None = None if guard == "off" else []
+        self.unjudged: list[Tensor] | None = None if guard == "off" else []
+        """pieces at the start of the mel; None once the guard has judged them, or if it is not to"""
 
     def take(self, piece: Any) -> Tensor:
         """Take the next frames (n_mels, frames) and return those (n_mels, frames) that the model can have, maybe none.
@@ -212,8 +213,8 @@ class StreamAdmission:
         quiet = mel_range(config).silence if self.frames < QUIET_FRAMES else math.inf  # a piece may be loud throughout
         self._smallest = min(self._smallest, float(values.min()))
         _check_range(values, self.path, self.guard, min(self._smallest, quiet))
-        if self._unjudged is not None:
-            self._unjudged.append(values.cpu())
+        if self.unjudged is not None:
+            self.unjudged.append(values.cpu())
         return _possible(self._converter.push(values.to(self._device)), self.path)
 
     def finish(self) -> Tensor:
@@ -231,9 +232,9 @@ class StreamAdmission:
 
     def beginning(self, last: bool = False) -> list[Tensor]:
         """Return the pieces that the guard should judge now; none for most of the time."""
-        if not self._unjudged or not (last or self.frames >= ENOUGH_FRAMES):
+        if not self.unjudged or not (last or self.frames >= ENOUGH_FRAMES):
             return []
-        pieces, self._unjudged = self._unjudged, None
+        pieces, self.unjudged = self.unjudged, None
         return pieces
 
 

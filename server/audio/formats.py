@@ -1,7 +1,7 @@
 """The audio formats, the choice among them, whole waveforms to bytes, and how loud they are.
 
 A new format is a row of `FORMATS`. One that libsndfile cannot write needs a branch in `Format.encode`, and in
-`pieces.open_encoder` if it streams.
+`pieces.PieceEncoder` if it streams.
 """
 
 import io

@@ -3,48 +3,37 @@
 import io
 import math
 import struct
-from dataclasses import replace
 
 import numpy as np
 import soundfile
 
 from server.audio.formats import Format, Waveform, count_clipped
 from vocoder.audio.resampling import half_width, resample
-from vocoder.audio.writing import AudioFormat, Origin, mark, quantise
+from vocoder.audio.writing import Origin, mark, quantise
 
 OPEN_SIZE = 0xFFFFFFFF  # of a RIFF chunk whose length is unknown when its header is written
 WAVE_CODES = {"PCM_16": (1, 16), "FLOAT": (3, 32)}  # format tag and bits
 
 
-def open_encoder(
-    target: Format, sample_rate: int, origin: Origin | None = None, samples: int | None = None
-) -> "PieceEncoder":
-    """Begin a stream. Its header has the origin, if there is room, and how many samples will come, if that is known."""
-    encoding = target.encoding
-    if encoding.container == "RAW":
-        return PieceEncoder(encoding, sample_rate)
-    if encoding.container == "WAV":  # libsndfile would go back to write the length into its header
-        head = _wave_head(encoding.subtype, sample_rate, origin, samples)
-        return PieceEncoder(replace(encoding, container="RAW"), sample_rate, head=head)
-    return PieceEncoder(encoding, sample_rate, origin, samples=samples if encoding.container == "FLAC" else None)
-
-
 class PieceEncoder:
-    """Passes on what libsndfile writes while the file grows, after a `head`, with the number of `samples` of FLAC."""
+    """Passes on what libsndfile writes while the file grows.
+
+    The header has the origin, if there is room, and how many `samples` will come, if that is known.
+    """
 
     def __init__(
-        self,
-        encoding: AudioFormat,
-        sample_rate: int,
-        origin: Origin | None = None,
-        head: bytes = b"",
-        samples: int | None = None,
+        self, target: Format, sample_rate: int, origin: Origin | None = None, samples: int | None = None
     ) -> None:
         self.clipped = 0
-        self._encoding, self._samples = encoding, samples
+        self._encoding, head = target.encoding, b""
+        container, subtype = self._encoding.container, self._encoding.subtype
+        if container == "WAV":  # libsndfile would go back to write the length into its header
+            container, head = "RAW", _wave_head(subtype, sample_rate, origin, samples)
+        self._samples = samples if container == "FLAC" else None
         self._sink = _Sink(head)
-        self._file = soundfile.SoundFile(self._sink, "w", sample_rate, 1, encoding.subtype, format=encoding.container)
-        mark(self._file, origin)
+        self._file = soundfile.SoundFile(self._sink, "w", sample_rate, 1, subtype, format=container)
+        if container != "RAW":
+            mark(self._file, origin)
 
     def encode(self, x: Waveform) -> bytes:
         """Return the complete blocks."""

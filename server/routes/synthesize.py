@@ -1,23 +1,22 @@
 """POST /v1/synthesize and WebSocket /v1/stream: a mel in, a waveform out, whole or in pieces."""
 
-import asyncio
 from collections.abc import Mapping
 from functools import partial
 
 from fastapi import APIRouter, Request, Response, WebSocket
+from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from server.audio.formats import FORMATS, STREAM_FORMATS, OutputSpec, negotiate
 from server.limits.holdings import hold_bytes
 from server.problems import Problem
 from server.request.asked import SynthesisQuery, as_headers, facts, read_query
-from server.request.exchange import Exchange, departure, done_before, media_type
+from server.request.exchange import Exchange, media_type, while_wanted
 from server.request.mel import JSON, decode_mel, mel_path
 from server.routes.openapi import AUDIO_RESPONSE, MEL_BODY, PROBLEMS, query_of
 from server.service import ServiceDependency
 from server.stream.audio import VALUE_BYTES, AudioStream, chunk_bytes
 from server.stream.session import WebSocketSession
-from server.telemetry.requests import note
 from vocoder.adapt.path import Placement
 from vocoder.admission import Admitted
 
@@ -89,8 +88,8 @@ async def _stream(exchange: Exchange, admitted: Admitted, output: OutputSpec, he
     config, path, rate = exchange.model.mel_config, admitted.path, output.rate
     exchange.expect(admitted, chunk_bytes(config, rate, admitted.frames))
     samples = -(-path.samples(admitted.frames) * rate // config.sample_rate)
-    placement, route = Placement(path, admitted.frames), exchange.http.scope["route"].path
-    audio = AudioStream(exchange.service, exchange.engine, exchange.sampling, output, placement, route, samples)
+    placement = Placement(path, admitted.frames)
+    audio = AudioStream(exchange.service, exchange.engine, exchange.sampling, output, placement, exchange.http, samples)
     audio.push(admitted.mel[0].numpy())
     audio.end()
     first = audio.taken(await exchange.result(audio.next()))
@@ -127,10 +126,9 @@ class StreamedAudio(Response):
         """Send the answer; raises a StreamBrokenError if it could not be completed."""
         exchange = self._exchange
         with exchange.service.metrics.streams.labels(self._stream.route).track_inprogress():
-            sending = asyncio.ensure_future(self._send_audio(send))
             try:
-                if await done_before(sending, departure(exchange.http)):
-                    return sending.result()
+                await while_wanted(exchange.http, self._send_audio(send), None)
+            except ClientDisconnect:
                 exchange.service.metrics.record("cancelled", model=exchange.engine.name, stage="streaming")
                 exchange.http.state.problem = "client-disconnected"
             except Exception as error:
@@ -139,13 +137,10 @@ class StreamedAudio(Response):
 
     async def _send_audio(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        body = self._first
-        while True:
-            if body:
-                await send({"type": "http.response.body", "body": body, "more_body": True})
-                await send({"type": "http.response.body", "body": b"", "more_body": True})  # returns when it is taken
-            if not await self._stream.wait():
-                break
-            body = await self._stream.chunk()
-        await send({"type": "http.response.body", "body": await self._stream.rest(), "more_body": False})
-        note(self._exchange.http, clipped=self._stream.clipped, **self._stream.rounded_seconds())
+        part = {"type": "http.response.body", "body": b"", "more_body": True}
+        await send(part | {"body": self._first})
+        await send(part)  # returns when the connection has taken the last one
+        async for body in self._stream.bodies():
+            await send(part | {"body": body})
+            await send(part)
+        await send(part | {"more_body": False})

@@ -4,24 +4,26 @@ import asyncio
 import math
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from starlette.requests import HTTPConnection
 
 from server.audio.formats import OutputSpec
-from server.audio.pieces import PieceResampler, open_encoder
+from server.audio.pieces import PieceEncoder, PieceResampler
 from server.engine.engine import Engine
 from server.engine.errors import QueueFullError
 from server.engine.jobs import Job, Synthesis
 from server.engine.model import check_output
 from server.service import Service
+from server.telemetry.requests import note
 from vocoder.adapt.path import Placement
 from vocoder.mel.config import MelConfig
 from vocoder.sampling import Sampling, sampling_fields
-from vocoder.synthesis.stream import LONG_CHUNK_FRAMES, OPENING_FRAMES, StreamSession
+from vocoder.synthesis.stream import LONG_CHUNK_FRAMES, OPENING_FRAMES, Playback, StreamSession
 
 VALUE_BYTES = 4
 """of a sample of audio, or of a value of a mel"""
@@ -55,11 +57,11 @@ class AudioStream:
         sampling: Sampling,
         output: OutputSpec,
         placement: Placement,
-        route: str,
+        connection: HTTPConnection,
         samples: int | None = None,
     ) -> None:
         config = engine.model.mel_config
-        self.route = route
+        self.route: str = connection.scope["route"].path
         self.frames = 0
         """of the mel so far"""
         self.ended = False
@@ -69,18 +71,17 @@ class AudioStream:
         self.sharpened = 0.0
         """how far the last frame so far is sharpened, 0 to 1"""
         self.playback = Playback()
-        self._service, self._engine, self._sampling = service, engine, sampling
-        self._output, self._placement = output, placement
-        self._mel_config = config
+        self._service, self._engine, self._sampling, self._connection = service, engine, sampling, connection
+        self._output, self._placement, self._mel_config = output, placement, config
         self._pieces = deque[NDArray[np.float32]]()
         self._changed = asyncio.Event()
         self._session: StreamSession | None = None
-        self._closed = self._finished = False
+        self._finished = False
         self._reach = 0  # frames that the next chunk should have
         self._spoken = 0  # samples of the model
         self._factor = np.float32(output.level.factor)
         self._resampler = PieceResampler(config.sample_rate, output.rate)
-        self._encoder = open_encoder(output.format, output.rate, output.origin, samples)
+        self._encoder = PieceEncoder(output.format, output.rate, output.origin, samples)
         self._body = b""
         self._began = time.monotonic()
         self._encode_seconds = 0.0
@@ -112,7 +113,22 @@ class AudioStream:
         self.ended = True
         self._changed.set()
 
-    async def wait(self) -> bool:
+    async def bodies(self) -> AsyncIterator[bytes]:
+        """Yield the encoded audio as far as the frames allow, until the end of the mel; empty if the encoder waits.
+
+        If the queue is full, a chunk waits as long as a new request would: this one was admitted.
+
+        Raises a QueueFullError, NotReadyError or SynthesisError if there is no audio.
+        """
+        while await self._more():
+            yield await self._chunk()
+        self.playback.work()
+        yield b"" if self._finished else await self._service.run(self._finish)
+        name = self._output.format.name
+        self._service.metrics.count_encoding(self._engine.name, name, self._encode_seconds, self.clipped)
+        note(self._connection, clipped=self.clipped, **self.rounded_seconds())
+
+    async def _more(self) -> bool:
         """Wait until there is audio to compute, or the mel has ended; return whether there is audio."""
         while True:
             self._changed.clear()
@@ -121,15 +137,11 @@ class AudioStream:
                 self._hand_over(session)
             if bool(self._pieces) if session is None else session.ready > 0:
                 return True
-            if self.ended and (self.frames == 0 if session is None else self._closed and session.done):
+            if self.ended and (self.frames == 0 if session is None else session.done):
                 return False
             await self._changed.wait()
 
-    async def chunk(self) -> bytes:
-        """Return a further chunk. If the queue is full, wait as long as a new request would: this one was admitted.
-
-        Raises a QueueFullError, NotReadyError or SynthesisError if there is no audio.
-        """
+    async def _chunk(self) -> bytes:
         self.playback.work()
         last = time.monotonic() + self._service.settings.max_wait
         while True:
@@ -190,13 +202,6 @@ class AudioStream:
             metrics.record("first_audio_seconds", self._seconds["first_audio_seconds"], route=self.route)
         return body
 
-    async def rest(self) -> bytes:
-        """Return the last bytes, after the last chunk, if they did not come with it."""
-        body = b"" if self._finished else await self._service.run(self._finish)
-        name = self._output.format.name
-        self._service.metrics.count_encoding(self._engine.name, name, self._encode_seconds, self.clipped)
-        return body
-
     def rounded_seconds(self) -> dict[str, float]:
         """Return how long the chunks waited and took, and a listener's pauses and wait for the first audio, if any."""
         seconds = {**self._seconds, "dry_seconds": self.playback.dry_seconds}
@@ -205,16 +210,16 @@ class AudioStream:
     def _step(self, synthesizer: Any) -> NDArray[np.float32]:
         if self._session is None:
             self._session = synthesizer.open_stream(**sampling_fields(self._sampling))
-            self._session.reach = self._reach
+            self._session.playback, self._session.reach = self.playback, self._reach
         self._hand_over(self._session)  # what came while the chunk waited for its turn, the end maybe
         before = self._session.frames
-        x: NDArray[np.float32] = self._session.next()
+        x: NDArray[np.float32] = self._session.next(delivered=False)
         check_output(x, self._session.frames - before, synthesizer.hop_length)
         self.sharpened = self._session.sharpened
         if len(x):
             self._spoken += len(x)
             self._body += self._encode(self._factor * self._placement.place(torch.from_numpy(x)).numpy())
-            if self._closed and self._session.done:
+            if self._session.done:
                 self._body += self._finish()
         return x
 
@@ -223,9 +228,8 @@ class AudioStream:
         ended = self.ended  # read first: all frames pushed before the end are among the pieces
         while self._pieces:
             session.push(self._pieces.popleft())
-        if ended and not self._closed:
+        if ended:
             session.finish()
-            self._closed = True
 
     def _encode(self, x: NDArray[np.float32], last: bool = False) -> bytes:
         started = time.perf_counter()
@@ -239,42 +243,3 @@ class AudioStream:
         self._finished = True
         last = self._encode(NOTHING, last=True) if self._spoken else b""
         return last + self._encoder.finish()
-
-
-class Playback:
-    """A listener who plays audio as soon as it is there, and pauses only where the server is late.
-
-    While the server waits, for the client to take audio or to send more of the mel, the listener does not run dry.
-    """
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self.late = 0.0
-        """seconds of the pause before the last audio"""
-        self.dry_seconds = 0.0
-        """of all pauses"""
-        self._clock = clock
-        self._seconds = 0.0  # of audio so far
-        self._ahead = 0.0  # seconds of it that are not played yet, at the time `since`
-        self._since = clock()
-        self._working = False
-
-    @property
-    def ahead(self) -> float:
-        """Seconds of audio that a listener has not heard yet."""
-        return max(0.0, self._ahead - (self._clock() - self._since))
-
-    def work(self) -> None:
-        """Mark that the server begins with the next audio."""
-        self.late = 0.0
-        if not self._working:
-            self._ahead, self._since = self.ahead, self._clock()
-            self._working = True
-
-    def deliver(self, seconds: float) -> None:
-        """Mark that so many seconds of audio are there in all."""
-        now = self._clock()
-        ahead = self._ahead - (now - self._since)
-        self.late = max(0.0, -ahead) if self._seconds else 0.0
-        self.dry_seconds += self.late
-        self._ahead, self._since = max(0.0, ahead) + seconds - self._seconds, now
-        self._seconds, self._working = seconds, False

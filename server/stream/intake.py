@@ -8,11 +8,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from server.problems import Problem, malformed_body
-from server.request.mel import as_problems
 from server.service import Service
-from vocoder.adapt.path import MelPath
 from vocoder.admission import StreamAdmission, heeded
-from vocoder.guard.guard import judge
+from vocoder.guard.guard import FEWEST_FRAMES, judge
 from vocoder.guard.verdict import UNFAMILIAR, Verdict
 
 ROUGHER = 1.25
@@ -24,22 +22,18 @@ class Intake:
 
     def __init__(self, service: Service, dtype: np.dtype[Any], admission: StreamAdmission) -> None:
         self.verdict: Verdict | None = None
+        self.admission = admission
         self._service = service
         self._dtype = dtype
-        self._admission = admission
-
-    @property
-    def frames(self) -> int:
-        """Frames of the mel so far, as they were sent."""
-        return self._admission.frames
 
     async def take(self, message: bytes) -> NDArray[np.float32]:
         """Return the frames (n_mels, frames) that the model can have after a message of whole frames.
 
         There may be none yet, where an adapter needs more. In a message the n_mels values of a frame are together.
-        Raises a Problem: not whole frames, too many frames in all, or values that do not fit the config.
+        Raises as `StreamAdmission.take`, and a Problem: not whole frames, or messages that hold (n_mels, frames), as
+        soon as there are enough to tell, so that they are not heard.
         """
-        path = self._admission.path
+        path, before, take = self.admission.path, self.admission.frames, self.admission.take
         size = path.source.n_mels * self._dtype.itemsize
         if not message or len(message) % size:
             detail = (
@@ -48,48 +42,47 @@ class Intake:
             )
             raise malformed_body(detail)
         frames = torch.from_numpy(np.frombuffer(message, self._dtype).reshape(-1, path.source.n_mels).T.astype("<f4"))
-        with as_problems():
-            if path.adapter is None:
-                return self._admission.take(frames).numpy()
-            return (await self._service.run(self._admission.take, frames)).numpy()  # an adapter takes milliseconds
-
-    def finish(self) -> NDArray[np.float32]:
-        """Mark the end of the mel; return the frames that waited for more, if any. Raises as `take` does."""
-        with as_problems():
-            return self._admission.finish().numpy()
+        mel = take(frames) if path.adapter is None else await self._service.run(take, frames)  # which takes a while
+        pieces = self.admission.unjudged if before < FEWEST_FRAMES <= self.admission.frames else None
+        if pieces and _turned(pieces) is not None:
+            await self._service.run(self._check_layout, pieces, ("typical",))
+        return mel.numpy()
 
     async def judge(self, last: bool = False) -> None:
         """Have the guard judge the first frames once there are enough of them, or at the last.
 
-        Raises a Problem if the messages hold (n_mels, frames), or the mel is not typical, and the mode is strict.
+        Raises a Problem if the messages hold (n_mels, frames), and as `heeded`.
         """
-        pieces = self._admission.beginning(last)
+        pieces = self.admission.beginning(last)
         if pieces:
-            with as_problems():
-                self.verdict = await self._service.run(self._judged, pieces)
+            self.verdict = await self._service.run(self._judged, pieces)
 
     def _judged(self, pieces: list[Tensor]) -> Verdict | None:
-        mel, path = torch.cat(pieces, dim=1), self._admission.path
-        verdict = judge(mel, path)
-        if verdict is not None and _hold_bands(pieces, mel, verdict, path):
+        verdict = judge(torch.cat(pieces, dim=1), self.admission.path)
+        if verdict is not None:
+            self._check_layout(pieces, ("typical", UNFAMILIAR), verdict)
+        return heeded(verdict, self.admission.guard)
+
+    def _check_layout(self, pieces: list[Tensor], causes: tuple[str, ...], verdict: Verdict | None = None) -> None:
+        """Raise a Problem if messages hold (n_mels, frames): read as frames they are no mel, and read like that one.
+
+        Verdicts of these `causes` take them for a mel; `verdict` is that on the frames.
+        """
+        turned, path = _turned(pieces), self.admission.path
+        other = None if turned is None else judge(turned, path)
+        if (verdict and verdict.cause == "transposed") or (other and other.cause in causes):
             n_mels = path.source.n_mels
             detail = (
                 f"The messages look transposed: they hold the {n_mels} bands one after the other. Send frame after "
                 f"frame, (frames, {n_mels}): in NumPy mel.T.tobytes(), not mel.tobytes()."
             )
             raise Problem("invalid-mel", detail)
-        return heeded(verdict, self._admission.guard)
 
 
-def _hold_bands(pieces: list[Tensor], mel: Tensor, verdict: Verdict, path: MelPath) -> bool:
-    """Whether messages hold (n_mels, frames): read like that they are a mel, and read as frames they are not."""
-    if verdict.cause == "transposed":
-        return True
+def _turned(pieces: list[Tensor]) -> Tensor | None:
+    """Return a mel with its messages read as (n_mels, frames), if it is rougher when they are read as frames."""
     turned = torch.cat([piece.T.reshape(piece.shape) for piece in pieces], dim=1)
-    if _roughness(mel) <= ROUGHER * _roughness(turned):
-        return False
-    other = judge(turned, path)
-    return other is not None and other.cause in ("typical", UNFAMILIAR)
+    return turned if _roughness(torch.cat(pieces, dim=1)) > ROUGHER * _roughness(turned) else None
 
 
 def _roughness(mel: Tensor) -> float:

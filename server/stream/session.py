@@ -18,7 +18,7 @@ from server.limits.holdings import hold_bytes
 from server.problems import Problem, describe_problem, invalid_parameter, malformed_body, unexpected
 from server.request.asked import StreamHello, check_end, read_hello
 from server.request.exchange import done_before
-from server.request.mel import DTYPES, mel_path
+from server.request.mel import DTYPES, as_problems, mel_path
 from server.service import Service
 from server.stream.audio import AudioStream, chunk_bytes
 from server.stream.intake import Intake
@@ -86,10 +86,10 @@ class WebSocketSession:
         admission = StreamAdmission(path, hello.guard or service.settings.guard, max_frames=service.settings.max_frames)
         intake = Intake(service, DTYPES[hello.dtype], admission)
         output = OutputSpec(target, rate, level, service.origin(engine, sampling.seed))
-        route = self._websocket.scope["route"].path
-        stream = AudioStream(service, engine, sampling, output, admission.placement, route)
+        stream = AudioStream(service, engine, sampling, output, admission.placement, self._websocket)
         sending = asyncio.ensure_future(self._send_audio(stream, hello.report_dry))
-        await done_before(sending, self._take_frames(intake, stream))
+        with as_problems():
+            await done_before(sending, self._take_frames(intake, stream))
         sending.result()
         await self._send_json(_done(intake, stream, rate, path))
 
@@ -103,21 +103,21 @@ class WebSocketSession:
 
     async def _take_frames(self, intake: Intake, stream: AudioStream) -> NoReturn:
         """Take frames until the end of the mel, then wait until the client leaves."""
+        admission = intake.admission
         while not stream.ended:
             message = await self._receive()
             if "text" in message:
                 check_end(message["text"])
-                if not intake.frames:
+                if not admission.frames:
                     raise Problem("invalid-mel", "The mel has no frames.")
-                self._push(intake.finish(), stream)
+                self._push(admission.finish().numpy(), stream)
                 await intake.judge(last=True)
                 stream.end()
             else:
-                if not intake.frames:
+                if not (before := admission.frames):
                     stream.begin()
-                before = intake.frames
                 mel = await intake.take(message["bytes"])
-                charge_frames(self._websocket, intake.frames - before, self._cost)
+                charge_frames(self._websocket, admission.frames - before, self._cost)
                 self._push(mel, stream)
                 await intake.judge()
         await self._receive_message()
@@ -130,14 +130,12 @@ class WebSocketSession:
 
     async def _send_audio(self, stream: AudioStream, report_dry: bool) -> None:
         """Send audio as far as the frames allow, until the end of the mel."""
-        while await stream.wait():
-            body = await stream.chunk()
+        async for body in stream.bodies():
             if report_dry and stream.playback.late:
                 await self._send_json({"type": "dry", "seconds": round(stream.playback.late, 6)})
-            await self._send(body)
+            if body:
+                await self._websocket.send_bytes(body)
             self._hold(stream)
-        await self._send(await stream.rest())
-        note(self._websocket, clipped=stream.clipped, **stream.rounded_seconds())
 
     def _hold(self, stream: AudioStream) -> None:
         """Hold the memory of the frames that were pushed and not synthesized yet."""
@@ -157,10 +155,6 @@ class WebSocketSession:
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(message.get("code") or 1005)
         return {kind: message[kind] for kind in ("text", "bytes") if message.get(kind) is not None}
-
-    async def _send(self, body: bytes) -> None:
-        if body:
-            await self._websocket.send_bytes(body)
 
     async def _send_json(self, document: dict[str, Any]) -> None:
         await self._websocket.send_text(json.dumps(document))
@@ -193,7 +187,7 @@ def _ready(hello: StreamHello, engine: Engine, path: MelPath, sample_rate: int, 
 
 
 def _done(intake: Intake, stream: AudioStream, sample_rate: int, path: MelPath) -> dict[str, Any]:
-    done = {"type": "done", "frames": intake.frames, "samples": stream.samples, "clipped": stream.clipped}
+    done = {"type": "done", "frames": intake.admission.frames, "samples": stream.samples, "clipped": stream.clipped}
     done |= {"sample_rate": sample_rate, "sharpened": stream.sharpened, **stream.rounded_seconds()}
     return done | _path_members(path) | ({} if intake.verdict is None else {"guard": intake.verdict.as_dict()})
 

@@ -89,6 +89,40 @@ class ChunkSizes:
         return 0 if there < wanted else whole if whole >= wanted else frames
 
 
+class Playback:
+    """A listener who plays audio as soon as it is there, and pauses only where the work on the next takes too long.
+
+    While a server waits, for its client to take audio or to send more of the mel, the listener does not run dry.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock = clock
+        self.late = 0.0
+        """seconds of the pause before the last audio"""
+        self.dry_seconds = 0.0
+        """of all pauses"""
+        self._seconds = 0.0  # of audio so far
+        self._heard = -math.inf  # when all of it will have been heard
+        self._began = math.inf  # when the work on the next audio began
+
+    @property
+    def ahead(self) -> float:
+        """Seconds of audio that are still to be heard."""
+        return max(0.0, self._heard - self.clock())
+
+    def work(self) -> None:
+        """Mark that the work on the next audio begins, unless it is under way."""
+        self.late, self._began = 0.0, min(self._began, self.clock())
+
+    def deliver(self, seconds: float) -> None:
+        """Mark that so many seconds of audio are there in all."""
+        now = self.clock()
+        self.late = max(0.0, now - max(self._heard, self._began)) if self._seconds else 0.0
+        self.dry_seconds += self.late
+        self._heard = max(self._heard, now) + seconds - self._seconds
+        self._seconds, self._began = seconds, math.inf
+
+
 class StreamSession:
     """Frames of one mel go in as they come, audio comes out as soon as all that it depends on is there.
 
@@ -104,27 +138,23 @@ class StreamSession:
         self._sharpening = sharpening
         self._admission = admission
         self._sizes = sizes
+        self.lookahead = pipeline.lookahead
+        """frames of the model after a chunk that must be there before it is computed, unless the mel has ended"""
         self.reach: int | None = None
         """frames of the next chunk, as far as they are there, from whoever knows how far ahead the listener is"""
-        self.clock: Callable[[], float] = time.monotonic
-        """of the listener"""
+        self.playback = Playback()
+        """the listener"""
         self.patient = False
         """whether chunks wait for their frames though the listener may run dry, because they come faster than that"""
         self._frame_seconds = float(admission.path.target.frame_seconds)
-        self._heard = -math.inf  # when a listener who plays audio at once will have heard all of it so far
         self._device: torch.device | None = None
         """of the tensors that are pushed; none for arrays"""
 
     @property
-    def lookahead(self) -> int:
-        """Frames of the model after a chunk that it must have before it can compute it, unless the mel has ended."""
-        return self._pipeline.lookahead
-
-    @property
     def ready(self) -> int:
         """Frames of audio that `next` would return now; 0 if it has to wait for more of the mel."""
-        done, there, ended = self.frames, self._pipeline.mel_frames, self._ended
-        ahead = 1e9 if self.patient else max(0.0, self._heard - self.clock()) / self._frame_seconds
+        done, there, ended = self.frames, self._pipeline.mel_frames, self._pipeline.total is not None
+        ahead = 1e9 if self.patient else self.playback.ahead / self._frame_seconds
         return self._sizes.of_next(done, there - done - (0 if ended else self.lookahead), ended, self.reach, ahead)
 
     @property
@@ -147,16 +177,12 @@ class StreamSession:
         """How far the last frame so far is sharpened, 0 to 1."""
         return self._sharpening.reached
 
-    @property
-    def _ended(self) -> bool:
-        return self._pipeline.total is not None
-
     def push(self, mel: Any) -> None:
         """Take the next frames of the mel, (n_mels, frames), tensor or array; or the whole of one that is admitted.
 
         Raises a MelError if they do not fit their mel config, and a ValueError if the mel has ended already.
         """
-        if self._ended:
+        if self._pipeline.total is not None:
             raise ValueError("the mel of this stream has ended; it takes no more frames")
         self._feed(self._admission.take(mel))
         given = mel.given if isinstance(mel, Admitted) else mel
@@ -168,7 +194,7 @@ class StreamSession:
 
     def finish(self) -> None:
         """Say that no more frames will come."""
-        if not self._ended:
+        if self._pipeline.total is None:
             self._feed(self._admission.finish())
             self._pipeline.finish()
 
@@ -177,14 +203,18 @@ class StreamSession:
         if mel.shape[1]:
             self._pipeline.feed(self._sharpening.push(mel[None]))
 
-    def next(self) -> Any:
-        """Compute and return the next chunk x (T,), float32, of the kind that the mel is; empty if not `ready`."""
+    def next(self, delivered: bool = True) -> Any:
+        """Compute and return the next chunk x (T,), float32, of the kind that the mel is; empty if not `ready`.
+
+        It counts as `delivered` to the listener, unless the caller says so later.
+        """
         frames = self.ready
         if frames == 0:
             return self._as_pushed(torch.zeros(0))
         with torch.inference_mode():  # spares each operation a part of its overhead
             x = self._admission.placement.place(self._pipeline.advance(frames)[0, 0])
-        self._heard = max(self._heard, self.clock()) + frames * self._frame_seconds
+        if delivered:
+            self.playback.deliver(self.frames * self._frame_seconds)
         return self._as_pushed(x.clone())  # outside of that mode, so that gradients may begin with it
 
     def _as_pushed(self, x: Tensor) -> Any:
@@ -197,15 +227,15 @@ def drained(session: StreamSession, pieces: Iterable[Any], heed: Callable[[Verdi
     Pieces are frames (n_mels,), several (n_mels, frames), or the whole of a mel that is admitted. Raises a MelError if
     there is none.
     """
-    waited, since = 0.0, session.clock()
+    waited, since = 0.0, session.playback.clock()
     for piece in pieces:
-        waited += session.clock() - since
+        waited += session.playback.clock() - since
         session.push(piece[:, None] if isinstance(piece, (Tensor, np.ndarray)) and piece.ndim == 1 else piece)
         heed(session.judge())
         session.patient = waited < PROMPT * session.seconds
         while session.ready and not isinstance(piece, Admitted):  # of a whole mel, the end is known
             yield session.next()
-        since = session.clock()
+        since = session.playback.clock()
     if not session.seconds:
         raise MelError("the mel has no frames")
     heed(session.judge(last=True))

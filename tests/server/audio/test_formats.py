@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.audio.formats import FORMATS, SAMPLE_RATES, Level, negotiate
-from server.audio.pieces import PieceResampler, open_encoder
+from server.audio.pieces import PieceEncoder, PieceResampler
 from server.problems import Problem
 from vocoder.audio.reading import AudioError, read_audio
 from vocoder.audio.resampling import half_width, resample
@@ -116,7 +116,7 @@ LONG = (np.sin(np.arange(3 * RATE) * 0.05) * 0.5).astype(np.float32)
 
 
 def encode(name, x, piece=1000, samples=None):
-    encoder = open_encoder(BY_NAME[name], RATE, samples=samples)
+    encoder = PieceEncoder(BY_NAME[name], RATE, samples=samples)
     made = [encoder.encode(x[start : start + piece]) for start in range(0, len(x), piece)]
     return [*made, encoder.finish()], encoder.clipped
 
@@ -151,7 +151,7 @@ def test_raw_samples_and_wave_heads_with_open_sizes(name, tag, bits):
     assert (file[:4] + file[8:16], file[36:40]) == (b"RIFFWAVEfmt ", b"data")
     assert struct.unpack("<IHHIIHH", file[16:36]) == (16, tag, 1, RATE, RATE * bits // 8, bits // 8, bits)
     assert file[4:8] == file[40:44] == b"\xff\xff\xff\xff"
-    assert len(open_encoder(BY_NAME[name], RATE).finish()) == 44  # a file without samples
+    assert len(PieceEncoder(BY_NAME[name], RATE).finish()) == 44  # a file without samples
 
 
 @pytest.mark.parametrize("name", ["flac", "opus"])

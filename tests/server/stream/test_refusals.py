@@ -58,7 +58,7 @@ def test_messages_that_are_too_large_or_do_not_come_end_the_connection(talk, str
         speaker.begin()
         with suppress(ConnectionClosed):  # it is far more than sockets hold: the server closes while it is sent
             speaker.connection.send(bytes(2**23))
-        assert speaker.closed()[0] == 1009
+        assert speaker.closed() == (1009, "frame with 8388608 bytes exceeds limit of 1048576 bytes")
     with talk(streamer, body_timeout=0.2) as dial, dial() as speaker:
         speaker.begin()
         problem, code, _ = speaker.refusal()

@@ -124,7 +124,7 @@ def test_a_chunk_takes_more_frames_where_they_are_there(name):
 def test_audio_comes_a_frame_before_the_listener_of_a_mel_that_is_made_as_it_plays_runs_dry(voice, speed):
     now, heard, sizes, left = 0.0, 0.0, [], []
     session, x, played = voice.open_stream(seed=2), mel(voice, 250), voice.hop_length / voice.sample_rate
-    session.clock = lambda: now
+    session.playback.clock = lambda: now
 
     def produced():
         nonlocal now
