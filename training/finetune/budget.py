@@ -15,8 +15,8 @@ FEWEST_THAT_GAINED = 600
 """fewest steps whose model scored higher, as docs/own-voice.md has them"""
 USUAL_PACE = 0.4
 """seconds of a step on two idle cores of an AMD EPYC, as docs/own-voice.md has it"""
-VALIDATIONS = 5
-"""number of validations, including the one at the end"""
+FEWEST_CHOSEN = 5
+"""fewest steps that may be asked for"""
 _SLOW = 5.0  # times the usual pace that are too slow to go unsaid
 _OVERTIME = 1.5  # times its minutes, and one more, that a run may take on a machine that got slower
 _OTHER_WORK = 0.08  # share of the minutes that goes into validation and checkpoints
@@ -29,11 +29,6 @@ class Budget:
     minutes: float
     steps: int
     limit: float | None = None
-
-    @property
-    def validation_steps(self) -> int:
-        """Steps from one validation to the next."""
-        return -(-self.steps // VALIDATIONS)
 
 
 def held_out(recordings: int) -> int:

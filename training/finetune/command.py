@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from training.corpora.layouts import scan_folder
-from training.finetune.budget import VALIDATIONS
+from training.finetune.budget import FEWEST_CHOSEN
 from vocoder.directories import model_directory
 
 
@@ -51,5 +51,5 @@ def _check(args: argparse.Namespace) -> None:
         raise ValueError(f"{args.output} exists already: choose another -o, or --resume its fine-tuning")
     if args.minutes is not None and not 0 < args.minutes < math.inf:
         raise ValueError(f"--minutes must be a positive number, not {args.minutes:g}")
-    if args.steps is not None and args.steps < VALIDATIONS:
-        raise ValueError(f"--steps must be at least {VALIDATIONS}, not {args.steps}")
+    if args.steps is not None and args.steps < FEWEST_CHOSEN:
+        raise ValueError(f"--steps must be at least {FEWEST_CHOSEN}, not {args.steps}")

@@ -160,7 +160,7 @@ def _trainer(start: Start, budget: Budget, seed: int, learning_rate: float) -> T
         seed=seed,
         initialisation_batches=1,
         log_steps=max(budget.steps // 40, 1),
-        validation_steps=budget.validation_steps,
+        validation_steps=budget.steps,  # before and after: which weights are published, recordings decide
         checkpoint_minutes=5.0,
         max_minutes=budget.limit,
     )
