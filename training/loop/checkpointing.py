@@ -23,6 +23,7 @@ from training.loop.objective import Objective
 from training.loop.trainer_config import TrainerConfig
 from vocoder.checkpoint import CheckpointError
 from vocoder.config import to_dict
+from vocoder.files import replaced
 
 
 class Checkpoints:
@@ -39,12 +40,9 @@ class Checkpoints:
         """
         final = self.root / f"step-{step:08d}"
         if not final.exists():
-            partial = self.root / f"partial-{step:08d}"
-            shutil.rmtree(partial, ignore_errors=True)
-            partial.mkdir(parents=True)
-            fill(partial)
-            os.sync()
-            partial.rename(final)
+            with replaced(final) as fresh:
+                fill(fresh)
+                os.sync()
         for name in names:
             link = self.directory / f".{name}.partial"
             link.unlink(missing_ok=True)

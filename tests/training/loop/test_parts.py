@@ -61,7 +61,7 @@ def test_killed_while_writing_the_old_checkpoint_stays(tmp_path, monkeypatch, mo
     fill = half_written if moment == "filling" else fill_with("new")
     with monkeypatch.context() as patch:
         if moment == "renaming":
-            patch.setattr(Path, "rename", die)
+            patch.setattr("vocoder.files._exchange", die)
         if moment == "linking":
             patch.setattr(Path, "replace", die)
         with pytest.raises(Killed):
