@@ -92,17 +92,17 @@ class PitchRun(CorpusRun):
         """Return the objective."""
         return PitchObjective(self.model, load_mel_config(self.mel), self.variation)
 
-    def training_set(self, manifest: Manifest, objective: Objective) -> MappedSegments:
+    def items(self, manifest: Manifest, objective: Objective, held_out: bool) -> MappedSegments:
         """Return disturbed segments, labelled as they sound.
 
         Following the pitch takes longer than a step of training, so that some epochs have the same segments, with the
         loss's own variations.
         """
+        if held_out:
+            return MappedSegments(
+                held_out_segments(manifest, self.segments, self.validation_items), self._item, reuse=1
+            )
         return MappedSegments(SegmentDataset(manifest, "train", self.segments), self._item, self.reuse)
-
-    def validation_set(self, manifest: Manifest, objective: Objective) -> MappedSegments:
-        """Return such segments of the held-out split."""
-        return MappedSegments(held_out_segments(manifest, self.segments, self.validation_items), self._item, reuse=1)
 
     def _item(self, x: Tensor, rng: np.random.Generator) -> dict[str, Tensor]:
         """Return `mel` (n_mels, frames) and `f0` (frames,) in Hz, 0 where unvoiced, of a segment that is disturbed."""

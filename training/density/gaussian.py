@@ -15,12 +15,11 @@ def fit_gaussian(flow: LowerAffine | ElementwiseAffine, x: Tensor) -> None:
     rows = x.transpose(1, 2).flatten(0, 1).to("cpu", torch.float64)
     mean = rows.mean(dim=0)
     scale = (rows - mean).square().mean(dim=0).sqrt()
+    factor, failed = torch.diag(scale), torch.tensor(False)
     if isinstance(flow, LowerAffine):
         factor, failed = torch.linalg.cholesky_ex(torch.cov(rows.T, correction=0).reshape(len(mean), -1))
-        spread, singular = factor.diagonal(), bool(failed)
-    else:
-        spread, singular = scale, False
-    if singular or bool((spread <= 1e-7 * scale).any()):
+    spread = factor.diagonal()
+    if bool(failed) or bool((spread <= 1e-7 * scale).any()):
         raise ValueError(
             "the covariance of the data is singular: a channel is constant, a mixture of others, or there are fewer "
             "data than channels; add noise or data"

@@ -48,9 +48,7 @@ class DataConfig(Checked):
     @property
     def shape(self) -> tuple[int, int] | None:
         """Shape of an item, or None where the mel config and the model decide."""
-        if self.source == "mels":
-            return None
-        return (8, 8) if self.source == "digits" else (2, 1)
+        return {"mels": None, "digits": (8, 8)}.get(self.source, (2, 1))
 
 
 def items_of(

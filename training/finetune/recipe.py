@@ -177,7 +177,7 @@ def seconds_per_step(config: Run, manifest: Manifest) -> float:
     Of `TIMED_ROUNDS` means the least counts, so that what another program takes for a while does not.
     """
     objective = config.objective()
-    items = config.training_set(manifest, objective)
+    items = config.items(manifest, objective, held_out=False)
     trainer = Trainer(objective, items, items, config.trainer, Path(config.output) / "pace")
     batch, progress, averages = next(trainer.batches()), trainer.state.progress, Averages()
     progress.step = _LATE

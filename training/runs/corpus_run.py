@@ -77,15 +77,12 @@ class CorpusRun(RunConfig, ABC):
         """Whether the run needs its teacher, if it names one; else that is not loaded."""
         return True
 
-    def training_set(self, manifest: Manifest, objective: Objective) -> EpochDataset:
-        """Return what the run trains on: segments of the corpus."""
+    def items(self, manifest: Manifest, objective: Objective, held_out: bool) -> EpochDataset:
+        """Return what the run trains on, segments of the corpus, or is validated with, those of its held-out split."""
         heard = objective.mel_config, objective.wants_pitch
+        if held_out:
+            return held_out_segments(manifest, self.segments, self.validation_items, *heard)
         return SegmentDataset(manifest, "train", self.segments, *heard, self.trainer.num_workers)
-
-    def validation_set(self, manifest: Manifest, objective: Objective) -> EpochDataset:
-        """Return what the run is validated with: segments of the held-out split."""
-        heard = objective.mel_config, objective.wants_pitch
-        return held_out_segments(manifest, self.segments, self.validation_items, *heard)
 
 
 def _following(mel: MelConfig) -> dict[str, dict[str, int]]:
@@ -120,6 +117,6 @@ def fit_corpus(config: CorpusRun, manifest: Manifest, *, resume: bool) -> Path:
     voices = len(manifest.trained_speakers)
     million = sum(parameter.numel() for phase in objective.phases() for parameter in phase.parameters) / 1e6
     announce(f"{minutes:.1f} minutes of speech, speakers: {voices}; {million:.2f} million parameters to fit")
-    sets = config.training_set(manifest, objective), config.validation_set(manifest, objective)
+    sets = (config.items(manifest, objective, held_out) for held_out in (False, True))
     origin = provenance(manifest) | origin
     return fit(config, objective, *sets, provenance=origin, sample_rate=manifest.sample_rate, resume=resume)

@@ -52,7 +52,7 @@ def test_a_run_stopped_and_resumed_is_the_run(settings, tmp_path):
 
 def test_segments_are_kept_for_some_epochs(settings, tmp_path):
     manifest, run = read_manifest(tmp_path / "corpus"), load_config(PitchRun, settings)
-    made, again = (run.training_set(manifest, run.objective()) for _ in range(2))
+    made, again = (run.items(manifest, run.objective(), held_out=False) for _ in range(2))
     first = made[1]
     assert (first["mel"].shape, first["f0"].shape) == ((80, 16), (16,))
     made.set_epoch(1)
