@@ -142,18 +142,16 @@ def unknown_licences(provenance: Mapping[str, Any]) -> list[str]:
 
 def _data(provenance: Mapping[str, Any]) -> list[list[str]]:
     """Return the cells of each corpus; the same one heard on several ways is named once, with all of them."""
-    rows: dict[tuple[str, ...], list[str]] = {}
-    ways: dict[tuple[str, ...], dict[str, None]] = {}
+    rows: dict[tuple[str, ...], tuple[list[str], dict[str, None]]] = {}
     for entry in all_data(provenance):
         name = entry["corpus"] + (" (synthetic)" if entry.get("synthetic") else "")
         key = (entry["corpus"], entry["licence"], entry.get("attribution", ""))
-        rows.setdefault(key, [name, f"{entry['hours']:.2f}" if "hours" in entry else "-", *key[1:]])
+        hours = f"{entry['hours']:.2f}" if "hours" in entry else "-"
+        _, ways = rows.setdefault(key, ([name, hours, *key[1:]], {}))
         steps = entry["through"].split(", ") if "through" in entry else ["this training"]
         roles = [step for step in steps if not step.startswith("start_from ")]
-        ways.setdefault(key, {})[(roles[-1] if roles else steps[0]).replace("_from", " from")] = None
-    if not provenance.get("inherited"):
-        return list(rows.values())
-    return [[*row, "; ".join(ways[key])] for key, row in rows.items()]
+        ways[(roles[-1] if roles else steps[0]).replace("_from", " from")] = None
+    return [[*row, "; ".join(ways)] if provenance.get("inherited") else row for row, ways in rows.values()]
 
 
 def _scores(name: str, quality: Mapping[str, Any]) -> tuple[list[list[str]], list[str]]:
