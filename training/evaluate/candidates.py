@@ -12,7 +12,8 @@ from training.evaluate.metric import Audio
 from training.evaluate.recordings import Recording
 from training.provenance import heard_speakers
 from vocoder.mel.config import MelConfig
-from vocoder.mel.convert import convert
+from vocoder.mel.conventions import NATURAL
+from vocoder.mel.convert import convert, plain
 from vocoder.mel.spectrogram import MelSpectrogram, mel_filterbank
 from vocoder.synthesis.synthesizer import Synthesizer
 
@@ -78,8 +79,7 @@ def griffin_lim(config: MelConfig, mel: Audio, iterations: int = 60) -> Audio:
     from modified short-time Fourier transform", 1984; momentum of Perraudin, Balazs, Sondergaard, "A fast Griffin-Lim
     algorithm", 2013; librosa's implementation of both steps).
     """
-    plain = {"ref_db": 0.0, "range_db": None, "range_low": 0.0, "range_high": 1.0, "mean": None, "variance": None}
-    natural = replace(config, name="natural logarithm", log="ln", **plain)  # type: ignore[arg-type]
+    natural = replace(plain(config), **NATURAL)
     filterbank, energy = mel_filterbank(config).float().numpy(), np.exp(convert(mel, config, natural))
     magnitude = librosa.util.nnls(filterbank, energy) ** (1.0 / config.power)
     framing = {name: getattr(config, name) for name in ("hop_length", "win_length", "n_fft")}

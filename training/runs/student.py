@@ -47,10 +47,6 @@ class StudentLosses(SampleWeights):
         if self.estimator != "closed" and self.regulariser:
             raise ConfigError("regulariser belongs to the closed form (estimator: closed)")
 
-    def teacher_weight(self, step: int) -> float:
-        """Return the weight of the divergence at a step."""
-        return self.kl * min(1.0, (step + 1) / self.kl_warmup_steps) if self.kl_warmup_steps else self.kl
-
 
 @dataclass(frozen=True)
 class StudentRun(SampleRun):
@@ -106,7 +102,8 @@ class StudentObjective(SampleObjective):
         """Return weight and value of each loss of the student at this step."""
         losses, (x, mel) = self.losses, self.segments(batch, self.losses.blur)
         draw, items = drawn(self.model, noise_for(self.model, mel), mel), losses.teacher_items or len(mel)
-        parts = self._teacher_parts(draw.first(items), mel[:items], losses.teacher_weight(step))
+        weight = losses.kl * min(1.0, (step + 1) / max(losses.kl_warmup_steps, 1))
+        parts = self._teacher_parts(draw.first(items), mel[:items], weight)
         parts |= self.sample_parts(draw.x, x, mel, batch, step) | self.pitch_parts(mel, batch)
         if losses.power:
             parts["power"] = losses.power, power_loss(self.seen(draw.x, batch), self.seen(x, batch))
