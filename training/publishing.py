@@ -1,7 +1,8 @@
 """Trained models to share: their directory, and its card, which says what they are, of what data, and how good."""
 
+import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -34,6 +35,9 @@ COLUMNS = (
     Column("density_times_real_time", "density x real time", 1, ""),
 )
 """of the scores in cards; what theirs mean stands beside them"""
+_FREE = re.compile(r"public domain|CC0-1.0|(CC-BY-\d|0?BSD\b|MIT\b|ISC\b|Apache-|PDDL-|Unlicense)[^ ]*( \(.*\))?")
+"""licences of which a work can go into one under any other, with its attribution"""
+_ALIKE = re.compile(r"CC-BY-SA-[2-9][^ ]*")
 
 
 def publish(
@@ -64,7 +68,7 @@ def publish(
     size = (output / "model.safetensors").stat().st_size
     print(f"{output}: {_parameters(checkpoint.model):,} parameters, {size / 1e6:.1f} MB in {dtype}{critics}")
     print(f"licence of the weights: {licence_of(provenance)}")
-    for warning in unknown_licences(provenance):
+    for warning in licence_warnings(provenance):
         print(f"WARNING: {warning}", file=sys.stderr)
 
 
@@ -79,7 +83,7 @@ def model_card(
 ) -> str:
     """Return the text of the README.md of a model of one of the `families`."""
     provenance, family = with_inheritance(provenance), family_of(model, families)
-    licences = sorted({entry["licence"] for entry in all_data(provenance)})
+    licences = list(_corpora(provenance))
     own, speaks = provenance.get("data", []), family not in ("guard", "adapter", "density", "vae")
     scores, titles = _scores(name, quality) if quality else ([], [])
     headings = {column.name: column.title for column in COLUMNS}
@@ -92,14 +96,14 @@ def model_card(
         speaks=speaks,
         parameters=_parameters(model),
         mel=to_dict(mel_config),
-        known=UNKNOWN if UNKNOWN in licences else "cc-by-sa-3.0" if "CC-BY-SA-3.0" in licences else "other",
+        known=UNKNOWN if UNKNOWN in licences else (_share_alike(licences) or "other").lower(),
         provenance={"training": None, "source": None, "machine": {}, "inherited": ()} | provenance,
         software=", ".join(f"{name} {version}" for name, version in provenance.get("software", {}).items()),
         data=_data(provenance),
         hours=sum(entry["hours"] for entry in own),
         made=sum(entry["hours"] for entry in own if entry.get("synthetic")),
         licences=licences,
-        warnings=unknown_licences(provenance),
+        warnings=licence_warnings(provenance),
         scores=scores,
         titles=titles,
         definitions={headings.get(key, key): text for key, text in quality.get("definitions", {}).items()},
@@ -113,31 +117,57 @@ def _parameters(model: nn.Module) -> int:
 
 def licence_of(provenance: Mapping[str, Any]) -> str:
     """Return the licence of the weights and why it is that one: a share-alike licence behind them, or all together."""
+    corpora = _corpora(provenance)
+    named, alike = _named(corpora), _share_alike(corpora)
+    if UNKNOWN in corpora:
+        return f"unknown, because nobody named that of {', '.join(corpora[UNKNOWN])}"
+    if _at_odds(corpora):
+        return "none is known to allow sharing them"
+    if alike is None:
+        return f"{', '.join(named.values())}; README.md has the attributions" if named else "not stated: no recordings"
+    others = ", ".join(text for licence, text in named.items() if licence != alike)
+    rest = f" The other recordings do not change that: {others}." if others else ""
+    names = ", ".join(corpora[alike])
+    return f"{alike}, because it is share-alike, and the weights learnt from {names}, which are under it.{rest}"
+
+
+def licence_warnings(provenance: Mapping[str, Any]) -> list[str]:
+    """Return a warning for every corpus behind a model without a licence, and one where licences exclude each other."""
+    corpora = _corpora(provenance)
+    warnings = [
+        f"The licence of {corpus} is unknown: do not share these weights before you know that you may "
+        "(vocoder-train prepare --licence NAME records it)."
+        for corpus in corpora.get(UNKNOWN, ())
+    ]
+    if odd := _at_odds(corpora):
+        all_of = " and ".join(_named(corpora)[licence] for licence in odd)
+        warnings.append(f"No licence is known to allow sharing these weights: it would have to suit {all_of}.")
+    return warnings
+
+
+def _corpora(provenance: Mapping[str, Any]) -> dict[str, dict[str, None]]:
+    """Return the names of the corpora behind a model, inherited ones included, by licence."""
     corpora: dict[str, dict[str, None]] = {}
     for entry in all_data(with_inheritance(provenance)):
         corpora.setdefault(entry["licence"], {})[entry["corpus"]] = None
-    in_brackets = {licence: f" ({', '.join(names)})" for licence, names in sorted(corpora.items())}
-    named = {licence: licence.removesuffix(names) + names for licence, names in in_brackets.items()}
-    if UNKNOWN in corpora:
-        return f"unknown, because nobody named that of {', '.join(corpora[UNKNOWN])}"
-    alike = [licence for licence in named if licence.startswith("CC-BY-SA")]
-    if not alike:
-        return f"{', '.join(named.values())}; README.md has the attributions" if named else "not stated: no recordings"
-    others = ", ".join(text for licence, text in named.items() if licence not in alike)
-    rest = f" The other recordings do not change that: {others}." if others else ""
-    names = ", ".join(corpora[alike[0]])
-    return f"{alike[0]}, because it is share-alike, and the weights learnt from {names}, which are under it.{rest}"
+    return dict(sorted(corpora.items()))
 
 
-def unknown_licences(provenance: Mapping[str, Any]) -> list[str]:
-    """Return a warning for every corpus behind a model, inherited ones included, that nobody named a licence for."""
-    entries = all_data(with_inheritance(provenance))
-    corpora = dict.fromkeys(entry["corpus"] for entry in entries if entry["licence"] == UNKNOWN)
-    return [
-        f"The licence of {corpus} is unknown: do not share these weights before you know that you may "
-        "(vocoder-train prepare --licence NAME records it)."
-        for corpus in corpora
-    ]
+def _named(corpora: Mapping[str, Iterable[str]]) -> dict[str, str]:
+    in_brackets = {licence: f" ({', '.join(names)})" for licence, names in corpora.items()}
+    return {licence: licence.removesuffix(names) + names for licence, names in in_brackets.items()}
+
+
+def _at_odds(licences: Iterable[str]) -> list[str]:
+    """Return the licences that leave no choice of another, if they are several and not versions of CC-BY-SA."""
+    strict = [licence for licence in licences if licence != UNKNOWN and not _FREE.fullmatch(licence)]
+    return strict if len(strict) > 1 and not all(map(_ALIKE.fullmatch, strict)) else []
+
+
+def _share_alike(licences: Collection[str]) -> str | None:
+    """Return the newest version of CC-BY-SA, which the others let theirs be replaced by, if it settles the matter."""
+    settled = UNKNOWN not in licences and not _at_odds(licences)
+    return max(filter(_ALIKE.fullmatch, licences), default=None) if settled else None
 
 
 def _data(provenance: Mapping[str, Any]) -> list[list[str]]:

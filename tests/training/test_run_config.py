@@ -10,7 +10,6 @@ from training.evaluate.options import Selection
 from training.loop.trainer_config import TrainerConfig
 from training.run_config import load_config, parse_yaml, write_config
 from training.runs.corpus_run import CorpusRun
-from training.runs.reverse import ReverseLosses
 from training.runs.student import StudentLosses
 from training.runs.waveglow import WaveGlowLosses
 from training.runs.wavenet import WaveNetRun
@@ -119,7 +118,6 @@ TRAINER = TrainerConfig(steps=1, batch_size=1)
         (PrepareConfig, {"min_seconds": 0.0}, "min_seconds must be above 0"),
         (Selection, {"min_seconds": 3.0, "max_seconds": 2.0}, "max_seconds must be at least 3"),
         (WaveGlowLosses, {"adversarial": 1.0, "critics_from": 5}, "must not be before samples_from 1000"),
-        (ReverseLosses, {"corrected_share": 2.0}, "corrected_share must be at least 0 and at most 1"),
         (StudentLosses, {"regulariser": 4.0}, "closed"),
         (WaveNetRun, {"segments": SegmentConfig(margin=100)}, "segments.margin is 100 instead of 512"),
         (DensityConfig, {"hidden": ()}, "hidden must list"),
