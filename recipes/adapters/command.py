@@ -84,22 +84,13 @@ def _mel_config(target: str) -> MelConfig:
 
 def _architecture(config: AdapterRun, source: MelConfig, target: MelConfig) -> AdapterConfig:
     """Return the adapter that fits the windows of a source."""
-    more = frames_beyond(source, target)
+    longer = source.win_length / source.sample_rate - target.win_length / target.sample_rate
+    more = max(0, math.ceil(longer / 2.0 * target.sample_rate / target.hop_length))  # by which they reach further
     before, after = config.before + more, config.after + more
     hidden = (128 + 16 * (before + 1 + after),) if config.hidden is None else config.hidden
-    return AdapterConfig(target, source.n_mels, bands_below(source, target.f_max), before, after, hidden)
-
-
-def frames_beyond(source: MelConfig, target: MelConfig) -> int:
-    """Return by how many frames of the target the windows of a source reach further on each side."""
-    longer = source.win_length / source.sample_rate - target.win_length / target.sample_rate
-    return max(0, math.ceil(longer / 2.0 * target.sample_rate / target.hop_length))
-
-
-def bands_below(source: MelConfig, f_max: float) -> int:
-    """Return how many bands may hold what lies below a frequency: all but those from the third above it on."""
-    above = int((band_centres(source)[0] >= f_max).sum())
-    return source.n_mels - max(above - 2, 0)
+    # All bands may hold what lies below the target's highest frequency, but those from the third above it on.
+    above = int((band_centres(source)[0] >= target.f_max).sum())
+    return AdapterConfig(target, source.n_mels, source.n_mels - max(above - 2, 0), before, after, hidden)
 
 
 def _examples(config: AdapterRun, manifest: Manifest, model: AdapterConfig, source: MelConfig) -> list[FixedItems]:

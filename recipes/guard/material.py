@@ -66,7 +66,8 @@ class Material:
         rng = np.random.default_rng(seed)
         for x, corpus in recordings:
             found = energies(x, sample_rate, names, rng)
-            self._mels.append({name: _packed(mel[:, :_FRAMES]) for name, mel in found.items()})
+            steps = {name: ((mel[:, :_FRAMES] + _OFFSET) * _STEPS).round() for name, mel in found.items()}
+            self._mels.append({name: mel.clamp(-32768, 32767).to(torch.int16) for name, mel in steps.items()})
             self.corpora.append(corpus)
             if len(self) % 500 == 0:
                 print(f"{use} {len(self)} recordings", flush=True)
@@ -86,7 +87,3 @@ class Material:
         """Return the true mels of recordings, natural logarithms with their floor, but for those that are too short."""
         floor = layouts()[self.true].floor
         return [self.mel(k, self.true).clamp_min(floor) for k in range(len(self)) if self.has(k, self.true)]
-
-
-def _packed(mel: Tensor) -> Tensor:
-    return ((mel + _OFFSET) * _STEPS).round().clamp(-32768, 32767).to(torch.int16)

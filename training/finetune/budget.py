@@ -36,25 +36,16 @@ def held_out(recordings: int) -> int:
     return min(max(round(recordings / 10), HELD_OUT[0]), HELD_OUT[1])
 
 
-def default_minutes(minutes_of_speech: float) -> float:
-    """Return the default minutes of training: 10 x sqrt(minutes of speech), from 10 to 60."""
-    return min(max(10.0 * math.sqrt(minutes_of_speech), MINUTES[0]), MINUTES[1])
-
-
 def plan(minutes: float | None, seconds_of_speech: float, seconds_per_step: float, seconds_in_a_batch: float) -> Budget:
-    """Return the budget of a fine-tuning; `minutes` None takes `default_minutes`."""
-    wanted = default_minutes(seconds_of_speech / 60) if minutes is None else minutes
+    """Return the budget of a fine-tuning, by default of 10 x sqrt(minutes of speech) minutes, from 10 to 60."""
+    usual = min(max(10.0 * math.sqrt(seconds_of_speech / 60), MINUTES[0]), MINUTES[1])
+    wanted = usual if minutes is None else minutes
     steps = int(60 * wanted * (1 - _OTHER_WORK) / seconds_per_step)
     if minutes is None and steps > (most := int(MOST_PASSES * seconds_of_speech / seconds_in_a_batch)):
         wanted, steps = most * seconds_per_step / 60, most
     steps = max(steps, FEWEST_STEPS)
     expected = max(wanted, steps * seconds_per_step / 60)  # more than wanted where the fewest steps take longer
     return Budget(expected, steps, _OVERTIME * expected + 1)
-
-
-def of_steps(steps: int, seconds_per_step: float) -> Budget:
-    """Return the budget for a number of steps."""
-    return Budget(steps * seconds_per_step / 60, steps)
 
 
 def slow(seconds_per_step: float, threads: int, steps: int | None = None) -> str | None:

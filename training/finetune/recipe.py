@@ -166,11 +166,6 @@ def _trainer(start: Start, budget: Budget, seed: int, learning_rate: float) -> T
     )
 
 
-def seconds_in_a_batch(config: Run) -> float:
-    """Return the seconds of audio in one step of a run."""
-    return config.trainer.batch_size * config.segments.segment_length / config.model.sample_rate
-
-
 def seconds_per_step(config: Run, manifest: Manifest) -> float:
     """Return the mean time of a few steps of a run on this machine; the steps are discarded.
 

@@ -12,9 +12,9 @@ import torch
 from training.corpora.corpus import UNKNOWN
 from training.corpora.manifest import Manifest
 from training.corpora.prepare import PrepareError
-from training.finetune.budget import of_steps, plan, slow
+from training.finetune.budget import Budget, plan, slow
 from training.finetune.outcome import compared, publish_best
-from training.finetune.recipe import PACE_STEPS, Run, Start, recipe, seconds_in_a_batch, seconds_per_step, written_run
+from training.finetune.recipe import PACE_STEPS, Run, Start, recipe, seconds_per_step, written_run
 from training.finetune.recordings import predicted, prepared_voice, seconds_of
 from training.finetune.verdict import missing_judges, too_noisy
 from training.loop.checkpointing import Checkpoints, run_progress
@@ -111,9 +111,10 @@ def _planned(args: argparse.Namespace, start: Start, manifest: Manifest, output:
     announce(f"2 of 4: training on {speech}; {PACE_STEPS} steps measure this machine's pace")
     pace = seconds_per_step(first, manifest)
     if args.steps is None:
-        budget = plan(args.minutes, seconds, pace, seconds_in_a_batch(first))
+        seconds_in_a_batch = first.trainer.batch_size * first.segments.segment_length / first.model.sample_rate
+        budget = plan(args.minutes, seconds, pace, seconds_in_a_batch)
     else:
-        budget = of_steps(args.steps, pace)
+        budget = Budget(args.steps * pace / 60, args.steps)
     announce(f"{budget.minutes:.1f} minutes of training: {budget.steps} steps of {pace:.2f} s on this machine")
     if (warning := slow(pace, torch.get_num_threads(), args.steps)) is not None:
         announce(f"WARNING: {warning}")

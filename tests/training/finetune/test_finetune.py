@@ -143,12 +143,12 @@ def test_a_reverse_model_learns_from_samples_alone_and_its_critics_judge_at_once
 
 def test_critics_beside_the_weights_judge_at_once_and_new_ones_learn_first(tmp_path, start):
     for reference in ("reverse", "waveglow"):
-        config = recipe_module.recipe(Start.of(reference), tmp_path, tmp_path, budget.of_steps(100, 1.0))
+        config = recipe_module.recipe(Start.of(reference), tmp_path, tmp_path, budget.Budget(2.0, 100))
         assert config.start_from == reference
         assert config.losses.critics_from == config.losses.samples_from == 0
         assert config.losses.critics == critics_beside(model_directory(reference))
     (start / CRITICS_FILE).unlink()
-    config = recipe_module.recipe(Start.of(str(start)), tmp_path, tmp_path, budget.of_steps(100, 1.0))
+    config = recipe_module.recipe(Start.of(str(start)), tmp_path, tmp_path, budget.Budget(2.0, 100))
     assert config.losses.critics_from == 25
 
 
