@@ -84,22 +84,13 @@ class Engines:
             raise LoadError(f"every model needs a name of its own, not {names}")
 
     async def load(self, reference: str) -> None:
-        """Load a model that was unloaded, or a further one by its name or directory.
+        """Load a model again, or a further one by its name or directory. What serves now does so until that is ready.
 
         Raises a LoadError if it cannot be loaded, or another has its name.
         """
         async with self._adding:
-            engine = next((engine for engine in self._engines if engine.name == reference), None)
-            known = engine is not None
-            if engine is None:
-                engine = self._make(reference)
-                engine.start_loading()
-            engine.wake()
-            await _loaded(engine, reference)
-            if not known and engine.name in [other.name for other in self._engines]:
-                engine.unload()
-                raise LoadError(f"there is a model {engine.name} already: unload it, or give this one another name")
-            self._engines += () if known else (engine,)
+            await self._add(reference)
+            await asyncio.to_thread(free_memory)  # of one that was replaced
 
     async def unload(self, name: str) -> None:
         """Take a model out of service, but finish what runs of it; raises a Problem if there is none, or it loads."""
@@ -122,6 +113,19 @@ class Engines:
         self.lanes.stop(timeout)
         for engine in self._engines:
             engine.queue.refuse_all(NotReadyError(engine.state))
+
+    async def _add(self, reference: str) -> None:
+        engine = known = next((one for one in self._engines if reference in (one.name, one.reference)), None)
+        if engine is None or engine.state in (EngineState.READY, EngineState.FAILED):
+            engine = self._make(engine.reference if engine else reference)
+            engine.start_loading()
+        engine.wake()
+        await _loaded(engine, reference)
+        if engine.name in [other.name for other in self._engines if other is not known]:
+            engine.unload()
+            raise LoadError(f"there is a model {engine.name} already: unload it, or give this one another name")
+        engines = self._engines if known else (*self._engines, engine)
+        self._engines = tuple(engine if one is known else one for one in engines)
 
     def _load(self) -> None:
         for engine in self._engines:

@@ -49,10 +49,6 @@ FILES = project_files()
 DOCUMENTS = [path for path in FILES if path.suffix == ".md"]
 
 
-def test_the_files_are_found():
-    assert {"README.md", "Makefile", ".ci/run", "tests/test_documents.py"} <= {relative(path) for path in FILES}
-
-
 def text_of(path):
     return path.read_text(encoding="utf-8")
 
@@ -78,6 +74,7 @@ def failures(files, wrong):
 
 
 def test_links_lead_to_files_and_headings():
+    assert {"README.md", "Makefile", ".ci/run", "tests/test_documents.py"} <= {relative(path) for path in FILES}
     assert sum(len(links(path)) for path in DOCUMENTS) > 100
     assert failures(DOCUMENTS, lambda path: [file for file, _ in links(path) if not file.exists()]) == {}
 
@@ -145,16 +142,13 @@ def test_no_path_of_one_machine_and_no_unknown_address():
 
 def test_curl_says_what_it_sends():
     """Without a Content-Type curl names a form, which the server refuses."""
-    documents = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-    text = "\n".join(text_of(path) for path in documents).replace("\\\n", " ")
-    sent = [line for line in text.splitlines() if line.strip().startswith("curl ") and "--data-binary" in line]
+    lines = "\n".join(map(text_of, DOCUMENTS)).replace("\\\n", " ").splitlines()
+    sent = [line for line in lines if line.strip().startswith("curl ") and "--data-binary" in line]
     assert len(sent) > 5
     assert [line for line in sent if "Content-Type:" not in line] == []
 
 
 def test_the_version_is_the_newest_of_the_changelog():
-    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
-    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-    released = re.findall(r"^## \[(\d+\.\d+\.\d+)\]", changelog, flags=re.MULTILINE)
-    assert released[0] == version
-    assert importlib.import_module("vocoder").__version__ == version
+    version = tomllib.loads(text_of(ROOT / "pyproject.toml"))["project"]["version"]
+    released = re.findall(r"^## \[(\d+\.\d+\.\d+)\]", text_of(ROOT / "CHANGELOG.md"), flags=re.MULTILINE)
+    assert released[0] == importlib.import_module("vocoder").__version__ == version

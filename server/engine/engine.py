@@ -6,6 +6,7 @@ waits for company. Long work is computed in parts. Between two parts others have
 """
 
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -13,13 +14,14 @@ from concurrent.futures import Future
 from typing import Any
 
 from server.audio.formats import Waveform
-from server.engine.errors import EngineState, NotReadyError, SynthesisError
+from server.engine.errors import LOADING_SECONDS, EngineState, NotReadyError, SynthesisError
 from server.engine.jobs import Job, Part, at_once
 from server.engine.lanes import Lanes, compute_on
 from server.engine.model import LoadedModel, Outcome, short_name
 from server.engine.queue import WorkQueue
 from vocoder.checkpoint import CheckpointError
 from vocoder.loading import DeviceError
+from vocoder.mel.config import MelConfig
 from vocoder.sampling import Utterance
 
 logger = logging.getLogger(__name__)
@@ -38,11 +40,14 @@ class Engine:
         """whether the engine takes work, and if not, why"""
         self.loaded: Future[None] = Future()
         """done when the model is ready, or cannot be"""
-        self._reference = reference
+        self.reference = reference
+        self.failure: str | None = None
+        """why an idle model could not be loaded again; each further request tries"""
         self._load = load
         self.queue = WorkQueue(lanes, items, seconds, self._compute, self._fits)
         """where work waits"""
         self._model: LoadedModel | None = None
+        self._about: tuple[dict[str, Any], MelConfig] | None = None
         self._used = time.monotonic()
         self._otherwise = EngineState.FAILED  # if the model cannot be loaded
 
@@ -58,14 +63,21 @@ class Engine:
         model = self._model
         if model is None:
             self._require_ready()
-            raise NotReadyError(self.state)
+            raise NotReadyError(self.state, self.failure)
         return model
+
+    @property
+    def about(self) -> tuple[dict[str, Any], MelConfig] | None:
+        """What the model says of itself, or said when it was unloaded, and its mel config; None before it is ready."""
+        model = self._model
+        return self._about if model is None else (model.synthesizer.info(), model.mel_config)
 
     def load(self) -> None:
         """Load the model and warm it up in its turn, after which `loaded` is done."""
         compute_on(1)
+        woken = self._otherwise is EngineState.IDLE
         try:
-            model = self._load(self._reference)
+            model = self._load(self.reference)
             model.try_out()  # the first run may compile and allocate, so its time says nothing about the next
             seconds = model.try_out()
             job = Job(0, model.mel_config.sample_rate, parts=at_once(self._warm_up, model, seconds))
@@ -77,6 +89,8 @@ class Engine:
         except Exception as error:
             self._give_up(error)
         else:
+            if woken:  # by who was told to come back
+                self._used = time.monotonic() + 2 * LOADING_SECONDS
             self.loaded.set_result(None)
 
     def start_loading(self) -> None:
@@ -100,7 +114,7 @@ class Engine:
             if self.state is not EngineState.READY or (unused_for and (unused < unused_for or len(self.queue))):
                 return False
             self._refuse_all(EngineState.IDLE if unused_for else EngineState.UNLOADED)
-            self._model = None
+            self._about, self._model = self.about, None
         logger.info("%s is unloaded", self.name)
         return True
 
@@ -170,21 +184,24 @@ class Engine:
         if self.state is EngineState.IDLE:
             self.wake()
         if self.state is not EngineState.READY:
-            raise NotReadyError(self.state)
+            raise NotReadyError(self.state, self.failure)
 
     def _warm_up(self, model: LoadedModel, seconds: float) -> None:
         model.warm_up(seconds)
         with self.queue.lanes.lock:
             if self.state is EngineState.LOADING:
                 self._model, self.name = model, model.name
-                self.queue.pace = model.pace
-                self.state, self._otherwise = EngineState.READY, EngineState.UNLOADED
+                self.queue.pace, self.failure = model.pace, None
                 self._used = time.monotonic()
+                self.state, self._otherwise = EngineState.READY, EngineState.UNLOADED
 
     def _give_up(self, error: Exception) -> None:
         if self.state is EngineState.LOADING:
             trace = None if isinstance(error, EXPECTED_ERRORS) else error
             logger.error("cannot load model %s: %s", self.name, error, exc_info=trace)
+            if self._otherwise is EngineState.IDLE:
+                told = str(error) if isinstance(error, EXPECTED_ERRORS) else type(error).__name__
+                self.failure = re.sub(r"\S*/", "", told)  # clients learn nothing about the file system
             self._refuse_all(self._otherwise)
         self.loaded.set_exception(error)
 

@@ -30,11 +30,12 @@ NOT_READY = {
 
 
 class NotReadyError(Problem):
-    """The engine takes no work because of its state: loading, failed or stopped."""
+    """The engine takes no work because of its state, or because it could not load its model again, for a reason."""
 
-    def __init__(self, state: EngineState) -> None:
-        waits = state in (EngineState.LOADING, EngineState.IDLE)
-        super().__init__(*NOT_READY[state], retry_after=LOADING_SECONDS if waits else None)
+    def __init__(self, state: EngineState, reason: str | None = None) -> None:
+        waits = reason is None and state in (EngineState.LOADING, EngineState.IDLE)
+        kind, detail = ("model-failed", f"The model cannot be loaded: {reason}.") if reason else NOT_READY[state]
+        super().__init__(kind, detail, retry_after=LOADING_SECONDS if waits else None)
 
 
 class QueueFullError(Problem):

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Protocol, TypeVar
+from weakref import WeakValueDictionary
 
 import torch
 
@@ -69,7 +70,7 @@ class Lanes:
         self.count = count
         self._cores = cores
         self._team = Team(cores)
-        self._queues: list[_Work] = []
+        self._queues = WeakValueDictionary[int, _Work]()  # that of a replaced model goes with its last request
         self._shares = Shares()
         self._crowded = -CROWD_SECONDS
         self._stopping = False
@@ -77,7 +78,7 @@ class Lanes:
 
     def add(self, queue: _Work) -> None:
         """Add a queue."""
-        self._queues.append(queue)
+        self._queues[id(queue)] = queue
 
     def start(self) -> None:
         """Start the threads."""
@@ -110,7 +111,7 @@ class Lanes:
 
         Call it with the lock held.
         """
-        others = [other.backlog for other in self._queues if other is not queue]
+        others = [other.backlog for other in self._queues.values() if other is not queue]
         return wait_among(own, others, TURN_SECONDS) / self.count
 
     def dispatch(self) -> None:
@@ -130,7 +131,7 @@ class Lanes:
                 lane.inbox.put(None)
 
     def _waiting(self) -> list[_Work]:
-        return [queue for queue in self._queues if len(queue)]
+        return [queue for queue in self._queues.values() if len(queue)]
 
     def _free(self) -> Lane | None:
         """Return the first lane with nothing to do; none while a run has all cores."""

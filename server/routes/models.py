@@ -42,17 +42,18 @@ def show_model(name: str, service: ServiceDependency) -> dict[str, Any]:
 
 
 def _describe(engine: Engine, service: Service) -> dict[str, Any]:
-    if engine.state is not EngineState.READY:
+    if engine.about is None:
         return {"name": engine.name, "state": engine.state}
-    model, values = engine.model, mel_range(engine.model.mel_config)
+    info, config = engine.about
+    values = mel_range(config)
     mel = {"layout": "(n_mels, frames)", "silence": values.silence, "plausible_range": list(values.plausible)}
     limits = ("max_frames", "max_body_bytes", "max_json_bytes", "max_audio_seconds", "queue_size")
     return {
-        **model.synthesizer.info(),
+        **info,
         "name": engine.name,
         "state": engine.state,
-        "mel": {**to_dict(model.mel_config), **mel},
-        "accepts": _accepted_presets(model.mel_config, tuple(service.mel_configs.items())),
+        "mel": {**to_dict(config), **mel},
+        "accepts": _accepted_presets(config, tuple(service.mel_configs.items())),
         "limits": {name: getattr(service.settings, name) for name in limits},
     }
 

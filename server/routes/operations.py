@@ -6,15 +6,17 @@
 import logging
 from collections.abc import Callable, Iterable, Sequence
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
+from pydantic import Field, ValidationError
 
 from server.addresses import INFERENCE, METRICS
 from server.engine.engine import Engine
 from server.engine.errors import LOADING_SECONDS, EngineState
-from server.problems import Problem
+from server.problems import Problem, invalid_parameter
+from server.request.reading import Strict, read_json
 from server.request.tensors import VERSION
 from server.routes.openapi import PROBLEMS, REFUSALS
 from server.service import Engines, LoadError, ServiceDependency
@@ -104,15 +106,24 @@ async def list_models(service: ServiceDependency) -> list[dict[str, str]]:
             "name": engine.name,
             "version": VERSION,
             "state": AVAILABLE.get(engine.state, "UNAVAILABLE"),
-            "reason": "" if engine.state is EngineState.READY else engine.state,
+            "reason": "" if engine.state is EngineState.READY else engine.failure or engine.state,
         }
         for engine in service.engines
     ]
 
 
+class _Load(Strict):
+    parameters: dict[str, None] = Field(default_factory=dict, max_length=0)
+
+
 @repository_router.post(f"{MODEL}/load", responses=REFUSALS)
-async def load(name: str, service: ServiceDependency) -> dict[str, str]:
+async def load(name: str, http: Request, service: ServiceDependency) -> dict[str, str]:
     """Load a model again, or a further one by its shipped name or directory; answer when it is ready."""
+    if await http.body():
+        try:
+            read_json(_Load, await http.body(), "The body")
+        except ValidationError:
+            raise invalid_parameter("parameters", "none are supported: the files of the model say everything") from None
     try:
         await service.engines.load(name)
     except (LoadError, ValueError) as error:  # ValueError: a name with a NUL

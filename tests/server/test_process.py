@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 import httpx
 import numpy as np
 import pytest
-from answers import TIMEOUT, encoded, metric, npy
+from answers import TIMEOUT, encoded, metric, npy, slug
 from fakes import forkserver, serve
 
 
@@ -106,8 +106,7 @@ def test_a_request_under_way_is_finished_and_new_ones_are_sent_elsewhere(program
         process.send(signal.SIGTERM)
         wait_until(lambda: stopping(url))
         refused = speak(url, new_mel())
-        assert (refused.status_code, refused.json()["type"]) == (503, "urn:vocoder:problem:stopping")
-        assert refused.headers["connection"] == "close"
+        assert (*slug(refused), refused.headers["connection"]) == (503, "stopping", "close")
         assert httpx.get(f"{url}/livez", timeout=TIMEOUT).status_code == 200
         response = answer.result(TIMEOUT)
         assert (response.status_code, len(np.load(io.BytesIO(response.content)))) == (200, 20 * 256)
@@ -140,9 +139,7 @@ def test_a_second_signal_ends_at_once(program, new_mel, wait_until):
 def test_a_lost_device_ends_the_process(program, new_mel):
     with program("lost") as (process, url):
         response = speak(url, new_mel())
-        assert response.status_code >= 500
-        assert "secret" not in response.text
-        assert process.wait() == 1
+        assert (response.status_code >= 500, "secret" in response.text, process.wait()) == (True, False, 1)
         assert "vocoder-serve: fake failed for good" in process.errors()
 
 

@@ -28,9 +28,3 @@ def test_settings_are_checked(monkeypatch, name, value):
     monkeypatch.setenv(f"VOCODER_{name}", value)
     with pytest.raises(ValidationError, match=name.lower()):
         Settings()
-
-
-async def test_a_deployment_without_documentation(start):
-    async with start(docs=False) as client:
-        codes = [(await client.get(path)).status_code for path in ("/docs", "/openapi.json", "/livez")]
-        assert codes == [404, 404, 200]

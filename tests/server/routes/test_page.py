@@ -33,8 +33,7 @@ async def test_the_policy_allows_this_server_and_nothing_else(client, path, more
     assert {source for sources in rules.values() for source in sources} == {"'none'", "'self'", "blob:"} | more
     assert rules["script-src"] == rules["connect-src"] == ["'self'"]
     assert rules["frame-ancestors"] == rules["form-action"] == rules["base-uri"] == ["'none'"]
-    assert response.headers["x-content-type-options"] == "nosniff"
-    assert response.headers["referrer-policy"] == "no-referrer"
+    assert {"x-content-type-options": "nosniff", "referrer-policy": "no-referrer"}.items() <= response.headers.items()
     assert re.findall(r"<script(?![^>]*\bsrc=)|<style|\bstyle=|\bon\w+=|javascript:", response.text) == []
 
 
@@ -64,8 +63,9 @@ async def test_there_is_nothing_else(start, client):
         assert (response.status_code, response.headers["content-type"]) == (404, "application/problem+json")
     response = await client.post("/")
     assert (response.status_code, set(re.split(", *", response.headers["allow"]))) == (405, {"GET", "HEAD"})
-    async with start(page=False) as without:
-        assert [(await without.get(path)).status_code for path in ("/", "/page/page.css")] == [404, 404]
+    async with start(page=False, docs=False) as without:
+        codes = [(await without.get(path)).status_code for path in ("/", "/page/page.css", "/docs", "/openapi.json")]
+        assert (codes, (await without.get("/livez")).status_code) == ([404] * 4, 200)
 
 
 def test_whatever_is_linked_exists_and_every_script_is_imported():
@@ -89,18 +89,16 @@ async def test_an_example_is_short_speech_that_the_server_takes(client, fake, na
 
 async def test_all_that_docs_needs_is_here(client):
     page = await client.get("/docs")
-    assert page.headers["content-type"] == "text/html; charset=utf-8"
     parts = re.findall(r'(?:src|href)="([^"]+)"', page.text)
     assert len(parts) == 5
     for part in parts:
         response = await client.get(f"/{part}")
-        assert response.status_code == 200, part
-        assert response.headers["content-type"].partition(";")[0] == TYPES[Path(part).suffix]
+        told = response.status_code, response.headers["content-type"].partition(";")[0]
+        assert told == (200, TYPES[Path(part).suffix]), part
         assert part == "openapi.json" or response.headers["x-content-type-options"] == "nosniff"
     assert "SwaggerUIBundle" in (await client.get("/docs/swagger-ui-bundle.js")).text
     start = (await client.get("/docs/start.js")).text
-    assert 'fetch("openapi.json"' in start
-    assert "://" not in page.text + start
+    assert ('fetch("openapi.json"' in start, "://" in page.text + start) == (True, False)
     assert (await client.head("/docs")).status_code == 200
 
 
