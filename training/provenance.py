@@ -1,5 +1,6 @@
 """Where a model comes from: data, licences, machine, software, and what it takes over from other models."""
 
+import hashlib
 import json
 import platform
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +20,10 @@ ROLES = ("start_from", "teacher", "flows_from", "pitch_from", "fill_from")
 
 
 def provenance(manifest: Manifest) -> dict[str, Any]:
-    """Return the corpora with hours and licences, and the software and machine of a run, as plain data."""
+    """Return the corpora with hours and licences, and the software and machine of a run, as plain data.
+
+    `manifest_sha256` is of what there is to learn and to judge by; a licence may be added later.
+    """
     record = manifest.root / "dataset.json"
     known = json.loads(record.read_text(encoding="utf-8")).get("corpora", {}) if record.is_file() else {}
     corpora: dict[str, list[Entry]] = {}
@@ -36,7 +40,8 @@ def provenance(manifest: Manifest) -> dict[str, Any]:
         | ({"attribution": known[corpus]["attribution"]} if "attribution" in known.get(corpus, {}) else {})
         for corpus, entries in sorted(corpora.items())
     ]
-    return {"data": data, **surroundings()}
+    heard = [(e.path, e.speaker, e.split, e.duration, e.sample_rate, e.mel) for e in manifest.entries]
+    return {"data": data, "manifest_sha256": hashlib.sha256(repr(heard).encode()).hexdigest(), **surroundings()}
 
 
 def surroundings() -> dict[str, Any]:

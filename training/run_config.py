@@ -59,6 +59,14 @@ def write_config(config: Any, file: Path) -> None:
     file.write_text(yaml.safe_dump(to_dict(config), sort_keys=False), encoding="utf-8")
 
 
+def changes(before: Any, now: Any, name: str = "") -> list[str]:
+    """Return the settings that both have, with other values."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        both = [key for key in now if key in before]
+        return [text for key in both for text in changes(before[key], now[key], f"{name}.{key}".lstrip("."))]
+    return [] if before == now else [f"{name} {before} -> {now}"]
+
+
 def read_settings(file: Path) -> dict[str, Any]:
     """Return the settings of a YAML file. Raises ConfigError if it is missing or no YAML, or holds something else."""
     try:

@@ -3,6 +3,7 @@
 A run directory holds `checkpoints/step-N/` and the links `last` and `best` to them.
 """
 
+import fcntl
 import json
 import math
 import os
@@ -24,6 +25,22 @@ from training.loop.trainer_config import TrainerConfig
 from vocoder.checkpoint import CheckpointError
 from vocoder.config import to_dict
 from vocoder.files import replaced
+
+
+@contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Keep the runs of other processes out of a directory inside the `with` block, or the process.
+
+    Raises CheckpointError if one is in there.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / ".lock").open("w") as file:
+        try:
+            if os.environ.get("RANK", "0") == "0":
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CheckpointError(f"another process trains in {directory}; wait for its end, or stop it") from None
+        yield
 
 
 class Checkpoints:
@@ -113,6 +130,8 @@ class RunState:
     average: AveragedModel
     """of the objective's model"""
     progress: Progress
+    manifest: str | None = None
+    """hash of the recordings, if it learns from some; a run goes on with the same ones"""
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
@@ -132,6 +151,7 @@ class RunState:
         torch.save({"processes": random_states}, directory / "random.pt")
         updates = int(self.average.n_averaged) - 1
         summary = {"progress": asdict(self.progress), "ema_updates": updates, "config": to_dict(config)}
+        summary["manifest_sha256"] = self.manifest
         (directory / "trainer.json").write_text(json.dumps(summary, indent=2) + "\n")
 
     def load(self, directory: Path) -> list[dict[str, Any]]:
@@ -144,6 +164,10 @@ class RunState:
         try:
             load_model(self.objective, directory / "objective.safetensors")
             summary = json.loads((directory / "trainer.json").read_text())
+            if summary.get("manifest_sha256") not in (None, self.manifest):
+                raise ValueError(
+                    "it learnt from another manifest, or this one was changed: output=DIR starts a new run"
+                )
             averages = load_file(directory / "ema.safetensors")
             self.average.module.load_state_dict(self.objective.model.state_dict() | averages)
             self.average.n_averaged.fill_(summary["ema_updates"] + 1)

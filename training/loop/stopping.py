@@ -47,6 +47,9 @@ class Clock:
 class Interruption:
     """Remembers that the process was asked to stop; a second request stops it at once."""
 
+    number: int | None = None
+    """the signal that asked"""
+
     def __init__(self) -> None:
         self.requested = False
 
@@ -63,4 +66,4 @@ class Interruption:
     def _request(self, number: int, frame: FrameType | None) -> None:
         if self.requested:
             raise KeyboardInterrupt
-        self.requested = True
+        self.requested, self.number = True, number

@@ -1,5 +1,6 @@
 """The one training loop: steps, validation, checkpoints, resume; the objective says what is learned."""
 
+import signal
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
@@ -12,7 +13,7 @@ import torch
 from accelerate.utils import gather_object, set_seed
 
 from training.loop.batches import BatchPlan, EpochDataset, ordered_batches, training_batches
-from training.loop.checkpointing import Checkpoints, Progress, RunState
+from training.loop.checkpointing import Checkpoints, Progress, RunState, locked
 from training.loop.monitoring import Monitor
 from training.loop.objective import Batch, Objective
 from training.loop.optimisation import build_optimiser, moving_average, rate_scale, update
@@ -27,7 +28,7 @@ from training.loop.processes import (
 )
 from training.loop.stopping import Clock, Interruption, TrainingError
 from training.loop.trainer_config import RunConfig, TrainerConfig
-from training.run_config import write_config
+from training.run_config import changes, read_settings, write_config
 from vocoder.checkpoint import CheckpointError
 from vocoder.config import to_dict
 from vocoder.memory import keep_freed_memory
@@ -41,12 +42,17 @@ def fit(
 ) -> Path:
     """Train as configured, with the options of `Trainer`, and return the directory of the last model."""
     keep_freed_memory()
-    output = Path(config.output)
-    trainer = Trainer(objective, training_set, validation_set, config.trainer, output, **more)
-    output.mkdir(parents=True, exist_ok=True)
-    write_config(config, output / "config.yaml")
-    trainer.fit()
-    trainer.accelerator.end_training()  # a process that leaves its group to the interpreter's end can abort there
+    output, file = Path(config.output), Path(config.output) / "config.yaml"
+    with locked(output):
+        trainer = Trainer(objective, training_set, validation_set, config.trainer, output, **more)
+        step = trainer.state.progress.step
+        if step and file.is_file() and (changed := changes(read_settings(file), to_dict(config))):
+            announce(f"changed since step {step}: {', '.join(changed)}")
+        write_config(config, file)
+        trainer.fit()
+        trainer.accelerator.end_training()  # a process that leaves its group to the interpreter's end can abort there
+    if trainer.interruption.number is not None:
+        signal.raise_signal(trainer.interruption.number)  # now that nothing is lost, it ends this process as any other
     return output / "last" / "model"
 
 
@@ -88,7 +94,9 @@ class Trainer:
             self._begin()
         optimisers = {phase.name: build_optimiser(phase, config) for phase in self.phases}
         average = moving_average(self.objective.model, config.ema_decay)
-        self.state = RunState(self.objective, dict(optimisers), average, Progress())
+        self.state = RunState(
+            self.objective, dict(optimisers), average, Progress(), self.provenance.get("manifest_sha256")
+        )
         if resume:
             self._restore()
 
@@ -129,6 +137,10 @@ class Trainer:
 
     def _train(self, monitor: Monitor) -> None:
         progress, config = self.state.progress, self.config
+        if progress.step >= config.steps:
+            monitor.say(
+                f"nothing is left to do: to train beyond step {progress.step}, raise trainer.steps={config.steps}"
+            )
         clock, averages = Clock(config, progress.minutes), Averages()
         if progress.step == 0 and self._validate(monitor):  # what training starts from, to compare with
             self._save(["last", "best"])

@@ -9,6 +9,8 @@ from toy_training import Tones, ToyObjective, differences, saved_run, seeded_toy
 from training.loop.checkpointing import run_progress
 from training.loop.optimisation import rate_scale
 from training.loop.stopping import TrainingError
+from training.loop.trainer import fit
+from training.loop.trainer_config import RunConfig
 from vocoder.checkpoint import CheckpointError
 from vocoder.config import ConfigError
 
@@ -91,19 +93,16 @@ def test_exported_and_validated_weights_are_the_averages(tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_signal_stops_after_the_step_and_handlers_are_put_back(tmp_path, capsys, number):
-    handler = signal.getsignal(number)
-    objective = seeded_toy()
-
-    def once(step):
-        if step == 4 and not trainer.interruption.requested:
-            signal.raise_signal(number)
-
-    objective.on_step = once
-    trainer = toy_trainer(tmp_path, toy_config(), objective)
-    assert trainer.fit().step == saved_run(tmp_path)["progress"]["step"] == 5
+def test_signal_stops_after_the_step_and_goes_to_the_handler_of_before(tmp_path, capsys, number):
+    objective, sent, heard = seeded_toy(), [], []
+    objective.on_step = lambda step: step == 4 and not sent and sent.append(signal.raise_signal(number))
+    handler = signal.signal(number, lambda *_: heard.append(saved_run(tmp_path)["progress"]["step"]))
+    try:
+        fit(RunConfig(str(tmp_path), toy_config()), objective, Tones(), Tones(10))
+    finally:
+        signal.signal(number, handler)
+    assert heard == [5]
     assert "interrupted after step 5 of 20" in capsys.readouterr().out
-    assert signal.getsignal(number) == handler
 
 
 def test_a_finished_run_goes_on_with_more_steps_and_tells_how_it_was_trained(tmp_path, capsys):

@@ -1,4 +1,6 @@
 import dataclasses
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,8 @@ from vocoder.checkpoint import load_model, save_model
 from vocoder.config import ConfigError
 from vocoder.layers.conditioning import PitchConfig
 from vocoder.mel.config import preset
+
+HOLDER = "import fcntl, sys; file = open(sys.argv[1], 'w'); fcntl.lockf(file, 2); print('held', flush=True); input()"
 
 
 @pytest.mark.parametrize("config", [LAPPED, GROUPING], ids=["lapped", "grouping"])
@@ -63,14 +67,26 @@ def settings(tmp_path, monkeypatch):
     return write_settings(tmp_path, model, losses=losses)
 
 
-def test_the_same_configuration_gives_the_same_model_stopped_or_not(settings, tmp_path):
+def test_the_same_configuration_gives_the_same_model_stopped_or_not(settings, tmp_path, capsys, refusal):
     arguments = ["waveglow", "--config", str(settings)]
     assert main([*arguments, f"output={tmp_path / 'once'}"]) == 0
     torch.manual_seed(123)  # what ran before must not matter
     assert main([*arguments, f"output={tmp_path / 'stopped'}", "trainer.max_minutes=1e-6"]) == 0
-    assert main([*arguments, f"output={tmp_path / 'stopped'}", "--resume"]) == 0
+    resumed = [*arguments, f"output={tmp_path / 'stopped'}", "--resume"]
+    holder, pipes = [sys.executable, "-c", HOLDER, str(tmp_path / "stopped/.lock")], {"stdin": -1, "stdout": -1}
+    with subprocess.Popen(holder, **pipes) as process:
+        assert process.stdout.readline() == b"held\n"
+        assert "another process trains in" in refusal(main, *resumed)
+        process.stdin.close()
+    assert main(resumed) == 0
+    assert "changed since step 1: trainer.max_minutes 1e-06 -> None\n" in capsys.readouterr().out
     once, stopped = (load_model(tmp_path / name / "last" / "model").model.state_dict() for name in ("once", "stopped"))
     assert [name for name, value in once.items() if not torch.equal(stopped[name], value)] == []
+    assert main(resumed) == 0
+    assert "nothing is left to do: to train beyond step 4, raise trainer.steps=4\n" in capsys.readouterr().out
+    manifest = tmp_path / "corpus/manifest.jsonl"
+    manifest.write_text(manifest.read_text().partition("\n")[2] + manifest.read_text().partition("\n")[0])
+    assert "it learnt from another manifest, or this one was changed" in refusal(main, *resumed)
 
 
 @pytest.mark.parametrize(
