@@ -100,7 +100,7 @@ def _troughs(difference: Floats) -> tuple[Indices, Floats, Floats]:
     return frame, lag, np.asarray(chance)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit  # type: ignore[untyped-decorator]
 def _likeliest(chances: Floats, moves: Floats, width: int) -> NDArray[np.int64]:
     """Return the likeliest states (frames,): a class, or a class plus their number where unvoiced.
 

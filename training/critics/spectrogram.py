@@ -54,17 +54,15 @@ class _Critic(nn.Module):
         self.judge = weight_norm(nn.Conv2d(channels, 1, 3, padding=1))
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        hidden, maps = self._features(x).to(memory_format=torch.channels_last), []
+        image = torch.view_as_real(spectrum(x, self.size)[:, : self.bins]).permute(0, 3, 2, 1)
+        power = image.square().sum(dim=1, keepdim=True) + 1e-8
+        features = torch.cat([power.log() / 4 + 2, 2 * image * power.pow(-0.35)], dim=1)
+        hidden, maps = features.to(memory_format=torch.channels_last), []
         with torch.autocast(x.device.type, self.compute_dtype, enabled=self.compute_dtype != torch.float32):
             for layer in self.layers:
                 hidden = F.leaky_relu(layer(hidden), 0.1)
                 maps.append(hidden)
             return [*maps, self.judge(hidden).float()]
-
-    def _features(self, x: Tensor) -> Tensor:
-        image = torch.view_as_real(spectrum(x, self.size)[:, : self.bins]).permute(0, 3, 2, 1)
-        power = image.square().sum(dim=1, keepdim=True) + 1e-8
-        return torch.cat([power.log() / 4 + 2, 2 * image * power.pow(-0.35)], dim=1)
 
 
 def critic_loss(real: list[list[Tensor]], fake: list[list[Tensor]]) -> Tensor:

@@ -45,11 +45,6 @@ class AugmentConfig(Checked):
     reverberation_db: Annotated[Range, (-math.inf, math.inf)] = (-25.0, -8.0)
     """range of the echo's energy in dB, relative to the direct sound's"""
 
-    @property
-    def active(self) -> bool:
-        """Whether anything is varied."""
-        return bool(self.equaliser_db or self.low_pass or self.noise or self.reverberation)
-
 
 def augmented(
     x: np.ndarray, band: float, sample_rate: int, config: AugmentConfig, rng: np.random.Generator

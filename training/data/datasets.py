@@ -117,9 +117,10 @@ class SegmentDataset(Dataset[dict[str, Any]]):
         rate = self._rates[int(speed * len(self._rates))] if delay is None else Fraction(1)
         x, start = self._cut(utterance, rate, place, delay or 0)
         band = min(self._bands[utterance] * float(rate), self.sample_rate / 2)
-        if delay is None and self.config.augment.active:
+        augment = self.config.augment
+        if delay is None and any((augment.equaliser_db, augment.low_pass, augment.noise, augment.reverberation)):
             own = np.random.default_rng((self.config.seed, self._epoch, index, _AUGMENTATION))
-            x, band = augmented(x, band, self.sample_rate, self.config.augment, own)
+            x, band = augmented(x, band, self.sample_rate, augment, own)
         if delay is None and any(self.config.gain_db):
             x *= _gain(x, between(self.config.gain_db, gain))
         hop, frames, speed = self.config.hop_length, self.config.segment_length // self.config.hop_length, float(rate)
