@@ -26,6 +26,7 @@ QUOTES_AND_TUPLES = str.maketrans("'()", '"[]')
 AS_JSON = ((r"\bFalse\b", "false"), (r"\bTrue\b", "true"), (r"(?<=\d)L\b", ""), (r"(?<=[\w\"\]]),(?=\s*[\]}])", ""))
 """what else JSON writes otherwise: truths, long numbers of Python 2, and commas at the end"""
 FLOATS = tuple(f"{order}f{size}" for order in "<>" for size in (2, 4, 8))
+MASKED = "the mel is a masked array: fill what is masked first, as in mel.filled(silence)"
 
 
 class NpyError(ValueError):

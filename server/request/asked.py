@@ -178,6 +178,12 @@ def read_query(kind: type[Query], given: QueryParams) -> Query:
         raise invalid_parameters(error, "query", kind.model_fields) from None
 
 
+def refuse_query(given: QueryParams, place: str) -> None:
+    """Raise a Problem if an address has a query, since the options of its requests are elsewhere."""
+    for name in given:
+        raise invalid_parameter(name, f"the options of this address go into {place}, not into its query")
+
+
 def read_hello(text: str) -> StreamHello:
     """Read the first message; raises a Problem: 400 not JSON or a repeated member, 413 too long, 422 an invalid one."""
     if len(text) > MAX_HELLO:

@@ -11,7 +11,7 @@ from server.addresses import INFERENCE
 from server.engine.errors import EngineState, NotReadyError
 from server.limits.holdings import hold_bytes
 from server.problems import Problem
-from server.request.asked import as_parameters, facts
+from server.request.asked import as_parameters, facts, refuse_query
 from server.request.exchange import Exchange, media_type, while_wanted
 from server.request.mel import JSON, RAW
 from server.request.tensors import HEADER_LENGTH, VERSION, parse_request, render_response
@@ -82,6 +82,7 @@ async def infer(name: str, http: Request, service: ServiceDependency) -> Respons
     """Turn the tensor `mel` into the tensor `audio`."""
     if media_type(http) not in (JSON, RAW, None):  # a page of another site may send text/plain without being asked
         raise Problem("unsupported-media-type", f"Send the request with Content-Type: {JSON}, or {RAW}.")
+    refuse_query(http.query_params, "the parameters of the body")
     exchange, settings, length = Exchange(http, service, name), service.settings, http.headers.get(HEADER_LENGTH)
     body = await exchange.read(settings.max_json_bytes if length is None else settings.max_body_bytes)
     parsing = service.run(parse_request, body, length, settings.max_json_bytes, new=True)

@@ -16,7 +16,7 @@ from server.engine.engine import Engine
 from server.limits.gate import charge_frames
 from server.limits.holdings import hold_bytes
 from server.problems import Problem, describe_problem, invalid_parameter, malformed_body, unexpected
-from server.request.asked import StreamHello, check_end, read_hello
+from server.request.asked import StreamHello, check_end, read_hello, refuse_query
 from server.request.exchange import done_before
 from server.request.mel import DTYPES, as_problems, mel_path
 from server.service import Service
@@ -64,6 +64,7 @@ class WebSocketSession:
                 await self._refuse(unexpected())
 
     async def _serve(self) -> None:
+        refuse_query(self._websocket.query_params, "the first message, a JSON object")
         service, first = self._service, await self._receive()
         if "text" not in first:
             raise malformed_body("The first message must be text: a JSON object with the options.")

@@ -192,6 +192,8 @@ def pass_one_of(presets: Sequence[str], target: MelConfig) -> str:
     """Return which of these presets to pass to a model of mel config `target`, and which model takes the others."""
     taken = [name for name in presets if takes(PRESETS[name], target)]
     advice = [f"pass preset={' or '.join(taken)}"] if taken else []
-    others = [name for name in presets if name not in taken]
-    advice += [f"take the shipped model {model_for(PRESETS[name], 'on')!r} for {name}" for name in others]
+    models = {name: model_for(PRESETS[name], "on") for name in presets if name not in taken}
+    for model in dict.fromkeys(models.values()):
+        names = " or ".join(name for name, its in models.items() if its == model)
+        advice.append(f"take the shipped model {model!r} for {names}")
     return ", or ".join(advice)

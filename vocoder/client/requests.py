@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from vocoder.audio.writing import write_audio
 from vocoder.config import check_options
-from vocoder.npy import npy_bytes
+from vocoder.npy import MASKED, npy_bytes
 
 Audio = bytes | str | PathLike[str] | NDArray[np.floating] | NDArray[np.int16]
 """content or path of a sound file, or samples"""
@@ -88,13 +88,15 @@ def used(options: Mapping[str, Any]) -> dict[str, Any]:
 def to_array(mel: Any) -> NDArray[np.float32]:
     """Return a mel, a tensor or array-like, as an array of 32-bit floats.
 
-    Raises a TypeError if it is a file name or does not hold floating-point numbers.
+    Raises a TypeError if it is a file name or does not hold floating-point numbers, a ValueError if some are masked.
     """
     if isinstance(mel, str | PathLike):
         raise TypeError(f"a mel is an array or a tensor: give np.load({str(mel)!r})")
     if hasattr(mel, "detach"):
         mel = mel.detach().cpu()
         mel = mel.float() if mel.is_floating_point() else mel  # NumPy has no bfloat16
+    if np.ma.is_masked(mel):
+        raise ValueError(MASKED)
     array = np.asarray(mel)
     if array.dtype.kind != "f":
         raise TypeError(f"a mel holds floating-point numbers, not {array.dtype}")

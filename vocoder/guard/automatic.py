@@ -9,7 +9,7 @@ from vocoder.guard.guard import Guard, guard_of, turned
 from vocoder.guard.verdict import UNSURE, fault, recognised, remedy, unsure
 from vocoder.layers.recogniser import Guess, Recognition
 from vocoder.mel.config import PRESETS, MelConfig
-from vocoder.mel.conventions import TRANSPOSED, convention_of, layouts, never_recognised
+from vocoder.mel.conventions import TRANSPOSED, convention_of, indistinguishable, layouts, never_recognised
 from vocoder.mel.values import finite_values, mel_range
 
 
@@ -51,10 +51,8 @@ def recognised_config(mel: Tensor | np.ndarray, own: MelConfig) -> MelConfig:
 
 def _told_apart(found: MelConfig, own: MelConfig, likeliest: tuple[Guess, ...] = ()) -> MelConfig:
     """Return a recognised mel config, unless the recogniser takes mels of other presets for it."""
-    convention = convention_of(found)
-    if convention is None:
-        return found
-    if others := [name for name in layouts()[convention.layout].like if PRESETS[name].scaled == found.scaled]:
+    convention, others = convention_of(found), indistinguishable(found)
+    if convention is not None and any(name in others for name in layouts()[convention.layout].like):
         names = " or ".join((found.name, *others))
         advice = pass_one_of((found.name, *others), own) if found.name in PRESETS else remedy(convention, own)
         raise UnsureError(f"preset=auto cannot tell {names} apart: {advice}", likeliest)

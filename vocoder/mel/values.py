@@ -12,6 +12,7 @@ from torch import Tensor
 
 from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import MelSpectrogram
+from vocoder.npy import MASKED
 
 SLACK = 0.25  # acoustic models overshoot, so a quarter of the range is allowed on both sides
 SWEEP_SECONDS = 2.0
@@ -39,6 +40,8 @@ def finite_values(mel: Any, start: int = 0) -> Tensor:
         raise MelError(f"the mel must be a torch tensor or a numpy array, not {type(mel).__name__}")
     if not (mel.is_floating_point() if isinstance(mel, Tensor) else mel.dtype.kind == "f"):
         raise MelError(f"the mel must hold floating-point numbers, not {mel.dtype}")
+    if np.ma.is_masked(mel):
+        raise MelError(MASKED)
     # arrays are copied, as they may be read-only, reversed or of another byte order
     values = mel if isinstance(mel, Tensor) else torch.from_numpy(np.array(mel, dtype=np.float32, order="C"))
     values = values.detach().to(torch.float32)

@@ -239,8 +239,8 @@ class Synthesizer:
 
         Raises as `synthesize`; of what an iterable yields when it is reached.
         """
-        if not isinstance(mel, (Tensor, np.ndarray, Admitted, Iterable)) or isinstance(mel, (str, bytes, Sequence)):
-            raise MelError(f"the mel must be a tensor, an array or an iterator of these, not {type(mel).__name__}")
+        if not isinstance(mel, (Tensor, np.ndarray, Admitted, Iterable)) or isinstance(mel, (str, bytes)):
+            raise MelError(f"the mel must be a tensor, an array or an iterable of these, not {type(mel).__name__}")
         mode = self._guard if guard is None else guard_mode(guard)
         options |= {"adapt": adapt}
         if isinstance(mel, (Tensor, np.ndarray, Admitted)):

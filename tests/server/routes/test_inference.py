@@ -86,6 +86,8 @@ def test_stages_are_told_and_text_or_large_bodies_refused(url):
     for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data"):
         response = httpx.post(f"{url}/v2/models/fake/infer", content=b"{}", headers={"Content-Type": kind})
         assert response.status_code == 415
+    response = httpx.post(f"{url}{INFER}?seed=1", json=document(), timeout=TIMEOUT)
+    assert (response.status_code, "go into the parameters" in response.json()["error"]) == (422, True)
     large = json.dumps(document(data=[-5.0] * 20_000)).encode()
     assert httpx.post(url + INFER, content=large, timeout=TIMEOUT).status_code == 413
     headers = {"Inference-Header-Content-Length": str(len(large))}

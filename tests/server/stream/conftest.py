@@ -12,8 +12,8 @@ def talk(ready):
         with ready(*models, **settings) as url:
 
             @contextmanager
-            def dial(**options):
-                with connect(f"{url.replace('http', 'ws', 1)}/v1/stream", proxy=None, **options) as connection:
+            def dial(query="", **options):
+                with connect(f"{url.replace('http', 'ws', 1)}/v1/stream{query}", proxy=None, **options) as connection:
                     yield Speaker(connection)
 
             dial.url = url

@@ -40,6 +40,8 @@ def test_what_is_refused(talk, streamer):
             assert (problem["type"], problem["status"], code, reason) == (PROBLEM + slug, status, 4000 + status, slug)
             assert words in problem["detail"]
             assert problem["request_id"]
+        with dial("?bogus=1") as speaker:
+            assert speaker.refusal()[0]["detail"].startswith("bogus: the options of this address go into the first")
         for messages, status, slug, words in FRAMES:
             if slug == "malformed-body" and len(messages) > 1:
                 streamer.gate.clear()  # what is wrong is told although there is audio still to be made

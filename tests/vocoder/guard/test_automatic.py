@@ -24,7 +24,7 @@ REFUSED = {
     **dict.fromkeys(("bigvgan", "fireredtts"), "tell bigvgan or fireredtts apart: pass preset=bigvgan or fireredtts"),
     **dict.fromkeys(("gpt-sovits-v3", "gpt-sovits-v4"), "cannot tell gpt-sovits-v3 or gpt-sovits-v4 apart"),
     **dict.fromkeys(("cosyvoice2", "cosyvoice3"), "cosyvoice2, cosyvoice3"),
-    **dict.fromkeys(("nemo", "indextts2"), "cannot tell nemo or cosyvoice3 apart: pass preset=nemo or cosyvoice3"),
+    **dict.fromkeys(("nemo", "indextts2"), r"tell nemo or indextts2 or cosyvoice3 apart: pass preset=nemo or"),
 }
 SOMETIMES = "f5-tts"  # taken for vocos, of which it is a copy with a higher floor, or refused
 
@@ -71,10 +71,7 @@ TO_NATURAL, BOTH = r"multiply by ln\(10\) = 2.302585", "then pass preset=bigvgan
 OTHERS_OF_100_BANDS = {
     "BigVGAN": (preset("bigvgan"), "cannot tell bigvgan or fireredtts"),
     "BigVGAN, log10": (dataclasses.replace(preset("bigvgan"), log="log10"), f"fireredtts apart: {TO_NATURAL}, {BOTH}$"),
-    "powers": (
-        dataclasses.replace(preset("vocos"), power=2.0),
-        "squared magnitudes.* If it does follow the vocos preset, pass preset=vocos.",
-    ),
+    "powers": (dataclasses.replace(preset("vocos"), power=2.0), "squared magnitudes.* If .*, pass preset=vocos."),
 }
 """as many bands as the vocos preset has, and other values"""
 

@@ -80,14 +80,13 @@ def test_arrays_of_any_layout_are_taken_and_mels_that_do_not_fit_refused():
 
 SYNTHESIS_ERRORS = {
     "no items": (lambda v: v.synthesize(mel(0, 5, 30)), r"not \(0, 5, 30\)$"),
-    "complex": (
-        lambda v: v.synthesize(torch.zeros(5, 3, dtype=torch.complex64)),
-        "floating-point numbers, not torch.c",
-    ),
+    "complex": (lambda v: v.synthesize(mel(5, 3) * 1j), "floating-point numbers, not torch.c"),
     "whole numbers": (lambda v: v.synthesize(np.zeros((5, 3), "i4")), "floating-point numbers, not int32"),
     "text": (lambda v: v.synthesize(np.full((5, 3), "a")), "floating-point numbers, not <U1"),
     "a list": (lambda v: v.synthesize([[0.0] * 3] * 5), "not list"),
-    "a list streamed": (lambda v: v.stream([[0.0] * 3] * 5), "not list"),
+    "a list streamed": (lambda v: list(v.stream([[0.0] * 3] * 5)), "not list"),
+    "a text streamed": (lambda v: v.stream("mel.npy"), "iterable of these, not str"),
+    "masked values": (lambda v: v.synthesize(np.ma.masked_equal(np.zeros((5, 3)), 0)), r"masked array: fill .*filled"),
     "a batch streamed": (lambda v: v.stream(mel(2, 5, 3)), "one mel .* not one of 3 dimensions"),
 }
 
@@ -155,7 +154,7 @@ def test_the_audio_is_as_long_as_the_mel_and_a_stream_is_the_whole(voice, name):
     batch = voice.synthesize(torch.from_numpy(np.stack([mel, mel])), seed=1, preset=config)
     np.testing.assert_allclose(batch[0].numpy(), x, atol=1e-5)
     for size in (7, 1000):
-        pieces = (mel[:, i : i + size] for i in range(0, mel.shape[1], size))
+        pieces = [mel[:, i : i + size] for i in range(0, mel.shape[1], size)]
         np.testing.assert_allclose(np.concatenate(list(voice.stream(pieces, seed=1, preset=name))), x, atol=1e-5)
 
 
