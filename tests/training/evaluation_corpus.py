@@ -80,6 +80,8 @@ def touch(root, *names):
 class NoiseVocoder:
     """Speaks white noise as loud as the mel, whatever the mel says of its colour."""
 
+    weights_sha256 = None
+
     def __init__(self, name="noise"):
         self.name = name
         self.mel_config, self.provenance = preset("nvidia"), {}

@@ -2,7 +2,6 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from training.corpora.corpus import PrepareConfig
 from training.data.augment import AugmentConfig, BlurConfig
 from training.data.datasets import SegmentConfig
 from training.density.flows import DensityConfig
@@ -115,7 +114,6 @@ TRAINER = TrainerConfig(steps=1, batch_size=1)
         (BlurConfig, {"bands": 4}, "bands and frames must be odd"),
         (SegmentConfig, {"segment_length": 1000}, "multiple of hop_length"),
         (SegmentConfig, {"rates": (1.2, 0.9)}, "rates"),
-        (PrepareConfig, {"min_seconds": 0.0}, "min_seconds must be above 0"),
         (Selection, {"min_seconds": 3.0, "max_seconds": 2.0}, "max_seconds must be at least 3"),
         (WaveGlowLosses, {"adversarial": 1.0, "critics_from": 5}, "must not be before samples_from 1000"),
         (StudentLosses, {"regulariser": 4.0}, "closed"),

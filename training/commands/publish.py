@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,15 +21,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--scores-of", metavar="NAME", help="name of this model in --quality, if it differs")
     add("--notes", type=Path, help="Markdown to put at the end of the card")
     add("--corrections", type=int, metavar="N", help="default number of corrections (as in training)")
+    add("--force", action="store_true", help="replace the files of a directory that exists")
     add("--dtype", choices=DTYPES, default="float16", help="type of the weights (%(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
-    from training.publishing import publish  # loads torch, for which --help need not wait
+    from training.publishing import publish  # these load torch, for which --help need not wait
+    from vocoder.checkpoint import read_config
 
+    if args.output.exists() and not args.force:
+        raise ValueError(f"{args.output} exists already: choose another -o, or --force to replace its files")
+    *others, last = args.models
+    weights = None if others else read_config(last).get("weights_sha256")
     notes = args.notes.read_text(encoding="utf-8") if args.notes else ""
-    quality = _together([_quality(path, args.scores_of or str(args.models[-1])) for path in args.quality or ()])
+    quality = _together([_quality(path, args.scores_of or str(last), weights) for path in args.quality or ()])
     publish(args.models, args.output, quality, notes, args.corrections, args.dtype)
     return 0
 
@@ -46,8 +53,8 @@ def _together(blocks: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return whole
 
 
-def _quality(path: Path, model: str) -> dict[str, Any]:
-    """Return the scores of a model: the only ones in the file, or those under its name."""
+def _quality(path: Path, model: str, weights: str | None) -> dict[str, Any]:
+    """Return the scores of a model: the only ones in the file, or those under its name, and of weights of this sum."""
     try:
         blocks = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -61,4 +68,9 @@ def _quality(path: Path, model: str) -> dict[str, Any]:
     block = blocks[name]
     if not isinstance(block, dict) or "voices" not in block:
         raise ValueError(f"{path} is no quality.json of `vocoder-train evaluate`: it has no voices")
+    scored = block.get("weights_sha256")
+    if None in (scored, weights):
+        print(f"WARNING: nothing shows that the scores in {path} are of the weights of {model}", file=sys.stderr)
+    elif scored != weights:
+        raise ValueError(f"{path} has the scores of other weights than {model} has: evaluate these")
     return block

@@ -38,6 +38,7 @@ class Candidate:
     trained: bool = False
     heard: frozenset[tuple[str, str | None]] | None = None
     takes_given: bool = True
+    weights_sha256: str | None = None
 
     def has_heard(self, recording: Recording) -> bool:
         """Return whether training, if any, heard a recording's voice; the manifest says so if the model does not."""
@@ -55,7 +56,8 @@ def of_vocoder(vocoder: Synthesizer, name: str, *, seed: int = 0, **options: Any
     def synthesize(mel: Audio) -> Audio:
         return np.asarray(vocoder.synthesize(mel, seed=seed, **options), dtype=np.float32)
 
-    return Candidate(name, vocoder.mel_config, synthesize, trained=True, heard=heard_speakers(vocoder.provenance))
+    heard, weights = heard_speakers(vocoder.provenance), vocoder.weights_sha256
+    return Candidate(name, vocoder.mel_config, synthesize, trained=True, heard=heard, weights_sha256=weights)
 
 
 def on_both(candidate: Candidate) -> list[Candidate]:

@@ -48,8 +48,8 @@ def compare(models: Mapping[str, Synthesizer], manifest_file: Path, output: Path
         baselines, trained = ([row for one in rows for row in on_both(one)] for rows in (baselines, trained))
     metrics, missing = split_by_package(METRICS)
     rows, heard = _evaluated([*baselines, *trained], chosen, metrics, options)
-    settings, names = _settings(chosen, options, sampling), [model.name for model in trained]
-    report = Report(settings, rows, METRICS, missing, names, left_out(manifest, options.selection))
+    settings, sums = _settings(chosen, options, sampling), {model.name: model.weights_sha256 for model in trained}
+    report = Report(settings, rows, METRICS, missing, sums, left_out(manifest, options.selection))
     written = [*write_report(report, output), output / "listening.html"]
     utterances = _utterances([*trained, *baselines[1:]], chosen, heard)
     written[-1].write_text(listening_page(report, utterances), encoding="utf-8")

@@ -1,7 +1,7 @@
 """The report of an evaluation: mean scores and their table, JSON for programs, Markdown for people."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -89,14 +89,15 @@ def _value(summary: Summary, column: Column) -> str:
 class Report:
     """Everything that an evaluation found: rows of all candidates, those of `models` and of baselines.
 
-    Metrics are all columns; `missing` has the package that some lack. Rows `left_out` have no recording of that length.
+    Models have the SHA-256 of their weights. Metrics are all columns; `missing` has the package that some lack. Rows
+    `left_out` have no recording of that length.
     """
 
     settings: dict[str, Any]
     rows: Sequence[Row]
     metrics: Sequence[Metric]
     missing: dict[str, str]
-    models: Sequence[str]
+    models: Mapping[str, str | None]
     left_out: Sequence[str] = ()
 
     @property
@@ -146,6 +147,7 @@ class Report:
         for summary in self.summaries():
             by_candidate.setdefault(summary.candidate, {})[summary.voice] = summary.scores()
         return {
+            "weights_sha256": self.models[model],
             "settings": self.settings,
             "voices": by_candidate[model],
             "baselines": {name: voices for name, voices in by_candidate.items() if name not in self.models},

@@ -69,18 +69,23 @@ def trained(tmp_path):
     return save_model(tmp_path / "run", tiny_waveglow("lapped"), TINY_MEL, PROVENANCE)
 
 
-def test_published_weights_are_the_trained_ones_rounded(trained, tmp_path, capsys):
-    (tmp_path / "quality.json").write_text(json.dumps({"run": QUALITY}))
+def test_published_weights_are_the_trained_ones_rounded_with_their_own_scores(trained, tmp_path, capsys, refusal):
+    quality = QUALITY | {"weights_sha256": load_model(trained).weights_sha256}
+    (tmp_path / "quality.json").write_text(json.dumps({"run": quality}))
     arguments = ["publish", str(trained), "-o", str(tmp_path / "anna"), "--quality", str(tmp_path / "quality.json")]
     assert main(arguments) == 0
     published, original = load_model(tmp_path / "anna"), load_model(trained)
-    assert (published.quality, published.provenance) == (QUALITY, PROVENANCE)
+    assert (published.quality, published.provenance) == (quality, PROVENANCE)
     for name, value in original.model.state_dict().items():
         torch.testing.assert_close(published.model.state_dict()[name], value.half().float(), rtol=0, atol=0)
     size = (tmp_path / "anna" / "model.safetensors").stat().st_size
-    printed = capsys.readouterr().out
+    printed, warnings = capsys.readouterr()
     assert f"{size / 1e6:.1f} MB in float16" in printed
     assert "licence of the weights: CC-BY-SA-3.0, because it is share-alike" in printed
+    assert warnings == ""
+    assert "anna exists already: choose another -o, or --force" in refusal(main, *arguments)
+    (tmp_path / "quality.json").write_text(json.dumps({"run": quality | {"weights_sha256": "0"}}))
+    assert "has the scores of other weights than" in refusal(main, *arguments, "--force")
     assert main([*arguments[:3], str(tmp_path / "five"), "--corrections", "5"]) == 0
     assert load_model(tmp_path / "five").model.config == replace(original.model.config, corrections=5)
 
@@ -134,12 +139,15 @@ def test_licences_that_forbid_sharing_are_said_loudly(tmp_path, capsys, licence,
     assert said in card.partition(f"---\nlicense: {header}\n")[2].partition("\n**")[2]
 
 
-def test_scores_of_two_evaluations_stand_in_one_table_and_one_model_of_several_is_chosen(trained, tmp_path, refusal):
+def test_scores_of_two_evaluations_stand_in_one_table_and_one_model_of_several_is_chosen(
+    trained, tmp_path, refusal, capsys
+):
     other = {**QUALITY, "voices": {"anna": {"utterances": 9, "pesq": 1.0}}}
     (tmp_path / "q.json").write_text(json.dumps({"waveglow": other, f"{trained}/": QUALITY}))
     arguments = ["publish", str(trained), "--quality", str(tmp_path / "q.json")]
     assert main([*arguments, "-o", str(tmp_path / "anna")]) == 0
     assert load_model(tmp_path / "anna").quality == QUALITY
+    assert "WARNING: nothing shows that the scores in" in capsys.readouterr().err
     assert main([*arguments, "-o", str(tmp_path / "berta"), "--scores-of", "waveglow"]) == 0
     assert load_model(tmp_path / "berta").quality == other
     (tmp_path / "q.json").write_text(json.dumps({"waveglow": other, "student": QUALITY}))

@@ -117,12 +117,3 @@ def test_it_is_that_of_librosa(window, hop_length):
     assert np.array_equal(voiced, expected[1])
     np.testing.assert_allclose(f0[voiced], expected[0][voiced], rtol=1e-6)
     np.testing.assert_allclose(probability, expected[2], atol=1e-5)
-
-
-@pytest.mark.parametrize(("low", "high"), [(80.0, 160.0), (400.0, 200.0)])
-def test_frame_n_is_centred_on_sample_n_times_the_hop(low, high):
-    f0 = glide(low, high)
-    found, voiced, _ = pyin(voice(f0), RATE)
-    cents = 1200 * np.log2(found[: -(-RATE // 256)] / f0[::256])
-    assert voiced[8:-8].all()
-    assert abs(np.median(cents[8:-8])) < 3  # a frame more or less would be 14

@@ -34,7 +34,7 @@ ROWS = [
 
 
 def report():
-    return Report({"limit": None, "seed": 0}, ROWS, METRICS, {"gone": "gone_package"}, ["model"], ["mute"])
+    return Report({"limit": None, "seed": 0}, ROWS, METRICS, {"gone": "gone_package"}, {"model": "sum"}, ["mute"])
 
 
 def test_means_are_over_what_is_defined_and_speed_over_what_was_timed():
@@ -67,7 +67,7 @@ def test_notes_name_packages_rows_left_out_and_each_reason_once():
         "* Rare is undefined for model on low.flac and 1 more: too rare",
     ]
     rows = [row(name, voice, 1.0, None, None) for name in ("truth", "model") for voice in ("low", "high")]
-    notes = Report({}, rows, METRICS, {}, ["model"], []).notes()
+    notes = Report({}, rows, METRICS, {}, {"model": None}, []).notes()
     assert notes == ["* Rare is undefined for truth, model on low.flac and 1 more: too rare"]
 
 
@@ -78,6 +78,7 @@ def test_files_hold_everything(tmp_path):
     assert [entry["values"] for entry in everything["utterances"]] == [r.values for r in ROWS]
     assert everything["missing"] == {"gone": "gone_package"}
     quality = json.loads(paths[1].read_text())["model"]
+    assert quality["weights_sha256"] == "sum"
     told = {"seen": True, "utterances": 2, "seconds": 8.0}
     assert quality["voices"]["low"] == told | {"good": 1.5, "rare": 7.0, "times_real_time": 20.0}
     assert set(quality["baselines"]) == {"truth"}

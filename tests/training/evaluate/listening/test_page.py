@@ -22,7 +22,7 @@ ROWS = [
     Row(name, "a.flac", "voice", True, 4.0, {"good": good}, {}, None)
     for name, good in (("recording", 4.0), ("<b>ours</b>", 3.0))
 ]
-REPORT = Report({"seed": 0, "limit": None}, ROWS, METRICS, {}, ["<b>ours</b>"])
+REPORT = Report({"seed": 0, "limit": None}, ROWS, METRICS, {}, {"<b>ours</b>": None})
 RATE = 22050
 
 
