@@ -4,6 +4,8 @@ import importlib
 import subprocess
 import sys
 
+from evaluation_corpus import touch
+
 from training import cli
 
 LIGHT = ("prepare", "evaluate", "finetune", "publish", "distill")
@@ -39,8 +41,8 @@ def test_every_command_can_be_loaded_and_no_help_waits_for_torch():
 
 
 def test_mistakes_of_a_fine_tuning_are_told_before_torch_is_loaded(tmp_path):
-    (tmp_path / "a.wav").touch()
-    command = [sys.executable, "-c", MISTAKES, str(tmp_path), str(tmp_path / "mine")]
+    touch(tmp_path, "voice/a.wav")
+    command = [sys.executable, "-c", MISTAKES, str(tmp_path / "voice"), str(tmp_path / "mine")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     texts = ("nowhere is not a folder", "did you mean reverse?", "not a folder of mels", "there is no licence 'Foo'")

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from training.corpora.corpus import UNKNOWN, Corpus, PrepareConfig
-from training.corpora.layouts import scan_folder, scan_ljspeech, scan_vctk
+from training.corpora.layouts import check_outside, scan_folder, scan_ljspeech, scan_vctk
 
 LAYOUTS = {"folder": scan_folder, "ljspeech": scan_ljspeech, "vctk": scan_vctk}
 
@@ -43,6 +43,8 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError("--name names one corpus: give one FOLDER with it")
     if args.mels is not None and args.rms is not None:
         raise ValueError("--rms and --mels exclude each other: recordings with mels keep their level")
+    for source in args.sources if args.layout == "folder" else ():
+        check_outside(args.output, source)
     return prepare_and_report((_scan(source, args) for source in dict.fromkeys(args.sources)), args, args.mels is None)
 
 

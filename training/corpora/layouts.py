@@ -14,6 +14,12 @@ _LICENCE_NAMES = ("LICENSE", "LICENSE.txt", "LICENSE.md", "LICENCE", "LICENCE.tx
 _FOLDERS = ("wav48_silence_trimmed", "wav48")
 
 
+def check_outside(output: Path, source: Path) -> None:
+    """Raise CorpusError if an output lies in a folder of recordings: the next run would take it for recordings."""
+    if output.resolve().is_relative_to(source.resolve()):
+        raise CorpusError(f"{output} lies in {source}, the folder of recordings: choose another -o, outside of it")
+
+
 def scan_folder(path: Path, name: str | None = None, licence: str | None = None) -> Corpus:
     """List all audio under a folder.
 

@@ -5,7 +5,7 @@ import math
 import os
 from pathlib import Path
 
-from training.corpora.layouts import scan_folder
+from training.corpora.layouts import check_outside, scan_folder
 from training.finetune.budget import FEWEST_CHOSEN
 from vocoder.directories import model_directory
 
@@ -41,6 +41,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> None:
+    check_outside(args.run or args.output, args.recordings)
     scan_folder(args.recordings, args.output.name, args.licence)
     model_directory(args.start_from)
     if args.mels is not None and not args.mels.is_dir():

@@ -10,7 +10,8 @@ from pathlib import Path
 import torch
 
 from training.corpora.corpus import UNKNOWN
-from training.corpora.manifest import Manifest
+from training.corpora.layouts import scan_folder
+from training.corpora.manifest import Manifest, read_manifest
 from training.corpora.prepare import PrepareError
 from training.finetune.budget import Budget, plan, slow
 from training.finetune.outcome import compared, publish_best
@@ -89,10 +90,16 @@ def _word(path: Path) -> str:
 
 
 def _check(args: argparse.Namespace, folder: Path, stopped: Run | None) -> None:
-    if args.output.exists() and not folder.exists():
-        raise ValueError(f"{args.output} is there already; {folder} holds no fine-tuning to resume: pass its --run DIR")
+    if args.resume and not folder.exists():
+        raise ValueError(f"nothing to resume: {folder} holds no fine-tuning; pass its --run DIR")
     if stopped is not None and not args.resume:
         raise ValueError(f"{folder} holds a fine-tuning already: --resume continues it, --run DIR starts another")
+    if stopped is not None and args.steps not in (None, stopped.trainer.steps):
+        raise ValueError(f"--steps {args.steps}: this run began with {stopped.trainer.steps}; --run DIR starts another")
+    if stopped is not None and _ended(folder / "training", stopped.trainer):
+        licence = read_manifest(folder / "corpus", check_files=False).entries[0].licence
+        if scan_folder(args.recordings, args.output.name, args.licence).licence != licence:
+            raise ValueError(f"the model was trained on recordings under {licence}, which --licence must name")
     missing = missing_judges()
     if needed := [package for name, package in missing.items() if name != "pesq"]:
         raise ValueError(f"{' and '.join(needed)} must judge the result: install '.[training]'")

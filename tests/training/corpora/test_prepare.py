@@ -142,6 +142,7 @@ def test_the_command_prepares_and_sums_up(recordings, tmp_path, capsys):
         ([".", "..", "--name", "x"], "--name names one corpus"),
         ([".", "--rms", "0.1", "--mels", "."], "--rms and --mels exclude each other"),
         ([".", "--rms", "3"], "rms"),
+        (["/"], "lies in /, the folder of recordings: choose another -o, outside of it"),
     ],
 )
 def test_the_command_refuses_in_one_line(tmp_path, refusal, arguments, words):

@@ -129,7 +129,7 @@ def test_recordings_become_a_model_that_speaks_and_is_no_worse(start, recordings
 
 
 def test_a_reverse_model_learns_from_samples_alone_and_its_critics_judge_at_once(
-    reverse_start, recordings, tmp_path, capsys
+    reverse_start, recordings, tmp_path, capsys, refusal
 ):
     assert main(words(reverse_start, recordings, tmp_path, "--steps", "5")) == 0
     assert "model/recorded" not in capsys.readouterr().out
@@ -139,6 +139,8 @@ def test_a_reverse_model_learns_from_samples_alone_and_its_critics_judge_at_once
     given = load_model(reverse_start).model.state_dict()
     assert any(not torch.equal(value, given[name]) for name, value in last.model.state_dict().items())
     assert load_model(tmp_path / "mine").family == "reverse"
+    for more, text in ((["--steps", "6"], "began with 5"), (["--licence", "MIT"], "recordings under CC0-1.0, which")):
+        assert text in refusal(main, *words(reverse_start, recordings, tmp_path, *more), "--resume")
 
 
 def test_critics_beside_the_weights_judge_at_once_and_new_ones_learn_first(tmp_path, start):
@@ -239,6 +241,7 @@ def test_too_little_speech_says_how_much_is_needed_and_keeps_its_place(start, re
 
 def test_a_run_belongs_to_its_output(start, recordings, tmp_path, refusal):
     (tmp_path / "mine").mkdir()
-    resumed = "mine.run holds no fine-tuning to resume: pass its --run DIR"
-    for more, text in (([], "choose another -o"), (["--resume"], resumed)):
+    inside = ["-o", str(recordings / "mine")]
+    resumed = "nothing to resume: "
+    for more, text in (([], "choose another -o"), (["--resume"], resumed), (inside, "lies in")):
         assert text in refusal(main, *words(start, recordings, tmp_path, *more))
