@@ -63,14 +63,18 @@ def _serve(given: Mapping[str, Any]) -> int:
 
     from server.limits.keys import KeyFileError
     from server.process import ListenError, run
-    from server.settings import Settings
+    from server.settings import PREFIX, Settings, unknown_variables
+    from vocoder.config import ConfigError
 
+    for warning in unknown_variables(os.environ):
+        print(f"{PROGRAM}: {warning}", file=sys.stderr)
     try:
         return asyncio.run(run(Settings(**given)))
     except ValidationError as error:
         for entry in error.errors():
-            print(f"{PROGRAM}: {'.'.join(map(str, entry['loc']))}: {entry['msg']}", file=sys.stderr)
-    except (ListenError, KeyFileError) as error:
+            name = "".join(f"{PREFIX}{part}: ".upper() for part in entry["loc"][:1])
+            print(f"{PROGRAM}: {name}{entry['msg'].removeprefix('Value error, ')}", file=sys.stderr)
+    except (ListenError, KeyFileError, ConfigError) as error:
         print(f"{PROGRAM}: {error}", file=sys.stderr)
         return 1 if isinstance(error, ListenError) else 2
     return 2

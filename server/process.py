@@ -75,9 +75,9 @@ async def run(settings: Settings, load: Callable[[str], Synthesizer] | None = No
 
     Raises a ListenError if an address cannot be listened on.
     """
-    _require_free(settings.host, settings.port, "port")
-    if settings.admin_port is not None:
-        _require_free(settings.admin_host, settings.admin_port, "admin-port")
+    with _listener(settings.host, settings.port, "port"):
+        if settings.admin_port is not None:
+            _listener(settings.admin_host, settings.admin_port, "admin-port").close()
     app = create_app(settings, load)
     service: Service = app.state.service
     log_config = logging_config(settings.log_format, settings.log_level)
@@ -102,11 +102,11 @@ async def run(settings: Settings, load: Callable[[str], Synthesizer] | None = No
     return 1 if isinstance(failure, LoadError) or service.drain.overdue else 0
 
 
-def _require_free(host: str, port: int, option: str) -> None:
-    """Find out before models are loaded whether an address can be listened on."""
+def _listener(host: str, port: int, option: str) -> socket.socket:
+    """Find out before models are loaded whether an address can be listened on; raises a ListenError if not."""
     try:
         family, *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        socket.create_server((host, port), family=family).close()
+        return socket.create_server((host, port), family=family)
     except OSError as error:
         known = error.errno is not None and not isinstance(error, socket.gaierror)
         reason = os.strerror(error.errno or 0) if known else error.strerror

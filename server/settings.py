@@ -1,12 +1,16 @@
 """The settings of the server, from the environment."""
 
 import re
+from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator
+import torch
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+PREFIX = "VOCODER_"
 MIB = 2**20
 Names = Annotated[tuple[str, ...], NoDecode]
 Port = Annotated[int, Field(ge=0, le=65535)]
@@ -14,14 +18,16 @@ Count = Annotated[int, Field(ge=1)]
 Limit = Annotated[int, Field(ge=0)]
 Bytes = Annotated[int, Field(ge=1024)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Least0 = Annotated[float, Field(ge=0)]
+Least0 = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 ORIGIN = re.compile(r"https?://[a-z0-9.:\[\]-]+")  # as browsers send it
 
 
 class Settings(BaseSettings):
     """The server's settings. Each field reads the environment variable `VOCODER_` + its name in capitals."""
 
-    model_config = SettingsConfigDict(env_prefix="VOCODER_", frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="forbid", use_attribute_docstrings=True
+    )
 
     host: str = Field(default="127.0.0.1", description="address to listen on")
     port: Port = Field(default=8000, description="port to listen on; 0 picks a free one")
@@ -91,6 +97,28 @@ class Settings(BaseSettings):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
+    @field_validator("device")
+    @classmethod
+    def _is_device(cls, value: str) -> str:
+        try:
+            return str(torch.device(value))
+        except RuntimeError:
+            raise ValueError(f"{value!r} is no device of PyTorch, such as cpu, cuda or cuda:1") from None
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _are_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if "/" in name or name.count(":") == 1:
+                raise ValueError(f"{name!r} is no name: leave out scheme, port and path, as in example.org")
+        return value
+
+    @model_validator(mode="after")
+    def _has_admin_port(self) -> Self:
+        if self.model_control and self.admin_port is None:
+            raise ValueError(f"{PREFIX}MODEL_CONTROL needs {PREFIX}ADMIN_PORT, which loads and unloads models")
+        return self
+
     @field_validator("cors_origins")
     @classmethod
     def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -98,3 +126,12 @@ class Settings(BaseSettings):
             if not ORIGIN.fullmatch(origin):
                 raise ValueError(f"{origin!r} is no origin: give scheme, host and maybe port, as https://example.org")
         return value
+
+
+def unknown_variables(environment: Iterable[str]) -> Iterator[str]:
+    """Yield a sentence on each variable that looks like a setting and is none."""
+    known = [f"{PREFIX}{name.upper()}" for name in Settings.model_fields]
+    for name in environment:
+        if name.startswith(PREFIX) and name not in known:
+            meant = get_close_matches(name, known, n=1)
+            yield f"there is no setting {name}" + (f" (did you mean {meant[0]}?)" if meant else "")

@@ -64,13 +64,11 @@ def test_models_and_ports_that_cannot_be_had_are_told(tmp_path, capfd, model):
     assert "Traceback" not in errors
     assert signal.getsignal(signal.SIGTERM) == before
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        assert main(["--port", str(taken.getsockname()[1]), "--model", str(model), "--log-level", "error"]) == 1
-    output = capfd.readouterr()
-    assert output.out == ""
-    assert re.fullmatch(
-        r"vocoder-serve: cannot listen on 127\.0\.0\.1:\d+: Address already in use; --port chooses another port\n",
-        output.err,
-    )
+        port = str(taken.getsockname()[1])
+        assert main(["--port", port, "--model", str(model), "--log-level", "error"]) == 1
+    told = f"vocoder-serve: cannot listen on 127.0.0.1:{port}: Address already in use; --%s chooses another port\n"
+    assert capfd.readouterr() == ("", told % "port")
+    assert (main(["--port", port, "--admin-port", port]), capfd.readouterr()) == (1, ("", told % "admin-port"))
     twin = shutil.copytree(model, tmp_path / "twin" / "tiny")
     assert main(["--port", "0", "--model", str(model), "--model", str(twin), "--log-level", "error"]) == 1
     assert capfd.readouterr().err == "vocoder-serve: every model needs a name of its own, not tiny, tiny\n"
@@ -78,10 +76,13 @@ def test_models_and_ports_that_cannot_be_had_are_told(tmp_path, capfd, model):
 
 def test_settings_that_are_not_valid(monkeypatch, capsys):
     assert main(["--port", "70000"]) == 2
-    assert "port: Input should be less than or equal to 65535" in capsys.readouterr().err
-    monkeypatch.setenv("VOCODER_QUEUE_SIZE", "many")
-    assert main([]) == 2
-    assert "queue_size" in capsys.readouterr().err
+    assert "VOCODER_PORT: Input should be less than or equal to 65535" in capsys.readouterr().err
+    monkeypatch.setenv("VOCODER_MODEL", "student")
+    monkeypatch.setenv("VOCODER_CONTRACTS", "/nope")
+    assert main(["--port", "0"]) == 2
+    unknown, missing = capsys.readouterr().err.splitlines()
+    assert unknown == "vocoder-serve: there is no setting VOCODER_MODEL (did you mean VOCODER_MODELS?)"
+    assert missing == "vocoder-serve: there is no directory /nope of mel configs"
     with pytest.raises(SystemExit, match="2"):
         main(["--port", "8000", "--port", "9000"])
     assert "argument --port: give it once" in capsys.readouterr().err

@@ -159,6 +159,9 @@ def _format_name(target: AudioFile, format: str | None) -> str:
     name = Path(str(target)).suffix.removeprefix(".").lower() if format is None else format
     if name not in AUDIO_FORMATS:
         raise AudioError(f"cannot write {name_of(target)}: unknown format {name!r}; known: {', '.join(AUDIO_FORMATS)}")
+    own = AUDIO_FORMATS.get(Path(str(target)).suffix.removeprefix(".").lower())
+    if own is not None and own.container != AUDIO_FORMATS[name].container:
+        raise AudioError(f"cannot write {name_of(target)} as {name}: its suffix says another format")
     return name
 
 

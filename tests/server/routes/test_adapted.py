@@ -61,5 +61,4 @@ async def test_mel_configs_of_ones_own(start, tmp_path, new_mel):
         assert response.headers["x-mel-preset"] == quote("我们")
         refused = await client.post("/synthesize?preset=wide", content=npy(new_mel(n_mels=128)))
         assert "n_mels is 128, not 80" in problem(refused, 422, "mel-mismatch")["detail"]
-        audio = (await client.post("/mel?preset=wide", content=RECORDING.read_bytes())).content
-        assert audio[:6] == b"\x93NUMPY"
+        assert (await client.post("/mel?preset=wide", content=RECORDING.read_bytes())).content[:6] == b"\x93NUMPY"

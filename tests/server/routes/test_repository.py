@@ -23,7 +23,7 @@ def client_of(app):
 @asynccontextmanager
 async def running(known, **settings):
     """An application that serves the first known model: its engines, and clients of both ports."""
-    app = create_app(Settings(models=(next(iter(known)),), cores=1, **settings), load=known.__getitem__)
+    app = create_app(Settings(models=(next(iter(known)),), cores=1, admin_port=0, **settings), load=known.__getitem__)
     async with app.router.lifespan_context(app), client_of(app) as public, client_of(create_admin_app(app)) as admin:
         await app.state.service.engines.wait_ready()
         yield app.state.service.engines, public, admin
@@ -53,7 +53,7 @@ async def test_the_administrator_loads_and_unloads(new_fake, new_mel):
         problem(await spoken("one"), 503, "unloaded")
         assert (await public.get("/v1/models/one")).json().items() >= {"state": "unloaded", "family": "fake"}.items()
         assert [(await public.get(path)).status_code for path in ("/readyz", "/livez")] == [200, 200]
-        assert 'vocoder_ready{model="one"}' not in (await public.get("/metrics")).text
+        assert 'vocoder_ready{model="one"}' not in (await admin.get("/metrics")).text
         assert await said("load", "one") == (200, {})
         assert samples(await spoken("one")).any()
         assert (await said("unload", "three"))[0] == 404

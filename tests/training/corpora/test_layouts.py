@@ -84,8 +84,7 @@ def test_vctk_takes_one_microphone_reads_the_old_release_and_refuses_other_layou
     names = ("p225/p225_001_mic1.flac", "p225/p225_001_mic2.flac", "p226/p226_003_mic1.flac")
     touch(tmp_path, *(f"new/wav48_silence_trimmed/{name}" for name in names))
     touch(tmp_path, "old/wav48/p225/p225_001.wav", "old/wav48/p225/p225_002.wav")
-    found = scan_vctk(tmp_path / "new")
-    assert [f"{r.speaker}/{r.name}" for r in found.recordings] == [names[0], names[2]]
+    assert [f"{r.speaker}/{r.name}" for r in scan_vctk(tmp_path / "new").recordings] == [names[0], names[2]]
     assert [r.name for r in scan_vctk(tmp_path / "old").recordings] == ["p225_001.wav", "p225_002.wav"]
     with pytest.raises(CorpusError, match="VCTK layout"):
         scan_vctk(tmp_path / "old" / "wav48")

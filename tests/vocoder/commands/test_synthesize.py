@@ -79,6 +79,7 @@ def test_arguments_that_contradict_each_other(mel, model, tmp_path, refusal):
         ((mel, "-o", tmp_path / "a.wav", "--device", "toaster"), "device 'toaster' cannot be used"),
         ((mel, "-o", tmp_path / "a.wav", "--seed", "-1"), "the seed must be a whole number, 0 or more"),
         ((mel, "-o", tmp_path / "a.xyz"), "unknown format 'xyz'"),
+        ((mel, "-o", tmp_path / "a.flac", "--format", "wav_f32"), "a.flac as wav_f32: its suffix says another format"),
         ((mel, "-o", tmp_path / "a.wav", "--preset", "espnet", "--adapt", "off"), "f_min is 80.0, not 0.0"),
         ((mel, "-o", tmp_path / "a.wav", "--preset", "nothing"), "no mel preset 'nothing'"),
         ((mel, "-o", tmp_path / "a.wav", "--preset", "nowhere.yaml"), "cannot read the mel config"),

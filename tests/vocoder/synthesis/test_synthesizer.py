@@ -91,16 +91,12 @@ SYNTHESIS_ERRORS = {
 }
 
 
-@pytest.mark.parametrize(("arguments", "message"), [({"sigma": -0.1}, "sigma"), ({"chunk_frames": 0}, "at least 1")])
-def test_a_stream_out_of_range_is_refused_at_once(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        tiny_synthesizer("lapped").stream(mel(5, 3), **arguments)
-
-
-def test_an_unknown_option_of_a_stream_is_told_with_the_known_ones():
+def test_options_of_a_stream_that_are_unknown_or_out_of_range_are_refused_at_once():
     known = "sigma, seed, denoise, corrections, sharpen, guard, preset, adapt, chunk_frames, first_chunk_frames"
-    with pytest.raises(TypeError, match=rf"^there is no option 'sharpn'; there are {known}$"):
-        tiny_synthesizer("lapped").stream(mel(5, 3), sharpn=1)
+    unknown = rf"^there is no option 'sharpn'; there are {known}$"
+    for option, message in (({"sigma": -0.1}, "sigma"), ({"chunk_frames": 0}, "at least 1"), ({"sharpn": 1}, unknown)):
+        with pytest.raises((ValueError, TypeError), match=message):
+            tiny_synthesizer("lapped").stream(mel(5, 3), **option)
 
 
 def test_what_it_says_of_itself_is_plain_data_and_a_line():
