@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 import vocoder
+from server.addresses import INFERENCE
 from server.engine.lanes import Lanes, available_cores, compute_on
 from server.engine.model import SHARED_FRAMES, LoadedModel
 from server.engine.queue import WorkQueue
@@ -43,8 +44,7 @@ def create_app(settings: Settings | None = None, load: Callable[[str], Synthesiz
     dtype = None if settings.dtype == "auto" else getattr(torch, settings.dtype)
     load = load or partial(vocoder.load, device=settings.device, dtype=dtype, guard="off")
     service = _service(settings, load)
-    about = {"summary": "Mel-spectrograms in, waveforms out.", "version": vocoder.__version__}
-    app = _bare("Flow vocoder", service, lifespan=_lifespan(service), **about)
+    app = _bare("Flow vocoder", service, lifespan=_lifespan(service), summary="Mel-spectrograms in, waveforms out.")
     hosts = HostRule(settings.host, settings.allowed_hosts, settings.cors_origins)
     app.add_middleware(
         Gate, hosts=hosts, drain=service.drain, keys=service.keys, requests=service.requests, memory=service.memory
@@ -78,7 +78,8 @@ def create_admin_app(public: FastAPI) -> FastAPI:
 
 def _bare(title: str, service: Service, **options: Any) -> FastAPI:
     # Without redirects: they would repeat the Host header, which may name another server.
-    app = FastAPI(title=title, docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False, **options)
+    plain: dict[str, Any] = {"docs_url": None, "redoc_url": None, "openapi_url": None, "redirect_slashes": False}
+    app = FastAPI(title=title, version=vocoder.__version__, **plain, **options)
     app.router.default = answer_not_found
     app.state.service = service
     install_problem_handlers(app)
@@ -96,6 +97,8 @@ def _service(settings: Settings, load: Callable[[str], Synthesizer]) -> Service:
         lanes,
         *limits,
     )
+    if settings.model_control:
+        engines.others = f"POST {INFERENCE}/repository/models/NAME/load on the admin port loads others."
     requests, memory = Pool(settings.max_connections), Pool(settings.max_buffered_bytes)
     metrics.registry.register(operations.Gauges(engines, lambda: memory.used))
     with ThreadPoolExecutor(1, initializer=compute_on, initargs=(1,)) as pool:

@@ -51,7 +51,7 @@ class DrainingServer(QuietServer):
         super().__init__(config)
         self._drain = drain
         self._loop = asyncio.get_running_loop()
-        self._signalled = False
+        self._signalled = self.cut_off = False
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to drain, or end."""
@@ -63,7 +63,8 @@ class DrainingServer(QuietServer):
     async def on_tick(self, counter: int) -> bool:
         """Return, every tenth of a second, whether to stop."""
         if self._drain.finished:
-            if self._drain.overdue:
+            self.cut_off = self._drain.overdue
+            if self.cut_off:
                 logger.warning("%d requests did not finish in time and are cut off", self._drain.requests.used)
             self.config.timeout_graceful_shutdown = max(1, math.ceil(self._drain.remaining))
             return True
@@ -83,7 +84,7 @@ async def run(settings: Settings, load: Callable[[str], Synthesizer] | None = No
     log_config = logging_config(settings.log_format, settings.log_level)
     logging.captureWarnings(True)  # otherwise the warnings module writes them to standard error
     config = server_config(app, settings, host=settings.host, port=settings.port, log_config=log_config)
-    servers: list[uvicorn.Server] = [DrainingServer(config, service.drain)]
+    servers: list[uvicorn.Server] = [main := DrainingServer(config, service.drain)]
     if settings.admin_port is not None:
         listen = {"host": settings.admin_host, "port": settings.admin_port}
         admin = server_config(create_admin_app(app), settings, **listen, lifespan="off", log_config=None)
@@ -99,7 +100,7 @@ async def run(settings: Settings, load: Callable[[str], Synthesizer] | None = No
     finally:
         watch.cancel()
         (failure,) = await asyncio.gather(watch, return_exceptions=True)
-    return 1 if isinstance(failure, LoadError) or service.drain.overdue else 0
+    return 1 if isinstance(failure, LoadError) or main.cut_off else 0
 
 
 def _listener(host: str, port: int, option: str) -> socket.socket:

@@ -41,6 +41,10 @@ class Engines:
 
     def __init__(self, references: Sequence[str], load: Load, lanes: Lanes, items: int, seconds: float) -> None:
         self.lanes = lanes
+        self.others = (
+            "Others need a --model each at its start, as in vocoder-serve --model reverse --model reverse-24k."
+        )
+        """how there would be further models"""
         self._make: Callable[[str], Engine] = lambda name: Engine(name, load, lanes, items, seconds)
         self._engines = tuple(map(self._make, references))
         self._adding = asyncio.Lock()
@@ -58,8 +62,7 @@ class Engines:
         if any(engine.state is EngineState.LOADING and not engine.in_service for engine in self._engines):
             raise Problem("warming", "The models are still loading.", retry_after=LOADING_SECONDS)
         names = [engine.name for engine in self._engines]
-        more = "Others need a --model each at its start, as in vocoder-serve --model reverse --model reverse-24k."
-        raise Problem("unknown-model", f"This server has the models {', '.join(names)}. {more}", models=names)
+        raise Problem("unknown-model", f"This server has the models {', '.join(names)}. {self.others}", models=names)
 
     @property
     def ready(self) -> bool:

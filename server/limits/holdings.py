@@ -91,8 +91,8 @@ class Drain:
 
     @property
     def overdue(self) -> bool:
-        """Whether the time of the requests in flight is over."""
-        return self.refusing and self.remaining <= 0.0
+        """Whether the time of the requests in flight is over, and there are some."""
+        return self.refusing and self.remaining <= 0.0 and self.requests.used > 0
 
     @property
     def finished(self) -> bool:

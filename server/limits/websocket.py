@@ -106,6 +106,8 @@ class LimitedWebSocket(WebSocketsSansIOProtocol):
         if self.close_sent and self.initial_response is None:  # the server closed it, as after a too large message
             raise ClientDisconnected
         await super().send(message)
+        if message["type"] == "websocket.http.response.body" and not message.get("more_body"):
+            self.handshake_complete = True  # it is refused; otherwise uvicorn logs that nobody answered it
         await self.writable.wait()  # so that nothing more is made before this was taken
         if self.close_sent:
             self._watch.begin()

@@ -13,6 +13,8 @@ import pytest
 from answers import TIMEOUT, encoded, metric, npy, slug
 from fakes import forkserver, serve
 
+import vocoder
+
 
 class Program:
     def __init__(self, process, output):
@@ -70,7 +72,7 @@ def stopping(url):
 def test_the_log_is_of_this_program_s_own_words(program, wait_until):
     recording = encoded(np.random.default_rng(0).uniform(-0.3, 0.3, 22050), container="MP3")
     generator = np.random.default_rng(1)
-    with program("none") as (process, url), httpx.Client(timeout=TIMEOUT) as client:
+    with program("none", drain_timeout=0.0) as (process, url), httpx.Client(timeout=TIMEOUT) as client:
         wait_until(lambda: f"ready on {url}" in process.errors())
         assert "running on" not in process.errors()
         assert f"ready on {url}" in process.errors().splitlines()[-1]  # the last thing that is said
@@ -149,7 +151,8 @@ def test_the_admin_port_and_the_time_in_which_new_requests_are_still_taken(progr
         assert speak(url, new_mel()).status_code == 200
         assert [httpx.get(f"{port}/metrics").status_code for port in (url, admin)] == [404, 200]
         assert 'vocoder_frames_total{model="fake"} 12.0' in httpx.get(f"{admin}/metrics").text
-        assert "/synthesize" not in httpx.get(f"{admin}/openapi.json").json()["paths"]
+        document = httpx.get(f"{admin}/openapi.json").json()
+        assert ("/synthesize" in document["paths"], document["info"]["version"]) == (False, vocoder.__version__)
         assert httpx.post(f"{admin}/synthesize").status_code == 404
         assert httpx.get(f"{admin}/readyz").json() == {"status": "ready"}
         process.send(signal.SIGTERM)

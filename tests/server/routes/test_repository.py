@@ -44,7 +44,7 @@ async def test_the_administrator_loads_and_unloads(new_fake, new_mel):
         async def spoken(name):
             return await public.post(f"/synthesize?model={name}&seed=1&format=npy", content=npy(new_mel()))
 
-        problem(await spoken("two"), 404, "unknown-model")
+        assert "models/NAME/load" in problem(await spoken("two"), 404, "unknown-model")["detail"]
         assert await said("load", "some/where/two") == (200, {})
         assert samples(await spoken("two")).any()
         assert await said("unload", "one") == (200, {})
