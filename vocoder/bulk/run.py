@@ -173,7 +173,9 @@ def _made(options: BulkOptions) -> dict[str, Any]:
     dtype = options.dtype or str(own_dtype(config.get("provenance", {}), options.device)).removeprefix("torch.")
     model, sampling, source = _sum([config.get(name) for name in IDENTITY]), options.sampling, options.source
     made = {"model": model, "format": options.format, "preset": sampling.preset, "dtype": dtype}
-    made |= {"guard": None if options.guard == "warn" else options.guard, **sampling_fields(sampling)}
+    made |= sampling_fields(sampling)
+    if options.guard == "strict":  # what it refuses may be there; what it made is right for the others, too
+        made |= {"guard": options.guard}
     if source is not None:
         made |= {"adapt": sampling.adapt}
     if isinstance(source, MelConfig):  # a file may change before the next run

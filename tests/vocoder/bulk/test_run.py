@@ -110,8 +110,8 @@ def test_audio_of_two_ways_of_making_it_is_not_mixed(write_mels, model, tmp_path
     assert all(before[name] != values for name, values in made(out).items())
     assert speak(mels, "-o", out, "--again", "--format", "flac", model=model) == 0
     assert {path.name for path in out.glob("*.flac")} == {"00.flac", "01.flac"}
-    assert speak(mels, "-o", out, "--seed", "4", "--format", "flac", model=model, guard="warn") == 2
-    assert "guard 'off', not left out; seed left out, not 4" in capsys.readouterr().err
+    assert speak(mels, "-o", out, "--seed", "4", "--format", "flac", model=model, guard="strict") == 2
+    assert "seed left out, not 4; guard left out, not 'strict'" in capsys.readouterr().err
 
 
 def test_one_run_at_a_time(write_mels, model, tmp_path, capsys):
