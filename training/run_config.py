@@ -51,7 +51,7 @@ def load_config(cls: type[T], file: Path, overrides: Sequence[str] = ()) -> T:
         getattr(cls, "complete", lambda settings: None)(data)
         return from_dict(cls, data)
     except ConfigError as error:
-        raise ConfigError(f"{' '.join(map(str, (file, *overrides)))}: {error}") from error
+        raise ConfigError(f"{error} (of {' '.join(map(str, (file, *overrides)))})") from error
 
 
 def write_config(config: Any, file: Path) -> None:

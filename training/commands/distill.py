@@ -35,5 +35,10 @@ def run(args: argparse.Namespace) -> int:
     config: CorpusRun = load_config(ReverseRun if args.student == "reverse" else StudentRun, file, overrides)
     if isinstance(config, StudentRun) and args.student not in (None, config.model.kind):
         raise ConfigError(f"{file} is of a student over {config.model.kind}, not over {args.student}")
+    if args.teacher and not config.taught:
+        losses = "losses.recorded or losses.drawn" if isinstance(config, ReverseRun) else "losses.kl"
+        raise ConfigError(
+            f"--teacher {args.teacher} would not be used: set {losses} above 0, which learn from a teacher"
+        )
     train(config, args.resume)
     return 0

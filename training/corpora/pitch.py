@@ -75,9 +75,10 @@ def read_tracks(
 
     if missing():
         folder.mkdir(exist_ok=True)
+        counted = "recordings" if len(speeds) == 1 else f"tracks, of recordings at {len(speeds)} speeds"
         with FileLock(folder / "lock"):  # processes of one run share the work
             work = missing()
-            for _ in with_bar(mapped(_label, work, max(jobs, 1)), "recordings", len(work), "following the pitch"):
+            for _ in with_bar(mapped(_label, work, max(jobs, 1)), counted, len(work), "following the pitch"):
                 pass
     return {speed: [np.load(kept(entry, speed)) for entry in entries] for speed in speeds}
 

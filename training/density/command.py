@@ -3,11 +3,11 @@
 import argparse
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from accelerate.utils import set_seed
 
-from training.density.flows import CLOSED_FORM, DensityConfig
+from training.density.flows import CLOSED_FORM, DensityConfig, Kind
 from training.density.items import DataConfig, items_of
 from training.density.model import DensityModel
 from training.density.objective import DensityObjective
@@ -22,6 +22,7 @@ from vocoder.config import ConfigError
 from vocoder.mel.config_file import load_mel_config
 
 CONFIGS = Path(__file__).parent
+KINDS = (*get_args(Kind), "vae", "iaf_vae")
 
 
 @dataclass(frozen=True)
@@ -58,13 +59,15 @@ class DensityRun(RunConfig):
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     add = parser.add_argument
-    add("--model", metavar="KIND", help="gaussian, elementwise, cdf, nice, realnvp, maf, iaf, glow, vae or iaf_vae")
+    add("--model", metavar="KIND", help=", ".join(KINDS))
     add("--data", metavar="DATA", help=f"digits, {', '.join(TOYS)}, a manifest, or a corpus of the configured manifest")
     add_run_arguments(parser, required=False)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
+    if args.model not in (None, *KINDS):
+        raise ConfigError(f"--model must be one of {', '.join(KINDS)}, not {args.model!r}")
     file = args.config or default_config(args.model, args.data)
     config = load_config(DensityRun, file, [*shorthands(args.model, args.data), *args.overrides])
     set_seed(config.trainer.seed)

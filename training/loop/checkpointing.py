@@ -21,6 +21,7 @@ from safetensors.torch import load_file, load_model, save_file, save_model
 from torch.optim.swa_utils import AveragedModel
 
 from training.loop.objective import Objective
+from training.loop.stopping import TrainingError
 from training.loop.trainer_config import TrainerConfig
 from vocoder.checkpoint import CheckpointError
 from vocoder.config import to_dict
@@ -57,9 +58,13 @@ class Checkpoints:
         """
         final = self.root / f"step-{step:08d}"
         if not final.exists():
-            with replaced(final) as fresh:
-                fill(fresh)
-                os.sync()
+            try:
+                with replaced(final) as fresh:
+                    fill(fresh)
+                    os.sync()
+            except (OSError, RuntimeError, SafetensorError) as error:  # a full disk is any of these
+                shutil.rmtree(final)
+                raise TrainingError(f"cannot write {final}, {self.last} is from before: {error}") from error
         for name in names:
             link = self.directory / f".{name}.partial"
             link.unlink(missing_ok=True)

@@ -49,8 +49,6 @@ def test_options_reach_the_comparison_and_models_are_called_as_they_were_asked_f
     [
         (["a/last"], "a/last is given twice"),
         (["--limit", "0"], "limit must be at least 1"),
-        (["--listen", "-1"], "listen must be at least 0"),
-        (["--jobs", "0"], "jobs must be at least 1"),
         (["--manifest", "none.jsonl"], "no manifest at none.jsonl"),
     ],
 )

@@ -126,7 +126,6 @@ def test_lines_come_back_with_every_field_and_those_of_before_are_completed(tmp_
         (as_line(split="dev"), "split"),
         (as_line(duration=float("nan")), "duration"),
         (as_line(bandwidth=11026.0), "bandwidth"),
-        (as_line(use="listen"), "use"),
         (as_line(colour="red"), "no field colour"),
         (as_line(speaker=""), "speaker"),
         (as_line(path="first.flac"), "twice"),

@@ -1,8 +1,10 @@
 from itertools import pairwise
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 from toy_training import Tones, differences, saved_run, seeded_toy, toy_config, toy_trainer
@@ -12,6 +14,7 @@ from training.loop.checkpointing import Checkpoints, Progress
 from training.loop.monitoring import Monitor
 from training.loop.objective import Phase
 from training.loop.optimisation import build_optimiser, moving_average, rate_scale
+from training.loop.stopping import TrainingError
 
 
 def plan(seed=5):
@@ -67,6 +70,10 @@ def test_killed_while_writing_the_old_checkpoint_stays(tmp_path, monkeypatch, mo
         with pytest.raises(Killed):
             checkpoints.write(2, ["last"], fill)
     assert (checkpoints.last / "state").read_text() == "old"
+    fill = Mock(side_effect=SafetensorError("Error while serializing: No space left on device"))
+    with pytest.raises(TrainingError, match=r"cannot write .*step-00000003, .*last is from before: .* No space left"):
+        checkpoints.write(3, ["last"], fill)
+    assert not list(checkpoints.root.glob("*step-00000003*"))
     again = Checkpoints(tmp_path)
     again.prune()
     assert [path.name for path in again.root.iterdir()] == ["step-00000001"]
