@@ -30,11 +30,11 @@ def read_small(path: Path, most: int) -> bytes:
 
 
 def files_in(source: Path, suffixes: Collection[str]) -> list[tuple[Path, Path]]:
-    """Return a file, or the files below a folder with such suffixes, each with its path below the folder."""
+    """Return a file, or shown files and broken links below a folder with such suffixes, each with its path below."""
     if not source.is_dir():
         return [(source, Path(source.name))]
-    found = sorted(path for path in source.rglob("*") if path.suffix.lower() in suffixes and path.is_file())
-    return [(path, path.relative_to(source)) for path in found]
+    found = [(path, path.relative_to(source)) for path in sorted(source.rglob("*")) if path.suffix.lower() in suffixes]
+    return [(p, below) for p, below in found if "/." not in f"/{below}" and (p.is_file() or not p.exists())]
 
 
 def check_distinct(targets: Iterable[Path]) -> None:

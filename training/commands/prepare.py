@@ -58,7 +58,10 @@ def prepare_and_report(corpora: Iterable[Corpus], args: argparse.Namespace, leve
     rms = PrepareConfig.rms if args.rms is None else args.rms
     config = PrepareConfig(args.sample_rate, rms if levelled else None, args.min_seconds)
     corpora = list(corpora)
-    print(prepare(corpora, args.output, config, args.jobs).summary())
+    prepared = prepare(corpora, args.output, config, args.jobs)
+    print(prepared.summary())
+    if all(entry.split == "train" for entry in prepared.manifest.entries):
+        print("WARNING: training needs two usable recordings at least, to hold out one of them", file=sys.stderr)
     for corpus in corpora:
         if corpus.licence == UNKNOWN:
             print(

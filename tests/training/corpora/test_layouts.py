@@ -49,10 +49,11 @@ def test_the_split_counts_unusable_recordings_and_sorts_names_with_suffix_and_su
 
 
 def test_folders_have_speakers_below_and_are_refused_without_audio_or_with_names_that_collide(tmp_path):
-    touch(tmp_path, "x/anna/1.wav", "x/anna/deep/2.MP3", "x/bert/1.flac", "x/3.ogg", "x/notes.txt")
+    touch(tmp_path, "x/anna/1.wav", "x/anna/deep/2.MP3", "x/._1.wav", "x/bert/1.flac", "x/3.ogg", "x/notes.txt")
     (tmp_path / "x/LICENSE").write_text("be kind")
+    (tmp_path / "x/anna/gone.wav").symlink_to("nowhere.wav")
     found = scan_folder(tmp_path / "x", licence="cc0-1.0")
-    names = {"anna": {"1.wav", "deep/2.MP3"}, "bert": {"1.flac"}, "x": {"3.ogg"}}
+    names = {"anna": {"1.wav", "deep/2.MP3", "gone.wav"}, "bert": {"1.flac"}, "x": {"3.ogg"}}
     assert {(r.speaker, r.name) for r in found.recordings} == {(s, n) for s in names for n in names[s]}
     assert (found.name, found.licence, found.licence_text) == ("x", "CC0-1.0", "be kind")
     touch(tmp_path, "empty/notes.txt", "twice/a.wav", "twice/a.mp3")

@@ -132,6 +132,8 @@ def test_the_command_prepares_and_sums_up(recordings, tmp_path, capsys):
     assert (rows["anna"], rows["bert"]) == (["9", "0.1", "0.0"], ["1", "0.0", "0.0"])
     assert "skipped    1  in: clipped" in printed
     assert read_manifest(out).sample_rate == 8000
+    assert main(["prepare", str(recordings / "bert"), "-o", str(tmp_path / "one"), "--jobs", "1"]) == 0
+    assert "training needs two usable recordings at least" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
