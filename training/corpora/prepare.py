@@ -164,7 +164,17 @@ def _take_mel(job: _Job, source: Path, audio: Path) -> None:
 
 def _make(source: Path, target: Path, config: PrepareConfig) -> None:
     recorded, sample_rate = decode(source)
-    x = condition(recorded, sample_rate, config)
+    try:
+        x = condition(recorded, sample_rate, config)
+    except UnusableError as error:
+        heard = (
+            error.reason == "silent" and source.suffix.lower() in (".wav", ".flac") and soundfile.read(source)[0].std()
+        )
+        if heard > 1e-2:
+            raise UnusableError(
+                "its channels cancel", "their mean is silent: mix it down, or keep one of them"
+            ) from error
+        raise
     bandwidth = prepared_bandwidth(recorded, sample_rate, config.sample_rate)
     # The bandwidth is kept in the file, so that a later run knows it without the recording being decoded again.
     write_flac(target, x, config.sample_rate, comment=f"{_BANDWIDTH}{bandwidth:g}")

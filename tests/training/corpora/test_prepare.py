@@ -117,10 +117,10 @@ def test_other_settings_a_taken_name_and_nothing_usable_are_errors(recordings, t
     prepare([scan_folder(recordings, "mine")], out, PrepareConfig())
     with pytest.raises(PrepareError, match=r"rms 0.06 -> 0.1"):
         prepare([scan_folder(recordings, "mine")], out, PrepareConfig(rms=0.1))
-    write(tmp_path / "quiet/1.wav", np.zeros(RATE))
+    write(tmp_path / "quiet/1.wav", np.stack([speech(), -speech()], axis=1))
     with pytest.raises(PrepareError, match="choose another name or folder"):
         prepare([scan_folder(tmp_path / "quiet", "mine")], out, PrepareConfig())
-    with pytest.raises(ValueError, match=r"no recording is usable \(1 silent\)"):
+    with pytest.raises(ValueError, match=r"no recording is usable \(1 its channels cancel\)"):
         prepare([scan_folder(tmp_path / "quiet")], tmp_path / "other", PrepareConfig())
 
 
