@@ -167,13 +167,9 @@ def _make(source: Path, target: Path, config: PrepareConfig) -> None:
     try:
         x = condition(recorded, sample_rate, config)
     except UnusableError as error:
-        heard = (
-            error.reason == "silent" and source.suffix.lower() in (".wav", ".flac") and soundfile.read(source)[0].std()
-        )
-        if heard > 1e-2:
-            raise UnusableError(
-                "its channels cancel", "their mean is silent: mix it down, or keep one of them"
-            ) from error
+        stereo = error.reason == "silent" and source.suffix.lower() in (".wav", ".flac")
+        if stereo and soundfile.read(source)[0].std() > 0.01:
+            raise UnusableError("its channels cancel", "their mean is silent: keep one of them") from error
         raise
     bandwidth = prepared_bandwidth(recorded, sample_rate, config.sample_rate)
     # The bandwidth is kept in the file, so that a later run knows it without the recording being decoded again.
