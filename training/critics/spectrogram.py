@@ -54,6 +54,7 @@ class _Critic(nn.Module):
         self.judge = weight_norm(nn.Conv2d(channels, 1, 3, padding=1))
 
     def forward(self, x: Tensor) -> list[Tensor]:
+        """Return the maps of each layer and, last, the judgement (B, 1, frames, bins) of audio (B, T)."""
         image = torch.view_as_real(spectrum(x, self.size)[:, : self.bins]).permute(0, 3, 2, 1)
         power = image.square().sum(dim=1, keepdim=True) + 1e-8
         features = torch.cat([power.log() / 4 + 2, 2 * image * power.pow(-0.35)], dim=1)

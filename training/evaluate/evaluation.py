@@ -59,9 +59,7 @@ def evaluate(
         rows.append(Row(candidate.name, *about, values, problems, seconds))
         if voices.count(recording.voice) < examples:
             voices.append(recording.voice)
-            heard[recording.entry.path] = np.nan_to_num(
-                x, posinf=0.0, neginf=0.0
-            )  # its scores say that it is not finite
+            heard[recording.entry.path] = np.nan_to_num(x, posinf=0.0, neginf=0.0)  # the scores say where it is
     return rows, heard
 
 

@@ -3,7 +3,6 @@
 A run directory holds `checkpoints/step-N/` and the links `last` and `best` to them.
 """
 
-import fcntl
 import json
 import math
 import os
@@ -16,6 +15,7 @@ from pickle import UnpicklingError
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 from safetensors.torch import load_file, load_model, save_file, save_model
 from torch.optim.swa_utils import AveragedModel
@@ -25,7 +25,6 @@ from training.loop.stopping import TrainingError
 from training.loop.trainer_config import TrainerConfig
 from vocoder.checkpoint import CheckpointError
 from vocoder.config import to_dict
-from vocoder.files import replaced
 
 
 @contextmanager
@@ -35,13 +34,18 @@ def locked(directory: Path) -> Iterator[None]:
     Raises CheckpointError if one is in there.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    with (directory / ".lock").open("w") as file:
-        try:
-            if os.environ.get("RANK", "0") == "0":
-                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise CheckpointError(f"another process trains in {directory}; wait for its end, or stop it") from None
+    if os.environ.get("RANK", "0") != "0":
         yield
+        return
+    lock = FileLock(directory / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise CheckpointError(f"another process trains in {directory}; wait for its end, or stop it") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 class Checkpoints:
@@ -58,12 +62,15 @@ class Checkpoints:
         """
         final = self.root / f"step-{step:08d}"
         if not final.exists():
+            partial = self.root / f"partial-{step:08d}"
+            shutil.rmtree(partial, ignore_errors=True)
             try:
-                with replaced(final) as fresh:
-                    fill(fresh)
-                    os.sync()
+                partial.mkdir(parents=True)
+                fill(partial)
+                os.sync()
+                partial.rename(final)
             except (OSError, RuntimeError, SafetensorError) as error:  # a full disk is any of these
-                shutil.rmtree(final)
+                shutil.rmtree(partial, ignore_errors=True)
                 raise TrainingError(f"cannot write {final}, {self.last} is from before: {error}") from error
         for name in names:
             link = self.directory / f".{name}.partial"

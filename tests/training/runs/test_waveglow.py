@@ -18,7 +18,7 @@ from vocoder.config import ConfigError
 from vocoder.layers.conditioning import PitchConfig
 from vocoder.mel.config import preset
 
-HOLDER = "import fcntl, sys; file = open(sys.argv[1], 'w'); fcntl.lockf(file, 2); print('held', flush=True); input()"
+HOLDER = "import sys, filelock; a = filelock.FileLock(sys.argv[1]); a.acquire(); print('held', flush=True); input()"
 
 
 @pytest.mark.parametrize("config", [LAPPED, GROUPING], ids=["lapped", "grouping"])
