@@ -42,9 +42,11 @@ def finite_values(mel: Any, start: int = 0) -> Tensor:
         raise MelError(f"the mel must hold floating-point numbers, not {mel.dtype}")
     if np.ma.is_masked(mel):
         raise MelError(MASKED)
+    if isinstance(mel, Tensor) and (mel.is_meta or mel.is_nested or mel.layout != torch.strided):
+        raise MelError("the mel must be a dense tensor with values, not one that is meta, nested or sparse")
     # arrays are copied, as they may be read-only, reversed or of another byte order
     values = mel if isinstance(mel, Tensor) else torch.from_numpy(np.array(mel, dtype=np.float32, order="C"))
-    values = values.detach().to(torch.float32)
+    values = values.detach().resolve_neg().to(torch.float32)
     if values.numel() and not all(map(math.isfinite, bounds(values))):
         places = torch.nonzero(~torch.isfinite(values))
         places[:, -1:] += start
