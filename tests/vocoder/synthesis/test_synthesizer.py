@@ -82,7 +82,6 @@ SYNTHESIS_ERRORS = {
     "no items": (lambda v: v.synthesize(mel(0, 5, 30)), r"not \(0, 5, 30\)$"),
     "complex": (lambda v: v.synthesize(mel(5, 3) * 1j), "floating-point numbers, not torch.c"),
     "sparse": (lambda v: v.synthesize(mel(5, 3).to_sparse()), "must be a dense tensor"),
-    "meta": (lambda v: v.synthesize(mel(5, 3).to("meta")), "must be a dense tensor"),
     "whole numbers": (lambda v: v.synthesize(np.zeros((5, 3), "i4")), "floating-point numbers, not int32"),
     "text": (lambda v: v.synthesize(np.full((5, 3), "a")), "floating-point numbers, not <U1"),
     "a list": (lambda v: v.synthesize([[0.0] * 3] * 5), "not list"),
