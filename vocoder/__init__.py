@@ -1,6 +1,6 @@
-"""Neural vocoders of normalizing flows: mel-spectrograms to waveforms.
+"""Neural vocoders based on normalizing flows: from mel-spectrograms to waveforms.
 
-Names load what they need when they are first used, so that importing the package or its client loads no torch.
+Public names are imported on first use, so importing the package or its client does not load torch.
 """
 
 from importlib import import_module
@@ -43,13 +43,13 @@ _NAMES = {
     "models.waveglow": ("WaveGlow", "WaveGlowConfig"),
     "synthesis.synthesizer": ("Synthesizer",),
 }
-"""the public names of each module"""
+"""module -> its public names"""
 _MODULES = {name: f"vocoder.{module}" for module, names in _NAMES.items() for name in names}
 __all__ = ["__version__", *_MODULES]
 
 
 def __getattr__(name: str) -> Any:
-    """Return a public name, from now on an attribute like any other."""
+    """Import a public name on first use and keep it as a module attribute."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = value = getattr(import_module(_MODULES[name]), name)

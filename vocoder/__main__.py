@@ -1,4 +1,4 @@
-"""`python -m vocoder COMMAND ...` is `vocoder COMMAND ...`."""
+"""Run `vocoder COMMAND ...` as `python -m vocoder COMMAND ...`."""
 
 import sys
 

@@ -1,7 +1,7 @@
-"""Whether a mel is admitted: its mel config, shape and values, its conversion to the model's, and the guard's verdict.
+"""Admit mels: check shape and values, convert them to the model's mel config, and apply the guard.
 
-Python, the commands, bulk runs and the server all ask here: `admit` for a whole mel, `StreamAdmission` for one that
-comes in pieces. Shapes are told in `adapt.shape`, ranges of values in `mel.values`, verdicts in `guard.guard`.
+The Python API, the commands, bulk runs and the server all use this module: `admit` for a whole mel, `StreamAdmission`
+for one that arrives in pieces. `adapt.shape` explains wrong shapes, `mel.values` wrong values, `guard.guard` the rest.
 """
 
 import math
@@ -26,15 +26,15 @@ from vocoder.sampling import AdaptMode, GuardMode, Preset
 
 CPU = torch.device("cpu")
 ENOUGH_FRAMES = 128
-"""frames that suffice to recognise a mel config"""
+"""frames that are enough to recognise a mel config"""
 NAMELESS = ("not-speech", "silence")
-"""causes that say nothing of values that no mel has"""
+"""causes that do not explain impossible values"""
 QUIET_FRAMES = 64
-"""In so many frames every mel has a band near silence; fewer may all be loud."""
+"""any mel this long has a band near silence; shorter ones may be loud throughout"""
 
 
 class UnlikelyMelError(ValueError):
-    """A mel is not typical of its mel config. The text says what it looks like, and so does `verdict`."""
+    """A mel is not typical of its mel config. The message and `verdict` say what it looks like."""
 
     def __init__(self, verdict: Verdict) -> None:
         super().__init__(verdict.message)
@@ -42,7 +42,7 @@ class UnlikelyMelError(ValueError):
 
 
 class MelTooLongError(ValueError):
-    """A mel has more frames than are allowed, which are `limit`."""
+    """A mel has more than `limit` frames."""
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"the mel is longer than the limit of {limit} frames: send it in parts")
@@ -51,15 +51,15 @@ class MelTooLongError(ValueError):
 
 @dataclass(frozen=True)
 class Admitted:
-    """A mel that the model may have.
+    """A mel that was checked and converted for the model.
 
     Attributes:
         mel: (B, n_mels, frames) in the model's own mel config, float32.
         path: how it was converted.
-        frames: of the mel as it was given.
-        verdicts: of the guard, on those items that it can judge; empty if it was not asked.
-        given: the mel as it was given, whose kind the audio takes.
-        strength: how far the first item is sharpened at its end, 0 to 1.
+        frames: number of frames of the mel as given.
+        verdicts: the guard's verdicts on the items that it can judge; empty if the guard is off.
+        given: the mel as given; the audio is returned as the same kind, tensor or array.
+        strength: strength at which the end of the first item is sharpened, 0 to 1.
     """
 
     mel: Tensor
@@ -75,28 +75,28 @@ class Admitted:
         return tuple(verdict for verdict in self.verdicts if not verdict.typical)
 
     def sharpened(self, sharpen: float | None) -> "Admitted":
-        """Return it with its mel sharpened where `sharpen` is asked for; models are to take it with `sharpen` 0."""
+        """Return a copy with the mel sharpened; synthesize it with `sharpen` 0."""
         sharpening = sharpening_of(self.path.target, self.mel.device, sharpen)
         return replace(self, mel=sharpening.push(self.mel), strength=sharpening.reached)
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Shape in the model's own mel config, without the batch if one mel was given."""
+        """Shape in the model's own mel config, without the batch dimension if one mel was given."""
         return tuple(self.mel.shape if self.given.ndim == 3 else self.mel.shape[1:])
 
     def returned(self, x: Tensor) -> Any:
-        """Return the audio (B, T) of the model, placed in time, in the kind and shape that the mel was given in."""
+        """Align the model's audio (B, T) in time and return it as the kind, shape and device of the given mel."""
         x = Placement(self.path, self.frames).place(x)
         x = x if self.given.ndim == 3 else x[0]
         return x.to(self.given.device) if isinstance(self.given, Tensor) else x.cpu().numpy()
 
 
 def path_of(preset: Preset, target: MelConfig, adapt: AdaptMode = "on", mel: Any = None) -> MelPath:
-    """Return how mels of a preset, as of `Sampling`, reach a model; of a batch, "auto" recognises the first item.
+    """Return the conversion from a preset (see `Sampling`) to a model; in a batch, "auto" recognises the first item.
 
     Raises:
-        UnsureError: the preset is "auto" and the mel is unclear, or missing.
-        ConfigError: there is no such mel config.
+        UnsureError: the preset is "auto" and the mel is missing or cannot be recognised.
+        ConfigError: the mel config does not exist or is invalid.
         MelMismatchError: there is no conversion.
     """
     if preset is None or isinstance(preset, MelConfig):
@@ -104,7 +104,7 @@ def path_of(preset: Preset, target: MelConfig, adapt: AdaptMode = "on", mel: Any
     elif preset != AUTO:
         source = load_mel_config(preset)
     elif not isinstance(mel, (Tensor, np.ndarray)) or mel.ndim not in (2, 3) or 0 in mel.shape:
-        raise UnsureError("preset=auto needs the mel, (n_mels, frames) or (B, n_mels, frames), to recognise it")
+        raise UnsureError("preset=auto needs a mel (n_mels, frames) or (B, n_mels, frames) to recognise")
     else:
         values = finite_values(mel)
         source = recognised_config(values[0] if values.ndim == 3 else values, target)
@@ -121,24 +121,24 @@ def admit(
     device: torch.device = CPU,
     max_frames: int | None = None,
 ) -> Admitted:
-    """Check a mel, convert it to the model's mel config, and have the guard judge it.
+    """Check a mel, convert it to the model's mel config, and apply the guard.
 
     Args:
         mel: (n_mels, frames) or (B, n_mels, frames), tensor or array.
         target: the model's own mel config.
         preset: the mel config that the mel was made with; "auto" recognises it from the first item.
         adapt: "off" refuses mels that need an adapter.
-        guard: "strict" refuses mels that are not typical, "off" does not judge.
-        device: of the result.
-        max_frames: the most frames, as given and for the model.
+        guard: "strict" refuses mels that are not typical, "off" does not check.
+        device: device of the result.
+        max_frames: the most frames allowed, both as given and after conversion.
 
     Raises:
-        MelError: the mel is not finite, or has a shape or values that no mel of its mel config has.
-        UnsureError: the preset is "auto" and the mel does not tell which it is.
+        MelError: the mel is not finite, or its shape or values are impossible in its mel config.
+        UnsureError: the preset is "auto" and the mel cannot be recognised.
         MelMismatchError: there is no conversion.
-        MelTooLongError: it has more than `max_frames`.
+        MelTooLongError: the mel has more than `max_frames` frames.
         UnlikelyMelError: the mel is not typical, and guard is "strict".
-        ConfigError: there is no such mel config.
+        ConfigError: the mel config does not exist or is invalid.
     """
     values = finite_values(mel)
     path = path_of(preset, target, adapt, values)
@@ -150,14 +150,14 @@ def admit(
     converted = path.convert(batch.to(device))
     pairs = () if guard == "off" else zip(batch, converted, strict=True)
     judged = tuple(heeded(judge(item, path, for_model), guard) for item, for_model in pairs)
-    found = tuple(verdict for verdict in judged if verdict is not None)
-    return Admitted(_possible(converted, path), path, batch.shape[2], found, mel)
+    verdicts = tuple(verdict for verdict in judged if verdict is not None)
+    return Admitted(_possible(converted, path), path, batch.shape[2], verdicts, mel)
 
 
 def check(mel: Tensor | np.ndarray, path: MelPath) -> Verdict:
-    """Judge a mel (n_mels, frames) as `admit` does: by the guard, and by the values that its mel config can have.
+    """Judge a mel (n_mels, frames) as `admit` does: by the guard, and by the range of values of its mel config.
 
-    Raises a ValueError if the mel is not two-dimensional or not finite, or no guard knows its mel config.
+    Raises a ValueError if the mel is not two-dimensional or not finite, or if no guard knows its mel config.
     """
     values, verdict = finite_values(mel), judge(mel, path) or next(guards()).check(mel, path.source)
     fault = _range_fault(*bounds(values), path.source)
@@ -169,16 +169,16 @@ def check(mel: Tensor | np.ndarray, path: MelPath) -> Verdict:
 
 
 def heeded(verdict: Verdict | None, guard: GuardMode) -> Verdict | None:
-    """Return a verdict; raise an `UnlikelyMelError` if the mel is not typical and guard is "strict"."""
+    """Return the verdict, or raise an `UnlikelyMelError` if guard is "strict" and the mel is not typical."""
     if guard == "strict" and verdict is not None and not verdict.typical:
         raise UnlikelyMelError(verdict)
     return verdict
 
 
 class StreamAdmission:
-    """Admits the mel of one utterance piece by piece; `placement` places its audio in time.
+    """Admits the mel of one utterance piece by piece; `placement` aligns its audio in time.
 
-    Arguments are as of `admit`; "strict" refuses a mel whose start is not typical.
+    The arguments are those of `admit`; "strict" refuses a mel whose start is not typical.
     """
 
     def __init__(
@@ -186,26 +186,26 @@ class StreamAdmission:
     ) -> None:
         self.path = path
         self.frames = 0
-        """of the mel so far, as it was given"""
+        """number of frames received so far"""
         self.guard = guard
         self._device, self._max_frames = device, max_frames
         self.placement = Placement(path)
         self._converter = Converter(path)
         self._smallest = math.inf
         self.unjudged: list[Tensor] | None = None if guard == "off" else []
-        """pieces at the start of the mel; None once the guard has judged them, or if it is not to"""
+        """pieces from the start of the mel; None if the guard is off or has judged them"""
 
     def take(self, piece: Any) -> Tensor:
-        """Take the next frames (n_mels, frames) and return those (n_mels, frames) that the model can have, maybe none.
+        """Take the next frames (n_mels, frames) and return the converted frames that are ready, possibly none.
 
-        The piece may be a whole mel that is admitted already. Raises a MelError or a MelTooLongError, as `admit`.
+        The piece may be a whole admitted mel. Raises a MelError or a MelTooLongError, as `admit` does.
         """
         if isinstance(piece, Admitted):
             self.frames += piece.frames
             return piece.mel[0]
         values, config = finite_values(piece, self.frames), self.path.source
         if values.ndim != 2:
-            raise MelError(f"a stream takes one mel (n_mels, frames), not one of {values.ndim} dimensions")
+            raise MelError(f"a stream takes one mel (n_mels, frames), not {values.ndim} dimensions")
         if fault := shape_fault(values.shape, config.n_mels, self.path.target):
             raise MelError(fault)
         self.frames += values.shape[1]
@@ -218,20 +218,20 @@ class StreamAdmission:
         return _possible(self._converter.push(values.to(self._device)), self.path)
 
     def finish(self) -> Tensor:
-        """End the mel and return the remaining frames (n_mels, frames) for the model, maybe none. Raises as `take`."""
+        """End the mel and return the remaining converted frames, possibly none. Raises the errors of `take`."""
         self.placement.frames = self.frames
         return _possible(self._converter.finish().to(self._device), self.path)
 
     def judge(self, last: bool = False) -> Verdict | None:
-        """Return the guard's verdict on the start of the mel, once, when there are enough frames or at the `last`.
+        """Return the guard's verdict on the start of the mel, once, when enough frames are there or it is the `last`.
 
-        Raises as `heeded`.
+        Raises the errors of `heeded`.
         """
         pieces = self.beginning(last)
         return heeded(judge(torch.cat(pieces, dim=1), self.path), self.guard) if pieces else None
 
     def beginning(self, last: bool = False) -> list[Tensor]:
-        """Return the pieces that the guard should judge now; none for most of the time."""
+        """Return the pieces that the guard should judge now; usually none."""
         if not self.unjudged or not (last or self.frames >= ENOUGH_FRAMES):
             return []
         pieces, self.unjudged = self.unjudged, None
@@ -244,9 +244,9 @@ def _check_length(frames: int, path: MelPath, max_frames: int | None) -> None:
 
 
 def _check_range(mel: Tensor, path: MelPath, guard: GuardMode, smallest: float | None = None) -> None:
-    """Refuse values that no mel of a mel config has; the guard says what the first of these mels looks like.
+    """Refuse values that are impossible in the mel config; the guard says what the first item looks like.
 
-    `smallest` is that of the mel (..., n_mels, frames) so far, if this is a piece.
+    For a piece, `smallest` is the smallest value of the mel (..., n_mels, frames) so far.
     """
     config, (least, largest) = path.source, bounds(mel)
     smallest = least if smallest is None else smallest
@@ -262,23 +262,23 @@ def _check_range(mel: Tensor, path: MelPath, guard: GuardMode, smallest: float |
 
 
 def _range_fault(smallest: float, largest: float, config: MelConfig) -> str | None:
-    """Return what is wrong with values from `smallest` to `largest`, and a preset of such bands that has them."""
+    """Explain what is wrong with values from `smallest` to `largest`, naming a preset with these bands that fits."""
     fault = mel_range(config).fault(smallest, largest)
     for name, other in PRESETS.items() if fault else ():
         if not differences(other, config) and mel_range(other).fault(smallest, largest) is None:
             model = model_for(other, "off")
             taken = f", which the shipped model {model!r} takes" if model else ""
-            alone = "" if config in (plain(config), *PRESETS.values()) else " without mean and variance"
-            return f"{fault} The values fit the preset {name}{taken}: pass preset={name}{alone}."
+            unscaled = "" if config in (plain(config), *PRESETS.values()) else " without mean and variance"
+            return f"{fault} The values fit the preset {name}{taken}: pass preset={name}{unscaled}."
     return fault
 
 
 def _possible(mel: Tensor, path: MelPath) -> Tensor:
-    """Return a converted mel (..., n_mels, frames), unless it has values that no mel does: adapters may make any."""
+    """Return a converted mel (..., n_mels, frames); raise if its values are impossible, as an adapter's may be."""
     if path.own or not mel.numel():
         return mel
     found, (low, high) = {"min": float(mel.min()), "max": float(mel.max())}, mel_range(path.target).plausible
     if low <= found["min"] and found["max"] <= high:
         return mel
-    fault = f"converted from {path.source.name!r}, the values are beyond those of the model's mels"
-    raise MelError(f"{fault}: is it the right preset?", {"found": found, "expected": {"min": low, "max": high}})
+    fault = f"after conversion from {path.source.name!r} the values are outside the range of the model's mels"
+    raise MelError(f"{fault}: check the preset", {"found": found, "expected": {"min": low, "max": high}})

@@ -1,8 +1,7 @@
-"""Model directories: config.json, model.safetensors and a model card, data that runs no code.
+"""Model directories: config.json, model.safetensors and a model card. They are data; loading them runs no code.
 
-config.json holds the SHA-256 of the weights and of its own content, so that damage in storage or transport, or files of
-two models in one directory, are found when the model is loaded. They are no signature: who can change a file on purpose
-can change its sum.
+config.json holds SHA-256 checksums of the weights and of its own content, so that damaged files, or files of two models
+in one directory, are found on loading. Checksums are no signature: whoever can change a file can change its checksum.
 """
 
 import dataclasses
@@ -32,7 +31,7 @@ FORMAT_VERSION = 1
 MAX_CONFIG_BYTES = 2**22
 MOST = {"corrections": MAX_CORRECTIONS, "flows": 256, "blocks": 256, "layers": 256, "sigma": 100}
 MOST_OF_OTHERS = 2**19
-"""far beyond any model, so that a file from elsewhere cannot ask for endless work"""
+"""limits far beyond any real model, so that an untrusted file cannot cause endless work"""
 MOST_ITEMS = 256
 RETIRED = {
     "alternate_halves": False,
@@ -45,12 +44,12 @@ RETIRED = {
     "slope": None,
     "within_frame": True,
 }
-"""fields of earlier versions, and the value that they always have now; None for any"""
+"""fields of earlier versions -> the only value still supported, or None if any value is ignored"""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model with what its directory says about it."""
+    """A model and the description stored in its directory."""
 
     model: nn.Module
     family: str
@@ -70,17 +69,17 @@ def save_model(
     card: str | None = None,
     families: Families = FAMILIES,
 ) -> Path:
-    """Write a model directory and return its path; its files are replaced, all at once.
+    """Write a model directory and return its path; existing files are replaced all at once.
 
     Args:
-        directory: made if it is missing.
+        directory: created if it is missing.
         model: a model of one of the `families`.
-        mel_config: of the mels of the model.
-        provenance: data, licence, training time, machine; anything JSON can hold.
-        quality: measured scores; anything JSON can hold.
-        dtype: of the floating-point weights on disk.
-        card: text of README.md; a short one is written if it is left out.
-        families: that are known; those of this package if left out.
+        mel_config: the model's mel config.
+        provenance: data, licence, training time, machine; any JSON data.
+        quality: measured scores; any JSON data.
+        dtype: type of the floating-point weights on disk.
+        card: text of README.md. Default: a short one.
+        families: the known model families. Default: those of this package.
     """
     directory, family = Path(directory), family_of(model, families)
     tensors = {
@@ -93,7 +92,7 @@ def save_model(
             save_file(tensors, weights)
         except SafetensorError as error:  # such as a full disk
             raise OSError(f"cannot write {directory / weights.name}: {error}") from error
-        weights.chmod(0o644)  # it is made readable by its owner alone, but containers run as others
+        weights.chmod(0o644)  # safetensors makes it readable by the owner alone, but containers run as other users
         config = {
             "format_version": FORMAT_VERSION,
             "family": family,
@@ -113,12 +112,12 @@ def save_model(
 
 
 def load_model(directory: Path | str, weights: bool = True, families: Families = FAMILIES) -> Checkpoint:
-    """Read a model directory; configuration and weights are checked against their sums, and weights become float32.
+    """Load a model directory, verifying the checksums of configuration and weights; weights become float32.
 
-    A directory without sums loads too, and the log says that it was not checked. Without `weights` the model has random
-    ones, which is enough to describe it.
+    A directory without checksums loads too, with a warning in the log. With `weights=False` the model has random
+    weights, which is enough to describe it.
 
-    Raises a CheckpointError if a file is missing or damaged, or the weights do not fit the configuration.
+    Raises a CheckpointError if a file is missing or damaged, or if the weights do not fit the configuration.
     """
     directory = Path(directory)
     config = read_config(directory)
@@ -128,7 +127,7 @@ def load_model(directory: Path | str, weights: bool = True, families: Families =
         _check_sizes(architecture, "architecture")
         mel_config = from_dict(MelConfig, config["mel"], "mel")
     except (KeyError, ConfigError) as error:
-        raise CheckpointError(f"{directory / 'config.json'} describes no known model: {error}") from error
+        raise CheckpointError(f"{directory / 'config.json'} does not describe a known model: {error}") from error
     for name in ("sample_rate", "hop_length", "n_mels"):
         ours, theirs = getattr(architecture, name, None), getattr(mel_config, name)
         if ours not in (None, theirs):
@@ -137,7 +136,7 @@ def load_model(directory: Path | str, weights: bool = True, families: Families =
     path = directory / "model.safetensors"
     tensors = _read_tensors(path, sha256, weights)
     if family.measurable and tensors:
-        with torch.device("meta"):  # takes no memory, whatever sizes the configuration has
+        with torch.device("meta"):  # takes no memory, however large the configured sizes
             _load_weights(family.build(architecture), {name: value.to("meta") for name, value in tensors.items()}, path)
     model = family.build(architecture)
     if weights:
@@ -149,7 +148,7 @@ def load_model(directory: Path | str, weights: bool = True, families: Families =
 def _renamed(architecture: Any) -> Any:
     """Return an architecture with today's fields.
 
-    Version 0.1 corrected audio over all frames at once; two of today's corrections, over half of them, cost as much.
+    A correction of version 0.1 covered all frames at once and cost as much as two of today's, each over half of them.
     """
     if not isinstance(architecture, Mapping):
         return architecture
@@ -163,31 +162,31 @@ def _renamed(architecture: Any) -> Any:
 
 
 def read_config(directory: Path) -> dict[str, Any]:
-    """Return the content of config.json, checked against its sum; raises a CheckpointError as `load_model`."""
+    """Read config.json and verify its checksum; raises a CheckpointError as `load_model` does."""
     path = directory / "config.json"
     if not path.is_file():
         inner = directory / "last" / "model"
         hint = f"; did you mean {inner}?" if (inner / "config.json").is_file() else ""
-        raise CheckpointError(f"{directory} is no model directory: it has no config.json{hint}")
+        raise CheckpointError(f"{directory} is not a model directory: it has no config.json{hint}")
     try:
         config = json.loads(read_small(path, MAX_CONFIG_BYTES))
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path} is no JSON: {error}") from error
+        raise CheckpointError(f"{path} is not valid JSON: {error}") from error
     if not isinstance(config, dict) or config.get("format_version") != FORMAT_VERSION:
         raise CheckpointError(f"{path} must be a JSON object with format_version {FORMAT_VERSION}")
     expected = config.get("config_sha256")
     if expected is not None and _config_sha256(config) != expected:
-        remedy = "if it was changed on purpose, remove config_sha256"
-        raise CheckpointError(f"{path} is damaged or was changed: its SHA-256 is not its config_sha256; {remedy}")
+        remedy = "if you changed it on purpose, remove config_sha256"
+        raise CheckpointError(f"{path} is damaged or was changed: its SHA-256 does not match config_sha256; {remedy}")
     if expected is None or config.get("weights_sha256") is None:
-        logger.warning("%s has no checksums: whether its files are intact was not checked", directory)
+        logger.warning("%s has no checksums, so its files could not be checked for damage", directory)
     return config
 
 
 def _check_sizes(config: Any, where: str) -> None:
-    """Raise unless all numbers of a configuration are finite, and none is absurdly large."""
+    """Raise a ConfigError if a number in a configuration is not finite or is absurdly large."""
     for name in (entry.name for entry in dataclasses.fields(config)):
         value = getattr(config, name)
         items = value if isinstance(value, tuple) else (value,)
@@ -202,38 +201,38 @@ def _check_sizes(config: Any, where: str) -> None:
 
 
 def _read_tensors(path: Path, sha256: str | None, weights: bool) -> dict[str, Tensor]:
-    """Return the tensors of a file, in float32; without `weights` of their shapes alone, and none if it is missing."""
+    """Read a file's tensors as float32; without `weights` only their shapes, and nothing if the file is missing."""
     if not path.is_file():
         if weights:
             raise CheckpointError(f"{path} is missing")
         return {}
     if weights and sha256 is not None and _sha256(path) != sha256:
-        raise CheckpointError(f"{path} is damaged or of another model: its SHA-256 is not the one in config.json")
+        raise CheckpointError(f"{path} is damaged or of another model: its SHA-256 does not match config.json")
     try:
         if weights:
             return {name: x.float() if x.is_floating_point() else x for name, x in load_file(path).items()}
         with safe_open(path, "pt") as file:
             return {name: torch.empty(file.get_slice(name).get_shape(), device="meta") for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
-        raise CheckpointError(f"{path} is no safetensors file: {error}") from error
+        raise CheckpointError(f"{path} is not a safetensors file: {error}") from error
 
 
 def _load_weights(model: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
     try:
-        own = model.state_dict().keys()
-        model.load_state_dict({name if name in own else _today(name): value for name, value in tensors.items()})
+        known = model.state_dict().keys()
+        model.load_state_dict({name if name in known else _today(name): value for name, value in tensors.items()})
     except RuntimeError as error:
         raise CheckpointError(f"{path} does not fit its config.json: {error}") from error
 
 
 def _today(name: str) -> str:
-    """Return the name of a tensor; version 0.1 called a `condition` `upsampling`, and a `log_scale` `log_s`."""
+    """Return a tensor's name of today; version 0.1 called `condition` `upsampling`, and `log_scale` `log_s`."""
     name = name.replace("upsampling.", "condition.", 1) if name.startswith("upsampling.") else name
     return f"{name.removesuffix('log_s')}log_scale" if name.endswith(".log_s") else name
 
 
 def _config_sha256(config: Mapping[str, Any]) -> str:
-    """Return the sum of a configuration's content, however its file is laid out."""
+    """Return the checksum of a configuration's content, which does not depend on the layout of the file."""
     content = {name: value for name, value in config.items() if name != "config_sha256"}
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(canonical.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""A program of several commands: each is a module that is loaded when it is called, and errors are one line."""
+"""Programs with several commands: each command's module is imported when it is called; errors are one line."""
 
 import argparse
 import importlib
@@ -11,11 +11,11 @@ from typing import Any
 from vocoder import __version__
 
 CLOSED_PIPE = 141
-"""exit status, as shells have it of a program that SIGPIPE ended"""
+"""the exit status that shells report for a program killed by SIGPIPE"""
 
 
 class _Once(argparse.Action):
-    """Stores the value of an option, a flag's constant. Given again, it is refused: a value would go unheeded."""
+    """Stores an option's value or a flag's constant, and refuses repeats, which would silently drop a value."""
 
     _given = False
 
@@ -27,7 +27,7 @@ class _Once(argparse.Action):
 
 
 def option_parser(**details: Any) -> argparse.ArgumentParser:
-    """Return a parser, of argparse's arguments, whose options come once unless their action says otherwise."""
+    """Return an `ArgumentParser(**details)` whose options may be given once, unless their action says otherwise."""
     parser = argparse.ArgumentParser(**details)
     parser.register("action", None, _Once)
     for flag in (True, False):
@@ -37,7 +37,7 @@ def option_parser(**details: Any) -> argparse.ArgumentParser:
 
 
 class CommandError(RuntimeError):
-    """The work of a command failed for a reason that its text explains."""
+    """A command failed for the reason given in the message."""
 
 
 def run_program(
@@ -45,17 +45,17 @@ def run_program(
 ) -> int:
     """Run one command of a program and return its exit status.
 
-    `commands` are by name the module with `add_arguments(parser)` and `run(args) -> int`, and one line of help; `extra`
-    of this package is what they need.
+    `commands` maps a name to a module with `add_arguments(parser)` and `run(args) -> int`, and one line of help.
+    `extra` is the optional dependency group of this package that the commands need.
 
-    The status is 0 on success, 1 where the work failed, 2 where arguments, files, models or configurations are wrong
-    (one line on the standard error says why), 130 where it was interrupted, 141 where the output was closed.
+    The status is 0 on success, 1 if the work failed, 2 if arguments, files, models or configurations are wrong (one
+    line on standard error says why), 130 if interrupted, 141 if the reader closed the output.
     """
     try:
         status = _dispatch(program, commands, list(sys.argv[1:] if argv is None else argv), extra)
         sys.stdout.flush()
         return status
-    except BrokenPipeError:  # whoever read the output has had enough, as `head` has
+    except BrokenPipeError:  # the reader closed the pipe, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes once more at its end
         return CLOSED_PIPE
 
@@ -69,11 +69,11 @@ def _dispatch(program: str, commands: Mapping[str, tuple[str, str]], arguments: 
         print(f"{program} {__version__}")
         return 0
     if name not in commands:
-        return _complain(program, f"there is no command {name!r}; known: {', '.join(commands)}", 2)
+        return _complain(program, f"unknown command {name!r}; known: {', '.join(commands)}", 2)
     module, summary = commands[name]
     parser = option_parser(prog=f"{program} {name}", description=summary)
     try:
-        command = importlib.import_module(module)  # only the chosen command's libraries are loaded
+        command = importlib.import_module(module)  # loads the libraries of this command alone
         command.add_arguments(parser)
         return int(command.run(parser.parse_intermixed_args(arguments[1:])))
     except ModuleNotFoundError as error:
@@ -91,7 +91,7 @@ def _dispatch(program: str, commands: Mapping[str, tuple[str, str]], arguments: 
 
 
 def reason(error: Exception) -> str:
-    """Return the text of an error; of the system's about a file, its name and what is wrong with it."""
+    """Return an error's message; for a system error on a file, its name and what is wrong."""
     if isinstance(error, OSError) and error.filename and error.strerror:
         return f"{error.filename}: {error.strerror}"
     return str(error)

@@ -1,4 +1,4 @@
-"""Frozen dataclass configurations: to and from plain dictionaries, strictly, and the bounds of their values."""
+"""Configurations as frozen dataclasses: strict conversion from and to dictionaries, and bounds of their values."""
 
 import dataclasses
 import json
@@ -17,10 +17,10 @@ class ConfigError(ValueError):
 
 
 def from_dict(cls: type[T], data: Mapping[str, Any], path: str = "") -> T:
-    """Build the frozen dataclass `cls` from a mapping, nested dataclasses included.
+    """Build the frozen dataclass `cls` from a mapping, including nested dataclasses.
 
-    Its `__post_init__` validates values. `path` says in errors where the mapping stands in a larger configuration.
-    Raises a ConfigError if a key is unknown or missing, or a value has the wrong type.
+    Its `__post_init__` validates values. `path` is the mapping's place in a larger configuration, for error messages.
+    Raises a ConfigError if a key is unknown or missing, or if a value has the wrong type.
     """
     if not isinstance(data, Mapping):
         raise ConfigError(f"{path or cls.__name__} must be a mapping of fields, not {type(data).__name__}")
@@ -36,9 +36,9 @@ def from_dict(cls: type[T], data: Mapping[str, Any], path: str = "") -> T:
 
 
 def check_options(given: Iterable[str], known: Iterable[str]) -> None:
-    """Raise a TypeError if a given option of a call is not a known one."""
+    """Raise a TypeError if a given option is unknown."""
     if unknown := sorted(set(given) - set(known)):
-        raise TypeError(f"there is no option {unknown[0]!r}; there are {', '.join(known)}")
+        raise TypeError(f"unknown option {unknown[0]!r}; known: {', '.join(known)}")
 
 
 POSITIVE, NOT_NEGATIVE, SHARE, COUNT = (math.ulp(0), math.inf), (0, math.inf), (0, 1), (1, math.inf)
@@ -53,9 +53,9 @@ Range = tuple[float, ...]
 
 
 class Checked:
-    """A dataclass that checks what the annotations of its fields say: `Literal`, and `Annotated[float, (0, 2)]`.
+    """A dataclass that enforces the annotations of its fields: `Literal`, and bounds as `Annotated[float, (0, 2)]`.
 
-    Raises ConfigError, for bounds as `check_bounds` does.
+    Raises a ConfigError; see `check_bounds`.
     """
 
     def __post_init__(self) -> None:
@@ -79,9 +79,9 @@ def _annotated(cls: type) -> tuple[dict[str, tuple[float, float]], dict[str, tup
 
 
 def check_bounds(config: object, **bounds: tuple[float, float]) -> None:
-    """Check that settings, and both ends of those that are a range, lie within bounds; None always does.
+    """Check that settings, and both ends of ranges, lie within bounds; None is always allowed.
 
-    Raises ConfigError if one does not, or is no range.
+    Raises a ConfigError if one does not, or if a tuple is not a range [low, high].
     """
     for name, (low, high) in bounds.items():
         value = getattr(config, name)

@@ -7,25 +7,25 @@ from pathlib import Path
 from types import MappingProxyType
 
 ASSETS = Path(__file__).parent / "assets"
-GUARDS = ("guard", "guard-100")  # ship beside the models, and synthesize nothing
+GUARDS = ("guard", "guard-100")  # shipped beside the models, but cannot synthesize
 MODELS: Mapping[str, str] = MappingProxyType({"nvidia": "reverse", "vocos": "reverse-24k"})
-"""the shipped model to take for mels of a preset, and for those that convert to it"""
+"""preset -> shipped model for its mels, and for mels that convert to it"""
 MODEL_FILES = ["config.json", "model.safetensors", "README.md"]
 
 
 class CheckpointError(ValueError):
-    """A model directory is missing, damaged or not what it says."""
+    """A model directory is missing, damaged or inconsistent."""
 
 
 def shipped_models() -> list[str]:
-    """Return the names of the models that come with the package."""
+    """Return the names of the models that ship with the package."""
     return sorted(path.parent.name for path in ASSETS.glob("*/config.json") if path.parent.name not in GUARDS)
 
 
 def model_directory(model: str | Path) -> Path:
-    """Return the directory of a model, downloading a Hugging Face repository if the name is of one.
+    """Return the directory of a model; a Hugging Face repository is downloaded.
 
-    Raises a CheckpointError if there is no such model.
+    Raises a CheckpointError if the model does not exist.
     """
     if str(model) in shipped_models():
         return ASSETS / str(model)
@@ -41,21 +41,21 @@ def model_directory(model: str | Path) -> Path:
 
 
 def model_name(model: str | Path) -> str:
-    """Return what to call a model: what was asked for, or the name of a shipped one whose directory was."""
+    """Return a model's name: `model` itself, or for the directory of a shipped model its shipped name."""
     return Path(model).name if Path(model).parent == ASSETS else str(model)
 
 
 def download(repository: str) -> Path:
-    """Return the directory of a repository's files, fetched or from the cache.
+    """Download a Hugging Face repository, or find it in the cache, and return its directory.
 
-    The repository is an id such as `me/voice`, or `me/voice@revision` with a branch, a tag or a commit. Raises a
-    CheckpointError if there is none, it cannot be reached, or huggingface_hub is not installed.
+    The repository is an id such as `me/voice`, or `me/voice@revision` with a branch, tag or commit. Raises a
+    CheckpointError if it does not exist or cannot be reached, or if huggingface_hub is not installed.
     """
     try:
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
     except ImportError as error:
-        raise CheckpointError(f"to load {repository!r} from the Hugging Face hub, install huggingface_hub") from error
+        raise CheckpointError(f"install huggingface_hub to load {repository!r} from the Hugging Face hub") from error
     name, _, revision = repository.partition("@")
     try:
         return Path(snapshot_download(name, revision=revision or None, allow_patterns=MODEL_FILES))

@@ -1,4 +1,4 @@
-"""Load a model by name, directory or Hugging Face repository, and make it ready."""
+"""Load a model by name, directory or Hugging Face repository."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,11 +16,11 @@ from vocoder.sampling import Device, GuardMode
 from vocoder.synthesis.synthesizer import Synthesizer
 
 DEFAULT_MODEL = "reverse"
-"""the shipped model that synthesizes where none is named: the fastest of those that sound best"""
+"""the shipped model used by default: the fastest of those that sound best"""
 
 
 class DeviceError(ValueError):
-    """There is no such device, or PyTorch cannot use it; the text says which and why."""
+    """A device does not exist or PyTorch cannot use it; the message says why."""
 
 
 def load(
@@ -36,23 +36,22 @@ def load(
         model: the name of a shipped model, a model directory, or a Hugging Face repository id such as `me/voice`
             or `me/voice@revision`.
         device: "cpu", "cuda", ...
-        dtype: of the convolution stacks; if left out, `own_dtype` of the model.
-        guard: what becomes of mels that are not typical of the model's mel config, where a call does not say; see
-            `Synthesizer.synthesize`.
+        dtype: precision of the convolution stacks. Default: the model's `own_dtype`.
+        guard: default for the `guard` argument of `Synthesizer.synthesize`.
 
     On a CPU the process keeps up to 256 MiB of freed memory for the next run; see `keep_freed_memory`.
 
     Raises:
-        CheckpointError: there is no such model, or its files are damaged.
+        CheckpointError: the model does not exist, or its files are damaged.
         DeviceError: the device cannot be used.
-        ValueError: there is no such mode of the guard.
-        TypeError: dtype is none of torch's.
+        ValueError: the guard mode is unknown.
+        TypeError: dtype is not a torch dtype.
     """
     if dtype is not None and not isinstance(dtype, torch.dtype):
-        raise TypeError(f"dtype must be one of torch's, such as torch.float32 or torch.bfloat16, not {dtype!r}")
+        raise TypeError(f"dtype must be a torch dtype such as torch.float32 or torch.bfloat16, not {dtype!r}")
     try:
         torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:  # PyTorch has no one error for this
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # PyTorch has no single error for this
         reason = str(error).partition("\n")[0].rstrip(".")
         raise DeviceError(f"device {str(device)!r} cannot be used: {reason}") from error
     device, directory = torch.device(device), model_directory(model)
@@ -64,7 +63,7 @@ def load(
 
 
 def describe(model: str | Path) -> dict[str, Any]:
-    """Return what `Synthesizer.info` says of a model on a CPU, without reading its weights; raises as `load`."""
+    """Return `Synthesizer.info` of a model on a CPU, without reading its weights; raises the errors of `load`."""
     checkpoint = load_model(model_directory(model), weights=False)
     if not isinstance(checkpoint.model, Vocoder):
         raise CheckpointError(f"{model} holds a {checkpoint.family}, which cannot synthesize")
@@ -72,12 +71,12 @@ def describe(model: str | Path) -> dict[str, Any]:
 
 
 def own_dtype(provenance: Mapping[str, Any], device: Device) -> torch.dtype:
-    """Return what a model multiplies in: `default_dtype(device)`, but float32 if it was imported, as the original."""
+    """Return a model's default precision: `default_dtype(device)`, or float32 for imported models, as trained."""
     return torch.float32 if "imported" in provenance else default_dtype(device)
 
 
 def default_dtype(device: Device) -> torch.dtype:
-    """Return bfloat16 where the device has instructions for products of it, float32 elsewhere."""
+    """Return bfloat16 if the device multiplies it in hardware, else float32."""
     kind = torch.device(device).type
     if kind == "cuda":
         fast = torch.cuda.is_bf16_supported(including_emulation=False)

@@ -1,4 +1,4 @@
-"""What a caller may choose about one synthesis: the same for Python, the commands, bulk runs and the server."""
+"""The options of one synthesis, shared by the Python API, the commands, bulk runs and the server."""
 
 import operator
 from dataclasses import dataclass, replace
@@ -15,22 +15,22 @@ from torch import Tensor
 from vocoder.mel.config import MelConfig
 
 Preset = str | Path | MelConfig | None
-"""a mel config: a preset's name, a file or itself; "auto" recognises it, None is the model's own"""
+"""a mel config: a preset's name, a file or a `MelConfig`; "auto" recognises it, None is the model's own"""
 AdaptMode = Literal["on", "off"]
 """whether an adapter may be used if there is no exact conversion"""
 Device = str | torch.device
 """where a model runs: "cpu", "cuda", ..."""
 GuardMode = Literal["warn", "strict", "off"]
-"""for a mel that is not typical: synthesize it with a warning, refuse it, or do not look"""
+"""for a mel that is not typical: synthesize it with a warning, refuse it, or do not check"""
 
 SAMPLING_FIELDS = ("sigma", "seed", "denoise", "corrections", "sharpen")
-"""the fields of a `Sampling` that concern the model alone, not the mel"""
+"""the fields of a `Sampling` that concern the model, not how the mel was made"""
 MAX_CORRECTIONS = 100
-"""largest number of corrections; far fewer are enough"""
+"""largest number of corrections; far fewer are useful"""
 MAX_SIGMA = 2
 """highest sampling temperature"""
 BLOCK_FRAMES = 32
-"""frames drawn from one counter-based generator; part of what a seed means, so never changed"""
+"""frames drawn from one counter-based generator; never change it, since it determines the noise of a seed"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,12 +38,12 @@ class Sampling:
     """How to synthesize one mel.
 
     Attributes:
-        sigma: sampling temperature; the model's own if None.
-        seed: of the noise; random if None.
+        sigma: sampling temperature; if None, the model's own.
+        seed: seed of the noise; if None, random.
         denoise: strength of the bias removal, 0 to 1.
-        corrections: how often the audio is corrected towards its mel; the model's own number if None.
-        sharpen: how far the contrast of a mel is raised, 0 to 1; as far as it lacks texture if None.
-        preset: the mel config that the mel was made with; the model's own if None.
+        corrections: number of corrections of the audio towards its mel; if None, the model's own.
+        sharpen: how far to raise the contrast of the mel, 0 to 1; if None, as far as the mel lacks texture.
+        preset: the mel config that the mel was made with; if None, the model's own.
         adapt: "off" refuses mels that need an adapter.
 
     Raises a ValueError if a number is out of range.
@@ -71,7 +71,7 @@ class Sampling:
             raise ValueError(f"corrections must be a whole number from 0 to {MAX_CORRECTIONS}, not {count!r}")
 
     def seeded(self) -> "Sampling":
-        """Return the same choice with a seed, drawn where there is none."""
+        """Return the same options with a seed, drawn at random if there is none."""
         return self if self.seed is not None else replace(self, seed=randbelow(2**32))
 
     def seeds(self, count: int) -> list[int]:
@@ -84,43 +84,43 @@ class Sampling:
 
 @dataclass(frozen=True, eq=False)
 class Utterance(Sampling):
-    """One mel (n_mels, frames), as a tensor, an array or admitted already, and how to synthesize it."""
+    """One mel (n_mels, frames), a tensor, an array or an `Admitted`, and how to synthesize it."""
 
     mel: Any
 
     @property
     def frames(self) -> int:
-        """Length of the mel."""
+        """Number of frames of the mel."""
         return int(self.mel.shape[1])
 
 
 def guard_mode(mode: GuardMode) -> GuardMode:
-    """Return a mode of the guard; raises a ValueError if there is no such."""
+    """Return a guard mode; raises a ValueError if it is unknown."""
     if mode not in get_args(GuardMode):
         raise ValueError(f"guard must be one of {', '.join(get_args(GuardMode))}, not {mode!r}")
     return mode
 
 
 def sampling_fields(choice: Any) -> dict[str, Any]:
-    """Return the fields of a `Sampling`, or of anything like it, that `synthesize` takes for the model's own mels."""
+    """Return the `SAMPLING_FIELDS` of a `Sampling` or a similar object as keyword arguments."""
     return {name: getattr(choice, name) for name in SAMPLING_FIELDS}
 
 
 def check_seed(seed: int) -> None:
     """Raise a ValueError if noise cannot be drawn from a seed."""
     try:
-        right = 0 <= operator.index(seed) < 2**63
+        valid = 0 <= operator.index(seed) < 2**63
     except TypeError:
-        right = False
-    if not right:
+        valid = False
+    if not valid:
         raise ValueError(f"the seed must be a whole number, 0 or more and below 2**63, not {seed!r}")
 
 
 def white_noise(seed: int, start: int, frames: int, channels: int, steps_per_frame: int = 1) -> Tensor:
-    """Return standard normal noise (channels, frames * steps_per_frame) for frames from `start` on, float32 on the CPU.
+    """Return standard normal noise (channels, frames * steps_per_frame) for frames from `start`, float32 on the CPU.
 
-    The value at a frame depends on the seed and the frame's position alone, not on how much is drawn at a time nor on
-    the device, so that an utterance made in chunks, in a batch or at once is the same.
+    The noise of a frame depends only on the seed and the frame's position, so an utterance gets the same noise in
+    chunks, in a batch, at once and on any device.
     """
     check_seed(seed)
     if start < 0 or frames < 0:

@@ -92,8 +92,8 @@ def test_mels_that_are_too_long_or_of_other_bands_are_told():
 
 LOOKS = {
     "zipvoice": "the zipvoice preset: pass preset=zipvoice.",
-    "gpt-sovits-v3": "the gpt-sovits-v3 preset: pass preset=gpt-sovits-v3, or take .* 'reverse' for gpt-sovits-v4.",
-    "fireredtts": "the bands of the bigvgan preset: pass preset=bigvgan, or take .* 'reverse' for fireredtts.",
+    "gpt-sovits-v3": "the gpt-sovits-v3 preset: pass preset=gpt-sovits-v3, or use .* 'reverse' for gpt-sovits-v4.",
+    "fireredtts": "the bands of the bigvgan preset: pass preset=bigvgan, or use .* 'reverse' for fireredtts.",
 }
 
 

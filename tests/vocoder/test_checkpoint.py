@@ -88,8 +88,8 @@ def changed(directory, part, **changes):
 
 
 WRONG_CONFIGS = [
-    ({"family": "melgan"}, "no known model: 'melgan'"),
-    ({"family": ["waveglow"]}, "no known model"),
+    ({"family": "melgan"}, "a known model: 'melgan'"),
+    ({"family": ["waveglow"]}, "a known model"),
     ({"architecture": None}, "architecture must be a mapping"),
     ({"mel": {"name": "tiny"}}, "mel lacks sample_rate"),
     ({"format_version": 2}, "must be a JSON object with format_version 1"),
@@ -119,10 +119,10 @@ def test_a_configuration_that_cannot_be_is_refused_before_anything_is_built(save
             load_model(saved)
     for text in ("{", "[1]", "[" * 50000):
         (saved / "config.json").write_text(text)
-        with pytest.raises(CheckpointError, match=r"config\.json (is no JSON|must be a JSON object)"):
+        with pytest.raises(CheckpointError, match=r"config\.json (is not valid JSON|must be a JSON object)"):
             load_model(saved)
     (saved / "config.json").unlink()
-    with pytest.raises(CheckpointError, match="is no model directory"):
+    with pytest.raises(CheckpointError, match="is not a model directory"):
         load_model(saved)
     os.mkfifo(saved / "config.json")
     with pytest.raises(CheckpointError):
@@ -138,7 +138,7 @@ def test_weights_that_do_not_fit_are_refused(saved):
         with pytest.raises(CheckpointError, match=r"does not fit its config\.json"):
             load_model(saved)
     (saved / "model.safetensors").write_bytes(b"not a tensor in here")
-    with pytest.raises(CheckpointError, match="is no safetensors file"):
+    with pytest.raises(CheckpointError, match="is not a safetensors file"):
         load_model(saved)
     (saved / "model.safetensors").unlink()
     with pytest.raises(CheckpointError, match=r"model\.safetensors is missing"):

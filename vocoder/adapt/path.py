@@ -195,5 +195,5 @@ def pass_one_of(presets: Sequence[str], target: MelConfig) -> str:
     models = {name: model_for(PRESETS[name], "on") for name in presets if name not in taken}
     for model in dict.fromkeys(models.values()):
         names = " or ".join(name for name, its in models.items() if its == model)
-        advice.append(f"take the shipped model {model!r} for {names}")
+        advice.append(f"use the shipped model {model!r} for {names}")
     return ", or ".join(advice)

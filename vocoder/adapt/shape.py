@@ -42,13 +42,13 @@ def bands_hint(shape: Sequence[int], n_mels: int, target: MelConfig) -> str:
             hints += [f"the shipped model {model!r} has {name} for its own" for name, model in own]
         else:
             model = model_for(PRESETS[names[0]], "on")
-            hints.append(f"take the shipped model {model!r} for presets of {bands} bands: {_listed(names)}")
+            hints.append(f"use the shipped model {model!r} for presets of {bands} bands: {_listed(names)}")
     elif bands == LIBROSA_BANDS:
         hints.append(f"{bands} bands are librosa's default: compute {n_mels}, with the other settings of the model too")
     names = _presets_of(rows) if columns == n_mels else []
     taken = [name for name in names if takes(PRESETS[name], target)]
     if names and len(taken) <= MOST_NAMES:  # 100 x 80: 80 bands turned, or 100 bands of 80 frames
-        other = f"take the shipped model {model_for(PRESETS[names[0]], 'on')!r}"
+        other = f"use the shipped model {model_for(PRESETS[names[0]], 'on')!r}"
         hints.append(f"or its {rows} rows are bands: {f'such presets are {_listed(taken)}' if taken else other}")
     return "; ".join(hints)
 

@@ -21,13 +21,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     durations = "durations of audio (default: 1 and 10)"
     parser.add_argument("--seconds", type=float, nargs="+", default=[1.0, 10.0], help=durations)
     parser.add_argument("--repetitions", type=int, default=5, help="runs of each duration (default: %(default)s)")
-    parser.add_argument("--json", action="store_true", help="print JSON, for programs")
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the median synthesis time for each duration, and the time to the first chunk of the longest as a stream."""
+    """Print the median synthesis time for each duration, and a stream's time to first chunk for the longest one."""
     if min(args.seconds) <= 0:
-        raise ValueError(f"lengths of audio must be positive, not {min(args.seconds):g}")
+        raise ValueError(f"--seconds must be positive, not {min(args.seconds):g}")
     synthesizer = model(args)
     mels = {seconds: noise_mel(synthesizer.mel_config, seconds) for seconds in args.seconds}
     tasks = {f"{seconds:g} s": partial(synthesizer.synthesize, mel, seed=0) for seconds, mel in mels.items()}
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def noise_mel(config: MelConfig, seconds: float) -> NDArray[np.float32]:
-    """Return the mel of white noise; the content does not affect the speed."""
+    """Return the mel of white noise, which is enough since the content does not affect the speed."""
     frames = max(1, round(seconds * config.sample_rate / config.hop_length))
     x = 0.1 * torch.randn(1, frames * config.hop_length + config.n_fft, generator=torch.Generator().manual_seed(0))
     mel: NDArray[np.float32] = MelSpectrogram(config)(x)[0, :, :frames].numpy()

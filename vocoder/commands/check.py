@@ -1,4 +1,4 @@
-"""`vocoder check`: would a model take a mel, and if not, what is the mel likely to be?"""
+"""`vocoder check`: check whether a model accepts a mel, and if not, say what the mel is likely to be."""
 
 import argparse
 import json
@@ -21,14 +21,14 @@ from vocoder.sampling import AdaptMode, Preset
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.description = (
-        "Say how typical mel-spectrograms (npy files, n_mels x frames) for a model are of speech in their mel config, "
-        "and what the others look like. The exit status is 0 if all are typical, 1 if one is not, 2 if one cannot be "
-        "read or the model does not take mels of this preset."
+        "Check whether mel-spectrograms (npy files, n_mels x frames) are typical of speech in their mel config, and if "
+        "not, say what they look like. The exit status is 0 if all are typical, 1 if one is not, and 2 if one cannot "
+        "be read or the model does not accept mels of this preset."
     )
     parser.add_argument("mels", nargs="+", type=Path, metavar="MEL", help="npy file")
     add_model_argument(parser)
     add_preset_arguments(parser)
-    parser.add_argument("--json", action="store_true", help="print one JSON object a line, for programs")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per line")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -50,12 +50,12 @@ def _check(file: Path, *, model: str, own: MelConfig, preset: Preset, adapt: Ada
         print(json.dumps(told, ensure_ascii=False), flush=True)
     else:
         recognised = f"recognised as {path.source.name}: " if preset == AUTO else ""
-        way = f" {model} takes it {path.remark}." if path.adapted else ""
-        much = f"It is smooth, as predicted mels are, and will be sharpened, by {verdict.smoothness} at its end."
+        adapted = f" {model} takes it {path.remark}." if path.adapted else ""
+        smooth = f" It is smooth, as predicted mels are, and will be sharpened by {verdict.smoothness} at its end."
         others = " and ".join(indistinguishable(path.source))
-        alike = f" The check cannot tell it from mels of {others}." if others and verdict.typicality is not None else ""
-        more = f"{alike}{way}{f' {much}' if verdict.smoothness else ''}" if verdict.typical else ""
-        print(f"{file}: {recognised}{_text(verdict)}{more}", flush=True)
+        alike = f" The check cannot tell it from {others} mels." if others and verdict.typicality is not None else ""
+        remarks = f"{alike}{adapted}{smooth if verdict.smoothness else ''}" if verdict.typical else ""
+        print(f"{file}: {recognised}{_text(verdict)}{remarks}", flush=True)
     return 0 if verdict.typical else 1
 
 

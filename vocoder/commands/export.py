@@ -14,16 +14,16 @@ from vocoder.loading import load
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.description = (
-        "Write a model as a program with inputs z, standard normal noise times the temperature, and mel, and output x; "
-        "for sherpa-onnx with input mel, as the vocoder of a Matcha-TTS or ZipVoice model. It computes in float32, and "
-        "takes any batch and any number of frames."
+        "Write a model as a program with inputs mel and z (standard normal noise times the temperature) and output x. "
+        "For sherpa-onnx the only input is mel, and the program serves as the vocoder of a Matcha-TTS or ZipVoice "
+        "model. Programs compute in float32 and take any batch size and any number of frames."
     )
     parser.add_argument("model", metavar="MODEL", help="shipped name, model directory or Hugging Face repository")
-    parser.add_argument("--format", dest="form", required=True, choices=tuple(FORMATS), help="what reads the file")
+    parser.add_argument("--format", dest="form", required=True, choices=tuple(FORMATS), help="format of the file")
     add_mel_arguments(parser)
     noise = "temperature of the noise in a program for sherpa-onnx (default: the model's own)"
     parser.add_argument("--sigma", type=float, help=noise)
-    kinds = "their type in an ONNX file: float16 halves it, int8 multiplies in integers (default: %(default)s)"
+    kinds = "weights of an ONNX file: float16 halves its size, int8 uses integer products (default: %(default)s)"
     parser.add_argument("--weights", choices=WEIGHTS, default="float32", help=kinds)
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="file to write")
 

@@ -1,4 +1,4 @@
-"""Input and output files of a command: one to one, several to a folder, `-` for standard input and output."""
+"""Input and output files of a command: one to one, or several into a folder; `-` for standard input and output."""
 
 import argparse
 import io
@@ -17,49 +17,49 @@ from vocoder.files import check_distinct, files_in, some
 
 STANDARD = Path("-")
 IN_AND_OUT = (
-    "`-` stands for standard input and output. A file named by -o is replaced. In a folder existing files are kept, so "
-    "that a stopped run can be continued."
+    "`-` stands for standard input or output. A file named by -o is replaced. Existing files in an output folder are "
+    "kept, so that an interrupted run can be continued."
 )
 FILE_SUFFIXES = (".npy", *(f".{name}" for name in AUDIO_FORMATS))
 
 
 def add_recording_arguments(parser: argparse.ArgumentParser, output: str) -> None:
-    """Declare recordings, `--output`, described by `output`, and `--again`."""
+    """Declare the recordings, `--output` with `output` as its help, and `--again`."""
     parser.description = f"{parser.description} {IN_AND_OUT}"
-    sources = "audio file of any sample rate, whose channels are averaged, or folder of them"
+    sources = "audio file of any sample rate, or folder of them; channels are averaged"
     parser.add_argument("audio", nargs="+", type=Path, metavar="AUDIO", help=sources)
-    targets = f"{output}; a folder for several recordings or a folder"
+    targets = f"{output}; for several recordings or a folder, the output folder"
     parser.add_argument("-o", "--output", type=Path, required=True, help=targets)
     parser.add_argument("--again", action="store_true", help="replace existing files in the folder")
 
 
 def pairs(sources: Sequence[Path], output: Path, suffix: str, *, again: bool) -> list[tuple[Path, Path]]:
-    """Return the files to make: each source with its target, which is `output` or a file with `suffix` in that folder.
+    """Pair each source with its target: `output` itself, or a file with `suffix` in that folder.
 
-    Sources are files, `-`, or folders, which are searched for audio; the output repeats their structure. A file named
-    by `output` is replaced. Files in a folder are kept without `again`, and a line says how many.
+    Sources are files, `-`, or folders, which are searched for audio; the output folder keeps their structure. A file
+    named by `output` is replaced. Existing files in a folder are skipped and counted in a message, unless `again`.
 
-    Raises a ValueError if the output does not fit the sources, a folder has no audio, two sources have one target, or a
+    Raises a ValueError if the output does not fit the sources, a folder has no audio, two sources share a target, or a
     source is its own target.
     """
     if len(sources) == 1 and not sources[0].is_dir() and not output.is_dir():
-        made = [(sources[0], output)]
+        files = [(sources[0], output)]
     else:
         check_folder(output)
         if STANDARD in sources:
-            raise ValueError("- stands for one file on standard input: name an output file, or pass - as well")
-        made = []
+            raise ValueError("- stands for one file on standard input; give one output file, or - for standard output")
+        files = []
         for source in sources:
             if not (found := files_in(source, AUDIO_SUFFIXES)):
                 raise ValueError(f"{source} holds no audio; known suffixes: {', '.join(sorted(AUDIO_SUFFIXES))}")
-            made += [(file, output / inside.with_suffix(suffix)) for file, inside in found]
-    check_distinct(target for _, target in made)
-    own = [str(target) for source, target in made if target.is_file() and source.is_file() and target.samefile(source)]
+            files += [(file, output / inside.with_suffix(suffix)) for file, inside in found]
+    check_distinct(target for _, target in files)
+    own = [str(target) for source, target in files if target.is_file() and source.is_file() and target.samefile(source)]
     if own:
-        raise ValueError(f"{some(own)} would be replaced by what is made of it; give another output")
-    if kept := {target for _, target in made if target.is_file() and target != output and not again}:
-        say(f"{output}: {len(kept)} files exist already and are kept; --again replaces them", output)
-    return [(source, target) for source, target in made if target not in kept]
+        raise ValueError(f"the output would overwrite its own input {some(own)}; give another output")
+    if kept := {target for _, target in files if target.is_file() and target != output and not again}:
+        say(f"{output}: kept {len(kept)} existing files; --again replaces them", output)
+    return [(source, target) for source, target in files if target not in kept]
 
 
 def check_folder(output: Path) -> None:
@@ -67,16 +67,16 @@ def check_folder(output: Path) -> None:
     if output == STANDARD:
         raise ValueError("several files cannot go to standard output; give a folder")
     if output.exists() and not output.is_dir():
-        raise ValueError(f"the output of several files is a folder, but {output} is a file")
+        raise ValueError(f"the output for several files must be a folder, but {output} is a file")
     if output.suffix.lower() in FILE_SUFFIXES and not output.is_dir():
-        raise ValueError(f"the output of several files is a folder, but {output} is the name of a file")
+        raise ValueError(f"the output for several files must be a folder, but {output} is the name of a file")
 
 
 def each(program: str, files: Sequence[tuple[Path, Path]], output: Path, make: Callable[[Path, Path], str]) -> int:
-    """Make every target of `pairs` and print one line for each; a failure affects only its own file.
+    """Write every target of `pairs` and print one line for each; a failure affects only its own file.
 
-    `make` writes a target from a source and returns what to say about it; error messages begin with `program`. The
-    status is 0, or 2 if one failed.
+    `make(source, target)` writes a target and returns the text to print; error messages begin with `program`. Returns
+    the exit status: 0, or 2 if a file failed.
     """
 
     def made(source: Path, target: Path) -> int:
@@ -90,7 +90,7 @@ def each(program: str, files: Sequence[tuple[Path, Path]], output: Path, make: C
 
 
 def reported(program: str, source: Path, work: Callable[[], int]) -> int:
-    """Return the status of the work on a file: 2, and a line on the standard error, if the file is at fault."""
+    """Run the work on a file and return its status; if the file is at fault, print the error and return 2."""
     try:
         return work()
     except BrokenPipeError:
@@ -106,14 +106,14 @@ def say(text: str, output: Path) -> None:
 
 
 def source_of(path: Path) -> Path | BinaryIO:
-    """Return a path, or the content of standard input, to be read."""
+    """Return a path, or for `-` the content of standard input as a file."""
     return io.BytesIO(sys.stdin.buffer.read()) if path == STANDARD else path
 
 
 def write_speech(
     target: Path, x: NDArray[np.float32], sample_rate: int, format: str | None, origin: Origin | None = None
 ) -> WriteReport:
-    """Write audio (T,) to a file, by default in the format of its suffix, or to standard output, by default as wav."""
+    """Write audio (T,) to a file or standard output; the default format is that of the suffix, or wav."""
     if target != STANDARD:
         return write_audio(target, x, sample_rate, format=format, origin=origin)
     content = io.BytesIO()
@@ -123,5 +123,5 @@ def write_speech(
 
 
 def suffix_of(format: str | None) -> str:
-    """Return the suffix for a key of `AUDIO_FORMATS`, by default wav."""
+    """Return the file suffix for a key of `AUDIO_FORMATS`, by default that of wav."""
     return "." + (format or "wav").partition("_")[0]

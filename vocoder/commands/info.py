@@ -1,4 +1,4 @@
-"""`vocoder info`: format and origin of an audio file."""
+"""`vocoder info`: show the format and origin of an audio file."""
 
 import argparse
 import json
@@ -13,15 +13,15 @@ from vocoder.commands.files import reported, source_of
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.description = (
-        "Show the format of audio files, and whether they say that they are synthetic, with model, version and seed. "
-        "`-` stands for standard input. The exit status is 2 if one cannot be read."
+        "Show the format of audio files, and whether they are marked as synthetic, with model, version and seed. "
+        "`-` stands for standard input. The exit status is 2 if a file cannot be read."
     )
     parser.add_argument("audio", nargs="+", type=Path, metavar="FILE", help="audio file")
-    parser.add_argument("--json", action="store_true", help="print one JSON object a line, for programs")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per line")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print one line for each file; the status is 2 if one could not be read."""
+    """Print one line for each file; return 2 if one could not be read."""
     return max([reported("vocoder info", path, partial(_show, path, args.json)) for path in args.audio])
 
 

@@ -19,12 +19,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.description = "Compute the mel-spectrogram of audio files (wav, flac, ogg, opus, mp3)."
     add_recording_arguments(parser, "npy file to write, float32 (n_mels, frames)")
-    followed = f"mel config to follow: {PRESET_HELP} (default: %(default)s)"
-    parser.add_argument("--preset", default="nvidia", metavar="NAME|FILE", help=followed)
+    config = f"mel config to use: {PRESET_HELP} (default: %(default)s)"
+    parser.add_argument("--preset", default="nvidia", metavar="NAME|FILE", help=config)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the mels and print one line for each; the status is 2 if one was left out."""
+    """Write the mels and print one line for each; return 2 if one failed."""
     files = pairs(args.audio, args.output, ".npy", again=args.again)
     return each("vocoder mel", files, args.output, partial(_make, MelSpectrogram(load_mel_config(args.preset))))
 
@@ -38,4 +38,4 @@ def _make(extract: MelSpectrogram, source: Path, target: Path) -> str:
         sys.stdout.buffer.write(npy_bytes(mel))
     else:
         target.write_bytes(npy_bytes(mel))
-    return f"{config.n_mels} mels x {mel.shape[1]} frames ({len(x) / sample_rate:.2f} s), preset {config.name}"
+    return f"{config.n_mels} bands x {mel.shape[1]} frames ({len(x) / sample_rate:.2f} s), preset {config.name}"

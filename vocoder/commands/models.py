@@ -9,20 +9,20 @@ from typing import Any
 from vocoder.loading import DEFAULT_MODEL, describe, shipped_models
 
 HEADLINES = ("utterances", "pesq", "stoi", "distillmos", "nats")
-"""scores to show; `--json` has all"""
+"""scores to show; `--json` prints all of them"""
 WIDTH = 110
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.description = "Describe the shipped models, or the named one."
-    named = "a shipped name, model directory or Hugging Face repository"
+    parser.description = "Describe the shipped models, or one model with its measured quality."
+    named = "shipped name, model directory or Hugging Face repository"
     parser.add_argument("name", nargs="?", metavar="NAME|DIR", help=named)
-    parser.add_argument("--json", action="store_true", help="print everything about each model as JSON, for programs")
+    parser.add_argument("--json", action="store_true", help="print everything about each model as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print family, parameters and mel config, and the measured quality of a named model."""
+    """Print each model's family, size and mel config; for a named model also its measured quality."""
     names = shipped_models() if args.name is None else [args.name]
     models = [describe(name) for name in names]
     if args.json:
@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
     elif models:
         print("\n\n".join(_description(info, scores=args.name is not None) for info in models))
     else:
-        print("no models ship with this installation; give a model directory")
+        print("this installation has no shipped models; give a model directory")
     return 0
 
 

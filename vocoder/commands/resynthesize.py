@@ -1,4 +1,4 @@
-"""`vocoder resynthesize`: from audio to its mel-spectrogram and back."""
+"""`vocoder resynthesize`: compute a recording's mel-spectrogram and synthesize it."""
 
 from argparse import ArgumentParser, Namespace
 from functools import partial
@@ -17,13 +17,13 @@ from vocoder.synthesis.synthesizer import Synthesizer
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.description = "Compute the mel-spectrograms of recordings and synthesize them again."
+    parser.description = "Compute the mel-spectrograms of recordings and synthesize audio from them."
     add_recording_arguments(parser, "audio file to write, in the format of its suffix")
     add_synthesis_arguments(parser)
 
 
 def run(args: Namespace) -> int:
-    """Resynthesize each recording, at the model's sample rate and with its duration."""
+    """Resynthesize each recording at the model's sample rate, keeping its duration."""
     files = pairs(args.audio, args.output, suffix_of(args.format), again=args.again)
     synthesizer = model(args)
     make = partial(_make, synthesizer, MelSpectrogram(synthesizer.mel_config), args)
@@ -40,5 +40,5 @@ def _make(synthesizer: Synthesizer, extract: MelSpectrogram, args: Namespace, so
     x_hat = synthesizer.synthesize(mel, **sampling_fields(sampling))[: len(x)]
     origin = synthesizer.origin(sampling.seed) if args.origin else None
     report = write_speech(target, x_hat, sample_rate, args.format, origin)
-    moved = f", resampled from {file_rate} Hz to the model's {sample_rate} Hz" if file_rate != sample_rate else ""
-    return f"{len(x) / sample_rate:.2f} s{moved}, {report}"
+    resampled = f", resampled from {file_rate} Hz to the model's {sample_rate} Hz" if file_rate != sample_rate else ""
+    return f"{len(x) / sample_rate:.2f} s{resampled}, {report}"

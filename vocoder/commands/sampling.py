@@ -1,4 +1,4 @@
-"""Arguments common to commands with a model: the model, its device and its sampling."""
+"""Arguments shared by the commands that use a model: the model, its device and its sampling."""
 
 import argparse
 from typing import get_args
@@ -26,12 +26,12 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare `--model`, `--device` and `--dtype`."""
     add_model_argument(parser)
     parser.add_argument("--device", default="cpu", help="torch device, such as cuda or cuda:1 (default: %(default)s)")
-    dtypes = "precision of the products (default: bfloat16 where the device has it; float32 for imported models)"
+    dtypes = "precision of the products (default: bfloat16 if the device supports it; float32 for imported models)"
     parser.add_argument("--dtype", choices=DTYPES, help=dtypes)
 
 
 def add_synthesis_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what commands that write audio share: the model, the sampling, `--format` and `--no-origin`."""
+    """Declare the arguments of commands that write audio: the model, the sampling, `--format` and `--no-origin`."""
     add_model_arguments(parser)
     add_sampling_arguments(parser)
     parser.add_argument("--format", choices=AUDIO_FORMATS, help="audio format (default: the file's suffix, or wav)")
@@ -40,9 +40,9 @@ def add_synthesis_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare `--sigma`, `--seed`, `--denoise` and those of `add_mel_arguments`."""
+    """Declare `--sigma`, `--seed`, `--denoise` and the arguments of `add_mel_arguments`."""
     parser.add_argument("--sigma", type=float, help="sampling temperature, 0 or more (default: the model's own)")
-    parser.add_argument("--seed", type=int, help="seed of the noise; gives the same audio again (default: random)")
+    parser.add_argument("--seed", type=int, help="seed of the noise, for reproducible audio (default: random)")
     hum = "how much of the model's own hum to remove, 0 to 1 (default: %(default)s)"
     parser.add_argument("--denoise", type=float, default=0.0, help=hum)
     add_mel_arguments(parser)
@@ -52,24 +52,25 @@ def add_mel_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare `--corrections` and `--sharpen`."""
     corrections = "number of corrections towards the mel (default: the model's own; fewer are faster)"
     parser.add_argument("--corrections", type=int, metavar="N", help=corrections)
-    sharpen = "how far to raise the contrast of the mel, 0 to 1 (leave out for automatic: as far as it lacks texture)"
+    sharpen = "how far to raise the contrast of the mel, 0 to 1 (default: as far as the mel lacks texture)"
     parser.add_argument("--sharpen", type=float, metavar="S", help=sharpen)
 
 
 def sampling_of(args: argparse.Namespace) -> Sampling:
-    """Return what the arguments of `add_sampling_arguments` say."""
+    """Return the sampling chosen by the arguments of `add_sampling_arguments`."""
     return Sampling(**{name: getattr(args, name) for name in SAMPLING_FIELDS})
 
 
 def add_preset_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare `--preset`, `--statistics` and `--adapt`."""
-    theirs = f"of the mels: {PRESET_HELP}, or auto to recognise it; converted to the model's exactly or by an adapter"
-    parser.add_argument("--preset", metavar="NAME|FILE", help=theirs)
-    parser.add_argument("--statistics", metavar="FILE", help="npz or JSON file: mean and variance of normalised mels")
-    exactly = "off: refuse mels that only an adapter can convert (default: %(default)s)"
-    parser.add_argument("--adapt", choices=get_args(AdaptMode), default="on", help=exactly)
+    source = f"mel config of the mels, if not the model's own: {PRESET_HELP}, or auto to recognise it"
+    parser.add_argument("--preset", metavar="NAME|FILE", help=source)
+    statistics = "npz or JSON file with mean and variance of normalised mels"
+    parser.add_argument("--statistics", metavar="FILE", help=statistics)
+    adapt = "off: refuse mels that only an adapter can convert (default: %(default)s)"
+    parser.add_argument("--adapt", choices=get_args(AdaptMode), default="on", help=adapt)
 
 
 def model(args: argparse.Namespace) -> Synthesizer:
-    """Load the model of `--model`, `--device` and `--dtype`; commands that read mels ask the guard themselves."""
+    """Load the model of `--model`, `--device` and `--dtype`; commands that read mels apply the guard themselves."""
     return load(args.model, args.device, args.dtype and getattr(torch, args.dtype), guard="off")

@@ -20,25 +20,25 @@ from vocoder.synthesis.synthesizer import Synthesizer
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    files = "Convert mel-spectrograms (npy files, float, n_mels x frames) to audio files."
-    parser.description = f"{files} {IN_AND_OUT}"
+    task = "Convert mel-spectrograms (float npy files, n_mels x frames) to audio files."
+    parser.description = f"{task} {IN_AND_OUT}"
     sources = "npy file, folder of npy files, or manifest (.jsonl)"
     parser.add_argument("mels", nargs="+", type=Path, metavar="MEL", help=sources)
     output = "audio file for one mel, in the format of its suffix; otherwise a folder"
     parser.add_argument("-o", "--output", type=Path, required=True, help=output)
     add_synthesis_arguments(parser)
     add_preset_arguments(parser)
-    modes = "for mels that are not typical of their mel config: warn, refuse, or do not look (default: %(default)s)"
+    modes = "for mels that are not typical of their mel config: warn, refuse, or do not check (default: %(default)s)"
     parser.add_argument("--guard", choices=get_args(GuardMode), default="warn", help=modes)
     many = parser.add_argument_group("for many mels")
     many.add_argument("--workers", type=int, default=1, metavar="N", help="number of worker processes (default: 1)")
-    shared = "frames of short mels that share a run (default: %(default)s)"
-    many.add_argument("--row-frames", type=int, default=ROW_FRAMES, metavar="N", help=shared)
+    row = "short mels are batched up to this many frames (default: %(default)s)"
+    many.add_argument("--row-frames", type=int, default=ROW_FRAMES, metavar="N", help=row)
     many.add_argument("--again", action="store_true", help="replace existing audio")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Synthesize every mel; failures are reported and left out, and the status is 2."""
+    """Synthesize every mel; report failures, continue, and return 2 if there were any."""
     (first, *others) = args.mels
     if others or first.is_dir() or first.suffix == MANIFEST_SUFFIX or args.output.is_dir():
         return _synthesize_many(args)
@@ -51,17 +51,17 @@ def _synthesize_many(args: argparse.Namespace) -> int:
         raise ValueError("--workers and --row-frames must be 1 or more")
     check_folder(args.output)
     if STANDARD in args.mels:
-        raise ValueError("- stands for a single mel on standard input, without other mels or a folder")
+        raise ValueError("- stands for one mel on standard input; it cannot be combined with other mels or a folder")
     jobs = list_jobs(args.mels, args.output, suffix_of(args.format))
     sampling = replace(sampling_of(args), preset=args.preset, adapt=args.adapt)
-    how = (args.guard, args.origin, args.statistics, args.dtype)
-    options = BulkOptions(args.model, sampling, args.device, args.format or "wav", *how)
+    rest = (args.guard, args.origin, args.statistics, args.dtype)
+    options = BulkOptions(args.model, sampling, args.device, args.format or "wav", *rest)
     synthesize = partial(synthesized, options=options, workers=args.workers, row_frames=args.row_frames)
     summary = synthesize_all(jobs, args.output, options, synthesize, again=args.again)
     print(f"{args.output}: {summary}")
     clipped = ((outcome.job.audio, f"clipped {outcome.clipped} samples to full scale") for outcome in summary.clipped)
-    for file, told in (*((outcome.job.mel, outcome.doubt) for outcome in summary.doubts), *clipped):
-        _warn(file, told)
+    for file, warning in (*((outcome.job.mel, outcome.doubt) for outcome in summary.doubts), *clipped):
+        _warn(file, warning)
     for outcome in summary.failures:
         print(f"vocoder synthesize: {outcome.job.mel}: {outcome.error}", file=sys.stderr)
     return 2 if summary.failures else 0
@@ -71,17 +71,17 @@ def _synthesize(synthesizer: Synthesizer, args: argparse.Namespace, source: Path
     mel = read_mel(source_of(source))
     sampling, config = sampling_of(args).seeded(), chosen_config(args.preset, args.statistics)
     admitted = synthesizer.admit(mel, config, args.adapt, args.guard).sharpened(sampling.sharpen)
-    path, left = admitted.path, replace(sampling, sharpen=0.0)
-    (x,) = synthesizer.synthesize_many([Utterance(admitted, **sampling_fields(left))])
-    told = synthesizer.origin(sampling.seed) if args.origin else None
-    report = write_speech(target, x, synthesizer.sample_rate, args.format, told)
+    path, sampling = admitted.path, replace(sampling, sharpen=0.0)
+    (x,) = synthesizer.synthesize_many([Utterance(admitted, **sampling_fields(sampling))])
+    origin = synthesizer.origin(sampling.seed) if args.origin else None
+    report = write_speech(target, x, synthesizer.sample_rate, args.format, origin)
     for verdict in admitted.doubts:
         _warn(source, verdict.message)
-    how = f", recognised as {path.source.name}" if args.preset == AUTO else ""
-    how += f", {path.remark}" if path.adapted else ""
-    how += f", sharpened by {strength}" if (strength := admitted.strength) else ""
-    return f"{path.samples(mel.shape[1]) / synthesizer.sample_rate:.2f} s{how}, {report}"
+    remarks = f", recognised as {path.source.name}" if args.preset == AUTO else ""
+    remarks += f", {path.remark}" if path.adapted else ""
+    remarks += f", sharpened by {strength}" if (strength := admitted.strength) else ""
+    return f"{path.samples(mel.shape[1]) / synthesizer.sample_rate:.2f} s{remarks}, {report}"
 
 
-def _warn(source: Path, doubt: str | None) -> None:
-    print(f"vocoder synthesize: warning: {source}: {doubt}", file=sys.stderr)
+def _warn(source: Path, warning: str | None) -> None:
+    print(f"vocoder synthesize: warning: {source}: {warning}", file=sys.stderr)

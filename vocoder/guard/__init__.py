@@ -1,1 +1,1 @@
-"""The mel guard: does a mel follow its mel config, and if not, what is it likely to be?"""
+"""The mel guard: check whether a mel follows its mel config, and if not, say what it is likely to be."""

@@ -1,4 +1,4 @@
-"""The densities of the guard: how typical of speech a mel is."""
+"""The densities of the guard, which measure how typical of speech a mel is."""
 
 import math
 from dataclasses import dataclass
@@ -11,21 +11,21 @@ from vocoder.mel.conventions import is_true, layout_of, layouts
 from vocoder.models.guard import GuardConfig, GuardModel
 
 LOST = 3.0
-"""nats that a value below the floor costs, because the density sees it at the floor, where it is high"""
+"""penalty in nats for a value below the floor; the density sees it at the floor, where it is high"""
 SLACK = 0.5
-"""nats by which acoustic models undershoot the floor"""
+"""nepers by which acoustic models undershoot the floor"""
 FEWEST = 4
-"""fewest windows that suffice"""
+"""fewest windows needed for a judgement"""
 HEARD = 2.5
-"""nats above the floor that the loudest band of a window needs, so that silence does not count"""
+"""nepers above the floor that a window's loudest band needs, so that silence does not count"""
 
 
 @dataclass(frozen=True)
 class Typicality:
     """How typical of speech a mel is.
 
-    `percent` of true mels are less likely than this one; None if too little of it has sound. `unlikely`: no true mel is
-    as unlikely. `shuffled`: true frames in random order explain it better.
+    `percent` of true mels are less likely than this one; None if too little of it has sound. `unlikely`: it is less
+    likely than any true mel. `shuffled`: true frames in random order explain it better.
     """
 
     percent: float | None
@@ -34,7 +34,7 @@ class Typicality:
 
 
 class Densities:
-    """Scores mels under all densities of a model with one product."""
+    """Scores mels under all densities of a model with one matrix product."""
 
     def __init__(self, model: GuardModel) -> None:
         self.model, self.names = model, model.config.densities
@@ -49,9 +49,9 @@ class Densities:
 
     @torch.inference_mode()
     def score(self, mel: Tensor) -> Tensor | None:
-        """Return the mean log-density (K,) of a mel's windows in nats per value, or None if too few have sound.
+        """Return the mean log-density (K,) in nats per value of a mel's windows, or None if too few have sound.
 
-        The mel holds natural logarithms (n_mels, frames).
+        The mel (n_mels, frames) holds natural logarithms.
         """
         windows = windows_of(mel, self.model.config, self.floor)
         if len(windows) < FEWEST:

@@ -1,4 +1,4 @@
-"""The guard: the recogniser decides what a mel is, and the densities say how typical of speech it is."""
+"""The guard: a recogniser identifies a mel's convention, and densities measure how typical of speech it is."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -37,27 +37,27 @@ from vocoder.mel.values import bounds, finite_values, mel_range
 from vocoder.models.guard import GuardModel
 
 FEWEST_FRAMES = 16
-"""minimum to recognise a convention"""
+"""fewest frames in which a convention can be recognised"""
 CLEARLY = 1.0
-"""log-odds from which the bands of a mel are taken to be its columns"""
+"""log-odds from which a mel counts as transposed"""
 SURE = 0.9
-"""probability from which an unlikely mel counts as the likelier convention"""
+"""probability from which an unlikely mel counts as following another convention"""
 WITH_SOUND = (-80.0, 8.0)
-"""In every encoding a mel with sound has a value between these,"""
+"""in every encoding a mel with sound has a value in this range"""
 LOWEST = -250.0
-"""and none below this one."""
+"""no mel with sound has a value below this one, in any encoding"""
 FLAT = 1e-3
 """largest range of a constant mel"""
 BEYOND = 0.7
-"""nepers above a full-scale sine from which no audio within -1 to 1 can be: hard-clipped speech comes to 0.4"""
+"""nepers above a full-scale sine that audio within -1 to 1 cannot reach; hard-clipped speech reaches 0.4"""
 AUDIBLE = -8.0
-"""logarithm of a band's magnitude from which frames of one value are heard, as noise"""
-TOO_SHORT = Verdict(True, None, "too-short", "The mel has too few frames with sound to judge it by.")
-SILENCE = Verdict(False, 0.0, "silence", "The mel holds silence, or one value everywhere.")
+"""log magnitude from which frames with the same value in all bands are audible, as noise"""
+TOO_SHORT = Verdict(True, None, "too-short", "The mel has too few frames with sound to judge.")
+SILENCE = Verdict(False, 0.0, "silence", "The mel is silent or constant.")
 
 
 class Guard:
-    """Judges mels by a recogniser of conventions and densities of true mels, which are of `mel_config`."""
+    """Judges mels with a recogniser of conventions and densities of true mels in `mel_config`."""
 
     def __init__(self, model: GuardModel, mel_config: MelConfig) -> None:
         self.model = model
@@ -67,13 +67,13 @@ class Guard:
         self._certain, self._refuted = float(model.certain), float(model.refuted)
 
     def knows(self, config: MelConfig) -> bool:
-        """Whether mels of a mel config can be judged: the recogniser knows their convention."""
+        """Whether the guard can judge mels of a mel config, that is, whether the recogniser knows their convention."""
         return convention_of(config) in self.model.convention.conventions
 
     def recognise(self, mel: Tensor | np.ndarray) -> Recognition:
         """Recognise the convention of a mel (n_mels, frames).
 
-        Raises a ValueError if it is not two-dimensional or not finite, or has another number of bands.
+        Raises a ValueError if the mel is not two-dimensional or not finite, or has another number of bands.
         """
         values = _two_dimensional(mel)
         if (wrong := _shape_verdict(values.shape, self.mel_config, self.mel_config)) is not None:
@@ -81,7 +81,7 @@ class Guard:
         return self.model.convention.recognise(values, self._certain)
 
     def follows(self, mel: Tensor, config: MelConfig) -> bool:
-        """Whether a mel (n_mels, frames) surely follows a mel config: it is recognised, and not unlikely."""
+        """Whether a mel (n_mels, frames) certainly follows a mel config: it is recognised and not unlikely."""
         found, claimed = self.recognise(mel), convention_of(config)
         if not found.certain or found.best.convention != claimed:
             return False
@@ -89,9 +89,9 @@ class Guard:
         return logarithms is None or not self._densities.typicality(logarithms).unlikely
 
     def scaled_preset(self, mel: Tensor) -> MelConfig | None:
-        """Return the preset of scaled values that a mel (n_mels, frames) follows, or None.
+        """Return the preset with scaled values that a mel (n_mels, frames) follows, or None.
 
-        Without the scale it must be typical.
+        It follows one if it is typical once the scale is undone.
         """
         for config in PRESETS.values():
             if config.scaled and config.n_mels == len(mel):
@@ -107,18 +107,18 @@ class Guard:
         adapted: Tensor | None = None,
         target: MelConfig | None = None,
     ) -> Verdict:
-        """Judge one mel (n_mels, frames) that claims a mel config, by default the guard's own.
+        """Judge a mel (n_mels, frames) against its claimed mel config, by default the guard's own.
 
-        If an adapter converted the mel to the guard's own mel config, `adapted` is the result: typicality is then
-        measured on this one; where the guard does not know the claimed mel config it is the whole verdict,
-        at best `unfamiliar`. Only presets that a model of `target`, by default the claimed one, takes are advised.
-        Raises a ValueError if the mel is not two-dimensional or not finite, or the guard does not know its mel config.
+        `adapted` is the mel after an adapter converted it to the guard's own mel config: typicality is then measured on
+        it, and if the guard does not know the claimed config, nothing else is and the verdict is at best `unfamiliar`.
+        Messages suggest only presets that a model of `target`, by default the claimed config, accepts. Raises a
+        ValueError if the mel is not two-dimensional or not finite, or if the guard does not know its mel config.
         """
         config = given = config or self.mel_config
         target = target or config
         if adapted is None and not self.knows(config):
             known = ", ".join(name for name, config in PRESETS.items() if self.knows(config))
-            raise ValueError(f"the guard knows no mels of {config.name!r}, only those computed as those of {known} are")
+            raise ValueError(f"the guard cannot judge {config.name!r} mels, only mels computed like {known}")
         values = unscaled = _two_dimensional(mel)
         if (misshapen := _shape_verdict(values.shape, config, target)) is not None:
             return misshapen
@@ -151,19 +151,19 @@ class Guard:
         return verdict if scaled is None or scaled == given else _of_preset(scaled, target, verdict)
 
     def _loud(self, loudest: float) -> Verdict | None:
-        """Return the verdict if the largest natural logarithm, infinite where it is unknown, is beyond full scale."""
+        """Return a verdict if the largest natural logarithm (infinite if unknown) is beyond full scale, or None."""
         excess = loudest - mel_range(self.mel_config).loudest
         return fault(LOUD, decibels=20 * excess / math.log(10)) if BEYOND < excess < math.inf else None
 
     def _of_integers(self, mel: Tensor, config: MelConfig) -> bool:
-        """Whether a mel of natural logarithms (n_mels, frames) is that of samples from -32768 to 32767."""
+        """Whether a mel of natural logarithms (n_mels, frames) was computed from samples in -32768..32767."""
         loud = bounds(mel)[1] > mel_range(config).plausible[1]
         return loud and self.follows(mel - math.log(32768.0), config) and not self.follows(-mel, config)
 
     def _verdict(
         self, found: Recognition | None, typicality: Typicality | None, config: MelConfig, target: MelConfig
     ) -> Verdict:
-        """Combine what the recogniser and the densities found about a mel, as far as they could be asked."""
+        """Combine the results of recogniser and densities; either may be missing."""
         unlikely, likeliest = typicality is not None and typicality.unlikely, found.likeliest if found else ()
         claimed = convention_of(config)
         if found is not None and claimed is not None:
@@ -181,12 +181,12 @@ class Guard:
         if typicality is not None and percent is None:
             return TOO_SHORT
         if found is None:
-            words = "it found no gross fault, but would not notice another logarithm or scale"
-            return Verdict(True, None, UNFAMILIAR, f"The guard knows no mels of {config.name}: {words}.")
+            words = "it found no gross fault, but would not notice a different logarithm or scale"
+            return Verdict(True, None, UNFAMILIAR, f"The guard does not know {config.name} mels: {words}.")
         return Verdict(True, percent, "typical", "The mel follows its mel config.", likeliest=likeliest)
 
     def _natural(self, mel: Tensor, config: MelConfig) -> Tensor | None:
-        """Return a mel with the guard's own bands as natural logarithms; None for other bands."""
+        """Convert a mel with the guard's own bands to natural logarithms; return None for other bands."""
         claimed = convention_of(config)
         if claimed is None or claimed.layout != self._layout:
             return None
@@ -194,7 +194,7 @@ class Guard:
 
 
 def _of_preset(found: MelConfig, target: MelConfig, verdict: Verdict) -> Verdict:
-    """Return the verdict on a mel that is of another preset, which a model of `target` is to be told."""
+    """Return the verdict on a mel that follows another preset, with advice for a model of `target`."""
     message = f"The mel looks like the {found.name} preset: {preset_of(found, target)}."
     return Verdict(False, 0.0, "normalised", message, found.name, likeliest=verdict.likeliest)
 
@@ -202,7 +202,7 @@ def _of_preset(found: MelConfig, target: MelConfig, verdict: Verdict) -> Verdict
 def _in_decibels(
     smallest: float, largest: float, frames: int, config: MelConfig, target: MelConfig, adapted: bool
 ) -> Verdict | None:
-    """Return the verdict if a mel of few frames must be decibels, or decibels do not say how loud they are, or None."""
+    """Return a verdict if a short mel must be in decibels or decibels are relative to the loudest value, or None."""
     far = LOWEST < smallest < min(-30.0, 2.0 * mel_range(config).plausible[0])
     if far and not adapted and frames < FEWEST_FRAMES:
         return Verdict(False, 0.0, "decibels", told("db20", config, target))
@@ -211,19 +211,19 @@ def _in_decibels(
 
 
 def _padding(mel: Tensor, config: MelConfig) -> Verdict | None:
-    """Return the verdict if in some frames of a mel (n_mels, frames) all bands have one audible value, or None."""
+    """Return a verdict if in some frames of a mel (n_mels, frames) all bands have the same audible value, or None."""
     flat = mel[:, mel.amax(0) - mel.amin(0) < FLAT]
     padded = flat[0, decode(flat, config).amax(0) > AUDIBLE * config.power].tolist()
     return fault(PADDING, count=len(padded), value=padded[-1], silence=mel_range(config).silence) if padded else None
 
 
 def turned(mel: Tensor | np.ndarray, by_rows: Guard, by_columns: Guard) -> bool:
-    """Whether the columns of a mel, readable by both guards, are clearly likelier to be its bands than the rows are."""
+    """Whether the columns of a mel are clearly likelier to be its bands than its rows; both guards can read it."""
     return by_rows.recognise(mel).upright < by_columns.recognise(mel.T).upright - CLEARLY
 
 
 def guards() -> Iterator[Guard]:
-    """Yield the shipped guards, loaded lazily; the guard of the models' own mels comes first."""
+    """Yield the shipped guards, loaded lazily, starting with the one for nvidia mels."""
     return (load_guard(ASSETS / name) for name in GUARDS)
 
 
@@ -234,29 +234,29 @@ def guard_of(n_mels: int) -> Guard | None:
 
 @cache
 def load_guard(directory: Path) -> Guard:
-    """Load a guard; raises a CheckpointError if the directory does not hold one."""
+    """Load a guard; raises a CheckpointError if the directory holds none."""
     checkpoint = load_model(directory)
     if not isinstance(checkpoint.model, GuardModel):
-        raise CheckpointError(f"{directory} holds a model of family {checkpoint.family!r}, no guard")
+        raise CheckpointError(f"{directory} holds a model of family {checkpoint.family!r}, not a guard")
     return Guard(checkpoint.model, checkpoint.mel_config)
 
 
 def check(mel: Any, config: MelConfig | None = None) -> Verdict:
-    """Judge one mel (n_mels, frames) by the shipped guard; see `Guard.check`."""
+    """Judge a mel (n_mels, frames) with the shipped guard; see `Guard.check`."""
     return next(guards()).check(mel, config)
 
 
 def judge(mel: Tensor | np.ndarray, path: MelPath, converted: Tensor | None = None) -> Verdict | None:
-    """Return the verdict on a mel (n_mels, frames) of the source of a path, or None if no guard knows that.
+    """Judge a mel (n_mels, frames) in the source config of a path; return None if no guard knows that config.
 
-    The guard is the one that knows the source, otherwise the one that knows the target. Typicality is measured on the
-    `converted` mel, made here if it is not given, if the guard knows its preset, otherwise on the mel as given. Raises
+    The guard that knows the source is used, otherwise the one that knows the target. Typicality is measured on the
+    `converted` mel (computed if not given) if it has the guard's own convention, otherwise on the mel as given. Raises
     a ValueError if the mel is not two-dimensional or not finite.
     """
     knowing = (guard for end in (path.source, path.target) for guard in guards() if guard.knows(end))
     guard = next(knowing, None) or next(guards())
     known, values, adapted = guard.knows(path.source), _two_dimensional(mel), None
-    fits = not known or len(values) == path.source.n_mels  # another shape cannot be of a mel config that it knows
+    fits = not known or len(values) == path.source.n_mels  # a wrong shape needs no conversion to be found
     if path.adapter is not None and fits and convention_of(path.target) == convention_of(guard.mel_config):
         adapted = path.convert(values) if converted is None else converted.cpu()
     if adapted is None and not known:
@@ -268,15 +268,15 @@ def _two_dimensional(mel: Any) -> Tensor:
     """Return a mel as a finite float32 tensor (n_mels, frames) on the CPU."""
     if isinstance(mel, (str, bytes, PathLike)):
         kind = type(mel).__name__
-        raise ValueError(f"a mel is a tensor or an array (n_mels, frames), not {kind}: read the file first")
+        raise ValueError(f"a mel must be a tensor or an array (n_mels, frames), not {kind}: read the file first")
     values = finite_values(mel if isinstance(mel, Tensor) else np.asarray(mel)).cpu()
     if values.ndim != 2 or 0 in values.shape:
-        raise ValueError(f"a mel is (n_mels, frames), at least one frame, not {tuple(values.shape)}")
+        raise ValueError(f"a mel must be (n_mels, frames) with at least one frame, not {tuple(values.shape)}")
     return values
 
 
 def _shape_verdict(shape: Sequence[int], config: MelConfig, target: MelConfig) -> Verdict | None:
-    """Return the verdict if the shape of a mel says that it has another number of bands, or its bands in columns."""
+    """Return a verdict if a mel's shape shows a wrong number of bands, or bands as columns, or None."""
     wrong = shape_fault(shape, config.n_mels, target)
     cause = TRANSPOSED if shape[1] == config.n_mels else "bands"
     return None if wrong is None else Verdict(False, 0.0, cause, f"{wrong[0].upper()}{wrong[1:]}.")

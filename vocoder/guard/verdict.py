@@ -1,4 +1,4 @@
-"""The verdict of the guard on a mel, and its words."""
+"""The guard's verdict on a mel, and its messages."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -16,23 +16,23 @@ from vocoder.mel.conventions import DB10, LOUDEST, NOT_SPEECH, PLAIN, SHUFFLED, 
 UNSURE, UNFAMILIAR, RANGE, INTEGERS = "unsure", "unfamiliar", "range", "integers"
 LOUD, PADDING = "loud", "padding"
 NAMED = 0.5
-"""probability from which the likeliest fault is named"""
+"""probability from which a message names the likeliest fault"""
 MESSAGES: Mapping[str, str] = MappingProxyType(
     {
-        RANGE: "{range} No preset and no usual scale has such values: look for an offset, a factor or a wrong dtype.",
-        PADDING: "In {count} frames all bands are {value:.4g}, which sounds like noise: cut padding off, or pad with "
-        "{silence:.4g}. If low values were clipped, as librosa's top_db=80 does, take top_db=None.",
-        INTEGERS: "The mel looks like one of samples from -32768 to 32767: divide the audio by 32768, or subtract "
+        RANGE: "{range} No preset or common scale has such values: look for an offset, a factor or a wrong dtype.",
+        PADDING: "In {count} frames all bands are {value:.4g}, which sounds like noise: remove padding, or pad with "
+        "{silence:.4g}. If low values were clipped, as by librosa's top_db=80, use top_db=None.",
+        INTEGERS: "The mel seems to be computed from samples in -32768..32767: divide the audio by 32768, or subtract "
         "ln(32768) = 10.3972 from the mel.",
-        LOUD: "The mel is {decibels:.0f} dB above full scale: its audio clips. Bring the audio of the mel to -1..1, "
-        "or turn the mel down.",
+        LOUD: "The mel is {decibels:.0f} dB above full scale, so its audio clips. Scale the audio to -1..1 before "
+        "computing the mel, or lower the mel.",
         TRANSPOSED: "The mel looks transposed: its {n_mels} bands are columns. Send ({n_mels}, frames).",
-        SHUFFLED: "The frames of the mel look like speech, but their order does not.",
+        SHUFFLED: "The frames of the mel look like speech, but not in this order.",
         NOT_SPEECH: "The mel does not look like speech in any known convention. Its bands may be in another order, "
         "or it may be another kind of sound.",
     }
 )
-"""of faults that do not depend on conventions"""
+"""messages of faults that do not depend on conventions"""
 
 
 @dataclass(frozen=True)
@@ -42,17 +42,17 @@ class Verdict:
     Attributes:
         typical: false if something is probably wrong.
         typicality: percentage of true mels that are less likely than this one; 0 if another convention explains the
-            mel better, None if there is too little to judge, or the guard does not know its mel config.
-        cause: `typical`, `too-short`, `unfamiliar` if only gross faults would be seen, or the kind of fault: `log10`,
+            mel better; None if there is too little to judge, or if the guard does not know the mel config.
+        cause: `typical`, `too-short`, `unfamiliar` if only gross faults can be found, or the kind of fault: `log10`,
             `decibels`, `normalised`, `symmetric`, `statistics`, `no-logarithm`, `power`, `bands`, `hop`, `sample-rate`,
             `transposed`, `upside-down`, `shuffled`, `negated`, `integers`, `loud`, `padding`, `silence`, `not-speech`,
-            `range` if values are impossible, `unsure` if it is another convention, but unclear which.
-        message: one or two sentences: what it looks like and what to do.
-        preset: preset of the mel's bands or scale, if it is not the mel config's.
-        adapted: name of the adapter that converted the mel before, if any.
-        smoothness: how far the mel lacks the texture of recordings at its end, 0 to 1, which is how far it is sharpened
-            there by default; known to `check` alone, of a typical mel.
-        likeliest: conventions that the mel may follow with their probabilities, most likely first.
+            `range` if values are impossible, `unsure` if it follows another, unclear convention.
+        message: one or two sentences: what the mel looks like and what to do.
+        preset: the preset that the mel's bands or scale belong to, if it is not the claimed one.
+        adapted: name of the adapter that converted the mel, if any.
+        smoothness: default sharpening strength at the end of the mel, 0 to 1, by how much it lacks the texture of
+            recordings; set only by `check`, for a typical mel.
+        likeliest: conventions that the mel may follow, with probabilities, most likely first.
     """
 
     typical: bool
@@ -65,7 +65,7 @@ class Verdict:
     likeliest: tuple[Guess, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain data; without the smoothness where that is not known."""
+        """Return the verdict as plain data, without `smoothness` if it is None."""
         found = {field.name: getattr(self, field.name) for field in fields(self)}
         if self.smoothness is None:
             del found["smoothness"]
@@ -73,12 +73,12 @@ class Verdict:
 
 
 def fault(cause: str, likeliest: tuple[Guess, ...] = (), typicality: float = 0.0, **words: object) -> Verdict:
-    """Return the verdict for a fault of `MESSAGES`, whose message has places for `words`."""
+    """Return the verdict for a fault of `MESSAGES`; `words` fill in its message."""
     return Verdict(False, typicality, cause, MESSAGES[cause].format(**words), likeliest=likeliest)
 
 
 def recognised(recognition: Recognition, claimed: MelConfig, target: MelConfig) -> Verdict:
-    """Return the verdict for a mel of another convention than the `claimed` one, for a model of `target`."""
+    """Return the verdict on a mel that does not follow the `claimed` mel config, for a model of `target`."""
     found = recognition.likeliest
     faults: dict[tuple[str, str | None], float] = defaultdict(float)
     for convention, share in recognition.probabilities.items():
@@ -95,7 +95,7 @@ def recognised(recognition: Recognition, claimed: MelConfig, target: MelConfig) 
 
 @cache
 def _fault(convention: Convention) -> tuple[str, str | None]:
-    """Return the fault that a convention is, and the preset with its bands."""
+    """Return the fault that a convention counts as, and the preset with its bands."""
     if convention.layout in (SHUFFLED, NOT_SPEECH):
         return convention.layout, None
     layout, encoding = conventions.layouts()[convention.layout], conventions.encodings()[convention.encoding]
@@ -105,18 +105,18 @@ def _fault(convention: Convention) -> tuple[str, str | None]:
 
 
 def preset_of(config: MelConfig, target: MelConfig) -> str:
-    """Return which preset to pass for a mel of a preset to a model of `target`, or which model to take."""
+    """Advise which preset to pass to a model of `target`, or which model to use, for mels of a preset."""
     return pass_one_of((config.name, *conventions.indistinguishable(config)), target)
 
 
 def unsure(likeliest: Sequence[Guess]) -> str:
-    """Return the two likeliest conventions, and what to do."""
+    """Name the two likeliest conventions, and say what to do."""
     first, second = (f"{guess.convention.words} ({100 * guess.probability:.0f} %)" for guess in likeliest[:2])
-    return f"It may be {first}, or {second}. Pass preset=NAME, or compute the mel as the mel config says."
+    return f"It may be {first} or {second}. Pass preset=NAME, or compute the mel with the model's mel config."
 
 
 def _explained(convention: Convention, claimed: MelConfig, target: MelConfig) -> str:
-    """Return what a mel looks like, and what to do."""
+    """Explain what a mel looks like, and what to do."""
     layout, encoding = conventions.layouts()[convention.layout], conventions.encodings()[convention.encoding]
     own = convention_of(claimed) == Convention(convention.layout, PLAIN)
     if own or encoding.cause == "decibels":
@@ -126,19 +126,19 @@ def _explained(convention: Convention, claimed: MelConfig, target: MelConfig) ->
         return f"The mel looks like {words}: {advice}."
     words = convention.words
     if convention.mel_config is not None:
-        return f"The mel looks like {words}: pass preset=auto, or compute the mel as its mel config says."
+        return f"The mel looks like {words}: pass preset=auto, or compute the mel with its mel config."
     if layout.preset:
-        hint = f"or as that of {layout.preset} and {pass_one_of((layout.preset,), target)}"
-        return f"The mel looks like {words}. Compute the mel as its mel config says, {hint}."
+        hint = f"or with that of {layout.preset} and {pass_one_of((layout.preset,), target)}"
+        return f"The mel looks like {words}. Compute it with its mel config, {hint}."
     unknown = conventions.never_recognised(layout.mel_config.n_mels)
     if unknown and encoding.name == PLAIN:
-        hint = "pass preset=NAME if it is one, else compute the mel as its mel config says"
+        hint = "if it is one, pass preset=NAME, otherwise compute the mel with its mel config"
         return f"The mel looks like {words}, or like one of {unknown}, which are not recognised: {hint}."
-    return f"The mel looks like {words}. Compute the mel as its mel config says."
+    return f"The mel looks like {words}. Compute it with its mel config."
 
 
 def told(name: str, claimed: MelConfig, target: MelConfig, own: bool = False) -> str:
-    """Return what to do with values of the `own` bands, or decibels, of which bands, hop and power are seen poorly."""
+    """Advise on values of the claimed (`own`) bands, or on decibels, which hardly reveal bands, hop and power."""
     encoding = conventions.encodings()[name]
     advice = f": {encoding.advice}" if own or name == LOUDEST else ""
     more = "" if own and name != LOUDEST else f" Otherwise compute it with {_settings(claimed)}."
@@ -150,7 +150,7 @@ def told(name: str, claimed: MelConfig, target: MelConfig, own: bool = False) ->
 
 
 def remedy(convention: Convention, target: MelConfig) -> str:
-    """Return how a mel of a convention becomes one of a preset that is to be passed then; empty if no preset is near.
+    """Advise how to turn a mel of a convention into a preset's, and which preset to pass; empty if no preset is near.
 
     `target` is the mel config of the model.
     """
@@ -162,7 +162,7 @@ def remedy(convention: Convention, target: MelConfig) -> str:
 
 
 def _settings(config: MelConfig) -> str:
-    """Return the arguments of `librosa.feature.melspectrogram` and the logarithm that a mel config asks for."""
+    """Return the arguments of `librosa.feature.melspectrogram`, and the logarithm, for a mel config."""
     settings = f"sr={config.sample_rate}, n_fft={config.n_fft}, hop_length={config.hop_length}, n_mels={config.n_mels}"
     settings += f", fmin={config.f_min:g}, fmax={config.f_max:g}, power={config.power:g}"
     settings += ", htk=True" if config.mel_scale == "htk" else ""

@@ -1,4 +1,4 @@
-"""The mel config: everything that two programs must agree on to exchange mel-spectrograms; presets and their names."""
+"""Mel configs: everything that two programs must agree on to exchange mel-spectrograms. Presets and their names."""
 
 import dataclasses
 import difflib
@@ -21,7 +21,7 @@ ALIASES: Mapping[str, str] = MappingProxyType(
         "grad-tts": "nvidia",
     }
 )
-"""presets by other names of the same mels"""
+"""other names of presets -> the preset"""
 
 _VERSIONED: Mapping[str, str] = MappingProxyType(
     {
@@ -34,25 +34,25 @@ _VERSIONED: Mapping[str, str] = MappingProxyType(
         "deepvoice": "r9y9",
     }
 )
-"""likely presets by the start of names whose mels depend on the version or recipe"""
+"""start of a name whose mels depend on the version or recipe -> the likely preset"""
 MOST_MEANT = 3
-"""most presets that an unknown name is taken for"""
+"""most presets to suggest for an unknown name"""
 Size = Annotated[int, (1, 2**15)]
-"""far beyond any use, so that a mel config from elsewhere cannot ask for gigabytes of filters"""
+"""limited far beyond any use, so that an untrusted mel config cannot ask for gigabytes of filters"""
 
 
 class MelWarning(UserWarning):
-    """A mel is not typical of its mel config, but was synthesized. The text says what it looks like."""
+    """A mel is not typical of its mel config, but was synthesized. The message says what it looks like."""
 
 
 @dataclasses.dataclass(frozen=True)
 class MelConfig(Checked):
-    """How audio becomes a mel-spectrogram, step by step.
+    """How to compute a mel-spectrogram from audio.
 
     Framing, magnitude, filterbank, logarithm, range and statistics are applied in the order of the fields.
 
     Raises:
-        ConfigError: a value is out of its range, or two values contradict each other.
+        ConfigError: a value is out of range, or two values contradict each other.
     """
 
     name: str
@@ -69,33 +69,33 @@ class MelConfig(Checked):
     centre: Literal["reflect", "same"] = "reflect"
     """Reflect `n_fft // 2` samples at both ends (1 + T // hop frames), or `(n_fft - hop) // 2` (T // hop frames)."""
     power: float = 1.0
-    """1: magnitude, 2: power."""
+    """1 for magnitudes, 2 for powers."""
     magnitude_epsilon: Share = 0.0
-    """Added to the squared magnitude before its root."""
+    """Added to the squared magnitude before the square root."""
     mel_scale: Literal["slaney", "htk"] = "slaney"
     mel_norm: Literal["slaney", "none"] = "slaney"
     """Triangles of unit area, or of unit height."""
     floor: Annotated[float, (POSITIVE[0], 1)] = 1e-5
     """Lower bound of the mel energies before the logarithm."""
     log: Literal["ln", "log10", "db20", "db10"] = "ln"
-    """Natural, decimal, 20 or 10 times decimal, for either power."""
+    """Natural or decimal logarithm, or 20 or 10 times the decimal one, whatever the `power`."""
     ref_db: float = 0.0
     """Subtracted from decibels; only with `db20`."""
     range_db: Positive | None = None
     """Maps decibels from [-range_db, 0] to [range_low, range_high] and clips; only with `db20`."""
     range_low: float = 0.0
     range_high: float = 1.0
-    """Target of that map; only with `range_db`."""
+    """Target range of that map; only with `range_db`."""
     mean: tuple[float, ...] | None = None
-    """Subtracted from each bin; always together with `variance`."""
+    """Subtracted from each band; requires `variance`."""
     variance: tuple[float, ...] | None = None
-    """Each bin is divided by its square root."""
+    """Each band is divided by the square root of its variance."""
 
     def __post_init__(self) -> None:
         try:
             super().__post_init__()
-            for right, fault in self._rules():
-                if not right:
+            for valid, fault in self._rules():
+                if not valid:
                     raise ConfigError(fault)
         except ConfigError as error:
             raise ConfigError(f"mel config {self.name!r}: {error}") from None
@@ -107,45 +107,45 @@ class MelConfig(Checked):
 
     @property
     def frame_seconds(self) -> Fraction:
-        """The time between frames, in seconds."""
+        """Time between frames in seconds."""
         return Fraction(self.hop_length, self.sample_rate)
 
     @property
     def scaled(self) -> bool:
-        """Whether mean and variance are the same for all bands: a scale of the values, no statistics of a corpus."""
+        """Whether mean and variance are the same for all bands: they scale values, rather than normalise a corpus."""
         return self.mean is not None and self.variance is not None and len({*self.mean}) == len({*self.variance}) == 1
 
     @property
     def correctable(self) -> bool:
-        """Whether spectra can be moved towards its mels: natural logarithms of magnitudes, and frames of whole hops."""
+        """Whether audio can be corrected to its mels: natural logarithms of magnitudes, and n_fft of whole hops."""
         natural = self.log == "ln" and self.power == 1.0 and self.mean is None
         return natural and self.n_fft % self.hop_length == 0
 
     def frames(self, samples: int) -> int:
-        """Return the number of frames of `samples` samples."""
+        """Return the number of mel frames for `samples` samples."""
         return max(0, 1 + (samples + 2 * self.padding - self.n_fft) // self.hop_length)
 
     def _rules(self) -> Iterator[tuple[bool, str]]:
-        """Yield of each rule whether the values follow it, and what is wrong if they do not."""
+        """Yield for each rule whether it holds, and the error message if it does not."""
         lengths, bounds = (self.hop_length, self.win_length, self.n_fft), (self.f_min, self.f_max, self.sample_rate / 2)
         yield self.n_fft % 2 == 0, f"n_fft must be even, not {self.n_fft}"
-        yield tuple(sorted(lengths)) == lengths, f"hop_length <= win_length <= n_fft must hold, not {lengths}"
+        yield tuple(sorted(lengths)) == lengths, f"hop_length <= win_length <= n_fft must hold, but they are {lengths}"
         even = self.centre == "reflect" or self.hop_length % 2 == 0
         yield even, f"centre 'same' needs an even hop_length, not {self.hop_length}"
         ordered = 0 <= bounds[0] < bounds[1] <= bounds[2]
-        yield ordered, f"0 <= f_min < f_max <= sample_rate / 2 must hold, not {bounds}"
+        yield ordered, f"0 <= f_min < f_max <= sample_rate / 2 must hold, but they are {bounds}"
         yield self.power in (1.0, 2.0), f"power must be 1 or 2, not {self.power}"
         yield math.isfinite(self.ref_db), f"ref_db must be finite, not {self.ref_db}"
         decibels = self.log == "db20" or (self.ref_db == 0 and self.range_db is None)
-        yield decibels, f"ref_db and range_db belong to log 'db20', not to {self.log!r}"
+        yield decibels, f"ref_db and range_db need log 'db20', not {self.log!r}"
         limits = (self.range_low, self.range_high)
         mapped = limits == (0.0, 1.0) or self.range_db is not None
-        yield mapped, f"range_low and range_high need range_db, not {limits}"
-        yield -math.inf < limits[0] < limits[1] < math.inf, f"range_low < range_high must hold, not {limits}"
-        yield (self.mean is None) == (self.variance is None), "mean and variance come together or not at all"
+        yield mapped, f"range_low and range_high {limits} need range_db"
+        yield -math.inf < limits[0] < limits[1] < math.inf, f"range_low < range_high must hold, but they are {limits}"
+        yield (self.mean is None) == (self.variance is None), "give mean and variance together, or neither"
         for field, values in (("mean", self.mean), ("variance", self.variance)):
             size = self.n_mels if values is None else len(values)
-            yield size == self.n_mels, f"{field} must hold {self.n_mels} values (n_mels), not {size}"
+            yield size == self.n_mels, f"{field} must have {self.n_mels} values (n_mels), not {size}"
             yield all(abs(value) < 1e15 for value in values or ()), f"{field} must be finite and below 1e15"
         least = min(self.variance or (1.0,))
         yield least > 1e-30, f"variance must be positive, above 1e-30, not {least}"
@@ -161,28 +161,28 @@ def _like(base: MelConfig, name: str, **changes: Any) -> MelConfig:
 
 
 def _scaled(base: MelConfig, name: str, mean: float, scale: float, **changes: Any) -> MelConfig:
-    """Return the mel config of (mel - mean) / scale, the same for all bands."""
+    """Return a mel config with values (mel - mean) / scale, the same for all bands."""
     return _like(base, name, mean=(mean,) * base.n_mels, variance=(scale**2,) * base.n_mels, **changes)
 
 
 def _presets() -> Iterator[MelConfig]:
     """Yield the mel configs of published models, the default first.
 
-    A further one is a row here. What does not convert exactly needs an adapter too; bands that the guard is to tell
-    apart a layout in `mel.conventions`, and the guard to be fitted again.
+    To add one, add a row. A preset that does not convert exactly also needs an adapter; bands that the guard should
+    recognise need a layout in `mel.conventions` and a newly fitted guard.
     """
     yield _NVIDIA  # Tacotron 2 and the published WaveGlow
-    # Same bins, but its frames are centred half a hop later and there is one fewer.
+    # The same bands, but frames are centred half a hop later and there is one fewer.
     hifigan = _like(_NVIDIA, "hifigan", centre="same", magnitude_epsilon=1e-9)
     yield hifigan
     in_24k = {"sample_rate": 24000, "n_mels": 100, "f_max": 12000.0}
     vocos = _like(_NVIDIA, "vocos", **in_24k, mel_scale="htk", mel_norm="none", floor=1e-7)
     yield vocos
     yield _like(vocos, "f5-tts", floor=1e-5)
-    yield _scaled(vocos, "zipvoice", 0.0, 10.0)  # the model's own output, a tenth of what its vocoder takes
+    yield _scaled(vocos, "zipvoice", 0.0, 10.0)  # the acoustic model's output, a tenth of its vocoder's input
     bigvgan = _like(hifigan, "bigvgan", **in_24k)
     yield bigvgan
-    # The models' own output: -12..2 mapped to -1..1.
+    # The acoustic models' output: -12..2 mapped to -1..1.
     sovits = _scaled(bigvgan, "gpt-sovits-v3", -5.0, 7.0, magnitude_epsilon=1e-8)
     yield sovits
     longer = {"n_fft": 1280, "win_length": 1280, "hop_length": 320}
@@ -192,19 +192,19 @@ def _presets() -> Iterator[MelConfig]:
     yield cosyvoice
     yield _like(cosyvoice, "cosyvoice3", f_max=12000.0)
     yield _like(_NVIDIA, "nemo", f_max=11025.0)  # NVIDIA's NeMo: bands up to half the sample rate
-    yield _like(hifigan, "indextts2", f_max=11025.0)  # the same bands, framed as HiFi-GAN's
+    yield _like(hifigan, "indextts2", f_max=11025.0)  # NeMo's bands, framed as in HiFi-GAN
     yield _like(hifigan, "fireredtts", sample_rate=16000, hop_length=160, n_mels=100)
     # ESPnet and Parallel WaveGAN recipes at 22,050 Hz, and r9y9's wavenet_vocoder; their per-corpus statistics go into
     # mean and variance.
     espnet = _like(_NVIDIA, "espnet", f_min=80.0, f_max=7600.0, log="log10", floor=1e-10)
     yield espnet
     yield _like(espnet, "r9y9", f_min=125.0)
-    # Tacotron 2 in TensorFlow by Rayhane-mamah (hparams.py at 02839cf): decibels of magnitude from -4 to 4; audio is
-    # peak-normalised to 0.999 before.
+    # Tacotron 2 in TensorFlow by Rayhane-mamah (hparams.py at 02839cf): decibels of magnitude from -4 to 4, of audio
+    # peak-normalised to 0.999.
     decibels = {"log": "db20", "ref_db": 20.0, "range_db": 100.0, "range_low": -4.0, "range_high": 4.0}
     yield _like(_NVIDIA, "tacotron2-tf", f_min=25.0, f_max=7600.0, **decibels)
     yield _like(espnet, "speecht5", sample_rate=16000)  # arXiv 2110.07205: windows of 64 ms, 16 ms apart
-    yield _like(_NVIDIA, "librosa-db", power=2.0, log="db10", floor=1e-10)  # librosa.power_to_db, of its default power
+    yield _like(_NVIDIA, "librosa-db", power=2.0, log="db10", floor=1e-10)  # librosa.power_to_db of default power
 
 
 MelConfigs = Mapping[str, MelConfig]
@@ -213,20 +213,20 @@ PRESETS: MelConfigs = MappingProxyType({config.name: config for config in _prese
 
 
 def canonical(name: str, known: Collection[str]) -> str | None:
-    """Return the known preset that a name stands for, or None. Case and punctuation do not matter."""
+    """Return the known preset that a name stands for, or None. Case and punctuation are ignored."""
     if name in known:
         return name
-    spelt = {_letters(word): word for word in (*known, *ALIASES)}
-    found = spelt.get(_letters(name))
+    by_letters = {_letters(word): word for word in (*known, *ALIASES)}
+    found = by_letters.get(_letters(name))
     found = ALIASES.get(found, found) if found is not None else None
     return found if found in known else None
 
 
 def _meant(name: str, known: Collection[str]) -> str:
-    """Return the presets that an ambiguous, shortened, lengthened or misspelt name may mean, up to the known ones."""
+    """Suggest presets for an ambiguous, shortened, lengthened or misspelt name, as the middle of an error message."""
     letters, words = _letters(name), {_letters(word): word for word in (*known, *ALIASES)}
     if (start := next((start for start in _VERSIONED if letters.startswith(start)), None)) is not None:
-        return f": its mels are {_VERSIONED[start]!r} as a rule, see docs/acoustic-models.md;"
+        return f": its mels are usually {_VERSIONED[start]!r}, see docs/acoustic-models.md;"
     near = [word for word in words if len(letters) > 1 and (letters in word or word in letters)]
     near = near or difflib.get_close_matches(letters, words, cutoff=0.7)
     return f"; did you mean {' or '.join(repr(words[word]) for word in near[:MOST_MEANT])}?" if near else ";"
@@ -237,10 +237,10 @@ def _letters(name: str) -> str:
 
 
 def preset(name: str, known: MelConfigs = PRESETS) -> MelConfig:
-    """Return the mel config of a preset, or another `known` one, by its name or that of an acoustic model.
+    """Return the mel config of a preset, or of another `known` name, also by the name of an acoustic model.
 
     Raises:
-        ConfigError: there is no such preset.
+        ConfigError: the name is unknown.
     """
     if (found := canonical(name, known)) is None:
         names = ", ".join((*known, *ALIASES))

@@ -1,4 +1,4 @@
-"""Mel configs by name or from a file; statistics from a file."""
+"""Read mel configs by name or from a file, and statistics from a file."""
 
 import dataclasses
 import json
@@ -16,16 +16,16 @@ from vocoder.mel.config import PRESETS, MelConfig, MelConfigs, canonical, preset
 AUTO = "auto"
 """in place of a preset: recognise it from the mel"""
 CONFIG_SUFFIXES = (".yaml", ".yml", ".json")
-MAX_BYTES = 2**16  # statistics of 512 bands take a quarter of it
+MAX_BYTES = 2**16  # statistics of 512 bands take a quarter
 
 Statistics = tuple[ArrayLike, ArrayLike]
 
 
 def load_mel_config(name: str | Path | MelConfig, statistics: Path | str | Statistics | None = None) -> MelConfig:
-    """Return a mel config: a preset by name, or a mel config file.
+    """Return a mel config: a preset by name, or one from a file.
 
-    `statistics` are mean and variance, of each band or of all, or a file of both, for normalised mels. Raises a
-    ConfigError if there is no such preset or file, or something in it is wrong.
+    For normalised mels, `statistics` holds mean and variance, per band or for all bands, or is a file with both. Raises
+    a ConfigError if the preset or file does not exist or is invalid.
     """
     if isinstance(name, MelConfig):
         found = name
@@ -37,19 +37,19 @@ def load_mel_config(name: str | Path | MelConfig, statistics: Path | str | Stati
 
 
 def chosen_config(name: str | Path | MelConfig | None, statistics: str | Path | None) -> MelConfig | str | None:
-    """Return the mel config named for mels, "auto" to recognise it, or None if none is named.
+    """Return the named mel config, "auto" to recognise it, or None if no name is given.
 
-    Raises a ConfigError also if there are statistics and no mel config that they belong to.
+    Raises the errors of `load_mel_config`, and a ConfigError if there are statistics without a mel config.
     """
     if name is not None and name != AUTO:
         return load_mel_config(name, statistics)
     if statistics is not None:
-        raise ConfigError("statistics belong to mels of a preset or file, not of auto: name that too")
+        raise ConfigError("statistics need the preset or mel config file that they belong to, other than auto")
     return AUTO if name else None
 
 
 def with_statistics(config: MelConfig, statistics: Statistics) -> MelConfig:
-    """Return the mel config with mean and variance for normalised mels, one number of each being that of all bands.
+    """Return the mel config with mean and variance for normalised mels; a single number applies to all bands.
 
     Raises a ConfigError if they do not fit.
     """
@@ -59,9 +59,9 @@ def with_statistics(config: MelConfig, statistics: Statistics) -> MelConfig:
 
 
 def read_config_file(path: Path) -> MelConfig:
-    """Read a mel config file, whose name is the default name.
+    """Read a mel config file; the default name is that of the file.
 
-    Raises a ConfigError if there is no such file, it is not YAML or JSON, or a field is unknown, missing or wrong.
+    Raises a ConfigError if the file cannot be read, is not YAML or JSON, or has an unknown, missing or wrong field.
     """
     try:
         text = read_small(path, MAX_BYTES).decode("utf-8")
@@ -69,16 +69,16 @@ def read_config_file(path: Path) -> MelConfig:
     except OSError as error:
         raise ConfigError(f"cannot read the mel config {path}: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
-        raise ConfigError(f"the mel config {path} is no {path.suffix[1:].upper()}: {error}") from error
+        raise ConfigError(f"the mel config {path} is not valid {path.suffix[1:].upper()}: {error}") from error
     if not isinstance(data, Mapping):
-        raise ConfigError(f"the mel config {path} must hold the fields of a mel config, as `sample_rate: 44100`")
+        raise ConfigError(f"the mel config {path} must hold fields of a mel config, such as `sample_rate: 44100`")
     return from_dict(MelConfig, {"name": path.stem, **data}, str(path))
 
 
 def known_presets(directory: Path | None) -> MelConfigs:
-    """Return the presets, and after them the mel configs of a directory, named after their files.
+    """Return the presets, followed by the mel configs in a directory, named after their files.
 
-    Raises a ConfigError if there is no such directory, a file is wrong, or a name is taken already.
+    Raises a ConfigError if the directory does not exist, a file is invalid, or a name is already taken.
     """
     if directory is None:
         return PRESETS
@@ -87,7 +87,7 @@ def known_presets(directory: Path | None) -> MelConfigs:
     known = dict(PRESETS)
     for path in sorted(path for path in directory.iterdir() if path.suffix in CONFIG_SUFFIXES):
         if canonical(path.stem, known) is not None:
-            raise ConfigError(f"{path}: there is a mel config of the name {path.stem!r} already; rename the file")
+            raise ConfigError(f"{path}: the name {path.stem!r} is already taken; rename the file")
         known[path.stem] = dataclasses.replace(read_config_file(path), name=path.stem)
     return known
 
@@ -95,7 +95,7 @@ def known_presets(directory: Path | None) -> MelConfigs:
 def read_statistics(path: Path | str) -> Statistics:
     """Read `mean` and `variance` from an npz or JSON file.
 
-    Raises a ConfigError if they are missing, or no numbers.
+    Raises a ConfigError if they are missing or not numbers.
     """
     path = Path(path)
     try:
@@ -108,14 +108,14 @@ def read_statistics(path: Path | str) -> Statistics:
     except OSError as error:
         raise ConfigError(f"cannot read the statistics {path}: {error.strerror}") from error
     except (KeyError, TypeError, ValueError) as error:
-        raise ConfigError(f"{path} must hold mean and variance, a number for each band or for all ({error})") from error
+        raise ConfigError(f"{path} must hold mean and variance, per band or one number for all ({error})") from error
 
 
 def _yaml(text: str) -> Any:
     import yaml  # only mel configs in YAML need it
 
     try:
-        # A few aliases of aliases stand for billions of values.
+        # A few nested aliases can expand to billions of values.
         if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
             raise ValueError("aliases (*name) are not allowed")
         return yaml.safe_load(text)

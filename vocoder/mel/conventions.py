@@ -1,4 +1,4 @@
-"""What the guard tells apart: how the bands of a mel are computed (layouts) and its values written (encodings)."""
+"""The conventions that the guard tells apart: how bands are computed (layouts) and values are encoded (encodings)."""
 
 import dataclasses
 import math
@@ -13,31 +13,31 @@ from vocoder.mel.config import PRESETS, MelConfig, preset
 from vocoder.mel.convert import plain
 
 TRUE, POWER = "nvidia", "power"
-"""layout of the shipped models, and the same of powers"""
+"""layout of the shipped models, and the same layout of powers"""
 VARIATIONS = ("time", "bands", "both", "noisy")
-"""what acoustic models do to mels: smoothing along time, bands or both, or roughness"""
+"""how predicted mels differ from true ones: smoothed along time, bands or both, or rough"""
 SHUFFLED = "shuffled"
 """frames in random order"""
 ANY = ""
-"""whatever layout"""
+"""any layout"""
 NOT_SPEECH = "not-speech"
 """bands in random order, or noise"""
 _SPECTRUM = ("sample_rate", "n_fft", "win_length", "hop_length", "power")
 _layout_fields = attrgetter(*_SPECTRUM, "n_mels", "f_min", "f_max", "mel_scale", "mel_norm")
-"""what a layout depends on; where frames begin does not change values"""
+"""the fields that determine a layout; the position of frames does not change values"""
 HOPS = {128: (115, 140), 512: (440, 600)}
 NEAR_RATES = {44100: (48000,)}
-"""hops in samples and rates in Hz, and others that count as the same fault"""
+"""hop in samples, or rate in Hz -> others that count as the same fault"""
 POWER_FLOOR = 1e-10
 """of power mels: the square of the floor of magnitudes"""
 PLAIN = "ln"
 """natural logarithms"""
 DB10, LOUDEST = "db10", "db-loudest"
-"""decibels of power, and decibels that do not say how loud the speech was"""
+"""decibels of power, and decibels relative to the loudest value, which lose the level of the speech"""
 TRANSPOSED = "transposed"
 LN10 = math.log(10.0)
 TORTOISE = (-11.512925148010254, 2.3143386840820312)
-"""natural logarithms that -1 and 1 stand for"""
+"""natural logarithms that Tortoise maps to -1 and 1"""
 NATURAL: dict[str, Any] = {"log": "ln", "ref_db": 0.0, "range_db": None, "range_low": 0.0, "range_high": 1.0}
 """fields of a mel config of natural logarithms"""
 
@@ -47,12 +47,12 @@ class Layout:
     """A way to compute mels before the logarithm. Layouts do not convert into each other exactly.
 
     Attributes:
-        mel_config: with natural logarithms, whatever its users take.
-        cause: the kind of fault, for programs; "typical" for a guard's own layout.
-        words: what it is, for messages.
+        mel_config: the layout with natural logarithms, whatever its users encode.
+        cause: kind of fault, as `Verdict.cause`; "typical" for a guard's own layout.
+        words: description for messages.
         preset: the preset with these bands, if any.
-        near: hops in samples, or sample rates in hertz, that count as the same fault.
-        like: presets of other layouts that the recogniser takes for this one.
+        near: hops in samples, or sample rates in Hz, that count as the same fault.
+        like: presets of other layouts that the recogniser mistakes for this one.
     """
 
     mel_config: MelConfig
@@ -70,7 +70,7 @@ class Layout:
 
 @cache
 def layouts() -> Mapping[str, Layout]:
-    """Return all layouts by name, the guard's own first; then those of 100 bands, the one of Vocos first."""
+    """Return all layouts by name: those of 80 bands, then those of 100, each starting with its guard's own layout."""
     nvidia, vocos = (dataclasses.replace(preset(name), name="guard") for name in (TRUE, "vocos"))
     power: dict[str, Any] = {"power": 2.0, "floor": POWER_FLOOR}
     found = {TRUE: Layout(nvidia, "typical", "the bands of the nvidia preset (0 to 8000 Hz)", TRUE)}
@@ -119,15 +119,15 @@ def layout_of(density: str) -> str:
 
 
 def is_true(density: str) -> bool:
-    """Whether a density is one of true mels."""
+    """Whether a density describes true mels."""
     return density.partition(":")[2] in ("", *VARIATIONS)
 
 
 @dataclass(frozen=True)
 class Encoding:
-    """An encoding of mel values: its name, the kind of fault for programs, and in words what it is and what to do.
+    """An encoding of mel values: its name, kind of fault (`Verdict.cause`), description, and how to undo it.
 
-    `fields` are those of a mel config with these values; None if no mel config says it.
+    `fields` are the mel config fields that produce it; None if no mel config can.
     """
 
     name: str
@@ -147,7 +147,7 @@ def encodings() -> Mapping[str, Encoding]:
     reference, relative = "decibels with a reference of 20 dB", "decibels relative to the loudest value"
     unit, symmetric = "decibels mapped from -100..0 to 0..1", "decibels mapped from -100..0 to -4..4"
     bounded = f"natural logarithms mapped from {low:.2f}..{high:.2f} to -1..1"
-    absolute = "use a fixed reference, such as ref=1.0, because these do not say how loud the speech was"
+    absolute = "use a fixed reference such as ref=1.0, because these values lose the level of the speech"
     normalised = "values normalised by a mean and a deviation, of each band or of all"
     db20, db20_20 = {"log": "db20"}, {"log": "db20", "ref_db": 20.0}
     mapped = {**db20_20, "range_db": 100.0}
@@ -200,13 +200,13 @@ class Convention:
         if layout is None or layout.preset is None or encoding.fields is None:
             return None
         if encoding.cause == "decibels" and layout.mel_config.n_mels == layouts()[POWER].mel_config.n_mels:
-            return None  # how loud speech is tells magnitudes from powers, little else
+            return None  # little but the level of the speech tells magnitudes from powers
         name = f"{layout.preset} in {encoding.words}"
         return dataclasses.replace(PRESETS[layout.preset], name=name, **{**NATURAL, **encoding.fields})
 
     @property
     def words(self) -> str:
-        """What it is, for messages."""
+        """Description for messages."""
         if self.preset is not None:
             return f"the {' or '.join((self.preset, *indistinguishable(PRESETS[self.preset])))} preset"
         if self.layout in (SHUFFLED, NOT_SPEECH):
@@ -220,13 +220,13 @@ class Convention:
 @lru_cache(maxsize=64)
 def convention_of(config: MelConfig) -> Convention | None:
     """Return the convention of a mel config, or None if it is unknown."""
-    told, encoding = _layout_fields(config), encoding_of(plain(config) if config.scaled else config)
-    layout = next((name for name, one in layouts().items() if _layout_fields(one.mel_config) == told), None)
+    wanted, encoding = _layout_fields(config), encoding_of(plain(config) if config.scaled else config)
+    layout = next((name for name, one in layouts().items() if _layout_fields(one.mel_config) == wanted), None)
     return None if layout is None or encoding is None else Convention(layout, encoding)
 
 
 def indistinguishable(config: MelConfig) -> list[str]:
-    """Return the other presets that the recogniser cannot tell from a mel config, with values of the same scale."""
+    """Return the other presets, with values of the same scale, that the recogniser cannot tell from a mel config."""
     convention = convention_of(config)
     if convention is None:
         return []
@@ -235,7 +235,7 @@ def indistinguishable(config: MelConfig) -> list[str]:
 
 
 def never_recognised(n_mels: int) -> str:
-    """Return the presets with this number of bands that no guard recognises, as words; empty if there are none."""
+    """List the presets with this number of bands that no guard recognises, as text; empty if there are none."""
     names = [name for name, config in PRESETS.items() if config.n_mels == n_mels and convention_of(config) is None]
     return ", ".join(names)
 

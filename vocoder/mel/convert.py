@@ -1,8 +1,8 @@
-"""Exact conversion between mel configs, or the reasons why there is none.
+"""Convert exactly between mel configs, or explain why that is impossible.
 
 A mel value is a function of one band energy: floor, logarithm, reference, range and statistics. Two mel configs that
-differ in nothing else convert value by value. What comes before (frames, window, bins, magnitude) mixes samples and
-cannot be undone from the mel.
+differ only in these convert value by value. The earlier steps (frames, window, bins, magnitude) mix samples and cannot
+be undone from the mel.
 """
 
 import math
@@ -20,39 +20,39 @@ Mel = TypeVar("Mel", Tensor, NDArray[np.float32])
 
 # Why a difference in these fields cannot be converted; `name` and convertible fields are absent.
 _REASONS = {
-    "sample_rate": "the audio is another",
-    "n_fft": "each frame sees another stretch of audio",
-    "win_length": "each frame sees another stretch of audio",
-    "hop_length": "frames are another time apart",
-    "centre": "frames stand at other times",
-    "n_mels": "the bands are others",
-    "f_min": "the bands are others",
-    "f_max": "the bands are others",
-    "mel_scale": "the bands are others",
-    "mel_norm": "the bands are weighted otherwise",
+    "sample_rate": "the audio differs",
+    "n_fft": "frames cover different stretches of audio",
+    "win_length": "frames cover different stretches of audio",
+    "hop_length": "the frame rate differs",
+    "centre": "frames are at different times",
+    "n_mels": "the bands differ",
+    "f_min": "the bands differ",
+    "f_max": "the bands differ",
+    "mel_scale": "the bands differ",
+    "mel_norm": "the bands are weighted differently",
     "power": "sums of powers and sums of magnitudes do not determine each other",
     "magnitude_epsilon": "it is added before the bands are summed",
 }
 
 _NATURAL = {"ln": 1.0, "log10": math.log(10.0), "db20": math.log(10.0) / 20.0, "db10": math.log(10.0) / 10.0}
-"""natural logarithms in a unit of each kind of logarithm"""
+"""nepers per unit of each kind of logarithm"""
 
 
 class MelMismatchError(ValueError):
     """Two mel configs differ in ways that cannot be converted; `differences` lists them.
 
-    `model` is a shipped model that takes such mels, if there is one.
+    `model` is a shipped model that accepts such mels, if there is one.
     """
 
     def __init__(self, source: MelConfig, target: MelConfig, found: tuple[str, ...], model: str | None = None) -> None:
-        hint = f"take the shipped model {model!r}" if model else f"compute the mel with the mel config {target.name!r}"
-        reason = f"a mel of {source.name!r} cannot be converted exactly to {target.name!r}"
+        hint = f"use the shipped model {model!r}" if model else f"compute the mel with the mel config {target.name!r}"
+        reason = f"a {source.name!r} mel cannot be converted exactly to {target.name!r}"
         super().__init__(f"{hint}, because {reason}: {'; '.join(found)}")
         self.differences = found
 
 
 def differences(source: MelConfig, target: MelConfig) -> tuple[str, ...]:
-    """Return what prevents an exact conversion from `source` to `target`; empty if nothing does."""
+    """List what prevents an exact conversion from `source` to `target`; empty if nothing does."""
     return tuple(
         f"{field} is {getattr(source, field)!r}, not {getattr(target, field)!r} ({reason})"
         for field, reason in _REASONS.items()
@@ -68,18 +68,19 @@ def plain(config: MelConfig) -> MelConfig:
 def convert(mel: Mel, source: MelConfig, target: MelConfig) -> Mel:
     """Convert a mel between mel configs that differ only in logarithm, floor, range or statistics.
 
-    The result is what `target` gives for the same audio, except for energies clipped at the floor or the top of the
-    range of `source`. The mel is (n_mels, frames) or (B, n_mels, frames), a tensor or an array, and so is the result.
+    The result equals the mel that `target` gives for the same audio, except for energies that `source` clips at its
+    floor or at the top of its range. Mel and result are both tensors or both arrays, (n_mels, frames) or (B, n_mels,
+    frames).
 
     Raises:
-        MelMismatchError: the mel configs differ in other ways; the text lists them.
+        MelMismatchError: the mel configs differ in other ways, which the message lists.
         ValueError: the mel does not have the shape of `source`.
     """
     if found := differences(source, target):
         raise MelMismatchError(source, target, found)
     if mel.ndim not in (2, 3) or mel.shape[-2] != source.n_mels:
         raise ValueError(
-            f"a mel of {source.name!r} is ({source.n_mels}, frames) or (B, {source.n_mels}, frames), "
+            f"a {source.name!r} mel must be ({source.n_mels}, frames) or (B, {source.n_mels}, frames), "
             f"not {tuple(mel.shape)}"
         )
     if isinstance(mel, np.ndarray):
@@ -93,14 +94,14 @@ def decode(mel: Tensor, config: MelConfig) -> Tensor:
         mel = mel * _column(mel, config.variance).sqrt() + _column(mel, config.mean)
     if config.range_db is not None:
         mel = ((mel - config.range_low) / (config.range_high - config.range_low) - 1.0) * config.range_db
-    if config.log == "db10":  # of which librosa cuts the lowest off: bands that share the least value stand for silence
+    if config.log == "db10":  # librosa's top_db clips low values: bands that share the smallest one are silent
         least = mel == mel.amin(-2, keepdim=True)
         mel = mel.masked_fill(least & (least.sum(-2, keepdim=True) > 2), 10.0 * math.log10(config.floor))
     return (mel + config.ref_db) * _NATURAL[config.log]
 
 
 def encode(log_energy: Tensor, config: MelConfig) -> Tensor:
-    """Return the mel for natural logarithms of band energies (..., n_mels, frames) at or above the floor."""
+    """Return the mel of natural logarithms of band energies (..., n_mels, frames) at or above the floor."""
     mel = log_energy / _NATURAL[config.log] - config.ref_db
     if config.range_db is not None:
         width = config.range_high - config.range_low

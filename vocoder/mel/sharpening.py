@@ -1,10 +1,9 @@
-"""Mels that acoustic models predict are smooth: they are given back the contrast that they lack above 1 kHz.
+"""Restore the contrast above 1 kHz that the smooth mels of acoustic models lack.
 
-A network that learns mels by their mean error draws what it cannot know as an average: formants come out flat, and the
-texture of speech, its noise and its beating harmonics, is gone. Recordings have at least the texture of white noise, so
-that what is missing can be told from the mel alone; the contrast is raised in that measure. (Filters that give
-predicted speech its variance back: Toda and Tokuda, "A speech parameter generation algorithm considering global
-variance for HMM-based speech synthesis", 2007.)
+A network trained on the mean error of mels predicts averages: formants are flat, and the texture of speech, its noise
+and its beating harmonics, is lost. Mels of recordings have at least the texture of white noise, so the loss can be
+measured from the mel alone, and the contrast is raised accordingly. (Compare the restored variance of Toda and Tokuda,
+"A speech parameter generation algorithm considering global variance for HMM-based speech synthesis", 2007.)
 """
 
 import math
@@ -17,34 +16,34 @@ from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import MelSpectrogram, band_centres
 
 GAIN = 2.2
-"""by which deviations from the smooth spectrum of a frame are multiplied at full strength, and at most"""
+"""factor on a frame's deviations from its smoothed spectrum at full strength, the largest possible"""
 OCTAVES = 0.8
-"""standard deviation of the bell that smooths that spectrum"""
+"""standard deviation of the Gaussian that smooths the spectrum"""
 TAKEN_BACK = 0.5
-"""share of the level, in dB, that contrast adds to a frame around each band, since peaks gain more than valleys lose"""
+"""share of the level, in dB, that is removed again: contrast adds level, since peaks gain more than valleys lose"""
 LIMIT = 1.0
-"""soft bound of what is added, in nepers: an edge of the spectrum is no formant"""
+"""soft limit of the change, in nepers, so that an edge of the spectrum is not treated as a formant"""
 RISE = (800.0, 1200.0)
 """Hz between which the gain sets in"""
 TEXTURE = (0.65, 0.8)
-"""textures at and below which deviations are divided by the texture, and at and above which a mel stays as it is"""
+"""texture up to which deviations are divided by it, and from which a mel is left unchanged"""
 HEARD = (2200.0, 7500.0)
 """Hz between which texture is measured"""
-_AUDIBLE = 2.0  # nepers above the floor of the mel from which a frame counts, the more the louder it is
-_PRIOR = 24.0  # what the texture of noise counts that each mel is taken to begin with: six frames of speech
+_AUDIBLE = 2.0  # nepers above the mel's floor from which a frame counts; louder frames count more
+_PRIOR = 24.0  # weight of the prior that a mel has the texture of noise, worth six frames of speech
 _NOISE_SECONDS = 4.0
 _TINY = 1e-6
 
 
 class Sharpener:
-    """What sharpening knows of a mel config, whose mels are natural logarithms of magnitudes without statistics.
+    """The constants of sharpening for a mel config with natural logarithms of magnitudes, without statistics.
 
     Attributes:
-        raised: (n_mels, n_mels), from a frame to what is added to it at full strength.
-        smoothing: (n_mels, n_mels), from a frame to its smooth spectrum.
-        levelled: (n_mels, 1), the part of the level in excess that is taken back.
-        heard: (n_mels - 1,), of the differences between neighbouring bands, those that are measured.
-        reference: mean square of those differences, along time as well, in the mel of white noise.
+        raised: (n_mels, n_mels), maps a frame to the change at full strength.
+        smoothing: (n_mels, n_mels), maps a frame to its smoothed spectrum.
+        levelled: (n_mels, 1), the share of excess level to remove.
+        heard: (n_mels - 1,), which differences between neighbouring bands are measured.
+        reference: mean square of the changes of those differences from frame to frame in white noise.
     """
 
     def __init__(self, config: MelConfig, device: torch.device | str = "cpu") -> None:
@@ -67,16 +66,17 @@ class Sharpener:
         self.reference = ((rough * heard).sum() / heard.sum().clamp_min(1)).clamp_min(_TINY).float().to(device)
 
     def added(self, mel: Tensor, strength: Tensor | float) -> Tensor:
-        """Return mels (B, n_mels, frames) with their contrast raised by a strength, 0 to 1, (B, 1, frames) or one."""
+        """Return mels (B, n_mels, frames) with their contrast raised by a strength 0 to 1, (B, 1, frames) or scalar."""
         made = mel + strength * LIMIT * torch.tanh(self.raised @ mel / LIMIT)
         power, before = (self.smoothing @ (2 * each.clamp(-40, 40)).exp() for each in (made, mel))
         return torch.maximum(made - self.levelled * (power / before).log(), mel.clamp_max(self.floor))
 
 
 class Sharpening:
-    """Sharpens one utterance, or a batch, in pieces; together they equal the whole.
+    """Sharpens one utterance, or a batch, in pieces, with the same result as for the whole.
 
-    The strength of a frame follows from the frames up to it, so that none waits. A given `strength` is that of all.
+    The strength at a frame depends only on the frames up to it, so there is no delay. A given `strength` is used for
+    all frames.
     """
 
     def __init__(self, sharpener: Sharpener, strength: float | None = None) -> None:
@@ -87,23 +87,23 @@ class Sharpening:
 
     @property
     def reached(self) -> float:
-        """Strength of the last frame so far, of the first item of a batch: 0 to 1, to two places."""
+        """Strength at the latest frame of the first item, 0 to 1, rounded to two places."""
         return round(self._strength or 0.0 if self._found is None else float(self._found[0, -1]), 2)
 
     def push(self, mel: Tensor) -> Tensor:
-        """Return the next frames (B, n_mels, frames), sharpened."""
+        """Sharpen the next frames (B, n_mels, frames)."""
         if self._strength == 0 or not mel.shape[2]:
             return mel
         strength: Tensor | float | None = self._strength
         if strength is None:
             strength = self.strengths(mel)[:, None]
-            # recordings need none; a GPU would have to be waited for
+            # mels of recordings need no sharpening; on a GPU the check would wait for the device
             if mel.is_cpu and not torch.compiler.is_compiling() and not strength.any():
                 return mel
         return self._sharpener.added(_precise(mel), strength).to(mel.dtype)
 
     def strengths(self, mel: Tensor) -> Tensor:
-        """Return the strength of each of the next frames (B, n_mels, frames): (B, frames) from 0 to 1."""
+        """Return the strengths (B, frames), 0 to 1, for the next frames (B, n_mels, frames)."""
         low, high = TEXTURE
         texture = self.textures(mel)
         share = ((high - texture) / (high - low)).clamp(0, 1)
@@ -111,7 +111,7 @@ class Sharpening:
         return self._found
 
     def textures(self, mel: Tensor) -> Tensor:
-        """Return the texture, as parts of white noise's, up to each next frame of (B, n_mels, frames): (B, frames)."""
+        """Return the texture (B, frames) up to each of the next frames (B, n_mels, frames), relative to white noise."""
         mel = _precise(mel)
         rough, weight = (each.cumsum(dim=1) for each in self._measured(mel))
         if self._sums is not None:
@@ -120,9 +120,9 @@ class Sharpening:
         return ((rough + _PRIOR) / (weight + _PRIOR)).sqrt()
 
     def _measured(self, mel: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what each frame adds to the weighted sum of squared texture, and to that of weights, both (B, frames).
+        """Return each frame's weighted squared texture and its weight, both (B, frames).
 
-        Bands at the floor of the mel are no sound.
+        Bands at the mel's floor are ignored as silent.
         """
         known = self._sharpener
         before = torch.cat([mel[:, :, :1] if self._last is None else self._last, mel[:, :, :-1]], dim=2)
@@ -132,30 +132,30 @@ class Sharpening:
         square = (_roughness(mel - before) * there).sum(dim=1) / (known.reference * count.clamp_min(1.0))
         level = (mel[:, 1:] * there).sum(dim=1) / count.clamp_min(1.0) - known.floor - _AUDIBLE
         weight = level.clamp_min(0.0) * (count > 0)
-        if self._last is None:  # nothing is before the first frame
+        if self._last is None:  # the first frame has no predecessor
             weight = torch.cat([torch.zeros_like(weight[:, :1]), weight[:, 1:]], dim=1)
         return weight * square, weight
 
 
 def check_strength(strength: float | None, config: MelConfig) -> None:
-    """Raise a ValueError if mels of a mel config shall be sharpened and cannot be."""
+    """Raise a ValueError if sharpening is requested for a mel config that does not support it."""
     if strength and not config.correctable:
-        raise ValueError(f"mels of {config.name!r} cannot be sharpened: leave sharpen out, or give 0")
+        raise ValueError(f"{config.name!r} mels cannot be sharpened: leave sharpen out, or give 0")
 
 
 def sharpening_of(config: MelConfig, device: torch.device, strength: float | None = None) -> Sharpening:
-    """Return the sharpening of one utterance of a mel config, or a batch; raises as `check_strength`."""
+    """Return the sharpening for one utterance or batch of a mel config; raises the error of `check_strength`."""
     check_strength(strength, config)
     return Sharpening(_sharpener(config, device), strength if config.correctable else 0.0)
 
 
 def sharpened(mel: Tensor, config: MelConfig) -> Tensor:
-    """Return mels (B, n_mels, frames) as a model of their mel config hears them."""
+    """Return mels (B, n_mels, frames) sharpened as by default in synthesis."""
     return sharpening_of(config, mel.device).push(mel)
 
 
 def strength_of(mel: Tensor, config: MelConfig) -> float:
-    """Return the strength that the last frame of a mel (n_mels, frames) of a model's mel config is given by default."""
+    """Return the default sharpening strength at the last frame of a mel (n_mels, frames) in a model's mel config."""
     sharpening = sharpening_of(config, mel.device)
     if config.correctable:
         sharpening.strengths(mel[None])
@@ -168,10 +168,10 @@ def _sharpener(config: MelConfig, device: torch.device) -> Sharpener:
 
 
 def _precise(mel: Tensor) -> Tensor:
-    """Return a mel in float64, where the device has it: what float32 rounds depends on the number of frames at once."""
+    """Return a mel in float64 if the device supports it; float32 rounding would depend on the size of the pieces."""
     return mel if mel.device.type == "mps" else mel.double()
 
 
 def _roughness(change: Tensor) -> Tensor:
-    """Return squared differences between neighbouring bands (B, n_mels - 1, frames) of changes (B, n_mels, frames)."""
+    """Return the squared differences (B, n_mels - 1, frames) between neighbouring bands of changes over time."""
     return (change[:, 1:] - change[:, :-1]).square()

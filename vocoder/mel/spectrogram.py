@@ -50,10 +50,10 @@ def mel_filterbank(config: MelConfig) -> Tensor:
 class MelSpectrogram(nn.Module):
     """Compute the mel-spectrograms of a `MelConfig`, also under autocast.
 
-    It has no parameters and no saved state. Mels are float32, or float64 for float64 audio. If `precise`, it transforms
-    in float64 where the device can: in float32 the rounding of loud bands reaches quiet bands of the same frame and
-    changes their logarithms, by up to 1e-3 in speech and far more in empty bands. That is enough for a loss and takes
-    half the time.
+    It has no parameters and no saved state. Mels are float32, or float64 for float64 audio. If `precise`, the Fourier
+    transform uses float64 where the device supports it. In float32 rounding errors of loud bands reach quiet bands of
+    the same frame and change their logarithms, by up to 1e-3 in speech and far more in empty bands; this is accurate
+    enough for a loss and takes half the time.
     """
 
     filterbank: Tensor
@@ -65,25 +65,25 @@ class MelSpectrogram(nn.Module):
         self.register_buffer("filterbank", mel_filterbank(config).float(), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the mel (B, n_mels, `config.frames(T)`) of whole clips x (B, T) in [-1, 1] at the config's rate.
+        """Compute the mel (B, n_mels, `config.frames(T)`) of whole clips x (B, T) in [-1, 1] at the config's rate.
 
-        Raises a ValueError if x is not (B, T), or is too short to be reflected at its ends.
+        Raises a ValueError if x is not (B, T) or too short to reflect its ends.
         """
         return self.frame(self.pad(x))
 
     def pad(self, x: Tensor) -> Tensor:
-        """Reflect the ends of audio (B, T) so that `frame` gives the clip's own frames: (B, T + 2 padding)."""
+        """Reflect the ends of audio (B, T) by the config's padding, as `frame` expects: (B, T + 2 padding)."""
         padding = self.config.padding
         _check_audio(x)
         if x.shape[1] <= padding:
             raise ValueError(
                 f"audio of {x.shape[1]} samples is too short for mel preset {self.config.name!r}, "
-                f"which reflects {padding} samples at each end: give at least {padding + 1}"
+                f"which reflects {padding} samples at each end: it needs at least {padding + 1}"
             )
         return F.pad(x[:, None], (padding, padding), mode="reflect")[:, 0]
 
     def frame(self, x_padded: Tensor) -> Tensor:
-        """Return the mel (B, n_mels, 1 + (T - n_fft) // hop_length) of audio (B, T), such as a crop of `pad(x)`.
+        """Compute the mel (B, n_mels, 1 + (T - n_fft) // hop_length) of audio (B, T), such as a crop of `pad(x)`.
 
         Frame i covers samples [i * hop_length, i * hop_length + n_fft). Raises a ValueError for other shapes.
         """
@@ -101,7 +101,7 @@ class MelSpectrogram(nn.Module):
 
     def _spectrum(self, x: Tensor) -> Tensor:
         config = self.config
-        if self.precise and x.device.type != "mps":  # which has no float64
+        if self.precise and x.device.type != "mps":  # MPS has no float64
             x = x.double()
         spectrum = torch.stft(
             x,
@@ -113,7 +113,7 @@ class MelSpectrogram(nn.Module):
             return_complex=True,
         )
         if config.power == 1.0 and config.magnitude_epsilon == 0.0:
-            return spectrum.abs()  # its gradient at zero is zero; that of a root would be infinite
+            return spectrum.abs()  # its gradient at zero is zero; that of sqrt would be infinite
         squared = spectrum.real.square() + spectrum.imag.square() + config.magnitude_epsilon
         return squared.sqrt() if config.power == 1.0 else squared
 
@@ -124,9 +124,9 @@ def _check_audio(x: Tensor) -> None:
 
 
 def band_centres(config: MelConfig) -> tuple[Tensor, Tensor]:
-    """Return the centre of each band in Hz, and what a flat spectrum of 1 gives it, both (n_mels,) in float64.
+    """Return the centre of each band in Hz and its level for a flat spectrum of 1, both (n_mels,) in float64.
 
-    Narrow bands of short windows may hold no bin; those have a level of 0 and no centre (NaN).
+    With short windows a narrow band may contain no bin; its level is 0 and its centre NaN.
     """
     filterbank = mel_filterbank(config)
     level = filterbank.sum(dim=1)
@@ -135,9 +135,9 @@ def band_centres(config: MelConfig) -> tuple[Tensor, Tensor]:
 
 
 def band_interpolation(config: MelConfig, hertz: Tensor) -> Tensor:
-    """Return weights (len(hertz), n_mels) in float64 that interpolate between the centres of the bands.
+    """Return weights (len(hertz), n_mels) in float64 that interpolate between band centres.
 
-    Outside the outermost bands these hold. Bands without a bin are left out.
+    Frequencies outside the outermost centres take the outermost band. Bands without a bin are ignored.
     """
     centres, level = band_centres(config)
     rows = torch.nonzero(level > 0)[:, 0]

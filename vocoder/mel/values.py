@@ -1,4 +1,4 @@
-"""What values a mel may have: real and finite numbers, in the range of its mel config."""
+"""Check the values of a mel: real and finite numbers in the range of its mel config."""
 
 import math
 from collections.abc import Mapping
@@ -19,10 +19,10 @@ SWEEP_SECONDS = 2.0
 
 
 class MelError(ValueError):
-    """A mel does not fit its mel config: its shape, or impossible values.
+    """A mel does not fit its mel config: its shape is wrong, or its values are impossible.
 
     Attributes:
-        details: as plain data, where values are impossible: what was found, what is expected, and the guard's verdict.
+        details: plain data about impossible values: the found and expected range, and the guard's verdict.
     """
 
     def __init__(self, message: str, details: Mapping[str, Any] | None = None) -> None:
@@ -31,10 +31,10 @@ class MelError(ValueError):
 
 
 def finite_values(mel: Any, start: int = 0) -> Tensor:
-    """Return a tensor or array of any shape as a float32 tensor, on its own device.
+    """Convert a tensor or array of any shape to a float32 tensor on the same device.
 
-    Raises a MelError if it is neither, or does not hold finite floating-point numbers. It counts frames from `start`,
-    the first one of a piece.
+    Raises a MelError if it is neither, or does not hold finite floating-point numbers. The message counts frames from
+    `start`, the first frame of a piece.
     """
     if not isinstance(mel, (Tensor, np.ndarray)):
         raise MelError(f"the mel must be a torch tensor or a numpy array, not {type(mel).__name__}")
@@ -44,7 +44,7 @@ def finite_values(mel: Any, start: int = 0) -> Tensor:
         raise MelError(MASKED)
     if isinstance(mel, Tensor) and (mel.is_meta or mel.is_nested or mel.layout != torch.strided):
         raise MelError("the mel must be a dense tensor with values, not one that is meta, nested or sparse")
-    # arrays are copied, as they may be read-only, reversed or of another byte order
+    # copied, since arrays may be read-only, reversed or in another byte order
     values = mel if isinstance(mel, Tensor) else torch.from_numpy(np.array(mel, dtype=np.float32, order="C"))
     values = values.detach().resolve_neg().to(torch.float32)
     if values.numel() and not all(map(math.isfinite, bounds(values))):
@@ -59,14 +59,14 @@ def finite_values(mel: Any, start: int = 0) -> Tensor:
 
 
 def bounds(mel: Tensor) -> tuple[float, float]:
-    """Return the smallest and the largest value of a mel; both are NaN if it has one."""
+    """Return the smallest and the largest value of a mel; both are NaN if it contains NaN."""
     smallest, largest = torch.aminmax(mel)
     return smallest.item(), largest.item()
 
 
 @dataclass(frozen=True)
 class MelRange:
-    """Possible values of mels: of digital silence, and the largest of a full-scale sine swept over all bands."""
+    """The value of digital silence, and the largest value of a full-scale sine swept over all bands."""
 
     silence: float
     loudest: float
@@ -78,9 +78,9 @@ class MelRange:
         return self.silence - slack, self.loudest + slack
 
     def fault(self, smallest: float, largest: float) -> str | None:
-        """Return what is wrong with values from `smallest` to `largest`, or None."""
+        """Explain what is wrong with values from `smallest` to `largest`, or return None."""
         low, high = self.plausible
-        # Real mels have bands near silence. If silence is clearly negative, a mel without any has another scale.
+        # Real mels have bands near silence. Where silence is clearly negative, no negative value means another scale.
         if low <= smallest and largest <= high and not (smallest >= 0.0 and self.silence <= -1.0):
             return None
         lower = largest <= high and low > smallest > low - (self.loudest - self.silence)
@@ -94,7 +94,7 @@ class MelRange:
 
 @lru_cache(maxsize=64)
 def mel_range(mel_config: MelConfig) -> MelRange:
-    """Return the range of a mel config, measured once with silence and a sweep."""
+    """Measure the range of a mel config with silence and a sine sweep."""
     extract = MelSpectrogram(mel_config)
     seconds = torch.arange(0.0, SWEEP_SECONDS, 1.0 / mel_config.sample_rate, dtype=torch.float64)
     slope = (mel_config.f_max - mel_config.f_min) / SWEEP_SECONDS

@@ -1,1 +1,1 @@
-"""From mels to audio: whole, in rows, and in streams, by one pipeline."""
+"""Synthesize audio from mels: whole, batched in rows, or streamed, through one pipeline."""

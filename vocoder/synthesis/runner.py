@@ -1,4 +1,4 @@
-"""Run a model on mels of its own mel config: whole, several in one row, or as a pipeline; and remove its bias."""
+"""Run a model on mels in its own mel config: whole, several in one row, or as a pipeline; and remove its bias."""
 
 import math
 from collections.abc import Sequence
@@ -19,28 +19,28 @@ from vocoder.sampling import Sampling, white_noise
 from vocoder.stages import MEL, NOISE, Pipeline, Stage, run, windowed
 
 WHOLE_FRAMES = 1024
-"""frames of all mels of a batch that are computed at once; more are computed in parts"""
+"""frames of a batch, over all its mels, up to which it is computed in one piece; longer batches are split into parts"""
 PART_FRAMES = 512
-"""frames of all mels of a batch in a part"""
+"""frames of a part, over all mels of the batch"""
 LEAST_PART_FRAMES = 128
-"""frames of each mel in a part, whatever the size of the batch: the context of the stages must not weigh much"""
+"""fewest frames of each mel in a part; in shorter parts the context of the stages would dominate the cost"""
 
 SILENT_FRAMES = 88
-"""of the mel of silence that a bias is measured with"""
+"""length of the silent mel that the bias is measured on"""
 N_FFT, HOP_LENGTH = 1024, 256
-"""of the spectra that a bias is removed from"""
+"""of the spectra in which the bias is subtracted"""
 
 
 class Runner:
-    """A model on its device, the sharpening of its mels, the correction towards them, and the removal of its bias."""
+    """A model on its device, with the sharpening of its mels, the correction towards them, and the bias removal."""
 
     def __init__(self, model: Vocoder, mel_config: MelConfig, device: torch.device) -> None:
-        # Where rounding grows, it must not depend on a chunk's length: a phase adds up the frequencies before it, and a
-        # network that synthesizes sample by sample hears its own past. What reads their mels computes in float64.
-        readers = [module for module in model.modules() if isinstance(module, PitchNet)]
-        for reader in (*readers, model.condition) if isinstance(model, WaveNet) else readers:
-            if device.type != "mps":  # which has no float64
-                reader.double()
+        # Rounding errors accumulate in a phase, which sums all earlier frequencies, and in an autoregressive network,
+        # which hears its own output. Float64 conditioning keeps them independent of the chunk length.
+        sensitive = [module for module in model.modules() if isinstance(module, PitchNet)]
+        for module in (*sensitive, model.condition) if isinstance(model, WaveNet) else sensitive:
+            if device.type != "mps":  # MPS has no float64
+                module.double()
         self.model = model
         self.mel_config = mel_config
         self.device = device
@@ -50,7 +50,7 @@ class Runner:
         self._denoiser: Denoiser | None = None
 
     def pipeline(self, sampling: Sampling, seeds: Sequence[int]) -> Pipeline:
-        """Return the stages of sharpened mels that come piece by piece, one seed for each."""
+        """Return a pipeline for sharpened mels that arrive in pieces, with one seed for each mel."""
         return Pipeline(self._stages(sampling), partial(self._noise, seeds))
 
     def _stages(self, sampling: Sampling) -> list[Stage]:
@@ -61,17 +61,17 @@ class Runner:
         return stages
 
     def sharpening(self, sampling: Sampling) -> Sharpening:
-        """Return what the frames of an utterance go through first."""
+        """Return the sharpening for the frames of one utterance."""
         return sharpening_of(self.mel_config, self.device, sampling.sharpen)
 
     def whole(self, mel: Tensor, sampling: Sampling, seeds: Sequence[int]) -> Tensor:
-        """Return audio (B, frames * hop_length) of mels (B, n_mels, frames), one seed for each.
+        """Return audio (B, frames * hop_length) for mels (B, n_mels, frames), with one seed for each mel.
 
-        Long mels are computed in parts, in memory that does not grow with them.
+        Long mels are computed in parts, so that memory does not grow with their length.
         """
         items, _, frames = mel.shape
         part = frames if items * frames <= WHOLE_FRAMES else max(PART_FRAMES // items, LEAST_PART_FRAMES)
-        with torch.inference_mode():  # spares each operation a part of its overhead
+        with torch.inference_mode():  # reduces the overhead of each operation
             mel = self.sharpening(sampling).push(mel)
             if part >= frames:
                 x = run(self._stages(sampling), {MEL: mel, NOISE: self._noise(seeds, 0, frames)}).signal[:, 0]
@@ -81,14 +81,14 @@ class Runner:
                 pipeline.finish()
                 parts = [pipeline.advance(min(part, frames - start))[:, 0] for start in range(0, frames, part)]
                 x = torch.cat(parts, dim=1)
-        return x.clone()  # outside of that mode, so that gradients may begin with it
+        return x.clone()  # an ordinary tensor, which autograd accepts
 
     def together(self, mels: Sequence[Tensor], samplings: Sequence[Sampling]) -> list[Tensor]:
-        """Return the audio (frames * hop_length,) of each mel (n_mels, frames), those that can in one row."""
+        """Return the audio (frames * hop_length,) of each mel (n_mels, frames), batched in rows where possible."""
         rows: dict[int | None, list[int]] = {}
         for i, mel in enumerate(mels):
             samples = mel.shape[1] * self.mel_config.hop_length
-            if self.model.packs and samples > self.mel_config.padding:  # one too short for the correction runs alone
+            if self.model.packs and samples > self.mel_config.padding:  # the correction needs longer mels in a row
                 rows.setdefault(samplings[i].corrections, []).append(i)
         audio: dict[int, Tensor] = {}
         for row in (row for row in rows.values() if len(row) > 1):
@@ -98,7 +98,7 @@ class Runner:
         return [audio[i] for i in range(len(mels))]
 
     def denoiser(self) -> "Denoiser":
-        """Return the removal of the model's bias, which is measured once."""
+        """Return the denoiser of this model; the bias is measured once, on first use."""
         if self._denoiser is None:
             silence = MelSpectrogram(self.mel_config).silence()[None, :, None].repeat(1, 1, SILENT_FRAMES)
             self._denoiser = Denoiser(self.whole(silence.to(self.device), Sampling(sigma=0.0), [0]))
@@ -106,14 +106,14 @@ class Runner:
 
     @torch.no_grad()
     def _row(self, mels: Sequence[Tensor], samplings: Sequence[Sampling]) -> list[Tensor]:
-        """Return the audio of mels in one row, all with the same number of corrections."""
+        """Return the audio of mels computed in one row; all use the same number of corrections."""
         model = self.model
         packing = Packing([mel.shape[1] for mel in mels], self._gap, self.device)
         drawn = [self._noise(s.seeds(1), 0, mel.shape[1])[0] for mel, s in zip(mels, samplings, strict=True)]
         noise = packing.pack(drawn)
         mels = [self.sharpening(s).push(mel[None])[0] for mel, s in zip(mels, samplings, strict=True)]
-        given = [model.config.sigma if s.sigma is None else float(s.sigma) for s in samplings]
-        sigma = torch.tensor(given, device=self.device)[packing.owners(noise.shape[2] // packing.frames)]
+        sigmas = [model.config.sigma if s.sigma is None else float(s.sigma) for s in samplings]
+        sigma = torch.tensor(sigmas, device=self.device)[packing.owners(noise.shape[2] // packing.frames)]
         made = run(model.stages(sigma, packing), {MEL: packing.pack(mels), NOISE: noise})
         correction = self.correction.with_count(samplings[0].corrections)
         corrected = correction.many(packing.unpack(made.signal[:, 0]), packing.unpack(made.signals[model.target]))
@@ -121,17 +121,17 @@ class Runner:
         return [self.denoiser().remove(x[None], s.denoise)[0] if s.denoise > 0 else x for x, s in pairs]
 
     def _noise(self, seeds: Sequence[int], start: int, frames: int) -> Tensor:
-        """Return white noise (B, C, steps) for the frames from `start` on, one seed for each item."""
+        """Return white noise (B, C, steps) for `frames` frames from `start`, with one seed for each item."""
         rows = [white_noise(seed, start, frames, *self._noise_shape).T for seed in seeds]
         together = rows[0][None] if len(rows) == 1 else torch.stack(rows)
-        return together.to(self.device).transpose(1, 2)  # in memory as it was drawn
+        return together.to(self.device).transpose(1, 2)  # a view: memory keeps the layout in which it was drawn
 
 
 class Denoiser:
-    """Removes a bias: subtracts a model's response to silence from the magnitudes of its audio and keeps the phase.
+    """Removes a model's bias: subtracts its magnitude spectrum from that of the audio and keeps the phase.
 
-    The response x (1, T) is what the model makes of digital silence at sigma 0; the bias is its mean spectrum. (The
-    published denoiser of WaveGlow asks for zeros instead, which is loud sound in the natural logarithm.)
+    The bias is the mean magnitude spectrum of `response` x (1, T), the model's audio for digital silence at sigma 0.
+    (WaveGlow's published denoiser feeds an all-zero mel instead, which in the natural logarithm is loud sound.)
     """
 
     def __init__(self, response: Tensor) -> None:
@@ -148,8 +148,8 @@ class Denoiser:
     def stage(self, signal: str, strength: float, hop_length: int) -> Stage:
         """Return the stage that removes the bias from `signal` (B, 1, T).
 
-        A sample lies in spectra of N_FFT samples each, which reach as far again to its other side. They stand at
-        multiples of HOP_LENGTH, wherever the mel's frames are.
+        A sample depends on the N_FFT samples before and after it. The windows start at multiples of HOP_LENGTH, which
+        need not coincide with mel frames.
         """
         reach = -(-N_FFT // hop_length)
         align = HOP_LENGTH // math.gcd(HOP_LENGTH, hop_length)

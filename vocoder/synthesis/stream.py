@@ -1,4 +1,4 @@
-"""One utterance whose mel is still arriving."""
+"""Synthesize one utterance while its mel is still arriving."""
 
 import math
 import time
@@ -20,30 +20,30 @@ from vocoder.models.base import Vocoder
 from vocoder.stages import Pipeline
 
 SLOW_CHUNK_FRAMES, CHUNK_FRAMES = 64, 128
-"""frames of the mel that a chunk waits for at most, of models that go sample by sample, and of others: in shorter ones
-each stage computes more of its context than of what is wanted"""
+"""the most frames that a chunk waits for, for autoregressive and for parallel models; shorter chunks would spend more
+time on the context of each stage than on new frames"""
 LONG_CHUNK_FRAMES = 1024
-"""frames of a chunk whose mel is there anyway, for parallel models: longer runs take less time by the frame"""
+"""the longest chunk of a parallel model when its frames are already there: long chunks take less time per frame"""
 GROWTH, QUICK_GROWTH = 8, 24
-"""how many times as far as the chunks before it a chunk reaches at most; the latter for models that take one step a
-frame, and so are dozens of times faster than real time"""
+"""the most that a chunk may multiply the frames done so far; QUICK_GROWTH is for models with one step per frame, which
+are dozens of times faster than real time"""
 FIRST_CHUNK_FRAMES, OPENING_FRAMES = 8, 16
-"""frames of the first chunk, a tenth of a second; the latter if they are there, and longer chunks by so many"""
+"""frames of the first chunk, about 0.1 s; OPENING_FRAMES if available. Longer chunks end at multiples of the latter"""
 LEAST_CHUNK_FRAMES = 4
-"""frames that a chunk waits for at least, though the listener may run dry meanwhile: shorter ones cost too much"""
+"""the fewest frames that a chunk waits for, even if playback may pause meanwhile: shorter chunks cost too much"""
 PROMPT = 0.25
-"""part of their duration in which frames come that are worth a wait, since shorter chunks would only cost more"""
+"""frames that arrive within this share of their duration are waited for: shorter chunks would only cost more"""
 LAST = 0.25
-"""how much longer a chunk may be to leave nothing for another"""
+"""share by which a chunk may be extended to include the rest of the mel"""
 
 
 @dataclass(frozen=True)
 class ChunkSizes:
-    """Frames of the chunks of a stream: the first is short, and each waits for no more frames than all before it had.
+    """Chunk lengths of a stream, in frames: the first is short, and no chunk waits for more than all before it held.
 
-    `first` and `usual` are what the first chunk and the others wait for at most, `opening` and `most` what they take if
-    the mel is there already, at most `growth` times as far as the chunks before. A `paced` chunk waits for no more
-    than twice what the listener still has to hear. Raises a ValueError for empty chunks.
+    `first` and `usual` are the most frames that the first chunk and later chunks wait for; `opening` and `most` are
+    their lengths if the mel is already there, where a chunk multiplies the frames done by at most `growth`. A `paced`
+    chunk waits for at most twice the audio that the listener has left. Raises a ValueError if a chunk would be empty.
     """
 
     first: int
@@ -60,7 +60,7 @@ class ChunkSizes:
 
     @classmethod
     def of(cls, model: Vocoder, usual: int | None = None, first: int | None = None) -> "ChunkSizes":
-        """Return the sizes for a model, as far as they are not given."""
+        """Return the sizes for a model; `usual` and `first` override its defaults."""
         paced = usual is None
         flexible = paced and not model.sequential
         growth = QUICK_GROWTH if model.steps_per_frame == 1 else GROWTH
@@ -71,10 +71,10 @@ class ChunkSizes:
         return cls(first, opening or first, usual, LONG_CHUNK_FRAMES if flexible else usual, growth, paced)
 
     def of_next(self, done: int, there: int, ended: bool, reach: int | None = None, ahead: float = 1e9) -> int:
-        """Return the frames of the next chunk, after `done` frames; 0 if it has to wait.
+        """Return the length of the next chunk, after `done` frames; 0 if it has to wait.
 
-        `there` frames could be computed now; `ended` says whether there will be no more. With a `reach` a chunk takes
-        as many frames if they are there, whatever it would have grown to. The listener has not heard `ahead` frames.
+        `there` frames could be computed now; `ended` says that no more will come. `reach` replaces the limit on growth:
+        a chunk takes up to that many frames. `ahead` frames of audio are still to be heard.
         """
         wanted = min(done, self.usual) if done else self.first
         if done and self.paced:
@@ -85,25 +85,25 @@ class ChunkSizes:
         frames = min(there, max(wanted, min(longest, self.most) if self.most > self.usual else 0))
         if ended and there <= max(frames, min((1 + LAST) * frames, self.most)):
             return there
-        whole = frames - (done + frames) % OPENING_FRAMES  # so that few chains of corrections are cut
+        whole = frames - (done + frames) % OPENING_FRAMES  # keeps most chains of corrections whole
         return 0 if there < wanted else whole if whole >= wanted else frames
 
 
 class Playback:
-    """A listener who plays audio as soon as it is there, and pauses only where the work on the next takes too long.
+    """Models a listener who plays audio as soon as it arrives and pauses only where synthesis is too slow.
 
-    While a server waits, for its client to take audio or to send more of the mel, the listener does not run dry.
+    Time that the server spends waiting for its client, to take audio or to send more of the mel, is no pause.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.clock = clock
         self.late = 0.0
-        """seconds of the pause before the last audio"""
+        """seconds of pause before the last chunk"""
         self.dry_seconds = 0.0
-        """of all pauses"""
-        self._seconds = 0.0  # of audio so far
-        self._heard = -math.inf  # when all of it will have been heard
-        self._began = math.inf  # when the work on the next audio began
+        """seconds of all pauses"""
+        self._seconds = 0.0  # audio delivered so far
+        self._heard = -math.inf  # when playback of it ends
+        self._began = math.inf  # when work on the next chunk began
 
     @property
     def ahead(self) -> float:
@@ -111,11 +111,11 @@ class Playback:
         return max(0.0, self._heard - self.clock())
 
     def work(self) -> None:
-        """Mark that the work on the next audio begins, unless it is under way."""
+        """Record that work on the next chunk begins, unless it has begun."""
         self.late, self._began = 0.0, min(self._began, self.clock())
 
     def deliver(self, seconds: float) -> None:
-        """Mark that so many seconds of audio are there in all."""
+        """Record that `seconds` of audio have been delivered in total."""
         now = self.clock()
         self.late = max(0.0, now - max(self._heard, self._began)) if self._seconds else 0.0
         self.dry_seconds += self.late
@@ -124,11 +124,11 @@ class Playback:
 
 
 class StreamSession:
-    """Frames of one mel go in as they come, audio comes out as soon as all that it depends on is there.
+    """Takes the frames of one mel as they arrive and returns audio as soon as the frames it depends on are there.
 
-    What a listener still has to hear covers the wait for a chunk, which is longer where more of the mel is there. Put
-    together, chunks are what `Synthesizer.synthesize` makes of all frames. Pushing computes nothing. The calls may come
-    from several threads, one at a time.
+    Chunks grow with the frames available, while the audio that the listener has left covers the wait. Concatenated,
+    they equal the output of `Synthesizer.synthesize`. `push` computes no audio. Several threads may call a session,
+    one at a time.
     """
 
     def __init__(
@@ -139,32 +139,31 @@ class StreamSession:
         self._admission = admission
         self._sizes = sizes
         self.lookahead = pipeline.lookahead
-        """frames of the model after a chunk that must be there before it is computed, unless the mel has ended"""
+        """frames after a chunk, in the model's mel config, that must be there before it is computed"""
         self.reach: int | None = None
-        """frames of the next chunk, as far as they are there, from whoever knows how far ahead the listener is"""
+        """the longest next chunk, set by a caller that knows how much audio the listener has left"""
         self.playback = Playback()
-        """the listener"""
         self.patient = False
-        """whether chunks wait for their frames though the listener may run dry, because they come faster than that"""
+        """whether chunks wait for their frames even if playback may pause, because frames arrive fast"""
         self._frame_seconds = float(admission.path.target.frame_seconds)
         self._device: torch.device | None = None
-        """of the tensors that are pushed; none for arrays"""
+        """device of the tensors that are pushed; None for arrays"""
 
     @property
     def ready(self) -> int:
-        """Frames of audio that `next` would return now; 0 if it has to wait for more of the mel."""
+        """Frames of audio that `next` would return now; 0 if it needs more of the mel."""
         done, there, ended = self.frames, self._pipeline.mel_frames, self._pipeline.total is not None
         ahead = 1e9 if self.patient else self.playback.ahead / self._frame_seconds
         return self._sizes.of_next(done, there - done - (0 if ended else self.lookahead), ended, self.reach, ahead)
 
     @property
     def frames(self) -> int:
-        """Frames of audio so far."""
+        """Frames of audio returned so far."""
         return self._pipeline.frames
 
     @property
     def seconds(self) -> float:
-        """Duration of the mel so far, as it was given."""
+        """Duration of the mel received so far, in seconds."""
         return float(self._admission.frames * self._admission.path.source.frame_seconds)
 
     @property
@@ -174,16 +173,16 @@ class StreamSession:
 
     @property
     def sharpened(self) -> float:
-        """How far the last frame so far is sharpened, 0 to 1."""
+        """Strength at which the latest frame was sharpened, 0 to 1."""
         return self._sharpening.reached
 
     def push(self, mel: Any) -> None:
-        """Take the next frames of the mel, (n_mels, frames), tensor or array; or the whole of one that is admitted.
+        """Take the next frames of the mel, a tensor or array (n_mels, frames), or a whole admitted mel.
 
-        Raises a MelError if they do not fit their mel config, and a ValueError if the mel has ended already.
+        Raises a MelError if the frames do not fit their mel config, and a ValueError if the mel has already ended.
         """
         if self._pipeline.total is not None:
-            raise ValueError("the mel of this stream has ended; it takes no more frames")
+            raise ValueError("this stream's mel has ended; it takes no more frames")
         self._feed(self._admission.take(mel))
         given = mel.given if isinstance(mel, Admitted) else mel
         self._device = given.device if isinstance(given, Tensor) else None
@@ -193,39 +192,39 @@ class StreamSession:
         return self._admission.judge(last)
 
     def finish(self) -> None:
-        """Say that no more frames will come."""
+        """End the mel: no more frames will come."""
         if self._pipeline.total is None:
             self._feed(self._admission.finish())
             self._pipeline.finish()
 
     def _feed(self, mel: Tensor) -> None:
-        """Hand over frames (n_mels, frames) of the model."""
+        """Feed frames (n_mels, frames), in the model's mel config, to the pipeline."""
         if mel.shape[1]:
             self._pipeline.feed(self._sharpening.push(mel[None]))
 
     def next(self, delivered: bool = True) -> Any:
-        """Compute and return the next chunk x (T,), float32, of the kind that the mel is; empty if not `ready`.
+        """Compute and return the next chunk x (T,), float32, a tensor or array as the mel; empty if not `ready`.
 
-        It counts as `delivered` to the listener, unless the caller says so later.
+        Pass `delivered=False` to report the delivery to `playback` later.
         """
         frames = self.ready
         if frames == 0:
             return self._as_pushed(torch.zeros(0))
-        with torch.inference_mode():  # spares each operation a part of its overhead
+        with torch.inference_mode():  # reduces the overhead of each operation
             x = self._admission.placement.place(self._pipeline.advance(frames)[0, 0])
         if delivered:
             self.playback.deliver(self.frames * self._frame_seconds)
-        return self._as_pushed(x.clone())  # outside of that mode, so that gradients may begin with it
+        return self._as_pushed(x.clone())  # an ordinary tensor, which autograd accepts
 
     def _as_pushed(self, x: Tensor) -> Any:
         return x.cpu().numpy() if self._device is None else x.to(self._device)
 
 
 def drained(session: StreamSession, pieces: Iterable[Any], heed: Callable[[Verdict | None], None]) -> Iterator[Any]:
-    """Yield the audio of a session while and after it is given the pieces of its mel; `heed` is told the verdicts.
+    """Push the pieces of a mel to a session and yield its audio as it becomes ready; `heed` receives the verdicts.
 
-    Pieces are frames (n_mels,), several (n_mels, frames), or the whole of a mel that is admitted. Raises a MelError if
-    there is none.
+    A piece is one frame (n_mels,), several frames (n_mels, frames), or a whole admitted mel. Raises a MelError if there
+    are no frames.
     """
     waited, since = 0.0, session.playback.clock()
     for piece in pieces:
@@ -233,7 +232,7 @@ def drained(session: StreamSession, pieces: Iterable[Any], heed: Callable[[Verdi
         session.push(piece[:, None] if isinstance(piece, (Tensor, np.ndarray)) and piece.ndim == 1 else piece)
         heed(session.judge())
         session.patient = waited < PROMPT * session.seconds
-        while session.ready and not isinstance(piece, Admitted):  # of a whole mel, the end is known
+        while session.ready and not isinstance(piece, Admitted):  # a whole mel can be finished first
             yield session.next()
         since = session.playback.clock()
     if not session.seconds:
@@ -245,9 +244,9 @@ def drained(session: StreamSession, pieces: Iterable[Any], heed: Callable[[Verdi
 
 
 def begun(pieces: Iterable[Any]) -> tuple[Tensor, Iterator[Any]]:
-    """Return the start (n_mels, frames) of a mel in pieces (n_mels,) or (n_mels, frames), and all its pieces.
+    """Read enough pieces, (n_mels,) or (n_mels, frames), to recognise a mel; return its start and all its pieces.
 
-    Raises an UnsureError if there is no piece.
+    The start is (n_mels, frames). Raises an UnsureError if there are no pieces.
     """
     pieces, kept, shaped = iter(pieces), list[Any](), list[Tensor]()
     for piece in pieces:
@@ -257,5 +256,5 @@ def begun(pieces: Iterable[Any]) -> tuple[Tensor, Iterator[Any]]:
         if sum(part.shape[1] for part in shaped) >= ENOUGH_FRAMES:
             break
     if not shaped:
-        raise UnsureError("preset=auto needs a mel, and this one has no frames")
+        raise UnsureError("preset=auto needs frames to recognise, and this mel has none")
     return torch.cat(shaped, dim=1), chain(kept, pieces)

@@ -1,4 +1,4 @@
-"""The one way from a mel to a waveform: whole, in rows, or as a stream."""
+"""Turn mels into waveforms: whole, batched in rows, or as a stream."""
 
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -27,18 +27,18 @@ from vocoder.synthesis.stream import ChunkSizes, StreamSession, begun, drained
 Mel = TypeVar("Mel", Tensor, np.ndarray)
 
 OPTIONS = (*SAMPLING_FIELDS, "guard", "preset", "adapt")
-"""of a synthesis, whole or streamed"""
+"""options of whole and streamed synthesis"""
 
 
 class Synthesizer:
     """A model ready to synthesize.
 
     Args:
-        checkpoint: the model and what its directory says.
-        name: of the model.
-        device: where it runs.
-        dtype: of the convolution stacks; bfloat16 or float32. Everything else stays in float32.
-        guard: for mels that are not typical of their mel config, where a call does not say.
+        checkpoint: the model and the contents of its directory.
+        name: the model's name.
+        device: the device it runs on.
+        dtype: precision of the convolution stacks, bfloat16 or float32. Everything else stays in float32.
+        guard: default mode for mels that are not typical of their mel config.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Synthesizer:
     def __repr__(self) -> str:
         info, mel = self.info(), self.mel_config
         size = f"{info['parameters'] / 1e6:.1f} million parameters"
-        mels = f"mels {mel.name!r} of {mel.n_mels} bands at {mel.sample_rate} Hz"
+        mels = f"{mel.name!r} mels with {mel.n_mels} bands at {mel.sample_rate} Hz"
         return f"<Synthesizer {self.name!r}: {self.family}, {size}, {mels}, {info['dtype']} on {self.device}>"
 
     @property
@@ -74,24 +74,24 @@ class Synthesizer:
 
     @property
     def corrections(self) -> int:
-        """How often audio is corrected towards its mel where a call does not say."""
+        """Default number of corrections of the audio towards its mel."""
         return int(self.model.config.corrections)
 
     @property
     def lookahead(self) -> int:
-        """Mel frames after a frame that a stream waits for before it synthesizes it, with the default corrections."""
+        """Number of later frames that a stream needs before it can synthesize a frame, with the default corrections."""
         return self._runner.pipeline(Sampling(), [0]).lookahead
 
     def origin(self, seed: int | None = None) -> Origin:
-        """Return the mark for `write_audio`: that audio is synthetic, of this model, in its precision, with a seed.
+        """Return the origin that `write_audio` stores: audio synthesized by this model, with its precision and seed.
 
-        Of a directory it has the name alone.
+        For a model directory only the last part of the path is stored.
         """
         name = Path(self.name).resolve().name if Path(self.name).is_dir() else self.name
         return Origin(name, seed=seed, dtype=str(self.dtype).removeprefix("torch."))
 
     def info(self) -> dict[str, Any]:
-        """Return what the model is, as plain data: family, size, mel config, look-ahead, provenance and quality."""
+        """Describe the model as plain data: family, size, mel config, look-ahead, provenance and quality."""
         config, lookahead = self.model.config, self.lookahead
         return {
             "name": self.name,
@@ -111,29 +111,29 @@ class Synthesizer:
         }
 
     def path(self, preset: Preset = None, adapt: AdaptMode = "on", mel: Any = None) -> MelPath:
-        """Return how mels of another mel config reach the model: exactly if possible, else through an adapter.
+        """Return the conversion from another mel config to the model's: exact if possible, else through an adapter.
 
-        Arguments are those of `synthesize`; the mel is needed if the preset is "auto".
+        The arguments are those of `synthesize`; the mel is needed only if the preset is "auto".
 
         Raises:
             MelMismatchError: there is no conversion.
-            UnsureError: the preset is "auto" and the mel does not tell which it is.
-            ConfigError: there is no such mel config.
+            UnsureError: the preset is "auto" and the mel's preset could not be recognised.
+            ConfigError: the mel config does not exist or is invalid.
         """
         return path_of(preset, self.mel_config, adapt, mel)
 
     def check(self, mel: Tensor | np.ndarray, preset: Preset = None, adapt: AdaptMode = "on") -> Verdict:
-        """Say how typical a mel (n_mels, frames) is of its mel config, and what it looks like if it is not.
+        """Judge how typical a mel (n_mels, frames) is of its mel config, and if it is not, what it looks like.
 
-        Raises as `path`, and a ValueError if the mel is not two-dimensional or not finite, or no guard knows its mel
-        config.
+        Raises the errors of `path`, and a ValueError if the mel is not two-dimensional or not finite, or if no guard
+        knows its mel config.
         """
         return check(mel, self.path(preset, adapt, mel))
 
     def admit(
         self, mel: Any, preset: Preset = None, adapt: AdaptMode = "on", guard: GuardMode | None = None
     ) -> Admitted:
-        """Check and convert a mel as `synthesize` does, for `stream` and `synthesize_many`, which take the result."""
+        """Check and convert a mel as `synthesize` does; `stream` and `synthesize_many` accept the result."""
         mode = self._guard if guard is None else guard_mode(guard)
         return admit(mel, self.mel_config, preset, adapt, mode, device=self.device)
 
@@ -153,28 +153,27 @@ class Synthesizer:
         """Turn a mel into a waveform.
 
         Args:
-            mel: (n_mels, frames) or (B, n_mels, frames), tensor or array, as `mel_config` says, or `preset`.
-            sigma: sampling temperature, 0 or more; the model's default if left out.
-            seed: of the noise; item i of a batch uses seed + i. Random if left out.
-            denoise: strength of the bias removal, 0 for none, at most 1.
-            corrections: how often the audio is corrected towards its mel; the model's default if left out; fewer are
-                faster.
-            sharpen: how far the contrast of the mel is raised above 1 kHz, 0 to 1. If left out, as far as it lacks the
-                texture of recordings, as mels that acoustic models predict do: true mels stay as they are.
-            guard: for a mel that is not typical of its mel config: "warn" synthesizes it with a `MelWarning`,
-                "strict" refuses it, "off" does not look; as the model was loaded with if left out.
-            preset: the mel config of the mel, if it is not the model's own: a preset's name, a file or a `MelConfig`;
-                "auto" recognises it. The mel is converted exactly if possible, else through an adapter.
+            mel: tensor or array (n_mels, frames) or (B, n_mels, frames), computed as `preset` or `mel_config` says.
+            sigma: sampling temperature, 0 or more. Default: the model's own.
+            seed: seed of the noise; item i of a batch uses seed + i. Default: random.
+            denoise: strength of the bias removal, 0 to 1.
+            corrections: number of corrections of the audio towards its mel; fewer are faster. Default: the model's own.
+            sharpen: how far to raise the mel's contrast above 1 kHz, 0 to 1. By default as far as the mel lacks the
+                texture of recordings, as predicted mels do; mels of recordings stay as they are.
+            guard: what to do with a mel that is not typical of its mel config: "warn" synthesizes it and issues a
+                `MelWarning`, "strict" refuses it, "off" does not check. Default: the mode given to `load`.
+            preset: the mel's config if it is not the model's own: a preset's name, a file or a `MelConfig`; "auto"
+                recognises it. The mel is converted exactly if possible, else through an adapter.
             adapt: "off" refuses mels that need an adapter.
 
         Returns:
-            x (frames * hop_length,) or (B, frames * hop_length), of the kind that `mel` was: float32, and for a
-            tensor on the mel's device. With another time between frames, as long as the frames of `preset`.
+            x (frames * hop_length,) or (B, frames * hop_length), float32: an array for an array, a tensor on the mel's
+            device for a tensor. If `preset` has another frame rate, x has the duration of the given frames.
 
         Raises:
-            MelError: the mel is not finite, or has a shape or values that no mel of its mel config has.
+            MelError: the mel is not finite, or its shape or values are impossible in its mel config.
             MelMismatchError: there is no conversion from `preset` to the model's mel config.
-            UnlikelyMelError: it is not typical of its mel config, and guard is "strict".
+            UnlikelyMelError: the mel is not typical of its mel config, and guard is "strict".
             ValueError: sigma, seed, denoise, corrections, sharpen or guard is out of range.
         """
         sampling = Sampling(sigma=sigma, seed=seed, denoise=denoise, corrections=corrections, sharpen=sharpen)
@@ -183,14 +182,14 @@ class Synthesizer:
         return admitted.returned(x)  # type: ignore[no-any-return]
 
     def synthesize_many(self, utterances: Sequence[Utterance]) -> list[Any]:
-        """Turn mels of different lengths into waveforms in one run; each comes out as from `synthesize`.
+        """Turn mels of different lengths into waveforms in one run; each equals the output of `synthesize`.
 
-        The guard does not judge them. Returns x (frames * hop_length,) of each utterance, of the kind that its mel was.
-        Raises as `synthesize`.
+        The guard does not check them. Returns x (frames * hop_length,) for each utterance, an array or tensor as its
+        mel. Raises the errors of `synthesize`.
         """
         admitted = [self._admitted(each.mel, each.preset, each.adapt, "off") for each in utterances]
         if any(len(one.shape) != 2 for one in admitted):
-            raise MelError("an utterance is one mel (n_mels, frames), not a batch")
+            raise MelError("an utterance must be one mel (n_mels, frames), not a batch")
         audio = self._runner.together([one.mel[0] for one in admitted], utterances)
         return [one.returned(x[None]) for one, x in zip(admitted, audio, strict=True)]
 
@@ -204,15 +203,15 @@ class Synthesizer:
         first_chunk_frames: int | None = None,
         **sampling: Any,
     ) -> StreamSession:
-        """Open an utterance whose mel comes piece by piece.
+        """Open a stream for an utterance whose mel arrives in pieces.
 
-        Args, those of `synthesize` (`sampling` are sigma, seed, denoise, corrections and sharpen) and:
-            guard: what `StreamSession.judge` does; nothing by default.
-            chunk_frames: frames of a chunk; the last may be shorter. If left out, up to 128, and up to 1024 where so
-                much of the mel is there; 64 for models that synthesize sample by sample.
-            first_chunk_frames: frames of the first chunk; a few if left out. From it on chunks grow.
+        Takes the arguments of `synthesize` (`sampling`: sigma, seed, denoise, corrections and sharpen) and:
+            guard: the mode of `StreamSession.judge`; by default it does nothing.
+            chunk_frames: frames per chunk; the last may be shorter. By default up to 128, or up to 1024 if that much of
+                the mel is there; 64 for autoregressive models.
+            first_chunk_frames: frames of the first chunk, by default a few; later chunks grow.
 
-        Raises a ValueError if an argument is out of range, and a TypeError if there is no such.
+        Raises a ValueError if an argument is out of range, and a TypeError if it is unknown.
         """
         check_options(sampling, (*OPTIONS, "chunk_frames", "first_chunk_frames"))
         chosen = Sampling(**sampling)
@@ -230,23 +229,23 @@ class Synthesizer:
         adapt: AdaptMode = "on",
         **options: Any,
     ) -> Iterator[Any]:
-        """Yield the waveform of one utterance in chunks whose concatenation is that of `synthesize`.
+        """Yield the waveform of one utterance in chunks; concatenated they equal the output of `synthesize`.
 
-        Args, those of `synthesize` and `open_stream` and:
-            mel: (n_mels, frames), tensor or array; or an iterable of frames (n_mels,) and pieces (n_mels, frames). Each
-                is taken as late as possible: audio is yielded as soon as all that it depends on is there. Of a mel
-                that comes in pieces the guard judges the first 128 frames.
+        Takes the arguments of `synthesize` and `open_stream`, and:
+            mel: tensor or array (n_mels, frames), or an iterable of frames (n_mels,) and pieces (n_mels, frames). An
+                iterable is read as late as possible: audio is yielded as soon as the frames it depends on are there.
+                The guard judges the first 128 frames of an iterable.
 
-        Raises as `synthesize`; of what an iterable yields when it is reached.
+        Raises the errors of `synthesize`; for an iterable, when it reaches the frames in question.
         """
         if not isinstance(mel, (Tensor, np.ndarray, Admitted, Iterable)) or isinstance(mel, (str, bytes)):
-            raise MelError(f"the mel must be a tensor, an array or an iterable of these, not {type(mel).__name__}")
+            raise MelError(f"the mel must be a tensor, an array or an iterable of them, not {type(mel).__name__}")
         mode = self._guard if guard is None else guard_mode(guard)
         options |= {"adapt": adapt}
         if isinstance(mel, (Tensor, np.ndarray, Admitted)):
             admitted = self._admitted(mel, preset, adapt, mode)
             if len(admitted.shape) != 2:
-                raise MelError(f"a stream takes one mel (n_mels, frames), not one of {len(admitted.shape)} dimensions")
+                raise MelError(f"a stream takes one mel (n_mels, frames), not {len(admitted.shape)} dimensions")
             session = self.open_stream(**options, preset=admitted.path.source)
             return drained(session, [admitted], self._warn)
         beginning, mel = begun(mel) if preset == AUTO else (None, mel)
@@ -254,7 +253,7 @@ class Synthesizer:
         return drained(self.open_stream(**options, preset=source, guard=mode), mel, self._warn)
 
     def _admitted(self, mel: Any, preset: Preset, adapt: AdaptMode, guard: GuardMode | None) -> Admitted:
-        """Admit a mel, unless it is, and warn about it."""
+        """Admit a mel, unless it already is admitted, and issue the guard's warnings."""
         if isinstance(mel, Admitted):
             return mel
         admitted = self.admit(mel, preset, adapt, guard)
@@ -263,6 +262,6 @@ class Synthesizer:
         return admitted
 
     def _warn(self, verdict: Verdict | None) -> None:
-        """Warn about a mel that is not typical."""
+        """Issue a warning if the mel is not typical."""
         if verdict is not None and not verdict.typical:
             warnings.warn(MelWarning(verdict.message), stacklevel=4)

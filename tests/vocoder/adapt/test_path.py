@@ -77,7 +77,7 @@ def test_what_no_way_leads_to_is_refused_with_every_difference_and_the_model_tha
     for name, model in MODELS.items():
         assert load_model(model_directory(model), weights=False).mel_config == preset(name)
     for name in ("nvidia", "hifigan", "cosyvoice2"):
-        with pytest.raises(MelMismatchError, match=r"^take the shipped model 'reverse', because a mel of"):
+        with pytest.raises(MelMismatchError, match=r"^use the shipped model 'reverse', because a "):
             path_between(preset(name), preset("vocos"))
     with pytest.raises(MelMismatchError, match=r"^compute the mel with the mel config 'nvidia', because"):
         path_between(dataclasses.replace(NVIDIA, name="other", n_mels=60), NVIDIA)
@@ -172,8 +172,8 @@ def test_the_likely_reason_is_told_by_the_shape(shape, n_mels, hint):
     assert bands_hint(shape, n_mels, preset("nvidia")) == hint
 
 
-TAKE_REVERSE = "take the shipped model 'reverse' for presets of 80 bands: nvidia and others"
-OR_80 = "or its 80 rows are bands: take the shipped model 'reverse'"
+TAKE_REVERSE = "use the shipped model 'reverse' for presets of 80 bands: nvidia and others"
+OR_80 = "or its 80 rows are bands: use the shipped model 'reverse'"
 
 
 def test_no_preset_is_advised_that_the_model_refuses():
@@ -183,6 +183,6 @@ def test_no_preset_is_advised_that_the_model_refuses():
     of_100 = "presets of 100 bands are vocos, f5-tts, zipvoice, bigvgan, gpt-sovits-v3: "
     assert bands_hint((100, 437), 80, vocos).startswith(of_100)
     assert pass_one_of(["zipvoice", "bigvgan"], vocos) == "pass preset=zipvoice or bigvgan"
-    expected = "pass preset=bigvgan, or take the shipped model 'reverse' for fireredtts"
+    expected = "pass preset=bigvgan, or use the shipped model 'reverse' for fireredtts"
     assert pass_one_of(["bigvgan", "fireredtts"], vocos) == expected
-    assert pass_one_of(["nvidia", "nemo"], vocos) == "take the shipped model 'reverse' for nvidia or nemo"
+    assert pass_one_of(["nvidia", "nemo"], vocos) == "use the shipped model 'reverse' for nvidia or nemo"

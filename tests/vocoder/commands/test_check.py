@@ -22,9 +22,9 @@ def test_mels_are_judged_and_smooth_ones_said_to_be_sharpened(mel, tmp_path, cap
     out = capsys.readouterr().out
     assert out.startswith(f"{mel}: typical. The mel follows its mel config. ")
     assert " It is more typical than " in out
-    assert out.endswith(" % of true mels. The check cannot tell it from mels of hifigan.\n")
+    assert out.endswith(" % of true mels. The check cannot tell it from hifigan mels.\n")
     assert main(["check", str(mel), "--preset", "hifi-gan"]) == 0
-    assert "The check cannot tell it from mels of nvidia." in capsys.readouterr().out
+    assert "The check cannot tell it from nvidia mels." in capsys.readouterr().out
     assert main(["check", str(mel), str(decimal)]) == 1
     first, second = capsys.readouterr().out.splitlines()
     assert ": typical. " in first
@@ -38,7 +38,7 @@ def test_mels_are_judged_and_smooth_ones_said_to_be_sharpened(mel, tmp_path, cap
     np.save(smooth, gaussian_filter(np.load(mel), (1.0, 1.0)))
     assert main(["check", str(smooth)]) == 0
     out = capsys.readouterr().out
-    assert "It is smooth, as predicted mels are, and will be sharpened, by 1.0 at its end." in out
+    assert "It is smooth, as predicted mels are, and will be sharpened by 1.0 at its end." in out
     assert " It is more typical than 99 % of true mels." in out
     main(["check", "--json", str(mel), str(smooth)])
     assert [json.loads(line)["smoothness"] for line in capsys.readouterr().out.splitlines()] == [0.0, 1.0]
@@ -54,10 +54,10 @@ def test_what_cannot_be_read_judged_or_synthesized_is_said(mel, tmp_path, capsys
     assert "bands. The mel must be (100, frames), at least one frame, not (80, " in capsys.readouterr().out
     for command in (["check"], ["synthesize", "-o", str(tmp_path / "a.wav")]):  # they agree
         error = refusal(main, *command, mel, "--model", "reverse-24k", "--preset", "nvidia")
-        assert ": take the shipped model 'reverse', because a mel of" in error
+        assert ": use the shipped model 'reverse', because a " in error
         main([*command, str(mel), "--model", "reverse-24k"])
         captured = capsys.readouterr()
-        assert "; take the shipped model 'reverse' for presets of 80 bands" in captured.out + captured.err
+        assert "; use the shipped model 'reverse' for presets of 80 bands" in captured.out + captured.err
     np.save(tmp_path / "vocos.npy", mel_of("vocos").numpy())  # with a lower floor than F5-TTS has
     told = "The values fit the preset vocos, which the shipped model 'reverse-24k' takes: pass preset=vocos."
     assert main(["check", "--preset", "f5-tts", str(tmp_path / "vocos.npy")]) == 1

@@ -62,7 +62,7 @@ def test_a_name_is_replaced_with_a_word_and_files_in_a_folder_are_kept(recording
     captured = capsys.readouterr()
     assert captured.err.startswith(f"vocoder mel: {tmp_path / 'absent.wav'}: there is no audio file")
     kept, made = captured.out.splitlines()
-    assert kept == f"{tmp_path / 'mels'}: 1 files exist already and are kept; --again replaces them"
+    assert kept == f"{tmp_path / 'mels'}: kept 1 existing files; --again replaces them"
     assert made.startswith(f"{tmp_path / 'mels' / 'two.npy'}: ")
     assert run("mel", *recordings, "-o", tmp_path / "mels", "--again") == 0
     assert capsys.readouterr().out.count("(replaced)") == 2
@@ -98,8 +98,8 @@ def test_what_cannot_be_is_refused(tmp_path):
         ([one, two], standard, "cannot go to standard output"),
         ([standard, one], tmp_path / "out", "- stands for one file"),
         ([standard], tmp_path / "out", "- stands for one file"),
-        ([one], one, "would be replaced by what is made of it"),
-        ([one], tmp_path / "a", "would be replaced by what is made of it"),
+        ([one], one, "would overwrite its own input"),
+        ([one], tmp_path / "a", "would overwrite its own input"),
         ([one, two], one, "is a file"),
         ([one, two], tmp_path / "out.wav", "out.wav is the name of a file"),
     ]
@@ -117,7 +117,7 @@ def test_the_file_holds_the_mel_of_the_resampled_audio(tmp_path, name, capsys):
     expected = MelSpectrogram(config)(torch.from_numpy(resample(x, 16000, config.sample_rate))[None])[0]
     assert saved.dtype == np.float32
     np.testing.assert_allclose(saved, expected.numpy(), rtol=0, atol=1e-5)
-    assert f"{config.n_mels} mels x {saved.shape[1]} frames (1.00 s), preset {name}" in capsys.readouterr().out
+    assert f"{config.n_mels} bands x {saved.shape[1]} frames (1.00 s), preset {name}" in capsys.readouterr().out
 
 
 def test_the_audio_is_that_of_the_recordings_mel(model, tmp_path, capsys):

@@ -83,7 +83,7 @@ def test_arguments_that_contradict_each_other(mel, model, tmp_path, refusal):
         ((mel, "-o", tmp_path / "a.wav", "--preset", "espnet", "--adapt", "off"), "f_min is 80.0, not 0.0"),
         ((mel, "-o", tmp_path / "a.wav", "--preset", "nothing"), "no mel preset 'nothing'"),
         ((mel, "-o", tmp_path / "a.wav", "--preset", "nowhere.yaml"), "cannot read the mel config"),
-        ((mel, "-o", tmp_path / "a.wav", "--statistics", "stats.npz"), "name that too"),
+        ((mel, "-o", tmp_path / "a.wav", "--statistics", "stats.npz"), "statistics need the preset"),
         ((mel, "-o", tmp_path / "absent" / "a.wav"), "absent"),
     ]
     for arguments, reason in wrong:

@@ -102,7 +102,7 @@ def test_shapes_silence_noise_and_values_of_no_convention_are_named(guard, mel):
     assert guard.check(-mel).cause == "negated"
     padded = [guard.check(torch.nn.functional.pad(mel, (0, 9), value=value)).cause for value in (0.0, -5.5, -11.5)]
     assert padded == ["padding", "padding", "typical"]
-    assert guard.check(mel + 4.0).message.startswith("The mel is 20 dB above full scale: its audio clips.")
+    assert guard.check(mel + 4.0).message.startswith("The mel is 20 dB above full scale, so its audio clips.")
     assert guard.check(mel + math.log(32768.0)).cause == "integers"
 
 
@@ -123,7 +123,7 @@ def test_of_mels_that_it_does_not_know_it_claims_nothing_but_finds_gross_faults(
     for given in (mel, mel / math.log(10.0)):
         verdict = judge(given, path)
         assert (verdict.typical, verdict.typicality, verdict.cause) == (True, None, "unfamiliar")
-        assert verdict.message.startswith(f"The guard knows no mels of {name}: ")
+        assert verdict.message.startswith(f"The guard does not know {name} mels: ")
     noise = mel.mean() + mel.std() * torch.randn(mel.shape, generator=torch.Generator().manual_seed(0))
     assert [judge(wrong, path).cause for wrong in (noise, mel * 0.0)] == ["not-speech", "silence"]
 
@@ -140,5 +140,5 @@ def test_it_ships_small_and_does_not_speak():
     assert "guard" not in vocoder.shipped_models()
     with pytest.raises(ValueError, match="there is no model 'guard'"):
         vocoder.load("guard")
-    with pytest.raises(ValueError, match="no guard"):
+    with pytest.raises(ValueError, match="not a guard"):
         load_guard(ASSETS / "waveglow")

@@ -64,8 +64,8 @@ def test_probabilities_are_of_both_and_sum_to_one():
         (1, 1, "log10", "preset=espnet"),
         (1, 0, "bands", "preset=auto"),
         (0, 1, "log10", "multiply by ln(10)"),
-        (2, 0, "hop", "else compute the mel as its mel config says"),
-        (3, 0, "shuffled", "their order does not"),
+        (2, 0, "hop", "otherwise compute the mel with its mel config"),
+        (3, 0, "shuffled", "but not in this order"),
     ],
 )
 def test_what_is_certain_is_named_with_what_to_do(layout, encoding, cause, words):
@@ -88,9 +88,9 @@ def test_still_frames_at_the_beginning_are_passed_over():
 
 def test_of_bands_that_no_guard_knows_their_number_tells():
     own = preset("nvidia")
-    with pytest.raises(UnsureError, match="knows no mels of 64 bands"):
+    with pytest.raises(UnsureError, match="knows no mels with 64 bands"):
         recognised_config(torch.zeros(64, 9), own)
-    with pytest.raises(UnsureError, match=r"of 150 bands: it looks transposed, \(frames, bands\)"):
+    with pytest.raises(UnsureError, match=r"with 150 bands: it looks transposed, \(frames, bands\)"):
         recognised_config(torch.zeros(150, 80), own)
     mine = dataclasses.replace(own, name="mine", n_mels=64)
     assert recognised_config(torch.zeros(64, 9), mine) == mine

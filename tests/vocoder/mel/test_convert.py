@@ -50,8 +50,8 @@ def test_a_higher_floor_is_that_of_the_target():
 @pytest.mark.parametrize(
     ("source", "target", "fields", "words"),
     [
-        ("hifigan", "nvidia", "centre magnitude_epsilon", "centre is 'same', not 'reflect' (frames stand at"),
-        ("espnet", "r9y9", "f_min", "f_min is 80.0, not 125.0 (the bands are others)"),
+        ("hifigan", "nvidia", "centre magnitude_epsilon", "centre is 'same', not 'reflect' (frames are at"),
+        ("espnet", "r9y9", "f_min", "f_min is 80.0, not 125.0 (the bands differ)"),
         ("vocos", "nvidia", "sample_rate n_mels f_max mel_scale mel_norm", "mel_norm is 'none', not 'slaney'"),
     ],
 )
@@ -59,7 +59,7 @@ def test_a_refusal_names_every_difference(source, target, fields, words):
     with pytest.raises(MelMismatchError) as caught:
         convert(torch.zeros(preset(source).n_mels, 5), preset(source), preset(target))
     text = str(caught.value)
-    told = f"compute the mel with the mel config '{target}', because a mel of '{source}' cannot be converted exactly"
+    told = f"compute the mel with the mel config '{target}', because a '{source}' mel cannot be converted exactly"
     assert text.startswith(told)
     assert [difference.split()[0] for difference in caught.value.differences] == fields.split()
     assert all(difference in text for difference in (*caught.value.differences, words))

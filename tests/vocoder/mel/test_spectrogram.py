@@ -102,7 +102,7 @@ def test_frames_of_a_padded_crop_are_those_of_the_clip(name):
     [
         (torch.zeros(4000), r"shape \(B, T\), not torch.float32 of shape \(4000,\)"),
         (torch.zeros(1, 4000, dtype=torch.int16), "floating point .* not torch.int16"),
-        (torch.zeros(1, 512), "512 samples is too short .* give at least 513"),
+        (torch.zeros(1, 512), "512 samples is too short .* it needs at least 513"),
     ],
 )
 def test_audio_that_cannot_be_framed_is_refused(x, message):

@@ -86,15 +86,15 @@ SYNTHESIS_ERRORS = {
     "text": (lambda v: v.synthesize(np.full((5, 3), "a")), "floating-point numbers, not <U1"),
     "a list": (lambda v: v.synthesize([[0.0] * 3] * 5), "not list"),
     "a list streamed": (lambda v: list(v.stream([[0.0] * 3] * 5)), "not list"),
-    "a text streamed": (lambda v: v.stream("mel.npy"), "iterable of these, not str"),
+    "a text streamed": (lambda v: v.stream("mel.npy"), "iterable of them, not str"),
     "masked values": (lambda v: v.synthesize(np.ma.masked_equal(np.zeros((5, 3)), 0)), r"masked array: fill .*filled"),
-    "a batch streamed": (lambda v: v.stream(mel(2, 5, 3)), "one mel .* not one of 3 dimensions"),
+    "a batch streamed": (lambda v: v.stream(mel(2, 5, 3)), "one mel .* not 3 dimensions"),
 }
 
 
 def test_options_of_a_stream_that_are_unknown_or_out_of_range_are_refused_at_once():
     known = "sigma, seed, denoise, corrections, sharpen, guard, preset, adapt, chunk_frames, first_chunk_frames"
-    unknown = rf"^there is no option 'sharpn'; there are {known}$"
+    unknown = rf"^unknown option 'sharpn'; known: {known}$"
     for option, message in (({"sigma": -0.1}, "sigma"), ({"chunk_frames": 0}, "at least 1"), ({"sharpn": 1}, unknown)):
         with pytest.raises((ValueError, TypeError), match=message):
             tiny_synthesizer("lapped").stream(mel(5, 3), **option)
@@ -112,7 +112,7 @@ def test_what_it_says_of_itself_is_plain_data_and_a_line():
     assert info["corrections"] == info["architecture"]["corrections"] == model.config.corrections
     assert info["lookahead_frames"] == info["lookahead_ms"] == v.open_stream().lookahead  # of frames of 1 ms
     assert (v.sample_rate, v.hop_length) == (8000, 8)
-    mels = "mels 'tiny' of 5 bands at 8000 Hz"
+    mels = "'tiny' mels with 5 bands at 8000 Hz"
     assert repr(v) == f"<Synthesizer 'tiny': waveglow, 0.0 million parameters, {mels}, float32 on cpu>"
 
 
