@@ -98,7 +98,7 @@ def test_a_run_makes_an_adapter(manifest, tmp_path, capsys):
     shutil.copytree(output / "last" / "model", adapters / "vocos")
     adapter = adapter_between(preset("vocos"), preset("nvidia"), adapters)
     assert adapter.name == "vocos"
-    assert "It cannot speak" in (adapters / "vocos" / "README.md").read_text()
+    assert "It cannot synthesize" in (adapters / "vocos" / "README.md").read_text()
     path = MelPath(preset("vocos"), preset("nvidia"), 0, adapter)
     assert path.convert(torch.full((100, 20), -3.0)).shape == (80, path.frames(20))
     assert main(["adapter", "--config", str(config)]) == 2

@@ -78,7 +78,7 @@ def test_a_run_from_recordings_to_a_guard(corpus, capsys, refusal):
     assert 0.5 <= float(guard.model.certain) <= 1.0
     assert 0.0 < float(guard.model.refuted) <= 0.05
     assert [data["corpus"] for data in checkpoint.provenance["data"]] == ["fitted"]
-    assert "It cannot speak." in (directory / "README.md").read_text()
+    assert "It cannot synthesize speech." in (directory / "README.md").read_text()
     assert "already holds a run" in refusal(main, *arguments)
 
 

@@ -118,7 +118,7 @@ def test_a_card_keeps_the_licences_of_the_base_and_names_each_corpus_once():
     card = model_card("s", MODEL, TINY_MEL, PROVENANCE | {"inherited": inherited})
     heard = "this training; teacher t; flows from w; start from a"
     assert f"| c | 1.50 | CC-BY-SA-3.0 | by Anna | {heard} |" in card
-    assert "Heard by: what had the recordings in its training:" in card
+    assert "Used by: the training that used the recordings" in card
 
 
 @pytest.mark.parametrize(

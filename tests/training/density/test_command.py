@@ -68,7 +68,7 @@ def test_mels_of_one_corpus(mels, tmp_path):
     assert config["provenance"]["source"] == "mels"
     assert config["provenance"]["data"][0]["corpus"] == "synthetic"
     assert saved(tmp_path / "run").sample(3).shape == (3, 80, 2)
-    assert "cannot speak" in (tmp_path / "run" / "last" / "model" / "README.md").read_text()
+    assert "cannot synthesize" in (tmp_path / "run" / "last" / "model" / "README.md").read_text()
 
 
 @pytest.mark.parametrize("kind", ["iaf_vae", "vae"])
