@@ -1,1 +1,1 @@
-"""Convert any mels to those of a model: exactly, with a shift in time, or through an adapter."""
+"""Convert mels to a model's mel config: exactly, with a shift in time, or through an adapter."""

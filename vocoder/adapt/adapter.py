@@ -1,4 +1,4 @@
-"""The shipped adapters, which map mels of one mel config to those of another, and the times of their frames."""
+"""Adapters, which convert mels between mel configs where no formula does, and the times of their frames."""
 
 import json
 import math
@@ -18,13 +18,13 @@ from vocoder.models.adapter import AdapterModel
 
 DIRECTORY = Path(__file__).parents[1] / "assets" / "adapters"
 TINY_EPSILON = 1e-8
-"""magnitude_epsilon up to which no audible band changes"""
+"""largest magnitude_epsilon that changes no audible band"""
 NEIGHBOURS = (-1, 0, 1, 2)
-"""frames that a cubic is fitted through"""
+"""frames that cubic interpolation uses"""
 
 
 def centre_of(config: MelConfig) -> Fraction:
-    """Return the time of the middle of the first frame, in seconds."""
+    """Return the time of the centre of the first frame, in seconds."""
     return Fraction(config.n_fft // 2 - config.padding, config.sample_rate)
 
 
@@ -35,8 +35,8 @@ class FrameTimes:
     Attributes:
         step: source frames per target frame.
         first: position of the first target frame, in source frames.
-        before: target frames before the wanted one that are needed with it.
-        after: target frames after it.
+        before: number of target frames needed before the wanted one.
+        after: number of target frames needed after it.
     """
 
     step: Fraction
@@ -63,7 +63,7 @@ class FrameTimes:
     def needed(self, frame: int) -> tuple[int, int]:
         """Return the first and last source frame that a target frame depends on.
 
-        They may lie outside the mel, which is extended by its first and last frame.
+        They may lie outside the mel, which is padded by repeating its first and last frame.
         """
         low, high = self.position(frame - self.before), self.position(frame + self.after)
         margin = (0, 0) if self.plain else (NEIGHBOURS[0], NEIGHBOURS[-1])
@@ -71,17 +71,17 @@ class FrameTimes:
 
     @property
     def lookahead(self) -> int:
-        """Source frames needed beyond the position of a target frame."""
+        """Number of source frames needed beyond the position of a target frame."""
         return (self.after * self.step).__ceil__() + (0 if self.plain else NEIGHBOURS[-1])
 
     def windows(self, mel: Tensor, start: int, stop: int, offset: int, end: int | None) -> Tensor:
         """Return windows (stop - start, taps, bands) around target frames `start` to `stop` - 1.
 
-        The mel holds source frames (bands, frames) from number `offset` on, of `end` in all, None if unknown.
+        The mel (bands, frames) holds source frames from index `offset`; `end` is their total number, None if unknown.
         """
         taps = self.before + 1 + self.after
         wanted = (torch.arange(start, stop)[:, None] + torch.arange(-self.before, self.after + 1)).flatten()
-        unit = math.lcm(self.step.denominator, self.first.denominator)  # multiples of this part are exact
+        unit = math.lcm(self.step.denominator, self.first.denominator)  # positions are whole multiples of 1 / unit
         parts = wanted * int(self.step * unit) + int(self.first * unit)
         whole = torch.div(parts, unit, rounding_mode="floor")
         part = (parts - whole * unit).to(mel.dtype) / unit
@@ -100,7 +100,7 @@ def framed_as(source: MelConfig, target: MelConfig) -> MelConfig:
 
 
 def delay_between(source: MelConfig, target: MelConfig, sample_rate: int) -> int | None:
-    """Return how many samples later frames of `source` stand than those of `target`, or None if their values differ.
+    """Return by how many samples frames of `source` are later than those of `target`, or None if values differ.
 
     A delay is a whole number of samples, 0 or more, at `sample_rate`.
     """
@@ -123,9 +123,9 @@ def _cubic(points: list[Tensor], u: Tensor) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Adapter:
-    """A map from mels of one mel config, `source`, to those of another; `name` is that of its directory.
+    """Converts mels from the mel config `source` to another; `name` is that of its directory.
 
-    The model is in float64, so that frames do not depend on their batch. `quality` holds the measured loss.
+    The model is in float64, so that frames do not depend on the batch size. `quality` holds the measured loss.
     """
 
     name: str
@@ -145,20 +145,20 @@ class Adapter:
         return FrameTimes.between(self.source, self.target, config.before, config.after)
 
     def delay(self, source: MelConfig) -> int | None:
-        """Return how many samples later frames of a mel config stand than its input; None if their values differ."""
+        """Return by how many samples frames of a mel config are later than its input, or None if values differ."""
         return delay_between(source, self.source, self.target.sample_rate)
 
     def takes(self, source: MelConfig, target: MelConfig) -> bool:
-        """Whether mels of a mel config convert exactly to its input, and its output to another mel config."""
+        """Whether mels of `source` convert exactly to its input, and its output exactly to `target`."""
         return self.delay(source) is not None and not differences(self.target, target)
 
 
 @cache
 def load_adapter(directory: Path) -> Adapter:
-    """Load an adapter; raises a CheckpointError if its directory is damaged or does not hold one."""
+    """Load an adapter; raises a CheckpointError if the directory is damaged or holds none."""
     checkpoint = load_model(directory)
     if not isinstance(checkpoint.model, AdapterModel):
-        raise CheckpointError(f"{directory} holds a model of family {checkpoint.family!r}, no adapter")
+        raise CheckpointError(f"{directory} holds a model of family {checkpoint.family!r}, not an adapter")
     model = checkpoint.model.double().requires_grad_(False)
     return Adapter(directory.name, model, checkpoint.mel_config, dict(checkpoint.quality))
 
@@ -175,5 +175,5 @@ def adapter_between(source: MelConfig, target: MelConfig, directory: Path = DIRE
 
 @cache
 def _bands_of(config: Path) -> int:
-    """Return the number of input bands of an adapter with this config.json, without loading it."""
+    """Read the number of input bands from an adapter's config.json, without loading the adapter."""
     return int(json.loads(config.read_text(encoding="utf-8"))["mel"]["n_mels"])

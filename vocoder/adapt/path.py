@@ -1,6 +1,6 @@
-"""How mels of one mel config reach a model of another: whole or in pieces, and the audio back to its place in time.
+"""Convert mels to a model's mel config, whole or in pieces, and align the model's audio with them in time.
 
-What does not reach it is told by which preset to pass, or which shipped model to take.
+For mels that cannot be converted, messages advise which preset to pass, or which shipped model to use.
 """
 
 from collections.abc import Sequence
@@ -20,9 +20,9 @@ from vocoder.stages import Track
 
 @dataclass(frozen=True)
 class MelPath:
-    """How mels of one mel config, `source`, become mels of a model, `target`, and when the audio begins.
+    """The conversion from mels of the config `source` to a model's config `target`.
 
-    `delay` are the samples by which the model's audio is delayed; `adapter` is None for exact conversions.
+    The model's audio is delayed by `delay` samples; `adapter` is None for exact conversions.
     """
 
     source: MelConfig
@@ -31,8 +31,8 @@ class MelPath:
     adapter: Adapter | None = None
 
     def __repr__(self) -> str:
-        later = f", {self.delay} samples later" if self.delay else ""
-        return f"<MelPath from {self.source.name} to {self.target.name}: {self.remark or self.how}{later}>"
+        delay = f", {self.delay} samples later" if self.delay else ""
+        return f"<MelPath from {self.source.name} to {self.target.name}: {self.remark or self.how}{delay}>"
 
     @property
     def own(self) -> bool:
@@ -46,12 +46,12 @@ class MelPath:
 
     @property
     def how(self) -> Literal["own", "exact", "adapter"]:
-        """`own`, `exact` or `adapter`."""
+        """Kind of conversion: none (`own`), `exact`, or through an `adapter`."""
         return "own" if self.own else "exact" if self.adapter is None else "adapter"
 
     @property
     def remark(self) -> str:
-        """Which adapter converts the mels, and the shipped model that needs none; empty for exact conversions."""
+        """The adapter that is used, and the shipped model that needs none; empty for exact conversions."""
         if self.adapter is None:
             return ""
         better = model_for(self.source, "off")
@@ -59,11 +59,11 @@ class MelPath:
 
     @property
     def lookahead(self) -> int:
-        """Source frames that a frame has to wait for."""
+        """Number of later source frames that a frame depends on."""
         return 0 if self.adapter is None else self.adapter.times.lookahead
 
     def samples(self, frames: int) -> int:
-        """Return the duration of source frames in samples of the model."""
+        """Return the duration of source frames in the model's samples."""
         return round(frames * self.source.frame_seconds * self.target.sample_rate)
 
     def frames(self, frames: int) -> int:
@@ -71,16 +71,16 @@ class MelPath:
         return -(-self.samples(frames) // self.target.hop_length)
 
     def longest(self, frames: int) -> int:
-        """Return how many source frames are at most so many frames, both as they are and for the model."""
+        """Return the largest number of source frames that stays within `frames`, both as given and converted."""
         most = frames
         while self.frames(most) > frames:
             most -= self.frames(most) - frames
         return most
 
     def convert(self, mel: Tensor) -> Tensor:
-        """Convert a whole source mel (n_mels, frames) or (B, n_mels, frames) to the mel config of the model.
+        """Convert a whole source mel (n_mels, frames) or (B, n_mels, frames) to the model's mel config.
 
-        An adapted mel has another number of frames if the frame rates differ. Raises a ValueError for another shape.
+        The number of frames changes if the frame rates differ. Raises a ValueError for another shape.
         """
         if self.adapter is None:
             return self.exact(mel)
@@ -95,7 +95,7 @@ class MelPath:
 
 
 class Converter:
-    """Converts the mel of one utterance in pieces; together they equal `MelPath.convert` of the whole mel."""
+    """Converts the mel of one utterance in pieces, with the same result as `MelPath.convert` on the whole mel."""
 
     def __init__(self, path: MelPath) -> None:
         self.path = path
@@ -124,7 +124,7 @@ class Converter:
 
     @torch.no_grad()
     def _advance(self, adapter: Adapter, stop: int, end: int | None) -> Tensor:
-        """Return the next model frames, up to `stop`, in float64; `end` are all source frames, once that is known."""
+        """Return the next model frames, up to `stop`, in float64; `end` is the number of source frames if known."""
         track, times = self._decoded, adapter.times
         windows = times.windows(track.window(track.first, track.end)[0], self._made, stop, track.first, end)
         self._made = stop
@@ -134,23 +134,23 @@ class Converter:
 
 
 class Placement:
-    """Places the audio of one utterance in time, chunk by chunk: delayed, and as long as its mel.
+    """Aligns the audio of one utterance with its mel, chunk by chunk: delays it and trims it to the mel's duration.
 
-    `frames` of the mel may be set later, as long as they are unknown.
+    `frames`, the length of the mel, may be set later if it is unknown.
     """
 
     def __init__(self, path: MelPath, frames: int | None = None) -> None:
         self.path = path
         self.frames = frames
-        self._late: Tensor | None = None
+        self._delayed: Tensor | None = None
         self._done = 0
 
     def place(self, x: Tensor) -> Tensor:
         """Take the next audio x (..., T) of the model and return the samples (..., T) that are ready."""
         if self.path.delay:
-            late = x.new_zeros(*x.shape[:-1], self.path.delay) if self._late is None else self._late
-            joined = torch.cat([late, x], dim=-1)
-            x, self._late = joined[..., : x.shape[-1]], joined[..., x.shape[-1] :]
+            delayed = x.new_zeros(*x.shape[:-1], self.path.delay) if self._delayed is None else self._delayed
+            joined = torch.cat([delayed, x], dim=-1)
+            x, self._delayed = joined[..., : x.shape[-1]], joined[..., x.shape[-1] :]
         if self.frames is not None:
             x = x[..., : max(self.path.samples(self.frames) - self._done, 0)]
         self._done += x.shape[-1]
@@ -158,9 +158,9 @@ class Placement:
 
 
 def path_between(source: MelConfig, target: MelConfig, adapt: AdaptMode = "on") -> MelPath:
-    """Return the path between two mel configs: exact if possible, else through an adapter.
+    """Return the conversion between two mel configs: exact if possible, else through an adapter.
 
-    Raises a MelMismatchError that lists the differences if there is neither, and names a shipped model that fits.
+    Raises a MelMismatchError if there is neither; it lists the differences and names a shipped model that fits.
     """
     if adapt not in ("on", "off"):
         raise ValueError(f"adapt must be 'on' or 'off', not {adapt!r}")
@@ -170,12 +170,12 @@ def path_between(source: MelConfig, target: MelConfig, adapt: AdaptMode = "on") 
 
 
 def model_for(source: MelConfig, adapt: AdaptMode) -> str | None:
-    """Return the shipped model that takes mels of a mel config, or None; with `adapt` "off" one without an adapter."""
+    """Return the shipped model that accepts mels of a mel config, or None; with `adapt` "off" without an adapter."""
     return next((model for name, model in MODELS.items() if _path(source, PRESETS[name], adapt) is not None), None)
 
 
 def takes(source: MelConfig, target: MelConfig) -> bool:
-    """Whether a model of mel config `target` takes mels of another one, exactly or through an adapter."""
+    """Whether a model of mel config `target` accepts mels of `source`, exactly or through an adapter."""
     return _path(source, target, "on") is not None
 
 
@@ -189,7 +189,7 @@ def _path(source: MelConfig, target: MelConfig, adapt: AdaptMode) -> MelPath | N
 
 
 def pass_one_of(presets: Sequence[str], target: MelConfig) -> str:
-    """Return which of these presets to pass to a model of mel config `target`, and which model takes the others."""
+    """Advise which of these presets to pass to a model of config `target`, and which model to use for the others."""
     taken = [name for name in presets if takes(PRESETS[name], target)]
     advice = [f"pass preset={' or '.join(taken)}"] if taken else []
     models = {name: model_for(PRESETS[name], "on") for name in presets if name not in taken}

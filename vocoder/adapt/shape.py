@@ -1,4 +1,4 @@
-"""What is wrong with the shape of a mel, and which preset or model it may be meant for."""
+"""Explain what is wrong with the shape of a mel, and which preset or model it may be meant for."""
 
 from collections.abc import Sequence
 
@@ -9,11 +9,11 @@ from vocoder.mel.config import PRESETS, MelConfig
 MOST_NAMES = 8
 """most presets that a hint names"""
 LIBROSA_BANDS = 128
-"""of librosa's mels, where nobody says how many"""
+"""librosa's default number of bands"""
 
 
 def shape_fault(shape: Sequence[int], n_mels: int, target: MelConfig) -> str | None:
-    """Return what is wrong with the shape of a mel, one or a batch of at least one frame; None if nothing is.
+    """Explain what is wrong with the shape of a mel or a batch; None if nothing is.
 
     `target` is the mel config of the model that the mel is for.
     """
@@ -21,7 +21,7 @@ def shape_fault(shape: Sequence[int], n_mels: int, target: MelConfig) -> str | N
         return None
     one, several = f"({n_mels}, frames)", f"(B, {n_mels}, frames)"
     right = {2: one, 3: several}.get(len(shape), f"{one} or {several}")
-    fault = f"the mel must be {right}, at least one frame, not {tuple(shape)}"
+    fault = f"the mel must be {right} with at least one frame, not {tuple(shape)}"
     hint = bands_hint(shape, n_mels, target) if len(shape) in (2, 3) and shape[-2] != n_mels else ""
     return f"{fault}; {hint}" if hint else fault
 
@@ -29,27 +29,27 @@ def shape_fault(shape: Sequence[int], n_mels: int, target: MelConfig) -> str | N
 def bands_hint(shape: Sequence[int], n_mels: int, target: MelConfig) -> str:
     """Return the likely reason why a mel (..., rows, columns) does not have `n_mels` bands; empty if unclear.
 
-    Only presets that a model of mel config `target` takes are advised.
+    It suggests only presets that a model of mel config `target` accepts.
     """
     rows, columns = shape[-2:]
     turned = columns == n_mels or (not _presets_of(rows) and (bool(_presets_of(columns)) or columns == LIBROSA_BANDS))
     bands = columns if turned else rows
-    hints = ["it looks transposed, (frames, bands) in place of (n_mels, frames)"] if turned else []
+    hints = ["it looks transposed, (frames, n_mels) instead of (n_mels, frames)"] if turned else []
     if bands != n_mels and (names := _presets_of(bands)):
         if taken := [name for name in names if takes(PRESETS[name], target)]:
-            hints.append(f"presets of {bands} bands are {_listed(taken)}: pass preset=NAME")
+            hints.append(f"presets with {bands} bands are {_listed(taken)}: pass preset=NAME")
             own = [(name, model) for name, model in MODELS.items() if name in names]
-            hints += [f"the shipped model {model!r} has {name} for its own" for name, model in own]
+            hints += [f"the shipped model {model!r} uses {name} itself" for name, model in own]
         else:
             model = model_for(PRESETS[names[0]], "on")
-            hints.append(f"use the shipped model {model!r} for presets of {bands} bands: {_listed(names)}")
+            hints.append(f"use the shipped model {model!r} for presets with {bands} bands: {_listed(names)}")
     elif bands == LIBROSA_BANDS:
-        hints.append(f"{bands} bands are librosa's default: compute {n_mels}, with the other settings of the model too")
+        hints.append(f"{bands} bands are librosa's default: compute {n_mels}, with the model's other settings too")
     names = _presets_of(rows) if columns == n_mels else []
     taken = [name for name in names if takes(PRESETS[name], target)]
-    if names and len(taken) <= MOST_NAMES:  # 100 x 80: 80 bands turned, or 100 bands of 80 frames
+    if names and len(taken) <= MOST_NAMES:  # 100 x 80: 80 bands transposed, or 80 frames of 100 bands
         other = f"use the shipped model {model_for(PRESETS[names[0]], 'on')!r}"
-        hints.append(f"or its {rows} rows are bands: {f'such presets are {_listed(taken)}' if taken else other}")
+        hints.append(f"or its {rows} rows are bands: {f'presets with these are {_listed(taken)}' if taken else other}")
     return "; ".join(hints)
 
 

@@ -1,4 +1,4 @@
-"""Audio: files in and out, streams, sample rates."""
+"""Read, write and resample audio."""
 
 from vocoder.audio.reading import read_audio
 from vocoder.audio.writing import Origin, write_audio

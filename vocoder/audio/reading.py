@@ -12,19 +12,19 @@ from numpy.typing import NDArray
 from vocoder.audio.resampling import resample
 
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif", ".au"})
-"""of the files that `read_audio` reads"""
+"""suffixes of the files that `read_audio` reads"""
 OGG_MAGIC = b"OggS"
 OGG_HEAD = 27  # bytes of a page before its segment table (RFC 3533, section 6)
-FIRST_PAGE = 2  # the flag of a stream's first page
+FIRST_PAGE = 2  # flag of a stream's first page
 LOUDEST = 1000.0
-UNKNOWN = 2**63 - 1  # frames of a file whose header does not say
+UNKNOWN = 2**63 - 1  # libsndfile's frame count if the header gives none
 
 AudioFile = str | Path | BinaryIO
 """a path, or a seekable binary file"""
 
 
 class AudioError(ValueError):
-    """Audio cannot be read or written; the text says why and what to do."""
+    """Audio cannot be read or written; the message says why and what to do."""
 
 
 class AudioTooLongError(AudioError):
@@ -39,15 +39,15 @@ def read_audio(
     Args:
         source: a path, or a seekable binary file.
         sample_rate: Hz to resample to; None keeps the file's own.
-        max_seconds: refuse longer audio, without reading more than that.
+        max_seconds: refuse longer audio, without reading further.
 
     Returns x (T,), the mean of the channels, and its sample rate. Full scale is 1; float files may exceed it.
 
     Raises:
-        AudioError: not an audio file, no samples in it, samples that are not finite or 60 dB above full scale, a chain
-            of Ogg streams, or FLAC without its length.
-        AudioTooLongError: it is longer than `max_seconds`.
-        FileNotFoundError: there is no such file.
+        AudioError: the file is not audio or has no samples, samples are not finite or more than 60 dB above full
+            scale, or it is a chain of Ogg streams or FLAC without its length.
+        AudioTooLongError: the audio is longer than `max_seconds`.
+        FileNotFoundError: the file does not exist.
     """
     name = name_of(source)
     with reading(source) as file:
@@ -61,7 +61,7 @@ def read_audio(
     if not np.isfinite(samples).all():
         raise AudioError(f"{name} holds samples that are not finite")
     if (peak := np.abs(samples).max()) > LOUDEST:
-        raise AudioError(f"{name} has samples up to {peak:.6g}, and full scale is 1: divide integers by 32768")
+        raise AudioError(f"{name} has samples up to {peak:.6g}, but full scale is 1: divide 16-bit integers by 32768")
     x = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
     try:
         return (x, file_rate) if sample_rate is None else (resample(x, file_rate, sample_rate), sample_rate)
@@ -71,7 +71,7 @@ def read_audio(
 
 @contextmanager
 def reading(source: AudioFile) -> Iterator[soundfile.SoundFile]:
-    """Open an audio file for reading; raises as `read_audio`."""
+    """Open an audio file for reading; raises the errors of `read_audio`."""
     name = name_of(source)
     if isinstance(source, (str, Path)) and not Path(source).is_file():
         raise FileNotFoundError(f"there is no audio file {name}")
@@ -85,36 +85,36 @@ def reading(source: AudioFile) -> Iterator[soundfile.SoundFile]:
 def open_audio(source: AudioFile) -> soundfile.SoundFile:
     """Open an audio file, a path or a seekable binary file, for reading.
 
-    Raises an AudioError for several chained Ogg streams, of which only the first would be read, and for FLAC without
-    its length, which libsndfile cannot read to its end.
+    Raises an AudioError for chained Ogg streams, since only the first would be read, and for FLAC without its length,
+    which libsndfile cannot read to the end.
     """
     with Path(source).open("rb") if isinstance(source, (str, Path)) else nullcontext(source) as file:
         if is_chained_ogg(file):
-            raise AudioError(f"{name_of(source)} is a chain of several Ogg streams; make one file of each")
+            raise AudioError(f"{name_of(source)} is a chain of several Ogg streams; split it into one file each")
         file.seek(0)
     opened = soundfile.SoundFile(source)
     if opened.format == "FLAC" and opened.frames == UNKNOWN:
         opened.close()
-        raise AudioError(f"{name_of(source)} does not say how long it is, as streams do not: convert it to wav or flac")
+        raise AudioError(f"{name_of(source)} is a FLAC stream without its length: convert it to wav or a flac file")
     return opened
 
 
 def name_of(place: AudioFile) -> str:
-    """Return how errors call a file."""
+    """Return the name of a file for error messages."""
     return str(place) if isinstance(place, (str, Path)) else "the audio"
 
 
 def failure_of(error: RuntimeError) -> str:
     """Return libsndfile's reason, with a hint if the file is not audio."""
     reason = str(getattr(error, "error_string", error)).rstrip(".")
-    if reason == "System error":  # libsndfile keeps the system's own words to itself
-        return "the system refused it, as where a disk is full"
+    if reason == "System error":  # libsndfile does not pass on the system's message
+        return "the system refused it, for example because the disk is full"
     hint = " (wav, flac, ogg, mp3 and others are audio; a mel in an npy file is not)" if "recogni" in reason else ""
     return reason + hint
 
 
 def is_chained_ogg(file: BinaryIO) -> bool:
-    """Return whether a file, read from its start, chains several Ogg streams; its position is lost."""
+    """Return whether a file chains several Ogg streams; this moves its position."""
     file.seek(0)
     data_seen = False
     while (head := file.read(OGG_HEAD))[:4] == OGG_MAGIC and len(head) == OGG_HEAD:

@@ -1,4 +1,4 @@
-"""Change of sample rate by windowed-sinc interpolation."""
+"""Resample audio by windowed-sinc interpolation."""
 
 import math
 from typing import TYPE_CHECKING, TypeVar
@@ -11,20 +11,20 @@ if TYPE_CHECKING:
 
 Audio = TypeVar("Audio", "Tensor", NDArray[np.float32])
 
-# Kaiser window and width of resampy's "kaiser_best", as torchaudio's documentation gives them.
+# Kaiser window and width of resampy's "kaiser_best", from torchaudio's documentation.
 _WIDTH = 64
 _ROLLOFF = 0.9475937167399596
 _BETA = 14.769656459379492
 
 MAX_KERNEL_SIZE = 8_000_000
-"""Values of the filter bank; rates with hardly a common divisor, such as 22049 and 22050 Hz, would need 500 million."""
+"""largest filter bank, in values; rates such as 22049 and 22050 Hz, with a small common divisor, need 500 million"""
 
 
 def resample(x: Audio, source_rate: int, target_rate: int) -> Audio:
     """Resample audio (..., T) to (..., ceil(T * target_rate / source_rate)), low-passed for the lower of the two rates.
 
-    A tensor (differentiable) or an array gives its own kind. Raises a ValueError if a rate is not positive, or the two
-    have too small a common divisor.
+    Returns a tensor for a tensor (differentiably) and an array for an array. Raises a ValueError if a rate is not
+    positive, or if the common divisor of the two is too small.
     """
     if source_rate <= 0 or target_rate <= 0:
         raise ValueError(f"sample rates must be positive, not {source_rate} and {target_rate} Hz")
@@ -35,9 +35,9 @@ def resample(x: Audio, source_rate: int, target_rate: int) -> Audio:
     if size > MAX_KERNEL_SIZE:
         raise ValueError(
             f"cannot resample from {source_rate} to {target_rate} Hz: their common divisor is only {divisor}; "
-            "go through a rate that shares more with both"
+            "use an intermediate rate with larger common divisors"
         )
-    import torch  # audio files are read and written without it
+    import torch  # not needed to read and write audio files
     import torchaudio
 
     if isinstance(x, np.ndarray):
@@ -55,5 +55,5 @@ def resample(x: Audio, source_rate: int, target_rate: int) -> Audio:
 
 
 def half_width(source_rate: int, target_rate: int) -> int:
-    """Return how many input samples on each side a resampled sample depends on."""
+    """Return how many input samples on each side affect a resampled sample."""
     return math.ceil(_WIDTH * source_rate / (min(source_rate, target_rate) * _ROLLOFF))

@@ -1,4 +1,4 @@
-"""Write audio files: their formats, and the mark that says where the audio comes from."""
+"""Write audio files in various formats, marked with the origin of the audio."""
 
 import json
 from dataclasses import asdict, dataclass, fields
@@ -24,8 +24,8 @@ PROGRAM = "flow-vocoder"
 class AudioFormat:
     """A container and an encoding, by libsndfile's names.
 
-    `bits` are those of an integer sample, None for floats and lossy encodings; `sample_rates` are the rates in Hz that
-    the encoding supports, empty for any.
+    `bits` is the size of integer samples, None for floats and lossy encodings; `sample_rates` are the supported rates
+    in Hz, empty if any rate is.
     """
 
     container: str
@@ -52,10 +52,10 @@ AUDIO_FORMATS: MappingProxyType[str, AudioFormat] = MappingProxyType(
 
 @dataclass(frozen=True)
 class WriteReport:
-    """What writing did to the audio.
+    """What was written.
 
-    `sample_rate` is that of the file in Hz, which may differ from the request; `peak` the largest magnitude before
-    clipping, and `clipped` the number of samples beyond full scale.
+    `sample_rate` is the file's rate in Hz, which may differ from the requested one; `peak` is the largest magnitude
+    before clipping, and `clipped` the number of samples beyond full scale.
     """
 
     sample_rate: int
@@ -69,9 +69,9 @@ class WriteReport:
 
 @dataclass(frozen=True)
 class Origin:
-    """Where audio comes from: the name of the model, the version of this package, and whether it was synthesized.
+    """The origin of audio: the model's name, the version of this package, and whether the audio is synthetic.
 
-    `seed` of the noise and `dtype` that the model multiplied in are None if unknown.
+    `seed` is the seed of the noise and `dtype` the precision of the model's products; None if unknown.
     """
 
     model: str
@@ -82,19 +82,19 @@ class Origin:
 
     @property
     def program(self) -> str:
-        """What wrote the audio, for people to read."""
+        """Name and version of the program that wrote the audio."""
         return f"{PROGRAM} {self.version}"
 
     def to_json(self) -> str:
-        """Return a JSON object in ASCII, for any container and HTTP header."""
+        """Return a JSON object in ASCII, which fits any container and HTTP header."""
         return json.dumps({name: value for name, value in asdict(self).items() if value is not None})
 
     @classmethod
     def of_json(cls, text: str) -> "Origin | None":
-        """Read what `to_json` wrote; None for any other text."""
+        """Parse the output of `to_json`; None for any other text."""
         try:
-            said = json.loads(text)
-            return from_dict(cls, {field.name: said.get(field.name) for field in fields(cls)})
+            document = json.loads(text)
+            return from_dict(cls, {field.name: document.get(field.name) for field in fields(cls)})
         except (ValueError, AttributeError):
             return None
 
@@ -102,17 +102,16 @@ class Origin:
 def write_audio(
     target: AudioFile, x: ArrayLike, sample_rate: int, *, format: str | None = None, origin: Origin | None = None
 ) -> WriteReport:
-    """Write audio x (T,) to a file and report samples beyond full scale, which are clipped.
+    """Write audio x (T,) to a file, clip it to full scale and report the number of clipped samples.
 
     Args:
-        target: a path, or a binary file; the latter needs `format`.
+        target: a path, or a binary file, which needs `format`.
         x: audio (T,), an array or a tensor on the CPU.
-        sample_rate: Hz. Opus and mp3 support only some rates; for others the audio is resampled to the next one.
-        format: a key of `AUDIO_FORMATS`; None takes the path's suffix.
-        origin: the mark that says where the audio comes from, as `Synthesizer.origin` or an answer of the client has
-            it; none by default.
+        sample_rate: Hz. Opus and mp3 support only some rates; at others the audio is resampled to the next one.
+        format: a key of `AUDIO_FORMATS`. Default: the path's suffix.
+        origin: origin to store in the file, from `Synthesizer.origin` or from the client. Default: none.
 
-    Raises an AudioError for an unknown format, other than finite floats (T,), or a directory that is not there.
+    Raises an AudioError if the format is unknown, x is not (T,) of finite floats, or the directory does not exist.
     """
     encoding, x = AUDIO_FORMATS[_format_name(target, format)], np.asarray(x)
     if x.ndim != 1 or x.size == 0 or x.dtype.kind != "f" or not np.isfinite(x).all():
@@ -136,7 +135,7 @@ def write_audio(
 
 
 def nearest_rate(sample_rate: int, known: tuple[int, ...]) -> int:
-    """Return sample_rate if it is `known` or nothing is; otherwise the next higher one, or the highest."""
+    """Return sample_rate if it is `known` or any rate is, else the next higher known rate, or the highest."""
     if not known or sample_rate in known:
         return sample_rate
     return min((rate for rate in known if rate > sample_rate), default=max(known))
@@ -145,8 +144,8 @@ def nearest_rate(sample_rate: int, known: tuple[int, ...]) -> int:
 def quantise(x: NDArray[np.float32], bits: int) -> NDArray[Any]:
     """Round audio to 16- or 24-bit integers, saturating.
 
-    Full scale is 2 ** (bits - 1), as readers assume; the largest positive integer is one less. 24 bits come
-    left-aligned in 32, as libsndfile wants them.
+    Full scale is 2 ** (bits - 1), as readers assume; the largest positive integer is one less. 24-bit samples are
+    left-aligned in 32 bits, as libsndfile expects.
     """
     scale = 2.0 ** (bits - 1)
     integers = np.clip(np.rint(x.astype(np.float64) * scale), -scale, scale - 1.0)
@@ -155,20 +154,20 @@ def quantise(x: NDArray[np.float32], bits: int) -> NDArray[Any]:
 
 def _format_name(target: AudioFile, format: str | None) -> str:
     if format is None and not isinstance(target, (str, Path)):
-        raise AudioError(f"say which format to write: {', '.join(AUDIO_FORMATS)}")
+        raise AudioError(f"writing to a file object needs a format: {', '.join(AUDIO_FORMATS)}")
     name = Path(str(target)).suffix.removeprefix(".").lower() if format is None else format
     if name not in AUDIO_FORMATS:
         raise AudioError(f"cannot write {name_of(target)}: unknown format {name!r}; known: {', '.join(AUDIO_FORMATS)}")
     own = AUDIO_FORMATS.get(Path(str(target)).suffix.removeprefix(".").lower())
     if own is not None and own.container != AUDIO_FORMATS[name].container:
-        raise AudioError(f"cannot write {name_of(target)} as {name}: its suffix says another format")
+        raise AudioError(f"cannot write {name_of(target)} as {name}: its suffix means another format")
     return name
 
 
 def mark(file: soundfile.SoundFile, origin: Origin | None) -> None:
-    """Write an origin into the header of a file that is open for writing, still without samples.
+    """Write an origin into the header of a file opened for writing, before any samples.
 
-    It goes into LIST/INFO of wav, comments of FLAC and Ogg, ID3 of mp3.
+    It is stored in LIST/INFO of wav, comments of FLAC and Ogg, and ID3 of mp3.
     """
     if origin is not None:
         file.software, file.comment = origin.program, origin.to_json()
@@ -178,8 +177,8 @@ def mark(file: soundfile.SoundFile, origin: Origin | None) -> None:
 class AudioInfo:
     """Format and origin of an audio file.
 
-    `container` and `encoding` are libsndfile's names, `program` is what wrote the file, if it says so, and `origin`
-    where the audio comes from, if this package wrote it.
+    `container` and `encoding` are libsndfile's names, `program` is the program that wrote the file, if it is named, and
+    `origin` is set if this package wrote it.
     """
 
     container: str
@@ -192,7 +191,7 @@ class AudioInfo:
 
 
 def audio_info(source: AudioFile) -> AudioInfo:
-    """Read format and origin of an audio file, without its samples; raises as `read_audio`."""
+    """Read an audio file's format and origin, without its samples; raises the errors of `read_audio`."""
     with reading(source) as file:
         seconds, origin = file.frames / file.samplerate, Origin.of_json(file.comment or "")
         return AudioInfo(

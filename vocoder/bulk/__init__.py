@@ -1,1 +1,1 @@
-"""Synthesize many mel files with several processes, in rows, resumably."""
+"""Synthesize many mel files: batched in rows, with several processes, and resumable."""

@@ -1,4 +1,4 @@
-"""Jobs: mel files and their audio files, from folders and manifests, and what became of them."""
+"""Jobs of a bulk run, listed from folders and manifests, and their outcomes."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -21,9 +21,9 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Outcome of a job: seconds of audio and clipped samples, or why there is no audio.
+    """Outcome of a job: seconds of audio and clipped samples, or the error.
 
-    `doubt` is the message of the guard, or None if the mel is typical.
+    `doubt` is the guard's message, or None if the mel is typical.
     """
 
     job: Job
@@ -34,10 +34,10 @@ class Outcome:
 
 
 def list_jobs(sources: Sequence[Path], output: Path, suffix: str) -> list[Job]:
-    """Return the jobs of all sources, in order, with audio files of a suffix such as ".wav" in the output folder.
+    """List the jobs of all sources, in order, with audio files of a suffix such as ".wav" in the output folder.
 
-    Sources are npy files, folders (searched recursively; the output repeats their structure), and manifests (.jsonl).
-    Raises a ValueError if there are no mels, a manifest's line is wrong, or two mels would be written to one file.
+    Sources are npy files, folders (searched recursively; the output keeps their structure), and manifests (.jsonl).
+    Raises a ValueError if there are no mels, a line of a manifest is invalid, or two mels share an audio file.
     """
     if not (jobs := [job for source in sources for job in _jobs(source, output, suffix)]):
         raise ValueError(f"there are no npy files in {', '.join(map(str, sources))}")
@@ -62,14 +62,14 @@ def _manifest_jobs(manifest: Path, output: Path, suffix: str) -> list[Job]:
 
 
 def _manifest_job(line: Any, folder: Path, output: Path, suffix: str) -> Job:
-    """Return the job of one line, a JSON object: `mel` below `folder`, and optionally `audio`."""
+    """Return the job of one line, a JSON object with `mel`, a path in `folder`, and optionally `audio`."""
     fields = {name: value for name, value in line.items() if value is not None} if isinstance(line, dict) else {}
     mel, audio = fields.pop("mel", None), fields.pop("audio", "")
     if fields or not isinstance(mel, str) or not isinstance(audio, str):
-        fault = f"has {', '.join(fields)}" if fields else "must be an object with the path `mel`"
+        fault = f"has the unknown {', '.join(fields)}" if fields else "must be an object with the path `mel`"
         raise ValueError(f"a line {fault}; known are mel and audio")
     path = PurePosixPath(audio) if audio else PurePosixPath(mel).with_suffix(suffix)
     outside = path.is_absolute() or ".." in path.parts
     if audio and (outside or path.suffix != suffix):
-        raise ValueError(f"audio must be a path in the output folder that ends in {suffix}, not {audio!r}")
-    return Job(folder / mel, output / (path.name if outside else path))  # of a mel elsewhere, the name alone
+        raise ValueError(f"audio must be a path inside the output folder ending in {suffix}, not {audio!r}")
+    return Job(folder / mel, output / (path.name if outside else path))  # a mel outside `folder` keeps its name only

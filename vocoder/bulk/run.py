@@ -1,4 +1,4 @@
-"""A run over many files: exclusive access, progress, a summary, and a record so that the same options resume it."""
+"""Run many jobs: with exclusive access, progress, a summary, and a record that lets the same options resume a run."""
 
 import hashlib
 import json
@@ -24,39 +24,40 @@ from vocoder.npy import mel_frames
 from vocoder.sampling import sampling_fields
 
 ROW_FRAMES = 1024
-"""mel frames in a row on a CPU; longer rows leave its caches and gain nothing"""
+"""mel frames per row on a CPU; longer rows do not fit its caches and are no faster"""
 RECORD_FOLDER = ".vocoder-synthesize"
 IDENTITY = ("family", "architecture", "mel", "weights_sha256")
-"""what of a model's config.json affects its audio, unlike scores and provenance"""
+"""fields of a model's config.json that affect its audio"""
 REMEDY = "give another folder, or --again to replace"
 RunJobs = Callable[[list[Job]], Iterable[Outcome]]
 
 
 def rows(jobs: Iterable[Job], limit: int = ROW_FRAMES) -> Iterator[list[Job]]:
-    """Yield the jobs in rows of at most `limit` frames, or of one mel.
+    """Yield the jobs in rows of one mel or at most `limit` frames.
 
-    Headers are read lazily, so that a long list starts at once. Files without one are found when they are read.
+    Headers are read lazily, so that a long list starts at once. Invalid files fail later, when they are read.
     """
     row: list[Job] = []
-    frames = 0
+    row_frames = 0
     for job in jobs:
-        own = 0
+        frames = 0
         with suppress(ValueError, OSError):
-            own = mel_frames(job.mel)
-        if row and frames + own > limit:
+            frames = mel_frames(job.mel)
+        if row and row_frames + frames > limit:
             yield row
-            row, frames = [], 0
+            row, row_frames = [], 0
         row.append(job)
-        frames += own
+        row_frames += frames
     if row:
         yield row
 
 
 @dataclass
 class Summary:
-    """Summary of a run: how many files existed already (`there`) and were made (`synthesized`).
+    """Summary of a run: how many files already existed (`there`) and how many were synthesized.
 
-    `failures` are the outcomes of failed jobs, `doubts` of mels that are not typical, `clipped` of clipped audio.
+    `failures` are the outcomes of failed jobs, `doubts` those with mels that are not typical, `clipped` those with
+    clipped audio.
     """
 
     there: int = 0
@@ -72,19 +73,19 @@ class Summary:
         text += f", {self.audio_seconds / (self.elapsed_seconds or 1e-9):.1f} x real time)" if self.synthesized else ")"
         text += f", {self.there} there already, {len(self.failures)} failed"
         text += f"; {len(self.clipped)} clipped to full scale" if self.clipped else ""
-        return text + (f"; {len(self.doubts)} of unlikely mels" if self.doubts else "")
+        return text + (f"; {len(self.doubts)} from mels that are not typical" if self.doubts else "")
 
 
 def synthesize_all(
     jobs: Sequence[Job], output: Path, options: BulkOptions, synthesize: RunJobs, *, again: bool = False
 ) -> Summary:
-    """Run all jobs that are not done yet, by a function that yields their outcomes in any order.
+    """Run all jobs that are not done yet with `synthesize`, which yields their outcomes in any order.
 
-    The folder of the audio, `output`, is created if missing; with `again` existing audio is replaced.
+    The `output` folder of the audio is created if missing; with `again` existing audio is replaced.
 
     Raises:
-        ValueError: there is no such model, or the folder holds audio made otherwise.
-        OSError: the folder cannot be written, or another run writes to it.
+        ValueError: the model does not exist, or the folder holds audio made with other options.
+        OSError: the folder cannot be written, or another run is writing to it.
     """
     (output / RECORD_FOLDER).mkdir(parents=True, exist_ok=True)
     lock = FileLock(output / RECORD_FOLDER / "lock")
@@ -93,9 +94,9 @@ def synthesize_all(
     except Timeout:
         raise OSError(f"another run is writing to {output}") from None
     with lock:
-        if not (left := pending(jobs, output, options, again)):
+        if not (remaining := pending(jobs, output, options, again)):
             return Summary(there=len(jobs))
-        summary = _tally(synthesize(left), Summary(there=len(jobs) - len(left)), len(left))
+        summary = _tally(synthesize(remaining), Summary(there=len(jobs) - len(remaining)), len(remaining))
     order = {job: i for i, job in enumerate(jobs)}
     for outcomes in (summary.failures, summary.doubts, summary.clipped):
         outcomes.sort(key=lambda outcome: order[outcome.job])
@@ -103,9 +104,9 @@ def synthesize_all(
 
 
 def synthesized(jobs: Iterable[Job], options: BulkOptions, workers: int, row_frames: int) -> Iterator[Outcome]:
-    """Synthesize in this process, or in several worker processes, which share the threads of PyTorch.
+    """Synthesize jobs in this process, or in several worker processes, which share PyTorch's threads.
 
-    Raises a ValueError if there is no such model, device or preset, and OSError as `in_processes`.
+    Raises a ValueError if the model, device or preset does not exist, and the OSError of `in_processes`.
     """
     if workers == 1:
         synthesize = RowSynthesizer(options)
@@ -134,24 +135,24 @@ def _tally(outcomes: Iterable[Outcome], summary: Summary, total: int) -> Summary
 
 
 def pending(jobs: Sequence[Job], output: Path, options: BulkOptions, again: bool) -> list[Job]:
-    """Write the record of a run into its folder of audio and return the jobs that are left.
+    """Record the options of a run in its output folder and return the jobs that are not done yet.
 
-    A job is done if its audio exists and is not older than its mel. Audio files appear only when complete.
-    With `again` existing audio is deleted.
+    A job is done if its audio exists and is not older than its mel; audio files appear only when complete. With
+    `again` existing audio is deleted.
 
     Raises:
-        ValueError: the folder holds audio of these names made otherwise.
+        ValueError: the folder holds audio of these names made with other options.
         OSError: the folder cannot be read or written.
     """
     path, made = output / RECORD_FOLDER / "record.json", _made(options)
-    there = [job.audio for job in jobs if job.audio.exists()]
+    existing = [job.audio for job in jobs if job.audio.exists()]
     if again:
-        for audio in there:
+        for audio in existing:
             audio.unlink()
-    elif there:
+    elif existing:
         old = _read(path)
         changed = [(name, old.get(name), now) for name, now in made.items() if old.get(name) != now]
-        if found := [f"{name} {_said(before)}, not {_said(now)}" for name, before, now in changed]:
+        if found := [f"{name} {_text(before)}, not {_text(now)}" for name, before, now in changed]:
             raise ValueError(f"{output} holds audio made with {'; '.join(found)}; {REMEDY} it")
     with complete(path) as part:
         part.write_text(json.dumps({"made": made}, indent=1), encoding="utf-8")
@@ -164,26 +165,26 @@ def unfinished(jobs: Sequence[Job]) -> list[Job]:
 
 
 def _made(options: BulkOptions) -> dict[str, Any]:
-    """Return the options that all audio of a run shares."""
+    """Return the options that must be the same for all audio in a folder."""
     path = model_directory(options.model) / "config.json"
     try:
         config = dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise ValueError(f"{path} cannot be read: {error}") from error
     dtype = options.dtype or str(own_dtype(config.get("provenance", {}), options.device)).removeprefix("torch.")
-    model, sampling, source = _sum([config.get(name) for name in IDENTITY]), options.sampling, options.source
+    model, sampling, source = _digest([config.get(name) for name in IDENTITY]), options.sampling, options.source
     made = {"model": model, "format": options.format, "preset": sampling.preset, "dtype": dtype}
     made |= sampling_fields(sampling)
-    if options.guard == "strict":  # what it refuses may be there; what it made is right for the others, too
+    if options.guard == "strict":  # audio made without it may include refused mels; the reverse is no problem
         made |= {"guard": options.guard}
     if source is not None:
         made |= {"adapt": sampling.adapt}
-    if isinstance(source, MelConfig):  # a file may change before the next run
-        made |= {"contract": _sum(to_dict(source))}
+    if isinstance(source, MelConfig):  # its file may change before the next run
+        made |= {"contract": _digest(to_dict(source))}
     return made
 
 
-def _sum(value: Any) -> str:
+def _digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -192,10 +193,10 @@ def _read(path: Path) -> dict[str, Any]:
         return dict(json.loads(path.read_text(encoding="utf-8"))["made"])
     except FileNotFoundError:
         folder = path.parent.parent
-        raise ValueError(f"{folder} holds audio of these names that this command did not make; {REMEDY} it") from None
+        raise ValueError(f"{folder} holds audio of these names that this command did not write; {REMEDY} it") from None
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is damaged ({error}); {REMEDY} its audio") from None
 
 
-def _said(value: Any) -> str:
+def _text(value: Any) -> str:
     return "left out" if value is None else repr(value)

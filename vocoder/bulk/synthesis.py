@@ -1,4 +1,4 @@
-"""Synthesize rows of mel files, here or in worker processes, and write each audio file completely or not at all."""
+"""Synthesize rows of mel files, in this or in worker processes, and write each audio file completely or not at all."""
 
 import multiprocessing
 import re
@@ -25,15 +25,15 @@ from vocoder.processes import process_pool
 from vocoder.sampling import GuardMode, Sampling, Utterance, sampling_fields
 
 Work = Callable[[Sequence[Job]], list[Outcome]]
-"""runs in the processes; an empty row has one load its model"""
+"""function run in the worker processes; an empty row makes a worker load its model"""
 
 
 @dataclass(frozen=True)
 class BulkOptions:
-    """Options of all files of a run.
+    """Options for all files of a run.
 
-    `format` is a key of `AUDIO_FORMATS`, `statistics` a file of the mels' mean and variance, and `origin` says whether
-    files are marked as synthetic.
+    `format` is a key of `AUDIO_FORMATS`, `statistics` a file with mean and variance of the mels, and `origin` says
+    whether to mark files as synthetic.
     """
 
     model: str
@@ -47,12 +47,12 @@ class BulkOptions:
 
     @property
     def source(self) -> MelConfig | str | None:
-        """Mel config of the mels, None for the model's, "auto" to recognise each; may raise a ConfigError."""
+        """Mel config of the mels; None is the model's, "auto" recognises each mel. May raise a ConfigError."""
         return chosen_config(self.sampling.preset, self.statistics)
 
 
 class RowSynthesizer:
-    """Synthesizes rows of mel files; raises a ValueError if there is no such model, device or preset."""
+    """Synthesizes rows of mel files; raises a ValueError if the model, device or preset does not exist."""
 
     def __init__(self, options: BulkOptions) -> None:
         self._options, self._source = options, options.source
@@ -68,20 +68,20 @@ class RowSynthesizer:
         for job in row:
             try:
                 admitted.append((job, self._utterance(job)))
-            except Exception as error:  # any fault of one file
+            except Exception as error:  # whatever is wrong affects only this file
                 outcomes.append(Outcome(job, error=_reason(error)))
         try:
             audio = self._synthesizer.synthesize_many([utterance for _, utterance in admitted])
         except Exception as error:
             if len(row) == 1:
                 return [Outcome(row[0], error=_reason(error))]
-            return outcomes + [outcome for job, _ in admitted for outcome in self([job])]  # to find the faulty one
+            return outcomes + [outcome for job, _ in admitted for outcome in self([job])]  # finds the faulty one
         return outcomes + [self._written(*each, x) for each, x in zip(admitted, audio, strict=True)]
 
     def _utterance(self, job: Job) -> Utterance:
         options = self._options
         admitted = self._synthesizer.admit(read_mel(job.mel), self._source, options.sampling.adapt, options.guard)
-        seeded = options.sampling.seeded()  # drawn here, so that the file can name it
+        seeded = options.sampling.seeded()  # a random seed is drawn here, to be stored in the file
         return Utterance(admitted, **sampling_fields(seeded))
 
     def _written(self, job: Job, utterance: Utterance, x: NDArray[np.float32]) -> Outcome:
@@ -102,12 +102,12 @@ def _reason(error: Exception) -> str:
 
 
 def in_processes(rows: Iterable[list[Job]], work: Work, count: int) -> Iterator[Outcome]:
-    """Yield the outcome of every job as soon as it is known. A row is taken when a process has time for it.
+    """Yield the outcome of every job as soon as it is known. Rows are read as processes become free.
 
-    When a process dies, what was in progress is run again, one file at a time, to find the one that killed it. Raises
-    an OSError if one dies while it loads the model.
+    If a process dies, the jobs in progress are run again, one file at a time, to find the one that killed it. Raises an
+    OSError if a process dies while it loads the model.
     """
-    left, waiting, suspects = iter(rows), deque[list[Job]](), 0
+    remaining, waiting, suspects = iter(rows), deque[list[Job]](), 0
     while True:
         running: dict[Future[list[Outcome]], list[Job]] = {}
         pool = process_pool(count)
@@ -115,7 +115,7 @@ def in_processes(rows: Iterable[list[Job]], work: Work, count: int) -> Iterator[
             _load(pool.submit(work, []))
             while True:
                 while len(running) < (1 if suspects else count + 1):
-                    waiting.extend(() if waiting else islice(left, 1))
+                    waiting.extend(() if waiting else islice(remaining, 1))
                     if not waiting:
                         break
                     future = pool.submit(work, waiting[0])
@@ -142,19 +142,19 @@ def _load(ready: Future[list[Outcome]]) -> None:
     try:
         ready.result()
     except BrokenProcessPool:
-        hint = "if memory was short, use fewer workers"
-        raise OSError(f"a worker died while it loaded the model; {hint}") from None
+        hint = "if memory ran out, use fewer workers"
+        raise OSError(f"a worker died while loading the model; {hint}") from None
 
 
 def synthesize_row(row: Sequence[Job], options: BulkOptions, threads: int) -> list[Outcome]:
-    """Synthesize a row in a worker process, by the model that it loaded for its first row."""
-    synthesize = _own(options, threads)
+    """Synthesize a row in a worker process, which loads the model on its first call."""
+    synthesize = _row_synthesizer(options, threads)
     return synthesize(row) if row else []
 
 
 @cache
-def _own(options: BulkOptions, threads: int) -> RowSynthesizer:
-    """Load the model of this process; on CUDA without a number the processes are spread over the devices."""
+def _row_synthesizer(options: BulkOptions, threads: int) -> RowSynthesizer:
+    """Load the model of this process; the device "cuda" spreads the processes over all GPUs."""
     torch.set_num_threads(threads)
     if options.device == "cuda" and torch.cuda.device_count() > 1:
         number = int(re.split("[-:]", multiprocessing.current_process().name)[-1])  # as in Process-1:2

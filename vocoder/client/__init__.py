@@ -1,6 +1,6 @@
-"""A client of the vocoder service, for programs that make mels: `Client`, and `AsyncClient` for asyncio.
+"""A client of the vocoder service, for programs that produce mels: `Client`, and `AsyncClient` for asyncio.
 
-It needs the extra `client`; nothing else of the package imports it.
+It needs the optional dependencies `client`; nothing else in the package imports it.
 """
 
 try:

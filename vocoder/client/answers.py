@@ -1,4 +1,4 @@
-"""What the server sends: answers, and the messages and the end of a WebSocket stream."""
+"""Read what the server sends: HTTP answers, and the messages and the end of a WebSocket stream."""
 
 import json
 import warnings
@@ -21,16 +21,16 @@ from vocoder.npy import read_array
 T = TypeVar("T")
 MOST_BANDS = 2**12
 REFUSED = (1002, 1007, 1009)
-"""codes with which this side closes: not the protocol, not UTF-8, too large (RFC 6455, section 7.4.1)"""
+"""codes with which the client closes: protocol error, not UTF-8, too large (RFC 6455, section 7.4.1)"""
 
 
 @dataclass(frozen=True)
 class MelVerdict:
     """Verdict of the server's mel guard.
 
-    `cause` is `typical`, `too-short`, `unfamiliar`, or what the mel looks like, such as `log10`. Of a mel that is not
-    typical, `message` says what to do, and `preset` which one it looks like. `typicality` is the percentage of true
-    mels that are less likely; None if there is too little to judge, or the guard does not know its mel config.
+    `cause` is `typical`, `too-short`, `unfamiliar`, or what the mel looks like, such as `log10`. If the mel is not
+    typical, `message` says what to do, and `preset` names the preset it looks like. `typicality` is the percentage of
+    true mels that are less likely; None if there is too little to judge, or the guard does not know the mel config.
     """
 
     typical: bool
@@ -41,7 +41,7 @@ class MelVerdict:
 
     @classmethod
     def of_headers(cls, headers: Mapping[str, str]) -> "MelVerdict | None":
-        """Read the verdict from the headers of an answer, or None."""
+        """Read the verdict from the headers of an answer; None if there is none."""
         cause, typicality = headers.get("X-Mel-Guard"), headers.get("X-Mel-Guard-Typicality")
         if cause is None:
             return None
@@ -58,12 +58,12 @@ class MelVerdict:
 
 @dataclass(frozen=True)
 class Speech:
-    """Audio x (T,), float32 with full scale 1, its sample_rate in Hz, and the model and seed that made it.
+    """Audio x (T,), float32 with full scale 1, its sample_rate in Hz, and the model and seed that produced it.
 
     `guard` is the verdict of the mel guard, or None. `origin` says where the audio comes from, or is None;
-    `write_audio(..., origin=speech.origin)` keeps it in a file. `adapted` names the adapter of the mel, if any,
-    `recognised` the recognised mel config with `preset="auto"`, and `sharpened` tells how far a smooth mel was
-    sharpened at its end, 0 to 1.
+    `write_audio(..., origin=speech.origin)` stores it in a file. `adapted` names the adapter of the mel, if any,
+    `recognised` is the mel config recognised with `preset="auto"`, and `sharpened` is the strength at which the end of
+    a smooth mel was sharpened, 0 to 1.
     """
 
     x: NDArray[np.float32]
@@ -79,9 +79,9 @@ class Speech:
 
 @dataclass(frozen=True)
 class StreamStart:
-    """What a stream announces before its first audio: the model, the sample rate and the shape of frames.
+    """Announcement of a stream before its first audio: the model, the sample rate and the shape of frames.
 
-    `n_mels` counts the bands of the frames to send, `hop_length` is the model's own, `adapted` names any adapter.
+    `n_mels` is the number of bands of the frames to send, `hop_length` is the model's, `adapted` names any adapter.
     """
 
     model: str
@@ -96,16 +96,16 @@ class StreamStart:
         """Read the message `ready`."""
         start = _from_fields(cls, document, "ready")
         if min(start.sample_rate, start.n_mels, start.hop_length) < 1 or start.n_mels > MOST_BANDS:
-            raise ValueError(f"ready: no model has {start}")
+            raise ValueError(f"ready: impossible values in {start}")
         return start
 
 
 @dataclass(frozen=True)
 class StreamEnd:
-    """Summary of a stream: frames of the mel, samples of audio, seconds of waiting and of computing.
+    """Summary of a stream: frames of the mel, samples of audio, seconds of queueing and of inference.
 
-    `guard` is the verdict of the mel guard on the start of the mel, or None; `sharpened` is as of `Speech`. A listener
-    had to wait for `dry_seconds` after the first audio, because the server was late.
+    `guard` is the verdict of the mel guard on the start of the mel, or None; for `sharpened` see `Speech`.
+    `dry_seconds` is how long playback had to pause after the first audio because the server was late.
     """
 
     frames: int
@@ -119,15 +119,16 @@ class StreamEnd:
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> "StreamEnd":
         """Read the message `done`."""
-        said = document.get("guard")
-        return _from_fields(cls, {**document, "guard": None if said is None else MelVerdict.of(said)}, "done")
+        guard = document.get("guard")
+        return _from_fields(cls, {**document, "guard": None if guard is None else MelVerdict.of(guard)}, "done")
 
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """A model of the server: its name for requests, and its state, "ready", "loading" or "failed".
+    """A model of the server: its name for requests, and its state: "ready", "loading" or "failed".
 
-    `mel_config` is None until it is ready. `details` hold everything: family, parameters, provenance, quality, limits.
+    `mel_config` is None until the model is ready. `details` holds the whole entry: family, parameters, provenance,
+    quality, limits.
     """
 
     name: str
@@ -141,20 +142,20 @@ class ModelInfo:
         mel = document.get("mel")
         config = None if mel is None else _from_fields(MelConfig, mel, "mel")
         if not isinstance(document["name"], str) or not isinstance(document["state"], str):
-            raise TypeError("name and state of a model are texts")
+            raise TypeError("name and state of a model must be strings")
         return cls(document["name"], document["state"], config, document)
 
 
 def _from_fields(cls: type[T], document: Mapping[str, Any], where: str) -> T:
-    """Read a dataclass from those members of a document that it knows; others may be newer than this client."""
+    """Read a dataclass from a document, ignoring unknown members, which may be newer than this client."""
     known = [item.name for item in fields(cls)]  # type: ignore[arg-type]
     return from_dict(cls, {name: document[name] for name in known if name in document}, where)
 
 
 def read_speech(answer: Response) -> Speech:
-    """Return the audio of an answer, and warn about a mel that is not typical.
+    """Read the audio of an answer, and issue a warning if the mel is not typical.
 
-    Raises a BadAnswerError if it holds no audio, or samples that are not finite.
+    Raises a BadAnswerError if there is no audio, or if samples are not finite.
     """
     headers = answer.headers
     with understood():
@@ -170,27 +171,27 @@ def read_speech(answer: Response) -> Speech:
 
 
 def warn_of(verdict: MelVerdict | None) -> None:
-    """Warn about a mel that is not typical, as a synthesizer in this process does."""
+    """Issue a warning if the mel is not typical, as a local synthesizer does."""
     if verdict is not None and not verdict.typical:
         warnings.warn(MelWarning(verdict.message), stacklevel=5)
 
 
 def read_mel(answer: Response) -> NDArray[np.float32]:
-    """Return the mel (n_mels, frames) of an answer; raises a BadAnswerError if it holds none."""
+    """Read the mel (n_mels, frames) of an answer; raises a BadAnswerError if there is none."""
     with understood():
         return _read_npy(answer.content, 2)
 
 
 def read_models(answer: Response) -> list[ModelInfo]:
-    """Return the models of an answer; raises a BadAnswerError if it holds none."""
+    """Read the models of an answer; raises a BadAnswerError if there are none."""
     with understood():
         return [ModelInfo.of(document) for document in json.loads(answer.content)["models"]]
 
 
 def read_message(message: str | bytes) -> NDArray[np.float32] | StreamStart | StreamEnd:
-    """Return what a message of the server holds: audio, the start or the end.
+    """Read a message of a stream: audio, the start or the end.
 
-    Raises a VocoderError if it is a problem, and a BadAnswerError if it is no message of a server.
+    Raises the VocoderError of a problem, and a BadAnswerError if it is not a message of a vocoder server.
     """
     with understood():
         if isinstance(message, bytes):
@@ -208,25 +209,25 @@ def read_message(message: str | bytes) -> NDArray[np.float32] | StreamStart | St
 
 
 def connection_error(error: Exception) -> Exception:
-    """Translate an exception of the connection; return any other unchanged."""
+    """Translate an exception of the connection to a VocoderError; return any other unchanged."""
     if isinstance(error, InvalidStatus):
         response = error.response
         return error_of(read_problem(response.status_code, bytes(response.body), response.headers.get("Retry-After")))
     if isinstance(error, ConnectionClosed):
         end, own = error.rcvd, error.sent
         if own is not None and own.code in REFUSED:
-            return BadAnswerError(f"the server sent what no vocoder sends: {own.reason}")
-        how = "without a word" if end is None else f"with code {end.code} {end.reason}".rstrip()
-        return IncompleteError(f"the stream ended {how} before all of its audio had come")
+            return BadAnswerError(f"the server sent an invalid message: {own.reason}")
+        how = "without a close code" if end is None else f"with code {end.code} {end.reason}".rstrip()
+        return IncompleteError(f"the stream ended {how} before all of its audio had arrived")
     if isinstance(error, TimeoutError):
-        return NoAnswerError("nothing came from the server in time")
+        return NoAnswerError("the server sent nothing before the timeout")
     if isinstance(error, (OSError, WebSocketException)):
         return NoAnswerError(f"the server could not be reached: {error}")
     return error
 
 
 def _read_npy(body: bytes, dimensions: int) -> NDArray[np.float32]:
-    array = read_array(body, ("<f4",)).astype(np.float32)  # a copy: what is read is a view of the body
+    array = read_array(body, ("<f4",)).astype(np.float32)  # a copy, so that the body is freed
     if array.ndim != dimensions or not np.isfinite(array).all():
-        raise ValueError(f"an array of {array.ndim} dimensions, or with values that are not finite")
+        raise ValueError(f"an array of {array.ndim} dimensions, or values that are not finite")
     return array

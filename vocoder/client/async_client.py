@@ -24,10 +24,10 @@ MAX_BYTES = 2**28
 
 
 class _Connect(connect):
-    """Opens a WebSocket at this address or not at all: a redirect would be sent the API key."""
+    """Opens a WebSocket without following redirects, which would receive the API key."""
 
     def process_redirect(self, exc: Exception) -> Exception:
-        """Return the refusal, whatever it says."""
+        """Return the error unchanged."""
         return exc
 
 
@@ -35,14 +35,14 @@ class AsyncClient:
     """Asynchronous client of a vocoder server; an asynchronous context manager.
 
     Args:
-        url: of the server, such as http://127.0.0.1:8000.
-        api_key: if the server asks for one.
+        url: address of the server, such as http://127.0.0.1:8000.
+        api_key: API key, if the server requires one.
         timeout: seconds to wait for a whole answer, or for the next audio of a stream.
         retries: when to repeat a request.
         trust_env: whether to use proxies from the environment.
-        max_bytes: the largest answer that is read, or message of a stream.
+        max_bytes: the largest accepted answer, or message of a stream.
 
-    Raises a ValueError if the address is not HTTP, or HTTP cannot carry the key.
+    Raises a ValueError if the address is not HTTP, or if a header cannot hold the key.
     """
 
     def __init__(
@@ -56,14 +56,14 @@ class AsyncClient:
         max_bytes: int = MAX_BYTES,
     ) -> None:
         if urlsplit(url).scheme not in ("http", "https"):
-            raise ValueError(f"the address of a server is an http: or https: one, not {url!r}")
+            raise ValueError(f"the server's address must start with http: or https:, not {url!r}")
         self._streams = f"{url.rstrip('/').replace('http', 'ws', 1)}/v1/stream"
         self._max_bytes = max_bytes
         self._headers = requests.authorization(api_key)
         self._timeout = timeout
         self._retries = retries
         self._trust_env = trust_env
-        # Compressed answers are not asked for, and not unpacked: a few may fill the memory.
+        # Compressed answers are refused, since a small one may expand until memory is full.
         headers, base = self._headers | {"Accept-Encoding": "identity"}, f"{url.rstrip('/')}/"
         self._http = httpx.AsyncClient(base_url=base, headers=headers, timeout=timeout, trust_env=trust_env)
 
@@ -74,51 +74,51 @@ class AsyncClient:
         await self.close()
 
     async def close(self) -> None:
-        """Close the kept connections."""
+        """Close all connections."""
         await self._http.aclose()
 
     async def models(self) -> list[ModelInfo]:
-        """Return the models of the server, the first is the default; raises a VocoderError as `synthesize`."""
+        """Return the models of the server, the default first; raises a VocoderError as `synthesize` does."""
         return answers.read_models(await self._call(requests.MODELS))
 
     async def synthesize(self, mel: Any, **options: Unpack[SpeechOptions]) -> Speech:
         """Turn a mel (n_mels, frames), array or tensor, into audio.
 
-        The mel is in the model's mel config, or in that of `preset`; `SpeechOptions` describes the options.
+        The mel follows the model's mel config, or that of `preset`; `SpeechOptions` describes the options.
 
         Raises:
-            VocoderError: the server did not answer, refused or failed; each kind has its class.
-            TypeError: the mel holds no real numbers, or an option is unknown or of another type.
+            VocoderError: the server did not answer, refused or failed; each case has its own subclass.
+            TypeError: the mel does not hold floats, or an option is unknown or has the wrong type.
         """
         return answers.read_speech(await self._call(requests.synthesis_call(mel, options)))
 
     async def mel(
         self, audio: Audio, sample_rate: int | None = None, *, model: str | None = None, preset: str | None = None
     ) -> NDArray[np.float32]:
-        """Return the mel (n_mels, frames) of audio (T,) for a model or preset.
+        """Compute the mel (n_mels, frames) of audio (T,) for a model or preset.
 
-        Frames are `MelConfig.frames(T)`: one more than T // hop_length if their preset centres the first on the start.
+        It has `MelConfig.frames(T)` frames: one more than T // hop_length if the first is centred on the start.
 
         Args:
             audio: path or content of a sound file, or samples (T,): floats in [-1, 1] or 16-bit integers.
-            sample_rate: Hz of samples.
+            sample_rate: rate of samples in Hz; not for files.
             model: a name from `models()`.
-            preset: a mel preset instead of a model.
+            preset: a mel preset, instead of a model.
 
-        Raises as `synthesize`, and a ValueError for samples without a rate, or a file with one.
+        Raises the errors of `synthesize`, and a ValueError for samples without a rate, or a file with one.
         """
         return answers.read_mel(await self._call(requests.mel_call(audio, sample_rate, model, preset)))
 
     @asynccontextmanager
     async def stream(self, mel: Any, **options: Unpack[SpeechOptions]) -> AsyncIterator["AsyncSpeechStream"]:
-        """Synthesize a mel while it is made: `async with client.stream(frames) as speech: async for x in speech: ...`.
+        """Synthesize a mel as it arrives: `async with client.stream(frames) as speech: async for x in speech: ...`.
 
-        The mel is (n_mels, frames), array or tensor, or an iterable of frames (n_mels,) and pieces (n_mels, frames),
-        which may be asynchronous.
+        The mel is an array or tensor (n_mels, frames), or an iterable, possibly asynchronous, of frames (n_mels,) and
+        pieces (n_mels, frames).
 
         Raises:
             VocoderError: as in `synthesize`, at any time; IncompleteError if the connection is lost.
-            ValueError: a piece has another number of bands, raised at its turn.
+            ValueError: a piece has the wrong number of bands; raised when it is reached.
         """
         async with self.open_stream(options) as stream:
             sending = asyncio.create_task(stream.send([mel] if hasattr(mel, "shape") else mel))
@@ -130,17 +130,17 @@ class AsyncClient:
 
     @asynccontextmanager
     async def open_stream(self, options: SpeechOptions) -> AsyncIterator["AsyncSpeechStream"]:
-        """As `stream`, for callers that send the frames themselves."""
+        """Open a stream as `stream` does, for callers that send the frames themselves."""
         async with AsyncExitStack() as stack:
             connection, start = await self._again(lambda: self._dial(options, stack))
             yield AsyncSpeechStream(connection, start, self._timeout)
 
     async def _dial(self, options: SpeechOptions, stack: AsyncExitStack) -> tuple[ClientConnection, StreamStart]:
-        """Open a connection for the lifetime of the stack and wait for `ready`."""
+        """Open a connection that lives as long as the stack, and wait for `ready`."""
         proxy: Literal[True] | None = True if self._trust_env else None
         first = requests.hello(options)
         limits: dict[str, Any] = {"open_timeout": self._timeout, "compression": None, "max_size": self._max_bytes}
-        limits["ping_timeout"] = None  # pongs wait behind unread audio, which is no fault
+        limits["ping_timeout"] = None  # a pong may have to wait behind unread audio
         try:
             dialled = _Connect(self._streams, additional_headers=self._headers, proxy=proxy, **limits)
             connection = await stack.enter_async_context(dialled)
@@ -148,13 +148,13 @@ class AsyncClient:
             async with asyncio.timeout(self._timeout):
                 start = answers.read_message(await connection.recv())
             if not isinstance(start, StreamStart):
-                raise BadAnswerError("the server did not begin with ready")
+                raise BadAnswerError("the server's first message was not `ready`")
         except Exception as error:
             await stack.aclose()
-            meaning = answers.connection_error(error)
-            if meaning is error:
+            translated = answers.connection_error(error)
+            if translated is error:
                 raise
-            raise meaning from error
+            raise translated from error
         return connection, start
 
     async def _call(self, call: Call) -> httpx.Response:
@@ -165,18 +165,18 @@ class AsyncClient:
             async with asyncio.timeout(self._timeout):
                 answer = await self._read(call)
         except (httpx.HTTPError, TimeoutError, OSError) as error:
-            base, why = self._http.base_url, str(error) or f"not within {self._timeout:g} s"  # a timeout has no text
-            # Without the path and the user, whose password may stand beside it.
+            base, why = self._http.base_url, str(error) or f"timeout of {self._timeout:g} s"  # timeouts have no message
+            # The message omits the path and the user, which may contain a password.
             raise NoAnswerError(f"{base.scheme}://{base.netloc.decode()} did not answer: {why}") from error
         if not answer.is_success:
             raise error_of(read_problem(answer.status_code, answer.content, answer.headers.get("Retry-After")))
         return answer
 
     async def _read(self, call: Call) -> httpx.Response:
-        """Return the answer to a request; give up as soon as it is larger than it may be."""
+        """Return the answer to a request; give up as soon as it exceeds `max_bytes`."""
         async with self._http.stream(**call) as response:
             if response.headers.get("Content-Encoding", "identity").lower() != "identity":
-                raise BadAnswerError("the answer is compressed, which was not asked for")
+                raise BadAnswerError("the answer is compressed, which was not requested")
             content = bytearray()
             async for part in response.aiter_raw():
                 content += part
@@ -208,12 +208,12 @@ class AsyncSpeechStream:
         self._failure: Exception | None = None
 
     async def __aiter__(self) -> AsyncIterator[NDArray[np.float32]]:
-        """Yield the audio; exceptions of the iterable of frames are raised here."""
+        """Yield the audio; exceptions raised by the iterable of frames surface here."""
         while (x := await self.next()) is not None:
             yield x
 
     async def next(self) -> NDArray[np.float32] | None:
-        """Return the next audio, or None at the end; exceptions of the iterable of frames are raised here."""
+        """Return the next audio, or None at the end; exceptions raised by the iterable of frames surface here."""
         while self.end is None:
             try:
                 async with asyncio.timeout(self._timeout):
@@ -228,7 +228,7 @@ class AsyncSpeechStream:
         return None
 
     async def send(self, pieces: Iterable[Any] | AsyncIterable[Any]) -> None:
-        """Send all frames; runs in a task of its own."""
+        """Send all frames; runs as a separate task."""
         try:
             if isinstance(pieces, AsyncIterable):
                 async for piece in pieces:
@@ -250,7 +250,7 @@ class AsyncSpeechStream:
         await self._connection.send(requests.END)
 
     async def fail(self, error: Exception) -> None:
-        """End the stream because its frames cannot be sent; the reader gets the exception."""
-        if not isinstance(error, ConnectionClosed):  # reading says more about it
+        """End the stream because its frames cannot be sent; the exception is raised in the reader."""
+        if not isinstance(error, ConnectionClosed):  # the reader gets a better error for this one
             self._failure = error
             await self._connection.close()

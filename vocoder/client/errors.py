@@ -1,4 +1,4 @@
-"""Exceptions made from the problem documents (RFC 9457) of the server."""
+"""The client's exceptions, built from the server's problem documents (RFC 9457)."""
 
 import json
 import random
@@ -17,9 +17,9 @@ JITTER = 0.25
 class Problem:
     """A problem document.
 
-    `name` is such as "queue-full"; the documents of the server list them. `request_id` identifies the request in the
-    server's log, `retry_after` holds seconds to wait before trying again, and `fields` other members, such as `errors`
-    or `limit_frames`.
+    `name` is the kind of problem, such as "queue-full"; docs/server.md lists them. `request_id` identifies the request
+    in the server's log, `retry_after` is the number of seconds to wait before trying again, and `fields` holds the
+    other members, such as `errors` or `limit_frames`.
     """
 
     status: int
@@ -31,7 +31,7 @@ class Problem:
 
 
 class VocoderError(Exception):
-    """Base of all errors of the client; `problem` is the server's document, or None."""
+    """Base class of the client's errors; `problem` is the server's document, or None."""
 
     def __init__(self, message: str, problem: Problem | None = None) -> None:
         super().__init__(message)
@@ -39,7 +39,7 @@ class VocoderError(Exception):
 
 
 class InvalidRequestError(VocoderError):
-    """The mel, the audio or an option is invalid; repeating the request does not help."""
+    """The mel, the audio or an option is invalid; do not repeat the request."""
 
 
 class AuthenticationError(VocoderError):
@@ -47,15 +47,15 @@ class AuthenticationError(VocoderError):
 
 
 class UnknownModelError(VocoderError):
-    """There is no such model or address (404)."""
+    """The model or address does not exist (404)."""
 
 
 class RateLimitedError(VocoderError):
-    """The quota of the API key is exhausted for now (429)."""
+    """The API key's quota is exhausted for now (429)."""
 
 
 class UnavailableError(VocoderError):
-    """The server is full, loading, stopping, or too slow (503, 504)."""
+    """The server is overloaded, loading, stopping, or too slow (503, 504)."""
 
 
 class ServerError(VocoderError):
@@ -67,7 +67,7 @@ class NoAnswerError(VocoderError):
 
 
 class BadAnswerError(VocoderError):
-    """The answer is not what a vocoder server sends: malformed, too large, or with values that are not finite."""
+    """The answer is not one of a vocoder server: it is malformed, too large, or has values that are not finite."""
 
 
 class IncompleteError(VocoderError):
@@ -91,13 +91,13 @@ def error_of(problem: Problem) -> VocoderError:
 
 
 def read_problem(status: int, body: str | bytes, retry_after: str | None = None) -> Problem:
-    """Return the problem in a body, or one made from the status if there is no problem document."""
+    """Read the problem document in a body, or build a problem from the status if there is none."""
     try:
         document = json.loads(body)
         name = str(document["type"]).removeprefix(TYPE_PREFIX)
         detail = str(document["detail"])
         wait, request_id = document.get("retry_after", retry_after), document.get("request_id")
-    except NONSENSE:  # from a proxy, perhaps
+    except NONSENSE:  # perhaps the answer of a proxy
         return Problem(status, "unknown", f"The server answered with status {status}.", None, _seconds(retry_after))
     fields = {member: value for member, value in document.items() if member not in COMMON}
     return Problem(status, name, detail, None if request_id is None else str(request_id), _seconds(wait), fields)
@@ -105,17 +105,17 @@ def read_problem(status: int, body: str | bytes, retry_after: str | None = None)
 
 @contextmanager
 def understood() -> Iterator[None]:
-    """Raise BadAnswerError for whatever goes wrong in reading an answer."""
+    """Turn errors in reading an answer into a BadAnswerError."""
     try:
         yield
     except NONSENSE as error:
-        raise BadAnswerError(f"this is no answer of a vocoder server: {type(error).__name__}: {error}") from error
+        raise BadAnswerError(f"this is not an answer of a vocoder server: {type(error).__name__}: {error}") from error
 
 
 def _seconds(value: Any) -> float | None:
     try:
         return max(0.0, float(value))
-    except (TypeError, ValueError):  # none, or a date
+    except (TypeError, ValueError):  # missing, or a date
         return None
 
 
@@ -123,7 +123,7 @@ def _seconds(value: Any) -> float | None:
 class Retries:
     """Repeat a request only if the server says when (Retry-After, with 503 and 429).
 
-    At most `most` times, and not if the server asks for a wait of more than `longest` seconds.
+    It is repeated at most `most` times, and not if the server asks to wait for more than `longest` seconds.
     """
 
     most: int = 4
@@ -136,7 +136,7 @@ class Retries:
     def wait(self, error: VocoderError, done: int) -> float | None:
         """Return the seconds to wait after an error and `done` repetitions, or None to give up.
 
-        A random part is added, so that clients do not all come back at once.
+        Random jitter keeps clients from returning all at once.
         """
         problem = error.problem
         if problem is None or problem.retry_after is None or done >= self.most:

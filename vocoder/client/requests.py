@@ -1,4 +1,4 @@
-"""What the client sends: HTTP requests and the messages of a WebSocket stream."""
+"""Build what the client sends: HTTP requests and the messages of a WebSocket stream."""
 
 import io
 import json
@@ -21,48 +21,48 @@ Audio = bytes | str | PathLike[str] | NDArray[np.floating] | NDArray[np.int16]
 
 
 class SpeechOptions(TypedDict, total=False):
-    """Options of a synthesis; the server decides what is missing or None."""
+    """Options of a synthesis; the server chooses those that are missing or None."""
 
     model: str | None
     """a name from `models()`"""
     sigma: float | None
     """sampling temperature"""
     seed: int | None
-    """of the noise"""
+    """seed of the noise"""
     denoise: float | None
     """how much of the model's own hum to remove, 0 to 1"""
     corrections: int | None
     """number of corrections towards the mel, 0 to 100; fewer are faster"""
     sharpen: float | None
-    """how far the contrast of the mel is raised, 0 to 1; leave out for automatic: as far as it lacks texture"""
+    """how far to raise the contrast of the mel, 0 to 1; by default as far as the mel lacks texture"""
     preset: str | None
-    """preset of the mel; `models()` lists what each model accepts; `auto` recognises it, but not in a stream"""
+    """preset of the mel; `models()` lists those that each model accepts; `auto` recognises it, but not in a stream"""
     adapt: str | None
     """`off` refuses mels that only an adapter can convert"""
     mean: Sequence[float] | float | None
     variance: Sequence[float] | float | None
-    """of each band or of all, if a mel of `preset` is normalised"""
+    """statistics of a normalised mel, per band or for all bands; they need `preset`"""
     sample_rate: int | None
     """Hz to resample to"""
     guard: str | None
-    """for a mel that looks wrong: `warn` reports it, `strict` refuses it, `off` does not look"""
+    """for a mel that looks wrong: `warn` reports it, `strict` refuses it, `off` does not check"""
     gain: float | None
-    """dB by which the audio is made louder"""
+    """gain of the audio in dB"""
     loudness: float | None
-    """of the audio in LUFS, instead of a gain; not of streams"""
+    """loudness of the audio in LUFS, instead of a gain; not for streams"""
 
 
 KINDS: dict[Any, tuple[Any, str]] = {int: (Integral, "a whole number"), float: (Real, "a number"), str: (str, "text")}
-"""what the options are: their types, and their names"""
+"""type of an option -> accepted types, and their name in messages"""
 Call = dict[str, Any]
-"""one HTTP request, as arguments of httpx"""
+"""arguments of httpx for one HTTP request"""
 MODELS: Call = {"method": "GET", "url": "v1/models"}
 END = '{"end": true}'
 MESSAGE_FRAMES = 256
 
 
 def authorization(api_key: str | None) -> dict[str, str]:
-    """Return the headers for an API key; raises a ValueError, which does not repeat it, if HTTP cannot carry it."""
+    """Return the headers for an API key; raises a ValueError, which omits the key, if a header cannot hold it."""
     if api_key is None:
         return {}
     if not (api_key.isascii() and api_key.isprintable() and api_key.strip() == api_key != ""):
@@ -71,7 +71,7 @@ def authorization(api_key: str | None) -> dict[str, str]:
 
 
 def used(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options that are set; raises a TypeError if one is unknown, or of another type than it says."""
+    """Return the options that are set; raises a TypeError if one is unknown or has the wrong type."""
     check_options(options, SpeechOptions.__annotations__)
     given = {name: value for name, value in options.items() if value is not None}
     kinds = get_type_hints(SpeechOptions)
@@ -79,19 +79,19 @@ def used(options: Mapping[str, Any]) -> dict[str, Any]:
         kind, *_ = get_args(kinds[name])
         known, words = KINDS.get(kind, ((Iterable, Real), "a number, or one for each band"))
         if not isinstance(value, known) or isinstance(value, bool) or isinstance(value, str) != (kind is str):
-            raise TypeError(f"{name} is {words}, not {short(value)}")
-        # Numbers of NumPy are not for JSON; lists are text, in addresses and messages alike.
+            raise TypeError(f"{name} must be {words}, not {short(value)}")
+        # JSON cannot hold NumPy's numbers; lists are sent as text, in queries and messages alike.
         given[name] = kind(value) if kind in KINDS else ",".join(f"{each:.9g}" for each in np.ravel(value))
     return given
 
 
 def to_array(mel: Any) -> NDArray[np.float32]:
-    """Return a mel, a tensor or array-like, as an array of 32-bit floats.
+    """Convert a mel, a tensor or array-like, to an array of 32-bit floats.
 
-    Raises a TypeError if it is a file name or does not hold floating-point numbers, a ValueError if some are masked.
+    Raises a TypeError if it is a file name or does not hold floating-point numbers, a ValueError if values are masked.
     """
     if isinstance(mel, str | PathLike):
-        raise TypeError(f"a mel is an array or a tensor: give np.load({str(mel)!r})")
+        raise TypeError(f"a mel must be an array or a tensor: give np.load({str(mel)!r})")
     if hasattr(mel, "detach"):
         mel = mel.detach().cpu()
         mel = mel.float() if mel.is_floating_point() else mel  # NumPy has no bfloat16
@@ -99,12 +99,12 @@ def to_array(mel: Any) -> NDArray[np.float32]:
         raise ValueError(MASKED)
     array = np.asarray(mel)
     if array.dtype.kind != "f":
-        raise TypeError(f"a mel holds floating-point numbers, not {array.dtype}")
+        raise TypeError(f"a mel must hold floating-point numbers, not {array.dtype}")
     return array.astype(np.float32, copy=False)
 
 
 def synthesis_call(mel: Any, options: SpeechOptions) -> Call:
-    """Return the request to synthesize a whole mel (n_mels, frames), with lossless audio."""
+    """Return the request to synthesize a whole mel (n_mels, frames); the audio is lossless."""
     body, params = npy_bytes(to_array(mel)), {**used(options), "format": "npy"}
     headers = {"Content-Type": "application/x-npy"}
     return {"method": "POST", "url": "v1/synthesize", "params": params, "content": body, "headers": headers}
@@ -113,14 +113,14 @@ def synthesis_call(mel: Any, options: SpeechOptions) -> Call:
 def mel_call(audio: Audio, sample_rate: int | None, model: str | None, preset: str | None) -> Call:
     """Return the request for the mel of audio; samples (T,) need their sample_rate.
 
-    Raises a ValueError for samples without a rate and files with one, a TypeError for samples of another kind.
+    Raises a ValueError for samples without a rate or files with one, a TypeError for samples of the wrong type.
     """
     if isinstance(audio, np.ndarray) != (sample_rate is not None):
-        raise ValueError("samples need their sample_rate, and files have their own")
+        raise ValueError("give sample_rate with samples, and leave it out for files")
     if isinstance(audio, np.ndarray):
         body = io.BytesIO()
         if audio.dtype.kind != "f" and audio.dtype != np.int16:
-            raise TypeError(f"samples are floats in -1..1, or int16, not {audio.dtype}")
+            raise TypeError(f"samples must be floats in -1..1, or int16, not {audio.dtype}")
         samples = audio.astype(np.float32) / (1.0 if audio.dtype.kind == "f" else 32768.0)
         write_audio(body, samples, int(sample_rate or 0), format="wav_f32")
         content = body.getvalue()
@@ -132,19 +132,19 @@ def mel_call(audio: Audio, sample_rate: int | None, model: str | None, preset: s
 
 
 def hello(options: SpeechOptions) -> str:
-    """Return the first message, which asks for audio as floats."""
+    """Return the first message of a stream, which requests audio as floats."""
     return json.dumps({**used(options), "format": "pcm_f32"})
 
 
 def frame_messages(piece: Any, n_mels: int) -> Iterator[bytes]:
-    """Yield the messages for frames of a mel: one (n_mels,), or several (n_mels, frames).
+    """Yield the messages for one frame (n_mels,) of a mel, or several (n_mels, frames).
 
-    A message holds frame after frame; the server cannot see where one ends. Raises a ValueError for another shape.
+    A message holds whole frames, one after the other, without separators. Raises a ValueError for another shape.
     """
     mel = to_array(piece)
     mel = mel[:, None] if mel.ndim == 1 else mel
     if mel.ndim != 2 or mel.shape[0] != n_mels:
         hint = "; it looks transposed" if mel.ndim == 2 and mel.shape[1] == n_mels else ""
-        raise ValueError(f"a piece of a mel is ({n_mels},) or ({n_mels}, frames), not {np.shape(piece)}{hint}")
+        raise ValueError(f"a piece of a mel must be ({n_mels},) or ({n_mels}, frames), not {np.shape(piece)}{hint}")
     for start in range(0, mel.shape[1], MESSAGE_FRAMES):
         yield np.ascontiguousarray(mel[:, start : start + MESSAGE_FRAMES].T, "<f4").tobytes()

@@ -1,4 +1,4 @@
-"""The blocking client: the asyncio client on its own thread."""
+"""The blocking client, which runs the asyncio client on its own thread."""
 
 import asyncio
 import os
@@ -24,7 +24,7 @@ T = TypeVar("T")
 def _blocking(
     method: Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, T]],
 ) -> Callable[Concatenate["Client", P], T]:
-    """Return a method of `Client` that waits for what one of `AsyncClient` returns."""
+    """Return a method of `Client` that waits for the result of a method of `AsyncClient`."""
 
     @wraps(method)
     def call(self: "Client", /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -36,7 +36,7 @@ def _blocking(
 class Client:
     """Client of a vocoder server; a context manager. Threads may share one, processes may not.
 
-    Arguments, methods and errors are those of `AsyncClient`; the methods wait.
+    Arguments, methods and errors are those of `AsyncClient`, but the methods block.
     """
 
     def __init__(self, url: str, **settings: Any) -> None:
@@ -60,9 +60,9 @@ class Client:
 
     @contextmanager
     def stream(self, mel: Any, **options: Unpack[SpeechOptions]) -> Iterator["SpeechStream"]:
-        """Synthesize a mel while it is made: `with client.stream(frames) as speech: for x in speech: ...`.
+        """Synthesize a mel as it arrives: `with client.stream(frames) as speech: for x in speech: ...`.
 
-        As `AsyncClient.stream`; an iterable of frames is read on another thread.
+        See `AsyncClient.stream`; an iterable of frames is read on another thread.
         """
         opened = self._client.open_stream(options)
         stream = SpeechStream(self._loop, self._loop.run(opened.__aenter__()))
@@ -75,10 +75,7 @@ class Client:
 
 
 class SpeechStream:
-    """Yields audio x (T,), float32, as it arrives; `start` is what the server announced before it.
-
-    Afterwards `end` holds the summary.
-    """
+    """Yields audio x (T,), float32, as it arrives; `start` is the server's announcement, `end` the final summary."""
 
     def __init__(self, loop: "LoopThread", stream: AsyncSpeechStream) -> None:
         self._loop = loop
@@ -91,48 +88,48 @@ class SpeechStream:
         return self._stream.end
 
     def __iter__(self) -> Iterator[NDArray[np.float32]]:
-        """Yield the audio; exceptions of the iterable of frames are raised here."""
+        """Yield the audio; exceptions raised by the iterable of frames surface here."""
         while (x := self._loop.run(self._stream.next())) is not None:
             yield x
 
     def send(self, pieces: Iterable[Any]) -> None:
-        """Send all frames; runs on a thread of its own."""
+        """Send all frames; runs on a separate thread."""
         try:
             for piece in pieces:
                 self._loop.run(self._stream.send_piece(piece))
             self._loop.run(self._stream.send_end())
         except Exception as error:
-            with suppress(RuntimeError):  # the client may have been closed meanwhile
+            with suppress(RuntimeError):  # the client may have been closed
                 self._loop.run(self._stream.fail(error))
 
 
 class LoopThread:
-    """Runs coroutines for any thread. It ends with `stop`, when it is garbage-collected, or with the process."""
+    """Runs coroutines for any thread, until `stop`, garbage collection, or the end of the process."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True, name="vocoder-client")
         self._thread.start()
         self._process = os.getpid()
-        self.stop = weakref.finalize(self, _ended, self._loop, self._thread)
+        self.stop = weakref.finalize(self, _end, self._loop, self._thread)
         """ends the thread"""
-        self.stop.atexit = False  # a daemon, so that the process can end
+        self.stop.atexit = False  # the thread is a daemon and does not keep the process alive
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine to its result; raises a RuntimeError if the loop has been stopped, or in a fork."""
         if not self.stop.alive or self._process != os.getpid():
             work.close()
             closed = "the client has been closed"
-            raise RuntimeError("a client belongs to one process: make another in a fork" if self.stop.alive else closed)
+            raise RuntimeError("a client belongs to one process: create one after fork" if self.stop.alive else closed)
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result()
-        except BaseException:  # such as KeyboardInterrupt: nobody waits for the result
+        except BaseException:  # such as KeyboardInterrupt: the result is no longer wanted
             future.cancel()
             raise
 
 
-def _ended(loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
+def _end(loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
     loop.call_soon_threadsafe(loop.stop)
     if thread is not threading.current_thread():
         thread.join()

@@ -119,7 +119,7 @@ def test_nobody_there():
 
 @pytest.mark.parametrize("kind", [Client, AsyncClient])
 def test_what_cannot_be_sent_is_refused_at_once(kind):
-    with pytest.raises(ValueError, match=r"is an http: or https: one, not '127\.0\.0\.1:8000'"):
+    with pytest.raises(ValueError, match=r"must start with http: or https:, not '127\.0\.0\.1:8000'"):
         kind("127.0.0.1:8000")
     for key in ("schl\u00fcssel", "a\nb", " padded7 ", ""):
         with pytest.raises(ValueError, match="must be printable ASCII") as refused:
@@ -139,7 +139,7 @@ def test_a_client_that_is_closed_or_forked_says_so_and_leaves_no_thread(monkeypa
         client.models()
     with Client("http://127.0.0.1:1", trust_env=False) as client, monkeypatch.context() as patch:
         patch.setattr("os.getpid", lambda: -1)
-        with pytest.raises(RuntimeError, match="make another in a fork"):
+        with pytest.raises(RuntimeError, match="create one after fork"):
             client.models()
     forgotten = Client("http://127.0.0.1:1", trust_env=False)
     del forgotten
@@ -212,7 +212,7 @@ def test_what_frames_raise_or_should_not_be_is_raised_where_audio_is_read(reach,
         raise KeyError("the acoustic model failed")
 
     wrong = {
-        r"is \(80,\) or \(80, frames\), not \(1, 80, 5\)$": np.zeros((1, 80, 5)),
+        r"be \(80,\) or \(80, frames\), not \(1, 80, 5\)$": np.zeros((1, 80, 5)),
         r"not \(5, 80\); it looks transposed": np.zeros((5, 80)),
         r"not \(81,\)$": np.zeros(81),
     }

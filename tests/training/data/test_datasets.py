@@ -163,7 +163,7 @@ def test_audio_or_mels_that_do_not_fit_the_manifest_are_named(tmp_path):
     for mel, words in (
         (quiet[:, :15], r"0\.npy: the mel has 15 frames, but audio of 1024 samples has 16 or 17"),
         (quiet[:, :18], "18 frames"),
-        (quiet[:16], r"\(20, frames\), at least one frame, not \(16, 20\); it looks transposed"),
+        (quiet[:16], r"\(20, frames\) with at least one frame, not \(16, 20\); it looks transposed"),
         (np.full((20, 16), np.nan, np.float32), "not finite"),
         (np.zeros((20, 16), np.float32) - 90, "values go from -90 to -90"),
         (np.zeros((20, 16), np.int32), "a mel holds floats"),

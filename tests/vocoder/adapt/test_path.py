@@ -144,20 +144,18 @@ def test_a_parabola_is_met_between_frames():
     torch.testing.assert_close(made, expected)
 
 
-TURNED = "it looks transposed, (frames, bands) in place of (n_mels, frames)"
+TURNED = "it looks transposed, (frames, n_mels) instead of (n_mels, frames)"
 NAMES = "vocos, f5-tts, zipvoice, bigvgan, gpt-sovits-v3, gpt-sovits-v4, fireredtts"
-OF_100 = f"presets of 100 bands are {NAMES}: pass preset=NAME; the shipped model 'reverse-24k' has vocos for its own"
-OF_80 = (
-    "presets of 80 bands are nvidia and others: pass preset=NAME; the shipped model 'reverse' has nvidia for its own"
-)
-LIBROSA = "128 bands are librosa's default: compute 80, with the other settings of the model too"
+OF_100 = f"presets with 100 bands are {NAMES}: pass preset=NAME; the shipped model 'reverse-24k' uses vocos itself"
+OF_80 = "presets with 80 bands are nvidia and others: pass preset=NAME; the shipped model 'reverse' uses nvidia itself"
+LIBROSA = "128 bands are librosa's default: compute 80, with the model's other settings too"
 
 
 @pytest.mark.parametrize(
     ("shape", "n_mels", "hint"),
     [
         ((150, 80), 80, TURNED),
-        ((100, 80), 80, f"{TURNED}; or its 100 rows are bands: such presets are {NAMES}"),
+        ((100, 80), 80, f"{TURNED}; or its 100 rows are bands: presets with these are {NAMES}"),
         ((2, 150, 80), 80, TURNED),
         ((150, 100), 80, f"{TURNED}; {OF_100}"),
         ((100, 437), 80, OF_100),
@@ -172,7 +170,7 @@ def test_the_likely_reason_is_told_by_the_shape(shape, n_mels, hint):
     assert bands_hint(shape, n_mels, preset("nvidia")) == hint
 
 
-TAKE_REVERSE = "use the shipped model 'reverse' for presets of 80 bands: nvidia and others"
+TAKE_REVERSE = "use the shipped model 'reverse' for presets with 80 bands: nvidia and others"
 OR_80 = "or its 80 rows are bands: use the shipped model 'reverse'"
 
 
@@ -180,7 +178,7 @@ def test_no_preset_is_advised_that_the_model_refuses():
     vocos, turned = preset("vocos"), f"{TURNED}; {TAKE_REVERSE}"
     for shape, hint in (((80, 437), TAKE_REVERSE), ((437, 80), turned), ((80, 100), f"{TURNED}; {OR_80}")):
         assert bands_hint(shape, 100, vocos) == hint
-    of_100 = "presets of 100 bands are vocos, f5-tts, zipvoice, bigvgan, gpt-sovits-v3: "
+    of_100 = "presets with 100 bands are vocos, f5-tts, zipvoice, bigvgan, gpt-sovits-v3: "
     assert bands_hint((100, 437), 80, vocos).startswith(of_100)
     assert pass_one_of(["zipvoice", "bigvgan"], vocos) == "pass preset=zipvoice or bigvgan"
     expected = "pass preset=bigvgan, or use the shipped model 'reverse' for fireredtts"

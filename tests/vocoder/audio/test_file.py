@@ -98,7 +98,7 @@ def test_what_cannot_be_read_or_written_is_explained(tmp_path):
     with pytest.raises(AudioError, match=r"nan\.wav holds samples that are not finite"):
         read_audio(tmp_path / "nan.wav")
     soundfile.write(tmp_path / "loud.wav", 32767.0 * np.ones(9), RATE, subtype="FLOAT")
-    with pytest.raises(AudioError, match=r"loud\.wav has samples up to 32767, .*: divide integers by 32768"):
+    with pytest.raises(AudioError, match=r"loud\.wav has samples up to 32767, .*: divide 16-bit integers by 32768"):
         read_audio(tmp_path / "loud.wav")
     soundfile.write(tmp_path / "odd.wav", chord(), RATE - 1)
     with pytest.raises(AudioError, match=r"odd\.wav: cannot resample from 22049 to 22050 Hz"):
@@ -113,7 +113,7 @@ def test_what_cannot_be_read_or_written_is_explained(tmp_path):
         (chord(), "chord.wma", {}, "unknown format 'wma'; known: wav, "),
         (chord(), "chord", {}, "unknown format ''"),
         (chord(), "absent/chord.wav", {}, "there is no directory absent"),
-        (chord(), io.BytesIO(), {}, "say which format to write: wav, "),
+        (chord(), io.BytesIO(), {}, "needs a format: wav, "),
         (chord()[None], io.BytesIO(), {"format": "wav"}, r"not float32 of shape \(1, 22050\)"),
         (chord()[:0], io.BytesIO(), {"format": "wav"}, r"not float32 of shape \(0,\)"),
         (np.zeros(5, np.int16), io.BytesIO(), {"format": "wav"}, "not int16"),

@@ -38,11 +38,11 @@ def manifest(folder, *lines):
     [
         ("{", "line 2: "),
         ("[]", "must be an object with"),
-        ({"mel": "a.npy", "sead": 3}, "has sead"),
+        ({"mel": "a.npy", "sead": 3}, "has the unknown sead"),
         ({"audio": "a.wav"}, "with the path `mel`"),
-        ({"mel": "a.npy", "audio": "../a.wav"}, "in the output folder that ends in .wav"),
-        ({"mel": "a.npy", "audio": "/a.wav"}, "in the output folder that ends in .wav"),
-        ({"mel": "a.npy", "audio": "a.flac"}, "ends in .wav"),
+        ({"mel": "a.npy", "audio": "../a.wav"}, "inside the output folder ending in .wav"),
+        ({"mel": "a.npy", "audio": "/a.wav"}, "inside the output folder ending in .wav"),
+        ({"mel": "a.npy", "audio": "a.flac"}, "ending in .wav"),
         ({"mel": "ok.npy"}, "several files would be written to out/ok.wav"),
     ],
 )
@@ -84,7 +84,7 @@ def test_a_worker_that_dies_costs_the_file_that_killed_it_alone(tmp_path):
 
 @pytest.mark.parametrize(
     ("work", "error", "reason"),
-    [(mortal.unloadable, ValueError, "no weights"), (mortal.stillborn, OSError, "while it loaded the model")],
+    [(mortal.unloadable, ValueError, "no weights"), (mortal.stillborn, OSError, "while loading the model")],
 )
 def test_workers_that_cannot_start_end_the_run(work, error, reason, tmp_path):
     with pytest.raises(error, match=reason):

@@ -92,7 +92,7 @@ def test_audio_of_two_ways_of_making_it_is_not_mixed(write_mels, model, tmp_path
     out.mkdir()
     (out / "00.wav").write_text("somebody's recording")
     assert speak(mels, "-o", out, "--seed", "3", model=model) == 2
-    assert "that this command did not make" in capsys.readouterr().err
+    assert "that this command did not write" in capsys.readouterr().err
     assert (out / "00.wav").read_text() == "somebody's recording"
     assert speak(mels, "-o", out, "--seed", "3", "--again", model=model) == 0
     before = made(out)

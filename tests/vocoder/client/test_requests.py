@@ -41,7 +41,7 @@ def test_mels_hold_floats_of_every_precision():
         assert (mel == -3.0).all()
     imaginary = torch.ones(80, 2) * 1j
     for mel in ([["1", "2"]], imaginary, imaginary.numpy(), np.ones((80, 2), bool), torch.ones(80).int()):
-        with pytest.raises(TypeError, match="a mel holds floating-point numbers, not "):
+        with pytest.raises(TypeError, match="a mel must hold floating-point numbers, not "):
             to_array(mel)
     with pytest.raises(ValueError, match="masked array"):
         to_array(np.ma.masked_less(np.zeros((80, 2)), 1.0))
@@ -57,7 +57,7 @@ def test_options_have_the_types_that_they_say():
         ("preset", preset("vocos"), "text, not MelConfig"),
         ("mean", "0.5", "a number, or one for each band, not '0.5'"),
     ):
-        with pytest.raises(TypeError, match=f"{name} is {kind}"):
+        with pytest.raises(TypeError, match=f"{name} must be {kind}"):
             used({name: value})
     given = {"seed": np.int64(7), "sigma": np.float32(0.5), "denoise": 1, "model": "m", "mean": np.float32(2)}
     expected = {"seed": 7, "sigma": 0.5, "denoise": 1.0, "model": "m", "mean": "2", "format": "pcm_f32"}

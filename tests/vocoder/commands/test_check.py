@@ -51,13 +51,13 @@ def test_what_cannot_be_read_judged_or_synthesized_is_said(mel, tmp_path, capsys
     assert "this is no npy file" in captured.err
     assert ": typical. " in captured.out
     assert main(["check", str(mel), "--preset", "vocos"]) == 1
-    assert "bands. The mel must be (100, frames), at least one frame, not (80, " in capsys.readouterr().out
+    assert "bands. The mel must be (100, frames) with at least one frame, not (80, " in capsys.readouterr().out
     for command in (["check"], ["synthesize", "-o", str(tmp_path / "a.wav")]):  # they agree
         error = refusal(main, *command, mel, "--model", "reverse-24k", "--preset", "nvidia")
         assert ": use the shipped model 'reverse', because a " in error
         main([*command, str(mel), "--model", "reverse-24k"])
         captured = capsys.readouterr()
-        assert "; use the shipped model 'reverse' for presets of 80 bands" in captured.out + captured.err
+        assert "; use the shipped model 'reverse' for presets with 80 bands" in captured.out + captured.err
     np.save(tmp_path / "vocos.npy", mel_of("vocos").numpy())  # with a lower floor than F5-TTS has
     told = "The values fit the preset vocos, which the shipped model 'reverse-24k' takes: pass preset=vocos."
     assert main(["check", "--preset", "f5-tts", str(tmp_path / "vocos.npy")]) == 1
@@ -78,4 +78,4 @@ def test_a_mel_of_another_convention_is_judged_as_the_model_gets_it(tmp_path, ca
     assert "adapter" not in capsys.readouterr().out
     assert main(["check", mel]) == 1
     out = capsys.readouterr().out
-    assert "fireredtts: pass preset=NAME; the shipped model 'reverse-24k' has vocos for its own" in out
+    assert "fireredtts: pass preset=NAME; the shipped model 'reverse-24k' uses vocos itself" in out

@@ -50,7 +50,7 @@ def test_an_unlikely_mel_is_spoken_with_a_word_or_refused(model, tmp_path, capsy
         assert speak(*files, "-o", out, model=model, guard="warn") == 0
         captured = capsys.readouterr()
         assert re.fullmatch(doubt + clipped * i, captured.err)
-    assert re.search("1 synthesized .* 1 there already, .* 1 of unlikely mels", captured.out)
+    assert re.search("1 synthesized .* 1 there already, .* 1 from mels that are not typical", captured.out)
 
 
 def test_how_far_a_mel_is_sharpened_is_said(mel, model, tmp_path, capsys):
@@ -79,7 +79,7 @@ def test_arguments_that_contradict_each_other(mel, model, tmp_path, refusal):
         ((mel, "-o", tmp_path / "a.wav", "--device", "toaster"), "device 'toaster' cannot be used"),
         ((mel, "-o", tmp_path / "a.wav", "--seed", "-1"), "the seed must be a whole number, 0 or more"),
         ((mel, "-o", tmp_path / "a.xyz"), "unknown format 'xyz'"),
-        ((mel, "-o", tmp_path / "a.flac", "--format", "wav_f32"), "a.flac as wav_f32: its suffix says another format"),
+        ((mel, "-o", tmp_path / "a.flac", "--format", "wav_f32"), "a.flac as wav_f32: its suffix means another format"),
         ((mel, "-o", tmp_path / "a.wav", "--preset", "espnet", "--adapt", "off"), "f_min is 80.0, not 0.0"),
         ((mel, "-o", tmp_path / "a.wav", "--preset", "nothing"), "no mel preset 'nothing'"),
         ((mel, "-o", tmp_path / "a.wav", "--preset", "nowhere.yaml"), "cannot read the mel config"),

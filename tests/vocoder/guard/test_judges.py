@@ -90,7 +90,7 @@ def test_of_bands_that_no_guard_knows_their_number_tells():
     own = preset("nvidia")
     with pytest.raises(UnsureError, match="knows no mels with 64 bands"):
         recognised_config(torch.zeros(64, 9), own)
-    with pytest.raises(UnsureError, match=r"with 150 bands: it looks transposed, \(frames, bands\)"):
+    with pytest.raises(UnsureError, match=r"with 150 bands: it looks transposed, \(frames, n_mels\)"):
         recognised_config(torch.zeros(150, 80), own)
     mine = dataclasses.replace(own, name="mine", n_mels=64)
     assert recognised_config(torch.zeros(64, 9), mine) == mine
