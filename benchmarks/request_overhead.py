@@ -46,13 +46,13 @@ def asked(connection: http.client.HTTPConnection, body: bytes) -> dict[str, floa
     assert response.status == 200, response.read()
     response.read()
     parts = (part.split(";dur=") for part in (response.headers["Server-Timing"] or "").split(","))
-    return {"seen by the client": seen} | {name.strip(): float(milliseconds) for name, milliseconds in parts}
+    return {"measured by the client": seen} | {name.strip(): float(milliseconds) for name, milliseconds in parts}
 
 
 def report(found: list[dict[str, float]], seconds: float) -> str:
     """Return the table: each part, and what the whole costs beside the model."""
     rows = {name: [request[name] for request in found] for name in found[0]}
-    rows["beside the model"] = [request["seen by the client"] - request["infer"] for request in found]
+    rows["beside the model"] = [request["measured by the client"] - request["infer"] for request in found]
     cells = [[name, *(f"{each:.2f}" for each in np.quantile(v, (0.5, 0.1, 0.9)))] for name, v in rows.items()]
     return markdown_table([f"{len(found)} requests of {seconds:g} s, ms", "median", "10 %", "90 %"], cells)
 

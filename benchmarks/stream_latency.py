@@ -89,7 +89,7 @@ def report(heard: list[Heard], whole: Speech) -> str:
     rows = []
     for name, values in (
         ("first audio, ms", [1e3 * stream.first for stream in heard]),
-        ("ahead of the ear at the tightest, ms", [1e3 * stream.ahead for stream in heard]),
+        ("least margin before playback, ms", [1e3 * stream.ahead for stream in heard]),
         ("whole stream, x real time", [seconds / stream.whole for stream in heard]),
     ):
         rows.append([name, *(f"{value:.1f}" for value in (np.median(values), np.min(values), np.max(values)))])
