@@ -47,7 +47,7 @@ def grouping_config(**changes):
 def reverse_config(**changes):
     """Return the configuration of a reverse student with a network of two blocks that looks one frame ahead."""
     values = {"channels": 8, "hidden": 12, "blocks": 2, "kernel_size": 3, "ahead": 1, "corrections": 1}
-    return ReverseConfig(**(SIZES | values | {"source": source_config(1)} | changes))
+    return ReverseConfig(**(SIZES | values | {"source": source_config(1), "condition_ahead": 2} | changes))
 
 
 def student_config(**changes):

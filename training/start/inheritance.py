@@ -1,23 +1,24 @@
 """Weights that a model takes over from others before training: all of them, its pitch network or layers."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from training.start.across import weights_across
 from vocoder.checkpoint import Checkpoint, load_model
 from vocoder.config import ConfigError, to_dict
 from vocoder.layers.conditioning import PitchConfig, PitchNet
+from vocoder.layers.product import FrameConv
 from vocoder.loading import model_directory
 from vocoder.mel.config import MelConfig
 from vocoder.mel.convert import plain
 from vocoder.models.families import FAMILIES, Families, Family
-from vocoder.models.reverse import Reverse
+from vocoder.models.reverse import FrameBlock, Reverse
 from vocoder.models.waveglow import WaveGlow
 
 _FREE = ("corrections", "sigma")
@@ -42,9 +43,9 @@ def started_from(reference: str | None, kind: type[Model], architecture: Any, pi
 def inherit(model: Any, reference: str, own_pitch: bool = False) -> None:
     """Give a model the weights of another of its kind, but for the pitch network if it has its `own_pitch`.
 
-    A reverse student may end in another head than the other, and look further ahead. Where a block looks fewer frames
-    ahead than the other's, its taps move and those to later frames are left out. Weights that see bands or bins are
-    moved where the mels differ (`weights_across`). Raises ConfigError if the reference holds another kind of model, or
+    A reverse student may end in another head than the other, and look more or fewer frames ahead: the taps of its
+    convolutions move, and those to frames that it does not see are left out. Weights that see bands or bins are moved
+    where the mels differ (`weights_across`). Raises ConfigError if the reference holds another kind of model, or
     another architecture.
     """
     given: Any = load_model(model_directory(reference)).model
@@ -54,18 +55,33 @@ def inherit(model: Any, reference: str, own_pitch: bool = False) -> None:
     if own_pitch:
         free, new = [*free, "source.pitch"], [*new, "pitch."]
     if isinstance(model, Reverse):
-        free = [*free, "ahead", *(["head"] if given.head is None else [])]
+        free = [*free, "ahead", "condition_ahead", "source.pitch.ahead", *(["head"] if given.head is None else [])]
         new += ["head."] if model.head is not None and given.head is None else []
         across = model.head is not None and given.head is not None and model.head.config.mel != given.head.config.mel
         free += ["n_mels", "sample_rate", "head.mel"] if across else []
     _refuse_differences(reference, given.config, model.config, tuple(free))
     if isinstance(model, Reverse):
-        state = weights_across(model, given) if across else state
-        for i, (ours, theirs) in enumerate(zip(model.config.block_ahead, given.config.block_ahead, strict=True)):
-            name = f"blocks.{i}.depthwise.weight"
-            state[name] = F.pad(state[name], (theirs - ours, ours - theirs))
+        state = _moved(weights_across(model, given) if across else state, model, given)
     kept = {name: state[name] for name in model.state_dict() if not name.startswith(tuple(new))}
     model.load_state_dict(kept, strict=False)
+
+
+def _moved(state: Mapping[str, Tensor], model: nn.Module, given: nn.Module) -> dict[str, Tensor]:
+    """Return the weights of a given model with the taps of its convolutions moved to the frames that a model sees."""
+    moved, theirs = dict(state), dict(_frames_ahead(given))
+    for name, ahead in _frames_ahead(model):
+        if name in theirs:
+            moved[name] = F.pad(moved[name], (theirs[name] - ahead, ahead - theirs[name]))
+    return moved
+
+
+def _frames_ahead(model: nn.Module) -> Iterator[tuple[str, int]]:
+    """Yield the name of the weight of each convolution over frames, and how many frames ahead it sees."""
+    for name, module in model.named_modules():
+        if isinstance(module, FrameConv):
+            yield f"{name}.weight", module.sides[1]
+        elif isinstance(module, FrameBlock):
+            yield f"{name}.depthwise.weight", module.after
 
 
 def helper(role: str, reference: str, mel_config: MelConfig, kind: type[nn.Module] | None = WaveGlow) -> Checkpoint:
@@ -126,7 +142,7 @@ def inherit_ends(student: Reverse, model: WaveGlow) -> None:
         own = getattr(student, name)
         if given is None or _shapes(own) != _shapes(given):
             raise ConfigError(f"the {name} of this WaveGlow does not fit the student: choose the same sizes")
-        own.load_state_dict(given.state_dict())
+        own.load_state_dict(_moved(given.state_dict(), own, given))
 
 
 def _shapes(module: nn.Module) -> dict[str, torch.Size]:

@@ -21,13 +21,12 @@ REACH = 3
 class MelEncoder(nn.Module):
     """Three convolutions over mel frames: (B, n_mels, frames) to (B, channels, frames)."""
 
-    context = 3, 3
-    """frames before and after its own that a frame of the condition depends on"""
-
-    def __init__(self, n_mels: int, channels: int) -> None:
+    def __init__(self, n_mels: int, channels: int, ahead: int = 3) -> None:
         super().__init__()
+        self.context = 6 - ahead, ahead
+        """frames before and after its own that a frame of the condition depends on; the first layers look ahead"""
         widths = (n_mels, channels, channels, channels)
-        layers = ((FrameConv(*pair, 3), nn.SiLU()) for pair in pairwise(widths))
+        layers = ((FrameConv(*pair, 3, int(i < ahead)), nn.SiLU()) for i, pair in enumerate(pairwise(widths)))
         self.layers = nn.Sequential(*(layer for pair in layers for layer in pair))
 
     def forward(self, mel: Tensor, gaps: Tensor | None = None) -> Tensor:

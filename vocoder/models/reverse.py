@@ -36,6 +36,8 @@ class ReverseConfig(VocoderConfig):
 
     cond_channels: Count = 128
     """channels of the condition"""
+    condition_ahead: int = 3
+    """frames after its own that the condition of a frame depends on"""
     channels: Count = 384
     """channels of the signal between the blocks"""
     hidden: Count = 1152
@@ -64,6 +66,8 @@ class ReverseConfig(VocoderConfig):
                 f"{self.blocks} blocks that see {self.kernel_size} frames can look 0 to "
                 f"{self.blocks * (self.kernel_size - 1)} frames ahead, not {self.ahead}"
             )
+        if not 0 <= self.condition_ahead <= 3:
+            raise ConfigError(f"the condition can look 0 to 3 frames ahead, not {self.condition_ahead}")
         self.source.check(self.sample_rate)
 
     @property
@@ -92,7 +96,7 @@ class Reverse(Vocoder):
         size, channels = config.hop_length, config.channels
         self.noise_channels = size
         self.transform = LappedTransform(size)
-        self.condition = MelEncoder(config.n_mels, config.cond_channels)
+        self.condition = MelEncoder(config.n_mels, config.cond_channels, config.condition_ahead)
         self.pitch = PitchNet(config.n_mels, config.source.pitch)
         self.excitation = Excitation(config.cond_channels, size, torch.eye(size))
         self.start = Product(size + config.cond_channels + config.n_mels, channels)

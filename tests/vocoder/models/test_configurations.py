@@ -11,6 +11,7 @@ from vocoder.models.wavenet import WaveNetModelConfig
 WRONG = [
     (reverse_config, {"blocks": 0}, "blocks must be at least 1"),
     (reverse_config, {"ahead": 5}, "can look 0 to 4 frames ahead, not 5"),
+    (reverse_config, {"condition_ahead": 4}, "the condition can look 0 to 3 frames ahead, not 4"),
     (reverse_config, {"hop_length": 9}, "even hop_length, not 9"),
     (reverse_config, {"sample_rate": 7000}, "do not fit a sample_rate of 7000"),
     (lapped_config, {"group_size": 3}, "hop_length 8 must be a multiple of group_size 3"),

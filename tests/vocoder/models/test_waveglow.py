@@ -52,7 +52,7 @@ def test_the_published_model_has_its_size_and_swaps_move_every_channel():
 @float64
 def test_the_noise_of_reverse_has_the_prior_of_the_waveglow_whose_ends_it_inherits():
     teacher = tiny_waveglow("lapped", group_size=8)
-    student = tiny_reverse(source=teacher.config.source)
+    student = tiny_reverse(source=teacher.config.source, condition_ahead=3)
     inherit_ends(student, teacher)
     student.pitch.load_state_dict(teacher.pitch.state_dict())
     noise, mel = torch.randn(student.noise_shape(1, 30)), torch.randn(1, 5, 30)
