@@ -62,9 +62,8 @@ def test_a_model_that_looks_less_far_ahead_is_the_same_without_later_taps(tmp_pa
     torch.testing.assert_close(given.condition(mel), made.condition(mel))
     torch.testing.assert_close(given.pitch(mel)[0], made.pitch(mel)[0])
     x = torch.randn(1, CONFIG.channels, 20)
-    first, second = (blocks[0](x) for blocks in (given.blocks, made.blocks))
     assert (made.blocks[0].after, made.blocks[1].after) == (1, 0)
-    assert not torch.equal(first, second)  # the first block keeps its taps
+    assert not torch.equal(given.blocks[0](x), made.blocks[0](x))  # the first block keeps its taps
     torch.testing.assert_close(given.blocks[1](x), made.blocks[1](x))
 
 
@@ -100,7 +99,6 @@ def test_pitch_networks_lie_by_themselves_or_in_a_vocoder(tmp_path):
     assert read.config == shape
     for ours, theirs in zip(alone.pitch(mel), read(mel), strict=True):
         assert torch.equal(ours, theirs)
-    assert load_pitch("reverse").config.ahead == 3
     with pytest.raises(CheckpointError):
         load_pitch(str(tmp_path / "nothing"))
     with pytest.raises(ConfigError, match="holds no pitch network"):
