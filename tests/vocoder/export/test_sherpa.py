@@ -120,6 +120,6 @@ def test_other_mels_and_arguments_that_mean_nothing_are_refused(voice, tmp_path)
         export_model(voice, "torch-export", tmp_path / "x.pt2", weights="int8")
     with pytest.raises(ValueError, match="corrections"):
         export_model(voice, "sherpa-onnx", tmp_path / "x.onnx", corrections=-1)
-    with pytest.raises(ValueError, match="'decimal' cannot be sharpened: leave sharpen out"):
+    with pytest.raises(ValueError, match="'decimal' mels cannot be sharpened: leave sharpen out"):
         export_model(other, "onnx", tmp_path / "x.onnx", sharpen=0.5)
     assert list(tmp_path.iterdir()) == []
