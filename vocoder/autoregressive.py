@@ -1,4 +1,4 @@
-"""Audio sample by sample: in compiled code, or by a plain loop for any device, precision and distribution."""
+"""Generate audio sample by sample: in compiled code, or in a plain loop for any device, precision and distribution."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -14,18 +14,18 @@ from vocoder.layers.stack.plain import StackStepper, StackWeights, as_matrix, ga
 from vocoder.layers.stack.wavenet import WaveNetStack
 
 PART = 256
-"""positions whose share in the gates is computed at a time"""
+"""positions for which the condition's part of the gates is computed at a time"""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The mel's share in the generation of every sample, at positions of one frame or of one sample.
+    """All that is computed from the mel for the generation of samples, per position: a frame or a sample.
 
     Attributes:
-        cond: what the stack is conditioned on, (B, cond_channels, positions).
-        coefficients: of the linear prediction, (B, blocks, order); blocks are equal parts of positions.
-        log_gain: of the linear prediction, (B, blocks).
-        hop_length: samples for each position.
+        cond: condition of the stack, (B, cond_channels, positions).
+        coefficients: linear prediction coefficients, (B, blocks, order); blocks are equal parts of positions.
+        log_gain: log-gain of the linear prediction, (B, blocks).
+        hop_length: samples per position.
     """
 
     cond: Tensor
@@ -35,11 +35,11 @@ class Plan:
 
     @property
     def block_length(self) -> int:
-        """Samples for each predictor."""
+        """Samples per block."""
         return self.cond.shape[2] * self.hop_length // self.log_gain.shape[1]
 
     def parts(self, z: Tensor) -> Iterator[tuple["Plan", Tensor]]:
-        """Yield the plans of `PART` positions at a time, each with its part of the noise z (B, T)."""
+        """Yield the plan in parts of `PART` positions, each with its part of the noise z (B, T)."""
         blocks, hop = self.log_gain.shape[1] // self.cond.shape[2], self.hop_length
         for first in range(0, self.cond.shape[2], PART):
             last = first + PART
@@ -50,12 +50,12 @@ class Plan:
 
 @dataclass(frozen=True)
 class Feedback:
-    """How the samples before become the input of a network.
+    """How previous samples become the input of a network.
 
     Attributes:
-        scales: beside the excitation, which is what linear prediction left of the last sample, the last sample and the
-            prediction, each over the gain and then through asinh: samples of a vowel are hundreds of gains large.
-        limit: what is made of noise is clamped to so many gains around its prediction.
+        scales: besides the excitation (the linear prediction error of the last sample), also feed the last sample and
+            the prediction, each divided by the gain and passed through asinh: vowels reach hundreds of gains.
+        limit: each sample is clamped to this many gains around its prediction.
     """
 
     scales: bool = False
@@ -63,13 +63,13 @@ class Feedback:
 
     @property
     def channels(self) -> int:
-        """Channels of the network's input."""
+        """Number of input channels of the network."""
         return 3 if self.scales else 1
 
     def inputs(self, excitation: Tensor, before: Tensor, prediction: Tensor) -> Tensor:
-        """Return what the network sees, (B, channels, T): the excitation of the sample before each, (B, T).
+        """Return the network's input (B, channels, T): the excitation (B, T) of the sample before each one.
 
-        With `scales` also that sample and the prediction of the sample itself, both over the gain.
+        With `scales` also the sample before each one and the prediction of each, both divided by the gain.
         """
         if self.scales:
             return torch.stack([excitation, before, prediction], dim=1).asinh()
@@ -77,16 +77,16 @@ class Feedback:
 
 
 Generator: TypeAlias = Callable[[Plan, Tensor], tuple[Tensor, Tensor]]
-"""from the plan of the next samples and their noise (B, T) to these, x (B, T), and log |dx / dz| of each"""
+"""maps the plan of the next samples and their noise z (B, T) to x (B, T) and log |dx / dz| of each sample"""
 
 
 def generator(
     stack: WaveNetStack, distribution: Distribution, feedback: Feedback, plan: Plan, dtype: torch.dtype
 ) -> Generator:
-    """Return the fastest generator: compiled for Gaussians in float32 on the CPU, a plain loop for the rest.
+    """Return the fastest generator: compiled for Gaussians in float32 on the CPU, otherwise a plain loop.
 
-    Where numba cannot compile, the plain loop, 25 times as slow, takes its place. The stack is causal, the plan is of
-    the first samples.
+    If numba cannot compile, the plain loop is used, which is 25 times slower. The stack must be causal, and the plan
+    that of the first samples.
     """
     weights = stack.weights()
     like = weights.start[0]
@@ -100,18 +100,18 @@ def generator(
 
 
 class StepwiseGenerator:
-    """Generate sample by sample, a batch at once; the plan is that of the first samples."""
+    """Generates a batch sample by sample in a plain loop; the plan is that of the first samples."""
 
     def __init__(self, weights: StackWeights, distribution: Distribution, feedback: Feedback, plan: Plan) -> None:
         (batch, _, order), like = plan.coefficients.shape, weights.start[0]
         self._weights, self._distribution, self._feedback = weights, distribution, feedback
         self._stepper = StackStepper(weights, batch)
-        self._history = like.new_zeros(batch, order)  # the latest sample first
+        self._history = like.new_zeros(batch, order)  # latest sample first
         self._excitation = like.new_zeros(batch)
 
     @torch.no_grad()
     def __call__(self, plan: Plan, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Generate the next samples x (B, T) of noise z (B, T) and their plan, and log |dx / dz| of each."""
+        """Generate the next samples x (B, T) from noise z (B, T) and their plan, and return log |dx / dz| with them."""
         offsets = gate_offsets(self._weights, plan.cond, len(z))
         made = [
             self._step(plan, t // plan.block_length, offsets[t // plan.hop_length], z[:, t : t + 1])
@@ -120,12 +120,12 @@ class StepwiseGenerator:
         return torch.cat([x for x, _ in made], dim=1), torch.cat([stretch for _, stretch in made], dim=1)
 
     def _step(self, plan: Plan, block: int, offsets: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Generate one sample x (B, 1) of noise z (B, 1), and log |dx / dz|, both (B, 1)."""
+        """Generate one sample x (B, 1) from noise z (B, 1), and return log |dx / dz| (B, 1) with it."""
         log_gain, coefficients = plan.log_gain[:, block], plan.coefficients[:, block]
         gain, before = torch.exp(log_gain), self._history[:, 0]
         prediction = (coefficients * self._history).sum(1)
-        heard = [signal[:, None] for signal in (self._excitation, before / gain, prediction / gain)]
-        raw = self._stepper(self._feedback.inputs(*heard)[:, :, 0], offsets)
+        signals = [signal[:, None] for signal in (self._excitation, before / gain, prediction / gain)]
+        raw = self._stepper(self._feedback.inputs(*signals)[:, :, 0], offsets)
         params = self._distribution.place(raw[:, :, None], prediction[:, None], log_gain[:, None])
         made, stretch = self._distribution.inverse(params, z.to(params.dtype))
         bound = self._feedback.limit * gain
@@ -136,9 +136,9 @@ class StepwiseGenerator:
 
 
 class CompiledGenerator:
-    """Generate the utterances of a batch in compiled code, each on one thread; arguments as of `StepwiseGenerator`.
+    """Generates a batch in compiled code, each utterance on one thread; for other arguments see `StepwiseGenerator`.
 
-    `run` is the kernel `generated` for the dtype of the `tables`, which `loop_weights` makes of the weights.
+    `run` is the kernel `generated` for the dtype of `tables`, which are the `loop_weights` of the weights.
     """
 
     def __init__(
@@ -162,7 +162,7 @@ class CompiledGenerator:
         )
 
     def __call__(self, plan: Plan, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Generate the next samples x (B, T) of noise z (B, T) and their plan, and log |dx / dz| of each."""
+        """Generate the next samples x (B, T) from noise z (B, T) and their plan, and return log |dx / dz| with them."""
         x, log_stretch = torch.empty(2, *z.shape)
         offsets = gate_offsets(self._weights, plan.cond, len(z)).permute(2, 0, 1, 3).contiguous()
         coefficients, log_gain, noise = (t.double().contiguous() for t in (plan.coefficients, plan.log_gain, z))
@@ -173,10 +173,10 @@ class CompiledGenerator:
 
 
 def loop_weights(weights: StackWeights, rounded: bool = False) -> tuple[Tensor, ...]:
-    """Return the weights as the loop reads them: matrices (inputs, outputs), taps oldest first.
+    """Return the weights in the layout of the compiled loop: matrices (inputs, outputs), taps oldest first.
 
-    Layers that half precision holds exactly, as in model directories stored in 16 bits, are kept in half precision: the
-    loop's speed is that of reading them. With `rounded` they are kept so even where this loses something.
+    Layers that float16 holds exactly, as in model directories stored in 16 bits, are kept in float16, since the loop is
+    bound by reading weights. With `rounded` they are kept in float16 even if that is not exact.
     """
     hidden, layers = weights.hidden, [as_matrix(pair) for pair in weights.res_skip]
     gated, skip = layers[0][0].shape[1], len(layers[-1][1])
@@ -194,7 +194,7 @@ def loop_weights(weights: StackWeights, rounded: bool = False) -> tuple[Tensor, 
 
 
 def _as_halves(weights: Tensor, rounded: bool) -> bool:
-    """Return whether the processor widens half precision itself, and nothing is lost by it or may be."""
+    """Whether weights can be kept in float16: the processor widens it, and it is exact or may be `rounded`."""
     from llvmlite import binding  # type: ignore[import-untyped]
 
     if not binding.get_host_cpu_features().get("f16c", False):

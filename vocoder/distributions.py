@@ -1,9 +1,9 @@
-"""The distributions of one sample, each a flow to the standard normal distribution, precise in both tails.
+"""Distributions of one sample, each a flow to the standard normal distribution, precise in both tails.
 
 A network predicts parameters (B, K, T) for each sample. The cumulative distribution function followed by the normal
-quantile turns a sample into standard normal noise: each distribution is an element-wise flow, and temperature scales
-that noise for all of them alike. Values may have dimensions in front, (..., B, T), so that several draws are scored
-with one set of parameters. The network gives `outputs` channels, of which `place` makes the parameters.
+quantile function turns a sample into standard normal noise, so each distribution is an element-wise flow whose noise
+can be scaled by a temperature. Values may have leading dimensions, (..., B, T), to score several draws with one set of
+parameters. The network has `outputs` output channels, which `place` turns into parameters.
 """
 
 import math
@@ -14,10 +14,10 @@ from torch.nn import functional as F
 
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 ENTROPY = HALF_LOG_2PI + 0.5
-"""of a standard normal value, in nats"""
+"""entropy of a standard normal value, in nats"""
 NEWTON_STEPS = 3
-FAR = -30.0  # below this log-probability the series for the tail starts Newton's method
-MAX_STEPS = 100  # of the solution for a quantile of a mixture
+FAR = -30.0  # log-probability below which Newton's method starts from the tail series
+MAX_STEPS = 100  # of the solver for a mixture's quantile
 
 
 def log_density(z: Tensor) -> Tensor:
@@ -50,14 +50,14 @@ def _slope(z: Tensor) -> Tensor:
 
 
 def soft_floor(log_s: Tensor, floor: float | None) -> Tensor:
-    """Bound a log-scale smoothly from below; `None` leaves it as it is."""
+    """Bound a log-scale smoothly from below; `None` leaves it unchanged."""
     return log_s if floor is None else floor + F.softplus(log_s - floor)
 
 
 class Gaussian(nn.Module):
     """A single Gaussian, x = mu + exp(log_s) * z (ClariNet, section 3.1).
 
-    Parameters (B, 2, T) are mu and log_s, of which `log_s_floor` is a soft lower bound.
+    Parameters (B, 2, T) are mu and log_s; `log_s_floor` is a soft lower bound of log_s.
     """
 
     outputs = 2
@@ -67,7 +67,7 @@ class Gaussian(nn.Module):
         self.log_s_floor = log_s_floor
 
     def place(self, raw: Tensor, shift: Tensor, log_scale: Tensor) -> Tensor:
-        """Return the parameters (B, 2, T) of shift + exp(log_scale) * what the network's (B, 2, T) describes."""
+        """Return the parameters (B, 2, T) of the network's distribution (B, 2, T), scaled and then shifted."""
         mu, log_s = raw.unbind(1)
         mu = shift + torch.exp(log_scale) * mu
         return torch.stack([mu, soft_floor(log_scale + log_s, self.log_s_floor)], dim=1)
@@ -97,8 +97,8 @@ class Gaussian(nn.Module):
 class LogisticMixture(nn.Module):
     """A weighted sum of logistic densities (PixelCNN++, section 2.1; Parallel WaveNet, section 2).
 
-    Parameters (B, 3 * components, T): logits of the weights, then means, then log-scales, of which `log_s_floor` is a
-    soft lower bound. With one component z is a fixed, increasing function of the standardised residual (x - mu) / s.
+    Parameters (B, 3 * components, T): logits of the weights, then means, then log-scales with the soft lower bound
+    `log_s_floor`. With one component z is a fixed, increasing function of the standardised residual (x - mu) / s.
     """
 
     def __init__(self, components: int = 10, log_s_floor: float | None = None) -> None:
@@ -115,7 +115,7 @@ class LogisticMixture(nn.Module):
         return torch.cat([logits, shift + torch.exp(log_scale) * mu, log_s], dim=1)
 
     def start(self, scale: float) -> Tensor:
-        """Return equal weights and means side by side: alike at first, components would stay alike."""
+        """Return equal weights and spread means: identical components would stay identical in training."""
         count = self.components
         spread = scale * torch.linspace(-1.5, 1.5, count) if count > 1 else torch.zeros(1)
         log_s = math.log(scale * math.sqrt(3) / math.pi) - (0.5 if count > 1 else 0.0)
@@ -148,9 +148,9 @@ class LogisticMixture(nn.Module):
 
     @torch.no_grad()
     def _solve(self, params: Tensor, odds: Tensor, quantiles: Tensor) -> Tensor:
-        """Find the quantile of the mixture between the least and the greatest of its components' quantiles.
+        """Find the mixture's quantile between the smallest and the largest quantile of its components.
 
-        In log-odds the distribution function of a logistic is a straight line, and that of a mixture nearly one.
+        In log-odds the distribution function of a logistic is a straight line, and that of a mixture is nearly one.
         """
         low, high = quantiles.amin(-2), quantiles.amax(-2)
         weights = params.chunk(3, dim=1)[0].softmax(dim=1)

@@ -1,7 +1,7 @@
-"""Read npy files, arrays of numbers and mels, and write them. Their header is Python source; here it is read as JSON.
+"""Read and write npy files of arrays and mels. Their header is Python source, which is read as JSON here.
 
-NumPy evaluates it with `ast.literal_eval`, which fails now and then on several threads of Python 3.11, and makes any
-dtype and allocates any shape that it describes.
+NumPy evaluates it with `ast.literal_eval`, which occasionally fails with several threads in Python 3.11, and then
+creates any dtype and allocates any shape that it describes.
 """
 
 import io
@@ -19,26 +19,26 @@ from numpy.typing import NDArray
 MAGIC = b"\x93NUMPY"
 MAX_HEADER = 1024
 LENGTHS = {b"\x01\x00": "<H", b"\x02\x00": "<I"}
-"""how each version writes the length of its header (numpy.lib.format)"""
+"""version -> format of the header's length (numpy.lib.format)"""
 LONGEST_HEAD = 12 + MAX_HEADER
-"""bytes of a file within which its values begin"""
+"""largest offset of the values in a file"""
 QUOTES_AND_TUPLES = str.maketrans("'()", '"[]')
 AS_JSON = ((r"\bFalse\b", "false"), (r"\bTrue\b", "true"), (r"(?<=\d)L\b", ""), (r"(?<=[\w\"\]]),(?=\s*[\]}])", ""))
-"""what else JSON writes otherwise: truths, long numbers of Python 2, and commas at the end"""
+"""other replacements for JSON: booleans, long integers of Python 2, and trailing commas"""
 FLOATS = tuple(f"{order}f{size}" for order in "<>" for size in (2, 4, 8))
-MASKED = "the mel is a masked array: fill what is masked first, as in mel.filled(silence)"
+MASKED = "the mel is a masked array: fill the masked values first, as in mel.filled(silence)"
 
 
 class NpyError(ValueError):
-    """This is no npy file, or it is damaged."""
+    """The data is not an npy file, or is damaged."""
 
 
 @dataclass(frozen=True)
 class NpyHeader:
-    """What a header says.
+    """The contents of a header.
 
-    `descr` is NumPy's name of the dtype, such as `<f4`, empty if it is described in another way; `order` is that of the
-    values, which begin at byte `start`.
+    `descr` is NumPy's name of the dtype, such as `<f4`, empty if the dtype is structured; `order` is the memory order
+    of the values, which begin at byte `start`.
     """
 
     descr: str
@@ -48,16 +48,16 @@ class NpyHeader:
 
 
 def read_header(content: bytes | memoryview) -> NpyHeader:
-    """Return what the header says, from the first bytes of a file or all of them; raises an NpyError if it is none."""
+    """Read the header from the first bytes of a file, or from all of them; raises an NpyError if it is invalid."""
     head = bytes(content[:LONGEST_HEAD])
     if head[:6] != MAGIC or head[6:8] not in LENGTHS:
-        raise NpyError("this is no npy file of version 1.0 or 2.0")
+        raise NpyError("this is not an npy file of version 1.0 or 2.0")
     start = 8 + struct.calcsize(LENGTHS[head[6:8]])
     if len(head) < start:
         raise NpyError("the npy file ends within its header")
     end = start + struct.unpack(LENGTHS[head[6:8]], head[8:start])[0]
     if end - start > MAX_HEADER or end > len(head):
-        raise NpyError("the npy file's header is longer than the file, or than a header needs")
+        raise NpyError("the npy file's header is longer than the file, or than any header needs")
     text = head[start:end].decode("latin1").translate(QUOTES_AND_TUPLES)
     for python, as_json in AS_JSON:
         text = re.sub(python, as_json, text)
@@ -75,7 +75,7 @@ def read_header(content: bytes | memoryview) -> NpyHeader:
 def read_array(content: bytes, dtypes: tuple[str, ...]) -> NDArray[np.generic]:
     """Return the array of a whole npy file, as a view of its bytes.
 
-    Raises an NpyError if it is none, its dtype is none of these, or its values do not fit its shape.
+    Raises an NpyError if it is not an npy file, its dtype is not one of `dtypes`, or its values do not fit its shape.
     """
     header = read_header(content)
     if header.descr not in dtypes:
@@ -98,12 +98,12 @@ def read_mel(source: Path | BinaryIO) -> NDArray[np.float32]:
     try:
         mel = read_array(content, FLOATS)
     except NpyError as error:
-        raise ValueError(f"this is no npy file of numbers: {error}") from error
+        raise ValueError(f"this is not an npy file of numbers: {error}") from error
     return mel.reshape(header.shape[-2:]).astype(np.float32)
 
 
 def mel_frames(path: Path) -> int:
-    """Return the number of frames of a mel file, reading only its header; raises as `read_mel`."""
+    """Return the number of frames of a mel file, reading only its header; raises the errors of `read_mel`."""
     return _header_of(_start_of(path, LONGEST_HEAD)).shape[-1]
 
 
@@ -121,21 +121,21 @@ def _header_of(start: bytes) -> NpyHeader:
     try:
         header = read_header(start)
     except NpyError as error:
-        known = "it is cut off, or no array of numbers" if start.startswith(MAGIC) else ""
-        what = known or kind_of(start, "`vocoder mel` makes a mel of audio") or "it begins with something else"
-        raise ValueError(f"this is no npy file of numbers: {what}") from error
+        known = "it is truncated, or not an array of numbers" if start.startswith(MAGIC) else ""
+        what = known or kind_of(start, "`vocoder mel` computes a mel from audio") or "it does not begin like one"
+        raise ValueError(f"this is not an npy file of numbers: {what}") from error
     if header.descr not in FLOATS:
-        raise ValueError(f"a mel holds floats, not {header.descr}")
+        raise ValueError(f"a mel must hold floats, not {header.descr}")
     shape = header.shape[1:] if header.shape[:1] == (1,) and len(header.shape) == 3 else header.shape
     if len(shape) != 2 or 0 in shape:
-        raise ValueError(f"a mel is (n_mels, frames), at least one frame, not {shape}; one file holds one mel")
+        raise ValueError(f"a mel must be (n_mels, frames) with at least one frame, not {shape}; save one mel per file")
     return header
 
 
 def kind_of(start: bytes, advice: str) -> str:
-    """Return what a file is, judged by its first bytes, at least four; empty if unknown.
+    """Describe a file by its first bytes, at least four; empty if unknown.
 
-    For audio, `advice` says how to get to a mel.
+    For audio, `advice` says how to obtain a mel.
     """
     if not start:
         return "it is empty"

@@ -1,4 +1,4 @@
-"""Utterances of different lengths in one row, one after another."""
+"""Pack utterances of different lengths into one row."""
 
 from collections.abc import Sequence
 from itertools import accumulate
@@ -8,21 +8,21 @@ from torch import Tensor
 
 
 class Packing:
-    """Where each utterance stands in a row of frames; each is followed by a gap of `gap` frames.
+    """The positions of utterances in a row of frames; each is followed by a gap of `gap` frames.
 
-    A batch of mels of different lengths, padded to the longest, computes the padding and then has to mask it after
-    every layer all the same, since biases fill it. In a row the only padding is the gaps, as wide as the widest single
-    layer sees; every layer is given zeros there, so that to each utterance they are the zeros beyond its ends.
+    A batch padded to its longest mel computes the padding and must still mask it after every layer, since biases fill
+    it. In a row the only padding is the gaps, as wide as the context of a single layer; each layer's input is zero
+    there, like the zero padding beyond an utterance's ends.
     """
 
     def __init__(self, lengths: Sequence[int], gap: int, device: torch.device) -> None:
         if not lengths or min(lengths) < 1 or gap < 1:
-            raise ValueError("a row needs utterances, and gaps, of at least one frame")
+            raise ValueError("a row needs utterances and gaps of at least one frame")
         self.lengths, self.gap, self.device = tuple(lengths), gap, device
         self.frames = sum(lengths) + gap * len(lengths)
         self.starts = tuple(accumulate((length + gap for length in lengths[:-1]), initial=0))
         self.ends = tuple(start + length for start, length in zip(self.starts, self.lengths, strict=True))
-        """the frame after the last one of each utterance"""
+        """index of the frame after each utterance"""
         sizes = torch.tensor(lengths, device=device) + gap
         self._owner = torch.arange(len(lengths), device=device).repeat_interleave(sizes, output_size=self.frames)
         self._frame = torch.arange(self.frames, device=device)
@@ -30,7 +30,7 @@ class Packing:
         self._gaps: dict[int, Tensor] = {}
 
     def gaps(self, per_frame: int = 1) -> Tensor:
-        """Return the indices of all steps that belong to no utterance, where a frame has `per_frame` steps."""
+        """Return the indices of all steps in gaps, with `per_frame` steps per frame."""
         if per_frame not in self._gaps:
             ends = per_frame * torch.tensor(self.ends, device=self.device)
             steps = torch.arange(per_frame * self.gap, device=self.device)
@@ -38,28 +38,28 @@ class Packing:
         return self._gaps[per_frame]
 
     def owned(self) -> Tensor:
-        """Return 1 for each frame that belongs to an utterance and 0 for others, (frames,)."""
+        """Return a mask (frames,) with 1 for frames of utterances and 0 for gaps."""
         return (self._frame <= self._last).float()
 
     def edges(self, per_frame: int = 1) -> Tensor:
-        """Return the indices of the steps that are the first after an end or the first of an utterance, but for 0."""
+        """Return the indices of the first step of each gap, and of each utterance but the first."""
         return torch.tensor([per_frame * frame for frame in (*self.ends, *self.starts[1:])], device=self.device)
 
     def owners(self, per_frame: int = 1) -> Tensor:
-        """Return, for each step, the number of the utterance that it belongs to or that the gap follows."""
+        """Return for each step the index of its utterance; a gap belongs to the utterance before it."""
         return self._owner.repeat_interleave(per_frame)
 
     def restarted(self, running: Tensor) -> Tensor:
-        """Return a running sum (1, frames) over the row as if it began at 0 with each utterance."""
+        """Return a running sum (1, frames) over the row, restarted at 0 with each utterance."""
         before = running[0, [start - 1 for start in self.starts]]
         return running - torch.where(self._owner > 0, before[self._owner], 0.0)
 
     def held(self) -> Tensor:
-        """Return, for each frame, its own index, or that of the last frame of the utterance that the gap follows."""
+        """Return for each frame its index, or in a gap the index of the last frame of the utterance before it."""
         return torch.minimum(self._frame, self._last)
 
     def pack(self, pieces: Sequence[Tensor]) -> Tensor:
-        """Put pieces (C, frames * per_frame), one for each utterance, into a row (1, C, ...) with zeros between."""
+        """Pack pieces (C, frames * per_frame), one for each utterance, into a row (1, C, ...) with zeros between."""
         per_frame = pieces[0].shape[1] // self.lengths[0]
         row = torch.zeros(pieces[0].shape[0], self.frames * per_frame, dtype=pieces[0].dtype, device=self.device)
         for piece, start in zip(pieces, self.starts, strict=True):
@@ -67,7 +67,7 @@ class Packing:
         return row[None]
 
     def unpack(self, row: Tensor) -> list[Tensor]:
-        """Take a row (1, ..., frames * per_frame) apart again."""
+        """Split a row (1, ..., frames * per_frame) into its utterances."""
         per_frame = row.shape[-1] // self.frames
         pairs = zip(self.starts, self.ends, strict=True)
         return [row[0, ..., start * per_frame : end * per_frame] for start, end in pairs]

@@ -1,4 +1,4 @@
-"""Processes that end with the one that started them, however that one ended."""
+"""Worker processes that end with the process that started them, however that one ends."""
 
 import multiprocessing
 import os
@@ -10,20 +10,20 @@ from multiprocessing.context import SpawnContext, SpawnProcess
 
 
 def process_pool(count: int, prepared: Callable[[], object] | None = None) -> ProcessPoolExecutor:
-    """Return processes that are started when they are first needed, end with this one, and do not hear Ctrl-C.
+    """Return a pool of up to `count` processes that start on demand, end with this process, and ignore Ctrl-C.
 
-    There are at most `count`; `prepared`, which has to be picklable, is called first in each of them.
+    Each process first calls `prepared`, which must be picklable.
     """
-    context = SpawnContext()  # torch has threads by now, and a fork would copy their locks
+    context = SpawnContext()  # torch has started threads, and a fork would copy their locks
     context.Process = _Shielded  # type: ignore[misc]
     return ProcessPoolExecutor(count, context, initializer=_begin, initargs=(prepared,))
 
 
 class _Shielded(SpawnProcess):
-    """A process that Ctrl-C does not reach, from its first instruction on: it is its owner's."""
+    """A process that ignores Ctrl-C from its first instruction; its owner handles it."""
 
     def start(self) -> None:
-        """Start the process, which inherits that SIGINT is blocked; one that comes meanwhile waits for its owner."""
+        """Start the process, which inherits a blocked SIGINT; a SIGINT that arrives meanwhile waits for the owner."""
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             super().start()
@@ -41,4 +41,4 @@ def _die_with_owner() -> None:
     owner = multiprocessing.parent_process()
     assert owner is not None
     owner.join()
-    os._exit(1)  # what is half written lies under a name of its own
+    os._exit(1)  # incomplete files have temporary names

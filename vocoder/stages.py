@@ -1,7 +1,7 @@
-"""The stages of a model: what each makes of which signals, and how far it sees.
+"""The stages of a model: which signal each computes from which others, and its context.
 
-A model lists its stages once. Run over whole utterances they are its way from noise to audio; a `Pipeline` runs the
-same ones piece by piece. `frames_of`, `silenced` and `overlap_add` are what several of them do to a signal.
+A model lists its stages once. `run` computes whole utterances with them, from noise to audio; a `Pipeline` runs the
+same stages piece by piece. Several stages use `frames_of`, `silenced` and `overlap_add`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,13 +13,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 MEL, NOISE, CONDITION, Z = "mel", "noise", "condition", "z"
-"""signals of every model: the mel, white noise, what networks see of the mel, and what is made of all to be decoded"""
+"""signals of every model: the mel, white noise, the networks' condition, and the latent signal that is decoded"""
 TARGET = "target"
-"""the mel that the audio of some models has, where it is not the given one"""
+"""the mel that the audio of some models is corrected to, if not the given one"""
 
 
 class Span(NamedTuple):
-    """The frames of the windows, and among them those that are wanted; all counted from the start of the utterance."""
+    """Frames `first` to `last` of the windows, and the wanted frames `start` to `stop`, counted in the utterance."""
 
     first: int
     start: int
@@ -28,44 +28,44 @@ class Span(NamedTuple):
 
 
 Compute = Callable[..., Tensor | tuple[Tensor, Tensor]]
-"""from a span and the windows of the inputs (B, C, steps) to the wanted frames (B, C, steps)
+"""maps a span and the windows of the inputs (B, C, steps) to the wanted frames (B, C, steps)
 
-A step of a flow returns log |det d output / d input| with them, (B,), or the values (B, ...) whose sum it is: over
-whole utterances they add up to the log-determinant.
+A step of a flow also returns log |det d output / d input|, (B,), or values (B, ...) that sum to it; over whole
+utterances they add up to the log-determinant.
 """
 
 
 class Stage(NamedTuple):
-    """How the frames of one signal come from the frames of others.
+    """Computes the frames of one signal from those of others.
 
-    At each end of an utterance, and there alone, the windows end and the network pads as it always does; everywhere
-    else they reach beyond the wanted frames by the context, so that no padding is seen.
+    Windows extend beyond the wanted frames by the context, so that padding has no effect, except at the ends of the
+    utterance, where windows end and networks pad as usual.
     """
 
     output: str
-    """name of the signal that it makes"""
+    """name of the computed signal"""
     inputs: tuple[str, ...]
-    """names of the signals that it sees"""
+    """names of its input signals"""
     compute: Compute
     before: int = 0
-    """frames before a wanted one that it depends on"""
+    """context in frames before a wanted frame"""
     after: int = 0
-    """frames after a wanted one that it depends on"""
+    """context in frames after a wanted frame"""
     align: int = 1
-    """the windows start at multiples of so many frames"""
+    """windows start at multiples of this many frames"""
 
     def start_of_window(self, wanted: int) -> int:
-        """Return the first frame of the windows if the first wanted frame is number `wanted`."""
+        """Return the first frame of the windows if the first wanted frame is `wanted`."""
         return max(wanted - self.before, 0) // self.align * self.align
 
     def made(self, span: Span, *windows: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Return the wanted frames (B, C, steps), and what the log-determinant gains by them."""
+        """Compute the wanted frames (B, C, steps), and their contribution to the log-determinant."""
         made = self.compute(span, *windows)
         return made if isinstance(made, tuple) else (made, None)
 
 
 def windowed(function: Callable[..., Tensor | tuple[Tensor, Tensor]]) -> Compute:
-    """Return the computation of a stage without memory: `function` of the windows, cut to the wanted frames."""
+    """Return the computation of a stateless stage: apply `function` to the windows and cut out the wanted frames."""
 
     def compute(span: Span, *windows: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         made = function(*windows)
@@ -75,7 +75,7 @@ def windowed(function: Callable[..., Tensor | tuple[Tensor, Tensor]]) -> Compute
 
 
 def frames_of(x: Tensor, span: Span) -> Tensor:
-    """Return the wanted frames of a signal (B, C, steps) over the windows."""
+    """Cut the wanted frames out of a signal (B, C, steps) that covers the windows."""
     if (span.start, span.stop) == (span.first, span.last):
         return x
     steps = x.shape[2] // (span.last - span.first)
@@ -83,12 +83,12 @@ def frames_of(x: Tensor, span: Span) -> Tensor:
 
 
 def silenced(x: Tensor, gaps: Tensor | None) -> Tensor:
-    """Return x (..., T) with zeros at the indices `gaps` of its last dimension; as it is where there are none."""
+    """Return x (..., T) with zeros at the indices `gaps` of its last dimension, or unchanged if there are none."""
     return x if gaps is None else x.index_fill(-1, gaps, 0.0)
 
 
 def overlap_add(frames: Tensor, stride: int) -> Tensor:
-    """Return the sum of frames (B, count, size) at distances of `stride`: (B, (count - 1) * stride + size)."""
+    """Overlap and add frames (B, count, size) at distances of `stride`: (B, (count - 1) * stride + size)."""
     batch, count, size = frames.shape
     overlap = size // stride
     pieces = frames.reshape(batch, count, overlap, stride)
@@ -100,9 +100,9 @@ def overlap_add(frames: Tensor, stride: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Made:
-    """A signal (B, C, steps) of whole utterances, and what each step of a flow that led to it adds to `log_det`.
+    """A signal (B, C, steps) of whole utterances, and the contributions of flow steps to its `log_det`.
 
-    `signals` holds by name what was computed on the way to it, and what was given.
+    `signals` holds all given and computed signals by name.
     """
 
     signal: Tensor
@@ -119,10 +119,10 @@ class Made:
 
 
 def run(stages: Sequence[Stage], given: Mapping[str, Tensor], wanted: str | None = None) -> Made:
-    """Compute a signal of whole utterances by the stages that lead to it from the given signals (B, C, steps).
+    """Compute a signal of whole utterances from the given signals (B, C, steps), with only the stages it needs.
 
-    The stages are fresh, since some of them remember, and in the order of computation. `wanted` is the signal of the
-    last one if left out. Raises a ValueError if it needs a signal that is not given.
+    The stages must be new, since some have state, and in the order of computation. `wanted` defaults to the output of
+    the last one. Raises a ValueError if a needed signal is not given.
     """
     wanted = stages[-1].output if wanted is None else wanted
     needed, chosen = {wanted}, []
@@ -142,85 +142,84 @@ def run(stages: Sequence[Stage], given: Mapping[str, Tensor], wanted: str | None
 
 
 class Track:
-    """The part of a signal (B, C, frames * steps) that a stream still needs: it grows at its end and loses its start.
+    """The part of a signal (B, C, frames * steps) that a stream still needs: it grows at the end and loses its start.
 
-    Frames are counted from the start of the stream. What is kept lies in memory as (B, frames * steps, C), as the
-    couplings read it.
+    Frames are counted from the start of the stream. Memory is laid out as (B, frames * steps, C), as couplings read it.
     """
 
     def __init__(self) -> None:
         self.first = 0
-        """number of the first frame that is kept"""
+        """index of the first frame that is kept"""
         self.end = 0
-        """number of the frame that will come next"""
+        """index of the next frame to append"""
         self._kept: Tensor | None = None
         self._steps = 1
 
     def append(self, piece: Tensor, frames: int) -> None:
-        """Add the next frames, (B, C, frames * steps) with one number of steps for the whole stream."""
+        """Append the next frames (B, C, frames * steps); `steps` is the same for the whole stream."""
         self._steps = piece.shape[2] // frames
         piece = piece.transpose(1, 2)
         self._kept = piece if self._kept is None else torch.cat([self._kept, piece], dim=1)
         self.end += frames
 
     def window(self, first: int, last: int) -> Tensor:
-        """Return the frames from `first` to before `last`; raises a ValueError if some are not kept."""
+        """Return the frames from `first` up to `last`, exclusive; raises a ValueError if some are not kept."""
         if self._kept is None or not self.first <= first <= last <= self.end:
             raise ValueError(f"frames {first} to {last} are not among those kept, {self.first} to {self.end}")
         start, steps = self.first, self._steps
         return self._kept[:, (first - start) * steps : (last - start) * steps].transpose(1, 2)
 
     def forget(self, before: int) -> None:
-        """Let go of the frames before number `before`."""
+        """Drop the frames before `before`."""
         if self._kept is not None and before > self.first:
             before = min(before, self.end)
             kept = self._kept[:, (before - self.first) * self._steps :]
-            # A view would keep all that it was cut from: megabytes for each stream that waits for its reader.
+            # A view would keep the whole signal alive: megabytes for each stream that waits for its reader.
             self._kept = kept.clone() if 2 * kept.shape[1] <= self._kept.shape[1] else kept
             self.first = before
 
 
 class Pipeline:
-    """Compute a signal from first to last out of a mel that grows.
+    """Computes a signal from beginning to end while its mel is arriving.
 
-    Every stage remembers its inputs as far back as it looks, so that a frame is computed once by each stage, save for
-    the stage's own context: the contexts of all stages together only decide how long the first frame has to wait.
+    Every stage keeps its inputs as far back as its context, so that it computes each frame once, apart from its own
+    context. The contexts of all stages add up only in the delay of the first frame.
 
-    Each stage comes after those whose signals it sees; the last makes the result. `MEL` and `NOISE` are given, the
-    latter by `draw(start, frames)`: white noise (B, C, steps) of so many frames from number `start` on.
+    Stages are in the order of computation, and the last computes the result. `MEL` is fed; `NOISE` comes from
+    `draw(start, frames)`: white noise (B, C, steps) for that many frames from `start`.
     """
 
     def __init__(self, stages: Sequence[Stage], draw: Callable[[int, int], Tensor]) -> None:
         noise = Stage(NOISE, (), lambda span: draw(span.start, span.stop - span.start))
         self._stages = (noise, *stages)
-        self._ahead = {MEL: 0}  # frames of each signal, after a frame of the result, that this depends on
+        self._ahead = {MEL: 0}  # signal -> its frames after a frame of the result on which that depends
         for stage in reversed(self._stages):
             own = self._ahead.setdefault(stage.output, 0)
             for name in stage.inputs:
                 self._ahead[name] = max(self._ahead.get(name, 0), own + stage.after)
         self._tracks = {name: Track() for name in self._ahead}
         self.lookahead = self._ahead[MEL]
-        """frames of the mel after a frame that must have come before it can be computed"""
+        """frames of the mel after a frame that must have arrived before it can be computed"""
         self.frames = 0
-        """frames of the result so far"""
+        """frames of the result computed so far"""
         self.total: int | None = None
-        """frames of the mel, once its end is known"""
+        """frames of the whole mel, once its end is known"""
 
     @property
     def mel_frames(self) -> int:
-        """Frames of the mel so far."""
+        """Frames of the mel received so far."""
         return self._tracks[MEL].end
 
     def feed(self, mel: Tensor) -> None:
-        """Append frames of the mel, (B, n_mels, frames)."""
+        """Append frames (B, n_mels, frames) to the mel."""
         self._tracks[MEL].append(mel, mel.shape[2])
 
     def finish(self) -> None:
-        """Say that the mel has ended."""
+        """End the mel."""
         self.total = self.mel_frames
 
     def advance(self, frames: int) -> Tensor:
-        """Return the next frames of the result, (B, C, steps); raises a ValueError if the mel is too short."""
+        """Compute the next frames (B, C, steps) of the result; raises a ValueError if the mel is too short."""
         goal = self.frames + frames
         for stage in self._stages:
             self._run(stage, self._limit(goal + self._ahead[stage.output]))

@@ -1,4 +1,4 @@
-"""Timings that compare: alternating repetitions in one process, medians, and the machine that they were taken on."""
+"""Compare timings: medians of alternating repetitions in one process, and a description of the machine."""
 
 import os
 import platform
@@ -15,9 +15,9 @@ SLOW_RATE = 5e9
 
 Clock = Callable[[], float]
 QUIET: Clock = time.perf_counter
-"""for a machine that does nothing else"""
+"""wall-clock time, for an idle machine"""
 BUSY: Clock = time.process_time
-"""processor time, all threads together: with one thread it holds on a machine that does other things too"""
+"""processor time of all threads: with one thread it is valid on a busy machine too"""
 
 
 def alternate(
@@ -25,12 +25,12 @@ def alternate(
 ) -> dict[str, float]:
     """Return the median seconds of each task.
 
-    The tasks take turns, so that whatever else the machine does at times falls on all of them alike, and their ratios
-    hold where single figures do not. Each must be done when it returns. It runs `untimed` times before each timed run,
-    where it is to find its weights in the caches: after a task with others it would not.
+    The tasks take turns, so that other load on the machine affects all of them alike and their ratios are reliable even
+    if single figures are not. Each must have finished when it returns. It runs `untimed` times before each timed run,
+    to find its weights in the caches after another task.
     """
     if repetitions < 1:
-        raise ValueError(f"a timing needs at least one repetition, not {repetitions}")
+        raise ValueError(f"repetitions must be at least 1, not {repetitions}")
     seconds: dict[str, list[float]] = {name: [] for name in tasks}
     for i in range(warm_ups + repetitions):
         for name, task in tasks.items():
@@ -44,10 +44,10 @@ def alternate(
 
 
 def matmul_rate(dtype: torch.dtype, device: str | torch.device = "cpu", clock: Clock = QUIET) -> float:
-    """Return how many floating-point operations per second a product of two square matrices reaches.
+    """Measure the floating-point operations per second of a product of two square matrices.
 
-    If a small one is slow, the device has no instructions for the type, a large one would take minutes, and the rate is
-    that of the small one.
+    If a small product is slow, the device has no instructions for the type and a large one would take minutes, so the
+    rate of the small one is returned.
     """
     rate = _rate_of(SMALL_SIZE, dtype, device, clock)
     return rate if rate < SLOW_RATE else _rate_of(MATRIX_SIZE, dtype, device, clock)
@@ -60,11 +60,11 @@ def _rate_of(size: int, dtype: torch.dtype, device: str | torch.device, clock: C
 
 
 def machine(device: str | torch.device = "cpu", clock: Clock = QUIET) -> str:
-    """Return one line about the machine: processor, cores, threads, PyTorch, and measured rates of products."""
+    """Describe the machine in one line: processor, cores, threads, PyTorch, and measured rates of matrix products."""
     rates = (f"{name} {matmul_rate(dtype, device, clock=clock) / 1e9:.0f}" for name, dtype in _DTYPES)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    told = Path("/proc/cpuinfo").read_text(encoding="utf-8") if Path("/proc/cpuinfo").is_file() else ""
-    names = [line.partition(":")[2].strip() for line in told.splitlines() if line.startswith("model name")]
+    cpuinfo = Path("/proc/cpuinfo").read_text(encoding="utf-8") if Path("/proc/cpuinfo").is_file() else ""
+    names = [line.partition(":")[2].strip() for line in cpuinfo.splitlines() if line.startswith("model name")]
     processor = f"{(names or [platform.processor() or platform.machine()])[0]}, {cores} cores"
     if torch.device(device).type == "cuda":
         processor = torch.cuda.get_device_name(device)
@@ -76,7 +76,7 @@ def machine(device: str | torch.device = "cpu", clock: Clock = QUIET) -> str:
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table whose first column is text and whose others are numbers."""
+    """Return a Markdown table whose first column is text and whose other columns are numbers."""
     rule = ["---", *("---:" for _ in header[1:])]
     return "\n".join("| " + " | ".join(line) + " |" for line in (header, rule, *rows))
 

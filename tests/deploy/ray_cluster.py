@@ -125,7 +125,7 @@ def check_bulk(folder):
     command += ["--seed", "3"]
     first, second = (subprocess.run(command, capture_output=True, text=True, check=False) for _ in range(2))
     check("40 synthesized" in first.stdout and "1 failed" in first.stdout, f"Ray Data: {first.stdout.strip()}")
-    check(first.returncode == 2 and "bad.npy: this is no npy file" in first.stderr, "what failed is named")
+    check(first.returncode == 2 and "bad.npy: this is not an npy file" in first.stderr, "what failed is named")
     check("40 there already" in second.stdout, f"again: {second.stdout.strip()}")
 
 

@@ -107,7 +107,7 @@ def test_what_cannot_be_read_is_said(tmp_path):
         ("cut.npy", "values do not fit its shape"),
         ("objects.npy", "floats, not .O"),
         ("none.npy", "at least one frame"),
-        ("integers.npy", "a mel holds floats, not <i2"),
+        ("integers.npy", "a mel must hold floats, not <i2"),
         ("absent.npy", "there is no file"),
     ]:
         with pytest.raises((ValueError, FileNotFoundError), match=said):

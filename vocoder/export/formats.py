@@ -1,4 +1,4 @@
-"""From a model to a file that other runtimes read, its weights in float32 or smaller: float16, or 8-bit integers."""
+"""Export a model to a file for other runtimes, with weights in float32, float16 or 8-bit integers."""
 
 import tempfile
 from collections.abc import Callable, Collection
@@ -21,16 +21,16 @@ ONNX_FORMATS = ("onnx", SHERPA)
 Weights = Literal["float32", "float16", "int8"]
 WEIGHTS: tuple[Weights, ...] = get_args(Weights)
 LEAST_VALUES = 1024
-"""values below which a tensor is left as it is: nothing would be gained"""
+"""fewest values of a tensor that is worth converting"""
 CORRECTION = "correction"
-"""part of the names of what corrects audio towards its mel, whose matrices must stay exact"""
+"""found in the names of the correction's nodes and tensors, which must stay exact"""
 CONSTANT = "lifted_tensor"
-"""part of the names of constants of a program, such as the matrices of a Fourier transform"""
+"""found in the names of a program's constants, such as the matrices of a Fourier transform"""
 
 
 @silent_libraries()
 def write_onnx(traced: Traced, file: Path) -> None:
-    """Write a program as an ONNX file, with what its users must know as metadata of the model."""
+    """Write a program as an ONNX file, with the facts that its users need as metadata of the model."""
     plain = traced.program.run_decompositions({torch.ops.aten.silu.default: _silu})
     program = torch.onnx.export(plain, (), opset_version=OPSET, output_names=traced.outputs, dynamo=True, verbose=False)
     assert program is not None
@@ -39,13 +39,13 @@ def write_onnx(traced: Traced, file: Path) -> None:
 
 
 def _silu(x: Tensor) -> Tensor:
-    """Return x * sigmoid(x), in operations that no runtime makes one of: some of those know no float64."""
+    """Return x * sigmoid(x), in operations that runtimes do not fuse: some fused ones lack float64."""
     return x / (1.0 + torch.exp(-x))
 
 
 @silent_libraries()
 def write_torch_program(traced: Traced, file: Path) -> None:
-    """Write what `torch.export.load` reads; what users must know lies in extra files of the same names."""
+    """Write a program for `torch.export.load`, with the facts that its users need as extra files."""
     torch.export.save(traced.program, file, extra_files=traced.about)
 
 
@@ -70,21 +70,21 @@ def export_model(
     A program for sherpa-onnx takes the mel alone.
 
     Args:
-        synthesizer: of a model that generates in one parallel pass.
+        synthesizer: the model, which must generate in one parallel pass.
         form: a key of `FORMATS`.
-        file: where it goes, once it is complete; its folder must be there.
-        corrections: how often the program corrects its audio towards the mel; the model's own number if left out.
-        sharpen: how far the program raises the contrast of mels; as far as they lack texture if left out.
-        sigma: temperature of the noise inside a program for sherpa-onnx; the model's own if left out.
-        weights: their type in an ONNX file; see `store_weights`.
-        progress: called with what is done next, since each step can take minutes.
+        file: the file to write; its folder must exist.
+        corrections: number of corrections of the audio towards the mel. Default: the model's own.
+        sharpen: how far to raise the contrast of mels. Default: as far as they lack texture.
+        sigma: temperature of the noise inside a program for sherpa-onnx. Default: the model's own.
+        weights: type of the weights in an ONNX file; see `store_weights`.
+        progress: called with the name of each step, which can take minutes.
 
-    Returns the names of the program's outputs. Raises an ExportError if the model cannot be written so, a
-    FileNotFoundError or a ValueError for an argument.
+    Returns the names of the program's outputs. Raises an ExportError if the model cannot be exported in this form, and
+    a FileNotFoundError or a ValueError if an argument is wrong.
     """
     _check(synthesizer, form, file, sigma, weights)
     with tempfile.TemporaryDirectory(prefix=f".{file.name}.", dir=file.parent) as folder, silent_libraries():
-        made = Path(folder, file.name)  # only what is complete gets the final name
+        made = Path(folder, file.name)  # moved to `file` when it is complete
         progress(f"tracing {synthesizer.name}")
         if form == SHERPA:
             program = traced_for_sherpa(synthesizer, corrections, sharpen, sigma)
@@ -101,28 +101,28 @@ def export_model(
 
 def _check(synthesizer: Synthesizer, form: str, file: Path, sigma: float | None, weights: Weights) -> None:
     if sigma is not None and form != SHERPA:
-        raise ExportError(f"a program in the format {form} takes its noise as an input: multiply that by sigma")
+        raise ExportError(f"a program in the format {form} takes noise as an input: scale that instead of giving sigma")
     if weights != "float32" and form not in ONNX_FORMATS:
-        raise ExportError(f"weights in {weights} are for ONNX files; leave it out")
+        raise ExportError(f"{weights} weights need an ONNX format, not {form}")
     if not file.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {file.parent}")
     packages = ("onnxscript", "onnxruntime") if weights == "int8" else ("onnxscript",)
     if form in ONNX_FORMATS and None in map(find_spec, packages):
-        raise ExportError("ONNX needs more packages: pip install '.[export]'")
+        raise ExportError("ONNX export needs more packages: pip install '.[export]'")
     if form in ONNX_FORMATS and any(isinstance(module, MinimumPhaseFilter) for module in synthesizer.model.modules()):
         raise ExportError(
-            "ONNX has no exponential of complex numbers, which the minimum-phase filter of a student over samples "
-            "needs: export it as torch-export"
+            "ONNX has no complex exponential, which the minimum-phase filter of this student needs: export it as "
+            "torch-export"
         )
 
 
 def store_weights(file: Path, weights: Weights, exact: Collection[str] = ()) -> None:
-    """Rewrite an ONNX file with its weights in another type; inputs, outputs and the rest of the arithmetic stay.
+    """Rewrite an ONNX file with its weights in another type; inputs, outputs and other operations stay the same.
 
-    float16 is only how weights are stored: a runtime widens them when it loads the file. Where most of them are numbers
-    of 16 bits already, as published, the others are left, and the program is as exact as before. int8 computes products
-    of matrices in 8-bit integers, with a scale for each column of the weights and one for each run of the activations;
-    the rest is float16. The correction, and the tensors named by `exact`, stay as they are.
+    float16 affects only storage: runtimes widen the weights on loading. If most weights fit 16 bits without loss, as in
+    published models, the others are left unchanged, and so are the results. int8 computes matrix products in 8-bit
+    integers, with a scale per column of the weights and one per run for the activations; other weights become float16.
+    The correction, and the tensors named in `exact`, are left unchanged.
     """
     if weights == "float32":
         return
@@ -143,7 +143,7 @@ def _halve(graph: Any, exact: Collection[str]) -> None:
     values = {name: numpy_helper.to_array(tensor) for name, tensor in large.items()}
     lossless = {name for name, value in values.items() if np.array_equal(value.astype(np.float16), value)}
     if sum(values[name].size for name in lossless) > sum(value.size for value in values.values()) / 2:
-        large = {name: large[name] for name in large if name in lossless}  # the rest was computed from 16-bit weights
+        large = {name: large[name] for name in large if name in lossless}  # the rest is derived from 16-bit weights
     widened = []
     for name, tensor in large.items():
         tensor.CopyFrom(numpy_helper.from_array(values[name].astype(np.float16), f"{name}.float16"))
@@ -154,7 +154,7 @@ def _halve(graph: Any, exact: Collection[str]) -> None:
 
 
 def _is_large(tensor: Any, exact: Collection[str]) -> bool:
-    """Whether a tensor is worth storing in float16, and may be."""
+    """Whether a tensor is worth storing in float16 and may be."""
     from onnx import TensorProto, numpy_helper
 
     if tensor.data_type != TensorProto.FLOAT or _is_exact(tensor.name, exact):
@@ -168,7 +168,7 @@ def _quantise(file: Path, exact: Collection[str]) -> None:
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     kept = [node.name for node in onnx.load(str(file)).graph.node if _must_be_exact(node, exact)]
-    with silent_libraries():  # the quantiser warns that float64 stays as it is
+    with silent_libraries():  # the quantiser warns that it leaves float64 alone
         quantize_dynamic(
             str(file),
             str(file),
@@ -180,7 +180,7 @@ def _quantise(file: Path, exact: Collection[str]) -> None:
 
 
 def _must_be_exact(node: Any, exact: Collection[str]) -> bool:
-    """Whether a node belongs to the correction, which would otherwise correct towards the wrong mel, or is no layer."""
+    """Whether a node belongs to the correction, which would then aim at a wrong mel, or multiplies by a constant."""
     scopes = [entry.value for entry in node.metadata_props if entry.key == "pkg.torch.onnx.name_scopes"]
     return any(CORRECTION in scope for scope in scopes) or any(_is_exact(name, exact) for name in node.input)
 

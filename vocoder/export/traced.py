@@ -1,4 +1,4 @@
-"""A model as one function of noise and mel, or of the mel alone, in plain operations that other runtimes have."""
+"""Trace a model as one function of noise and mel, or of the mel alone, in operations that other runtimes support."""
 
 import copy
 import json
@@ -29,24 +29,24 @@ from vocoder.stages import MEL, NOISE, run
 from vocoder.synthesis.synthesizer import Synthesizer
 
 EXAMPLE_FRAMES = 24
-"""frames of the mel that a program is traced with; it takes any number from `Program.least_frames` on"""
+"""frames of the mel used for tracing; a program takes any number from `Program.least_frames`"""
 
 LEAST_FRAMES = 3
 MOST_POINTS = 4096
-"""of a Fourier transform in products"""
+"""largest Fourier transform computed as matrix products"""
 FROM_MEL_TO_AUDIO = "hifigan"
-"""what sherpa-onnx calls a vocoder from a mel to audio, whatever is inside (its `hifigan-vocoder.cc`)"""
+"""sherpa-onnx's name for any vocoder from mel to audio (`hifigan-vocoder.cc`)"""
 FROM_MEL_TO_SPECTRUM = "vocos"
-"""what it calls one whose spectrum it inverts (`vocos-vocoder.cc`), the only kind that ZipVoice takes"""
+"""its name for a vocoder from mel to spectrum (`vocos-vocoder.cc`), the only kind that ZipVoice supports"""
 
 
 class ExportError(ValueError):
-    """A model cannot be written as a program."""
+    """A model cannot be exported as a program."""
 
 
 @contextmanager
 def silent_libraries() -> Iterator[None]:
-    """Hide what the libraries say about themselves, which is nothing that users of this package can change."""
+    """Hide warnings of the libraries, which users of this package cannot act on."""
     before = logging.root.manager.disable
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -58,12 +58,12 @@ def silent_libraries() -> Iterator[None]:
 
 
 class Program(nn.Module):
-    """From noise z (B, C, steps) and a mel (B, n_mels, frames) to audio x (B, frames * hop_length).
+    """Maps noise z (B, C, steps) and a mel (B, n_mels, frames) to audio x (B, frames * hop_length).
 
-    It does what `Synthesizer.synthesize` does with the same noise. z is standard normal noise times the temperature,
-    and `steps_per_frame` of its steps belong to each frame. Only the correction takes all frames of a grid at once:
-    runtimes have no loop over frames. What it makes of the samples is not quite the same. With `products` Fourier
-    transforms are products of matrices. `sharpen` is the strength of all frames, or None to follow each mel.
+    It computes what `Synthesizer.synthesize` does for the same noise. z is standard normal noise times the temperature,
+    with `steps_per_frame` steps per frame. Only the correction differs slightly: it processes all frames of a grid at
+    once, since runtimes have no loop over frames. With `products` Fourier transforms are computed as matrix products.
+    `sharpen` is the strength for all frames, or None to measure each mel.
     """
 
     def __init__(self, model: Vocoder, correction: Correction, sharpen: float | None, products: bool) -> None:
@@ -81,7 +81,7 @@ class Program(nn.Module):
 
     @property
     def least_frames(self) -> int:
-        """Fewest frames that it takes: shorter audio has no mel to be corrected to, and tracing needs two of all."""
+        """Fewest frames that it accepts: the correction needs enough audio for a mel, and tracing some frames more."""
         order = self.correction.order
         corrected = max(order.padding // order.hop_length + 1, 2 * order.grids) if self.correction.count else 1
         return max(corrected, LEAST_FRAMES)
@@ -96,10 +96,11 @@ class Program(nn.Module):
 
 
 class MelProgram(nn.Module):
-    """From a mel (B, n_mels, frames) to audio (B, frames * hop_length), with fresh noise times `sigma` in every run.
+    """Maps a mel (B, n_mels, frames) to audio (B, frames * hop_length), with fresh noise times `sigma` in every run.
 
-    With a mel config to the spectrum of that audio, which its user inverts: `mag`, `x` and `y`, each (B, n_fft // 2 +
-    1, frames + 1), stand for mag (x + i y). Magnitudes are 1, so that x and y are real and imaginary part.
+    If `inverted` is a mel config, the output is the spectrum of that audio, for the caller to invert: `mag`, `x` and
+    `y`, each (B, n_fft // 2 + 1, frames + 1), stand for mag (x + i y). `mag` is 1, so x and y are real and imaginary
+    part.
     """
 
     window: Tensor
@@ -127,9 +128,9 @@ class MelProgram(nn.Module):
 
 @dataclass(frozen=True)
 class Traced:
-    """A program in the form of `torch.export`, and what its users must know of it as plain text by name.
+    """A program in the form of `torch.export`, and the facts that its users need, as text by name.
 
-    It takes `z` and `mel` of any batch and number of frames, or the mel alone; `outputs` names what it returns.
+    It takes `z` and `mel` of any batch size and number of frames, or the mel alone; `outputs` are its outputs' names.
     """
 
     program: torch.export.ExportedProgram
@@ -140,18 +141,18 @@ class Traced:
 def program_of(
     synthesizer: Synthesizer, corrections: int | None = None, sharpen: float | None = None, products: bool = False
 ) -> Program:
-    """Return the program of a model, in float32 on the CPU; the synthesizer is left as it is.
+    """Return the program of a model, in float32 on the CPU; the synthesizer is not changed.
 
-    `corrections` is by default the model's own number; `sharpen` and `products` are those of `Program`. Raises an
-    ExportError if the model generates sample by sample, and a ValueError if corrections or sharpen is out of range.
+    `corrections` defaults to the model's own number; for `sharpen` and `products` see `Program`. Raises an ExportError
+    if the model generates sample by sample, and a ValueError if corrections or sharpen is out of range.
     """
     Sampling(corrections=corrections, sharpen=sharpen)
     check_strength(sharpen, synthesizer.mel_config)
     model = synthesizer.model
     if model.sequential:
         raise ExportError(
-            f"a model of family {synthesizer.family} generates sample by sample, each from those before, which is no "
-            f"fixed sequence of operations: export a waveglow, or a student distilled from it"
+            f"a model of family {synthesizer.family} generates sample by sample, which is not a fixed sequence of "
+            f"operations: export a waveglow, or a student distilled from it"
         )
     steps = model.config.corrections if corrections is None else corrections
     correction = Correction(synthesizer.mel_config, steps)
@@ -172,14 +173,14 @@ def program_of(
 def traced(
     synthesizer: Synthesizer, corrections: int | None = None, sharpen: float | None = None, products: bool = False
 ) -> Traced:
-    """Return the program of a model as a graph of operations; arguments and errors as of `program_of`."""
+    """Trace the program of a model as a graph of operations; arguments and errors are those of `program_of`."""
     program = program_of(synthesizer, corrections, sharpen, products)
     batch, frames = torch.export.Dim("batch"), torch.export.Dim("frames", min=program.least_frames)
     z = torch.randn(2, program.model.noise_channels, program.model.steps_per_frame * EXAMPLE_FRAMES)
     mel = torch.randn(2, synthesizer.mel_config.n_mels, EXAMPLE_FRAMES)
     steps = frames if program.model.steps_per_frame == 1 else program.model.steps_per_frame * frames
     shapes = {"z": {0: batch, 2: steps}, "mel": {0: batch, 2: frames}}
-    # Conditions that hold for all lengths, but that the tracer cannot prove, become assertions of the program.
+    # Conditions on the lengths that the tracer cannot prove become assertions in the program.
     exported = torch.export.export(
         program, (z, mel), dynamic_shapes=shapes, prefer_deferred_runtime_asserts_over_guards=True
     )
@@ -190,17 +191,17 @@ def traced(
 def traced_for_sherpa(
     synthesizer: Synthesizer, corrections: int | None = None, sharpen: float | None = None, sigma: float | None = None
 ) -> Traced:
-    """Return the program of a model as a graph with noise inside and the metadata that sherpa-onnx reads.
+    """Trace the program of a model as a graph that draws its own noise, with the metadata that sherpa-onnx reads.
 
-    Arguments and errors are those of `program_of`; sigma is the model's own if left out. Raises an ExportError also if
-    the mels are not natural logarithms of magnitudes, as those of Matcha-TTS are.
+    Arguments and errors are those of `program_of`; sigma defaults to the model's own. Also raises an ExportError if the
+    mels are not natural logarithms of magnitudes, as those of Matcha-TTS are.
     """
     Sampling(sigma=sigma)
     mel_config = synthesizer.mel_config
     if mel_config.log != "ln" or mel_config.power != 1.0 or mel_config.mean is not None:
         raise ExportError(
-            f"acoustic models for sherpa-onnx make natural logarithms of magnitudes, and this model takes mels of the "
-            f"mel config {mel_config.name!r}, which are something else"
+            f"acoustic models for sherpa-onnx predict natural logarithms of magnitudes, but this model takes mels of "
+            f"the mel config {mel_config.name!r}, which are not"
         )
     inner = program_of(synthesizer, corrections, sharpen, products=True)
     sigma = synthesizer.model.config.sigma if sigma is None else sigma
@@ -212,7 +213,7 @@ def traced_for_sherpa(
         dynamic_shapes={"mel": {0: batch, 2: frames}},
         prefer_deferred_runtime_asserts_over_guards=True,
     )
-    told = about(synthesizer, inner) | {
+    metadata = about(synthesizer, inner) | {
         "model_type": FROM_MEL_TO_SPECTRUM if inverted else FROM_MEL_TO_AUDIO,
         **{name: str(getattr(mel_config, name)) for name in ("sample_rate", "n_mels", "hop_length", "n_fft")},
         "win_length": str(mel_config.n_fft),
@@ -220,11 +221,11 @@ def traced_for_sherpa(
         "version": "1",
         "comment": "flow-vocoder",
     }
-    return Traced(exported, told, ("mag", "x", "y") if inverted else ("audio",))
+    return Traced(exported, metadata, ("mag", "x", "y") if inverted else ("audio",))
 
 
 def about(synthesizer: Synthesizer, program: Program) -> dict[str, str]:
-    """Return what the users of a program must know of it."""
+    """Return the facts that the users of a program need, as text by name."""
     facts: dict[str, Any] = {
         "family": synthesizer.family,
         "mel": to_dict(synthesizer.mel_config),

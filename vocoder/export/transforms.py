@@ -1,8 +1,8 @@
-"""Fourier transforms as products of small matrices, for runtimes whose own are slow or missing.
+"""Fourier transforms as products of small matrices, for runtimes whose own transforms are slow or missing.
 
-A transform of n = p * q points is p transforms of q points and q transforms of p points, with factors in between
-(Cooley and Tukey, "An algorithm for the machine calculation of complex Fourier series", 1965). ONNX Runtime's own DFT
-took a third of the time of a whole vocoder, WebGPU has none, and products of matrices are what every runtime does best.
+A transform of n = p * q points is p transforms of q points and q transforms of p points, with twiddle factors between
+them (Cooley and Tukey, "An algorithm for the machine calculation of complex Fourier series", 1965). ONNX Runtime's DFT
+took a third of the time of a whole vocoder, WebGPU has none, and every runtime has fast matrix products.
 """
 
 import functools
@@ -16,18 +16,18 @@ from torch.overrides import TorchFunctionMode
 
 
 class Tables(NamedTuple):
-    """Matrices and indices of a transform of n = p * q points, point q a + b to bin c + p d; c up to p / 2 suffices.
+    """Matrices and indices of a transform of n = p * q points, from point q a + b to bin c + p d; c stops at p / 2.
 
     Attributes:
         columns: (2 rows, p), cosines over negative sines of a and c.
         back: its transpose.
-        turn: (rows, q) complex factors of b and c, as cosines and negative sines (2, rows, q).
-        rows: (2 q, 2 q), from real and imaginary parts over b to those over d.
-        half: of each of n // 2 + 1 bins, where it is among (rows, q), or its mirror image.
-        sign: of its imaginary part: -1 for a mirror image.
-        whole: of each of (rows, q), the bin of n // 2 + 1 that it is, or whose mirror image.
-        mirror: the sign of that one's imaginary part.
-        weight: (rows, 1), how many of the p values of c a row stands for, over n.
+        turn: (2, rows, q), twiddle factors of b and c as cosines and negative sines.
+        rows: (2 q, 2 q), maps real and imaginary parts over b to those over d.
+        half: index of each of the n // 2 + 1 bins, or of its mirror image, among (rows, q).
+        sign: sign of its imaginary part, -1 for a mirror image.
+        whole: index of each of (rows, q), or of its mirror image, among the n // 2 + 1 bins.
+        mirror: sign of that imaginary part.
+        weight: (rows, 1), number of values of c that a row represents, divided by n.
     """
 
     columns: Tensor
@@ -43,7 +43,7 @@ class Tables(NamedTuple):
 
 @functools.cache
 def tables(n: int, dtype: torch.dtype) -> Tables:
-    """Return the tables of n points."""
+    """Return the tables of a transform of n points."""
     q = next(q for q in range(math.isqrt(n), 0, -1) if n % q == 0)
     p = n // q
     rows = p // 2 + 1
@@ -77,7 +77,7 @@ def _turn(product: Tensor, n: int) -> Tensor:
 
 
 def rfft(x: Tensor, table: Tables | None = None) -> Tensor:
-    """Return what `torch.fft.rfft` returns for real x (..., n), in products."""
+    """Compute `torch.fft.rfft` of real x (..., n) as matrix products."""
     table = tables(x.shape[-1], x.dtype) if table is None else table
     p, q = table.columns.shape[1], table.turn.shape[2]
     real, imaginary = (table.columns @ x.reshape(*x.shape[:-1], p, q)).chunk(2, dim=-2)
@@ -90,13 +90,13 @@ def rfft(x: Tensor, table: Tables | None = None) -> Tensor:
 
 
 def irfft(spectrum: Tensor, n: int, table: Tables | None = None) -> Tensor:
-    """Return what `torch.fft.irfft` returns for a spectrum (..., n // 2 + 1) and n, in products; n is even."""
+    """Compute `torch.fft.irfft` of a spectrum (..., n // 2 + 1) for even n as matrix products."""
     table = tables(n, spectrum.real.dtype) if table is None else table
     (_, rows, q) = table.turn.shape
     shape = (*spectrum.shape[:-1], rows, q)
     real = spectrum.real.index_select(-1, table.whole).reshape(shape)
     imaginary = (spectrum.imag.index_select(-1, table.whole) * table.mirror).reshape(shape)
-    # The transform of the conjugate is the conjugate of the way back.
+    # The transform of the conjugate is the conjugate of the inverse transform.
     real, imaginary = (torch.cat([real, -imaginary], dim=-1) @ table.rows).chunk(2, dim=-1)
     cos, sin = table.turn[0] * table.weight, table.turn[1] * table.weight
     turned = torch.cat([real * cos - imaginary * sin, -(real * sin + imaginary * cos)], dim=-2)
@@ -104,7 +104,7 @@ def irfft(spectrum: Tensor, n: int, table: Tables | None = None) -> Tensor:
 
 
 class ProductTransforms(TorchFunctionMode):
-    """Within it, `torch.fft.rfft` and `irfft` of all points of the last dimension are products, for some sizes."""
+    """A context that computes `torch.fft.rfft` and `irfft` over the whole last dimension as products, for `sizes`."""
 
     def __init__(self, sizes: Iterable[int]) -> None:
         super().__init__()
@@ -113,7 +113,7 @@ class ProductTransforms(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        """Compute a transform in products, everything else as ever."""
+        """Compute transforms as products, and call all other functions unchanged."""
         kwargs = kwargs or {}
         if func is torch.fft.rfft and len(args) == 1 and kwargs.get("n", args[0].shape[-1]) == args[0].shape[-1]:
             table = self._tables.get(int(args[0].shape[-1]))

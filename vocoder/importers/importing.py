@@ -1,4 +1,4 @@
-"""From a foreign checkpoint to a model directory."""
+"""Import another project's checkpoint as a model directory."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -14,31 +14,31 @@ from vocoder.importers.weights import Imported, Weights, read_weights
 from vocoder.mel.config_file import Statistics, read_statistics
 
 Importer = Callable[[Weights, Mapping[str, Any] | None, Statistics | None], Imported]
-"""from a checkpoint, the settings file of its project, and the mean and variance of each mel bin"""
+"""builds a model from a checkpoint, its project's settings, and the mean and variance of each mel band"""
 IMPORTERS: Mapping[str, Importer] = MappingProxyType({"nvidia-waveglow": import_waveglow, "r9y9-wavenet": import_r9y9})
 
-PRECISION = "it computes in float32, as the original does, unless another dtype is asked for"
+PRECISION = "it computes in float32, as the original does, unless another dtype is requested"
 
 
 def import_model(
     layout: str, file: Path, directory: Path, *, config: Path | None = None, statistics: Path | None = None
 ) -> Imported:
-    """Write the model directory of a foreign checkpoint.
+    """Convert another project's checkpoint to a model directory.
 
     Args:
         layout: a key of `IMPORTERS`.
         file: the checkpoint.
-        directory: where the model goes.
-        config: settings of the foreign project, JSON.
-        statistics: mean and variance of each mel bin, npz or JSON.
+        directory: the model directory to write.
+        config: the project's settings, JSON.
+        statistics: mean and variance of each mel band, npz or JSON.
 
-    Raises a CheckpointError if the checkpoint cannot be imported; the text says what is wrong.
+    Raises a CheckpointError if the checkpoint cannot be imported; the message says what is wrong.
     """
     weights = read_weights(file)
     try:
         given = None if statistics is None else read_statistics(statistics)
         imported = IMPORTERS[layout](weights, None if config is None else _object_in(config), given)
-    except ConfigError as error:  # of the architecture that the tensors imply, or of the mel config that the files make
+    except ConfigError as error:  # in the architecture or mel config that the files imply
         raise CheckpointError(f"{file} cannot be imported as {layout}: {error}") from error
     origin = {"layout": layout, "file": weights.source, "sha256": weights.sha256, "step": weights.step}
     origin |= {"module": weights.module}
@@ -53,7 +53,7 @@ def _object_in(path: Path) -> dict[str, Any]:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise CheckpointError(f"{path} is no JSON: {error}") from error
+        raise CheckpointError(f"{path} is not valid JSON: {error}") from error
     if not isinstance(config, dict):
         raise CheckpointError(f"{path} must hold a JSON object, not a {type(config).__name__}")
     return config

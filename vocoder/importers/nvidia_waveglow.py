@@ -1,8 +1,8 @@
-"""Import NVIDIA's WaveGlow: its present layout, the older ones, and the derivatives that share them.
+"""Import NVIDIA's WaveGlow in its present layout, in older ones, and from derivatives that share them.
 
-Layers were split at first: `res_layers` and `skip_layers` until November 2018, `cond_layers` until August 2019, and to
-this day in NVIDIA's DeepLearningExamples. What glow_old.py computes differs as well, and is refused where the file says
-that it is of that module.
+Layers used to be split: `res_layers` and `skip_layers` until November 2018, `cond_layers` until August 2019, and to
+this day in NVIDIA's DeepLearningExamples. The module glow_old.py also computes differently; files that name it are
+refused.
 """
 
 import dataclasses
@@ -21,17 +21,17 @@ from vocoder.models.waveglow import WaveGlow, WaveGlowConfig, published
 
 LAYOUT = "nvidia-waveglow"
 OLDEST_MODULE = "glow_old"
-STRIDE = 256  # of the upsampling, in the published code whatever its configuration says
+STRIDE = 256  # of the upsampling; the published code ignores its configuration
 MEL_NAMES = {"sample_rate": "sampling_rate", "n_fft": "filter_length", "win_length": "win_length", "f_min": "mel_fmin"}
 
 
 def import_waveglow(weights: Weights, settings: Mapping[str, Any] | None, _: Statistics | None) -> Imported:
-    """Return the WaveGlow of a checkpoint; its sizes are those of the tensors, a configuration tells of its mels.
+    """Build the WaveGlow of a checkpoint; its sizes come from the tensors, its mel config from the settings.
 
     Raises a CheckpointError if the tensors are not those of a WaveGlow.
     """
     if OLDEST_MODULE in (weights.module or "").split("."):
-        raise CheckpointError(f"a module of {OLDEST_MODULE}.py cannot be imported: its odd flows exchange the halves")
+        raise CheckpointError(f"a module of {OLDEST_MODULE}.py cannot be imported: its odd flows swap the halves")
     split = weights.module is None and any(".cond_layers." in name for name in weights.tensors)
     tensors = _merged(dict(weights.tensors))
     stride = weights.settings.get("upsample.stride", (STRIDE,))
@@ -40,23 +40,23 @@ def import_waveglow(weights: Weights, settings: Mapping[str, Any] | None, _: Sta
     config = _architecture(tensors, int(stride[0]))
     mel_config = _mel(setting(settings, "data_config", {}), config)
     config = dataclasses.replace(config, sample_rate=mel_config.sample_rate)
-    with torch.device("meta"):  # takes no memory, whatever sizes the tensors have
+    with torch.device("meta"):  # takes no memory, however large the tensors
         named = _named(WaveGlow(config))
     _check_shapes(tensors, {theirs: shape for theirs, (_, shape) in named.items()})
-    for i, dilation in enumerate(config.stack.dilations):  # which the tensors do not show, but a pickled module does
+    for i, dilation in enumerate(config.stack.dilations):  # the tensors do not show it, but a pickled module does
         own = weights.settings.get(f"WN.0.in_layers.{i}.dilation", (dilation,))
         if own != (dilation,):
-            raise CheckpointError(f"layer {i} has dilation {own}; only {(dilation,)}, 2^{i}, is known")
+            raise CheckpointError(f"layer {i} has dilation {own}; only {(dilation,)}, 2^{i}, is supported")
     model = WaveGlow(config)
     ours = model.state_dict()
     model.load_state_dict({name: tensors[theirs].reshape(ours[name].shape) for theirs, (name, _) in named.items()})
     return Imported(
-        model, mel_config, (f"the flows are taken for those of glow.py, not {OLDEST_MODULE}.py",) if split else ()
+        model, mel_config, (f"the flows are assumed to be those of glow.py, not {OLDEST_MODULE}.py",) if split else ()
     )
 
 
 def _merged(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Turn split residual and skip layers, and a condition layer for each layer, into the fused ones."""
+    """Fuse split residual and skip layers, and the condition layers of each flow."""
     for flow in range(count(tensors, "WN.")):
         prefix = f"WN.{flow}."
         layers = count(tensors, f"{prefix}in_layers.")
@@ -77,7 +77,7 @@ def _architecture(tensors: Mapping[str, Tensor], stride: int) -> WaveGlowConfig:
     flows = count(tensors, "convinv.")
     sizes = [_shape(tensors, f"convinv.{k}.conv.weight", 3)[0] for k in range(flows)]
     if not sizes or "upsample.weight" not in tensors:
-        raise CheckpointError(f"these are no weights of the layout {LAYOUT}: there is no convinv.0 or no upsample")
+        raise CheckpointError(f"these are not weights of the layout {LAYOUT}: there is no convinv.0 or no upsample")
     n_mels, _, kernel = _shape(tensors, "upsample.weight", 3)
     drops = [k for k in range(1, flows) if sizes[k] != sizes[k - 1]]
     channels, _, taps = _shape(tensors, "WN.0.in_layers.0.weight", 3)
@@ -98,12 +98,12 @@ def _architecture(tensors: Mapping[str, Tensor], stride: int) -> WaveGlowConfig:
 
 def _shape(tensors: Mapping[str, Tensor], name: str, dimensions: int) -> tuple[int, ...]:
     if name not in tensors or tensors[name].ndim != dimensions:
-        raise CheckpointError(f"these are no weights of the layout {LAYOUT}: {name} is missing or of another shape")
+        raise CheckpointError(f"these are not weights of the layout {LAYOUT}: {name} is missing or has a wrong shape")
     return tuple(tensors[name].shape)
 
 
 def _named(model: WaveGlow) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """Return each tensor of the layout, weight norm folded and old layers merged: our name and the original's shape."""
+    """Map each tensor of the layout, without weight norm and split layers, to our name and the original's shape."""
     found: dict[str, tuple[str, tuple[int, ...]]] = {}
     for name, value in model.state_dict().items():
         head, _, rest = name.partition(".")
@@ -119,26 +119,26 @@ def _named(model: WaveGlow) -> dict[str, tuple[str, tuple[int, ...]]]:
 
 def _mel(data: Mapping[str, Any], architecture: WaveGlowConfig) -> MelConfig:
     base, hop_length = preset("nvidia"), architecture.hop_length
-    if (said := setting(data, "hop_length", hop_length)) != hop_length:
+    if (configured := setting(data, "hop_length", hop_length)) != hop_length:
         raise CheckpointError(
-            f"hop_length of the configuration is {said}, but the model makes {hop_length} samples of each frame"
+            f"hop_length is {configured} in the configuration, but the model generates {hop_length} samples per frame"
         )
     f_max = 0.0 if "mel_fmax" in data and data["mel_fmax"] is None else setting(data, "mel_fmax", base.f_max)
-    f_max = f_max if f_max > 0 else setting(data, "sampling_rate", base.sample_rate) / 2  # librosa's way to say all
+    f_max = f_max if f_max > 0 else setting(data, "sampling_rate", base.sample_rate) / 2  # as in librosa
     return mel_config_of(base, data, MEL_NAMES, hop_length=hop_length, n_mels=architecture.n_mels, f_max=f_max)
 
 
 def _check_shapes(tensors: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]]) -> None:
-    """Raise a CheckpointError that lists every tensor that is missing, unknown or of another shape."""
+    """Raise a CheckpointError that lists all tensors that are missing, unknown or of the wrong shape."""
     found = {name: tuple(value.shape) for name, value in tensors.items()}
     both = expected.keys() & found.keys()
     problems = {
         "missing": [name for name in expected if name not in found],
         "unknown": [name for name in found if name not in expected],
-        "of another shape": [
+        "of the wrong shape": [
             f"{n} {found[n]} instead of {expected[n]}" for n in sorted(both) if found[n] != expected[n]
         ],
     }
     if any(problems.values()):
-        told = "; ".join(f"{what}: {', '.join(names)}" for what, names in problems.items() if names)
-        raise CheckpointError(f"the weights do not fit the layout {LAYOUT}; {told}")
+        listed = "; ".join(f"{what}: {', '.join(names)}" for what, names in problems.items() if names)
+        raise CheckpointError(f"the weights do not fit the layout {LAYOUT}; {listed}")

@@ -19,35 +19,35 @@ from vocoder.models.wavenet import PublishedWaveNetConfig, WaveNet
 LAYOUT = "r9y9-wavenet"
 UPSAMPLING = "upsample_net.upsample.up_layers."
 MEL_NAMES = {"n_fft": "fft_size", "win_length": "win_length", "f_min": "fmin", "f_max": "fmax"}
-PREEMPHASIS = 0.85  # of the project's audio code, which no preset states
+PREEMPHASIS = 0.85  # default in the project's audio code; no preset sets it
 
 
 def import_r9y9(weights: Weights, settings: Mapping[str, Any] | None, statistics: Statistics | None) -> Imported:
-    """Return the WaveNet of a checkpoint; sizes come from the tensors, everything else from the preset.
+    """Build the WaveNet of a checkpoint; sizes come from the tensors, everything else from the settings.
 
-    Raises a CheckpointError if the tensors are of another layout, or the preset is missing or asks for what is unknown.
+    Raises a CheckpointError if the tensors have another layout, or the settings are missing or not supported.
     """
     if settings is None:
         raise CheckpointError("the weights do not say how dilations repeat: give the model's preset (JSON) as --config")
-    left = dict(weights.tensors)
-    if "embed_speakers.weight" in left:
-        raise CheckpointError("a model of several speakers cannot be imported")
-    config = _architecture(left, settings)
+    remaining = dict(weights.tensors)
+    if "embed_speakers.weight" in remaining:
+        raise CheckpointError("multi-speaker models cannot be imported")
+    config = _architecture(remaining, settings)
     _check_preset(config, settings)
     model, layers = WaveNet(config), len(config.stack.dilations)
     try:
-        model.load_state_dict(_taken(left, config))
+        model.load_state_dict(_converted(remaining, config))
     except KeyError as error:
         raise CheckpointError(f"the weights do not fit the layout {LAYOUT}; missing: {error.args[0]}") from error
     except RuntimeError as error:
         raise CheckpointError(f"the weights do not fit the layout {LAYOUT}: {error}") from error
-    if left:
-        raise CheckpointError(f"the weights do not fit the layout {LAYOUT}; unknown: {', '.join(left)}")
+    if remaining:
+        raise CheckpointError(f"the weights do not fit the layout {LAYOUT}; unknown: {', '.join(remaining)}")
     notes = [f"the original never uses the residual of its last layer, conv_layers.{layers - 1}.conv1x1_out"]
     known = {"sample_rate": config.sample_rate, "hop_length": config.hop_length, "n_mels": config.n_mels}
     mel_config = mel_config_of(preset("r9y9"), settings, MEL_NAMES, **known)
     if statistics is None:
-        notes.append("no statistics: mels must arrive normalised by the training corpus's mean and variance")
+        notes.append("no statistics: mels must be normalised by the mean and variance of the training corpus")
         mel_config = dataclasses.replace(mel_config, name=f"{mel_config.name}-without-statistics")
     else:
         mel_config = with_statistics(mel_config, statistics)
@@ -58,14 +58,14 @@ def _architecture(tensors: Mapping[str, Tensor], settings: Mapping[str, Any]) ->
     needed = ["first_conv.weight", "conv_layers.0.conv.weight", "conv_layers.0.conv1x1_skip.weight"]
     needed += ["upsample_net.conv_in.weight", f"{UPSAMPLING}1.weight", "last_conv_layers.3.weight"]
     if missing := [name for name in needed if name not in tensors or tensors[name].ndim < 3]:
-        raise CheckpointError(f"these are no weights of the layout {LAYOUT}: missing {', '.join(missing)}")
+        raise CheckpointError(f"these are not weights of the layout {LAYOUT}: missing {', '.join(missing)}")
     residual, inputs, _ = tensors["first_conv.weight"].shape
     gates, _, kernel = tensors["conv_layers.0.conv.weight"].shape
     stages = [tensors.get(f"{UPSAMPLING}{2 * i + 1}.weight") for i in range(count(tensors, UPSAMPLING) // 2)]
     shapes = [tuple(stage.shape) for stage in stages if stage is not None and stage.ndim == 4]
     layers, cycles = count(tensors, "conv_layers."), setting(settings, "stacks", 0)
     if cycles < 1 or layers % cycles:
-        raise CheckpointError(f"stacks of the configuration must divide the {layers} layers, not be {cycles}")
+        raise CheckpointError(f"stacks in the configuration must divide the {layers} layers, but it is {cycles}")
     outputs = tensors["last_conv_layers.3.weight"].shape[0]
     gain = setting(settings, "global_gain_scale", 1.0)  # 0 and below mean none
     preprocess = setting(settings, "preprocess", "")
@@ -107,13 +107,13 @@ def _distribution(inputs: int, outputs: int, settings: Mapping[str, Any]) -> str
     if shape != "Logistic" or outputs % 3:
         raise CheckpointError(
             f"output_distribution is {shape} in the configuration, but out_channels is {outputs} in the weights: "
-            "Normal, one Gaussian, has 2, and Logistic 3 for each logistic"
+            "Normal, one Gaussian, needs 2, and Logistic 3 per component"
         )
     return "logistic"
 
 
 def _check_preset(config: PublishedWaveNetConfig, settings: Mapping[str, Any]) -> None:
-    """Raise if the preset says something else than the tensors; null agrees with anything."""
+    """Raise a CheckpointError if the settings contradict the tensors; null agrees with anything."""
     stack, upsampling = config.stack, config.upsampling
     found: dict[str, Any] = {
         "num_mels": config.n_mels,
@@ -129,35 +129,35 @@ def _check_preset(config: PublishedWaveNetConfig, settings: Mapping[str, Any]) -
         "upsample_scales": list(upsampling.scales),
         "freq_axis_kernel_size": upsampling.bands,
     }
-    said = {**settings, **setting(settings, "upsample_params", {})}
+    configured = {**settings, **setting(settings, "upsample_params", {})}
     for name, value in found.items():
-        if said.get(name) not in (None, value):
-            raise CheckpointError(f"{name} is {said[name]!r} in the configuration, but {value!r} in the weights")
+        if configured.get(name) not in (None, value):
+            raise CheckpointError(f"{name} is {configured[name]!r} in the configuration, but {value!r} in the weights")
 
 
-def _taken(left: dict[str, Tensor], config: PublishedWaveNetConfig) -> dict[str, Tensor]:
-    """Take all tensors of the layout, and return those of a `WaveNet` that computes the same without scales.
+def _converted(tensors: dict[str, Tensor], config: PublishedWaveNetConfig) -> dict[str, Tensor]:
+    """Remove all known tensors from `tensors`, and return those of a `WaveNet` that computes the same without scales.
 
-    The original's layers make h_{i+1} = s (h_i + o_i) with s = sqrt(1/2). With h_i = s^i g_i this is
+    The original's layers compute h_{i+1} = s (h_i + o_i) with s = sqrt(1/2). With h_i = s^i g_i this is
     g_{i+1} = g_i + o_i / s^i, so that s^i goes into the convolution that reads g_i and 1 / s^i into the one that writes
-    o_i. The scale of the skips' sum is positive and passes the ReLU. The last layer's residual is read by nothing.
+    o_i. The scale of the skips' sum is positive and passes the ReLU. The last layer's residual is unused.
     """
-    made: dict[str, Tensor] = {"condition.conv_in.weight": left.pop("upsample_net.conv_in.weight")}
+    converted: dict[str, Tensor] = {"condition.conv_in.weight": tensors.pop("upsample_net.conv_in.weight")}
     for i in range(len(config.upsampling.scales)):
-        made[f"condition.stages.{i}.weight"] = left.pop(f"{UPSAMPLING}{2 * i + 1}.weight")
+        converted[f"condition.stages.{i}.weight"] = tensors.pop(f"{UPSAMPLING}{2 * i + 1}.weight")
 
     def take(name: str) -> tuple[Tensor, Tensor]:
-        return left.pop(f"{name}.weight"), left.pop(f"{name}.bias")
+        return tensors.pop(f"{name}.weight"), tensors.pop(f"{name}.bias")
 
     def put(name: str, weight: Tensor, bias: Tensor) -> None:
-        made[f"stack.{name}.weight"], made[f"stack.{name}.bias"] = weight.unsqueeze(2), bias
+        converted[f"stack.{name}.weight"], converted[f"stack.{name}.bias"] = weight.unsqueeze(2), bias
 
     layers = len(config.stack.dilations)
     for i in range(layers):
         prefix, scale = f"conv_layers.{i}.", math.sqrt(0.5) ** i
         weight, bias = take(f"{prefix}conv")
-        put(f"in_layers.{i}", weight * scale, bias + left.pop(f"{prefix}conv1x1c.bias", torch.zeros(())))
-        made[f"stack.cond_layers.{i}.weight"] = left.pop(f"{prefix}conv1x1c.weight").unsqueeze(2)
+        put(f"in_layers.{i}", weight * scale, bias + tensors.pop(f"{prefix}conv1x1c.bias", torch.zeros(())))
+        converted[f"stack.cond_layers.{i}.weight"] = tensors.pop(f"{prefix}conv1x1c.weight").unsqueeze(2)
         weight, bias = take(f"{prefix}conv1x1_skip")
         residual = take(f"{prefix}conv1x1_out")
         if i < layers - 1:
@@ -167,4 +167,4 @@ def _taken(left: dict[str, Tensor], config: PublishedWaveNetConfig) -> dict[str,
     weight, bias = take("last_conv_layers.1")
     put("middle", weight * math.sqrt(1 / layers), bias)
     put("end", *take("last_conv_layers.3"))
-    return made
+    return converted

@@ -1,7 +1,7 @@
 """Read PyTorch checkpoint files without importing or running anything that they name.
 
 `torch.load(weights_only=True)` refuses modules pickled in the format before PyTorch 1.6, which NVIDIA published. Here
-`torch.load` reads them with an unpickler that knows tensors and containers, and makes inert objects of modules.
+`torch.load` reads them with an unpickler that knows tensors and containers, and turns modules into inert objects.
 """
 
 import pickle
@@ -21,7 +21,7 @@ from torch.serialization import MAGIC_NUMBER
 from vocoder.checkpoint import CheckpointError
 
 LEGACY_START = pickle.dumps(MAGIC_NUMBER, protocol=2)
-"""how files of the format before PyTorch 1.6 begin"""
+"""first bytes of a file in the format before PyTorch 1.6"""
 
 _MODEL_CLASSES = ("WaveGlow", "WN", "Invertible1x1Conv")
 _MODEL_MODULES = ("glow", "glow_old")
@@ -56,14 +56,14 @@ _MADE: MappingProxyType[str, Callable[..., Any]] = MappingProxyType(
     }
 )
 MAX_TUPLE = 10**6
-"""values of a tuple, with those of the tuples in it: sixty tuples of the one before, twice, take bytes, but to use the
-last as a key takes years, since Python looks at each value anew"""
+"""most values in a tuple, nested tuples included: sixty tuples that each hold the previous one twice take few bytes,
+but using the last one as a key takes years, since Python hashes each value anew"""
 
 
 class Inert:
-    """An object whose class is not loaded: it accepts everything and does nothing.
+    """A stand-in for an object whose class is not loaded: it accepts everything and does nothing.
 
-    `qualified_name` is the module and name that the pickle gave, and `state` what it would have restored.
+    `qualified_name` is the module and name in the pickle, and `state` the state to restore.
     """
 
     qualified_name = ""
@@ -81,39 +81,39 @@ class Inert:
 
 
 _InPython: Any = pickle._Unpickler
-"""pickle's unpickler as it is written in Python, where each step can be watched"""
+"""pickle's unpickler written in Python, where each step can be overridden"""
 
 
 class _Unpickler(_InPython):  # type: ignore[misc]
-    """An unpickler that calls nothing but what is admitted here."""
+    """An unpickler that calls only the functions listed here."""
 
     dispatch: ClassVar[dict[int, Any]] = dict(_InPython.dispatch)
 
     def __init__(self, file: IO[bytes], **options: Any) -> None:
         super().__init__(file, **options)
         self._sizes: dict[int, tuple[Any, int]] = {}
-        """of tuples by `id`, each beside its tuple, which keeps that"""
+        """id of a tuple -> the tuple, which keeps the id valid, and its size"""
 
     def _tuple(self, opcode: bytes) -> None:
-        """Make a tuple; raises a CheckpointError if it holds more than `MAX_TUPLE` values."""
+        """Build a tuple; raises a CheckpointError if it holds more than `MAX_TUPLE` values."""
         _InPython.dispatch[opcode[0]](self)
         made = self.stack[-1]
         size = 1 + sum(self._sizes[id(item)][1] if id(item) in self._sizes else 1 for item in made)
         if size > MAX_TUPLE:
-            raise CheckpointError("its pickle has tuples within tuples that hold more than any checkpoint needs")
+            raise CheckpointError("its pickle has nested tuples with more values than any checkpoint needs")
         self._sizes[id(made)] = made, size
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return what stands for a class or function that the pickle names; raises a CheckpointError for any other."""
-        module = "builtins" if module == "__builtin__" else module  # of Python 2, whose names torch.save keeps
+        """Return the replacement of a class or function in the pickle; raises a CheckpointError if there is none."""
+        module = "builtins" if module == "__builtin__" else module  # torch.save keeps the names of Python 2
         if f"{module}.{name}" in _MADE:
-            return partial(_MADE[f"{module}.{name}"])  # a pickle may set attributes of what it is given
+            return partial(_MADE[f"{module}.{name}"])  # a copy, since a pickle may set its attributes
         if module == "torch" and isinstance(found := vars(torch).get(name), torch.dtype):
             return found
         own = module.rpartition(".")[2] in _MODEL_MODULES and name in _MODEL_CLASSES
         if own or name in _INERT.get(module, ()):
             return type(name, (Inert,), {"qualified_name": f"{module}.{name}"})
-        raise CheckpointError(f"its pickle asks for {module}.{name}, which no checkpoint needs and which is not run")
+        raise CheckpointError(f"its pickle names {module}.{name}, which no checkpoint needs and which is not run")
 
 
 for _opcode in (pickle.TUPLE, pickle.TUPLE1, pickle.TUPLE2, pickle.TUPLE3):
@@ -121,29 +121,29 @@ for _opcode in (pickle.TUPLE, pickle.TUPLE1, pickle.TUPLE2, pickle.TUPLE3):
 _PICKLE = SimpleNamespace(
     __name__="vocoder", Unpickler=_Unpickler, load=lambda file, **options: _Unpickler(file, **options).load()
 )
-"""what `torch.load` takes in place of the module `pickle`"""
+"""replaces the module `pickle` in `torch.load`"""
 
 
 def read_pickled(path: Path) -> Any:
-    """Return the object that `torch.save` wrote, with modules replaced by inert ones and tensors on the CPU.
+    """Read the object that `torch.save` wrote, with inert objects for modules and tensors on the CPU.
 
-    Raises a CheckpointError if the file is damaged or no PyTorch file, or names what no checkpoint needs.
+    Raises a CheckpointError if the file is damaged, not a PyTorch file, or names code that no checkpoint needs.
     """
     try:
         _check_container(path)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that the source of a module is not there
+            warnings.simplefilter("ignore")  # a module's source is missing
             return torch.load(path, map_location="cpu", pickle_module=_PICKLE, weights_only=False)
     except CheckpointError as error:
         raise CheckpointError(f"{path} cannot be imported: {error}") from None
     except OSError:
         raise
     except Exception as error:  # whatever a damaged or hostile pickle makes the unpickler raise
-        raise CheckpointError(f"{path} is no PyTorch checkpoint, or is damaged ({error})") from error
+        raise CheckpointError(f"{path} is not a PyTorch checkpoint, or is damaged ({error})") from error
 
 
 def _check_container(path: Path) -> None:
-    """Raise unless a file begins like one of the two formats of `torch.save`, and nothing in it is packed."""
+    """Raise an error unless a file begins like one of the two formats of `torch.save` and is not compressed."""
     with path.open("rb") as file:
         start = file.read(len(LEGACY_START))
     if start.startswith(b"PK"):
@@ -153,4 +153,4 @@ def _check_container(path: Path) -> None:
             if any(name.endswith("/constants.pkl") for name in archive.namelist()):
                 raise CheckpointError("it is a TorchScript program")
     elif start != LEGACY_START:
-        raise ValueError("it does not start as a file of torch.save does")
+        raise ValueError("it does not start like a file of torch.save")

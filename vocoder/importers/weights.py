@@ -1,4 +1,4 @@
-"""A foreign checkpoint: its named tensors, whatever they were wrapped in, its settings, and what is made of both."""
+"""Read another project's checkpoint: its named tensors, without wrappers and weight norm, and its settings."""
 
 import dataclasses
 import hashlib
@@ -19,17 +19,17 @@ from vocoder.mel.config import MelConfig
 WRAPPERS = ("state_dict", "model", "model_state_dict", "generator")
 STEPS = ("global_step", "iteration", "step", "steps")
 _PREFIXES = re.compile(r"^(module\.)+")
-MAX_DEPTH = 8  # of wrappers in wrappers
+MAX_DEPTH = 8  # of nested wrappers
 NORMS = (("weight_g", "weight_v"), ("parametrizations.weight.original0", "parametrizations.weight.original1"))
-"""magnitude and direction of a weight norm as `torch.nn.utils.weight_norm` names them, and as parametrizations do"""
+"""names of magnitude and direction in `torch.nn.utils.weight_norm`, and in parametrizations"""
 
 
 @dataclass(frozen=True)
 class Weights:
-    """Tensors of a foreign checkpoint by name, in float32, without weight norm and without `module.` in front.
+    """Tensors of a checkpoint by name, in float32, without weight norm and without the prefix `module.`.
 
-    `module` is the class of a pickled module, such as `glow.WaveGlow`, and `settings` the numbers and tuples of its
-    parts, such as `upsample.stride`. `step` is that of training.
+    `module` is the class of a pickled module, such as `glow.WaveGlow`, and `settings` holds the numbers and tuples of
+    its submodules, such as `upsample.stride`. `step` is the training step.
     """
 
     tensors: Mapping[str, Tensor]
@@ -42,7 +42,7 @@ class Weights:
 
 @dataclass(frozen=True)
 class Imported:
-    """A model of a known family with foreign weights, the mels that it takes, and what the user should know."""
+    """A model of a known family with imported weights, its mel config, and notes for the user."""
 
     model: nn.Module
     mel_config: MelConfig
@@ -52,7 +52,7 @@ class Imported:
 def read_weights(path: Path) -> Weights:
     """Read a checkpoint of `torch.save` (a pickled module or a state_dict, however nested) or of safetensors.
 
-    Raises a CheckpointError if it is neither, holds no tensors, or asks for code to be run.
+    Raises a CheckpointError if it is neither, holds no tensors, or would run code.
     """
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
@@ -62,13 +62,13 @@ def read_weights(path: Path) -> Weights:
         module = _innermost(wrapped).qualified_name if isinstance(wrapped, Inert) else None
         found = dict(_contents(wrapped, "") if isinstance(wrapped, Inert) else wrapped)
     except SafetensorError as error:
-        raise CheckpointError(f"{path} is no safetensors file: {error}") from error
+        raise CheckpointError(f"{path} is not a safetensors file: {error}") from error
     except RecursionError:
-        raise CheckpointError(f"{path} holds modules within modules, deeper than any model has them") from None
+        raise CheckpointError(f"{path} holds modules nested deeper than in any model") from None
     tensors = {str(name): value for name, value in found.items() if isinstance(value, Tensor)}
     bare = {_PREFIXES.sub("", name): value for name, value in tensors.items()}
     if len(bare) != len(tensors):
-        raise CheckpointError(f"{path} holds the same tensor with and without 'module.' in front")
+        raise CheckpointError(f"{path} holds the same tensor with and without the prefix 'module.'")
     settings = {_PREFIXES.sub("", str(name)): value for name, value in found.items() if not isinstance(value, Tensor)}
     step = next((holder[name] for name in STEPS if isinstance(holder, Mapping) and type(holder.get(name)) is int), None)
     with path.open("rb") as file:
@@ -77,32 +77,32 @@ def read_weights(path: Path) -> Weights:
 
 
 def mel_config_of(base: MelConfig, settings: Mapping[str, Any], names: Mapping[str, str], **known: float) -> MelConfig:
-    """Return a preset with settings of a foreign configuration, by field of `MelConfig`, and with `known` values."""
-    said = {field: setting(settings, name, getattr(base, field)) for field, name in names.items()}
-    made = dataclasses.replace(base, **{**said, **known})
-    return made if made == base else dataclasses.replace(made, name=f"{base.name}-variant")
+    """Return a preset changed by a project's settings, mapped from field to setting by `names`, and by `known`."""
+    changes = {field: setting(settings, name, getattr(base, field)) for field, name in names.items()}
+    config = dataclasses.replace(base, **{**changes, **known})
+    return config if config == base else dataclasses.replace(config, name=f"{base.name}-variant")
 
 
 def setting(config: Mapping[str, Any] | None, name: str, default: Any) -> Any:
-    """Return a setting of a foreign configuration; raise a CheckpointError if it is not of the kind of its default."""
+    """Return a setting of a project's configuration; raise a CheckpointError if its type is not the default's."""
     value = default if config is None or config.get(name) is None else config[name]
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     fits = number if isinstance(default, float) else isinstance(value, type(default))
     if not fits or (isinstance(default, int) and not isinstance(default, bool) and isinstance(value, bool)):
-        raise CheckpointError(f"{name} of the configuration must be a {type(default).__name__}, not {value!r}")
+        raise CheckpointError(f"{name} in the configuration must be a {type(default).__name__}, not {value!r}")
     return float(value) if isinstance(default, float) else value
 
 
 def count(tensors: Iterable[str], prefix: str) -> int:
-    """Return one more than the highest number below 1000 that follows `prefix` in the names, 0 if there is none."""
+    """Return one more than the highest number below 1000 that follows `prefix` in the names, or 0."""
     heads = (name.removeprefix(prefix).partition(".")[0] for name in tensors if name.startswith(prefix))
     return max((int(head) + 1 for head in heads if head.isdigit() and len(head) < 4), default=0)
 
 
 def _unwrapped(root: Any, path: Path) -> tuple[Any, Any]:
-    """Return what holds the weights, and the weights: an inert module or a mapping with tensors.
+    """Return the weights, an inert module or a mapping with tensors, preceded by their container.
 
-    Wrappers are looked into first: some projects keep random states, which are tensors as well, beside the weights.
+    Wrappers are searched first, since some projects store random states, which are tensors too, beside the weights.
     """
     holder = root
     for _ in range(MAX_DEPTH):
@@ -117,7 +117,7 @@ def _unwrapped(root: Any, path: Path) -> tuple[Any, Any]:
         else:
             known = ", ".join(map(str, root)) or "nothing"
             raise CheckpointError(f"{path} holds {known}, but no weights under {', '.join(WRAPPERS)}")
-    raise CheckpointError(f"{path} holds wrappers in wrappers, more than {MAX_DEPTH} deep")
+    raise CheckpointError(f"{path} nests its weights more than {MAX_DEPTH} levels deep")
 
 
 def _is_module(value: Any) -> bool:
@@ -131,7 +131,7 @@ def _innermost(module: Inert) -> Inert:
 
 
 def _contents(module: Inert, prefix: str) -> Iterator[tuple[str, Any]]:
-    """Yield what `state_dict` of a module would hold, and the numbers and tuples that it was built from."""
+    """Yield the `state_dict` items of a module, and the numbers and tuples that it was built from."""
     for name, value in module.state.items():
         if isinstance(value, (int, float)) or (isinstance(value, tuple) and all(isinstance(v, int) for v in value)):
             yield f"{prefix}{name}", value
@@ -150,7 +150,7 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 def _without_norms(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return all tensors in float32, with g v / |v| for each normalised weight; |v| is over all but the first axis.
 
-    Raises a CheckpointError if a weight is there twice, or the halves of its normalisation are not both there and fit.
+    Raises a CheckpointError if a weight occurs twice, or if magnitude or direction is missing or does not fit.
     """
     plain = dict(tensors)
     for ends in NORMS:
@@ -159,7 +159,7 @@ def _without_norms(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
             if g is None or v is None:
                 raise CheckpointError(f"weight norm of {stem}weight lacks {stem}{ends[0] if g is None else ends[1]}")
             if f"{stem}weight" in plain:
-                raise CheckpointError(f"{stem}weight is there both plain and normalised")
+                raise CheckpointError(f"{stem}weight occurs both plain and normalised")
             if g.numel() != v.shape[0]:
                 raise CheckpointError(f"weight norm of {stem}weight has {g.numel()} magnitudes for {v.shape[0]} rows")
             rows = v.double().flatten(1)

@@ -68,7 +68,7 @@ def test_a_line_that_is_none_is_named_without_its_key(file):
     [
         (lambda file: None, "cannot read the file of API keys"),
         (lambda file: file.write_bytes(b"\xff\xfe"), "is not UTF-8"),
-        (os.mkfifo, "it is no regular file"),
+        (os.mkfifo, "it is not a regular file"),
         (lambda file: file.write_bytes(bytes(2**20 + 1)), "it has more than 1048576 bytes"),
     ],
     ids=["missing", "binary", "pipe", "large"],

@@ -103,11 +103,11 @@ async def test_models_come_and_go_by_use_and_by_the_administrator_only_where_a_s
             assert (await public.post("/synthesize", content=npy(new_mel()))).status_code == 200
             while engine.state is not EngineState.IDLE:
                 await anyio.sleep(0.02)
-            fake.fault = CheckpointError("/a/b/config.json is no JSON")
+            fake.fault = CheckpointError("/a/b/config.json is not valid JSON")
             while engine.failure is None:
                 assert (await public.post("/synthesize", content=npy(new_mel()))).status_code == 503
             document = problem(await public.post("/synthesize", content=npy(new_mel())), 503, "model-failed")
-            assert document["detail"] == "The model cannot be loaded: config.json is no JSON."
+            assert document["detail"] == "The model cannot be loaded: config.json is not valid JSON."
             fake.fault = None
             while engine.state is not EngineState.READY:  # good again
                 await anyio.sleep(0.02)

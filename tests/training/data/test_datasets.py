@@ -166,7 +166,7 @@ def test_audio_or_mels_that_do_not_fit_the_manifest_are_named(tmp_path):
         (quiet[:16], r"\(20, frames\) with at least one frame, not \(16, 20\); it looks transposed"),
         (np.full((20, 16), np.nan, np.float32), "not finite"),
         (np.zeros((20, 16), np.float32) - 90, "values go from -90 to -90"),
-        (np.zeros((20, 16), np.int32), "a mel holds floats"),
+        (np.zeros((20, 16), np.int32), "a mel must hold floats"),
     ):
         np.save(tmp_path / "0.npy", mel)
         with pytest.raises(ManifestError, match=words):

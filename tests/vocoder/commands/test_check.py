@@ -48,7 +48,7 @@ def test_what_cannot_be_read_judged_or_synthesized_is_said(mel, tmp_path, capsys
     (tmp_path / "text.npy").write_text("no array")
     assert main(["check", str(tmp_path / "text.npy"), str(mel)]) == 2
     captured = capsys.readouterr()
-    assert "this is no npy file" in captured.err
+    assert "this is not an npy file" in captured.err
     assert ": typical. " in captured.out
     assert main(["check", str(mel), "--preset", "vocos"]) == 1
     assert "bands. The mel must be (100, frames) with at least one frame, not (80, " in capsys.readouterr().out

@@ -91,9 +91,9 @@ LOST = "WN.1.end.bias", "WN.5.in_layers.2.weight_g", "WN.5.in_layers.2.weight_v"
 REFUSED = {
     LISTED: (LOST, {"WN.0.extra": torch.zeros(1), "upsample.bias": torch.zeros(7)}, {}),
     r"weight norm of WN\.0\.start\.weight lacks WN\.0\.start\.weight_g": (("WN.0.start.weight_g",), {}, {}),
-    "hop_length of the configuration is 300": ((), {}, {"data_config": {"hop_length": 300}}),
-    "sampling_rate of the configuration must be a int": ((), {}, {"data_config": {"sampling_rate": "fast"}}),
-    r"data_config of the configuration must be a dict, not \[1\]": ((), {}, {"data_config": [1]}),
+    "hop_length is 300 in the configuration": ((), {}, {"data_config": {"hop_length": 300}}),
+    "sampling_rate in the configuration must be a int": ((), {}, {"data_config": {"sampling_rate": "fast"}}),
+    r"data_config in the configuration must be a dict, not \[1\]": ((), {}, {"data_config": [1]}),
 }
 
 

@@ -97,7 +97,7 @@ def test_statistics_become_part_of_the_mel_config(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"stacks": 3}, "stacks of the configuration must divide the 4 layers, not be 3"),
+        ({"stacks": 3}, "stacks in the configuration must divide the 4 layers, but it is 3"),
         ({"hop_size": 300}, "hop_size is 300 in the configuration, but 256 in the weights"),
         ({"kernel_size": 2}, "kernel_size is 2 in the configuration, but 3 in the weights"),
         ({"out_channels": 30}, "out_channels is 30 in the configuration, but 2 in the weights"),
@@ -106,7 +106,7 @@ def test_statistics_become_part_of_the_mel_config(tmp_path):
         ({"preprocess": "mulaw"}, 'preprocess must be "" or "preemphasis" to be imported, not \'mulaw\''),
         ({"input_type": "mulaw-quantize"}, "input_type mulaw-quantize with 1 channels cannot be imported, only raw"),
         ({"upsample_params": {"upsample_activation": "ReLU"}}, "the activation 'ReLU' cannot be imported"),
-        ({"global_gain_scale": "loud"}, "global_gain_scale of the configuration must be a float, not 'loud'"),
+        ({"global_gain_scale": "loud"}, "global_gain_scale in the configuration must be a float, not 'loud'"),
     ],
 )
 def test_a_preset_that_contradicts_the_weights_is_refused(tmp_path, changes, message):

@@ -130,9 +130,9 @@ ENDLESS["model"] = ENDLESS
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"state_dict": {"a": torch.zeros(1), "module.a": torch.zeros(1)}}, r"with and without 'module\.'"),
+        ({"state_dict": {"a": torch.zeros(1), "module.a": torch.zeros(1)}}, r"with and without the prefix 'module\.'"),
         ({"epoch": 3, "optimizer": {}}, "holds epoch, optimizer, but no weights under state_dict"),
-        (ENDLESS, "wrappers in wrappers"),
+        (ENDLESS, "levels deep"),
     ],
 )
 def test_a_file_whose_weights_cannot_be_told_is_refused(tmp_path, content, message):
@@ -154,7 +154,7 @@ def test_modules_within_modules_without_end_are_refused(tmp_path):
     """A pickle may put an object into itself."""
     module = b"(cglow\nWaveGlow\no\x94}(\x8c\x0b_parameters}\x8c\x08_modules}(\x8c\x06module\x8c\x01xh\x00uub."
     endless = archive_of(tmp_path / "endless.pt", module.replace(b"\x8c\x01xh\x00", b"h\x00"))
-    with pytest.raises(CheckpointError, match="modules within modules"):
+    with pytest.raises(CheckpointError, match="modules nested deeper"):
         read_weights(endless)
 
 
@@ -165,7 +165,7 @@ def test_tuples_of_tuples_that_double_are_refused(tmp_path, twice):
     script = b"\x80\x04})" + doubled + b"K\x01s."
     (tmp_path / "legacy.pt").write_bytes(LEGACY_START + script)
     for path in (archive_of(tmp_path / "bomb.pt", script), tmp_path / "legacy.pt"):
-        with pytest.raises(CheckpointError, match="tuples within tuples"):
+        with pytest.raises(CheckpointError, match="nested tuples"):
             read_weights(path)
 
 
@@ -199,5 +199,5 @@ def test_what_cannot_be_imported_leaves_nothing_behind(tmp_path, refusal):
     (tmp_path / "a.pt").write_bytes(b"no checkpoint")
     for layout in ("nvidia-waveglow", "r9y9-wavenet"):
         error = refusal(main, "import", "--from", layout, tmp_path / "a.pt", "-o", tmp_path / "model")
-        assert "is no PyTorch checkpoint" in error
+        assert "is not a PyTorch checkpoint" in error
     assert not (tmp_path / "model").exists()
