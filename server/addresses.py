@@ -2,10 +2,10 @@
 
 READINESS = frozenset({"/readyz", "/v2/health/ready"})
 PROBES = READINESS | {"/livez", "/v2/health/live"}
-"""Probes ask by a changing address, without a key, and at any load."""
+"""Probes use whatever Host the orchestrator gives them, send no API key, and are answered at any load."""
 METRICS = "/metrics"
 OPERATIONS = PROBES | {METRICS}
-"""Answered at any load and to the end of a shutdown, which does not wait for them, and not logged."""
+"""Answered at any load and until the end of a shutdown. A shutdown does not wait for them; they are not logged."""
 PAGES = frozenset({"/", "/docs"})
 PAGE_PARTS = ("/page/", "/docs/")
 INFERENCE = "/v2"

@@ -1,4 +1,4 @@
-"""The application and that of the admin port, put together from their parts."""
+"""Builds the main application and the admin application."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -22,7 +22,7 @@ from server.limits.gate import Gate, HostRule
 from server.limits.holdings import Drain, Pool, give_back_freed
 from server.limits.keys import KeyRing
 from server.problems import answer_not_found, install_problem_handlers
-from server.request.asked import HEADERS
+from server.request.options import HEADERS
 from server.routes import inference, mel, models, operations, pages, synthesize
 from server.service import Engines, Service
 from server.settings import Settings
@@ -34,11 +34,11 @@ from vocoder.synthesis.synthesizer import Synthesizer
 
 
 def create_app(settings: Settings | None = None, load: Callable[[str], Synthesizer] | None = None) -> FastAPI:
-    """Build the application. Models load in the background after it starts; /readyz tells when they are ready.
+    """Build the application. Models load in the background after startup; /readyz says when they are ready.
 
     Args:
-        settings: by default from the environment.
-        load: returns the synthesizer of a name or directory; by default the real one.
+        settings: read from the environment by default.
+        load: returns the synthesizer for a model's name or directory; `vocoder.load` by default.
     """
     settings = Settings() if settings is None else settings
     dtype = None if settings.dtype == "auto" else getattr(torch, settings.dtype)
@@ -66,7 +66,7 @@ def create_app(settings: Settings | None = None, load: Callable[[str], Synthesiz
 
 
 def create_admin_app(public: FastAPI) -> FastAPI:
-    """Build the application of the admin port, without API keys: probes, metrics, models, and their documentation."""
+    """Build the admin application: probes, metrics, model control and their documentation, without API keys."""
     service: Service = public.state.service
     app = _bare(f"{public.title}: administration", service)
     app.add_middleware(Gate, hosts=HostRule(service.settings.admin_host))
@@ -77,7 +77,7 @@ def create_admin_app(public: FastAPI) -> FastAPI:
 
 
 def _bare(title: str, service: Service, **options: Any) -> FastAPI:
-    # Without redirects: they would repeat the Host header, which may name another server.
+    # No redirects: they would repeat the Host header, which may name another server.
     plain: dict[str, Any] = {"docs_url": None, "redoc_url": None, "openapi_url": None, "redirect_slashes": False}
     app = FastAPI(title=title, version=vocoder.__version__, **plain, **options)
     app.router.default = answer_not_found
@@ -119,7 +119,7 @@ def _service(settings: Settings, load: Callable[[str], Synthesizer]) -> Service:
 
 
 def _try_guards() -> None:
-    """Load the guards and have each look at a mel, since the first takes longer."""
+    """Load the guards and run each on one mel, because the first run is slower."""
     for guard in guards():
         guard.recognise(np.zeros((guard.mel_config.n_mels, ENOUGH_FRAMES), np.float32))
 
@@ -127,8 +127,8 @@ def _try_guards() -> None:
 def _lifespan(service: Service) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        """Load the models and watch the key file while the server runs; finish accepted work when it stops."""
-        compute_on(1)  # the event loop looks at mels; all other cores are the lanes'
+        """Start the models and background tasks; on shutdown, finish accepted work."""
+        compute_on(1)  # the event loop runs small tensor operations; the lanes use the other cores
         service.workers.lanes.start()
         service.engines.start()
         watches = [asyncio.create_task(give_back_freed(service.memory))]

@@ -1,4 +1,4 @@
-"""`vocoder-serve`: the server as a program."""
+"""`vocoder-serve`: the command that runs the server."""
 
 import argparse
 import asyncio
@@ -12,7 +12,7 @@ from typing import Any
 from vocoder.command_line import option_parser
 
 PROGRAM = "vocoder-serve"
-SPIN_ROUNDS = "10000"  # a tenth of a millisecond or two; longer than from one operation of a model to the next
+SPIN_ROUNDS = "10000"  # 0.1 to 0.2 ms, which is longer than the gap between two operations of a model
 SPIN_CHOICES = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
 
 
@@ -20,12 +20,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until SIGINT or SIGTERM.
 
     Args:
-        arguments: by default those of the command line. Then this is the whole process: it decides how its threads
-            wait, and ends whatever still computes.
+        arguments: the process's command line by default. In that case this function owns the process: it sets how idle
+            threads wait, and kills computations that are still running at the end.
 
     Returns:
-        0 after an orderly shutdown; 1 if a model cannot be loaded or fails for good, a port is taken, or work was cut
-        off at the end; 2 for invalid settings or API keys.
+        0 after an orderly shutdown; 1 if a model could not be loaded or failed permanently, a port was taken, or the
+        shutdown cut off requests; 2 for invalid settings or API keys.
     """
     if arguments is None:
         _open_standard_files()
@@ -39,15 +39,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def prepare_computing(environment: MutableMapping[str, str]) -> None:
     """Limit how long idle OpenMP threads spin, unless the environment already says. Call it before torch is loaded.
 
-    GNU's OpenMP spins for 300,000 rounds, several milliseconds, after each run of a model. Meanwhile its threads keep a
-    core from encoding that run's audio and answering. (`vocoder.load` sets up the memory of the C library.)
+    GNU's OpenMP spins for 300,000 rounds, several milliseconds, after each run of a model. The spinning threads occupy
+    cores that should encode that run's audio and send it. (`vocoder.load` configures the C library's allocator.)
     """
     if not any(name in environment for name in SPIN_CHOICES):
         environment["GOMP_SPINCOUNT"] = SPIN_ROUNDS
 
 
 def _open_standard_files() -> None:
-    """Open what was closed at the start. Otherwise the first socket gets its number, and what is printed goes there."""
+    """Open closed standard streams on /dev/null. Otherwise a socket gets their number and receives printed text."""
     for number in (0, 1, 2):
         try:
             os.fstat(number)
@@ -58,8 +58,8 @@ def _open_standard_files() -> None:
 
 
 def _serve(given: Mapping[str, Any]) -> int:
-    """Serve with these settings, and those of the environment for others; report errors in one line."""
-    from pydantic import ValidationError  # these load torch
+    """Serve with the given settings, others from the environment; report each error in one line."""
+    from pydantic import ValidationError  # the imports below load torch
 
     from server.limits.keys import KeyFileError
     from server.process import ListenError, run
@@ -81,12 +81,12 @@ def _serve(given: Mapping[str, Any]) -> int:
 
 
 def _end(code: int) -> int:
-    """Return the exit code, or exit at once if a model still computes, which Python could not interrupt."""
+    """Return the exit code, or exit at once if a model is still computing, because Python cannot interrupt it."""
     from server.service import COMPUTING
 
     if any(thread.name.startswith(COMPUTING) for thread in threading.enumerate()):
         sys.stdout.flush()
-        logging.shutdown()  # writes the last lines
+        logging.shutdown()  # flushes the log
         os._exit(code)
     return code
 
@@ -95,7 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = option_parser(
         prog=PROGRAM,
         description="Serve vocoder models over HTTP.",
-        epilog="Every setting can also come from the environment, as VOCODER_ and its name in capitals.",
+        epilog="Every setting can also be given as an environment variable: VOCODER_ and its name in capitals.",
     )
     add = parser.add_argument
     add("--host", help="address to listen on (default: 127.0.0.1)")

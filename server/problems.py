@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problem details. Of what a client sent they repeat the plain names of unknown parameters alone."""
+"""Errors as RFC 9457 problem details. They repeat no client data except plain names of unknown parameters."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -17,9 +17,9 @@ from starlette.types import Receive, Scope, Send
 from server.addresses import INFERENCE
 
 MEDIA_TYPE = "application/problem+json"
-MOST_ERRORS = 16  # in one answer: to compare thousands of names takes half a second
+MOST_ERRORS = 16  # per answer: looking up similar names for thousands of parameters takes half a second
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
-"""of an unknown parameter, that is repeated and compared with the known ones"""
+"""Names of unknown parameters that match this are repeated to the client and compared with the known ones."""
 KINDS = {
     400: "client-disconnected malformed-body malformed-handshake malformed-request",
     401: "unauthorized",
@@ -41,21 +41,21 @@ KINDS = {
     507: "out-of-memory",
 }
 STATUS = {kind: status for status, kinds in KINDS.items() for kind in kinds.split()}
-"""the kinds of problem, each with its HTTP status"""
+"""HTTP status of each kind of problem"""
 CLOSING = frozenset({"body-timeout", "busy", "stopping"})
-"""kinds after which the connection is closed"""
+"""kinds of problem that close the connection"""
 
 
 class Problem(Exception):  # noqa: N818 - the word of RFC 9457
-    """A request that cannot be served, and why.
+    """Why a request cannot be served.
 
     Args:
-        kind: one of `STATUS`; the last part of the document's `type`.
+        kind: a key of `STATUS`; the last part of the document's `type`.
         detail: what is wrong and what would be right, in one or two sentences.
-        status: the HTTP status, where it is not the kind's own.
+        status: the HTTP status, if it differs from the one in `STATUS`.
         retry_after: seconds after which a retry may succeed.
-        headers: further response headers.
-        **fields: further members of the document (RFC 9457, section 3.2).
+        headers: additional response headers.
+        **fields: extension members of the document (RFC 9457, section 3.2).
     """
 
     def __init__(
@@ -93,46 +93,46 @@ class Problem(Exception):  # noqa: N818 - the word of RFC 9457
 
 
 def malformed_body(detail: str) -> Problem:
-    """Return the problem of a body or message that is not what its type says."""
+    """Return the problem for a body or message that does not match its type."""
     return Problem("malformed-body", detail)
 
 
 def invalid_parameter(name: str, message: str) -> Problem:
-    """Return the problem of one parameter."""
+    """Return the problem for one parameter."""
     name = name if PLAIN_NAME.fullmatch(name) else "(unknown)"
     errors = [{"parameter": name, "message": message}]
     return Problem("invalid-parameter", f"{name}: {message}.", errors=errors)
 
 
 def invalid_parameters(error: ValidationError, place: str, known: Iterable[str]) -> Problem:
-    """Return the problem of what pydantic found in the `known` parameters of a place, such as the query."""
-    entries = error.errors(include_url=False, include_context=False, include_input=False)  # which hold what was sent
+    """Return the problem for pydantic's errors in a place, such as the query, that takes the `known` parameters."""
+    entries = error.errors(include_url=False, include_context=False, include_input=False)  # no client data
     errors = [described(entry, place, known) for entry in entries[:MOST_ERRORS]]
-    told = [f"{entry['parameter']}: {entry['message']}" for entry in errors]
-    detail = "; ".join([*told, *([f"{more} more"] if (more := len(entries) - len(errors)) else [])])
+    messages = [f"{entry['parameter']}: {entry['message']}" for entry in errors]
+    detail = "; ".join([*messages, *([f"{more} more"] if (more := len(entries) - len(errors)) else [])])
     return Problem("invalid-parameter", detail, errors=errors)
 
 
 def described(entry: Mapping[str, Any], place: str, known: Iterable[str]) -> dict[str, str]:
-    """Return the parameter that an entry of pydantic's errors is about, and what is wrong with it."""
+    """Return the parameter that one of pydantic's errors is about, and what is wrong with it."""
     if entry["type"] == "extra_forbidden":
         names = f"; the parameters are {', '.join(known)}" if known else ""
         given = PLAIN_NAME.fullmatch(str(entry["loc"][-1]))
-        meant = get_close_matches(given[0], known, n=1) if given else []
-        hint = f" (did you mean {meant[0]}?)" if meant else ""
+        similar = get_close_matches(given[0], known, n=1) if given else []
+        hint = f" (did you mean {similar[0]}?)" if similar else ""
         return {"parameter": given[0] if given else "(unknown)", "message": f"there is no such parameter{hint}{names}"}
     return {"parameter": ".".join(map(str, entry["loc"])) or place, "message": entry["msg"]}
 
 
 def sentence(error: Exception) -> str:
-    """Return the text of an error as a sentence."""
+    """Return an error's message as a sentence, with a capital and a full stop."""
     text = str(error)
     start = text[0] if text.startswith("preset=") else text[0].upper()
     return f"{start}{text[1:]}" + ("" if text.endswith(".") else ".")
 
 
 def describe_problem(connection: HTTPConnection, problem: Problem) -> dict[str, Any]:
-    """Return the problem document for a client, and note the problem for log and metrics."""
+    """Return the problem document for the client, and record the problem for the log and metrics."""
     connection.state.problem = problem.kind
     return problem.document(getattr(connection.state, "request_id", None))
 
@@ -148,12 +148,12 @@ def render(request: HTTPConnection, problem: Problem) -> Response:
 
 
 async def answer_not_found(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer a request or WebSocket to an unknown address."""
+    """Answer a request or WebSocket at an unknown address with 404."""
     await render(HTTPConnection(scope), _not_found())(scope, receive, send)
 
 
 def install_problem_handlers(app: FastAPI) -> None:
-    """Turn every error of the application into a problem document, the framework's own included."""
+    """Turn every error of the application, including the framework's own, into a problem document."""
 
     def answer(make: Any) -> Any:
         async def handle(request: Request, error: Exception) -> Response:
@@ -163,15 +163,15 @@ def install_problem_handlers(app: FastAPI) -> None:
 
     app.add_exception_handler(Problem, answer(lambda request, error: error))
     app.add_exception_handler(HTTPException, answer(_of_http))
-    # Nobody reads this answer. It keeps a client that left from being logged as a fault of the server.
+    # Nobody reads this answer. It keeps a client's departure from being logged as a server error.
     left = Problem("client-disconnected", "The connection ended before the body did.")
     app.add_exception_handler(ClientDisconnect, answer(lambda request, error: left))
     app.add_exception_handler(Exception, answer(lambda request, error: unexpected()))
 
 
 def unexpected() -> Problem:
-    """Return the problem of a fault of the server."""
-    return Problem("internal-error", "The server failed. The log has the details under the request id.")
+    """Return the problem for an error in the server itself."""
+    return Problem("internal-error", "The server failed. Its log has the details under the request id.")
 
 
 def _not_found() -> Problem:

@@ -1,4 +1,4 @@
-"""One server process: it listens, prints one line when it is ready, handles signals, and returns an exit code."""
+"""The server process: it listens, prints one line when ready, handles signals, and returns an exit code."""
 
 import asyncio
 import logging
@@ -24,15 +24,15 @@ from vocoder.synthesis.synthesizer import Synthesizer
 
 logger = logging.getLogger(__name__)
 
-SIGNAL_EXIT = 128  # shells add it to the number of a signal
+SIGNAL_EXIT = 128  # exit code minus signal number, by the shells' convention
 
 
 class ListenError(Exception):
-    """An address cannot be listened on."""
+    """The server cannot listen on an address."""
 
 
 class QuietServer(uvicorn.Server):
-    """uvicorn's server, without signal handlers and without a line that says it runs before its models have loaded."""
+    """uvicorn's server without signal handlers and without its "started" line, which comes before the models load."""
 
     def _log_started_message(self, listeners: Sequence[socket.SocketType]) -> None:
         """Say nothing."""
@@ -43,7 +43,7 @@ class QuietServer(uvicorn.Server):
 
 
 class DrainingServer(QuietServer):
-    """The main server. On the first signal it finishes accepted work, on the second it ends at once."""
+    """The main server. The first signal makes it finish accepted work, the second ends it at once."""
 
     capture_signals = uvicorn.Server.capture_signals
 
@@ -54,27 +54,27 @@ class DrainingServer(QuietServer):
         self._signalled = self.cut_off = False
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin to drain, or end."""
+        """Start draining on the first signal; exit on the second."""
         if self._signalled:
-            os._exit(SIGNAL_EXIT + sig)  # whatever hangs in this process cannot delay this
+            os._exit(SIGNAL_EXIT + sig)  # nothing that hangs in this process can delay it
         self._signalled = True
         self._loop.call_soon_threadsafe(self._drain.begin)
 
     async def on_tick(self, counter: int) -> bool:
-        """Return, every tenth of a second, whether to stop."""
+        """Return whether to stop. uvicorn calls this every 0.1 s."""
         if self._drain.finished:
             self.cut_off = self._drain.overdue
             if self.cut_off:
-                logger.warning("%d requests did not finish in time and are cut off", self._drain.requests.used)
+                logger.warning("%d requests did not finish in time and are being cut off", self._drain.requests.used)
             self.config.timeout_graceful_shutdown = max(1, math.ceil(self._drain.remaining))
             return True
         return await super().on_tick(counter)
 
 
 async def run(settings: Settings, load: Callable[[str], Synthesizer] | None = None) -> int:
-    """Serve until a signal, and return the exit code. `load` stands in for the real models.
+    """Serve until a signal arrives, and return the exit code. Tests pass `load` to replace the real models.
 
-    Raises a ListenError if an address cannot be listened on.
+    Raises a ListenError if it cannot listen on an address.
     """
     with _listener(settings.host, settings.port, "port"):
         if settings.admin_port is not None:
@@ -90,7 +90,7 @@ async def run(settings: Settings, load: Callable[[str], Synthesizer] | None = No
         admin = server_config(create_admin_app(app), settings, **listen, lifespan="off", log_config=None)
         servers.append(QuietServer(admin))
     if hasattr(signal, "SIGHUP") and threading.current_thread() is threading.main_thread():
-        # It would end the process. It is sent to make servers read their files again, which this one does by itself.
+        # SIGHUP would end the process. It asks servers to reload their files, which this one does by itself.
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: None)
     watch = asyncio.create_task(_watch(servers, service.engines))
     try:
@@ -104,7 +104,7 @@ async def run(settings: Settings, load: Callable[[str], Synthesizer] | None = No
 
 
 def _listener(host: str, port: int, option: str) -> socket.socket:
-    """Find out before models are loaded whether an address can be listened on; raises a ListenError if not."""
+    """Listen on an address, to find errors before models are loaded; raises a ListenError."""
     try:
         family, *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         return socket.create_server((host, port), family=family)
@@ -116,7 +116,7 @@ def _listener(host: str, port: int, option: str) -> socket.socket:
 
 
 async def _serve(servers: list[uvicorn.Server]) -> None:
-    """Run the first server, and the others as long as it runs."""
+    """Run all servers until the first one ends."""
     main, *others = servers
     tasks = [asyncio.create_task(other.serve()) for other in others]
     try:
@@ -128,18 +128,18 @@ async def _serve(servers: list[uvicorn.Server]) -> None:
 
 
 async def _watch(servers: list[uvicorn.Server], engines: Engines) -> None:
-    """Print one line when everything is ready. Stop the server if a model cannot be loaded or fails for good."""
+    """Print one line when everything is ready. Stop the server if a model cannot be loaded or fails permanently."""
     try:
         await engines.wait_ready()
         while not all(server.started for server in servers):
             await asyncio.sleep(0.05)
         names = ", ".join(engine.name for engine in engines)
-        beside = f", metrics on {_address(servers[1])}" if len(servers) > 1 else ""
+        metrics = f", metrics on {_address(servers[1])}" if len(servers) > 1 else ""
         logger.info("ready on %s", _address(servers[0]))
-        print(f"vocoder-serve: ready on {_address(servers[0])} ({names}){beside}", flush=True)
+        print(f"vocoder-serve: ready on {_address(servers[0])} ({names}){metrics}", flush=True)
         while not (failed := [engine.name for engine in engines if engine.state is EngineState.FAILED]):
             await asyncio.sleep(0.2)
-        raise LoadError(f"{', '.join(failed)} failed for good; the log says why")
+        raise LoadError(f"{', '.join(failed)} failed and cannot recover; see the log")
     except LoadError as error:
         say(f"vocoder-serve: {error}")
         servers[0].should_exit = True

@@ -29,7 +29,7 @@ R = TypeVar("R")
 logger = logging.getLogger(__name__)
 
 COMPUTING = ("lane", "loader", "worker")
-"""how the names of the threads begin that compute"""
+"""name prefixes of the threads that compute"""
 
 
 class LoadError(Exception):
@@ -37,14 +37,14 @@ class LoadError(Exception):
 
 
 class Engines:
-    """All engines of a server, which share `lanes`; the first is the default. Limits are as of a `WorkQueue`, each."""
+    """All engines of a server, on shared `lanes`; the first is the default. `items` and `seconds` limit each queue."""
 
     def __init__(self, references: Sequence[str], load: Load, lanes: Lanes, items: int, seconds: float) -> None:
         self.lanes = lanes
         self.others = (
-            "Others need a --model each at its start, as in vocoder-serve --model reverse --model reverse-24k."
+            "To serve more, start it with one --model each: vocoder-serve --model reverse --model reverse-24k."
         )
-        """how there would be further models"""
+        """how to serve other models, for error messages"""
         self._make: Callable[[str], Engine] = lambda name: Engine(name, load, lanes, items, seconds)
         self._engines = tuple(map(self._make, references))
         self._adding = asyncio.Lock()
@@ -53,7 +53,7 @@ class Engines:
         return iter(self._engines)
 
     def get(self, name: str | None) -> Engine:
-        """Return a model's engine by its name, the default for None; raises a Problem if there is none, or not yet."""
+        """Return a model's engine by name, the default for None; raises a Problem if it is unknown or loading."""
         if name is None:
             return self._engines[0]
         for engine in self._engines:
@@ -66,7 +66,7 @@ class Engines:
 
     @property
     def ready(self) -> bool:
-        """Whether every model was loaded and warm, under a name of its own, and none has failed or stopped."""
+        """Whether every model has been loaded and warmed up under a unique name, and none has failed or stopped."""
         return self._distinct and all(engine.in_service for engine in self._engines)
 
     @property
@@ -74,35 +74,35 @@ class Engines:
         return len({engine.name for engine in self._engines}) == len(self._engines)
 
     def start(self) -> None:
-        """Begin to load the models on a thread of their own. Each serves as soon as it is ready."""
+        """Load the models on a background thread. Each serves as soon as it is ready."""
         self.lanes.start()
         threading.Thread(target=self._load, name="loader", daemon=True).start()
 
     async def wait_ready(self) -> None:
-        """Wait until every model is loaded and warm; raises a LoadError if one failed, or two have the same name."""
+        """Wait until every model is warm; raises a LoadError if one failed or two have the same name."""
         for engine in self._engines:
             await _loaded(engine, engine.name)
         if not self._distinct:
             names = ", ".join(sorted(engine.name for engine in self._engines))
-            raise LoadError(f"every model needs a name of its own, not {names}")
+            raise LoadError(f"every model needs a unique name, but these are {names}")
 
     async def load(self, reference: str) -> None:
-        """Load a model again, or a further one by its name or directory. What serves now does so until that is ready.
+        """Reload a model, or add one by its name or directory. The old one serves until the new one is ready.
 
-        Raises a LoadError if it cannot be loaded, or another has its name.
+        Raises a LoadError if it cannot be loaded or another model has its name.
         """
         async with self._adding:
             await self._add(reference)
-            await asyncio.to_thread(free_memory)  # of one that was replaced
+            await asyncio.to_thread(free_memory)  # of the replaced model
 
     async def unload(self, name: str) -> None:
-        """Take a model out of service, but finish what runs of it; raises a Problem if there is none, or it loads."""
+        """Unload a model once its running jobs are done; raises a Problem if it is unknown or still loading."""
         if not (engine := self.get(name)).unload() and engine.state is EngineState.LOADING:
             raise NotReadyError(engine.state)
         await asyncio.to_thread(free_memory)
 
     async def unload_unused(self, seconds: float) -> None:
-        """Unload models that were not used for so many seconds, again and again."""
+        """Keep unloading models that have been unused for `seconds`."""
         while True:
             await asyncio.sleep(seconds / 8)
             for engine in self._engines:
@@ -110,7 +110,7 @@ class Engines:
                     await asyncio.to_thread(free_memory)
 
     def stop(self, timeout: float) -> None:
-        """Take no more work, and finish what waits within `timeout` seconds."""
+        """Accept no more work, and finish waiting work within `timeout` seconds."""
         for engine in self._engines:
             engine.close()
         self.lanes.stop(timeout)
@@ -126,7 +126,7 @@ class Engines:
         await _loaded(engine, reference)
         if engine.name in [other.name for other in self._engines if other is not known]:
             engine.unload()
-            raise LoadError(f"there is a model {engine.name} already: unload it, or give this one another name")
+            raise LoadError(f"there already is a model {engine.name}: unload it, or give this one another name")
         engines = self._engines if known else (*self._engines, engine)
         self._engines = tuple(engine if one is known else one for one in engines)
 
@@ -134,20 +134,20 @@ class Engines:
         for engine in self._engines:
             if engine.state is EngineState.LOADING:
                 logger.info("loading %s", engine.name)
-                engine.load()  # to its end: loading the next model would disturb the timing of this one
+                engine.load()  # one at a time: loading the next would disturb the timing of this one
 
 
 async def _loaded(engine: Engine, name: str) -> None:
-    """Wait until a model can be used; raises a LoadError if it cannot be loaded."""
+    """Wait until a model is ready; raises a LoadError if it cannot be loaded."""
     try:
-        await asyncio.shield(asyncio.wrap_future(engine.loaded))  # others wait for the same future
+        await asyncio.shield(asyncio.wrap_future(engine.loaded))  # other tasks wait for the same future
     except Exception as error:
         raise LoadError(f"cannot load model {name}: {error}") from error
 
 
 @dataclass(frozen=True)
 class Service:
-    """The parts of one running application. `mel_configs` are those that requests may name."""
+    """The parts of one running application. Requests may name any of `mel_configs`."""
 
     settings: Settings
     engines: Engines
@@ -157,21 +157,19 @@ class Service:
     mels: WorkQueue
     """computes mels from audio"""
     drain: Drain
-    requests: Pool
-    """requests and WebSockets in flight"""
-    memory: Pool
-    """bytes that they hold"""
+    requests: Pool  # in flight, WebSockets included
+    memory: Pool  # bytes held by requests
     keys: KeyRing | None
     mel_configs: MelConfigs
 
     def origin(self, engine: Engine, seed: int | None) -> Origin | None:
-        """Return the origin to write into audio; None if the settings turn it off."""
+        """Return the origin to write into the audio, or None if the settings turn it off."""
         return Origin(engine.name, seed=seed, dtype=engine.model.dtype) if self.settings.origin else None
 
     async def run(self, function: Callable[..., R], *arguments: Any, new: bool = False) -> R:
-        """Run a function of milliseconds on a worker, in fair turns; it leaves the queue if the caller does.
+        """Run a short function (milliseconds) on a worker in fair turns; cancelling the caller dequeues it.
 
-        Raises a QueueFullError if it would wait too long, and is `new`: part of no work that was admitted.
+        Raises a QueueFullError if it would wait too long and is `new`, that is, not part of admitted work.
         """
         job = Job(1, parts=at_once(function, *arguments))
         result: R = await asyncio.wrap_future(self.workers.submit(job, limited=new))
@@ -179,7 +177,7 @@ class Service:
 
 
 async def get_service(connection: HTTPConnection) -> Service:
-    """Return the service of a connection's application. It is async, since FastAPI runs others on a thread."""
+    """Return the service of a connection's application. Async, because FastAPI runs sync dependencies on a thread."""
     service: Service = connection.app.state.service
     return service
 

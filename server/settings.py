@@ -1,4 +1,4 @@
-"""The settings of the server, from the environment."""
+"""The server's settings, read from the environment."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -19,7 +19,7 @@ Limit = Annotated[int, Field(ge=0)]
 Bytes = Annotated[int, Field(ge=1024)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Least0 = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-ORIGIN = re.compile(r"https?://[a-z0-9.:\[\]-]+")  # as browsers send it
+ORIGIN = re.compile(r"https?://[a-z0-9.:\[\]-]+")  # as sent by browsers
 
 
 class Settings(BaseSettings):
@@ -35,59 +35,59 @@ class Settings(BaseSettings):
     """shipped names or model directories, comma-separated; first = default"""
     device: str = Field(default="cpu", description="torch device of the models: cpu, cuda, cuda:1, mps")
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    """precision of the models' products; auto is bfloat16 where the processor multiplies it (AVX512-BF16, CUDA), else
-    float32, as for imported models"""
+    """precision of the models' products; auto is bfloat16 where hardware supports it (AVX512-BF16, CUDA), else float32,
+    as for imported models"""
     log_level: Literal["critical", "error", "warning", "info", "debug"] = "info"
     """lowest level to log"""
     log_format: Literal["auto", "json", "text"] = "auto"
     """json, text, or auto: text on a terminal, json elsewhere"""
     admin_port: Port | None = None
-    """separate port for /metrics, which then leaves `port`"""
+    """separate port for /metrics, no longer on `port` then"""
     admin_host: str = Field(default="127.0.0.1", description="address of the admin port")
     model_control: bool = False
-    """whether the admin port loads and unloads models, at /v2/repository"""
+    """whether models can be loaded and unloaded on the admin port, at /v2/repository"""
     unload_after: Least0 = 0.0
-    """seconds without work after which a model is unloaded, until the next request; 0 is never. Shorter than
-    VOCODER_BODY_TIMEOUT, it may end a waiting stream"""
+    """seconds without work after which a model is unloaded, until the next request; 0 means never. If shorter than
+    VOCODER_BODY_TIMEOUT, it may end an idle stream"""
     docs: bool = Field(default=True, description="whether to serve /docs and /openapi.json")
     page: bool = Field(default=True, description="whether to serve the page at /")
     guard: Literal["warn", "strict", "off"] = "warn"
     """what to do about a mel that looks wrong, unless the request says: warn, strict (refuse it) or off"""
     origin: bool = True
-    """whether audio says that it is synthetic, in the file and in the header X-Audio-Origin"""
+    """whether audio is marked as synthetic, in the file and in the header X-Audio-Origin"""
     contracts: Path | None = None
-    """directory of your own mel configs, YAML or JSON; a file's name is the preset's"""
+    """directory of your own mel configs (YAML or JSON); each file's name becomes a preset"""
     allowed_hosts: Names = ()
-    """further names that this server answers to, comma-separated; `*.name` allows everything below it, `*` any"""
+    """additional host names to answer to, comma-separated; `*.name` allows its subdomains, `*` allows any"""
     cors_origins: Names = ()
-    """sites whose pages may use this server, comma-separated, each as `https://example.org`"""
+    """origins whose pages may use this server, comma-separated, such as `https://example.org`"""
     api_keys_file: Path | None = Field(default=None, description="file of API keys; without it, no key is needed")
-    requests_per_minute: Limit = Field(default=0, description="requests per key; 0 is no limit")
-    frames_per_minute: Limit = Field(default=0, description="mel frames per key; 0 is no limit")
+    requests_per_minute: Limit = Field(default=0, description="requests per key; 0 means no limit")
+    frames_per_minute: Limit = Field(default=0, description="mel frames per key; 0 means no limit")
     queue_size: Count = Field(default=64, description="requests that may wait for one model before 503")
     max_wait: Seconds = 30.0
-    """seconds of waiting work, at the measured speed, above which requests get 503"""
-    cores: Limit = Field(default=0, description="cores to compute on; 0: those of the container's share")
+    """expected wait in seconds, at the measured speed, above which requests get 503"""
+    cores: Limit = Field(default=0, description="cores to compute on; 0 means all that the container may use")
     max_body_bytes: Bytes = Field(default=16 * MIB, description="largest request body, in bytes")
     max_json_bytes: Bytes = Field(default=8 * MIB, description="largest JSON request body, in bytes")
     max_frames: Count = Field(default=4096, description="longest mel, in frames")
     max_audio_seconds: Seconds = Field(default=60.0, description="longest audio for /mel, in seconds")
-    body_timeout: Seconds = Field(default=30.0, description="seconds that a client may take to send its body")
-    header_timeout: Seconds = Field(default=10.0, description="seconds that a client may take to send its headers")
+    body_timeout: Seconds = Field(default=30.0, description="seconds a client may take to send its body")
+    header_timeout: Seconds = Field(default=10.0, description="seconds a client may take to send its headers")
     send_timeout: Seconds = 60.0
-    """seconds that a client may leave an answer unread before the server closes the connection"""
+    """seconds a client may leave an answer unread before the server closes the connection"""
     keep_alive_timeout: Seconds = 75.0
-    """seconds that an idle connection stays open; longer than in the proxy before the server"""
+    """seconds an idle connection stays open; should exceed that of the proxy in front"""
     max_header_bytes: Bytes = Field(default=16384, description="largest request line and headers together, in bytes")
     max_buffered_bytes: Bytes = 256 * MIB
     """bytes of request bodies, mels and audio held at once before 503"""
     stall_timeout: Seconds = 120.0
-    """seconds that one inference may take before /livez calls the model stuck"""
-    drain_timeout: Least0 = Field(default=30.0, description="seconds for requests in flight at shutdown")
+    """seconds one inference may take before /livez reports the model as stuck"""
+    drain_timeout: Least0 = Field(default=30.0, description="seconds that requests in flight get at shutdown")
     drain_delay: Least0 = 0.0
-    """seconds after SIGTERM in which new requests are still taken, while /readyz says 503"""
+    """seconds after SIGTERM in which new requests are still accepted, while /readyz answers 503"""
     max_connections: Count = 256
-    """requests at once before 503, and connections before idle ones are closed; probes are always answered"""
+    """concurrent requests before 503, and connections before idle ones are closed; probes are always answered"""
     worker_threads: Count = Field(default=2, description="threads that decode, check and encode")
 
     @field_validator("models", "allowed_hosts", "cors_origins", mode="before")
@@ -103,20 +103,20 @@ class Settings(BaseSettings):
         try:
             return str(torch.device(value))
         except RuntimeError:
-            raise ValueError(f"{value!r} is no device of PyTorch, such as cpu, cuda or cuda:1") from None
+            raise ValueError(f"{value!r} is not a PyTorch device, such as cpu, cuda or cuda:1") from None
 
     @field_validator("allowed_hosts")
     @classmethod
     def _are_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for name in value:
             if "/" in name or name.count(":") == 1:
-                raise ValueError(f"{name!r} is no name: leave out scheme, port and path, as in example.org")
+                raise ValueError(f"{name!r} is not a host name: leave out scheme, port and path, as in example.org")
         return value
 
     @model_validator(mode="after")
     def _has_admin_port(self) -> Self:
         if self.model_control and self.admin_port is None:
-            raise ValueError(f"{PREFIX}MODEL_CONTROL needs {PREFIX}ADMIN_PORT, which loads and unloads models")
+            raise ValueError(f"{PREFIX}MODEL_CONTROL needs {PREFIX}ADMIN_PORT, where models are loaded and unloaded")
         return self
 
     @field_validator("cors_origins")
@@ -124,14 +124,14 @@ class Settings(BaseSettings):
     def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for origin in value:
             if not ORIGIN.fullmatch(origin):
-                raise ValueError(f"{origin!r} is no origin: give scheme, host and maybe port, as https://example.org")
+                raise ValueError(f"{origin!r} is not an origin: give scheme, host and any port, as https://example.org")
         return value
 
 
 def unknown_variables(environment: Iterable[str]) -> Iterator[str]:
-    """Yield a sentence on each variable that looks like a setting and is none."""
+    """Yield a warning for each variable that looks like a setting but is not one."""
     known = [f"{PREFIX}{name.upper()}" for name in Settings.model_fields]
     for name in environment:
         if name.startswith(PREFIX) and name not in known:
-            meant = get_close_matches(name, known, n=1)
-            yield f"there is no setting {name}" + (f" (did you mean {meant[0]}?)" if meant else "")
+            similar = get_close_matches(name, known, n=1)
+            yield f"there is no setting {name}" + (f" (did you mean {similar[0]}?)" if similar else "")

@@ -26,7 +26,7 @@ MAX_CHANNELS = 2
 MAX_SAMPLE_RATE = 192_000
 UNKNOWN_LENGTH = 2**62  # libsndfile's frame count where the header has none
 
-SILENT_FORMATS = (b"RIFF", b"fLaC", b"OggS")  # their decoders print nothing, unlike that of mp3
+SILENT_FORMATS = (b"RIFF", b"fLaC", b"OggS")  # their decoders print nothing, unlike the MP3 decoder
 DECODER_LINES = (b"[src/libmpg123/", b"Note: ", b"Warning: ", b"\n")
 STANDARD_ERROR = 2
 ONE_AT_A_TIME = threading.Lock()
@@ -37,7 +37,7 @@ _extractor = cache(MelSpectrogram)
 def extract(body: bytes, mel_config: MelConfig, max_seconds: float) -> NDArray[np.float32]:
     """Return the mel (n_mels, frames) of a wav, flac, ogg or mp3 file.
 
-    Raises a Problem: not audio, longer than `max_seconds`, or without a mel, such as an empty clip.
+    Raises a Problem if it is not audio, is longer than `max_seconds`, or is too short for a mel.
     """
     try:
         x = resample(*_read(body, max_seconds), mel_config.sample_rate)
@@ -66,21 +66,21 @@ def _read(body: bytes, max_seconds: float) -> tuple[NDArray[np.float32], int]:
 
 
 def _check_header(file: io.BytesIO, max_seconds: float) -> None:
-    """Refuse by the header what would be expensive to read. Reading has limits too, since a header may lie."""
+    """Refuse audio whose header says that it is expensive to read. Reading has limits too, since a header may lie."""
     try:
         with open_audio(file) as header:
             channels, sample_rate, samples = header.channels, header.samplerate, header.frames
     except soundfile.SoundFileError:
         raise malformed_body("The body is not audio that this server can read: send wav, flac, ogg or mp3.") from None
     if channels > MAX_CHANNELS or not 0 < sample_rate <= MAX_SAMPLE_RATE:
-        raise AudioError(f"Audio may have up to {MAX_CHANNELS} channels and {MAX_SAMPLE_RATE} samples per second")
+        raise AudioError(f"Audio may have at most {MAX_CHANNELS} channels and {MAX_SAMPLE_RATE} samples per second")
     if max_seconds * sample_rate < samples < UNKNOWN_LENGTH:
         raise AudioTooLongError
 
 
 @contextmanager
 def _without_decoder_lines() -> Iterator[None]:
-    """Keep libmpg123's messages about a file out of standard error, which holds the log. Nothing else is lost."""
+    """Keep libmpg123's messages out of standard error, which holds the log. Other output is logged as a warning."""
     with ONE_AT_A_TIME, tempfile.TemporaryFile() as caught:
         before = os.dup(STANDARD_ERROR)
         os.dup2(caught.fileno(), STANDARD_ERROR)
@@ -91,4 +91,4 @@ def _without_decoder_lines() -> Iterator[None]:
             os.close(before)
             caught.seek(0)
             if rest := [line.decode(errors="replace") for line in caught if not line.startswith(DECODER_LINES)]:
-                logger.warning("a decoder says: %s", "".join(rest).rstrip())
+                logger.warning("an audio decoder printed: %s", "".join(rest).rstrip())

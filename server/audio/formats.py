@@ -1,6 +1,6 @@
-"""The audio formats, the choice among them, whole waveforms to bytes, and how loud they are.
+"""Audio formats: their table, content negotiation, encoding of whole waveforms, and loudness.
 
-A new format is a row of `FORMATS`. One that libsndfile cannot write needs a branch in `Format.encode`, and in
+To add a format, add a row to `FORMATS`. One that libsndfile cannot write also needs a branch in `Format.encode`, and in
 `pieces.PieceEncoder` if it streams.
 """
 
@@ -22,12 +22,12 @@ from vocoder.npy import npy_bytes
 Waveform = NDArray[np.float32]
 
 BLOCK_SECONDS = 0.4  # the shortest audio with a loudness
-LOUDNESS_HEADROOM = 0.25  # scales audio that is measured: torchaudio's filters clip at full scale
+LOUDNESS_HEADROOM = 0.25  # scale of audio during measurement, because torchaudio's filters clip at full scale
 SAMPLE_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 96000)
-"""Rates on offer beside the model's own. Every pair shares a large divisor, so the filter banks stay small."""
+"""Output rates besides the model's own. Every pair has a large common divisor, so the filter banks stay small."""
 RAW_16, RAW_FLOAT = AudioFormat("RAW", "PCM_16", bits=16), AudioFormat("RAW", "FLOAT")
 NPY = AudioFormat("NPY", "FLOAT")
-"""the one encoding that libsndfile does not know"""
+"""the only encoding that libsndfile cannot write"""
 
 
 @dataclass(frozen=True)
@@ -41,13 +41,13 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Format:
-    """One way to write a waveform. Integer and lossy formats clip samples outside [-1, 1]; float formats keep them.
+    """An output format. Integer and lossy formats clip samples outside [-1, 1]; float formats keep them.
 
     Attributes:
         name: the value of `format=`.
-        media_types: values of Accept; the first one is the answer's where `format=` is given.
-        encoding: container and type of the samples. Unless it is raw or npy, it is that of `name` in `AUDIO_FORMATS`.
-        codecs: parameter of the first media type, where the type alone does not name the encoding (RFC 6381).
+        media_types: values of Accept; the first one is the Content-Type when `format=` is given.
+        encoding: container and sample type: `AUDIO_FORMATS[name]`, unless it is raw or npy.
+        codecs: parameter of the first media type if the type alone does not name the encoding (RFC 6381).
         streams: whether the format can be sent before its length is known. An npy file begins with its shape; an MP3
             file without its length in the first frame plays with silence before and behind.
     """
@@ -59,26 +59,26 @@ class Format:
     streams: bool = True
 
     def content_type(self, media_type: str) -> str:
-        """Return the Content-Type for a negotiated media type."""
+        """Return the Content-Type header for a negotiated media type."""
         named = self.codecs and media_type == self.media_types[0]
         return f"{media_type}; codecs={self.codecs}" if named else media_type
 
-    def rate(self, model_rate: int, asked: int | None) -> int:
-        """Return the sample rate of the answer: the rate asked for, or the model's own, or the next one of the format.
+    def rate(self, model_rate: int, requested: int | None) -> int:
+        """Return the answer's sample rate: the requested one, or the format's nearest to the model's own.
 
-        Raises a Problem if the rate asked for is not on offer.
+        Raises a Problem if the requested rate is not supported.
         """
         known = self.encoding.sample_rates
-        if asked is None:
+        if requested is None:
             return nearest_rate(model_rate, known)
         offered = known or tuple(sorted({*SAMPLE_RATES, model_rate}))
-        if asked not in offered:
+        if requested not in offered:
             detail = f"With format={self.name}, sample_rate must be one of {', '.join(map(str, offered))}."
             raise Problem("unsupported-sample-rate", detail, sample_rates=list(offered))
-        return asked
+        return requested
 
     def encode(self, x: Waveform, rate: int, sample_rate: int | None = None, origin: Origin | None = None) -> Encoded:
-        """Encode a whole waveform (T,) of `rate` Hz, resampled to sample_rate, with its origin if there is room."""
+        """Encode a waveform (T,) at `rate` Hz, resampled to sample_rate, with its origin if the format can store it."""
         sample_rate = rate if sample_rate is None else sample_rate
         x = x if sample_rate == rate else resample(x, rate, sample_rate)
         if self.encoding == NPY:
@@ -92,7 +92,7 @@ class Format:
         return Encoded(stream.getvalue(), report.clipped, len(x))
 
 
-# In order of preference where a client takes several.
+# In order of preference, for clients that accept several.
 FORMATS = (
     Format("wav", ("audio/wav", "audio/x-wav", "audio/wave", "audio/vnd.wave"), AUDIO_FORMATS["wav"]),
     Format("flac", ("audio/flac", "audio/x-flac"), AUDIO_FORMATS["flac"]),
@@ -109,14 +109,14 @@ STREAM_FORMATS = tuple(offer for offer in FORMATS if offer.streams)
 
 
 def count_clipped(x: Waveform) -> int:
-    """Return how many samples of x (T,) a 16-bit or lossy encoding clips."""
+    """Return how many samples of x (T,) are outside [-1, 1], where integer and lossy encodings clip."""
     return int(np.count_nonzero(np.abs(x) > 1.0))
 
 
 def negotiate(name: str | None, accept: str | None, offers: Sequence[Format] = FORMATS) -> tuple[Format, str]:
-    """Return the format of the answer and its media type: that of `format=`, or the most wanted of Accept on offer.
+    """Return the answer's format and media type: from `format=`, otherwise the supported one that Accept prefers.
 
-    Raises a Problem if none fits.
+    Raises a Problem if no format matches.
     """
     if name is not None:
         found = [(offer, offer.media_types[0]) for offer in offers if offer.name == name]
@@ -134,37 +134,37 @@ def negotiate(name: str | None, accept: str | None, offers: Sequence[Format] = F
     if not found:
         names = [offer.name for offer in offers]
         media_types = list(dict.fromkeys(offer.media_types[0] for offer in offers))
-        subject = "This server answers" if offers is FORMATS else "Streams are sent"
-        detail = f"{subject} in format={'|'.join(names)}, or Accept: {', '.join(media_types)}."
+        subject = "This server answers with" if offers is FORMATS else "This server streams"
+        detail = f"{subject} format={'|'.join(names)}, or Accept: {', '.join(media_types)}."
         raise Problem("not-acceptable", detail, formats=names, media_types=media_types)
     return found[0]
 
 
 @dataclass(frozen=True)
 class Level:
-    """A gain in dB, or the integrated loudness in LUFS (ITU-R BS.1770-4) that audio shall have."""
+    """The requested level: a gain in dB, or an integrated loudness in LUFS (ITU-R BS.1770-4)."""
 
     gain: float = 0.0
     loudness: float | None = None
 
     @property
     def factor(self) -> float:
-        """By which the gain multiplies samples."""
+        """The gain as a factor for samples."""
         return float(10.0 ** (self.gain / 20.0))
 
     def of(self, x: Waveform, sample_rate: int) -> "Level":
-        """Return the gain that gives x (T,) this level; raises a Problem if the loudness of x cannot be measured."""
-        import torchaudio  # takes a while
+        """Return the gain that brings x (T,) to this level; raises a Problem if its loudness cannot be measured."""
+        import torchaudio  # slow to import
 
         if self.loudness is None:
             return self
         if len(x) < BLOCK_SECONDS * sample_rate:
-            raise invalid_parameter("loudness", f"audio of less than {BLOCK_SECONDS} s has none; give gain")
+            raise invalid_parameter("loudness", f"undefined for audio shorter than {BLOCK_SECONDS} s; use gain instead")
         with torch.inference_mode():
             lowered = torchaudio.functional.loudness(LOUDNESS_HEADROOM * torch.from_numpy(x)[None], sample_rate)
         measured = lowered.item() - 20.0 * math.log10(LOUDNESS_HEADROOM)
         if not math.isfinite(measured):
-            raise invalid_parameter("loudness", "this audio is too quiet to be measured; give gain")
+            raise invalid_parameter("loudness", "this audio is too quiet to be measured; use gain instead")
         return Level(self.loudness - measured)
 
 

@@ -1,4 +1,4 @@
-"""Waveforms to bytes piece by piece. The pieces decode to the same samples as the whole waveform encoded at once."""
+"""Encoding and resampling piece by piece. The pieces decode to the same samples as the waveform encoded whole."""
 
 import io
 import math
@@ -11,14 +11,14 @@ from server.audio.formats import Format, Waveform, count_clipped
 from vocoder.audio.resampling import half_width, resample
 from vocoder.audio.writing import Origin, mark, quantise
 
-OPEN_SIZE = 0xFFFFFFFF  # of a RIFF chunk whose length is unknown when its header is written
+OPEN_SIZE = 0xFFFFFFFF  # size of a RIFF chunk whose length is unknown when its header is written
 WAVE_CODES = {"PCM_16": (1, 16), "FLOAT": (3, 32)}  # format tag and bits
 
 
 class PieceEncoder:
-    """Passes on what libsndfile writes while the file grows.
+    """Encodes audio with libsndfile and returns the bytes as they are written.
 
-    The header has the origin, if there is room, and how many `samples` will come, if that is known.
+    The header holds the origin, if the format can store it, and the number of `samples` to come, if it is known.
     """
 
     def __init__(
@@ -36,27 +36,27 @@ class PieceEncoder:
             mark(self._file, origin)
 
     def encode(self, x: Waveform) -> bytes:
-        """Return the complete blocks."""
+        """Encode x (T,) and return the bytes of completed blocks."""
         if self._encoding.subtype != "FLOAT":
             self.clipped += count_clipped(x)
             x = np.clip(x, -1.0, 1.0) if self._encoding.bits is None else quantise(x, self._encoding.bits)
         self._file.write(x)
         body = self._sink.take()
         if self._samples is not None and body:
-            body, self._samples = _told(body, self._samples), None
+            body, self._samples = _with_length(body, self._samples), None
         return body
 
     def finish(self) -> bytes:
-        """Return the last blocks."""
+        """Return the bytes of the last blocks."""
         self._file.close()
         return self._sink.take()
 
 
 class _Sink(io.RawIOBase):
-    """A file whose end can be taken away and whose past cannot be changed.
+    """An append-only file whose new bytes can be taken out.
 
-    When it closes a FLAC file, libsndfile goes back to write sizes and a checksum into the header. They are optional,
-    and the header has been sent by then.
+    When libsndfile closes a FLAC file, it goes back to write sizes and a checksum into the header. They are optional,
+    and the header has already been sent.
     """
 
     def __init__(self, head: bytes) -> None:
@@ -72,7 +72,7 @@ class _Sink(io.RawIOBase):
         return fresh
 
     def seekable(self) -> bool:
-        """Answer yes, since libsndfile insists."""
+        """Return True, which libsndfile requires."""
         return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
@@ -85,7 +85,7 @@ class _Sink(io.RawIOBase):
         return self._position
 
     def write(self, data: object) -> int:
-        """Keep what is written at the end, and ignore the rest."""
+        """Append bytes written at the end; ignore bytes written elsewhere."""
         body = bytes(data)  # type: ignore[call-overload]
         if self._position == self._end:
             self._fresh += body
@@ -94,9 +94,9 @@ class _Sink(io.RawIOBase):
         return len(body)
 
 
-def _told(flac: bytes, samples: int) -> bytes:
-    """Return the beginning of a FLAC file with its number of samples: libsndfile reads none without (RFC 9639, 8.2)."""
-    fields = int.from_bytes(flac[18:26], "big")  # the last 36 bits are for it
+def _with_length(flac: bytes, samples: int) -> bytes:
+    """Write the number of samples into the start of a FLAC file: libsndfile reads none without it (RFC 9639, 8.2)."""
+    fields = int.from_bytes(flac[18:26], "big")  # the number of samples is the last 36 bits
     return flac[:18] + (fields | samples).to_bytes(8, "big") + flac[26:]
 
 
@@ -104,13 +104,13 @@ def _wave_head(subtype: str, sample_rate: int, origin: Origin | None, samples: i
     code, bits = WAVE_CODES[subtype]
     size = bits // 8
     layout = struct.pack("<HHIIHH", code, 1, sample_rate, sample_rate * size, size, bits)
-    head = b"WAVE" + _chunk(b"fmt ", layout) + _information(origin) + b"data"
+    head = b"WAVE" + _chunk(b"fmt ", layout) + _info_chunk(origin) + b"data"
     data = OPEN_SIZE if samples is None else samples * size
     whole, inner = (struct.pack("<I", min(length, OPEN_SIZE)) for length in (len(head) + 4 + data, data))
     return b"RIFF" + whole + head + inner
 
 
-def _information(origin: Origin | None) -> bytes:
+def _info_chunk(origin: Origin | None) -> bytes:
     if origin is None:
         return b""
     texts = {b"ISFT": origin.program, b"ICMT": origin.to_json()}
@@ -118,27 +118,27 @@ def _information(origin: Origin | None) -> bytes:
 
 
 def _chunk(name: bytes, content: bytes) -> bytes:
-    """Return a RIFF chunk. It is padded to an even length; its size does not count the padding."""
+    """Return a RIFF chunk, padded to an even length; its size field does not count the padding."""
     return name + struct.pack("<I", len(content)) + content + b"\0" * (len(content) % 2)
 
 
 class PieceResampler:
     """Resamples piece by piece, with the same result as `resample` on the whole waveform.
 
-    Each output sample depends on input samples around it, so input is kept until its surroundings have arrived.
+    Each output sample depends on input samples around it, so input is kept until its context has arrived.
     """
 
     def __init__(self, source_rate: int, target_rate: int) -> None:
         divisor = math.gcd(source_rate, target_rate)
         self._rates = source_rate, target_rate
-        # Resampling works on whole blocks: `down` samples of input become `up` of output.
+        # Resampling works on whole blocks: `down` input samples become `up` output samples.
         self._down, self._up = source_rate // divisor, target_rate // divisor
         self._context = math.ceil(half_width(source_rate, target_rate) / self._down) + 1
-        self._before = 0  # blocks of context at the start of what is kept
+        self._before = 0  # blocks of context at the start of `_kept`
         self._kept: Waveform = np.empty(0, np.float32)
 
     def push(self, x: Waveform, last: bool = False) -> Waveform:
-        """Take the next samples (T,), maybe none, and return the output samples that are certain by now."""
+        """Take the next samples (T,), maybe none, and return the output samples that are now final."""
         if self._down == self._up:
             return x
         self._kept = np.concatenate([self._kept, x])

@@ -1,8 +1,8 @@
 """One model, with a bounded queue in front of it.
 
-A loader thread loads the model; after that the lanes use it. The rest of the server submits work and waits for futures,
-so the event loop never computes. A run is the next job's, together with the other waiting jobs that fit into it: no job
-waits for company. Long work is computed in parts. Between two parts others have their turns, and a cancelled job ends.
+A loader thread loads the model; lanes then run it. The rest of the server submits jobs and awaits futures, so the event
+loop never computes. A run computes the next job together with the waiting jobs that fit; no job waits for others to
+fill a batch. Long jobs are computed in parts, between which other jobs take turns and cancellation takes effect.
 """
 
 import logging
@@ -27,39 +27,38 @@ from vocoder.sampling import Utterance
 logger = logging.getLogger(__name__)
 
 Load = Callable[[str], LoadedModel]
-"""from the name or directory of a model"""
-EXPECTED_ERRORS = (CheckpointError, DeviceError, OSError)  # of loading; their texts need no traceback
+"""loads a model by its name or directory"""
+EXPECTED_ERRORS = (CheckpointError, DeviceError, OSError)  # while loading; logged without a traceback
 
 
 class Engine:
-    """Runs one model, which `load` gives for its reference, on shared lanes; limits are as of a `WorkQueue`."""
+    """Runs one model, loaded with `load(reference)`, on shared lanes; the limits are those of `WorkQueue`."""
 
     def __init__(self, reference: str, load: Load, lanes: Lanes, items: int, seconds: float) -> None:
         self.name = short_name(reference)
         self.state = EngineState.LOADING
-        """whether the engine takes work, and if not, why"""
+        """whether the engine accepts work, and if not, why"""
         self.loaded: Future[None] = Future()
-        """done when the model is ready, or cannot be"""
+        """done when the model is ready, or has failed to load"""
         self.reference = reference
         self.failure: str | None = None
-        """why an idle model could not be loaded again; each further request tries"""
+        """why an idle model could not be loaded again; each new request retries"""
         self._load = load
         self.queue = WorkQueue(lanes, items, seconds, self._compute, self._fits)
-        """where work waits"""
         self._model: LoadedModel | None = None
         self._about: tuple[dict[str, Any], MelConfig] | None = None
-        self._used = time.monotonic()
-        self._otherwise = EngineState.FAILED  # if the model cannot be loaded
+        self._last_used = time.monotonic()
+        self._state_on_failure = EngineState.FAILED
 
     @property
     def in_service(self) -> bool:
         """Whether the model was ready once and has not failed or stopped since."""
         ended = (EngineState.FAILED, EngineState.STOPPED)
-        return self._otherwise is not EngineState.FAILED and self.state not in ended
+        return self._state_on_failure is not EngineState.FAILED and self.state not in ended
 
     @property
     def model(self) -> LoadedModel:
-        """The loaded model, to be described; only lanes compute with it. Raises a NotReadyError if there is none."""
+        """The loaded model, for its description; only lanes compute with it. Raises a NotReadyError without one."""
         model = self._model
         if model is None:
             self._require_ready()
@@ -68,17 +67,17 @@ class Engine:
 
     @property
     def about(self) -> tuple[dict[str, Any], MelConfig] | None:
-        """What the model says of itself, or said when it was unloaded, and its mel config; None before it is ready."""
+        """The model's description and mel config, also after it was unloaded; None before it was first ready."""
         model = self._model
         return self._about if model is None else (model.synthesizer.info(), model.mel_config)
 
     def load(self) -> None:
-        """Load the model and warm it up in its turn, after which `loaded` is done."""
+        """Load the model, warm it up in its turn on a lane, and complete `loaded`."""
         compute_on(1)
-        woken = self._otherwise is EngineState.IDLE
+        woken = self._state_on_failure is EngineState.IDLE
         try:
             model = self._load(self.reference)
-            model.try_out()  # the first run may compile and allocate, so its time says nothing about the next
+            model.try_out()  # the first run may compile and allocate, so its time is not representative
             seconds = model.try_out()
             job = Job(0, model.mel_config.sample_rate, parts=at_once(self._warm_up, model, seconds))
             with self.queue.lanes.lock:
@@ -89,28 +88,28 @@ class Engine:
         except Exception as error:
             self._give_up(error)
         else:
-            if woken:  # by who was told to come back
-                self._used = time.monotonic() + 2 * LOADING_SECONDS
+            if woken:  # leaves time for the client that woke it to retry
+                self._last_used = time.monotonic() + 2 * LOADING_SECONDS
             self.loaded.set_result(None)
 
     def start_loading(self) -> None:
-        """Load the model on a thread of its own."""
+        """Load the model on a new thread."""
         threading.Thread(target=self.load, name="loader", daemon=True).start()
 
     def wake(self) -> None:
-        """Begin to load an unloaded model again."""
+        """Start loading an idle or unloaded model."""
         with self.queue.lanes.lock:
             if self.state in (EngineState.IDLE, EngineState.UNLOADED):
-                self._otherwise, self.state, self.loaded = self.state, EngineState.LOADING, Future()
+                self._state_on_failure, self.state, self.loaded = self.state, EngineState.LOADING, Future()
                 self.start_loading()
 
     def unload(self, unused_for: float | None = None) -> bool:
-        """Free the model and return whether it was loaded. What waits is refused; what runs keeps the model to its end.
+        """Free the model and return whether it was loaded. Waiting jobs are refused; a running job keeps the model.
 
-        With `unused_for` only a model that was not used for so many seconds, which the next request loads again.
+        With `unused_for`, only if the model has been unused for that many seconds; the next request loads it again.
         """
         with self.queue.lanes.lock:
-            unused = time.monotonic() - self._used
+            unused = time.monotonic() - self._last_used
             if self.state is not EngineState.READY or (unused_for and (unused < unused_for or len(self.queue))):
                 return False
             self._refuse_all(EngineState.IDLE if unused_for else EngineState.UNLOADED)
@@ -119,16 +118,16 @@ class Engine:
         return True
 
     def check_room(self) -> None:
-        """Raise the error that `submit` would raise now, so that hopeless requests are refused before their body."""
+        """Raise the error that `submit` would raise now, to refuse requests before their body is read."""
         self._require_ready()
         self.queue.check_room()
 
     def submit(self, utterance: Utterance) -> Job:
-        """Queue an utterance with a mel in the model's own config. It may share a run; a long one is computed in parts.
+        """Queue an utterance whose mel has the model's own config. It may share a run, or be computed in parts if long.
 
-        The job returns a Synthesis, or raises SynthesisError, or NotReadyError if the engine fails or stops. Cancelling
-        it removes it from the queue, or ends it after the present part. Raises a NotReadyError or QueueFullError if the
-        engine takes no work.
+        The job returns a Synthesis or raises a SynthesisError, or a NotReadyError if the engine fails or stops. Once
+        cancelled, it leaves the queue or ends after the current part. Raises a NotReadyError or QueueFullError if the
+        engine accepts no work.
         """
         model = self.model
         rate, cost, parts = model.mel_config.sample_rate, model.cost(utterance.corrections), model.in_parts(utterance)
@@ -137,21 +136,21 @@ class Engine:
     def run(
         self, work: Callable[[Any], Waveform], *, frames: int, corrections: int | None = None, listened: bool = False
     ) -> Job:
-        """Queue a function that computes some audio, such as one chunk of a stream. See `submit`.
+        """Queue a function that computes audio, such as one chunk of a stream. See `submit`.
 
-        The function is given the synthesizer, on a lane. `frames` and `corrections` estimate its time.
+        It is called with the synthesizer, on a lane. `frames` and `corrections` are used to estimate its time.
         """
         model = self.model
         rate, cost, parts = model.mel_config.sample_rate, model.cost(corrections), at_once(work, model.synthesizer)
         return self._admitted(Job(frames, rate, None, parts, cost=cost, listened=listened))
 
     def alive(self, stall_timeout: float) -> bool:
-        """Whether there was a sign of life in the last `stall_timeout` seconds."""
+        """Whether the engine has not failed or stopped, and no run has taken longer than `stall_timeout` seconds."""
         ended = self.state in (EngineState.FAILED, EngineState.STOPPED)
         return not ended and self.queue.lanes.alive(stall_timeout)
 
     def close(self) -> None:
-        """Take no more work; waiting work is finished."""
+        """Accept no more work; waiting work is finished."""
         with self.queue.lanes.lock:
             if self.state is EngineState.LOADING:
                 self._refuse_all(EngineState.STOPPED)
@@ -159,13 +158,13 @@ class Engine:
                 self.state = EngineState.STOPPED
 
     def _compute(self, jobs: list[Job]) -> Sequence[Outcome | NotReadyError | Part]:
-        """Return the outcomes of the jobs of a run, on a lane."""
+        """Return the outcomes of a run's jobs. Called on a lane."""
         utterances = [job.utterance for job in jobs if job.utterance is not None and job.parts is None]
         model = self._model
         if utterances and model is None:  # unloaded meanwhile
             return [NotReadyError(self.state)] * len(jobs)
         outcomes = model.run(utterances) if model and utterances else [jobs[0].next_part()]
-        self._used = time.monotonic()
+        self._last_used = time.monotonic()
         if any(isinstance(outcome, SynthesisError) and outcome.fatal for outcome in outcomes):
             self._refuse_all(EngineState.FAILED)
         return outcomes
@@ -176,11 +175,11 @@ class Engine:
     def _admitted(self, job: Job) -> Job:
         with self.queue.lanes.lock:
             self._require_ready()
-            self._used = time.monotonic()
+            self._last_used = time.monotonic()
             return self.queue.submit(job)
 
     def _require_ready(self) -> None:
-        """Raise the error of an engine that takes no work; one that was idle begins to load."""
+        """Raise a NotReadyError unless the engine accepts work; start loading if it is idle."""
         if self.state is EngineState.IDLE:
             self.wake()
         if self.state is not EngineState.READY:
@@ -192,21 +191,21 @@ class Engine:
             if self.state is EngineState.LOADING:
                 self._model, self.name = model, model.name
                 self.queue.pace, self.failure = model.pace, None
-                self._used = time.monotonic()
-                self.state, self._otherwise = EngineState.READY, EngineState.UNLOADED
+                self._last_used = time.monotonic()
+                self.state, self._state_on_failure = EngineState.READY, EngineState.UNLOADED
 
     def _give_up(self, error: Exception) -> None:
         if self.state is EngineState.LOADING:
             trace = None if isinstance(error, EXPECTED_ERRORS) else error
             logger.error("cannot load model %s: %s", self.name, error, exc_info=trace)
-            if self._otherwise is EngineState.IDLE:
-                told = str(error) if isinstance(error, EXPECTED_ERRORS) else type(error).__name__
-                self.failure = re.sub(r"\S*/", "", told)  # clients learn nothing about the file system
-            self._refuse_all(self._otherwise)
+            if self._state_on_failure is EngineState.IDLE:
+                reason = str(error) if isinstance(error, EXPECTED_ERRORS) else type(error).__name__
+                self.failure = re.sub(r"\S*/", "", reason)  # hides paths from clients
+            self._refuse_all(self._state_on_failure)
         self.loaded.set_exception(error)
 
     def _refuse_all(self, state: EngineState) -> None:
-        """Take no more work. A lost device comes back only with a new process."""
+        """Accept no more work, and refuse all waiting jobs."""
         with self.queue.lanes.lock:
             self.state = state
         self.queue.refuse_all(NotReadyError(state))

@@ -1,4 +1,4 @@
-"""The states of an engine, and the problems it raises."""
+"""The states of an engine, and the problems that it raises."""
 
 import math
 from enum import StrEnum
@@ -9,7 +9,7 @@ MAX_RETRY_AFTER = 60
 
 
 class EngineState(StrEnum):
-    """The states of an engine. An idle or unloaded one may load again; a failed or stopped one never does."""
+    """The state of an engine. From idle or unloaded it may load again; failed and stopped are final."""
 
     LOADING = "loading"
     READY = "ready"
@@ -30,16 +30,16 @@ NOT_READY = {
 
 
 class NotReadyError(Problem):
-    """The engine takes no work because of its state, or because it could not load its model again, for a reason."""
+    """The engine accepts no work because of its state, or because its model could not be reloaded for a `reason`."""
 
     def __init__(self, state: EngineState, reason: str | None = None) -> None:
-        waits = reason is None and state in (EngineState.LOADING, EngineState.IDLE)
+        temporary = reason is None and state in (EngineState.LOADING, EngineState.IDLE)
         kind, detail = ("model-failed", f"The model cannot be loaded: {reason}.") if reason else NOT_READY[state]
-        super().__init__(kind, detail, retry_after=LOADING_SECONDS if waits else None)
+        super().__init__(kind, detail, retry_after=LOADING_SECONDS if temporary else None)
 
 
 class QueueFullError(Problem):
-    """The queue has no room: it holds about so many seconds of work."""
+    """The queue is full; a new job would wait about `seconds`."""
 
     def __init__(self, seconds: float) -> None:
         wait = min(MAX_RETRY_AFTER, max(1, math.ceil(seconds)))
@@ -56,15 +56,15 @@ class SynthesisError(Problem):
 
     def __init__(self, message: str, out_of_memory: bool = False, fatal: bool = False) -> None:
         if out_of_memory:
-            super().__init__("out-of-memory", "The device ran out of memory: send a shorter mel.")
+            super().__init__("out-of-memory", "The device ran out of memory; send a shorter mel.")
         else:
-            super().__init__("synthesis-failed", f"There is no audio: {message}.")
+            super().__init__("synthesis-failed", f"Synthesis failed: {message}.")
         self.out_of_memory = out_of_memory
         self.fatal = fatal
 
     @classmethod
     def of(cls, error: Exception) -> "SynthesisError":
-        """Wrap an exception of a model, without its text, which may hold anything."""
+        """Wrap a model's exception without its message, which may contain anything."""
         if isinstance(error, cls):
             return error
         name = type(error).__name__  # a synthesizer need not be based on torch

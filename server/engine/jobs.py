@@ -21,19 +21,19 @@ logger = logging.getLogger(__name__)
 NUMBERS = count()
 
 Parts = Generator[int, None, Any]
-"""Work in parts: each yields the number of frames it computed, and the last returns the outcome."""
+"""Work in parts: it yields the number of frames of each part but the last, and returns the outcome."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a job was computed, of so many frames; more is left."""
+    """The outcome of a part that is not the last: the number of frames computed."""
 
     frames: int
 
 
 @dataclass(frozen=True)
 class Synthesis:
-    """The result of a job: audio x (T,) at sample_rate, and the seconds that it waited and was computed."""
+    """The result of a job: audio x (T,) at sample_rate, and the seconds it waited and took to compute."""
 
     x: NDArray[np.float32]
     sample_rate: int
@@ -42,10 +42,10 @@ class Synthesis:
 
 
 class Job(Future[Any]):
-    """Work for a lane, and the future of its result. It can be cancelled until it is done.
+    """Work for a lane and the future of its result. It can be cancelled until it is done.
 
-    An utterance may share a run with others. Parts run one by one, with other work between them; there are none where
-    the utterance is run whole. A job belongs to the client whose request creates it.
+    Work is either an utterance, which may share a run with others, or parts, which run one by one with other jobs in
+    between. A job belongs to the client whose request creates it.
     """
 
     def __init__(
@@ -61,13 +61,13 @@ class Job(Future[Any]):
         super().__init__()
         self.frames = frames
         self.sample_rate = sample_rate
-        """of the audio; None where the result is something else"""
+        """of the audio; None if the result is not audio"""
         self.utterance = utterance
         self.parts = parts
         self.cost = cost
-        """of a frame, beside that of an ordinary one"""
+        """time of one frame relative to an ordinary frame"""
         self.listened = listened
-        """whether a listener waits for it: the start of a stream"""
+        """whether it is the start of a stream, which a listener is waiting for"""
         self.client: Client = CLIENT.get()
         self.number = next(NUMBERS)
         self.submitted = time.monotonic()
@@ -77,11 +77,11 @@ class Job(Future[Any]):
 
     @property
     def work(self) -> float:
-        """What is left of it, in ordinary frames."""
+        """The remaining work, in ordinary frames."""
         return self.frames * self.cost
 
     def next_part(self) -> Any:
-        """Compute the next part; return a `Part`, or the outcome of the whole job, maybe an exception."""
+        """Compute the next part; return a `Part`, or the outcome of the whole job, which may be an exception."""
         assert self.parts is not None
         try:
             return Part(next(self.parts))
@@ -92,7 +92,7 @@ class Job(Future[Any]):
         except Exception as error:
             if self.sample_rate is None:
                 return error
-            logger.exception("the work of a part failed")
+            logger.exception("a part of a job failed")
             return SynthesisError.of(error)
 
     def finish(self, outcome: Any) -> None:
@@ -109,6 +109,6 @@ class Job(Future[Any]):
 
 
 def at_once(work: Callable[..., Any], *arguments: Any) -> Parts:
-    """Return a function call as work of one part."""
+    """Return a function call as work in a single part."""
     yield from ()
     return work(*arguments)

@@ -1,4 +1,4 @@
-"""The lanes on which everything is computed: a thread for each core of this process, or all cores on one thread."""
+"""The lanes that do all computation: one thread for each core, or one thread that uses all cores."""
 
 import math
 import os
@@ -18,19 +18,19 @@ from server.engine.turns import Shares, wait_among
 
 T = TypeVar("T")
 
-TURN_SECONDS = 1.0  # about the longest turn of one queue before the next
-CROWD_SECONDS = 0.25  # after several runs wanted to run at once, in which no run has all cores
+TURN_SECONDS = 1.0  # about the longest turn of one queue
+CROWD_SECONDS = 0.25  # after runs competed for lanes, no run gets all cores for this long
 LEAST_SHARE = 0.75
-"""processor time of a team's own thread, of the time that passes, below which the team lacks cores"""
-SHORTEST = 0.005  # seconds of a run that says anything
+"""CPU time of a team's calling thread divided by wall time, below which the team lacks cores"""
+SHORTEST = 0.005  # seconds; shorter runs are not judged
 FIRST_REST, LONGEST_REST = 0.1, 4.0
-"""seconds between two trials of a team that lacks cores; cores that come free meanwhile stay unused"""
-PROBE_SECONDS = 0.015  # 0.4 % of the longest rest
-PROBE_NUMBERS = 2**15  # as few as torch gives to a thread
+"""shortest and longest pause in seconds before a team that lacked cores is tried again"""
+PROBE_SECONDS = 0.015  # 0.4 % of the longest pause
+PROBE_NUMBERS = 2**15  # per thread; torch does not split fewer
 
 
 class _Work(Protocol):
-    """What lanes know of a queue, which says what all of this does."""
+    """What lanes need from a queue. See `WorkQueue`."""
 
     @property
     def backlog(self) -> float: ...
@@ -40,7 +40,7 @@ class _Work(Protocol):
 
 
 class Lane:
-    """A thread, and what it has to do."""
+    """A thread and its inbox."""
 
     def __init__(self, serve: "Callable[[Lane], None]", name: str) -> None:
         self.inbox: SimpleQueue[tuple[_Work, list[Job], float] | None] = SimpleQueue()
@@ -48,29 +48,28 @@ class Lane:
         self.alone = False
         """whether it has all cores"""
         self.began = 0.0
-        # A daemon: a run that hangs for good must not keep the process from ending.
+        # A daemon thread, so that a run that hangs cannot keep the process from ending.
         self.thread = threading.Thread(target=serve, args=(self,), name=name, daemon=True)
 
 
 class Lanes:
-    """Runs the work of several queues, on the next free lane: of those with work, the one that has used least.
+    """Runs work from several queues. The next free lane serves the queue that has used the least time.
 
-    As long as there is work for several lanes, each run has one core: two runs beside each other are done sooner than
-    one after another on both cores. A run that is alone has all cores, if they are there.
+    While there is work for several lanes, each run gets one core: two runs in parallel finish sooner than one after the
+    other on two cores. A run that is alone gets all cores, if they are free.
 
     Args:
-        count: of the lanes. Where there is one, every run has all cores.
-        cores: of all of them.
-        name: of the threads.
+        count: number of lanes. With a single lane, every run gets all cores.
+        cores: number of cores in total.
+        name: prefix of the threads' names.
     """
 
     def __init__(self, count: int, cores: int, name: str = "lane") -> None:
-        self.lock = threading.RLock()
-        """hold it while queues change, and call `dispatch` afterwards"""
+        self.lock = threading.RLock()  # hold it while changing queues, and call `dispatch` afterwards
         self.count = count
         self._cores = cores
         self._team = Team(cores)
-        self._queues = WeakValueDictionary[int, _Work]()  # that of a replaced model goes with its last request
+        self._queues = WeakValueDictionary[int, _Work]()  # a replaced model's queue disappears with its last request
         self._shares = Shares()
         self._crowded = -CROWD_SECONDS
         self._stopping = False
@@ -86,7 +85,7 @@ class Lanes:
             lane.thread.start()
 
     def stop(self, timeout: float) -> None:
-        """End when no work is left; wait at most `timeout` seconds."""
+        """Stop the threads once no work is left; wait at most `timeout` seconds."""
         ends = time.monotonic() + timeout
         with self.lock:
             self._stopping = True
@@ -96,18 +95,18 @@ class Lanes:
                 lane.thread.join(max(0.0, ends - time.monotonic()))
 
     def alive(self, stall_timeout: float) -> bool:
-        """Whether no lane has been at one run for longer than `stall_timeout` seconds."""
+        """Whether all threads live and no run has taken longer than `stall_timeout` seconds."""
         now = time.monotonic()
         turns = [lane.began for lane in self._lanes if lane.busy]
         return all(lane.thread.is_alive() for lane in self._lanes) and all(now - t < stall_timeout for t in turns)
 
     def arrive(self, queue: _Work) -> None:
-        """Announce work of a queue. Call it with the lock held, before the work is queued."""
+        """Announce work for a queue. Call it with the lock held, before the work is queued."""
         if not len(queue):
             self._shares.arrive((id(queue),))
 
     def expected_wait(self, queue: _Work, own: float) -> float:
-        """Return the seconds until `own` seconds of a queue's work are done, while others take their turns.
+        """Return the seconds until `own` seconds of a queue's work are done while other queues take their turns.
 
         Call it with the lock held.
         """
@@ -115,7 +114,7 @@ class Lanes:
         return wait_among(own, others, TURN_SECONDS) / self.count
 
     def dispatch(self) -> None:
-        """Start what can run now. Call it with the lock held, after work was queued."""
+        """Start the work that can run now. Call it with the lock held, after queueing work."""
         busy, waiting = any(lane.busy for lane in self._lanes), self._waiting()
         if busy and waiting:
             self._crowded = time.monotonic()
@@ -134,15 +133,15 @@ class Lanes:
         return [queue for queue in self._queues.values() if len(queue)]
 
     def _free(self) -> Lane | None:
-        """Return the first lane with nothing to do; none while a run has all cores."""
+        """Return the first idle lane, or None if there is none or one run has all cores."""
         if any(lane.alone for lane in self._lanes):
             return None
         return next((lane for lane in self._lanes if not lane.busy), None)
 
     def _alone(self, jobs: list[Job]) -> bool:
-        """Whether a run that begins now may have all cores. It is on the first lane, so only that one has a team.
+        """Whether a run that starts now may have all cores. Such a run is always on the first lane.
 
-        The start of a stream is short, and the guard looks at its mel meanwhile: it has one core.
+        The start of a stream gets one core: it is short, and the guard judges its mel at the same time.
         """
         if self.count == 1:
             return True
@@ -160,11 +159,11 @@ class Lanes:
                 self._shares.add((id(queue),), (time.monotonic() - began) * width - seconds)
                 lane.busy = lane.alone = False
                 self.dispatch()
-            for job, outcome in done:  # the lane is free: what a client then asks for, as the next chunk, is no crowd
+            for job, outcome in done:  # after freeing the lane: a follow-up, such as the next chunk, does not compete
                 job.finish(outcome)
 
     def _run(self, lane: Lane, queue: _Work, jobs: list[Job]) -> tuple[int, list[tuple[Job, Any]]]:
-        """Run jobs on all cores or on one; return on how many lanes, and what is done."""
+        """Run jobs on all cores or on one; return how many lanes that took, and the finished jobs with outcomes."""
         if lane.alone and (self.count == 1 or (self._cores > 1 and self._team.ready())):
             compute_on(self._cores)
             if self.count == 1:
@@ -178,10 +177,10 @@ class Lanes:
 
 
 def available_cores(root: Path = Path("/")) -> int:
-    """Return how many whole cores this process may use: by its affinity, and by the quota of its container.
+    """Return how many whole cores this process may use, given its affinity and its container's quota.
 
     Args:
-        root: where the file system begins.
+        root: the root directory.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, math.floor(min([float(cores), *_quotas(root)])))
@@ -190,20 +189,20 @@ def available_cores(root: Path = Path("/")) -> int:
 def compute_on(cores: int) -> None:
     """Set the number of cores for the calling thread only.
 
-    Two threads that both compute on all cores wait for each other at every barrier. OpenMP's threads then sleep there,
-    too, since a process has more of them than cores, once a second thread ever computed on more than one.
+    Two threads that both compute on all cores wait for each other at every barrier. Once a second thread has ever done
+    so, the process has more OpenMP threads than cores, and they sleep at barriers instead of spinning.
     """
-    torch.get_num_threads()  # a thread's first call adopts the last value set anywhere, which would undo this
+    torch.get_num_threads()  # a thread's first call adopts the last value set by any thread, which would undo this
     torch.set_num_threads(cores)
 
 
 class Team:
-    """Whether a team of threads has a core for each of them, as its runs tell.
+    """Decides from past runs whether a team of threads, one for each core, really has all those cores.
 
-    Threads of a team wait for each other at every small step. If one of them has to wait for a core, so do all others,
-    and a run takes several times as long as on one thread. It shows in the run's own thread, which computes, or watches
-    for the others, as long as it has a core, and sleeps when that takes long. After such a run teams rest, for twice as
-    long each time. Then they are tried without a request.
+    The threads of a team wait for each other at every small step. If one lacks a core, all others wait, and a run takes
+    several times as long as on one thread. The CPU time of the calling thread shows this: it computes or spins while
+    the team has its cores, and sleeps otherwise. After such a run, no teams are used for a pause that doubles each
+    time; then a probe tests a team without a request.
     """
 
     def __init__(self, cores: int) -> None:
@@ -213,14 +212,14 @@ class Team:
         self._rests_until = 0.0
 
     def ready(self) -> bool:
-        """Whether to compute as a team now. The calling thread may be busy for some milliseconds to find out."""
+        """Whether to compute as a team now. The calling thread may compute for some milliseconds to find out."""
         if not self._trusted and time.monotonic() >= self._rests_until:
             compute_on(self._cores)
             self.watch(self._probe)
         return self._trusted
 
     def watch(self, run: Callable[[], T]) -> T:
-        """Run something as a team on the calling thread, learn from it, and return its result."""
+        """Run a function as a team from the calling thread, judge the run, and return its result."""
         wall, processor = time.monotonic(), time.thread_time()
         result = run()
         wall, processor = time.monotonic() - wall, time.thread_time() - processor
@@ -239,7 +238,7 @@ class Team:
 
 
 def _quotas(root: Path) -> Iterator[float]:
-    """Yield the quotas, in cores, of this process's control groups and those above them."""
+    """Yield the quotas, in cores, of this process's control groups and their parents."""
     with suppress(OSError):
         for line in (root / "proc/self/cgroup").read_text().splitlines():
             _, controllers, path = line.split(":", 2)
@@ -255,7 +254,7 @@ def _quotas(root: Path) -> Iterator[float]:
 
 
 def _quota(group: Path) -> float:
-    """Return the quota of a control group, version 2 or 1, in cores."""
+    """Return the quota of a control group (version 2 or 1) in cores."""
     if (group / "cpu.max").exists():
         quota, period = (group / "cpu.max").read_text().split()
     else:

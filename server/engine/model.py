@@ -1,4 +1,4 @@
-"""A loaded model: warmed up, and run on utterances alone, together or in parts."""
+"""A loaded model: its warm-up, and its runs on utterances alone, batched or in parts."""
 
 import gc
 import logging
@@ -22,28 +22,28 @@ logger = logging.getLogger(__name__)
 
 Outcome = NDArray[np.float32] | SynthesisError
 Record = Callable[..., None]
-"""adds to a metric, as `Metrics.record` does"""
+"""adds to a metric; see `Metrics.record`"""
 
 WARM_UP_FRAMES = 32
-LEAST_WARM_UP = 4  # fewer may be too short to be corrected, which would leave that code to be compiled
+LEAST_WARM_UP = 4  # frames; fewer may be too short for corrections, so that their code would not be compiled
 WARM_UP_DENOISE = 0.1
-DENOISER_FRAMES = 88  # of silence, which a denoiser analyses once
+DENOISER_FRAMES = 88  # frames of silence that a denoiser analyses once
 WARM_UP_SECONDS = 5.0  # limit for the last warm-up run, as estimated from the first ones
 LONGEST_RUN = 2.0  # seconds; longer mels are computed in parts, if the model can
 PART_SECONDS = 1.0
-MAX_PART_FRAMES = 512  # the chunks in which models compute long mels anyway
-LEAST_PART_FRAMES = 256  # of parallel models, however slow the machine is now: shorter parts cost up to twice as much
-SHARED_FRAMES = 2**13  # of the mels that share a run on a GPU
+MAX_PART_FRAMES = 512  # the chunk size in which models compute long mels anyway
+LEAST_PART_FRAMES = 256  # for parallel models, whose shorter parts would cost up to twice as much per frame
+SHARED_FRAMES = 2**13  # most frames in a batch on a GPU
 NETWORK_CORRECTIONS = 17  # corrections that cost about as much as the rest of the default model
 
 
 class LoadedModel:
-    """A model, which threads may use at once.
+    """A model that several threads may use at once.
 
     Args:
         synthesizer: it may lack `synthesize_many` and `open_stream`.
-        record: is called with the counts of every run.
-        shared_frames: of the mels that a run may hold in all.
+        record: called with the counts of each run.
+        shared_frames: most frames in a batch; 0 disables batches.
     """
 
     def __init__(self, synthesizer: Synthesizer, record: Record | None = None, shared_frames: int = 0) -> None:
@@ -52,7 +52,7 @@ class LoadedModel:
         self.mel_config = synthesizer.mel_config
         dtype = getattr(synthesizer, "dtype", None)
         self.dtype = None if dtype is None else str(dtype).removeprefix("torch.")
-        """precision of its products, if it says so"""
+        """precision of its matrix products, if known"""
         self.corrections: int = getattr(synthesizer, "corrections", 0)
         self.pace = Pace()
         network = getattr(synthesizer, "model", None)
@@ -61,30 +61,30 @@ class LoadedModel:
         self._shared_frames = shared_frames if hasattr(synthesizer, "synthesize_many") else 0
 
     def try_out(self, frames: int = 1, denoise: float = 0.0) -> float:
-        """Synthesize some silence and return the seconds it took; raise if the model cannot."""
+        """Synthesize silence and return the seconds it took; raise if the model fails."""
         started = time.perf_counter()
         mel = np.full((self.mel_config.n_mels, frames), mel_range(self.mel_config).silence, np.float32)
         check_output(self.synthesizer.synthesize(mel, seed=0, denoise=denoise), frames, self.mel_config.hop_length)
         return time.perf_counter() - started
 
     def warm_up(self, seconds: float) -> None:
-        """Run the model as requests will, on fewer frames if it took many `seconds` for one."""
+        """Run the model as requests will. `seconds` is its time for one frame; slow models run on fewer frames."""
         frames = max(LEAST_WARM_UP, min(WARM_UP_FRAMES, int(WARM_UP_SECONDS / max(seconds, 1e-6))))
         with_denoiser = (WARM_UP_FRAMES + DENOISER_FRAMES) * seconds <= WARM_UP_SECONDS
         took = self.try_out(frames, WARM_UP_DENOISE if with_denoiser else 0.0)
         self.pace.add(1, took / frames)
 
     def cost(self, corrections: int | None) -> float:
-        """Return what a frame with so many corrections costs, beside one with the model's own number."""
+        """Return the cost of a frame with `corrections`, relative to one with the model's own number of them."""
         own = self.corrections
         return (NETWORK_CORRECTIONS + (own if corrections is None else corrections)) / (NETWORK_CORRECTIONS + own)
 
     def fits(self, frames: Sequence[int]) -> bool:
-        """Whether the last of these mels should share a run with the others; a single mel always fits."""
+        """Whether mels of these lengths may share a run; a single mel always fits."""
         return len(frames) == 1 or sum(frames) <= self._shared_frames
 
     def run(self, utterances: Sequence[Utterance]) -> list[Outcome]:
-        """Return the audio or the error of each utterance. If memory runs out, the run is repeated in halves."""
+        """Return the audio or the error of each utterance. If the run fails, it is repeated in halves."""
         try:
             audio = self._synthesize(utterances)
         except Exception as error:
@@ -96,16 +96,16 @@ class LoadedModel:
                 return [failure] * len(utterances)
         else:
             return [self._checked(x, utterance) for x, utterance in zip(audio, utterances, strict=True)]
-        # Outside the handler, where nothing refers to the memory of the failed run any more.
-        if failure.out_of_memory:  # later runs are limited to half of what did not fit
+        # Outside the handler, because the exception keeps the failed run's memory alive.
+        if failure.out_of_memory:  # limit later runs to half of what did not fit
             self._shared_frames = min(self._shared_frames, sum(utterance.frames for utterance in utterances) // 2)
-            logger.warning("out of memory: batches have at most %d frames from now on", self._shared_frames)
+            logger.warning("out of memory: batches are limited to %d frames from now on", self._shared_frames)
             free_memory()
         half = len(utterances) // 2
         return self.run(utterances[:half]) + self.run(utterances[half:])
 
     def in_parts(self, utterance: Utterance) -> Parts | None:
-        """Return the work on an utterance in parts if it would block others for too long, otherwise None."""
+        """Return an utterance's work in parts if it would block others for too long, otherwise None."""
         synthesizer, speed = self.synthesizer, self.pace.frames_per_second / self.cost(utterance.corrections)
         size = max(self._least_part, min(MAX_PART_FRAMES, int(PART_SECONDS * speed)))
         if utterance.frames <= max(size, LONGEST_RUN * speed) or not hasattr(synthesizer, "open_stream"):
@@ -148,12 +148,12 @@ class LoadedModel:
 
 
 def short_name(reference: str) -> str:
-    """Return the last part of a name or path. Clients learn nothing else about the file system."""
+    """Return the last part of a name or path, so that clients do not see the file system."""
     return Path(reference).resolve().name
 
 
 def free_memory() -> None:
-    """Return memory that nothing uses any more to the device."""
+    """Return unused memory to the device."""
     gc.collect()
     if torch.accelerator.is_available():
         torch.accelerator.empty_cache()
@@ -162,6 +162,6 @@ def free_memory() -> None:
 def check_output(x: NDArray[np.float32], frames: int, hop_length: int) -> None:
     """Raise SynthesisError unless x is finite and (frames * hop_length,)."""
     if x.shape != (frames * hop_length,):
-        raise SynthesisError("the model gave a waveform of the wrong length")
+        raise SynthesisError("the model returned a waveform of the wrong length")
     if not np.isfinite(x).all():
-        raise SynthesisError("the model gave samples that are not finite")
+        raise SynthesisError("the model returned samples that are not finite")

@@ -1,4 +1,4 @@
-"""A queue in which work of one kind waits for the lanes, within limits and in fair turns."""
+"""The queue in which one kind of work waits for the lanes, within limits and in fair turns."""
 
 import time
 from collections import defaultdict
@@ -10,9 +10,9 @@ from server.engine.jobs import Job, Part
 from server.engine.lanes import Lanes
 from server.engine.turns import CLIENT, Client, Shares, wait_among
 
-FIRST_CHUNK_SECONDS = 1.0  # by which the start of a stream goes before other work
-FIRST_GUESS = 0.01  # seconds of a function, before any was measured
-MEMORY = 0.9  # weight that the past keeps in the pace with each new run
+FIRST_CHUNK_SECONDS = 1.0  # head start of a stream's first chunk over other work
+FIRST_GUESS = 0.01  # seconds per frame before any were measured
+MEMORY = 0.9  # factor on earlier runs' weight in the pace with each new run
 
 
 class Pace:
@@ -24,25 +24,25 @@ class Pace:
 
     @property
     def frames_per_second(self) -> float:
-        """The pace; 1 before anything was measured."""
+        """The pace; 1 before the first measurement."""
         return self._frames / self._seconds if self._seconds > 0.0 else 1.0
 
     def add(self, frames: float, seconds: float) -> None:
-        """Add one run; runs without frames do not count."""
+        """Add one run; ignore runs without frames."""
         if frames > 0:
             self._frames = MEMORY * self._frames + frames
             self._seconds = MEMORY * self._seconds + max(seconds, 1e-6)
 
 
 class WorkQueue:
-    """Where work of one kind waits: the runs of a model, or functions beside the models.
+    """Holds one kind of waiting work: runs of a model, or other functions.
 
     Args:
-        lanes: on which it runs, and whose lock it holds while it changes.
-        items: jobs that wait at most; an idle queue takes anything.
-        seconds: measured time until a further job gets its turn, at most.
-        compute: returns the outcome of each job of a run, or the frames of a part of it. It does not raise.
-        fits: whether the last of mels of these frames should share a run with the others.
+        lanes: run the work; their lock is held while the queue changes.
+        items: most waiting jobs.
+        seconds: longest expected wait of a new job.
+        compute: returns the outcome of each job of a run, or a `Part`. It does not raise.
+        fits: whether mels of these numbers of frames may share a run.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class WorkQueue:
         self.pace.add(1, FIRST_GUESS)
         self._items, self._longest_wait, self._compute, self._fits = items, seconds, compute, fits
         self._jobs: list[Job] = []
-        self._running: dict[Job, tuple[float, float]] = {}  # since when, and for how long as was expected
+        self._running: dict[Job, tuple[float, float]] = {}  # start time and expected seconds
         self._shares = Shares()
         lanes.add(self)
 
@@ -67,16 +67,16 @@ class WorkQueue:
 
     @property
     def frames(self) -> int:
-        """Mel frames that wait."""
+        """Number of waiting mel frames."""
         return sum(job.frames for job in list(self._jobs))
 
     @property
     def backlog(self) -> float:
-        """Seconds of all waiting and running work, at the recent speed."""
+        """Seconds of waiting and running work, at the recent pace."""
         return self._seconds(*self._jobs) + self._left()
 
     def wait(self, client: Client) -> float:
-        """Return the seconds of work that comes before a further job of a client, if others take fair turns."""
+        """Return the seconds of work ahead of a new job of a client when clients take fair turns."""
         outer, address = client.who
         seconds = [(job.client.who, self._seconds(job)) for job in self._jobs]
         inside = _sums((who[1], took) for who, took in seconds if who[0] == outer)
@@ -86,14 +86,14 @@ class WorkQueue:
         return wait_among(own, others.values(), turn) + self._left()
 
     def expected_wait(self, client: Client | None = None) -> float:
-        """Return the seconds until a further job of a client has its turn, the present one if it is left out."""
+        """Return the seconds until a new job of a client (by default, of the current request) gets its turn."""
         with self.lanes.lock:
             return self.lanes.expected_wait(self, self.wait(CLIENT.get() if client is None else client))
 
     def check_room(self, frames: int = 0, client: Client | None = None) -> list[Job]:
-        """Return which jobs give way to a further one of a client, the present one if it is left out.
+        """Return the jobs that give way to a new one of a client (by default, of the current request).
 
-        Raises a QueueFullError if it would wait too long, or there is no room for it.
+        Raises a QueueFullError if the new job would wait too long, or there is no room for it.
         """
         with self.lanes.lock:
             client = CLIENT.get() if client is None else client
@@ -103,9 +103,9 @@ class WorkQueue:
             return gone
 
     def submit(self, job: Job, limited: bool = True) -> Job:
-        """Queue a job; one that is not limited is taken whatever waits. Cancelling it removes it.
+        """Queue a job, without regard to limits if it is not `limited`. Cancelling it removes it.
 
-        Raises a QueueFullError as `check_room`.
+        Raises a QueueFullError like `check_room`.
         """
         with self.lanes.lock:
             if limited:
@@ -125,9 +125,9 @@ class WorkQueue:
             job.finish(error)
 
     def begin(self) -> tuple[list[Job], float]:
-        """Take the next run out of the queue, unless it was cancelled, and estimate its seconds on one lane.
+        """Take the next run out of the queue and estimate its seconds on one lane.
 
-        It is the job whose turn it is, and all others that fit into one run with it.
+        A run is the job whose turn it is, and all others that fit into one run with it. Cancelled jobs are dropped.
         """
         self._jobs = [job for job in self._jobs if not job.cancelled()]
         ordered = sorted(self._jobs, key=self._turn)
@@ -145,9 +145,9 @@ class WorkQueue:
         return run, self._seconds(*run)
 
     def run(self, jobs: list[Job], width: int) -> list[tuple[Job, Any]]:
-        """Run jobs on a lane, or on as many as `width` says; return those that are done, and their outcomes.
+        """Run jobs on `width` lanes at once; return the finished ones with their outcomes.
 
-        A job with parts left waits again.
+        A job with parts left goes back into the queue.
         """
         started = time.monotonic()
         outcomes = self._compute(jobs)
@@ -172,15 +172,15 @@ class WorkQueue:
         self._jobs.append(job)
 
     def _forget(self, job: Job) -> None:
-        """Make room at once when a waiting job is cancelled."""
+        """Remove a finished or cancelled job at once if it is waiting."""
         with self.lanes.lock:
             if job in self._jobs:
                 self._jobs.remove(job)
 
     def _room(self, frames: int, client: Client) -> list[Job] | None:
-        """Return which jobs give way to a further one of a client, mostly none; None if there is no room for it.
+        """Return the jobs, usually none, that give way to a new one of a client; None if there is no room for it.
 
-        The newest jobs of the client with the most work here give way to those of others.
+        The newest jobs of the client with the most work give way to those of others.
         """
         kept, gone = list(self._jobs), list[Job]()
         while len(kept) >= self._items:

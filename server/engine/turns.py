@@ -7,51 +7,51 @@ from typing import NamedTuple
 MOST_KNOWN = 4096
 
 Who = tuple[Hashable, ...]
-"""path of an owner, outermost first; owners with a common prefix share that prefix's turns"""
+"""path of an owner, outermost first; owners with a common prefix share its turns"""
 
 
 class Client(NamedTuple):
-    """Who sends a request: the name of an API key, or nothing, and an address."""
+    """Who sends a request: the owner of an API key, empty without keys, and an address."""
 
     key: str = ""
     address: str = ""
 
     @property
     def who(self) -> Who:
-        """Its path for fair turns: the key, or the address where there is none, then the address."""
+        """The path for fair turns: the key (or else the address), then the address."""
         return (self.key or self.address, self.address)
 
 
 CLIENT: ContextVar[Client] = ContextVar("client", default=Client())  # noqa: B039 - it cannot be changed
-"""of the present request"""
+"""the client of the current request"""
 
 
 class Shares:
-    """What each owner has used of a shared resource. The one that used least goes first; none saves up turns."""
+    """What each owner has used of a shared resource. The one that used least goes first; idle owners save no turns."""
 
     def __init__(self) -> None:
         self._used: dict[Who, float] = {}
-        self._reached: dict[Who, float] = {}  # by prefix: what its last owner with a turn had used
+        self._reached: dict[Who, float] = {}  # by prefix: what the last owner to get a turn had used
 
     def used(self, who: Who) -> tuple[float, ...]:
-        """Return what an owner has used, outermost first."""
+        """Return what each level of an owner's path has used, outermost first."""
         return tuple(self._of(who[:depth]) for depth in range(1, len(who) + 1))
 
     def arrive(self, who: Who) -> None:
-        """Register an owner that had no work until now."""
+        """Register an owner that now has work and had none before."""
         if len(self._used) > MOST_KNOWN:
             self._used = {one: used for one, used in self._used.items() if used > self._reached.get(one[:-1], 0.0)}
         for depth in range(1, len(who) + 1):
             self._used[who[:depth]] = max(self._of(who[:depth]), self._reached.get(who[: depth - 1], 0.0))
 
     def begin(self, who: Who, seconds: float) -> None:
-        """Give an owner a turn of about so many seconds."""
+        """Give an owner a turn that is expected to take `seconds`."""
         for depth in range(1, len(who) + 1):
             self._reached[who[: depth - 1]] = self._of(who[:depth])
         self.add(who, seconds)
 
     def add(self, who: Who, seconds: float) -> None:
-        """Count seconds, or less than nothing where a turn was shorter than expected."""
+        """Add seconds used, negative if a turn was shorter than expected."""
         for depth in range(1, len(who) + 1):
             self._used[who[:depth]] = self._of(who[:depth]) + seconds
 

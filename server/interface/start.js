@@ -1,14 +1,14 @@
-// Shows this server's OpenAPI document with Swagger UI, which tries its routes with the API key that it asks for.
+// Shows this server's OpenAPI document in Swagger UI, and sends the API key that it asks for with every request.
 
 "use strict";
 
-const NO_KEY = { openapi: "3.1.0", info: { title: "An API key is needed: load the page again", version: "" }, paths: {} };
+const NO_KEY = { openapi: "3.1.0", info: { title: "An API key is needed: reload the page to enter it", version: "" }, paths: {} };
 
 let key = null;
 
 const withKey = (headers) => (key === null ? headers : { ...headers, Authorization: `Bearer ${key}` });
 
-// Swagger UI's player asks for audio again, by GET. Here it gets the answer itself, with a link to keep it.
+// Swagger UI's player would request the audio again, by GET. This gives it the response itself, with a download link.
 const withAudio = (Body, { React }) => (props) => {
   const { content, contentType } = props;
   const sound = content instanceof Blob && /^audio\//.test(contentType ?? "");

@@ -1,1 +1,1 @@
-"""Who may ask, how much, and for how long."""
+"""Limits on clients: who may send requests, how many, and for how long."""

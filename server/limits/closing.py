@@ -1,4 +1,4 @@
-"""Deadlines of a connection, the answers that end it, and closing it so that its client gets them."""
+"""Closing connections: deadlines, final answers, and a close after which the client can still read them."""
 
 import asyncio
 import json
@@ -9,15 +9,15 @@ from typing import Any
 
 from server.problems import MEDIA_TYPE, Problem
 
-LEAST_PROGRESS = 16384  # bytes that a client has to read within each timeout; slower than any audio plays
+LEAST_PROGRESS = 16384  # bytes a client must read within each timeout; slower than any audio plays
 KEEPALIVE_IDLE = 60  # seconds of silence before TCP probes the other side
 LINGER_SECONDS = 5.0
 LINGER_BYTES = 2**26
-UNSENT_BYTES = 2**17  # in the kernel beyond what is under way; by default it may be megabytes
+UNSENT_BYTES = 2**17  # unsent data in the kernel; megabytes by default
 
 
 class Deadline:
-    """A timer that runs an action once after each `begin`, unless it is stopped before."""
+    """A timer that runs an action once after each `begin`, unless stopped before."""
 
     def __init__(self, seconds: float, action: Callable[[], None]) -> None:
         self._seconds = seconds
@@ -25,7 +25,7 @@ class Deadline:
         self._timer: asyncio.TimerHandle | None = None
 
     def begin(self) -> bool:
-        """Start the timer unless it is running; return whether it was not."""
+        """Start the timer; return False if it was already running."""
         if self._timer is not None:
             return False
         self._timer = asyncio.get_running_loop().call_later(self._seconds, self._end)
@@ -43,7 +43,7 @@ class Deadline:
 
 
 class ReaderWatch(Deadline):
-    """Aborts a connection whose client makes no progress in reading for `seconds`."""
+    """Aborts a connection whose client makes no reading progress for `seconds`."""
 
     def __init__(self, transport: asyncio.Transport, seconds: float) -> None:
         super().__init__(seconds, self._check)
@@ -51,7 +51,7 @@ class ReaderWatch(Deadline):
         self._before = 0
 
     def begin(self) -> bool:
-        """Watch from now on until everything is read; return whether that is new."""
+        """Watch until everything is read; return False if there is nothing to watch or it was already watching."""
         unread = self._transport.get_write_buffer_size()
         if new := unread > 0 and super().begin():
             self._before = unread
@@ -66,10 +66,10 @@ class ReaderWatch(Deadline):
 
 
 class LingeringTransport:
-    """A transport whose `close` lingers where `sending` says that the client may still be sending.
+    """A transport whose `close` lingers if `sending` says that the client may still be sending.
 
-    Otherwise such a client gets "connection reset" from TCP, and loses what it has not read yet: the 413 of a body that
-    is too large, say. So the server ends its own side first, and discards what comes, for a while (RFC 9112, 9.6).
+    Otherwise TCP resets the connection, and the client loses what it has not read yet, such as the 413 for a body that
+    is too large. So the server closes its own side first and discards input for a while (RFC 9112, section 9.6).
     """
 
     def __init__(self, transport: asyncio.Transport, protocol: asyncio.Protocol, sending: Callable[[], bool]) -> None:
@@ -82,16 +82,16 @@ class LingeringTransport:
         return getattr(self.plain, name)
 
     def is_closing(self) -> bool:
-        """Whether it is closed for the server."""
+        """Whether the server has closed it."""
         return self._lingers or self.plain.is_closing()
 
     def write(self, data: bytes) -> None:
-        """Send data, unless the connection is closed."""
+        """Send data unless the connection is closed."""
         if not self._lingers:
             self.plain.write(data)
 
     def close(self) -> None:
-        """Send what is written and close."""
+        """Send pending data and close."""
         if self._lingers:
             return
         if self.plain.is_closing() or not self.plain.can_write_eof() or not self._sending():
@@ -104,7 +104,7 @@ class LingeringTransport:
 
 
 class _Discard(asyncio.Protocol):
-    """Throws away what comes, and ends the connection with its client, or when there is enough of it."""
+    """Discards incoming data; closes the connection after a time or an amount of data."""
 
     def __init__(self, transport: asyncio.Transport, before: asyncio.Protocol) -> None:
         self._transport = transport
@@ -113,27 +113,27 @@ class _Discard(asyncio.Protocol):
         self._timer = asyncio.get_running_loop().call_later(LINGER_SECONDS, transport.close)
 
     def data_received(self, data: bytes) -> None:
-        """Throw data away."""
+        """Discard data; close the connection after too much of it."""
         self._left -= len(data)
         if self._left < 0:
             self._transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell the protocol that had the connection."""
+        """Pass the event on to the original protocol."""
         self._timer.cancel()
         self._before.connection_lost(exc)
 
     def pause_writing(self) -> None:
-        """Have that protocol watch its reader."""
+        """Pass the event on to the original protocol, which watches its reader."""
         self._before.pause_writing()
 
     def resume_writing(self) -> None:
-        """Tell that protocol that its reader goes on."""
+        """Pass the event on to the original protocol."""
         self._before.resume_writing()
 
 
 def refusal(problem: Problem) -> bytes:
-    """Return a complete HTTP answer for a problem that comes before any request an application could answer."""
+    """Return a complete HTTP response for a problem that arises before the application sees a request."""
     body = json.dumps(problem.document()).encode()
     headers = {"Content-Type": MEDIA_TYPE, "Content-Length": len(body), **problem.headers, "Connection": "close"}
     start = f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}"
@@ -142,11 +142,11 @@ def refusal(problem: Problem) -> bytes:
 
 
 def set_up_socket(transport: asyncio.Transport) -> None:
-    """Make TCP send at once, notice clients that vanished, and apply back-pressure early."""
+    """Make TCP send at once, detect vanished clients, and apply back-pressure early."""
     connection = transport.get_extra_info("socket")
     if connection is None or connection.family not in (socket.AF_INET, socket.AF_INET6):
         return
-    # asyncio does this only for sockets that it made itself; otherwise each answer takes 40 ms more.
+    # asyncio sets this only on sockets that it created itself. Without it, each answer takes 40 ms more.
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     if hasattr(socket, "TCP_KEEPIDLE"):
@@ -156,12 +156,12 @@ def set_up_socket(transport: asyncio.Transport) -> None:
 
 
 def handshake_problem(status: int) -> Problem:
-    """Return the problem of a refused handshake."""
+    """Return the problem for a refused WebSocket handshake."""
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return Problem("internal-error", "The server failed before the WebSocket was open.", status=status)
     if status == HTTPStatus.METHOD_NOT_ALLOWED:
-        return Problem("method-not-allowed", "A WebSocket is opened with GET.")
+        return Problem("method-not-allowed", "Open a WebSocket with GET.")
     if status == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE:
-        return Problem("headers-too-large", "A WebSocket handshake has at most 128 headers of 8 KiB each.")
+        return Problem("headers-too-large", "A WebSocket handshake may have at most 128 headers of 8 KiB each.")
     needed = "send GET with Upgrade, Connection, Sec-WebSocket-Key, Sec-WebSocket-Version, and no body."
     return Problem("malformed-handshake", f"This is not a WebSocket handshake: {needed}", status=status)

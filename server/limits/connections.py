@@ -1,16 +1,16 @@
-"""Connections that no client can hold on to or inflate.
+"""HTTP connections with limits on time and memory.
 
 Most limits are uvicorn's public settings, in `server_config`. uvicorn has no setting against the following attacks, so
 two protocols extend its own, here and in `websocket`, with `Config(http=..., ws=...)`:
 
-* headers, or the rest of a body after its answer, that are sent a byte at a time or never (slow loris);
-* idle connections that take all places: they give way to new ones (`limit_concurrency` refuses the new ones, probes
-  included, so that a busy server is restarted);
-* an answer or audio that is requested and not read, which fills memory;
-* a client that is still sending when it is refused, and loses the answer (`closing`), or that has ended its own side;
-* headers above the limit that arrive in one piece; two lengths of one body (request smuggling);
-* WebSocket handshakes that cannot be parsed, and stay unanswered; millions of pings without reading the pongs, which
-  are all queued; tiny fragments, whose list is far larger than the message.
+* headers, or the rest of a body after its answer, sent one byte at a time or never (slow loris);
+* idle connections that take all places: here they give way to new ones (`limit_concurrency` would refuse new ones,
+  including probes, so that a busy server is restarted);
+* answers or audio that are requested but not read, which fill memory;
+* clients that are still sending when refused and so lose the answer (`closing`), or that have closed their own side;
+* headers above the limit that arrive in one piece; two lengths for one body (request smuggling);
+* WebSocket handshakes that cannot be parsed, which uvicorn leaves unanswered; millions of pings whose pongs are not
+  read and pile up; tiny fragments, whose list is far larger than the message.
 """
 
 import asyncio
@@ -30,11 +30,11 @@ from server.settings import Settings
 
 MAX_STREAM_MESSAGE = 2**20  # bytes of one WebSocket message
 UNFINISHED = (h11.IDLE, h11.SEND_BODY, h11.ERROR)
-"""states of a client that may be sending"""
+"""states of a client that may still be sending"""
 
 
 def server_config(app: Any, settings: Settings, **options: Any) -> uvicorn.Config:
-    """Return uvicorn's configuration for the settings of this server."""
+    """Return uvicorn's configuration for this server's settings."""
     config = uvicorn.Config(
         app,
         http=LimitedHttp,
@@ -44,17 +44,17 @@ def server_config(app: Any, settings: Settings, **options: Any) -> uvicorn.Confi
         h11_max_incomplete_event_size=settings.max_header_bytes,
         ws_max_size=min(MAX_STREAM_MESSAGE, settings.max_body_bytes),
         ws_per_message_deflate=False,  # mels and audio hardly shrink, and inflating blocks the event loop
-        ws_ping_timeout=None,  # pongs may wait behind unread frames; TCP and unread audio reveal vanished clients
+        ws_ping_timeout=None,  # pongs may wait behind unread frames; TCP and send_timeout detect vanished clients
         server_header=False,
         access_log=False,
         **options,
     )
-    config.settings = settings  # type: ignore[attr-defined]  # protocols get nothing else from here
+    config.settings = settings  # type: ignore[attr-defined]  # uvicorn passes nothing else to its protocols
     return config
 
 
 class LimitedRequests(h11.Connection):
-    """h11's server side, with the limit of header bytes also for headers that arrive in one piece."""
+    """h11's server side that also limits headers arriving in one piece."""
 
     def __init__(self, limit: int) -> None:
         super().__init__(h11.SERVER, limit)
@@ -63,7 +63,7 @@ class LimitedRequests(h11.Connection):
         self._limit = limit
 
     def next_event(self) -> Any:
-        """Return h11's next event; raise also for headers that are too large or tell two lengths."""
+        """Return h11's next event; also raise for headers that are too large or give two lengths."""
         try:
             event = super().next_event()
             if isinstance(event, h11.Request):
@@ -78,7 +78,7 @@ class LimitedRequests(h11.Connection):
 
 
 class LimitedHttp(H11Protocol):
-    """One connection. It is closed if its client sends headers or body, or reads its answer, too slowly."""
+    """One connection, closed if its client sends headers or body, or reads the answer, too slowly."""
 
     config: Any
     conn: LimitedRequests
@@ -94,34 +94,34 @@ class LimitedHttp(H11Protocol):
 
     @property
     def idle(self) -> bool:
-        """Whether no request is under way, or what is left of one is thrown away."""
+        """Whether no request is in progress, except one whose rest is being discarded."""
         return self.cycle is None or self.cycle.response_complete or self.transport.is_closing()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Take a new connection; an idle one gives way if there are too many."""
+        """Accept a new connection; close an idle one if there are too many."""
         lingering = LingeringTransport(transport, self, lambda: self.conn.their_state in UNFINISHED)
         super().connection_made(lingering)  # type: ignore[arg-type]
         self.idle_since = self.loop.time()
         set_up_socket(transport)
         self._watch = ReaderWatch(transport, self._settings.send_timeout)
         if self._too_many():
-            self._refuse(Problem("busy", "There are too many connections; try again soon.", retry_after=1))
+            self._refuse(Problem("busy", "The server has too many connections; try again soon.", retry_after=1))
         else:
             self._header_deadline.begin()
 
     def eof_received(self) -> None:
-        """Tell a client that ends its side before it has its answer that this counts as leaving."""
+        """Tell a client that closing its side before the answer counts as disconnecting."""
         if not self.idle and not self.cycle.response_started:
-            detail = "The connection ended before the answer: leave it open until then."
+            detail = "The connection was closed before the answer: keep it open until then."
             self.transport.write(refusal(Problem("client-disconnected", detail)))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the connection."""
+        """Stop the timers of a lost connection."""
         self._stop_timers()
         super().connection_lost(exc)
 
     def shutdown(self) -> None:
-        """End an idle connection at once, and any other after its answer."""
+        """Close an idle connection at once, any other after its answer."""
         if self.idle:
             self.transport.plain.close()  # type: ignore[attr-defined]
         else:
@@ -139,7 +139,7 @@ class LimitedHttp(H11Protocol):
             self._header_deadline.stop()
         elif self.conn.trailing_data[0]:
             self._header_deadline.begin()
-        elif self.timeout_keep_alive_task is None:  # the end of a body came after its answer
+        elif self.timeout_keep_alive_task is None:  # the end of the body came after the answer
             wait, end = self.timeout_keep_alive, self.timeout_keep_alive_handler
             self.timeout_keep_alive_task = self.loop.call_later(wait, end)
 
@@ -154,7 +154,7 @@ class LimitedHttp(H11Protocol):
             super().handle_websocket_upgrade(event)
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what is not HTTP, unless an answer is under way."""
+        """Refuse data that is not HTTP, unless an answer is being sent."""
         if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             self.transport.close()
         elif self.conn.fault_status == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE:
@@ -166,12 +166,12 @@ class LimitedHttp(H11Protocol):
             self._refuse(Problem("malformed-request", detail, status=self.conn.fault_status))
 
     def pause_writing(self) -> None:
-        """Stop taking output that the client does not read, and watch its progress."""
+        """Stop accepting output while the client does not read it, and watch its progress."""
         super().pause_writing()
         self._watch.begin()
 
     def on_response_complete(self) -> None:
-        """End a request, with deadlines for the rest of its body and for its reader."""
+        """Finish a request; set deadlines for the rest of its body and for reading the answer."""
         self.idle_since = self.loop.time()
         super().on_response_complete()
         self._watch.begin()
@@ -188,13 +188,13 @@ class LimitedHttp(H11Protocol):
         self.transport.close()
 
     def _too_many(self) -> bool:
-        """Whether this connection is one too many, and no other can give way."""
+        """Whether there are too many connections and none can give way to this one."""
         if len(self.connections) > self._settings.max_connections:
             self._make_room()
-        return len(self.connections) > 2 * self._settings.max_connections  # up to twice as many get an answer
+        return len(self.connections) > 2 * self._settings.max_connections  # up to that, each gets an answer
 
     def _make_room(self) -> None:
-        """Close the connection that has been idle for longest, of the address that has most idle ones."""
+        """Close the longest idle connection of the address with the most idle ones."""
         others = (other for other in self.connections if other is not self)
         idle = [other for other in others if isinstance(other, LimitedHttp) and other.idle]
         count = Counter(map(_address, idle))
@@ -214,6 +214,6 @@ def _address(connection: Any) -> str | None:
 
 
 def _header_bytes(request: h11.Request) -> int:
-    """Return the size of a request line and headers as they came, without optional blanks."""
+    """Return the size of the request line and headers as received, without optional whitespace."""
     line = len(request.method) + len(request.target) + len(b"  HTTP/1.1\r\n")
     return line + sum(len(name) + len(value) + len(b": \r\n") for name, value in request.headers)

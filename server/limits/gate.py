@@ -1,4 +1,4 @@
-"""Decides before a request is handled whether it is: by host, shutdown, API key, number of requests, and memory."""
+"""Admits or refuses requests before they are handled: by host, shutdown, API key, quota and number of requests."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -16,25 +16,25 @@ from server.limits.keys import KeyRing, Quotas
 from server.problems import Problem, render
 from server.telemetry.requests import note
 
-PART_BYTES = 2**16  # uvicorn's connections take as much before `send` waits
+PART_BYTES = 2**16  # uvicorn buffers as much before `send` waits
 LOCALHOST = "localhost"
 LOCAL_NETWORKS = (".local", ".internal", ".home.arpa", ".svc")
-"""names below these are never given to sites (RFC 6762, RFC 8375), or are of Kubernetes"""
+"""domains that no public site can have (RFC 6762, RFC 8375), and that of Kubernetes services"""
 
 
 class HostRule:
     """Checks Host and Origin.
 
-    A page can send requests to an address it knows; the browser then names the page's site in Origin. A page can also
-    make its own name resolve to that address (DNS rebinding); the browser then names the site in Host.
+    A web page can send requests to any address it knows; the browser then puts the page's site into Origin. It can also
+    make its own name resolve to that address (DNS rebinding); the browser then puts the site into Host.
 
-    A server on a loopback address answers to loopback names. Any other server answers to addresses, too, and to names
-    that no site can have: without dots, as of containers, or of a local network.
+    A server on a loopback address accepts loopback names. Any other server also accepts IP addresses and names that no
+    public site can have: names without dots, as of containers, and those of local networks.
 
     Args:
         listens_on: the address that the server listens on.
-        allowed: further names. `*.` before a name allows everything below it, `*` alone allows any name.
-        origins: sites whose pages may send requests.
+        allowed: additional names. `*.` before a name allows its subdomains, `*` alone allows any name.
+        origins: origins whose pages may send requests.
     """
 
     def __init__(self, listens_on: str, allowed: Sequence[str] = (), origins: Sequence[str] = ()) -> None:
@@ -47,20 +47,20 @@ class HostRule:
     def check(self, connection: HTTPConnection) -> None:
         """Raise a Problem if a request has the wrong Host or Origin."""
         address, _ = connection.scope.get("server") or ("", None)
-        behind = address_of(address) is None and not self._names  # a socket file, which only a proxy can reach
-        if self._any or behind or connection.scope["path"] in PROBES:
+        behind_proxy = address_of(address) is None and not self._names  # only a proxy can reach a Unix socket
+        if self._any or behind_proxy or connection.scope["path"] in PROBES:
             return
         host, origin = connection.headers.get("host"), connection.headers.get("origin")
-        name = None if host is None else _name(f"//{host}")  # HTTP/1.0 has none, and no browser uses it
-        # uvicorn alone may listen on another address than the settings say.
+        name = None if host is None else _name(f"//{host}")  # HTTP/1.0 has no Host, and no browser uses it
+        # Started by uvicorn directly, the server may listen on another address than its settings say.
         wide = not (self._local and is_loopback(address))
         if name is not None and not (self._trusts(name) or (wide and _is_nobodys_site(name))):
-            detail = "This server does not accept this Host. Add the name to VOCODER_ALLOWED_HOSTS to allow it."
+            detail = "This server does not accept this Host. To allow it, add the name to VOCODER_ALLOWED_HOSTS."
             raise Problem("forbidden-host", detail)
         if origin in self._origins or origin is None:
             return
         if _name(origin) != name and not self._trusts(_name(origin)):
-            detail = "Pages of other sites may not use this server. Add theirs to VOCODER_CORS_ORIGINS to allow them."
+            detail = "Pages of other sites may not use this server. VOCODER_CORS_ORIGINS lists those that may."
             raise Problem("forbidden-origin", detail)
 
     def _trusts(self, name: str) -> bool:
@@ -69,7 +69,7 @@ class HostRule:
 
 @dataclass
 class Gate:
-    """Admits requests and WebSockets, or answers them with a problem before their body is read."""
+    """Middleware that admits requests and WebSockets, or refuses them before their body is read."""
 
     app: ASGIApp
     hosts: HostRule
@@ -93,7 +93,7 @@ class Gate:
             await render(connection, problem)(scope, receive, send)
 
     def _check(self, connection: HTTPConnection, path: str) -> str:
-        """Return the name of the key's owner; empty if no key is asked for."""
+        """Return the name of the key's owner; empty if no key is needed."""
         self.hosts.check(connection)
         if self.drain is not None and self.drain.turns_away(path in READINESS, path in OPERATIONS):
             raise Problem("stopping", "The server is shutting down.")
@@ -103,12 +103,12 @@ class Gate:
 
     @contextmanager
     def _held(self, scope: Scope, client: Client) -> Iterator[None]:
-        """Give a request its place and its part of the memory, and take them back at its end."""
+        """Hold a place and memory for a request until its end."""
         counted = None if scope["path"] in OPERATIONS else self.requests
         place = None if counted is None else Holding(counted, client)
         memory = None if self.memory is None else Holding(self.memory, client)
         if place is not None and not place.set(1):
-            raise Problem("busy", "There are too many requests, or too many of yours; try again soon.", retry_after=1)
+            raise Problem("busy", "Too many requests in progress, in total or of yours; try again soon.", retry_after=1)
         scope.setdefault("state", {})["memory"] = memory
         try:
             yield
@@ -119,9 +119,9 @@ class Gate:
 
 
 def in_parts(send: Send) -> Send:
-    """Return a `send` that takes long bodies in parts, and returns when the connection has taken all but the last.
+    """Return a `send` that passes long bodies on in parts, and returns once all but the last part are accepted.
 
-    Otherwise all of a body that nobody reads would be in the connection's buffer, and its request over.
+    Otherwise an unread body would sit in the connection's buffer after its request is over.
     """
 
     async def send_in_parts(message: Message) -> None:
@@ -137,11 +137,11 @@ def in_parts(send: Send) -> Send:
 
 
 def check_key(keys: KeyRing, connection: HTTPConnection) -> str:
-    """Check the key of a request and its quota; return its owner's name, or raise a Problem: 401, 403 or 429."""
+    """Check a request's key and quota; return the key's owner, or raise a Problem: 401, 403 or 429."""
     scheme, _, token = connection.headers.get("authorization", "").partition(" ")
     key = token.strip() if scheme.lower() == "bearer" else connection.headers.get("x-api-key")
     if key is None:
-        detail = "Send an API key, as Authorization: Bearer KEY or X-Api-Key: KEY."
+        detail = "Send an API key as Authorization: Bearer KEY or X-Api-Key: KEY."
         raise Problem("unauthorized", detail, headers={"WWW-Authenticate": "Bearer"})
     found = keys.find(key)
     if found is None:
@@ -158,9 +158,9 @@ def check_key(keys: KeyRing, connection: HTTPConnection) -> str:
 
 
 def charge_frames(connection: HTTPConnection, frames: int, cost: float = 1.0) -> None:
-    """Take the frames of a mel from the client's quota; 0 checks before the body is read whether it is used up.
+    """Charge the frames of a mel to the client's quota. 0 only checks that the quota is not used up.
 
-    A frame that costs more than an ordinary one counts as several. Raises a Problem, 429 with Retry-After.
+    Frames with a `cost` above 1 count as that many. Raises a Problem: 429 with Retry-After.
     """
     quotas: Quotas | None = getattr(connection.state, "quotas", None)
     if quotas is not None:
@@ -177,7 +177,7 @@ def _charge(wait: float, quota: str) -> None:
 
 
 def is_loopback(name: str) -> bool:
-    """Whether a name or address is this machine's own: localhost, a name below it, or a loopback address."""
+    """Whether a name is localhost, a subdomain of it, or a loopback address."""
     address = address_of(name)
     return name == LOCALHOST or name.endswith(f".{LOCALHOST}") or (address is not None and address.is_loopback)
 
@@ -187,7 +187,7 @@ def _is_nobodys_site(name: str) -> bool:
 
 
 def _name(address: str) -> str:
-    """Return the name in an address `[scheme:]//name[:port]`, or an empty string if it is malformed."""
+    """Return the host name in `[scheme:]//name[:port]`, or an empty string if it is malformed."""
     try:
         parts = urlsplit(address)
         name = parts.hostname or ""

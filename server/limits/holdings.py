@@ -1,6 +1,6 @@
-"""What all requests may hold at once, how much of it one client may have, and when all of them are over.
+"""Limits on what all requests hold at once, each client's share of it, and the drain at shutdown.
 
-A client is an API key or, where there are none, an address.
+A client is an API key or, without keys, an address.
 """
 
 import asyncio
@@ -16,24 +16,23 @@ from server.problems import Problem
 from vocoder.memory import give_back_memory
 
 SHARE = 0.75
-"""of everything that one client may have, so that there is always some left for others"""
+"""the largest share of a pool that one client may hold, so that some is left for others"""
 GIVE_BACK_BYTES = 2**26
 GIVE_BACK_SECONDS = 5.0
-HOUSEHOLD = 64  # bits of an IPv6 address that one household or machine has
+HOUSEHOLD = 64  # prefix length of IPv6 addresses that one household or machine has
 
 
 class Pool:
-    """So many things that may be used at once."""
+    """A limited number of units that clients share."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.used = 0
-        self.most = 0
-        """that were used since this was last set to 0"""
+        self.most = 0  # maximum of `used` since the last reset
         self._by_client = Counter[Hashable]()
 
     def take(self, client: Client, amount: int) -> bool:
-        """Take more, if there are enough for this client. A negative amount gives back."""
+        """Take units if enough are left for this client; return whether they were. Negative amounts give back."""
         owner = client.who[0]
         own = self._by_client[owner] + amount
         if amount > 0 and (self.used + amount > self.limit or own > max(1, SHARE * self.limit)):
@@ -47,7 +46,7 @@ class Pool:
 
 
 class Holding:
-    """The part of a pool that one request has, until it is released."""
+    """The part of a pool that one request holds."""
 
     def __init__(self, pool: Pool, client: Client) -> None:
         self._pool = pool
@@ -55,7 +54,7 @@ class Holding:
         self._size = 0
 
     def set(self, size: int) -> bool:
-        """Have `size` from now on, if that is possible."""
+        """Change the size of this holding; return False if the pool has no room."""
         if not self._pool.take(self._client, size - self._size):
             return False
         self._size = size
@@ -63,10 +62,10 @@ class Holding:
 
 
 class Drain:
-    """Decides when a stopping server may end: when no `requests` are left, or after its time.
+    """Decides when a stopping server may exit: when no `requests` are left, or its time is over.
 
-    New requests are taken for `delay` seconds after `begin`, since load balancers learn late. Requests in flight have
-    another `timeout` seconds.
+    New requests are accepted for `delay` seconds after `begin`, because load balancers react late. Requests in flight
+    have another `timeout` seconds.
     """
 
     def __init__(self, requests: Pool, delay: float, timeout: float) -> None:
@@ -76,7 +75,7 @@ class Drain:
         self._began: float | None = None
 
     def begin(self) -> None:
-        """Turn readiness off. Only the first call counts. Call it on the event loop's thread."""
+        """Start the shutdown; further calls have no effect. Call it on the event loop's thread."""
         if self._began is None:
             self._began = time.monotonic()
 
@@ -86,17 +85,17 @@ class Drain:
         return self._began is not None and time.monotonic() - self._began >= self._delay
 
     def turns_away(self, readiness: bool, operation: bool) -> bool:
-        """Whether a request is refused: a readiness probe at once, other operations never, everything else later."""
+        """Whether to refuse a request: readiness probes at once, other operations never, the rest after the delay."""
         return self._began is not None and (readiness or (self.refusing and not operation))
 
     @property
     def overdue(self) -> bool:
-        """Whether the time of the requests in flight is over, and there are some."""
+        """Whether requests are still in flight and their time is over."""
         return self.refusing and self.remaining <= 0.0 and self.requests.used > 0
 
     @property
     def finished(self) -> bool:
-        """Whether the server may end."""
+        """Whether the server may exit."""
         return self.refusing and (self.requests.used == 0 or self.overdue)
 
     @property
@@ -108,7 +107,7 @@ class Drain:
 
 
 async def give_back_freed(memory: Pool) -> None:
-    """Have the C library give memory back to the system, whenever requests have let go of much of it."""
+    """Return memory to the operating system whenever requests have released much of it."""
     while True:
         await asyncio.sleep(GIVE_BACK_SECONDS)
         if memory.most > max(GIVE_BACK_BYTES, 2 * memory.used):
@@ -117,15 +116,15 @@ async def give_back_freed(memory: Pool) -> None:
 
 
 def hold_bytes(connection: HTTPConnection, size: int) -> None:
-    """Set how many bytes a request or WebSocket holds, of body, mel and audio; raises a Problem, 503, without room."""
+    """Set how many bytes of body, mel and audio a request holds; raises a Problem, 503, if there is no room."""
     holding: Holding | None = getattr(connection.state, "memory", None)
     if holding is not None and not holding.set(size):
-        detail = "The server's memory for requests is full, or your share of it; try again soon."
+        detail = "The server's memory for requests, or your share of it, is used up; try again soon."
         raise Problem("busy", detail, retry_after=1)
 
 
 def client_of(connection: HTTPConnection, key: str) -> Client:
-    """Return who sends a request: the owner of its key, if there are keys, and its address."""
+    """Return who sends a request: its key's owner, if keys are in use, and its address."""
     host = connection.client.host if connection.client else ""
     address = address_of(host)
     if isinstance(address, IPv6Address):
@@ -134,7 +133,7 @@ def client_of(connection: HTTPConnection, key: str) -> Client:
 
 
 def address_of(name: str) -> IPv4Address | IPv6Address | None:
-    """Return the IP address that a name is, or None."""
+    """Parse an IP address; return None for any other name."""
     try:
         return ip_address(name)
     except ValueError:

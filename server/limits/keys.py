@@ -1,6 +1,6 @@
 """API keys from a file, and the quotas of their owners.
 
-Each line holds one key as `name:key`, or as `name:sha256:` and its SHA-256 in hexadecimal. Options follow after blanks:
+Each line is `name:key`, or `name:sha256:` and the key's SHA-256 in hexadecimal. Options follow after spaces:
 
     alice:<key>
     bob:sha256:<SHA-256 of the key> frames_per_minute=100000
@@ -28,10 +28,10 @@ ROLES = frozenset({"speak", "metrics"})
 LINE = re.compile(
     r"(?P<name>[A-Za-z0-9._-]{1,64}):(sha256:(?P<digest>[0-9a-f]{64})|(?P<key>[A-Za-z0-9._~+/=-]{16,256}))"
     r"(?P<options>(\s+(roles=[a-z,]+|(requests|frames)_per_minute=[0-9]{1,12}))*)"
-)  # a key may follow Bearer (RFC 6750), and is too long to guess
+)  # keys are valid Bearer tokens (RFC 6750) and too long to guess
 WANTED = (
-    "write NAME:KEY, a name of letters, digits or ._-, a key of 16 to 256 letters, digits or ._~+/=-, or NAME:sha256:"
-    " and 64 small hexadecimal digits; then maybe requests_per_minute=N, frames_per_minute=N, roles=speak,metrics"
+    "write NAME:KEY (NAME of letters, digits, ._-; KEY of 16 to 256 letters, digits, ._~+/=-) or NAME:sha256:HEX (64 "
+    "lower-case digits), then optionally requests_per_minute=N, frames_per_minute=N, roles=speak,metrics"
 )
 MAX_FILE_BYTES = 2**20
 WATCH_SECONDS = 1.0
@@ -39,7 +39,7 @@ SECONDS_PER_MINUTE = 60.0
 
 
 class KeyFileError(ValueError):
-    """The key file is invalid. The message never contains a key."""
+    """The key file is invalid. The message contains no key."""
 
 
 @dataclass(frozen=True)
@@ -54,10 +54,10 @@ class Owner:
 
 
 class TokenBucket:
-    """Holds at most one minute's worth, fills evenly, and starts full; 0 per minute means no limit.
+    """A token bucket that holds one minute's worth and starts full; 0 per minute means no limit.
 
-    A cost above its capacity is granted when it is full and leaves a debt. So every cost is granted at some time, and
-    no more than `per_minute` is granted over time.
+    A cost above the capacity is granted when the bucket is full, and leaves a debt. So every cost is granted at some
+    time, but no more than `per_minute` on average.
     """
 
     def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -68,7 +68,7 @@ class TokenBucket:
         self._filled = clock()
 
     def take(self, cost: float) -> float:
-        """Take `cost` if there is enough; return 0, or else the seconds until there will be."""
+        """Take `cost` and return 0, or return the seconds until there will be enough."""
         if self._rate == 0.0:
             return 0.0
         now = self._clock()
@@ -82,14 +82,14 @@ class TokenBucket:
 
 
 class Quotas(NamedTuple):
-    """What one client may use."""
+    """The quotas of one client."""
 
     requests: TokenBucket
     frames: TokenBucket
 
 
 class KeyRing:
-    """The clients of one key file and their quotas. The limits are for lines that do not set them; 0 means no limit.
+    """The clients in a key file and their quotas. The limits apply to lines that set none; 0 means no limit.
 
     Raises a KeyFileError if the file is invalid.
     """
@@ -102,7 +102,7 @@ class KeyRing:
         self._take(read_clients(path, *self._defaults))
 
     def find(self, key: str) -> tuple[Owner, Quotas] | None:
-        """Return the owner of a key. The time it takes does not tell how much of a guess was right."""
+        """Return the owner of a key, in a time that does not reveal how much of a guess is right."""
         digest, found = _digest(key), None
         for client, quotas in self._quotas.items():
             for known in client.digests:
@@ -111,15 +111,15 @@ class KeyRing:
         return found
 
     async def watch(self) -> None:
-        """Refresh every second, on a thread."""
+        """Call `refresh` every second on a thread."""
         while True:
             await asyncio.sleep(WATCH_SECONDS)
             await asyncio.to_thread(self.refresh)
 
     def refresh(self) -> bool:
-        """Read the file again if it changed, and return whether the keys are new. An invalid file is only logged.
+        """Read the file again if it changed; return whether the keys were replaced. An invalid file is only logged.
 
-        A file that has changed since the last look may be half written: it is read when it stays as it is.
+        A file that changed since the last call may be half written, so it is read once it stays the same.
         """
         before, self._seen = self._seen, self._look()
         if self._seen == self._stamp or self._seen != before:
@@ -128,9 +128,9 @@ class KeyRing:
         try:
             self._take(read_clients(self._path, *self._defaults))
         except KeyFileError as error:
-            logger.error("the API keys stay as they were: %s", error)
+            logger.error("cannot reload the API keys, so the old ones stay valid: %s", error)
             return False
-        logger.info("read %d clients' API keys from %s", len(self._quotas), self._path)
+        logger.info("reloaded the API keys of %d clients from %s", len(self._quotas), self._path)
         return True
 
     def _look(self) -> tuple[int, int, int] | None:
@@ -141,22 +141,22 @@ class KeyRing:
         return status.st_mtime_ns, status.st_size, status.st_ino
 
     def _take(self, clients: tuple[Owner, ...]) -> None:
-        """Replace the clients at once; those with unchanged limits keep their quotas."""
+        """Replace all clients; those with unchanged limits keep their quotas."""
         old = {_limits(client): quotas for client, quotas in self._quotas.items()}
         self._quotas = {one: old.get(_limits(one)) or Quotas(*map(TokenBucket, _limits(one)[1:])) for one in clients}
 
 
 def read_clients(path: Path, requests_per_minute: int = 0, frames_per_minute: int = 0) -> tuple[Owner, ...]:
-    """Read a key file. Limits are for clients whose lines do not set them; 0 means no limit.
+    """Read a key file. The limits apply to lines that set none; 0 means no limit.
 
     Raises a KeyFileError if it cannot be read, holds no key, or has an invalid line.
     """
     try:
         text = read_small(path, MAX_FILE_BYTES).decode("utf-8")
     except OSError as error:
-        raise KeyFileError(f"cannot read the file of API keys {path}: {error.strerror}") from None
+        raise KeyFileError(f"cannot read the API key file {path}: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise KeyFileError(f"the file of API keys {path} is not UTF-8") from None
+        raise KeyFileError(f"the API key file {path} is not UTF-8") from None
     limits = {"requests_per_minute": requests_per_minute, "frames_per_minute": frames_per_minute}
     clients: dict[str, Owner] = {}
     for number, line in enumerate(text.splitlines(), 1):
@@ -167,7 +167,7 @@ def read_clients(path: Path, requests_per_minute: int = 0, frames_per_minute: in
                 raise KeyFileError(f"{path}, line {number}: two lines with the same name must have the same options")
             clients[client.name] = replace(client, digests=known.digests + client.digests)
     if not clients:
-        raise KeyFileError(f"the file of API keys {path} has no key")
+        raise KeyFileError(f"the API key file {path} has no keys")
     return tuple(clients.values())
 
 

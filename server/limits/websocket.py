@@ -1,4 +1,4 @@
-"""A WebSocket that no client can hold on to or inflate; `connections` says by which attacks."""
+"""WebSockets with limits on time and memory. `connections` lists the attacks that they withstand."""
 
 import json
 import logging
@@ -15,16 +15,16 @@ from websockets.server import ServerProtocol
 from server.limits.closing import LingeringTransport, ReaderWatch, handshake_problem, refusal
 from server.problems import MEDIA_TYPE
 
-READ_BYTES = 2**14  # taken from a WebSocket at once; between two reads, others have their turn
-WEBSOCKET_LOGGER = "server.websocket"  # of its own: uvicorn logs addresses with their query, which may hold anything
+READ_BYTES = 2**14  # read from a WebSocket at once; between two reads, others have their turn
+WEBSOCKET_LOGGER = "server.websocket"  # separate, because uvicorn logs URLs with their query, which may hold anything
 INVALID_TEXT = 1007  # close code (RFC 6455, section 7.4.1)
 
 
 class ProblemHandshake(ServerProtocol):
-    """The protocol of the websockets library, which refuses handshakes with problem documents."""
+    """The websockets library's server protocol, refusing handshakes with problem documents."""
 
     def reject(self, status: int, text: str) -> Response:
-        """Return the refusal of a handshake. The library's own text may repeat what the client sent."""
+        """Return the response that refuses a handshake. The library's own text may repeat what the client sent."""
         response = super().reject(status, json.dumps(handshake_problem(status).document()))
         del response.headers["Content-Type"]
         response.headers["Content-Type"] = MEDIA_TYPE
@@ -32,7 +32,7 @@ class ProblemHandshake(ServerProtocol):
 
 
 class LimitedWebSocket(WebSocketsSansIOProtocol):
-    """One WebSocket. While the client reads slowly, `send` waits; if it stops reading, the connection is cut off."""
+    """One WebSocket. While the client reads slowly, `send` waits; if it stops reading, the connection is aborted."""
 
     config: Any
     frames: Any
@@ -45,19 +45,19 @@ class LimitedWebSocket(WebSocketsSansIOProtocol):
         self.conn = ProblemHandshake(max_size=self.config.ws_max_size, logger=self.logger)
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
-        """Take over a connection; a client that still sends the rest of a message too large gets the close code."""
+        """Take over a connection. A client that is still sending a message that is too large gets the close code."""
         lingering = LingeringTransport(transport, self, lambda: self.conn.parser_exc is not None)
         super().connection_made(lingering)  # type: ignore[arg-type]
-        transport.max_size = READ_BYTES  # type: ignore[attr-defined]  # of asyncio's own transports
+        transport.max_size = READ_BYTES  # type: ignore[attr-defined]  # an attribute of asyncio's transports
         self._watch = ReaderWatch(transport, self.config.settings.send_timeout)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the connection."""
+        """Stop the timer of a lost connection."""
         self._watch.stop()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Take data. A handshake arrives whole: without a valid request in it there will never be one."""
+        """Process data. A handshake arrives whole, so if it contains no valid request, it is refused."""
         super().data_received(data)
         if not self.handshake_initiated and not self.transport.is_closing():
             answer = b"".join(self.conn.data_to_send())
@@ -65,7 +65,7 @@ class LimitedWebSocket(WebSocketsSansIOProtocol):
             self.transport.close()
 
     def handle_cont(self, event: Frame) -> None:
-        """Append a fragment to its message in place."""
+        """Append a fragment to its message in place, instead of collecting fragments in a list."""
         whole = self.frames[0] if isinstance(self.frames[0], bytearray) else bytearray(self.frames[0])
         whole += event.data
         self.frames = [whole]
@@ -73,7 +73,7 @@ class LimitedWebSocket(WebSocketsSansIOProtocol):
             self.send_receive_event_to_app()
 
     def send_receive_event_to_app(self) -> None:
-        """Hand a message to the application; text that is not UTF-8 ends the connection."""
+        """Pass a message to the application; close the connection if a text is not UTF-8."""
         try:
             if self.curr_msg_data_type == "text":
                 b"".join(self.frames).decode()
@@ -85,30 +85,30 @@ class LimitedWebSocket(WebSocketsSansIOProtocol):
             super().send_receive_event_to_app()
 
     def handle_ping(self) -> None:
-        """Answer a ping; while the client does not read, only the last one (RFC 6455, section 5.5.3)."""
+        """Answer a ping, or only the latest one while the client does not read (RFC 6455, section 5.5.3)."""
         self._pong = b"".join(self.conn.data_to_send())
         if self.writable.is_set():
             self._send_pong()
 
     def pause_writing(self) -> None:
-        """Make `send` wait, and watch the reader's progress."""
+        """Make `send` wait, and watch the client's reading progress."""
         super().pause_writing()
         self._watch.begin()
 
     def resume_writing(self) -> None:
-        """Let `send` continue, after the pending pong."""
+        """Send the pending pong and let `send` continue."""
         super().resume_writing()
         self._send_pong()
 
     async def send(self, message: Any) -> None:
-        """Send a message. After the last one, the reader has limited time."""
+        """Send a message. After the last one, the client has limited time to read it."""
         await self.writable.wait()
-        if self.close_sent and self.initial_response is None:  # the server closed it, as after a too large message
+        if self.close_sent and self.initial_response is None:  # closed by the server, as after too large a message
             raise ClientDisconnected
         await super().send(message)
         if message["type"] == "websocket.http.response.body" and not message.get("more_body"):
-            self.handshake_complete = True  # it is refused; otherwise uvicorn logs that nobody answered it
-        await self.writable.wait()  # so that nothing more is made before this was taken
+            self.handshake_complete = True  # refused; otherwise uvicorn logs that the handshake was not answered
+        await self.writable.wait()  # back-pressure: return once the message was accepted
         if self.close_sent:
             self._watch.begin()
 

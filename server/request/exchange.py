@@ -1,4 +1,4 @@
-"""One HTTP request with a mel, and its answer with audio: read, admit, queue, synthesize, encode."""
+"""The steps from an HTTP request with a mel to a response with audio: read, admit, queue, synthesize, encode."""
 
 import asyncio
 import time
@@ -17,8 +17,8 @@ from server.engine.jobs import Job, Synthesis
 from server.limits.gate import charge_frames
 from server.limits.holdings import hold_bytes
 from server.problems import Problem, invalid_parameter, malformed_body
-from server.request.asked import Asked
 from server.request.mel import admit
+from server.request.options import Options
 from server.service import Service
 from server.telemetry.requests import note
 from vocoder.admission import Admitted
@@ -31,9 +31,9 @@ MAX_DEADLINE_DIGITS = 8
 
 
 class Exchange:
-    """The steps of one request that all HTTP interfaces share, and their times.
+    """The steps of one request that all HTTP interfaces share, with their times.
 
-    Raises a Problem if the request can be refused without its body.
+    Raises a Problem if the request can be refused before its body is read.
     """
 
     def __init__(self, http: Request, service: Service, model: str | None) -> None:
@@ -46,9 +46,8 @@ class Exchange:
         charge_frames(http, 0)
         self.deadline = deadline_of(http)
         self.sampling = Sampling()
-        """with a seed, once a mel is admitted, which is sharpened then"""
-        self.seconds: dict[str, float] = {}
-        """of the stages so far"""
+        """set once a mel is admitted: with a seed, and without sharpening, which is done by then"""
+        self.seconds: dict[str, float] = {}  # by finished stage
         self._body_bytes = 0
         self._started = time.perf_counter()
 
@@ -59,27 +58,27 @@ class Exchange:
         self.lap("read")
         return body
 
-    async def admit(self, decode: Callable[[], NDArray[np.float32]], asked: Asked) -> Admitted:
-        """Decode, admit and sharpen the mel on a worker thread, and charge its frames."""
+    async def admit(self, decode: Callable[[], NDArray[np.float32]], options: Options) -> Admitted:
+        """Decode, admit and sharpen the mel on a worker thread; charge its frames to the client."""
         service, target = self.service, self.model.mel_config
-        known, mode, most = service.mel_configs, asked.guard or service.settings.guard, service.settings.max_frames
+        known, mode, most = service.mel_configs, options.guard or service.settings.guard, service.settings.max_frames
 
         def prepared() -> Admitted:
-            return admit(decode(), asked, target, known, mode, most).sharpened(asked.sharpen)
+            return admit(decode(), options, target, known, mode, most).sharpened(options.sharpen)
 
         admitted = await while_wanted(self.http, service.run(prepared, new=True), self.deadline)
         self.lap("decode")
-        self.sampling = replace(asked.sampling().seeded(), sharpen=0.0)
-        charge_frames(self.http, admitted.frames, self.model.cost(asked.corrections))
+        self.sampling = replace(options.sampling().seeded(), sharpen=0.0)
+        charge_frames(self.http, admitted.frames, self.model.cost(options.corrections))
         return admitted
 
     def expect(self, admitted: Admitted, audio_bytes: int) -> None:
-        """Hold the memory of mel and audio beside that of the body, before there is any; raises as `hold_bytes`."""
+        """Reserve memory for the mel and the audio, besides the body; raises like `hold_bytes`."""
         mels = admitted.mel.nbytes + (0 if admitted.path.own and not admitted.strength else admitted.given.nbytes)
         hold_bytes(self.http, self._body_bytes + mels + audio_bytes)
 
     async def synthesize(self, admitted: Admitted, level: Level) -> tuple[Synthesis, Level]:
-        """Return the audio at its level, and the gain that this took; give up as soon as the client leaves."""
+        """Return the audio at the requested level, and the gain applied; stop if the client disconnects."""
         utterance = Utterance(admitted.mel[0].numpy(), **sampling_fields(self.sampling))
         synthesis = await self.result(self.engine.submit(utterance))
         self.service.metrics.count_synthesis(self.engine.name, synthesis, utterance.frames)
@@ -90,9 +89,9 @@ class Exchange:
         return replace(synthesis, x=x), level
 
     async def result(self, job: Job) -> Synthesis:
-        """Return the result of a job, or cancel it as soon as the client leaves.
+        """Return the result of a job; cancel it if the client disconnects.
 
-        Raises as `while_wanted`, and a Problem if the job failed.
+        Raises like `while_wanted`, and a Problem if the job failed.
         """
         try:
             synthesis: Synthesis = await while_wanted(self.http, asyncio.wrap_future(job), self.deadline)
@@ -105,21 +104,21 @@ class Exchange:
         return synthesis
 
     async def encode(self, name: str, encode: Callable[[], T], clipped: Callable[[T], int] = lambda _: 0) -> T:
-        """Encode the answer in the format `name` on a worker thread, and count it."""
+        """Encode the response in the format `name` on a worker thread, and count it."""
         encoded = await while_wanted(self.http, self.service.run(encode), self.deadline)
         self.service.metrics.count_encoding(self.engine.name, name, self.lap("encode"), clipped(encoded))
         self.note()
         return encoded
 
     def lap(self, stage: str) -> float:
-        """End a stage that began with the last one's end; return its seconds."""
+        """End a stage, which began when the previous one ended; return its seconds."""
         now = time.perf_counter()
         self.seconds[stage] = now - self._started
         self._started = now
         return self.seconds[stage]
 
     def note(self) -> None:
-        """Log the model and the seconds of each stage."""
+        """Add the model and the seconds of each stage to the log line."""
         seconds = {f"{stage}_seconds": round(took, 6) for stage, took in self.seconds.items()}
         note(self.http, model=self.engine.name, **seconds)
 
@@ -129,7 +128,7 @@ class Exchange:
 
 
 def deadline_of(request: Request) -> float | None:
-    """Return the `time.monotonic` after which the answer is worthless; raises a Problem if the header is no number."""
+    """Return the `time.monotonic` of the request's deadline; raises a Problem if the header is invalid."""
     value = request.headers.get(DEADLINE_HEADER)
     if value is None:
         return None
@@ -139,9 +138,9 @@ def deadline_of(request: Request) -> float | None:
 
 
 async def while_wanted(request: Request, work: Awaitable[T], deadline: float | None) -> T:
-    """Return what work returns; cancel it when the client leaves or the deadline passes. The body must have been read.
+    """Return the result of work; cancel it if the client disconnects or the deadline passes. Read the body first.
 
-    Raises a ClientDisconnect or a Problem, 504, then.
+    Raises a ClientDisconnect or a Problem, 504, in these cases.
     """
     task = asyncio.ensure_future(work)
     try:
@@ -154,13 +153,13 @@ async def while_wanted(request: Request, work: Awaitable[T], deadline: float | N
 
 
 def media_type(request: Request) -> str | None:
-    """Return the media type in lower case, without parameters; None where there is none."""
+    """Return the media type in lower case without parameters, or None."""
     value = request.headers.get("content-type")
     return value.partition(";")[0].strip().lower() if value else None
 
 
 async def read_body(request: Request, limit: int, timeout: float, deadline: float | None) -> bytes:
-    """Read a whole body of at most `limit` bytes within `timeout` seconds; refuse it as soon as it is too large.
+    """Read the body, of at most `limit` bytes, within `timeout` seconds; refuse it as soon as it is too large.
 
     Raises a Problem: 413 too large, by Content-Length or while reading, 415 compressed, 408 too slow, 504 after its
     deadline, 400 empty, 503 no memory for bodies.
@@ -189,9 +188,9 @@ async def read_body(request: Request, limit: int, timeout: float, deadline: floa
 
 
 async def done_before(work: asyncio.Future[Any], other: Coroutine[Any, Any, None]) -> bool:
-    """Wait until work is done, and return True; cancel it and return False if `other` returns first.
+    """Wait until work is done and return True; if `other` returns first, cancel the work and return False.
 
-    An exception of `other` is raised; that of the work is left to its result.
+    Raises the exception of `other`; an exception of the work stays in its future.
     """
     beside = asyncio.ensure_future(other)
     try:
@@ -199,20 +198,20 @@ async def done_before(work: asyncio.Future[Any], other: Coroutine[Any, Any, None
         if not work.done():
             beside.result()
         return work.done()
-    finally:  # also where this server itself stops waiting
+    finally:  # also if this coroutine is cancelled
         work.cancel()
         beside.cancel()
         await asyncio.gather(work, beside, return_exceptions=True)
 
 
 async def departure(request: Request) -> None:
-    """Return when the client has left. The body must have been read."""
+    """Return once the client has disconnected. Read the body first."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
 
 
 def _too_late() -> Problem:
-    return Problem("deadline-exceeded", "The deadline of the request passed before there was audio.")
+    return Problem("deadline-exceeded", "The request's deadline passed before its audio was ready.")
 
 
 def _too_large(limit: int) -> Problem:

@@ -1,7 +1,7 @@
-"""The mel of a request: decoded from npy, safetensors, raw little-endian floats or JSON, and admitted as in Python.
+"""Decoding the mel of a request from npy, safetensors, raw little-endian floats or JSON, and admitting it.
 
-A body may be hostile. Each decoder reads the header first, takes three dtypes only, compares the size in the header
-with the number of bytes, and only then makes an array. Nothing is unpickled or evaluated.
+A body may be hostile. Each decoder reads the header first, accepts only three dtypes, compares the size in the header
+with the number of bytes, and only then creates an array. Nothing is unpickled or evaluated.
 """
 
 import math
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from server.problems import Problem, malformed_body, sentence
-from server.request.asked import Asked
+from server.request.options import Options
 from server.request.reading import Strict, read_json
 from vocoder.adapt.path import MelPath, path_between
 from vocoder.admission import Admitted, MelTooLongError, UnlikelyMelError
@@ -42,9 +42,9 @@ MAX_DIMENSIONS = 3
 
 
 def decode_mel(body: bytes, media_type: str | None, headers: Mapping[str, str]) -> NDArray[np.float32]:
-    """Decode a body of one of `MEDIA_TYPES` to 32-bit floats of one to three dimensions, none of them empty.
+    """Decode a body of one of `MEDIA_TYPES` to 32-bit floats with one to three dimensions, none of them empty.
 
-    Without a media type it is npy. Raw floats need the headers X-Mel-Shape and X-Mel-Dtype.
+    The default media type is npy. Raw floats need the headers X-Mel-Shape and X-Mel-Dtype.
 
     Raises a Problem if the body contradicts its type or size, or has another media type or dtype.
     """
@@ -55,7 +55,7 @@ def decode_mel(body: bytes, media_type: str | None, headers: Mapping[str, str]) 
 
 
 def as_float32(array: NDArray[Any]) -> NDArray[np.float32]:
-    """Return an array as 32-bit floats. Larger values become infinite, which the check for finite values reports."""
+    """Return an array as 32-bit floats. Values out of range become infinite, which the finiteness check reports."""
     with np.errstate(over="ignore"):
         return array.astype(np.float32, order="C")
 
@@ -73,9 +73,9 @@ def _from_npy(body: bytes) -> NDArray[Any]:
 
 def _from_safetensors(body: bytes) -> NDArray[Any]:
     if int.from_bytes(body[:8], "little") > MAX_SAFETENSORS_HEADER:
-        raise malformed_body("The safetensors file's header is longer than the file, or than a mel needs.")
+        raise malformed_body("The header of the safetensors file is longer than the file, or than a mel needs.")
     try:
-        tensors = dict(safetensors.deserialize(body))  # type: ignore[no-untyped-call]  # checks every offset against the length of the body
+        tensors = dict(safetensors.deserialize(body))  # type: ignore[no-untyped-call]  # checks offsets against the length
     except safetensors.SafetensorError:
         raise malformed_body("The body is not a safetensors file.") from None
     if "mel" not in tensors:
@@ -90,7 +90,7 @@ def _from_raw(body: bytes, headers: Mapping[str, str]) -> NDArray[Any]:
     shape, dtype = headers.get("x-mel-shape"), headers.get("x-mel-dtype")
     if shape is None or dtype is None:
         detail = f"{RAW} needs the headers X-Mel-Shape (such as 80,512) and X-Mel-Dtype ({', '.join(DTYPES)})."
-        raise Problem("unsupported-media-type", f"{detail} An npy file goes with Content-Type: {NPY}.")
+        raise Problem("unsupported-media-type", f"{detail} For an npy file, send Content-Type: {NPY}.")
     sizes = [part.strip() for part in shape.split(",")]
     if not all(part.isascii() and part.isdecimal() and len(part) <= 9 for part in sizes):
         raise malformed_body("X-Mel-Shape must be whole numbers separated by commas, such as 80,512.")
@@ -100,9 +100,9 @@ def _from_raw(body: bytes, headers: Mapping[str, str]) -> NDArray[Any]:
 
 
 def number_array(values: Any) -> NDArray[np.float64]:
-    """Return nested lists of numbers as an array. Types are checked first: NumPy pads to the longest string.
+    """Return nested lists of numbers as an array, or an empty array for anything else.
 
-    What is anything else gives an array without values.
+    Types are checked first, because NumPy would pad every string to the longest one.
     """
     shape: list[int] = []
     while type(values) is list and set(map(type, values)) == {list} and len(shape) < MAX_DIMENSIONS:
@@ -126,7 +126,7 @@ def _from_json(body: bytes) -> NDArray[Any]:
     try:
         document = read_json(_Document, body, "The body")
     except ValidationError:
-        raise malformed_body('JSON must be {"mel": [[...]]}, with options in the query.') from None
+        raise malformed_body('The JSON must be {"mel": [[...]]}, with options in the query.') from None
     array = number_array(document.mel)
     if not 1 <= array.ndim <= MAX_DIMENSIONS or array.size == 0:
         raise malformed_body("mel must be a list of lists of numbers, all of the same length.")
@@ -134,9 +134,9 @@ def _from_json(body: bytes) -> NDArray[Any]:
 
 
 def _view(data: memoryview, dtype: np.dtype[Any], shape: tuple[int, ...], order: Any = "C") -> NDArray[Any]:
-    """Return the bytes as an array of exactly this shape, without copying."""
+    """Return bytes as an array of exactly this shape, without copying."""
     if not 1 <= len(shape) <= MAX_DIMENSIONS or any(size < 1 for size in shape):
-        raise malformed_body(f"The shape is {shape}, but a mel is (n_mels, frames), with at least one frame.")
+        raise malformed_body(f"The shape is {shape}, but a mel must be (n_mels, frames) with at least one frame.")
     if math.prod(shape) * dtype.itemsize != len(data):
         raise malformed_body(f"The shape and dtype do not match the {len(data)} bytes of values.")
     return np.frombuffer(data, dtype).reshape(shape, order=order)
@@ -147,47 +147,47 @@ def _wrong_dtype() -> Problem:
 
 
 def admit(
-    mel: NDArray[np.float32], asked: Asked, target: MelConfig, known: MelConfigs, mode: GuardMode, max_frames: int
+    mel: NDArray[np.float32], options: Options, target: MelConfig, known: MelConfigs, mode: GuardMode, max_frames: int
 ) -> Admitted:
-    """Check a mel by the config that it was made with, convert it to the model's own, and judge it.
+    """Check a mel against the config it was made with, convert it to the model's own, and judge it.
 
     Args:
-        mel: as it was decoded, of any shape.
-        asked: the request's options.
+        mel: the decoded array, of any shape.
+        options: the request's options.
         target: the model's own mel config.
         known: mel configs by name.
-        mode: of the guard: `warn`, `strict` or `off`.
-        max_frames: the longest mel that a model is given.
+        mode: guard mode: `warn`, `strict` or `off`.
+        max_frames: the longest mel allowed.
 
     Raises:
-        Problem: the mel, or what the request declares about it, is wrong.
+        Problem: the mel is wrong, or contradicts the options.
     """
-    asked.check_model(target)
+    options.check_model(target)
     if mel.ndim == 3 and mel.shape[0] == 1:
         mel = mel[0]
-    source = asked.source(target, known)
+    source = options.source(target, known)
     if mel.ndim != 2:
         n_mels = target.n_mels if isinstance(source, str) else source.n_mels
         detail = f"Send one mel per request, of shape ({n_mels}, frames), not an array of shape {mel.shape}."
         raise Problem("invalid-mel", detail)
     with as_problems():
-        return admit_mel(mel, target, source, asked.adapt, mode, max_frames=max_frames)
+        return admit_mel(mel, target, source, options.adapt, mode, max_frames=max_frames)
 
 
-def mel_path(asked: Asked, target: MelConfig, known: MelConfigs) -> MelPath:
-    """Return the conversion from the config that a mel was made with to the model's own; arguments are as of `admit`.
+def mel_path(options: Options, target: MelConfig, known: MelConfigs) -> MelPath:
+    """Return the conversion from the config a mel was made with to the model's own; see `admit` for the arguments.
 
-    Without a preset, and with `auto`, the mel has the model's own config. Raises a Problem: unknown preset, invalid
-    statistics, or no conversion that the request allows.
+    Without a preset, and with `auto`, the mel is assumed to have the model's own config. Raises a Problem: unknown
+    preset, invalid statistics, or no conversion that the request allows.
     """
-    source = asked.source(target, known)
+    source = options.source(target, known)
     with as_problems():
-        return path_between(target if isinstance(source, str) else source, target, asked.adapt)
+        return path_between(target if isinstance(source, str) else source, target, options.adapt)
 
 
 @contextmanager
 def as_problems() -> Iterator[None]:
-    """Turn the errors of an admission into problems."""
+    """Turn errors of admission into problems."""
     try:
         yield
     except MelTooLongError as error:

@@ -1,4 +1,4 @@
-"""JSON that clients send, read strictly: what one parser would take for another thing than the next is refused."""
+"""Strict reading of clients' JSON: anything that parsers read differently is refused."""
 
 import json
 from collections.abc import Iterable
@@ -15,20 +15,20 @@ MAX_MEMBERS = 2**10
 
 
 class Strict(BaseModel):
-    """JSON with these members and no others, each of its own type."""
+    """A JSON object with exactly the declared members and types."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
 def read_json(kind: type[Kind], text: bytes, name: str) -> Kind:
-    """Read a `kind` of JSON; `name` says in errors what the text is.
+    """Read JSON as a `kind`; `name` is the text's name in error messages.
 
     Raises:
-        Problem: 400, it is too much or nested too deeply, no JSON, or a member comes twice.
-        ValidationError: it is JSON of another kind.
+        Problem: 400, the text is not JSON, too long, nested too deeply, or repeats a member.
+        ValidationError: the JSON is not a `kind`.
     """
     lists = text.count(b"[") + text.count(b"{")
-    if lists > MAX_LISTS or text.count(b":") > MAX_MEMBERS:  # before a parser makes them; no mel needs as many
+    if lists > MAX_LISTS or text.count(b":") > MAX_MEMBERS:  # before parsing; no mel needs as many
         most = f"{MAX_LISTS} lists and objects and {MAX_MEMBERS} members"
         raise malformed_body(f"{name} has more than the limit of {most}.")
     try:
@@ -44,7 +44,7 @@ def read_json(kind: type[Kind], text: bytes, name: str) -> Kind:
 
 
 def once(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    """Return pairs of names and values as a dictionary; raises a Problem if a name comes twice."""
+    """Return pairs of names and values as a dictionary; raises a Problem if a name is repeated."""
     found: dict[str, Any] = {}
     for name, value in pairs:
         if name in found:
@@ -54,9 +54,9 @@ def once(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _check_members(text: bytes) -> None:
-    """Raise a Problem if a member comes twice in JSON that is valid: parsers take the last without a word.
+    """Raise a Problem if valid JSON repeats a member, of which parsers silently take the last.
 
-    The one here is slow with numbers, so that lists of them are left out.
+    Lists of numbers are cut out first, because json parses them slowly.
     """
     try:
         json.loads(b"[".join(map(_without_items, text.split(b"["))), object_pairs_hook=once, parse_int=str)
@@ -65,6 +65,6 @@ def _check_members(text: bytes) -> None:
 
 
 def _without_items(part: bytes) -> bytes:
-    """Return the JSON from one bracket to the next without the items of a list, unless there are texts or objects."""
+    """Return the JSON between two opening brackets without the list's items, unless they have strings or objects."""
     items, end, rest = part.partition(b"]")
     return part if b'"' in items or b"{" in items else end + rest

@@ -1,1 +1,1 @@
-"""The HTTP addresses of the service."""
+"""The server's HTTP routes."""

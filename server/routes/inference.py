@@ -1,4 +1,4 @@
-"""/v2: the Open Inference Protocol, version 2, over HTTP, with its binary tensor extension."""
+"""/v2: the Open Inference Protocol, version 2, over HTTP, with the binary tensor extension."""
 
 import time
 from functools import partial
@@ -11,9 +11,9 @@ from server.addresses import INFERENCE
 from server.engine.errors import EngineState, NotReadyError
 from server.limits.holdings import hold_bytes
 from server.problems import Problem
-from server.request.asked import as_parameters, facts, refuse_query
 from server.request.exchange import Exchange, media_type, while_wanted
 from server.request.mel import JSON, RAW
+from server.request.options import as_parameters, refuse_query, response_fields
 from server.request.tensors import HEADER_LENGTH, VERSION, parse_request, render_response
 from server.routes import operations
 from server.routes.openapi import INFERENCE_BODY, INFERENCE_RESPONSE, REFUSALS
@@ -21,7 +21,7 @@ from server.service import ServiceDependency
 from server.stream.audio import VALUE_BYTES
 
 JSON_BYTES = 24
-"""of one sample as text, at most"""
+"""longest text of one sample"""
 
 router = APIRouter(prefix=INFERENCE, tags=["Open Inference Protocol"])
 
@@ -32,14 +32,14 @@ RESPONSES = {200: INFERENCE_RESPONSE, **REFUSALS}
 
 @router.get("")
 async def describe_server() -> dict[str, Any]:
-    """Describe this server and its extensions of the protocol."""
+    """Describe this server and the protocol extensions that it supports."""
     return {"name": "vocoder", "version": vocoder.__version__, "extensions": ["binary_tensor_data"]}
 
 
 @router.head("/health/live", include_in_schema=False)
 @router.get("/health/live", responses=REFUSALS)
 async def live(service: ServiceDependency) -> dict[str, bool]:
-    """Answer 200 where /livez does."""
+    """Answer 200 if /livez does."""
     await operations.live(service)
     return {"live": True}
 
@@ -47,7 +47,7 @@ async def live(service: ServiceDependency) -> dict[str, bool]:
 @router.head("/health/ready", include_in_schema=False)
 @router.get("/health/ready", responses=REFUSALS)
 async def ready(service: ServiceDependency) -> dict[str, bool]:
-    """Answer 200 where /readyz does."""
+    """Answer 200 if /readyz does."""
     await operations.ready(service)
     return {"ready": True}
 
@@ -80,25 +80,25 @@ async def is_ready(name: str, service: ServiceDependency) -> dict[str, Any]:
 @router.post(f"{ONE_VERSION}/infer", response_class=Response, responses=RESPONSES, openapi_extra=INFERENCE_BODY)
 async def infer(name: str, http: Request, service: ServiceDependency) -> Response:
     """Turn the tensor `mel` into the tensor `audio`."""
-    if media_type(http) not in (JSON, RAW, None):  # a page of another site may send text/plain without being asked
-        raise Problem("unsupported-media-type", f"Send the request with Content-Type: {JSON}, or {RAW}.")
+    if media_type(http) not in (JSON, RAW, None):  # browsers let other sites' pages send text/plain without preflight
+        raise Problem("unsupported-media-type", f"Send the request with Content-Type: {JSON} or {RAW}.")
     refuse_query(http.query_params, "the parameters of the body")
     exchange, settings, length = Exchange(http, service, name), service.settings, http.headers.get(HEADER_LENGTH)
     body = await exchange.read(settings.max_json_bytes if length is None else settings.max_body_bytes)
     parsing = service.run(parse_request, body, length, settings.max_json_bytes, new=True)
-    asked, mel = await while_wanted(http, parsing, exchange.deadline)
-    level = asked.parameters.level()
-    admitted = await exchange.admit(lambda: mel, asked.parameters)
-    if asked.parameters.timeout is not None:
-        moments = (time.monotonic() + asked.parameters.timeout / 1e6, exchange.deadline)
+    request, mel = await while_wanted(http, parsing, exchange.deadline)
+    level = request.parameters.level()
+    admitted = await exchange.admit(lambda: mel, request.parameters)
+    if request.parameters.timeout is not None:
+        moments = (time.monotonic() + request.parameters.timeout / 1e6, exchange.deadline)
         exchange.deadline = min(moment for moment in moments if moment is not None)
-    samples, binary = admitted.path.samples(admitted.frames), asked.binary
+    samples, binary = admitted.path.samples(admitted.frames), request.binary
     exchange.expect(admitted, samples * (VALUE_BYTES + (VALUE_BYTES if binary else JSON_BYTES)))
     synthesis, level = await exchange.synthesize(admitted, level)
     told = (exchange.sampling.seed, synthesis.sample_rate, exchange.model.dtype, level)
-    fields = as_parameters(facts(admitted, asked.parameters, *told))
+    fields = as_parameters(response_fields(admitted, request.parameters, *told))
     content, json_length = await exchange.encode(
-        "tensor", partial(render_response, exchange.engine.name, asked, synthesis.x, fields)
+        "tensor", partial(render_response, exchange.engine.name, request, synthesis.x, fields)
     )
     hold_bytes(http, len(content))
     headers = {"Server-Timing": exchange.server_timing()}

@@ -1,4 +1,4 @@
-"""GET /v1/models: the models, and the mel config of each."""
+"""GET /v1/models: the models and their mel configs."""
 
 from functools import cache
 from typing import Any
@@ -22,7 +22,7 @@ router = APIRouter(tags=["models"])
 @router.get("/v1/models", responses=PROBLEMS)
 @router.get("/models", include_in_schema=False)
 def list_models(service: ServiceDependency) -> dict[str, Any]:
-    """List the models; the first is the default."""
+    """List the models; the first one is the default."""
     return {
         "models": [_describe(engine, service) for engine in service.engines],
         "request_formats": list(MEDIA_TYPES),
@@ -34,7 +34,7 @@ def list_models(service: ServiceDependency) -> dict[str, Any]:
 @router.get("/models/{name}", include_in_schema=False)
 @router.get("/v1/models/{name}", responses=PROBLEMS)
 def show_model(name: str, service: ServiceDependency) -> dict[str, Any]:
-    """Describe one model; an idle one is loaded again."""
+    """Describe one model; start loading it if it is idle."""
     engine = service.engines.get(name)
     if engine.state is EngineState.IDLE:
         engine.wake()
@@ -60,10 +60,10 @@ def _describe(engine: Engine, service: Service) -> dict[str, Any]:
 
 @cache
 def _accepted_presets(target: MelConfig, known: tuple[tuple[str, MelConfig], ...]) -> list[dict[str, Any]]:
-    """Return each preset that a model of mel config `target` accepts, as plain data.
+    """Return the presets that a model with mel config `target` accepts, as plain data.
 
-    `aliases` are other names of the preset, `how` is `own`, `exact` or `adapter`. For adapters `pesq_lost` and
-    `distillmos_lost` hold the measured losses by group of speech, and `lookahead` the frames that they look ahead.
+    `aliases` are other names of the preset; `how` is `own`, `exact` or `adapter`. For adapters, `pesq_lost` and
+    `distillmos_lost` are the measured losses by group of speech, and `lookahead` is in frames.
     """
     accepted = []
     for name, config in known:

@@ -1,4 +1,4 @@
-"""The parts of the OpenAPI document that FastAPI cannot derive: binary bodies, headers, problems."""
+"""The parts of the OpenAPI document that FastAPI cannot derive: binary bodies, headers and problems."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -7,8 +7,8 @@ from pydantic import BaseModel
 
 from server.audio.formats import FORMATS
 from server.problems import MEDIA_TYPE
-from server.request.asked import HEADERS
 from server.request.mel import JSON, NPY, RAW, SAFETENSORS
+from server.request.options import HEADERS
 
 Schema = dict[str, Any]
 
@@ -26,7 +26,7 @@ def _body(description: str, content: Schema) -> Schema:
 
 
 def query_of(kind: type[BaseModel]) -> Schema:
-    """Return the parameters of a route that reads its query by a model."""
+    """Return the OpenAPI parameters of a route whose query is read with a pydantic model."""
     return {
         "parameters": [
             {"name": name, "in": "query", "description": field.pop("description", ""), "schema": field}
@@ -42,7 +42,7 @@ def _headers(descriptions: Mapping[str, str]) -> Schema:
 ROWS: Schema = {"type": "array", "items": {"type": "array", "items": {"type": "number"}}}
 JSON_MEL = {"schema": _object(("mel",), {"mel": ROWS}, additionalProperties=False)}
 MEL_BODY = _body(
-    "A mel (n_mels, frames) made with the model's own mel config, or with `preset`.",
+    "A mel (n_mels, frames) made with the model's own mel config or with `preset`.",
     {NPY: BINARY, SAFETENSORS: BINARY, RAW: BINARY, JSON: JSON_MEL},
 )
 AUDIO_TYPES = ("audio/wav", "audio/flac", "audio/ogg", "audio/mpeg", RAW)
@@ -50,7 +50,7 @@ AUDIO_BODY = _body("A wav, flac, ogg or mp3 file at any sample rate.", dict.from
 
 MEL_TENSOR = {"name": "mel", "datatype": "FP32", "shape": [80, 1], "data": [-5.0] * 80}
 INFERENCE_BODY = _body(
-    "JSON of the Open Inference Protocol. Inference-Header-Content-Length is its length if the mel's bytes follow it.",
+    "JSON of the Open Inference Protocol. If the mel's bytes follow it, Inference-Header-Content-Length is its length.",
     {JSON: {"schema": OBJECT, "example": {"inputs": [MEL_TENSOR], "parameters": {"seed": 1}}}, RAW: BINARY},
 )
 INFERENCE_RESPONSE: Schema = {
@@ -69,8 +69,8 @@ MEL_RESPONSE: Schema = {
         {
             "X-Request-Id": HEADERS["X-Request-Id"],
             "X-Mel-Config": "The name of the mel config.",
-            "X-Mel-Shape": "n_mels,frames.",
-            "X-Sample-Rate": "Hz of the mel config.",
+            "X-Mel-Shape": "The mel's shape, as n_mels,frames.",
+            "X-Sample-Rate": "Sample rate of the mel config in Hz.",
         }
     ),
 }
@@ -78,9 +78,9 @@ MEL_RESPONSE: Schema = {
 FIELDS = {"type": {"type": "string", "format": "uri"}, "title": STRING, "status": {"type": "integer"}, "detail": STRING}
 PROBLEM = _object(FIELDS, FIELDS | {"request_id": {"type": ["string", "null"]}})
 PROBLEMS: dict[int | str, Schema] = {
-    "default": {"description": "An error; its `type` says which.", "content": {MEDIA_TYPE: {"schema": PROBLEM}}}
+    "default": {"description": "An error; `type` says which.", "content": {MEDIA_TYPE: {"schema": PROBLEM}}}
 }
-"""the errors of a route"""
+"""the error responses of a route"""
 REFUSAL = _object(("error",), {"error": STRING})
 REFUSALS: dict[int | str, Schema] = {"default": {"description": "An error.", "content": {JSON: {"schema": REFUSAL}}}}
-"""the errors of a route of the Open Inference Protocol, which prescribes their shape"""
+"""the error responses of a route of the Open Inference Protocol, which prescribes their schema"""

@@ -1,4 +1,4 @@
-"""GET /livez, /readyz and /metrics; and /v2/repository on the admin port, which loads and unloads models.
+"""GET /livez, /readyz and /metrics; on the admin port also /v2/repository, which loads and unloads models.
 
 /v2/repository is the model repository extension of the Open Inference Protocol.
 """
@@ -35,11 +35,11 @@ AVAILABLE = {EngineState.READY: "READY", EngineState.LOADING: "LOADING"}
 @router.head("/livez", include_in_schema=False)
 @router.get("/livez", responses=PROBLEMS)
 async def live(service: ServiceDependency) -> dict[str, str]:
-    """Answer 200 while the event loop and every model are working; 503 calls for a restart."""
+    """Answer 200 while the event loop and every model work, otherwise 503, which calls for a restart."""
     timeout = service.settings.stall_timeout
     dead = [engine.name for engine in service.engines if not engine.alive(timeout)]
     if dead:
-        raise Problem("not-alive", f"Failed, stopped or stuck: {', '.join(dead)}.")
+        raise Problem("not-alive", f"These models have failed, stopped or got stuck: {', '.join(dead)}.")
     return {"status": "alive"}
 
 
@@ -50,7 +50,7 @@ async def ready(service: ServiceDependency) -> dict[str, str]:
     if not service.engines.ready:
         states = {engine.name: str(engine.state) for engine in service.engines}
         wait = LOADING_SECONDS if EngineState.LOADING in states.values() else None
-        raise Problem("not-ready", "Not every model is ready.", retry_after=wait, models=states)
+        raise Problem("not-ready", "Not all models are ready.", retry_after=wait, models=states)
     return {"status": "ready"}
 
 
@@ -61,25 +61,25 @@ async def metrics(service: ServiceDependency) -> Response:
 
 
 class Gauges(Collector):
-    """Whether each model is ready, what it is, and how much work waits for it; bytes that are held, and lines lost."""
+    """Gauges that are read at each scrape: models and their queues, held memory, and dropped log lines."""
 
     def __init__(self, engines: Engines, held_bytes: Callable[[], int]) -> None:
         self._engines = engines
         self._held_bytes = held_bytes
 
     def collect(self) -> Iterable[Metric]:
-        """Return what is so now."""
-        held = "Bytes of bodies, mels and audio that requests hold."
+        """Yield the current values."""
+        held = "Bytes of bodies, mels and audio held by requests."
         yield GaugeMetricFamily("vocoder_held_bytes", held, self._held_bytes())
-        yield CounterMetricFamily("vocoder_log_lines_dropped", "Log lines that nobody read in time.", dropped_lines())
-        ready = GaugeMetricFamily("vocoder_ready", "1 where the model is loaded and warm.", labels=["model"])
-        queued = GaugeMetricFamily("vocoder_queued_requests", "Requests that wait.", labels=["model"])
-        frames = GaugeMetricFamily("vocoder_queued_frames", "Mel frames that wait.", labels=["model"])
+        yield CounterMetricFamily("vocoder_log_lines_dropped", "Log lines not read in time.", dropped_lines())
+        ready = GaugeMetricFamily("vocoder_ready", "1 if the model is loaded and warm.", labels=["model"])
+        queued = GaugeMetricFamily("vocoder_queued_requests", "Waiting requests.", labels=["model"])
+        frames = GaugeMetricFamily("vocoder_queued_frames", "Waiting mel frames.", labels=["model"])
         labels = ("model", "family", "device", "dtype", "weights_sha256")
-        about = GaugeMetricFamily("vocoder_model_info", "1; the labels describe the model.", labels=labels)
+        about = GaugeMetricFamily("vocoder_model_info", "Always 1; the labels describe the model.", labels=labels)
         for engine in self._engines:
             is_ready = engine.state is EngineState.READY
-            if engine.state not in (EngineState.IDLE, EngineState.UNLOADED):  # which is nothing to be alarmed about
+            if engine.state not in (EngineState.IDLE, EngineState.UNLOADED):  # these must not raise an alert
                 ready.add_metric([engine.name], float(is_ready))
             queued.add_metric([engine.name], len(engine.queue))
             frames.add_metric([engine.name], engine.queue.frames)
@@ -89,7 +89,7 @@ class Gauges(Collector):
 
 
 def _described(engine: Engine, labels: Sequence[str]) -> list[str]:
-    """Return what a model says about itself; empty if it fails, since the rest of the scrape must go on."""
+    """Return the values of labels that describe a model; empty ones if it fails, so that the scrape goes on."""
     try:
         info = engine.model.synthesizer.info()
     except Exception:
@@ -100,7 +100,7 @@ def _described(engine: Engine, labels: Sequence[str]) -> list[str]:
 
 @repository_router.post("/index")
 async def list_models(service: ServiceDependency) -> list[dict[str, str]]:
-    """List all models, those that are unloaded as well, with the reason why one is not available."""
+    """List all models, including unloaded ones, with the reason why one is unavailable."""
     return [
         {
             "name": engine.name,
@@ -118,12 +118,12 @@ class _Load(Strict):
 
 @repository_router.post(f"{MODEL}/load", responses=REFUSALS)
 async def load(name: str, http: Request, service: ServiceDependency) -> dict[str, str]:
-    """Load a model again, or a further one by its shipped name or directory; answer when it is ready."""
+    """Reload a model, or add one by its shipped name or directory; answer when it is ready."""
     if await http.body():
         try:
             read_json(_Load, await http.body(), "The body")
         except ValidationError:
-            raise invalid_parameter("parameters", "none are supported: the files of the model say everything") from None
+            raise invalid_parameter("parameters", "must be empty; a model is configured by its files alone") from None
     try:
         await service.engines.load(name)
     except (LoadError, ValueError) as error:  # ValueError: a name with a NUL
@@ -133,6 +133,6 @@ async def load(name: str, http: Request, service: ServiceDependency) -> dict[str
 
 @repository_router.post(f"{MODEL}/unload", responses=REFUSALS)
 async def unload(name: str, service: ServiceDependency) -> dict[str, str]:
-    """Take a model out of service and free its memory. Its waiting requests are refused, and its streams end."""
+    """Take a model out of service and free its memory. Waiting requests are refused and streams end."""
     await service.engines.unload(name)
     return {}

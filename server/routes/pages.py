@@ -1,4 +1,4 @@
-"""GET /, /docs and /openapi.json: the page for people and the API documentation, served without other sites."""
+"""GET /, /docs and /openapi.json: the demo page and the API documentation, which load nothing from other sites."""
 
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ docs_router = APIRouter(include_in_schema=False)
 
 SERVER = Path(__file__).resolve().parent.parent
 PAGE_FILES = StaticFiles(directory=SERVER / "pages")
-# Swagger UI comes in a package; the page around it is here.
+# Swagger UI comes from a package; the page around it is ours.
 DOCS_FILES = StaticFiles(directory=SERVER / "interface", packages=[("fastapi_swagger", "resources")])
 DOCS_PARTS = frozenset({"swagger-ui-bundle.js", "swagger-ui.css", "favicon-32x32.png", "start.js"})
 
@@ -33,7 +33,7 @@ def _headers(style: str, images: str) -> dict[str, str]:
         "frame-ancestors 'none'",
     )
     return {
-        "Cache-Control": "no-cache",  # revalidated each time, so that page and server have one version
+        "Cache-Control": "no-cache",  # revalidated each time, so that page and server have the same version
         "Content-Security-Policy": "; ".join(policy),
         "Cross-Origin-Opener-Policy": "same-origin",
         "Referrer-Policy": "no-referrer",
@@ -48,7 +48,7 @@ DOCS_HEADERS = _headers(style="'self' 'unsafe-inline'", images="'self' data:")  
 @router.api_route("/", methods=["GET", "HEAD"])
 @router.api_route("/page/{name:path}", methods=["GET", "HEAD"])
 async def show_page(request: Request) -> Response:
-    """Return the page, or a file of it: style, script, picture, example."""
+    """Return the page or one of its files: style, script, picture, example."""
     return await _file(PAGE_FILES, request, PAGE_HEADERS)
 
 
@@ -62,14 +62,14 @@ async def openapi(request: Request) -> dict[str, Any]:
 @docs_router.api_route("/docs", methods=["GET", "HEAD"])
 @docs_router.api_route("/docs/{name}", methods=["GET", "HEAD"])
 async def show_docs(request: Request) -> Response:
-    """Return the page that shows the OpenAPI document and can try its routes, or a file of it."""
+    """Return the page that shows the API and can try its routes, or one of its files."""
     if not DOCS_PARTS.issuperset(request.path_params.values()):
         raise HTTPException(404)
     return await _file(DOCS_FILES, request, DOCS_HEADERS)
 
 
 async def _file(files: StaticFiles, request: Request, headers: dict[str, str]) -> Response:
-    # Without ranges, which Starlette may refuse in plain text; a server may ignore them (RFC 9110, section 14.2).
+    # Ranges are ignored, as RFC 9110, section 14.2, allows: Starlette would refuse bad ones in plain text.
     request.scope["headers"] = [entry for entry in request.scope["headers"] if entry[0] != b"range"]
     try:
         response = await files.get_response(request.path_params.get("name", "index.html"), request.scope)

@@ -1,4 +1,4 @@
-"""POST /v1/synthesize and WebSocket /v1/stream: a mel in, a waveform out, whole or in pieces."""
+"""POST /v1/synthesize and WebSocket /v1/stream: a mel in, a waveform out, whole or in chunks."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -10,9 +10,9 @@ from starlette.types import Receive, Scope, Send
 from server.audio.formats import FORMATS, STREAM_FORMATS, OutputSpec, negotiate
 from server.limits.holdings import hold_bytes
 from server.problems import Problem
-from server.request.asked import SynthesisQuery, as_headers, facts, read_query
 from server.request.exchange import Exchange, media_type, while_wanted
 from server.request.mel import JSON, decode_mel, mel_path
+from server.request.options import SynthesisQuery, as_headers, read_query, response_fields
 from server.routes.openapi import AUDIO_RESPONSE, MEL_BODY, PROBLEMS, query_of
 from server.service import ServiceDependency
 from server.stream.audio import VALUE_BYTES, AudioStream, chunk_bytes
@@ -32,7 +32,7 @@ async def synthesize(http: Request, service: ServiceDependency) -> Response:
     """Turn one mel-spectrogram into one waveform."""
     query = read_query(SynthesisQuery, http.query_params)
     if query.stream and http.scope["http_version"] == "1.0":
-        detail = "A stream needs HTTP/1.1: in HTTP/1.0 a broken connection looks like the end of the audio."
+        detail = "Streams need HTTP/1.1: with HTTP/1.0, a broken connection looks like the end of the audio."
         raise Problem("upgrade-required", detail, headers={"Upgrade": "HTTP/1.1", "Connection": "Upgrade"})
     offers = STREAM_FORMATS if query.stream else FORMATS
     target, answer_type = negotiate(query.format, ", ".join(http.headers.getlist("accept")), offers)
@@ -44,7 +44,7 @@ async def synthesize(http: Request, service: ServiceDependency) -> Response:
     admitted = await exchange.admit(partial(decode_mel, body, kind, http.headers), query)
     seed = exchange.sampling.seed
     origin = service.origin(exchange.engine, seed)
-    fields = facts(admitted, query, seed, rate, exchange.model.dtype, level)
+    fields = response_fields(admitted, query, seed, rate, exchange.model.dtype, level)
     headers = {"Content-Type": target.content_type(answer_type)} | as_headers(fields, name, origin)
     answer = _stream if query.stream else _answer
     return await answer(exchange, admitted, OutputSpec(target, rate, level, origin), headers)
@@ -52,13 +52,13 @@ async def synthesize(http: Request, service: ServiceDependency) -> Response:
 
 @router.websocket("/v1/stream")
 async def stream(websocket: WebSocket, service: ServiceDependency) -> None:
-    """Synthesize one mel while it is being made."""
+    """Synthesize one mel while it is still arriving."""
     await WebSocketSession(websocket, service).run()
 
 
 @router.get("/v1/stream", include_in_schema=False)
 async def refuse_plain_request() -> None:
-    """Refuse a request without an upgrade."""
+    """Refuse a plain HTTP request."""
     headers = {"Upgrade": "websocket", "Connection": "Upgrade"}
     detail = "This address is a WebSocket: connect to it with ws:// or wss://."
     raise Problem("upgrade-required", detail, headers=headers)
@@ -84,7 +84,7 @@ async def _answer(exchange: Exchange, admitted: Admitted, output: OutputSpec, he
 
 
 async def _stream(exchange: Exchange, admitted: Admitted, output: OutputSpec, headers: dict[str, str]) -> Response:
-    """Synthesize the first chunk, so that errors are reported as problems, and answer from there on."""
+    """Synthesize the first chunk before responding, so that its errors are reported as problems."""
     config, path, rate = exchange.model.mel_config, admitted.path, output.rate
     exchange.expect(admitted, chunk_bytes(config, rate, admitted.frames))
     samples = -(-path.samples(admitted.frames) * rate // config.sample_rate)
@@ -106,13 +106,13 @@ async def _stream(exchange: Exchange, admitted: Admitted, output: OutputSpec, he
 
 
 class StreamBrokenError(Exception):
-    """A stream failed after its first byte. The connection is closed within the body."""
+    """A stream failed after its first byte. The connection is closed in the middle of the body."""
 
 
 class StreamedAudio(Response):
-    """Sends chunk after chunk. The next is computed when the connection has taken the last.
+    """Sends audio chunk by chunk. The next chunk is computed once the connection has accepted the last.
 
-    A failure after the first byte ends the connection within the body, so that no client takes it for complete.
+    A failure closes the connection in the middle of the body, so that no client takes the audio for complete.
     """
 
     def __init__(self, exchange: Exchange, stream: AudioStream, first: bytes, headers: Mapping[str, str]) -> None:
@@ -123,7 +123,7 @@ class StreamedAudio(Response):
         self._first = first
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the answer; raises a StreamBrokenError if it could not be completed."""
+        """Send the response; raises a StreamBrokenError if it cannot be completed."""
         exchange = self._exchange
         with exchange.service.metrics.streams.labels(self._stream.route).track_inprogress():
             try:
@@ -139,7 +139,7 @@ class StreamedAudio(Response):
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         part = {"type": "http.response.body", "body": b"", "more_body": True}
         await send(part | {"body": self._first})
-        await send(part)  # returns when the connection has taken the last one
+        await send(part)  # returns once the connection has accepted the previous part
         async for body in self._stream.bodies():
             await send(part | {"body": body})
             await send(part)

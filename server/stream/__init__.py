@@ -1,1 +1,1 @@
-"""Synthesis in pieces: the WebSocket and streamed answers."""
+"""Synthesis in chunks: the WebSocket and streamed responses."""

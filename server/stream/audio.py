@@ -1,4 +1,4 @@
-"""One utterance synthesized chunk by chunk, each in its turn on the device, and encoded as its client gets it."""
+"""Synthesizes one utterance chunk by chunk, each in its turn on a lane, and encodes it for its client."""
 
 import asyncio
 import math
@@ -26,28 +26,28 @@ from vocoder.sampling import Sampling, sampling_fields
 from vocoder.synthesis.stream import LONG_CHUNK_FRAMES, OPENING_FRAMES, Playback, StreamSession
 
 VALUE_BYTES = 4
-"""of a sample of audio, or of a value of a mel"""
-STATE_BYTES = 2**20  # about what a model remembers between two chunks
+"""size of an audio sample or a mel value"""
+STATE_BYTES = 2**20  # about the size of a model's state between two chunks
 FIRST_FRAMES = 64  # assumed for the first chunk, before its session exists
-SPARE = 1.5  # how many times as long as the wait for the next chunk the audio of one should last
-USED = 0.6  # of the time that the audio leaves for a chunk, what computing it should take
-MOST_FIRST = 32  # frames of a first chunk that is longer so that the second may be the last
+SPARE = 1.5  # least duration of a chunk's audio, in expected waits for the next chunk
+USED = 0.6  # fraction of the time left for a chunk that its computation should take
+MOST_FIRST = 32  # frames to which a first chunk may be extended so that the second is the last
 QUEUE_PATIENCE = 0.05  # seconds between attempts while the queue is full
 NOTHING = np.empty(0, np.float32)
 
 
 def chunk_bytes(config: MelConfig, sample_rate: int, frames: int) -> int:
-    """Return the bytes that a stream of so many frames holds at most beside its mel, at the rate of its answer."""
+    """Return the most bytes that a stream of `frames` holds besides its mel, with audio at `sample_rate`."""
     samples = min(frames, LONG_CHUNK_FRAMES) * config.hop_length
     return STATE_BYTES + VALUE_BYTES * (samples + samples * sample_rate // config.sample_rate)
 
 
 class AudioStream:
-    """A mel goes in piece by piece, and one chunk of encoded audio at a time comes out.
+    """Takes a mel piece by piece and returns encoded audio chunk by chunk.
 
-    Between two chunks the device is free, so a slow client holds up nobody. A lane encodes what it has just made: a
-    chunk goes to one other thread and back. Frames may be pushed at any time. The other methods belong to the one task
-    that takes the chunks. `placement` moves the model's audio to its place in time; the answer has `samples`, if known.
+    The device is free between two chunks, so a slow client blocks nobody. The lane that computes a chunk also encodes
+    it, so that each chunk changes threads only twice. Frames may be pushed at any time; all other methods belong to the
+    task that takes the chunks. `placement` aligns the audio in time; `samples` is the length of the audio, if known.
     """
 
     def __init__(
@@ -63,13 +63,13 @@ class AudioStream:
         config = engine.model.mel_config
         self.route: str = connection.scope["route"].path
         self.frames = 0
-        """of the mel so far"""
+        """mel frames so far"""
         self.ended = False
         """whether the mel is complete"""
         self.samples = 0
-        """of the audio so far, at the rate of the answer"""
+        """audio samples so far, at the output rate"""
         self.sharpened = 0.0
-        """how far the last frame so far is sharpened, 0 to 1"""
+        """how far the latest frame was sharpened, 0 to 1"""
         self.playback = Playback()
         self._service, self._engine, self._sampling, self._connection = service, engine, sampling, connection
         self._output, self._placement, self._mel_config = output, placement, config
@@ -77,8 +77,8 @@ class AudioStream:
         self._changed = asyncio.Event()
         self._session: StreamSession | None = None
         self._finished = False
-        self._reach = 0  # frames that the next chunk should have
-        self._spoken = 0  # samples of the model
+        self._reach = 0  # wanted frames of the next chunk
+        self._synthesized = 0  # samples at the model's rate
         self._factor = np.float32(output.level.factor)
         self._resampler = PieceResampler(config.sample_rate, output.rate)
         self._encoder = PieceEncoder(output.format, output.rate, output.origin, samples)
@@ -89,21 +89,21 @@ class AudioStream:
 
     @property
     def clipped(self) -> int:
-        """Samples clipped so far."""
+        """Number of clipped samples so far."""
         return self._encoder.clipped
 
     @property
     def pending_bytes(self) -> int:
-        """Memory of the frames that were pushed and are not synthesized yet."""
+        """Memory of frames that were pushed but not yet synthesized."""
         config = self._mel_config
-        return VALUE_BYTES * config.n_mels * (self.frames - self._spoken // config.hop_length)
+        return VALUE_BYTES * config.n_mels * (self.frames - self._synthesized // config.hop_length)
 
     def begin(self) -> None:
-        """Measure the time to the first audio from now on."""
+        """Start measuring the time to the first audio."""
         self._began = time.monotonic()
 
     def push(self, mel: NDArray[np.float32]) -> None:
-        """Take the next frames (n_mels, frames), admitted, in the model's own config."""
+        """Add admitted frames (n_mels, frames) in the model's own config."""
         self.frames += mel.shape[1]
         self._pieces.append(mel)
         self._changed.set()
@@ -114,13 +114,13 @@ class AudioStream:
         self._changed.set()
 
     async def bodies(self) -> AsyncIterator[bytes]:
-        """Yield the encoded audio as far as the frames allow, until the end of the mel; empty if the encoder waits.
+        """Yield the encoded audio until the end of the mel; empty while the encoder needs more samples.
 
-        If the queue is full, a chunk waits as long as a new request would: this one was admitted.
+        If the queue is full, a chunk waits up to `max_wait` instead of failing, because its request was admitted.
 
-        Raises a QueueFullError, NotReadyError or SynthesisError if there is no audio.
+        Raises a QueueFullError, NotReadyError or SynthesisError if synthesis fails.
         """
-        while await self._more():
+        while await self._has_work():
             yield await self._chunk()
         self.playback.work()
         yield b"" if self._finished else await self._service.run(self._finish)
@@ -128,8 +128,8 @@ class AudioStream:
         self._service.metrics.count_encoding(self._engine.name, name, self._encode_seconds, self.clipped)
         note(self._connection, clipped=self.clipped, **self.rounded_seconds())
 
-    async def _more(self) -> bool:
-        """Wait until there is audio to compute, or the mel has ended; return whether there is audio."""
+    async def _has_work(self) -> bool:
+        """Wait until there is audio to compute or the mel has ended; return whether there is audio."""
         while True:
             self._changed.clear()
             session = self._session
@@ -146,16 +146,16 @@ class AudioStream:
         last = time.monotonic() + self._service.settings.max_wait
         while True:
             try:
-                return self.taken(await asyncio.wrap_future(self.next()))  # cancelled, it leaves the queue
+                return self.taken(await asyncio.wrap_future(self.next()))  # cancelling removes the job from the queue
             except QueueFullError:
                 if time.monotonic() > last:
                     raise
                 await asyncio.sleep(QUEUE_PATIENCE)
 
     def next(self) -> Job:
-        """Queue the next chunk, which `taken` encodes. It is empty if the model needs more of the mel first.
+        """Queue the next chunk, for `taken`. Its audio is empty if the model needs more of the mel first.
 
-        Until its first audio, a stream goes before all other waiting work. Raises as `Engine.run`.
+        Until its first audio, a stream precedes other waiting work. Raises like `Engine.run`.
         """
         self._reach = self._frames_until_dry()
         if self._session is None:
@@ -164,19 +164,19 @@ class AudioStream:
             self._session.reach = self._reach
             frames = self._session.ready
         corrections = self._sampling.corrections
-        return self._engine.run(self._step, frames=frames, corrections=corrections, listened=not self._spoken)
+        return self._engine.run(self._step, frames=frames, corrections=corrections, listened=not self._synthesized)
 
     def _frames_until_dry(self) -> int:
-        """Return how many frames the next chunk should have, so that few chunks are made and the listener never waits.
+        """Return the frames of the next chunk: long, to need few chunks, but computed before playback runs dry.
 
-        Its audio lasts until the chunk after it has had its turn. Each chunk more costs a sixth of an utterance, so the
-        first is a little longer if the second may then be the last. A later one may take `USED` of the time that the
-        audio leaves after the wait, or of the wait itself where that is longer.
+        The audio of a chunk should last until the one after it is computed. Each additional chunk costs as much as a
+        sixth of an utterance, so the first is extended if the second can then be the last. Computing a later one may
+        take `USED` of the playback time left after the wait, or of the wait itself if that is longer.
         """
         queue, frame_seconds = self._engine.queue, self._mel_config.hop_length / self._mel_config.sample_rate
         wait, ahead = queue.expected_wait(), self.playback.ahead
         pace = USED * queue.pace.frames_per_second / self._engine.model.cost(self._sampling.corrections)
-        if self._spoken:
+        if self._synthesized:
             wanted = max(ahead - wait, wait) * pace
         else:
             wanted = min(MOST_FIRST, (wait + self.frames / pace) / frame_seconds)
@@ -184,7 +184,7 @@ class AudioStream:
         return math.ceil(min(frames, LONG_CHUNK_FRAMES) / OPENING_FRAMES) * OPENING_FRAMES
 
     def taken(self, chunk: Synthesis) -> bytes:
-        """Return the bytes that can be sent after a chunk was computed, maybe none, and count it."""
+        """Return the bytes to send after a chunk was computed, possibly none, and count the chunk."""
         if not len(chunk.x):
             return b""
         metrics, body = self._service.metrics, self._body
@@ -192,7 +192,7 @@ class AudioStream:
         self._seconds["queue_seconds"] += chunk.queue_seconds
         self._seconds["infer_seconds"] += chunk.infer_seconds
         metrics.count_synthesis(self._engine.name, chunk, len(chunk.x) // self._mel_config.hop_length)
-        if not body:  # the encoder waits for more
+        if not body:  # the encoder needs more samples
             return body
         self.playback.deliver(self.samples / self._output.rate)
         if 0.0 < self.playback.late == self.playback.dry_seconds:  # for the first time
@@ -203,7 +203,7 @@ class AudioStream:
         return body
 
     def rounded_seconds(self) -> dict[str, float]:
-        """Return how long the chunks waited and took, and a listener's pauses and wait for the first audio, if any."""
+        """Return the seconds of queueing, inference, pauses in playback, and waiting for the first audio."""
         seconds = {**self._seconds, "dry_seconds": self.playback.dry_seconds}
         return {name: round(value, 6) for name, value in seconds.items()}
 
@@ -211,20 +211,20 @@ class AudioStream:
         if self._session is None:
             self._session = synthesizer.open_stream(**sampling_fields(self._sampling))
             self._session.playback, self._session.reach = self.playback, self._reach
-        self._hand_over(self._session)  # what came while the chunk waited for its turn, the end maybe
+        self._hand_over(self._session)  # frames, or the end, that arrived while the chunk waited for its turn
         before = self._session.frames
         x: NDArray[np.float32] = self._session.next(delivered=False)
         check_output(x, self._session.frames - before, synthesizer.hop_length)
         self.sharpened = self._session.sharpened
         if len(x):
-            self._spoken += len(x)
+            self._synthesized += len(x)
             self._body += self._encode(self._factor * self._placement.place(torch.from_numpy(x)).numpy())
             if self._session.done:
                 self._body += self._finish()
         return x
 
     def _hand_over(self, session: StreamSession) -> None:
-        """Pass frames on, on a lane during a step and on the event loop's thread at other times."""
+        """Pass frames to the session; called on a lane during a step, otherwise on the event loop's thread."""
         ended = self.ended  # read first: all frames pushed before the end are among the pieces
         while self._pieces:
             session.push(self._pieces.popleft())
@@ -241,5 +241,5 @@ class AudioStream:
 
     def _finish(self) -> bytes:
         self._finished = True
-        last = self._encode(NOTHING, last=True) if self._spoken else b""
+        last = self._encode(NOTHING, last=True) if self._synthesized else b""
         return last + self._encoder.finish()

@@ -1,4 +1,4 @@
-"""The mel of a stream as it arrives: read from messages, and admitted."""
+"""Reads and admits the mel of a stream as it arrives."""
 
 from typing import Any
 
@@ -14,11 +14,11 @@ from vocoder.guard.guard import FEWEST_FRAMES, judge
 from vocoder.guard.verdict import UNFAMILIAR, Verdict
 
 ROUGHER = 1.25
-"""How much more a mel may change from frame to frame than its messages read as (n_mels, frames) do."""
+"""Largest ratio of a mel's roughness to that of its messages read as (n_mels, frames)."""
 
 
 class Intake:
-    """Turns messages into frames for the model, and has the mel guard judge them."""
+    """Turns messages into frames for the model and has the guard judge them."""
 
     def __init__(self, service: Service, dtype: np.dtype[Any], admission: StreamAdmission) -> None:
         self.verdict: Verdict | None = None
@@ -27,11 +27,11 @@ class Intake:
         self._dtype = dtype
 
     async def take(self, message: bytes) -> NDArray[np.float32]:
-        """Return the frames (n_mels, frames) that the model can have after a message of whole frames.
+        """Return the frames (n_mels, frames) that are ready for the model after a message of whole frames.
 
-        There may be none yet, where an adapter needs more. In a message the n_mels values of a frame are together.
-        Raises as `StreamAdmission.take`, and a Problem: not whole frames, or messages that hold (n_mels, frames), as
-        soon as there are enough to tell, so that they are not heard.
+        There may be none yet if an adapter needs more. A message holds frames one after the other, (frames, n_mels).
+        Raises like `StreamAdmission.take`, and a Problem if a message does not hold whole frames, or as soon as the
+        messages turn out to hold (n_mels, frames), before they are heard.
         """
         path, before, take = self.admission.path, self.admission.frames, self.admission.take
         size = path.source.n_mels * self._dtype.itemsize
@@ -42,16 +42,16 @@ class Intake:
             )
             raise malformed_body(detail)
         frames = torch.from_numpy(np.frombuffer(message, self._dtype).reshape(-1, path.source.n_mels).T.astype("<f4"))
-        mel = take(frames) if path.adapter is None else await self._service.run(take, frames)  # which takes a while
+        mel = take(frames) if path.adapter is None else await self._service.run(take, frames)  # adapters are slow
         pieces = self.admission.unjudged if before < FEWEST_FRAMES <= self.admission.frames else None
-        if pieces and _turned(pieces) is not None:
+        if pieces and _transposed(pieces) is not None:
             await self._service.run(self._check_layout, pieces, ("typical",))
         return mel.numpy()
 
     async def judge(self, last: bool = False) -> None:
-        """Have the guard judge the first frames once there are enough of them, or at the last.
+        """Have the guard judge the first frames once there are enough of them, or at the end of the mel.
 
-        Raises a Problem if the messages hold (n_mels, frames), and as `heeded`.
+        Raises a Problem if the messages hold (n_mels, frames), and like `heeded`.
         """
         pieces = self.admission.beginning(last)
         if pieces:
@@ -64,11 +64,11 @@ class Intake:
         return heeded(verdict, self.admission.guard)
 
     def _check_layout(self, pieces: list[Tensor], causes: tuple[str, ...], verdict: Verdict | None = None) -> None:
-        """Raise a Problem if messages hold (n_mels, frames): read as frames they are no mel, and read like that one.
+        """Raise a Problem if the messages look like a mel only when read as (n_mels, frames).
 
-        Verdicts of these `causes` take them for a mel; `verdict` is that on the frames.
+        Verdicts with these `causes` say that they do; `verdict` is the one on the frames.
         """
-        turned, path = _turned(pieces), self.admission.path
+        turned, path = _transposed(pieces), self.admission.path
         other = None if turned is None else judge(turned, path)
         if (verdict and verdict.cause == "transposed") or (other and other.cause in causes):
             n_mels = path.source.n_mels
@@ -79,12 +79,12 @@ class Intake:
             raise Problem("invalid-mel", detail)
 
 
-def _turned(pieces: list[Tensor]) -> Tensor | None:
-    """Return a mel with its messages read as (n_mels, frames), if it is rougher when they are read as frames."""
+def _transposed(pieces: list[Tensor]) -> Tensor | None:
+    """Return the messages read as (n_mels, frames), or None unless the mel is rougher than that."""
     turned = torch.cat([piece.T.reshape(piece.shape) for piece in pieces], dim=1)
     return turned if _roughness(torch.cat(pieces, dim=1)) > ROUGHER * _roughness(turned) else None
 
 
 def _roughness(mel: Tensor) -> float:
-    """Return how much a mel (n_mels, frames) changes from frame to frame."""
+    """Return the mean change of a mel (n_mels, frames) from frame to frame."""
     return float(mel.diff(dim=1).abs().mean()) if mel.shape[1] > 1 else 0.0

@@ -1,4 +1,4 @@
-"""One WebSocket: frames of a mel come in, and audio goes out."""
+"""One WebSocket session: takes the frames of a mel and sends audio."""
 
 import asyncio
 import json
@@ -16,9 +16,9 @@ from server.engine.engine import Engine
 from server.limits.gate import charge_frames
 from server.limits.holdings import hold_bytes
 from server.problems import Problem, describe_problem, invalid_parameter, malformed_body, unexpected
-from server.request.asked import StreamHello, check_end, read_hello, refuse_query
 from server.request.exchange import done_before
 from server.request.mel import DTYPES, as_problems, mel_path
+from server.request.options import StreamHello, check_end, read_hello, refuse_query
 from server.service import Service
 from server.stream.audio import AudioStream, chunk_bytes
 from server.stream.intake import Intake
@@ -32,11 +32,11 @@ from vocoder.mel.values import mel_range
 logger = logging.getLogger(__name__)
 
 CLOSE_CODE = 4000
-"""plus the status of a problem makes the close code; 4000 to 4999 are for applications"""
+"""added to a problem's status to give the close code; 4000 to 4999 are for applications"""
 
 
 class WebSocketSession:
-    """Takes frames and sends audio at the same time, until all is sent, something fails, or the client leaves."""
+    """Takes frames and sends audio at the same time, until all is sent, an error occurs, or the client disconnects."""
 
     def __init__(self, websocket: WebSocket, service: Service) -> None:
         self._websocket = websocket
@@ -46,12 +46,12 @@ class WebSocketSession:
         self._audio_bytes = 0
 
     async def run(self) -> None:
-        """Serve the stream. An error ends it with a problem document and a close code."""
+        """Serve the stream; end it with a problem document and a close code on an error."""
         await self._websocket.accept()
         with self._service.metrics.streams.labels(self._websocket.scope["route"].path).track_inprogress():
             try:
                 await self._serve()
-                with suppress(WebSocketDisconnect):  # the client may leave once it has all audio
+                with suppress(WebSocketDisconnect):  # the client may disconnect once it has all audio
                     await self._websocket.close()
             except WebSocketDisconnect:
                 self._websocket.state.problem = "client-disconnected"
@@ -67,7 +67,7 @@ class WebSocketSession:
         refuse_query(self._websocket.query_params, "the first message, a JSON object")
         service, first = self._service, await self._receive()
         if "text" not in first:
-            raise malformed_body("The first message must be text: a JSON object with the options.")
+            raise malformed_body("The first message must be a text message: a JSON object with the options.")
         hello = read_hello(str(first["text"]))
         self._engine = engine = service.engines.get(hello.model)
         engine.check_room()
@@ -77,7 +77,7 @@ class WebSocketSession:
         config, sampling = engine.model.mel_config, hello.sampling().seeded()
         hello.check_model(config)
         level = hello.level(streamed=True)
-        own = hello.preset is None  # whose range was measured when the model was warmed up
+        own = hello.preset is None  # its value range was measured during the model's warm-up
         path = self._path(hello, config) if own else await service.run(self._path, hello, config)
         rate = target.rate(config.sample_rate, hello.sample_rate)
         self._audio_bytes = chunk_bytes(config, rate, service.settings.max_frames)
@@ -95,15 +95,15 @@ class WebSocketSession:
         await self._send_json(_done(intake, stream, rate, path))
 
     def _path(self, hello: StreamHello, config: MelConfig) -> MelPath:
-        """Resolve the conversion path, and measure the value range of its source here, off the event loop."""
+        """Return the conversion path; measure its source's value range here, off the event loop."""
         if hello.preset == AUTO:
-            raise invalid_parameter("preset", "auto needs the whole mel, over HTTP; name the preset")
+            raise invalid_parameter("preset", "auto needs the whole mel and works over HTTP only; name the preset")
         path = mel_path(hello, config, self._service.mel_configs)
         mel_range(path.source)  # measured once, then cached
         return path
 
     async def _take_frames(self, intake: Intake, stream: AudioStream) -> NoReturn:
-        """Take frames until the end of the mel, then wait until the client leaves."""
+        """Take frames until the end of the mel, then wait until the client disconnects."""
         admission = intake.admission
         while not stream.ended:
             message = await self._receive()
@@ -130,7 +130,7 @@ class WebSocketSession:
             self._hold(stream)
 
     async def _send_audio(self, stream: AudioStream, report_dry: bool) -> None:
-        """Send audio as far as the frames allow, until the end of the mel."""
+        """Send audio as it becomes available, until the end of the mel."""
         async for body in stream.bodies():
             if report_dry and stream.playback.late:
                 await self._send_json({"type": "dry", "seconds": round(stream.playback.late, 6)})
@@ -139,17 +139,17 @@ class WebSocketSession:
             self._hold(stream)
 
     def _hold(self, stream: AudioStream) -> None:
-        """Hold the memory of the frames that were pushed and not synthesized yet."""
+        """Update the memory held for audio and pending frames."""
         hold_bytes(self._websocket, self._audio_bytes + stream.pending_bytes)
 
     async def _receive(self) -> dict[str, Any]:
-        """Return the next message, which has to arrive in time."""
+        """Return the next message; raise a Problem if it does not arrive in time."""
         seconds = self._service.settings.body_timeout
         try:
             async with asyncio.timeout(seconds):
                 return await self._receive_message()
         except TimeoutError:
-            raise Problem("body-timeout", f"Nothing arrived for {seconds:g} seconds.") from None
+            raise Problem("body-timeout", f"No message arrived for {seconds:g} seconds.") from None
 
     async def _receive_message(self) -> dict[str, Any]:
         message = dict(await self._websocket.receive())
@@ -161,7 +161,7 @@ class WebSocketSession:
         await self._websocket.send_text(json.dumps(document))
 
     async def _refuse(self, problem: Problem) -> None:
-        """Send the problem, and close the connection so that it cannot be taken for the end of the audio."""
+        """Send the problem and close with an error code, so that this cannot be taken for the end of the audio."""
         document = describe_problem(self._websocket, problem)
         if problem.retry_after is not None:
             document["retry_after"] = problem.retry_after
@@ -194,7 +194,7 @@ def _done(intake: Intake, stream: AudioStream, sample_rate: int, path: MelPath) 
 
 
 def _path_members(path: MelPath) -> dict[str, Any]:
-    """Return the members that describe the conversion of a mel; none if it needs none."""
+    """Return the members that describe the mel's conversion, if it needs one."""
     if path.own:
         return {}
     return {"preset": path.source.name, "adapted": path.adapted, "adapter_lookahead": path.lookahead}

@@ -1,6 +1,6 @@
-"""Logs: one line per request, as JSON or text, without anything from a client's body or query.
+"""Logging: one line per request, as JSON or text, without anything from a client's body or query.
 
-A thread writes them, so that no request waits for the reader of standard error.
+A thread writes the lines, so that no request waits for the reader of standard error.
 """
 
 import contextlib
@@ -18,17 +18,17 @@ from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
 
 STANDARD_ERROR = 2
-MOST_LINES = 4096  # that wait to be written
-PATIENCE = 1.0  # seconds that an ending process waits for its last lines
+MOST_LINES = 4096  # waiting to be written
+PATIENCE = 1.0  # seconds an exiting process waits for its last lines
 REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
 """the request that a log record belongs to"""
 
-# What logging itself, and uvicorn for coloured terminals, put into every record.
+# Attributes that logging itself, and uvicorn for coloured terminals, put into every record.
 KNOWN = frozenset({*RESERVED_ATTRS, "taskName", "color_message"})
 
 
 def logging_config(log_format: str, level: str) -> dict[str, Any]:
-    """Return the configuration for `logging.config.dictConfig`; the format auto is text on a terminal, else json."""
+    """Return the configuration for `logging.config.dictConfig`; auto means text on a terminal, otherwise json."""
     if log_format == "auto":
         log_format = "text" if sys.stderr.isatty() else "json"
     json_format = {
@@ -46,13 +46,13 @@ def logging_config(log_format: str, level: str) -> dict[str, Any]:
         "formatters": {"json": json_format, "text": text_format},
         "handlers": {"stderr": {"()": LogWriter, "formatter": log_format, "filters": [add_request_id]}},
         "root": {"handlers": ["stderr"], "level": "WARNING"},
-        # uvicorn's records about a WebSocket repeat its address with the query.
+        # uvicorn's records about a WebSocket contain its URL with the query.
         "loggers": {**loggers, "server.websocket": {"level": "WARNING"}},
     }
 
 
 def add_request_id(record: logging.LogRecord) -> bool:
-    """Add the request id to a record, and let it through."""
+    """Add the request id to a record. This is a logging filter that drops nothing."""
     request_id = REQUEST_ID.get()
     if request_id is not None and not hasattr(record, "request_id"):
         record.request_id = request_id
@@ -60,7 +60,7 @@ def add_request_id(record: logging.LogRecord) -> bool:
 
 
 class TextFormatter(logging.Formatter):
-    """Writes the message, then the record's own fields as name=value."""
+    """Writes the message followed by the record's extra fields as name=value."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's own name
         """Return the line, without a traceback."""
@@ -69,30 +69,29 @@ class TextFormatter(logging.Formatter):
 
 
 class LogWriter(QueueHandler):
-    """Writes records to standard error. While nobody reads it, up to `most` lines wait; what is more is dropped.
+    """Writes records to standard error. While nobody reads it, `most` lines wait and further ones are dropped.
 
-    A pipe holds 64 KiB. A server that waited for it would stop answering, and could not be stopped.
+    A pipe holds only 64 KiB. A server that waited for its reader would stop answering, and could not be stopped.
     """
 
     def __init__(self, descriptor: int | None = None, most: int = MOST_LINES) -> None:
         self.lines = Queue[bytes](most)
         super().__init__(self.lines)
-        self.dropped = 0
-        """records that were not written"""
-        # A copy: decoders of audio have standard error to themselves for a moment.
+        self.dropped = 0  # records that were not written
+        # A duplicate, because audio decoding redirects standard error for a moment.
         self._descriptor = os.dup(STANDARD_ERROR) if descriptor is None else descriptor
         threading.Thread(target=self._write, name="log", daemon=True).start()
 
     def prepare(self, record: logging.LogRecord) -> bytes:
-        """Return the line of a record."""
+        """Return a record as a line."""
         return f"{self.format(record)}\n".encode(errors="backslashreplace")
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's own name
-        """Count a record of which no line can be made, or for which there is no room."""
+        """Count a record that could not be formatted or queued."""
         self.dropped += 1
 
     def flush(self) -> None:
-        """Wait until everything is written, at most a second."""
+        """Wait until everything is written, but at most a second."""
         with self.lines.all_tasks_done:
             self.lines.all_tasks_done.wait_for(lambda: not self.lines.unfinished_tasks, PATIENCE)
 
@@ -109,7 +108,7 @@ def dropped_lines() -> int:
 
 
 def say(text: str) -> None:
-    """Write a line to standard error, or give up after a second."""
+    """Write a line to standard error, but give up after a second."""
     line = f"{text}\n".encode(errors="backslashreplace")
     writing = threading.Thread(target=_write_all, args=(STANDARD_ERROR, line), daemon=True)
     writing.start()
@@ -117,12 +116,12 @@ def say(text: str) -> None:
 
 
 def _write_all(descriptor: int, data: bytes) -> bool:
-    """Write everything, however long it takes, and return whether that was possible."""
+    """Write all data, however long it takes; return whether that succeeded."""
     with contextlib.suppress(OSError):
         while data:
             try:
                 data = data[os.write(descriptor, data) :]
-            except BlockingIOError:  # another process set it non-blocking, as some terminals do
+            except BlockingIOError:  # another process made it non-blocking, as some terminals do
                 time.sleep(0.01)
         return True
     return False

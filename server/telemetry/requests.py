@@ -1,6 +1,6 @@
-"""Around every request: an id, a log line, and metrics for Prometheus, in one registry per application.
+"""The id, log line and Prometheus metrics of every request. Each application has its own registry.
 
-The table `MEASURES` decides names, labels and buckets. Labels take few values, none of which a client can invent.
+`MEASURES` defines names, labels and buckets. Labels have few values, and clients cannot invent any.
 """
 
 import logging
@@ -30,28 +30,28 @@ SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 
 REAL_TIME_FACTORS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 ITEMS = (1, 2, 4, 8, 16, 32, 64)
 FRAMES = (64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384)
-# Statuses of requests that are turned away, rather than being wrong.
+# Statuses of requests that are turned away without being wrong.
 REJECTIONS = frozenset({401, 403, 408, 413, 429, 503, 504, 507})
 MEASURES: dict[str, tuple[str, tuple[str, ...], Sequence[float]]] = {
     "requests": ("Requests answered.", ("route", "method", "code"), ()),
     "problems": ("Requests refused or failed, by kind.", ("problem",), ()),
     "rejected": ("Requests turned away, by reason.", ("reason",), ()),
-    "request_seconds": ("From first byte in to last out.", ("route",), SECONDS),
-    "first_audio_seconds": ("From a stream's first mel to its first audio.", ("route",), SECONDS),
-    "dry_streams": ("Streams whose audio came slower than it plays.", ("route",), ()),
+    "request_seconds": ("Time from the first byte in to the last byte out.", ("route",), SECONDS),
+    "first_audio_seconds": ("Time from a stream's first mel to its first audio.", ("route",), SECONDS),
+    "dry_streams": ("Streams whose audio came slower than real time.", ("route",), ()),
     "audio_seconds": ("Seconds of audio synthesized.", ("model",), ()),
     "frames": ("Mel frames synthesized.", ("model",), ()),
-    "clipped_samples": ("Samples cut at full scale.", ("model",), ()),
+    "clipped_samples": ("Samples clipped at full scale.", ("model",), ()),
     "queue_seconds": ("Time a job waited.", ("model",), SECONDS),
     "infer_seconds": ("Time the model took.", ("model",), SECONDS),
     "real_time_factor": ("Seconds of inference per second of audio.", ("model",), REAL_TIME_FACTORS),
-    "encode_seconds": ("Time to encode the answer.", ("format",), SECONDS),
-    "cancelled": ("Syntheses cancelled because the client left, by stage.", ("model", "stage"), ()),
-    "out_of_memory": ("Runs for which the device had no memory.", ("model",), ()),
-    "batch_items": ("Mels in one run of the model.", ("model",), ITEMS),
-    "batch_frames": ("Frames in one run of the model.", ("model",), FRAMES),
+    "encode_seconds": ("Time to encode the response.", ("format",), SECONDS),
+    "cancelled": ("Syntheses cancelled because the client disconnected, by stage.", ("model", "stage"), ()),
+    "out_of_memory": ("Runs that ran out of device memory.", ("model",), ()),
+    "batch_items": ("Mels per run of the model.", ("model",), ITEMS),
+    "batch_frames": ("Frames per run of the model.", ("model",), FRAMES),
 }
-"""each counter or histogram: its description, its labels, and the buckets of a histogram"""
+"""description, labels and, for histograms, buckets of each metric"""
 
 
 class Metrics:
@@ -59,15 +59,15 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
-        """of all metrics; gauges that are read at the scrape are registered with it"""
+        """the registry of all metrics, including gauges that are read at each scrape"""
         self._instruments = {
             name: Histogram(f"vocoder_{name}", text, labels, registry=registry, buckets=buckets)
             if buckets
             else Counter(f"vocoder_{name}", text, labels, registry=registry)
             for name, (text, labels, buckets) in MEASURES.items()
         }
-        self.in_flight = Gauge("vocoder_in_flight_requests", "Requests and streams under way.", registry=registry)
-        self.streams = Gauge("vocoder_open_streams", "Streams under way.", ["route"], registry=registry)
+        self.in_flight = Gauge("vocoder_in_flight_requests", "Requests and streams in progress.", registry=registry)
+        self.streams = Gauge("vocoder_open_streams", "Streams in progress.", ["route"], registry=registry)
 
     def record(self, name: str, value: float = 1.0, **labels: str) -> None:
         """Add to a counter or histogram of `MEASURES`."""
@@ -75,7 +75,7 @@ class Metrics:
         (instrument.observe if MEASURES[name][2] else instrument.inc)(value)
 
     def count_request(self, route: str, method: str, code: int, seconds: float, problem: str | None) -> None:
-        """Count one answered request; `route` is a template, so that clients cannot invent labels."""
+        """Count one answered request; `route` is a path template, so that clients cannot invent labels."""
         self.record("requests", route=route, method=method, code=str(code))
         self.record("request_seconds", seconds, route=route)
         if problem is not None:
@@ -94,7 +94,7 @@ class Metrics:
             self.record("real_time_factor", synthesis.infer_seconds / duration, model=model)
 
     def count_encoding(self, model: str, name: str, seconds: float, clipped: int) -> None:
-        """Count one encoded answer in the format `name`."""
+        """Count one response encoded in the format `name`."""
         self.record("encode_seconds", seconds, format=name)
         self.record("clipped_samples", clipped, model=model)
 
@@ -107,7 +107,7 @@ def note(connection: HTTPConnection, **fields: Any) -> dict[str, Any]:
 
 
 class RequestMiddleware:
-    """Gives every request and WebSocket an id, the client's own if it is well formed; counts and logs the answer."""
+    """Gives every request and WebSocket an id, the client's own if well-formed; counts and logs the response."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
@@ -120,17 +120,17 @@ class RequestMiddleware:
             return
         started = time.perf_counter()
         state = self._state(scope)
-        code = 500  # seen by the client if the application fails before it answers
+        code = 500  # what the client sees if the application fails before it responds
 
         async def send_with_id(message: Message) -> None:
-            """Add the request id to the headers of the answer, and note the status."""
+            """Add the request id to the response headers, and remember the status."""
             nonlocal code
             kind = message["type"]
             if kind in ("http.response.start", "websocket.http.response.start", "websocket.accept"):
                 code = message.get("status", SWITCHING_PROTOCOLS)
                 MutableHeaders(scope=message)["X-Request-Id"] = state["request_id"]
             elif kind == "websocket.close" and code != SWITCHING_PROTOCOLS:
-                code = 403  # which ASGI prescribes for a WebSocket closed before it was accepted
+                code = 403  # prescribed by ASGI for a WebSocket closed before it was accepted
             await send(message)
 
         try:

@@ -71,7 +71,7 @@ def test_models_and_ports_that_cannot_be_had_are_told(tmp_path, capfd, model):
     assert (main(["--port", port, "--admin-port", port]), capfd.readouterr()) == (1, ("", told % "admin-port"))
     twin = shutil.copytree(model, tmp_path / "twin" / "tiny")
     assert main(["--port", "0", "--model", str(model), "--model", str(twin), "--log-level", "error"]) == 1
-    assert capfd.readouterr().err == "vocoder-serve: every model needs a name of its own, not tiny, tiny\n"
+    assert capfd.readouterr().err == "vocoder-serve: every model needs a unique name, but these are tiny, tiny\n"
 
 
 def test_settings_that_are_not_valid(monkeypatch, capsys):

@@ -142,7 +142,7 @@ def test_a_lost_device_ends_the_process(program, new_mel):
     with program("lost") as (process, url):
         response = speak(url, new_mel())
         assert (response.status_code >= 500, "secret" in response.text, process.wait()) == (True, False, 1)
-        assert "vocoder-serve: fake failed for good" in process.errors()
+        assert "vocoder-serve: fake failed and cannot recover" in process.errors()
 
 
 def test_the_admin_port_and_the_time_in_which_new_requests_are_still_taken(program, new_mel, wait_until):

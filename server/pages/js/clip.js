@@ -1,4 +1,4 @@
-/** One clip: its sound, its pictures, and the card that shows both. */
+/** One clip: its audio, its plots, and the card that shows both. */
 
 import { decode, element } from "./dom.js";
 import { spectrogram } from "./fft.js";
@@ -10,7 +10,7 @@ const QUIETEST = -95; // decibels shown
 const LOUDEST = -15;
 
 export class Clip {
-  /** A clip has a sound `file`, or only a `mel`. `facts` are folded, `links` are [text, blob, file name]. */
+  /** A clip has an audio `file`, or only a `mel`. `facts` are shown folded; `links` are [text, blob, file name]. */
   constructor({ id, name, about = "", file = null, mel = null, sampleRate = 22050, facts = null, links = [] }) {
     Object.assign(this, { id, name, file, mel, sampleRate, duration: 0, peak: 0, addresses: [] });
     this.plots = element("div", { className: file ? "plots audible" : "plots" });
@@ -23,25 +23,25 @@ export class Clip {
     this.element = element("article", { className: "clip", id, "aria-labelledby": title.id, "aria-busy": "true" }, ...parts);
   }
 
-  /** Read the sound and draw the pictures. */
+  /** Decode the audio and draw the plots. */
   async open() {
     if (this.mel) {
       const { nMels, frames } = this.mel;
-      drawMel(this.#picture("mel", `Picture of the mel: ${nMels} bands, ${frames} frames`, String(nMels)), this.mel);
+      drawMel(this.#picture("mel", `Plot of the mel: ${nMels} bands, ${frames} frames`, String(nMels)), this.mel);
     }
     const x = this.file && (await decode(this.file, this.sampleRate).catch(() => null));
     if (x) this.#show(x);
-    else if (this.file) this.#say("This browser cannot read this file, so there is no picture of it.");
+    else if (this.file) this.#say("This browser cannot decode this file, so there is no plot of it.");
     this.element.setAttribute("aria-busy", "false");
   }
 
-  /** The time under a point of a picture, in seconds. */
+  /** The time in seconds at a point of a plot. */
   timeAt({ target, clientX }) {
     const box = target.getBoundingClientRect();
     return Math.min(Math.max((clientX - box.left) / box.width, 0), 1) * this.duration;
   }
 
-  /** Release the sound. */
+  /** Remove the clip and release its audio. */
   close() {
     this.audio?.pause();
     this.element.remove();
@@ -56,7 +56,7 @@ export class Clip {
     const length = `${this.duration.toFixed(2)} s`;
     this.#say(`${length} at ${this.sampleRate.toLocaleString("en")} Hz`);
     drawWaveform(this.#picture("wave", `Waveform of ${this.name}, ${length}`), x);
-    const hop = Math.max(64, Math.ceil(x.length / 1200)); // fine, but a long clip must not take long to draw
+    const hop = Math.max(64, Math.ceil(x.length / 1200)); // coarser for long clips, so that drawing stays fast
     const canvas = this.#picture("spectrum", `Spectrogram of ${this.name}, 0 to ${top}, ${length}`, top);
     drawLevels(canvas, spectrogram(x, N_FFT, hop), heat(QUIETEST, LOUDEST));
   }
@@ -82,7 +82,7 @@ export class Clip {
     this.about.textContent = [this.about.textContent, text].filter(Boolean).join(" · ");
   }
 
-  /** A canvas in a frame with the line that shows the position, and `top` where the vertical axis ends. */
+  /** A canvas with a playhead, and the label `top` at the end of its vertical axis. */
   #picture(className, label, top = "") {
     const canvas = element("canvas", { role: "img", "aria-label": label });
     const frame = element("div", { className: `picture ${className}` }, canvas, element("div", { className: "playhead" }));

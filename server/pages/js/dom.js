@@ -1,6 +1,6 @@
-/** Building elements, and reading sound files. */
+/** Creating elements and decoding audio files. */
 
-/** An element with properties, attributes (aria-*, data-*, role, scope) and children. */
+/** Create an element with properties, attributes (aria-*, data-*, role, scope) and children. */
 export function element(tag, properties = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
@@ -13,7 +13,7 @@ export function element(tag, properties = {}, ...children) {
 
 export const byId = (id) => document.getElementById(id);
 
-/** Decode a sound file to mono samples (T,) at `sampleRate`. */
+/** Decode an audio file to mono samples (T,) at `sampleRate`. */
 export async function decode(file, sampleRate) {
   const context = new OfflineAudioContext(1, 1, sampleRate);
   const sound = await context.decodeAudioData(await file.arrayBuffer());

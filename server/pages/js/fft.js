@@ -1,6 +1,6 @@
-/** Spectra of sound: the fast Fourier transform, and spectrograms in decibels. */
+/** The fast Fourier transform, and spectrograms in decibels. */
 
-/** A function that transforms re + i im of n points, n a power of two, and returns [re, im] (Stockham, radix 2). */
+/** Return a function that transforms n points re + i im, n a power of two, to [re, im] (Stockham, radix 2). */
 export function fft(n) {
   const cos = Float64Array.from({ length: n / 2 }, (_, k) => Math.cos((2 * Math.PI * k) / n));
   const sin = Float64Array.from({ length: n / 2 }, (_, k) => -Math.sin((2 * Math.PI * k) / n));
@@ -22,7 +22,7 @@ export function fft(n) {
   };
 }
 
-/** The power spectra of x under Hann windows of `winLength` samples, as far as x fills frames. Each overwrites the last. */
+/** Yield the power spectra of x with Hann windows of `winLength` samples, for whole frames. Each overwrites the last. */
 export function* spectra(x, nFft, winLength, hop) {
   const transform = fft(nFft);
   const left = Math.floor((nFft - winLength) / 2);

@@ -1,4 +1,4 @@
-/** The clips: on common scales, and played one at a time from a common position. */
+/** The clips: drawn to common scales, and played one at a time from a common position. */
 
 import { element } from "./dom.js";
 
@@ -9,7 +9,7 @@ export class Gallery {
     Object.assign(this, { place, clips: [], playing: null, time: 0 });
   }
 
-  /** Show one more clip, before `next` if there is one. */
+  /** Add a clip, before the clip `next` if given. */
   async add(clip, next = null) {
     this.clips.splice(next ? this.clips.indexOf(next) : this.clips.length, 0, clip);
     this.place.insertBefore(clip.element, next?.element ?? null);
@@ -18,7 +18,7 @@ export class Gallery {
     this.#rescale();
   }
 
-  /** Remove the clips for which `test` holds. */
+  /** Remove the clips that pass `test`. */
   remove(test) {
     this.clips.filter(test).forEach((clip) => clip.close());
     this.clips = this.clips.filter((clip) => !test(clip));
@@ -39,7 +39,7 @@ export class Gallery {
     audio.addEventListener("ended", () => this.#point(0));
   }
 
-  /** A clip starts where the last one stopped: that is how to hear the difference. */
+  /** Start a clip where the last one stopped, so that differences are easy to hear. */
   #play(clip) {
     const last = this.playing?.audio;
     last?.pause();
@@ -47,7 +47,7 @@ export class Gallery {
     this.playing = clip;
     clip.audio.currentTime = this.time < (clip.duration || Infinity) ? this.time : 0;
     for (const other of this.clips) other.element.classList.toggle("current", other === clip);
-    clip.audio.play().catch(() => {}); // the clip itself shows an error of the player
+    clip.audio.play().catch(() => {}); // the clip's own error handler reports it
   }
 
   #seek(time) {

@@ -1,11 +1,11 @@
-/** What goes in: a recording, or a mel. */
+/** The input: a recording or a mel. */
 
 import { readNpy } from "./npy.js";
 
 const TYPES = { safetensors: "application/vnd.safetensors", json: "application/json" };
-const MEL = /\.(npy|npz|safetensors|json|pt|pth|ckpt|pkl)$/i; // of those that are no mel after all, the server says why
+const MEL = /\.(npy|npz|safetensors|json|pt|pth|ckpt|pkl)$/i; // if one is not a mel after all, the server says why
 
-/** A file as { kind: "recording" | "mel", name, file, mel }; `mel` is null where this page cannot show it. */
+/** Read a file as { kind: "recording" | "mel", name, file, mel }; `mel` is null if this page cannot show it. */
 export async function readInput(file) {
   const [{ name }, mel] = [file, await readNpy(file)];
   if (!mel && !MEL.test(name)) return { kind: "recording", name, file, mel };

@@ -1,4 +1,4 @@
-/** Models that run in this browser without the server. `make page` writes them beside the page. */
+/** Models that run in this browser without the server. `make page` writes their files. */
 
 import { decode } from "./dom.js";
 import { canMake, melOf } from "./mel.js";
@@ -12,22 +12,22 @@ const FILES = new URL("../local/", import.meta.url);
 let worker = null;
 let index = null;
 
-/** The models: { models, alone }. A page of a server has none; `alone` is a copy without a server. */
+/** The models: { models, alone }. A server's page has none; `alone` is true in a copy without a server. */
 export async function models() {
   index ??= await ask(new URL("index.json", FILES)).then((answer) => answer.json(), () => ({ models: [], alone: false }));
   const placed = ({ name, ...model }) => ({ ...model, name: `${name} (in this browser)`, plain: name, local: true });
   return { ...index, models: index.models.map(placed) };
 }
 
-/** The mel of a recording for a model, as the bytes of an npy file. */
+/** Compute a recording's mel for a model, as the bytes of an npy file. */
 export async function mel(recording, { mel: config, filterbank }) {
   if (!canMake(config)) throw new Problem("No mel", `Only the server can compute mels of ${config.name}.`);
   const x = await decode(recording, config.sample_rate).catch(() => null);
-  if (!(x?.length >= config.n_fft)) throw new Problem("No audio", "This browser cannot read this file, or it is too short.");
+  if (!(x?.length >= config.n_fft)) throw new Problem("No audio", "This browser cannot decode this file, or it is too short.");
   return writeNpy(melOf(x, config, await readNpy(await (await ask(new URL(filterbank, FILES))).blob())));
 }
 
-/** Synthesize a mel with those of the server's settings that a program has. */
+/** Synthesize a mel with the settings that an exported model supports. */
 export async function synthesize(file, settings, model, signal) {
   const mel = await readNpy(file);
   check(mel, settings, model);
@@ -45,14 +45,14 @@ export async function synthesize(file, settings, model, signal) {
   };
 }
 
-/** Run a program in the worker. Cancelling ends the worker, since a running program cannot be stopped. */
+/** Run an exported model in the worker. Cancelling ends the worker, because a running model cannot be stopped. */
 function run(message, signal) {
   worker ??= new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
   return new Promise((resolve, reject) => {
     const end = (error) => {
       worker?.terminate();
       worker = null;
-      reject(typeof error === "string" ? new Problem("Failed in the browser", `The program did not run: ${error}.`) : error);
+      reject(typeof error === "string" ? new Problem("Failed in the browser", `The model did not run: ${error}.`) : error);
     };
     worker.onmessage = ({ data }) => (data.error ? end(data.error) : resolve(data));
     worker.onerror = (event) => end(event.message || "it could not be loaded");
@@ -61,18 +61,18 @@ function run(message, signal) {
   });
 }
 
-/** Refuse what a program cannot do. */
+/** Raise a problem for inputs and settings that an exported model does not support. */
 function check(mel, { seed, denoise, corrections, sharpen, preset }, model) {
   const limits = [
-    [!mel, "A mel has to be an npy file of floats (n_mels, frames)."],
+    [!mel, "The mel must be an npy file of floats (n_mels, frames)."],
     [mel?.nMels !== model.mel.n_mels, `The mel has ${mel?.nMels} bands; ${model.plain} takes ${model.mel.n_mels}.`],
     [mel?.frames < model.least_frames, `The mel is too short: it needs ${model.least_frames} frames.`],
     [mel && !mel.values.every(Number.isFinite), "The mel has values that are not finite numbers."],
-    [seed !== "", "Only the server can repeat a seed."],
-    [Number(denoise) > 0, "Only the server removes hum."],
-    [corrections && Number(corrections) !== model.corrections, `This program has ${model.corrections} corrections.`],
-    [sharpen !== "", "Only the server sets how far a mel is sharpened; here it is as far as it lacks texture."],
-    [preset && preset !== model.mel.name, "Only the server converts mels of other presets."],
+    [seed !== "", "Only the server supports seeds."],
+    [Number(denoise) > 0, "Only the server can remove hum."],
+    [corrections && Number(corrections) !== model.corrections, `In the browser, this model always makes ${model.corrections} corrections.`],
+    [sharpen !== "", "Only the server can change the sharpening; here it is automatic."],
+    [preset && preset !== model.mel.name, "Only the server can convert mels of other presets."],
   ];
   const wrong = limits.find(([applies]) => applies);
   if (wrong) throw new Problem("Not in the browser", wrong[1]);

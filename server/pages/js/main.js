@@ -1,4 +1,4 @@
-/** The page: a recording or a mel goes in, each chosen model synthesizes it, and all clips are shown side by side. */
+/** The page: takes a recording or a mel, synthesizes it with each chosen model, and shows all clips side by side. */
 
 import { Clip } from "./clip.js";
 import { byId, element } from "./dom.js";
@@ -12,13 +12,13 @@ import { problemBox, summary } from "./words.js";
 
 const gallery = new Gallery(byId("clips"));
 const examples = [...document.querySelectorAll("button.example")];
-let taken = null; // the file that was brought last, and `given` once it is read
+let taken = null; // the latest input file; `given` is its content once it is read
 let given = null;
 let running = null;
 let made = 0;
 let timer = null;
 
-/** Ask for the models until all have loaded or failed: the server's first, then those of this browser. */
+/** Request the models until all have loaded or failed, and show the server's before those of this browser. */
 async function askModels() {
   let again = false;
   clearTimeout(timer);
@@ -38,7 +38,7 @@ async function askModels() {
   if (again) timer = setTimeout(askModels, 2000);
 }
 
-/** Offer the presets that a model here accepts, and say which need an adapter. */
+/** Offer the presets that any model accepts, and say which need an adapter. */
 function offerPresets(found, names) {
   const accepted = new Map(found.flatMap((model) => model.accepts ?? []).map((entry) => [entry.preset, entry]));
   const known = names.filter((name) => !accepted.size || accepted.has(name));
@@ -49,14 +49,14 @@ function offerPresets(found, names) {
   byId("preset").value = value === "auto" || known.includes(value) ? value : "";
 }
 
-/** Take a recording that comes with the page; `first`: only if nobody has brought anything yet. */
+/** Load one of the page's examples; with `first`, only if there is no input yet. */
 async function takeExample(name, first = false) {
   const answer = await ask(`page/${name}`).catch((problem) => report(problem, name));
   const example = answer && new File([await answer.blob()], name, { type: "audio/flac" });
   if (example && !(first && taken)) await take(example);
 }
 
-/** Show a new input in place of everything before. */
+/** Replace the input and clear the clips. */
 async function take(brought) {
   running?.abort();
   taken = brought;
@@ -75,7 +75,7 @@ async function take(brought) {
   await gallery.add(given.clip);
 }
 
-/** Run the chosen models one after the other, so that none slows another down. */
+/** Run the chosen models one after the other, so that they do not slow each other down. */
 async function synthesize() {
   const chosen = chosenModels();
   clearProblems();
@@ -107,7 +107,7 @@ async function synthesize() {
   }
 }
 
-/** Synthesize with one model; return the clip. Models with the same mel config share the mel of a recording. */
+/** Synthesize with one model and return the clip. Models with the same mel config share a recording's mel. */
 async function synthesizeWith(model, source, settings, signal) {
   const [backend, config] = [model.local ? local : server, JSON.stringify(model.mel)];
   if (source.kind === "recording" && !source.mels.has(config)) {
@@ -145,7 +145,7 @@ function busy(controller) {
   byId("cancel").hidden = !running;
 }
 
-/** Show a problem; `doubtful` for a mel that was synthesized all the same. What it says once, it does not say again. */
+/** Show a problem, once; `doubtful` marks one about a mel that was synthesized anyway. */
 function report(problem, subject, doubtful = false) {
   if (!(problem instanceof Problem)) throw problem;
   if (byId("problems").textContent.includes(problem.message)) return;
@@ -157,11 +157,11 @@ function report(problem, subject, doubtful = false) {
   byId("key").focus();
 }
 
-/** A button that follows the advice to name a preset, where there is such advice on a mel. */
+/** A button that applies the preset that a message recommends, if it recommends one for a mel. */
 function remedy(message) {
   const preset = /preset=([\w-]+)/.exec(message)?.[1];
   if (given?.kind !== "mel" || ![...byId("preset").options].some(({ value }) => value && value === preset)) return null;
-  const button = element("button", { type: "button" }, preset === "auto" ? "Recognise it" : `Treat as ${preset}`);
+  const button = element("button", { type: "button" }, preset === "auto" ? "Recognise automatically" : `Treat as ${preset}`);
   button.addEventListener("click", () => {
     byId("preset").value = preset;
     synthesize();
@@ -169,7 +169,7 @@ function remedy(message) {
   return button;
 }
 
-/** Remove problems that are over: those with the list of models when it arrives, all others with a new attempt. */
+/** Remove old problems: with `ofModels`, those of the list of models, otherwise all others. */
 function clearProblems(ofModels = false) {
   for (const box of [...byId("problems").children]) if ((box.dataset.subject === "models") === ofModels) box.remove();
 }
@@ -182,11 +182,11 @@ for (const button of examples) button.addEventListener("click", () => takeExampl
 byId("file").addEventListener("change", ({ target }) => target.files.length && take(target.files[0]));
 document.addEventListener("dragover", (event) => event.preventDefault());
 document.addEventListener("drop", (event) => {
-  event.preventDefault(); // anywhere: a file that misses the field would replace the page
+  event.preventDefault(); // anywhere on the page, because a file that misses the field would replace the page
   if (event.dataTransfer.files.length) take(event.dataTransfer.files[0]);
 });
 byId("cancel").addEventListener("click", () => running?.abort());
 byId("key-use").addEventListener("click", askModels);
 await askModels();
-const [early] = byId("file").files; // chosen before this script ran, so that nothing heard of it
+const [early] = byId("file").files; // chosen before this script ran, so that no event reported it
 await (early && !taken ? take(early) : takeExample(examples[0].value, true));

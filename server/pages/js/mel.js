@@ -1,11 +1,11 @@
-/** A recording's mel, computed in this page as on the server. */
+/** Computes a recording's mel in this page, as the server does. */
 
 import { spectra } from "./fft.js";
 
 /**
- * The mel { values (n_mels, frames), nMels, frames } of samples x for a mel config (`mel` of the server's models).
+ * Return the mel { values (n_mels, frames), nMels, frames } of samples x for a mel config (`mel` of /v1/models).
  *
- * `bank` is the filterbank { values (n_mels, bins), nMels, frames: bins }. x must be longer than the reflected part.
+ * The last argument is the filterbank, with values (n_mels, bins). x must be longer than the reflected part.
  */
 export function melOf(x, config, { values: weights, nMels, frames: bins }) {
   const { n_fft: nFft, hop_length: hop } = config;

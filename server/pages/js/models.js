@@ -1,11 +1,11 @@
-/** The list of models to choose from. */
+/** The list of models with checkboxes. */
 
 import { byId, element } from "./dom.js";
 import { folded } from "./words.js";
 
 let shown = [];
 
-/** Show the models. Ticked ones stay ticked, and the first one is ticked at first. */
+/** Show the models. Ticked ones stay ticked; initially the first one is. */
 export function showModels(models) {
   const first = models[0]?.name;
   const ticked = new Set(shown.length ? chosenModels().map((model) => model.name) : [first]);
@@ -18,7 +18,7 @@ export function showModels(models) {
   place.setAttribute("aria-busy", String(models.some((model) => model.state === "loading")));
 }
 
-/** The models that are ticked and ready, in order. */
+/** Return the models that are ticked and ready, in order. */
 export function chosenModels() {
   return [...byId("models").querySelectorAll("input:checked:enabled")].map((box) => shown[Number(box.value)]);
 }

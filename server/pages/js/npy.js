@@ -1,4 +1,4 @@
-/** Mels in npy files. */
+/** Reading and writing mels as npy files. */
 
 const MAGIC = [0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59];
 
@@ -23,9 +23,9 @@ export async function readNpy(file) {
   return { values: Float32Array.from(read, (_, index) => read[place(index)]), nMels, frames };
 }
 
-/** The bytes of an npy file of 32-bit floats. */
+/** Return the bytes of an npy file of 32-bit floats. */
 export function writeNpy({ values, nMels, frames }) {
   const dictionary = `{'descr': '<f4', 'fortran_order': False, 'shape': (${nMels}, ${frames}), }`;
-  const header = `${dictionary.padEnd(117)}\n`; // with the 10 bytes before it, 128
+  const header = `${dictionary.padEnd(117)}\n`; // 128 bytes with the 10 before it
   return new Blob([Uint8Array.from([...MAGIC, 1, 0, header.length, 0]), header, values], { type: "application/x-npy" });
 }

@@ -1,14 +1,14 @@
-/** Pictures of sound: one pixel for each value. The style sheet gives them their size and their common scales. */
+/** Plots of audio with one pixel per value. The style sheet sets their size and common scales. */
 
-// Even steps of a map from black over purple and orange to pale yellow, whose lightness rises evenly.
+// Evenly spaced colours from black over purple and orange to pale yellow, with evenly rising lightness.
 const HEAT = [
   [0, 0, 4], [20, 14, 54], [59, 15, 112], [100, 26, 128], [140, 41, 129], [183, 55, 121],
   [222, 73, 104], [247, 112, 92], [254, 159, 109], [254, 207, 146], [252, 253, 191],
 ];
-const WAVE = "#6f86c9"; // on light and dark
+const WAVE = "#6f86c9"; // works on light and dark backgrounds
 const [WIDTH, HEIGHT] = [1200, 400];
 
-/** A colour for values from `low` (dark, as is NaN) to `high` (bright). */
+/** Return a colour map for values from `low` (dark, like NaN) to `high` (bright). */
 export function heat(low, high) {
   return (value) => {
     const t = (value - low) / (high - low || 1);
@@ -18,7 +18,7 @@ export function heat(low, high) {
   };
 }
 
-/** Draw { levels (frames * bins, frame after frame), frames, bins }, low bins at the bottom. */
+/** Draw { levels (frames * bins, frame after frame), frames, bins } with low bins at the bottom. */
 export function drawLevels(canvas, { levels, frames, bins }, colour) {
   Object.assign(canvas, { width: frames, height: bins });
   const image = new ImageData(frames, bins);
@@ -29,7 +29,7 @@ export function drawLevels(canvas, { levels, frames, bins }, colour) {
   canvas.getContext("2d").putImageData(image, 0, 0);
 }
 
-/** Draw a mel { values (n_mels, frames), nMels, frames }, its smallest finite value dark and its largest bright. */
+/** Draw a mel { values (n_mels, frames), nMels, frames } with its smallest finite value dark and its largest bright. */
 export function drawMel(canvas, { values, nMels, frames }) {
   const levels = values.map((_, index) => values[(index % nMels) * frames + Math.floor(index / nMels)]);
   drawLevels(canvas, { levels, frames, bins: nMels }, heat(...extent(values.filter(Number.isFinite))));

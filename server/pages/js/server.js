@@ -1,8 +1,8 @@
-/** The server's routes and its problems. */
+/** Requests to the server, and its problems. */
 
 import { byId } from "./dom.js";
 
-/** Why a request failed, in words. */
+/** Why a request failed. */
 export class Problem extends Error {
   constructor(title, detail, { status = 0, requestId = null, retryAfter = null } = {}) {
     super(detail);
@@ -10,11 +10,11 @@ export class Problem extends Error {
   }
 }
 
-/** Fetch an address of this server; whatever is wrong is a Problem, unless it is a cancelled request. */
+/** Fetch a URL of this server; raise a Problem for any failure except cancellation. */
 export async function ask(address, options = {}) {
   const answer = await fetch(address, options).catch((error) => {
     if (error.name === "AbortError") throw error;
-    throw new Problem("No answer", "The server did not answer: it may have been stopped, or the network is down.");
+    throw new Problem("No answer", "The server did not answer: it may have stopped, or the network is down.");
   });
   if (answer.ok) return answer;
   const document = await answer.json().catch(() => ({})); // a proxy's answer has no problem document
@@ -25,20 +25,20 @@ export async function ask(address, options = {}) {
   });
 }
 
-/** The models: { models, mel_presets, ... }. Those that are idle load again as they are asked for by name. */
+/** Return { models, mel_presets, ... }. Idle models are requested by name, which loads them. */
 export async function models() {
   const answer = await (await send("v1/models", {})).json();
   const described = (model) => (model.state === "idle" ? send(`v1/models/${model.name}`, {}).then((one) => one.json()) : model);
   return { ...answer, models: await Promise.all(answer.models.map(described)) };
 }
 
-/** The mel of a recording for a model, as the bytes of an npy file. */
+/** Compute a recording's mel for a model, as the bytes of an npy file. */
 export async function mel(recording, model, signal) {
   const headers = { "Content-Type": "application/octet-stream", Accept: "application/x-npy" };
   return (await send("v1/mel", { model: model.name }, { headers, body: recording, signal })).blob();
 }
 
-/** Synthesize a mel; empty settings are left to the server. Returns the sound and what came with it. */
+/** Synthesize a mel; empty settings are left to the server. Return the audio and its facts. */
 export async function synthesize(mel, settings, model, signal) {
   const given = Object.entries({ ...settings, model: model.name, format: "wav" }).filter(([, value]) => value !== "");
   const headers = { "Content-Type": mel.type || "application/x-npy", Accept: "audio/wav" };

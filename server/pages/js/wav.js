@@ -1,13 +1,13 @@
-/** Samples to a wav file with its origin, as the server writes it. */
+/** Writes wav files with their origin, as the server does. */
 
-/** A wav file of 16-bit integers: { sound (a blob), clipped (number of clipped samples) }. `origin` is JSON. */
+/** Return a 16-bit wav file as { sound (a blob), clipped (number of clipped samples) }. `origin` is JSON. */
 export function wavOf(x, sampleRate, origin, version) {
   const clipped = x.reduce((count, value) => count + (Math.abs(value) > 1), 0);
   const data = Int16Array.from(x, (value) => Math.min(Math.max(Math.round(value * 32768), -32768), 32767));
   const halves = (value) => [value & 0xffff, value >> 16];
   const layout = Uint16Array.of(1, 1, ...halves(sampleRate), ...halves(2 * sampleRate), 2, 16); // PCM, one channel, 16 bits
   const escaped = (letter) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, "0")}`;
-  const ascii = origin.replaceAll(/[\u0080-\uffff]/g, escaped); // JSON that every reader of these fields takes
+  const ascii = origin.replaceAll(/[\u0080-\uffff]/g, escaped); // every reader of these fields accepts ASCII
   const info = ["INFO", chunk("ISFT", `flow-vocoder ${version}\0`), chunk("ICMT", `${ascii}\0`)];
   const parts = ["WAVE", chunk("fmt ", layout), chunk("LIST", ...info), chunk("data", data)];
   return { sound: new Blob([chunk("RIFF", ...parts)], { type: "audio/wav" }), clipped };

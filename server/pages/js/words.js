@@ -1,8 +1,8 @@
-/** Results in words. */
+/** Texts and boxes about results. */
 
 import { element } from "./dom.js";
 
-/** What everybody should know of a synthesis, as a line. */
+/** Summarize a synthesis in a line. */
 export function summary({ realTimeFactor, clipped, recognised, adapted }) {
   const parts = [
     realTimeFactor > 0 && `${Number((1 / realTimeFactor).toPrecision(3))} × real time`,
@@ -13,7 +13,7 @@ export function summary({ realTimeFactor, clipped, recognised, adapted }) {
   return parts.filter(Boolean).join(" · ");
 }
 
-/** A box about what is wrong, or only doubtful, and with what. */
+/** A box that shows a problem, or a doubt, and its subject. */
 export function problemBox({ title, message, status, requestId, retryAfter }, subject, remedy, doubtful) {
   const about = [subject, status && `status ${status}`, requestId && `request ${requestId}`];
   const more = [...about, retryAfter && `try again in ${retryAfter} s`].filter(Boolean).join(" · ");
@@ -21,7 +21,7 @@ export function problemBox({ title, message, status, requestId, retryAfter }, su
   return element("div", { className: doubtful ? "problem doubt" : "problem", "data-subject": subject }, ...parts);
 }
 
-/** A list of facts { word: value } that opens with a click. Values that say nothing are left out. */
+/** A collapsed list of facts { word: value }. Empty values are left out. */
 export function folded(title, facts) {
   const given = Object.entries(facts).filter(([, value]) => value !== null && value !== undefined && value !== "");
   const list = given.flatMap(([word, value]) => [element("dt", {}, word), element("dd", {}, plain(value))]);

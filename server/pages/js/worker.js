@@ -1,4 +1,4 @@
-/** Runs models in ONNX Runtime beside the page, which stays responsive. */
+/** Runs models with ONNX Runtime in a worker, so that the page stays responsive. */
 
 const FILES = new URL("../local/", import.meta.url);
 const sessions = new Map();

@@ -66,7 +66,7 @@ def test_a_line_that_is_none_is_named_without_its_key(file):
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda file: None, "cannot read the file of API keys"),
+        (lambda file: None, "cannot read the API key file"),
         (lambda file: file.write_bytes(b"\xff\xfe"), "is not UTF-8"),
         (os.mkfifo, "it is not a regular file"),
         (lambda file: file.write_bytes(bytes(2**20 + 1)), "it has more than 1048576 bytes"),
@@ -115,7 +115,7 @@ def test_a_spoilt_file_leaves_the_keys_as_they_were(file, text, caplog):
         replace_file(file, text)
     assert not refreshed(ring)
     assert ring.find(KEY) is not None
-    assert "the API keys stay as they were" in caplog.text
+    assert "cannot reload the API keys" in caplog.text
     replace_file(file, "bob:another-key-of-bob")
     assert refreshed(ring)
 

@@ -71,7 +71,7 @@ def test_refusals_come_in_the_protocols_own_form(client, new_mel):
     for name, given, options, words in (
         ("fake", new_mel(n_mels=79), {}, r"must be \(80, frames\)"),
         ("other", mel, {}, "This server has the models fake"),
-        ("fake", mel, {"parameters": {"loudness": -20}}, "give gain"),
+        ("fake", mel, {"parameters": {"loudness": -20}}, "use gain"),
         ("fake", np.stack([mel] * 2), {}, "one mel per request"),
         ("fake", mel, {"timeout": 1}, "deadline"),
     ):
@@ -87,7 +87,7 @@ def test_stages_are_told_and_text_or_large_bodies_refused(url):
         response = httpx.post(f"{url}/v2/models/fake/infer", content=b"{}", headers={"Content-Type": kind})
         assert response.status_code == 415
     response = httpx.post(f"{url}{INFER}?seed=1", json=document(), timeout=TIMEOUT)
-    assert (response.status_code, "go into the parameters" in response.json()["error"]) == (422, True)
+    assert (response.status_code, "into the parameters" in response.json()["error"]) == (422, True)
     large = json.dumps(document(data=[-5.0] * 20_000)).encode()
     assert httpx.post(url + INFER, content=large, timeout=TIMEOUT).status_code == 413
     headers = {"Inference-Header-Content-Length": str(len(large))}
@@ -106,9 +106,9 @@ BODIES = [
     (b"[]", None, "^request: .*object"),
     ({"inputs": []}, None, r"^inputs: .*at least 1"),
     (document(name="text"), None, r"^inputs\.0\.name: .*'mel'"),
-    (document(shape=[80, 3]), None, r"^data has the shape \[160\]: it must be that of the input, or flat"),
-    (document(data=[[-5.0] * 80] * 2), None, r"^data has the shape \[2, 80\]: it must be that of the input"),
-    (document(data=[[-5.0] * 80, [-5.0] * 79]), None, "lists, all of the same length"),
+    (document(shape=[80, 3]), None, r"^data has the shape \[160\]: it must have the input's shape, or"),
+    (document(data=[[-5.0] * 80] * 2), None, r"^data has the shape \[2, 80\]: it must have the input's shape"),
+    (document(data=[[-5.0] * 80, [-5.0] * 79]), None, "nested lists of equal length"),
     (document(shape=[80, -2]), None, r"^inputs\.0\.shape\.1: .*greater than 0"),
     (document(data=["secret"] * 160), None, "must be a list of numbers"),
     (document(parameters={"binary_data_size": 640}), None, "either data or"),
@@ -126,8 +126,8 @@ BODIES = [
     (document(shape=["80", 2]), None, r"^inputs\.0\.shape\.0: .*valid integer"),
     (document() | {"inputs": document()["inputs"] * 2}, None, "at most 1"),
     (document() | {"outputs": [{"name": "audio", "parameters": {"binary_data": 1}}]}, None, r"binary_data: .*boolean"),
-    (json.dumps(document()) + "secret", str(len(json.dumps(document()))), "bytes after the JSON"),
-    (b"{}", "3", "more than the body has"),
+    (json.dumps(document()) + "secret", str(len(json.dumps(document()))), "Bytes follow the JSON"),
+    (b"{}", "3", "larger than the body"),
     (b"{}", "9" * 11, "number of bytes"),
     (b"{}", "0", "^The JSON, the first 0 bytes of the body, cannot be read as JSON"),
     (json.dumps(document()) + "\0", None, "trailing characters"),

@@ -148,7 +148,7 @@ async def test_what_cannot_be_taken_or_given(client, new_mel):
     ):
         answer = await client.post(f"/synthesize{query}", content=npy(new_mel()), headers=headers)
         document = problem(answer, status, kind)
-    assert "Streams are sent in format=wav|flac|opus|pcm" in document["detail"]
+    assert "This server streams format=wav|flac|opus|pcm" in document["detail"]
     many = await client.post("/synthesize?" + "&".join(f"p{number}" for number in range(1000)), content=b"x")
     assert len(problem(many, 422, "invalid-parameter")["errors"]) == 16
     twice = [("Accept", "text/html"), ("Accept", "audio/flac")]
@@ -184,6 +184,6 @@ async def test_mels_that_audio_cannot_be_corrected_towards(start, new_fake, new_
             response = await client.post(f"/synthesize?{query}", content=body)
             document = problem(response, 422, "invalid-parameter")
             assert document["errors"][0]["parameter"] == "corrections"
-            assert "give 0" in document["detail"]
+            assert "to 0" in document["detail"]
         for query in ("corrections=0&format=npy&seed=1", "format=npy&seed=1"):
             assert samples(await client.post(f"/synthesize?{query}", content=body)).any()

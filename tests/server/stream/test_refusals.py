@@ -14,9 +14,9 @@ HELLOS = [
     ('{"model": "nobody"}', 404, "unknown-model", "streamer"),
     ('{"preset": "auto"}', 422, "invalid-parameter", "needs the whole mel"),
     ('{"seed": 1, "sigma": 1, "seed": 1}', 400, "malformed-body", "seed: give it once"),
-    ('{"loudness": -20}', 422, "invalid-parameter", "streams, which take gain"),
+    ('{"loudness": -20}', 422, "invalid-parameter", "streams; use gain"),
     ('{"sample_rate": 1234}', 422, "unsupported-sample-rate", "22050"),
-    (b"\0\0\0\0", 400, "malformed-body", "must be text"),
+    (b"\0\0\0\0", 400, "malformed-body", "must be a text message"),
     ('{"model": "' + 20000 * "x" + '"}', 413, "body-too-large", "16384"),
 ]
 NAN = np.full((80, 4), np.nan, np.float32)
@@ -41,7 +41,7 @@ def test_what_is_refused(talk, streamer):
             assert words in problem["detail"]
             assert problem["request_id"]
         with dial("?bogus=1") as speaker:
-            assert speaker.refusal()[0]["detail"].startswith("bogus: the options of this address go into the first")
+            assert speaker.refusal()[0]["detail"].startswith("bogus: put options into the first")
         for messages, status, slug, words in FRAMES:
             if slug == "malformed-body" and len(messages) > 1:
                 streamer.gate.clear()  # what is wrong is told although there is audio still to be made
