@@ -1,4 +1,4 @@
-"""Affine flows: triangular, for a Gaussian with any covariance, and element-wise, with free or predicted parameters."""
+"""Affine flows: triangular, for Gaussians with any covariance, and element-wise, with free or predicted parameters."""
 
 import torch
 from torch import Tensor, nn
@@ -8,15 +8,15 @@ from vocoder.distributions import soft_floor
 from vocoder.flows.base import Flow, over_time
 from vocoder.layers.product import FrameConv
 
-WEIGHT_SCALE = 0.1  # of the regression on the condition, stored larger than it acts
+WEIGHT_SCALE = 0.1  # the regression's weights are stored divided by this
 
 
 class LowerAffine(Flow):
     """Map each time step by z = L (x - t), `log_det` = -T * sum(log_scale).
 
-    L is lower-triangular with the diagonal exp(-log_scale). With normal noise this is every Gaussian there is: L^-1 is
-    the Cholesky factor of its covariance, `t` its mean. Read row by row it is also a linear autoregressive flow:
-    channel i minus its best linear prediction from the channels before it, over the standard deviation of what is left.
+    L is lower-triangular with the diagonal exp(-log_scale). With normal noise this covers all Gaussians: L^-1 is the
+    Cholesky factor of the covariance and `t` the mean. Row by row it is also a linear autoregressive flow: channel i
+    minus its best linear prediction from earlier channels, divided by the standard deviation of the error.
     """
 
     def __init__(self, channels: int) -> None:
@@ -61,10 +61,10 @@ class ElementwiseAffine(Flow):
 
 
 class ActNorm(ElementwiseAffine):
-    """Element-wise affine flow that takes its scale and shift from the first training batch.
+    """Element-wise affine flow that initialises scale and shift from the first training batch.
 
-    After that batch each channel of `z` has mean 0 and standard deviation 1, and the parameters are trained like any
-    others. A buffer says whether this has happened, so that a loaded model is never initialised a second time.
+    For that batch each channel of `z` has mean 0 and standard deviation 1; afterwards the parameters are trained like
+    any others. A buffer records the initialisation, so that a loaded model is not initialised again.
     """
 
     initialised: Tensor
@@ -87,18 +87,18 @@ class ActNorm(ElementwiseAffine):
 class ConditionalAffine(Flow):
     """Scale and shift each element by a convolution of the condition: z = x * exp(-log_scale) - t.
 
-    The shift is in units of the scale: where a band is nearly silent, a shift in units of `x` would be many standard
-    deviations as soon as an optimiser moves it.
+    The shift is in units of the scale: in a nearly silent band the first step of an optimiser would otherwise move it
+    by many standard deviations.
 
-    `log_det` = -sum(log_scale). The convolution of the condition (B, cond_channels, T) is linear so that least squares
-    can initialise it from data: with the mel as condition it starts as the regression of the log-energy of each band on
-    the mel. Its weights are stored ten times as large as they act: hundreds of inputs move each log-scale, and an
-    optimiser that moves all of them by its learning rate at once would overshoot. `log_s_floor` is a soft lower bound
-    of `log_scale`, the logarithm of the weakest noise that data can hold.
+    `log_det` = -sum(log_scale). The convolution of the condition (B, cond_channels, T) is linear, so that least squares
+    can initialise it from data: with the mel as condition it starts as the regression of each band's log-energy on the
+    mel. Its weights are stored ten times too large: hundreds of inputs affect each log-scale, and an optimiser that
+    moves all of them by its learning rate at once would overshoot. `log_s_floor` is a soft lower bound of `log_scale`,
+    the logarithm of the weakest noise in the data.
     """
 
     kernel_size = 3
-    """frames of the condition that each element sees"""
+    """frames of the condition per element"""
 
     def __init__(self, channels: int, cond_channels: int, log_s_floor: float | None = None) -> None:
         super().__init__()
@@ -129,6 +129,6 @@ class ConditionalAffine(Flow):
         return self.parts(self.projection(cond))
 
     def parts(self, projected: Tensor) -> tuple[Tensor, Tensor]:
-        """Return t and log_scale, both (B, C, T), of what the convolution makes of the condition, (B, 2 * C, T)."""
+        """Split the convolved condition (B, 2 * C, T) into t and log_scale, both (B, C, T)."""
         t, log_scale = (WEIGHT_SCALE * projected).chunk(2, dim=1)
         return t, soft_floor(log_scale, self.log_s_floor)

@@ -1,4 +1,4 @@
-"""The contract that every bijection of this project obeys."""
+"""The interface of every bijection in this project."""
 
 from abc import ABC, abstractmethod
 
@@ -8,11 +8,12 @@ from torch import Tensor, nn
 class Flow(nn.Module, ABC):
     """An invertible map between data `x` and noise `z` with a known log-determinant.
 
-    `forward` is data to noise and `inverse` noise to data, each other's exact inverse. Signals are (B, C, T); a
-    vector is a signal with T = 1. `log_det` has shape (B,): the logarithm of |det d output / d input| of the
-    direction that was called, one value for each item and never summed over the batch.
+    `forward` maps data to noise and `inverse` noise to data; they are exact inverses of each other. Signals are
+    (B, C, T); a vector is a signal with T = 1. `log_det` has shape (B,): the logarithm of |det d output / d input| in
+    the direction that was called, one value per item, never summed over the batch.
 
-    `log_s` of a step is log |dz / dx|; where a step is written by the scale of the data, log |dx / dz| is `log_scale`.
+    `log_s` of a step is log |dz / dx|; steps that are parametrised by the scale of the data use log |dx / dz|, called
+    `log_scale`.
     """
 
     @abstractmethod
@@ -25,5 +26,5 @@ class Flow(nn.Module, ABC):
 
 
 def over_time(log_det: Tensor, x: Tensor) -> Tensor:
-    """Return the log-determinant (B,) of a signal x (B, C, T) each step of which has the given one."""
+    """Return the log-determinant (B,) of a signal x (B, C, T) from that of each step."""
     return (log_det * x.shape[2]).expand(x.shape[0])

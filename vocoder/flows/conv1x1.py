@@ -1,4 +1,4 @@
-"""Invertible 1x1 convolution with a free matrix (Glow, section 3.2; WaveGlow, section 2.1), and where it may start."""
+"""Invertible 1x1 convolution with a free matrix (Glow, section 3.2; WaveGlow, section 2.1), and its initialisation."""
 
 from typing import NamedTuple
 
@@ -11,26 +11,26 @@ from vocoder.kernels.launcher import takes
 from vocoder.layers.product import Kept, Matrix
 
 MATRIX_STEP_SCALE = 0.1
-"""of matrices that would overshoot if each of their many numbers moved by the learning rate at once"""
+"""step scale of matrices that would overshoot if all their elements moved by the learning rate at once"""
 
 
 class _Solved(NamedTuple):
-    """What follows from one value of the weight."""
+    """Values derived from the weight."""
 
     inverse: Tensor
     log_abs_det: Tensor
     product: Matrix | None
-    """with the inverse, transposed; none where gradients are wanted"""
+    """the transposed inverse, ready for products; None if gradients are needed"""
 
 
 class InvertibleConv1x1(Flow):
     """Mix the channels of each time step by one invertible matrix: z = W x, `log_det` = T * log|det W|.
 
-    W (C, C) starts as a random orthogonal matrix, or as the one given. The determinant comes from `slogdet`, so that a
-    negative one is no error. The inverse matrix of a frozen W is computed once, in float64.
+    W (C, C) starts as a random orthogonal matrix, or as the given one. The determinant comes from `slogdet`, so it may
+    be negative. The inverse of a frozen W is computed once, in float64.
 
     W is stored divided by `step_scale`, so that an optimiser whose steps do not depend on the size of the gradient
-    (Adam) moves W by that much less: a step along one direction of a large matrix adds up over its C columns.
+    (Adam) moves W by that much less: steps along one direction of a large matrix add up over its C columns.
     """
 
     def __init__(self, channels: int, matrix: Tensor | None = None, step_scale: float = 1.0) -> None:
@@ -43,7 +43,7 @@ class InvertibleConv1x1(Flow):
         self._fixed: _Solved | None = None
 
     def fix(self) -> None:
-        """Keep the inverse of the present weight for good: a traced program cannot ask whether a weight has changed."""
+        """Keep the inverse of the current weight for good, since a traced program cannot notice changes of a weight."""
         self._fixed = self._solved()
 
     def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -69,7 +69,7 @@ class InvertibleConv1x1(Flow):
             return self._fixed
         if self.weight.requires_grad:
             return self._solve()
-        with torch.inference_mode(False):  # tensors of inference mode could never take part in a gradient
+        with torch.inference_mode(False):  # autograd rejects inference tensors
             return self._kept.of((self.weight,), self._solve)
 
     def _solve(self) -> _Solved:
@@ -81,10 +81,10 @@ class InvertibleConv1x1(Flow):
 
 
 def swap_order(channels: int, flow: int) -> Tensor:
-    """Return a permutation: even channels before odd ones in even flows, the halves exchanged in odd flows.
+    """Return a permutation: even channels before odd ones in even flows, the halves swapped in odd flows.
 
-    Neighbouring bands of the lapped transform leak into each other, and neighbouring pixels are alike, so each is best
-    told by its neighbours; and two flows in a row transform every channel once.
+    Neighbouring bands of the lapped transform leak into each other, and neighbouring pixels are similar, so each
+    channel is best predicted from its neighbours; and two consecutive flows transform every channel once.
     """
     if flow % 2 == 0:
         return torch.cat([torch.arange(0, channels, 2), torch.arange(1, channels, 2)])

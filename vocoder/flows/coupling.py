@@ -7,12 +7,12 @@ from vocoder.flows.base import Flow
 
 
 def soft_clip(log_s: Tensor, bound: float | None) -> Tensor:
-    """Bound a log-scale smoothly: bound * tanh(log_s / bound), the identity near 0; `None` leaves it as it is."""
+    """Bound a log-scale smoothly: bound * tanh(log_s / bound), the identity near 0; `None` leaves it unchanged."""
     return log_s if bound is None else bound * torch.tanh(log_s / bound)
 
 
 class AffineCoupling(Flow):
-    """Keep one half of the channels and scale and shift the other by functions of it.
+    """Keep one half of the channels, and scale and shift the other by functions of the first.
 
     z_a = x_a and z_b = exp(log_s) * x_b + t, where (t, log_s) = network(x_a, cond), so `log_det` = sum(log_s). Both
     directions take one pass through the network. The affine step runs in the dtype of `x`, whatever the network's.
@@ -20,7 +20,7 @@ class AffineCoupling(Flow):
     Args:
         network: maps x_a (B, C - C // 2, T) and the condition to (B, 2 * (C // 2), T), first `t` and then `log_s`.
         log_s_bound: the bound of the soft clip of `log_s`; `None` as in the published WaveGlow.
-        additive: shift alone, as NICE does: the network gives `t`, and `log_det` is 0.
+        additive: only shift, as in NICE: the network outputs `t`, and `log_det` is 0.
     """
 
     def __init__(self, network: nn.Module, log_s_bound: float | None = 2.0, additive: bool = False) -> None:
@@ -36,7 +36,7 @@ class AffineCoupling(Flow):
         return torch.cat([kept, torch.exp(log_s) * changed + t], dim=1), log_s.sum(dim=(1, 2))
 
     def inverse(self, z: Tensor, cond: Tensor | None = None, gaps: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Map (B, C, T) to (B, C, T); `gaps` as a WaveNet stack has them."""
+        """Map (B, C, T) to (B, C, T); for `gaps` see `WaveNetStack.forward`."""
         kept, changed = _split(z)
         t, log_s = self._shift_and_log_scale(kept, cond, gaps)
         return torch.cat([kept, (changed - t) * torch.exp(-log_s)], dim=1), -log_s.sum(dim=(1, 2))
@@ -52,6 +52,6 @@ class AffineCoupling(Flow):
 
 
 def _split(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the half of the channels that is kept and the half that is changed."""
+    """Split the channels into the half that is kept and the half that is changed."""
     changed = x.shape[1] // 2
     return x[:, : x.shape[1] - changed], x[:, x.shape[1] - changed :]

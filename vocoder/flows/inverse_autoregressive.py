@@ -13,16 +13,16 @@ from vocoder.layers.stack.wavenet import WaveNetStack
 class InverseAutoregressive(Flow):
     """Scale and shift each step by functions of the *noise* before it: x = z * exp(log_scale) + t.
 
-    (t, log_scale) at a step see z at earlier steps alone, and the first `kept` channels of z at the same step, which
-    pass unchanged. The Jacobian is triangular either way: log|det dx / dz| = sum(log_scale). Noise to data (`inverse`)
-    is one parallel pass; data to noise (`forward`) is sequential: each step needs the noise before it.
+    (t, log_scale) at a step depend on z at earlier steps and on the first `kept` channels of z at the same step, which
+    are unchanged. The Jacobian is triangular: log|det dx / dz| = sum(log_scale). Noise to data (`inverse`) is one
+    parallel pass; data to noise (`forward`) is sequential, since each step needs the noise before it.
 
     Args:
-        network: a causal stack from z one step earlier (and the kept channels) to (t, log_scale) of the others.
+        network: causal stack from z one step earlier (and the kept channels) to (t, log_scale) of the others.
         channels: C of the signal.
-        kept: channels, the first ones, that pass unchanged; 0 transforms all of them.
-        log_s_bound: the bound of the soft clip of `log_scale`.
-        scaled_shift: let the network give `t` in units of the scale: x = (z + t) * exp(log_scale).
+        kept: number of first channels that are unchanged; 0 transforms all of them.
+        log_s_bound: bound of the soft clip of `log_scale`.
+        scaled_shift: the network outputs `t` in units of the scale: x = (z + t) * exp(log_scale).
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class InverseAutoregressive(Flow):
         weights = self.network.weights()
         offsets, stepper = gate_offsets(weights, cond, batch), StackStepper(weights, batch)
         if steps % len(offsets):
-            raise ValueError(f"{steps} steps are no multiple of {len(offsets)} condition frames")
+            raise ValueError(f"the number of steps, {steps}, must be a multiple of the {len(offsets)} condition frames")
         z = torch.empty_like(x)
         log_det = x.new_zeros(batch)
         before = x.new_zeros(batch, self.channels)

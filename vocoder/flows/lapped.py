@@ -1,4 +1,4 @@
-"""From samples to channels: the modified discrete cosine transform as an orthonormal flow, and plain grouping."""
+"""Turn samples into channels: the modified discrete cosine transform as an orthonormal flow, and plain grouping."""
 
 import math
 
@@ -13,10 +13,10 @@ from vocoder.layers.product import Kept, Matrix
 class LappedTransform(Flow):
     """MDCT with a sine window over 2 * hop samples: (B, 1, T) to (B, hop, T / hop), orthonormal, `log_det` 0.
 
-    Time-domain aliasing is written as a plane rotation of the samples mirrored around each block boundary, followed by
-    a DCT-IV of each block (Malvar, "Signal Processing with Lapped Transforms", 1992). Both are orthogonal, and the
-    first and the last half block of a clip, which have no neighbour, are left unrotated: the map is a bijection of
-    exactly T values for every clip, its ends included. Raises a ValueError if T is no multiple of `hop`, or `hop` odd.
+    Time-domain aliasing is a plane rotation of the samples mirrored around each block boundary, followed by a DCT-IV of
+    each block (Malvar, "Signal Processing with Lapped Transforms", 1992). Both are orthogonal, and the first and last
+    half block of a clip, which have no neighbour, are not rotated, so the map is a bijection of exactly T values,
+    including the ends of the clip. Raises a ValueError if T is not a multiple of `hop`, or if `hop` is odd.
     """
 
     cosine: Tensor
@@ -29,7 +29,7 @@ class LappedTransform(Flow):
             raise ValueError(f"the hop of the lapped transform must be even and positive, not {hop}")
         self.hop = hop
         self._kept: Kept[Matrix] = Kept()
-        # of the rotation: the sine window is cos(angle) after a boundary and sin(angle) as far before it
+        # The sine window is cos(angle) after a block boundary and sin(angle) at the mirrored place before it.
         angle = math.pi / (2 * hop) * (hop / 2 - torch.arange(hop // 2, dtype=torch.float64) - 0.5)
         cosine, sine = torch.cat([angle.flip(0), angle]).cos(), torch.cat([-angle.flip(0), angle]).sin()
         position = torch.arange(hop, dtype=torch.float64) + 0.5
@@ -40,7 +40,7 @@ class LappedTransform(Flow):
     def forward(self, x: Tensor, cond: Tensor | None = None, edges: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map audio (B, 1, T) to coefficients (B, hop, T / hop).
 
-        `edges` are the indices of blocks where another clip begins, in a row of several: its ends are left unrotated.
+        In a row of several clips `edges` are the indices of blocks that begin a clip; there nothing is rotated.
         """
         batch, _, length = x.shape
         if length % self.hop:
@@ -78,7 +78,7 @@ class Grouping(Flow):
         self.size = size
 
     def forward(self, x: Tensor, cond: Tensor | None = None, edges: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Map (B, C, T) to (B, C * size, T / size); `edges` of clips, as of a lapped transform, make no difference."""
+        """Map (B, C, T) to (B, C * size, T / size); `edges` are accepted as in `LappedTransform`, and ignored."""
         batch, channels, length = x.shape
         z = x.reshape(batch, channels, length // self.size, self.size)
         z = z.permute(0, 2, 1, 3).reshape(batch, length // self.size, channels * self.size)

@@ -1,4 +1,4 @@
-"""Linear prediction with the spectral envelope that a mel implies."""
+"""Linear prediction from the spectral envelope that a mel implies."""
 
 import math
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ from vocoder.mel.spectrogram import band_centres, band_interpolation
 def autocorrelation(power: Tensor, order: int) -> Tensor:
     """Return the autocorrelation (..., order + 1) of power spectra (..., n_fft // 2 + 1).
 
-    The spectra are densities: their mean over the whole circle is the variance, which is lag 0.
+    The spectra are densities: their mean over the whole circle is the variance, lag 0.
     """
     r: Tensor = torch.fft.irfft(power)
     return r[..., : order + 1]
 
 
 def lag_window(order: int, sample_rate: int, bandwidth: float) -> Tensor:
-    """Return the window (order + 1,) on lags that convolves spectra with a Gaussian of that deviation in Hz."""
+    """Return the lag window (order + 1,) that smooths spectra with a Gaussian of deviation `bandwidth` in Hz."""
     lags = torch.arange(order + 1, dtype=torch.float64)
     return torch.exp(-0.5 * (2 * math.pi * bandwidth * lags / sample_rate).square())
 
@@ -30,9 +30,9 @@ def lag_window(order: int, sample_rate: int, bandwidth: float) -> Tensor:
 def levinson(r: Tensor) -> tuple[Tensor, Tensor]:
     """Solve the normal equations of linear prediction by the Levinson-Durbin recursion.
 
-    From autocorrelations r (..., order + 1), positive definite and in float64 for spectra of wide range, it returns the
+    `r` (..., order + 1) are autocorrelations, positive definite, in float64 if spectra have a wide range. Returns the
     coefficients (..., order) of x_t = sum_k coefficient_k x_{t-k} + error, k from 1, and the variance (...) of the
-    error. The predictor's synthesis filter is stable.
+    error. The synthesis filter is stable.
     """
     order = r.shape[-1] - 1
     error = r[..., 0]
@@ -47,9 +47,9 @@ def levinson(r: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def predict(x: Tensor, coefficients: Tensor) -> Tensor:
-    """Predict each sample of x (B, T) from those before it, which are zero before the first: (B, T).
+    """Predict each sample of x (B, T) from earlier samples, with zeros before the first: (B, T).
 
-    The coefficients (B, blocks, order) are each for T / blocks consecutive samples.
+    Each of the coefficients (B, blocks, order) applies to T / blocks consecutive samples.
     """
     batch, blocks, order = coefficients.shape
     past = F.pad(x, (order, 0))[:, :-1].unfold(1, order, 1)
@@ -62,37 +62,37 @@ MEAN_TO_RMS = 4 / math.pi  # the mean square of a Rayleigh variable, relative to
 
 @dataclass(frozen=True)
 class LinearPredictionConfig(Checked):
-    """How the mel becomes a predictor."""
+    """How to compute a predictor from the mel."""
 
     mel: str = "nvidia"
-    """named mel preset"""
+    """mel preset"""
     order: Count = 24
-    """samples that a prediction sees"""
+    """number of samples that a prediction uses"""
     subframes: Count = 4
-    """predictors for each mel frame; the mel is interpolated between frames, a predictor is constant"""
+    """constant predictors per mel frame; the mel is interpolated between frames"""
     bandwidth: NotNegative = 30.0
-    """deviation in Hz of the smoothing along frequency, a lag window"""
+    """deviation in Hz of the smoothing along frequency, by a lag window"""
     noise: Positive = 1e-4
-    """standard deviation of white noise that the audio holds: that of training"""
+    """standard deviation of the white noise in the audio, as added in training"""
     above_db: float = -60.0
     """level of the bands above the mel's f_max, relative to the mel's last band"""
 
 
 class LinearPrediction(nn.Module):
-    """Predict audio by its mel: x_t = sum_k a_k x_{t-k} + gain * z_t, where z is nearly white.
+    """Predicts audio from its mel: x_t = sum_k a_k x_{t-k} + gain * z_t, where z is nearly white.
 
-    The mel's bands give a power spectrum, whose inverse transform is an autocorrelation; the Levinson-Durbin
-    recursion turns it into the best linear predictor of a process with that spectrum, and the deviation of what it
-    leaves, the gain. Coefficients and gain are constant over hop_length / subframes samples, and come from the mel
-    interpolated linearly to the middle of these. There is nothing to learn. Not differentiable with respect to the mel.
+    The mel's bands give a power spectrum, whose inverse transform is an autocorrelation; the Levinson-Durbin recursion
+    turns it into the best linear predictor of a process with that spectrum, and the deviation of its error, the gain.
+    Coefficients and gain are constant over hop_length / subframes samples, and computed from the mel interpolated
+    linearly to the middle of these. It has no parameters and is not differentiable with respect to the mel.
 
-    Raises a ConfigError if the mel config's mels cannot be turned back into amplitudes, or its hop does not divide.
+    Raises a ConfigError if mels cannot be converted to amplitudes, or if hop_length is not a multiple of `subframes`.
     """
 
     bands: Tensor
     offset: Tensor
     lags: Tensor
-    lookahead = 1  # frames after its own that a predictor sees
+    lookahead = 1  # later frames that a predictor uses
 
     def __init__(self, mel_config: MelConfig, config: LinearPredictionConfig) -> None:
         super().__init__()
@@ -102,7 +102,7 @@ class LinearPrediction(nn.Module):
             raise ConfigError(f"hop_length {mel_config.hop_length} must be a multiple of {config.subframes} subframes")
         self.config = config
         self.mel_config = mel_config
-        with torch.device("cpu"):  # not on "meta", where loading compares shapes first
+        with torch.device("cpu"):  # even on "meta", which loading uses to compare shapes
             bands, offset = _interpolation(mel_config, config.above_db)
             lags = lag_window(config.order, mel_config.sample_rate, config.bandwidth)
         self.register_buffer("bands", bands, persistent=False)
@@ -112,7 +112,7 @@ class LinearPrediction(nn.Module):
     @torch.no_grad()
     def predictors(self, mel: Tensor) -> tuple[Tensor, Tensor]:
         """Return coefficients (B, blocks, order) and log-gains (B, blocks) of a mel; blocks = frames * subframes."""
-        wide = mel.float() if mel.device.type == "mps" else mel.double()  # which has no float64
+        wide = mel.float() if mel.device.type == "mps" else mel.double()  # MPS has no float64
         power = self.spectrum(wide.transpose(1, 2))
         r = autocorrelation(power, self.config.order) * self.lags.to(wide.dtype)
         coefficients, error = levinson(r)
@@ -130,16 +130,16 @@ class LinearPrediction(nn.Module):
 
 
 class ConstantPrediction:
-    """Prediction of order 1 with one coefficient and one gain for all samples: pre-emphasis and gain of published code.
+    """Prediction of order 1 with constant coefficient and gain: the pre-emphasis and gain of published code.
 
-    z_t = gain * (x_t - emphasis * x_{t-1}), the same predictors for each frame of whatever mel.
+    z_t = gain * (x_t - emphasis * x_{t-1}), whatever the mel.
     """
 
     lookahead = 0
 
     def __init__(self, emphasis: float = 0.0, gain: float = 1.0) -> None:
         self.emphasis = emphasis
-        self.log_gain = -math.log(gain)  # here the gain of a predictor is the audio's, over what it leaves
+        self.log_gain = -math.log(gain)  # a predictor's gain is that of the audio over its error
 
     def predictors(self, mel: Tensor) -> tuple[Tensor, Tensor]:
         """Return coefficients (B, frames, 1) and log-gains (B, frames) for a mel (B, n_mels, frames)."""
@@ -150,7 +150,7 @@ class ConstantPrediction:
 def _interpolation(config: MelConfig, above_db: float) -> tuple[Tensor, Tensor]:
     """Return the matrix (bins, n_mels) and the offset (bins,) from log mel energies to the log power density.
 
-    Between the centres of its bands a spectrum's logarithm is interpolated, outside the outermost band holds.
+    The spectrum's logarithm is interpolated between band centres, and constant outside the outermost ones.
     """
     hertz = torch.arange(config.n_fft // 2 + 1, dtype=torch.float64) * config.sample_rate / config.n_fft
     bands, width = band_interpolation(config, hertz), band_centres(config)[1]

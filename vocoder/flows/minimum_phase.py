@@ -1,4 +1,4 @@
-"""A causal filter with the spectral envelope that the condition implies, as a flow."""
+"""A causal filter with the spectral envelope implied by the condition, as a flow."""
 
 import torch
 from torch import Tensor, nn
@@ -7,22 +7,22 @@ from torch.nn import functional as F
 from vocoder.distributions import soft_floor
 from vocoder.flows.base import Flow
 
-WEIGHT_SCALE = 0.1  # stored larger than they act, so that an optimiser's equal steps move them less
+WEIGHT_SCALE = 0.1  # weights are stored divided by this, so that an optimiser's equal steps move them less
 OVERSAMPLING = 4
 
 
 class MinimumPhaseFilter(Flow):
-    """Filter noise to data by a minimum-phase response that changes with the frames: x_t = sum_k h_k(t) z_{t-k}.
+    """Filters noise to data with a minimum-phase response that changes from frame to frame: x_t = sum_k h_k(t) z_{t-k}.
 
-    The response is read from the condition (B, cond_channels, frames): a linear map gives the log-amplitude of taps / 2
-    + 1 bands from 0 Hz to half the sample rate, softly bounded by `log_s_floor`, the folded cepstrum makes it
-    minimum-phase (Oppenheim and Schafer, "Discrete-Time Signal Processing", section 13.5.4), and between frames two
-    responses are mixed linearly. h depends on the condition alone and h_0 > 0, so that this is an affine inverse
-    autoregressive flow with log|det dx / dz| = sum(log h_0): untrained, it gives white noise the envelope of speech.
+    A linear map of the condition (B, cond_channels, frames) gives the log-amplitudes of taps / 2 + 1 bands from 0 Hz to
+    half the sample rate, with the soft lower bound `log_s_floor`; the folded cepstrum makes the response minimum-phase
+    (Oppenheim and Schafer, "Discrete-Time Signal Processing", section 13.5.4); between frames responses are
+    interpolated linearly. h depends on the condition alone and h_0 > 0, so this is an affine inverse autoregressive
+    flow with log|det dx / dz| = sum(log h_0). Even untrained, it gives white noise the envelope of speech.
     """
 
     kernel_size = 3
-    """frames of the condition that each response sees"""
+    """frames of the condition per response"""
 
     def __init__(self, cond_channels: int, taps: int, hop_length: int, log_s_floor: float | None = None) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class MinimumPhaseFilter(Flow):
         return self.taps // 2 + 1
 
     def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Map data (B, 1, T) to noise, frame by frame: each takes the noise before it and a triangular solve."""
+        """Map data (B, 1, T) to noise, frame by frame, with a triangular solve that uses the noise before the frame."""
         responses = self.responses(cond)
         log_h0 = self._mixed(responses[..., :1])[..., 0].log()
         frames = x.shape[2] // self.hop_length
@@ -64,7 +64,7 @@ class MinimumPhaseFilter(Flow):
         return z * torch.exp(log_scale) + t, log_scale.sum(dim=(1, 2))
 
     def shift_and_log_scale(self, z: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Return t (B, 1, T), what earlier noise adds to each sample, and log_scale = log h_0 (B, 1, T)."""
+        """Return t (B, 1, T), the contribution of earlier noise to each sample, and log_scale = log h_0 (B, 1, T)."""
         responses = self.responses(cond)
         batch, frames = responses.shape[0], responses.shape[1] - 1
         h0 = self._mixed(responses[..., :1]).reshape(batch, 1, -1)
@@ -81,7 +81,7 @@ class MinimumPhaseFilter(Flow):
         return t, h0.log()
 
     def responses(self, cond: Tensor | None) -> Tensor:
-        """Return the responses (B, frames + 1, taps) at the frames' first samples, the last frame's twice."""
+        """Return the responses (B, frames + 1, taps) at each frame's first sample; the last one is repeated."""
         log_scale = soft_floor(WEIGHT_SCALE * self.projection(cond), self.log_s_floor)
         log_scale = torch.cat([log_scale, log_scale[:, :, -1:]], dim=2).transpose(1, 2)
         cepstrum = torch.fft.irfft(log_scale, n=self.taps)
@@ -99,7 +99,7 @@ class MinimumPhaseFilter(Flow):
         self.projection.bias.copy_(bias / WEIGHT_SCALE)  # type: ignore[union-attr]
 
     def _mixed(self, responses: Tensor) -> Tensor:
-        """Mix neighbouring responses (B, frames + 1, n) at every sample: (B, frames, hop_length, n)."""
+        """Interpolate responses (B, frames + 1, n) at every sample: (B, frames, hop_length, n)."""
         fraction = self._fraction(responses)[:, None]
         return torch.lerp(responses[:, :-1, None], responses[:, 1:, None], fraction)
 

@@ -1,4 +1,4 @@
-"""The networks that read a mel: for the condition of a gated stack, and for fundamental frequency and voicing."""
+"""Networks that read a mel: for the condition of other networks, and for pitch and voicing."""
 
 import math
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ from vocoder.layers.product import FrameConv
 from vocoder.stages import silenced
 
 MEL_CENTRE, MEL_SPREAD = -5.0, 2.5
-"""about what natural-log mels of speech have"""
+"""approximate mean and deviation of natural-log mels of speech"""
 REACH = 3
-"""classes to each side of the likeliest that the frequency is the mean of"""
+"""classes on each side of the likeliest that are averaged to the frequency"""
 
 
 class MelEncoder(nn.Module):
@@ -24,7 +24,7 @@ class MelEncoder(nn.Module):
     def __init__(self, n_mels: int, channels: int, ahead: int = 3) -> None:
         super().__init__()
         self.context = 6 - ahead, ahead
-        """frames before and after its own that a frame of the condition depends on; the first layers look ahead"""
+        """context of a frame of the condition: frames before and after it; the first layers look ahead"""
         widths = (n_mels, channels, channels, channels)
         layers = ((FrameConv(*pair, 3, int(i < ahead)), nn.SiLU()) for i, pair in enumerate(pairwise(widths)))
         self.layers = nn.Sequential(*(layer for pair in layers for layer in pair))
@@ -35,7 +35,7 @@ class MelEncoder(nn.Module):
 
 
 def hidden_frames(layers: nn.Sequential, mel: Tensor, gaps: Tensor | None) -> Tensor:
-    """Return what convolutions and their activations make of natural-log mels (B, n_mels, frames): 0 in the gaps."""
+    """Apply convolutions and activations to natural-log mels (B, n_mels, frames), with zeros in the gaps."""
     hidden = silenced(normalised(mel.to(next(layers.parameters()).dtype)), gaps)
     for layer in layers:
         hidden = silenced(layer(hidden), gaps) if isinstance(layer, nn.SiLU) else layer(hidden)
@@ -43,7 +43,7 @@ def hidden_frames(layers: nn.Sequential, mel: Tensor, gaps: Tensor | None) -> Te
 
 
 def normalised(mel: Tensor) -> Tensor:
-    """Bring natural-log mels of speech near zero, where networks train faster."""
+    """Normalise natural-log mels of speech to about mean 0 and deviation 1."""
     return (mel - MEL_CENTRE) / MEL_SPREAD
 
 
@@ -61,32 +61,33 @@ class PitchConfig:
     bins: int = 120
     """number of pitch classes, equally spaced in log frequency"""
     ahead: int | None = None
-    """frames after its own that the pitch of a frame depends on; as many as before it if left out"""
+    """look-ahead in frames; by default as many as before the frame"""
 
     def __post_init__(self) -> None:
         if not 0 < self.f0_min < self.f0_max:
             raise ConfigError(f"the pitch range must be 0 < f0_min < f0_max, not {self.f0_min} to {self.f0_max}")
         if self.bins < 2 or self.layers < 1 or self.channels < 1 or self.kernel_size % 2 != 1:
-            raise ConfigError("the pitch network needs 2 bins, 1 layer, 1 channel and an odd kernel at least")
+            raise ConfigError("the pitch network needs at least 2 bins, 1 layer and 1 channel, and an odd kernel_size")
         if self.ahead is not None and not 0 <= self.ahead <= self.layers * (self.kernel_size // 2):
-            raise ConfigError(f"the pitch network can look 0 to {self.layers * (self.kernel_size // 2)} frames ahead")
+            most = self.layers * (self.kernel_size // 2)
+            raise ConfigError(f"ahead of the pitch network must be from 0 to {most}, not {self.ahead}")
 
     @property
     def after(self) -> tuple[int, ...]:
-        """Frames after its own that each layer sees; the first layers see as far as they can."""
+        """Look-ahead of each layer in frames; the first layers take as much as they can."""
         half = self.kernel_size // 2
-        left = half * self.layers if self.ahead is None else self.ahead
-        return tuple(min(half, max(left - half * i, 0)) for i in range(self.layers))
+        total = half * self.layers if self.ahead is None else self.ahead
+        return tuple(min(half, max(total - half * i, 0)) for i in range(self.layers))
 
 
 class PitchNet(nn.Module):
-    """Classify the pitch of each mel frame, as CREPE does for audio (Kim et al., 2018).
+    """Classifies the pitch of each mel frame, as CREPE does for audio (Kim et al., 2018).
 
-    The low mel bins resolve the harmonics of speech, so that the mel determines f0 well; the network learns to read
-    it from frames whose pitch is known. The frequency is the mean of the classes around the most likely one.
+    The low mel bands resolve the harmonics of speech, so the mel determines f0 well; the network learns it from frames
+    with known pitch. The frequency is the mean of the classes around the likeliest one.
 
-    A phase that integrates the frequency integrates its rounding too, and rounding depends on how many frames are
-    computed at a time. A synthesizer therefore keeps this network in float64, whatever precision the mel has.
+    A phase that integrates the frequency also integrates its rounding errors, which depend on how many frames are
+    computed at a time. A synthesizer therefore keeps this network in float64, whatever the precision of the mel.
     """
 
     def __init__(self, n_mels: int, config: PitchConfig) -> None:
@@ -99,11 +100,11 @@ class PitchNet(nn.Module):
         self.layers = nn.Sequential(*layers)
         self.output = FrameConv(width, config.bins + 1, 1, precise=True)
         self.spacing: float | Tensor = math.log(config.f0_max / config.f0_min) / (config.bins - 1)
-        """of the classes in log frequency; a tensor where a program is traced, as exporters round numbers to float32"""
+        """distance of classes in log frequency; a tensor when traced, since exporters round numbers to float32"""
 
     @property
     def context(self) -> tuple[int, int]:
-        """Number of frames before and after a frame that its pitch depends on."""
+        """Context of a frame's pitch: frames before and after it."""
         after = sum(self.config.after)
         return self.config.layers * (self.config.kernel_size - 1) - after, after
 
@@ -141,14 +142,14 @@ class MelUpsampler(nn.Module):
         self.group_size = group_size
         self.upsample = nn.ConvTranspose1d(n_mels, n_mels, kernel, stride=hop_length)
         self.context = (kernel - 1) // hop_length, 0
-        """frames before and after its own that a frame of the condition depends on"""
+        """context of a frame of the condition: frames before and after it"""
 
     def forward(self, mel: Tensor, gaps: Tensor | None = None) -> Tensor:
         """Map (B, n_mels, frames) to (B, n_mels * group_size, frames * hop_length / group_size)."""
         weight, bias, hop_length = self.upsample.weight, self.upsample.bias, self.hop_length
         assert bias is not None
         (batch, n_mels, frames), kernel = mel.shape, weight.shape[2]
-        # A product and an overlap-add: PyTorch's own transposed convolution is a scalar loop on CPUs.
+        # A product and an overlap-add, since PyTorch's transposed convolution is a scalar loop on CPUs.
         pieces = weight.flatten(1).T @ silenced(mel, gaps)  # (B, n_mels * kernel, frames)
         length = (frames - 1) * hop_length + kernel
         upsampled = F.fold(pieces, (1, length), (1, kernel), stride=(1, hop_length)).squeeze(2) + bias[:, None]
@@ -159,14 +160,14 @@ class MelUpsampler(nn.Module):
 
 @dataclass(frozen=True)
 class UpsamplingConfig:
-    """How a mel becomes a condition at the rate of the samples."""
+    """How to upsample a mel to a condition at the sample rate."""
 
     scales: tuple[int, ...] = (16, 16)
     """factor of each stage; their product is hop_length"""
     context: int = 0
-    """frames on each side that the convolution over frames sees"""
+    """frames on each side in the kernel of the convolution over frames"""
     bands: int = 3
-    """mel bins that the kernel of a stage sees, odd"""
+    """mel bands in the kernel of a stage, odd"""
 
     def __post_init__(self) -> None:
         if not self.scales or min(self.scales) < 1 or self.context < 0 or self.bands % 2 != 1:
@@ -174,9 +175,9 @@ class UpsamplingConfig:
 
 
 class PublishedUpsampler(nn.Module):
-    """Bring mels (B, n_mels, frames) to the rate of the samples: (B, n_mels, frames * prod(scales)).
+    """Upsamples mels (B, n_mels, frames) to the sample rate: (B, n_mels, frames * prod(scales)).
 
-    After a convolution over frames each stage repeats and smooths, by one small kernel over time and mel bins.
+    After a convolution over frames each stage repeats values and smooths them with a small kernel over time and bands.
     """
 
     def __init__(self, n_mels: int, config: UpsamplingConfig) -> None:
@@ -190,15 +191,15 @@ class PublishedUpsampler(nn.Module):
 
     @property
     def context(self) -> tuple[int, int]:
-        """Number of frames before and after its own that a sample of the condition depends on."""
+        """Context of a sample of the condition: frames before and after its own."""
         reach, rate = 0.0, 1
         for scale in self.config.scales:
-            reach += 1 / rate  # a stage sees one step of its input to each side
+            reach += 1 / rate  # a stage's kernel covers one step of its input on each side
             rate *= scale
         return (self.config.context + math.ceil(reach),) * 2
 
     def forward(self, mel: Tensor) -> Tensor:
-        """Map (B, n_mels, frames) to (B, n_mels, samples); the mel is held beyond its ends."""
+        """Map (B, n_mels, frames) to (B, n_mels, samples); the mel's first and last frames are repeated beyond it."""
         context = self.config.context
         held = F.pad(mel.to(self.conv_in.weight.dtype), (context, context), mode="replicate")
         image = self.conv_in(held).unsqueeze(1)

@@ -1,4 +1,4 @@
-"""Filters that move the mel of a spectrum towards another one."""
+"""Filters that move the mel of a spectrum towards a target."""
 
 import torch
 from torch import Tensor, nn
@@ -9,26 +9,26 @@ from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import mel_filterbank
 
 MAX_DIFFERENCE = 3.0
-"""largest difference of two mels that counts, in nepers"""
+"""differences of mels are clamped to this, in nepers"""
 MAX_BOOST = 4.0
-"""largest logarithm of a gain, in nepers"""
+"""largest log-gain, in nepers"""
 LEAST_POWER = 1e-14
-"""added to the power of a bin, so that the gradient of its root is bounded"""
+"""added to the power of a bin to bound the gradient of its square root"""
 
 
 class MelFilter(nn.Module):
-    """Compare the mel of a spectrum with a target, and spread the difference from the bands to the bins.
+    """Compares the mel of a spectrum with a target, and spreads the difference from bands to bins.
 
-    A bin takes the mean of the bands that it lies in, weighted by their triangles (`share`). A difference moves outer
-    bins, which lie in one band alone, only as far as that band hears them (`spread`). Otherwise repeated filters would
-    raise a bin that no band hears without end. There are no parameters.
+    A bin takes the mean of the bands that contain it, weighted by their triangles (`share`). Outer bins, which lie in a
+    single band, follow it only in proportion to their weight in it (`spread`); otherwise repeated filters would
+    raise a bin that hardly affects any band without limit. There are no parameters.
     """
 
     filterbank: Tensor
     share: Tensor
     spread: Tensor
     window: Tensor
-    """of the spectra, (n_fft,)"""
+    """window of the spectra, (n_fft,)"""
 
     def __init__(self, config: MelConfig) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class MelFilter(nn.Module):
         self.register_buffer("window", window, persistent=False)
         self.register_buffer("filterbank", filterbank, persistent=False)
         total, peaks = filterbank.sum(dim=0), filterbank.amax(dim=1, keepdim=True)
-        lowest = torch.where(filterbank > 0, peaks, torch.inf).amin(dim=0)  # of the bands that a bin lies in
+        lowest = torch.where(filterbank > 0, peaks, torch.inf).amin(dim=0)  # lowest peak of the bands around a bin
         lowest = torch.where(lowest.isfinite(), lowest, 1.0)
         self.register_buffer("share", filterbank / total.clamp_min(1e-12), persistent=False)
         self.register_buffer("spread", filterbank / torch.maximum(total, lowest), persistent=False)
@@ -51,17 +51,17 @@ class MelFilter(nn.Module):
         return (target - own).clamp(-MAX_DIFFERENCE, MAX_DIFFERENCE)
 
     def log_gain(self, move: Tensor) -> Tensor:
-        """Return the logarithm of the gain of each bin (..., bins) that moves the mel by (..., n_mels) nepers."""
+        """Return the log-gains (..., bins) that move the mel by `move` (..., n_mels) nepers."""
         return move.clamp(-MAX_BOOST, MAX_BOOST) @ self.spread
 
 
 def vector_tables(bank: Tensor, spread: Tensor) -> tuple[Tensor, ...]:
-    """Return a filterbank and its spread, both (bands, bins), as `vocoder.kernels.mel_filter` reads them.
+    """Arrange a filterbank and its spread, both (bands, bins), for `vocoder.kernels.mel_filter`.
 
-    There are eight bands or more. They stand in groups of eight, the last of which may repeat some. Returns, (2, bands)
-    int32, the first bin of each and how many vectors it and three others take; the weights of each four, vector by
-    vector; the first band that each vector of bins lies in, and that after the last, (2, vectors) int32; and the shares
-    of the bins in these bands.
+    There must be at least eight bands. They are grouped by eight; the last group may repeat some. Returns the first bin
+    of each band and the number of vectors that it and three others take, (2, bands) int32; the weights of each four
+    bands, vector by vector; the first band of each vector of bins, and the one after its last, (2, vectors) int32; and
+    the shares of the bins in these bands.
     """
     (count, bins), place = bank.shape, torch.arange(LANES)
     fours = (torch.arange(0, count, LANES).clamp_max(count - LANES)[:, None] + place).view(-1, 4)
@@ -69,8 +69,8 @@ def vector_tables(bank: Tensor, spread: Tensor) -> tuple[Tensor, ...]:
     sizes = (-(-(stop - first) // LANES) * LANES)[fours].amax(dim=1, keepdim=True).expand(-1, 4)
     first = torch.minimum(first[fours], bins + LANES - sizes)
     padded = F.pad(bank, (0, LANES))
-    heard = -(-int(_span_of((bank != 0).any(dim=0)[None])[1]) // LANES)
-    shares = F.pad(spread, (0, LANES))[:, : LANES * heard].view(count, heard, LANES)
+    vectors = -(-int(_span_of((bank != 0).any(dim=0)[None])[1]) // LANES)
+    shares = F.pad(spread, (0, LANES))[:, : LANES * vectors].view(count, vectors, LANES)
     begin, end = _span_of((shares != 0).any(dim=2).t())
     weights = [
         torch.stack([padded[m, a : a + size] for m, a in zip(*four, strict=True)]).view(4, -1, LANES).transpose(0, 1)
@@ -82,6 +82,6 @@ def vector_tables(bank: Tensor, spread: Tensor) -> tuple[Tensor, ...]:
 
 
 def _span_of(inside: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the first place (N,) of each row (N, places) that is true, and that after the last; 0 and 0 for none."""
+    """Return the index (N,) of the first true value in each row (N, places), and the one after the last, or zeros."""
     first, stop = inside.int().argmax(dim=1), inside.shape[1] - inside.flip(1).int().argmax(dim=1)
     return first, torch.where(inside.any(dim=1), stop, 0)

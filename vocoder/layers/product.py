@@ -1,6 +1,7 @@
 """Linear maps of frames. Frozen weights are arranged once, for compiled code or for oneDNN.
 
-The processor's features decide, never a clock: the same samples come from every process on machines of one type.
+The choice depends on the processor's features, never on timings, so that all processes on machines of one type produce
+the same samples.
 """
 
 from collections.abc import Callable
@@ -16,38 +17,38 @@ from vocoder.kernels.memory import BLOCK, PAIR_COLUMNS
 T = TypeVar("T")
 
 ARRANGED_ROWS = 64
-"""for which a matrix is arranged: as many as where arranging it anew would cost most"""
+"""number of rows for which oneDNN arranges a matrix: one for which arranging it again would cost most"""
 ENTRIES = {
     ("AVX2", torch.float32): ("multiplied", 16),
     ("AVX2", torch.float64): ("multiplied_double", 8),
     ("AVX512", torch.float32): ("multiplied", 32),
     ("AVX512", torch.float64): ("multiplied_double", 16),
 }
-"""kernel for each capability of processors and dtype, and columns of its panels; for others a library is as fast"""
+"""processor capability and dtype -> kernel and columns of its panels; otherwise a library is as fast"""
 
 LARGE = 2**18
-"""numbers of a float32 matrix with more than which oneDNN is as fast as panels of 32 columns, or faster"""
+"""number of elements of a float32 matrix above which oneDNN is at least as fast as panels of 32 columns"""
 
 
 class Kept(Generic[T]):
-    """Holds a value that was computed from parameters. Copies and pickles hold nothing, and compute it again.
+    """Caches a value computed from parameters. Copies and pickles are empty and compute it again.
 
-    It notices changes in place, except those of parameters made in inference mode, which torch does not count. It holds
-    on to the parameters' memory, so that no other parameter can take their address.
+    It notices in-place changes, except of parameters created in inference mode, whose changes torch does not count. It
+    keeps the parameters' memory alive, so that no other parameter can get their address.
     """
 
     def __init__(self) -> None:
         self._made: tuple[tuple[Any, ...], T, tuple[Tensor, ...]] | None = None
 
     def of(self, parameters: tuple[Tensor, ...], make: Callable[[], T], *further: Any) -> T:
-        """Return what `make` returns for these parameters and further settings; call it only if one has changed."""
+        """Return the value of `make()`, called only if a parameter or one of the `further` settings has changed."""
         now = (*((p.data_ptr(), None if p.is_inference() else p._version) for p in parameters), *further)
         if self._made is None or self._made[0] != now:
             self._made = (now, make(), tuple(p.detach() for p in parameters))
         return self._made[1]
 
     def drop(self) -> None:
-        """Forget the value: fused optimizers change weights that take gradients, and torch does not count it."""
+        """Drop the value; needed because torch does not count changes of weights by fused optimisers."""
         self._made = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -55,7 +56,7 @@ class Kept(Generic[T]):
 
 
 def available(dtype: torch.dtype) -> bool:
-    """Return whether oneDNN multiplies such matrices on this processor."""
+    """Return whether oneDNN supports matrix products in this dtype on this processor."""
     if not torch._C._has_mkldnn or not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
         return False
     if dtype == torch.bfloat16:
@@ -64,19 +65,19 @@ def available(dtype: torch.dtype) -> bool:
 
 
 def rounded(rows: int) -> int:
-    """Return a number of rows that is round, and at most a sixteenth, or 7, more.
+    """Round a number of rows up by at most a sixteenth, or 7.
 
-    oneDNN makes code for every number of rows that it meets, in some milliseconds and up to a megabyte.
+    oneDNN generates code for every number of rows, which takes some milliseconds and up to a megabyte.
     """
     step = max(8, (1 << rows.bit_length()) >> 5)
     return -(-rows // step) * step
 
 
 def in_panels(weight: Tensor) -> tuple[Kernel, Tensor] | None:
-    """Return a matrix (inputs, outputs) in panels of its columns, (panels, inputs * columns), and its kernel.
+    """Return the kernel for a matrix (inputs, outputs), and the matrix in panels of columns (panels, inputs * columns).
 
-    None for other dtypes and processors, or where nothing is compiled. A float32 matrix is kept in half floats
-    where that loses nothing, as most models are stored: it takes half as long to come from memory.
+    Returns None for other dtypes and processors, or without compiled code. A float32 matrix is kept in float16 if that
+    is exact, as for most stored models, since it then loads from memory in half the time.
     """
     capability = torch.backends.cpu.get_cpu_capability()
     name, columns = ENTRIES.get((capability, weight.dtype), ("", 0))
@@ -94,15 +95,15 @@ def in_panels(weight: Tensor) -> tuple[Kernel, Tensor] | None:
 
 
 def multiplies_pairs(dtype: torch.dtype) -> bool:
-    """Return whether vectors multiply pairs of such numbers here; with tiles, of Intel's AMX, oneDNN is faster."""
-    has, tiles = torch.cpu._is_avx512_bf16_supported(), torch.cpu._is_amx_tile_supported()
-    return dtype == torch.bfloat16 and bool(has) and not tiles
+    """Return whether to multiply pairs of bfloat16 in vectors here; with the tiles of Intel's AMX, oneDNN is faster."""
+    vectors, tiles = torch.cpu._is_avx512_bf16_supported(), torch.cpu._is_amx_tile_supported()
+    return dtype == torch.bfloat16 and bool(vectors) and not tiles
 
 
 def in_pairs(layer: "Product", inputs: int) -> tuple[Tensor, Tensor]:
-    """Return a layer's matrix in panels of its columns, of pairs of bfloat16 in the place of float32, and its bias.
+    """Return a layer's matrix in panels of columns, with pairs of bfloat16 viewed as float32, and its bias.
 
-    (panels, inputs / 2 * columns) and (panels, columns), for so many inputs, of which the layer may have fewer.
+    They are (panels, inputs / 2 * columns) and (panels, columns), padded to `inputs` if the layer has fewer.
     """
     outputs, given = layer.weight.shape
     count = -(-outputs // PAIR_COLUMNS)
@@ -113,12 +114,12 @@ def in_pairs(layer: "Product", inputs: int) -> tuple[Tensor, Tensor]:
 
 
 class Matrix:
-    """A matrix (inputs, outputs) that many rows are multiplied with.
+    """A matrix (inputs, outputs) to multiply many rows with.
 
-    PyTorch arranges a matrix anew for each product, which takes as long as the product itself where rows are few, and
-    for float32 it goes to a library that leaves half of some processors idle. So the matrix is arranged once: in panels
-    for compiled code, whose product of a row does not depend on the other rows, or, where oneDNN is as fast, for that.
-    It multiplies rows that `takes` accepts alone.
+    PyTorch arranges a matrix again for each product, which takes as long as the product itself for few rows, and for
+    float32 it calls a library that leaves half of some processors idle. Here the matrix is arranged once: in panels for
+    compiled code, whose product of a row does not depend on the other rows, or for oneDNN where that is as fast.
+    Rows must satisfy `takes`.
     """
 
     def __init__(self, weight: Tensor) -> None:
@@ -130,7 +131,7 @@ class Matrix:
         self._packed = torch.ops.mkldnn._reorder_linear_weight(transposed, ARRANGED_ROWS) if packs else None
 
     def times(self, rows: Tensor, bias: Tensor | None = None, gelu: bool = False) -> Tensor:
-        """Return rows (..., inputs) @ weight, (..., outputs), plus any bias (outputs,); with `gelu` the GELU of it."""
+        """Return rows (..., inputs) @ weight + bias, (..., outputs), or with `gelu` its GELU."""
         inputs, outputs = self.weight.shape
         count = rows.numel() // inputs
         if self.panels is not None:
@@ -145,11 +146,11 @@ class Matrix:
             return self._product(rows.contiguous(), bias, gelu)
         padded = rows.new_empty(room, inputs)
         padded[:count].view(rows.shape).copy_(rows)
-        padded[count:].zero_()  # denormal numbers left there would be slow
+        padded[count:].zero_()  # leftover denormal numbers would be slow
         return self._product(padded, bias, gelu)[:count].view(*rows.shape[:-1], outputs)
 
     def windows(self, x: Tensor, taps: int, bias: Tensor) -> Tensor:
-        """Return the products, (B, steps - taps + 1, outputs), of windows of so many steps of x (B, steps, C)."""
+        """Multiply windows of `taps` steps of x (B, steps, C): (B, steps - taps + 1, outputs)."""
         if self.panels is None:
             return self.times(x.unfold(1, taps, 1).transpose(2, 3).flatten(2), bias)
         (batch, steps, _), (inputs, outputs) = x.shape, self.weight.shape
@@ -158,11 +159,11 @@ class Matrix:
         return out.view(batch, steps, outputs)[:, : steps - taps + 1]
 
     def room(self, rows: int) -> int:
-        """Return how many rows it multiplies without copying them, for at least so many."""
+        """Return the smallest number of rows, `rows` or more, that is multiplied without copying."""
         return rows if self._packed is None else rounded(rows)
 
     def _multiply(self, x: Tensor, inputs: int, bias: Tensor | None, gelu: bool, out: Tensor) -> None:
-        """Write the products of rows of `inputs` numbers that begin where those of the last dimension of x do."""
+        """Multiply rows of `inputs` values, which start at each row of x and may extend into the next ones."""
         assert self._run is not None
         assert self.panels is not None
         units = -(-len(out) // BLOCK) * len(self.panels)
@@ -174,14 +175,14 @@ class Matrix:
         return made
 
     def __reduce__(self) -> Any:
-        """Copies and pickles arrange it anew: what oneDNN arranged can be neither copied nor pickled."""
+        """Arrange the matrix again in copies and pickles, since oneDNN's arrangement supports neither."""
         return type(self), (self.weight,)
 
 
 class Arranged(nn.Module):
-    """A layer whose weights, where they are frozen, are arranged once as a matrix that rows are multiplied with.
+    """A layer whose weights, if frozen, are arranged once as a matrix for products.
 
-    Float32 weights multiply in `compute_dtype` if that is set, unless `precise` is.
+    Products with float32 weights use `compute_dtype` if it is set, unless the layer is `precise`.
     """
 
     weight: Tensor
@@ -195,12 +196,12 @@ class Arranged(nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
-        """In which it multiplies."""
+        """Dtype of its products."""
         own = self.weight.dtype
         return own if self.precise or own != torch.float32 or self.compute_dtype is None else self.compute_dtype
 
     def arranged(self) -> tuple[Matrix, Tensor]:
-        """Return its matrix and bias in that dtype, as products take them."""
+        """Return its matrix and bias in that dtype, arranged for products."""
         return self._kept.of((self.weight, self.bias), self._arrange, self.dtype)
 
     def _arrange(self) -> tuple[Matrix, Tensor]:
@@ -215,7 +216,7 @@ class Product(Arranged, nn.Linear):
     """A linear map of rows."""
 
     def forward(self, rows: Tensor, gelu: bool = False) -> Tensor:
-        """Map rows (..., inputs) to (..., outputs), in the dtype of its products; with `gelu` to the GELU of that."""
+        """Map rows (..., inputs) to (..., outputs), in the dtype of its products; `gelu` applies the GELU."""
         rows = rows.to(self.dtype)
         if self.weight.requires_grad or not takes(rows):
             made = F.linear(rows, self.weight.to(self.dtype), self.bias.to(self.dtype))
@@ -224,15 +225,15 @@ class Product(Arranged, nn.Linear):
         return matrix.times(rows, bias, gelu)
 
     def room(self, rows: int) -> int:
-        """Return how many rows it takes without copying them, for at least so many."""
+        """Return the smallest number of rows, `rows` or more, that is multiplied without copying."""
         return self.arranged()[0].room(rows)
 
 
 class FrameConv(Arranged, nn.Conv1d):
-    """A convolution over frames. With frozen weights it is one matrix product of frames beside their neighbours.
+    """A convolution over frames. With frozen weights it is one matrix product of frames and their neighbours.
 
-    PyTorch's own convolution is slower for the few frames of an utterance. The output has the dtype of the input. It
-    sees `kernel_size` frames, `ahead` of them after a frame's own, half of the others if left out, and zeros beyond the
+    PyTorch's convolution is slower for the few frames of an utterance. The output has the dtype of the input. The
+    kernel covers `kernel_size` frames, `ahead` of them after the current one (by default half), and zeros beyond the
     ends.
     """
 
@@ -246,7 +247,7 @@ class FrameConv(Arranged, nn.Conv1d):
         self.sides = kernel_size - 1 - ahead, ahead
         self.precise = precise
         self.in_products = False
-        """whether it is written as a matrix product in plain operations too, for runtimes that convolve no float64"""
+        """whether to use a matrix product of plain operations, for runtimes without float64 convolutions"""
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, inputs, frames) to (B, outputs, frames)."""
@@ -259,7 +260,7 @@ class FrameConv(Arranged, nn.Conv1d):
             return super().forward(F.pad(x, self.sides))
         matrix, bias = self.arranged()
         if x.shape[0] == 1:
-            after += matrix.room(frames) - frames  # so that rows need not be copied for the product
+            after += matrix.room(frames) - frames  # avoids copying rows for the product
         padded = F.pad(x.to(self.dtype).transpose(1, 2), (0, 0, before, after))
         return matrix.windows(padded, taps, bias)[:, :frames].to(x.dtype).transpose(1, 2)
 

@@ -1,8 +1,8 @@
-"""The recogniser of conventions: exact statistics that any recording has, the network that reads them, its answers.
+"""The recogniser of conventions: statistics of a mel, the network that reads them, and its answers.
 
-Statistics are in NumPy, whose calls take a microsecond or two: a second of a mel is so small that those of tensors
-would take longer than the arithmetic. Products are `einsum`, not `@` or `dot`: behind those is a BLAS, whose threads
-spin for a while after each product, and keep the cores from the model that runs meanwhile or next.
+Statistics use NumPy, whose calls take a microsecond or two; for a mel as short as a second, calls on tensors would take
+longer than the arithmetic. Products use `einsum` rather than `@` or `dot`, which call a BLAS whose threads spin for a
+while after each product and keep the cores from the model.
 """
 
 import math
@@ -21,23 +21,23 @@ from vocoder.mel.conventions import ANY, DB10, NOT_SPEECH, POWER, SHUFFLED, TRAN
 
 _BELOW = (-105.0, -60.0, -20.0, -11.6, -11.45, -10.05, -8.0, -5.05, -4.9, -4.02, -3.98, -2.0, -0.5, -0.02)
 THRESHOLDS: tuple[float, ...] = (*_BELOW, 0.02, 0.5, 1.02, 2.0, 4.05, 10.0, 40.0)
-"""the share of values above each is a statistic; where conventions have their floors, they stand close"""
+"""the share of values above each is a statistic; they are dense around the floors of conventions"""
 SCALARS = 10
-NEIGHBOURS = 6  # bands whose correlation with a band counts
+NEIGHBOURS = 6  # number of higher bands that each band is correlated with
 FAST_NEIGHBOURS = 3  # the same for changes from frame to frame
 STEPS = (1, 2, 3, 4, 5, 6, 8)
-"""frames between which changes count: in noise they grow until two windows have nothing in common"""
+"""distances in frames of measured changes: in noise changes grow until two windows no longer overlap"""
 GROUP = 5  # bands whose changes are averaged
-LIMIT = 6.0  # deviations from the mean that a value counts as at most
-STILL = 1e-3  # deviations by which no band of a frame that repeats the one before it differs
-FEWEST = 4  # frames that move; with fewer, all count
+LIMIT = 6.0  # values are clamped to this many deviations from the mean
+STILL = 1e-3  # a frame repeats the one before it if no band differs by more than this many deviations
+FEWEST = 4  # moving frames needed; with fewer, all frames count
 TINY = np.float32(1e-4)
-FARTHEST = 8.0  # deviations from the mean that a statistic counts as at most
+FARTHEST = 8.0  # statistics are clamped to this many deviations from their mean
 LIKELIEST = 3
 END_SHARE = 0.0625
-"""of the range of mapped decibels, how far from its lower end the smallest value of a recording may lie"""
+"""largest distance of a recording's smallest value from the lower end of mapped decibels, as a share of their range"""
 PAUSE = 128
-"""frames of a mel from which on it has silence; a single word may have none"""
+"""frames from which a mel contains silence; a single word may have none"""
 NEVER = 1e-6
 """negligible probability"""
 POWERS = Convention(POWER, DB10)
@@ -47,27 +47,25 @@ Array = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class ConventionConfig:
-    """What is told apart, and the size of the network."""
+    """The conventions to tell apart, and the size of the network."""
 
     layouts: tuple[str, ...] = ("nvidia",)
-    """how the bands are computed, by names of `vocoder.mel.conventions`, `shuffled` and `not-speech` included"""
+    """names of layouts in `vocoder.mel.conventions`, including `shuffled` and `not-speech`"""
     encodings: tuple[str, ...] = ("ln",)
-    """how they are written, by names of `vocoder.mel.conventions`"""
+    """names of encodings in `vocoder.mel.conventions`"""
     n_mels: int = 80
     hidden: int = 256
     frames: int = 384
-    """of a mel that are looked at, at most"""
+    """most frames of a mel that are used"""
     dropout: float = 0.1
-    """in training"""
+    """dropout in training"""
 
 
 class ConventionNet(nn.Module):
-    """Tell by which convention a mel was computed, from statistics that any recording has.
+    """Recognises the convention of a mel from statistics, with two hidden layers and outputs for layout and encoding.
 
-    Two hidden layers give one answer each for how bands are computed and how written.
-
-    Statistics are normalised by what they were in training (`centre`, `spread`). The logits are divided by
-    `temperature` (2,), fitted to recordings that training had no part of (arXiv 1706.04599).
+    Statistics are normalised as in training (`centre`, `spread`). The logits are divided by `temperature` (2,), which
+    is fitted to held-out recordings (arXiv 1706.04599).
     """
 
     centre: Tensor
@@ -78,7 +76,7 @@ class ConventionNet(nn.Module):
         super().__init__()
         self.config = config
         self.conventions = [Convention(layout, e) for layout in config.layouts for e in config.encodings]
-        """those that it knows, in the order of its answers"""
+        """the known conventions, in the order of the outputs"""
         per_band = 5 + NEIGHBOURS + FAST_NEIGHBOURS
         size = SCALARS + len(THRESHOLDS) + per_band * config.n_mels + 2 * len(STEPS) * (config.n_mels // GROUP)
         self.register_buffer("centre", torch.zeros(size))
@@ -101,25 +99,25 @@ class ConventionNet(nn.Module):
     def recognise(self, mel: Tensor, certain: float = 0.0, claimed: Convention | None = None) -> "Recognition":
         """Recognise a mel (n_mels, frames) by its first frames that are not constant.
 
-        The answer is reliable from the probability `certain` on. Mapped decibels begin at the lower end of their range,
-        where silence is. Values that look like them and do not are probably normalised by a mean and a deviation: the
-        answer is not certain then, and from `PAUSE` frames on it is another, unless the mel is `claimed` to hold them.
-        Little but how loud they are tells decibels of power from others, so a claim to them stands for all; and nobody
-        takes 10 log10 of magnitudes.
+        The answer is reliable from the probability `certain`. Mapped decibels start at the lower end of their range,
+        where silence is. Values that look like them but start elsewhere are probably normalised by mean and deviation,
+        so the answer is uncertain, and from `PAUSE` frames another one is given, unless mapped decibels are `claimed`.
+        Little but the level tells decibels of power from others, so a claim to them covers all; 10 log10 of magnitudes
+        is not used by anyone.
         """
-        seen = self._part(mel.numpy())
-        layout, encoding = self(torch.from_numpy(mel_statistics(seen))[None])
+        part = self._part(mel.numpy())
+        layout, encoding = self(torch.from_numpy(mel_statistics(part))[None])
         joint = (layout[0, :, None] + encoding[0]).flatten().exp().double().numpy()
         if POWERS in self.conventions:
             (names, kinds), power = self.seen, [self.conventions.index(c) for c in (POWERS, Convention(TRUE, DB10))]
             alike = np.array([c.layout == ANY for c in names])[kinds] if claimed == POWERS else power
             share, joint[alike] = joint[alike].sum(), 0.0
             joint[power[0]] = share
-        impossible = np.abs(seen.min() - self._ends[0]) > END_SHARE * self._ends[1]
+        impossible = np.abs(part.min() - self._ends[0]) > END_SHARE * self._ends[1]
         if claimed is not None:
             impossible[self.conventions.index(claimed)] = False
         doubt = joint[impossible].sum() > 1.0 - certain
-        if seen.shape[1] >= PAUSE:
+        if part.shape[1] >= PAUSE:
             joint[impossible] = 0.0
             joint /= joint.sum()
         best = int(joint.argmax())
@@ -128,7 +126,7 @@ class ConventionNet(nn.Module):
 
     @cached_property
     def seen(self) -> tuple[list[Convention], NDArray[np.intp]]:
-        """The conventions without those layouts that are not seen reliably, and which of these each convention is."""
+        """The conventions, with layouts that cannot be told apart merged, and the index of each convention there."""
         decibels = {name for name, encoding in encodings().items() if encoding.cause == "decibels"}
         unclear = [c.encoding in decibels and c.layout not in (SHUFFLED, NOT_SPEECH) for c in self.conventions]
         kinds = [Convention(ANY, c.encoding) if un else c for c, un in zip(self.conventions, unclear, strict=True)]
@@ -147,7 +145,7 @@ class ConventionNet(nn.Module):
         return ends
 
     def _part(self, mel: Array) -> Array:
-        """Return the frames to judge, starting where the mel begins to change."""
+        """Return the frames to judge, from where the mel begins to change."""
         most, frames = self.config.frames, mel.shape[1]
         if frames < 2:
             return np.repeat(mel, 2, axis=1)
@@ -164,19 +162,19 @@ class Guess:
     probability: float
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as plain data."""
+        """Return the guess as plain data."""
         preset = self.convention.preset
         return {"convention": self.convention.words, "preset": preset, "probability": round(self.probability, 4)}
 
 
 @dataclass(frozen=True, eq=False)
 class Recognition:
-    """The convention that a mel is likeliest to follow, whether that is reliable, and how probable each one is."""
+    """The likeliest convention of a mel, whether it is reliable, and the probability of each convention."""
 
     best: Guess
     certain: bool
     joint: NDArray[np.float64]
-    """of the conventions that `net` knows"""
+    """probabilities of the conventions that `net` knows"""
     net: ConventionNet
 
     @cached_property
@@ -186,7 +184,7 @@ class Recognition:
 
     @property
     def likeliest(self) -> tuple[Guess, ...]:
-        """The likeliest conventions, without the layouts of decibels, which are not seen reliably."""
+        """The likeliest conventions; layouts of decibels are merged, since they cannot be told apart."""
         names, kinds = self.net.seen
         sums = np.bincount(kinds, self.joint)
         return tuple(Guess(names[i], float(sums[i])) for i in np.argsort(-sums, kind="stable")[:LIKELIEST])
@@ -208,10 +206,10 @@ class Recognition:
 
 
 def mel_statistics(mel: Array) -> Array:
-    """Return the statistics (S,) float32 of a mel (n_mels, frames) of any convention, two frames at least.
+    """Return the statistics (S,) float32 of a mel (n_mels, frames) of any convention, with at least two frames.
 
-    What follows the values themselves is of the mel less its mean over its deviation, so that neither the level nor the
-    logarithm counts there. Frames that repeat the one before them, as digital silence does, do not count.
+    After statistics of the raw values they are computed on the normalised mel, which is independent of level and base
+    of the logarithm. Frames that repeat the previous one, as digital silence does, are ignored.
     """
     x, values = _normalised(np.ascontiguousarray(mel, np.float32))
     steps = x[:, 1:] - x[:, :-1]
@@ -236,7 +234,7 @@ def mel_statistics(mel: Array) -> Array:
 
 
 def _normalised(mel: Array) -> tuple[Array, Array]:
-    """Return a mel of mean 0 and deviation 1, and the statistics (SCALARS + len(THRESHOLDS),) of its values."""
+    """Return a mel normalised to mean 0 and deviation 1, and statistics (SCALARS + len(THRESHOLDS),) of its values."""
     count, mean = mel.size, mel.mean(dtype=np.float64)
     x = mel - np.float32(mean)
     deviation = math.sqrt(float(np.square(x).mean())) + 1e-5
@@ -255,14 +253,14 @@ def _normalised(mel: Array) -> tuple[Array, Array]:
 
 
 def _pairs(weight: Array, step: int) -> Array:
-    """Return weights (..., frames - step) of pairs of frames, whose sum is 1 where there is a pair."""
+    """Return weights (..., frames - step) of pairs of frames; they sum to 1 if there is a pair."""
     both = weight[..., step:] * weight[..., :-step]
     pairs: Array = both / np.add.reduce(both, axis=-1, keepdims=True).clip(np.float32(1.0))
     return pairs
 
 
 def _changes(x: Array, weight: Array, quiet: Array) -> Array:
-    """Return how far groups of bands change in so many frames, everywhere and where it is quiet: (2 steps groups,)."""
+    """Return the changes of groups of bands over `STEPS` frames, overall and in quiet frames: (2 steps groups,)."""
     groups = len(x) // GROUP
     x, weights = x[: groups * GROUP], np.stack([weight, quiet])
     found = np.zeros((len(x), 2 * len(STEPS)), np.float32)
@@ -279,7 +277,7 @@ def _changes(x: Array, weight: Array, quiet: Array) -> Array:
 def _correlations(y: Array, variance: Array, neighbours: int) -> Array:
     """Return the correlations (neighbours * n_mels,) of each band with those above it, 0 beyond the last.
 
-    Products of the values y (n_mels, frames) sum to covariances.
+    The values y (n_mels, frames) are scaled so that their products sum to covariances.
     """
     scale = 1.0 / np.sqrt(variance + TINY)
     correlations: Array = np.einsum("mt,kmt->km", y, _above(y, neighbours)) * scale * _above(scale, neighbours)

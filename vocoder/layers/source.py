@@ -1,4 +1,4 @@
-"""What a sample is made of: white noise and a phase-coherent pulse train from a pitch track, with learned gains."""
+"""The source of a sample: white noise and a phase-coherent pulse train from a pitch track, with learned gains."""
 
 import math
 from collections.abc import Callable
@@ -16,17 +16,17 @@ from vocoder.packing import Packing
 from vocoder.stages import CONDITION, MEL, NOISE, Span, Stage, Z, frames_of, windowed
 
 COEFFICIENTS, SOURCE, GAINS = "coefficients", "source", "gains"
-"""signals of the stages: the harmonic source after and before the transform of the flow, and the mixture's gains"""
+"""signals of the stages: the harmonic source after and before the flow's transform, and the gains of the mixture"""
 
 Transform = Callable[[Tensor], tuple[Tensor, Tensor]]
-"""between audio (B, 1, T) and coefficients (B, C, steps) that reach a frame to each side, with their log-determinant"""
+"""maps between audio (B, 1, T) and coefficients (B, C, steps) with one frame of context; returns the log-determinant"""
 
-MIXING_STEP_SCALE = 0.1  # stored larger than it acts, like the flow's matrices, so that Adam moves it less
+MIXING_STEP_SCALE = 0.1  # the matrix is stored divided by this, like the flow's matrices, so that Adam moves it less
 
 
 @dataclass(frozen=True)
 class SourceConfig:
-    """How the noise of a sample is drawn: a learned mixture of a harmonic source and white noise."""
+    """How to draw the noise of a sample: a learned mixture of a harmonic source and white noise."""
 
     pitch: PitchConfig = field(default_factory=PitchConfig)
     f_max: float = 8000.0
@@ -38,15 +38,15 @@ class SourceConfig:
 
     def check(self, sample_rate: int) -> None:
         """Raise a `ConfigError` if the harmonics do not fit a sample rate in Hz."""
-        highest = self.f_max + self.pitch.f0_max  # of the harmonic that fades out above f_max
+        highest = self.f_max + self.pitch.f0_max  # a harmonic fades out above f_max
         if highest > sample_rate / 2:
             raise ConfigError(f"harmonics up to {highest} Hz do not fit a sample_rate of {sample_rate} Hz")
 
 
 class HarmonicSource:
-    """The stage of the harmonic source, which remembers the phase of its last sample and nothing else.
+    """The stage of the harmonic source; its only state is the phase of its last sample.
 
-    In a row of several utterances each begins at phase 0; `packing` says where.
+    In a row of several utterances (`packing`) each begins at phase 0.
     """
 
     def __init__(self, hop_length: int, sample_rate: int, f_max: float, packing: Packing | None = None) -> None:
@@ -63,8 +63,8 @@ class HarmonicSource:
         """
         if self._packing is not None:
             pitch = pitch[:, :, self._packing.held()]
-        place = torch.device("cpu") if mel.device.type == "mps" else mel.device  # where the phase can be in float64
-        f0, voicing = pitch.to(place, mel.dtype).unbind(dim=1)
+        device = torch.device("cpu") if mel.device.type == "mps" else mel.device  # the phase needs float64
+        f0, voicing = pitch.to(device, mel.dtype).unbind(dim=1)
         passed = passed_cycles(f0, *self._shape)
         if self._cycles is not None:
             passed = passed + self._cycles
@@ -81,13 +81,13 @@ def harmonic_source(
     """Return a band-limited pulse train with the given pitch, as flat and as strong as white noise of variance 1.
 
     All harmonics of f0 below `f_max` are cosines of equal amplitude 2 * sqrt(f0 / sample_rate), in phase with the
-    integral of f0 since the start, so that the source never jumps at a frame boundary. The sum is the closed form of
-    the Dirichlet kernel; one more harmonic fades out as f0 moves it from `f_max` to `f_max` + f0. (The idea of feeding
-    a neural vocoder with such a source: Wang et al., "Neural source-filter waveform models", 2019.)
+    integral of f0 since the start, so the source is continuous at frame boundaries. The sum is the closed form of the
+    Dirichlet kernel; one more harmonic fades out as f0 moves it from `f_max` to `f_max` + f0. (Such a source for a
+    neural vocoder: Wang et al., "Neural source-filter waveform models", 2019.)
 
-    f0 (B, frames) in Hz is above 0 in unvoiced frames too; frame n stands at sample n * hop_length. `voicing` (B,
-    frames) in [0, 1] is the gain of the source. `passed` (B, frames) are the periods of f0 before the end of each
-    frame, by default `passed_cycles`. The source is (B, frames * hop_length).
+    f0 (B, frames) in Hz must be positive in unvoiced frames too; frame n is at sample n * hop_length. `voicing` (B,
+    frames) in [0, 1] is the gain of the source. `passed` (B, frames) is the number of periods of f0 up to the end of
+    each frame, by default `passed_cycles`. The source is (B, frames * hop_length).
     """
     passed = passed_cycles(f0, hop_length, sample_rate) if passed is None else passed
     compiled = kernel("harmonics", "harmonic_source") if compilable(f0) else None
@@ -97,8 +97,8 @@ def harmonic_source(
         compiled(f0.numel(), hop_length, sample_rate, f_max, *tensors)
         return x
     within = _sums(f0, range(1, hop_length + 1), hop_length) / sample_rate
-    # What a running sum rounds depends on how many frames it adds at a time: each frame begins at a multiple of 2**-28
-    # of a period, so that what follows does not.
+    # The rounding of a running sum depends on how many frames it covers. Rounding the start of each frame to a multiple
+    # of 2**-28 periods removes that dependence.
     before = torch.round((passed[:, :, None] - within[:, :, -1:]) * 2.0**28) * 2.0**-28
     cycles = torch.remainder(before + within, 1.0).flatten(1)
     cycles = cycles - torch.round(cycles)
@@ -113,13 +113,13 @@ def harmonic_source(
 
 
 def _angle(count: Tensor, cycles: Tensor) -> Tensor:
-    """Return the angle between -pi and pi of so many times the phase; in float32 a hundredfold phase would be rough."""
+    """Return `count` times the phase as an angle in -pi..pi, in float64, since float32 would be too coarse."""
     turns = count.double() * cycles
     return 2 * math.pi * (turns - torch.round(turns)).to(count.dtype)
 
 
 def passed_cycles(f0: Tensor, hop_length: int, sample_rate: int) -> Tensor:
-    """Return how many periods of f0 (B, frames) have passed before the end of each frame: (B, frames) in float64."""
+    """Return the number of periods of f0 (B, frames) up to the end of each frame: (B, frames) in float64."""
     return torch.cumsum(_sums(f0, range(hop_length, hop_length + 1), hop_length).squeeze(2) / sample_rate, dim=1)
 
 
@@ -131,9 +131,9 @@ def at_sample_rate(frames: Tensor, hop_length: int) -> Tensor:
 
 
 def _sums(f0: Tensor, numbers: range, hop_length: int) -> Tensor:
-    """Return the sums of the first samples of each frame, for some numbers of samples: (B, frames, counts) in float64.
+    """Sum f0 over the first n samples of each frame, for n in `numbers`: (B, frames, len(numbers)) in float64.
 
-    The logarithm of f0 (B, frames) is a line between two frames, so these are sums of geometric series.
+    The logarithm of f0 (B, frames) is linear between two frames, so these are sums of geometric series.
     """
     log_f0 = f0.double().log()
     step = (torch.cat([log_f0[:, 1:], log_f0[:, -1:]], dim=1) - log_f0)[:, :, None] / hop_length
@@ -145,14 +145,14 @@ def _sums(f0: Tensor, numbers: range, hop_length: int) -> Tensor:
 
 
 class Excitation(nn.Module):
-    """Mix white noise and a harmonic source into `z` (B, C, steps), with gains that depend on the mel.
+    """Mixes white noise and a harmonic source into `z` (B, C, steps), with gains that depend on the mel.
 
     Sampling a flow at one temperature for all frequencies is a compromise: it leaves noise between the harmonics of
-    voiced speech, or takes the breath from the unvoiced. Here the temperature of each channel and frame is learned,
-    and the harmonic part of `z` is given a coherent phase that no white noise has. The density does not change: `z`
-    of given audio is scored by the standard normal as always.
+    voiced speech, or removes the breath from unvoiced speech. Here the temperature of each channel and frame is
+    learned, and the harmonic part of `z` has a coherent phase, which white noise lacks. The density does not change:
+    `z` of given audio is still scored by the standard normal.
 
-    `mixing` (C, C) is the first map of the source's channels to those of `z`, `floor` the least gain of the noise.
+    `mixing` (C, C) is the initial map from the source's channels to those of `z`, `floor` the smallest noise gain.
     """
 
     def __init__(self, cond_channels: int, channels: int, mixing: Tensor, floor: float = 0.0) -> None:
@@ -170,7 +170,7 @@ class Excitation(nn.Module):
         return shift + scale * noise
 
     def gains_of(self, cond: Tensor) -> Tensor:
-        """Return the gains of source and noise, from 0 to 1, (B, 2 * C, frames)."""
+        """Return the gains (B, 2 * C, frames) of source and noise, 0 to 1."""
         gains: Tensor = self.gains(cond).sigmoid()
         return gains
 
@@ -219,6 +219,6 @@ def source_stages(
 
     return [
         Stage("pitch", (MEL,), windowed(read), *pitch.context),
-        Stage(SOURCE, ("pitch", MEL), source, after=1),  # between two frames the pitch is interpolated
+        Stage(SOURCE, ("pitch", MEL), source, after=1),  # the pitch is interpolated between frames
         Stage(COEFFICIENTS, (SOURCE,), windowed(transform), 1, 1),
     ]

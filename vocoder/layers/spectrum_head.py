@@ -1,4 +1,4 @@
-"""From hidden frames to audio: the spectrum of each frame, filtered out of an excitation and scaled to its mel."""
+"""Turn hidden frames into audio: filter an excitation to the spectrum of each frame and scale it to its mel."""
 
 from dataclasses import dataclass
 
@@ -17,35 +17,35 @@ from vocoder.stages import overlap_add
 
 @dataclass(frozen=True)
 class SpectrumHeadConfig(Checked):
-    """The mel convention of a spectrum head, and how far it may go.
+    """The mel config of a spectrum head, and its bounds.
 
     Raises:
-        ConfigError: a value is out of range, or spectra cannot be scaled to mels of this convention.
+        ConfigError: a value is out of range, or spectra cannot be scaled to mels of this config.
     """
 
     mel: MelConfig
     log_gain_bound: Positive = 4.0
-    """soft bound of the logarithm of the gain of the excitation in each bin, in nepers"""
+    """soft bound of the excitation's log-gain in each bin, in nepers"""
     shift_bound: Positive = 2.0
-    """soft bound of the difference between the mel that the head makes and the one it is given, in nepers"""
+    """soft bound of the difference between the head's target mel and the given one, in nepers"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.mel.correctable:
             raise ConfigError(
-                "a spectrum head needs natural-log magnitude mels without statistics whose n_fft is a multiple of "
-                f"hop_length, not those of {self.mel.name!r}"
+                "a spectrum head needs natural-log magnitude mels without statistics, with n_fft a multiple of "
+                f"hop_length, not {self.mel.name!r} mels"
             )
 
 
 class SpectrumHead(nn.Module):
-    """Filter an excitation in the frequency domain, as a source-filter vocoder does, with learned filters.
+    """Filters an excitation in the frequency domain with learned filters, like a source-filter vocoder.
 
-    The spectrum of a frame is exp(envelope) * (exp(log_gain) * excitation + addition). The envelope is what the mel
-    implies. The network gives a gain for each bin, which shapes the excitation, and an addition, which is free. Then
-    each spectrum is scaled so that its own mel is the target: the given mel, moved by a shift that the network gives,
-    since the mels of acoustic models lack detail that speech has. Overlap-add makes audio of the spectra (Griffin and
-    Lim, 1984, equation 6; a vocoder with such a last step is Vocos, arXiv 2306.00814).
+    The spectrum of a frame is exp(envelope) * (exp(log_gain) * excitation + addition). The mel determines the envelope.
+    The network outputs a gain for each bin, which shapes the excitation, and a free addition. Each spectrum is then
+    scaled so that its mel is the target: the given mel plus a shift from the network, since predicted mels lack detail
+    of real speech. Overlap-add turns the spectra into audio (Griffin and Lim, 1984, equation 6; Vocos, arXiv
+    2306.00814, ends in the same way).
 
     Spectra are (B, 2 * bins, frames): real parts, then imaginary parts. Frame n is centred at sample n * hop_length.
     """
@@ -72,30 +72,30 @@ class SpectrumHead(nn.Module):
 
     @property
     def lead(self) -> int:
-        """Frames before and after a frame's centre that its window reaches into; audio depends on so many ahead."""
+        """Frames on each side of a frame's centre that its window covers, which is also the look-ahead of the audio."""
         return -(-self.n_fft // (2 * self.hop_length))
 
     def analysed(self, x: Tensor) -> Tensor:
-        """Return the spectra (B, 2 * bins, frames) of audio x (B, 1, T), white noise of variance 1 with power 1."""
+        """Return the spectra (B, 2 * bins, frames) of audio x (B, 1, T); white noise of variance 1 has power 1."""
         half, frames = self.n_fft // 2, x.shape[2] // self.hop_length
         seen = F.pad(x[:, 0], (half, half)).unfold(1, self.n_fft, self.hop_length)[:, :frames]
         spectrum = torch.fft.rfft(seen * (self.filter.window / self.filter.window.square().sum().sqrt()))
         return torch.cat([spectrum.real, spectrum.imag], dim=2).transpose(1, 2)
 
     def normed(self, hidden: Tensor) -> Tensor:
-        """Return hidden frames (B, C, frames), normalised, in the dtype of the products that follow."""
+        """Normalise hidden frames (B, C, frames) and convert them to the dtype of the following products."""
         rows: Tensor = self.norm(hidden.transpose(1, 2))
         return rows.to(self.end.dtype).transpose(1, 2)
 
     def target(self, normed: Tensor, mel: Tensor) -> Tensor:
-        """Return the mel (B, n_mels, frames) that the head makes of normed frames (B, C, frames) and the given mel."""
+        """Return the target mel (B, n_mels, frames) for normed frames (B, C, frames) and the given mel."""
         shift, bound = self.shift(normed.transpose(1, 2)).to(mel.dtype), self.config.shift_bound
         return mel + (bound * torch.tanh(shift / bound)).transpose(1, 2)
 
     def spectrum(self, normed: Tensor, excitation: Tensor, mel: Tensor, target: Tensor) -> Tensor:
         """Return spectra (B, 2 * bins, frames) whose mel is the target (B, n_mels, frames).
 
-        They come from normed frames (B, C, frames), spectra of the excitation and the given mel.
+        They are computed from normed frames (B, C, frames), spectra of the excitation and the given mel.
         """
         made = self.end(normed.transpose(1, 2))
         given = (excitation.transpose(1, 2), mel.transpose(1, 2), target.transpose(1, 2))
@@ -106,7 +106,7 @@ class SpectrumHead(nn.Module):
         return self._compiled(run, made, *given).transpose(1, 2)
 
     def _plain(self, made: Tensor, excitation: Tensor, mel: Tensor, target: Tensor) -> Tensor:
-        """Return the spectra; all signals are (B, frames, C)."""
+        """Compute the spectra in plain operations; all signals are (B, frames, C)."""
         log_gain, real, imaginary = torch.split(made, self.bins, dim=2)
         bound = self.config.log_gain_bound
         gain = torch.exp(bound * torch.tanh(log_gain / bound))
@@ -117,23 +117,23 @@ class SpectrumHead(nn.Module):
         return torch.cat([scale * real, scale * imaginary], dim=2)
 
     def _compiled(self, run: Kernel, made: Tensor, *given: Tensor) -> Tensor:
-        """Return what `_plain` does."""
+        """Compute the same as `_plain` in compiled code."""
         batch, frames, _ = made.shape
         out = made.new_empty(batch * frames, 2 * self.bins, dtype=torch.float32)
         rows = (x.reshape(batch * frames, x.shape[2]).contiguous() for x in (made, *given))
 
-        def arranged() -> tuple[Tensor, ...]:  # which bands all bins follow, and those that are heard
-            heard = vector_tables(self.filter.filterbank, self.filter.spread)
-            return (*vector_tables(self.extended, self.extended)[2:], *heard)
+        def arranged() -> tuple[Tensor, ...]:  # of the extended bands, which cover all bins, and of the filterbank
+            filterbank = vector_tables(self.filter.filterbank, self.filter.spread)
+            return (*vector_tables(self.extended, self.extended)[2:], *filterbank)
 
         sizes, tables = (self.config.log_gain_bound, self.filter.floor), self._tables.of((self.extended,), arranged)
         run(batch * frames, *sizes, *rows, self.width, *tables, out)
         return out.view(batch, frames, -1)
 
     def audio(self, spectrum: Tensor, owned: Tensor | None = None) -> Tensor:
-        """Return audio (B, 1, frames * hop_length) of spectra (B, 2 * bins, frames).
+        """Turn spectra (B, 2 * bins, frames) into audio (B, 1, frames * hop_length).
 
-        `owned` (frames,) is 1 for frames that count and 0 for others; all do if it is left out.
+        `owned` (frames,) is 1 for frames that count and 0 for others; by default all count.
         """
         real, imaginary = torch.split(spectrum.transpose(1, 2), self.bins, dim=2)
         frames: Tensor = torch.fft.irfft(torch.complex(real, imaginary), n=self.n_fft)
@@ -147,20 +147,20 @@ class SpectrumHead(nn.Module):
         return out.view(frames.shape[0], 1, -1)
 
     def _overlapped(self, frames: Tensor, counts: Tensor) -> Tensor:
-        """Return the audio of frames (B, frames, n_fft) without their windows, for `counts` that are 1 or 0."""
+        """Overlap and add frames (B, frames, n_fft) and undo their windows; `counts` is 1 for frames that count."""
         total = overlap_add(frames * self.filter.window * counts[:, None], self.hop_length)
         pieces = self.filter.window.square().view(-1, self.hop_length)
         beyond = len(pieces) - 1
-        reached = torch.stack([F.pad(counts, (i, beyond - i)) for i in range(len(pieces))], dim=1)  # by which pieces
-        weight = (reached @ pieces).flatten()
+        covering = torch.stack([F.pad(counts, (i, beyond - i)) for i in range(len(pieces))], dim=1)
+        weight = (covering @ pieces).flatten()
         half, length = self.n_fft // 2, counts.shape[0] * self.hop_length
         return (total / weight.clamp_min(1e-3))[:, None, half : half + length]
 
 
 def _extended(spread: Tensor) -> Tensor:
-    """Return the spread (n_mels, bins) of a filterbank, whose outer bands go on to the bins that lie in none."""
-    heard = (spread.sum(dim=0) > 0).to(torch.int64)
-    below, above = heard.cumsum(0) == 0, heard.flip(0).cumsum(0).flip(0) == 0
+    """Extend the outer bands of a spread (n_mels, bins) to the bins outside of all bands."""
+    inside = (spread.sum(dim=0) > 0).to(torch.int64)
+    below, above = inside.cumsum(0) == 0, inside.flip(0).cumsum(0).flip(0) == 0
     extended = spread.clone()
     extended[0] = torch.where(below, 1.0, spread[0])
     extended[-1] = torch.where(above, 1.0, extended[-1])

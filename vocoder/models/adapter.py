@@ -1,4 +1,4 @@
-"""Adapters: networks between two mel configs that no formula connects."""
+"""Adapters: networks that convert between two mel configs where no formula does."""
 
 import itertools
 import math
@@ -13,41 +13,40 @@ from vocoder.mel.config import MelConfig, preset
 
 @dataclass(frozen=True)
 class AdapterConfig(Checked):
-    """A linear map of a few frames, and beside it a small network where there are hidden layers."""
+    """A linear map of a few frames, plus a small network if there are hidden layers."""
 
     target: MelConfig = field(default_factory=lambda: preset("nvidia"))
-    """of the mels that it makes: natural logarithms"""
+    """mel config of the output, with natural logarithms"""
     bands: Count = 80
-    """of the mels that it takes"""
+    """number of input bands"""
     seen: int | None = None
-    """lowest bands that it looks at; all of them if left out. What lies above the target's bands says nothing"""
+    """number of lowest input bands that are used; by default all. Bands above the target's carry no information"""
     before: NotNegativeInt = 1
     after: NotNegativeInt = 1
-    """frames that it sees before and after the one that it makes, as far apart as those of the target"""
+    """input frames before and after an output frame that are used, spaced like the target's frames"""
     hidden: tuple[int, ...] = ()
     """width of each hidden layer"""
 
     @property
     def looked_at(self) -> int:
-        """Bands that it looks at."""
+        """Number of input bands that are used."""
         return self.bands if self.seen is None else self.seen
 
     @property
     def taps(self) -> int:
-        """Frames that it sees."""
+        """Number of input frames per output frame."""
         return self.before + 1 + self.after
 
     @property
     def inputs(self) -> int:
-        """Numbers that it sees."""
+        """Number of input values per output frame."""
         return self.looked_at * self.taps
 
 
 class AdapterModel(nn.Module):
     """Maps windows of frames of one mel config to frames of another.
 
-    Inputs, the bands that it looks at, are brought to mean 0 and deviation 1 by `mean` and `deviation` first. Outputs
-    do not fall below the target's floor.
+    The input bands are first normalised by `mean` and `deviation`. Outputs are clamped at the target's floor.
     """
 
     mean: Tensor
@@ -65,15 +64,15 @@ class AdapterModel(nn.Module):
         self.layers = nn.ModuleList(nn.Linear(one, other) for one, other in pairs)
 
     def forward(self, windows: Tensor) -> Tensor:
-        """Return frames (N, n_mels) for windows (N, taps, bands) of the bands that it looks at."""
+        """Map windows (N, taps, bands) of the used bands to frames (N, n_mels)."""
         return self.mapped(self.normalised(windows)).clamp_min(math.log(self.config.target.floor))
 
     def normalised(self, windows: Tensor) -> Tensor:
-        """Return what the maps see of windows (N, taps, bands): (N, inputs)."""
+        """Normalise and flatten windows (N, taps, bands) to (N, inputs)."""
         return ((windows - self.mean) / self.deviation).flatten(1)
 
     def mapped(self, x: Tensor) -> Tensor:
-        """Return frames (N, n_mels) for normalised windows (N, inputs), before the floor."""
+        """Map normalised windows (N, inputs) to frames (N, n_mels), before clamping."""
         y: Tensor = self.linear(x)
         for i, layer in enumerate(self.layers):
             x = layer(nn.functional.gelu(x) if i else x)

@@ -1,4 +1,4 @@
-"""What every vocoder offers, and what those with a density offer beside it."""
+"""The interface of vocoders, and of those that are flows and have a density."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ from vocoder.stages import MEL, NOISE, Stage, Z, run
 
 @dataclass(frozen=True)
 class VocoderConfig(Checked):
-    """What the configuration of every vocoder has."""
+    """The fields of every vocoder's configuration."""
 
     n_mels: Count = 80
     hop_length: Count = 256
     """samples per mel frame"""
     sample_rate: Count = 22050
     corrections: NotNegativeInt = 0
-    """how often a sample is corrected towards its mel, outside its density; in training alike"""
+    """number of corrections of a sample towards its mel, outside the density; also in training"""
     sigma: NotNegative = 1.0
     """default sampling temperature"""
 
@@ -28,15 +28,14 @@ class VocoderConfig(Checked):
 class Vocoder(nn.Module, ABC):
     """A model that turns noise (B, C, steps) and a mel (B, n_mels, frames) into audio (B, frames * hop_length).
 
-    Its way from noise to audio is a list of stages, written once: `sample` runs them over whole utterances, a stream
-    piece by piece.
+    `stages` lists the steps from noise to audio: `sample` runs them over whole utterances, a stream piece by piece.
 
     Attributes:
-        config: of the architecture; its `sigma` is the default sampling temperature.
-        noise_channels: C of the noise, which has as many values as there are samples.
-        sequential: whether audio is made sample by sample, each out of those before it, rather than in parallel.
-        target: name of the signal that is the mel of its audio: the given one, unless its stages make another.
-        packs: whether its stages take rows of several utterances.
+        config: architecture; its `sigma` is the default sampling temperature.
+        noise_channels: C of the noise, which has as many values as the audio.
+        sequential: whether audio is generated sample by sample rather than in parallel.
+        target: name of the signal that holds the mel of the audio: the given mel, unless a stage computes another.
+        packs: whether the stages support rows of several utterances.
     """
 
     config: VocoderConfig
@@ -47,23 +46,23 @@ class Vocoder(nn.Module, ABC):
 
     @property
     def steps_per_frame(self) -> int:
-        """Steps of the noise that belong to a frame of the mel."""
+        """Steps of the noise per mel frame."""
         return self.config.hop_length // self.noise_channels
 
     def noise_shape(self, batch: int, frames: int) -> tuple[int, int, int]:
-        """Return (B, C, steps) of the noise for a mel of that many frames."""
+        """Return the shape (B, C, steps) of the noise for a mel of `frames` frames."""
         return batch, self.noise_channels, frames * self.steps_per_frame
 
     def frames_of_steps(self, steps: int) -> int:
-        """Return how many frames hold so many steps of the noise."""
+        """Return the number of frames that contain `steps` steps of the noise, rounded up."""
         return -(-steps * self.noise_channels // self.config.hop_length)
 
     @abstractmethod
     def stages(self, sigma: float | Tensor | None = None, packing: Packing | None = None) -> list[Stage]:
-        """Return the stages from `MEL` and `NOISE` over `Z` to audio (B, 1, T), fresh: some of them remember.
+        """Return new stages from `MEL` and `NOISE` through `Z` to audio (B, 1, T); some have state.
 
-        `sigma` is the sampling temperature, or one for each step of the noise, and by default the model's. `packing`
-        says where each utterance stands, if batches are rows of several.
+        `sigma` is the sampling temperature, or one per step of the noise; by default the model's own. `packing` holds
+        the positions of the utterances in a row of several.
         """
 
     def sample(self, noise: Tensor, mel: Tensor, sigma: float | None = None) -> Tensor:
@@ -78,7 +77,7 @@ class Vocoder(nn.Module, ABC):
 class FlowVocoder(Vocoder):
     """A vocoder that is a flow between audio x (B, frames * hop_length) and noise z (B, C, steps), given a mel.
 
-    `forward` is audio to noise, and `inverse` runs the stages. `log_det` has shape (B,), as that of every flow.
+    `forward` maps audio to noise, and `inverse` runs the stages. `log_det` has shape (B,), as in every flow.
     """
 
     @abstractmethod
@@ -91,5 +90,5 @@ class FlowVocoder(Vocoder):
         return made.signal.squeeze(1), made.log_det
 
     def prior(self, noise: Tensor, mel: Tensor, sigma: float | None = None) -> Tensor:
-        """Turn white noise (B, C, steps) into the `z` to sample from."""
+        """Turn white noise (B, C, steps) into the `z` of a sample."""
         return run(self.stages(sigma), {MEL: mel, NOISE: noise}, Z).signal

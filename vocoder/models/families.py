@@ -22,7 +22,7 @@ class Family:
     config: type[Any]
     build: Callable[[Any], nn.Module]
     measurable: bool = True
-    """whether `build` works on the device "meta", without memory; not if it computes with its tensors"""
+    """whether `build` works on the device "meta", without memory; false if it computes with its tensors"""
 
 
 Families = Mapping[str, Family]
@@ -47,4 +47,4 @@ def family_of(model: nn.Module, known: Families = FAMILIES) -> str:
     for name, family in known.items():
         if type(config) is family.config:
             return name
-    raise TypeError(f"{type(model).__name__} is no model of a known family: {', '.join(known)}")
+    raise TypeError(f"{type(model).__name__} is not a model of a known family: {', '.join(known)}")

@@ -1,4 +1,4 @@
-"""What is behind the mel guard: densities of true mels, the recogniser of conventions, and their calibration."""
+"""The model of the mel guard: densities of true mels, the recogniser of conventions, and their calibration."""
 
 from dataclasses import dataclass, field
 
@@ -14,27 +14,27 @@ class GuardConfig:
     """Gaussian densities of windows of true mels, and a recogniser of conventions."""
 
     densities: tuple[str, ...] = ("nvidia",)
-    """what each is of: LAYOUT or LAYOUT:VARIATION, of `vocoder.mel.conventions`; the first is of true mels"""
+    """mels that each describes, LAYOUT or LAYOUT:VARIATION of `vocoder.mel.conventions`; the first are true mels"""
     n_mels: int = 80
     offsets: tuple[int, ...] = (0, 1, 2)
-    """frames of a window, counted from its first"""
+    """frames of a window, relative to its first"""
     windows: int = 48
-    """of a mel that are scored, spread evenly over it"""
+    """number of windows of a mel that are scored, spread evenly over it"""
     convention: ConventionConfig = field(default_factory=ConventionConfig)
 
 
 class GuardModel(nn.Module):
-    """Gaussians of windows of natural-log mels, each the flow of greatest likelihood in closed form, and a recogniser.
+    """Gaussians of windows of natural-log mels, fitted by maximum likelihood in closed form, and a recogniser.
 
-    What goes with them is kept beside them:
+    Buffers hold the calibration:
 
-    * `lowest` (1,), the log-density below which a mel is no speech;
-    * `margin` (1,), by which the density of shuffled frames must exceed those of true mels to be believed;
-    * `percentiles` (101,) of the log-density of true mels that no density was fitted to;
-    * `refuted` (1,), the probability below which a mel is not of the convention that it claims;
+    * `lowest` (1,), the log-density below which a mel is not speech;
+    * `margin` (1,), by which the density of shuffled frames must exceed those of true mels to be trusted;
+    * `percentiles` (101,) of the log-density of held-out true mels;
+    * `refuted` (1,), the probability below which a mel does not follow the convention that it claims;
     * `certain` (1,), the probability from which the likeliest convention is named.
 
-    All log-densities are in nats per number of a window.
+    All log-densities are in nats per value of a window.
     """
 
     lowest: Tensor

@@ -1,4 +1,4 @@
-"""The learned way back of a WaveGlow: noise and mel to audio by one free network at frame rate."""
+"""A learned inverse of a WaveGlow: one unconstrained network at frame rate from noise and mel to audio."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -29,9 +29,9 @@ EPSILON = 1e-6
 
 @dataclass(frozen=True)
 class ReverseConfig(VocoderConfig):
-    """Architecture of a reverse student: a network at frame rate from noise and mel to a frame's coefficients.
+    """Architecture of a reverse student: a network at frame rate from noise and mel to audio.
 
-    `hop_length` is also the hop of the lapped transform: one step for each frame.
+    `hop_length` is also the hop of the lapped transform, so there is one step per frame.
     """
 
     cond_channels: Count = 128
@@ -44,17 +44,17 @@ class ReverseConfig(VocoderConfig):
     """channels inside a block"""
     blocks: Count = 8
     kernel_size: int = 7
-    """frames that a block sees"""
+    """frames in a block's kernel"""
     ahead: int = 3
-    """frames after its own that a frame depends on through all blocks; the first ones look ahead"""
+    """look-ahead in frames of all blocks together, taken by the first ones"""
     log_gain_bound: Positive = 4.0
-    """soft bound of the logarithm of the gain of each coefficient, in nepers"""
+    """soft bound of each coefficient's log-gain, in nepers"""
     envelope_floor: float = -9.4
-    """soft lower bound of the element-wise flow's log-scale, as in the flow that it learns from"""
+    """soft lower bound of the element-wise flow's log-scale, as in the teacher flow"""
     source: SourceConfig = field(default_factory=lambda: SourceConfig(PitchConfig(channels=64, ahead=3)))
-    """learned source of the samples' noise"""
+    """learned source of a sample's noise"""
     head: SpectrumHeadConfig | None = None
-    """last step from hidden frames to audio: spectra; coefficients of the lapped transform if left out"""
+    """last step from hidden frames to audio through spectra; by default through lapped transform coefficients"""
     corrections: NotNegativeInt = 4
 
     def __post_init__(self) -> None:
@@ -63,16 +63,16 @@ class ReverseConfig(VocoderConfig):
             raise ConfigError(f"the lapped transform needs an even hop_length, not {self.hop_length}")
         if not 0 <= self.ahead <= self.blocks * (self.kernel_size - 1):
             raise ConfigError(
-                f"{self.blocks} blocks that see {self.kernel_size} frames can look 0 to "
-                f"{self.blocks * (self.kernel_size - 1)} frames ahead, not {self.ahead}"
+                f"ahead must be from 0 to {self.blocks * (self.kernel_size - 1)} for {self.blocks} blocks with kernels "
+                f"of {self.kernel_size} frames, not {self.ahead}"
             )
         if not 0 <= self.condition_ahead <= 3:
-            raise ConfigError(f"the condition can look 0 to 3 frames ahead, not {self.condition_ahead}")
+            raise ConfigError(f"condition_ahead must be from 0 to 3, not {self.condition_ahead}")
         self.source.check(self.sample_rate)
 
     @property
     def block_ahead(self) -> tuple[int, ...]:
-        """Frames after its own that each block sees."""
+        """Look-ahead of each block in frames."""
         each, rest = divmod(self.ahead, self.blocks)
         return tuple(each + (i < rest) for i in range(self.blocks))
 
@@ -80,11 +80,11 @@ class ReverseConfig(VocoderConfig):
 class Reverse(Vocoder):
     """A network from noise z (B, hop_length, frames) and a natural-log mel to audio x (B, frames * hop_length).
 
-    It takes the place of the inverse of a WaveGlow over the frames of a lapped transform. The forward pass of that
-    flow gives pairs of audio and noise without end, and a network that need not be invertible learns the way back
-    from them (BiFlow, arXiv 2512.10953). Its noise has the flow's own prior, harmonic source included. It ends in a
-    `SpectrumHead`, which filters that noise in the frequency domain; the models of version 0.2 end in coefficients of
-    the lapped transform with the flow's mel-conditioned scale of each. It is no flow: audio has no density under it.
+    It replaces the inverse of a WaveGlow over the frames of a lapped transform. The forward pass of that flow yields
+    unlimited pairs of audio and noise, from which a network that need not be invertible learns the inverse (BiFlow,
+    arXiv 2512.10953). Its noise has the flow's prior, including the harmonic source. It ends in a `SpectrumHead`, which
+    filters that noise in the frequency domain; models of version 0.2 end in coefficients of the lapped transform with
+    the flow's mel-conditioned scales. It is not a flow, so audio has no density.
     """
 
     packs = True
@@ -115,7 +115,7 @@ class Reverse(Vocoder):
                 self.end.bias.zero_()
 
     def stages(self, sigma: float | Tensor | None = None, packing: Packing | None = None) -> list[Stage]:
-        """Return the stages from mel and noise to audio (B, 1, T): one for each block."""
+        """Return the stages from mel and noise to audio (B, 1, T), with one stage per block."""
         config = self.config
         gaps, edges = (None, None) if packing is None else (packing.gaps(), packing.edges())
         transform, inverse = partial(self.transform, edges=edges), partial(self.transform.inverse, edges=edges)
@@ -134,7 +134,7 @@ class Reverse(Vocoder):
         return [*stages, *ends(stages[-1].output, inverse, packing)]
 
     def _coefficient_stages(self, hidden: str, inverse: Transform, packing: Packing | None) -> list[Stage]:
-        """Return the stages from hidden frames to audio by coefficients of the lapped transform."""
+        """Return the stages from hidden frames to audio through coefficients of the lapped transform."""
         wide, gaps = self.envelope.kernel_size // 2, None if packing is None else packing.gaps()
 
         def projected(mel: Tensor) -> Tensor:
@@ -147,7 +147,7 @@ class Reverse(Vocoder):
         ]
 
     def _spectrum_stages(self, hidden: str, inverse: Transform, packing: Packing | None) -> list[Stage]:
-        """Return the stages from hidden frames to audio by the spectrum of each frame."""
+        """Return the stages from hidden frames to audio through the spectrum of each frame."""
         head, hop_length = self.head, self.config.hop_length
         assert head is not None
         owned = None if packing is None else packing.owned()
@@ -167,7 +167,7 @@ class Reverse(Vocoder):
         return started
 
     def _spectrum(self, hidden: Tensor, envelope: Tensor) -> Tensor:
-        """Return the coefficients (B, hop_length, frames) of the last hidden frames, from value and gain of each."""
+        """Return coefficients (B, hop_length, frames) from the values and gains that the last hidden frames give."""
         made: Tensor = self.end(self.norm(hidden.transpose(1, 2)))
         t, log_scale = self.envelope.parts(envelope)
         value, log_gain = made.to(hidden.dtype).transpose(1, 2).chunk(2, dim=1)
@@ -177,10 +177,10 @@ class Reverse(Vocoder):
 class FrameBlock(nn.Module):
     """x + scale * contract(gelu(expand(norm(depthwise(x))))): a block of ConvNeXt over one dimension.
 
-    (Liu et al., "A ConvNet for the 2020s", arXiv 2201.03545; a vocoder of such blocks at frame rate is Vocos, arXiv
-    2306.00814.) The residual stays in float32, the products run in their compute dtype. Where weights are frozen and
-    float32 on a CPU, it is one compiled pass, or, where a library multiplies, compiled passes do what is not a product.
-    The convolution sees `kernel_size` steps, `ahead` of them after a step's own.
+    (Liu et al., "A ConvNet for the 2020s", arXiv 2201.03545; Vocos, arXiv 2306.00814, is a vocoder of such blocks at
+    frame rate.) The residual stays in float32, products run in their compute dtype. With frozen float32 weights on a
+    CPU it is one compiled pass, or if a library computes the products, compiled passes compute the rest. The kernel
+    covers `kernel_size` steps, `ahead` of them after the current one.
     """
 
     def __init__(self, channels: int, hidden: int, kernel_size: int, ahead: int, scale: float) -> None:
@@ -203,7 +203,7 @@ class FrameBlock(nn.Module):
         return torch.addcmul(x, moved.to(x.dtype), self.scale).transpose(1, 2)
 
     def _compiled(self) -> Callable[[Tensor, Tensor], Tensor] | None:
-        """Return the block in compiled code as far as there is any for its dtype and weights."""
+        """Return compiled code for the block's dtype and weights, if there is any."""
         conv, norm, wide, narrow = self.depthwise, self.norm, self.expand, self.contract
         assert conv.bias is not None
         weights = (conv.weight, conv.bias, norm.weight, norm.bias, wide.weight, wide.bias, narrow.weight, narrow.bias)
@@ -230,7 +230,7 @@ class FrameBlock(nn.Module):
     def _at_once(
         self, run: Kernel, weights: tuple[Tensor, ...], dtype: torch.dtype, room: int, x: Tensor, seen: Tensor
     ) -> Tensor:
-        """Compute the block in one pass: each thread takes some rows through all of it, `room` numbers of a row."""
+        """Compute the block in one pass: each thread takes some rows through all of it, with `room` values per row."""
         rows, channels = x.shape[0] * x.shape[1], x.shape[2]
         threads = torch.get_num_threads()
         parts = threads * -(-rows // (threads * (PART // dtype.itemsize)))
@@ -240,7 +240,7 @@ class FrameBlock(nn.Module):
         return out.view(x.shape)
 
     def _in_pairs(self, weights: tuple[Tensor, ...]) -> Callable[[Tensor, Tensor], Tensor] | None:
-        """Return the block in one pass, as `_at_once`, by products of pairs of bfloat16."""
+        """Return the block as one pass of `_at_once` with products of pairs of bfloat16."""
         run = kernel("pairs", "block", torch.bfloat16)
         expand = in_pairs(self.expand, self.expand.in_features)
         room = expand[1].numel()
@@ -248,10 +248,10 @@ class FrameBlock(nn.Module):
         return None if run is None else partial(self._at_once, run, given, torch.bfloat16, room)
 
     def _in_passes(self, mixed: Kernel, added: Kernel, weights: tuple[Tensor, ...], x: Tensor, seen: Tensor) -> Tensor:
-        """Compute what is not a product in passes before and after the products."""
+        """Compute the block with library products, and compiled passes before and after them."""
         rows, channels = x.shape[0] * x.shape[1], x.shape[2]
         hidden = torch.empty(self.expand.room(rows), channels, dtype=self.expand.dtype)
-        hidden[rows:].zero_()  # denormal numbers left there would be slow
+        hidden[rows:].zero_()  # leftover denormal numbers would be slow
         mixed(rows, self.before, EPSILON, seen, *weights, hidden)
         moved = self.contract(self.expand(hidden, gelu=True))
         out = torch.empty_like(x)
@@ -259,7 +259,7 @@ class FrameBlock(nn.Module):
         return out
 
     def _mixed(self, x: Tensor) -> Tensor:
-        """Return the convolution over the steps, which for oneDNN are a row of pixels with neighbouring channels."""
+        """Convolve over the steps, as a row of pixels in channels-last memory for oneDNN."""
         padded = F.pad(x, (0, 0, self.before, self.after)).transpose(1, 2).unsqueeze(2)
         weight = self.depthwise.weight.unsqueeze(2)
         mixed = F.conv2d(padded, weight, self.depthwise.bias, groups=x.shape[2])

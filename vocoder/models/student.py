@@ -31,38 +31,38 @@ from vocoder.packing import Packing
 from vocoder.stages import CONDITION, MEL, NOISE, Stage, Z, windowed
 
 SHIFT = "shift"
-"""signal of the stages over samples: what is added to white noise"""
-GAIN_BOUND = 4.0  # nepers: from inaudible beside the noise to 35 dB above it
-NOISE_FLOOR = 1e-3  # of the learned gain of the noise: without noise there is no density
+"""signal of the stages over samples that is added to white noise"""
+GAIN_BOUND = 4.0  # nepers: from inaudible in the noise to 35 dB above it
+NOISE_FLOOR = 1e-3  # of the learned noise gain, since there is no density without noise
 
 
 @dataclass(frozen=True)
 class StudentConfig(VocoderConfig):
-    """Architecture of a student: what its steps are, and the causal stack of each inverse autoregressive flow."""
+    """Architecture of a student: its steps, and the causal stack of each inverse autoregressive flow."""
 
     kind: Literal["samples", "frames"] = "frames"
     """flows over samples, as published, or over the frames of an orthonormal lapped transform"""
     group_size: Count = 256
-    """hop of the lapped transform, which is also the number of channels; of no meaning for samples"""
+    """hop of the lapped transform, which is also the number of channels; ignored for samples"""
     stacks: tuple[WaveNetConfig, ...] = (WaveNetConfig(192, (1, 2, 1), kernel_size=3, causal=True),) * 8
-    """the causal stack of each flow, the one nearest the noise first"""
+    """causal stack of each flow, starting at the noise"""
     cond_channels: Count = 128
     """channels of the condition"""
     log_s_bound: float | None = 2.0
     """soft bound of each flow's log-scales"""
     scaled_shift: bool = False
-    """let each flow's shift be in units of its scale, as where a coupling is inverted"""
+    """express each flow's shift in units of its scale, as in an inverted coupling"""
     filter_taps: int = 256
-    """samples: length of the last flow, the minimum-phase filter that the mel implies"""
+    """length in samples of the last flow over samples, the minimum-phase filter implied by the mel"""
     envelope_floor: float = -9.4
     """soft lower bound of the last flow's log-scale"""
     source: SourceConfig | None = None
-    """a harmonic source: in the noise of frames, or as the mean of the noise of samples"""
+    """harmonic source: part of the noise over frames, or mean of the noise over samples"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.stacks or not all(stack.causal for stack in self.stacks):
-            raise ConfigError("a student needs at least one flow, and all its stacks must be causal")
+            raise ConfigError("a student needs at least one flow, and all of its stacks must be causal")
         if self.hop_length % self.channels:
             raise ConfigError(f"hop_length {self.hop_length} must be a multiple of group_size {self.channels}")
         if self.kind == "frames" and self.channels < 2:
@@ -77,16 +77,16 @@ class StudentConfig(VocoderConfig):
 
     @property
     def kept(self) -> int:
-        """Channels that each flow keeps: half of a frame's, on which the other half depends beside the past."""
+        """Number of channels that each flow leaves unchanged: half of a frame's, on which the other half depends."""
         return self.channels - self.channels // 2 if self.kind == "frames" else 0
 
 
 class HarmonicShift(nn.Module):
-    """Shape a harmonic source by gains of each band and frame that the condition (B, cond_channels, frames) gives.
+    """Shapes a harmonic source by gains per band and frame, computed from the condition (B, cond_channels, frames).
 
-    The gains act on the coefficients of a lapped transform, which turns them back into samples. White noise around
-    this mean stays white and independent of it, so that each sample of the flow keeps a conditional in closed form:
-    its mean alone changes.
+    The gains act on the coefficients of a lapped transform, whose inverse yields samples. White noise around this mean
+    stays white and independent of it, so the conditional of each sample keeps its closed form and only its mean
+    changes.
     """
 
     def __init__(self, cond_channels: int, hop_length: int) -> None:
@@ -117,11 +117,11 @@ class HarmonicShift(nn.Module):
 class Student(FlowVocoder):
     """Inverse autoregressive flows between noise z (B, C, steps) and audio x (B, T), given a natural-log mel.
 
-    Over samples C is 1 and the last flow is a filter with the mel's envelope; over frames C is the hop of a lapped
+    Over samples C is 1 and the last flow is a filter with the mel's envelope. Over frames C is the hop of a lapped
     transform, 1x1 matrices mix the channels between flows, and the last flow scales each coefficient by the mel. A
-    harmonic source is a part of the noise over frames, and the mean of the noise over samples.
-    Noise to audio (`inverse`) is one parallel pass and gives the density of its own sample; audio to noise
-    (`forward`) goes step by step. (van den Oord et al., "Parallel WaveNet", 2018; Ping et al., "ClariNet", 2018.)
+    harmonic source is part of the noise over frames, and the mean of the noise over samples. Noise to audio (`inverse`)
+    is one parallel pass, which also gives the density of its sample; audio to noise (`forward`) is sequential. (van den
+    Oord et al., "Parallel WaveNet", 2018; Ping et al., "ClariNet", 2018.)
     """
 
     config: StudentConfig
@@ -173,7 +173,7 @@ class Student(FlowVocoder):
         return z, log_det
 
     def stages(self, sigma: float | Tensor | None = None, packing: Packing | None = None) -> list[Stage]:
-        """Return the stages from mel and noise to audio (B, 1, T): one for each flow, the first nearest the noise."""
+        """Return the stages from mel and noise to audio (B, 1, T), with one stage per flow, starting at the noise."""
         config = self.config
         stages = [Stage(CONDITION, (MEL,), windowed(self.condition), *self.condition.context)]
         stages += self._prior(config.sigma if sigma is None else sigma)
@@ -181,19 +181,19 @@ class Student(FlowVocoder):
             before = self.frames_of_steps(stack.context[0] + 1)  # the noise enters one step late
             stages.append(Stage(f"flow {i}", (stages[-1].output, CONDITION), windowed(partial(self._step, i)), before))
         shape = windowed(partial(self._shaped, self.envelope))
-        if isinstance(self.envelope, MinimumPhaseFilter):  # its responses stand at frames, and are mixed between two
+        if isinstance(self.envelope, MinimumPhaseFilter):  # its responses are interpolated between frames
             reach, past = self.envelope.kernel_size // 2, self.frames_of_steps(self.envelope.taps - 1)
             stages.append(Stage("filtered", (stages[-1].output, MEL), shape, max(past, reach), reach + 1))
         else:
             reach = self.frames_of_steps(self.envelope.kernel_size // 2)
             stages.append(Stage("spectrum", (stages[-1].output, MEL), shape, reach, reach))
         if self.transform is not None:
-            blocks = windowed(self.transform.inverse)  # which overlap
+            blocks = windowed(self.transform.inverse)  # they overlap
             stages.append(Stage("x", (stages[-1].output,), blocks, 1, 1))
         return stages
 
     def envelope_condition(self, mel: Tensor) -> Tensor:
-        """Return what the last flow sees: the centred mel, at the rate of the steps for frames."""
+        """Return the condition of the last flow: the centred mel, over frames repeated to the rate of the steps."""
         return normalised(mel).repeat_interleave(1 if self.transform is None else self.steps_per_frame, dim=2)
 
     def _prior(self, sigma: float | Tensor) -> list[Stage]:
@@ -210,12 +210,12 @@ class Student(FlowVocoder):
         return excitation_stages(self.pitch, source, self.transform, self.excitation, sigma)
 
     def _step(self, i: int, z: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
-        """Apply flow number `i`; what it adds to the log-determinant is given for each sample where there are such."""
+        """Apply flow `i`; over samples its contribution to the log-determinant is returned per sample."""
         step = self.steps[i]
         if self.transform is None:
             return _scaled(z, *step.shift_and_log_scale(z, condition))
         z, log_det = step.inverse(z, condition)
-        z, change = self.mixing[i](z)  # samples are what training makes, so this way needs no inverse
+        z, change = self.mixing[i](z)  # training samples, so this direction avoids the inverse matrix
         return z, log_det + change
 
     def _shaped(self, flow: ConditionalAffine | MinimumPhaseFilter, z: Tensor, mel: Tensor) -> tuple[Tensor, Tensor]:

@@ -24,15 +24,15 @@ from vocoder.stages import CONDITION, MEL, NOISE, Stage, Z, silenced, windowed
 
 @dataclass(frozen=True)
 class WaveGlowConfig(VocoderConfig):
-    """Architecture of a WaveGlow: how samples become channels, how channels mix, and the coupling networks."""
+    """Architecture of a WaveGlow: how samples become channels, how channels are mixed, and the coupling networks."""
 
     transform: Literal["mdct", "grouping"] = "mdct"
     """an orthonormal lapped transform of hop `group_size`, or plain grouping of `group_size` samples"""
     group_size: Count = 256
-    """samples per step, which is also the number of channels"""
+    """samples per step, and number of channels"""
     flows: Count = 8
     early_every: int = 0
-    """take channels out before every this-many-th flow; 0 for none"""
+    """output channels early before every n-th flow; 0 for none"""
     early_size: Count = 2
     conditioning: Literal["frames", "upsampled"] = "frames"
     """a network at frame rate, or the published transposed convolution and grouping of the mel"""
@@ -41,16 +41,16 @@ class WaveGlowConfig(VocoderConfig):
     upsample_kernel: int = 1024
     """kernel of the published transposed convolution in samples"""
     mixing: Literal["orthogonal", "swap"] = "swap"
-    """start of the learned 1x1 matrix before each coupling: a random one, or the exchange of odd and even channels"""
+    """initial 1x1 matrix before each coupling: random orthogonal, or a permutation (see `swap_order`)"""
     actnorm: bool = False
     """activation normalisation before each mixing, as in Glow"""
     envelope_floor: float = -9.4
-    """soft lower bound of the element-wise flow's log-scale: the logarithm of the training noise, 1e-4, or below"""
+    """soft lower bound of the element-wise flow's log-scale, at most the logarithm of the training noise, 1e-4"""
     log_s_bound: float | None = 2.0
-    """soft bound of the couplings' log-scales; none as published"""
+    """soft bound of the couplings' log-scales; None as published"""
     stack: WaveNetConfig = field(default_factory=lambda: WaveNetConfig(channels=208, dilations=(1, 2, 1)))
     source: SourceConfig | None = field(default_factory=SourceConfig)
-    """learned source of the samples' noise; none for white noise"""
+    """learned source of a sample's noise; None for white noise"""
     corrections: NotNegativeInt = 12
 
     def __post_init__(self) -> None:
@@ -60,13 +60,13 @@ class WaveGlowConfig(VocoderConfig):
         if self.transform == "mdct" and self.group_size % 2:
             raise ConfigError(f"the lapped transform needs an even group_size, not {self.group_size}")
         if self.transform == "mdct" and self.early_every:
-            raise ConfigError("early outputs belong to grouping; the lapped transform keeps all channels to the end")
+            raise ConfigError("early_every needs the transform 'grouping'; with 'mdct' it must be 0")
         if self.source is not None:
             if self.transform != "mdct":
                 raise ConfigError("the harmonic source needs the lapped transform")
             self.source.check(self.sample_rate)
         if self.conditioning == "upsampled" and self.cond_channels != self.n_mels * self.group_size:
-            raise ConfigError(f"the grouped mel has cond_channels {self.n_mels * self.group_size}: n_mels * group_size")
+            raise ConfigError(f"upsampling needs cond_channels {self.n_mels * self.group_size}: n_mels * group_size")
         if self.conditioning == "upsampled" and self.upsample_kernel < self.hop_length:
             raise ConfigError(f"upsample_kernel must be hop_length or more, not {self.upsample_kernel}")
         if self.remaining_channels < 2:
@@ -102,8 +102,8 @@ class WaveGlow(FlowVocoder):
     """A flow between audio x (B, T) and noise z (B, C, steps) given a natural-log mel (B, n_mels, frames).
 
     T = frames * hop_length and C * steps = T. Both directions take one parallel pass. (Prenger, Valle, Catanzaro,
-    "WaveGlow: A flow-based generative network for speech synthesis", 2018; as a second configuration of the same
-    class a lapped transform and a mel-conditioned element-wise flow come first and the condition stays at frame rate.)
+    "WaveGlow: A flow-based generative network for speech synthesis", 2018. The default configuration starts with a
+    lapped transform and a mel-conditioned element-wise flow, and keeps the condition at frame rate.)
     """
 
     packs = True
@@ -151,7 +151,7 @@ class WaveGlow(FlowVocoder):
         if x.shape[1] != mel.shape[2] * self.config.hop_length:
             raise ValueError(
                 f"audio of {x.shape[1]} samples does not fit a mel of {mel.shape[2]} frames: "
-                f"give {self.config.hop_length} samples for each frame"
+                f"give {self.config.hop_length} samples per frame"
             )
         z, log_det = self.transform(x.unsqueeze(1))
         if self.envelope is not None:
@@ -172,9 +172,9 @@ class WaveGlow(FlowVocoder):
         return torch.cat([*early, z], dim=1), log_det
 
     def stages(self, sigma: float | Tensor | None = None, packing: Packing | None = None) -> list[Stage]:
-        """Return the stages from mel and noise to audio (B, 1, T): one for each flow, the one nearest the noise first.
+        """Return the stages from mel and noise to audio (B, 1, T), with one stage per flow, starting at the noise.
 
-        With `packing`, the batch is a row of several utterances; the log-determinant is then of no meaning.
+        With `packing`, the batch is a row of several utterances; the log-determinant is then meaningless.
         """
         per_frame, framed = self.steps_per_frame, None if packing is None else packing.gaps()
         gaps, edges = (None, None) if packing is None else (packing.gaps(per_frame), packing.edges(per_frame))
@@ -202,7 +202,7 @@ class WaveGlow(FlowVocoder):
         return excitation_stages(self.pitch, source, transform, self.excitation, sigma, packing)
 
     def _undo(self, i: int, gaps: Tensor | None, x: Tensor, condition: Tensor, *z: Tensor) -> tuple[Tensor, Tensor]:
-        """Take flow number `i` back; the channels of z that left before it come in again."""
+        """Invert flow `i`; the channels of z that were output early before it join again."""
         if i == self.config.flows - 1:
             x = x[:, self._exits(i) :]
         x, log_det = self.couplings[i].inverse(x, condition, gaps)
@@ -216,13 +216,13 @@ class WaveGlow(FlowVocoder):
         return self.envelope.inverse(x, silenced(self.envelope_condition(mel), gaps))
 
     def log_prob(self, x: Tensor, mel: Tensor) -> Tensor:
-        """Return the log-density of audio x (B, T) in nats, (B,), the constant of the normal included."""
+        """Return the log-density (B,) of audio x (B, T) in nats, including the constant of the normal density."""
         z, log_det = self(x, mel)
         log_prob: Tensor = log_det + log_density(z).sum(dim=(1, 2))
         return log_prob
 
     def _exits(self, i: int) -> int:
-        """Return how many channels leave before flow number `i` or an earlier one."""
+        """Return how many channels are output early up to flow `i`."""
         every = self.config.early_every
         return self.config.early_size * (max(i, 0) // every) if every else 0
 
@@ -230,7 +230,7 @@ class WaveGlow(FlowVocoder):
         return self._exits(i) > self._exits(i - 1)
 
     def envelope_condition(self, mel: Tensor) -> Tensor:
-        """Return what the element-wise flow sees: the centred mel at the rate of the steps."""
+        """Return the condition of the element-wise flow: the centred mel at the rate of the steps."""
         return normalised(mel).repeat_interleave(self.steps_per_frame, dim=2)
 
 

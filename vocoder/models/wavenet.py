@@ -1,4 +1,4 @@
-"""WaveNet as an autoregressive flow, conditioned on a mel: the teacher, ours and those trained elsewhere."""
+"""WaveNet as an autoregressive flow, conditioned on a mel: our teacher, and published models."""
 
 import math
 from dataclasses import dataclass, field
@@ -19,8 +19,8 @@ from vocoder.models.base import FlowVocoder, VocoderConfig
 from vocoder.packing import Packing
 from vocoder.stages import CONDITION, MEL, NOISE, Span, Stage, Z, frames_of, windowed
 
-PLAIN_SCALE = 0.1  # of audio without linear prediction, at the start of training
-FULL_SCALE = 1.0  # to which published code clamps what it has drawn before the network sees it
+PLAIN_SCALE = 0.1  # initial scale of audio without linear prediction
+FULL_SCALE = 1.0  # published code clamps drawn samples to it before feeding them back
 TWO_CYCLES = tuple(2**i for i in range(10)) * 2
 
 
@@ -31,11 +31,11 @@ class WaveNetModelConfig(VocoderConfig):
     distribution: Literal["gaussian", "logistic"] = "gaussian"
     """one Gaussian, or a mixture of logistics"""
     components: Count = 10
-    """of the mixture of logistics"""
+    """components of the mixture of logistics"""
     log_s_floor: float | None = -9.5
     """soft lower bound of log-scales; the logarithm of the training noise, 1e-4, is -9.2"""
     lpc: LinearPredictionConfig | None = field(default_factory=LinearPredictionConfig)
-    """the linear prediction that comes first; none as published"""
+    """linear prediction before the network; None as published"""
     cond_channels: Count = 128
     """channels of the condition at frame rate"""
     stack: WaveNetConfig = field(
@@ -57,18 +57,18 @@ class WaveNetModelConfig(VocoderConfig):
 
 @dataclass(frozen=True)
 class PublishedWaveNetConfig(VocoderConfig):
-    """Architecture of an autoregressive WaveNet that was trained elsewhere."""
+    """Architecture of a published autoregressive WaveNet, trained by another project."""
 
     distribution: Literal["gaussian", "logistic"] = "gaussian"
     """one Gaussian, or a mixture of logistics"""
     components: Count = 10
-    """of the mixture of logistics"""
+    """components of the mixture of logistics"""
     stack: PublishedStackConfig = field(default_factory=PublishedStackConfig)
     upsampling: UpsamplingConfig = field(default_factory=UpsamplingConfig)
     emphasis: float = 0.0
-    """coefficient of the pre-emphasis of what the network sees and predicts; audio comes out without it"""
+    """coefficient of the pre-emphasis of the network's input and output; the audio is de-emphasised"""
     gain: Positive = 1.0
-    """of what the network sees and predicts, over the audio's"""
+    """gain of the network's input and output relative to the audio"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -81,16 +81,16 @@ class PublishedWaveNetConfig(VocoderConfig):
 class WaveNet(FlowVocoder):
     """A flow between audio x (B, T) and noise z (B, 1, T) given a mel (B, n_mels, frames).
 
-    T = frames * hop_length. Each sample has a distribution given its past, which a causal stack predicts (van den
-    Oord et al., "WaveNet: A generative model for raw audio", 2016); its distribution function and the normal quantile
-    turn the sample into noise. Data to noise and densities take one parallel pass; noise to data goes sample by
+    T = frames * hop_length. A causal stack predicts the distribution of each sample given its past (van den Oord et
+    al., "WaveNet: A generative model for raw audio", 2016); its distribution function and the normal quantile function
+    turn the sample into noise. Data to noise and densities take one parallel pass; noise to data is computed sample by
     sample, in float32 for float32 noise.
 
-    A predictor comes first, linear and in units of a gain: the network sees and models what it leaves, the
-    excitation. It is the mel's linear prediction (`config.lpc`), or for published models their pre-emphasis and gain,
-    e_t = gain * (x_t - emphasis * x_{t-1}), which is prediction of order 1 with constant coefficients: audio comes out
-    without them. As published code does, such models clamp the excitation that they draw to full scale: there noise to
-    data is no bijection.
+    A linear predictor comes first: the network sees and models its error divided by a gain, the excitation. The
+    predictor is the mel's linear prediction (`config.lpc`). For published models it is their pre-emphasis and gain,
+    e_t = gain * (x_t - emphasis * x_{t-1}), a prediction of order 1 with constant coefficients, which is undone in the
+    audio. Like the published code, such models clamp the drawn excitation to full scale, where noise to data is not a
+    bijection.
     """
 
     sequential = True
@@ -124,7 +124,7 @@ class WaveNet(FlowVocoder):
     def conditionals(self, x: Tensor, mel: Tensor) -> Tensor:
         """Return the parameters (B, K, T) of the distribution of every sample given its past, in one parallel pass.
 
-        Audio x is (B, T) and the mel (B, n_mels, T / hop_length); raises a ValueError if they do not fit each other.
+        Audio x is (B, T) and the mel (B, n_mels, T / hop_length); raises a ValueError if they do not match.
         """
         frames = mel.shape[2]
         if x.shape[1] != frames * self.config.hop_length:
@@ -134,8 +134,8 @@ class WaveNet(FlowVocoder):
         prediction, inverse_gain = predict(x, coefficients), torch.exp(-log_gain)
         excitation = F.pad(((x - prediction) * inverse_gain)[:, :-1], (1, 0))
         before = F.pad(x[:, :-1], (1, 0))
-        heard = self.feedback.inputs(excitation, before * inverse_gain, prediction * inverse_gain)
-        raw = self.stack(heard, self.condition(mel).to(mel.dtype)).to(x.dtype)
+        inputs = self.feedback.inputs(excitation, before * inverse_gain, prediction * inverse_gain)
+        raw = self.stack(inputs, self.condition(mel).to(mel.dtype)).to(x.dtype)
         return self.distribution.place(raw, prediction, log_gain)
 
     def forward(self, x: Tensor, mel: Tensor) -> tuple[Tensor, Tensor]:
@@ -144,7 +144,7 @@ class WaveNet(FlowVocoder):
         return z[:, None], log_det.sum(dim=1)
 
     def stages(self, sigma: float | Tensor | None = None, packing: Packing | None = None) -> list[Stage]:
-        """Return the stages from mel and noise to audio (B, 1, T); the last goes sample by sample."""
+        """Return the stages from mel and noise to audio (B, 1, T); the last one generates sample by sample."""
         sigma = self.config.sigma if sigma is None else sigma
         return [
             Stage(CONDITION, (MEL,), windowed(self.condition), *self.condition.context),
@@ -154,12 +154,12 @@ class WaveNet(FlowVocoder):
 
     @torch.no_grad()
     def plan(self, span: Span, condition: Tensor, mel: Tensor) -> Plan:
-        """Return what windows of condition and mel contribute to the samples of the wanted frames."""
+        """Return the plan for the samples of the wanted frames, from windows of condition and mel."""
         coefficients, log_gain = self.predictor.predictors(mel)
         per_frame = log_gain.shape[1] // mel.shape[2]
         wanted = slice((span.start - span.first) * per_frame, (span.stop - span.first) * per_frame)
         condition, frames = frames_of(condition, span), span.stop - span.start
-        per_block = max(condition.shape[2] // (frames * per_frame), 1)  # positions for each predictor
+        per_block = max(condition.shape[2] // (frames * per_frame), 1)  # positions per predictor
         return Plan(
             condition,
             coefficients[:, wanted].repeat_interleave(per_block, dim=1),
@@ -173,7 +173,7 @@ class WaveNet(FlowVocoder):
 
 
 class _Generation:
-    """The stage of the samples; the generator holds the past that the network sees."""
+    """The stage that generates samples; the generator holds the network's past inputs."""
 
     def __init__(self, model: WaveNet) -> None:
         self._model = model

@@ -10,13 +10,13 @@ from vocoder.models.wavenet import WaveNetModelConfig
 
 WRONG = [
     (reverse_config, {"blocks": 0}, "blocks must be at least 1"),
-    (reverse_config, {"ahead": 5}, "can look 0 to 4 frames ahead, not 5"),
-    (reverse_config, {"condition_ahead": 4}, "the condition can look 0 to 3 frames ahead, not 4"),
+    (reverse_config, {"ahead": 5}, "ahead must be from 0 to 4 for .*, not 5"),
+    (reverse_config, {"condition_ahead": 4}, "condition_ahead must be from 0 to 3, not 4"),
     (reverse_config, {"hop_length": 9}, "even hop_length, not 9"),
     (reverse_config, {"sample_rate": 7000}, "do not fit a sample_rate of 7000"),
     (lapped_config, {"group_size": 3}, "hop_length 8 must be a multiple of group_size 3"),
     (lapped_config, {"group_size": 1}, "even group_size, not 1"),
-    (lapped_config, {"early_every": 2}, "early outputs belong to grouping"),
+    (lapped_config, {"early_every": 2}, "early_every needs the transform 'grouping'"),
     (lapped_config, {"sample_rate": 6000}, "harmonics up to 3550.0 Hz do not fit a sample_rate of 6000 Hz"),
     (grouping_config, {"source": SourceConfig()}, "needs the lapped transform"),
     (grouping_config, {"early_size": 3}, "leave 1 channels; at least 2 must remain"),

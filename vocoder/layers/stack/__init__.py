@@ -1,1 +1,1 @@
-"""The gated WaveNet stack that teacher, student and couplings share."""
+"""The gated WaveNet stack of teacher, student and couplings."""

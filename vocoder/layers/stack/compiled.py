@@ -1,4 +1,4 @@
-"""The gated stack with frozen weights on the CPU: matrix products in portions that fit the cache, and one kernel."""
+"""The gated stack with frozen weights on the CPU: matrix products in tiles that fit the cache, and one kernel."""
 
 from dataclasses import dataclass
 
@@ -10,9 +10,9 @@ from vocoder.layers.product import Matrix, rounded
 from vocoder.layers.stack.plain import Pair, StackWeights, as_matrix
 
 TILE_BYTES = 1 << 18
-"""of the channels of a tile, for each thread: a layer's intermediate results then stay in the second-level cache"""
+"""size per thread of a tile's channels, so that a layer's intermediate results stay in the second-level cache"""
 STRIPE = 64
-"""rows that a thread takes at a time, as the gate says"""
+"""rows that a thread of the gate kernel takes at a time"""
 ALL = 1 << 62
 
 
@@ -24,23 +24,22 @@ class _Layer:
     """distance in steps of the first tap"""
     dilation: int
     taps: Matrix
-    """of all taps, and of the condition where that has the rate of the steps, to the gates"""
+    """from all taps, and from a condition at the rate of the steps, to the gates"""
     cond: Tensor | None
-    """of a condition with a slower rate, to the gates"""
+    """from a condition at a slower rate to the gates"""
     bias: Tensor
     residual: tuple[Tensor, Tensor] | None
-    """matrix and bias; none in the last layer"""
+    """matrix and bias; None in the last layer"""
     out: Tensor
-    """skip and last projection of the stack, which make one matrix: there is no nonlinearity between them"""
+    """product of the skip and the last projection of the stack, since there is no nonlinearity between them"""
 
 
 class CompiledStack:
-    """`plain_stack` of a stack with frozen weights, to rounding.
+    """Computes `plain_stack` with frozen weights, up to rounding.
 
-    The steps of a signal are rows of matrices, with silence before and after them.
-
-    Its weights have as many residual and skip channels as hidden ones. `joined` says that the condition has the rate of
-    the steps, so that it is multiplied along with the taps; `run` is the compiled gate for the dtype.
+    The steps of a signal are rows of matrices, with zeros before and after them. Residual, skip and hidden channels
+    must be equal in number. `joined` says that the condition has the rate of the steps, so that it is multiplied
+    together with the taps; `run` is the compiled gate for the dtype.
     """
 
     @torch.no_grad()
@@ -67,7 +66,7 @@ class CompiledStack:
         tiles = _tiles(steps, TILE_BYTES * torch.get_num_threads() // (self._width * self._dtype.itemsize))
         slow = cond is not None and not self._joined
         room = 0 if slow else rounded(tiles[-1].stop - tiles[-1].start) - (tiles[-1].stop - tiles[-1].start)
-        tiles[-1] = slice(tiles[-1].start, steps + room)  # a round number of rows; those added are of no meaning
+        tiles[-1] = slice(tiles[-1].start, steps + room)  # a round number of rows; the added ones are unused
         offsets, per_frame = [layer.bias[None] for layer in self._layers], ALL
         if cond is not None and slow:
             frames, per_frame = cond.t().to(self._dtype).contiguous(), steps // cond.shape[1]
@@ -98,7 +97,7 @@ class CompiledStack:
         following: Tensor,
         out: Tensor,
     ) -> None:
-        """Run a layer for the steps of a tile; `seen` and `gated` are memory for its rows."""
+        """Run a layer for the steps of a tile; `seen` and `gated` are buffers for its rows."""
         width, count = self._width, tile.stop - tile.start
         here = slice(tile.start + self._reach, tile.stop + self._reach)
         seen, gated = seen[:count], gated[:count]
@@ -134,13 +133,13 @@ class CompiledStack:
         return _Layer(first, dilation, Matrix(matrix.contiguous()), share, bias, residual, out)
 
     def _rows(self, x: Tensor, count: int) -> Tensor:
-        """Return a signal (C, T) as so many rows, zeros after the last step."""
+        """Return a signal (C, T) as `count` rows, with zeros after the last step."""
         rows = x.new_zeros(count, x.shape[0], dtype=self._dtype)
         rows[: x.shape[1]] = x.t()
         return rows
 
     def _silent(self, count: int) -> Tensor:
-        """Return memory for so many rows between silence."""
+        """Return a buffer for `count` rows, with zeros before and after them."""
         rows = torch.empty(count + 2 * self._reach, self._width, dtype=self._dtype)
         rows[: self._reach] = 0.0
         rows[count + self._reach :] = 0.0
@@ -158,7 +157,7 @@ def _transposed(pair: Pair) -> Tensor:
 
 
 def _tiles(steps: int, size: int) -> list[slice]:
-    """Cut steps into equal parts of whole stripes, of about the given size at most."""
+    """Cut steps into equal tiles of whole stripes, of at most about `size` steps."""
     parts = -(-steps // max(size, 1))
     length = -(-steps // (parts * STRIPE)) * STRIPE
     return [slice(first, min(first + length, steps)) for first in range(0, steps, length)]

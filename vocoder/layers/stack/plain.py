@@ -21,14 +21,14 @@ class StackWeights:
 
     Attributes:
         start: from the input to the hidden channels.
-        gates: of each layer, the dilated convolution to the channels of tanh and then sigmoid.
-        res_skip: of each layer, from the gated channels to those of the residual and then the skip; the last layer has
-            no residual.
+        gates: dilated convolution of each layer to the channels of tanh and then sigmoid.
+        res_skip: from the gated channels of each layer to residual and then skip channels; the last layer has no
+            residual.
         end: to the outputs.
-        dilations: of each layer, in steps.
-        cond: of each layer, from the condition to the gates; empty for a stack without a condition.
-        causal: whether no layer sees later steps.
-        middle: a layer between two ReLUs, from the sum of skips to what `end` sees; None where `end` sees the sum.
+        dilations: dilation of each layer in steps.
+        cond: from the condition to the gates of each layer; empty for a stack without a condition.
+        causal: whether no layer depends on later steps.
+        middle: layer between two ReLUs, from the sum of skips to the input of `end`; None if there is none.
     """
 
     start: Pair
@@ -42,19 +42,19 @@ class StackWeights:
 
     @property
     def hidden(self) -> int:
-        """Channels of the hidden signal."""
+        """Number of channels of the hidden signal."""
         return self.start[0].shape[0]
 
     @property
     def past(self) -> int:
-        """Taps of each layer of a causal stack before the present one."""
+        """Number of taps before the current step in each layer of a causal stack."""
         return self.gates[0][0].shape[3] - 1
 
 
 def check_condition(cond: Tensor | None, wanted: bool) -> None:
-    """Raise a ValueError if a condition is missing, or there should be none."""
+    """Raise a ValueError if a condition is missing or not expected."""
     if wanted != (cond is not None):
-        raise ValueError("a stack with condition channels needs its condition, and only such a stack")
+        raise ValueError("give a condition if, and only if, the stack has condition channels")
 
 
 def pair_of(layer: nn.Module) -> Pair:
@@ -77,8 +77,8 @@ def plain_stack(
 
     It works on (B, C, 1, T) in `channels_last` memory, several times faster than (B, C, T) on CPUs.
 
-    The `shares` are what the condition adds before the gates of each layer, (B, 2 * C, 1, frames), and every
-    convolution sees zeros at the steps `gaps`.
+    The `shares` (B, 2 * C, 1, frames) are the condition's contributions to the gates of each layer. The input of every
+    convolution is zero at the steps `gaps`.
     """
     hidden = silenced(convolved(weights.start, as_image(x, dtype)), gaps)
     width, added = hidden.shape[1], iter(shares)
@@ -127,10 +127,10 @@ def _add_at_frame_rate(gates: Tensor, share: Tensor) -> Tensor:
 
 @torch.no_grad()
 def gate_offsets(weights: StackWeights, cond: Tensor | None, batch: int) -> Tensor:
-    """Return what condition (B, cond_channels, positions) and biases add before the gates of each layer.
+    """Return the contributions of condition (B, cond_channels, positions) and biases to the gates of each layer.
 
-    (positions, layers, B, channels of tanh and sigmoid) in the dtype of the weights; one position where there is no
-    condition. Raises a ValueError if the condition is missing, or there should be none.
+    They are (positions, layers, B, channels of tanh and sigmoid) in the dtype of the weights, with one position if
+    there is no condition. Raises a ValueError if the condition is missing or not expected.
     """
     check_condition(cond, bool(weights.cond))
     biases = torch.stack([bias for _, bias in weights.gates])
@@ -142,7 +142,7 @@ def gate_offsets(weights: StackWeights, cond: Tensor | None, batch: int) -> Tens
 
 
 class StackStepper:
-    """Feed a causal stack step by step; the outputs are those of its parallel pass.
+    """Runs a causal stack step by step, with the same outputs as the parallel pass.
 
     Each layer keeps a ring of its last inputs. It computes in the dtype of the weights.
     """
@@ -151,7 +151,7 @@ class StackStepper:
         self._weights = weights
         self._start, self._end = as_matrix(weights.start), as_matrix(weights.end)
         self._middle = None if weights.middle is None else as_matrix(weights.middle)
-        self._gates = [as_matrix(pair)[0] for pair in weights.gates]  # their biases come with the offsets
+        self._gates = [as_matrix(pair)[0] for pair in weights.gates]  # the offsets include their biases
         self._res_skip = [as_matrix(pair) for pair in weights.res_skip]
         self._time = 0
         self._rings = [self._start[0].new_zeros(weights.past * d, batch, weights.hidden) for d in weights.dilations]

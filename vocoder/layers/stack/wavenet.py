@@ -1,4 +1,4 @@
-"""The gated WaveNet stack of teacher, student and couplings, and of WaveNets that were trained elsewhere."""
+"""The gated WaveNet stack of teacher, student and couplings, and of published WaveNets."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -29,27 +29,27 @@ class WaveNetConfig:
         if self.channels < 1 or not self.dilations or min(self.dilations) < 1:
             raise ConfigError("a WaveNet stack needs at least one channel and one layer with positive dilations")
         if self.kernel_size < 1 or (not self.causal and self.kernel_size % 2 == 0):
-            raise ConfigError(f"a kernel of a non-causal stack must be odd and positive, not {self.kernel_size}")
+            raise ConfigError(f"kernel_size must be positive, and odd unless causal, not {self.kernel_size}")
 
     @property
     def widths(self) -> tuple[int, int, int]:
-        """Residual channels, gated ones, and those of the skips."""
+        """Numbers of residual, gated and skip channels."""
         return (self.channels,) * 3
 
     @property
     def context(self) -> tuple[int, int]:
-        """Number of steps before and after a step that its output depends on."""
+        """Context of a step's output: steps before and after it."""
         reach = (self.kernel_size - 1) * sum(self.dilations)
         return (reach, 0) if self.causal else (reach // 2, reach // 2)
 
 
 @dataclass(frozen=True)
 class PublishedStackConfig:
-    """Shape of a causal stack that was trained elsewhere: widths of its own for residual, gate and skip channels."""
+    """Shape of a published causal stack, with separate numbers of residual, gate and skip channels."""
 
     residual_channels: int = 128
     gate_channels: int = 128
-    """channels after tanh and sigmoid were multiplied"""
+    """channels of the product of tanh and sigmoid"""
     skip_channels: int = 128
     dilations: tuple[int, ...] = tuple(2**i for i in range(10)) * 2
     """dilation of each layer, in samples"""
@@ -59,26 +59,26 @@ class PublishedStackConfig:
     def __post_init__(self) -> None:
         sizes = (self.residual_channels, self.gate_channels, self.skip_channels, self.kernel_size)
         if min(sizes) < 1 or not self.dilations or min(self.dilations) < 1:
-            raise ConfigError("a published stack needs positive channels, kernel and dilations, and one layer at least")
+            raise ConfigError("a published stack needs positive channels, kernel and dilations, and at least one layer")
 
     @property
     def widths(self) -> tuple[int, int, int]:
-        """Residual channels, gated ones, and those of the skips."""
+        """Numbers of residual, gated and skip channels."""
         return self.residual_channels, self.gate_channels, self.skip_channels
 
 
 class WaveNetStack(nn.Module):
     """Dilated convolutions with tanh-sigmoid gates, residual and skip sums (WaveNet, section 2.3; WaveGlow's WN).
 
-    The last projection is zero at first, so that a coupling starts as the identity. A condition, if it has channels,
+    The last projection starts at zero, so that a coupling starts as the identity. A condition, if it has channels,
     enters at its own, slower rate and is broadcast over the steps of each of its frames. With frozen weights on a CPU,
-    in float32 or bfloat16, a `CompiledStack` computes it; `plain_stack` trains, exports and serves other devices. Both
-    are the same function to rounding.
+    in float32 or bfloat16, a `CompiledStack` computes the stack; `plain_stack` is used for training, export and other
+    devices. Both agree up to rounding.
 
-    That of a `PublishedStackConfig` has two more layers on the sum of the skips, each after a ReLU (WaveNet, figure 4).
-    Its condition is projected layer by layer: it has the rate of the samples, and the shares of all layers would fill
-    the memory. Scales that published code applies to residuals and skips are folded into the weights by those who load
-    them. It is always plain.
+    With a `PublishedStackConfig` there are two more layers on the sum of the skips, each after a ReLU (WaveNet, figure
+    4). Its condition is projected layer by layer: it has the sample rate, and the projections of all layers would fill
+    memory. Importers fold the scales that published code applies to residuals and skips into the weights. It is never
+    compiled.
     """
 
     def __init__(
@@ -109,12 +109,12 @@ class WaveNetStack(nn.Module):
     def forward(self, x: Tensor, cond: Tensor | None = None, gaps: Tensor | None = None) -> Tensor:
         """Map x (B, in_channels, T) and cond (B, cond_channels, frames) to (B, out_channels, T).
 
-        `gaps` are the indices of the steps between utterances that stand one after another in `x`, with B = 1. Every
-        convolution sees zeros there, as beyond the ends of an utterance that stands alone. Raises a ValueError if T is
-        not a multiple of the number of condition frames, or the condition is missing.
+        With B = 1 `x` may be a row of utterances, and `gaps` are the indices of the steps between them. The input of
+        every convolution is zero there, as beyond the ends of a single utterance. Raises a ValueError if T is not a
+        multiple of the number of condition frames, or if the condition is missing.
         """
         if cond is not None and x.shape[2] % cond.shape[2]:
-            raise ValueError(f"{x.shape[2]} steps are no multiple of {cond.shape[2]} condition frames")
+            raise ValueError(f"{x.shape[2]} steps are not a multiple of {cond.shape[2]} condition frames")
         check_condition(cond, self.conditioned)
         given, parameters = (x,) if cond is None else (x, cond), tuple(self.parameters())
         dtype = self.compute_dtype or parameters[0].dtype
@@ -145,7 +145,7 @@ class WaveNetStack(nn.Module):
         )
 
     def shares(self, cond: Tensor | None, dtype: torch.dtype) -> Iterable[Tensor]:
-        """Return what a condition (B, cond_channels, frames) adds before each layer's gates, (B, 2 * C, 1, frames)."""
+        """Return the part (B, 2 * C, 1, frames) of each layer's gates from a condition (B, cond_channels, frames)."""
         if cond is None:
             return ()
         image = as_image(cond, dtype)
@@ -155,7 +155,7 @@ class WaveNetStack(nn.Module):
 
 
 def set_compute_dtype(module: nn.Module, dtype: torch.dtype | None) -> None:
-    """Let every stack inside `module` compute in `dtype`; `None` is the dtype of its weights."""
+    """Set the dtype in which every stack inside `module` computes; `None` is the dtype of its weights."""
     for stack in module.modules():
         if hasattr(stack, "compute_dtype"):
             stack.compute_dtype = dtype  # type: ignore[assignment]

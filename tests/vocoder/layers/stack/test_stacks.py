@@ -161,13 +161,13 @@ def test_steps_equal_the_parallel_pass(network, frames):
         (lambda: gate_offsets(causal_stack(2).weights(), None, 1), "condition"),
         (lambda: gate_offsets(causal_stack(2, cond=0).weights(), torch.zeros(1, 3, 3), 1), "condition"),
         (lambda: gate_offsets(published(2).weights(), None, 1), "condition"),
-        (lambda: stack_of("shipped")(torch.zeros(1, 4, 10)), "needs its condition"),
-        (lambda: stack_of("shipped")(torch.zeros(1, 4, 10), torch.zeros(1, 5, 4)), "10 steps are no multiple of 4"),
+        (lambda: stack_of("shipped")(torch.zeros(1, 4, 10)), "if, and only if, the stack has condition channels"),
+        (lambda: stack_of("shipped")(torch.zeros(1, 4, 10), torch.zeros(1, 5, 4)), "10 steps are not a multiple of 4"),
         (lambda: WaveNetConfig(channels=0), "at least one channel"),
         (lambda: WaveNetConfig(dilations=()), "one layer"),
         (lambda: WaveNetConfig(dilations=(1, 0)), "positive dilations"),
-        (lambda: WaveNetConfig(kernel_size=2), "must be odd and positive, not 2"),
-        (lambda: WaveNetConfig(kernel_size=0, causal=True), "positive, not 0"),
+        (lambda: WaveNetConfig(kernel_size=2), "must be positive, and odd unless causal, not 2"),
+        (lambda: WaveNetConfig(kernel_size=0, causal=True), "positive, and odd unless causal, not 0"),
     ],
 )
 def test_a_stack_or_a_condition_that_cannot_be_is_refused(call, message):
