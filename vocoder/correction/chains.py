@@ -1,4 +1,4 @@
-"""In which order the frames of an utterance are corrected, and the chains of them that are corrected independently."""
+"""The order in which frames are corrected, and the chains of frames that are corrected independently."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,73 +11,73 @@ from vocoder.mel.config import MelConfig
 from vocoder.stages import Span
 
 BLOCK = 48
-"""frames of a chain: chains begin at multiples of it, and are independent of each other. At 16 half more frames are
-corrected, most of them to be discarded, and PESQ is no better; at 64 two threads share a second less evenly."""
+"""frames of a chain; chains begin at multiples of it and are independent of each other. With 16, half more frames are
+corrected, most of them to be discarded, and PESQ is no better; with 64, two threads share a second less evenly."""
 LEAST_WARM_UP = 8
-"""frames that a chain corrects before its own at least"""
+"""fewest frames that a chain corrects before its own"""
 ENTERING, LEAVING, BETWEEN = 2.0, (0.8, 0.4, 0.8), 1.6
-"""how far a step goes for the frame that enters the window, the ones that will leave it next, and all others"""
+"""relaxation of a step for the frame that enters the window, for those that leave it next, and for all others"""
 FEW, LEAVING_OF_FEW = 4, (1.0, 1.0, 1.3)
-"""corrections up to which no step can afford to fall short, and how far it then goes for the frames that leave"""
+"""number of corrections up to which no step may be damped, and the relaxation of the frames that leave then"""
 
 Run = Callable[[int, Tensor, Tensor, Tensor], Tensor]
-"""from the first frame, audio, target and existing frames of chains to the corrected chains, as `Correction.plain`"""
+"""corrects chains, given first frame, audio, target and existing frames; see `Correction.plain`"""
 
 
 @dataclass(frozen=True)
 class Order:
     """The order of real-time iterative spectrogram inversion with look-ahead (Zhu, Beauregard and Wyse, 2007).
 
-    A window over `corrections` mel frames moves along the utterance. At each of its places every frame in it is
-    corrected once: first those of one grid, which overlap by half, then those of the next. Then the window moves on by
-    a frame, and what leaves it is final. A frame is corrected as often as the window is long, boldly where it enters
-    and carefully before it leaves. The order is that of a stream, so that a stream and a whole utterance are the same.
+    A window over `corrections` mel frames moves along the utterance. At each position every frame in it is corrected
+    once: first those of one grid, which overlap by half, then those of the next. Then the window moves on by one frame,
+    and the frame that leaves it is final. Each frame is corrected as often as the window is long, with large steps
+    after it enters and small ones before it leaves. A stream and a whole utterance use the same order, so they agree.
 
-    One window after another cannot be computed in parallel. So the utterance is cut into chains of `BLOCK` frames
-    that begin at fixed places. Each starts `warm_up` frames early from uncorrected audio, and that part is discarded.
+    Successive windows cannot be computed in parallel, so the utterance is cut into chains of `BLOCK` frames that begin
+    at fixed positions. Each starts `warm_up` frames early from uncorrected audio, and that part is discarded.
 
-    Everything is counted in slots of hop_length samples; slot u holds the samples from u * hop_length on.
+    Positions are counted in slots of hop_length samples; slot u starts at sample u * hop_length.
     """
 
     corrections: int
-    """frames of the window, 1 or more; also how often each frame is corrected"""
+    """frames of the window, 1 or more, which is also the number of corrections of each frame"""
     hop_length: int
     n_fft: int
     padding: int
-    """samples that the first frame begins before the first sample"""
+    """samples by which the first frame begins before the first sample"""
     grids: int
     """number of interleaved frame grids; grid i holds frames i, i + grids, ..."""
 
     @classmethod
     def of(cls, config: MelConfig, corrections: int) -> "Order":
-        """Return the order for mels of a convention: grids whose frames overlap by half, where its window allows."""
+        """Return the order for a mel config, with grids of frames that overlap by half if its window allows."""
         half = config.win_length == config.n_fft and config.n_fft % (2 * config.hop_length) == 0
         grids = config.n_fft // (2 * config.hop_length) if half else 1
         return cls(corrections, config.hop_length, config.n_fft, config.padding, grids)
 
     @property
     def lead(self) -> int:
-        """Slots before a frame's own that its window reaches into; so many hops later a slot is final."""
+        """Slots before a frame's own that its window covers, which is also the number of hops until a slot is final."""
         return -(-self.padding // self.hop_length)
 
     @property
     def offset(self) -> int:
-        """Samples from the first of those slots to the frame's window."""
+        """Samples from the start of those slots to the frame's window."""
         return self.lead * self.hop_length - self.padding
 
     @property
     def slots(self) -> int:
-        """Slots that the window of frames reaches into."""
+        """Slots that the window of frames covers."""
         return self.corrections - 1 - (-(self.n_fft + self.offset) // self.hop_length)
 
     @property
     def warm_up(self) -> int:
-        """Frames that a chain corrects before its own, so that its first frame is corrected as often as the others."""
+        """Frames that a chain corrects before its own, so that its first frame gets as many corrections as others."""
         return max(LEAST_WARM_UP, self.corrections + 3)
 
     @property
     def hops(self) -> int:
-        """Places of the window in a chain, the last `BLOCK` of which each make a slot final."""
+        """Positions of the window in a chain; each of the last `BLOCK` completes a slot."""
         return self.warm_up + BLOCK + self.lead
 
     @property
@@ -87,36 +87,36 @@ class Order:
 
     @property
     def before(self) -> int:
-        """Slots before a chain's first that it depends on."""
+        """Context of a chain: slots before its first one."""
         return self.warm_up + self.lead
 
     @property
     def after(self) -> int:
-        """Slots, and mel frames at most, after a slot that it depends on."""
+        """Context of a slot: slots after it, and at most as many mel frames."""
         return self.slots - 1
 
     def relaxation(self, place: int) -> float:
-        """Return how far a step goes for the frame at a place of the window, 0 being the next to leave it."""
+        """Return the relaxation of a step for the frame at a place of the window; place 0 leaves it next."""
         if place < len(LEAVING):
             return (LEAVING if self.corrections > FEW else LEAVING_OF_FEW)[place]
         return ENTERING if place == self.corrections - 1 else BETWEEN
 
 
 class Chains:
-    """The stage of a correction, which remembers the chains that a piece of audio ends within."""
+    """The stage of a correction; its state is the chains that are not finished at the end of a piece."""
 
     def __init__(self, order: Order, run: Run) -> None:
         self._order, self._run = order, run
         self._unfinished: dict[int, tuple[int, Tensor | None]] = {}
-        """of chains on their way, by block: hops that are made, and the samples (B, T) that the window still reaches"""
+        """block -> number of hops done in its chain, and the samples (B, T) that the window still covers"""
 
     def __call__(self, span: Span, x: Tensor, mel: Tensor) -> Tensor:
-        """Return the wanted frames (B, 1, T) of the windows of audio x (B, 1, T) and of the mel (B, n_mels, frames)."""
+        """Return the wanted frames (B, 1, T), given windows of audio x (B, 1, T) and mel (B, n_mels, frames)."""
         order, ended = self._order, span.last < span.stop + self._order.after
         if ended and span.last * order.hop_length <= order.padding:
             return x[:, :, (span.start - span.first) * order.hop_length :]
         view = View(order, span, x[:, 0], mel, ended)
-        first = -(-span.start // BLOCK)  # of the blocks that are wanted whole; the last of an utterance may be short
+        first = -(-span.start // BLOCK)  # first whole block; an utterance's last block may be short
         whole = range(first, max(first, -(-span.stop // BLOCK) if span.stop == span.last else span.stop // BLOCK))
         pieces = [self._advance(block, span, view) for block in range(span.start // BLOCK, whole.start)]
         if whole:
@@ -127,7 +127,7 @@ class Chains:
         return torch.cat(pieces, dim=1)[:, None]
 
     def _advance(self, block: int, span: Span, view: "View") -> Tensor:
-        """Return what is wanted of a chain (B, T), from where it stands or, if it is new, from its start."""
+        """Return the wanted part (B, T) of a chain, continuing it or starting a new one."""
         order, first = self._order, block * BLOCK
         start, stop = max(span.start, first), min(span.stop, first + BLOCK)
         hop, active = self._unfinished.pop(block, (0, None))
@@ -143,7 +143,7 @@ class Chains:
 
 
 class View:
-    """Audio (B, T) and mel (B, n_mels, frames) of an utterance, as far as the windows show them, and what is beyond."""
+    """The windows of audio (B, T) and mel (B, n_mels, frames) of an utterance, extended beyond its ends."""
 
     def __init__(self, order: Order, span: Span, x: Tensor, mel: Tensor, ended: bool) -> None:
         self.batch = x.shape[0]
@@ -153,9 +153,9 @@ class View:
         self._x = F.pad(x[:, None], reflected, mode="reflect")[:, 0] if any(reflected) else x
 
     def chains(self, first: int, count: int, hop: int, hops: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Return so many chains from frame `first` on, at so many hops from number `hop` on, utterance after utterance.
+        """Return `count` chains of each utterance from frame `first`, for `hops` hops from hop `hop`.
 
-        They are what `Correction.plain` takes: audio, reflected at the ends and 0 beyond, target, and what exists.
+        They are the arguments of `Correction.plain`: audio, reflected at the ends and 0 beyond, target, and `exists`.
         """
         order, last = self._order, (count - 1) * BLOCK
         slots, frames = order.slots - 1 + hops, hops + order.corrections - 1
@@ -171,12 +171,12 @@ class View:
 
 
 def joined(order: Order, frames: int, made: Tensor, batch: int) -> Tensor:
-    """Return the audio (B, T) of utterances, from all their corrected chains."""
+    """Join all corrected chains of utterances to audio (B, T)."""
     own = made[:, order.before * order.hop_length : (order.before + BLOCK) * order.hop_length]
     return own.reshape(batch, -1)[:, : frames * order.hop_length]
 
 
 def _cut(x: Tensor, start: int, stop: int) -> Tensor:
-    """Return x[..., start:stop], with zeros where x has nothing."""
+    """Return x[..., start:stop], with zeros outside of x."""
     before, after = max(-start, 0), max(stop - x.shape[-1], 0)
     return F.pad(x, (before, after))[..., start + before : stop + before]

@@ -1,4 +1,4 @@
-"""Correct a waveform until its mel is the one that was asked for."""
+"""Correct a waveform towards the mel that was asked for."""
 
 import copy
 import math
@@ -19,15 +19,14 @@ from vocoder.stages import Span, Stage, overlap_add
 
 
 class Correction(nn.Module):
-    """Filter audio by the difference between its own mel and the target's, a few times, in the order of a stream.
+    """Filters audio by the difference between its mel and the target, a few times, in the order of a stream.
 
-    A sample of a model has the right phases long before it has exactly the right magnitudes, and those are known: they
-    were the input. A step takes spectra of the mel convention's own windows, multiplies them by exp(relaxation *
-    (target - own)), spread from the mel bands to the bins, and overlap-adds what that changes with the window that
-    makes it the nearest signal (Griffin and Lim, 1984, equation 6). Phases are kept. `Order` says in which order frames
-    take it. There are no parameters. Plain operations give gradients and run on any device; compiled code takes their
-    place where no gradient is asked for. Audio too short to have a mel is left as it is, and so is all audio if
-    `count`, how often each frame is corrected, is 0.
+    A model's sample has good phases long before its magnitudes are exact, but those are known from the input. A step
+    computes spectra with the mel config's windows, multiplies them by exp(relaxation * (target - own)), spread from
+    mel bands to bins, and overlap-adds the change with the window that yields the nearest signal (Griffin and Lim,
+    1984, equation 6). Phases are kept. `Order` defines the order of frames. There are no parameters. Plain operations
+    support gradients and all devices; compiled code replaces them if no gradient is needed. Audio too short to have a
+    mel is left unchanged, as is all audio if `count`, the number of corrections of each frame, is 0.
 
     Raises a ConfigError if the mel config is not correctable.
     """
@@ -39,7 +38,7 @@ class Correction(nn.Module):
         self._set_count(count)
 
     def with_count(self, count: int | None) -> "Correction":
-        """Return the correction with another count, or itself where that is None."""
+        """Return the correction with another count, or itself if that is None."""
         if count is None or count == self.count:
             return self
         other = copy.copy(self)
@@ -49,8 +48,8 @@ class Correction(nn.Module):
     def _set_count(self, count: int) -> None:
         if count and not self.config.correctable:
             raise ConfigError(
-                f"a waveform can be corrected towards natural-log magnitude mels whose n_fft is a multiple of "
-                f"hop_length, not towards those of {self.config.name!r}"
+                f"a waveform can only be corrected towards natural-log magnitude mels with n_fft a multiple of "
+                f"hop_length, not towards {self.config.name!r} mels"
             )
         self.count = count
         self.order = Order.of(self.config, max(count, 1))
@@ -63,10 +62,10 @@ class Correction(nn.Module):
         return Chains(self.order, self.run)(Span(0, 0, frames, frames), x[:, None], mel)[:, 0]
 
     def at_once(self, x: Tensor, mel: Tensor) -> Tensor:
-        """Return audio (B, T) corrected towards its mel (B, n_mels, T / hop_length), all frames of a grid at once.
+        """Correct audio (B, T) towards its mel (B, n_mels, T / hop_length), all frames of a grid at once.
 
-        Programs for other runtimes have no loop over frames. A frame is corrected as often as in the order of a stream,
-        boldly until the last time, but the samples are not quite the same.
+        It is for other runtimes, which have no loop over frames. Each frame gets as many corrections as in the order of
+        a stream, with large steps except for the last, so the samples differ slightly.
         """
         order = self.order
         padded = F.pad(x[:, None], (order.padding, order.padding), mode="reflect")[:, 0] if self.count else x
@@ -78,7 +77,7 @@ class Correction(nn.Module):
         return padded[:, order.padding : order.padding + x.shape[1]] if self.count else x
 
     def many(self, audio: Sequence[Tensor], mels: Sequence[Tensor]) -> list[Tensor]:
-        """Return the corrected audio (T,) of utterances of different lengths, with their mels (n_mels, frames)."""
+        """Correct audio (T,) of utterances of different lengths towards their mels (n_mels, frames)."""
         order, corrected = self.order, list(audio)
         wanted = [i for i, x in enumerate(audio) if self.count and len(x) > self.config.padding]
         given = []
@@ -94,15 +93,15 @@ class Correction(nn.Module):
         return corrected
 
     def stages(self, signal: str, target: str) -> list[Stage]:
-        """Return the stage that corrects `signal` (B, 1, T) towards the mel `target`, fresh; none if count is 0."""
+        """Return a new stage that corrects `signal` (B, 1, T) towards the mel `target`; none if count is 0."""
         if self.count == 0:
             return []
         return [Stage("corrected", (signal, target), Chains(self.order, self.run), self.order.before, self.order.after)]
 
     def run(self, first: int, audio: Tensor, target: Tensor, exists: Tensor) -> Tensor:
-        """Return the corrected chains, of compiled code where it is the same; arguments as of `plain`.
+        """Correct chains with compiled code if possible; the arguments are those of `plain`.
 
-        There each chain is computed by itself, so that none of the arithmetic depends on which chains there are.
+        Compiled code processes each chain separately, so that the result does not depend on the other chains.
         """
         tables = compiled_tables(self.config, self.order) if compilable(audio) and compilable(target) else None
         compiled = None if tables is None else kernel("correction", "corrected")
@@ -118,13 +117,13 @@ class Correction(nn.Module):
         return out
 
     def plain(self, first: int, audio: Tensor, target: Tensor, exists: Tensor) -> Tensor:
-        """Return the corrected chains (C, T); after each hop the first slot of its window is final.
+        """Correct chains (C, T) with plain operations; after each hop the first slot of the window is final.
 
         Args:
-            first: number of the first frame, or any that is on its grid.
+            first: index of the first frame, or of any on the same grid.
             audio: (C, T) with T = (slots - 1 + hops) * hop_length.
             target: mel (C, hops + corrections - 1, n_mels).
-            exists: (C, hops + corrections - 1), 1 for each frame of the utterance, and 0 beyond its ends.
+            exists: (C, hops + corrections - 1), 1 for frames of the utterance and 0 beyond its ends.
         """
         order, size = self.order, (self.order.slots - 1) * self.order.hop_length
         active, final = audio[:, :size], []
@@ -146,9 +145,9 @@ class Correction(nn.Module):
         return torch.cat([*final, active], dim=1)
 
     def _step(self, active: Tensor, start: int, target: Tensor, pace: Tensor) -> Tensor:
-        """Return samples (C, T) after frames of a grid were corrected towards a mel (C, frames, n_mels).
+        """Correct the frames of a grid in samples (C, T) towards a mel (C, frames, n_mels).
 
-        The first frame's window begins at sample `start`. `pace`, how far to go, broadcasts to (C, frames, n_mels).
+        The first frame's window begins at sample `start`. The relaxation `pace` broadcasts to (C, frames, n_mels).
         """
         n_fft, stride, count = self.order.n_fft, self.order.stride, target.shape[1]
         seen = active[:, start : start + (count - 1) * stride + n_fft]
@@ -160,33 +159,30 @@ class Correction(nn.Module):
 
 
 def _share(window: Tensor, stride: int) -> Tensor:
-    """Return what overlap-added changes are multiplied by, periodic in the stride of a grid: (stride,)."""
+    """Return the factor (stride,) of overlap-added changes, which is periodic in the stride of a grid."""
     return window.square().view(-1, stride).sum(dim=0).clamp_min(1e-3).reciprocal()
 
 
 @cache
 def compiled_tables(config: MelConfig, order: Order) -> tuple[Tensor, ...] | None:
-    """Return what the compiled correction knows, in its order; None where a mel config is none that it takes.
-
-    First how far a step goes at each place, last the bands.
-    """
+    """Return the tables of the compiled correction in the order of its parameters; None for unsupported mel configs."""
     filter, fourier = MelFilter(config).float(), fourier_tables(config.n_fft)
     if fourier is None or config.n_mels < LANES:
         return None
     pace = torch.tensor([order.relaxation(place) for place in range(order.corrections)])
     share = _share(filter.window, order.stride).repeat(config.n_fft // order.stride)
-    back = filter.window * share / (2 * config.n_fft)  # the kernel has spectra that are twice as large
+    back = filter.window * share / (2 * config.n_fft)  # the kernel's spectra are twice as large
     return pace, filter.window, back, *fourier, *vector_tables(filter.filterbank / 2, filter.spread)
 
 
 def fourier_tables(length: int) -> tuple[Tensor, ...] | None:
-    """Return the numbers for frames of a length; None if it is no power of two, or below 128.
+    """Return the Fourier tables for frames of a length; None if it is not a power of two, or below 128.
 
-    A lane is a real signal, transformed by way of a complex one of half its length. These are the radices (passes,)
-    int32, 4 or 8, whose product is that half; for each bin the place (half,) int32 where the transform in place leaves
-    it; the complex numbers of all passes, one after another, as pairs; exp(-2 pi i k / lane) for the bins k up to
-    half / 2, as pairs; exp(-2 pi i k l / length) for each bin k and the lanes l, eight real and eight imaginary parts;
-    and the matrix that joins the last bin of the lanes, with that which parts it again.
+    Each lane is a real signal, transformed as a complex one of half its length. The tables are the radices (passes,)
+    int32, 4 or 8, whose product is that half; the position (half,) int32 at which the in-place transform leaves each
+    bin; the twiddle factors of all passes, as pairs; exp(-2 pi i k / lane) for the bins k up to half / 2, as pairs;
+    exp(-2 pi i k l / length) for each bin k and the lanes l, eight real and eight imaginary parts; and the matrix that
+    combines the last bin of the lanes, with the one that separates it again.
     """
     lane = length // LANES
     exponent = lane.bit_length() - 2

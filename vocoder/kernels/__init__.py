@@ -1,1 +1,1 @@
-"""What numba compiles, and how it is run on the threads of torch."""
+"""Kernels compiled by numba, and their launcher, which runs them on torch's threads."""

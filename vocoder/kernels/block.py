@@ -1,4 +1,4 @@
-"""A ConvNeXt block: as one pass, or, where a library multiplies, what is not a product."""
+"""A ConvNeXt block as one pass, or all but its products if a library computes those."""
 
 from typing import Any
 
@@ -11,12 +11,12 @@ from vocoder.kernels.memory import LANES, TILE, Cube, FirstMatrix, Matrix, Row, 
 from vocoder.kernels.product import activate, multiply
 
 FLOAT = np.float32
-COLUMNS = 2 * LANES  # of a panel
+COLUMNS = 2 * LANES  # columns of a panel
 
 
 @njit(fastmath=FAST, error_model="numpy")  # type: ignore[untyped-decorator]
 def mix_row(x: Any, frame: int, before: int, taps: Any, bias: Any, total: Any) -> None:
-    """Write bias plus what the taps (K, C) make of the frames of x (steps, C) around a frame."""
+    """Write bias plus the convolution of taps (K, C) with the frames of x (steps, C) around a frame."""
     for c in range(total.shape[0]):
         total[c] = bias[c]
     for k in range(max(0, before - frame), min(taps.shape[0], x.shape[0] + before - frame)):
@@ -38,7 +38,7 @@ def _sums(row: Any, shift: Any) -> Any:
 
 @njit(fastmath=FAST, error_model="numpy")  # type: ignore[untyped-decorator]
 def normalise_row(row: Any, weight: Any, bias: Any, epsilon: Any, out: Any) -> None:
-    """Write a row of mean 0 and variance 1, times weight, plus bias."""
+    """Normalise a row to mean 0 and variance 1, and write it times weight plus bias."""
     size = FLOAT(row.shape[0])
     mean = _sums(row, FLOAT(0.0))[0] / size
     scale = FLOAT(1.0) / (_sums(row, mean)[1] / size + FLOAT(epsilon)) ** FLOAT(0.5)
@@ -59,7 +59,7 @@ def mixed(
     shift: Row,
     out: FirstMatrix,
 ) -> None:
-    """Convolve x (B, steps, C) with taps (K, C), normalise each row, and write (B * steps, C) or more rows."""
+    """Convolve x (B, steps, C) with taps (K, C) and normalise each row; out is (B * steps, C) or has more rows."""
     _, steps, channels = x.shape
     total = np.empty(channels, FLOAT)
     for row in range(first, stop):
@@ -103,9 +103,9 @@ def block(
     hidden: Matrix,
     out: Matrix,
 ) -> None:
-    """Write what a `FrameBlock` makes of x (B, steps, C); a number is one of so many parts of the rows.
+    """Compute a `FrameBlock` of x (B, steps, C), for parts `first` to `stop` of `parts` parts of the rows.
 
-    No row needs what is made of another one. The convolution reads `seen`; `normed` and `hidden` are memory.
+    Rows are independent of each other. The convolution reads `seen`; `normed` and `hidden` are buffers.
     """
     _, steps, channels = x.shape
     memory, zero = (np.empty(COLUMNS, FLOAT), np.empty(COLUMNS, FLOAT)), lanes(LANES, FLOAT(0.0))

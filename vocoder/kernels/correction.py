@@ -1,4 +1,4 @@
-"""The correction of audio towards its mel, one chain after another."""
+"""The correction of audio towards its mel, chain by chain."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ FLOAT = np.float32
 
 @njit(error_model="numpy")  # type: ignore[untyped-decorator]
 def _settle(x: Any, start: int, added: Any, size: int) -> None:
-    """Add what has been gathered to the samples from number `start` on, and begin to gather anew."""
+    """Add the accumulated changes to the samples from `start`, and reset them."""
     x = x[start : start + size]
     for j in range(size):
         x[j] += added[j]
@@ -26,7 +26,7 @@ def _settle(x: Any, start: int, added: Any, size: int) -> None:
 
 @njit(error_model="numpy")  # type: ignore[untyped-decorator]
 def _memory(size: int) -> Any:
-    """Return zeros, which begin where a line of the processor's memory does."""
+    """Return zeros aligned to a cache line."""
     room = np.zeros(size + 16, FLOAT)
     start = (-room.ctypes.data // 4) % 16
     return room[start : start + size]
@@ -85,7 +85,7 @@ def corrected(
     shares: Row,
     out: Matrix,
 ) -> None:
-    """Write corrected chains (C, T), a row each; those of `audio` begin `step` samples apart."""
+    """Write corrected chains (C, T), one per row; in `audio` they begin `step` samples apart."""
     order = frame, hops, grids, hop_length, offset, FLOAT(floor)
     tables = window, back, radices, turns, place, bin_turns, lane_turns, across
     size, bins, zero = window.shape[0], window.shape[0] // 2 + 1, lanes(8, FLOAT(0.0))

@@ -1,8 +1,8 @@
-"""Fourier transforms of real signals, one in every lane, that lie in memory as (samples, lanes).
+"""Fourier transforms of real signals, one in every lane, stored as (samples, lanes).
 
-The halves of even and odd samples are one complex signal of half the length. It is transformed in place, from natural
-order to one of reversed digits, and back again. Memory holds a complex number as two vectors. The way back exchanges
-real and imaginary part instead of the sign of the angles.
+Even and odd samples form one complex signal of half the length. It is transformed in place, from natural to
+digit-reversed order, and back again. A complex number is stored as two vectors. The inverse swaps real and imaginary
+parts instead of negating the angles.
 """
 
 from typing import Any
@@ -15,7 +15,7 @@ from vocoder.kernels.lanes import load, repeated, store
 from vocoder.kernels.memory import LANES
 
 HALF_ROOT = np.float32(0.5**0.5)
-PAIR = 2 * LANES  # numbers of a complex vector
+PAIR = 2 * LANES  # real numbers in a complex vector
 
 
 @njit(forceinline=True)  # type: ignore[untyped-decorator]
@@ -26,20 +26,20 @@ def times(z: Any, w: Any) -> Any:
 
 @njit(forceinline=True)  # type: ignore[untyped-decorator]
 def get(a: Any, k: int, zero: Any) -> Any:
-    """Return complex vector number k of memory."""
+    """Return complex vector k from memory."""
     return load(a, PAIR * k, zero), load(a, PAIR * k + LANES, zero)
 
 
 @njit(forceinline=True)  # type: ignore[untyped-decorator]
 def put(a: Any, k: int, z: Any) -> None:
-    """Write complex vector number k of memory."""
+    """Write complex vector k to memory."""
     store(a, PAIR * k, z[0])
     store(a, PAIR * k + LANES, z[1])
 
 
 @njit(forceinline=True)  # type: ignore[untyped-decorator]
 def _turned(z: Any, i: int, tables: Any) -> Any:
-    """Return z, which is number i of a butterfly, times its complex number of the table; number 0 has none."""
+    """Return z, element i of a butterfly, times its twiddle factor, which is 1 for element 0."""
     _, _, turns, at = tables
     if i == 0:
         return z
@@ -83,7 +83,7 @@ def _add_windowed(out: Any, k: int, i: int, z: Any, tables: Any, zero: Any) -> N
 
 @njit(forceinline=True)  # type: ignore[untyped-decorator]
 def _four(r: Any, i: Any) -> Any:
-    """Return the transform of four complex numbers; these are real parts, and imaginary parts."""
+    """Return the transform of four complex numbers, given and returned as real and imaginary parts."""
     ar, ai, br, bi = r[0] + r[2], i[0] + i[2], r[0] - r[2], i[0] - i[2]
     cr, ci, dr, di = r[1] + r[3], i[1] + i[3], r[1] - r[3], i[1] - i[3]
     return (ar + cr, br + di, ar - cr, br - di), (ai + ci, bi - dr, ai - ci, bi + dr)
@@ -91,7 +91,7 @@ def _four(r: Any, i: Any) -> Any:
 
 @njit(forceinline=True)  # type: ignore[untyped-decorator]
 def eight(r: Any, i: Any) -> Any:
-    """Return the transform of eight complex numbers; these are real parts, and imaginary parts."""
+    """Return the transform of eight complex numbers, given and returned as real and imaginary parts."""
     (ar, br, cr, dr), (ai, bi, ci, di) = _four((r[0], r[2], r[4], r[6]), (i[0], i[2], i[4], i[6]))
     (er, fr, gr, hr), (ei, fi, gi, hi) = _four((r[1], r[3], r[5], r[7]), (i[1], i[3], i[5], i[7]))
     fr, fi, hr, hi = fr + fi, fi - fr, hi - hr, -(hr + hi)
@@ -102,7 +102,7 @@ def eight(r: Any, i: Any) -> Any:
 
 
 def _pass(get: Any, put: Any) -> Any:
-    """Return a pass that takes its numbers by one function and writes what it makes of them by another."""
+    """Return a pass that reads with `get` and writes with `put`."""
 
     @njit(forceinline=True)  # type: ignore[untyped-decorator]
     def got(x: Any, k: int, step: int, i: int, tables: Any, zero: Any) -> Any:
@@ -119,10 +119,9 @@ def _pass(get: Any, put: Any) -> Any:
 
     @njit(error_model="numpy")  # type: ignore[untyped-decorator]
     def run(x: Any, y: Any, count: int, length: int, radix: int, at: int, tables: Any, zero: Any) -> None:
-        """Transform `radix` numbers of x, as far apart as they can be in a part of some length, into y, all of `count`.
+        """Transform x into y: `count` numbers in parts of `length`, by butterflies over `radix` numbers of a part.
 
-        `tables` are the window, the number where it begins, and the complex numbers, of which the pass has those from
-        number `at` on.
+        `tables` are the window, the index where it begins, and the twiddle factors; those of this pass begin at `at`.
         """
         window, start, turns = tables
         step = length // radix
@@ -148,7 +147,7 @@ _at_once, _to_samples = _pass(_get, _put), _pass(_get_turned, _add_windowed)
 
 @njit(forceinline=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def transform(x: Any, start: int, window: Any, radices: Any, turns: Any, a: Any, zero: Any) -> None:
-    """Write the transform of the windowed samples of x from number `start` on, in the order of reversed digits."""
+    """Write the transform of the windowed samples of x from `start`, in digit-reversed order."""
     half = window.shape[0] // PAIR
     length, at, tables = half, 0, (window, start, turns)
     for i in range(radices.shape[0]):
@@ -165,7 +164,7 @@ def transform(x: Any, start: int, window: Any, radices: Any, turns: Any, a: Any,
 
 @njit(forceinline=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def transform_back(a: Any, radices: Any, turns: Any, window: Any, out: Any, place: int, zero: Any) -> None:
-    """Add what `transform` would have made a of, times a window and half its length, to samples from `place` on."""
+    """Add the inverse of `transform` of a, times a window and half its length, to the samples from `place`."""
     half = window.shape[0] // PAIR
     length, at, tables = 1, turns.shape[0], (window, place, turns)
     for i in range(radices.shape[0] - 1, -1, -1):

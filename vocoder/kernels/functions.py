@@ -1,4 +1,4 @@
-"""Functions of float32 that vectorise, unlike libm's, and of vectors of float32 alike."""
+"""Functions of float32 and of vectors of it, which vectorise, unlike those of libm."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,8 +11,8 @@ from numba.extending import intrinsic
 from vocoder.kernels.lanes import Lanes, common, number_type, vectors
 
 LOG2E = 1.4426950408889634
-LIMIT = 60.0  # 2**60: where tanh and the logistic function have long been constant in float32
-SHIFTER = 12582912.0  # 1.5 * 2**23: the sum with a small number is rounded to an integer, which its last bits hold
+LIMIT = 60.0  # exponent beyond which tanh and the logistic function are constant in float32
+SHIFTER = 12582912.0  # 1.5 * 2**23: adding it rounds a small number to an integer, held in the last bits of the sum
 ROOT_HALF = 0x3F3504F3  # the bits of 2**-0.5
 
 
@@ -37,7 +37,7 @@ def _call(builder: Any, name: str, values: list[Any]) -> Any:
 
 @intrinsic  # type: ignore[untyped-decorator]
 def fma(typing_context: Any, a: Any, b: Any, c: Any) -> Any:
-    """Return a * b + c, rounded once where the processor can."""
+    """Return a * b + c, rounded once if the processor can."""
     return _function(lambda builder, v: _call(builder, "fmuladd", v), (a, b, c))
 
 
@@ -49,25 +49,25 @@ def root(typing_context: Any, a: Any) -> Any:
 
 @intrinsic  # type: ignore[untyped-decorator]
 def smaller(typing_context: Any, a: Any, limit: Any) -> Any:
-    """Return the smaller of both, and a if that is no number."""
+    """Return the smaller of the two, or a if it is NaN."""
     return _function(lambda builder, v: builder.select(builder.fcmp_ordered(">", *v), v[1], v[0]), (a, limit))
 
 
 @intrinsic  # type: ignore[untyped-decorator]
 def larger(typing_context: Any, a: Any, limit: Any) -> Any:
-    """Return the larger of both, and a if that is no number."""
+    """Return the larger of the two, or a if it is NaN."""
     return _function(lambda builder, v: builder.select(builder.fcmp_ordered("<", *v), v[1], v[0]), (a, limit))
 
 
 def _integer(kind: Any, value: int) -> Any:
-    """Return a 32-bit integer as a constant as wide as a number of that type."""
+    """Return a 32-bit integer constant, repeated in all lanes for a vector type."""
     width = kind.width if isinstance(kind, Lanes) else None
     return ir.Constant(number_type(kind, ir.IntType(32)), value if width is None else [value] * width)
 
 
 @intrinsic  # type: ignore[untyped-decorator]
 def _scaled(typing_context: Any, value: Any, shifted: Any) -> Any:
-    """Return value * 2**n for n = shifted - SHIFTER: the last bits of `shifted` become an exponent."""
+    """Return value * 2**n for n = shifted - SHIFTER, by adding the last bits of `shifted` to the exponent."""
 
     def lowered(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         bits, exponent = (builder.bitcast(arg, number_type(value, ir.IntType(32))) for arg in args)
@@ -97,7 +97,7 @@ def exp2(x: Any) -> Any:
     x = larger(smaller(x, np.float32(LIMIT)), np.float32(-LIMIT))
     shifted = x + np.float32(SHIFTER)
     f = x - (shifted - np.float32(SHIFTER))
-    p = fma(f, np.float32(1.3276471519076234e-3), np.float32(9.6755413306655327e-3))  # least error on [-1/2, 1/2]
+    p = fma(f, np.float32(1.3276471519076234e-3), np.float32(9.6755413306655327e-3))  # minimax on [-1/2, 1/2]
     p = fma(p, f, np.float32(5.5507132749622340e-2))
     p = fma(p, f, np.float32(2.4022119723934193e-1))
     p = fma(p, f, np.float32(6.9314696706386302e-1))
@@ -106,7 +106,7 @@ def exp2(x: Any) -> Any:
 
 @njit(forceinline=True)  # type: ignore[untyped-decorator]
 def log2(x: Any) -> Any:
-    """Return the binary logarithm of a positive normal float32 to 2e-7, by the series of atanh."""
+    """Return the binary logarithm of a positive normal float32 to 2e-7, by the atanh series."""
     n, m = _parted(x)
     t = (m - np.float32(1.0)) / (m + np.float32(1.0))
     u = t * t

@@ -12,7 +12,7 @@ from vocoder.kernels.memory import FirstMatrix, Matrix, Row
 
 @njit(fastmath=FAST, error_model="numpy")  # type: ignore[untyped-decorator]
 def gate_row(gates: Any, offset: Any, out: Any) -> None:
-    """Write tanh(first half) * sigmoid(second half) of gates plus offset."""
+    """Write tanh(first half) * sigmoid(second half) of gates + offset."""
     one, width = np.float32(1.0), out.shape[0]
     for j in range(width):
         e = exp2(np.float32(-2.0 * LOG2E) * (wide(gates[j]) + offset[j]))
@@ -41,8 +41,8 @@ def gated(
 ) -> None:
     """Write tanh(a) * sigmoid(b) for (a, b) = gates + offset, split in the middle of the channels.
 
-    gates (rows, 2 * C) are the steps from number `begin` on; every `steps_per_frame` steps share a row of
-    offsets (frames, 2 * C). out is (rows, C). Where there is a residual (rows, C), it becomes hidden (rows, C) + bias.
+    gates (rows, 2 * C) start at step `begin`; every `steps_per_frame` steps share a row of offsets (frames, 2 * C). out
+    is (rows, C). If there is a residual (rows, C), it is set to hidden (rows, C) + bias.
     """
     for row in range(first, stop):
         gate_row(gates[row], offsets[(begin + row) // steps_per_frame], out[row])

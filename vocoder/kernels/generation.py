@@ -1,7 +1,7 @@
-"""Sample-by-sample generation by a causal gated stack, with one Gaussian for each sample.
+"""Sample-by-sample generation by a causal gated stack, with one Gaussian per sample.
 
-Matrices are stored input-major, so that inner loops run over outputs, which vectorizes. The weights are read once for
-each sample, from front to back, and the speed is that at which the cache delivers them.
+Matrices are stored input-major, so that inner loops run over outputs, which vectorises. The weights are read once per
+sample, from front to back, and the speed is limited by the bandwidth of the cache.
 """
 
 import math
@@ -33,7 +33,7 @@ def _weight(typing_context: Any, stored: Any) -> Any:
 
 @njit(fastmath=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def _accumulate(weights: Any, x: Any, y: Any) -> None:
-    """Add the product of x (inputs,) and weights (inputs, outputs) to y, four inputs for each pass over y."""
+    """Add the product of x (inputs,) and weights (inputs, outputs) to y, four inputs per pass over y."""
     inputs, outputs = weights.shape
     whole = inputs - inputs % 4
     for i in range(0, whole, 4):
@@ -48,7 +48,7 @@ def _accumulate(weights: Any, x: Any, y: Any) -> None:
 
 @njit(error_model="numpy")  # type: ignore[untyped-decorator]
 def _layers(weights: Any, rings: Any, slots: Any, offsets: Any, scratch: Any) -> None:
-    """Run the layers for one sample; `sums` holds the hidden vector and, behind it, the sum of the skips."""
+    """Run the layers for one sample; `sums` holds the hidden vector, followed by the sum of the skips."""
     _, _, in_w, res_w, res_b, dilations, starts = weights[:7]
     taps, gates, gated, sums = scratch[:4]
     width = rings.shape[1]
@@ -77,7 +77,7 @@ def _layers(weights: Any, rings: Any, slots: Any, offsets: Any, scratch: Any) ->
 
 @njit(error_model="numpy")  # type: ignore[untyped-decorator]
 def _network(weights: Any, rings: Any, slots: Any, inputs: Any, offsets: Any, scratch: Any) -> None:
-    """Map the inputs of the stack to its output for one sample, the last of `scratch`."""
+    """Map the stack's inputs for one sample to its output, the last array of `scratch`."""
     start_w, start_b = weights[:2]
     middle_w, middle_b, end_w, end_b = weights[7:]
     _, _, _, sums, middle, raw = scratch
@@ -97,14 +97,14 @@ def _network(weights: Any, rings: Any, slots: Any, inputs: Any, offsets: Any, sc
 
 @njit(error_model="numpy")  # type: ignore[untyped-decorator]
 def _feed(scales: int, past: Any, inputs: Any) -> None:
-    """Write what the network sees of `past`: the excitation, and last sample and prediction over the gain."""
+    """Write the network's inputs from `past`: the excitation, and last sample and prediction divided by the gain."""
     for i in range(inputs.shape[0]):
         inputs[i] = math.asinh(past[i]) if scales else past[i]
 
 
 @njit(error_model="numpy")  # type: ignore[untyped-decorator]
 def _floored(log_s: float, floor: float) -> float:
-    """Return a log-scale above its soft floor; minus infinity is none."""
+    """Bound a log-scale softly from below; minus infinity leaves it unchanged."""
     if floor == -np.inf:
         return log_s
     above = log_s - floor
@@ -176,8 +176,9 @@ def generated(
     """Generate samples x (B, T) from noise (B, T), and log |dx / dz| of each; rows are the utterances of the batch.
 
     There are offsets (B, positions, layers, 2 * gate) for every `hop` samples, and coefficients (B, blocks, order) and
-    log_gains (B, blocks) for every `block`. `scales`: the network also sees the last sample and the prediction.
-    The excitation is clamped to `limit`. The state is updated: rings, slots, history (latest first) and excitation.
+    log_gains (B, blocks) for every `block` samples. With `scales`, the network's input includes the last sample and the
+    prediction. The excitation is clamped to `limit`. The state (rings, slots, history, latest first, and excitation) is
+    updated.
     """
     weights = start_w, start_b, in_w, res_w, res_b, dilations, starts, middle_w, middle_b, end_w, end_b
     for b in range(first, stop):

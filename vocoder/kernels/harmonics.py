@@ -9,13 +9,13 @@ from numba import njit
 from vocoder.kernels.intrinsics import FAST, entry
 from vocoder.kernels.memory import DoubleMatrix, Matrix
 
-SMALL = 1e-4  # as in `vocoder.layers.source`: where the quotient of two sines is its limit
+SMALL = 1e-4  # as in `vocoder.layers.source`: below it the quotient of two sines is replaced by its limit
 GRID = 2.0**28
 
 
 @njit(fastmath=FAST, error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
 def _mean_exp(y: Any) -> Any:
-    """Return (exp(y) - 1) / y to 1e-13 for |y| < 2.5: a series for a quarter of y, doubled twice."""
+    """Return (exp(y) - 1) / y to 1e-13 for |y| < 2.5, by a series for y / 4, doubled twice."""
     q = y * 0.25
     p = 1.0 / 6227020800
     p = p * q + 1.0 / 479001600
@@ -37,7 +37,7 @@ def _mean_exp(y: Any) -> Any:
 
 @njit(fastmath=FAST, error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
 def _sine(cycles: Any) -> Any:
-    """Return the sine of so many whole turns, to 1e-9."""
+    """Return sin(2 pi cycles) to 1e-9."""
     v = cycles - np.rint(cycles)
     v = 0.5 - v if v > 0.25 else v
     v = -0.5 - v if v < -0.25 else v
@@ -54,9 +54,9 @@ def _sine(cycles: Any) -> Any:
 
 @njit(fastmath=FAST, error_model="numpy")  # type: ignore[untyped-decorator]
 def _frame(f0: float, step: float, before: float, gains: Any, sample_rate: float, f_max: float, out: Any) -> None:
-    """Write the samples of a frame whose pitch is f0 times exp(step) to the number of the sample.
+    """Write the samples of a frame; the pitch at sample n is f0 * exp(n * step).
 
-    `before` are the periods before the frame, `gains` the voicing at its first sample and what is added for each.
+    `before` is the number of periods before the frame, `gains` the voicing at its first sample and its increment.
     """
     ratio, mean = math.exp(-step), f0 / (sample_rate * _mean_exp(step))
     for j in range(out.shape[0]):
@@ -77,14 +77,14 @@ def _frame(f0: float, step: float, before: float, gains: Any, sample_rate: float
 
 @njit(fastmath=FAST, error_model="numpy")  # type: ignore[untyped-decorator]
 def _step(f0: Any, i: int, hop: int) -> Any:
-    """Return what the logarithm of f0 (frames,) gains from a sample of frame i to the next."""
+    """Return the increment per sample of the logarithm of f0 (frames,) in frame i."""
     following = min(i + 1, f0.shape[0] - 1)
     return (math.log(np.float64(f0[following])) - math.log(np.float64(f0[i]))) / hop
 
 
 @njit(fastmath=FAST, error_model="numpy")  # type: ignore[untyped-decorator]
 def _whole(f0: Any, step: Any, hop: int, sample_rate: Any) -> Any:
-    """Return the periods in a frame."""
+    """Return the number of periods in a frame."""
     return np.float64(f0) / sample_rate * hop * _mean_exp(hop * step) / _mean_exp(step)
 
 
@@ -100,7 +100,7 @@ def harmonic_source(
     passed: DoubleMatrix,
     out: Matrix,
 ) -> None:
-    """Write the source (B, frames * hop) of f0 and voicing, and of the periods that passed before each frame's end."""
+    """Write the source (B, frames * hop) for f0, voicing, and the number of periods up to each frame's end."""
     frames, gains = f0.shape[1], np.empty(2)
     for row in range(first, stop):
         b, i = row // frames, row % frames

@@ -1,4 +1,4 @@
-"""The spectrum of a frame from the outputs of a network, in one pass, and the samples of overlapping frames."""
+"""The spectrum of a frame from the outputs of a network in one pass, and the samples of overlapping frames."""
 
 from typing import Any
 
@@ -19,9 +19,9 @@ LEAST_WEIGHT = FLOAT(1e-3)  # as in `SpectrumHead.audio`
 
 @njit(fastmath=FAST, error_model="numpy")  # type: ignore[untyped-decorator]
 def _filter(made: Any, excitation: Any, envelope: Any, bound: Any, out: Any, magnitudes: Any) -> None:
-    """Write envelope * (exp(bound * tanh(log_gain / bound)) * excitation + addition), and how large that is.
+    """Write envelope * (exp(bound * tanh(log_gain / bound)) * excitation + addition), and its magnitudes.
 
-    `made`, `excitation` and `out` are tuples of rows; one row with offsets would not vectorise.
+    `made`, `excitation` and `out` are tuples of rows, since one row with offsets would not vectorise.
     """
     (log_gain, real, imaginary), (excited_real, excited_imaginary), (out_real, out_imaginary) = made, excitation, out
     rate, largest = TWO * BINARY / bound, bound * BINARY
@@ -104,7 +104,7 @@ def overlapped(first: int, stop: int, frames: Cube, owned: Row, window: Row, out
         given, hop, total = frames[row // count], row % count, out[row]
         total[:] = weight[:] = ZERO
         for n in range(max(hop - reach + 1, 0), min(hop + reach + 1, count)):
-            begin = (hop - n) * hop_length + half  # of these samples in the frame
+            begin = (hop - n) * hop_length + half  # index of these samples in the frame
             left, right = max(begin, 0), min(begin + hop_length, size)
             if owned[n] != ZERO:
                 _add(given[n, left:right], window[left:right], total[left - begin :], weight[left - begin :])

@@ -1,4 +1,4 @@
-"""LLVM instructions that kernels share: pointers, an atomic counter, bfloat16."""
+"""LLVM instructions shared by kernels: pointers, an atomic counter, bfloat16."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,11 +8,11 @@ from numba import njit, types
 from numba.extending import intrinsic
 
 FAST = {"contract", "nsz", "arcp"}
-"""flags of compiled arithmetic; they keep NaN, which training looks for"""
+"""flags of compiled arithmetic; they preserve NaN, which training checks for"""
 
 
 def entry(stripe: int) -> Callable[[Callable[..., None]], Any]:
-    """Mark an entry point, which `vocoder.kernels.launcher.kernel` compiles; a thread takes so many rows at a time."""
+    """Mark an entry point for `vocoder.kernels.launcher.kernel`; a thread takes `stripe` rows at a time."""
 
     def marked(function: Callable[..., None]) -> Any:
         function.stripe = stripe  # type: ignore[attr-defined]
@@ -33,7 +33,7 @@ def pointer(typing_context: Any, address: Any) -> Any:
 
 @intrinsic  # type: ignore[untyped-decorator]
 def drawn(typing_context: Any, counter: Any) -> Any:
-    """Return the counter at an address and add 1 to it, atomically."""
+    """Increment the counter at an address atomically, and return its old value."""
 
     def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         integer = ir.IntType(64)
@@ -45,7 +45,7 @@ def drawn(typing_context: Any, counter: Any) -> Any:
 
 @intrinsic  # type: ignore[untyped-decorator]
 def wide(typing_context: Any, value: Any) -> Any:
-    """Return a stored value as float32: bfloat16 is stored as a 16-bit integer, the upper half of a float32."""
+    """Return a stored value as float32; bfloat16 is stored as a 16-bit integer, the upper half of a float32."""
 
     def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         if value == types.float32:
@@ -59,7 +59,7 @@ def wide(typing_context: Any, value: Any) -> Any:
 
 @intrinsic  # type: ignore[untyped-decorator]
 def like(typing_context: Any, value: Any, stored: Any) -> Any:
-    """Return a value as the type of `stored`; a float32 is rounded to the nearest bfloat16 if that is an integer."""
+    """Convert a value to the type of `stored`; for an integer type, float32 is rounded to the nearest bfloat16."""
 
     def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         if stored == value:

@@ -1,6 +1,6 @@
-"""Vectors of float32 or float64 for compiled code: the same arithmetic in every lane, whatever the width.
+"""Vectors of float32 or float64 for compiled code, with the same arithmetic in every lane, whatever the width.
 
-Nothing is reordered, so that a lane holds the same bits whichever lanes stand beside it.
+Operations are never reordered, so that the bits of a lane do not depend on its neighbours.
 """
 
 import operator
@@ -16,7 +16,7 @@ ROWS = 8  # vectors of eight lanes, which can be transposed
 
 
 class Lanes(types.Type):  # type: ignore[misc]
-    """The type of a vector of so many numbers."""
+    """The type of a vector of `width` numbers."""
 
     def __init__(self, width: int, element: Any) -> None:
         super().__init__(f"Lanes({width}, {element})")
@@ -30,7 +30,7 @@ class _LanesModel(models.PrimitiveModel):  # type: ignore[misc]
 
 
 def number_type(kind: Any, element: Any = None) -> Any:
-    """Return the LLVM type of a number or a vector of them, or of other elements in their place."""
+    """Return the LLVM type of a number or a vector, optionally with another element type."""
     if element is None:
         double = types.float64 in (kind, getattr(kind, "element", None))
         element = ir.DoubleType() if double else ir.FloatType()
@@ -38,7 +38,7 @@ def number_type(kind: Any, element: Any = None) -> Any:
 
 
 def _spread(builder: Any, value: Any, kind: Lanes) -> Any:
-    """Return a vector that holds a number in every lane."""
+    """Return a vector with a number in every lane."""
     vector = number_type(kind)
     single = builder.insert_element(ir.Constant(vector, ir.Undefined), value, ir.Constant(ir.IntType(32), 0))
     mask = ir.Constant(ir.VectorType(ir.IntType(32), kind.width), [0] * kind.width)
@@ -46,18 +46,18 @@ def _spread(builder: Any, value: Any, kind: Lanes) -> Any:
 
 
 def common(args: Any) -> Any:
-    """Return the type of vectors or numbers among the arguments that all others go with; None if there is none."""
+    """Return the vector or number type that all arguments can be converted to; None if there is none."""
     found = next((arg for arg in args if isinstance(arg, Lanes)), args[0])
     return found if all(arg in (found, getattr(found, "element", found)) for arg in args) else None
 
 
 def vectors(builder: Any, kind: Any, given: Any, values: Any) -> list[Any]:
-    """Return values of the types `given` as numbers of type `kind`."""
+    """Convert values of the types `given` to the type `kind`."""
     return [v if t == kind else _spread(builder, v, kind) for t, v in zip(given, values, strict=True)]
 
 
 def _operator(symbol: Callable[..., Any], build: Callable[[Any, list[Any]], Any], count: int) -> None:
-    """Let an operator take vectors, and numbers beside them."""
+    """Define an operator for vectors, and for vectors with numbers."""
 
     def typed(context: Any) -> Any:
         if count == 1:
@@ -94,14 +94,14 @@ def lanes(typing_context: Any, width: Any, value: Any) -> Any:
 
 
 def _place(context: Any, builder: Any, array: Any, values: Any, kind: Lanes) -> Any:
-    """Return the address of a vector in a row of numbers, the first of the values, from number values[1] on."""
+    """Return the address of a vector in the row values[0], from index values[1]."""
     data = context.make_array(array)(context, builder, values[0]).data
     return builder.bitcast(builder.gep(data, [values[1]]), ir.PointerType(number_type(kind)))
 
 
 @intrinsic  # type: ignore[untyped-decorator]
 def load(typing_context: Any, memory: Any, place: Any, like: Any) -> Any:
-    """Return a vector as wide as `like`: the numbers of a row from `place` on, half floats where they have 16 bits."""
+    """Load a vector as wide as `like` from a row, from index `place`; 16-bit numbers are converted from float16."""
 
     def lowered(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         if memory.dtype != types.uint16:
@@ -115,7 +115,7 @@ def load(typing_context: Any, memory: Any, place: Any, like: Any) -> Any:
 
 @intrinsic  # type: ignore[untyped-decorator]
 def store(typing_context: Any, memory: Any, place: Any, value: Any) -> Any:
-    """Write a vector to a row, from `place` on."""
+    """Store a vector in a row, from index `place`."""
 
     def lowered(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         builder.store(args[2], _place(context, builder, memory, args, value), align=ALIGN)
@@ -126,7 +126,7 @@ def store(typing_context: Any, memory: Any, place: Any, value: Any) -> Any:
 
 @intrinsic  # type: ignore[untyped-decorator]
 def repeated(typing_context: Any, memory: Any, place: Any, like: Any) -> Any:
-    """Return a vector as wide as `like` that holds number `place` of a row in every lane."""
+    """Return a vector as wide as `like` with element `place` of a row in every lane."""
 
     def lowered(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         number = builder.gep(context.make_array(memory)(context, builder, args[0]).data, [args[1]])
@@ -137,7 +137,7 @@ def repeated(typing_context: Any, memory: Any, place: Any, like: Any) -> Any:
 
 @njit(forceinline=True)  # type: ignore[untyped-decorator]
 def load_rows(memory: Any, place: int, step: int, like: Any) -> Any:
-    """Return eight vectors, the first from `place` on, the others `step` numbers apart."""
+    """Load eight vectors that start `step` numbers apart, the first at `place`."""
     return (
         load(memory, place, like),
         load(memory, place + step, like),
@@ -152,7 +152,7 @@ def load_rows(memory: Any, place: int, step: int, like: Any) -> Any:
 
 @njit(forceinline=True)  # type: ignore[untyped-decorator]
 def store_rows(memory: Any, place: int, step: int, rows: Any) -> None:
-    """Write eight vectors, the first from `place` on, the others `step` numbers apart."""
+    """Store eight vectors that start `step` numbers apart, the first at `place`."""
     store(memory, place, rows[0])
     store(memory, place + step, rows[1])
     store(memory, place + 2 * step, rows[2])
@@ -164,13 +164,13 @@ def store_rows(memory: Any, place: int, step: int, rows: Any) -> None:
 
 
 def _chosen(builder: Any, a: Any, b: Any, numbers: Sequence[int]) -> Any:
-    """Return the lanes of two vectors, one after the other, that have these numbers."""
+    """Return the lanes with these indices from the concatenation of two vectors."""
     return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(ir.IntType(32), len(numbers)), list(numbers)))
 
 
 @intrinsic  # type: ignore[untyped-decorator]
 def backwards(typing_context: Any, value: Any) -> Any:
-    """Return a vector whose first lane is the last of another."""
+    """Return a vector with its lanes reversed."""
 
     def lowered(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return _chosen(builder, args[0], args[0], range(value.width - 1, -1, -1))
@@ -180,7 +180,7 @@ def backwards(typing_context: Any, value: Any) -> Any:
 
 @intrinsic  # type: ignore[untyped-decorator]
 def transposed(typing_context: Any, given: Any) -> Any:
-    """Return eight vectors of eight lanes, the first of which holds the first lane of each of the given ones."""
+    """Transpose eight vectors of eight lanes."""
 
     def lowered(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         rows = [builder.extract_value(args[0], i) for i in range(ROWS)]
@@ -198,5 +198,5 @@ _INTERLEAVED = (
     (2, (0, 1, 8, 9, 4, 5, 12, 13), (2, 3, 10, 11, 6, 7, 14, 15)),
     (4, (0, 1, 2, 3, 8, 9, 10, 11), (4, 5, 6, 7, 12, 13, 14, 15)),
 )
-"""steps of a transposition: of two rows so far apart, the lanes that the first and the second become; each is one
-instruction where registers are halves of four lanes"""
+"""steps of a transposition: the distance of two rows, and the lanes of the pair that form the new first and second row;
+each is one instruction on processors whose registers have two halves of four lanes"""

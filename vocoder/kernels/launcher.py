@@ -1,9 +1,9 @@
-"""Kernels: functions of rows that numba compiles, run on the threads of torch's own pool.
+"""Kernels: functions over rows, compiled by numba and run on the threads of torch's pool.
 
-An entry point reads `def name(first: int, stop: int, bound: float, x: Matrix, ...)` and does the rows from `first` to
-before `stop`. The threads of a call take stripes of rows from a shared counter until there are none left. Callers pass
-the number of rows, and the parameters after `stop`: numbers and tensors. `compilable` and `takes` say where compiled
-code may stand in for plain operations.
+An entry point has the form `def name(first: int, stop: int, bound: float, x: Matrix, ...)` and processes the rows from
+`first` up to `stop`, exclusive. The threads of a call take stripes of rows from a shared counter until none are left.
+Callers pass the number of rows, and the parameters after `stop`: numbers and tensors. `compilable` and `takes` say when
+compiled code may replace plain operations.
 """
 
 import ctypes
@@ -31,18 +31,18 @@ from vocoder.kernels.memory import Memory
 logger = logging.getLogger(__name__)
 
 PATIENCE = 2.0
-"""seconds of compilation that pass without a word"""
+"""seconds of compilation after which it is logged"""
 NAMES = {torch.float32: "float32", torch.float64: "float64", torch.int32: "int32"}
-"""names of dtypes in compiled code, which holds numbers of 16 bits as integers"""
+"""names of dtypes in compiled code, where 16-bit numbers are integers"""
 COUNTER, STRIPE, ROWS, OWN = range(4)
-"""places of the launcher's own integers in the arguments, and of the first parameter"""
+"""positions of the launcher's integers in the arguments, and of the first parameter"""
 FLOATS = (torch.float32, torch.bfloat16)
 """dtypes that kernels of several dtypes are compiled for"""
 Parameter = type[int] | type[float] | Memory
 
 
 def compilable(x: Tensor, *dtypes: torch.dtype) -> bool:
-    """Return whether a kernel may read x: on the CPU, of one of these dtypes (float32 if left out), and `takes(x)`."""
+    """Return whether a kernel may read x: on the CPU, of one of `dtypes` (default float32), and `takes(x)`."""
     return x.device.type == "cpu" and x.dtype in (dtypes or (torch.float32,)) and takes(x)
 
 
@@ -62,8 +62,8 @@ def takes(x: Tensor) -> bool:
 class Kernel:
     """A compiled entry point, which runs without the interpreter's lock.
 
-    `code` is what numba made of it, whose machine code lives as long as this object, `layout` its parameters after
-    `first` and `stop`, and `stripe` the rows that a thread takes at a time.
+    `code` is numba's result, which is kept alive with this object; `layout` are the parameters after `first` and
+    `stop`; and `stripe` is the number of rows that a thread takes at a time.
     """
 
     def __init__(self, code: Any, layout: tuple[Parameter, ...], stripe: int) -> None:
@@ -73,7 +73,7 @@ class Kernel:
         self._format = f"{OWN}q" + "".join("d" if kind is float else f"{_slots(kind)}q" for kind in layout)
 
     def __call__(self, rows: int, *values: Tensor | float | None) -> None:
-        """Run it over so many rows; values are its parameters after `first` and `stop`."""
+        """Run the kernel over `rows` rows; values are its parameters after `first` and `stop`."""
         packed: list[Any] = [0, self._stripe, rows]
         for kind, value in zip(self._layout, values, strict=True):
             packed += _packed(kind, value) if isinstance(kind, Memory) else [value]  # type: ignore[arg-type]
@@ -90,7 +90,7 @@ def _packed(memory: Memory, value: Tensor | None) -> list[int]:
     if value is None:
         return [0] * _slots(memory)
     if value.ndim != memory.dims or value.dtype != memory.dtype or not value.is_contiguous() or not value.is_cpu:
-        raise TypeError(f"a kernel takes contiguous {memory}, not {value.dtype} {tuple(value.shape)}")
+        raise TypeError(f"a kernel needs a contiguous {memory}, not {value.dtype} {tuple(value.shape)}")
     return [value.data_ptr(), *value.shape]
 
 
@@ -100,12 +100,12 @@ def _slots(kind: Parameter) -> int:
 
 @functools.cache
 def kernel(module: str, name: str, *dtypes: torch.dtype) -> Kernel | None:
-    """Return the kernel `name` of a module of this folder for such dtypes; None, with a warning, if numba fails.
+    """Return the kernel `name` of a module in this folder for these dtypes; None, with a warning, if numba fails.
 
-    The first call compiles it, or takes it from disk if it was compiled before.
+    The first call compiles it, or loads it from disk if it was compiled before.
     """
     try:
-        from numba import config  # a second to import
+        from numba import config  # takes a second to import
 
         if config.DISABLE_JIT:
             return None
@@ -113,19 +113,19 @@ def kernel(module: str, name: str, *dtypes: torch.dtype) -> Kernel | None:
         layout = _layout(entry.py_func, dtypes)
         with announced():
             return Kernel(_compiled(entry, layout), layout, entry.py_func.stripe)
-    except Exception as error:  # whatever compilers and their libraries may raise
+    except Exception as error:  # compilers and their libraries may raise anything
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        warnings.warn(f"numba cannot compile {name} here ({reason}): slower code takes its place", RuntimeWarning, 2)
+        warnings.warn(f"numba cannot compile {name} here ({reason}): using slower code", RuntimeWarning, 2)
         return None
 
 
 @contextmanager
 def announced() -> Iterator[None]:
-    """Compile in the `with` block; if that takes longer than `PATIENCE`, the log says so, once in a process."""
+    """Log once per process if compilation in the `with` block takes longer than `PATIENCE`."""
     from numba.core.event import install_recorder
 
     done = threading.Event()
-    with install_recorder("numba:compile") as recorder:  # of nothing while code comes from the cache
+    with install_recorder("numba:compile") as recorder:  # stays empty if code comes from the cache
         threading.Thread(target=_announce, args=(recorder.buffer, done), daemon=True).start()
         try:
             yield
@@ -134,16 +134,16 @@ def announced() -> Iterator[None]:
 
 
 def _announce(compiled: Sequence[Any], done: threading.Event) -> None:
-    alone = multiprocessing.current_process().name.rpartition("-")[2] in ("MainProcess", "1")  # of a pool, the first
+    alone = multiprocessing.current_process().name.rpartition("-")[2] in ("MainProcess", "1")  # the first of a pool
     while not done.wait(PATIENCE):
         if compiled and alone:
-            _say_that_it_compiles()
+            _log_compilation()
 
 
 @functools.cache
-def _say_that_it_compiles() -> None:
+def _log_compilation() -> None:
     logger.warning(
-        "compiling for this processor, up to a minute on the first run; later processes take the result from the cache "
+        "compiling for this processor, which takes up to a minute on the first run; later processes use the cache "
         "beside the package, or in NUMBA_CACHE_DIR"
     )
 
@@ -159,7 +159,7 @@ def _layout(entry: Callable[..., Any], dtypes: tuple[torch.dtype, ...]) -> tuple
 
 
 def _compiled(entry: Any, layout: tuple[Parameter, ...]) -> Any:
-    """Return the loop over stripes as a function of one pointer, to the arguments in 64 bits each."""
+    """Compile the loop over stripes as a function of one pointer to the arguments, 64 bits each."""
     import numpy
     from numba import carray, cfunc
 
@@ -171,14 +171,14 @@ def _compiled(entry: Any, layout: tuple[Parameter, ...]) -> Any:
     (function,) = made.values()
     try:
         return cfunc("void(voidptr)", nopython=True, cache=True)(function)
-    except RuntimeError:  # no folder to keep it in
+    except RuntimeError:  # there is no folder for the cache
         return cfunc("void(voidptr)", nopython=True)(function)
 
 
 def _loop(entry: Callable[..., Any], layout: tuple[Parameter, ...]) -> CodeType:
-    """Return the code of a function that reads the arguments, and calls `entry` for one stripe after another.
+    """Return the code of a function that reads the arguments and calls `entry` for one stripe after another.
 
-    numba caches compiled code by the name and the file of a function. The name holds what else it depends on.
+    numba caches compiled code by a function's name and file, so the name includes a checksum of its dependencies.
     """
     size, slot = OWN + sum(map(_slots, layout)), OWN
     lines = [f"{name} = carray(data, ({size},), numpy.{kind})" for name, kind in (("a", "int64"), ("f", "float64"))]
@@ -201,7 +201,7 @@ def _loop(entry: Callable[..., Any], layout: tuple[Parameter, ...]) -> CodeType:
 
 @functools.cache
 def _sources() -> int:
-    """Return the checksum of all kernels, which call functions in other files than their own."""
+    """Return the checksum of all kernel files, since kernels call functions in other files."""
     total = 0
     for path in sorted(Path(__file__).parent.glob("*.py")):
         if path != Path(__file__):
@@ -211,7 +211,7 @@ def _sources() -> int:
 
 @functools.cache
 def _pool() -> Any:
-    """Return `GOMP_parallel(function, data, threads, flags)` of the OpenMP library that torch brings, or None."""
+    """Return `GOMP_parallel(function, data, threads, flags)` of torch's OpenMP library, or None."""
     for path in sorted((Path(torch.__file__).parent / "lib").glob("libgomp*.so*")):
         try:
             parallel = ctypes.CDLL(str(path)).GOMP_parallel

@@ -1,6 +1,6 @@
-"""Filters that move the mel of a spectrum, as `vocoder.layers.mel_filter`, whose `vector_tables` they read.
+"""Filters that move the mel of a spectrum, like `vocoder.layers.mel_filter`, whose `vector_tables` they read.
 
-Vectors of bins go beyond the last one, up to a vector further.
+Vectors of bins may extend beyond the last bin by up to one vector.
 """
 
 from typing import Any
@@ -18,7 +18,7 @@ MAX_DIFFERENCE, MAX_BOOST = FLOAT(3.0), FLOAT(4.0)  # as in `vocoder.layers.mel_
 
 @njit(forceinline=True)  # type: ignore[untyped-decorator]
 def _four_heard(magnitudes: Any, bands: Any, m: int, weights: Any, at: int, zero: Any) -> Any:
-    """Return vectors whose sums are what four bands hear, and where the weights of the next four begin."""
+    """Return vectors that sum to the energies of four bands, and the index of the next four bands' weights."""
     a = b = c = d = zero
     p, q, r, s = bands[0, m], bands[0, m + 1], bands[0, m + 2], bands[0, m + 3]
     for n in range(0, LANES * bands[1, m], LANES):
@@ -34,9 +34,9 @@ def _four_heard(magnitudes: Any, bands: Any, m: int, weights: Any, at: int, zero
 def compare(
     magnitudes: Any, bands: Any, weights: Any, target: Any, place: int, pace: Any, floor: Any, out: Any, zero: Any
 ) -> None:
-    """Write the move of each band as a binary logarithm: the part `pace` of what its mel is below the target.
+    """Write the move of each band as a binary logarithm: `pace` times the difference from its mel to the target.
 
-    The target of the frame begins at number `place`.
+    The target of the frame begins at index `place`.
     """
     last, at = out.shape[0] - LANES, 0
     for group in range(0, bands.shape[1], LANES):
@@ -54,7 +54,7 @@ def compare(
 
 @njit(error_model="numpy")  # type: ignore[untyped-decorator]
 def spread(moves: Any, spans: Any, shares: Any, less: Any, out: Any, zero: Any) -> None:
-    """Write for each bin 2 to the mean move of its bands, less a number; bins come in whole vectors."""
+    """Write 2**(mean move of its bands) - less for each bin, in whole vectors of bins."""
     at = 0
     for v in range(spans.shape[1]):
         total = zero

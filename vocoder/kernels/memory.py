@@ -1,4 +1,4 @@
-"""Annotations of the parameters of an entry point: how they lie in memory. The launcher reads them."""
+"""Annotations for the parameters of an entry point, which tell the launcher their memory layout."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -6,23 +6,23 @@ from typing import Annotated, Any
 import torch
 
 LANES = 8
-"""numbers of a vector where tables are laid out for vectors, whatever the processor's have"""
+"""numbers per vector in tables that are arranged for vectors, on any processor"""
 BLOCK = 96
-"""rows that are multiplied with one panel of a matrix after another, so that they stay in the second nearest memory"""
+"""rows that are multiplied with all panels of a matrix in turn, so that they stay in the second-level cache"""
 
 PART = 2 * BLOCK
-"""rows, times the bytes of a number, that go through a block at once, so that all between them stays there too"""
+"""rows times bytes per number that go through a block at once, so that intermediate results stay in that cache too"""
 TILE = 6
-"""of these rows that are multiplied at once: with two vectors of each the sums fill 12 of 16 registers"""
+"""rows that are multiplied at once: with two vectors per row the sums fill 12 of 16 registers"""
 PAIR_TILE, PAIR_COLUMNS = 8, 48
-"""rows and columns of bfloat16 that are multiplied at once: with three vectors of each row they fill 24 of 32"""
+"""rows and columns of bfloat16 that are multiplied at once: three vectors per row fill 24 of 32 registers"""
 
 
 @dataclass(frozen=True)
 class Memory:
-    """A contiguous tensor of so many dimensions, or None in its place, which has size 0.
+    """A contiguous tensor of `dims` dimensions, or None, which stands for size 0.
 
-    `dtype` is that of its elements, or which of the dtypes that a kernel is compiled for.
+    `dtype` is the type of its elements, or an index into the dtypes that a kernel is compiled for.
     """
 
     dtype: torch.dtype | int

@@ -1,6 +1,6 @@
-"""A ConvNeXt block in one pass where processors multiply pairs of bfloat16, as AVX-512 does.
+"""A ConvNeXt block in one pass for processors that multiply pairs of bfloat16, as with AVX-512.
 
-Two neighbouring bfloat16 numbers lie in the place of a float32, and are handled as such until they are multiplied.
+Two neighbouring bfloat16 numbers are stored as one float32, and handled as such until they are multiplied.
 """
 
 from typing import Any
@@ -17,12 +17,12 @@ from vocoder.kernels.lanes import lanes, load, repeated, store
 from vocoder.kernels.memory import PAIR_COLUMNS, PAIR_TILE, Cube, FirstMatrix, Matrix, Row
 
 WIDTH = PAIR_COLUMNS // 3  # numbers of a vector
-BOUND = 4.5  # where the normal distribution has reached 0 or 1 to 3.4e-6
+BOUND = 4.5  # beyond it the normal distribution function is 0 or 1 to 3.4e-6
 
 
 @intrinsic  # type: ignore[untyped-decorator]
 def _more_of_one(typing_context: Any, total: Any, a: Any, b: Any) -> Any:
-    """Return total + the products of the pairs of a and b, each of which adds two to its lane."""
+    """Return total + the products of the pairs of a and b, two per lane."""
 
     def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         pairs, sums = (ir.VectorType(kind, WIDTH) for kind in (ir.IntType(32), ir.FloatType()))
@@ -35,7 +35,7 @@ def _more_of_one(typing_context: Any, total: Any, a: Any, b: Any) -> Any:
 
 @intrinsic  # type: ignore[untyped-decorator]
 def _store_rounded(typing_context: Any, memory: Any, place: Any, value: Any) -> Any:
-    """Write a vector to a row of bfloat16, from `place` on, each number rounded to the nearest."""
+    """Store a vector in a row of bfloat16 from index `place`, rounded to the nearest."""
 
     def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         whole, halves = (ir.VectorType(ir.IntType(bits), WIDTH) for bits in (32, 16))
@@ -50,7 +50,7 @@ def _store_rounded(typing_context: Any, memory: Any, place: Any, value: Any) -> 
 
 @intrinsic  # type: ignore[untyped-decorator]
 def _prefetch(typing_context: Any, memory: Any, place: Any) -> Any:
-    """Let number `place` of a row come nearer, to the second nearest memory."""
+    """Prefetch element `place` of a row to the second-level cache."""
 
     def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         integer, pointer = ir.IntType(32), ir.PointerType(ir.IntType(8))
@@ -71,7 +71,7 @@ def _more(sums: Any, x: Any, b: Any) -> Any:
 
 @njit(forceinline=True)  # type: ignore[untyped-decorator]
 def _tile(x: Any, places: Any, pairs: int, panel: Any, coming: Any, line: int, bias: Any, zero: Any) -> Any:
-    """Return bias plus the products of eight rows of x, which begin at these places, with a panel."""
+    """Return bias plus the products of eight rows of x, which begin at `places`, with a panel."""
     p0, p1, p2, p3, p4, p5, p6, p7 = places
     start = load(bias, 0, zero), load(bias, WIDTH, zero), load(bias, 2 * WIDTH, zero)
     c0 = c1 = c2 = c3 = c4 = c5 = c6 = c7 = start
@@ -92,9 +92,9 @@ def _tile(x: Any, places: Any, pairs: int, panel: Any, coming: Any, line: int, b
 
 @njit(error_model="numpy")  # type: ignore[untyped-decorator]
 def _multiply(x: Any, first: int, count: int, panel: Any, coming: Any, bias: Any, out: Any, zero: Any) -> None:
-    """Write the products of so many rows of x, from `first` on, with a panel, to the first rows of `out`.
+    """Multiply `count` rows of x from `first` with a panel, and write them to the first rows of `out`.
 
-    A line of the panel that is coming is fetched with each step of the first tiles, so that it need not be waited for.
+    Each step of the first tiles prefetches a cache line of the next panel, `coming`.
     """
     pairs, flat, last = x.shape[1], x.reshape(-1), first + count - 1
     for r in range(0, count, PAIR_TILE):
@@ -112,7 +112,7 @@ def _multiply(x: Any, first: int, count: int, panel: Any, coming: Any, bias: Any
 
 @njit(forceinline=True)  # type: ignore[untyped-decorator]
 def _gelu(x: Any) -> Any:
-    """Return x * P(X <= x) of the normal distribution to 6e-5, for results of bfloat16; a polynomial of least error."""
+    """Return x * P(X <= x) of the normal distribution to 6e-5, enough for bfloat16, by a minimax polynomial."""
     near = larger(smaller(x, FLOAT(BOUND)), FLOAT(-BOUND))
     u = near * near
     p = fma(u, FLOAT(-1.4000169e-12), FLOAT(1.6972540e-10))
@@ -137,7 +137,7 @@ def _activate(sums: Any, out: Any, zero: Any) -> None:
 
 @njit(error_model="numpy")  # type: ignore[untyped-decorator]
 def _add(x: Any, moved: Any, scale: Any, out: Any, zero: Any) -> None:
-    """Write x + scale * moved; there may be more of `moved`."""
+    """Write x + scale * moved; `moved` may be larger."""
     whole = out.shape[1] // WIDTH * WIDTH
     for r in range(out.shape[0]):
         for c in range(0, whole, WIDTH):
@@ -168,10 +168,10 @@ def block(
     hidden: FirstMatrix,
     out: Matrix,
 ) -> None:
-    """Write what a `FrameBlock` makes of x (B, steps, C), as `vocoder.kernels.block.block` does.
+    """Compute a `FrameBlock` of x (B, steps, C), as `vocoder.kernels.block.block` does.
 
-    Panels have `PAIR_COLUMNS` columns, biases a row for each. `normed` and `hidden` are memory for what comes between,
-    `hidden` with columns for whole panels.
+    Panels have `PAIR_COLUMNS` columns, and biases one row per panel. `normed` and `hidden` are buffers for intermediate
+    results; the columns of `hidden` fill whole panels.
     """
     _, steps, channels = x.shape
     given, count, zero = x.reshape(out.shape), out.shape[0], lanes(16, FLOAT(0.0))

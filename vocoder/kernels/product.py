@@ -1,4 +1,4 @@
-"""Products of rows with a matrix that lies in panels of columns, two vectors wide, for vectors of 32 or 64 bytes."""
+"""Products of rows with a matrix in panels of columns, two vectors wide, for vectors of 32 or 64 bytes."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ def _more(sums: Any, x: Any, b: Any) -> Any:
 
 @njit(forceinline=True)  # type: ignore[untyped-decorator]
 def _tile(x: Any, places: Any, inputs: int, panel: Any, bias: Any, width: int, zero: Any) -> Any:
-    """Return bias plus the products of six rows of x, which begin at these places, with a panel."""
+    """Return bias plus the products of six rows of x, which begin at `places`, with a panel."""
     p0, p1, p2, p3, p4, p5 = places
     c0 = c1 = c2 = c3 = c4 = c5 = (load(bias, 0, zero), load(bias, width, zero))
     for k in range(inputs):
@@ -48,7 +48,7 @@ def _tile(x: Any, places: Any, inputs: int, panel: Any, bias: Any, width: int, z
 
 @njit(forceinline=True)  # type: ignore[untyped-decorator]
 def _write(sums: Any, edge: Any, width: int, out: Any) -> None:
-    """Write a row of a tile to the columns `out`, by way of `edge` if they are fewer than those of a panel."""
+    """Write a row of a tile to the columns `out`, through `edge` if they are fewer than those of a panel."""
     count = out.shape[0]
     to = out if count == edge.shape[0] else edge
     store(to, 0, sums[0])
@@ -60,7 +60,7 @@ def _write(sums: Any, edge: Any, width: int, out: Any) -> None:
 
 @njit(forceinline=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def _part(number: int, panels: Any, out: Any, columns: int) -> Any:
-    """Return the first and the last row and the columns that a number stands for, and its panel."""
+    """Return the first and last row, the columns and the panel of unit `number`."""
     begin, at = number // panels.shape[0] * BLOCK, number % panels.shape[0]
     left, last = at * columns, min(begin + BLOCK, out.shape[0]) - 1
     return begin, last, left, min(left + columns, out.shape[1]), at
@@ -70,7 +70,7 @@ def _part(number: int, panels: Any, out: Any, columns: int) -> Any:
 def multiply(
     part: Any, inputs: int, step: int, x: Any, panels: Any, bias: Any, out: Any, memory: Any, width: int, zero: Any
 ) -> None:
-    """Write a part of the products; in `memory` there is room for the bias of a panel, and for the end of a row."""
+    """Write a part of the products; `memory` holds buffers for the bias of a panel and for the end of a row."""
     (begin, last, left, right, at), (start, edge) = part, memory
     for j in range(2 * width):
         start[j] = bias[left + j] if left + j < bias.shape[0] else 0.0
@@ -88,7 +88,7 @@ def multiply(
 
 @njit(error_model="numpy")  # type: ignore[untyped-decorator]
 def activate(part: Any, out: Any, zero: Any) -> None:
-    """Write the GELU of a part of `out` in its place; a loop of its own keeps the constants of it at hand."""
+    """Apply the GELU to a part of `out` in place; a separate loop keeps its constants in registers."""
     begin, last, left, right, _ = part
     for r in range(begin, last + 1):
         row = out[r, left:right]
@@ -103,10 +103,10 @@ def activate(part: Any, out: Any, zero: Any) -> None:
 def multiplied(
     first: int, stop: int, inputs: int, step: int, gelu: int, x: Row, panels: FirstMatrix, bias: Row, out: Matrix
 ) -> None:
-    """Write rows @ matrix + bias, or the GELU of that; rows of x have `inputs` numbers and begin `step` apart.
+    """Write rows @ matrix + bias, or its GELU; rows of x have `inputs` numbers and begin `step` apart.
 
-    A number from `first` on is a panel and, further on, the next rows for the panels from the first on. Panels have 16
-    columns, or 32 where vectors have 64 bytes, of float32, or of half floats, which are converted as they are read.
+    Units `first` to `stop` are pairs of `BLOCK` rows and a panel; all panels of some rows come before the next rows.
+    Panels have 16 columns, or 32 if vectors have 64 bytes, of float32, or of float16, which is converted as it is read.
     """
     columns = panels.shape[1] // inputs
     memory = np.empty(columns, FLOAT), np.empty(columns, FLOAT)
@@ -132,7 +132,7 @@ def multiplied_double(
     bias: DoubleRow,
     out: DoubleMatrix,
 ) -> None:
-    """Write the same in float64, without GELU, by panels of half as many columns."""
+    """Write the same in float64, without GELU, with panels of half as many columns."""
     columns = panels.shape[1] // inputs
     memory = np.empty(columns), np.empty(columns)
     for number in range(first, stop):

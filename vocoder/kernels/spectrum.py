@@ -1,13 +1,13 @@
-"""Spectra of real frames, and frames of spectra.
+"""Spectra of real frames, and frames from spectra.
 
-Lane l of a frame holds every eighth of its samples, from number l on. The transforms of the lanes (`fourier`), turned
-by how much later their samples come, are joined across the lanes by a transform of eight numbers for each bin k of a
-lane. It makes the bins k + q * length / 8 for q = 0 to 7, of which those above half the length stand for their mirror
-images. Eight neighbouring k are joined at once, after a transposition. The last k, half of a lane's length, is real in
-every lane, and a product with a matrix joins it.
+Lane l of a frame holds every eighth of its samples, from sample l. The transforms of the lanes (`fourier`), with their
+phases shifted by the delay of their samples, are combined by a transform over the eight lanes for each bin k of a lane.
+It yields the bins k + q * length / 8 for q = 0 to 7, of which those above half the length stand for their mirror
+images. Eight neighbouring k are combined at once, after a transposition. The last k, half of a lane's length, is real
+in every lane, and is combined by a matrix product.
 
-Memory holds twice the bins: for each eight k, and then each q, eight real and eight imaginary parts; then those of the
-last k, for q = 0 to 3.
+Memory holds twice the bins: for each group of eight k, and then each q, eight real and eight imaginary parts; then
+those of the last k, for q = 0 to 3.
 """
 
 from typing import Any
@@ -20,7 +20,7 @@ from vocoder.kernels.functions import fma, root
 from vocoder.kernels.lanes import backwards, load, load_rows, repeated, store, store_rows, transposed
 from vocoder.kernels.memory import LANES
 
-TWO, LEAST_POWER = np.float32(2.0), np.float32(4e-14)  # four times that of `vocoder.layers.mel_filter`, as of the power
+TWO, LEAST_POWER = np.float32(2.0), np.float32(4e-14)  # 4 times that of `vocoder.layers.mel_filter`: bins are doubled
 
 
 @njit(forceinline=True)  # type: ignore[untyped-decorator]
@@ -30,13 +30,13 @@ def _times_conjugate(z: Any, w: Any) -> Any:
 
 @njit(forceinline=True)  # type: ignore[untyped-decorator]
 def _products(a: Any, b: Any) -> Any:
-    """Return the products of eight vectors with eight others."""
+    """Return the element-wise products of two groups of eight vectors."""
     return a[0] * b[0], a[1] * b[1], a[2] * b[2], a[3] * b[3], a[4] * b[4], a[5] * b[5], a[6] * b[6], a[7] * b[7]
 
 
 @njit(error_model="numpy")  # type: ignore[untyped-decorator]
 def _lanes_parted(a: Any, place: Any, bin_turns: Any, lane_turns: Any, out: Any, zero: Any) -> None:
-    """Write twice the bins 0 to half of each lane, all but the last turned by how much later its samples come."""
+    """Write twice the bins 0 to half of each lane, all but the last with the phase shift of the lane's delay."""
     half = place.shape[0]
     r, i = get(a, 0, zero)
     put(out, 0, (TWO * (r + i), zero))
@@ -53,7 +53,7 @@ def _lanes_parted(a: Any, place: Any, bin_turns: Any, lane_turns: Any, out: Any,
 
 @njit(error_model="numpy")  # type: ignore[untyped-decorator]
 def _lanes_together(s: Any, place: Any, bin_turns: Any, lane_turns: Any, a: Any, zero: Any) -> None:
-    """Undo `_lanes_parted`, twice too large, with real and imaginary parts exchanged."""
+    """Undo `_lanes_parted`; the result is twice as large, with real and imaginary parts swapped."""
     half = place.shape[0]
     first, last = load(s, 0, zero), load(s, PAIR * half, zero)
     put(a, 0, (first - last, first + last))
@@ -85,7 +85,7 @@ def _falling(r: Any, i: Any, last: int, heard: int, magnitudes: Any) -> None:
 
 @njit(error_model="numpy")  # type: ignore[untyped-decorator]
 def spectrum_of(x: Any, start: int, tables: Any, heard: int, a: Any, out: Any, magnitudes: Any, zero: Any) -> None:
-    """Write twice the spectrum of the windowed samples of x from number `start` on, and of the first bins how large."""
+    """Write twice the spectrum of the windowed samples of x from `start`, and the magnitudes of the first bins."""
     window, _, radices, turns, place, bin_turns, lane_turns, across = tables
     half, lane = place.shape[0], window.shape[0] // LANES
     transform(x, start, window, radices, turns, a, zero)
@@ -113,7 +113,7 @@ def spectrum_of(x: Any, start: int, tables: Any, heard: int, a: Any, out: Any, m
 
 @njit(error_model="numpy")  # type: ignore[untyped-decorator]
 def add_frame(s: Any, gains: Any, tables: Any, a: Any, out: Any, start: int, zero: Any) -> None:
-    """Add the windowed frame of a spectrum times gains to samples from number `start` on. The spectrum is lost."""
+    """Add the windowed frame of a spectrum times gains to the samples from `start`. The spectrum is overwritten."""
     window, back, radices, turns, place, bin_turns, lane_turns, across = tables
     half, lane = place.shape[0], window.shape[0] // LANES
     for k in range(0, half, LANES):
@@ -129,7 +129,7 @@ def add_frame(s: Any, gains: Any, tables: Any, a: Any, out: Any, start: int, zer
             backwards(load(gains, lane - end, zero)),
         )
         real, imaginary = load_rows(s, PAIR * k, PAIR, zero), load_rows(s, PAIR * k + LANES, PAIR, zero)
-        real, imaginary = eight(_products(gain, imaginary), _products(gain, real))  # exchanged
+        real, imaginary = eight(_products(gain, imaginary), _products(gain, real))  # swapped
         store_rows(s, PAIR * k, PAIR, transposed(imaginary))
         store_rows(s, PAIR * k + LANES, PAIR, transposed(real))
     last, total = PAIR * half, zero

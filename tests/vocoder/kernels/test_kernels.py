@@ -33,7 +33,7 @@ def test_a_kernel_takes_only_tensors_as_its_entry_point_names_them():
     out = torch.zeros(4, 8)
     others = (x.double(), moved, scale), (x, moved.float(), scale), (x, moved, scale[None]), (x.t(), moved, scale)
     for wrong in others:
-        with pytest.raises(TypeError, match="a kernel takes contiguous"):
+        with pytest.raises(TypeError, match="a kernel needs a contiguous"):
             add(4, *wrong, out)
     with pytest.raises(ValueError, match="zip"):
         add(4, x, moved, scale)
@@ -42,7 +42,7 @@ def test_a_kernel_takes_only_tensors_as_its_entry_point_names_them():
 
 
 def test_a_long_compilation_is_said_once(monkeypatch, caplog):
-    launcher._say_that_it_compiles.cache_clear()
+    launcher._log_compilation.cache_clear()
     monkeypatch.setattr(launcher, "PATIENCE", 0.01)
     with announced():
         time.sleep(0.1)
