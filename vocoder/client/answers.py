@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
 from vocoder.audio.writing import Origin
-from vocoder.client.errors import BadAnswerError, IncompleteError, NoAnswerError, error_of, read_problem, understood
+from vocoder.client.errors import BadAnswerError, IncompleteError, NoAnswerError, error_of, read_problem, reading_answer
 from vocoder.config import from_dict
 from vocoder.mel.config import MelConfig, MelWarning
 from vocoder.npy import read_array
@@ -158,7 +158,7 @@ def read_speech(answer: Response) -> Speech:
     Raises a BadAnswerError if there is no audio, or if samples are not finite.
     """
     headers = answer.headers
-    with understood():
+    with reading_answer():
         x, rate, seed = _read_npy(answer.content, 1), int(headers["X-Sample-Rate"]), int(headers["X-Seed"])
         if rate < 1:
             raise ValueError(f"a sample rate of {rate} Hz")
@@ -178,13 +178,13 @@ def warn_of(verdict: MelVerdict | None) -> None:
 
 def read_mel(answer: Response) -> NDArray[np.float32]:
     """Read the mel (n_mels, frames) of an answer; raises a BadAnswerError if there is none."""
-    with understood():
+    with reading_answer():
         return _read_npy(answer.content, 2)
 
 
 def read_models(answer: Response) -> list[ModelInfo]:
     """Read the models of an answer; raises a BadAnswerError if there are none."""
-    with understood():
+    with reading_answer():
         return [ModelInfo.of(document) for document in json.loads(answer.content)["models"]]
 
 
@@ -193,7 +193,7 @@ def read_message(message: str | bytes) -> NDArray[np.float32] | StreamStart | St
 
     Raises the VocoderError of a problem, and a BadAnswerError if it is not a message of a vocoder server.
     """
-    with understood():
+    with reading_answer():
         if isinstance(message, bytes):
             x = np.frombuffer(message, "<f4").astype(np.float32)
             if not np.isfinite(x).all():

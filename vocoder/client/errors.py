@@ -104,7 +104,7 @@ def read_problem(status: int, body: str | bytes, retry_after: str | None = None)
 
 
 @contextmanager
-def understood() -> Iterator[None]:
+def reading_answer() -> Iterator[None]:
     """Turn errors in reading an answer into a BadAnswerError."""
     try:
         yield

@@ -81,7 +81,7 @@ class Program(nn.Module):
 
     @property
     def least_frames(self) -> int:
-        """Fewest frames that it accepts: the correction needs enough audio for a mel, and tracing some frames more."""
+        """Fewest frames that it accepts: audio must be long enough for a mel, and tracing needs two frames per grid."""
         order = self.correction.order
         corrected = max(order.padding // order.hop_length + 1, 2 * order.grids) if self.correction.count else 1
         return max(corrected, LEAST_FRAMES)

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from vocoder.adapt.path import pass_one_of
 from vocoder.adapt.shape import bands_hint
-from vocoder.guard.guard import Guard, guard_of, turned
+from vocoder.guard.guard import Guard, guard_of, looks_transposed
 from vocoder.guard.verdict import UNSURE, fault, recognised, remedy, unsure
 from vocoder.layers.recogniser import Guess, Recognition
 from vocoder.mel.config import PRESETS, MelConfig
@@ -34,7 +34,7 @@ def recognised_config(mel: Tensor | np.ndarray, own: MelConfig) -> MelConfig:
     if (scaled := guard.scaled_preset(finite_values(mel).cpu())) is not None:
         return _unambiguous(scaled, own)
     found = guard.recognise(mel)
-    if across is not None and turned(mel, guard, across):
+    if across is not None and looks_transposed(mel, guard, across):
         message = f"preset=auto cannot read this mel. {fault(TRANSPOSED, n_mels=mel.shape[1]).message}"
         raise UnsureError(message, found.likeliest)
     best = found.best.convention

@@ -24,10 +24,10 @@ from vocoder.guard.verdict import (
     UNFAMILIAR,
     UNSURE,
     Verdict,
+    encoding_message,
     fault,
     preset_of,
     recognised,
-    told,
 )
 from vocoder.layers.recogniser import Recognition
 from vocoder.mel.config import PRESETS, MelConfig
@@ -137,7 +137,7 @@ class Guard:
             return fault(RANGE, range=wrong)
         if values.shape[1] < FEWEST_FRAMES:
             return TOO_SHORT
-        if values.shape[0] == values.shape[1] and turned(values, self, self):
+        if values.shape[0] == values.shape[1] and looks_transposed(values, self, self):
             return fault(TRANSPOSED, n_mels=len(values))
         claimed = convention_of(config) if self.knows(config) else None
         found = None if claimed is None else self.model.convention.recognise(values, self._certain, claimed)
@@ -205,9 +205,9 @@ def _in_decibels(
     """Return a verdict if a short mel must be in decibels or decibels are relative to the loudest value, or None."""
     far = LOWEST < smallest < min(-30.0, 2.0 * mel_range(config).plausible[0])
     if far and not adapted and frames < FEWEST_FRAMES:
-        return Verdict(False, 0.0, "decibels", told("db20", config, target))
+        return Verdict(False, 0.0, "decibels", encoding_message("db20", config, target))
     relative = adapted and config.log == DB10 and largest == 0.0
-    return Verdict(False, 0.0, "decibels", told(LOUDEST, config, target)) if relative else None
+    return Verdict(False, 0.0, "decibels", encoding_message(LOUDEST, config, target)) if relative else None
 
 
 def _padding(mel: Tensor, config: MelConfig) -> Verdict | None:
@@ -217,7 +217,7 @@ def _padding(mel: Tensor, config: MelConfig) -> Verdict | None:
     return fault(PADDING, count=len(padded), value=padded[-1], silence=mel_range(config).silence) if padded else None
 
 
-def turned(mel: Tensor | np.ndarray, by_rows: Guard, by_columns: Guard) -> bool:
+def looks_transposed(mel: Tensor | np.ndarray, by_rows: Guard, by_columns: Guard) -> bool:
     """Whether the columns of a mel are clearly likelier to be its bands than its rows; both guards can read it."""
     return by_rows.recognise(mel).upright < by_columns.recognise(mel.T).upright - CLEARLY
 

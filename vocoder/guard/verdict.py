@@ -120,7 +120,7 @@ def _explained(convention: Convention, claimed: MelConfig, target: MelConfig) ->
     layout, encoding = conventions.layouts()[convention.layout], conventions.encodings()[convention.encoding]
     own = convention_of(claimed) == Convention(convention.layout, PLAIN)
     if own or encoding.cause == "decibels":
-        return told(encoding.name, claimed, target, own)
+        return encoding_message(encoding.name, claimed, target, own)
     if advice := remedy(convention, target):
         words = layout.words if encoding.name == PLAIN else f"{encoding.words} with {layout.words}"
         return f"The mel looks like {words}: {advice}."
@@ -137,7 +137,7 @@ def _explained(convention: Convention, claimed: MelConfig, target: MelConfig) ->
     return f"The mel looks like {words}. Compute it with its mel config."
 
 
-def told(name: str, claimed: MelConfig, target: MelConfig, own: bool = False) -> str:
+def encoding_message(name: str, claimed: MelConfig, target: MelConfig, own: bool = False) -> str:
     """Advise on values of the claimed (`own`) bands, or on decibels, which hardly reveal bands, hop and power."""
     encoding = conventions.encodings()[name]
     advice = f": {encoding.advice}" if own or name == LOUDEST else ""

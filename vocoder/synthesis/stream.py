@@ -220,7 +220,9 @@ class StreamSession:
         return x.cpu().numpy() if self._device is None else x.to(self._device)
 
 
-def drained(session: StreamSession, pieces: Iterable[Any], heed: Callable[[Verdict | None], None]) -> Iterator[Any]:
+def stream_audio(
+    session: StreamSession, pieces: Iterable[Any], heed: Callable[[Verdict | None], None]
+) -> Iterator[Any]:
     """Push the pieces of a mel to a session and yield its audio as it becomes ready; `heed` receives the verdicts.
 
     A piece is one frame (n_mels,), several frames (n_mels, frames), or a whole admitted mel. Raises a MelError if there
@@ -243,7 +245,7 @@ def drained(session: StreamSession, pieces: Iterable[Any], heed: Callable[[Verdi
         yield session.next()
 
 
-def begun(pieces: Iterable[Any]) -> tuple[Tensor, Iterator[Any]]:
+def read_start(pieces: Iterable[Any]) -> tuple[Tensor, Iterator[Any]]:
     """Read enough pieces, (n_mels,) or (n_mels, frames), to recognise a mel; return its start and all its pieces.
 
     The start is (n_mels, frames). Raises an UnsureError if there are no pieces.

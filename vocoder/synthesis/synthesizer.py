@@ -22,7 +22,7 @@ from vocoder.mel.values import MelError
 from vocoder.models.base import Vocoder
 from vocoder.sampling import SAMPLING_FIELDS, AdaptMode, Device, GuardMode, Preset, Sampling, Utterance, guard_mode
 from vocoder.synthesis.runner import Runner
-from vocoder.synthesis.stream import ChunkSizes, StreamSession, begun, drained
+from vocoder.synthesis.stream import ChunkSizes, StreamSession, read_start, stream_audio
 
 Mel = TypeVar("Mel", Tensor, np.ndarray)
 
@@ -247,10 +247,10 @@ class Synthesizer:
             if len(admitted.shape) != 2:
                 raise MelError(f"a stream takes one mel (n_mels, frames), not {len(admitted.shape)} dimensions")
             session = self.open_stream(**options, preset=admitted.path.source)
-            return drained(session, [admitted], self._warn)
-        beginning, mel = begun(mel) if preset == AUTO else (None, mel)
+            return stream_audio(session, [admitted], self._warn)
+        beginning, mel = read_start(mel) if preset == AUTO else (None, mel)
         source = self.path(preset, adapt, beginning).source
-        return drained(self.open_stream(**options, preset=source, guard=mode), mel, self._warn)
+        return stream_audio(self.open_stream(**options, preset=source, guard=mode), mel, self._warn)
 
     def _admitted(self, mel: Any, preset: Preset, adapt: AdaptMode, guard: GuardMode | None) -> Admitted:
         """Admit a mel, unless it already is admitted, and issue the guard's warnings."""

@@ -16,7 +16,7 @@ from vocoder.loading import load
 from vocoder.models.waveglow import WaveGlow
 from vocoder.stages import Stage
 from vocoder.synthesis import runner as runner_module
-from vocoder.synthesis.stream import drained
+from vocoder.synthesis.stream import stream_audio
 from vocoder.synthesis.synthesizer import Synthesizer
 
 PUBLISHED_MEL = replace(TINY_MEL, n_fft=1024, win_length=1024, hop_length=256)
@@ -132,7 +132,7 @@ def test_audio_comes_a_frame_before_the_listener_of_a_mel_that_is_made_as_it_pla
             now = number * played / speed
             yield frame
 
-    for chunk in drained(session, produced(), lambda verdict: None):
+    for chunk in stream_audio(session, produced(), lambda verdict: None):
         left.append(heard - now)
         sizes.append(len(chunk) // voice.hop_length)
         heard = max(heard, now) + sizes[-1] * played
