@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from training.corpora.manifest import read_manifest
-from training.corpora.pitch import follow, label_hop
+from training.corpora.pitch import label_hop, track_pitch
 from training.evaluate.metric import Audio
 from training.evaluate.options import Selection
 from training.evaluate.recordings import recordings
@@ -68,7 +68,7 @@ def compared(voice: Synthesizer, x: Audio) -> tuple[float, float, float, float]:
         mel = MelSpectrogram(voice.mel_config)(torch.from_numpy(x)[None])
         f0, voicing = (signal[0].double().numpy() for signal in net.pitch(mel))
     heard = voicing > 0.5
-    label = at_frames(follow(x, voice.sample_rate), len(f0), voice.mel_config)
+    label = at_frames(track_pitch(x, voice.sample_rate), len(f0), voice.mel_config)
     voiced = label > 0
     off = np.abs(1200 * np.log2(f0[heard & voiced] / label[heard & voiced])) > _CENTS
     return (

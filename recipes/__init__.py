@@ -1,1 +1,1 @@
-"""What made the files that ship: networks, adapters and measurements that users need not run. Not in the wheel."""
+"""The scripts that made the shipped files: networks, adapters and measurements. Not in the wheel."""

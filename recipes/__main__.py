@@ -1,4 +1,4 @@
-"""`python -m recipes NAME ...`: what made the files that ship."""
+"""`python -m recipes NAME ...`: the commands that made the shipped files."""
 
 import sys
 from collections.abc import Sequence
@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from vocoder.command_line import run_program
 
 COMMANDS = {
-    "prepare": ("recipes.corpora.command", "prepare the corpora behind the files that ship"),
-    "pitch": ("recipes.pitch.train", "fit the network that reads the pitch from the mel"),
-    "guard": ("recipes.guard.command", "fit the mel guard: densities of mels in many conventions"),
-    "adapter": ("recipes.adapters.command", "fit an adapter, which takes mels of another convention to a model's"),
-    "adapted-mels": ("recipes.adapters.pairs", "list recordings once more, with mels of other presets"),
+    "prepare": ("recipes.corpora.command", "prepare the corpora of the shipped files"),
+    "pitch": ("recipes.pitch.train", "fit the network that estimates pitch from the mel"),
+    "guard": ("recipes.guard.command", "fit the mel guard: densities of mels and a recogniser of conventions"),
+    "adapter": ("recipes.adapters.command", "fit an adapter that converts mels of another convention to a model's"),
+    "adapted-mels": ("recipes.adapters.pairs", "add recordings to a manifest again, with mels of other presets"),
     "acoustic-speech": ("recipes.acoustic.speech", "synthesize speech with the durations of its phonemes"),
     "acoustic-train": ("recipes.acoustic.training", "train an acoustic model on such speech"),
-    "acoustic-predict": ("recipes.acoustic.prediction", "predict the mels of what such models held out"),
+    "acoustic-predict": ("recipes.acoustic.prediction", "predict the mels of utterances that such models held out"),
 }
-"""Name -> module with `add_arguments(parser)` and `run(args) -> int`, and one line of help."""
+"""Name -> (module with `add_arguments(parser)` and `run(args) -> int`, one line of help)."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,8 +1,8 @@
-"""The mean of the weights of several models.
+"""Averages the weights of several models.
 
-Weights that were trained from the same start, each with another seed or other speech, lie in one basin: their mean is
-better than each ("Model soups", arXiv 2203.05482). Between a model and what fine-tuning made of it lies one that keeps
-what the first could and most of what was gained (arXiv 2109.01903).
+Models trained from the same start with different seeds or speech lie in one basin, and their mean is better than each
+("Model soups", arXiv 2203.05482). The mean of a model and its fine-tuned version keeps the abilities of the original
+and most of the gain (arXiv 2109.01903).
 """
 
 from collections.abc import Sequence
@@ -17,9 +17,9 @@ from vocoder.checkpoint import Checkpoint, load_model, save_model
 
 
 def mean_of(models: Sequence[Path]) -> Checkpoint:
-    """Return the last of some models with the mean of the weights of all, the recordings of all, and no scores.
+    """Return the last model with the mean of all models' weights, the recordings of all, and no scores.
 
-    One alone is returned as it is. Raises a ValueError if they are not of one architecture and mel config.
+    A single model is returned unchanged. Raises a ValueError if architectures or mel configs differ.
     """
     checkpoints = [load_model(model) for model in models]
     if len(models) == 1:
@@ -31,7 +31,7 @@ def mean_of(models: Sequence[Path]) -> Checkpoint:
     ]
     for model, kind in zip(models, kinds, strict=True):
         if kind != kinds[-1]:
-            raise ValueError(f"{model} and {models[-1]} have no mean: they differ in architecture or mel config")
+            raise ValueError(f"cannot average {model} and {models[-1]}: their architectures or mel configs differ")
     for name, value in states[-1].items():
         if value.is_floating_point():
             value.copy_(torch.stack([state[name] for state in states]).mean(dim=0))
@@ -40,7 +40,7 @@ def mean_of(models: Sequence[Path]) -> Checkpoint:
 
 
 def write_mean(models: Sequence[Path], output: Path) -> None:
-    """Write the mean of models to a directory, with the critics of the last; raises as `mean_of`."""
+    """Write the mean of models to a directory, with the critics of the last; raises like `mean_of`."""
     mean = mean_of(models)
     save_model(output, mean.model, mean.mel_config, mean.provenance)
     copy_critics(models[-1], output, torch.float32)

@@ -1,4 +1,4 @@
-"""Where a model comes from: data, licences, machine, software, and what it takes over from other models."""
+"""A model's provenance: data, licences, machine, software, and what it inherits from other models."""
 
 import hashlib
 import json
@@ -16,13 +16,13 @@ from vocoder.checkpoint import read_config
 from vocoder.loading import model_directory, shipped_models
 
 ROLES = ("start_from", "teacher", "flows_from", "pitch_from", "fill_from")
-"""settings, of today and before, that name a model whose weights, or what they know, go into another"""
+"""settings, current and former, that name a model whose weights or outputs go into the new model"""
 
 
 def provenance(manifest: Manifest) -> dict[str, Any]:
-    """Return the corpora with hours and licences, and the software and machine of a run, as plain data.
+    """Return a run's corpora with hours and licences, and its software and machine, as plain data.
 
-    `manifest_sha256` is of what there is to learn and to judge by; a licence may be added later.
+    `manifest_sha256` covers recordings and splits but no licences, which may be added later.
     """
     record = manifest.root / "dataset.json"
     known = json.loads(record.read_text(encoding="utf-8")).get("corpora", {}) if record.is_file() else {}
@@ -45,7 +45,7 @@ def provenance(manifest: Manifest) -> dict[str, Any]:
 
 
 def surroundings() -> dict[str, Any]:
-    """Return the software and the machine of a run, as plain data."""
+    """Return a run's software and machine, as plain data."""
     machine = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{platform.machine()} CPU"
     return {
         "software": {"flow-vocoder": __version__, "torch": torch.__version__.split("+")[0]},
@@ -54,9 +54,9 @@ def surroundings() -> dict[str, Any]:
 
 
 def origin_of(**references: str | None) -> dict[str, Any]:
-    """Return what a model comes from: by role the names of models or of the runs that made them, and their recordings.
+    """Return the models or runs that a model comes from, by role, and their recordings.
 
-    Recordings include those that these models inherited. A model that does not say what it was trained on counts as one
+    Recordings that these models inherited are included. A model that does not say what it was trained on counts as a
     corpus of unknown licence. Raises CheckpointError if there is no such model.
     """
     given = {role: reference for role, reference in references.items() if reference is not None}
@@ -66,21 +66,21 @@ def origin_of(**references: str | None) -> dict[str, Any]:
         source = with_inheritance(read_config(model_directory(reference)).get("provenance") or {})
         step = f"{role} {names[role]}"
         for entry in all_data(source) or [_undocumented(names[role])]:
-            # The newest step first; a model that followed one of its name is one.
+            # The newest step first; consecutive models of the same name count once.
             steps = dict.fromkeys([step, *entry["through"].split(", ")] if "through" in entry else [step])
             found.append({**entry, "through": ", ".join(steps)})
     return {**names, "inherited": _once(found)} if given else {}
 
 
 def all_data(provenance: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the recordings that a model was trained on, then those that it inherited."""
+    """Return the corpora that a model was trained on, then those that it inherited."""
     return [*provenance.get("data", []), *provenance.get("inherited", [])]
 
 
 def with_inheritance(provenance: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a provenance that lists what was inherited, also where it only names the models.
+    """Return a provenance that lists the inherited corpora, even if the given one only names the models.
 
-    Such a name is looked up among the shipped models, and the entry says so; others are of unknown licence.
+    Names are looked up among the shipped models, and the entries say so. Other models have unknown licences.
     """
     if "inherited" in provenance:
         return dict(provenance)
@@ -96,7 +96,7 @@ def with_inheritance(provenance: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def together(provenances: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the last of some provenances, which inherits the recordings of the others."""
+    """Return the last provenance, extended to inherit the corpora of the others."""
     *others, last = map(with_inheritance, provenances)
     own = {(entry["corpus"], entry["licence"]) for entry in last.get("data", [])}
     found = [*last.get("inherited", []), *(entry for other in others for entry in all_data(other))]
@@ -105,9 +105,9 @@ def together(provenances: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _once(entries: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return one entry for each corpus and licence, the first: a run may inherit a corpus in dozens of ways.
+    """Return the first entry of each corpus and licence, because a run may inherit a corpus in dozens of ways.
 
-    It has the voices of all, or the whole corpus, and the most hours.
+    It gets the speakers of all entries, or none if an entry covers the whole corpus, and the most hours.
     """
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for entry in entries:
@@ -122,9 +122,9 @@ def _once(entries: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def heard_speakers(provenance: Mapping[str, Any]) -> frozenset[tuple[str, str | None]] | None:
-    """Return (corpus, speaker) of all voices that went into a model, (corpus, None) for a corpus as a whole.
+    """Return (corpus, speaker) of all voices that went into a model, or (corpus, None) for a whole corpus.
 
-    None where the model does not say what it was trained on.
+    Return None if the model does not say what it was trained on.
     """
     if not provenance.get("data"):
         return None
@@ -133,7 +133,7 @@ def heard_speakers(provenance: Mapping[str, Any]) -> frozenset[tuple[str, str | 
 
 
 def run_name(reference: str) -> str:
-    """Return the name of a model, or of the run whose last model it is."""
+    """Return the name of a model, or of its run for a path RUN/last/model."""
     parts = Path(reference).parts
     return parts[-3] if len(parts) > 2 and parts[-2:] == ("last", "model") else parts[-1]
 

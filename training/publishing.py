@@ -1,4 +1,4 @@
-"""Trained models to share: their directory, and its card, which says what they are, of what data, and how good."""
+"""Publishing trained models: the directory, and a model card with architecture, data, licence and scores."""
 
 import re
 import sys
@@ -27,16 +27,16 @@ from vocoder.models.families import FAMILIES, Families, family_of
 
 COLUMNS = (
     *METRICS,
-    Column("mcd_db", "MCD dB", 2, ""),  # of models measured before 0.3, as the next two
+    Column("mcd_db", "MCD dB", 2, ""),  # this and the next two are of models measured before 0.3
     Column("f0_rmse_cents", "F0 RMSE cents", 1, ""),
     Column("voicing_error", "voicing err. %", 1, ""),
     Column("nats", "nats/sample", 3, ""),
     SPEED,
     Column("density_times_real_time", "density x real time", 1, ""),
 )
-"""of the scores in cards; what theirs mean stands beside them"""
+"""columns of the scores in cards, which explain them"""
 _FREE = re.compile(r"public domain|CC0-1.0|(CC-BY-\d|0?BSD\b|MIT\b|ISC\b|Apache-|PDDL-|Unlicense)[^ ]*( \(.*\))?")
-"""licences of which a work can go into one under any other, with its attribution"""
+"""licences whose works may be used in a work under any other licence, with attribution"""
 _ALIKE = re.compile(r"CC-BY-SA-[2-9][^ ]*")
 
 
@@ -48,16 +48,16 @@ def publish(
     corrections: int | None = None,
     dtype: str = "float16",
 ) -> None:
-    """Write the directory of a trained model, or the mean of several; print its size and the licence of its weights.
+    """Write the directory of a trained model, or of the mean of several; print its size and its weights' licence.
 
-    `quality` is a block of quality.json, or empty for the scores that the model already has; `notes` is Markdown.
-    Raises ValueError if the model cannot be used; the text says why.
+    `quality` is a block of quality.json; if it is empty, the model keeps its scores. `notes` is Markdown. Raises
+    ValueError if the model cannot be used.
     """
     checkpoint = mean_of(models)
     config: Any = checkpoint.model.config
     if corrections is not None:
         if not hasattr(config, "corrections"):
-            raise ValueError("--corrections is for vocoders; this model makes no audio")
+            raise ValueError("--corrections is for vocoders, but this model makes no audio")
         checkpoint.model.config = replace(config, corrections=corrections)
     scores = dict(quality or checkpoint.quality)
     provenance, mel_config = with_inheritance(checkpoint.provenance), checkpoint.mel_config
@@ -81,7 +81,7 @@ def model_card(
     notes: str = "",
     families: Families = FAMILIES,
 ) -> str:
-    """Return the text of the README.md of a model of one of the `families`."""
+    """Return the text of a model's README.md. Its class must be in one of the `families`."""
     provenance, family = with_inheritance(provenance), family_of(model, families)
     licences = list(_corpora(provenance))
     own, speaks = provenance.get("data", []), family not in ("guard", "adapter", "density", "vae")
@@ -116,7 +116,7 @@ def _parameters(model: nn.Module) -> int:
 
 
 def licence_of(provenance: Mapping[str, Any]) -> str:
-    """Return the licence of the weights and why it is that one: a share-alike licence behind them, or all together."""
+    """Return the licence of the weights with the reason: a share-alike licence of their data, or all licences."""
     corpora = _corpora(provenance)
     named, alike = _named(corpora), _share_alike(corpora)
     if UNKNOWN in corpora:
@@ -132,7 +132,7 @@ def licence_of(provenance: Mapping[str, Any]) -> str:
 
 
 def licence_warnings(provenance: Mapping[str, Any]) -> list[str]:
-    """Return a warning for every corpus behind a model without a licence, and one where licences exclude each other."""
+    """Return a warning for every corpus of unknown licence, and one if licences exclude each other."""
     corpora = _corpora(provenance)
     warnings = [
         f"The licence of {corpus} is unknown: do not share these weights before you know that you may "
@@ -146,7 +146,7 @@ def licence_warnings(provenance: Mapping[str, Any]) -> list[str]:
 
 
 def _corpora(provenance: Mapping[str, Any]) -> dict[str, dict[str, None]]:
-    """Return the names of the corpora behind a model, inherited ones included, by licence."""
+    """Return the names of a model's corpora, inherited ones included, by licence."""
     corpora: dict[str, dict[str, None]] = {}
     for entry in all_data(with_inheritance(provenance)):
         corpora.setdefault(entry["licence"], {})[entry["corpus"]] = None
@@ -159,19 +159,19 @@ def _named(corpora: Mapping[str, Iterable[str]]) -> dict[str, str]:
 
 
 def _at_odds(licences: Iterable[str]) -> list[str]:
-    """Return the licences that leave no choice of another, if they are several and not versions of CC-BY-SA."""
+    """Return the licences that must be kept, if there are several that are not all versions of CC-BY-SA."""
     strict = [licence for licence in licences if licence != UNKNOWN and not _FREE.fullmatch(licence)]
     return strict if len(strict) > 1 and not all(map(_ALIKE.fullmatch, strict)) else []
 
 
 def _share_alike(licences: Collection[str]) -> str | None:
-    """Return the newest version of CC-BY-SA, which the others let theirs be replaced by, if it settles the matter."""
+    """Return the newest version of CC-BY-SA among the licences, which older ones allow, if all others permit it."""
     settled = UNKNOWN not in licences and not _at_odds(licences)
     return max(filter(_ALIKE.fullmatch, licences), default=None) if settled else None
 
 
 def _data(provenance: Mapping[str, Any]) -> list[list[str]]:
-    """Return the cells of each corpus; the same one heard on several ways is named once, with all of them."""
+    """Return the table cells of each corpus; one that was inherited in several ways is listed once, with all ways."""
     rows: dict[tuple[str, ...], tuple[list[str], dict[str, None]]] = {}
     for entry in all_data(provenance):
         name = entry["corpus"] + (" (synthetic)" if entry.get("synthetic") else "")
@@ -185,7 +185,7 @@ def _data(provenance: Mapping[str, Any]) -> list[list[str]]:
 
 
 def _scores(name: str, quality: Mapping[str, Any]) -> tuple[list[list[str]], list[str]]:
-    """Return the cells of each voice and candidate, and the titles of their columns."""
+    """Return the table cells of each voice and candidate, and the column titles."""
     candidates = {name: quality["voices"], **quality.get("baselines", {})}
     known = {key for voices in candidates.values() for scores in voices.values() for key in scores}
     summaries = [

@@ -1,4 +1,4 @@
-"""Configurations from a YAML file and `key=value` overrides, into frozen dataclasses."""
+"""Reads configurations from a YAML file and `key=value` overrides into frozen dataclasses."""
 
 import argparse
 import re
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 def add_run_arguments(parser: argparse.ArgumentParser, required: bool = True) -> None:
-    """Declare what every training command takes: `--config`, which may be `required`, `--resume` and overrides."""
+    """Declare the arguments of every training command: `--config`, `--resume` and overrides."""
     add = parser.add_argument
     add("--config", type=Path, required=required, metavar="FILE", help="YAML configuration of the run")
     add("--resume", action="store_true", help="continue the run from its last checkpoint")
@@ -25,9 +25,9 @@ def add_run_arguments(parser: argparse.ArgumentParser, required: bool = True) ->
 def command_of(
     kind: type[T], train: Callable[[T, bool], object], default: Path | None = None
 ) -> tuple[Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], int]]:
-    """Return `add_arguments` and `run` of the command that trains a kind of run; `train` also gets whether to resume.
+    """Return `add_arguments` and `run` of the command for a kind of run. `run` calls `train(config, resume)`.
 
-    Its configuration is that of `--config`, which may be left out where there is a default one.
+    `--config` may be left out if there is a default configuration.
     """
 
     def run(args: argparse.Namespace) -> int:
@@ -39,10 +39,10 @@ def command_of(
 
 
 def load_config(cls: type[T], file: Path, overrides: Sequence[str] = ()) -> T:
-    """Read `file`, apply `a.b=value` overrides in their order, and build the frozen dataclass `cls`.
+    """Read `file`, apply `a.b=value` overrides in order, and build the frozen dataclass `cls`.
 
-    Its class method `complete`, if it has one, adds to the settings what follows from others and is left out. Raises
-    ConfigError if the file is missing or no YAML, or a setting is unknown, missing or invalid.
+    If `cls` has a class method `complete`, it fills in settings that follow from others. Raises ConfigError if the file
+    is missing or not YAML, or a setting is unknown, missing or invalid.
     """
     data = read_settings(file)
     try:
@@ -55,12 +55,12 @@ def load_config(cls: type[T], file: Path, overrides: Sequence[str] = ()) -> T:
 
 
 def write_config(config: Any, file: Path) -> None:
-    """Write a configuration such that `load_config` reads it back."""
+    """Write a configuration that `load_config` can read."""
     file.write_text(yaml.safe_dump(to_dict(config), sort_keys=False), encoding="utf-8")
 
 
 def changes(before: Any, now: Any, name: str = "") -> list[str]:
-    """Return the settings that both have, with other values."""
+    """Return texts on the settings that both have but with different values."""
     if isinstance(before, dict) and isinstance(now, dict):
         both = [key for key in now if key in before]
         return [text for key in both for text in changes(before[key], now[key], f"{name}.{key}".lstrip("."))]
@@ -68,7 +68,7 @@ def changes(before: Any, now: Any, name: str = "") -> list[str]:
 
 
 def read_settings(file: Path) -> dict[str, Any]:
-    """Return the settings of a YAML file. Raises ConfigError if it is missing or no YAML, or holds something else."""
+    """Return the settings in a YAML file. Raises ConfigError if it is missing, invalid, or not a mapping."""
     try:
         text = file.read_text(encoding="utf-8")
     except OSError as error:
@@ -83,9 +83,9 @@ def read_settings(file: Path) -> dict[str, Any]:
 
 
 def parse_yaml(text: str, source: str) -> Any:
-    """Return the plain data of a YAML text: 1e-3 is a number, only true and false are booleans, no key comes twice.
+    """Parse YAML to plain data: 1e-3 is a number, only true and false are booleans, repeated keys are errors.
 
-    Raises ConfigError if it is no YAML; `source` names the text.
+    Raises ConfigError if it is invalid; `source` names the text.
     """
     try:
         return yaml.load(text, Loader=_Loader)  # _Loader is a SafeLoader: no objects, no code
@@ -101,15 +101,15 @@ def _override(data: dict[str, Any], override: str) -> None:
     for depth, name in enumerate(names[:-1], start=1):
         data = data.setdefault(name, {})
         if not isinstance(data, dict):
-            raise ConfigError(f"{override!r} cannot be set: {'.'.join(names[:depth])} is a single value")
+            raise ConfigError(f"cannot set {override!r}: {'.'.join(names[:depth])} is a single value, not a group")
     data[names[-1]] = parse_yaml(value, f"the value of {override!r}")
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML's safe subset, with the numbers and booleans of its version 1.2."""
+    """YAML's safe subset, with the numbers and booleans of YAML 1.2."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        """Refuse a repeated key, which plain YAML would silently drop."""
+        """Refuse repeated keys, of which PyYAML silently keeps the last."""
         names = [key.value for key, _ in node.value]
         for name in names:
             if names.count(name) > 1:

@@ -1,1 +1,1 @@
-"""Fitting of adapters: pairs of mels of two mel configs, and a small network that tells the one from the other."""
+"""Fitting adapters: pairs of mels in two mel configs, and a small network that maps one to the other."""

@@ -1,4 +1,4 @@
-"""`python -m recipes adapter`: fit what takes mels of another mel config to those of a model."""
+"""`python -m recipes adapter`: fit an adapter from mels of another mel config to those of a model."""
 
 import math
 from dataclasses import dataclass, field
@@ -31,37 +31,37 @@ SHORTEST = 0.4  # seconds of an utterance
 
 @dataclass(frozen=True)
 class AdapterRun(RunConfig):
-    """Everything that a run of `python -m recipes adapter` depends on; a linear map alone is fitted in one step."""
+    """The configuration of `python -m recipes adapter`. A linear map without a network is fitted in one step."""
 
     manifest: str
     """manifest.jsonl of a prepared corpus"""
     mel: str
-    """preset or mel config file of the mels that it takes"""
+    """preset or mel config file of the adapter's input mels"""
     target: str = "nvidia"
-    """what it makes the mels of: a shipped model, a model directory, a preset or a mel config file"""
+    """mel config of the output: a shipped model, a model directory, a preset or a mel config file"""
     before: int = 2
     after: int = 1
-    """frames that it sees before and after one, besides those that longer windows of the source blur together"""
+    """frames of context before and after each frame, in addition to those that longer source windows need"""
     hidden: tuple[int, ...] | None = None
-    """widths of the network beside the linear map, () for none; by default 128 and 16 more for each frame seen"""
+    """layer widths of the network beside the linear map, () for none; by default 128 + 16 per frame of context"""
     utterances: Annotated[int, (2, math.inf)] = 300
-    """of the training split, at most"""
+    """maximum number of utterances of the training split"""
     held_out: Annotated[float, (0.001, 0.999)] = 0.1
-    """share of them that says how good the fit is"""
+    """share of utterances held out for validation"""
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     levels: Levels = field(default_factory=Levels)
     ridge: NotNegative = 1e-4
 
     @classmethod
     def complete(cls, settings: dict[str, Any]) -> None:
-        """Name the folder of a run after its mels unless it has a name."""
+        """Name the run's folder after its mels, unless it is given."""
         settings.setdefault("output", f"runs/adapters/{Path(str(settings.get('mel'))).stem}")
 
     def __post_init__(self) -> None:
         super().__post_init__()
         source = load_mel_config(self.mel)
         if source.mean is not None and not source.scaled:
-            raise ConfigError(f"an adapter takes mels without statistics, which are taken off before: not {self.mel}")
+            raise ConfigError(f"an adapter needs mels without statistics, which are removed before it: not {self.mel}")
 
 
 def train(config: AdapterRun, resume: bool) -> None:
@@ -83,18 +83,18 @@ def _mel_config(target: str) -> MelConfig:
 
 
 def _architecture(config: AdapterRun, source: MelConfig, target: MelConfig) -> AdapterConfig:
-    """Return the adapter that fits the windows of a source."""
+    """Return the architecture of an adapter that covers the source's windows."""
     longer = source.win_length / source.sample_rate - target.win_length / target.sample_rate
     more = max(0, math.ceil(longer / 2.0 * target.sample_rate / target.hop_length))  # by which they reach further
     before, after = config.before + more, config.after + more
     hidden = (128 + 16 * (before + 1 + after),) if config.hidden is None else config.hidden
-    # All bands may hold what lies below the target's highest frequency, but those from the third above it on.
+    # All bands may contain energy below the target's highest frequency, except from the third band above it on.
     above = int((band_centres(source)[0] >= target.f_max).sum())
     return AdapterConfig(target, source.n_mels, source.n_mels - max(above - 2, 0), before, after, hidden)
 
 
 def _examples(config: AdapterRun, manifest: Manifest, model: AdapterConfig, source: MelConfig) -> list[FixedItems]:
-    """Return what the adapter is fitted to, and what it is judged by."""
+    """Return the training and the validation frames of the adapter."""
     seed = config.trainer.seed
     entries = [entry for entry in manifest.select("train") if entry.duration >= SHORTEST]
     chosen = [entries[i] for i in np.random.default_rng(seed).permutation(len(entries))[: config.utterances]]

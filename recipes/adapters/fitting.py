@@ -1,4 +1,4 @@
-"""Frames of two mel configs of the same audio, and the objective: a linear map, and a network beside it."""
+"""Frames of the same audio in two mel configs, and the objective: a linear map with a network beside it."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -26,24 +26,24 @@ from vocoder.mel.spectrogram import MelSpectrogram
 from vocoder.models.adapter import AdapterConfig, AdapterModel
 
 SILENT_FRAMES = 20
-"""frames of digital silence that are added to all others, so that silence stays silence"""
+"""frames of digital silence added to the data, so that silence stays silence"""
 QUIET_NATS, QUIET_WEIGHT = 7.0, 0.3
-"""bands so far below the loudest of their frame are hardly heard; their errors have this weight"""
+"""bands this far below the loudest of their frame are hardly audible; their errors get this weight"""
 
 
 @dataclass(frozen=True)
 class Levels(Checked):
-    """How loud the audio is made."""
+    """The levels to which audio is scaled."""
 
     gain_db: Annotated[Range, (-100, 100)] = (-20.0, 8.0)
-    """range of random gains, as far as the audio stays within full scale"""
+    """range of random gains, limited so that audio stays within full scale"""
     peak: Annotated[float, (1e-6, 1)] | None = None
-    """the peak that audio is brought to instead, for mel configs that ask for it"""
+    """peak to which audio is scaled instead, for mel configs that require it"""
     top_db: Positive | None = None
-    """how far below its loudest value every other mel is cut, in units of the mel, as librosa cuts"""
+    """range below its maximum to which every other mel is limited, in units of the mel, like librosa's top_db"""
 
     def applied(self, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Return audio (T,) at a level of its own."""
+        """Return audio (T,) at a random level, or at `peak`."""
         loudest = float(np.abs(x).max())
         if loudest == 0.0:
             return x
@@ -61,7 +61,7 @@ def frames_of(
     levels: Levels,
     seed: int,
 ) -> FixedItems:
-    """Return what an adapter is fitted to, of utterances that are each varied in their own way.
+    """Return an adapter's training data from utterances, each with its own augmentation.
 
     Items are `windows` (taps, bands) of the source and `frames` (n_mels,) of the adapter's target.
     """
@@ -83,9 +83,9 @@ def frames_of(
 
 
 class AdapterObjective(Objective):
-    """Error of frames in nats, less where a frame is quiet. The linear map of least squares is the start.
+    """Error of frames in nats, with less weight on quiet bands. It starts from the least-squares linear map.
 
-    A batch holds `windows` (B, taps, bands) of the mels that go in and `frames` (B, n_mels) of those that come out.
+    A batch has `windows` (B, taps, bands) of the input mels and `frames` (B, n_mels) of the output mels.
     """
 
     model: AdapterModel
@@ -95,11 +95,11 @@ class AdapterObjective(Objective):
         self.fitted, self.ridge = fitted, ridge
 
     def phases(self) -> tuple[Phase, ...]:
-        """Return the update of map and network together; none for a map alone, whose closed form is the best."""
+        """Return one update of map and network; none for a map alone, for which the closed form is optimal."""
         return super().phases() if self.model.config.hidden else ()
 
     def initialise(self, batches: Iterable[Batch]) -> None:
-        """Fit the linear map; the network adds nothing to it yet."""
+        """Fit the linear map; the network starts with output 0."""
         closed_form(self.model, self.fitted, self.ridge)
         if self.model.config.hidden:
             last = self.model.layers[-1]
@@ -107,14 +107,14 @@ class AdapterObjective(Objective):
             torch.nn.init.zeros_(last.bias)  # type: ignore[arg-type]
 
     def parts(self, batch: Batch, step: int) -> Parts:
-        """Return the mean error in nats, less where a frame is quiet."""
+        """Return the mean error in nats, with less weight on quiet bands."""
         frames = batch["frames"]
         error = torch.nn.functional.smooth_l1_loss(self.model(batch["windows"]), frames, reduction="none", beta=0.1)
         weight = torch.where(_heard(frames), 1.0, QUIET_WEIGHT)
         return {"error": (1.0, (error * weight).sum() / weight.sum())}
 
     def validate(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the mean absolute error in nats of the bands that are heard."""
+        """Return the mean absolute error in nats of audible bands."""
         frames = batch["frames"]
         return {"score": (self.model(batch["windows"]) - frames).abs()[_heard(frames)].mean()}
 
@@ -130,7 +130,7 @@ def _heard(frames: Tensor) -> Tensor:
 
 @torch.no_grad()
 def closed_form(model: AdapterModel, data: FixedItems, ridge: float) -> None:
-    """Set the inputs' statistics, and the linear map of least squares that `ridge` keeps small."""
+    """Set the inputs' statistics and the least-squares linear map with the penalty `ridge`."""
     taken, made = data.tensors["windows"], data.tensors["frames"]
     flat = taken.flatten(0, 1)
     model.mean.copy_(flat.mean(dim=0))

@@ -1,4 +1,4 @@
-"""`python -m recipes adapted-mels`: recordings once more, with mels of other presets, which adapters convert."""
+"""`python -m recipes adapted-mels`: list recordings again with mels of other presets, which adapters convert."""
 
 import argparse
 import shutil
@@ -19,21 +19,21 @@ FOLDER = "adapted"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
     parser.add_argument("manifest", type=Path, help="manifest.jsonl of a prepared corpus")
-    parser.add_argument("--presets", nargs="+", required=True, help="of the mels, in turn")
-    parser.add_argument("--every", type=int, default=4, help="take every this-many-th recording (default: %(default)s)")
+    parser.add_argument("--presets", nargs="+", required=True, help="presets of the mels, used in turn")
+    parser.add_argument("--every", type=int, default=4, help="use every n-th recording (default: %(default)s)")
     parser.add_argument("--min-seconds", type=float, default=0.9, help="leave out shorter ones (default: %(default)s)")
     parser.add_argument("-o", "--output", type=Path, required=True, help="manifest to write, in the same folder")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the mels and a manifest that lists the recordings as they are, then some with these mels."""
+    """Write the mels, and a manifest that lists all recordings and then some again with these mels."""
     manifest, configs = read_manifest(args.manifest), [preset(name) for name in args.presets]
     train = [e for e in manifest.select("train") if e.mel is None and e.duration >= args.min_seconds]
     taken = train[:: args.every]
     store = AudioStore(manifest, taken)
     made = [_paired(manifest, entry, store.whole(i), configs[i % len(configs)]) for i, entry in enumerate(taken)]
     write_manifest(args.output, (*manifest.entries, *made))
-    print(f"{args.output}: {len(made)} of {len(train)} recordings once more, with mels of other presets")
+    print(f"{args.output}: listed {len(made)} of {len(train)} recordings again, with mels of other presets")
     return 0
 
 

@@ -1,1 +1,1 @@
-"""The corpora behind the files that ship: Debian packages, and speech synthesized with Kokoro."""
+"""The corpora of the shipped files: Debian packages, and speech synthesized with Kokoro."""

@@ -1,4 +1,4 @@
-"""`python -m recipes prepare`: the corpora behind the files that ship, by their names."""
+"""`python -m recipes prepare`: prepare the corpora of the shipped files by name."""
 
 import argparse
 from pathlib import Path
@@ -19,20 +19,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_speech_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare how much Kokoro speaks, and where downloads are kept."""
-    parser.add_argument("--minutes", type=float, default=45.0, help="minutes of speech that Kokoro makes (%(default)g)")
-    kept = "where downloads are kept, or folder of unpacked packages (%(default)s)"
+    """Declare the arguments on Kokoro's speech and on the cache."""
+    parser.add_argument("--minutes", type=float, default=45.0, help="minutes of speech from Kokoro (%(default)g)")
+    kept = "cache of downloads, or folder of unpacked packages (%(default)s)"
     parser.add_argument("--cache", type=Path, default=debian.default_cache(), help=kept)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit status.
 
-    Raises ValueError if an argument, a corpus or the output folder is wrong; the text says how.
+    Raises ValueError if an argument, a corpus or the output folder is wrong.
     """
     if unknown := [name for name in args.sources if name not in KNOWN]:
         raise ValueError(
-            f"there is no corpus {', '.join(unknown)}; known: {', '.join(KNOWN)}. `vocoder-train prepare` takes folders"
+            f"there is no corpus {', '.join(unknown)}; known: {', '.join(KNOWN)}. `vocoder-train prepare` reads folders"
         )
     return prepare_and_report((_corpus(name, args) for name in dict.fromkeys(args.sources)), args)
 

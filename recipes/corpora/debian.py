@@ -1,4 +1,4 @@
-"""Speech in Debian packages, downloaded and unpacked without root."""
+"""Speech from Debian packages, downloaded and unpacked without root."""
 
 import hashlib
 import os
@@ -20,10 +20,10 @@ class Package:
     """A Debian package with recordings, as a `Corpus` describes them.
 
     Attributes:
-        folder: where the recordings lie inside it, a glob pattern that matches one folder.
-        files: a glob pattern of the recordings' file names.
-        not_speech: names of folders and files, without suffix, of tones, pauses and monkeys.
-        speakers: True where each subfolder is a speaker's; else one speaker carries the corpus's name.
+        folder: glob pattern that matches the one folder of recordings.
+        files: glob pattern of the recordings' file names.
+        not_speech: names of folders and files (without suffix) that are not speech, such as tones and pauses.
+        speakers: whether each subfolder is a speaker; otherwise one speaker has the corpus's name.
     """
 
     package: str
@@ -45,12 +45,12 @@ PACKAGES: dict[str, Package] = {
 
 
 def default_cache() -> Path:
-    """Return the folder that downloads are kept in: `$XDG_CACHE_HOME/flow-vocoder/corpora`."""
+    """Return the cache of downloads: `$XDG_CACHE_HOME/flow-vocoder/corpora`."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "flow-vocoder" / "corpora"
 
 
 def unpack(package: str, cache: Path) -> Path:
-    """Download and unpack any Debian package into the cache unless it is there, and return its root.
+    """Download and unpack a Debian package into the cache, unless it is there, and return its root.
 
     Raises CorpusError if apt-get or dpkg is missing, or fails.
     """
@@ -62,7 +62,7 @@ def unpack(package: str, cache: Path) -> Path:
             raise CorpusError(
                 f"{program} was not found, so {package} cannot be downloaded here. On a Debian machine run "
                 f"`apt-get download {package} && dpkg -x {package}_*.deb DIR/{package}`, "
-                "copy DIR and say --cache DIR"
+                "copy DIR here and pass --cache DIR"
             )
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache) as folder:
@@ -76,14 +76,13 @@ def unpack(package: str, cache: Path) -> Path:
 def scan(name: str, root: Path) -> Corpus:
     """List the recordings of an unpacked package.
 
-    Its one speaker carries the corpus's name, and the speakers of a package with several that name and their folder's.
-    Of files of such a package with the same bytes all but the first are unusable. Raises CorpusError if the voice's
-    folder is missing or ambiguous.
+    A single speaker gets the corpus's name; several get that name and their folder's. Identical files in a package with
+    several speakers are unusable, except the first. Raises CorpusError if the folder is missing or ambiguous.
     """
     package = PACKAGES[name]
     folders = sorted(path for path in root.glob(package.folder) if path.is_dir())
     if len(folders) != 1:
-        raise CorpusError(f"{root} should hold one folder {package.folder}, but holds {len(folders)}")
+        raise CorpusError(f"{root} should have one folder {package.folder}, but has {len(folders)}")
     paths = (path for path in folders[0].rglob(package.files) if path.is_file())
     found = (_recording(path, folders[0], name, package) for path in sorted(paths))
     recordings = tuple(_repeats_marked(found) if package.speakers else found)

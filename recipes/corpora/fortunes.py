@@ -9,7 +9,7 @@ from training.corpora.corpus import CorpusError
 from training.run_config import read_settings
 
 LANGUAGES: dict[str, dict[str, list[str]]] = read_settings(Path(__file__).with_suffix(".yaml"))
-"""by language, as espeak-ng names it: the packages, and the files of theirs that hold prose"""
+"""packages, and their files with prose, by espeak-ng's name of the language"""
 SHORTEST = 35
 LONGEST = 125
 _FOLDER = Path("usr/share/games/fortunes")
@@ -20,10 +20,10 @@ _ACCENTS = {"a": "à", "e": "è", "i": "ì", "o": "ò", "u": "ù"}
 
 
 def sentences(language: str, cache: Path, system: Path = Path("/")) -> tuple[str, ...]:
-    """Return plain sentences of 35 to 125 characters in one of `LANGUAGES`, each once, in the order of the files.
+    """Return distinct plain sentences of 35 to 125 characters in one of `LANGUAGES`, in the order of the files.
 
-    Packages that are not installed under `system` are unpacked into `cache`. Raises CorpusError if a package can be
-    neither found nor downloaded, or has no such sentence.
+    Packages that are not installed under `system` are unpacked into `cache`. Raises CorpusError if a package is neither
+    found nor downloadable, or has no such sentence.
     """
     packages, names = LANGUAGES[language]["packages"], LANGUAGES[language]["files"]
     found = dict.fromkeys(
@@ -42,7 +42,7 @@ def _locate(name: str, packages: list[str], cache: Path, system: Path) -> Path:
         path = unpack(package, cache) / _FOLDER / name
         if path.is_file():
             return path
-    raise CorpusError(f"{', '.join(packages)} should hold {_FOLDER / name}, and does not")
+    raise CorpusError(f"{', '.join(packages)} should have {_FOLDER / name}, but does not")
 
 
 def _of_file(path: Path, language: str) -> Iterator[str]:

@@ -1,7 +1,7 @@
-"""Who says what in synthetic speech: sentences read by Kokoro in its five voices and in mixtures of four of them.
+"""Plans of synthetic speech: sentences read by Kokoro in its five voices and in mixtures of four of them.
 
-Everything follows from the seed, so that the same command gives the same speech, a longer plan begins with the
-shorter one, and an interrupted run makes only what is missing.
+Everything follows from the seed: the same command gives the same speech, a longer plan starts with the shorter one, and
+an interrupted run makes only what is missing.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ Weights = tuple[tuple[str, float], ...]
 
 @dataclass(frozen=True)
 class Utterance:
-    """One sentence to synthesize: its place in the plan, its voice by weights of styles, language and speed."""
+    """One sentence to synthesize: its index in the plan, voice (as weights of styles), language and speed."""
 
     index: int
     speaker: str
@@ -39,17 +39,17 @@ class Utterance:
 
     @property
     def seconds(self) -> float:
-        """The length to expect."""
+        """The expected length."""
         return len(self.text) / _CHARACTERS_PER_SECOND / self.speed
 
     @property
     def name(self) -> str:
-        """A file name that changes with whatever would change the sound."""
+        """A file name that depends on everything that affects the sound."""
         digest = hashlib.sha256(repr((self.weights, self.language, self.text, self.speed)).encode()).hexdigest()
         return f"{self.index:05d}-{self.language}-{digest[:8]}.flac"
 
     def path(self, folder: Path) -> Path:
-        """Return where it goes in a folder."""
+        """Return the path of its file in a folder."""
         return folder / self.speaker / self.name
 
 
@@ -58,14 +58,14 @@ class Plan:
     """A set of voices and how they read.
 
     Attributes:
-        seed: of all choices.
-        speeds: range of speeds, 1 being the voice's own.
-        sentences: which of each language, in their order.
-        mixtures: how many mixtures of styles speak beside the pure ones; 0 for the kept-out style alone.
-        concentration: of the mixtures, for a woman and for the man, who weighs more since low voices are rare.
-        name: of a mixture.
-        man_alone: turns of his unmixed voice for one of each woman's.
-        utterances: how many, whatever the minutes.
+        seed: seed of all choices.
+        speeds: range of speeds, where 1 is the voice's own.
+        sentences: slice of each language's sentences.
+        mixtures: number of mixtures besides the pure styles; 0 for only the kept-out style.
+        concentration: Dirichlet parameters of a woman and of the man, who weighs more because low voices are rare.
+        name: name of the mixtures.
+        man_alone: number of turns of the man's pure voice for one of each woman's.
+        utterances: number of utterances, regardless of the minutes.
     """
 
     seed: int
@@ -79,11 +79,11 @@ class Plan:
 
     @property
     def kept_out(self) -> bool:
-        """Whether the speech is for evaluation alone, in a voice that no other plan has."""
+        """Whether the speech is only for evaluation, in a voice that no other plan has."""
         return not self.mixtures
 
     def voices(self) -> list[tuple[str, Weights]]:
-        """Return speakers with the weights of their styles, in the order of their turns; some have several."""
+        """Return speakers with their weights of styles, in the order of turns; some speakers have several turns."""
         if self.kept_out:
             return [(f"kokoro-{KEPT_OUT}", ((KEPT_OUT, 1.0),))]
         pure: list[tuple[str, Weights]] = [(f"kokoro-{style}", ((style, 1.0),)) for style in _STYLES]
@@ -106,13 +106,13 @@ PLANS = {
     "mixtures": Plan(71, (0.8, 1.25), slice(None, -40), 64, (0.4, 1.4), "blend", man_alone=6),
     "evaluation": Plan(71, (0.9, 1.1), slice(-41, None, -1)),
 }
-"""two corpora of `prepare`, and two of the acoustic model"""
+"""plans of two corpora of `prepare`, and of two of the acoustic model"""
 
 
 def planned(plan: Plan, minutes: float, texts: dict[str, tuple[str, ...]]) -> tuple[Utterance, ...]:
     """Choose text, voice and speed of every utterance.
 
-    Raises CorpusError if the length is not positive, or the sentences do not suffice for it.
+    Raises CorpusError if the length is not positive, or there are not enough sentences.
     """
     if not minutes > 0:
         raise CorpusError(f"minutes must be positive, not {minutes:g}")
@@ -126,7 +126,7 @@ def planned(plan: Plan, minutes: float, texts: dict[str, tuple[str, ...]]) -> tu
         random = np.random.default_rng([plan.seed, plan.kept_out, index])
         language = str(random.choice(languages))
         if (place := next(waiting[language], None)) is None:
-            raise CorpusError(f"the sentences ({language}) suffice for {seconds / 60:.0f} minutes, not {minutes:g}")
+            raise CorpusError(f"the sentences ({language}) are enough for {seconds / 60:.0f} minutes, not {minutes:g}")
         speaker, weights = voices[index % len(voices)]
         speed = round(float(random.uniform(*plan.speeds)), 3)
         found.append(Utterance(index, speaker, weights, language, texts[language][place], speed))
@@ -135,7 +135,7 @@ def planned(plan: Plan, minutes: float, texts: dict[str, tuple[str, ...]]) -> tu
 
 
 def synthesize(utterances: Sequence[Utterance], folder: Path, jobs: int) -> None:
-    """Synthesize what `folder/SPEAKER/NAME` lacks, as `Speech.save` writes it.
+    """Synthesize the utterances that are missing in `folder/SPEAKER/NAME`, and write them with `Speech.save`.
 
     Raises CorpusError if the extra `kokoro`, its model or espeak-ng is missing.
     """

@@ -1,4 +1,4 @@
-"""`python -m recipes guard`: fit the mel guard's densities and its recogniser of conventions, and calibrate both."""
+"""`python -m recipes guard`: fit and calibrate the mel guard's densities and its recogniser of conventions."""
 
 import math
 from dataclasses import dataclass, field
@@ -28,35 +28,35 @@ from vocoder.models.guard import GuardConfig, GuardModel
 
 @dataclass(frozen=True)
 class CalibrationConfig(Checked):
-    """What the guard is calibrated with."""
+    """The data for calibrating the guard."""
 
     corpora: tuple[str, ...] = ()
-    """of the manifest, that nothing is fitted to"""
+    """corpora of the manifest that are used only for calibration"""
     recordings: int = 600
-    """of their utterances, at most"""
+    """maximum number of their utterances"""
     spoken: NotNegativeInt = 100
     """utterances that espeak-ng makes on the spot"""
 
 
 @dataclass(frozen=True)
 class GuardRun(RunConfig):
-    """Everything that a run of `python -m recipes guard` depends on; `trainer` is that of the recogniser alone."""
+    """The configuration of `python -m recipes guard`; `trainer` is for the recogniser only."""
 
     manifest: str
     """manifest.jsonl of a prepared corpus"""
     model: GuardConfig
     corpora: tuple[str, ...] = ()
-    """that densities and recogniser are fitted to; all but those for the calibration if left out"""
+    """corpora to fit densities and recogniser to; by default all except those for calibration"""
     recordings: Annotated[int, (2, math.inf)] = 4000
-    """parts of their utterances, each varied and computed in every layout"""
+    """number of segments of their utterances, each augmented and computed in every layout"""
     sample_rate: int | None = None
-    """in Hz, that recordings count as having; their own if left out. As more they sound faster, and reach as high"""
+    """sample rate in Hz to assume for recordings; by default their own. A higher rate makes them faster and higher"""
     spoken: NotNegativeInt = 300
-    """utterances that espeak-ng makes on the spot, in other languages and voices than for the calibration"""
+    """number of utterances made with espeak-ng, in other languages and voices than for calibration"""
     prior: Positive = 1.0
-    """how many times likelier the layout of true mels is beforehand than each of the others"""
+    """prior odds of the layout of true mels against each other layout"""
     rounds: Count = 2
-    """how often each is written down in encodings drawn at random"""
+    """number of times that each segment is written in randomly drawn encodings"""
     variation: VariationConfig = field(default_factory=VariationConfig)
     calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
     seed: int = 0
@@ -69,14 +69,14 @@ class GuardRun(RunConfig):
         _require_known("convention.layouts", convention.layouts, (*self._of_its_bands(), SHUFFLED, NOT_SPEECH))
         _require_known("convention.encodings", convention.encodings, (PLAIN, *encodings()))
         if both := set(self.corpora) & set(self.calibration.corpora):
-            raise ConfigError(f"{', '.join(sorted(both))}: what is fitted to cannot calibrate")
+            raise ConfigError(f"{', '.join(sorted(both))} cannot be used both for fitting and for calibration")
 
     @property
     def true(self) -> str:
-        """The layout of true mels: the first that has as many bands as the model."""
+        """The layout of true mels: the first one with the model's number of bands."""
         found = self._of_its_bands()
         if not found or self.model.convention.n_mels != self.model.n_mels:
-            raise ConfigError(f"no mels of {self.model.n_mels} bands are known, or convention.n_mels is another number")
+            raise ConfigError(f"no layout has {self.model.n_mels} bands, or convention.n_mels is not model.n_mels")
         return found[0]
 
     def _of_its_bands(self) -> list[str]:
@@ -86,7 +86,7 @@ class GuardRun(RunConfig):
 def _require_known(setting: str, names: tuple[str, ...], known: tuple[str, ...]) -> None:
     if names[0] != known[0] or not set(names) <= set(known):
         right = ", ".join(dict.fromkeys(known))
-        raise ConfigError(f"model.{setting} must begin with {known[0]} and be of {right}, not {', '.join(names)}")
+        raise ConfigError(f"model.{setting} must start with {known[0]} and be among {right}, not {', '.join(names)}")
 
 
 def train(config: GuardRun, resume: bool) -> None:
@@ -99,7 +99,7 @@ def train(config: GuardRun, resume: bool) -> None:
     seed, rate = config.seed, config.sample_rate or manifest.sample_rate
     recordings = to_fit(manifest, fitted, config.recordings, config.spoken, seed)
     last = _fit(model, config, Material(recordings, names, rate, seed, "fitted to"), resume)
-    model.half().float()  # rounded as float16 will, so that it is calibrated as it is shipped
+    model.half().float()  # rounds to float16, so that it is calibrated as shipped
     recordings = to_calibrate(manifest, held, config.calibration.spoken, seed + 1)
     material = Material(recordings, names, rate, seed + 1, "calibrated with")
     lesson = lesson_of(material, model, config.variation, seed + 2)
@@ -112,22 +112,22 @@ def train(config: GuardRun, resume: bool) -> None:
 
 
 def _two_parts(manifest: Manifest, config: GuardRun) -> tuple[list[Entry], list[Entry]]:
-    """Return utterances to fit to, and some of other corpora to calibrate with.
+    """Return utterances for fitting, and utterances of other corpora for calibration.
 
-    Raises ConfigError if there are none of the one or the other.
+    Raises ConfigError if there are none for one of them.
     """
     aside = config.calibration
     train, held = manifest.select("train"), [e for e in manifest.entries if e.corpus in aside.corpora]
     wanted = config.corpora or tuple({e.corpus for e in train} - set(aside.corpora))
     fitted = [entry for entry in train if entry.corpus in wanted]
     if not fitted or not (held or aside.spoken):
-        raise ConfigError(f"{config.manifest} has no utterances to fit to, or none of other corpora to calibrate with")
+        raise ConfigError(f"{config.manifest} has no utterances for fitting, or none of other corpora for calibration")
     order = np.random.default_rng(config.seed + 1).permutation(len(held))[: aside.recordings]
     return fitted, [held[i] for i in order]
 
 
 def _fit(model: GuardModel, config: GuardRun, material: Material, resume: bool) -> Path:
-    """Fit the densities and the recogniser, whose run is that of the guard; return where that goes."""
+    """Fit the densities, then the recogniser by a training run; return the run's model directory."""
     fit_densities(model, material.true_mels(), layouts()[config.true].floor, config.variation, config.seed)
     lesson = lesson_of(material, model, config.variation, config.seed, config.rounds)
     print(f"recogniser: {len(lesson)} mels", flush=True)

@@ -1,4 +1,4 @@
-"""Densities in closed form, the recogniser fitted to statistics of mels, and the calibration of both."""
+"""Fits densities in closed form and the recogniser to statistics of mels, and calibrates both."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -23,24 +23,24 @@ from vocoder.mel.conventions import PLAIN, SHUFFLED, VARIATIONS, Convention, is_
 from vocoder.models.guard import GuardModel
 
 RARE = 0.002
-"""share of true mels that may be less likely than the lowest log-density"""
+"""share of true mels that may fall below the lowest log-density"""
 SLACK = 0.1
-"""nats per value that true mels of other voices may be less likely than all of those"""
+"""nats per value by which true mels of other voices may fall below these"""
 LEAST_MARGIN = 0.05
 """nats per value by which shuffled frames must explain a mel better"""
 FALSE_ALARMS = 0.002
-"""share of true mels that may be taken for others"""
+"""share of true mels that may be mistaken for others"""
 RESERVE = 0.05
-"""what the probability that so few of them fall below is multiplied by: few corpora are not all recordings"""
+"""factor on the probability below which so few of them fall, because few corpora do not represent all recordings"""
 WRONG_NAMES = 0.05
-"""share of named conventions that may be wrong"""
+"""share of recognised conventions that may be wrong"""
 TEMPO = 0.3
-"""standard deviation of the noise, in logarithms, that all changes from frame to frame share: people speak as fast as
-they like, so only how changes grow with time may count"""
+"""standard deviation of the noise, in logarithms, that all changes from frame to frame share: speaking rates differ, so
+only the growth of changes with time may count"""
 
 
 def fit_densities(model: GuardModel, mels: Sequence[Tensor], floor: float, varied: VariationConfig, seed: int) -> None:
-    """Fit each density to windows of mels (n_mels, frames), natural logarithms from `floor` up, varied by its name."""
+    """Fit each density to windows of natural-log mels (n_mels, frames) with a `floor`, varied according to its name."""
     for k, (name, density) in enumerate(zip(model.config.densities, model.densities, strict=True)):
         generator, variation = torch.Generator().manual_seed(seed + k), name.partition(":")[2]
         found = []
@@ -58,7 +58,7 @@ def fit_densities(model: GuardModel, mels: Sequence[Tensor], floor: float, varie
 def lesson_of(
     material: Material, model: GuardModel, variation: VariationConfig, seed: int, rounds: int = 1
 ) -> FixedItems:
-    """Return the statistics `x` (N, S) of mels in float16, with the indices `layout` and `encoding` (N,) of each."""
+    """Return the statistics `x` (N, S) of mels in float16, with their indices `layout` and `encoding` (N,)."""
     writer = Writer(material, model.config.convention, variation, seed)
     examples = (example for _ in range(rounds) for k in range(len(material)) for example in writer.examples(k))
     rows = [(mel_statistics(mel.numpy()).astype(np.float16), *kind) for mel, *kind in examples]
@@ -68,7 +68,7 @@ def lesson_of(
 
 
 class ConventionObjective(Objective):
-    """Cross-entropy of the layout and the encoding of mels, in nats, by their statistics `x` (B, S)."""
+    """Cross-entropy of mels' layout and encoding in nats, from their statistics `x` (B, S)."""
 
     model: ConventionNet
 
@@ -82,13 +82,13 @@ class ConventionObjective(Objective):
         self.register_buffer("tempo", tempo, persistent=False)
 
     def initialise(self, batches: Iterable[Batch]) -> None:
-        """Normalise the statistics by those of the lesson."""
+        """Set the normalisation of the statistics from those of the lesson."""
         some = self.statistics[torch.randperm(len(self.statistics))[:20000]].float()
         self.model.centre.copy_(some.mean(dim=0))
         self.model.spread.copy_((some.var(dim=0) + self.get_buffer("tempo").square().cpu()).sqrt() + 1e-2)
 
     def parts(self, batch: Batch, step: int) -> Parts:
-        """Return both cross-entropies of mels at other tempos."""
+        """Return both cross-entropies of mels at random tempos."""
         x = batch["x"].float() + self.get_buffer("tempo") * torch.randn(len(batch["x"]), 1, device=batch["x"].device)
         layout, encoding = self.model(x)
         return {
@@ -97,19 +97,19 @@ class ConventionObjective(Objective):
         }
 
     def validate(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the sum of both cross-entropies, and how often the likeliest layout is right."""
+        """Return the sum of both cross-entropies, and the accuracy of the layout."""
         layout, encoding = self.model(batch["x"].float())
         right = (layout.argmax(dim=1) == batch["layout"]).float().mean()
         score = F.cross_entropy(layout, batch["layout"]) + F.cross_entropy(encoding, batch["encoding"])
         return {"score": score, "right": right}
 
     def export(self, directory: Path, provenance: dict[str, Any]) -> None:
-        """Write nothing: the guard's own directory has the weights once it is calibrated."""
+        """Do nothing: the guard's directory is written after calibration."""
 
 
 @torch.no_grad()
 def fit_temperature(net: ConventionNet, lesson: FixedItems) -> None:
-    """Set the temperatures that are likeliest for mels that the network has not learned from (arXiv 1706.04599)."""
+    """Set the maximum-likelihood temperatures on mels that the network was not fitted to (arXiv 1706.04599)."""
     net.temperature.fill_(1.0)
     x, *targets = lesson.tensors.values()
     grid = torch.logspace(-1, 1, 81)
@@ -121,9 +121,9 @@ def fit_temperature(net: ConventionNet, lesson: FixedItems) -> None:
 def calibrate(
     model: GuardModel, lesson: FixedItems, mels: Sequence[Tensor], varied: VariationConfig, prior: float, seed: int
 ) -> None:
-    """Set what goes with a model by a lesson and true mels (n_mels, frames) that it was not fitted to.
+    """Calibrate a model with a lesson and true mels (n_mels, frames) that it was not fitted to.
 
-    Beforehand, the layout of true mels is `prior` times likelier than it was to each of the others.
+    `prior` multiplies the prior odds of the layout of true mels against each other layout.
     """
     fit_temperature(model.convention, lesson)
     with torch.no_grad():
@@ -133,7 +133,7 @@ def calibrate(
 
 
 def _set_levels(model: GuardModel, mels: Sequence[Tensor], varied: VariationConfig, seed: int) -> None:
-    """Set the percentiles, the lowest log-density and the margin of a model by true mels that it was not fitted to."""
+    """Set a model's percentiles, lowest log-density and margin from true mels that it was not fitted to."""
     generator = torch.Generator().manual_seed(seed)
     scorer, names = Densities(model), model.config.densities
     true = [k for k in range(len(names)) if is_true(names[k])]
@@ -149,7 +149,7 @@ def _set_levels(model: GuardModel, mels: Sequence[Tensor], varied: VariationConf
 
 
 def _scores(scorer: Densities, mels: Sequence[Tensor]) -> Tensor:
-    """Return the log-densities (mels, K), in nats per value, of all mels that are long enough to be judged."""
+    """Return the log-densities (mels, K), in nats per value, of all mels that are long enough."""
     found = [scorer.score(mel) for mel in mels]
     return torch.stack([scores for scores in found if scores is not None])
 
@@ -158,10 +158,10 @@ def _scores(scorer: Densities, mels: Sequence[Tensor]) -> Tensor:
 def _set_certainty(
     model: GuardModel, lesson: FixedItems, mels: Sequence[Tensor], variation: VariationConfig, seed: int
 ) -> None:
-    """Set what probability refutes a claim, and what makes a name certain, of a model with fitted temperatures.
+    """Set the probabilities that refute a claim and that make a recognition certain, after fitting temperatures.
 
-    Both the lesson, of mels of all conventions, and the true mels are such as it has not learned from. True mels are
-    judged as they are, and as acoustic models might predict them.
+    The model must not have been fitted to the lesson, of mels in all conventions, or to the true mels. True mels are
+    judged unchanged, and as acoustic models might predict them.
     """
     generator = torch.Generator().manual_seed(seed)
     recogniser, claim = model.convention, Convention(model.config.convention.layouts[0], PLAIN)
@@ -177,7 +177,7 @@ def _set_certainty(
 
 
 def certainty(sure: Tensor, right: Tensor, wrong: float) -> float:
-    """Return the least probability (0.5 or more) from which answers (N,) are wrong in at most a share of cases."""
+    """Return the smallest probability (at least 0.5) above which at most a share `wrong` of answers (N,) is wrong."""
     order = sure.argsort(descending=True)
     share = (~right[order]).cumsum(dim=0) / torch.arange(1, len(order) + 1)
     good = torch.nonzero(share <= wrong)[:, 0]

@@ -1,4 +1,4 @@
-"""What every layout that the recogniser tells apart makes of recordings, kept small."""
+"""Mels of recordings in every layout that the recogniser distinguishes, stored compactly."""
 
 import dataclasses
 import functools
@@ -14,17 +14,17 @@ from vocoder.mel.conventions import Layout, layouts
 from vocoder.mel.spectrogram import MelSpectrogram
 
 LEAST = 1e-12
-"""energies below it are raised to it"""
-_STEPS = 1500.0  # of the fixed-point numbers, to a nat
+"""floor of energies"""
+_STEPS = 1500.0  # fixed-point steps per nat
 _OFFSET = 28.0 - 31768 / _STEPS
-_FRAMES = 192  # that are kept of each
+_FRAMES = 192  # frames kept per recording
 
 
 @torch.inference_mode()
 def energies(x: np.ndarray, sample_rate: int, names: Sequence[str], rng: np.random.Generator) -> dict[str, Tensor]:
-    """Return the natural logarithms (n_mels, frames) of the energies of an utterance x (T,) in each layout of names.
+    """Return the natural-log energies (n_mels, frames) of an utterance x (T,) in each of the named layouts.
 
-    Too short an utterance has fewer layouts. Hops and rates are drawn among those that count as the same.
+    Layouts for which the utterance is too short are left out. Hops and rates are drawn among equivalent ones.
     """
     dtype = torch.float64 if rng.random() < 0.3 else torch.float32
     configs = {name: _chosen(layouts()[name], rng) for name in names}
@@ -43,7 +43,7 @@ def _spectrogram(config: MelConfig) -> MelSpectrogram:
 
 
 def _chosen(layout: Layout, rng: np.random.Generator) -> MelConfig:
-    """Return the mel config of a layout, of a hop or rate near it in half of the cases."""
+    """Return a layout's mel config, in half of the cases with a similar hop or rate."""
     if not layout.near or rng.random() < 0.5:
         return layout.mel_config
     value = int(rng.choice(layout.near))
@@ -52,9 +52,9 @@ def _chosen(layout: Layout, rng: np.random.Generator) -> MelConfig:
 
 
 class Material:
-    """Natural logarithms of band energies of recordings (T,), each with its corpus, as 16-bit integers.
+    """Natural-log band energies of recordings (T,), each with its corpus, as 16-bit integers.
 
-    They are in the layouts `names`, of which the first is that of true mels; `use` is a word for the lines of progress.
+    They are in the layouts `names`, the first of which is that of true mels; `use` is for progress messages.
     """
 
     def __init__(
@@ -80,10 +80,10 @@ class Material:
         return layout in self._mels[index]
 
     def mel(self, index: int, layout: str) -> Tensor:
-        """Return the natural logarithms (n_mels, frames) of a recording's energies."""
+        """Return a recording's natural-log energies (n_mels, frames)."""
         return self._mels[index][layout].float() / _STEPS - _OFFSET
 
     def true_mels(self) -> list[Tensor]:
-        """Return the true mels of recordings, natural logarithms with their floor, but for those that are too short."""
+        """Return the true natural-log mels of recordings, with floor, except those that are too short."""
         floor = layouts()[self.true].floor
         return [self.mel(k, self.true).clamp_min(floor) for k in range(len(self)) if self.has(k, self.true)]

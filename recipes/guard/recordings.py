@@ -1,4 +1,4 @@
-"""Recordings for the guard: those of corpora as if they came from elsewhere, and numbers that espeak-ng says."""
+"""Recordings for the guard: those of corpora, augmented as if from other sources, and numbers read by espeak-ng."""
 
 import io
 from collections.abc import Iterator, Sequence
@@ -13,14 +13,14 @@ import numpy as np
 import soundfile
 
 from recipes.corpora.kokoro_voice import ESPEAK, espeak
-from training.corpora.condition import decoded, rms
+from training.corpora.condition import decode_with_av, rms
 from training.corpora.manifest import Entry, Manifest
 from training.data.augment import AugmentConfig, augmented
 from training.data.rational_resampling import crop, rate_grid, resampled_length
 from training.data.stores import AudioStore
 
 _ENVELOPE = 0.03  # seconds over which loudness is measured
-_EXPONENTS = (-0.4, 0.8)  # of the gain by which it is changed
+_EXPONENTS = (-0.4, 0.8)  # range of exponents of the envelope that give the gain
 
 CODECS: dict[str, tuple[str, str, int, tuple[int, ...]]] = {
     "mp3": ("mp3", "libmp3lame", 22050, (24000, 48000)),
@@ -32,12 +32,12 @@ CODECS: dict[str, tuple[str, str, int, tuple[int, ...]]] = {
 }
 """container, encoder, sample rate in Hz, and the range of its bit rates"""
 _AUGMENT = AugmentConfig(equaliser_db=12.0, low_pass=0.35, low_pass_hz=(3400.0, 11000.0), noise=0.4, reverberation=0.3)
-_DYNAMICS, _CODEC, _SIXTEEN_BITS = 0.5, 0.25, 0.7  # shares of recordings: other loudness, a codec, rounded in the end
-_RMS_DB = (-50.0, -14.0)  # of full scale
+_DYNAMICS, _CODEC, _SIXTEEN_BITS = 0.5, 0.25, 0.7  # shares with changed dynamics, with a codec, rounded to 16 bits
+_RMS_DB = (-50.0, -14.0)  # relative to full scale
 Use = Literal["fit", "calibrate"]
 Labelled = Iterator[tuple[np.ndarray, str]]
 """recordings (T,), each with its corpus"""
-_LANGUAGES = (  # that read digits as words
+_LANGUAGES = (  # languages in which espeak-ng reads digits as words
     "af am ar az bg bn ca cmn cs cy da de el en-gb en-us eo es et eu fa fi fr-fr ga gu he hi hr hu hy id is it ja ka "
     "kk kn ko ky la lt lv mk ml mr ms mt my nb ne nl om pa pl pt ro ru sd si sk sl sq sr sv sw ta te th tk tr tt uk ur "
     "uz vi yue"
@@ -45,11 +45,11 @@ _LANGUAGES = (  # that read digits as words
 _VOICES = "adam anika belinda boris f1 f2 f3 f4 f5 john linda m1 m2 m3 m4 m5 m6 m7 m8 max quincy rob steph"
 _LEAST_SECONDS, _MOST_SECONDS = 0.6, 3.2
 _SPEEDS = rate_grid((0.65, 1.5))
-_VARIED = 0.5  # share of recordings to calibrate with that are varied as those to fit to are
+_VARIED = 0.5  # share of calibration recordings that are augmented like those for fitting
 
 
 def from_elsewhere(x: np.ndarray, band: float, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
-    """Return a recording (T,) float32, whose band ends at `band` Hz, as others might have made it, at another level."""
+    """Return a recording (T,) float32 with band edge `band` in Hz, augmented as if from another source."""
     if rng.random() < _DYNAMICS:
         x = expanded(x, rng.uniform(*_EXPONENTS), sample_rate)
     x, _ = augmented(x, band, sample_rate, _AUGMENT, rng)
@@ -61,7 +61,7 @@ def from_elsewhere(x: np.ndarray, band: float, sample_rate: int, rng: np.random.
 
 
 def expanded(x: np.ndarray, exponent: float, sample_rate: int) -> np.ndarray:
-    """Return audio (T,) whose gain is its envelope to a power: 1 doubles all differences of level, -1 removes them."""
+    """Return audio (T,) scaled by a power of its envelope: 1 doubles all differences of level, -1 removes them."""
     width = max(1, round(_ENVELOPE * sample_rate))
     energy = np.convolve(np.square(x, dtype=np.float64), np.full(width, 1 / width), mode="same")
     level = np.sqrt(energy / max(float(energy.max()), 1e-12) + 1e-8)
@@ -69,7 +69,7 @@ def expanded(x: np.ndarray, exponent: float, sample_rate: int) -> np.ndarray:
 
 
 def coded(x: np.ndarray, sample_rate: int, name: str, rng: np.random.Generator) -> np.ndarray:
-    """Return audio (T,) as a codec of `CODECS` gives it back, padded or cut to its length."""
+    """Return audio (T,) encoded and decoded by a codec of `CODECS`, padded or cut to its length."""
     container, encoder, rate, bits = CODECS[name]
     y = at_rate(x, sample_rate, rate)
     file = io.BytesIO()
@@ -86,7 +86,7 @@ def coded(x: np.ndarray, sample_rate: int, name: str, rng: np.random.Generator) 
             output.mux(stream.encode(part))
         output.mux(stream.encode(None))
     file.seek(0)
-    z = at_rate(*decoded(file, container), sample_rate)
+    z = at_rate(*decode_with_av(file, container), sample_rate)
     return np.pad(z, (0, max(0, len(x) - len(z))))[: len(x)]
 
 
@@ -96,9 +96,9 @@ def at_rate(x: np.ndarray, rate: int, other: int) -> np.ndarray:
 
 
 def to_fit(manifest: Manifest, entries: Sequence[Entry], count: int, spoken: int, seed: int) -> Labelled:
-    """Yield parts (T,) of utterances and numbers of espeak-ng, all as if from elsewhere, and the corpus of each.
+    """Yield segments (T,) of utterances, and numbers read by espeak-ng, all augmented, with their corpora.
 
-    Each corpus comes as often. Short utterances are joined, and speeds vary.
+    All corpora are equally frequent. Short utterances are joined, and speeds vary.
     """
     rate, rng = manifest.sample_rate, np.random.default_rng(seed)
     store, corpora = AudioStore(manifest, entries), sorted({entry.corpus for entry in entries})
@@ -121,7 +121,7 @@ def to_fit(manifest: Manifest, entries: Sequence[Entry], count: int, spoken: int
 
 
 def to_calibrate(manifest: Manifest, entries: Sequence[Entry], spoken: int, seed: int) -> Labelled:
-    """Yield utterances (T,) and other numbers of espeak-ng, half of them as if from elsewhere, and their corpora."""
+    """Yield utterances (T,), and other numbers read by espeak-ng, half of them augmented, with their corpora."""
     rate, rng = manifest.sample_rate, np.random.default_rng(seed)
     store = AudioStore(manifest, entries)
     real = ((store.whole(i), entry.corpus) for i, entry in enumerate(entries))
@@ -131,10 +131,10 @@ def to_calibrate(manifest: Manifest, entries: Sequence[Entry], spoken: int, seed
 
 
 def numbers(sample_rate: int, count: int, use: Use, seed: int) -> Iterator[np.ndarray]:
-    """Yield utterances (T,) float32 of espeak-ng: numbers, which need no text, each in a language and voice at random.
+    """Yield utterances (T,) float32 of espeak-ng: numbers, which need no text, in random languages and voices.
 
-    Those to fit to and those to calibrate with have no language and no voice in common. Raises CorpusError if espeak-ng
-    is not installed.
+    Those for fitting and those for calibration have no language or voice in common. Raises CorpusError if espeak-ng is
+    not installed.
     """
     rng, part = np.random.default_rng(seed), slice(0 if use == "fit" else 1, None, 2)
     while count:

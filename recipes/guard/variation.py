@@ -1,4 +1,4 @@
-"""How true mels vary before the guard is fitted to them: level, colour, and what acoustic models do to them."""
+"""Variation of true mels for fitting the guard: level, colour, and the effects of acoustic models."""
 
 import math
 from dataclasses import dataclass
@@ -17,22 +17,22 @@ WAVES = 3
 
 @dataclass(frozen=True)
 class VariationConfig(Checked):
-    """How mels are varied before a density is fitted to them."""
+    """The variation of mels before a density is fitted to them."""
 
     gain_db: Annotated[Range, (-100, 100)] = (-25.0, 10.0)
-    """range of a random gain, so that quiet and loud recordings are alike"""
+    """range of a random gain, so that quiet and loud recordings are equally likely"""
     colour_db: NotNegative = 2.5
-    """standard deviation of the waves of a random equalisation: microphones and rooms differ"""
+    """standard deviation of the waves of a random equalisation, because microphones and rooms differ"""
     noise: Positive = 0.1
-    """standard deviation of the noise added to natural logarithms: a density of what repeats exactly is infinite"""
+    """standard deviation of the noise added to natural-log mels, because exact repetitions have infinite density"""
     smoothing: Annotated[Range, SHARE] = (0.4, 1.0)
-    """range of the share of a smoothed mel, as acoustic models give them"""
+    """range of the share of the smoothed mel, to resemble acoustic models"""
     roughness: Annotated[Range, NOT_NEGATIVE] = (0.15, 0.35)
-    """range of the standard deviation of the error of an acoustic model"""
+    """range of the standard deviation of an acoustic model's error"""
 
 
 def coloured(mel: Tensor, config: VariationConfig, floor: float, generator: torch.Generator) -> Tensor:
-    """Return a mel (n_mels, frames), natural logarithms from `floor` up, at another level and equalisation."""
+    """Return a natural-log mel (n_mels, frames) with a `floor` at a random level and equalisation."""
     gain = between(config.gain_db, torch.rand(1, generator=generator))
     bins = (torch.arange(len(mel)) + 0.5) / len(mel)
     waves = torch.cos(math.pi * torch.arange(1.0, WAVES + 1)[:, None] * bins)
@@ -41,7 +41,7 @@ def coloured(mel: Tensor, config: VariationConfig, floor: float, generator: torc
 
 
 def like_predicted(mel: Tensor, variation: str, config: VariationConfig, generator: torch.Generator) -> Tensor:
-    """Return a mel (n_mels, frames) as acoustic models predict it: smoothed along time, bands or both, or noisy."""
+    """Return a mel (n_mels, frames) like those of acoustic models: smoothed along time, bands or both, or noisy."""
     if variation == "noisy":
         deviation = between(config.roughness, torch.rand(1, generator=generator))
         return mel + deviation * torch.randn(mel.shape, generator=generator)
@@ -59,7 +59,7 @@ def _mixed(mel: Tensor, config: VariationConfig, generator: torch.Generator) -> 
 
 
 def smoothed(mel: Tensor, times: int = 1) -> Tensor:
-    """Return a mel (n_mels, frames) smoothed along time, so many times, with the weights 1, 2, 1."""
+    """Return a mel (n_mels, frames) smoothed along time `times` times with the weights 1, 2, 1."""
     for _ in range(times):
         padded = F.pad(mel[None], (1, 1), mode="replicate")[0]
         mel = (padded[:, :-2] + 2.0 * padded[:, 1:-1] + padded[:, 2:]) / 4.0

@@ -1,4 +1,4 @@
-"""Mels in any encoding of any layout, some of them as acoustic models predict mels."""
+"""Writes mels in any layout and encoding, some of them as acoustic models might predict them."""
 
 import dataclasses
 import math
@@ -17,22 +17,22 @@ from vocoder.mel.conventions import LN10, NATURAL, NOT_SPEECH, PLAIN, SHUFFLED, 
 from vocoder.mel.convert import encode, plain
 
 OWN = {"espnet": "log10", "r9y9": "log10", "speecht5": "log10", "tacotron2-tf": "symmetric", "clarinet": "unit"}
-"""encodings of layouts that have one of their own; natural logarithms for the others"""
+"""own encodings of layouts; the others use natural logarithms"""
 _USUAL = ("statistics", "statistics", "ln", "log10", "db20", "db10", "unit", "symmetric")
 _LOWEST_FLOOR = 1e-10
 _OTHER_FLOORS = (1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-10)
-_GROUPS = 24  # of recordings, whose statistics mels are normalised by
+_GROUPS = 24  # groups of recordings whose statistics normalise mels
 _OF_A_GROUP = 40
 _LENGTHS = (32, 48, 64, 96, 128, 160, 192)
 _SHORTEST = 16
-_OWN, _ROUGH = 0.55, 0.35  # shares of mels in their layout's own encoding, and as an acoustic model might predict them
-_AGAIN = 2  # how many more true mels there are, rough twice as often
-_PADDED = 0.15  # share of mels with silence after their end, as batches have it
+_OWN, _ROUGH = 0.55, 0.35  # shares of mels in their layout's own encoding, and resembling an acoustic model's
+_AGAIN = 2  # additional true mels per recording, which are rough twice as often
+_PADDED = 0.15  # share of mels with silence after their end, as in batches
 _NOTHING = math.log(LEAST)
 
 
 class Writer:
-    """Writes recordings down by all layouts in encodings drawn at random."""
+    """Writes recordings in all layouts, in randomly drawn encodings."""
 
     def __init__(self, material: Material, config: ConventionConfig, variation: VariationConfig, seed: int) -> None:
         self._material, self._config, self._variation = material, config, variation
@@ -54,8 +54,8 @@ class Writer:
                 yield mel, self._config.layouts.index(name), self._config.encodings.index(encoding)
 
     def _other(self, layout: str) -> str:
-        """Return an encoding at random: any of true bands, mostly the usual ones of others."""
-        power = layouts()[layout].mel_config.power != 1.0  # whose statistics are nearly those of magnitudes
+        """Draw an encoding: any for true bands, mostly the usual ones for others."""
+        power = layouts()[layout].mel_config.power != 1.0  # normalised power mels nearly equal magnitude mels
         usual = [name for name in _USUAL if name in self._config.encodings and not (power and name == "statistics")]
         mostly = usual and layout != self._config.layouts[0] and self._rng.random() < 0.85
         return str(self._rng.choice(usual if mostly else self._config.encodings))
@@ -80,7 +80,7 @@ class Writer:
         return written(mel, encoding, layouts()[layout].mel_config, statistics, self._rng)
 
     def _in_disorder(self, mel: Tensor, name: str) -> Tensor:
-        """Return a mel with its frames in another order; for no speech its bands, anew in each frame, or all values."""
+        """Return a mel with shuffled frames; for NOT_SPEECH with shuffled bands, bands per frame, or values."""
         kind = self._rng.random() if name == NOT_SPEECH else 1.0
         if kind < 0.2:
             return mel.flatten()[torch.from_numpy(self._rng.permutation(mel.numel()))].view_as(mel)
@@ -90,7 +90,7 @@ class Writer:
         return mel.index_select(axis, torch.from_numpy(self._rng.permutation(mel.shape[axis])))
 
     def _normalising(self, index: int, layout: str) -> tuple[Tensor, Tensor]:
-        """Return mean and deviation (n_mels, 1) of a group of recordings, or of the recording itself."""
+        """Return mean and standard deviation (n_mels, 1) of a group of recordings, or of the recording itself."""
         if self._rng.random() < 0.25:
             return _moments([self._material.mel(index, layout)], layout)
         group = int(self._rng.integers(_GROUPS))
@@ -105,7 +105,7 @@ class Writer:
 
 
 def _floors(config: MelConfig) -> tuple[float, float, float]:
-    """Return floors of sums of magnitudes to choose from, that of the mel config twice as often; 1e-5 of powers."""
+    """Return floors to choose from: the mel config's (1e-5 for powers) twice, and the lowest."""
     floor = config.floor if config.power == 1.0 else 1e-5
     return floor, floor, _LOWEST_FLOOR
 
@@ -118,15 +118,15 @@ def _moments(mels: Sequence[Tensor], layout: str) -> tuple[Tensor, Tensor]:
 def written(
     mel: Tensor, encoding: str, config: MelConfig, statistics: tuple[Tensor, Tensor] | None, rng: np.random.Generator
 ) -> Tensor:
-    """Return a mel (n_mels, frames) of natural logarithms in an encoding, with a floor that people give it.
+    """Return a natural-log mel (n_mels, frames) in an encoding, with a commonly used floor.
 
-    Its energies were computed by a mel config, without a floor. `statistics` are mean and deviation (n_mels, 1).
+    Its energies were computed with a mel config, without a floor. `statistics` are mean and deviation (n_mels, 1).
     """
     floors = _floors(config)
     usual = math.log(floors[0] if config.power == 1.0 else rng.choice(floors[1:]))
     floor = usual if rng.random() < 0.85 else math.log(rng.choice(_OTHER_FLOORS))
     drawn, fields = math.log(float(rng.choice(floors))), encodings()[encoding].fields
-    if fields:  # of a mel config that says it; mels that are mapped to a range have its floor
+    if fields:  # an encoding of mel configs; mels that are mapped to a range have its floor
         least = math.log(1e-4 if config.power == 2.0 else 1e-5) if "range_db" in fields else drawn
         return encode(mel.clamp_min(least), dataclasses.replace(plain(config), **NATURAL | fields))
     if encoding == "db-loudest":

@@ -1,4 +1,4 @@
-"""`python -m recipes pitch`: fit the network that estimates the pitch from the mel, by itself."""
+"""`python -m recipes pitch`: fit a stand-alone network that estimates pitch from the mel."""
 
 import math
 from dataclasses import dataclass, field, replace
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from recipes.pitch.disturbance import DisturbanceConfig, disturbed
 from training.corpora.manifest import Manifest
-from training.corpora.pitch import follow
+from training.corpora.pitch import track_pitch
 from training.data.augment import BlurConfig, between, blurred
 from training.data.datasets import MappedSegments, SegmentDataset, held_out_segments
 from training.loop.objective import Batch, Objective, Parts
@@ -23,24 +23,24 @@ from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import load_mel_config
 from vocoder.mel.spectrogram import MelSpectrogram
 
-_LOWEST = 50.0  # Hz, as played: slow voices are lower than those of recordings
-_LOUDEST = 0.15  # root mean square of the loudest frame of prepared recordings, whose whole has 0.06
+_LOWEST = 50.0  # Hz, as played: slowed voices are lower than recorded ones
+_LOUDEST = 0.15  # root mean square of the loudest frame of prepared recordings, which have 0.06 on the whole
 CENTS = 100.0
-"""beyond which a pitch is off"""
+"""error above which a pitch counts as wrong"""
 VOICING = 2.0
-"""weight of the voicing beside the pitch"""
+"""weight of the voicing relative to the pitch"""
 
 
 @dataclass(frozen=True)
 class PitchVariation(Checked):
-    """How mels vary beyond the sound itself. Raises ConfigError if gain_db is no range."""
+    """Variation of mels beyond that of the sound. Raises ConfigError if gain_db is not a range."""
 
     gain_db: Annotated[Range, (-100, 100)] = (-20.0, 10.0)
     blur: BlurConfig = field(default_factory=BlurConfig)
 
 
 class PitchObjective(Objective):
-    """Cross-entropy of the pitch and the voicing of each frame, on true mels and on such as acoustic models give.
+    """Cross-entropy of each frame's pitch and voicing, on true mels and on mels like those of acoustic models.
 
     A batch holds `mel` (B, n_mels, frames) and `f0` (B, frames).
     """
@@ -53,7 +53,7 @@ class PitchObjective(Objective):
         self.variation = variation
 
     def samples(self, batch: Batch) -> int:
-        """Return the samples that a batch's frames stand for."""
+        """Return the number of samples that a batch's frames represent."""
         return batch["f0"].numel() * self.mel_config.hop_length
 
     def parts(self, batch: Batch, step: int) -> Parts:
@@ -61,7 +61,7 @@ class PitchObjective(Objective):
         return {"pitch": (1.0, pitch_loss(self.model.pitch, self._varied(batch["mel"]), batch["f0"], VOICING))}
 
     def validate(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the loss, the share of right voicing, and that of the pitch off by more than 100 cents."""
+        """Return the loss, the accuracy of voicing, and the share of pitches wrong by more than 100 cents."""
         mel, f0, net = batch["mel"], batch["f0"], self.model.pitch
         found, voicing = net.pitch(mel)
         both = (voicing > 0.5) & (f0 > 0)
@@ -72,7 +72,7 @@ class PitchObjective(Objective):
         return {"score": loss, "blurred": blurry, "voicing": right, "off": mean_where(both, off.to(loss.dtype))}
 
     def _varied(self, mel: Tensor) -> Tensor:
-        """Return mels at other levels, some of them as acoustic models predict them."""
+        """Return mels at random levels, some of them blurred like those of acoustic models."""
         gain = between(self.variation.gain_db, torch.rand(len(mel), 1, 1, device=mel.device))
         louder = (mel + self.mel_config.power * math.log(10.0) / 20.0 * gain).clamp_min(math.log(self.mel_config.floor))
         return blurred(louder, self.variation.blur)
@@ -80,23 +80,23 @@ class PitchObjective(Objective):
 
 @dataclass(frozen=True)
 class PitchRun(CorpusRun):
-    """Everything that a run of `python -m recipes pitch` depends on."""
+    """The configuration of `python -m recipes pitch`."""
 
     model: PitchModelConfig = field(default_factory=PitchModelConfig)
     variation: PitchVariation = field(default_factory=PitchVariation)
     disturbance: DisturbanceConfig = field(default_factory=DisturbanceConfig)
     reuse: int = 4
-    """epochs that have the same segments"""
+    """number of epochs that share their segments"""
 
     def objective(self) -> PitchObjective:
         """Return the objective."""
         return PitchObjective(self.model, load_mel_config(self.mel), self.variation)
 
     def items(self, manifest: Manifest, objective: Objective, held_out: bool) -> MappedSegments:
-        """Return disturbed segments, labelled as they sound.
+        """Return disturbed segments with labels of the disturbed sound.
 
-        Following the pitch takes longer than a step of training, so that some epochs have the same segments, with the
-        loss's own variations.
+        Tracking the pitch takes longer than a training step, so several epochs share their segments; the loss still
+        varies them.
         """
         if held_out:
             return MappedSegments(
@@ -105,12 +105,12 @@ class PitchRun(CorpusRun):
         return MappedSegments(SegmentDataset(manifest, "train", self.segments), self._item, self.reuse)
 
     def _item(self, x: Tensor, rng: np.random.Generator) -> dict[str, Tensor]:
-        """Return `mel` (n_mels, frames) and `f0` (frames,) in Hz, 0 where unvoiced, of a segment that is disturbed."""
+        """Return `mel` (n_mels, frames) and `f0` (frames,) in Hz, 0 if unvoiced, of a disturbed segment."""
         mel, settings = load_mel_config(self.mel), self.segments
         y = disturbed(x.numpy(), mel.sample_rate, self.disturbance, rng)
         frames = settings.segment_length // settings.hop_length
         inner = y[settings.margin : len(y) - settings.margin]
-        f0 = follow(inner, mel.sample_rate, high_pass=_LOWEST, loudest=_LOUDEST)[:frames]
+        f0 = track_pitch(inner, mel.sample_rate, high_pass=_LOWEST, loudest=_LOUDEST)[:frames]
         heard = MelSpectrogram(mel, precise=False).frame(torch.from_numpy(y)[None])[0, :, :frames]
         return {"mel": heard.contiguous(), "f0": torch.from_numpy(f0)}
 

@@ -33,7 +33,7 @@ def write_recordings(folder, *recordings, rate=RATE):
 
 
 def steady_pitch(x, sample_rate, speed=1.0):
-    """Take the place of `pitch.follow`, which takes its time, where labels do not matter."""
+    """Take the place of `pitch.track_pitch`, which takes its time, where labels do not matter."""
     return np.full(1 + len(x) // label_hop(sample_rate, speed), 120.0 * speed, np.float32)
 
 

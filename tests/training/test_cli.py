@@ -45,6 +45,6 @@ def test_mistakes_of_a_fine_tuning_are_told_before_torch_is_loaded(tmp_path):
     command = [sys.executable, "-c", MISTAKES, str(tmp_path / "voice"), str(tmp_path / "mine")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    texts = ("nowhere is not a folder", "did you mean reverse?", "not a folder of mels", "there is no licence 'Foo'")
+    texts = ("nowhere is not a folder", "did you mean reverse?", "not a folder of mels", "unknown licence 'Foo'")
     for line, text in zip(done.stderr.splitlines(), texts, strict=True):
         assert text in line

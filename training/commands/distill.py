@@ -7,7 +7,7 @@ from training.run_config import add_run_arguments, load_config
 from vocoder.config import ConfigError
 
 CONFIGURATIONS = {"samples": "student.yaml", "frames": "student-frames.yaml", "reverse": "reverse.yaml"}
-"""the configuration of each kind of student, in configs/"""
+"""file in configs/ for each kind of student"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,29 +16,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--student",
         choices=tuple(CONFIGURATIONS),
-        help="what to fit: a flow over samples (Parallel WaveNet), one over frames of a lapped transform, or the "
-        "learned way back of a WaveGlow; each has its configuration, which --config replaces",
+        help="kind of student: a flow over samples (Parallel WaveNet), a flow over frames of a lapped transform, or a "
+        "learned inverse of a WaveGlow; each has a default configuration, which --config replaces",
     )
-    parser.add_argument("--teacher", metavar="DIR", help="model directory or shipped name (the configuration's)")
+    parser.add_argument("--teacher", metavar="DIR", help="model directory or shipped name (default: configured)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
-    from training.runs.corpus_run import CorpusRun, train  # these load torch, for which --help need not wait
+    from training.runs.corpus_run import CorpusRun, train  # slow imports (torch) that --help does not need
     from training.runs.reverse import ReverseRun
     from training.runs.student import StudentRun
 
     if args.config is None and args.student is None:
-        raise ConfigError(f"name a student with --student {'|'.join(CONFIGURATIONS)}, or a configuration with --config")
+        raise ConfigError(f"give a student with --student {'|'.join(CONFIGURATIONS)}, or a configuration with --config")
     overrides = [*args.overrides, *([f"teacher={args.teacher}"] if args.teacher else [])]
     file = args.config or Path("configs") / CONFIGURATIONS[args.student]
     config: CorpusRun = load_config(ReverseRun if args.student == "reverse" else StudentRun, file, overrides)
     if isinstance(config, StudentRun) and args.student not in (None, config.model.kind):
-        raise ConfigError(f"{file} is of a student over {config.model.kind}, not over {args.student}")
+        raise ConfigError(f"{file} is for a student over {config.model.kind}, not over {args.student}")
     if args.teacher and not config.taught:
         losses = "losses.recorded or losses.drawn" if isinstance(config, ReverseRun) else "losses.kl"
-        raise ConfigError(
-            f"--teacher {args.teacher} would not be used: set {losses} above 0, which learn from a teacher"
-        )
+        raise ConfigError(f"--teacher {args.teacher} would not be used: set {losses} above 0 to learn from a teacher")
     train(config, args.resume)
     return 0

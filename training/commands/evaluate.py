@@ -1,4 +1,4 @@
-"""`vocoder-train evaluate`: models, Griffin-Lim and recordings in one table."""
+"""`vocoder-train evaluate`: score models, Griffin-Lim and recordings in one table."""
 
 import argparse
 import os
@@ -11,16 +11,16 @@ from training.evaluate.options import GROUPS, Comparison, Selection
 NUMBERS = (
     ("min_seconds", float, "skip shorter utterances"),
     ("max_seconds", float, "skip longer utterances"),
-    ("limit", int, "most utterances of each row, evenly spread"),
-    ("per_speaker", int, "most utterances of each speaker, evenly spread"),
-    ("listen", int, "utterances of each row in listening.html"),
-    ("sigma", float, "sampling temperature (each model's own)"),
-    ("corrections", int, "number of corrections (each model's own)"),
-    ("sharpen", float, "how far to raise the contrast of mels (as far as they lack texture)"),
+    ("limit", int, "maximum utterances per row, evenly spread"),
+    ("per_speaker", int, "maximum utterances per speaker, evenly spread"),
+    ("listen", int, "utterances per row in listening.html"),
+    ("sigma", float, "sampling temperature (default: each model's own)"),
+    ("corrections", int, "number of corrections (default: each model's own)"),
+    ("sharpen", float, "how far to raise the contrast of mels (default: as far as they lack texture)"),
     ("seed", int, "seed of the models' noise"),
-    ("jobs", int, "number of processes that score"),
+    ("jobs", int, "number of scoring processes"),
 )
-"""settings of `Selection` and `Comparison`, by their names, with what their options say"""
+"""fields of `Selection` and `Comparison`, with their types and help texts"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,21 +30,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("models", nargs="+", metavar="MODEL", help="model directory or name of a shipped model")
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--manifest", type=Path, help="manifest.jsonl of a prepared corpus")
-    two_rows = "manifest whose recordings have predicted mels: each model has a row on their own and one on those"
+    two_rows = "manifest of recordings with predicted mels; each model gets a row for true and one for predicted mels"
     source.add_argument("--predicted", type=Path, metavar="MANIFEST", help=two_rows)
     add("-o", "--output", type=Path, required=True, help="folder of the report")
-    add("--by", choices=GROUPS, default=defaults["by"], help="a row is a speaker or corpus (%(default)s)")
+    add("--by", choices=GROUPS, default=defaults["by"], help="group rows by speaker or corpus (%(default)s)")
     for name, kind, text in NUMBERS:
         shown = "" if defaults[name] is None else " (%(default)s)"
         option = f"--{name.replace('_', '-')}"
         add(option, type=kind, default=defaults[name], metavar="N", help=f"{text}{shown}")
     add("--with-griffin-lim", action="store_true", dest="griffin_lim", help="add Griffin-Lim with 60 iterations")
-    add("--own-mels", action="store_true", help="ignore mels that the manifest has beside audio")
+    add("--own-mels", action="store_true", help="ignore the manifest's mels and compute them from the audio")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
-    from training.evaluate.comparison import compare  # these load torch, for which --help need not wait
+    from training.evaluate.comparison import compare  # slow imports (torch) that --help does not need
     from vocoder.loading import load
 
     if args.predicted and args.own_mels:
@@ -63,13 +63,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def unlike(counts: Mapping[str, int]) -> str | None:
-    """Return what to know where models are not corrected equally often, None where they are or have no corrections.
+    """Return a note if models differ in their number of corrections; None if they agree or have none.
 
-    A run keeps the count that it is trained with, a published model often has more: beside each other the one with more
-    would look better than its weights are.
+    A run keeps the number that it is trained with, while a published model often has more, so that it would look better
+    than its weights are.
     """
     corrected = {name: count for name, count in counts.items() if count}
     if len(set(corrected.values())) < 2:
         return None
     each = ", ".join(f"{name} {count} times" for name, count in corrected.items())
-    return f"corrected as often as each model says: {each}; --corrections N compares their weights alike"
+    return f"each model uses its own number of corrections: {each}; to compare weights alone, give --corrections N"

@@ -1,4 +1,4 @@
-"""`vocoder-train prepare`: folders of recordings in, FLAC files and a manifest out."""
+"""`vocoder-train prepare`: turn folders of recordings into FLAC files and a manifest."""
 
 import argparse
 import os
@@ -17,22 +17,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     add = parser.add_argument
     add("sources", nargs="+", type=Path, metavar="FOLDER", help="folder of recordings")
-    add("--layout", choices=tuple(LAYOUTS), default="folder", help="how the folder is laid out (%(default)s)")
-    add("--name", help="name of the corpus, with one FOLDER")
-    add("--licence", help="licence of the recordings, of SPDX or LicenseRef-NAME")
-    add("--test-share", type=float, help="share of each speaker to hold out (every 40th)")
+    add("--layout", choices=tuple(LAYOUTS), default="folder", help="layout of the folder (%(default)s)")
+    add("--name", help="name of the corpus, for a single FOLDER")
+    add("--licence", help="licence of the recordings: an SPDX identifier or LicenseRef-NAME")
+    add("--test-share", type=float, help="share of each speaker's recordings to hold out (default: every 40th)")
     add("--mels", type=Path, help="folder with NAME.npy for each NAME.wav")
     add("--mel", default="nvidia", help="preset or mel config file of --mels (%(default)s)")
     add_output_arguments(parser)
 
 
 def add_output_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare where a corpus goes and how its recordings are changed."""
+    """Declare the arguments on the output folder and on changes to recordings."""
     add = parser.add_argument
     config = PrepareConfig()
     add("-o", "--output", type=Path, required=True, help="folder of the prepared corpus")
     add("--sample-rate", type=int, default=config.sample_rate, help="sample rate in Hz (%(default)s)")
-    add("--rms", type=float, help=f"level of every utterance ({config.rms}; with --mels their own)")
+    add("--rms", type=float, help=f"level of every utterance ({config.rms}; unchanged with --mels)")
     add("--min-seconds", type=float, default=config.min_seconds, help="skip shorter recordings (%(default)s)")
     add("--jobs", type=int, default=os.cpu_count() or 1, help="number of processes (%(default)s)")
 
@@ -40,20 +40,20 @@ def add_output_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
     if args.name is not None and len(args.sources) > 1:
-        raise ValueError("--name names one corpus: give one FOLDER with it")
+        raise ValueError("--name needs a single FOLDER: each folder is a corpus")
     if args.mels is not None and args.rms is not None:
-        raise ValueError("--rms and --mels exclude each other: recordings with mels keep their level")
+        raise ValueError("--rms cannot be used with --mels: recordings with mels keep their level")
     for source in args.sources if args.layout == "folder" else ():
         check_outside(args.output, source)
     return prepare_and_report((_scan(source, args) for source in dict.fromkeys(args.sources)), args, args.mels is None)
 
 
 def prepare_and_report(corpora: Iterable[Corpus], args: argparse.Namespace, levelled: bool = True) -> int:
-    """Prepare corpora by the arguments of `add_output_arguments`, print what was found, and return the exit status.
+    """Prepare corpora with the arguments of `add_output_arguments`, print a summary, and return the exit status.
 
-    All get one level if `levelled`. Raises ValueError if an argument, a corpus or the output folder is wrong.
+    If `levelled`, all utterances get the same level. Raises ValueError for a wrong argument, corpus or output folder.
     """
-    from training.corpora.prepare import prepare  # loads torch, for which --help need not wait
+    from training.corpora.prepare import prepare  # slow import (torch) that --help does not need
 
     rms = PrepareConfig.rms if args.rms is None else args.rms
     config = PrepareConfig(args.sample_rate, rms if levelled else None, args.min_seconds)
@@ -61,11 +61,11 @@ def prepare_and_report(corpora: Iterable[Corpus], args: argparse.Namespace, leve
     prepared = prepare(corpora, args.output, config, args.jobs)
     print(prepared.summary())
     if all(entry.split == "train" for entry in prepared.manifest.entries):
-        print("WARNING: training needs two usable recordings at least, to hold out one of them", file=sys.stderr)
+        print("WARNING: training needs at least two usable recordings, one of them held out", file=sys.stderr)
     for corpus in corpora:
         if corpus.licence == UNKNOWN:
             print(
-                f"WARNING: the licence of {corpus.name} is unknown, and so will be that of models trained on it: "
+                f"WARNING: the licence of {corpus.name} is unknown, and so is that of models trained on it: "
                 "run this again with --licence NAME",
                 file=sys.stderr,
             )

@@ -1,1 +1,1 @@
-"""Recordings made into a corpus: its sources, its conditions, its manifest."""
+"""Turning recordings into a corpus: sources, conditioning, manifest, mels and pitch."""

@@ -1,4 +1,4 @@
-"""Prepare one recording for training: decode, check, resample and level it or refuse it, and measure its bandwidth."""
+"""Conditions one recording for training: decodes, checks, resamples and levels it, and measures its bandwidth."""
 
 from pathlib import Path
 from typing import BinaryIO
@@ -17,23 +17,23 @@ from vocoder.audio.resampling import resample
 from vocoder.files import complete
 
 _SILENCE_RMS = 1e-3  # recordings with a lower root mean square are skipped
-_FULL_SCALE, _CLIPPED_SHARE = 0.999, 1e-3  # and those with a larger share of samples at full scale
+_FULL_SCALE, _CLIPPED_SHARE = 0.999, 1e-3  # as are those with a larger share of samples at full scale
 _PEAK_LIMIT = 0.99
 _WINDOW_SECONDS = 0.04
 _BAND_HERTZ = 125.0
-# A band belongs to the recording where its loud frames are no further than this below the loudest band's, in dB, ...
+# A band is part of the recording if its loud frames are within this many dB of the loudest band's, ...
 _REACH = 75.0
-# ... and stand out by this from its quiet frames: steady noise does not, which fills the band above a narrow channel.
+# ... and are this many dB above its quiet frames, unlike the steady noise above a narrow channel.
 _MODULATION = 15.0
 _LOUD, _QUIET = 95, 10
 _SILENCE = 1e-12
-# The part of the narrower band that resampling passes.
+# Fraction of the narrower band that resampling passes.
 _PASSED = 0.95
 _RAW_FORMATS = {".g722": "g722", ".gsm": "gsm"}
 
 
 class UnusableError(ValueError):
-    """A recording must be skipped; `reason` is a word or two that summaries count by."""
+    """A recording must be skipped; `reason` is a short phrase by which summaries count."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
@@ -44,18 +44,18 @@ class UnusableError(ValueError):
 def condition(x: np.ndarray, sample_rate: int, config: PrepareConfig) -> np.ndarray:
     """Check, resample and scale one recording x (T,), float32 in [-1, 1].
 
-    Returns it as float32 with the wanted root mean square and no sample beyond 0.99, or at its own level. Raises
+    Returns float32 with the configured root mean square and no sample beyond 0.99, or at its own level. Raises
     UnusableError if the recording is too short, silent or clipped, or its sample rate cannot be converted.
     """
     seconds = len(x) / sample_rate
     if seconds < config.min_seconds:
-        raise UnusableError("too short", f"{seconds:.2f} s, {config.min_seconds} s are required")
+        raise UnusableError("too short", f"{seconds:.2f} s; at least {config.min_seconds} s are required")
     level = rms(x)
     if level < _SILENCE_RMS:
-        raise UnusableError("silent", f"root mean square {level:.1e}, {_SILENCE_RMS:.1e} is required")
+        raise UnusableError("silent", f"root mean square {level:.1e}; at least {_SILENCE_RMS:.1e} is required")
     share = float(np.mean(np.abs(x) >= _FULL_SCALE))
     if share > _CLIPPED_SHARE:
-        raise UnusableError("clipped", f"{share:.2%} of samples at full scale, {_CLIPPED_SHARE:.2%} allowed")
+        raise UnusableError("clipped", f"{share:.2%} of samples at full scale; at most {_CLIPPED_SHARE:.2%} allowed")
     try:
         x = resample(x, sample_rate, config.sample_rate)
     except ValueError as error:
@@ -71,16 +71,16 @@ def rms(x: np.ndarray) -> float:
 
 
 def decode(path: Path) -> tuple[np.ndarray, int]:
-    """Decode a file to (x, sample_rate), x (T,) float32 in [-1, 1], the mean of channels; or raise UnusableError."""
+    """Decode a file to (x, sample_rate): x (T,) float32 in [-1, 1], the mean of channels. Raises UnusableError."""
     try:
         suffix = path.suffix.lower()
-        return read_audio(path) if suffix in AUDIO_SUFFIXES else decoded(path, _RAW_FORMATS.get(suffix))
+        return read_audio(path) if suffix in AUDIO_SUFFIXES else decode_with_av(path, _RAW_FORMATS.get(suffix))
     except (AudioError, av.FFmpegError, OSError, StopIteration, ValueError) as error:
         raise UnusableError("unreadable", str(error) if path.name in str(error) else f"{path}: {error}") from error
 
 
-def decoded(file: Path | BinaryIO, container_format: str | None) -> tuple[np.ndarray, int]:
-    """Decode whatever av can to (x, sample_rate), as `decode` has them; a raw stream needs its format's name."""
+def decode_with_av(file: Path | BinaryIO, container_format: str | None) -> tuple[np.ndarray, int]:
+    """Decode a file with av to (x, sample_rate), as in `decode`; a raw stream needs its format's name."""
     with av.open(file, format=container_format) as container:
         if not container.streams.audio:
             raise AudioError(f"{file} has no audio stream")
@@ -88,13 +88,13 @@ def decoded(file: Path | BinaryIO, container_format: str | None) -> tuple[np.nda
         resampler = av.AudioResampler(format="fltp", rate=sample_rate)
         frames = [out for frame in container.decode(audio=0) for out in resampler.resample(frame)]
     if not frames:
-        raise AudioError(f"{file} holds no sample")
+        raise AudioError(f"{file} has no samples")
     x = np.concatenate([frame.to_ndarray().mean(axis=0) for frame in frames])
     return x.astype(np.float32), int(sample_rate)
 
 
 def write_flac(path: Path, x: np.ndarray, sample_rate: int, subtype: str = "PCM_16", comment: str = "") -> None:
-    """Write audio x (T,), clipped to full scale, complete or not at all."""
+    """Write audio x (T,), clipped to full scale, atomically."""
     with (
         complete(path) as part,
         soundfile.SoundFile(part, "w", sample_rate, channels=1, format="FLAC", subtype=subtype) as file,
@@ -105,11 +105,11 @@ def write_flac(path: Path, x: np.ndarray, sample_rate: int, subtype: str = "PCM_
 
 
 def read_prepared(path: Path, sample_rate: int) -> NDArray[np.int16]:
-    """Return the audio (T,) of a prepared file in 16 bits; raises ManifestError if it is no mono audio of that rate."""
+    """Return a prepared file's audio (T,) as 16-bit integers; raises ManifestError unless it is mono at sample_rate."""
     try:
         x, rate = soundfile.read(path, dtype="int16", always_2d=True)
     except (soundfile.SoundFileError, OSError) as error:
-        raise ManifestError(f"{path} cannot be read: {error}") from error
+        raise ManifestError(f"cannot read {path}: {error}") from error
     if rate != sample_rate or x.shape[1] != 1 or len(x) == 0:
         found = f"{len(x)} samples, {x.shape[1]} channels, {rate} Hz"
         raise ManifestError(f"{path} must be mono at {sample_rate} Hz, found {found}")
@@ -118,10 +118,10 @@ def read_prepared(path: Path, sample_rate: int) -> NDArray[np.int16]:
 
 
 def measure_bandwidth(x: np.ndarray, sample_rate: int) -> float:
-    """Return the frequency in Hz above which a recording x (T,) has practically nothing, at most half the sample rate.
+    """Return the frequency in Hz above which a recording x (T,) is practically empty, at most half the sample rate.
 
-    x is as recorded, before any resampling. Above that frequency every band of 125 Hz is either 75 dB below the loudest
-    band, or as loud between the sounds as during them.
+    x must not have been resampled. Above that frequency, every band of 125 Hz is either 75 dB below the loudest band or
+    about as loud between sounds as during them.
     """
     loud, quiet = np.percentile(_band_levels(x, sample_rate), (_LOUD, _QUIET), axis=1)
     heard = (loud > loud.max() - _REACH) & (loud > quiet + _MODULATION)
@@ -131,9 +131,9 @@ def measure_bandwidth(x: np.ndarray, sample_rate: int) -> float:
 
 
 def prepared_bandwidth(x: np.ndarray, sample_rate: int, prepared_rate: int) -> float:
-    """Return the bandwidth in Hz that a recording x (T,) has once it is resampled for training.
+    """Return the bandwidth in Hz of a recording x (T,) after resampling for training.
 
-    Where that raises the rate, the filter of the resampling ends the band 5 % before half of sample_rate.
+    When upsampling, the filter ends the band 5 % below half of sample_rate.
     """
     bandwidth = measure_bandwidth(x, sample_rate)
     if prepared_rate > sample_rate:
@@ -142,7 +142,7 @@ def prepared_bandwidth(x: np.ndarray, sample_rate: int, prepared_rate: int) -> f
 
 
 def _band_levels(x: np.ndarray, sample_rate: int) -> np.ndarray:
-    """Return (bands, frames) levels in dB."""
+    """Return the levels (bands, frames) of x in dB."""
     window = hann(round(_WINDOW_SECONDS * sample_rate), sym=False)
     transform = ShortTimeFFT(window, len(window) // 2, sample_rate)
     power = transform.spectrogram(np.pad(x, (0, max(0, len(window) - len(x)))).astype(np.float64))

@@ -1,4 +1,4 @@
-"""A corpus: recordings by speaker, their licence and attribution, and the rule that holds some of them out."""
+"""A corpus: recordings by speaker, their licence and attribution, and the rule for holding some of them out."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,13 +11,13 @@ from vocoder.config import Checked, Positive
 
 TEST_EVERY, TEST_INDEX = 40, 7
 LEAST_TEST = 3
-"""fewest recordings that are held out of a corpus"""
+"""minimum number of held-out recordings in a corpus"""
 SPLIT_RULE = (
     f"within each speaker, sorted by file name, index % {TEST_EVERY} == {TEST_INDEX} is test, or a corpus's "
     f"test_share; {LEAST_TEST} of a corpus at least, and all of what is unseen or for evaluation alone"
 )
 UNKNOWN = "unknown"
-"""the licence of recordings that nobody named one for"""
+"""licence of recordings without a stated one"""
 
 
 class CorpusError(ValueError):
@@ -29,10 +29,9 @@ class Recording:
     """One audio file as found.
 
     Attributes:
-        name: its file name within the speaker, suffix and subfolders included, with forward slashes; the split sorts
-            by it.
-        unusable: why it must be skipped whatever it sounds like, or an empty string.
-        mel: the npy file of the mel that stands for its own, where there is one.
+        name: file name within the speaker, with suffix and subfolders and forward slashes; the split sorts by it.
+        unusable: why it must be skipped regardless of its sound, or an empty string.
+        mel: npy file of a mel that replaces its own, if there is one.
     """
 
     path: Path
@@ -43,7 +42,7 @@ class Recording:
 
     @property
     def stem(self) -> str:
-        """Name of the prepared file, without its suffix."""
+        """The prepared file's name without suffix."""
         return str(PurePosixPath(self.name).with_suffix(""))
 
 
@@ -52,18 +51,18 @@ class Corpus:
     """A set of recordings under one licence.
 
     Attributes:
-        name: what the manifest calls it.
-        source: where it came from: a package's name or a folder.
-        licence: a short name, SPDX where there is one.
-        attribution: whom to name, and for what, in one sentence.
-        licence_text: the licence as it came with the recordings, or an empty string.
-        recordings: all of them, the unusable included.
-        unseen: True where the voices are kept out of training, so that evaluation meets voices never heard.
-        use: `evaluate` where weights trained on the recordings would have to carry their licence.
-        synthetic: True where a text-to-speech model spoke.
-        min_seconds: shorter recordings are skipped; None for the limit that holds for all corpora.
-        test_share: the share of each speaker's recordings that is held out; None for every 40th.
-        mel_preset: what the mels of its recordings were made with, where they have any.
+        name: name in the manifest.
+        source: origin: a package's name or a folder.
+        licence: SPDX identifier, or another short name.
+        attribution: whom to credit for what, in one sentence.
+        licence_text: the licence file that came with the recordings, or an empty string.
+        recordings: all recordings, including unusable ones.
+        unseen: whether the voices are kept out of training, to evaluate on unseen voices.
+        use: `evaluate` if weights trained on the recordings would have to carry their licence.
+        synthetic: whether a text-to-speech model made the recordings.
+        min_seconds: shorter recordings are skipped; None for the common limit.
+        test_share: share of each speaker's recordings to hold out; None for every 40th.
+        mel_preset: preset of the recordings' mels, if they have any.
     """
 
     name: str
@@ -81,16 +80,16 @@ class Corpus:
 
     def __post_init__(self) -> None:
         if not self.name or self.name.startswith(".") or "/" in self.name or "\\" in self.name:
-            raise CorpusError(f"a corpus's name becomes a folder's name, which {self.name!r} cannot be")
+            raise CorpusError(f"the name of a corpus must be valid as a folder name, unlike {self.name!r}")
         if self.test_share is not None and not 0 < self.test_share < 1:
-            raise CorpusError(f"the share that is held out must lie between 0 and 1, not {self.test_share}")
+            raise CorpusError(f"the held-out share must be between 0 and 1, not {self.test_share}")
         if not self.recordings:
-            raise CorpusError(f"{self.name} holds no recording")
+            raise CorpusError(f"{self.name} has no recordings")
         seen: dict[tuple[str, str], Path] = {}
         for recording in self.recordings:
             other = seen.setdefault((recording.speaker, recording.stem), recording.path)
             if other is not recording.path:
-                raise CorpusError(f"{other} and {recording.path} would share one name; keep one of them")
+                raise CorpusError(f"{other} and {recording.path} would get the same name; keep only one of them")
 
 
 @dataclass(frozen=True)
@@ -100,7 +99,7 @@ class PrepareConfig(Checked):
     sample_rate: Annotated[int, (4000, 192000)] = 22050
     """Sample rate of the prepared audio in Hz."""
     rms: Annotated[float, (1e-6, 0.5)] | None = 0.06
-    """Root mean square of every utterance after scaling; less if its peak would exceed 0.99. None keeps their own
+    """Root mean square of every utterance after scaling, lowered if its peak would exceed 0.99. None keeps the original
     levels, as needed for recordings that come with mels."""
     min_seconds: Positive = 0.3
     """Shorter recordings are skipped."""
@@ -109,9 +108,9 @@ class PrepareConfig(Checked):
 def split_recordings(corpus: Corpus) -> Iterator[tuple[Recording, Split]]:
     """Yield every recording with its split, speaker by speaker, sorted by file name.
 
-    Within each speaker every 40th recording from index 7 is held out, or an evenly spread share where the corpus has
-    one; and all of a corpus that is unseen or for evaluation alone. The index counts all recordings, those that will be
-    skipped too, so that a stricter or laxer check never moves an utterance between the splits.
+    Every 40th recording of each speaker, from index 7, is held out, or the corpus's test_share, evenly spread. A corpus
+    that is unseen or for evaluation only is held out completely. The index counts all recordings, even those that will
+    be skipped, so that a change of the checks never moves an utterance between the splits.
     """
     by_speaker: defaultdict[str, list[Recording]] = defaultdict(list)
     for recording in corpus.recordings:
@@ -123,9 +122,9 @@ def split_recordings(corpus: Corpus) -> Iterator[tuple[Recording, Split]]:
 
 
 def hold_out_enough(entries: Sequence[Entry]) -> list[Entry]:
-    """Return the usable utterances of a corpus, three of them held out at least, or half of less than six.
+    """Return the usable utterances of a corpus with at least three, or half of fewer than six, held out.
 
-    Where the rule of `split_recordings` leaves fewer, evenly spread ones are held out instead.
+    If the rule of `split_recordings` holds out fewer, evenly spread ones are held out instead.
     """
     least = min(LEAST_TEST, len(entries) // 2)
     if sum(entry.split == "test" for entry in entries) >= least:

@@ -1,4 +1,4 @@
-"""Mels that come with recordings, such as an acoustic model predicted, aligned with them frame by frame."""
+"""Mels that come with recordings, such as an acoustic model's predictions, aligned with them frame by frame."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -14,15 +14,15 @@ from vocoder.mel.config_file import load_mel_config
 from vocoder.npy import read_mel
 from vocoder.sampling import Preset
 
-WITHOUT = "without a mel"
+NO_MEL = "without a mel"
 
 
 def admitted(mel: NDArray[np.float32], mel_config: MelConfig, samples: int, preset: Preset = None) -> Admitted:
-    """Admit a mel (n_mels, frames) of a preset, by default `mel_config`, that came with audio, frame for frame.
+    """Admit a mel (n_mels, frames) of a preset, by default `mel_config`, that is aligned with audio.
 
-    The audio has so many samples at the rate of `mel_config`, to which the mel is converted. The last frame, which is
-    centred on the audio's end, may be missing, as it is in HiFi-GAN's layout. Raises ValueError if the mel's shape, its
-    values or its number of frames is wrong, or it does not convert; the text says what would be right.
+    The mel is converted to `mel_config`, at whose rate the audio has `samples`. The last frame, which is centred on the
+    audio's end, may be missing, as in HiFi-GAN's layout. Raises ValueError if the mel's shape, values or frame count
+    are wrong, or it cannot be converted; the message says what would be right.
     """
     found = admit(mel, mel_config, preset)
     source = found.path.source
@@ -39,11 +39,11 @@ def admitted(mel: NDArray[np.float32], mel_config: MelConfig, samples: int, pres
 def given_mel(
     manifest: Manifest, entry: Entry, mel_config: MelConfig, samples: int
 ) -> tuple[NDArray[np.float32], int] | None:
-    """Return an entry's mel (n_mels, frames) in a mel config, and by how many samples it stands later than the audio.
+    """Return an entry's mel (n_mels, frames) in a mel config, and its delay behind the audio in samples.
 
-    It is converted as for a model of that mel config: exactly, or through an adapter. It has a frame for each whole hop
-    of the audio, which has so many samples at that rate; one that is lost between frame rates repeats the last. None
-    where the entry names no mel. Raises ManifestError if the file cannot be read, or its mel is not `admitted`.
+    The mel is converted exactly or by an adapter, as for a model of that mel config. It has a frame for each whole hop
+    of the audio's `samples`; a frame lost between frame rates repeats the last one. Return None if the entry has no
+    mel. Raises ManifestError if the file cannot be read or its mel is not `admitted`.
     """
     if entry.mel is None:
         return None
@@ -58,11 +58,11 @@ def given_mel(
 
 
 def with_mels(corpus: Corpus, folder: Path, mel_preset: str) -> Corpus:
-    """Return a corpus whose recordings have the mels of a folder; those that lack one are not to be used.
+    """Return a corpus whose recordings have the mels of a folder; recordings without a mel become unusable.
 
-    The mel of `SPEAKER/NAME.wav` is `SPEAKER/NAME.npy` or `NAME.npy`, as HiFi-GAN's fine-tuning has it.
+    The mel of `SPEAKER/NAME.wav` is `SPEAKER/NAME.npy` or `NAME.npy`, as in HiFi-GAN's fine-tuning.
 
-    Raises CorpusError if the folder is missing, or holds a mel of no recording, ConfigError for an unknown mel config.
+    Raises CorpusError if the folder is missing or has none of the mels, ConfigError for an unknown mel config.
     """
     load_mel_config(mel_preset)
     if not folder.is_dir():
@@ -70,7 +70,7 @@ def with_mels(corpus: Corpus, folder: Path, mel_preset: str) -> Corpus:
     found = tuple(_with_mel(recording, folder) for recording in corpus.recordings)
     if not any(recording.mel for recording in found):
         wanted = f"{corpus.recordings[0].stem}.npy"
-        raise CorpusError(f"{folder} holds no mel of {corpus.name}: each is named like its recording, such as {wanted}")
+        raise CorpusError(f"{folder} has no mels of {corpus.name}: name each like its recording, such as {wanted}")
     return replace(corpus, recordings=found, mel_preset=mel_preset)
 
 
@@ -78,4 +78,4 @@ def _with_mel(recording: Recording, folder: Path) -> Recording:
     for path in (folder / recording.speaker / f"{recording.stem}.npy", folder / f"{recording.stem}.npy"):
         if path.is_file():
             return replace(recording, mel=path)
-    return replace(recording, unusable=recording.unusable or WITHOUT)
+    return replace(recording, unusable=recording.unusable or NO_MEL)

@@ -1,4 +1,4 @@
-"""Layouts of folders with recordings: any folder, LJSpeech, VCTK."""
+"""Layouts of recordings: any folder, LJSpeech and VCTK."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,32 +15,32 @@ _FOLDERS = ("wav48_silence_trimmed", "wav48")
 
 
 def check_outside(output: Path, source: Path) -> None:
-    """Raise CorpusError if an output lies in a folder of recordings: the next run would take it for recordings."""
+    """Raise CorpusError if the output is inside a folder of recordings, where the next run would read it as input."""
     if output.resolve().is_relative_to(source.resolve()):
-        raise CorpusError(f"{output} lies in {source}, the folder of recordings: choose another -o, outside of it")
+        raise CorpusError(f"{output} is inside {source}, the folder of recordings: choose an -o outside of it")
 
 
 def scan_folder(path: Path, name: str | None = None, licence: str | None = None) -> Corpus:
     """List all audio under a folder.
 
-    Where the folder has subfolders with audio, each subfolder of the first level is a speaker; files directly in the
-    folder belong to a speaker named after the corpus. By default it has the folder's name and an unknown licence.
-    Raises CorpusError if the folder is missing or holds no audio, or SPDX does not know the licence.
+    Each top-level subfolder with audio is a speaker; files directly in the folder belong to a speaker named after the
+    corpus. The corpus's name is by default the folder's, and its licence unknown. Raises CorpusError if the folder is
+    missing or has no audio, or the licence is not in SPDX.
     """
     if not path.is_dir():
-        raise CorpusError(f"{path} is not a folder; `python -m recipes prepare` knows corpora by name")
+        raise CorpusError(f"{path} is not a folder; for corpora known by name, use `python -m recipes prepare`")
     name = name or path.resolve().name
     recordings = [_recording(file, below, name) for file, below in files_in(path, SUFFIXES)]
     if not recordings:
-        raise CorpusError(f"{path} holds no audio; known suffixes: {', '.join(sorted(SUFFIXES))}")
+        raise CorpusError(f"{path} has no audio; known suffixes: {', '.join(sorted(SUFFIXES))}")
     return _corpus(path, name, licence, UNKNOWN, f"Recordings in the folder {name}", recordings)
 
 
 def scan_ljspeech(path: Path, name: str | None = None, licence: str | None = None) -> Corpus:
-    """List the recordings that `metadata.csv` names (`ID|text|normalised text`).
+    """List the recordings in `metadata.csv` (lines of `ID|text|normalised text`).
 
-    A recording that is named and missing stays in the list, is counted by the split, and is skipped as unreadable.
-    Raises CorpusError if `metadata.csv` or `wavs/` is missing, or a line of the table has no name.
+    A listed recording that is missing is counted by the split, and skipped as unreadable. Raises CorpusError if
+    `metadata.csv` or `wavs/` is missing, or a line of the table has no name.
     """
     table = path / "metadata.csv"
     if not table.is_file() or not (path / "wavs").is_dir():
@@ -59,8 +59,8 @@ def scan_ljspeech(path: Path, name: str | None = None, licence: str | None = Non
 def scan_vctk(path: Path, name: str | None = None, licence: str | None = None) -> Corpus:
     """List `wav48_silence_trimmed/SPEAKER/*_mic1.flac` (0.92) or `wav48/SPEAKER/*.wav` (0.80).
 
-    Release 0.92 was recorded with two microphones at once; the first one is taken, so that no sentence comes twice.
-    Raises CorpusError if neither folder is there, or it holds no recording.
+    Release 0.92 was recorded with two microphones at once; only the first is used, so that no sentence is repeated.
+    Raises CorpusError if neither folder exists or there are no recordings.
     """
     root = next((path / folder for folder in _FOLDERS if (path / folder).is_dir()), None)
     if root is None:
@@ -74,15 +74,15 @@ def scan_vctk(path: Path, name: str | None = None, licence: str | None = None) -
 def _corpus(
     path: Path, name: str, licence: str | None, usual: str, attribution: str, recordings: Iterable[Recording]
 ) -> Corpus:
-    """Return a corpus with its licence, by default the `usual` one, and the licence or README that lies in its folder.
+    """Return a corpus with its licence, by default the `usual` one, and the licence file or README in its folder.
 
-    Raises CorpusError if the licence is none of SPDX's, nor a LicenseRef-NAME.
+    Raises CorpusError if the licence is neither in SPDX nor a LicenseRef-NAME.
     """
     try:
         known = usual if licence in (None, UNKNOWN) else canonicalize_license_expression(licence)
     except InvalidLicenseExpression:
-        hint = "take an SPDX identifier such as CC-BY-4.0, or LicenseRef-NAME for another"
-        raise CorpusError(f"there is no licence {licence!r}: {hint}") from None
+        hint = "use an SPDX identifier such as CC-BY-4.0, or LicenseRef-NAME for any other"
+        raise CorpusError(f"unknown licence {licence!r}: {hint}") from None
     texts = [path / name for name in _LICENCE_NAMES if (path / name).is_file()]
     text = texts[0].read_text(encoding="utf-8", errors="replace") if texts else ""
     return Corpus(name, str(path.resolve()), known, attribution, text, tuple(recordings))

@@ -14,7 +14,7 @@ Use = Literal["train", "evaluate"]
 
 
 class ManifestError(ValueError):
-    """A manifest cannot be read, or a line of it is wrong."""
+    """A manifest cannot be read, or one of its lines is wrong."""
 
 
 @dataclass(frozen=True)
@@ -32,20 +32,20 @@ class Entry:
     """Hertz."""
     licence: str
     bandwidth: float | None = None
-    """Hertz above which the recording held practically nothing; None where it was not measured."""
+    """Hertz above which the recording was practically empty; None if not measured."""
     use: Use = "train"
     """`evaluate` if the licence would extend to the weights: such recordings are never trained on."""
     synthetic: bool = False
     """True for speech made by a text-to-speech model."""
     mel: str | None = None
-    """An npy file (n_mels, frames), relative to the manifest's folder, that stands for the recording's own mel, frame
-    for frame: what an acoustic model predicted."""
+    """An npy file (n_mels, frames), relative to the manifest's folder, that replaces the recording's own mel, such as
+    an acoustic model's prediction."""
     mel_preset: str | None = None
-    """The mel preset, or mel config file, that `mel` was made with; None for that of the model that hears it."""
+    """The mel preset or mel config file that `mel` was made with; None for that of the model in use."""
 
     @property
     def band_edge(self) -> float:
-        """Return the bandwidth, or half the sample rate where it is not known, in hertz."""
+        """The bandwidth in hertz, or half the sample rate if unknown."""
         return self.sample_rate / 2 if self.bandwidth is None else self.bandwidth
 
     def __post_init__(self) -> None:
@@ -60,14 +60,14 @@ class Entry:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The entries of a prepared corpus, and the folder that their paths are relative to."""
+    """The entries of a prepared corpus, and the folder to which their paths are relative."""
 
     root: Path
     entries: tuple[Entry, ...]
 
     @property
     def sample_rate(self) -> int:
-        """The one sample rate of all entries, in hertz."""
+        """The common sample rate of all entries, in hertz."""
         return self.entries[0].sample_rate
 
     @property
@@ -77,13 +77,13 @@ class Manifest:
 
     @property
     def trained_speakers(self) -> tuple[str, ...]:
-        """The speakers with training data; the others are unseen voices, kept for evaluation alone."""
+        """The speakers with training data; the others are unseen voices, kept for evaluation."""
         return tuple(sorted({entry.speaker for entry in self.entries if entry.split == "train"}))
 
     def select(self, split: Split, speakers: Collection[str] | None = None) -> tuple[Entry, ...]:
-        """Return the entries of a split, of the given speakers alone where they are given.
+        """Return the entries of a split, optionally only those of given speakers.
 
-        Raises ManifestError if a speaker is unknown, nothing is left, or it would train on what is to evaluate with.
+        Raises ManifestError if a speaker is unknown, nothing is left, or evaluation-only data would be trained on.
         """
         unknown = sorted(set(speakers or ()) - set(self.speakers))
         if unknown:
@@ -94,8 +94,8 @@ class Manifest:
         refused = sorted({f"{e.corpus} ({e.licence})" for e in chosen if split == "train" and e.use == "evaluate"})
         if refused:
             raise ManifestError(
-                f"{', '.join(refused)} in {self.root} is for evaluation alone: weights trained on it would have to "
-                "carry its licence. Prepare it again, which makes all of it test, or leave it out"
+                f"{', '.join(refused)} in {self.root} is for evaluation only: weights trained on it would have to "
+                "carry its licence. Leave it out, or prepare it again, which puts all of it into the test split"
             )
         return chosen
 
@@ -103,7 +103,7 @@ class Manifest:
 def read_manifest(path: Path | str, check_files: bool = True) -> Manifest:
     """Read a manifest from a JSONL file, or from `manifest.jsonl` in a folder.
 
-    Raises ManifestError if the file is missing, empty, holds a wrong line or a path twice, mixes sample rates, or, with
+    Raises ManifestError if the file is missing or empty, has a wrong line, repeats a path, mixes sample rates, or, with
     `check_files`, lists a missing file.
     """
     path = Path(path)
@@ -122,7 +122,7 @@ def read_manifest(path: Path | str, check_files: bool = True) -> Manifest:
 
 
 def write_manifest(path: Path | str, entries: Iterable[Entry]) -> None:
-    """Write a manifest. Raises ManifestError if there are no entries, a path comes twice, or sample rates are mixed."""
+    """Write a manifest. Raises ManifestError if there are no entries, a path is repeated, or sample rates are mixed."""
     path = Path(path)
     entries = tuple(entries)
     _validate(Manifest(path.parent, entries), path, check_files=False)
@@ -133,7 +133,7 @@ def write_manifest(path: Path | str, entries: Iterable[Entry]) -> None:
 
 def _validate(manifest: Manifest, path: Path, check_files: bool) -> None:
     if not manifest.entries:
-        raise ManifestError(f"{path} lists no utterance")
+        raise ManifestError(f"{path} lists no utterances")
     rates = sorted({entry.sample_rate for entry in manifest.entries})
     if len(rates) > 1:
         raise ManifestError(f"{path} mixes sample rates ({', '.join(map(str, rates))}); prepare them alike")

@@ -1,4 +1,4 @@
-"""Apply a function to many things, in worker processes or in this one, and show how many are done."""
+"""Maps functions over items in worker processes or this one, with a progress bar."""
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,7 +17,7 @@ Result = TypeVar("Result")
 
 @contextmanager
 def workers(jobs: int) -> Iterator[Callable[..., Iterator[Any]]]:
-    """Give a `map` that computes in `jobs` processes of one thread, or in this one if 1; raises ValueError below 1."""
+    """Provide a `map` that runs in `jobs` single-threaded processes, or in this process if 1."""
     if jobs < 1:
         raise ValueError(f"there must be at least 1 process, not {jobs}")
     if jobs == 1:
@@ -28,7 +28,7 @@ def workers(jobs: int) -> Iterator[Callable[..., Iterator[Any]]]:
 
 
 def mapped(work: Callable[[Item], Result], items: Sequence[Item], jobs: int) -> Iterator[Result]:
-    """Yield the results of all items in order, from as many `workers`."""
+    """Yield the results of all items in order, computed by up to `jobs` processes."""
     with workers(min(jobs, max(len(items), 1))) as over:
         yield from over(work, items)
 
@@ -36,9 +36,9 @@ def mapped(work: Callable[[Item], Result], items: Sequence[Item], jobs: int) -> 
 def with_bar(
     items: Iterable[Item], unit: str, total: int | None = None, name: str | None = None, done: int = 0
 ) -> Iterable[Item]:
-    """Return items with a bar on the standard error of how many are done; without a terminal, a line if named.
+    """Return items with a progress bar on standard error; without a terminal, print one line if there is a name.
 
-    `done` of the `total` were there before, and are none of the items.
+    `done` of the `total` were done before and are not among the items.
     """
     if name is not None and not sys.stderr.isatty():
         before = f", {done} of them done before" if done else ""

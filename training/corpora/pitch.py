@@ -1,4 +1,4 @@
-"""Pitch labels of the recordings of a corpus, computed once and stored beside them."""
+"""Pitch labels of a corpus's recordings, computed once and stored beside them."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,32 +16,32 @@ from training.corpora.pyin import pyin
 from vocoder.files import complete, is_current
 
 HIGH_PASS = 60.0
-"""Hz of the recording, below which the tracker hears nothing and no pitch counts: mains hum is periodic too, and hides
-that a voice is"""
-_WINDOW, _HOP, _REFERENCE_RATE = 2048, 256, 22050  # of the tracker, in samples at so many Hz of what is played
-_SILENCE_DB = -40.0  # frames so far below the loudest one are unvoiced; the tracker itself ignores levels
+"""Hz of the recording below which the tracker hears nothing and no pitch counts: mains hum is periodic, too, and masks
+the voice"""
+_WINDOW, _HOP, _REFERENCE_RATE = 2048, 256, 22050  # of the tracker, in samples of played audio at the last, in Hz
+_SILENCE_DB = -40.0  # frames this far below the loudest one are unvoiced; the tracker itself ignores levels
 _LEVEL_WINDOW = 0.046  # seconds
 _ORDER, _PADDING = 6, 4096  # of the high-pass
-_FOLDER = "pitch"  # another one with whatever changes the labels
+_FOLDER = "pitch"  # change it with anything that changes the labels
 
 Floats = NDArray[np.float32]
 
 
 def label_hop(sample_rate: int, speed: float) -> int:
-    """Return the samples of the recording from one label to the next."""
+    """Return the distance between labels in samples of the recording."""
     return round(_HOP * speed * sample_rate / _REFERENCE_RATE)
 
 
-def follow(
+def track_pitch(
     x: Floats, sample_rate: int, speed: float = 1.0, high_pass: float = HIGH_PASS, loudest: float = 0.0
 ) -> Floats:
-    """Return the labels (1 + T // hop,) of a recording x (T,): f0 in Hz as it is played, 0 where it is unvoiced.
+    """Return the pitch labels (1 + T // hop,) of a recording x (T,): f0 in Hz as played, 0 for unvoiced frames.
 
-    A recording that is played slower has fewer periods in the tracker's window and more frames: it is not what the
-    tracker would say of the recording, moved. Hence labels are made at a few speeds, each near those it is used for.
+    A recording played slower has fewer periods in the tracker's window and more frames, so its labels are not simply
+    those of the recording scaled. Labels are therefore made at a few speeds, each used for the speeds near it.
 
-    `high_pass` is as `HIGH_PASS`, 0 for none; `loudest` the root mean square of the loudest frame of all that x is a
-    part of, where x is only a part.
+    `high_pass` is a frequency in Hz like `HIGH_PASS`, or 0 for no filter. If x is part of a longer signal, `loudest` is
+    the root mean square of that signal's loudest frame.
     """
     hop, played = label_hop(sample_rate, speed), sample_rate * speed
     window = 2 * round(_WINDOW * speed * sample_rate / _REFERENCE_RATE / 2)
@@ -58,10 +58,10 @@ def follow(
 def read_tracks(
     manifest: Manifest, entries: Sequence[Entry], speeds: Sequence[float], jobs: int = 1
 ) -> dict[float, list[Floats]]:
-    """Return the labels of manifest entries by speed, as `follow` has them; `pitch/AUDIO-SPEED.npy` keep them.
+    """Return the labels of manifest entries by speed, as `track_pitch` does, cached in `pitch/AUDIO-SPEED.npy`.
 
-    Missing ones are made for whole corpora at once, under one bar. A recording that was written since is labelled
-    again. Raises ManifestError if a recording cannot be read.
+    Missing labels are made for whole corpora at once, and again for recordings that are newer than their labels. Raises
+    ManifestError if a recording cannot be read.
     """
     corpora, folder = {entry.corpus for entry in entries}, manifest.root / _FOLDER
 
@@ -78,14 +78,14 @@ def read_tracks(
         counted = "recordings" if len(speeds) == 1 else f"tracks, of recordings at {len(speeds)} speeds"
         with FileLock(folder / "lock"):  # processes of one run share the work
             work = missing()
-            for _ in with_bar(mapped(_label, work, max(jobs, 1)), counted, len(work), "following the pitch"):
+            for _ in with_bar(mapped(_label, work, max(jobs, 1)), counted, len(work), "tracking the pitch"):
                 pass
     return {speed: [np.load(kept(entry, speed)) for entry in entries] for speed in speeds}
 
 
 def _label(work: tuple[Path, int, Path, float]) -> None:
-    """Follow the pitch of an audio file as it is played at a speed, and keep the labels."""
+    """Track the pitch of an audio file played at a speed, and write the labels."""
     audio, sample_rate, labels, speed = work
     x = (read_prepared(audio, sample_rate) / 32768).astype(np.float32)
     with complete(labels) as part, part.open("wb") as file:
-        np.save(file, follow(x, sample_rate, speed))
+        np.save(file, track_pitch(x, sample_rate, speed))

@@ -1,8 +1,8 @@
-"""Turn corpora into a folder that training reads: FLAC files, a manifest, and what was done to them.
+"""Prepares corpora into a folder that training reads: FLAC files, a manifest, and a record of what was done.
 
 The folder holds `audio/CORPUS/SPEAKER/NAME.flac`, `manifest.jsonl`, `dataset.json` (settings, licences, totals),
-`skipped.jsonl` (every file left out, with its reason), `licences/CORPUS.txt`, and `mels/CORPUS/SPEAKER/NAME.npy` where
-recordings came with mels. Running again does only what is left.
+`skipped.jsonl` (skipped files with reasons), `licences/CORPUS.txt`, and `mels/CORPUS/SPEAKER/NAME.npy` if recordings
+came with mels. Running again does only the remaining work.
 """
 
 import json
@@ -25,7 +25,7 @@ from vocoder.mel.config_file import load_mel_config
 from vocoder.npy import read_mel
 
 UNHEARD = "as it was found"
-"""the detail for a recording that was left out without being decoded"""
+"""detail for a recording that was skipped without being decoded"""
 _BANDWIDTH = "bandwidth="
 _DESCRIBED = ("source", "licence", "attribution", "unseen", "use", "synthetic", "test_share", "mel_preset")
 
@@ -36,7 +36,7 @@ class PrepareError(ValueError):
 
 @dataclass(frozen=True)
 class Skipped:
-    """A recording that was left out, and why."""
+    """A recording that was skipped, and why."""
 
     path: str
     corpus: str
@@ -47,13 +47,13 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Prepared:
-    """Result of a run: the manifest of the folder, and the recordings of this run that were left out."""
+    """The result of a run: the folder's manifest, and the recordings that this run skipped."""
 
     manifest: Manifest
     skipped: Sequence[Skipped]
 
     def summary(self) -> str:
-        """Return minutes for each speaker and split, and skipped files by reason, as text."""
+        """Return a text with minutes per speaker and split, and the skipped files by reason."""
         entries = self.manifest.entries
         width = max(map(len, (*self.manifest.speakers, "speaker")))
         lines = [f"{'speaker':{width}}  utterances  train min  test min"]
@@ -73,21 +73,21 @@ class Prepared:
 @dataclass(frozen=True)
 class _Job:
     recording: Recording
-    corpus: Corpus  # without its other recordings, since each job is sent to a process
+    corpus: Corpus  # without its other recordings, because jobs are sent to processes
     split: Split
     root: Path
     config: PrepareConfig
 
     def path(self, folder: str, suffix: str) -> str:
-        """Return where a file of the recording goes below the root."""
+        """Return the path of one of the recording's files, relative to the root."""
         return f"{folder}/{self.corpus.name}/{self.recording.speaker}/{self.recording.stem}{suffix}"
 
 
 def prepare(corpora: Sequence[Corpus], output: Path, config: PrepareConfig, jobs: int = 1) -> Prepared:
-    """Prepare corpora into a folder, which keeps other corpora.
+    """Prepare corpora into a folder. Other corpora in it are kept.
 
-    Raises PrepareError if the folder was prepared with another config or a corpus's name is taken by another one, and
-    ValueError if no recording is usable.
+    Raises PrepareError if the folder was prepared with another config or the name of a corpus is taken, and ValueError
+    if no recording is usable.
     """
     output.mkdir(parents=True, exist_ok=True)
     _record(corpora, output, config)
@@ -100,7 +100,7 @@ def prepare(corpora: Sequence[Corpus], output: Path, config: PrepareConfig, jobs
     _write_skipped(output / "skipped.jsonl", skipped, names)
     if not entries:
         reasons = ", ".join(f"{n} {reason}" for reason, n in Counter(item.reason for item in skipped).items())
-        raise ValueError(f"no recording is usable ({reasons}); {output / 'skipped.jsonl'} lists them")
+        raise ValueError(f"no recording is usable ({reasons}); see {output / 'skipped.jsonl'}")
     others = read_manifest(output, check_files=False).entries if (output / "manifest.jsonl").is_file() else ()
     write_manifest(output / "manifest.jsonl", [*(entry for entry in others if entry.corpus not in names), *entries])
     return Prepared(read_manifest(output), skipped)
@@ -149,14 +149,14 @@ def _entry(job: _Job, audio: Path) -> Entry:
 
 
 def _take_mel(job: _Job, source: Path, audio: Path) -> None:
-    """Copy the mel of a recording, checked against its prepared audio."""
+    """Check a recording's mel against its prepared audio, and copy it."""
     assert job.corpus.mel_preset is not None
     try:
         mel = read_mel(source)
         made_with = load_mel_config(job.corpus.mel_preset)
         admitted(mel, made_with, round(soundfile.info(audio).duration * made_with.sample_rate))
     except ValueError as error:
-        raise UnusableError("unfitting mel", f"{source}: {error}") from error
+        raise UnusableError("mel does not fit", f"{source}: {error}") from error
     target = job.root / job.path("mels", ".npy")
     target.parent.mkdir(parents=True, exist_ok=True)
     np.save(target, mel)
@@ -172,12 +172,12 @@ def _make(source: Path, target: Path, config: PrepareConfig) -> None:
             raise UnusableError("its channels cancel", "their mean is silent: keep one of them") from error
         raise
     bandwidth = prepared_bandwidth(recorded, sample_rate, config.sample_rate)
-    # The bandwidth is kept in the file, so that a later run knows it without the recording being decoded again.
+    # The file stores the bandwidth, so that a later run need not decode the recording again.
     write_flac(target, x, config.sample_rate, comment=f"{_BANDWIDTH}{bandwidth:g}")
 
 
 def _record(corpora: Sequence[Corpus], output: Path, config: PrepareConfig) -> None:
-    """Write dataset.json before the work starts, so that an interrupted run only continues with the same settings."""
+    """Write dataset.json before the work starts, so that an interrupted run can only continue with equal settings."""
     record = _open_record(output, config)
     for corpus in corpora:
         before = record["corpora"].get(corpus.name, {"source": corpus.source, "test_share": corpus.test_share})

@@ -1,8 +1,8 @@
-"""The pitch of a recording by pYIN, as librosa computes it, ten times as fast.
+"""Tracks pitch with pYIN, like librosa but ten times as fast.
 
-Training corpora are hours long, and librosa takes 10 minutes of a core for each. The steps and constants are those of
+Training corpora have many hours, and librosa takes 10 core minutes for each. The steps and constants are those of
 `librosa.pyin` (Mauch and Dixon, "pYIN: A fundamental frequency estimator using probabilistic threshold distributions",
-2014); `tests/training/corpora/test_pitch.py` compares both.
+2014); `tests/training/corpora/test_pitch.py` compares the two.
 """
 
 import math
@@ -18,7 +18,7 @@ from scipy.stats import beta
 from vocoder.config import ConfigError
 
 F0_MIN, F0_MAX = 50.0, 600.0
-"""Hz, between which a pitch is sought"""
+"""range of the pitch in Hz"""
 CLASSES_PER_SEMITONE = 10
 _THRESHOLDS = np.linspace(0, 1, 101)
 _PRIOR = np.diff(beta.cdf(_THRESHOLDS, 2.0, 18.0))  # probability of each threshold
@@ -37,14 +37,14 @@ Indices = NDArray[np.intp]
 def pyin(
     x: NDArray[np.float32], sample_rate: float, window: int = 2048, hop_length: int = 256
 ) -> tuple[Floats, NDArray[np.bool_], Floats]:
-    """Return f0 of x (T,) in Hz, whether it is voiced, and the probability of it, at frames centred at n * hop_length.
+    """Return f0 of x (T,) in Hz, whether it is voiced, and the probability of voicing, at samples n * hop_length.
 
-    Each is (1 + T // hop_length,); f0 is the likeliest where a frame is unvoiced. Raises ConfigError if no period of
-    the lowest pitch fits the window.
+    Each is (1 + T // hop_length,). In unvoiced frames, f0 is the likeliest candidate. Raises ConfigError if the window
+    is shorter than a period of the lowest pitch.
     """
     shortest, longest = math.floor(sample_rate / F0_MAX), math.ceil(sample_rate / F0_MIN)
     if longest >= window - 1:
-        raise ConfigError(f"a window of {window} samples holds no period of {F0_MIN:g} Hz")
+        raise ConfigError(f"a window of {window} samples is too short for a period of {F0_MIN:g} Hz")
     per_octave = 12 * CLASSES_PER_SEMITONE
     classes = math.floor(per_octave * math.log2(F0_MAX / F0_MIN)) + 1
     frames = sliding_window_view(np.pad(x.astype(np.float64), window // 2), window)[::hop_length]
@@ -65,7 +65,7 @@ def pyin(
 
 
 def _difference(frames: Floats, shortest: int, longest: int) -> Floats:
-    """Return the cumulative mean normalised difference (frames, lags) of the lags from the shortest to the longest."""
+    """Return the cumulative mean normalised difference (frames, lags) for lags from `shortest` to `longest`."""
     length = next_fast_len(frames.shape[1] + longest, real=True)
     spectrum = rfft(frames.astype(np.float32), length)  # as librosa transforms float32 audio
     correlation = irfft(np.square(np.abs(spectrum)), length)[:, : longest + 1].astype(np.float64)
@@ -79,7 +79,7 @@ def _difference(frames: Floats, shortest: int, longest: int) -> Floats:
 def _troughs(difference: Floats) -> tuple[Indices, Floats, Floats]:
     """Return frame, lag and probability of each trough of differences (frames, lags), in order.
 
-    A threshold gives its prior to the troughs below it, to early ones more, or some of it to the deepest if none is.
+    Each threshold divides its prior among the troughs below it, with more for early ones; if there are none, the
     """
     walled = np.pad(difference, ((0, 0), (1, 1)), constant_values=np.inf)
     found = (difference < walled[:, :-2]) & (difference <= walled[:, 2:])
@@ -102,11 +102,11 @@ def _troughs(difference: Floats) -> tuple[Indices, Floats, Floats]:
 
 @njit  # type: ignore[untyped-decorator]
 def _likeliest(chances: Floats, moves: Floats, width: int) -> NDArray[np.int64]:
-    """Return the likeliest states (frames,): a class, or a class plus their number where unvoiced.
+    """Return the likeliest states (frames,): a pitch class, plus the number of classes if unvoiced.
 
-    `chances` (frames, 2, classes) are the logarithms of what is seen of each class with voice and without it, and
-    become those of the likeliest ways there. From frame to frame a pitch moves within `width` classes, with the
-    logarithms `moves` (classes, classes) from each class to each.
+    `chances` (frames, 2, classes) are log probabilities of each class, voiced and unvoiced; they are replaced by those
+    of the likeliest path to each state. Between frames a pitch moves within `width` classes; `moves` (classes, classes)
+    are the log probabilities from each class to each.
     """
     frames, _, classes = chances.shape
     origins = np.zeros(chances.shape, np.int64)
@@ -115,7 +115,7 @@ def _likeliest(chances: Floats, moves: Floats, width: int) -> NDArray[np.int64]:
         for voicing in range(2):
             for to in range(classes):
                 found, origin = before.flat[likeliest] + _NEVER, likeliest
-                seen = voicing == 1 or chances[t, voicing, to] > _NEVER  # what is not seen at all is on no path
+                seen = voicing == 1 or chances[t, voicing, to] > _NEVER  # skips impossible states
                 for kind in range(2 if seen else 0):
                     kept = _STAY if kind == voicing else _SWITCH
                     for at in range(max(to - width // 2, 0), min(to + width // 2 + 1, classes)):

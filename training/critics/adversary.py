@@ -1,4 +1,4 @@
-"""Critics and generated audio against each other, one update after the other."""
+"""Adversarial training: critics and generator are updated in turn."""
 
 import json
 from collections import deque
@@ -14,11 +14,11 @@ from training.critics.spectrogram import CriticConfig, SpectrogramCritics, criti
 from vocoder.config import ConfigError, from_dict, to_dict
 
 CRITICS_FILE = "critics.safetensors"
-"""beside the weights of the model that these critics have judged"""
+"""file of the critics, beside the weights of the model that they judged"""
 
 
 class Adversary(nn.Module):
-    """Critics with what they judged, so that their own update sees what the model's update saw."""
+    """Critics that remember what they judged, so that their own update sees the same audio as the model's update."""
 
     def __init__(
         self, config: CriticConfig, sample_rate: int, compute_dtype: torch.dtype, *, first: int = 0, every: int = 1
@@ -34,7 +34,7 @@ class Adversary(nn.Module):
         return step >= self.first and step % self.every == 0
 
     def judge(self, x_hat: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the adversarial loss and the distance of features of generated x_hat (B, T) from x (B, T)."""
+        """Return the adversarial and feature losses of generated audio x_hat (B, T) against x (B, T)."""
         length = min(self.config.length or x.shape[1], x.shape[1])
         start = int(torch.randint(x.shape[1] - length + 1, ()))
         generated, recorded = x_hat[:, start : start + length], x[:, start : start + length]
@@ -45,19 +45,19 @@ class Adversary(nn.Module):
         return generator_loss(judged), feature_loss(real, judged)
 
     def loss(self, step: int = 0) -> Tensor | None:
-        """Return the critics' own loss on the oldest judgement that they have not learnt from, None where not asked."""
+        """Return the critics' own loss on the oldest unused judgement, or None if they do not judge at this step."""
         if not self.asked(step):
             return None
         fake, real = self._judged.popleft()
         return critic_loss(self.critics(real), self.critics(fake))
 
     def save(self, directory: Path) -> None:
-        """Write the critics beside a model, so that fine-tuning begins with critics that know it."""
+        """Write the critics beside a model, so that fine-tuning can start from them."""
         tensors = {name: value.contiguous() for name, value in self.critics.state_dict().items()}
         save_file(tensors, directory / CRITICS_FILE, {"config": json.dumps(to_dict(self.config))})
 
     def load(self, directory: Path) -> bool:
-        """Take over the critics beside a model; return whether there are any of this shape.
+        """Load the critics beside a model; return whether there are any of this shape.
 
         Raises ConfigError if the file is damaged.
         """
@@ -88,12 +88,12 @@ def critics_beside(directory: Path) -> CriticConfig | None:
 
 
 def copy_critics(source: Path, target: Path, dtype: torch.dtype) -> bool:
-    """Copy the critics beside a model to another directory, in another precision; return whether there were any."""
+    """Copy the critics beside a model to another directory in a given precision; return whether there are any."""
     if not (source / CRITICS_FILE).is_file():
         return False
     with safe_open(source / CRITICS_FILE, framework="pt") as file:
         metadata = file.metadata()
     tensors = {name: value.to(dtype) for name, value in load_file(source / CRITICS_FILE).items()}
     save_file(tensors, target / CRITICS_FILE, metadata)
-    (target / CRITICS_FILE).chmod(0o644)  # it is made readable by its owner alone, but containers run as others
+    (target / CRITICS_FILE).chmod(0o644)  # safetensors makes it private, but containers run as other users
     return True

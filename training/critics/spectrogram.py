@@ -1,4 +1,4 @@
-"""Critics that judge audio by its complex spectrogram, at several resolutions."""
+"""Critics (discriminators) that judge audio by its complex spectrogram at several resolutions."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ class CriticConfig:
     """FFT size of each critic in samples"""
     channels: int = 32
     length: int = 8192
-    """samples of each segment that the critics see, at a random place; 0 for all"""
+    """samples of each segment that the critics see, at a random position; 0 for all"""
     f_max: float = 8000.0
     """highest frequency that the critics see, in Hz"""
 
@@ -38,7 +38,7 @@ class SpectrogramCritics(nn.Module):
         )
 
     def forward(self, x: Tensor) -> list[list[Tensor]]:
-        """Return for each critic its feature maps, the last of which is the judgement, for audio x (B, T)."""
+        """Return each critic's feature maps of audio x (B, T), the last of which is the judgement."""
         return [critic(x) for critic in self.critics]
 
 
@@ -54,7 +54,7 @@ class _Critic(nn.Module):
         self.judge = weight_norm(nn.Conv2d(channels, 1, 3, padding=1))
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Return the maps of each layer and, last, the judgement (B, 1, frames, bins) of audio (B, T)."""
+        """Return the feature maps of audio (B, T) and, last, its judgement (B, 1, frames, bins)."""
         image = torch.view_as_real(spectrum(x, self.size)[:, : self.bins]).permute(0, 3, 2, 1)
         power = image.square().sum(dim=1, keepdim=True) + 1e-8
         features = torch.cat([power.log() / 4 + 2, 2 * image * power.pow(-0.35)], dim=1)
@@ -67,13 +67,13 @@ class _Critic(nn.Module):
 
 
 def critic_loss(real: list[list[Tensor]], fake: list[list[Tensor]]) -> Tensor:
-    """Return the hinge loss of the critics, the mean over resolutions."""
+    """Return the critics' hinge loss, averaged over resolutions."""
     losses = [F.relu(1 - r[-1]).mean() + F.relu(1 + f[-1]).mean() for r, f in zip(real, fake, strict=True)]
     return torch.stack(losses).mean()
 
 
 def generator_loss(fake: list[list[Tensor]]) -> Tensor:
-    """Return the hinge loss of the generator, the mean over resolutions."""
+    """Return the generator's hinge loss, averaged over resolutions."""
     return torch.stack([-f[-1].mean() for f in fake]).mean()
 
 

@@ -1,6 +1,6 @@
-"""Few recordings sound like many: another microphone, room, channel and noise, which change the mel and the target.
+"""Augmentation: random microphone, room, channel and noise, which change both the mel and the target.
 
-Mels alone are smoothed and disturbed as those of acoustic models are.
+Mels alone can also be smoothed and disturbed, to resemble those of acoustic models.
 """
 
 import math
@@ -17,9 +17,9 @@ from training.corpora.condition import rms
 from vocoder.config import POSITIVE, Checked, ConfigError, Count, NotNegative, Range, Share
 
 _PEAKS = 3
-_PEAK_WIDTH = 0.5  # of a peak of the equaliser, in octaves
-_LOWEST = 60.0  # frequency in Hz from which the equaliser's tilt counts
-_SLOPE = 300.0  # width in Hz over which a low-pass falls
+_PEAK_WIDTH = 0.5  # of an equaliser peak, in octaves
+_LOWEST = 60.0  # Hz; the equaliser is constant below
+_SLOPE = 300.0  # width in Hz of a low-pass's transition
 _TINY = 1e-12
 Number = TypeVar("Number", float, Tensor)
 
@@ -39,19 +39,19 @@ class AugmentConfig(Checked):
     noise_db: Annotated[Range, (-math.inf, math.inf)] = (-70.0, -40.0)
     """range of its level in dB, relative to the segment's"""
     reverberation: Share = 0.0
-    """share of segments that get a room"""
+    """share of segments that get reverberation"""
     reverberation_seconds: Annotated[Range, POSITIVE] = (0.05, 0.3)
-    """range of the time in which the room's echo falls by 60 dB"""
+    """range of the time in which the reverberation falls by 60 dB"""
     reverberation_db: Annotated[Range, (-math.inf, math.inf)] = (-25.0, -8.0)
-    """range of the echo's energy in dB, relative to the direct sound's"""
+    """range of the reverberation's energy in dB, relative to the direct sound's"""
 
 
 def augmented(
     x: np.ndarray, band: float, sample_rate: int, config: AugmentConfig, rng: np.random.Generator
 ) -> tuple[np.ndarray, float]:
-    """Return a varied segment x (T,) float32 of the same root mean square, and the edge of its band in Hz.
+    """Return an augmented segment x (T,) float32 of unchanged root mean square, and its bandwidth in Hz.
 
-    Each kind of variation draws as often whether it is on or off.
+    Each kind of augmentation draws the same random numbers whether it is on or off.
     """
     shape, chances, levels = rng.random(2 * _PEAKS + 1), rng.random(3), rng.random(4)
     response = _equaliser(len(x), sample_rate, config.equaliser_db, shape)
@@ -62,7 +62,7 @@ def augmented(
     y = np.fft.irfft(np.fft.rfft(x) * response, len(x))
     if chances[1] < config.reverberation:
         seconds, level = between(config.reverberation_seconds, levels[1]), between(config.reverberation_db, levels[2])
-        y = _in_room(y, seconds, level, sample_rate, rng)
+        y = _reverberate(y, seconds, level, sample_rate, rng)
     level = rms(x)
     y *= level / max(rms(y), _TINY)
     if chances[2] < config.noise:
@@ -71,7 +71,7 @@ def augmented(
 
 
 def _equaliser(length: int, sample_rate: int, decibels: float, shape: np.ndarray) -> np.ndarray:
-    """Return gains (length // 2 + 1,): a tilt, and peaks at random places on a scale of octaves."""
+    """Return gains (length // 2 + 1,): a tilt, and peaks at random positions on an octave scale."""
     octaves = np.log2(np.maximum(np.fft.rfftfreq(length, 1 / sample_rate), _LOWEST) / _LOWEST)
     width = octaves[-1]
     gain = (2 * shape[0] - 1) * (octaves / width - 0.5)
@@ -81,14 +81,14 @@ def _equaliser(length: int, sample_rate: int, decibels: float, shape: np.ndarray
 
 
 def low_pass(length: int, sample_rate: int, edges: Tensor) -> Tensor:
-    """Return gains (B, length // 2 + 1) that fall within 300 Hz to nothing at edges (B,) in Hz; none at the highest."""
+    """Return gains (B, length // 2 + 1) that fall to 0 within 300 Hz below edges (B,) in Hz; 1 for the Nyquist edge."""
     frequency = torch.fft.rfftfreq(length, 1 / sample_rate, dtype=edges.dtype, device=edges.device)
     below = ((edges[:, None] - frequency) / _SLOPE).clamp(0, 1)
     return torch.where(edges[:, None] >= sample_rate / 2, 1.0, 0.5 - 0.5 * torch.cos(math.pi * below))
 
 
-def _in_room(x: np.ndarray, seconds: float, level: float, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
-    """Add to x (T,) what a room returns: noise whose envelope falls by 60 dB in `seconds`, of `level` dB in all."""
+def _reverberate(x: np.ndarray, seconds: float, level: float, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+    """Add reverberation to x (T,): noise that falls by 60 dB in `seconds`, with a total energy of `level` dB."""
     size = int(seconds * sample_rate)
     echo = rng.standard_normal(size) * 10 ** (-3 * np.arange(size) / size)
     echo *= 10 ** (level / 20) / np.sqrt(np.sum(echo**2))
@@ -105,12 +105,12 @@ class BlurConfig(Checked):
     """How mels are smoothed along both axes at once, by triangles of random size (arXiv 2409.02517)."""
 
     share: Share = 0.5
-    """of the items that are smoothed"""
+    """share of items that are smoothed"""
     bands: Count = 9
     frames: Count = 9
-    """largest width of the triangle along each axis, odd: 1 leaves it as it is"""
+    """largest width of the triangle along each axis, odd; 1 means no smoothing"""
     roughness: NotNegative = 0.3
-    """largest standard deviation of noise that is added to natural logarithms"""
+    """largest standard deviation of the noise added to natural-log mels"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -130,7 +130,7 @@ def blurred(mel: Tensor, config: BlurConfig) -> Tensor:
 
 
 def _triangles(mel: Tensor, widest: int) -> Tensor:
-    """Return (B, C, n) smoothed along its last axis, each item by a triangle of its own width from 1 to `widest`."""
+    """Return (B, C, n) smoothed along its last axis by triangles of random width from 1 to `widest` per item."""
     half = (widest + 1) / 2
     reach = widest // 2
     slope = 1 + (half - 1) * torch.rand(len(mel), 1, device=mel.device)

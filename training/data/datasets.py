@@ -1,4 +1,4 @@
-"""Random segments of a corpus to train on, and such segments of its held-out split."""
+"""Datasets of random segments of a corpus, for training and for its held-out split."""
 
 import math
 from collections.abc import Callable, Collection
@@ -19,7 +19,7 @@ from vocoder.config import Checked, ConfigError, NotNegativeInt, Range
 from vocoder.mel.config import MelConfig
 
 _PEAK_LIMIT = 0.99
-_AUGMENTATION, _MAKING = 1, 2  # numbers of the random streams beside that of the choices
+_AUGMENTATION, _MAKING = 1, 2  # numbers of random streams besides that of the choices
 
 
 @dataclass(frozen=True)
@@ -33,15 +33,15 @@ class SegmentConfig(Checked):
     """Samples added on both sides, so that mel frames at the ends are whole: n_fft // 2 for a centred mel."""
     seed: NotNegativeInt = 0
     balance: Annotated[float, (-100, 100)] = 0.5
-    """Speakers are drawn in proportion to duration ** balance: 1 as recorded, 0 all alike."""
+    """Speakers are drawn in proportion to duration ** balance: 1 as recorded, 0 uniformly."""
     epoch_length: NotNegativeInt = 0
     """Items in an epoch; 0 for as many as cover the split's duration."""
     gain_db: Annotated[Range, (-60, 60)] = (0.0, 0.0)
-    """Range of a uniform random gain in decibels; limited where the segment's peak would pass 0.99."""
+    """Range of a uniform random gain in decibels; limited so that the segment's peak stays within 0.99."""
     rates: Range = (1.0, 1.0)
     """Range of a random playing speed, which moves pitch and formants too; multiples of 1/40 are drawn."""
     augment: AugmentConfig = field(default_factory=AugmentConfig)
-    """How else the sound is varied."""
+    """Further augmentation."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -65,12 +65,11 @@ class SegmentDataset(Dataset[dict[str, Any]]):
     of the utterance, so that its mel frames are those of the whole utterance. An utterance shorter than a segment is
     first padded with zeros at its end.
 
-    A recording that came with a mel is cut with it, and neither is varied: a gain, another speed or a room would leave
-    the mel behind.
+    A recording that came with a mel is cut together with it and not augmented, because the mel would no longer match.
 
-    With `mel_config` the mels that come with recordings are used, in that mel config. With `pitch` items have pitch
-    labels; `jobs` processes make those that are not there yet. Raises ManifestError if nothing is left, audio cannot be
-    read, or a mel does not fit its audio or the mel config.
+    With `mel_config`, mels that come with recordings are used, converted to it. With `pitch`, items have pitch labels;
+    `jobs` processes compute missing ones. Raises ManifestError if nothing is left, audio cannot be read, or a mel does
+    not fit its audio or the mel config.
     """
 
     def __init__(
@@ -110,7 +109,7 @@ class SegmentDataset(Dataset[dict[str, Any]]):
         if not 0 <= index < len(self):
             raise IndexError(f"item {index} of {len(self)}")
         rng = np.random.default_rng((self.config.seed, self._epoch, index))
-        # Four draws, always in this order: switching an augmentation on leaves the other choices as they were.
+        # Always four draws in this order, so that switching on an augmentation does not change the other choices.
         choice, speed, place, gain = rng.random(4)
         utterance = int(np.searchsorted(self._cumulative, choice * self._cumulative[-1], side="right"))
         delay = None if self._mels is None else self._mels.delay(utterance)
@@ -135,7 +134,7 @@ class SegmentDataset(Dataset[dict[str, Any]]):
         return item
 
     def _cut(self, utterance: int, rate: Fraction, place: float, skipped: int) -> tuple[np.ndarray, int]:
-        """Return samples with their margins, and where in the utterance, less what is skipped, the segment starts."""
+        """Return samples with margins, and the segment's start in the utterance, counted after `skipped` samples."""
         config = self.config
         length = resampled_length(int(self._store.lengths[utterance]) - skipped, rate)
         padded = max(length, config.segment_length)
@@ -152,10 +151,10 @@ class SegmentDataset(Dataset[dict[str, Any]]):
 
 
 class MappedSegments:
-    """Items that `make(x, rng)` makes of the audio of segments (margin + segment_length + margin,).
+    """Items computed by `make(x, rng)` from the audio of segments (margin + segment_length + margin,).
 
-    Each is a pure function of (seed, epoch, index). Where making one takes long, `reuse` epochs have the same items,
-    which are kept in memory meanwhile; 0 keeps none.
+    Each is a pure function of (seed, epoch, index). If items are slow to compute, `reuse` epochs in a row share them,
+    and they are kept in memory; 0 keeps none.
     """
 
     def __init__(
@@ -198,9 +197,9 @@ def _gain(x: np.ndarray, decibels: float) -> np.float32:
 def held_out_segments(
     manifest: Manifest, segments: SegmentConfig, items: int, mel_config: MelConfig | None = None, pitch: bool = False
 ) -> SegmentDataset:
-    """Return `items` segments of the test split, cut like the training segments but not varied.
+    """Return `items` segments of the test split, cut like the training segments but not augmented.
 
-    Voices of which nothing is trained on are left out: they are kept for the final evaluation.
+    Voices without training data are left out; they are kept for the final evaluation.
     """
     sizes = {name: getattr(segments, name) for name in ("segment_length", "hop_length", "margin")}
     plain = SegmentConfig(epoch_length=items, **sizes)

@@ -1,7 +1,7 @@
-"""Resampling by a ratio of small integers, on any piece of a signal.
+"""Resampling of any piece of a signal by a ratio of small integers.
 
 Played at the same sample rate, a signal resampled by `rate` is `rate` times faster and higher: a cheap new voice.
-The piece equals the same piece of the whole resampled signal, whatever its position.
+A piece equals the same piece of the whole resampled signal.
 """
 
 import math
@@ -18,10 +18,10 @@ RATE_STEPS = 40
 
 
 def rate_grid(rates: tuple[float, ...]) -> tuple[Fraction, ...]:
-    """Return the multiples of 1 / 40 in a range (low, high); raises ConfigError if it has none or leaves 0.5 to 2."""
+    """Return the multiples of 1 / 40 in a range (low, high); raises ConfigError if it has none or exceeds 0.5 to 2."""
     if len(rates) != 2 or not 0.5 <= rates[0] <= rates[1] <= 2:
         raise ConfigError(f"rates must be a range [low, high] within 0.5 to 2, not {list(rates)}")
-    # The tolerance lets the ends belong to the grid in spite of their binary fractions.
+    # The tolerance includes the ends despite rounding of their binary fractions.
     first, last = math.ceil(rates[0] * RATE_STEPS - 1e-9), math.floor(rates[1] * RATE_STEPS + 1e-9)
     if first > last:
         raise ConfigError(f"no multiple of 1/{RATE_STEPS} lies between {rates[0]} and {rates[1]}")
@@ -29,12 +29,12 @@ def rate_grid(rates: tuple[float, ...]) -> tuple[Fraction, ...]:
 
 
 def resampled_length(length: int, rate: Fraction) -> int:
-    """Return the length of a signal of some length at a rate."""
+    """Return the length of a signal resampled by a rate."""
     return length * rate.denominator // rate.numerator
 
 
 def crop(read: Callable[[int, int], np.ndarray], rate: Fraction, start: int, stop: int) -> np.ndarray:
-    """Return samples start to stop of the signal resampled to 1 / rate of its length, (stop - start,) float32.
+    """Return samples start to stop of the signal resampled by `rate`, (stop - start,) float32.
 
     `read` returns samples of the signal from one position to another, with zeros outside of it.
     """

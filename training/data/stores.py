@@ -1,4 +1,4 @@
-"""What training holds of many utterances in memory: decoded audio, mels that came with it, and pitch labels."""
+"""In-memory stores of many utterances: decoded audio, mels that came with it, and pitch labels."""
 
 import math
 import os
@@ -19,7 +19,7 @@ from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import MelSpectrogram
 
 SPEEDS = (0.65, 0.8, 1.0, 1.25)
-"""playing speeds that pitch labels are made at; other speeds use the nearest of them"""
+"""playing speeds with pitch labels; other speeds use the nearest"""
 
 
 class AudioStore:
@@ -50,8 +50,8 @@ class AudioStore:
 class MelStore:
     """Mels of manifest entries in one mel config, read and checked once; `samples` are the lengths of their audio.
 
-    They stay as they are: a model that is trained on sharpened mels seems to learn to undo that. An hour of 80 bands at
-    22,050 Hz takes 99 MB. Raises ManifestError if a mel cannot be read, does not fit its audio, or does not convert.
+    They are not sharpened: a model trained on sharpened mels seems to learn to undo that. An hour of 80 bands at 22,050
+    Hz takes 99 MB. Raises ManifestError if a mel cannot be read, does not fit its audio, or cannot be converted.
     """
 
     def __init__(
@@ -62,12 +62,12 @@ class MelStore:
         self._silence = MelSpectrogram(mel_config).silence().numpy()[:, None]
 
     def delay(self, index: int) -> int | None:
-        """Return the samples of a recording before the one that its mel starts at; None where it came with none."""
+        """Return the number of samples before the start of a recording's mel, or None if it came without one."""
         fitted = self._fitted[index]
         return None if fitted is None else fitted[1]
 
     def read(self, index: int, start: int, frames: int) -> NDArray[np.float32]:
-        """Return frames (n_mels, frames) of an entry's mel from frame `start` on, silence after its end."""
+        """Return frames (n_mels, frames) of an entry's mel from frame `start`, with silence after its end."""
         mel, fitted = np.repeat(self._silence, frames, axis=1), self._fitted[index]
         if fitted is not None:
             inside = fitted[0][:, start : start + frames]
@@ -76,19 +76,19 @@ class MelStore:
 
 
 def conditioned(mel: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
-    """Return mels (B, n_mels, frames) of recordings, replaced by those that came with them (`mel`, `has_mel`)."""
+    """Return mels (B, n_mels, frames) of recordings, replaced by `batch["mel"]` where `batch["has_mel"]`."""
     if "mel" not in batch:
         return mel
     return torch.where(batch["has_mel"][:, None, None], batch["mel"].to(mel.dtype), mel)
 
 
 def speeds_for(low: float, high: float) -> tuple[float, ...]:
-    """Return those of `SPEEDS` that are the nearest to some playing speed from low to high."""
+    """Return the entries of `SPEEDS` that are nearest to any playing speed from low to high."""
     return SPEEDS[SPEEDS.index(_nearest(low, SPEEDS)) : SPEEDS.index(_nearest(high, SPEEDS)) + 1]
 
 
 class PitchStore:
-    """Pitch labels of manifest entries; `jobs` processes make missing ones. An hour takes 1.3 MB for each speed.
+    """Pitch labels of manifest entries; `jobs` processes compute missing ones. An hour takes 1.3 MB per speed.
 
     Raises ManifestError if a recording cannot be read.
     """
@@ -98,9 +98,9 @@ class PitchStore:
         self._f0 = read_tracks(manifest, entries, speeds, jobs)
 
     def read(self, index: int, first: float, step: float, frames: int, speed: float) -> NDArray[np.float32]:
-        """Return f0 in Hz (frames,) of an entry as it is played, 0 where it is unvoiced and after its end.
+        """Return an entry's f0 in Hz (frames,) as played, 0 in unvoiced frames and after its end.
 
-        The first frame is centred on sample `first` of the recording, and each further one `step` samples later.
+        The first frame is centred on sample `first` of the recording, each further one `step` samples later.
         """
         kind = _nearest(speed, list(self._f0))
         track = self._f0[kind][index]
@@ -108,7 +108,7 @@ class PitchStore:
         before = np.floor(place).astype(np.int64)
         share = place - before
         a, b = (np.where(n < len(track), track[np.clip(n, 0, len(track) - 1)], 0.0) for n in (before, before + 1))
-        # Between two voiced labels the pitch glides; else the nearer one holds.
+        # Between two voiced labels the pitch is interpolated; otherwise the nearer label is used.
         glide = np.exp((1 - share) * np.log(np.maximum(a, 1.0)) + share * np.log(np.maximum(b, 1.0)))
         f0 = np.where((a > 0) & (b > 0), glide, np.where(share < 0.5, a, b))
         return (f0 * (speed / kind)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Density models: the classical flows over mels, digits and toys, which score and draw but do not speak."""
+"""Density models: classical flows over mels, digits and toys, which score and sample but make no audio."""
 
 from training.density.flows import DensityConfig
 from training.density.model import DensityModel

@@ -1,4 +1,4 @@
-"""Masked autoregressive flow over any directed acyclic graph (Papamakarios et al., 2017; Wehenkel and Louppe, 2021)."""
+"""Masked autoregressive flows over directed acyclic graphs (Papamakarios et al., 2017; Wehenkel and Louppe, 2021)."""
 
 from graphlib import CycleError, TopologicalSorter
 
@@ -11,16 +11,16 @@ from vocoder.flows.coupling import soft_clip
 
 
 def layered(channels: int, count: int) -> Tensor:
-    """Return the adjacency (C, C) of `count` generations of nearly the same size, each dependent on all before it.
+    """Return the adjacency (C, C) of `count` generations of nearly equal size, each dependent on all earlier ones.
 
-    Two generations are the graph of a coupling, as many as channels the chain, the fully connected graph of MAF.
+    Two generations give the graph of a coupling; as many as channels give the chain, MAF's fully connected graph.
     """
     generation = torch.arange(channels) * count // channels
     return generation[:, None] > generation[None]
 
 
 def generations(adjacency: Tensor) -> list[list[int]]:
-    """Return the channels in the order of ancestral sampling: a generation depends on earlier ones alone.
+    """Return the channels by generation, in the order of ancestral sampling: each depends only on earlier ones.
 
     Row i of `adjacency` (C, C) marks the parents of channel i. Raises ValueError if it is not square, or has a cycle.
     """
@@ -31,7 +31,7 @@ def generations(adjacency: Tensor) -> list[list[int]]:
         sorter.prepare()
     except CycleError as error:
         path = " -> ".join(str(node) for node in error.args[1])
-        raise ValueError(f"the graph has a cycle, and no order to sample in: {path}") from error
+        raise ValueError(f"the graph must be acyclic, but has the cycle {path}") from error
     found: list[list[int]] = []
     while sorter.is_active():
         found.append(sorted(sorter.get_ready()))
@@ -42,13 +42,13 @@ def generations(adjacency: Tensor) -> list[list[int]]:
 class Autoregressive(Flow):
     """Scale and shift each channel of a vector by functions of its parents: z_i = exp(log_s_i) x_i + t_i.
 
-    (t_i, log_s_i) see the x of the parents of i. In the order of the graph the Jacobian is triangular, so `log_det` =
+    (t_i, log_s_i) depend on the x of the parents of i. In the graph's order the Jacobian is triangular, so `log_det` =
     sum(log_s). Data to noise (`forward`) is one parallel pass of a masked network; noise to data (`inverse`) is
-    ancestral sampling, one pass for each generation of the graph, for the chain each channel. Both have gradients.
+    ancestral sampling, one pass per generation of the graph (for the chain, per channel). Both have gradients.
 
-    The chain is MAF; no edges at all, an element-wise flow; edges from one half to the other, a coupling; and
-    `Inverse` of this flow is IAF, whose sampling is parallel. `adjacency` is as for `generations`, an integer C stands
-    for the chain. The condition is (B, cond_channels, 1), and `log_s_bound` the bound of the soft clip of `log_s`.
+    The chain gives MAF, no edges an element-wise flow, and edges from one half to the other a coupling. `Inverse` of
+    this flow is IAF, whose sampling is parallel. `adjacency` is as for `generations`; an integer C means the chain. The
+    condition is (B, cond_channels, 1); `log_s_bound` is the bound of the soft clip of `log_s`.
     """
 
     def __init__(
@@ -76,6 +76,6 @@ class Autoregressive(Flow):
 
     def _shift_and_log_scale(self, x: Tensor, cond: Tensor | None) -> tuple[Tensor, Tensor]:
         if x.dim() != 3 or x.shape[1:] != (self.channels, 1):
-            raise ValueError(f"an autoregressive flow of {self.channels} channels got {tuple(x.shape)}: give (B, C, 1)")
+            raise ValueError(f"this autoregressive flow needs (B, {self.channels}, 1), not {tuple(x.shape)}")
         t, log_s = self.network(x[:, :, 0], None if cond is None else cond.flatten(1)).split(1, dim=2)
         return t, soft_clip(log_s, self.log_s_bound)

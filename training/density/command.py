@@ -27,7 +27,7 @@ KINDS = (*get_args(Kind), "vae", "iaf_vae")
 
 @dataclass(frozen=True)
 class DensityRun(RunConfig):
-    """Everything that a run of `vocoder-train density` depends on."""
+    """The configuration of a run of `vocoder-train density`."""
 
     model: DensityConfig | VAEConfig = field(default_factory=DensityConfig)
     data: DataConfig = field(default_factory=DataConfig)
@@ -44,13 +44,13 @@ class DensityRun(RunConfig):
             names = "model.channels and model.frames"
             raise ConfigError(f"{names} are {shape}, but items of {self.data.source} are {expected}")
         if self.data.source == "mels" and self.manifest is None:
-            raise ConfigError("mels need `manifest`, a prepared corpus; data.source=digits needs none")
+            raise ConfigError("mels need `manifest`, a prepared corpus; or choose data.source=digits, which needs none")
         if isinstance(self.model, DensityConfig) and (self.model.logit_alpha is None) == (self.data.source == "digits"):
-            raise ConfigError("model.logit_alpha belongs to digits, which lie in (0, 1), and to nothing else")
+            raise ConfigError("model.logit_alpha must be set for digits, which lie in (0, 1), and for nothing else")
 
     @classmethod
     def complete(cls, settings: dict[str, Any]) -> None:
-        """Give a density of mels as many channels as its mel has bands, where the settings leave them out."""
+        """Set the channels of a density of mels to the number of bands, unless the settings give them."""
         model, source = settings.get("model"), (settings.get("data") or {}).get("source", "mels")
         if isinstance(model, dict) and source == "mels":
             model.setdefault("channels", load_mel_config(str(settings.get("mel", "nvidia"))).n_mels)
@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
     items, held_out = (items_of(config.data, config.model.frames, mel_config, manifest, s) for s in (False, True))
     wanted = config.model
     model = DensityModel(wanted) if isinstance(wanted, DensityConfig) else VariationalAutoencoder(wanted)
-    if config.model.kind in CLOSED_FORM:  # whose greatest likelihood is in the initialisation, if that sees an epoch
+    if config.model.kind in CLOSED_FORM:  # initialisation on a whole epoch gives the maximum likelihood
         epoch = len(items) // config.trainer.batch_size
         config = replace(config, trainer=replace(config.trainer, initialisation_batches=epoch))
     origin = surroundings() if manifest is None else provenance(manifest)
@@ -86,14 +86,14 @@ def run(args: argparse.Namespace) -> int:
 
 
 def default_config(model: str | None, data: str | None) -> Path:
-    """Return the configuration of this project for a kind of model and of data."""
+    """Return the default configuration file for a kind of model and data."""
     if model in ("vae", "iaf_vae"):
         return CONFIGS / "vae.yaml"
     return CONFIGS / ("digits.yaml" if data == "digits" else "toys.yaml" if data in TOYS else "mels.yaml")
 
 
 def shorthands(model: str | None, data: str | None) -> list[str]:
-    """Return what `--model` and `--data` mean as overrides."""
+    """Return `--model` and `--data` as overrides."""
     found = [] if model is None else [f"model.kind={model}"]
     if data is None:
         return found

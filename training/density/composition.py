@@ -1,4 +1,4 @@
-"""Flows made of flows."""
+"""Flows composed of flows."""
 
 from collections.abc import Iterable
 
@@ -51,9 +51,9 @@ class Inverse(Flow):
 
 
 class EarlyOutput(Flow):
-    """Give the first `size` channels out as noise and let `rest` transform the others.
+    """Output the first `size` channels as noise and transform the others with `rest`.
 
-    z = [x_early, rest(x_late)], so a chain lists early outputs in the order they left. `log_det` is that of `rest`.
+    z = [x_early, rest(x_late)], so a chain lists early outputs in order. `log_det` is that of `rest`.
     """
 
     def __init__(self, size: int, rest: Flow) -> None:

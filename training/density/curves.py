@@ -1,4 +1,4 @@
-"""Curves through which every number goes by itself: the logit, and the distribution function of a mixture."""
+"""Element-wise flows: the logit, and the distribution function of a mixture."""
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ from vocoder.flows.base import Flow
 class Logit(Flow):
     """Map x in (0, 1) by z = logit(alpha + (1 - 2 alpha) x); `log_det` is the sum of log dz / dx.
 
-    `alpha` keeps the ends of the interval finite. The inverse maps reals beyond what (0, 1) reaches to values outside
+    `alpha` keeps the ends of the interval finite. The inverse maps reals beyond the image of (0, 1) to values outside
     of it, which have no density under the data's own measure; they are a fraction of a percent of samples.
     """
 
@@ -64,7 +64,7 @@ class MixtureCDF(Flow):
         with torch.no_grad():
             start = self.distribution.inverse(self.params, wanted)[0]
         reached, log_slope = self.distribution.forward(self.params, start)
-        # One more Newton step from the constant `start`: its value moves by rounding alone, its gradient is exact.
+        # One more Newton step from the constant `start` changes the value only by rounding; its gradient is exact.
         x = start - (reached - wanted) * torch.exp(-log_slope.detach())
         log_stretch = -self.distribution.forward(self.params, x)[1]
         return x.transpose(1, 2), log_stretch.sum(dim=(1, 2))

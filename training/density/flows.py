@@ -20,7 +20,7 @@ from vocoder.flows.coupling import AffineCoupling
 
 Kind = Literal["gaussian", "elementwise", "cdf", "nice", "realnvp", "maf", "iaf", "glow"]
 CLOSED_FORM = ("gaussian", "elementwise")
-"""Kinds whose maximum likelihood is computed, not trained."""
+"""kinds whose maximum likelihood has a closed form"""
 
 
 @dataclass(frozen=True)
@@ -33,38 +33,38 @@ class DensityConfig(Checked):
     frames: Count = 1
     """columns of an item: neighbouring mel frames, columns of an image"""
     image: bool = False
-    """couplings by convolutions over the item as an image, in several scales; only realnvp and glow"""
+    """use convolutional couplings over the item as an image, at several scales; only for realnvp and glow"""
     flows: Count = 5
-    """bijections with a network, in each scale if there are several"""
+    """number of bijections with a network, per scale"""
     hidden: tuple[int, ...] = (128, 128)
-    """units of the hidden layers; for images channels of the residual blocks, all alike"""
+    """units of the hidden layers; for images, channels of the residual blocks, all equal"""
     levels: Count = 2
-    """scales of an image: each halves both sides, and all but the last give half of their channels out"""
+    """scales of an image: each halves both sides, and all but the last output half of their channels"""
     generations: int | None = None
-    """of the graph of maf and iaf: numbers depend on all earlier generations, and a step of the slow direction takes a
-    generation; none for a chain of single numbers, 2 for what a coupling does"""
+    """generations in the graph of maf and iaf: numbers depend on all earlier generations, and the slow direction takes
+    a step per generation; null for a chain of single numbers, 2 for a coupling"""
     whitening: Literal["none", "elementwise", "dense"] = "dense"
-    """affine flow before all others, fitted to the training data in closed form and then left alone: with it a model
-    starts as the Gaussian of greatest likelihood"""
+    """affine flow before all others, fitted to the training data in closed form and then fixed, so that the model
+    starts as the maximum-likelihood Gaussian"""
     mixing: Literal["reversal", "swap", "shuffle", "linear"] = "reversal"
-    """between the flows of a vector: channels in opposite order, even ones and odd ones taking turns (best for
-    couplings, where neighbours are alike), in random order, or a learned matrix"""
+    """between the flows of a vector: reversed channels, even and odd channels in turn (best for couplings if neighbours
+    are similar), a random order, or a learned matrix"""
     log_s_bound: Positive | None = 2.0
     """soft bound of the log-scales of couplings and autoregressive flows"""
     logit_alpha: float | None = None
-    """for data in (0, 1): the margin of the logit that comes first; none for data on the real line"""
+    """for data in (0, 1): margin of the logit that comes first; null for data on the real line"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         side = 2**self.levels
         for right, message in (
-            (self.hidden and min(self.hidden) > 0, "hidden must list the units of one layer or more"),
-            (self.kind in (*CLOSED_FORM, "cdf") or self.dimensions > 1, "items need two numbers or more"),
-            (self.generations is None or self.kind in ("maf", "iaf"), "generations belong to maf and iaf"),
+            (self.hidden and min(self.hidden) > 0, "hidden must list the units of at least one layer"),
+            (self.kind in (*CLOSED_FORM, "cdf") or self.dimensions > 1, "items need at least two numbers"),
+            (self.generations is None or self.kind in ("maf", "iaf"), "generations are for maf and iaf only"),
             (2 <= (self.generations or 2) <= self.dimensions or self.kind not in ("maf", "iaf"),
              f"generations must be from 2 to the {self.dimensions} numbers of an item"),
             (not self.image or self.kind in ("realnvp", "glow"), "only realnvp and glow have couplings on images"),
-            (not self.image or len(set(self.hidden)) == 1, "hidden layers of an image need equal channels"),
+            (not self.image or len(set(self.hidden)) == 1, "hidden layers for images must have equal channels"),
             (not self.image or self.channels % side == self.frames % side == 0,
              f"{self.levels} scales need sides that are multiples of {side}, not {self.channels} x {self.frames}"),
         ):  # fmt: skip
@@ -73,19 +73,19 @@ class DensityConfig(Checked):
 
     @property
     def dimensions(self) -> int:
-        """Numbers in an item."""
+        """The number of values in an item."""
         return self.channels * self.frames
 
 
 def learned_flows(config: DensityConfig) -> Sequential:
-    """Return the flows of a model of vectors (B, D, 1), or images (B, 1, H * W), whitening not included."""
+    """Return the flows of a model of vectors (B, D, 1) or images (B, 1, H * W), without whitening."""
     if config.image:
         return Sequential(_scales(config, config.channels, config.frames, 1, config.levels))
     return Sequential(_VECTORS[config.kind](config, config.dimensions))
 
 
 def whitening(config: DensityConfig) -> LowerAffine | ElementwiseAffine | None:
-    """Return the affine flow that is fitted in closed form, over vectors if dense and over rows if element-wise."""
+    """Return the affine flow to fit in closed form, over vectors if dense and over rows if element-wise."""
     if config.kind == "elementwise":
         return ElementwiseAffine(config.dimensions)
     if config.kind == "gaussian" or config.whitening == "dense":
@@ -94,7 +94,7 @@ def whitening(config: DensityConfig) -> LowerAffine | ElementwiseAffine | None:
 
 
 def _nice(config: DensityConfig, size: int) -> Iterator[Flow]:
-    """Yield additive couplings and, as they keep volume, one scaling at the end (NICE, section 3.3)."""
+    """Yield additive couplings and, because they preserve volume, one scaling at the end (NICE, section 3.3)."""
     networks = (MLP(size - size // 2, size // 2, config.hidden) for _ in range(config.flows))
     yield from _mixed(config, size, (AffineCoupling(network, additive=True) for network in networks))
     yield ElementwiseAffine(size)
@@ -115,7 +115,7 @@ def _autoregressive(config: DensityConfig, size: int) -> Autoregressive:
 
 
 def _mixed(config: DensityConfig, size: int, flows: Iterable[Flow]) -> Iterator[Flow]:
-    """Yield flows with what mixes the channels: swaps before each of them, everything else after each."""
+    """Yield flows with channel mixing: swaps before each flow, any other mixing after it."""
     for i, flow in enumerate(flows):
         if config.mixing == "swap":
             yield Permutation(swap_order(size, i))
@@ -126,8 +126,8 @@ def _mixed(config: DensityConfig, size: int, flows: Iterable[Flow]) -> Iterator[
             yield reversal(size) if config.mixing == "reversal" else shuffle(size, i)
 
 
-def _alike(build: Callable[[DensityConfig, int], Flow]) -> Callable[[DensityConfig, int], Iterator[Flow]]:
-    """Return what yields the flows of a kind that has one sort of them."""
+def _repeated(build: Callable[[DensityConfig, int], Flow]) -> Callable[[DensityConfig, int], Iterator[Flow]]:
+    """Return a function that yields `config.flows` flows from `build`, with mixing."""
     return lambda config, size: _mixed(config, size, (build(config, size) for _ in range(config.flows)))
 
 
@@ -136,15 +136,15 @@ _VECTORS: Mapping[Kind, Callable[[DensityConfig, int], Iterable[Flow]]] = {
     "elementwise": lambda config, size: (),
     "cdf": lambda config, size: (MixtureCDF(size),),
     "nice": _nice,
-    "realnvp": _alike(_coupling),
-    "maf": _alike(_autoregressive),
-    "iaf": _alike(lambda config, size: Inverse(_autoregressive(config, size))),
+    "realnvp": _repeated(_coupling),
+    "maf": _repeated(_autoregressive),
+    "iaf": _repeated(lambda config, size: Inverse(_autoregressive(config, size))),
     "glow": _glow,
 }
 
 
 def _scales(config: DensityConfig, height: int, width: int, channels: int, levels: int) -> Iterator[Flow]:
-    """Yield the flows of an image (B, C, H * W): those of this scale, then half of the channels leave (RealNVP, 3.6).
+    """Yield the flows of an image (B, C, H * W): this scale's, then those on half of the channels (RealNVP, 3.6).
 
     The last `Inverse(Squeeze)` of each scale puts the pixels back, so that the noise has the shape of the image.
     """

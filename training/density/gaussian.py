@@ -1,4 +1,4 @@
-"""The Gaussian of greatest likelihood, in closed form."""
+"""The maximum-likelihood Gaussian in closed form."""
 
 import torch
 from torch import Tensor
@@ -8,7 +8,7 @@ from vocoder.flows.affine import ElementwiseAffine, LowerAffine
 
 @torch.no_grad()
 def fit_gaussian(flow: LowerAffine | ElementwiseAffine, x: Tensor) -> None:
-    """Set a flow to the Gaussian of greatest likelihood of all time steps of signals x (B, C, T), in float64.
+    """Set a flow to the maximum-likelihood Gaussian of all time steps of signals x (B, C, T), in float64.
 
     Raises ValueError if the covariance is singular.
     """
@@ -21,8 +21,8 @@ def fit_gaussian(flow: LowerAffine | ElementwiseAffine, x: Tensor) -> None:
     spread = factor.diagonal()
     if bool(failed) or bool((spread <= 1e-7 * scale).any()):
         raise ValueError(
-            "the covariance of the data is singular: a channel is constant, a mixture of others, or there are fewer "
-            "data than channels; add noise or data"
+            "the covariance of the data is singular: a channel is constant or a combination of others, or there are "
+            "fewer data than channels; add noise or data"
         )
     flow.t.copy_(mean[:, None])
     flow.log_scale.copy_(spread.log().view_as(flow.log_scale))

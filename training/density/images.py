@@ -1,4 +1,4 @@
-"""Images as signals whose time runs over the pixels row by row: squeezed, and coupled by a mask."""
+"""Flows over images, which are signals whose time runs over the pixels row by row: squeezing and masked couplings."""
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +28,7 @@ class Squeeze(Flow):
 
 
 class MaskedCoupling(Flow):
-    """Keep what the mask marks, scale and shift the rest by functions of it.
+    """Keep the values marked by the mask; scale and shift the others by functions of them.
 
     With b the mask, z = b x + (1 - b) (exp(log_s) x + t), (t, log_s) = network(b x, cond), and `log_det` is the sum of
     log_s where b is 0. `AffineCoupling` is the special case of a mask over whole channels, with half the work.
@@ -45,7 +45,7 @@ class MaskedCoupling(Flow):
     def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map (B, C, T) to (B, C, T)."""
         t, log_s = self._shift_and_log_scale(x, cond)
-        # Where the mask is 1 both are 0, so that x passes as it is.
+        # Where the mask is 1, both are 0 and x is unchanged.
         return x * torch.exp(log_s) + t, log_s.sum(dim=(1, 2))
 
     def inverse(self, z: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -59,12 +59,12 @@ class MaskedCoupling(Flow):
 
 
 def checkerboard(height: int, width: int, parity: int = 0) -> Tensor:
-    """Return the mask (1, H * W) that marks the black squares, or for `parity` 1 the white ones."""
+    """Return the mask (1, H * W) of a checkerboard's black squares, or for `parity` 1 its white ones."""
     rows, columns = torch.arange(height)[:, None], torch.arange(width)[None]
     return ((rows + columns + parity) % 2 == 0).float().reshape(1, -1)
 
 
 def channel_mask(channels: int, parity: int = 0) -> Tensor:
-    """Return the mask (C, 1) that marks the first half of the channels, or for `parity` 1 the second."""
+    """Return the mask (C, 1) of the first half of the channels, or for `parity` 1 the second."""
     first = torch.arange(channels) < channels - channels // 2
     return (first if parity == 0 else ~first).float()[:, None]

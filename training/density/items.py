@@ -1,4 +1,4 @@
-"""What density models are trained on and scored on: mels of a corpus, handwritten digits, points of the plane."""
+"""The data of density models: mels of a corpus, handwritten digits, and points in the plane."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,42 +21,42 @@ from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import MelSpectrogram
 
 LEVELS = 17
-"""grey levels of the digits"""
+"""number of grey levels of the digits"""
 _SPLITS = {"train": slice(0, 1000), "validation": slice(1000, 1350), "test": slice(1350, None)}
 _HELD_OUT_SEED = 1_000_003
 
 
 @dataclass(frozen=True)
 class DataConfig(Checked):
-    """What the items are, and how many there are."""
+    """The source and the number of items."""
 
     source: Literal["mels", "digits", "eight", "moons", "checkerboard"] = "mels"
-    """windows of the mels of a corpus, scikit-learn's digits, or a distribution of points of the plane"""
+    """windows of a corpus's mels, scikit-learn's digits, or a distribution of points in the plane"""
     corpora: tuple[str, ...] = ()
-    """only these corpora of the manifest; none for all"""
+    """only these corpora of the manifest; empty for all"""
     noise: NotNegative = 0.05
-    """standard deviation of the noise added to natural-log mels: without it the floor, where many values are the same,
-    would have an infinite density"""
+    """standard deviation of noise added to natural-log mels; without it, the floor, where many values are equal, would
+    have infinite density"""
     gain_db: Range = (0.0, 0.0)
     """range of a random gain of the recordings in decibels"""
     items: Count = 65536
-    """in an epoch; all 1000 where they are digits"""
+    """items in an epoch; digits always have 1000"""
     held_out: Count = 4096
-    """that validation sees, of recordings that training does not; 350 where they are digits"""
+    """items for validation, from held-out recordings; digits always have 350"""
     seed: NotNegativeInt = 0
 
     @property
     def shape(self) -> tuple[int, int] | None:
-        """Shape of an item, or None where the mel config and the model decide."""
+        """Shape of an item, or None if it depends on mel config and model."""
         return {"mels": None, "digits": (8, 8)}.get(self.source, (2, 1))
 
 
 def items_of(
     config: DataConfig, frames: int, mel_config: MelConfig, manifest: Manifest | None, held_out: bool
 ) -> EpochDataset:
-    """Return the items `x` (channels, frames) to train on, or those held out: the test split of voices trained on.
+    """Return the items `x` (channels, frames) to train on, or the held-out ones: the test split of trained voices.
 
-    Raises ConfigError if mels have no manifest or no natural logarithms, or a corpus is unknown.
+    Raises ConfigError if mels have no manifest or are not natural-log, or a corpus is unknown.
     """
     seed = config.seed + _HELD_OUT_SEED * held_out
     if config.source == "digits":
@@ -66,14 +66,14 @@ def items_of(
     if manifest is None:
         raise ConfigError("mels need a manifest")
     if mel_config.log != "ln":
-        raise ConfigError(f"densities are of natural-log mels; preset {mel_config.name!r} has {mel_config.log}")
+        raise ConfigError(f"densities need natural-log mels, but preset {mel_config.name!r} has {mel_config.log}")
     entries = tuple(entry for entry in manifest.entries if not config.corpora or entry.corpus in config.corpora)
     known = {entry.corpus for entry in manifest.entries}
     if unknown := sorted(set(config.corpora) - known):
         raise ConfigError(f"there is no corpus {', '.join(unknown)}; the manifest has {', '.join(sorted(known))}")
     hop, margin = mel_config.hop_length, mel_config.n_fft // 2
     segments = SegmentConfig(
-        segment_length=max(frames, margin // hop + 1) * hop,  # longer than its margins
+        segment_length=max(frames, margin // hop + 1) * hop,  # must be longer than the margin
         hop_length=hop,
         margin=margin,
         seed=seed,
@@ -88,7 +88,7 @@ def items_of(
 
 
 class Drawn:
-    """Items `x` of an epoch, drawn together; a function of (seed, epoch) alone."""
+    """Items `x` that are drawn together for each epoch, as a pure function of (seed, epoch)."""
 
     def __init__(self, draw: Callable[[np.random.Generator], np.ndarray], seed: int) -> None:
         self._draw, self._seed = draw, seed
@@ -108,16 +108,16 @@ class Drawn:
 def digits(split: Literal["train", "validation", "test"], seed: int = 0) -> Drawn:
     """Return images (8, 8) with values in (0, 1): level plus uniform noise, over 17 (Alpaydin and Kaynak, 1998).
 
-    A continuous density of them bounds the probability of the levels: -log P >= -log p - 64 log 17 on average, which is
-    why bits per dimension are (nats per dimension + log 17) / log 2. The digits come ordered by writer, so that the
-    test split has writers that training has not. There are 1000 for training, the next 350, and the last 447.
+    A continuous density bounds the probability of the levels: -log P >= -log p - 64 log 17 on average, which is why
+    bits per dimension are (nats per dimension + log 17) / log 2. The digits are ordered by writer, so the test split
+    has writers that training has not. The splits are the first 1000, the next 350 and the last 447 digits.
     """
     images = load_digits().images[_SPLITS[split]]
     return Drawn(lambda rng: (images + rng.random(images.shape)) / LEVELS, seed)
 
 
 def points(toy: Distribution, count: int, seed: int) -> Drawn:
-    """Return points (2, 1) of a toy, fresh ones in every epoch."""
+    """Return points (2, 1) of a toy distribution, new ones in every epoch."""
 
     def draw(rng: np.random.Generator) -> np.ndarray:
         with isolated(int(rng.integers(2**63))):

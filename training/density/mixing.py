@@ -1,4 +1,4 @@
-"""What mixes the channels between flows: permutations, and a learned matrix factored as P L U."""
+"""Channel mixing between flows: permutations, and a learned matrix factored as P L U."""
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +26,7 @@ class Permutation(Flow):
 
 
 def reversal(channels: int) -> Permutation:
-    """Return the exchange of first and last, for autoregressive flows (MAF, section 3) and couplings (NICE)."""
+    """Return the reversal of channels, for autoregressive flows (MAF, section 3) and couplings (NICE)."""
     return Permutation(torch.arange(channels - 1, -1, -1))
 
 
@@ -38,8 +38,8 @@ def shuffle(channels: int, seed: int) -> Permutation:
 class PLUConv1x1(Flow):
     """Mix the channels by W = P L (U + diag(sign * exp(log_s))), `log_det` = T * sum(log_s).
 
-    P is a fixed permutation and `sign` is fixed, L has a unit diagonal and U a zero one, so that W stays invertible
-    whatever the parameters become. It starts as a random orthogonal matrix.
+    P and `sign` are fixed, L has a unit diagonal and U a zero one, so that W is invertible for any parameters. W starts
+    as a random orthogonal matrix.
     """
 
     permutation: Tensor

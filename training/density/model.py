@@ -1,4 +1,4 @@
-"""Density models: classical flows over frames of mels, patches of them, digits and toys."""
+"""Density models: classical flows over mel frames, mel patches, digits and toys."""
 
 from collections.abc import Sequence
 
@@ -16,8 +16,8 @@ from vocoder.flows.base import Flow
 class DensityModel(Flow):
     """A flow between items x (B, channels, frames) and standard normal noise z of the same shape.
 
-    `log_prob` scores, `sample` draws. Scoring is one parallel pass for all kinds but `iaf`, sampling for all but `maf`;
-    those two take a step for every number of an item.
+    Scoring (`log_prob`) is one parallel pass for all kinds but `iaf`, and sampling (`sample`) for all but `maf`; these
+    two take a step for every number of an item.
     """
 
     def __init__(self, config: DensityConfig) -> None:
@@ -36,7 +36,7 @@ class DensityModel(Flow):
         return _through([(Inverse(flow), rows) for flow, rows in reversed(self._chain())], z)
 
     def log_prob(self, x: Tensor) -> Tensor:
-        """Return the log-density (B,) of items (B, channels, frames), in nats, the constant included."""
+        """Return the log-density (B,) of items (B, channels, frames) in nats, including the constant."""
         z, log_det = self(x)
         log_prob: Tensor = log_det + log_density(z).sum(dim=(1, 2))
         return log_prob
@@ -50,19 +50,19 @@ class DensityModel(Flow):
         return self.inverse(sigma * z)[0]
 
     def sample_with_log_prob(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the items that noise z (B, channels, frames) becomes, and their log-density (B,), which is free."""
+        """Map noise z (B, channels, frames) to items and their log-density (B,), at no extra cost."""
         x, log_det = self.inverse(z)
         return x, log_density(z).sum(dim=(1, 2)) - log_det
 
     @torch.no_grad()
     def fit_whitening(self, x: Tensor) -> None:
-        """Fit the affine flow before all others to items (B, channels, frames) of training data, by `fit_gaussian`."""
+        """Fit the whitening to items (B, channels, frames) of training data with `fit_gaussian`."""
         if self.whitening is not None:
             real = x if self.logit is None else self.logit(x)[0]
             fit_gaussian(self.whitening, real.reshape(len(x), len(self.whitening.t), -1))
 
     def _chain(self) -> list[tuple[Flow, int]]:
-        """Return the flows in their order, each with how many rows its items have."""
+        """Return the flows in order, each with the number of rows of its items."""
         config = self.config
         found: list[tuple[Flow, int]] = [(self.learned, 1 if config.image else config.dimensions)]
         if self.whitening is not None:
@@ -73,7 +73,7 @@ class DensityModel(Flow):
 
 
 def _through(flows: Sequence[tuple[Flow, int]], x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return what items become through flows, each of which sees them in so many rows, and the sum of the log_dets."""
+    """Map items through flows, each of which sees them reshaped to its rows; return them and the summed log_det."""
     shape, log_det = x.shape, x.new_zeros(len(x))
     for flow, rows in flows:
         x, step = flow(x.reshape(len(x), rows, -1))

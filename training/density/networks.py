@@ -1,4 +1,4 @@
-"""Networks of density models: plain, masked by a graph, and over the pixels of a mel."""
+"""Networks of density models: plain, masked by a graph, and convolutional."""
 
 from itertools import pairwise
 
@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 
 class MLP(nn.Module):
-    """Map vectors (B, inputs, 1) to (B, outputs, 1), with ELU between the layers; the last one is zero at first."""
+    """Map vectors (B, inputs, 1) to (B, outputs, 1), with ELU between layers; the last layer starts at zero."""
 
     def __init__(self, inputs: int, outputs: int, hidden: tuple[int, ...]) -> None:
         super().__init__()
@@ -26,7 +26,7 @@ class MLP(nn.Module):
 
 
 class _MaskedLinear(nn.Linear):
-    """A linear layer of which a fixed mask deletes weights."""
+    """A linear layer with a fixed mask on its weights."""
 
     mask: Tensor
 
@@ -39,10 +39,10 @@ class _MaskedLinear(nn.Linear):
 
 
 class MaskedMLP(nn.Module):
-    """Map inputs (B, C) to (B, C, 2) such that the outputs of channel i see its parents alone.
+    """Map inputs (B, C) to (B, C, 2) such that the outputs of channel i depend only on its parents.
 
-    Each hidden unit belongs to one set of inputs, the parents of some channel; it may look at units whose sets lie
-    within its own. For the chain of MAF these are the degrees of MADE (Germain et al., 2015).
+    Each hidden unit belongs to a set of inputs, the parents of some channel, and may use units whose sets are subsets
+    of its own. For the chain of MAF, these sets are the degrees of MADE (Germain et al., 2015).
 
     Row i of `parents` (C, C) marks the parents of channel i. Every channel may see the condition (B, cond_channels).
     """
@@ -72,14 +72,14 @@ class MaskedMLP(nn.Module):
 
 
 def _within(inner: Tensor, outer: Tensor) -> Tensor:
-    """Return (m, n): whether set j of `inner` (n, C) lies within set i of `outer` (m, C)."""
+    """Return (m, n): whether set j of `inner` (n, C) is a subset of set i of `outer` (m, C)."""
     return ((~outer).float() @ inner.float().T) == 0
 
 
 class PixelNet(nn.Module):
-    """Map images (B, inputs, H * W) to (B, outputs, H * W); the last layer is zero.
+    """Map images (B, inputs, H * W) to (B, outputs, H * W); the last layer starts at zero.
 
-    A learned bias for each row lets the network know where it is: on patches of mels rows are frequencies.
+    A learned bias per row tells the network the position: on mel patches, rows are frequencies.
     """
 
     def __init__(self, inputs: int, outputs: int, size: tuple[int, int], channels: int, blocks: int = 2) -> None:

@@ -1,4 +1,4 @@
-"""The objective of density models: the likelihood of items, or the bound of it that an autoencoder has."""
+"""The objective of density models: the likelihood of items, or an autoencoder's bound of it."""
 
 import math
 from collections.abc import Iterable
@@ -23,8 +23,8 @@ AnyDensity: TypeAlias = DensityModel | VariationalAutoencoder
 class DensityObjective(Objective):
     """Negative log-likelihood in nats per dimension of items `x` (B, channels, frames), or its bound for autoencoders.
 
-    Before the first step the whitening is fitted in closed form to the first batches; actnorms start from them, too.
-    The whitening is not trained further: a matrix of greatest likelihood gains nothing from small steps.
+    Before the first step, the whitening is fitted in closed form to the first batches, from which actnorms start, too.
+    It is not trained further, because small steps cannot improve a maximum-likelihood matrix.
     """
 
     model: AnyDensity
@@ -35,7 +35,7 @@ class DensityObjective(Objective):
         self.source = source
 
     def phases(self) -> tuple[Phase, ...]:
-        """Return the update of all parameters but those of the whitening; none if there are no others."""
+        """Return one update of all parameters except the whitening's, or none if there are no others."""
         fitted = set() if self.model.whitening is None else set(self.model.whitening.parameters())
         others = tuple(p for p in self.model.parameters() if p not in fitted)
         return (Phase("model", others),) if others else ()
@@ -52,7 +52,7 @@ class DensityObjective(Objective):
         return {"nats": (1.0, self._nats(batch["x"]))}
 
     def validate(self, batch: Batch) -> dict[str, Tensor]:
-        """Return nats per dimension, and bits for digits."""
+        """Return nats per dimension, and for digits also bits."""
         nats = self._nats(batch["x"])
         bits = {"bits": (nats + math.log(LEVELS)) / math.log(2)} if self.source == "digits" else {}
         return {"nats": nats, **bits, "score": nats}

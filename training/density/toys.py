@@ -1,4 +1,4 @@
-"""Distributions of points of the plane whose density is known, so that what a model misses is known too."""
+"""Distributions of points in the plane with a known density, which shows how much a model misses."""
 
 import math
 
@@ -8,7 +8,7 @@ from torch.distributions import Categorical, Distribution, Independent, MixtureS
 
 
 def _mixture(parts: Distribution) -> MixtureSameFamily:
-    """Return the mixture of distributions of the plane (N, 2), each with the same weight."""
+    """Return the mixture of distributions (N, 2) in the plane with equal weights."""
     weights = Categorical(torch.ones(parts.batch_shape[0], dtype=torch.float64))
     return MixtureSameFamily(weights, Independent(parts, 1), validate_args=False)
 

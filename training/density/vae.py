@@ -25,13 +25,13 @@ class VAEConfig(Checked):
     """Architecture of a variational autoencoder of items (channels, frames)."""
 
     kind: Literal["iaf_vae", "vae"] = "iaf_vae"
-    """posterior: an inverse autoregressive flow, or the diagonal Gaussian alone that it starts from (mean field)"""
+    """posterior: an inverse autoregressive flow, or only the diagonal Gaussian that it starts from (mean field)"""
     channels: Count = 80
     """rows of an item: mel bins"""
     frames: Count = 16
     """columns of an item: neighbouring mel frames"""
     latent: Annotated[int, (2, math.inf)] = 32
-    """numbers in the code of an item"""
+    """size of an item's code"""
     hidden: tuple[int, ...] = (512, 512)
     """units of encoder and decoder"""
     flows: Count = 4
@@ -39,22 +39,22 @@ class VAEConfig(Checked):
     flow_hidden: tuple[int, ...] = (256, 256)
     """units of each step's masked network"""
     context: Count = 64
-    """numbers that the encoder tells every step of the flow"""
+    """size of the context that the encoder gives to every step of the flow"""
     log_s_bound: Positive = 3.0
     """soft bound of the decoder's log-scales, in units of the rows' standard deviations"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.hidden or not self.flow_hidden or min(*self.hidden, *self.flow_hidden) < 1:
-            raise ConfigError("hidden and flow_hidden must list the units of one layer or more")
+            raise ConfigError("hidden and flow_hidden must list the units of at least one layer")
 
 
 class VariationalAutoencoder(nn.Module):
     """Items x (B, channels, frames) explained by codes (B, latent) with a standard normal prior.
 
-    The encoder gives mean and log-scale of a diagonal Gaussian, and a context; the flow turns draws of that Gaussian
-    into codes in one parallel pass, and their density comes with it for nothing, which is all that the bound needs.
-    The decoder gives mean and log-scale of every number of an item. With `vae` the flow is left out.
+    The encoder outputs mean and log-scale of a diagonal Gaussian, and a context. The flow turns samples of that
+    Gaussian into codes in one parallel pass, which also gives their density, all that the bound needs. The decoder
+    outputs mean and log-scale of every number of an item. With `vae` there is no flow.
     """
 
     def __init__(self, config: VAEConfig) -> None:
@@ -72,7 +72,7 @@ class VariationalAutoencoder(nn.Module):
         self.posterior = Sequential(list(chain(*steps))[1:])
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return a draw (B,) of the bound of log p(x), in nats: log p(x | code) + log p(code) - log q(code | x)."""
+        """Return a sample (B,) of the bound of log p(x) in nats: log p(x | code) + log p(code) - log q(code | x)."""
         whitened, log_det = self.whitening(x)
         code, log_q = self.encode(whitened, torch.randn(len(x), self.config.latent, dtype=x.dtype, device=x.device))
         bound: Tensor = self.log_likelihood(whitened, code) + log_density(code).sum(dim=1) + log_det - log_q
@@ -87,7 +87,7 @@ class VariationalAutoencoder(nn.Module):
         return code[:, :, 0], log_density(noise).sum(dim=1) - log_scale.sum(dim=(1, 2)) - log_det
 
     def log_likelihood(self, whitened: Tensor, code: Tensor) -> Tensor:
-        """Return log p(x | code) (B,) of whitened items, without their whitening."""
+        """Return log p(x | code) (B,) of whitened items, without the whitening's log_det."""
         mean, log_scale = self._decode(code)
         return (log_density((whitened - mean) * torch.exp(-log_scale)) - log_scale).sum(dim=(1, 2))
 
@@ -97,7 +97,7 @@ class VariationalAutoencoder(nn.Module):
 
     @torch.no_grad()
     def sample(self, count: int, sigma: float = 1.0, generator: torch.Generator | None = None) -> Tensor:
-        """Draw items (count, channels, frames): the means of the decoder for codes drawn at temperature `sigma`."""
+        """Draw items (count, channels, frames): the decoder's means for codes drawn at temperature `sigma`."""
         like = self.whitening.t
         code = torch.randn(count, self.config.latent, generator=generator, dtype=like.dtype, device=like.device)
         return self.whitening.inverse(self._decode(sigma * code)[0])[0]

@@ -1,1 +1,1 @@
-"""Evaluation: scores of generated speech against recordings, densities of recordings, and speed."""
+"""Evaluation: scores of generated speech against recordings, and speed."""

@@ -1,4 +1,4 @@
-"""The candidates of an evaluation: the recordings themselves, Griffin-Lim, and models."""
+"""The candidates of an evaluation: the recordings, Griffin-Lim and models."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ from vocoder.mel.spectrogram import MelSpectrogram, mel_filterbank
 from vocoder.synthesis.synthesizer import Synthesizer
 
 ON_PREDICTED = ", predicted mels"
-"""suffix of the name of a candidate's second row"""
+"""suffix of a candidate's name in the row for predicted mels"""
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,10 @@ class Candidate:
     """A row of the table.
 
     Attributes:
-        mel_config: of the mels that it takes; audio is compared at its sample rate.
+        mel_config: config of its input mels; audio is compared at its sample rate.
         synthesize: mel (n_mels, frames) -> x (frames * hop_length,); None for the recording itself.
         heard: (corpus, speaker) of the voices it was trained on, (corpus, None) for a whole corpus; None if unknown.
-        takes_given: whether it uses the mels that came with recordings, if there are any, instead of their own.
+        takes_given: whether it uses mels that came with recordings, if there are any, instead of the audio's own.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Candidate:
     weights_sha256: str | None = None
 
     def has_heard(self, recording: Recording) -> bool:
-        """Return whether training, if any, heard a recording's voice; the manifest says so if the model does not."""
+        """Return whether a recording's voice was in the training data, as the model or else the manifest says."""
         if not self.trained:
             return True
         if self.heard is None:
@@ -51,7 +51,7 @@ class Candidate:
 
 
 def of_vocoder(vocoder: Synthesizer, name: str, *, seed: int = 0, **options: Any) -> Candidate:
-    """Return a model with options of its `synthesize`; the same seed is used for every utterance."""
+    """Return the candidate for a model with options of its `synthesize`; every utterance uses the same seed."""
 
     def synthesize(mel: Audio) -> Audio:
         return np.asarray(vocoder.synthesize(mel, seed=seed, **options), dtype=np.float32)
@@ -61,7 +61,7 @@ def of_vocoder(vocoder: Synthesizer, name: str, *, seed: int = 0, **options: Any
 
 
 def on_both(candidate: Candidate) -> list[Candidate]:
-    """Return a candidate for true mels and one for predicted ones; recordings themselves, without mels, stay one."""
+    """Return a candidate's variants for true and for predicted mels; the recordings themselves have only one."""
     if candidate.synthesize is None:
         return [candidate]
     return [replace(candidate, takes_given=False), replace(candidate, name=f"{candidate.name}{ON_PREDICTED}")]
@@ -75,18 +75,18 @@ def mel_of(x: Audio, mel_config: MelConfig) -> Audio:
 
 
 def griffin_lim(config: MelConfig, mel: Audio, iterations: int = 60) -> Audio:
-    """Return audio (frames * hop_length,) from mel (n_mels, frames) without a model.
+    """Return audio (frames * hop_length,) made from a mel (n_mels, frames) without a model.
 
-    Non-negative least squares lead to a spectrogram, then iterations to phases (Griffin and Lim, "Signal estimation
-    from modified short-time Fourier transform", 1984; momentum of Perraudin, Balazs, Sondergaard, "A fast Griffin-Lim
-    algorithm", 2013; librosa's implementation of both steps).
+    Non-negative least squares give a magnitude spectrogram, then iterations the phases (Griffin and Lim, "Signal
+    estimation from modified short-time Fourier transform", 1984; with the momentum of Perraudin, Balazs, Sondergaard,
+    "A fast Griffin-Lim algorithm", 2013; librosa implements both steps).
     """
     natural = replace(plain(config), **NATURAL)
     filterbank, energy = mel_filterbank(config).float().numpy(), np.exp(convert(mel, config, natural))
     magnitude = librosa.util.nnls(filterbank, energy) ** (1.0 / config.power)
     framing = {name: getattr(config, name) for name in ("hop_length", "win_length", "n_fft")}
     length = mel.shape[1] * config.hop_length
-    # One sample less than the frames span: as many as still have this number of centred frames.
+    # One sample less, so that librosa centres exactly this number of frames.
     x = librosa.griffinlim(magnitude, n_iter=iterations, random_state=0, length=length - 1, **framing)
-    # librosa centres frame i on sample i * hop_length; other framings start that much later.
+    # librosa centres frame i on sample i * hop_length; other framings start later by the padding added here.
     return np.pad(x, (config.n_fft // 2 - config.padding, 1))[:length].astype(np.float32)

@@ -1,4 +1,4 @@
-"""Models, Griffin-Lim and the recordings on the same held-out utterances, in one table and one folder of reports."""
+"""Compares models, Griffin-Lim and recordings on the same held-out utterances, in a table and a folder of reports."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -25,18 +25,18 @@ from vocoder.synthesis.synthesizer import Synthesizer
 
 
 def compare(models: Mapping[str, Synthesizer], manifest_file: Path, output: Path, options: Comparison) -> Report:
-    """Evaluate models on the test split of a manifest, print the table, write the reports, and return what was found.
+    """Evaluate models on a manifest's test split, print the table, and write and return the report.
 
-    Reports call the models by the keys of `models`; they go to the folder `output`, which is created if missing. Raises
-    ValueError if the manifest is wrong or holds no such recordings; the text says how.
+    Reports use the keys of `models` as names and go to the folder `output`, which is created if missing. Raises
+    ValueError if the manifest is wrong or has no suitable recordings.
     """
     manifest = read_manifest(manifest_file)
     chosen = recordings(manifest, options.selection, own_mels=options.mels == "own")
     without = [recording.entry.path for recording in chosen if recording.entry.mel is None]
     if options.mels == "both" and without:
         raise ValueError(
-            f"{len(without)} of {len(chosen)} recordings of {manifest_file} have no predicted mel, {without[0]} among "
-            "them: `vocoder-train prepare --mels` adds mels to a corpus"
+            f"{len(without)} of {len(chosen)} recordings of {manifest_file} have no predicted mel, such as "
+            f"{without[0]}: add mels to the corpus with `vocoder-train prepare --mels`"
         )
     sampling = {name: getattr(options, name) for name in ("sigma", "corrections", "sharpen", "seed")}
     trained = [of_vocoder(vocoder, name, **sampling) for name, vocoder in models.items()]
@@ -60,27 +60,27 @@ def compare(models: Mapping[str, Synthesizer], manifest_file: Path, output: Path
 def _evaluated(
     candidates: Sequence[Candidate], chosen: Sequence[Recording], metrics: Sequence[Metric], options: Comparison
 ) -> tuple[list[Row], dict[str, dict[str, Audio]]]:
-    """Return the rows of all candidates, and their audio by name and path; print how long it will take."""
+    """Return the rows of all candidates and their audio by name and path; print how long it will take."""
     rows, heard = list[Row](), dict[str, dict[str, Audio]]()
     seconds, left = sum(recording.seconds for recording in chosen), len(candidates) - 1
     names = ", ".join(candidate.name for candidate in candidates)
-    print(f"scoring {len(chosen)} recordings of {seconds:.0f} s: {names}; the first shows the pace", flush=True)
-    with workers(min(options.jobs, len(chosen))) as over:  # the same for all, which remember the recordings' pitch
+    print(f"scoring {len(chosen)} recordings ({seconds:.0f} s) for {names}; the first shows the pace", flush=True)
+    with workers(min(options.jobs, len(chosen))) as over:  # shared, because workers cache the recordings' pitch
         for candidate in candidates:
             started = time.perf_counter()
             found, heard[candidate.name] = evaluate(candidate, chosen, metrics, over, options.listen)
             rows += found
             if candidate is candidates[0]:
                 took = time.perf_counter() - started
-                told = f"{took:.0f} s for the first, about {took * left / 60:.1f} minutes for the other {left}"
-                print(told, flush=True)
+                pace = f"{took:.0f} s for the first, about {took * left / 60:.1f} minutes for the other {left}"
+                print(pace, flush=True)
     return rows, heard
 
 
 def _utterances(
     candidates: Sequence[Candidate], chosen: Sequence[Recording], heard: Mapping[str, Mapping[str, Audio]]
 ) -> list[Utterance]:
-    """Return what there is to hear, at the sample rate of the first model, each as long as the recording."""
+    """Return the clips for listening, at the first model's sample rate and each as long as its recording."""
     rate = candidates[0].mel_config.sample_rate
     utterances = []
     for recording in chosen:
@@ -95,7 +95,7 @@ def _utterances(
 
 
 def _settings(chosen: Sequence[Recording], options: Comparison, sampling: dict[str, Any]) -> dict[str, Any]:
-    """Return what determines the scores, and the threads that determine the speed."""
+    """Return the settings that determine the scores, and the number of threads, which determines the speed."""
     given = sum(recording.entry.mel is not None for recording in chosen)
     return {
         "split": "test",

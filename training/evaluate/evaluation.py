@@ -1,4 +1,4 @@
-"""One candidate on all recordings: synthesize, score, one row for each."""
+"""Evaluates one candidate on all recordings: synthesis, then scores, a row for each recording."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,8 +19,8 @@ from training.evaluate.recordings import Recording
 class Row:
     """The scores of one candidate on one recording.
 
-    It is not `seen` where the candidate is a model whose training did not hear the voice. Values are by name of the
-    metric, None where it is undefined for the reason in `problems`. A recording itself took no `synthesis_seconds`.
+    `seen` is False if the candidate is a model that was not trained on the voice. Values are by metric name; None means
+    undefined, for the reason in `problems`. `synthesis_seconds` is None for recordings themselves.
     """
 
     candidate: str
@@ -40,16 +40,16 @@ def evaluate(
     over: Callable[..., Iterator[Any]] = map,
     examples: int = 1,
 ) -> tuple[list[Row], dict[str, Audio]]:
-    """Return a row for each recording, in order, and the audio (T,) of so many examples of each voice, by path.
+    """Return a row per recording, in order, and the audio (T,) of the first `examples` of each voice, by path.
 
-    All synthesis is done, and timed, before scoring starts, which would slow it and goes `over` recordings.
+    All synthesis is done and timed before scoring, which would slow it down; `over` maps scoring over recordings.
     Raises ValueError if the candidate returned audio of a wrong length.
     """
     rate = candidate.mel_config.sample_rate
     for recording in recordings[:1]:
-        synthesized(candidate, recording)  # a model's first call is slower than the others
-    told = f"synthesizing {candidate.name}" if candidate.synthesize else None
-    made = [synthesized(candidate, recording) for recording in with_bar(recordings, "utt", len(recordings), told)]
+        synthesized(candidate, recording)  # warms up: a model's first call is slower
+    title = f"synthesizing {candidate.name}" if candidate.synthesize else None
+    made = [synthesized(candidate, recording) for recording in with_bar(recordings, "utt", len(recordings), title)]
     pairs = [(recording.at(rate), x) for recording, (x, _) in zip(recordings, made, strict=True)]
     scored = over(partial(score, tuple(metrics), rate), pairs)
     scores = with_bar(scored, "utt", len(pairs), f"scoring {candidate.name}")
@@ -59,12 +59,12 @@ def evaluate(
         rows.append(Row(candidate.name, *about, values, problems, seconds))
         if voices.count(recording.voice) < examples:
             voices.append(recording.voice)
-            heard[recording.entry.path] = np.nan_to_num(x, posinf=0.0, neginf=0.0)  # the scores say where it is
+            heard[recording.entry.path] = np.nan_to_num(x, posinf=0.0, neginf=0.0)  # the scores report it
     return rows, heard
 
 
 def synthesized(candidate: Candidate, recording: Recording) -> tuple[Audio, float | None]:
-    """Return what a candidate makes of a recording's mel, or of the one it came with, and the seconds it took.
+    """Return a candidate's audio for a recording's mel, or the mel it came with, and the seconds it took.
 
     The audio is as long as the recording (T,). Raises ValueError if the candidate returned less audio, or not (T,).
     """
@@ -87,7 +87,7 @@ def synthesized(candidate: Candidate, recording: Recording) -> tuple[Audio, floa
 def score(
     metrics: Sequence[Metric], sample_rate: int, pair: tuple[Audio, Audio]
 ) -> tuple[dict[str, float | None], dict[str, str]]:
-    """Return by name the values of metrics of a recording (T,) and what was made of it (T,), and why some are None."""
+    """Return the metrics of a pair of recording (T,) and generated audio (T,) by name, and why some are None."""
     reference, generated = pair
     values: dict[str, float | None] = {metric.name: None for metric in metrics}
     problems: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""A metric: a pure function of two waveforms, and how to read its value."""
+"""Metrics: pure functions of two waveforms, with a description of their values."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ Audio: TypeAlias = NDArray[np.float32]
 
 
 class MetricUndefinedError(ValueError):
-    """A metric has no value for this audio; the text says why."""
+    """A metric has no value for this audio; the message says why."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """A number in the tables: its name for programs, its heading, its decimals and what it means."""
+    """A column of tables: its name for programs, title, decimals and definition."""
 
     name: str
     title: str
@@ -30,9 +30,9 @@ class Column:
 class Metric(Column):
     """A measure of generated audio.
 
-    `measure` takes reference x (T,), generated x (T,) and the sample rate in Hz, and raises `MetricUndefinedError`.
-    Better is what is "closer" to the recording's own value where no direction is good. `package` is the optional Python
-    package that it needs.
+    `measure` takes reference x (T,), generated x (T,) and the sample rate in Hz, and raises `MetricUndefinedError`. If
+    no direction is better, values "closer" to the recording's own are. `package` is an optional Python package that the
+    metric needs.
     """
 
     better: Literal["higher", "lower", "closer"]
@@ -41,6 +41,6 @@ class Metric(Column):
 
 
 def split_by_package(metrics: Sequence[Metric]) -> tuple[tuple[Metric, ...], dict[str, str]]:
-    """Return the metrics that can be computed here, and the package to install for each of the others, by name."""
+    """Return the metrics that can be computed here, and for the others the missing package by name."""
     missing = {m.name: m.package for m in metrics if m.package is not None and find_spec(m.package) is None}
     return tuple(metric for metric in metrics if metric.name not in missing), missing

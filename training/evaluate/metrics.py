@@ -43,4 +43,4 @@ METRICS: tuple[Metric, ...] = (
         band_is_kept,
     ),
 )
-"""In the order of the columns."""
+"""all metrics, in the order of the columns"""

@@ -18,7 +18,7 @@ from vocoder.audio.resampling import resample
 _SAMPLE_RATE = 16000
 _STOI_RATE = 10000
 _DNSMOS_WINDOW = 144160
-"""samples that DNSMOS hears at once, 9.01 s; shorter audio is repeated"""
+"""length of DNSMOS's input in samples, 9.01 s; shorter audio is repeated"""
 _DNSMOS_MODEL = "dnsmos_models/model_v8.onnx"
 
 
@@ -27,7 +27,7 @@ def pesq_wide_band(reference: Audio, generated: Audio, sample_rate: int) -> floa
 
     Raises MetricUndefinedError if PESQ finds no speech, or less than a quarter of a second of audio.
     """
-    from pesq import BufferTooShortError, NoUtterancesError, pesq  # optional: it is compiled when it is installed
+    from pesq import BufferTooShortError, NoUtterancesError, pesq  # optional: needs a C compiler
 
     if not reference.any():
         raise MetricUndefinedError("PESQ finds no speech in the audio")
@@ -70,13 +70,13 @@ def naturalness(reference: Audio, generated: Audio, sample_rate: int) -> float:
 def overall_quality(reference: Audio, generated: Audio, sample_rate: int) -> float:
     """Return the mean opinion score, 1 to 5, that DNSMOS P.808 predicts for the generated audio at 16 kHz.
 
-    (Reddy, Gopal, Cutler, "DNSMOS: A non-intrusive perceptual objective speech quality metric", 2021; the network of
-    the package speechmos, its mean over windows of 9.01 s every second.) The reference is not used. Raises
-    MetricUndefinedError if the audio is silent.
+    (Reddy, Gopal, Cutler, "DNSMOS: A non-intrusive perceptual objective speech quality metric", 2021; the network is of
+    the package speechmos; its predictions are averaged over windows of 9.01 s, one per second.) The reference is not
+    used. Raises MetricUndefinedError if the audio is silent.
     """
     x_hat = resample(generated, sample_rate, _SAMPLE_RATE)
     if not x_hat.any():
-        raise MetricUndefinedError("DNSMOS finds nothing in silence")
+        raise MetricUndefinedError("DNSMOS is undefined for silence")
     x_hat = np.tile(x_hat, -(-_DNSMOS_WINDOW // len(x_hat)))
     starts = range(0, len(x_hat) - _DNSMOS_WINDOW + 1, _SAMPLE_RATE)
     features = [_dnsmos_features(x_hat[start : start + _DNSMOS_WINDOW]) for start in starts]
@@ -84,7 +84,7 @@ def overall_quality(reference: Audio, generated: Audio, sample_rate: int) -> flo
 
 
 def _dnsmos_features(x: Audio) -> Audio:
-    """Return (900, 120): mel powers in dB below the loudest, over 40, plus 1, as the network was trained with."""
+    """Return DNSMOS's input (900, 120): mel powers in dB relative to the loudest, divided by 40, plus 1."""
     power = librosa.feature.melspectrogram(y=x[:-160], sr=_SAMPLE_RATE, n_fft=321, hop_length=160, n_mels=120)
     features: Audio = ((librosa.power_to_db(power, ref=np.max) + 40) / 40).T.astype(np.float32)
     return features
@@ -94,7 +94,7 @@ def _dnsmos_features(x: Audio) -> Audio:
 def _dnsmos_network() -> Any:
     import onnxruntime  # optional
 
-    spec = find_spec("speechmos")  # not imported: it asks for a network client and for all cores
+    spec = find_spec("speechmos")  # not imported, because it imports a network client and uses all cores
     assert spec is not None
     assert spec.origin is not None
     options = onnxruntime.SessionOptions()
@@ -107,5 +107,5 @@ def _dnsmos_network() -> Any:
 def _network() -> Any:
     from distillmos import ConvTransformerSQAModel  # optional
 
-    with contextlib.redirect_stdout(io.StringIO()):  # it prints where its weights lie
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints the path of its weights
         return ConvTransformerSQAModel().eval()

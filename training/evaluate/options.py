@@ -1,4 +1,4 @@
-"""The options of an evaluation; they load no library."""
+"""The options of an evaluation. This module imports no large library."""
 
 import math
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ Mels = Literal["given", "own", "both"]
 
 @dataclass(frozen=True)
 class Selection(Checked):
-    """Which utterances of the test split count, and which of them make up one row.
+    """Which utterances of the test split are used, and how they are grouped into rows.
 
     Raises ValueError if the range of durations is empty, or a number of utterances is below 1.
     """
@@ -22,39 +22,38 @@ class Selection(Checked):
     min_seconds: NotNegative = 2.5
     max_seconds: float = 9.0
     limit: Count | None = None
-    """Most recordings of a row, evenly spread over the manifest."""
+    """Maximum recordings per row, evenly spread over the manifest."""
     per_speaker: Count | None = None
-    """Most recordings of a speaker, evenly spread too."""
+    """Maximum recordings per speaker, also evenly spread."""
     by: Group = "speaker"
-    """What a row of the table is about."""
+    """What the rows of the table are."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_bounds(self, max_seconds=(self.min_seconds, math.inf))
 
     def takes(self, entry: Entry) -> bool:
-        """Return whether an utterance has the right length."""
+        """Return whether an utterance's length is in range."""
         return self.min_seconds <= entry.duration <= self.max_seconds
 
     def row(self, entry: Entry) -> str:
-        """Return the row that an utterance counts for."""
+        """Return the name of an utterance's row."""
         return entry.speaker if self.by == "speaker" else entry.corpus
 
 
 @dataclass(frozen=True)
 class Comparison(Checked):
-    """What is compared, and how. Raises ValueError if a number is out of range."""
+    """The settings of a comparison. Raises ValueError if a number is out of range."""
 
     selection: Selection = field(default_factory=Selection)
     mels: Mels = "given"
-    """Those that the manifest names, and the recordings' own where it names none; always their own; or their own in one
-    row and those of the manifest in another."""
+    """The manifest's mels, or the recordings' own if it has none; always their own; or both, in separate rows."""
     griffin_lim: bool = False
     sigma: float | None = None
     corrections: int | None = None
     sharpen: float | None = None
     seed: int = 0
     listen: NotNegativeInt = 2
-    """Utterances of each row to listen to."""
+    """Utterances per row on the listening page."""
     jobs: Count = 1
-    """Processes that score."""
+    """Number of scoring processes."""

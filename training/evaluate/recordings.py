@@ -1,4 +1,4 @@
-"""The recordings of an evaluation."""
+"""Selects and reads the recordings of an evaluation."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ from vocoder.mel.config import MelConfig
 
 @dataclass(frozen=True)
 class Recording:
-    """One held-out utterance of a manifest, x (T,) at its prepared level; `voice` is the row that it counts for."""
+    """One held-out utterance of a manifest, x (T,) at its prepared level; `voice` is the name of its row."""
 
     manifest: Manifest
     entry: Entry
@@ -29,17 +29,17 @@ class Recording:
 
     @property
     def seconds(self) -> float:
-        """Its duration."""
+        """Duration in seconds."""
         return len(self.x) / self.entry.sample_rate
 
     def at(self, sample_rate: int) -> Audio:
-        """Return its audio at another sample rate."""
+        """Return the audio at another sample rate."""
         return resample(self.x, self.entry.sample_rate, sample_rate)
 
     def given(self, mel_config: MelConfig) -> tuple[Audio, int] | None:
-        """Return the mel (n_mels, frames) that it came with in a mel config, and by how many samples it stands later.
+        """Return the mel (n_mels, frames) that it came with, in a mel config, and its delay in samples, or None.
 
-        None where it came with none. Raises ManifestError if the mel does not fit the audio or the mel config.
+        Raises ManifestError if the mel does not fit the audio or the mel config.
         """
         return given_mel(self.manifest, self.entry, mel_config, len(self.at(mel_config.sample_rate)))
 
@@ -53,7 +53,7 @@ def recordings(manifest: Manifest, selection: Selection, own_mels: bool = False)
     entries = [entry for entry in manifest.select("test") if selection.takes(entry)]
     if not entries:
         low, high = selection.min_seconds, selection.max_seconds
-        raise ManifestError(f"no test utterance lasts {low:g} to {high:g} s: widen the limits")
+        raise ManifestError(f"no test utterance is {low:g} to {high:g} s long: widen the limits")
     entries = _spread(entries, selection.per_speaker, lambda entry: f"{entry.corpus}/{entry.speaker}")
     entries = _spread(entries, selection.limit, selection.row)
     told, store = [replace(entry, mel=None) if own_mels else entry for entry in entries], AudioStore(manifest, entries)
@@ -68,7 +68,7 @@ def left_out(manifest: Manifest, selection: Selection) -> list[str]:
 
 
 def _spread(entries: list[Entry], count: int | None, group: Callable[[Entry], str]) -> list[Entry]:
-    """Return at most `count` entries of each group, evenly spread, in their order."""
+    """Return at most `count` entries of each group, evenly spread, in their original order."""
     groups: dict[str, list[Entry]] = {}
     for entry in entries:
         groups.setdefault(group(entry), []).append(entry)

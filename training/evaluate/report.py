@@ -1,4 +1,4 @@
-"""The report of an evaluation: mean scores and their table, JSON for programs, Markdown for people."""
+"""The report of an evaluation: a table of mean scores, JSON for programs, and Markdown for people."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -9,20 +9,18 @@ from typing import Any
 from training.evaluate.evaluation import Row
 from training.evaluate.metric import Column, Metric
 
-SPEED = Column(
-    "times_real_time", "x real time", 1, "seconds of audio for a second of computing, one utterance at a time"
-)
+SPEED = Column("times_real_time", "x real time", 1, "seconds of audio per second of computing, one utterance at a time")
 _ABSENT = "-"
 _LEFT = 2
-"""columns of text, aligned left; the others hold numbers"""
+"""number of text columns, which are left-aligned; the others are numbers"""
 
 
 @dataclass(frozen=True)
 class Summary:
-    """Mean scores of one candidate on one voice or corpus, `seen` if training heard any of its speakers.
+    """Mean scores of one candidate on one voice or corpus, `seen` if any of its speakers were in the training data.
 
-    Means are by name of the metric, over the utterances where it is defined, and None where it is nowhere; `SPEED` is
-    that of all that was timed. `undefined` has the number of the other utterances by name, but for zeros.
+    Means are by metric name, over the utterances for which it is defined; None if there are none. `SPEED` covers all
+    timed utterances. `undefined` has the number of utterances without a value, by metric name, without zeros.
     """
 
     candidate: str
@@ -34,7 +32,7 @@ class Summary:
     undefined: dict[str, int]
 
     def scores(self) -> dict[str, Any]:
-        """Return what a model's config.json says of it."""
+        """Return the scores as stored in a model's config.json."""
         rounded = {name: None if value is None else round(value, 4) for name, value in self.means.items()}
         return {"seen": self.seen, "utterances": self.utterances, "seconds": round(self.seconds, 2), **rounded}
 
@@ -50,7 +48,7 @@ def _summary(rows: Sequence[Row]) -> Summary:
 
 
 def cells(summaries: Sequence[Summary], columns: Sequence[Column]) -> list[list[str]]:
-    """Return the header and one line for each summary, as strings; a star marks means that leave out utterances."""
+    """Return a header and one line per summary, as strings; a star marks means that leave out utterances."""
     lines = [["voice", "candidate", "utt.", *(column.title for column in columns)]]
     for summary in summaries:
         voice = summary.voice if summary.seen else f"{summary.voice} (unseen)"
@@ -60,14 +58,14 @@ def cells(summaries: Sequence[Summary], columns: Sequence[Column]) -> list[list[
 
 
 def utterance_cells(rows: Sequence[Row], columns: Sequence[Column]) -> list[list[str]]:
-    """Return the header and one line for each row, as strings, with the path of the recording."""
+    """Return a header and one line per row, as strings, with the recording's path."""
     lines = cells([_summary([row]) for row in rows], columns)
     paths = ["utterance", *(row.path for row in rows)]
     return [[*line[:2], path, *line[3:]] for line, path in zip(lines, paths, strict=True)]
 
 
 def table(summaries: Sequence[Summary], columns: Sequence[Column]) -> str:
-    """Return the table in Markdown, its columns aligned so that it can be read as text."""
+    """Return the table in Markdown, with columns aligned to be readable as text."""
     lines = cells(summaries, columns)
     widths = [max(map(len, values)) for values in zip(*lines, strict=True)]
     header, *rows = (
@@ -87,10 +85,10 @@ def _value(summary: Summary, column: Column) -> str:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything that an evaluation found: rows of all candidates, those of `models` and of baselines.
+    """The results of an evaluation: the rows of all candidates, `models` and baselines.
 
-    Models have the SHA-256 of their weights. Metrics are all columns; `missing` has the package that some lack. Rows
-    `left_out` have no recording of that length.
+    `models` maps names to the SHA-256 of the weights. `metrics` includes those that were not computed, whose packages
+    are in `missing`. `left_out` are the rows without a recording of the selected length.
     """
 
     settings: dict[str, Any]
@@ -102,22 +100,22 @@ class Report:
 
     @property
     def columns(self) -> list[Column]:
-        """The columns of tables: all metrics, and the speed."""
+        """The columns of tables: all metrics and the speed."""
         return [*self.metrics, SPEED]
 
     def summaries(self) -> list[Summary]:
-        """Return a summary for each voice and candidate, voices together, in the order of their first rows."""
+        """Return a summary per voice and candidate, grouped by voice, in the order of their first rows."""
         groups: dict[str, dict[str, list[Row]]] = {}
         for row in self.rows:
             groups.setdefault(row.voice, {}).setdefault(row.candidate, []).append(row)
         return [_summary(group) for candidates in groups.values() for group in candidates.values()]
 
     def definitions(self, titles: bool = False) -> dict[str, str]:
-        """Return what each value means, by its name or by the heading of its column."""
+        """Return the definition of each value, by its name or its column's title."""
         return {column.title if titles else column.name: column.definition for column in self.columns}
 
     def notes(self) -> list[str]:
-        """Return notes on the table: metrics without their package, given mels, undefined values."""
+        """Return notes on the table: missing packages, given mels and undefined values."""
         titles = {metric.name: metric.title for metric in self.metrics}
         notes = [
             f"{titles[name]} was not computed: install {package} (extras training, evaluation)"
@@ -125,10 +123,10 @@ class Report:
         ]
         if self.settings.get("given_mels"):
             notes.append(
-                "models and Griffin-Lim got the mels that the manifest names, not the recordings' own: "
-                f"{self.settings['given_mels']} utterances (--own-mels leaves them alone)"
+                "models and Griffin-Lim got the manifest's mels, not the recordings' own, for "
+                f"{self.settings['given_mels']} utterances (--own-mels ignores the manifest's mels)"
             )
-        notes += [f"{voice} is left out: no held-out utterance is of the chosen length" for voice in self.left_out]
+        notes += [f"{voice} is left out: no held-out utterance has the selected length" for voice in self.left_out]
         undefined: dict[tuple[str, str, str], list[str]] = {}
         for row in self.rows:
             for name, why in row.problems.items():
@@ -142,7 +140,7 @@ class Report:
         return notes
 
     def quality(self, model: str) -> dict[str, Any]:
-        """Return the block that goes into a model's config.json: its scores by voice, and the baselines'."""
+        """Return the block for a model's config.json: its scores by voice, and the baselines'."""
         by_candidate: dict[str, dict[str, Any]] = {}
         for summary in self.summaries():
             by_candidate.setdefault(summary.candidate, {})[summary.voice] = summary.scores()
@@ -156,7 +154,7 @@ class Report:
 
 
 def write_report(report: Report, folder: Path) -> list[Path]:
-    """Write evaluation.json, report.md and quality.json (a block for each model) and return their paths."""
+    """Write evaluation.json, report.md and quality.json (a block per model), and return their paths."""
     everything = {
         "settings": report.settings,
         "missing": report.missing,

@@ -1,4 +1,4 @@
-"""Distance of magnitude spectrograms at several resolutions, and the energy above 8 kHz, where most mels end."""
+"""Metrics of spectra: multi-resolution STFT distance, and the energy above 8 kHz, where most mels end."""
 
 import numpy as np
 import torch
@@ -9,10 +9,10 @@ from training.evaluate.metric import Audio, MetricUndefinedError
 from training.losses.spectral import magnitude_distance, squared_magnitude
 
 RESOLUTIONS = ((512, 240, 50), (1024, 600, 120), (2048, 1200, 240))
-"""n_fft, win_length, hop_length of each spectrogram, in samples"""
+"""(n_fft, win_length, hop_length) of each spectrogram, in samples"""
 _FLOOR = 1e-7
 BAND = (8200.0, 10800.0)
-"""Hz, inside the edge of mels that end at 8 kHz and half the usual rate of 22,050 Hz"""
+"""Hz; between the edge of mels that end at 8 kHz and half the usual rate of 22,050 Hz"""
 TOLERANCE_DB = 6.0
 LEAST_DB = -60.0
 """Recordings below this level have only quantisation noise in the band."""
@@ -23,12 +23,12 @@ _WINDOW = 1024  # samples, Hann
 def multi_resolution_stft_distance(reference: Audio, generated: Audio, sample_rate: int) -> float:
     """Return the mean over three resolutions of spectral convergence plus mean absolute log-magnitude difference.
 
-    (Yamamoto, Song, Kim, "Parallel WaveGAN", 2020, equations 3 to 6, resolutions of table 1, and power floored at 1e-7;
-    the whole band up to half of sample_rate counts.) Raises MetricUndefinedError if the reference is silent or shorter
-    than half of the longest window.
+    (Yamamoto, Song, Kim, "Parallel WaveGAN", 2020, equations 3 to 6, with the resolutions of table 1 and power floored
+    at 1e-7, over the whole band up to half of sample_rate.) Raises MetricUndefinedError if the reference is silent or
+    shorter than half of the longest window.
     """
     if len(reference) <= RESOLUTIONS[-1][0] // 2 or not reference.any():
-        raise MetricUndefinedError("the STFT distance needs a reference longer than 1024 samples and not silent")
+        raise MetricUndefinedError("the STFT distance needs a reference of more than 1024 samples that is not silent")
     x, x_hat = torch.from_numpy(reference).double(), torch.from_numpy(generated).double()
     distances = [magnitude_distance(_magnitude(x_hat, *sizes), _magnitude(x, *sizes)) for sizes in RESOLUTIONS]
     return float(torch.stack(distances).mean())
@@ -49,13 +49,13 @@ def band_level(reference: Audio, generated: Audio, sample_rate: int) -> float:
 
 
 def band_is_kept(reference: Audio, generated: Audio, sample_rate: int) -> float:
-    """Return 100 if the level in `BAND` is within 6 dB of the recording's, else 0, so that means are percentages.
+    """Return 100 if the level in `BAND` is within 6 dB of the recording's, otherwise 0, so that means are percentages.
 
-    Raises MetricUndefinedError if the recording has nothing in the band, or as for `band_level`.
+    Raises MetricUndefinedError if the recording's band is empty, or like `band_level`.
     """
     wanted = _level(reference, sample_rate)
     if wanted < LEAST_DB:
-        raise MetricUndefinedError(f"the recording has nothing above 8 kHz (less than {LEAST_DB:.0f} dB)")
+        raise MetricUndefinedError(f"the recording is empty above 8 kHz (less than {LEAST_DB:.0f} dB)")
     return 100.0 if abs(_level(generated, sample_rate) - wanted) <= TOLERANCE_DB else 0.0
 
 

@@ -1,1 +1,1 @@
-"""`vocoder-train finetune`: from recordings of a voice to a model directory."""
+"""`vocoder-train finetune`: turn recordings of a voice into a model directory."""

@@ -1,4 +1,4 @@
-"""`vocoder-train finetune`: train a model of a voice from a folder of recordings."""
+"""`vocoder-train finetune`: fine-tune a model on a folder of recordings of a voice."""
 
 import argparse
 import math
@@ -17,16 +17,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("-o", "--output", type=Path, required=True, help="model directory to write; its name is the model's")
     add(
         "--licence",
-        help="licence of the recordings, an SPDX identifier such as CC0-1.0, or LicenseRef-NAME for another; "
-        "the model carries it beside those of the starting model",
+        help="licence of the recordings: an SPDX identifier such as CC0-1.0, or LicenseRef-NAME for any other; "
+        "the model carries it along with those of the starting model",
     )
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--minutes", type=float, help="minutes of training (10 to 60, by the amount of speech)")
-    length.add_argument("--steps", type=int, help="steps of training, regardless of the time")
-    add("--mels", type=Path, help="folder with NAME.npy, predicted by an acoustic model, for each NAME.wav")
-    add("--mel", metavar="NAME|FILE", help="preset or mel config file of --mels (the model's own)")
+    length.add_argument("--steps", type=int, help="number of training steps, regardless of the time")
+    add("--mels", type=Path, help="folder of mels predicted by an acoustic model, NAME.npy for each NAME.wav")
+    add("--mel", metavar="NAME|FILE", help="preset or mel config file of --mels (default: the model's own)")
     add("--start-from", default="reverse", metavar="MODEL", help="model to start from (%(default)s)")
-    add("--run", type=Path, help="folder of the corpus, checkpoints and scores (OUTPUT.run)")
+    add("--run", type=Path, help="folder for the corpus, checkpoints and scores (default: OUTPUT.run)")
     add("--resume", action="store_true", help="continue a stopped fine-tuning")
     add("--seed", type=int, default=0, help="random seed (%(default)s)")
     add("--jobs", type=int, default=os.cpu_count() or 1, help="number of processes (%(default)s)")
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
     _check(args)
-    from training.finetune.steps import finetune  # loads torch, for which --help and mistakes need not wait
+    from training.finetune.steps import finetune  # slow import (torch) that --help and mistakes do not need
 
     return finetune(args)
 
@@ -47,9 +47,9 @@ def _check(args: argparse.Namespace) -> None:
     if args.mels is not None and not args.mels.is_dir():
         raise ValueError(f"{args.mels} is not a folder of mels")
     if args.mel is not None and args.mels is None:
-        raise ValueError("--mel is the preset of the mels in --mels, which is not given")
+        raise ValueError("--mel is the preset of the mels in --mels: give --mels, too")
     if args.output.exists() and not args.resume:
-        raise ValueError(f"{args.output} exists already: choose another -o, or --resume its fine-tuning")
+        raise ValueError(f"{args.output} already exists: choose another -o, or --resume its fine-tuning")
     if args.minutes is not None and not 0 < args.minutes < math.inf:
         raise ValueError(f"--minutes must be a positive number, not {args.minutes:g}")
     if args.steps is not None and args.steps < FEWEST_CHOSEN:

@@ -1,4 +1,4 @@
-"""The outcome of a fine-tuning: the better of two models, or the start if neither scored higher."""
+"""Chooses the outcome of a fine-tuning: the better of two models, or the starting model if neither scored higher."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ BEFORE, AFTER, HALFWAY = "before", "after", "halfway"
 
 @dataclass(frozen=True)
 class Trained:
-    """Trained weights: their name in the report and directory, and why they must not be published, or None."""
+    """Trained weights: their name in the report, directory, changes in scores, and why not to publish them, if so."""
 
     label: str
     model: Path
@@ -33,7 +33,7 @@ class Trained:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was trained, the better of it first, and what is published: one of it, or None for the starting model."""
+    """The trained weights, the better ones first, and the published ones, or None for the starting model."""
 
     start: Start
     trained: Sequence[Trained]
@@ -42,7 +42,7 @@ class Outcome:
 
     @property
     def sentence(self) -> str:
-        """What is published and why."""
+        """A sentence on what is published and why."""
         if (published := self.published) is None:
             reasons = "; ".join(f"with {_named(trained)}, {trained.refusal}" for trained in self.trained)
             return f"The starting weights of {self.start.reference} are published as they were: {reasons}."
@@ -53,14 +53,14 @@ class Outcome:
 
     @property
     def changes(self) -> list[str]:
-        """How each of the trained weights changed the scores, in lines."""
+        """Lines on how each of the trained weights changed the scores."""
         return [f"{trained.label}: {change}" for trained in self.trained for change in trained.changes]
 
 
 def compared(start: Start, training: Path, manifest: Manifest, folder: Path, seed: int, jobs: int) -> Outcome:
-    """Evaluate the starting model, the last of a run, the mean of both and Griffin-Lim, and choose what to publish.
+    """Evaluate the starting model, a run's last, their mean, and Griffin-Lim, and choose what to publish.
 
-    The mean of the weights keeps what the start does well, and most of what was gained; the better of the two counts.
+    The mean of the weights keeps the start's abilities and most of the gain; the better of last and mean is chosen.
     """
     last = Checkpoints(training).last / "model"
     models = {AFTER: last, HALFWAY: training / "halfway" / "model"}
@@ -80,13 +80,13 @@ def compared(start: Start, training: Path, manifest: Manifest, folder: Path, see
 
 
 def publish_best(outcome: Outcome, output: Path, folder: Path) -> None:
-    """Write the model directory of an outcome, with a card that explains it, and `outcome.json` for programs."""
-    told = {
+    """Write an outcome's model directory, with a card that explains it, and `outcome.json` for programs."""
+    record = {
         "published": BEFORE if outcome.published is None else outcome.published.label,
         "sentence": outcome.sentence,
         "trained": [asdict(weights) | {"model": str(weights.model)} for weights in outcome.trained],
     }
-    (folder / "outcome.json").write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+    (folder / "outcome.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     lines = ["## Fine-tuning", outcome.sentence, "On held-out recordings of the voice, before and after:"]
     lines.append("\n".join(f"- {change}" for change in outcome.changes))
     model = outcome.start.directory if outcome.published is None else outcome.published.model

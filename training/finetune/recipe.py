@@ -1,4 +1,4 @@
-"""How each kind of model is fine-tuned: where it starts, the configuration of the run, and the time of one step."""
+"""How each kind of model is fine-tuned: its start, the configuration of the run, and the time of one step."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -32,29 +32,29 @@ from vocoder.stages import MEL
 
 Run: TypeAlias = ReverseRun | WaveGlowRun
 TIMED_STEPS = 4
-"""equals `likelihood_every`, so that every kind of step is timed"""
+"""steps timed together; equals `likelihood_every`, so that every kind of step is included"""
 TIMED_ROUNDS = 2
 PACE_STEPS = 1 + TIMED_ROUNDS * TIMED_STEPS
 _PROBE = Budget(1.0, 1)
 _VALIDATION_ITEMS = 24
 _SEGMENT_LENGTH = 16384
-_LATE = 1_000_000  # a step by which every loss has joined
+_LATE = 1_000_000  # a step at which all losses are active
 _CORRECTIONS = 5
-"""most corrections of a sample in training, as `reverse` was trained; it synthesizes with twelve"""
+"""maximum corrections of a sample in training, as for `reverse`, which synthesizes with twelve"""
 _SAMPLES = {"spectral": 2.25, "mel": 3.0, "corrected_share": 0.6, "adversarial": 0.3, "features": 1.0}
-"""the losses on samples, the same for each kind; they count from the first step on"""
+"""weights of the losses on samples, the same for each kind and active from the first step"""
 _GENERATIVE = {"adversarial": 0.8, "features": 2.5}
-"""weights for predicted mels: critics, which favour natural speech, count as much as `reverse` was trained with"""
+"""weights for predicted mels: critics, which favour natural speech, count as much as in training `reverse`"""
 _PREDICTED_RATE = 1e-4
-"""highest learning rate for predicted mels: at five times it `reverse` lost DistillMOS on them"""
+"""maximum learning rate for predicted mels; at five times that, `reverse` lost DistillMOS on them"""
 _UNCORRECTED = {"spectral": 1.0, "mel": 1.0, "adversarial": 1.0}
-"""the same for models whose corrections pull to the given mel, smooth as it is, and which therefore make none"""
-_AVERAGE = 0.1  # share of the steps that the averaged weights remember
+"""weights for predicted mels for models that correct towards the given, smooth mel and so must not correct"""
+_AVERAGE = 0.1  # memory of the averaged weights, as a share of the steps
 
 
 @dataclass(frozen=True)
 class Kind:
-    """How models of one kind are fine-tuned: `losses` makes those of a run, given its losses on samples."""
+    """How models of one kind are fine-tuned: `losses` builds a run's losses from its weights of losses on samples."""
 
     run: type[ReverseRun] | type[WaveGlowRun]
     losses: Callable[..., Any]
@@ -62,7 +62,7 @@ class Kind:
     learning_rate: float
 
 
-# A reverse network learns from samples only: pairs take time, and their teacher has not learned the voice.
+# A reverse network learns from samples only: pairs take time, and their teacher does not know the voice.
 KINDS: dict[type[nn.Module], Kind] = {
     Reverse: Kind(ReverseRun, partial(ReverseLosses, recorded=0.0, drawn=0.0), 4, 5e-4),
     WaveGlow: Kind(WaveGlowRun, partial(WaveGlowLosses, likelihood=1.0, likelihood_every=TIMED_STEPS), 8, 2e-4),
@@ -71,7 +71,7 @@ KINDS: dict[type[nn.Module], Kind] = {
 
 @dataclass(frozen=True)
 class Start:
-    """The model that a fine-tuning begins with: its directory or name, how it is fine-tuned, and its configuration."""
+    """The model that a fine-tuning starts from: its reference, kind and configuration."""
 
     reference: str
     directory: Path
@@ -79,27 +79,27 @@ class Start:
     architecture: Any
     mel_config: MelConfig
     corrects_to_given: bool
-    """whether its corrections pull to the mel that it is given, not to one that it makes of it"""
+    """whether its corrections pull towards the given mel, not towards one that it derives from it"""
 
     @classmethod
     def of(cls, reference: str) -> "Start":
-        """Describe a model by its directory or name; raises ConfigError if it cannot be fine-tuned so."""
+        """Describe a model given by directory or name; raises ConfigError if it cannot be fine-tuned."""
         directory = model_directory(reference)
         checkpoint = load_model(directory, weights=False)
         model: Any = checkpoint.model
         mel = checkpoint.mel_config
         if PRESETS.get(mel.name) != mel:
-            raise ConfigError(f"the mel config of {reference} is none of the presets {', '.join(PRESETS)}")
+            raise ConfigError(f"the mel config of {reference} must be one of the presets {', '.join(PRESETS)}")
         if type(model) not in KINDS:
             known = " or a ".join(family.__name__.lower() for family in KINDS)
-            raise ConfigError(f"fine-tuning starts from a {known}, and {reference} is a {type(model).__name__.lower()}")
+            raise ConfigError(f"{reference} is a {type(model).__name__.lower()}: fine-tuning must start from a {known}")
         return cls(reference, directory, KINDS[type(model)], model.config, mel, model.target == MEL)
 
 
 def written_run(file: Path) -> Run:
-    """Return the configuration of a run from its folder."""
+    """Read the configuration of a run from its config.yaml."""
     settings = read_settings(file)
-    settings.get("trainer", {}).pop("recompute", None)  # which version 0.2 wrote
+    settings.get("trainer", {}).pop("recompute", None)  # written by version 0.2
     run: Run = from_dict(Start.of(settings["start_from"]).kind.run, settings)
     return run
 
@@ -109,12 +109,11 @@ def recipe(
 ) -> Run:
     """Return the configuration of a fine-tuning.
 
-    Losses are those that the shipped model was trained with, but for periodicity, which changes nothing here, on
-    samples that are corrected less often than the model does it; validation corrects them as the model does. Critics
-    that lie beside the weights judge from the first step on; where there are none, new ones learn for a quarter of the
-    steps before they are heard.
-    Where recordings come with predicted mels, critics count more, and a model that corrects towards the given mel,
-    rather than one of its own, corrects no more, in training and in use.
+    The losses are those of the shipped model, except periodicity, which changes nothing here. Training samples get
+    fewer corrections than the model makes; validation uses the model's number. Critics stored beside the weights judge
+    from the first step; new ones learn for a quarter of the steps before their loss counts. If recordings come with
+    predicted mels, critics count more, and models that correct towards the given mel stop correcting, in training and
+    in use.
     """
     mel, own, critics = start.mel_config, start.architecture.corrections, critics_beside(start.directory)
     changes: dict[str, float] = {}
@@ -133,7 +132,7 @@ def recipe(
         margin=mel.n_fft // 2,
         seed=seed,
         gain_db=(-15.0, 6.0),
-        rates=(0.975, 1.025),  # hardly more: what is varied further is another voice
+        rates=(0.975, 1.025),  # larger changes would make it another voice
     )
     return start.kind.run(
         manifest=str(manifest),
@@ -160,16 +159,16 @@ def _trainer(start: Start, budget: Budget, seed: int, learning_rate: float) -> T
         seed=seed,
         initialisation_batches=1,
         log_steps=max(budget.steps // 40, 1),
-        validation_steps=budget.steps,  # before and after: which weights are published, recordings decide
+        validation_steps=budget.steps,  # only before and after; the scores on recordings decide what is published
         checkpoint_minutes=5.0,
         max_minutes=budget.limit,
     )
 
 
 def seconds_per_step(config: Run, manifest: Manifest) -> float:
-    """Return the mean time of a few steps of a run on this machine; the steps are discarded.
+    """Return the mean time in seconds of a few steps of a run on this machine; the steps are discarded.
 
-    Of `TIMED_ROUNDS` means the least counts, so that what another program takes for a while does not.
+    The result is the smallest of `TIMED_ROUNDS` means, which reduces the influence of other programs.
     """
     objective = config.objective()
     items = config.items(manifest, objective, held_out=False)
@@ -184,5 +183,5 @@ def seconds_per_step(config: Run, manifest: Manifest) -> float:
         return time.perf_counter() - started
 
     steps = iter(with_bar(range(PACE_STEPS), "step"))
-    seconds(islice(steps, 1))  # slower than the others
+    seconds(islice(steps, 1))  # the first step is slower
     return min(seconds(islice(steps, TIMED_STEPS)) for _ in range(TIMED_ROUNDS)) / TIMED_STEPS

@@ -1,4 +1,4 @@
-"""The first step of a fine-tuning: prepare a folder of recordings as a corpus, the long ones cut at quiet moments."""
+"""The first step of a fine-tuning: prepare a folder of recordings as a corpus, with long ones cut at quiet moments."""
 
 from argparse import Namespace
 from collections.abc import Iterator
@@ -17,18 +17,18 @@ from training.finetune.budget import held_out
 from vocoder.mel.config import MelConfig
 
 LEAST_SECONDS = 20.0
-"""fewest seconds of speech to train on; the least that was tried is a minute"""
+"""minimum seconds of speech to train on; the least that was tried is a minute"""
 LONGEST = 15.0
-"""longest recording in seconds that is not cut"""
+"""length in seconds above which recordings are cut"""
 _PIECE = (4.0, 12.0)  # shortest and longest piece, in seconds
-_WINDOW = 0.2  # seconds over which the level of a moment is taken: shorter than a pause, longer than a consonant
+_WINDOW = 0.2  # seconds over which levels are measured: shorter than a pause, longer than a consonant
 
 
 def prepared_voice(args: Namespace, output: Path, mel_config: MelConfig) -> Prepared:
-    """Prepare the recordings of a voice, by the arguments of the command; files that are prepared already are kept.
+    """Prepare the recordings of a voice with the command's arguments; files prepared before are kept.
 
     Long recordings are cut at pauses, unless they have mels, which must stay aligned with them. Raises ValueError if
-    the folder holds no usable audio, or too little of it.
+    the folder has no usable audio, or too little of it.
     """
     corpus = scan_folder(args.recordings, args.output.name, args.licence)
     if args.mels is not None:
@@ -37,14 +37,14 @@ def prepared_voice(args: Namespace, output: Path, mel_config: MelConfig) -> Prep
         corpus = cut_long_recordings(corpus, output / "pieces")
     usable = sum(not recording.unusable for recording in corpus.recordings)
     corpus = replace(corpus, test_share=min(held_out(usable) / max(usable, 1), 0.5))
-    rms = PrepareConfig.rms if args.mels is None else None  # a mel says how loud its recording is
+    rms = PrepareConfig.rms if args.mels is None else None  # mels determine the level of their recordings
     prepared = prepare([corpus], output, PrepareConfig(sample_rate=mel_config.sample_rate, rms=rms), args.jobs)
     seconds = seconds_of(prepared.manifest)
     if seconds < LEAST_SECONDS:
         skipped = output / "skipped.jsonl"
-        others = f"; {skipped} lists what was left out" if skipped.stat().st_size else ""
+        others = f"; {skipped} lists the skipped files" if skipped.stat().st_size else ""
         raise ValueError(
-            f"{seconds:.0f} s of speech are left to train on beside what is held out to judge the result, and "
+            f"only {seconds:.0f} s of speech are left to train on, besides the held-out recordings, but "
             f"{LEAST_SECONDS:.0f} s are needed: record more (five minutes are good){others}"
         )
     return prepared
@@ -61,7 +61,7 @@ def predicted(manifest: Manifest) -> bool:
 
 
 def cut_long_recordings(corpus: Corpus, folder: Path) -> Corpus:
-    """Return a corpus whose recordings of more than 15 s are replaced by pieces; existing pieces are kept."""
+    """Return a corpus with recordings of more than 15 s replaced by pieces; existing pieces are kept."""
     recordings = tuple(piece for recording in corpus.recordings for piece in _pieces(recording, folder))
     return replace(corpus, recordings=recordings)
 
@@ -87,7 +87,7 @@ def cut(x: np.ndarray, sample_rate: int) -> list[tuple[int, int]]:
 def _pieces(recording: Recording, folder: Path) -> Iterator[Recording]:
     try:
         x, sample_rate = decode(recording.path)
-    except UnusableError:  # preparation says so
+    except UnusableError:  # reported by `prepare`
         x, sample_rate = np.zeros(0), 1
     if len(x) <= LONGEST * sample_rate:
         yield recording

@@ -27,24 +27,24 @@ INTERRUPTED = 130
 
 
 def finetune(args: argparse.Namespace) -> int:
-    """Fine-tune as the arguments of the command say, and return its exit status."""
+    """Fine-tune as the command's arguments say, and return the exit status."""
     folder = args.run or args.output.parent / f"{args.output.name}.run"
     training = folder / "training"
     stopped = written_run(training / "config.yaml") if Checkpoints(training).last.exists() else None
     _check(args, folder, stopped)
-    # What cannot be fine-tuned is said before anything is prepared; a stopped run knows what it began with.
+    # Fails before anything is prepared if the model cannot be fine-tuned; a stopped run knows its starting model.
     start = Start.of(args.start_from if stopped is None else str(stopped.start_from))
     try:
         if _finished(args, start, folder, stopped):
             return 0
-    except KeyboardInterrupt:  # outside of training, which ends in a checkpoint instead
+    except KeyboardInterrupt:  # outside of training, which writes a checkpoint instead
         pass
-    announce("stopped; to continue, give the same command once more, with --resume")
+    announce("stopped; to continue, repeat the command with --resume")
     return INTERRUPTED
 
 
 def _finished(args: argparse.Namespace, start: Start, folder: Path, stopped: Run | None) -> bool:
-    """Take the four steps; return whether training, and thus all of them, finished."""
+    """Run the four steps; return whether training, and thus all of them, finished."""
     announce(f"1 of 4: recordings of {args.recordings}")
     try:
         prepared = prepared_voice(args, folder / "corpus", start.mel_config)
@@ -52,14 +52,14 @@ def _finished(args: argparse.Namespace, start: Start, folder: Path, stopped: Run
         raise ValueError(f"{error}: pass another -o or --run DIR") from None
     announce(prepared.summary())
     if (args.licence or UNKNOWN) == UNKNOWN:
-        announce("WARNING: the licence of the recordings is unknown, and so is the model's: pass --licence NAME")
+        announce("WARNING: the licence of the recordings, and so of the model, is unknown: pass --licence NAME")
     training, manifest = folder / "training", prepared.manifest
     config = stopped or _planned(args, start, manifest, training)
     if stopped is None or not _ended(training, config.trainer):
         fit_corpus(config, manifest, resume=stopped is not None)
     if not _ended(training, config.trainer):
         return False
-    announce("3 of 4: before and after, on recordings that were held out")
+    announce("3 of 4: scoring held-out recordings before and after training")
     outcome = compared(start, training, manifest, folder / "report", args.seed, args.jobs)
     announce("4 of 4: publishing")
     publish_best(outcome, args.output, folder)
@@ -68,45 +68,45 @@ def _finished(args: argparse.Namespace, start: Start, folder: Path, stopped: Run
     if (note := too_noisy(better.changes, len(manifest.select("test")))) is not None:
         announce(f"NOTE: {note}")
     if outcome.published is None:
-        announce(f"the better of the trained weights stay in {_word(better.model)}")
+        announce(f"the better of the trained weights are in {_word(better.model)}")
     if args.mel is not None:
-        announce(f"mels of {args.mel} need preset={args.mel}")
+        announce(f"for mels of {args.mel}, set preset={args.mel}")
     model, recording = _word(args.output), _word(manifest.root / manifest.select("test")[0].path)
-    announce(f"serve it: {_beside('vocoder-serve')} --model {model}")
-    announce(f"try it:   {_beside('vocoder')} resynthesize {recording} -o copy.wav --model {model}")
+    announce(f"serve it: {_sibling('vocoder-serve')} --model {model}")
+    announce(f"try it:   {_sibling('vocoder')} resynthesize {recording} -o copy.wav --model {model}")
     return True
 
 
-def _beside(program: str) -> str:
-    """Return how to call another program: with the folder that this one was called in, if it lies there too."""
+def _sibling(program: str) -> str:
+    """Return the command for another program: with the path of this one's folder if it is there."""
     path = Path(sys.argv[0]).with_name(program)
     return _word(path) if path.is_file() else program
 
 
 def _word(path: Path) -> str:
-    """Return a path as a word for the shell, relative to the working directory if it lies below it."""
+    """Return a path quoted for the shell, relative to the working directory if it is inside it."""
     here = Path.cwd()
     return shlex.quote(str(path.relative_to(here) if path.is_relative_to(here) else path))
 
 
 def _check(args: argparse.Namespace, folder: Path, stopped: Run | None) -> None:
     if args.resume and not folder.exists():
-        raise ValueError(f"nothing to resume: {folder} holds no fine-tuning; pass its --run DIR")
+        raise ValueError(f"nothing to resume: {folder} does not exist; give the fine-tuning's folder with --run DIR")
     if stopped is not None and not args.resume:
-        raise ValueError(f"{folder} holds a fine-tuning already: --resume continues it, --run DIR starts another")
+        raise ValueError(f"{folder} already has a fine-tuning: --resume continues it, --run DIR starts another")
     if stopped is not None and args.steps not in (None, stopped.trainer.steps):
-        raise ValueError(f"--steps {args.steps}: this run began with {stopped.trainer.steps}; --run DIR starts another")
+        raise ValueError(f"--steps {args.steps}: this run has {stopped.trainer.steps} steps; --run DIR starts another")
     if stopped is not None and _ended(folder / "training", stopped.trainer):
         licence = read_manifest(folder / "corpus", check_files=False).entries[0].licence
         if scan_folder(args.recordings, args.output.name, args.licence).licence != licence:
-            raise ValueError(f"the model was trained on recordings under {licence}, which --licence must name")
+            raise ValueError(f"--licence must be {licence}, under which the model was trained on the recordings")
     missing = missing_judges()
     if needed := [package for name, package in missing.items() if name != "pesq"]:
-        raise ValueError(f"{' and '.join(needed)} must judge the result: install '.[training]'")
+        raise ValueError(f"missing {' and '.join(needed)}, needed to judge the result: install '.[training]'")
     if missing:
         announce(
-            "WARNING: PESQ is not installed, so STOI and DistillMOS judge the result alone; "
-            f"{_beside('pip')} install -c constraints.txt -e '.[evaluation]' adds it and needs a C compiler"
+            "WARNING: PESQ is not installed, so only STOI and DistillMOS judge the result; "
+            f"{_sibling('pip')} install -c constraints.txt -e '.[evaluation]' adds it and needs a C compiler"
         )
 
 
@@ -115,7 +115,7 @@ def _planned(args: argparse.Namespace, start: Start, manifest: Manifest, output:
     planned = partial(recipe, start, path, output, seed=args.seed, predicted=predicted(manifest))
     first = planned()
     speech = f"{seconds / 60:.1f} minutes of speech"
-    announce(f"2 of 4: training on {speech}; {PACE_STEPS} steps measure this machine's pace")
+    announce(f"2 of 4: training on {speech}; measuring this machine's pace with {PACE_STEPS} steps")
     pace = seconds_per_step(first, manifest)
     if args.steps is None:
         seconds_in_a_batch = first.trainer.batch_size * first.segments.segment_length / first.model.sample_rate

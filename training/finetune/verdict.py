@@ -1,4 +1,4 @@
-"""Compare the scores of held-out utterances before and after fine-tuning."""
+"""Compares the scores of held-out utterances before and after fine-tuning."""
 
 import math
 from collections.abc import Collection, Iterable, Sequence
@@ -10,19 +10,19 @@ from training.evaluate.metric import split_by_package
 from training.evaluate.metrics import METRICS
 
 NOISE = {"pesq": 0.05, "stoi": 0.005, "distillmos": 0.1}
-"""the metrics that judge, all of them better when higher, with the mean change that always counts as noise"""
+"""the judging metrics, all better when higher, with the mean change that always counts as noise"""
 ALLOWED = {"pesq": 0.5, "stoi": 0.05}
-"""loss of a metric that is accepted with predicted mels, which lack the detail that it compares"""
+"""loss of a metric that is accepted with predicted mels, because they lack the detail that it compares"""
 USUAL_GAIN = (0.1, 0.2)
-"""of DistillMOS, as docs/own-voice.md has it"""
-_ERRORS = 2.0  # standard errors of the mean change that are noise
+"""usual gain of DistillMOS; see docs/own-voice.md"""
+_ERRORS = 2.0  # number of standard errors of the mean change that count as noise
 
 
 @dataclass(frozen=True)
 class Change:
-    """The means of one metric over the utterances where it is defined before and after.
+    """The means of one metric over the utterances for which it is defined before and after.
 
-    A change must exceed `noise` to say anything: two standard errors, or what is noise in any case.
+    A change is significant if it exceeds `noise`: two standard errors, or at least the metric's `NOISE`.
     """
 
     metric: str
@@ -32,12 +32,12 @@ class Change:
 
     @property
     def difference(self) -> float:
-        """Value after minus value before."""
+        """The value after minus the value before."""
         return self.after - self.before
 
     @property
     def title(self) -> str:
-        """Title of the metric in tables."""
+        """The metric's title in tables."""
         return next(metric.title for metric in METRICS if metric.name == self.metric)
 
     @property
@@ -77,14 +77,14 @@ def changes(rows: Sequence[Row], before: str, after: str) -> list[Change]:
 def refusal(rows: Sequence[Row], before: str, after: str, predicted: bool) -> str | None:
     """Return why the weights `after` must not replace those `before`, or None if they may.
 
-    No metric may fall by more than noise, one must rise by more, and the changes, each in units of its noise, must add
-    up to a gain. PESQ and STOI are highest for audio as smooth as a predicted mel: what makes up the detail is off from
-    the recording's, however natural. With predicted mels they may fall by `ALLOWED` where DistillMOS rose by more than
-    noise, and do not count in the sum.
+    No metric may fall by more than noise, one must rise by more, and the changes, in units of their noise, must add up
+    to a gain. PESQ and STOI prefer audio as smooth as a predicted mel, because natural detail differs from the
+    recording's. So with predicted mels they may fall by `ALLOWED` if DistillMOS rose by more than noise, and are not
+    summed.
     """
     found = changes(rows, before, after)
     if not found or any(all(v is None for v in row.values.values()) for row in rows if row.candidate == after):
-        return "held-out recordings come out in a way that cannot be scored"
+        return "the audio of held-out recordings could not be scored"
     natural = any(change.metric == "distillmos" and change.better for change in found)
     allowed = ALLOWED if predicted and natural else {}
     for change in found:
@@ -103,12 +103,12 @@ def gain(found: Iterable[Change], apart: Collection[str] = ()) -> float:
 
 
 def too_noisy(found: Sequence[Change], recordings: int) -> str | None:
-    """Return a note if the noise of so few held-out recordings exceeds the usual gain of DistillMOS, else None."""
+    """Return a note if the noise of DistillMOS, with few held-out recordings, exceeds its usual gain, else None."""
     for change in found:
         if change.metric == "distillmos" and change.noise > USUAL_GAIN[1]:
             return (
-                f"only {recordings} recordings are held out, and with them a {change.title} change below "
-                f"{change.noise:.2g} is noise, where fine-tuning gained {' to '.join(map(str, USUAL_GAIN))} in the "
-                "measurements of docs/own-voice.md: more recordings would tell more"
+                f"with only {recordings} held-out recordings, a {change.title} change below {change.noise:.2g} is "
+                f"noise, while fine-tuning usually gains {' to '.join(map(str, USUAL_GAIN))} (docs/own-voice.md): "
+                "record more for a better judgement"
             )
     return None

@@ -1,4 +1,4 @@
-"""Global batches in a reproducible order, each process taking its share."""
+"""Global batches in a reproducible order, of which each process takes its share."""
 
 import signal
 from collections.abc import Iterator, Mapping
@@ -15,10 +15,10 @@ from vocoder.config import ConfigError
 
 
 class EpochDataset(Protocol):
-    """A map-style dataset of mappings of tensors and numbers whose random choices depend on (epoch, index) alone."""
+    """A map-style dataset of dictionaries of tensors and numbers, whose items depend only on (epoch, index)."""
 
     def __len__(self) -> int:
-        """Return the number of items of an epoch."""
+        """Return the number of items in an epoch."""
 
     def __getitem__(self, index: int, /) -> Mapping[str, Any]:
         """Return one item."""
@@ -35,14 +35,14 @@ class FixedItems(StackDataset[dict[str, Any]]):
         self.tensors = tensors
 
     def set_epoch(self, epoch: int) -> None:
-        """Leave the items as they are."""
+        """Do nothing, because the items are fixed."""
 
 
 @dataclass(frozen=True)
 class BatchPlan:
-    """Which items make up which batch: a new permutation every epoch, cut into global batches, cut into shares.
+    """Assigns items to batches: a new permutation every epoch, split into global batches, split into shares.
 
-    Raises ConfigError if the batch does not divide among the processes, or there are fewer items than a batch holds.
+    Raises ConfigError if the batch cannot be split among the processes, or there are fewer items than in a batch.
     """
 
     length: int
@@ -63,7 +63,7 @@ class BatchPlan:
             raise ConfigError(f"the training set has {self.length} items, fewer than batch_size {self.batch_size}")
 
     def epoch(self, epoch: int, first: int = 0) -> list[list[int]]:
-        """Return this process's indices of each global batch of `epoch` from `first` on; an incomplete one is left."""
+        """Return this process's indices of each global batch of an epoch from batch `first`, without a partial one."""
         batches = self.length // self.batch_size
         order = np.random.default_rng((self.seed, epoch)).permutation(self.length)[: batches * self.batch_size]
         shares: list[list[int]] = order.reshape(batches, self.processes, -1)[first:, self.rank].tolist()
@@ -73,7 +73,7 @@ class BatchPlan:
 def training_batches(
     dataset: EpochDataset, plan: BatchPlan, epoch: int, first: int, workers: int, device: torch.device
 ) -> Iterator[Batch]:
-    """Yield the batches of an epoch from batch `first` on, on `device`."""
+    """Yield the batches of an epoch, from batch `first`, on `device`."""
     dataset.set_epoch(epoch)
     yield from _load(dataset, plan.epoch(epoch, first), workers, device)
 
@@ -81,7 +81,7 @@ def training_batches(
 def ordered_batches(
     dataset: EpochDataset, batch_size: int, processes: int, rank: int, device: torch.device
 ) -> Iterator[Batch]:
-    """Yield every item of `dataset` once over all processes, in order, in batches of at most `batch_size`."""
+    """Yield this process's share of all items of `dataset`, in order, in batches of at most `batch_size`."""
     dataset.set_epoch(0)
     mine = range(rank, len(dataset), processes)
     yield from _load(dataset, [list(mine[i : i + batch_size]) for i in range(0, len(mine), batch_size)], 0, device)
@@ -94,7 +94,7 @@ def _load(dataset: EpochDataset, batches: list[list[int]], workers: int, device:
         num_workers=workers,
         pin_memory=device.type == "cuda",
         worker_init_fn=_ignore_interruptions,
-        generator=torch.Generator().manual_seed(0),  # else every loader would advance the global random state
+        generator=torch.Generator().manual_seed(0),  # otherwise each loader would advance the global random state
     )
     for batch in loader:
         yield {name: value.to(device, non_blocking=True) for name, value in batch.items()}

@@ -1,4 +1,4 @@
-"""Checkpoints: everything that a run is, written beside the checkpoint before, complete or not at all.
+"""Checkpoints: the complete state of a run, written atomically next to the previous checkpoint.
 
 A run directory holds `checkpoints/step-N/` and the links `last` and `best` to them.
 """
@@ -29,9 +29,9 @@ from vocoder.config import to_dict
 
 @contextmanager
 def locked(directory: Path) -> Iterator[None]:
-    """Keep the runs of other processes out of a directory inside the `with` block, or the process.
+    """Lock a run's directory against other processes inside the `with` block.
 
-    Raises CheckpointError if one is in there.
+    Raises CheckpointError if another process holds the lock.
     """
     directory.mkdir(parents=True, exist_ok=True)
     if os.environ.get("RANK", "0") != "0":
@@ -41,7 +41,7 @@ def locked(directory: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise CheckpointError(f"another process trains in {directory}; wait for its end, or stop it") from None
+        raise CheckpointError(f"another process is training in {directory}; wait for it, or stop it") from None
     try:
         yield
     finally:
@@ -56,9 +56,9 @@ class Checkpoints:
         self.root, self.last, self.best = directory / "checkpoints", directory / "last", directory / "best"
 
     def write(self, step: int, names: list[str], fill: Callable[[Path], None]) -> Path:
-        """Write the checkpoint of `step` with `fill(directory)`, then let the links `names` point at it.
+        """Write the checkpoint of `step` with `fill(directory)`, then point the links `names` at it.
 
-        Killed at any moment, the links still lead to complete checkpoints. Checkpoints without a link are removed.
+        If the process is killed, the links still lead to complete checkpoints. Checkpoints without a link are removed.
         """
         final = self.root / f"step-{step:08d}"
         if not final.exists():
@@ -69,9 +69,9 @@ class Checkpoints:
                 fill(partial)
                 os.sync()
                 partial.rename(final)
-            except (OSError, RuntimeError, SafetensorError) as error:  # a full disk is any of these
+            except (OSError, RuntimeError, SafetensorError) as error:  # a full disk raises any of these
                 shutil.rmtree(partial, ignore_errors=True)
-                raise TrainingError(f"cannot write {final}, {self.last} is from before: {error}") from error
+                raise TrainingError(f"cannot write {final}; {self.last} is the last checkpoint: {error}") from error
         for name in names:
             link = self.directory / f".{name}.partial"
             link.unlink(missing_ok=True)
@@ -82,7 +82,7 @@ class Checkpoints:
         return final
 
     def prune(self) -> None:
-        """Remove partial checkpoints and those that no link leads to."""
+        """Remove partial checkpoints and those without a link."""
         kept = {link.resolve() for link in (self.last, self.best) if link.is_symlink()}
         for path in self.root.iterdir() if self.root.is_dir() else ():
             if path.resolve() not in kept:
@@ -91,22 +91,22 @@ class Checkpoints:
 
 @dataclass
 class Progress:
-    """The counters of a run, over all processes; all of them continue after a resume."""
+    """The counters of a run, over all processes. They continue after a resume."""
 
     step: int = 0
     """Steps done."""
     epoch: int = 0
     items_in_epoch: int = 0
-    """Items of the present epoch that have been used."""
+    """Items of the current epoch that have been used."""
     best_score: float | None = None
     nonfinite_steps: int = 0
-    """Steps of which at least one phase was skipped because its loss or gradient was not finite."""
+    """Steps with at least one phase skipped because its loss or gradient was not finite."""
     nonfinite_in_a_row: int = 0
     minutes: float = 0.0
-    """Wall-clock time spent, validation and checkpoints included."""
+    """Wall-clock time, including validation and checkpoints."""
     items: int = 0
     audio_seconds: float = 0.0
-    """Seconds of audio seen; 0 where the data are not audio."""
+    """Seconds of audio seen; 0 if the data are not audio."""
 
     def note_step(self, finite: bool, items: int, audio_seconds: float) -> None:
         """Count one step of `items` items."""
@@ -118,7 +118,7 @@ class Progress:
         self.nonfinite_in_a_row = 0 if finite else self.nonfinite_in_a_row + 1
 
     def note_score(self, score: float | None) -> bool:
-        """Remember a validation score and return whether it is the lowest so far."""
+        """Record a validation score and return whether it is the lowest so far."""
         if score is None or not math.isfinite(score) or (self.best_score is not None and score >= self.best_score):
             return False
         self.best_score = score
@@ -126,28 +126,28 @@ class Progress:
 
 
 def run_progress(checkpoint: Path) -> Progress:
-    """Return where the run of a checkpoint stood. Raises CheckpointError if there is none, or it is damaged."""
+    """Return the progress stored in a checkpoint. Raises CheckpointError if it is missing or damaged."""
     try:
         return Progress(**json.loads((checkpoint / "trainer.json").read_text())["progress"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{checkpoint} holds no checkpoint: {error}") from error
+        raise CheckpointError(f"{checkpoint} has no valid checkpoint: {error}") from error
 
 
 @dataclass
 class RunState:
-    """The parts of a run that change while it trains (the random states are handed in, one of each process)."""
+    """The parts of a run that change during training, except the random states of the processes."""
 
     objective: Objective
     optimisers: dict[str, torch.optim.Optimizer]
     average: AveragedModel
-    """of the objective's model"""
+    """moving average of the objective's model"""
     progress: Progress
     manifest: str | None = None
-    """hash of the recordings, if it learns from some; a run goes on with the same ones"""
+    """hash of the recordings, if there are any; a run can only continue with the same ones"""
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
-        """Put the average in the place of the objective's model inside the `with` block."""
+        """Replace the objective's model by its average inside the `with` block."""
         model, self.objective.model = self.objective.model, self.average.module
         try:
             yield
@@ -167,25 +167,25 @@ class RunState:
         (directory / "trainer.json").write_text(json.dumps(summary, indent=2) + "\n")
 
     def load(self, directory: Path) -> list[dict[str, Any]]:
-        """Read a checkpoint, without running code that it may hold, and return the random states of its processes.
+        """Read a checkpoint, without executing code in it, and return the random states of its processes.
 
-        Raises CheckpointError if there is none, or it belongs to another model.
+        Raises CheckpointError if it is missing, or belongs to another model.
         """
         if not (directory / "trainer.json").is_file():
-            raise CheckpointError(f"nothing to resume: {directory} holds no checkpoint")
+            raise CheckpointError(f"nothing to resume: there is no checkpoint in {directory}")
         try:
             load_model(self.objective, directory / "objective.safetensors")
             summary = json.loads((directory / "trainer.json").read_text())
             if summary.get("manifest_sha256") not in (None, self.manifest):
                 raise ValueError(
-                    "it learnt from another manifest, or this one was changed: output=DIR starts a new run"
+                    "it was trained on another manifest, or this one was changed: output=DIR starts a new run"
                 )
             averages = load_file(directory / "ema.safetensors")
             self.average.module.load_state_dict(self.objective.model.state_dict() | averages)
             self.average.n_averaged.fill_(summary["ema_updates"] + 1)
             saved = torch.load(directory / "optimisers.pt", map_location="cpu", weights_only=True)
             if saved.keys() != self.optimisers.keys():
-                raise ValueError(f"it has the phases {', '.join(saved)}, not {', '.join(self.optimisers)}")
+                raise ValueError(f"its phases are {', '.join(saved)}, not {', '.join(self.optimisers)}")
             for name, optimiser in self.optimisers.items():
                 optimiser.load_state_dict(saved[name])
             self.progress = Progress(**summary["progress"])

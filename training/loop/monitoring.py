@@ -1,4 +1,4 @@
-"""What a run shows: a progress bar, or lines where there is no terminal, with one loss; TensorBoard has all scalars."""
+"""Progress of a run: a bar, or lines without a terminal, with one loss; TensorBoard gets all scalars."""
 
 import sys
 from dataclasses import replace
@@ -12,9 +12,9 @@ from training.loop.checkpointing import Progress
 
 
 class Monitor:
-    """Reports on a run from `start` to `steps`; one that is not `enabled` (other processes) stays silent.
+    """Reports on a run from `start` to `steps`; it is silent unless `enabled` (on the main process).
 
-    The speed is in seconds of audio per second where `sample_rate` is known, else in items per second.
+    The speed is in seconds of audio per second if `sample_rate` is known, otherwise in items per second.
     """
 
     def __init__(self, directory: Path, start: Progress, steps: int, sample_rate: int | None, enabled: bool) -> None:
@@ -48,18 +48,18 @@ class Monitor:
         text += f"  {rate:.1f} {self._unit}"
         self._bar.set_postfix_str(text)
         if self._bar.disable:
-            left = (self.steps - progress.step) * seconds / max(progress.step - before.step, 1)  # at the speed of now
+            left = (self.steps - progress.step) * seconds / max(progress.step - before.step, 1)  # at current speed
             self.say(f"step {progress.step}/{self.steps}  {text}  {timedelta(seconds=int(left))} left")
 
     def validation(self, step: int, means: dict[str, float], is_best: bool) -> None:
-        """Report the means over the validation set, of which the score alone is printed if there is one."""
+        """Report the means over the validation set; print only the score if there is one."""
         self._scalars(step, {f"validation/{name}": value for name, value in means.items()})
         shown = {"score": means["score"]} if "score" in means else means
         values = "  ".join(f"{name} {value:.4f}" for name, value in shown.items())
         self.say(f"validation after step {step}: {values}{'  (best so far)' if is_best else ''}")
 
     def close(self) -> None:
-        """Finish the bar and write what TensorBoard still holds."""
+        """Close the bar and flush TensorBoard."""
         self._bar.close()
         if self._writer is not None:
             self._writer.close()

@@ -1,4 +1,4 @@
-"""What the trainer asks of an objective: losses, validation, export."""
+"""The interface between trainer and objective: losses, validation and export."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
@@ -16,23 +16,23 @@ from vocoder.models.families import FAMILIES, Families
 
 Batch: TypeAlias = dict[str, Tensor]
 Parts: TypeAlias = dict[str, tuple[float, Tensor]]
-"""weight and value of each loss, by name; a weight of 0 only reports the value"""
+"""weight and value of each loss, by name; losses of weight 0 are only reported"""
 
 
 @dataclass(frozen=True)
 class Phase:
-    """One optimiser update of a training step: its name, and the parameters that it moves."""
+    """One optimiser update of a training step: its name, and the parameters that it updates."""
 
     name: str
     parameters: tuple[nn.Parameter, ...]
 
 
 class Objective(nn.Module, ABC):
-    """A model with the losses that fit it (and the critics or teachers that those need), as one module.
+    """A model with its losses, and the critics or teachers that these need, as one module.
 
-    A checkpoint keeps the module's state and nothing else of it. No method may talk to the other processes. The moving
-    average of the model is validated and exported. The adversary is updated after the model in each step. What is
-    `frozen` stays as it is, and in eval mode. No loss scores the samples of a segment that are `unscored`, such as the
+    A checkpoint stores only the module's state. No method may communicate with other processes. The moving average of
+    the model is validated and exported. The adversary is updated after the model in each step. `frozen` modules are not
+    trained and stay in eval mode. `unscored` is the number of samples per segment that no loss scores, such as the
     margins for the mel. An objective that `wants_pitch` needs pitch labels `f0` in its batches.
     """
 
@@ -52,20 +52,20 @@ class Objective(nn.Module, ABC):
 
     @abstractmethod
     def parts(self, batch: Batch, step: int) -> Parts:
-        """Return the weight and the value of each loss of the model; values are means over the batch."""
+        """Return the weight and value of each loss of the model; values are means over the batch."""
 
     @abstractmethod
     def validate(self, batch: Batch) -> dict[str, Tensor]:
-        """Return scalar means over a validation batch; the key "score" (lower is better) picks the best checkpoint."""
+        """Return scalar means over a validation batch; "score" (lower is better) selects the best checkpoint."""
 
     def initialise(self, batches: Iterable[Batch]) -> None:
-        """Fit data-dependent starting values before step 0, from a few batches of the training set.
+        """Fit data-dependent initial values before step 0 from a few batches of the training set.
 
-        Called without gradients on the main process alone; the other processes receive its state.
+        Called without gradients on the main process only; the other processes receive its state.
         """
 
     def phases(self) -> tuple[Phase, ...]:
-        """Return the updates of one training step in their order; no parameter belongs to two of them."""
+        """Return the updates of a training step in order; no parameter belongs to two of them."""
         model = Phase("model", tuple(self.model.parameters()))
         if self.adversary is None:
             return (model,)
@@ -74,7 +74,7 @@ class Objective(nn.Module, ABC):
     def loss(self, phase: str, batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]] | None:
         """Return the loss of an update and its parts, or None to skip the phase at this step.
 
-        Whether a phase is skipped depends on `step` alone, so that all processes agree.
+        Skipping must depend only on `step`, so that all processes agree.
         """
         if phase == "critic" and self.adversary is not None:
             loss = self.adversary.loss(step)
@@ -86,11 +86,11 @@ class Objective(nn.Module, ABC):
         return total, values
 
     def samples(self, batch: Batch) -> int:
-        """Return how many samples of audio a batch trains on."""
+        """Return the number of audio samples that a batch trains on."""
         return batch["x"].shape[0] * (batch["x"].shape[1] - self.unscored)
 
     def export(self, directory: Path, provenance: dict[str, Any]) -> None:
-        """Write the model directory, with averaged weights and the critics beside them; called on the main process."""
+        """Write the model directory, with any critics; called on the main process with averaged weights."""
         save_model(directory, self.model, self.mel_config, provenance, families=self.families)
         if self.adversary is not None:
             self.adversary.save(directory)

@@ -1,4 +1,4 @@
-"""One update of a phase by AdamW, its learning rate as a pure function of the step, and the moving average."""
+"""The AdamW update of a phase, the learning rate as a pure function of the step, and the moving average."""
 
 import math
 from typing import Any
@@ -50,12 +50,12 @@ def update(
     config: TrainerConfig,
     accelerator: Accelerator,
 ) -> tuple[dict[str, Tensor], bool] | None:
-    """Take one optimiser step for `phase` and return its scalars and whether all was finite.
+    """Take one optimiser step for `phase`; return its scalars and whether everything was finite.
 
-    All other parameters are frozen, until the update of their own phase.
+    All other parameters are frozen until the update of their own phase.
 
-    Where the loss or the norm of the gradient is not finite, parameters and optimiser stay as they were. Returns None
-    where the objective skips the phase. The loss is the mean over all processes, other scalars are this process's.
+    If the loss or the gradient's norm is not finite, parameters and optimiser stay unchanged. Returns None if the
+    objective skips the phase. The loss is the mean over all processes; other scalars are those of this process.
     """
     own, found = set(phase.parameters), []
     for parameter in objective.parameters():
@@ -78,10 +78,10 @@ def update(
 
 
 def moving_average(model: nn.Module, decay: float) -> AveragedModel:
-    """Return a copy of a model that follows its parameters: average += (1 - decay) (parameter - average).
+    """Return a copy of a model that averages its parameters: average += (1 - decay) (parameter - average).
 
-    The decay of update n (from 1) is min(decay, n / (9 + n)), so that the first weights are soon forgotten. Buffers are
-    those of the model.
+    The decay of update n (from 1) is min(decay, n / (9 + n)), so that the initial weights are soon forgotten. Buffers
+    are not averaged.
     """
 
     def approach(averages: list[Tensor], parameters: list[Tensor], update: Tensor) -> None:
@@ -89,5 +89,5 @@ def moving_average(model: nn.Module, decay: float) -> AveragedModel:
         torch._foreach_lerp_(averages, parameters, 1.0 - min(decay, n / (9.0 + n)))
 
     average = AveragedModel(model, multi_avg_fn=approach)  # type: ignore[arg-type]
-    average.n_averaged.fill_(1)  # else the first update would be a copy
+    average.n_averaged.fill_(1)  # otherwise the first update would be a copy
     return average

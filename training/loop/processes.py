@@ -1,7 +1,7 @@
-"""The processes of a run, through accelerate: joined, given the same state, gradients and scalars averaged.
+"""The processes of a run, with accelerate: joining them, sharing state, averaging gradients and scalars.
 
-Gradients are averaged explicitly rather than by a DistributedDataParallel wrapper, because phases freeze each other's
-parameters, may be skipped, may call the model several times and may differentiate inside the loss.
+Gradients are averaged explicitly, without DistributedDataParallel, because phases freeze each other's parameters, may
+be skipped, may call the model several times, and may differentiate inside the loss.
 """
 
 import os
@@ -18,33 +18,33 @@ from vocoder.loading import default_dtype
 
 
 def build_accelerator(config: TrainerConfig) -> Accelerator:
-    """Join the processes that `accelerate launch` or `torchrun` started (one, if none did) on GPUs or CPUs."""
+    """Join the processes started by `accelerate launch` or `torchrun`, if any, on GPUs or CPUs."""
     on_cpu = config.device == "cpu" or not torch.cuda.is_available()
     return Accelerator(cpu=on_cpu, mixed_precision="bf16" if config.precision == "bfloat16" else "no")
 
 
 def multiplies_bfloat16() -> bool:
-    """Return whether the GPU, or the processor where there is none, has instructions for products of bfloat16.
+    """Return whether the GPU, or else the processor, has instructions for bfloat16 products.
 
-    Without them such products are computed one by one: a step takes ten times as long as in float32.
+    Without such instructions, a step takes ten times as long in bfloat16 as in float32.
     """
     return default_dtype("cuda" if torch.cuda.is_available() else "cpu") == torch.bfloat16
 
 
 def announce(text: str) -> None:
-    """Print a line, in the first process alone, also before the processes have joined."""
+    """Print a line on the first process only; works before the processes have joined."""
     if int(os.environ.get("RANK", "0")) == 0:
         print(text, flush=True)
 
 
 def random_state() -> dict[str, Tensor]:
-    """Return the random states of torch, with the current CUDA device; losses draw from nothing else."""
+    """Return the random states of torch on CPU and current CUDA device, the only ones that losses use."""
     cuda = {"cuda": torch.cuda.get_rng_state()} if torch.cuda.is_available() else {}
     return {"torch": torch.get_rng_state(), **cuda}
 
 
 def restore_random_state(state: dict[str, Tensor]) -> None:
-    """Set the states that `random_state` returned."""
+    """Restore the states returned by `random_state`."""
     torch.set_rng_state(state["torch"].cpu())
     if "cuda" in state and torch.cuda.is_available():
         torch.cuda.set_rng_state(state["cuda"].cpu())
@@ -52,16 +52,16 @@ def restore_random_state(state: dict[str, Tensor]) -> None:
 
 @contextmanager
 def isolated(seed: int) -> Iterator[None]:
-    """Run the `with` block from its own seed and leave torch's random states as they were."""
+    """Run the `with` block with its own seed and restore torch's random states afterwards."""
     with torch.random.fork_rng([torch.cuda.current_device()] if torch.cuda.is_available() else []):
         torch.manual_seed(seed)
         yield
 
 
 def average_gradients(parameters: Sequence[nn.Parameter], loss: Tensor, accelerator: Accelerator) -> Tensor:
-    """Replace gradients by their mean over the processes and return the mean loss, in one reduction.
+    """Replace gradients by their mean over processes and return the mean loss, in one reduction.
 
-    Which parameters have a gradient depends on the step alone, as the losses do.
+    Which parameters have a gradient must depend only on the step.
     """
     if accelerator.num_processes == 1:
         return loss.detach()
@@ -74,26 +74,26 @@ def average_gradients(parameters: Sequence[nn.Parameter], loss: Tensor, accelera
 
 
 def share_state(module: nn.Module) -> None:
-    """Give every process the main process's parameters and buffers."""
+    """Copy the main process's parameters and buffers to all processes."""
     (state,) = broadcast_object_list([{name: value.cpu() for name, value in module.state_dict().items()}])
     module.load_state_dict(state)
 
 
 class Averages:
-    """Weighted sums of scalars; they stay on their device until `close`, so that adding does not wait for it."""
+    """Weighted means of scalars. Sums stay on their device until `close`, so that adding does not synchronize."""
 
     def __init__(self) -> None:
         self._sums: dict[str, Tensor] = {}
         self._weights: dict[str, float] = {}
 
     def add(self, values: Mapping[str, Tensor], weight: float = 1.0) -> None:
-        """Count scalars with a weight."""
+        """Add scalars with a weight."""
         for name, value in values.items():
             self._sums[name] = self._sums.get(name, 0.0) + value.detach().double() * weight
             self._weights[name] = self._weights.get(name, 0.0) + weight
 
     def close(self) -> dict[str, float]:
-        """Return the means over all processes and start afresh; every process must call it."""
+        """Return the means over all processes and reset; every process must call it."""
         mine = {name: (float(total), self._weights[name]) for name, total in self._sums.items()}
         self._sums, self._weights = {}, {}
         everyone = gather_object([mine])

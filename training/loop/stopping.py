@@ -1,4 +1,4 @@
-"""When a run writes a checkpoint and when it stops: its clocks and its signals."""
+"""Decides when a run saves and when it stops, by clock and by signals."""
 
 import signal
 import time
@@ -18,7 +18,7 @@ class TrainingError(CommandError):
 
 
 class Clock:
-    """The wall clock of this call, with the minutes that earlier calls spent."""
+    """The wall clock of a run, including the minutes of earlier calls."""
 
     def __init__(self, config: TrainerConfig, minutes_before: float) -> None:
         self._config = config
@@ -27,15 +27,15 @@ class Clock:
         self._saved = self._start
 
     def minutes(self) -> float:
-        """Return the minutes of the whole run so far."""
+        """Return the run's minutes so far."""
         return self._before + (time.monotonic() - self._start) / 60.0
 
     def saved(self) -> None:
-        """Note that a checkpoint was written."""
+        """Record that a checkpoint was written."""
         self._saved = time.monotonic()
 
     def decide(self, interrupted: bool, accelerator: Accelerator) -> tuple[bool, bool]:
-        """Return whether to stop, where any process was interrupted or by the main one's clock, and whether to save."""
+        """Return whether to stop (a process was interrupted, or time is over on the main one), and whether to save."""
         now, limit, main = time.monotonic(), self._config.max_minutes, accelerator.is_main_process
         late = main and limit is not None and now - self._start >= 60.0 * limit
         due = main and now - self._saved >= 60.0 * self._config.checkpoint_minutes
@@ -45,17 +45,17 @@ class Clock:
 
 
 class Interruption:
-    """Remembers that the process was asked to stop; a second request stops it at once."""
+    """Records a request to stop the process; a second request stops it at once."""
 
     number: int | None = None
-    """the signal that asked"""
+    """number of the received signal"""
 
     def __init__(self) -> None:
         self.requested = False
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Handle both signals inside the `with` block."""
+        """Handle SIGINT and SIGTERM inside the `with` block."""
         before = {number: signal.signal(number, self._request) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield

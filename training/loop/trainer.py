@@ -1,4 +1,4 @@
-"""The one training loop: steps, validation, checkpoints, resume; the objective says what is learned."""
+"""The training loop for all objectives: steps, validation, checkpoints, resume."""
 
 import signal
 import time
@@ -34,7 +34,7 @@ from vocoder.config import to_dict
 from vocoder.memory import keep_freed_memory
 
 EARLY_STEPS = (1, 2, 5, 10, 20)
-"""of a call, after which a line says how it goes: the first regular one may take minutes"""
+"""steps of a call that are always reported, because the first regular report may take minutes"""
 
 
 def fit(
@@ -50,19 +50,19 @@ def fit(
             announce(f"changed since step {step}: {', '.join(changed)}")
         write_config(config, file)
         trainer.fit()
-        trainer.accelerator.end_training()  # a process that leaves its group to the interpreter's end can abort there
+        trainer.accelerator.end_training()  # otherwise a process of a group can abort at the interpreter's exit
     if trainer.interruption.number is not None:
-        signal.raise_signal(trainer.interruption.number)  # now that nothing is lost, it ends this process as any other
+        signal.raise_signal(trainer.interruption.number)  # everything is saved: end as the signal normally would
     return output / "last" / "model"
 
 
 class Trainer:
-    """Fits an objective on a dataset, in one process or several.
+    """Trains an objective on a dataset, in one or several processes.
 
-    With `resume` it continues from `directory/last`, bit for bit as if it had never stopped (with the same
-    configuration, number of processes and machine). Without it, `directory` must not hold a run yet. Raises
-    ConfigError if the batch size does not suit the data or the processes, and CheckpointError if there is nothing to
-    resume, it does not fit, or a run would be overwritten.
+    With `resume` it continues from `directory/last`, bit for bit as if it had never stopped (given the same
+    configuration, number of processes and machine). Without it, `directory` must not contain a run. Raises ConfigError
+    if the batch size does not suit the data or the processes, and CheckpointError if there is nothing to resume, the
+    checkpoint does not fit, or a run would be overwritten.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Trainer:
         self.plan = BatchPlan(len(training_set), config.batch_size, processes, rank, config.seed, config.accumulation)
         self.objective = objective.to(self.accelerator.device)
         self.phases = self.objective.phases()
-        self.config = config if self.phases else replace(config, steps=1)  # what is not trained is ready at the start
+        self.config = config if self.phases else replace(config, steps=1)  # without phases, initialisation is all
         set_seed(config.seed, device_specific=True)
         if not resume:
             self._begin()
@@ -101,7 +101,7 @@ class Trainer:
             self._restore()
 
     def fit(self) -> Progress:
-        """Train until `steps`, a signal or `max_minutes`, leaving a checkpoint in every case; return where that was.
+        """Train until `steps`, a signal or `max_minutes`, and write a checkpoint in any case; return the progress.
 
         Raises TrainingError if too many steps in a row were not finite.
         """
@@ -115,14 +115,14 @@ class Trainer:
     def _begin(self) -> None:
         if self.checkpoints.last.exists():
             raise CheckpointError(
-                f"{self.checkpoints.directory} already holds a run: --resume continues it, output=DIR starts another"
+                f"{self.checkpoints.directory} already has a run: --resume continues it, output=DIR starts another"
             )
         if self.accelerator.is_main_process:
             self.checkpoints.prune()
             whole = BatchPlan(len(self.training_set), self.config.batch_size, 1, 0, self.config.seed)
             batches = training_batches(self.training_set, whole, 0, 0, 0, self.accelerator.device)
             count = self.config.initialisation_batches
-            announce(f"initialising from data: {count} {'batch' if count == 1 else 'batches'}")
+            announce(f"initialising from {count} {'batch' if count == 1 else 'batches'} of data")
             with isolated(self.config.seed), torch.no_grad():
                 self.objective.initialise(islice(batches, count))
         share_state(self.objective)
@@ -139,10 +139,10 @@ class Trainer:
         progress, config = self.state.progress, self.config
         if progress.step >= config.steps:
             monitor.say(
-                f"nothing is left to do: to train beyond step {progress.step}, raise trainer.steps={config.steps}"
+                f"the run is finished: to train beyond step {progress.step}, raise trainer.steps={config.steps}"
             )
         clock, averages = Clock(config, progress.minutes), Averages()
-        if progress.step == 0 and self._validate(monitor):  # what training starts from, to compare with
+        if progress.step == 0 and self._validate(monitor):  # the start, for comparison
             self._save(["last", "best"])
         first, seconds, since = progress.step, 0.0, time.perf_counter()
         for batch in self.batches():
@@ -151,7 +151,7 @@ class Trainer:
             stop, save = clock.decide(self.interruption.requested, self.accelerator)
             done = progress.step >= config.steps
             stop |= done
-            seconds += time.perf_counter() - since  # validation and checkpoints do not count
+            seconds += time.perf_counter() - since  # without validation and checkpoints
             if progress.step % config.log_steps == 0 or progress.step - first in EARLY_STEPS or stop:
                 monitor.interval(progress, averages.close(), seconds)
                 seconds = 0.0
@@ -163,10 +163,10 @@ class Trainer:
             since = time.perf_counter()
             if stop:
                 break
-        self._farewell(monitor)
+        self._report_end(monitor)
 
     def batches(self) -> Iterator[Batch]:
-        """Yield the batches that are left of the run, epoch after epoch."""
+        """Yield the remaining batches of the run, epoch by epoch."""
         progress, config = self.state.progress, self.config
         while progress.step < config.steps:
             first, device = progress.items_in_epoch // config.batch_size, self.accelerator.device
@@ -174,7 +174,7 @@ class Trainer:
             progress.epoch, progress.items_in_epoch = progress.epoch + 1, 0
 
     def step(self, batch: Batch, averages: Averages) -> None:
-        """Update every phase once, then the average; count the step."""
+        """Update every phase once, then the average, and count the step."""
         progress, config = self.state.progress, self.config
         self.objective.train()
         all_finite, rate = True, config.learning_rate * rate_scale(config, progress.step)
@@ -194,12 +194,12 @@ class Trainer:
         progress.note_step(all_finite, config.batch_size, seconds * self.accelerator.num_processes)
         if progress.nonfinite_in_a_row >= config.max_nonfinite_steps:
             raise TrainingError(
-                f"{progress.nonfinite_in_a_row} steps in a row, up to step {progress.step}, had a loss or a gradient "
+                f"{progress.nonfinite_in_a_row} consecutive steps, up to step {progress.step}, had a loss or gradient "
                 f"that is not finite; {self.checkpoints.last} is from before that: try a lower learning_rate"
             )
 
     def _validate(self, monitor: Monitor) -> bool:
-        """Score the averaged weights and return whether they are the best so far."""
+        """Score the averaged weights; return whether they are the best so far."""
         accelerator, progress, averages = self.accelerator, self.state.progress, Averages()
         processes, rank = accelerator.num_processes, accelerator.process_index
         share = self.config.batch_size // processes
@@ -225,12 +225,12 @@ class Trainer:
             self.checkpoints.write(progress.step, names, fill)
         self.accelerator.wait_for_everyone()
 
-    def _farewell(self, monitor: Monitor) -> None:
+    def _report_end(self, monitor: Monitor) -> None:
         step, last = self.state.progress.step, self.checkpoints.last
-        made = last / "model" if (last / "model").is_dir() else last  # not every objective exports its model
+        result = last / "model" if (last / "model").is_dir() else last  # not every objective exports a model
         if step >= self.config.steps:
-            monitor.say(f"finished after step {step}: {made}")
+            monitor.say(f"finished after step {step}: {result}")
         elif self.interruption.requested:
             monitor.say(f"interrupted after step {step} of {self.config.steps}: {last} (to continue: --resume)")
         else:
-            monitor.say(f"ended by its time limit after step {step} of {self.config.steps}: {made}")
+            monitor.say(f"stopped by the time limit after step {step} of {self.config.steps}: {result}")

@@ -1,4 +1,4 @@
-"""The settings that every training run has, whatever its objective."""
+"""The settings of every training run, independent of its objective."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -10,20 +10,20 @@ from vocoder.config import Checked, ConfigError, Count, NotNegative, NotNegative
 class TrainerConfig(Checked):
     """How long, how fast and how carefully to train.
 
-    A finished run continues with a larger `steps` and `--resume`: the learning rate then follows the longer schedule
-    from that step on, which for a decaying schedule means that it rises again before it falls.
+    To continue a finished run, raise `steps` and pass `--resume`. The learning rate then follows the longer schedule
+    from that step, so with a decaying schedule it first jumps up again.
     """
 
     steps: Count
-    """Training steps in all; the schedule ends here."""
+    """Total training steps; the schedule ends here."""
     batch_size: Count
-    """Items of one step over all processes together."""
+    """Items per step, over all processes."""
     accumulation: Count = 1
-    """Equal parts of a batch, computed one after another: less memory, the same mean gradient."""
+    """Number of equal parts of a batch that are computed one after another: less memory, same mean gradient."""
     learning_rate: Positive = 1e-3
     betas: tuple[float, float] = (0.9, 0.99)
     weight_decay: NotNegative = 0.01
-    """Applied to matrices and kernels, not to biases and scales (parameters of one dimension)."""
+    """Applied to matrices and kernels, but not to biases and scales (one-dimensional parameters)."""
     warmup_steps: NotNegativeInt = 200
     decay: Literal["cosine", "linear", "constant"] = "cosine"
     final_rate_scale: Share = 0.01
@@ -32,19 +32,19 @@ class TrainerConfig(Checked):
     ema_decay: Share = 0.997
     seed: NotNegativeInt = 0
     precision: Literal["float32", "bfloat16"] = "float32"
-    """bfloat16 switches autocast on; objectives may also choose for themselves."""
+    """bfloat16 enables autocast; objectives may also choose their own precision."""
     device: Literal["auto", "cpu"] = "auto"
     num_workers: NotNegativeInt = 0
-    """Loader processes of each training process; 0 loads in the training process."""
+    """Loader processes per training process; 0 loads in the training process."""
     initialisation_batches: Count = 16
-    """Batches from which data-dependent starting values are computed."""
+    """Batches for data-dependent initial values."""
     log_steps: Count = 50
     validation_steps: Count = 1000
     checkpoint_minutes: Positive = 10.0
     max_minutes: Positive | None = None
     """Write a checkpoint and stop after this many minutes of this call; `--resume` continues."""
     max_nonfinite_steps: Count = 20
-    """Give up after this many steps in a row whose loss or gradient was not finite."""
+    """Give up after this many consecutive steps with a loss or gradient that is not finite."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -54,9 +54,9 @@ class TrainerConfig(Checked):
 
 @dataclass(frozen=True)
 class RunConfig(Checked):
-    """Everything that a run depends on; each kind adds its model and its data."""
+    """The configuration of a run; each kind adds its model and data."""
 
     output: str
-    """folder of the run: checkpoints, TensorBoard logs, and the model in last/model"""
+    """folder of the run, for checkpoints, TensorBoard logs, and the model in last/model"""
     trainer: TrainerConfig
-    """how long and how carefully to train"""
+    """settings of the trainer"""

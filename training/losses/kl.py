@@ -1,4 +1,4 @@
-"""Probability density distillation: how far a student's density is from its teacher's (Parallel WaveNet, section 3)."""
+"""Probability density distillation: the divergence of a student from its teacher (Parallel WaveNet, section 3)."""
 
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -17,15 +17,15 @@ Estimator: TypeAlias = Literal["closed", "draws", "sample"]
 
 @dataclass(frozen=True)
 class Draw:
-    """A sample of a student with what is known of its density.
+    """A sample of a student with information on its density.
 
     Attributes:
         x: audio (B, T).
-        entropy: (B,) in nats; the mean over draws is the entropy of the student. Each noise value enters by its
-            expectation, so that this varies far less than minus the log-density of the sample.
-        mu: (B, T). Given the earlier noise, x_t is mu_t + exp(log_scale_t) times noise; None for a student of frames,
+        entropy: (B,) in nats; its mean over draws is the student's entropy. Noise values enter by their expectation, so
+            that this varies far less than minus the sample's log-density.
+        mu: (B, T). Given the earlier noise, x_t = mu_t + exp(log_scale_t) * noise_t. None for a student of frames,
             whose samples depend on each other within a frame.
-        log_scale: (B, T), or None as `mu`.
+        log_scale: (B, T), or None like `mu`.
     """
 
     x: Tensor
@@ -39,7 +39,7 @@ class Draw:
 
 
 def drawn(student: Student, noise: Tensor, mel: Tensor) -> Draw:
-    """Make a sample of white noise (B, C, steps) and tell what is known of it."""
+    """Return the student's sample for white noise (B, C, steps), with information on its density."""
     given = {MEL: mel, CONDITION: student.condition(mel)}
     shift, scale = noise.new_zeros(()), noise.new_ones(())
     if student.shift is not None:
@@ -53,7 +53,7 @@ def drawn(student: Student, noise: Tensor, mel: Tensor) -> Draw:
     entropy = made.log_det + log_scale.sum(dim=(1, 2)) + ENTROPY * noise[0].numel()
     if student.transform is not None:
         return Draw(x, entropy)
-    log_scale = sum(made.changes, log_scale)  # every flow scales each sample: ClariNet, equation 12
+    log_scale = sum(made.changes, log_scale)  # every flow scales each sample (ClariNet, equation 12)
     return Draw(x, entropy, x - (torch.exp(log_scale) * noise).squeeze(1), log_scale.squeeze(1))
 
 
@@ -66,21 +66,21 @@ def divergence(
     draws: int = 8,
     log_s_floor: float = -9.0,
 ) -> dict[str, Tensor]:
-    """Estimate KL(student || teacher) from a sample of the student and the teacher's conditionals along it.
+    """Estimate KL(student || teacher) from a student's sample and the teacher's conditionals along it.
 
     `params` (B, K, T) are the teacher's conditionals at `draw.x`, of the family `distribution`, with gradients. The
-    estimator "closed" is for two Gaussians, sample by sample; "draws" for any two families, by several draws from the
-    student's conditional at each sample; "sample" by the sample itself, for students without conditionals.
-    `log_s_floor` is a soft lower bound of both log-scales in "closed".
+    estimator "closed" is exact for two Gaussians, sample by sample; "draws" uses several draws from the student's
+    conditional at each sample and works for any two families; "sample" uses the sample itself, for students without
+    conditionals. `log_s_floor` is a soft lower bound of both log-scales in "closed".
 
     Returns `kl` = `cross_entropy` - `entropy` in nats per sample, each (B,); for "closed" also the `regulariser`, the
-    mean squared distance of the two log-scales. Raises ValueError if the estimator does not suit them.
+    mean squared distance of the two log-scales. Raises ValueError if the estimator is not applicable.
     """
     entropy, mu, log_s = draw.entropy / draw.x.shape[1], draw.mu, draw.log_scale
     if estimator == "sample":
         cross_entropy = -distribution.log_prob(params, draw.x).mean(dim=1)
     elif mu is None or log_s is None:
-        raise ValueError(f"the estimator {estimator!r} needs the conditionals of a student over samples")
+        raise ValueError(f"the estimator {estimator!r} needs a student over samples, which has conditionals")
     elif estimator == "draws":
         cross_entropy = _cross_entropy(mu, log_s, params, distribution, draws)
     elif not isinstance(distribution, Gaussian):
@@ -94,13 +94,13 @@ def divergence(
 
 
 def gaussian_kl(mu_q: Tensor, log_s_q: Tensor, mu_p: Tensor, log_s_p: Tensor) -> Tensor:
-    """Return KL(N(mu_q, s_q^2) || N(mu_p, s_p^2)) in nats, element by element (ClariNet, equation 7)."""
+    """Return KL(N(mu_q, s_q^2) || N(mu_p, s_p^2)) in nats, element-wise (ClariNet, equation 7)."""
     ratio = 2 * (log_s_q - log_s_p)
     return 0.5 * (torch.exp(ratio) + (mu_q - mu_p).square() * torch.exp(-2 * log_s_p) - 1 - ratio)
 
 
 def _cross_entropy(mu: Tensor, log_s: Tensor, params: Tensor, distribution: Distribution, draws: int) -> Tensor:
-    """Return the mean of -log p over draws of each sample, (B,); memory holds one of them at a time."""
+    """Return the mean of -log p over draws of each sample, (B,), with memory for one draw at a time."""
 
     def log_prob(mu: Tensor, log_s: Tensor, params: Tensor, value: Tensor) -> Tensor:
         return distribution.log_prob(params, mu + torch.exp(log_s) * value).mean(dim=1)

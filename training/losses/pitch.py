@@ -1,4 +1,4 @@
-"""Loss of a network that estimates the pitch from the mel, against the labels of a batch."""
+"""Loss of a network that estimates pitch from the mel, against a batch's labels."""
 
 import torch
 from torch import Tensor
@@ -8,13 +8,11 @@ from vocoder.layers.conditioning import PitchNet
 
 
 def pitch_loss(pitch: PitchNet, mel: Tensor, f0: Tensor, voicing_weight: float = 1.0) -> Tensor:
-    """Return the cross-entropy of the pitch of voiced frames, plus that of the voicing of all frames.
+    """Return the cross-entropy of the pitch in voiced frames, plus that of the voicing in all frames.
 
-    The target is a bell of one class width around the true pitch, as in CREPE (Kim et al., 2018). Pitch that has no
-    class only counts as voiced.
-
-    The mel is (B, n_mels, frames), f0 (B, frames) in Hz, 0 where a frame is unvoiced. `voicing_weight` is that of the
-    cross-entropy of the voicing.
+    The target is a bell curve of one class width around the true pitch, as in CREPE (Kim et al., 2018). Pitch outside
+    of all classes only counts as voiced. The mel is (B, n_mels, frames); f0 (B, frames) is in Hz, 0 for unvoiced
+    frames.
     """
     logits, voicing = pitch(mel)
     config, voiced = pitch.config, f0 > 0
@@ -26,6 +24,6 @@ def pitch_loss(pitch: PitchNet, mel: Tensor, f0: Tensor, voicing_weight: float =
 
 
 def mean_where(mask: Tensor, value: Tensor) -> Tensor:
-    """Return the mean of `value` where `mask` is true, 0 where it is nowhere."""
+    """Return the mean of `value` where `mask` is true, or 0 if it is nowhere."""
     mean: Tensor = (value * mask).sum() / mask.sum().clamp_min(1)
     return mean

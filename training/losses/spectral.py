@@ -1,4 +1,4 @@
-"""Distances between the spectrograms of two waveforms, phase ignored."""
+"""Distances between the magnitude spectrograms of two waveforms."""
 
 from functools import partial
 from itertools import pairwise
@@ -10,15 +10,15 @@ from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import mel_filterbank
 
 SIZES = (256, 512, 1024, 2048)
-"""FFT sizes in samples that `stft_loss` compares"""
+"""FFT sizes of `stft_loss` in samples"""
 POWER_SIZE = 1024
-"""FFT size in samples of `power_loss`"""
+"""FFT size of `power_loss` in samples"""
 MEL_SCALES = ((32, 5), (64, 10), (128, 20), (256, 40), (512, 80), (1024, 160), (2048, 320))
-"""FFT size in samples and number of bands of each mel that `MultiScaleMel` compares"""
+"""FFT size in samples and number of bands of each mel of `MultiScaleMel`"""
 PERIODICITY_SIZE = 2048
-"""FFT size in samples of `periodicity_loss`: four periods of a voice at 50 Hz"""
+"""FFT size of `periodicity_loss` in samples: four periods of a voice at 50 Hz"""
 BAND_EDGES = (0.0, 1000.0, 2000.0, 4000.0, 8000.0)
-"""edges in Hz of the bands whose autocorrelations `periodicity_loss` compares, beside those of the whole spectrum"""
+"""edges in Hz of the bands whose autocorrelations `periodicity_loss` compares, besides the whole spectrum's"""
 F0_RANGE = (50, 500)
 """frequencies in Hz whose periods are the lags of these autocorrelations"""
 FLOOR = 1e-4
@@ -26,39 +26,39 @@ FLOOR = 1e-4
 
 
 def spectrum(x: Tensor, n_fft: int, hop_length: int | None = None) -> Tensor:
-    """Return the STFT (B, n_fft // 2 + 1, frames) by Hann windows, scaled so that noise of variance 1 has power 1."""
+    """Return the STFT (B, n_fft // 2 + 1, frames) with Hann windows, scaled so that noise of variance 1 has power 1."""
     window = torch.hann_window(n_fft, dtype=x.dtype, device=x.device)
     window = window / window.square().sum().sqrt()
     return torch.stft(x, n_fft, hop_length or n_fft // 4, window=window, return_complex=True)
 
 
 def squared_magnitude(stft: Tensor) -> Tensor:
-    """Return the squared magnitude of a complex spectrogram, in a sixth of the time of a sum over two parts."""
+    """Return the squared magnitude of a complex spectrogram, six times as fast as by summing two parts."""
     return (stft * stft.conj()).real
 
 
 def magnitude_distance(magnitude: Tensor, target: Tensor) -> Tensor:
-    """Return spectral convergence plus the mean distance of logarithms, (...) of magnitudes (..., bins, frames)."""
+    """Return spectral convergence plus mean log distance (...) of magnitudes (..., bins, frames)."""
     norm = partial(torch.linalg.vector_norm, dim=(-2, -1))
     distance: Tensor = norm(magnitude - target) / norm(target)
     return distance + (magnitude.log() - target.log()).abs().mean(dim=(-2, -1))
 
 
 def stft_loss(x_hat: Tensor, x: Tensor) -> Tensor:
-    """Return spectral convergence plus log-magnitude distance of generated audio x_hat (B, T) from x (B, T).
+    """Return spectral convergence plus log-magnitude distance of generated audio x_hat (B, T) to x (B, T).
 
     It is the mean over several resolutions (Yamamoto et al., 2020, section 2.2).
     """
     distances = []
     for size in SIZES:
         powers = (squared_magnitude(spectrum(audio, size)) for audio in (x_hat, x))
-        # The floor keeps magnitudes from 0, where the gradient of a square root is unbounded.
+        # The floor keeps magnitudes above 0, where the gradient of the square root is unbounded.
         distances.append(magnitude_distance(*(torch.sqrt(power + FLOOR**2) for power in powers)).mean())
     return torch.stack(distances).mean()
 
 
 class MultiScaleMel(nn.Module):
-    """Mean absolute distance of log mels at seven scales (Kumar et al., arXiv 2306.06546, section 3.4)."""
+    """The mean absolute distance of log mels at seven scales (Kumar et al., arXiv 2306.06546, section 3.4)."""
 
     def __init__(self, sample_rate: int) -> None:
         super().__init__()
@@ -78,17 +78,17 @@ class MultiScaleMel(nn.Module):
 
 
 def periodicity_loss(x_hat: Tensor, x: Tensor, sample_rate: int) -> Tensor:
-    """Return the distance of generated audio x_hat (B, T) from x (B, T) in how periodic it is, a scalar.
+    """Return the distance in periodicity of generated audio x_hat (B, T) from x (B, T), a scalar.
 
-    It is the mean absolute distance of the normalised autocorrelations of their frames, each the inverse transform of
-    a magnitude spectrum, over the lags that voices have. An autocorrelation adds up what all harmonics say, where
-    distances of spectra weigh each bin by itself, noise included.
+    It is the mean absolute distance of the normalised autocorrelations of their frames (inverse transforms of magnitude
+    spectra), over the lags of voices. An autocorrelation sums the evidence of all harmonics, whereas spectral distances
+    weigh each bin separately, including noise.
     """
     return (_autocorrelations(x_hat, sample_rate) - _autocorrelations(x, sample_rate)).abs().mean()
 
 
 def _autocorrelations(x: Tensor, sample_rate: int) -> Tensor:
-    """Return the autocorrelations (B, bands, lags, frames) of audio (B, T): of all its spectrum, and of its bands."""
+    """Return the autocorrelations (B, bands, lags, frames) of audio (B, T): of the whole spectrum and of its bands."""
     magnitude = (squared_magnitude(spectrum(x, PERIODICITY_SIZE)) + FLOOR**2).sqrt()
     edges = [round(edge * PERIODICITY_SIZE / sample_rate) for edge in BAND_EDGES if edge < sample_rate / 2]
     bands = [(0, magnitude.shape[1]), *pairwise(edges)]
@@ -101,10 +101,10 @@ def _autocorrelations(x: Tensor, sample_rate: int) -> Tensor:
 
 
 def power_loss(x_hat: Tensor, x: Tensor) -> Tensor:
-    """Return the squared distance of the short-time power of x_hat (B, T), averaged over time, from that of x (B, T).
+    """Return the squared distance between the time-averaged power spectra of x_hat (B, T) and x (B, T).
 
-    Averaging over time leaves a student free where in time the energy goes, but not to whisper. The distance is
-    relative to the recording's own power, so that quiet utterances count as much as loud ones.
+    Averaging over time leaves a student free to place energy in time, but not to whisper. The distance is relative to
+    the recording's power, so that quiet utterances count as much as loud ones.
     """
     generated, recorded = (squared_magnitude(spectrum(audio, POWER_SIZE)).mean(dim=2) for audio in (x_hat, x))
     distance = (generated - recorded).square().sum(dim=1)

@@ -1,1 +1,1 @@
-"""Kinds of runs over a corpus; the file of each holds its losses, its configuration, its start and its objective."""
+"""The kinds of runs over a corpus; each has a file with its losses, configuration, start and objective."""

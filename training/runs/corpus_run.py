@@ -1,4 +1,4 @@
-"""What every run over a corpus shares: the checks of its configuration, its corpus and its data."""
+"""The common part of runs over a corpus: configuration checks, corpus and data."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -23,17 +23,17 @@ from vocoder.mel.config_file import load_mel_config
 
 @dataclass(frozen=True)
 class CorpusRun(RunConfig, ABC):
-    """What every run over a corpus of recordings depends on; each kind adds its model, its losses and its objective."""
+    """The configuration of a run over a corpus of recordings; each kind adds its model, losses and objective."""
 
     manifest: str
     """manifest.jsonl of a prepared corpus"""
     mel: str = "nvidia"
-    """mel preset, or mel config file"""
+    """mel preset or mel config file"""
     model: Any = None
-    """architecture, with its sample_rate, hop_length and n_mels: each kind of run has its own"""
+    """architecture, with sample_rate, hop_length and n_mels; each kind of run has its own"""
     segments: SegmentConfig = field(default_factory=SegmentConfig)
     validation_items: Count = 64
-    """segments of the held-out split for validation; voices kept as unseen are not among them"""
+    """number of segments of the held-out split for validation, without unseen voices"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -48,11 +48,11 @@ class CorpusRun(RunConfig, ABC):
 
     @classmethod
     def complete(cls, settings: dict[str, Any]) -> None:
-        """Add to the settings of a run what follows from its mel and is left out."""
+        """Add the settings that follow from the mel, unless they are given."""
         mel = load_mel_config(str(settings.get("mel", "nvidia")))
         for group, following in _following(mel).items():
             if not isinstance(settings.setdefault(group, {}), dict):
-                return  # what is wrong with it is said where it is checked
+                return  # reported when the settings are checked
             settings[group] = following | settings[group]
         model = settings["model"]
         if isinstance(model.get("lpc"), dict):
@@ -64,21 +64,21 @@ class CorpusRun(RunConfig, ABC):
     def objective(self) -> Objective:
         """Return the objective that the run trains, with its starting weights.
 
-        Raises ConfigError if a model that it starts from or learns from is of the wrong kind.
+        Raises ConfigError if a model that it starts or learns from is of the wrong kind.
         """
 
     def origins(self) -> Mapping[str, str]:
-        """Return the models that the run starts from or learns from, by role."""
+        """Return the models that the run starts or learns from, by role."""
         roles = [role for role in ROLES if role != "teacher" or self.taught]
         return {role: name for role in roles if (name := getattr(self, role, None)) is not None}
 
     @property
     def taught(self) -> bool:
-        """Whether the run needs its teacher, if it names one; else that is not loaded."""
+        """Whether the run needs its teacher, if it names one; otherwise it is not loaded."""
         return True
 
     def items(self, manifest: Manifest, objective: Objective, held_out: bool) -> EpochDataset:
-        """Return what the run trains on, segments of the corpus, or is validated with, those of its held-out split."""
+        """Return the segments that the run trains on, or the held-out ones for validation."""
         heard = objective.mel_config, objective.wants_pitch
         if held_out:
             return held_out_segments(manifest, self.segments, self.validation_items, *heard)
@@ -92,17 +92,17 @@ def _following(mel: MelConfig) -> dict[str, dict[str, int]]:
 
 
 def train(config: CorpusRun, resume: bool) -> Path:
-    """Train as configured and return the directory of the last model; raises as `corpus_at`."""
+    """Train as configured and return the directory of the last model; raises like `corpus_at`."""
     return fit_corpus(config, corpus_at(config.manifest, config.model.sample_rate), resume=resume)
 
 
 def corpus_at(path: str, sample_rate: int) -> Manifest:
-    """Return the manifest of a corpus. Raises ConfigError if it has another sample rate in Hz than the model."""
+    """Return the manifest of a corpus. Raises ConfigError if its sample rate differs from the model's, in Hz."""
     announce(f"loading {path}")
     manifest = read_manifest(path)
     if manifest.sample_rate != sample_rate:
         raise ConfigError(
-            f"{path} holds {manifest.sample_rate} Hz, the model {sample_rate} Hz: prepare the corpus into another "
+            f"{path} is at {manifest.sample_rate} Hz, the model at {sample_rate} Hz: prepare the corpus into another "
             f"folder with --sample-rate {sample_rate}"
         )
     return manifest

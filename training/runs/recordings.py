@@ -1,4 +1,4 @@
-"""What objectives over recordings share: the mels to make them from, and how far up each recording reaches."""
+"""The common part of objectives over recordings: their mels, and their bandwidth."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,12 +20,12 @@ from vocoder.mel.spectrogram import MelSpectrogram
 
 @dataclass(frozen=True)
 class RecordingLosses(Checked):
-    """What every loss on recordings depends on."""
+    """The settings of every loss on recordings."""
 
     noise: NotNegative = 1e-4
-    """standard deviation of the noise that keeps the density of empty bands finite"""
+    """standard deviation of noise that keeps the density of empty bands finite"""
     bfloat16: bool = field(default_factory=multiplies_bfloat16)
-    """compute the products in bfloat16; by default where the device has instructions for them"""
+    """compute products in bfloat16; by default if the device has instructions for it"""
 
     @property
     def dtype(self) -> torch.dtype:
@@ -36,9 +36,9 @@ class RecordingLosses(Checked):
 class RecordingObjective(Objective):
     """An objective over recordings.
 
-    A batch holds `x` (B, margin + T + margin) with margin = n_fft // 2 samples of context for the mel. It may hold
-    `band` (B,), the edge in Hz above which a recording is empty, and `mel` with `has_mel`, for recordings that came
-    with mels: models hear those, and losses compare with the recording. Products are computed in the type of `losses`.
+    A batch has `x` (B, margin + T + margin) with margin = n_fft // 2 samples of context for the mel. It may have `band`
+    (B,), the edge in Hz above which a recording is empty, and `mel` with `has_mel` for recordings that came with mels:
+    these are the model's input, while losses compare with the recording. Products are computed in the type of `losses`.
     """
 
     def __init__(
@@ -58,20 +58,20 @@ class RecordingObjective(Objective):
             set_compute_dtype(each, losses.dtype)
 
     def segments(self, batch: Batch, blur: BlurConfig | None = None) -> tuple[Tensor, Tensor]:
-        """Return the audio (B, T) and the mel (B, n_mels, T / hop_length) to make it from.
+        """Return the audio (B, T) and its mel (B, n_mels, T / hop_length), the model's input.
 
-        Mels of recordings are smoothed by `blur`; those that came with them stay as they are.
+        Mels computed from recordings are smoothed by `blur`; mels that came with recordings are not.
         """
         x = batch["x"][:, self.margin : -self.margin]
         mel = self.mel.frame(batch["x"])[:, :, : x.shape[1] // self.mel_config.hop_length]
         return x, conditioned(mel if blur is None else blurred(mel, blur), batch)
 
     def limited(self, batch: Batch) -> bool:
-        """Return whether some recording ends below half of the sample rate."""
+        """Return whether any recording's band ends below half of the sample rate."""
         return "band" in batch and not bool((batch["band"] >= self.mel_config.sample_rate / 2).all())
 
     def seen(self, x: Tensor, batch: Batch) -> Tensor:
-        """Return audio (B, T) as far up as recordings of the batch reach, filtered without phase, as if periodic."""
+        """Return audio (B, T) low-passed to the recordings' bands, with zero phase and as if periodic."""
         if not self.limited(batch):
             return x
         view = low_pass(x.shape[1], self.mel_config.sample_rate, batch["band"].to(x))
@@ -84,10 +84,10 @@ class RecordingObjective(Objective):
 
 
 def noise_for(model: Any, mel: Tensor) -> Tensor:
-    """Return the noise that a model makes audio of for a mel (B, n_mels, frames)."""
+    """Return input noise of a model for a mel (B, n_mels, frames)."""
     return torch.randn(model.noise_shape(mel.shape[0], mel.shape[2]), device=mel.device)
 
 
 def noisy(x: Tensor, deviation: float) -> Tensor:
-    """Return audio (B, T) with noise of a standard deviation, dequantised from 16 bits."""
+    """Return audio (B, T) with Gaussian noise of standard deviation `deviation`, dequantised from 16 bits."""
     return x + deviation * torch.randn_like(x) + (torch.rand_like(x) - 0.5) / 32768

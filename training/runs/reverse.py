@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from training.loop.objective import Batch, Parts
 from training.runs.recordings import noise_for
 from training.runs.sample_losses import SampleObjective, SampleRun, SampleWeights
-from training.start.inheritance import helper, inherit_ends, started_from
+from training.start.inheritance import inherit_ends, load_role, started_from
 from vocoder.config import ConfigError, NotNegative, NotNegativeInt, Share
 from vocoder.correction.correction import Correction
 from vocoder.mel.config import MelConfig
@@ -25,11 +25,11 @@ class ReverseLosses(SampleWeights):
     """Weights and schedule of the losses; a weight of 0 switches a loss off."""
 
     recorded: NotNegative = 1.0
-    """weight of the distance from the coefficients of recordings, whose noise is the teacher's own"""
+    """weight of the distance from recordings' coefficients, given the noise that the teacher assigns to them"""
     drawn: NotNegative = 0.5
     """weight of the distance from the teacher's samples, corrected `corrections` times"""
     corrections: NotNegativeInt = 30
-    """corrections of the teacher's samples towards their mel before they are learnt from"""
+    """corrections of the teacher's samples towards their mel before the student learns from them"""
     spectral: NotNegative = 2.25
     mel: NotNegative = 3.0
     corrected_share: Share = 0.5
@@ -41,24 +41,24 @@ class ReverseLosses(SampleWeights):
 
     @property
     def paired(self) -> bool:
-        """Whether anything is learnt from pairs, the only losses that need the teacher."""
+        """Whether there are losses on pairs, the only losses that need the teacher."""
         return bool(self.recorded or self.drawn)
 
 
 @dataclass(frozen=True)
 class ReverseRun(SampleRun):
-    """Everything that a run of `vocoder-train distill --student reverse` depends on."""
+    """The configuration of `vocoder-train distill --student reverse`."""
 
     teacher: str = "waveglow"
-    """model directory or shipped name of the WaveGlow whose inverse is learnt; loaded only if something needs it"""
+    """model directory or shipped name of the WaveGlow whose inverse is learnt; loaded only if needed"""
     model: ReverseConfig = field(default_factory=ReverseConfig)
     losses: ReverseLosses = field(default_factory=ReverseLosses)
 
     def objective(self) -> "ReverseObjective":
-        """Return the objective. Raises ConfigError if the teacher is no WaveGlow over frames of this mel."""
+        """Return the objective. Raises ConfigError unless the teacher is a WaveGlow over frames of this mel."""
         mel_config = load_mel_config(self.mel)
         student = started_from(self.start_from, Reverse, self.model, self.pitch_from)
-        teacher: Any = helper("teacher", self.teacher, mel_config).model if self.taught else None
+        teacher: Any = load_role("teacher", self.teacher, mel_config).model if self.taught else None
         if teacher is not None and self.start_from is None:
             inherit_ends(student, teacher)
         objective = ReverseObjective(student, teacher, mel_config, self.losses)
@@ -66,20 +66,21 @@ class ReverseRun(SampleRun):
 
     @property
     def taught(self) -> bool:
-        """Whether the teacher is needed: for pairs, or as what the student starts from."""
+        """Whether the teacher is needed: for pairs, or as the student's start."""
         return self.losses.paired or self.start_from is None
 
 
 Pairs: TypeAlias = tuple[Tensor, Tensor]
-"""noise z (B, C, frames), and the coefficients (B, C, frames) that a WaveGlow has for it, in its units"""
+"""noise z (B, C, frames), and the coefficients (B, C, frames) that a WaveGlow maps it to, in its units"""
 
 
 class ReverseObjective(SampleObjective):
-    """Distances from pairs of the teacher, plus losses on samples, before and after their correction.
+    """Distances to pairs of the teacher, plus losses on samples before and after correction.
 
-    Two kinds of pairs (BiFlow, arXiv 2512.10953): recordings with the noise that the teacher's exact forward pass gives
-    them, and noise with the teacher's sample, corrected many times, so that the student needs few corrections itself.
-    Pairs have the teacher's own sample above a recording's band edge. Raises ConfigError for a teacher of other frames.
+    There are two kinds of pairs (BiFlow, arXiv 2512.10953): recordings with the noise from the teacher's exact forward
+    pass, and noise with the teacher's sample, corrected many times, so that the student needs few corrections itself.
+    Above a recording's band edge, pairs have the teacher's own sample. Raises ConfigError for a teacher of other
+    frames.
     """
 
     model: Reverse
@@ -89,7 +90,7 @@ class ReverseObjective(SampleObjective):
     def __init__(self, model: Reverse, teacher: WaveGlow | None, mel_config: MelConfig, losses: ReverseLosses) -> None:
         frames = None if teacher is None or teacher.envelope is None else teacher.config.group_size
         if losses.paired and frames != model.config.hop_length:
-            raise ConfigError("the teacher of a reverse student is a WaveGlow over frames of hop_length samples")
+            raise ConfigError("the teacher of a reverse student must be a WaveGlow over frames of hop_length samples")
         super().__init__(model, mel_config, losses, teacher if losses.paired else None)
         self.finished = Correction(mel_config, losses.corrections if losses.paired else 0)
 
@@ -105,7 +106,7 @@ class ReverseObjective(SampleObjective):
         return parts
 
     def validate(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the distances of a sample, and from the coefficients of recordings; the score is the spectral one."""
+        """Return a sample's distances, and that to recordings' coefficients; the score is the spectral distance."""
         x, mel = self.segments(batch)
         x_hat, target = self._sample(mel)
         distances = self.distances(x_hat, x, target, batch)
@@ -128,16 +129,16 @@ class ReverseObjective(SampleObjective):
 
     @torch.no_grad()
     def _drawn(self, teacher: WaveGlow, mel: Tensor) -> tuple[Pairs, Tensor]:
-        """Return noise with the coefficients of the teacher's sample, corrected many times; and that sample (B, T)."""
+        """Return noise with the coefficients of the teacher's corrected sample, and that sample (B, T)."""
         z = teacher.prior(noise_for(teacher, mel), mel)
         x = self.finished(teacher.inverse(z, mel)[0], mel)
         return (z, _coefficients(teacher, x, mel)), x
 
     def _distance(self, pairs: Pairs, mel: Tensor) -> Tensor:
-        """Return how far the student's coefficients are from those of pairs, in the teacher's units.
+        """Return the distance of the student's coefficients from those of pairs, in the teacher's units.
 
-        Squared up to two standard deviations and linear beyond: what the teacher expects least, such as the first frame
-        of a sound after silence, is many deviations off and would dominate.
+        It is squared up to two standard deviations and linear beyond, because what the teacher expects least, such as
+        the first frame of a sound after silence, is many deviations off and would dominate.
         """
         assert self.teacher is not None
         x_hat = run(self.model.stages(), {MEL: mel, Z: pairs[0]}).signal[:, 0]
@@ -145,25 +146,25 @@ class ReverseObjective(SampleObjective):
 
     @torch.no_grad()
     def _filled(self, x: Tensor, expected: Tensor, batch: Batch) -> Tensor:
-        """Return recordings (B, T) with `expected` above their band, and the noise of the teacher's density."""
+        """Return recordings (B, T) with `expected` above their band, plus the noise of the teacher's training."""
         full = self.filled(x, expected, batch)
         return full + self.losses.noise * torch.randn_like(full)
 
     def _sample(self, mel: Tensor) -> tuple[Tensor, Tensor]:
-        """Return a sample (B, T), not corrected, and the mel (B, n_mels, frames) to correct it to."""
+        """Return an uncorrected sample (B, T), and the mel (B, n_mels, frames) to correct it to."""
         made = run(self.model.stages(), {MEL: mel, NOISE: noise_for(self.model, mel)})
         return made.signal[:, 0], made.signals[self.model.target]
 
 
 @torch.no_grad()
 def pairs_of(teacher: WaveGlow, x: Tensor, mel: Tensor) -> Pairs:
-    """Return the noise that a WaveGlow over frames has for audio x (B, T), and the coefficients of that audio."""
+    """Return the noise that a WaveGlow over frames maps audio x (B, T) to, and the coefficients of that audio."""
     coefficients = _coefficients(teacher, x, mel)
     return teacher(x, mel)[0], coefficients
 
 
 def _coefficients(teacher: WaveGlow, x: Tensor, mel: Tensor) -> Tensor:
-    """Return the coefficients (B, C, frames) of audio (B, T), in units of what the teacher's envelope expects."""
+    """Return the coefficients (B, C, frames) of audio (B, T), in units of the teacher's expected envelope."""
     assert teacher.envelope is not None
     spectrum, _ = teacher.transform(x.unsqueeze(1))
     coefficients: Tensor = teacher.envelope(spectrum, teacher.envelope_condition(mel))[0]

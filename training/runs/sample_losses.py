@@ -1,4 +1,4 @@
-"""What runs of vocoders have in common: where they start, losses on samples, and the weights of these."""
+"""The common part of vocoder runs: their start, and losses on samples with weights."""
 
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -22,42 +22,41 @@ from vocoder.mel.config import MelConfig
 
 @dataclass(frozen=True)
 class SampleWeights(RecordingLosses):
-    """Weights and schedule of losses on samples; a weight of 0 switches a loss off."""
+    """Weights and schedule of losses on samples; a weight of 0 disables a loss."""
 
     spectral: NotNegative = 1.0
-    """weight of the multi-resolution magnitudes"""
+    """weight of the multi-resolution STFT loss"""
     mel: NotNegative = 1.0
-    """weight of the log mels at several scales"""
+    """weight of the multi-scale log-mel loss"""
     periodicity: NotNegative = 0.0
-    """weight of the autocorrelations of the whole spectrum and of its bands"""
+    """weight of the distance of autocorrelations, of the whole spectrum and of its bands"""
     corrected_share: Share = 1.0
-    """share of the steps whose losses and critics hear samples after their correction; in the others, before it"""
+    """share of steps whose losses and critics see samples after correction; the others see them before it"""
     sample_corrections: NotNegativeInt | None = None
-    """corrections of a sample in training; by default the model's own number, which takes longest"""
+    """corrections per sample in training; by default the model's own number, which is slow"""
     adversarial: NotNegative = 0.0
     features: NotNegative = 0.5
-    """weight of the distance of the critics' features"""
+    """weight of the distance between the critics' features"""
     critics_from: NotNegativeInt = 1500
-    """step from which the critics are trained and their judgement counts"""
+    """step from which critics are trained and their loss counts"""
     critics_every: Count = 1
-    """critics are asked at every this-many-th step; they take as long as the rest of a step"""
+    """interval in steps at which critics judge; they take as long as the rest of a step"""
     pitch: NotNegative = 0.1
-    """weight of the pitch network of a model with a harmonic source"""
+    """weight of the pitch network's loss in models with a harmonic source"""
     critics: CriticConfig = field(default_factory=CriticConfig)
     blur: BlurConfig = field(default_factory=lambda: BlurConfig(share=0.0))
-    """how mels are smoothed, as acoustic models smooth them; the recording stays as it is"""
+    """smoothing of input mels, to resemble those of acoustic models; the recording is unchanged"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         samples_from: int = getattr(self, "samples_from", 0)
         if self.adversarial and self.critics_from < samples_from:
             raise ConfigError(
-                f"critics_from {self.critics_from} must not be before samples_from {samples_from}: "
-                "critics judge samples"
+                f"critics_from {self.critics_from} must be at least samples_from {samples_from}: critics judge samples"
             )
 
     def adversary(self, sample_rate: int) -> Adversary | None:
-        """Return new critics, or None if the weights ask for none."""
+        """Return new critics, or None if their weight is 0."""
         if not self.adversarial:
             return None
         return Adversary(self.critics, sample_rate, self.dtype, first=self.critics_from, every=self.critics_every)
@@ -65,17 +64,17 @@ class SampleWeights(RecordingLosses):
 
 @dataclass(frozen=True)
 class SampleRun(CorpusRun):
-    """What every run of a vocoder with losses on its samples depends on."""
+    """The configuration of a vocoder's run with losses on its samples."""
 
     start_from: str | None = None
-    """model directory or shipped name whose weights, and critics if they are shaped alike, the run starts from; the
-    head of a reverse student may be another"""
+    """model directory or shipped name to start from, including its critics if they have the same shape; the head of a
+    reverse student may differ"""
     pitch_from: str | None = None
-    """directory of a pitch network, model directory or shipped name, whose pitch network the model starts from"""
+    """model directory or shipped name whose pitch network to start from; may be a pitch network alone"""
 
 
 class SampleObjective(RecordingObjective):
-    """An objective with losses on samples, which are compared with recordings before and after their correction."""
+    """An objective with losses that compare samples with recordings, before or after correction."""
 
     model: Any
     teacher: nn.Module | None
@@ -91,19 +90,19 @@ class SampleObjective(RecordingObjective):
         self.wants_pitch = model.pitch is not None
 
     def with_critics_of(self, *references: str | None) -> Self:
-        """Take over the critics beside the first of some models that has critics of this shape, if one has."""
+        """Load the critics from the first of the given models that has critics of this shape, if any has."""
         if self.adversary is not None:
             any(self.adversary.load(model_directory(reference)) for reference in references if reference is not None)
         return self
 
     def pitch_parts(self, mel: Tensor, batch: Batch) -> Parts:
-        """Return weight and value of the loss of the pitch network, if the model has one."""
+        """Return weight and value of the pitch network's loss, if the model has one."""
         if self.model.pitch is None:
             return {}
         return {"pitch": (self.losses.pitch, pitch_loss(self.model.pitch, mel, batch["f0"]))}
 
     def sample_parts(self, x_hat: Tensor, x: Tensor, mel: Tensor, batch: Batch, step: int) -> Parts:
-        """Return weight and value of each loss at this step on a sample x_hat (B, T), which is corrected to `mel`."""
+        """Return weight and value of each loss at this step on a sample x_hat (B, T), to be corrected to `mel`."""
         weights: SampleWeights = self.losses
         corrected = float(torch.rand(())) < weights.corrected_share
         count = weights.sample_corrections if corrected else 0
@@ -121,9 +120,9 @@ class SampleObjective(RecordingObjective):
         return parts
 
     def distances(self, x_hat: Tensor, x: Tensor, mel: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """Return what validation measures of a sample; the score is the spectral distance after its correction.
+        """Return the validation distances of a sample; the score is the spectral distance after correction.
 
-        Arguments are those of `sample_parts`. The distance of mels is in nepers.
+        Arguments are as for `sample_parts`. The distance of mels is in nepers.
         """
         corrected, x = self.seen(self.correction(x_hat, mel), batch), self.seen(x, batch)
         spectral, uncorrected = stft_loss(corrected, x), stft_loss(self.seen(x_hat, batch), x)

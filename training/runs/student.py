@@ -1,4 +1,4 @@
-"""`vocoder-train distill`: fit a student over samples or frames to the density of a teacher, and by its samples."""
+"""`vocoder-train distill`: fit a student over samples or frames, by a teacher's density and losses on samples."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from training.losses.spectral import power_loss
 from training.runs.recordings import noise_for, noisy
 from training.runs.sample_losses import SampleObjective, SampleRun, SampleWeights
 from training.start.envelope import fit_envelope
-from training.start.inheritance import helper, started_from
+from training.start.inheritance import load_role, started_from
 from vocoder.config import ConfigError, Count, NotNegative, NotNegativeInt
 from vocoder.distributions import ENTROPY
 from vocoder.mel.config import MelConfig
@@ -23,34 +23,34 @@ from vocoder.models.student import Student, StudentConfig
 
 @dataclass(frozen=True)
 class StudentLosses(SampleWeights):
-    """Weights and schedule of the losses; a weight of 0 switches a loss off."""
+    """Weights and schedule of the losses; a weight of 0 disables a loss."""
 
     kl: NotNegative = 1.0
-    """weight of the divergence from the teacher, in nats per sample; at 0 the teacher is not loaded"""
+    """weight of the divergence from the teacher, in nats per sample; if 0, the teacher is not loaded"""
     kl_warmup_steps: NotNegativeInt = 500
-    """steps over which that weight rises from 0, and with it all other losses that depend on the teacher"""
+    """steps over which the weights of the losses that depend on the teacher rise from 0"""
     teacher_items: Count | None = None
-    """segments of a batch that the teacher scores, the slowest part of a step; all by default"""
+    """segments per batch that the teacher scores, the slowest part of a step; by default all"""
     estimator: Estimator = "sample"
-    """how the divergence is estimated: closed, draws or sample"""
+    """estimator of the divergence: closed, draws or sample"""
     regulariser: NotNegative = 0.0
-    """squared distance of the log-scales of student and teacher, in closed form (4 in ClariNet)"""
+    """weight of the squared distance between the log-scales of student and teacher, in closed form (ClariNet: 4)"""
     draws: Count = 8
-    """draws of each sample for the estimator `draws`"""
+    """draws per sample for the estimator `draws`"""
     log_s_floor: float = -9.0
     """soft lower bound of both log-scales in the closed form"""
     power: NotNegative = 0.0
-    """weight of the power averaged over time"""
+    """weight of the distance of time-averaged power spectra"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.estimator != "closed" and self.regulariser:
-            raise ConfigError("regulariser belongs to the closed form (estimator: closed)")
+            raise ConfigError("regulariser needs the closed form (estimator: closed)")
 
 
 @dataclass(frozen=True)
 class StudentRun(SampleRun):
-    """Everything that a run of `vocoder-train distill --student samples` or `frames` depends on."""
+    """The configuration of `vocoder-train distill --student samples` or `frames`."""
 
     teacher: str = "wavenet"
     """model directory or shipped name of the model whose density is learnt"""
@@ -60,28 +60,28 @@ class StudentRun(SampleRun):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.model.kind == "frames" and self.losses.estimator != "sample":
-            raise ConfigError("a student over frames has no conditionals of samples: losses.estimator must be sample")
+            raise ConfigError("a student over frames has no conditionals: losses.estimator must be sample")
 
     def objective(self) -> "StudentObjective":
         """Return the objective."""
         model, mel_config = None, load_mel_config(self.mel)
         if self.taught:
-            teacher = helper("teacher", self.teacher, mel_config, kind=None)
+            teacher = load_role("teacher", self.teacher, mel_config, kind=None)
             model, mel_config = teacher.model, teacher.mel_config
         student = started_from(self.start_from, Student, self.model, self.pitch_from)
         return StudentObjective(student, model, mel_config, self.losses).with_critics_of(self.start_from)
 
     @property
     def taught(self) -> bool:
-        """Whether the teacher is needed, for its density."""
+        """Whether the teacher's density is needed."""
         return self.losses.kl > 0
 
 
 class StudentObjective(SampleObjective):
     """KL(student || teacher) in nats per sample, plus losses on the same samples of the student.
 
-    The teacher is autoregressive and scores audio in one parallel pass: `conditionals(x, mel)` are the parameters (B,
-    K, T) of its `distribution`, for each sample of x (B, T) given those before it. Raises ConfigError if it has none.
+    The teacher is autoregressive and scores audio in one parallel pass: `conditionals(x, mel)` returns the parameters
+    (B, K, T) of its `distribution` for each sample of x (B, T) given the earlier ones. Raises ConfigError if it cannot.
     """
 
     model: Student
@@ -90,11 +90,11 @@ class StudentObjective(SampleObjective):
 
     def __init__(self, model: Student, teacher: nn.Module | None, mel_config: MelConfig, losses: StudentLosses) -> None:
         if (teacher is not None or losses.kl) and not hasattr(teacher, "conditionals"):
-            raise ConfigError(f"{type(teacher).__name__} cannot teach: it has no conditionals")
+            raise ConfigError(f"a {type(teacher).__name__} cannot be a teacher: it has no conditionals")
         super().__init__(model, mel_config, losses, teacher)
 
     def initialise(self, batches: Iterable[Batch]) -> None:
-        """Give the student's last flow the envelope that the mel implies."""
+        """Fit the student's last flow to the envelope implied by the mel."""
         segments = map(self.segments, batches)
         fit_envelope(self.model, ((noisy(x, self.losses.noise), mel) for x, mel in segments))
 
@@ -110,14 +110,14 @@ class StudentObjective(SampleObjective):
         return parts
 
     def validate(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the divergence and its parts, and the distances of a sample; the score is the spectral one."""
+        """Return the divergence with its parts, and a sample's distances; the score is the spectral distance."""
         x, mel = self.segments(batch)
         draw = drawn(self.model, noise_for(self.model, mel), mel)
         parts = {name: value for name, (_, value) in self._teacher_parts(draw, mel, 1.0).items()}
         return parts | self.distances(draw.x, x, mel, batch)
 
     def _teacher_parts(self, draw: Draw, mel: Tensor, weight: float) -> Parts:
-        """Return weight and value of the losses on the teacher's density, and what else is known of the divergence."""
+        """Return weight and value of the losses on the teacher's density, with other values to report."""
         losses, teacher = self.losses, self.teacher
         if losses.kl == 0:
             return {}

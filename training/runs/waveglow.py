@@ -1,4 +1,4 @@
-"""`vocoder-train waveglow`: fit a WaveGlow by likelihood, and by spectral and adversarial losses on its samples."""
+"""`vocoder-train waveglow`: fit a WaveGlow by likelihood and by spectral and adversarial losses on its samples."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -21,12 +21,12 @@ from vocoder.models.waveglow import WaveGlow, WaveGlowConfig
 
 @dataclass(frozen=True)
 class WaveGlowLosses(SampleWeights):
-    """Weights and schedule of the losses; a weight of 0 switches a loss off."""
+    """Weights and schedule of the losses; a weight of 0 disables a loss."""
 
     likelihood: NotNegative = 0.3
-    """weight of nats per sample beside the losses on samples; before they join it is 1"""
+    """weight of nats per sample together with losses on samples; it is 1 before these start"""
     likelihood_every: Count = 1
-    """once samples have losses, take the likelihood every this-many-th step, with as many times its weight"""
+    """with losses on samples, compute the likelihood only at every n-th step, with n times its weight"""
     adversarial: NotNegative = 0.1
     samples_from: NotNegativeInt = 1000
     """step from which losses on samples are added to the likelihood"""
@@ -34,7 +34,7 @@ class WaveGlowLosses(SampleWeights):
 
 @dataclass(frozen=True)
 class WaveGlowRun(SampleRun):
-    """Everything that a run of `vocoder-train waveglow` depends on."""
+    """The configuration of `vocoder-train waveglow`."""
 
     model: WaveGlowConfig = field(default_factory=WaveGlowConfig)
     losses: WaveGlowLosses = field(default_factory=WaveGlowLosses)
@@ -48,15 +48,15 @@ class WaveGlowRun(SampleRun):
 class WaveGlowObjective(SampleObjective):
     """Negative log-likelihood in nats per sample, plus losses on samples drawn through the differentiable inverse.
 
-    Above a recording's band edge, the likelihood sees a sample of the model itself: the silence there is the
-    recording's limit, which no model should learn.
+    Above a recording's band edge, the likelihood sees the model's own sample, because the model should not learn the
+    silence of band-limited recordings.
     """
 
     model: WaveGlow
     losses: WaveGlowLosses
 
     def initialise(self, batches: Iterable[Batch]) -> None:
-        """Start a new element-wise flow from the data, and then actnorms, if there are any, from the first batch."""
+        """Initialise a new element-wise flow from the data, then any actnorms from the first batch."""
         segments = ((noisy(x, self.losses.noise), mel) for x, mel in map(self.segments, batches))
         first = [next(segments)] if self.model.config.actnorm else []
         fit_envelope(self.model, chain(first, segments))
@@ -79,7 +79,7 @@ class WaveGlowObjective(SampleObjective):
         return parts
 
     def validate(self, batch: Batch) -> dict[str, Tensor]:
-        """Return nats per sample of audio with its noise, and the distances of a sample before and after correction."""
+        """Return nats per sample of noisy audio, and a sample's distances before and after correction."""
         x, mel = self.segments(batch)
         x_hat = self.model.synthesize(mel)
         full = self.filled(x, x_hat, batch) + self.losses.noise * torch.randn_like(x)

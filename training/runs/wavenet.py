@@ -11,7 +11,7 @@ from training.loop.objective import Batch, Parts
 from training.run_config import command_of
 from training.runs.corpus_run import CorpusRun, train
 from training.runs.recordings import RecordingLosses, RecordingObjective, noisy
-from training.start.inheritance import helper, started_from
+from training.start.inheritance import load_role, started_from
 from vocoder.config import ConfigError, NotNegativeInt
 from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import load_mel_config
@@ -21,35 +21,35 @@ from vocoder.models.wavenet import WaveNet, WaveNetModelConfig
 
 @dataclass(frozen=True)
 class WaveNetLosses(RecordingLosses):
-    """What is added to the audio, and how it is scored."""
+    """Settings of the noise added to audio, and of its scoring."""
 
     past: NotNegativeInt = 512
-    """samples at the start of a segment that are seen but not scored: before them the model sees silence, not speech"""
+    """samples at the start of a segment that are not scored, because the model sees silence before them, not speech"""
 
 
 @dataclass(frozen=True)
 class WaveNetRun(CorpusRun):
-    """Everything that a run of `vocoder-train wavenet` depends on."""
+    """The configuration of `vocoder-train wavenet`."""
 
     model: WaveNetModelConfig = field(default_factory=WaveNetModelConfig)
     losses: WaveNetLosses = field(default_factory=WaveNetLosses)
     segments: SegmentConfig = field(default_factory=lambda: SegmentConfig(segment_length=8192))
     start_from: str | None = None
-    """model directory or shipped name whose weights the run starts from, to fine-tune it on other voices"""
+    """model directory or shipped name to start from, to fine-tune it on other voices"""
     fill_from: str | None = None
-    """model directory or shipped name of a WaveGlow of the same mel, whose samples fill recordings above their band"""
+    """directory or shipped name of a WaveGlow of the same mel, whose samples fill recordings above their band"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.model.lpc is not None and self.model.lpc.mel != self.mel:
             raise ConfigError(f"model.lpc.mel is {self.model.lpc.mel!r}, but mel is {self.mel!r}")
         if self.segments.segment_length <= self.losses.past:
-            raise ConfigError(f"segment_length must be above losses.past, {self.losses.past} samples")
+            raise ConfigError(f"segment_length must be greater than losses.past, {self.losses.past} samples")
 
     def objective(self) -> "WaveNetObjective":
         """Return the objective."""
         mel_config = load_mel_config(self.mel)
-        filler: Any = None if self.fill_from is None else helper("fill_from", self.fill_from, mel_config).model
+        filler: Any = None if self.fill_from is None else load_role("fill_from", self.fill_from, mel_config).model
         model = started_from(self.start_from, WaveNet, self.model)
         return WaveNetObjective(model, mel_config, self.losses, filler)
 
@@ -57,9 +57,9 @@ class WaveNetRun(CorpusRun):
 class WaveNetObjective(RecordingObjective):
     """Negative log-likelihood in nats per sample of audio in [-1, 1], after dequantisation of 16 bits and noise.
 
-    The first `past` samples of a segment are not scored: a segment is cut out of speech, and its first sample is a
-    surprise of tens of gains, which real audio does not hold and whose gradient would hide all others. Above a
-    recording's band edge, a sample of `filler` from the same mel takes the place of silence that no model should learn.
+    The first `past` samples of a segment are not scored: a segment is cut out of speech, so its first sample deviates
+    by tens of gains, unlike in real audio, and its gradient would hide all others. Above a recording's band edge, a
+    sample of `filler` from the same mel replaces the silence, which the model should not learn.
     """
 
     model: WaveNet
@@ -85,7 +85,7 @@ class WaveNetObjective(RecordingObjective):
 
     @torch.no_grad()
     def _filled(self, x: Tensor, mel: Tensor, batch: Batch) -> Tensor:
-        """Return recordings (B, T) with what the filler expects above their band."""
+        """Return recordings (B, T) with the filler's sample above their band."""
         if self.filler is None or not self.limited(batch):
             return x
         return self.filled(x, self.filler.synthesize(mel), batch)

@@ -1,1 +1,1 @@
-"""What models start from: weights of other models, and values fitted to data."""
+"""Initial weights: those of other models, and values fitted to data."""

@@ -1,4 +1,4 @@
-"""Start a reverse student from one of another mel: the same function, as far as both mels and their bins tell."""
+"""Converts the weights of a reverse student to another mel: the same function, as far as bands and bins allow."""
 
 import torch
 from torch import Tensor
@@ -12,15 +12,15 @@ from vocoder.models.reverse import Reverse
 
 
 def weights_across(student: Reverse, given: Reverse) -> dict[str, Tensor]:
-    """Return the weights of a reverse student of another mel, those that see bands or bins moved to the student's.
+    """Return the weights of a reverse student of another mel, with those on bands or bins moved to the student's.
 
-    Bands of the given mel are interpolated between those of the student's at the same frequency, after the level of a
-    flat spectrum in each is taken off. Coefficients and bins come from the nearest ones. What lies above the highest
-    of the given model starts alike, and has no effect on its input. Raises ConfigError if one of them has no spectrum
-    head, or they differ in window or hop.
+    Bands of the given mel are interpolated from the student's at the same frequency, after subtracting each band's
+    level for a flat spectrum. Coefficients and bins are taken from the nearest ones. Those above the given model's
+    highest start equal to it and do not affect its input. Raises ConfigError if one of the models has no spectrum head,
+    or they differ in window or hop.
     """
     if student.head is None or given.head is None:
-        raise ConfigError("only a reverse student with a spectrum head starts from one of another mel")
+        raise ConfigError("only a reverse student with a spectrum head can start from one of another mel")
     ours, theirs = student.head.config.mel, given.head.config.mel
     if (ours.n_fft, ours.win_length, ours.hop_length) != (theirs.n_fft, theirs.win_length, theirs.hop_length):
         raise ConfigError(
@@ -50,9 +50,9 @@ def weights_across(student: Reverse, given: Reverse) -> dict[str, Tensor]:
 
 
 def between(source: MelConfig, target: MelConfig) -> tuple[Tensor, Tensor]:
-    """Return weights (target bands, source bands) and offsets (target bands,) from natural-log mels to others.
+    """Return weights (target bands, source bands) and offsets (target bands,) that convert natural-log mels.
 
-    Exact for a flat spectrum and for one whose logarithm is linear between the centres of the source's bands.
+    This is exact for spectra whose logarithm is linear between the centres of the source's bands, such as flat ones.
     """
     (_, source_width), (target_centres, target_width) = band_centres(source), band_centres(target)
     weights = band_interpolation(source, target_centres)
@@ -61,12 +61,12 @@ def between(source: MelConfig, target: MelConfig) -> tuple[Tensor, Tensor]:
 
 
 def _nearest(count: int, ratio: float) -> Tensor:
-    """Return the index of the coefficient or bin that lies nearest in Hz to each at a sample rate `ratio` as high."""
+    """Return the index of the coefficient or bin nearest in Hz to each one at a sample rate `ratio` times as high."""
     return (torch.arange(count) * ratio).round().long().clamp_max(count - 1)
 
 
 def _normalised(ours: MelConfig, theirs: MelConfig) -> tuple[Tensor, Tensor]:
-    """Return `between` for the values that networks see, which are `normalised`."""
+    """Return `between` for networks' inputs, which are `normalised`."""
     weights, offset = between(ours, theirs)
     return weights, normalised(offset + MEL_CENTRE * weights.sum(dim=1))
 

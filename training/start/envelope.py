@@ -1,4 +1,4 @@
-"""Starting values of a mel-conditioned flow, fitted so that noise already has the envelope of speech."""
+"""Initial values of a mel-conditioned flow, fitted so that noise already gets the envelope of speech."""
 
 from collections.abc import Iterable
 
@@ -13,14 +13,14 @@ from vocoder.models.student import Student
 from vocoder.models.waveglow import WaveGlow
 
 LOG_CHI_SQUARE = 1.2704  # minus the mean of the logarithm of a squared normal variable: ln 2 + Euler's constant
-LOG_EXPONENTIAL = 0.5772  # the same for the squared modulus of a complex one: Euler's constant
-PENALTY = 1e-2  # of squared weights, beside the mean squared error
+LOG_EXPONENTIAL = 0.5772  # the same for the squared modulus of a complex normal variable: Euler's constant
+PENALTY = 1e-2  # on squared weights, relative to the mean squared error
 
 
 def fit_envelope(model: Student | WaveGlow, pairs: Iterable[tuple[Tensor, Tensor]]) -> None:
     """Fit the log-scales of a mel-conditioned flow by ridge regression of the log-energy of each band on the mel.
 
-    Models without such a flow are left alone, and so is a flow that has learnt already. `pairs` are audio (B, T), with
+    Models without such a flow, or with one that was already trained, are left unchanged. `pairs` are audio (B, T), with
     the noise that training adds, and its mel (B, n_mels, T / hop_length).
     """
     envelope = model.envelope

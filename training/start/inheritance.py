@@ -1,4 +1,4 @@
-"""Weights that a model takes over from others before training: all of them, its pitch network or layers."""
+"""Initialises a model with the weights of others: all of them, its pitch network, or single layers."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -22,14 +22,14 @@ from vocoder.models.reverse import FrameBlock, Reverse
 from vocoder.models.waveglow import WaveGlow
 
 _FREE = ("corrections", "sigma")
-"""settings of a model that change no weight"""
+"""settings of a model that do not affect its weights"""
 Model = TypeVar("Model", bound=nn.Module)
 
 
 def started_from(reference: str | None, kind: type[Model], architecture: Any, pitch_from: str | None = None) -> Model:
-    """Return a new model with the weights of the one in a directory or of a shipped name, if there is a reference.
+    """Return a new model, with the weights of the model in a directory or of a shipped name if `reference` is given.
 
-    Its pitch network is that of `pitch_from`, if there is one. Raises ConfigError if one does not fit.
+    Its pitch network is that of `pitch_from`, if given. Raises ConfigError if one of them does not fit.
     """
     model = kind(architecture)
     if reference is not None:
@@ -41,16 +41,15 @@ def started_from(reference: str | None, kind: type[Model], architecture: Any, pi
 
 @torch.no_grad()
 def inherit(model: Any, reference: str, own_pitch: bool = False) -> None:
-    """Give a model the weights of another of its kind, but for the pitch network if it has its `own_pitch`.
+    """Copy the weights of a reference model of the same kind, except the pitch network if `own_pitch`.
 
-    A reverse student may end in another head than the other, and look more or fewer frames ahead: the taps of its
-    convolutions move, and those to frames that it does not see are left out. Weights that see bands or bins are moved
-    where the mels differ (`weights_across`). Raises ConfigError if the reference holds another kind of model, or
-    another architecture.
+    A reverse student may have another head than the reference and another lookahead: the taps of its convolutions are
+    shifted, and those beyond its lookahead dropped. If the mels differ, weights on bands or bins are converted
+    (`weights_across`). Raises ConfigError if the reference is another kind of model or has another architecture.
     """
     given: Any = load_model(model_directory(reference)).model
     if not isinstance(given, type(model)):
-        raise ConfigError(f"start_from {reference} holds a {type(given).__name__}, not a {type(model).__name__}")
+        raise ConfigError(f"start_from {reference} is a {type(given).__name__}, not a {type(model).__name__}")
     free, new, state = [*_FREE], ["-"], given.state_dict()
     if own_pitch:
         free, new = [*free, "source.pitch"], [*new, "pitch."]
@@ -61,22 +60,22 @@ def inherit(model: Any, reference: str, own_pitch: bool = False) -> None:
         free += ["n_mels", "sample_rate", "head.mel"] if across else []
     _refuse_differences(reference, given.config, model.config, tuple(free))
     if isinstance(model, Reverse):
-        state = _moved(weights_across(model, given) if across else state, model, given)
+        state = _shifted(weights_across(model, given) if across else state, model, given)
     kept = {name: state[name] for name in model.state_dict() if not name.startswith(tuple(new))}
     model.load_state_dict(kept, strict=False)
 
 
-def _moved(state: Mapping[str, Tensor], model: nn.Module, given: nn.Module) -> dict[str, Tensor]:
-    """Return the weights of a given model with the taps of its convolutions moved to the frames that a model sees."""
-    moved, theirs = dict(state), dict(_frames_ahead(given))
+def _shifted(state: Mapping[str, Tensor], model: nn.Module, given: nn.Module) -> dict[str, Tensor]:
+    """Return the given model's weights with the taps of its convolutions shifted to the frames that a model sees."""
+    shifted, theirs = dict(state), dict(_frames_ahead(given))
     for name, ahead in _frames_ahead(model):
         if name in theirs:
-            moved[name] = F.pad(moved[name], (theirs[name] - ahead, ahead - theirs[name]))
-    return moved
+            shifted[name] = F.pad(shifted[name], (theirs[name] - ahead, ahead - theirs[name]))
+    return shifted
 
 
 def _frames_ahead(model: nn.Module) -> Iterator[tuple[str, int]]:
-    """Yield the name of the weight of each convolution over frames, and how many frames ahead it sees."""
+    """Yield the weight's name and the lookahead in frames of each convolution over frames."""
     for name, module in model.named_modules():
         if isinstance(module, FrameConv):
             yield f"{name}.weight", module.sides[1]
@@ -84,10 +83,10 @@ def _frames_ahead(model: nn.Module) -> Iterator[tuple[str, int]]:
             yield f"{name}.depthwise.weight", module.after
 
 
-def helper(role: str, reference: str, mel_config: MelConfig, kind: type[nn.Module] | None = WaveGlow) -> Checkpoint:
-    """Return the model in a directory or of a shipped name that helps to train another, as its `role` in the run says.
+def load_role(role: str, reference: str, mel_config: MelConfig, kind: type[nn.Module] | None = WaveGlow) -> Checkpoint:
+    """Load the model in a directory or of a shipped name that has a `role`, such as teacher, in training another.
 
-    Raises ConfigError if it is of another kind, or takes other mels; where any kind will do, statistics may differ.
+    Raises ConfigError if it is of another kind or takes other mels. If `kind` is None, their statistics may differ.
     """
     found = load_model(model_directory(reference))
     name, theirs = ("model", plain(found.mel_config)) if kind is None else (kind.__name__, found.mel_config)
@@ -97,17 +96,17 @@ def helper(role: str, reference: str, mel_config: MelConfig, kind: type[nn.Modul
 
 
 def _refuse_differences(reference: str, given: Any, own: Any, free: tuple[str, ...]) -> None:
-    """Refuse a start whose weights would mean something else here; settings `free`, and those within, may differ."""
+    """Raise ConfigError if architectures differ, except in the settings `free` and those below them."""
     theirs, ours = _flat(to_dict(given)), _flat(to_dict(own))
     may_differ = tuple(f"{name}." for name in free)
     names = [n for n in {**theirs, **ours} if theirs.get(n) != ours.get(n) and not f"{n}.".startswith(may_differ)]
     if names:
         differences = ", ".join(f"model.{name} is {theirs.get(name)} there, {ours.get(name)} here" for name in names)
-        raise ConfigError(f"start_from {reference} holds another architecture: {differences}")
+        raise ConfigError(f"start_from {reference} has another architecture: {differences}")
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested settings by their names with dots."""
+    """Return nested settings by dotted names."""
     found: dict[str, Any] = {}
     for name, value in settings.items():
         found |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
@@ -115,9 +114,9 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def inherit_pitch(model: Any, given: PitchNet) -> None:
-    """Copy a pitch network, of another model of the same mels or fitted by itself, to a model's own.
+    """Copy the weights of a pitch network, from a model of the same mels or trained alone, into a model's own.
 
-    Raises ConfigError if the model has none, or they differ in shape.
+    Raises ConfigError if the model has none, or the shapes differ.
     """
     own = model.pitch
     if own is None:
@@ -131,9 +130,9 @@ def inherit_pitch(model: Any, given: PitchNet) -> None:
 
 
 def inherit_ends(student: Reverse, model: WaveGlow) -> None:
-    """Start a reverse student with what stands before and after the flows of a WaveGlow: condition, prior, envelope.
+    """Initialise a reverse student with the layers around a WaveGlow's flows: condition, prior and envelope.
 
-    Raises ConfigError if the WaveGlow has no such parts, or they differ in shape.
+    Raises ConfigError if the WaveGlow has no such layers, or the shapes differ.
     """
     parts: dict[str, nn.Module | None] = {"condition": model.condition, "excitation": model.excitation}
     if student.head is None:
@@ -141,8 +140,8 @@ def inherit_ends(student: Reverse, model: WaveGlow) -> None:
     for name, given in parts.items():
         own = getattr(student, name)
         if given is None or _shapes(own) != _shapes(given):
-            raise ConfigError(f"the {name} of this WaveGlow does not fit the student: choose the same sizes")
-        own.load_state_dict(_moved(given.state_dict(), own, given))
+            raise ConfigError(f"the {name} of this WaveGlow does not fit the student: use the same sizes")
+        own.load_state_dict(_shifted(given.state_dict(), own, given))
 
 
 def _shapes(module: nn.Module) -> dict[str, torch.Size]:
@@ -151,7 +150,7 @@ def _shapes(module: nn.Module) -> dict[str, torch.Size]:
 
 @dataclass(frozen=True)
 class PitchModelConfig:
-    """Shape of a pitch network, and the frames that it reads."""
+    """Shape of a stand-alone pitch network, and of its frames."""
 
     n_mels: int = 80
     hop_length: int = 256
@@ -160,7 +159,7 @@ class PitchModelConfig:
 
 
 class PitchModel(nn.Module):
-    """A pitch network that is no part of a vocoder, where a vocoder has its own."""
+    """A stand-alone pitch network, outside of a vocoder."""
 
     def __init__(self, config: PitchModelConfig) -> None:
         super().__init__()
@@ -169,15 +168,15 @@ class PitchModel(nn.Module):
 
 
 WITH_PITCH: Families = MappingProxyType({**FAMILIES, "pitch": Family(PitchModelConfig, PitchModel)})
-"""all families, and that of pitch networks"""
+"""all families, including stand-alone pitch networks"""
 
 
 def load_pitch(reference: str) -> PitchNet:
-    """Return the pitch network of a model, by its directory or shipped name; it may be nothing but such a network.
+    """Return the pitch network of a model, given by directory or shipped name; it may be a stand-alone network.
 
     Raises ConfigError if it has none, CheckpointError if there is no such model.
     """
     given = getattr(load_model(model_directory(reference), families=WITH_PITCH).model, "pitch", None)
     if not isinstance(given, PitchNet):
-        raise ConfigError(f"{reference} holds no pitch network")
+        raise ConfigError(f"{reference} has no pitch network")
     return given

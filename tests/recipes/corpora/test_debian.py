@@ -47,7 +47,7 @@ def test_debian_lists_prompts_marks_what_is_no_speech_and_names_what_is_missing(
     assert {r.name: r.unusable for r in found.recordings} == told
     assert {r.speaker for r in found.recordings} == {"asterisk-en"}
     assert (found.licence, found.licence_text) == ("CC-BY-SA-3.0", "Allison Smith, CC-BY-SA-3.0")
-    with pytest.raises(CorpusError, match="should hold one folder usr/share/klettres, but holds 0"):
+    with pytest.raises(CorpusError, match="should have one folder usr/share/klettres, but has 0"):
         debian.scan("klettres", packages)
     known = "there is no corpus asterisk-xx; known: festvox-ru"
     assert known in refusal(main, "prepare", "asterisk-xx", "-o", packages)

@@ -79,20 +79,20 @@ def test_a_run_from_recordings_to_a_guard(corpus, capsys, refusal):
     assert 0.0 < float(guard.model.refuted) <= 0.05
     assert [data["corpus"] for data in checkpoint.provenance["data"]] == ["fitted"]
     assert "It cannot synthesize speech." in (directory / "README.md").read_text()
-    assert "already holds a run" in refusal(main, *arguments)
+    assert "already has a run" in refusal(main, *arguments)
 
 
 @pytest.mark.parametrize(
     ("override", "words"),
     [
-        ("model.densities=[espnet]", "densities must begin with nvidia"),
+        ("model.densities=[espnet]", "densities must start with nvidia"),
         ("model.densities=[nvidia, 'nvidia:loud']", "not nvidia, nvidia:loud"),
-        ("model.convention.layouts=[espnet]", "layouts must begin with nvidia"),
+        ("model.convention.layouts=[espnet]", "layouts must start with nvidia"),
         ("model.convention.encodings=[ln, morse]", "not ln, morse"),
-        ("model.n_mels=64", "no mels of 64 bands are known"),
+        ("model.n_mels=64", "no layout has 64 bands"),
         ("prior=0", "prior must be above 0"),
-        ("corpora=[held]", "what is fitted to cannot calibrate"),
-        ("corpora=[nowhere]", "no utterances to fit to"),
+        ("corpora=[held]", "cannot be used both for fitting and for calibration"),
+        ("corpora=[nowhere]", "no utterances for fitting"),
     ],
 )
 def test_what_makes_no_sense_is_refused(corpus, override, words, refusal):

@@ -34,7 +34,7 @@ def test_levels_are_relative_to_the_segment(kind, decibels):
 
 @pytest.fixture
 def settings(tmp_path, monkeypatch):
-    monkeypatch.setattr("training.corpora.pitch.follow", steady_pitch)
+    monkeypatch.setattr("training.corpora.pitch.track_pitch", steady_pitch)
     model = {"pitch": {"channels": 4, "layers": 2, "bins": 16, "ahead": 3}}
     segments = {"segment_length": 4096, "epoch_length": 4, "rates": [0.8, 1.2]}
     return write_settings(tmp_path, model, reuse=2, segments=segments)

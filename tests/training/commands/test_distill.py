@@ -74,7 +74,7 @@ def test_a_student_works_without_its_teacher_on_the_same_mels(tmp_path, capsys, 
         ("model.kind=frames", "estimator"),
         ("--teacher=nowhere", "nowhere"),
         (("losses.kl=0", "--teacher=waveglow"), "--teacher waveglow would not be used: set losses.kl above 0"),
-        ("--student=frames", "is of a student over samples, not over frames"),
+        ("--student=frames", "is for a student over samples, not over frames"),
         ("mel=r9y9", "must be a model that takes mels of preset 'r9y9'"),
     ],
 )

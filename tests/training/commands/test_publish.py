@@ -81,7 +81,7 @@ def test_published_weights_are_the_trained_ones_rounded_with_their_own_scores(tr
     assert f"{size / 1e6:.1f} MB in float16" in printed
     assert "licence of the weights: CC-BY-SA-3.0, because it is share-alike" in printed
     assert warnings == ""
-    assert "anna exists already: choose another -o, or --force" in refusal(main, *arguments)
+    assert "anna already exists: choose another -o, or use --force" in refusal(main, *arguments)
     (tmp_path / "quality.json").write_text(json.dumps({"run": quality | {"weights_sha256": "0"}}))
     assert "has the scores of other weights than" in refusal(main, *arguments, "--force")
     assert main([*arguments[:3], str(tmp_path / "five"), "--corrections", "5"]) == 0
@@ -145,11 +145,11 @@ def test_scores_of_two_evaluations_stand_in_one_table_and_one_model_of_several_i
     arguments = ["publish", str(trained), "--quality", str(tmp_path / "q.json")]
     assert main([*arguments, "-o", str(tmp_path / "anna")]) == 0
     assert load_model(tmp_path / "anna").quality == QUALITY
-    assert "WARNING: nothing shows that the scores in" in capsys.readouterr().err
+    assert "WARNING: cannot verify that the scores in" in capsys.readouterr().err
     assert main([*arguments, "-o", str(tmp_path / "berta"), "--scores-of", "waveglow"]) == 0
     assert load_model(tmp_path / "berta").quality == other
     (tmp_path / "q.json").write_text(json.dumps({"waveglow": other, "student": QUALITY}))
-    assert "choose --scores-of from waveglow, student" in refusal(main, *arguments, "-o", tmp_path / "none")
+    assert "set --scores-of to one of waveglow, student" in refusal(main, *arguments, "-o", tmp_path / "none")
     elsewhere = {**QUALITY, "voices": {"elsewhere": next(iter(QUALITY["voices"].values()))}, "baselines": {}}
     for name, block in (("here", QUALITY), ("there", elsewhere)):
         (tmp_path / f"{name}.json").write_text(json.dumps({"run": block}))

@@ -57,10 +57,10 @@ def test_folders_have_speakers_below_and_are_refused_without_audio_or_with_names
     assert {(r.speaker, r.name) for r in found.recordings} == {(s, n) for s in names for n in names[s]}
     assert (found.name, found.licence, found.licence_text) == ("x", "CC0-1.0", "be kind")
     touch(tmp_path, "empty/notes.txt", "twice/a.wav", "twice/a.mp3")
-    for name, words in (("missing", "not a folder"), ("empty", "holds no audio"), ("twice", "share one name")):
+    for name, words in (("missing", "not a folder"), ("empty", "has no audio"), ("twice", "get the same name")):
         with pytest.raises(CorpusError, match=words):
             scan_folder(tmp_path / name)
-    with pytest.raises(CorpusError, match="folder's name"):
+    with pytest.raises(CorpusError, match="valid as a folder name"):
         corpus(numbered(3), name="a/b")
     for share in (0.0, 1.0, -1.0):
         with pytest.raises(CorpusError, match="between 0 and 1"):
@@ -164,7 +164,7 @@ def test_selection_by_split_speaker_and_licence(tmp_path):
         manifest.select("train", ["carl"])
     rows = (entry("1"), entry("2", "bert", use="evaluate", licence="GPL-2.0"), entry("3", "bert", "test"))
     manifest = Manifest(tmp_path, rows)
-    with pytest.raises(ManifestError, match=r"c \(GPL-2.0\).*for evaluation alone: weights trained on it.*licence"):
+    with pytest.raises(ManifestError, match=r"c \(GPL-2.0\).*for evaluation only: weights trained on it.*licence"):
         manifest.select("train")
     assert [e.path for e in manifest.select("train", ["anna"])] == ["1"]
     assert [e.path for e in manifest.select("test")] == ["3"]

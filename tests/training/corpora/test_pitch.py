@@ -6,7 +6,7 @@ from evaluation_corpus import write_recordings
 
 import training.corpora.pitch as pitch
 from training.corpora.manifest import ManifestError
-from training.corpora.pitch import follow, label_hop, read_tracks
+from training.corpora.pitch import label_hop, read_tracks, track_pitch
 from training.corpora.pyin import F0_MAX, F0_MIN, pyin
 from vocoder.config import ConfigError
 
@@ -32,15 +32,15 @@ def counted(monkeypatch):
 
     def counting(x, *rest):
         calls.append(len(x))
-        return follow(x, *rest)
+        return track_pitch(x, *rest)
 
-    monkeypatch.setattr(pitch, "follow", counting)
+    monkeypatch.setattr(pitch, "track_pitch", counting)
     return calls
 
 
 @pytest.mark.parametrize("speed", [0.65, 1.0, 1.25])
 def test_labels_are_of_what_is_played(speed):
-    f0 = follow(voice(150.0), RATE, speed)
+    f0 = track_pitch(voice(150.0), RATE, speed)
     assert label_hop(RATE, speed) == round(256 * speed)
     assert len(f0) == 1 + RATE // 2 // label_hop(RATE, speed)
     np.testing.assert_allclose(f0[6:-6], 150 * speed, rtol=0.01)
@@ -48,27 +48,27 @@ def test_labels_are_of_what_is_played(speed):
 
 def test_what_is_far_below_the_loudest_and_hum_are_unvoiced():
     x = np.concatenate([voice(150.0), voice(150.0, level=0.003)])
-    f0 = follow(x, RATE)
+    f0 = track_pitch(x, RATE)
     assert (f0[6:36] > 0).all()
     assert (f0[52:] == 0).all()
-    assert (follow(np.zeros(RATE, np.float32), RATE) == 0).all()
+    assert (track_pitch(np.zeros(RATE, np.float32), RATE) == 0).all()
     quiet = x[RATE // 2 :]
-    assert (follow(quiet, RATE)[6:-6] > 0).all()
-    assert (follow(quiet, RATE, loudest=0.2) == 0).all()  # the loudest frame lies elsewhere
+    assert (track_pitch(quiet, RATE)[6:-6] > 0).all()
+    assert (track_pitch(quiet, RATE, loudest=0.2) == 0).all()  # the loudest frame lies elsewhere
     hum = 0.2 * np.sin(2 * np.pi * 50 * np.arange(RATE) / RATE).astype(np.float32)
     x = hum + np.concatenate([np.zeros(RATE // 2, np.float32), voice(150.0)])
-    f0 = follow(x, RATE)
+    f0 = track_pitch(x, RATE)
     assert (f0[52:-6] > 0).all()
     assert np.abs(f0[52:-6] - 150).max() < 3
     assert (f0[6:36] == 0).all()
-    assert (follow(x, RATE, high_pass=0.0)[6:36] > 0).all()
+    assert (track_pitch(x, RATE, high_pass=0.0)[6:36] > 0).all()
 
 
 def test_labels_are_made_once_for_a_whole_corpus(tmp_path, monkeypatch, capsys):
     manifest, calls = corpus(tmp_path, [120.0, 240.0, 200.0]), counted(monkeypatch)
     read_tracks(manifest, manifest.entries[:1], [1.0])
     assert len(calls) == 2
-    assert capsys.readouterr().err == "following the pitch: 2 recordings\n"
+    assert capsys.readouterr().err == "tracking the pitch: 2 recordings\n"
     first = read_tracks(manifest, manifest.entries, [1.0])[1.0]
     assert len(calls) == 3
     assert [round(float(np.median(f0)), -1) for f0 in first] == [120, 240, 200]
@@ -97,7 +97,7 @@ def test_files_and_windows_that_cannot_be_followed_are_named(tmp_path):
     (tmp_path / "0.flac").write_bytes(b"no audio")
     with pytest.raises(ManifestError, match=r"0\.flac"):
         read_tracks(manifest, manifest.entries, [1.0])
-    with pytest.raises(ConfigError, match="holds no period"):
+    with pytest.raises(ConfigError, match="too short for a period"):
         pyin(np.zeros(4000, np.float32), RATE, 256)
 
 

@@ -133,18 +133,18 @@ def test_the_command_prepares_and_sums_up(recordings, tmp_path, capsys):
     assert "skipped    1  in: clipped" in printed
     assert read_manifest(out).sample_rate == 8000
     assert main(["prepare", str(recordings / "bert"), "-o", str(tmp_path / "one"), "--jobs", "1"]) == 0
-    assert "training needs two usable recordings at least" in capsys.readouterr().err
+    assert "training needs at least two usable recordings" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["festvox-ru"], "festvox-ru is not a folder; `python -m recipes prepare` knows corpora by name"),
+        (["festvox-ru"], "festvox-ru is not a folder; for corpora known by name, use `python -m recipes"),
         (["--layout", "vctk", "."], "VCTK layout"),
-        ([".", "..", "--name", "x"], "--name names one corpus"),
-        ([".", "--rms", "0.1", "--mels", "."], "--rms and --mels exclude each other"),
+        ([".", "..", "--name", "x"], "--name needs a single FOLDER"),
+        ([".", "--rms", "0.1", "--mels", "."], "--rms cannot be used with --mels"),
         ([".", "--rms", "3"], "rms"),
-        (["/"], "lies in /, the folder of recordings: choose another -o, outside of it"),
+        (["/"], "is inside /, the folder of recordings: choose an -o outside of it"),
     ],
 )
 def test_the_command_refuses_in_one_line(tmp_path, refusal, arguments, words):
@@ -191,7 +191,7 @@ def test_recordings_keep_their_level_and_their_mels(tmp_path, capsys):
     assert prepare_with_mels(tmp_path) == 0
     printed = capsys.readouterr().out
     assert "in: without a mel" in printed
-    assert "in: unfitting mel" in printed
+    assert "in: mel does not fit" in printed
     assert "49 frames, but audio of 13230 samples has 51 or 52" in printed
     manifest = read_manifest(tmp_path / "out")
     assert [entry.mel for entry in manifest.entries] == [f"mels/in/anna/{number}.npy" for number in range(4)]
@@ -208,4 +208,4 @@ def test_a_folder_with_mels_of_other_recordings_is_refused(tmp_path, capsys):
     recorded(tmp_path / "in/a.wav")
     save(tmp_path / "mels", "b.npy", np.zeros((80, 51), np.float32))
     assert prepare_with_mels(tmp_path) == 2
-    assert "holds no mel of in: each is named like its recording, such as a.npy" in capsys.readouterr().err
+    assert "has no mels of in: name each like its recording, such as a.npy" in capsys.readouterr().err

@@ -56,7 +56,7 @@ def test_a_closed_form_is_that_of_the_whole_training_set(digits, tmp_path, kind,
     nats = -expected.mean() / 64
     score = float(printed.split("validation after step 1: score ")[1].split()[0])
     assert score == pytest.approx(float(nats), abs=2e-4)
-    assert "already holds a run" in refusal(main, "density", "--config", digits, "--model", kind)
+    assert "already has a run" in refusal(main, "density", "--config", digits, "--model", kind)
     assert main(["density", "--config", str(digits), "--model", kind, "--resume"]) == 0
 
 
@@ -86,7 +86,7 @@ def test_autoencoders(mels, tmp_path, kind):
     [
         (["--model", "mafia"], "--model must be one of gaussian, elementwise, cdf, nice, realnvp, maf, iaf, glow, vae"),
         (["--data", "moons"], "items of moons are (2, 1)"),
-        (["model.logit_alpha=null"], "logit_alpha belongs to digits"),
+        (["model.logit_alpha=null"], "logit_alpha must be set for digits"),
         (["--data", "festvox-ru", "model.logit_alpha=null", "model.channels=80"], "mels need `manifest`"),
         (["model.hiden=[3]"], "no field hiden"),
     ],

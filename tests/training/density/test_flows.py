@@ -136,7 +136,7 @@ def test_generations_are_the_order_of_ancestral_sampling_and_cycles_are_named():
         assert sorted(position) == list(range(8))
     graph = torch.zeros(4, 4, dtype=torch.bool)
     graph[0, 1] = graph[1, 2] = graph[2, 0] = True
-    with pytest.raises(ValueError, match=r"cycle.*: \d -> \d -> \d -> \d"):
+    with pytest.raises(ValueError, match=r"cycle \d -> \d -> \d -> \d"):
         Autoregressive(graph, (5,))
     with pytest.raises(ValueError, match="square"):
         Autoregressive(torch.zeros(2, 3), (5,))

@@ -74,10 +74,10 @@ def test_the_manifest_s_mels_are_used_and_the_report_says_so(tmp_path, capsys):
 
     with_given = distances("given")
     printed = capsys.readouterr()
-    assert "got the mels that the manifest names, not the recordings' own: 1 of 4" in printed.out
+    assert "got the manifest's mels, not the recordings' own, for 1 of 4" in printed.out
     assert "scoring ground truth: " in printed.err  # a wait without a terminal is told, too
     own = distances("own")
-    assert "that the manifest names" not in capsys.readouterr().out
+    assert "got the manifest's mels" not in capsys.readouterr().out
     differing = {key for key in own if own[key] != with_given[key]}
     assert differing == {("last", "2.flac"), ("Griffin-Lim", "2.flac")}
 
@@ -101,5 +101,5 @@ def test_predicted_mels_stand_beside_true_ones_and_must_be_there(tmp_path):
     assert report.settings["mels"] == "the recordings' own, and predicted by an acoustic model"
     assert report.settings["sharpen"] == 0.25
     manifest = write_given(tmp_path, preset("nvidia"), [("test", 22050, True), ("test", 25000, False)])
-    with pytest.raises(ValueError, match=r"1 of 2 recordings of .* have no predicted mel, 1.flac among them"):
+    with pytest.raises(ValueError, match=r"1 of 2 recordings of .* have no predicted mel, such as 1.flac"):
         compare({"last": NoiseVocoder()}, manifest.root, tmp_path / "out", Comparison(SHORT, mels="both"))

@@ -121,7 +121,7 @@ def test_pitch_and_voicing_need_voiced_frames():
     assert not pitch_track(tone(150.0, level=1e-5), RATE).voiced.any()  # however periodic
     with pytest.raises(MetricUndefinedError, match="voiced in both"):
         pitch_rmse(breathy(tone(150.0)), silence, RATE)
-    with pytest.raises(MetricUndefinedError, match="voiced frames"):
+    with pytest.raises(MetricUndefinedError, match="voiced frame"):
         voicing_f1(silence, silence, RATE)
     with pytest.raises(MetricUndefinedError, match="recording with voiced frames"):
         voiced_share(silence, breathy(tone(150.0)), RATE)
@@ -146,5 +146,5 @@ def test_the_band_of_white_noise_is_its_share_and_is_kept_within_six_decibels():
     low = low_passed(x)
     kept = [band_is_kept(x, low + np.float32(gain) * (x - low), RATE) for gain in (1.6, 0.6, 0.3, 0.0)]
     assert kept == [100, 100, 0, 0]
-    with pytest.raises(MetricUndefinedError, match="nothing above 8 kHz"):
+    with pytest.raises(MetricUndefinedError, match="is empty above 8 kHz"):
         band_is_kept(low, x, RATE)

@@ -63,7 +63,7 @@ def test_the_table_is_aligned_and_marks_what_is_absent_partial_or_unseen():
 def test_notes_name_packages_rows_left_out_and_each_reason_once():
     assert report().notes() == [
         "Gone was not computed: install gone_package (extras training, evaluation)",
-        "mute is left out: no held-out utterance is of the chosen length",
+        "mute is left out: no held-out utterance has the selected length",
         "* Rare is undefined for model on low.flac and 1 more: too rare",
     ]
     rows = [row(name, voice, 1.0, None, None) for name in ("truth", "model") for voice in ("low", "high")]

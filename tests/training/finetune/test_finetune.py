@@ -75,7 +75,7 @@ def recordings(tmp_path):
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
     monkeypatch.setattr(steps, "missing_judges", dict)
-    monkeypatch.setattr("training.corpora.pitch.follow", steady_pitch)
+    monkeypatch.setattr("training.corpora.pitch.track_pitch", steady_pitch)
     monkeypatch.setattr(comparison, "METRICS", tuple(m for m in METRICS if m.name in ("stft_distance", "stoi")))
     monkeypatch.setattr(comparison, "griffin_lim", partial(griffin_lim, iterations=1))
     small = {"_VALIDATION_ITEMS": 2, "_SEGMENT_LENGTH": 4096, "TIMED_STEPS": 1}
@@ -108,7 +108,14 @@ def test_recordings_become_a_model_that_speaks_and_is_no_worse(start, recordings
     (tmp_path / "bin" / "vocoder-serve").touch()
     assert main(words(start, recordings, tmp_path, "--minutes", "0.01")) == 0
     printed = capsys.readouterr().out
-    told = ("1 of 4", "silent", "initialising from data: 1 batch\n", "step 0: score", "for the first, about", "4 of 4")
+    told = (
+        "1 of 4",
+        "silent",
+        "initialising from 1 batch of data\n",
+        "step 0: score",
+        "for the first, about",
+        "4 of 4",
+    )
     assert [text for text in told if text not in printed] == []
     assert "licence of the weights: CC-BY-3.0 (old), CC0-1.0 (mine)" in printed
     assert "--resume" not in printed
@@ -116,7 +123,7 @@ def test_recordings_become_a_model_that_speaks_and_is_no_worse(start, recordings
     assert "serve it: bin/vocoder-serve --model mine\n" in printed
     assert "try it:   vocoder resynthesize mine.run/corpus/audio/" in printed
     assert ("are published: STOI got better" in printed) != ("The starting weights of" in printed)
-    assert ("The starting weights of" in printed) == ("the better of the trained weights stay in mine.run/" in printed)
+    assert ("The starting weights of" in printed) == ("the better of the trained weights are in mine.run/" in printed)
     manifest = read_manifest(tmp_path / "mine.run" / "corpus")
     assert sorted(entry.split for entry in manifest.entries) == ["test"] * 3 + ["train"] * 6
     card = (tmp_path / "mine" / "README.md").read_text()
@@ -139,7 +146,7 @@ def test_a_reverse_model_learns_from_samples_alone_and_its_critics_judge_at_once
     given = load_model(reverse_start).model.state_dict()
     assert any(not torch.equal(value, given[name]) for name, value in last.model.state_dict().items())
     assert load_model(tmp_path / "mine").family == "reverse"
-    for more, text in ((["--steps", "6"], "began with 5"), (["--licence", "MIT"], "recordings under CC0-1.0, which")):
+    for more, text in ((["--steps", "6"], "has 5 steps"), (["--licence", "MIT"], "must be CC0-1.0, under which")):
         assert text in refusal(main, *words(reverse_start, recordings, tmp_path, *more), "--resume")
 
 
@@ -162,14 +169,14 @@ def test_a_stopped_run_goes_on_and_predicted_mels_of_another_preset_are_heard(
         interrupted.setattr(Interruption, "requested", True, raising=False)
         interrupted.setattr(Interruption, "__init__", lambda self: None)
         assert main(given) == 130
-    assert "stopped; to continue, give the same command once more, with --resume" in capsys.readouterr().out
+    assert "stopped; to continue, repeat the command with --resume" in capsys.readouterr().out
     assert "--resume continues it" in refusal(main, *given)
     at = given.index("--start-from")
     assert main([*given[:at], *given[at + 2 :], "--resume"]) == 0  # it knows what it began with
     assert written_run(tmp_path / "mine.run" / "training" / "config.yaml").start_from == str(start)
     printed = capsys.readouterr().out
-    assert "the mels that the manifest names, not the recordings' own: 3 of 3" in printed
-    assert "need preset=espnet" in printed
+    assert "got the manifest's mels, not the recordings' own, for 3 of 3" in printed
+    assert "set preset=espnet" in printed
     manifest = read_manifest(tmp_path / "mine.run" / "corpus" / "manifest.jsonl")
     assert {entry.mel_preset for entry in manifest.entries} == {"espnet"}
 
@@ -183,8 +190,8 @@ def test_warnings_come_before_training(start, recordings, tmp_path, capsys, monk
     monkeypatch.setattr(steps, "missing_judges", lambda: {"pesq": "pesq"})
     assert main(words(start, recordings, tmp_path, "--minutes", "0.01")) == 130
     said = capsys.readouterr().out
-    assert "PESQ is not installed, so STOI and DistillMOS judge the result alone" in said
-    assert "2 of 4: training on 0.1 minutes of speech; 9 steps measure this machine's pace" in said
+    assert "PESQ is not installed, so only STOI and DistillMOS judge the result" in said
+    assert "2 of 4: training on 0.1 minutes of speech; measuring this machine's pace with 9 steps" in said
     assert "WARNING: a step takes 21.0 s here, 52 times as long as on two idle cores" in said
 
 
@@ -210,17 +217,17 @@ def test_critics_compute_in_the_dtype_of_the_machine(tmp_path, monkeypatch):
 
 def test_nothing_is_trained_without_its_judges(start, recordings, tmp_path, refusal, monkeypatch):
     monkeypatch.setattr(steps, "missing_judges", lambda: {"pesq": "pesq", "distillmos": "distillmos"})
-    assert "distillmos must judge the result: install" in refusal(main, *words(start, recordings, tmp_path))
+    assert "distillmos, needed to judge the result: install" in refusal(main, *words(start, recordings, tmp_path))
     assert not (tmp_path / "mine.run").exists()
 
 
 @pytest.mark.parametrize(
     ("more", "text"),
     [
-        (["--start-from", "wavenet"], "fine-tuning starts from a reverse or a waveglow, and wavenet is a wavenet"),
+        (["--start-from", "wavenet"], "wavenet is a wavenet: fine-tuning must start from a reverse or a waveglow"),
         (["--minutes", "-1"], "--minutes must be a positive number"),
         (["--steps", "4"], "--steps must be at least 5"),
-        (["--mel", "hifigan"], "--mel is the preset of the mels in --mels, which is not given"),
+        (["--mel", "hifigan"], "--mel is the preset of the mels in --mels: give --mels, too"),
     ],
 )
 def test_wrong_arguments_are_refused_in_one_line(start, recordings, tmp_path, refusal, more, text):
@@ -233,7 +240,7 @@ def test_too_little_speech_says_how_much_is_needed_and_keeps_its_place(start, re
         soundfile.write(tmp_path / "few" / f"{i}.wav", voice(120.0, 2.0, seed=i), RATE)
     assert main(words(start, tmp_path / "few", tmp_path)) == 2
     message = capsys.readouterr().err
-    assert "4 s of speech are left to train on beside what is held out" in message
+    assert "4 s of speech are left to train on, besides the held-out" in message
     assert "5 s are needed" in message
     assert main(words(start, recordings, tmp_path)) == 2
     assert capsys.readouterr().err.endswith("; choose another name or folder: pass another -o or --run DIR\n")
@@ -243,5 +250,5 @@ def test_a_run_belongs_to_its_output(start, recordings, tmp_path, refusal):
     (tmp_path / "mine").mkdir()
     inside = ["-o", str(recordings / "mine")]
     resumed = "nothing to resume: "
-    for more, text in (([], "choose another -o"), (["--resume"], resumed), (inside, "lies in")):
+    for more, text in (([], "choose another -o"), (["--resume"], resumed), (inside, "is inside")):
         assert text in refusal(main, *words(start, recordings, tmp_path, *more))

@@ -66,7 +66,7 @@ def test_nonfinite_steps_are_skipped_and_too_many_in_a_row_end_the_run(tmp_path)
     assert all(torch.isfinite(value).all() for value in run["ema"].values())
     poisoned = seeded_toy(poison=[1, 2, 5, 6, 7, 8])
     trainer = toy_trainer(tmp_path / "ended", toy_config(max_nonfinite_steps=3), poisoned)
-    with pytest.raises(TrainingError, match="3 steps in a row, up to step 8"):
+    with pytest.raises(TrainingError, match="3 consecutive steps, up to step 8"):
         trainer.fit()
 
 
@@ -124,7 +124,7 @@ def test_a_finished_run_goes_on_with_more_steps_and_tells_how_it_was_trained(tmp
 def test_what_cannot_be_resumed_or_overwritten_says_so(tmp_path, whole):
     with pytest.raises(ConfigError, match="26 items, fewer than batch_size 27"):
         toy_trainer(tmp_path, toy_config(batch_size=27))
-    with pytest.raises(CheckpointError, match="already holds a run"):
+    with pytest.raises(CheckpointError, match="already has a run"):
         toy_trainer(whole, toy_config())
     with pytest.raises(CheckpointError, match="nothing to resume"):
         toy_trainer(tmp_path, toy_config(), resume=True)

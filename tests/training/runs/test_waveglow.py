@@ -58,7 +58,7 @@ def test_every_parameter_learns_and_the_excitation_from_samples_alone():
 
 @pytest.fixture
 def settings(tmp_path, monkeypatch):
-    monkeypatch.setattr("training.corpora.pitch.follow", steady_pitch)
+    monkeypatch.setattr("training.corpora.pitch.track_pitch", steady_pitch)
     model = {"group_size": 64, "flows": 2, "cond_channels": 4, "corrections": 1}
     model["stack"] = {"channels": 4, "dilations": [1]}
     model["source"] = {"pitch": {"channels": 4, "layers": 1, "bins": 8}}
@@ -76,23 +76,23 @@ def test_the_same_configuration_gives_the_same_model_stopped_or_not(settings, tm
     holder, pipes = [sys.executable, "-c", HOLDER, str(tmp_path / "stopped/.lock")], {"stdin": -1, "stdout": -1}
     with subprocess.Popen(holder, **pipes) as process:
         assert process.stdout.readline() == b"held\n"
-        assert "another process trains in" in refusal(main, *resumed)
+        assert "another process is training in" in refusal(main, *resumed)
         process.stdin.close()
     assert main(resumed) == 0
     assert "changed since step 1: trainer.max_minutes 1e-06 -> None\n" in capsys.readouterr().out
     once, stopped = (load_model(tmp_path / name / "last" / "model").model.state_dict() for name in ("once", "stopped"))
     assert [name for name, value in once.items() if not torch.equal(stopped[name], value)] == []
     assert main(resumed) == 0
-    assert "nothing is left to do: to train beyond step 4, raise trainer.steps=4\n" in capsys.readouterr().out
+    assert "the run is finished: to train beyond step 4, raise trainer.steps=4\n" in capsys.readouterr().out
     manifest = tmp_path / "corpus/manifest.jsonl"
     manifest.write_text(manifest.read_text().partition("\n")[2] + manifest.read_text().partition("\n")[0])
-    assert "it learnt from another manifest, or this one was changed" in refusal(main, *resumed)
+    assert "it was trained on another manifest, or this one was changed" in refusal(main, *resumed)
 
 
 @pytest.mark.parametrize(
     ("override", "text"),
     [
-        ("mel=vocos", "the model 24000 Hz: prepare the corpus into another folder with --sample-rate 24000"),
+        ("mel=vocos", "the model at 24000 Hz: prepare the corpus into another folder with --sample-rate 24000"),
         ("segments.margin=100", "these settings follow from mel preset 'nvidia'"),
         ("model.group_size=100", "multiple of group_size"),
         ("losses.spectrl=1", ": losses has no field spectrl"),
@@ -107,9 +107,9 @@ def test_a_run_says_what_it_does_and_another_starts_from_its_model_and_a_pitch_n
 ):
     assert main(["waveglow", "--config", str(settings)]) == 0
     printed = capsys.readouterr()
-    assert printed.err.count("following the pitch: ") == 1  # of the recordings that are held out, too
+    assert printed.err.count("tracking the pitch: ") == 1  # of the recordings that are held out, too
     starts = ["loading ", "0.0 minutes of speech, speakers: 1; 0.0"]
-    starts += ["initialising from data: 2 batches", "validation after step 0: ", "step 1/4 ", "step 2/4 "]
+    starts += ["initialising from 2 batches of data", "validation after step 0: ", "step 1/4 ", "step 2/4 "]
     assert [line[: len(start)] for line, start in zip(printed.out.splitlines(), starts, strict=False)] == starts
     given = PitchModel(PitchModelConfig(pitch=PitchConfig(channels=6, layers=2, bins=9, ahead=1)))
     save_model(tmp_path / "pitch", given, preset("nvidia"), families=WITH_PITCH)
@@ -119,7 +119,7 @@ def test_a_run_says_what_it_does_and_another_starts_from_its_model_and_a_pitch_n
     assert "model.source.pitch must be {'channels': 6" in refusal(main, *again)
     shape = [f"model.source.pitch.{name}={value}" for name, value in vars(given.config.pitch).items()]
     assert "model.flows is 2 there, 3 here" in refusal(main, *again, "model.flows=3", *shape)
-    assert "start_from wavenet holds a WaveNet, not a WaveGlow" in refusal(main, *again[:-2], "start_from=wavenet")
+    assert "start_from wavenet is a WaveNet, not a WaveGlow" in refusal(main, *again[:-2], "start_from=wavenet")
     assert main([*again, *shape]) == 0
     made = load_model(tmp_path / "more" / "last" / "model")
     assert (made.provenance["start_from"], made.provenance["pitch_from"]) == ("run", "pitch")

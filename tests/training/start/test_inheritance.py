@@ -87,7 +87,7 @@ def test_a_trunk_of_other_settings_is_refused_by_their_names(tmp_path):
     before = made.pitch.output.weight.clone()
     inherit(made, folder, own_pitch=True)
     assert torch.equal(made.pitch.output.weight, before)
-    with pytest.raises(ConfigError, match="holds a WaveGlow, not a Reverse"):
+    with pytest.raises(ConfigError, match="is a WaveGlow, not a Reverse"):
         inherit(made, "waveglow")
 
 
@@ -101,7 +101,7 @@ def test_pitch_networks_lie_by_themselves_or_in_a_vocoder(tmp_path):
         assert torch.equal(ours, theirs)
     with pytest.raises(CheckpointError):
         load_pitch(str(tmp_path / "nothing"))
-    with pytest.raises(ConfigError, match="holds no pitch network"):
+    with pytest.raises(ConfigError, match="has no pitch network"):
         load_pitch("wavenet")
 
 

@@ -1,1 +1,1 @@
-"""The page to listen to an evaluation."""
+"""The listening page of an evaluation."""

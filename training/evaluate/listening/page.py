@@ -1,4 +1,4 @@
-"""The page to listen to an evaluation: players, spectrograms, differences and scores, with names."""
+"""The listening page of an evaluation: players, spectrograms, differences and scores."""
 
 import base64
 import io
@@ -17,16 +17,16 @@ from training.evaluate.metric import Audio
 from training.evaluate.report import Report, cells, utterance_cells
 
 DIFFERENCE_DB = 30.0
-"""difference in dB, up or down, that has the strongest colour"""
+"""difference in dB with the strongest colour"""
 _RANGE_DB = 70.0
-"""from black to the brightest colour of a spectrogram"""
+"""range in dB from black to the brightest colour of a spectrogram"""
 _FLOOR_BELOW_TOP_DB = 80.0
-_LEVELS = 49  # of colour, odd so that no difference is white; more are not told apart
+_LEVELS = 49  # colour levels; odd, so that no difference is white; more would not be distinguishable
 
 
 @dataclass(frozen=True)
 class Utterance:
-    """Audio (T,) by the names of candidates, first the recording and then what each made of its mel, at one rate."""
+    """Audio (T,) by candidate name at one sample rate: the recording first, then each candidate's synthesis."""
 
     voice: str
     path: str
@@ -35,7 +35,7 @@ class Utterance:
 
 
 def listening_page(report: Report, utterances: Sequence[Utterance]) -> str:
-    """Return one HTML document that needs nothing else, with sortable scores; whatever is put into it is escaped."""
+    """Return a self-contained HTML document with sortable scores; all inserted text is escaped."""
     loader = PackageLoader("training.evaluate.listening")
     page = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     return page.get_template("listening.html").render(
@@ -51,7 +51,7 @@ def listening_page(report: Report, utterances: Sequence[Utterance]) -> str:
 
 
 def _shown(utterance: Utterance) -> list[dict[str, Any]]:
-    """Return the clips as the page has them, the recording first."""
+    """Return the clips in the form that the template needs, the recording first."""
     original = next(iter(utterance.clips.values()))
     return [
         {
@@ -65,36 +65,36 @@ def _shown(utterance: Utterance) -> list[dict[str, Any]]:
 
 
 def flac_uri(x: Audio, sample_rate: int) -> str:
-    """Return audio x (T,), full scale 1, as a data URI of 16-bit FLAC without any tags."""
+    """Return audio x (T,), full scale 1, as a data URI of 16-bit FLAC without tags."""
     file = io.BytesIO()
     soundfile.write(file, np.clip(x, -1.0, 1.0), sample_rate, format="FLAC", subtype="PCM_16")
     return _uri("audio/flac", file)
 
 
 def spectrogram_picture(x: Audio, reference: Audio) -> str:
-    """Return the spectrogram of x (T,) as a data URI of a PNG, on the scale of the reference's, low tones below."""
+    """Return the spectrogram of x (T,) as a data URI of a PNG, on the reference's scale, with low frequencies below."""
     return _png((_decibels(x) - _top(reference)) / _RANGE_DB + 1.0, "magma")
 
 
 def difference_picture(x: Audio, reference: Audio) -> str:
     """Return the spectrogram of x (T,) minus that of the reference (T,) as a data URI of a PNG.
 
-    Red is louder than the recording, blue is softer, white the same. Differences between what is 80 dB below the
-    loudest of the recording are none.
+    Red is louder than the recording, blue is softer, white is equal. Levels more than 80 dB below the recording's
+    loudest count as equal.
     """
     floor = _top(reference) - _FLOOR_BELOW_TOP_DB
     return _png((_decibels(x, floor) - _decibels(reference, floor)) / (2.0 * DIFFERENCE_DB) + 0.5, "seismic")
 
 
 def _decibels(x: Audio, floor: float = -100.0) -> NDArray[np.float32]:
-    """Return the spectrogram (256, frames) of x (T,) in dB, means over pairs of bins without the highest one."""
+    """Return the spectrogram (256, frames) of x (T,) in dB: means over pairs of bins, without the highest bin."""
     magnitude = np.abs(librosa.stft(np.pad(x, (0, max(0, 1024 - len(x)))), n_fft=1024, hop_length=256))
     decibels = np.maximum(20.0 * np.log10(np.maximum(magnitude, 1e-5)), floor)
     return np.asarray(decibels[:-1].reshape(256, 2, -1).mean(axis=1), dtype=np.float32)
 
 
 def _top(reference: Audio) -> float:
-    return float(np.percentile(_decibels(reference), 99.8))  # the very loudest bins would leave the rest dark
+    return float(np.percentile(_decibels(reference), 99.8))  # with the maximum, everything else would be dark
 
 
 def _png(shares: NDArray[np.float32], colours: str) -> str:
