@@ -13,7 +13,7 @@ LIBROSA_BANDS = 128
 
 
 def shape_fault(shape: Sequence[int], n_mels: int, target: MelConfig) -> str | None:
-    """Explain what is wrong with the shape of a mel or a batch; None if nothing is.
+    """Explain what is wrong with the shape of a mel or batch of at least one frame; None if nothing is.
 
     `target` is the mel config of the model that the mel is for.
     """

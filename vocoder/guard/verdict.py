@@ -126,15 +126,15 @@ def _explained(convention: Convention, claimed: MelConfig, target: MelConfig) ->
         return f"The mel looks like {words}: {advice}."
     words = convention.words
     if convention.mel_config is not None:
-        return f"The mel looks like {words}: pass preset=auto, or compute the mel with its mel config."
+        return f"The mel looks like {words}: pass preset=auto, or compute the mel with {claimed.name} settings."
     if layout.preset:
-        hint = f"or with that of {layout.preset} and {pass_one_of((layout.preset,), target)}"
-        return f"The mel looks like {words}. Compute it with its mel config, {hint}."
+        hint = f"or with those of {layout.preset} and {pass_one_of((layout.preset,), target)}"
+        return f"The mel looks like {words}. Compute it with {claimed.name} settings, {hint}."
     unknown = conventions.never_recognised(layout.mel_config.n_mels)
     if unknown and encoding.name == PLAIN:
-        hint = "if it is one, pass preset=NAME, otherwise compute the mel with its mel config"
+        hint = f"if it is one, pass preset=NAME, otherwise compute the mel with {claimed.name} settings"
         return f"The mel looks like {words}, or like one of {unknown}, which are not recognised: {hint}."
-    return f"The mel looks like {words}. Compute it with its mel config."
+    return f"The mel looks like {words}. Compute it with {claimed.name} settings."
 
 
 def encoding_message(name: str, claimed: MelConfig, target: MelConfig, own: bool = False) -> str:

@@ -64,7 +64,7 @@ def test_probabilities_are_of_both_and_sum_to_one():
         (1, 1, "log10", "preset=espnet"),
         (1, 0, "bands", "preset=auto"),
         (0, 1, "log10", "multiply by ln(10)"),
-        (2, 0, "hop", "otherwise compute the mel with its mel config"),
+        (2, 0, "hop", "otherwise compute the mel with nvidia settings"),
         (3, 0, "shuffled", "but not in this order"),
     ],
 )
