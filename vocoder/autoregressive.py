@@ -194,7 +194,7 @@ def loop_weights(weights: StackWeights, rounded: bool = False) -> tuple[Tensor, 
 
 
 def _as_halves(weights: Tensor, rounded: bool) -> bool:
-    """Whether weights can be kept in float16: the processor widens it, and it is exact or may be `rounded`."""
+    """Return whether weights can be kept in float16: the processor widens it, and it is exact or may be `rounded`."""
     from llvmlite import binding  # type: ignore[import-untyped]
 
     if not binding.get_host_cpu_features().get("f16c", False):

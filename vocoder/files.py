@@ -49,7 +49,7 @@ def some(names: Sequence[str]) -> str:
 
 
 def is_current(made: Path, source: Path) -> bool:
-    """Whether a file made from another exists and is not older."""
+    """Return whether a file made from another exists and is not older."""
     try:
         return made.stat().st_mtime_ns >= source.stat().st_mtime_ns
     except (FileNotFoundError, NotADirectoryError):

@@ -149,7 +149,7 @@ class Adapter:
         return delay_between(source, self.source, self.target.sample_rate)
 
     def takes(self, source: MelConfig, target: MelConfig) -> bool:
-        """Whether mels of `source` convert exactly to its input, and its output exactly to `target`."""
+        """Return whether mels of `source` convert exactly to its input, and its output exactly to `target`."""
         return self.delay(source) is not None and not differences(self.target, target)
 
 

@@ -175,7 +175,7 @@ def model_for(source: MelConfig, adapt: AdaptMode) -> str | None:
 
 
 def takes(source: MelConfig, target: MelConfig) -> bool:
-    """Whether a model of mel config `target` accepts mels of `source`, exactly or through an adapter."""
+    """Return whether a model of mel config `target` accepts mels of `source`, exactly or through an adapter."""
     return _path(source, target, "on") is not None
 
 

@@ -52,7 +52,7 @@ AUDIO_FORMATS: MappingProxyType[str, AudioFormat] = MappingProxyType(
 
 @dataclass(frozen=True)
 class WriteReport:
-    """What was written.
+    """A report on what was written.
 
     `sample_rate` is the file's rate in Hz, which may differ from the requested one; `peak` is the largest magnitude
     before clipping, and `clipped` the number of samples beyond full scale.

@@ -154,7 +154,7 @@ def _halve(graph: Any, exact: Collection[str]) -> None:
 
 
 def _is_large(tensor: Any, exact: Collection[str]) -> bool:
-    """Whether a tensor is worth storing in float16 and may be."""
+    """Return whether a tensor is worth storing in float16 and may be."""
     from onnx import TensorProto, numpy_helper
 
     if tensor.data_type != TensorProto.FLOAT or _is_exact(tensor.name, exact):
@@ -180,7 +180,7 @@ def _quantise(file: Path, exact: Collection[str]) -> None:
 
 
 def _must_be_exact(node: Any, exact: Collection[str]) -> bool:
-    """Whether a node belongs to the correction, which would then aim at a wrong mel, or multiplies by a constant."""
+    """Return whether a node is part of the correction, which would aim at a wrong mel, or has a constant factor."""
     scopes = [entry.value for entry in node.metadata_props if entry.key == "pkg.torch.onnx.name_scopes"]
     return any(CORRECTION in scope for scope in scopes) or any(_is_exact(name, exact) for name in node.input)
 

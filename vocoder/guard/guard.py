@@ -67,7 +67,7 @@ class Guard:
         self._certain, self._refuted = float(model.certain), float(model.refuted)
 
     def knows(self, config: MelConfig) -> bool:
-        """Whether the guard can judge mels of a mel config, that is, whether the recogniser knows their convention."""
+        """Return whether the guard can judge mels of a mel config: the recogniser must know their convention."""
         return convention_of(config) in self.model.convention.conventions
 
     def recognise(self, mel: Tensor | np.ndarray) -> Recognition:
@@ -81,7 +81,7 @@ class Guard:
         return self.model.convention.recognise(values, self._certain)
 
     def follows(self, mel: Tensor, config: MelConfig) -> bool:
-        """Whether a mel (n_mels, frames) certainly follows a mel config: it is recognised and not unlikely."""
+        """Return whether a mel (n_mels, frames) certainly follows a mel config: it is recognised and not unlikely."""
         found, claimed = self.recognise(mel), convention_of(config)
         if not found.certain or found.best.convention != claimed:
             return False
@@ -156,7 +156,7 @@ class Guard:
         return fault(LOUD, decibels=20 * excess / math.log(10)) if BEYOND < excess < math.inf else None
 
     def _of_integers(self, mel: Tensor, config: MelConfig) -> bool:
-        """Whether a mel of natural logarithms (n_mels, frames) was computed from samples in -32768..32767."""
+        """Return whether a mel of natural logarithms (n_mels, frames) was computed from samples in -32768..32767."""
         loud = bounds(mel)[1] > mel_range(config).plausible[1]
         return loud and self.follows(mel - math.log(32768.0), config) and not self.follows(-mel, config)
 
@@ -218,7 +218,7 @@ def _padding(mel: Tensor, config: MelConfig) -> Verdict | None:
 
 
 def looks_transposed(mel: Tensor | np.ndarray, by_rows: Guard, by_columns: Guard) -> bool:
-    """Whether the columns of a mel are clearly likelier to be its bands than its rows; both guards can read it."""
+    """Return whether the columns of a mel, which both guards can read, are clearly likelier to be its bands."""
     return by_rows.recognise(mel).upright < by_columns.recognise(mel.T).upright - CLEARLY
 
 

@@ -119,7 +119,7 @@ def layout_of(density: str) -> str:
 
 
 def is_true(density: str) -> bool:
-    """Whether a density describes true mels."""
+    """Return whether a density describes true mels."""
     return density.partition(":")[2] in ("", *VARIATIONS)
 
 
