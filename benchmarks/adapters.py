@@ -1,4 +1,4 @@
-"""What mels of other conventions cost: scores lost against the model's own mels of the same recordings.
+"""Measures the loss in scores with mels of other conventions, against the model's own mels of the same recordings.
 
     python -m benchmarks.adapters --manifest runs/speech/manifest.jsonl [--model NAME|DIR] [--limit N]
 
@@ -35,12 +35,12 @@ from vocoder.synthesis.synthesizer import Synthesizer
 from vocoder.timing import machine, markdown_table
 
 GROUPS = {"asterisk-it": 2.5, "kokoro-unseen": 2.5, "klettres": 1.2}
-"""corpora, and the seconds that their recordings must have: PESQ says little of shorter ones"""
+"""corpora with the least seconds of their recordings, because PESQ says little about shorter ones"""
 PEAK_NORMALISED = {"tacotron2-tf": 0.999}
-"""presets whose own programs bring audio to a peak before"""
+"""presets whose own programs first scale audio to a peak"""
 
 Scores = dict[str, dict[str, list[float]]]
-"""by measure and group"""
+"""losses by measure and group"""
 
 
 def main() -> int:
@@ -68,7 +68,7 @@ def main() -> int:
 
 
 def chosen(manifest: Manifest, limit: int) -> list[Recording]:
-    """Return at most so many recordings of each corpus.
+    """Return at most `limit` recordings of each corpus.
 
     Raises:
         ManifestError: there are none.
@@ -80,14 +80,14 @@ def chosen(manifest: Manifest, limit: int) -> list[Recording]:
             selection = Selection(min_seconds=seconds, limit=limit, by="corpus")
             found += [replace(one, voice=corpus) for one in recordings(Manifest(manifest.root, entries), selection)]
     if not found:
-        raise ManifestError(f"{manifest.root} holds no recording of {', '.join(GROUPS)}")
+        raise ManifestError(f"{manifest.root} has no recordings of {', '.join(GROUPS)}")
     return found
 
 
 def scores(
     voice: Synthesizer, found: Sequence[Recording], source: MelConfig, name: str | None, peak: float | None = None
 ) -> Scores:
-    """Return all scores of recordings, brought to a peak or not, synthesized from the mels of a mel config."""
+    """Return all scores of recordings, scaled to a peak or not, synthesized from mels of a mel config."""
     scored: Scores = {measure: {} for measure in MEASURES}
     for recording in found:
         reference = recording.at(voice.sample_rate)
@@ -101,7 +101,7 @@ def scores(
 
 
 def band_error(reference: Audio, generated: Audio, sample_rate: int) -> float:
-    """Return how much louder the band from 8 to 11 kHz is than the recording's, in dB.
+    """Return by how many dB the band from 8 to 11 kHz is louder than the recording's.
 
     Raises:
         MetricUndefinedError: the recording has nothing there.
@@ -125,7 +125,7 @@ def _defined(measure: Callable[[Audio, Audio, int], float], reference: Audio, x:
 
 
 def losses(theirs: Scores, own: Scores) -> dict[str, dict[str, float]]:
-    """Return the loss in each score by group, as adapters state it."""
+    """Return the loss in each score by group, in the form that adapters store."""
     return {
         f"{measure}_lost": {
             group: round(mean(values) - mean(theirs[measure][group]), 3) for group, values in own[measure].items()
@@ -135,13 +135,13 @@ def losses(theirs: Scores, own: Scores) -> dict[str, dict[str, float]]:
 
 
 def mean(values: Sequence[float]) -> float:
-    """Return the mean of the scores that are defined; NaN if none is."""
+    """Return the mean of the defined scores, or NaN if there are none."""
     defined = [value for value in values if not math.isnan(value)]
     return sum(defined) / len(defined) if defined else float("nan")
 
 
 def record(directory: Path, lost: dict[str, dict[str, float]], model: str) -> None:
-    """Write what was measured into an adapter's directory."""
+    """Write the measured losses into an adapter's directory."""
     checkpoint = load_model(directory)
     mel_config, origin = checkpoint.mel_config, checkpoint.provenance
     measured = ", ".join(f"{value:.2f} on {group}" for group, value in lost["pesq_lost"].items())
@@ -151,7 +151,7 @@ def record(directory: Path, lost: dict[str, dict[str, float]], model: str) -> No
 
 
 def _with_own_path(voice: Synthesizer) -> list[str]:
-    """Return the other presets that a model accepts; one of those that share an adapter."""
+    """Return the other presets that a model accepts, only one of those that share an adapter."""
     paths = {
         name: path_between(config, voice.mel_config)
         for name, config in PRESETS.items()
@@ -161,7 +161,7 @@ def _with_own_path(voice: Synthesizer) -> list[str]:
 
 
 def _cells(own: Scores) -> list[tuple[str, str]]:
-    """Return the measures and groups that have scores, in the order of the table."""
+    """Return the measures and groups with scores, in the order of the table."""
     groups = [(measure, group) for measure, by_group in own.items() for group in by_group]
     return [(measure, group) for measure, group in groups if not math.isnan(mean(own[measure][group]))]
 
@@ -173,13 +173,13 @@ def _row(name: str, how: str, theirs: Scores, own: Scores) -> list[str]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.adapters", description=__doc__)
-    parser.add_argument("--manifest", default="runs/speech/manifest.jsonl", help="of a prepared corpus")
+    parser.add_argument("--manifest", default="runs/speech/manifest.jsonl", help="prepared corpus (%(default)s)")
     parser.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME|DIR", help="(default: %(default)s)")
-    parser.add_argument("--limit", type=int, default=16, help="recordings of each corpus (default: %(default)s)")
+    parser.add_argument("--limit", type=int, default=16, help="recordings per corpus (default: %(default)s)")
     parser.add_argument(
-        "--presets", nargs="+", choices=sorted(PRESETS), help="(default: all, of those that share an adapter one)"
+        "--presets", nargs="+", choices=sorted(PRESETS), help="presets (default: all, but only one for each adapter)"
     )
-    parser.add_argument("--record", action="store_true", help="write the scores into the adapters that ship")
+    parser.add_argument("--record", action="store_true", help="write the scores into the shipped adapters")
     return parser
 
 

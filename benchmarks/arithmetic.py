@@ -1,4 +1,4 @@
-"""How much arithmetic there is in a computation, and how much of what the machine can do that is."""
+"""Counts the arithmetic in a computation, and compares its rate with the machine's peak."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from vocoder.timing import QUIET, Clock, matmul_rate
 
 
 def operations(task: Callable[[], object]) -> int:
-    """Return the floating-point operations of all products and convolutions of a task, as its formulas read.
+    """Return the floating-point operations of all matrix products and convolutions of a task.
 
     What is left out by rearranging them counts all the same: two computations of one function count alike.
     """
@@ -19,11 +19,11 @@ def operations(task: Callable[[], object]) -> int:
 
 
 class Peak:
-    """What this machine reaches in bfloat16 products, the better of two measurements."""
+    """The machine's peak rate of bfloat16 products, as the better of two measurements."""
 
     def __init__(self, clock: Clock = QUIET) -> None:
         self.rate = max(matmul_rate(torch.bfloat16, clock=clock) for _ in range(2))
 
     def share(self, count: int, seconds: float) -> str:
-        """Return the rate of so many operations in so many seconds as a percentage of the peak."""
+        """Return the rate of operations in some seconds as a percentage of the peak."""
         return f"{100 * count / seconds / self.rate:.0f} %"

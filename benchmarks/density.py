@@ -1,4 +1,4 @@
-"""What each flow of the family is worth: held-out nats per dimension, beside zuko's models of the same size.
+"""Compares the density models with zuko's models of the same size by held-out nats per dimension.
 
 The first flow of every model is the Gaussian of greatest likelihood, fitted in closed form, for zuko's as for ours; all
 are then trained by the same loop on the same batches and scored where they were best on validation items.
@@ -28,14 +28,14 @@ from vocoder.mel.config import preset
 from vocoder.timing import markdown_table
 
 STARTS = 4096
-"""training items that whitening in closed form sees, where training draws fresh ones in every epoch"""
+"""training items for closed-form whitening if training draws new ones in every epoch"""
 
 CDF_RATE = 2e-2
-"""learning rate of mixtures that no network moves: they have far to go from where they start"""
+"""learning rate of mixtures without a network, which start far from their optimum"""
 
 
 def theirs(config: DensityConfig, x: Tensor, seed: int) -> Contestant | None:
-    """Return zuko's model of the same kind and size behind the same whitening, or None where it has none."""
+    """Return zuko's model of the same kind and size with the same whitening, or None if zuko has none."""
     torch.manual_seed(seed)
     size, kind = config.dimensions, config.kind
     if kind not in ("nice", "realnvp", "maf") or config.image or config.generations is not None:
@@ -54,7 +54,7 @@ def theirs(config: DensityConfig, x: Tensor, seed: int) -> Contestant | None:
 
 
 def configurations(data: Data) -> dict[str, DensityConfig]:
-    """Return the models that are compared on a data set."""
+    """Return the models to compare on a data set."""
     rows, columns = data.test.shape[1:]
     alpha = 0.01 if data.name == "digits" else None
     hidden = (128, 128) if data.name == "digits" else (512, 512)
@@ -85,7 +85,7 @@ def configurations(data: Data) -> dict[str, DensityConfig]:
 def measure(
     name: str, config: DensityConfig, data: Data, settings: Fit, seeds: int, samples: dict[str, Tensor] | None = None
 ) -> list[list[str]]:
-    """Return the rows of one model, ours and where there is one zuko's; put what our first one draws into `samples`."""
+    """Return the rows of one model, ours and any of zuko's; add samples of our first one to `samples`."""
     start = _starts(config, data)
     results: dict[str, list[float]] = {}
     parameters: dict[str, int] = {}
@@ -110,7 +110,7 @@ LIBRARIES: dict[str, Callable[[DensityConfig, Tensor, int], Contestant | None]] 
 
 
 def _starts(config: DensityConfig, data: Data) -> Tensor:
-    """Return the training items that whitening in closed form and actnorms see."""
+    """Return the training items for closed-form whitening and actnorms."""
     if data.name == "digits":
         return pool(data.train, 8)
     return pool(data.train, 1)[: max(STARTS, 16 * config.dimensions)]
@@ -150,16 +150,16 @@ def main() -> int:
 
 def arguments() -> argparse.Namespace:
     """Return the arguments of the command line."""
-    parser = argparse.ArgumentParser(description="Held-out nats per dimension of the family, beside zuko.")
+    parser = argparse.ArgumentParser(description="Held-out nats per dimension of our density models and zuko's.")
     parser.add_argument("data", choices=["digits", "frames", "patches"])
-    parser.add_argument("--manifest", default="runs/speech/manifest.jsonl", help="of a prepared corpus, for mels")
-    parser.add_argument("--models", nargs="+", help="only these, by the names of the table")
+    parser.add_argument("--manifest", default="runs/speech/manifest.jsonl", help="prepared corpus, for mels")
+    parser.add_argument("--models", nargs="+", help="only these models, by their names in the table")
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--context", type=int, default=3, help="mel frames of a window")
-    parser.add_argument("--patch", type=int, default=16, help="mel frames of a patch")
-    parser.add_argument("--plot", type=Path, help="file for a picture of samples")
+    parser.add_argument("--context", type=int, default=3, help="mel frames per window")
+    parser.add_argument("--patch", type=int, default=16, help="mel frames per patch")
+    parser.add_argument("--plot", type=Path, help="file for a plot of samples")
     return parser.parse_args()
 
 

@@ -1,4 +1,4 @@
-"""How the density benchmarks fit: one loop for every model, ours or another library's, and the data in memory."""
+"""Fitting for the density benchmarks: one loop for all models, ours or another library's, with data in memory."""
 
 import copy
 import math
@@ -22,7 +22,7 @@ CHECKS = 20
 
 @dataclass(frozen=True)
 class Data:
-    """Items of three splits: one to learn from, one to stop at, one to report."""
+    """Items of three splits: training, validation (for early stopping) and test."""
 
     name: str
     train: EpochDataset
@@ -32,7 +32,7 @@ class Data:
 
 @dataclass(frozen=True)
 class Fit:
-    """How to fit."""
+    """The settings of fitting."""
 
     steps: int
     batch_size: int = 128
@@ -42,7 +42,7 @@ class Fit:
 
 
 def load(name: str, manifest: str, frames: int) -> Data:
-    """Return `digits`, or `frames` (windows of mels) and `patches` of the mels of a corpus."""
+    """Return the data set `digits`, or `frames` (windows) or `patches` of a corpus's mels."""
     if name == "digits":
         return Data(name, digits("train"), pool(digits("validation", 1), 4), pool(digits("test", 2), 4))
     corpus, mel = read_manifest(manifest), preset("nvidia")
@@ -62,13 +62,13 @@ class Contestant:
 
     @property
     def parameters(self) -> int:
-        """How many are trained."""
+        """Number of trained parameters."""
         return sum(p.numel() for p in self.trained)
 
 
 @torch.no_grad()
 def ours(config: DensityConfig, x: Tensor, seed: int) -> Contestant:
-    """Return a model of this project, its whitening and its actnorms fitted to training items."""
+    """Return a model of this project with whitening and actnorms fitted to training items."""
     torch.manual_seed(seed)
     model = DensityModel(config)
     objective = DensityObjective(model, preset("nvidia"), "")
@@ -86,7 +86,7 @@ def pool(items: EpochDataset, epochs: int, first: int = 0) -> Tensor:
 
 
 def fit(contestant: Contestant, data: Data, settings: Fit) -> None:
-    """Fit by maximum likelihood and leave the weights that were best on the validation items, checked 20 times."""
+    """Fit by maximum likelihood and keep the weights that were best on the validation items, checked 20 times."""
     module, log_prob = contestant.module, contestant.log_prob
     optimiser = torch.optim.AdamW(contestant.trained, lr=settings.learning_rate, weight_decay=settings.weight_decay)
     best, kept = math.inf, copy.deepcopy(module.state_dict())

@@ -1,4 +1,4 @@
-"""Pictures of what density models draw, and of points of the plane: data, density and samples side by side.
+"""Plots of samples of density models, and of toy data in the plane: data, density and samples side by side.
 
     python -m benchmarks.density_pictures --plot docs/pictures/flows/toys.png
 
@@ -32,10 +32,10 @@ MODELS = {
 
 
 def draw_samples(samples: Mapping[str, Tensor], limits: tuple[float, float], file: Path) -> None:
-    """Draw items (n, rows, columns) of each model as a row of pictures on one scale, low frequencies at the bottom."""
+    """Draw items (n, rows, columns) of each model as a row of images on one scale, low frequencies at the bottom."""
     count = min(len(items) for items in samples.values())
     rows, columns = next(iter(samples.values())).shape[1:]
-    origin = "upper" if rows == columns else "lower"  # digits stand upright, mels on their lowest band
+    origin = "upper" if rows == columns else "lower"  # digits are upright; mels have the lowest band at the bottom
     figure = Figure(
         figsize=(0.62 * count + 1.6, 0.62 * len(samples) * max(1.0, min(rows / columns, 2.0)) + 0.1), dpi=90
     )
@@ -59,7 +59,7 @@ def draw_samples(samples: Mapping[str, Tensor], limits: tuple[float, float], fil
 
 
 def fitted(toy: Distribution, config: DensityConfig, settings: Fit) -> tuple[DensityModel, float]:
-    """Return a model of a toy, and its held-out nats above the entropy of the toy."""
+    """Return a model of a toy distribution, and its held-out nats above the toy's entropy."""
     data = Data("toy", points(toy, 8192, 0), pool(points(toy, 2000, 1), 1), pool(points(toy, 20_000, 2), 1))
     contestant = ours(config, pool(data.train, 1), settings.seed)
     if contestant.trained:
@@ -70,14 +70,14 @@ def fitted(toy: Distribution, config: DensityConfig, settings: Fit) -> tuple[Den
 
 @torch.no_grad()
 def density_on_grid(model: DensityModel, size: int = 160) -> np.ndarray:
-    """Return the density (size, size) over the square of the plane that the pictures show."""
+    """Return the density (size, size) over the plotted square."""
     axis = torch.linspace(-EXTENT, EXTENT, size)
     points = torch.cartesian_prod(axis, axis)[:, :, None]
     return model.log_prob(points).exp().reshape(size, size).T.numpy()
 
 
 def draw_toys(found: Mapping[str, Mapping[str, DensityModel]], file: Path) -> None:
-    """Draw a row for each toy: its points, the density of each model, and samples of the last one."""
+    """Draw a row per toy: its points, the density of each model, and samples of the last model."""
     names = list(MODELS)
     figure = Figure(figsize=(1.45 * (len(names) + 2), 1.5 * len(found)), dpi=80, layout="constrained")
     grid = figure.subplots(len(found), len(names) + 2, squeeze=False)
@@ -97,12 +97,12 @@ def draw_toys(found: Mapping[str, Mapping[str, DensityModel]], file: Path) -> No
 
 
 def main() -> int:
-    """Print the table and draw the picture."""
-    parser = argparse.ArgumentParser(description="Densities of points of the plane whose entropy is known.")
+    """Print the table and draw the plot."""
+    parser = argparse.ArgumentParser(description="Densities of points in the plane with known entropy.")
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--batch", type=int, default=512)
     parser.add_argument("--toys", nargs="+", choices=list(TOYS), default=list(TOYS))
-    parser.add_argument("--plot", type=Path, help="file for the picture")
+    parser.add_argument("--plot", type=Path, help="file for the plot")
     args = parser.parse_args()
     settings = Fit(args.steps, args.batch, learning_rate=2e-3, weight_decay=0.0)
     found: dict[str, dict[str, DensityModel]] = {}

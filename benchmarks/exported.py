@@ -1,4 +1,4 @@
-"""What a model is for phones: the file for sherpa-onnx in ONNX Runtime beside our torch, with weights of three kinds.
+"""Compares a model exported for phones (sherpa-onnx, ONNX Runtime, three types of weights) with ours in torch.
 
 Size of the file, seconds of audio for a second of one core, and PESQ on recordings of a manifest (extra `evaluation`),
 each synthesized with the noise that the file draws itself.
@@ -41,9 +41,9 @@ def main() -> int:
     """Print the machine and the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.exported", description=__doc__)
     parser.add_argument("model", metavar="NAME|DIR")
-    parser.add_argument("--manifest", type=Path, help="recordings for PESQ; without it only sizes and speeds")
+    parser.add_argument("--manifest", type=Path, help="recordings for PESQ; by default only sizes and speeds")
     parser.add_argument("--limit", type=int, default=6, help="held-out recordings (%(default)s)")
-    parser.add_argument("--corrections", type=int, metavar="N", help="towards the mel (default: the model's own)")
+    parser.add_argument("--corrections", type=int, metavar="N", help="number of corrections (default: the model's own)")
     parser.add_argument("--repetitions", type=int, default=5)
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -59,7 +59,7 @@ def main() -> int:
 
 
 def exported(voice: Any, folder: Path, corrections: int | None) -> dict[Weights, Path]:
-    """Return the files, traced once."""
+    """Return the exported files, traced once."""
     whole = folder / "float32.onnx"
     export_model(voice, SHERPA, whole, corrections=corrections)
     buffers = [f"program.{name}" for name, _ in program_of(voice, corrections, products=True).named_buffers()]
@@ -73,7 +73,7 @@ def exported(voice: Any, folder: Path, corrections: int | None) -> dict[Weights,
 
 
 def runner(file: Path) -> Synthesize:
-    """Return what synthesizes from a mel with a file, on one thread."""
+    """Return a function that synthesizes from a mel with a file, on one thread."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -106,7 +106,7 @@ def table(makers: dict[str, Synthesize], sizes: dict[str, float], config: MelCon
 
 
 def recordings(manifest: Path, limit: int, sample_rate: int) -> Iterator[NDArray[np.float32]]:
-    """Yield held-out recordings, one voice after the other in turn."""
+    """Yield held-out recordings of all voices in turn."""
     chosen = read_manifest(manifest)
     turns: Counter[str] = Counter()
     ranked = []
@@ -120,7 +120,7 @@ def recordings(manifest: Path, limit: int, sample_rate: int) -> Iterator[NDArray
 
 
 def closeness(x: NDArray[np.float32], synthesize: Synthesize, config: MelConfig) -> float:
-    """Return the wide-band PESQ of what is made of a recording's mel."""
+    """Return the wide-band PESQ of audio synthesized from a recording's mel."""
     made = synthesize(mel_of(x, config))[: len(x)]
     return pesq_wide_band(x[: len(made)], made, config.sample_rate)
 

@@ -1,4 +1,4 @@
-"""Record the samples of every shipped model, and compare them after a change: whole, streamed and in rows.
+"""Records the samples of every shipped model and compares them after a change: whole, streamed and in rows.
 
     python -m benchmarks.golden record runs/golden
     python -m benchmarks.golden compare runs/golden
@@ -27,9 +27,9 @@ from vocoder.timing import markdown_table
 Audio = NDArray[np.float32]
 
 LIMIT_DB = -90.0
-"""power of the difference over the power of the recorded samples, in dB, that is still the same sound"""
+"""power of the difference relative to the recorded samples, in dB, up to which the sound counts as the same"""
 MADE = {"seed": 7, "sharpen": 0.0}
-"""what all samples are made with; earlier releases know no sharpening, and the glide, without texture, would get it"""
+"""options for all samples; no sharpening, which earlier releases lack and the glide, without texture, would get"""
 
 
 def golden_mels(config: MelConfig) -> dict[str, Audio]:
@@ -40,7 +40,7 @@ def golden_mels(config: MelConfig) -> dict[str, Audio]:
     audio = {
         "sentence": speech(config.sample_rate, 5 * config.sample_rate, 0),
         "word": speech(config.sample_rate, config.sample_rate // 2, 1),
-        "long": speech(config.sample_rate, 14 * config.sample_rate, 2),  # more frames than are computed at once
+        "long": speech(config.sample_rate, 14 * config.sample_rate, 2),  # more frames than in one pass
         "glide": 0.1 * np.sum(harmonics, axis=0),
         "bursts": 0.05 * noise * (np.arange(len(noise)) % 4000 < 2000),
     }
@@ -48,7 +48,7 @@ def golden_mels(config: MelConfig) -> dict[str, Audio]:
 
 
 def samples(v: Synthesizer, mels: Mapping[str, Audio]) -> dict[str, Audio]:
-    """Return the audio that a model makes of each mel, by the way it is made."""
+    """Return a model's audio for each mel, by way of synthesis."""
     found = {f"whole {name}": v.synthesize(mel, **MADE, guard="off") for name, mel in mels.items()}
     for name, mel in mels.items():
         found[f"streamed {name}"] = np.concatenate(list(v.stream(mel, **MADE, guard="off")))
@@ -57,7 +57,7 @@ def samples(v: Synthesizer, mels: Mapping[str, Audio]) -> dict[str, Audio]:
 
 
 def difference(x: Audio, recorded: Audio) -> float:
-    """Return the power of a difference over that of the recorded samples, in dB: infinite where lengths differ."""
+    """Return the power of a difference relative to the recorded samples in dB, infinite if lengths differ."""
     if x.shape != recorded.shape:
         return float("inf")
     power = float(np.mean(np.square(recorded, dtype=np.float64)))
@@ -66,9 +66,9 @@ def difference(x: Audio, recorded: Audio) -> float:
 
 
 def report(found: Mapping[str, Audio], recorded: Mapping[str, Audio]) -> dict[str, float]:
-    """Return the largest difference in dB of each way to make samples."""
+    """Return the largest difference in dB for each way of synthesis."""
     if set(found) != set(recorded):
-        raise ValueError(f"the recording holds {sorted(recorded)}, not {sorted(found)}")
+        raise ValueError(f"the recorded file has {sorted(recorded)}, not {sorted(found)}")
     worst: dict[str, float] = {}
     for name, x in found.items():
         way = name.split()[0]
@@ -77,7 +77,7 @@ def report(found: Mapping[str, Audio], recorded: Mapping[str, Audio]) -> dict[st
 
 
 def record(directory: Path, models: Sequence[str]) -> bool:
-    """Write the mels and the samples of the models into a directory."""
+    """Write the mels and the models' samples into a directory."""
     directory.mkdir(parents=True, exist_ok=True)
     for name in models:
         v = loaded(name)
@@ -89,7 +89,7 @@ def record(directory: Path, models: Sequence[str]) -> bool:
 
 
 def compare(directory: Path, models: Sequence[str]) -> bool:
-    """Print how far the samples of the models are from those recorded; return whether all are the same."""
+    """Print the difference of the models' samples from the recorded ones; return whether all are the same."""
     rows, same = [], True
     for name in models:
         v, recorded = loaded(name), dict(np.load(directory / f"{name}.npz"))
@@ -97,12 +97,12 @@ def compare(directory: Path, models: Sequence[str]) -> bool:
         rows.append([name, *(f"{db:.0f}" for db in worst.values())])
         same = same and all(db <= LIMIT_DB for db in worst.values())
     print(markdown_table(["largest difference, dB", "whole", "streamed", "in rows"], rows))
-    print("the same" if same else f"NOT the same: at most {LIMIT_DB:.0f} dB is")
+    print("the same" if same else f"NOT the same: the limit is {LIMIT_DB:.0f} dB")
     return same
 
 
 def mels_file(directory: Path, v: Synthesizer) -> Path:
-    """Return the file of the mels that a model takes."""
+    """Return the file of a model's mels."""
     return directory / f"mels-{v.mel_config.name}.npz"
 
 
@@ -112,12 +112,12 @@ def loaded(name: str) -> Synthesizer:
 
 
 def main() -> int:
-    """Record or compare; the status is 1 where samples differ, and 2 where a file cannot be read or written."""
+    """Record or compare; return 1 if samples differ, and 2 if a file cannot be read or written."""
     ways: dict[str, Callable[[Path, Sequence[str]], bool]] = {"record": record, "compare": compare}
     parser = argparse.ArgumentParser(description="Whether the shipped models still make the same samples.")
     parser.add_argument("way", choices=ways)
     parser.add_argument("directory", type=Path)
-    parser.add_argument("--models", nargs="+", default=shipped_models(), help="(default: all that ship)")
+    parser.add_argument("--models", nargs="+", default=shipped_models(), help="models (default: all shipped)")
     args = parser.parse_args()
     torch.set_num_threads(1)
     try:

@@ -1,4 +1,4 @@
-"""What the mel guard says of true mels and of mels in every wrong convention, on corpora that it never saw.
+"""Tests the mel guard on true mels and on mels in every wrong convention, from corpora that it never saw.
 
     python -m benchmarks.guard --manifest runs/speech/manifest.jsonl --cache ~/.cache/flow-vocoder/corpora
 
@@ -41,18 +41,18 @@ BARS = (
 
 def main() -> int:
     """Print the tables."""
-    parser = argparse.ArgumentParser(description="What the mel guard flags and names, and what it costs.")
-    parser.add_argument("--manifest", default="runs/speech/manifest.jsonl", help="of prepared corpora")
-    parser.add_argument("--corpora", default=",".join(UNSEEN), help="of the manifest (default: %(default)s)")
-    parser.add_argument("--cache", type=Path, default=default_cache(), help="with the recordings at their own level")
+    parser = argparse.ArgumentParser(description="What the mel guard flags and recognises, and its cost.")
+    parser.add_argument("--manifest", default="runs/speech/manifest.jsonl", help="manifest of prepared corpora")
+    parser.add_argument("--corpora", default=",".join(UNSEEN), help="corpora of the manifest (default: %(default)s)")
+    parser.add_argument("--cache", type=Path, default=default_cache(), help="cache of recordings at their own level")
     parser.add_argument(
-        "--guard", type=Path, default=ASSETS / "guard", help="model directory of a guard (default: the shipped)"
+        "--guard", type=Path, default=ASSETS / "guard", help="model directory of a guard (default: the shipped one)"
     )
-    parser.add_argument("--most", type=int, default=600, help="utterances of a corpus for true mels (%(default)s)")
+    parser.add_argument("--most", type=int, default=600, help="utterances per corpus for true mels (%(default)s)")
     parser.add_argument(
-        "--most-wrong", type=int, default=20, help="of a corpus for each wrong convention (%(default)s)"
+        "--most-wrong", type=int, default=20, help="utterances per corpus for each wrong convention (%(default)s)"
     )
-    parser.add_argument("--only", choices=["detection", "cost"], help="one of the two")
+    parser.add_argument("--only", choices=["detection", "cost"], help="run only one of the two parts")
     args = parser.parse_args()
     guard = load_guard(args.guard)
     if args.only != "cost":
@@ -63,7 +63,7 @@ def main() -> int:
 
 
 def detection(guard: Guard, args: argparse.Namespace) -> None:
-    """Print what is flagged and named."""
+    """Print the shares that are flagged and recognised."""
     manifest = read_manifest(args.manifest)
     entries = unseen_entries(manifest, args.corpora.split(","), args.most)
     audio = {corpus: levelled(manifest, found) for corpus, found in entries.items()}
@@ -90,7 +90,7 @@ def detection(guard: Guard, args: argparse.Namespace) -> None:
 
 
 def auto_rows(audio: Mapping[str, Sequence[Tensor]], ways: Mapping[str, Way]) -> list[list[str]]:
-    """Return what `preset=auto` takes mels for: a row for each way to compute them, with what is right, if anything."""
+    """Return what `preset=auto` recognises: a row per way to compute mels, with the right answer, if any."""
     rows = []
     for name, (compute, expected) in ways.items():
         right = refused = 0
@@ -109,7 +109,7 @@ def auto_rows(audio: Mapping[str, Sequence[Tensor]], ways: Mapping[str, Way]) ->
 def true_rows(
     guard: Guard, audio: Mapping[str, Sequence[Tensor]], raw: Mapping[str, Sequence[Tensor]]
 ) -> list[list[str]]:
-    """Return a row for each corpus and level, one for each variant, and the sum."""
+    """Return a row per corpus and level, a row per variant, and the sum."""
     rows, everything = [], list[Verdict]()
     for corpus, levels in {name: (raw[name], audio[name]) for name in audio}.items():
         for level, found in zip(("as recorded", "RMS 0.06"), levels, strict=True):
@@ -133,7 +133,7 @@ def _row(title: str, level: str, verdicts: Sequence[Verdict]) -> list[str]:
 def wrong_row(
     guard: Guard, convention: Convention, audio: Mapping[str, Sequence[Tensor]]
 ) -> tuple[list[str], tuple[int, int, int]]:
-    """Return a row of cells, and how many mels were checked, flagged and named, of those with a name."""
+    """Return a row of cells, and how many mels were checked, flagged, and flagged with the right name."""
     verdicts = [guard.check(mel) for found in audio.values() for mel in convention.mels(found)]
     flagged = [verdict for verdict in verdicts if not verdict.typical]
     named = [v for v in flagged if convention.names(v.cause, v.preset)]
@@ -153,7 +153,7 @@ def _most(verdicts: Iterable[Verdict]) -> str:
 
 
 def cost(guard: Guard) -> None:
-    """Print what a check takes beside a synthesis."""
+    """Print the time of a check compared with a synthesis."""
     v, rows = load("waveglow", guard="off"), []
     speech = torch.from_numpy(read_audio(RECORDING, v.sample_rate)[0])
     for seconds in (1, 5, 10):

@@ -1,4 +1,4 @@
-"""Mels in the conventions of other vocoders, and with the usual mistakes, computed from audio as they say."""
+"""Mels in the conventions of other vocoders and with common mistakes, computed from audio."""
 
 import dataclasses
 import functools
@@ -40,7 +40,7 @@ class Convention:
     near: bool = False
 
     def names(self, cause: str, preset: str | None) -> bool:
-        """Whether a verdict names it; all do where any will do."""
+        """Whether a verdict names this convention; always true if any name will do."""
         return self.cause is None or (cause, preset) == (self.cause, self.preset)
 
     def mels(self, audio: Sequence[Tensor]) -> list[Tensor]:
@@ -58,7 +58,7 @@ _transform = functools.cache(MelSpectrogram)
 
 @torch.inference_mode()
 def mel_of(x: Tensor, config: MelConfig) -> Tensor:
-    """Return the mel (n_mels, frames) of audio (T,) at 22,050 Hz, resampled where a mel config has another rate."""
+    """Return the mel (n_mels, frames) of audio (T,) at 22,050 Hz, resampled to the mel config's rate."""
     x = resample(x, 22050, config.sample_rate)
     return _transform(config)(x[None])[0].float()
 
@@ -174,7 +174,7 @@ OF_100_BANDS: Mapping[str, tuple[Callable[[Tensor], Tensor], str | None]] = {
     "`vocos`, 100 frames, transposed": (lambda x: _middle(_vocos()(x)).T, None),
     "white noise": (lambda x: _vocos()(0.1 * torch.randn(len(x), generator=torch.Generator().manual_seed(0))), None),
 }
-"""mels of 100 bands, each with the encoding of those that a mel config can say"""
+"""mels of 100 bands, each in an encoding that a mel config can express"""
 
 
 def _standardised(mel: Tensor) -> Tensor:
@@ -182,7 +182,7 @@ def _standardised(mel: Tensor) -> Tensor:
 
 
 def _middle(mel: Tensor) -> Tensor:
-    """Return as many frames as there are bands, with silence after them where there are fewer."""
+    """Return as many frames as there are bands, padded with silence if there are fewer."""
     bands, frames = mel.shape
     start = max(0, (frames - bands) // 2)
     return F.pad(mel[:, start : start + bands], (0, max(0, bands - frames)), value=float(mel.min()))

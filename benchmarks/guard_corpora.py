@@ -1,4 +1,4 @@
-"""Speech that the mel guard was neither fitted to nor calibrated with, at the level of the recordings and at one."""
+"""Speech not used to fit or calibrate the mel guard, at the recordings' own levels and at a common level."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,12 +15,12 @@ from training.corpora.manifest import Entry, Manifest
 from training.data.stores import AudioStore
 
 UNSEEN = ("asterisk-it", "kokoro-unseen", "klettres", "prompts-it", "prompts-de", "prompts-fr", "prompts-es")
-"""corpora that no fitting or calibration of the shipped guard had part of"""
+"""corpora that were not used in fitting or calibrating the shipped guard"""
 SHORTEST = 0.4  # seconds
 
 
 def unseen_entries(manifest: Manifest, corpora: Sequence[str], most: int) -> Mapping[str, list[Entry]]:
-    """Return at most so many utterances of each corpus, drawn at random, of those that the manifest has."""
+    """Return at most a number of random utterances of each corpus that the manifest has."""
     found = {}
     for corpus in corpora:
         entries = [e for e in manifest.entries if e.corpus == corpus and e.duration >= SHORTEST]
@@ -31,13 +31,13 @@ def unseen_entries(manifest: Manifest, corpora: Sequence[str], most: int) -> Map
 
 
 def levelled(manifest: Manifest, entries: Sequence[Entry]) -> list[Tensor]:
-    """Return the prepared audio (T,) of utterances, all of one level."""
+    """Return the prepared audio (T,) of utterances, all at the same level."""
     store = AudioStore(manifest, entries)
     return [torch.from_numpy(store.whole(i)) for i in range(len(entries))]
 
 
 def as_recorded(corpus: str, entries: Sequence[Entry], sample_rate: int, cache: Path) -> list[Tensor]:
-    """Return the audio (T,) of utterances at the level of their recordings; none of those that are not in the cache.
+    """Return the audio (T,) of utterances at their recordings' levels, without those that are not in the cache.
 
     Args:
         corpus: of the utterances.

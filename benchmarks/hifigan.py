@@ -1,4 +1,4 @@
-"""The generator of HiFi-GAN V2, what many people would use instead: 0.93 million parameters, untrained.
+"""The generator of HiFi-GAN V2, a common alternative: 0.93 million parameters, untrained.
 
 Kong, Kim, Bae, "HiFi-GAN: Generative Adversarial Networks for Efficient and High Fidelity Speech Synthesis" (2020),
 table 5: four transposed convolutions take the mel to the rate of samples, and after each of them the mean of three
@@ -18,7 +18,7 @@ SLOPE = 0.1
 
 
 class ResidualBlock(nn.Module):
-    """Three pairs of a dilated and a plain convolution, each pair with a shortcut."""
+    """Three pairs of a dilated and a plain convolution, each pair with a skip connection."""
 
     def __init__(self, channels: int, kernel: int) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class ResidualBlock(nn.Module):
 
 
 class HiFiGAN(nn.Module):
-    """A mel (B, n_mels, frames) to audio (B, frames * 256)."""
+    """Maps a mel (B, n_mels, frames) to audio (B, frames * 256)."""
 
     def __init__(self, n_mels: int = 80) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""How many times faster than real time audio is made, and what share of the machine's arithmetic that takes.
+"""Measures synthesis speed in multiples of real time, and the share of the machine's peak arithmetic.
 
 `shipped` is every model that ships, against a HiFi-GAN V2 generator and Griffin-Lim. `peers` is ours against Vocos and
 HiFi-GAN V2, and needs the extra `peers`. `streams` is the default model's streams against whole utterances. `batch` is
@@ -26,29 +26,29 @@ from vocoder.timing import BUSY, QUIET, Clock, alternate, machine, markdown_tabl
 
 MODEL = "waveglow"
 MODELS = ("reverse", MODEL, "student", "parallel-wavenet", "wavenet")
-"""of which those that ship are measured"""
+"""models to measure, if they are shipped"""
 PEERS = ("reverse", MODEL, "student")
-"""beside those that people would use instead"""
+"""our models in the comparison with peers"""
 BATCHES = (1, 2, 4, 8, 16)
 BATCH_SECONDS = 2.0
 DTYPES = {"bfloat16": torch.bfloat16} if default_dtype("cpu") == torch.bfloat16 else {}
 DTYPES |= {"float32": torch.float32}
-"""without instructions for it, bfloat16 takes minutes"""
+"""without bfloat16 on processors without instructions for it, where it takes minutes"""
 GRIFFIN_LIM = "Griffin-Lim, 60 iterations"
 Table = tuple[list[str], list[list[str]]]
 Makers = dict[str, Callable[..., object]]
 
 
 def main() -> int:
-    """Print the machine and a table for each part asked for."""
+    """Print the machine and a table for each requested part."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.inference_speed", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help="shipped, peers, streams, batch (default: all)")
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--seconds", type=float, nargs="+", help="lengths of audio (default: 1 and 10)")
     parser.add_argument(
-        "--models", nargs="+", default=PEERS, metavar="NAME|DIR", help="of ours, for peers (%(default)s)"
+        "--models", nargs="+", default=PEERS, metavar="NAME|DIR", help="our models to compare with peers (%(default)s)"
     )
-    parser.add_argument("--busy", action="store_true", help="one thread and its processor time, not the wall's clock")
+    parser.add_argument("--busy", action="store_true", help="one thread, by CPU time instead of wall time")
     args = parser.parse_args()
     clock = BUSY if args.busy else QUIET
     if args.busy:
@@ -70,7 +70,7 @@ def main() -> int:
 
 
 def shipped_speed(lengths: list[float], repetitions: int, clock: Clock = QUIET) -> Table:
-    """Return the table of the models that ship and of what people would use in their place, on the same mels."""
+    """Return the table of shipped models and their common alternatives, on the same mels."""
     peak, config = Peak(clock), load(MODEL).mel_config
     makers = {**_ours([name for name in MODELS if name in shipped_models()]), **_others(config)}
     cells: dict[str, list[str]] = {name: [] for name in makers}
@@ -87,7 +87,7 @@ def shipped_speed(lengths: list[float], repetitions: int, clock: Clock = QUIET) 
 
 
 def peers_speed(models: Sequence[str], lengths: list[float], repetitions: int, clock: Clock = QUIET) -> Table:
-    """Return the table of models of ours beside Vocos and HiFi-GAN V2, with their share of Vocos' better speed.
+    """Return the table of our models, Vocos and HiFi-GAN V2, with speeds relative to Vocos' better one.
 
     All that is compared takes the same mel: models of another mel config stand beside a Vocos of their own.
     """
@@ -110,7 +110,7 @@ def _beside_vocos(
     del makers[GRIFFIN_LIM]
     cells: dict[str, list[str]] = {name: [] for name in makers}
     for seconds in lengths:
-        mel = speech_mel(config, seconds, seed=0)  # which the guard looks at once, as it does for users
+        mel = speech_mel(config, seconds, seed=0)  # includes the guard's check, as for users
         length = mel.shape[1] * config.hop_length / config.sample_rate
         tasks = {name: partial(maker, mel) for name, maker in makers.items()}
         medians = alternate(tasks, repetitions, clock=clock, untimed=1)
@@ -121,7 +121,7 @@ def _beside_vocos(
 
 
 def streams_speed(lengths: list[float], repetitions: int, clock: Clock = QUIET) -> Table:
-    """Return the table of streams whose mel is there, all chunks together, against the whole at once."""
+    """Return the table of streams with a complete mel, all chunks together, compared with whole synthesis."""
     voice, rows = load(PEERS[0]), []
     for seconds in lengths:
         mel = speech_mel(voice.mel_config, seconds, seed=0)
@@ -140,7 +140,7 @@ def _vocos(vocos: VocosPeer, dtype: torch.dtype, mel: np.ndarray) -> object:
 
 
 def _ours(models: Sequence[str]) -> Makers:
-    """Return models of ours: one that takes turns sample by sample once, the others in each precision."""
+    """Return our models: autoregressive ones once, the others in each precision."""
     makers: Makers = {}
     for name in models:
         for kind, dtype in DTYPES.items():

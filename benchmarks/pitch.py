@@ -1,4 +1,4 @@
-"""What a model's pitch network reads from the mel, by itself, beside pYIN on the recording, at several playing speeds.
+"""Compares a model's pitch network, on mels alone, with pYIN on the recordings, at several playing speeds.
 
     python -m benchmarks.pitch --manifest runs/elsewhere/manifest.jsonl [--model NAME|DIR ...] [--rates 1 0.65]
 
@@ -33,12 +33,12 @@ _STEPS = 40  # playing speeds are multiples of 1/40, as in training
 
 
 def main() -> int:
-    """Print a table for each playing speed."""
+    """Print a table per playing speed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--manifest", type=Path, required=True, help="a prepared corpus; its test split counts")
-    parser.add_argument("--model", nargs="+", default=[DEFAULT_MODEL], help="names or directories (%(default)s)")
+    parser.add_argument("--manifest", type=Path, required=True, help="prepared corpus; its test split is used")
+    parser.add_argument("--model", nargs="+", default=[DEFAULT_MODEL], help="model names or directories (%(default)s)")
     parser.add_argument("--rates", type=float, nargs="+", default=[1.0, 0.65], help="playing speeds (%(default)s)")
-    parser.add_argument("--limit", type=int, default=6, help="recordings of a corpus (%(default)s)")
+    parser.add_argument("--limit", type=int, default=6, help="recordings per corpus (%(default)s)")
     args = parser.parse_args()
     models = {name: load(name, guard="off") for name in args.model}
     found = recordings(read_manifest(args.manifest), Selection(min_seconds=1.0, limit=args.limit, by="corpus"))
@@ -56,7 +56,7 @@ def main() -> int:
 
 
 def compared(voice: Synthesizer, x: Audio) -> tuple[float, float, float, float]:
-    """Return agreement of voicing, share of pitches that are off, voiced frames relative to pYIN's, and its median f0.
+    """Return voicing agreement, share of wrong pitches, voiced frames relative to pYIN's, and pYIN's median f0.
 
     Raises:
         ConfigError: the model has no pitch network.
@@ -80,7 +80,7 @@ def compared(voice: Synthesizer, x: Audio) -> tuple[float, float, float, float]:
 
 
 def at_frames(labels: Audio, frames: int, config: MelConfig) -> Audio:
-    """Return of labels, which are equally far apart in seconds at every sample rate, the nearest to each mel frame."""
+    """Return the label nearest to each mel frame; labels are equally spaced in seconds at every sample rate."""
     seconds = float(centre_of(config)) + np.arange(frames) * float(config.frame_seconds)
     nearest = np.round(seconds * config.sample_rate / label_hop(config.sample_rate, 1.0)).astype(int)
     return labels[np.minimum(nearest, len(labels) - 1)]

@@ -1,4 +1,4 @@
-"""What one would write instead of this server: FastAPI, Vocos, and one lock around it.
+"""A minimal alternative to this server: FastAPI and Vocos with a lock around it.
 
 Vocos runs in bfloat16 by autocast where the processor has instructions for it, elsewhere in float32.
 

@@ -1,4 +1,4 @@
-"""What a request costs beside the model: from the first byte sent to the first byte back, at idle, over a real socket.
+"""Measures a request's overhead over the model: from first byte sent to first byte back, idle, over a real socket.
 
     python -m benchmarks.request_overhead [--model NAME|DIR] [--seconds S] [--requests N]
 
@@ -24,7 +24,7 @@ def main() -> int:
     """Print the machine and a table of medians in milliseconds."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.request_overhead", description=__doc__)
     parser.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME|DIR")
-    parser.add_argument("--seconds", type=float, default=1.0, help="of speech in a request (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=1.0, help="seconds of speech per request (%(default)s)")
     parser.add_argument("--requests", type=int, default=200)
     args = parser.parse_args()
     print(machine(), flush=True)
@@ -38,7 +38,7 @@ def main() -> int:
 
 
 def asked(connection: http.client.HTTPConnection, body: bytes) -> dict[str, float]:
-    """Return milliseconds of the whole request, and of the parts that the server names."""
+    """Return milliseconds of the whole request, and of the stages that the server reports."""
     started = time.perf_counter()
     connection.request("POST", "/synthesize?seed=1", body, {"Content-Type": "application/x-npy"})
     response = connection.getresponse()
@@ -50,7 +50,7 @@ def asked(connection: http.client.HTTPConnection, body: bytes) -> dict[str, floa
 
 
 def report(found: list[dict[str, float]], seconds: float) -> str:
-    """Return the table: each part, and what the whole costs beside the model."""
+    """Return the table: each stage, and the overhead over the model."""
     rows = {name: [request[name] for request in found] for name in found[0]}
     rows["beside the model"] = [request["measured by the client"] - request["infer"] for request in found]
     cells = [[name, *(f"{each:.2f}" for each in np.quantile(v, (0.5, 0.1, 0.9)))] for name, v in rows.items()]

@@ -1,4 +1,4 @@
-"""The pace of the server beside a plain FastAPI with Vocos, alone and beside a process that keeps a core busy.
+"""Compares the server's throughput with a plain FastAPI with Vocos, alone and next to a process that uses a core.
 
     python -m benchmarks.serving [pace] [soak] [--interface http|stream|v2] [--clients 1 4 16]
     python -m benchmarks.serving soak --minutes 30
@@ -28,11 +28,11 @@ TOLERANCE = 1e-5
 OVERLOAD = 1.2
 
 Measured = tuple[float, float, float, float]
-"""seconds of audio a second, median and 99th percentile of the latency, processor seconds for a second of audio"""
+"""seconds of audio per second, median and 99th percentile of latency, CPU seconds per second of audio"""
 
 
 def main() -> int:
-    """Run the parts asked for, and print the machine and a table for each."""
+    """Run the requested parts, and print the machine and a table for each."""
     options = _options()
     lengths = np.random.default_rng(0).permutation(np.linspace(options.shortest, options.longest, CASES))
     synthesizer = load(options.model, guard="off")
@@ -50,13 +50,13 @@ def _options() -> argparse.Namespace:
     parts = ("pace", "soak")
     parser.add_argument("parts", nargs="*", metavar="PART", help="pace (the default), soak")
     parser.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME|DIR")
-    parser.add_argument("--interface", choices=("http", "stream", "v2"), default="http", help="of this server")
+    parser.add_argument("--interface", choices=("http", "stream", "v2"), default="http", help="interface to test")
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 4, 16])
     parser.add_argument("--shortest", type=float, default=1.0, help="seconds of the shortest mel")
     parser.add_argument("--longest", type=float, default=5.0, help="seconds of the longest mel")
-    parser.add_argument("--seconds", type=float, default=10.0, help="how long each load lasts")
-    parser.add_argument("--rounds", type=int, default=3, help="how often both servers have each load")
-    parser.add_argument("--minutes", type=float, default=30.0, help="how long the soak lasts")
+    parser.add_argument("--seconds", type=float, default=10.0, help="duration of each load in seconds")
+    parser.add_argument("--rounds", type=int, default=3, help="number of rounds of each load for both servers")
+    parser.add_argument("--minutes", type=float, default=30.0, help="duration of the soak test in minutes")
     options = parser.parse_args()
     options.parts = options.parts or ["pace"]
     if set(options.parts) - set(parts):
@@ -65,7 +65,7 @@ def _options() -> argparse.Namespace:
 
 
 def _pace(cases: list[Case], options: argparse.Namespace) -> None:
-    """Print what both servers make of the same load, and by how much this one's figure is larger."""
+    """Print both servers' results under the same load, and the ratio of this one's figures."""
     with serving(options.model) as own, plain_server() as plain:
         for beside in (False, True):
             with neighbour() if beside else nullcontext():
@@ -94,7 +94,7 @@ def _compared(own: Program, plain: Program, cases: list[Case], options: argparse
 
 
 def _soak(cases: list[Case], options: argparse.Namespace) -> None:
-    """Print a line for each part of a long load a little above what the server can do, beside clients that hold on."""
+    """Print a line per part of a long load slightly above the server's capacity, next to clients that hold on."""
     with serving(options.model, max_wait=2.0) as program:
         full = asyncio.run(closed_loop(program.url, cases, 4, options.seconds, "http"))
         rate = OVERLOAD * len(full.answers) / options.seconds

@@ -1,4 +1,4 @@
-"""Clients of a server: an open loop, whose requests go out when they are due, and a closed one of so many clients.
+"""Load on a server: an open loop, which sends requests when they are due, and a closed loop of several clients.
 
 In the open loop latency counts from the moment at which a request was due, so that a server that is late is late for
 everybody.
@@ -26,7 +26,7 @@ Array = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Case:
-    """A mel (n_mels, frames), the seed to synthesize it with, and the audio x (T,) that must come, if that matters."""
+    """A mel (n_mels, frames), the seed to synthesize it with, and the expected audio x (T,), if it is checked."""
 
     mel: Array
     seed: int
@@ -47,7 +47,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of one request.
+    """The result of one request.
 
     Attributes:
         due: seconds after the start at which it was due.
@@ -68,7 +68,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Load:
-    """The answers to all requests of one run, and for how many seconds they were sent."""
+    """The answers to all requests of a run, and the seconds in which they were sent."""
 
     answers: Sequence[Answer]
     seconds: float
@@ -80,40 +80,40 @@ class Load:
 
     @property
     def refused(self) -> list[Answer]:
-        """Those to which the server said that it is full, and when to come again."""
+        """Answers in which the server said that it is full and when to retry."""
         return [answer for answer in self.answers if answer.status == SERVER_FULL and answer.retry_after]
 
     @property
     def lost(self) -> Counter[int]:
-        """How many got anything else, by status; 0 is no answer at all."""
+        """Number of other answers by status; 0 means no answer."""
         fine = {id(answer) for answer in (*self.answered, *self.refused)}
         return Counter(answer.status for answer in self.answers if id(answer) not in fine)
 
     @property
     def largest_error(self) -> float:
-        """The largest difference of any answer from the audio that must come."""
+        """The largest difference of any answer from the expected audio."""
         return max((answer.error for answer in self.answered), default=0.0)
 
     @property
     def audio_per_second(self) -> float:
-        """Seconds of audio that were there in a second, until the last request was due."""
+        """Seconds of audio answered per second, until the last request was due."""
         return sum(a.seconds for a in self.answered if a.due + a.latency <= self.seconds) / self.seconds
 
     def latency(self, percent: float) -> float:
-        """Return a percentile of the seconds until audio was there."""
+        """Return a percentile of the seconds until audio arrived."""
         answered = [answer.latency for answer in self.answered]
         return float(np.percentile(answered, percent)) if answered else float("nan")
 
 
 def poisson(rate: float, seconds: float, seed: int) -> list[float]:
-    """Return the times at which requests are due, `rate` of them per second, none knowing of another."""
+    """Return the times at which requests are due, independently and `rate` of them per second."""
     random = np.random.default_rng(seed)
     gaps = random.exponential(1.0 / rate, round(2 * rate * seconds) + 100)
     return [float(due) for due in np.cumsum(gaps) if due < seconds]
 
 
 async def offer(url: str, cases: Sequence[Case], times: Sequence[float], seconds: float) -> Load:
-    """Send a request at each of the times, for the cases in turn, and compare the answers.
+    """Send a request at each time, for the cases in turn, and compare the answers.
 
     Args:
         url: of the server.
@@ -136,7 +136,7 @@ async def offer(url: str, cases: Sequence[Case], times: Sequence[float], seconds
 
 
 async def closed_loop(url: str, cases: Sequence[Case], clients: int, seconds: float, interface: str) -> Load:
-    """Have so many clients send the next case whenever they have the answer to the last.
+    """Have several clients send the next case whenever they have the answer to the last one.
 
     Args:
         url: of the server.
@@ -166,7 +166,7 @@ def _client(url: str) -> httpx.AsyncClient:
 
 
 async def _audio(client: httpx.AsyncClient, url: str, case: Case, body: bytes, interface: str) -> int:
-    """Ask for the audio of a case and read all of it; return the status."""
+    """Request the audio of a case and read all of it; return the status."""
     if interface == "stream":
         async with connect(f"ws{url.removeprefix('http')}/v1/stream", max_size=None, proxy=None) as socket:
             await socket.send(json.dumps({"seed": case.seed}))
@@ -189,7 +189,7 @@ async def _audio(client: httpx.AsyncClient, url: str, case: Case, body: bytes, i
 
 
 async def _ask(client: httpx.AsyncClient, case: Case, body: bytes) -> Answer:
-    """Return one answer, with the time at which it was there for its latency."""
+    """Return one answer, with its arrival time for the latency."""
     try:
         response = await client.post("/v1/synthesize", params={"format": "npy", "seed": case.seed}, content=body)
     except httpx.HTTPError:

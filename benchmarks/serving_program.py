@@ -1,4 +1,4 @@
-"""Servers as processes of their own, and a neighbour that keeps a core busy."""
+"""Runs servers as separate processes, and a process that keeps a core busy."""
 
 import os
 import socket
@@ -23,12 +23,12 @@ class Program:
         self._process = process
 
     def processor_seconds(self) -> float:
-        """Return the seconds of processor time that the process has taken."""
+        """Return the CPU seconds that the process has used."""
         times = self._process.cpu_times()
         return float(times.user + times.system)
 
     def megabytes(self) -> float:
-        """Return the memory that the process holds."""
+        """Return the memory that the process uses."""
         return float(self._process.memory_info().rss) / 2**20
 
 
@@ -83,7 +83,7 @@ def plain_server() -> Iterator[Program]:
 
 @contextmanager
 def neighbour() -> Iterator[None]:
-    """Keep one core busy with another process."""
+    """Keep a core busy with another process."""
     with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as process:
         try:
             yield

@@ -1,4 +1,4 @@
-"""How far lanes carry on more cores than this machine has: a simulation of discrete events from measured times.
+"""Simulates how lanes scale on more cores than this machine has, with discrete events and measured times.
 
     python -m benchmarks.serving_scaling [--model NAME|DIR] [--seconds 3] [--cores 1 2 4 8 16]
 
@@ -26,13 +26,13 @@ from vocoder.loading import DEFAULT_MODEL, load
 from vocoder.timing import BUSY, alternate, machine, markdown_table
 
 SLICES = 100
-"""turns of the interpreter in a run"""
+"""number of times that a run takes the interpreter lock"""
 WORKERS = 2
 LASTS = 60.0  # simulated seconds
 
 
 class Resource:
-    """So many of something; who comes first has it first."""
+    """A number of units, given out first come, first served."""
 
     def __init__(self, count: int) -> None:
         self.free = count
@@ -56,10 +56,10 @@ class Times:
 
 
 def main() -> int:
-    """Print the measured times and the simulated pace."""
+    """Print the measured times and the simulated throughput."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.serving_scaling", description=__doc__)
     parser.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME|DIR")
-    parser.add_argument("--seconds", type=float, default=3.0, help="of audio in a request (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=3.0, help="seconds of audio per request (%(default)s)")
     parser.add_argument("--cores", type=int, nargs="+", default=[1, 2, 4, 8, 16])
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -77,7 +77,7 @@ def main() -> int:
 
 
 def measured(model: str, seconds: float) -> Times:
-    """Return the processor times of a request on one thread."""
+    """Return the CPU times of a request on one thread."""
     synthesizer = load(model, guard="off")
     mel = speech_mel(synthesizer.mel_config, seconds, 0)
     body = io.BytesIO()
@@ -94,12 +94,12 @@ def measured(model: str, seconds: float) -> Times:
 
 
 def simulated(times: Times, cores: int, clients: int) -> float:
-    """Return the seconds of audio a second for clients that each send a request when the last is answered."""
+    """Return the seconds of audio per second for clients that each send a request when the last is answered."""
     core, lanes, workers, interpreter = Resource(cores), Resource(cores), Resource(WORKERS), Resource(1)
     answered = itertools.count()
 
     def request() -> Process:
-        """Prepare, run in slices that hold the interpreter at first, and encode, again and again."""
+        """Repeatedly prepare, run in slices that start with holding the interpreter lock, and encode."""
         while True:
             yield from _worked(workers, core, times.prepare)
             yield "take", lanes
@@ -127,7 +127,7 @@ def _worked(workers: Resource, core: Resource, seconds: float) -> Process:
 
 
 def simulate(processes: list[Process], lasts: float) -> None:
-    """Run processes for so many seconds of their own time."""
+    """Run processes for a number of simulated seconds."""
     numbers = itertools.count()
     events = [(0.0, next(numbers), process) for process in processes]
     while events:
@@ -143,7 +143,7 @@ def simulate(processes: list[Process], lasts: float) -> None:
 
 
 def _moved(process: Process, move: str, resource: Resource) -> list[Process]:
-    """Take or give a resource; return who goes on."""
+    """Take or give a resource; return the processes that continue."""
     if move == "take":
         if resource.free:
             resource.free -= 1

@@ -1,4 +1,4 @@
-"""Clients that hold on to a server beside an honest load: idle connections, and streams that nobody reads."""
+"""Clients that hold on to a server next to a regular load: idle connections, and streams that nobody reads."""
 
 import io
 import socket
@@ -10,20 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 OWN_ADDRESS = "127.0.0.2"
-"""another than that of the load, so that each has its share"""
+"""address other than the load's, so that each has its own share"""
 SECONDS = 10.0
 
 
 @contextmanager
 def strangers(url: str, mel: NDArray[np.float32], streams: int = 60, idle: int = 40) -> Iterator[None]:
-    """Open connections to a server on this machine, and keep them.
+    """Open connections to a server on this machine and keep them open.
 
     Raises:
         ValueError: the server is elsewhere.
     """
     address = urlsplit(url)
     if address.hostname != "127.0.0.1":
-        raise ValueError(f"strangers are for servers on 127.0.0.1, not for {url}")
+        raise ValueError(f"strangers need a server on 127.0.0.1, not {url}")
     body = io.BytesIO()
     np.save(body, mel)
     head = (

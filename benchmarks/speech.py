@@ -1,4 +1,4 @@
-"""Real speech, and its mels, as long as wanted: models behave otherwise where they are given what they never saw."""
+"""Real speech and its mels at any length, because models behave differently on unrealistic input."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ RECORDING = Path(__file__).resolve().parents[1] / "examples" / "heldout.flac"
 
 
 def speech(sample_rate: int, samples: int, seed: int) -> NDArray[np.float32]:
-    """Return audio x (samples,) of a recording, said again and again from a random moment on."""
+    """Return audio x (samples,) of a recording, repeated from a random position."""
     recording, _ = read_audio(RECORDING, sample_rate)
     start = int(np.random.default_rng(seed).integers(len(recording)))
     x: NDArray[np.float32] = np.resize(np.roll(recording, -start), samples)

@@ -1,4 +1,4 @@
-"""How long a stream's first audio takes at idle, over real sockets, and whether the stream keeps ahead of the ear.
+"""Measures a stream's time to the first audio, idle and over real sockets, and whether it stays ahead of playback.
 
 A server is started on loopback; one client after another sends the mel of a recording over WebSocket /v1/stream: all
 of it at once, as from an acoustic model much faster than speech, or with --pace frame by frame.
@@ -26,7 +26,7 @@ from vocoder.timing import machine, markdown_table
 
 @dataclass(frozen=True)
 class Heard:
-    """One stream: seconds to the first audio, to the end, by how much the audio kept ahead of the ear, and the audio.
+    """One stream: seconds to the first audio and to the end, its lead over playback, and the audio.
 
     `first` begins before the connection is opened. `ahead` is the least time, over all chunks after the first, between
     the arrival of a chunk and the moment at which who began to listen with the first has heard all before it.
@@ -44,14 +44,14 @@ def main() -> int:
     parser.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME|DIR")
     parser.add_argument("--streams", type=int, default=20)
     parser.add_argument("--audio", type=Path, default=RECORDING)
-    parser.add_argument("--pace", type=float, metavar="X", help="times as fast as it plays (all at once)")
+    parser.add_argument("--pace", type=float, metavar="X", help="speed relative to real time (all at once)")
     args = parser.parse_args()
     print(machine(), flush=True)
     with serving(args.model) as program, Client(program.url, trust_env=False) as client:
         (model, *_) = client.models()
         assert model.mel_config is not None
         mel = mel_of(read_audio(args.audio, model.mel_config.sample_rate)[0], model.mel_config)
-        listen(client, mel)  # the first of all is slower, and is no stream at idle
+        listen(client, mel)  # warms up: the first stream is slower
         whole = client.synthesize(mel, seed=1)
         rate = float((args.pace or 0.0) / model.mel_config.frame_seconds)
         heard = [listen(client, paced(mel, rate) if rate else mel) for _ in range(args.streams)]
@@ -62,7 +62,7 @@ def main() -> int:
 
 
 def paced(mel: Any, rate: float) -> Iterator[Any]:
-    """Yield the frames of a mel (n_mels, frames), so many a second."""
+    """Yield the frames of a mel (n_mels, frames) at a number per second."""
     started = time.perf_counter()
     for number, frame in enumerate(mel.T):
         time.sleep(max(0.0, started + number / rate - time.perf_counter()))

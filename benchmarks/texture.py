@@ -1,4 +1,4 @@
-"""How much texture mels have, in units of white noise's, and how far they are sharpened for the lack of it.
+"""Measures the texture of mels, in units of white noise's, and how far they are sharpened for lacking it.
 
     python -m benchmarks.texture --manifest runs/elsewhere/manifest.jsonl [--mel nvidia]
 
@@ -24,9 +24,9 @@ HEADINGS = ["mels of", "number", "least texture", "largest texture", "sharpened 
 def main() -> int:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--manifest", type=Path, nargs="+", required=True, help="prepared corpora; test splits count")
+    parser.add_argument("--manifest", type=Path, nargs="+", required=True, help="prepared corpora (test splits)")
     parser.add_argument("--mel", default="nvidia", help="preset or mel config file (%(default)s)")
-    parser.add_argument("--limit", type=int, default=60, help="recordings of a corpus (%(default)s)")
+    parser.add_argument("--limit", type=int, default=60, help="recordings per corpus (%(default)s)")
     args = parser.parse_args()
     config = load_mel_config(args.mel)
     sharpener = Sharpener(config)

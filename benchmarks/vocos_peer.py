@@ -1,4 +1,4 @@
-"""The vocoder that people would use instead for speed: PyPI's `vocos`, by its own classes, for mels of 80 bands.
+"""Vocos, the common alternative for speed: the classes of PyPI's `vocos`, for mels of 80 bands.
 
 Siuzdak, "Vocos: Closing the gap between time-domain and Fourier-based neural vocoders" (arXiv 2306.00814): ConvNeXt
 blocks at frame rate, then an inverse STFT. The package comes with the extra `peers`.
@@ -25,7 +25,7 @@ class VocosPeer(nn.Module):
 
     def __init__(self, config: MelConfig) -> None:
         super().__init__()
-        from vocos.heads import ISTFTHead  # only who asks for this peer needs its package
+        from vocos.heads import ISTFTHead  # optional package, needed only for this peer
         from vocos.models import VocosBackbone
 
         self.backbone = VocosBackbone(config.n_mels, CHANNELS, HIDDEN, BLOCKS)
@@ -33,12 +33,12 @@ class VocosPeer(nn.Module):
         self.hop_length = config.hop_length
 
     def forward(self, mel: Tensor) -> Tensor:
-        """Return audio; its head leaves out the last hop, which is silence here."""
+        """Return audio; the head leaves out the last hop, which is filled with silence."""
         x: Tensor = self.head(self.backbone(mel))
         return nn.functional.pad(x, (0, mel.shape[2] * self.hop_length - x.shape[1]))
 
     @torch.inference_mode()
     def synthesize(self, mel: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-        """Return audio, in bfloat16 by autocast where that is asked for."""
+        """Return audio, with bfloat16 autocast if requested."""
         with torch.autocast(mel.device.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
             return self(mel)

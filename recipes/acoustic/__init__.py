@@ -1,1 +1,1 @@
-"""An acoustic model, from speech with known durations to the mels that it predicts."""
+"""An acoustic model: its training on speech with known durations, and its predictions of mels."""

@@ -1,4 +1,4 @@
-"""Speech with exact durations as training items: which phoneme each frame belongs to, and items of one size."""
+"""Training items from speech with exact durations: the phoneme of each frame, and items of equal size."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,9 +17,9 @@ from vocoder.config import ConfigError
 from vocoder.mel.config import MelConfig
 
 PLACES = 4
-"""numbers that say where in its token a frame stands"""
+"""numbers that describe a frame's position in its token"""
 VOICED = 50.0
-"""Hz; Kokoro's pitch is lower where it is unvoiced, and on its way there"""
+"""Hz; Kokoro's pitch is lower in and next to unvoiced parts"""
 _REFERENCE = 200.0
 _ENERGY_CENTRE, _ENERGY_SCALE = -5.0, 2.0
 Example: TypeAlias = dict[str, NDArray[Any]]
@@ -66,7 +66,7 @@ def token_prosody(
 
 
 def mean_by_token(values: NDArray[np.floating], owner: NDArray[np.int64], count: int) -> NDArray[np.float64]:
-    """Return the mean (count,) of the values (T,) that belong to each token by `owner` (T,), 0 where none does."""
+    """Return the mean (count,) of each token's values (T,), given as `owner` (T,); 0 for tokens without any."""
     total = np.bincount(owner, weights=values, minlength=count)
     return total / np.maximum(np.bincount(owner, minlength=count), 1)
 
@@ -102,7 +102,7 @@ def parted(folder: Path, folds: int, held: int) -> tuple[list[Path], list[Path]]
 
 
 def utterances(folder: Path) -> list[Path]:
-    """Return the audio files of a folder of speech, SPEAKER/NAME.flac, in the order of their plan."""
+    """Return the audio files SPEAKER/NAME.flac in a folder of speech, in the order of their plan."""
     return sorted(folder.glob("*/*.flac"), key=lambda path: path.name)
 
 

@@ -1,4 +1,4 @@
-"""The acoustic model: phonemes with their durations to a mel, in parallel.
+"""The acoustic model, which maps phonemes with durations to a mel in parallel.
 
 (Ren et al., "FastSpeech 2: Fast and high-quality end-to-end text to speech", 2021, and Lancucki, "FastPitch: Parallel
 text-to-speech with pitch prediction", 2021, for what is given and what is predicted; blocks of Liu et al., "A ConvNet
@@ -17,7 +17,7 @@ from vocoder.config import Checked, ConfigError, Count
 from vocoder.models.families import Families, Family
 
 PROSODY = 3
-"""numbers of a token: pitch, voicing, level"""
+"""prosody values per token: pitch, voicing, level"""
 
 
 @dataclass(frozen=True)
@@ -26,16 +26,16 @@ class AcousticConfig(Checked):
 
     n_mels: Count = 80
     tokens: Count = 178
-    """Numbers of phonemes; the next one pads."""
+    """Number of phonemes; the next index is padding."""
     style: Count = 256
-    """Numbers that tell voices apart."""
+    """Size of the vector that identifies a voice."""
     channels: Count = 256
     hidden: Count = 768
     kernel: Count = 7
     encoder: Count = 4
-    """Blocks over phonemes."""
+    """Number of blocks over phonemes."""
     decoder: Count = 5
-    """Blocks over frames."""
+    """Number of blocks over frames."""
     prosody: bool = False
     """Whether pitch, voicing and level of each phoneme are predicted and given to the decoder (FastPitch)."""
     dropout: float = 0.1
@@ -58,7 +58,7 @@ class _Block(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """Return x (B, T, C) transformed; places where `mask` (B, T, 1) is 0 stay 0."""
+        """Transform x (B, T, C); positions where `mask` (B, T, 1) is 0 stay 0."""
         y = self.norm(self.mix(x.transpose(1, 2)).transpose(1, 2))
         y = self.narrow(F.gelu(self.widen(y)))
         masked: Tensor = (x + self.dropout(y)) * mask
@@ -66,7 +66,7 @@ class _Block(nn.Module):
 
 
 class _Predictor(nn.Module):
-    """Prosody of phonemes from what is known of them."""
+    """Predicts the prosody of phonemes from their features."""
 
     def __init__(self, size: int) -> None:
         super().__init__()
@@ -74,7 +74,7 @@ class _Predictor(nn.Module):
         self.out = nn.Conv1d(size, PROSODY, 1)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """Return (B, 3, N) from x (B, C, N); places where `mask` (B, 1, N) is 0 have no part."""
+        """Return (B, 3, N) from x (B, C, N); positions where `mask` (B, 1, N) is 0 are ignored."""
         y = F.gelu(self.first(x)) * mask
         predicted: Tensor = self.out(F.gelu(self.second(y)) * mask)
         return predicted

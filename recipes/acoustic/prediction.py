@@ -1,4 +1,4 @@
-"""`python -m recipes acoustic-predict`: a corpus of what models held out, with the mels that they predict of it."""
+"""`python -m recipes acoustic-predict`: prepare a corpus of models' held-out utterances with predicted mels."""
 
 import argparse
 from collections.abc import Iterator, Sequence
@@ -31,14 +31,14 @@ def predict(speech: Path, models: Sequence[Path], true_prosody: bool) -> Iterato
         trained = load_model(directory, families=FAMILY)
         for path in parted(speech, trained.provenance["folds"], trained.provenance["held"])[1]:
             if path in done:
-                raise ConfigError(f"{directory} held out {path}, as another model did: give one for each part")
+                raise ConfigError(f"{directory} held out {path}, like another model: give only one model for each part")
             done.add(path)
             yield path, predicted_mel(trained.model, example_of(path, trained.mel_config), true_prosody)
 
 
 @torch.inference_mode()
 def predicted_mel(model: nn.Module, example: Example, true_prosody: bool) -> NDArray[np.float32]:
-    """Return the mel (n_mels, frames) that a model predicts, frame for frame as long as the recording's."""
+    """Return a model's prediction of the mel (n_mels, frames), with as many frames as the recording's."""
     tokens, style, index, places, prosody = (
         torch.from_numpy(example[name])[None] for name in ("tokens", "style", "index", "places", "prosody")
     )
@@ -51,9 +51,9 @@ def predicted_mel(model: nn.Module, example: Example, true_prosody: bool) -> NDA
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("speech", type=Path, help="folder of the speech")
-    parser.add_argument("models", nargs="*", type=Path, help="model directories; the recordings' own mels without any")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="prepared folder that the corpus is added to")
-    parser.add_argument("--name", help="of the corpus (that of the folder of speech)")
+    parser.add_argument("models", nargs="*", type=Path, help="model directories (the recordings' own mels)")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="prepared folder to add the corpus to")
+    parser.add_argument("--name", help="name of the corpus (default: that of the folder)")
     parser.add_argument("--mel", default="nvidia", help="preset of the mels (%(default)s)")
     parser.add_argument("--true-prosody", action="store_true", help="give the recordings' pitch, voicing and level")
 

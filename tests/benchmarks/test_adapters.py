@@ -15,7 +15,7 @@ def test_only_voices_that_no_adapter_heard_count(tmp_path):
     manifest = write_recordings(tmp_path, *told, rate=8000)
     found = adapters.chosen(manifest, 4)
     assert [(one.voice, one.entry.path) for one in found] == [("asterisk-it", "0.flac"), ("klettres", "2.flac")]
-    with pytest.raises(ManifestError, match="no recording of asterisk-it"):
+    with pytest.raises(ManifestError, match="no recordings of asterisk-it"):
         adapters.chosen(Manifest(tmp_path, manifest.entries[1:2]), 4)
 
 

@@ -89,7 +89,7 @@ def test_differences_are_relative_and_in_decibels_and_of_the_same_mels():
     assert difference(1.1 * x, x) == pytest.approx(-20.0, abs=1e-4)
     assert difference(x[:1], x) == float("inf")
     assert difference(SILENT, SILENT) == -float("inf")
-    with pytest.raises(ValueError, match="the recording holds"):
+    with pytest.raises(ValueError, match="the recorded file has"):
         report({"whole word": SILENT}, {"whole sentence": SILENT})
 
 

@@ -79,7 +79,7 @@ def test_the_mel_is_nearer_than_silence_and_than_another_utterance(halves):
         assert mel.shape == true.shape
         frames = min(true.shape[1], other.shape[1])
         assert np.abs(mel - true).mean() < np.abs(other[:, :frames] - true[:, :frames]).mean()
-    with pytest.raises(ConfigError, match="as another model did"):
+    with pytest.raises(ConfigError, match="like another model"):
         list(predict(speech, [models[0], models[0]], False))
 
 
