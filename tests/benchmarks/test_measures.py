@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from given_mels import write_given
-from tiny_models import random_voice
+from tiny_models import random_synthesizer
 
 from benchmarks import density_fitting, golden, texture
 from benchmarks.arithmetic import operations
@@ -64,7 +64,7 @@ SILENT = np.zeros(8, dtype=np.float32)
 def test_what_was_recorded_is_the_same(tmp_path, monkeypatch):
     mel = np.full((80, 12), -6.0, dtype=np.float32)
     monkeypatch.setattr("benchmarks.golden.golden_mels", lambda config: {"sentence": mel, "word": mel[:, :9]})
-    voice = random_voice()
+    voice = random_synthesizer()
     monkeypatch.setattr("benchmarks.golden.loaded", lambda name: voice)
     record(tmp_path, ["tiny"])
     x = np.load(tmp_path / "tiny.npz")["whole sentence"]
@@ -77,7 +77,7 @@ def test_what_was_recorded_is_the_same(tmp_path, monkeypatch):
 
 
 def test_a_recording_that_is_missing_is_told_in_a_line(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("benchmarks.golden.loaded", lambda name: random_voice())
+    monkeypatch.setattr("benchmarks.golden.loaded", lambda name: random_synthesizer())
     monkeypatch.setattr("sys.argv", ["golden", "compare", str(tmp_path), "--models", "tiny"])
     with pytest.raises(SystemExit, match="2"):
         golden.main()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_models import quiet_voice
+from tiny_models import save_quiet_model
 
 from deploy import page
 from vocoder.mel.config import preset
@@ -16,7 +16,7 @@ PAGES = Path(__file__).parents[2] / "server" / "pages"
 
 @pytest.fixture
 def model(tmp_path):
-    return quiet_voice(tmp_path / "models" / "mine")
+    return save_quiet_model(tmp_path / "models" / "mine")
 
 
 @pytest.fixture

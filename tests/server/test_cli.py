@@ -12,7 +12,7 @@ import httpx
 import numpy as np
 import pytest
 from answers import npy
-from tiny_models import quiet_voice
+from tiny_models import save_quiet_model
 
 import vocoder
 from server.cli import main, prepare_computing
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("own_logging")
 
 @pytest.fixture
 def model(tmp_path):
-    return quiet_voice(tmp_path / "tiny")
+    return save_quiet_model(tmp_path / "tiny")
 
 
 def test_serving_a_model_until_it_is_told_to_stop(model, new_mel, wait_until, capfd):

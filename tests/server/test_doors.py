@@ -12,7 +12,7 @@ from recordings import mel_of
 from scipy.ndimage import gaussian_filter
 from speaker import Speaker
 from streamers import mel_of as made_up
-from tiny_models import quiet_voice
+from tiny_models import save_quiet_model
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
@@ -31,7 +31,7 @@ ASKED += [{"sample_rate": 16000}, {"preset": "espnet", **STATISTICS}]
 
 @pytest.fixture(scope="module")
 def voice(tmp_path_factory):
-    checkpoint = load_model(quiet_voice(tmp_path_factory.mktemp("models") / "tiny"))
+    checkpoint = load_model(save_quiet_model(tmp_path_factory.mktemp("models") / "tiny"))
     return Synthesizer(checkpoint, "tiny", "cpu", torch.float32, "off")
 
 

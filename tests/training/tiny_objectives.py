@@ -35,7 +35,7 @@ def student(kind, bfloat16=False):
     return StudentObjective(Student(config), teacher, MEL, losses)
 
 
-def stirred(made):
+def perturbed(made):
     """Move every parameter that is trained from its start, where last layers are zero."""
     torch.manual_seed(0)
     with torch.no_grad():

@@ -4,7 +4,7 @@ import dataclasses
 
 from tiny_models import reverse_config
 from tiny_waveglow import JOINING, LAPPED, MEL
-from tiny_waveglow import stirred as stirred_waveglow
+from tiny_waveglow import moved as stirred_waveglow
 
 from training.runs.reverse import ReverseLosses, ReverseObjective
 from training.start.inheritance import inherit_ends

@@ -42,9 +42,9 @@ def objective(config=LAPPED, **losses):
     return WaveGlowObjective(WaveGlow(config), MEL, dataclasses.replace(LOSSES, **losses))
 
 
-def stirred(config=LAPPED, **losses):
+def moved(config=LAPPED, **losses):
     made = objective(config, **losses)
-    tiny_models.stirred(made.model, 0.05)
+    tiny_models.perturbed(made.model, 0.05)
     return made
 
 

@@ -1,8 +1,8 @@
 import pytest
-from tiny_models import quiet_voice
+from tiny_models import save_quiet_model
 
 
 @pytest.fixture(scope="session")
 def model(tmp_path_factory):
-    """The directory of a tiny model."""
-    return quiet_voice(tmp_path_factory.mktemp("models") / "tiny")
+    """Return the directory of a tiny model."""
+    return save_quiet_model(tmp_path_factory.mktemp("models") / "tiny")

@@ -1,11 +1,11 @@
-"""Exact checks of bijections in float64, by round trips and the Jacobian of autograd; and of audio."""
+"""Checks of bijections in float64, by round trips and autograd's Jacobian, and comparisons of audio."""
 
 import numpy as np
 import torch
 
 
 def assert_same(x, expected, tolerance=1e-5):
-    """Compare audio to 1e-5 of full scale; models of random weights are louder than that."""
+    """Compare audio to 1e-5 of full scale, or of its peak if that is higher, as with random weights."""
     full = max(1.0, float(abs(expected).max()))
     np.testing.assert_allclose(np.asarray(x), np.asarray(expected), rtol=0, atol=tolerance * full)
 
@@ -20,7 +20,7 @@ def jacobian(direction, value, cond=None):
 
 
 def assert_exact(flow, x, z, cond=None, tolerance=1e-9, sequential=False):
-    """Check both directions of `flow` at data x (B, C, T) and at unrelated noise z; a sequential one has no slope."""
+    """Check both directions of `flow` at data x (B, C, T) and unrelated noise z, without the Jacobian if sequential."""
     arguments = () if cond is None else (cond,)
     noise, log_det = flow(x, *arguments)
     again, inverse_log_det = flow.inverse(noise, *arguments)

@@ -1,4 +1,4 @@
-"""An acoustic model in the shape of Matcha-TTS, as sherpa-onnx takes them: each letter is a few frames of a table."""
+"""A toy acoustic model in the format of Matcha-TTS for sherpa-onnx: each letter is a few frames of a table."""
 
 import numpy as np
 from onnx import helper, numpy_helper, parser, save
@@ -15,11 +15,11 @@ acoustic (int64[1, letters] x, int64[1] x_length, float[1] noise_scale, float[1]
 
 
 def write_matcha(folder, table, sample_rate):
-    """Write a model, its tokens and its lexicon; return them by the names that sherpa-onnx has for them.
+    """Write a model, its tokens and its lexicon; return their paths by the argument names of sherpa-onnx.
 
     Args:
-        folder: where they go.
-        table: (letters, frames for each letter, n_mels); the mel of a text is that of its letters, in a row.
+        folder: the directory for the files.
+        table: (letters, frames per letter, n_mels); the mel of a text joins those of its letters.
         sample_rate: Hz.
     """
     n_mels = table.shape[2]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from recordings import mel_of
-from tiny_models import random_voice
+from tiny_models import random_synthesizer
 
 from vocoder.adapt.path import path_between
 from vocoder.admission import Admitted, MelTooLongError, StreamAdmission, UnlikelyMelError, admit, check
@@ -16,7 +16,7 @@ from vocoder.sampling import Utterance
 from vocoder.synthesis.synthesizer import MelWarning
 
 NVIDIA = preset("nvidia")
-WORDS = "decimal logarithms"
+ADVICE = "decimal logarithms"
 QUIET = torch.linspace(-11.0, 0.0, 80)[:, None].repeat(1, 6)
 
 
@@ -24,7 +24,7 @@ def true_mel(config=NVIDIA):
     return mel_of(config)[:, :200]
 
 
-def wrong():
+def decimal_mel():
     return true_mel() / math.log(10)
 
 
@@ -43,26 +43,26 @@ def wrong():
         (torch.zeros(5), r"must be \(80, frames\) or \(B, 80, frames\)"),
     ],
 )
-def test_what_no_mel_of_the_config_can_be_is_refused(mel, words):
+def test_impossible_mels_are_rejected(mel, words):
     for given in (mel, mel.numpy()):
         with pytest.raises(MelError, match=words):
             admit(given, NVIDIA)
 
 
-def test_values_that_are_refused_are_told_with_what_the_guard_recognises():
+def test_errors_for_impossible_values_include_what_the_guard_recognises():
     decibels = true_mel() * 20.0 / math.log(10.0)
-    for mode, told in (("warn", True), ("off", False)):
+    for mode, recognised in (("warn", True), ("off", False)):
         with pytest.raises(MelError, match="but with this mel config") as refused:
             admit(decibels, NVIDIA, guard=mode)
-        assert ("The mel looks like decibels: multiply by" in str(refused.value)) == told
-        assert ("guard" in refused.value.details) == told
+        assert ("The mel looks like decibels: multiply by" in str(refused.value)) == recognised
+        assert ("guard" in refused.value.details) == recognised
         assert refused.value.details["found"]["max"] == pytest.approx(float(decibels.max()))
     with pytest.raises(MelError, match=r"^The values go from 88.* look for an offset, a factor or a wrong dtype\.$"):
         admit(true_mel() + 100.0, NVIDIA, guard="warn")
     assert check(true_mel(preset("cosyvoice2")) + 100.0, path_between(preset("cosyvoice2"), NVIDIA)).cause == "range"
 
 
-def test_an_admitted_mel_is_converted_and_judged_and_gives_its_kind_back():
+def test_an_admitted_mel_is_converted_judged_and_returned_as_its_own_type():
     vocos = preset("vocos")
     mel = true_mel(vocos).numpy()
     admitted = admit(mel, NVIDIA, "vocos", guard="warn")
@@ -76,7 +76,7 @@ def test_an_admitted_mel_is_converted_and_judged_and_gives_its_kind_back():
     assert admit(mel, NVIDIA, "auto").path.source == vocos
 
 
-def test_mels_that_are_too_long_or_of_other_bands_are_told():
+def test_mels_that_are_too_long_are_rejected_and_other_bands_are_recognised():
     slow = preset("speecht5")
     most = path_between(slow, NVIDIA).longest(100)
     assert most < admit(true_mel(slow)[:, :most], NVIDIA, slow, max_frames=100).mel.shape[2] <= 100
@@ -90,25 +90,25 @@ def test_mels_that_are_too_long_or_of_other_bands_are_told():
     assert "looks like the bands of the bigvgan preset: pass preset=bigvgan or fireredtts" in other.message
 
 
-LOOKS = {
+RECOGNISED_AS = {
     "zipvoice": "the zipvoice preset: pass preset=zipvoice.",
     "gpt-sovits-v3": "the gpt-sovits-v3 preset: pass preset=gpt-sovits-v3, or use .* 'reverse' for gpt-sovits-v4.",
     "fireredtts": "the bands of the bigvgan preset: pass preset=bigvgan, or use .* 'reverse' for fireredtts.",
 }
 
 
-@pytest.mark.parametrize("name", LOOKS)
-def test_the_guard_advises_presets_that_the_model_takes(name):
+@pytest.mark.parametrize("name", RECOGNISED_AS)
+def test_the_guard_suggests_presets_that_the_model_accepts(name):
     vocos = preset("vocos")
     verdict = check(mel_of(name), path_between(vocos, vocos))
     assert not verdict.typical
-    assert re.fullmatch(f"The mel looks like {LOOKS[name]}", verdict.message)
+    assert re.fullmatch(f"The mel looks like {RECOGNISED_AS[name]}", verdict.message)
     assert check(mel_of(name), path_between(preset(name), NVIDIA)).cause in ("typical", "unfamiliar")
     if name in ("zipvoice", "gpt-sovits-v3"):
         assert check(mel_of(name), path_between(preset(verdict.preset), vocos)).typical
 
 
-def test_a_stream_is_checked_as_it_comes_and_its_start_is_judged_once():
+def test_a_stream_is_checked_incrementally_and_its_start_is_judged_once():
     loud = torch.full((80, 20), 0.5)
     admission = StreamAdmission(path_between(NVIDIA, NVIDIA), max_frames=100)
     for _ in range(3):
@@ -130,52 +130,52 @@ def test_a_stream_is_checked_as_it_comes_and_its_start_is_judged_once():
     with pytest.raises(MelError, match=r"The mel looks like decibels: multiply by ln\(10\) / 20"):
         StreamAdmission(path_between(NVIDIA, NVIDIA), "warn").take(decibels)
     admission = StreamAdmission(path_between(NVIDIA, NVIDIA), "strict")
-    admission.take(wrong()[:, :100])
+    admission.take(decimal_mel()[:, :100])
     assert admission.judge() is None
-    admission.take(wrong()[:, 100:])
-    with pytest.raises(UnlikelyMelError, match=WORDS):
+    admission.take(decimal_mel()[:, 100:])
+    with pytest.raises(UnlikelyMelError, match=ADVICE):
         admission.judge()
     assert admission.judge(last=True) is None
 
 
 @pytest.mark.parametrize("mode", ["warn", "strict", "off"])
-@pytest.mark.parametrize("asked", ["at loading", "in the call"])
-def test_python_says_refuses_or_is_silent(mode, asked):
-    guard = {} if asked == "at loading" else {"guard": mode}
-    ways = (
-        lambda v: v.synthesize(wrong()[:, :64], seed=1, **guard),
-        lambda v: next(v.stream(wrong()[:, :64], seed=1, **guard)),
-        lambda v: list(v.stream(iter(wrong()[:, :140].T), seed=1, **guard)),
+@pytest.mark.parametrize("set_when", ["at loading", "in the call"])
+def test_guard_modes_warn_reject_or_do_nothing(mode, set_when):
+    guard = {} if set_when == "at loading" else {"guard": mode}
+    calls = (
+        lambda v: v.synthesize(decimal_mel()[:, :64], seed=1, **guard),
+        lambda v: next(v.stream(decimal_mel()[:, :64], seed=1, **guard)),
+        lambda v: list(v.stream(iter(decimal_mel()[:, :140].T), seed=1, **guard)),
     )
-    for speak in ways:
-        v = random_voice(mode if asked == "at loading" else "off")
+    for call in calls:
+        v = random_synthesizer(mode if set_when == "at loading" else "off")
         if mode == "warn":
-            with pytest.warns(MelWarning, match=WORDS):
-                speak(v)
+            with pytest.warns(MelWarning, match=ADVICE):
+                call(v)
         elif mode == "strict":
-            with pytest.raises(UnlikelyMelError, match=WORDS):
-                speak(v)
+            with pytest.raises(UnlikelyMelError, match=ADVICE):
+                call(v)
         else:
-            assert len(speak(v)) > 0
+            assert len(call(v)) > 0
 
 
-def test_every_mel_is_checked_and_every_fault_told():
-    v, told = random_voice("warn"), []
-    mels = (true_mel(), wrong(), true_mel(), true_mel().flip(0), wrong(), true_mel().flip(0))
+def test_every_mel_is_checked_and_every_fault_gives_a_warning():
+    v, reported = random_synthesizer("warn"), []
+    mels = (true_mel(), decimal_mel(), true_mel(), true_mel().flip(0), decimal_mel(), true_mel().flip(0))
     for mel in mels:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             v.synthesize(mel[:, :40], seed=1)
-        told.append([str(warning.message) for warning in caught if warning.category is MelWarning])
-    assert [len(messages) for messages in told] == [0, 1, 0, 1, 1, 1]
-    assert WORDS in told[1][0]
-    assert "reverse order" in told[3][0]
+        reported.append([str(warning.message) for warning in caught if warning.category is MelWarning])
+    assert [len(messages) for messages in reported] == [0, 1, 0, 1, 1, 1]
+    assert ADVICE in reported[1][0]
+    assert "reverse order" in reported[3][0]
     with pytest.raises(UnlikelyMelError):
-        v.synthesize(wrong(), guard="strict")
+        v.synthesize(decimal_mel(), guard="strict")
 
 
-def test_what_is_admitted_is_synthesized_as_it_is():
-    v, mel = random_voice("off"), true_mel(preset("espnet"))[:, :60].numpy()
+def test_admitted_mels_are_synthesized_without_converting_again():
+    v, mel = random_synthesizer("off"), true_mel(preset("espnet"))[:, :60].numpy()
     admitted = v.admit(mel, "espnet")
     assert isinstance(admitted, Admitted)
     expected = v.synthesize(mel, seed=1, preset="espnet")

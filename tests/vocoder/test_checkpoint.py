@@ -8,7 +8,7 @@ import sys
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny_models import TINY_CONFIGS, TINY_MEL, stirred, tiny_waveglow
+from tiny_models import TINY_CONFIGS, TINY_MEL, perturbed, tiny_waveglow
 
 from vocoder import files
 from vocoder.checkpoint import CheckpointError, load_model, save_model
@@ -30,7 +30,7 @@ def edit(directory, **changes):
 
 @pytest.mark.parametrize("kind", TINY_CONFIGS)
 @pytest.mark.parametrize("dtype", PRECISION, ids=str)
-def test_weights_survive_to_the_precision_of_the_file(tmp_path, kind, dtype):
+def test_weights_are_stored_to_the_precision_of_the_file(tmp_path, kind, dtype):
     model = tiny_waveglow(kind)
     checkpoint = load_model(save_model(tmp_path, model, TINY_MEL, dtype=dtype))
     assert isinstance(checkpoint.model, WaveGlow)
@@ -53,14 +53,14 @@ def test_saving_replaces_the_model_and_keeps_its_card(saved):
     assert (saved / "README.md").read_text() == "another card"
 
 
-def test_damage_to_weights_or_a_bit_of_the_configuration_is_refused(saved):
+def test_damaged_weights_and_configurations_are_rejected(saved):
     path = saved / "config.json"
     content = json.loads(path.read_text())
     for name in content.keys() - {"format_version"}:
         path.write_text(json.dumps(content | {name: "0" * 64}))
         with pytest.raises(CheckpointError, match=r"config\.json is damaged or was changed"):
             load_model(saved)
-    path.write_text(json.dumps(dict(reversed(content.items())), indent=7))  # another layout of the same content
+    path.write_text(json.dumps(dict(reversed(content.items())), indent=7))  # the same content, formatted differently
     assert load_model(saved).weights_sha256 == content["weights_sha256"]
     weights = bytearray((saved / "model.safetensors").read_bytes())
     weights[-1] ^= 1
@@ -69,7 +69,7 @@ def test_damage_to_weights_or_a_bit_of_the_configuration_is_refused(saved):
         load_model(saved)
 
 
-def test_a_directory_without_sums_is_loaded_and_reported(saved, caplog):
+def test_a_directory_without_checksums_is_loaded_with_a_warning(saved, caplog):
     assert load_model(saved).weights_sha256 is not None
     assert caplog.records == []
     edit(saved, weights_sha256=None)
@@ -78,23 +78,23 @@ def test_a_directory_without_sums_is_loaded_and_reported(saved, caplog):
 
 
 @pytest.mark.parametrize("name", shipped_models())
-def test_what_ships_has_its_sums(name, caplog):
+def test_shipped_models_have_checksums(name, caplog):
     load_model(model_directory(name))
     assert caplog.records == []
 
 
-def changed(directory, part, **changes):
+def changed_part(directory, part, **changes):
     return {part: json.loads((directory / "config.json").read_text())[part] | changes}
 
 
-WRONG_CONFIGS = [
+INVALID_CONFIGS = [
     ({"family": "melgan"}, "a known model: 'melgan'"),
     ({"family": ["waveglow"]}, "a known model"),
     ({"architecture": None}, "architecture must be a mapping"),
     ({"mel": {"name": "tiny"}}, "mel lacks sample_rate"),
     ({"format_version": 2}, "must be a JSON object with format_version 1"),
 ]
-WRONG_ARCHITECTURES = [
+INVALID_ARCHITECTURES = [
     ({"colour": "red"}, "architecture has no field colour"),
     ({"flows": "three"}, "architecture.flows must be int, not 'three'"),
     ({"group_size": 0}, "group_size must be at least 1"),
@@ -104,14 +104,14 @@ WRONG_ARCHITECTURES = [
     ({"sigma": 1e9}, "architecture.sigma must be a number up to 100, not 1000000000.0"),
     ({"sigma": float("nan")}, "sigma must be at least 0, not nan"),
     ({"upsample_kernel": 10**12}, "architecture.upsample_kernel must be a number up to"),
-    ({"cond_channels": 2**18}, r"does not fit its config\.json"),  # asks for a terabyte
+    ({"cond_channels": 2**18}, r"does not fit its config\.json"),  # would need a terabyte
 ]
 
 
-def test_a_configuration_that_cannot_be_is_refused_before_anything_is_built(saved):
+def test_invalid_configurations_are_rejected_before_a_model_is_built(saved):
     before = (saved / "config.json").read_text()
-    cases = [(changed(saved, "architecture", **change), text) for change, text in WRONG_ARCHITECTURES]
-    cases += [*WRONG_CONFIGS, (changed(saved, "mel", n_mels=2**30), "n_mels must be at least 1 and at most")]
+    cases = [(changed_part(saved, "architecture", **change), text) for change, text in INVALID_ARCHITECTURES]
+    cases += [*INVALID_CONFIGS, (changed_part(saved, "mel", n_mels=2**30), "n_mels must be at least 1 and at most")]
     for change, message in cases:
         (saved / "config.json").write_text(before)
         edit(saved, **change)
@@ -129,7 +129,7 @@ def test_a_configuration_that_cannot_be_is_refused_before_anything_is_built(save
         load_model(saved)
 
 
-def test_weights_that_do_not_fit_are_refused(saved):
+def test_weights_that_do_not_fit_are_rejected(saved):
     tensors = load_file(saved / "model.safetensors")
     edit(saved, weights_sha256=None)
     name = next(iter(tensors))
@@ -145,8 +145,8 @@ def test_weights_that_do_not_fit_are_refused(saved):
         load_model(saved)
 
 
-def killed(step, work):
-    """Do work in a fork that is killed at its step-th call or return within `vocoder.files`; return whether it was."""
+def killed_at_step(step, work):
+    """Do work in a fork, kill it at its step-th call or return in `vocoder.files`, and return whether it was killed."""
     steps = itertools.count(1)
 
     def watch(frame, event, _):
@@ -160,13 +160,13 @@ def killed(step, work):
     return os.WIFSIGNALED(os.waitpid(child, 0)[1])
 
 
-def test_a_model_can_be_loaded_whenever_its_publisher_is_killed(saved):
-    """So can one on a system that cannot exchange directories, save for an instant between two files."""
+def test_a_model_can_be_loaded_whenever_saving_is_killed(saved):
+    """On systems that cannot exchange directories this holds except between two files."""
     (saved / "notes.txt").write_text("mine")
     models = [tiny_waveglow("lapped"), tiny_waveglow("grouping")]
     found = set()
     for step in itertools.count(1, 3):
-        if not killed(step, lambda: save_model(saved, models[step % 2], TINY_MEL)):  # noqa: B023
+        if not killed_at_step(step, lambda: save_model(saved, models[step % 2], TINY_MEL)):  # noqa: B023
             break
         found.add(load_model(saved).model.config)
         assert (saved / "README.md").exists()
@@ -176,15 +176,15 @@ def test_a_model_can_be_loaded_whenever_its_publisher_is_killed(saved):
     assert (saved / "notes.txt").read_text() == "mine"
 
 
-def test_a_full_disk_leaves_the_old_model(saved):
-    """A limit of file sizes stands in for the disk's."""
+def test_a_full_disk_keeps_the_old_model(saved):
+    """A limit on file sizes simulates a full disk."""
     before = {path.name: path.read_bytes() for path in saved.iterdir()}
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     old = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (64, limits[1]))
         with pytest.raises(OSError, match=r"cannot write .*model\.safetensors|File too large"):
-            save_model(saved, stirred(tiny_waveglow("lapped")), TINY_MEL)
+            save_model(saved, perturbed(tiny_waveglow("lapped")), TINY_MEL)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, old)

@@ -7,14 +7,14 @@ import vocoder
 from vocoder.cli import COMMANDS, main
 
 
-def test_usage_names_every_command(capsys):
+def test_usage_lists_every_command(capsys):
     assert main(["--help"]) == 0
     text = capsys.readouterr().out
     assert [name in text and summary in text for name, (_, summary) in COMMANDS.items()] == [True] * len(COMMANDS)
     assert main([]) == 2
 
 
-def test_interrupts_and_closed_pipes_are_no_tracebacks(monkeypatch, capsys):
+def test_interrupts_and_closed_pipes_print_no_traceback(monkeypatch, capsys):
     def interrupted(_):
         raise KeyboardInterrupt
 
@@ -29,7 +29,7 @@ def test_interrupts_and_closed_pipes_are_no_tracebacks(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    ("given", "named"),
+    ("arguments", "option"),
     [
         (["synthesize", "a.npy", "-o", "a.wav", "--sharpen", "0", "--sharpen", "1"], "--sharpen"),
         (["synthesize", "-o", "a.wav", "a.npy", "--output=b.wav"], "-o/--output"),
@@ -38,10 +38,10 @@ def test_interrupts_and_closed_pipes_are_no_tracebacks(monkeypatch, capsys):
         (["benchmark", "--seconds", "1", "2", "--seconds", "3"], "--seconds"),
     ],
 )
-def test_an_option_that_comes_twice_is_refused(given, named, capsys):
+def test_repeated_options_are_rejected(arguments, option, capsys):
     with pytest.raises(SystemExit, match="2"):
-        main(given)
-    assert capsys.readouterr().err.endswith(f": error: argument {named}: give it once, not several times\n")
+        main(arguments)
+    assert capsys.readouterr().err.endswith(f": error: argument {option}: give it once, not several times\n")
 
 
 LIGHT = [
@@ -52,7 +52,7 @@ LIGHT = [
 ]
 
 
-def test_every_public_name_is_there_and_torch_waits_until_it_is_needed():
+def test_every_public_name_exists_and_torch_is_imported_only_when_needed():
     assert {name for name in vocoder.__all__ if not hasattr(vocoder, name)} == set()
     assert set(vocoder.__all__) <= set(dir(vocoder))
     assert vocoder.load is vocoder.load

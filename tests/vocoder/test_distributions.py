@@ -20,7 +20,7 @@ def random_params(distribution, batch=2, length=7, seed=0):
 @family
 def test_densities_integrate_to_one_and_to_the_distribution_function(distribution):
     params = random_params(distribution, 1, 1)
-    # a fine grid around the bulk, widening into the tails
+    # a fine grid around the centre, coarser in the tails
     grid = torch.sinh(torch.linspace(-8.5, 8.5, 20001, dtype=torch.float64)) * 1e-2
     density = distribution.log_prob(params, grid[:, None, None]).exp()[:, 0, 0]
     areas = 0.5 * (density[1:] + density[:-1]) * grid.diff()
@@ -31,7 +31,7 @@ def test_densities_integrate_to_one_and_to_the_distribution_function(distributio
 
 
 @family
-def test_density_flow_and_distribution_function_agree_both_ways(distribution):
+def test_density_and_flow_agree_in_both_directions(distribution):
     params = random_params(distribution, 3, 50)
     x = (0.4 * torch.randn(3, 50).double()).requires_grad_()
     z, log_det = distribution.forward(params, x)
@@ -49,7 +49,7 @@ def test_density_flow_and_distribution_function_agree_both_ways(distribution):
 
 @family
 @pytest.mark.parametrize("scale", [0.1, 1.0])
-def test_training_starts_from_a_density_of_about_the_wanted_width(distribution, scale):
+def test_initial_densities_have_about_the_requested_width(distribution, scale):
     raw = distribution.start(scale).double()[None, :, None]
     params = distribution.place(raw, torch.zeros(1, 1).double(), torch.zeros(1, 1).double())
     probability = ((torch.arange(500, dtype=torch.float64) + 0.5) / 500)[:, None, None]
@@ -58,7 +58,7 @@ def test_training_starts_from_a_density_of_about_the_wanted_width(distribution, 
     assert 0.6 * scale < float(x.std()) < 1.6 * scale
 
 
-def test_quantiles_of_log_probabilities_far_into_both_tails():
+def test_quantiles_are_accurate_far_into_both_tails():
     z = torch.tensor([-200.0, -40.0, -9.0, -7.7, -3.0, -0.1, 0.0, 0.1, 3.0, 9.0, 40.0, 200.0], dtype=torch.float64)
     found = quantile(torch.from_numpy(special.log_ndtr(z.numpy())), torch.from_numpy(special.log_ndtr(-z.numpy())))
     torch.testing.assert_close(found, z, rtol=1e-12, atol=1e-14)

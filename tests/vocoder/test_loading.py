@@ -1,4 +1,4 @@
-"""Models by name, by directory and from the Hugging Face hub, played by a cache folder without a network."""
+"""Loading models by name, by directory and from the Hugging Face hub, simulated by an offline cache."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from vocoder.loading import DEFAULT_MODEL, DeviceError, load, model_directory
 
 @pytest.fixture
 def assets(tmp_path, monkeypatch):
-    """Two shipped models, and a folder beside them that holds none."""
+    """Return a folder of two shipped models and a folder without one."""
     folder = tmp_path / "assets"
     for name in ("second", "first"):
         save_model(folder / name, tiny_waveglow("lapped"), TINY_MEL)
@@ -23,7 +23,7 @@ def assets(tmp_path, monkeypatch):
     return folder
 
 
-def test_a_shipped_model_goes_by_its_name_and_others_are_told_what_there_is(assets):
+def test_shipped_models_are_loaded_by_name_and_unknown_names_list_them(assets):
     v = load("first", dtype=torch.float32)
     assert (v.name, v.family, v.dtype) == ("first", "waveglow", torch.float32)
     assert load(assets / "second").name == "second"
@@ -36,19 +36,19 @@ def test_a_shipped_model_goes_by_its_name_and_others_are_told_what_there_is(asse
 
 
 @pytest.mark.parametrize("kind", [str, Path])
-def test_a_directory_goes_by_its_path(assets, tmp_path, kind):
+def test_a_model_directory_is_loaded_by_path(assets, tmp_path, kind):
     directory = save_model(tmp_path / "mine", tiny_waveglow("lapped"), TINY_MEL)
     assert load(kind(directory)).name == str(directory)
     assert model_directory(kind(directory)) == directory
 
 
 @pytest.mark.parametrize("device", ["toaster", "cuda:77"])
-def test_a_device_that_is_not_there_is_refused_before_anything_is_loaded(assets, device):
+def test_missing_devices_are_rejected_before_loading(assets, device):
     with pytest.raises(DeviceError, match=f"device '{device}' cannot be used: "):
         load("nothing", device)
 
 
-def test_an_imported_model_computes_in_float32_unless_asked_otherwise(assets, tmp_path, monkeypatch):
+def test_imported_models_use_float32_by_default(assets, tmp_path, monkeypatch):
     monkeypatch.setattr(loading, "default_dtype", lambda device: torch.bfloat16)
     origin = {"imported": {"layout": "nvidia-waveglow", "file": "a.pt"}}
     directory = save_model(tmp_path / "mine", tiny_waveglow("lapped"), TINY_MEL, provenance=origin)
@@ -62,7 +62,7 @@ COMMITS = ("0" * 39 + "1", "0" * 39 + "2")
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
-    """The hub client offline, with a cache of two commits of one repository."""
+    """Put the hub client offline, with a cache of two commits of one repository."""
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     repository = tmp_path / "models--me--voice"
@@ -73,7 +73,7 @@ def cache(tmp_path, monkeypatch):
     return repository
 
 
-def test_a_model_is_loaded_by_its_id_and_a_revision_stays_what_it_was(cache):
+def test_hub_models_are_loaded_by_id_and_by_revision(cache):
     v, ours = (load(name, dtype=torch.float32) for name in ("me/voice", cache / "snapshots" / COMMITS[1]))
     assert (v.name, v.mel_config) == ("me/voice", TINY_MEL)
     mel = torch.randn(5, 12) - 6

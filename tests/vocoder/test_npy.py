@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 from vocoder.npy import FLOATS, MAGIC, NpyError, kind_of, read_array, read_header, read_mel
 
 
-def written(array, version=(1, 0)):
+def npy_bytes(array, version=(1, 0)):
     stream = io.BytesIO()
     np.lib.format.write_array(stream, array, version)
     return stream.getvalue()
 
 
-def headed(text):
+def with_header(text):
     return MAGIC + b"\x01\x00" + len(text).to_bytes(2, "little") + text.encode("latin1")
 
 
@@ -24,9 +24,9 @@ def headed(text):
     st.sampled_from("CF"),
     st.sampled_from([(1, 0), (2, 0)]),
 )
-def test_what_numpy_writes_comes_back(shape, dtype, order, version):
+def test_arrays_written_by_numpy_are_read(shape, dtype, order, version):
     array = np.arange(np.prod(shape, dtype=int)).reshape(shape).astype(dtype, order=order)
-    found = read_array(written(array, version), (dtype,))
+    found = read_array(npy_bytes(array, version), (dtype,))
     assert found.dtype == array.dtype
     np.testing.assert_array_equal(found, array)
 
@@ -39,48 +39,48 @@ def test_what_numpy_writes_comes_back(shape, dtype, order, version):
         "{'descr':'<f4','fortran_order':False,'shape':(80,6),}\n",
     ],
 )  # fmt: skip
-def test_what_others_write_is_read(text):
-    header = read_header(headed(text))
-    assert (header.descr, header.order, header.shape, header.start) == ("<f4", "C", (80, 6), 10 + len(text))
+def test_headers_written_by_other_programs_are_read(text):
+    found = read_header(with_header(text))
+    assert (found.descr, found.order, found.shape, found.start) == ("<f4", "C", (80, 6), 10 + len(text))
 
 
 @pytest.mark.parametrize("shape", ["5", "(-5,)", "(5.0,)", "(True,)", "(1_0,)", "(0x5,)", "(,)", "(5,,)", "[" * 900])
-def test_what_is_no_shape_is_refused(shape):
+def test_invalid_shapes_are_rejected(shape):
     with pytest.raises(NpyError):
-        read_header(headed(f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}}}"))
+        read_header(with_header(f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}}}"))
 
 
-WHOLE = written(np.zeros((80, 6), np.float32))
-SAID = "{'descr': '<f4', 'fortran_order': %s, 'shape': (80, %s)}"
+VALID = npy_bytes(np.zeros((80, 6), np.float32))
+TEXT = "{'descr': '<f4', 'fortran_order': %s, 'shape': (80, %s)}"
 
 
 @pytest.mark.parametrize(
     "content",
     [
-        *(WHOLE[:cut] for cut in (0, 3, 8, 60, 127, 128, -1)),
-        WHOLE.replace(b"NUMPY\x01", b"NUMPY\x09"),
-        *map(headed, ("[1, 2]", "{'descr': '<f4'}", "__import__('os')", SAID % (3, 6), SAID % ("False", 10**300))),
-        headed((SAID % ("False", 6)).ljust(2000)),
-        *(WHOLE.replace(b"'<f4'", descr) for descr in (b"7    ", b"'O'  ", b"[[3]]")),
+        *(VALID[:cut] for cut in (0, 3, 8, 60, 127, 128, -1)),
+        VALID.replace(b"NUMPY\x01", b"NUMPY\x09"),
+        *map(with_header, ("[1, 2]", "{'descr': '<f4'}", "__import__('os')", TEXT % (3, 6), TEXT % ("False", 10**300))),
+        with_header((TEXT % ("False", 6)).ljust(2000)),
+        *(VALID.replace(b"'<f4'", descr) for descr in (b"7    ", b"'O'  ", b"[[3]]")),
     ],
 )
-def test_what_is_no_whole_file_of_floats_is_refused(content):
+def test_invalid_files_are_rejected(content):
     with pytest.raises(NpyError):
         read_array(content, ("<f4",))
 
 
 @given(st.text(alphabet="{}()[]'\",:<f4L0123456789 descrfotan_shpTulFix\\", max_size=120))
-def test_no_text_is_more_than_a_refusal(text):
+def test_any_header_text_is_read_or_rejected(text):
     try:
-        header = read_header(headed(text))
-        read_array(headed(text) + bytes(80), FLOATS)
+        found = read_header(with_header(text))
+        read_array(with_header(text) + bytes(80), FLOATS)
     except NpyError:
         return
-    assert all(f"{size}" in text for size in header.shape)
+    assert all(f"{size}" in text for size in found.shape)
 
 
 @pytest.mark.parametrize(
-    ("start", "said"),
+    ("start", "expected"),
     [
         (b"", "it is empty"),
         (b"RIFF..", "it is a wav file; listen"),
@@ -89,11 +89,11 @@ def test_no_text_is_more_than_a_refusal(text):
         (b"hello.", ""),
     ],
 )
-def test_the_first_bytes_tell_what_a_file_is(start, said):
-    assert kind_of(start, "listen") == said
+def test_the_first_bytes_identify_other_file_types(start, expected):
+    assert kind_of(start, "listen") == expected
 
 
-def test_what_cannot_be_read_is_said(tmp_path):
+def test_unreadable_files_are_rejected_with_a_reason(tmp_path):
     mel = np.zeros((80, 9), np.float32)
     np.savez(tmp_path / "zip.npz", mel=mel)
     np.save(tmp_path / "whole.npy", mel)
@@ -102,7 +102,7 @@ def test_what_cannot_be_read_is_said(tmp_path):
     np.save(tmp_path / "none.npy", mel[:, :0])
     np.save(tmp_path / "batch.npy", mel[None])
     np.save(tmp_path / "integers.npy", mel.astype(np.int16))
-    for name, said in [
+    for name, message in [
         ("zip.npz", "a zip archive"),
         ("cut.npy", "values do not fit its shape"),
         ("objects.npy", "floats, not .O"),
@@ -110,6 +110,6 @@ def test_what_cannot_be_read_is_said(tmp_path):
         ("integers.npy", "a mel must hold floats, not <i2"),
         ("absent.npy", "there is no file"),
     ]:
-        with pytest.raises((ValueError, FileNotFoundError), match=said):
+        with pytest.raises((ValueError, FileNotFoundError), match=message):
             read_mel(tmp_path / name)
     assert {read_mel(tmp_path / name).shape for name in ("whole.npy", "batch.npy")} == {(80, 9)}

@@ -1,4 +1,4 @@
-"""No process outlives its owner or hears Ctrl-C in its place, freed memory is kept, and tasks are timed in turns."""
+"""Process pools, memory that stays allocated, and the timing of tasks."""
 
 import os
 import platform
@@ -16,7 +16,7 @@ from vocoder.processes import process_pool
 
 def hold(path):
     with open(path, "w") as pipe:
-        pipe.write("here")
+        pipe.write("started")
         pipe.flush()
         time.sleep(60)
         pipe.write("late")
@@ -34,9 +34,9 @@ def here():
     return "here"
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a background job inherits as ignored
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job inherits it as ignored
     with process_pool(1) as pool:
-        future = pool.submit(here)  # by a process that is still starting
+        future = pool.submit(here)  # the process is still starting
         try:
             os.killpg(0, signal.SIGINT)
             time.sleep(60)
@@ -46,19 +46,19 @@ if __name__ == "__main__":
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
-def test_a_worker_ends_when_its_owner_is_killed(tmp_path):
+def test_workers_end_when_their_owner_is_killed(tmp_path):
     script, pipe = tmp_path / "owner.py", tmp_path / "pipe"
     script.write_text(OWNER)
     os.mkfifo(pipe)
     with subprocess.Popen([sys.executable, str(script), str(pipe)], stdout=subprocess.PIPE, text=True) as owner:
-        with pipe.open() as held:
-            assert held.read(4) == "here"
+        with pipe.open() as reader:
+            assert reader.read(7) == "started"
             owner.kill()
-            assert held.read() == ""  # the worker's end is closed, and not because it was done
+            assert reader.read() == ""  # the worker's end closed before it wrote more
         assert owner.stdout.read() == "prepared\n"
 
 
-def test_an_interrupt_of_the_group_reaches_the_owner_alone(tmp_path):
+def test_interrupting_the_process_group_only_reaches_the_owner(tmp_path):
     script = tmp_path / "owner.py"
     script.write_text(INTERRUPTED)
     owner = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, start_new_session=True)
@@ -71,8 +71,8 @@ from vocoder.memory import keep_freed_memory
 kept = keep_freed_memory()
 def run():
     for _ in range(20):
-        x = torch.ones(2**18) + 1.0  # a megabyte, twice
-        y = torch.cat([x, x, x])  # which outlives what it is made of
+        x = torch.ones(2**18) + 1.0  # two arrays of a megabyte
+        y = torch.cat([x, x, x])  # lives longer than its parts
         del x
 run()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -81,8 +81,8 @@ print(kept, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told")
-def test_a_second_run_asks_for_no_pages():
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has this setting")
+def test_a_second_run_reuses_freed_memory():
     bare = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_"))}
     out = subprocess.run([sys.executable, "-c", COUNT], env=bare, capture_output=True, text=True, check=True).stdout
     kept, pages = out.split()
@@ -90,7 +90,7 @@ def test_a_second_run_asks_for_no_pages():
     assert int(pages) < 100
 
 
-def test_tasks_take_turns_and_warm_ups_are_not_timed():
+def test_timed_tasks_alternate_and_warm_ups_are_not_timed():
     calls = []
     clock = [0.0]
     durations = {"a": iter([100.0, 1.0, 5.0, 2.0]), "b": iter([200.0, 3.0, 3.0, 9.0])}

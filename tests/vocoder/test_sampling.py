@@ -6,14 +6,14 @@ from vocoder.sampling import Sampling, white_noise
 
 
 @pytest.mark.parametrize(
-    ("choice", "words"),
+    ("options", "message"),
     [
         ({"sigma": "1"}, "sigma must be a number from 0 to 2, or left out, not '1'"),
         ({"denoise": [1.0]}, "denoise must be a number from 0 to 1, not"),
         ({"denoise": None}, "denoise must be a number from 0 to 1, not None"),
         *(
-            ({"sharpen": it}, "sharpen must be a number from 0 to 1, or left out, not")
-            for it in ("", True, np.array(0.5), 1.1)
+            ({"sharpen": value}, "sharpen must be a number from 0 to 1, or left out, not")
+            for value in ("", True, np.array(0.5), 1.1)
         ),
         ({"sharpen": np.zeros((80, 90))}, "or left out, not array.{,25}$"),
         ({"sigma": -0.1}, "sigma must be a number from 0 to 2, or left out, not -0.1"),
@@ -26,17 +26,17 @@ from vocoder.sampling import Sampling, white_noise
         *(({"corrections": count}, "whole number from 0 to 100") for count in (-1, 101, 2.0, True, "6")),
     ],
 )
-def test_what_is_out_of_range_is_named(choice, words):
-    with pytest.raises(ValueError, match=words):
-        Sampling(**choice)
+def test_invalid_options_are_rejected(options, message):
+    with pytest.raises(ValueError, match=message):
+        Sampling(**options)
 
 
 @pytest.mark.parametrize("number", [0, 1, 0.5, np.float32(0.5), np.int64(1)])
-def test_numbers_of_every_kind_are_taken(number):
+def test_numbers_of_every_type_are_accepted(number):
     assert Sampling(sigma=number, denoise=number).sigma == number
 
 
-def test_seeds_follow_each_other_or_are_drawn():
+def test_seeds_are_consecutive_or_random():
     assert Sampling(seed=7).seeds(3) == [7, 8, 9]
     assert Sampling(seed=7).seeded() == Sampling(seed=7)
     assert Sampling().seeded() != Sampling().seeded()
@@ -46,12 +46,12 @@ def test_seeds_follow_each_other_or_are_drawn():
 
 
 @pytest.mark.parametrize("size", [1, 7, 31, 32, 45])
-def test_chunks_make_up_the_whole(size):
+def test_noise_in_chunks_equals_the_whole(size):
     chunks = [white_noise(3, start, min(size, 100 - start), 4, 2) for start in range(0, 100, size)]
     assert torch.equal(torch.cat(chunks, dim=1), white_noise(3, 0, 130, 4, 2)[:, :200])
 
 
-def test_noise_is_white_and_what_a_seed_means_never_changes():
+def test_noise_is_white_and_reproducible_across_versions():
     noise = white_noise(0, 0, 2000, 50).double()
     assert abs(float(noise.mean())) < 0.02
     assert abs(float(noise.std()) - 1) < 0.02

@@ -1,4 +1,4 @@
-"""WaveGlows small enough for Jacobians, and a reverse student, with parameters away from their starting values."""
+"""Tiny models whose parameters differ from their initial values; the WaveGlows are small enough for Jacobians."""
 
 from dataclasses import replace
 
@@ -21,7 +21,7 @@ from vocoder.synthesis.synthesizer import Synthesizer
 
 TINY_MEL = MelConfig("tiny", 8000, n_fft=64, win_length=64, hop_length=8, n_mels=5, f_min=0.0, f_max=4000.0)
 EXPORTED_MEL = replace(TINY_MEL, n_fft=32, win_length=32)
-"""in which a correction has two grids, as with mels of real models; each of them makes a program larger"""
+"""Corrections of this mel have two grids, as with real models; each grid makes a program larger."""
 
 SIZES = {"n_mels": 5, "hop_length": 8, "sample_rate": 8000, "cond_channels": 6}
 STACK = WaveNetConfig(channels=6, dilations=(1, 2))
@@ -33,25 +33,25 @@ def source_config(ahead=None):
 
 
 def lapped_config(**changes):
-    """Return the configuration with a lapped transform: two steps for each frame, and a harmonic source."""
+    """Return a configuration with a lapped transform, two steps per frame and a harmonic source."""
     values = {"group_size": 4, "flows": 3, "stack": STACK, "source": source_config(), "corrections": 1}
     return WaveGlowConfig(**(SIZES | values | changes))
 
 
 def grouping_config(**changes):
-    """Return the published kind of configuration: flows of 4, 4, 3 and 3 channels."""
+    """Return a configuration of the published kind with flows of 4, 4, 3 and 3 channels."""
     sizes = {"group_size": 4, "flows": 4, "early_every": 2, "early_size": 1, "cond_channels": 20, "upsample_kernel": 20}
     return replace(published(), **(SIZES | sizes | {"stack": STACK} | changes))
 
 
 def reverse_config(**changes):
-    """Return the configuration of a reverse student with a network of two blocks that looks one frame ahead."""
+    """Return the configuration of a reverse model with two blocks that looks one frame ahead."""
     values = {"channels": 8, "hidden": 12, "blocks": 2, "kernel_size": 3, "ahead": 1, "corrections": 1}
     return ReverseConfig(**(SIZES | values | {"source": source_config(1), "condition_ahead": 2} | changes))
 
 
 def student_config(**changes):
-    """Return the configuration of a student of two flows."""
+    """Return the configuration of a student with two flows."""
     stacks = (WaveNetConfig(channels=4, dilations=(1, 2), kernel_size=2, causal=True),) * 2
     values = {"group_size": 8, "filter_taps": 8, "stacks": stacks, "corrections": 1}
     return StudentConfig(**(SIZES | values | changes))
@@ -60,8 +60,8 @@ def student_config(**changes):
 TINY_CONFIGS = {"lapped": lapped_config, "grouping": grouping_config}
 
 
-def stirred(module, scale=0.2):
-    """Move every parameter of `module` by normal noise: no zero, no identity and no orthogonal matrix is left."""
+def perturbed(module, scale=0.2):
+    """Add normal noise to every parameter of `module`, so that no zero, identity or orthogonal matrix remains."""
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.add_(scale * torch.randn_like(parameter))
@@ -70,26 +70,26 @@ def stirred(module, scale=0.2):
 
 def tiny_waveglow(kind, **changes):
     """Return a WaveGlow of one of `TINY_CONFIGS`."""
-    return stirred(WaveGlow(TINY_CONFIGS[kind](**changes)))
+    return perturbed(WaveGlow(TINY_CONFIGS[kind](**changes)))
 
 
 def tiny_reverse(**changes):
-    """Return a reverse student of `reverse_config`."""
-    return stirred(Reverse(reverse_config(**changes)))
+    """Return a reverse model of `reverse_config`."""
+    return perturbed(Reverse(reverse_config(**changes)))
 
 
 def tiny_spectral(**changes):
-    """Return a reverse student whose head makes spectra."""
+    """Return a reverse model with a spectrum head."""
     return tiny_reverse(head=SpectrumHeadConfig(TINY_MEL), **changes)
 
 
 def tiny_student(**changes):
     """Return a student of `student_config`."""
-    return stirred(Student(student_config(**changes)), 0.1)
+    return perturbed(Student(student_config(**changes)), 0.1)
 
 
 def tiny_wavenet(lpc=True, kernel_size=2, **changes):
-    """Return a WaveNet whose weights stand still: over linear prediction of the nvidia preset, or of `TINY_MEL`."""
+    """Return a frozen WaveNet, with linear prediction for the nvidia preset or without it for `TINY_MEL`."""
     stack = WaveNetConfig(channels=8, dilations=(1, 2, 4), kernel_size=kernel_size, causal=True)
     prediction = {"lpc": LinearPredictionConfig(order=6, subframes=2)} if lpc else {"lpc": None, **SIZES}
     model = WaveNet(WaveNetModelConfig(**(prediction | {"cond_channels": 6, "stack": stack} | changes)))
@@ -97,16 +97,16 @@ def tiny_wavenet(lpc=True, kernel_size=2, **changes):
     return model.requires_grad_(False)
 
 
-def random_voice(guard="off"):
-    """Return a WaveGlow of random weights for mels of the nvidia preset."""
+def random_synthesizer(guard="off"):
+    """Return a synthesizer with random weights for mels of the nvidia preset."""
     torch.manual_seed(0)
     sizes = {"n_mels": 80, "hop_length": 256, "sample_rate": 22050, "group_size": 8, "cond_channels": 640}
-    model = stirred(WaveGlow(grouping_config(**sizes, upsample_kernel=1024)), 0.05)
+    model = perturbed(WaveGlow(grouping_config(**sizes, upsample_kernel=1024)), 0.05)
     return Synthesizer(Checkpoint(model, "waveglow", preset("nvidia")), "tiny", "cpu", torch.float32, guard)
 
 
-def quiet_voice(folder):
-    """Write the directory of a tiny model for mels of the nvidia preset, whose samples are well within full scale."""
+def save_quiet_model(folder):
+    """Save a tiny model for mels of the nvidia preset whose audio is well below full scale."""
     torch.manual_seed(5)
     config = lapped_config(n_mels=80, hop_length=256, sample_rate=22050, group_size=256, flows=1, cond_channels=4)
     waveglow = WaveGlow(config)
@@ -116,7 +116,7 @@ def quiet_voice(folder):
 
 
 def tiny_synthesizer(kind, /, dtype=torch.float32, **changes):
-    """Return a synthesizer for `TINY_MEL`: of a tiny WaveGlow, or of one of the other kinds."""
+    """Return a synthesizer for `TINY_MEL` with a tiny model of the given kind."""
     others = {"reverse": tiny_reverse, "spectral": tiny_spectral, "student": tiny_student, "wavenet": tiny_wavenet}
     model = others[kind](**changes) if kind in others else tiny_waveglow(kind, **changes)
     return Synthesizer(Checkpoint(model, family_of(model), TINY_MEL), kind, "cpu", dtype)

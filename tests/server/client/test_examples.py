@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from tiny_models import random_voice
+from tiny_models import random_synthesizer
 
 from vocoder.audio.writing import write_audio
 from vocoder.client import Client
@@ -27,7 +27,7 @@ def example():
 
 @pytest.mark.parametrize("name", ["fastspeech2", "speecht5"])
 def test_a_sentence_in_this_process_and_over_http(example, name, ready, tmp_path, monkeypatch):
-    voice = random_voice()
+    voice = random_synthesizer()
     monkeypatch.setattr(example, "mel_of", functools.cache(example.mel_of))
     monkeypatch.setattr(example.vocoder, "load", lambda name: voice)
     for config in ("FastSpeech2ConformerConfig", "SpeechT5Config"):  # the published networks are large

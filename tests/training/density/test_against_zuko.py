@@ -3,7 +3,7 @@
 import pytest
 import torch
 import zuko
-from tiny_models import stirred
+from tiny_models import perturbed
 from torch import nn
 from torch.distributions import AffineTransform
 
@@ -66,7 +66,7 @@ def theirs(flow):
 @pytest.mark.parametrize("kind", ["nice", "realnvp", "maf", "iaf"])
 def test_the_same_networks_make_the_same_flow(kind):
     config = DensityConfig(kind, SIZE, flows=3, hidden=(10, 10), whitening="none", log_s_bound=None)
-    model = stirred(DensityModel(config), 0.3).eval()
+    model = perturbed(DensityModel(config), 0.3).eval()
     normal = zuko.distributions.DiagNormal(torch.zeros(SIZE), torch.ones(SIZE))
     base = zuko.lazy.UnconditionalDistribution(lambda: normal)
     other = zuko.flows.Flow([theirs(flow) for flow in model.learned.flows], base)()
@@ -79,7 +79,7 @@ def test_the_same_networks_make_the_same_flow(kind):
 
 def test_a_graph():
     graph = torch.tensor([[0, 1, 0, 0, 1], [0, 0, 0, 0, 0], [1, 0, 0, 0, 0], [1, 1, 1, 0, 0], [0, 0, 0, 0, 0]]).bool()
-    flow, z = stirred(Autoregressive(graph, (12, 12), log_s_bound=None), 0.4), torch.randn(3, 5)
+    flow, z = perturbed(Autoregressive(graph, (12, 12), log_s_bound=None), 0.4), torch.randn(3, 5)
     other = masked(flow, graph | torch.eye(5).bool())
     x, log_det = flow.inverse(z[:, :, None])
     torch.testing.assert_close(other().inv(z), x[:, :, 0])

@@ -4,7 +4,7 @@ from typing import NamedTuple
 import pytest
 import torch
 from exactness import assert_exact, jacobian
-from tiny_models import stirred
+from tiny_models import perturbed
 
 from training.density.autoregressive import Autoregressive, generations, layered
 from training.density.composition import EarlyOutput, Inverse, Sequential
@@ -58,7 +58,7 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_both_directions_are_exact_and_every_parameter_has_a_gradient_in_them(name):
     case = CASES[name]
-    flow = stirred(case.build(), 0.3).eval()
+    flow = perturbed(case.build(), 0.3).eval()
     x = (torch.rand if name == "logit" else torch.randn)(BATCH, *case.shape)
     z = torch.randn_like(flow(x, cond := torch.randn(BATCH, case.cond, 1))[0])
     assert_exact(flow, x, z, cond if case.cond else None)
@@ -86,7 +86,7 @@ def test_the_closed_form_is_the_gaussian_of_greatest_likelihood():
 
 
 def test_masks_and_squeezes_keep_what_they_say():
-    flow = stirred(MaskedCoupling(net(1, 2, 4, 4), checkerboard(4, 4)), 0.5)
+    flow = perturbed(MaskedCoupling(net(1, 2, 4, 4), checkerboard(4, 4)), 0.5)
     x = torch.randn(2, 1, 16)
     z, _ = flow(x)
     kept = checkerboard(4, 4).bool()[0]
@@ -96,7 +96,7 @@ def test_masks_and_squeezes_keep_what_they_say():
     z, _ = Squeeze(4, 4)(torch.arange(16.0).reshape(1, 1, 16))
     assert z[0, :, 0].tolist() == [0, 1, 4, 5]
     assert z[0, :, 3].tolist() == [10, 11, 14, 15]
-    x, rest = torch.randn(2, 5, 3), stirred(LowerAffine(3))
+    x, rest = torch.randn(2, 5, 3), perturbed(LowerAffine(3))
     z, log_det = EarlyOutput(2, rest)(x)
     expected, expected_log_det = rest(x[:, 2:])
     assert torch.equal(z, torch.cat([x[:, :2], expected], dim=1))
@@ -115,7 +115,7 @@ def random_dag(size, seed):
 @pytest.mark.parametrize("graph", [DAG, layered(4, 4), random_dag(6, 1), random_dag(7, 2), torch.zeros(3, 3).bool()])
 @pytest.mark.parametrize("hidden", [(40,), (30, 50), (3, 3)])
 def test_the_jacobian_has_the_edges_of_the_graph_in_both_directions(graph, hidden):
-    flow, edges = stirred(Autoregressive(graph, hidden), 0.5), graph | torch.eye(len(graph)).bool()
+    flow, edges = perturbed(Autoregressive(graph, hidden), 0.5), graph | torch.eye(len(graph)).bool()
     found = jacobian(flow, torch.randn(len(graph), 1)) != 0
     assert not (found & ~edges).any()
     assert found.diagonal().all()

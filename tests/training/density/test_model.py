@@ -3,7 +3,7 @@ from typing import get_args
 import pytest
 import torch
 from exactness import assert_exact
-from tiny_models import stirred
+from tiny_models import perturbed
 
 from training.density.flows import DensityConfig, Kind
 from training.density.model import DensityModel
@@ -25,7 +25,7 @@ VARIANTS = {
 
 def model(stir=0.2, **changes):
     values = {"channels": 4, "frames": 4 if changes.get("image") else 2, "flows": 2, "hidden": (6, 6)}
-    return stirred(DensityModel(DensityConfig(**(values | changes))), stir).eval()
+    return perturbed(DensityModel(DensityConfig(**(values | changes))), stir).eval()
 
 
 def items(flow, count=2):

@@ -1,7 +1,7 @@
 import pytest
 import torch
 from exactness import jacobian
-from tiny_models import stirred
+from tiny_models import perturbed
 
 from training.density.vae import VAEConfig, VariationalAutoencoder
 
@@ -10,7 +10,7 @@ pytestmark = pytest.mark.usefixtures("float64")
 
 def model(stir=0.3, **changes):
     values = {"channels": 3, "frames": 2, "latent": 2, "hidden": (8,), "flows": 2, "flow_hidden": (6,)}
-    return stirred(VariationalAutoencoder(VAEConfig(**(values | {"context": 2} | changes))), stir).eval()
+    return perturbed(VariationalAutoencoder(VAEConfig(**(values | {"context": 2} | changes))), stir).eval()
 
 
 @pytest.mark.parametrize("kind", ["iaf_vae", "vae"])

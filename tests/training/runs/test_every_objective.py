@@ -4,7 +4,7 @@ import pytest
 import tiny_reverse
 import tiny_waveglow
 import torch
-from tiny_objectives import PAST, VOCODERS, stirred
+from tiny_objectives import PAST, VOCODERS, perturbed
 from tiny_waveglow import LENGTH, MEL, RATE, batch, model_loss
 
 from training.data.augment import BlurConfig
@@ -30,7 +30,7 @@ def test_phases_share_no_parameter_and_samples_count_what_is_scored(name):
 
 @every
 def test_the_exported_model_is_the_trained_one_with_its_critics_and_nothing_else(name, tmp_path):
-    made = stirred(VOCODERS[name]())
+    made = perturbed(VOCODERS[name]())
     made.export(tmp_path, {"corpus": "tones"})
     checkpoint = load_model(tmp_path)
     assert (checkpoint.mel_config, checkpoint.provenance) == (MEL, {"corpus": "tones"})
@@ -62,7 +62,7 @@ WEIGHTS = {
     ],
 )
 def test_losses_join_at_their_steps(name, step, parts):
-    made = {"waveglow": tiny_waveglow.stirred, "reverse": tiny_reverse.objective}[name]()
+    made = {"waveglow": tiny_waveglow.moved, "reverse": tiny_reverse.objective}[name]()
     loss, found = model_loss(made, step)
     assert found.keys() == {"pitch", *parts}
     assert not any(value.requires_grad for value in found.values())
@@ -85,7 +85,7 @@ def scores(made, data):
 
 @every
 def test_the_given_mel_is_heard_where_there_is_one(name):
-    made = stirred(VOCODERS[name]())
+    made = perturbed(VOCODERS[name]())
     plain = scores(made, batch())
     assert scores(made, batch()) == plain
     assert scores(made, given(0.0)) == pytest.approx(plain, rel=1e-5)
@@ -95,7 +95,7 @@ def test_the_given_mel_is_heard_where_there_is_one(name):
 
 @pytest.mark.parametrize("build", [tiny_waveglow.objective, tiny_reverse.objective])
 def test_losses_compare_with_the_recording_and_given_mels_are_not_varied(build):
-    made = stirred(build())
+    made = perturbed(build())
 
     def parts(data):
         torch.manual_seed(1)

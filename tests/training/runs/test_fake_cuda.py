@@ -1,6 +1,6 @@
 import pytest
 import torch
-from pretended import CUDA, pretend
+from fake_gpu import CUDA, use_fake_gpu
 from tiny_objectives import ON_GPUS
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -26,7 +26,7 @@ def batch(mel):
 def test_the_losses_of_every_phase_stay_on_the_device(name, monkeypatch):
     made = ON_GPUS[name]()
     with FakeTensorMode(allow_non_fake_inputs=True):
-        pretend(monkeypatch)
+        use_fake_gpu(monkeypatch)
         objective = made.to(CUDA).train()
         for phase in objective.phases():
             loss, parts = objective.loss(phase.name, batch(objective.mel_config), STEP)

@@ -2,10 +2,10 @@ import dataclasses
 
 import pytest
 import torch
-from tiny_objectives import stirred
+from tiny_objectives import perturbed
 from tiny_reverse import CONFIG, LOSSES, objective
 from tiny_waveglow import MARGIN, batch, model_loss, silent_gradients
-from tiny_waveglow import stirred as stirred_waveglow
+from tiny_waveglow import moved as stirred_waveglow
 
 from training.loop.trainer_config import TrainerConfig
 from training.runs import sample_losses
@@ -32,7 +32,7 @@ def test_losses_and_critics_hear_corrected_samples_in_a_share_of_the_steps(share
 
 
 def test_the_student_learns_and_the_teacher_does_not():
-    made = stirred(objective())
+    made = perturbed(objective())
     model_loss(made, 10)[0].backward()
     assert silent_gradients(made.model) == []
     assert all(parameter.grad is None for parameter in made.teacher.parameters())

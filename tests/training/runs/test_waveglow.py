@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from evaluation_corpus import steady_pitch, write_settings
-from tiny_waveglow import GROUPING, LAPPED, LENGTH, MARGIN, batch, model_loss, objective, silent_gradients, stirred
+from tiny_waveglow import GROUPING, LAPPED, LENGTH, MARGIN, batch, model_loss, moved, objective, silent_gradients
 
 import vocoder
 from training.cli import main
@@ -23,7 +23,7 @@ HOLDER = "import sys, filelock; a = filelock.FileLock(sys.argv[1]); a.acquire();
 
 @pytest.mark.parametrize("config", [LAPPED, GROUPING], ids=["lapped", "grouping"])
 def test_nats_are_those_of_the_density(config):
-    made = stirred(config, noise=0.0)
+    made = moved(config, noise=0.0)
     padded = batch()["x"]
     mel = made.mel.frame(padded)[:, :, : LENGTH // 16]
     torch.manual_seed(3)
@@ -51,7 +51,7 @@ def test_actnorms_start_from_the_first_batch(config):
 
 
 def test_every_parameter_learns_and_the_excitation_from_samples_alone():
-    for made, step, silent in ((stirred(), 20, set()), (stirred(GROUPING), 0, set()), (stirred(), 0, {"excitation"})):
+    for made, step, silent in ((moved(), 20, set()), (moved(GROUPING), 0, set()), (moved(), 0, {"excitation"})):
         model_loss(made, step)[0].backward()
         assert {name.split(".")[0] for name in silent_gradients(made.model)} == silent
 

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tiny_models import stirred
+from tiny_models import perturbed
 from tiny_reverse import CONFIG
 from tiny_waveglow import MEL
 
@@ -46,7 +46,7 @@ def frames_student(source):
 def saved(folder, **changes):
     """Return a reverse student, and the directory where it lies."""
     torch.manual_seed(0)
-    given = stirred(Reverse(replace(CONFIG, **changes)), 0.1).requires_grad_(False)
+    given = perturbed(Reverse(replace(CONFIG, **changes)), 0.1).requires_grad_(False)
     return given, str(save_model(folder, given, MEL))
 
 
@@ -111,7 +111,7 @@ OTHER = replace(MEL, name="other", sample_rate=2 * MEL.sample_rate, n_mels=MEL.n
 def reverse_of(mel):
     torch.manual_seed(0)
     config = replace(CONFIG, n_mels=mel.n_mels, sample_rate=mel.sample_rate, head=SpectrumHeadConfig(mel))
-    return stirred(Reverse(config), 0.1).requires_grad_(False)
+    return perturbed(Reverse(config), 0.1).requires_grad_(False)
 
 
 def flat(mel):

@@ -26,7 +26,7 @@ def toy_adapter(source, **config):
 
 
 @pytest.fixture(params=["espnet", "vocos", "speecht5"])
-def adapted(request):
+def adapted_path(request):
     source = preset(request.param)
     return MelPath(source, NVIDIA, 0, toy_adapter(source, before=2, after=1, hidden=(12,)))
 
@@ -35,7 +35,7 @@ def mel_of(config, frames):
     return -4.0 + torch.randn(config.n_mels, frames, generator=torch.Generator().manual_seed(frames))
 
 
-def test_the_own_values_need_nothing_and_other_logarithms_are_exact():
+def test_the_models_own_mels_pass_unchanged_and_other_logarithms_convert_exactly():
     path, mel = path_between(NVIDIA, NVIDIA), mel_of(NVIDIA, 9)
     assert (path.how, path.adapted, path.lookahead, path.delay) == ("own", None, 0, 0)
     assert path.convert(mel) is mel
@@ -45,8 +45,8 @@ def test_the_own_values_need_nothing_and_other_logarithms_are_exact():
     torch.testing.assert_close(path.convert(mel / math.log(10.0)), mel, atol=1e-5, rtol=0)
 
 
-def test_hifigan_frames_stand_half_a_hop_later():
-    """The same values; the audio of a click lies where the click was."""
+def test_hifigan_mels_delay_the_audio_by_half_a_hop():
+    """The values are the same; only the positions of the frames differ."""
     path = path_between(preset("hifigan"), NVIDIA, "off")
     assert (path.how, path.delay, path.samples(40)) == ("exact", 128, 40 * 256)
     assert repr(path) == "<MelPath from hifigan to nvidia: exact, 128 samples later>"
@@ -67,7 +67,7 @@ def test_hifigan_frames_stand_half_a_hop_later():
     assert torch.equal(torch.cat(chunks), later[0])
 
 
-def test_what_no_way_leads_to_is_refused_with_every_difference_and_the_model_that_takes_it():
+def test_an_unreachable_mel_config_is_rejected_with_every_difference_and_a_model_that_fits():
     foreign = dataclasses.replace(NVIDIA, name="foreign", hop_length=300, f_max=5000.0)
     with pytest.raises(MelMismatchError, match=r"hop_length is 300, not 256 .*") as caught:
         path_between(foreign, NVIDIA)
@@ -83,7 +83,7 @@ def test_what_no_way_leads_to_is_refused_with_every_difference_and_the_model_tha
         path_between(dataclasses.replace(NVIDIA, name="other", n_mels=60), NVIDIA)
 
 
-def test_an_adapter_takes_normalised_mels_too():
+def test_an_adapter_also_takes_normalised_mels():
     source = preset("espnet")
     adapter = toy_adapter(source)
     mean = tuple(float(v) for v in torch.linspace(-3, -1, 80))
@@ -91,26 +91,26 @@ def test_an_adapter_takes_normalised_mels_too():
     assert adapter.takes(normalised, NVIDIA)
     assert not adapter.takes(preset("r9y9"), NVIDIA)
     mel = mel_of(source, 6) / math.log(10.0)
-    given = (mel - torch.tensor(mean)[:, None]) / 0.5
+    scaled = (mel - torch.tensor(mean)[:, None]) / 0.5
     expected = MelPath(source, NVIDIA, 0, adapter).convert(mel)
-    torch.testing.assert_close(MelPath(normalised, NVIDIA, 0, adapter).convert(given), expected, atol=1e-4, rtol=0)
+    torch.testing.assert_close(MelPath(normalised, NVIDIA, 0, adapter).convert(scaled), expected, atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("pieces", [(1,) * 40, (3, 1, 20, 16), (40,)])
-def test_pieces_become_what_the_whole_becomes(adapted, pieces):
-    mel = mel_of(adapted.source, 40)
-    converter, made, given = Converter(adapted), [], 0
+def test_converting_in_pieces_equals_converting_the_whole(adapted_path, pieces):
+    mel = mel_of(adapted_path.source, 40)
+    converter, converted, received = Converter(adapted_path), [], 0
     for piece in mel.split(pieces, dim=1):
-        made.append(converter.push(piece))
-        seen, given = sum(part.shape[1] for part in made), given + piece.shape[1]
-        ready = (given - 1 - adapted.lookahead) * adapted.adapter.times.step**-1
+        converted.append(converter.push(piece))
+        seen, received = sum(part.shape[1] for part in converted), received + piece.shape[1]
+        ready = (received - 1 - adapted_path.lookahead) * adapted_path.adapter.times.step**-1
         assert seen >= int(ready)
-    assert torch.equal(torch.cat([*made, converter.finish()], dim=1), adapted.convert(mel))
+    assert torch.equal(torch.cat([*converted, converter.finish()], dim=1), adapted_path.convert(mel))
     assert converter.finish().shape[1] == 0
 
 
 def test_presets_of_the_same_bands_share_an_adapter():
-    """Other framings delay the audio; floors and scales are converted before."""
+    """A different framing delays the audio; floors and scales are converted first."""
     later = path_between(preset("indextts2"), NVIDIA)
     assert (later.adapted, later.delay) == ("nemo", 128)
     mel = mel_of(preset("nemo"), 12)
@@ -128,7 +128,7 @@ def test_presets_of_the_same_bands_share_an_adapter():
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_a_position_is_the_time_of_the_frame(name):
+def test_frame_positions_match_their_times(name):
     source = preset(name)
     grid = FrameTimes.between(source, NVIDIA)
     for frame in (0, 1, 1000):
@@ -136,15 +136,15 @@ def test_a_position_is_the_time_of_the_frame(name):
         assert centre_of(source) + grid.position(frame) * Fraction(source.hop_length, source.sample_rate) == seconds
 
 
-def test_a_parabola_is_met_between_frames():
+def test_interpolation_between_frames_is_exact_for_a_parabola():
     """A cubic through four points is exact for polynomials of degree two away from the ends."""
     grid = FrameTimes.between(preset("vocos"), NVIDIA)
-    made = grid.windows((torch.arange(60.0, dtype=torch.float64) ** 2)[None], 2, 50, 0, 60)[:, 0, 0]
+    converted = grid.windows((torch.arange(60.0, dtype=torch.float64) ** 2)[None], 2, 50, 0, 60)[:, 0, 0]
     expected = torch.tensor([float(grid.position(frame)) ** 2 for frame in range(2, 50)], dtype=torch.float64)
-    torch.testing.assert_close(made, expected)
+    torch.testing.assert_close(converted, expected)
 
 
-TURNED = "it looks transposed, (frames, n_mels) instead of (n_mels, frames)"
+TRANSPOSED = "it looks transposed, (frames, n_mels) instead of (n_mels, frames)"
 NAMES = "vocos, f5-tts, zipvoice, bigvgan, gpt-sovits-v3, gpt-sovits-v4, fireredtts"
 OF_100 = f"presets with 100 bands are {NAMES}: pass preset=NAME; the shipped model 'reverse-24k' uses vocos itself"
 OF_80 = "presets with 80 bands are nvidia and others: pass preset=NAME; the shipped model 'reverse' uses nvidia itself"
@@ -154,19 +154,19 @@ LIBROSA = "128 bands are librosa's default: compute 80, with the model's other s
 @pytest.mark.parametrize(
     ("shape", "n_mels", "hint"),
     [
-        ((150, 80), 80, TURNED),
-        ((100, 80), 80, f"{TURNED}; or its 100 rows are bands: presets with these are {NAMES}"),
-        ((2, 150, 80), 80, TURNED),
-        ((150, 100), 80, f"{TURNED}; {OF_100}"),
+        ((150, 80), 80, TRANSPOSED),
+        ((100, 80), 80, f"{TRANSPOSED}; or its 100 rows are bands: presets with these are {NAMES}"),
+        ((2, 150, 80), 80, TRANSPOSED),
+        ((150, 100), 80, f"{TRANSPOSED}; {OF_100}"),
         ((100, 437), 80, OF_100),
         ((79, 437), 80, ""),
         ((80, 437), 40, OF_80),
-        ((437, 80), 40, f"{TURNED}; {OF_80}"),
+        ((437, 80), 40, f"{TRANSPOSED}; {OF_80}"),
         ((128, 437), 80, LIBROSA),
-        ((437, 128), 80, f"{TURNED}; {LIBROSA}"),
+        ((437, 128), 80, f"{TRANSPOSED}; {LIBROSA}"),
     ],
 )
-def test_the_likely_reason_is_told_by_the_shape(shape, n_mels, hint):
+def test_shape_hints_name_the_likely_mistake(shape, n_mels, hint):
     assert bands_hint(shape, n_mels, preset("nvidia")) == hint
 
 
@@ -174,9 +174,9 @@ TAKE_REVERSE = "use the shipped model 'reverse' for presets with 80 bands: nvidi
 OR_80 = "or its 80 rows are bands: use the shipped model 'reverse'"
 
 
-def test_no_preset_is_advised_that_the_model_refuses():
-    vocos, turned = preset("vocos"), f"{TURNED}; {TAKE_REVERSE}"
-    for shape, hint in (((80, 437), TAKE_REVERSE), ((437, 80), turned), ((80, 100), f"{TURNED}; {OR_80}")):
+def test_hints_only_suggest_presets_that_the_model_accepts():
+    vocos, transposed = preset("vocos"), f"{TRANSPOSED}; {TAKE_REVERSE}"
+    for shape, hint in (((80, 437), TAKE_REVERSE), ((437, 80), transposed), ((80, 100), f"{TRANSPOSED}; {OR_80}")):
         assert bands_hint(shape, 100, vocos) == hint
     of_100 = "presets with 100 bands are vocos, f5-tts, zipvoice, bigvgan, gpt-sovits-v3: "
     assert bands_hint((100, 437), 80, vocos).startswith(of_100)

@@ -12,20 +12,20 @@ from vocoder.audio.reading import AudioError, is_chained_ogg, read_audio
 from vocoder.audio.writing import AUDIO_FORMATS, Origin, audio_info, quantise, write_audio
 
 RATE = 22050
-# Largest error of a sample where only rounding is lost; relative error of the signal where the encoding is lossy.
+# Lossless formats: the largest error of a sample. Lossy formats: the relative error of the signal.
 LOSSLESS = {"wav": 2.0**-16, "wav_24": 2.0**-24, "wav_f32": 0.0, "flac": 2.0**-16, "flac_24": 2.0**-24}
 LOSSY = {"ogg": 0.03, "opus": 0.05, "mp3": 0.06}
 
 
 def chord(seconds=1.0, sample_rate=RATE):
-    """Three tones that fade in and out."""
+    """Return three tones that fade in and out."""
     time = np.arange(int(seconds * sample_rate)) / sample_rate
     tones = sum(np.sin(2 * np.pi * frequency * time) for frequency in (220.0, 550.0, 1330.0))
     return (0.2 * tones * np.sin(np.pi * time / seconds)).astype(np.float32)
 
 
 @pytest.mark.parametrize("name", LOSSLESS)
-def test_lossless_formats_keep_every_sample(name):
+def test_lossless_formats_preserve_every_sample(name):
     file, x = io.BytesIO(), chord()
     report = write_audio(file, x, RATE, format=name)
     y, sample_rate = read_audio(io.BytesIO(file.getvalue()))
@@ -34,7 +34,7 @@ def test_lossless_formats_keep_every_sample(name):
 
 
 @pytest.mark.parametrize("name", LOSSY)
-def test_lossy_formats_stay_close_and_in_place(name):
+def test_lossy_formats_stay_close_and_aligned(name):
     file, x = io.BytesIO(), chord(3.0)
     write_audio(file, torch.from_numpy(x), RATE, format=name)
     y, sample_rate = read_audio(io.BytesIO(file.getvalue()), RATE)
@@ -43,17 +43,17 @@ def test_lossy_formats_stay_close_and_in_place(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "asked", "written"), [("opus", 22050, 24000), ("opus", 96000, 48000), ("mp3", 20000, 22050)]
+    ("name", "requested", "written"), [("opus", 22050, 24000), ("opus", 96000, 48000), ("mp3", 20000, 22050)]
 )
-def test_a_rate_that_the_encoding_lacks_becomes_the_next_one(name, asked, written):
+def test_an_unsupported_sample_rate_becomes_the_next_supported_one(name, requested, written):
     file = io.BytesIO()
-    assert write_audio(file, chord(0.5, asked), asked, format=name).sample_rate == written
+    assert write_audio(file, chord(0.5, requested), requested, format=name).sample_rate == written
     y, sample_rate = read_audio(io.BytesIO(file.getvalue()))
     assert (sample_rate, len(y)) == (written, written // 2)
 
 
 @pytest.mark.parametrize("name", ["wav", "wav_24", "flac", "flac_24"])
-def test_samples_beyond_full_scale_saturate_and_are_counted(name):
+def test_samples_beyond_full_scale_are_clipped_and_counted(name):
     x = np.array([0.0, 1.0, -1.0, 1.0001, -1.5, 3.0, -40000.0, 0.5], dtype=np.float32)
     file = io.BytesIO()
     report = write_audio(file, x, RATE, format=name)
@@ -64,7 +64,7 @@ def test_samples_beyond_full_scale_saturate_and_are_counted(name):
 
 
 @pytest.mark.parametrize("bits", [16, 24])
-def test_integers_round_to_the_nearest_and_never_wrap(bits):
+def test_quantisation_rounds_to_nearest_and_never_wraps(bits):
     step = 2.0 ** (1 - bits)
     x = np.array([0.0, 0.4 * step, 0.6 * step, -0.6 * step, 1.0, 1.0 + step, 7.0, -1.0, -7.0])
     integers = quantise(x.astype(np.float64), bits) >> (0 if bits == 16 else 8)
@@ -72,7 +72,7 @@ def test_integers_round_to_the_nearest_and_never_wrap(bits):
     assert integers.tolist() == [0, 0, 1, -1, top - 1, top - 1, top - 1, -top, -top]
 
 
-def test_reading_resamples_and_refuses_what_is_too_long(tmp_path):
+def test_reading_resamples_and_rejects_files_that_are_too_long(tmp_path):
     write_audio(tmp_path / "chord.wav", chord(1.0, 44100), 44100, format="wav_f32")
     x, sample_rate = read_audio(tmp_path / "chord.wav", RATE)
     assert sample_rate == RATE
@@ -83,7 +83,7 @@ def test_reading_resamples_and_refuses_what_is_too_long(tmp_path):
         read_audio(tmp_path / "chord.flac", max_seconds=0.99)
 
 
-def test_what_cannot_be_read_or_written_is_explained(tmp_path):
+def test_read_and_write_errors_explain_the_cause(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"there is no audio file .*absent\.wav"):
         read_audio(tmp_path / "absent.wav")
     (tmp_path / "text.wav").write_text("not audio")
@@ -120,7 +120,7 @@ def test_what_cannot_be_read_or_written_is_explained(tmp_path):
         (np.full(5, np.inf, np.float32), io.BytesIO(), {"format": "wav"}, "finite"),
     ],
 )
-def test_what_cannot_be_written_is_explained(x, target, options, message):
+def test_invalid_arguments_for_writing_are_rejected(x, target, options, message):
     with pytest.raises(AudioError, match=message):
         write_audio(target, x, RATE, **options)
 
@@ -129,7 +129,7 @@ X = (0.3 * np.sin(np.linspace(0.0, 3000.0, 24000))).astype(np.float32)
 
 
 @pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
-def test_a_chain_of_streams_is_refused_rather_than_cut(subtype, tmp_path):
+def test_chained_ogg_streams_are_rejected_rather_than_truncated(subtype, tmp_path):
     one = encoded(X, 24000, "OGG", subtype)
     assert not is_chained_ogg(io.BytesIO(one))
     assert not any(is_chained_ogg(io.BytesIO(other)) for other in (one[:-100], encoded(X, 24000, "FLAC"), b""))
@@ -144,19 +144,19 @@ ORIGIN = Origin('räume, "zwei"\n', "1.2.3", 2**63 - 1)
 
 
 @pytest.mark.parametrize("name", AUDIO_FORMATS)
-def test_every_format_keeps_it(name):
-    marked, plain = io.BytesIO(), io.BytesIO()
-    write_audio(marked, X, 24000, format=name, origin=ORIGIN)
+def test_every_format_stores_the_origin(name):
+    tagged, plain = io.BytesIO(), io.BytesIO()
+    write_audio(tagged, X, 24000, format=name, origin=ORIGIN)
     write_audio(plain, X, 24000, format=name)
-    info = audio_info(marked.seek(0) or marked)
+    info = audio_info(tagged.seek(0) or tagged)
     assert (info.origin, info.sample_rate, info.channels) == (ORIGIN, 24000, 1)
     assert name == "mp3" or info.program.startswith("flow-vocoder 1.2.3")
     assert audio_info(plain.seek(0) or plain).origin is None
-    np.testing.assert_array_equal(read_audio(marked)[0], read_audio(plain)[0])
+    np.testing.assert_array_equal(read_audio(tagged)[0], read_audio(plain)[0])
 
 
 @given(st.text(), st.text(), st.none() | st.integers(0, 2**63 - 1), st.booleans(), st.none() | st.just("float32"))
-def test_there_and_back(model, version, seed, synthetic, dtype):
+def test_origins_survive_json(model, version, seed, synthetic, dtype):
     origin = Origin(model, version, seed, synthetic, dtype)
     assert origin.to_json().isascii()
     assert "\n" not in origin.to_json()
@@ -173,11 +173,11 @@ def test_there_and_back(model, version, seed, synthetic, dtype):
         '{"model": "a", "version": "1", "synthetic": true, "dtype": 1}',
     ],
 )
-def test_other_comments_say_nothing(text):
+def test_other_comments_are_not_taken_for_origins(text):
     assert Origin.of_json(text) is None
 
 
-def test_who_else_wrote_a_file_is_told(tmp_path):
+def test_a_file_without_an_origin_reports_no_program(tmp_path):
     with soundfile.SoundFile(tmp_path / "x.wav", "w", 24000, 1) as file:
         file.comment = "recorded at home"
         file.write(X)

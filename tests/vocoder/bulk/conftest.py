@@ -4,7 +4,7 @@ import pytest
 
 @pytest.fixture
 def write_mels(tmp_path):
-    """Write mels of given lengths to a folder, as 00.npy, 01.npy and so on."""
+    """Return a function that writes mels of the given lengths to a folder as 00.npy, 01.npy and so on."""
 
     def write(*lengths, folder="mels"):
         (tmp_path / folder).mkdir(exist_ok=True)

@@ -1,7 +1,7 @@
 import json
 from pathlib import Path
 
-import mortal
+import crashing
 import pytest
 
 from vocoder.bulk.jobs import Job, list_jobs
@@ -11,7 +11,7 @@ from vocoder.bulk.synthesis import in_processes
 OUT = Path("out")
 
 
-def test_folders_and_manifests_say_what_becomes_of_each_mel(tmp_path):
+def test_folders_and_manifests_determine_the_output_paths(tmp_path):
     for name in ("one.npy", "a/two.npy", "a/b/three.v2.npy", "a/text.txt"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
@@ -20,14 +20,14 @@ def test_folders_and_manifests_say_what_becomes_of_each_mel(tmp_path):
     assert found == {f"{name}.npy": f"out/{name}.flac" for name in ("a/b/three.v2", "a/two", "one")}
     assert jobs[-1] == Job(tmp_path / "a" / "two.npy", OUT / "two.flac")
     lines = ({"mel": "a/one.npy"}, "", {"mel": "two.npy", "audio": "b/zwei.wav"}, {"mel": "../three.npy"})
-    assert list_jobs([manifest(tmp_path, *lines)], OUT, ".wav") == [
+    assert list_jobs([write_manifest(tmp_path, *lines)], OUT, ".wav") == [
         Job(tmp_path / "a/one.npy", OUT / "a/one.wav"),
         Job(tmp_path / "two.npy", OUT / "b/zwei.wav"),
         Job(tmp_path / "../three.npy", OUT / "three.wav"),
     ]
 
 
-def manifest(folder, *lines):
+def write_manifest(folder, *lines):
     text = [line if isinstance(line, str) else json.dumps(line) for line in lines]
     (folder / "mels.jsonl").write_text("\n".join(text), encoding="utf-8")
     return folder / "mels.jsonl"
@@ -46,12 +46,12 @@ def manifest(folder, *lines):
         ({"mel": "ok.npy"}, "several files would be written to out/ok.wav"),
     ],
 )
-def test_a_line_that_is_wrong_is_named(line, reason, tmp_path):
+def test_invalid_manifest_lines_are_rejected(line, reason, tmp_path):
     with pytest.raises(ValueError, match=reason):
-        list_jobs([manifest(tmp_path, {"mel": "ok.npy"}, line)], OUT, ".wav")
+        list_jobs([write_manifest(tmp_path, {"mel": "ok.npy"}, line)], OUT, ".wav")
 
 
-def test_short_mels_share_a_row(write_mels):
+def test_short_mels_are_grouped_into_rows(write_mels):
     folder = write_mels(40, 50, 20, 300, 10, 90)
     (folder / "text.npy").write_text("not a mel")
     jobs = list_jobs([folder], OUT, ".wav")
@@ -63,17 +63,17 @@ def jobs(folder, *names):
     return [Job(folder / f"{name}.npy", folder / f"{name}.wav") for name in names]
 
 
-def test_a_worker_that_dies_costs_the_file_that_killed_it_alone(tmp_path):
-    asked = []
+def test_a_crashing_worker_only_loses_the_file_that_crashed_it(tmp_path):
+    requested = []
 
     def rows():
         for names in ("ab", ("c", "d", "poison"), "e", "f"):
-            asked.append(names[0])
+            requested.append(names[0])
             yield jobs(tmp_path, *names)
 
-    run = in_processes(rows(), mortal.mortal, 1)
+    run = in_processes(rows(), crashing.crash_on_poison, 1)
     outcomes = [next(run)]
-    assert asked == ["a", "c"]  # no row is made long before it is needed
+    assert requested == ["a", "c"]  # rows are generated just before they are needed
     outcomes += run
     errors = {outcome.job.mel.stem: outcome.error for outcome in outcomes}
     assert len(outcomes) == len(errors) == 7
@@ -84,8 +84,8 @@ def test_a_worker_that_dies_costs_the_file_that_killed_it_alone(tmp_path):
 
 @pytest.mark.parametrize(
     ("work", "error", "reason"),
-    [(mortal.unloadable, ValueError, "no weights"), (mortal.stillborn, OSError, "while loading the model")],
+    [(crashing.fail_to_load, ValueError, "no weights"), (crashing.crash_at_start, OSError, "while loading the model")],
 )
-def test_workers_that_cannot_start_end_the_run(work, error, reason, tmp_path):
+def test_workers_that_cannot_start_abort_the_run(work, error, reason, tmp_path):
     with pytest.raises(error, match=reason):
         list(in_processes([jobs(tmp_path, "a")], work, 1))

@@ -22,19 +22,19 @@ from vocoder.client.requests import hello, mel_call, to_array, used
 from vocoder.mel.config import preset
 
 
-def test_samples_are_sent_at_full_scale():
-    def sent(samples):
+def test_samples_are_scaled_to_full_scale():
+    def decoded(samples):
         return soundfile.read(io.BytesIO(mel_call(samples, 22050, None, None)["content"]), dtype="float32")[0]
 
     samples = np.array([-32768, -1, 0, 16384, 32767], np.int16)
-    np.testing.assert_array_equal(sent(samples), samples.astype(np.float32) / 32768)
-    np.testing.assert_array_equal(sent(np.array([0.5, -0.25])), [0.5, -0.25])
+    np.testing.assert_array_equal(decoded(samples), samples.astype(np.float32) / 32768)
+    np.testing.assert_array_equal(decoded(np.array([0.5, -0.25])), [0.5, -0.25])
     for dtype in (np.int32, np.uint8, np.complex64, bool):
         with pytest.raises(TypeError, match=f"floats in -1..1, or int16, not {np.dtype(dtype).name}"):
             mel_call(np.ones(5, dtype), 22050, None, None)
 
 
-def test_mels_hold_floats_of_every_precision():
+def test_mels_of_any_float_precision_are_accepted():
     for dtype in (torch.bfloat16, torch.float16, torch.float64):
         mel = to_array(torch.full((80, 2), -3.0).to(dtype))
         assert mel.dtype == np.float32
@@ -47,7 +47,7 @@ def test_mels_hold_floats_of_every_precision():
         to_array(np.ma.masked_less(np.zeros((80, 2)), 1.0))
 
 
-def test_options_have_the_types_that_they_say():
+def test_options_of_the_wrong_type_are_rejected():
     for name, value, kind in (
         ("sharpen", "0.5", "a number, not '0.5'"),
         ("sigma", True, "a number, not True"),
@@ -59,12 +59,12 @@ def test_options_have_the_types_that_they_say():
     ):
         with pytest.raises(TypeError, match=f"{name} must be {kind}"):
             used({name: value})
-    given = {"seed": np.int64(7), "sigma": np.float32(0.5), "denoise": 1, "model": "m", "mean": np.float32(2)}
+    options = {"seed": np.int64(7), "sigma": np.float32(0.5), "denoise": 1, "model": "m", "mean": np.float32(2)}
     expected = {"seed": 7, "sigma": 0.5, "denoise": 1.0, "model": "m", "mean": "2", "format": "pcm_f32"}
-    assert json.loads(hello(given)) == expected
+    assert json.loads(hello(options)) == expected
 
 
-def test_a_verdict_is_the_same_by_headers_and_in_a_stream():
+def test_a_verdict_is_the_same_from_headers_and_from_a_stream():
     typical = {"typical": True, "cause": "typical", "typicality": 5.0, "message": "The mel follows its mel config."}
     assert MelVerdict.of(typical) == MelVerdict.of_headers({"X-Mel-Guard": "typical", "X-Mel-Guard-Typicality": "5.0"})
     doubt = {"typical": False, "cause": "log10", "typicality": 0.0, "message": "Multiply."}
@@ -72,13 +72,13 @@ def test_a_verdict_is_the_same_by_headers_and_in_a_stream():
     assert MelVerdict.of(doubt) == MelVerdict.of_headers(headers)
 
 
-def document(**members):
-    given = {"type": "urn:vocoder:problem:queue-full", "title": "Queue full", "detail": "Later.", "request_id": "r1"}
-    return json.dumps({**given, **members}).encode()
+def problem_body(**members):
+    fields = {"type": "urn:vocoder:problem:queue-full", "title": "Queue full", "detail": "Later.", "request_id": "r1"}
+    return json.dumps({**fields, **members}).encode()
 
 
-def test_a_document_is_read_whole_and_tells_its_class_and_when_to_ask_again():
-    problem = read_problem(503, document(limit_frames=9), "7")
+def test_problems_are_parsed_and_determine_the_error_class_and_the_retry_wait():
+    problem = read_problem(503, problem_body(limit_frames=9), "7")
     assert problem == Problem(503, "queue-full", "Later.", "r1", 7.0, {"limit_frames": 9})
     kinds = dict.fromkeys((400, 413, 422), InvalidRequestError) | dict.fromkeys((401, 403), AuthenticationError)
     kinds |= {404: UnknownModelError, 429: RateLimitedError, 500: ServerError, 507: ServerError}
@@ -88,18 +88,18 @@ def test_a_document_is_read_whole_and_tells_its_class_and_when_to_ask_again():
         assert str(error) == f"{status} a-name: Words."
     retries = Retries(most=2, longest=30.0)
     for status in (503, 429):
-        waits = [retries.wait(refusal(status, 4.0), done) for done in (0, 1, 2)]
+        waits = [retries.wait(http_error(status, 4.0), done) for done in (0, 1, 2)]
         assert all(4.0 <= wait <= 5.0 for wait in waits[:2])
         assert waits[2] is None
-    for error in (refusal(503, None), refusal(503, 31.0), refusal(422, 1.0), NoAnswerError("gone")):
+    for error in (http_error(503, None), http_error(503, 31.0), http_error(422, 1.0), NoAnswerError("gone")):
         assert retries.wait(error, 0) is None
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"3", b"{}", b"\xff"])
-def test_what_is_no_document_still_has_a_status(body):
+def test_a_response_that_is_not_a_problem_still_has_a_status(body):
     unknown = Problem(502, "unknown", "The server answered with status 502.")
     assert read_problem(502, body, "Wed, 21 Oct 2015 07:28:00 GMT") == unknown
 
 
-def refusal(status, retry_after):
+def http_error(status, retry_after):
     return error_of(Problem(status, "a-name", "Words.", retry_after=retry_after))

@@ -15,7 +15,7 @@ def mel(tmp_path):
     return tmp_path / "mel.npy"
 
 
-def test_mels_are_judged_and_smooth_ones_said_to_be_sharpened(mel, tmp_path, capsys):
+def test_check_reports_a_verdict_and_how_far_smooth_mels_are_sharpened(mel, tmp_path, capsys):
     decimal = tmp_path / "decimal.npy"
     np.save(decimal, np.load(mel) / np.float32(math.log(10.0)))
     assert main(["check", str(mel)]) == 0
@@ -44,7 +44,7 @@ def test_mels_are_judged_and_smooth_ones_said_to_be_sharpened(mel, tmp_path, cap
     assert [json.loads(line)["smoothness"] for line in capsys.readouterr().out.splitlines()] == [0.0, 1.0]
 
 
-def test_what_cannot_be_read_judged_or_synthesized_is_said(mel, tmp_path, capsys, refusal):
+def test_check_and_synthesize_report_the_same_errors(mel, tmp_path, capsys, refusal):
     (tmp_path / "text.npy").write_text("no array")
     assert main(["check", str(tmp_path / "text.npy"), str(mel)]) == 2
     captured = capsys.readouterr()
@@ -52,28 +52,28 @@ def test_what_cannot_be_read_judged_or_synthesized_is_said(mel, tmp_path, capsys
     assert ": typical. " in captured.out
     assert main(["check", str(mel), "--preset", "vocos"]) == 1
     assert "bands. The mel must be (100, frames) with at least one frame, not (80, " in capsys.readouterr().out
-    for command in (["check"], ["synthesize", "-o", str(tmp_path / "a.wav")]):  # they agree
+    for command in (["check"], ["synthesize", "-o", str(tmp_path / "a.wav")]):
         error = refusal(main, *command, mel, "--model", "reverse-24k", "--preset", "nvidia")
         assert ": use the shipped model 'reverse', because a " in error
         main([*command, str(mel), "--model", "reverse-24k"])
         captured = capsys.readouterr()
         assert "; use the shipped model 'reverse' for presets with 80 bands" in captured.out + captured.err
-    np.save(tmp_path / "vocos.npy", mel_of("vocos").numpy())  # with a lower floor than F5-TTS has
-    told = "The values fit the preset vocos, which the shipped model 'reverse-24k' takes: pass preset=vocos."
+    np.save(tmp_path / "vocos.npy", mel_of("vocos").numpy())  # its floor is lower than that of F5-TTS
+    hint = "The values fit the preset vocos, which the shipped model 'reverse-24k' takes: pass preset=vocos."
     assert main(["check", "--preset", "f5-tts", str(tmp_path / "vocos.npy")]) == 1
-    assert told in capsys.readouterr().out
-    assert told in refusal(main, "synthesize", "--preset", "f5-tts", tmp_path / "vocos.npy", "-o", tmp_path / "a.wav")
+    assert hint in capsys.readouterr().out
+    assert hint in refusal(main, "synthesize", "--preset", "f5-tts", tmp_path / "vocos.npy", "-o", tmp_path / "a.wav")
 
 
-def test_a_mel_of_another_convention_is_judged_as_the_model_gets_it(tmp_path, capsys):
+def test_a_mel_of_another_preset_is_judged_with_its_adapter(tmp_path, capsys):
     mel = str(tmp_path / "vocos.npy")
     np.save(mel, mel_of("vocos").numpy())
     assert main(["check", "--json", "--preset", "vocos", mel]) == 0
     assert json.loads(capsys.readouterr().out)["adapted"] == "vocos"
     np.save(tmp_path / "f5.npy", mel_of("f5-tts").numpy())
     assert main(["check", "--preset", "f5-tts", str(tmp_path / "f5.npy")]) == 0
-    told = "reverse takes it through the vocos adapter, which reverse-24k does not need.\n"
-    assert capsys.readouterr().out.endswith(told)
+    expected = "reverse takes it through the vocos adapter, which reverse-24k does not need.\n"
+    assert capsys.readouterr().out.endswith(expected)
     assert main(["check", "--model", "reverse-24k", mel]) == 0
     assert "adapter" not in capsys.readouterr().out
     assert main(["check", mel]) == 1

@@ -29,10 +29,10 @@ def run(*arguments):
     return main([str(argument) for argument in arguments])
 
 
-def test_the_standard_input_and_output_take_the_place_of_files(recordings, model, monkeypatch, capsys):
+def test_standard_input_and_output_can_replace_files(recordings, model, monkeypatch, capsys):
     options = ("--model", str(model), "--seed", "1", "--guard", "off")
 
-    def piped(content, *arguments):
+    def run_piped(content, *arguments):
         out = io.TextIOWrapper(io.BytesIO())
         with monkeypatch.context() as patch:
             patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
@@ -41,17 +41,17 @@ def test_the_standard_input_and_output_take_the_place_of_files(recordings, model
         out.flush()
         return out.buffer.getvalue()
 
-    mel = piped(recordings[0].read_bytes(), "mel", "-", "-o", "-")
+    mel = run_piped(recordings[0].read_bytes(), "mel", "-", "-o", "-")
     assert np.load(io.BytesIO(mel)).shape == (80, 17)
-    x, sample_rate = soundfile.read(io.BytesIO(piped(mel, "synthesize", "-", "-o", "-", *options)))
+    x, sample_rate = soundfile.read(io.BytesIO(run_piped(mel, "synthesize", "-", "-o", "-", *options)))
     assert (x.shape, sample_rate) == ((17 * 256,), 22050)
-    assert piped(mel, "synthesize", "-", "-o", "-", "--format", "flac", *options).startswith(b"fLaC")
-    again = piped(recordings[0].read_bytes(), "resynthesize", "-", "-o", "-", *options[:4])
+    assert run_piped(mel, "synthesize", "-", "-o", "-", "--format", "flac", *options).startswith(b"fLaC")
+    again = run_piped(recordings[0].read_bytes(), "resynthesize", "-", "-o", "-", *options[:4])
     np.testing.assert_allclose(soundfile.read(io.BytesIO(again))[0], x[:4096], rtol=0, atol=1e-3)
-    assert capsys.readouterr().err.count("-: ") == 4  # what is said does not get among the audio
+    assert capsys.readouterr().err.count("-: ") == 4  # messages go to standard error
 
 
-def test_a_name_is_replaced_with_a_word_and_files_in_a_folder_are_kept(recordings, tmp_path, capsys):
+def test_a_named_file_is_replaced_and_files_in_a_folder_are_kept(recordings, tmp_path, capsys):
     assert run("mel", recordings[0], "-o", tmp_path / "a.npy") == run("mel", recordings[0], "-o", tmp_path / "a.npy")
     first, second = capsys.readouterr().out.splitlines()
     assert (first.endswith("(replaced)"), second.endswith("(replaced)")) == (False, True)
@@ -68,7 +68,7 @@ def test_a_name_is_replaced_with_a_word_and_files_in_a_folder_are_kept(recording
     assert capsys.readouterr().out.count("(replaced)") == 2
 
 
-def test_a_folder_of_recordings_becomes_a_folder_of_its_structure(recordings, model, tmp_path, refusal):
+def test_folders_of_recordings_keep_their_structure(recordings, model, tmp_path, refusal):
     folder = tmp_path / "in"
     (folder / "deep").mkdir(parents=True)
     recordings[0].rename(folder / "one.wav")
@@ -82,11 +82,11 @@ def test_a_folder_of_recordings_becomes_a_folder_of_its_structure(recordings, mo
     assert run("mel", folder / "deep" / "two.WAV", "-o", tmp_path / "alone.npy") == 0
     assert (tmp_path / "alone.npy").read_bytes() == (tmp_path / "mels" / "deep" / "two.npy").read_bytes()
     (tmp_path / "empty").mkdir()
-    none = refusal(main, "mel", tmp_path / "empty", "-o", tmp_path / "none")
-    assert "empty holds no audio; known suffixes: " in none
+    error = refusal(main, "mel", tmp_path / "empty", "-o", tmp_path / "none")
+    assert "empty holds no audio; known suffixes: " in error
 
 
-def test_what_cannot_be_is_refused(tmp_path):
+def test_contradictory_paths_are_rejected(tmp_path):
     (tmp_path / "out").mkdir()
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
@@ -109,7 +109,7 @@ def test_what_cannot_be_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["nvidia", "vocos"])
-def test_the_file_holds_the_mel_of_the_resampled_audio(tmp_path, name, capsys):
+def test_mel_writes_the_mel_of_the_resampled_audio(tmp_path, name, capsys):
     config, x = preset(name), 0.1 * np.random.default_rng(3).standard_normal(16000).astype(np.float32)
     write_audio(tmp_path / "in.wav", x, 16000, format="wav_f32")
     assert main(["mel", str(tmp_path / "in.wav"), "-o", str(tmp_path / "mel.data"), "--preset", name]) == 0
@@ -120,7 +120,7 @@ def test_the_file_holds_the_mel_of_the_resampled_audio(tmp_path, name, capsys):
     assert f"{config.n_mels} bands x {saved.shape[1]} frames (1.00 s), preset {name}" in capsys.readouterr().out
 
 
-def test_the_audio_is_that_of_the_recordings_mel(model, tmp_path, capsys):
+def test_resynthesize_writes_the_audio_of_the_recordings_mel(model, tmp_path, capsys):
     recording = 0.1 * np.random.default_rng(1).standard_normal(8000).astype(np.float32)
     write_audio(tmp_path / "in.wav", recording, 16000, format="wav_f32")
     arguments = ["resynthesize", str(tmp_path / "in.wav"), "-o", str(tmp_path / "out.wav"), "--model", str(model)]

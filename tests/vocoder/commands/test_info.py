@@ -1,4 +1,4 @@
-"""What the commands tell of files, of models, and of their speed."""
+"""The commands info, models and benchmark."""
 
 import json
 import re
@@ -12,17 +12,17 @@ from vocoder.cli import main
 from vocoder.loading import load, shipped_models
 
 
-def told(path, capsys):
+def read_info(path, capsys):
     capsys.readouterr()
     assert main(["info", "--json", str(path)]) == 0
     return dict(json.loads(capsys.readouterr().out))
 
 
-def test_files_name_the_seed_that_makes_the_same_again(model, tmp_path, capsys):
+def test_audio_files_store_the_seed_that_reproduces_them(model, tmp_path, capsys):
     np.save(tmp_path / "a.npy", np.full((80, 12), -6.0, np.float32))
     arguments = ["synthesize", "--guard", "off", str(tmp_path / "a.npy"), "--model", str(model), "--dtype", "float32"]
     assert main([*arguments, "-o", str(tmp_path / "x.wav")]) == 0
-    info = told(tmp_path / "x.wav", capsys)
+    info = read_info(tmp_path / "x.wav", capsys)
     seed = info["origin"]["seed"]
     assert info["origin"] == {
         "model": "tiny", "version": __version__, "seed": seed, "synthetic": True, "dtype": "float32"
@@ -34,12 +34,12 @@ def test_files_name_the_seed_that_makes_the_same_again(model, tmp_path, capsys):
     assert (tmp_path / "x.wav").read_bytes() == (tmp_path / "y.wav").read_bytes()
     copied = ["resynthesize", str(tmp_path / "x.wav"), "-o", str(tmp_path / "c.wav"), "--model", str(model)]
     assert main([*copied, "--seed", "5"]) == 0
-    assert told(tmp_path / "c.wav", capsys)["origin"]["seed"] == 5
+    assert read_info(tmp_path / "c.wav", capsys)["origin"]["seed"] == 5
     assert main([*copied, "--no-origin"]) == 0
-    assert told(tmp_path / "c.wav", capsys)["origin"] is None
+    assert read_info(tmp_path / "c.wav", capsys)["origin"] is None
 
 
-def test_a_recording_says_nothing_and_a_text_is_none(tmp_path, capsys):
+def test_info_of_a_recording_has_no_origin_and_a_text_file_is_rejected(tmp_path, capsys):
     write_audio(tmp_path / "x.wav", np.zeros(100, np.float32), 8000)
     (tmp_path / "y.wav").write_text("no audio")
     assert main(["info", str(tmp_path / "x.wav"), str(tmp_path / "y.wav")]) == 2
@@ -49,7 +49,7 @@ def test_a_recording_says_nothing_and_a_text_is_none(tmp_path, capsys):
     assert "a mel in an npy file is not)" in printed.err
 
 
-def test_a_model_is_described_with_its_quality_and_without_its_weights(model, capsys, tmp_path):
+def test_a_model_is_described_with_its_quality_without_loading_its_weights(model, capsys, tmp_path):
     assert main(["models", str(model)]) == 0
     text = capsys.readouterr().out
     parameters = load(model).info()["parameters"] / 1e6
@@ -64,7 +64,7 @@ def test_a_model_is_described_with_its_quality_and_without_its_weights(model, ca
     assert json.loads(capsys.readouterr().out) == {**load(model).info(), "name": str(copied)}
 
 
-def test_the_list_is_short_and_scores_are_shown_in_lines_that_can_be_read(capsys):
+def test_the_list_of_models_is_short_and_scores_fit_in_lines(capsys):
     assert main(["models"]) == 0
     blocks = capsys.readouterr().out.strip().split("\n\n")
     titles = [f"{name}{' (the default)' if name == 'reverse' else ''}" for name in shipped_models()]
@@ -82,7 +82,7 @@ def _small_products(monkeypatch):
     monkeypatch.setattr("vocoder.timing.MATRIX_SIZE", 64)
 
 
-def test_each_length_has_a_line_and_speed_is_audio_over_time(model, capsys, refusal):
+def test_benchmark_prints_a_line_per_length_and_speed_is_audio_over_time(model, capsys, refusal):
     arguments = ["benchmark", "--model", str(model), "--seconds", "0.1", "0.3", "--repetitions", "1"]
     assert main(arguments) == 0
     lines = capsys.readouterr().out.splitlines()

@@ -16,7 +16,7 @@ FRAMES = 12
 LENGTH = FRAMES * 256
 
 
-def speak(*arguments, model, guard="off"):
+def synthesize(*arguments, model, guard="off"):
     return main(["synthesize", "--guard", guard, *map(str, arguments), "--model", str(model)])
 
 
@@ -36,7 +36,7 @@ def read(path):
     return x
 
 
-def test_an_unlikely_mel_is_spoken_with_a_word_or_refused(model, tmp_path, capsys):
+def test_an_unlikely_mel_is_rejected_or_synthesized_with_a_warning(model, tmp_path, capsys):
     mel = mel_of("nvidia").numpy()
     np.save(tmp_path / "right.npy", mel)
     np.save(tmp_path / "log10.npy", mel / math.log(10))
@@ -45,36 +45,36 @@ def test_an_unlikely_mel_is_spoken_with_a_word_or_refused(model, tmp_path, capsy
     for i, names in enumerate((["log10.npy"], ["right.npy", "log10.npy"])):
         out = tmp_path / ("one.wav" if i == 0 else "many")
         files = [tmp_path / name for name in names]
-        assert speak(*files, "-o", out, model=model, guard="strict") == 2
+        assert synthesize(*files, "-o", out, model=model, guard="strict") == 2
         assert re.fullmatch(doubt.replace("warning: ", ""), capsys.readouterr().err)
-        assert speak(*files, "-o", out, model=model, guard="warn") == 0
+        assert synthesize(*files, "-o", out, model=model, guard="warn") == 0
         captured = capsys.readouterr()
         assert re.fullmatch(doubt + clipped * i, captured.err)
     assert re.search("1 synthesized .* 1 there already, .* 1 from mels that are not typical", captured.out)
 
 
-def test_how_far_a_mel_is_sharpened_is_said(mel, model, tmp_path, capsys):
+def test_the_strength_of_sharpening_is_printed(mel, model, tmp_path, capsys):
     np.save(tmp_path / "smooth.npy", gaussian_filter(random_mel(0, 200), (2.0, 2.0)))
-    for source, options, told in (
+    for source, options, expected in (
         (mel, (), ""),
         (mel, ("--sharpen", 0.5), ", sharpened by 0.5"),
         (tmp_path / "smooth.npy", (), ", sharpened by 1.0"),
         (tmp_path / "smooth.npy", ("--sharpen", 0), ""),
     ):
-        assert speak(source, "-o", tmp_path / "a.wav", *options, model=model) == 0
-        assert f" s{told}, peak " in capsys.readouterr().out
+        assert synthesize(source, "-o", tmp_path / "a.wav", *options, model=model) == 0
+        assert f" s{expected}, peak " in capsys.readouterr().out
 
 
-def test_arguments_that_contradict_each_other(mel, model, tmp_path, refusal):
+def test_invalid_arguments_are_rejected(mel, model, tmp_path, refusal):
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "mel.npy").write_bytes(mel.read_bytes())
     (tmp_path / "file").write_text("")
-    twice = mel, tmp_path / "other" / "mel.npy"
+    same_names = mel, tmp_path / "other" / "mel.npy"
     (tmp_path / "empty").mkdir()
     wrong = [
         ((mel, "-o", tmp_path / "other", "--workers", "0"), "--workers and --row-frames must be 1 or more"),
         ((mel, "-o", tmp_path / "other", "--sigma", "-1"), "sigma must be a number from 0 to 2, or left out, not -1.0"),
-        ((*twice, "-o", tmp_path / "out"), "several files would be written to"),
+        ((*same_names, "-o", tmp_path / "out"), "several files would be written to"),
         ((tmp_path / "empty", "-o", tmp_path / "out"), "no npy files"),
         ((mel, "-o", tmp_path / "a.wav", "--device", "toaster"), "device 'toaster' cannot be used"),
         ((mel, "-o", tmp_path / "a.wav", "--seed", "-1"), "the seed must be a whole number, 0 or more"),
@@ -93,7 +93,7 @@ def test_arguments_that_contradict_each_other(mel, model, tmp_path, refusal):
     assert not (tmp_path / "a.wav").exists()
 
 
-def test_a_mel_config_file_and_statistics(model, tmp_path):
+def test_a_mel_config_file_and_statistics_can_be_given(model, tmp_path):
     mel = mel_of("espnet")[:, :40].numpy()
     mean, variance = mel.mean(axis=1), mel.var(axis=1) + 0.1
     np.save(tmp_path / "plain.npy", mel)
@@ -103,5 +103,5 @@ def test_a_mel_config_file_and_statistics(model, tmp_path):
     given = ["--preset", tmp_path / "ours.json", "--statistics", tmp_path / "stats.npz"]
     for name, options in (("plain", ["--preset", "espnet"]), ("normalised", given)):
         out = tmp_path / f"{name}.wav"
-        assert speak(tmp_path / f"{name}.npy", "-o", out, "--seed", "1", *options, model=model) == 0
+        assert synthesize(tmp_path / f"{name}.npy", "-o", out, "--seed", "1", *options, model=model) == 0
     np.testing.assert_allclose(read(tmp_path / "normalised.wav"), read(tmp_path / "plain.wav"), rtol=0, atol=1e-3)

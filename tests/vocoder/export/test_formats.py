@@ -6,7 +6,7 @@ import onnxruntime
 import pytest
 import torch
 from onnx import TensorProto, helper, load, numpy_helper, save
-from tiny_models import EXPORTED_MEL, grouping_config, lapped_config, reverse_config, stirred, student_config
+from tiny_models import EXPORTED_MEL, grouping_config, lapped_config, perturbed, reverse_config, student_config
 
 from vocoder.checkpoint import Checkpoint, save_model
 from vocoder.cli import main
@@ -35,17 +35,17 @@ MODELS = {
     "student": lambda: Student(student_config(stacks=(STACK,), corrections=0)),
     "reverse": lambda: Reverse(reverse_config(blocks=1, source=SOURCE)),
 }
-"""of which the last has a harmonic source and a correction, too"""
+"""Only the last one has a harmonic source and a correction."""
 
 
 def synthesizer(build, family="waveglow"):
     torch.manual_seed(0)
-    checkpoint = Checkpoint(stirred(build(), 0.1), family, EXPORTED_MEL, {"data": "none"})
+    checkpoint = Checkpoint(perturbed(build(), 0.1), family, EXPORTED_MEL, {"data": "none"})
     return Synthesizer(checkpoint, "tiny", "cpu", torch.float32)
 
 
-def expected(v, batch, frames, sharpen=None):
-    """Noise and mel, and what the synthesizer makes of them, but for the correction, which programs take at once."""
+def inputs_and_expected(v, batch, frames, sharpen=None):
+    """Return noise, a mel and the synthesizer's audio, corrected as programs do it: all frames at once."""
     mel = (2 * torch.randn(batch, 5, frames) - 4).clamp_max(-3)  # below full scale
     _, channels, steps = v.model.noise_shape(1, frames)
     z = 0.5 * torch.stack([white_noise(7 + i, 0, frames, channels, steps // frames) for i in range(batch)])
@@ -55,8 +55,8 @@ def expected(v, batch, frames, sharpen=None):
 
 @pytest.mark.filterwarnings("ignore:The given buffer is not writable")
 @pytest.mark.parametrize("name", MODELS)
-def test_programs_speak_as_the_synthesizer(tmp_path, name):
-    sharpen = None if name == "reverse" else 0.0  # one of them follows each mel, which makes a program larger by half
+def test_programs_compute_the_same_audio_as_the_synthesizer(tmp_path, name):
+    sharpen = None if name == "reverse" else 0.0  # None makes a program larger by half
     v = synthesizer(MODELS[name])
     program = traced(v, sharpen=sharpen)
     write_onnx(program, tmp_path / "x.onnx")
@@ -64,24 +64,24 @@ def test_programs_speak_as_the_synthesizer(tmp_path, name):
     session = onnxruntime.InferenceSession(tmp_path / "x.onnx", providers=["CPUExecutionProvider"])
     reloaded = torch.export.load(tmp_path / "x.pt2").module()
     assert [node.name for node in session.get_inputs()] == ["z", "mel"]
-    least = 4 if name == "reverse" else 3
-    for batch, frames in ((1, 5 if least == 4 else 3), (3, 50), (1, 600)):
-        z, mel, x = expected(v, batch, frames, sharpen)
+    least_frames = 4 if name == "reverse" else 3
+    for batch, frames in ((1, 5 if least_frames == 4 else 3), (3, 50), (1, 600)):
+        z, mel, x = inputs_and_expected(v, batch, frames, sharpen)
         assert float(x.std()) > 0.05
         torch.testing.assert_close(reloaded(z, mel), x, rtol=0, atol=1e-4)
         (made,) = session.run(["x"], {"z": z.numpy(), "mel": mel.numpy()})
         np.testing.assert_allclose(made, x.numpy(), rtol=0, atol=1e-3)
-    about = dict(session.get_modelmeta().custom_metadata_map)
-    assert json.loads(about["mel"]) == json.loads(json.dumps(dataclasses.asdict(EXPORTED_MEL)))
-    assert json.loads(about["provenance"]) == {"data": "none"}
-    assert (about["family"], float(about["sigma"])) == ("waveglow", v.model.config.sigma)
-    assert int(about["least_frames"]) == least
-    assert int(about["z_channels"]) * int(about["z_steps_per_frame"]) == 8
+    metadata = dict(session.get_modelmeta().custom_metadata_map)
+    assert json.loads(metadata["mel"]) == json.loads(json.dumps(dataclasses.asdict(EXPORTED_MEL)))
+    assert json.loads(metadata["provenance"]) == {"data": "none"}
+    assert (metadata["family"], float(metadata["sigma"])) == ("waveglow", v.model.config.sigma)
+    assert int(metadata["least_frames"]) == least_frames
+    assert int(metadata["z_channels"]) * int(metadata["z_steps_per_frame"]) == 8
 
 
-def test_a_program_sharpens_as_far_as_it_is_told():
+def test_a_program_sharpens_with_the_given_strength():
     v = synthesizer(MODELS["student"], "student")
-    z, mel, _ = expected(v, 1, 50)
+    z, mel, _ = inputs_and_expected(v, 1, 50)
     made = [program_of(v, sharpen=strength)(z, mel) for strength in (None, 0.0, 1.0)]
     for x, strength in zip(made, (None, 0.0, 1.0), strict=True):
         torch.testing.assert_close(x, v.synthesize(mel, sigma=0.5, seed=7, sharpen=strength), rtol=0, atol=1e-4)
@@ -91,12 +91,12 @@ def test_a_program_sharpens_as_far_as_it_is_told():
     assert program.about["sharpen"] == "1.0"
 
 
-def test_models_that_cannot_be_exported_are_named(tmp_path, capsys):
+def test_models_that_cannot_be_exported_are_rejected(tmp_path, capsys):
     upsampling = UpsamplingConfig((2, 4), bands=1)
     config = PublishedWaveNetConfig(**SHAPE, stack=PublishedStackConfig(3, 3, 3, dilations=(1,)), upsampling=upsampling)
     save_model(tmp_path / "model", WaveNet(config), EXPORTED_MEL)
-    for form in ("onnx", "torch-export"):
-        assert main(["export", str(tmp_path / "model"), "--format", form, "-o", str(tmp_path / "x")]) == 2
+    for format_name in ("onnx", "torch-export"):
+        assert main(["export", str(tmp_path / "model"), "--format", format_name, "-o", str(tmp_path / "x")]) == 2
         assert "family published-wavenet generates sample by sample" in capsys.readouterr().err
     assert not (tmp_path / "x").exists()
     config = student_config(kind="samples", stacks=(STACK,), filter_taps=4)
@@ -105,22 +105,22 @@ def test_models_that_cannot_be_exported_are_named(tmp_path, capsys):
     assert not (tmp_path / "x.onnx").exists()
 
 
-def test_nothing_has_the_final_name_before_it_is_complete(tmp_path, monkeypatch):
+def test_a_failed_export_leaves_no_file_and_keeps_the_old_one(tmp_path, monkeypatch):
     v, kept = synthesizer(MODELS["student"], "student"), tmp_path / "kept.pt2"
-    program = Traced(torch.export.export(torch.nn.Identity(), (torch.zeros(1),)), {})  # whatever it is
+    program = Traced(torch.export.export(torch.nn.Identity(), (torch.zeros(1),)), {})
     monkeypatch.setattr(formats, "traced", lambda *given, **options: program)
-    kept.write_text("of an export before")
+    kept.write_text("an earlier export")
     for file, error in ((kept, KeyboardInterrupt), (tmp_path / "new.pt2", ExportError)):
 
-        def stopped(file, *rest, error=error):
+        def interrupted_store(file, *rest, error=error):
             assert file.stat().st_size > 0
             raise error
 
-        monkeypatch.setattr(formats, "store_weights", stopped)
+        monkeypatch.setattr(formats, "store_weights", interrupted_store)
         with pytest.raises(error):
             export_model(v, "torch-export", file)
     assert list(tmp_path.iterdir()) == [kept]
-    assert kept.read_text() == "of an export before"
+    assert kept.read_text() == "an earlier export"
 
 
 SIZE = 64
@@ -131,7 +131,7 @@ NAMES = ("layer", "correction.spread", "basis")
 
 @pytest.fixture
 def file(tmp_path):
-    """A layer, the correction's matrix and a table, one after the other."""
+    """Return an ONNX file that multiplies by a layer, the correction's matrix and a table in turn."""
     matrices = [(GENERATOR.standard_normal((SIZE, SIZE)) / 8.0).astype(np.float16).astype(np.float32) for _ in NAMES]
     constants = [numpy_helper.from_array(matrix, name) for name, matrix in zip(NAMES, matrices, strict=True)]
     steps = ["x", "a", "b", "y"]
@@ -152,15 +152,15 @@ def types(file):
     return {tensor.name: tensor.data_type for tensor in load(str(file)).graph.initializer}
 
 
-def test_float16_is_only_how_weights_are_stored(file):
+def test_float16_storage_does_not_change_the_output(file):
     expected = run(file)
     store_weights(file, "float16", ["basis"])
-    np.testing.assert_array_equal(run(file), expected)  # the weights were those of 16 bits before
+    np.testing.assert_array_equal(run(file), expected)  # these weights fit into 16 bits exactly
     others = dict.fromkeys(("correction.spread", "basis"), TensorProto.FLOAT)
     assert types(file) == others | {"layer.float16": TensorProto.FLOAT16}
 
 
-def test_int8_is_of_layers_alone(file):
+def test_int8_storage_applies_only_to_layers(file):
     expected = run(file)
     store_weights(file, "int8", ["basis"])
     assert 0.0 < (run(file) - expected).std() < 0.03 * expected.std()
@@ -171,22 +171,22 @@ def test_int8_is_of_layers_alone(file):
 
 
 @pytest.mark.parametrize("n", [2, 4, 6, 8, 12, 30, 64, 200, 512, 1024, 34])
-def test_there_and_back(n):
+def test_transforms_equal_those_of_torch(n):
     x = torch.randn(2, 3, n, dtype=torch.float64)
     torch.testing.assert_close(rfft(x), torch.fft.rfft(x), rtol=0, atol=1e-9 * n)
     spectrum = torch.randn(2, 3, n // 2 + 1, dtype=torch.complex128)
-    spectrum[..., 0].imag.zero_()  # which have no meaning, and libraries treat each in its own way
+    spectrum[..., 0].imag.zero_()  # without meaning, and libraries differ in how they treat it
     spectrum[..., -1].imag.zero_()
     torch.testing.assert_close(irfft(spectrum, n), torch.fft.irfft(spectrum, n=n), rtol=0, atol=1e-10)
 
 
-def test_within_the_mode_torch_s_own_are_products():
+def test_the_mode_replaces_transforms_of_torch_by_products():
     x = torch.randn(5, 64)
     with ProductTransforms([64]):
         spectrum = torch.fft.rfft(x)
         back = torch.fft.irfft(spectrum, n=64)
         other = torch.fft.rfft(x[:, :32])
-    assert not torch.equal(spectrum, torch.fft.rfft(x))  # rounded otherwise
+    assert not torch.equal(spectrum, torch.fft.rfft(x))  # rounded differently
     torch.testing.assert_close(spectrum, torch.fft.rfft(x), rtol=0, atol=1e-4)
     torch.testing.assert_close(back, x, rtol=0, atol=1e-5)
     assert torch.equal(other, torch.fft.rfft(x[:, :32]))

@@ -1,4 +1,4 @@
-"""sherpa-onnx speaks with the exported vocoder, behind an acoustic model in the shape of Matcha-TTS."""
+"""Exported vocoders run in sherpa-onnx, behind an acoustic model in the format of Matcha-TTS."""
 
 import dataclasses
 
@@ -8,7 +8,7 @@ import pytest
 import sherpa_onnx
 import torch
 from matcha import LETTERS, write_matcha
-from tiny_models import EXPORTED_MEL, lapped_config, stirred, tiny_reverse
+from tiny_models import EXPORTED_MEL, lapped_config, perturbed, tiny_reverse
 
 from vocoder.checkpoint import Checkpoint, save_model
 from vocoder.cli import main
@@ -21,7 +21,7 @@ from vocoder.models.waveglow import WaveGlow
 from vocoder.synthesis.synthesizer import Synthesizer
 
 FRAMES = 12
-"""of each letter"""
+"""per letter"""
 TABLE = 1.5 * np.random.default_rng(4).standard_normal((len(LETTERS), FRAMES, 5)) - 4.0
 TABLE = TABLE.clip(max=-3).astype(np.float32)
 TEXT = "abcdab"
@@ -34,9 +34,9 @@ def voice():
 
 
 @pytest.fixture(scope="module")
-def noisy(voice, tmp_path_factory):
-    """A file as people get it."""
-    folder = tmp_path_factory.mktemp("noisy")
+def exported(voice, tmp_path_factory):
+    """Return a vocoder exported by the command line."""
+    folder = tmp_path_factory.mktemp("exported")
     save_model(folder / "model", voice.model, EXPORTED_MEL)
     file = folder / "vocoder.onnx"
     assert main(["export", str(folder / "model"), "--format", "sherpa-onnx", "--sharpen", "0", "-o", str(file)]) == 0
@@ -44,23 +44,23 @@ def noisy(voice, tmp_path_factory):
 
 
 @pytest.fixture
-def still(noisy, tmp_path):
-    """The same file with noise of no size, so that every run is the same."""
-    model = onnx.load(noisy)
+def noiseless(exported, tmp_path):
+    """Return the same file with its noise scaled to 0, so that every run gives the same audio."""
+    model = onnx.load(exported)
     (noise,) = (node for node in model.graph.node if node.op_type.startswith("RandomNormal"))
     kept = [attribute for attribute in noise.attribute if attribute.name != "scale"]
     noise.ClearField("attribute")
     noise.attribute.extend([*kept, onnx.helper.make_attribute("scale", 0.0)])
-    onnx.save(model, tmp_path / "still.onnx")
-    return tmp_path / "still.onnx"
+    onnx.save(model, tmp_path / "noiseless.onnx")
+    return tmp_path / "noiseless.onnx"
 
 
 def mel_of(text, table=TABLE):
-    """The mel of a text: between its letters, before and after them sherpa-onnx puts the token that pads."""
+    """Return the mel of a text; sherpa-onnx puts the padding token before, between and after the letters."""
     return np.concatenate([table[0], *(part for c in text for part in (table[LETTERS.index(c)], table[0]))]).T
 
 
-def spoken(file, folder, table=TABLE, sample_rate=8000, times=1):
+def synthesize(file, folder, table=TABLE, sample_rate=8000, times=1):
     matcha = sherpa_onnx.OfflineTtsMatchaModelConfig(vocoder=str(file), **write_matcha(folder, table, sample_rate))
     config = sherpa_onnx.OfflineTtsConfig(model=sherpa_onnx.OfflineTtsModelConfig(matcha=matcha, num_threads=1))
     assert config.validate()
@@ -69,46 +69,46 @@ def spoken(file, folder, table=TABLE, sample_rate=8000, times=1):
     return [np.array(tts.generate(" ".join(TEXT)).samples, np.float32) for _ in range(times)]
 
 
-def made_by(v, mel, sigma, seed):
-    """Return what the synthesizer makes of a mel, corrected as programs do it: all frames of a grid at once."""
+def reference_audio(v, mel, sigma, seed):
+    """Return the synthesizer's audio, corrected as programs do it: all frames of a grid at once."""
     x = torch.from_numpy(v.synthesize(mel, sigma=sigma, seed=seed, corrections=0, sharpen=0))[None]
     return np.asarray(Correction(v.mel_config, v.corrections).at_once(x, torch.from_numpy(mel)[None])[0])
 
 
-def test_sherpa_speaks_as_the_synthesizer(voice, still, tmp_path):
-    (x,) = spoken(still, tmp_path)
-    expected = made_by(voice, mel_of(TEXT), 0.0, 1)
+def test_sherpa_computes_the_same_audio_as_the_synthesizer(voice, noiseless, tmp_path):
+    (x,) = synthesize(noiseless, tmp_path)
+    expected = reference_audio(voice, mel_of(TEXT), 0.0, 1)
     assert x.shape == expected.shape == ((2 * len(TEXT) + 1) * FRAMES * EXPORTED_MEL.hop_length,)
     assert expected.std() > 0.02
     np.testing.assert_allclose(x, expected, rtol=0, atol=1e-4)
 
 
-def test_a_model_of_zipvoices_mels_gives_a_spectrum_that_sherpa_inverts(tmp_path):
+def test_models_of_zipvoice_mels_are_exported_as_spectra_that_sherpa_inverts(tmp_path):
     sizes = {"n_mels": 100, "hop_length": 256, "sample_rate": 24000, "group_size": 64}
-    model = stirred(WaveGlow(lapped_config(**sizes, flows=1, stack=WaveNetConfig(6, (1,)), source=None)), 0.1)
+    model = perturbed(WaveGlow(lapped_config(**sizes, flows=1, stack=WaveNetConfig(6, (1,)), source=None)), 0.1)
     v = Synthesizer(Checkpoint(model, "waveglow", preset("vocos")), "tiny", "cpu", torch.float32, "off")
     file = tmp_path / "vocoder.onnx"
     export_model(v, "sherpa-onnx", file, sigma=0.0, corrections=0)
-    about = {entry.key: entry.value for entry in onnx.load(file).metadata_props}
-    told = {"model_type": "vocos", "n_fft": "1024", "win_length": "1024", "hop_length": "256"}
-    assert about.items() >= told.items()
+    metadata = {entry.key: entry.value for entry in onnx.load(file).metadata_props}
+    expected_metadata = {"model_type": "vocos", "n_fft": "1024", "win_length": "1024", "hop_length": "256"}
+    assert metadata.items() >= expected_metadata.items()
     table = (np.random.default_rng(4).standard_normal((len(LETTERS), FRAMES, 100)) - 4.0).astype(np.float32)
-    (x,) = spoken(file, tmp_path, table, 24000)
+    (x,) = synthesize(file, tmp_path, table, 24000)
     expected = v.synthesize(mel_of(TEXT, table), sigma=0.0, corrections=0)
     assert x.shape == expected.shape == ((2 * len(TEXT) + 1) * FRAMES * 256,)
     assert np.abs(x - expected).max() < 1e-4 < expected.std()
 
 
-def test_the_noise_inside_is_as_strong_as_ours_and_new_each_time(voice, noisy, tmp_path):
-    one, other = spoken(noisy, tmp_path, times=2)
+def test_the_exported_noise_is_as_strong_as_ours_and_differs_between_runs(voice, exported, tmp_path):
+    one, other = synthesize(exported, tmp_path, times=2)
     assert np.abs(one - other).max() > 0.01
     mel = mel_of(TEXT)
-    quiet = made_by(voice, mel, 0.0, 1)
-    ours = np.std([made_by(voice, mel, None, seed) - quiet for seed in range(2)])
+    quiet = reference_audio(voice, mel, 0.0, 1)
+    ours = np.std([reference_audio(voice, mel, None, seed) - quiet for seed in range(2)])
     assert np.std([one - quiet, other - quiet]) == pytest.approx(ours, rel=0.15)
 
 
-def test_other_mels_and_arguments_that_mean_nothing_are_refused(voice, tmp_path):
+def test_unsupported_mels_and_invalid_arguments_are_rejected(voice, tmp_path):
     decimal = dataclasses.replace(EXPORTED_MEL, name="decimal", log="log10")
     checkpoint = Checkpoint(WaveGlow(lapped_config(corrections=0)), "waveglow", decimal)
     other = Synthesizer(checkpoint, "x", "cpu", torch.float32)

@@ -1,4 +1,4 @@
-"""What every bijection owes: two directions that undo each other, and the log-determinant of either."""
+"""Every bijection has two directions that undo each other, each with its log-determinant."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -6,7 +6,7 @@ from typing import NamedTuple
 import pytest
 import torch
 from exactness import assert_exact
-from tiny_models import stirred, tiny_waveglow
+from tiny_models import perturbed, tiny_waveglow
 
 from vocoder.flows.affine import ActNorm, ConditionalAffine
 from vocoder.flows.base import Flow
@@ -24,7 +24,7 @@ CAUSAL = WaveNetConfig(channels=6, dilations=(1, 2), kernel_size=2, causal=True)
 
 
 class Case(NamedTuple):
-    """How to build a flow, and the shapes of one item of its data and its condition."""
+    """A function that builds a flow, and the shapes of one item of its data and its condition."""
 
     build: Callable[[], Flow]
     x: tuple[int, ...]
@@ -63,12 +63,12 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_both_directions_are_exact_and_know_their_volume(name):
+def test_both_directions_and_their_log_determinants_are_exact(name):
     case = CASES[name]
     flow = case.build()
-    started = [parameter.clone() for parameter in flow.parameters()]
-    stirred(flow).eval()
-    assert all(bool((a != b).all()) for a, b in zip(started, flow.parameters(), strict=True))
+    initial = [parameter.clone() for parameter in flow.parameters()]
+    perturbed(flow).eval()
+    assert all(bool((a != b).all()) for a, b in zip(initial, flow.parameters(), strict=True))
     cond = None if case.cond is None else torch.randn(BATCH, *case.cond)
     x = torch.randn(BATCH, *case.x)
     z, _ = flow(x, cond)
@@ -79,11 +79,11 @@ def test_both_directions_are_exact_and_know_their_volume(name):
 
 
 @pytest.mark.parametrize(("channels", "kept"), [(1, 0), (5, 3)])
-def test_no_step_of_an_inverse_autoregressive_flow_depends_on_later_noise(channels, kept):
-    step, z, cond = stirred(autoregressive(channels, kept)), torch.randn(1, channels, 12), torch.randn(1, 3, 4)
+def test_inverse_autoregressive_flows_do_not_depend_on_later_noise(channels, kept):
+    step, z, cond = perturbed(autoregressive(channels, kept)), torch.randn(1, channels, 12), torch.randn(1, 3, 4)
     changed = z.clone()
     changed[:, :, 7:] += 1.0
-    until = 7 if kept else 8  # what is kept of a step is seen by the others of the same step
+    until = 7 if kept else 8  # kept channels influence the others of the same step
     for one, other in zip(step.shift_and_log_scale(z, cond), step.shift_and_log_scale(changed, cond), strict=True):
         assert torch.equal(one[:, :, :until], other[:, :, :until])
         assert not torch.allclose(one[:, :, 8:], other[:, :, 8:])

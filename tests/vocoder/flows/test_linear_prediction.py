@@ -16,7 +16,7 @@ SMALL = MelConfig("small", 8000, 64, 64, 16, 12, 0.0, 4000.0)
 POLES = [0.97 * np.exp(0.3j), 0.97 * np.exp(-0.3j), 0.9 * np.exp(1.4j), 0.9 * np.exp(-1.4j)]
 
 
-def test_predictors_solve_the_normal_equations_and_are_stable():
+def test_predictors_solve_the_normal_equations_and_are_stable_filters():
     power = torch.exp(torch.randn(3, 2, 129, dtype=torch.float64, generator=torch.Generator().manual_seed(0)))
     r = lp.autocorrelation(power, 12)
     coefficients, error = lp.levinson(r)
@@ -36,7 +36,7 @@ def test_predictors_solve_the_normal_equations_and_are_stable():
     assert float(error) > 0
 
 
-def test_predictions_are_those_of_the_filter_of_each_block():
+def test_each_block_is_predicted_with_its_own_filter():
     rng = np.random.default_rng(0)
     x = rng.standard_normal((2, 12))
     coefficients = rng.standard_normal((2, 3, 5))
@@ -47,12 +47,12 @@ def test_predictions_are_those_of_the_filter_of_each_block():
 
 
 def flatness(x):
-    """The mean logarithm of the power spectrum minus the logarithm of its mean: 0 for white noise."""
+    """Return the mean log power minus the log of the mean power: 0 for white noise."""
     _, power = signal.welch(x.flatten().numpy(), nperseg=256)
     return float(np.mean(np.log(power[1:-1])) - np.log(np.mean(power[1:-1])))
 
 
-def test_the_residual_of_an_autoregressive_process_is_white_and_of_unit_variance():
+def test_the_residual_of_an_autoregressive_process_is_white_with_unit_variance():
     mel_config = preset("nvidia")
     innovation = 0.01 * np.random.default_rng(0).standard_normal(256 * 100 + 2000)
     x = torch.from_numpy(signal.lfilter([1.0], np.poly(POLES).real, innovation)[2000:])[None]
@@ -74,16 +74,16 @@ def test_mels_are_interpolated_to_the_middle_of_each_block():
 
 @pytest.mark.parametrize("log", ["ln", "log10"])
 @pytest.mark.parametrize("power", [1.0, 2.0])
-def test_white_noise_has_its_own_deviation_as_gain_in_every_convention(log, power):
+def test_the_gain_of_white_noise_is_its_standard_deviation_for_every_mel_config(log, power):
     config = dataclasses.replace(SMALL, log=log, power=power)
     x = 0.05 * torch.randn(1, 16 * 500, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     mel = MelSpectrogram(config)(x)[:, :, :500]
     _, log_gain = LinearPrediction(config, LinearPredictionConfig(order=4)).predictors(mel)
-    # frames of 64 samples scatter, and a predictor explains some of that: a little less than the deviation
+    # the gain is slightly low: a predictor explains some of the scatter of short frames
     assert float(log_gain.mean().exp()) == pytest.approx(0.05, rel=0.2)
 
 
-def test_mels_that_cannot_be_turned_back_are_refused():
+def test_mels_without_an_inverse_and_invalid_settings_are_rejected():
     clipped = dataclasses.replace(SMALL, log="db20", ref_db=20.0, range_db=100.0)
     for mel_config, settings, message in (
         (clipped, {}, "plain logarithmic mels, unlike preset 'small'"),

@@ -1,10 +1,10 @@
-"""What single flows owe beyond their two directions, which test_contract shows of all."""
+"""Properties of single flows beyond those that test_contract checks for all."""
 
 import math
 
 import pytest
 import torch
-from tiny_models import stirred
+from tiny_models import perturbed
 
 from vocoder.flows.affine import ActNorm, ConditionalAffine
 from vocoder.flows.conv1x1 import InvertibleConv1x1
@@ -16,16 +16,16 @@ from vocoder.layers.stack.wavenet import WaveNetConfig, WaveNetStack, set_comput
 pytestmark = pytest.mark.usefixtures("float64")
 
 
-def used(step_scale=1.0):
-    """Return a frozen convolution that has already kept its inverse."""
-    conv = stirred(InvertibleConv1x1(6, step_scale=step_scale)).requires_grad_(False)
+def conv_with_kept_inverse(step_scale=1.0):
+    """Return a frozen convolution that has already stored its inverse."""
+    conv = perturbed(InvertibleConv1x1(6, step_scale=step_scale)).requires_grad_(False)
     conv.inverse(torch.zeros(1, 6, 1))
     assert conv._kept._made is not None
     return conv
 
 
 @torch.no_grad()
-def assert_inverse_is_true(conv, tolerance=1e-9):
+def assert_inverse_is_correct(conv, tolerance=1e-9):
     z = torch.randn(2, 6, 5, dtype=conv.weight.dtype)
     x, log_det = conv.inverse(z)
     torch.testing.assert_close(conv(x)[0], z, atol=tolerance, rtol=0)
@@ -34,24 +34,24 @@ def assert_inverse_is_true(conv, tolerance=1e-9):
 
 
 @pytest.mark.parametrize("arguments", [{"foreach": False}, {"foreach": True}, {"fused": True}], ids=str)
-def test_an_optimiser_step_drops_the_kept_inverse(arguments):
-    conv = used(0.1).requires_grad_(True)
+def test_an_optimiser_step_discards_the_stored_inverse(arguments):
+    conv = conv_with_kept_inverse(0.1).requires_grad_(True)
     optimiser = torch.optim.AdamW(conv.parameters(), lr=0.3, **arguments)
     conv(torch.randn(1, 6, 5))[0].square().sum().backward()
     before = conv.matrix().detach().clone()
     optimiser.step()
     assert (conv.matrix() - before).abs().max() > 0.01
-    assert_inverse_is_true(conv.requires_grad_(False))
+    assert_inverse_is_correct(conv.requires_grad_(False))
 
 
-def test_inverses_are_dropped_when_weights_change_and_kept_ones_pass_gradients():
-    conv = used()
-    conv.load_state_dict(used().state_dict())
-    assert_inverse_is_true(conv)
-    assert_inverse_is_true(conv.to(torch.float32), 1e-4)
-    assert_inverse_is_true(conv.to(torch.float64))
-    assert_inverse_is_true(conv.bfloat16().double())  # the memory of the first weight is free again
-    conv = stirred(InvertibleConv1x1(6)).requires_grad_(False)
+def test_stored_inverses_follow_the_weights_and_pass_gradients():
+    conv = conv_with_kept_inverse()
+    conv.load_state_dict(conv_with_kept_inverse().state_dict())
+    assert_inverse_is_correct(conv)
+    assert_inverse_is_correct(conv.to(torch.float32), 1e-4)
+    assert_inverse_is_correct(conv.to(torch.float64))
+    assert_inverse_is_correct(conv.bfloat16().double())  # the first weight's memory can be reused
+    conv = perturbed(InvertibleConv1x1(6)).requires_grad_(False)
     with torch.inference_mode():
         conv.inverse(torch.randn(1, 6, 3))
     z = torch.randn(1, 6, 3, requires_grad=True)
@@ -65,19 +65,19 @@ class InverseConv1x1(InvertibleConv1x1):
 
 
 def test_gradients_pass_through_the_inverse():
-    conv = stirred(InverseConv1x1(4))
+    conv = perturbed(InverseConv1x1(4))
     z = torch.randn(2, 4, 3)
 
     def inverse(weight):
         x, log_det = torch.func.functional_call(conv, {"weight": weight}, (z,))
         return x.square().sum() + log_det.sum()
 
-    conv.requires_grad_(False).inverse(z)  # kept, and not taken for another weight
+    conv.requires_grad_(False).inverse(z)  # stored, but must not be used for other weights
     assert torch.autograd.gradcheck(inverse, conv.weight.detach().clone().requires_grad_())
 
 
-def test_a_network_in_bfloat16_leaves_the_affine_step_exact():
-    network = stirred(WaveNetStack(3, 6, 0, WaveNetConfig(channels=8, dilations=(1, 2))))
+def test_the_affine_step_stays_exact_with_a_network_in_bfloat16():
+    network = perturbed(WaveNetStack(3, 6, 0, WaveNetConfig(channels=8, dilations=(1, 2))))
     set_compute_dtype(network, torch.bfloat16)
     coupling, x = AffineCoupling(network), torch.randn(2, 6, 8)
     z, log_det = coupling(x)
@@ -85,7 +85,7 @@ def test_a_network_in_bfloat16_leaves_the_affine_step_exact():
     torch.testing.assert_close(coupling.inverse(z)[0], x, atol=1e-12, rtol=0)
 
 
-def test_the_floor_bounds_the_log_scale_softly_from_below():
+def test_the_floor_is_a_soft_lower_bound_of_the_log_scale():
     flow = ConditionalAffine(1, 1, log_s_floor=-9.0)
     flow.set_log_scale(torch.tensor([[[0.0, 1.0, 0.0]]]), torch.zeros(1))
     log_s = flow.inverse(torch.ones(1, 1, 4), torch.tensor([[[-50.0, -9.0, -8.0, 0.0]]]))[0].log().flatten()
@@ -98,7 +98,7 @@ def data(seed=0):
     return x * torch.tensor([[0.01], [1.0], [30.0]]) + torch.tensor([[5.0], [0.0], [-7.0]])
 
 
-def test_actnorm_starts_from_the_first_training_batch_and_from_no_other():
+def test_actnorm_is_initialised_by_the_first_training_batch_only():
     flow, loaded = ActNorm(3), ActNorm(3)
     assert torch.equal(flow.inverse(data())[0], data())
     assert torch.equal(flow.eval()(data())[0], data())
@@ -118,7 +118,7 @@ def test_actnorm_starts_from_the_first_training_batch_and_from_no_other():
 
 
 @pytest.mark.parametrize("hop", [2, 8, 32])
-def test_inner_frames_are_the_windowed_cosine_sums(hop):
+def test_inner_frames_equal_windowed_cosine_sums(hop):
     x = torch.randn(3, 1, 6 * hop)
     z, _ = LappedTransform(hop)(x)
     n = torch.arange(2 * hop)
@@ -134,7 +134,7 @@ def test_inner_frames_are_the_windowed_cosine_sums(hop):
 @pytest.mark.parametrize(
     ("hop", "message"), [(8, "multiple of the hop 8, not 20"), (7, "and positive, not 7"), (0, "and positive, not 0")]
 )
-def test_a_length_or_a_hop_that_cannot_be_is_refused(hop, message):
+def test_invalid_lengths_and_hops_are_rejected(hop, message):
     with pytest.raises(ValueError, match=message):
         LappedTransform(hop)(torch.zeros(1, 1, 20))
 
@@ -142,7 +142,7 @@ def test_a_length_or_a_hop_that_cannot_be_is_refused(hop, message):
 TAPS, HOP = 16, 8
 
 
-def test_equals_a_filter_written_sample_by_sample():
+def test_the_minimum_phase_filter_equals_a_sample_by_sample_one():
     flow, z, cond = MinimumPhaseFilter(3, TAPS, HOP, -9.0), torch.randn(1, 1, 4 * HOP), torch.randn(1, 3, 4)
     flow.requires_grad_(False).set_log_scale(0.5 * torch.randn(flow.bands, 3, 3), torch.randn(flow.bands))
     responses = flow.responses(cond)[0]
@@ -154,8 +154,8 @@ def test_equals_a_filter_written_sample_by_sample():
         assert float(x[0, 0, n]) == pytest.approx(float(expected), abs=1e-12)
 
 
-def test_response_has_the_amplitude_of_the_bands_and_the_least_delay():
-    """At the bands' own frequencies, for an envelope that the taps can hold; all zeros lie inside the unit circle."""
+def test_the_response_has_the_amplitudes_of_the_bands_and_minimum_phase():
+    """The taps can represent this envelope. Minimum phase: all zeros lie inside the unit circle."""
     flow = MinimumPhaseFilter(1, 64, 64).requires_grad_(False)
     bands = torch.arange(flow.bands) * math.pi / (flow.bands - 1)
     log_amplitude = 0.8 * torch.cos(bands) - 0.5 * torch.cos(3 * bands) - 2.0

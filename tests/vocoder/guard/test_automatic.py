@@ -1,12 +1,12 @@
-"""`preset=auto`: the mel config that is recognised is the one that would have been named."""
+"""Recognising the mel config of a mel, as `preset=auto` does."""
 
 import dataclasses
 
 import numpy as np
 import pytest
 import torch
-from recordings import ANOTHER, RECORDING, mel_of
-from tiny_models import random_voice
+from recordings import OTHER_RECORDING, RECORDING, mel_of
+from tiny_models import random_synthesizer
 
 from vocoder.guard.automatic import UnsureError, recognised_config
 from vocoder.guard.guard import check
@@ -17,28 +17,28 @@ NVIDIA = preset("nvidia")
 
 @pytest.fixture(scope="module")
 def voice():
-    return random_voice()
+    return random_synthesizer()
 
 
-REFUSED = {
+REJECTED = {
     **dict.fromkeys(("bigvgan", "fireredtts"), "tell bigvgan or fireredtts apart: pass preset=bigvgan or fireredtts"),
     **dict.fromkeys(("gpt-sovits-v3", "gpt-sovits-v4"), "cannot tell gpt-sovits-v3 or gpt-sovits-v4 apart"),
     **dict.fromkeys(("cosyvoice2", "cosyvoice3"), "cosyvoice2, cosyvoice3"),
     **dict.fromkeys(("nemo", "indextts2"), r"tell nemo or indextts2 or cosyvoice3 apart: pass preset=nemo or"),
 }
-SOMETIMES = "f5-tts"  # taken for vocos, of which it is a copy with a higher floor, or refused
+AMBIGUOUS = "f5-tts"  # vocos with a higher floor: recognised as vocos, or rejected
 
 
-@pytest.mark.parametrize("name", [name for name in PRESETS if name != SOMETIMES])
-def test_presets_are_recognised_or_named(name):
-    if name in REFUSED:
-        with pytest.raises(UnsureError, match=REFUSED[name]):
+@pytest.mark.parametrize("name", [name for name in PRESETS if name != AMBIGUOUS])
+def test_presets_are_recognised_or_listed_as_candidates(name):
+    if name in REJECTED:
+        with pytest.raises(UnsureError, match=REJECTED[name]):
             recognised_config(mel_of(name), NVIDIA)
     else:
         assert recognised_config(mel_of(name), NVIDIA) == preset("nvidia" if name == "hifigan" else name)
 
 
-def test_what_cannot_be_read_is_refused_with_advice_and_auto_needs_a_mel(voice):
+def test_unrecognised_mels_are_rejected_with_advice_and_auto_needs_a_mel(voice):
     with pytest.raises(UnsureError, match="reverse the bands"):
         recognised_config(mel_of("nvidia").flip(0), NVIDIA)
     with pytest.raises(UnsureError, match=r"It may be the vocos or f5-tts preset \("):
@@ -57,7 +57,7 @@ def test_what_cannot_be_read_is_refused_with_advice_and_auto_needs_a_mel(voice):
 
 
 @pytest.mark.parametrize("name", ["nvidia", "espnet"])
-def test_it_speaks_as_if_the_preset_had_been_named(voice, name):
+def test_a_recognised_preset_gives_the_same_audio_as_a_named_one(voice, name):
     mel = mel_of(name)[:, :150].numpy()
     expected = voice.synthesize(mel, seed=1, preset=name)
     np.testing.assert_array_equal(voice.synthesize(mel, seed=1, preset="auto"), expected)
@@ -73,21 +73,21 @@ OTHERS_OF_100_BANDS = {
     "BigVGAN, log10": (dataclasses.replace(preset("bigvgan"), log="log10"), f"fireredtts apart: {TO_NATURAL}, {BOTH}$"),
     "powers": (dataclasses.replace(preset("vocos"), power=2.0), "squared magnitudes.* If .*, pass preset=vocos."),
 }
-"""as many bands as the vocos preset has, and other values"""
+"""mels with as many bands as those of the vocos preset, but other values"""
 
 
-@pytest.mark.parametrize("recording", [RECORDING, ANOTHER], ids=lambda path: path.stem)
+@pytest.mark.parametrize("recording", [RECORDING, OTHER_RECORDING], ids=lambda path: path.stem)
 @pytest.mark.parametrize("name", OTHERS_OF_100_BANDS)
-def test_mels_of_100_bands_are_not_taken_for_vocos_by_their_number(name, recording):
+def test_mels_with_100_bands_are_not_all_recognised_as_vocos(name, recording):
     config, words = OTHERS_OF_100_BANDS[name]
     with pytest.raises(UnsureError, match=words):
         recognised_config(mel_of(config, recording), NVIDIA)
     assert recognised_config(mel_of(preset("vocos"), recording), NVIDIA) == preset("vocos")
 
 
-@pytest.mark.parametrize("recording", [RECORDING, ANOTHER], ids=lambda path: path.stem)
+@pytest.mark.parametrize("recording", [RECORDING, OTHER_RECORDING], ids=lambda path: path.stem)
 @pytest.mark.parametrize(("name", "frames"), [("nvidia", 80), ("nvidia", 100), ("vocos", 100), ("vocos", 80)])
-def test_a_shape_that_bands_in_columns_have_too_is_looked_into(name, frames, recording):
+def test_transposed_mels_are_recognised_even_if_both_shapes_are_possible(name, frames, recording):
     mel = mel_of(preset(name), recording)
     start = (mel.shape[1] - frames) // 2
     mel = mel[:, start : start + frames]

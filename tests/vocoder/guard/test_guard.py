@@ -1,4 +1,4 @@
-"""The guard that ships, on a recording that nothing was fitted to."""
+"""The shipped guard on a held-out recording."""
 
 import dataclasses
 import math
@@ -33,12 +33,12 @@ def mel():
     return mel_of("nvidia")
 
 
-def test_true_mels_are_typical_and_those_that_convert_are_judged_as_what_they_say(guard, mel):
+def test_true_mels_are_typical_and_convertible_mels_are_judged_by_their_mel_config(guard, mel):
     for true in (mel, mel[:, 100:200], *((mel + math.log(gain)).clamp(min=math.log(1e-5)) for gain in (0.1, 2.0))):
         verdict = guard.check(true)
         assert (verdict.typical, verdict.cause, verdict.preset) == (True, "typical", None)
         assert 0.0 < verdict.typicality <= 100.0
-    loaded = vocoder.load("waveglow").check(mel)  # which also knows how far it will be sharpened
+    loaded = vocoder.load("waveglow").check(mel)  # adds how far the mel will be sharpened
     assert vocoder.check(mel.numpy()) == dataclasses.replace(loaded, smoothness=None) == guard.check(mel)
     assert ("smoothness" in loaded.as_dict(), "smoothness" in guard.check(mel).as_dict()) == (True, False)
     log10 = dataclasses.replace(preset("nvidia"), name="decimal", log="log10")
@@ -56,24 +56,24 @@ def test_true_mels_are_typical_and_those_that_convert_are_judged_as_what_they_sa
     "settings", [{}, {"n_fft": 1024, "hop_length": 256}, {"n_fft": 1024, "hop_length": 256, "fmax": 8000}]
 )
 @pytest.mark.parametrize("ref", [1.0, np.max])
-def test_decibels_of_librosa_are_said_without_a_guess_and_with_the_right_settings(guard, mel, settings, ref):
+def test_advice_for_decibels_of_librosa_names_the_right_settings(guard, mel, settings, ref):
     x, _ = read_audio(RECORDING, 22050)
     given = librosa.feature.melspectrogram(y=x, sr=22050, n_mels=80, **settings)
     verdict = guard.check(librosa.power_to_db(given, ref=ref))
     assert (verdict.typical, verdict.cause) == (False, "decibels")
     named = "If it is librosa.power_to_db with n_fft=1024, hop_length=256 and fmax=8000, pass preset=librosa-db."
-    assert all(guess not in verdict.message for guess in ("Hz", "squared"))
+    assert all(word not in verdict.message for word in ("Hz", "squared"))
     assert (named in verdict.message, "ref=1.0" in verdict.message) == (True, ref != 1.0)
     right = re.search(r"with (sr=.*), then np\.log\(np\.maximum\(mel, (.*)\)\)\.$", verdict.message)
     if ref != 1.0:
         with pytest.raises(UnsureError, match=r"cannot read .* looks like decibels .* compute it with sr="):
             recognised_config(librosa.power_to_db(given, ref=ref), preset("nvidia"))
-    told = librosa.feature.melspectrogram(y=x, **eval(f"dict({right[1]})"), pad_mode="reflect")
-    np.testing.assert_allclose(np.log(np.maximum(told, float(right[2]))), mel.numpy(), atol=2e-3)
+    computed = librosa.feature.melspectrogram(y=x, **eval(f"dict({right[1]})"), pad_mode="reflect")
+    np.testing.assert_allclose(np.log(np.maximum(computed, float(right[2]))), mel.numpy(), atol=2e-3)
 
 
 @pytest.mark.parametrize("top_db", [80.0, None])
-def test_decibels_of_power_pass_with_their_preset_and_are_named_without_it(mel, top_db):
+def test_decibels_of_power_pass_with_their_preset_and_are_recognised_without_it(mel, top_db):
     x, nvidia = read_audio(RECORDING, 22050)[0], preset("nvidia")
     given = librosa.feature.melspectrogram(y=x, sr=22050, n_fft=1024, hop_length=256, n_mels=80, fmax=8000)
     db, path = librosa.power_to_db(given, top_db=top_db), path_between(preset("librosa-db"), nvidia)
@@ -84,7 +84,7 @@ def test_decibels_of_power_pass_with_their_preset_and_are_named_without_it(mel, 
         StreamAdmission(path_between(nvidia, nvidia), "warn").take(db[:, :1])
 
 
-def test_shapes_silence_noise_and_values_of_no_convention_are_named(guard, mel):
+def test_wrong_shapes_silence_noise_and_impossible_values_are_identified(guard, mel):
     for shape, cause, named in (((120, 80), "transposed", ""), ((100, 50), "bands", "vocos"), ((64, 50), "bands", "")):
         verdict = guard.check(np.full(shape, -5.0))
         assert (verdict.typical, verdict.cause, verdict.preset) == (False, cause, None)
@@ -106,7 +106,7 @@ def test_shapes_silence_noise_and_values_of_no_convention_are_named(guard, mel):
     assert guard.check(mel + math.log(32768.0)).cause == "integers"
 
 
-def test_adapted_mels_of_an_unknown_convention_are_judged_by_the_guard_of_their_model():
+def test_adapted_mels_of_an_unknown_config_are_judged_by_the_guard_of_their_model():
     source = dataclasses.replace(preset("nvidia"), name="odd", n_mels=40)
     for name in ("nvidia", "vocos"):
         adapted = mel_of(name)
@@ -118,7 +118,7 @@ def test_adapted_mels_of_an_unknown_convention_are_judged_by_the_guard_of_their_
 
 
 @pytest.mark.parametrize("name", ["cosyvoice2", "cosyvoice3", "gpt-sovits-v4", "fireredtts"])
-def test_of_mels_that_it_does_not_know_it_claims_nothing_but_finds_gross_faults(name):
+def test_unknown_mels_are_only_checked_for_gross_faults(name):
     mel, path = mel_of(name), path_between(preset(name), preset("nvidia"))
     for given in (mel, mel / math.log(10.0)):
         verdict = judge(given, path)
@@ -129,13 +129,13 @@ def test_of_mels_that_it_does_not_know_it_claims_nothing_but_finds_gross_faults(
 
 
 @pytest.mark.parametrize("name", ["nvidia", "vocos", "f5-tts"])
-def test_the_advice_for_decibels_of_magnitudes_makes_the_mel(name):
+def test_following_the_advice_for_decibels_of_magnitudes_gives_a_typical_mel(name):
     mel, path = mel_of(name), MelPath(preset(name), preset(name))
     factor = re.search(r"multiply by ln\(10\) / 20 = (0\.\d+)", judge(mel * 20.0 / math.log(10.0), path).message)
     assert judge(mel * 20.0 / math.log(10.0) * float(factor[1]), path).cause == "typical"
 
 
-def test_it_ships_small_and_does_not_speak():
+def test_the_guard_is_small_and_not_listed_as_a_vocoder():
     assert (ASSETS / "guard" / "model.safetensors").stat().st_size < 2_000_000
     assert "guard" not in vocoder.shipped_models()
     with pytest.raises(ValueError, match="there is no model 'guard'"):

@@ -1,4 +1,4 @@
-"""The judges of the guard: the recogniser of conventions, and the densities."""
+"""The two judges of the guard: the recogniser of conventions and the densities."""
 
 import dataclasses
 import math
@@ -18,7 +18,7 @@ CONFIG = ConventionConfig(("nvidia", "espnet", "hop128", SHUFFLED), ("ln", "log1
 
 
 def recogniser(layout=0, encoding=0, sure=9.0):
-    """One that always gives the same answer."""
+    """Return a recogniser that always gives the same answer."""
     net = ConventionNet(CONFIG).eval()
     with torch.no_grad():
         for parameter in net.parameters():
@@ -30,10 +30,10 @@ def recogniser(layout=0, encoding=0, sure=9.0):
 
 UNKNOWN = {"gpt-sovits-v4", "cosyvoice2", "cosyvoice3", "fireredtts"}
 SAME = {"hifigan": "nvidia", "f5-tts": "vocos", "zipvoice": "vocos", "gpt-sovits-v3": "bigvgan", "indextts2": "nemo"}
-"""presets with the layout and logarithm of another"""
+"""presets with the layout and logarithm of another preset"""
 
 
-def test_presets_and_their_fields_lead_to_conventions_and_back():
+def test_presets_map_to_conventions_and_back():
     assert {name for name in PRESETS if convention_of(preset(name)) is None} == UNKNOWN
     for name in PRESETS.keys() - UNKNOWN:
         convention, same = convention_of(preset(name)), SAME.get(name, name)
@@ -48,7 +48,7 @@ def test_presets_and_their_fields_lead_to_conventions_and_back():
     assert all(encoding_of(config) in encodings() for config in PRESETS.values())
 
 
-def test_probabilities_are_of_both_and_sum_to_one():
+def test_joint_probabilities_of_layout_and_encoding_sum_to_one():
     found = recogniser(layout=1, encoding=1).recognise(torch.randn(80, 50), 0.9)
     joint = found.probabilities.values()
     assert sum(joint) == pytest.approx(1.0, abs=1e-5)
@@ -68,7 +68,7 @@ def test_probabilities_are_of_both_and_sum_to_one():
         (3, 0, "shuffled", "but not in this order"),
     ],
 )
-def test_what_is_certain_is_named_with_what_to_do(layout, encoding, cause, words):
+def test_verdicts_name_the_recognised_convention_and_the_remedy(layout, encoding, cause, words):
     nvidia = preset("nvidia")
     verdict = recognised(recogniser(layout, encoding).recognise(torch.randn(80, 50), 0.9), nvidia, nvidia)
     assert (verdict.typical, verdict.cause) == (False, cause)
@@ -76,7 +76,7 @@ def test_what_is_certain_is_named_with_what_to_do(layout, encoding, cause, words
     assert verdict.preset == ("espnet" if layout == 1 else None)
 
 
-def test_still_frames_at_the_beginning_are_passed_over():
+def test_constant_frames_at_the_beginning_are_skipped():
     seen = list[torch.Tensor]()
     found = recogniser()
     found.register_forward_pre_hook(lambda net, given: seen.append(given[0][0]))
@@ -86,14 +86,14 @@ def test_still_frames_at_the_beginning_are_passed_over():
         torch.testing.assert_close(seen[-1], torch.from_numpy(mel_statistics(expected.numpy())))
 
 
-def test_of_bands_that_no_guard_knows_their_number_tells():
-    own = preset("nvidia")
+def test_unknown_numbers_of_bands_are_explained_by_the_shape():
+    nvidia = preset("nvidia")
     with pytest.raises(UnsureError, match="knows no mels with 64 bands"):
-        recognised_config(torch.zeros(64, 9), own)
+        recognised_config(torch.zeros(64, 9), nvidia)
     with pytest.raises(UnsureError, match=r"with 150 bands: it looks transposed, \(frames, n_mels\)"):
-        recognised_config(torch.zeros(150, 80), own)
-    mine = dataclasses.replace(own, name="mine", n_mels=64)
-    assert recognised_config(torch.zeros(64, 9), mine) == mine
+        recognised_config(torch.zeros(150, 80), nvidia)
+    own_config = dataclasses.replace(nvidia, name="own", n_mels=64)
+    assert recognised_config(torch.zeros(64, 9), own_config) == own_config
 
 
 NVIDIA = preset("nvidia")
@@ -118,7 +118,7 @@ def mel():
     return -8.0 + 3.0 * torch.rand(8, 30, generator=torch.Generator().manual_seed(4))
 
 
-def test_windows_are_spread_over_what_is_heard(mel):
+def test_windows_are_spread_over_the_audible_frames(mel):
     mel[:, 10:] = FLOOR
     windows = windows_of(mel, DENSITIES, FLOOR)
     expected = torch.stack([torch.cat([mel[:, start], mel[:, start + 2]]) for start in (0, 2, 4, 6, 9)])
@@ -127,14 +127,14 @@ def test_windows_are_spread_over_what_is_heard(mel):
     assert windows_of(torch.full((8, 9), FLOOR), DENSITIES, FLOOR).shape == (0, 16)
 
 
-def test_densities_are_normal_and_values_below_the_floor_cost(model, mel):
+def test_densities_are_normal_and_values_below_the_floor_lower_the_score(model, mel):
     windows = windows_of(mel, DENSITIES, FLOOR)
     for score, density in zip(Densities(model).score(mel), model.densities, strict=True):
         inverse = torch.linalg.inv(density.matrix())
         normal = torch.distributions.MultivariateNormal(density.t[:, 0], inverse @ inverse.T)
         torch.testing.assert_close(score, normal.log_prob(windows).mean() / 16, atol=1e-3, rtol=0.0)
     scorer = Densities(model)
-    deep = mel.clone()
-    deep[:4] = FLOOR - 2.0
-    lost, kept = (scorer.score(m) for m in (deep, deep.clamp_min(FLOOR)))
-    torch.testing.assert_close(lost, kept - 0.5 * LOST, atol=1e-4, rtol=0.0)
+    below_floor = mel.clone()
+    below_floor[:4] = FLOOR - 2.0
+    low, clamped = (scorer.score(m) for m in (below_floor, below_floor.clamp_min(FLOOR)))
+    torch.testing.assert_close(low, clamped - 0.5 * LOST, atol=1e-4, rtol=0.0)

@@ -1,4 +1,4 @@
-"""What the foreign projects compute, written out slowly from their layouts with plain weights by name."""
+"""Slow reference implementations of the foreign models, working on plain weights by name."""
 
 import math
 
@@ -22,7 +22,7 @@ def conv(state, name, x, dilation=1, left=0, right=0):
 
 
 def waveglow_audio(state, z, mel, exits):
-    """Noise (B, group, steps) to audio; `exits` are the channels that leave before a flow."""
+    """Return audio from noise (B, group, steps); `exits` maps flows to the channels that leave before them."""
     group, flows = z.shape[1], sum(name.startswith("convinv.") for name in state)
     up = F.conv_transpose1d(mel, state["upsample.weight"], state["upsample.bias"], stride=256)[:, :, :-768]
     cond = torch.cat([up[:, m : m + 1, j::group] for m in range(up.shape[1]) for j in range(group)], dim=1)
@@ -92,12 +92,12 @@ def r9y9_network(state, layers, cycle):
 def generated(network, cond, sample, first):
     """Generate (B, T) by running the network on the whole past for every sample.
 
-    `sample` maps the outputs of the newest step and its number to the sample and to what the network hears of it;
-    `first` is what it hears before there is any.
+    `sample` maps the outputs of the newest step and its number to the sample and the network's next input;
+    `first` is the input before the first sample.
     """
-    heard, made = [first], []
+    inputs, made = [first], []
     for t in range(cond.shape[2]):
-        x, again = sample(network(torch.stack(heard, dim=2), cond[:, :, : t + 1])[:, :, -1], t)
-        heard.append(again)
+        x, next_input = sample(network(torch.stack(inputs, dim=2), cond[:, :, : t + 1])[:, :, -1], t)
+        inputs.append(next_input)
         made.append(x)
     return torch.stack(made, dim=1)

@@ -1,4 +1,4 @@
-"""Checkpoints with exactly the names and shapes of the foreign projects, small and of random numbers."""
+"""Small random checkpoints with the names and the layout of the foreign projects."""
 
 import itertools
 import sys
@@ -22,7 +22,7 @@ def normed(state, name, *shape, bias=True, scale=0.8):
 
 
 def waveglow_state(split=False, split_cond=False):
-    """The layout of WaveGlow; split residual and skip layers, or a condition layer for each layer, as of old."""
+    """Return a state of WaveGlow; older files split residual and skip layers, or have a condition layer per layer."""
     n_mels, width, layers = SIZES["n_mels"], SIZES["width"], SIZES["layers"]
     state = {"upsample.weight": 0.05 * torch.randn(n_mels, n_mels, 1024), "upsample.bias": torch.randn(n_mels)}
     for k in range(SIZES["flows"]):
@@ -47,7 +47,7 @@ def waveglow_state(split=False, split_cond=False):
 
 
 def r9y9_state(outputs, inputs=1, layers=4):
-    """The layout of wavenet_vocoder: 8 residual, 6 gated and 10 skip channels, kernel 3, two frames of context."""
+    """Return a state of wavenet_vocoder: 8 residual, 6 gated, 10 skip channels, kernel 3, two frames of context."""
     state = {"upsample_net.conv_in.weight": 0.1 * torch.randn(80, 80, 5)}
     for i in range(4):
         normed(state, f"upsample_net.upsample.up_layers.{2 * i + 1}", 1, 1, 1, 9, bias=False, scale=0.9)
@@ -64,8 +64,8 @@ def r9y9_state(outputs, inputs=1, layers=4):
     return state
 
 
-def respelt(state, form):
-    """The same weights: with weight norm folded, as parametrizations, or of a parallel module."""
+def renamed(state, form):
+    """Return the same weights with weight norm folded, as parametrizations, or with the prefix of DataParallel."""
     if form == "folded":
         return plain(state)
     if form == "module.":
@@ -86,7 +86,7 @@ def save(path, state, wrapped=True, legacy=False):
 
 @contextmanager
 def module_of(name):
-    """A module with the class names of NVIDIA's code, gone again afterwards."""
+    """Provide a module with the class names of NVIDIA's code, and remove it afterwards."""
     module = types.ModuleType(name)
     for title in ("WaveGlow", "WN", "Invertible1x1Conv"):
         setattr(module, title, type(title, (nn.Module,), {"__module__": name}))
@@ -98,9 +98,9 @@ def module_of(name):
 
 
 def pickled_waveglow(path, state, module="glow", legacy=False):
-    """Save WaveGlow as NVIDIA does: a pickled module, with weight norm's hooks and the numbers it was built from."""
+    """Save WaveGlow as NVIDIA does: a pickled module with weight norm's hooks and its hyperparameters."""
     with module_of(module) as classes, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # weight_norm of old is deprecated
+        warnings.simplefilter("ignore")  # the old weight_norm is deprecated
         model = classes["WaveGlow"]()
         model.n_flows, model.n_group, model.n_early_every, model.n_early_size = SIZES["flows"], 8, 2, 2
         for stem in dict.fromkeys(name.rpartition(".")[0] for name in state):
@@ -112,7 +112,7 @@ def pickled_waveglow(path, state, module="glow", legacy=False):
 
 
 def _put(model, path, state, classes):
-    """Make a layer, and the modules above it that are not there yet."""
+    """Add a layer, and the modules above it that are missing."""
     kinds, parent = {"WN": "WN", "convinv": "Invertible1x1Conv"}, model
     for above, part in itertools.pairwise(["", *path[:-1]]):
         if part not in parent._modules:

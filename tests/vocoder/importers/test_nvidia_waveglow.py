@@ -3,7 +3,7 @@ import json
 import pytest
 import torch
 from foreign_arithmetic import plain, waveglow_audio
-from foreign_files import EXITS, pickled_waveglow, respelt, save, waveglow_state
+from foreign_files import EXITS, pickled_waveglow, renamed, save, waveglow_state
 
 from vocoder.checkpoint import CheckpointError, load_model
 from vocoder.importers.importing import import_model
@@ -13,7 +13,7 @@ CONFIG = {"data_config": FRAMING | {"mel_fmin": 0.0, "mel_fmax": 8000.0}}
 
 
 @pytest.fixture
-def speech():
+def inputs():
     return torch.randn(2, 8, 3 * 32), torch.randn(2, 5, 3)
 
 
@@ -22,8 +22,8 @@ def imported(tmp_path, file, **more):
     return load_model(tmp_path / "model").model
 
 
-def check(model, state, speech):
-    z, mel = speech
+def check(model, state, inputs):
+    z, mel = inputs
     with torch.no_grad():
         x, _ = model.inverse(z, mel)
         expected = waveglow_audio(plain(state), z, mel, EXITS)
@@ -34,46 +34,46 @@ def check(model, state, speech):
 
 
 @pytest.mark.parametrize("older", ["", "legacy", "split", "split_cond", "split split_cond"])
-def test_a_pickled_module_whose_class_is_not_installed_speaks_as_the_original(tmp_path, speech, older):
-    """Whether it is a zip archive or older, and its layers, of residual and skip or of conditions, are split or not."""
+def test_a_pickled_module_gives_the_same_audio_as_the_original_without_its_class(tmp_path, inputs, older):
+    """Zip archives and older files, with split or joint residual and skip layers and condition layers."""
     state = waveglow_state(**dict.fromkeys(older.replace("legacy", "").split(), True))
-    check(imported(tmp_path, pickled_waveglow(tmp_path / "a.pt", state, legacy=older == "legacy")), state, speech)
+    check(imported(tmp_path, pickled_waveglow(tmp_path / "a.pt", state, legacy=older == "legacy")), state, inputs)
 
 
-def test_the_oldest_module_is_refused(tmp_path):
+def test_modules_of_glow_old_are_rejected(tmp_path):
     file = pickled_waveglow(tmp_path / "waveglow.pt", waveglow_state(split_cond=True), module="glow_old")
     with pytest.raises(CheckpointError, match=r"glow_old\.py cannot be imported"):
         import_model("nvidia-waveglow", file, tmp_path / "model")
 
 
-def test_deep_learning_examples_keeps_random_states_beside(tmp_path, speech):
+def test_checkpoints_of_deep_learning_examples_are_imported(tmp_path, inputs):
     state = waveglow_state(split_cond=True)
     content = {
         "epoch": 1000,
         "cuda_rng_state_all": [torch.zeros(16, dtype=torch.uint8)],
         "random_rng_state": torch.zeros(5056, dtype=torch.uint8),
-        "state_dict": respelt(state, "module."),
+        "state_dict": renamed(state, "module."),
         "optimizer": {"state": {}, "param_groups": []},
     }
     file = save(tmp_path / "checkpoint_WaveGlow_last.pt", content, wrapped=False)
-    check(imported(tmp_path, file), state, speech)
+    check(imported(tmp_path, file), state, inputs)
     assert "glow_old.py" in load_model(tmp_path / "model").provenance["notes"][0]
 
 
 @pytest.mark.parametrize("form", ["folded", "parametrizations", "module.", "model", "half", "bare"])
-def test_every_spelling_is_understood(tmp_path, speech, form):
-    state = spelt = waveglow_state()
+def test_every_form_of_weights_is_imported(tmp_path, inputs, form):
+    state = written = waveglow_state()
     if form in ("folded", "parametrizations", "module."):
-        spelt = respelt(state, form)
+        written = renamed(state, form)
     if form == "half":
-        spelt = {name: value.half() for name, value in state.items()}
-        state = {name: value.float() for name, value in spelt.items()}
-    content = {"model": {"state_dict": spelt}} if form == "model" else spelt
+        written = {name: value.half() for name, value in state.items()}
+        state = {name: value.float() for name, value in written.items()}
+    content = {"model": {"state_dict": written}} if form == "model" else written
     file = save(tmp_path / "waveglow.pt", content, wrapped=form not in ("model", "bare"))
-    check(imported(tmp_path, file), state, speech)
+    check(imported(tmp_path, file), state, inputs)
 
 
-def test_provenance_and_mel_config_are_kept(tmp_path):
+def test_provenance_and_mel_config_are_stored(tmp_path):
     file = pickled_waveglow(tmp_path / "waveglow_5.pt", waveglow_state())
     (tmp_path / "config.json").write_text(json.dumps(CONFIG))
     imported(tmp_path, file, config=tmp_path / "config.json")
@@ -87,9 +87,9 @@ def test_provenance_and_mel_config_are_kept(tmp_path):
 
 
 LISTED = r"missing: WN\.1\.end\.bias, WN\.5\.in_layers\.2\.weight; .*WN\.0\.extra.*bias \(7,\) instead of \(5,\)"
-LOST = "WN.1.end.bias", "WN.5.in_layers.2.weight_g", "WN.5.in_layers.2.weight_v"
-REFUSED = {
-    LISTED: (LOST, {"WN.0.extra": torch.zeros(1), "upsample.bias": torch.zeros(7)}, {}),
+MISSING = "WN.1.end.bias", "WN.5.in_layers.2.weight_g", "WN.5.in_layers.2.weight_v"
+REJECTED = {
+    LISTED: (MISSING, {"WN.0.extra": torch.zeros(1), "upsample.bias": torch.zeros(7)}, {}),
     r"weight norm of WN\.0\.start\.weight lacks WN\.0\.start\.weight_g": (("WN.0.start.weight_g",), {}, {}),
     "hop_length is 300 in the configuration": ((), {}, {"data_config": {"hop_length": 300}}),
     "sampling_rate in the configuration must be a int": ((), {}, {"data_config": {"sampling_rate": "fast"}}),
@@ -97,10 +97,10 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("message", REFUSED)
-def test_weights_or_a_configuration_that_cannot_be_are_refused(tmp_path, message):
-    lost, changed, config = REFUSED[message]
-    state = {name: value for name, value in waveglow_state().items() if name not in lost} | changed
+@pytest.mark.parametrize("message", REJECTED)
+def test_invalid_weights_and_configurations_are_rejected(tmp_path, message):
+    missing, changed, config = REJECTED[message]
+    state = {name: value for name, value in waveglow_state().items() if name not in missing} | changed
     (tmp_path / "config.json").write_text(json.dumps(config))
     file = save(tmp_path / "waveglow.pt", state)
     with pytest.raises(CheckpointError, match=message):

@@ -1,4 +1,4 @@
-"""The WaveNet of r9y9's wavenet_vocoder, against a slow reference that runs the network on the whole past."""
+"""r9y9's WaveNet compared with a slow reference that runs the network on all past samples."""
 
 import json
 
@@ -22,28 +22,28 @@ STATISTICS = {"mean": [-2.0] * 80, "variance": [0.25] * 80}
 EMPHASIS, GAIN = 0.85, 0.55
 
 
-def written(path, content):
+def write_json(path, content):
     path.write_text(json.dumps(content))
     return path
 
 
 def imported(tmp_path, state, changes=None, **more):
     file = save(tmp_path / "checkpoint_step001000000_ema.pth", state)
-    config = written(tmp_path / "preset.json", PRESET | (changes or {}))
+    config = write_json(tmp_path / "preset.json", PRESET | (changes or {}))
     import_model("r9y9-wavenet", file, tmp_path / "model", config=config, **more)
     model = load_model(tmp_path / "model").model
     assert isinstance(model, WaveNet)
     return model
 
 
-def heard_of(x, emphasis=EMPHASIS, gain=GAIN):
-    """What the network hears before each sample of x (B, T), (B, 1, T)."""
+def network_input(x, emphasis=EMPHASIS, gain=GAIN):
+    """Return the network's input (B, 1, T) before each sample of x (B, T)."""
     emphasised = gain * (x - emphasis * F.pad(x[:, :-1], (1, 0)))
     return F.pad(emphasised[:, :-1], (1, 0))[:, None]
 
 
-def spoken(state, mel, pick, z):
-    """Audio as the original makes it: e out of the network, then de-emphasis and gain."""
+def reference_audio(state, mel, pick, z):
+    """Return the audio of the original: the network's output e, then de-emphasis and gain."""
     network = r9y9_network(plain(state), 4, 2)
     cond = r9y9_condition(plain(state), mel, 2, (4, 4, 4, 4))
 
@@ -63,7 +63,7 @@ def gaussian(out, z):
 
 
 def logistic(out, z):
-    """The quantile of a mixture of logistics, by bisection in float64."""
+    """Return the quantile of a mixture of logistics, by bisection in float64."""
     logits, mu, log_s = out.double().chunk(3, dim=1)
     low, high = torch.full((len(z),), -1e3).double(), torch.full((len(z),), 1e3).double()
     for _ in range(60):
@@ -75,18 +75,18 @@ def logistic(out, z):
 
 
 @pytest.mark.parametrize(("outputs", "pick", "kind"), [(2, gaussian, "Normal"), (6, logistic, "Logistic")])
-def test_it_speaks_as_the_original(tmp_path, outputs, pick, kind):
+def test_an_imported_model_gives_the_same_audio_as_the_original(tmp_path, outputs, pick, kind):
     state = r9y9_state(outputs)
     model = imported(tmp_path, state, {"output_distribution": kind})
     mel, z = torch.randn(2, 80, 1), torch.tensor([1.0, 20.0])[:, None, None] * torch.randn(2, 1, 256)
     x, _ = model.inverse(z, mel)
-    torch.testing.assert_close(x, spoken(state, mel, pick, z[:, 0]), rtol=0, atol=1e-4)
+    torch.testing.assert_close(x, reference_audio(state, mel, pick, z[:, 0]), rtol=0, atol=1e-4)
     assert float(x.std()) > 0.02
-    assert ((heard_of(x)[1].abs() - 1).abs() < 1e-5).any()  # which the original clamps before it is heard again
+    assert ((network_input(x)[1].abs() - 1).abs() < 1e-5).any()  # the original clamps these before feeding them back
 
 
 def test_statistics_become_part_of_the_mel_config(tmp_path):
-    imported(tmp_path, r9y9_state(2), statistics=written(tmp_path / "statistics.json", STATISTICS))
+    imported(tmp_path, r9y9_state(2), statistics=write_json(tmp_path / "statistics.json", STATISTICS))
     v = load(tmp_path / "model", dtype=torch.float32)
     assert v.mel_config.mean == tuple(STATISTICS["mean"])
     assert v.mel_config.variance == tuple(STATISTICS["variance"])
@@ -109,13 +109,13 @@ def test_statistics_become_part_of_the_mel_config(tmp_path):
         ({"global_gain_scale": "loud"}, "global_gain_scale in the configuration must be a float, not 'loud'"),
     ],
 )
-def test_a_preset_that_contradicts_the_weights_is_refused(tmp_path, changes, message):
+def test_presets_that_contradict_the_weights_are_rejected(tmp_path, changes, message):
     with pytest.raises(CheckpointError, match=message):
         imported(tmp_path, r9y9_state(2), changes)
     assert not (tmp_path / "model").exists()
 
 
-def test_the_preset_is_needed_and_missing_statistics_are_told(tmp_path):
+def test_the_preset_is_required_and_missing_statistics_are_noted(tmp_path):
     with pytest.raises(CheckpointError, match="how dilations repeat: give the model's preset"):
         import_model("r9y9-wavenet", save(tmp_path / "a.pth", r9y9_state(2)), tmp_path / "model")
     imported(tmp_path, r9y9_state(2))

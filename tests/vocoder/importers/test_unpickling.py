@@ -1,4 +1,4 @@
-"""Checkpoints are read without running what they name, and imported by a command."""
+"""Reading checkpoints without running code from them, and the import command."""
 
 import io
 import json
@@ -45,7 +45,7 @@ def attacks(witness):
 
 
 @pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])
-def test_a_file_that_would_run_something_is_refused(tmp_path, legacy):
+def test_files_that_would_run_code_are_rejected(tmp_path, legacy):
     witness, weights = tmp_path / "witness", waveglow_state()
     for attack in attacks(witness).values():
         file = save(tmp_path / "hostile.pt", {**weights, "upsample.extra": attack}, legacy=legacy)
@@ -54,29 +54,29 @@ def test_a_file_that_would_run_something_is_refused(tmp_path, legacy):
         assert not witness.exists()
 
 
-def archive_of(path, script):
-    """A file of `torch.save` whose pickle is this script."""
+def write_archive(path, script):
+    """Write a file of `torch.save` with this script as its pickle."""
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in (("data.pkl", script), ("version", b"3\n"), ("byteorder", b"little")):
             archive.writestr(f"archive/{name}", content)
     return path
 
 
-def test_pickles_run_nothing_and_do_not_change_those_of_the_next_file(tmp_path):
+def test_pickles_run_no_code_and_do_not_affect_the_next_file(tmp_path):
     witness = tmp_path / "witness"
-    archive_of(tmp_path / "hostile.pt", f"cposix\nsystem\n(S'touch {witness}'\ntR.".encode())
+    write_archive(tmp_path / "hostile.pt", f"cposix\nsystem\n(S'touch {witness}'\ntR.".encode())
     with pytest.raises(CheckpointError, match=r"posix\.system"):
         read_pickled(tmp_path / "hostile.pt")
     assert not witness.exists()
-    # A pickle may set attributes of what it is given; classes and functions are made anew for each file.
+    # A pickle may set attributes of the objects it gets; each file gets new classes and functions.
     script = b"cglow\nWaveGlow\n}S'qualified_name'\nS'changed'\nsb."
     with pytest.raises(CheckpointError):
-        read_pickled(archive_of(tmp_path / "first", script))
-    assert read_pickled(archive_of(tmp_path / "second", b"cglow\nWaveGlow\n.")).qualified_name == "glow.WaveGlow"
+        read_pickled(write_archive(tmp_path / "first", script))
+    assert read_pickled(write_archive(tmp_path / "second", b"cglow\nWaveGlow\n.")).qualified_name == "glow.WaveGlow"
 
 
 @pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])
-def test_a_file_that_was_cut_short_says_so(tmp_path, legacy):
+def test_truncated_files_are_rejected(tmp_path, legacy):
     file = save(tmp_path / "whole.pt", waveglow_state(), legacy=legacy)
     data = file.read_bytes()
     for share in (0.0, 0.3, 0.9, 0.999):
@@ -86,18 +86,18 @@ def test_a_file_that_was_cut_short_says_so(tmp_path, legacy):
 
 
 @pytest.mark.parametrize("content", [b"", b"no checkpoint", b"\x00" * 4096, b"\x80\x02}q\x00."])
-def test_other_files_are_no_checkpoints(tmp_path, content):
+def test_other_files_are_rejected(tmp_path, content):
     (tmp_path / "file.pt").write_bytes(content)
     with pytest.raises(CheckpointError, match=r"file\.pt"):
         read_weights(tmp_path / "file.pt")
 
 
-def test_zip_bombs_and_tensors_beyond_their_storage_are_refused(tmp_path):
+def test_zip_bombs_and_tensors_beyond_their_storage_are_rejected(tmp_path):
     with zipfile.ZipFile(tmp_path / "bomb.pt", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("archive/data.pkl", b"\x00" * (1 << 20))
     with pytest.raises(CheckpointError, match="compressed parts"):
         read_weights(tmp_path / "bomb.pt")
-    # The shape in the pickle is made larger than what is stored.
+    # Make the shape in the pickle larger than the storage.
     buffer = io.BytesIO()
     torch.save({"state_dict": {"w": torch.zeros(123)}}, buffer)
     with zipfile.ZipFile(buffer) as archive, zipfile.ZipFile(tmp_path / "large.pt", "w") as out:
@@ -112,7 +112,7 @@ def test_zip_bombs_and_tensors_beyond_their_storage_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])
-def test_values_are_those_of_torch_load(tmp_path, legacy):
+def test_values_equal_those_of_torch_load(tmp_path, legacy):
     base = torch.randn(6, 5).half()
     state = {"plain": base, "view": base[1:, ::2].T, "alone": torch.tensor(2.0), "none": torch.zeros(0, 3)}
     weights = read_weights(save(tmp_path / "file.pt", state, legacy=legacy))
@@ -135,7 +135,7 @@ ENDLESS["model"] = ENDLESS
         (ENDLESS, "levels deep"),
     ],
 )
-def test_a_file_whose_weights_cannot_be_told_is_refused(tmp_path, content, message):
+def test_files_without_clear_weights_are_rejected(tmp_path, content, message):
     torch.save(content, tmp_path / "file.pt")
     with pytest.raises(CheckpointError, match=message):
         read_weights(tmp_path / "file.pt")
@@ -144,33 +144,33 @@ def test_a_file_whose_weights_cannot_be_told_is_refused(tmp_path, content, messa
 
 
 @pytest.mark.parametrize("wrapper", ["state_dict", "model", "generator"])
-def test_tensors_beside_the_weights_are_not_taken_for_them(tmp_path, wrapper):
+def test_tensors_beside_the_weights_are_ignored(tmp_path, wrapper):
     content = {"random_state": torch.zeros(3, dtype=torch.uint8), wrapper: {"w": torch.ones(2)}, "global_step": 5}
     weights = read_weights(save(tmp_path / "file.pt", content, wrapped=False))
     assert (set(weights.tensors), weights.step) == ({"w"}, 5)
 
 
-def test_modules_within_modules_without_end_are_refused(tmp_path):
-    """A pickle may put an object into itself."""
+def test_endlessly_nested_modules_are_rejected(tmp_path):
+    """A pickle can put an object into itself."""
     module = b"(cglow\nWaveGlow\no\x94}(\x8c\x0b_parameters}\x8c\x08_modules}(\x8c\x06module\x8c\x01xh\x00uub."
-    endless = archive_of(tmp_path / "endless.pt", module.replace(b"\x8c\x01xh\x00", b"h\x00"))
+    endless = write_archive(tmp_path / "endless.pt", module.replace(b"\x8c\x01xh\x00", b"h\x00"))
     with pytest.raises(CheckpointError, match="modules nested deeper"):
         read_weights(endless)
 
 
-@pytest.mark.parametrize("twice", [b"2\x86", b"q\x00h\x00\x86", b"\x94h\x00\x86"], ids=["DUP", "PUT", "MEMOIZE"])
-def test_tuples_of_tuples_that_double_are_refused(tmp_path, twice):
-    """Python would count the values of the last of sixty one by one, to use it as a key."""
-    doubled = b"".join(twice.replace(b"h\x00", b"h" + bytes([n])) if b"\x94" in twice else twice for n in range(60))
+@pytest.mark.parametrize("double", [b"2\x86", b"q\x00h\x00\x86", b"\x94h\x00\x86"], ids=["DUP", "PUT", "MEMOIZE"])
+def test_tuples_that_double_at_every_level_are_rejected(tmp_path, double):
+    """Hashing the last of sixty as a key would visit 2**60 values."""
+    doubled = b"".join(double.replace(b"h\x00", b"h" + bytes([n])) if b"\x94" in double else double for n in range(60))
     script = b"\x80\x04})" + doubled + b"K\x01s."
     (tmp_path / "legacy.pt").write_bytes(LEGACY_START + script)
-    for path in (archive_of(tmp_path / "bomb.pt", script), tmp_path / "legacy.pt"):
+    for path in (write_archive(tmp_path / "bomb.pt", script), tmp_path / "legacy.pt"):
         with pytest.raises(CheckpointError, match="nested tuples"):
             read_weights(path)
 
 
 def arguments(tmp_path, layout):
-    """The arguments after `vocoder import` for a small file of a layout."""
+    """Return the arguments of `vocoder import` for a small file of a layout."""
     config, statistics = tmp_path / "config.json", tmp_path / "statistics.json"
     config.write_text(json.dumps({"stacks": 2}))
     statistics.write_text(json.dumps({"mean": [0.0] * 80, "variance": [1.0] * 80}))
@@ -182,12 +182,12 @@ def arguments(tmp_path, layout):
 
 
 @pytest.mark.parametrize("layout", ["nvidia-waveglow", "r9y9-wavenet"])
-def test_a_file_becomes_a_model_that_speaks(tmp_path, capsys, layout):
+def test_an_imported_file_becomes_a_model_that_synthesizes(tmp_path, capsys, layout):
     assert main(["import", *arguments(tmp_path, layout)]) == 0
-    said = capsys.readouterr().out
-    assert said.startswith(f"{tmp_path / 'model'}: 0.")
-    assert "computes in float32" in said
-    assert ("slower than real time" in said) == (layout == "r9y9-wavenet")
+    out = capsys.readouterr().out
+    assert out.startswith(f"{tmp_path / 'model'}: 0.")
+    assert "computes in float32" in out
+    assert ("slower than real time" in out) == (layout == "r9y9-wavenet")
     v = load(tmp_path / "model", guard="off")
     assert v.provenance["imported"]["layout"] == layout
     x = v.synthesize(np.full((v.mel_config.n_mels, 2), -5.0, dtype=np.float32), seed=1)
@@ -195,7 +195,7 @@ def test_a_file_becomes_a_model_that_speaks(tmp_path, capsys, layout):
     assert float(x.std()) > 0
 
 
-def test_what_cannot_be_imported_leaves_nothing_behind(tmp_path, refusal):
+def test_a_failed_import_leaves_no_directory(tmp_path, refusal):
     (tmp_path / "a.pt").write_bytes(b"no checkpoint")
     for layout in ("nvidia-waveglow", "r9y9-wavenet"):
         error = refusal(main, "import", "--from", layout, tmp_path / "a.pt", "-o", tmp_path / "model")

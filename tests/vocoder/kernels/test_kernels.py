@@ -13,7 +13,7 @@ from vocoder.kernels.intrinsics import like, wide
 from vocoder.kernels.launcher import announced, kernel
 
 
-def test_a_kernel_does_each_stripe_once_on_however_many_threads():
+def test_a_kernel_processes_each_stripe_once_with_any_number_of_threads():
     add = kernel("block", "added", torch.float32)
     x, moved, scale = torch.randn(1000, 24), torch.randn(1000, 24), torch.randn(24)
     threads = torch.get_num_threads()
@@ -27,7 +27,7 @@ def test_a_kernel_does_each_stripe_once_on_however_many_threads():
         torch.set_num_threads(threads)
 
 
-def test_a_kernel_takes_only_tensors_as_its_entry_point_names_them():
+def test_a_kernel_only_takes_tensors_that_match_its_signature():
     add = kernel("block", "added", torch.bfloat16)
     x, moved, scale = torch.zeros(4, 8), torch.ones(4, 8, dtype=torch.bfloat16), torch.ones(8)
     out = torch.zeros(4, 8)
@@ -41,22 +41,22 @@ def test_a_kernel_takes_only_tensors_as_its_entry_point_names_them():
     assert torch.equal(out, torch.ones(4, 8))
 
 
-def test_a_long_compilation_is_said_once(monkeypatch, caplog):
+def test_a_long_compilation_is_logged_once(monkeypatch, caplog):
     launcher._log_compilation.cache_clear()
     monkeypatch.setattr(launcher, "PATIENCE", 0.01)
     with announced():
         time.sleep(0.1)
-    assert not caplog.messages  # from the cache, however slowly
-    until = time.monotonic() + 10
+    assert not caplog.messages  # loading from the cache is not compiling
+    deadline = time.monotonic() + 10
     with announced(), trigger_event("numba:compile"):
-        while not caplog.messages and time.monotonic() < until:
+        while not caplog.messages and time.monotonic() < deadline:
             time.sleep(0.01)
     with announced(), trigger_event("numba:compile"):
         time.sleep(0.1)
     assert [message.partition(",")[0] for message in caplog.messages] == ["compiling for this processor"]
 
 
-def test_what_cannot_be_compiled_is_said_and_left_out(monkeypatch):
+def test_kernels_that_cannot_be_compiled_are_skipped_with_a_warning(monkeypatch):
     with pytest.warns(RuntimeWarning, match="numba cannot compile nothing here"):
         assert kernel("block", "nothing") is None
     monkeypatch.setattr(numba.config, "DISABLE_JIT", 1)
@@ -64,31 +64,31 @@ def test_what_cannot_be_compiled_is_said_and_left_out(monkeypatch):
 
 
 @njit
-def _each(x, out, which):
+def _apply(x, out, which):
     for i in range(x.shape[0]):
         out[i] = exp2(x[i]) if which == 0 else log2(x[i])
 
 
-def test_powers_and_logarithms_are_those_of_numpy_to_rounding():
+def test_powers_and_logarithms_equal_those_of_numpy_up_to_rounding():
     x, out = np.linspace(-59, 59, 10001, dtype=np.float32), np.empty(10001, np.float32)
-    _each(x, out, 0)
+    _apply(x, out, 0)
     np.testing.assert_allclose(out, np.exp2(x.astype(np.float64)), rtol=3e-7)
     powers = np.exp2(np.linspace(-60, 60, 10001)).astype(np.float32)
-    _each(powers, out, 1)
+    _apply(powers, out, 1)
     np.testing.assert_allclose(out, np.log2(powers.astype(np.float64)), rtol=3e-7, atol=3e-7)
 
 
 @njit
-def _stored(x, kept, back):
+def _round_trip(x, kept, back):
     for i in range(x.shape[0]):
         kept[i] = like(x[i], kept[i])
         back[i] = wide(kept[i])
 
 
-def test_bfloat16_is_the_upper_half_of_a_rounded_float32():
+def test_bfloat16_is_stored_as_the_upper_half_of_a_rounded_float32():
     x = np.array([1.0, -2.5, 1 + 2**-8 + 2**-16, 3e38, np.nan, 0.0], np.float32)
     kept, back = np.zeros(6, np.uint16), np.empty(6, np.float32)
-    _stored(x, kept, back)
+    _round_trip(x, kept, back)
     np.testing.assert_allclose(back[[0, 1, 3, 5]], x[[0, 1, 3, 5]], rtol=2**-8)
     assert back[2] == 1 + 2**-7
     assert np.isnan(back[4])

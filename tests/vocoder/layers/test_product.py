@@ -1,4 +1,4 @@
-"""Products with a matrix that stays the same, arranged beforehand or not."""
+"""Products with a constant matrix, packed beforehand or not."""
 
 import copy
 import pickle
@@ -16,17 +16,17 @@ TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.5, torch.float64: 1e-10}
 
 
 PANELS = {"panels": "AVX2", "halves": "AVX2", "wide panels": "AVX512"}
-"""ways in which matrices lie in panels, and for which processors"""
+"""how matrices are stored in panels, and for which processors"""
 
 
 @pytest.mark.parametrize("way", ["plain", "packed", *PANELS])
 @pytest.mark.parametrize("dtype", TOLERANCE)
-def test_products_are_those_of_torch(way, dtype, monkeypatch):
+def test_products_equal_those_of_torch(way, dtype, monkeypatch):
     monkeypatch.setattr(product, "available", lambda dtype: way == "packed" and available(dtype))
     in_panels = (PANELS.get(way), dtype) in product.ENTRIES
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: PANELS.get(way, "other"))
     weight, bias = torch.randn(24, 40, dtype=dtype), torch.randn(40, dtype=dtype)
-    weight = weight.half().to(dtype) if way == "halves" else weight  # which panels keep in 16 bits
+    weight = weight.half().to(dtype) if way == "halves" else weight  # panels store such weights in 16 bits
     kept = Matrix(weight)
     assert (kept._packed is not None) == (way == "packed" and available(dtype))
     assert (kept.panels is not None) == in_panels
@@ -39,12 +39,12 @@ def test_products_are_those_of_torch(way, dtype, monkeypatch):
             torch.testing.assert_close(one.times(rows).double(), expected, atol=TOLERANCE[dtype], rtol=0)
         gelu = F.gelu(expected + bias.double())
         torch.testing.assert_close(kept.times(rows, bias, gelu=True).double(), gelu, atol=TOLERANCE[dtype], rtol=0)
-    x = torch.randn(2, 131, 8, dtype=dtype)  # more rows than are multiplied with a panel at a time
+    x = torch.randn(2, 131, 8, dtype=dtype)  # more rows than one pass over a panel takes
     expected = x.double().unfold(1, 3, 1).transpose(2, 3).flatten(2) @ weight.double() + bias.double()
     torch.testing.assert_close(kept.windows(x, 3, bias).double(), expected, atol=TOLERANCE[dtype], rtol=0)
 
 
-def test_rows_that_want_a_gradient_or_are_watched_are_not_taken():
+def test_rows_with_gradients_or_under_transforms_are_not_compiled():
     rows = torch.randn(3, 4)
     assert takes(rows)
     graded = rows.clone().requires_grad_()
@@ -57,7 +57,7 @@ def test_rows_that_want_a_gradient_or_are_watched_are_not_taken():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_a_frozen_product_is_the_same_to_rounding(dtype):
+def test_a_frozen_product_is_the_same_up_to_rounding(dtype):
     layer, rows = Product(24, 16), torch.randn(3, 7, 24)
     layer.compute_dtype = dtype
     free = layer(rows).detach()
@@ -79,7 +79,7 @@ def test_a_frozen_product_follows_its_weights_and_can_be_copied():
 
 @pytest.mark.parametrize(("taps", "ahead"), [(1, None), (3, None), (5, 2), (5, 0), (5, 1)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_a_frozen_convolution_is_the_same_to_rounding(taps, ahead, dtype):
+def test_a_frozen_convolution_is_the_same_up_to_rounding(taps, ahead, dtype):
     layer, x = FrameConv(6, 9, taps, ahead).to(dtype), torch.randn(2, 6, 17, dtype=dtype)
     free = layer(x).detach()
     torch.testing.assert_close(free, F.conv1d(F.pad(x, layer.sides), layer.weight, layer.bias))
@@ -87,7 +87,7 @@ def test_a_frozen_convolution_is_the_same_to_rounding(taps, ahead, dtype):
     torch.testing.assert_close(layer(x.transpose(1, 2).contiguous().transpose(1, 2)), free)
 
 
-def test_only_a_frozen_float32_convolution_that_need_not_be_precise_multiplies_in_bfloat16():
+def test_only_frozen_float32_convolutions_that_are_not_precise_multiply_in_bfloat16():
     x = torch.randn(2, 6, 17)
     for precise in (False, True):
         layer = FrameConv(6, 9, 3, 1, precise)

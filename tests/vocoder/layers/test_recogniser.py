@@ -10,12 +10,12 @@ def mels(frames=50):
     return -6.0 + 2.0 * torch.randn(2, 20, frames, generator=generator).cumsum(dim=2).clamp(-2.0, 2.0)
 
 
-def of(mels):
+def statistics_of(mels):
     return torch.stack([torch.from_numpy(mel_statistics(mel.numpy())) for mel in mels])
 
 
-def test_level_and_logarithm_count_in_the_values_alone():
-    one, other = of(mels()), of(mels() * 0.4343 + 3.0)
+def test_level_and_logarithm_only_affect_the_values():
+    one, other = statistics_of(mels()), statistics_of(mels() * 0.4343 + 3.0)
     torch.testing.assert_close(one[:, VALUES:], other[:, VALUES:], atol=2e-3, rtol=1e-3)
     assert float((one[:, :VALUES] - other[:, :VALUES]).abs().max()) > 0.1
-    assert bool(torch.isfinite(of(torch.full((1, 20, 4), -5.0))).all())
+    assert bool(torch.isfinite(statistics_of(torch.full((1, 20, 4), -5.0))).all())

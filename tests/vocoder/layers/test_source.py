@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tiny_models import stirred
+from tiny_models import perturbed
 
 from vocoder.layers import source
 from vocoder.layers.conditioning import PitchConfig, PitchNet
@@ -14,8 +14,8 @@ pytestmark = pytest.mark.usefixtures("float64")
 CONFIG = PitchConfig(channels=4, layers=2, kernel_size=3, f0_min=50.0, f0_max=800.0, bins=17)
 
 
-def net_that_says(logits, voicing=0.0):
-    """Return a network whose logits are the same for every mel."""
+def constant_net(logits, voicing=0.0):
+    """Return a network with the same logits for every mel."""
     net = PitchNet(3, CONFIG)
     with torch.no_grad():
         net.output.weight.zero_()
@@ -23,7 +23,7 @@ def net_that_says(logits, voicing=0.0):
     return net
 
 
-def test_the_frequency_is_that_of_the_likeliest_class_and_its_neighbours():
+def test_the_frequency_comes_from_the_likeliest_class_and_its_neighbours():
     net = PitchNet(3, CONFIG)
     position = net.position(torch.tensor([50.0, 100.0, 200.0, 400.0, 800.0]))
     torch.testing.assert_close(position, torch.tensor([0.0, 4.0, 8.0, 12.0, 16.0]))
@@ -31,20 +31,20 @@ def test_the_frequency_is_that_of_the_likeliest_class_and_its_neighbours():
     for chosen in (0, 3, 16):
         logits = torch.full((17,), -100.0)
         logits[chosen] = 100.0
-        f0, voicing = net_that_says(logits, math.log(3)).pitch(mel)
+        f0, voicing = constant_net(logits, math.log(3)).pitch(mel)
         torch.testing.assert_close(f0, torch.full((2, 5), 50.0 * 2 ** (chosen / 4)))
         torch.testing.assert_close(voicing, torch.full((2, 5), 0.75))
     for f0 in (90.0, 123.4, 300.0):  # between classes, from the blurred target
         logits = -0.5 * (torch.arange(17) - net.position(torch.tensor(f0))).square()
-        assert abs(float(net_that_says(logits).pitch(mel)[0][0, 0]) / f0 - 1) < 0.01
+        assert abs(float(constant_net(logits).pitch(mel)[0][0, 0]) / f0 - 1) < 0.01
     far = torch.full((17,), -100.0)
     far[4], far[12] = 1.0, 0.9
-    torch.testing.assert_close(net_that_says(far).pitch(mel)[0], torch.full((2, 5), 100.0))
+    torch.testing.assert_close(constant_net(far).pitch(mel)[0], torch.full((2, 5), 100.0))
 
 
 @pytest.mark.parametrize(("ahead", "context"), [(None, (2, 2)), (2, (2, 2)), (1, (3, 1)), (0, (4, 0))])
-def test_a_frame_depends_on_exactly_its_context(ahead, context):
-    net = stirred(PitchNet(3, replace(CONFIG, ahead=ahead)), 0.5)
+def test_a_frame_depends_exactly_on_its_context(ahead, context):
+    net = perturbed(PitchNet(3, replace(CONFIG, ahead=ahead)), 0.5)
     mel = torch.randn(1, 3, 15)
     moved = mel.clone()
     moved[:, :, 7] += 1.0
@@ -57,7 +57,7 @@ def test_a_frame_depends_on_exactly_its_context(ahead, context):
 RATE, HOP = 16000, 64
 
 
-def test_it_is_a_sum_of_cosines_that_more_frames_do_not_change():
+def test_the_source_is_a_sum_of_cosines_that_later_frames_do_not_change():
     f0 = torch.exp(torch.empty(2, 20).uniform_(math.log(60), math.log(500)))
     voicing = torch.rand(2, 20)
     x = harmonic_source(f0, voicing, HOP, RATE, 3000.0)
@@ -75,9 +75,9 @@ def test_it_is_a_sum_of_cosines_that_more_frames_do_not_change():
         torch.testing.assert_close(part[:, :certain], whole[:, :certain], atol=1e-12, rtol=0)
 
 
-def test_compiled_code_gives_the_source_in_float64_rounded(monkeypatch):
+def test_compiled_code_equals_the_source_in_float64_up_to_rounding(monkeypatch):
     f0 = (55 * torch.exp(2.3 * torch.rand(2, 23, dtype=torch.float64))).float()
-    f0[0, 5:12] = f0[0, 5]  # a pitch that stays
+    f0[0, 5:12] = f0[0, 5]  # a constant pitch
     voicing = torch.rand(2, 23, dtype=torch.float32)
     made = harmonic_source(f0, voicing, 256, 22050, 8000.0)
     assert made.dtype == torch.float32
@@ -88,7 +88,7 @@ def test_compiled_code_gives_the_source_in_float64_rounded(monkeypatch):
     torch.testing.assert_close(plain.double(), exact, atol=5e-5, rtol=5e-5)
 
 
-def test_the_excitation_mixes_source_and_noise_by_gains_of_the_condition():
+def test_the_excitation_mixes_source_and_noise_with_gains_from_the_condition():
     excitation = Excitation(3, 4, torch.randn(4, 4))
     with torch.no_grad():
         excitation.gains.weight.zero_()

@@ -22,7 +22,7 @@ def signals(frames, batch=2):
     return hidden, torch.randn(batch, 2 * 513, frames), mel
 
 
-def test_spectra_of_audio_give_it_back_and_those_of_white_noise_have_power_one():
+def test_analysis_is_inverted_and_spectra_of_white_noise_have_power_one():
     made, x = head(), torch.randn(2, 1, 20 * 256)
     scale = made.filter.window.square().sum().sqrt()
     torch.testing.assert_close(scale * made.audio(made.analysed(x)), x, atol=2e-5, rtol=0)
@@ -30,7 +30,7 @@ def test_spectra_of_audio_give_it_back_and_those_of_white_noise_have_power_one()
     assert float(power[:, 1:-1].mean()) == pytest.approx(1.0, abs=0.03)
 
 
-def test_a_shift_is_bounded_and_gradients_take_the_plain_way():
+def test_the_mel_shift_is_bounded_and_plain_operations_give_gradients():
     made, (hidden, _, mel) = head(), signals(7)
     moved = made.target(100 * made.normed(hidden), mel) - mel
     assert float(moved.detach().abs().max()) == pytest.approx(2.0, abs=1e-3)
@@ -42,7 +42,7 @@ def test_a_shift_is_bounded_and_gradients_take_the_plain_way():
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("mel", [NVIDIA, dataclasses.replace(NVIDIA, name="all", f_max=11025.0)], ids=lambda m: m.name)
-def test_compiled_spectra_are_the_plain_ones(dtype, mel):
+def test_compiled_spectra_equal_plain_ones(dtype, mel):
     made, (hidden, excitation, given) = head(mel), signals(9)
     set_compute_dtype(made, dtype)
     normed = made.normed(hidden)
@@ -51,12 +51,12 @@ def test_compiled_spectra_are_the_plain_ones(dtype, mel):
         compiled = made.spectrum(normed, excitation, given, target)
         free = made.end(normed.transpose(1, 2)).float()
         plain = made._plain(free, *(x.transpose(1, 2) for x in (excitation, given, target))).transpose(1, 2)
-    assert made._tables._made is not None  # compiled code was taken
+    assert made._tables._made is not None  # compiled code was used
     torch.testing.assert_close(compiled, plain, rtol=1e-4, atol=1e-5 * float(plain.abs().max()))
 
 
 @pytest.mark.parametrize("size", [1024, 768])  # an even and an odd number of hops
-def test_compiled_audio_is_the_plain_one(size):
+def test_compiled_audio_equals_plain_audio(size):
     made = head(dataclasses.replace(NVIDIA, name="other", n_fft=size, win_length=size))
     frames, owned = torch.randn(2, 20, size), torch.ones(20)
     owned[10:14] = 0
@@ -65,7 +65,7 @@ def test_compiled_audio_is_the_plain_one(size):
     torch.testing.assert_close(compiled, made._overlapped(frames, owned), atol=1e-4, rtol=1e-4)
 
 
-def test_frames_of_a_gap_add_nothing():
+def test_frames_in_a_gap_do_not_contribute():
     made, spectra = head(), torch.randn(1, 2 * 513, 20)
     owned = torch.ones(20)
     owned[10:14] = 0

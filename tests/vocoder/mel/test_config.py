@@ -1,4 +1,4 @@
-"""Mel configs by name and from files."""
+"""Mel configs from presets and files."""
 
 import dataclasses
 import json
@@ -23,7 +23,7 @@ from vocoder.mel.config_file import chosen_config, known_presets, load_mel_confi
         ("something", "; known"),
     ],
 )
-def test_an_unknown_preset_is_answered_with_what_may_be_meant(name, hint):
+def test_unknown_presets_are_rejected_with_suggestions(name, hint):
     with pytest.raises(ConfigError, match=f"no mel preset '{name}'{hint}"):
         preset(name)
 
@@ -49,16 +49,16 @@ def test_an_unknown_preset_is_answered_with_what_may_be_meant(name, hint):
         ({"mean": (0.0,) * 80, "variance": (0.0,) * 80}, "variance must be positive"),
     ],
 )
-def test_a_contradiction_is_named(changes, message):
+def test_invalid_fields_are_rejected(changes, message):
     with pytest.raises(ConfigError, match=message):
         dataclasses.replace(preset("nvidia"), **changes)
 
 
-def test_aliases_stand_for_presets_in_any_case_and_punctuation():
+def test_aliases_match_regardless_of_case_and_punctuation():
     assert set(ALIASES.values()) <= set(PRESETS)
     assert not set(ALIASES) & set(PRESETS)
-    for name, stands_for in ALIASES.items():
-        assert canonical(name, PRESETS) == stands_for
+    for name, target in ALIASES.items():
+        assert canonical(name, PRESETS) == target
     names = ("Index TTS2", "MATCHA_TTS", "---")
     assert [canonical(name, PRESETS) for name in names] == ["indextts2", "hifigan", None]
 
@@ -70,16 +70,16 @@ WIDE = {
 
 
 @pytest.mark.parametrize("name", ["wide.yaml", "wide.yml", "wide.json"])
-def test_a_file_says_what_a_preset_would(tmp_path, name):
+def test_mel_configs_are_loaded_from_files(tmp_path, name):
     file = tmp_path / name
-    file.write_text(json.dumps(WIDE))  # which is YAML too
+    file.write_text(json.dumps(WIDE))  # JSON is valid YAML
     found = load_mel_config(str(file))
     assert (found.name, found.sample_rate, found.n_mels, found.hop_length) == ("wide", 44100, 128, 512)
     assert load_mel_config(file) == found
     assert load_mel_config(found) is found
 
 
-def test_a_preset_survives_its_file(tmp_path):
+def test_presets_survive_a_round_trip_through_a_file(tmp_path):
     normalised = dataclasses.replace(preset("espnet"), name="normalised", mean=(-2.5,) * 80, variance=(0.7,) * 80)
     for name, config in {**PRESETS, "normalised": normalised}.items():
         path = tmp_path / f"{name}.json"
@@ -103,13 +103,13 @@ def test_a_preset_survives_its_file(tmp_path):
         ("a.json", json.dumps({"n_mels": 80}), "lacks sample_rate"),
     ],
 )
-def test_what_is_wrong_with_a_file_is_said(tmp_path, name, text, message):
+def test_invalid_files_are_rejected_with_a_reason(tmp_path, name, text, message):
     (tmp_path / name).write_text(text)
     with pytest.raises(ConfigError, match=message):
         load_mel_config(tmp_path / name)
 
 
-def test_a_directory_names_its_mel_configs_by_their_files(tmp_path):
+def test_mel_configs_in_a_directory_are_named_after_their_files(tmp_path):
     (tmp_path / "wide.json").write_text(json.dumps({"name": "other", **WIDE}))
     (tmp_path / "notes.txt").write_text("no mel config")
     known = known_presets(tmp_path)
@@ -121,7 +121,7 @@ def test_a_directory_names_its_mel_configs_by_their_files(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["espnet.json", "wide.yaml"])
-def test_a_name_is_taken_once(tmp_path, name):
+def test_duplicate_names_are_rejected(tmp_path, name):
     for file in ("wide.json", name):
         (tmp_path / file).write_text(json.dumps(WIDE))
     with pytest.raises(ConfigError, match="rename the file"):
@@ -129,7 +129,7 @@ def test_a_name_is_taken_once(tmp_path, name):
 
 
 @pytest.mark.parametrize("kind", ["npz", "json"])
-def test_statistics_come_from_a_file(tmp_path, kind):
+def test_statistics_are_read_from_a_file(tmp_path, kind):
     mean, variance = np.linspace(-3, -1, 80), np.linspace(0.5, 2, 80)
     path = tmp_path / f"stats.{kind}"
     if kind == "npz":
@@ -147,9 +147,9 @@ def test_statistics_come_from_a_file(tmp_path, kind):
             chosen_config(name, path)
 
 
-def test_statistics_that_are_none_are_refused(tmp_path):
+def test_invalid_statistics_are_rejected(tmp_path):
     path = tmp_path / "stats.json"
-    path.write_text('{"mean": -5, "variance": [4]}')  # of all bands
+    path.write_text('{"mean": -5, "variance": [4]}')  # the same for all bands
     expected = dataclasses.replace(PRESETS["espnet"], mean=(-5.0,) * 80, variance=(4.0,) * 80)
     assert load_mel_config("espnet", path) == load_mel_config("espnet", (-5, np.float32(4))) == expected
     for text, message in (

@@ -12,7 +12,7 @@ from vocoder.mel.spectrogram import MelSpectrogram
 NVIDIA = preset("nvidia")
 MEAN = tuple(np.linspace(-3.0, -1.0, 80).tolist())
 VARIANCE = tuple(np.linspace(0.3, 0.9, 80).tolist())
-# One filterbank and framing, and every way to write its energies down. The range is wide enough to cut nothing.
+# One filterbank and framing, with every encoding of its energies. The range is wide enough to clip nothing.
 FAMILY = {
     "ln": NVIDIA,
     "log10": dataclasses.replace(NVIDIA, name="log10", log="log10"),
@@ -29,7 +29,7 @@ def loud_noise():
 
 
 @pytest.mark.parametrize(("source", "target"), list(itertools.pairwise([*FAMILY, "ln"])))
-def test_a_converted_mel_equals_the_computed_one_and_converts_back(source, target):
+def test_a_converted_mel_equals_a_computed_one_and_converts_back(source, target):
     x = loud_noise()
     mel, expected = (MelSpectrogram(FAMILY[name])(x) for name in (source, target))
     torch.testing.assert_close(convert(mel, FAMILY[source], FAMILY[target]), expected, rtol=0, atol=2e-5)
@@ -39,7 +39,7 @@ def test_a_converted_mel_equals_the_computed_one_and_converts_back(source, targe
     np.testing.assert_array_equal(array, convert(mel, FAMILY[source], FAMILY[target])[0].numpy())
 
 
-def test_a_higher_floor_is_that_of_the_target():
+def test_conversion_raises_values_to_the_floor_of_the_target():
     x = torch.cat([loud_noise(), torch.zeros(2, 4000)], dim=1) * torch.logspace(0, -6, 10000)
     low = dataclasses.replace(NVIDIA, name="low", floor=1e-10)
     expected = MelSpectrogram(NVIDIA)(x)
@@ -55,11 +55,11 @@ def test_a_higher_floor_is_that_of_the_target():
         ("vocos", "nvidia", "sample_rate n_mels f_max mel_scale mel_norm", "mel_norm is 'none', not 'slaney'"),
     ],
 )
-def test_a_refusal_names_every_difference(source, target, fields, words):
+def test_mismatches_list_every_difference(source, target, fields, words):
     with pytest.raises(MelMismatchError) as caught:
         convert(torch.zeros(preset(source).n_mels, 5), preset(source), preset(target))
     text = str(caught.value)
-    told = f"compute the mel with the mel config '{target}', because a '{source}' mel cannot be converted exactly"
-    assert text.startswith(told)
+    start = f"compute the mel with the mel config '{target}', because a '{source}' mel cannot be converted exactly"
+    assert text.startswith(start)
     assert [difference.split()[0] for difference in caught.value.differences] == fields.split()
     assert all(difference in text for difference in (*caught.value.differences, words))

@@ -18,8 +18,8 @@ def noise(seed=0, level=0.05, config=CONFIG, seconds=2.0):
     return MelSpectrogram(config)(level * x).double()
 
 
-def smooth(mel, width=9):
-    """Return a mel smoothed along both axes, as networks draw what they cannot know."""
+def smoothed(mel, width=9):
+    """Return a mel smoothed along both axes, like the output of an acoustic model."""
     for _ in range(2):
         mel = F.avg_pool1d(F.pad(mel, (width // 2,) * 2, mode="replicate"), width, 1).transpose(1, 2)
     return mel
@@ -32,37 +32,37 @@ def sharpener():
 
 @pytest.mark.parametrize("name", ["nvidia", "vocos"])
 @pytest.mark.parametrize("level", [0.3, 0.003])
-def test_noise_stays_as_it_is_and_smooth_mels_get_the_full_strength(name, level):
+def test_noise_is_unchanged_and_smooth_mels_get_the_full_strength(name, level):
     config = preset(name)
     mel = noise(level=level, config=config)
     assert torch.equal(Sharpening(Sharpener(config)).push(mel), mel)
     assert float(Sharpening(Sharpener(config)).textures(noise(7, level, config))[0, -1]) == pytest.approx(1.0, abs=0.05)
-    strengths = Sharpening(Sharpener(config)).strengths(smooth(mel))[0]
+    strengths = Sharpening(Sharpener(config)).strengths(smoothed(mel))[0]
     assert strengths[0] == 0
     assert bool((strengths.diff() >= -1e-12).all())
     assert float(strengths[-1]) == 1.0
     assert int((strengths < 0.5).sum()) < 20
 
 
-def test_contrast_is_divided_by_a_low_texture_and_in_part_by_a_middling_one():
-    def told(share):
+def test_gain_is_the_inverse_of_a_low_texture_and_less_for_a_medium_one():
+    def texture_and_gain(share):
         mel = share * noise() - 4.0 * (1 - share)
         texture, strength = (
             getattr(Sharpening(Sharpener(CONFIG)), name)(mel)[0, -1] for name in ("textures", "strengths")
         )
         return float(texture), 1 + float(strength) * (GAIN - 1)
 
-    assert told(0.3)[1] == GAIN
-    texture, gain = told(0.55)
+    assert texture_and_gain(0.3)[1] == GAIN
+    texture, gain = texture_and_gain(0.55)
     assert gain == pytest.approx(1 / texture)
-    assert 1.2 < told(0.7)[1] < 1 / told(0.7)[0]
-    assert told(1.0)[1] == 1.0
+    assert 1.2 < texture_and_gain(0.7)[1] < 1 / texture_and_gain(0.7)[0]
+    assert texture_and_gain(1.0)[1] == 1.0
     assert not bool(Sharpening(Sharpener(CONFIG)).strengths(noise()).signbit().any())
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_pieces_are_the_whole_and_a_batch_is_its_items(sharpener, dtype):
-    mels = torch.cat([smooth(noise(1)), noise(2), smooth(noise(3), 3)]).to(dtype)
+def test_pieces_equal_the_whole_and_a_batch_equals_its_items(sharpener, dtype):
+    mels = torch.cat([smoothed(noise(1)), noise(2), smoothed(noise(3), 3)]).to(dtype)
     whole = Sharpening(sharpener).push(mels)
     pieces = Sharpening(sharpener)
     cut = [pieces.push(mels[:, :, i:j]) for i, j in ((0, 1), (1, 1), (1, 8), (8, 40), (40, None))]
@@ -74,7 +74,7 @@ def test_pieces_are_the_whole_and_a_batch_is_its_items(sharpener, dtype):
     assert torch.equal(whole[1], mels[1])
 
 
-def test_contrast_is_raised_within_bounds_and_neither_level_nor_low_bands_change(sharpener):
+def test_contrast_is_raised_within_bounds_without_changing_level_or_low_bands(sharpener):
     frame = torch.linspace(-1.0, 1.0, 80, dtype=torch.float64)[None, :, None].repeat(1, 1, 3) - 4.0
     ripple = torch.sin(torch.arange(80, dtype=torch.float64) * 2 * math.pi / 8)[None, :, None] * 0.05
     made = [Sharpening(sharpener, 1.0).push(frame + sign * ripple) for sign in (1, 0)]
@@ -91,10 +91,10 @@ def test_contrast_is_raised_within_bounds_and_neither_level_nor_low_bands_change
     assert torch.equal(Sharpening(sharpener, 0.0).push(mel), mel)
 
 
-def test_silence_counts_neither_way_and_mels_that_cannot_be_sharpened_stay(sharpener):
+def test_silence_is_ignored_and_unsupported_mels_are_unchanged(sharpener):
     silence = torch.full((1, 80, 200), FLOOR, dtype=torch.float64)
     assert torch.equal(Sharpening(sharpener).push(silence), silence)
-    mel = smooth(noise())
+    mel = smoothed(noise())
     late = Sharpening(sharpener).strengths(torch.cat([silence, mel], dim=2))[0, 200:]
     torch.testing.assert_close(late[5:], Sharpening(sharpener).strengths(mel)[0, 5:], rtol=0, atol=0.1)
     mel = torch.zeros(1, 80, 10)

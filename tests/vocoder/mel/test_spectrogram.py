@@ -1,4 +1,4 @@
-"""Mels against the published arithmetic, written out with librosa in float64 and knowing nothing of MelConfig."""
+"""Mels compared with the published arithmetic, written with librosa in float64 and without MelConfig."""
 
 import librosa
 import numpy as np
@@ -9,8 +9,8 @@ from vocoder.mel.config import PRESETS, preset
 from vocoder.mel.spectrogram import MelSpectrogram
 
 
-def written(x, rate, n_mels, f_max, f_min=0.0, n_fft=1024, hop=256, floor=1e-5, log=np.log, **bands):
-    """Magnitudes of centred frames, their bands, and the logarithm of those."""
+def log_mel(x, rate, n_mels, f_max, f_min=0.0, n_fft=1024, hop=256, floor=1e-5, log=np.log, **bands):
+    """Return the logarithm of mel bands of the magnitudes of centred frames."""
     padded = np.pad(x, n_fft // 2, mode="reflect")
     spectrum = librosa.stft(padded, n_fft=n_fft, hop_length=hop, win_length=n_fft, window="hann", center=False)
     shape = {"sr": rate, "n_fft": n_fft, "n_mels": n_mels, "fmin": f_min, "fmax": f_max, "dtype": np.float64}
@@ -25,26 +25,26 @@ def hifigan(x, rate, n_mels, f_max, n_fft=1024, hop=256, epsilon=1e-9):
 
 
 def gpt_sovits(x, rate, n_fft, hop):
-    """What GPT-SoVITS predicts: -12..2 mapped to -1..1."""
+    """Return a mel as GPT-SoVITS predicts it: -12..2 mapped to -1..1."""
     return (hifigan(x, rate, 100, rate / 2, n_fft, hop, 1e-8) + 12) / (2 + 12) * 2 - 1
 
 
 def vocos(x, floor=1e-7):
-    return written(x, 24000, 100, 12000, floor=floor, htk=True, norm=None)
+    return log_mel(x, 24000, 100, 12000, floor=floor, htk=True, norm=None)
 
 
 def decimal(x, f_min, rate=22050):
-    return written(x, rate, 80, 7600, f_min, floor=1e-10, log=np.log10)
+    return log_mel(x, rate, 80, 7600, f_min, floor=1e-10, log=np.log10)
 
 
 def tacotron2_tf(x):
-    decibels = 20 * written(x, 22050, 80, 7600, 25, log=np.log10) - 20
+    decibels = 20 * log_mel(x, 22050, 80, 7600, 25, log=np.log10) - 20
     return np.clip(8 * (decibels + 100) / 100 - 4, -4, 4)
 
 
 LIBROSA = {"sr": 22050, "n_fft": 1024, "hop_length": 256, "n_mels": 80, "fmax": 8000}
 REFERENCES = {
-    "nvidia": lambda x: written(x, 22050, 80, 8000),
+    "nvidia": lambda x: log_mel(x, 22050, 80, 8000),
     "hifigan": lambda x: hifigan(x, 22050, 80, 8000),
     "espnet": lambda x: decimal(x, 80),
     "r9y9": lambda x: decimal(x, 125),
@@ -58,7 +58,7 @@ REFERENCES = {
     "cosyvoice3": lambda x: hifigan(x, 24000, 80, 12000, 1920, 480),
     "indextts2": lambda x: hifigan(x, 22050, 80, 11025),
     "fireredtts": lambda x: hifigan(x, 16000, 100, 8000, 1024, 160),
-    "nemo": lambda x: written(x, 22050, 80, 11025),
+    "nemo": lambda x: log_mel(x, 22050, 80, 11025),
     "tacotron2-tf": tacotron2_tf,
     "speecht5": lambda x: decimal(x, 80, 16000),
     "librosa-db": lambda x: librosa.power_to_db(librosa.feature.melspectrogram(y=x, **LIBROSA), top_db=None),
@@ -66,7 +66,7 @@ REFERENCES = {
 
 
 def speech_like(sample_rate):
-    """A second of gliding harmonics with breath, between digital silences, that float32 holds exactly."""
+    """Return a second of gliding harmonics and noise between digital silences, exact in float32."""
     rng = np.random.default_rng(7)
     time = np.arange(sample_rate) / sample_rate
     phase = 2 * np.pi * np.cumsum(110 + 60 * np.sin(3 * time)) / sample_rate
@@ -76,7 +76,7 @@ def speech_like(sample_rate):
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_every_preset_equals_its_published_arithmetic(name):
+def test_every_preset_matches_its_published_arithmetic(name):
     x = speech_like(preset(name).sample_rate)
     mel = MelSpectrogram(preset(name))(torch.from_numpy(x).float()[None])[0].double().numpy()
     expected = REFERENCES[name](x)
@@ -86,7 +86,7 @@ def test_every_preset_equals_its_published_arithmetic(name):
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_frames_of_a_padded_crop_are_those_of_the_clip(name):
+def test_frames_of_a_padded_crop_equal_those_of_the_clip(name):
     config = preset(name)
     extract = MelSpectrogram(config)
     x = torch.from_numpy(speech_like(config.sample_rate))[None].float()
@@ -105,6 +105,6 @@ def test_frames_of_a_padded_crop_are_those_of_the_clip(name):
         (torch.zeros(1, 512), "512 samples is too short .* it needs at least 513"),
     ],
 )
-def test_audio_that_cannot_be_framed_is_refused(x, message):
+def test_invalid_audio_is_rejected(x, message):
     with pytest.raises(ValueError, match=message):
         MelSpectrogram(preset("nvidia"))(x)

@@ -8,7 +8,7 @@ from vocoder.layers.stack.wavenet import WaveNetConfig
 from vocoder.models.student import StudentConfig
 from vocoder.models.wavenet import WaveNetModelConfig
 
-WRONG = [
+INVALID = [
     (reverse_config, {"blocks": 0}, "blocks must be at least 1"),
     (reverse_config, {"ahead": 5}, "ahead must be from 0 to 4 for .*, not 5"),
     (reverse_config, {"condition_ahead": 4}, "condition_ahead must be from 0 to 3, not 4"),
@@ -32,7 +32,7 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("make", "changes", "message"), WRONG)
-def test_a_configuration_that_cannot_be_is_refused(make, changes, message):
+@pytest.mark.parametrize(("make", "changes", "message"), INVALID)
+def test_invalid_configurations_are_rejected(make, changes, message):
     with pytest.raises(ConfigError, match=message):
         make(**changes)

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from tiny_models import stirred
+from tiny_models import perturbed
 from torch.nn import functional as F
 
 from vocoder.layers.product import multiplies_pairs
@@ -11,8 +11,8 @@ from vocoder.models.reverse import FrameBlock
 pytestmark = pytest.mark.usefixtures("float64")
 
 
-def test_a_block_is_what_its_paper_says():
-    block, x = stirred(FrameBlock(4, 6, 5, 2, 0.5)), torch.randn(2, 4, 9)
+def test_a_block_matches_its_paper():
+    block, x = perturbed(FrameBlock(4, 6, 5, 2, 0.5)), torch.randn(2, 4, 9)
     mixed = F.conv1d(F.pad(x, (2, 2)), block.depthwise.weight, block.depthwise.bias, groups=4)
     hidden = F.layer_norm(mixed.transpose(1, 2), (4,), block.norm.weight, block.norm.bias, 1e-6)
     wide = F.gelu(hidden @ block.expand.weight.T + block.expand.bias)
@@ -20,7 +20,7 @@ def test_a_block_is_what_its_paper_says():
     torch.testing.assert_close(block(x), expected)
 
 
-PAIRS = pytest.mark.skipif(not multiplies_pairs(torch.bfloat16), reason="no pairs of bfloat16 are multiplied here")
+PAIRS = pytest.mark.skipif(not multiplies_pairs(torch.bfloat16), reason="no pair products of bfloat16 here")
 
 
 @pytest.mark.parametrize(
@@ -29,9 +29,9 @@ PAIRS = pytest.mark.skipif(not multiplies_pairs(torch.bfloat16), reason="no pair
 )
 @pytest.mark.parametrize("shape", [(1, 1), (2, 9), (1, 40), (3, 67)])
 @pytest.mark.parametrize("channels", [23, 24, 50])
-def test_a_frozen_block_is_the_same_to_rounding(dtype, pairs, shape, channels, monkeypatch):
+def test_a_frozen_block_is_the_same_up_to_rounding(dtype, pairs, shape, channels, monkeypatch):
     monkeypatch.setattr(reverse, "multiplies_pairs", lambda dtype: pairs)
-    block = stirred(FrameBlock(channels, 41, 5, 1, 0.5)).float()
+    block = perturbed(FrameBlock(channels, 41, 5, 1, 0.5)).float()
     set_compute_dtype(block, dtype)
     x, gaps = torch.randn(*shape, channels, dtype=torch.float32).transpose(1, 2), torch.tensor([0])
     free = [block(x).detach(), block(x, gaps).detach()]
@@ -43,8 +43,8 @@ def test_a_frozen_block_is_the_same_to_rounding(dtype, pairs, shape, channels, m
 
 
 @PAIRS
-def test_no_row_of_pairs_depends_on_the_others():
-    block = stirred(FrameBlock(24, 40, 5, 1, 0.5)).float().requires_grad_(False)
+def test_rows_multiplied_in_pairs_do_not_depend_on_each_other():
+    block = perturbed(FrameBlock(24, 40, 5, 1, 0.5)).float().requires_grad_(False)
     set_compute_dtype(block, torch.bfloat16)
     x = torch.randn(1, 230, 24, dtype=torch.float32).transpose(1, 2)
     assert torch.equal(block(x)[:, :, 20:50], block(x[:, :, 13:57])[:, :, 7:37])

@@ -1,4 +1,4 @@
-"""What CONTRIBUTING promises of a new model: one file, one line, and it loads, synthesizes, streams and is served."""
+"""CONTRIBUTING promises that a new model needs one file and one line to load, synthesize, stream and be served."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ from vocoder.synthesis.synthesizer import Synthesizer
 
 @dataclass(frozen=True)
 class ToyConfig:
-    """Architecture of a toy."""
+    """Architecture of a toy model."""
 
     n_mels: int = 5
     hop_length: int = 8
@@ -27,7 +27,7 @@ class ToyConfig:
 
 
 class Toy(FlowVocoder):
-    """x = scale * z + shift, each a function of three frames of the mel."""
+    """x = scale * z + shift, with scale and shift computed from three frames of the mel."""
 
     packs = True
 
@@ -66,13 +66,13 @@ def mel(frames):
     return -6 + torch.randn(5, frames, generator=torch.Generator().manual_seed(frames))
 
 
-def test_it_synthesizes_streams_and_shares_rows(toy):
+def test_a_new_model_synthesizes_streams_and_shares_rows(toy):
     assert (toy.family, toy.sample_rate) == ("toy", 8000)
     whole = toy.synthesize(mel(70), seed=3)
     assert toy.open_stream(seed=3).lookahead == 1
     torch.testing.assert_close(torch.cat(list(toy.stream(mel(70), seed=3))), whole, rtol=0, atol=1e-6)
-    asked = (7, None), (3, 0.5), (12, 2.0)
-    utterances = [Utterance(mel(frames), sigma=sigma, seed=frames) for frames, sigma in asked]
+    options = (7, None), (3, 0.5), (12, 2.0)
+    utterances = [Utterance(mel(frames), sigma=sigma, seed=frames) for frames, sigma in options]
     for x, utterance in zip(toy.synthesize_many(utterances), utterances, strict=True):
         alone = toy.synthesize(utterance.mel, sigma=utterance.sigma, seed=utterance.seed)
         torch.testing.assert_close(x, alone, rtol=0, atol=1e-6)

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from tiny_models import stirred, student_config
+from tiny_models import perturbed, student_config
 
 from training.losses.kl import drawn
 from vocoder.distributions import ENTROPY
@@ -23,8 +23,8 @@ def config(name):
 
 
 def student(name):
-    """A student whose weights are all away from their starting values."""
-    made = stirred(Student(config(name)), 0.1).requires_grad_(False)
+    """Return a student whose weights all differ from their initial values."""
+    made = perturbed(Student(config(name)), 0.1).requires_grad_(False)
     if made.pitch is not None:
         made.pitch.output.bias[-1] = 3.0  # voiced
     return made.eval()
@@ -36,7 +36,7 @@ def noise_and_mel(made, batch=2):
 
 @pytest.mark.usefixtures("float64")
 @every_kind
-def test_it_is_a_flow_that_knows_the_density_of_what_it_draws(name):
+def test_a_student_is_a_flow_and_knows_the_entropy_of_its_samples(name):
     made = student(name)
     noise, mel = noise_and_mel(made)
     z, draw = made.prior(noise, mel, 1.0), drawn(made, noise, mel)
@@ -50,15 +50,15 @@ def test_it_is_a_flow_that_knows_the_density_of_what_it_draws(name):
     matrix = jacobian.reshape(size, size)
     known = torch.linalg.slogdet(matrix)[1] + size * ENTROPY
     torch.testing.assert_close(draw.entropy[0], known, rtol=0, atol=1e-8)
-    if draw.mu is not None:  # a sample is its mean, of earlier noise, and its scale times its own noise
+    if draw.mu is not None:  # a sample is a mean that depends on earlier noise, plus scaled noise
         torch.testing.assert_close(draw.mu + torch.exp(draw.log_scale) * noise[:, 0], x, rtol=0, atol=1e-12)
         assert float(matrix.triu(1).abs().max()) < 1e-12
         torch.testing.assert_close(matrix.diagonal().log(), draw.log_scale[0], rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", ["frames, source", "samples, source"])
-def test_an_untrained_student_without_noise_says_its_source(name):
-    """The mixing of the source undoes that of the flows, which all start as identities or permutations."""
+def test_an_untrained_student_without_noise_outputs_its_source(name):
+    """The source is mixed inversely to the flows, which all start as identities or permutations."""
     noise, mel = noise_and_mel(student(name), batch=1)
     made = Student(config(name)).requires_grad_(False).eval()
     made.pitch.output.bias[-1] = 8.0  # voiced

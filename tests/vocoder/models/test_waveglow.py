@@ -1,8 +1,8 @@
-"""WaveGlow, and the reverse student that inherits its ends."""
+"""WaveGlow, and the reverse model that inherits its first and last layers."""
 
 import pytest
 import torch
-from tiny_models import TINY_CONFIGS, lapped_config, stirred, tiny_reverse, tiny_waveglow
+from tiny_models import TINY_CONFIGS, lapped_config, perturbed, tiny_reverse, tiny_waveglow
 
 from training.start.inheritance import inherit_ends
 from vocoder.layers.conditioning import normalised
@@ -15,11 +15,11 @@ every_kind = pytest.mark.parametrize("kind", TINY_CONFIGS)
 
 @float64
 @every_kind
-def test_the_density_of_a_linear_model_is_the_normal_one(kind):
+def test_the_density_of_a_linear_model_is_normal(kind):
     model = WaveGlow(TINY_CONFIGS[kind]())
-    stirred(model.convinv, 0.3)
+    perturbed(model.convinv, 0.3)
     if model.envelope is not None:
-        stirred(model.envelope)
+        perturbed(model.envelope)
     mel, x = torch.randn(1, 5, 3), torch.randn(1, 24)
     with torch.no_grad():
         mean, _ = model.inverse(torch.zeros(model.noise_shape(1, 3)), mel)
@@ -29,7 +29,7 @@ def test_the_density_of_a_linear_model_is_the_normal_one(kind):
 
 
 @float64
-def test_the_source_starts_in_the_channels_to_which_the_flow_takes_it():
+def test_the_source_is_initially_mixed_as_the_flow_maps_it():
     model = WaveGlow(lapped_config(envelope_floor=-100.0))
     x, mel = torch.randn(1, 24), torch.randn(1, 5, 3)
     coefficients, _ = model.transform(x.unsqueeze(1))
@@ -37,7 +37,7 @@ def test_the_source_starts_in_the_channels_to_which_the_flow_takes_it():
     torch.testing.assert_close(0.1 * model.excitation.mixing @ coefficients, z)
 
 
-def test_the_published_model_has_its_size_and_swaps_move_every_channel():
+def test_the_published_model_has_the_right_size_and_swaps_move_every_channel():
     with torch.device("meta"):
         model = WaveGlow(published())
     assert [len(conv.weight) for conv in model.convinv] == [8, 8, 8, 8, 6, 6, 6, 6, 4, 4, 4, 4]
@@ -50,7 +50,7 @@ def test_the_published_model_has_its_size_and_swaps_move_every_channel():
 
 
 @float64
-def test_the_noise_of_reverse_has_the_prior_of_the_waveglow_whose_ends_it_inherits():
+def test_reverse_inherits_the_prior_envelope_and_transform_of_its_waveglow():
     teacher = tiny_waveglow("lapped", group_size=8)
     student = tiny_reverse(source=teacher.config.source, condition_ahead=3)
     inherit_ends(student, teacher)

@@ -19,7 +19,7 @@ def tiny_batch(model, frames):
 @pytest.mark.parametrize(
     ("kind", "lpc", "frames"), [("gaussian", True, 1), ("gaussian", False, 4), ("mixture", False, 4)]
 )
-def test_it_is_a_causal_flow_and_a_density(kind, lpc, frames):
+def test_wavenet_is_a_causal_flow_with_a_density(kind, lpc, frames):
     model = tiny_wavenet(lpc, **KINDS[kind])
     x, mel = (value.double() for value in tiny_batch(model.double(), frames))
     z, log_det = model(x, mel)
@@ -46,8 +46,8 @@ def test_gradients_reach_the_audio_and_every_parameter():
     assert [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
 
 
-def test_a_stream_keeps_to_short_chunks():
-    """Who speaks sample by sample gains nothing from longer ones, which come later."""
-    voice = Synthesizer(Checkpoint(tiny_wavenet(), "wavenet", preset("nvidia")), "tiny", "cpu", torch.float32, "off")
-    chunks = list(voice.stream(-6 + torch.randn(80, 200), seed=1))
+def test_streams_use_short_chunks():
+    """Longer chunks do not make sample by sample generation faster, only later."""
+    v = Synthesizer(Checkpoint(tiny_wavenet(), "wavenet", preset("nvidia")), "tiny", "cpu", torch.float32, "off")
+    chunks = list(v.stream(-6 + torch.randn(80, 200), seed=1))
     assert [len(chunk) // 256 for chunk in chunks] == [8, 8, 16, 32, 64, 64, 8]

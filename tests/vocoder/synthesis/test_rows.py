@@ -14,9 +14,9 @@ from vocoder.sampling import Utterance, sampling_fields
 VARIANTS = {
     "lapped": ("lapped", {}),
     "lapped, without a source or correction": ("lapped", {"source": None, "corrections": 0}),
-    "published kind": ("grouping", {}),
-    "published kind with actnorm": ("grouping", {"actnorm": True}),
-    "reverse, corrected thrice": ("reverse", {"corrections": 3}),
+    "published": ("grouping", {}),
+    "published, with actnorm": ("grouping", {"actnorm": True}),
+    "reverse, three corrections": ("reverse", {"corrections": 3}),
 }
 
 
@@ -39,27 +39,27 @@ def utterances(draw):
     return Utterance(mel, sigma=sigma, seed=seed, denoise=draw(st.sampled_from([0.0, 0.0, 0.3])))
 
 
-def assert_as_alone(v, company):
-    # a correction divides by magnitudes, which enlarges what products of other numbers of rows round (AVX-512)
+def assert_same_as_alone(v, row):
+    # Products round differently with other numbers of rows (AVX-512), and corrections amplify that.
     tolerance = 3e-5 if v.model.config.corrections else 1e-5
-    for x, utterance in zip(v.synthesize_many(company), company, strict=True):
+    for x, utterance in zip(v.synthesize_many(row), row, strict=True):
         assert_same(x, v.synthesize(utterance.mel, **sampling_fields(utterance)), tolerance)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 @settings(max_examples=10, deadline=None, derandomize=True)
-@given(company=st.lists(utterances(), min_size=1, max_size=6))
-def test_company_changes_nothing(variant, company):
-    assert_as_alone(synthesizer(variant), company)
+@given(row=st.lists(utterances(), min_size=1, max_size=6))
+def test_sharing_a_row_does_not_change_the_audio(variant, row):
+    assert_same_as_alone(synthesizer(variant), row)
 
 
-def test_company_changes_nothing_for_the_shipped_model():
+def test_sharing_a_row_does_not_change_the_audio_of_the_shipped_model():
     v = load("waveglow", dtype=torch.float32, guard="off")
     mel = recordings.mel_of(v.mel_config)
     parts = [mel[:, :44], mel[:, 10:13], mel[:, 20:151], mel[:, 7:8], mel[:, 70:150]]
     sigmas = [0.6, None, 1.0, 0.0, None]
-    company = [
+    row = [
         Utterance(part, sigma=sigma, seed=seed, denoise=0.1 * (seed % 2))
         for seed, (part, sigma) in enumerate(zip(parts, sigmas, strict=True))
     ]
-    assert_as_alone(v, company)
+    assert_same_as_alone(v, row)

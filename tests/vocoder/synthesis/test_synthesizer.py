@@ -7,7 +7,7 @@ import recordings
 import torch
 from exactness import assert_same
 from scipy.ndimage import gaussian_filter
-from tiny_models import TINY_CONFIGS, TINY_MEL, lapped_config, random_voice, tiny_synthesizer, tiny_waveglow
+from tiny_models import TINY_CONFIGS, TINY_MEL, lapped_config, random_synthesizer, tiny_synthesizer, tiny_waveglow
 
 from vocoder.checkpoint import Checkpoint
 from vocoder.layers.stack.wavenet import WaveNetConfig
@@ -27,7 +27,7 @@ def mel(*shape):
 
 
 @every_kind
-def test_arrays_give_arrays_and_a_batch_is_what_its_items_are_alone(kind):
+def test_arrays_give_arrays_and_a_batch_equals_its_items_alone(kind):
     v, m = tiny_synthesizer(kind), mel(3, 5, FRAMES)
     x = v.synthesize(m, seed=10)
     assert isinstance(x, torch.Tensor)
@@ -40,7 +40,7 @@ def test_arrays_give_arrays_and_a_batch_is_what_its_items_are_alone(kind):
     assert_same(torch.from_numpy(arrays[1]), x[0])
 
 
-def test_seed_and_sigma_decide_the_waveform():
+def test_seed_and_sigma_determine_the_waveform():
     v, m = tiny_synthesizer("lapped"), mel(5, FRAMES)
     assert torch.equal(v.synthesize(m, seed=4), v.synthesize(m, seed=4))
     assert (v.synthesize(m, seed=4) - v.synthesize(m, seed=5)).abs().max() > 1e-3
@@ -55,10 +55,10 @@ def test_seed_and_sigma_decide_the_waveform():
     assert not torch.equal(v.synthesize(m, seed=1, sigma=0.3), v.synthesize(m, seed=1))
 
 
-@pytest.mark.parametrize("of", ["synthesize", "stream"])
-def test_the_waveform_is_an_ordinary_tensor_and_gradients_are_left_as_they_were(of):
+@pytest.mark.parametrize("method", ["synthesize", "stream"])
+def test_the_waveform_is_an_ordinary_tensor_and_grad_mode_is_unchanged(method):
     v, m = tiny_synthesizer("lapped"), mel(5, FRAMES).requires_grad_()
-    x = v.synthesize(m) if of == "synthesize" else next(v.stream(m, chunk_frames=10))
+    x = v.synthesize(m) if method == "synthesize" else next(v.stream(m, chunk_frames=10))
     assert torch.is_grad_enabled()
     assert not x.is_inference()
     assert not x.requires_grad
@@ -68,7 +68,7 @@ def test_the_waveform_is_an_ordinary_tensor_and_gradients_are_left_as_they_were(
     torch.testing.assert_close(scale.grad, x.sum()[None])
 
 
-def test_arrays_of_any_layout_are_taken_and_mels_that_do_not_fit_refused():
+def test_arrays_of_any_layout_are_accepted_and_invalid_mels_rejected():
     v, m = tiny_synthesizer("lapped"), mel(5, FRAMES).numpy()
     read_only = np.frombuffer(m.tobytes(), np.float32).reshape(m.shape)
     for given in (m.astype(np.float64), m.astype(">f4"), np.asfortranarray(m), m[:, ::-1].copy()[:, ::-1], read_only):
@@ -92,7 +92,7 @@ SYNTHESIS_ERRORS = {
 }
 
 
-def test_options_of_a_stream_that_are_unknown_or_out_of_range_are_refused_at_once():
+def test_invalid_stream_options_are_rejected_immediately():
     known = "sigma, seed, denoise, corrections, sharpen, guard, preset, adapt, chunk_frames, first_chunk_frames"
     unknown = rf"^unknown option 'sharpn'; known: {known}$"
     for option, message in (({"sigma": -0.1}, "sigma"), ({"chunk_frames": 0}, "at least 1"), ({"sharpn": 1}, unknown)):
@@ -100,7 +100,7 @@ def test_options_of_a_stream_that_are_unknown_or_out_of_range_are_refused_at_onc
             tiny_synthesizer("lapped").stream(mel(5, 3), **option)
 
 
-def test_what_it_says_of_itself_is_plain_data_and_a_line():
+def test_info_is_plain_data_and_repr_is_one_line():
     model = tiny_waveglow("lapped")
     provenance, quality = {"corpus": "tones"}, {"pesq": 3.5}
     v = Synthesizer(Checkpoint(model, "waveglow", TINY_MEL, provenance, quality), "tiny", "cpu", torch.float32)
@@ -110,31 +110,31 @@ def test_what_it_says_of_itself_is_plain_data_and_a_line():
     assert info["mel"]["n_mels"] == info["architecture"]["n_mels"] == 5
     assert (info["sigma"], info["provenance"], info["quality"]) == (1.0, provenance, quality)
     assert info["corrections"] == info["architecture"]["corrections"] == model.config.corrections
-    assert info["lookahead_frames"] == info["lookahead_ms"] == v.open_stream().lookahead  # of frames of 1 ms
+    assert info["lookahead_frames"] == info["lookahead_ms"] == v.open_stream().lookahead  # frames of 1 ms
     assert (v.sample_rate, v.hop_length) == (8000, 8)
     mels = "'tiny' mels with 5 bands at 8000 Hz"
     assert repr(v) == f"<Synthesizer 'tiny': waveglow, 0.0 million parameters, {mels}, float32 on cpu>"
 
 
-def test_the_number_of_corrections_can_be_chosen_for_a_request_in_streams_and_in_company():
+def test_the_number_of_corrections_can_be_chosen_per_call_in_streams_and_rows():
     v, m = tiny_synthesizer("lapped"), mel(5, 30)
     torch.testing.assert_close(v.synthesize(m, seed=1), v.synthesize(m, seed=1, corrections=v.model.config.corrections))
     for corrections in (0, 3):
         x = v.synthesize(m, seed=1, corrections=corrections)
         assert float((x - v.synthesize(m, seed=1)).abs().max()) > 1e-4
         chunks = list(v.stream(m, seed=1, corrections=corrections, chunk_frames=5))
-        assert_same(torch.cat(chunks), x, 2e-5)  # so few bands are corrected plainly
-        company = [Utterance(m, seed=1, corrections=corrections), Utterance(m, seed=2), Utterance(m[:, :21], seed=3)]
-        assert_same(v.synthesize_many([*company, company[0]])[3], x, 2e-5)
+        assert_same(torch.cat(chunks), x, 2e-5)  # so few bands use plain operations
+        row = [Utterance(m, seed=1, corrections=corrections), Utterance(m, seed=2), Utterance(m[:, :21], seed=3)]
+        assert_same(v.synthesize_many([*row, row[0]])[3], x, 2e-5)
 
 
 NAMES = ("hifigan", "espnet", "vocos", "tacotron2-tf", "speecht5")
-"""exact and later; other bands; another rate and number of bands; another range; another hop in seconds"""
+"""exact but delayed; other bands; other rate and number of bands; other range; other hop in seconds"""
 
 
 @pytest.fixture(scope="module")
-def voice():
-    return random_voice()
+def random_model():
+    return random_synthesizer()
 
 
 def mel_of(name, seconds=0.5):
@@ -143,51 +143,51 @@ def mel_of(name, seconds=0.5):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_audio_is_as_long_as_the_mel_and_a_stream_is_the_whole(voice, name):
+def test_adapted_audio_is_as_long_as_the_mel_and_a_stream_equals_the_whole(random_model, name):
     config, mel = preset(name), mel_of(name)
-    x = voice.synthesize(mel, seed=1, preset=name)
+    x = random_model.synthesize(mel, seed=1, preset=name)
     assert len(x) == round(mel.shape[1] * config.hop_length * 22050 / config.sample_rate)
-    assert voice.path(name).adapted == (None if name == "hifigan" else name)
-    batch = voice.synthesize(torch.from_numpy(np.stack([mel, mel])), seed=1, preset=config)
+    assert random_model.path(name).adapted == (None if name == "hifigan" else name)
+    batch = random_model.synthesize(torch.from_numpy(np.stack([mel, mel])), seed=1, preset=config)
     np.testing.assert_allclose(batch[0].numpy(), x, atol=1e-5)
     for size in (7, 1000):
         pieces = [mel[:, i : i + size] for i in range(0, mel.shape[1], size)]
-        np.testing.assert_allclose(np.concatenate(list(voice.stream(pieces, seed=1, preset=name))), x, atol=1e-5)
+        np.testing.assert_allclose(np.concatenate(list(random_model.stream(pieces, seed=1, preset=name))), x, atol=1e-5)
 
 
-def test_smooth_mels_are_sharpened_whole_in_streams_and_in_company(voice):
+def test_smooth_mels_are_sharpened_whole_in_streams_and_in_rows(random_model):
     sharp = mel_of("nvidia")
     smooth = gaussian_filter(sharp, (2.0, 2.0))
-    assert np.array_equal(voice.synthesize(sharp, seed=1), voice.synthesize(sharp, seed=1, sharpen=0.0))
-    x, plain = (voice.synthesize(smooth, seed=1, sharpen=strength) for strength in (None, 0.0))
+    assert np.array_equal(random_model.synthesize(sharp, seed=1), random_model.synthesize(sharp, seed=1, sharpen=0.0))
+    x, plain = (random_model.synthesize(smooth, seed=1, sharpen=strength) for strength in (None, 0.0))
     assert np.abs(x - plain).max() > 1e-3
-    np.testing.assert_allclose(np.concatenate(list(voice.stream(smooth, seed=1, chunk_frames=5))), x, atol=1e-5)
-    session = voice.open_stream()
+    np.testing.assert_allclose(np.concatenate(list(random_model.stream(smooth, seed=1, chunk_frames=5))), x, atol=1e-5)
+    session = random_model.open_stream()
     session.push(smooth)
-    assert session.sharpened == voice.check(smooth).smoothness > 0
-    company = voice.synthesize_many([Utterance(smooth, seed=1), Utterance(smooth, seed=1, sharpen=0.0)])
-    for one, other in zip(company, (x, plain), strict=True):
+    assert session.sharpened == random_model.check(smooth).smoothness > 0
+    row = random_model.synthesize_many([Utterance(smooth, seed=1), Utterance(smooth, seed=1, sharpen=0.0)])
+    for one, other in zip(row, (x, plain), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-4)
     with pytest.raises(ValueError, match=r"sharpen must be a number from 0 to 1, or left out, not 1\.5"):
-        voice.synthesize(smooth, sharpen=1.5)
+        random_model.synthesize(smooth, sharpen=1.5)
 
 
-def test_rows_hold_mels_of_several_conventions(voice):
+def test_rows_can_mix_mels_of_several_presets(random_model):
     utterances = [Utterance(mel_of(name), seed=i, preset=name) for i, name in enumerate(NAMES)]
     utterances.append(Utterance(mel_of("nvidia"), seed=9))
-    for x, utterance in zip(voice.synthesize_many(utterances), utterances, strict=True):
-        alone = voice.synthesize(utterance.mel, seed=utterance.seed, preset=utterance.preset)
+    for x, utterance in zip(random_model.synthesize_many(utterances), utterances, strict=True):
+        alone = random_model.synthesize(utterance.mel, seed=utterance.seed, preset=utterance.preset)
         assert len(x) == len(alone)
         np.testing.assert_allclose(x, alone, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", NAMES[1:])
-def test_adapted_mels_are_near_those_of_the_model(voice, name):
-    """Where it is loud they are within half a neper on average, of unseen sentences too."""
-    path, own = voice.path(name), torch.from_numpy(mel_of("nvidia", 2.0))
-    made = path.convert(torch.from_numpy(mel_of(name, 2.0)))[:, : own.shape[1]]
-    heard = own[:, : made.shape[1]] > own.amax(dim=0, keepdim=True)[:, : made.shape[1]] - 5.0
-    assert (made - own[:, : made.shape[1]]).abs()[heard].mean() < 0.5
+def test_adapted_mels_are_close_to_those_of_the_model(random_model, name):
+    """The mean difference in loud parts is below half a neper, for unseen sentences too."""
+    path, own = random_model.path(name), torch.from_numpy(mel_of("nvidia", 2.0))
+    adapted = path.convert(torch.from_numpy(mel_of(name, 2.0)))[:, : own.shape[1]]
+    loud = own[:, : adapted.shape[1]] > own.amax(dim=0, keepdim=True)[:, : adapted.shape[1]] - 5.0
+    assert (adapted - own[:, : adapted.shape[1]]).abs()[loud].mean() < 0.5
 
 
 MEL = dataclasses.replace(preset("nvidia"), n_mels=8)
@@ -196,15 +196,15 @@ SILENCE = torch.full((8, 60), -11.513)
 
 @pytest.fixture
 def humming():
-    """A synthesizer of white noise, whatever the mel, with a hum in its tenth band below it."""
+    """Return a synthesizer of white noise, for any mel, with a quieter hum in its tenth band."""
     changes = {"n_mels": 8, "hop_length": 256, "sample_rate": 22050, "group_size": 32, "flows": 1}
     model = WaveGlow(lapped_config(**changes, stack=WaveNetConfig(4, (1,)), source=None, corrections=0))
     with torch.no_grad():
-        model.envelope.projection.bias[9] = 10 * 0.05  # the shift: ten times as large as it acts
+        model.envelope.projection.bias[9] = 10 * 0.05  # the shift, which is scaled by 0.1
     return Synthesizer(Checkpoint(model, "waveglow", MEL), "humming", "cpu", torch.float32)
 
 
-def test_a_hum_in_silence_becomes_quieter_and_strength_0_changes_nothing(humming):
+def test_denoising_reduces_a_hum_and_strength_0_changes_nothing(humming):
     levels = [humming.synthesize(SILENCE, sigma=0.0).square().mean()]
     for strength in (0.5, 1.0):
         levels.append(humming.synthesize(SILENCE, sigma=0.0, denoise=strength)[2048:-2048].square().mean())

@@ -1,10 +1,10 @@
-"""Gated stacks, ours and the published kind: plain, compiled and step by step they are one function."""
+"""Gated stacks, ours and the published kind: plain, compiled and stepwise code compute the same function."""
 
 import copy
 
 import pytest
 import torch
-from tiny_models import stirred
+from tiny_models import perturbed
 
 from vocoder.config import ConfigError
 from vocoder.layers import product
@@ -25,7 +25,7 @@ float64 = pytest.mark.usefixtures("float64")
 
 
 def stack_of(name, cond=5):
-    return stirred(WaveNetStack(4, 6, cond, SHAPES[name]), 0.1).eval().requires_grad_(False)
+    return perturbed(WaveNetStack(4, 6, cond, SHAPES[name]), 0.1).eval().requires_grad_(False)
 
 
 def plain(stack, x, cond, gaps=None):
@@ -40,21 +40,21 @@ def assert_compiled(stack, x, cond, gaps=None):
 
 @pytest.fixture(params=[False, True], ids=["plain", "packed"])
 def packs(request, monkeypatch):
-    """Decide which products are taken, whatever this processor offers."""
+    """Choose plain or packed products, if the processor has both."""
     monkeypatch.setattr(product, "available", lambda dtype: request.param and available(dtype))
     return request.param
 
 
 @every_shape
-def test_compiled_code_computes_what_plain_operations_do(packs, name):
-    stack, bare = stack_of(name), stack_of(name, cond=0)
+def test_compiled_code_equals_plain_operations(packs, name):
+    stack, unconditional = stack_of(name), stack_of(name, cond=0)
     for batch, frames, steps in ((1, 7, 7), (1, 9, 144), (3, 5, 40), (2, 600, 600), (1, 1, 3)):
         x = torch.randn(batch, 4, steps)
         assert_compiled(stack, x, torch.randn(batch, 5, frames))
-        assert_compiled(bare, x, None)
+        assert_compiled(unconditional, x, None)
 
 
-def test_rows_that_are_added_change_nothing(packs):
+def test_any_number_of_rows_gives_the_same_result(packs):
     stack = stack_of("shipped")
     for steps in (1, 3, 7, 8, 9, 37, 129, 513, 1301):
         gaps = torch.tensor([0, steps // 2, steps - 1]).unique()
@@ -63,7 +63,7 @@ def test_rows_that_are_added_change_nothing(packs):
         assert_compiled(stack, x, cond, gaps)
 
 
-def test_weights_that_learn_take_the_plain_way_and_changes_are_used_at_once():
+def test_trainable_weights_use_plain_operations_and_changes_apply_at_once():
     stack = stack_of("shipped")
     x, cond = torch.randn(1, 4, 200), torch.randn(1, 5, 200)
     before = stack(x, cond)
@@ -78,8 +78,8 @@ def test_weights_that_learn_take_the_plain_way_and_changes_are_used_at_once():
 
 
 @pytest.mark.parametrize("frozen", [True, False])
-def test_bfloat16_is_close(frozen):
-    stack = stirred(WaveNetStack(4, 6, 5, WaveNetConfig(64, (1, 2, 4))), 0.05).requires_grad_(not frozen)
+def test_bfloat16_is_close_to_float32(frozen):
+    stack = perturbed(WaveNetStack(4, 6, 5, WaveNetConfig(64, (1, 2, 4))), 0.05).requires_grad_(not frozen)
     x, cond = torch.randn(1, 4, 512), torch.randn(1, 5, 128)
     exact = plain(stack, x, cond)
     set_compute_dtype(torch.nn.Sequential(stack), torch.bfloat16)
@@ -90,8 +90,8 @@ def test_bfloat16_is_close(frozen):
 
 @float64
 @every_shape
-def test_the_receptive_field_is_exactly_the_context(name):
-    stack, x = stirred(WaveNetStack(2, 3, 0, SHAPES[name]), 0.5), torch.randn(1, 2, 61)
+def test_the_receptive_field_equals_the_context(name):
+    stack, x = perturbed(WaveNetStack(2, 3, 0, SHAPES[name]), 0.5), torch.randn(1, 2, 61)
     (before, after), moved = SHAPES[name].context, x.clone()
     moved[:, :, 30] += 1.0
     difference = (stack(moved) - stack(x)).abs().amax(dim=(0, 1))
@@ -100,8 +100,8 @@ def test_the_receptive_field_is_exactly_the_context(name):
 
 
 @float64
-def test_each_layer_reads_its_own_part_of_a_condition_which_is_broadcast_over_its_steps():
-    stack, x = stirred(stack_of("shipped")), torch.randn(2, 4, 12)
+def test_each_layer_uses_its_own_part_of_the_condition_broadcast_over_its_steps():
+    stack, x = perturbed(stack_of("shipped")), torch.randn(2, 4, 12)
     for frames in (1, 3, 6, 12):
         cond = torch.randn(2, 5, frames)
         torch.testing.assert_close(stack(x, cond), stack(x, cond.repeat_interleave(12 // frames, dim=2)))
@@ -113,10 +113,10 @@ def test_each_layer_reads_its_own_part_of_a_condition_which_is_broadcast_over_it
 
 @float64
 @pytest.mark.parametrize("causal", [False, True])
-def test_what_stands_in_a_gap_is_not_seen(causal):
-    """Utterances one after another in one row, with gaps between them, are computed as if each stood alone."""
+def test_the_content_of_gaps_is_ignored(causal):
+    """Utterances in one row with gaps between them give the same result as each alone."""
     config = WaveNetConfig(channels=6, dilations=(1, 2, 4), kernel_size=3, causal=causal)
-    stack = stirred(WaveNetStack(2, 3, 4, config))
+    stack = perturbed(WaveNetStack(2, 3, 4, config))
     xs, conds = (torch.randn(1, 2, 10), torch.randn(1, 2, 14)), (torch.randn(1, 4, 5), torch.randn(1, 4, 7))
     reach = (8 if causal else 4) // 2  # of the widest layer, in frames of two steps
     x = torch.cat([xs[0], 9.0 * torch.randn(1, 2, 2 * reach), xs[1]], dim=2)
@@ -128,14 +128,14 @@ def test_what_stands_in_a_gap_is_not_seen(causal):
 
 
 def causal_stack(kernel, cond=3):
-    return stirred(WaveNetStack(2, 4, cond, WaveNetConfig(5, (1, 2, 4), kernel, causal=True))).requires_grad_(False)
+    return perturbed(WaveNetStack(2, 4, cond, WaveNetConfig(5, (1, 2, 4), kernel, causal=True))).requires_grad_(False)
 
 
 def published(kernel):
     return WaveNetStack(2, 4, 3, PublishedStackConfig(5, 4, 3, (1, 2, 4), kernel)).requires_grad_(False)
 
 
-def stepped(network, x, cond):
+def run_stepwise(network, x, cond):
     weights, steps = network.weights(), x.shape[2]
     offsets, stepper = gate_offsets(weights, cond, len(x)), StackStepper(weights, len(x))
     return torch.stack([stepper(x[:, :, t], offsets[t * len(offsets) // steps]) for t in range(steps)], dim=2)
@@ -150,9 +150,9 @@ def stepped(network, x, cond):
         *((lambda kernel=kernel: published(kernel), 24) for kernel in (1, 2, 3)),
     ],
 )
-def test_steps_equal_the_parallel_pass(network, frames):
+def test_stepwise_output_equals_the_parallel_pass(network, frames):
     made, x, cond = network(), torch.randn(2, 2, 24), None if frames is None else torch.randn(2, 3, frames)
-    torch.testing.assert_close(stepped(made, x, cond), made(x, cond), rtol=0, atol=1e-12)
+    torch.testing.assert_close(run_stepwise(made, x, cond), made(x, cond), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -170,6 +170,6 @@ def test_steps_equal_the_parallel_pass(network, frames):
         (lambda: WaveNetConfig(kernel_size=0, causal=True), "positive, and odd unless causal, not 0"),
     ],
 )
-def test_a_stack_or_a_condition_that_cannot_be_is_refused(call, message):
+def test_invalid_stacks_and_conditions_are_rejected(call, message):
     with pytest.raises((ConfigError, ValueError), match=message):
         call()

@@ -1,6 +1,6 @@
-"""A pretended GPU: shapes and devices are real, numbers are not, and no GPU is needed.
+"""A fake GPU: tensors have shapes and devices but no values, so no GPU is needed.
 
-A tensor that is left on the CPU meets one on the device and raises, as it would there.
+Mixing tensors of the CPU and of the fake GPU raises an error, as on a real one.
 """
 
 import torch
@@ -11,8 +11,8 @@ from vocoder.layers.product import Kept
 CUDA = torch.device("cuda", 0)
 
 
-def pretend(monkeypatch):
-    """Take the place of what looks at values, of which there are none, and of what exchanges tensors in place."""
+def use_fake_gpu(monkeypatch):
+    """Replace code that reads values, which fake tensors lack, or replaces tensors in place."""
     monkeypatch.setattr(Kept, "of", lambda _, parameters, make, *further: make())
     monkeypatch.setattr(nn.Module, "_apply", _replaced)
 
