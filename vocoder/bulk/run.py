@@ -14,10 +14,11 @@ import torch
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
+from vocoder.audio.reading import AUDIO_SUFFIXES
 from vocoder.bulk.jobs import Job, Outcome
 from vocoder.bulk.synthesis import BulkOptions, RowSynthesizer, in_processes, synthesize_row
 from vocoder.config import to_dict
-from vocoder.files import complete, is_current
+from vocoder.files import complete, files_in, is_current
 from vocoder.loading import model_directory, own_dtype
 from vocoder.mel.config import MelConfig
 from vocoder.npy import mel_frames
@@ -141,7 +142,7 @@ def pending(jobs: Sequence[Job], output: Path, options: BulkOptions, again: bool
     `again` existing audio is deleted.
 
     Raises:
-        ValueError: the folder holds audio of these names made with other options.
+        ValueError: the folder holds audio made with other options, or of these names and unknown origin.
         OSError: the folder cannot be read or written.
     """
     path, made = output / RECORD_FOLDER / "record.json", _made(options)
@@ -149,7 +150,7 @@ def pending(jobs: Sequence[Job], output: Path, options: BulkOptions, again: bool
     if again:
         for audio in existing:
             audio.unlink()
-    elif existing:
+    elif existing or (path.exists() and files_in(output, AUDIO_SUFFIXES)):
         old = _read(path)
         changed = [(name, old.get(name), now) for name, now in made.items() if old.get(name) != now]
         if found := [f"{name} {_text(before)}, not {_text(now)}" for name, before, now in changed]:
