@@ -15,7 +15,7 @@ from torch import Tensor
 from vocoder.adapt.path import Converter, MelPath, Placement, model_for, path_between
 from vocoder.adapt.shape import shape_fault
 from vocoder.guard.automatic import UnsureError, recognised_config
-from vocoder.guard.guard import guards, judge
+from vocoder.guard.guard import QUIET_FRAMES, guards, judge
 from vocoder.guard.verdict import Verdict
 from vocoder.mel.config import PRESETS, MelConfig
 from vocoder.mel.config_file import AUTO, load_mel_config
@@ -29,8 +29,6 @@ ENOUGH_FRAMES = 128
 """frames that are enough to recognise a mel config"""
 NAMELESS = ("not-speech", "silence")
 """causes that do not explain impossible values"""
-QUIET_FRAMES = 64
-"""any mel this long has a band near silence; shorter ones may be loud throughout"""
 
 
 class UnlikelyMelError(ValueError):

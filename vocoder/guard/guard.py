@@ -46,6 +46,10 @@ WITH_SOUND = (-80.0, 8.0)
 """in every encoding a mel with sound has a value in this range"""
 LOWEST = -250.0
 """no mel with sound has a value below this one, in any encoding"""
+QUIET_FRAMES = 64
+"""any mel this long has a band near silence; shorter ones may be loud throughout"""
+NOT_QUIET = -2.0
+"""smallest decimal logarithm that no such mel has"""
 FLAT = 1e-3
 """largest range of a constant mel"""
 BEYOND = 0.7
@@ -147,8 +151,17 @@ class Guard:
             return _padding(unscaled, given) or self._loud(loudest) or verdict
         if found is not None and logarithms is values and self._of_integers(values, config):
             return fault(INTEGERS, verdict.likeliest)
-        scaled = None if found is None else self.scaled_preset(unscaled)
-        return verdict if scaled is None or scaled == given else _of_preset(scaled, target, verdict)
+        return verdict if found is None else self._of_scale(unscaled, given, target, verdict)
+
+    def _of_scale(self, mel: Tensor, given: MelConfig, target: MelConfig, verdict: Verdict) -> Verdict:
+        """Return the verdict, or a better one if the mel (n_mels, frames) has a preset's scale or an unknown one."""
+        scaled, (smallest, largest) = self.scaled_preset(mel), bounds(mel)
+        if scaled is not None and scaled != given:
+            message = f"The mel looks like the {scaled.name} preset: {preset_of(scaled, target)}."
+            return Verdict(False, 0.0, "normalised", message, scaled.name, likeliest=verdict.likeliest)
+        if scaled is None and verdict.cause == "log10" and mel.shape[1] >= QUIET_FRAMES and smallest > NOT_QUIET:
+            return fault(RANGE, verdict.likeliest, range=f"The values go from {smallest:.4g} to {largest:.4g}.")
+        return verdict
 
     def _loud(self, loudest: float) -> Verdict | None:
         """Return a verdict if the largest natural logarithm (infinite if unknown) is beyond full scale, or None."""
@@ -191,12 +204,6 @@ class Guard:
         if claimed is None or claimed.layout != self._layout:
             return None
         return mel if claimed.encoding == PLAIN else decode(mel.double(), config).float()
-
-
-def _of_preset(found: MelConfig, target: MelConfig, verdict: Verdict) -> Verdict:
-    """Return the verdict on a mel that follows another preset, with advice for a model of `target`."""
-    message = f"The mel looks like the {found.name} preset: {preset_of(found, target)}."
-    return Verdict(False, 0.0, "normalised", message, found.name, likeliest=verdict.likeliest)
 
 
 def _in_decibels(

@@ -132,9 +132,9 @@ def _explained(convention: Convention, claimed: MelConfig, target: MelConfig) ->
         return f"The mel looks like {words}. Compute it with {claimed.name} settings, {hint}."
     unknown = conventions.never_recognised(layout.mel_config.n_mels)
     if unknown and encoding.name == PLAIN:
-        hint = f"if it is one, pass preset=NAME, otherwise compute the mel with {claimed.name} settings"
+        hint = f"if it is one, pass preset=NAME, otherwise compute the mel with {_settings(claimed)}"
         return f"The mel looks like {words}, or like one of {unknown}, which are not recognised: {hint}."
-    return f"The mel looks like {words}. Compute it with {claimed.name} settings."
+    return f"The mel looks like {words}. Compute it with {_settings(claimed)}."
 
 
 def encoding_message(name: str, claimed: MelConfig, target: MelConfig, own: bool = False) -> str:
@@ -155,7 +155,8 @@ def remedy(convention: Convention, target: MelConfig) -> str:
     `target` is the mel config of the model.
     """
     name, encoding = conventions.layouts()[convention.layout].preset, conventions.encodings()[convention.encoding]
-    if name is None or convention_of(PRESETS[name]) not in (convention, Convention(convention.layout, PLAIN)):
+    near = (convention, Convention(convention.layout, PLAIN))
+    if name is None or (convention_of(PRESETS[name]) not in near and encoding.name != conventions.STATISTICS):
         return ""
     advice = preset_of(PRESETS[name], target)
     return advice if convention.preset else f"{encoding.advice}, then {advice}"

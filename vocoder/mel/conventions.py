@@ -34,7 +34,7 @@ PLAIN = "ln"
 """natural logarithms"""
 DB10, LOUDEST = "db10", "db-loudest"
 """decibels of power, and decibels relative to the loudest value, which lose the level of the speech"""
-TRANSPOSED = "transposed"
+TRANSPOSED, STATISTICS = "transposed", "statistics"
 LN10 = math.log(10.0)
 TORTOISE = (-11.512925148010254, 2.3143386840820312)
 """natural logarithms that Tortoise maps to -1 and 1"""
@@ -148,7 +148,7 @@ def encodings() -> Mapping[str, Encoding]:
     unit, symmetric = "decibels mapped from -100..0 to 0..1", "decibels mapped from -100..0 to -4..4"
     bounded = f"natural logarithms mapped from {low:.2f}..{high:.2f} to -1..1"
     absolute = "use a fixed reference such as ref=1.0, because these values lose the level of the speech"
-    normalised = "values normalised by a mean and a deviation, of each band or of all"
+    normalised = "values normalised by mean and deviation per band or overall"
     db20, db20_20 = {"log": "db20"}, {"log": "db20", "ref_db": 20.0}
     mapped = {**db20_20, "range_db": 100.0}
     to_four = {**mapped, "range_low": -4.0, "range_high": 4.0}
@@ -163,7 +163,7 @@ def encodings() -> Mapping[str, Encoding]:
         Encoding("tortoise", "normalised", bounded, f"take {scale:.4f} y - {-shift:.4f}"),
         Encoding("negated", "negated", "negated natural logarithms", "multiply by -1"),
         Encoding(LOUDEST, "decibels", relative, absolute),
-        Encoding("statistics", "statistics", normalised, "multiply by the deviation and add the mean"),
+        Encoding(STATISTICS, STATISTICS, normalised, "multiply by the deviation and add the mean"),
         Encoding("linear", "no-logarithm", "linear values without a logarithm", "take ln(max(y, 1e-5))"),
         Encoding("flipped", "upside-down", "bands in reverse order, the highest first", "reverse the bands"),
         Encoding(TRANSPOSED, TRANSPOSED, "a transposed mel, with bands as columns", "send (n_mels, frames)"),
@@ -174,7 +174,7 @@ def encodings() -> Mapping[str, Encoding]:
 def encoding_of(config: MelConfig) -> str | None:
     """Return the name of the encoding of a mel config, or None if it is unknown."""
     if config.mean is not None:
-        return "statistics"
+        return STATISTICS
     own = {name: getattr(config, name) for name in NATURAL}
     return next((name for name, e in encodings().items() if e.fields is not None and NATURAL | e.fields == own), None)
 

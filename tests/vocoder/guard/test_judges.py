@@ -64,7 +64,7 @@ def test_joint_probabilities_of_layout_and_encoding_sum_to_one():
         (1, 1, "log10", "preset=espnet"),
         (1, 0, "bands", "preset=auto"),
         (0, 1, "log10", "multiply by ln(10)"),
-        (2, 0, "hop", "otherwise compute the mel with nvidia settings"),
+        (2, 0, "hop", "otherwise compute the mel with sr=22050, n_fft=1024, hop_length=256,"),
         (3, 0, "shuffled", "but not in this order"),
     ],
 )
