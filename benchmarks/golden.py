@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from benchmarks.speech import speech
 from training.evaluate.candidates import mel_of
-from vocoder.command_line import reason
+from vocoder.files import reason
 from vocoder.loading import load, shipped_models
 from vocoder.mel.config import MelConfig
 from vocoder.sampling import Utterance

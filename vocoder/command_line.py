@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from vocoder import __version__
+from vocoder.files import reason
 
 CLOSED_PIPE = 141
 """the exit status that shells report for a program killed by SIGPIPE"""
@@ -75,7 +76,8 @@ def _dispatch(program: str, commands: Mapping[str, tuple[str, str]], arguments: 
     try:
         command = importlib.import_module(module)  # loads the libraries of this command alone
         command.add_arguments(parser)
-        return int(command.run(parser.parse_intermixed_args(arguments[1:])))
+        parse = parser.parse_args if "--" in arguments else parser.parse_intermixed_args  # which does not know `--`
+        return int(command.run(parse(arguments[1:])))
     except ModuleNotFoundError as error:
         if not extra:
             raise
@@ -88,13 +90,6 @@ def _dispatch(program: str, commands: Mapping[str, tuple[str, str]], arguments: 
         return _complain(parser.prog, str(error), 1)
     except KeyboardInterrupt:
         return _complain(parser.prog, "interrupted", 130)
-
-
-def reason(error: Exception) -> str:
-    """Return an error's message; for a system error on a file, its name and what is wrong."""
-    if isinstance(error, OSError) and error.filename and error.strerror:
-        return f"{error.filename}: {error.strerror}"
-    return str(error)
 
 
 def _usage(program: str, commands: Mapping[str, tuple[str, str]]) -> str:

@@ -34,7 +34,7 @@ def model_directory(model: str | Path) -> Path:
     if str(model).count("/") == 1 and not Path(model).parent.is_dir():
         return download(str(model))
     names = shipped_models()
-    meant = "".join(f"; did you mean {name}?" for name in get_close_matches(str(model), names, n=1)) or ":"
+    meant = "".join(f"; did you mean {name}?" for name in get_close_matches(str(model).lower(), names, n=1)) or ":"
     raise CheckpointError(
         f"there is no model {str(model)!r}{meant} give a directory, or one of the shipped names {', '.join(names)}"
     )
@@ -60,4 +60,5 @@ def download(repository: str) -> Path:
     try:
         return Path(snapshot_download(name, revision=revision or None, allow_patterns=MODEL_FILES))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError, json.JSONDecodeError) as error:
-        raise CheckpointError(f"cannot load {repository!r} from the Hugging Face hub: {error}") from error
+        reason = f"loading it from the Hugging Face hub failed: {error}"
+        raise CheckpointError(f"there is no directory {repository!r}, and {reason}") from error

@@ -1,4 +1,4 @@
-"""List source files, read small files, and replace files and directories atomically."""
+"""List source files, read small files, replace files and directories atomically, and describe system errors."""
 
 import ctypes
 import errno
@@ -27,6 +27,13 @@ def read_small(path: Path, most: int) -> bytes:
     if len(content) > most:
         raise OSError(errno.EFBIG, f"it has more than {most} bytes", str(path))
     return content
+
+
+def reason(error: Exception) -> str:
+    """Return an error's message; for a system error on a file, its name and what is wrong."""
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
 
 
 def files_in(source: Path, suffixes: Collection[str]) -> list[tuple[Path, Path]]:

@@ -113,8 +113,9 @@ def _start_of(source: Path | BinaryIO, size: int) -> bytes:
     try:
         with source.open("rb") as file:
             return file.read(size)
-    except FileNotFoundError:
-        raise FileNotFoundError(f"there is no file {source}") from None
+    except (FileNotFoundError, IsADirectoryError) as error:
+        kind = "it is a folder, not a file" if source.is_dir() else f"there is no file {source}"
+        raise type(error)(kind) from None
 
 
 def _header_of(start: bytes) -> NpyHeader:

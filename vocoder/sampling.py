@@ -109,7 +109,7 @@ def sampling_fields(choice: Any) -> dict[str, Any]:
 def check_seed(seed: int) -> None:
     """Raise a ValueError if noise cannot be drawn from a seed."""
     try:
-        valid = 0 <= operator.index(seed) < 2**63
+        valid = not isinstance(seed, bool) and 0 <= operator.index(seed) < 2**63
     except TypeError:
         valid = False
     if not valid:

@@ -12,6 +12,7 @@ import torch
 
 MATRIX_SIZE, SMALL_SIZE = 2048, 256
 SLOW_RATE = 5e9
+_DTYPES = (("bfloat16", torch.bfloat16), ("float32", torch.float32))
 
 Clock = Callable[[], float]
 QUIET: Clock = time.perf_counter
@@ -79,6 +80,3 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return a Markdown table whose first column is text and whose other columns are numbers."""
     rule = ["---", *("---:" for _ in header[1:])]
     return "\n".join("| " + " | ".join(line) + " |" for line in (header, rule, *rows))
-
-
-_DTYPES = (("bfloat16", torch.bfloat16), ("float32", torch.float32))

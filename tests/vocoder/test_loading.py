@@ -79,5 +79,5 @@ def test_hub_models_are_loaded_by_id_and_by_revision(cache):
     mel = torch.randn(5, 12) - 6
     assert torch.equal(v.synthesize(mel, seed=4), ours.synthesize(mel, seed=4))
     assert load(f"me/voice@{COMMITS[0]}").model.config.transform == "grouping"
-    with pytest.raises(CheckpointError, match="cannot load 'nobody/nothing' from the Hugging Face hub"):
+    with pytest.raises(CheckpointError, match="no directory 'nobody/nothing', and loading it from the Hugging Face"):
         load("nobody/nothing")

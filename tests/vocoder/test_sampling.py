@@ -11,18 +11,11 @@ from vocoder.sampling import Sampling, white_noise
         ({"sigma": "1"}, "sigma must be a number from 0 to 2, or left out, not '1'"),
         ({"denoise": [1.0]}, "denoise must be a number from 0 to 1, not"),
         ({"denoise": None}, "denoise must be a number from 0 to 1, not None"),
-        *(
-            ({"sharpen": value}, "sharpen must be a number from 0 to 1, or left out, not")
-            for value in ("", True, np.array(0.5), 1.1)
-        ),
+        *(({"sharpen": it}, "sharpen must be a number from 0 to 1, or") for it in ("", True, np.array(0.5), 1.1)),
         ({"sharpen": np.zeros((80, 90))}, "or left out, not array.{,25}$"),
-        ({"sigma": -0.1}, "sigma must be a number from 0 to 2, or left out, not -0.1"),
-        ({"sigma": 2.1}, "sigma must be a number from 0 to 2, or left out, not 2.1"),
-        ({"sigma": float("nan")}, "sigma must be a number from 0 to 2, or left out, not nan"),
-        ({"denoise": 1.01}, "denoise must be a number from 0 to 1, not 1.01"),
-        ({"denoise": float("inf")}, "denoise must be a number from 0 to 1, not inf"),
-        ({"seed": -1}, "the seed must be a whole number, 0 or more"),
-        ({"seed": 2**63}, "the seed must be"),
+        *(({"sigma": it}, f"from 0 to 2, or left out, not {it}") for it in (-0.1, 2.1, float("nan"))),
+        *(({"denoise": it}, f"denoise must be a number from 0 to 1, not {it}") for it in (1.01, float("inf"))),
+        *(({"seed": seed}, "the seed must be a whole number, 0 or more") for seed in (-1, 2**63, True)),
         *(({"corrections": count}, "whole number from 0 to 100") for count in (-1, 101, 2.0, True, "6")),
     ],
 )

@@ -114,8 +114,10 @@ def write_audio(
     Raises an AudioError if the format is unknown, x is not (T,) of finite floats, or the directory does not exist.
     """
     encoding, x = AUDIO_FORMATS[_format_name(target, format)], np.asarray(x)
-    if x.ndim != 1 or x.size == 0 or x.dtype.kind != "f" or not np.isfinite(x).all():
-        raise AudioError(f"audio to write must be (T,) of finite floats, not {x.dtype} of shape {x.shape}")
+    if x.ndim != 1 or x.size == 0 or x.dtype.kind != "f":
+        raise AudioError(f"audio to write must be (T,) of floats, not {x.dtype} of shape {x.shape}")
+    if not np.isfinite(x).all():
+        raise AudioError("audio to write must be finite, but some samples are NaN or infinite")
     if isinstance(target, (str, Path)) and not Path(target).parent.is_dir():
         raise AudioError(f"cannot write {target}: there is no directory {Path(target).parent}")
     file_rate = nearest_rate(sample_rate, encoding.sample_rates)
@@ -157,7 +159,8 @@ def _format_name(target: AudioFile, format: str | None) -> str:
         raise AudioError(f"writing to a file object needs a format: {', '.join(AUDIO_FORMATS)}")
     name = Path(str(target)).suffix.removeprefix(".").lower() if format is None else format
     if name not in AUDIO_FORMATS:
-        raise AudioError(f"cannot write {name_of(target)}: unknown format {name!r}; known: {', '.join(AUDIO_FORMATS)}")
+        fault = f"unknown format {name!r}" if name else "it has no suffix"
+        raise AudioError(f"cannot write {name_of(target)}: {fault}; known: {', '.join(AUDIO_FORMATS)}")
     own = AUDIO_FORMATS.get(Path(str(target)).suffix.removeprefix(".").lower())
     if own is not None and own.container != AUDIO_FORMATS[name].container:
         raise AudioError(f"cannot write {name_of(target)} as {name}: its suffix means another format")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from vocoder.admission import check, path_of
 from vocoder.checkpoint import load_model
-from vocoder.commands.files import reported
+from vocoder.commands.files import reported, source_of
 from vocoder.commands.sampling import add_model_argument, add_preset_arguments
 from vocoder.guard.verdict import Verdict
 from vocoder.loading import model_directory
@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "not, say what they look like. The exit status is 0 if all are typical, 1 if one is not, and 2 if one cannot "
         "be read or the model does not accept mels of this preset."
     )
-    parser.add_argument("mels", nargs="+", type=Path, metavar="MEL", help="npy file")
+    parser.add_argument("mels", nargs="+", type=Path, metavar="MEL", help="npy file, or - for standard input")
     add_model_argument(parser)
     add_preset_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object per line")
@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check(file: Path, *, model: str, own: MelConfig, preset: Preset, adapt: AdaptMode, as_json: bool) -> int:
-    mel = read_mel(file)
+    mel = read_mel(source_of(file))
     path = path_of(preset, own, adapt, mel)
     verdict = check(mel, path)
     if as_json:
@@ -60,8 +60,7 @@ def _check(file: Path, *, model: str, own: MelConfig, preset: Preset, adapt: Ada
 
 
 def _text(verdict: Verdict) -> str:
-    if not verdict.typical or verdict.cause != "typical":
-        return f"{verdict.cause}. {verdict.message}"
-    if verdict.typicality is None:
-        return f"typical. {verdict.message}"
-    return f"typical. {verdict.message} It is more typical than {min(verdict.typicality, 99):.0f} % of true mels."
+    text = f"{verdict.cause}. {verdict.message}"
+    if verdict.cause != "typical" or verdict.typicality is None:
+        return text
+    return f"{text} It is more typical than {min(verdict.typicality, 99):.0f} % of true mels."

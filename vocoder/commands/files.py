@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vocoder.audio.reading import AUDIO_SUFFIXES
 from vocoder.audio.writing import AUDIO_FORMATS, Origin, WriteReport, write_audio
-from vocoder.files import check_distinct, files_in, some
+from vocoder.files import check_distinct, files_in, reason, some
 
 STANDARD = Path("-")
 IN_AND_OUT = (
@@ -96,7 +96,7 @@ def reported(program: str, source: Path, work: Callable[[], int]) -> int:
     except BrokenPipeError:
         raise
     except (ValueError, OSError) as error:
-        print(f"{program}: {source}: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"{program}: {source}: {' '.join(reason(error).split())}", file=sys.stderr)
         return 2
 
 

@@ -16,13 +16,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--from", dest="layout", required=True, choices=tuple(IMPORTERS), help="its project")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="model directory to write")
     parser.add_argument("--config", type=Path, metavar="FILE", help="the project's model configuration (JSON)")
-    parser.add_argument(
-        "--statistics",
-        type=Path,
-        metavar="FILE",
-        help="npz or JSON file for r9y9-wavenet: mean and variance of each mel band (mean_ and var_ of its "
-        "meanvar.joblib); without it mels must already be normalised",
+    statistics = (
+        "npz or JSON file for r9y9-wavenet: mean and variance of each mel band (mean_ and var_ of its meanvar.joblib); "
+        "without it mels must already be normalised"
     )
+    parser.add_argument("--statistics", type=Path, metavar="FILE", help=statistics)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from vocoder.audio.reading import read_audio
+from vocoder.audio.reading import AUDIO_SUFFIXES, read_audio
 from vocoder.commands.files import STANDARD, add_recording_arguments, each, pairs, source_of
 from vocoder.commands.sampling import PRESET_HELP
 from vocoder.mel.config_file import load_mel_config
@@ -30,6 +30,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _make(extract: MelSpectrogram, source: Path, target: Path) -> str:
+    if target.suffix.lower() in AUDIO_SUFFIXES:
+        raise ValueError(f"{target} would hold a mel, not audio: give it the suffix .npy")
     config = extract.config
     x, sample_rate = read_audio(source_of(source), config.sample_rate)
     with torch.inference_mode():

@@ -27,10 +27,8 @@ def run(args: argparse.Namespace) -> int:
     models = [describe(name) for name in names]
     if args.json:
         print(json.dumps(models if args.name is None else models[0], indent=2, ensure_ascii=False))
-    elif models:
-        print("\n\n".join(_description(info, scores=args.name is not None) for info in models))
     else:
-        print("this installation has no shipped models; give a model directory")
+        print("\n\n".join(_description(info, scores=args.name is not None) for info in models))
     return 0
 
 

@@ -41,7 +41,7 @@ def add_synthesis_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare `--sigma`, `--seed`, `--denoise` and the arguments of `add_mel_arguments`."""
-    parser.add_argument("--sigma", type=float, help="sampling temperature, 0 or more (default: the model's own)")
+    parser.add_argument("--sigma", type=float, help="sampling temperature, 0 to 2 (default: the model's own)")
     parser.add_argument("--seed", type=int, help="seed of the noise, for reproducible audio (default: random)")
     hum = "how much of the model's own hum to remove, 0 to 1 (default: %(default)s)"
     parser.add_argument("--denoise", type=float, default=0.0, help=hum)

@@ -106,6 +106,8 @@ def _check(synthesizer: Synthesizer, form: str, file: Path, sigma: float | None,
         raise ExportError(f"{weights} weights need an ONNX format, not {form}")
     if not file.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {file.parent}")
+    if file.is_dir():
+        raise IsADirectoryError(f"{file} is a folder: give the name of a file")
     packages = ("onnxscript", "onnxruntime") if weights == "int8" else ("onnxscript",)
     if form in ONNX_FORMATS and None in map(find_spec, packages):
         raise ExportError("ONNX export needs more packages: pip install '.[export]'")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -118,6 +119,8 @@ def _yaml(text: str) -> Any:
         # A few nested aliases can expand to billions of values.
         if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
             raise ValueError("aliases (*name) are not allowed")
-        return yaml.safe_load(text)
+        loader: Any = type("Loader", (yaml.SafeLoader,), {})  # PyYAML takes 1e-5 for text
+        loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+[eE][-+]?\d+$"), None)
+        return yaml.load(text, Loader=loader)
     except yaml.YAMLError as error:
         raise ValueError(str(error)) from error

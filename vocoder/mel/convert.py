@@ -79,10 +79,8 @@ def convert(mel: Mel, source: MelConfig, target: MelConfig) -> Mel:
     if found := differences(source, target):
         raise MelMismatchError(source, target, found)
     if mel.ndim not in (2, 3) or mel.shape[-2] != source.n_mels:
-        raise ValueError(
-            f"a {source.name!r} mel must be ({source.n_mels}, frames) or (B, {source.n_mels}, frames), "
-            f"not {tuple(mel.shape)}"
-        )
+        shapes = f"({source.n_mels}, frames) or (B, {source.n_mels}, frames)"
+        raise ValueError(f"a {source.name!r} mel must be {shapes}, not {tuple(mel.shape)}")
     if isinstance(mel, np.ndarray):
         return convert(torch.from_numpy(mel), source, target).numpy().astype(mel.dtype, copy=False)
     return encode(decode(mel.double(), source).clamp(min=math.log(target.floor)), target).to(mel.dtype)

@@ -51,10 +51,8 @@ def finite_values(mel: Any, start: int = 0) -> Tensor:
         places = torch.nonzero(~torch.isfinite(values))
         places[:, -1:] += start
         first = ", ".join(str(int(i)) for i in places[0])
-        raise MelError(
-            f"{len(places)} of the {values.numel()} values are not finite (NaN, infinite, or beyond 32-bit floats), "
-            f"the first of them mel[{first}]"
-        )
+        fault = f"{len(places)} of the {values.numel()} values are not finite (NaN, infinite, or beyond 32-bit floats)"
+        raise MelError(f"{fault}, the first of them mel[{first}]")
     return values
 
 

@@ -37,7 +37,7 @@ def test_standard_input_and_output_can_replace_files(recordings, model, monkeypa
         with monkeypatch.context() as patch:
             patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
             patch.setattr(sys, "stdout", out)
-            assert run(*arguments) == 0
+            assert run(*arguments) == (arguments[0] == "check")  # noise is not typical
         out.flush()
         return out.buffer.getvalue()
 
@@ -46,6 +46,7 @@ def test_standard_input_and_output_can_replace_files(recordings, model, monkeypa
     x, sample_rate = soundfile.read(io.BytesIO(run_piped(mel, "synthesize", "-", "-o", "-", *options)))
     assert (x.shape, sample_rate) == ((17 * 256,), 22050)
     assert run_piped(mel, "synthesize", "-", "-o", "-", "--format", "flac", *options).startswith(b"fLaC")
+    assert run_piped(mel, "check", "-").startswith(b"-: ")
     again = run_piped(recordings[0].read_bytes(), "resynthesize", "-", "-o", "-", *options[:4])
     np.testing.assert_allclose(soundfile.read(io.BytesIO(again))[0], x[:4096], rtol=0, atol=1e-3)
     assert capsys.readouterr().err.count("-: ") == 4  # messages go to standard error
@@ -118,6 +119,7 @@ def test_mel_writes_the_mel_of_the_resampled_audio(tmp_path, name, capsys):
     assert saved.dtype == np.float32
     np.testing.assert_allclose(saved, expected.numpy(), rtol=0, atol=1e-5)
     assert f"{config.n_mels} bands x {saved.shape[1]} frames (1.00 s), preset {name}" in capsys.readouterr().out
+    assert main(["mel", str(tmp_path / "in.wav"), "-o", str(tmp_path / "mel.wav")]) == 2
 
 
 def test_resynthesize_writes_the_audio_of_the_recordings_mel(model, tmp_path, capsys):
