@@ -1,11 +1,11 @@
-"""Requests with bodies that are nearly right, and with bodies that are nothing at all."""
+"""Requests with nearly valid bodies and with random ones."""
 
 import json
 from dataclasses import dataclass, field
 
 import numpy as np
-from answers import encoded, npy
 from handshakes import CLOSE, frame, handshake
+from http_helpers import encoded, npy
 from hypothesis import strategies as st
 from safetensors.numpy import save
 
@@ -15,8 +15,8 @@ MEL = np.random.default_rng(0).uniform(-11.0, 0.0, (80, 4)).astype(np.float32)
 
 
 @dataclass(frozen=True)
-class Sent:
-    """One request to make."""
+class Request:
+    """A request to send."""
 
     address: str
     body: bytes
@@ -28,46 +28,46 @@ def _infer(**changes):
     return {"inputs": [tensor], "parameters": {"seed": 1}}
 
 
-def _right():
-    """A request of every kind that is as it should be."""
+def _valid_requests():
+    """Return valid requests of every kind."""
     whole, values = npy(MEL), MEL.tobytes()
     shaped = {"X-Mel-Shape": "80,4", "X-Mel-Dtype": "float32"}
     document = json.dumps(_infer(parameters={"binary_data_size": len(values)})).encode()
     length = "Inference-Header-Content-Length"
     return [
-        Sent("synthesize", whole),
-        Sent("synthesize", npy(np.asfortranarray(MEL.astype("<f8")))),
-        Sent("synthesize", save({"mel": MEL}), {"Content-Type": SAFETENSORS}),
-        Sent("synthesize", values, {"Content-Type": RAW, **shaped}),
-        Sent("synthesize", json.dumps({"mel": MEL.tolist()}).encode(), {"Content-Type": "application/json"}),
-        Sent("mel", encoded(np.zeros(2000)), {"Content-Type": "audio/wav"}),
-        Sent("infer", json.dumps(_infer(data=MEL.ravel().tolist())).encode()),
-        Sent("infer", document + values, {length: str(len(document))}),
+        Request("synthesize", whole),
+        Request("synthesize", npy(np.asfortranarray(MEL.astype("<f8")))),
+        Request("synthesize", save({"mel": MEL}), {"Content-Type": SAFETENSORS}),
+        Request("synthesize", values, {"Content-Type": RAW, **shaped}),
+        Request("synthesize", json.dumps({"mel": MEL.tolist()}).encode(), {"Content-Type": "application/json"}),
+        Request("mel", encoded(np.zeros(2000)), {"Content-Type": "audio/wav"}),
+        Request("infer", json.dumps(_infer(data=MEL.ravel().tolist())).encode()),
+        Request("infer", document + values, {length: str(len(document))}),
     ]
 
 
-RIGHT = _right()
+VALID_REQUESTS = _valid_requests()
 
 
 @st.composite
 def damaged(draw):
-    """A request that was right before a few of its bytes were changed, left out, put in, or said twice."""
-    sent = draw(st.sampled_from(RIGHT))
+    """Generate a valid request with a few bytes changed, removed, inserted or repeated."""
+    sent = draw(st.sampled_from(VALID_REQUESTS))
     body = bytearray(sent.body)
     for _ in range(draw(st.integers(1, 4))):
-        # Most of what can go wrong is decided by the first bytes.
+        # The first bytes decide most errors.
         end = draw(st.sampled_from((16, 160, len(body))))
         start = draw(st.integers(0, max(0, min(end, len(body)) - 1)))
         stop = start + draw(st.integers(0, 8))
-        put = draw(st.one_of(st.binary(max_size=8), st.just(bytes(body[start:stop]) * 2), st.just(b"9" * 8)))
-        body[start:stop] = put
+        inserted = draw(st.one_of(st.binary(max_size=8), st.just(bytes(body[start:stop]) * 2), st.just(b"9" * 8)))
+        body[start:stop] = inserted
     if draw(st.booleans()):
         del body[draw(st.integers(0, len(body))) :]
     headers = dict(sent.headers)
     if headers and draw(st.integers(0, 4)) == 0:
         text = st.text("0123456789,.-eEx /;=float", max_size=20)
         headers[draw(st.sampled_from(sorted(headers)))] = draw(text).strip()
-    return Sent(sent.address, bytes(body), headers)
+    return Request(sent.address, bytes(body), headers)
 
 
 _ANY_JSON = st.recursive(
@@ -79,7 +79,7 @@ _ANY_JSON = st.recursive(
 
 @st.composite
 def documents(draw):
-    """JSON with the right members and any values in them."""
+    """Generate JSON with the right members and arbitrary values."""
     kind = draw(st.sampled_from(("synthesize", "infer")))
     if kind == "infer":
         names = ("name", "datatype", "shape", "data", "parameters")
@@ -88,14 +88,14 @@ def documents(draw):
     else:
         names = ("mel", "x")
         document = draw(st.dictionaries(st.sampled_from(names), _ANY_JSON, max_size=4))
-    return Sent(kind, json.dumps(document).encode(), {"Content-Type": "application/json"})
+    return Request(kind, json.dumps(document).encode(), {"Content-Type": "application/json"})
 
 
 @st.composite
 def noise(draw):
-    """Bytes of any kind, called anything that is taken."""
-    sent = draw(st.sampled_from(RIGHT))
-    return Sent(sent.address, draw(st.binary(max_size=2000)), sent.headers)
+    """Generate random bytes with the headers of a valid request."""
+    sent = draw(st.sampled_from(VALID_REQUESTS))
+    return Request(sent.address, draw(st.binary(max_size=2000)), sent.headers)
 
 
 ANYTHING = st.one_of(damaged(), damaged(), documents(), noise())
@@ -117,7 +117,7 @@ _HEADERS = {
 
 @st.composite
 def upgrades(draw):
-    """A WebSocket handshake that is right but for some of its headers, its method, its address, or what follows it."""
+    """Generate a handshake with some headers, the method, the address or the bytes after it changed."""
     changes = {}
     for name in draw(st.lists(st.sampled_from(sorted(_HEADERS)), max_size=3, unique=True)):
         changes[name] = draw(st.sampled_from(_HEADERS[name]))
@@ -130,7 +130,7 @@ def upgrades(draw):
 
 @st.composite
 def frames(draw):
-    """Frames of any kind, the bytes of none, and the close of it all."""
+    """Generate frames of any kind and random bytes, followed by a close frame."""
     one = st.builds(frame, st.integers(0, 15), st.binary(max_size=300), st.booleans())
     sent = draw(st.lists(st.one_of(one, st.binary(max_size=20)), max_size=20))
     return b"".join(sent) + frame(CLOSE, b"")

@@ -1,4 +1,4 @@
-"""Ways to start the application around a synthesizer without weights."""
+"""Fixtures that start the application with fake synthesizers."""
 
 import asyncio
 import logging
@@ -47,7 +47,7 @@ def pool():
 
 @pytest.fixture
 def new_mel():
-    """Mels that real speech could have: between silence and loud, with a level that tells them apart."""
+    """Return a function that makes mels of plausible values around a given level."""
 
     def make(frames=12, level=-5.0, n_mels=80):
         return np.random.default_rng(7).uniform(level - 1.0, level + 1.0, (n_mels, frames)).astype(np.float32)
@@ -86,7 +86,7 @@ async def client(start):
 
 @pytest.fixture
 def serve(fake, wait_until):
-    """Serve on a loopback socket from another thread: `with serve(fake) as url`."""
+    """Serve on a loopback socket in another thread: `with serve(fake) as url`."""
 
     @contextmanager
     def run(*fakes, **settings):
@@ -123,7 +123,7 @@ def ready(serve, wait_until):
 
 @pytest.fixture
 def own_logging():
-    """Put the loggers back as they were: a program sets them for its whole process."""
+    """Restore the loggers, which a program configures for its whole process."""
     names = ("", "server", "vocoder", "uvicorn", "uvicorn.error")
     before = [(logging.getLogger(name), logging.getLogger(name).level) for name in names]
     handlers = logging.getLogger().handlers[:]

@@ -1,4 +1,4 @@
-"""Synthesizers without weights, which fail as devices do, and what runs in processes of its own."""
+"""Synthesizers without weights that can fail like devices, and functions that run in separate processes."""
 
 import asyncio
 import fcntl
@@ -21,15 +21,15 @@ from server.settings import Settings
 from vocoder.mel.config import preset
 from vocoder.sampling import sampling_fields
 
-WARM_UP = 3  # calls before a model is ready, of which fakes count the last as their first
+WARM_UP = 3  # calls before a model is ready; fakes count the last as their first
 POISON = -7.25
 LOST = RuntimeError("CUDA error: an illegal memory access was encountered; secret")
 
 
 class FakeSynthesizer:
-    """Speaks each frame's mean, and noise less with corrections; can be held up (`gate`) or made to fail.
+    """Outputs each frame's mean and noise, less with corrections; can be blocked (`gate`) or made to fail.
 
-    A `fault` holds after the warm-up: an exception is raised, a function spoils the audio.
+    A `fault` applies after the warm-up: an exception is raised, a function changes the audio.
     """
 
     family = "fake"
@@ -48,8 +48,8 @@ class FakeSynthesizer:
         self.entered = self.calls = 1 - WARM_UP
 
     def info(self):
-        described = {"family": self.family, "parameters": 3, "device": "cpu", "dtype": "float32"}
-        return described | {"provenance": {"licence": "none"}, "quality": {}}
+        fields = {"family": self.family, "parameters": 3, "device": "cpu", "dtype": "float32"}
+        return fields | {"provenance": {"licence": "none"}, "quality": {}}
 
     def synthesize(self, mel, *, sigma=None, seed=None, denoise=0.0, corrections=None, sharpen=None):
         self.entered += 1
@@ -66,9 +66,9 @@ class FakeSynthesizer:
 
 
 class RowSynthesizer(FakeSynthesizer):
-    """Speaks several mels in one run, in a memory of `capacity` frames; where a mel of POISON is among them, it fails.
+    """Synthesizes several mels in one run with memory for `capacity` frames; fails if one starts with POISON.
 
-    `runs` are the frames of all runs after the warm-up.
+    `runs` lists the frames of all runs after the warm-up.
     """
 
     def __init__(self, capacity=10**9):
@@ -104,9 +104,9 @@ def hang(x):
 
 
 def forkserver():
-    """Makes processes that have torch and the server loaded, and no threads of this one."""
+    """Return a context for processes with torch and the server loaded, but without threads of this one."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["server.process"])  # this file it would not find, and pass over without a word
+    context.set_forkserver_preload(["server.process"])  # it would silently fail to find this file
     return context
 
 
@@ -114,9 +114,9 @@ FAULTS = {"none": None, "slow": slow, "hang": hang, "lost": LOST}
 
 
 def serve(fault, settings, output, blocked=False):
-    """Serve as a process of its own, whose standard output and error go to the files `output`.out and .err.
+    """Serve in this process with standard output and error in the files `output`.out and .err.
 
-    If it is `blocked`, standard error is a small pipe that nobody reads.
+    If `blocked`, standard error is a small pipe that is never read.
     """
     for descriptor, suffix in ((1, "out"), (2, "err")):
         os.dup2(os.open(f"{output}.{suffix}", os.O_WRONLY | os.O_CREAT | os.O_APPEND), descriptor)
@@ -130,7 +130,7 @@ def serve(fault, settings, output, blocked=False):
 
 
 def count_threads(answer):
-    """Put on how many cores the first of three lanes computes, how many threads that brings, and this one's cores."""
+    """Put the cores of the first of three lanes, the number of new threads, and the cores of this thread."""
 
     def threads():
         return len(list(Path("/proc/self/task").iterdir()))

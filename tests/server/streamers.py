@@ -1,4 +1,4 @@
-"""A synthesizer without weights that streams through the real machinery, and can be held up or made to fail."""
+"""A fake synthesizer that streams with the real pipeline and can be blocked or made to fail."""
 
 import time
 
@@ -18,9 +18,9 @@ REACH = 3
 
 
 class Streamer(FakeSynthesizer):
-    """Speaks the mean of seven frames, with noise; from frame `fault_at` on it raises `fault`.
+    """Outputs the mean of seven frames with noise; raises `fault` from frame `fault_at` on.
 
-    After step `shut_after` of a stream its gate shuts by itself.
+    Its gate closes by itself after step `shut_after` of a stream.
     """
 
     def __init__(self, name="streamer", mel_config=None):
@@ -34,16 +34,16 @@ class Streamer(FakeSynthesizer):
         assert self.gate.wait(60.0)
         x = torch.from_numpy(mel)[None]
         noise = white_noise(seed or 0, 0, mel.shape[1], 1, self.hop_length)[None]
-        return self._speak(0.5 if sigma is None else sigma, x, noise)[0, 0].numpy()
+        return self._synthesize(0.5 if sigma is None else sigma, x, noise)[0, 0].numpy()
 
-    def stands_still(self):
-        """Whether something was computed, but nothing more for a while."""
+    def has_stalled(self):
+        """Return whether synthesis has started but made no progress for a while."""
         before = self.steps
         time.sleep(0.3)
         return self.steps == before > 0
 
     def open_stream(self, *, sigma=None, seed=None, denoise=0.0, corrections=None, sharpen=None, **sizes):
-        def speak(mel, noise):
+        def compute(mel, noise):
             self.entered += 1
             assert self.gate.wait(60.0)
             self.steps += 1
@@ -51,27 +51,27 @@ class Streamer(FakeSynthesizer):
                 self.gate.clear()
             if self.fault is not None and pipeline.frames >= self.fault_at:
                 raise self.fault
-            return self._speak(0.5 if sigma is None else sigma, mel, noise)
+            return self._synthesize(0.5 if sigma is None else sigma, mel, noise)
 
         def draw(start, frames):
             return white_noise(seed or 0, start, frames, 1, self.hop_length)[None]
 
         path = MelPath(self.mel_config, self.mel_config)
-        pipeline = Pipeline([Stage("x", (MEL, NOISE), windowed(speak), REACH, REACH)], draw)
+        pipeline = Pipeline([Stage("x", (MEL, NOISE), windowed(compute), REACH, REACH)], draw)
         frames = sizes.get("chunk_frames", 64)
         first = sizes.get("first_chunk_frames", min(8, frames))
         chunks = ChunkSizes(first, first, frames, frames)
         sharpening = sharpening_of(self.mel_config, torch.device("cpu"), strength=0.0)
         return StreamSession(pipeline, sharpening, StreamAdmission(path), chunks)
 
-    def _speak(self, sigma, mel, noise):
+    def _synthesize(self, sigma, mel, noise):
         level = torch.tanh(mel.mean(dim=1, keepdim=True) / 10.0)
         smooth = functional.conv1d(level, torch.ones(1, 1, 2 * REACH + 1) / (2 * REACH + 1), padding=REACH)
         return 0.5 * smooth.repeat_interleave(self.hop_length, dim=2) + 0.02 * sigma * noise
 
 
 def mel_of(frames, n_mels=80, seed=7):
-    """A mel that speech could have, whose level wanders."""
+    """Return a mel of plausible values with a slowly changing level."""
     generator = np.random.default_rng(seed)
     level = -5.0 + 3.0 * np.sin(np.arange(frames) / 9.0)
     return (level + generator.uniform(-1.0, 1.0, (n_mels, frames))).astype(np.float32)

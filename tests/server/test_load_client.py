@@ -3,7 +3,7 @@ import asyncio
 from benchmarks.serving_load import Case, closed_loop, offer
 
 
-def test_a_real_server_under_load(ready, fake, new_mel):
+def test_the_load_client_measures_a_real_server(ready, fake, new_mel):
     cases = []
     for seed in range(5):
         mel = new_mel(frames=5 + seed)

@@ -1,4 +1,4 @@
-"""The whole program under signals: what was accepted is finished, then it ends."""
+"""The server as a process under signals: it finishes accepted requests and then exits."""
 
 import io
 import json
@@ -10,8 +10,8 @@ from contextlib import contextmanager, suppress
 import httpx
 import numpy as np
 import pytest
-from answers import TIMEOUT, encoded, metric, npy, slug
 from fakes import forkserver, serve
+from http_helpers import TIMEOUT, encoded, metric, npy, slug
 
 import vocoder
 
@@ -22,7 +22,7 @@ class Program:
         self._output = output
 
     def line(self):
-        """The line that says ready, or nothing yet."""
+        """Return the line that reports readiness, or an empty string."""
         assert self._process.exitcode is None, self.errors()
         path = self._output.with_suffix(".out")
         text = path.read_text() if path.exists() else ""
@@ -61,22 +61,22 @@ def program(tmp_path, wait_until):
     return start
 
 
-def speak(url, mel):
+def synthesize(url, mel):
     return httpx.post(f"{url}/synthesize?format=npy", content=npy(mel), timeout=TIMEOUT)
 
 
-def stopping(url):
+def is_stopping(url):
     return httpx.get(f"{url}/readyz", timeout=TIMEOUT).status_code == 503
 
 
-def test_the_log_is_of_this_program_s_own_words(program, wait_until):
+def test_the_log_contains_only_lines_of_this_program(program, wait_until):
     recording = encoded(np.random.default_rng(0).uniform(-0.3, 0.3, 22050), container="MP3")
     generator = np.random.default_rng(1)
     with program("none", drain_timeout=0.0) as (process, url), httpx.Client(timeout=TIMEOUT) as client:
         wait_until(lambda: f"ready on {url}" in process.errors())
         assert "running on" not in process.errors()
-        assert f"ready on {url}" in process.errors().splitlines()[-1]  # the last thing that is said
-        for _ in range(10):  # decoders of foreign files write to standard error
+        assert f"ready on {url}" in process.errors().splitlines()[-1]  # the last line
+        for _ in range(10):  # decoders of audio files write to standard error
             body = np.frombuffer(recording, np.uint8).copy()
             body[generator.integers(0, len(body), 30)] = generator.integers(0, 256, 30)
             assert client.post(f"{url}/mel", content=body.tobytes()).status_code < 500
@@ -87,37 +87,37 @@ def test_the_log_is_of_this_program_s_own_words(program, wait_until):
         assert len(lines) > 10
         assert [line for line in lines if not isinstance(json.loads(line), dict)] == []
         assert len(process.line().splitlines()) == 1
-        process.send(signal.SIGINT)  # an idle server ends at once, whatever connections stay open
+        process.send(signal.SIGINT)  # an idle server exits at once despite open connections
         assert process.wait() == 0
 
 
-def test_a_log_that_nobody_reads_holds_nothing_up(program, new_mel):
+def test_a_log_that_is_not_read_does_not_block_the_server(program, new_mel):
     with program("none", blocked=True) as (process, url), httpx.Client(timeout=TIMEOUT) as client:
-        for _ in range(100):  # more lines than the pipe takes
+        for _ in range(100):  # more lines than fit into the pipe
             assert client.get(f"{url}/v1/models").status_code == 200
-        assert speak(url, new_mel()).status_code == 200
+        assert synthesize(url, new_mel()).status_code == 200
         process.send(signal.SIGTERM)
         assert process.wait() == 0
 
 
-def test_a_request_under_way_is_finished_and_new_ones_are_sent_elsewhere(program, new_mel, wait_until):
+def test_running_requests_are_finished_and_new_ones_rejected_while_stopping(program, new_mel, wait_until):
     with program("slow") as (process, url), ThreadPoolExecutor(1) as pool:
-        process.send(signal.SIGHUP)  # ends nothing
-        answer = pool.submit(speak, url, new_mel(frames=20))
-        wait_until(lambda: metric(url, "vocoder_in_flight_requests") == 2)  # the scrape itself is the other
+        process.send(signal.SIGHUP)  # does not stop the server
+        answer = pool.submit(synthesize, url, new_mel(frames=20))
+        wait_until(lambda: metric(url, "vocoder_in_flight_requests") == 2)  # the scrape itself counts too
         process.send(signal.SIGTERM)
-        wait_until(lambda: stopping(url))
-        refused = speak(url, new_mel())
-        assert (*slug(refused), refused.headers["connection"]) == (503, "stopping", "close")
+        wait_until(lambda: is_stopping(url))
+        rejected = synthesize(url, new_mel())
+        assert (*slug(rejected), rejected.headers["connection"]) == (503, "stopping", "close")
         assert httpx.get(f"{url}/livez", timeout=TIMEOUT).status_code == 200
         response = answer.result(TIMEOUT)
         assert (response.status_code, len(np.load(io.BytesIO(response.content)))) == (200, 20 * 256)
         assert process.wait() == 0
 
 
-def test_what_does_not_finish_in_time_is_cut_off_and_reported(program, new_mel, wait_until):
+def test_requests_that_do_not_finish_in_time_are_aborted_and_reported(program, new_mel, wait_until):
     with program("hang", drain_timeout=0.5) as (process, url), ThreadPoolExecutor(1) as pool:
-        answer = pool.submit(speak, url, new_mel())
+        answer = pool.submit(synthesize, url, new_mel())
         wait_until(lambda: metric(url, "vocoder_in_flight_requests") == 2)
         process.send(signal.SIGTERM)
         assert process.wait() == 1
@@ -126,12 +126,12 @@ def test_what_does_not_finish_in_time_is_cut_off_and_reported(program, new_mel, 
             assert answer.result(TIMEOUT).status_code >= 500
 
 
-def test_a_second_signal_ends_at_once(program, new_mel, wait_until):
+def test_a_second_signal_ends_the_process_immediately(program, new_mel, wait_until):
     with program("hang") as (process, url), ThreadPoolExecutor(1) as pool:
-        answer = pool.submit(speak, url, new_mel())
+        answer = pool.submit(synthesize, url, new_mel())
         wait_until(lambda: metric(url, "vocoder_in_flight_requests") == 2)
         process.send(signal.SIGTERM)
-        wait_until(lambda: stopping(url))
+        wait_until(lambda: is_stopping(url))
         process.send(signal.SIGTERM)
         assert process.wait() == 128 + signal.SIGTERM
         with pytest.raises(httpx.TransportError):
@@ -140,15 +140,15 @@ def test_a_second_signal_ends_at_once(program, new_mel, wait_until):
 
 def test_a_lost_device_ends_the_process(program, new_mel):
     with program("lost") as (process, url):
-        response = speak(url, new_mel())
+        response = synthesize(url, new_mel())
         assert (response.status_code >= 500, "secret" in response.text, process.wait()) == (True, False, 1)
         assert "vocoder-serve: fake failed and cannot recover" in process.errors()
 
 
-def test_the_admin_port_and_the_time_in_which_new_requests_are_still_taken(program, new_mel, wait_until):
+def test_the_admin_port_and_the_drain_delay(program, new_mel, wait_until):
     with program("none", admin_port=0, drain_delay=2.0) as (process, url):
         admin = process.line().split()[-1]
-        assert speak(url, new_mel()).status_code == 200
+        assert synthesize(url, new_mel()).status_code == 200
         assert [httpx.get(f"{port}/metrics").status_code for port in (url, admin)] == [404, 200]
         assert 'vocoder_frames_total{model="fake"} 12.0' in httpx.get(f"{admin}/metrics").text
         document = httpx.get(f"{admin}/openapi.json").json()
@@ -156,6 +156,6 @@ def test_the_admin_port_and_the_time_in_which_new_requests_are_still_taken(progr
         assert httpx.post(f"{admin}/synthesize").status_code == 404
         assert httpx.get(f"{admin}/readyz").json() == {"status": "ready"}
         process.send(signal.SIGTERM)
-        wait_until(lambda: stopping(url))
-        assert speak(url, new_mel()).status_code == 200
+        wait_until(lambda: is_stopping(url))
+        assert synthesize(url, new_mel()).status_code == 200
         assert process.wait() == 0

@@ -8,7 +8,7 @@ from server.settings import Settings
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "server.md"
 
 
-def test_settings_come_from_the_environment_and_are_documented_with_their_defaults(monkeypatch):
+def test_settings_are_read_from_the_environment_and_documented(monkeypatch):
     monkeypatch.setenv("VOCODER_MODELS", "waveglow, other/dir ,")
     monkeypatch.setenv("VOCODER_MAX_FRAMES", "100")
     assert (Settings().models, Settings().max_frames) == (("waveglow", "other/dir"), 100)
@@ -20,13 +20,13 @@ def test_settings_come_from_the_environment_and_are_documented_with_their_defaul
         assert f"| `VOCODER_{name.upper()}` | `{default}` | {' '.join(field.description.split())} |" in rows
 
 
-WRONG = [("MODELS", ","), ("PORT", "-1"), ("QUEUE_SIZE", "0"), ("MAX_AUDIO_SECONDS", "nan"), ("LOG_LEVEL", "loud")]
-WRONG += [("DRAIN_DELAY", "inf"), ("DEVICE", "gpu"), ("ALLOWED_HOSTS", "http://test"), ("MODEL_CONTROL", "true")]
-WRONG += [("CORS_ORIGINS", origins) for origins in ("*", "https://example.org/", "voice.test")]
+INVALID = [("MODELS", ","), ("PORT", "-1"), ("QUEUE_SIZE", "0"), ("MAX_AUDIO_SECONDS", "nan"), ("LOG_LEVEL", "loud")]
+INVALID += [("DRAIN_DELAY", "inf"), ("DEVICE", "gpu"), ("ALLOWED_HOSTS", "http://test"), ("MODEL_CONTROL", "true")]
+INVALID += [("CORS_ORIGINS", origins) for origins in ("*", "https://example.org/", "voice.test")]
 
 
-@pytest.mark.parametrize(("name", "value"), WRONG)
-def test_settings_are_checked(monkeypatch, name, value):
+@pytest.mark.parametrize(("name", "value"), INVALID)
+def test_invalid_settings_are_rejected(monkeypatch, name, value):
     monkeypatch.setenv(f"VOCODER_{name}", value)
     with pytest.raises(ValidationError, match=f"(?i){name}"):
         Settings()

@@ -5,7 +5,7 @@ import struct
 import numpy as np
 import pytest
 import soundfile
-from hearing import heard
+from decoding import decode_with_ffmpeg
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -36,13 +36,13 @@ def decode(name, body):
 
 
 @pytest.mark.parametrize("name", EXACT)
-def test_every_format_can_be_decoded_again(name):
+def test_every_format_can_be_decoded(name):
     x = np.concatenate([X, [1.0, 1.001, 3.0, -1.0, -1.001, -40.0]]).astype(np.float32)
     encoded = BY_NAME[name].encode(x, SAMPLE_RATE)
-    if name in FLOATS:  # they keep what is beyond full scale
+    if name in FLOATS:  # floats keep values beyond full scale
         np.testing.assert_array_equal(decode(name, encoded.body), x)
         assert encoded.clipped == 0
-    else:  # integers are cut there, and counted, and never wrap
+    else:  # integers are clipped there and counted
         found = decode(name, encoded.body)
         np.testing.assert_allclose(found[: len(X)], X, rtol=0.0, atol=HALF_STEP)
         np.testing.assert_allclose(found, np.clip(x, -1.0, 1.0), rtol=0.0, atol=1.01 / 32768.0)
@@ -52,7 +52,7 @@ def test_every_format_can_be_decoded_again(name):
         assert (info.channels, info.subtype, info.samplerate, info.frames) == (1, subtype, SAMPLE_RATE, len(x))
 
 
-def test_the_rate_is_the_one_asked_for_or_one_that_the_format_knows():
+def test_the_rate_is_the_requested_one_or_one_that_the_format_supports():
     wav, opus, mp3 = BY_NAME["wav"], BY_NAME["opus"], BY_NAME["mp3"]
     assert [offer.rate(22050, None) for offer in (wav, opus, mp3)] == [22050, 24000, 22050]
     assert [offer.rate(96000, None) for offer in (wav, opus, mp3)] == [96000, 48000, 48000]
@@ -81,11 +81,11 @@ ACCEPTED = {
 }
 
 
-def test_accept_chooses_a_format_or_is_refused():
+def test_the_accept_header_selects_a_format_or_is_rejected():
     for accept, expected in ACCEPTED.items():
         target, media_type = negotiate(None, accept)
         assert (target.name, media_type) == expected, accept
-    assert [negotiate(name, "text/html")[0].name for name in BY_NAME] == list(BY_NAME)  # format= goes before
+    assert [negotiate(name, "text/html")[0].name for name in BY_NAME] == list(BY_NAME)  # format= takes precedence
     unknown = [("aac", "*/*"), ("", "*/*"), ("WAV", "*/*")]
     for name, accept in [*unknown, *((None, accept) for accept in ("text/html", "image/*", "audio/aac", "*/*;q=0"))]:
         with pytest.raises(Problem, match="audio/wav") as caught:
@@ -99,15 +99,15 @@ def tone(sample_rate, amplitude, seconds=2.0):
 
 @pytest.mark.parametrize("sample_rate", [22050, 24000, 44100, 48000])
 @pytest.mark.parametrize("amplitude", [0.01, 0.5, 1.5])
-def test_a_tone_has_the_loudness_that_the_standard_gives_it(sample_rate, amplitude):
+def test_the_loudness_of_a_tone_matches_the_standard(sample_rate, amplitude):
     measured = -3.01 + 20.0 * np.log10(amplitude)  # 997 Hz in one channel at full scale is -3.01 LUFS
     level = Level(loudness=-23.0).of(tone(sample_rate, amplitude), sample_rate)
     assert level.gain == pytest.approx(-23.0 - measured, abs=0.15)
 
 
-@pytest.mark.parametrize(("x", "words"), [(tone(22050, 0.5, 0.39), "shorter than 0.4 s"), (tone(22050, 1e-5), "quiet")])
-def test_audio_without_a_loudness(x, words):
-    with pytest.raises(Problem, match=words):
+@pytest.mark.parametrize(("x", "error"), [(tone(22050, 0.5, 0.39), "shorter than 0.4 s"), (tone(22050, 1e-5), "quiet")])
+def test_audio_without_a_measurable_loudness_is_rejected(x, error):
+    with pytest.raises(Problem, match=error):
         Level(loudness=-23.0).of(x, 22050)
 
 
@@ -122,20 +122,20 @@ def encode(name, x, piece=1000, samples=None):
 
 
 @pytest.mark.parametrize("name", ["wav", "wav_f32", "flac"])
-def test_files_in_pieces_hold_the_waveform(name):
+def test_files_encoded_in_pieces_contain_the_waveform(name):
     pieces, clipped = encode(name, LONG)
-    x, rate = heard(b"".join(pieces))
+    x, rate = decode_with_ffmpeg(b"".join(pieces))
     assert (rate, clipped) == (RATE, 0)
     np.testing.assert_allclose(x, LONG, rtol=0.0, atol=0.0 if name == "wav_f32" else HALF_STEP)
-    told = b"".join(encode(name, LONG, samples=len(LONG))[0])  # libsndfile reads no FLAC without
-    np.testing.assert_allclose(soundfile.read(io.BytesIO(told))[0], x, rtol=0.0, atol=HALF_STEP)
-    assert name == "flac" or struct.unpack("<I", told[4:8])[0] == len(told) - 8
+    with_length = b"".join(encode(name, LONG, samples=len(LONG))[0])  # libsndfile needs the length of FLAC
+    np.testing.assert_allclose(soundfile.read(io.BytesIO(with_length))[0], x, rtol=0.0, atol=HALF_STEP)
+    assert name == "flac" or struct.unpack("<I", with_length[4:8])[0] == len(with_length) - 8
     if name == "flac":
         with pytest.raises(AudioError, match="without its length"):
             read_audio(io.BytesIO(b"".join(pieces)))
 
 
-def test_opus_in_pieces_is_opus_at_once():
+def test_opus_encoded_in_pieces_equals_opus_encoded_at_once():
     bodies = b"".join(encode("opus", LONG)[0]), BY_NAME["opus"].encode(LONG, RATE).body
     (x, rate), (expected, _) = (soundfile.read(io.BytesIO(body)) for body in bodies)
     assert rate == RATE
@@ -143,7 +143,7 @@ def test_opus_in_pieces_is_opus_at_once():
 
 
 @pytest.mark.parametrize(("name", "tag", "bits"), [("wav", 1, 16), ("wav_f32", 3, 32)])
-def test_raw_samples_and_wave_heads_with_open_sizes(name, tag, bits):
+def test_raw_samples_and_wave_headers_with_unknown_sizes(name, tag, bits):
     pieces, _ = encode(name.replace("wav", "pcm"), LONG)
     assert (len(pieces[0]), pieces[-1]) == (1000 * bits // 8, b"")
     raw, file = b"".join(pieces), b"".join(encode(name, LONG)[0])
@@ -155,13 +155,13 @@ def test_raw_samples_and_wave_heads_with_open_sizes(name, tag, bits):
 
 
 @pytest.mark.parametrize("name", ["flac", "opus"])
-def test_blocks_leave_before_the_end(name):
+def test_encoded_blocks_are_returned_before_the_end(name):
     pieces, _ = encode(name, LONG)
     assert 0 < sum(map(len, pieces[: len(pieces) // 2])) < sum(map(len, pieces))
 
 
 @pytest.mark.parametrize("name", ["wav", "flac", "opus", "pcm"])
-def test_cut_samples_are_counted(name):
+def test_clipped_samples_are_counted(name):
     x = LONG.copy()
     x[[10, 2000, 2001]] = (1.5, -2.0, 1.001)
     assert encode(name, x)[1] == 3
@@ -174,7 +174,7 @@ PAIRS = [(22050, 48000), (22050, 16000), (24000, 48000), (22050, 24000), (48000,
 @pytest.mark.parametrize(("source", "target"), PAIRS)
 @settings(max_examples=6, deadline=None)
 @given(cuts=st.lists(st.integers(0, len(NOISE)), max_size=8), trailing=st.booleans())
-def test_no_seam(source, target, cuts, trailing):
+def test_resampling_in_pieces_equals_resampling_the_whole(source, target, cuts, trailing):
     resampler = PieceResampler(source, target)
     edges = [0, *sorted(cuts), len(NOISE)]
     pieces = [NOISE[start:end] for start, end in itertools.pairwise(edges)]
@@ -183,7 +183,7 @@ def test_no_seam(source, target, cuts, trailing):
     np.testing.assert_allclose(np.concatenate(made), resample(NOISE, source, target), rtol=0.0, atol=1e-6)
 
 
-def test_output_comes_as_soon_as_it_is_certain_and_memory_does_not_grow():
+def test_resampled_output_comes_as_early_as_possible_and_memory_does_not_grow():
     resampler, width = PieceResampler(24000, 48000), half_width(24000, 48000)
     assert 60 < width < 80
     assert len(resampler.push(NOISE[: width - 1])) == 0

@@ -7,7 +7,7 @@ from vocoder.client import Client
 
 @pytest.fixture
 def reach(ready):
-    """A server that is ready, and how to make clients of it: `with reach(model) as client_of`."""
+    """Start a server and return a function that creates clients of it: `with reach(model) as client_of`."""
 
     @contextmanager
     def run(*models, **settings):

@@ -1,4 +1,4 @@
-"""Servers that are slow, endless or hostile: the client ends in time, in little memory, with an error of its own."""
+"""With slow, endless or hostile servers, the client raises its own error in time and uses little memory."""
 
 import gzip
 import json
@@ -9,26 +9,26 @@ from contextlib import contextmanager, suppress
 
 import numpy as np
 import pytest
-from answers import npy
+from http_helpers import npy
 from websockets.sync.server import serve
 
 from vocoder.client import BadAnswerError, Client, IncompleteError, NoAnswerError, Retries, VocoderError
 
 MEL = np.zeros((80, 4), np.float32)
-TOLD = {"X-Sample-Rate": "22050", "X-Seed": "1", "X-Model": "m", "X-Audio-Origin": "[" * 5000}
+HEADERS = {"X-Sample-Rate": "22050", "X-Seed": "1", "X-Model": "m", "X-Audio-Origin": "[" * 5000}
 READY = {"type": "ready", "model": "m", "seed": 1, "sample_rate": 22050, "n_mels": 80, "hop_length": 256}
 
 
 def answer(body, status="200 OK", **headers):
-    given = {name.replace("_", "-"): text for name, text in headers.items()}
-    told = TOLD | {"Content-Length": str(len(body))} | given
-    lines = [f"HTTP/1.1 {status}", *(f"{name}: {text}" for name, text in told.items())]
+    extra = {name.replace("_", "-"): text for name, text in headers.items()}
+    all_headers = HEADERS | {"Content-Length": str(len(body))} | extra
+    lines = [f"HTTP/1.1 {status}", *(f"{name}: {text}" for name, text in all_headers.items())]
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
 @contextmanager
-def answering(respond):
-    """A server that treats every connection so, after it got a request."""
+def raw_server(respond):
+    """Run a server that calls `respond` with every connection once it has received a request."""
 
     class Handler(socketserver.BaseRequestHandler):
         def handle(self):
@@ -57,7 +57,7 @@ def endless(connection):
         connection.sendall(b"10000\r\n" + bytes(0x10000) + b"\r\n")
 
 
-def reading(client, call):
+def call_method(client, call):
     arguments = {"synthesize": (MEL,), "mel": (np.zeros(500, np.float32), 22050), "models": ()}
     return getattr(client, call)(*arguments[call])
 
@@ -84,17 +84,17 @@ def reading(client, call):
         (b"", NoAnswerError),
     ],
 )  # fmt: skip
-def test_answers(call, respond, kind):
+def test_bad_http_answers_raise_errors(call, respond, kind):
     act = respond if callable(respond) else lambda connection: connection.sendall(respond)
     options = {"timeout": 0.4, "max_bytes": 10**6, "trust_env": False, "retries": Retries(most=0)}
-    with answering(act) as url, Client(url, **options) as client:
-        began = time.monotonic()
+    with raw_server(act) as url, Client(url, **options) as client:
+        start = time.monotonic()
         with pytest.raises(kind):
-            reading(client, call)
-        assert time.monotonic() - began < 15.0
+            call_method(client, call)
+        assert time.monotonic() - start < 15.0
 
 
-def heard(client):
+def read_stream(client):
     with client.stream(MEL) as stream:
         return list(stream)
 
@@ -118,10 +118,10 @@ def heard(client):
         ([None], NoAnswerError),
     ],
 )
-def test_messages(messages, kind):
+def test_bad_stream_messages_raise_errors(messages, kind):
     waiting = threading.Event()
 
-    def talk(connection):
+    def send_messages(connection):
         connection.recv(20.0)
         for message in messages:
             if message is None:
@@ -129,27 +129,27 @@ def test_messages(messages, kind):
             else:
                 connection.send(message)
 
-    with serve(talk, "127.0.0.1", 0) as server:
+    with serve(send_messages, "127.0.0.1", 0) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{server.socket.getsockname()[1]}"
         with Client(url, timeout=0.4, max_bytes=10**6, trust_env=False) as client:
             with pytest.raises(kind):
-                heard(client)
+                read_stream(client)
             waiting.set()
         server.shutdown()
 
 
 @pytest.mark.parametrize("status", ["301 Moved", "302 Found", "307 Temporary Redirect", "308 Permanent Redirect"])
-def test_a_websocket_that_is_sent_elsewhere_tells_nobody_the_key(status):
-    heard = []
-    with answering(lambda connection: heard.append(b"")) as other:
-        place = other.replace("http", "ws", 1)
-        redirect = f"HTTP/1.1 {status}\r\nLocation: {place}/v1/stream\r\nContent-Length: 0\r\n\r\n".encode()
+def test_websocket_redirects_are_not_followed_with_the_api_key(status):
+    requests = []
+    with raw_server(lambda connection: requests.append(b"")) as other:
+        address = other.replace("http", "ws", 1)
+        redirect = f"HTTP/1.1 {status}\r\nLocation: {address}/v1/stream\r\nContent-Length: 0\r\n\r\n".encode()
         with (
-            answering(lambda connection: connection.sendall(redirect)) as url,
+            raw_server(lambda connection: connection.sendall(redirect)) as url,
             Client(url, api_key="secret-of-this-client", timeout=5.0, trust_env=False) as client,
             pytest.raises(VocoderError),
             client.stream(MEL),
         ):
             pass
-    assert heard == []
+    assert requests == []

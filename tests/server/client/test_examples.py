@@ -1,4 +1,4 @@
-"""The example programs: from an acoustic model's own code to audio, in this process and over HTTP, and in pipecat."""
+"""The example programs: an acoustic model with the vocoder in process and over HTTP, and in pipecat."""
 
 import functools
 import importlib
@@ -17,7 +17,7 @@ from vocoder.mel.config import PRESETS
 
 ROOT = Path(__file__).resolve().parents[3]
 PYTHON = os.environ.get("PIPECAT_PYTHON")
-pytestmark = pytest.mark.filterwarnings("ignore::vocoder.MelWarning")  # the mels are made up
+pytestmark = pytest.mark.filterwarnings("ignore::vocoder.MelWarning")  # the mels are artificial
 
 
 @pytest.fixture(scope="module")
@@ -26,20 +26,20 @@ def example():
 
 
 @pytest.mark.parametrize("name", ["fastspeech2", "speecht5"])
-def test_a_sentence_in_this_process_and_over_http(example, name, ready, tmp_path, monkeypatch):
-    voice = random_synthesizer()
+def test_the_acoustic_model_example_runs_locally_and_over_http(example, name, ready, tmp_path, monkeypatch):
+    vocoder = random_synthesizer()
     monkeypatch.setattr(example, "mel_of", functools.cache(example.mel_of))
-    monkeypatch.setattr(example.vocoder, "load", lambda name: voice)
+    monkeypatch.setattr(example.vocoder, "load", lambda name: vocoder)
     for config in ("FastSpeech2ConformerConfig", "SpeechT5Config"):  # the published networks are large
         small = functools.partial(getattr(example.transformers, config), encoder_layers=1, decoder_layers=1)
         monkeypatch.setattr(example.transformers, config, small)
-    here, there = tmp_path / "here.wav", tmp_path / "there.wav"
-    assert example.main([name, "A letter", "--random", "-o", str(here)]) == 0
-    with ready(voice) as url:
-        assert example.main([name, "A letter", "--random", "-o", str(there), "--server", url]) == 0
-    x, rate = soundfile.read(here)
-    y, same = soundfile.read(there)
-    assert rate == same == 22050
+    local, remote = tmp_path / "local.wav", tmp_path / "remote.wav"
+    assert example.main([name, "A letter", "--random", "-o", str(local)]) == 0
+    with ready(vocoder) as url:
+        assert example.main([name, "A letter", "--random", "-o", str(remote), "--server", url]) == 0
+    x, rate = soundfile.read(local)
+    y, remote_rate = soundfile.read(remote)
+    assert rate == remote_rate == 22050
     config, mel = PRESETS[example.MODELS[name][1]], example.mel_of(name, None, 8, None)
     assert mel.shape[0] == config.n_mels
     assert len(x) == pytest.approx(mel.shape[1] * config.hop_length / config.sample_rate * rate, abs=256)
@@ -47,23 +47,23 @@ def test_a_sentence_in_this_process_and_over_http(example, name, ready, tmp_path
     np.testing.assert_allclose(x, y, atol=1e-3)
 
 
-def test_a_program_wants_a_sentence_or_random_weights(example, tmp_path, capsys):
+def test_the_example_requires_a_sentence_or_random_weights(example, tmp_path, capsys):
     with pytest.raises(SystemExit):
         example.main(["speecht5", "-o", str(tmp_path / "x.wav")])
     assert "give a sentence, or --random" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(PYTHON is None, reason="make pipecat-test installs pipecat")
-def test_a_pipeline_says_what_the_server_synthesizes(ready, streamer, tmp_path):
-    """In an environment of its own that `make pipecat-test` makes: it has no torch."""
-    recording, spoken = tmp_path / "recording.wav", tmp_path / "spoken.wav"
+def test_a_pipecat_pipeline_outputs_what_the_server_synthesizes(ready, streamer, tmp_path):
+    """Run in the separate environment of `make pipecat-test`, which has no torch."""
+    recording, speech = tmp_path / "recording.wav", tmp_path / "speech.wav"
     x, rate = soundfile.read(ROOT / "examples" / "heldout.flac", dtype="float32")
     write_audio(recording, x[: 2 * rate], rate)
     with ready(streamer) as url, Client(url, trust_env=False) as client:
         expected = client.synthesize(client.mel(recording), seed=1, sample_rate=24000)
-        program = [Path(str(PYTHON)).absolute(), ROOT / "examples" / "pipecat_tts.py", recording, "-o", spoken]
+        program = [Path(str(PYTHON)).absolute(), ROOT / "examples" / "pipecat_tts.py", recording, "-o", speech]
         command = [*map(str, program), "--server", url]
         subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True, timeout=300)
-    x, rate = soundfile.read(spoken)
+    x, rate = soundfile.read(speech)
     assert rate == expected.sample_rate
     np.testing.assert_allclose(x, expected.x, atol=1e-4)

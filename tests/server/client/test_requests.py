@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from answers import TIMEOUT, encoded
+from http_helpers import TIMEOUT, encoded
 from streamers import Streamer, mel_of
 
 from vocoder import MelSpectrogram
@@ -27,22 +27,22 @@ from vocoder.client import (
 from vocoder.mel.config import MelWarning, preset
 
 TONE = (0.3 * np.sin(np.arange(22050) / 20.0)).astype(np.float32)
-pytestmark = pytest.mark.filterwarnings("ignore::vocoder.MelWarning")  # the mels are made up
+pytestmark = pytest.mark.filterwarnings("ignore::vocoder.MelWarning")  # the mels are artificial
 
 
-def test_a_mel_at_once(reach, streamer):
+def test_a_whole_mel_is_synthesized(reach, streamer):
     mel = mel_of(50)
     with reach(streamer) as client_of, client_of() as client:
         speech = client.synthesize(mel, seed=3, sigma=0.2)
         np.testing.assert_array_equal(speech.x, streamer.synthesize(mel, seed=3, sigma=0.2))
         assert (speech.sample_rate, speech.model, speech.seed) == (22050, "streamer", 3)
-        drawn = client.synthesize(torch.from_numpy(mel).double().requires_grad_(), sample_rate=16000)
-        assert drawn.sample_rate == 16000
-        expected = resample(streamer.synthesize(mel, seed=drawn.seed), 22050, 16000)
-        np.testing.assert_allclose(drawn.x, expected, atol=1e-6)
+        random_seed = client.synthesize(torch.from_numpy(mel).double().requires_grad_(), sample_rate=16000)
+        assert random_seed.sample_rate == 16000
+        expected = resample(streamer.synthesize(mel, seed=random_seed.seed), 22050, 16000)
+        np.testing.assert_allclose(random_seed.x, expected, atol=1e-6)
 
 
-def test_the_guard_and_the_models(reach, streamer):
+def test_guard_modes_and_the_list_of_models(reach, streamer):
     with reach(streamer, Streamer("模型")) as client_of, client_of() as client:
         with pytest.warns(MelWarning, match="does not look like speech"):
             verdict = client.synthesize(mel_of(100)).guard
@@ -56,13 +56,13 @@ def test_the_guard_and_the_models(reach, streamer):
         assert client.synthesize(mel_of(5), model="模型").model == "模型"
 
 
-def test_the_mel_of_audio(reach, streamer, tmp_path):
+def test_the_server_computes_mels_of_audio(reach, streamer, tmp_path):
     content, path = encoded(TONE, subtype="FLOAT"), tmp_path / "tone.wav"
     path.write_bytes(content)
     expected = MelSpectrogram(preset("nvidia"))(torch.from_numpy(TONE)[None])[0].numpy()
     with reach(streamer) as client_of, client_of() as client:
-        for given in (path, str(path), content):
-            np.testing.assert_allclose(client.mel(given), expected, atol=1e-5)
+        for source in (path, str(path), content):
+            np.testing.assert_allclose(client.mel(source), expected, atol=1e-5)
         np.testing.assert_allclose(client.mel(TONE, 22050, model="streamer"), expected, atol=1e-5)
         integers = client.mel((TONE * 32768).astype(np.int16), 22050)
         np.testing.assert_allclose(integers[expected > -3.0], expected[expected > -3.0], atol=0.05)
@@ -71,11 +71,11 @@ def test_the_mel_of_audio(reach, streamer, tmp_path):
             client.mel(TONE)
 
 
-def test_errors_have_types(reach, streamer):
+def test_errors_have_specific_types(reach, streamer):
     with reach(streamer) as client_of, client_of() as client:
-        with pytest.raises(InvalidRequestError, match="transposed") as refused:
+        with pytest.raises(InvalidRequestError, match="transposed") as error:
             client.synthesize(mel_of(12).T)
-        assert (refused.value.problem.name, refused.value.problem.request_id != "") == ("invalid-mel", True)
+        assert (error.value.problem.name, error.value.problem.request_id != "") == ("invalid-mel", True)
         with pytest.raises(UnknownModelError, match="streamer"):
             client.synthesize(mel_of(5), model="nobody")
         with pytest.raises(UnknownModelError, match="streamer"), client.stream(mel_of(5), model="nobody"):
@@ -91,7 +91,7 @@ def test_errors_have_types(reach, streamer):
             list(speech)
 
 
-def test_keys(reach, streamer, tmp_path):
+def test_api_keys_are_sent(reach, streamer, tmp_path):
     keys = tmp_path / "keys"
     keys.write_text("alice:open-sesame-1234567\n")
     with reach(streamer, api_keys_file=keys) as client_of:
@@ -106,7 +106,7 @@ def test_keys(reach, streamer, tmp_path):
                 assert sum(map(len, speech)) == 5 * 256
 
 
-def test_nobody_there():
+def test_an_unreachable_server_raises_no_answer_error():
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -118,18 +118,18 @@ def test_nobody_there():
 
 
 @pytest.mark.parametrize("kind", [Client, AsyncClient])
-def test_what_cannot_be_sent_is_refused_at_once(kind):
+def test_invalid_arguments_are_rejected_before_sending(kind):
     with pytest.raises(ValueError, match=r"must start with http: or https:, not '127\.0\.0\.1:8000'"):
         kind("127.0.0.1:8000")
     for key in ("schl\u00fcssel", "a\nb", " padded7 ", ""):
-        with pytest.raises(ValueError, match="must be printable ASCII") as refused:
+        with pytest.raises(ValueError, match="must be printable ASCII") as error:
             kind("http://127.0.0.1:1", api_key=key)
-        assert len(key) < 2 or key not in str(refused.value)
+        assert len(key) < 2 or key not in str(error.value)
     with Client("http://127.0.0.1:1") as client, pytest.raises(TypeError, match=r"give np\.load\('mel\.npy'\)"):
         client.synthesize("mel.npy")
 
 
-def test_a_client_that_is_closed_or_forked_says_so_and_leaves_no_thread(monkeypatch):
+def test_closed_and_forked_clients_raise_errors_and_leave_no_threads(monkeypatch):
     before = threading.active_count()
     client = Client("http://127.0.0.1:1", trust_env=False)
     assert threading.active_count() == before + 1
@@ -141,15 +141,15 @@ def test_a_client_that_is_closed_or_forked_says_so_and_leaves_no_thread(monkeypa
         patch.setattr("os.getpid", lambda: -1)
         with pytest.raises(RuntimeError, match="create one after fork"):
             client.models()
-    forgotten = Client("http://127.0.0.1:1", trust_env=False)
-    del forgotten
+    unclosed = Client("http://127.0.0.1:1", trust_env=False)
+    del unclosed
     assert threading.active_count() == before
 
 
 DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "server.md"
 
 
-def test_the_example_runs(reach, streamer, tmp_path, monkeypatch, capsys):
+def test_the_documented_example_runs(reach, streamer, tmp_path, monkeypatch, capsys):
     section = DOCUMENT.read_text(encoding="utf-8").split("## The Python client", 1)[1]
     block = re.findall(r"```python\n(.*?)```", section, flags=re.DOTALL)[0]
     monkeypatch.chdir(tmp_path)
@@ -164,12 +164,12 @@ def test_the_example_runs(reach, streamer, tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out.startswith("2048 samples at 22050 Hz\n")
 
 
-def test_a_stream_of_a_whole_mel_of_pieces_or_of_frames(reach, streamer):
+def test_a_stream_takes_a_whole_mel_pieces_or_frames(reach, streamer):
     mel = mel_of(600)
     pieces = (mel[:, start : start + 70] for start in range(0, 600, 70))
     with reach(streamer) as client_of, client_of() as client:
-        for given in (mel, torch.from_numpy(mel), pieces, iter(mel.T)):
-            with client.stream(given, seed=4) as speech:
+        for source in (mel, torch.from_numpy(mel), pieces, iter(mel.T)):
+            with client.stream(source, seed=4) as speech:
                 assert (speech.start.sample_rate, speech.start.seed, speech.start.hop_length) == (22050, 4, 256)
                 chunks = list(speech)
                 assert len(chunks) > 5
@@ -179,39 +179,39 @@ def test_a_stream_of_a_whole_mel_of_pieces_or_of_frames(reach, streamer):
                 assert list(speech) == []
 
 
-def test_audio_comes_while_frames_are_made(reach, streamer):
-    mel, heard = mel_of(60), threading.Event()
+def test_audio_arrives_while_frames_are_generated(reach, streamer):
+    mel, received = mel_of(60), threading.Event()
 
     def frames():
         yield from mel[:, :11].T
-        assert heard.wait(TIMEOUT)
+        assert received.wait(TIMEOUT)
         yield mel[:, 11:]
 
     with reach(streamer) as client_of, client_of() as client, client.stream(frames(), seed=1) as speech:
         chunks = []
         for chunk in speech:
             chunks.append(chunk)
-            heard.set()
+            received.set()
     np.testing.assert_allclose(np.concatenate(chunks), streamer.synthesize(mel, seed=1), atol=1e-6)
 
 
-def test_who_listens_slowly_hears_all(reach, streamer, monkeypatch):
+def test_slow_readers_receive_all_audio(reach, streamer, monkeypatch):
     impatient = partial(async_client.connect, ping_interval=0.05, ping_timeout=0.05)
     monkeypatch.setattr(async_client, "connect", impatient)
     mel = mel_of(4000)
     with reach(streamer) as client_of, client_of() as client, client.stream(mel, seed=1) as speech:
         chunks = [next(iter(speech))]
-        time.sleep(0.4)  # for which pongs wait behind audio
+        time.sleep(0.4)  # pongs wait behind audio for that long
         chunks += list(speech)
     assert sum(map(len, chunks)) == 4000 * 256
 
 
-def test_what_frames_raise_or_should_not_be_is_raised_where_audio_is_read(reach, streamer):
+def test_errors_in_the_frames_are_raised_where_audio_is_read(reach, streamer):
     def frames():
         yield mel_of(5)
         raise KeyError("the acoustic model failed")
 
-    wrong = {
+    invalid = {
         r"be \(80,\) or \(80, frames\), not \(1, 80, 5\)$": np.zeros((1, 80, 5)),
         r"not \(5, 80\); it looks transposed": np.zeros((5, 80)),
         r"not \(81,\)$": np.zeros(81),
@@ -219,13 +219,13 @@ def test_what_frames_raise_or_should_not_be_is_raised_where_audio_is_read(reach,
     with reach(streamer) as client_of, client_of() as client:
         with client.stream(frames()) as speech, pytest.raises(KeyError, match="acoustic model"):
             list(speech)
-        for text, piece in wrong.items():
-            for given in (piece, [piece]):
-                with client.stream(given) as speech, pytest.raises(ValueError, match=text):
+        for text, piece in invalid.items():
+            for source in (piece, [piece]):
+                with client.stream(source) as speech, pytest.raises(ValueError, match=text):
                     list(speech)
 
 
-def test_a_stream_that_is_cut_off_is_not_the_end(reach, streamer):
+def test_an_interrupted_stream_raises_incomplete_error(reach, streamer):
     more = threading.Event()
 
     def frames():

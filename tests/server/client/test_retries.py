@@ -1,4 +1,4 @@
-"""Clients that are sent away come back when told; and everything for asyncio."""
+"""Retries of rejected requests, and the client for asyncio."""
 
 import asyncio
 import threading
@@ -8,33 +8,33 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
-from answers import TIMEOUT, metrics
+from http_helpers import TIMEOUT, metrics
 from streamers import mel_of
 
 from vocoder.client import AsyncClient, Retries, UnavailableError, UnknownModelError
 
 TONE = (0.3 * np.sin(np.arange(22050) / 20.0)).astype(np.float32)
-pytestmark = pytest.mark.filterwarnings("ignore::vocoder.MelWarning")  # the mels are made up
+pytestmark = pytest.mark.filterwarnings("ignore::vocoder.MelWarning")  # the mels are artificial
 
 
 @dataclass(frozen=True)
 class Impatient(Retries):
-    """Notes how long it should wait, waits a moment, and lets the server go on."""
+    """Records how long it should wait, waits only briefly and lets the server continue."""
 
-    go_on: Callable[[], None] = lambda: None
+    resume: Callable[[], None] = lambda: None
     waits: list[float] = field(default_factory=list)
 
     def wait(self, error, done):
         if (seconds := super().wait(error, done)) is None:
             return None
         self.waits.append(seconds)
-        self.go_on()
+        self.resume()
         return 0.02
 
 
 @contextmanager
-def full(client_of, streamer, wait_until):
-    """A server whose model is held up and whose queue of one is full."""
+def full_queue(client_of, streamer, wait_until):
+    """Block the model of a server and fill its queue of one."""
     entered = streamer.entered
     streamer.gate.clear()
     line = 'vocoder_queued_requests{model="streamer"} 1.0'
@@ -52,19 +52,19 @@ def full(client_of, streamer, wait_until):
                 thread.join(TIMEOUT)
 
 
-def test_who_is_sent_away_comes_back_when_told(reach, streamer, wait_until):
+def test_rejected_requests_are_retried_after_the_requested_wait(reach, streamer, wait_until):
     with reach(streamer, queue_size=1) as client_of:
-        with full(client_of, streamer, wait_until), client_of(retries=Retries(most=0)) as client:
-            with pytest.raises(UnavailableError, match="queue-full") as refused:
+        with full_queue(client_of, streamer, wait_until), client_of(retries=Retries(most=0)) as client:
+            with pytest.raises(UnavailableError, match="queue-full") as error:
                 client.synthesize(mel_of(5))
-            assert refused.value.problem.retry_after >= 1.0
-        patience = Impatient(most=1000, go_on=streamer.gate.set)
-        with full(client_of, streamer, wait_until), client_of(retries=patience) as client:
+            assert error.value.problem.retry_after >= 1.0
+        patience = Impatient(most=1000, resume=streamer.gate.set)
+        with full_queue(client_of, streamer, wait_until), client_of(retries=patience) as client:
             assert client.synthesize(mel_of(5)).model == "streamer"
         assert patience.waits[0] >= 1.0
-        patience = Impatient(most=1000, go_on=streamer.gate.set)
+        patience = Impatient(most=1000, resume=streamer.gate.set)
         with (
-            full(client_of, streamer, wait_until),
+            full_queue(client_of, streamer, wait_until),
             client_of(retries=patience) as client,
             client.stream(mel_of(5)) as speech,
         ):
@@ -72,7 +72,7 @@ def test_who_is_sent_away_comes_back_when_told(reach, streamer, wait_until):
         assert patience.waits[0] >= 1.0
 
 
-def test_everything_again_for_asyncio(reach, streamer, wait_until):
+def test_the_asyncio_client(reach, streamer, wait_until):
     mel = mel_of(300)
 
     async def frames():
@@ -80,13 +80,13 @@ def test_everything_again_for_asyncio(reach, streamer, wait_until):
             await asyncio.sleep(0.0)
             yield mel[:, start : start + 50]
 
-    async def everything(client):
+    async def use_client(client):
         async with client:
             assert [model.name for model in await client.models()] == ["streamer"]
             np.testing.assert_array_equal((await client.synthesize(mel, seed=3)).x, streamer.synthesize(mel, seed=3))
             assert (await client.mel(TONE, 22050)).shape[0] == 80
-            for given in (frames(), mel, iter(mel.T)):
-                async with client.stream(given, seed=3) as speech:
+            for source in (frames(), mel, iter(mel.T)):
+                async with client.stream(source, seed=3) as speech:
                     chunks = [chunk async for chunk in speech]
                 np.testing.assert_allclose(np.concatenate(chunks), streamer.synthesize(mel, seed=3), atol=1e-6)
                 assert speech.end.frames == 300
@@ -94,13 +94,13 @@ def test_everything_again_for_asyncio(reach, streamer, wait_until):
                 async with client.stream(mel, model="nobody"):
                     pass
 
-    async def patiently(client):
+    async def stream_with_retries(client):
         async with client, client.stream(mel) as speech:
             assert sum([len(chunk) async for chunk in speech]) == 300 * 256
         assert (await asyncio.to_thread(lambda: patience.waits[0])) >= 1.0
 
     with reach(streamer, queue_size=1) as client_of:
-        asyncio.run(everything(client_of(AsyncClient)))
-        patience = Impatient(most=1000, go_on=streamer.gate.set)
-        with full(client_of, streamer, wait_until):
-            asyncio.run(patiently(client_of(AsyncClient, retries=patience)))
+        asyncio.run(use_client(client_of(AsyncClient)))
+        patience = Impatient(most=1000, resume=streamer.gate.set)
+        with full_queue(client_of, streamer, wait_until):
+            asyncio.run(stream_with_retries(client_of(AsyncClient, retries=patience)))

@@ -1,4 +1,4 @@
-"""What one client does to the turns of others, over real sockets: floods of /mel, one key on many connections."""
+"""One client cannot block others, over real sockets: floods of /mel, one key on many connections."""
 
 import threading
 import time
@@ -8,8 +8,8 @@ import handshakes
 import httpx
 import numpy as np
 import pytest
-from answers import TIMEOUT, encoded, metric, metrics, npy
 from handshakes import connected
+from http_helpers import TIMEOUT, encoded, metric, metrics, npy
 
 from server.audio import extraction
 
@@ -25,7 +25,7 @@ def keys(tmp_path):
 
 
 class Extraction:
-    """Holds up the work on each audio file, and counts it."""
+    """Blocks the work on each audio file and counts the files."""
 
     def __init__(self, monkeypatch):
         self.go = threading.Semaphore(0)
@@ -45,23 +45,23 @@ def post(url, content, key=None, **headers):
     return httpx.post(url, content=content, headers=headers, timeout=TIMEOUT)
 
 
-def test_a_flood_of_audio_files_holds_up_no_synthesis(ready, new_mel, pool, wait_until, monkeypatch):
+def test_a_flood_of_audio_files_does_not_block_synthesis(ready, new_mel, pool, wait_until, monkeypatch):
     work = Extraction(monkeypatch)
     with ready() as url:
         mels = [pool.submit(post, f"{url}/mel", WAV) for _ in range(8)]
         wait_until(lambda: work.begun == 1)
         late = post(f"{url}/synthesize", npy(new_mel()), **{"X-Deadline-Ms": "50"})
-        assert late.status_code == 504  # while the one lane is held
-        waits = pool.submit(post, f"{url}/synthesize", npy(new_mel()))
+        assert late.status_code == 504  # the only lane is blocked
+        waiting = pool.submit(post, f"{url}/synthesize", npy(new_mel()))
         wait_until(lambda: 'queued_requests{model="fake"} 1.0' in metrics(url))
         work.go.release()
-        assert waits.result(TIMEOUT).status_code == 200
+        assert waiting.result(TIMEOUT).status_code == 200
         assert work.ended <= 2  # of 8
         work.go.release(100)
         assert {answer.result(TIMEOUT).status_code for answer in mels} == {200}
 
 
-def test_who_leaves_has_no_mel_computed(ready, wait_until, monkeypatch):
+def test_no_mel_is_computed_for_disconnected_clients(ready, wait_until, monkeypatch):
     work = Extraction(monkeypatch)
     with ready() as url:
         with ExitStack() as stack:
@@ -74,22 +74,22 @@ def test_who_leaves_has_no_mel_computed(ready, wait_until, monkeypatch):
     assert work.begun == 1 + 1
 
 
-def test_audio_files_wait_no_longer_than_the_longest_wait(ready, pool, wait_until, monkeypatch):
+def test_audio_files_that_would_wait_too_long_are_rejected(ready, pool, wait_until, monkeypatch):
     work = Extraction(monkeypatch)
-    with ready(max_wait=0.02) as url:  # a mel is guessed to take 0.01 s
+    with ready(max_wait=0.02) as url:  # the initial estimate for a mel is 0.01 s
         first = pool.submit(post, f"{url}/mel", WAV)
         wait_until(lambda: work.begun == 1)
         answers = [pool.submit(post, f"{url}/mel", WAV) for _ in range(5)]
         wait_until(lambda: any(answer.done() for answer in answers))
-        refused = next(answer for answer in answers if answer.done()).result()
-        assert (refused.status_code, "retry-after" in refused.headers) == (503, True)
+        rejected = next(answer for answer in answers if answer.done()).result()
+        assert (rejected.status_code, "retry-after" in rejected.headers) == (503, True)
         work.go.release(100)
         assert first.result(TIMEOUT).status_code == 200
 
 
-def test_files_wait_undecoded_and_a_mel_that_nobody_reads_is_held(ready, keys, pool, monkeypatch):
+def test_waiting_files_are_not_decoded_and_unread_mels_count_as_held_bytes(ready, keys, pool, monkeypatch):
     done, read, extractor = [], extraction.read_audio, extraction._extractor
-    slow = lambda *a, **k: (done.append("read"), time.sleep(0.2), read(*a, **k))[2]  # noqa: E731 - others come meanwhile
+    slow = lambda *a, **k: (done.append("read"), time.sleep(0.2), read(*a, **k))[2]  # noqa: E731 - other requests arrive meanwhile
     monkeypatch.setattr(extraction, "read_audio", slow)
     monkeypatch.setattr(extraction, "_extractor", lambda config: (done.append("mel"), extractor(config))[1])
     with ready(api_keys_file=keys) as url:
@@ -97,19 +97,19 @@ def test_files_wait_undecoded_and_a_mel_that_nobody_reads_is_held(ready, keys, p
         assert {answer.result(TIMEOUT).status_code for answer in mels} == {200}
     assert done == ["read", "mel"] * 2
     long = handshakes.post("/mel", encoded(np.zeros(10**6), container="FLAC"))
-    with ready() as url, connected(url, long, window=4096) as lazy:
-        assert handshakes.head_of(lazy).startswith(b"HTTP/1.1 200 ")
+    with ready() as url, connected(url, long, window=4096) as unread:
+        assert handshakes.head_of(unread).startswith(b"HTTP/1.1 200 ")
         assert metric(url, "vocoder_held_bytes") == 4 * 80 * (1 + 10**6 // 256)
 
 
-def test_one_key_on_many_connections_leaves_the_queue_to_others(ready, fake, new_mel, keys, pool, wait_until):
+def test_one_key_with_many_connections_does_not_fill_the_queue(ready, fake, new_mel, keys, pool, wait_until):
     with ready(api_keys_file=keys, queue_size=4) as url:
         fake.gate.clear()
         entered = fake.entered
         greedy = [pool.submit(post, f"{url}/synthesize", npy(new_mel()), "greedy") for _ in range(9)]
         wait_until(lambda: fake.entered > entered and sum(answer.done() for answer in greedy) == 4)
         others = [pool.submit(post, f"{url}/synthesize", npy(new_mel()), "other") for _ in range(2)]
-        wait_until(lambda: sum(answer.done() for answer in greedy) == 6)  # two gave way
+        wait_until(lambda: sum(answer.done() for answer in greedy) == 6)  # two were displaced
         fake.gate.set()
         assert [answer.result(TIMEOUT).status_code for answer in others] == [200, 200]
         assert sorted(answer.result(TIMEOUT).status_code for answer in greedy) == [200] * 3 + [503] * 6

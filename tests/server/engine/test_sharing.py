@@ -3,9 +3,9 @@ import time
 
 import httpx
 import pytest
-from answers import TIMEOUT, metrics, npy
 from exactness import assert_same
 from handshakes import connected, post
+from http_helpers import TIMEOUT, metrics, npy
 from streamers import Streamer, mel_of
 from tiny_models import TINY_MEL, tiny_synthesizer
 
@@ -18,17 +18,17 @@ from vocoder.sampling import Utterance
 
 
 class SlowStreamer(Streamer):
-    """Takes `seconds` for every frame that it computes."""
+    """Takes `seconds` per frame."""
 
     def __init__(self, name="slow", seconds=0.0004):
         super().__init__(name)
         self.seconds = seconds
         self.computed = []
 
-    def _speak(self, sigma, mel, noise):
+    def _synthesize(self, sigma, mel, noise):
         self.computed.append(mel.shape[2])
         time.sleep(self.seconds * mel.shape[2])
-        return super()._speak(sigma, mel, noise)
+        return super()._synthesize(sigma, mel, noise)
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +39,7 @@ def _short_parts(monkeypatch):
 
 @pytest.fixture
 def launch():
-    """Start engines, and wait until they are loaded unless there is a `load` to watch."""
+    """Start engines and, unless `load` is given, wait until they are loaded."""
     launched = []
 
     def start(*models, seconds=1000.0, load=None):
@@ -57,7 +57,7 @@ def launch():
         engines.stop(TIMEOUT)
 
 
-def test_others_have_the_device_between_two_parts(launch, fake, new_mel):
+def test_other_models_run_between_two_parts_of_a_long_mel(launch, fake, new_mel):
     slow, quick = launch(SlowStreamer(), fake)
     long = slow.submit(Utterance(mel_of(2000), seed=1))
     for seed in range(3):
@@ -66,14 +66,14 @@ def test_others_have_the_device_between_two_parts(launch, fake, new_mel):
     assert len(long.result(TIMEOUT).x) == 2000 * 256
 
 
-def test_a_deadline_that_passes_between_two_parts(ready):
+def test_deadlines_are_checked_between_parts(ready):
     with ready(SlowStreamer()) as url:
         late = httpx.post(f"{url}/synthesize", content=npy(mel_of(4000)), headers={"X-Deadline-Ms": "300"})
         assert late.json()["type"].endswith("deadline-exceeded")
         assert 'vocoder_frames_total{model="slow"}' not in metrics(url)
 
 
-def test_stopping_gives_up_after_its_time(launch, fake, new_mel, wait_until):
+def test_stopping_gives_up_after_its_timeout(launch, fake, new_mel, wait_until):
     engines = launch(fake)
     (engine,) = engines
     fake.gate.clear()
@@ -87,7 +87,7 @@ def test_stopping_gives_up_after_its_time(launch, fake, new_mel, wait_until):
     assert running.result(TIMEOUT).x.size
 
 
-def test_a_queue_behind_long_work_is_full_by_its_seconds(launch):
+def test_a_queue_is_full_by_its_expected_seconds(launch):
     model = SlowStreamer()
     (engine,) = launch(model, seconds=0.5)
     model.gate.clear()
@@ -98,7 +98,7 @@ def test_a_queue_behind_long_work_is_full_by_its_seconds(launch):
     model.gate.set()
 
 
-def test_a_model_that_loads_keeps_nobody_waiting(launch, fake, new_fake, new_mel):
+def test_other_models_serve_while_one_is_loading(launch, fake, new_fake, new_mel):
     other, go = new_fake("other"), threading.Event()
 
     def load(name):
@@ -114,39 +114,39 @@ def test_a_model_that_loads_keeps_nobody_waiting(launch, fake, new_fake, new_mel
     second.loaded.result(TIMEOUT)
 
 
-def test_no_model_is_loaded_while_another_is_timed(launch, fake, new_fake, wait_until):
-    fakes, asked = {"fake": fake, "other": new_fake("other")}, []
+def test_models_are_not_loaded_while_another_is_warmed_up(launch, fake, new_fake, wait_until):
+    fakes, loaded = {"fake": fake, "other": new_fake("other")}, []
 
     def load(name):
-        asked.append(name)
+        loaded.append(name)
         return fakes[name]
 
     fake.gate.clear()
-    before = fake.entered  # once started, it may be at the gate already
+    before = fake.entered  # once started, it may already be at the gate
     engines = launch(*fakes.values(), load=load)
     wait_until(lambda: fake.entered > before)
-    assert asked == ["fake"]
+    assert loaded == ["fake"]
     fake.gate.set()
     for engine in engines:
         engine.loaded.result(TIMEOUT)
-    assert asked == ["fake", "other"]
+    assert loaded == ["fake", "other"]
 
 
-def test_each_mel_is_corrected_as_often_as_it_asks_for(monkeypatch):
+def test_each_mel_gets_its_own_number_of_corrections(monkeypatch):
     monkeypatch.setattr(loaded_model, "LEAST_PART_FRAMES", 1)
     model = tiny_synthesizer("lapped")
-    asked = [Utterance(mel_of(40 + n, TINY_MEL.n_mels), seed=n, corrections=c) for n, c in enumerate((0, 3, None, 3))]
-    expected = [model.synthesize(one.mel, seed=one.seed, corrections=one.corrections) for one in asked]
+    mels = [Utterance(mel_of(40 + n, TINY_MEL.n_mels), seed=n, corrections=c) for n, c in enumerate((0, 3, None, 3))]
+    expected = [model.synthesize(one.mel, seed=one.seed, corrections=one.corrections) for one in mels]
     loaded = LoadedModel(model)
-    loaded.pace.add(1, 1.0)  # a frame takes a second: each is long
-    assert all(parts is not None for parts in map(loaded.in_parts, asked))
-    for outcomes in (loaded.run(asked), [loaded.run([one])[0] for one in asked], [whole(loaded, one) for one in asked]):
+    loaded.pace.add(1, 1.0)  # a frame takes a second, so each mel is long
+    assert all(parts is not None for parts in map(loaded.in_parts, mels))
+    for outcomes in (loaded.run(mels), [loaded.run([one])[0] for one in mels], [in_parts(loaded, one) for one in mels]):
         for x, y in zip(outcomes, expected, strict=True):
             assert_same(x, y)
 
 
-def whole(loaded, utterance):
-    """The audio of an utterance that is computed in parts."""
+def in_parts(loaded, utterance):
+    """Return the audio of an utterance computed in parts."""
     parts = loaded.in_parts(utterance)
     while True:
         try:
@@ -156,23 +156,23 @@ def whole(loaded, utterance):
 
 
 @pytest.mark.parametrize(("seconds", "longest"), [(1e-9, 32), (1.0, 5), (100.0, 4)])
-def test_a_slow_model_is_warmed_up_on_little(fake, seconds, longest):
+def test_slow_models_are_warmed_up_with_short_mels(fake, seconds, longest):
     lengths = []
     synthesize = fake.synthesize
 
-    def watched(mel, **options):
+    def recorded(mel, **options):
         lengths.append(mel.shape[1])
         denoised.append(options["denoise"] > 0.0)
         return synthesize(mel, **options)
 
-    fake.synthesize, denoised = watched, []
+    fake.synthesize, denoised = recorded, []
     LoadedModel(fake).warm_up(seconds)
     assert (lengths, denoised) == ([longest], [seconds < 1.0])
 
 
-def test_a_long_mel_whose_client_left_holds_up_no_other_model(ready, fake, wait_until):
-    """As with a mel of 4096 frames for a model that generates sample by sample."""
-    slow = SlowStreamer(seconds=0.01)  # 40 seconds for all
+def test_a_long_mel_is_cancelled_when_its_client_disconnects(ready, fake, wait_until):
+    """For example a mel of 4096 frames for a model that generates sample by sample."""
+    slow = SlowStreamer(seconds=0.01)  # 40 seconds in total
     with ready(slow, fake, stall_timeout=5.0) as url:
         del slow.computed[:]
         with connected(url, post("/v1/synthesize?model=slow", npy(mel_of(4000)))):
@@ -185,4 +185,4 @@ def test_a_long_mel_whose_client_left_holds_up_no_other_model(ready, fake, wait_
         again = httpx.post(f"{url}/v1/synthesize?model=slow", content=npy(mel_of(2)), timeout=TIMEOUT)
         assert again.status_code == 200
         assert 'vocoder_queued_requests{model="slow"} 0.0' in metrics(url)
-        assert sum(slow.computed) < 6000  # 8800 for all, with what stands around each part
+        assert sum(slow.computed) < 6000  # 8800 in total, with the context of each part

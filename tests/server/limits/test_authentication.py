@@ -2,7 +2,7 @@ import logging
 
 import anyio
 import pytest
-from answers import npy, slug
+from http_helpers import npy, slug
 
 from server.limits import keys
 
@@ -21,7 +21,7 @@ def file(tmp_path):
     return path
 
 
-async def test_every_route_but_the_probes_wants_a_key(start, file):
+async def test_every_route_except_the_probes_requires_a_key(start, file):
     async with start(api_keys_file=file) as client:
         document = (await client.get("/openapi.json", headers=bearer(KEY))).json()
         routes = [(method, path) for path, methods in document["paths"].items() for method in methods]
@@ -37,15 +37,15 @@ async def test_every_route_but_the_probes_wants_a_key(start, file):
                 assert "API key" in response.json()["error" if path.startswith("/v2") else "detail"]
 
 
-async def test_a_key_in_either_header_opens_what_its_roles_allow_and_a_wrong_one_nothing(start, file, new_mel):
+async def test_keys_in_either_header_grant_their_roles_and_wrong_keys_nothing(start, file, new_mel):
     async with start(api_keys_file=file) as client:
-        basic = {"Authorization": "Basic YTpi", "X-Api-Key": KEY}  # what a proxy asks of people does not hide the key
+        basic = {"Authorization": "Basic YTpi", "X-Api-Key": KEY}  # a proxy's credentials do not hide the key
         for headers in (bearer(KEY), bearer(OTHER), {"X-Api-Key": KEY}, {"Authorization": f"bearer  {KEY}"}, basic):
             assert (await client.post("/synthesize", content=npy(new_mel()), headers=headers)).status_code == 200
         assert (await client.get("/metrics", headers=bearer(SCRAPER))).status_code == 200
         assert slug(await client.get("/metrics", headers=bearer(KEY))) == (403, "forbidden")
-        refused = await client.get("/models", headers=bearer(SCRAPER))
-        assert (refused.status_code, refused.json()["role"]) == (403, "speak")
+        rejected = await client.get("/models", headers=bearer(SCRAPER))
+        assert (rejected.status_code, rejected.json()["role"]) == (403, "speak")
 
     async def body():
         raise AssertionError("the body was read")
@@ -59,24 +59,24 @@ async def test_a_key_in_either_header_opens_what_its_roles_allow_and_a_wrong_one
 
 
 @pytest.mark.parametrize("quota", [{"requests_per_minute": 2}, {"frames_per_minute": 30}], ids=list)
-async def test_a_quota_is_of_one_key_and_not_of_probes(start, file, new_mel, quota):
+async def test_quotas_are_per_key_and_do_not_apply_to_probes(start, file, new_mel, quota):
     async with start(api_keys_file=file, **quota) as client:
 
-        async def spoken(key):
+        async def synthesize(key):
             return await client.post("/synthesize", content=npy(new_mel(frames=15)), headers=bearer(key))
 
-        assert [(await spoken(KEY)).status_code for _ in range(2)] == [200, 200]
-        refused = await spoken(KEY)
-        assert slug(refused) == (429, "rate-limited")
-        assert f"{refused.json()['quota']}_per_minute" in quota
-        assert 1 <= int(refused.headers["retry-after"]) <= 31
-        assert (await spoken(OTHER)).status_code == 200
+        assert [(await synthesize(KEY)).status_code for _ in range(2)] == [200, 200]
+        rejected = await synthesize(KEY)
+        assert slug(rejected) == (429, "rate-limited")
+        assert f"{rejected.json()['quota']}_per_minute" in quota
+        assert 1 <= int(rejected.headers["retry-after"]) <= 31
+        assert (await synthesize(OTHER)).status_code == 200
         assert (await client.get("/livez", headers=bearer(KEY))).status_code == 200
         text = (await client.get("/metrics", headers=bearer(SCRAPER))).text
         assert 'vocoder_rejected_total{reason="rate-limited"} 1.0' in text
 
 
-async def test_a_changed_file_is_taken_up_while_serving(start, file, monkeypatch):
+async def test_a_changed_key_file_is_reloaded_while_serving(start, file, monkeypatch):
     monkeypatch.setattr(keys, "WATCH_SECONDS", 0.05)
     async with start(api_keys_file=file) as client:
         file.write_text("carol:a-key-that-is-new-here")
@@ -87,7 +87,7 @@ async def test_a_changed_file_is_taken_up_while_serving(start, file, monkeypatch
         assert slug(await client.get("/models", headers=bearer(KEY))) == (401, "unauthorized")
 
 
-async def test_the_log_has_the_name_and_never_the_key(start, file, new_mel, caplog):
+async def test_logs_contain_the_name_and_never_the_key(start, file, new_mel, caplog):
     caplog.set_level(logging.DEBUG)
     async with start(api_keys_file=file) as client:
         await client.post("/synthesize", content=npy(new_mel()), headers=bearer(KEY))

@@ -10,11 +10,11 @@ from server.limits.holdings import Holding, Pool, client_of, give_back_freed
 ALICE, BOB = Client("alice", "10.0.0.1"), Client("bob", "10.0.0.1")
 
 
-def test_one_client_leaves_a_quarter_to_others():
+def test_one_client_cannot_use_the_last_quarter():
     pool = Pool(100)
     first, second = Holding(pool, ALICE), Holding(pool, Client("alice", "10.0.0.2"))
     assert first.set(60)
-    assert not second.set(16)  # of the same key
+    assert not second.set(16)  # the same key
     assert second.set(15)
     other = Holding(pool, BOB)
     assert not other.set(26)
@@ -32,25 +32,25 @@ def test_one_client_leaves_a_quarter_to_others():
     ("host", "address"),
     [("10.0.0.7", "10.0.0.7"), ("2001:db8::1:2:3:4", "2001:db8::/64"), ("testclient", "testclient"), (None, "")],
 )
-def test_whose_a_request_is(host, address):
+def test_clients_are_identified_by_key_and_address(host, address):
     connection = HTTPConnection({"type": "http", "client": host and (host, 1), "headers": []})
     assert client_of(connection, "") == Client("", address)
     assert client_of(connection, "alice").who[0] == "alice"
 
 
-def test_memory_goes_back_once_after_much_of_it_was_let_go(monkeypatch):
-    given_back = []
+def test_memory_is_returned_once_after_a_large_release(monkeypatch):
+    returned = []
     monkeypatch.setattr(holdings, "GIVE_BACK_SECONDS", 0.005)
-    monkeypatch.setattr(holdings, "give_back_memory", lambda: given_back.append(pool.used))
+    monkeypatch.setattr(holdings, "give_back_memory", lambda: returned.append(pool.used))
     pool = Pool(2**30)
 
     async def use():
         watch = asyncio.create_task(give_back_freed(pool))
-        for size in (2**20, 2**28, 2**20):  # little, much, and let go
+        for size in (2**20, 2**28, 2**20):  # little, much, and released
             holding.set(size)
             await asyncio.sleep(0.05)
         watch.cancel()
 
     holding = Holding(pool, ALICE)
     asyncio.run(use())
-    assert given_back == [2**20]
+    assert returned == [2**20]

@@ -20,10 +20,10 @@ def file(tmp_path):
     return tmp_path / "keys"
 
 
-def test_a_file_with_everything_in_it_says_whose_a_key_is(file):
+def test_key_files_define_owners_roles_and_quotas(file):
     bob = f"bob:sha256:{digest('another-key-of-bob').hex()} frames_per_minute=100 roles=speak,metrics"
     scraper = f"prometheus:{KEY}/x+y=~ roles=metrics requests_per_minute=0"
-    file.write_text(f"# who may speak\n\nalice:{KEY}\n{bob}\nalice:a-second-key-of-alice\n{scraper}")
+    file.write_text(f"# who may synthesize\n\nalice:{KEY}\n{bob}\nalice:a-second-key-of-alice\n{scraper}")
     assert read_clients(file, requests_per_minute=7, frames_per_minute=9) == (
         Owner("alice", (digest(KEY), digest("a-second-key-of-alice")), frozenset({"speak"}), 7, 9),
         Owner("bob", (digest("another-key-of-bob"),), frozenset({"speak", "metrics"}), 7, 100),
@@ -31,13 +31,13 @@ def test_a_file_with_everything_in_it_says_whose_a_key_is(file):
     )
     file.write_text(f"alice:{KEY}\nalice:a-second-key-of-alice\nbob:a-third-key-of-bobs")
     ring = KeyRing(file, 0, 0)
-    names = [found and found[0].name for found in map(ring.find, (KEY, "a-second-key-of-alice", "a-third-key-of-bobs"))]
+    names = [owner and owner[0].name for owner in map(ring.find, (KEY, "a-second-key-of-alice", "a-third-key-of-bobs"))]
     assert names == ["alice", "alice", "bob"]
     guesses = "", KEY[:-1], KEY + "x", KEY.upper(), "ключ", digest(KEY).hex()
     assert [guess for guess in guesses if ring.find(guess) is not None] == []
 
 
-WRONG = {
+INVALID = {
     "has no key": ("", "# nothing\n"),
     "line 1: write NAME:KEY": (
         f"{KEY}\n",
@@ -53,8 +53,8 @@ WRONG = {
 }
 
 
-def test_a_line_that_is_none_is_named_without_its_key(file):
-    for message, texts in WRONG.items():
+def test_invalid_lines_are_reported_without_the_key(file):
+    for message, texts in INVALID.items():
         for text in texts:
             file.write_text(text)
             with pytest.raises(KeyFileError, match=message) as caught:
@@ -64,7 +64,7 @@ def test_a_line_that_is_none_is_named_without_its_key(file):
 
 
 @pytest.mark.parametrize(
-    ("make", "words"),
+    ("make", "message"),
     [
         (lambda file: None, "cannot read the API key file"),
         (lambda file: file.write_bytes(b"\xff\xfe"), "is not UTF-8"),
@@ -73,13 +73,13 @@ def test_a_line_that_is_none_is_named_without_its_key(file):
     ],
     ids=["missing", "binary", "pipe", "large"],
 )
-def test_a_file_that_cannot_be_read(file, make, words):
+def test_unreadable_key_files_are_rejected(file, make, message):
     make(file)
-    with pytest.raises(KeyFileError, match=words):
+    with pytest.raises(KeyFileError, match=message):
         KeyRing(file, 0, 0)
 
 
-def test_a_file_that_is_being_written_is_left_alone(file):
+def test_a_file_is_not_reloaded_while_it_is_being_written(file):
     file.write_text(f"alice:{KEY}\nbob:another-key-of-bob\n")
     ring = KeyRing(file, 0, 0)
     with file.open("w") as writing:
@@ -93,46 +93,46 @@ def test_a_file_that_is_being_written_is_left_alone(file):
     assert ring.find("a-third-key-of-carol") is not None
 
 
-def refreshed(ring):
-    """Whether a file that stays as it is brings new keys. It is looked at twice."""
+def reloaded(ring):
+    """Return whether new keys are loaded from a file that no longer changes, at the second look."""
     return not ring.refresh() and ring.refresh()
 
 
 def replace_file(file, text):
-    """As editors and Kubernetes do it: another file takes the place of the old one."""
+    """Replace the file with a new one, as editors and Kubernetes do."""
     new = file.with_suffix(".new")
     new.write_text(text)
     os.replace(new, file)  # noqa: PTH105
 
 
 @pytest.mark.parametrize("text", [None, "nonsense"])
-def test_a_spoilt_file_leaves_the_keys_as_they_were(file, text, caplog):
+def test_an_invalid_or_missing_file_keeps_the_old_keys(file, text, caplog):
     file.write_text(f"alice:{KEY}")
     ring = KeyRing(file, 0, 0)
     if text is None:
         file.unlink()
     else:
         replace_file(file, text)
-    assert not refreshed(ring)
+    assert not reloaded(ring)
     assert ring.find(KEY) is not None
     assert "cannot reload the API keys" in caplog.text
     replace_file(file, "bob:another-key-of-bob")
-    assert refreshed(ring)
+    assert reloaded(ring)
 
 
-def test_a_new_key_brings_no_new_quota(file):
+def test_a_new_key_does_not_reset_the_quota(file):
     file.write_text(f"alice:{KEY} requests_per_minute=2\nbob:another-key-of-bob requests_per_minute=2")
     ring = KeyRing(file, 0, 0)
     for key in (KEY, "another-key-of-bob"):
         assert ring.find(key)[1].requests.take(2) == 0.0
     replace_file(file, "alice:a-new-key-of-alice requests_per_minute=2\nbob:another-key-of-bob requests_per_minute=3")
-    assert refreshed(ring)
+    assert reloaded(ring)
     alice, bob = ring.find("a-new-key-of-alice"), ring.find("another-key-of-bob")
     assert alice[1].requests.take(1) > 0.0
     assert bob[1].requests.take(1) == 0.0  # his limit changed
 
 
-def test_a_cost_beyond_the_bucket_is_granted_and_paid_off():
+def test_a_cost_larger_than_the_bucket_is_granted_and_paid_off_later():
     clock = SimpleNamespace(now=100.0)
     bucket = TokenBucket(60, lambda: clock.now)
     assert bucket.take(180) == 0.0
@@ -147,7 +147,7 @@ def test_a_cost_beyond_the_bucket_is_granted_and_paid_off():
     per_minute=st.integers(1, 10_000),
     steps=st.lists(st.tuples(st.floats(0.0, 100.0), st.integers(0, 20_000)), max_size=30),
 )
-def test_never_more_than_the_rate_and_every_wait_is_enough(per_minute, steps):
+def test_the_rate_is_never_exceeded_and_every_wait_is_sufficient(per_minute, steps):
     clock = SimpleNamespace(now=100.0)
     bucket, granted, largest = TokenBucket(per_minute, lambda: clock.now), 0.0, 0
     for pause, cost in steps:

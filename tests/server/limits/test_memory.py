@@ -1,4 +1,4 @@
-"""Bodies that are small on the wire and enormous once they are read, and audio that nobody reads, fill no memory."""
+"""Bodies that expand when parsed and audio that is never read do not exhaust memory."""
 
 import json
 import os
@@ -8,9 +8,9 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
-from answers import TIMEOUT, metric, npy
 from handshakes import connected, head_of, post
-from speaker import Speaker
+from http_helpers import TIMEOUT, metric, npy
+from stream_client import StreamClient
 from streamers import Streamer, mel_of
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
@@ -23,18 +23,18 @@ BUDGET = 24 * MIB
 
 
 def resident():
-    give_back_memory()  # what is freed is no longer held
+    give_back_memory()  # return freed memory first
     return int(psutil.Process().memory_info().rss)
 
 
 @pytest.mark.parametrize("query", ["format=pcm_f32", "format=pcm_f32&stream=1"])
-def test_answers_that_nobody_reads(ready, fake, wait_until, query):
-    """Each has 5 MB; without the limit all would wait in the memory of the server."""
+def test_unread_responses_use_limited_memory(ready, fake, wait_until, query):
+    """Each has 5 MB; without the limit all would stay in the server's memory."""
     stream = "stream" in query
     synthesizer = Streamer() if stream else fake
-    request = post(f"/v1/synthesize?{query}", npy(mel_of(4096 + 1024 * stream)))  # one of 1.3 MB for all clients
+    request = post(f"/v1/synthesize?{query}", npy(mel_of(4096 + 1024 * stream)))  # 1.3 MB, shared by all clients
     with ready(synthesizer, max_buffered_bytes=BUDGET, max_frames=8192) as url:
-        httpx.post(f"{url}/v1/synthesize?{query}", content=npy(mel_of(4096)), timeout=TIMEOUT)  # loads what it needs
+        httpx.post(f"{url}/v1/synthesize?{query}", content=npy(mel_of(4096)), timeout=TIMEOUT)  # lazy imports
         before = resident()
         with ExitStack() as stack:
             clients = [stack.enter_context(connected(url, request, window=4096)) for _ in range(CLIENTS)]
@@ -48,33 +48,33 @@ def test_answers_that_nobody_reads(ready, fake, wait_until, query):
         assert httpx.post(f"{url}/v1/synthesize", content=npy(mel_of(100)), timeout=TIMEOUT).status_code == 200
 
 
-def test_websockets_that_nobody_reads(ready):
+def test_unread_websockets_use_limited_memory(ready):
     streamer = Streamer()
     with ready(streamer, max_buffered_bytes=BUDGET) as url, ExitStack() as stack:
-        refused = 0
+        rejected = 0
         for _ in range(12):
             narrow = stack.enter_context(connected(url, window=4096))
             address = f"{url.replace('http', 'ws', 1)}/v1/stream"
-            speaker = Speaker(stack.enter_context(connect(address, sock=narrow, max_queue=1, close_timeout=0.1)))
-            speaker.hello(format="pcm_f32")
+            client = StreamClient(stack.enter_context(connect(address, sock=narrow, max_queue=1, close_timeout=0.1)))
+            client.hello(format="pcm_f32")
             try:
-                if speaker.text()["type"] == "ready":
-                    speaker.send(mel_of(500), 250)
+                if client.text()["type"] == "ready":
+                    client.send(mel_of(500), 250)
                 else:
-                    refused += 1
-                    assert speaker.closed() == (4503, "busy")
+                    rejected += 1
+                    assert client.closed() == (4503, "busy")
             except ConnectionClosed:
-                refused += 1
-        assert 0 < refused < 12
+                rejected += 1
+        assert 0 < rejected < 12
         assert 0 < metric(url, "vocoder_held_bytes") <= 0.75 * BUDGET
 
 
-INFER, SPEAK = "/v2/models/fake/infer", "/v1/synthesize"
+INFER, SYNTHESIZE = "/v2/models/fake/infer", "/v1/synthesize"
 JSON, SAFETENSORS = "application/json", "application/vnd.safetensors"
-MOST_GROWTH = 48 * 2**20  # bytes: the bodies have up to 4 MB, and what was once made of them took hundreds
+MOST_GROWTH = 48 * 2**20  # bytes; the bodies have up to 4 MB, but once took hundreds when parsed
 
 
-def many(item, count):
+def repeated(item, count):
     return b",".join([item] * count)
 
 
@@ -94,23 +94,23 @@ def safetensors():
 
 LONG_STRING = b'"' + b"A" * 250 + b'",'
 FLOODS = {
-    "inputs": (INFER, JSON, lambda: b'{"inputs":[' + many(b"{}", 400_000) + b"]}"),
-    "outputs": (INFER, JSON, lambda: b'{"inputs":[],"outputs":[' + many(b"{}", 400_000) + b"]}"),
-    "inputs that are few enough to be read": (INFER, JSON, lambda: b'{"inputs":[' + many(b"{}", 60_000) + b"]}"),
+    "inputs": (INFER, JSON, lambda: b'{"inputs":[' + repeated(b"{}", 400_000) + b"]}"),
+    "outputs": (INFER, JSON, lambda: b'{"inputs":[],"outputs":[' + repeated(b"{}", 400_000) + b"]}"),
+    "fewer inputs": (INFER, JSON, lambda: b'{"inputs":[' + repeated(b"{}", 60_000) + b"]}"),
     "members": (INFER, JSON, lambda: b'{"inputs":[]' + members() + b"}"),
-    "a string among data": (INFER, JSON, lambda: tensor(LONG_STRING + many(b"1", 200_000))),
-    "a string among a mel": (SPEAK, JSON, lambda: b'{"mel":[' + LONG_STRING + many(b"1", 200_000) + b"]}"),
-    "a string in a row": (SPEAK, JSON, lambda: b'{"mel":[[' + LONG_STRING + many(b"1", 200_000) + b"]]}"),
-    "empty lists": (SPEAK, JSON, lambda: b'{"mel":[' + many(b"[]", 1_000_000) + b"]}"),
-    "empty lists in data": (INFER, JSON, lambda: tensor(many(b"[]", 1_000_000))),
-    "tensors of nothing": (SPEAK, SAFETENSORS, safetensors),
+    "a string in data": (INFER, JSON, lambda: tensor(LONG_STRING + repeated(b"1", 200_000))),
+    "a string in a mel": (SYNTHESIZE, JSON, lambda: b'{"mel":[' + LONG_STRING + repeated(b"1", 200_000) + b"]}"),
+    "a string in a row": (SYNTHESIZE, JSON, lambda: b'{"mel":[[' + LONG_STRING + repeated(b"1", 200_000) + b"]]}"),
+    "empty lists": (SYNTHESIZE, JSON, lambda: b'{"mel":[' + repeated(b"[]", 1_000_000) + b"]}"),
+    "empty lists in data": (INFER, JSON, lambda: tensor(repeated(b"[]", 1_000_000))),
+    "empty tensors": (SYNTHESIZE, SAFETENSORS, safetensors),
 }
 
 
 @contextmanager
-def watched():
-    """Gives how much this process, the server in it included, has grown at most since the beginning."""
-    Path("/proc/self/clear_refs").write_text("5")  # from here on, VmHWM is the peak
+def watch_growth():
+    """Yield a function that returns the peak growth in bytes of this process, which includes the server."""
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak, VmHWM
     before = psutil.Process().memory_info().rss
 
     def growth():
@@ -121,13 +121,13 @@ def watched():
     yield growth
 
 
-def test_floods(ready):
+def test_bodies_that_expand_when_parsed_are_rejected_in_little_memory(ready):
     with ready() as url:
         for kind, (path, media_type, body) in FLOODS.items():
             content, headers = body(), {"Content-Type": media_type}
             assert len(content) < 5 * 2**20
-            httpx.post(url + path, content=content[:100], headers=headers, timeout=TIMEOUT)  # loads what is used first
-            with watched() as growth:
+            httpx.post(url + path, content=content[:100], headers=headers, timeout=TIMEOUT)  # lazy imports
+            with watch_growth() as growth:
                 response = httpx.post(url + path, content=content, headers=headers, timeout=TIMEOUT)
                 assert response.status_code == 400, (kind, response.text)
                 assert growth() < MOST_GROWTH, kind

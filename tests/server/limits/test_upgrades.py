@@ -1,4 +1,4 @@
-"""WebSocket handshakes that are none, and WebSockets that are used to keep a connection or to fill memory."""
+"""Invalid WebSocket handshakes, and WebSockets used to block connections or fill memory."""
 
 import gc
 import json
@@ -8,8 +8,8 @@ from functools import partial
 
 import psutil
 import pytest
-from answers import PROBLEM
-from handshakes import BINARY, CONTINUATION, PING, TEXT, connected, frame, handshake, head_of, until_closed
+from handshakes import BINARY, CONTINUATION, PING, TEXT, connected, frame, handshake, head_of, read_until_closed
+from http_helpers import PROBLEM
 from streamers import mel_of
 
 from server.limits.connections import server_config
@@ -17,7 +17,7 @@ from server.limits.websocket import LimitedWebSocket
 from server.settings import Settings
 
 
-def opened(connection):
+def assert_opened(connection):
     assert head_of(connection).startswith(b"HTTP/1.1 101 ")
 
 
@@ -26,7 +26,7 @@ def ready(ready, streamer):
     return partial(ready, streamer)
 
 
-REFUSED = [
+INVALID = [
     (handshake(Content_Length="5") + b"hello", 400, "malformed-handshake"),
     (handshake(Content_Length="5"), 400, "malformed-handshake"),
     (handshake(Transfer_Encoding="chunked") + b"0\r\n\r\n", 400, "malformed-handshake"),
@@ -44,21 +44,21 @@ REFUSED = [
 ]
 
 
-def test_handshakes_that_are_refused(ready):
+def test_invalid_handshakes_are_rejected(ready):
     with ready(keep_alive_timeout=1.0) as url:
-        for sent, status, name in REFUSED:
+        for sent, status, name in INVALID:
             with connected(url, sent) as connection:
-                head, _, body = until_closed(connection).partition(b"\r\n\r\n")
+                head, _, body = read_until_closed(connection).partition(b"\r\n\r\n")
             assert head.startswith(b"HTTP/1.1 %d " % status), sent
             assert b"content-type: application/problem+json" in head.lower()
             assert (json.loads(body)["type"], json.loads(body)["status"]) == (PROBLEM + name, status)
             assert b"secret" not in body
 
 
-def test_pings_are_answered_while_frames_wait_and_late_pongs_cut_nobody_off(ready, streamer):
+def test_pings_are_answered_while_frames_wait_and_late_pongs_are_tolerated(ready, streamer):
     pings = [frame(PING, b"%d" % number) for number in range(3)]
     with ready() as url, connected(url, handshake()) as connection:
-        opened(connection)
+        assert_opened(connection)
         streamer.gate.clear()
         mel = mel_of(1000)
         connection.sendall(frame(TEXT, b"{}") + pings[0])
@@ -66,7 +66,7 @@ def test_pings_are_answered_while_frames_wait_and_late_pongs_cut_nobody_off(read
             connection.sendall(frame(BINARY, mel[:, start : start + 100].T.tobytes()))
         connection.sendall(pings[1] + frame(TEXT, b'{"end": true}') + pings[2])
         received = b""
-        while b"\x8a\x012" not in received:  # the last of the pongs
+        while b"\x8a\x012" not in received:  # the last pong
             received += connection.recv(65536)
         streamer.gate.set()
         while b'"done"' not in received:
@@ -74,13 +74,13 @@ def test_pings_are_answered_while_frames_wait_and_late_pongs_cut_nobody_off(read
         assert b'"frames": 1000' in received
     config = server_config(lambda: None, Settings())
     assert config.ws_ping_timeout is None
-    assert config.ws_ping_interval  # proxies see that a connection is in use
+    assert config.ws_ping_interval  # so that proxies keep idle connections
 
 
-def test_pings_of_who_does_not_read_take_no_memory(ready):
+def test_pings_of_clients_that_do_not_read_use_no_memory(ready):
     process, pings = psutil.Process(), frame(PING, b"x" * 125) * 1000
     with ready(send_timeout=1.0) as url, connected(url, handshake(), window=4096) as connection:
-        opened(connection)
+        assert_opened(connection)
         before, most = process.memory_info().rss, 0
         while sent_all(connection, pings):
             most = max(most, process.memory_info().rss - before)
@@ -88,7 +88,7 @@ def test_pings_of_who_does_not_read_take_no_memory(ready):
 
 
 def sent_all(connection, data):
-    """Send, unless the other side has ended the connection."""
+    """Send data; return False if the other side has closed the connection."""
     try:
         connection.sendall(data)
     except OSError:
@@ -96,12 +96,12 @@ def sent_all(connection, data):
     return True
 
 
-def test_many_small_frames_take_no_more_than_is_in_them(ready, wait_until):
+def test_many_small_frames_use_no_more_memory_than_their_content(ready, wait_until):
     with ready() as url, connected(url, handshake()) as connection:
-        opened(connection)
+        assert_opened(connection)
         found = [each for each in gc.get_objects() if type(each) is LimitedWebSocket]
-        (protocol,) = [each for each in found if not each.disconnected]  # those of other tests may still be there
-        assert protocol.transport.max_size < 2**16  # of what is done before others have their turn
+        (protocol,) = [each for each in found if not each.disconnected]  # some of other tests may still exist
+        assert protocol.transport.max_size < 2**16  # limits the work before others get a turn
         connection.sendall(frame(TEXT, b"no", final=False) + frame(CONTINUATION, b" ", final=False) * 999)
         wait_until(lambda: sum(map(len, protocol.frames)) == 1001)
         assert len(protocol.frames) == 1
@@ -111,9 +111,9 @@ def test_many_small_frames_take_no_more_than_is_in_them(ready, wait_until):
             answer += connection.recv(65536)
 
 
-def test_text_that_is_not_utf_8_ends_the_connection_without_a_traceback(ready, caplog):
+def test_invalid_utf_8_closes_the_connection_without_a_traceback(ready, caplog):
     with ready() as url, connected(url, handshake()) as connection, caplog.at_level(logging.DEBUG):
-        opened(connection)
+        assert_opened(connection)
         connection.sendall(frame(TEXT, b"\xff\xfe"))
-        assert until_closed(connection).endswith(b"\x88\x02" + struct.pack("!H", 1007))
+        assert read_until_closed(connection).endswith(b"\x88\x02" + struct.pack("!H", 1007))
     assert [record for record in caplog.records if record.exc_info] == []

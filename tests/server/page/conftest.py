@@ -1,4 +1,4 @@
-"""A person at the page: a window of headless Chromium, and the few things that people do in it."""
+"""A visitor of the page: a window of headless Chromium and the actions of users in it."""
 
 import os
 import shutil
@@ -12,26 +12,26 @@ import numpy as np
 import pytest
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-PATIENCE = 60_000.0  # milliseconds; a busy core takes more than 20 s for what takes one
+PATIENCE = 60_000.0  # milliseconds; on a busy core a task of 1 s may take more than 20 s
 
 
 class Visitor:
-    """Uses the page as people do, by its labels; `page` and `expect` are playwright's."""
+    """Uses the page by its labels, like a user; `page` and `expect` are playwright's."""
 
     def __init__(self, page, expect):
         self.page = page
         self.expect = expect
 
     def upload(self, name, body):
-        """Choose a file, and wait until it is shown."""
+        """Choose a file and wait until it is shown."""
         self.page.get_by_label("Choose a file").set_input_files({"name": name, "mimeType": "", "buffer": body})
         self.expect(self.page.locator("#given[aria-busy=false]")).to_contain_text(name)
 
-    def speak(self, says):
-        """Have the chosen models speak when they are ready, and wait until the page says so."""
+    def synthesize(self, status):
+        """Synthesize with the selected models once they are ready, and wait for a status."""
         self.expect(self.page.locator("#models")).to_have_attribute("aria-busy", "false")
         self.button("Synthesize").click()
-        self.expect(self.page.get_by_role("status")).to_have_text(says)
+        self.expect(self.page.get_by_role("status")).to_have_text(status)
 
     def button(self, name):
         return self.page.get_by_role("button", name=name)
@@ -46,21 +46,21 @@ class Visitor:
         self.page.get_by_text("Settings", exact=True).click()
 
     def wait(self, element, condition):
-        """Wait until a condition on an element holds; the page's policy forbids playwright's own way to do so."""
+        """Wait until a condition on an element holds; the page's policy forbids playwright's own function."""
         for _ in range(int(PATIENCE / 50.0)):
             if element.evaluate(condition):
                 return
             self.page.wait_for_timeout(50)
-        pytest.fail(f"waited in vain for {condition}")
+        pytest.fail(f"timed out waiting for {condition}")
 
 
 def find_chromium(installed):
-    """The browser that $CHROMIUM names, one on the path, or playwright's own; None without any."""
+    """Return the browser named by $CHROMIUM, one on the path, or playwright's own, or None."""
     choices = os.environ.get("CHROMIUM"), *map(shutil.which, BROWSERS), Path(installed).exists() and installed
     return next(filter(None, choices), None)
 
 
-# Of each module, not of the session: while it runs, its event loop would be in the way of other tests.
+# The scope is not the session because playwright's event loop would disturb other tests.
 @pytest.fixture(scope="module")
 def browser():
     required = bool(os.environ.get("REQUIRE_BROWSER"))
@@ -71,17 +71,17 @@ def browser():
             raise
         pytest.skip("playwright is not installed: make browser-test")
     with sync_playwright() as running:
-        found = find_chromium(running.chromium.executable_path)
-        if found is None and not required:
+        executable = find_chromium(running.chromium.executable_path)
+        if executable is None and not required:
             pytest.skip("there is no Chromium here: make browser-test")
-        browser = running.chromium.launch(executable_path=found)
+        browser = running.chromium.launch(executable_path=executable)
         yield browser
         browser.close()
 
 
 @pytest.fixture
 def visit(browser, serve):
-    """Open the page of a server in a window of its own, which must not ask any other server, nor report an error."""
+    """Open the page of a server in a new window, which must not contact other servers or report errors."""
     from playwright.sync_api import expect
 
     expect.set_options(PATIENCE)
@@ -110,7 +110,7 @@ def visit(browser, serve):
 
 @pytest.fixture
 def static():
-    """Serve the files of a folder, and nothing else."""
+    """Serve the files of a folder."""
 
     @contextmanager
     def run(folder):
@@ -126,12 +126,12 @@ def static():
 
 
 def _is_fault(message):
-    """Whether the console tells of an error other than a refusal by the server, which the page itself shows."""
+    """Return whether a console message is an error other than a failed request, which the page shows itself."""
     return message.type in ("error", "warning") and "Failed to load resource" not in message.text
 
 
 @pytest.fixture
-def two(new_fake):
+def two_fakes(new_fake):
     return new_fake("one"), new_fake("two")
 
 

@@ -1,4 +1,4 @@
-"""Models that run in the browser: the samples of the exported program, and much the same sound as the server's."""
+"""Models that run in the browser give the same audio as the exported program."""
 
 import io
 import json
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from answers import encoded
+from http_helpers import encoded
 from recordings import RECORDING
 
 import vocoder
@@ -22,22 +22,22 @@ from vocoder.sampling import white_noise
 
 PAGE_COPY = os.environ.get("PAGE_COPY")
 needs_copy = pytest.mark.skipif(not PAGE_COPY or not Path(PAGE_COPY).is_dir(), reason="make browser-test writes a copy")
-SLOWNESS = 300_000.0  # milliseconds that a model may take
+MODEL_TIMEOUT = 300_000.0  # milliseconds
 
 
 @needs_copy
-def test_a_copy_of_the_page_speaks_as_the_program_does_without_a_server(browser, static):
-    copy, speech, asked = Path(str(PAGE_COPY)), read_audio(RECORDING)[0][:22050], []
+def test_a_copy_of_the_page_without_a_server_gives_the_audio_of_the_program(browser, static):
+    copy, speech, requests = Path(str(PAGE_COPY)), read_audio(RECORDING)[0][:22050], []
     model = json.loads((copy / "page" / "local" / "index.json").read_text(encoding="utf-8"))["models"][0]
     frames = 1 + len(speech) // model["mel"]["hop_length"]
     z = model["sigma"] * white_noise(5, 0, frames, model["z_channels"], model["z_steps_per_frame"]).numpy()
-    # The page draws noise of its own; here it is given some.
-    given = f"export const noise = () => Float32Array.from({json.dumps(z.ravel().tolist())});"
+    # Replace the page's random noise.
+    noise_module = f"export const noise = () => Float32Array.from({json.dumps(z.ravel().tolist())});"
     with static(copy) as url:
         page = browser.new_page()
-        page.set_default_timeout(SLOWNESS)
-        page.on("request", lambda request: asked.append(request.url))
-        page.route("**/js/noise.js", lambda route: route.fulfill(content_type="text/javascript", body=given))
+        page.set_default_timeout(MODEL_TIMEOUT)
+        page.on("request", lambda request: requests.append(request.url))
+        page.route("**/js/noise.js", lambda route: route.fulfill(content_type="text/javascript", body=noise_module))
         page.goto(url)
         page.get_by_role("checkbox", name=re.compile("in this browser")).first.wait_for()
         page.locator("#given[aria-busy=false]").wait_for()
@@ -48,13 +48,13 @@ def test_a_copy_of_the_page_speaks_as_the_program_does_without_a_server(browser,
         assert "× real time" in page.locator("#clips").inner_text()
         with page.expect_download() as download:
             page.get_by_role("link", name="Download WAV").click()
-        sound = io.BytesIO(Path(download.value.path()).read_bytes())  # the file is gone with the window
+        sound = io.BytesIO(Path(download.value.path()).read_bytes())  # the file is deleted with the window
         page.close()
-    assert [address for address in asked if "/v1/" in address or not address.startswith((url, "blob:"))] == []
-    voice = vocoder.load(model["name"], dtype=torch.float32, guard="off")
-    mel = MelSpectrogram(voice.mel_config)(torch.from_numpy(speech)[None])
+    assert [address for address in requests if "/v1/" in address or not address.startswith((url, "blob:"))] == []
+    synthesizer = vocoder.load(model["name"], dtype=torch.float32, guard="off")
+    mel = MelSpectrogram(synthesizer.mel_config)(torch.from_numpy(speech)[None])
     with torch.no_grad():
-        expected = program_of(voice)(torch.from_numpy(z)[None], mel)[0].numpy()
+        expected = program_of(synthesizer)(torch.from_numpy(z)[None], mel)[0].numpy()
     x = soundfile.read(sound, dtype="float32")[0]
     assert x.std() > 0.01
     np.testing.assert_allclose(x, expected[: len(x)], rtol=0, atol=2e-3)

@@ -1,4 +1,4 @@
-"""The page's modules without a browser, in node: they link, and agree with NumPy, soundfile and the server."""
+"""The page's modules in node: they can be imported and agree with NumPy, soundfile and the server."""
 
 import importlib.util
 import io
@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from answers import npy
+from http_helpers import npy
 
 from vocoder.audio.writing import Origin, audio_info
 from vocoder.config import to_dict
@@ -20,12 +20,12 @@ from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import MelSpectrogram, mel_filterbank
 
 MODULES = Path(__file__).parents[3] / "server" / "pages" / "js"
-FREE = ("fft", "input", "mel", "noise", "npy", "wav")  # of the window
+WINDOWLESS = ("fft", "input", "mel", "noise", "npy", "wav")  # modules that need no window
 NAMES = sorted(str(path.relative_to(MODULES)) for path in MODULES.rglob("*.js"))
 
 
 def find_node():
-    """Node on the path, or the one that playwright brings."""
+    """Return node on the path or playwright's own, or None."""
     spec = importlib.util.find_spec("playwright")
     inside = Path(str(spec.origin)).parent / "driver" / "node" if spec else None
     return shutil.which("node") or (str(inside) if inside and inside.is_file() else None)
@@ -33,7 +33,7 @@ def find_node():
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """Run the body of a function of `given` among the functions of the modules, and return what it returns."""
+    """Return a function that runs JavaScript on `given`, with the modules' functions, and returns the result."""
     if (node := find_node()) is None:
         pytest.skip("there is no node here")
     folder = tmp_path_factory.mktemp("page")
@@ -42,9 +42,9 @@ def run(tmp_path_factory):
 
     def run(body, given=None):
         script = f"""import {{ readFileSync }} from "node:fs";
-            for (const name of {list(FREE)}) Object.assign(globalThis, await import(`./js/${{name}}.js`));
-            const told = async (given) => {{ {body} }};
-            console.log(JSON.stringify(await told(JSON.parse(readFileSync(0, "utf8")))));"""
+            for (const name of {list(WINDOWLESS)}) Object.assign(globalThis, await import(`./js/${{name}}.js`));
+            const main = async (given) => {{ {body} }};
+            console.log(JSON.stringify(await main(JSON.parse(readFileSync(0, "utf8")))));"""
         (folder / "script.js").write_text(script)
         done = subprocess.run([node, "script.js"], cwd=folder, input=json.dumps(given), capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
@@ -53,8 +53,8 @@ def run(tmp_path_factory):
     return run
 
 
-def test_every_module_links_to_what_the_others_have(run):
-    """An export that is missing is a SyntaxError; those that need a window fail later, when they look for one."""
+def test_every_module_can_be_imported(run):
+    """A missing export is a SyntaxError; modules that need a window fail later with other errors."""
     script = """const wrong = [];
       for (const name of given) {
         await import(`./js/${name}`).catch((error) => {
@@ -66,16 +66,16 @@ def test_every_module_links_to_what_the_others_have(run):
     assert run(script, NAMES) == []
 
 
-def test_the_noise_is_normal(run):
+def test_noise_is_normally_distributed(run):
     script = """return [...noise(100000, 0.5)];"""
     found = np.array(run(script)) / 0.5
     assert np.isfinite(found).all()
     moments = [(found**power).mean() for power in (1, 2, 3, 4)]
-    np.testing.assert_allclose(moments, [0.0, 1.0, 0.0, 3.0], atol=0.15)  # seven times what chance moves them
+    np.testing.assert_allclose(moments, [0.0, 1.0, 0.0, 3.0], atol=0.15)  # seven standard errors
     assert abs(np.corrcoef(found[1:], found[:-1])[0, 1]) < 0.03
 
 
-def test_the_spectra_agree_with_numpy(run):
+def test_spectra_agree_with_numpy(run):
     x = np.random.default_rng(5).standard_normal(900).astype(np.float32)
     found = run("return spectrogram(Float32Array.from(given), 256, 100);", x.tolist())
     assert (found["frames"], found["bins"]) == (10, 129)
@@ -87,7 +87,7 @@ def test_the_spectra_agree_with_numpy(run):
 
 @pytest.mark.parametrize("centre", ["reflect", "same"])
 @pytest.mark.parametrize("log", ["ln", "log10"])
-def test_mels_are_the_server_s(run, centre, log):
+def test_mels_agree_with_those_of_the_server(run, centre, log):
     config = MelConfig(
         "tiny", 8000, n_fft=64, win_length=48, hop_length=16, n_mels=5, f_min=0.0, f_max=4000.0, centre=centre, log=log
     )
@@ -104,7 +104,7 @@ def test_mels_are_the_server_s(run, centre, log):
 
 @pytest.mark.parametrize("dtype", ["<f2", "<f4", "<f8"])
 @pytest.mark.parametrize("order", ["C", "F"])
-def test_npy_files_are_read_as_numpy_wrote_them(run, dtype, order):
+def test_npy_files_of_numpy_are_read(run, dtype, order):
     mel = np.random.default_rng(3).standard_normal((5, 7)).astype(dtype)
     mel[0, :3] = 0.0, 3.0e-7, -2.0  # the second is subnormal in 16 bits
     script = """const read = await readNpy(new Blob([Uint8Array.from(given)]));
@@ -121,13 +121,13 @@ def test_npy_files_are_read_as_numpy_wrote_them(run, dtype, order):
     ("name", "content", "kind"),
     [("a.wav", "RIFF....WAVEfmt data", "recording"), ("a.npz", "PK..", "mel"), ("a", "?", "recording")],
 )
-def test_what_is_no_mel_but_looks_like_one_is_for_the_server_to_explain(run, name, content, kind):
+def test_files_that_are_not_mels_are_left_to_the_server(run, name, content, kind):
     script = """const { kind, mel } = await readInput(new File([given.content], given.name));
       return [kind, mel];"""
     assert run(script, {"name": name, "content": content}) == [kind, None]
 
 
-def test_what_a_program_has_fixed_is_refused_in_the_browser(run):
+def test_settings_fixed_in_a_program_are_rejected_in_the_browser(run):
     script = """const { synthesize } = await import("./js/local.js");
       const model = { plain: "tiny", mel: { n_mels: 2 }, least_frames: 1, corrections: 6 };
       const settings = { sigma: "", seed: "", denoise: "", corrections: "", sharpen: "", preset: "" };
@@ -135,12 +135,12 @@ def test_what_a_program_has_fixed_is_refused_in_the_browser(run):
       const refusal = (setting) => synthesize(mel, { ...settings, ...setting }, model).catch(({ message }) => message);
       return Promise.all(given.map(refusal));"""
     fixed = {"seed": "7", "denoise": "0.5", "corrections": "40", "sharpen": "0", "preset": "espnet"}
-    words = ("supports seeds", "remove hum", "makes 6 corrections", "change the sharpening", "of other presets")
-    for word, refusal in zip(words, run(script, [{name: value} for name, value in fixed.items()]), strict=True):
+    messages = ("supports seeds", "remove hum", "makes 6 corrections", "change the sharpening", "of other presets")
+    for word, refusal in zip(messages, run(script, [{name: value} for name, value in fixed.items()]), strict=True):
         assert word in refusal
 
 
-def test_npy_and_wav_files_are_written_as_others_read_them(run):
+def test_written_npy_and_wav_files_are_read_by_other_libraries(run):
     mel = np.random.default_rng(4).standard_normal((5, 7)).astype(np.float32)
     script = """const file = writeNpy({ values: Float32Array.from(given), nMels: 5, frames: 7 });
       return [...new Uint8Array(await file.arrayBuffer())];"""
@@ -152,5 +152,5 @@ def test_npy_and_wav_files_are_written_as_others_read_them(run):
     clipped, content = run(script, {"x": x, "origin": json.dumps(asdict(origin), ensure_ascii=False)})
     found, rate = soundfile.read(io.BytesIO(bytes(content)), dtype="int16")
     assert (clipped, rate, found.tolist()) == (2, 22050, [0, 16384, -8192, 32767, -32768])
-    told = audio_info(io.BytesIO(bytes(content)))
-    assert (told.program, told.origin) == (origin.program, origin)
+    info = audio_info(io.BytesIO(bytes(content)))
+    assert (info.program, info.origin) == (origin.program, origin)

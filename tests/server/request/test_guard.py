@@ -3,7 +3,7 @@ from unittest.mock import ANY
 
 import numpy as np
 import pytest
-from answers import npy
+from http_helpers import npy
 from recordings import mel_of
 
 GUARD_HEADERS = ("X-Mel-Guard", "X-Mel-Guard-Typicality", "X-Mel-Guard-Message")
@@ -23,40 +23,40 @@ async def post(client, mel, **query):
     return await client.post("/v1/synthesize", params=query, content=npy(mel.astype(np.float32)))
 
 
-def told(response):
+def guard_headers(response):
     return [response.headers.get(name) for name in GUARD_HEADERS]
 
 
-async def test_mels_are_judged(client, mel):
-    cause, typicality, message = told(await post(client, mel[:, :100], guard="strict"))
+async def test_guard_modes_report_reject_or_ignore_unlikely_mels(client, mel):
+    cause, typicality, message = guard_headers(await post(client, mel[:, :100], guard="strict"))
     assert (cause, 0 <= int(str(typicality)) <= 100, message) == ("typical", True, None)
-    wrong = mel / math.log(10.0)
+    decimal = mel / math.log(10.0)
     advice = "The mel looks like decimal logarithms: multiply by ln(10) = 2.302585."
-    assert told(await post(client, wrong)) == ["log10", "0", advice]
-    refused = await post(client, wrong, guard="strict")
-    document = refused.json()
-    assert (refused.status_code, document["type"]) == (422, "urn:vocoder:problem:unlikely-mel")
+    assert guard_headers(await post(client, decimal)) == ["log10", "0", advice]
+    rejected = await post(client, decimal, guard="strict")
+    document = rejected.json()
+    assert (rejected.status_code, document["type"]) == (422, "urn:vocoder:problem:unlikely-mel")
     assert document["detail"] == document["guard"]["message"]
     assert (document["guard"]["cause"], document["guard"]["typical"]) == ("log10", False)
-    silent = await post(client, wrong, guard="off")
-    assert (silent.status_code, told(silent)) == (200, [None, None, None])
+    unchecked = await post(client, decimal, guard="off")
+    assert (unchecked.status_code, guard_headers(unchecked)) == (200, [None, None, None])
 
 
-async def test_streams_tell_it_too_and_a_deployment_chooses_what_is_usual(start, streamer, mel):
-    wrong = mel / math.log(10.0)
+async def test_streams_report_verdicts_and_the_default_mode_is_a_setting(start, streamer, mel):
+    decimal = mel / math.log(10.0)
     async with start(streamer, guard="strict") as client:
         for stream in ({}, {"stream": 1}):
-            assert told(await post(client, mel, **stream))[0] == "typical"
-            assert (await post(client, wrong, **stream)).status_code == 422
-            assert told(await post(client, wrong, guard="warn", **stream))[0] == "log10"
+            assert guard_headers(await post(client, mel, **stream))[0] == "typical"
+            assert (await post(client, decimal, **stream)).status_code == 422
+            assert guard_headers(await post(client, decimal, guard="warn", **stream))[0] == "log10"
 
 
-async def test_values_that_the_mel_config_refuses_are_named_too(client, mel):
+async def test_errors_for_impossible_values_include_the_verdict(client, mel):
     decibels = mel * 20.0 / math.log(10.0)
     document = (await post(client, decibels)).json()
     assert (document["type"], document["guard"]["cause"]) == ("urn:vocoder:problem:invalid-mel", "decibels")
     assert "The mel looks like decibels: multiply by ln(10) / 20 = 0.115129. If it is lib" in document["detail"]
-    likeliest = document["guard"]["likeliest"][0]  # in decibels bands are not seen reliably, so none are named
+    likeliest = document["guard"]["likeliest"][0]  # bands are not recognised reliably in decibels
     assert likeliest == {"convention": "decibels", "preset": None, "probability": ANY}
     assert "guard" not in (await post(client, decibels, guard="off")).json()
 
@@ -67,21 +67,21 @@ async def infer(client, mel, **parameters):
     return await client.post("/v2/models/fake/infer", json=body)
 
 
-async def test_the_inference_protocol_tells_it_in_parameters(client, mel):
-    told = (await infer(client, mel[None, :, :100])).json()["parameters"]
-    assert told["mel_guard"] == "typical"
-    assert 0 <= told["mel_guard_typicality"] <= 100
-    assert "mel_guard_message" not in told
-    told = (await infer(client, mel[:, :100] / math.log(10.0))).json()["parameters"]
-    assert (told["mel_guard"], told["mel_guard_typicality"]) == ("log10", 0)
-    assert told["mel_guard_message"].startswith("The mel looks like decimal logarithms")
-    silent = await infer(client, mel[:, :100] / math.log(10.0), guard="off")
-    assert silent.json()["parameters"].keys() == {"sample_rate", "seed", "model_dtype", "mel_sharpened"}
+async def test_the_inference_protocol_returns_verdicts_in_parameters(client, mel):
+    parameters = (await infer(client, mel[None, :, :100])).json()["parameters"]
+    assert parameters["mel_guard"] == "typical"
+    assert 0 <= parameters["mel_guard_typicality"] <= 100
+    assert "mel_guard_message" not in parameters
+    parameters = (await infer(client, mel[:, :100] / math.log(10.0))).json()["parameters"]
+    assert (parameters["mel_guard"], parameters["mel_guard_typicality"]) == ("log10", 0)
+    assert parameters["mel_guard_message"].startswith("The mel looks like decimal logarithms")
+    unchecked = await infer(client, mel[:, :100] / math.log(10.0), guard="off")
+    assert unchecked.json()["parameters"].keys() == {"sample_rate", "seed", "model_dtype", "mel_sharpened"}
 
 
-async def test_auto_recognises_adapts_and_says_so(client, mel, espnet):
+async def test_auto_recognises_adapts_and_reports_the_preset(client, mel, espnet):
     own = await post(client, mel[:, :150], preset="auto")
-    assert (own.status_code, own.headers["X-Mel-Recognised"], told(own)[0]) == (200, "nvidia", "typical")
+    assert (own.status_code, own.headers["X-Mel-Recognised"], guard_headers(own)[0]) == (200, "nvidia", "typical")
     assert "X-Mel-Preset" not in own.headers
     other = await post(client, espnet[:, :150], preset="auto", guard="strict")
     assert (other.status_code, other.headers["X-Mel-Recognised"]) == (200, "espnet")
@@ -90,7 +90,7 @@ async def test_auto_recognises_adapts_and_says_so(client, mel, espnet):
     assert (inferred["mel_recognised"], inferred["mel_adapted"]) == ("espnet", "espnet")
 
 
-async def test_presets_are_hinted_at_and_auto_refuses_what_it_is_unsure_of(client, mel, espnet):
+async def test_presets_are_suggested_and_auto_rejects_uncertain_mels(client, mel, espnet):
     noise = np.random.default_rng(0).uniform(-6.0, -5.0, (80, 40))
     document = (await post(client, noise, preset="auto")).json()
     assert document["type"] == "urn:vocoder:problem:unsure-preset"

@@ -24,7 +24,7 @@ def npy_of(shape, data=None):
     return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + (MEL.tobytes() if data is None else data)
 
 
-def refused(body, media_type=NPY, headers=None):
+def rejection(body, media_type=NPY, headers=None):
     with pytest.raises(Problem) as caught:
         decode_mel(body, media_type, headers or {})
     return caught.value
@@ -35,20 +35,20 @@ def raw_headers(shape, dtype):
 
 
 @pytest.mark.parametrize("name", ["float16", "float32", "float64"])
-def test_every_type_and_encoding_of_values(name):
-    sent = MEL.astype(np.dtype(name).newbyteorder("<"))
-    bodies = [(npy(sent), None, {}), (sent.tobytes(), RAW, raw_headers("80, 6", name))]
+def test_every_dtype_and_encoding_is_decoded(name):
+    values = MEL.astype(np.dtype(name).newbyteorder("<"))
+    bodies = [(npy(values), None, {}), (values.tobytes(), RAW, raw_headers("80, 6", name))]
     for order in ("C", "F"):
         for version in ((1, 0), (2, 0)):
-            bodies.append((npy(np.asarray(sent, order=order), version=version), NPY, {}))
-    bodies.append((save({"mel": sent, "other": np.zeros(3, np.int64)}), SAFETENSORS, {}))
+            bodies.append((npy(np.asarray(values, order=order), version=version), NPY, {}))
+    bodies.append((save({"mel": values, "other": np.zeros(3, np.int64)}), SAFETENSORS, {}))
     for body, media_type, headers in bodies:
         mel = decode_mel(body, media_type, headers)
         assert (mel.dtype, mel.flags.c_contiguous, mel.flags.writeable) == (np.float32, True, True)
-        np.testing.assert_array_equal(mel, sent.astype(np.float32))
+        np.testing.assert_array_equal(mel, values.astype(np.float32))
 
 
-def test_json_and_values_beyond_float32_are_read():
+def test_json_and_values_beyond_float32_are_decoded():
     for mel in (MEL, [[-1, -2], [-3, 0.5]]):
         body = json.dumps({"mel": np.asarray(mel).tolist()}).encode()
         np.testing.assert_array_equal(decode_mel(body, JSON, {}), mel)
@@ -58,7 +58,7 @@ def test_json_and_values_beyond_float32_are_read():
 def test_a_header_that_claims_32_gigabytes_allocates_nothing():
     tracemalloc.start()
     try:
-        error = refused(npy_of("(80, 100000000)", data=b""))
+        error = rejection(npy_of("(80, 100000000)", data=b""))
         assert tracemalloc.get_traced_memory()[1] < 2**20
     finally:
         tracemalloc.stop()
@@ -77,8 +77,8 @@ SHAPES = ("(0, 80)", "()", "(80, 6, 1, 1)", "(80, 5)", "(80, 7)")
         *((body, "malformed-body") for body in (npy(MEL)[:60], npy(MEL)[:-1], npy(MEL) + b"\0", b"hello")),
     ],
 )
-def test_npy_that_is_refused(body, kind):
-    assert refused(body).kind == kind
+def test_invalid_npy_is_rejected(body, kind):
+    assert rejection(body).kind == kind
 
 
 @pytest.mark.parametrize(
@@ -91,38 +91,38 @@ def test_npy_that_is_refused(body, kind):
         (struct.pack("<Q", 2**40) + b"{}", "malformed-body"),
     ],
 )
-def test_safetensors_that_are_refused(body, kind):
-    assert refused(body, SAFETENSORS).kind == kind
+def test_invalid_safetensors_are_rejected(body, kind):
+    assert rejection(body, SAFETENSORS).kind == kind
 
 
-def test_raw_floats_and_types_that_are_refused():
+def test_invalid_raw_floats_and_media_types_are_rejected():
     for shape in ("80", "80,5", "80,-6", "80,six", "80,6,1,1", "0,6", "", "9" * 5000, "٨٠,6"):
-        assert refused(MEL.tobytes(), RAW, raw_headers(shape, "float32")).kind == "malformed-body", shape
-    assert refused(MEL.tobytes(), RAW, raw_headers("80,6", "int32")).kind == "unsupported-dtype"
-    error = refused(MEL.tobytes(), RAW)
+        assert rejection(MEL.tobytes(), RAW, raw_headers(shape, "float32")).kind == "malformed-body", shape
+    assert rejection(MEL.tobytes(), RAW, raw_headers("80,6", "int32")).kind == "unsupported-dtype"
+    error = rejection(MEL.tobytes(), RAW)
     assert (error.kind, "X-Mel-Shape" in error.detail) == ("unsupported-media-type", True)
     for media_type in ("application/x-www-form-urlencoded", "text/plain", "application/zip", ""):
-        error = refused(npy(MEL), media_type)
+        error = rejection(npy(MEL), media_type)
         assert (error.kind, NPY in error.detail) == ("unsupported-media-type", True)
 
 
-NO_MELS = [b"[]", b"3", b"null", b"{}", b'[["1.0"]]', b"[[null]]", b"[[true]]", b"[[1, 2], [3]]", b'[["\xff"]]']
-NO_MELS += [b"[[1" + b"0" * 400 + b"]]", b"[" * 5000 + b"]" * 5000, b'[[-1]], "sigma": 1']
+INVALID_MELS = [b"[]", b"3", b"null", b"{}", b'[["1.0"]]', b"[[null]]", b"[[true]]", b"[[1, 2], [3]]", b'[["\xff"]]']
+INVALID_MELS += [b"[[1" + b"0" * 400 + b"]]", b"[" * 5000 + b"]" * 5000, b'[[-1]], "sigma": 1']
 
 
-@pytest.mark.parametrize("body", [b"{", b"[]", b"{}", b"null", *(b'{"mel": %s}' % mel for mel in NO_MELS)])
-def test_json_that_is_refused(body):
-    assert refused(body, JSON).kind == "malformed-body"
+@pytest.mark.parametrize("body", [b"{", b"[]", b"{}", b"null", *(b'{"mel": %s}' % mel for mel in INVALID_MELS)])
+def test_invalid_json_is_rejected(body):
+    assert rejection(body, JSON).kind == "malformed-body"
 
 
-def test_a_mel_that_comes_twice_is_refused():
-    error = refused(b'{"mel": [[-1, -2]], "mel" : [[-1]]}', JSON)
+def test_a_repeated_mel_is_rejected():
+    error = rejection(b'{"mel": [[-1, -2]], "mel" : [[-1]]}', JSON)
     assert (error.kind, error.detail) == ("malformed-body", "mel: give it once, not several times.")
 
 
-def test_why_json_cannot_be_read_is_told():
+def test_json_errors_name_the_reason():
     for body, reason in (
         (b'{"mel": ' + b"[" * 900 + b"]" * 900 + b"}", "it is nested too deeply at line 1 column"),
         (b'{"mel": [[1,]]}', "trailing comma at line 1 column 13."),
     ):
-        assert f"The body cannot be read as JSON: {reason}" in refused(body, JSON).detail
+        assert f"The body cannot be read as JSON: {reason}" in rejection(body, JSON).detail

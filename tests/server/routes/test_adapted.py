@@ -2,7 +2,7 @@ import json
 from urllib.parse import quote
 
 import numpy as np
-from answers import npy, problem, samples
+from http_helpers import npy, problem, samples
 from recordings import RECORDING, mel_of
 
 from vocoder.adapt.path import path_between
@@ -12,23 +12,23 @@ from vocoder.mel.config import PRESETS, preset
 NVIDIA = preset("nvidia")
 
 
-def recorded(name):
-    """A second of speech."""
+def speech_mel(name):
+    """Return a mel of a second of speech."""
     return mel_of(name)[:, :86].numpy()
 
 
-async def test_what_became_of_a_mel_of_another_convention_is_told(client):
+async def test_headers_report_how_mels_of_other_presets_are_converted(client):
     for name in ("espnet", "vocos", "hifigan", "nvidia", "cosyvoice2"):
-        response = await client.post(f"/synthesize?guard=strict&preset={name}", content=npy(recorded(name)))
-        path, told = path_between(preset(name), NVIDIA), response.headers
-        assert int(told["X-Audio-Samples"]) == path.samples(86)
-        assert told.get("X-Mel-Preset") == (None if name == "nvidia" else name)
-        assert told.get("X-Mel-Adapted") == path.adapted
-        assert told["X-Mel-Guard"] == ("unfamiliar" if name == "cosyvoice2" else "typical")
-        assert ("X-Mel-Guard-Typicality" in told) == (name != "cosyvoice2")
+        response = await client.post(f"/synthesize?guard=strict&preset={name}", content=npy(speech_mel(name)))
+        path, headers = path_between(preset(name), NVIDIA), response.headers
+        assert int(headers["X-Audio-Samples"]) == path.samples(86)
+        assert headers.get("X-Mel-Preset") == (None if name == "nvidia" else name)
+        assert headers.get("X-Mel-Adapted") == path.adapted
+        assert headers["X-Mel-Guard"] == ("unfamiliar" if name == "cosyvoice2" else "typical")
+        assert ("X-Mel-Guard-Typicality" in headers) == (name != "cosyvoice2")
 
 
-async def test_models_tell_what_they_accept_and_adapt_off_refuses_what_needs_an_adapter(client):
+async def test_models_list_the_presets_they_accept_and_adapt_off_rejects_adapters(client):
     document = (await client.get("/models")).json()
     accepts = {entry["preset"]: entry for entry in document["models"][0]["accepts"]}
     assert accepts["nvidia"]["how"] == "own"
@@ -37,14 +37,14 @@ async def test_models_tell_what_they_accept_and_adapt_off_refuses_what_needs_an_
     adapted = {name for name, entry in accepts.items() if entry["how"] == "adapter"}
     assert adapted == set(PRESETS) - {"nvidia", "hifigan"}
     assert set(accepts["espnet"]["pesq_lost"]) == {"asterisk-it", "kokoro-unseen", "klettres"}
-    refused = await client.post("/synthesize?preset=espnet&adapt=off", content=npy(recorded("espnet")))
-    assert problem(refused, 422, "mel-mismatch")["differences"][0].startswith("f_min")
-    assert (await client.post("/synthesize?preset=hifigan&adapt=off", content=npy(recorded("hifigan")))).is_success
-    wrong = await client.post("/synthesize?preset=espnet&adapt=maybe", content=npy(recorded("espnet")))
-    assert problem(wrong, 422, "invalid-parameter")["errors"][0]["parameter"] == "adapt"
+    rejected = await client.post("/synthesize?preset=espnet&adapt=off", content=npy(speech_mel("espnet")))
+    assert problem(rejected, 422, "mel-mismatch")["differences"][0].startswith("f_min")
+    assert (await client.post("/synthesize?preset=hifigan&adapt=off", content=npy(speech_mel("hifigan")))).is_success
+    invalid = await client.post("/synthesize?preset=espnet&adapt=maybe", content=npy(speech_mel("espnet")))
+    assert problem(invalid, 422, "invalid-parameter")["errors"][0]["parameter"] == "adapt"
 
 
-async def test_mel_configs_of_ones_own(start, tmp_path, new_mel):
+async def test_custom_mel_configs_can_be_used(start, tmp_path, new_mel):
     own = {**to_dict(NVIDIA), "log": "log10"}
     del own["name"]
     (tmp_path / "我们.json").write_text(json.dumps(own))
@@ -59,6 +59,6 @@ async def test_mel_configs_of_ones_own(start, tmp_path, new_mel):
         )
         np.testing.assert_allclose(samples(response), samples(plain), atol=1e-5)
         assert response.headers["x-mel-preset"] == quote("我们")
-        refused = await client.post("/synthesize?preset=wide", content=npy(new_mel(n_mels=128)))
-        assert "n_mels is 128, not 80" in problem(refused, 422, "mel-mismatch")["detail"]
+        rejected = await client.post("/synthesize?preset=wide", content=npy(new_mel(n_mels=128)))
+        assert "n_mels is 128, not 80" in problem(rejected, 422, "mel-mismatch")["detail"]
         assert (await client.post("/mel?preset=wide", content=RECORDING.read_bytes())).content[:6] == b"\x93NUMPY"

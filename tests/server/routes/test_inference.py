@@ -1,4 +1,4 @@
-"""The Open Inference Protocol, spoken by NVIDIA's own client to a server on a socket, and byte by byte."""
+"""The Open Inference Protocol, with NVIDIA's client and with raw requests."""
 
 import itertools
 import json
@@ -8,7 +8,7 @@ import httpx
 import numpy as np
 import pytest
 import tritonclient.http as triton
-from answers import TIMEOUT
+from http_helpers import TIMEOUT
 from tritonclient.utils import InferenceServerException
 
 INFER = "/v2/models/fake/infer"
@@ -28,12 +28,12 @@ def client(url):
 
 
 def tensor(mel, binary=True, datatype="FP32"):
-    given = triton.InferInput("mel", list(mel.shape), datatype)
-    given.set_data_from_numpy(mel, binary_data=binary)
-    return given
+    made = triton.InferInput("mel", list(mel.shape), datatype)
+    made.set_data_from_numpy(mel, binary_data=binary)
+    return made
 
 
-def test_what_the_server_says_of_itself(client):
+def test_health_and_metadata(client):
     assert client.is_server_live()
     assert client.is_server_ready()
     known = [("fake",), ("fake", "1"), ("fake", "2"), ("other",)]
@@ -45,15 +45,15 @@ def test_what_the_server_says_of_itself(client):
     assert metadata == client.get_model_metadata("fake")
 
 
-def test_a_mel_becomes_audio(client, fake, new_mel):
+def test_a_mel_is_synthesized(client, fake, new_mel):
     mel = new_mel(frames=15)
     options = {"seed": 5, "sigma": 0.5, "denoise": 0.25, "corrections": 40}
     expected = fake.synthesize(mel, **options)
     for binary_in, binary_out in itertools.product((True, False), repeat=2):
         outputs = [triton.InferRequestedOutput("audio", binary_data=binary_out)]
         parameters = {**options, "guard": "off"}
-        given = [tensor(mel, binary_in)]
-        result = client.infer("fake", given, outputs=outputs, request_id="mine", parameters=parameters)
+        inputs = [tensor(mel, binary_in)]
+        result = client.infer("fake", inputs, outputs=outputs, request_id="mine", parameters=parameters)
         np.testing.assert_array_equal(result.as_numpy("audio"), expected)
         response = result.get_response()
         assert (response["id"], response["model_name"], response["model_version"]) == ("mine", "fake", "1")
@@ -66,36 +66,36 @@ def test_a_mel_becomes_audio(client, fake, new_mel):
     np.testing.assert_array_equal(result.as_numpy("audio"), fake.synthesize(half.astype(np.float32), seed=1))
 
 
-def test_refusals_come_in_the_protocols_own_form(client, new_mel):
+def test_errors_use_the_format_of_the_protocol(client, new_mel):
     mel = new_mel()
-    for name, given, options, words in (
+    for name, inputs, options, message in (
         ("fake", new_mel(n_mels=79), {}, r"must be \(80, frames\)"),
         ("other", mel, {}, "This server has the models fake"),
         ("fake", mel, {"parameters": {"loudness": -20}}, "use gain"),
         ("fake", np.stack([mel] * 2), {}, "one mel per request"),
         ("fake", mel, {"timeout": 1}, "deadline"),
     ):
-        with pytest.raises(InferenceServerException, match=words):
-            client.infer(name, [tensor(given)], **options)
+        with pytest.raises(InferenceServerException, match=message):
+            client.infer(name, [tensor(inputs)], **options)
 
 
-def test_stages_are_told_and_text_or_large_bodies_refused(url):
-    response = httpx.post(url + INFER, json=document(), timeout=TIMEOUT)
+def test_timings_are_reported_and_text_or_large_bodies_rejected(url):
+    response = httpx.post(url + INFER, json=request(), timeout=TIMEOUT)
     assert {"queue", "infer"} <= {entry.split(";")[0] for entry in response.headers["server-timing"].split(", ")}
-    # A page of another site may send that without being asked, where Origin is not checked.
+    # Pages of other sites can send these types without a preflight request.
     for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data"):
         response = httpx.post(f"{url}/v2/models/fake/infer", content=b"{}", headers={"Content-Type": kind})
         assert response.status_code == 415
-    response = httpx.post(f"{url}{INFER}?seed=1", json=document(), timeout=TIMEOUT)
+    response = httpx.post(f"{url}{INFER}?seed=1", json=request(), timeout=TIMEOUT)
     assert (response.status_code, "into the parameters" in response.json()["error"]) == (422, True)
-    large = json.dumps(document(data=[-5.0] * 20_000)).encode()
+    large = json.dumps(request(data=[-5.0] * 20_000)).encode()
     assert httpx.post(url + INFER, content=large, timeout=TIMEOUT).status_code == 413
     headers = {"Inference-Header-Content-Length": str(len(large))}
     response = httpx.post(url + INFER, content=large + b"x", headers=headers, timeout=TIMEOUT)
     assert (response.status_code, "send the mel as bytes" in response.json()["error"]) == (413, True)
 
 
-def document(**changes):
+def request(**changes):
     mel = {"name": "mel", "datatype": "FP32", "shape": [80, 2], "data": [-5.0] * 160}
     return {"inputs": [mel | changes]}
 
@@ -105,52 +105,52 @@ BODIES = [
     (b'{"id": %s}' % (b"[" * 900 + b"]" * 900), None, "it is nested too deeply"),
     (b"[]", None, "^request: .*object"),
     ({"inputs": []}, None, r"^inputs: .*at least 1"),
-    (document(name="text"), None, r"^inputs\.0\.name: .*'mel'"),
-    (document(shape=[80, 3]), None, r"^data has the shape \[160\]: it must have the input's shape, or"),
-    (document(data=[[-5.0] * 80] * 2), None, r"^data has the shape \[2, 80\]: it must have the input's shape"),
-    (document(data=[[-5.0] * 80, [-5.0] * 79]), None, "nested lists of equal length"),
-    (document(shape=[80, -2]), None, r"^inputs\.0\.shape\.1: .*greater than 0"),
-    (document(data=["secret"] * 160), None, "must be a list of numbers"),
-    (document(parameters={"binary_data_size": 640}), None, "either data or"),
-    (document(data=None, parameters={"binary_data_size": 640}), None, "^0 bytes follow the JSON: binary_data_size"),
-    (document(data=None, parameters={"binary_data_size": True}), None, "^0 bytes follow the JSON: binary_data_size"),
-    (document() | {"outputs": [{"name": "secret"}]}, None, r"^outputs\.0\.name: .*'audio'"),
-    (document() | {"secret": 1}, None, "unknown member"),
-    (document() | {"inputs": [{**document()["inputs"][0], "secret": 1}]}, None, "unknown member"),
-    (document() | {"parameters": {"sigma": 3}}, None, "parameters.sigma"),
-    (document() | {"parameters": {"timeout": 10**400}}, None, "parameters.timeout"),
-    (document() | {"parameters": {"sharpen": True}}, None, r"^parameters\.sharpen: .*valid number"),
-    (document() | {"parameters": {"sigma": "0.5"}}, None, r"^parameters\.sigma: .*valid number"),
-    (document() | {"parameters": {"seed": True}}, None, r"^parameters\.seed: .*valid integer"),
-    (document() | {"parameters": {"seed": "7"}}, None, r"^parameters\.seed: .*valid integer"),
-    (document(shape=["80", 2]), None, r"^inputs\.0\.shape\.0: .*valid integer"),
-    (document() | {"inputs": document()["inputs"] * 2}, None, "at most 1"),
-    (document() | {"outputs": [{"name": "audio", "parameters": {"binary_data": 1}}]}, None, r"binary_data: .*boolean"),
-    (json.dumps(document()) + "secret", str(len(json.dumps(document()))), "Bytes follow the JSON"),
+    (request(name="text"), None, r"^inputs\.0\.name: .*'mel'"),
+    (request(shape=[80, 3]), None, r"^data has the shape \[160\]: it must have the input's shape, or"),
+    (request(data=[[-5.0] * 80] * 2), None, r"^data has the shape \[2, 80\]: it must have the input's shape"),
+    (request(data=[[-5.0] * 80, [-5.0] * 79]), None, "nested lists of equal length"),
+    (request(shape=[80, -2]), None, r"^inputs\.0\.shape\.1: .*greater than 0"),
+    (request(data=["secret"] * 160), None, "must be a list of numbers"),
+    (request(parameters={"binary_data_size": 640}), None, "either data or"),
+    (request(data=None, parameters={"binary_data_size": 640}), None, "^0 bytes follow the JSON: binary_data_size"),
+    (request(data=None, parameters={"binary_data_size": True}), None, "^0 bytes follow the JSON: binary_data_size"),
+    (request() | {"outputs": [{"name": "secret"}]}, None, r"^outputs\.0\.name: .*'audio'"),
+    (request() | {"secret": 1}, None, "unknown member"),
+    (request() | {"inputs": [{**request()["inputs"][0], "secret": 1}]}, None, "unknown member"),
+    (request() | {"parameters": {"sigma": 3}}, None, "parameters.sigma"),
+    (request() | {"parameters": {"timeout": 10**400}}, None, "parameters.timeout"),
+    (request() | {"parameters": {"sharpen": True}}, None, r"^parameters\.sharpen: .*valid number"),
+    (request() | {"parameters": {"sigma": "0.5"}}, None, r"^parameters\.sigma: .*valid number"),
+    (request() | {"parameters": {"seed": True}}, None, r"^parameters\.seed: .*valid integer"),
+    (request() | {"parameters": {"seed": "7"}}, None, r"^parameters\.seed: .*valid integer"),
+    (request(shape=["80", 2]), None, r"^inputs\.0\.shape\.0: .*valid integer"),
+    (request() | {"inputs": request()["inputs"] * 2}, None, "at most 1"),
+    (request() | {"outputs": [{"name": "audio", "parameters": {"binary_data": 1}}]}, None, r"binary_data: .*boolean"),
+    (json.dumps(request()) + "secret", str(len(json.dumps(request()))), "Bytes follow the JSON"),
     (b"{}", "3", "larger than the body"),
     (b"{}", "9" * 11, "number of bytes"),
     (b"{}", "0", "^The JSON, the first 0 bytes of the body, cannot be read as JSON"),
-    (json.dumps(document()) + "\0", None, "trailing characters"),
+    (json.dumps(request()) + "\0", None, "trailing characters"),
 ]
 
 
 REPEATED = [
     ('"parameters": {"seed": 1, "seed": 1}', "seed"),
     ('"id": "[1]", "parameters": {"sigma": 1}, "parameters": {}', "parameters"),
-    (f'"parameters": {{}}, "inputs": {json.dumps(document()["inputs"])}', "inputs"),
+    (f'"parameters": {{}}, "inputs": {json.dumps(request()["inputs"])}', "inputs"),
     ('"outputs": [{"name": "audio", "parameters": {}, "name": "audio"}]', "name"),
 ]
 
 
-def test_a_member_that_comes_twice_is_named(url):
-    body = json.dumps(document())[:-1]
+def test_repeated_members_are_rejected(url):
+    body = json.dumps(request())[:-1]
     assert httpx.post(url + INFER, content=f'{body}, "id": "[1], {{"}}', timeout=TIMEOUT).status_code == 200
     for more, name in REPEATED:
         response = httpx.post(url + INFER, content=f"{body}, {more}}}", timeout=TIMEOUT)
         assert (response.status_code, response.json()) == (400, {"error": f"{name}: give it once, not several times."})
 
 
-def test_bodies_that_are_not_requests(url):
+def test_invalid_bodies_are_rejected(url):
     for body, length, detail in BODIES:
         headers = {} if length is None else {"Inference-Header-Content-Length": length}
         content = json.dumps(body) if isinstance(body, dict) else body

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from answers import encoded, samples, slug
+from http_helpers import encoded, samples, slug
 
 from vocoder.mel.config import preset
 from vocoder.mel.spectrogram import MelSpectrogram
@@ -17,15 +17,15 @@ def mel_of(x, name="nvidia"):
     return MelSpectrogram(preset(name))(torch.from_numpy(x).unsqueeze(0))[0].numpy()
 
 
-async def test_the_mel_of_a_file_can_be_spoken_and_another_rate_is_resampled(client):
+async def test_mels_of_files_can_be_synthesized_and_other_rates_are_resampled(client):
     response = await client.post("/mel", content=encoded(X, subtype="FLOAT"), headers={"Content-Type": "audio/wav"})
     mel = samples(response)
     np.testing.assert_array_equal(mel, mel_of(X))
     assert (mel.dtype, response.headers["content-type"]) == (np.float32, "application/x-npy")
-    told = [response.headers[f"x-{name}"] for name in ("mel-config", "mel-shape", "sample-rate")]
-    assert told == ["nvidia", f"80,{mel.shape[1]}", "22050"]
-    spoken = await client.post("/synthesize", content=response.content)
-    assert spoken.headers["x-audio-samples"] == str(mel.shape[1] * 256)
+    described = [response.headers[f"x-{name}"] for name in ("mel-config", "mel-shape", "sample-rate")]
+    assert described == ["nvidia", f"80,{mel.shape[1]}", "22050"]
+    speech = await client.post("/synthesize", content=response.content)
+    assert speech.headers["x-audio-samples"] == str(mel.shape[1] * 256)
     seconds = np.arange(44100) / 44100
     tone = (0.5 * np.sin(2 * np.pi * 440.0 * seconds)).astype(np.float32)
     response = await client.post("/mel", content=encoded(tone, 44100, subtype="FLOAT"))
@@ -36,7 +36,7 @@ async def test_the_mel_of_a_file_can_be_spoken_and_another_rate_is_resampled(cli
     np.testing.assert_allclose(mel[loudest, 5:-5], expected[loudest, 5:-5], atol=1e-3)
 
 
-async def test_other_containers_and_channels(client):
+async def test_other_containers_and_channels_are_read(client):
     stereo = np.stack([X, 0.5 * X[::-1]], axis=1)
     for container, media_type in (("FLAC", "flac"), ("OGG", "ogg"), ("MP3", "mpeg"), ("WAV", "wav")):
         x = stereo if container == "WAV" else X
@@ -44,14 +44,14 @@ async def test_other_containers_and_channels(client):
         decoded = soundfile.read(io.BytesIO(body), dtype="float32", always_2d=True)[0].mean(axis=1)
         mel = samples(await client.post("/mel", content=body, headers={"Content-Type": f"audio/{media_type}"}))
         np.testing.assert_allclose(mel, mel_of(decoded), atol=2e-3)
-    cut = bytes(100) + encoded(X, container="MP3")  # which does not begin with a frame
+    cut = bytes(100) + encoded(X, container="MP3")  # it does not start with an MP3 frame
     assert slug(await client.post("/mel", content=cut)) == (400, "malformed-body")
     claims = bytearray(encoded(X, subtype="PCM_16"))
     claims[40:44] = struct.pack("<I", 0x7FFFFFF0)
     assert samples(await client.post("/mel", content=bytes(claims))).shape == mel_of(X).shape
 
 
-async def test_a_model_or_a_preset_by_name(start, new_fake):
+async def test_the_mel_config_is_chosen_by_model_or_preset(start, new_fake):
     async with start(new_fake("one"), new_fake("two", preset("hifigan"))) as client:
         response = await client.post("/mel?preset=espnet", content=encoded(X, subtype="FLOAT"))
         np.testing.assert_array_equal(samples(response), mel_of(X, "espnet"))
@@ -62,7 +62,7 @@ async def test_a_model_or_a_preset_by_name(start, new_fake):
             assert slug(await client.post(f"/mel?{query}", content=encoded(X))) == (404, "unknown-model")
 
 
-async def test_audio_that_is_too_long(start):
+async def test_audio_that_is_too_long_is_rejected(start):
     hidden = bytearray(encoded(np.tile(X, 3), container="FLAC"))
     hidden[21] &= 0xF0  # the 36 bits of the number of samples: unknown
     hidden[22:26] = bytes(4)
@@ -88,7 +88,7 @@ async def test_audio_that_is_too_long(start):
     ],
     ids=["text", "cut", "empty", "short", "chain", "channels", "nan", "rate", "ratio"],
 )
-async def test_audio_that_is_refused(client, body, expected):
+async def test_invalid_audio_is_rejected(client, body, expected):
     assert slug(await client.post("/mel", content=body)) == expected
-    wrong = await client.post("/mel", content=body, headers={"Content-Type": "application/json"})
-    assert slug(wrong) == (415, "unsupported-media-type")
+    wrong_type = await client.post("/mel", content=body, headers={"Content-Type": "application/json"})
+    assert slug(wrong_type) == (415, "unsupported-media-type")

@@ -2,14 +2,14 @@ import dataclasses
 
 import numpy as np
 import pytest
-from answers import npy, slug
+from http_helpers import npy, slug
 from prometheus_client.parser import text_string_to_metric_families
 
 from vocoder.mel.config import PRESETS, MelConfig
 
 
 async def scrape(client):
-    """Every sample, as `name label=value ...` with the labels in alphabetical order."""
+    """Return every sample as `name label=value ...` with sorted labels."""
     response = await client.get("/metrics")
     assert response.headers["content-type"].startswith("text/plain")
     return {
@@ -19,14 +19,14 @@ async def scrape(client):
     }
 
 
-async def test_readiness_before_and_after_warming(start, fake, new_mel):
+async def test_readiness_before_and_after_the_warm_up(start, fake, new_mel):
     fake.gate.clear()
     async with start(wait=False) as client:
         response = await client.get("/readyz")
         assert (*slug(response), response.headers["retry-after"]) == (503, "not-ready", "5")
         assert (await client.get("/livez")).status_code == 200
-        spoken = await client.post("/synthesize", content=npy(new_mel()))
-        assert (*slug(spoken), spoken.headers["retry-after"]) == (503, "warming", "5")
+        early = await client.post("/synthesize", content=npy(new_mel()))
+        assert (*slug(early), early.headers["retry-after"]) == (503, "warming", "5")
         assert slug(await client.post("/synthesize?model=x", content=b"")) == (503, "warming")
         assert (await client.get("/models/fake")).json() == {"name": "fake", "state": "loading"}
         fake.gate.set()
@@ -35,7 +35,7 @@ async def test_readiness_before_and_after_warming(start, fake, new_mel):
         assert (await client.post("/synthesize", content=npy(new_mel()))).status_code == 200
 
 
-async def test_a_model_that_fails_to_load(start, fake, new_mel):
+async def test_a_model_that_fails_to_load_is_reported(start, fake, new_mel):
     fake.gain = np.nan
     async with start(wait=False) as client:
         engines = client._transport.app.state.service.engines
@@ -48,7 +48,7 @@ async def test_a_model_that_fails_to_load(start, fake, new_mel):
         assert slug(await client.post("/synthesize", content=npy(new_mel()))) == (503, "model-failed")
 
 
-async def test_models_publish_their_mel_config(client, fake):
+async def test_models_describe_their_mel_config(client, fake):
     document = (await client.get("/models")).json()
     model = document["models"][0]
     assert (model["name"], model["state"], model["family"], model["parameters"]) == ("fake", "ready", "fake", 3)
@@ -89,14 +89,14 @@ async def test_metrics_count_what_happened(client, fake, new_mel):
     assert {name: values[f"vocoder_{name}"] for name in expected} == expected
 
 
-async def test_odd_addresses_methods_request_ids_and_ranges_are_answered_well(client):
+async def test_odd_addresses_methods_request_ids_and_ranges_are_handled(client):
     missing = await client.get("/secret-address")
     assert (slug(missing), "secret" in missing.text) == ((404, "not-found"), False)
     wrong = await client.get("/synthesize")
     assert (*slug(wrong), wrong.headers["allow"]) == (405, "method-not-allowed", "POST")
     assert wrong.json()["detail"] == "This address takes POST, not GET."
-    for given in ("", "a b", "x" * 129, "<script>", "é"):
-        response = await client.get("/livez", headers={"X-Request-Id": given.encode()})
+    for request_id in ("", "a b", "x" * 129, "<script>", "é"):
+        response = await client.get("/livez", headers={"X-Request-Id": request_id.encode()})
         assert len(response.headers["x-request-id"]) == 32
     for path in ("/livez", "/readyz", "/v2/health/live", "/v2/health/ready"):
         assert (await client.head(path)).status_code == 200
@@ -105,7 +105,7 @@ async def test_odd_addresses_methods_request_ids_and_ranges_are_answered_well(cl
         assert (response.status_code, response.headers["content-type"]) == (200, "text/html; charset=utf-8")
 
 
-async def test_a_bug_is_a_problem_with_the_request_id(start, fake):
+async def test_internal_errors_carry_the_request_id(start, fake):
     def broken():
         raise KeyError("secret")
 

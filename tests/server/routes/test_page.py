@@ -1,4 +1,4 @@
-"""The page at / and the one at /docs: what is served, under which policy, and nothing from anywhere else."""
+"""The pages at / and /docs: their files and their content security policy."""
 
 import io
 import re
@@ -25,7 +25,7 @@ def policy(response):
 @pytest.mark.parametrize(
     ("path", "more"), [("/", set()), ("/docs", {"'unsafe-inline'", "data:"})], ids=["page", "docs"]
 )
-async def test_the_policy_allows_this_server_and_nothing_else(client, path, more):
+async def test_the_content_policy_only_allows_this_server(client, path, more):
     response = await client.get(path)
     assert (response.status_code, response.headers["content-type"]) == (200, "text/html; charset=utf-8")
     rules = policy(response)
@@ -37,14 +37,14 @@ async def test_the_policy_allows_this_server_and_nothing_else(client, path, more
     assert re.findall(r"<script(?![^>]*\bsrc=)|<style|\bstyle=|\bon\w+=|javascript:", response.text) == []
 
 
-async def test_every_part_is_served_with_its_type_policy_and_tag(client):
+async def test_every_file_is_served_with_its_type_policy_and_etag(client):
     rules = policy(await client.get("/"))
     for file in TEXTS:
         response = await client.get(f"/page/{file.relative_to(PAGES).as_posix()}")
         assert response.content == file.read_bytes()
         assert (response.headers["content-type"].partition(";")[0], policy(response)) == (TYPES[file.suffix], rules)
         text = file.read_text(encoding="utf-8").replace('xmlns="http://www.w3.org/2000/svg"', "")
-        assert re.findall(r"(?:https?:)?//[\w.]+\.\w+|url\(|@import", text) == []  # it names no other address
+        assert re.findall(r"(?:https?:)?//[\w.]+\.\w+|url\(|@import", text) == []  # no other addresses
     for path in ("/", "/page/js/main.js", "/page/page.css"):
         first, head = await client.get(path), await client.head(path)
         assert first.headers["cache-control"] == "no-cache"
@@ -53,12 +53,12 @@ async def test_every_part_is_served_with_its_type_policy_and_tag(client):
         assert head.headers["content-length"] == str(len(first.content))
 
 
-OTHERS = ("../app.py", "%2e%2e/app.py", "..%2f..%2fserver%2fapp.py", "/etc/passwd", "js", "js/none.js", "a%00b")
+MISSING = ("../app.py", "%2e%2e/app.py", "..%2f..%2fserver%2fapp.py", "/etc/passwd", "js", "js/none.js", "a%00b")
 
 
-async def test_there_is_nothing_else(start, client):
+async def test_no_other_files_are_served(start, client):
     docs = ("index.html", "__init__.py", "main.py", "..%2f__init__.py", "%00", "swagger-ui.js")
-    for path in (*(f"/page/{name}" for name in (*OTHERS, "x" * 5000)), *(f"/docs/{name}" for name in docs)):
+    for path in (*(f"/page/{name}" for name in (*MISSING, "x" * 5000)), *(f"/docs/{name}" for name in docs)):
         response = await client.get(path)
         assert (response.status_code, response.headers["content-type"]) == (404, "application/problem+json")
     response = await client.post("/")
@@ -68,7 +68,7 @@ async def test_there_is_nothing_else(start, client):
         assert (codes, (await without.get("/livez")).status_code) == ([404] * 4, 200)
 
 
-def test_whatever_is_linked_exists_and_every_script_is_imported():
+def test_all_links_exist_and_every_script_is_imported():
     linked = {PAGES / place.removeprefix("page/") for place in re.findall(r'(?:src|href)="([^"]+)"', INDEX)}
     assert [str(path) for path in linked if not path.is_file()] == []
     texts = "".join(path.read_text(encoding="utf-8") for path in SCRIPTS)
@@ -76,7 +76,7 @@ def test_whatever_is_linked_exists_and_every_script_is_imported():
 
 
 @pytest.mark.parametrize(("name", "author"), [("example-en", "Allison Smith"), ("example", "Nickolay V. Shmyrev")])
-async def test_an_example_is_short_speech_that_the_server_takes(client, fake, name, author):
+async def test_examples_are_short_speech_that_the_server_accepts(client, fake, name, author):
     assert f'value="{name}.flac"' in INDEX
     recording = (await client.get(f"/page/{name}.flac")).content
     info = soundfile.info(io.BytesIO(recording))
@@ -87,14 +87,14 @@ async def test_an_example_is_short_speech_that_the_server_takes(client, fake, na
     assert author in (await client.get("/page/LICENSE-example.txt")).text
 
 
-async def test_all_that_docs_needs_is_here(client):
+async def test_the_docs_page_only_uses_local_files(client):
     page = await client.get("/docs")
     parts = re.findall(r'(?:src|href)="([^"]+)"', page.text)
     assert len(parts) == 5
     for part in parts:
         response = await client.get(f"/{part}")
-        told = response.status_code, response.headers["content-type"].partition(";")[0]
-        assert told == (200, TYPES[Path(part).suffix]), part
+        found = response.status_code, response.headers["content-type"].partition(";")[0]
+        assert found == (200, TYPES[Path(part).suffix]), part
         assert part == "openapi.json" or response.headers["x-content-type-options"] == "nosniff"
     assert "SwaggerUIBundle" in (await client.get("/docs/swagger-ui-bundle.js")).text
     start = (await client.get("/docs/start.js")).text
@@ -102,7 +102,7 @@ async def test_all_that_docs_needs_is_here(client):
     assert (await client.head("/docs")).status_code == 200
 
 
-async def test_docs_is_open_where_there_are_keys_and_the_document_is_not(start, tmp_path):
+async def test_docs_need_no_api_key_but_the_schema_does(start, tmp_path):
     (tmp_path / "keys").write_text("alice:open-sesame-1234567\n")
     async with start(api_keys_file=tmp_path / "keys") as client:
         for path in ("/docs", "/docs/start.js", "/docs/swagger-ui.css"):

@@ -1,11 +1,11 @@
-"""Models that come and go while the server runs: by the administrator, and when nobody uses them."""
+"""Loading and unloading models at run time, by the administrator and when they are unused."""
 
 import weakref
 from contextlib import asynccontextmanager
 
 import anyio
 import httpx
-from answers import npy, problem, samples, slug
+from http_helpers import npy, problem, samples, slug
 
 from server.app import create_admin_app, create_app
 from server.engine.errors import EngineState
@@ -22,18 +22,18 @@ def client_of(app):
 
 @asynccontextmanager
 async def running(known, **settings):
-    """An application that serves the first known model: its engines, and clients of both ports."""
+    """Serve the first known model; yield its engines and clients of both ports."""
     app = create_app(Settings(models=(next(iter(known)),), cores=1, admin_port=0, **settings), load=known.__getitem__)
     async with app.router.lifespan_context(app), client_of(app) as public, client_of(create_admin_app(app)) as admin:
         await app.state.service.engines.wait_ready()
         yield app.state.service.engines, public, admin
 
 
-async def test_the_administrator_loads_and_unloads(new_fake, new_mel):
+async def test_the_administrator_can_load_and_unload_models(new_fake, new_mel):
     known = {"one": new_fake("one"), "some/where/two": new_fake("two"), "elsewhere": new_fake("one")}
     async with running(known, model_control=True) as (_, public, admin):
 
-        async def said(action, name):
+        async def control(action, name):
             answer = await admin.post(f"{REPOSITORY}/models/{name}/{action}", json={})
             return answer.status_code, answer.json()
 
@@ -41,46 +41,46 @@ async def test_the_administrator_loads_and_unloads(new_fake, new_mel):
             entries = (await admin.post(f"{REPOSITORY}/index")).json()
             return {entry["name"]: (entry["state"], entry["reason"]) for entry in entries}
 
-        async def spoken(name):
+        async def synthesize(name):
             return await public.post(f"/synthesize?model={name}&seed=1&format=npy", content=npy(new_mel()))
 
-        assert "models/NAME/load" in problem(await spoken("two"), 404, "unknown-model")["detail"]
-        assert await said("load", "some/where/two") == (200, {})
-        assert samples(await spoken("two")).any()
-        assert await said("unload", "one") == (200, {})
+        assert "models/NAME/load" in problem(await synthesize("two"), 404, "unknown-model")["detail"]
+        assert await control("load", "some/where/two") == (200, {})
+        assert samples(await synthesize("two")).any()
+        assert await control("unload", "one") == (200, {})
         assert await index() == {"one": ("UNAVAILABLE", "unloaded"), "two": ("READY", "")}
-        assert "retry-after" not in (await spoken("one")).headers
-        problem(await spoken("one"), 503, "unloaded")
+        assert "retry-after" not in (await synthesize("one")).headers
+        problem(await synthesize("one"), 503, "unloaded")
         assert (await public.get("/v1/models/one")).json().items() >= {"state": "unloaded", "family": "fake"}.items()
         assert [(await public.get(path)).status_code for path in ("/readyz", "/livez")] == [200, 200]
         assert 'vocoder_ready{model="one"}' not in (await admin.get("/metrics")).text
-        assert await said("load", "one") == (200, {})
-        assert samples(await spoken("one")).any()
-        assert (await said("unload", "three"))[0] == 404
+        assert await control("load", "one") == (200, {})
+        assert samples(await synthesize("one")).any()
+        assert (await control("unload", "three"))[0] == 404
         for name, words in (("three", "load model three"), ("elsewhere", "is a model one"), ("%00", "null byte")):
-            code, document = await said("load", name)
+            code, document = await control("load", name)
             assert (code, words in document["error"]) == (422, True)
         assert await index() == {"one": ("READY", ""), "two": ("READY", "")}
         document = (await admin.post(f"{REPOSITORY}/models/one/load", json={"parameters": {"config": "{}"}})).json()
         assert "parameters: must be empty" in document["error"]
-        before, old, known["one"] = samples(await spoken("one")), weakref.ref(known["one"]), new_fake("one")
+        before, old, known["one"] = samples(await synthesize("one")), weakref.ref(known["one"]), new_fake("one")
         known["one"].gain = 0.5
         known["one"].gate.clear()
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(said, "load", "one")
+            tasks.start_soon(control, "load", "one")
             await anyio.sleep(0.1)
-            assert (samples(await spoken("one")) == before).all()  # the old one serves until the new one is ready
+            assert (samples(await synthesize("one")) == before).all()  # the old model serves until the new one is ready
             known["one"].gate.set()
-        assert (samples(await spoken("one")) == 0.5 * before).all()
+        assert (samples(await synthesize("one")) == 0.5 * before).all()
         assert old() is None
-        known["one"].fault = RuntimeError("gone")  # what was loaded once and cannot be again ends no server
-        assert (await said("unload", "one"), (await said("load", "one"))[0]) == ((200, {}), 422)
+        known["one"].fault = RuntimeError("gone")  # a model that fails to reload does not stop the server
+        assert (await control("unload", "one"), (await control("load", "one"))[0]) == ((200, {}), 422)
         assert [(await public.get(path)).status_code for path in ("/readyz", "/livez")] == [200, 200]
         assert (await public.post(f"{REPOSITORY}/index")).status_code == 404
         assert f"{REPOSITORY}/index" in (await admin.get("/openapi.json")).json()["paths"]
 
 
-async def test_models_come_and_go_by_use_and_by_the_administrator_only_where_a_setting_says_so(fake, new_mel):
+async def test_unused_models_are_unloaded_and_model_control_is_optional(fake, new_mel):
     async with running({"fake": fake}) as (_, _, admin):
         assert (await admin.post(f"{REPOSITORY}/models/fake/unload")).status_code == 404
     async with running({"fake": fake}, unload_after=0.2, model_control=True) as (engines, public, admin):
@@ -99,7 +99,7 @@ async def test_models_come_and_go_by_use_and_by_the_administrator_only_where_a_s
             assert (await admin.post(f"{REPOSITORY}/models/fake/unload")).status_code == 503
             fake.gate.set()
             await engines.wait_ready()
-            await anyio.sleep(0.4)  # unused, but whoever was told to come back finds it
+            await anyio.sleep(0.4)  # kept, because clients were told to retry
             assert (await public.post("/synthesize", content=npy(new_mel()))).status_code == 200
             while engine.state is not EngineState.IDLE:
                 await anyio.sleep(0.02)
@@ -109,6 +109,6 @@ async def test_models_come_and_go_by_use_and_by_the_administrator_only_where_a_s
             document = problem(await public.post("/synthesize", content=npy(new_mel())), 503, "model-failed")
             assert document["detail"] == "The model cannot be loaded: config.json is not valid JSON."
             fake.fault = None
-            while engine.state is not EngineState.READY:  # good again
+            while engine.state is not EngineState.READY:  # until it works again
                 await anyio.sleep(0.02)
                 await public.post("/synthesize", content=npy(new_mel()))

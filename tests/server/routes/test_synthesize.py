@@ -1,4 +1,4 @@
-"""POST /synthesize: what it gives, and what it refuses: each mistake is a problem that says what would be right."""
+"""POST /synthesize: audio, headers, and helpful problems for invalid requests."""
 
 import io
 import json
@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 import soundfile
-from answers import npy, problem, samples
+from http_helpers import npy, problem, samples
 from safetensors.numpy import save
 
 from vocoder import __version__
@@ -32,7 +32,7 @@ async def test_every_body_gives_the_same_audio(client, fake, new_mel, path):
         np.testing.assert_array_equal(samples(response), expected)
 
 
-async def test_files_say_where_their_audio_comes_from_unless_a_setting_leaves_it_out(client, new_mel, start):
+async def test_files_contain_their_origin_unless_a_setting_omits_it(client, new_mel, start):
     for name in ("wav", "wav_f32", "flac", "opus", "mp3"):
         accept = {"Accept": "audio/ogg"} if name == "opus" else {}
         query = "seed=3" if accept else f"seed=3&format={name}"
@@ -49,7 +49,7 @@ async def test_files_say_where_their_audio_comes_from_unless_a_setting_leaves_it
     assert audio_info(io.BytesIO(response.content)).origin is None
 
 
-async def test_a_gain_and_a_loudness(client, new_mel):
+async def test_gain_and_loudness_scale_the_audio(client, new_mel):
     url = "/synthesize?seed=3&format=npy"
     plain, soft = [await client.post(url + gain, content=npy(new_mel())) for gain in ("", "&gain=-20")]
     assert (plain.headers.get("x-gain"), soft.headers["x-gain"]) == (None, "-20.0")
@@ -59,11 +59,11 @@ async def test_a_gain_and_a_loudness(client, new_mel):
     np.testing.assert_allclose(samples(loud), samples(soft) * 10**0.5, rtol=1e-5)
 
 
-async def test_headers_tell_what_was_spoken_and_the_seed_repeats_it(client, new_mel):
+async def test_headers_describe_the_audio_and_the_seed_reproduces_it(client, new_mel):
     response = await client.post("/synthesize?seed=77", content=npy(new_mel()), headers={"X-Request-Id": "abc.1"})
     headers = response.headers
-    told = {"request-id": "abc.1", "model": "fake", "seed": "77", "sample-rate": "22050", "clipped-samples": "0"}
-    assert {name: headers[f"x-{name}"] for name in told} == told
+    expected = {"request-id": "abc.1", "model": "fake", "seed": "77", "sample-rate": "22050", "clipped-samples": "0"}
+    assert {name: headers[f"x-{name}"] for name in expected} == expected
     assert int(headers["x-audio-samples"]) == 12 * HOP
     assert float(headers["x-audio-duration"]) == pytest.approx(12 * HOP / RATE, abs=1e-6)
     assert float(headers["x-rtf"]) > 0.0
@@ -106,16 +106,16 @@ KNOWN = (
 )
 
 
-async def test_mels_that_are_not_of_the_mel_config(client, new_mel):
+async def test_mels_that_do_not_fit_the_mel_config_are_rejected(client, new_mel):
     mel = new_mel()
-    for wrong, words in (
+    for invalid, message in (
         (mel[:79], "must be (80, frames)"),
         (mel.T, "transposed"),
         (mel[0], "Send one mel per request, of shape (80, frames), not an array of shape (12,)."),
         (np.stack([mel, mel]), "Send one mel per request"),
     ):
-        detail = problem(await client.post("/synthesize", content=npy(wrong)), 422, "invalid-mel")["detail"]
-        assert (words in detail, detail[-1]) == (True, "."), detail
+        detail = problem(await client.post("/synthesize", content=npy(invalid)), 422, "invalid-mel")["detail"]
+        assert (message in detail, detail[-1]) == (True, "."), detail
     body = json.dumps({"mel": [[float("nan")] * 4] * 80})
     response = await client.post("/synthesize", content=json.dumps({"mel": mel.tolist(), "seed": 1}), headers=JSON)
     assert problem(response, 400, "malformed-body")["detail"].endswith("with options in the query.")
@@ -123,22 +123,22 @@ async def test_mels_that_are_not_of_the_mel_config(client, new_mel):
     assert "not finite" in problem(response, 422, "invalid-mel")["detail"]
 
 
-async def test_limits(start, new_mel):
+async def test_limits_on_frames_and_bodies(start, new_mel):
     async def endless():
         for _ in range(100):
             yield bytes(100)
-        pytest.fail("the server read on")
+        pytest.fail("the server kept reading")
 
     async with start(max_frames=5, max_body_bytes=2000, max_json_bytes=1024) as client:
-        refused = await client.post("/synthesize", content=npy(new_mel(6).astype("f2")))
-        assert problem(refused, 413, "too-many-frames")["limit_frames"] == 5
+        rejected = await client.post("/synthesize", content=npy(new_mel(6).astype("f2")))
+        assert problem(rejected, 413, "too-many-frames")["limit_frames"] == 5
         problem(await client.post("/synthesize", content=bytes(2001)), 413, "body-too-large")
         problem(await client.post("/synthesize", content=bytes(2000)), 400, "malformed-body")
         problem(await client.post("/synthesize", content=endless()), 413, "body-too-large")
         problem(await client.post("/synthesize", content=bytes(1025), headers=JSON), 413, "body-too-large")
 
 
-async def test_what_cannot_be_taken_or_given(client, new_mel):
+async def test_unsupported_types_and_formats_are_rejected(client, new_mel):
     for query, headers, status, kind in (
         ("", {"Content-Type": "text/plain"}, 415, "unsupported-media-type"),
         ("", {"Content-Encoding": "gzip"}, 415, "unsupported-content-encoding"),
@@ -151,9 +151,9 @@ async def test_what_cannot_be_taken_or_given(client, new_mel):
     assert "This server streams format=wav|flac|opus|pcm" in document["detail"]
     many = await client.post("/synthesize?" + "&".join(f"p{number}" for number in range(1000)), content=b"x")
     assert len(problem(many, 422, "invalid-parameter")["errors"]) == 16
-    twice = [("Accept", "text/html"), ("Accept", "audio/flac")]
-    taken = await client.post("/synthesize", content=npy(new_mel()), headers=twice)
-    assert taken.headers["content-type"] == "audio/flac"
+    two_values = [("Accept", "text/html"), ("Accept", "audio/flac")]
+    accepted = await client.post("/synthesize", content=npy(new_mel()), headers=two_values)
+    assert accepted.headers["content-type"] == "audio/flac"
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ async def test_what_cannot_be_taken_or_given(client, new_mel):
         ("%3Cb%3E=1", "(unknown)"),
     ],
 )
-async def test_parameters_that_are_not_valid(client, new_mel, query, parameter):
+async def test_invalid_parameters_are_rejected(client, new_mel, query, parameter):
     document = problem(await client.post(f"/synthesize?{query}", content=npy(new_mel())), 422, "invalid-parameter")
     assert [error["parameter"] for error in document["errors"]] == [parameter]
     assert not {word for word in ("shrill", "xxx", "<b>") if word in json.dumps(document)}
@@ -177,7 +177,7 @@ async def test_parameters_that_are_not_valid(client, new_mel, query, parameter):
     assert ("did you mean sigma?" in document["detail"]) == (query == "sgima=0.5")
 
 
-async def test_mels_that_audio_cannot_be_corrected_towards(start, new_fake, new_mel):
+async def test_corrections_are_rejected_for_unsupported_mels(start, new_fake, new_mel):
     body = npy(new_mel(level=-3.0))
     async with start(new_fake(mel_config=preset("espnet"))) as client:
         for query in ("corrections=1", "corrections=40&stream=1"):

@@ -1,12 +1,12 @@
 from contextlib import contextmanager
 
 import pytest
-from speaker import Speaker
+from stream_client import StreamClient
 from websockets.sync.client import connect
 
 
 @pytest.fixture
-def talk(ready):
+def stream_server(ready):
     @contextmanager
     def run(*models, **settings):
         with ready(*models, **settings) as url:
@@ -14,7 +14,7 @@ def talk(ready):
             @contextmanager
             def dial(query="", **options):
                 with connect(f"{url.replace('http', 'ws', 1)}/v1/stream{query}", proxy=None, **options) as connection:
-                    yield Speaker(connection)
+                    yield StreamClient(connection)
 
             dial.url = url
             yield dial

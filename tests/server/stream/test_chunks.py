@@ -1,12 +1,12 @@
-"""Chunks of a stream: few, and in time for a listener, however fast and busy the server is; a late one is told."""
+"""Chunks of a stream are few and on time for any speed and load of the server, and late ones are reported."""
 
 import time
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from answers import metrics
 from exactness import assert_same
+from http_helpers import metrics
 from streamers import mel_of
 from tiny_models import TINY_MEL, tiny_synthesizer
 
@@ -22,9 +22,9 @@ FRAME_SECONDS = TINY_MEL.hop_length / TINY_MEL.sample_rate
 
 
 class PacedEngine:
-    """Lets a chunk wait for as long as some frames last, and computes it so many times faster than real time.
+    """Delays each chunk by `wait` seconds and computes it `speed` times faster than real time.
 
-    It has a clock of its own. The first chunk goes before all others.
+    It has its own clock. The first chunk does not wait.
     """
 
     name = "paced"
@@ -46,7 +46,7 @@ class PacedEngine:
         return Synthesis(x, TINY_MEL.sample_rate, 0.0, 0.0)
 
 
-def stream_of(engine):
+def open_stream(engine):
     pcm = next(offer for offer in STREAM_FORMATS if offer.name == "pcm_f32")
     output, placement = OutputSpec(pcm, TINY_MEL.sample_rate, Level(), None), Placement(MelPath(TINY_MEL, TINY_MEL))
     connection = SimpleNamespace(scope={"route": SimpleNamespace(path="/v1/stream")})
@@ -59,9 +59,9 @@ def stream_of(engine):
     ("frames", "speed", "sizes"),
     [(0, 50, [16, 384]), (1, 50, [16, 384]), (8, 50, [32, 368]), (0, 4.8, [32, 96, 272]), (43, 4.8, [80, 128, 192])],
 )
-def test_chunks_are_few_and_none_comes_late(frames, speed, sizes):
+def test_chunks_are_few_and_never_late(frames, speed, sizes):
     engine = PacedEngine(frames * FRAME_SECONDS, speed)
-    stream = stream_of(engine)
+    stream = open_stream(engine)
     mel = mel_of(400, TINY_MEL.n_mels)
     stream.push(mel)
     stream.end()
@@ -71,13 +71,13 @@ def test_chunks_are_few_and_none_comes_late(frames, speed, sizes):
         audio.append(stream.taken(stream.next()))
     assert stream.playback.dry_seconds == 0.0
     assert engine.sizes == sizes
-    assert engine.expected[1:] == sizes[1:]  # the first is more work than its frames
+    assert engine.expected[1:] == sizes[1:]  # the first one includes extra work
     assert_same(np.frombuffer(b"".join(audio), "<f4"), engine.synthesizer.synthesize(mel, seed=1))
 
 
-def test_a_chunk_takes_what_came_while_it_waited():
+def test_a_chunk_includes_frames_that_arrived_while_it_waited():
     engine = PacedEngine(0.0, 50.0)
-    stream, mel = stream_of(engine), mel_of(300, TINY_MEL.n_mels)
+    stream, mel = open_stream(engine), mel_of(300, TINY_MEL.n_mels)
     stream.push(mel[:, :100])
     stream.taken(stream.next())
     engine.meanwhile = lambda: (stream.push(mel[:, 100:]), stream.end())
@@ -85,42 +85,42 @@ def test_a_chunk_takes_what_came_while_it_waited():
     assert engine.sizes == [16, 284]
 
 
-def test_only_the_server_s_own_time_makes_a_pause():
+def test_only_delays_by_the_server_count_as_dry():
     now = 0.0
     playback = Playback(lambda: now)
     for wait, work, seconds, late in (
-        (5.0, 9.0, 1.0, 0.0),  # the first audio is not late, whenever it comes
+        (5.0, 9.0, 1.0, 0.0),  # the first audio is never late
         (0.25, 0.5, 2.0, 0.0),
         (0.0, 2.25, 2.5, 1.0),
-        (7.0, 0.125, 3.0, 0.125),  # the client took its time, and has nothing left
+        (7.0, 0.125, 3.0, 0.125),  # the client was slow and its audio has run out
         (0.0, 0.25, 4.0, 0.0),
     ):
         now += wait
         playback.work()
         now += work
-        playback.work()  # what was computed gave no audio yet
+        playback.work()  # a step without audio
         playback.deliver(seconds)
         assert playback.late == pytest.approx(late)
     assert playback.dry_seconds == pytest.approx(1.125)
 
 
-def test_a_stream_that_ran_dry_is_counted_and_told(talk, streamer, wait_until):
-    with talk(streamer) as dial:
+def test_streams_that_run_dry_are_counted_and_reported(stream_server, streamer, wait_until):
+    with stream_server(streamer) as dial:
         for report in (True, False):
             streamer.shut_after = streamer.steps + 1
-            with dial() as speaker:
-                speaker.begin(seed=3, report_dry=report)
-                speaker.send(mel_of(200))
-                speaker.end()
+            with dial() as client:
+                client.begin(seed=3, report_dry=report)
+                client.send(mel_of(200))
+                client.end()
                 wait_until(lambda: not streamer.gate.is_set())
-                time.sleep(0.3)  # longer than the first chunk plays
+                time.sleep(0.3)  # longer than the first chunk lasts
                 streamer.gate.set()
-                _, told = speaker.rest()
+                _, message = client.rest()
                 if report:
-                    assert told.keys() == {"type", "seconds"}
-                    pauses = [told["seconds"]]
-                    while (told := speaker.rest()[1])["type"] == "dry":
-                        pauses.append(told["seconds"])
-                    assert sum(pauses) == pytest.approx(told["dry_seconds"], abs=1e-4)
-            assert (told["type"], told["dry_seconds"] > 0.0) == ("done", True)
+                    assert message.keys() == {"type", "seconds"}
+                    pauses = [message["seconds"]]
+                    while (message := client.rest()[1])["type"] == "dry":
+                        pauses.append(message["seconds"])
+                    assert sum(pauses) == pytest.approx(message["dry_seconds"], abs=1e-4)
+            assert (message["type"], message["dry_seconds"] > 0.0) == ("done", True)
         assert 'vocoder_dry_streams_total{route="/v1/stream"} 2.0' in metrics(dial.url)

@@ -1,4 +1,4 @@
-"""POST /v1/synthesize?stream=1 over real sockets: what is sent while it is spoken, and what ends it."""
+"""POST /v1/synthesize?stream=1 over real sockets."""
 
 import io
 
@@ -6,9 +6,9 @@ import httpx
 import numpy as np
 import pytest
 import soundfile
-from answers import PROBLEM, TIMEOUT, metrics, npy
-from handshakes import answer_of, connected, post, until_closed
-from speaker import speak
+from handshakes import answer_of, connected, post, read_until_closed
+from http_helpers import PROBLEM, TIMEOUT, metrics, npy
+from stream_client import synthesize
 from streamers import mel_of
 
 from vocoder import __version__
@@ -24,8 +24,8 @@ def begin(url, mel, **options):
     return httpx.stream("POST", f"{url}/v1/synthesize", params=query, content=npy(mel), timeout=TIMEOUT)
 
 
-def test_headers_and_metrics(talk, streamer):
-    with talk(streamer, origin=False) as dial:
+def test_headers_and_metrics_of_a_stream(stream_server, streamer):
+    with stream_server(streamer, origin=False) as dial:
         with begin(dial.url, mel_of(100), seed=4) as answer:
             assert answer.headers["transfer-encoding"] == "chunked"
             assert "content-length" not in answer.headers
@@ -39,8 +39,8 @@ def test_headers_and_metrics(talk, streamer):
     assert 'vocoder_frames_total{model="streamer"} 100.0' in counted
 
 
-def test_the_first_audio_comes_before_the_last_is_computed(talk, streamer):
-    with talk(streamer) as dial:
+def test_the_first_audio_is_sent_before_the_last_is_computed(stream_server, streamer):
+    with stream_server(streamer) as dial:
         streamer.shut_after = 1
         with begin(dial.url, mel_of(200), format="pcm") as answer:
             pieces = answer.iter_raw()
@@ -49,8 +49,8 @@ def test_the_first_audio_comes_before_the_last_is_computed(talk, streamer):
             assert 2 * 8 * HOP + sum(map(len, pieces)) == 2 * 200 * HOP
 
 
-def test_what_is_wrong_before_the_first_audio_is_a_problem(talk, streamer):
-    with talk(streamer) as dial:
+def test_errors_before_the_first_audio_are_problems(stream_server, streamer):
+    with stream_server(streamer) as dial:
         with begin(dial.url, mel_of(5) * np.nan) as answer:
             answer.read()
             assert (answer.status_code, answer.json()["type"]) == (422, f"{PROBLEM}invalid-mel")
@@ -60,9 +60,9 @@ def test_what_is_wrong_before_the_first_audio_is_a_problem(talk, streamer):
             assert (answer.status_code, answer.json()["type"]) == (500, f"{PROBLEM}synthesis-failed")
 
 
-def test_an_error_after_the_first_byte_breaks_the_body_off(talk, streamer):
+def test_errors_after_the_first_byte_abort_the_body(stream_server, streamer):
     streamer.fault, streamer.fault_at = RuntimeError("secret"), 8
-    with talk(streamer) as dial:
+    with stream_server(streamer) as dial:
         with begin(dial.url, mel_of(100)) as answer:
             assert answer.status_code == 200
             with pytest.raises(httpx.RemoteProtocolError):
@@ -73,16 +73,16 @@ def test_an_error_after_the_first_byte_breaks_the_body_off(talk, streamer):
             assert len(answer.read()) == 2 * 10 * HOP
 
 
-def test_http_1_0_cannot_tell_an_end_from_a_break(talk, streamer):
+def test_streams_over_http_1_0_are_rejected(stream_server, streamer):
     sent = post("/v1/synthesize?stream=1", npy(mel_of(5))).replace(b"HTTP/1.1", b"HTTP/1.0", 1)
-    with talk(streamer) as dial, connected(dial.url, sent) as connection:
-        answer = until_closed(connection)
+    with stream_server(streamer) as dial, connected(dial.url, sent) as connection:
+        answer = read_until_closed(connection)
         assert answer.startswith(b"HTTP/1.1 426 ")
         assert b"upgrade-required" in answer
 
 
-def test_a_client_that_leaves_stops_the_work(talk, streamer, wait_until):
-    with talk(streamer) as dial:
+def test_disconnecting_stops_the_synthesis(stream_server, streamer, wait_until):
+    with stream_server(streamer) as dial:
         streamer.shut_after = 1
         with begin(dial.url, mel_of(500)) as answer:
             next(answer.iter_raw())
@@ -91,15 +91,15 @@ def test_a_client_that_leaves_stops_the_work(talk, streamer, wait_until):
         streamer.gate.set()
         with begin(dial.url, mel_of(8), format="pcm") as answer:
             assert len(answer.read()) == 2 * 8 * HOP
-        assert streamer.steps <= steps + 2  # the one that was under way, and the other client's
+        assert streamer.steps <= steps + 2  # the running one and that of the other client
 
 
-def test_a_slow_reader_holds_up_nobody_but_itself(talk, streamer, wait_until):
+def test_a_slow_reader_does_not_block_others(stream_server, streamer, wait_until):
     mel = mel_of(1000)
-    with talk(streamer) as dial:
+    with stream_server(streamer) as dial:
         sent = post("/v1/synthesize?stream=1&format=pcm_f32&sample_rate=96000&seed=1", npy(mel))
         with connected(dial.url, sent, window=4096) as slow:
-            wait_until(streamer.stands_still)
+            wait_until(streamer.has_stalled)
             assert 0 < streamer.steps < 1000 // 64
             with begin(dial.url, mel_of(300), format="pcm_f32") as answer:
                 x = np.frombuffer(answer.read(), "<f4")
@@ -109,14 +109,14 @@ def test_a_slow_reader_holds_up_nobody_but_itself(talk, streamer, wait_until):
     np.testing.assert_allclose(np.frombuffer(reply, "<f4"), expected, atol=1e-5)
 
 
-def test_streams_say_where_their_audio_comes_from(talk, streamer):
+def test_streams_contain_their_origin(stream_server, streamer):
     for settings, expected in (({}, Origin("streamer", __version__, 4, dtype="float32")), ({"origin": False}, None)):
-        with talk(streamer, **settings) as dial, dial() as speaker:
-            said = [speak(speaker, mel_of(100), format="wav", seed=4)[0]]
+        with stream_server(streamer, **settings) as dial, dial() as client:
+            bodies = [synthesize(client, mel_of(100), format="wav", seed=4)[0]]
             for name in ("wav", "wav_f32", "flac", "opus"):
                 with begin(dial.url, mel_of(100), seed=4, format=name) as answer:
-                    said.append(answer.read())
-                    told = int(answer.headers["X-Audio-Samples"])  # in the header too, which libsndfile reads in flac
-                    assert soundfile.info(io.BytesIO(said[-1])).frames == told
+                    bodies.append(answer.read())
+                    samples = int(answer.headers["X-Audio-Samples"])  # in flac's header too, for libsndfile
+                    assert soundfile.info(io.BytesIO(bodies[-1])).frames == samples
                     assert Origin.of_json(answer.headers.get("X-Audio-Origin", "")) == expected
-        assert [audio_info(io.BytesIO(body)).origin for body in said] == [expected] * 5
+        assert [audio_info(io.BytesIO(body)).origin for body in bodies] == [expected] * 5

@@ -3,7 +3,7 @@ from contextlib import suppress
 
 import numpy as np
 import pytest
-from answers import PROBLEM, metrics
+from http_helpers import PROBLEM, metrics
 from streamers import mel_of
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
@@ -31,62 +31,62 @@ FRAMES = [
 ]
 
 
-def test_what_is_refused(talk, streamer):
-    with talk(streamer) as dial:
-        for hello, status, slug, words in HELLOS:
-            with dial() as speaker:
-                speaker.connection.send(hello)
-                problem, code, reason = speaker.refusal()
+def test_invalid_messages_are_rejected(stream_server, streamer):
+    with stream_server(streamer) as dial:
+        for hello, status, slug, detail in HELLOS:
+            with dial() as client:
+                client.connection.send(hello)
+                problem, code, reason = client.refusal()
             assert (problem["type"], problem["status"], code, reason) == (PROBLEM + slug, status, 4000 + status, slug)
-            assert words in problem["detail"]
+            assert detail in problem["detail"]
             assert problem["request_id"]
-        with dial("?bogus=1") as speaker:
-            assert speaker.refusal()[0]["detail"].startswith("bogus: put options into the first")
-        for messages, status, slug, words in FRAMES:
+        with dial("?bogus=1") as client:
+            assert client.refusal()[0]["detail"].startswith("bogus: put options into the first")
+        for messages, status, slug, detail in FRAMES:
             if slug == "malformed-body" and len(messages) > 1:
-                streamer.gate.clear()  # what is wrong is told although there is audio still to be made
-            with dial() as speaker:
-                speaker.begin()
+                streamer.gate.clear()  # the error is reported although audio is pending
+            with dial() as client:
+                client.begin()
                 for message in messages:
-                    speaker.send(message) if isinstance(message, np.ndarray) else speaker.connection.send(message)
-                problem, code, reason = speaker.refusal()
+                    client.send(message) if isinstance(message, np.ndarray) else client.connection.send(message)
+                problem, code, reason = client.refusal()
             streamer.gate.set()
             assert (problem["type"], code, reason) == (PROBLEM + slug, 4000 + status, slug)
-            assert words in problem["detail"]
+            assert detail in problem["detail"]
 
 
-def test_messages_that_are_too_large_or_do_not_come_end_the_connection(talk, streamer):
-    with talk(streamer) as dial, dial() as speaker:
-        speaker.begin()
-        with suppress(ConnectionClosed):  # it is far more than sockets hold: the server closes while it is sent
-            speaker.connection.send(bytes(2**23))
-        assert speaker.closed() == (1009, "frame with 8388608 bytes exceeds limit of 1048576 bytes")
-    with talk(streamer, body_timeout=0.2) as dial, dial() as speaker:
-        speaker.begin()
-        problem, code, _ = speaker.refusal()
+def test_large_or_missing_messages_close_the_connection(stream_server, streamer):
+    with stream_server(streamer) as dial, dial() as client:
+        client.begin()
+        with suppress(ConnectionClosed):  # too large for socket buffers: the server closes meanwhile
+            client.connection.send(bytes(2**23))
+        assert client.closed() == (1009, "frame with 8388608 bytes exceeds limit of 1048576 bytes")
+    with stream_server(streamer, body_timeout=0.2) as dial, dial() as client:
+        client.begin()
+        problem, code, _ = client.refusal()
         assert (problem["type"], code) == (f"{PROBLEM}body-timeout", 4408)
         assert 'vocoder_rejected_total{reason="body-timeout"} 1.0' in metrics(dial.url)
 
 
-def test_keys_and_quotas(talk, streamer, tmp_path, caplog):
+def test_streams_require_keys_and_count_quotas(stream_server, streamer, tmp_path, caplog):
     keys = tmp_path / "keys"
     keys.write_text("alice:open-sesame-1234567 frames_per_minute=100\n")
-    with talk(streamer, api_keys_file=keys) as dial:
-        with pytest.raises(InvalidStatus) as refused, dial():
+    with stream_server(streamer, api_keys_file=keys) as dial:
+        with pytest.raises(InvalidStatus) as rejected, dial():
             pass
-        assert (refused.value.response.status_code, caplog.text) == (401, "")  # no fault of the server
-        assert json.loads(refused.value.response.body)["type"] == f"{PROBLEM}unauthorized"
-        with dial(additional_headers={"Authorization": "Bearer open-sesame-1234567"}) as speaker:
-            speaker.begin()
-            speaker.send(mel_of(60))
-            speaker.send(mel_of(60))
-            problem, code, reason = speaker.refusal()
+        assert (rejected.value.response.status_code, caplog.text) == (401, "")  # not logged as a fault of the server
+        assert json.loads(rejected.value.response.body)["type"] == f"{PROBLEM}unauthorized"
+        with dial(additional_headers={"Authorization": "Bearer open-sesame-1234567"}) as client:
+            client.begin()
+            client.send(mel_of(60))
+            client.send(mel_of(60))
+            problem, code, reason = client.refusal()
             assert (problem["quota"], code, reason) == ("frames", 4429, "rate-limited")
             assert 1 <= problem["retry_after"] <= 60
 
 
-def test_a_full_queue_sends_streams_away_at_the_door(talk, streamer, wait_until):
-    with talk(streamer, queue_size=1) as dial:
+def test_a_full_queue_rejects_new_streams(stream_server, streamer, wait_until):
+    with stream_server(streamer, queue_size=1) as dial:
         entered = streamer.entered
         streamer.gate.clear()
         with dial() as first, dial() as second, dial() as third:
@@ -101,6 +101,6 @@ def test_a_full_queue_sends_streams_away_at_the_door(talk, streamer, wait_until)
             assert (code, reason) == (4503, "queue-full")
             assert 1 <= problem["retry_after"] <= 60
             streamer.gate.set()
-            for one in (first, second):  # who was let in waits for its turn
+            for one in (first, second):  # admitted streams wait for their turn
                 one.end()
                 assert len(one.rest()[0]) == 30 * 256 * 2

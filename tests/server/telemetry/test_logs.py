@@ -5,7 +5,7 @@ import os
 import time
 
 import pytest
-from answers import npy
+from http_helpers import npy
 
 from server.telemetry.logs import REQUEST_ID, LogWriter, logging_config
 
@@ -22,7 +22,7 @@ def configured(log_format, level="info"):
     return stream
 
 
-async def test_a_request_is_one_line_of_json_without_what_was_sent(start, new_mel):
+async def test_a_request_is_one_line_of_json_without_its_content(start, new_mel):
     async with start() as client:
         stream = configured("json")
         headers = {"X-Request-Id": "find-me", "traceparent": f"00-{TRACE}-00f067aa0ba902b7-01", "User-Agent": "secret"}
@@ -40,7 +40,7 @@ async def test_a_request_is_one_line_of_json_without_what_was_sent(start, new_me
     }  # fmt: skip
 
 
-async def test_a_request_that_fails_says_how(start):
+async def test_failed_requests_log_the_problem(start):
     async with start() as client:
         stream = configured("json")
         await client.post("/synthesize", content=b"secret", headers={"traceparent": "nonsense"})
@@ -52,7 +52,7 @@ async def test_a_request_that_fails_says_how(start):
     assert "trace_id" not in first
 
 
-async def test_a_line_of_text(start):
+async def test_the_text_format_has_one_line_per_request(start):
     async with start() as client:
         stream = configured("text")
         await client.get("/models")
@@ -61,7 +61,7 @@ async def test_a_line_of_text(start):
     assert {"method=GET", "route=/models", "status=200"} <= set(line.split())
 
 
-def test_a_traceback_carries_the_request(caplog):
+def test_tracebacks_include_the_request_id(caplog):
     stream = configured("json", "debug")
     REQUEST_ID.set("find-me")
     try:
@@ -77,7 +77,7 @@ def test_a_traceback_carries_the_request(caplog):
     assert "request_id" not in second
 
 
-def test_levels_and_forms_of_lines(monkeypatch):
+def test_log_levels_and_automatic_formats(monkeypatch):
     stream = configured("text", "error")
     logging.getLogger("server.x").warning("too low")
     logging.getLogger("elsewhere").warning("others may warn")
@@ -102,7 +102,7 @@ def logger_of(writer):
     return logger
 
 
-def test_lines_come_in_order(pipe):
+def test_lines_are_written_in_order(pipe):
     writer = LogWriter(pipe[1])
     logger = logger_of(writer)
     for number in range(100):
@@ -112,23 +112,23 @@ def test_lines_come_in_order(pipe):
     assert writer.dropped == 0
 
 
-def test_nobody_reads(pipe):
+def test_lines_are_dropped_if_the_pipe_is_not_read(pipe):
     writer = LogWriter(pipe[1], most=10)
     logger = logger_of(writer)
     for _ in range(1000):
         logger.warning("x" * 999)
     assert 900 < writer.dropped < 1000
-    began = time.monotonic()
+    start = time.monotonic()
     writer.flush()
-    assert time.monotonic() - began < 30.0
+    assert time.monotonic() - start < 30.0
     dropped = writer.dropped
-    while b"the end" not in os.read(pipe[0], 65536):  # somebody reads again
+    while b"the end" not in os.read(pipe[0], 65536):  # the pipe is read again
         logger.warning("the end")
         time.sleep(0.001)
     assert writer.dropped >= dropped
 
 
-def test_lines_that_cannot_be_made_or_written_are_counted(pipe):
+def test_lines_that_cannot_be_formatted_or_written_are_counted(pipe):
     writer = LogWriter(pipe[1])
     logger_of(writer).warning("%d", "no number")
     assert writer.dropped == 1

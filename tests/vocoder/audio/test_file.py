@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from answers import encoded
+from http_helpers import encoded
 from hypothesis import given
 from hypothesis import strategies as st
 

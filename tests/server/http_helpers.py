@@ -1,4 +1,4 @@
-"""What tests send to the routes and read in their answers."""
+"""Bodies that tests send to the routes, and helpers that read the responses."""
 
 import io
 
@@ -28,7 +28,7 @@ def samples(response):
 
 
 def slug(response):
-    """The status and the name of a problem."""
+    """Return the status and the name of a problem."""
     assert response.headers["content-type"] == "application/problem+json"
     return response.status_code, response.json()["type"].removeprefix(PROBLEM)
 
@@ -41,10 +41,10 @@ def problem(response, status, name):
 
 
 def metrics(url):
-    # To read certificates takes longer than the rest.
+    # Reading certificates would take longer than the rest.
     return httpx.get(f"{url.rstrip('/')}/metrics", timeout=TIMEOUT, verify=False).text
 
 
 def metric(url, name):
-    """The sum of the samples whose names begin so."""
+    """Return the sum of the samples whose names start with `name`."""
     return sum(float(line.rpartition(" ")[2]) for line in metrics(url).splitlines() if line.startswith(name))

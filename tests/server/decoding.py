@@ -1,4 +1,4 @@
-"""Decoding audio as players do."""
+"""Decoding audio like players."""
 
 import io
 
@@ -6,8 +6,8 @@ import av
 import numpy as np
 
 
-def heard(body):
-    """Decode an audio file with FFmpeg: samples between -1 and 1, and their rate."""
+def decode_with_ffmpeg(body):
+    """Decode an audio file with FFmpeg; return samples between -1 and 1 and their rate."""
     with av.open(io.BytesIO(body)) as file:
         stream = file.streams.audio[0]
         frames = [frame.to_ndarray().reshape(-1) for frame in file.decode(stream)]

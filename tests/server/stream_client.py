@@ -1,15 +1,15 @@
-"""A client of WebSocket /v1/stream that sends what it likes."""
+"""A client of WebSocket /v1/stream that can send arbitrary messages."""
 
 import json
 
 import numpy as np
 import pytest
-from answers import TIMEOUT
+from http_helpers import TIMEOUT
 from websockets.exceptions import ConnectionClosed
 
 
-class Speaker:
-    """A client: `hello`, `send` frames (n_mels, frames), `end`, and what comes back."""
+class StreamClient:
+    """Sends `hello`, frames (n_mels, frames) and `end`, and reads the server's messages."""
 
     def __init__(self, connection):
         self.connection = connection
@@ -18,14 +18,14 @@ class Speaker:
         self.connection.send(json.dumps(options))
 
     def begin(self, **options):
-        """Say hello, and return what the server is ready for."""
+        """Send the hello message and return the server's ready message."""
         self.hello(**options)
         ready = self.text()
         assert ready["type"] == "ready"
         return ready
 
     def send(self, mel, *sizes):
-        """Send frames in messages of these sizes, again and again; in one if none is given."""
+        """Send frames in messages whose sizes cycle through `sizes`, or in one message."""
         start, turn = 0, 0
         while start < mel.shape[1]:
             size = sizes[turn % len(sizes)] if sizes else mel.shape[1]
@@ -41,28 +41,28 @@ class Speaker:
         return json.loads(message)
 
     def rest(self):
-        """All audio up to the last message, and that message."""
+        """Return all audio up to the last message, and that message."""
         audio = bytearray()
         while isinstance(message := self.connection.recv(TIMEOUT), bytes):
             audio += message
         return bytes(audio), json.loads(message)
 
     def closed(self):
-        """How the server closes the connection."""
+        """Return the code and the reason with which the server closes the connection."""
         with pytest.raises(ConnectionClosed) as closed:
             self.connection.recv(TIMEOUT)
         return closed.value.rcvd.code, closed.value.rcvd.reason
 
     def refusal(self):
-        """The problem that ends the connection, and how it is closed."""
+        """Return the problem that ends the connection, and how it is closed."""
         _, problem = self.rest()
         return problem, *self.closed()
 
 
-def speak(speaker, mel, *sizes, **options):
-    speaker.begin(**options)
-    speaker.send(mel, *sizes)
-    speaker.end()
-    answer = speaker.rest()
-    assert speaker.closed() == (1000, "")
+def synthesize(client, mel, *sizes, **options):
+    client.begin(**options)
+    client.send(mel, *sizes)
+    client.end()
+    answer = client.rest()
+    assert client.closed() == (1000, "")
     return answer
