@@ -1,4 +1,4 @@
-"""What holds for all tests: the same random numbers, no settings of the machine, float64 where it is asked for."""
+"""Fixtures for all tests: fixed seeds, no settings from the environment, and float64 on request."""
 
 import os
 import time
@@ -13,7 +13,7 @@ def _seeded():
 
 
 @pytest.fixture(autouse=True)
-def _no_settings_from_outside(monkeypatch):
+def _no_environment_settings(monkeypatch):
     for name in [name for name in os.environ if name.startswith("VOCODER_")]:
         monkeypatch.delenv(name)
 
@@ -23,15 +23,15 @@ def wait_until():
     def wait(condition, seconds=60.0):
         deadline = time.monotonic() + seconds
         while not condition():
-            assert time.monotonic() < deadline, f"waited {seconds} seconds in vain"
+            assert time.monotonic() < deadline, f"timed out after {seconds} seconds"
             time.sleep(0.02)
 
     return wait
 
 
 @pytest.fixture
-def refusal(capsys):
-    """Run a command that refuses its arguments in one line, and return that line."""
+def cli_error(capsys):
+    """Return a function that runs a command with invalid arguments and returns its one-line error."""
 
     def run(main, *arguments):
         capsys.readouterr()
@@ -45,7 +45,7 @@ def refusal(capsys):
 
 @pytest.fixture
 def float64():
-    """Make float64 the type of new tensors, so that mathematics is compared to many digits."""
+    """Make float64 the default dtype, for precise comparisons."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     yield

@@ -1,4 +1,4 @@
-"""The shape of the house: files and functions stay small, public names are declared, the tests mirror the tree."""
+"""The structure of the code: small files and functions, packages, and tests that mirror the tree."""
 
 import ast
 import functools
@@ -8,7 +8,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("vocoder", "training", "server", "recipes")
 MAX_FILE_LINES = 300
 MAX_FUNCTION_LINES = 50
-DRAWERS = {"utils.py", "util.py", "helpers.py", "common.py", "misc.py"}
+VAGUE_NAMES = {"utils.py", "util.py", "helpers.py", "common.py", "misc.py"}
 
 
 def source_files(*folders):
@@ -30,13 +30,13 @@ def nodes_of(path):
 
 
 def imported_modules(path):
-    """Names of every module that a file imports, wherever in the file it does so."""
+    """Return the names of all modules that a file imports, anywhere in the file."""
     nodes = nodes_of(path)
     found = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     return found | {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom)}
 
 
-def test_packages_do_not_import_what_surrounds_them():
+def test_packages_do_not_import_tests_examples_benchmarks_or_deploy():
     outside = {"tests", "examples", "benchmarks", "deploy"}
     found = {
         relative(path): {name.split(".")[0] for name in imported_modules(path)} & outside for path in PACKAGE_FILES
@@ -58,12 +58,12 @@ def test_files_and_functions_are_short():
     assert {name: length for name, length in lengths.items() if length > MAX_FUNCTION_LINES} == {}
 
 
-def test_every_folder_of_code_is_a_package_and_none_is_a_drawer_for_odds_and_ends():
+def test_every_folder_of_code_is_a_package_and_no_file_has_a_vague_name():
     folders = {path.parent for path in PACKAGE_FILES}
     assert [relative(folder) for folder in sorted(folders) if not (folder / "__init__.py").is_file()] == []
     untyped = [package for package in PACKAGES if not (ROOT / package / "py.typed").is_file()]
-    assert untyped == ["recipes"]  # which is in no wheel
-    assert [relative(path) for path in ALL_FILES if path.name in DRAWERS] == []
+    assert untyped == ["recipes"]  # not part of the wheel
+    assert [relative(path) for path in ALL_FILES if path.name in VAGUE_NAMES] == []
 
 
 def test_the_tests_mirror_the_tree():

@@ -1,4 +1,4 @@
-"""The constraints pin every dependency that the project names, and nothing that belongs to one machine."""
+"""The constraints pin every dependency of the project and contain nothing specific to one machine."""
 
 import ast
 import re
@@ -16,7 +16,7 @@ EXTRAS = {
     "server": ("server",),
     "training": ("training", "evaluation", "kokoro"),
 }
-"""What may be imported by each package beside the dependencies of all."""
+"""the extras that each package may import in addition to the common dependencies"""
 DISTRIBUTIONS = {"pythonjsonlogger": "python-json-logger", "sklearn": "scikit-learn", "yaml": "pyyaml"}
 BROUGHT_BY = {"anyio": "fastapi", "starlette": "fastapi", "pydantic_core": "pydantic", "h11": "uvicorn"}
 BROUGHT_BY |= {"llvmlite": "numba", "typing_extensions": "torch"}
@@ -33,7 +33,7 @@ def named_requirements():
     return sorted({*project["dependencies"], *(name for extra in extras for name in extra)})
 
 
-def test_lines_are_exact_public_versions_sorted_and_single_without_cuda_s():
+def test_lines_are_sorted_unique_exact_versions_without_cuda():
     exact = re.compile(r"[\w.-]+==[\w.]+(; python_version [<>]=? \"3\.\d+\")?")
     assert [line for line in constraint_lines() if not exact.fullmatch(line)] == []
     names = [canonicalize_name(Requirement(line).name) for line in constraint_lines()]
@@ -65,7 +65,7 @@ def third_party_imports(package):
 
 
 @pytest.mark.parametrize("package", EXTRAS)
-def test_each_package_imports_only_what_its_extras_bring(package):
+def test_each_package_only_imports_dependencies_of_its_extras(package):
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
     named = [*project["dependencies"], *(line for extra in EXTRAS[package] for line in extras.get(extra, ()))]

@@ -1,4 +1,4 @@
-"""What the documents say is so: links lead somewhere, commands exist, and no machine's own names are in any file."""
+"""The documents are correct: links and commands exist, and no file contains names of one machine."""
 
 import importlib
 import re
@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parent.parent
 TEXT_SUFFIXES = {".cfg", ".ini", ".json", ".jsonl", ".md", ".py", ".sh", ".toml", ".txt", ".yaml", ".yml"}
 TEXT_NAMES = {".dockerignore", ".gitignore", "Dockerfile", "LICENSE", "Makefile"}
 SKIPPED_FOLDERS = {"__pycache__", "build", "dist", "node_modules"}
-# Where readers may be sent. An address that is a machine's or a registry's is never among them.
+# Hosts that documents may link to; never those of a machine or a registry.
 KNOWN_HOSTS = {
     "0.0.0.0", "127.0.0.1", "arxiv.org", "creativecommons.org", "doi.org", "elsewhere.example", "en.wikipedia.org",
     "example.com", "example.org", "github.com", "huggingface.co", "json-schema.org", "keepachangelog.com", "localhost",
@@ -54,35 +54,35 @@ def text_of(path):
 
 
 def links(path):
-    """The files of this project that a document links to, with the anchor, which may be empty."""
+    """Return the project's files that a document links to, with their anchors, which may be empty."""
     local = [link for link in MARKDOWN_LINKS.findall(text_of(path)) if not urlsplit(link).scheme]
     pairs = [link.partition("#") for link in local]
     return [((path.parent / file if file else path).resolve(), anchor) for file, _, anchor in pairs]
 
 
 def headings(path):
-    """The anchors that a Markdown file has: its headings in small letters, without marks, spaces as hyphens."""
+    """Return the anchors of a Markdown file: lower-case headings without marks, with hyphens for spaces."""
     text = re.sub(r"^```.*?^```", "", text_of(path), flags=re.DOTALL | re.MULTILINE)
     titles = re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-") for title in titles}
 
 
-def failures(files, wrong):
-    """What is wrong in each of the files where anything is."""
-    found = {relative(path): list(wrong(path)) for path in files}
+def failures(files, find_problems):
+    """Return the problems that `find_problems` returns for each file with any."""
+    found = {relative(path): list(find_problems(path)) for path in files}
     return {path: names for path, names in found.items() if names}
 
 
-def test_links_lead_to_files_and_headings():
+def test_links_lead_to_existing_files_and_headings():
     assert {"README.md", "Makefile", ".ci/run", "tests/test_documents.py"} <= {relative(path) for path in FILES}
     assert sum(len(links(path)) for path in DOCUMENTS) > 100
     assert failures(DOCUMENTS, lambda path: [file for file, _ in links(path) if not file.exists()]) == {}
 
-    def lost(path):
+    def missing_anchors(path):
         pages = [(file, anchor) for file, anchor in links(path) if anchor and file.suffix == ".md"]
         return [f"{file.name}#{anchor}" for file, anchor in pages if anchor not in headings(file)]
 
-    assert failures(DOCUMENTS, lost) == {}
+    assert failures(DOCUMENTS, missing_anchors) == {}
 
 
 def test_every_document_picture_and_sound_is_shown():
@@ -96,7 +96,7 @@ def test_every_document_picture_and_sound_is_shown():
     assert [relative(path) for path in kept if path not in shown] == []
 
 
-def test_paths_source_files_and_imported_names_are_there():
+def test_paths_source_files_and_imported_names_exist():
     files = [path for path in FILES if path.suffix not in {".py", ".json", ".jsonl"}]
     assert sum(len(PATHS.findall(text_of(path))) for path in files) > 100
     assert failures(files, lambda p: [name for name in PATHS.findall(text_of(p)) if not (ROOT / name).exists()]) == {}
@@ -128,7 +128,7 @@ def test_make_targets_and_commands_exist():
     assert [pair for pair in sorted(named) if pair[1] not in importlib.import_module(programs[pair[0]]).COMMANDS] == []
 
 
-def test_no_path_of_one_machine_and_no_unknown_address():
+def test_files_contain_no_machine_paths_and_no_unknown_hosts():
     here = [f"{ROOT}/"] if len(ROOT.parts) >= 3 else []
     assert failures(FILES, lambda p: MACHINE_PATHS.findall(text_of(p)) + [h for h in here if h in text_of(p)]) == {}
 
@@ -140,15 +140,15 @@ def test_no_path_of_one_machine_and_no_unknown_address():
     assert failures(FILES, unknown) == {}
 
 
-def test_curl_says_what_it_sends():
-    """Without a Content-Type curl names a form, which the server refuses."""
+def test_curl_commands_set_a_content_type():
+    """By default curl sends the type of a form, which the server rejects."""
     lines = "\n".join(map(text_of, DOCUMENTS)).replace("\\\n", " ").splitlines()
     sent = [line for line in lines if line.strip().startswith("curl ") and "--data-binary" in line]
     assert len(sent) > 5
     assert [line for line in sent if "Content-Type:" not in line] == []
 
 
-def test_the_version_is_the_newest_of_the_changelog():
+def test_the_version_is_the_latest_in_the_changelog():
     version = tomllib.loads(text_of(ROOT / "pyproject.toml"))["project"]["version"]
     released = re.findall(r"^## \[(\d+\.\d+\.\d+)\]", text_of(ROOT / "CHANGELOG.md"), flags=re.MULTILINE)
     assert released[0] == importlib.import_module("vocoder").__version__ == version

@@ -1,4 +1,4 @@
-"""What readers run runs as it is written: the Python of the README and the documents, the notebook, and the demo."""
+"""The Python code of the README and the documents, the notebook and the demo run as written."""
 
 import importlib
 import json
@@ -29,7 +29,7 @@ MAX_WORDS = 1200
 MAX_CLIP_BYTES = 60_000
 
 
-@pytest.mark.filterwarnings("ignore::vocoder.MelWarning")  # the mel is made up
+@pytest.mark.filterwarnings("ignore::vocoder.MelWarning")  # the mel is artificial
 @pytest.mark.parametrize("block", BLOCKS)
 def test_python_blocks_run(block, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -48,7 +48,7 @@ def test_the_readme_is_short_and_each_document_has_a_block():
     assert {str(block.id).rpartition("-")[0] for block in BLOCKS} == {path.name for path in DOCUMENTS}
 
 
-def test_its_sounds_are_small_and_of_one_length():
+def test_the_readmes_sounds_are_small_and_of_equal_length():
     names = re.findall(r"\]\((docs/sounds/[\w-]+\.opus)\)", README.read_text(encoding="utf-8"))
     assert len(names) >= 6
     assert [name for name in names if (ROOT / name).stat().st_size > MAX_CLIP_BYTES] == []
@@ -64,12 +64,12 @@ EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 CELLS = json.loads((EXAMPLES / "notebook.ipynb").read_text(encoding="utf-8"))["cells"]
 SOURCES = ["".join(cell["source"]) for cell in CELLS if cell["cell_type"] == "code"]
 TWO_SECONDS = "x[: 2 * v.sample_rate]"
-"""of which a test needs less"""
+"""shortened for the test"""
 
 
 @pytest.fixture(scope="module")
 def run():
-    """What the cells named, and what they played: something stands in for IPython, which the suite does without."""
+    """Run the notebook with a replacement for IPython; return the cells' variables and the played audio."""
     played, names = [], {}
     display = SimpleNamespace(Audio=lambda x, rate: played.append(np.asarray(x)), display=lambda *things: None)
     with pytest.MonkeyPatch.context() as patch:
@@ -82,7 +82,7 @@ def run():
     return names, played
 
 
-def test_the_notebook_does_what_it_says(run):
+def test_the_notebook_runs_and_shows_its_results(run):
     names, played = run
     assert TWO_SECONDS in "".join(SOURCES)
     assert np.abs(np.concatenate(names["pieces"]) - names["y"]).max() < 1e-3
@@ -107,9 +107,9 @@ def demo():
     return importlib.import_module("demo")
 
 
-def test_requests_that_time_out_are_named_with_what_to_do(demo, monkeypatch):
+def test_timeouts_of_the_demo_are_explained(demo, monkeypatch):
     monkeypatch.setattr(demo, "ANSWER_SECONDS", 0.1)
-    with socket.create_server(("127.0.0.1", 0)) as server:  # which takes connections and never answers
+    with socket.create_server(("127.0.0.1", 0)) as server:  # accepts connections but never answers
         url = f"http://127.0.0.1:{server.getsockname()[1]}"
         with pytest.raises(demo.DemoError, match=r"GET /models was not answered within .* s: this machine is busy"):
             demo.default_mel_config(url)
@@ -117,11 +117,11 @@ def test_requests_that_time_out_are_named_with_what_to_do(demo, monkeypatch):
             demo.synthesize(url, np.zeros((80, 10), np.float32))
 
 
-def test_a_server_that_is_slow_to_be_ready_is_asked_again_and_the_wait_is_told(demo, tmp_path, monkeypatch, capsys):
-    asked = []
+def test_the_demo_waits_for_a_slow_server_and_reports_progress(demo, tmp_path, monkeypatch, capsys):
+    requests = []
 
     def late(url, **options):
-        asked.append(url)
+        requests.append(url)
         raise httpx.ReadTimeout("timed out")
 
     monkeypatch.setattr(demo.httpx, "get", late)
@@ -131,5 +131,5 @@ def test_a_server_that_is_slow_to_be_ready_is_asked_again_and_the_wait_is_told(d
     process = SimpleNamespace(returncode=3, poll=iter([None, None, None, 3]).__next__)
     with pytest.raises(demo.DemoError, match="the server ended with status 3; its log:\nready on"):
         demo.wait_until_ready(process, log)
-    assert len(asked) > 1
+    assert len(requests) > 1
     assert "the server is still starting after 0 s" in capsys.readouterr().out

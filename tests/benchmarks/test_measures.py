@@ -1,4 +1,4 @@
-"""What the benchmarks compute: operations, densities, golden samples, texture, and how serving scales."""
+"""Computations of the benchmarks: operations, densities, golden samples, texture and serving."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ from vocoder.layers.stack.wavenet import WaveNetConfig, WaveNetStack
 from vocoder.mel.config import preset
 
 
-def test_operations_are_those_of_the_formulas_however_they_are_computed():
+def test_operations_match_the_formulas():
     stack = WaveNetStack(3, 4, 5, WaveNetConfig(channels=16, dilations=(1, 2))).eval().requires_grad_(False)
     x, cond = torch.randn(1, 3, 40), torch.randn(1, 5, 40)
     dilated, res_skip = 2 * 3 * 16 * 32, 16 * 32 + 16 * 16
@@ -25,7 +25,7 @@ def test_operations_are_those_of_the_formulas_however_they_are_computed():
     assert operations(lambda: stack(x, cond)) == 2 * 40 * products
 
 
-def test_the_generator_is_the_published_one():
+def test_the_hifigan_generator_has_the_published_size():
     generator = HiFiGAN().eval()
     assert sum(parameter.numel() for parameter in generator.parameters()) == 925_985  # "0.92 M" in the paper
     x = generator(torch.randn(2, 80, 3))
@@ -41,13 +41,13 @@ def digits():
 
 
 @pytest.mark.parametrize("kind", ["nice", "realnvp", "maf"])
-def test_zukos_models_are_as_large_as_ours(digits, kind):
+def test_models_of_zuko_are_as_large_as_ours(digits, kind):
     config, x = configurations(digits)[kind], pool(digits.train, 1)
     mine, other = ours(config, x, 0), theirs(config, x, 0)
     assert mine.parameters == pytest.approx(other.parameters, rel=0.002)
 
 
-def test_true_mels_have_the_texture_of_noise_and_smooth_ones_none(tmp_path, monkeypatch, capsys):
+def test_true_mels_have_texture_1_and_smooth_ones_0(tmp_path, monkeypatch, capsys):
     plan = [("test", 44100, True), ("test", 44100, False), ("train", 44100, False)]
     manifest = write_given(tmp_path, preset("nvidia"), plan)
     monkeypatch.setattr("sys.argv", ["texture", "--manifest", str(manifest.root / "manifest.jsonl")])
@@ -61,14 +61,14 @@ def test_true_mels_have_the_texture_of_noise_and_smooth_ones_none(tmp_path, monk
 SILENT = np.zeros(8, dtype=np.float32)
 
 
-def test_what_was_recorded_is_the_same(tmp_path, monkeypatch):
+def test_recorded_audio_is_reproduced(tmp_path, monkeypatch):
     mel = np.full((80, 12), -6.0, dtype=np.float32)
     monkeypatch.setattr("benchmarks.golden.golden_mels", lambda config: {"sentence": mel, "word": mel[:, :9]})
-    voice = random_synthesizer()
-    monkeypatch.setattr("benchmarks.golden.loaded", lambda name: voice)
+    synthesizer = random_synthesizer()
+    monkeypatch.setattr("benchmarks.golden.loaded", lambda name: synthesizer)
     record(tmp_path, ["tiny"])
     x = np.load(tmp_path / "tiny.npz")["whole sentence"]
-    assert np.array_equal(x, voice.synthesize(mel, seed=7, sharpen=0, guard="off"))  # as before there was sharpening
+    assert np.array_equal(x, synthesizer.synthesize(mel, seed=7, sharpen=0, guard="off"))  # without sharpening
     assert compare(tmp_path, ["tiny"])
     kept = dict(np.load(tmp_path / "tiny.npz"))
     kept["streamed word"][0] += 0.1
@@ -76,7 +76,7 @@ def test_what_was_recorded_is_the_same(tmp_path, monkeypatch):
     assert not compare(tmp_path, ["tiny"])
 
 
-def test_a_recording_that_is_missing_is_told_in_a_line(tmp_path, monkeypatch, capsys):
+def test_a_missing_recording_gives_a_one_line_error(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("benchmarks.golden.loaded", lambda name: random_synthesizer())
     monkeypatch.setattr("sys.argv", ["golden", "compare", str(tmp_path), "--models", "tiny"])
     with pytest.raises(SystemExit, match="2"):
@@ -84,7 +84,7 @@ def test_a_recording_that_is_missing_is_told_in_a_line(tmp_path, monkeypatch, ca
     assert capsys.readouterr().err == f"golden compare: {tmp_path / 'tiny.npz'}: No such file or directory\n"
 
 
-def test_differences_are_relative_and_in_decibels_and_of_the_same_mels():
+def test_differences_are_relative_decibels_between_the_same_mels():
     x = np.array([3.0, -4.0], dtype=np.float32)
     assert difference(1.1 * x, x) == pytest.approx(-20.0, abs=1e-4)
     assert difference(x[:1], x) == float("inf")
@@ -94,12 +94,12 @@ def test_differences_are_relative_and_in_decibels_and_of_the_same_mels():
 
 
 @pytest.mark.parametrize("cores", [1, 3])
-def test_without_other_costs_all_cores_are_used(cores):
+def test_without_other_costs_throughput_scales_with_the_cores(cores):
     times = Times(prepare=0.0, run=0.1, held=0.0, encode=0.0, audio=3.0)
     assert simulated(times, cores, 3 * cores) == pytest.approx(30.0 * cores, rel=0.02)
 
 
-def test_the_interpreter_is_a_bound():
+def test_the_interpreter_lock_limits_the_throughput():
     times = Times(prepare=0.0, run=0.1, held=0.02, encode=0.0, audio=3.0)
     assert simulated(times, 16, 32) == pytest.approx(3.0 / 0.02, rel=0.03)
     assert simulated(times, 1, 2) == pytest.approx(30.0, rel=0.02)

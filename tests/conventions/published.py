@@ -1,4 +1,4 @@
-"""Imports one module of a package whose other requirements are missing."""
+"""Importing one module of a package whose other requirements are missing."""
 
 import sys
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from types import ModuleType
 
 
 class _Anything:
-    """Stands for whatever a missing package would have given: a base class, a type, a decorator, a function."""
+    """Replaces anything from a missing package: a base class, a type, a decorator or a function."""
 
     def __call__(self, *given, **options):
         return given[0] if len(given) == 1 and callable(given[0]) and not options else self
@@ -42,7 +42,7 @@ class _StubModule(ModuleType):
 
 
 class _Stubs(Loader, MetaPathFinder):
-    """Finds a stub for every module that code of a directory imports and nothing else finds."""
+    """Finds a stub for every missing module that code in a directory imports."""
 
     def __init__(self, directory):
         self._directory = str(directory)
@@ -51,14 +51,14 @@ class _Stubs(Loader, MetaPathFinder):
         frame = sys._getframe(1)
         while frame is not None and "importlib" in frame.f_code.co_filename:
             frame = frame.f_back
-        asked = frame is not None and frame.f_code.co_filename.startswith(self._directory)
-        return ModuleSpec(name, self, is_package=True) if asked else None
+        imported_there = frame is not None and frame.f_code.co_filename.startswith(self._directory)
+        return ModuleSpec(name, self, is_package=True) if imported_there else None
 
     def create_module(self, spec):
         return _StubModule(spec.name)
 
     def exec_module(self, module):
-        """Leave the stub as it is."""
+        """Leave the stub unchanged."""
 
 
 def _loaded(name, file):
@@ -73,11 +73,11 @@ def _loaded(name, file):
 def module_of(name, directory, *, alone=False):
     """Import a module from a directory of packages without running the packages' own `__init__`.
 
-    What is missing there and in this environment becomes a stub; if it is `alone`, the rest of its package too.
+    Missing modules become stubs, and with `alone` also the rest of its package.
     """
     directory = directory.absolute()
-    place = directory.joinpath(*name.split("."))
-    if not place.with_suffix(".py").is_file():
+    path = directory.joinpath(*name.split("."))
+    if not path.with_suffix(".py").is_file():
         raise ModuleNotFoundError(f"{directory} holds no module {name}")
     before, finder = dict(sys.modules), _Stubs(directory)
     parents = name.split(".")[:-1]
@@ -88,7 +88,7 @@ def module_of(name, directory, *, alone=False):
             package = _StubModule(".".join(parents[: depth + 1]))
             package.__path__ = [] if alone else [str(directory.joinpath(*parents[: depth + 1]))]
             sys.modules[package.__name__] = package
-        yield _loaded(name, place.with_suffix(".py"))
+        yield _loaded(name, path.with_suffix(".py"))
     finally:
         sys.meta_path.remove(finder)
         sys.path.remove(str(directory))

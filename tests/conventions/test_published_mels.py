@@ -1,6 +1,6 @@
-"""Mels of presets against the code of the systems that they are named after, on the same audio.
+"""Mels of presets compared with the code of the systems they are named after, on the same audio.
 
-`make conventions-test` installs those packages. Without them there is nothing to compare with.
+`make conventions-test` installs those packages; without them the tests are skipped.
 """
 
 import math
@@ -30,18 +30,18 @@ pytestmark = [
 
 
 class Published(NamedTuple):
-    """A published mel: the preset that it should be, its module, and how to call it for audio (1, T)."""
+    """A published mel: its preset, its module, and a function that calls it for audio (1, T)."""
 
     preset: str
     module: str
     mel: Callable[[ModuleType, Tensor], Any]
     least: float = -math.inf
-    """value below which the two may differ, as the models' own floor is higher"""
+    """value below which the two may differ, because the system's floor is higher"""
     alone: bool = False
 
 
 def like_hifigan(name):
-    """Return the call of a function with the arguments of HiFi-GAN's."""
+    """Return a function that calls `mel_spectrogram` with the arguments of HiFi-GAN."""
     config = preset(name)
     f_max = None if config.f_max == config.sample_rate / 2 else config.f_max
     framing = (config.n_fft, config.n_mels, config.sample_rate, config.hop_length, config.win_length)
@@ -72,7 +72,7 @@ EXACT = {
         "espnet",
         "espnet2.tts.feats_extract.log_mel_fbank",
         lambda m, x: m.LogMelFbank(fs=22050)(x)[0].mT,
-        least=-4.0,  # it raises bins, not bands, so that silence is -6.3
+        least=-4.0,  # its floor applies to bins, not bands, so silence is -6.3
     ),
     "Parallel WaveGAN": Published("espnet", "parallel_wavegan.bin.preprocess", parallel_wavegan),
     "SpeechBrain": Published("nvidia", "speechbrain.lobes.models.HifiGAN", speechbrain),
@@ -80,14 +80,14 @@ EXACT = {
 
 
 def audio(config):
-    """Return two seconds of speech (1, T) over a hiss, which keeps float32 from deciding what is quiet, and silence."""
+    """Return two seconds of speech (1, T) with hiss, so that rounding does not matter, followed by silence."""
     x, rate = read_audio(RECORDING, config.sample_rate)
     hiss = np.random.default_rng(5).standard_normal(2 * rate)
     loud = x[: 2 * rate] + 0.005 * hiss[: len(x)].astype(np.float32)
     return torch.from_numpy(np.concatenate([loud, np.zeros(rate // 5, np.float32)]))[None]
 
 
-def both(published):
+def both_mels(published):
     """Return our mel and theirs, (n_mels, frames)."""
     config = preset(published.preset)
     x = audio(config)
@@ -97,8 +97,8 @@ def both(published):
 
 
 @pytest.mark.parametrize("system", EXACT)
-def test_a_mel_is_that_of_the_systems_own_code(system):
-    ours, theirs = both(EXACT[system])
+def test_mels_equal_those_of_the_systems_code(system):
+    ours, theirs = both_mels(EXACT[system])
     assert ours.min() < ours.max() - 3.0
     least = EXACT[system].least
     torch.testing.assert_close(ours.clamp_min(least), theirs.clamp_min(least), rtol=0, atol=1e-4)
@@ -114,12 +114,12 @@ def nemo(module, x, **changes):
 
 @pytest.mark.parametrize(("name", "f_max"), [("nvidia", 8000), ("nemo", None)])
 def test_nemo_differs_by_its_window_edges_and_logarithm(name, f_max):
-    """NeMo's window is symmetric, its edges are zeros, and it adds the floor: hardly audible, but not 1e-4."""
-    place = "nemo.collections.asr.parts.preprocessing.features"
-    published = Published(name, place, lambda m, x: nemo(m, x, highfreq=f_max), alone=True)
-    ours, theirs = both(published)
+    """NeMo's window is symmetric, it pads with zeros and adds the floor: hardly audible, but above 1e-4."""
+    module_name = "nemo.collections.asr.parts.preprocessing.features"
+    published = Published(name, module_name, lambda m, x: nemo(m, x, highfreq=f_max), alone=True)
+    ours, theirs = both_mels(published)
     frames = slice(3, min(ours.shape[1], theirs.shape[1]) - 3)
     added = (ours.exp() + 1e-5).log()
-    heard = ours[:, frames] > -8.0
-    assert heard.float().mean() > 0.5
-    assert (added - theirs[:, : ours.shape[1]])[:, frames][heard].abs().max() < 0.03
+    audible = ours[:, frames] > -8.0
+    assert audible.float().mean() > 0.5
+    assert (added - theirs[:, : ours.shape[1]])[:, frames][audible].abs().max() < 0.03

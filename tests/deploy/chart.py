@@ -1,4 +1,4 @@
-"""The objects that Helm renders from the chart; `make helm-test` installs Helm."""
+"""Objects rendered from the chart by Helm, which `make helm-test` installs."""
 
 import os
 from pathlib import Path
@@ -26,6 +26,6 @@ def of_kind(manifests, kind):
     return [manifest for manifest in manifests if manifest["kind"] == kind]
 
 
-def the(manifests, kind):
+def only(manifests, kind):
     (found,) = of_kind(manifests, kind)
     return found

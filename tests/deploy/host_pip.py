@@ -1,7 +1,7 @@
-"""Write the host's pip settings as one file for a build container, and list what must be mounted for it to hold there.
+"""Write the host's pip settings to one file for a build container, and list the mounts that it needs.
 
-Usage: ``python3 host_pip.py PIP_CONF``. Prints one line ``path:path:ro`` for each file or folder that the settings
-name, PIP_CONF itself as the container's ``/etc/pip.conf``, and the host's bundle of certificate authorities.
+Usage: ``python3 host_pip.py PIP_CONF``. Prints one line ``path:path:ro`` for each file or folder in the
+settings, PIP_CONF itself as the container's ``/etc/pip.conf``, and the host's certificate authorities.
 """
 
 import ast
@@ -15,7 +15,7 @@ PATH_SETTINGS = {"build-constraint", "cert", "client-cert", "constraint", "find-
 
 
 def pip_settings():
-    """Every setting that pip sees here, from its files and from ``PIP_*``: {section: {name: value}}."""
+    """Return all pip settings of this host, from files and ``PIP_*``: {section: {name: value}}."""
     command = [sys.executable, "-m", "pip", "config", "list"]
     listing = subprocess.run(command, capture_output=True, text=True, check=False).stdout
     settings = {}
@@ -29,7 +29,7 @@ def pip_settings():
 
 
 def local_paths(settings):
-    """The files and folders of this machine that the settings point to."""
+    """Return the files and folders of this machine that the settings point to."""
     values = [value for section in settings.values() for key, value in section.items() if key in PATH_SETTINGS]
     words = [word.removeprefix("file://") for value in values for word in value.split()]
     return {path for word in words if (path := Path(word)).is_absolute() and path.exists()}

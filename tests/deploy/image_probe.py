@@ -1,8 +1,8 @@
-"""Speak to a running server with nothing but the standard library: post a mel, check the wav that comes back.
+"""Test a running server with the standard library only: post a mel and check the wav that is returned.
 
 Usage: ``python3 image_probe.py http://127.0.0.1:8000 [--admin ADDRESS] [--key KEY]``. With the address of the admin
-port, metrics must be there and not on the public one; with an API key, nobody may speak without it. Exits non-zero,
-saying why, when an answer is not right.
+port, metrics must be there and not on the public one; with an API key, requests without it must fail. Exits
+non-zero with a reason if a check fails.
 """
 
 import argparse
@@ -20,7 +20,7 @@ DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def npy(rows, columns, values):
-    """A float32 array in NumPy's format, version 1.0."""
+    """Return a float32 array in NumPy's format, version 1.0."""
     header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, {columns}), }}"
     padding = -(len(header) + 11) % 64
     text = (header + " " * padding + "\n").encode("latin1")
@@ -28,7 +28,7 @@ def npy(rows, columns, values):
 
 
 def voice_like_mel(n_mels):
-    """A mel in natural log with a few moving bands over a quiet floor, row by row."""
+    """Return the values of a natural-log mel with a few moving bands over a quiet floor, row by row."""
     values = array.array("f")
     for band in range(n_mels):
         for frame in range(FRAMES):
@@ -38,7 +38,7 @@ def voice_like_mel(n_mels):
 
 
 def status(address, data=None):
-    """The status that an address answers with to somebody without a key."""
+    """Return the status of an address for a client without a key."""
     try:
         with DIRECT.open(urllib.request.Request(address, data=data), timeout=10) as answer:
             return int(answer.status)
@@ -47,7 +47,7 @@ def status(address, data=None):
 
 
 def check_speech(address, headers):
-    """Ask for the models, synthesize once, and check length, rate and loudness of the answer."""
+    """Request the models, synthesize once, and check length, rate and loudness of the audio."""
     with DIRECT.open(urllib.request.Request(f"{address}/v1/models", headers=headers), timeout=10) as answer:
         models = json.load(answer)
     config = models["models"][0]["mel"]
@@ -66,7 +66,7 @@ def check_speech(address, headers):
 
 
 def check_statuses(wanted):
-    """Compare what addresses answer with, the body of a POST being empty."""
+    """Check the statuses of addresses; the body of a POST is empty."""
     for name, expected in wanted.items():
         method, _, address = name.partition(" ")
         found = status(address, b"" if method == "POST" else None)

@@ -1,7 +1,7 @@
-"""Run the service on Ray Serve with two CPU replicas, kill one under load, and speak files on Ray Data; all for real.
+"""Run the service on Ray Serve with two CPU replicas, kill one under load, and synthesize files with Ray Data.
 
-Needs the extras server and ray, 3 GB of memory and half a minute (`make ray-test`); skips where Ray
-is not installed. Exits non-zero, saying why, when something is not as it should be.
+Needs the extras server and ray, 3 GB of memory and half a minute (`make ray-test`); skipped if Ray
+is not installed. Exits non-zero with a reason if a check fails.
 """
 
 import importlib.util
@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 N_MELS, FRAMES, HOP_LENGTH = 80, 120, 256
 BODY = npy(N_MELS, FRAMES, voice_like_mel(N_MELS))
 CLIENTS = 8
-# A busy machine of two cores takes longer to start a process than Ray waits for one.
+# Starting a process on a busy machine with two cores takes longer than Ray's default timeouts.
 PATIENCE = {
     "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
     "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "60",
@@ -36,7 +36,7 @@ PATIENCE = {
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer to one request: HTTP status (0: the connection broke), replica, 16-bit samples."""
+    """The response to a request: HTTP status (0: the connection broke), replica, 16-bit samples."""
 
     status: int
     replica: str = ""
@@ -44,13 +44,13 @@ class Answer:
 
 
 def check(condition, text):
-    """Say what was found, and end where it is not right."""
+    """Print a result, or exit if the condition is false."""
     if not condition:
         sys.exit(f"ray-test: FAILED: {text}")
     print(f"ray-test: {text}", flush=True)
 
 
-def speak(address, seed):
+def synthesize(address, seed):
     headers = {"Content-Type": "application/x-npy"}
     request = urllib.request.Request(f"{address}/v1/synthesize?format=pcm&seed={seed}", data=BODY, headers=headers)
     try:
@@ -62,14 +62,14 @@ def speak(address, seed):
         return Answer(0)
 
 
-def speak_many(address, count):
-    """Post the mel from several clients at once, every second time with the same seed."""
+def synthesize_many(address, count):
+    """Post the mel from several clients at once, alternating two seeds."""
     with ThreadPoolExecutor(CLIENTS) as pool:
-        return list(pool.map(lambda i: speak(address, i % 2), range(count)))
+        return list(pool.map(lambda i: synthesize(address, i % 2), range(count)))
 
 
-def right(answer):
-    """Whether an answer is the audio, whole."""
+def is_complete(answer):
+    """Return whether a response contains the complete audio."""
     return answer.status == 200 and len(answer.samples) == 2 * FRAMES * HOP_LENGTH
 
 
@@ -81,38 +81,38 @@ def replicas():
 
 
 def check_both_serve(address):
-    """Synthesize until both replicas have; the audio of a seed is one, whoever made it."""
-    answers = speak_many(address, 40)
-    check(all(map(right, answers)), f"{len(answers)} requests answered: {Counter(a.status for a in answers)}")
+    """Check that both replicas serve and that a seed gives the same audio on both."""
+    answers = synthesize_many(address, 40)
+    check(all(map(is_complete, answers)), f"{len(answers)} requests answered: {Counter(a.status for a in answers)}")
     served = Counter(answer.replica for answer in answers)
     check(len(served) == 2, f"both replicas served: {sorted(served.values())}")
     voices = {seed: {answers[i].samples for i in range(seed, len(answers), 2)} for seed in (0, 1)}
-    # A row of other company may round the last bit of a sample otherwise.
+    # Rows with other mels may round the last bit of a sample differently.
     first = [np.frombuffer(samples, "<i2").astype(int) for samples in voices[0]]
-    check(all(np.abs(x - first[0]).max() <= 1 for x in first), "one seed is one voice on both")
-    check(not voices[0] & voices[1], "another seed is another")
+    check(all(np.abs(x - first[0]).max() <= 1 for x in first), "a seed gives the same audio on both")
+    check(not voices[0] & voices[1], "another seed gives other audio")
 
 
 def check_killed(address):
-    """Kill a replica under load: every request ends, none with half an answer, and a second try is answered."""
+    """Kill a replica under load: every request ends, none with partial audio, and retries succeed."""
     import ray
 
     before = replicas()
     with ThreadPoolExecutor(1) as pool:
-        load = pool.submit(speak_many, address, 80)
+        load = pool.submit(synthesize_many, address, 80)
         time.sleep(1.0)
         ray.kill(ray.get_actor(before[0], namespace="serve"))
         answers = load.result(timeout=120)
-    failed = [answer for answer in answers if not right(answer)]
+    failed = [answer for answer in answers if not is_complete(answer)]
     statuses = Counter(answer.status for answer in answers)
     check(all(a.status in (0, 500, 502, 503, 504) for a in failed), f"a replica killed under load: {dict(statuses)}")
-    check(all(right(speak(address, 0)) for _ in failed), f"all {len(failed)} that failed are answered at a second try")
+    check(all(is_complete(synthesize(address, 0)) for _ in failed), f"all {len(failed)} succeed when retried")
     deadline = time.monotonic() + 120
     while len(set(replicas()) - {before[0]}) < 2 and time.monotonic() < deadline:
         time.sleep(0.5)
     seen = set()
     while len(seen) < 2 and time.monotonic() < deadline:
-        seen |= {answer.replica for answer in speak_many(address, 8) if right(answer)}
+        seen |= {answer.replica for answer in synthesize_many(address, 8) if is_complete(answer)}
     check(len(seen) == 2 and before[0].split("#")[-1] not in seen, "another replica took its place")
 
 
@@ -125,7 +125,7 @@ def check_bulk(folder):
     command += ["--seed", "3"]
     first, second = (subprocess.run(command, capture_output=True, text=True, check=False) for _ in range(2))
     check("40 synthesized" in first.stdout and "1 failed" in first.stdout, f"Ray Data: {first.stdout.strip()}")
-    check(first.returncode == 2 and "bad.npy: this is not an npy file" in first.stderr, "what failed is named")
+    check(first.returncode == 2 and "bad.npy: this is not an npy file" in first.stderr, "failed files are reported")
     check("40 there already" in second.stdout, f"again: {second.stdout.strip()}")
 
 
@@ -139,7 +139,7 @@ def main():
     if importlib.util.find_spec("ray") is None:
         print("ray-test: skipped, Ray is not installed (pip install -c constraints.txt '.[server,ray]')")
         return
-    os.environ["VOCODER_DTYPE"] = "float32"  # in which the audio of a mel is the same on every replica, in any company
+    os.environ["VOCODER_DTYPE"] = "float32"  # so that the audio of a mel is the same on every replica and in every row
     os.environ |= PATIENCE | {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled"}
     sys.path.insert(0, str(ROOT))
     import ray

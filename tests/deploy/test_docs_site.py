@@ -1,4 +1,4 @@
-"""The folder that MkDocs makes the site of is complete; `make docs` checks every link in it."""
+"""The source folder of the MkDocs site is complete; `make docs` checks all links in it."""
 
 import re
 from pathlib import Path
@@ -18,7 +18,7 @@ def staged(tmp_path_factory):
     return folder
 
 
-def test_every_document_is_a_page_and_every_public_module_in_the_reference(staged):
+def test_all_documents_are_pages_and_all_public_modules_in_the_reference(staged):
     names = {path.relative_to(ROOT) for path in (ROOT / "docs").rglob("*.md")}
     assert {name for name in names if not (staged / name).is_file()} == set()
     text = "".join(page.read_text(encoding="utf-8") for page in (staged / "reference").glob("*.md"))
@@ -29,7 +29,7 @@ def test_every_document_is_a_page_and_every_public_module_in_the_reference(stage
     assert {".".join(file.parts) for file in files} <= named
 
 
-def test_sounds_have_players_and_nothing_comes_from_elsewhere(staged, tmp_path):
+def test_sounds_have_players_and_no_external_fonts_are_loaded(staged, tmp_path):
     assert site.with_players("[listen](a.opus), [b](b.md)").startswith('<audio controls preload="none"')
     for page in (staged / "README.md", staged / "docs" / "sounds" / "README.md"):
         sounds = re.findall(r'<audio [^>]*src="([^"]+)"', page.read_text("utf-8"))

@@ -1,4 +1,4 @@
-"""The objects that the chart renders are valid, fit each other, and say nothing that the server does not know."""
+"""The rendered objects of the chart are valid, consistent, and only use settings that the server has."""
 
 import re
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import kubernetes_validate
 import pytest
 import yaml
-from chart import CHART, helm_python, of_kind, rendered, the
+from chart import CHART, helm_python, of_kind, only, rendered
 
 from server.app import create_admin_app, create_app
 from server.settings import Settings
@@ -55,7 +55,7 @@ def matches(labels, selector):
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_the_schemas_of_kubernetes_accept_them(manifests, version):
+def test_objects_are_valid_in_the_kubernetes_schemas(manifests, version):
     assert " ".join(sorted({manifest["kind"] for manifest in manifests})) == KINDS
     for manifest in manifests:
         kubernetes_validate.validate(manifest, version, strict=True)
@@ -63,7 +63,7 @@ def test_the_schemas_of_kubernetes_accept_them(manifests, version):
     assert all(pod["spec"]["enableServiceLinks"] is False for pod in pods(manifests))
 
 
-def test_every_variable_is_a_setting_and_every_value_valid(manifests, monkeypatch):
+def test_every_variable_is_a_setting_with_a_valid_value(manifests, monkeypatch):
     named = {name for pod in pods(manifests) for item in pod["spec"]["containers"] for name in variables(item)}
     assert named - OTHER_VARIABLES <= {f"VOCODER_{name.upper()}" for name in Settings.model_fields}
     pod = server_pod(manifests)
@@ -73,13 +73,13 @@ def test_every_variable_is_a_setting_and_every_value_valid(manifests, monkeypatc
     assert ports(pod) == {"http": settings.port, "admin": settings.admin_port}
     assert settings.host == settings.admin_host == "0.0.0.0"
     assert pod["metadata"]["annotations"]["prometheus.io/port"] == str(settings.admin_port)
-    # A request that is accepted is answered before the container is killed, and balancers know in time.
+    # Accepted requests are answered before the container is killed, and balancers notice in time.
     assert pod["spec"]["terminationGracePeriodSeconds"] >= settings.drain_delay + settings.drain_timeout + 5
     probe = pod["spec"]["containers"][0]["readinessProbe"]
     assert settings.drain_delay >= probe["periodSeconds"] * probe["failureThreshold"]
 
 
-def test_probes_ask_what_there_is(manifests):
+def test_probes_use_existing_routes(manifests):
     public = create_app(Settings(admin_port=9000))
     apps = {"http": public, "admin": create_admin_app(public)}
     routes = {name: set(app.openapi()["paths"]) for name, app in apps.items()}
@@ -90,7 +90,7 @@ def test_probes_ask_what_there_is(manifests):
     assert server_pod(manifests)["metadata"]["annotations"]["prometheus.io/path"] in routes["admin"]
 
 
-def test_selectors_and_ports_fit(manifests):
+def test_selectors_and_ports_are_consistent(manifests):
     labelled = {pod["spec"]["containers"][0]["name"]: pod["metadata"]["labels"] for pod in pods(manifests)}
     for deployment in of_kind(manifests, "Deployment"):
         assert matches(deployment["spec"]["template"]["metadata"]["labels"], deployment["spec"]["selector"])
@@ -99,15 +99,15 @@ def test_selectors_and_ports_fit(manifests):
         assert {port["targetPort"] for port in service["spec"]["ports"]} <= set(ports(pod))
         headless = service["spec"].get("clusterIP") == "None"
         assert not headless or service["spec"]["ports"][0]["port"] == ports(pod)["http"]
-    budget, policy = the(manifests, "PodDisruptionBudget"), the(manifests, "NetworkPolicy")
+    budget, policy = only(manifests, "PodDisruptionBudget"), only(manifests, "NetworkPolicy")
     spread = server_pod(manifests)["spec"]["topologySpreadConstraints"][0]["labelSelector"]
     for selector in (budget["spec"]["selector"], policy["spec"]["podSelector"], spread):
         assert [name for name, labels in labelled.items() if matches(labels, selector)] == ["vocoder"]
     assert {port["port"] for rule in policy["spec"]["ingress"] for port in rule["ports"]} == {"http", "admin"}
 
 
-def test_the_autoscaler_scales_the_servers_by_a_metric_that_the_adapter_gives(manifests):
-    scaler = the(manifests, "HorizontalPodAutoscaler")
+def test_the_autoscaler_uses_a_metric_of_the_adapter(manifests):
+    scaler = only(manifests, "HorizontalPodAutoscaler")
     target = scaler["spec"]["scaleTargetRef"]
     (deployment,) = [m for m in of_kind(manifests, "Deployment") if m["metadata"]["name"] == target["name"]]
     assert deployment["apiVersion"] == target["apiVersion"]
@@ -118,8 +118,8 @@ def test_the_autoscaler_scales_the_servers_by_a_metric_that_the_adapter_gives(ma
 
 
 @pytest.mark.parametrize("source", OWN_MODELS)
-def test_own_models_are_read_from_where_they_are_put(device, source):
-    """Directories below /models, which the server cannot write to, and which the init container has filled."""
+def test_own_models_are_mounted_and_used(device, source):
+    """They are in directories below the read-only /models, which an init container fills."""
     models = {"names": ["/models/mine", "reverse"], **OWN_MODELS[source]}
     pod = server_pod(rendered(device | {"models": models}))
     container = pod["spec"]["containers"][0]
@@ -132,16 +132,16 @@ def test_own_models_are_read_from_where_they_are_put(device, source):
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_without_prometheus_the_autoscaler_goes_by_processor_time(version):
+def test_without_prometheus_the_autoscaler_uses_cpu_load(version):
     manifests = rendered({"autoscaling": {"cpuPercent": 60}})
-    scaler = the(manifests, "HorizontalPodAutoscaler")
+    scaler = only(manifests, "HorizontalPodAutoscaler")
     kubernetes_validate.validate(scaler, version, strict=True)
     assert [metric["resource"]["name"] for metric in scaler["spec"]["metrics"]] == ["cpu"]
-    # A share of what the containers ask for: one that asks for nothing has none, and nothing is scaled.
+    # The load is relative to the requested CPU, so every container must request some.
     assert all("cpu" in item["resources"]["requests"] for item in server_pod(manifests)["spec"]["containers"])
 
 
-def test_containers_have_no_more_rights_than_they_need(manifests):
+def test_containers_have_minimal_rights(manifests):
     for pod in pods(manifests):
         spec = pod["spec"]
         assert spec["automountServiceAccountToken"] is False
@@ -155,7 +155,7 @@ def test_containers_have_no_more_rights_than_they_need(manifests):
 
 
 @pytest.mark.parametrize(("name", "expected"), [("cpu", "cpu"), ("gpu", "cuda")])
-def test_each_device_has_its_image(name, expected):
+def test_each_device_uses_its_image(name, expected):
     container = server_pod(rendered(DEVICES[name]))["spec"]["containers"][0]
     assert container["image"] == f"flow-vocoder:{expected}"
     assert f"FROM runtime AS {expected}\n" in DOCKERFILE
@@ -168,7 +168,7 @@ def test_each_device_has_its_image(name, expected):
 
 def test_the_balancer_finds_the_pods(manifests):
     text = (CHART / "haproxy.cfg").read_text(encoding="utf-8")
-    assert {"ConfigMap": text} == {"ConfigMap": the(manifests, "ConfigMap")["data"]["haproxy.cfg"]}
+    assert {"ConfigMap": text} == {"ConfigMap": only(manifests, "ConfigMap")["data"]["haproxy.cfg"]}
     (container,) = next(pod for pod in pods(manifests) if "haproxy" in str(pod))["spec"]["containers"]
     assert set(re.findall(r"\$\{(\w+)\}", text)) == set(variables(container))
     service, namespace = variables(container)["PODS"].split(".")[:2]
@@ -185,14 +185,14 @@ PUBLIC = {"enabled": True, "className": "nginx", "host": "speech.example.com", "
 
 
 def by_kind(values, name="vocoder"):
-    """Return the objects of a release without a balancer, of which there is one of each kind."""
+    """Return the objects of a release without a balancer, which has one of each kind."""
     found = rendered(values, name)
     assert len({part["kind"] for part in found}) == len(found)
     return {part["kind"]: part for part in found}
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_the_schemas_of_kubernetes_accept_every_value(version):
+def test_all_values_give_valid_objects(version):
     values = {
         "image": {"repository": "registry.example.com/flow-vocoder", "pullSecrets": ["registry"]},
         "ingress": PUBLIC | {"annotations": {"nginx.ingress.kubernetes.io/proxy-buffering": "off"}},
@@ -205,17 +205,17 @@ def test_the_schemas_of_kubernetes_accept_every_value(version):
         kubernetes_validate.validate(part, version, strict=True)
     pod = found["Deployment"]["spec"]["template"]["spec"]
     (container,) = pod["containers"]
-    told = variables(container)
-    assert (told["VOCODER_MAX_FRAMES"], told["VOCODER_PAGE"]) == ("4000000", "false")
-    assert told["VOCODER_ALLOWED_HOSTS"] == "*.speech,speech.example.com"
-    assert (told["VOCODER_DRAIN_DELAY"], told["VOCODER_DRAIN_TIMEOUT"]) == ("20", "60")
+    found_variables = variables(container)
+    assert (found_variables["VOCODER_MAX_FRAMES"], found_variables["VOCODER_PAGE"]) == ("4000000", "false")
+    assert found_variables["VOCODER_ALLOWED_HOSTS"] == "*.speech,speech.example.com"
+    assert (found_variables["VOCODER_DRAIN_DELAY"], found_variables["VOCODER_DRAIN_TIMEOUT"]) == ("20", "60")
     assert pod["terminationGracePeriodSeconds"] == 100
     assert container["image"] == "registry.example.com/flow-vocoder:cpu"
     assert container["resources"] == values["resources"]
     assert found["Ingress"]["spec"]["rules"][0]["host"] == "speech.example.com"
 
 
-def test_releases_beside_each_other_share_nothing():
+def test_releases_in_one_namespace_are_separate():
     found = by_kind({"ingress": PUBLIC}, "anna")
     assert {part["metadata"]["name"] for part in found.values()} == {"anna"}
     labels = found["Deployment"]["spec"]["template"]["metadata"]["labels"]
@@ -233,12 +233,12 @@ def test_releases_beside_each_other_share_nothing():
     [{"gpus": 1}, {"gpu": "yes"}, {"models": {"names": []}}, {"settings": {"MODELS": "x"}}, {"drain": {"delay": 5}}],
     ids=str,
 )
-def test_values_that_mean_nothing_are_refused(values):
+def test_invalid_values_are_rejected(values):
     with pytest.raises(helm_python.HelmError):
         rendered(values)
 
 
-def test_helm_s_own_lint_finds_nothing_wrong():
+def test_helm_lint_finds_no_problems():
     found = helm_python.lint(str(CHART))
     assert found["total_charts_linted"] == 1
     assert [line for line in found["messages"] if line["severity"] > ADVICE] == found["errors"] == []

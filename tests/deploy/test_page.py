@@ -1,4 +1,4 @@
-"""The folder that `make page` writes: the page as it is, the runtime, and what the page must know of each model."""
+"""The folder written by `make page`: the page, the runtime, and descriptions of the models."""
 
 import json
 from pathlib import Path
@@ -30,18 +30,18 @@ def runtime(tmp_path):
 
 @pytest.fixture
 def exports(monkeypatch):
-    """What was exported, each to a file of one word; whether programs speak is tested elsewhere."""
+    """Return a list of the exports, which are replaced by dummy files; programs are tested elsewhere."""
     made = []
 
-    def export(voice, form, file, **options):
-        made.append({"name": voice.name, "form": form, **options})
+    def export(voice, format_name, file, **options):
+        made.append({"name": voice.name, "format": format_name, **options})
         file.write_bytes(b"program")
 
     monkeypatch.setattr(page, "export_model", export)
     return made
 
 
-def test_the_folder_is_the_page_with_its_models(model, runtime, tmp_path, exports):
+def test_the_folder_contains_the_page_and_its_models(model, runtime, tmp_path, exports):
     site = tmp_path / "site"
     assert page.main([str(model), "-o", str(site), "--runtime", str(runtime), "--corrections", "3"]) == 0
     assert (site / "index.html").read_bytes() == (PAGES / "index.html").read_bytes()
@@ -49,7 +49,7 @@ def test_the_folder_is_the_page_with_its_models(model, runtime, tmp_path, export
         assert (site / "page" / path.relative_to(PAGES)).read_bytes() == path.read_bytes()
     local = site / "page" / "local"
     assert {path.name for path in local.iterdir()} == {*page.WASM, "index.json", "mine.onnx", "mine-filterbank.npy"}
-    assert exports == [{"name": str(model), "form": "onnx", "corrections": 3, "weights": "float16"}]
+    assert exports == [{"name": str(model), "format": "onnx", "corrections": 3, "weights": "float16"}]
     index = json.loads((local / "index.json").read_text())
     assert index["alone"] is True
     (described,) = index["models"]
@@ -60,7 +60,7 @@ def test_the_folder_is_the_page_with_its_models(model, runtime, tmp_path, export
 
 
 @pytest.mark.usefixtures("exports")
-def test_it_is_written_again_but_nothing_else_is_replaced(model, runtime, tmp_path, capsys):
+def test_the_folder_can_be_rewritten_but_other_folders_are_not_replaced(model, runtime, tmp_path, capsys):
     site = tmp_path / "site"
     arguments = [str(model), "-o", str(site), "--runtime", str(runtime)]
     assert page.main(arguments) == 0

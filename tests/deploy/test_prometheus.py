@@ -1,4 +1,4 @@
-"""Every metric and label that the dashboard, the alerts and the autoscaler's rule name is one that the server gives."""
+"""The server provides every metric and label used by the dashboard, the alerts and the autoscaler's rule."""
 
 import json
 import re
@@ -36,15 +36,15 @@ def count_everything(metrics):
 
 @pytest.fixture(scope="module")
 def labels():
-    """The labels of every series that the server gives."""
+    """Return the labels of every series of the server."""
     app = create_app(Settings())
     count_everything(app.state.service.metrics)
     text = generate_latest(app.state.service.metrics.registry).decode()
-    given = {}
+    found = {}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
-            given.setdefault(sample.name, set()).update(sample.labels)
-    return given | ON_READY_MODELS
+            found.setdefault(sample.name, set()).update(sample.labels)
+    return found | ON_READY_MODELS
 
 
 def expressions():
@@ -68,7 +68,7 @@ def unknown_labels(expression, labels):
     return unknown
 
 
-def test_what_is_named_is_given_and_what_is_given_is_shown(labels):
+def test_used_metrics_exist_and_all_metrics_are_shown(labels):
     named = [text for text in set(expressions()) if not text.startswith("up{")]
     assert len(named) > 40
     assert [text for text in named if not NAME.search(text)] == []

@@ -1,4 +1,4 @@
-"""What holds of the chart without Helm, and of Compose: names, values, versions, and HAProxy's configuration."""
+"""The chart without Helm, Compose and HAProxy's configuration: names, values and versions."""
 
 import json
 import re
@@ -15,7 +15,7 @@ CHART = Path(__file__).resolve().parents[2] / "deploy" / "helm" / "flow-vocoder"
 TEMPLATES = "\n".join(path.read_text(encoding="utf-8") for path in sorted((CHART / "templates").iterdir()))
 
 
-def test_values_fit_their_schema_are_used_and_are_of_this_version():
+def test_values_fit_their_schema_are_used_and_have_this_version():
     values = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
     jsonschema.validate(values, json.loads((CHART / "values.schema.json").read_text(encoding="utf-8")))
     names = {f".Values.{name}" for name in values}
@@ -24,7 +24,7 @@ def test_values_fit_their_schema_are_used_and_are_of_this_version():
     assert chart["version"] == chart["appVersion"] == vocoder.__version__
 
 
-def test_the_balancer_counts_requests_in_flight_and_knows_the_server():
+def test_the_balancer_balances_by_connections_and_fits_the_server():
     text = (CHART / "haproxy.cfg").read_text(encoding="utf-8")
     found = lambda pattern: re.findall(pattern, text, flags=re.MULTILINE)[0]  # noqa: E731
     assert "\n    balance leastconn\n" in text
@@ -39,7 +39,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 
 
-def test_compose_and_the_dockerfile_name_settings_and_targets_that_there_are_and_mount_what_readers_publish():
+def test_compose_and_the_dockerfile_use_existing_settings_targets_and_folders():
     services = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))["services"]
     assert set(services) == {"vocoder", "vocoder-gpu"}
     for service in services.values():

@@ -53,7 +53,7 @@ class StreamClient:
             self.connection.recv(TIMEOUT)
         return closed.value.rcvd.code, closed.value.rcvd.reason
 
-    def refusal(self):
+    def problem(self):
         """Return the problem that ends the connection, and how it is closed."""
         _, problem = self.rest()
         return problem, *self.closed()

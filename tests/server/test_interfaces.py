@@ -153,7 +153,7 @@ def websocket_problem(url, mel, options):
         if problem["type"] == "ready":
             with suppress(ConnectionClosed):  # earlier pieces may already be rejected
                 client.send(mel, 50)
-            problem, *closed = client.refusal()
+            problem, *closed = client.problem()
             assert closed == [4000 + problem["status"], problem["type"].removeprefix(PROBLEM)]
         return problem
 

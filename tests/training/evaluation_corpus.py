@@ -1,4 +1,4 @@
-"""A prepared corpus of synthetic voices, and a synthesizer that needs no model."""
+"""A prepared corpus of synthetic voices and a synthesizer without a model."""
 
 from types import SimpleNamespace
 
@@ -14,7 +14,7 @@ RATE = 22050
 
 
 def voice(f0, seconds, seed=0):
-    """Syllables of harmonics with a little noise."""
+    """Return syllables of harmonics with a little noise."""
     time = np.arange(int(seconds * RATE)) / RATE
     tone = sum(np.sin(2 * np.pi * n * f0 * time) / n for n in range(1, 11))
     noise = np.random.default_rng(seed).standard_normal(len(time))
@@ -22,23 +22,23 @@ def voice(f0, seconds, seed=0):
 
 
 def write_recordings(folder, *recordings, rate=RATE):
-    """Write audio as 0.flac and so on, each with what its line of the manifest says beside the usual."""
+    """Write audio as 0.flac and so on, with the given fields in its line of the manifest."""
     entries = []
-    for i, (x, told) in enumerate(recordings):
+    for i, (x, fields) in enumerate(recordings):
         soundfile.write(folder / f"{i}.flac", x, rate, subtype="PCM_16")
-        usual = {"corpus": "c", "speaker": "s", "split": "train", "licence": "CC0-1.0", "duration": len(x) / rate}
-        entries.append(Entry(**{"path": f"{i}.flac", "sample_rate": rate, **usual, **told}))
+        defaults = {"corpus": "c", "speaker": "s", "split": "train", "licence": "CC0-1.0", "duration": len(x) / rate}
+        entries.append(Entry(**{"path": f"{i}.flac", "sample_rate": rate, **defaults, **fields}))
     write_manifest(folder / "manifest.jsonl", entries)
     return read_manifest(folder)
 
 
 def steady_pitch(x, sample_rate, speed=1.0):
-    """Take the place of `pitch.track_pitch`, which takes its time, where labels do not matter."""
+    """Replace the slow `pitch.track_pitch` where labels do not matter."""
     return np.full(1 + len(x) // label_hop(sample_rate, speed), 120.0 * speed, np.float32)
 
 
 def write_corpus(folder):
-    """Write two utterances of a trained voice, two of an unseen one, one too short; return the manifest."""
+    """Write utterances of a trained and an unseen voice, one too short; return the path of the manifest."""
     plan = [
         ("low", "train", 1.0, 100.0),
         ("low", "test", 1.0, 110.0),
@@ -47,16 +47,16 @@ def write_corpus(folder):
         ("high", "test", 1.0, 220.0),
         ("high", "test", 1.1, 230.0),
     ]
-    told = {"corpus": "synthetic", "licence": "none"}
+    fields = {"corpus": "synthetic", "licence": "none"}
     recordings = [
-        (voice(f0, seconds, seed=i), {**told, "speaker": speaker, "split": split})
+        (voice(f0, seconds, seed=i), {**fields, "speaker": speaker, "split": split})
         for i, (speaker, split, seconds, f0) in enumerate(plan)
     ]
     return write_recordings(folder, *recordings).root / "manifest.jsonl"
 
 
 def write_settings(folder, model, **changes):
-    """Write a corpus, and the settings of a short run over it, whose file is returned."""
+    """Write a corpus and the settings of a short training run; return the path of the settings."""
     (folder / "corpus").mkdir()
     settings = {
         "manifest": str(write_corpus(folder / "corpus")),
@@ -71,14 +71,14 @@ def write_settings(folder, model, **changes):
 
 
 def touch(root, *names):
-    """Write empty files, and the folders that they are in."""
+    """Write empty files and their folders."""
     for name in names:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).touch()
 
 
 class NoiseVocoder:
-    """Speaks white noise as loud as the mel, whatever the mel says of its colour."""
+    """Outputs white noise for any mel."""
 
     weights_sha256 = None
 

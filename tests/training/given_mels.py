@@ -1,16 +1,16 @@
-"""A corpus whose recordings came with mels that are not their own: each frame says which one it is."""
+"""A corpus with given mels that differ from the recordings' own: each frame contains its number."""
 
 import numpy as np
 from evaluation_corpus import write_recordings
 
 
 def numbered_mel(mel_config, frames):
-    """Return a mel (n_mels, frames) within the mel config's range, whose frame i is -8 + i / 100 in every band."""
+    """Return a plausible mel (n_mels, frames) whose frame i is -8 + i / 100 in every band."""
     return np.tile(np.float32(-8) + np.arange(frames, dtype=np.float32) / 100, (mel_config.n_mels, 1))
 
 
 def write_given(root, mel_config, plan):
-    """Write noise for each (split, samples, with a mel), and the numbered mels of those that have one."""
+    """Write noise for each (split, samples, with_mel), and numbered mels where requested."""
     recordings = []
     for number, (split, samples, with_mel) in enumerate(plan):
         x = 0.1 * np.random.default_rng(number).standard_normal(samples)

@@ -1,4 +1,4 @@
-"""The mean of models: of the weights exactly, with the recordings of all, and only of what belongs together."""
+"""Averaging the weights of compatible models and merging their provenance."""
 
 import torch
 from tiny_models import TINY_MEL, tiny_waveglow
@@ -14,14 +14,14 @@ def branch(folder, seed, corpus, **sizes):
     return save_model(folder, tiny_waveglow("lapped", **sizes), TINY_MEL, {"data": data}, {"voices": {}})
 
 
-def test_models_are_published_as_the_mean_of_their_weights_and_strangers_have_none(tmp_path, refusal):
+def test_compatible_models_are_averaged_and_others_rejected(tmp_path, cli_error):
     branches = [branch(tmp_path / str(i), i, f"corpus {i // 2}") for i in range(3)]
     assert main(["publish", *map(str, branches), "-o", str(tmp_path / "mean"), "--dtype", "float32"]) == 0
     made, states = load_model(tmp_path / "mean"), [load_model(each).model.state_dict() for each in branches]
     for name, value in made.model.state_dict().items():
         torch.testing.assert_close(value, sum(state[name] for state in states) / 3)
-    heard = [[entry["corpus"] for entry in made.provenance[way]] for way in ("data", "inherited")]
-    assert heard == [["corpus 1"], ["corpus 0"]]
+    corpora = [[entry["corpus"] for entry in made.provenance[way]] for way in ("data", "inherited")]
+    assert corpora == [["corpus 1"], ["corpus 0"]]
     assert (made.quality, mean_of(branches[:1]).quality) == ({}, {"voices": {}})
     other = branch(tmp_path / "other", 0, "corpus 1", flows=2)
-    assert "their architectures or mel" in refusal(main, "publish", branches[0], other, "-o", tmp_path / "none")
+    assert "their architectures or mel" in cli_error(main, "publish", branches[0], other, "-o", tmp_path / "none")

@@ -1,4 +1,4 @@
-"""Every command has a module, and help comes at once: torch is loaded when a command works."""
+"""Every command has a module and prints help without loading torch."""
 
 import importlib
 import subprocess
@@ -32,7 +32,7 @@ assert "torch" not in sys.modules
 """
 
 
-def test_every_command_can_be_loaded_and_no_help_waits_for_torch():
+def test_every_command_can_be_imported_and_help_does_not_load_torch():
     modules = [importlib.import_module(module) for module, *_ in cli.COMMANDS.values()]
     assert all(callable(module.run) and callable(module.add_arguments) for module in modules)
     done = subprocess.run([sys.executable, "-c", PROGRAM, *LIGHT], capture_output=True, text=True, check=False)
@@ -40,7 +40,7 @@ def test_every_command_can_be_loaded_and_no_help_waits_for_torch():
     assert done.stdout.count("usage: vocoder-train ") == len(LIGHT)
 
 
-def test_mistakes_of_a_fine_tuning_are_told_before_torch_is_loaded(tmp_path):
+def test_invalid_arguments_of_finetune_are_reported_before_torch_is_loaded(tmp_path):
     touch(tmp_path, "voice/a.wav")
     command = [sys.executable, "-c", MISTAKES, str(tmp_path / "voice"), str(tmp_path / "mine")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

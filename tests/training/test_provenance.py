@@ -14,7 +14,7 @@ def saved(directory, provenance):
     return str(save_model(directory, tiny_waveglow("lapped"), TINY_MEL, provenance))
 
 
-def test_bases_bring_their_licences_and_those_without_a_history_are_unknown(tmp_path):
+def test_licences_of_the_base_are_inherited_or_unknown(tmp_path):
     entries = origin_of(start_from="waveglow")["inherited"]
     assert {"CC-BY-SA-3.0", "CC-BY-3.0"} <= {entry["licence"] for entry in entries}
     assert all(entry["attribution"] and entry["through"] == "start_from waveglow" for entry in entries)
@@ -29,7 +29,7 @@ def test_bases_bring_their_licences_and_those_without_a_history_are_unknown(tmp_
     assert with_inheritance({"data": [OWN]}) == {"data": [OWN]}
 
 
-def test_licences_are_handed_on_through_every_generation(tmp_path):
+def test_licences_are_inherited_through_every_generation(tmp_path):
     child = {"data": [OWN], **origin_of(start_from="waveglow")}
     parent = saved(tmp_path / "child" / "last" / "model", child)
     assert child["start_from"] == "waveglow"
@@ -42,7 +42,7 @@ def test_licences_are_handed_on_through_every_generation(tmp_path):
     assert origin_of(start_from=None) == {}
 
 
-def test_a_corpus_that_is_inherited_in_several_ways_is_listed_once(tmp_path):
+def test_a_corpus_inherited_in_several_ways_is_listed_once(tmp_path):
     teacher = saved(tmp_path / "teacher", {"data": [OWN]})
     again = {"data": [{**OWN, "hours": 2.0, "speakers": ["you"]}], **origin_of(teacher=teacher)}
     (entry,) = origin_of(start_from=saved(tmp_path / "again", again), teacher=teacher)["inherited"]
@@ -54,17 +54,17 @@ def test_a_corpus_that_is_inherited_in_several_ways_is_listed_once(tmp_path):
 
 def corpus(folder):
     x = 0.1 * np.random.default_rng(0).standard_normal(22050)
-    told = {"real": {}, "made": {"synthetic": True}, "kept": {"split": "test"}}
-    named = [{"corpus": name, "speaker": name, "licence": f"{name}-1.0", **more} for name, more in told.items()]
+    fields = {"real": {}, "made": {"synthetic": True}, "kept": {"split": "test"}}
+    named = [{"corpus": name, "speaker": name, "licence": f"{name}-1.0", **more} for name, more in fields.items()]
     return write_recordings(folder, *((x, entry) for entry in named))
 
 
-def test_data_say_what_is_synthetic_and_whose_voices_were_heard(tmp_path):
+def test_provenance_lists_synthetic_data_and_training_speakers(tmp_path):
     data = {entry["corpus"]: entry for entry in provenance(corpus(tmp_path))["data"]}
     assert data["real"] == {"corpus": "real", "hours": 0.0, "licence": "real-1.0", "speakers": ["real"]}
     assert data["made"]["synthetic"] is True
     assert "synthetic" not in data["real"]
     assert sorted(data) == ["made", "real"]
-    heard = heard_speakers({"data": [OWN], **origin_of(start_from="waveglow")})
-    assert {("mine", "me"), ("festvox-ru", None)} <= heard
+    speakers = heard_speakers({"data": [OWN], **origin_of(start_from="waveglow")})
+    assert {("mine", "me"), ("festvox-ru", None)} <= speakers
     assert heard_speakers({"imported": {}}) is None

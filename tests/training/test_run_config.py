@@ -43,7 +43,7 @@ def config_file(tmp_path):
     return path
 
 
-def test_overrides_replace_settings_in_order_and_what_is_written_reads_back(config_file, tmp_path):
+def test_overrides_apply_in_order_and_written_settings_can_be_read(config_file, tmp_path):
     overrides = ["trainer.steps=5", "trainer.steps=20", "losses.mel=2", "scales=[2, 3]", "limit=1e-2", "name=no"]
     run = load_config(Run, config_file, overrides)
     assert run.trainer == TrainerConfig(steps=20, batch_size=4, learning_rate=1e-3)
@@ -68,7 +68,7 @@ def test_overrides_replace_settings_in_order_and_what_is_written_reads_back(conf
         ("scales=[1", "not valid YAML"),
     ],
 )
-def test_wrong_override_is_explained(config_file, override, message):
+def test_invalid_overrides_are_rejected(config_file, override, message):
     with pytest.raises(ConfigError) as caught:
         load_config(Run, config_file, [override])
     assert message in str(caught.value)
@@ -84,7 +84,7 @@ def test_wrong_override_is_explained(config_file, override, message):
         ("name: !!python/object/apply:os.getcwd []\n", "not valid YAML"),
     ],
 )
-def test_wrong_file_is_explained(config_file, text, message):
+def test_invalid_files_are_rejected(config_file, text, message):
     config_file.write_text(text)
     with pytest.raises(ConfigError) as caught:
         load_config(Run, config_file)
@@ -94,7 +94,7 @@ def test_wrong_file_is_explained(config_file, text, message):
         load_config(Run, config_file.with_name("none.yaml"))
 
 
-def test_numbers_and_booleans_are_those_of_yaml_1_2():
+def test_numbers_and_booleans_follow_yaml_1_2():
     text = "[1e-3, 1E5, -2.5e+3, .5, 3, 0.1, true, false, yes, no, off, .inf, 1.2.3, e5, 2020-01-01]"
     words = ["yes", "no", "off", float("inf"), "1.2.3", "e5", "2020-01-01"]
     assert parse_yaml(text, "text") == [1e-3, 1e5, -2500.0, 0.5, 3, 0.1, True, False, *words]
@@ -122,7 +122,7 @@ TRAINER = TrainerConfig(steps=1, batch_size=1)
         (DensityConfig, {"kind": "maf", "generations": 81}, "from 2 to the 80 numbers"),
     ],
 )
-def test_settings_that_cannot_be_are_refused_by_name(kind, settings, text):
+def test_invalid_settings_are_rejected_by_name(kind, settings, text):
     more = {"manifest": "m", "output": "o", "trainer": TRAINER} if issubclass(kind, CorpusRun) else {}
     with pytest.raises(ConfigError, match=text):
         kind(**settings, **more)

@@ -1,4 +1,4 @@
-"""A tiny objective of every kind that hears mels, with every loss that it has."""
+"""Tiny objectives of every kind of vocoder with all their losses."""
 
 import tiny_reverse
 import tiny_waveglow
@@ -36,7 +36,7 @@ def student(kind, bfloat16=False):
 
 
 def perturbed(made):
-    """Move every parameter that is trained from its start, where last layers are zero."""
+    """Add noise to every trained parameter, since last layers start at zero."""
     torch.manual_seed(0)
     with torch.no_grad():
         for parameter in made.parameters():

@@ -1,4 +1,4 @@
-"""A tiny WaveGlow of either kind with its objective, and voices to learn."""
+"""A tiny WaveGlow of either kind with its objective, and training voices."""
 
 import dataclasses
 import math
@@ -26,7 +26,7 @@ LOSSES = WaveGlowLosses(likelihood=0.5, likelihood_every=2, **JOINING)
 
 
 def batch(items=2):
-    """Return voices that swell and fade: harmonics of 300 Hz and noise."""
+    """Return voices with varying levels: harmonics of 300 Hz and noise."""
     generator = torch.Generator().manual_seed(0)
     t = torch.arange(LENGTH + 2 * MARGIN) / RATE
     swell = 0.55 + 0.45 * torch.sin(2 * math.pi * 6 * t + torch.arange(items)[:, None])
@@ -42,7 +42,7 @@ def objective(config=LAPPED, **losses):
     return WaveGlowObjective(WaveGlow(config), MEL, dataclasses.replace(LOSSES, **losses))
 
 
-def moved(config=LAPPED, **losses):
+def perturbed(config=LAPPED, **losses):
     made = objective(config, **losses)
     tiny_models.perturbed(made.model, 0.05)
     return made
@@ -52,5 +52,5 @@ def model_loss(made, step):
     return made.loss("model", batch(), step)
 
 
-def silent_gradients(made):
+def zero_gradients(made):
     return [n for n, p in made.named_parameters() if p.grad is None or not bool((p.grad != 0).any())]

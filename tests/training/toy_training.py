@@ -1,4 +1,4 @@
-"""A small objective with two phases, its data, and how to train it, for the tests of the trainer."""
+"""A small objective with two phases, its data and a trainer, for the tests of the trainer."""
 
 import json
 
@@ -15,7 +15,7 @@ SAMPLE_RATE = 100
 
 
 class Tones:
-    """Noise around a constant; an item depends on (epoch, index) alone."""
+    """Noise around a constant; items only depend on (epoch, index)."""
 
     def __init__(self, length=26):
         self.length = length
@@ -33,9 +33,9 @@ class Tones:
 
 
 class ToyObjective(Objective):
-    """An autoencoder and a critic of its output; the critic rests at every third step.
+    """An autoencoder and a critic of its output, which skips every third step.
 
-    With `noise` the loss draws from torch; at the steps of `poison` the model's loss is no number.
+    With `noise` the loss uses random numbers; at the steps of `poison` the model's loss is NaN.
     """
 
     def __init__(self, noise=0.0, poison=(), width=4):
@@ -92,19 +92,19 @@ class ToyObjective(Objective):
 
 
 def toy_config(**changes):
-    """Return settings of a run of 20 steps."""
+    """Return the settings of a run of 20 steps."""
     values = {"steps": 20, "batch_size": 4, "warmup_steps": 5, "log_steps": 5, "validation_steps": 8}
     return TrainerConfig(**(values | {"device": "cpu", "learning_rate": 1e-2} | changes))
 
 
 def toy_trainer(directory, config, objective=None, resume=False):
-    """Return a trainer of a toy whose starting weights are always the same."""
+    """Return a trainer of a toy with fixed initial weights."""
     more = {"sample_rate": SAMPLE_RATE, "provenance": {"data": "tones"}, "resume": resume}
     return Trainer(objective or seeded_toy(), Tones(), Tones(10), config, directory, **more)
 
 
 def seeded_toy(**arguments):
-    """Return an objective with the starting weights of every test."""
+    """Return an objective with the same initial weights for every test."""
     torch.manual_seed(0)
     return ToyObjective(**arguments)
 
@@ -119,7 +119,7 @@ def stop_at(trainer, step):
 
 
 def saved_run(directory):
-    """Return all that the last checkpoint keeps, except the time it took."""
+    """Return the content of the last checkpoint except its training time."""
     last = directory / "last"
     summary = json.loads((last / "trainer.json").read_text())
     del summary["progress"]["minutes"]

@@ -1,7 +1,7 @@
-"""A program that trains the toy, for tests that start, kill and pair processes.
+"""A program that trains the toy, for tests that start, kill and combine processes.
 
 train_toy.py alone DIRECTORY: noise in the loss, loader processes, a checkpoint after every step.
-train_toy.py together DIRECTORY: in each of several processes, quiet, with noise, and stopped by the last and resumed.
+train_toy.py together DIRECTORY: in several processes, without noise, with noise, and stopped and resumed.
 """
 
 import sys

@@ -49,14 +49,14 @@ def test_impossible_mels_are_rejected(mel, words):
             admit(given, NVIDIA)
 
 
-def test_errors_for_impossible_values_include_what_the_guard_recognises():
+def test_errors_for_impossible_values_include_the_guards_advice():
     decibels = true_mel() * 20.0 / math.log(10.0)
     for mode, recognised in (("warn", True), ("off", False)):
-        with pytest.raises(MelError, match="but with this mel config") as refused:
+        with pytest.raises(MelError, match="but with this mel config") as error:
             admit(decibels, NVIDIA, guard=mode)
-        assert ("The mel looks like decibels: multiply by" in str(refused.value)) == recognised
-        assert ("guard" in refused.value.details) == recognised
-        assert refused.value.details["found"]["max"] == pytest.approx(float(decibels.max()))
+        assert ("The mel looks like decibels: multiply by" in str(error.value)) == recognised
+        assert ("guard" in error.value.details) == recognised
+        assert error.value.details["found"]["max"] == pytest.approx(float(decibels.max()))
     with pytest.raises(MelError, match=r"^The values go from 88.* look for an offset, a factor or a wrong dtype\.$"):
         admit(true_mel() + 100.0, NVIDIA, guard="warn")
     assert check(true_mel(preset("cosyvoice2")) + 100.0, path_between(preset("cosyvoice2"), NVIDIA)).cause == "range"
@@ -80,9 +80,9 @@ def test_mels_that_are_too_long_are_rejected_and_other_bands_are_recognised():
     slow = preset("speecht5")
     most = path_between(slow, NVIDIA).longest(100)
     assert most < admit(true_mel(slow)[:, :most], NVIDIA, slow, max_frames=100).mel.shape[2] <= 100
-    with pytest.raises(MelTooLongError, match=f"limit of {most} frames") as refused:
+    with pytest.raises(MelTooLongError, match=f"limit of {most} frames") as error:
         admit(true_mel(slow)[:, : most + 1], NVIDIA, slow, max_frames=100)
-    assert refused.value.limit == most
+    assert error.value.limit == most
     vocos = preset("vocos")
     (true,), (other,) = (admit(true_mel(c), NVIDIA, vocos, guard="warn").verdicts for c in (vocos, preset("bigvgan")))
     assert (true.typical, true.adapted) == (True, "vocos")

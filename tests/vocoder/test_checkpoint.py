@@ -133,8 +133,8 @@ def test_weights_that_do_not_fit_are_rejected(saved):
     tensors = load_file(saved / "model.safetensors")
     edit(saved, weights_sha256=None)
     name = next(iter(tensors))
-    for wrong in (tensors | {"extra.weight": torch.zeros(1)}, {n: v for n, v in tensors.items() if n != name}):
-        save_file(wrong, saved / "model.safetensors")
+    for invalid in (tensors | {"extra.weight": torch.zeros(1)}, {n: v for n, v in tensors.items() if n != name}):
+        save_file(invalid, saved / "model.safetensors")
         with pytest.raises(CheckpointError, match=r"does not fit its config\.json"):
             load_model(saved)
     (saved / "model.safetensors").write_bytes(b"not a tensor in here")

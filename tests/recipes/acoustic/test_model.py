@@ -26,7 +26,7 @@ def test_a_frame_belongs_to_the_token_at_its_centre(durations):
         assert second < end or token == len(durations) - 1
 
 
-def test_two_halves_hold_each_other_out(tmp_path):
+def test_folds_are_held_out_in_turn(tmp_path):
     paths = [tmp_path / "ab"[number % 2] / f"{number}.flac" for number in range(5)]
     for path in paths:
         path.parent.mkdir(exist_ok=True)
@@ -57,27 +57,27 @@ def batch(tokens=6, frames=20, size=2):
     }
 
 
-def spoken(model, given, prosody=None):
-    seen = (given[name] for name in ("tokens", "style", "index", "places", "mask"))
-    return model(*seen, prosody)[0]
+def predict(model, given, prosody=None):
+    inputs = (given[name] for name in ("tokens", "style", "index", "places", "mask"))
+    return model(*inputs, prosody)[0]
 
 
 @pytest.mark.parametrize("prosody", [False, True])
-def test_padding_changes_nothing(prosody):
+def test_padding_does_not_change_the_mel(prosody):
     model, given = small(prosody), batch()
     padded = {
         **given,
         "tokens": torch.nn.functional.pad(given["tokens"], (0, 4), value=9),
         **{name: torch.nn.functional.pad(given[name], (0, 7)) for name in ("index", "places", "mask")},
     }
-    torch.testing.assert_close(spoken(model, padded)[:, :, :20], spoken(model, given))
+    torch.testing.assert_close(predict(model, padded)[:, :, :20], predict(model, given))
 
 
-def test_the_loss_counts_real_frames_and_voiced_pitch_alone():
+def test_the_loss_only_counts_real_frames_and_voiced_pitch():
     objective, given = AcousticObjective(small(prosody=True), preset("nvidia")), batch()
     loss, parts = objective.loss("model", given, 0)
     torch.testing.assert_close(loss, parts["mel"] + 0.3 * parts["prosody"])
-    expected = (spoken(objective.model, given, given["prosody"]) - given["mel"]).abs().mean()
+    expected = (predict(objective.model, given, given["prosody"]) - given["mel"]).abs().mean()
     torch.testing.assert_close(parts["mel"], expected)
     unvoiced = given["prosody"].clone()
     unvoiced[:, 1] = 0

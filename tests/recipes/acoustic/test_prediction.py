@@ -1,11 +1,11 @@
-"""From speech to a corpus with predicted mels, by the commands that users of the recipe give."""
+"""The commands of the recipe, from speech to a corpus with predicted mels."""
 
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
-from toy_speech import toy, write_speech
+from toy_speech import toy_utterance, write_speech
 
 from recipes.__main__ import main
 from recipes.acoustic.items import example_of, utterances
@@ -23,18 +23,18 @@ TRAINER = ["steps=40", "batch_size=4", "warmup_steps=1", "learning_rate=1e-2", "
 RECIPE = str(Path(__file__).parents[3] / "recipes/acoustic/acoustic.yaml")
 
 
-def test_speech_is_written_with_what_its_frames_are(tmp_path, monkeypatch):
+def test_speech_is_written_with_its_durations_and_tokens(tmp_path, monkeypatch):
     class Fake:
-        def synthesize(self, said, weights, speed):
-            return toy(len(said))
+        def synthesize(self, phonemes, weights, speed):
+            return toy_utterance(len(phonemes))
 
     monkeypatch.setattr(kokoro, "start_voice", Fake)
     monkeypatch.setattr(kokoro, "phonemes", lambda text, language: text)
     monkeypatch.setattr(fortunes, "sentences", lambda language, cache: ("la" * 20, "lala" * 20, "la" * 30))
-    words = ["--minutes", "0.1", "--languages", "it", "--jobs", "1", "-o", str(tmp_path)]
-    assert main(["acoustic-speech", "mixtures", *words]) == 2  # the last forty sentences are another corpus's
+    arguments = ["--minutes", "0.1", "--languages", "it", "--jobs", "1", "-o", str(tmp_path)]
+    assert main(["acoustic-speech", "mixtures", *arguments]) == 2  # the last forty sentences belong to another corpus
     monkeypatch.setattr(fortunes, "sentences", lambda language, cache: tuple("la" * (9 + n) for n in range(60)))
-    assert main(["acoustic-speech", "mixtures", *words]) == 0
+    assert main(["acoustic-speech", "mixtures", *arguments]) == 0
     paths = utterances(tmp_path)
     assert [path.name[:5] for path in paths] == [f"{number:05d}" for number in range(len(paths))]
     example, speech = example_of(paths[0], NVIDIA), Speech.load(paths[0])
@@ -43,34 +43,34 @@ def test_speech_is_written_with_what_its_frames_are(tmp_path, monkeypatch):
 
 
 def train(speech, output, *settings):
-    words = [f"speech={speech}", f"output={output}", "frames=40", *settings]
-    words += [*(f"model.{size}" for size in SIZES), *(f"trainer.{value}" for value in TRAINER)]
-    assert main(["acoustic-train", "--config", RECIPE, *words]) == 0
+    arguments = [f"speech={speech}", f"output={output}", "frames=40", *settings]
+    arguments += [*(f"model.{size}" for size in SIZES), *(f"trainer.{value}" for value in TRAINER)]
+    assert main(["acoustic-train", "--config", RECIPE, *arguments]) == 0
     return output / "last" / "model"
 
 
 @pytest.fixture(scope="module")
 def halves(tmp_path_factory):
-    """Speech of 14 utterances, and two models, each trained on the other's half."""
+    """Return 14 utterances of speech and two models, each trained without one half."""
     folder = tmp_path_factory.mktemp("halves")
     write_speech(folder / "speech", 14)
     models = [train(folder / "speech", folder / str(h), "folds=2", f"held={h}") for h in (0, 1)]
     return folder / "speech", models
 
 
-def test_every_utterance_is_predicted_by_the_model_that_did_not_hear_it(halves, tmp_path):
+def test_every_utterance_is_predicted_by_the_model_not_trained_on_it(halves, tmp_path):
     speech, models = halves
     assert main(["acoustic-predict", str(speech), *map(str, models), "-o", str(tmp_path)]) == 0
     manifest = read_manifest(tmp_path)
     assert sum(entry.mel is not None for entry in manifest.entries) == 14
-    told = {(split, "train", "speech") for split in ("train", "test")}
-    assert {(entry.split, entry.use, entry.corpus) for entry in manifest.entries} == told
-    # Training accepts each mel as fitting its audio, frame for frame.
+    expected = {(split, "train", "speech") for split in ("train", "test")}
+    assert {(entry.split, entry.use, entry.corpus) for entry in manifest.entries} == expected
+    # Training accepts the mels, so they fit their audio.
     segments = SegmentDataset(manifest, "train", SegmentConfig(segment_length=8192), mel_config=NVIDIA)
     assert all(segments[number]["has_mel"] for number in range(5))
 
 
-def test_the_mel_is_nearer_than_silence_and_than_another_utterance(halves):
+def test_predicted_mels_are_closer_than_those_of_other_utterances(halves):
     speech, models = halves
     found = list(predict(speech, models[:1], False))
     assert len(found) == 7

@@ -1,15 +1,15 @@
-"""A folder of speech with durations that no synthesizer made: tones, one pitch for each phoneme."""
+"""Artificial speech with durations: tones with one pitch per phoneme."""
 
 import numpy as np
 
 from recipes.corpora.kokoro_voice import SAMPLE_RATE, UNIT, Speech
 
 
-def toy(number):
-    """An utterance of five phonemes; phoneme t has the pitch 100 + 20 t Hz, and 0 is silent."""
-    drawn = np.random.default_rng(number)
-    tokens = np.array([0, *drawn.integers(1, 9, 3), 0])
-    durations = drawn.integers(6, 14, 5)
+def toy_utterance(number):
+    """Return an utterance of five phonemes; phoneme t has the pitch 100 + 20 t Hz, and 0 is silent."""
+    rng = np.random.default_rng(number)
+    tokens = np.array([0, *rng.integers(1, 9, 3), 0])
+    durations = rng.integers(6, 14, 5)
     pitch = np.repeat(np.where(tokens > 0, 100.0 + 20.0 * tokens, 0.0), 2 * durations)
     f0 = np.repeat(pitch, UNIT // 2)
     phase = 2 * np.pi * np.cumsum(f0) / SAMPLE_RATE
@@ -21,5 +21,5 @@ def toy(number):
 def write_speech(folder, count, speaker="kokoro-jm_kumo"):
     paths = [folder / speaker / f"{number:05d}.flac" for number in range(count)]
     for number, path in enumerate(paths):
-        toy(number).save(path)
+        toy_utterance(number).save(path)
     return paths

@@ -39,7 +39,7 @@ def model_of(*hidden):
     return AdapterModel(AdapterConfig(before=1, after=0, hidden=hidden))
 
 
-def test_training_starts_from_the_closed_form_and_gains_where_it_is_curved():
+def test_training_starts_from_the_closed_form_and_improves_a_nonlinear_map():
     data = known_map(curved=True)
     linear, objective = model_of(), AdapterObjective(model_of(64), preset("nvidia"), data, ridge=1e-6)
     closed_form(linear, data, ridge=1e-6)
@@ -63,8 +63,8 @@ def corpus(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["espnet", "vocos"])
-def test_windows_and_frames_stand_at_the_same_times(corpus, name):
-    """Each band follows a glide: source and target must peak in bands of the same frequency."""
+def test_windows_and_frames_are_aligned_in_time(corpus, name):
+    """In a glide, source and target must peak in bands of the same frequency."""
     source = preset(name)
     config = AdapterConfig(bands=source.n_mels, before=1, after=1)
     found = frames_of(corpus, corpus.entries, source, config, AugmentConfig(), Levels((0.0, 0.0)), 0)
@@ -73,19 +73,19 @@ def test_windows_and_frames_stand_at_the_same_times(corpus, name):
     assert frames.shape[0] == 1 + RATE // 2 // 256 + SILENT_FRAMES + 1
     middle = slice(5, 35)
     torch.testing.assert_close(windows[middle][1:, 0], windows[middle][:-1, 1])
-    place = windows[middle, 1].argmax(dim=1).double()
+    source_band = windows[middle, 1].argmax(dim=1).double()
     target = frames[middle].argmax(dim=1).double()
-    assert np.abs(np.polyval(np.polyfit(place, target, 1), place) - target.numpy()).max() < 1.6
+    assert np.abs(np.polyval(np.polyfit(source_band, target, 1), source_band) - target.numpy()).max() < 1.6
 
 
 @pytest.fixture
 def manifest(tmp_path):
-    swelling = np.linspace(0.001, 0.1, RATE // 2)
-    noises = [swelling * np.random.default_rng(i).standard_normal(RATE // 2) for i in range(4)]
+    rising = np.linspace(0.001, 0.1, RATE // 2)
+    noises = [rising * np.random.default_rng(i).standard_normal(RATE // 2) for i in range(4)]
     return write_recordings(tmp_path, *((x, {}) for x in noises)).root / "manifest.jsonl"
 
 
-def test_a_run_makes_an_adapter(manifest, tmp_path, capsys):
+def test_a_run_creates_an_adapter(manifest, tmp_path, capsys):
     output = tmp_path / "run"
     config = tmp_path / "config.yaml"
     config.write_text(
@@ -104,8 +104,8 @@ def test_a_run_makes_an_adapter(manifest, tmp_path, capsys):
     assert main(["adapter", "--config", str(config)]) == 2
 
 
-def test_one_command_needs_only_the_mels(manifest, tmp_path, monkeypatch):
-    """Any config file will do; scaled mels are fitted without their scale."""
+def test_an_adapter_can_be_trained_for_any_mel_config(manifest, tmp_path, monkeypatch):
+    """Scaled mels are fitted without their scale."""
     monkeypatch.chdir(tmp_path)
     wide = "{sample_rate: 22050, n_fft: 2048, win_length: 2048, hop_length: 512, n_mels: 64, f_min: 0, f_max: 8000}"
     (tmp_path / "wide.yaml").write_text(wide)
@@ -116,10 +116,10 @@ def test_one_command_needs_only_the_mels(manifest, tmp_path, monkeypatch):
         assert (source.name, source.mean) == (name, None)
 
 
-def test_recordings_are_listed_once_more_with_adapted_mels_frame_for_frame(manifest):
+def test_recordings_are_listed_again_with_aligned_adapted_mels(manifest):
     output = manifest.parent / "adapted.jsonl"
-    given = ["adapted-mels", str(manifest), "--presets", "cosyvoice2", "fireredtts", "-o", str(output)]
-    assert main([*given, "--every", "2", "--min-seconds", "0.2"]) == 0
+    arguments = ["adapted-mels", str(manifest), "--presets", "cosyvoice2", "fireredtts", "-o", str(output)]
+    assert main([*arguments, "--every", "2", "--min-seconds", "0.2"]) == 0
     found, own = read_manifest(output), read_manifest(manifest).entries
     assert found.entries[: len(own)] == own
     assert len(found.entries) == len(own) + 2
@@ -130,5 +130,5 @@ def test_recordings_are_listed_once_more_with_adapted_mels_frame_for_frame(manif
         mel, delay = given
         true = MelSpectrogram(preset("nvidia"))(torch.from_numpy(x[delay:])[None])[0].numpy()
         frames = (len(x) - delay) // 256
-        # Frames stand where they were: of noise that grows.
+        # The noise grows, so misplaced frames would differ.
         assert np.abs(true[:, :frames] - mel[:, :frames]).mean() < 0.5

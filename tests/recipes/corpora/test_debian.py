@@ -40,38 +40,38 @@ def packages(tmp_path):
     return tmp_path
 
 
-def test_debian_lists_prompts_marks_what_is_no_speech_and_names_what_is_missing(packages, monkeypatch, refusal):
+def test_prompts_are_listed_non_speech_is_marked_and_missing_folders_are_reported(packages, monkeypatch, cli_error):
     found = debian.scan("asterisk-en", debian.unpack("asterisk-core-sounds-en-g722", packages))
-    said, unsaid = ("hello.g722", "digits/1.g722"), ("beep.g722", "silence/1.g722", "confbridge-join.g722")
-    told = dict.fromkeys(said, "") | dict.fromkeys(unsaid, "not speech")
-    assert {r.name: r.unusable for r in found.recordings} == told
+    speech, other = ("hello.g722", "digits/1.g722"), ("beep.g722", "silence/1.g722", "confbridge-join.g722")
+    expected = dict.fromkeys(speech, "") | dict.fromkeys(other, "not speech")
+    assert {r.name: r.unusable for r in found.recordings} == expected
     assert {r.speaker for r in found.recordings} == {"asterisk-en"}
     assert (found.licence, found.licence_text) == ("CC-BY-SA-3.0", "Allison Smith, CC-BY-SA-3.0")
     with pytest.raises(CorpusError, match="should have one folder usr/share/klettres, but has 0"):
         debian.scan("klettres", packages)
     known = "there is no corpus asterisk-xx; known: festvox-ru"
-    assert known in refusal(main, "prepare", "asterisk-xx", "-o", packages)
+    assert known in cli_error(main, "prepare", "asterisk-xx", "-o", packages)
     monkeypatch.setenv("PATH", "")
     with pytest.raises(CorpusError, match=r"apt-get was not found.*--cache DIR"):
         debian.unpack("festvox-ru", packages)
 
 
-def test_recordings_under_the_gpl_are_for_evaluation_alone():
+def test_recordings_under_the_gpl_are_for_evaluation_only():
     copyleft = {name for name, package in debian.PACKAGES.items() if package.licence.startswith("GPL")}
     assert copyleft == {"klettres", "ktuberling", "prompts-de", "prompts-es"}
     assert copyleft <= {name for name, package in debian.PACKAGES.items() if package.use == "evaluate"}
     assert [name for name, package in debian.PACKAGES.items() if package.unseen] == ["asterisk-it"]
 
 
-def test_files_with_the_bytes_of_another_are_repeats(tmp_path):
+def test_duplicate_files_are_marked_as_repeats(tmp_path):
     sounds = tmp_path / "usr/share/ktuberling/sounds"
     touch(sounds, "sr/nos.ogg", "sr@latin/nos.ogg", "fr/nez.wav", "sr/usta.ogg")
     for name, content in (("sr/nos.ogg", b"nose"), ("sr@latin/nos.ogg", b"nose"), ("fr/nez.wav", b"nez")):
         (sounds / name).write_bytes(content)
     found = debian.scan("ktuberling", tmp_path)
-    told = [("fr", "nez.wav", ""), ("sr", "nos.ogg", ""), ("sr", "usta.ogg", ""), ("sr@latin", "nos.ogg", "a repeat")]
+    rows = [("fr", "nez.wav", ""), ("sr", "nos.ogg", ""), ("sr", "usta.ogg", ""), ("sr@latin", "nos.ogg", "a repeat")]
     repeats = [(r.speaker, r.name, r.unusable) for r in found.recordings]
-    assert repeats == [(f"ktuberling-{language}", *rest) for language, *rest in told]
+    assert repeats == [(f"ktuberling-{language}", *rest) for language, *rest in rows]
 
 
 def fake_programs(folder, monkeypatch, apt):
@@ -83,9 +83,9 @@ def fake_programs(folder, monkeypatch, apt):
     monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
 
 
-def test_debian_downloads_once_into_the_cache(tmp_path, monkeypatch):
+def test_packages_are_downloaded_once_into_the_cache(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    cache = Path("cache")  # a relative one too
+    cache = Path("cache")  # relative paths work too
     fake_programs(tmp_path / "bin", monkeypatch, 'echo "$1 $2" > "$2_1.deb"')
     root = debian.unpack("festvox-ru", cache)
     assert (root / "usr/content").read_text() == "download festvox-ru\n"
@@ -94,16 +94,16 @@ def test_debian_downloads_once_into_the_cache(tmp_path, monkeypatch):
     assert [path.name for path in cache.iterdir()] == ["festvox-ru"]
 
 
-def place(root, language, *texts):
-    """Write every file that a language reads, the texts into the first."""
+def write_fortunes(root, language, *texts):
+    """Write all files of a language, with the texts in the first one."""
     for number, name in enumerate(fortunes.LANGUAGES[language]["files"]):
         path = root / "usr/share/games/fortunes" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("\n%\n".join(texts) if number == 0 else "", encoding="utf-8")
 
 
-def test_prose_is_taken_and_the_rest_left(tmp_path):
-    place(
+def test_only_plain_sentences_are_used(tmp_path):
+    write_fortunes(
         tmp_path,
         "en-us",
         f"{PROSE}\n\t\t-- Somebody Famous, whose name must not be read aloud",

@@ -14,21 +14,21 @@ from recipes.corpora.kokoro_voice import UNIT, KokoroVoice, Speech, phonemes, st
 from training.corpora.corpus import CorpusError, Recording, split_recordings
 from training.corpora.manifest import read_manifest
 
-TEXTS = {it: tuple(f"{it} sentence {n} of the made texts." for n in range(400)) for it in ("de", "es")}
+TEXTS = {name: tuple(f"{name} sentence {n} of the texts." for n in range(400)) for name in ("de", "es")}
 STYLE = np.arange(510 * 256, dtype=np.float32).reshape(510, 256)
 STYLES = {"a": STYLE, "b": 3 * STYLE}
 INNER = ("/encoder/Clip_output_0", "/encoder/Squeeze_output_0")
 
 
 class FakeVoice:
-    """Speaks noise, and remembers what was asked."""
+    """Outputs noise and records its requests."""
 
     def __init__(self):
-        self.asked = []
+        self.requests = []
 
-    def synthesize(self, said, weights, speed):
-        self.asked.append((said, weights, speed))
-        x = 0.1 * np.random.default_rng(len(said)).standard_normal(20 * UNIT)
+    def synthesize(self, phonemes, weights, speed):
+        self.requests.append((phonemes, weights, speed))
+        x = 0.1 * np.random.default_rng(len(phonemes)).standard_normal(20 * UNIT)
         return Speech(x.astype(np.float32), np.zeros(1), np.array([20]), np.zeros(40), np.zeros(256))
 
 
@@ -41,7 +41,7 @@ def voice(monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["kokoro", "mixtures", "evaluation"])
-def test_the_plan_follows_from_the_command_and_a_longer_one_begins_with_the_shorter(name):
+def test_plans_are_deterministic_and_longer_ones_extend_shorter_ones(name):
     plan = PLANS[name]
     short, long = planned(plan, 2, TEXTS), planned(plan, 12, TEXTS)
     assert long[: len(short)] == short == planned(plan, 2, TEXTS)
@@ -50,7 +50,7 @@ def test_the_plan_follows_from_the_command_and_a_longer_one_begins_with_the_shor
     assert len({(u.language, u.text) for u in long}) == len(long)
 
 
-def test_kept_out_voice_and_sentences_meet_no_others(tmp_path):
+def test_held_out_voices_and_sentences_are_not_used_elsewhere(tmp_path):
     found = {name: planned(plan, 10, TEXTS) for name, plan in PLANS.items()}
     for name, utterances in found.items():
         styles = {style for u in utterances for style, weight in u.weights if weight}
@@ -64,26 +64,26 @@ def test_kept_out_voice_and_sentences_meet_no_others(tmp_path):
         assert {split for _, split in split_recordings(kokoro.corpus_of(name, recordings))} == splits
 
 
-def test_only_what_is_missing_is_spoken(voice, tmp_path, capsys):
+def test_only_missing_utterances_are_synthesized(voice, tmp_path, capsys):
     plan = planned(PLANS["kokoro"], 1, TEXTS)
     kokoro.synthesize(plan, tmp_path, jobs=1)
     made = [u.path(tmp_path) for u in plan]
     first = {path: path.read_bytes() for path in made}
     made[3].unlink()
     made[5].rename(made[5].with_name(f".{made[5].name}.part"))
-    voice.asked.clear()
+    voice.requests.clear()
     assert capsys.readouterr().err == f"{tmp_path.name}: {len(plan)} utterances\n"
     kokoro.synthesize(plan, tmp_path, jobs=1)
-    told = f"{tmp_path.name}: {len(plan)} utterances, {len(plan) - 2} of them done before\n"
-    assert capsys.readouterr().err == told
-    assert voice.asked == [(f"{u.language}: {u.text}", u.weights, u.speed) for u in (plan[3], plan[5])]
+    expected = f"{tmp_path.name}: {len(plan)} utterances, {len(plan) - 2} of them done before\n"
+    assert capsys.readouterr().err == expected
+    assert voice.requests == [(f"{u.language}: {u.text}", u.weights, u.speed) for u in (plan[3], plan[5])]
     assert {path: path.read_bytes() for path in made} == first
     assert soundfile.info(made[0]).samplerate == 24000
-    spoken = Speech.load(made[0])
-    assert (len(spoken.x), spoken.durations.tolist(), spoken.pitch.shape) == (20 * UNIT, [20], (40,))
+    speech = Speech.load(made[0])
+    assert (len(speech.x), speech.durations.tolist(), speech.pitch.shape) == (20 * UNIT, [20], (40,))
 
 
-def test_the_command_synthesises_and_marks_the_speech(voice, tmp_path, monkeypatch, capsys):
+def test_the_command_synthesizes_and_marks_the_speech(voice, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(fortunes, "sentences", lambda language, cache: TEXTS["de"])
     out, cache = tmp_path / "out", tmp_path / "cache"
     arguments = ["prepare", "kokoro", "--minutes", "0.5", "-o", str(out), "--cache", str(cache), "--jobs", "1"]
@@ -92,70 +92,70 @@ def test_the_command_synthesises_and_marks_the_speech(voice, tmp_path, monkeypat
     entries = read_manifest(out).entries
     assert all(e.synthetic and e.use == "train" and e.licence == "Apache-2.0" for e in entries)
     assert {e.bandwidth for e in entries} == {11025.0}
-    spoken = len(voice.asked)
+    count = len(voice.requests)
     assert main(arguments) == 0
-    assert len(voice.asked) == spoken == len(entries)
+    assert len(voice.requests) == count == len(entries)
 
 
 class FakeSession:
-    """Twenty units for each token, loud from `first` to `last`; keeps what it was fed."""
+    """Outputs twenty units per token, loud from `first` to `last`, and records its feeds."""
 
-    def __init__(self, first, last, lacking=0):
-        self.first, self.last, self.lacking = first, last, lacking
+    def __init__(self, first, last, missing=0):
+        self.first, self.last, self.missing = first, last, missing
 
     def run(self, output_names, feeds):
         assert output_names is None
         self.feeds, count = feeds, feeds["tokens"].shape[1]
-        x = np.zeros(20 * UNIT * count - self.lacking, np.float32)
+        x = np.zeros(20 * UNIT * count - self.missing, np.float32)
         x[self.first : self.last] = 0.5
         return [x[None], np.full(count, 20.0, np.float32), np.arange(40.0 * count)[None]]
 
 
-def fake_espeak(folder, monkeypatch, said):
+def fake_espeak(folder, monkeypatch, output):
     folder.mkdir()
     program = folder / "espeak-ng"
-    program.write_text(f"#!/bin/sh\nprintf '%s\\n' \"{said}\"\n", encoding="utf-8")
+    program.write_text(f"#!/bin/sh\nprintf '%s\\n' \"{output}\"\n", encoding="utf-8")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
 
 
-def test_tokens_speed_and_a_mixture_of_styles_reach_the_model():
+def test_tokens_speed_and_mixed_styles_are_passed_to_the_model():
     session = FakeSession(9, 99)
     voice = KokoroVoice(session, {"a": 43, "b": 44}, STYLES)
-    spoken = voice.synthesize("ab?a", (("a", 0.25), ("b", 0.75)), 1.25)
+    speech = voice.synthesize("ab?a", (("a", 0.25), ("b", 0.75)), 1.25)
     assert session.feeds["tokens"].tolist() == [[0, 43, 44, 43, 0]]
     assert session.feeds["tokens"].dtype == np.int64
     assert session.feeds["speed"] == [1.25]
     np.testing.assert_allclose(session.feeds["style"], 2.5 * STYLE[2][None])
-    np.testing.assert_array_equal(spoken.style, session.feeds["style"][0])
+    np.testing.assert_array_equal(speech.style, session.feeds["style"][0])
     voice.synthesize("a" * 600, (("a", 1.0),), 1.0)
     np.testing.assert_array_equal(session.feeds["style"], STYLE[-1][None])
 
 
-def test_silence_at_the_ends_is_cut_at_whole_units_and_no_phoneme_vanishes():
+def test_silence_at_the_ends_is_trimmed_without_losing_phonemes():
     voice = KokoroVoice(FakeSession(9 * UNIT + 10, 70 * UNIT), {"a": 3, "b": 4}, STYLES)
-    spoken = voice.synthesize("a?b", (("a", 1.0),), 1.0)
-    # A tenth of a second is four units: five go before the sound at 9 units, and the last six of eighty after it.
-    assert spoken.durations.tolist() == [15, 20, 20, 14]
-    assert (len(spoken.x), len(spoken.pitch), spoken.pitch[0]) == (UNIT * 69, 2 * 69, 2 * 5)
-    assert np.flatnonzero(spoken.x)[0] == 4 * UNIT + 10
+    speech = voice.synthesize("a?b", (("a", 1.0),), 1.0)
+    # 0.1 s are four units, so five units are removed before the sound at 9 and six of eighty after it.
+    assert speech.durations.tolist() == [15, 20, 20, 14]
+    assert (len(speech.x), len(speech.pitch), speech.pitch[0]) == (UNIT * 69, 2 * 69, 2 * 5)
+    assert np.flatnonzero(speech.x)[0] == 4 * UNIT + 10
     short = KokoroVoice(FakeSession(30 * UNIT, 31 * UNIT), {"a": 3}, STYLES).synthesize("a", (("a", 1.0),), 1.0)
     assert short.durations.tolist() == [1, 20, 1]
     silent = Speech(np.zeros(UNIT, np.float32), np.array([0]), np.array([1]), np.zeros(2, np.float32), STYLE[0])
     assert silent.trimmed() is silent
 
 
-def test_pairs_become_letters_marks_of_language_go_and_punctuation_stays(tmp_path, monkeypatch):
+def test_phonemes_are_merged_language_marks_removed_and_punctuation_kept(tmp_path, monkeypatch):
     tie = "\u200d"
-    said = f"d{tie}ʒˈe{tie}ɪ ɡˈo{tie}ʊ t{tie}ʃˈa{tie}ɪ\n({tie}en)bˈa{tie}ʊ bˈɔ{tie}ɪ(de) t{tie}s g"
-    fake_espeak(tmp_path / "letters", monkeypatch, said)
+    output = f"d{tie}ʒˈe{tie}ɪ ɡˈo{tie}ʊ t{tie}ʃˈa{tie}ɪ\n({tie}en)bˈa{tie}ʊ bˈɔ{tie}ɪ(de) t{tie}s g"
+    fake_espeak(tmp_path / "letters", monkeypatch, output)
     assert phonemes("x", "en-us") == "ʤˈA ɡˈO ʧˈI bˈW bˈY ʦ ɡ"
     fake_espeak(tmp_path / "clauses", monkeypatch, "a")
     assert phonemes("One, two: three - four! Five.", "en-us") == "a, a: a —  a! a."
 
 
 def graph(*names):
-    """A model whose audio is its style times its speed, with hidden tensors of these names."""
+    """Return a model that outputs style times speed, with hidden tensors of these names."""
     kinds = {"tokens": TensorProto.INT64, "style": TensorProto.FLOAT, "speed": TensorProto.FLOAT}
     shapes = {"tokens": [1, "n"], "style": [1, 256], "speed": [1]}
     inputs = [helper.make_tensor_value_info(name, kinds[name], shapes[name]) for name in kinds]
@@ -166,7 +166,7 @@ def graph(*names):
     return helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
 
 
-def test_the_model_is_joined_from_its_parts_and_a_damaged_one_refused(tmp_path, monkeypatch):
+def test_the_model_is_assembled_from_its_parts_and_rejected_if_damaged(tmp_path, monkeypatch):
     pytest.importorskip("onnxruntime")
     model = graph(*INNER)
     for number in range(1, 5):

@@ -16,8 +16,8 @@ from vocoder.mel.config import preset
 SIZE = ConventionNet(ConventionConfig(n_mels=8)).first.in_features
 
 
-def lesson(count, seed, noise):
-    """Statistics of two layouts and two encodings, one number for each of them and noise."""
+def toy_items(count, seed, noise):
+    """Return statistics of two layouts and two encodings, each encoded in one number, plus noise."""
     generator = torch.Generator().manual_seed(seed)
     layout, encoding = (torch.randint(2, (count,), generator=generator) for _ in range(2))
     x = noise * torch.randn(count, SIZE, generator=generator)
@@ -26,27 +26,27 @@ def lesson(count, seed, noise):
     return FixedItems(x=x.half(), layout=layout, encoding=encoding)
 
 
-def test_the_recogniser_learns_and_its_temperature_is_that_of_others(tmp_path):
+def test_the_recogniser_learns_and_its_temperature_grows_with_the_noise(tmp_path):
     net = ConventionNet(ConventionConfig(("nvidia", "espnet"), ("ln", "log10"), n_mels=8, hidden=16))
-    learnt = lesson(2000, 0, 0.2)
+    lessons = toy_items(2000, 0, 0.2)
     trainer = TrainerConfig(steps=300, batch_size=50, learning_rate=1e-2, warmup_steps=30, device="cpu")
-    objective = ConventionObjective(net, preset("nvidia"), learnt)
-    fit(RunConfig(str(tmp_path), trainer), objective, learnt, lesson(100, 0, 0.2), provenance={}, resume=False)
+    objective = ConventionObjective(net, preset("nvidia"), lessons)
+    fit(RunConfig(str(tmp_path), trainer), objective, lessons, toy_items(100, 0, 0.2), provenance={}, resume=False)
     net.eval()
-    easy, hard = lesson(500, 1, 0.2), lesson(500, 2, 1.5)
+    easy, hard = toy_items(500, 1, 0.2), toy_items(500, 2, 1.5)
     x, *targets = easy.tensors.values()
     for log_prob, target in zip(net(x.float()), targets, strict=True):
         assert float((log_prob.argmax(dim=1) == target).float().mean()) > 0.97
     fit_temperature(net, easy)
-    sure = net.temperature.clone()
+    low = net.temperature.clone()
     fit_temperature(net, hard)
-    assert bool((net.temperature > sure).all())
+    assert bool((net.temperature > low).all())
 
 
 @pytest.fixture
 def corpus(tmp_path):
-    spoken = ((voice(90.0 + 20 * i, 1.0, seed=i), {"corpus": "held" if i > 4 else "fitted"}) for i in range(8))
-    write_recordings(tmp_path, *spoken)
+    recordings = ((voice(90.0 + 20 * i, 1.0, seed=i), {"corpus": "held" if i > 4 else "fitted"}) for i in range(8))
+    write_recordings(tmp_path, *recordings)
     config = {
         "manifest": str(tmp_path / "manifest.jsonl"),
         "output": str(tmp_path / "run"),
@@ -66,12 +66,12 @@ def corpus(tmp_path):
     return tmp_path
 
 
-def test_a_run_from_recordings_to_a_guard(corpus, capsys, refusal):
+def test_a_run_creates_a_guard_from_recordings(corpus, capsys, cli_error):
     arguments = ["guard", "--config", str(corpus / "guard.yaml")]
     assert main(arguments) == 0
     printed = capsys.readouterr().out
     assert "3 densities and a recogniser" in printed
-    assert f"finished after step 4: {corpus / 'run/last'}\n" in printed  # which holds no model yet
+    assert f"finished after step 4: {corpus / 'run/last'}\n" in printed  # before the model is written
     directory = corpus / "run" / "last" / "model"
     guard, checkpoint = load_guard(directory), load_model(directory)
     assert bool((guard.model.percentiles.diff() >= 0).all())
@@ -79,11 +79,11 @@ def test_a_run_from_recordings_to_a_guard(corpus, capsys, refusal):
     assert 0.0 < float(guard.model.refuted) <= 0.05
     assert [data["corpus"] for data in checkpoint.provenance["data"]] == ["fitted"]
     assert "It cannot synthesize speech." in (directory / "README.md").read_text()
-    assert "already has a run" in refusal(main, *arguments)
+    assert "already has a run" in cli_error(main, *arguments)
 
 
 @pytest.mark.parametrize(
-    ("override", "words"),
+    ("override", "message"),
     [
         ("model.densities=[espnet]", "densities must start with nvidia"),
         ("model.densities=[nvidia, 'nvidia:loud']", "not nvidia, nvidia:loud"),
@@ -95,5 +95,5 @@ def test_a_run_from_recordings_to_a_guard(corpus, capsys, refusal):
         ("corpora=[nowhere]", "no utterances for fitting"),
     ],
 )
-def test_what_makes_no_sense_is_refused(corpus, override, words, refusal):
-    assert words in refusal(main, "guard", "--config", corpus / "guard.yaml", override)
+def test_invalid_settings_are_rejected(corpus, override, message, cli_error):
+    assert message in cli_error(main, "guard", "--config", corpus / "guard.yaml", override)

@@ -1,4 +1,4 @@
-"""What the recogniser learns from: recordings from elsewhere, in every layout, written down in every encoding."""
+"""Training data of the recogniser: varied recordings in every layout and encoding."""
 
 import dataclasses
 
@@ -31,14 +31,14 @@ def rng():
 
 
 @pytest.mark.parametrize("name", ["nvidia", "espnet", "clarinet"])
-def test_a_layout_is_what_its_mel_config_says(x, name):
+def test_layouts_match_their_mel_configs(x, name):
     config = layouts()[name].mel_config
     expected = MelSpectrogram(config)(torch.from_numpy(x)[None])[0]
     found = energies(x, RATE, (name,), rng())[name].clamp_min(float(np.log(config.floor)))
     torch.testing.assert_close(found, expected, atol=0.02, rtol=0.0)
 
 
-def test_recordings_from_elsewhere_have_many_levels_and_keep_their_length(x):
+def test_varied_recordings_have_different_levels_and_the_same_length(x):
     found = [from_elsewhere(x, 11025.0, RATE, np.random.default_rng(seed)) for seed in range(8)]
     levels = [20 * np.log10(np.sqrt(np.mean(y**2))) for y in found]
     assert all(y.shape == x.shape and np.abs(y).max() <= 1.1 for y in found)
@@ -46,14 +46,14 @@ def test_recordings_from_elsewhere_have_many_levels_and_keep_their_length(x):
 
 
 @pytest.mark.parametrize("name", ["ln", "log10", "db20", "db20-20"])
-def test_what_is_written_is_read_back(name):
+def test_encodings_can_be_decoded(name):
     mel = -6.0 + 2.0 * torch.rand(80, 80, generator=torch.Generator().manual_seed(0))
     config = dataclasses.replace(preset("nvidia"), **encodings()[name].fields)
     back = decode(written(mel, name, preset("nvidia"), None, rng()), config)
     torch.testing.assert_close(back, mel, atol=1e-4, rtol=0.0)
 
 
-def test_every_layout_of_a_recording_is_an_example(x, monkeypatch):
+def test_every_layout_of_a_recording_gives_examples(x, monkeypatch):
     config = ConventionConfig(("nvidia", "espnet", SHUFFLED, NOT_SPEECH), ("ln", "log10", "statistics"))
     material = Material([(x, "one")] * 3, ("nvidia", "espnet"), RATE, 0, "fitted to")
     expected = energies(x, RATE, ("nvidia", "espnet"), rng())["nvidia"]

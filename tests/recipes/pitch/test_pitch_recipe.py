@@ -18,8 +18,8 @@ OFF = DisturbanceConfig(high_pass=0.0, noise=0.0, hum=0.0, rumble=0.0)
 X = (0.1 * np.sin(2 * np.pi * 1000 * np.arange(RATE) / RATE)).astype(np.float32)
 
 
-def added(seed=0, **settings):
-    """Return the spectrum of what a disturbance adds, 1 Hz a bin, and its level in dB relative to X."""
+def added_noise(seed=0, **settings):
+    """Return the spectrum of what a disturbance adds, 1 Hz per bin, and its level in dB relative to X."""
     extra = disturbed(X, RATE, replace(OFF, **settings), np.random.default_rng(seed)) - X
     power = np.abs(np.fft.rfft(extra)) ** 2
     return power / power.sum(), 10 * np.log10(np.mean(extra**2) / np.mean(X**2))
@@ -28,7 +28,7 @@ def added(seed=0, **settings):
 @pytest.mark.parametrize("kind", ["noise", "hum", "rumble"])
 @pytest.mark.parametrize("decibels", [-30.0, -10.0])
 def test_levels_are_relative_to_the_segment(kind, decibels):
-    _, level = added(**{kind: 1.0, f"{kind}_db": (decibels, decibels)})
+    _, level = added_noise(**{kind: 1.0, f"{kind}_db": (decibels, decibels)})
     assert abs(level - decibels) < 0.1
 
 
@@ -40,7 +40,7 @@ def settings(tmp_path, monkeypatch):
     return write_settings(tmp_path, model, reuse=2, segments=segments)
 
 
-def test_a_run_stopped_and_resumed_is_the_run(settings, tmp_path):
+def test_a_stopped_and_resumed_run_equals_an_uninterrupted_one(settings, tmp_path):
     arguments = ["pitch", "--config", str(settings)]
     assert main([*arguments, f"output={tmp_path / 'once'}"]) == 0
     assert main([*arguments, f"output={tmp_path / 'parts'}", "trainer.max_minutes=1e-6"]) == 0
@@ -50,7 +50,7 @@ def test_a_run_stopped_and_resumed_is_the_run(settings, tmp_path):
     assert origin_of(pitch_from=str(tmp_path / "once" / "last" / "model"))["inherited"][0]["corpus"]
 
 
-def test_segments_are_kept_for_some_epochs(settings, tmp_path):
+def test_segments_are_reused_for_several_epochs(settings, tmp_path):
     manifest, run = read_manifest(tmp_path / "corpus"), load_config(PitchRun, settings)
     made, again = (run.items(manifest, run.objective(), held_out=False) for _ in range(2))
     first = made[1]

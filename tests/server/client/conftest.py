@@ -6,7 +6,7 @@ from vocoder.client import Client
 
 
 @pytest.fixture
-def reach(ready):
+def client_factory(ready):
     """Start a server and return a function that creates clients of it: `with reach(model) as client_of`."""
 
     @contextmanager

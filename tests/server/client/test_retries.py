@@ -52,8 +52,8 @@ def full_queue(client_of, streamer, wait_until):
                 thread.join(TIMEOUT)
 
 
-def test_rejected_requests_are_retried_after_the_requested_wait(reach, streamer, wait_until):
-    with reach(streamer, queue_size=1) as client_of:
+def test_rejected_requests_are_retried_after_the_requested_wait(client_factory, streamer, wait_until):
+    with client_factory(streamer, queue_size=1) as client_of:
         with full_queue(client_of, streamer, wait_until), client_of(retries=Retries(most=0)) as client:
             with pytest.raises(UnavailableError, match="queue-full") as error:
                 client.synthesize(mel_of(5))
@@ -72,7 +72,7 @@ def test_rejected_requests_are_retried_after_the_requested_wait(reach, streamer,
         assert patience.waits[0] >= 1.0
 
 
-def test_the_asyncio_client(reach, streamer, wait_until):
+def test_the_asyncio_client(client_factory, streamer, wait_until):
     mel = mel_of(300)
 
     async def frames():
@@ -99,7 +99,7 @@ def test_the_asyncio_client(reach, streamer, wait_until):
             assert sum([len(chunk) async for chunk in speech]) == 300 * 256
         assert (await asyncio.to_thread(lambda: patience.waits[0])) >= 1.0
 
-    with reach(streamer, queue_size=1) as client_of:
+    with client_factory(streamer, queue_size=1) as client_of:
         asyncio.run(use_client(client_of(AsyncClient)))
         patience = Impatient(most=1000, resume=streamer.gate.set)
         with full_queue(client_of, streamer, wait_until):

@@ -1,4 +1,4 @@
-"""Many concurrent, slow, lying, unreading or disconnecting clients do not block the server."""
+"""Many concurrent, slow, malformed, unread or disconnecting clients do not block the server."""
 
 import json
 import socket

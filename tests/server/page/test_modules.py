@@ -132,12 +132,12 @@ def test_settings_fixed_in_a_program_are_rejected_in_the_browser(run):
       const model = { plain: "tiny", mel: { n_mels: 2 }, least_frames: 1, corrections: 6 };
       const settings = { sigma: "", seed: "", denoise: "", corrections: "", sharpen: "", preset: "" };
       const mel = writeNpy({ values: new Float32Array(6), nMels: 2, frames: 3 });
-      const refusal = (setting) => synthesize(mel, { ...settings, ...setting }, model).catch(({ message }) => message);
-      return Promise.all(given.map(refusal));"""
+      const error = (setting) => synthesize(mel, { ...settings, ...setting }, model).catch(({ message }) => message);
+      return Promise.all(given.map(error));"""
     fixed = {"seed": "7", "denoise": "0.5", "corrections": "40", "sharpen": "0", "preset": "espnet"}
     messages = ("supports seeds", "remove hum", "makes 6 corrections", "change the sharpening", "of other presets")
-    for word, refusal in zip(messages, run(script, [{name: value} for name, value in fixed.items()]), strict=True):
-        assert word in refusal
+    for word, error in zip(messages, run(script, [{name: value} for name, value in fixed.items()]), strict=True):
+        assert word in error
 
 
 def test_written_npy_and_wav_files_are_read_by_other_libraries(run):

@@ -63,7 +63,7 @@ async def test_models_describe_their_mel_config(client, fake):
     assert slug(await client.get("/models/other")) == (404, "unknown-model")
 
 
-async def test_metrics_count_what_happened(client, fake, new_mel):
+async def test_metrics_count_requests_frames_and_problems(client, fake, new_mel):
     fake.info = lambda info=fake.info: info() | {"weights_sha256": "0123"}
     for _ in range(3):
         await client.post("/synthesize?format=flac", content=npy(new_mel()))

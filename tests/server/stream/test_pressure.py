@@ -16,7 +16,7 @@ def test_errors_after_the_first_audio_are_reported(stream_server, streamer):
         client.begin()
         client.send(mel_of(100))
         assert len(client.connection.recv(TIMEOUT)) == 8 * 256 * 2
-        problem, code, reason = client.refusal()
+        problem, code, reason = client.problem()
         assert (problem["type"], code, reason) == (f"{PROBLEM}synthesis-failed", 4500, "synthesis-failed")
         assert "secret" not in problem["detail"]
         streamer.fault = None

@@ -1,4 +1,4 @@
-"""A distillation from the command line, with teachers of a few weights: of our own, and trained elsewhere."""
+"""Distillation from the command line with tiny teachers, our own and imported ones."""
 
 import dataclasses
 from pathlib import Path
@@ -39,7 +39,7 @@ TEACHERS = {
 
 
 def distill(tmp_path, kind="own", *more, mel=None, **changes):
-    """Write a teacher, a corpus and settings, and run the command."""
+    """Write a teacher, a corpus and settings, then run the command."""
     mel_config, architecture, estimator = TEACHERS[kind]
     save_model(tmp_path / "teacher", WaveNet(architecture), mel_config)
     settings = {
@@ -54,7 +54,7 @@ def distill(tmp_path, kind="own", *more, mel=None, **changes):
 
 
 @pytest.mark.parametrize("kind", TEACHERS)
-def test_a_student_works_without_its_teacher_on_the_same_mels(tmp_path, capsys, kind):
+def test_a_student_works_without_its_teacher(tmp_path, capsys, kind):
     assert distill(tmp_path, kind) == 0
     assert "validation after step 2: score" in capsys.readouterr().out
     (tmp_path / "teacher" / "model.safetensors").unlink()
@@ -78,22 +78,22 @@ def test_a_student_works_without_its_teacher_on_the_same_mels(tmp_path, capsys, 
         ("mel=r9y9", "must be a model that takes mels of preset 'r9y9'"),
     ],
 )
-def test_runs_that_cannot_be_say_why(tmp_path, capsys, more, text):
+def test_invalid_settings_are_rejected_with_a_reason(tmp_path, capsys, more, text):
     assert distill(tmp_path, "own", *([more] if isinstance(more, str) else more)) == 2
     assert text in capsys.readouterr().err
 
 
-def test_each_kind_of_student_has_its_configuration(capsys):
+def test_each_kind_of_student_has_a_configuration(capsys):
     assert load_config(ReverseRun, CONFIGS / CONFIGURATIONS["reverse"]).teacher == "waveglow"
     for kind in ("samples", "frames"):
         config = load_config(StudentRun, CONFIGS / CONFIGURATIONS[kind])
         assert config.model.kind == kind
-        assert sum(p.numel() for p in Student(config.model).parameters()) < 12_000_000  # 24 MB in halves
+        assert sum(p.numel() for p in Student(config.model).parameters()) < 12_000_000  # 24 MB in float16
     assert main(["distill"]) != 0
     assert "--student samples|frames|reverse" in capsys.readouterr().err
 
 
-def test_a_way_back_is_learnt_from_a_waveglow(tmp_path, capsys):
+def test_a_reverse_model_is_distilled_from_a_waveglow(tmp_path, capsys):
     flow = WaveGlowConfig(flows=2, cond_channels=4, stack=WaveNetConfig(channels=4, dilations=(1,)), corrections=1)
     save_model(tmp_path / "flow", WaveGlow(flow), preset("nvidia"))
     changes = {

@@ -30,16 +30,16 @@ PROVENANCE = {
 
 
 @pytest.fixture
-def words(tmp_path, monkeypatch):
+def command(tmp_path, monkeypatch):
     monkeypatch.setattr(loading, "load", lambda reference, guard: NoiseVocoder(reference))
     return ["evaluate", "--manifest", str(write_corpus(tmp_path)), "-o", str(tmp_path / "out"), "--jobs", "1"]
 
 
-def test_options_reach_the_comparison_and_models_are_called_as_they_were_asked_for(words, monkeypatch):
+def test_options_and_model_names_are_passed_to_the_comparison(command, monkeypatch):
     seen = {}
     monkeypatch.setattr(comparison, "compare", lambda models, *rest: seen.update(models=list(models), options=rest[-1]))
     more = ["--limit", "2", "--by", "corpus", "--own-mels", "--listen", "0", "--sigma", "0.5", "--sharpen", "0.25"]
-    assert main([*words, "a/last", "b/last", *more, "--with-griffin-lim"]) == 0
+    assert main([*command, "a/last", "b/last", *more, "--with-griffin-lim"]) == 0
     expected = Comparison(Selection(limit=2, by="corpus"), "own", True, sigma=0.5, sharpen=0.25, listen=0)
     assert seen == {"models": ["a/last", "b/last"], "options": expected}
 
@@ -52,14 +52,14 @@ def test_options_reach_the_comparison_and_models_are_called_as_they_were_asked_f
         (["--manifest", "none.jsonl"], "no manifest at none.jsonl"),
     ],
 )
-def test_wrong_arguments_are_errors_that_say_so(words, more, text, monkeypatch, refusal):
+def test_invalid_arguments_are_rejected_with_a_reason(command, more, text, monkeypatch, cli_error):
     monkeypatch.setattr(comparison, "METRICS", ())
-    at = words.index(more[0]) if more[0] in words else len(words)
-    assert text in refusal(main, *words[:at], *words[at + 2 :], "a/last", *more)
+    at = command.index(more[0]) if more[0] in command else len(command)
+    assert text in cli_error(main, *command[:at], *command[at + 2 :], "a/last", *more)
 
 
-def test_predicted_mels_stand_alone(words, refusal):
-    assert "leave out --own-mels" in refusal(main, words[0], "a/last", "--predicted", *words[2:], "--own-mels")
+def test_predicted_mels_exclude_own_mels(command, cli_error):
+    assert "leave out --own-mels" in cli_error(main, command[0], "a/last", "--predicted", *command[2:], "--own-mels")
 
 
 @pytest.fixture
@@ -67,11 +67,11 @@ def trained(tmp_path):
     return save_model(tmp_path / "run", tiny_waveglow("lapped"), TINY_MEL, PROVENANCE)
 
 
-def test_published_weights_are_the_trained_ones_rounded_with_their_own_scores(trained, tmp_path, capsys, refusal):
+def test_publishing_rounds_the_trained_weights_and_adds_their_scores(trained, tmp_path, capsys, cli_error):
     quality = QUALITY | {"weights_sha256": load_model(trained).weights_sha256}
     (tmp_path / "quality.json").write_text(json.dumps({"run": quality}))
-    arguments = ["publish", str(trained), "-o", str(tmp_path / "anna"), "--quality", str(tmp_path / "quality.json")]
-    assert main(arguments) == 0
+    command = ["publish", str(trained), "-o", str(tmp_path / "anna"), "--quality", str(tmp_path / "quality.json")]
+    assert main(command) == 0
     published, original = load_model(tmp_path / "anna"), load_model(trained)
     assert (published.quality, published.provenance) == (quality, PROVENANCE)
     for name, value in original.model.state_dict().items():
@@ -81,14 +81,14 @@ def test_published_weights_are_the_trained_ones_rounded_with_their_own_scores(tr
     assert f"{size / 1e6:.1f} MB in float16" in printed
     assert "licence of the weights: CC-BY-SA-3.0, because it is share-alike" in printed
     assert warnings == ""
-    assert "anna already exists: choose another -o, or use --force" in refusal(main, *arguments)
+    assert "anna already exists: choose another -o, or use --force" in cli_error(main, *command)
     (tmp_path / "quality.json").write_text(json.dumps({"run": quality | {"weights_sha256": "0"}}))
-    assert "has the scores of other weights than" in refusal(main, *arguments, "--force")
-    assert main([*arguments[:3], str(tmp_path / "five"), "--corrections", "5"]) == 0
+    assert "has the scores of other weights than" in cli_error(main, *command, "--force")
+    assert main([*command[:3], str(tmp_path / "five"), "--corrections", "5"]) == 0
     assert load_model(tmp_path / "five").model.config == replace(original.model.config, corrections=5)
 
 
-def test_card_names_scores_baselines_data_and_licence():
+def test_the_card_lists_scores_baselines_data_and_licence():
     card = model_card("anna", MODEL, TINY_MEL, PROVENANCE, QUALITY, "## Limits\n\nNone.")
     assert "| anna (unseen) | anna | 3 | 3.25 | - | 70.0 |" in card
     assert "| anna (unseen) | Griffin-Lim | 3 | 2.50 | 0.900 | - |" in card
@@ -104,7 +104,7 @@ def test_card_names_scores_baselines_data_and_licence():
     assert "| k (synthetic) | 0.50 | Apache-2.0 |" in card
 
 
-def test_a_card_keeps_the_licences_of_the_base_and_names_each_corpus_once():
+def test_the_card_keeps_inherited_licences_and_lists_each_corpus_once():
     provenance = {**PROVENANCE, "data": [{"corpus": "mine", "hours": 0.2, "licence": "CC0-1.0"}]}
     card = model_card("mine", MODEL, TINY_MEL, provenance | origin_of(start_from="waveglow"))
     assert "license: cc-by-sa-3.0" in card
@@ -116,51 +116,51 @@ def test_a_card_keeps_the_licences_of_the_base_and_names_each_corpus_once():
     started = ("start_from a", "start_from a, start_from b")
     inherited = [data | {"through": way} for way in (*ways, *started)]
     card = model_card("s", MODEL, TINY_MEL, PROVENANCE | {"inherited": inherited})
-    heard = "this training; teacher t; flows from w; start from a"
-    assert f"| c | 1.50 | CC-BY-SA-3.0 | by Anna | {heard} |" in card
+    origins = "this training; teacher t; flows from w; start from a"
+    assert f"| c | 1.50 | CC-BY-SA-3.0 | by Anna | {origins} |" in card
     assert "Used by: the training that used the recordings" in card
 
 
 @pytest.mark.parametrize(
-    ("licence", "said", "header"),
+    ("licence", "message", "header"),
     [
         ("unknown", "The licence of mine is unknown: do not share", "unknown"),
         ("GPL-2.0-only", "allow sharing these weights: it would have to suit CC-BY-SA-3.0 (c) and GPL-2.0", "other"),
     ],
 )
-def test_licences_that_forbid_sharing_are_said_loudly(tmp_path, capsys, licence, said, header):
+def test_licences_that_forbid_sharing_give_a_warning(tmp_path, capsys, licence, message, header):
     data = [*PROVENANCE["data"], {"corpus": "mine", "hours": 1.0, "licence": licence}]
     run = save_model(tmp_path / "run", MODEL, TINY_MEL, PROVENANCE | {"data": data})
     assert main(["publish", str(run), "-o", str(tmp_path / "anna")]) == 0
-    assert said in capsys.readouterr().err.partition("WARNING: ")[2]
+    assert message in capsys.readouterr().err.partition("WARNING: ")[2]
     card = (tmp_path / "anna" / "README.md").read_text()
-    assert said in card.partition(f"---\nlicense: {header}\n")[2].partition("\n**")[2]
+    assert message in card.partition(f"---\nlicense: {header}\n")[2].partition("\n**")[2]
 
 
-def test_scores_of_two_evaluations_stand_in_one_table_and_one_model_of_several_is_chosen(
-    trained, tmp_path, refusal, capsys
+def test_scores_of_two_evaluations_are_merged_and_one_of_several_models_can_be_chosen(
+    trained, tmp_path, cli_error, capsys
 ):
     other = {**QUALITY, "voices": {"anna": {"utterances": 9, "pesq": 1.0}}}
     (tmp_path / "q.json").write_text(json.dumps({"waveglow": other, f"{trained}/": QUALITY}))
-    arguments = ["publish", str(trained), "--quality", str(tmp_path / "q.json")]
-    assert main([*arguments, "-o", str(tmp_path / "anna")]) == 0
+    command = ["publish", str(trained), "--quality", str(tmp_path / "q.json")]
+    assert main([*command, "-o", str(tmp_path / "anna")]) == 0
     assert load_model(tmp_path / "anna").quality == QUALITY
     assert "WARNING: cannot verify that the scores in" in capsys.readouterr().err
-    assert main([*arguments, "-o", str(tmp_path / "berta"), "--scores-of", "waveglow"]) == 0
+    assert main([*command, "-o", str(tmp_path / "berta"), "--scores-of", "waveglow"]) == 0
     assert load_model(tmp_path / "berta").quality == other
     (tmp_path / "q.json").write_text(json.dumps({"waveglow": other, "student": QUALITY}))
-    assert "set --scores-of to one of waveglow, student" in refusal(main, *arguments, "-o", tmp_path / "none")
-    elsewhere = {**QUALITY, "voices": {"elsewhere": next(iter(QUALITY["voices"].values()))}, "baselines": {}}
-    for name, block in (("here", QUALITY), ("there", elsewhere)):
+    assert "set --scores-of to one of waveglow, student" in cli_error(main, *command, "-o", tmp_path / "none")
+    other_voice = {**QUALITY, "voices": {"other": next(iter(QUALITY["voices"].values()))}, "baselines": {}}
+    for name, block in (("first", QUALITY), ("second", other_voice)):
         (tmp_path / f"{name}.json").write_text(json.dumps({"run": block}))
-    here, there = str(tmp_path / "here.json"), str(tmp_path / "there.json")
-    assert main(["publish", str(trained), "-o", str(tmp_path / "both"), "--quality", here, "--quality", there]) == 0
-    assert set(load_model(tmp_path / "both").quality["voices"]) == {*QUALITY["voices"], "elsewhere"}
-    assert "elsewhere" in (tmp_path / "both" / "README.md").read_text(encoding="utf-8")
-    assert main(["publish", str(trained), "-o", str(tmp_path / "twice"), "--quality", here, "--quality", here]) == 2
+    first, second = str(tmp_path / "first.json"), str(tmp_path / "second.json")
+    assert main(["publish", str(trained), "-o", str(tmp_path / "both"), "--quality", first, "--quality", second]) == 0
+    assert set(load_model(tmp_path / "both").quality["voices"]) == {*QUALITY["voices"], "other"}
+    assert "other" in (tmp_path / "both" / "README.md").read_text(encoding="utf-8")
+    assert main(["publish", str(trained), "-o", str(tmp_path / "twice"), "--quality", first, "--quality", first]) == 2
 
 
-def test_the_licence_of_weights_comes_with_its_reason():
+def test_the_licence_of_weights_is_explained():
     why = ", because it is share-alike, and the weights learnt from a, which are under it. The other recordings do"
     for licences, text in (
         (("free (a)",), "free (a); README.md has the attributions"),
@@ -170,5 +170,5 @@ def test_the_licence_of_weights_comes_with_its_reason():
         (("CC-BY-SA-4.0", "CC-BY-SA-3.0"), f"CC-BY-SA-4.0{why} not change that: CC-BY-SA-3.0 (b)."),
         (("CC-BY-SA-3.0", "CC-BY-NC-4.0"), "none is known to allow sharing them"),
     ):
-        data = [{"corpus": name, "hours": 1.0, "licence": it} for name, it in zip("ab", licences, strict=False)]
+        data = [{"corpus": name, "hours": 1.0, "licence": each} for name, each in zip("ab", licences, strict=False)]
         assert licence_of({"data": data}) == text

@@ -22,18 +22,18 @@ def encode(path, codec, x, container=None):
             output.mux(packet)
 
 
-def test_telephone_codecs_come_back_and_channels_are_averaged(tmp_path):
+def test_telephone_codecs_are_decoded_and_channels_averaged(tmp_path):
     path = tmp_path / "a.g722"
     encode(path, "g722", sine(), "g722")
     assert path.stat().st_size == RATE // 2
     x, sample_rate = decode(path)
     assert (sample_rate, x.dtype, x.shape) == (RATE, np.float32, (RATE,))
-    # The codec's filters delay by some samples: compare magnitude, and what is left beside the tone.
+    # The codec's filters delay by some samples, so compare the amplitude and the residual.
     tone = np.exp(-2j * np.pi * 440 * np.arange(RATE) / RATE)
     amplitude = 2 * np.abs(np.mean(x * tone))
     assert amplitude == pytest.approx(0.5, rel=0.02)
     assert np.mean(x**2) - amplitude**2 / 2 < 1e-3 * amplitude**2
-    # A whole file of GSM 06.10 frames, each 33 bytes for 20 ms: silence, since no encoder comes with PyAV.
+    # A file of silent GSM 06.10 frames, 33 bytes per 20 ms, because PyAV has no GSM encoder.
     path = tmp_path / "a.gsm"
     path.write_bytes((b"\xd8\x20\xa2\xe1\x5a" + b"\x50\x00\x49\x24\x92\x49\x24" * 4) * 50)
     x, sample_rate = decode(path)
@@ -45,9 +45,9 @@ def test_telephone_codecs_come_back_and_channels_are_averaged(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["a.wav", "a.m4a", "a.mp3", "a.g722"])
-def test_what_is_missing_empty_or_no_audio_is_refused_by_name(tmp_path, name):
-    file, letter = tmp_path / name, b"this is a letter, not a recording" * 10
-    for content in (None, b"", letter if name != "a.g722" else b""):
+def test_missing_empty_or_invalid_files_are_rejected_by_name(tmp_path, name):
+    file, text = tmp_path / name, b"this is a letter, not a recording" * 10
+    for content in (None, b"", text if name != "a.g722" else b""):
         if content is not None:
             file.write_bytes(content)
         with pytest.raises(UnusableError, match=name):
@@ -61,7 +61,7 @@ HIGH = 44100
 
 
 def syllables(rate=HIGH, seconds=2.0, seed=0):
-    """Noise that comes and goes four times a second, and is weaker the higher it is, as speech is."""
+    """Return speech-like noise: modulated at 4 Hz and weaker at high frequencies."""
     x = np.random.default_rng(seed).standard_normal(int(rate * seconds))
     x = x + 10 * oaconvolve(x, firwin(201, 3000, fs=rate), mode="same")
     t = np.arange(len(x)) / rate
@@ -72,7 +72,7 @@ def low_passed(edge, rate=HIGH):
     return oaconvolve(syllables(rate), firwin(2001, edge, fs=rate, window=("kaiser", 12)), mode="same")
 
 
-def test_the_edge_of_a_low_pass_is_found_at_any_level_and_beside_steady_hiss():
+def test_the_edge_of_a_low_pass_is_found_at_any_level_and_in_steady_hiss():
     for edge in (1900, 3400, 7000, 10000, 16000):
         assert measure_bandwidth(low_passed(edge), HIGH) == pytest.approx(edge, abs=350)
     for level in (1e-5, 1e-4, 1e-3):

@@ -19,7 +19,7 @@ def numbered(count, speaker="s", unusable=()):
     return [Recording(name, name, speaker, "not speech" if i in unusable else "") for i, name in enumerate(names)]
 
 
-def test_the_split_is_every_fortieth_or_an_even_share_in_each_voice():
+def test_the_split_takes_every_fortieth_or_an_even_share_per_speaker():
     shuffled = [r for speaker in ("b", "a") for r in reversed(numbered(90, speaker))]
     held_out = [(r.speaker, r.name) for r, split in split_recordings(corpus(shuffled)) if split == "test"]
     assert held_out == [(speaker, f"{index:03d}.wav") for speaker in "ab" for index in (7, 47, 87)]
@@ -34,13 +34,13 @@ def test_the_split_is_every_fortieth_or_an_even_share_in_each_voice():
 @pytest.mark.parametrize(
     ("count", "held_out"), [(16, [2, 8, 13]), (6, [1, 3, 5]), (5, [1, 3]), (2, [1]), (1, []), (100, [7, 47, 87])]
 )
-def test_small_corpora_have_three_to_test_with(count, held_out):
+def test_small_corpora_hold_out_up_to_three_recordings(count, held_out):
     small = corpus(numbered(count))
     entries = [Entry(r.name, "c", "s", split, 1.0, 8000, "CC0-1.0") for r, split in split_recordings(small)]
     assert [i for i, e in enumerate(hold_out_enough(entries)) if e.split == "test"] == held_out
 
 
-def test_the_split_counts_unusable_recordings_and_sorts_names_with_suffix_and_subfolders():
+def test_the_split_counts_unusable_recordings_and_sorts_full_names():
     plain = {r.name: split for r, split in split_recordings(corpus(numbered(60)))}
     assert {r.name: split for r, split in split_recordings(corpus(numbered(60, unusable={0, 3, 7, 20})))} == plain
     names = ["b.wav", "a-b.wav", "a.wav", "a/z.wav"]
@@ -48,7 +48,7 @@ def test_the_split_counts_unusable_recordings_and_sorts_names_with_suffix_and_su
     assert found == ["a-b.wav", "a.wav", "a/z.wav", "b.wav"]
 
 
-def test_folders_have_speakers_below_and_are_refused_without_audio_or_with_names_that_collide(tmp_path):
+def test_folders_contain_speakers_and_need_audio_with_unique_names(tmp_path):
     touch(tmp_path, "x/anna/1.wav", "x/anna/deep/2.MP3", "x/._1.wav", "x/bert/1.flac", "x/3.ogg", "x/notes.txt")
     (tmp_path / "x/LICENSE").write_text("be kind")
     (tmp_path / "x/anna/gone.wav").symlink_to("nowhere.wav")
@@ -57,8 +57,8 @@ def test_folders_have_speakers_below_and_are_refused_without_audio_or_with_names
     assert {(r.speaker, r.name) for r in found.recordings} == {(s, n) for s in names for n in names[s]}
     assert (found.name, found.licence, found.licence_text) == ("x", "CC0-1.0", "be kind")
     touch(tmp_path, "empty/notes.txt", "twice/a.wav", "twice/a.mp3")
-    for name, words in (("missing", "not a folder"), ("empty", "has no audio"), ("twice", "get the same name")):
-        with pytest.raises(CorpusError, match=words):
+    for name, message in (("missing", "not a folder"), ("empty", "has no audio"), ("twice", "get the same name")):
+        with pytest.raises(CorpusError, match=message):
             scan_folder(tmp_path / name)
     with pytest.raises(CorpusError, match="valid as a folder name"):
         corpus(numbered(3), name="a/b")
@@ -67,7 +67,7 @@ def test_folders_have_speakers_below_and_are_refused_without_audio_or_with_names
             dataclasses.replace(corpus(numbered(3)), test_share=share)
 
 
-def test_ljspeech_follows_its_table_and_refuses_others(tmp_path):
+def test_ljspeech_follows_its_metadata_and_rejects_other_layouts(tmp_path):
     with pytest.raises(CorpusError, match="LJSpeech layout"):
         scan_ljspeech(tmp_path)
     touch(tmp_path, "wavs/LJ001-0001.wav", "wavs/LJ001-0002.wav", "wavs/stray.wav")
@@ -81,7 +81,7 @@ def test_ljspeech_follows_its_table_and_refuses_others(tmp_path):
         scan_ljspeech(tmp_path)
 
 
-def test_vctk_takes_one_microphone_reads_the_old_release_and_refuses_other_layouts(tmp_path):
+def test_vctk_uses_one_microphone_reads_both_releases_and_rejects_other_layouts(tmp_path):
     names = ("p225/p225_001_mic1.flac", "p225/p225_001_mic2.flac", "p226/p226_003_mic1.flac")
     touch(tmp_path, *(f"new/wav48_silence_trimmed/{name}" for name in names))
     touch(tmp_path, "old/wav48/p225/p225_001.wav", "old/wav48/p225/p225_002.wav")
@@ -101,58 +101,58 @@ def write_lines(path, *lines):
     return path
 
 
-def as_line(**changes):
+def json_line(**changes):
     fields = {"path": "a.flac", "corpus": "c", "speaker": "s", "split": "train", "duration": 1.0}
     return json.dumps({**fields, "sample_rate": 22050, "licence": "x", **changes})
 
 
-def test_lines_come_back_with_every_field_and_those_of_before_are_completed(tmp_path):
+def test_manifests_survive_a_round_trip_and_old_lines_get_defaults(tmp_path):
     made = entry("b/ü.flac", duration=0.1, bandwidth=3800.0, use="evaluate", synthetic=True)
     entries = made, entry("a.flac", "bert", "test")
     write_manifest(tmp_path / "manifest.jsonl", entries)
     assert read_manifest(tmp_path, check_files=False).entries == entries
-    found = read_manifest(write_lines(tmp_path / "manifest.jsonl", as_line()), check_files=False).entries[0]
+    found = read_manifest(write_lines(tmp_path / "manifest.jsonl", json_line()), check_files=False).entries[0]
     assert (found.bandwidth, found.use, found.synthetic) == (None, "train", False)
     assert found.band_edge == 11025
     assert entry(bandwidth=7600.0).band_edge == 7600
 
 
 @pytest.mark.parametrize(
-    ("line", "words"),
+    ("line", "message"),
     [
         ("not json", "line 2"),
-        (as_line(path="../secret.flac"), "inside the manifest's folder"),
-        (as_line(path="/etc/a.flac"), "must be relative"),
-        (as_line(mel="../a.npy"), "mel must be relative"),
-        (as_line(split="dev"), "split"),
-        (as_line(duration=float("nan")), "duration"),
-        (as_line(bandwidth=11026.0), "bandwidth"),
-        (as_line(colour="red"), "no field colour"),
-        (as_line(speaker=""), "speaker"),
-        (as_line(path="first.flac"), "twice"),
-        (as_line(sample_rate=16000), "16000, 22050"),
+        (json_line(path="../secret.flac"), "inside the manifest's folder"),
+        (json_line(path="/etc/a.flac"), "must be relative"),
+        (json_line(mel="../a.npy"), "mel must be relative"),
+        (json_line(split="dev"), "split"),
+        (json_line(duration=float("nan")), "duration"),
+        (json_line(bandwidth=11026.0), "bandwidth"),
+        (json_line(colour="red"), "no field colour"),
+        (json_line(speaker=""), "speaker"),
+        (json_line(path="first.flac"), "twice"),
+        (json_line(sample_rate=16000), "16000, 22050"),
     ],
 )
-def test_a_wrong_line_is_named(tmp_path, line, words):
-    path = write_lines(tmp_path / "manifest.jsonl", as_line(path="first.flac"), line)
-    with pytest.raises(ManifestError, match=words):
+def test_invalid_lines_are_rejected(tmp_path, line, message):
+    path = write_lines(tmp_path / "manifest.jsonl", json_line(path="first.flac"), line)
+    with pytest.raises(ManifestError, match=message):
         read_manifest(path, check_files=False)
 
 
-def test_a_missing_or_empty_manifest_and_missing_audio_are_errors(tmp_path):
+def test_missing_or_empty_manifests_and_missing_audio_are_rejected(tmp_path):
     with pytest.raises(ManifestError, match="no manifest at"):
         read_manifest(tmp_path)
     path = write_lines(tmp_path / "manifest.jsonl")
     with pytest.raises(ManifestError, match="lists no utterance"):
         read_manifest(path)
     (tmp_path / "b.flac").touch()
-    for line, missing in ((as_line(), r"a\.flac"), (as_line(path="b.flac", mel="a.npy"), r"a\.npy")):
+    for line, missing in ((json_line(), r"a\.flac"), (json_line(path="b.flac", mel="a.npy"), r"a\.npy")):
         write_lines(path, line)
         with pytest.raises(ManifestError, match=f"{missing}, which does not exist"):
             read_manifest(path)
 
 
-def test_selection_by_split_speaker_and_licence(tmp_path):
+def test_entries_are_selected_by_split_speaker_and_licence(tmp_path):
     rows = (entry("1", "bert"), entry("2", "anna", "test"), entry("3", "carl", "test"), entry("4", "anna"))
     manifest = Manifest(tmp_path, rows)
     assert (manifest.speakers, manifest.trained_speakers) == (("anna", "bert", "carl"), ("anna", "bert"))

@@ -14,7 +14,7 @@ RATE = 22050
 
 
 def voice(f0, noise=0.0, level=1.0):
-    """Return harmonics of f0 in Hz, (T,) or for half a second, below 4 kHz that weaken by 6 dB an octave, and noise."""
+    """Return noise and harmonics of f0 in Hz, (T,) or for 0.5 s, up to 4 kHz and falling by 6 dB per octave."""
     f0 = np.broadcast_to(f0, np.shape(f0) or RATE // 2)
     phase = 2 * np.pi * np.cumsum(f0) / RATE
     harmonics = [np.where(n * f0 < 4000, np.cos(n * phase) / n, 0.0) for n in range(1, 73)]
@@ -26,8 +26,8 @@ def corpus(root, pitches):
     return write_recordings(root, *((voice(f0), {"corpus": f"c{number % 2}"}) for number, f0 in enumerate(pitches)))
 
 
-def counted(monkeypatch):
-    """Return a list that grows with each recording that is followed."""
+def count_calls(monkeypatch):
+    """Return a list that grows with each tracked recording."""
     calls = []
 
     def counting(x, *rest):
@@ -39,14 +39,14 @@ def counted(monkeypatch):
 
 
 @pytest.mark.parametrize("speed", [0.65, 1.0, 1.25])
-def test_labels_are_of_what_is_played(speed):
+def test_labels_follow_the_playback_speed(speed):
     f0 = track_pitch(voice(150.0), RATE, speed)
     assert label_hop(RATE, speed) == round(256 * speed)
     assert len(f0) == 1 + RATE // 2 // label_hop(RATE, speed)
     np.testing.assert_allclose(f0[6:-6], 150 * speed, rtol=0.01)
 
 
-def test_what_is_far_below_the_loudest_and_hum_are_unvoiced():
+def test_quiet_parts_and_hum_are_unvoiced():
     x = np.concatenate([voice(150.0), voice(150.0, level=0.003)])
     f0 = track_pitch(x, RATE)
     assert (f0[6:36] > 0).all()
@@ -54,7 +54,7 @@ def test_what_is_far_below_the_loudest_and_hum_are_unvoiced():
     assert (track_pitch(np.zeros(RATE, np.float32), RATE) == 0).all()
     quiet = x[RATE // 2 :]
     assert (track_pitch(quiet, RATE)[6:-6] > 0).all()
-    assert (track_pitch(quiet, RATE, loudest=0.2) == 0).all()  # the loudest frame lies elsewhere
+    assert (track_pitch(quiet, RATE, loudest=0.2) == 0).all()  # the loudest frame is elsewhere
     hum = 0.2 * np.sin(2 * np.pi * 50 * np.arange(RATE) / RATE).astype(np.float32)
     x = hum + np.concatenate([np.zeros(RATE // 2, np.float32), voice(150.0)])
     f0 = track_pitch(x, RATE)
@@ -64,8 +64,8 @@ def test_what_is_far_below_the_loudest_and_hum_are_unvoiced():
     assert (track_pitch(x, RATE, high_pass=0.0)[6:36] > 0).all()
 
 
-def test_labels_are_made_once_for_a_whole_corpus(tmp_path, monkeypatch, capsys):
-    manifest, calls = corpus(tmp_path, [120.0, 240.0, 200.0]), counted(monkeypatch)
+def test_labels_are_computed_once_per_recording(tmp_path, monkeypatch, capsys):
+    manifest, calls = corpus(tmp_path, [120.0, 240.0, 200.0]), count_calls(monkeypatch)
     read_tracks(manifest, manifest.entries[:1], [1.0])
     assert len(calls) == 2
     assert capsys.readouterr().err == "tracking the pitch: 2 recordings\n"
@@ -80,8 +80,8 @@ def test_labels_are_made_once_for_a_whole_corpus(tmp_path, monkeypatch, capsys):
     assert labels == [f"{number}.flac-1.00.npy" for number in range(3)]
 
 
-def test_a_changed_file_or_speed_is_noticed(tmp_path, monkeypatch):
-    manifest, calls = corpus(tmp_path, [120.0, 240.0]), counted(monkeypatch)
+def test_labels_are_recomputed_for_changed_files_and_new_speeds(tmp_path, monkeypatch):
+    manifest, calls = corpus(tmp_path, [120.0, 240.0]), count_calls(monkeypatch)
     read_tracks(manifest, manifest.entries, [1.0])
     soundfile.write(tmp_path / "1.flac", voice(300.0), RATE, subtype="PCM_16")
     tracks = read_tracks(manifest, manifest.entries, [1.0])[1.0]
@@ -92,7 +92,7 @@ def test_a_changed_file_or_speed_is_noticed(tmp_path, monkeypatch):
     assert len(calls) == 2
 
 
-def test_files_and_windows_that_cannot_be_followed_are_named(tmp_path):
+def test_unreadable_files_and_short_windows_are_rejected(tmp_path):
     manifest = corpus(tmp_path, [120.0])
     (tmp_path / "0.flac").write_bytes(b"no audio")
     with pytest.raises(ManifestError, match=r"0\.flac"):
@@ -106,7 +106,7 @@ def glide(low, high, seconds=1.0):
 
 
 @pytest.mark.parametrize(("window", "hop_length"), [(2048, 256), (1024, 200)])
-def test_it_is_that_of_librosa(window, hop_length):
+def test_pyin_equals_that_of_librosa(window, hop_length):
     noise = 0.05 * np.random.default_rng(1).standard_normal(RATE // 2)
     parts = np.zeros(RATE // 4), voice(glide(90, 150)), noise, voice(glide(260, 200), 0.1)
     x = np.concatenate(parts).astype(np.float32)

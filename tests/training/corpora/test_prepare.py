@@ -45,7 +45,7 @@ def recordings(tmp_path):
     return root
 
 
-def test_every_utterance_gets_the_same_level_and_rate():
+def test_all_utterances_get_the_same_level_and_rate():
     for level, rate in ((0.002, 16000), (0.05, 22050), (0.2, 48000)):
         y = condition(speech(1.0, level, rate=rate), rate, PrepareConfig())
         assert rms(y) == pytest.approx(0.06, rel=1e-5)
@@ -63,20 +63,20 @@ def test_every_utterance_gets_the_same_level_and_rate():
         (np.where(np.arange(RATE) % 900 == 0, 1.0, speech()).astype(np.float32), "clipped"),
     ],
 )
-def test_unusable_recordings_are_refused_with_their_reason(x, reason):
+def test_unusable_recordings_are_rejected_with_a_reason(x, reason):
     with pytest.raises(UnusableError) as error:
         condition(x, RATE, PrepareConfig())
     assert error.value.reason == reason
     x = speech()
-    x[:10] = 1.0  # a few samples at full scale are no clipping
+    x[:10] = 1.0  # a few samples at full scale do not count as clipping
     assert rms(condition(x, RATE, PrepareConfig())) == pytest.approx(0.06, rel=1e-5)
 
 
-def test_the_folder_holds_audio_manifest_settings_and_reasons(recordings, tmp_path):
+def test_the_folder_contains_audio_manifest_settings_and_reasons(recordings, tmp_path):
     out = tmp_path / "out"
     prepared = prepare([scan_folder(recordings, "mine", "CC0-1.0")], out, PrepareConfig())
     manifest = read_manifest(out)
-    # The rule alone would hold out one, which is too few.
+    # The usual rule would hold out only one.
     held_out = [e.path for e in manifest.entries if e.split == "test"]
     assert held_out == [f"audio/mine/anna/{number}.flac" for number in (1, 5, 8)]
     assert len(manifest.entries) == 10
@@ -94,7 +94,7 @@ def test_the_folder_holds_audio_manifest_settings_and_reasons(recordings, tmp_pa
     assert (record["settings"]["rms"], record["corpora"]["mine"]["licence"]) == (0.06, "CC0-1.0")
 
 
-def test_running_again_makes_only_what_is_missing_or_changed(recordings, tmp_path):
+def test_running_again_only_prepares_missing_or_changed_files(recordings, tmp_path):
     out = tmp_path / "out"
     corpus = scan_folder(recordings, "mine")
     before = prepare([corpus], out, PrepareConfig()).manifest
@@ -112,7 +112,7 @@ def test_running_again_makes_only_what_is_missing_or_changed(recordings, tmp_pat
     assert changed == {"audio/mine/anna/4.flac"}
 
 
-def test_other_settings_a_taken_name_and_nothing_usable_are_errors(recordings, tmp_path):
+def test_other_settings_taken_names_and_unusable_corpora_are_rejected(recordings, tmp_path):
     out = tmp_path / "out"
     prepare([scan_folder(recordings, "mine")], out, PrepareConfig())
     with pytest.raises(PrepareError, match=r"rms 0.06 -> 0.1"):
@@ -124,7 +124,7 @@ def test_other_settings_a_taken_name_and_nothing_usable_are_errors(recordings, t
         prepare([scan_folder(tmp_path / "quiet")], tmp_path / "other", PrepareConfig())
 
 
-def test_the_command_prepares_and_sums_up(recordings, tmp_path, capsys):
+def test_the_command_prepares_a_corpus_and_prints_a_summary(recordings, tmp_path, capsys):
     out = tmp_path / "out"
     assert main(["prepare", str(recordings), "-o", str(out), "--jobs", "1", "--sample-rate", "8000"]) == 0
     printed = capsys.readouterr().out
@@ -137,7 +137,7 @@ def test_the_command_prepares_and_sums_up(recordings, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
         (["festvox-ru"], "festvox-ru is not a folder; for corpora known by name, use `python -m recipes"),
         (["--layout", "vctk", "."], "VCTK layout"),
@@ -147,22 +147,22 @@ def test_the_command_prepares_and_sums_up(recordings, tmp_path, capsys):
         (["/"], "is inside /, the folder of recordings: choose an -o outside of it"),
     ],
 )
-def test_the_command_refuses_in_one_line(tmp_path, refusal, arguments, words):
-    assert words in refusal(main, "prepare", *arguments, "-o", tmp_path / "out")
+def test_invalid_arguments_give_one_line_errors(tmp_path, cli_error, arguments, message):
+    assert message in cli_error(main, "prepare", *arguments, "-o", tmp_path / "out")
 
 
-def test_an_unknown_licence_and_another_share_are_said(recordings, tmp_path, capsys, refusal):
+def test_an_unknown_licence_and_a_changed_test_share_are_reported(recordings, tmp_path, capsys, cli_error):
     arguments = ["prepare", str(recordings), "--layout", "folder", "-o", str(tmp_path / "out"), "--jobs", "1"]
     assert main([*arguments, "--test-share", "0.5"]) == 0
     assert "WARNING: the licence of in is unknown" in capsys.readouterr().err
     assert sum(entry.split == "test" for entry in read_manifest(tmp_path / "out").entries) == 5
     assert main([*arguments, "--test-share", "0.5", "--licence", "CC0-1.0"]) == 0
     assert "WARNING" not in capsys.readouterr().err
-    assert "prepared with test share 0.5, not None" in refusal(main, *arguments)
+    assert "prepared with test share 0.5, not None" in cli_error(main, *arguments)
 
 
-def recorded(path, seed=0):
-    """Write a quiet recording and return what is read of it."""
+def write_recording(path, seed=0):
+    """Write a quiet recording and return its samples as read."""
     write(path, speech(0.6, 0.02, seed, 22050), 22050)
     return soundfile.read(path, dtype="float32")[0]
 
@@ -174,19 +174,19 @@ def save(folder, name, mel):
 
 
 def prepare_with_mels(tmp_path, *more):
-    words = ["prepare", str(tmp_path / "in"), "--layout", "folder", "--licence", "CC0-1.0", "-o", str(tmp_path / "out")]
-    return main([*words, "--jobs", "1", "--mels", str(tmp_path / "mels"), *more])
+    args = ["prepare", str(tmp_path / "in"), "--layout", "folder", "--licence", "CC0-1.0", "-o", str(tmp_path / "out")]
+    return main([*args, "--jobs", "1", "--mels", str(tmp_path / "mels"), *more])
 
 
-def test_recordings_keep_their_level_and_their_mels(tmp_path, capsys):
+def test_recordings_with_mels_keep_their_level_and_mels(tmp_path, capsys):
     extract = MelSpectrogram(preset("nvidia"))
     for number in range(4):
-        x = recorded(tmp_path / f"in/anna/{number}.wav", seed=number)
+        x = write_recording(tmp_path / f"in/anna/{number}.wav", seed=number)
         mel = extract(torch.from_numpy(x)[None])[0].numpy()
-        # As HiFi-GAN has it: a batch of one, without the frame at the very end.
+        # Like HiFi-GAN: a batch of one, without the last frame.
         save(tmp_path / "mels", f"anna/{number}.npy" if number else "0.npy", mel[None, :, : len(x) // 256])
-    recorded(tmp_path / "in/anna/4.wav")
-    x = recorded(tmp_path / "in/anna/5.wav")
+    write_recording(tmp_path / "in/anna/4.wav")
+    x = write_recording(tmp_path / "in/anna/5.wav")
     save(tmp_path / "mels", "5.npy", np.zeros((80, len(x) // 256 - 2), np.float32) - 5)
     assert prepare_with_mels(tmp_path) == 0
     printed = capsys.readouterr().out
@@ -204,8 +204,8 @@ def test_recordings_keep_their_level_and_their_mels(tmp_path, capsys):
     assert json.loads((tmp_path / "out/dataset.json").read_text())["corpora"]["in"]["mel_preset"] == "nvidia"
 
 
-def test_a_folder_with_mels_of_other_recordings_is_refused(tmp_path, capsys):
-    recorded(tmp_path / "in/a.wav")
+def test_mels_of_other_recordings_are_rejected(tmp_path, capsys):
+    write_recording(tmp_path / "in/a.wav")
     save(tmp_path / "mels", "b.npy", np.zeros((80, 51), np.float32))
     assert prepare_with_mels(tmp_path) == 2
     assert "has no mels of in: name each like its recording, such as a.npy" in capsys.readouterr().err

@@ -19,7 +19,7 @@ def judgements(*values):
     return [[torch.zeros(1), torch.tensor([value])] for value in values]
 
 
-def test_losses_of_critics_generator_and_features_are_those_of_the_formulas():
+def test_critic_generator_and_feature_losses_match_their_formulas():
     assert float(critic_loss(judgements(1.0, 3.0), judgements(-1.0, -2.0))) == 0.0
     assert float(critic_loss(judgements(0.5, 1.0), judgements(-1.0, 0.25))) == pytest.approx((0.5 + 1.25) / 2)
     assert float(generator_loss(judgements(2.0, -1.0))) == pytest.approx(-0.5)
@@ -27,20 +27,20 @@ def test_losses_of_critics_generator_and_features_are_those_of_the_formulas():
     assert float(feature_loss(real, [[torch.full((2, 3), 5.0), torch.zeros(1)]])) == pytest.approx(0.25)
 
 
-def test_sound_above_the_highest_frequency_is_not_heard():
+def test_critics_ignore_frequencies_above_their_limit():
     torch.manual_seed(0)
     x = 0.1 * torch.randn(1, 2048)
     t = torch.arange(2048)
-    heard, unheard = (0.1 * torch.cos(2 * math.pi * f / 8000 * t) for f in (1000.0, 3500.0))
+    audible, ignored = (0.1 * torch.cos(2 * math.pi * f / 8000 * t) for f in (1000.0, 3500.0))
     with torch.no_grad():
-        judged, with_heard, with_unheard = (critics()(audio) for audio in (x, x + heard, x + unheard))
-    for before, after, same in zip(judged, with_heard, with_unheard, strict=True):
+        judged, with_audible, with_ignored = (critics()(audio) for audio in (x, x + audible, x + ignored))
+    for before, after, same in zip(judged, with_audible, with_ignored, strict=True):
         assert (after[-1] - before[-1]).abs().max() > 1e-3
         assert (same[-1] - before[-1]).abs().max() < 2e-4
 
 
 @pytest.mark.parametrize("level", [1.0, 0.0])
-def test_gradients_reach_the_audio_and_every_parameter_and_are_finite_in_silence(level):
+def test_gradients_reach_audio_and_parameters_and_are_finite_in_silence(level):
     model, x = critics(), (level * torch.randn(1, 1024)).requires_grad_()
     generator_loss(model(x)).backward()
     assert torch.isfinite(x.grad).all()
@@ -55,7 +55,7 @@ def adversary(config=SMALL, seed=0):
     return Adversary(config, 8000, torch.float32)
 
 
-def test_critics_come_back_where_they_fit(tmp_path):
+def test_critics_are_loaded_if_they_fit(tmp_path):
     made = adversary()
     before = {name: value.clone() for name, value in made.state_dict().items()}
     assert not made.load(tmp_path)
@@ -64,7 +64,7 @@ def test_critics_come_back_where_they_fit(tmp_path):
     for name, value in made.state_dict().items():
         torch.testing.assert_close(value, before[name])
     adversary(CriticConfig(sizes=(128,), channels=2, length=256, f_max=3000.0)).save(tmp_path)
-    assert made.load(tmp_path)  # how much they see at once is no shape
+    assert made.load(tmp_path)  # the length of their input does not change their shape
     (tmp_path / CRITICS_FILE).write_bytes(b"no critics")
     with pytest.raises(ConfigError, match="holds no critics"):
         made.load(tmp_path)
@@ -76,7 +76,7 @@ def test_critics_come_back_where_they_fit(tmp_path):
     torch.testing.assert_close(saved.judge(x_hat, x), other.judge(x_hat, x))
 
 
-def test_critics_learn_from_everything_that_they_judged_once():
+def test_critics_learn_once_from_everything_they_judged():
     critics = adversary(CriticConfig(sizes=(128,), channels=2, length=0, f_max=3000.0))
     audio = 0.1 * torch.randn(4, 1, 512)
     alone = []

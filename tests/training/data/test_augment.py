@@ -25,7 +25,7 @@ def power(x, low, high):
     return float(np.square(np.abs(np.fft.rfft(x)))[(frequency >= low) & (frequency < high)].sum())
 
 
-def test_each_kind_changes_the_sound_and_keeps_its_level():
+def test_each_augmentation_changes_the_audio_but_not_its_level():
     np.testing.assert_allclose(vary(AugmentConfig())[0], sound(), atol=1e-6)
     low_pass = {"low_pass": 1.0, "low_pass_hz": (3400.0, 4000.0)}
     for settings in ({"equaliser_db": 12.0}, low_pass, {"noise": 1.0}, {"reverberation": 1.0}):
@@ -35,7 +35,7 @@ def test_each_kind_changes_the_sound_and_keeps_its_level():
         assert float(np.std(y)) == pytest.approx(float(np.std(sound())), rel=0.02)
 
 
-def test_a_low_pass_leaves_nothing_above_its_edge_and_moves_the_band_there():
+def test_a_low_pass_removes_everything_above_its_edge_and_lowers_the_band():
     y, band = vary(AugmentConfig(low_pass=1.0, low_pass_hz=(3000.0, 4000.0)))
     assert 3000 <= band <= 4000
     assert power(y, band, RATE / 2) < 1e-6 * power(y, 0, band)
@@ -44,13 +44,13 @@ def test_a_low_pass_leaves_nothing_above_its_edge_and_moves_the_band_there():
     assert band == 6000.0
 
 
-def test_equaliser_and_room_stay_within_their_settings():
+def test_equaliser_and_reverberation_respect_their_settings():
     x = np.zeros(LENGTH, dtype=np.float32)
     x[0] = 1.0
     for seed in range(20):
         y, _ = vary(AugmentConfig(equaliser_db=6.0), seed, x)
         levels = 20 * np.log10(np.abs(np.fft.rfft(y)))
-        assert 1 < np.ptp(levels) < 2 * 6.0 * 3.5  # a tilt of half the gain to each side, and three peaks at most
+        assert 1 < np.ptp(levels) < 2 * 6.0 * 3.5  # a tilt by half the gain in each direction and up to three peaks
     x = np.zeros(LENGTH, dtype=np.float32)
     x[1000] = 1.0
     y, _ = vary(AugmentConfig(reverberation=1.0, reverberation_seconds=(0.1, 0.1)), x=x)
@@ -59,16 +59,16 @@ def test_equaliser_and_room_stay_within_their_settings():
     assert early > 100 * late > 0
 
 
-def test_switching_one_kind_on_leaves_the_others_as_they_were():
+def test_enabling_one_augmentation_does_not_change_the_others():
     alone, _ = vary(AugmentConfig(equaliser_db=6.0))
     both, band = vary(AugmentConfig(equaliser_db=6.0, low_pass=1.0, low_pass_hz=(5000.0, 5000.0)))
     below = [np.abs(np.fft.rfft(x))[100:4000] for x in (alone, both)]
-    ratio = below[1] / below[0]  # one gain, which restores the level
+    ratio = below[1] / below[0]  # a constant gain that restores the level
     assert float(np.ptp(ratio)) < 1e-3 * float(ratio.mean())
     assert band == 5000.0
 
 
-def test_mels_are_smoothed_by_triangles_in_a_share_of_the_items():
+def test_a_share_of_the_mels_is_smoothed_with_triangular_windows():
     mel = torch.zeros(40, 21, 31)
     mel[:, 10, 15] = 1.0
     smooth = blurred(mel, BlurConfig(share=1.0, bands=5, frames=9, roughness=0.0))
@@ -76,7 +76,7 @@ def test_mels_are_smoothed_by_triangles_in_a_share_of_the_items():
     bands, frames = (smooth.sum(dim=axis) > 1e-6 for axis in (2, 1))
     assert bands.sum(dim=1).max() == 5
     assert 5 < frames.sum(dim=1).max() <= 9
-    assert smooth[:, 10, 15].std() > 0.05  # every item has sizes of its own
+    assert smooth[:, 10, 15].std() > 0.05  # window sizes differ between items
     mel = torch.zeros(400, 4, 8)
     noisy = blurred(mel, BlurConfig(share=0.3, roughness=0.5)).flatten(1).std(dim=1)
     assert 0.2 < (noisy > 0).float().mean() < 0.4
@@ -92,7 +92,7 @@ def resampled(x, rate, start=0, stop=None):
 
 
 @pytest.mark.parametrize("rate", RATES)
-def test_a_piece_equals_the_piece_of_the_whole(rate):
+def test_resampling_a_piece_equals_a_piece_of_the_whole(rate):
     x = np.random.default_rng(0).standard_normal(3000).astype(np.float32)
     whole = resampled(x, rate)
     assert len(whole) == int(3000 / rate)
@@ -101,16 +101,16 @@ def test_a_piece_equals_the_piece_of_the_whole(rate):
 
 
 @pytest.mark.parametrize("rate", RATES)
-def test_a_sine_becomes_the_sine_of_rate_times_its_frequency(rate):
+def test_resampling_multiplies_frequencies_by_the_rate(rate):
     for frequency in (0.0, 0.01, 0.1, 0.2):
         y = resampled(np.cos(2 * np.pi * frequency * np.arange(8000) + 0.3).astype(np.float32), rate)
         expected = np.cos(2 * np.pi * frequency * float(rate) * np.arange(len(y)) + 0.3)
         np.testing.assert_allclose(y[200:-200], expected[200:-200], atol=2e-4)
 
 
-def test_the_grid_holds_its_ends_and_refuses_empty_ranges():
+def test_the_rate_grid_includes_its_ends_and_rejects_empty_ranges():
     assert rate_grid((0.85, 1.15)) == tuple(Fraction(n, 40) for n in range(34, 47))
     assert rate_grid((1.0, 1.0)) == (Fraction(1),)
-    for rates, words in (((1.001, 1.002), "no multiple"), ((1.2, 0.8), "within"), ((1.0,), "range")):
-        with pytest.raises(ConfigError, match=words):
+    for rates, message in (((1.001, 1.002), "no multiple"), ((1.2, 0.8), "within"), ((1.0,), "range")):
+        with pytest.raises(ConfigError, match=message):
             rate_grid(rates)

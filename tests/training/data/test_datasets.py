@@ -1,6 +1,6 @@
-"""Segments: their mel is the utterance's mel, they depend on (seed, epoch, index) alone, and weights are kept.
+"""Segments have slices of their utterance's mel and depend only on (seed, epoch, index).
 
-A mel that came with a recording is cut with it, frame for frame, and nothing that would part them is done.
+A given mel is cut together with its recording, which is then not augmented.
 """
 
 from dataclasses import replace
@@ -35,10 +35,10 @@ def config(**changes):
 
 
 def make_corpus(root, lengths):
-    """Write one utterance for each (speaker, split, samples); its samples are noise of its own seed."""
+    """Write an utterance of random noise for each (speaker, split, samples)."""
     audio = [0.1 * np.random.default_rng(number).standard_normal(length) for number, (*_, length) in enumerate(lengths)]
-    told = [{"speaker": speaker, "split": split} for speaker, split, _ in lengths]
-    return write_recordings(root, *zip(audio, told, strict=True), rate=RATE)
+    fields = [{"speaker": speaker, "split": split} for speaker, split, _ in lengths]
+    return write_recordings(root, *zip(audio, fields, strict=True), rate=RATE)
 
 
 def whole(manifest, number):
@@ -46,7 +46,7 @@ def whole(manifest, number):
     return torch.from_numpy(x)
 
 
-def test_stored_audio_is_exact_and_segments_of_short_utterances_are_padded_with_zeros(tmp_path):
+def test_stored_audio_is_exact_and_short_utterances_are_padded_with_zeros(tmp_path):
     audio = [np.arange(1, 101, dtype=np.int16) * (number + 1) for number in range(3)]
     manifest = write_recordings(tmp_path, *((x, {}) for x in audio), rate=RATE)
     store = AudioStore(manifest, manifest.entries)
@@ -63,7 +63,7 @@ def test_stored_audio_is_exact_and_segments_of_short_utterances_are_padded_with_
 
 
 @pytest.mark.parametrize(("centre", "samples"), [("reflect", 1024), ("reflect", 2000), ("same", 1087), ("same", 1500)])
-def test_the_mel_of_a_segment_is_a_slice_of_the_mel_of_the_utterance(tmp_path, centre, samples):
+def test_the_mel_of_a_segment_is_a_slice_of_the_utterances_mel(tmp_path, centre, samples):
     manifest = make_corpus(tmp_path, [("s", "train", samples)])
     mel_config = replace(MEL, centre=centre)
     mel = MelSpectrogram(mel_config)
@@ -81,7 +81,7 @@ def test_the_mel_of_a_segment_is_a_slice_of_the_mel_of_the_utterance(tmp_path, c
 
 
 @pytest.mark.parametrize("rates", [(1.0, 1.0), (0.85, 1.175)])
-def test_an_item_is_a_function_of_seed_epoch_and_index(tmp_path, rates):
+def test_items_depend_only_on_seed_epoch_and_index(tmp_path, rates):
     manifest = make_corpus(tmp_path, [("a", "train", 3000), ("b", "train", 5000)])
     settings = config(rates=rates, gain_db=(-10.0, 6.0), epoch_length=12)
     first, second, other = (SegmentDataset(manifest, "train", replace(settings, seed=seed)) for seed in (0, 0, 1))
@@ -98,8 +98,8 @@ def test_an_item_is_a_function_of_seed_epoch_and_index(tmp_path, rates):
     assert not torch.equal(*starts)
 
 
-def test_speakers_are_drawn_by_duration_to_the_power_of_balance(tmp_path):
-    """And within a speaker utterances by their duration."""
+def test_speakers_are_sampled_by_duration_to_the_power_of_balance(tmp_path):
+    """Utterances of a speaker are sampled by their duration."""
     manifest = make_corpus(tmp_path, [("a", "train", 2000), ("b", "train", 2000), ("b", "train", 6000)])
     short = whole(manifest, 1).unfold(0, SEGMENT, 1)
     for balance, expected in ((1.0, 0.8), (0.5, 2 / 3), (0.0, 0.5)):
@@ -109,7 +109,7 @@ def test_speakers_are_drawn_by_duration_to_the_power_of_balance(tmp_path):
     assert np.mean(found) == pytest.approx(0.25, abs=4 * np.sqrt(0.25 * 0.75 / 200))
 
 
-def test_gain_is_uniform_in_decibels_and_changes_nothing_else(tmp_path):
+def test_gains_are_uniform_in_decibels(tmp_path):
     manifest = make_corpus(tmp_path, [("a", "train", 4000)])
     plain = SegmentDataset(manifest, "train", config(epoch_length=600))
     louder = SegmentDataset(manifest, "train", config(epoch_length=600, gain_db=(-10.0, 6.0)))
@@ -143,7 +143,7 @@ def test_a_segment_at_another_rate_is_a_slice_of_the_resampled_utterance(tmp_pat
     assert starts == set(range(len(windows)))
 
 
-def test_splits_and_speakers_are_kept_apart_and_an_epoch_covers_the_duration(tmp_path):
+def test_splits_and_speakers_are_selected_and_an_epoch_covers_the_duration(tmp_path):
     manifest = make_corpus(tmp_path, [("b", "train", 5000), ("a", "test", 2000), ("c", "test", 2000)])
     train, longer = SegmentDataset(manifest, "train", config()), config(epoch_length=20)
     assert [item["speaker"] for item in train] == [1] * 5
@@ -151,7 +151,7 @@ def test_splits_and_speakers_are_kept_apart_and_an_epoch_covers_the_duration(tmp
     assert {item["speaker"] for item in SegmentDataset(manifest, "test", longer, speakers=["c"])} == {2}
 
 
-def test_audio_or_mels_that_do_not_fit_the_manifest_are_named(tmp_path):
+def test_audio_and_mels_that_do_not_fit_the_manifest_are_rejected(tmp_path):
     manifest = make_corpus(tmp_path, [("a", "train", 2000)])
     soundfile.write(tmp_path / "0.flac", np.zeros(2000), 16000)
     with pytest.raises(ManifestError, match=r"must be mono at 8000 Hz, found .*16000 Hz"):
@@ -160,7 +160,7 @@ def test_audio_or_mels_that_do_not_fit_the_manifest_are_named(tmp_path):
     with pytest.raises(ManifestError, match="cannot read"):
         SegmentDataset(manifest, "train", config())
     manifest, quiet = write_given(tmp_path, MEL, [("train", 1024, True)]), np.full((20, 20), -5.0, np.float32)
-    for mel, words in (
+    for mel, message in (
         (quiet[:, :15], r"0\.npy: the mel has 15 frames, but audio of 1024 samples has 16 or 17"),
         (quiet[:, :18], "18 frames"),
         (quiet[:16], r"\(20, frames\) with at least one frame, not \(16, 20\); it looks transposed"),
@@ -169,20 +169,20 @@ def test_audio_or_mels_that_do_not_fit_the_manifest_are_named(tmp_path):
         (np.zeros((20, 16), np.int32), "a mel must hold floats"),
     ):
         np.save(tmp_path / "0.npy", mel)
-        with pytest.raises(ManifestError, match=words):
+        with pytest.raises(ManifestError, match=message):
             SegmentDataset(manifest, "train", PLAIN, mel_config=MEL)
 
 
 PLAIN = config(epoch_length=40)
 AUGMENT = AugmentConfig(equaliser_db=6, noise=1, reverberation=1)
-VARIED = replace(PLAIN, gain_db=(-10.0, 6.0), rates=(0.85, 1.175), augment=AUGMENT)
+AUGMENTED = replace(PLAIN, gain_db=(-10.0, 6.0), rates=(0.85, 1.175), augment=AUGMENT)
 
 
-def test_audio_and_mel_are_cut_alike_and_never_varied(tmp_path):
+def test_given_mels_are_cut_like_their_audio_and_not_augmented(tmp_path):
     manifest = write_given(tmp_path, MEL, [("train", 2000, True)])
     windows = whole(manifest, 0).unfold(0, SEGMENT, HOP)
     starts = set()
-    for item in SegmentDataset(manifest, "train", replace(VARIED, epoch_length=200), mel_config=MEL):
+    for item in SegmentDataset(manifest, "train", replace(AUGMENTED, epoch_length=200), mel_config=MEL):
         distances = (windows - item["x"][128:-128]).abs().amax(dim=1)
         start = int(distances.argmin())
         assert float(distances.min()) == 0
@@ -193,7 +193,7 @@ def test_audio_and_mel_are_cut_alike_and_never_varied(tmp_path):
     assert starts == set(range((2000 - SEGMENT) // HOP + 1))
 
 
-def test_the_true_mel_given_is_the_mel_that_training_would_compute(tmp_path):
+def test_a_given_true_mel_equals_the_mel_that_training_computes(tmp_path):
     manifest = write_given(tmp_path, MEL, [("train", 5000, True), ("test", 3000, True)])
     extract = MelSpectrogram(MEL)
     for number in (0, 1):
@@ -205,21 +205,21 @@ def test_the_true_mel_given_is_the_mel_that_training_would_compute(tmp_path):
         torch.testing.assert_close(conditioned(torch.zeros_like(own), batch), own, rtol=0, atol=2e-4)
 
 
-def test_smooth_mels_are_heard_as_they_were_given(tmp_path):
+def test_given_mels_are_used_unchanged(tmp_path):
     config, samples = preset("nvidia"), 30_000
     manifest = write_given(tmp_path, config, [("train", samples, True)])
     smooth = np.repeat(np.sin(np.arange(80) / 5)[:, None] - 4, config.frames(samples), axis=1).astype(np.float32)
     np.save(tmp_path / "0.npy", smooth)
     entry = manifest.entries[0]
     np.testing.assert_array_equal(given_mel(manifest, entry, config, samples)[0], smooth)
-    heard = MelStore(manifest, [entry], [samples], config).read(0, 0, smooth.shape[1])
-    np.testing.assert_array_equal(heard, smooth)
+    used = MelStore(manifest, [entry], [samples], config).read(0, 0, smooth.shape[1])
+    np.testing.assert_array_equal(used, smooth)
 
 
-def test_recordings_without_a_mel_are_varied_as_before_and_keep_their_own(tmp_path):
+def test_recordings_without_a_given_mel_are_augmented_as_usual(tmp_path):
     manifest = write_given(tmp_path, MEL, [("train", 3000, True), ("train", 3000, False)])
-    plain = SegmentDataset(manifest, "train", VARIED)
-    mixed = SegmentDataset(manifest, "train", VARIED, mel_config=MEL)
+    plain = SegmentDataset(manifest, "train", AUGMENTED)
+    mixed = SegmentDataset(manifest, "train", AUGMENTED, mel_config=MEL)
     kinds = set()
     for before, now in zip(plain, mixed, strict=True):
         assert "mel" not in before
@@ -227,13 +227,13 @@ def test_recordings_without_a_mel_are_varied_as_before_and_keep_their_own(tmp_pa
         assert torch.equal(before["x"], now["x"]) is not now["has_mel"]
     assert kinds == {True, False}
     batch, own = default_collate(list(mixed)), torch.randn(40, 20, SEGMENT // HOP)
-    heard, has = conditioned(own, batch), batch["has_mel"]
-    assert torch.equal(heard[has], batch["mel"][has])
-    assert torch.equal(heard[~has], own[~has])
+    used, has = conditioned(own, batch), batch["has_mel"]
+    assert torch.equal(used[has], batch["mel"][has])
+    assert torch.equal(used[~has], own[~has])
     assert conditioned(own, default_collate(list(plain))) is own
 
 
-def test_frames_that_stand_later_are_cut_with_audio_that_starts_later(tmp_path):
+def test_delayed_frames_are_cut_with_delayed_audio(tmp_path):
     ours = preset("nvidia")
     manifest = write_given(tmp_path, ours, [("train", 20000, True)])
     np.save(tmp_path / "0.npy", MelSpectrogram(preset("hifigan"))(whole(manifest, 0)[None])[0].numpy())
@@ -241,5 +241,5 @@ def test_frames_that_stand_later_are_cut_with_audio_that_starts_later(tmp_path):
     manifest = Manifest(tmp_path, tuple(replace(entry, mel_preset="hifigan") for entry in entries))
     for item in SegmentDataset(manifest, "train", settings, mel_config=ours):
         own = MelSpectrogram(ours).frame(item["x"][None])[0, :, :16]
-        inside = slice(2, -2)  # reflections at the ends are other ones
+        inside = slice(2, -2)  # reflections at the ends differ
         torch.testing.assert_close(item["mel"][:, inside], own[:, inside], rtol=0, atol=1e-3)

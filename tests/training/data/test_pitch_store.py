@@ -11,7 +11,7 @@ SECONDS = 2.0
 
 
 def pitch_at(time):
-    """Return the pitch in Hz of the recording at times in seconds: it rises by an octave in two."""
+    """Return the recording's pitch in Hz at times in seconds: it rises by an octave in two seconds."""
     return 110.0 * 2.0 ** (np.asarray(time) / SECONDS)
 
 
@@ -23,7 +23,7 @@ def manifest(tmp_path_factory):
     return write_recordings(tmp_path_factory.mktemp("pitch"), (np.zeros(RATE // 4), {}), (x, {}))
 
 
-def test_frames_have_the_pitch_of_what_is_played_and_the_nearer_label_holds(manifest):
+def test_frames_have_the_pitch_at_their_speed_and_use_the_nearest_label(manifest):
     store = PitchStore(manifest, manifest.entries, SPEEDS)
     for speed, first in ((0.55, 0.0), (0.7, 12345.6), (0.8, 0.0), (1.0, 12345.6), (1.1, 0.0), (1.4, 0.0)):
         assert_pitch(store, speed, first)
@@ -37,16 +37,16 @@ def test_frames_have_the_pitch_of_what_is_played_and_the_nearer_label_holds(mani
 def assert_pitch(store, speed, first, frames=100):
     found = store.read(1, first, HOP * speed, frames, speed)
     time = (first + HOP * speed * np.arange(frames)) / RATE
-    sounding = (time > 0.6) & (time < SECONDS - 0.1)
+    audible = (time > 0.6) & (time < SECONDS - 0.1)
     expected = speed * pitch_at(time)
     assert found.dtype == np.float32
-    assert sounding.any()
-    assert np.abs(1200 * np.log2(found[sounding] / expected[sounding])).max() < 20
+    assert audible.any()
+    assert np.abs(1200 * np.log2(found[audible] / expected[audible])).max() < 20
     assert (found[time < 0.4] == 0).all()
     assert (store.read(0, first, HOP * speed, frames, speed) == 0).all()
 
 
-def test_items_have_labels_of_the_speeds_that_are_used(manifest):
+def test_items_have_pitch_labels_for_their_speeds(manifest):
     settings = SegmentConfig(epoch_length=40, rates=(0.7, 1.2))
     plain = SegmentDataset(manifest, "train", settings)
     dataset = SegmentDataset(manifest, "train", settings, pitch=True)

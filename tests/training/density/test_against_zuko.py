@@ -1,4 +1,4 @@
-"""zuko, an independent library of flows, gives the same densities, noise and samples with the same networks."""
+"""The independent library zuko gives the same densities, noise and samples with the same networks."""
 
 import pytest
 import torch
@@ -21,12 +21,12 @@ SIZE = 6
 
 
 def scaled(shift, log_s):
-    """The affine map with zuko's own soft clip left out, so that both use the plain exponential."""
+    """Return an affine map without zuko's soft clipping, so that both use the plain exponential."""
     return AffineTransform(shift, log_s.exp())
 
 
 class Numbers(nn.Module):
-    """The network of one of our couplings as zuko calls it: the numbers of a channel beside each other."""
+    """The network of a coupling as zuko calls it, with the parameters of a channel next to each other."""
 
     def __init__(self, coupling):
         super().__init__()
@@ -36,16 +36,16 @@ class Numbers(nn.Module):
         return self.network(x[..., None]).reshape(len(x), self.count, -1).transpose(1, 2).flatten(1)
 
 
-def masked(flow, adjacency=None):
+def zuko_masked(flow, adjacency=None):
     made = zuko.flows.MaskedAutoregressiveTransform(flow.channels, adjacency=adjacency, univariate=scaled)
     made.hyper = nn.Sequential(flow.network, nn.Flatten())
     return made
 
 
-def theirs(flow):
-    """Return zuko's flow that does what one of ours does, with the same network."""
+def zuko_flow(flow):
+    """Return zuko's equivalent of one of our flows, with the same network."""
     if isinstance(flow, Autoregressive):
-        return masked(flow)
+        return zuko_masked(flow)
     if isinstance(flow, AffineCoupling):
         kind = {"univariate": zuko.transforms.AdditiveTransform, "shapes": ((),)}
         kind = kind if flow.additive else {"univariate": scaled}
@@ -54,7 +54,7 @@ def theirs(flow):
         return made
     plain = zuko.lazy.UnconditionalTransform
     if isinstance(flow, Inverse):
-        inner = theirs(flow.flow)
+        inner = zuko_flow(flow.flow)
         return plain(lambda: inner().inv)
     if isinstance(flow, ElementwiseAffine):
         scale = torch.exp(-flow.log_scale[:, 0])
@@ -64,12 +64,12 @@ def theirs(flow):
 
 
 @pytest.mark.parametrize("kind", ["nice", "realnvp", "maf", "iaf"])
-def test_the_same_networks_make_the_same_flow(kind):
+def test_flows_equal_those_of_zuko(kind):
     config = DensityConfig(kind, SIZE, flows=3, hidden=(10, 10), whitening="none", log_s_bound=None)
     model = perturbed(DensityModel(config), 0.3).eval()
     normal = zuko.distributions.DiagNormal(torch.zeros(SIZE), torch.ones(SIZE))
     base = zuko.lazy.UnconditionalDistribution(lambda: normal)
-    other = zuko.flows.Flow([theirs(flow) for flow in model.learned.flows], base)()
+    other = zuko.flows.Flow([zuko_flow(flow) for flow in model.learned.flows], base)()
     x, z = torch.randn(2, 7, SIZE)
     torch.testing.assert_close(model.log_prob(x[:, :, None]), other.log_prob(x))
     noise, log_det = model(x[:, :, None])
@@ -77,10 +77,10 @@ def test_the_same_networks_make_the_same_flow(kind):
     torch.testing.assert_close(model.inverse(z[:, :, None])[0][:, :, 0], other.transform.inv(z))
 
 
-def test_a_graph():
+def test_autoregressive_flows_over_a_graph_equal_those_of_zuko():
     graph = torch.tensor([[0, 1, 0, 0, 1], [0, 0, 0, 0, 0], [1, 0, 0, 0, 0], [1, 1, 1, 0, 0], [0, 0, 0, 0, 0]]).bool()
     flow, z = perturbed(Autoregressive(graph, (12, 12), log_s_bound=None), 0.4), torch.randn(3, 5)
-    other = masked(flow, graph | torch.eye(5).bool())
+    other = zuko_masked(flow, graph | torch.eye(5).bool())
     x, log_det = flow.inverse(z[:, :, None])
     torch.testing.assert_close(other().inv(z), x[:, :, 0])
     torch.testing.assert_close(other().log_abs_det_jacobian(x[:, :, 0], z), -log_det)

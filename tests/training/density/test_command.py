@@ -16,7 +16,7 @@ from vocoder.checkpoint import load_model
 TRAINER = {"steps": 4, "batch_size": 50, "warmup_steps": 1, "validation_steps": 2, "device": "cpu"}
 
 
-def written(folder, **settings):
+def write_config(folder, **settings):
     config = {"output": str(folder / "run"), "trainer": TRAINER, **settings}
     (folder / "density.yaml").write_text(yaml.safe_dump(config))
     return folder / "density.yaml"
@@ -25,7 +25,7 @@ def written(folder, **settings):
 @pytest.fixture
 def digits(tmp_path):
     model = {"kind": "maf", "channels": 8, "frames": 8, "flows": 2, "hidden": [16], "logit_alpha": 0.01}
-    return written(tmp_path, model=model, data={"source": "digits"})
+    return write_config(tmp_path, model=model, data={"source": "digits"})
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def mels(tmp_path):
     (tmp_path / "corpus").mkdir()
     model = {"kind": "realnvp", "channels": 80, "frames": 2, "flows": 2, "hidden": [8]}
     data = {"items": 200, "held_out": 10}
-    return written(tmp_path, manifest=str(write_corpus(tmp_path / "corpus")), model=model, data=data)
+    return write_config(tmp_path, manifest=str(write_corpus(tmp_path / "corpus")), model=model, data=data)
 
 
 def saved(run):
@@ -41,7 +41,7 @@ def saved(run):
 
 
 @pytest.mark.parametrize("kind", ["gaussian", "elementwise"])
-def test_a_closed_form_is_that_of_the_whole_training_set(digits, tmp_path, kind, capsys, refusal):
+def test_closed_forms_are_fitted_to_the_whole_training_set(digits, tmp_path, kind, capsys, cli_error):
     assert main(["density", "--config", str(digits), "--model", kind]) == 0
     printed = capsys.readouterr().out
     model = saved(tmp_path / "run")
@@ -56,11 +56,11 @@ def test_a_closed_form_is_that_of_the_whole_training_set(digits, tmp_path, kind,
     nats = -expected.mean() / 64
     score = float(printed.split("validation after step 1: score ")[1].split()[0])
     assert score == pytest.approx(float(nats), abs=2e-4)
-    assert "already has a run" in refusal(main, "density", "--config", digits, "--model", kind)
+    assert "already has a run" in cli_error(main, "density", "--config", digits, "--model", kind)
     assert main(["density", "--config", str(digits), "--model", kind, "--resume"]) == 0
 
 
-def test_mels_of_one_corpus(mels, tmp_path):
+def test_training_on_mels_of_one_corpus(mels, tmp_path):
     assert main(["density", "--config", str(mels), "--data", "synthetic"]) == 0
     config = json.loads((tmp_path / "run" / "last" / "model" / "config.json").read_text())
     assert config["family"] == "density"
@@ -72,7 +72,7 @@ def test_mels_of_one_corpus(mels, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["iaf_vae", "vae"])
-def test_autoencoders(mels, tmp_path, kind):
+def test_autoencoders_can_be_trained(mels, tmp_path, kind):
     small = {"latent": 3, "hidden": [8], "flow_hidden": [8], "context": 2, "frames": 2}
     overrides = [f"model.{name}={value}" for name, value in small.items()]
     mels.write_text(yaml.safe_dump(yaml.safe_load(mels.read_text()) | {"model": {}}))
@@ -91,15 +91,15 @@ def test_autoencoders(mels, tmp_path, kind):
         (["model.hiden=[3]"], "no field hiden"),
     ],
 )
-def test_a_wrong_setting_is_one_line_that_names_it(digits, refusal, arguments, text):
-    assert text in refusal(main, "density", "--config", digits, *arguments)
+def test_invalid_settings_give_one_line_errors(digits, cli_error, arguments, text):
+    assert text in cli_error(main, "density", "--config", digits, *arguments)
 
 
 @pytest.mark.parametrize(
     ("model", "data", "name"),
     [(None, None, "mels"), ("maf", "digits", "digits"), ("maf", "eight", "toys"), ("vae", None, "vae")],
 )
-def test_the_configurations_that_ship_are_valid(model, data, name):
+def test_shipped_configurations_are_valid(model, data, name):
     assert default_config(model, data) == CONFIGS / f"{name}.yaml"
     config = load_config(DensityRun, CONFIGS / f"{name}.yaml", shorthands(model, data))
     assert config.trainer.steps > 0

@@ -56,7 +56,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_both_directions_are_exact_and_every_parameter_has_a_gradient_in_them(name):
+def test_both_directions_are_exact_and_give_every_parameter_a_gradient(name):
     case = CASES[name]
     flow = perturbed(case.build(), 0.3).eval()
     x = (torch.rand if name == "logit" else torch.randn)(BATCH, *case.shape)
@@ -69,7 +69,7 @@ def test_both_directions_are_exact_and_every_parameter_has_a_gradient_in_them(na
         assert [key for key, value in flow.named_parameters() if value.grad is None or not value.grad.any()] == []
 
 
-def test_the_closed_form_is_the_gaussian_of_greatest_likelihood():
+def test_the_closed_form_is_the_gaussian_of_maximum_likelihood():
     x = torch.randn(200, 3, 2) @ torch.randn(2, 2) + torch.randn(3, 1) + torch.randn(200, 1, 2) * 2
     flow = LowerAffine(3)
     fit_gaussian(flow, x)
@@ -78,14 +78,14 @@ def test_the_closed_form_is_the_gaussian_of_greatest_likelihood():
     z, log_det = flow(x)
     log_prob = log_det + torch.distributions.Normal(0.0, 1.0).log_prob(z).sum(dim=(1, 2))
     torch.testing.assert_close(log_prob, gaussian.log_prob(x.transpose(1, 2)).sum(dim=1))
-    (-log_prob.mean()).backward()  # a maximum: the gradient is zero
+    (-log_prob.mean()).backward()  # the gradient is zero at the maximum
     assert max(float(p.grad.abs().max()) for p in flow.parameters()) < 1e-10
     for other in (LowerAffine(2), ElementwiseAffine(2)):
         with pytest.raises(ValueError, match="singular"):
             fit_gaussian(other, torch.cat([torch.randn(50, 1, 1), torch.ones(50, 1, 1)], dim=1))
 
 
-def test_masks_and_squeezes_keep_what_they_say():
+def test_masks_squeezes_and_early_outputs_keep_the_right_channels():
     flow = perturbed(MaskedCoupling(net(1, 2, 4, 4), checkerboard(4, 4)), 0.5)
     x = torch.randn(2, 1, 16)
     z, _ = flow(x)
@@ -114,18 +114,18 @@ def random_dag(size, seed):
 
 @pytest.mark.parametrize("graph", [DAG, layered(4, 4), random_dag(6, 1), random_dag(7, 2), torch.zeros(3, 3).bool()])
 @pytest.mark.parametrize("hidden", [(40,), (30, 50), (3, 3)])
-def test_the_jacobian_has_the_edges_of_the_graph_in_both_directions(graph, hidden):
+def test_the_jacobian_has_the_edges_of_the_graph(graph, hidden):
     flow, edges = perturbed(Autoregressive(graph, hidden), 0.5), graph | torch.eye(len(graph)).bool()
     found = jacobian(flow, torch.randn(len(graph), 1)) != 0
     assert not (found & ~edges).any()
     assert found.diagonal().all()
-    if min(hidden) >= 30:  # room for every set of parents: each edge is used
+    if min(hidden) >= 30:  # wide enough to use every edge
         assert torch.equal(found, edges)
     z = torch.randn(2, len(graph), 1)
     torch.testing.assert_close(flow(flow.inverse(z)[0])[0], z)
 
 
-def test_generations_are_the_order_of_ancestral_sampling_and_cycles_are_named():
+def test_generations_are_ordered_for_ancestral_sampling_and_cycles_rejected():
     assert generations(DAG) == [[1, 4], [0], [2], [3]]
     assert generations(layered(3, 3)) == [[0], [1], [2]]
     assert generations(layered(5, 2)) == [[0, 1, 2], [3, 4]]

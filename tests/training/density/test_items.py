@@ -24,7 +24,7 @@ def all_of(items):
     return torch.stack([items[i]["x"] for i in range(len(items))])
 
 
-def test_digits_are_levels_plus_noise_within_a_level_and_splits_share_none():
+def test_digits_are_dequantised_and_splits_are_disjoint():
     splits = [all_of(digits(name)) for name in ("train", "validation", "test")]
     assert [len(split) for split in splits] == [1000, 350, 447]
     noise = 17 * torch.cat(splits).double() - torch.tensor(load_digits().images)
@@ -33,7 +33,7 @@ def test_digits_are_levels_plus_noise_within_a_level_and_splits_share_none():
 
 
 @pytest.mark.parametrize("source", ["digits", "moons", "mels"])
-def test_items_depend_on_seed_epoch_and_index(corpus, source):
+def test_items_depend_on_seed_epoch_and_index_only(corpus, source):
     def build(seed, held_out=False):
         data = DataConfig(source=source, items=8, held_out=8, seed=seed)
         return items_of(data, 3, MEL, read_manifest(corpus), held_out)
@@ -49,7 +49,7 @@ def test_items_depend_on_seed_epoch_and_index(corpus, source):
     assert torch.equal(first, all_of(one))
 
 
-def test_windows_are_pieces_of_the_mels_of_held_out_utterances_of_trained_voices(corpus):
+def test_held_out_windows_are_slices_of_test_utterances_of_trained_speakers(corpus):
     windows = all_of(items_of(PLAIN, 5, MEL, read_manifest(corpus), True))
     audio = [torch.from_numpy(read_audio(corpus.parent / f"{i}.flac")[0]) for i in (1, 2, 3)]
     mels = [MelSpectrogram(MEL)(x[None])[0] for x in audio]
@@ -60,7 +60,7 @@ def test_windows_are_pieces_of_the_mels_of_held_out_utterances_of_trained_voices
     assert len(distance.argmin(dim=1).unique()) > 15
 
 
-def test_what_cannot_be_drawn_is_named(corpus):
+def test_invalid_sources_are_rejected(corpus):
     manifest = read_manifest(corpus)
     for data, mel, given, text in (
         (DataConfig(corpora=("festvox-ru",)), MEL, manifest, "no corpus festvox-ru.*synthetic"),
@@ -72,7 +72,7 @@ def test_what_cannot_be_drawn_is_named(corpus):
 
 
 @pytest.mark.parametrize("name", TOYS)
-def test_the_density_of_a_toy_is_that_of_its_samples(name):
+def test_toy_densities_match_their_samples(name):
     toy, axis = TOYS[name], (torch.arange(160).double() + 0.5) / 20 - 4
     assert float(toy.log_prob(torch.cartesian_prod(axis, axis)).exp().sum()) / 20**2 == pytest.approx(1.0, abs=2e-3)
     x = points(toy, 20_000, 1).x[:, :, 0].double()

@@ -23,9 +23,9 @@ VARIANTS = {
 }
 
 
-def model(stir=0.2, **changes):
+def model(scale=0.2, **changes):
     values = {"channels": 4, "frames": 4 if changes.get("image") else 2, "flows": 2, "hidden": (6, 6)}
-    return perturbed(DensityModel(DensityConfig(**(values | changes))), stir).eval()
+    return perturbed(DensityModel(DensityConfig(**(values | changes))), scale).eval()
 
 
 def items(flow, count=2):
@@ -38,7 +38,7 @@ def items(flow, count=2):
 def test_both_directions_are_exact(name):
     flow = model(**VARIANTS[name])
     x = items(flow)
-    # far out in the logit's tails float64 itself ends: there noise does not come back
+    # far in the tails of the logit, float64 cannot recover the noise
     assert_exact(flow, x, torch.randn_like(x) * (1.0 if flow.logit is None else 0.2))
     x, log_prob = flow.sample_with_log_prob(torch.randn_like(x))
     torch.testing.assert_close(flow.log_prob(x), log_prob)
@@ -46,7 +46,7 @@ def test_both_directions_are_exact(name):
 
 @pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_density_of_the_plane_integrates_to_one(kind):
+def test_two_dimensional_densities_integrate_to_one(kind):
     flow = model(0.3, kind=kind, channels=2, frames=1)
     axis = torch.linspace(-1, 1, 301) * 9 * flow.sample(2000).std(dim=0).max()
     grid = torch.cartesian_prod(axis, axis)[:, :, None]
@@ -57,8 +57,8 @@ def test_the_density_of_the_plane_integrates_to_one(kind):
 
 @pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("kind", KINDS)
-def test_fitted_whitening_starts_at_the_gaussian(kind):
-    """Networks end in zero, so the untrained model is its whitening: the Gaussian of greatest likelihood."""
+def test_models_with_fitted_whitening_start_as_a_gaussian(kind):
+    """Networks output zeros initially, so the untrained model is its whitening, the maximum likelihood Gaussian."""
     torch.manual_seed(1)
     x = (torch.randn(500, 8) @ torch.randn(8, 8) + torch.randn(8)).reshape(500, 4, 2)
     flow = model(0.0, kind=kind, hidden=(16,))
@@ -67,7 +67,7 @@ def test_fitted_whitening_starts_at_the_gaussian(kind):
     covariance = torch.cov(rows.T, correction=0)
     covariance = torch.diag(covariance.diagonal()) if kind == "elementwise" else covariance
     gaussian = torch.distributions.MultivariateNormal(rows.mean(0), covariance).log_prob(rows)
-    if kind == "cdf":  # mixtures are only nearly normal at first
+    if kind == "cdf":  # initial mixtures are only approximately normal
         assert abs(float((flow.log_prob(x) - gaussian).mean().detach())) < 0.2 * 8
     else:
         torch.testing.assert_close(flow.log_prob(x), gaussian)

@@ -8,13 +8,13 @@ from training.density.vae import VAEConfig, VariationalAutoencoder
 pytestmark = pytest.mark.usefixtures("float64")
 
 
-def model(stir=0.3, **changes):
+def model(scale=0.3, **changes):
     values = {"channels": 3, "frames": 2, "latent": 2, "hidden": (8,), "flows": 2, "flow_hidden": (6,)}
-    return perturbed(VariationalAutoencoder(VAEConfig(**(values | {"context": 2} | changes))), stir).eval()
+    return perturbed(VariationalAutoencoder(VAEConfig(**(values | {"context": 2} | changes))), scale).eval()
 
 
 @pytest.mark.parametrize("kind", ["iaf_vae", "vae"])
-def test_the_posterior_knows_the_density_of_its_codes(kind):
+def test_the_posterior_computes_the_density_of_its_codes(kind):
     vae, x, noise = model(kind=kind, latent=4), torch.randn(3, 3, 2), torch.randn(3, 4)
     code, log_q = vae.encode(x, noise)
     assert code.shape == (3, 4)
@@ -26,8 +26,8 @@ def test_the_posterior_knows_the_density_of_its_codes(kind):
 
 @pytest.mark.parametrize("kind", ["iaf_vae", "vae"])
 @torch.no_grad()
-def test_the_bound_lies_below_the_likelihood_and_importance_samples_close_it(kind):
-    """The likelihood itself by integration over a grid of codes of two numbers."""
+def test_the_bound_is_below_the_likelihood_and_tightened_by_importance_samples(kind):
+    """The exact likelihood is integrated over a grid of two-dimensional codes."""
     vae, x = model(kind=kind), torch.randn(1, 3, 2)
     axis = torch.linspace(-7, 7, 141)
     codes = torch.cartesian_prod(axis, axis)
@@ -40,7 +40,7 @@ def test_the_bound_lies_below_the_likelihood_and_importance_samples_close_it(kin
     tighter = vae.log_prob(x.expand(50, -1, -1), samples=40)
     assert bounds.mean() < tighter.mean()
     assert abs(float(tighter.exp().mean().log() - log_p)) < 0.1
-    assert abs(float(bounds.exp().mean().log() - log_p)) < 0.25  # 1 / q weights have mean p(x)
+    assert abs(float(bounds.exp().mean().log() - log_p)) < 0.25  # importance weights have mean p(x)
 
 
 def test_every_parameter_has_a_gradient():

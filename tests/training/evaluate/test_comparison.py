@@ -30,13 +30,13 @@ def read(folder, name="evaluation.json"):
     return json.loads((folder / name).read_text())
 
 
-def test_models_and_baselines_share_one_report_and_the_processes_that_score(tmp_path, monkeypatch):
+def test_models_and_baselines_share_one_report_and_scoring_processes(tmp_path, monkeypatch):
     started = []
     monkeypatch.setattr(mapping, "process_pool", lambda n, prepared: started.append(n) or ThreadPoolExecutor(n))
     models = {"a/last": NoiseVocoder(), "b/last": NoiseVocoder()}
     options = Comparison(Selection(min_seconds=0.5, limit=1), griffin_lim=True, jobs=3)
     report = compare(models, write_corpus(tmp_path), tmp_path / "out", options)
-    assert started == [2]  # one for each recording, which remembers its pitch
+    assert started == [2]  # one per recording, so that its pitch is cached
     everything = read(tmp_path / "out")
     found = {(s["voice"], s["candidate"]): s["means"] for s in everything["summaries"]}
     names = ("ground truth", "Griffin-Lim", *models)
@@ -52,14 +52,14 @@ def test_models_and_baselines_share_one_report_and_the_processes_that_score(tmp_
     assert [row["values"] for row in everything["utterances"]] == [row.values for row in report.rows]
 
 
-class ListeningVocoder(NoiseVocoder):
-    """Makes noise whose level is that of the mel, so that scores tell which mel it heard."""
+class LevelVocoder(NoiseVocoder):
+    """Outputs noise with a level that depends on the mel, so that scores reveal which mel it got."""
 
     def synthesize(self, mel, **options):
         return super().synthesize(mel, sigma=0.01 if float(mel.max()) < -6 else 0.1, seed=0)
 
 
-def test_the_manifest_s_mels_are_used_and_the_report_says_so(tmp_path, capsys):
+def test_mels_of_the_manifest_are_used_and_reported(tmp_path, capsys):
     path = write_corpus(tmp_path)
     entries = [json.loads(line) for line in path.read_text().splitlines()]
     np.save(tmp_path / "quiet.npy", np.full((80, int(1.2 * 22050) // 256), -8.0, np.float32))
@@ -68,36 +68,36 @@ def test_the_manifest_s_mels_are_used_and_the_report_says_so(tmp_path, capsys):
 
     def distances(mels):
         options = Comparison(SHORT, mels=mels, griffin_lim=True, listen=0)
-        report = compare({"last": ListeningVocoder()}, path, tmp_path / "out", options)
+        report = compare({"last": LevelVocoder()}, path, tmp_path / "out", options)
         assert report.settings["given_mels"] == (None if mels == "own" else "1 of 4")
         return {(row.candidate, row.path): row.values["stft_distance"] for row in report.rows}
 
     with_given = distances("given")
     printed = capsys.readouterr()
     assert "got the manifest's mels, not the recordings' own, for 1 of 4" in printed.out
-    assert "scoring ground truth: " in printed.err  # a wait without a terminal is told, too
+    assert "scoring ground truth: " in printed.err  # progress is printed without a terminal too
     own = distances("own")
     assert "got the manifest's mels" not in capsys.readouterr().out
     differing = {key for key in own if own[key] != with_given[key]}
     assert differing == {("last", "2.flac"), ("Griffin-Lim", "2.flac")}
 
 
-def test_predicted_mels_stand_beside_true_ones_and_must_be_there(tmp_path):
-    """A model has a row on each; it hears the mels that the manifest names in the second one alone."""
+def test_predicted_mels_are_compared_with_true_ones_and_required(tmp_path):
+    """A model has a row for each; only the second one uses the mels of the manifest."""
     manifest = write_given(tmp_path, preset("nvidia"), [("test", 22050, True), ("test", 25000, True)])
-    heard = []
+    got_predicted = []
 
-    class Listening(NoiseVocoder):
+    class RecordingVocoder(NoiseVocoder):
         def synthesize(self, mel, **options):
-            heard.append(bool(np.ptp(mel[:, 0]) == 0))  # each numbered frame is one value
+            got_predicted.append(bool(np.ptp(mel[:, 0]) == 0))  # numbered frames are constant
             assert options["sharpen"] == 0.25
             return super().synthesize(mel, **options)
 
     options = Comparison(SHORT, mels="both", griffin_lim=True, sharpen=0.25, listen=0)
-    report = compare({"last": Listening()}, manifest.root, tmp_path / "out", options)
+    report = compare({"last": RecordingVocoder()}, manifest.root, tmp_path / "out", options)
     names = ["ground truth", "Griffin-Lim", "Griffin-Lim, predicted mels", "last", "last, predicted mels"]
     assert [(s.candidate, s.utterances) for s in report.summaries()] == [(name, 2) for name in names]
-    assert heard == [False] * 3 + [True] * 3  # the first is synthesized twice, to warm up
+    assert got_predicted == [False] * 3 + [True] * 3  # the first is synthesized twice, as a warm-up
     assert report.settings["mels"] == "the recordings' own, and predicted by an acoustic model"
     assert report.settings["sharpen"] == 0.25
     manifest = write_given(tmp_path, preset("nvidia"), [("test", 22050, True), ("test", 25000, False)])

@@ -20,8 +20,8 @@ NVIDIA = preset("nvidia")
 TRUTH = Candidate("ground truth", NVIDIA)
 
 
-def picky(reference, generated, sample_rate):
-    raise MetricUndefinedError("it does not like this")
+def undefined(reference, generated, sample_rate):
+    raise MetricUndefinedError("not defined here")
 
 
 def metric(name, measure, package=None):
@@ -36,25 +36,25 @@ def recording(seconds=0.5, name="a", path="0", corpus="c", split="train"):
     return Recording(Manifest(Path(), (entry,)), entry, name, voice(120.0, seconds, seed=int(path)))
 
 
-def test_scores_say_why_a_value_is_absent():
+def test_missing_scores_have_a_reason():
     x = voice(120.0, 0.2)
-    values, problems = score([LEVEL, metric("picky", picky), metric("infinite", lambda *_: np.inf)], RATE, (x, x))
-    assert values == {"level": pytest.approx(np.std(x)), "picky": None, "infinite": None}
-    assert problems == {"picky": "it does not like this", "infinite": "it came out as inf"}
+    values, problems = score([LEVEL, metric("absent", undefined), metric("infinite", lambda *_: np.inf)], RATE, (x, x))
+    assert values == {"level": pytest.approx(np.std(x)), "absent": None, "infinite": None}
+    assert problems == {"absent": "not defined here", "infinite": "it came out as inf"}
     broken = np.where(np.arange(len(x)) == 7, np.nan, x)
     assert score([LEVEL], RATE, (x, broken))[1] == {"level": "the generated audio is not finite"}
 
 
-def test_what_processes_get_and_return_can_be_sent():
+def test_tasks_and_results_of_processes_can_be_pickled():
     x = voice(120.0, 0.1)
     task = partial(score, tuple(m for m in METRICS if m.name == "stft_distance"), RATE)
-    sent = pickle.loads(pickle.dumps(task))
-    assert pickle.loads(pickle.dumps(sent((x, 0.5 * x)))) == task((x, 0.5 * x))
+    copied = pickle.loads(pickle.dumps(task))
+    assert pickle.loads(pickle.dumps(copied((x, 0.5 * x)))) == task((x, 0.5 * x))
     with pytest.raises(ValueError, match="at least 1 process"):
         list(mapped(task, [], 0))
 
 
-def test_audio_is_cut_or_filled_to_the_recording_and_timed():
+def test_audio_is_cut_or_padded_to_the_recording_and_timed():
     given = recording()
     x, seconds = synthesized(of_vocoder(NoiseVocoder(), "noise", sigma=0.5, seed=3), given)
     assert x.shape == given.x.shape
@@ -68,20 +68,20 @@ def test_audio_is_cut_or_filled_to_the_recording_and_timed():
         synthesized(Candidate("short", NVIDIA, lambda mel: np.ones(mel.shape[1] * 255, np.float32)), short)
 
 
-def test_rows_follow_the_recordings_and_the_first_of_each_voice_are_kept():
+def test_rows_follow_the_recordings_and_the_first_audio_of_each_voice_is_kept():
     recordings = [recording(0.5), recording(0.6, path="1"), recording(0.7, "b", "2")]
     model = of_vocoder(NoiseVocoder(), "noise", sigma=0.3)
-    rows, heard = evaluate(model, recordings, [LEVEL])
+    rows, audio = evaluate(model, recordings, [LEVEL])
     assert [(row.path, row.voice) for row in rows] == [(r.entry.path, r.voice) for r in recordings]
     assert [row.seconds for row in rows] == pytest.approx([0.5, 0.6, 0.7], abs=1e-3)
     assert all(row.values["level"] == pytest.approx(0.3, rel=0.05) for row in rows)
     assert all(row.synthesis_seconds is not None for row in rows)
-    assert {path: len(x) for path, x in heard.items()} == {r.entry.path: len(r.x) for r in recordings[::2]}
+    assert {path: len(x) for path, x in audio.items()} == {r.entry.path: len(r.x) for r in recordings[::2]}
     assert list(evaluate(model, recordings, [LEVEL], examples=2)[1]) == ["0", "1", "2"]
 
 
-def test_a_voice_is_unseen_by_the_models_that_did_not_hear_it():
-    """Whatever the manifest at hand trains on: it may be another one than the model's."""
+def test_a_voice_is_unseen_unless_the_model_was_trained_on_it():
+    """The provenance decides, not the manifest, which may differ from the model's."""
     new, old = recording(0.5, "new", "0", "mine", "test"), recording(0.5, "old", "1", "theirs")
     tuned, foreign = NoiseVocoder("tuned"), NoiseVocoder("foreign")
     tuned.provenance = {"data": [{"corpus": "mine", "licence": "CC0-1.0", "speakers": ["new"]}]}
@@ -90,11 +90,11 @@ def test_a_voice_is_unseen_by_the_models_that_did_not_hear_it():
         return [row.seen for row in evaluate(candidate, [new, old], [LEVEL])[0]]
 
     assert seen(of_vocoder(tuned, "tuned")) == [True, False]
-    assert seen(of_vocoder(foreign, "foreign")) == [False, True]  # it does not say, so the manifest does
+    assert seen(of_vocoder(foreign, "foreign")) == [False, True]  # without provenance the manifest decides
     assert seen(TRUTH) == [True, True]
 
 
-def test_only_test_utterances_in_range_are_read_by_voice(tmp_path):
+def test_only_test_utterances_in_range_are_read_and_sorted_by_voice(tmp_path):
     manifest = read_manifest(write_corpus(tmp_path))
     found = recordings(manifest, Selection(0.5, 9.0))
     assert [r.entry.path for r in found] == ["4.flac", "5.flac", "1.flac", "2.flac"]
@@ -108,13 +108,13 @@ def test_only_test_utterances_in_range_are_read_by_voice(tmp_path):
 
 
 def speakers_of_two_corpora(folder):
-    """Write corpus `many` with four held-out utterances of each of three speakers, and corpus `one` with two."""
+    """Write corpus `many` with four held-out utterances of three speakers each, and corpus `one` with two."""
     plan = [("many", speaker) for speaker in "abc" for _ in range(4)] + [("one", "d")] * 2
-    told = [{"corpus": corpus, "speaker": speaker, "split": "test"} for corpus, speaker in plan]
-    return write_recordings(folder, *((voice(120.0, 0.5, seed=i), entry) for i, entry in enumerate(told)))
+    fields = [{"corpus": corpus, "speaker": speaker, "split": "test"} for corpus, speaker in plan]
+    return write_recordings(folder, *((voice(120.0, 0.5, seed=i), entry) for i, entry in enumerate(fields)))
 
 
-def test_bounded_numbers_are_spread_evenly(tmp_path):
+def test_limited_selections_are_spread_evenly(tmp_path):
     manifest = speakers_of_two_corpora(tmp_path)
     found = recordings(manifest, Selection(0.5, by="corpus"))
     assert [r.voice for r in found] == ["many"] * 12 + ["one"] * 2
@@ -131,7 +131,7 @@ def test_bounded_numbers_are_spread_evenly(tmp_path):
 
 
 def spectral_error(x, config, iterations):
-    """Mean absolute difference of the log-mels of x and of what Griffin-Lim makes of its mel."""
+    """Return the mean absolute difference between the log-mels of x and of Griffin-Lim's reconstruction."""
     mel = mel_of(x, config)
     generated = griffin_lim(config, mel, iterations)
     assert (generated.shape, generated.dtype) == ((mel.shape[1] * config.hop_length,), np.float32)
@@ -139,8 +139,8 @@ def spectral_error(x, config, iterations):
 
 
 @pytest.mark.parametrize("name", ["hifigan", "espnet", "tacotron2-tf", "vocos"])
-def test_every_convention_is_undone(name):
-    """Where logarithm, power and framing are understood, 60 iterations come close to the mel they started from."""
+def test_griffin_lim_inverts_mels_of_every_preset(name):
+    """With the right logarithm, power and framing, 60 iterations come close to the original mel."""
     config = preset(name)
     unit = {"ln": 1.0, "log10": np.log(10.0), "db20": 100.0 / 8.0 * np.log(10.0) / 20.0}[config.log]
     assert spectral_error(voice(150.0, 1.0), config, 60) * unit < 0.35

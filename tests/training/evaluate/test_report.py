@@ -18,9 +18,9 @@ METRICS = (
 )
 
 
-def row(candidate, voice, good, rare, took):
+def row(candidate, voice, good, rare, seconds):
     problems = {} if rare is not None else {"rare": "too rare"}
-    return Row(candidate, f"{voice}.flac", voice, voice == "low", 4.0, {"good": good, "rare": rare}, problems, took)
+    return Row(candidate, f"{voice}.flac", voice, voice == "low", 4.0, {"good": good, "rare": rare}, problems, seconds)
 
 
 ROWS = [
@@ -37,7 +37,7 @@ def report():
     return Report({"limit": None, "seed": 0}, ROWS, METRICS, {"gone": "gone_package"}, {"model": "sum"}, ["mute"])
 
 
-def test_means_are_over_what_is_defined_and_speed_over_what_was_timed():
+def test_means_skip_undefined_scores_and_speed_skips_untimed_rows():
     found = {(s.voice, s.candidate): s for s in report().summaries()}
     assert list(found) == [("low", "truth"), ("low", "model"), ("high", "truth"), ("high", "model")]
     model = found["low", "model"]
@@ -46,7 +46,7 @@ def test_means_are_over_what_is_defined_and_speed_over_what_was_timed():
     assert [found["high", "model"].means[name] for name in ("rare", "times_real_time")] == [None, None]
 
 
-def test_the_table_is_aligned_and_marks_what_is_absent_partial_or_unseen():
+def test_the_table_is_aligned_and_marks_missing_partial_and_unseen_values():
     lines = table(report().summaries(), report().columns).splitlines()
     assert len({len(line) for line in lines}) == 1
     header, rule, *found = ([cell.strip() for cell in line.strip("|").split("|")] for line in lines)
@@ -60,7 +60,7 @@ def test_the_table_is_aligned_and_marks_what_is_absent_partial_or_unseen():
     ]
 
 
-def test_notes_name_packages_rows_left_out_and_each_reason_once():
+def test_notes_list_packages_omitted_rows_and_each_reason_once():
     assert report().notes() == [
         "Gone was not computed: install gone_package (extras training, evaluation)",
         "mute is left out: no held-out utterance has the selected length",
@@ -71,7 +71,7 @@ def test_notes_name_packages_rows_left_out_and_each_reason_once():
     assert notes == ["* Rare is undefined for truth, model on low.flac and 1 more: too rare"]
 
 
-def test_files_hold_everything(tmp_path):
+def test_files_contain_all_results(tmp_path):
     paths = write_report(report(), tmp_path / "new")
     assert [path.name for path in paths] == ["evaluation.json", "quality.json", "report.md"]
     everything = json.loads(paths[0].read_text())
@@ -79,8 +79,8 @@ def test_files_hold_everything(tmp_path):
     assert everything["missing"] == {"gone": "gone_package"}
     quality = json.loads(paths[1].read_text())["model"]
     assert quality["weights_sha256"] == "sum"
-    told = {"seen": True, "utterances": 2, "seconds": 8.0}
-    assert quality["voices"]["low"] == told | {"good": 1.5, "rare": 7.0, "times_real_time": 20.0}
+    fields = {"seen": True, "utterances": 2, "seconds": 8.0}
+    assert quality["voices"]["low"] == fields | {"good": 1.5, "rare": 7.0, "times_real_time": 20.0}
     assert set(quality["baselines"]) == {"truth"}
     assert set(quality["definitions"]) == {"good", "rare", "gone", "times_real_time"}
     text = paths[2].read_text()

@@ -20,7 +20,7 @@ RATE = 8000
 SAME, BETTER, WORSE = 3.0, 3.3, 2.7
 
 
-def test_recordings_to_hold_out_and_steps_stay_within_bounds():
+def test_held_out_recordings_and_steps_stay_within_bounds():
     assert [held_out(count) for count in (6, 30, 60, 120, 5000)] == [3, 3, 6, 12, 12]
     budget = plan(10, seconds_of_speech=300, seconds_per_step=1.5, seconds_in_a_batch=6)
     assert budget.steps * 1.5 < 600 < budget.steps * 1.5 * 1.1
@@ -29,11 +29,11 @@ def test_recordings_to_hold_out_and_steps_stay_within_bounds():
     assert (fast.steps, fast.minutes) == (MOST_PASSES * 10, pytest.approx(fast.steps * 0.01 / 60))
     assert plan(10, 60, 0.01, 6).steps > 50000
     slow = plan(0.01, 60, 100.0, 6)
-    assert (slow.steps, slow.minutes) == (FEWEST_STEPS, pytest.approx(FEWEST_STEPS * 100 / 60))  # not what was wished
-    assert slow.limit > slow.minutes  # which would otherwise end it before its steps
+    assert (slow.steps, slow.minutes) == (FEWEST_STEPS, pytest.approx(FEWEST_STEPS * 100 / 60))  # more than requested
+    assert slow.limit > slow.minutes  # or the limit would end the run early
 
 
-def test_only_a_far_slower_machine_is_warned_of_and_told_what_to_do():
+def test_only_much_slower_machines_get_a_warning_with_advice():
     assert slow(1.0, 2) is None
     assert "10 times as long" in str(slow(4.0, 2))
     assert "scores improved only from 600 steps on; use --minutes 44" in str(slow(4.0, 2))
@@ -43,14 +43,14 @@ def test_only_a_far_slower_machine_is_warned_of_and_told_what_to_do():
 
 
 def sentences(pauses, seconds):
-    """Return noise with a quarter of a second of near silence at each of the moments."""
+    """Return noise with 0.25 s of near silence around each of the given times."""
     x = 0.1 * np.random.default_rng(0).standard_normal(int(seconds * RATE)).astype(np.float32)
-    for moment in pauses:
-        x[int((moment - 0.125) * RATE) : int((moment + 0.125) * RATE)] *= 1e-3
+    for time in pauses:
+        x[int((time - 0.125) * RATE) : int((time + 0.125) * RATE)] *= 1e-3
     return x
 
 
-def test_pieces_are_the_whole_and_end_in_pauses():
+def test_pieces_cover_the_whole_and_end_in_pauses():
     pauses = [5.0, 13.0, 20.5, 30.0]
     x = sentences(pauses, 37.0)
     pieces = cut(x, RATE)
@@ -59,7 +59,7 @@ def test_pieces_are_the_whole_and_end_in_pauses():
     np.testing.assert_allclose([stop / RATE for _, stop in pieces[:-1]], pauses, atol=0.06)
 
 
-def test_short_recordings_stay_and_broken_ones_are_left_to_preparation(tmp_path):
+def test_short_and_broken_recordings_are_not_cut(tmp_path):
     folder = tmp_path / "in"
     folder.mkdir()
     long = sentences([8.0], 16.0)
@@ -74,7 +74,7 @@ def test_short_recordings_stay_and_broken_ones_are_left_to_preparation(tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("after", "halfway", "chosen", "better", "said"),
+    ("after", "halfway", "chosen", "better", "reason"),
     [
         (BETTER, SAME, AFTER, AFTER, "The last weights are published: PESQ got better"),
         (BETTER, BETTER + 0.1, HALFWAY, HALFWAY, "The mean of the last weights and those of the start are published"),
@@ -84,35 +84,35 @@ def test_short_recordings_stay_and_broken_ones_are_left_to_preparation(tmp_path)
         (None, None, BEFORE, AFTER, "could not be scored"),
     ],
 )
-def test_who_is_published_and_why(after, halfway, chosen, better, said, tmp_path, monkeypatch):
+def test_the_best_weights_are_published_with_a_reason(after, halfway, chosen, better, reason, tmp_path, monkeypatch):
     pesq = {BEFORE: SAME, AFTER: after, HALFWAY: halfway}
-    asked = {}
+    calls = {}
 
     def compare(models, manifest, folder, options):
-        asked.update(models)
+        calls.update(models)
         rows = [Row(c, p, "v", True, 1.0, {"pesq": pesq[c]}, {}, None) for c in models for p in "abc"]
         return SimpleNamespace(rows=rows, quality=lambda label: {"scores of": label})
 
     monkeypatch.setattr(module, "compare", compare)
     monkeypatch.setattr(module, "load", lambda reference, guard: str(reference))
-    monkeypatch.setattr(module, "write_mean", lambda models, output: asked.update(mean=models))
+    monkeypatch.setattr(module, "write_mean", lambda models, output: calls.update(mean=models))
     start, run = Start.of("reverse"), tmp_path / "training"
-    monkeypatch.setattr(module, "publish", lambda models, _, __, card: asked.update(published=models, card=card))
+    monkeypatch.setattr(module, "publish", lambda models, _, __, card: calls.update(published=models, card=card))
     outcome = compared(start, run, Manifest(tmp_path, ()), tmp_path / "report", 0, 1)
     assert outcome.quality == {"scores of": chosen}
-    assert said in outcome.sentence
+    assert reason in outcome.sentence
     models = {AFTER: run / "last" / "model", HALFWAY: run / "halfway" / "model"}
-    assert asked.pop("mean") == [start.directory, models[AFTER]]
-    assert asked == {BEFORE: "reverse"} | {label: str(model) for label, model in models.items()}
+    assert calls.pop("mean") == [start.directory, models[AFTER]]
+    assert calls == {BEFORE: "reverse"} | {label: str(model) for label, model in models.items()}
     assert (outcome.trained[0].label, outcome.trained[0].model) == (better, models[better])
     labels = [trained.label for trained in outcome.trained if after is not None]
     assert [change.partition(":")[0] for change in outcome.changes] == labels
     publish_best(outcome, tmp_path / "mine", tmp_path)
-    assert asked["published"] == [start.directory if chosen == BEFORE else models[chosen]]
-    assert all(text in asked["card"] for text in (outcome.sentence, *outcome.changes))
-    told = json.loads((tmp_path / "outcome.json").read_text())
-    assert (told["published"], told["sentence"]) == (chosen, outcome.sentence)
-    assert {trained["label"]: trained["model"] for trained in told["trained"]} == {k: str(v) for k, v in models.items()}
+    assert calls["published"] == [start.directory if chosen == BEFORE else models[chosen]]
+    assert all(text in calls["card"] for text in (outcome.sentence, *outcome.changes))
+    file = json.loads((tmp_path / "outcome.json").read_text())
+    assert (file["published"], file["sentence"]) == (chosen, outcome.sentence)
+    assert {trained["label"]: trained["model"] for trained in file["trained"]} == {k: str(v) for k, v in models.items()}
 
 
 def rows(after, before):
@@ -123,7 +123,7 @@ def rows(after, before):
     ]
 
 
-def test_a_change_is_a_mean_over_pairs_with_two_standard_errors_of_noise():
+def test_changes_are_means_over_pairs_with_two_standard_errors_as_noise():
     scores = rows({"pesq": [2.6, 3.1, 3.0, 1.0]}, {"pesq": [3.0, 3.2, 3.4, None]})
     (change,) = changes(scores, "before", "after")
     assert (change.before, change.after) == pytest.approx((3.2, 2.9))
@@ -135,8 +135,8 @@ def test_a_change_is_a_mean_over_pairs_with_two_standard_errors_of_noise():
     def note(metric, after):
         return too_noisy(changes(rows({metric: after}, {metric: [3.0, 3.0, 3.0]}), "before", "after"), 3)
 
-    told = str(note("distillmos", [2.7, 3.0, 3.2]))
-    assert "with only 3 held-out recordings, a DistillMOS change below 0.29" in told
+    message = str(note("distillmos", [2.7, 3.0, 3.2]))
+    assert "with only 3 held-out recordings, a DistillMOS change below 0.29" in message
     assert note("distillmos", [3.0, 3.1, 3.0]) is None
     assert note("pesq", [2.7, 3.0, 3.2]) is None
 
@@ -144,28 +144,28 @@ def test_a_change_is_a_mean_over_pairs_with_two_standard_errors_of_noise():
 @pytest.mark.parametrize(
     ("predicted", "pesq", "stoi", "distillmos", "reason"),
     [
-        (False, 0.3, -0.003, None, None),  # one loss within noise, outweighed
-        (False, 0.02, None, 0.05, "rose by more than noise"),  # higher, and within noise all the same
+        (False, 0.3, -0.003, None, None),  # a loss within noise, outweighed
+        (False, 0.02, None, 0.05, "rose by more than noise"),  # higher, but within noise
         (False, None, -0.004, 0.11, None),
         (False, -0.04, -0.004, 0.11, "did not rise in sum"),
         (False, 0.3, -0.01, None, "lost more than noise in STOI"),
         (False, 0.01, None, -0.09, "rose by more than noise"),
-        (True, -0.3, None, 0.6, None),  # detail that was made up sounds natural, and is not the recording's
-        (False, -0.3, None, 0.6, "lost more than noise in PESQ"),  # the mel had told it
-        (True, -0.3, None, 0.0, "lost more than noise in PESQ"),  # it sounds no better
+        (True, -0.3, None, 0.6, None),  # invented detail sounds natural but differs from the recording
+        (False, -0.3, None, 0.6, "lost more than noise in PESQ"),  # the true mel contains the detail
+        (True, -0.3, None, 0.0, "lost more than noise in PESQ"),  # not more natural
         (True, -0.7, None, 0.6, "lost more than noise in PESQ"),
     ],
 )
-def test_weights_that_scored_lower_are_refused_unless_predicted_speech_got_more_natural(
+def test_lower_scores_are_rejected_unless_predicted_speech_became_more_natural(
     predicted, pesq, stoi, distillmos, reason
 ):
-    moved = {"pesq": pesq, "stoi": stoi, "distillmos": distillmos}
-    before = {metric: [2.0, 2.2, 2.4] for metric, by in moved.items() if by is not None}
-    after = {m: [v + (moved[m] or 0.0) for v in column if v] for m, column in before.items()}
+    difference = {"pesq": pesq, "stoi": stoi, "distillmos": distillmos}
+    before = {metric: [2.0, 2.2, 2.4] for metric, by in difference.items() if by is not None}
+    after = {m: [v + (difference[m] or 0.0) for v in column if v] for m, column in before.items()}
     found = refusal(rows(after, before), "before", "after", predicted)
     assert found is None if reason is None else reason in str(found)
 
 
-def test_audio_without_any_score_is_refused():
+def test_audio_without_scores_is_rejected():
     found = rows({"pesq": [3.5, None]}, {"pesq": [3.0, 3.2]})
     assert "could not be scored" in str(refusal(found, "before", "after", predicted=False))

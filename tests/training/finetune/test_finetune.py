@@ -1,4 +1,4 @@
-"""From a folder of recordings to a model directory that speaks, whose card and licence say where it comes from."""
+"""Fine-tuning from a folder of recordings to a model directory with a card and a licence."""
 
 import sys
 from dataclasses import replace
@@ -41,7 +41,7 @@ DATA = [{"corpus": "old", "hours": 1.0, "licence": "CC-BY-3.0", "attribution": "
 
 
 def tiny(folder, model):
-    """Write a model with its critics, and what it was trained on."""
+    """Save a model with its critics and the data it was trained on."""
     save_model(folder, model, preset("nvidia"), {"data": DATA})
     Adversary(CRITICS, RATE, torch.float32).save(folder)
     return folder
@@ -87,29 +87,29 @@ def _quick(monkeypatch):
     monkeypatch.setattr(recordings_module, "LEAST_SECONDS", 5.0)
 
 
-def words(start, recordings, tmp_path, *more):
-    usual = {"-o": str(tmp_path / "mine"), "--licence": "CC0-1.0", "--start-from": str(start), "--jobs": "1"}
-    return ["finetune", str(recordings), *chain(*(pair for pair in usual.items() if pair[0] not in more)), *more]
+def command(start, recordings, tmp_path, *more):
+    defaults = {"-o": str(tmp_path / "mine"), "--licence": "CC0-1.0", "--start-from": str(start), "--jobs": "1"}
+    return ["finetune", str(recordings), *chain(*(pair for pair in defaults.items() if pair[0] not in more)), *more]
 
 
-def with_mels_of_espnet(given, recordings):
-    """Write the mel of each recording by another preset, and return the arguments with them."""
+def with_espnet_mels(arguments, recordings):
+    """Write mels of the recordings with another preset; return the arguments that use them."""
     extract = MelSpectrogram(preset("espnet"))
     for path in recordings.glob("[0-9].wav"):
         x = torch.from_numpy(soundfile.read(path, dtype="float32")[0])
         np.save(path.with_suffix(".npy"), extract(x[None])[0].numpy())
-    return [*given, "--mels", str(recordings), "--mel", "espnet"]
+    return [*arguments, "--mels", str(recordings), "--mel", "espnet"]
 
 
-def test_recordings_become_a_model_that_speaks_and_is_no_worse(start, recordings, tmp_path, capsys, monkeypatch):
+def test_recordings_become_a_model_that_is_not_worse(start, recordings, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", [str(tmp_path / "bin" / "vocoder-train")])
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "vocoder-serve").touch()
-    assert main(words(start, recordings, tmp_path, "--minutes", "0.01")) == 0
+    assert main(command(start, recordings, tmp_path, "--minutes", "0.01")) == 0
     printed = capsys.readouterr().out
-    told = ("1 of 4", "silent", "initialising from 1 batch of", "step 0: score", "for the first, about", "4 of 4")
-    assert [text for text in told if text not in printed] == []
+    expected = ("1 of 4", "silent", "initialising from 1 batch of", "step 0: score", "for the first, about", "4 of 4")
+    assert [text for text in expected if text not in printed] == []
     assert "licence of the weights: CC-BY-3.0 (old), CC0-1.0 (mine)" in printed
     assert "--resume" not in printed
     assert max(len(line) for line in printed.splitlines() if line.startswith("step ")) < 80
@@ -128,10 +128,10 @@ def test_recordings_become_a_model_that_speaks_and_is_no_worse(start, recordings
     assert np.isfinite(model.synthesize(mel.numpy(), seed=1)).all()
 
 
-def test_a_reverse_model_learns_from_samples_alone_and_its_critics_judge_at_once(
-    reverse_start, recordings, tmp_path, capsys, refusal
+def test_a_reverse_model_learns_from_samples_only_with_its_critics_from_the_start(
+    reverse_start, recordings, tmp_path, capsys, cli_error
 ):
-    assert main(words(reverse_start, recordings, tmp_path, "--steps", "5")) == 0
+    assert main(command(reverse_start, recordings, tmp_path, "--steps", "5")) == 0
     assert "model/recorded" not in capsys.readouterr().out
     config = written_run(tmp_path / "mine.run" / "training" / "config.yaml")
     assert (config.start_from, config.losses.critics) == (str(reverse_start), CRITICS)
@@ -140,10 +140,10 @@ def test_a_reverse_model_learns_from_samples_alone_and_its_critics_judge_at_once
     assert any(not torch.equal(value, given[name]) for name, value in last.model.state_dict().items())
     assert load_model(tmp_path / "mine").family == "reverse"
     for more, text in ((["--steps", "6"], "has 5 steps"), (["--licence", "MIT"], "must be CC0-1.0, under which")):
-        assert text in refusal(main, *words(reverse_start, recordings, tmp_path, *more), "--resume")
+        assert text in cli_error(main, *command(reverse_start, recordings, tmp_path, *more), "--resume")
 
 
-def test_critics_beside_the_weights_judge_at_once_and_new_ones_learn_first(tmp_path, start):
+def test_shipped_critics_are_used_from_the_start_and_new_ones_later(tmp_path, start):
     for reference in ("reverse", "waveglow"):
         config = recipe_module.recipe(Start.of(reference), tmp_path, tmp_path, budget.Budget(2.0, 100))
         assert config.start_from == reference
@@ -154,18 +154,18 @@ def test_critics_beside_the_weights_judge_at_once_and_new_ones_learn_first(tmp_p
     assert config.losses.critics_from == 25
 
 
-def test_a_stopped_run_goes_on_and_predicted_mels_of_another_preset_are_heard(
-    start, recordings, tmp_path, capsys, monkeypatch, refusal
+def test_a_stopped_run_resumes_and_uses_predicted_mels_of_another_preset(
+    start, recordings, tmp_path, capsys, monkeypatch, cli_error
 ):
-    given = with_mels_of_espnet(words(start, recordings, tmp_path, "--minutes", "0.01"), recordings)
+    given = with_espnet_mels(command(start, recordings, tmp_path, "--minutes", "0.01"), recordings)
     with monkeypatch.context() as interrupted:
         interrupted.setattr(Interruption, "requested", True, raising=False)
         interrupted.setattr(Interruption, "__init__", lambda self: None)
         assert main(given) == 130
     assert "stopped; to continue, repeat the command with --resume" in capsys.readouterr().out
-    assert "--resume continues it" in refusal(main, *given)
+    assert "--resume continues it" in cli_error(main, *given)
     at = given.index("--start-from")
-    assert main([*given[:at], *given[at + 2 :], "--resume"]) == 0  # it knows what it began with
+    assert main([*given[:at], *given[at + 2 :], "--resume"]) == 0  # the run remembers its start
     assert written_run(tmp_path / "mine.run" / "training" / "config.yaml").start_from == str(start)
     printed = capsys.readouterr().out
     assert "got the manifest's mels, not the recordings' own, for 3 of 3" in printed
@@ -174,26 +174,24 @@ def test_a_stopped_run_goes_on_and_predicted_mels_of_another_preset_are_heard(
     assert {entry.mel_preset for entry in manifest.entries} == {"espnet"}
 
 
-def test_warnings_come_before_training(start, recordings, tmp_path, capsys, monkeypatch):
-    def stopped(*arguments, **options):
+def test_warnings_are_printed_before_training(start, recordings, tmp_path, capsys, monkeypatch):
+    def interrupt(*arguments, **options):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(steps, "seconds_per_step", lambda *arguments: 21.0)
-    monkeypatch.setattr(steps, "fit_corpus", stopped)
+    monkeypatch.setattr(steps, "fit_corpus", interrupt)
     monkeypatch.setattr(steps, "missing_judges", lambda: {"pesq": "pesq"})
-    assert main(words(start, recordings, tmp_path, "--minutes", "0.01")) == 130
-    said = capsys.readouterr().out
-    assert "PESQ is not installed, so only STOI and DistillMOS judge the result" in said
-    assert "2 of 4: training on 0.1 minutes of speech; measuring this machine's pace with 9 steps" in said
-    assert "WARNING: a step takes 21.0 s here, 52 times as long as on two idle cores" in said
+    assert main(command(start, recordings, tmp_path, "--minutes", "0.01")) == 130
+    out = capsys.readouterr().out
+    assert "PESQ is not installed, so only STOI and DistillMOS judge the result" in out
+    assert "2 of 4: training on 0.1 minutes of speech; measuring this machine's pace with 9 steps" in out
+    assert "WARNING: a step takes 21.0 s here, 52 times as long as on two idle cores" in out
 
 
 @pytest.mark.parametrize(
     ("model", "of_true", "of_predicted"), [("reverse", (5, 12), (5, 12)), ("waveglow", (5, 12), (0, 0))]
 )
-def test_on_predicted_mels_critics_count_more_and_corrections_aim_at_a_learned_mel(
-    model, of_true, of_predicted, tmp_path
-):
+def test_predicted_mels_raise_the_weight_of_critics_and_change_corrections(model, of_true, of_predicted, tmp_path):
     start = Start.of(model)
     usual, predicted = (recipe_module.recipe(start, tmp_path, tmp_path, predicted=p) for p in (False, True))
     assert (usual.losses.sample_corrections, usual.model.corrections) == of_true
@@ -201,16 +199,16 @@ def test_on_predicted_mels_critics_count_more_and_corrections_aim_at_a_learned_m
     assert predicted.losses.adversarial > usual.losses.adversarial
 
 
-def test_critics_compute_in_the_dtype_of_the_machine(tmp_path, monkeypatch):
+def test_critics_use_the_default_dtype_of_the_machine(tmp_path, monkeypatch):
     start = Start.of("reverse")
     for dtype in (torch.float32, torch.bfloat16):
         monkeypatch.setattr(processes, "default_dtype", lambda device, dtype=dtype: dtype)
         assert recipe_module.recipe(start, tmp_path, tmp_path).losses.bfloat16 == (dtype == torch.bfloat16)
 
 
-def test_nothing_is_trained_without_its_judges(start, recordings, tmp_path, refusal, monkeypatch):
+def test_training_requires_the_judges(start, recordings, tmp_path, cli_error, monkeypatch):
     monkeypatch.setattr(steps, "missing_judges", lambda: {"pesq": "pesq", "distillmos": "distillmos"})
-    assert "distillmos, needed to judge the result: install" in refusal(main, *words(start, recordings, tmp_path))
+    assert "distillmos, needed to judge the result: install" in cli_error(main, *command(start, recordings, tmp_path))
     assert not (tmp_path / "mine.run").exists()
 
 
@@ -223,25 +221,25 @@ def test_nothing_is_trained_without_its_judges(start, recordings, tmp_path, refu
         (["--mel", "hifigan"], "--mel is the preset of the mels in --mels: give --mels, too"),
     ],
 )
-def test_wrong_arguments_are_refused_in_one_line(start, recordings, tmp_path, refusal, more, text):
-    assert text in refusal(main, *words(start, recordings, tmp_path, *more))
+def test_invalid_arguments_give_one_line_errors(start, recordings, tmp_path, cli_error, more, text):
+    assert text in cli_error(main, *command(start, recordings, tmp_path, *more))
 
 
-def test_too_little_speech_says_how_much_is_needed_and_keeps_its_place(start, recordings, tmp_path, capsys):
+def test_too_little_speech_is_rejected_with_the_required_amount(start, recordings, tmp_path, capsys):
     (tmp_path / "few").mkdir()
     for i in range(4):
         soundfile.write(tmp_path / "few" / f"{i}.wav", voice(120.0, 2.0, seed=i), RATE)
-    assert main(words(start, tmp_path / "few", tmp_path)) == 2
+    assert main(command(start, tmp_path / "few", tmp_path)) == 2
     message = capsys.readouterr().err
     assert "4 s of speech are left to train on, besides the held-out" in message
     assert "5 s are needed" in message
-    assert main(words(start, recordings, tmp_path)) == 2
+    assert main(command(start, recordings, tmp_path)) == 2
     assert capsys.readouterr().err.endswith("; choose another name or folder: pass another -o or --run DIR\n")
 
 
-def test_a_run_belongs_to_its_output(start, recordings, tmp_path, refusal):
+def test_outputs_and_runs_must_belong_together(start, recordings, tmp_path, cli_error):
     (tmp_path / "mine").mkdir()
     inside = ["-o", str(recordings / "mine")]
     resumed = "nothing to resume: "
     for more, text in (([], "choose another -o"), (["--resume"], resumed), (inside, "is inside")):
-        assert text in refusal(main, *words(start, recordings, tmp_path, *more))
+        assert text in cli_error(main, *command(start, recordings, tmp_path, *more))

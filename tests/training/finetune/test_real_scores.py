@@ -1,4 +1,4 @@
-"""The verdict on real speech, with the real PESQ and DistillMOS: `make evaluation-test` installs both."""
+"""Verdicts on real speech with real PESQ and DistillMOS, which `make evaluation-test` installs."""
 
 import os
 from dataclasses import replace
@@ -26,7 +26,7 @@ SCORES = ("pesq", "stoi", "distillmos")
 @pytest.fixture(autouse=True)
 def _installed(monkeypatch):
     monkeypatch.setattr(comparison, "METRICS", tuple(metric for metric in METRICS if metric.name in SCORES))
-    monkeypatch.setattr(comparison, "griffin_lim", partial(griffin_lim, iterations=1))  # which decides nothing here
+    monkeypatch.setattr(comparison, "griffin_lim", partial(griffin_lim, iterations=1))  # irrelevant here
     missing = [name for name in split_by_package(METRICS)[1] if name in SCORES]
     assert not (missing and os.environ.get("REQUIRE_EVALUATION")), missing
     if missing:
@@ -35,17 +35,17 @@ def _installed(monkeypatch):
 
 @pytest.fixture
 def voice(tmp_path):
-    """A corpus of a real recording in pieces, all held out."""
+    """Return the manifest of a real recording in pieces, all held out."""
     x, rate = soundfile.read(RECORDING, dtype="float32")
     length = len(x) // PIECES
     pieces = [x[i * length : (i + 1) * length] for i in range(PIECES)]
-    told = {"corpus": "mine", "speaker": "mine", "split": "test"}
-    return write_recordings(tmp_path, *((piece, told) for piece in pieces), rate=rate).root / "manifest.jsonl"
+    fields = {"corpus": "mine", "speaker": "mine", "split": "test"}
+    return write_recordings(tmp_path, *((piece, fields) for piece in pieces), rate=rate).root / "manifest.jsonl"
 
 
 @pytest.fixture
 def uncorrected(tmp_path):
-    """The shipped model without its corrections, which sounds worse by far."""
+    """Save the shipped model without corrections, which sounds much worse."""
     shipped = load_model(model_directory("reverse"))
     model = type(shipped.model)(replace(shipped.model.config, corrections=0))
     model.load_state_dict(shipped.model.state_dict())
@@ -53,7 +53,7 @@ def uncorrected(tmp_path):
 
 
 def run_of(folder, model):
-    """A run whose last weights are those of a model."""
+    """Create a run whose last weights are those of a model."""
     (folder / "last").mkdir(parents=True)
     (folder / "last" / "model").symlink_to(model)
     return folder

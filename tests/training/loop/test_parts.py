@@ -21,7 +21,7 @@ def plan(seed=5):
     return BatchPlan(length=26, batch_size=4, processes=1, rank=0, seed=seed)
 
 
-def test_epochs_use_no_item_twice_and_batches_hold_what_is_planned():
+def test_epochs_use_each_item_at_most_once_and_batches_follow_the_plan():
     epochs = [plan().epoch(epoch) for epoch in range(4)]
     for epoch in epochs:
         items = [index for batch in epoch for index in batch]
@@ -41,32 +41,32 @@ def test_epochs_use_no_item_twice_and_batches_hold_what_is_planned():
 
 
 class Killed(BaseException):
-    """Stands for the end of the process: nothing after it runs."""
+    """Simulates the end of the process."""
 
 
 def fill_with(text):
     return lambda directory: (directory / "state").write_text(text)
 
 
-def die(*_, **__):
+def kill(*_, **__):
     raise Killed
 
 
-def half_written(directory):
+def write_half(directory):
     (directory / "state").write_text("ha")
     raise Killed
 
 
 @pytest.mark.parametrize("moment", ["filling", "renaming", "linking"])
-def test_killed_while_writing_the_old_checkpoint_stays(tmp_path, monkeypatch, moment):
+def test_the_old_checkpoint_survives_a_kill_while_writing(tmp_path, monkeypatch, moment):
     checkpoints = Checkpoints(tmp_path)
     checkpoints.write(1, ["last", "best"], fill_with("old"))
-    fill = half_written if moment == "filling" else fill_with("new")
+    fill = write_half if moment == "filling" else fill_with("new")
     with monkeypatch.context() as patch:
         if moment == "renaming":
-            patch.setattr(Path, "rename", die)
+            patch.setattr(Path, "rename", kill)
         if moment == "linking":
-            patch.setattr(Path, "replace", die)
+            patch.setattr(Path, "replace", kill)
         with pytest.raises(Killed):
             checkpoints.write(2, ["last"], fill)
     assert (checkpoints.last / "state").read_text() == "old"
@@ -81,7 +81,7 @@ def test_killed_while_writing_the_old_checkpoint_stays(tmp_path, monkeypatch, mo
     assert [(link / "state").read_text() for link in (again.last, again.best)] == ["new", "old"]
 
 
-def test_run_without_a_terminal_prints_a_line_per_interval_and_fills_tensorboard(tmp_path, capsys):
+def test_runs_without_a_terminal_print_a_line_per_interval_and_write_tensorboard(tmp_path, capsys):
     toy_trainer(tmp_path, toy_config(), seeded_toy()).fit()
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("step ")]
     assert [line.split()[1] for line in lines] == ["1/20", "2/20", "5/20", "10/20", "15/20", "20/20"]
@@ -93,7 +93,7 @@ def test_run_without_a_terminal_prints_a_line_per_interval_and_fills_tensorboard
     assert [event.step for event in events.Scalars("validation/score")] == [0, 8, 16, 20]
 
 
-def test_speed_and_time_left_are_those_of_the_last_interval(tmp_path, capsys):
+def test_speed_and_remaining_time_are_of_the_last_interval(tmp_path, capsys):
     start = Progress(step=10, audio_seconds=100.0)
     monitor = Monitor(tmp_path, start, steps=40, sample_rate=22050, enabled=True)
     monitor.interval(Progress(step=20, audio_seconds=160.0), {"model/loss": 1.5}, seconds=20.0)
@@ -102,7 +102,7 @@ def test_speed_and_time_left_are_those_of_the_last_interval(tmp_path, capsys):
     first, second = capsys.readouterr().out.splitlines()
     assert first == "step 20/40  model/loss 1.5000  3.0 audio s/s  0:00:40 left"
     assert second == "step 30/40  model/loss 1.2500  not finite 2  2.5 audio s/s  0:00:40 left"
-    silent = Monitor(tmp_path / "other", Progress(), steps=4, sample_rate=None, enabled=False)  # another process's
+    silent = Monitor(tmp_path / "other", Progress(), steps=4, sample_rate=None, enabled=False)  # of another process
     silent.interval(Progress(step=1, items=4), {"model/loss": 1.0}, seconds=1.0)
     silent.close()
     assert capsys.readouterr().out == ""
@@ -113,14 +113,14 @@ def test_speed_and_time_left_are_those_of_the_last_interval(tmp_path, capsys):
     ("decay", "quarter", "half", "end"),
     [("cosine", 0.6 + 0.4 * 0.5**0.5, 0.6, 0.2), ("linear", 0.8, 0.6, 0.2), ("constant", 1.0, 1.0, 1.0)],
 )
-def test_decay_follows_a_linear_warmup(decay, quarter, half, end):
+def test_the_learning_rate_decays_after_a_linear_warmup(decay, quarter, half, end):
     config = toy_config(steps=105, warmup_steps=4, decay=decay, final_rate_scale=0.2)
     values = [rate_scale(config, step) for step in (0, 1, 3, 4, 29, 54, 104, 500)]
     assert values == pytest.approx([0.25, 0.5, 1.0, 1.0, quarter, half, end, end])
     assert rate_scale(toy_config(warmup_steps=0), 0) == 1.0
 
 
-def test_optimiser_decays_kernels_but_not_vectors():
+def test_weight_decay_applies_to_kernels_but_not_to_vectors():
     module = nn.Linear(3, 2)
     with torch.no_grad():
         module.bias.fill_(1.0)
@@ -135,7 +135,7 @@ def test_optimiser_decays_kernels_but_not_vectors():
     assert torch.equal(module.bias.detach(), torch.ones(2))
 
 
-def test_average_follows_the_recursion_with_a_growing_decay():
+def test_the_moving_average_has_a_growing_decay():
     module, expected = nn.Linear(2, 1, bias=False), 1.0
     nn.init.constant_(module.weight, expected)
     average = moving_average(module, decay=0.2)
@@ -146,7 +146,7 @@ def test_average_follows_the_recursion_with_a_growing_decay():
         torch.testing.assert_close(average.module.weight.detach(), torch.full((1, 2), expected))
 
 
-def test_parts_train_as_the_whole_batch_does(tmp_path):
+def test_accumulating_parts_equals_training_on_the_whole_batch(tmp_path):
     runs = []
     for parts in (1, 2):
         directory = tmp_path / str(parts)
@@ -155,6 +155,6 @@ def test_parts_train_as_the_whole_batch_does(tmp_path):
         runs.append(saved_run(directory))
     whole, parted = runs
     for name, value in whole["objective"].items():
-        if name != "last":  # what the toy saw last is a part
+        if name != "last":  # the toy's last input is a part
             torch.testing.assert_close(parted["objective"][name], value, atol=1e-6, rtol=1e-5)
     assert differences(whole["progress"]["items_in_epoch"], parted["progress"]["items_in_epoch"]) == []

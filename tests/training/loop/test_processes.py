@@ -1,4 +1,4 @@
-"""Runs in processes of their own: killed, terminated, and two at a time."""
+"""Runs in separate processes: killed, stopped and distributed."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
 ENVIRONMENT["PYTHONPATH"] = str(Path(__file__).parents[3])
 
 
-def test_killed_run_resumes_from_a_complete_checkpoint(tmp_path):
+def test_a_killed_run_resumes_from_a_complete_checkpoint(tmp_path):
     command = [sys.executable, PROGRAM, "alone", str(tmp_path / "parts")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT) as process:
         next(line for line in process.stdout if line.startswith("step 11/"))

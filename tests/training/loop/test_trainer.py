@@ -24,24 +24,24 @@ def whole(tmp_path_factory):
 
 
 @pytest.mark.parametrize("stops", [(6,), (8, 12)])  # an epoch has 6 steps, validation follows step 8
-def test_resumed_run_equals_uninterrupted_run_in_every_bit(tmp_path, whole, stops):
+def test_a_resumed_run_equals_an_uninterrupted_one_exactly(tmp_path, whole, stops):
     for i, step in enumerate(stops):
         trainer = toy_trainer(tmp_path, toy_config(), seeded_toy(noise=0.3), resume=i > 0)
         stop_at(trainer, step)
         assert trainer.fit().step == step
-    torch.manual_seed(99)  # neither the weights nor the random state of the new process matter
+    torch.manual_seed(99)  # the new process's weights and random state do not matter
     trainer = toy_trainer(tmp_path, toy_config(), ToyObjective(noise=0.3), resume=True)
     assert trainer.fit().step == 20
     assert differences(saved_run(whole), saved_run(tmp_path)) == []
 
 
-def test_validation_leaves_training_as_it_was(tmp_path, whole):
+def test_validation_does_not_affect_training(tmp_path, whole):
     toy_trainer(tmp_path, toy_config(validation_steps=3), seeded_toy(noise=0.3)).fit()
     a, b = saved_run(whole), saved_run(tmp_path)
     assert [differences(a[part], b[part]) for part in ("objective", "random")] == [[], []]
 
 
-def test_phases_move_their_own_parameters_alone_and_rest_where_they_are_skipped(tmp_path):
+def test_phases_only_change_their_own_parameters_and_can_skip_steps(tmp_path):
     objective = seeded_toy()
     parts = objective.critic, objective.model[0], objective.unused
     before = [part.weight.detach().clone() for part in parts]
@@ -53,7 +53,7 @@ def test_phases_move_their_own_parameters_alone_and_rest_where_they_are_skipped(
     assert steps == {"model": {9.0}, "critic": {6.0}}
 
 
-def test_nonfinite_steps_are_skipped_and_too_many_in_a_row_end_the_run(tmp_path):
+def test_nonfinite_steps_are_skipped_and_too_many_in_a_row_abort_the_run(tmp_path):
     objective = seeded_toy(poison=[3, 7])
     seen = {}
     objective.on_step = lambda step: seen.setdefault(step, objective.model[0].weight.detach().clone())
@@ -70,7 +70,7 @@ def test_nonfinite_steps_are_skipped_and_too_many_in_a_row_end_the_run(tmp_path)
         trainer.fit()
 
 
-def test_best_checkpoint_has_the_lowest_score_and_last_the_newest_weights(tmp_path):
+def test_the_best_checkpoint_has_the_lowest_score_and_the_last_the_newest_weights(tmp_path):
     objective = seeded_toy()
     objective.validate = lambda batch: {"score": (torch.tensor(float(trainer.state.progress.step)) - 16).abs()}
     trainer = toy_trainer(tmp_path, toy_config(), objective)
@@ -79,7 +79,7 @@ def test_best_checkpoint_has_the_lowest_score_and_last_the_newest_weights(tmp_pa
     assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["step-00000016", "step-00000020"]
 
 
-def test_exported_and_validated_weights_are_the_averages(tmp_path):
+def test_averaged_weights_are_validated_and_exported(tmp_path):
     objective = seeded_toy()
     result = toy_trainer(tmp_path, toy_config(), objective).fit()
     run = saved_run(tmp_path)
@@ -93,19 +93,19 @@ def test_exported_and_validated_weights_are_the_averages(tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_signal_stops_after_the_step_and_goes_to_the_handler_of_before(tmp_path, capsys, number):
-    objective, sent, heard = seeded_toy(), [], []
+def test_a_signal_stops_after_the_step_and_reaches_the_previous_handler(tmp_path, capsys, number):
+    objective, sent, handled = seeded_toy(), [], []
     objective.on_step = lambda step: step == 4 and not sent and sent.append(signal.raise_signal(number))
-    handler = signal.signal(number, lambda *_: heard.append(saved_run(tmp_path)["progress"]["step"]))
+    handler = signal.signal(number, lambda *_: handled.append(saved_run(tmp_path)["progress"]["step"]))
     try:
         fit(RunConfig(str(tmp_path), toy_config()), objective, Tones(), Tones(10))
     finally:
         signal.signal(number, handler)
-    assert heard == [5]
+    assert handled == [5]
     assert "interrupted after step 5 of 20" in capsys.readouterr().out
 
 
-def test_a_finished_run_goes_on_with_more_steps_and_tells_how_it_was_trained(tmp_path, capsys):
+def test_a_finished_run_continues_with_more_steps_and_stores_its_provenance(tmp_path, capsys):
     toy_trainer(tmp_path, toy_config()).fit()
     provenance = json.loads((tmp_path / "last/model/config.json").read_text())
     assert (provenance["data"], provenance["training"]["step"]) == ("tones", 20)
@@ -116,12 +116,12 @@ def test_a_finished_run_goes_on_with_more_steps_and_tells_how_it_was_trained(tmp
     stop_at(trainer, 30)
     capsys.readouterr()
     assert trainer.fit().step == 30
-    assert "validation" not in capsys.readouterr().out  # only a new run is compared with what it starts from
+    assert "validation" not in capsys.readouterr().out  # only a new run validates its start
     groups = saved_run(tmp_path)["optimisers"]["critic"]["param_groups"]
     assert groups[0]["lr"] == pytest.approx(1e-2 * rate_scale(longer, 29))
 
 
-def test_what_cannot_be_resumed_or_overwritten_says_so(tmp_path, whole):
+def test_runs_that_cannot_be_resumed_or_overwritten_are_rejected(tmp_path, whole):
     with pytest.raises(ConfigError, match="26 items, fewer than batch_size 27"):
         toy_trainer(tmp_path, toy_config(batch_size=27))
     with pytest.raises(CheckpointError, match="already has a run"):

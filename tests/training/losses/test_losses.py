@@ -20,7 +20,7 @@ SILENCE = torch.zeros(1, LENGTH)
 
 
 def drawn(mu, log_s):
-    """A draw of independent samples (B, T) with these conditionals."""
+    """Return a draw of independent samples (B, T) with these conditionals."""
     return Draw(mu + torch.exp(log_s) * torch.randn_like(mu), (log_s + ENTROPY).sum(dim=1), mu, log_s)
 
 
@@ -29,7 +29,7 @@ def parameters(batch=4, length=50):
     return tuple(torch.randn(batch, length, dtype=torch.float64) for _ in range(4))
 
 
-def test_closed_form_is_that_of_two_normals():
+def test_the_closed_form_equals_the_divergence_of_two_normals():
     mu_q, log_s_q, mu_p, log_s_p = parameters()
     expected = kl_divergence(Normal(mu_q, log_s_q.exp()), Normal(mu_p, log_s_p.exp()))
     torch.testing.assert_close(gaussian_kl(mu_q, log_s_q, mu_p, log_s_p), expected)
@@ -50,8 +50,8 @@ def test_draws_and_samples_converge_to_the_closed_form():
         torch.testing.assert_close(found, closed, rtol=0, atol=tolerance)
 
 
-def test_a_normal_against_a_mixture_by_quadrature():
-    """One conditional, so that the integral of q log(q / p) can be taken on a grid."""
+def test_the_divergence_of_a_normal_from_a_mixture_matches_quadrature():
+    """With a single conditional, the integral of q log(q / p) can be computed on a grid."""
     torch.manual_seed(0)
     mixture = LogisticMixture(2)
     mu, log_s = torch.full((1, 3000), 0.2, dtype=torch.float64), torch.full((1, 3000), -1.0, dtype=torch.float64)
@@ -67,7 +67,7 @@ def test_a_normal_against_a_mixture_by_quadrature():
 
 @pytest.mark.parametrize("estimator", ["draws", "sample"])
 def test_gradients_pass_through_the_draws(estimator):
-    """The gradient of the estimate is, on average, that of the closed form: mu, and log_s by the same path."""
+    """The expected gradient of the estimate for mu and log_s is that of the closed form."""
     torch.manual_seed(0)
     mu, log_s = (torch.full((1, 20_000), value, dtype=torch.float64, requires_grad=True) for value in (0.4, -0.3))
     params = torch.zeros(1, 2, 20_000, dtype=torch.float64)
@@ -77,7 +77,7 @@ def test_gradients_pass_through_the_draws(estimator):
     assert float(by_log_s.sum()) == pytest.approx(math.exp(-0.6) - 1, abs=0.03)
 
 
-def test_refusals():
+def test_unsupported_estimators_are_rejected():
     mu, log_s, mu_p, log_s_p = parameters()
     draw, params = drawn(mu, log_s), torch.stack([mu_p, log_s_p], dim=1)
     with pytest.raises(ValueError, match="conditionals"):
@@ -86,8 +86,8 @@ def test_refusals():
         divergence(draw, torch.zeros(4, 6, 50), LogisticMixture(2), "closed")
 
 
-def saying(bin_, voicing):
-    """Return a network that is sure of a class and says a logit of voicing, whatever it hears."""
+def constant_net(bin_, voicing):
+    """Return a network with a constant pitch class and voicing logit."""
     net = PitchNet(3, CONFIG)
     with torch.no_grad():
         net.output.weight.zero_()
@@ -99,17 +99,17 @@ def loss(net, *f0):
     return pitch_loss(net, MEL, torch.tensor([f0])).item()
 
 
-def test_the_bell_around_the_true_pitch_is_best_and_without_one_only_voicing_counts():
+def test_the_pitch_loss_is_lowest_at_the_true_pitch_and_unvoiced_frames_only_count_voicing():
     f0 = [200.0] * 4  # the ninth of four octaves in sixteen steps
-    values = [loss(saying(n, 3.0), *f0) for n in range(17)]
+    values = [loss(constant_net(n, 3.0), *f0) for n in range(17)]
     assert values.index(min(values)) == 8
     bell = torch.softmax(-0.5 * (torch.arange(17) - 8.0).square(), dim=0)
     expected = -(bell * bell.log()).sum() + torch.nn.functional.softplus(torch.tensor(-3.0))
     assert abs(values[8] - float(expected)) < 1e-5
     for bin_, f0, voiced in ((2, 0.0, -1), (0, 40.0, 1), (0, 900.0, 1)):
-        assert abs(loss(saying(bin_, 30.0 * voiced), *[f0] * 4)) < 1e-5
-        assert loss(saying(bin_, -30.0 * voiced), *[f0] * 4) > 29
-    assert abs(loss(saying(8, 0.0), 200.0, 0.0, 0.0, 0.0) - loss(saying(8, 0.0), *[200.0] * 4)) < 1e-5
+        assert abs(loss(constant_net(bin_, 30.0 * voiced), *[f0] * 4)) < 1e-5
+        assert loss(constant_net(bin_, -30.0 * voiced), *[f0] * 4) > 29
+    assert abs(loss(constant_net(8, 0.0), 200.0, 0.0, 0.0, 0.0) - loss(constant_net(8, 0.0), *[200.0] * 4)) < 1e-5
 
 
 def noise(seed, *shape):
@@ -124,7 +124,7 @@ def test_white_noise_of_variance_1_has_power_1(n_fft):
     assert abs(float(power[:, 1:-1].mean()) - 1) < 0.05
 
 
-def test_spectral_losses_are_as_large_as_a_gain_or_as_floors():
+def test_spectral_losses_of_gains_and_at_floors():
     x = noise(0, 2, LENGTH)
     for gain in (1.0, 0.5, 2.0, 3.0):
         expected = pytest.approx(abs(gain - 1) + abs(math.log(gain)), rel=1e-3, abs=1e-5)
@@ -134,15 +134,15 @@ def test_spectral_losses_are_as_large_as_a_gain_or_as_floors():
     assert float(stft_loss(1e-2 * noise(0, 1, LENGTH), SILENCE)) == pytest.approx(100 + math.log(100), rel=0.1)
     loss = MultiScaleMel(22050)
     assert [float(loss(gain * x, x)) for gain in (1, 2)] == [0.0, pytest.approx(math.log(2), abs=1e-3)]
-    assert float(loss(1e-7 * x, torch.zeros_like(x))) < 2e-3  # of what is below the floor little counts
+    assert float(loss(1e-7 * x, torch.zeros_like(x))) < 2e-3  # values below the floor hardly count
 
 
-def test_periodicity_is_a_matter_of_the_period_alone():
+def test_the_periodicity_loss_only_depends_on_the_period():
     time = torch.arange(16384).double() / 22050
     pulses, other = (sum(torch.cos(2 * math.pi * f0 * k * time + k * k) for k in range(1, 61)) for f0 in (100, 130))
-    heard = (-3 * pulses, pulses.flip(0), pulses + noise(0, 16384), other)
-    found = [float(PERIODICITY(x[None], pulses[None])) for x in heard]
-    assert found[0] < 1e-5 < found[1] < 5e-3 < 0.01 < found[2] < 0.05 < found[3]  # phases, breath, another pitch
+    sounds = (-3 * pulses, pulses.flip(0), pulses + noise(0, 16384), other)
+    found = [float(PERIODICITY(x[None], pulses[None])) for x in sounds]
+    assert found[0] < 1e-5 < found[1] < 5e-3 < 0.01 < found[2] < 0.05 < found[3]  # other phases, noise, another pitch
 
 
 @pytest.mark.parametrize("loss", [stft_loss, MultiScaleMel(22050), power_loss, PERIODICITY])

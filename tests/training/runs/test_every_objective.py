@@ -14,14 +14,14 @@ every = pytest.mark.parametrize("name", VOCODERS)
 
 
 @every
-def test_phases_share_no_parameter_and_samples_count_what_is_scored(name):
+def test_phases_share_no_parameters_and_samples_counts_the_scored_ones(name):
     made = VOCODERS[name]()
     phases = {phase.name: [id(parameter) for parameter in phase.parameters] for phase in made.phases()}
     assert list(phases) == ["model", "critic"][: 1 if made.adversary is None else 2]
     assert phases["model"] == [id(parameter) for parameter in made.model.parameters()]
-    learnt = [each for group in phases.values() for each in group]
-    assert len(learnt) == len(set(learnt))
-    assert {id(p) for p in made.parameters() if p.requires_grad} == set(learnt)
+    learned = [each for group in phases.values() for each in group]
+    assert len(learned) == len(set(learned))
+    assert {id(p) for p in made.parameters() if p.requires_grad} == set(learned)
     made.train()
     assert made.model.training
     assert not any(module.training for module in made._frozen)
@@ -29,7 +29,7 @@ def test_phases_share_no_parameter_and_samples_count_what_is_scored(name):
 
 
 @every
-def test_the_exported_model_is_the_trained_one_with_its_critics_and_nothing_else(name, tmp_path):
+def test_the_exported_model_equals_the_trained_one_and_includes_its_critics(name, tmp_path):
     made = perturbed(VOCODERS[name]())
     made.export(tmp_path, {"corpus": "tones"})
     checkpoint = load_model(tmp_path)
@@ -61,8 +61,8 @@ WEIGHTS = {
         ("reverse", 20, [*PAIRS, *SAMPLES, "periodicity"]),
     ],
 )
-def test_losses_join_at_their_steps(name, step, parts):
-    made = {"waveglow": tiny_waveglow.moved, "reverse": tiny_reverse.objective}[name]()
+def test_losses_start_at_their_steps(name, step, parts):
+    made = {"waveglow": tiny_waveglow.perturbed, "reverse": tiny_reverse.objective}[name]()
     loss, found = model_loss(made, step)
     assert found.keys() == {"pitch", *parts}
     assert not any(value.requires_grad for value in found.values())
@@ -71,8 +71,8 @@ def test_losses_join_at_their_steps(name, step, parts):
     assert (made.loss("critic", batch(), step) is None) == (step < 20)
 
 
-def given(change, has=True):
-    """Return a batch with its own mels, higher by `change`, and whether they count."""
+def batch_with_mels(change, has=True):
+    """Return a batch with mels raised by `change`; `has` marks them as given."""
     own = tiny_waveglow.objective().segments(batch())[1]
     return {**batch(), "mel": own + change, "has_mel": torch.tensor([has, has])}
 
@@ -84,17 +84,17 @@ def scores(made, data):
 
 
 @every
-def test_the_given_mel_is_heard_where_there_is_one(name):
+def test_given_mels_are_used_where_marked(name):
     made = perturbed(VOCODERS[name]())
     plain = scores(made, batch())
     assert scores(made, batch()) == plain
-    assert scores(made, given(0.0)) == pytest.approx(plain, rel=1e-5)
-    assert scores(made, given(1.0, has=False)) == pytest.approx(plain, rel=1e-6)
-    assert scores(made, given(1.0))["score"] != pytest.approx(plain["score"], rel=3e-5)
+    assert scores(made, batch_with_mels(0.0)) == pytest.approx(plain, rel=1e-5)
+    assert scores(made, batch_with_mels(1.0, has=False)) == pytest.approx(plain, rel=1e-6)
+    assert scores(made, batch_with_mels(1.0))["score"] != pytest.approx(plain["score"], rel=3e-5)
 
 
 @pytest.mark.parametrize("build", [tiny_waveglow.objective, tiny_reverse.objective])
-def test_losses_compare_with_the_recording_and_given_mels_are_not_varied(build):
+def test_losses_use_the_recording_and_given_mels_are_not_blurred(build):
     made = perturbed(build())
 
     def parts(data):
@@ -102,13 +102,13 @@ def test_losses_compare_with_the_recording_and_given_mels_are_not_varied(build):
         return made.loss("model", data, 100)[1]
 
     made.losses = dataclasses.replace(made.losses, blur=BlurConfig(share=0.0))
-    unvaried = parts(given(0.0))
+    unblurred = parts(batch_with_mels(0.0))
     made.losses = dataclasses.replace(made.losses, blur=BlurConfig(share=1.0))
-    varied, louder = parts(given(0.0)), parts(given(0.7))
-    # A given mel that is 0.7 too high makes samples that much louder, and moves them relative to the recording.
-    assert abs(float(louder["mel"] - varied["mel"])) > 0.2
-    torch.testing.assert_close(varied["pitch"], unvaried["pitch"])
-    assert float(parts(batch())["pitch"]) != float(varied["pitch"])
+    blurred, louder = parts(batch_with_mels(0.0)), parts(batch_with_mels(0.7))
+    # A given mel that is too high by 0.7 makes samples that much louder than the recording.
+    assert abs(float(louder["mel"] - blurred["mel"])) > 0.2
+    torch.testing.assert_close(blurred["pitch"], unblurred["pitch"])
+    assert float(parts(batch())["pitch"]) != float(blurred["pitch"])
 
 
 BATCH = {"band": torch.tensor([2000.0, RATE / 2])}
@@ -119,7 +119,7 @@ def noise(seed):
     return torch.randn(2, 4096, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def test_bands_end_at_the_edge_and_are_filled_above():
+def test_bands_are_cut_at_the_edge_and_filled_above():
     x, other, made = noise(0), noise(1), tiny_waveglow.objective()
     spectrum, seen = torch.fft.rfft(x), torch.fft.rfft(made.seen(x, BATCH))
     assert float(seen[0, EDGE:].abs().max()) < 1e-9

@@ -6,12 +6,12 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 STEP = 1000
-"""at which every loss is on"""
+"""every loss is active at this step"""
 
 
 @pytest.fixture(autouse=True)
-def no_numbers(monkeypatch):
-    """Whatever numbers the code asks for are 0: critics see the first part, and every band ends early."""
+def zero_values(monkeypatch):
+    """Let all tensors convert to 0: critics see the first part, and every band ends early."""
     for name, value in (("__int__", 0), ("__float__", 0.0), ("__bool__", False)):
         monkeypatch.setattr(Tensor, name, lambda _, value=value: value)
 
@@ -23,7 +23,7 @@ def batch(mel):
 
 
 @pytest.mark.parametrize("name", ON_GPUS)
-def test_the_losses_of_every_phase_stay_on_the_device(name, monkeypatch):
+def test_losses_of_every_phase_stay_on_the_device(name, monkeypatch):
     made = ON_GPUS[name]()
     with FakeTensorMode(allow_non_fake_inputs=True):
         use_fake_gpu(monkeypatch)

@@ -4,8 +4,8 @@ import pytest
 import torch
 from tiny_objectives import perturbed
 from tiny_reverse import CONFIG, LOSSES, objective
-from tiny_waveglow import MARGIN, batch, model_loss, silent_gradients
-from tiny_waveglow import moved as stirred_waveglow
+from tiny_waveglow import MARGIN, batch, model_loss, zero_gradients
+from tiny_waveglow import perturbed as perturbed_waveglow
 
 from training.loop.trainer_config import TrainerConfig
 from training.runs import sample_losses
@@ -17,29 +17,29 @@ from vocoder.models.reverse import Reverse
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
-def test_losses_and_critics_hear_corrected_samples_in_a_share_of_the_steps(share, monkeypatch):
+def test_losses_and_critics_get_corrected_samples_in_a_share_of_the_steps(share, monkeypatch):
     made = objective(corrected_share=share, recorded=0.0, drawn=0.0)
-    heard, judged, corrected = [], [], []
+    compared, judged, corrected = [], [], []
     compare, judge, correct = sample_losses.stft_loss, made.adversary.judge, made.correction.plain
-    monkeypatch.setattr(sample_losses, "stft_loss", lambda x_hat, x: heard.append(x_hat) or compare(x_hat, x))
+    monkeypatch.setattr(sample_losses, "stft_loss", lambda x_hat, x: compared.append(x_hat) or compare(x_hat, x))
     monkeypatch.setattr(made.adversary, "judge", lambda x_hat, x: judged.append(x_hat) or judge(x_hat, x))
-    monkeypatch.setattr(made.correction, "plain", lambda *given: corrected.append(len(heard)) or correct(*given))
+    monkeypatch.setattr(made.correction, "plain", lambda *given: corrected.append(len(compared)) or correct(*given))
     torch.manual_seed(0)
     for step in range(20, 40):
         model_loss(made, step)
-    assert all(a is b for a, b in zip(heard, judged, strict=True))
+    assert all(a is b for a, b in zip(compared, judged, strict=True))
     assert abs(len(corrected) - 20 * share) <= 20 * share * (1 - share)
 
 
-def test_the_student_learns_and_the_teacher_does_not():
+def test_only_the_student_gets_gradients():
     made = perturbed(objective())
     model_loss(made, 10)[0].backward()
-    assert silent_gradients(made.model) == []
+    assert zero_gradients(made.model) == []
     assert all(parameter.grad is None for parameter in made.teacher.parameters())
 
 
-def test_pairs_are_exact_on_the_whole_way():
-    teacher = stirred_waveglow().model.double()
+def test_pairs_of_noise_and_audio_are_exact():
+    teacher = perturbed_waveglow().model.double()
     x = batch()["x"][:, MARGIN:-MARGIN].double()
     mel = torch.randn(2, 8, x.shape[1] // 16, dtype=torch.float64)
     pairs = pairs_of(teacher, x, mel)
@@ -49,7 +49,7 @@ def test_pairs_are_exact_on_the_whole_way():
     torch.testing.assert_close(teacher.transform.inverse(spectrum)[0][:, 0], x)
 
 
-def test_a_student_of_mels_that_the_teacher_does_not_take_learns_from_samples_alone(tmp_path):
+def test_a_student_for_other_mels_than_the_teachers_learns_from_samples_only(tmp_path):
     config = dataclasses.replace(CONFIG, n_mels=80, hop_length=256, sample_rate=22050, corrections=0)
     start = str(save_model(tmp_path, Reverse(config), preset("espnet")))
     alone = dataclasses.replace(LOSSES, recorded=0.0, drawn=0.0)

@@ -16,8 +16,8 @@ SAMPLES = dataclasses.replace(FRAMES, kind="samples")
 LOSSES = StudentLosses(kl_warmup_steps=10, spectral=0.0, mel=0.0, bfloat16=False)
 
 
-class Loud(nn.Module):
-    """Each sample is half of the one before it plus noise as loud as the mel frame is on average."""
+class ToyTeacher(nn.Module):
+    """Each sample is half the previous one plus noise with the mean level of the mel frame."""
 
     def __init__(self):
         super().__init__()
@@ -31,7 +31,7 @@ class Loud(nn.Module):
 
 
 def batch(items=3):
-    """Noise that gets louder from item to item."""
+    """Return noise that gets louder from item to item."""
     generator = torch.Generator().manual_seed(0)
     level = 10.0 ** (-1 - torch.arange(items)[:, None].flip(0) / 2)
     x = level * torch.randn(items, LENGTH + 2 * MARGIN, generator=generator)
@@ -40,7 +40,7 @@ def batch(items=3):
 
 def objective(config=FRAMES, teacher=None, **losses):
     torch.manual_seed(0)
-    made = StudentObjective(Student(config), teacher or Loud(), MEL, dataclasses.replace(LOSSES, **losses))
+    made = StudentObjective(Student(config), teacher or ToyTeacher(), MEL, dataclasses.replace(LOSSES, **losses))
     with torch.no_grad():
         made.initialise([batch()])
     return made
@@ -52,7 +52,7 @@ def loss(made, step=100, phase="model"):
 
 
 @pytest.mark.parametrize("estimator", ["closed", "draws", "sample"])
-def test_divergence_is_cross_entropy_minus_entropy_and_comes_in_over_time(estimator):
+def test_the_divergence_is_cross_entropy_minus_entropy_and_has_a_warmup(estimator):
     made = objective(SAMPLES, estimator=estimator)
     total, parts = loss(made)
     assert set(parts) - {"regulariser"} == {"kl", "entropy", "cross_entropy", "sigma_tot"}
@@ -71,8 +71,8 @@ def test_each_loss_has_its_weight(name, weight):
     torch.testing.assert_close(loss(objective(kl=0.0))[0].detach(), torch.tensor(0.0))
 
 
-def test_the_teacher_may_score_the_first_segments_alone():
-    """Training asks it about some, to be quick; validation about all."""
+def test_the_teacher_can_score_only_the_first_segments():
+    """Training scores some for speed; validation scores all."""
     made = {items: objective(SAMPLES, estimator="closed", teacher_items=items) for items in (None, 1, 2, 3)}
     kl = {items: loss(each)[1]["kl"] for items, each in made.items()}
     torch.testing.assert_close(kl[3], kl[None])
@@ -81,8 +81,8 @@ def test_the_teacher_may_score_the_first_segments_alone():
     torch.testing.assert_close(made[1].validate(batch())["kl"], kl[None])
 
 
-def test_a_student_with_a_source_learns_its_pitch_and_keeps_some_noise():
-    """Without noise in `z` its density would be infinite: the entropy stays finite however far the gains fall."""
+def test_a_student_with_a_source_learns_its_pitch_and_keeps_a_finite_entropy():
+    """Without noise in `z` its density would be infinite; the entropy stays finite even for tiny gains."""
     made = objective(dataclasses.replace(FRAMES, source=LAPPED.source))
     loss(made)[0].backward()
     assert float(made.model.pitch.output.weight.grad.abs().max()) > 0

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from evaluation_corpus import steady_pitch, write_settings
-from tiny_waveglow import GROUPING, LAPPED, LENGTH, MARGIN, batch, model_loss, moved, objective, silent_gradients
+from tiny_waveglow import GROUPING, LAPPED, LENGTH, MARGIN, batch, model_loss, objective, perturbed, zero_gradients
 
 import vocoder
 from training.cli import main
@@ -22,12 +22,12 @@ HOLDER = "import sys, filelock; a = filelock.FileLock(sys.argv[1]); a.acquire();
 
 
 @pytest.mark.parametrize("config", [LAPPED, GROUPING], ids=["lapped", "grouping"])
-def test_nats_are_those_of_the_density(config):
-    made = moved(config, noise=0.0)
+def test_nats_equal_the_density(config):
+    made = perturbed(config, noise=0.0)
     padded = batch()["x"]
     mel = made.mel.frame(padded)[:, :, : LENGTH // 16]
     torch.manual_seed(3)
-    torch.randn(2, LENGTH)  # the noise, of no size here, is drawn before the dither
+    torch.randn(2, LENGTH)  # the noise, scaled by 0 here, is drawn before the dither
     expected = made.model.log_prob(padded[:, MARGIN:-MARGIN] + (torch.rand(2, LENGTH) - 0.5) / 32768, mel)
     torch.manual_seed(3)
     _, parts = model_loss(made, 0)
@@ -35,7 +35,7 @@ def test_nats_are_those_of_the_density(config):
 
 
 @pytest.mark.parametrize("config", [LAPPED, GROUPING], ids=["lapped", "grouping"])
-def test_actnorms_start_from_the_first_batch(config):
+def test_actnorms_are_initialised_by_the_first_batch(config):
     made = objective(dataclasses.replace(config, actnorm=True))
     with torch.no_grad():
         made.initialise([batch(), batch()])
@@ -50,10 +50,10 @@ def test_actnorms_start_from_the_first_batch(config):
     torch.testing.assert_close(z.std(dim=(0, 2)), torch.ones(z.shape[1]), atol=0.1, rtol=0)
 
 
-def test_every_parameter_learns_and_the_excitation_from_samples_alone():
-    for made, step, silent in ((moved(), 20, set()), (moved(GROUPING), 0, set()), (moved(), 0, {"excitation"})):
-        model_loss(made, step)[0].backward()
-        assert {name.split(".")[0] for name in silent_gradients(made.model)} == silent
+def test_every_parameter_gets_gradients_and_the_excitation_only_from_samples():
+    for config, step, without in ((LAPPED, 20, set()), (GROUPING, 0, set()), (LAPPED, 0, {"excitation"})):
+        model_loss(made := perturbed(config), step)[0].backward()
+        assert {name.split(".")[0] for name in zero_gradients(made.model)} == without
 
 
 @pytest.fixture
@@ -67,16 +67,16 @@ def settings(tmp_path, monkeypatch):
     return write_settings(tmp_path, model, losses=losses)
 
 
-def test_the_same_configuration_gives_the_same_model_stopped_or_not(settings, tmp_path, capsys, refusal):
+def test_a_stopped_and_resumed_run_gives_the_same_model(settings, tmp_path, capsys, cli_error):
     arguments = ["waveglow", "--config", str(settings)]
     assert main([*arguments, f"output={tmp_path / 'once'}"]) == 0
-    torch.manual_seed(123)  # what ran before must not matter
+    torch.manual_seed(123)  # the initial random state must not matter
     assert main([*arguments, f"output={tmp_path / 'stopped'}", "trainer.max_minutes=1e-6"]) == 0
     resumed = [*arguments, f"output={tmp_path / 'stopped'}", "--resume"]
     holder, pipes = [sys.executable, "-c", HOLDER, str(tmp_path / "stopped/.lock")], {"stdin": -1, "stdout": -1}
     with subprocess.Popen(holder, **pipes) as process:
         assert process.stdout.readline() == b"held\n"
-        assert "another process is training in" in refusal(main, *resumed)
+        assert "another process is training in" in cli_error(main, *resumed)
         process.stdin.close()
     assert main(resumed) == 0
     assert "changed since step 1: trainer.max_minutes 1e-06 -> None\n" in capsys.readouterr().out
@@ -86,7 +86,7 @@ def test_the_same_configuration_gives_the_same_model_stopped_or_not(settings, tm
     assert "the run is finished: to train beyond step 4, raise trainer.steps=4\n" in capsys.readouterr().out
     manifest = tmp_path / "corpus/manifest.jsonl"
     manifest.write_text(manifest.read_text().partition("\n")[2] + manifest.read_text().partition("\n")[0])
-    assert "it was trained on another manifest, or this one was changed" in refusal(main, *resumed)
+    assert "it was trained on another manifest, or this one was changed" in cli_error(main, *resumed)
 
 
 @pytest.mark.parametrize(
@@ -98,16 +98,16 @@ def test_the_same_configuration_gives_the_same_model_stopped_or_not(settings, tm
         ("losses.spectrl=1", ": losses has no field spectrl"),
     ],
 )
-def test_a_wrong_setting_is_one_line_that_names_it(settings, refusal, override, text):
-    assert text in refusal(main, "waveglow", "--config", settings, override)
+def test_invalid_settings_give_one_line_errors(settings, cli_error, override, text):
+    assert text in cli_error(main, "waveglow", "--config", settings, override)
 
 
-def test_a_run_says_what_it_does_and_another_starts_from_its_model_and_a_pitch_network(
-    settings, tmp_path, capsys, refusal
+def test_a_run_prints_its_progress_and_another_starts_from_its_model_and_a_pitch_network(
+    settings, tmp_path, capsys, cli_error
 ):
     assert main(["waveglow", "--config", str(settings)]) == 0
     printed = capsys.readouterr()
-    assert printed.err.count("tracking the pitch: ") == 1  # of the recordings that are held out, too
+    assert printed.err.count("tracking the pitch: ") == 1  # once, including the held-out recordings
     starts = ["loading ", "0.0 minutes of speech, speakers: 1; 0.0"]
     starts += ["initialising from 2 batches of data", "validation after step 0: ", "step 1/4 ", "step 2/4 "]
     assert [line[: len(start)] for line, start in zip(printed.out.splitlines(), starts, strict=False)] == starts
@@ -116,10 +116,10 @@ def test_a_run_says_what_it_does_and_another_starts_from_its_model_and_a_pitch_n
     start = tmp_path / "run" / "last" / "model"
     again = ["waveglow", "--config", str(settings), f"output={tmp_path / 'more'}", "trainer.learning_rate=1e-12"]
     again += [f"start_from={start}", f"pitch_from={tmp_path / 'pitch'}"]
-    assert "model.source.pitch must be {'channels': 6" in refusal(main, *again)
+    assert "model.source.pitch must be {'channels': 6" in cli_error(main, *again)
     shape = [f"model.source.pitch.{name}={value}" for name, value in vars(given.config.pitch).items()]
-    assert "model.flows is 2 there, 3 here" in refusal(main, *again, "model.flows=3", *shape)
-    assert "start_from wavenet is a WaveNet, not a WaveGlow" in refusal(main, *again[:-2], "start_from=wavenet")
+    assert "model.flows is 2 there, 3 here" in cli_error(main, *again, "model.flows=3", *shape)
+    assert "start_from wavenet is a WaveNet, not a WaveGlow" in cli_error(main, *again[:-2], "start_from=wavenet")
     assert main([*again, *shape]) == 0
     made = load_model(tmp_path / "more" / "last" / "model")
     assert (made.provenance["start_from"], made.provenance["pitch_from"]) == ("run", "pitch")
@@ -129,7 +129,7 @@ def test_a_run_says_what_it_does_and_another_starts_from_its_model_and_a_pitch_n
         torch.testing.assert_close(value, expected[name])
 
 
-def test_what_is_left_out_follows_from_the_mel_and_contradictions_are_named(settings):
+def test_missing_settings_follow_from_the_mel_and_contradictions_are_rejected(settings):
     run = load_config(WaveGlowRun, settings, ["mel=vocos"])
     assert (run.model.sample_rate, run.model.n_mels, run.segments.margin) == (24000, 100, 512)
     with pytest.raises(ConfigError) as caught:

@@ -23,16 +23,16 @@ def objective(*, noise=1e-4, lpc=True):
     return WaveNetObjective(WaveNet(config), preset("nvidia"), WaveNetLosses(noise=noise, bfloat16=False), None)
 
 
-class Loud(torch.nn.Module):
-    """What fills bands: a model that expects noise everywhere."""
+class NoiseModel(torch.nn.Module):
+    """A model for filling bands that outputs noise everywhere."""
 
     def synthesize(self, mel):
         return 0.1 * torch.randn(mel.shape[0], 256 * mel.shape[2])
 
 
-def test_what_is_expected_above_a_band_takes_the_place_of_silence():
+def test_missing_bands_are_filled_with_the_models_audio():
     ours, data = objective(), {"x": 0.05 * torch.randn(2, 1024 + 256 * 16)}
-    ours.filler = Loud()
+    ours.filler = NoiseModel()
     x, mel = ours.segments(data)
     full = ours._filled(x, mel, data | {"band": torch.tensor([4000.0, 11025.0])})
     torch.testing.assert_close(full[1], x[1])
@@ -43,17 +43,17 @@ def test_what_is_expected_above_a_band_takes_the_place_of_silence():
 
 
 @torch.no_grad()
-def test_the_surprise_of_a_cut_is_not_scored():
+def test_the_first_samples_after_a_cut_are_not_scored():
     ours, x = objective(lpc=False), 0.05 * torch.randn(1, 2048)
     mel = -6 * torch.ones(1, 80, 8)
     struck = x.clone()
     struck[:, 0] = 10.0
     quiet = ours._score(x, mel)
-    torch.testing.assert_close(ours._score(struck, mel), quiet)  # two layers see four samples back
+    torch.testing.assert_close(ours._score(struck, mel), quiet)  # two layers see four past samples
     assert float(-ours.model.log_prob(struck, mel) / 2048) > float(quiet) + 1
 
 
-def test_the_configuration_that_ships_is_valid_and_contradictions_are_refused():
+def test_the_shipped_configuration_is_valid_and_contradictions_are_rejected():
     config = load_config(WaveNetRun, CONFIGS / "wavenet.yaml")
     assert config.model.stack.context == (2046, 0)
     assert config.model.lpc is not None

@@ -22,8 +22,8 @@ MODELS = {
 }
 
 
-def coloured(seed, batch=8):
-    """Noise of many levels, its low half louder than its high half, and its mel."""
+def coloured_noise(seed, batch=8):
+    """Return noise of several levels, louder at low frequencies, and its mel."""
     white = torch.randn(batch, 64 * HOP + 1, generator=torch.Generator().manual_seed(seed))
     level = torch.exp(torch.linspace(-4, -1, batch))[:, None]
     x = level * (white[:, 1:] + 0.8 * white[:, :-1])
@@ -31,12 +31,12 @@ def coloured(seed, batch=8):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_first_samples_have_level_and_colour_of_their_mel(name):
+def test_a_fitted_envelope_gives_samples_the_level_and_colour_of_the_mel(name):
     torch.manual_seed(0)
     model = MODELS[name]().requires_grad_(False)
-    fit_envelope(model, [coloured(0), coloured(1)])
-    fit_envelope(model, [])  # what is fitted stays
-    x, mel = coloured(2)
+    fit_envelope(model, [coloured_noise(0), coloured_noise(1)])
+    fit_envelope(model, [])  # keeps the fitted envelope
+    x, mel = coloured_noise(2)
     sample = model.sample(torch.randn(model.noise_shape(*mel.shape[::2])), mel)
     ratio = 20 * torch.log10(sample.std(dim=1) / x.std(dim=1))
     assert float(ratio.abs().max()) < 1.0

@@ -23,7 +23,7 @@ from vocoder.models.student import Student, StudentConfig
 SOURCE = SourceConfig(f_max=900, pitch=PitchConfig(channels=4, layers=1, bins=5))
 
 
-def test_a_pitch_network_is_taken_over_where_there_is_one_and_it_fits():
+def test_a_pitch_network_is_inherited_if_it_fits():
     made, given = frames_student(SOURCE), PitchNet(4, SOURCE.pitch)
     inherit_pitch(made, given)
     assert made.pitch is not given
@@ -44,13 +44,13 @@ def frames_student(source):
 
 
 def saved(folder, **changes):
-    """Return a reverse student, and the directory where it lies."""
+    """Return a reverse model and its directory."""
     torch.manual_seed(0)
     given = perturbed(Reverse(replace(CONFIG, **changes)), 0.1).requires_grad_(False)
     return given, str(save_model(folder, given, MEL))
 
 
-def test_a_model_that_looks_less_far_ahead_is_the_same_without_later_taps(tmp_path):
+def test_a_model_with_less_lookahead_inherits_all_but_the_later_taps(tmp_path):
     given, folder = saved(tmp_path, ahead=2, condition_ahead=3)
     nearer = replace(CONFIG.source, pitch=replace(CONFIG.source.pitch, ahead=0))
     made = Reverse(replace(CONFIG, ahead=1, condition_ahead=0, source=nearer))
@@ -67,7 +67,7 @@ def test_a_model_that_looks_less_far_ahead_is_the_same_without_later_taps(tmp_pa
     torch.testing.assert_close(given.blocks[1](x), made.blocks[1](x))
 
 
-def test_another_head_begins_anew_and_the_same_is_taken_over(tmp_path):
+def test_a_different_head_is_initialised_and_the_same_one_inherited(tmp_path):
     given, folder = saved(tmp_path / "lapped")
     made = Reverse(replace(CONFIG, head=SpectrumHeadConfig(MEL)))
     inherit(made, folder)
@@ -78,7 +78,7 @@ def test_another_head_begins_anew_and_the_same_is_taken_over(tmp_path):
     assert all(torch.equal(value, again.state_dict()[name]) for name, value in made.state_dict().items())
 
 
-def test_a_trunk_of_other_settings_is_refused_by_their_names(tmp_path):
+def test_weights_with_other_settings_are_rejected_by_name(tmp_path):
     _, folder = saved(tmp_path)
     wider = replace(CONFIG.source, pitch=replace(CONFIG.source.pitch, f0_max=500.0))
     with pytest.raises(ConfigError, match=r"model.source.pitch.f0_max is 550.* there, 500.* here"):
@@ -91,7 +91,7 @@ def test_a_trunk_of_other_settings_is_refused_by_their_names(tmp_path):
         inherit(made, "waveglow")
 
 
-def test_pitch_networks_lie_by_themselves_or_in_a_vocoder(tmp_path):
+def test_pitch_networks_are_loaded_from_their_own_directory_or_a_vocoder(tmp_path):
     shape = PitchConfig(channels=3, layers=2, bins=7, ahead=1)
     alone = PitchModel(PitchModelConfig(MEL.n_mels, MEL.hop_length, MEL.sample_rate, shape))
     save_model(tmp_path / "net", alone, MEL, {"data": []}, families=WITH_PITCH)
@@ -115,11 +115,11 @@ def reverse_of(mel):
 
 
 def flat(mel):
-    """The mel (n_mels,) of a flat spectrum."""
+    """Return the mel (n_mels,) of a flat spectrum."""
     return mel_filterbank(mel).sum(dim=1).log().float()
 
 
-def test_weights_go_across_mels_of_the_same_window():
+def test_weights_are_converted_between_mels_with_the_same_window():
     for source, target in (("vocos", "nvidia"), ("nvidia", "vocos"), ("nvidia", "nvidia")):
         weights, offset = between(preset(source), preset(target))
         torch.testing.assert_close(weights @ (flat(preset(source)) - 2.0) + offset, flat(preset(target)) - 2.0)
@@ -135,7 +135,7 @@ def test_weights_go_across_mels_of_the_same_window():
         weights_across(Reverse(CONFIG), reverse_of(MEL))
 
 
-def test_layers_that_see_the_mel_see_the_same_of_a_flat_spectrum(tmp_path):
+def test_converted_layers_give_the_same_output_for_a_flat_spectrum(tmp_path):
     given, made = reverse_of(MEL), reverse_of(OTHER)
     inherit(made, str(save_model(tmp_path / "given", given, MEL)))
     one, other = (flat(mel)[None, :, None].expand(1, -1, 9) for mel in (MEL, OTHER))
@@ -145,5 +145,5 @@ def test_layers_that_see_the_mel_see_the_same_of_a_flat_spectrum(tmp_path):
         torch.testing.assert_close(*inner, rtol=1e-4, atol=1e-5)
     z, condition = torch.zeros(1, CONFIG.hop_length, 9), torch.randn(1, CONFIG.cond_channels, 9)
     torch.testing.assert_close(given._started(z, condition, one), made._started(z, condition, other))
-    above = slice(CONFIG.hop_length // 2 + 1, CONFIG.hop_length)  # the given audio's band
+    above = slice(CONFIG.hop_length // 2 + 1, CONFIG.hop_length)  # above the band of the given model
     assert not made.start.weight[:, above].any()

@@ -44,7 +44,7 @@ def test_check_reports_a_verdict_and_how_far_smooth_mels_are_sharpened(mel, tmp_
     assert [json.loads(line)["smoothness"] for line in capsys.readouterr().out.splitlines()] == [0.0, 1.0]
 
 
-def test_check_and_synthesize_report_the_same_errors(mel, tmp_path, capsys, refusal):
+def test_check_and_synthesize_report_the_same_errors(mel, tmp_path, capsys, cli_error):
     (tmp_path / "text.npy").write_text("no array")
     assert main(["check", str(tmp_path / "text.npy"), str(tmp_path), "--", str(mel)]) == 2
     captured = capsys.readouterr()
@@ -53,7 +53,7 @@ def test_check_and_synthesize_report_the_same_errors(mel, tmp_path, capsys, refu
     assert main(["check", str(mel), "--preset", "vocos"]) == 1
     assert "bands. The mel must be (100, frames) with at least one frame, not (80, " in capsys.readouterr().out
     for command in (["check"], ["synthesize", "-o", str(tmp_path / "a.wav")]):
-        error = refusal(main, *command, mel, "--model", "reverse-24k", "--preset", "nvidia")
+        error = cli_error(main, *command, mel, "--model", "reverse-24k", "--preset", "nvidia")
         assert ": use the shipped model 'reverse', because a " in error
         main([*command, str(mel), "--model", "reverse-24k"])
         captured = capsys.readouterr()
@@ -62,7 +62,7 @@ def test_check_and_synthesize_report_the_same_errors(mel, tmp_path, capsys, refu
     hint = "The values fit the preset vocos, which the shipped model 'reverse-24k' takes: pass preset=vocos."
     assert main(["check", "--preset", "f5-tts", str(tmp_path / "vocos.npy")]) == 1
     assert hint in capsys.readouterr().out
-    assert hint in refusal(main, "synthesize", "--preset", "f5-tts", tmp_path / "vocos.npy", "-o", tmp_path / "a.wav")
+    assert hint in cli_error(main, "synthesize", "--preset", "f5-tts", tmp_path / "vocos.npy", "-o", tmp_path / "a.wav")
 
 
 def test_a_mel_of_another_preset_is_judged_with_its_adapter(tmp_path, capsys):

@@ -69,7 +69,7 @@ def test_a_named_file_is_replaced_and_files_in_a_folder_are_kept(recordings, tmp
     assert capsys.readouterr().out.count("(replaced)") == 2
 
 
-def test_folders_of_recordings_keep_their_structure(recordings, model, tmp_path, refusal):
+def test_folders_of_recordings_keep_their_structure(recordings, model, tmp_path, cli_error):
     folder = tmp_path / "in"
     (folder / "deep").mkdir(parents=True)
     recordings[0].rename(folder / "one.wav")
@@ -83,7 +83,7 @@ def test_folders_of_recordings_keep_their_structure(recordings, model, tmp_path,
     assert run("mel", folder / "deep" / "two.WAV", "-o", tmp_path / "alone.npy") == 0
     assert (tmp_path / "alone.npy").read_bytes() == (tmp_path / "mels" / "deep" / "two.npy").read_bytes()
     (tmp_path / "empty").mkdir()
-    error = refusal(main, "mel", tmp_path / "empty", "-o", tmp_path / "none")
+    error = cli_error(main, "mel", tmp_path / "empty", "-o", tmp_path / "none")
     assert "empty holds no audio; known suffixes: " in error
 
 
@@ -94,7 +94,7 @@ def test_contradictory_paths_are_rejected(tmp_path):
         (tmp_path / folder / "x.wav").write_bytes(b"audio")
     one, two = tmp_path / "a" / "x.wav", tmp_path / "b" / "x.wav"
     standard = Path("-")
-    wrong = [
+    invalid = [
         ([one, two], tmp_path / "out", "several files would be written to .*x.wav"),
         ([one, two], standard, "cannot go to standard output"),
         ([standard, one], tmp_path / "out", "- stands for one file"),
@@ -104,8 +104,8 @@ def test_contradictory_paths_are_rejected(tmp_path):
         ([one, two], one, "is a file"),
         ([one, two], tmp_path / "out.wav", "out.wav is the name of a file"),
     ]
-    for sources, output, words in wrong:
-        with pytest.raises(ValueError, match=words):
+    for sources, output, message in invalid:
+        with pytest.raises(ValueError, match=message):
             pairs(sources, output, ".wav", again=True)
 
 

@@ -82,7 +82,7 @@ def _small_products(monkeypatch):
     monkeypatch.setattr("vocoder.timing.MATRIX_SIZE", 64)
 
 
-def test_benchmark_prints_a_line_per_length_and_speed_is_audio_over_time(model, capsys, refusal):
+def test_benchmark_prints_a_line_per_length_and_speed_is_audio_over_time(model, capsys, cli_error):
     arguments = ["benchmark", "--model", str(model), "--seconds", "0.1", "0.3", "--repetitions", "1"]
     assert main(arguments) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -93,5 +93,5 @@ def test_benchmark_prints_a_line_per_length_and_speed_is_audio_over_time(model, 
     figures = json.loads(capsys.readouterr().out)
     length = round(0.3 * 22050 / 256) * 256 / 22050
     assert figures["times_real_time"]["0.3 s"] == pytest.approx(length / figures["seconds"]["0.3 s"])
-    for wrong in (["--seconds", "0"], ["--repetitions", "0"], ["--seconds", "1", "-2"]):
-        assert refusal(main, "benchmark", "--model", model, *wrong).startswith("vocoder benchmark: ")
+    for invalid in (["--seconds", "0"], ["--repetitions", "0"], ["--seconds", "1", "-2"]):
+        assert cli_error(main, "benchmark", "--model", model, *invalid).startswith("vocoder benchmark: ")

@@ -65,13 +65,13 @@ def test_the_strength_of_sharpening_is_printed(mel, model, tmp_path, capsys):
         assert f" s{expected}, peak " in capsys.readouterr().out
 
 
-def test_invalid_arguments_are_rejected(mel, model, tmp_path, refusal):
+def test_invalid_arguments_are_rejected(mel, model, tmp_path, cli_error):
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "mel.npy").write_bytes(mel.read_bytes())
     (tmp_path / "file").write_text("")
     same_names = mel, tmp_path / "other" / "mel.npy"
     (tmp_path / "empty").mkdir()
-    wrong = [
+    invalid = [
         ((mel, "-o", tmp_path / "other", "--workers", "0"), "--workers and --row-frames must be 1 or more"),
         ((mel, "-o", tmp_path / "other", "--sigma", "-1"), "sigma must be a number from 0 to 2, or left out, not -1.0"),
         ((*same_names, "-o", tmp_path / "out"), "several files would be written to"),
@@ -84,8 +84,8 @@ def test_invalid_arguments_are_rejected(mel, model, tmp_path, refusal):
         ((mel, "-o", tmp_path / "a.wav", "--statistics", "stats.npz"), "statistics need the preset"),
         ((mel, "-o", tmp_path / "absent" / "a.wav"), "absent"),
     ]
-    for arguments, reason in wrong:
-        error = refusal(main, "synthesize", *arguments, "--model", model)
+    for arguments, reason in invalid:
+        error = cli_error(main, "synthesize", *arguments, "--model", model)
         assert error.startswith("vocoder synthesize: ")
         assert reason in error
     assert not (tmp_path / "a.wav").exists()

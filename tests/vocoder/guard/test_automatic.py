@@ -47,9 +47,9 @@ def test_unrecognised_mels_are_rejected_with_advice_and_auto_needs_a_mel(voice):
         with pytest.raises(UnsureError, match="multiply by the deviation and add the mean"):
             recognised_config((mel_of("nvidia") - mean) / deviation, NVIDIA)
     noise = -5.0 + torch.rand(80, 40, generator=torch.Generator().manual_seed(0))
-    with pytest.raises(UnsureError, match=r"preset=auto") as refusal:
+    with pytest.raises(UnsureError, match=r"preset=auto") as error:
         recognised_config(noise, NVIDIA)
-    assert len(refusal.value.likeliest) == 3
+    assert len(error.value.likeliest) == 3
     with pytest.raises(UnsureError, match="needs a mel"):
         voice.path("auto")
     with pytest.raises(UnsureError, match="this mel has none"):

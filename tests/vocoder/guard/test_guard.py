@@ -128,7 +128,7 @@ def test_unknown_mels_are_only_checked_for_gross_faults(name):
         assert (verdict.typical, verdict.typicality, verdict.cause) == (True, None, "unfamiliar")
         assert verdict.message.startswith(f"The guard does not know {name} mels: ")
     noise = mel.mean() + mel.std() * torch.randn(mel.shape, generator=torch.Generator().manual_seed(0))
-    assert [judge(wrong, path).cause for wrong in (noise, mel * 0.0)] == ["not-speech", "silence"]
+    assert [judge(given, path).cause for given in (noise, mel * 0.0)] == ["not-speech", "silence"]
 
 
 @pytest.mark.parametrize("name", ["nvidia", "vocos", "f5-tts"])

@@ -144,7 +144,7 @@ def test_files_without_clear_weights_are_rejected(tmp_path, content, message):
 
 
 @pytest.mark.parametrize("wrapper", ["state_dict", "model", "generator"])
-def test_tensors_beside_the_weights_are_ignored(tmp_path, wrapper):
+def test_other_tensors_in_the_file_are_ignored(tmp_path, wrapper):
     content = {"random_state": torch.zeros(3, dtype=torch.uint8), wrapper: {"w": torch.ones(2)}, "global_step": 5}
     weights = read_weights(save(tmp_path / "file.pt", content, wrapped=False))
     assert (set(weights.tensors), weights.step) == ({"w"}, 5)
@@ -195,9 +195,9 @@ def test_an_imported_file_becomes_a_model_that_synthesizes(tmp_path, capsys, lay
     assert float(x.std()) > 0
 
 
-def test_a_failed_import_leaves_no_directory(tmp_path, refusal):
+def test_a_failed_import_leaves_no_directory(tmp_path, cli_error):
     (tmp_path / "a.pt").write_bytes(b"no checkpoint")
     for layout in ("nvidia-waveglow", "r9y9-wavenet"):
-        error = refusal(main, "import", "--from", layout, tmp_path / "a.pt", "-o", tmp_path / "model")
+        error = cli_error(main, "import", "--from", layout, tmp_path / "a.pt", "-o", tmp_path / "model")
         assert "is not a PyTorch checkpoint" in error
     assert not (tmp_path / "model").exists()

@@ -32,9 +32,9 @@ def test_a_kernel_only_takes_tensors_that_match_its_signature():
     x, moved, scale = torch.zeros(4, 8), torch.ones(4, 8, dtype=torch.bfloat16), torch.ones(8)
     out = torch.zeros(4, 8)
     others = (x.double(), moved, scale), (x, moved.float(), scale), (x, moved, scale[None]), (x.t(), moved, scale)
-    for wrong in others:
+    for invalid in others:
         with pytest.raises(TypeError, match="a kernel needs a contiguous"):
-            add(4, *wrong, out)
+            add(4, *invalid, out)
     with pytest.raises(ValueError, match="zip"):
         add(4, x, moved, scale)
     add(4, x, moved, scale, out)

@@ -27,7 +27,7 @@ RATE = 22050
 
 
 def attributes(page, tag, name):
-    """The values of an attribute of all elements of a kind."""
+    """Return the values of an attribute in all elements of a kind."""
     return [unescape(value) for value in re.findall(rf'<{tag}\b[^>]*\s{name}="([^"]*)"', page)]
 
 
@@ -36,9 +36,9 @@ def utterance():
     return pages.Utterance("voice", "a.flac", 22050, {"recording": x, "<b>ours</b>": y})
 
 
-def test_there_is_a_player_a_spectrogram_and_a_difference_of_each_candidate():
+def test_each_candidate_has_a_player_a_spectrogram_and_a_difference():
     page = pages.listening_page(REPORT, [utterance()])
-    assert "<link" not in page  # it needs no network
+    assert "<link" not in page  # works offline
     assert attributes(page, "script", "src") == []
     assert "http" not in re.sub(r"data:[^\"]+", "", page)
     sources = attributes(page, "audio", "src")
@@ -53,7 +53,7 @@ def test_there_is_a_player_a_spectrogram_and_a_difference_of_each_candidate():
     assert page.count("<article") == 1
 
 
-def test_scores_of_rows_and_utterances_are_there_and_names_are_escaped():
+def test_scores_of_rows_and_utterances_are_shown_and_names_escaped():
     page = pages.listening_page(REPORT, [])
     assert "<b>" not in page
     cells = re.findall(r"<td>(.*?)</td>", page)
@@ -65,7 +65,7 @@ def test_scores_of_rows_and_utterances_are_there_and_names_are_escaped():
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs node")
-def test_numbers_sort_as_numbers_and_what_is_absent_stays_last():
+def test_numbers_are_sorted_numerically_and_missing_values_last():
     source = (files("training.evaluate.listening") / "templates" / "sorting.js").read_text(encoding="utf-8")
     script = """
 const sorted = (cells, direction) => [...cells].sort((a, b) => ordered(a, b, direction));
@@ -87,19 +87,19 @@ def tone(hertz, level=0.3):
     return (level * np.sin(2 * np.pi * hertz * np.arange(RATE) / RATE)).astype(np.float32)
 
 
-def test_audio_survives_to_the_last_of_16_bits_and_carries_no_tags():
+def test_audio_is_embedded_with_16_bits_and_without_tags():
     x = tone(440.0)
     with soundfile.SoundFile(payload(pages.flac_uri(x, RATE), "audio/flac")) as file:
         assert (file.samplerate, file.copy_metadata()) == (RATE, {})
         assert np.abs(file.read(dtype="float32") - x).max() <= 1 / 32768
 
 
-def test_a_tone_is_bright_at_its_height_and_its_differences_are_red_and_blue():
+def test_a_tone_is_bright_at_its_frequency_and_differences_are_red_and_blue():
     original = tone(2756.25)
     image = imread(payload(pages.spectrogram_picture(original, original), "image/png"))
     picture = image[..., :3].mean(axis=(1, 2))
     assert len(picture) == 256
-    assert abs(int(picture.argmax()) - (255 - 64)) <= 1  # 2756 Hz is a quarter of the way up
+    assert abs(int(picture.argmax()) - (255 - 64)) <= 1  # 2756 Hz is at a quarter of the height
     assert picture[:128].max() < 0.2
 
     def colour(x):

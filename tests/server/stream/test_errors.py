@@ -36,12 +36,12 @@ def test_invalid_messages_are_rejected(stream_server, streamer):
         for hello, status, slug, detail in HELLOS:
             with dial() as client:
                 client.connection.send(hello)
-                problem, code, reason = client.refusal()
+                problem, code, reason = client.problem()
             assert (problem["type"], problem["status"], code, reason) == (PROBLEM + slug, status, 4000 + status, slug)
             assert detail in problem["detail"]
             assert problem["request_id"]
         with dial("?bogus=1") as client:
-            assert client.refusal()[0]["detail"].startswith("bogus: put options into the first")
+            assert client.problem()[0]["detail"].startswith("bogus: put options into the first")
         for messages, status, slug, detail in FRAMES:
             if slug == "malformed-body" and len(messages) > 1:
                 streamer.gate.clear()  # the error is reported although audio is pending
@@ -49,7 +49,7 @@ def test_invalid_messages_are_rejected(stream_server, streamer):
                 client.begin()
                 for message in messages:
                     client.send(message) if isinstance(message, np.ndarray) else client.connection.send(message)
-                problem, code, reason = client.refusal()
+                problem, code, reason = client.problem()
             streamer.gate.set()
             assert (problem["type"], code, reason) == (PROBLEM + slug, 4000 + status, slug)
             assert detail in problem["detail"]
@@ -63,7 +63,7 @@ def test_large_or_missing_messages_close_the_connection(stream_server, streamer)
         assert client.closed() == (1009, "frame with 8388608 bytes exceeds limit of 1048576 bytes")
     with stream_server(streamer, body_timeout=0.2) as dial, dial() as client:
         client.begin()
-        problem, code, _ = client.refusal()
+        problem, code, _ = client.problem()
         assert (problem["type"], code) == (f"{PROBLEM}body-timeout", 4408)
         assert 'vocoder_rejected_total{reason="body-timeout"} 1.0' in metrics(dial.url)
 
@@ -80,7 +80,7 @@ def test_streams_require_keys_and_count_quotas(stream_server, streamer, tmp_path
             client.begin()
             client.send(mel_of(60))
             client.send(mel_of(60))
-            problem, code, reason = client.refusal()
+            problem, code, reason = client.problem()
             assert (problem["quota"], code, reason) == ("frames", 4429, "rate-limited")
             assert 1 <= problem["retry_after"] <= 60
 
@@ -97,7 +97,7 @@ def test_a_full_queue_rejects_new_streams(stream_server, streamer, wait_until):
             second.send(mel_of(30))
             wait_until(lambda: 'vocoder_queued_requests{model="streamer"} 1.0' in metrics(dial.url))
             third.hello()
-            problem, code, reason = third.refusal()
+            problem, code, reason = third.problem()
             assert (code, reason) == (4503, "queue-full")
             assert 1 <= problem["retry_after"] <= 60
             streamer.gate.set()
