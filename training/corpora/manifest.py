@@ -110,8 +110,12 @@ def read_manifest(path: Path | str, check_files: bool = True) -> Manifest:
     path = path / "manifest.jsonl" if path.is_dir() else path
     if not path.is_file():
         raise ManifestError(f"no manifest at {path}; `vocoder-train prepare` writes one")
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise ManifestError(f"{path} is not a manifest: it is not text in UTF-8") from error
     entries = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(lines, start=1):
         try:
             entries += [from_dict(Entry, json.loads(line))] if line.strip() else []
         except ValueError as error:

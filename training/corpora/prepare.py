@@ -24,7 +24,7 @@ from vocoder.files import complete, is_current
 from vocoder.mel.config_file import load_mel_config
 from vocoder.npy import read_mel
 
-UNHEARD = "as it was found"
+UNHEARD = "it was not decoded"
 """detail for a recording that was skipped without being decoded"""
 _BANDWIDTH = "bandwidth="
 _DESCRIBED = ("source", "licence", "attribution", "unseen", "use", "synthetic", "test_share", "mel_preset")

@@ -142,9 +142,11 @@ def test_invalid_lines_are_rejected(tmp_path, line, message):
 def test_missing_or_empty_manifests_and_missing_audio_are_rejected(tmp_path):
     with pytest.raises(ManifestError, match="no manifest at"):
         read_manifest(tmp_path)
-    path = write_lines(tmp_path / "manifest.jsonl")
-    with pytest.raises(ManifestError, match="lists no utterance"):
-        read_manifest(path)
+    path = tmp_path / "manifest.jsonl"
+    for content, words in ((b"", "lists no utterance"), (b"\x93NUMPY", "it is not text in UTF-8")):
+        path.write_bytes(content)
+        with pytest.raises(ManifestError, match=words):
+            read_manifest(path)
     (tmp_path / "b.flac").touch()
     for line, missing in ((json_line(), r"a\.flac"), (json_line(path="b.flac", mel="a.npy"), r"a\.npy")):
         write_lines(path, line)

@@ -97,6 +97,8 @@ def test_predicted_mels_are_compared_with_true_ones_and_required(tmp_path):
     report = compare({"last": RecordingVocoder()}, manifest.root, tmp_path / "out", options)
     names = ["ground truth", "Griffin-Lim", "Griffin-Lim, predicted mels", "last", "last, predicted mels"]
     assert [(s.candidate, s.utterances) for s in report.summaries()] == [(name, 2) for name in names]
+    with pytest.raises(FileExistsError):
+        compare({"last": RecordingVocoder()}, manifest.root, tmp_path / "out" / "report.md", options)
     assert got_predicted == [False] * 3 + [True] * 3  # the first is synthesized twice, as a warm-up
     assert report.settings["mels"] == "the recordings' own, and predicted by an acoustic model"
     assert report.settings["sharpen"] == 0.25
