@@ -66,7 +66,7 @@ class Client:
         """
         opened = self._client.open_stream(options)
         stream = SpeechStream(self._loop, self._loop.run(opened.__aenter__()))
-        pieces = [mel] if hasattr(mel, "shape") else mel
+        pieces = [mel] if isinstance(mel, str) or hasattr(mel, "shape") else mel
         threading.Thread(target=stream.send, args=(pieces,), daemon=True, name="vocoder-stream").start()
         try:
             yield stream
