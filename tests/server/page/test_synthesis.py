@@ -32,7 +32,7 @@ def test_a_recording_is_synthesized_by_two_models(visit, two_fakes, tone):
     assert all(fake.calls > calls for fake, calls in zip(two_fakes, warm, strict=True))
 
 
-def test_the_downloaded_clip_is_the_model_s_audio(visit, fake, new_mel):
+def test_the_downloaded_clip_is_the_audio_of_the_model(visit, fake, new_mel):
     mel = new_mel(frames=40)
     with visit(fake) as visitor:
         visitor.upload("speech.npy", npy(mel))

@@ -137,9 +137,7 @@ def test_licences_that_forbid_sharing_give_a_warning(tmp_path, capsys, licence, 
     assert message in card.partition(f"---\nlicense: {header}\n")[2].partition("\n**")[2]
 
 
-def test_scores_of_two_evaluations_are_merged_and_one_of_several_models_can_be_chosen(
-    trained, tmp_path, cli_error, capsys
-):
+def test_scores_of_several_evaluations_and_models_can_be_used(trained, tmp_path, cli_error, capsys):
     other = {**QUALITY, "voices": {"anna": {"utterances": 9, "pesq": 1.0}}}
     (tmp_path / "q.json").write_text(json.dumps({"waveglow": other, f"{trained}/": QUALITY}))
     command = ["publish", str(trained), "--quality", str(tmp_path / "q.json")]

@@ -99,7 +99,7 @@ def loss(net, *f0):
     return pitch_loss(net, MEL, torch.tensor([f0])).item()
 
 
-def test_the_pitch_loss_is_lowest_at_the_true_pitch_and_unvoiced_frames_only_count_voicing():
+def test_the_pitch_loss_is_lowest_at_the_true_pitch_and_skips_unvoiced_frames():
     f0 = [200.0] * 4  # the ninth of four octaves in sixteen steps
     values = [loss(constant_net(n, 3.0), *f0) for n in range(17)]
     assert values.index(min(values)) == 8

@@ -102,9 +102,7 @@ def test_invalid_settings_give_one_line_errors(settings, cli_error, override, te
     assert text in cli_error(main, "waveglow", "--config", settings, override)
 
 
-def test_a_run_prints_its_progress_and_another_starts_from_its_model_and_a_pitch_network(
-    settings, tmp_path, capsys, cli_error
-):
+def test_a_run_prints_its_progress_and_another_starts_from_its_model(settings, tmp_path, capsys, cli_error):
     assert main(["waveglow", "--config", str(settings)]) == 0
     printed = capsys.readouterr()
     assert printed.err.count("tracking the pitch: ") == 1  # once, including the held-out recordings

@@ -67,7 +67,7 @@ def test_hifigan_mels_delay_the_audio_by_half_a_hop():
     assert torch.equal(torch.cat(chunks), later[0])
 
 
-def test_an_unreachable_mel_config_is_rejected_with_every_difference_and_a_model_that_fits():
+def test_unreachable_mel_configs_are_rejected_with_their_differences_and_advice():
     foreign = dataclasses.replace(NVIDIA, name="foreign", hop_length=300, f_max=5000.0)
     with pytest.raises(MelMismatchError, match=r"hop_length is 300, not 256 .*") as caught:
         path_between(foreign, NVIDIA)
