@@ -58,7 +58,7 @@ def pairs(sources: Sequence[Path], output: Path, suffix: str, *, again: bool) ->
     if own:
         raise ValueError(f"the output would overwrite its own input {some(own)}; give another output")
     if kept := {target for _, target in files if target.is_file() and target != output and not again}:
-        say(f"{output}: kept {len(kept)} existing files; --again replaces them", output)
+        say(f"{output}: kept {len(kept)} existing files with their settings; --again replaces them", output)
     return [(source, target) for source, target in files if target not in kept]
 
 

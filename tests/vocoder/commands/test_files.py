@@ -63,7 +63,7 @@ def test_a_named_file_is_replaced_and_files_in_a_folder_are_kept(recordings, tmp
     captured = capsys.readouterr()
     assert captured.err.startswith(f"vocoder mel: {tmp_path / 'absent.wav'}: there is no audio file")
     kept, made = captured.out.splitlines()
-    assert kept == f"{tmp_path / 'mels'}: kept 1 existing files; --again replaces them"
+    assert kept == f"{tmp_path / 'mels'}: kept 1 existing files with their settings; --again replaces them"
     assert made.startswith(f"{tmp_path / 'mels' / 'two.npy'}: ")
     assert run("mel", *recordings, "-o", tmp_path / "mels", "--again") == 0
     assert capsys.readouterr().out.count("(replaced)") == 2
