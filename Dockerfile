@@ -1,8 +1,8 @@
 # Two images from one file:
 #   docker build --target cpu  -t flow-vocoder:cpu  .
 #   docker build --target cuda -t flow-vocoder:cuda .
-# The default index serves torch with its CUDA libraries for x86-64, most of which torch links to and does not start
-# without. For a CPU image that has none, give the address of PyTorch's CPU wheels: --build-arg TORCH_INDEX_URL=...
+# On x86-64 the default index serves torch with CUDA libraries, and torch does not start without most of them. For a CPU
+# image without them, give the address of PyTorch's CPU wheels: --build-arg TORCH_INDEX_URL=...
 FROM python:3.13-slim-trixie AS base
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1
@@ -22,14 +22,15 @@ COPY vocoder ./vocoder
 COPY training ./training
 COPY server ./server
 RUN pip install --no-cache-dir --no-deps .
-# What numba compiles in half a minute, for this processor. It goes by the times of the sources, and COPY keeps seconds.
+# Compile the numba kernels for this processor (half a minute). The cache is valid while the sources' modification times
+# are the same; COPY keeps them to the second.
 RUN cd "$(python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
     && find vocoder -name '*.py' -exec touch -d @1700000000 {} + && python -m compileall -q -f vocoder \
     && NUMBA_CACHE_DIR=/opt/compiled python -c "import numpy, vocoder; v = vocoder.load('reverse', guard='off'); \
       v.synthesize(numpy.full((80, 32), -5.0, 'f'), denoise=0.1)"
 
 FROM build AS build-cpu
-# What torch loads only once there is a GPU; where the CPU wheels are installed there is nothing to remove.
+# Remove libraries that torch loads only with a GPU; with the CPU wheels there are none.
 RUN cd "$(python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
     && rm -rf triton triton-*.dist-info nvidia/cudnn/lib/libcudnn_* nvidia/cu*/lib/libnvrtc* \
       nvidia/cu*/lib/libcusolverMg* nvidia/cu*/lib/libnvperf* nvidia/cu*/include nvidia/cudnn/include \
