@@ -43,7 +43,9 @@ def resample(x: Audio, source_rate: int, target_rate: int) -> Audio:
     if isinstance(x, np.ndarray):
         return resample(torch.from_numpy(x), source_rate, target_rate).numpy()
     method = "sinc_interp_kaiser"
-    resampled: Tensor = torchaudio.functional.resample(x, source_rate, target_rate, _WIDTH, _ROLLOFF, method, _BETA)
+    resampled: Tensor = torchaudio.functional.resample(
+        x, source_rate, target_rate, lowpass_filter_width=_WIDTH, rolloff=_ROLLOFF, resampling_method=method, beta=_BETA
+    )
     return resampled
 
 

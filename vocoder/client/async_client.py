@@ -121,7 +121,7 @@ class AsyncClient:
             ValueError: a piece has the wrong number of bands; raised when it is reached.
         """
         async with self.open_stream(options) as stream:
-            sending = asyncio.create_task(stream.send([mel] if isinstance(mel, str) or hasattr(mel, "shape") else mel))
+            sending = asyncio.create_task(stream.send(requests.pieces_of(mel)))
             try:
                 yield stream
             finally:

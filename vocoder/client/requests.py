@@ -136,6 +136,11 @@ def hello(options: SpeechOptions) -> str:
     return json.dumps({**used(options), "format": "pcm_f32"})
 
 
+def pieces_of(mel: Any) -> Any:
+    """Return the pieces of a mel: itself if it is one array, or a file's name, which `to_array` refuses."""
+    return [mel] if isinstance(mel, str) or hasattr(mel, "shape") else mel
+
+
 def frame_messages(piece: Any, n_mels: int) -> Iterator[bytes]:
     """Yield the messages for one frame (n_mels,) of a mel, or several (n_mels, frames).
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from vocoder.client.answers import StreamEnd
 from vocoder.client.async_client import AsyncClient, AsyncSpeechStream
-from vocoder.client.requests import SpeechOptions
+from vocoder.client.requests import SpeechOptions, pieces_of
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -66,8 +66,7 @@ class Client:
         """
         opened = self._client.open_stream(options)
         stream = SpeechStream(self._loop, self._loop.run(opened.__aenter__()))
-        pieces = [mel] if isinstance(mel, str) or hasattr(mel, "shape") else mel
-        threading.Thread(target=stream.send, args=(pieces,), daemon=True, name="vocoder-stream").start()
+        threading.Thread(target=stream.send, args=(pieces_of(mel),), daemon=True, name="vocoder-stream").start()
         try:
             yield stream
         finally:
