@@ -103,7 +103,6 @@ FORMATS = (
     Format("pcm_f32", ("application/octet-stream",), RAW_FLOAT),
     Format("wav_f32", ("audio/wav",), AUDIO_FORMATS["wav_f32"]),
 )
-ANYTHING = ("*/*", "audio/*")
 WEIGHT = re.compile(r";\s*[qQ]=([01](?:\.\d{0,3})?)\s*(?:;|$)")  # RFC 9110, section 12.4.2; 0 refuses
 STREAM_FORMATS = tuple(offer for offer in FORMATS if offer.streams)
 
@@ -121,16 +120,7 @@ def negotiate(name: str | None, accept: str | None, offers: Sequence[Format] = F
     if name is not None:
         found = [(offer, offer.media_types[0]) for offer in offers if offer.name == name]
     else:
-        parts = [(part.partition(";")[0].strip().lower(), WEIGHT.search(part)) for part in (accept or "*/*").split(",")]
-        weights = [(asked, float(found[1]) if found else 1.0) for asked, found in parts]
-        refused = {asked for asked, weight in weights if not weight}
-        found = [
-            (offer, media_type)
-            for asked, weight in sorted(weights, key=lambda one: -one[1])
-            for offer in offers
-            for media_type in offer.media_types
-            if weight and media_type not in refused and asked in (media_type, *ANYTHING)
-        ]
+        found = _accepted(accept or "*/*", offers)
     if not found:
         names = [offer.name for offer in offers]
         media_types = list(dict.fromkeys(offer.media_types[0] for offer in offers))
@@ -138,6 +128,26 @@ def negotiate(name: str | None, accept: str | None, offers: Sequence[Format] = F
         detail = f"{subject} format={'|'.join(names)}, or Accept: {', '.join(media_types)}."
         raise Problem("not-acceptable", detail, formats=names, media_types=media_types)
     return found[0]
+
+
+def _accepted(accept: str, offers: Sequence[Format]) -> list[tuple[Format, str]]:
+    """Return the formats and media types that Accept allows, its favourite first.
+
+    The most specific range that matches a media type gives its weight (RFC 9110, section 12.5.1).
+    """
+    weights: dict[str, float] = {}
+    for part in accept.split(","):
+        asked, found = part.partition(";")[0].strip().lower(), WEIGHT.search(part)
+        weights[asked] = max(weights.get(asked, 0.0), float(found[1]) if found else 1.0)
+    order = sorted(filter(weights.__getitem__, weights), key=lambda asked: -weights[asked])  # stable
+    ranked = []
+    for offer in offers:
+        for media_type in offer.media_types:
+            ranges = (media_type, f"{media_type.partition('/')[0]}/*", "*/*")
+            asked = next((each for each in ranges if each in weights), "")
+            if asked in order:
+                ranked.append((order.index(asked), offer, media_type))
+    return [(offer, media_type) for _, offer, media_type in sorted(ranked, key=lambda one: one[0])]
 
 
 @dataclass(frozen=True)

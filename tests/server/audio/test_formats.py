@@ -72,12 +72,13 @@ ACCEPTED = {
     "audio/*": ("wav", "audio/wav"),
     "AUDIO/FLAC": ("flac", "audio/flac"),
     "audio/x-wav": ("wav", "audio/x-wav"),
-    "application/octet-stream": ("pcm", "application/octet-stream"),
+    "application/*": ("npy", "application/x-npy"),
+    "nonsense, application/octet-stream, */*;q=0.1": ("pcm", "application/octet-stream"),
+    "*/*, audio/wav;q=0.1, audio/*;q=0": ("npy", "application/x-npy"),
     "audio/ogg;codecs=opus": ("opus", "audio/ogg"),
     "text/html, audio/flac;q=0.5, */*;q=0.1": ("flac", "audio/flac"),
     "audio/wav;q=0, audio/flac; Q=0.000, */*;q=0.5": ("wav", "audio/x-wav"),
     "audio/flac;q=0.1, audio/mpeg;level=1;q=0.9": ("mp3", "audio/mpeg"),
-    "nonsense, application/x-npy": ("npy", "application/x-npy"),
 }
 
 
