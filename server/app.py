@@ -1,7 +1,7 @@
 """Builds the main application and the admin application."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
@@ -10,7 +10,8 @@ from typing import Any
 import anyio.to_thread
 import numpy as np
 import torch
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
 from starlette.middleware.cors import CORSMiddleware
 
 import vocoder
@@ -51,17 +52,14 @@ def create_app(settings: Settings | None = None, load: Callable[[str], Synthesiz
     )
     if settings.cors_origins:
         answers = [*HEADERS, "Retry-After"]
-        cors: dict[str, Any] = {"allow_origins": settings.cors_origins, "allow_methods": ["GET", "POST"]}
+        cors: dict[str, Any] = {"allow_origins": settings.cors_origins, "allow_methods": ["GET", "HEAD", "POST"]}
         app.add_middleware(CORSMiddleware, **cors, allow_headers=["*"], expose_headers=answers)
     app.add_middleware(RequestMiddleware, metrics=service.metrics)
-    for group in (synthesize, mel, models, inference, operations):
-        app.include_router(group.router)
-    if settings.admin_port is None:
-        app.include_router(operations.metrics_router)
-    if settings.docs:
-        app.include_router(pages.docs_router)
-    if settings.page:
-        app.include_router(pages.router)
+    groups = [group.router for group in (synthesize, mel, models, inference, operations)]
+    groups += [operations.metrics_router] if settings.admin_port is None else []
+    groups += [pages.docs_router] if settings.docs else []
+    groups += [pages.router] if settings.page else []
+    _include(app, groups)
     return app
 
 
@@ -71,9 +69,17 @@ def create_admin_app(public: FastAPI) -> FastAPI:
     app = _bare(f"{public.title}: administration", service)
     app.add_middleware(Gate, hosts=HostRule(service.settings.admin_host))
     control = [operations.repository_router] if service.settings.model_control else []
-    for router in (operations.router, operations.metrics_router, pages.docs_router, *control):
-        app.include_router(router)
+    _include(app, [operations.router, operations.metrics_router, pages.docs_router, *control])
     return app
+
+
+def _include(app: FastAPI, groups: Iterable[APIRouter]) -> None:
+    """Add routes; those for GET also answer HEAD, from which the HTTP server then omits the body."""
+    for router in groups:
+        app.include_router(router)
+        for route in router.routes:
+            if isinstance(route, APIRoute) and "GET" in (route.methods or ()):
+                app.add_api_route(route.path, route.endpoint, methods=["HEAD"], include_in_schema=False)
 
 
 def _bare(title: str, service: Service, **options: Any) -> FastAPI:

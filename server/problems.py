@@ -182,8 +182,9 @@ def _of_http(request: Request, error: HTTPException) -> Problem:
     if error.status_code == HTTPStatus.NOT_FOUND:
         return _not_found()
     phrase = HTTPStatus(error.status_code).phrase
-    detail = f"{phrase}."
-    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        detail = f"This address takes {(error.headers or {}).get('Allow', 'other methods')}, not {request.method}."
+    detail, headers = f"{phrase}.", dict(error.headers or {})
+    if methods := headers.get("Allow"):
+        detail = f"This address takes {methods}, not {request.method}."
+        headers["Allow"] = methods.replace("GET", "GET, HEAD")
     kind = phrase.lower().replace(" ", "-")
-    return Problem(kind, detail, status=error.status_code, headers=error.headers)
+    return Problem(kind, detail, status=error.status_code, headers=headers)

@@ -36,7 +36,6 @@ async def describe_server() -> dict[str, Any]:
     return {"name": "vocoder", "version": vocoder.__version__, "extensions": ["binary_tensor_data"]}
 
 
-@router.head("/health/live", include_in_schema=False)
 @router.get("/health/live", responses=REFUSALS)
 async def live(service: ServiceDependency) -> dict[str, bool]:
     """Answer 200 if /livez does."""
@@ -44,7 +43,6 @@ async def live(service: ServiceDependency) -> dict[str, bool]:
     return {"live": True}
 
 
-@router.head("/health/ready", include_in_schema=False)
 @router.get("/health/ready", responses=REFUSALS)
 async def ready(service: ServiceDependency) -> dict[str, bool]:
     """Answer 200 if /readyz does."""

@@ -32,7 +32,6 @@ MODEL = "/models/{name:path}"
 AVAILABLE = {EngineState.READY: "READY", EngineState.LOADING: "LOADING"}
 
 
-@router.head("/livez", include_in_schema=False)
 @router.get("/livez", responses=PROBLEMS)
 async def live(service: ServiceDependency) -> dict[str, str]:
     """Answer 200 while the event loop and every model work, otherwise 503, which calls for a restart."""
@@ -43,7 +42,6 @@ async def live(service: ServiceDependency) -> dict[str, str]:
     return {"status": "alive"}
 
 
-@router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", responses=PROBLEMS)
 async def ready(service: ServiceDependency) -> dict[str, str]:
     """Answer 200 once every model is loaded and warmed up."""

@@ -45,8 +45,8 @@ PAGE_HEADERS = _headers("'self'", "'self'")
 DOCS_HEADERS = _headers(style="'self' 'unsafe-inline'", images="'self' data:")  # Swagger UI has inline styles
 
 
-@router.api_route("/", methods=["GET", "HEAD"])
-@router.api_route("/page/{name:path}", methods=["GET", "HEAD"])
+@router.get("/")
+@router.get("/page/{name:path}")
 async def show_page(request: Request) -> Response:
     """Return the page or one of its files: style, script, picture, example."""
     return await _file(PAGE_FILES, request, PAGE_HEADERS)
@@ -59,8 +59,8 @@ async def openapi(request: Request) -> dict[str, Any]:
     return document
 
 
-@docs_router.api_route("/docs", methods=["GET", "HEAD"])
-@docs_router.api_route("/docs/{name}", methods=["GET", "HEAD"])
+@docs_router.get("/docs")
+@docs_router.get("/docs/{name}")
 async def show_docs(request: Request) -> Response:
     """Return the page that shows the API and can try its routes, or one of its files."""
     if not DOCS_PARTS.issuperset(request.path_params.values()):

@@ -98,8 +98,10 @@ async def test_odd_addresses_methods_request_ids_and_ranges_are_handled(client):
     for request_id in ("", "a b", "x" * 129, "<script>", "é"):
         response = await client.get("/livez", headers={"X-Request-Id": request_id.encode()})
         assert len(response.headers["x-request-id"]) == 32
-    for path in ("/livez", "/readyz", "/v2/health/live", "/v2/health/ready"):
-        assert (await client.head(path)).status_code == 200
+    assert (await client.head("/synthesize")).status_code == 405
+    for path in ("/livez", "/v2/health/ready", "/v1/models/fake", "/v2", "/metrics", "/openapi.json"):
+        head, whole = await client.head(path), await client.get(path)
+        assert (head.status_code, head.headers["content-type"]) == (200, whole.headers["content-type"]), path
     for text in ("bytes=0-9", "bytes=9-2", "bytes=9999999-", "x"):
         response = await client.get("/", headers={"Range": text})
         assert (response.status_code, response.headers["content-type"]) == (200, "text/html; charset=utf-8")
