@@ -46,7 +46,7 @@ def as_recorded(corpus: str, entries: Sequence[Entry], sample_rate: int, cache: 
         cache: that `vocoder-train prepare` unpacked them to.
     """
     try:
-        found = debian.scan(corpus, cache / debian.PACKAGES[corpus].package).recordings
+        found = debian.scan(corpus, cache / debian.PACKAGES[corpus]["package"]).recordings
         paths = {(recording.speaker, recording.stem): recording.path for recording in found}
     except (CorpusError, KeyError):
         paths = {(path.parent.name, path.stem): path for path in (cache / "kokoro" / corpus).rglob("*.flac")}

@@ -114,10 +114,7 @@ class SpeechItems:
     """
 
     def __init__(self, examples: Sequence[Example], frames: int, padding: int, seed: int) -> None:
-        self.examples = examples
-        self.frames = frames
-        self.padding = padding
-        self.seed = seed
+        self.examples, self.frames, self.padding, self.seed = examples, frames, padding, seed
         self._longest = max(len(example["tokens"]) for example in examples)
         self._epoch = 0
 
@@ -135,9 +132,7 @@ class SpeechItems:
         start = int(place * (max(total - self.frames, 0) + 1))
         cut = {name: example[name][..., start:] for name in ("index", "places", "mel")}
         cut["mask"] = np.ones(total - start, np.float32)
-        item = {name: fix_length(values, size=self.frames) for name, values in cut.items()} | {
-            "tokens": fix_length(example["tokens"], size=self._longest, constant_values=self.padding),
-            "style": example["style"],
-            "prosody": fix_length(example["prosody"], size=self._longest),
-        }
+        item = {name: fix_length(values, size=self.frames) for name, values in cut.items()}
+        item["tokens"] = fix_length(example["tokens"], size=self._longest, constant_values=self.padding)
+        item |= {"style": example["style"], "prosody": fix_length(example["prosody"], size=self._longest)}
         return {name: torch.from_numpy(values) for name, values in item.items()}

@@ -39,13 +39,10 @@ def predict(speech: Path, models: Sequence[Path], true_prosody: bool) -> Iterato
 @torch.inference_mode()
 def predicted_mel(model: nn.Module, example: Example, true_prosody: bool) -> NDArray[np.float32]:
     """Return a model's prediction of the mel (n_mels, frames), with as many frames as the recording's."""
-    tokens, style, index, places, prosody = (
-        torch.from_numpy(example[name])[None] for name in ("tokens", "style", "index", "places", "prosody")
-    )
-    mask = torch.ones(index.shape)
-    mel, _ = model(tokens, style, index, places, mask, prosody if true_prosody else None)
-    values: NDArray[np.float32] = mel[0].numpy()
-    return values
+    names = ("tokens", "style", "index", "places", "prosody")
+    *seen, prosody = (torch.from_numpy(example[name])[None] for name in names)
+    mel: NDArray[np.float32] = model(*seen, torch.ones(seen[2].shape), prosody if true_prosody else None)[0][0].numpy()
+    return mel
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -9,9 +9,8 @@ import numpy as np
 from accelerate.utils import set_seed
 
 from recipes.adapters.fitting import AdapterObjective, Levels, frames_of
-from training.corpora.manifest import Manifest, read_manifest
+from training.corpora.manifest import read_manifest
 from training.data.augment import AugmentConfig
-from training.loop.batches import FixedItems
 from training.loop.trainer import fit
 from training.loop.trainer_config import RunConfig
 from training.provenance import provenance
@@ -70,7 +69,12 @@ def train(config: AdapterRun, resume: bool) -> None:
     manifest = read_manifest(config.manifest)
     set_seed(config.trainer.seed)
     model = AdapterModel(_architecture(config, source, target))
-    fitted, held = _examples(config, manifest, model.config, source)
+    seed = config.trainer.seed
+    entries = [entry for entry in manifest.select("train") if entry.duration >= SHORTEST]
+    chosen = [entries[i] for i in np.random.default_rng(seed).permutation(len(entries))[: config.utterances]]
+    cut = round(len(chosen) * (1.0 - config.held_out))
+    parts = (chosen[:cut], config.augment), (chosen[cut:], AugmentConfig())
+    fitted, held = (frames_of(manifest, part, source, model.config, how, config.levels, seed) for part, how in parts)
     objective = AdapterObjective(model, source, fitted, config.ridge)
     fit(config, objective, fitted, held, provenance=provenance(manifest), resume=resume)
 
@@ -91,16 +95,6 @@ def _architecture(config: AdapterRun, source: MelConfig, target: MelConfig) -> A
     # All bands may contain energy below the target's highest frequency, except from the third band above it on.
     above = int((band_centres(source)[0] >= target.f_max).sum())
     return AdapterConfig(target, source.n_mels, source.n_mels - max(above - 2, 0), before, after, hidden)
-
-
-def _examples(config: AdapterRun, manifest: Manifest, model: AdapterConfig, source: MelConfig) -> list[FixedItems]:
-    """Return the training and the validation frames of the adapter."""
-    seed = config.trainer.seed
-    entries = [entry for entry in manifest.select("train") if entry.duration >= SHORTEST]
-    chosen = [entries[i] for i in np.random.default_rng(seed).permutation(len(entries))[: config.utterances]]
-    cut = round(len(chosen) * (1.0 - config.held_out))
-    parts = (chosen[:cut], config.augment), (chosen[cut:], AugmentConfig())
-    return [frames_of(manifest, part, source, model, augment, config.levels, seed) for part, augment in parts]
 
 
 add_arguments, run = command_of(AdapterRun, train, DEFAULTS)

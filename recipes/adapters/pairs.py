@@ -3,15 +3,16 @@
 import argparse
 import shutil
 from dataclasses import replace
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
 
-from training.corpora.manifest import Entry, Manifest, read_manifest, write_manifest
+from training.corpora.manifest import read_manifest, write_manifest
 from training.data.stores import AudioStore
 from training.evaluate.candidates import mel_of
 from vocoder.audio.resampling import resample
-from vocoder.mel.config import MelConfig, preset
+from vocoder.mel.config import preset
 
 FOLDER = "adapted"
 
@@ -31,17 +32,15 @@ def run(args: argparse.Namespace) -> int:
     train = [e for e in manifest.select("train") if e.mel is None and e.duration >= args.min_seconds]
     taken = train[:: args.every]
     store = AudioStore(manifest, taken)
-    made = [_paired(manifest, entry, store.whole(i), configs[i % len(configs)]) for i, entry in enumerate(taken)]
+    made = []
+    for i, (entry, config) in enumerate(zip(taken, cycle(configs), strict=False)):
+        audio = f"{FOLDER}/{entry.path}"
+        mel = f"{audio}.{config.name}.npy"
+        (manifest.root / audio).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(manifest.root / entry.path, manifest.root / audio)
+        heard = resample(store.whole(i), manifest.sample_rate, config.sample_rate)
+        np.save(manifest.root / mel, mel_of(heard, config))
+        made.append(replace(entry, path=audio, mel=mel, mel_preset=config.name))
     write_manifest(args.output, (*manifest.entries, *made))
     print(f"{args.output}: listed {len(made)} of {len(train)} recordings again, with mels of other presets")
     return 0
-
-
-def _paired(manifest: Manifest, entry: Entry, x: np.ndarray, config: MelConfig) -> Entry:
-    """Write the mel of a recording x (T,) in a mel config, and return the entry of both."""
-    audio = f"{FOLDER}/{entry.path}"
-    mel = f"{audio}.{config.name}.npy"
-    (manifest.root / audio).parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(manifest.root / entry.path, manifest.root / audio)
-    np.save(manifest.root / mel, mel_of(resample(x, manifest.sample_rate, config.sample_rate), config))
-    return replace(entry, path=audio, mel=mel, mel_preset=config.name)

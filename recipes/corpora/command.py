@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _corpus(name: str, args: argparse.Namespace) -> Corpus:
     if name not in _SYNTHETIC:
-        return debian.scan(name, debian.unpack(debian.PACKAGES[name].package, args.cache))
+        return debian.scan(name, debian.unpack(debian.PACKAGES[name]["package"], args.cache))
     texts = {language: fortunes.sentences(language, args.cache) for language in fortunes.LANGUAGES}
     planned, folder = kokoro.planned(kokoro.PLANS[name], args.minutes, texts), args.cache / "kokoro" / name
     kokoro.synthesize(planned, folder, args.jobs)

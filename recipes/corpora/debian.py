@@ -6,42 +6,15 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 from training.corpora.corpus import Corpus, CorpusError, Recording
-from training.corpora.manifest import Use
 from training.run_config import read_settings
-from vocoder.config import from_dict
 
-
-@dataclass(frozen=True)
-class Package:
-    """A Debian package with recordings, as a `Corpus` describes them.
-
-    Attributes:
-        folder: glob pattern that matches the one folder of recordings.
-        files: glob pattern of the recordings' file names.
-        not_speech: names of folders and files (without suffix) that are not speech, such as tones and pauses.
-        speakers: whether each subfolder is a speaker; otherwise one speaker has the corpus's name.
-    """
-
-    package: str
-    folder: str
-    files: str
-    licence: str
-    attribution: str
-    unseen: bool = False
-    use: Use = "train"
-    not_speech: tuple[str, ...] = ()
-    speakers: bool = False
-    min_seconds: float | None = None
-
-
-PACKAGES: dict[str, Package] = {
-    name: from_dict(Package, values) for name, values in read_settings(Path(__file__).with_suffix(".yaml")).items()
-}
-"""corpora by name"""
+PACKAGES: dict[str, dict[str, Any]] = read_settings(Path(__file__).with_suffix(".yaml"))
+"""packages by the name of their corpus: where their recordings are, and fields of `Corpus`"""
 
 
 def default_cache() -> Path:
@@ -79,26 +52,22 @@ def scan(name: str, root: Path) -> Corpus:
     A single speaker gets the corpus's name; several get that name and their folder's. Identical files in a package with
     several speakers are unusable, except the first. Raises CorpusError if the folder is missing or ambiguous.
     """
-    package = PACKAGES[name]
-    folders = sorted(path for path in root.glob(package.folder) if path.is_dir())
+    described = dict(PACKAGES[name])
+    package, pattern, files = (described.pop(key) for key in ("package", "folder", "files"))
+    not_speech, speakers = described.pop("not_speech", ()), described.pop("speakers", False)
+    folders = sorted(path for path in root.glob(pattern) if path.is_dir())
     if len(folders) != 1:
-        raise CorpusError(f"{root} should have one folder {package.folder}, but has {len(folders)}")
-    paths = (path for path in folders[0].rglob(package.files) if path.is_file())
-    found = (_recording(path, folders[0], name, package) for path in sorted(paths))
-    recordings = tuple(_repeats_marked(found) if package.speakers else found)
-    text = root / "usr/share/doc" / package.package / "copyright"
+        raise CorpusError(f"{root} should have one folder {pattern}, but has {len(folders)}")
+    found = []
+    for path in sorted(path for path in folders[0].rglob(files) if path.is_file()):
+        first, *below = path.relative_to(folders[0]).parts
+        own, speaker = ("/".join(below), f"{name}-{first}") if speakers else ("/".join((first, *below)), name)
+        silent = not {PurePosixPath(own).parts[0], path.stem}.isdisjoint(not_speech)
+        found.append(Recording(path, own, speaker, "not speech" if silent else ""))
+    recordings = tuple(_repeats_marked(found) if speakers else found)
+    text = root / "usr/share/doc" / package / "copyright"
     licence_text = text.read_text(encoding="utf-8") if text.is_file() else ""
-    described = {name: getattr(package, name) for name in ("licence", "attribution", "unseen", "use", "min_seconds")}
-    return Corpus(name, package.package, licence_text=licence_text, recordings=recordings, **described)
-
-
-def _recording(path: Path, folder: Path, name: str, package: Package) -> Recording:
-    relative, speaker = path.relative_to(folder), name
-    if package.speakers:
-        speaker = f"{name}-{relative.parts[0]}"
-        relative = relative.relative_to(relative.parts[0])
-    silent = relative.parts[0] in package.not_speech or relative.stem in package.not_speech
-    return Recording(path, relative.as_posix(), speaker, "not speech" if silent else "")
+    return Corpus(name, package, licence_text=licence_text, recordings=recordings, **described)
 
 
 def _repeats_marked(recordings: Iterable[Recording]) -> Iterator[Recording]:

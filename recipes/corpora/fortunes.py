@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 from recipes.corpora.debian import unpack
@@ -35,12 +36,8 @@ def sentences(language: str, cache: Path, system: Path = Path("/")) -> tuple[str
 
 
 def _locate(name: str, packages: list[str], cache: Path, system: Path) -> Path:
-    installed = system / _FOLDER / name
-    if installed.is_file():
-        return installed
-    for package in packages:
-        path = unpack(package, cache) / _FOLDER / name
-        if path.is_file():
+    for root in chain((system,), (unpack(package, cache) for package in packages)):
+        if (path := root / _FOLDER / name).is_file():
             return path
     raise CorpusError(f"{', '.join(packages)} should have {_FOLDER / name}, but does not")
 

@@ -18,8 +18,7 @@ from training.corpora.mapping import mapped, with_bar
 
 ATTRIBUTION = "Synthetic speech of Kokoro-82M by hexgrad, in the int8 ONNX export by thewh1teagle"
 KEPT_OUT = "jf_alpha"
-_STYLES = ("jf_gongitsune", "jf_nezumi", "jf_tebukuro", "jm_kumo")
-_MAN = "jm_kumo"
+_STYLES = ("jf_gongitsune", "jf_nezumi", "jf_tebukuro", "jm_kumo")  # the last one is the man
 _ORDER_SEED = 20  # of the sentences of each language, whose last 40 are for `kokoro-unseen`
 _CHARACTERS_PER_SECOND = 14.0
 
@@ -95,7 +94,7 @@ class Plan:
         ]
         if self.man_alone == 1:
             return [*pure, *mixed]
-        pure += [pure[_STYLES.index(_MAN)]] * (self.man_alone - 1)
+        pure += [pure[-1]] * (self.man_alone - 1)
         turns = [((k + 0.5) / len(voices), voice) for voices in (mixed, pure) for k, voice in enumerate(voices)]
         return [voice for _, voice in sorted(turns, key=lambda turn: turn[0])]  # the pure ones evenly among the others
 

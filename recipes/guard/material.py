@@ -75,15 +75,10 @@ class Material:
     def __len__(self) -> int:
         return len(self._mels)
 
-    def has(self, index: int, layout: str) -> bool:
-        """Return whether a recording is long enough for a layout."""
-        return layout in self._mels[index]
-
-    def mel(self, index: int, layout: str) -> Tensor:
-        """Return a recording's natural-log energies (n_mels, frames)."""
-        return self._mels[index][layout].float() / _STEPS - _OFFSET
+    def mels(self, indices: Iterable[int], layout: str) -> list[Tensor]:
+        """Return the natural-log energies (n_mels, frames) of recordings that are long enough for a layout."""
+        return [self._mels[i][layout].float() / _STEPS - _OFFSET for i in indices if layout in self._mels[i]]
 
     def true_mels(self) -> list[Tensor]:
         """Return the true natural-log mels of recordings, with floor, except those that are too short."""
-        floor = layouts()[self.true].floor
-        return [self.mel(k, self.true).clamp_min(floor) for k in range(len(self)) if self.has(k, self.true)]
+        return [mel.clamp_min(layouts()[self.true].floor) for mel in self.mels(range(len(self)), self.true)]

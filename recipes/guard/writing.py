@@ -45,11 +45,11 @@ class Writer:
         true = self._config.layouts[0]
         for position, name in enumerate((*self._config.layouts, *[true] * _AGAIN)):
             layout = true if name in (SHUFFLED, NOT_SPEECH) else name
-            if not self._material.has(index, layout):
+            if not (mels := self._material.mels([index], layout)):
                 continue
             encoding = OWN.get(name, PLAIN) if self._rng.random() < _OWN else self._other(layout)
             more = name == true and position >= len(self._config.layouts)
-            mel = self._mel(index, name, layout, encoding, length, 2.0 * _ROUGH if more else _ROUGH)
+            mel = self._mel(mels[0], name, layout, encoding, length, 2.0 * _ROUGH if more else _ROUGH)
             if mel is not None:
                 yield mel, self._config.layouts.index(name), self._config.encodings.index(encoding)
 
@@ -60,11 +60,10 @@ class Writer:
         mostly = usual and layout != self._config.layouts[0] and self._rng.random() < 0.85
         return str(self._rng.choice(usual if mostly else self._config.encodings))
 
-    def _mel(self, index: int, name: str, layout: str, encoding: str, length: int, rough: float) -> Tensor | None:
-        mel = self._material.mel(index, layout)
-        length = max(length, len(mel)) if encoding == "transposed" else length
-        start = int(self._rng.integers(0, max(1, mel.shape[1] - length + 1)))
-        mel = mel[:, start : start + length]
+    def _mel(self, whole: Tensor, name: str, layout: str, encoding: str, length: int, rough: float) -> Tensor | None:
+        length = max(length, len(whole)) if encoding == "transposed" else length
+        start = int(self._rng.integers(0, max(1, whole.shape[1] - length + 1)))
+        mel = whole[:, start : start + length]
         if self._rng.random() < _PADDED:
             mel = F.pad(mel, (0, int(self._rng.integers(1, max(2, length // 2)))), value=_NOTHING)
         if mel.shape[1] < _SHORTEST or (encoding == "transposed" and mel.shape[1] < len(mel)):
@@ -76,7 +75,7 @@ class Writer:
             generator = torch.Generator().manual_seed(int(self._rng.integers(2**31)))
             kind = str(self._rng.choice(VARIATIONS))
             mel = like_predicted(mel.clamp_min(math.log(floor)), kind, self._variation, generator)
-        statistics = self._normalising(index, layout) if encoding == "statistics" else None
+        statistics = self._normalising(whole, layout) if encoding == "statistics" else None
         return written(mel, encoding, layouts()[layout].mel_config, statistics, self._rng)
 
     def _in_disorder(self, mel: Tensor, name: str) -> Tensor:
@@ -89,18 +88,17 @@ class Writer:
         axis = 1 if name == SHUFFLED else 0
         return mel.index_select(axis, torch.from_numpy(self._rng.permutation(mel.shape[axis])))
 
-    def _normalising(self, index: int, layout: str) -> tuple[Tensor, Tensor]:
+    def _normalising(self, mel: Tensor, layout: str) -> tuple[Tensor, Tensor]:
         """Return mean and standard deviation (n_mels, 1) of a group of recordings, or of the recording itself."""
         if self._rng.random() < 0.25:
-            return _moments([self._material.mel(index, layout)], layout)
+            return _moments([mel], layout)
         group = int(self._rng.integers(_GROUPS))
         if (layout, group) not in self._statistics:
             rng = np.random.default_rng(group)
             corpora = np.array(self._material.corpora)
             alike = corpora == corpora[rng.integers(len(corpora))] if group % 3 else np.full(len(corpora), True)
             members = rng.permutation(np.flatnonzero(alike))[:_OF_A_GROUP]
-            mels = [self._material.mel(i, layout) for i in members if self._material.has(i, layout)]
-            self._statistics[layout, group] = _moments(mels, layout)
+            self._statistics[layout, group] = _moments(self._material.mels(members, layout), layout)
         return self._statistics[layout, group]
 
 

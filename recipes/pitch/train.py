@@ -99,9 +99,7 @@ class PitchRun(CorpusRun):
         varies them.
         """
         if held_out:
-            return MappedSegments(
-                held_out_segments(manifest, self.segments, self.validation_items), self._item, reuse=1
-            )
+            return MappedSegments(held_out_segments(manifest, self.segments, self.validation_items), self._item, 1)
         return MappedSegments(SegmentDataset(manifest, "train", self.segments), self._item, self.reuse)
 
     def _item(self, x: Tensor, rng: np.random.Generator) -> dict[str, Tensor]:

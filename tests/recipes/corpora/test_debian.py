@@ -57,10 +57,10 @@ def test_prompts_are_listed_non_speech_is_marked_and_missing_folders_are_reporte
 
 
 def test_recordings_under_the_gpl_are_for_evaluation_only():
-    copyleft = {name for name, package in debian.PACKAGES.items() if package.licence.startswith("GPL")}
+    copyleft = {name for name, package in debian.PACKAGES.items() if package["licence"].startswith("GPL")}
     assert copyleft == {"klettres", "ktuberling", "prompts-de", "prompts-es"}
-    assert copyleft <= {name for name, package in debian.PACKAGES.items() if package.use == "evaluate"}
-    assert [name for name, package in debian.PACKAGES.items() if package.unseen] == ["asterisk-it"]
+    assert copyleft <= {name for name, package in debian.PACKAGES.items() if package.get("use") == "evaluate"}
+    assert [name for name, package in debian.PACKAGES.items() if package.get("unseen")] == ["asterisk-it"]
 
 
 def test_duplicate_files_are_marked_as_repeats(tmp_path):
