@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -54,8 +55,12 @@ def with_statistics(config: MelConfig, statistics: Statistics) -> MelConfig:
 
     Raises a ConfigError if they do not fit.
     """
-    values = (np.asarray(given, np.float64).ravel().tolist() for given in statistics)
-    mean, variance = (tuple(each) * (config.n_mels if len(each) == 1 else 1) for each in values)
+    try:
+        given = [np.asarray(each, np.float64).ravel().tolist() for each in statistics]
+        mean, variance = (tuple(values) * (config.n_mels if len(values) == 1 else 1) for values in given)
+    except (TypeError, ValueError) as error:
+        sizes = f"each one number or {config.n_mels} (n_mels)"
+        raise ConfigError(f"statistics must be (mean, variance), {sizes}, or a file with both: {error}") from None
     return dataclasses.replace(config, mean=mean, variance=variance)
 
 
@@ -108,8 +113,10 @@ def read_statistics(path: Path | str) -> Statistics:
         return np.asarray(data["mean"], np.float64), np.asarray(data["variance"], np.float64)
     except OSError as error:
         raise ConfigError(f"cannot read the statistics {path}: {error.strerror}") from error
-    except (KeyError, TypeError, ValueError) as error:
-        raise ConfigError(f"{path} must hold mean and variance, per band or one number for all ({error})") from error
+    except (KeyError, TypeError, ValueError, RecursionError, BadZipFile) as error:
+        fault = f"it lacks {error}" if isinstance(error, KeyError) else error
+        form = "as npz or JSON, per band or one number for all"
+        raise ConfigError(f"{path} must hold mean and variance, {form} ({fault})") from error
 
 
 def _yaml(text: str) -> Any:

@@ -153,11 +153,15 @@ def test_invalid_statistics_are_rejected(tmp_path):
     expected = dataclasses.replace(PRESETS["espnet"], mean=(-5.0,) * 80, variance=(4.0,) * 80)
     assert load_mel_config("espnet", path) == load_mel_config("espnet", (-5, np.float32(4))) == expected
     for text, message in (
-        ('{"mean": [1, 2]}', "must hold mean and variance"),
+        ('{"mean": [1, 2]}', "must hold mean and variance.*it lacks 'variance'"),
         ('{"mean": [1, 2], "variance": [1, 1]}', "mean must have 80 values"),
+        ("[" * 10**5, "as npz or JSON"),
     ):
         path.write_text(text)
         with pytest.raises(ConfigError, match=message):
             load_mel_config("espnet", path)
+    for statistics in ((1,), (1, 2, 3), 5, ("a", "b"), ([[1], [1, 2]], 1), {"mean": 1, "variance": 2}):
+        with pytest.raises(ConfigError, match=r"must be \(mean, variance\), each one number or 80"):
+            load_mel_config("espnet", statistics)
     with pytest.raises(ConfigError, match="cannot read the statistics"):
         read_statistics(tmp_path / "none.json")
