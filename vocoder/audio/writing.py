@@ -1,7 +1,9 @@
 """Write audio files in various formats, marked with the origin of the audio."""
 
 import json
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
+from operator import index
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -111,7 +113,8 @@ def write_audio(
         format: a key of `AUDIO_FORMATS`. Default: the path's suffix.
         origin: origin to store in the file, from `Synthesizer.origin` or from the client. Default: none.
 
-    Raises an AudioError if the format is unknown, x is not (T,) of finite floats, or the directory does not exist.
+    Raises an AudioError if the format is unknown, x is not (T,) of finite floats, sample_rate is not a positive whole
+    number, or the directory does not exist.
     """
     encoding, x = AUDIO_FORMATS[_format_name(target, format)], np.asarray(x)
     if x.ndim != 1 or x.size == 0 or x.dtype.kind != "f":
@@ -120,6 +123,10 @@ def write_audio(
         raise AudioError("audio to write must be finite, but some samples are NaN or infinite")
     if isinstance(target, (str, Path)) and not Path(target).parent.is_dir():
         raise AudioError(f"cannot write {target}: there is no directory {Path(target).parent}")
+    with suppress(TypeError):
+        sample_rate = index(sample_rate)  # NumPy's whole numbers too
+    if not isinstance(sample_rate, int) or not 0 < sample_rate < 2**31:
+        raise AudioError(f"sample_rate must be a positive whole number of Hz, such as 22050, not {sample_rate!r}")
     file_rate = nearest_rate(sample_rate, encoding.sample_rates)
     x = resample(x.astype(np.float32, copy=False), sample_rate, file_rate)
     clips = encoding.subtype != "FLOAT"

@@ -118,11 +118,13 @@ def test_read_and_write_errors_explain_the_cause(tmp_path):
         (chord()[:0], io.BytesIO(), {"format": "wav"}, r"not float32 of shape \(0,\)"),
         (np.zeros(5, np.int16), io.BytesIO(), {"format": "wav"}, "not int16"),
         (np.full(5, np.inf, np.float32), io.BytesIO(), {"format": "wav"}, "NaN or infinite"),
+        (chord(), "chord.opus", {"sample_rate": 22050.0}, r"whole number of Hz, such as 22050, not 22050\.0"),
+        (chord(), "chord.wav", {"sample_rate": "22050"}, "whole number of Hz, such as 22050, not '22050'"),
     ],
 )
 def test_invalid_arguments_for_writing_are_rejected(x, target, options, message):
     with pytest.raises(AudioError, match=message):
-        write_audio(target, x, RATE, **options)
+        write_audio(target, x, **{"sample_rate": RATE, **options})
 
 
 X = (0.3 * np.sin(np.linspace(0.0, 3000.0, 24000))).astype(np.float32)
