@@ -1,9 +1,13 @@
 """Read what the server sends: HTTP answers, and the messages and the end of a WebSocket stream."""
 
+import asyncio
 import json
+import sys
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from traceback import walk_stack
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
@@ -22,6 +26,8 @@ T = TypeVar("T")
 MOST_BANDS = 2**12
 REFUSED = (1002, 1007, 1009)
 """codes with which the client closes: protocol error, not UTF-8, too large (RFC 6455, section 7.4.1)"""
+INSIDE = tuple(str(Path(file).parent) for file in (__file__, asyncio.__file__))
+"""folders whose lines no warning is about"""
 
 
 @dataclass(frozen=True)
@@ -153,10 +159,7 @@ def _from_fields(cls: type[T], document: Mapping[str, Any], where: str) -> T:
 
 
 def read_speech(answer: Response) -> Speech:
-    """Read the audio of an answer, and issue a warning if the mel is not typical.
-
-    Raises a BadAnswerError if there is no audio, or if samples are not finite.
-    """
+    """Read the audio of an answer; raises a BadAnswerError if there is none, or if samples are not finite."""
     headers = answer.headers
     with reading_answer():
         x, rate, seed = _read_npy(answer.content, 1), int(headers["X-Sample-Rate"]), int(headers["X-Seed"])
@@ -165,15 +168,15 @@ def read_speech(answer: Response) -> Speech:
         origin = Origin.of_json(headers.get("X-Audio-Origin", ""))
         verdict, adapted = MelVerdict.of_headers(headers), headers.get("X-Mel-Adapted")
         recognised, sharpened = headers.get("X-Mel-Recognised"), float(headers.get("X-Mel-Sharpened", 0.0))
-        speech = Speech(x, rate, unquote(headers["X-Model"]), seed, verdict, origin, adapted, recognised, sharpened)
-    warn_of(verdict)
-    return speech
+        return Speech(x, rate, unquote(headers["X-Model"]), seed, verdict, origin, adapted, recognised, sharpened)
 
 
-def warn_of(verdict: MelVerdict | None) -> None:
-    """Issue a warning if the mel is not typical, as a local synthesizer does."""
-    if verdict is not None and not verdict.typical:
-        warnings.warn(MelWarning(verdict.message), stacklevel=5)
+def warn_of(result: Speech | StreamEnd | None) -> None:
+    """Issue a warning if the mel is not typical, at the line of the thread that called the client."""
+    if result is not None and result.guard is not None and not result.guard.typical:
+        files = (frame.f_code.co_filename for frame, _ in walk_stack(sys._getframe()))
+        level = next((level for level, file in enumerate(files, 1) if not file.startswith(INSIDE)), 1)
+        warnings.warn(MelWarning(result.guard.message), stacklevel=level)
 
 
 def read_mel(answer: Response) -> NDArray[np.float32]:

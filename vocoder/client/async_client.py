@@ -90,6 +90,12 @@ class AsyncClient:
             VocoderError: the server did not answer, refused or failed; each case has its own subclass.
             TypeError: the mel does not hold floats, or an option is unknown or has the wrong type.
         """
+        speech = await self.speech(mel, options)
+        answers.warn_of(speech)
+        return speech
+
+    async def speech(self, mel: Any, options: SpeechOptions) -> Speech:
+        """Return what `synthesize` does, without a warning."""
         return answers.read_speech(await self._call(requests.synthesis_call(mel, options)))
 
     async def mel(
@@ -208,12 +214,13 @@ class AsyncSpeechStream:
         self._failure: Exception | None = None
 
     async def __aiter__(self) -> AsyncIterator[NDArray[np.float32]]:
-        """Yield the audio; exceptions raised by the iterable of frames surface here."""
+        """Yield the audio; exceptions raised by the iterable of frames surface here, and the guard's warning."""
         while (x := await self.next()) is not None:
             yield x
+        answers.warn_of(self.end)
 
     async def next(self) -> NDArray[np.float32] | None:
-        """Return the next audio, or None at the end; exceptions raised by the iterable of frames surface here."""
+        """Return the next audio, or None at the end, without a warning."""
         while self.end is None:
             try:
                 async with asyncio.timeout(self._timeout):
@@ -222,7 +229,6 @@ class AsyncSpeechStream:
                 raise self._failure or answers.connection_error(error) from error
             if isinstance(message, StreamEnd):
                 self.end = message
-                answers.warn_of(message.guard)
             elif isinstance(message, np.ndarray):
                 return message
         return None

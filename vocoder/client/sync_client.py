@@ -13,7 +13,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from vocoder.client.answers import StreamEnd
+from vocoder.client.answers import Speech, StreamEnd, warn_of
 from vocoder.client.async_client import AsyncClient, AsyncSpeechStream
 from vocoder.client.requests import SpeechOptions, pieces_of
 
@@ -55,8 +55,13 @@ class Client:
         self._loop.stop()
 
     models = _blocking(AsyncClient.models)
-    synthesize = _blocking(AsyncClient.synthesize)
     mel = _blocking(AsyncClient.mel)
+
+    def synthesize(self, mel: Any, **options: Unpack[SpeechOptions]) -> Speech:
+        """Turn a mel (n_mels, frames) into audio; see `AsyncClient.synthesize`."""
+        speech = self._loop.run(self._client.speech(mel, options))
+        warn_of(speech)
+        return speech
 
     @contextmanager
     def stream(self, mel: Any, **options: Unpack[SpeechOptions]) -> Iterator["SpeechStream"]:
@@ -90,6 +95,7 @@ class SpeechStream:
         """Yield the audio; exceptions raised by the iterable of frames surface here."""
         while (x := self._loop.run(self._stream.next())) is not None:
             yield x
+        warn_of(self.end)
 
     def send(self, pieces: Iterable[Any]) -> None:
         """Send all frames; runs on a separate thread."""

@@ -44,8 +44,11 @@ def test_a_whole_mel_is_synthesized(client_factory, streamer):
 
 def test_guard_modes_and_the_list_of_models(client_factory, streamer):
     with client_factory(streamer, Streamer("模型")) as client_of, client_of() as client:
-        with pytest.warns(MelWarning, match="does not look like speech"):
+        with pytest.warns(MelWarning, match="does not look like speech") as told:
             verdict = client.synthesize(mel_of(100)).guard
+        with client.stream(mel_of(100)) as speech, pytest.warns(MelWarning) as streamed:
+            list(speech)
+        assert [warning.filename for warning in (*told, *streamed)] == [__file__, __file__]
         assert (verdict.typical, verdict.cause, verdict.typicality >= 0.0) == (False, "not-speech", True)
         assert client.synthesize(mel_of(100), guard="off").guard is None
         with pytest.raises(InvalidRequestError, match="does not look like speech"):

@@ -12,6 +12,7 @@ from http_helpers import TIMEOUT, metrics
 from streamers import mel_of
 
 from vocoder.client import AsyncClient, Retries, UnavailableError, UnknownModelError
+from vocoder.mel.config import MelWarning
 
 TONE = (0.3 * np.sin(np.arange(22050) / 20.0)).astype(np.float32)
 pytestmark = pytest.mark.filterwarnings("ignore::vocoder.MelWarning")  # the mels are artificial
@@ -83,7 +84,8 @@ def test_the_asyncio_client(client_factory, streamer, wait_until):
     async def use_client(client):
         async with client:
             assert [model.name for model in await client.models()] == ["streamer"]
-            np.testing.assert_array_equal((await client.synthesize(mel, seed=3)).x, streamer.synthesize(mel, seed=3))
+            speech = await asyncio.create_task(client.synthesize(mel, seed=3))
+            np.testing.assert_array_equal(speech.x, streamer.synthesize(mel, seed=3))
             assert (await client.mel(TONE, 22050)).shape[0] == 80
             for source in (frames(), mel, iter(mel.T)):
                 async with client.stream(source, seed=3) as speech:
@@ -100,7 +102,9 @@ def test_the_asyncio_client(client_factory, streamer, wait_until):
         assert (await asyncio.to_thread(lambda: patience.waits[0])) >= 1.0
 
     with client_factory(streamer, queue_size=1) as client_of:
-        asyncio.run(use_client(client_of(AsyncClient)))
+        with pytest.warns(MelWarning) as told:
+            asyncio.run(use_client(client_of(AsyncClient)))
+        assert [warning.filename for warning in told] == [__file__, __file__]
         patience = Impatient(most=1000, resume=streamer.gate.set)
         with full_queue(client_of, streamer, wait_until):
             asyncio.run(stream_with_retries(client_of(AsyncClient, retries=patience)))
