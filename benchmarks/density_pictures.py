@@ -18,9 +18,8 @@ from torch.distributions import Distribution
 
 from benchmarks.density_fitting import Data, Fit, fit, ours, pool, score
 from training.density.flows import DensityConfig
-from training.density.items import points
+from training.density.items import TOYS, points
 from training.density.model import DensityModel
-from training.density.toys import TOYS
 from vocoder.timing import markdown_table
 
 EXTENT = 4.0

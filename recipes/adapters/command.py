@@ -1,31 +1,67 @@
-"""`python -m recipes adapter`: fit an adapter from mels of another mel config to those of a model."""
+"""`python -m recipes adapter`: fit an adapter from mels of another mel config to those of a model.
+
+It learns from frames of the same audio in both mel configs: a linear map, with a network beside it.
+"""
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
+import torch
 from accelerate.utils import set_seed
+from sklearn.linear_model import Ridge
+from torch import Tensor
 
-from recipes.adapters.fitting import AdapterObjective, Levels, frames_of
-from training.corpora.manifest import read_manifest
-from training.data.augment import AugmentConfig
+from training.corpora.manifest import Entry, Manifest, read_manifest
+from training.data.augment import AugmentConfig, augmented
+from training.data.stores import AudioStore
+from training.loop.batches import FixedItems
+from training.loop.objective import Batch, Objective, Parts, Phase
 from training.loop.trainer import fit
 from training.loop.trainer_config import RunConfig
 from training.provenance import provenance
+from training.publishing import model_card
 from training.run_config import command_of
-from vocoder.checkpoint import load_model
-from vocoder.config import ConfigError, NotNegative
+from vocoder.adapt.adapter import FrameTimes
+from vocoder.audio.resampling import resample
+from vocoder.checkpoint import load_model, save_model
+from vocoder.config import Checked, ConfigError, NotNegative, Positive, Range
 from vocoder.loading import model_directory, shipped_models
 from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import load_mel_config
-from vocoder.mel.convert import plain
-from vocoder.mel.spectrogram import band_centres
+from vocoder.mel.convert import convert, plain
+from vocoder.mel.spectrogram import MelSpectrogram, band_centres
 from vocoder.models.adapter import AdapterConfig, AdapterModel
 
 DEFAULTS = Path(__file__).with_name("adapter.yaml")
 SHORTEST = 0.4  # seconds of an utterance
+SILENT_FRAMES = 20
+"""frames of digital silence added to the data, so that silence stays silence"""
+QUIET_NATS, QUIET_WEIGHT = 7.0, 0.3
+"""bands this far below the loudest of their frame are hardly audible; their errors get this weight"""
+
+
+@dataclass(frozen=True)
+class Levels(Checked):
+    """The levels to which audio is scaled."""
+
+    gain_db: Annotated[Range, (-100, 100)] = (-20.0, 8.0)
+    """range of random gains, limited so that audio stays within full scale"""
+    peak: Annotated[float, (1e-6, 1)] | None = None
+    """peak to which audio is scaled instead, for mel configs that require it"""
+    top_db: Positive | None = None
+    """range below its maximum to which every other mel is limited, in units of the mel, like librosa's top_db"""
+
+    def applied(self, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Return audio (T,) at a random level, or at `peak`."""
+        loudest = float(np.abs(x).max())
+        if loudest == 0.0:
+            return x
+        gain = 10.0 ** (rng.uniform(self.gain_db[0], self.gain_db[1]) / 20.0)
+        return x * np.float32(min(gain, 0.999 / loudest) if self.peak is None else self.peak / loudest)
 
 
 @dataclass(frozen=True)
@@ -95,6 +131,96 @@ def _architecture(config: AdapterRun, source: MelConfig, target: MelConfig) -> A
     # All bands may contain energy below the target's highest frequency, except from the third band above it on.
     above = int((band_centres(source)[0] >= target.f_max).sum())
     return AdapterConfig(target, source.n_mels, source.n_mels - max(above - 2, 0), before, after, hidden)
+
+
+@torch.no_grad()
+def frames_of(
+    manifest: Manifest,
+    entries: Sequence[Entry],
+    source: MelConfig,
+    config: AdapterConfig,
+    augment: AugmentConfig,
+    levels: Levels,
+    seed: int,
+) -> FixedItems:
+    """Return an adapter's training data from utterances, each with its own augmentation.
+
+    Items are `windows` (taps, bands) of the source and `frames` (n_mels,) of the adapter's target.
+    """
+    store, rng = AudioStore(manifest, entries), np.random.default_rng(seed)
+    takes, makes = MelSpectrogram(source), MelSpectrogram(config.target)
+    grid, audio = FrameTimes.between(source, config.target, config.before, config.after), []
+    for i, entry in enumerate(entries):
+        x, _ = augmented(store.whole(i), entry.band_edge, manifest.sample_rate, augment, rng)
+        audio.append(torch.from_numpy(levels.applied(x, rng)))
+    windows, frames = [], []
+    for i, each in enumerate((*audio, torch.zeros(SILENT_FRAMES * config.target.hop_length))):
+        mel = takes(resample(each, manifest.sample_rate, source.sample_rate)[None])[0]
+        if levels.top_db is not None and i % 2:
+            mel = convert(mel.clamp_min(mel.max() - levels.top_db), source, source)
+        own = makes(resample(each, manifest.sample_rate, config.target.sample_rate)[None])[0]
+        windows.append(grid.windows(mel[: config.looked_at], 0, own.shape[1], 0, mel.shape[1]).float())
+        frames.append(own.T.float())
+    return FixedItems(windows=torch.cat(windows), frames=torch.cat(frames))
+
+
+class AdapterObjective(Objective):
+    """Error of frames in nats, with less weight on quiet bands. It starts from the least-squares linear map.
+
+    A batch has `windows` (B, taps, bands) of the input mels and `frames` (B, n_mels) of the output mels.
+    """
+
+    model: AdapterModel
+
+    def __init__(self, model: AdapterModel, source: MelConfig, fitted: FixedItems, ridge: float) -> None:
+        super().__init__(model, source)
+        self.fitted, self.ridge = fitted, ridge
+
+    def phases(self) -> tuple[Phase, ...]:
+        """Return one update of map and network; none for a map alone, for which the closed form is optimal."""
+        return super().phases() if self.model.config.hidden else ()
+
+    def initialise(self, batches: Iterable[Batch]) -> None:
+        """Fit the linear map; the network starts with output 0."""
+        closed_form(self.model, self.fitted, self.ridge)
+        if self.model.config.hidden:
+            last = self.model.layers[-1]
+            torch.nn.init.zeros_(last.weight)  # type: ignore[arg-type]
+            torch.nn.init.zeros_(last.bias)  # type: ignore[arg-type]
+
+    def parts(self, batch: Batch, step: int) -> Parts:
+        """Return the mean error in nats, with less weight on quiet bands."""
+        frames = batch["frames"]
+        error = torch.nn.functional.smooth_l1_loss(self.model(batch["windows"]), frames, reduction="none", beta=0.1)
+        weight = torch.where(_heard(frames), 1.0, QUIET_WEIGHT)
+        return {"error": (1.0, (error * weight).sum() / weight.sum())}
+
+    def validate(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the mean absolute error in nats of audible bands."""
+        frames = batch["frames"]
+        return {"score": (self.model(batch["windows"]) - frames).abs()[_heard(frames)].mean()}
+
+    def export(self, directory: Path, provenance: dict[str, Any]) -> None:
+        """Write the adapter's directory, in float16."""
+        card = model_card(self.mel_config.name, self.model, self.mel_config, provenance)
+        save_model(directory, self.model, self.mel_config, provenance, None, torch.float16, card)
+
+
+def _heard(frames: Tensor) -> Tensor:
+    return frames >= frames.amax(dim=1, keepdim=True) - QUIET_NATS
+
+
+@torch.no_grad()
+def closed_form(model: AdapterModel, data: FixedItems, ridge: float) -> None:
+    """Set the inputs' statistics and the least-squares linear map with the penalty `ridge`."""
+    taken, made = data.tensors["windows"], data.tensors["frames"]
+    flat = taken.flatten(0, 1)
+    model.mean.copy_(flat.mean(dim=0))
+    model.deviation.copy_(flat.std(dim=0).clamp_min(1e-3))
+    inputs, outputs = (x.double().cpu().numpy() for x in (model.normalised(taken), made))
+    fitted = Ridge(ridge * len(made), copy_X=False).fit(inputs, outputs)
+    model.linear.weight.copy_(torch.from_numpy(fitted.coef_))
+    model.linear.bias.copy_(torch.from_numpy(fitted.intercept_))
 
 
 add_arguments, run = command_of(AdapterRun, train, DEFAULTS)

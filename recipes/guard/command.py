@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 from recipes.guard.fitting import ConventionObjective, calibrate, fit_densities, lesson_of
-from recipes.guard.material import Material
 from recipes.guard.recordings import to_calibrate, to_fit
 from recipes.guard.variation import VariationConfig
+from recipes.guard.writing import Material
 from training.corpora.manifest import Entry, Manifest, read_manifest
 from training.loop.batches import FixedItems
 from training.loop.trainer import fit

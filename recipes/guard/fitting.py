@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from recipes.guard.material import Material
 from recipes.guard.variation import VariationConfig, coloured, like_predicted
-from recipes.guard.writing import Writer
+from recipes.guard.writing import Material, Writer
 from training.density.gaussian import fit_gaussian
 from training.loop.batches import FixedItems
 from training.loop.objective import Batch, Objective, Parts

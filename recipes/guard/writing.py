@@ -1,21 +1,36 @@
-"""Writes mels in any layout and encoding, some of them as acoustic models might predict them."""
+"""Mels of recordings in every layout and encoding, some of them as acoustic models might predict them."""
 
 import dataclasses
+import functools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from recipes.guard.material import LEAST, Material
+from recipes.guard.recordings import at_rate
 from recipes.guard.variation import VariationConfig, like_predicted
 from vocoder.layers.recogniser import ConventionConfig
 from vocoder.mel.config import MelConfig
-from vocoder.mel.conventions import LN10, NATURAL, NOT_SPEECH, PLAIN, SHUFFLED, TORTOISE, VARIATIONS, encodings, layouts
+from vocoder.mel.conventions import (
+    LN10,
+    NATURAL,
+    NOT_SPEECH,
+    PLAIN,
+    SHUFFLED,
+    TORTOISE,
+    VARIATIONS,
+    Layout,
+    encodings,
+    layouts,
+)
 from vocoder.mel.convert import encode, plain
+from vocoder.mel.spectrogram import MelSpectrogram
 
+LEAST = 1e-12
+"""floor of energies"""
 OWN = {"espnet": "log10", "r9y9": "log10", "speecht5": "log10", "tacotron2-tf": "symmetric", "clarinet": "unit"}
 """own encodings of layouts; the others use natural logarithms"""
 _USUAL = ("statistics", "statistics", "ln", "log10", "db20", "db10", "unit", "symmetric")
@@ -29,6 +44,73 @@ _OWN, _ROUGH = 0.55, 0.35  # shares of mels in their layout's own encoding, and 
 _AGAIN = 2  # additional true mels per recording, which are rough twice as often
 _PADDED = 0.15  # share of mels with silence after their end, as in batches
 _NOTHING = math.log(LEAST)
+_STEPS = 1500.0  # fixed-point steps per nat
+_OFFSET = 28.0 - 31768 / _STEPS
+_FRAMES = 192  # frames kept per recording
+
+
+@torch.inference_mode()
+def energies(x: np.ndarray, sample_rate: int, names: Sequence[str], rng: np.random.Generator) -> dict[str, Tensor]:
+    """Return the natural-log energies (n_mels, frames) of an utterance x (T,) in each of the named layouts.
+
+    Layouts for which the utterance is too short are left out. Hops and rates are drawn among equivalent ones.
+    """
+    dtype = torch.float64 if rng.random() < 0.3 else torch.float32
+    configs = {name: _chosen(layouts()[name], rng) for name in names}
+    rates = {config.sample_rate for config in configs.values()}
+    audio = {rate: torch.from_numpy(at_rate(x, sample_rate, rate)).to(dtype) for rate in rates}
+    return {
+        name: _spectrogram(config)(audio[config.sample_rate][None])[0].float()
+        for name, config in configs.items()
+        if len(audio[config.sample_rate]) > config.padding
+    }
+
+
+@functools.cache
+def _spectrogram(config: MelConfig) -> MelSpectrogram:
+    return MelSpectrogram(dataclasses.replace(config, floor=LEAST), precise=False)
+
+
+def _chosen(layout: Layout, rng: np.random.Generator) -> MelConfig:
+    """Return a layout's mel config, in half of the cases with a similar hop or rate."""
+    if not layout.near or rng.random() < 0.5:
+        return layout.mel_config
+    value = int(rng.choice(layout.near))
+    changed = {"hop_length": value} if layout.cause == "hop" else {"sample_rate": value}
+    return dataclasses.replace(layout.mel_config, **changed)  # type: ignore[arg-type]
+
+
+class Material:
+    """Natural-log band energies of recordings (T,), each with its corpus, as 16-bit integers.
+
+    They are in the layouts `names`, the first of which is that of true mels; `use` is for progress messages.
+    """
+
+    def __init__(
+        self, recordings: Iterable[tuple[np.ndarray, str]], names: Sequence[str], sample_rate: int, seed: int, use: str
+    ) -> None:
+        self.true = names[0]
+        self.corpora: list[str] = []
+        self._mels: list[dict[str, Tensor]] = []
+        rng = np.random.default_rng(seed)
+        for x, corpus in recordings:
+            found = energies(x, sample_rate, names, rng)
+            steps = {name: ((mel[:, :_FRAMES] + _OFFSET) * _STEPS).round() for name, mel in found.items()}
+            self._mels.append({name: mel.clamp(-32768, 32767).to(torch.int16) for name, mel in steps.items()})
+            self.corpora.append(corpus)
+            if len(self) % 500 == 0:
+                print(f"{use} {len(self)} recordings", flush=True)
+
+    def __len__(self) -> int:
+        return len(self._mels)
+
+    def mels(self, indices: Iterable[int], layout: str) -> list[Tensor]:
+        """Return the natural-log energies (n_mels, frames) of recordings that are long enough for a layout."""
+        return [self._mels[i][layout].float() / _STEPS - _OFFSET for i in indices if layout in self._mels[i]]
+
+    def true_mels(self) -> list[Tensor]:
+        """Return the true natural-log mels of recordings, with floor, except those that are too short."""
+        return [mel.clamp_min(layouts()[self.true].floor) for mel in self.mels(range(len(self)), self.true)]
 
 
 class Writer:

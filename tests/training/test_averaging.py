@@ -3,8 +3,8 @@
 import torch
 from tiny_models import TINY_MEL, tiny_waveglow
 
-from training.averaging import mean_of
 from training.cli import main
+from training.publishing import mean_of
 from vocoder.checkpoint import load_model, save_model
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 
-from training.evaluate.options import GROUPS, Comparison, Selection
+from training.evaluate.options import GROUPS, Comparison
 
 NUMBERS = (
     ("min_seconds", float, "skip shorter utterances"),
@@ -20,13 +20,13 @@ NUMBERS = (
     ("seed", int, "seed of the models' noise"),
     ("jobs", int, "number of scoring processes"),
 )
-"""fields of `Selection` and `Comparison`, with their types and help texts"""
+"""fields of `Comparison`, with their types and help texts"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     add = parser.add_argument
-    defaults = vars(Selection()) | vars(Comparison()) | {"jobs": os.cpu_count() or 1}
+    defaults = vars(Comparison()) | {"jobs": os.cpu_count() or 1}
     add("models", nargs="+", metavar="MODEL", help="model directory or name of a shipped model")
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--manifest", type=Path, help="manifest.jsonl of a prepared corpus")
@@ -50,8 +50,7 @@ def run(args: argparse.Namespace) -> int:
     if args.predicted and args.own_mels:
         raise ValueError("--predicted compares true and predicted mels; leave out --own-mels")
     given = vars(args) | {"mels": "both" if args.predicted else "own" if args.own_mels else "given"}
-    selection = Selection(**{field.name: given[field.name] for field in fields(Selection)})
-    options = Comparison(selection, **{field.name: given[field.name] for field in fields(Comparison)[1:]})
+    options = Comparison(**{field.name: given[field.name] for field in fields(Comparison)})
     if twice := sorted({name for name in args.models if args.models.count(name) > 1}):
         raise ValueError(f"{', '.join(twice)} is given twice")
     models = {reference: load(reference, guard="off") for reference in args.models}

@@ -30,7 +30,10 @@ def scan_folder(path: Path, name: str | None = None, licence: str | None = None)
     if not path.is_dir():
         raise CorpusError(f"{path} is not a folder; for corpora known by name, use `python -m recipes prepare`")
     name = name or path.resolve().name
-    recordings = [_recording(file, below, name) for file, below in files_in(path, SUFFIXES)]
+    recordings = []
+    for file, below in files_in(path, SUFFIXES):
+        speaker, *rest = below.parts if len(below.parts) > 1 else (name, below.name)
+        recordings.append(Recording(file, Path(*rest).as_posix(), speaker))
     if not recordings:
         raise CorpusError(f"{path} has no audio; known suffixes: {', '.join(sorted(SUFFIXES))}")
     return _corpus(path, name, licence, UNKNOWN, f"Recordings in the folder {name}", recordings)
@@ -86,8 +89,3 @@ def _corpus(
     texts = [path / name for name in _LICENCE_NAMES if (path / name).is_file()]
     text = texts[0].read_text(encoding="utf-8", errors="replace") if texts else ""
     return Corpus(name, str(path.resolve()), known, attribution, text, tuple(recordings))
-
-
-def _recording(file: Path, path: Path, corpus: str) -> Recording:
-    speaker, *below = path.parts
-    return Recording(file, Path(*below).as_posix(), speaker) if below else Recording(file, speaker, corpus)

@@ -91,7 +91,11 @@ def prepare(corpora: Sequence[Corpus], output: Path, config: PrepareConfig, jobs
     """
     output.mkdir(parents=True, exist_ok=True)
     _record(corpora, output, config)
-    work = [job for corpus in corpora for job in _jobs(corpus, output, config)]
+    work = []
+    for corpus in corpora:
+        own = config if corpus.min_seconds is None else replace(config, min_seconds=corpus.min_seconds)
+        parts = ((replace(corpus, recordings=(one,)), one, split) for one, split in split_recordings(corpus))
+        work += [_Job(one, part, split, output, own) for part, one, split in parts]
     results = list(with_bar(mapped(_process, work, jobs), "file", len(work)))
     skipped = [result for result in results if isinstance(result, Skipped)]
     found = [result for result in results if isinstance(result, Entry)]
@@ -104,14 +108,6 @@ def prepare(corpora: Sequence[Corpus], output: Path, config: PrepareConfig, jobs
     others = read_manifest(output, check_files=False).entries if (output / "manifest.jsonl").is_file() else ()
     write_manifest(output / "manifest.jsonl", [*(entry for entry in others if entry.corpus not in names), *entries])
     return Prepared(read_manifest(output), skipped)
-
-
-def _jobs(corpus: Corpus, output: Path, config: PrepareConfig) -> list[_Job]:
-    own = config if corpus.min_seconds is None else replace(config, min_seconds=corpus.min_seconds)
-    return [
-        _Job(recording, replace(corpus, recordings=(recording,)), split, output, own)
-        for recording, split in split_recordings(corpus)
-    ]
 
 
 def _process(job: _Job) -> Entry | Skipped:

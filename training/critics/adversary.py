@@ -2,6 +2,7 @@
 
 import json
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -53,8 +54,7 @@ class Adversary(nn.Module):
 
     def save(self, directory: Path) -> None:
         """Write the critics beside a model, so that fine-tuning can start from them."""
-        tensors = {name: value.contiguous() for name, value in self.critics.state_dict().items()}
-        save_file(tensors, directory / CRITICS_FILE, {"config": json.dumps(to_dict(self.config))})
+        _write(directory, self.config, self.critics.state_dict())
 
     def load(self, directory: Path) -> bool:
         """Load the critics beside a model; return whether there are any of this shape.
@@ -62,18 +62,14 @@ class Adversary(nn.Module):
         Raises ConfigError if the file is damaged.
         """
         found = critics_beside(directory)
-        if found is None or replace(found, length=self.config.length) != self.config:
+        if found is None or replace(found[0], length=self.config.length) != self.config:
             return False
-        path = directory / CRITICS_FILE
-        try:
-            self.critics.load_state_dict(load_file(path))
-        except (SafetensorError, RuntimeError) as error:
-            raise ConfigError(f"{path} holds no critics: {error}") from error
+        self.critics.load_state_dict(found[1])
         return True
 
 
-def critics_beside(directory: Path) -> CriticConfig | None:
-    """Return the shape of the critics beside a model, or None if there are none.
+def critics_beside(directory: Path) -> tuple[CriticConfig, dict[str, Tensor]] | None:
+    """Return the shape and the weights of the critics beside a model, or None if there are none.
 
     Raises ConfigError if the file is damaged.
     """
@@ -82,18 +78,20 @@ def critics_beside(directory: Path) -> CriticConfig | None:
         return None
     try:
         with safe_open(path, framework="pt") as file:
-            return from_dict(CriticConfig, json.loads((file.metadata() or {})["config"]))
+            return from_dict(CriticConfig, json.loads((file.metadata() or {})["config"])), load_file(path)
     except (SafetensorError, KeyError, ValueError) as error:
         raise ConfigError(f"{path} holds no critics: {error}") from error
 
 
 def copy_critics(source: Path, target: Path, dtype: torch.dtype) -> bool:
     """Copy the critics beside a model to another directory in a given precision; return whether there are any."""
-    if not (source / CRITICS_FILE).is_file():
-        return False
-    with safe_open(source / CRITICS_FILE, framework="pt") as file:
-        metadata = file.metadata()
-    tensors = {name: value.to(dtype) for name, value in load_file(source / CRITICS_FILE).items()}
-    save_file(tensors, target / CRITICS_FILE, metadata)
-    (target / CRITICS_FILE).chmod(0o644)  # safetensors makes it private, but containers run as other users
-    return True
+    found = critics_beside(source)
+    if found is not None:
+        _write(target, found[0], {name: value.to(dtype) for name, value in found[1].items()})
+    return found is not None
+
+
+def _write(directory: Path, config: CriticConfig, weights: Mapping[str, Tensor]) -> None:
+    tensors = {name: value.contiguous() for name, value in weights.items()}
+    save_file(tensors, directory / CRITICS_FILE, {"config": json.dumps(to_dict(config))})
+    (directory / CRITICS_FILE).chmod(0o644)  # safetensors makes it private, but containers run as other users

@@ -8,10 +8,9 @@ from typing import Any, get_args
 from accelerate.utils import set_seed
 
 from training.density.flows import CLOSED_FORM, DensityConfig, Kind
-from training.density.items import DataConfig, items_of
+from training.density.items import TOYS, DataConfig, items_of
 from training.density.model import DensityModel
 from training.density.objective import DensityObjective
-from training.density.toys import TOYS
 from training.density.vae import VAEConfig, VariationalAutoencoder
 from training.loop.trainer import fit
 from training.loop.trainer_config import RunConfig

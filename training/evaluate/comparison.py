@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from training.evaluate.evaluation import Row, evaluate
 from training.evaluate.listening.page import Utterance, listening_page
 from training.evaluate.metric import Audio, Metric, split_by_package
 from training.evaluate.metrics import METRICS
-from training.evaluate.options import Comparison
+from training.evaluate.options import Comparison, Selection
 from training.evaluate.recordings import Recording, left_out, recordings
 from training.evaluate.report import Report, table, write_report
 from vocoder.audio.resampling import resample
@@ -31,7 +31,7 @@ def compare(models: Mapping[str, Synthesizer], manifest_file: Path, output: Path
     ValueError if the manifest is wrong or has no suitable recordings.
     """
     manifest = read_manifest(manifest_file)
-    chosen = recordings(manifest, options.selection, own_mels=options.mels == "own")
+    chosen = recordings(manifest, options, own_mels=options.mels == "own")
     without = [recording.entry.path for recording in chosen if recording.entry.mel is None]
     if options.mels == "both" and without:
         raise ValueError(
@@ -50,7 +50,7 @@ def compare(models: Mapping[str, Synthesizer], manifest_file: Path, output: Path
     metrics, missing = split_by_package(METRICS)
     rows, heard = _evaluated([*baselines, *trained], chosen, metrics, options)
     settings, sums = _settings(chosen, options, sampling), {model.name: model.weights_sha256 for model in trained}
-    report = Report(settings, rows, METRICS, missing, sums, left_out(manifest, options.selection))
+    report = Report(settings, rows, METRICS, missing, sums, left_out(manifest, options))
     written = [*write_report(report, output), output / "listening.html"]
     utterances = _utterances([*trained, *baselines[1:]], chosen, heard)
     written[-1].write_text(listening_page(report, utterances), encoding="utf-8")
@@ -100,7 +100,7 @@ def _settings(chosen: Sequence[Recording], options: Comparison, sampling: dict[s
     given = sum(recording.entry.mel is not None for recording in chosen)
     return {
         "split": "test",
-        **asdict(options.selection),
+        **{field.name: getattr(options, field.name) for field in fields(Selection)},
         **sampling,
         "given_mels": f"{given} of {len(chosen)}" if given and options.mels != "both" else None,
         "mels": "the recordings' own, and predicted by an acoustic model" if options.mels == "both" else None,

@@ -1,7 +1,7 @@
 """The options of an evaluation. This module imports no large library."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 from training.corpora.manifest import Entry
@@ -42,10 +42,9 @@ class Selection(Checked):
 
 
 @dataclass(frozen=True)
-class Comparison(Checked):
-    """The settings of a comparison. Raises ValueError if a number is out of range."""
+class Comparison(Selection):
+    """The settings of a comparison, of utterances so selected. Raises ValueError if a number is out of range."""
 
-    selection: Selection = field(default_factory=Selection)
     mels: Mels = "given"
     """The manifest's mels, or the recordings' own if it has none; always their own; or both, in separate rows."""
     griffin_lim: bool = False

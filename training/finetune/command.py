@@ -34,13 +34,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
-    _check(args)
-    from training.finetune.steps import finetune  # slow import (torch) that --help and mistakes do not need
-
-    return finetune(args)
-
-
-def _check(args: argparse.Namespace) -> None:
     check_outside(args.run or args.output, args.recordings)
     scan_folder(args.recordings, args.output.name, args.licence)
     model_directory(args.start_from)
@@ -54,3 +47,6 @@ def _check(args: argparse.Namespace) -> None:
         raise ValueError(f"--minutes must be a positive number, not {args.minutes:g}")
     if args.steps is not None and args.steps < FEWEST_CHOSEN:
         raise ValueError(f"--steps must be at least {FEWEST_CHOSEN}, not {args.steps}")
+    from training.finetune.steps import finetune  # slow import (torch) that --help and mistakes do not need
+
+    return finetune(args)

@@ -6,15 +6,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from training.averaging import write_mean
 from training.corpora.manifest import Manifest
 from training.evaluate.comparison import compare
-from training.evaluate.options import Comparison, Selection
+from training.evaluate.options import Comparison
 from training.finetune.recipe import Start
 from training.finetune.recordings import predicted
 from training.finetune.verdict import ALLOWED, Change, changes, gain, refusal
 from training.loop.checkpointing import Checkpoints
-from training.publishing import publish
+from training.publishing import publish, write_mean
 from vocoder.loading import load
 
 BEFORE, AFTER, HALFWAY = "before", "after", "halfway"
@@ -67,7 +66,7 @@ def compared(start: Start, training: Path, manifest: Manifest, folder: Path, see
     write_mean([start.directory, last], models[HALFWAY])
     vocoders = {BEFORE: load(start.reference, guard="off")}
     vocoders |= {label: load(model, guard="off") for label, model in models.items()}
-    options = Comparison(Selection(0.5, 20.0, by="corpus"), griffin_lim=True, seed=seed, jobs=jobs)
+    options = Comparison(0.5, 20.0, by="corpus", griffin_lim=True, seed=seed, jobs=jobs)
     report = compare(vocoders, manifest.root / "manifest.jsonl", folder, options)
     smooth, trained = predicted(manifest), []
     for label, model in models.items():

@@ -115,15 +115,15 @@ def recipe(
     predicted mels, critics count more, and models that correct towards the given mel stop correcting, in training and
     in use.
     """
-    mel, own, critics = start.mel_config, start.architecture.corrections, critics_beside(start.directory)
+    mel, own, judged = start.mel_config, start.architecture.corrections, critics_beside(start.directory)
     changes: dict[str, float] = {}
     if predicted:
         own, changes = (0, _UNCORRECTED) if start.corrects_to_given else (own, _GENERATIVE)
     losses = start.kind.losses(
         **(_SAMPLES | changes),
         samples_from=0,
-        critics_from=budget.steps // 4 if critics is None else 0,
-        critics=critics or CriticConfig(),
+        critics_from=budget.steps // 4 if judged is None else 0,
+        critics=CriticConfig() if judged is None else judged[0],
         sample_corrections=min(_CORRECTIONS, own),
     )
     segments = SegmentConfig(

@@ -21,7 +21,7 @@ from training.finetune.verdict import missing_judges, too_noisy
 from training.loop.checkpointing import Checkpoints, run_progress
 from training.loop.processes import announce
 from training.loop.trainer_config import TrainerConfig
-from training.runs.corpus_run import fit_corpus
+from training.runs.corpus_run import train
 
 INTERRUPTED = 130
 
@@ -56,7 +56,7 @@ def _finished(args: argparse.Namespace, start: Start, folder: Path, stopped: Run
     training, manifest = folder / "training", prepared.manifest
     config = stopped or _planned(args, start, manifest, training)
     if stopped is None or not _ended(training, config.trainer):
-        fit_corpus(config, manifest, resume=stopped is not None)
+        train(config, stopped is not None, manifest)
     if not _ended(training, config.trainer):
         return False
     announce("3 of 4: scoring held-out recordings before and after training")

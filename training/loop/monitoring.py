@@ -23,7 +23,7 @@ class Monitor:
         self._before = replace(start)
         self._writer = SummaryWriter(str(directory / "tensorboard"), purge_step=start.step + 1) if enabled else None
         hidden = not (enabled and sys.stdout.isatty())
-        self._bar = tqdm(
+        self.bar = tqdm(
             total=steps, initial=start.step, file=sys.stdout, unit="step", dynamic_ncols=True, disable=hidden
         )
 
@@ -32,10 +32,6 @@ class Monitor:
         if self._writer is not None:
             tqdm.write(text, file=sys.stdout)
             sys.stdout.flush()
-
-    def advance(self) -> None:
-        """Move the bar by one step."""
-        self._bar.update()
 
     def interval(self, progress: Progress, means: dict[str, float], seconds: float) -> None:
         """Report the means of an interval that took `seconds` of training and ended at `progress`."""
@@ -46,8 +42,8 @@ class Monitor:
         if progress.nonfinite_steps:
             text += f"  not finite {progress.nonfinite_steps}"
         text += f"  {rate:.1f} {self._unit}"
-        self._bar.set_postfix_str(text)
-        if self._bar.disable:
+        self.bar.set_postfix_str(text)
+        if self.bar.disable:
             left = (self.steps - progress.step) * seconds / max(progress.step - before.step, 1)  # at current speed
             self.say(f"step {progress.step}/{self.steps}  {text}  {timedelta(seconds=int(left))} left")
 
@@ -60,7 +56,7 @@ class Monitor:
 
     def close(self) -> None:
         """Close the bar and flush TensorBoard."""
-        self._bar.close()
+        self.bar.close()
         if self._writer is not None:
             self._writer.close()
 

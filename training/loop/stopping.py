@@ -47,11 +47,9 @@ class Clock:
 class Interruption:
     """Records a request to stop the process; a second request stops it at once."""
 
+    requested = False
     number: int | None = None
     """number of the received signal"""
-
-    def __init__(self) -> None:
-        self.requested = False
 
     @contextmanager
     def watched(self) -> Iterator[None]:

@@ -98,7 +98,12 @@ class Trainer:
             self.objective, dict(optimisers), average, Progress(), self.provenance.get("manifest_sha256")
         )
         if resume:
-            self._restore()
+            states = self.state.load(self.checkpoints.last)
+            if rank < len(states):
+                restore_random_state(states[rank])
+            self.accelerator.wait_for_everyone()
+            if self.accelerator.is_main_process:
+                self.checkpoints.prune()
 
     def fit(self) -> Progress:
         """Train until `steps`, a signal or `max_minutes`, and write a checkpoint in any case; return the progress.
@@ -127,14 +132,6 @@ class Trainer:
                 self.objective.initialise(islice(batches, count))
         share_state(self.objective)
 
-    def _restore(self) -> None:
-        states = self.state.load(self.checkpoints.last)
-        if self.accelerator.process_index < len(states):
-            restore_random_state(states[self.accelerator.process_index])
-        self.accelerator.wait_for_everyone()
-        if self.accelerator.is_main_process:
-            self.checkpoints.prune()
-
     def _train(self, monitor: Monitor) -> None:
         progress, config = self.state.progress, self.config
         if progress.step >= config.steps:
@@ -147,7 +144,7 @@ class Trainer:
         first, seconds, since = progress.step, 0.0, time.perf_counter()
         for batch in self.batches():
             self.step(batch, averages)
-            monitor.advance()
+            monitor.bar.update()
             stop, save = clock.decide(self.interruption.requested, self.accelerator)
             done = progress.step >= config.steps
             stop |= done

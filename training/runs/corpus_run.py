@@ -91,11 +91,6 @@ def _following(mel: MelConfig) -> dict[str, dict[str, int]]:
     return {"model": model, "segments": {"hop_length": mel.hop_length, "margin": mel.n_fft // 2}}
 
 
-def train(config: CorpusRun, resume: bool) -> Path:
-    """Train as configured and return the directory of the last model; raises like `corpus_at`."""
-    return fit_corpus(config, corpus_at(config.manifest, config.model.sample_rate), resume=resume)
-
-
 def corpus_at(path: str, sample_rate: int) -> Manifest:
     """Return the manifest of a corpus. Raises ConfigError if its sample rate differs from the model's, in Hz."""
     announce(f"loading {path}")
@@ -108,8 +103,12 @@ def corpus_at(path: str, sample_rate: int) -> Manifest:
     return manifest
 
 
-def fit_corpus(config: CorpusRun, manifest: Manifest, *, resume: bool) -> Path:
-    """Train as configured on a corpus and return the directory of the last model."""
+def train(config: CorpusRun, resume: bool, manifest: Manifest | None = None) -> Path:
+    """Train as configured and return the directory of the last model.
+
+    The corpus is the configured one unless it was already read; raises like `corpus_at`.
+    """
+    manifest = manifest or corpus_at(config.manifest, config.model.sample_rate)
     set_seed(config.trainer.seed)
     origin = origin_of(**config.origins())
     objective = config.objective()

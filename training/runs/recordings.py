@@ -1,13 +1,11 @@
 """The common part of objectives over recordings: their mels, and their bandwidth."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from training.critics.adversary import Adversary
 from training.data.augment import BlurConfig, blurred, low_pass
 from training.data.stores import conditioned
 from training.loop.objective import Batch, Objective
@@ -46,15 +44,15 @@ class RecordingObjective(Objective):
         model: nn.Module,
         mel_config: MelConfig,
         losses: RecordingLosses,
-        adversary: Adversary | None = None,
-        frozen: Sequence[nn.Module] = (),
+        adversary: Any,
+        *frozen: nn.Module | None,
     ) -> None:
         super().__init__(model, mel_config, adversary, *frozen)
         self.losses: Any = losses
         self.margin = mel_config.n_fft // 2
         self.unscored = 2 * self.margin
         self.mel = MelSpectrogram(mel_config, precise=False)
-        for each in (model, *frozen):
+        for each in (model, *self._frozen):
             set_compute_dtype(each, losses.dtype)
 
     def segments(self, batch: Batch, blur: BlurConfig | None = None) -> tuple[Tensor, Tensor]:

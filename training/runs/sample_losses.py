@@ -82,8 +82,7 @@ class SampleObjective(RecordingObjective):
     def __init__(
         self, model: Any, mel_config: MelConfig, losses: SampleWeights, teacher: nn.Module | None = None
     ) -> None:
-        others = () if teacher is None else (teacher,)
-        super().__init__(model, mel_config, losses, losses.adversary(mel_config.sample_rate), others)
+        super().__init__(model, mel_config, losses, losses.adversary(mel_config.sample_rate), teacher)
         self.teacher = teacher
         self.correction = Correction(mel_config, model.config.corrections)
         self.mels = MultiScaleMel(mel_config.sample_rate)

@@ -8,7 +8,7 @@ import torch
 from evaluation_corpus import write_recordings
 
 from recipes.__main__ import main
-from recipes.adapters.fitting import SILENT_FRAMES, AdapterObjective, Levels, closed_form, frames_of
+from recipes.adapters.command import SILENT_FRAMES, AdapterObjective, Levels, closed_form, frames_of
 from training.corpora.given_mels import given_mel
 from training.corpora.manifest import read_manifest
 from training.data.augment import AugmentConfig

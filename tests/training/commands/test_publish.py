@@ -8,7 +8,7 @@ from tiny_models import TINY_MEL, tiny_waveglow
 
 from training.cli import main
 from training.evaluate import comparison
-from training.evaluate.options import Comparison, Selection
+from training.evaluate.options import Comparison
 from training.provenance import origin_of
 from training.publishing import licence_of, model_card
 from vocoder import loading
@@ -40,7 +40,7 @@ def test_options_and_model_names_are_passed_to_the_comparison(command, monkeypat
     monkeypatch.setattr(comparison, "compare", lambda models, *rest: seen.update(models=list(models), options=rest[-1]))
     more = ["--limit", "2", "--by", "corpus", "--own-mels", "--listen", "0", "--sigma", "0.5", "--sharpen", "0.25"]
     assert main([*command, "a/last", "b/last", *more, "--with-griffin-lim"]) == 0
-    expected = Comparison(Selection(limit=2, by="corpus"), "own", True, sigma=0.5, sharpen=0.25, listen=0)
+    expected = Comparison(limit=2, by="corpus", mels="own", griffin_lim=True, sigma=0.5, sharpen=0.25, listen=0)
     assert seen == {"models": ["a/last", "b/last"], "options": expected}
 
 

@@ -4,8 +4,7 @@ from evaluation_corpus import write_corpus
 from sklearn.datasets import load_digits
 
 from training.corpora.manifest import read_manifest
-from training.density.items import DataConfig, digits, items_of, points
-from training.density.toys import TOYS
+from training.density.items import TOYS, DataConfig, digits, items_of, points
 from vocoder.audio.reading import read_audio
 from vocoder.config import ConfigError
 from vocoder.mel.config import preset

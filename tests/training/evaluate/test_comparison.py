@@ -13,10 +13,10 @@ from training.evaluate.candidates import griffin_lim
 from training.evaluate.comparison import compare
 from training.evaluate.metric import split_by_package
 from training.evaluate.metrics import METRICS
-from training.evaluate.options import Comparison, Selection
+from training.evaluate.options import Comparison
 from vocoder.mel.config import preset
 
-SHORT = Selection(min_seconds=0.5)
+SHORT = {"min_seconds": 0.5}
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +34,7 @@ def test_models_and_baselines_share_one_report_and_scoring_processes(tmp_path, m
     started = []
     monkeypatch.setattr(mapping, "process_pool", lambda n, prepared: started.append(n) or ThreadPoolExecutor(n))
     models = {"a/last": NoiseVocoder(), "b/last": NoiseVocoder()}
-    options = Comparison(Selection(min_seconds=0.5, limit=1), griffin_lim=True, jobs=3)
+    options = Comparison(min_seconds=0.5, limit=1, griffin_lim=True, jobs=3)
     report = compare(models, write_corpus(tmp_path), tmp_path / "out", options)
     assert started == [2]  # one per recording, so that its pitch is cached
     everything = read(tmp_path / "out")
@@ -67,7 +67,7 @@ def test_mels_of_the_manifest_are_used_and_reported(tmp_path, capsys):
     path.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
 
     def distances(mels):
-        options = Comparison(SHORT, mels=mels, griffin_lim=True, listen=0)
+        options = Comparison(**SHORT, mels=mels, griffin_lim=True, listen=0)
         report = compare({"last": LevelVocoder()}, path, tmp_path / "out", options)
         assert report.settings["given_mels"] == (None if mels == "own" else "1 of 4")
         return {(row.candidate, row.path): row.values["stft_distance"] for row in report.rows}
@@ -93,7 +93,7 @@ def test_predicted_mels_are_compared_with_true_ones_and_required(tmp_path):
             assert options["sharpen"] == 0.25
             return super().synthesize(mel, **options)
 
-    options = Comparison(SHORT, mels="both", griffin_lim=True, sharpen=0.25, listen=0)
+    options = Comparison(**SHORT, mels="both", griffin_lim=True, sharpen=0.25, listen=0)
     report = compare({"last": RecordingVocoder()}, manifest.root, tmp_path / "out", options)
     names = ["ground truth", "Griffin-Lim", "Griffin-Lim, predicted mels", "last", "last, predicted mels"]
     assert [(s.candidate, s.utterances) for s in report.summaries()] == [(name, 2) for name in names]
@@ -104,4 +104,4 @@ def test_predicted_mels_are_compared_with_true_ones_and_required(tmp_path):
     assert report.settings["sharpen"] == 0.25
     manifest = write_given(tmp_path, preset("nvidia"), [("test", 22050, True), ("test", 25000, False)])
     with pytest.raises(ValueError, match=r"1 of 2 recordings of .* have no predicted mel, such as 1.flac"):
-        compare({"last": NoiseVocoder()}, manifest.root, tmp_path / "out", Comparison(SHORT, mels="both"))
+        compare({"last": NoiseVocoder()}, manifest.root, tmp_path / "out", Comparison(**SHORT, mels="both"))

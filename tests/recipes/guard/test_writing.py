@@ -8,10 +8,9 @@ import torch
 from evaluation_corpus import voice
 
 from recipes.guard import writing
-from recipes.guard.material import Material, energies
 from recipes.guard.recordings import from_elsewhere
 from recipes.guard.variation import VariationConfig
-from recipes.guard.writing import Writer, written
+from recipes.guard.writing import Material, Writer, energies, written
 from vocoder.layers.recogniser import ConventionConfig
 from vocoder.mel.config import preset
 from vocoder.mel.conventions import NOT_SPEECH, SHUFFLED, encodings, layouts
