@@ -3,30 +3,21 @@
 import math
 from collections.abc import Iterable
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
-from training.density.flows import DensityConfig
+from training.density.families import FAMILIES
 from training.density.items import LEVELS
 from training.density.model import DensityModel
-from training.density.vae import VAEConfig, VariationalAutoencoder
+from training.density.vae import VariationalAutoencoder
 from training.loop.objective import Batch, Objective, Parts, Phase
 from training.publishing import model_card
 from vocoder.checkpoint import save_model
 from vocoder.mel.config import MelConfig
-from vocoder.models.families import Families, Family
 
 AnyDensity: TypeAlias = DensityModel | VariationalAutoencoder
-FAMILIES: Families = MappingProxyType(
-    {
-        "density": Family(DensityConfig, DensityModel, measurable=False),
-        "vae": Family(VAEConfig, VariationalAutoencoder, measurable=False),
-    }
-)
-"""for `vocoder.checkpoint.load_model` and `save_model`"""
 
 
 class DensityObjective(Objective):
