@@ -40,15 +40,10 @@ class RecordingObjective(Objective):
     """
 
     def __init__(
-        self,
-        model: nn.Module,
-        mel_config: MelConfig,
-        losses: RecordingLosses,
-        adversary: Any,
-        *frozen: nn.Module | None,
+        self, model: nn.Module, mel_config: MelConfig, losses: Any, adversary: Any, *frozen: nn.Module | None
     ) -> None:
         super().__init__(model, mel_config, adversary, *frozen)
-        self.losses: Any = losses
+        self.losses = losses
         self.margin = mel_config.n_fft // 2
         self.unscored = 2 * self.margin
         self.mel = MelSpectrogram(mel_config, precise=False)

@@ -179,7 +179,7 @@ def test_warnings_are_printed_before_training(start, recordings, tmp_path, capsy
         raise KeyboardInterrupt
 
     monkeypatch.setattr(steps, "seconds_per_step", lambda *arguments: 21.0)
-    monkeypatch.setattr(steps, "fit_corpus", interrupt)
+    monkeypatch.setattr(steps, "train", interrupt)
     monkeypatch.setattr(steps, "missing_judges", lambda: {"pesq": "pesq"})
     assert main(command(start, recordings, tmp_path, "--minutes", "0.01")) == 130
     out = capsys.readouterr().out
