@@ -79,8 +79,8 @@ class Format:
 
     def encode(self, x: Waveform, rate: int, sample_rate: int | None = None, origin: Origin | None = None) -> Encoded:
         """Encode a waveform (T,) at `rate` Hz, resampled to sample_rate, with its origin if the format can store it."""
-        sample_rate = rate if sample_rate is None else sample_rate
-        x = x if sample_rate == rate else resample(x, rate, sample_rate)
+        sample_rate = sample_rate or rate
+        x = resample(x, rate, sample_rate)
         if self.encoding == NPY:
             return Encoded(npy_bytes(x), 0, len(x))
         if self.encoding == RAW_FLOAT:

@@ -104,17 +104,12 @@ def _wave_head(subtype: str, sample_rate: int, origin: Origin | None, samples: i
     code, bits = WAVE_CODES[subtype]
     size = bits // 8
     layout = struct.pack("<HHIIHH", code, 1, sample_rate, sample_rate * size, size, bits)
-    head = b"WAVE" + _chunk(b"fmt ", layout) + _info_chunk(origin) + b"data"
+    texts = {b"ISFT": origin.program, b"ICMT": origin.to_json()} if origin else {}
+    notes = b"".join(_chunk(name, text.encode() + b"\0") for name, text in texts.items())
+    head = b"WAVE" + _chunk(b"fmt ", layout) + (_chunk(b"LIST", b"INFO" + notes) if notes else b"") + b"data"
     data = OPEN_SIZE if samples is None else samples * size
     whole, inner = (struct.pack("<I", min(length, OPEN_SIZE)) for length in (len(head) + 4 + data, data))
     return b"RIFF" + whole + head + inner
-
-
-def _info_chunk(origin: Origin | None) -> bytes:
-    if origin is None:
-        return b""
-    texts = {b"ISFT": origin.program, b"ICMT": origin.to_json()}
-    return _chunk(b"LIST", b"INFO" + b"".join(_chunk(name, text.encode() + b"\0") for name, text in texts.items()))
 
 
 def _chunk(name: bytes, content: bytes) -> bytes:

@@ -46,7 +46,8 @@ class Engine:
         self._load = load
         self.queue = WorkQueue(lanes, items, seconds, self._compute, self._fits)
         self._model: LoadedModel | None = None
-        self._about: tuple[dict[str, Any], MelConfig] | None = None
+        self.about: tuple[dict[str, Any], MelConfig] | None = None
+        """the model's description and mel config, also after it was unloaded; None before it was first ready"""
         self._last_used = time.monotonic()
         self._state_on_failure = EngineState.FAILED
 
@@ -64,12 +65,6 @@ class Engine:
             self._require_ready()
             raise NotReadyError(self.state, self.failure)
         return model
-
-    @property
-    def about(self) -> tuple[dict[str, Any], MelConfig] | None:
-        """The model's description and mel config, also after it was unloaded; None before it was first ready."""
-        model = self._model
-        return self._about if model is None else (model.synthesizer.info(), model.mel_config)
 
     def load(self) -> None:
         """Load the model, warm it up in its turn on a lane, and complete `loaded`."""
@@ -113,7 +108,7 @@ class Engine:
             if self.state is not EngineState.READY or (unused_for and (unused < unused_for or len(self.queue))):
                 return False
             self._refuse_all(EngineState.IDLE if unused_for else EngineState.UNLOADED)
-            self._about, self._model = self.about, None
+            self._model = None
         logger.info("%s is unloaded", self.name)
         return True
 
@@ -189,7 +184,7 @@ class Engine:
         model.warm_up(seconds)
         with self.queue.lanes.lock:
             if self.state is EngineState.LOADING:
-                self._model, self.name = model, model.name
+                self._model, self.name, self.about = model, model.name, (model.info, model.mel_config)
                 self.queue.pace, self.failure = model.pace, None
                 self._last_used = time.monotonic()
                 self.state, self._state_on_failure = EngineState.READY, EngineState.UNLOADED

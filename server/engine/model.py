@@ -41,7 +41,7 @@ class LoadedModel:
     """A model that several threads may use at once.
 
     Args:
-        synthesizer: it may lack `synthesize_many` and `open_stream`.
+        synthesizer: it may lack `open_stream`.
         record: called with the counts of each run.
         shared_frames: most frames in a batch; 0 disables batches.
     """
@@ -49,16 +49,14 @@ class LoadedModel:
     def __init__(self, synthesizer: Synthesizer, record: Record | None = None, shared_frames: int = 0) -> None:
         self.name = short_name(synthesizer.name)
         self.synthesizer = synthesizer
-        self.mel_config = synthesizer.mel_config
-        dtype = getattr(synthesizer, "dtype", None)
-        self.dtype = None if dtype is None else str(dtype).removeprefix("torch.")
-        """precision of its matrix products, if known"""
-        self.corrections: int = getattr(synthesizer, "corrections", 0)
+        self.mel_config, self.info = synthesizer.mel_config, synthesizer.info()
+        self.dtype = str(synthesizer.dtype).removeprefix("torch.")
+        """precision of its matrix products"""
+        self.corrections = synthesizer.corrections
         self.pace = Pace()
-        network = getattr(synthesizer, "model", None)
-        self._least_part = 1 if network is None or network.sequential else LEAST_PART_FRAMES
+        self._least_part = 1 if synthesizer.model.sequential else LEAST_PART_FRAMES
         self._record: Record = record or (lambda *_, **__: None)
-        self._shared_frames = shared_frames if hasattr(synthesizer, "synthesize_many") else 0
+        self._shared_frames = shared_frames
 
     def try_out(self, frames: int = 1, denoise: float = 0.0) -> float:
         """Synthesize silence and return the seconds it took; raise if the model fails."""

@@ -108,7 +108,8 @@ class _Discard(asyncio.Protocol):
 
     def __init__(self, transport: asyncio.Transport, before: asyncio.Protocol) -> None:
         self._transport = transport
-        self._before = before
+        self._before = before  # it watches its reader
+        self.pause_writing, self.resume_writing = before.pause_writing, before.resume_writing  # type: ignore[method-assign]
         self._left = LINGER_BYTES
         self._timer = asyncio.get_running_loop().call_later(LINGER_SECONDS, transport.close)
 
@@ -122,14 +123,6 @@ class _Discard(asyncio.Protocol):
         """Pass the event on to the original protocol."""
         self._timer.cancel()
         self._before.connection_lost(exc)
-
-    def pause_writing(self) -> None:
-        """Pass the event on to the original protocol, which watches its reader."""
-        self._before.pause_writing()
-
-    def resume_writing(self) -> None:
-        """Pass the event on to the original protocol."""
-        self._before.resume_writing()
 
 
 def refusal(problem: Problem) -> bytes:

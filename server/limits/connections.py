@@ -104,7 +104,9 @@ class LimitedHttp(H11Protocol):
         self.idle_since = self.loop.time()
         set_up_socket(transport)
         self._watch = ReaderWatch(transport, self._settings.send_timeout)
-        if self._too_many():
+        if len(self.connections) > self._settings.max_connections:
+            self._make_room()
+        if len(self.connections) > 2 * self._settings.max_connections:  # up to that, each gets an answer
             self._refuse(Problem("busy", "The server has too many connections; try again soon.", retry_after=1))
         else:
             self._header_deadline.begin()
@@ -186,12 +188,6 @@ class LimitedHttp(H11Protocol):
     def _refuse(self, problem: Problem) -> None:
         self.transport.write(refusal(problem))
         self.transport.close()
-
-    def _too_many(self) -> bool:
-        """Whether there are too many connections and none can give way to this one."""
-        if len(self.connections) > self._settings.max_connections:
-            self._make_room()
-        return len(self.connections) > 2 * self._settings.max_connections  # up to that, each gets an answer
 
     def _make_room(self) -> None:
         """Close the longest idle connection of the address with the most idle ones."""

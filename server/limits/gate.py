@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from starlette.requests import HTTPConnection
@@ -75,8 +75,8 @@ class Gate:
     hosts: HostRule
     drain: Drain | None = None
     keys: KeyRing | None = None
-    requests: Pool | None = None
-    memory: Pool | None = None
+    requests: Pool = field(default_factory=Pool)
+    memory: Pool = field(default_factory=Pool)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request or WebSocket."""
@@ -104,18 +104,15 @@ class Gate:
     @contextmanager
     def _held(self, scope: Scope, client: Client) -> Iterator[None]:
         """Hold a place and memory for a request until its end."""
-        counted = None if scope["path"] in OPERATIONS else self.requests
-        place = None if counted is None else Holding(counted, client)
-        memory = None if self.memory is None else Holding(self.memory, client)
-        if place is not None and not place.set(1):
+        place, memory = Holding(self.requests, client), Holding(self.memory, client)
+        if scope["path"] not in OPERATIONS and not place.set(1):
             raise Problem("busy", "Too many requests in progress, in total or of yours; try again soon.", retry_after=1)
         scope.setdefault("state", {})["memory"] = memory
         try:
             yield
         finally:
-            for holding in (place, memory):
-                if holding is not None:
-                    holding.set(0)
+            place.set(0)
+            memory.set(0)
 
 
 def in_parts(send: Send) -> Send:

@@ -4,6 +4,7 @@ A client is an API key or, without keys, an address.
 """
 
 import asyncio
+import math
 import time
 from collections import Counter
 from collections.abc import Hashable
@@ -23,9 +24,9 @@ HOUSEHOLD = 64  # prefix length of IPv6 addresses that one household or machine 
 
 
 class Pool:
-    """A limited number of units that clients share."""
+    """A limited number of units that clients share; without a limit by default."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: float = math.inf) -> None:
         self.limit = limit
         self.used = 0
         self.most = 0  # maximum of `used` since the last reset
@@ -117,8 +118,7 @@ async def give_back_freed(memory: Pool) -> None:
 
 def hold_bytes(connection: HTTPConnection, size: int) -> None:
     """Set how many bytes of body, mel and audio a request holds; raises a Problem, 503, if there is no room."""
-    holding: Holding | None = getattr(connection.state, "memory", None)
-    if holding is not None and not holding.set(size):
+    if not connection.state.memory.set(size):
         detail = "The server's memory for requests, or your share of it, is used up; try again soon."
         raise Problem("busy", detail, retry_after=1)
 

@@ -11,7 +11,6 @@ Two lines with the same name are two keys of one client, so that a key can be re
 
 import asyncio
 import hashlib
-import hmac
 import logging
 import re
 import time
@@ -98,17 +97,12 @@ class KeyRing:
         self._path = path
         self._defaults = (requests_per_minute, frames_per_minute)
         self._seen = self._stamp = self._look()
-        self._quotas: dict[Owner, Quotas] = {}
+        self._clients: dict[bytes, tuple[Owner, Quotas]] = {}  # by the digests of their keys
         self._take(read_clients(path, *self._defaults))
 
     def find(self, key: str) -> tuple[Owner, Quotas] | None:
-        """Return the owner of a key, in a time that does not reveal how much of a guess is right."""
-        digest, found = _digest(key), None
-        for client, quotas in self._quotas.items():
-            for known in client.digests:
-                if hmac.compare_digest(known, digest):
-                    found = (client, quotas)
-        return found
+        """Return the owner of a key, in a time that does not reveal how much of a guess is right: digests are alike."""
+        return self._clients.get(_digest(key))
 
     async def watch(self) -> None:
         """Call `refresh` every second on a thread."""
@@ -126,11 +120,12 @@ class KeyRing:
             return False
         self._stamp = self._seen
         try:
-            self._take(read_clients(self._path, *self._defaults))
+            clients = read_clients(self._path, *self._defaults)
         except KeyFileError as error:
             logger.error("cannot reload the API keys, so the old ones stay valid: %s", error)
             return False
-        logger.info("reloaded the API keys of %d clients from %s", len(self._quotas), self._path)
+        self._take(clients)
+        logger.info("reloaded the API keys of %d clients from %s", len(clients), self._path)
         return True
 
     def _look(self) -> tuple[int, int, int] | None:
@@ -142,8 +137,9 @@ class KeyRing:
 
     def _take(self, clients: tuple[Owner, ...]) -> None:
         """Replace all clients; those with unchanged limits keep their quotas."""
-        old = {_limits(client): quotas for client, quotas in self._quotas.items()}
-        self._quotas = {one: old.get(_limits(one)) or Quotas(*map(TokenBucket, _limits(one)[1:])) for one in clients}
+        old = {_limits(client): quotas for client, quotas in self._clients.values()}
+        found = ((one, old.get(_limits(one)) or Quotas(*map(TokenBucket, _limits(one)[1:]))) for one in clients)
+        self._clients = {digest: (one, quotas) for one, quotas in found for digest in one.digests}
 
 
 def read_clients(path: Path, requests_per_minute: int = 0, frames_per_minute: int = 0) -> tuple[Owner, ...]:

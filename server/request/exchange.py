@@ -60,13 +60,8 @@ class Exchange:
 
     async def admit(self, decode: Callable[[], NDArray[np.float32]], options: Options) -> Admitted:
         """Decode, admit and sharpen the mel on a worker thread; charge its frames to the client."""
-        service, target = self.service, self.model.mel_config
-        known, mode, most = service.mel_configs, options.guard or service.settings.guard, service.settings.max_frames
-
-        def prepared() -> Admitted:
-            return admit(decode(), options, target, known, mode, most).sharpened(options.sharpen)
-
-        admitted = await while_wanted(self.http, service.run(prepared, new=True), self.deadline)
+        preparing = (decode, options, self.model.mel_config, self.service.settings, self.service.mel_configs)
+        admitted = await while_wanted(self.http, self.service.run(admit, *preparing, new=True), self.deadline)
         self.lap("decode")
         self.sampling = replace(options.sampling().seeded(), sharpen=0.0)
         charge_frames(self.http, admitted.frames, self.model.cost(options.corrections))

@@ -5,7 +5,7 @@ with the number of bytes, and only then creates an array. Nothing is unpickled o
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import chain
 from typing import Any
@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from server.problems import Problem, malformed_body, sentence
 from server.request.options import Options
 from server.request.reading import Strict, read_json
+from server.settings import Settings
 from vocoder.adapt.path import MelPath, path_between
 from vocoder.admission import Admitted, MelTooLongError, UnlikelyMelError
 from vocoder.admission import admit as admit_mel
@@ -26,7 +27,6 @@ from vocoder.mel.config import MelConfig, MelConfigs
 from vocoder.mel.convert import MelMismatchError
 from vocoder.mel.values import MelError
 from vocoder.npy import MAGIC, NpyError, kind_of, read_header
-from vocoder.sampling import GuardMode
 
 NPY = "application/x-npy"
 SAFETENSORS = "application/vnd.safetensors"
@@ -147,31 +147,23 @@ def _wrong_dtype() -> Problem:
 
 
 def admit(
-    mel: NDArray[np.float32], options: Options, target: MelConfig, known: MelConfigs, mode: GuardMode, max_frames: int
+    decode: Callable[[], NDArray[Any]], options: Options, target: MelConfig, settings: Settings, known: MelConfigs
 ) -> Admitted:
-    """Check a mel against the config it was made with, convert it to the model's own, and judge it.
+    """Decode a mel, check it, convert it to the model's own config `target`, judge it and sharpen it.
 
-    Args:
-        mel: the decoded array, of any shape.
-        options: the request's options.
-        target: the model's own mel config.
-        known: mel configs by name.
-        mode: guard mode: `warn`, `strict` or `off`.
-        max_frames: the longest mel allowed.
-
-    Raises:
-        Problem: the mel is wrong, or contradicts the options.
+    `known` are mel configs by name. Raises a Problem if the mel is wrong, or contradicts the options.
     """
+    mel, mode = decode(), options.guard or settings.guard
     options.check_model(target)
-    if mel.ndim == 3 and mel.shape[0] == 1:
-        mel = mel[0]
     source = options.source(target, known)
+    mel = mel[0] if mel.ndim == 3 and mel.shape[0] == 1 else mel
     if mel.ndim != 2:
         n_mels = target.n_mels if isinstance(source, str) else source.n_mels
         detail = f"Send one mel per request, of shape ({n_mels}, frames), not an array of shape {mel.shape}."
         raise Problem("invalid-mel", detail)
     with as_problems():
-        return admit_mel(mel, target, source, options.adapt, mode, max_frames=max_frames)
+        admitted = admit_mel(mel, target, source, options.adapt, mode, max_frames=settings.max_frames)
+    return admitted.sharpened(options.sharpen)
 
 
 def mel_path(options: Options, target: MelConfig, known: MelConfigs) -> MelPath:

@@ -58,7 +58,7 @@ async def describe_one(name: str, service: ServiceDependency) -> dict[str, Any]:
     return {
         "name": engine.name,
         "versions": [VERSION],
-        "platform": f"vocoder_{engine.model.synthesizer.info()['family']}",
+        "platform": f"vocoder_{engine.model.info['family']}",
         "inputs": [{"name": "mel", "datatype": "FP32", "shape": [engine.model.mel_config.n_mels, -1]}],
         "outputs": [{"name": "audio", "datatype": "FP32", "shape": [-1]}],
     }

@@ -3,8 +3,7 @@
 /v2/repository is the model repository extension of the Open Inference Protocol.
 """
 
-import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -13,7 +12,6 @@ from prometheus_client.registry import Collector
 from pydantic import Field, ValidationError
 
 from server.addresses import INFERENCE, METRICS
-from server.engine.engine import Engine
 from server.engine.errors import LOADING_SECONDS, EngineState
 from server.problems import Problem, invalid_parameter
 from server.request.reading import Strict, read_json
@@ -21,8 +19,6 @@ from server.request.tensors import VERSION
 from server.routes.openapi import PROBLEMS, REFUSALS
 from server.service import Engines, LoadError, ServiceDependency
 from server.telemetry.logs import dropped_lines
-
-logger = logging.getLogger(__name__)
 
 router = APIRouter(tags=["health"])
 metrics_router = APIRouter(tags=["health"])
@@ -81,19 +77,10 @@ class Gauges(Collector):
                 ready.add_metric([engine.name], float(is_ready))
             queued.add_metric([engine.name], len(engine.queue))
             frames.add_metric([engine.name], engine.queue.frames)
-            if is_ready:
-                about.add_metric([engine.name, *_described(engine, labels[1:])], 1.0)
+            if is_ready and engine.about:
+                info, _ = engine.about
+                about.add_metric([engine.name, *(str(info.get(label) or "") for label in labels[1:])], 1.0)
         yield from (ready, queued, frames, about)
-
-
-def _described(engine: Engine, labels: Sequence[str]) -> list[str]:
-    """Return the values of labels that describe a model; empty ones if it fails, so that the scrape goes on."""
-    try:
-        info = engine.model.synthesizer.info()
-    except Exception:
-        logger.exception("%s cannot describe itself", engine.name)
-        info = {}
-    return [str(info.get(label) or "") for label in labels]
 
 
 @repository_router.post("/index")

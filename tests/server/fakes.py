@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -34,6 +35,8 @@ class FakeSynthesizer:
 
     family = "fake"
     dtype = "float32"
+    corrections = 0
+    model = SimpleNamespace(sequential=True)
 
     def __init__(self, name="fake", mel_config=None):
         self.name = name
@@ -49,7 +52,7 @@ class FakeSynthesizer:
 
     def info(self):
         fields = {"family": self.family, "parameters": 3, "device": "cpu", "dtype": "float32"}
-        return fields | {"provenance": {"licence": "none"}, "quality": {}}
+        return fields | {"provenance": {"licence": "none"}, "quality": {}, "weights_sha256": "0123"}
 
     def synthesize(self, mel, *, sigma=None, seed=None, denoise=0.0, corrections=None, sharpen=None):
         self.entered += 1

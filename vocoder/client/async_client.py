@@ -2,8 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager
-from types import TracebackType
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any, Literal, TypeVar, Unpack
 from urllib.parse import urlsplit
 
@@ -31,7 +30,7 @@ class _Connect(connect):
         return exc
 
 
-class AsyncClient:
+class AsyncClient(AbstractAsyncContextManager["AsyncClient"]):
     """Asynchronous client of a vocoder server; an asynchronous context manager.
 
     Args:
@@ -67,10 +66,7 @@ class AsyncClient:
         headers, base = self._headers | {"Accept-Encoding": "identity"}, f"{url.rstrip('/')}/"
         self._http = httpx.AsyncClient(base_url=base, headers=headers, timeout=timeout, trust_env=trust_env)
 
-    async def __aenter__(self) -> "AsyncClient":
-        return self
-
-    async def __aexit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     async def close(self) -> None:

@@ -5,9 +5,8 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Coroutine, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import wraps
-from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack
 
 import numpy as np
@@ -33,7 +32,7 @@ def _blocking(
     return call
 
 
-class Client:
+class Client(AbstractContextManager["Client"]):
     """Client of a vocoder server; a context manager. Threads may share one, processes may not.
 
     Arguments, methods and errors are those of `AsyncClient`, but the methods block.
@@ -43,10 +42,7 @@ class Client:
         self._client = AsyncClient(url, **settings)
         self._loop = LoopThread()
 
-    def __enter__(self) -> "Client":
-        return self
-
-    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
