@@ -77,11 +77,6 @@ class Admitted:
         sharpening = sharpening_of(self.path.target, self.mel.device, sharpen)
         return replace(self, mel=sharpening.push(self.mel), strength=sharpening.reached)
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape in the model's own mel config, without the batch dimension if one mel was given."""
-        return tuple(self.mel.shape if self.given.ndim == 3 else self.mel.shape[1:])
-
     def returned(self, x: Tensor) -> Any:
         """Align the model's audio (B, T) in time and return it as the kind, shape and device of the given mel."""
         x = Placement(self.path, self.frames).place(x)

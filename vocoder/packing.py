@@ -26,16 +26,12 @@ class Packing:
         sizes = torch.tensor(lengths, device=device) + gap
         self._owner = torch.arange(len(lengths), device=device).repeat_interleave(sizes, output_size=self.frames)
         self._frame = torch.arange(self.frames, device=device)
-        self._last = (torch.tensor(self.ends, device=device) - 1)[self._owner]
-        self._gaps: dict[int, Tensor] = {}
+        self._ends = torch.tensor(self.ends, device=device)
+        self._last = (self._ends - 1)[self._owner]
 
     def gaps(self, per_frame: int = 1) -> Tensor:
         """Return the indices of all steps in gaps, with `per_frame` steps per frame."""
-        if per_frame not in self._gaps:
-            ends = per_frame * torch.tensor(self.ends, device=self.device)
-            steps = torch.arange(per_frame * self.gap, device=self.device)
-            self._gaps[per_frame] = (ends[:, None] + steps).flatten()
-        return self._gaps[per_frame]
+        return (per_frame * self._ends[:, None] + torch.arange(per_frame * self.gap, device=self.device)).flatten()
 
     def owned(self) -> Tensor:
         """Return a mask (frames,) with 1 for frames of utterances and 0 for gaps."""

@@ -55,26 +55,26 @@ def rows(jobs: Iterable[Job], limit: int = ROW_FRAMES) -> Iterator[list[Job]]:
 
 @dataclass
 class Summary:
-    """Summary of a run: how many files already existed (`there`) and how many were synthesized.
+    """Summary of a run: how many files already existed (`there`), and the outcomes of the others after some seconds."""
 
-    `failures` are the outcomes of failed jobs, `doubts` those with mels that are not typical, `clipped` those with
-    clipped audio.
-    """
+    there: int
+    outcomes: list[Outcome] = field(default_factory=list)
+    seconds: float = 0.0
 
-    there: int = 0
-    synthesized: int = 0
-    audio_seconds: float = 0.0
-    elapsed_seconds: float = 0.0
-    failures: list[Outcome] = field(default_factory=list)
-    doubts: list[Outcome] = field(default_factory=list)
-    clipped: list[Outcome] = field(default_factory=list)
+    @property
+    def failures(self) -> list[Outcome]:
+        """The outcomes of failed jobs."""
+        return [outcome for outcome in self.outcomes if outcome.error is not None]
 
     def __str__(self) -> str:
-        text = f"{self.synthesized} synthesized ({self.audio_seconds:.1f} s of audio in {self.elapsed_seconds:.1f} s"
-        text += f", {self.audio_seconds / (self.elapsed_seconds or 1e-9):.1f} x real time)" if self.synthesized else ")"
-        text += f", {self.there} there already, {len(self.failures)} failed"
-        text += f"; {len(self.clipped)} clipped to full scale" if self.clipped else ""
-        return text + (f"; {len(self.doubts)} from mels that are not typical" if self.doubts else "")
+        failed, audio = len(self.failures), sum(outcome.seconds for outcome in self.outcomes)
+        text = f"{len(self.outcomes) - failed} synthesized ({audio:.1f} s of audio in {self.seconds:.1f} s"
+        text += f", {audio / (self.seconds or 1e-9):.1f} x real time)" if failed < len(self.outcomes) else ")"
+        text += f", {self.there} there already, {failed} failed"
+        clipped = sum(outcome.clipped > 0 for outcome in self.outcomes)
+        doubts = sum(outcome.doubt is not None for outcome in self.outcomes)
+        text += f"; {clipped} clipped to full scale" if clipped else ""
+        return text + (f"; {doubts} from mels that are not typical" if doubts else "")
 
 
 def synthesize_all(
@@ -97,10 +97,10 @@ def synthesize_all(
     with lock:
         if not (remaining := pending(jobs, output, options, again)):
             return Summary(there=len(jobs))
-        summary = _tally(synthesize(remaining), Summary(there=len(jobs) - len(remaining)), len(remaining))
+        summary = Summary(there=len(jobs) - len(remaining))
+        _tally(synthesize(remaining), summary, len(remaining))
     order = {job: i for i, job in enumerate(jobs)}
-    for outcomes in (summary.failures, summary.doubts, summary.clipped):
-        outcomes.sort(key=lambda outcome: order[outcome.job])
+    summary.outcomes.sort(key=lambda outcome: order[outcome.job])
     return summary
 
 
@@ -116,23 +116,18 @@ def synthesized(jobs: Iterable[Job], options: BulkOptions, workers: int, row_fra
     return in_processes(rows(jobs, row_frames), work, workers)
 
 
-def _tally(outcomes: Iterable[Outcome], summary: Summary, total: int) -> Summary:
-    """Count the outcomes, with a progress bar on a terminal."""
-    start = time.perf_counter()
+def _tally(outcomes: Iterable[Outcome], summary: Summary, total: int) -> None:
+    """Collect the outcomes, with a progress bar on a terminal."""
+    start, audio, failed = time.perf_counter(), 0.0, 0
     with tqdm(total=total, unit="file", disable=None) as bar:
         for outcome in outcomes:
-            summary.elapsed_seconds = time.perf_counter() - start
-            if outcome.error is not None:
-                summary.failures.append(outcome)
-            else:
-                summary.synthesized += 1
-                summary.audio_seconds += outcome.seconds
-                summary.clipped += [outcome] if outcome.clipped else []
-                summary.doubts += [outcome] if outcome.doubt is not None else []
-            speed = summary.audio_seconds / max(summary.elapsed_seconds, 1e-9)
-            bar.set_postfix_str(f"{speed:.0f} x real time, {len(summary.failures)} failed", refresh=False)
+            summary.outcomes.append(outcome)
+            summary.seconds = time.perf_counter() - start
+            audio += outcome.seconds
+            failed += outcome.error is not None
+            speed = audio / max(summary.seconds, 1e-9)
+            bar.set_postfix_str(f"{speed:.0f} x real time, {failed} failed", refresh=False)
             bar.update()
-    return summary
 
 
 def pending(jobs: Sequence[Job], output: Path, options: BulkOptions, again: bool) -> list[Job]:

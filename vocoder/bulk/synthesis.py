@@ -112,7 +112,11 @@ def in_processes(rows: Iterable[list[Job]], work: Work, count: int) -> Iterator[
         running: dict[Future[list[Outcome]], list[Job]] = {}
         pool = process_pool(count)
         try:
-            _load(pool.submit(work, []))
+            try:
+                pool.submit(work, []).result()
+            except BrokenProcessPool:
+                hint = "if memory ran out, use fewer workers"
+                raise OSError(f"a worker died while loading the model; {hint}") from None
             while True:
                 while len(running) < (1 if suspects else count + 1):
                     waiting.extend(() if waiting else islice(remaining, 1))
@@ -136,14 +140,6 @@ def in_processes(rows: Iterable[list[Job]], work: Work, count: int) -> Iterator[
             waiting.extendleft([job] for job in reversed(lost))
         finally:
             pool.shutdown(cancel_futures=True)
-
-
-def _load(ready: Future[list[Outcome]]) -> None:
-    try:
-        ready.result()
-    except BrokenProcessPool:
-        hint = "if memory ran out, use fewer workers"
-        raise OSError(f"a worker died while loading the model; {hint}") from None
 
 
 def synthesize_row(row: Sequence[Job], options: BulkOptions, threads: int) -> list[Outcome]:

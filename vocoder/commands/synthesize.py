@@ -59,8 +59,9 @@ def _synthesize_many(args: argparse.Namespace) -> int:
     synthesize = partial(synthesized, options=options, workers=args.workers, row_frames=args.row_frames)
     summary = synthesize_all(jobs, args.output, options, synthesize, again=args.again)
     print(f"{args.output}: {summary}")
-    clipped = ((outcome.job.audio, f"clipped {outcome.clipped} samples to full scale") for outcome in summary.clipped)
-    for file, warning in (*((outcome.job.mel, outcome.doubt) for outcome in summary.doubts), *clipped):
+    doubts = [(one.job.mel, one.doubt) for one in summary.outcomes if one.doubt is not None]
+    clips = [(one.job.audio, f"clipped {one.clipped} samples to full scale") for one in summary.outcomes if one.clipped]
+    for file, warning in (*doubts, *clips):
         _warn(file, warning)
     for outcome in summary.failures:
         print(f"vocoder synthesize: {outcome.job.mel}: {outcome.error}", file=sys.stderr)

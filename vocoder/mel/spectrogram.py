@@ -103,15 +103,9 @@ class MelSpectrogram(nn.Module):
         config = self.config
         if self.precise and x.device.type != "mps":  # MPS has no float64
             x = x.double()
-        spectrum = torch.stft(
-            x,
-            n_fft=config.n_fft,
-            hop_length=config.hop_length,
-            win_length=config.win_length,
-            window=torch.hann_window(config.win_length, dtype=x.dtype, device=x.device),
-            center=False,
-            return_complex=True,
-        )
+        window = torch.hann_window(config.win_length, dtype=x.dtype, device=x.device)
+        lengths = (config.n_fft, config.hop_length, config.win_length)
+        spectrum = torch.stft(x, *lengths, window, center=False, return_complex=True)
         if config.power == 1.0 and config.magnitude_epsilon == 0.0:
             return spectrum.abs()  # its gradient at zero is zero; that of sqrt would be infinite
         squared = spectrum.real.square() + spectrum.imag.square() + config.magnitude_epsilon

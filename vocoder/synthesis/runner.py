@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from functools import partial
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor
@@ -47,7 +47,6 @@ class Runner:
         self.correction = Correction(mel_config, model.config.corrections).to(device)
         self._gap = max(1, *(max(stage.before, stage.after) for stage in model.stages()))  # between utterances in a row
         self._noise_shape = model.noise_channels, model.steps_per_frame
-        self._denoiser: Denoiser | None = None
 
     def pipeline(self, sampling: Sampling, seeds: Sequence[int]) -> Pipeline:
         """Return a pipeline for sharpened mels that arrive in pieces, with one seed for each mel."""
@@ -57,7 +56,7 @@ class Runner:
         stages = self.model.stages(sampling.sigma)
         stages += self.correction.with_count(sampling.corrections).stages(stages[-1].output, self.model.target)
         if sampling.denoise > 0:
-            stages.append(self.denoiser().stage(stages[-1].output, sampling.denoise, self.mel_config.hop_length))
+            stages.append(self.denoiser.stage(stages[-1].output, sampling.denoise, self.mel_config.hop_length))
         return stages
 
     def sharpening(self, sampling: Sampling) -> Sharpening:
@@ -97,12 +96,11 @@ class Runner:
             audio[i] = self.whole(mels[i][None], samplings[i], samplings[i].seeds(1))[0]
         return [audio[i] for i in range(len(mels))]
 
+    @cached_property
     def denoiser(self) -> "Denoiser":
-        """Return the denoiser of this model; the bias is measured once, on first use."""
-        if self._denoiser is None:
-            silence = MelSpectrogram(self.mel_config).silence()[None, :, None].repeat(1, 1, SILENT_FRAMES)
-            self._denoiser = Denoiser(self.whole(silence.to(self.device), Sampling(sigma=0.0), [0]))
-        return self._denoiser
+        """The denoiser of this model; the bias is measured once, on first use."""
+        silence = MelSpectrogram(self.mel_config).silence()[None, :, None].repeat(1, 1, SILENT_FRAMES)
+        return Denoiser(self.whole(silence.to(self.device), Sampling(sigma=0.0), [0]))
 
     @torch.no_grad()
     def _row(self, mels: Sequence[Tensor], samplings: Sequence[Sampling]) -> list[Tensor]:
@@ -118,7 +116,7 @@ class Runner:
         correction = self.correction.with_count(samplings[0].corrections)
         corrected = correction.many(packing.unpack(made.signal[:, 0]), packing.unpack(made.signals[model.target]))
         pairs = zip(corrected, samplings, strict=True)
-        return [self.denoiser().remove(x[None], s.denoise)[0] if s.denoise > 0 else x for x, s in pairs]
+        return [self.denoiser.remove(x[None], s.denoise)[0] if s.denoise > 0 else x for x, s in pairs]
 
     def _noise(self, seeds: Sequence[int], start: int, frames: int) -> Tensor:
         """Return white noise (B, C, steps) for `frames` frames from `start`, with one seed for each item."""

@@ -188,7 +188,7 @@ class Synthesizer:
         mel. Raises the errors of `synthesize`.
         """
         admitted = [self._admitted(each.mel, each.preset, each.adapt, "off") for each in utterances]
-        if any(len(one.shape) != 2 for one in admitted):
+        if any(one.given.ndim != 2 for one in admitted):
             raise MelError("an utterance must be one mel (n_mels, frames), not a batch")
         audio = self._runner.together([one.mel[0] for one in admitted], utterances)
         return [one.returned(x[None]) for one, x in zip(admitted, audio, strict=True)]
@@ -244,8 +244,8 @@ class Synthesizer:
         options |= {"adapt": adapt}
         if isinstance(mel, (Tensor, np.ndarray, Admitted)):
             admitted = self._admitted(mel, preset, adapt, mode)
-            if len(admitted.shape) != 2:
-                raise MelError(f"a stream takes one mel (n_mels, frames), not {len(admitted.shape)} dimensions")
+            if admitted.given.ndim != 2:
+                raise MelError(f"a stream takes one mel (n_mels, frames), not {admitted.given.ndim} dimensions")
             session = self.open_stream(**options, preset=admitted.path.source)
             return stream_audio(session, [admitted], self._warn)
         beginning, mel = read_start(mel) if preset == AUTO else (None, mel)
