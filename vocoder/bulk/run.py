@@ -18,7 +18,7 @@ from vocoder.audio.reading import AUDIO_SUFFIXES
 from vocoder.bulk.jobs import Job, Outcome
 from vocoder.bulk.synthesis import BulkOptions, RowSynthesizer, in_processes, synthesize_row
 from vocoder.config import to_dict
-from vocoder.files import complete, files_in, is_current
+from vocoder.files import complete, files_in, is_current, some
 from vocoder.loading import model_directory, own_dtype
 from vocoder.mel.config import MelConfig
 from vocoder.npy import mel_frames
@@ -134,22 +134,24 @@ def pending(jobs: Sequence[Job], output: Path, options: BulkOptions, again: bool
     """Record the options of a run in its output folder and return the jobs that are not done yet.
 
     A job is done if its audio exists and is not older than its mel; audio files appear only when complete. With
-    `again` existing audio is deleted.
+    `again` existing audio of the jobs is deleted.
 
     Raises:
-        ValueError: the folder holds audio made with other options, or of these names and unknown origin.
+        ValueError: the folder holds audio made with other options, or of these names and unknown origin. With `again`
+            this concerns only audio of the same format that no job replaces.
         OSError: the folder cannot be read or written.
     """
     path, made = output / RECORD_FOLDER / "record.json", _made(options)
-    existing = [job.audio for job in jobs if job.audio.exists()]
-    if again:
-        for audio in existing:
-            audio.unlink()
-    elif existing or (path.exists() and files_in(output, AUDIO_SUFFIXES)):
+    existing = {job.audio for job in jobs if job.audio.exists()}
+    suffixes = {job.audio.suffix for job in jobs} if again else AUDIO_SUFFIXES
+    others = [file for file, _ in files_in(output, suffixes) if file not in existing] if path.exists() else []
+    if others or (existing and not again):
         old = _read(path)
         changed = [(name, old.get(name), now) for name, now in made.items() if old.get(name) != now]
-        if found := [f"{name} {_text(before)}, not {_text(now)}" for name, before, now in changed]:
-            raise ValueError(f"{output} holds audio made with {'; '.join(found)}; {REMEDY} it")
+        if found := "; ".join(f"{name} {_text(before)}, not {_text(now)}" for name, before, now in changed):
+            raise ValueError(f"{output} holds audio made with {found}; {_remedy(others if again else [])}")
+    for audio in existing if again else ():
+        audio.unlink()
     with complete(path) as part:
         part.write_text(json.dumps({"made": made}, indent=1), encoding="utf-8")
     return unfinished(jobs)
@@ -192,6 +194,12 @@ def _read(path: Path) -> dict[str, Any]:
         raise ValueError(f"{folder} holds audio of these names that this command did not write; {REMEDY} it") from None
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is damaged ({error}); {REMEDY} its audio") from None
+
+
+def _remedy(others: Sequence[Path]) -> str:
+    """Return what to do about audio made with other options, of which --again would leave these files."""
+    names = some([file.name for file in others])
+    return f"{REMEDY} it" if not others else f"give another folder, or also the mels of {names}, or delete these"
 
 
 def _text(value: Any) -> str:

@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     many.add_argument("--workers", type=int, default=1, metavar="N", help="number of worker processes (default: 1)")
     row = "short mels are batched up to this many frames (default: %(default)s)"
     many.add_argument("--row-frames", type=int, default=ROW_FRAMES, metavar="N", help=row)
-    many.add_argument("--again", action="store_true", help="replace existing audio")
+    many.add_argument("--again", action="store_true", help="replace existing audio of these mels")
 
 
 def run(args: argparse.Namespace) -> int:

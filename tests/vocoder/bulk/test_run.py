@@ -95,11 +95,14 @@ def test_audio_made_with_different_options_is_not_mixed(write_mels, model, tmp_p
     assert "that this command did not write" in capsys.readouterr().err
     assert (out / "00.wav").read_text() == "somebody's recording"
     assert synthesize(mels, "-o", out, "--seed", "3", "--again", model=model) == 0
+    assert synthesize(mels / "00.npy", "-o", out, "--seed", "3", "--again", model=model) == 0
     before = written_files(out)
     assert synthesize(mels, "-o", out, "--seed", "4", model=model) == 2
     np.save(tmp_path / "new.npy", np.load(mels / "00.npy"))
     assert synthesize(tmp_path / "new.npy", "-o", out, "--seed", "4", model=model) == 2
-    assert capsys.readouterr().err.count("holds audio made with seed 3, not 4") == 2
+    assert synthesize(mels / "00.npy", "-o", out, "--seed", "4", "--again", model=model) == 2
+    told = capsys.readouterr().err
+    assert (told.count("made with seed 3, not 4"), told.count("also the mels of 01.wav, or delete")) == (3, 1)
     other = shutil.copytree(model, tmp_path / "other")
     config = json.loads((other / "config.json").read_text(encoding="utf-8"))
     config["architecture"]["corrections"] = 3
