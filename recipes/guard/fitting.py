@@ -117,17 +117,27 @@ def fit_temperature(net: ConventionNet, lesson: FixedItems) -> None:
         net.temperature[k] = grid[losses.argmin()]
 
 
+@torch.no_grad()
 def calibrate(
     model: GuardModel, lesson: FixedItems, mels: Sequence[Tensor], varied: VariationConfig, prior: float, seed: int
 ) -> None:
-    """Calibrate a model with a lesson and true mels (n_mels, frames) that it was not fitted to.
+    """Calibrate a model with a lesson, of mels in all conventions, and true mels (n_mels, frames).
 
-    `prior` multiplies the prior odds of the layout of true mels against each other layout.
+    It must not have been fitted to any of them. `prior` multiplies the prior odds of the layout of true mels against
+    each other layout. True mels are judged unchanged, and as acoustic models might predict them.
     """
-    fit_temperature(model.convention, lesson)
-    with torch.no_grad():
-        model.convention.layout.bias[0] += model.convention.temperature[0] * math.log(prior)
-    _set_certainty(model, lesson, mels, varied, seed)
+    net, generator = model.convention, torch.Generator().manual_seed(seed)
+    fit_temperature(net, lesson)
+    net.layout.bias[0] += net.temperature[0] * math.log(prior)
+    claim = Convention(net.config.layouts[0], PLAIN)
+    rough = [like_predicted(mel, VARIATIONS[i % len(VARIATIONS)], varied, generator) for i, mel in enumerate(mels)]
+    own = torch.tensor([net.recognise(mel).of(claim) for mel in (*mels, *rough)])
+    model.refuted.fill_(min(max(RESERVE * float(torch.quantile(own, FALSE_ALARMS)), 1e-6), 0.05))
+    x, *targets = lesson.tensors.values()
+    layout, encoding = net(x.float())
+    sure = layout.amax(dim=1).exp() * encoding.amax(dim=1).exp()
+    right = (layout.argmax(dim=1) == targets[0]) & (encoding.argmax(dim=1) == targets[1])
+    model.certain.fill_(certainty(sure, right, WRONG_NAMES))
     _set_levels(model, mels, varied, seed)
 
 
@@ -151,28 +161,6 @@ def _scores(scorer: Densities, mels: Sequence[Tensor]) -> Tensor:
     """Return the log-densities (mels, K), in nats per value, of all mels that are long enough."""
     found = [scorer.score(mel) for mel in mels]
     return torch.stack([scores for scores in found if scores is not None])
-
-
-@torch.no_grad()
-def _set_certainty(
-    model: GuardModel, lesson: FixedItems, mels: Sequence[Tensor], variation: VariationConfig, seed: int
-) -> None:
-    """Set the probabilities that refute a claim and that make a recognition certain, after fitting temperatures.
-
-    The model must not have been fitted to the lesson, of mels in all conventions, or to the true mels. True mels are
-    judged unchanged, and as acoustic models might predict them.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    recogniser, claim = model.convention, Convention(model.config.convention.layouts[0], PLAIN)
-    rough = [like_predicted(mel, VARIATIONS[i % len(VARIATIONS)], variation, generator) for i, mel in enumerate(mels)]
-    own = torch.tensor([recogniser.recognise(mel).probabilities[claim] for mel in (*mels, *rough)])
-    refuted = RESERVE * float(torch.quantile(own, FALSE_ALARMS))
-    model.refuted.fill_(min(max(refuted, 1e-6), 0.05))
-    x, *targets = lesson.tensors.values()
-    layout, encoding = model.convention(x.float())
-    sure = layout.amax(dim=1).exp() * encoding.amax(dim=1).exp()
-    right = (layout.argmax(dim=1) == targets[0]) & (encoding.argmax(dim=1) == targets[1])
-    model.certain.fill_(certainty(sure, right, WRONG_NAMES))
 
 
 def certainty(sure: Tensor, right: Tensor, wrong: float) -> float:

@@ -14,18 +14,7 @@ from recipes.guard.recordings import at_rate
 from recipes.guard.variation import VariationConfig, like_predicted
 from vocoder.layers.recogniser import ConventionConfig
 from vocoder.mel.config import MelConfig
-from vocoder.mel.conventions import (
-    LN10,
-    NATURAL,
-    NOT_SPEECH,
-    PLAIN,
-    SHUFFLED,
-    TORTOISE,
-    VARIATIONS,
-    Layout,
-    encodings,
-    layouts,
-)
+from vocoder.mel.conventions import LN10, NATURAL, NOT_SPEECH, PLAIN, SHUFFLED, TORTOISE, VARIATIONS, encodings, layouts
 from vocoder.mel.convert import encode, plain
 from vocoder.mel.spectrogram import MelSpectrogram
 
@@ -56,7 +45,7 @@ def energies(x: np.ndarray, sample_rate: int, names: Sequence[str], rng: np.rand
     Layouts for which the utterance is too short are left out. Hops and rates are drawn among equivalent ones.
     """
     dtype = torch.float64 if rng.random() < 0.3 else torch.float32
-    configs = {name: _chosen(layouts()[name], rng) for name in names}
+    configs = {name: _chosen(name, rng) for name in names}
     rates = {config.sample_rate for config in configs.values()}
     audio = {rate: torch.from_numpy(at_rate(x, sample_rate, rate)).to(dtype) for rate in rates}
     return {
@@ -71,8 +60,9 @@ def _spectrogram(config: MelConfig) -> MelSpectrogram:
     return MelSpectrogram(dataclasses.replace(config, floor=LEAST), precise=False)
 
 
-def _chosen(layout: Layout, rng: np.random.Generator) -> MelConfig:
+def _chosen(name: str, rng: np.random.Generator) -> MelConfig:
     """Return a layout's mel config, in half of the cases with a similar hop or rate."""
+    layout = layouts()[name]
     if not layout.near or rng.random() < 0.5:
         return layout.mel_config
     value = int(rng.choice(layout.near))

@@ -1,6 +1,11 @@
-"""The AdamW update of a phase, the learning rate as a pure function of the step, and the moving average."""
+"""The optimiser of a phase, the learning rate as a pure function of the step, mean gradients, and the moving average.
+
+Gradients are averaged explicitly, without DistributedDataParallel, because phases freeze each other's parameters, may
+be skipped, may call the model several times, and may differentiate inside the loss.
+"""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -8,8 +13,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from training.loop.objective import Batch, Objective, Phase
-from training.loop.processes import average_gradients
+from training.loop.objective import Phase
 from training.loop.trainer_config import TrainerConfig
 
 
@@ -41,40 +45,19 @@ def build_optimiser(phase: Phase, config: TrainerConfig) -> torch.optim.AdamW:
     )
 
 
-def update(
-    objective: Objective,
-    phase: Phase,
-    optimiser: torch.optim.Optimizer,
-    batch: Batch,
-    step: int,
-    config: TrainerConfig,
-    accelerator: Accelerator,
-) -> tuple[dict[str, Tensor], bool] | None:
-    """Take one optimiser step for `phase`; return its scalars and whether everything was finite.
+def average_gradients(parameters: Sequence[nn.Parameter], loss: Tensor, accelerator: Accelerator) -> Tensor:
+    """Replace gradients by their mean over processes and return the mean loss, in one reduction.
 
-    All other parameters are frozen until the update of their own phase.
-
-    If the loss or the gradient's norm is not finite, parameters and optimiser stay unchanged. Returns None if the
-    objective skips the phase. The loss is the mean over all processes; other scalars are those of this process.
+    Which parameters have a gradient must depend only on the step.
     """
-    own, found = set(phase.parameters), []
-    for parameter in objective.parameters():
-        parameter.requires_grad_(parameter in own)
-    for values in zip(*(value.chunk(config.accumulation) for value in batch.values()), strict=True):
-        with accelerator.autocast():
-            outcome = objective.loss(phase.name, dict(zip(batch, values, strict=True)), step)
-        if outcome is None:
-            return None
-        accelerator.backward(outcome[0] / config.accumulation)
-        found.append({"loss": outcome[0].detach(), **outcome[1]})
-    metrics = {name: torch.stack([part[name].detach() for part in found]).mean() for name in found[0]}
-    metrics["loss"] = average_gradients(phase.parameters, metrics["loss"], accelerator)
-    metrics["gradient_norm"] = torch.nn.utils.clip_grad_norm_(phase.parameters, config.clip_norm)
-    finite = math.isfinite(float(metrics["loss"]) + float(metrics["gradient_norm"]))
-    if finite:
-        optimiser.step()
-    optimiser.zero_grad()
-    return {f"{phase.name}/{name}": value for name, value in metrics.items()}, finite
+    if accelerator.num_processes == 1:
+        return loss.detach()
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    mine = torch.cat([loss.detach().float().reshape(1), *(gradient.float().flatten() for gradient in gradients)])
+    means: Tensor = accelerator.reduce(mine, reduction="mean")
+    for gradient, mean in zip(gradients, torch.split(means[1:], [g.numel() for g in gradients]), strict=True):
+        gradient.copy_(mean.view_as(gradient))
+    return means[0]
 
 
 def moving_average(model: nn.Module, decay: float) -> AveragedModel:

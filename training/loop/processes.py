@@ -1,17 +1,13 @@
-"""The processes of a run, with accelerate: joining them, sharing state, averaging gradients and scalars.
-
-Gradients are averaged explicitly, without DistributedDataParallel, because phases freeze each other's parameters, may
-be skipped, may call the model several times, and may differentiate inside the loss.
-"""
+"""The processes of a run, with accelerate: joining them, their random states, and averages of scalars."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import broadcast_object_list, gather_object
-from torch import Tensor, nn
+from accelerate.utils import gather_object
+from torch import Tensor
 
 from training.loop.trainer_config import TrainerConfig
 from vocoder.loading import default_dtype
@@ -56,27 +52,6 @@ def isolated(seed: int) -> Iterator[None]:
     with torch.random.fork_rng([torch.cuda.current_device()] if torch.cuda.is_available() else []):
         torch.manual_seed(seed)
         yield
-
-
-def average_gradients(parameters: Sequence[nn.Parameter], loss: Tensor, accelerator: Accelerator) -> Tensor:
-    """Replace gradients by their mean over processes and return the mean loss, in one reduction.
-
-    Which parameters have a gradient must depend only on the step.
-    """
-    if accelerator.num_processes == 1:
-        return loss.detach()
-    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    mine = torch.cat([loss.detach().float().reshape(1), *(gradient.float().flatten() for gradient in gradients)])
-    means: Tensor = accelerator.reduce(mine, reduction="mean")
-    for gradient, mean in zip(gradients, torch.split(means[1:], [g.numel() for g in gradients]), strict=True):
-        gradient.copy_(mean.view_as(gradient))
-    return means[0]
-
-
-def share_state(module: nn.Module) -> None:
-    """Copy the main process's parameters and buffers to all processes."""
-    (state,) = broadcast_object_list([{name: value.cpu() for name, value in module.state_dict().items()}])
-    module.load_state_dict(state)
 
 
 class Averages:

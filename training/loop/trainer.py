@@ -1,5 +1,6 @@
 """The training loop for all objectives: steps, validation, checkpoints, resume."""
 
+import math
 import signal
 import time
 from collections.abc import Iterator, Mapping
@@ -10,22 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate.utils import gather_object, set_seed
+from accelerate.utils import broadcast_object_list, gather_object, set_seed
 
 from training.loop.batches import BatchPlan, EpochDataset, ordered_batches, training_batches
 from training.loop.checkpointing import Checkpoints, Progress, RunState, locked
 from training.loop.monitoring import Monitor
-from training.loop.objective import Batch, Objective
-from training.loop.optimisation import build_optimiser, moving_average, rate_scale, update
-from training.loop.processes import (
-    Averages,
-    announce,
-    build_accelerator,
-    isolated,
-    random_state,
-    restore_random_state,
-    share_state,
-)
+from training.loop.objective import Batch, Objective, Phase
+from training.loop.optimisation import average_gradients, build_optimiser, moving_average, rate_scale
+from training.loop.processes import Averages, announce, build_accelerator, isolated, random_state, restore_random_state
 from training.loop.stopping import Clock, Interruption, TrainingError
 from training.loop.trainer_config import RunConfig, TrainerConfig
 from training.run_config import changes, read_settings, write_config
@@ -130,7 +123,8 @@ class Trainer:
             announce(f"initialising from {count} {'batch' if count == 1 else 'batches'} of data")
             with isolated(self.config.seed), torch.no_grad():
                 self.objective.initialise(islice(batches, count))
-        share_state(self.objective)
+        (state,) = broadcast_object_list([{name: value.cpu() for name, value in self.objective.state_dict().items()}])
+        self.objective.load_state_dict(state)  # so that all processes start alike
 
     def _train(self, monitor: Monitor) -> None:
         progress, config = self.state.progress, self.config
@@ -176,16 +170,7 @@ class Trainer:
         self.objective.train()
         all_finite, rate = True, config.learning_rate * rate_scale(config, progress.step)
         for phase in self.phases:
-            optimiser = self.state.optimisers[phase.name]
-            for group in optimiser.param_groups:
-                group["lr"] = rate
-            done = update(self.objective, phase, optimiser, batch, progress.step, config, self.accelerator)
-            if done is None:
-                continue
-            metrics, finite = done
-            all_finite &= finite
-            if finite:
-                averages.add(metrics | {f"{phase.name}/learning_rate": torch.tensor(rate)})
+            all_finite &= self._update(phase, batch, rate, averages)
         self.state.average.update_parameters(self.objective.model)
         seconds = self.objective.samples(batch) / self.sample_rate if self.sample_rate else 0.0
         progress.note_step(all_finite, config.batch_size, seconds * self.accelerator.num_processes)
@@ -194,6 +179,37 @@ class Trainer:
                 f"{progress.nonfinite_in_a_row} consecutive steps, up to step {progress.step}, had a loss or gradient "
                 f"that is not finite; {self.checkpoints.last} is from before that: try a lower learning_rate"
             )
+
+    def _update(self, phase: Phase, batch: Batch, rate: float, averages: Averages) -> bool:
+        """Take one optimiser step for `phase`, unless the objective skips it; return whether everything was finite.
+
+        All other parameters are frozen until the update of their own phase. If the loss or the gradient's norm is not
+        finite, parameters, optimiser and averages of scalars stay unchanged. The loss is the mean over all processes;
+        other scalars are those of this process.
+        """
+        config, optimiser, own, found = self.config, self.state.optimisers[phase.name], set(phase.parameters), []
+        for parameter in self.objective.parameters():
+            parameter.requires_grad_(parameter in own)
+        for values in zip(*(value.chunk(config.accumulation) for value in batch.values()), strict=True):
+            with self.accelerator.autocast():
+                part = dict(zip(batch, values, strict=True))
+                outcome = self.objective.loss(phase.name, part, self.state.progress.step)
+            if outcome is None:
+                return True
+            self.accelerator.backward(outcome[0] / config.accumulation)
+            found.append({"loss": outcome[0].detach(), **outcome[1]})
+        metrics = {name: torch.stack([part[name].detach() for part in found]).mean() for name in found[0]}
+        metrics["loss"] = average_gradients(phase.parameters, metrics["loss"], self.accelerator)
+        metrics["gradient_norm"] = torch.nn.utils.clip_grad_norm_(phase.parameters, config.clip_norm)
+        metrics["learning_rate"] = torch.tensor(rate)
+        finite = math.isfinite(float(metrics["loss"]) + float(metrics["gradient_norm"]))
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        if finite:
+            optimiser.step()
+            averages.add({f"{phase.name}/{name}": value for name, value in metrics.items()})
+        optimiser.zero_grad()
+        return finite
 
     def _validate(self, monitor: Monitor) -> bool:
         """Score the averaged weights; return whether they are the best so far."""
