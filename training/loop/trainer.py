@@ -188,6 +188,8 @@ class Trainer:
         other scalars are those of this process.
         """
         config, optimiser, own, found = self.config, self.state.optimisers[phase.name], set(phase.parameters), []
+        for group in optimiser.param_groups:
+            group["lr"] = rate
         for parameter in self.objective.parameters():
             parameter.requires_grad_(parameter in own)
         for values in zip(*(value.chunk(config.accumulation) for value in batch.values()), strict=True):
@@ -203,8 +205,6 @@ class Trainer:
         metrics["gradient_norm"] = torch.nn.utils.clip_grad_norm_(phase.parameters, config.clip_norm)
         metrics["learning_rate"] = torch.tensor(rate)
         finite = math.isfinite(float(metrics["loss"]) + float(metrics["gradient_norm"]))
-        for group in optimiser.param_groups:
-            group["lr"] = rate
         if finite:
             optimiser.step()
             averages.add({f"{phase.name}/{name}": value for name, value in metrics.items()})
