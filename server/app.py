@@ -98,10 +98,7 @@ def _service(settings: Settings, load: Callable[[str], Synthesizer]) -> Service:
     lanes, workers = Lanes(cores if kind == "cpu" else 1, cores), Lanes(settings.worker_threads, 1, "worker")
     shared_frames, limits = SHARED_FRAMES if kind == "cuda" else 0, (settings.queue_size, settings.max_wait)
     engines = Engines(
-        settings.models,
-        lambda reference: LoadedModel(load(reference), metrics.record, shared_frames),
-        lanes,
-        *limits,
+        settings.models, lambda reference: LoadedModel(load(reference), metrics.record, shared_frames), lanes, *limits
     )
     if settings.model_control:
         engines.others = f"POST {INFERENCE}/repository/models/NAME/load on the admin port loads others."

@@ -58,24 +58,20 @@ def extract(body: bytes, mel_config: MelConfig, max_seconds: float) -> NDArray[n
 
 
 def _read(body: bytes, max_seconds: float) -> tuple[NDArray[np.float32], int]:
+    """Read audio, unless its header says that this is expensive. Reading has limits too, since a header may lie."""
     file = io.BytesIO(body)
     with nullcontext() if body.startswith(SILENT_FORMATS) else _without_decoder_lines():
-        _check_header(file, max_seconds)
-        file.seek(0)
+        try:
+            with open_audio(file) as header:
+                channels, sample_rate, samples = header.channels, header.samplerate, header.frames
+        except soundfile.SoundFileError:
+            detail = "The body is not audio that this server can read: send wav, flac, ogg or mp3."
+            raise malformed_body(detail) from None
+        if channels > MAX_CHANNELS or not 0 < sample_rate <= MAX_SAMPLE_RATE:
+            raise AudioError(f"Audio may have at most {MAX_CHANNELS} channels and {MAX_SAMPLE_RATE} samples per second")
+        if max_seconds * sample_rate < samples < UNKNOWN_LENGTH:
+            raise AudioTooLongError
         return read_audio(file, max_seconds=max_seconds)
-
-
-def _check_header(file: io.BytesIO, max_seconds: float) -> None:
-    """Refuse audio whose header says that it is expensive to read. Reading has limits too, since a header may lie."""
-    try:
-        with open_audio(file) as header:
-            channels, sample_rate, samples = header.channels, header.samplerate, header.frames
-    except soundfile.SoundFileError:
-        raise malformed_body("The body is not audio that this server can read: send wav, flac, ogg or mp3.") from None
-    if channels > MAX_CHANNELS or not 0 < sample_rate <= MAX_SAMPLE_RATE:
-        raise AudioError(f"Audio may have at most {MAX_CHANNELS} channels and {MAX_SAMPLE_RATE} samples per second")
-    if max_seconds * sample_rate < samples < UNKNOWN_LENGTH:
-        raise AudioTooLongError
 
 
 @contextmanager

@@ -42,8 +42,9 @@ class PieceEncoder:
             x = np.clip(x, -1.0, 1.0) if self._encoding.bits is None else quantise(x, self._encoding.bits)
         self._file.write(x)
         body = self._sink.take()
-        if self._samples is not None and body:
-            body, self._samples = _with_length(body, self._samples), None
+        if self._samples is not None and body:  # libsndfile reads no FLAC without a length (RFC 9639, 8.2)
+            fields = int.from_bytes(body[18:26], "big") | self._samples  # in the last 36 bits
+            body, self._samples = body[:18] + fields.to_bytes(8, "big") + body[26:], None
         return body
 
     def finish(self) -> bytes:
@@ -92,12 +93,6 @@ class _Sink(io.RawIOBase):
             self._end += len(body)
         self._position += len(body)
         return len(body)
-
-
-def _with_length(flac: bytes, samples: int) -> bytes:
-    """Write the number of samples into the start of a FLAC file: libsndfile reads none without it (RFC 9639, 8.2)."""
-    fields = int.from_bytes(flac[18:26], "big")  # the number of samples is the last 36 bits
-    return flac[:18] + (fields | samples).to_bytes(8, "big") + flac[26:]
 
 
 def _wave_head(subtype: str, sample_rate: int, origin: Origin | None, samples: int | None) -> bytes:

@@ -21,20 +21,11 @@ DOCS_PARTS = frozenset({"swagger-ui-bundle.js", "swagger-ui.css", "favicon-32x32
 
 def _headers(style: str, images: str) -> dict[str, str]:
     """Return the headers of a page that may load only this server's own files and answers."""
-    policy = (
-        "default-src 'none'",
-        "script-src 'self'",
-        f"style-src {style}",
-        f"img-src {images}",
-        "connect-src 'self'",
-        "media-src 'self' blob:",
-        "base-uri 'none'",
-        "form-action 'none'",
-        "frame-ancestors 'none'",
-    )
+    policy = f"default-src 'none'; script-src 'self'; style-src {style}; img-src {images}; connect-src 'self'; "
+    policy += "media-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     return {
         "Cache-Control": "no-cache",  # revalidated each time, so that page and server have the same version
-        "Content-Security-Policy": "; ".join(policy),
+        "Content-Security-Policy": policy,
         "Cross-Origin-Opener-Policy": "same-origin",
         "Referrer-Policy": "no-referrer",
         "X-Content-Type-Options": "nosniff",

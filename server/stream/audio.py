@@ -81,16 +81,11 @@ class AudioStream:
         self._synthesized = 0  # samples at the model's rate
         self._factor = np.float32(output.level.factor)
         self._resampler = PieceResampler(config.sample_rate, output.rate)
-        self._encoder = PieceEncoder(output.format, output.rate, output.origin, samples)
+        self.encoder = PieceEncoder(output.format, output.rate, output.origin, samples)
         self._body = b""
         self._began = time.monotonic()
         self._encode_seconds = 0.0
         self._seconds = {"queue_seconds": 0.0, "infer_seconds": 0.0}
-
-    @property
-    def clipped(self) -> int:
-        """Number of clipped samples so far."""
-        return self._encoder.clipped
 
     @property
     def pending_bytes(self) -> int:
@@ -125,8 +120,8 @@ class AudioStream:
         self.playback.work()
         yield b"" if self._finished else await self._service.run(self._finish)
         name = self._output.format.name
-        self._service.metrics.count_encoding(self._engine.name, name, self._encode_seconds, self.clipped)
-        note(self._connection, clipped=self.clipped, **self.rounded_seconds())
+        self._service.metrics.count_encoding(self._engine.name, name, self._encode_seconds, self.encoder.clipped)
+        note(self._connection, clipped=self.encoder.clipped, **self.rounded_seconds())
 
     async def _has_work(self) -> bool:
         """Wait until there is audio to compute or the mel has ended; return whether there is audio."""
@@ -235,11 +230,11 @@ class AudioStream:
         started = time.perf_counter()
         y = self._resampler.push(x, last)
         self.samples += len(y)
-        body = self._encoder.encode(y) if len(y) else b""
+        body = self.encoder.encode(y) if len(y) else b""
         self._encode_seconds += time.perf_counter() - started
         return body
 
     def _finish(self) -> bytes:
         self._finished = True
         last = self._encode(NOTHING, last=True) if self._synthesized else b""
-        return last + self._encoder.finish()
+        return last + self.encoder.finish()

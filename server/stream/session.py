@@ -188,9 +188,10 @@ def _ready(hello: StreamHello, engine: Engine, path: MelPath, sample_rate: int, 
 
 
 def _done(intake: Intake, stream: AudioStream, sample_rate: int, path: MelPath) -> dict[str, Any]:
-    done = {"type": "done", "frames": intake.admission.frames, "samples": stream.samples, "clipped": stream.clipped}
-    done |= {"sample_rate": sample_rate, "sharpened": stream.sharpened, **stream.rounded_seconds()}
-    return done | _path_members(path) | ({} if intake.verdict is None else {"guard": intake.verdict.as_dict()})
+    done = {"type": "done", "frames": intake.admission.frames, "samples": stream.samples}
+    done |= {"clipped": stream.encoder.clipped, "sample_rate": sample_rate, "sharpened": stream.sharpened}
+    done |= stream.rounded_seconds() | _path_members(path)
+    return done if intake.verdict is None else done | {"guard": intake.verdict.as_dict()}
 
 
 def _path_members(path: MelPath) -> dict[str, Any]:

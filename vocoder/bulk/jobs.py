@@ -1,7 +1,7 @@
 """Jobs of a bulk run, listed from folders and manifests, and their outcomes."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -45,20 +45,16 @@ def list_jobs(sources: Sequence[Path], output: Path, suffix: str) -> list[Job]:
     return jobs
 
 
-def _jobs(source: Path, output: Path, suffix: str) -> Iterable[Job]:
-    if source.suffix == MANIFEST_SUFFIX:
-        return _manifest_jobs(source, output, suffix)
-    return [Job(mel, output / inside.with_suffix(suffix)) for mel, inside in files_in(source, {".npy"})]
-
-
-def _manifest_jobs(manifest: Path, output: Path, suffix: str) -> list[Job]:
-    jobs = []
-    for number, text in enumerate(manifest.read_text(encoding="utf-8").splitlines(), 1):
+def _jobs(source: Path, output: Path, suffix: str) -> Iterator[Job]:
+    if source.suffix != MANIFEST_SUFFIX:
+        yield from (Job(mel, output / inside.with_suffix(suffix)) for mel, inside in files_in(source, {".npy"}))
+        return
+    for number, text in enumerate(source.read_text(encoding="utf-8").splitlines(), 1):
         try:
-            jobs += [_manifest_job(json.loads(text), manifest.parent, output, suffix)] if text.strip() else []
+            if text.strip():
+                yield _manifest_job(json.loads(text), source.parent, output, suffix)
         except ValueError as error:
-            raise ValueError(f"{manifest}, line {number}: {error}") from error
-    return jobs
+            raise ValueError(f"{source}, line {number}: {error}") from error
 
 
 def _manifest_job(line: Any, folder: Path, output: Path, suffix: str) -> Job:

@@ -9,7 +9,6 @@ from vocoder.admission import check, path_of
 from vocoder.checkpoint import load_model
 from vocoder.commands.files import reported, source_of
 from vocoder.commands.sampling import add_model_argument, add_preset_arguments
-from vocoder.guard.verdict import Verdict
 from vocoder.loading import model_directory
 from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import AUTO, chosen_config
@@ -55,12 +54,7 @@ def _check(file: Path, *, model: str, own: MelConfig, preset: Preset, adapt: Ada
         others = " and ".join(indistinguishable(path.source))
         alike = f" The check cannot tell it from {others} mels." if others and verdict.typicality is not None else ""
         remarks = f"{alike}{adapted}{smooth if verdict.smoothness else ''}" if verdict.typical else ""
-        print(f"{file}: {recognised}{_text(verdict)}{remarks}", flush=True)
+        judged = verdict.cause == "typical" and verdict.typicality is not None
+        share = f" It is more typical than {min(verdict.typicality or 0, 99):.0f} % of true mels." if judged else ""
+        print(f"{file}: {recognised}{verdict.cause}. {verdict.message}{share}{remarks}", flush=True)
     return 0 if verdict.typical else 1
-
-
-def _text(verdict: Verdict) -> str:
-    text = f"{verdict.cause}. {verdict.message}"
-    if verdict.cause != "typical" or verdict.typicality is None:
-        return text
-    return f"{text} It is more typical than {min(verdict.typicality, 99):.0f} % of true mels."
