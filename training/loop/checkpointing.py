@@ -8,7 +8,7 @@ import math
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -27,25 +27,18 @@ from vocoder.checkpoint import CheckpointError
 from vocoder.config import to_dict
 
 
-@contextmanager
-def locked(directory: Path) -> Iterator[None]:
-    """Lock a run's directory against other processes inside the `with` block.
+def locked(directory: Path) -> AbstractContextManager[Any]:
+    """Lock a run's directory against other processes until the end of the `with` block.
 
     Raises CheckpointError if another process holds the lock.
     """
     directory.mkdir(parents=True, exist_ok=True)
     if os.environ.get("RANK", "0") != "0":
-        yield
-        return
-    lock = FileLock(directory / ".lock")
+        return nullcontext()
     try:
-        lock.acquire(timeout=0)
+        return FileLock(directory / ".lock").acquire(timeout=0)
     except Timeout:
         raise CheckpointError(f"another process is training in {directory}; wait for it, or stop it") from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 class Checkpoints:

@@ -1,17 +1,24 @@
-"""The common part of objectives over recordings: their mels, and their bandwidth."""
+"""The common parts of runs over recordings: mels and bandwidth, a vocoder's start, and losses on its samples."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
+from training.critics.adversary import Adversary
+from training.critics.spectrogram import CriticConfig
 from training.data.augment import BlurConfig, blurred, low_pass
 from training.data.stores import conditioned
-from training.loop.objective import Batch, Objective
+from training.loop.objective import Batch, Objective, Parts
 from training.loop.processes import multiplies_bfloat16
-from vocoder.config import Checked, NotNegative
+from training.losses.pitch import pitch_loss
+from training.losses.spectral import MultiScaleMel, periodicity_loss, stft_loss
+from training.runs.corpus_run import CorpusRun
+from vocoder.config import Checked, ConfigError, Count, NotNegative, NotNegativeInt, Share
+from vocoder.correction.correction import Correction
 from vocoder.layers.stack.wavenet import set_compute_dtype
+from vocoder.loading import model_directory
 from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import MelSpectrogram
 
@@ -74,6 +81,115 @@ class RecordingObjective(Objective):
     def filled(self, x: Tensor, expected: Tensor, batch: Batch) -> Tensor:
         """Return recordings (B, T) with `expected` above their band."""
         return expected + self.seen(x - expected, batch) if self.limited(batch) else x
+
+
+@dataclass(frozen=True)
+class SampleWeights(RecordingLosses):
+    """Weights and schedule of losses on samples; a weight of 0 disables a loss."""
+
+    spectral: NotNegative = 1.0
+    """weight of the multi-resolution STFT loss"""
+    mel: NotNegative = 1.0
+    """weight of the multi-scale log-mel loss"""
+    periodicity: NotNegative = 0.0
+    """weight of the distance of autocorrelations, of the whole spectrum and of its bands"""
+    corrected_share: Share = 1.0
+    """share of steps whose losses and critics see samples after correction; the others see them before it"""
+    sample_corrections: NotNegativeInt | None = None
+    """corrections per sample in training; by default the model's own number, which is slow"""
+    adversarial: NotNegative = 0.0
+    features: NotNegative = 0.5
+    """weight of the distance between the critics' features"""
+    critics_from: NotNegativeInt = 1500
+    """step from which critics are trained and their loss counts"""
+    critics_every: Count = 1
+    """interval in steps at which critics judge; they take as long as the rest of a step"""
+    pitch: NotNegative = 0.1
+    """weight of the pitch network's loss in models with a harmonic source"""
+    critics: CriticConfig = field(default_factory=CriticConfig)
+    blur: BlurConfig = field(default_factory=lambda: BlurConfig(share=0.0))
+    """smoothing of input mels, to resemble those of acoustic models; the recording is unchanged"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        samples_from: int = getattr(self, "samples_from", 0)
+        if self.adversarial and self.critics_from < samples_from:
+            raise ConfigError(
+                f"critics_from {self.critics_from} must be at least samples_from {samples_from}: critics judge samples"
+            )
+
+    def adversary(self, sample_rate: int) -> Adversary | None:
+        """Return new critics, or None if their weight is 0."""
+        if not self.adversarial:
+            return None
+        return Adversary(self.critics, sample_rate, self.dtype, first=self.critics_from, every=self.critics_every)
+
+
+@dataclass(frozen=True)
+class SampleRun(CorpusRun):
+    """The configuration of a vocoder's run with losses on its samples."""
+
+    start_from: str | None = None
+    """model directory or shipped name to start from, including its critics if they have the same shape; the head of a
+    reverse student may differ"""
+    pitch_from: str | None = None
+    """model directory or shipped name whose pitch network to start from; may be a pitch network alone"""
+
+
+class SampleObjective(RecordingObjective):
+    """An objective with losses that compare samples with recordings, before or after correction."""
+
+    model: Any
+    teacher: nn.Module | None
+
+    def __init__(
+        self, model: Any, mel_config: MelConfig, losses: SampleWeights, teacher: nn.Module | None = None
+    ) -> None:
+        super().__init__(model, mel_config, losses, losses.adversary(mel_config.sample_rate), teacher)
+        self.teacher = teacher
+        self.correction = Correction(mel_config, model.config.corrections)
+        self.mels = MultiScaleMel(mel_config.sample_rate)
+        self.wants_pitch = model.pitch is not None
+
+    def with_critics_of(self, *references: str | None) -> Self:
+        """Load the critics from the first of the given models that has critics of this shape, if any has."""
+        if self.adversary is not None:
+            any(self.adversary.load(model_directory(reference)) for reference in references if reference is not None)
+        return self
+
+    def pitch_parts(self, mel: Tensor, batch: Batch) -> Parts:
+        """Return weight and value of the pitch network's loss, if the model has one."""
+        if self.model.pitch is None:
+            return {}
+        return {"pitch": (self.losses.pitch, pitch_loss(self.model.pitch, mel, batch["f0"]))}
+
+    def sample_parts(self, x_hat: Tensor, x: Tensor, mel: Tensor, batch: Batch, step: int) -> Parts:
+        """Return weight and value of each loss at this step on a sample x_hat (B, T), to be corrected to `mel`."""
+        weights: SampleWeights = self.losses
+        corrected = float(torch.rand(())) < weights.corrected_share
+        count = weights.sample_corrections if corrected else 0
+        x_hat, x = self.seen(self.correction.with_count(count)(x_hat, mel), batch), self.seen(x, batch)
+        parts: Parts = {}
+        if weights.spectral:
+            parts["spectral"] = weights.spectral, stft_loss(x_hat, x)
+        if weights.mel:
+            parts["mel"] = weights.mel, self.mels(x_hat, x)
+        if weights.periodicity:
+            parts["periodicity"] = weights.periodicity, periodicity_loss(x_hat, x, self.mel_config.sample_rate)
+        if self.adversary is not None and self.adversary.asked(step):
+            adversarial, features = self.adversary.judge(x_hat, x)
+            parts |= {"adversarial": (weights.adversarial, adversarial), "features": (weights.features, features)}
+        return parts
+
+    def distances(self, x_hat: Tensor, x: Tensor, mel: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """Return the validation distances of a sample; the score is the spectral distance after correction.
+
+        Arguments are as for `sample_parts`. The distance of mels is in nepers.
+        """
+        corrected, x = self.seen(self.correction(x_hat, mel), batch), self.seen(x, batch)
+        spectral, uncorrected = stft_loss(corrected, x), stft_loss(self.seen(x_hat, batch), x)
+        mels = (self.mel(corrected) - self.mel(x)).abs().mean()
+        return {"spectral": spectral, "mel": mels, "uncorrected": uncorrected, "score": spectral}
 
 
 def noise_for(model: Any, mel: Tensor) -> Tensor:

@@ -8,8 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from training.loop.objective import Batch, Parts
-from training.runs.recordings import noise_for
-from training.runs.sample_losses import SampleObjective, SampleRun, SampleWeights
+from training.runs.recordings import SampleObjective, SampleRun, SampleWeights, noise_for
 from training.start.inheritance import inherit_ends, load_role, started_from
 from vocoder.config import ConfigError, NotNegative, NotNegativeInt, Share
 from vocoder.correction.correction import Correction
@@ -84,7 +83,7 @@ class ReverseObjective(SampleObjective):
     """
 
     model: Reverse
-    teacher: WaveGlow | None
+    teacher: Any
     losses: ReverseLosses
 
     def __init__(self, model: Reverse, teacher: WaveGlow | None, mel_config: MelConfig, losses: ReverseLosses) -> None:
@@ -117,7 +116,6 @@ class ReverseObjective(SampleObjective):
 
     def _pair_parts(self, x: Tensor, mel: Tensor, batch: Batch) -> Parts:
         """Return weight and value of each loss on pairs."""
-        assert self.teacher is not None
         parts: Parts = {}
         drawn, finished = self._drawn(self.teacher, mel)
         if self.losses.recorded:
@@ -140,7 +138,6 @@ class ReverseObjective(SampleObjective):
         It is squared up to two standard deviations and linear beyond, because what the teacher expects least, such as
         the first frame of a sound after silence, is many deviations off and would dominate.
         """
-        assert self.teacher is not None
         x_hat = run(self.model.stages(), {MEL: mel, Z: pairs[0]}).signal[:, 0]
         return F.huber_loss(_coefficients(self.teacher, x_hat, mel), pairs[1], delta=2.0)
 

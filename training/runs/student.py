@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from training.loop.objective import Batch, Parts
 from training.losses.kl import Draw, Estimator, divergence, drawn
 from training.losses.spectral import power_loss
-from training.runs.recordings import noise_for, noisy
-from training.runs.sample_losses import SampleObjective, SampleRun, SampleWeights
+from training.runs.recordings import SampleObjective, SampleRun, SampleWeights, noise_for, noisy
 from training.start.envelope import fit_envelope
 from training.start.inheritance import load_role, started_from
 from vocoder.config import ConfigError, Count, NotNegative, NotNegativeInt

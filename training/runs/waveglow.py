@@ -10,8 +10,7 @@ from torch import Tensor
 from training.loop.objective import Batch, Parts
 from training.run_config import command_of
 from training.runs.corpus_run import train
-from training.runs.recordings import noisy
-from training.runs.sample_losses import SampleObjective, SampleRun, SampleWeights
+from training.runs.recordings import SampleObjective, SampleRun, SampleWeights, noisy
 from training.start.envelope import fit_envelope
 from training.start.inheritance import started_from
 from vocoder.config import Count, NotNegative, NotNegativeInt

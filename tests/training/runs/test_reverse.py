@@ -8,7 +8,7 @@ from tiny_waveglow import MARGIN, batch, model_loss, zero_gradients
 from tiny_waveglow import perturbed as perturbed_waveglow
 
 from training.loop.trainer_config import TrainerConfig
-from training.runs import sample_losses
+from training.runs import recordings
 from training.runs.reverse import ReverseRun, pairs_of
 from vocoder.checkpoint import save_model
 from vocoder.config import ConfigError
@@ -20,8 +20,8 @@ from vocoder.models.reverse import Reverse
 def test_losses_and_critics_get_corrected_samples_in_a_share_of_the_steps(share, monkeypatch):
     made = objective(corrected_share=share, recorded=0.0, drawn=0.0)
     compared, judged, corrected = [], [], []
-    compare, judge, correct = sample_losses.stft_loss, made.adversary.judge, made.correction.plain
-    monkeypatch.setattr(sample_losses, "stft_loss", lambda x_hat, x: compared.append(x_hat) or compare(x_hat, x))
+    compare, judge, correct = recordings.stft_loss, made.adversary.judge, made.correction.plain
+    monkeypatch.setattr(recordings, "stft_loss", lambda x_hat, x: compared.append(x_hat) or compare(x_hat, x))
     monkeypatch.setattr(made.adversary, "judge", lambda x_hat, x: judged.append(x_hat) or judge(x_hat, x))
     monkeypatch.setattr(made.correction, "plain", lambda *given: corrected.append(len(compared)) or correct(*given))
     torch.manual_seed(0)
