@@ -73,7 +73,7 @@ def ours(config: DensityConfig, x: Tensor, seed: int) -> Contestant:
     model = DensityModel(config)
     objective = DensityObjective(model, preset("nvidia"), "")
     objective.initialise([{"x": x}])
-    return Contestant(model, model.log_prob, [p for phase in objective.phases() for p in phase.parameters])
+    return Contestant(model, model.log_prob, [p for phase in objective.phases().values() for p in phase])
 
 
 def pool(items: EpochDataset, epochs: int, first: int = 0) -> Tensor:

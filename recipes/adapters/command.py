@@ -19,7 +19,7 @@ from training.corpora.manifest import Entry, Manifest, read_manifest
 from training.data.augment import AugmentConfig, augmented
 from training.data.stores import AudioStore
 from training.loop.batches import FixedItems
-from training.loop.objective import Batch, Objective, Parts, Phase
+from training.loop.objective import Batch, Objective, Parts, Phases
 from training.loop.trainer import fit
 from training.loop.trainer_config import RunConfig
 from training.provenance import provenance
@@ -176,9 +176,9 @@ class AdapterObjective(Objective):
         super().__init__(model, source)
         self.fitted, self.ridge = fitted, ridge
 
-    def phases(self) -> tuple[Phase, ...]:
+    def phases(self) -> Phases:
         """Return one update of map and network; none for a map alone, for which the closed form is optimal."""
-        return super().phases() if self.model.config.hidden else ()
+        return super().phases() if self.model.config.hidden else {}
 
     def initialise(self, batches: Iterable[Batch]) -> None:
         """Fit the linear map; the network starts with output 0."""

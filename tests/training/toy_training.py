@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from training.loop.objective import Objective, Phase
+from training.loop.objective import Objective
 from training.loop.trainer import Trainer
 from training.loop.trainer_config import TrainerConfig
 from vocoder.mel.config import preset
@@ -53,7 +53,7 @@ class ToyObjective(Objective):
 
     def phases(self):
         model = (*self.model.parameters(), *self.unused.parameters())
-        return Phase("model", model), Phase("critic", tuple(self.critic.parameters()))
+        return {"model": model, "critic": tuple(self.critic.parameters())}
 
     def initialise(self, batches):
         self.mean.copy_(torch.stack([batch["x"].mean(0) for batch in batches]).mean(0))

@@ -12,7 +12,7 @@ from training.density.families import FAMILIES
 from training.density.items import LEVELS
 from training.density.model import DensityModel
 from training.density.vae import VariationalAutoencoder
-from training.loop.objective import Batch, Objective, Parts, Phase
+from training.loop.objective import Batch, Objective, Parts, Phases
 from training.publishing import model_card
 from vocoder.checkpoint import save_model
 from vocoder.mel.config import MelConfig
@@ -34,11 +34,11 @@ class DensityObjective(Objective):
         super().__init__(model, mel_config)
         self.source = source
 
-    def phases(self) -> tuple[Phase, ...]:
+    def phases(self) -> Phases:
         """Return one update of all parameters except the whitening's, or none if there are no others."""
         fitted = set() if self.model.whitening is None else set(self.model.whitening.parameters())
         others = tuple(p for p in self.model.parameters() if p not in fitted)
-        return (Phase("model", others),) if others else ()
+        return {"model": others} if others else {}
 
     def initialise(self, batches: Iterable[Batch]) -> None:
         """Fit the whitening to all items of the batches, then the actnorms to at most 1024 of them."""

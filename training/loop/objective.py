@@ -2,7 +2,6 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeAlias
 
@@ -17,14 +16,8 @@ from vocoder.models.families import FAMILIES, Families
 Batch: TypeAlias = dict[str, Tensor]
 Parts: TypeAlias = dict[str, tuple[float, Tensor]]
 """weight and value of each loss, by name; losses of weight 0 are only reported"""
-
-
-@dataclass(frozen=True)
-class Phase:
-    """One optimiser update of a training step: its name, and the parameters that it updates."""
-
-    name: str
-    parameters: tuple[nn.Parameter, ...]
+Phases: TypeAlias = dict[str, tuple[nn.Parameter, ...]]
+"""parameters of each optimiser update of a training step, by name, in order"""
 
 
 class Objective(nn.Module, ABC):
@@ -64,12 +57,10 @@ class Objective(nn.Module, ABC):
         Called without gradients on the main process only; the other processes receive its state.
         """
 
-    def phases(self) -> tuple[Phase, ...]:
+    def phases(self) -> Phases:
         """Return the updates of a training step in order; no parameter belongs to two of them."""
-        model = Phase("model", tuple(self.model.parameters()))
-        if self.adversary is None:
-            return (model,)
-        return model, Phase("critic", tuple(self.adversary.parameters()))
+        critics = {} if self.adversary is None else {"critic": tuple(self.adversary.parameters())}
+        return {"model": tuple(self.model.parameters()), **critics}
 
     def loss(self, phase: str, batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]] | None:
         """Return the loss of an update and its parts, or None to skip the phase at this step.

@@ -13,7 +13,6 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from training.loop.objective import Phase
 from training.loop.trainer_config import TrainerConfig
 
 
@@ -31,10 +30,10 @@ def rate_scale(config: TrainerConfig, step: int) -> float:
     return config.final_rate_scale + (1.0 - config.final_rate_scale) * remaining
 
 
-def build_optimiser(phase: Phase, config: TrainerConfig) -> torch.optim.AdamW:
-    """Return AdamW for the parameters of `phase`, without weight decay on parameters of one dimension."""
-    kernels = [parameter for parameter in phase.parameters if parameter.ndim > 1]
-    vectors = [parameter for parameter in phase.parameters if parameter.ndim <= 1]
+def build_optimiser(parameters: Sequence[nn.Parameter], config: TrainerConfig) -> torch.optim.AdamW:
+    """Return AdamW for the parameters of a phase, without weight decay on parameters of one dimension."""
+    kernels = [parameter for parameter in parameters if parameter.ndim > 1]
+    vectors = [parameter for parameter in parameters if parameter.ndim <= 1]
     groups: list[dict[str, Any]] = [{"params": kernels}, {"params": vectors, "weight_decay": 0.0}]
     return torch.optim.AdamW(
         [group for group in groups if group["params"]],

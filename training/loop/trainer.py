@@ -16,7 +16,7 @@ from accelerate.utils import broadcast_object_list, gather_object, set_seed
 from training.loop.batches import BatchPlan, EpochDataset, ordered_batches, training_batches
 from training.loop.checkpointing import Checkpoints, Progress, RunState, locked
 from training.loop.monitoring import Monitor
-from training.loop.objective import Batch, Objective, Phase
+from training.loop.objective import Batch, Objective
 from training.loop.optimisation import average_gradients, build_optimiser, moving_average, rate_scale
 from training.loop.processes import Averages, announce, build_accelerator, isolated, random_state, restore_random_state
 from training.loop.stopping import Clock, Interruption, TrainingError
@@ -85,7 +85,7 @@ class Trainer:
         set_seed(config.seed, device_specific=True)
         if not resume:
             self._begin()
-        optimisers = {phase.name: build_optimiser(phase, config) for phase in self.phases}
+        optimisers = {phase: build_optimiser(parameters, config) for phase, parameters in self.phases.items()}
         average = moving_average(self.objective.model, config.ema_decay)
         self.state = RunState(
             self.objective, dict(optimisers), average, Progress(), self.provenance.get("manifest_sha256")
@@ -180,14 +180,15 @@ class Trainer:
                 f"that is not finite; {self.checkpoints.last} is from before that: try a lower learning_rate"
             )
 
-    def _update(self, phase: Phase, batch: Batch, rate: float, averages: Averages) -> bool:
+    def _update(self, phase: str, batch: Batch, rate: float, averages: Averages) -> bool:
         """Take one optimiser step for `phase`, unless the objective skips it; return whether everything was finite.
 
         All other parameters are frozen until the update of their own phase. If the loss or the gradient's norm is not
         finite, parameters, optimiser and averages of scalars stay unchanged. The loss is the mean over all processes;
         other scalars are those of this process.
         """
-        config, optimiser, own, found = self.config, self.state.optimisers[phase.name], set(phase.parameters), []
+        config, optimiser, parameters, found = self.config, self.state.optimisers[phase], self.phases[phase], []
+        own = set(parameters)
         for group in optimiser.param_groups:
             group["lr"] = rate
         for parameter in self.objective.parameters():
@@ -195,19 +196,19 @@ class Trainer:
         for values in zip(*(value.chunk(config.accumulation) for value in batch.values()), strict=True):
             with self.accelerator.autocast():
                 part = dict(zip(batch, values, strict=True))
-                outcome = self.objective.loss(phase.name, part, self.state.progress.step)
+                outcome = self.objective.loss(phase, part, self.state.progress.step)
             if outcome is None:
                 return True
             self.accelerator.backward(outcome[0] / config.accumulation)
             found.append({"loss": outcome[0].detach(), **outcome[1]})
         metrics = {name: torch.stack([part[name].detach() for part in found]).mean() for name in found[0]}
-        metrics["loss"] = average_gradients(phase.parameters, metrics["loss"], self.accelerator)
-        metrics["gradient_norm"] = torch.nn.utils.clip_grad_norm_(phase.parameters, config.clip_norm)
+        metrics["loss"] = average_gradients(parameters, metrics["loss"], self.accelerator)
+        metrics["gradient_norm"] = torch.nn.utils.clip_grad_norm_(parameters, config.clip_norm)
         metrics["learning_rate"] = torch.tensor(rate)
         finite = math.isfinite(float(metrics["loss"]) + float(metrics["gradient_norm"]))
         if finite:
             optimiser.step()
-            averages.add({f"{phase.name}/{name}": value for name, value in metrics.items()})
+            averages.add({f"{phase}/{name}": value for name, value in metrics.items()})
         optimiser.zero_grad()
         return finite
 

@@ -114,7 +114,7 @@ def train(config: CorpusRun, resume: bool, manifest: Manifest | None = None) -> 
     objective = config.objective()
     minutes = sum(entry.duration for entry in manifest.select("train")) / 60
     voices = len(manifest.trained_speakers)
-    million = sum(parameter.numel() for phase in objective.phases() for parameter in phase.parameters) / 1e6
+    million = sum(parameter.numel() for phase in objective.phases().values() for parameter in phase) / 1e6
     announce(f"{minutes:.1f} minutes of speech, speakers: {voices}; {million:.2f} million parameters to fit")
     sets = (config.items(manifest, objective, held_out) for held_out in (False, True))
     origin = provenance(manifest) | origin

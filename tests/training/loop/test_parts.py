@@ -12,7 +12,6 @@ from toy_training import Tones, differences, saved_run, seeded_toy, toy_config, 
 from training.loop.batches import BatchPlan, training_batches
 from training.loop.checkpointing import Checkpoints, Progress
 from training.loop.monitoring import Monitor
-from training.loop.objective import Phase
 from training.loop.optimisation import build_optimiser, moving_average, rate_scale
 from training.loop.stopping import TrainingError
 
@@ -125,8 +124,7 @@ def test_weight_decay_applies_to_kernels_but_not_to_vectors():
     with torch.no_grad():
         module.bias.fill_(1.0)
     weight = module.weight.detach().clone()
-    phase = Phase("model", tuple(module.parameters()))
-    optimiser = build_optimiser(phase, toy_config(learning_rate=0.1, weight_decay=0.5))
+    optimiser = build_optimiser(tuple(module.parameters()), toy_config(learning_rate=0.1, weight_decay=0.5))
     assert {group["lr"] for group in optimiser.param_groups} == {0.1}
     for parameter in module.parameters():
         parameter.grad = torch.zeros_like(parameter)

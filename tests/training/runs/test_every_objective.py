@@ -16,7 +16,7 @@ every = pytest.mark.parametrize("name", VOCODERS)
 @every
 def test_phases_share_no_parameters_and_samples_counts_the_scored_ones(name):
     made = VOCODERS[name]()
-    phases = {phase.name: [id(parameter) for parameter in phase.parameters] for phase in made.phases()}
+    phases = {name: [id(parameter) for parameter in phase] for name, phase in made.phases().items()}
     assert list(phases) == ["model", "critic"][: 1 if made.adversary is None else 2]
     assert phases["model"] == [id(parameter) for parameter in made.model.parameters()]
     learned = [each for group in phases.values() for each in group]

@@ -29,5 +29,5 @@ def test_losses_of_every_phase_stay_on_the_device(name, monkeypatch):
         use_fake_gpu(monkeypatch)
         objective = made.to(CUDA).train()
         for phase in objective.phases():
-            loss, parts = objective.loss(phase.name, batch(objective.mel_config), STEP)
+            loss, parts = objective.loss(phase, batch(objective.mel_config), STEP)
             assert {value.device for value in (loss, *parts.values())} == {CUDA}
