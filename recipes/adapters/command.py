@@ -149,7 +149,7 @@ def frames_of(
     """
     store, rng = AudioStore(manifest, entries), np.random.default_rng(seed)
     takes, makes = MelSpectrogram(source), MelSpectrogram(config.target)
-    grid, audio = FrameTimes.between(source, config.target, config.before, config.after), []
+    grid, audio = FrameTimes(source, config.target, config.before, config.after), []
     for i, entry in enumerate(entries):
         x, _ = augmented(store.whole(i), entry.band_edge, manifest.sample_rate, augment, rng)
         audio.append(torch.from_numpy(levels.applied(x, rng)))

@@ -36,7 +36,7 @@ class FakeSynthesizer:
     family = "fake"
     dtype = "float32"
     corrections = 0
-    model = SimpleNamespace(sequential=True)
+    model = SimpleNamespace(sequential=True, steps_per_frame=2)
 
     def __init__(self, name="fake", mel_config=None):
         self.name = name

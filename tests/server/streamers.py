@@ -60,7 +60,7 @@ class Streamer(FakeSynthesizer):
         pipeline = Pipeline([Stage("x", (MEL, NOISE), windowed(compute), REACH, REACH)], draw)
         frames = sizes.get("chunk_frames", 64)
         first = sizes.get("first_chunk_frames", min(8, frames))
-        chunks = ChunkSizes(first, first, frames, frames)
+        chunks = ChunkSizes(self.model, frames, first)
         sharpening = sharpening_of(self.mel_config, torch.device("cpu"), strength=0.0)
         return StreamSession(pipeline, sharpening, StreamAdmission(path), chunks)
 

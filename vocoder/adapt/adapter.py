@@ -4,7 +4,7 @@ import json
 import math
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +28,8 @@ def centre_of(config: MelConfig) -> Fraction:
     return Fraction(config.n_fft // 2 - config.padding, config.sample_rate)
 
 
-@dataclass(frozen=True)
 class FrameTimes:
-    """Positions of target frames among source frames.
+    """Positions of the frames of a target mel config among those of a source.
 
     Attributes:
         step: source frames per target frame.
@@ -39,17 +38,10 @@ class FrameTimes:
         after: number of target frames needed after it.
     """
 
-    step: Fraction
-    first: Fraction
-    before: int = 0
-    after: int = 0
-
-    @classmethod
-    def between(cls, source: MelConfig, target: MelConfig, before: int = 0, after: int = 0) -> "FrameTimes":
-        """Return the positions for two mel configs."""
-        spacing = source.frame_seconds
-        first = (centre_of(target) - centre_of(source)) / spacing
-        return cls(target.frame_seconds / spacing, first, before, after)
+    def __init__(self, source: MelConfig, target: MelConfig, before: int = 0, after: int = 0) -> None:
+        self.step = target.frame_seconds / source.frame_seconds
+        self.first = (centre_of(target) - centre_of(source)) / source.frame_seconds
+        self.before, self.after = before, after
 
     @property
     def plain(self) -> bool:
@@ -138,11 +130,10 @@ class Adapter:
         """Mel config of the output."""
         return self.model.config.target
 
-    @property
+    @cached_property
     def times(self) -> FrameTimes:
         """Positions of output frames among input frames."""
-        config = self.model.config
-        return FrameTimes.between(self.source, self.target, config.before, config.after)
+        return FrameTimes(self.source, self.target, self.model.config.before, self.model.config.after)
 
     def delay(self, source: MelConfig) -> int | None:
         """Return by how many samples frames of a mel config are later than its input, or None if values differ."""

@@ -61,14 +61,19 @@ SILENCE = Verdict(False, 0.0, "silence", "The mel is silent or constant.")
 
 
 class Guard:
-    """Judges mels with a recogniser of conventions and densities of true mels in `mel_config`."""
+    """Judges mels with a recogniser of conventions and densities of true mels in `mel_config`.
 
-    def __init__(self, model: GuardModel, mel_config: MelConfig) -> None:
-        self.model = model
-        self.mel_config = mel_config
-        self._layout = layout_of(model.config.densities[0])
-        self._densities = Densities(model)
-        self._certain, self._refuted = float(model.certain), float(model.refuted)
+    Raises a CheckpointError if its directory holds no guard.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        checkpoint = load_model(directory)
+        if not isinstance(checkpoint.model, GuardModel):
+            raise CheckpointError(f"{directory} holds a model of family {checkpoint.family!r}, not a guard")
+        self.model, self.mel_config = checkpoint.model, checkpoint.mel_config
+        self._layout = layout_of(self.model.config.densities[0])
+        self._densities = Densities(self.model)
+        self._certain, self._refuted = float(self.model.certain), float(self.model.refuted)
 
     def knows(self, config: MelConfig) -> bool:
         """Return whether the guard can judge mels of a mel config: the recogniser must know their convention."""
@@ -229,6 +234,9 @@ def looks_transposed(mel: Tensor | np.ndarray, by_rows: Guard, by_columns: Guard
     return by_rows.recognise(mel).upright < by_columns.recognise(mel.T).upright - CLEARLY
 
 
+load_guard = cache(Guard)
+
+
 def guards() -> Iterator[Guard]:
     """Yield the shipped guards, loaded lazily, starting with the one for nvidia mels."""
     return (load_guard(ASSETS / name) for name in GUARDS)
@@ -237,15 +245,6 @@ def guards() -> Iterator[Guard]:
 def guard_of(n_mels: int) -> Guard | None:
     """Return the shipped guard for this number of bands, or None."""
     return next((guard for guard in guards() if guard.mel_config.n_mels == n_mels), None)
-
-
-@cache
-def load_guard(directory: Path) -> Guard:
-    """Load a guard; raises a CheckpointError if the directory holds none."""
-    checkpoint = load_model(directory)
-    if not isinstance(checkpoint.model, GuardModel):
-        raise CheckpointError(f"{directory} holds a model of family {checkpoint.family!r}, not a guard")
-    return Guard(checkpoint.model, checkpoint.mel_config)
 
 
 def check(mel: Any, config: MelConfig | None = None) -> Verdict:

@@ -72,6 +72,9 @@ class Sharpener:
         return torch.maximum(made - self.levelled * (power / before).log(), mel.clamp_max(self.floor))
 
 
+_sharpener = cache(Sharpener)
+
+
 class Sharpening:
     """Sharpens one utterance, or a batch, in pieces, with the same result as for the whole.
 
@@ -160,11 +163,6 @@ def strength_of(mel: Tensor, config: MelConfig) -> float:
     if config.correctable:
         sharpening.strengths(mel[None])
     return sharpening.reached
-
-
-@cache
-def _sharpener(config: MelConfig, device: torch.device) -> Sharpener:
-    return Sharpener(config, device)
 
 
 def _precise(mel: Tensor) -> Tensor:

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -62,12 +61,17 @@ def bounds(mel: Tensor) -> tuple[float, float]:
     return smallest.item(), largest.item()
 
 
-@dataclass(frozen=True)
 class MelRange:
-    """The value of digital silence, and the largest value of a full-scale sine swept over all bands."""
+    """The value of digital silence in a mel config, and the largest value of a full-scale sine swept over all bands."""
 
-    silence: float
-    loudest: float
+    def __init__(self, mel_config: MelConfig) -> None:
+        extract = MelSpectrogram(mel_config)
+        seconds = torch.arange(0.0, SWEEP_SECONDS, 1.0 / mel_config.sample_rate, dtype=torch.float64)
+        slope = (mel_config.f_max - mel_config.f_min) / SWEEP_SECONDS
+        sweep = torch.sin(2.0 * torch.pi * (mel_config.f_min + slope * seconds / 2.0) * seconds)
+        with torch.no_grad():
+            self.loudest = float(extract(sweep.float().unsqueeze(0)).max())
+        self.silence = float(extract.silence().min())
 
     @property
     def plausible(self) -> tuple[float, float]:
@@ -90,13 +94,5 @@ class MelRange:
         )
 
 
-@lru_cache(maxsize=64)
-def mel_range(mel_config: MelConfig) -> MelRange:
-    """Measure the range of a mel config with silence and a sine sweep."""
-    extract = MelSpectrogram(mel_config)
-    seconds = torch.arange(0.0, SWEEP_SECONDS, 1.0 / mel_config.sample_rate, dtype=torch.float64)
-    slope = (mel_config.f_max - mel_config.f_min) / SWEEP_SECONDS
-    sweep = torch.sin(2.0 * torch.pi * (mel_config.f_min + slope * seconds / 2.0) * seconds)
-    with torch.no_grad():
-        loudest = extract(sweep.float().unsqueeze(0)).max()
-    return MelRange(float(extract.silence().min()), float(loudest))
+mel_range = lru_cache(maxsize=64)(MelRange)
+"""returns the range of a mel config, which is measured once"""

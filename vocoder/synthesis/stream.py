@@ -3,7 +3,6 @@
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
@@ -37,38 +36,26 @@ LAST = 0.25
 """share by which a chunk may be extended to include the rest of the mel"""
 
 
-@dataclass(frozen=True)
 class ChunkSizes:
     """Chunk lengths of a stream, in frames: the first is short, and no chunk waits for more than all before it held.
 
-    `first` and `usual` are the most frames that the first chunk and later chunks wait for; `opening` and `most` are
-    their lengths if the mel is already there, where a chunk multiplies the frames done by at most `growth`. A `paced`
-    chunk waits for at most twice the audio that the listener has left. Raises a ValueError if a chunk would be empty.
+    `first` and `usual` are the most frames that the first chunk and later chunks wait for, by default the model's;
+    `opening` and `most` are their lengths if the mel is already there, where a chunk multiplies the frames done by at
+    most `growth`. A `paced` chunk waits for at most twice the audio that the listener has left. Raises a ValueError if
+    a chunk would be empty.
     """
 
-    first: int
-    opening: int
-    usual: int
-    most: int
-    growth: int = GROWTH
-    paced: bool = False
-
-    def __post_init__(self) -> None:
+    def __init__(self, model: Vocoder, usual: int | None = None, first: int | None = None) -> None:
+        self.paced = usual is None
+        flexible = self.paced and not model.sequential
+        self.growth = QUICK_GROWTH if model.steps_per_frame == 1 else GROWTH
+        self.usual = (SLOW_CHUNK_FRAMES if model.sequential else CHUNK_FRAMES) if usual is None else usual
+        self.first = min(FIRST_CHUNK_FRAMES, self.usual) if first is None else first
+        self.opening = OPENING_FRAMES if flexible and first is None else self.first
+        self.most = LONG_CHUNK_FRAMES if flexible else self.usual
         for name, value in (("chunk_frames", self.usual), ("first_chunk_frames", self.first)):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, not {value}")
-
-    @classmethod
-    def of(cls, model: Vocoder, usual: int | None = None, first: int | None = None) -> "ChunkSizes":
-        """Return the sizes for a model; `usual` and `first` override its defaults."""
-        paced = usual is None
-        flexible = paced and not model.sequential
-        growth = QUICK_GROWTH if model.steps_per_frame == 1 else GROWTH
-        if usual is None:
-            usual = SLOW_CHUNK_FRAMES if model.sequential else CHUNK_FRAMES
-        opening = OPENING_FRAMES if flexible and first is None else first
-        first = min(FIRST_CHUNK_FRAMES, usual) if first is None else first
-        return cls(first, opening or first, usual, LONG_CHUNK_FRAMES if flexible else usual, growth, paced)
 
     def of_next(self, done: int, there: int, ended: bool, reach: int | None = None, ahead: float = 1e9) -> int:
         """Return the length of the next chunk, after `done` frames; 0 if it has to wait.

@@ -217,7 +217,7 @@ class Synthesizer:
         chosen = Sampling(**sampling)
         admission = StreamAdmission(self.path(preset, adapt), guard_mode(guard), self.device)
         pipeline = self._runner.pipeline(chosen, chosen.seeds(1))
-        sizes = ChunkSizes.of(self.model, chunk_frames, first_chunk_frames)
+        sizes = ChunkSizes(self.model, chunk_frames, first_chunk_frames)
         return StreamSession(pipeline, self._runner.sharpening(chosen), admission, sizes)
 
     def stream(

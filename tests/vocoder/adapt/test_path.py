@@ -130,7 +130,7 @@ def test_presets_of_the_same_bands_share_an_adapter():
 @pytest.mark.parametrize("name", PRESETS)
 def test_frame_positions_match_their_times(name):
     source = preset(name)
-    grid = FrameTimes.between(source, NVIDIA)
+    grid = FrameTimes(source, NVIDIA)
     for frame in (0, 1, 1000):
         seconds = Fraction(frame * 256, 22050)
         assert centre_of(source) + grid.position(frame) * Fraction(source.hop_length, source.sample_rate) == seconds
@@ -138,7 +138,7 @@ def test_frame_positions_match_their_times(name):
 
 def test_interpolation_between_frames_is_exact_for_a_parabola():
     """A cubic through four points is exact for polynomials of degree two away from the ends."""
-    grid = FrameTimes.between(preset("vocos"), NVIDIA)
+    grid = FrameTimes(preset("vocos"), NVIDIA)
     converted = grid.windows((torch.arange(60.0, dtype=torch.float64) ** 2)[None], 2, 50, 0, 60)[:, 0, 0]
     expected = torch.tensor([float(grid.position(frame)) ** 2 for frame in range(2, 50)], dtype=torch.float64)
     torch.testing.assert_close(converted, expected)
