@@ -21,31 +21,29 @@ PART = 256
 class Plan:
     """All that is computed from the mel for the generation of samples, per position: a frame or a sample.
 
+    Positions and blocks are equal parts of the samples.
+
     Attributes:
         cond: condition of the stack, (B, cond_channels, positions).
-        coefficients: linear prediction coefficients, (B, blocks, order); blocks are equal parts of positions.
+        coefficients: linear prediction coefficients, (B, blocks, order).
         log_gain: log-gain of the linear prediction, (B, blocks).
-        hop_length: samples per position.
     """
 
     cond: Tensor
     coefficients: Tensor
     log_gain: Tensor
-    hop_length: int
-
-    @property
-    def block_length(self) -> int:
-        """Samples per block."""
-        return self.cond.shape[2] * self.hop_length // self.log_gain.shape[1]
 
     def parts(self, z: Tensor) -> Iterator[tuple["Plan", Tensor]]:
         """Yield the plan in parts of `PART` positions, each with its part of the noise z (B, T)."""
-        blocks, hop = self.log_gain.shape[1] // self.cond.shape[2], self.hop_length
-        for first in range(0, self.cond.shape[2], PART):
+        positions = self.cond.shape[2]
+        hop, blocks = z.shape[1] // positions, self.log_gain.shape[1] // positions
+        for first in range(0, positions, PART):
             last = first + PART
             part = slice(first * blocks, last * blocks)
-            plan = Plan(self.cond[:, :, first:last], self.coefficients[:, part], self.log_gain[:, part], hop)
-            yield plan, z[:, first * hop : last * hop]
+            yield (
+                Plan(self.cond[:, :, first:last], self.coefficients[:, part], self.log_gain[:, part]),
+                z[:, first * hop : last * hop],
+            )
 
 
 @dataclass(frozen=True)
@@ -113,10 +111,8 @@ class StepwiseGenerator:
     def __call__(self, plan: Plan, z: Tensor) -> tuple[Tensor, Tensor]:
         """Generate the next samples x (B, T) from noise z (B, T) and their plan, and return log |dx / dz| with them."""
         offsets = gate_offsets(self._weights, plan.cond, len(z))
-        made = [
-            self._step(plan, t // plan.block_length, offsets[t // plan.hop_length], z[:, t : t + 1])
-            for t in range(z.shape[1])
-        ]
+        hop, block = z.shape[1] // len(offsets), z.shape[1] // plan.log_gain.shape[1]
+        made = [self._step(plan, t // block, offsets[t // hop], z[:, t : t + 1]) for t in range(z.shape[1])]
         return torch.cat([x for x, _ in made], dim=1), torch.cat([stretch for _, stretch in made], dim=1)
 
     def _step(self, plan: Plan, block: int, offsets: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
@@ -153,7 +149,7 @@ class CompiledGenerator:
         self._kernel, self._tables, self._weights = run, tables, weights
         floor, (batch, _, order) = distribution.log_s_floor, plan.coefficients.shape
         floor = -math.inf if floor is None else floor
-        self._settings = int(feedback.scales), floor, feedback.limit
+        self._bounds = floor, feedback.limit
         self._state = (
             torch.zeros(batch, weights.past * sum(weights.dilations), weights.hidden),
             torch.zeros(batch, len(weights.dilations), dtype=torch.int32),
@@ -166,9 +162,8 @@ class CompiledGenerator:
         x, log_stretch = torch.empty(2, *z.shape)
         offsets = gate_offsets(self._weights, plan.cond, len(z)).permute(2, 0, 1, 3).contiguous()
         coefficients, log_gain, noise = (t.double().contiguous() for t in (plan.coefficients, plan.log_gain, z))
-        lengths = plan.hop_length, plan.block_length
         given = offsets, coefficients, log_gain, *self._tables, *self._state, noise
-        self._kernel(len(z), *lengths, *self._settings, *given, x, log_stretch)
+        self._kernel(len(z), *self._bounds, *given, x, log_stretch)
         return x, log_stretch
 
 
@@ -187,10 +182,9 @@ def loop_weights(weights: StackWeights, rounded: bool = False) -> tuple[Tensor, 
     if all(_as_halves(matrices, rounded) for matrices in (in_w, res_w)):
         in_w, res_w = in_w.half(), res_w.half()
     dilations = torch.tensor(weights.dilations, dtype=torch.int32)
-    starts = weights.past * (dilations.cumsum(0, dtype=torch.int32) - dilations)
     middle = (torch.zeros(0, 0), torch.zeros(0)) if weights.middle is None else as_matrix(weights.middle)
     outer = [(w.t().contiguous(), b) for w, b in (as_matrix(weights.start), middle, as_matrix(weights.end))]
-    return *outer[0], in_w, res_w, res_b, dilations, starts, *outer[1], *outer[2]
+    return *outer[0], in_w, res_w, res_b, dilations, *outer[1], *outer[2]
 
 
 def _as_halves(weights: Tensor, rounded: bool) -> bool:

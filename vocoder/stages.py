@@ -28,7 +28,7 @@ class Span(NamedTuple):
 
 
 Compute = Callable[..., Tensor | tuple[Tensor, Tensor]]
-"""maps a span and the windows of the inputs (B, C, steps) to the wanted frames (B, C, steps)
+"""maps the windows of the inputs (B, C, steps) to the output (B, C, steps) over the windows
 
 A step of a flow also returns log |det d output / d input|, (B,), or values (B, ...) that sum to it; over whole
 utterances they add up to the log-determinant.
@@ -53,6 +53,8 @@ class Stage(NamedTuple):
     """context in frames after a wanted frame"""
     align: int = 1
     """windows start at multiples of this many frames"""
+    stateful: bool = False
+    """whether `compute` is given the span before the windows and returns only the wanted frames"""
 
     def start_of_window(self, wanted: int) -> int:
         """Return the first frame of the windows if the first wanted frame is `wanted`."""
@@ -60,18 +62,9 @@ class Stage(NamedTuple):
 
     def made(self, span: Span, *windows: Tensor) -> tuple[Tensor, Tensor | None]:
         """Compute the wanted frames (B, C, steps), and their contribution to the log-determinant."""
-        made = self.compute(span, *windows)
-        return made if isinstance(made, tuple) else (made, None)
-
-
-def windowed(function: Callable[..., Tensor | tuple[Tensor, Tensor]]) -> Compute:
-    """Return the computation of a stateless stage: apply `function` to the windows and cut out the wanted frames."""
-
-    def compute(span: Span, *windows: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        made = function(*windows)
-        return (frames_of(made[0], span), made[1]) if isinstance(made, tuple) else frames_of(made, span)
-
-    return compute
+        made = self.compute(span, *windows) if self.stateful else self.compute(*windows)
+        signal, change = made if isinstance(made, tuple) else (made, None)
+        return signal if self.stateful else frames_of(signal, span), change
 
 
 def frames_of(x: Tensor, span: Span) -> Tensor:
@@ -190,7 +183,7 @@ class Pipeline:
     """
 
     def __init__(self, stages: Sequence[Stage], draw: Callable[[int, int], Tensor]) -> None:
-        noise = Stage(NOISE, (), lambda span: draw(span.start, span.stop - span.start))
+        noise = Stage(NOISE, (), lambda span: draw(span.start, span.stop - span.start), stateful=True)
         self._stages = (noise, *stages)
         self._ahead = {MEL: 0}  # signal -> its frames after a frame of the result on which that depends
         for stage in reversed(self._stages):

@@ -11,7 +11,7 @@ from vocoder.adapt.path import MelPath
 from vocoder.admission import StreamAdmission
 from vocoder.mel.sharpening import sharpening_of
 from vocoder.sampling import white_noise
-from vocoder.stages import MEL, NOISE, Pipeline, Stage, windowed
+from vocoder.stages import MEL, NOISE, Pipeline, Stage
 from vocoder.synthesis.stream import ChunkSizes, StreamSession
 
 REACH = 3
@@ -57,7 +57,7 @@ class Streamer(FakeSynthesizer):
             return white_noise(seed or 0, start, frames, 1, self.hop_length)[None]
 
         path = MelPath(self.mel_config, self.mel_config)
-        pipeline = Pipeline([Stage("x", (MEL, NOISE), windowed(compute), REACH, REACH)], draw)
+        pipeline = Pipeline([Stage("x", (MEL, NOISE), compute, REACH, REACH)], draw)
         frames = sizes.get("chunk_frames", 64)
         first = sizes.get("first_chunk_frames", min(8, frames))
         chunks = ChunkSizes(self.model, frames, first)

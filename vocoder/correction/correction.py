@@ -96,7 +96,8 @@ class Correction(nn.Module):
         """Return a new stage that corrects `signal` (B, 1, T) towards the mel `target`; none if count is 0."""
         if self.count == 0:
             return []
-        return [Stage("corrected", (signal, target), Chains(self.order, self.run), self.order.before, self.order.after)]
+        order, chains = self.order, Chains(self.order, self.run)
+        return [Stage("corrected", (signal, target), chains, order.before, order.after, stateful=True)]
 
     def run(self, first: int, audio: Tensor, target: Tensor, exists: Tensor) -> Tensor:
         """Correct chains with compiled code if possible; the arguments are those of `plain`.
@@ -111,9 +112,8 @@ class Correction(nn.Module):
         audio = audio if audio.stride(1) == 1 else audio.contiguous()
         step, out = audio.stride(0), audio.new_empty(chains, length)
         samples = audio.as_strided(((chains - 1) * step + length,), (1,))
-        sizes = (first, target.shape[1] - order.corrections + 1, order.grids, order.hop_length, order.offset)
         given = (samples, step, target.contiguous(), exists.contiguous())
-        compiled(chains, *sizes, self.filter.floor, *given, *tables, out)
+        compiled(chains, first, order.grids, order.hop_length, order.offset, self.filter.floor, *given, *tables, out)
         return out
 
     def plain(self, first: int, audio: Tensor, target: Tensor, exists: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from vocoder.kernels.product import activate, multiply
 
 FLOAT = np.float32
 COLUMNS = 2 * LANES  # columns of a panel
+EPSILON = FLOAT(1e-6)  # added to a variance, as in `vocoder.models.reverse.FrameBlock`
 
 
 @njit(fastmath=FAST, error_model="numpy")  # type: ignore[untyped-decorator]
@@ -37,34 +38,25 @@ def _sums(row: Any, shift: Any) -> Any:
 
 
 @njit(fastmath=FAST, error_model="numpy")  # type: ignore[untyped-decorator]
-def normalise_row(row: Any, weight: Any, bias: Any, epsilon: Any, out: Any) -> None:
+def normalise_row(row: Any, weight: Any, bias: Any, out: Any) -> None:
     """Normalise a row to mean 0 and variance 1, and write it times weight plus bias."""
     size = FLOAT(row.shape[0])
     mean = _sums(row, FLOAT(0.0))[0] / size
-    scale = FLOAT(1.0) / (_sums(row, mean)[1] / size + FLOAT(epsilon)) ** FLOAT(0.5)
+    scale = FLOAT(1.0) / (_sums(row, mean)[1] / size + EPSILON) ** FLOAT(0.5)
     for c in range(row.shape[0]):
         out[c] = like((row[c] - mean) * scale * weight[c] + bias[c], out[c])
 
 
 @entry(stripe=16)
 def mixed(
-    first: int,
-    stop: int,
-    before: int,
-    epsilon: float,
-    x: Cube,
-    taps: Matrix,
-    bias: Row,
-    weight: Row,
-    shift: Row,
-    out: FirstMatrix,
+    rows: range, before: int, x: Cube, taps: Matrix, bias: Row, weight: Row, shift: Row, out: FirstMatrix
 ) -> None:
     """Convolve x (B, steps, C) with taps (K, C) and normalise each row; out is (B * steps, C) or has more rows."""
     _, steps, channels = x.shape
     total = np.empty(channels, FLOAT)
-    for row in range(first, stop):
+    for row in rows:
         mix_row(x[row // steps], row % steps, before, taps, bias, total)
-        normalise_row(total, weight, shift, epsilon, out[row])
+        normalise_row(total, weight, shift, out[row])
 
 
 @njit(fastmath=FAST, error_model="numpy")  # type: ignore[untyped-decorator]
@@ -75,19 +67,17 @@ def _add_row(x: Any, moved: Any, scale: Any, out: Any) -> None:
 
 
 @entry(stripe=16)
-def added(first: int, stop: int, x: Matrix, moved: FirstMatrix, scale: Row, out: Matrix) -> None:
+def added(rows: range, x: Matrix, moved: FirstMatrix, scale: Row, out: Matrix) -> None:
     """Write x + scale * moved (rows, C); `moved` may have more rows."""
-    for row in range(first, stop):
+    for row in rows:
         _add_row(x[row], moved[row], scale, out[row])
 
 
 @entry(stripe=1)
 def block(
-    first: int,
-    stop: int,
+    numbers: range,
     parts: int,
     before: int,
-    epsilon: float,
     x: Cube,
     seen: Cube,
     taps: Matrix,
@@ -103,18 +93,18 @@ def block(
     hidden: Matrix,
     out: Matrix,
 ) -> None:
-    """Compute a `FrameBlock` of x (B, steps, C), for parts `first` to `stop` of `parts` parts of the rows.
+    """Compute a `FrameBlock` of x (B, steps, C), for these `numbers` of `parts` parts of the rows.
 
     Rows are independent of each other. The convolution reads `seen`; `normed` and `hidden` are buffers.
     """
     _, steps, channels = x.shape
     memory, zero = (np.empty(COLUMNS, FLOAT), np.empty(COLUMNS, FLOAT)), lanes(LANES, FLOAT(0.0))
     mixed, given, tiles = np.empty(channels, FLOAT), x.reshape(out.shape), -(-out.shape[0] // TILE)
-    for number in range(first, stop):
+    for number in numbers:
         begin, last = number * tiles // parts * TILE, min((number + 1) * tiles // parts * TILE, out.shape[0]) - 1
         for row in range(begin, last + 1):
             mix_row(seen[row // steps], row % steps, before, taps, taps_bias, mixed)
-            normalise_row(mixed, weight, shift, epsilon, normed[row])
+            normalise_row(mixed, weight, shift, normed[row])
         for at in range(wide.shape[0]):
             part = begin, last, COLUMNS * at, min(COLUMNS * (at + 1), hidden.shape[1]), at
             multiply(part, channels, channels, normed.reshape(-1), wide, wide_bias, hidden, memory, LANES, zero)

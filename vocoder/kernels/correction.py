@@ -58,10 +58,8 @@ def _correct(
 
 @entry(stripe=1)
 def corrected(
-    first: int,
-    stop: int,
+    chains: range,
     frame: int,
-    hops: int,
     grids: int,
     hop_length: int,
     offset: int,
@@ -86,13 +84,13 @@ def corrected(
     out: Matrix,
 ) -> None:
     """Write corrected chains (C, T), one per row; in `audio` they begin `step` samples apart."""
-    order = frame, hops, grids, hop_length, offset, FLOAT(floor)
+    order = frame, target.shape[1] - pace.shape[0] + 1, grids, hop_length, offset, FLOAT(floor)
     tables = window, back, radices, turns, place, bin_turns, lane_turns, across
     size, bins, zero = window.shape[0], window.shape[0] // 2 + 1, lanes(8, FLOAT(0.0))
     added, a, spectrum = _memory(pace.shape[0] * hop_length + size), _memory(size), _memory(size + PAIR)
     magnitudes, gains, moves = _memory(bins + PAIR), _memory(bins + PAIR), _memory(target.shape[2])
     memory = added, a, spectrum, magnitudes, moves, gains
-    for chain in range(first, stop):
+    for chain in chains:
         x, given = out[chain], audio[chain * step : chain * step + out.shape[1]]
         for t in range(x.shape[0]):
             x[t] = given[t]

@@ -28,8 +28,7 @@ def _add_row(x: Any, bias: Any, out: Any) -> None:
 
 @entry(stripe=64)
 def gated(
-    first: int,
-    stop: int,
+    rows: range,
     begin: int,
     steps_per_frame: int,
     gates: FirstMatrix,
@@ -44,7 +43,7 @@ def gated(
     gates (rows, 2 * C) start at step `begin`; every `steps_per_frame` steps share a row of offsets (frames, 2 * C). out
     is (rows, C). If there is a residual (rows, C), it is set to hidden (rows, C) + bias.
     """
-    for row in range(first, stop):
+    for row in rows:
         gate_row(gates[row], offsets[(begin + row) // steps_per_frame], out[row])
         if residual.shape[0] > 0:
             _add_row(hidden[row], bias, residual[row])

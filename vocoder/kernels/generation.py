@@ -49,12 +49,12 @@ def _accumulate(weights: Any, x: Any, y: Any) -> None:
 @njit(error_model="numpy")  # type: ignore[untyped-decorator]
 def _layers(weights: Any, rings: Any, slots: Any, offsets: Any, scratch: Any) -> None:
     """Run the layers for one sample; `sums` holds the hidden vector, followed by the sum of the skips."""
-    _, _, in_w, res_w, res_b, dilations, starts = weights[:7]
+    _, _, in_w, res_w, res_b, dilations = weights[:6]
     taps, gates, gated, sums = scratch[:4]
     width = rings.shape[1]
-    past = taps.shape[0] // width - 1
+    past, start = taps.shape[0] // width - 1, 0
     for layer in range(in_w.shape[0]):
-        dilation, start, slot = dilations[layer], starts[layer], slots[layer]
+        dilation, slot = dilations[layer], slots[layer]
         period = past * dilation
         for tap in range(past):
             row = start + (slot + tap * dilation) % period
@@ -66,6 +66,7 @@ def _layers(weights: Any, rings: Any, slots: Any, offsets: Any, scratch: Any) ->
             for j in range(width):
                 rings[start + slot, j] = sums[j]
             slots[layer] = (slot + 1) % period
+            start += period
         for j in range(gates.shape[0]):
             gates[j] = FLOAT(0.0)
         for j in range(sums.shape[0]):
@@ -79,7 +80,7 @@ def _layers(weights: Any, rings: Any, slots: Any, offsets: Any, scratch: Any) ->
 def _network(weights: Any, rings: Any, slots: Any, inputs: Any, offsets: Any, scratch: Any) -> None:
     """Map the stack's inputs for one sample to its output, the last array of `scratch`."""
     start_w, start_b = weights[:2]
-    middle_w, middle_b, end_w, end_b = weights[7:]
+    middle_w, middle_b, end_w, end_b = weights[6:]
     _, _, _, sums, middle, raw = scratch
     width = start_b.shape[0]
     sums[:width], sums[width:] = start_b, FLOAT(0.0)
@@ -96,13 +97,6 @@ def _network(weights: Any, rings: Any, slots: Any, inputs: Any, offsets: Any, sc
 
 
 @njit(error_model="numpy")  # type: ignore[untyped-decorator]
-def _feed(scales: int, past: Any, inputs: Any) -> None:
-    """Write the network's inputs from `past`: the excitation, and last sample and prediction divided by the gain."""
-    for i in range(inputs.shape[0]):
-        inputs[i] = math.asinh(past[i]) if scales else past[i]
-
-
-@njit(error_model="numpy")  # type: ignore[untyped-decorator]
 def _floored(log_s: float, floor: float) -> float:
     """Bound a log-scale softly from below; minus infinity leaves it unchanged."""
     if floor == -np.inf:
@@ -112,12 +106,12 @@ def _floored(log_s: float, floor: float) -> float:
 
 
 @njit(error_model="numpy")  # type: ignore[untyped-decorator]
-def _utterance(plan: Any, floor: Any, feedback: Any, weights: Any, state: Any, noise: Any, out: Any) -> None:
+def _utterance(plan: Any, floor: Any, limit: Any, weights: Any, state: Any, noise: Any, out: Any) -> None:
     """Generate the samples of one utterance."""
-    hop, block, offsets, coefficients, log_gains = plan
-    scales, limit = feedback
+    offsets, coefficients, log_gains = plan
+    hop, block = noise.shape[0] // offsets.shape[0], noise.shape[0] // log_gains.shape[0]
     rings, slots, past, excitation = state
-    in_w, res_w, middle_b, end_b = weights[2], weights[3], weights[8], weights[10]
+    in_w, res_w, middle_b, end_b = weights[2], weights[3], weights[7], weights[9]
     inputs = np.empty(weights[0].shape[0], FLOAT)
     taps, gated = np.empty(in_w.shape[1], FLOAT), np.empty(res_w.shape[1], FLOAT)
     gates, sums = np.empty(in_w.shape[2], FLOAT), np.empty(res_w.shape[2], FLOAT)
@@ -129,7 +123,10 @@ def _utterance(plan: Any, floor: Any, feedback: Any, weights: Any, state: Any, n
         gain = math.exp(log_gain)
         for k in range(coefficients.shape[1]):
             prediction += coefficients[number, k] * past[k]
-        _feed(scales, (excitation[0], past[0] / gain, prediction / gain), inputs)
+        inputs[0] = excitation[0]
+        if inputs.shape[0] > 1:
+            inputs[0], inputs[1] = math.asinh(excitation[0]), math.asinh(past[0] / gain)
+            inputs[2] = math.asinh(prediction / gain)
         _network(weights, rings, slots, inputs, offsets[t // hop], scratch)
         log_s = _floored(log_gain + raw[1], floor)
         sample, bound = prediction + gain * raw[0] + math.exp(log_s) * noise[t], limit * gain
@@ -144,11 +141,7 @@ def _utterance(plan: Any, floor: Any, feedback: Any, weights: Any, state: Any, n
 
 @entry(stripe=1)
 def generated(
-    first: int,
-    stop: int,
-    hop: int,
-    block: int,
-    scales: int,
+    items: range,
     floor: float,
     limit: float,
     offsets: memory.Hypercube,
@@ -160,7 +153,6 @@ def generated(
     res_w: memory.FirstCube,
     res_b: memory.Matrix,
     dilations: memory.Integers,
-    starts: memory.Integers,
     middle_w: memory.Matrix,
     middle_b: memory.Row,
     end_w: memory.Matrix,
@@ -175,14 +167,12 @@ def generated(
 ) -> None:
     """Generate samples x (B, T) from noise (B, T), and log |dx / dz| of each; rows are the utterances of the batch.
 
-    There are offsets (B, positions, layers, 2 * gate) for every `hop` samples, and coefficients (B, blocks, order) and
-    log_gains (B, blocks) for every `block` samples. With `scales`, the network's input includes the last sample and the
-    prediction. The excitation is clamped to `limit`. The state (rings, slots, history, latest first, and excitation) is
-    updated.
+    Each position has offsets (B, positions, layers, 2 * gate), and each block coefficients (B, blocks, order) and
+    log_gains (B, blocks); positions and blocks are equal parts of T. A network with three inputs is also fed the last
+    sample and the prediction. The excitation is clamped to `limit`. The state (rings, slots, history, latest first, and
+    excitation) is updated.
     """
-    weights = start_w, start_b, in_w, res_w, res_b, dilations, starts, middle_w, middle_b, end_w, end_b
-    for b in range(first, stop):
-        state = rings[b], slots[b], history[b], excitation[b]
-        plan = hop, block, offsets[b], coefficients[b], log_gains[b]
-        feedback, out = (scales, limit), (x[b], log_stretch[b])
-        _utterance(plan, floor, feedback, weights, state, noise[b], out)
+    weights = start_w, start_b, in_w, res_w, res_b, dilations, middle_w, middle_b, end_w, end_b
+    for b in items:
+        plan, state = (offsets[b], coefficients[b], log_gains[b]), (rings[b], slots[b], history[b], excitation[b])
+        _utterance(plan, floor, limit, weights, state, noise[b], (x[b], log_stretch[b]))

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from vocoder.kernels.functions import polynomial
 from vocoder.kernels.intrinsics import FAST, entry
 from vocoder.kernels.memory import DoubleMatrix, Matrix
 
@@ -13,23 +14,15 @@ SMALL = 1e-4  # as in `vocoder.layers.source`: below it the quotient of two sine
 GRID = 2.0**28
 
 
+_mean_exp_series = polynomial(*(1 / math.factorial(n) for n in range(13, 0, -1)))
+_sine_series = polynomial(*((-1) ** n / math.factorial(2 * n + 1) for n in range(6, -1, -1)))  # of sin(x) / x in x**2
+
+
 @njit(fastmath=FAST, error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
 def _mean_exp(y: Any) -> Any:
     """Return (exp(y) - 1) / y to 1e-13 for |y| < 2.5, by a series for y / 4, doubled twice."""
     q = y * 0.25
-    p = 1.0 / 6227020800
-    p = p * q + 1.0 / 479001600
-    p = p * q + 1.0 / 39916800
-    p = p * q + 1.0 / 3628800
-    p = p * q + 1.0 / 362880
-    p = p * q + 1.0 / 40320
-    p = p * q + 1.0 / 5040
-    p = p * q + 1.0 / 720
-    p = p * q + 1.0 / 120
-    p = p * q + 1.0 / 24
-    p = p * q + 1.0 / 6
-    p = p * q + 1.0 / 2
-    p = p * q + 1.0
+    p = _mean_exp_series(q)
     p = p * (q * p + 2.0) * 0.5
     q = q + q
     return p * (q * p + 2.0) * 0.5
@@ -42,14 +35,7 @@ def _sine(cycles: Any) -> Any:
     v = 0.5 - v if v > 0.25 else v
     v = -0.5 - v if v < -0.25 else v
     x = 2 * math.pi * v
-    u = x * x
-    p = 1.0 / 6227020800
-    p = p * u - 1.0 / 39916800
-    p = p * u + 1.0 / 362880
-    p = p * u - 1.0 / 5040
-    p = p * u + 1.0 / 120
-    p = p * u - 1.0 / 6
-    return x * (p * u + 1.0)
+    return x * _sine_series(x * x)
 
 
 @njit(fastmath=FAST, error_model="numpy")  # type: ignore[untyped-decorator]
@@ -90,19 +76,11 @@ def _whole(f0: Any, step: Any, hop: int, sample_rate: Any) -> Any:
 
 @entry(stripe=8)
 def harmonic_source(
-    first: int,
-    stop: int,
-    hop: int,
-    sample_rate: float,
-    f_max: float,
-    f0: Matrix,
-    voicing: Matrix,
-    passed: DoubleMatrix,
-    out: Matrix,
+    rows: range, sample_rate: float, f_max: float, f0: Matrix, voicing: Matrix, passed: DoubleMatrix, out: Matrix
 ) -> None:
     """Write the source (B, frames * hop) for f0, voicing, and the number of periods up to each frame's end."""
-    frames, gains = f0.shape[1], np.empty(2)
-    for row in range(first, stop):
+    frames, gains, hop = f0.shape[1], np.empty(2), out.shape[1] // f0.shape[1]
+    for row in rows:
         b, i = row // frames, row % frames
         step = _step(f0[b], i, hop)
         before = np.rint((passed[b, i] - _whole(f0[b, i], step, hop, sample_rate)) * GRID) / GRID

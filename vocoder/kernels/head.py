@@ -48,8 +48,7 @@ def _levels(mel: Any, width: Any, out: Any) -> None:
 
 @entry(stripe=4)
 def spectra(
-    first: int,
-    stop: int,
+    rows: range,
     bound: float,
     floor: float,
     made: FirstMatrix,
@@ -69,7 +68,7 @@ def spectra(
     (_, n_mels), bins, zero, targets = mel.shape, out.shape[1] // 2, lanes(8, ZERO), target.reshape(-1)
     levels, factors, magnitudes = np.empty(n_mels, FLOAT), np.empty(bins + LANES, FLOAT), np.zeros(bins + LANES, FLOAT)
     heard = min(LANES * spans.shape[1], bins)
-    for row in range(first, stop):
+    for row in rows:
         _levels(mel[row], width, levels)
         spread(levels, wide_spans, wide_shares, ZERO, factors, zero)
         free = made[row, :bins], made[row, bins : 2 * bins], made[row, 2 * bins :]
@@ -95,12 +94,12 @@ def _divide(total: Any, weight: Any) -> None:
 
 
 @entry(stripe=16)
-def overlapped(first: int, stop: int, frames: Cube, owned: Row, window: Row, out: Matrix) -> None:
+def overlapped(rows: range, frames: Cube, owned: Row, window: Row, out: Matrix) -> None:
     """Write the audio (B * frames, hop_length) of frames (B, frames, size); see `SpectrumHead.audio`."""
     _, count, size = frames.shape
     hop_length, half = out.shape[1], size // 2
     reach, weight = -(-half // hop_length), np.empty(hop_length, FLOAT)
-    for row in range(first, stop):
+    for row in rows:
         given, hop, total = frames[row // count], row % count, out[row]
         total[:] = weight[:] = ZERO
         for n in range(max(hop - reach + 1, 0), min(hop + reach + 1, count)):

@@ -1,9 +1,9 @@
 """Kernels: functions over rows, compiled by numba and run on the threads of torch's pool.
 
-An entry point has the form `def name(first: int, stop: int, bound: float, x: Matrix, ...)` and processes the rows from
-`first` up to `stop`, exclusive. The threads of a call take stripes of rows from a shared counter until none are left.
-Callers pass the number of rows, and the parameters after `stop`: numbers and tensors. `compilable` and `takes` say when
-compiled code may replace plain operations.
+An entry point has the form `def name(rows: range, bound: float, x: Matrix, ...)` and processes these rows. The threads
+of a call take stripes of rows from a shared counter until none are left. Callers pass the number of rows, and the
+parameters after `rows`: numbers and tensors. `compilable` and `takes` say when compiled code may replace plain
+operations.
 """
 
 import ctypes
@@ -62,8 +62,8 @@ def takes(x: Tensor) -> bool:
 class Kernel:
     """A compiled entry point, which runs without the interpreter's lock.
 
-    `code` is numba's result, which is kept alive with this object; `layout` are the parameters after `first` and
-    `stop`; and `stripe` is the number of rows that a thread takes at a time.
+    `code` is numba's result, which is kept alive with this object; `layout` are the parameters after the rows; and
+    `stripe` is the number of rows that a thread takes at a time.
     """
 
     def __init__(self, code: Any, layout: tuple[Parameter, ...], stripe: int) -> None:
@@ -73,7 +73,7 @@ class Kernel:
         self._format = f"{OWN}q" + "".join("d" if kind is float else f"{_slots(kind)}q" for kind in layout)
 
     def __call__(self, rows: int, *values: Tensor | float | None) -> None:
-        """Run the kernel over `rows` rows; values are its parameters after `first` and `stop`."""
+        """Run the kernel over `rows` rows; values are its parameters after the rows."""
         packed: list[Any] = [0, self._stripe, rows]
         for kind, value in zip(self._layout, values, strict=True):
             packed += _packed(kind, value) if isinstance(kind, Memory) else [value]  # type: ignore[arg-type]
@@ -149,9 +149,9 @@ def _log_compilation() -> None:
 
 
 def _layout(entry: Callable[..., Any], dtypes: tuple[torch.dtype, ...]) -> tuple[Parameter, ...]:
-    """Return the parameters of an entry point after `first` and `stop`, from its annotations."""
+    """Return the parameters of an entry point after the rows, from its annotations."""
     hints = typing.get_type_hints(entry, include_extras=True)
-    names = list(inspect.signature(entry).parameters)[2:]
+    names = list(inspect.signature(entry).parameters)[1:]
     kinds = [getattr(hints[name], "__metadata__", (hints[name],))[0] for name in names]
     return tuple(
         Memory(dtypes[k.dtype], k.dims) if isinstance(k, Memory) and isinstance(k.dtype, int) else k for k in kinds
@@ -192,7 +192,7 @@ def _loop(entry: Callable[..., Any], layout: tuple[Parameter, ...]) -> CodeType:
         slot += _slots(kind)
     values = ", ".join(f"p{i}" for i in range(len(layout)))
     lines += [f"start = drawn(a.ctypes.data) * a[{STRIPE}]", f"while start < a[{ROWS}]:"]
-    lines += [f"    entry(start, min(start + a[{STRIPE}], a[{ROWS}]), {values})"]
+    lines += [f"    entry(range(start, min(start + a[{STRIPE}], a[{ROWS}])), {values})"]
     lines += [f"    start = drawn(a.ctypes.data) * a[{STRIPE}]"]
     body = "\n".join(f"    {line}" for line in lines)
     name = f"{entry.__name__}_{zlib.crc32(body.encode(), _sources()):08x}"

@@ -11,13 +11,17 @@ from numba import njit, types
 from numba.extending import intrinsic
 
 from vocoder.kernels.block import FLOAT, mix_row, normalise_row
-from vocoder.kernels.functions import fma, larger, smaller
+from vocoder.kernels.functions import fma, larger, polynomial, smaller
 from vocoder.kernels.intrinsics import entry
 from vocoder.kernels.lanes import lanes, load, repeated, store
 from vocoder.kernels.memory import PAIR_COLUMNS, PAIR_TILE, Cube, FirstMatrix, Matrix, Row
 
 WIDTH = PAIR_COLUMNS // 3  # numbers of a vector
 BOUND = 4.5  # beyond it the normal distribution function is 0 or 1 to 3.4e-6
+_slope = polynomial(
+    *(-1.4000169e-12, 1.6972540e-10, -9.1935410e-9, 2.9588506e-7, -6.3651896e-6),
+    *(9.7870598e-5, -1.1226757e-3, 9.8331766e-3, -6.6337042e-2, 3.9888379e-1),
+)
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -114,17 +118,7 @@ def _multiply(x: Any, first: int, count: int, panel: Any, coming: Any, bias: Any
 def _gelu(x: Any) -> Any:
     """Return x * P(X <= x) of the normal distribution to 6e-5, enough for bfloat16, by a minimax polynomial."""
     near = larger(smaller(x, FLOAT(BOUND)), FLOAT(-BOUND))
-    u = near * near
-    p = fma(u, FLOAT(-1.4000169e-12), FLOAT(1.6972540e-10))
-    p = fma(p, u, FLOAT(-9.1935410e-9))
-    p = fma(p, u, FLOAT(2.9588506e-7))
-    p = fma(p, u, FLOAT(-6.3651896e-6))
-    p = fma(p, u, FLOAT(9.7870598e-5))
-    p = fma(p, u, FLOAT(-1.1226757e-3))
-    p = fma(p, u, FLOAT(9.8331766e-3))
-    p = fma(p, u, FLOAT(-6.6337042e-2))
-    p = fma(p, u, FLOAT(3.9888379e-1))
-    return x * fma(near, p, FLOAT(0.5))
+    return x * fma(near, _slope(near * near), FLOAT(0.5))
 
 
 @njit(error_model="numpy")  # type: ignore[untyped-decorator]
@@ -148,11 +142,9 @@ def _add(x: Any, moved: Any, scale: Any, out: Any, zero: Any) -> None:
 
 @entry(stripe=1)
 def block(
-    first: int,
-    stop: int,
+    numbers: range,
     parts: int,
     before: int,
-    epsilon: float,
     x: Cube,
     seen: Cube,
     taps: Matrix,
@@ -176,12 +168,12 @@ def block(
     _, steps, channels = x.shape
     given, count, zero = x.reshape(out.shape), out.shape[0], lanes(16, FLOAT(0.0))
     mixed, tiles = np.empty(channels, FLOAT), -(-count // PAIR_TILE)
-    for number in range(first, stop):
+    for number in numbers:
         begin, end = tiles * number // parts * PAIR_TILE, min(tiles * (number + 1) // parts * PAIR_TILE, count)
         sums = np.empty((-(-(end - begin) // PAIR_TILE) * PAIR_TILE, PAIR_COLUMNS), FLOAT)
         for row in range(begin, end):
             mix_row(seen[row // steps], row % steps, before, taps, taps_bias, mixed)
-            normalise_row(mixed, weight, shift, epsilon, normed[row])
+            normalise_row(mixed, weight, shift, normed[row])
         for at in range(expand.shape[0]):
             coming = expand[at + 1] if at + 1 < expand.shape[0] else contract[0]
             _multiply(normed.view(FLOAT), begin, end - begin, expand[at], coming, expand_bias[at], sums, zero)

@@ -5,12 +5,13 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from vocoder.kernels.functions import LOG2E, exp2, fma, larger
+from vocoder.kernels.functions import LOG2E, exp2, fma, larger, polynomial
 from vocoder.kernels.intrinsics import entry
 from vocoder.kernels.lanes import lanes, load, repeated, store
 from vocoder.kernels.memory import BLOCK, LANES, TILE, DoubleMatrix, DoubleRow, FirstMatrix, Matrix, Row
 
 FLOAT = np.float32
+_tail = polynomial(*(c / 2 for c in (1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592)))
 
 
 @njit(forceinline=True)  # type: ignore[untyped-decorator]
@@ -18,11 +19,7 @@ def _gelu(x: Any) -> Any:
     """Return x * P(X <= x) of the normal distribution, by Abramowitz and Stegun's 7.1.26, to 2e-7."""
     size = larger(x, -x)
     t = FLOAT(1.0) / fma(size, FLOAT(0.3275911 * 0.5**0.5), FLOAT(1.0))
-    p = fma(t, FLOAT(1.061405429 / 2), FLOAT(-1.453152027 / 2))
-    p = fma(p, t, FLOAT(1.421413741 / 2))
-    p = fma(p, t, FLOAT(-0.284496736 / 2))
-    p = fma(p, t, FLOAT(0.254829592 / 2))
-    return larger(x, FLOAT(0.0)) - size * (p * t * exp2(x * x * FLOAT(-0.5 * LOG2E)))
+    return larger(x, FLOAT(0.0)) - size * (_tail(t) * t * exp2(x * x * FLOAT(-0.5 * LOG2E)))
 
 
 @njit(forceinline=True)  # type: ignore[untyped-decorator]
@@ -101,16 +98,16 @@ def activate(part: Any, out: Any, zero: Any) -> None:
 
 @entry(stripe=1)
 def multiplied(
-    first: int, stop: int, inputs: int, step: int, gelu: int, x: Row, panels: FirstMatrix, bias: Row, out: Matrix
+    units: range, inputs: int, step: int, gelu: int, x: Row, panels: FirstMatrix, bias: Row, out: Matrix
 ) -> None:
     """Write rows @ matrix + bias, or its GELU; rows of x have `inputs` numbers and begin `step` apart.
 
-    Units `first` to `stop` are pairs of `BLOCK` rows and a panel; all panels of some rows come before the next rows.
+    Units are pairs of `BLOCK` rows and a panel; all panels of some rows come before the next rows.
     Panels have 16 columns, or 32 if vectors have 64 bytes, of float32, or of float16, which is converted as it is read.
     """
     columns = panels.shape[1] // inputs
     memory = np.empty(columns, FLOAT), np.empty(columns, FLOAT)
-    for number in range(first, stop):
+    for number in units:
         part = _part(number, panels, out, columns)
         if columns == 16:
             multiply(part, inputs, step, x, panels, bias, out, memory, 8, lanes(8, FLOAT(0.0)))
@@ -122,8 +119,7 @@ def multiplied(
 
 @entry(stripe=1)
 def multiplied_double(
-    first: int,
-    stop: int,
+    units: range,
     inputs: int,
     step: int,
     gelu: int,
@@ -135,7 +131,7 @@ def multiplied_double(
     """Write the same in float64, without GELU, with panels of half as many columns."""
     columns = panels.shape[1] // inputs
     memory = np.empty(columns), np.empty(columns)
-    for number in range(first, stop):
+    for number in units:
         part = _part(number, panels, out, columns)
         if columns == 8:
             multiply(part, inputs, step, x, panels, bias, out, memory, 4, lanes(4, 0.0))

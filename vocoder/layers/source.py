@@ -13,7 +13,7 @@ from vocoder.kernels.launcher import compilable, kernel, takes
 from vocoder.layers.conditioning import PitchConfig, PitchNet
 from vocoder.layers.product import FrameConv, Kept, Matrix
 from vocoder.packing import Packing
-from vocoder.stages import CONDITION, MEL, NOISE, Span, Stage, Z, frames_of, windowed
+from vocoder.stages import CONDITION, MEL, NOISE, Span, Stage, Z, frames_of
 
 COEFFICIENTS, SOURCE, GAINS = "coefficients", "source", "gains"
 """signals of the stages: the harmonic source after and before the flow's transform, and the gains of the mixture"""
@@ -94,7 +94,7 @@ def harmonic_source(
     if compiled is not None:
         x = f0.new_empty(f0.shape[0], f0.shape[1] * hop_length)
         tensors = [tensor.contiguous() for tensor in (f0, voicing, passed, x)]
-        compiled(f0.numel(), hop_length, sample_rate, f_max, *tensors)
+        compiled(f0.numel(), sample_rate, f_max, *tensors)
         return x
     within = _sums(f0, range(1, hop_length + 1), hop_length) / sample_rate
     # The rounding of a running sum depends on how many frames it covers. Rounding the start of each frame to a multiple
@@ -203,8 +203,8 @@ def excitation_stages(
     reach = excitation.gains.kernel_size[0] // 2
     return [
         *source_stages(pitch, source, transform, packing),
-        Stage(GAINS, (CONDITION,), windowed(excitation.gains_of), reach, reach),
-        Stage(Z, (COEFFICIENTS, NOISE, GAINS), windowed(partial(excitation, sigma=sigma))),
+        Stage(GAINS, (CONDITION,), excitation.gains_of, reach, reach),
+        Stage(Z, (COEFFICIENTS, NOISE, GAINS), partial(excitation, sigma=sigma)),
     ]
 
 
@@ -218,7 +218,7 @@ def source_stages(
         return torch.stack(pitch.pitch(mel, gaps), dim=1)
 
     return [
-        Stage("pitch", (MEL,), windowed(read), *pitch.context),
-        Stage(SOURCE, ("pitch", MEL), source, after=1),  # the pitch is interpolated between frames
-        Stage(COEFFICIENTS, (SOURCE,), windowed(transform), 1, 1),
+        Stage("pitch", (MEL,), read, *pitch.context),
+        Stage(SOURCE, ("pitch", MEL), source, after=1, stateful=True),  # the pitch is interpolated between frames
+        Stage(COEFFICIENTS, (SOURCE,), transform, 1, 1),
     ]

@@ -20,7 +20,7 @@ from vocoder.layers.source import Excitation, HarmonicSource, SourceConfig, Tran
 from vocoder.layers.spectrum_head import SpectrumHead, SpectrumHeadConfig
 from vocoder.models.base import Vocoder, VocoderConfig
 from vocoder.packing import Packing
-from vocoder.stages import CONDITION, MEL, TARGET, Stage, Z, silenced, windowed
+from vocoder.stages import CONDITION, MEL, TARGET, Stage, Z, silenced
 
 ENVELOPE, SPECTRUM = "envelope", "spectrum"
 EXCITATION, EXCITED, NORMED = "excitation", "excited", "normed"
@@ -122,13 +122,13 @@ class Reverse(Vocoder):
         sigma = config.sigma if sigma is None else sigma
         source = HarmonicSource(config.hop_length, config.sample_rate, config.source.f_max, packing)
         stages = [
-            Stage(CONDITION, (MEL,), windowed(lambda mel: self.condition(mel, gaps)), *self.condition.context),
+            Stage(CONDITION, (MEL,), lambda mel: self.condition(mel, gaps), *self.condition.context),
             *excitation_stages(self.pitch, source, transform, self.excitation, sigma, packing),
-            Stage("block 0", (Z, CONDITION, MEL), windowed(self._started)),
+            Stage("block 0", (Z, CONDITION, MEL), self._started),
         ]
         for i, block in enumerate(self.blocks, start=1):
             assert isinstance(block, FrameBlock)
-            apply = windowed(partial(block, gaps=gaps))
+            apply = partial(block, gaps=gaps)
             stages.append(Stage(f"block {i}", (stages[-1].output,), apply, block.before, block.after))
         ends = self._coefficient_stages if self.head is None else self._spectrum_stages
         return [*stages, *ends(stages[-1].output, inverse, packing)]
@@ -141,9 +141,9 @@ class Reverse(Vocoder):
             return self.envelope.projection(silenced(normalised(mel), gaps))  # type: ignore[no-any-return]
 
         return [
-            Stage(ENVELOPE, (MEL,), windowed(projected), wide, wide),
-            Stage(SPECTRUM, (hidden, ENVELOPE), windowed(self._spectrum)),
-            Stage("x", (SPECTRUM,), windowed(inverse), 1, 1),
+            Stage(ENVELOPE, (MEL,), projected, wide, wide),
+            Stage(SPECTRUM, (hidden, ENVELOPE), self._spectrum),
+            Stage("x", (SPECTRUM,), inverse, 1, 1),
         ]
 
     def _spectrum_stages(self, hidden: str, inverse: Transform, packing: Packing | None) -> list[Stage]:
@@ -153,12 +153,12 @@ class Reverse(Vocoder):
         owned = None if packing is None else packing.owned()
         silent = None if packing is None else packing.gaps(hop_length)
         return [
-            Stage(NORMED, (hidden,), windowed(head.normed)),
-            Stage(TARGET, (NORMED, MEL), windowed(head.target)),
-            Stage(EXCITATION, (Z,), windowed(lambda z: silenced(inverse(z)[0], silent)), 1, 1),
-            Stage(EXCITED, (EXCITATION,), windowed(head.analysed), head.lead, head.lead - 1),
-            Stage(SPECTRUM, (NORMED, EXCITED, MEL, TARGET), windowed(head.spectrum)),
-            Stage("x", (SPECTRUM,), windowed(lambda made: head.audio(made, owned)), head.lead - 1, head.lead),
+            Stage(NORMED, (hidden,), head.normed),
+            Stage(TARGET, (NORMED, MEL), head.target),
+            Stage(EXCITATION, (Z,), lambda z: silenced(inverse(z)[0], silent), 1, 1),
+            Stage(EXCITED, (EXCITATION,), head.analysed, head.lead, head.lead - 1),
+            Stage(SPECTRUM, (NORMED, EXCITED, MEL, TARGET), head.spectrum),
+            Stage("x", (SPECTRUM,), lambda made: head.audio(made, owned), head.lead - 1, head.lead),
         ]
 
     def _started(self, z: Tensor, condition: Tensor, mel: Tensor) -> Tensor:
@@ -236,7 +236,7 @@ class FrameBlock(nn.Module):
         parts = threads * -(-rows // (threads * (PART // dtype.itemsize)))
         normed, hidden = (torch.empty(rows, n, dtype=dtype) for n in (channels, room))
         out = x.new_empty(rows, channels)
-        run(parts, parts, self.before, EPSILON, x, seen, *weights, normed, hidden, out)
+        run(parts, parts, self.before, x, seen, *weights, normed, hidden, out)
         return out.view(x.shape)
 
     def _in_pairs(self, weights: tuple[Tensor, ...]) -> Callable[[Tensor, Tensor], Tensor] | None:
@@ -252,7 +252,7 @@ class FrameBlock(nn.Module):
         rows, channels = x.shape[0] * x.shape[1], x.shape[2]
         hidden = torch.empty(self.expand.room(rows), channels, dtype=self.expand.dtype)
         hidden[rows:].zero_()  # leftover denormal numbers would be slow
-        mixed(rows, self.before, EPSILON, seen, *weights, hidden)
+        mixed(rows, self.before, seen, *weights, hidden)
         moved = self.contract(self.expand(hidden, gelu=True))
         out = torch.empty_like(x)
         added(rows, x.view(-1, channels), moved, self.scale, out.view(-1, channels))

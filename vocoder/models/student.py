@@ -28,7 +28,7 @@ from vocoder.layers.source import (
 from vocoder.layers.stack.wavenet import WaveNetConfig, WaveNetStack
 from vocoder.models.base import FlowVocoder, VocoderConfig
 from vocoder.packing import Packing
-from vocoder.stages import CONDITION, MEL, NOISE, Stage, Z, windowed
+from vocoder.stages import CONDITION, MEL, NOISE, Stage, Z
 
 SHIFT = "shift"
 """signal of the stages over samples that is added to white noise"""
@@ -109,8 +109,8 @@ class HarmonicShift(nn.Module):
         reach = self.log_gain.kernel_size[0] // 2
         return [
             *source_stages(pitch, source, self.transform),
-            Stage(GAINS, (CONDITION,), windowed(self.gains_of), reach, reach),
-            Stage(SHIFT, (COEFFICIENTS, GAINS), windowed(self), 1, 1),
+            Stage(GAINS, (CONDITION,), self.gains_of, reach, reach),
+            Stage(SHIFT, (COEFFICIENTS, GAINS), self, 1, 1),
         ]
 
 
@@ -175,21 +175,19 @@ class Student(FlowVocoder):
     def stages(self, sigma: float | Tensor | None = None, packing: Packing | None = None) -> list[Stage]:
         """Return the stages from mel and noise to audio (B, 1, T), with one stage per flow, starting at the noise."""
         config = self.config
-        stages = [Stage(CONDITION, (MEL,), windowed(self.condition), *self.condition.context)]
+        stages = [Stage(CONDITION, (MEL,), self.condition, *self.condition.context)]
         stages += self._prior(config.sigma if sigma is None else sigma)
         for i, stack in enumerate(config.stacks):
             before = self.frames_of_steps(stack.context[0] + 1)  # the noise enters one step late
-            stages.append(Stage(f"flow {i}", (stages[-1].output, CONDITION), windowed(partial(self._step, i)), before))
-        shape = windowed(partial(self._shaped, self.envelope))
+            stages.append(Stage(f"flow {i}", (stages[-1].output, CONDITION), partial(self._step, i), before))
         if isinstance(self.envelope, MinimumPhaseFilter):  # its responses are interpolated between frames
             reach, past = self.envelope.kernel_size // 2, self.frames_of_steps(self.envelope.taps - 1)
-            stages.append(Stage("filtered", (stages[-1].output, MEL), shape, max(past, reach), reach + 1))
+            before, after = max(past, reach), reach + 1
         else:
-            reach = self.frames_of_steps(self.envelope.kernel_size // 2)
-            stages.append(Stage("spectrum", (stages[-1].output, MEL), shape, reach, reach))
+            before = after = self.frames_of_steps(self.envelope.kernel_size // 2)
+        stages.append(Stage("shaped", (stages[-1].output, MEL), self._shaped, before, after))
         if self.transform is not None:
-            blocks = windowed(self.transform.inverse)  # they overlap
-            stages.append(Stage("x", (stages[-1].output,), blocks, 1, 1))
+            stages.append(Stage("x", (stages[-1].output,), self.transform.inverse, 1, 1))  # blocks overlap
         return stages
 
     def envelope_condition(self, mel: Tensor) -> Tensor:
@@ -200,11 +198,11 @@ class Student(FlowVocoder):
         """Return the stages of `Z`."""
         config = self.config
         if self.pitch is None or config.source is None:
-            return [Stage(Z, (NOISE,), windowed(lambda noise: sigma * noise))]
+            return [Stage(Z, (NOISE,), lambda noise: sigma * noise)]
         source = HarmonicSource(config.hop_length, config.sample_rate, config.source.f_max)
         if self.shift is not None:
-            moved = windowed(lambda shift, noise: shift + sigma * noise)
-            return [*self.shift.stages(self.pitch, source), Stage(Z, (SHIFT, NOISE), moved)]
+            moved = Stage(Z, (SHIFT, NOISE), lambda shift, noise: shift + sigma * noise)
+            return [*self.shift.stages(self.pitch, source), moved]
         assert self.transform is not None
         assert self.excitation is not None
         return excitation_stages(self.pitch, source, self.transform, self.excitation, sigma)
@@ -218,11 +216,11 @@ class Student(FlowVocoder):
         z, change = self.mixing[i](z)  # training samples, so this direction avoids the inverse matrix
         return z, log_det + change
 
-    def _shaped(self, flow: ConditionalAffine | MinimumPhaseFilter, z: Tensor, mel: Tensor) -> tuple[Tensor, Tensor]:
+    def _shaped(self, z: Tensor, mel: Tensor) -> tuple[Tensor, Tensor]:
         condition = self.envelope_condition(mel)
-        if isinstance(flow, MinimumPhaseFilter):
-            return _scaled(z, *flow.shift_and_log_scale(z, condition))
-        return flow.inverse(z, condition)
+        if isinstance(self.envelope, MinimumPhaseFilter):
+            return _scaled(z, *self.envelope.shift_and_log_scale(z, condition))
+        return self.envelope.inverse(z, condition)
 
 
 def _scaled(z: Tensor, t: Tensor, log_scale: Tensor) -> tuple[Tensor, Tensor]:

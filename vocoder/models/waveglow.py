@@ -19,7 +19,7 @@ from vocoder.layers.source import Excitation, HarmonicSource, SourceConfig, exci
 from vocoder.layers.stack.wavenet import WaveNetConfig, WaveNetStack
 from vocoder.models.base import FlowVocoder, VocoderConfig
 from vocoder.packing import Packing
-from vocoder.stages import CONDITION, MEL, NOISE, Stage, Z, silenced, windowed
+from vocoder.stages import CONDITION, MEL, NOISE, Stage, Z, silenced
 
 
 @dataclass(frozen=True)
@@ -178,25 +178,24 @@ class WaveGlow(FlowVocoder):
         """
         per_frame, framed = self.steps_per_frame, None if packing is None else packing.gaps()
         gaps, edges = (None, None) if packing is None else (packing.gaps(per_frame), packing.edges(per_frame))
-        condition = Stage(CONDITION, (MEL,), windowed(lambda mel: self.condition(mel, framed)), *self.condition.context)
+        condition = Stage(CONDITION, (MEL,), lambda mel: self.condition(mel, framed), *self.condition.context)
         stages = [condition, *self._prior(sigma, packing, edges)]
         before, after = (self.frames_of_steps(steps) for steps in self.config.stack.context)
         for i in reversed(range(self.config.flows)):
             inputs = (stages[-1].output, CONDITION, *([Z] if self._exits_before(i) else []))
-            stages.append(Stage(f"flow {i}", inputs, windowed(partial(self._undo, i, gaps)), before, after))
+            stages.append(Stage(f"flow {i}", inputs, partial(self._undo, i, gaps), before, after))
         overlap = 0
         if self.envelope is not None:
             reach, overlap = self.frames_of_steps(self.envelope.kernel_size // 2), 1
-            spectrum = windowed(partial(self._shaped, gaps))
-            stages.append(Stage("spectrum", (stages[-1].output, MEL), spectrum, reach, reach))
-        audio = windowed(partial(self.transform.inverse, edges=edges))
+            stages.append(Stage("spectrum", (stages[-1].output, MEL), partial(self._shaped, gaps), reach, reach))
+        audio = partial(self.transform.inverse, edges=edges)
         return [*stages, Stage("x", (stages[-1].output,), audio, overlap, overlap)]
 
     def _prior(self, sigma: float | Tensor | None, packing: Packing | None, edges: Tensor | None) -> list[Stage]:
         config = self.config
         sigma = config.sigma if sigma is None else sigma
         if self.excitation is None or self.pitch is None or config.source is None:
-            return [Stage(Z, (NOISE,), windowed(lambda noise: sigma * noise))]
+            return [Stage(Z, (NOISE,), lambda noise: sigma * noise)]
         source = HarmonicSource(config.hop_length, config.sample_rate, config.source.f_max, packing)
         transform = partial(self.transform, edges=edges)
         return excitation_stages(self.pitch, source, transform, self.excitation, sigma, packing)

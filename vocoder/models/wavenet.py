@@ -17,7 +17,7 @@ from vocoder.layers.stack.wavenet import PublishedStackConfig, WaveNetConfig, Wa
 from vocoder.mel.config import preset
 from vocoder.models.base import FlowVocoder, VocoderConfig
 from vocoder.packing import Packing
-from vocoder.stages import CONDITION, MEL, NOISE, Span, Stage, Z, frames_of, windowed
+from vocoder.stages import CONDITION, MEL, NOISE, Span, Stage, Z, frames_of
 
 PLAIN_SCALE = 0.1  # initial scale of audio without linear prediction
 FULL_SCALE = 1.0  # published code clamps drawn samples to it before feeding them back
@@ -147,9 +147,9 @@ class WaveNet(FlowVocoder):
         """Return the stages from mel and noise to audio (B, 1, T); the last one generates sample by sample."""
         sigma = self.config.sigma if sigma is None else sigma
         return [
-            Stage(CONDITION, (MEL,), windowed(self.condition), *self.condition.context),
-            Stage(Z, (NOISE,), windowed(lambda noise: sigma * noise)),
-            Stage("x", (Z, CONDITION, MEL), _Generation(self), after=self.predictor.lookahead),
+            Stage(CONDITION, (MEL,), self.condition, *self.condition.context),
+            Stage(Z, (NOISE,), lambda noise: sigma * noise),
+            Stage("x", (Z, CONDITION, MEL), _Generation(self), after=self.predictor.lookahead, stateful=True),
         ]
 
     @torch.no_grad()
@@ -164,7 +164,6 @@ class WaveNet(FlowVocoder):
             condition,
             coefficients[:, wanted].repeat_interleave(per_block, dim=1),
             log_gain[:, wanted].repeat_interleave(per_block, dim=1),
-            frames * self.config.hop_length // condition.shape[2],
         )
 
     def log_prob(self, x: Tensor, mel: Tensor) -> Tensor:

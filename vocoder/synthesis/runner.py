@@ -16,7 +16,7 @@ from vocoder.models.base import Vocoder
 from vocoder.models.wavenet import WaveNet
 from vocoder.packing import Packing
 from vocoder.sampling import Sampling, white_noise
-from vocoder.stages import MEL, NOISE, Pipeline, Stage, run, windowed
+from vocoder.stages import MEL, NOISE, Pipeline, Stage, run
 
 WHOLE_FRAMES = 1024
 """frames of a batch, over all its mels, up to which it is computed in one piece; longer batches are split into parts"""
@@ -151,8 +151,11 @@ class Denoiser:
         """
         reach = -(-N_FFT // hop_length)
         align = HOP_LENGTH // math.gcd(HOP_LENGTH, hop_length)
-        removal = windowed(lambda x: self.remove(x[:, 0], strength)[:, None])
-        return Stage("denoised", (signal,), removal, reach, reach, align)
+
+        def removed(x: Tensor) -> Tensor:
+            return self.remove(x[:, 0], strength)[:, None]
+
+        return Stage("denoised", (signal,), removed, reach, reach, align)
 
     def _spectrum(self, x: Tensor) -> Tensor:
         return torch.stft(x, N_FFT, HOP_LENGTH, window=self.window, pad_mode="constant", return_complex=True)

@@ -11,7 +11,7 @@ from vocoder.checkpoint import load_model, save_model
 from vocoder.models.base import FlowVocoder
 from vocoder.models.families import FAMILIES, Family
 from vocoder.sampling import Utterance
-from vocoder.stages import MEL, NOISE, Stage, Z, silenced, windowed
+from vocoder.stages import MEL, NOISE, Stage, Z, silenced
 from vocoder.synthesis.synthesizer import Synthesizer
 
 
@@ -50,8 +50,8 @@ class Toy(FlowVocoder):
             return z * torch.exp(log_scale) + shift.flatten(1)[:, None], log_scale
 
         return [
-            Stage(Z, (NOISE,), windowed(lambda noise: sigma * noise)),
-            Stage("x", (Z, MEL), windowed(scaled), before=1, after=1),
+            Stage(Z, (NOISE,), lambda noise: sigma * noise),
+            Stage("x", (Z, MEL), scaled, before=1, after=1),
         ]
 
 
