@@ -46,32 +46,15 @@ class Plan:
             )
 
 
-@dataclass(frozen=True)
-class Feedback:
-    """How previous samples become the input of a network.
+def fed_back(channels: int, excitation: Tensor, before: Tensor, prediction: Tensor) -> Tensor:
+    """Return a network's input (B, channels, T): the excitation (B, T), the prediction error of the sample before.
 
-    Attributes:
-        scales: besides the excitation (the linear prediction error of the last sample), also feed the last sample and
-            the prediction, each divided by the gain and passed through asinh: vowels reach hundreds of gains.
-        limit: each sample is clamped to this many gains around its prediction.
+    With three channels it also has the sample before each one and its prediction, both divided by the gain. All three
+    pass through asinh, since vowels reach hundreds of gains.
     """
-
-    scales: bool = False
-    limit: float = math.inf
-
-    @property
-    def channels(self) -> int:
-        """Number of input channels of the network."""
-        return 3 if self.scales else 1
-
-    def inputs(self, excitation: Tensor, before: Tensor, prediction: Tensor) -> Tensor:
-        """Return the network's input (B, channels, T): the excitation (B, T) of the sample before each one.
-
-        With `scales` also the sample before each one and the prediction of each, both divided by the gain.
-        """
-        if self.scales:
-            return torch.stack([excitation, before, prediction], dim=1).asinh()
+    if channels == 1:
         return excitation.unsqueeze(1)
+    return torch.stack([excitation, before, prediction], dim=1).asinh()
 
 
 Generator: TypeAlias = Callable[[Plan, Tensor], tuple[Tensor, Tensor]]
@@ -79,12 +62,12 @@ Generator: TypeAlias = Callable[[Plan, Tensor], tuple[Tensor, Tensor]]
 
 
 def generator(
-    stack: WaveNetStack, distribution: Distribution, feedback: Feedback, plan: Plan, dtype: torch.dtype
+    stack: WaveNetStack, distribution: Distribution, limit: float, plan: Plan, dtype: torch.dtype
 ) -> Generator:
     """Return the fastest generator: compiled for Gaussians in float32 on the CPU, otherwise a plain loop.
 
     If numba cannot compile, the plain loop is used, which is 25 times slower. The stack must be causal, and the plan
-    that of the first samples.
+    that of the first samples. Each sample is clamped to `limit` gains around its prediction.
     """
     weights = stack.weights()
     like = weights.start[0]
@@ -93,16 +76,17 @@ def generator(
         tables = loop_weights(weights, rounded=stack.compute_dtype == torch.bfloat16)
         run = kernel("generation", "generated", tables[2].dtype)
         if run is not None:
-            return CompiledGenerator(run, tables, weights, distribution, feedback, plan)
-    return StepwiseGenerator(weights, distribution, feedback, plan)
+            floor = -math.inf if distribution.log_s_floor is None else distribution.log_s_floor
+            return CompiledGenerator(run, tables, weights, (floor, limit), plan)
+    return StepwiseGenerator(weights, distribution, limit, plan)
 
 
 class StepwiseGenerator:
     """Generates a batch sample by sample in a plain loop; the plan is that of the first samples."""
 
-    def __init__(self, weights: StackWeights, distribution: Distribution, feedback: Feedback, plan: Plan) -> None:
+    def __init__(self, weights: StackWeights, distribution: Distribution, limit: float, plan: Plan) -> None:
         (batch, _, order), like = plan.coefficients.shape, weights.start[0]
-        self._weights, self._distribution, self._feedback = weights, distribution, feedback
+        self._weights, self._distribution, self._limit = weights, distribution, limit
         self._stepper = StackStepper(weights, batch)
         self._history = like.new_zeros(batch, order)  # latest sample first
         self._excitation = like.new_zeros(batch)
@@ -121,10 +105,11 @@ class StepwiseGenerator:
         gain, before = torch.exp(log_gain), self._history[:, 0]
         prediction = (coefficients * self._history).sum(1)
         signals = [signal[:, None] for signal in (self._excitation, before / gain, prediction / gain)]
-        raw = self._stepper(self._feedback.inputs(*signals)[:, :, 0], offsets)
+        inputs = fed_back(self._weights.start[0].shape[1], *signals)[:, :, 0]
+        raw = self._stepper(inputs, offsets)
         params = self._distribution.place(raw[:, :, None], prediction[:, None], log_gain[:, None])
         made, stretch = self._distribution.inverse(params, z.to(params.dtype))
-        bound = self._feedback.limit * gain
+        bound = self._limit * gain
         x = made[:, 0].clamp(prediction - bound, prediction + bound)
         self._excitation = (x - prediction) / gain
         self._history = torch.cat([x[:, None], self._history[:, :-1]], dim=1)
@@ -134,22 +119,15 @@ class StepwiseGenerator:
 class CompiledGenerator:
     """Generates a batch in compiled code, each utterance on one thread; for other arguments see `StepwiseGenerator`.
 
-    `run` is the kernel `generated` for the dtype of `tables`, which are the `loop_weights` of the weights.
+    `run` is the kernel `generated` for the dtype of `tables`, which are the `loop_weights` of the weights; `bounds` are
+    the soft lower bound of log-scales and the limit of samples.
     """
 
     def __init__(
-        self,
-        run: Kernel,
-        tables: tuple[Tensor, ...],
-        weights: StackWeights,
-        distribution: Gaussian,
-        feedback: Feedback,
-        plan: Plan,
+        self, run: Kernel, tables: tuple[Tensor, ...], weights: StackWeights, bounds: tuple[float, float], plan: Plan
     ) -> None:
-        self._kernel, self._tables, self._weights = run, tables, weights
-        floor, (batch, _, order) = distribution.log_s_floor, plan.coefficients.shape
-        floor = -math.inf if floor is None else floor
-        self._bounds = floor, feedback.limit
+        self._kernel, self._tables, self._weights, self._bounds = run, tables, weights, bounds
+        batch, _, order = plan.coefficients.shape
         self._state = (
             torch.zeros(batch, weights.past * sum(weights.dilations), weights.hidden),
             torch.zeros(batch, len(weights.dilations), dtype=torch.int32),

@@ -78,4 +78,4 @@ def test_the_fastest_generator_is_chosen(kind, dtype, expected):
     model = tiny_wavenet(**KINDS[kind])
     mel, _ = random_inputs(model)
     plan = model.plan(Span(0, 0, FRAMES, FRAMES), model.condition(mel), mel)
-    assert isinstance(generator(model.stack, model.distribution, model.feedback, plan, dtype), expected)
+    assert isinstance(generator(model.stack, model.distribution, model.limit, plan, dtype), expected)

@@ -18,7 +18,6 @@ from vocoder.correction.correction import Correction
 from vocoder.export.transforms import ProductTransforms
 from vocoder.flows.conv1x1 import InvertibleConv1x1
 from vocoder.layers.conditioning import PitchNet
-from vocoder.layers.product import FrameConv
 from vocoder.layers.stack.wavenet import set_compute_dtype
 from vocoder.mel.config import MelConfig, preset
 from vocoder.mel.convert import differences
@@ -160,11 +159,9 @@ def program_of(
     set_compute_dtype(program, torch.float32)
     for module in program.modules():
         if isinstance(module, InvertibleConv1x1):
-            module.fix()
+            module.solved()
         elif isinstance(module, PitchNet):
-            for layer in module.double().modules():
-                if isinstance(layer, FrameConv):
-                    layer.in_products = True
+            module.double()
             module.spacing = torch.tensor(module.spacing, dtype=torch.float64)
     return program
 

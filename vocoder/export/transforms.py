@@ -76,9 +76,9 @@ def _turn(product: Tensor, n: int) -> Tensor:
     return torch.stack([torch.cos(angle), -torch.sin(angle)])
 
 
-def rfft(x: Tensor, table: Tables | None = None) -> Tensor:
+def rfft(x: Tensor) -> Tensor:
     """Compute `torch.fft.rfft` of real x (..., n) as matrix products."""
-    table = tables(x.shape[-1], x.dtype) if table is None else table
+    table = tables(int(x.shape[-1]), x.dtype)
     p, q = table.columns.shape[1], table.turn.shape[2]
     real, imaginary = (table.columns @ x.reshape(*x.shape[:-1], p, q)).chunk(2, dim=-2)
     cos, sin = table.turn[0], table.turn[1]
@@ -89,9 +89,9 @@ def rfft(x: Tensor, table: Tables | None = None) -> Tensor:
     )
 
 
-def irfft(spectrum: Tensor, n: int, table: Tables | None = None) -> Tensor:
+def irfft(spectrum: Tensor, n: int) -> Tensor:
     """Compute `torch.fft.irfft` of a spectrum (..., n // 2 + 1) for even n as matrix products."""
-    table = tables(n, spectrum.real.dtype) if table is None else table
+    table = tables(int(n), spectrum.real.dtype)
     (_, rows, q) = table.turn.shape
     shape = (*spectrum.shape[:-1], rows, q)
     real = spectrum.real.index_select(-1, table.whole).reshape(shape)
@@ -108,19 +108,19 @@ class ProductTransforms(TorchFunctionMode):
 
     def __init__(self, sizes: Iterable[int]) -> None:
         super().__init__()
-        self._tables = {n: tables(n, torch.float32) for n in sizes}
+        self._sizes = set(sizes)
+        for n in self._sizes:
+            tables(n, torch.float32)  # before tracing, so that they are constants
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         """Compute transforms as products, and call all other functions unchanged."""
         kwargs = kwargs or {}
-        if func is torch.fft.rfft and len(args) == 1 and kwargs.get("n", args[0].shape[-1]) == args[0].shape[-1]:
-            table = self._tables.get(int(args[0].shape[-1]))
-            if table is not None and args[0].dtype == torch.float32:
-                return rfft(args[0], table)
-        if func is torch.fft.irfft and len(args) == 1 and set(kwargs) == {"n"}:
-            table = self._tables.get(int(kwargs["n"]))
-            if table is not None and args[0].dtype == torch.complex64:
-                return irfft(args[0], int(kwargs["n"]), table)
+        if func in (torch.fft.rfft, torch.fft.irfft) and len(args) == 1 and set(kwargs) <= {"n"}:
+            x, n = args[0], kwargs.get("n")
+            if func is torch.fft.irfft and n in self._sizes and x.dtype == torch.complex64:
+                return irfft(x, n)
+            if func is torch.fft.rfft and n in (None, x.shape[-1]) and x.dtype == torch.float32:
+                return rfft(x) if int(x.shape[-1]) in self._sizes else func(x)
         return func(*args, **kwargs)

@@ -14,7 +14,7 @@ MATRIX_STEP_SCALE = 0.1
 """step scale of matrices that would overshoot if all their elements moved by the learning rate at once"""
 
 
-class _Solved(NamedTuple):
+class Solved(NamedTuple):
     """Values derived from the weight."""
 
     inverse: Tensor
@@ -39,12 +39,7 @@ class InvertibleConv1x1(Flow):
             matrix = torch.linalg.qr(torch.randn(channels, channels, dtype=torch.float64))[0]
         self.step_scale = step_scale
         self.weight = nn.Parameter(matrix.to(torch.get_default_dtype()) / step_scale)
-        self._kept: Kept[_Solved] = Kept()
-        self._fixed: _Solved | None = None
-
-    def fix(self) -> None:
-        """Keep the inverse of the current weight for good, since a traced program cannot notice changes of a weight."""
-        self._fixed = self._solved()
+        self._kept: Kept[Solved] = Kept()
 
     def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map (B, C, T) to (B, C, T)."""
@@ -53,7 +48,7 @@ class InvertibleConv1x1(Flow):
 
     def inverse(self, z: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map (B, C, T) to (B, C, T)."""
-        inverse, log_abs_det, product = self._solved()
+        inverse, log_abs_det, product = self.solved()
         rows = z.transpose(1, 2)
         x = F.linear(rows, inverse) if product is None or not takes(rows) else product.times(rows)
         return x.transpose(1, 2), -over_time(log_abs_det, z)
@@ -64,20 +59,19 @@ class InvertibleConv1x1(Flow):
             self._kept.drop()
         return self.weight * self.step_scale
 
-    def _solved(self) -> _Solved:
-        if self._fixed is not None:
-            return self._fixed
+    def solved(self) -> Solved:
+        """Return the values derived from the weight, kept if it is frozen; do so before a program is traced."""
         if self.weight.requires_grad:
             return self._solve()
         with torch.inference_mode(False):  # autograd rejects inference tensors
             return self._kept.of((self.weight,), self._solve)
 
-    def _solve(self) -> _Solved:
+    def _solve(self) -> Solved:
         matrix, frozen = self.matrix(), not self.weight.requires_grad
         wide = (matrix.cpu() if matrix.device.type == "mps" else matrix).double()
         inverse: Tensor = torch.linalg.inv(wide).to(matrix)
         product = Matrix(inverse.t().contiguous()) if frozen else None
-        return _Solved(inverse, torch.linalg.slogdet(matrix)[1], product)
+        return Solved(inverse, torch.linalg.slogdet(matrix)[1], product)
 
 
 def swap_order(channels: int, flow: int) -> Tensor:

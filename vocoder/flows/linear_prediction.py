@@ -12,15 +12,6 @@ from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import band_centres, band_interpolation
 
 
-def autocorrelation(power: Tensor, order: int) -> Tensor:
-    """Return the autocorrelation (..., order + 1) of power spectra (..., n_fft // 2 + 1).
-
-    The spectra are densities: their mean over the whole circle is the variance, lag 0.
-    """
-    r: Tensor = torch.fft.irfft(power)
-    return r[..., : order + 1]
-
-
 def lag_window(order: int, sample_rate: int, bandwidth: float) -> Tensor:
     """Return the lag window (order + 1,) that smooths spectra with a Gaussian of deviation `bandwidth` in Hz."""
     lags = torch.arange(order + 1, dtype=torch.float64)
@@ -113,9 +104,8 @@ class LinearPrediction(nn.Module):
     def predictors(self, mel: Tensor) -> tuple[Tensor, Tensor]:
         """Return coefficients (B, blocks, order) and log-gains (B, blocks) of a mel; blocks = frames * subframes."""
         wide = mel.float() if mel.device.type == "mps" else mel.double()  # MPS has no float64
-        power = self.spectrum(wide.transpose(1, 2))
-        r = autocorrelation(power, self.config.order) * self.lags.to(wide.dtype)
-        coefficients, error = levinson(r)
+        autocorrelation = torch.fft.irfft(self.spectrum(wide.transpose(1, 2)))[..., : self.config.order + 1]
+        coefficients, error = levinson(autocorrelation * self.lags.to(wide.dtype))
         return coefficients.to(mel.dtype), (0.5 * error.log()).to(mel.dtype)
 
     def spectrum(self, mel: Tensor) -> Tensor:

@@ -25,13 +25,20 @@ class MelEncoder(nn.Module):
         super().__init__()
         self.context = 6 - ahead, ahead
         """context of a frame of the condition: frames before and after it; the first layers look ahead"""
-        widths = (n_mels, channels, channels, channels)
-        layers = ((FrameConv(*pair, 3, int(i < ahead)), nn.SiLU()) for i, pair in enumerate(pairwise(widths)))
-        self.layers = nn.Sequential(*(layer for pair in layers for layer in pair))
+        self.layers = _convolutions((n_mels, channels, channels, channels), 3, ahead)
 
     def forward(self, mel: Tensor, gaps: Tensor | None = None) -> Tensor:
         """Map natural-log mels (B, n_mels, frames) to the condition (B, channels, frames), which is 0 in the gaps."""
         return hidden_frames(self.layers, mel, gaps)
+
+
+def _convolutions(widths: tuple[int, ...], kernel_size: int, ahead: int, precise: bool = False) -> nn.Sequential:
+    """Return convolutions between these widths, each before a SiLU; the first ones look ahead as far as they can."""
+    layers: list[nn.Module] = []
+    for i, (inputs, outputs) in enumerate(pairwise(widths)):
+        after = min(kernel_size // 2, max(ahead - kernel_size // 2 * i, 0))
+        layers += [FrameConv(inputs, outputs, kernel_size, after, precise), nn.SiLU()]
+    return nn.Sequential(*layers)
 
 
 def hidden_frames(layers: nn.Sequential, mel: Tensor, gaps: Tensor | None) -> Tensor:
@@ -68,16 +75,9 @@ class PitchConfig:
             raise ConfigError(f"the pitch range must be 0 < f0_min < f0_max, not {self.f0_min} to {self.f0_max}")
         if self.bins < 2 or self.layers < 1 or self.channels < 1 or self.kernel_size % 2 != 1:
             raise ConfigError("the pitch network needs at least 2 bins, 1 layer and 1 channel, and an odd kernel_size")
-        if self.ahead is not None and not 0 <= self.ahead <= self.layers * (self.kernel_size // 2):
-            most = self.layers * (self.kernel_size // 2)
+        most = self.layers * (self.kernel_size // 2)
+        if self.ahead is not None and not 0 <= self.ahead <= most:
             raise ConfigError(f"ahead of the pitch network must be from 0 to {most}, not {self.ahead}")
-
-    @property
-    def after(self) -> tuple[int, ...]:
-        """Look-ahead of each layer in frames; the first layers take as much as they can."""
-        half = self.kernel_size // 2
-        total = half * self.layers if self.ahead is None else self.ahead
-        return tuple(min(half, max(total - half * i, 0)) for i in range(self.layers))
 
 
 class PitchNet(nn.Module):
@@ -93,20 +93,15 @@ class PitchNet(nn.Module):
     def __init__(self, n_mels: int, config: PitchConfig) -> None:
         super().__init__()
         self.config = config
-        width, past = config.channels, config.kernel_size - 1
-        layers: list[nn.Module] = []
-        for i, after in enumerate(config.after):
-            layers += [FrameConv(n_mels if i == 0 else width, width, past + 1, after, precise=True), nn.SiLU()]
-        self.layers = nn.Sequential(*layers)
-        self.output = FrameConv(width, config.bins + 1, 1, precise=True)
+        reach = config.layers * (config.kernel_size - 1)
+        ahead = reach // 2 if config.ahead is None else config.ahead
+        self.context = reach - ahead, ahead
+        """context of a frame's pitch: frames before and after it"""
+        widths = (n_mels, *(config.channels,) * config.layers)
+        self.layers = _convolutions(widths, config.kernel_size, ahead, precise=True)
+        self.output = FrameConv(config.channels, config.bins + 1, 1, precise=True)
         self.spacing: float | Tensor = math.log(config.f0_max / config.f0_min) / (config.bins - 1)
         """distance of classes in log frequency; a tensor when traced, since exporters round numbers to float32"""
-
-    @property
-    def context(self) -> tuple[int, int]:
-        """Context of a frame's pitch: frames before and after it."""
-        after = sum(self.config.after)
-        return self.config.layers * (self.config.kernel_size - 1) - after, after
 
     def forward(self, mel: Tensor, gaps: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map natural-log mels (B, n_mels, frames) to the logits of pitch (B, bins, frames) and voicing (B, frames)."""

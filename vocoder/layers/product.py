@@ -33,8 +33,8 @@ LARGE = 2**18
 class Kept(Generic[T]):
     """Caches a value computed from parameters. Copies and pickles are empty and compute it again.
 
-    It notices in-place changes, except of parameters created in inference mode, whose changes torch does not count. It
-    keeps the parameters' memory alive, so that no other parameter can get their address.
+    It notices in-place changes, except of parameters created in inference mode, whose changes torch does not count, and
+    in traced programs. It keeps the parameters' memory alive, so that no other parameter can get their address.
     """
 
     def __init__(self) -> None:
@@ -42,6 +42,8 @@ class Kept(Generic[T]):
 
     def of(self, parameters: tuple[Tensor, ...], make: Callable[[], T], *further: Any) -> T:
         """Return the value of `make()`, called only if a parameter or one of the `further` settings has changed."""
+        if self._made is not None and torch.compiler.is_compiling():
+            return self._made[1]
         now = (*((p.data_ptr(), None if p.is_inference() else p._version) for p in parameters), *further)
         if self._made is None or self._made[0] != now:
             self._made = (now, make(), tuple(p.detach() for p in parameters))
@@ -224,10 +226,6 @@ class Product(Arranged, nn.Linear):
         matrix, bias = self.arranged()
         return matrix.times(rows, bias, gelu)
 
-    def room(self, rows: int) -> int:
-        """Return the smallest number of rows, `rows` or more, that is multiplied without copying."""
-        return self.arranged()[0].room(rows)
-
 
 class FrameConv(Arranged, nn.Conv1d):
     """A convolution over frames. With frozen weights it is one matrix product of frames and their neighbours.
@@ -246,13 +244,11 @@ class FrameConv(Arranged, nn.Conv1d):
         ahead = kernel_size // 2 if ahead is None else ahead
         self.sides = kernel_size - 1 - ahead, ahead
         self.precise = precise
-        self.in_products = False
-        """whether to use a matrix product of plain operations, for runtimes without float64 convolutions"""
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, inputs, frames) to (B, outputs, frames)."""
         frames, taps, (before, after) = x.shape[2], self.kernel_size[0], self.sides
-        if self.in_products:
+        if torch.compiler.is_compiling() and self.weight.dtype == torch.float64:  # runtimes lack such convolutions
             x = F.pad(x, self.sides)
             shifted = torch.cat([x[:, :, tap : tap + frames] for tap in range(taps)], dim=1)
             return self.matrix().t() @ shifted + self.bias[:, None]

@@ -189,10 +189,6 @@ class Recognition:
         sums = np.bincount(kinds, self.joint)
         return tuple(Guess(names[i], float(sums[i])) for i in np.argsort(-sums, kind="stable")[:LIKELIEST])
 
-    def of(self, convention: Convention) -> float:
-        """Return the probability of one convention."""
-        return float(self.joint[self.net.conventions.index(convention)])
-
     @property
     def upright(self) -> float:
         """Log-odds that the bands of the mel are its rows rather than its columns."""

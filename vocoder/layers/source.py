@@ -49,11 +49,25 @@ class HarmonicSource:
     In a row of several utterances (`packing`) each begins at phase 0.
     """
 
-    def __init__(self, hop_length: int, sample_rate: int, f_max: float, packing: Packing | None = None) -> None:
-        self._shape = hop_length, sample_rate
-        self._f_max = f_max
-        self._packing = packing
+    def __init__(
+        self, pitch: PitchNet, hop_length: int, sample_rate: int, f_max: float, packing: Packing | None = None
+    ) -> None:
+        self._pitch, self._packing = pitch, packing
+        self._shape, self._f_max = (hop_length, sample_rate), f_max
         self._cycles: Tensor | None = None
+
+    def stages(self, transform: Transform) -> list[Stage]:
+        """Return the stages from the mel to `COEFFICIENTS`."""
+        gaps = None if self._packing is None else self._packing.gaps()
+
+        def read(mel: Tensor) -> Tensor:
+            return torch.stack(self._pitch.pitch(mel, gaps), dim=1)
+
+        return [
+            Stage("pitch", (MEL,), read, *self._pitch.context),
+            Stage(SOURCE, ("pitch", MEL), self, after=1, stateful=True),  # the pitch is interpolated between frames
+            Stage(COEFFICIENTS, (SOURCE,), transform, 1, 1),
+        ]
 
     @torch.no_grad()
     def __call__(self, span: Span, pitch: Tensor, mel: Tensor) -> Tensor:
@@ -169,6 +183,15 @@ class Excitation(nn.Module):
         shift, scale = self.shift_and_scale(source, gains, sigma)
         return shift + scale * noise
 
+    def stages(self, source: list[Stage], sigma: float | Tensor) -> list[Stage]:
+        """Return the stages from noise and `CONDITION` to `Z`, after those of the source."""
+        reach = self.gains.kernel_size[0] // 2
+        return [
+            *source,
+            Stage(GAINS, (CONDITION,), self.gains_of, reach, reach),
+            Stage(Z, (COEFFICIENTS, NOISE, GAINS), partial(self, sigma=sigma)),
+        ]
+
     def gains_of(self, cond: Tensor) -> Tensor:
         """Return the gains (B, 2 * C, frames) of source and noise, 0 to 1."""
         gains: Tensor = self.gains(cond).sigmoid()
@@ -189,36 +212,3 @@ class Excitation(nn.Module):
 
     def _matrix(self) -> Tensor:
         return MIXING_STEP_SCALE * self.mixing.t()
-
-
-def excitation_stages(
-    pitch: PitchNet,
-    source: HarmonicSource,
-    transform: Transform,
-    excitation: Excitation,
-    sigma: float | Tensor,
-    packing: Packing | None = None,
-) -> list[Stage]:
-    """Return the stages from mel, noise and `CONDITION` to `Z`."""
-    reach = excitation.gains.kernel_size[0] // 2
-    return [
-        *source_stages(pitch, source, transform, packing),
-        Stage(GAINS, (CONDITION,), excitation.gains_of, reach, reach),
-        Stage(Z, (COEFFICIENTS, NOISE, GAINS), partial(excitation, sigma=sigma)),
-    ]
-
-
-def source_stages(
-    pitch: PitchNet, source: HarmonicSource, transform: Transform, packing: Packing | None = None
-) -> list[Stage]:
-    """Return the stages from the mel to `COEFFICIENTS`."""
-    gaps = None if packing is None else packing.gaps()
-
-    def read(mel: Tensor) -> Tensor:
-        return torch.stack(pitch.pitch(mel, gaps), dim=1)
-
-    return [
-        Stage("pitch", (MEL,), read, *pitch.context),
-        Stage(SOURCE, ("pitch", MEL), source, after=1, stateful=True),  # the pitch is interpolated between frames
-        Stage(COEFFICIENTS, (SOURCE,), transform, 1, 1),
-    ]

@@ -16,7 +16,7 @@ from vocoder.kernels.launcher import FLOATS, Kernel, compilable, kernel
 from vocoder.kernels.memory import LANES, PART
 from vocoder.layers.conditioning import MelEncoder, PitchConfig, PitchNet, normalised
 from vocoder.layers.product import Kept, Product, in_pairs, multiplies_pairs
-from vocoder.layers.source import Excitation, HarmonicSource, SourceConfig, Transform, excitation_stages
+from vocoder.layers.source import Excitation, HarmonicSource, SourceConfig, Transform
 from vocoder.layers.spectrum_head import SpectrumHead, SpectrumHeadConfig
 from vocoder.models.base import Vocoder, VocoderConfig
 from vocoder.packing import Packing
@@ -70,12 +70,6 @@ class ReverseConfig(VocoderConfig):
             raise ConfigError(f"condition_ahead must be from 0 to 3, not {self.condition_ahead}")
         self.source.check(self.sample_rate)
 
-    @property
-    def block_ahead(self) -> tuple[int, ...]:
-        """Look-ahead of each block in frames."""
-        each, rest = divmod(self.ahead, self.blocks)
-        return tuple(each + (i < rest) for i in range(self.blocks))
-
 
 class Reverse(Vocoder):
     """A network from noise z (B, hop_length, frames) and a natural-log mel to audio x (B, frames * hop_length).
@@ -100,9 +94,10 @@ class Reverse(Vocoder):
         self.pitch = PitchNet(config.n_mels, config.source.pitch)
         self.excitation = Excitation(config.cond_channels, size, torch.eye(size))
         self.start = Product(size + config.cond_channels + config.n_mels, channels)
+        each, rest = divmod(config.ahead, config.blocks)
         self.blocks = nn.ModuleList(
-            FrameBlock(channels, config.hidden, config.kernel_size, ahead, 1 / config.blocks)
-            for ahead in config.block_ahead
+            FrameBlock(channels, config.hidden, config.kernel_size, each + (i < rest), 1 / config.blocks)
+            for i in range(config.blocks)
         )
         self.head = None if config.head is None else SpectrumHead(config.head, channels)
         self.target = MEL if self.head is None else TARGET
@@ -120,10 +115,10 @@ class Reverse(Vocoder):
         gaps, edges = (None, None) if packing is None else (packing.gaps(), packing.edges())
         transform, inverse = partial(self.transform, edges=edges), partial(self.transform.inverse, edges=edges)
         sigma = config.sigma if sigma is None else sigma
-        source = HarmonicSource(config.hop_length, config.sample_rate, config.source.f_max, packing)
+        source = HarmonicSource(self.pitch, config.hop_length, config.sample_rate, config.source.f_max, packing)
         stages = [
             Stage(CONDITION, (MEL,), lambda mel: self.condition(mel, gaps), *self.condition.context),
-            *excitation_stages(self.pitch, source, transform, self.excitation, sigma, packing),
+            *self.excitation.stages(source.stages(transform), sigma),
             Stage("block 0", (Z, CONDITION, MEL), self._started),
         ]
         for i, block in enumerate(self.blocks, start=1):
@@ -250,7 +245,7 @@ class FrameBlock(nn.Module):
     def _in_passes(self, mixed: Kernel, added: Kernel, weights: tuple[Tensor, ...], x: Tensor, seen: Tensor) -> Tensor:
         """Compute the block with library products, and compiled passes before and after them."""
         rows, channels = x.shape[0] * x.shape[1], x.shape[2]
-        hidden = torch.empty(self.expand.room(rows), channels, dtype=self.expand.dtype)
+        hidden = torch.empty(self.expand.arranged()[0].room(rows), channels, dtype=self.expand.dtype)
         hidden[rows:].zero_()  # leftover denormal numbers would be slow
         mixed(rows, self.before, seen, *weights, hidden)
         moved = self.contract(self.expand(hidden, gelu=True))

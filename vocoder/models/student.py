@@ -16,15 +16,7 @@ from vocoder.flows.inverse_autoregressive import InverseAutoregressive
 from vocoder.flows.lapped import LappedTransform
 from vocoder.flows.minimum_phase import MinimumPhaseFilter
 from vocoder.layers.conditioning import MelEncoder, PitchNet, normalised
-from vocoder.layers.source import (
-    COEFFICIENTS,
-    GAINS,
-    Excitation,
-    HarmonicSource,
-    SourceConfig,
-    excitation_stages,
-    source_stages,
-)
+from vocoder.layers.source import COEFFICIENTS, GAINS, Excitation, HarmonicSource, SourceConfig
 from vocoder.layers.stack.wavenet import WaveNetConfig, WaveNetStack
 from vocoder.models.base import FlowVocoder, VocoderConfig
 from vocoder.packing import Packing
@@ -104,11 +96,11 @@ class HarmonicShift(nn.Module):
         """Return the mean of the noise (B, 1, T) for coefficients of the source and their gains."""
         return self.transform.inverse(coefficients * gains)[0]
 
-    def stages(self, pitch: PitchNet, source: HarmonicSource) -> list[Stage]:
+    def stages(self, source: HarmonicSource) -> list[Stage]:
         """Return the stages from the mel and `CONDITION` to `SHIFT`."""
         reach = self.log_gain.kernel_size[0] // 2
         return [
-            *source_stages(pitch, source, self.transform),
+            *source.stages(self.transform),
             Stage(GAINS, (CONDITION,), self.gains_of, reach, reach),
             Stage(SHIFT, (COEFFICIENTS, GAINS), self, 1, 1),
         ]
@@ -199,13 +191,13 @@ class Student(FlowVocoder):
         config = self.config
         if self.pitch is None or config.source is None:
             return [Stage(Z, (NOISE,), lambda noise: sigma * noise)]
-        source = HarmonicSource(config.hop_length, config.sample_rate, config.source.f_max)
+        source = HarmonicSource(self.pitch, config.hop_length, config.sample_rate, config.source.f_max)
         if self.shift is not None:
             moved = Stage(Z, (SHIFT, NOISE), lambda shift, noise: shift + sigma * noise)
-            return [*self.shift.stages(self.pitch, source), moved]
+            return [*self.shift.stages(source), moved]
         assert self.transform is not None
         assert self.excitation is not None
-        return excitation_stages(self.pitch, source, self.transform, self.excitation, sigma)
+        return self.excitation.stages(source.stages(self.transform), sigma)
 
     def _step(self, i: int, z: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
         """Apply flow `i`; over samples its contribution to the log-determinant is returned per sample."""

@@ -15,7 +15,7 @@ from vocoder.flows.conv1x1 import MATRIX_STEP_SCALE, InvertibleConv1x1, swap_ord
 from vocoder.flows.coupling import AffineCoupling
 from vocoder.flows.lapped import Grouping, LappedTransform
 from vocoder.layers.conditioning import MelEncoder, MelUpsampler, PitchNet, normalised
-from vocoder.layers.source import Excitation, HarmonicSource, SourceConfig, excitation_stages
+from vocoder.layers.source import Excitation, HarmonicSource, SourceConfig
 from vocoder.layers.stack.wavenet import WaveNetConfig, WaveNetStack
 from vocoder.models.base import FlowVocoder, VocoderConfig
 from vocoder.packing import Packing
@@ -69,14 +69,13 @@ class WaveGlowConfig(VocoderConfig):
             raise ConfigError(f"upsampling needs cond_channels {self.n_mels * self.group_size}: n_mels * group_size")
         if self.conditioning == "upsampled" and self.upsample_kernel < self.hop_length:
             raise ConfigError(f"upsample_kernel must be hop_length or more, not {self.upsample_kernel}")
-        if self.remaining_channels < 2:
-            raise ConfigError(f"early outputs leave {self.remaining_channels} channels; at least 2 must remain")
+        remaining = self.group_size - self.exits(self.flows - 1)
+        if remaining < 2:
+            raise ConfigError(f"early outputs leave {remaining} channels; at least 2 must remain")
 
-    @property
-    def remaining_channels(self) -> int:
-        """Channels of the last flow."""
-        exits = (self.flows - 1) // self.early_every if self.early_every else 0
-        return self.group_size - exits * self.early_size
+    def exits(self, flow: int) -> int:
+        """Return how many channels are output early up to a flow."""
+        return self.early_size * (max(flow, 0) // self.early_every) if self.early_every else 0
 
 
 def published() -> WaveGlowConfig:
@@ -127,7 +126,7 @@ class WaveGlow(FlowVocoder):
             if config.conditioning == "frames"
             else MelUpsampler(config.n_mels, config.hop_length, config.upsample_kernel, size)
         )
-        channels = [size - self._exits(i) for i in range(config.flows)]
+        channels = [size - config.exits(i) for i in range(config.flows)]
         self.actnorms = nn.ModuleList(ActNorm(n) for n in channels if config.actnorm)  # type: ignore[assignment]
         swapped = config.mixing == "swap"
         starts = [torch.eye(n)[swap_order(n, i)] if swapped else None for i, n in enumerate(channels)]
@@ -196,19 +195,19 @@ class WaveGlow(FlowVocoder):
         sigma = config.sigma if sigma is None else sigma
         if self.excitation is None or self.pitch is None or config.source is None:
             return [Stage(Z, (NOISE,), lambda noise: sigma * noise)]
-        source = HarmonicSource(config.hop_length, config.sample_rate, config.source.f_max, packing)
-        transform = partial(self.transform, edges=edges)
-        return excitation_stages(self.pitch, source, transform, self.excitation, sigma, packing)
+        source = HarmonicSource(self.pitch, config.hop_length, config.sample_rate, config.source.f_max, packing)
+        return self.excitation.stages(source.stages(partial(self.transform, edges=edges)), sigma)
 
     def _undo(self, i: int, gaps: Tensor | None, x: Tensor, condition: Tensor, *z: Tensor) -> tuple[Tensor, Tensor]:
         """Invert flow `i`; the channels of z that were output early before it join again."""
         if i == self.config.flows - 1:
-            x = x[:, self._exits(i) :]
+            x = x[:, self.config.exits(i) :]
         x, log_det = self.couplings[i].inverse(x, condition, gaps)
         for flow in (self.convinv[i], *self.actnorms[i : i + 1]):
             x, change = flow.inverse(x)
             log_det = log_det + change
-        return (torch.cat([z[0][:, self._exits(i - 1) : self._exits(i)], x], dim=1) if z else x), log_det
+        early = [noise[:, self.config.exits(i - 1) : self.config.exits(i)] for noise in z]
+        return (torch.cat([*early, x], dim=1) if early else x), log_det
 
     def _shaped(self, gaps: Tensor | None, x: Tensor, mel: Tensor) -> tuple[Tensor, Tensor]:
         assert self.envelope is not None
@@ -220,13 +219,8 @@ class WaveGlow(FlowVocoder):
         log_prob: Tensor = log_det + log_density(z).sum(dim=(1, 2))
         return log_prob
 
-    def _exits(self, i: int) -> int:
-        """Return how many channels are output early up to flow `i`."""
-        every = self.config.early_every
-        return self.config.early_size * (max(i, 0) // every) if every else 0
-
     def _exits_before(self, i: int) -> bool:
-        return self._exits(i) > self._exits(i - 1)
+        return self.config.exits(i) > self.config.exits(i - 1)
 
     def envelope_condition(self, mel: Tensor) -> Tensor:
         """Return the condition of the element-wise flow: the centred mel at the rate of the steps."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vocoder.autoregressive import Feedback, Generator, Plan, generator
+from vocoder.autoregressive import Generator, Plan, fed_back, generator
 from vocoder.config import ConfigError, Count, Positive
 from vocoder.distributions import Distribution, Gaussian, LogisticMixture
 from vocoder.flows.linear_prediction import ConstantPrediction, LinearPrediction, LinearPredictionConfig, predict
@@ -106,17 +106,17 @@ class WaveNet(FlowVocoder):
         self.predictor: LinearPrediction | ConstantPrediction
         self.condition: MelEncoder | PublishedUpsampler
         if isinstance(config, PublishedWaveNetConfig):
-            self.feedback = Feedback(limit=FULL_SCALE)
+            self.limit = FULL_SCALE
             self.predictor = ConstantPrediction(config.emphasis, config.gain)
             self.condition = PublishedUpsampler(config.n_mels, config.upsampling)
-            self.stack = WaveNetStack(self.feedback.channels, outputs, config.n_mels, config.stack)
+            self.stack = WaveNetStack(1, outputs, config.n_mels, config.stack)
             return
-        self.feedback = Feedback(scales=config.lpc is not None)
+        self.limit = math.inf
         self.predictor = ConstantPrediction()
         if config.lpc is not None:
             self.predictor = LinearPrediction(preset(config.lpc.mel), config.lpc)
         self.condition = MelEncoder(config.n_mels, config.cond_channels)
-        self.stack = WaveNetStack(self.feedback.channels, outputs, config.cond_channels, config.stack)
+        self.stack = WaveNetStack(1 if config.lpc is None else 3, outputs, config.cond_channels, config.stack)
         with torch.no_grad():
             start = self.distribution.start(1.0 if config.lpc else PLAIN_SCALE)
             self.stack.end.bias.copy_(start)  # type: ignore[union-attr]
@@ -134,7 +134,8 @@ class WaveNet(FlowVocoder):
         prediction, inverse_gain = predict(x, coefficients), torch.exp(-log_gain)
         excitation = F.pad(((x - prediction) * inverse_gain)[:, :-1], (1, 0))
         before = F.pad(x[:, :-1], (1, 0))
-        inputs = self.feedback.inputs(excitation, before * inverse_gain, prediction * inverse_gain)
+        channels = self.stack.start.in_channels
+        inputs = fed_back(channels, excitation, before * inverse_gain, prediction * inverse_gain)
         raw = self.stack(inputs, self.condition(mel).to(mel.dtype)).to(x.dtype)
         return self.distribution.place(raw, prediction, log_gain)
 
@@ -181,6 +182,6 @@ class _Generation:
     def __call__(self, span: Span, z: Tensor, condition: Tensor, mel: Tensor) -> tuple[Tensor, Tensor]:
         model, plan, z = self._model, self._model.plan(span, condition, mel), frames_of(z, span)[:, 0]
         if self._generator is None:
-            self._generator = generator(model.stack, model.distribution, model.feedback, plan, z.dtype)
+            self._generator = generator(model.stack, model.distribution, model.limit, plan, z.dtype)
         made = [self._generator(*part) for part in plan.parts(z)]
         return torch.cat([x for x, _ in made], dim=1)[:, None], torch.cat([stretch for _, stretch in made], dim=1)

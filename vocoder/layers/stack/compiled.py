@@ -77,27 +77,19 @@ class CompiledStack:
         hidden[rows] = self._start.times(self._rows(x, steps + room)).add_(self._start_bias)
         out = hidden.new_empty(steps + room, len(self._out_bias)).copy_(self._out_bias)
         gated = hidden.new_empty(max(tile.stop - tile.start for tile in tiles), self._width)
-        seen = hidden.new_empty(len(gated), self._layers[0].taps.weight.shape[0])
+        buffers = hidden.new_empty(len(gated), self._layers[0].taps.weight.shape[0]), gated
         for layer, added in zip(self._layers, offsets, strict=True):
             self._silence(hidden, steps, gaps)
             for tile in tiles:
-                self._tile(layer, tile, hidden, side, seen, (added, per_frame), gated, following, out)
+                self._tile(layer, tile, side, (added, per_frame), *buffers, hidden, following, out)
             hidden, following = following, hidden
         return out[:steps]
 
     def _tile(
-        self,
-        layer: _Layer,
-        tile: slice,
-        hidden: Tensor,
-        side: Tensor | None,
-        seen: Tensor,
-        offsets: tuple[Tensor, int],
-        gated: Tensor,
-        following: Tensor,
-        out: Tensor,
+        self, layer: _Layer, tile: slice, side: Tensor | None, offsets: tuple[Tensor, int], *signals: Tensor
     ) -> None:
-        """Run a layer for the steps of a tile; `seen` and `gated` are buffers for its rows."""
+        """Run a layer for the steps of a tile; the signals are buffers for its taps and gates, input and outputs."""
+        seen, gated, hidden, following, out = signals
         width, count = self._width, tile.stop - tile.start
         here = slice(tile.start + self._reach, tile.stop + self._reach)
         seen, gated = seen[:count], gated[:count]
