@@ -12,6 +12,7 @@ from training.runs.recordings import SampleObjective, SampleRun, SampleWeights, 
 from training.start.inheritance import inherit_ends, load_role, started_from
 from vocoder.config import ConfigError, NotNegative, NotNegativeInt, Share
 from vocoder.correction.correction import Correction
+from vocoder.layers.conditioning import normalised
 from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import load_mel_config
 from vocoder.models.reverse import Reverse, ReverseConfig
@@ -164,5 +165,5 @@ def _coefficients(teacher: WaveGlow, x: Tensor, mel: Tensor) -> Tensor:
     """Return the coefficients (B, C, frames) of audio (B, T), in units of the teacher's expected envelope."""
     assert teacher.envelope is not None
     spectrum, _ = teacher.transform(x.unsqueeze(1))
-    coefficients: Tensor = teacher.envelope(spectrum, teacher.envelope_condition(mel))[0]
+    coefficients: Tensor = teacher.envelope(spectrum, normalised(mel))[0]
     return coefficients

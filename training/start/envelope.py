@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from training.losses.spectral import spectrum
 from vocoder.flows.affine import ConditionalAffine
+from vocoder.layers.conditioning import normalised
 from vocoder.models.student import Student
 from vocoder.models.waveglow import WaveGlow
 
@@ -28,10 +29,11 @@ def fit_envelope(model: Student | WaveGlow, pairs: Iterable[tuple[Tensor, Tensor
         return
     width, rows, targets = envelope.kernel_size // 2, [], []
     for x, mel in pairs:
-        cond = model.envelope_condition(mel)
+        power = _power(model, x, mel.shape[2])
+        cond = normalised(mel).repeat_interleave(power.shape[2] // mel.shape[2], dim=2)
         stacked = F.pad(cond, (width, width), mode="replicate").unfold(2, envelope.kernel_size, 1)
         rows.append(stacked.permute(0, 2, 1, 3).flatten(2).flatten(0, 1))
-        targets.append(_power(model, x, cond.shape[2]).clamp_min(1e-12).log().transpose(1, 2).flatten(0, 1))
+        targets.append(power.clamp_min(1e-12).log().transpose(1, 2).flatten(0, 1))
     inputs, outputs = (torch.cat(parts).double().cpu().numpy() for parts in (rows, targets))
     fitted = Ridge(PENALTY * len(inputs)).fit(inputs, outputs)
     bias = fitted.intercept_ + (LOG_CHI_SQUARE if isinstance(envelope, ConditionalAffine) else LOG_EXPONENTIAL)

@@ -90,15 +90,15 @@ class ConditionalAffine(Flow):
     The shift is in units of the scale: in a nearly silent band the first step of an optimiser would otherwise move it
     by many standard deviations.
 
-    `log_det` = -sum(log_scale). The convolution of the condition (B, cond_channels, T) is linear, so that least squares
-    can initialise it from data: with the mel as condition it starts as the regression of each band's log-energy on the
-    mel. Its weights are stored ten times too large: hundreds of inputs affect each log-scale, and an optimiser that
-    moves all of them by its learning rate at once would overshoot. `log_s_floor` is a soft lower bound of `log_scale`,
-    the logarithm of the weakest noise in the data.
+    `log_det` = -sum(log_scale). The condition (B, cond_channels, frames) is repeated to the T steps of the signal. Its
+    convolution is linear, so that least squares can initialise it from data: with the mel as condition it starts as the
+    regression of each band's log-energy on the mel. Its weights are stored ten times too large: hundreds of inputs
+    affect each log-scale, and an optimiser that moves all of them by its learning rate at once would overshoot.
+    `log_s_floor` is a soft lower bound of `log_scale`, the logarithm of the weakest noise in the data.
     """
 
     kernel_size = 3
-    """frames of the condition per element"""
+    """steps of the condition per element"""
 
     def __init__(self, channels: int, cond_channels: int, log_s_floor: float | None = None) -> None:
         super().__init__()
@@ -110,12 +110,12 @@ class ConditionalAffine(Flow):
 
     def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map (B, C, T) to (B, C, T)."""
-        t, log_scale = self.shift_and_log_scale(cond)
+        t, log_scale = self.shift_and_log_scale(x, cond)
         return x * torch.exp(-log_scale) - t, -log_scale.sum(dim=(1, 2))
 
     def inverse(self, z: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map (B, C, T) to (B, C, T)."""
-        t, log_scale = self.shift_and_log_scale(cond)
+        t, log_scale = self.shift_and_log_scale(z, cond)
         return (z + t) * torch.exp(log_scale), log_scale.sum(dim=(1, 2))
 
     @torch.no_grad()
@@ -124,9 +124,10 @@ class ConditionalAffine(Flow):
         self.projection.weight.zero_()[self.channels :].copy_(weight / WEIGHT_SCALE)
         self.projection.bias.zero_()[self.channels :].copy_(bias / WEIGHT_SCALE)
 
-    def shift_and_log_scale(self, cond: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Return t, in units of the scale, and log_scale, both (B, C, T), for a condition (B, cond_channels, T)."""
-        return self.parts(self.projection(cond))
+    def shift_and_log_scale(self, x: Tensor, cond: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return t, in units of the scale, and log_scale for a signal x, all (B, C, T)."""
+        assert cond is not None
+        return self.parts(self.projection(cond.repeat_interleave(x.shape[2] // cond.shape[2], dim=2)))
 
     def parts(self, projected: Tensor) -> tuple[Tensor, Tensor]:
         """Split the convolved condition (B, 2 * C, T) into t and log_scale, both (B, C, T)."""

@@ -29,14 +29,11 @@ class MinimumPhaseFilter(Flow):
         self.taps = taps
         self.hop_length = hop_length
         self.log_s_floor = log_s_floor
+        self.bands = taps // 2 + 1
+        """number of frequencies, equally spaced from 0 Hz to half the sample rate, ends included"""
         self.projection = nn.Conv1d(cond_channels, self.bands, self.kernel_size, padding=self.kernel_size // 2)
         nn.init.zeros_(self.projection.weight)
         nn.init.zeros_(self.projection.bias)  # type: ignore[arg-type]
-
-    @property
-    def bands(self) -> int:
-        """Number of frequencies, equally spaced from 0 Hz to half the sample rate, ends included."""
-        return self.taps // 2 + 1
 
     def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map data (B, 1, T) to noise, frame by frame, with a triangular solve that uses the noise before the frame."""

@@ -16,7 +16,7 @@ import threading
 import typing
 import warnings
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -124,28 +124,23 @@ def announced() -> Iterator[None]:
     """Log once per process if compilation in the `with` block takes longer than `PATIENCE`."""
     from numba.core.event import install_recorder
 
-    done = threading.Event()
     with install_recorder("numba:compile") as recorder:  # stays empty if code comes from the cache
-        threading.Thread(target=_announce, args=(recorder.buffer, done), daemon=True).start()
+        timer = threading.Timer(PATIENCE, lambda: _log_compilation() if recorder.buffer else None)
+        timer.daemon = True
+        timer.start()
         try:
             yield
         finally:
-            done.set()
-
-
-def _announce(compiled: Sequence[Any], done: threading.Event) -> None:
-    alone = multiprocessing.current_process().name.rpartition("-")[2] in ("MainProcess", "1")  # the first of a pool
-    while not done.wait(PATIENCE):
-        if compiled and alone:
-            _log_compilation()
+            timer.cancel()
 
 
 @functools.cache
 def _log_compilation() -> None:
-    logger.warning(
-        "compiling for this processor, which takes up to a minute on the first run; later processes use the cache "
-        "beside the package, or in NUMBA_CACHE_DIR"
-    )
+    if multiprocessing.current_process().name.rpartition("-")[2] in ("MainProcess", "1"):  # the first of a pool
+        logger.warning(
+            "compiling for this processor, which takes up to a minute on the first run; later processes use the cache "
+            "beside the package, or in NUMBA_CACHE_DIR"
+        )
 
 
 def _layout(entry: Callable[..., Any], dtypes: tuple[torch.dtype, ...]) -> tuple[Parameter, ...]:

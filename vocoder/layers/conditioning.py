@@ -2,7 +2,8 @@
 
 import math
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
+from operator import mul
 
 import torch
 from torch import Tensor, nn
@@ -179,19 +180,14 @@ class PublishedUpsampler(nn.Module):
         super().__init__()
         self.config = config
         bands = config.bands
+        # Each stage's kernel covers one step of its input on each side.
+        reach = sum(1 / rate for rate in accumulate(config.scales[:-1], mul, initial=1))
+        self.context = (config.context + math.ceil(reach),) * 2
+        """context of a sample of the condition: frames before and after its own"""
         self.conv_in = nn.Conv1d(n_mels, n_mels, 2 * config.context + 1, bias=False)
         self.stages = nn.ModuleList(
             nn.Conv2d(1, 1, (bands, 2 * scale + 1), padding=(bands // 2, scale), bias=False) for scale in config.scales
         )
-
-    @property
-    def context(self) -> tuple[int, int]:
-        """Context of a sample of the condition: frames before and after its own."""
-        reach, rate = 0.0, 1
-        for scale in self.config.scales:
-            reach += 1 / rate  # a stage's kernel covers one step of its input on each side
-            rate *= scale
-        return (self.config.context + math.ceil(reach),) * 2
 
     def forward(self, mel: Tensor) -> Tensor:
         """Map (B, n_mels, frames) to (B, n_mels, samples); the mel's first and last frames are repeated beyond it."""

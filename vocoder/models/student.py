@@ -154,7 +154,7 @@ class Student(FlowVocoder):
         condition, z, log_det = self.condition(mel), x.unsqueeze(1), x.new_zeros(x.shape[0])
         if self.transform is not None:
             z, _ = self.transform(z)
-        z, step = self.envelope(z, self.envelope_condition(mel))
+        z, step = self.envelope(z, normalised(mel))
         log_det = log_det + step
         for i in reversed(range(len(self.steps))):
             if self.mixing:
@@ -182,10 +182,6 @@ class Student(FlowVocoder):
             stages.append(Stage("x", (stages[-1].output,), self.transform.inverse, 1, 1))  # blocks overlap
         return stages
 
-    def envelope_condition(self, mel: Tensor) -> Tensor:
-        """Return the condition of the last flow: the centred mel, over frames repeated to the rate of the steps."""
-        return normalised(mel).repeat_interleave(1 if self.transform is None else self.steps_per_frame, dim=2)
-
     def _prior(self, sigma: float | Tensor) -> list[Stage]:
         """Return the stages of `Z`."""
         config = self.config
@@ -209,10 +205,9 @@ class Student(FlowVocoder):
         return z, log_det + change
 
     def _shaped(self, z: Tensor, mel: Tensor) -> tuple[Tensor, Tensor]:
-        condition = self.envelope_condition(mel)
         if isinstance(self.envelope, MinimumPhaseFilter):
-            return _scaled(z, *self.envelope.shift_and_log_scale(z, condition))
-        return self.envelope.inverse(z, condition)
+            return _scaled(z, *self.envelope.shift_and_log_scale(z, normalised(mel)))
+        return self.envelope.inverse(z, normalised(mel))
 
 
 def _scaled(z: Tensor, t: Tensor, log_scale: Tensor) -> tuple[Tensor, Tensor]:

@@ -154,7 +154,7 @@ class WaveGlow(FlowVocoder):
             )
         z, log_det = self.transform(x.unsqueeze(1))
         if self.envelope is not None:
-            z, step = self.envelope(z, self.envelope_condition(mel))
+            z, step = self.envelope(z, normalised(mel))
             log_det = log_det + step
         condition = self.condition(mel)
         early: list[Tensor] = []
@@ -186,7 +186,7 @@ class WaveGlow(FlowVocoder):
         overlap = 0
         if self.envelope is not None:
             reach, overlap = self.frames_of_steps(self.envelope.kernel_size // 2), 1
-            stages.append(Stage("spectrum", (stages[-1].output, MEL), partial(self._shaped, gaps), reach, reach))
+            stages.append(Stage("spectrum", (stages[-1].output, MEL), partial(self._shaped, framed), reach, reach))
         audio = partial(self.transform.inverse, edges=edges)
         return [*stages, Stage("x", (stages[-1].output,), audio, overlap, overlap)]
 
@@ -211,7 +211,7 @@ class WaveGlow(FlowVocoder):
 
     def _shaped(self, gaps: Tensor | None, x: Tensor, mel: Tensor) -> tuple[Tensor, Tensor]:
         assert self.envelope is not None
-        return self.envelope.inverse(x, silenced(self.envelope_condition(mel), gaps))
+        return self.envelope.inverse(x, silenced(normalised(mel), gaps))
 
     def log_prob(self, x: Tensor, mel: Tensor) -> Tensor:
         """Return the log-density (B,) of audio x (B, T) in nats, including the constant of the normal density."""
@@ -221,10 +221,6 @@ class WaveGlow(FlowVocoder):
 
     def _exits_before(self, i: int) -> bool:
         return self.config.exits(i) > self.config.exits(i - 1)
-
-    def envelope_condition(self, mel: Tensor) -> Tensor:
-        """Return the condition of the element-wise flow: the centred mel at the rate of the steps."""
-        return normalised(mel).repeat_interleave(self.steps_per_frame, dim=2)
 
 
 def _coupling(config: WaveGlowConfig, channels: int) -> AffineCoupling:
