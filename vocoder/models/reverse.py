@@ -211,7 +211,10 @@ class FrameBlock(nn.Module):
         assert self.depthwise.bias is not None
         weights = (self.depthwise.weight[:, 0].t().contiguous(), self.depthwise.bias, self.norm.weight, self.norm.bias)
         if multiplies_pairs(dtype) and self.expand.in_features % 2 == 0:
-            return self._in_pairs(weights)
+            expand = in_pairs(self.expand, self.expand.in_features)
+            room, run = expand[1].numel(), kernel("pairs", "block", torch.bfloat16)
+            given = (*weights, *expand, *in_pairs(self.contract, room), self.scale)
+            return None if run is None else partial(self._at_once, run, given, torch.bfloat16, room)
         matrices = self.expand.arranged(), self.contract.arranged()
         wide, narrow = (matrix.panels for matrix, _ in matrices)
         if wide is not None and narrow is not None and wide.shape[1] == 2 * LANES * self.expand.in_features:
@@ -233,14 +236,6 @@ class FrameBlock(nn.Module):
         out = x.new_empty(rows, channels)
         run(parts, parts, self.before, x, seen, *weights, normed, hidden, out)
         return out.view(x.shape)
-
-    def _in_pairs(self, weights: tuple[Tensor, ...]) -> Callable[[Tensor, Tensor], Tensor] | None:
-        """Return the block as one pass of `_at_once` with products of pairs of bfloat16."""
-        run = kernel("pairs", "block", torch.bfloat16)
-        expand = in_pairs(self.expand, self.expand.in_features)
-        room = expand[1].numel()
-        given = (*weights, *expand, *in_pairs(self.contract, room), self.scale)
-        return None if run is None else partial(self._at_once, run, given, torch.bfloat16, room)
 
     def _in_passes(self, mixed: Kernel, added: Kernel, weights: tuple[Tensor, ...], x: Tensor, seen: Tensor) -> Tensor:
         """Compute the block with library products, and compiled passes before and after them."""
