@@ -70,24 +70,11 @@ class BatchPlan:
         return shares
 
 
-def training_batches(
-    dataset: EpochDataset, plan: BatchPlan, epoch: int, first: int, workers: int, device: torch.device
+def loaded(
+    dataset: EpochDataset, epoch: int, batches: list[list[int]], workers: int, device: torch.device
 ) -> Iterator[Batch]:
-    """Yield the batches of an epoch, from batch `first`, on `device`."""
+    """Yield batches of an epoch, given by their items' indices, on `device`."""
     dataset.set_epoch(epoch)
-    yield from _load(dataset, plan.epoch(epoch, first), workers, device)
-
-
-def ordered_batches(
-    dataset: EpochDataset, batch_size: int, processes: int, rank: int, device: torch.device
-) -> Iterator[Batch]:
-    """Yield this process's share of all items of `dataset`, in order, in batches of at most `batch_size`."""
-    dataset.set_epoch(0)
-    mine = range(rank, len(dataset), processes)
-    yield from _load(dataset, [list(mine[i : i + batch_size]) for i in range(0, len(mine), batch_size)], 0, device)
-
-
-def _load(dataset: EpochDataset, batches: list[list[int]], workers: int, device: torch.device) -> Iterator[Batch]:
     loader: DataLoader[Batch] = DataLoader(
         dataset,  # type: ignore[arg-type]
         batch_sampler=batches,

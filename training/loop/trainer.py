@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from accelerate.utils import broadcast_object_list, gather_object, set_seed
 
-from training.loop.batches import BatchPlan, EpochDataset, ordered_batches, training_batches
+from training.loop.batches import BatchPlan, EpochDataset, loaded
 from training.loop.checkpointing import Checkpoints, Progress, RunState, locked
 from training.loop.monitoring import Monitor
 from training.loop.objective import Batch, Objective
@@ -118,7 +118,7 @@ class Trainer:
         if self.accelerator.is_main_process:
             self.checkpoints.prune()
             whole = BatchPlan(len(self.training_set), self.config.batch_size, 1, 0, self.config.seed)
-            batches = training_batches(self.training_set, whole, 0, 0, 0, self.accelerator.device)
+            batches = loaded(self.training_set, 0, whole.epoch(0), 0, self.accelerator.device)
             count = self.config.initialisation_batches
             announce(f"initialising from {count} {'batch' if count == 1 else 'batches'} of data")
             with isolated(self.config.seed), torch.no_grad():
@@ -161,7 +161,8 @@ class Trainer:
         progress, config = self.state.progress, self.config
         while progress.step < config.steps:
             first, device = progress.items_in_epoch // config.batch_size, self.accelerator.device
-            yield from training_batches(self.training_set, self.plan, progress.epoch, first, config.num_workers, device)
+            chosen = self.plan.epoch(progress.epoch, first)
+            yield from loaded(self.training_set, progress.epoch, chosen, config.num_workers, device)
             progress.epoch, progress.items_in_epoch = progress.epoch + 1, 0
 
     def step(self, batch: Batch, averages: Averages) -> None:
@@ -216,10 +217,11 @@ class Trainer:
         """Score the averaged weights; return whether they are the best so far."""
         accelerator, progress, averages = self.accelerator, self.state.progress, Averages()
         processes, rank = accelerator.num_processes, accelerator.process_index
-        share = self.config.batch_size // processes
+        size, mine = self.config.batch_size // processes, range(rank, len(self.validation_set), processes)
+        shares = [list(mine[start : start + size]) for start in range(0, len(mine), size)]
         with self.state.averaged(), isolated(self.config.seed + rank), torch.no_grad(), accelerator.autocast():
             self.objective.eval()
-            for batch in ordered_batches(self.validation_set, share, processes, rank, accelerator.device):
+            for batch in loaded(self.validation_set, 0, shares, 0, accelerator.device):
                 averages.add(self.objective.validate(batch), weight=len(next(iter(batch.values()))))
         means = averages.close()
         is_best = progress.note_score(means.get("score"))

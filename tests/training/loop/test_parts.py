@@ -9,7 +9,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import nn
 from toy_training import Tones, differences, saved_run, seeded_toy, toy_config, toy_trainer
 
-from training.loop.batches import BatchPlan, training_batches
+from training.loop.batches import BatchPlan, loaded
 from training.loop.checkpointing import Checkpoints, Progress
 from training.loop.monitoring import Monitor
 from training.loop.optimisation import build_optimiser, moving_average, rate_scale
@@ -30,7 +30,7 @@ def test_epochs_use_each_item_at_most_once_and_batches_follow_the_plan():
     assert plan(seed=6).epoch(0) != epochs[0]
     assert plan().epoch(1, first=4) == epochs[1][4:]
     data, before = Tones(), torch.get_rng_state()
-    batches = list(training_batches(data, plan(), 3, 5, 0, torch.device("cpu")))
+    batches = list(loaded(data, 3, plan().epoch(3, first=5), 0, torch.device("cpu")))
     assert torch.equal(torch.get_rng_state(), before)
     (indices,) = plan().epoch(3, first=5)
     assert data.epoch == 3
