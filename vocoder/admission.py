@@ -20,7 +20,7 @@ from vocoder.guard.verdict import Verdict
 from vocoder.mel.config import PRESETS, MelConfig
 from vocoder.mel.config_file import AUTO, load_mel_config
 from vocoder.mel.convert import differences, plain
-from vocoder.mel.sharpening import sharpening_of, strength_of
+from vocoder.mel.sharpening import sharpening_of
 from vocoder.mel.values import MelError, bounds, finite_values, mel_range
 from vocoder.sampling import AdaptMode, GuardMode, Preset
 
@@ -155,7 +155,9 @@ def check(mel: Tensor | np.ndarray, path: MelPath) -> Verdict:
     values, verdict = finite_values(mel), judge(mel, path) or next(guards()).check(mel, path.source)
     fault = _range_fault(*bounds(values), path.source)
     if verdict.typical and fault is None:
-        return replace(verdict, smoothness=strength_of(path.convert(values), path.target))
+        sharpening = sharpening_of(path.target, values.device)
+        sharpening.push(path.convert(values)[None])
+        return replace(verdict, smoothness=sharpening.reached)
     if fault is None or not (verdict.typical or verdict.cause in NAMELESS):
         return verdict
     return replace(verdict, typical=False, typicality=0.0, cause="range", message=fault)

@@ -47,28 +47,22 @@ class QueueFullError(Problem):
 
 
 class SynthesisError(Problem):
-    """The model failed on one request.
+    """The model failed on one request; `cause` is its exception, or says what is wrong with its audio.
 
     Attributes:
         out_of_memory: whether the device ran out of memory.
         fatal: whether the device is lost for the rest of this process.
     """
 
-    def __init__(self, message: str, out_of_memory: bool = False, fatal: bool = False) -> None:
-        if out_of_memory:
+    def __init__(self, cause: str | Exception) -> None:
+        name, text = type(cause).__name__, str(cause)  # a synthesizer need not be based on torch
+        on_mps = isinstance(cause, RuntimeError) and text.startswith("MPS backend out of memory")
+        lost = name == "AcceleratorError" or (isinstance(cause, RuntimeError) and "CUDA error" in text)
+        self.out_of_memory = isinstance(cause, MemoryError) or name == "OutOfMemoryError" or on_mps
+        self.fatal = lost and not self.out_of_memory
+        # The message of an exception may contain anything.
+        message = cause if isinstance(cause, str) else f"the model failed with {name}"
+        if self.out_of_memory:
             super().__init__("out-of-memory", "The device ran out of memory; send a shorter mel.")
         else:
             super().__init__("synthesis-failed", f"Synthesis failed: {message}.")
-        self.out_of_memory = out_of_memory
-        self.fatal = fatal
-
-    @classmethod
-    def of(cls, error: Exception) -> "SynthesisError":
-        """Wrap a model's exception without its message, which may contain anything."""
-        if isinstance(error, cls):
-            return error
-        name = type(error).__name__  # a synthesizer need not be based on torch
-        on_mps = isinstance(error, RuntimeError) and str(error).startswith("MPS backend out of memory")
-        out_of_memory = isinstance(error, MemoryError) or name == "OutOfMemoryError" or on_mps
-        fatal = name == "AcceleratorError" or (isinstance(error, RuntimeError) and "CUDA error" in str(error))
-        return cls(f"the model failed with {name}", out_of_memory, fatal and not out_of_memory)

@@ -93,7 +93,7 @@ class Job(Future[Any]):
             if self.sample_rate is None:
                 return error
             logger.exception("a part of a job failed")
-            return SynthesisError.of(error)
+            return SynthesisError(error)
 
     def finish(self, outcome: Any) -> None:
         """Set the result, unless the job was cancelled."""

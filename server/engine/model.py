@@ -86,7 +86,7 @@ class LoadedModel:
         try:
             audio = self._synthesize(utterances)
         except Exception as error:
-            failure = SynthesisError.of(error)
+            failure = SynthesisError(error)
             if failure.out_of_memory:
                 self._record("out_of_memory", model=self.name)
             if failure.fatal or len(utterances) == 1:

@@ -157,14 +157,6 @@ def sharpened(mel: Tensor, config: MelConfig) -> Tensor:
     return sharpening_of(config, mel.device).push(mel)
 
 
-def strength_of(mel: Tensor, config: MelConfig) -> float:
-    """Return the default sharpening strength at the last frame of a mel (n_mels, frames) in a model's mel config."""
-    sharpening = sharpening_of(config, mel.device)
-    if config.correctable:
-        sharpening.strengths(mel[None])
-    return sharpening.reached
-
-
 def _precise(mel: Tensor) -> Tensor:
     """Return a mel in float64 if the device supports it; float32 rounding would depend on the size of the pieces."""
     return mel if mel.device.type == "mps" else mel.double()
