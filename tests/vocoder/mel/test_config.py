@@ -118,14 +118,11 @@ def test_mel_configs_in_a_directory_are_named_after_their_files(tmp_path):
     assert known_presets(None) == PRESETS
     with pytest.raises(ConfigError, match="no directory"):
         known_presets(tmp_path / "nothing")
-
-
-@pytest.mark.parametrize("name", ["espnet.json", "wide.yaml"])
-def test_duplicate_names_are_rejected(tmp_path, name):
-    for file in ("wide.json", name):
-        (tmp_path / file).write_text(json.dumps(WIDE))
-    with pytest.raises(ConfigError, match="rename the file"):
-        known_presets(tmp_path)
+    for file in (tmp_path / "wide.yaml", tmp_path / "espnet.json"):
+        file.write_text(json.dumps(WIDE))
+        with pytest.raises(ConfigError, match=f"{file.name}: .*rename the file"):
+            known_presets(tmp_path)
+        file.unlink()
 
 
 @pytest.mark.parametrize("kind", ["npz", "json"])
