@@ -1,5 +1,6 @@
 """Pitch labels of a corpus's recordings, computed once and stored beside them."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,6 +24,7 @@ _SILENCE_DB = -40.0  # frames this far below the loudest one are unvoiced; the t
 _LEVEL_WINDOW = 0.046  # seconds
 _ORDER, _PADDING = 6, 4096  # of the high-pass
 _FOLDER = "pitch"  # change it with anything that changes the labels
+_WORTH_A_PROCESS = 200  # tracks; a process takes some seconds to start
 
 Floats = NDArray[np.float32]
 
@@ -55,13 +57,11 @@ def track_pitch(
     return np.where(voiced & loud & (f0 >= high_pass * speed), f0, 0.0).astype(np.float32)
 
 
-def read_tracks(
-    manifest: Manifest, entries: Sequence[Entry], speeds: Sequence[float], jobs: int = 1
-) -> dict[float, list[Floats]]:
+def read_tracks(manifest: Manifest, entries: Sequence[Entry], speeds: Sequence[float]) -> dict[float, list[Floats]]:
     """Return the labels of manifest entries by speed, as `track_pitch` does, cached in `pitch/AUDIO-SPEED.npy`.
 
-    Missing labels are made for whole corpora at once, and again for recordings that are newer than their labels. Raises
-    ManifestError if a recording cannot be read.
+    Missing labels are made for whole corpora at once, on all cores, and again for recordings that are newer than their
+    labels. Raises ManifestError if a recording cannot be read.
     """
     corpora, folder = {entry.corpus for entry in entries}, manifest.root / _FOLDER
 
@@ -78,7 +78,8 @@ def read_tracks(
         counted = "recordings" if len(speeds) == 1 else f"tracks, of recordings at {len(speeds)} speeds"
         with FileLock(folder / "lock"):  # processes of one run share the work
             work = missing()
-            for _ in with_bar(mapped(_label, work, max(jobs, 1)), counted, len(work), "tracking the pitch"):
+            jobs = min(os.cpu_count() or 1, 1 + len(work) // _WORTH_A_PROCESS)
+            for _ in with_bar(mapped(_label, work, jobs), counted, len(work), "tracking the pitch"):
                 pass
     return {speed: [np.load(kept(entry, speed)) for entry in entries] for speed in speeds}
 

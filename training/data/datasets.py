@@ -67,8 +67,8 @@ class SegmentDataset(Dataset[dict[str, Any]]):
 
     A recording that came with a mel is cut together with it and not augmented, because the mel would no longer match.
 
-    With `mel_config`, mels that come with recordings are used, converted to it. With `pitch`, items have pitch labels;
-    `jobs` processes compute missing ones. Raises ManifestError if nothing is left, audio cannot be read, or a mel does
+    With `mel_config`, mels that come with recordings are used, converted to it. With `pitch`, items have pitch labels,
+    which are computed if missing. Raises ManifestError if nothing is left, audio cannot be read, or a mel does
     not fit its audio or the mel config.
     """
 
@@ -79,7 +79,6 @@ class SegmentDataset(Dataset[dict[str, Any]]):
         config: SegmentConfig,
         mel_config: MelConfig | None = None,
         pitch: bool = False,
-        jobs: int = 1,
         speakers: Collection[str] | None = None,
     ) -> None:
         entries = manifest.select(split, speakers)
@@ -94,7 +93,7 @@ class SegmentDataset(Dataset[dict[str, Any]]):
         self._mels = None
         if mel_config is not None and any(entry.mel is not None for entry in entries):
             self._mels = MelStore(manifest, entries, list(self._store.lengths), mel_config)
-        self._pitch = PitchStore(manifest, entries, speeds_for(*config.rates), jobs) if pitch else None
+        self._pitch = PitchStore(manifest, entries, speeds_for(*config.rates)) if pitch else None
         self._epoch = 0
 
     def __len__(self) -> int:

@@ -88,14 +88,14 @@ def speeds_for(low: float, high: float) -> tuple[float, ...]:
 
 
 class PitchStore:
-    """Pitch labels of manifest entries; `jobs` processes compute missing ones. An hour takes 1.3 MB per speed.
+    """Pitch labels of manifest entries, computed if missing. An hour takes 1.3 MB per speed.
 
     Raises ManifestError if a recording cannot be read.
     """
 
-    def __init__(self, manifest: Manifest, entries: Sequence[Entry], speeds: Sequence[float], jobs: int = 1) -> None:
+    def __init__(self, manifest: Manifest, entries: Sequence[Entry], speeds: Sequence[float]) -> None:
         self._hops = {speed: label_hop(manifest.sample_rate, speed) for speed in speeds}
-        self._f0 = read_tracks(manifest, entries, speeds, jobs)
+        self._f0 = read_tracks(manifest, entries, speeds)
 
     def read(self, index: int, first: float, step: float, frames: int, speed: float) -> NDArray[np.float32]:
         """Return an entry's f0 in Hz (frames,) as played, 0 in unvoiced frames and after its end.

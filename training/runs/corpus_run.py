@@ -82,7 +82,7 @@ class CorpusRun(RunConfig, ABC):
         heard = objective.mel_config, objective.wants_pitch
         if held_out:
             return held_out_segments(manifest, self.segments, self.validation_items, *heard)
-        return SegmentDataset(manifest, "train", self.segments, *heard, self.trainer.num_workers)
+        return SegmentDataset(manifest, "train", self.segments, *heard)
 
 
 def _following(mel: MelConfig) -> dict[str, dict[str, int]]:
