@@ -38,11 +38,12 @@ class AffineCoupling(Flow):
     def inverse(self, z: Tensor, cond: Tensor | None = None, gaps: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map (B, C, T) to (B, C, T); for `gaps` see `WaveNetStack.forward`."""
         kept, changed = _split(z)
-        t, log_s = self._shift_and_log_scale(kept, cond, *([] if gaps is None else [gaps]))
+        given = (kept, cond) if gaps is None else (kept, cond, gaps)
+        t, log_s = self._shift_and_log_scale(*given)
         return torch.cat([kept, (changed - t) * torch.exp(-log_s)], dim=1), -log_s.sum(dim=(1, 2))
 
-    def _shift_and_log_scale(self, half: Tensor, *given: Tensor | None) -> tuple[Tensor, Tensor]:
-        out = self.network(half, *given).to(half.dtype)
+    def _shift_and_log_scale(self, half: Tensor, *condition: Tensor | None) -> tuple[Tensor, Tensor]:
+        out = self.network(half, *condition).to(half.dtype)
         if self.additive:
             return out, torch.zeros_like(out)
         t, log_s = out.chunk(2, dim=1)

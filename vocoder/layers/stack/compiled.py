@@ -81,18 +81,25 @@ class CompiledStack:
         for layer, added in zip(self._layers, offsets, strict=True):
             self._silence(hidden, steps, gaps)
             for tile in tiles:
-                self._tile(layer, tile, side, (added, per_frame), *buffers, hidden, following, out)
+                self._tile(layer, tile, side, (added, per_frame), buffers, hidden, following, out)
             hidden, following = following, hidden
         return out[:steps]
 
     def _tile(
-        self, layer: _Layer, tile: slice, side: Tensor | None, offsets: tuple[Tensor, int], *signals: Tensor
+        self,
+        layer: _Layer,
+        tile: slice,
+        side: Tensor | None,
+        offsets: tuple[Tensor, int],
+        buffers: tuple[Tensor, Tensor],
+        hidden: Tensor,
+        following: Tensor,
+        out: Tensor,
     ) -> None:
-        """Run a layer for the steps of a tile; the signals are buffers for its taps and gates, input and outputs."""
-        seen, gated, hidden, following, out = signals
+        """Run a layer for the steps of a tile; the buffers are for its taps and its gates."""
         width, count = self._width, tile.stop - tile.start
         here = slice(tile.start + self._reach, tile.stop + self._reach)
-        seen, gated = seen[:count], gated[:count]
+        seen, gated = (buffer[:count] for buffer in buffers)
         taps = (seen.shape[1] - (0 if side is None else side.shape[1])) // width
         first = (here.start + layer.first) * width
         neighbours = hidden.as_strided((count, taps, width), (width, layer.dilation * width, 1), first)
