@@ -75,7 +75,7 @@ def detection(guard: Guard, args: argparse.Namespace) -> None:
     counted = [counts for (_, counts), convention in zip(rows, CONVENTIONS, strict=True) if not convention.near]
     heads = ["wrong convention", "utterances", "flagged", "named", "mistaken for"]
     checked, flagged, named = (sum(column) for column in zip(*counted, strict=True))
-    total = ["all but the hops of 200 and 300", str(checked), _percent(flagged, checked), _percent(named, flagged), ""]
+    total = ["all but those that are too near", str(checked), _percent(flagged, checked), _percent(named, flagged), ""]
     print("\n" + markdown_table(heads, [*(cells for cells, *_ in rows), total]), flush=True)
     presets: dict[str, Way] = {
         f"`{name}`": (partial(mel_of, config=config), convention_of(config)) for name, config in PRESETS.items()

@@ -139,6 +139,7 @@ CONVENTIONS: tuple[Convention, ...] = (
     Convention("hop of 128", _nvidia(hop_length=128), "hop"),
     Convention("hop of 200", _nvidia(hop_length=200), "hop", near=True),
     Convention("hop of 300", _nvidia(hop_length=300), "hop", near=True),
+    Convention("n_fft of 2048", _nvidia(n_fft=2048, win_length=2048), None, near=True),
     Convention("hop of 512", _nvidia(hop_length=512), "hop"),
     Convention("audio at 16 kHz", _nvidia(sample_rate=16000), "sample-rate"),
     Convention("audio at 24 kHz", _nvidia(sample_rate=24000), "sample-rate"),

@@ -165,6 +165,7 @@ async def test_unsupported_types_and_formats_are_rejected(client, new_mel):
         *((f"{name}={value}", name) for name, value in (("corrections", -1), ("gain", 61), ("model", "x" * 300))),
         ("sharpen=0&sharpen=1", "sharpen"),
         *((f"loudness={value}", "loudness") for value in ("1", "-20&gain=1", "-20&stream=1", "-20")),
+        ("sgima=0.5", "sgima"),
         ("%3Cb%3E=1", "(unknown)"),
     ],
 )
@@ -172,7 +173,8 @@ async def test_invalid_parameters_are_rejected(client, new_mel, query, parameter
     document = problem(await client.post(f"/synthesize?{query}", content=npy(new_mel())), 422, "invalid-parameter")
     assert [error["parameter"] for error in document["errors"]] == [parameter]
     assert not {word for word in ("shrill", "xxx", "<b>") if word in json.dumps(document)}
-    assert document["detail"].endswith(KNOWN) == (parameter == "(unknown)")
+    assert document["detail"].endswith(KNOWN) == (parameter in ("sgima", "(unknown)"))
+    assert ("did you mean sigma?" in document["detail"]) == (query == "sgima=0.5")
 
 
 async def test_corrections_are_rejected_for_unsupported_mels(start, new_fake, new_mel):

@@ -54,6 +54,16 @@ def test_an_unsupported_sample_rate_becomes_the_next_supported_one(name, request
     assert (sample_rate, len(y)) == (written, written // 2)
 
 
+@pytest.mark.parametrize("name", ["wav", "wav_24", "flac", "flac_24"])
+def test_samples_beyond_full_scale_are_clipped_and_counted(name):
+    x, file = np.array([0.0, 1.0, -1.0, 1.0001, -1.5, 3.0, -40000.0, 0.5], dtype=np.float32), io.BytesIO()
+    report = write_audio(file, x, RATE, format=name)
+    y, _ = read_audio(io.BytesIO(file.getvalue()))
+    np.testing.assert_allclose(y, np.clip(x, -1, 1), rtol=0, atol=2.0**-15)
+    assert (report.clipped, report.peak) == (4, 40000.0)
+    assert str(report) == "clipped 4 samples to full scale (peak 40000.000)"
+
+
 @pytest.mark.parametrize("bits", [16, 24])
 def test_quantisation_rounds_to_nearest_and_never_wraps(bits):
     step = 2.0 ** (1 - bits)

@@ -72,13 +72,9 @@ def test_a_verdict_is_the_same_from_headers_and_from_a_stream():
     assert MelVerdict.of(doubt) == MelVerdict.of_headers(headers)
 
 
-def problem_body(**members):
-    fields = {"type": "urn:vocoder:problem:queue-full", "title": "Queue full", "detail": "Later.", "request_id": "r1"}
-    return json.dumps({**fields, **members}).encode()
-
-
 def test_problems_are_parsed_and_determine_the_error_class_and_the_retry_wait():
-    problem = read_problem(503, problem_body(limit_frames=9), "7")
+    fields = {"type": "urn:vocoder:problem:queue-full", "title": "Queue full", "detail": "Later.", "request_id": "r1"}
+    problem = read_problem(503, json.dumps({**fields, "limit_frames": 9}).encode(), "7")
     assert problem == Problem(503, "queue-full", "Later.", "r1", 7.0, {"limit_frames": 9})
     kinds = dict.fromkeys((400, 413, 422), InvalidRequestError) | dict.fromkeys((401, 403), AuthenticationError)
     kinds |= {404: UnknownModelError, 429: RateLimitedError, 500: ServerError, 507: ServerError}
