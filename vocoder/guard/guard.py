@@ -77,7 +77,7 @@ class Guard:
 
     def knows(self, config: MelConfig) -> bool:
         """Return whether the guard can judge mels of a mel config: the recogniser must know their convention."""
-        return convention_of(config) in self.model.convention.conventions
+        return convention_of(config) in self.model.convention.index
 
     def recognise(self, mel: Tensor | np.ndarray) -> Recognition:
         """Recognise the convention of a mel (n_mels, frames).
@@ -185,7 +185,7 @@ class Guard:
         unlikely, likeliest = typicality is not None and typicality.unlikely, found.likeliest if found else ()
         claimed = convention_of(config)
         if found is not None and claimed is not None:
-            refuted = found.probabilities[claimed] < self._refuted
+            refuted = found.probability(claimed) < self._refuted
             another = found.best.convention != claimed and found.best.probability > SURE
             if refuted or (another and unlikely):
                 verdict = recognised(found, config, target)

@@ -77,6 +77,7 @@ class ConventionNet(nn.Module):
         self.config = config
         self.conventions = [Convention(layout, e) for layout in config.layouts for e in config.encodings]
         """the known conventions, in the order of the outputs"""
+        self.index = {convention: i for i, convention in enumerate(self.conventions)}
         per_band = 5 + NEIGHBOURS + FAST_NEIGHBOURS
         size = SCALARS + len(THRESHOLDS) + per_band * config.n_mels + 2 * len(STEPS) * (config.n_mels // GROUP)
         self.register_buffer("centre", torch.zeros(size))
@@ -108,14 +109,14 @@ class ConventionNet(nn.Module):
         part = self._part(mel.numpy())
         layout, encoding = self(torch.from_numpy(mel_statistics(part))[None])
         joint = (layout[0, :, None] + encoding[0]).flatten().exp().double().numpy()
-        if POWERS in self.conventions:
-            (names, kinds), power = self.seen, [self.conventions.index(c) for c in (POWERS, Convention(TRUE, DB10))]
+        if POWERS in self.index:
+            (names, kinds), power = self.seen, [self.index[POWERS], self.index[Convention(TRUE, DB10)]]
             alike = np.array([c.layout == ANY for c in names])[kinds] if claimed == POWERS else power
             share, joint[alike] = joint[alike].sum(), 0.0
             joint[power[0]] = share
         impossible = np.abs(part.min() - self._ends[0]) > END_SHARE * self._ends[1]
         if claimed is not None:
-            impossible[self.conventions.index(claimed)] = False
+            impossible[self.index[claimed]] = False
         doubt = joint[impossible].sum() > 1.0 - certain
         if part.shape[1] >= PAUSE:
             joint[impossible] = 0.0
@@ -181,6 +182,10 @@ class Recognition:
     def probabilities(self) -> Mapping[Convention, float]:
         """The probability of each convention."""
         return dict(zip(self.net.conventions, self.joint.tolist(), strict=True))
+
+    def probability(self, convention: Convention) -> float:
+        """Return the probability of one convention."""
+        return float(self.joint[self.net.index[convention]])
 
     @property
     def likeliest(self) -> tuple[Guess, ...]:

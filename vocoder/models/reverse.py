@@ -15,7 +15,7 @@ from vocoder.flows.lapped import LappedTransform
 from vocoder.kernels.launcher import FLOATS, Kernel, compilable, kernel
 from vocoder.kernels.memory import LANES, PART
 from vocoder.layers.conditioning import MelEncoder, PitchConfig, PitchNet, normalised
-from vocoder.layers.product import Kept, Product, in_pairs, multiplies_pairs
+from vocoder.layers.product import Kept, Matrix, Product, in_pairs, multiplies_pairs
 from vocoder.layers.source import Excitation, HarmonicSource, SourceConfig, Transform
 from vocoder.layers.spectrum_head import SpectrumHead, SpectrumHeadConfig
 from vocoder.models.base import Vocoder, VocoderConfig
@@ -223,7 +223,7 @@ class FrameBlock(nn.Module):
             given = (*weights, *pairs, self.scale)
             return None if run is None else partial(self._at_once, run, given, torch.float32, self.expand.out_features)
         mixed, added = kernel("block", "mixed", dtype), kernel("block", "added", dtype)
-        return None if mixed is None or added is None else partial(self._in_passes, mixed, added, weights)
+        return None if mixed is None or added is None else partial(self._in_passes, mixed, added, weights, *matrices)
 
     def _at_once(
         self, run: Kernel, weights: tuple[Tensor, ...], dtype: torch.dtype, room: int, x: Tensor, seen: Tensor
@@ -237,13 +237,22 @@ class FrameBlock(nn.Module):
         run(parts, parts, self.before, x, seen, *weights, normed, hidden, out)
         return out.view(x.shape)
 
-    def _in_passes(self, mixed: Kernel, added: Kernel, weights: tuple[Tensor, ...], x: Tensor, seen: Tensor) -> Tensor:
+    def _in_passes(
+        self,
+        mixed: Kernel,
+        added: Kernel,
+        weights: tuple[Tensor, ...],
+        expand: tuple[Matrix, Tensor],
+        contract: tuple[Matrix, Tensor],
+        x: Tensor,
+        seen: Tensor,
+    ) -> Tensor:
         """Compute the block with library products, and compiled passes before and after them."""
         rows, channels = x.shape[0] * x.shape[1], x.shape[2]
-        hidden = torch.empty(self.expand.arranged()[0].room(rows), channels, dtype=self.expand.dtype)
+        hidden = torch.empty(expand[0].room(rows), channels, dtype=self.expand.dtype)
         hidden[rows:].zero_()  # leftover denormal numbers would be slow
         mixed(rows, self.before, seen, *weights, hidden)
-        moved = self.contract(self.expand(hidden, gelu=True))
+        moved = contract[0].times(expand[0].times(hidden, expand[1], gelu=True), contract[1])
         out = torch.empty_like(x)
         added(rows, x.view(-1, channels), moved, self.scale, out.view(-1, channels))
         return out
