@@ -17,6 +17,7 @@ from tqdm import tqdm
 from vocoder.audio.reading import AUDIO_SUFFIXES
 from vocoder.bulk.jobs import Job, Outcome
 from vocoder.bulk.synthesis import BulkOptions, RowSynthesizer, in_processes, synthesize_row
+from vocoder.checkpoint import read_config
 from vocoder.config import to_dict
 from vocoder.files import complete, files_in, is_current, some
 from vocoder.loading import model_directory, own_dtype
@@ -97,8 +98,16 @@ def synthesize_all(
     with lock:
         if not (remaining := pending(jobs, output, options, again)):
             return Summary(there=len(jobs))
-        summary = Summary(there=len(jobs) - len(remaining))
-        _tally(synthesize(remaining), summary, len(remaining))
+        summary, audio, failed, start = Summary(there=len(jobs) - len(remaining)), 0.0, 0, time.perf_counter()
+        with tqdm(total=len(remaining), unit="file", disable=None) as bar:  # shown on a terminal
+            for outcome in synthesize(remaining):
+                summary.outcomes.append(outcome)
+                summary.seconds = time.perf_counter() - start
+                audio += outcome.seconds
+                failed += outcome.error is not None
+                speed = audio / max(summary.seconds, 1e-9)
+                bar.set_postfix_str(f"{speed:.0f} x real time, {failed} failed", refresh=False)
+                bar.update()
     order = {job: i for i, job in enumerate(jobs)}
     summary.outcomes.sort(key=lambda outcome: order[outcome.job])
     return summary
@@ -114,20 +123,6 @@ def synthesized(jobs: Iterable[Job], options: BulkOptions, workers: int, row_fra
         return (outcome for row in rows(jobs, row_frames) for outcome in synthesize(row))
     work = partial(synthesize_row, options=options, threads=max(1, torch.get_num_threads() // workers))
     return in_processes(rows(jobs, row_frames), work, workers)
-
-
-def _tally(outcomes: Iterable[Outcome], summary: Summary, total: int) -> None:
-    """Collect the outcomes, with a progress bar on a terminal."""
-    start, audio, failed = time.perf_counter(), 0.0, 0
-    with tqdm(total=total, unit="file", disable=None) as bar:
-        for outcome in outcomes:
-            summary.outcomes.append(outcome)
-            summary.seconds = time.perf_counter() - start
-            audio += outcome.seconds
-            failed += outcome.error is not None
-            speed = audio / max(summary.seconds, 1e-9)
-            bar.set_postfix_str(f"{speed:.0f} x real time, {failed} failed", refresh=False)
-            bar.update()
 
 
 def pending(jobs: Sequence[Job], output: Path, options: BulkOptions, again: bool) -> list[Job]:
@@ -164,21 +159,20 @@ def unfinished(jobs: Sequence[Job]) -> list[Job]:
 
 def _made(options: BulkOptions) -> dict[str, Any]:
     """Return the options that must be the same for all audio in a folder."""
-    path = model_directory(options.model) / "config.json"
-    try:
-        config = dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise ValueError(f"{path} cannot be read: {error}") from error
+    config = read_config(model_directory(options.model))
     dtype = options.dtype or str(own_dtype(config.get("provenance", {}), options.device)).removeprefix("torch.")
-    model, sampling, source = _digest([config.get(name) for name in IDENTITY]), options.sampling, options.source
-    made = {"model": model, "format": options.format, "preset": sampling.preset, "dtype": dtype}
-    made |= sampling_fields(sampling)
+    model, sampling, preset = (
+        _digest([config.get(name) for name in IDENTITY]),
+        options.sampling,
+        options.sampling.preset,
+    )
+    made = {"model": model, "format": options.format, "preset": preset, "dtype": dtype, **sampling_fields(sampling)}
     if options.guard == "strict":  # audio made without it may include refused mels; the reverse is no problem
         made |= {"guard": options.guard}
-    if source is not None:
+    if preset is not None:
         made |= {"adapt": sampling.adapt}
-    if isinstance(source, MelConfig):  # its file may change before the next run
-        made |= {"contract": _digest(to_dict(source))}
+    if isinstance(preset, MelConfig):  # its file may change before the next run
+        made |= {"preset": preset.name, "contract": _digest(to_dict(preset))}
     return made
 
 

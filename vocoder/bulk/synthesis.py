@@ -9,6 +9,8 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import islice
+from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -18,8 +20,7 @@ from vocoder.audio.writing import write_audio
 from vocoder.bulk.jobs import Job, Outcome
 from vocoder.files import complete
 from vocoder.loading import load
-from vocoder.mel.config import MelConfig
-from vocoder.mel.config_file import AUTO, chosen_config
+from vocoder.mel.config_file import AUTO
 from vocoder.npy import read_mel
 from vocoder.processes import process_pool
 from vocoder.sampling import GuardMode, Sampling, Utterance, sampling_fields
@@ -32,8 +33,7 @@ Work = Callable[[Sequence[Job]], list[Outcome]]
 class BulkOptions:
     """Options for all files of a run.
 
-    `format` is a key of `AUDIO_FORMATS`, `statistics` a file with mean and variance of the mels, and `origin` says
-    whether to mark files as synthetic.
+    `format` is a key of `AUDIO_FORMATS`, and `origin` says whether to mark files as synthetic.
     """
 
     model: str
@@ -42,24 +42,18 @@ class BulkOptions:
     format: str = "wav"
     guard: GuardMode = "warn"
     origin: bool = True
-    statistics: str | None = None
     dtype: str | None = None
-
-    @property
-    def source(self) -> MelConfig | str | None:
-        """Mel config of the mels; None is the model's, "auto" recognises each mel. May raise a ConfigError."""
-        return chosen_config(self.sampling.preset, self.statistics)
 
 
 class RowSynthesizer:
     """Synthesizes rows of mel files; raises a ValueError if the model, device or preset does not exist."""
 
     def __init__(self, options: BulkOptions) -> None:
-        self._options, self._source = options, options.source
+        self._options, sampling = options, options.sampling
         dtype = None if options.dtype is None else getattr(torch, options.dtype)
-        self._synthesizer = load(options.model, options.device, dtype, guard="off")
-        if self._source != AUTO:
-            self._synthesizer.path(self._source, options.sampling.adapt)  # raises if there is no conversion
+        self.synthesizer = load(options.model, options.device, dtype, guard="off")
+        if sampling.preset != AUTO:
+            self.synthesizer.path(sampling.preset, sampling.adapt)  # raises if there is no conversion
 
     def __call__(self, row: Sequence[Job]) -> list[Outcome]:
         """Synthesize the jobs in one run of the model; a failure affects only its own outcome."""
@@ -67,27 +61,28 @@ class RowSynthesizer:
         admitted: list[tuple[Job, Utterance]] = []
         for job in row:
             try:
-                admitted.append((job, self._utterance(job)))
+                admitted.append((job, self.utterance(job.mel)))
             except Exception as error:  # whatever is wrong affects only this file
                 outcomes.append(Outcome(job, error=_reason(error)))
         try:
-            audio = self._synthesizer.synthesize_many([utterance for _, utterance in admitted])
+            audio = self.synthesizer.synthesize_many([utterance for _, utterance in admitted])
         except Exception as error:
             if len(row) == 1:
                 return [Outcome(row[0], error=_reason(error))]
             return outcomes + [outcome for job, _ in admitted for outcome in self([job])]  # finds the faulty one
         return outcomes + [self._written(*each, x) for each, x in zip(admitted, audio, strict=True)]
 
-    def _utterance(self, job: Job) -> Utterance:
-        options = self._options
-        admitted = self._synthesizer.admit(read_mel(job.mel), self._source, options.sampling.adapt, options.guard)
-        seeded = options.sampling.seeded()  # a random seed is drawn here, to be stored in the file
-        return Utterance(admitted, **sampling_fields(seeded))
+    def utterance(self, file: Path | BinaryIO) -> Utterance:
+        """Read, admit and sharpen a mel, and draw a seed if none is given; raises the errors of `admit`."""
+        sampling = self._options.sampling.seeded()
+        admitted = self.synthesizer.admit(read_mel(file), sampling.preset, sampling.adapt, self._options.guard)
+        sharpened = admitted.sharpened(sampling.sharpen)
+        return Utterance(sharpened, **sampling_fields(replace(sampling, sharpen=0.0)))
 
     def _written(self, job: Job, utterance: Utterance, x: NDArray[np.float32]) -> Outcome:
-        sample_rate = self._synthesizer.sample_rate
+        sample_rate = self.synthesizer.sample_rate
         try:
-            origin = self._synthesizer.origin(utterance.seed) if self._options.origin else None
+            origin = self.synthesizer.origin(utterance.seed) if self._options.origin else None
             with complete(job.audio) as part:
                 report = write_audio(part, x, sample_rate, format=self._options.format, origin=origin)
         except Exception as error:
@@ -144,8 +139,7 @@ def in_processes(rows: Iterable[list[Job]], work: Work, count: int) -> Iterator[
 
 def synthesize_row(row: Sequence[Job], options: BulkOptions, threads: int) -> list[Outcome]:
     """Synthesize a row in a worker process, which loads the model on its first call."""
-    synthesize = _row_synthesizer(options, threads)
-    return synthesize(row) if row else []
+    return _row_synthesizer(options, threads)(row)
 
 
 @cache

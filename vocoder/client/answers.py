@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from traceback import walk_stack
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 from urllib.parse import unquote
 
 import numpy as np
@@ -18,7 +18,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 
 from vocoder.audio.writing import Origin
 from vocoder.client.errors import BadAnswerError, IncompleteError, NoAnswerError, error_of, read_problem, reading_answer
-from vocoder.config import from_dict
+from vocoder.config import Checked, Count, from_dict
 from vocoder.mel.config import MelConfig, MelWarning
 from vocoder.npy import read_array
 
@@ -63,7 +63,7 @@ class MelVerdict:
 
 
 @dataclass(frozen=True)
-class Speech:
+class Speech(Checked):
     """Audio x (T,), float32 with full scale 1, its sample_rate in Hz, and the model and seed that produced it.
 
     `guard` is the verdict of the mel guard, or None. `origin` says where the audio comes from, or is None;
@@ -73,7 +73,7 @@ class Speech:
     """
 
     x: NDArray[np.float32]
-    sample_rate: int
+    sample_rate: Count
     model: str
     seed: int
     guard: MelVerdict | None = None
@@ -84,7 +84,7 @@ class Speech:
 
 
 @dataclass(frozen=True)
-class StreamStart:
+class StreamStart(Checked):
     """Announcement of a stream before its first audio: the model, the sample rate and the shape of frames.
 
     `n_mels` is the number of bands of the frames to send, `hop_length` is the model's, `adapted` names any adapter.
@@ -92,18 +92,10 @@ class StreamStart:
 
     model: str
     seed: int
-    sample_rate: int
-    n_mels: int
-    hop_length: int
+    sample_rate: Count
+    n_mels: Annotated[int, (1, MOST_BANDS)]
+    hop_length: Count
     adapted: str | None = None
-
-    @classmethod
-    def of(cls, document: Mapping[str, Any]) -> "StreamStart":
-        """Read the message `ready`."""
-        start = _from_fields(cls, document, "ready")
-        if min(start.sample_rate, start.n_mels, start.hop_length) < 1 or start.n_mels > MOST_BANDS:
-            raise ValueError(f"ready: impossible values in {start}")
-        return start
 
 
 @dataclass(frozen=True)
@@ -163,8 +155,6 @@ def read_speech(answer: Response) -> Speech:
     headers = answer.headers
     with reading_answer():
         x, rate, seed = _read_npy(answer.content, 1), int(headers["X-Sample-Rate"]), int(headers["X-Seed"])
-        if rate < 1:
-            raise ValueError(f"a sample rate of {rate} Hz")
         origin = Origin.of_json(headers.get("X-Audio-Origin", ""))
         verdict, adapted = MelVerdict.of_headers(headers), headers.get("X-Mel-Adapted")
         recognised, sharpened = headers.get("X-Mel-Recognised"), float(headers.get("X-Mel-Sharpened", 0.0))
@@ -204,7 +194,7 @@ def read_message(message: str | bytes) -> NDArray[np.float32] | StreamStart | St
             return x
         document = json.loads(message)
         if document["type"] == "ready":
-            return StreamStart.of(document)
+            return _from_fields(StreamStart, document, "ready")
         if document["type"] == "done":
             return StreamEnd.of(document)
         problem = read_problem(int(document["status"]), message)

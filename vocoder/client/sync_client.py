@@ -4,32 +4,18 @@ import asyncio
 import os
 import threading
 import weakref
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Coroutine, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from functools import wraps
-from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack
+from typing import Any, TypeVar, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vocoder.client.answers import Speech, StreamEnd, warn_of
+from vocoder.client.answers import ModelInfo, Speech, StreamEnd, warn_of
 from vocoder.client.async_client import AsyncClient, AsyncSpeechStream
-from vocoder.client.requests import SpeechOptions, pieces_of
+from vocoder.client.requests import Audio, SpeechOptions, pieces_of
 
-P = ParamSpec("P")
 T = TypeVar("T")
-
-
-def _blocking(
-    method: Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, T]],
-) -> Callable[Concatenate["Client", P], T]:
-    """Return a method of `Client` that waits for the result of a method of `AsyncClient`."""
-
-    @wraps(method)
-    def call(self: "Client", /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return self._loop.run(method(self._client, *args, **kwargs))
-
-    return call
 
 
 class Client(AbstractContextManager["Client"]):
@@ -50,8 +36,15 @@ class Client(AbstractContextManager["Client"]):
         self._loop.run(self._client.close())
         self._loop.stop()
 
-    models = _blocking(AsyncClient.models)
-    mel = _blocking(AsyncClient.mel)
+    def models(self) -> list[ModelInfo]:
+        """Return the models of the server; see `AsyncClient.models`."""
+        return self._loop.run(self._client.models())
+
+    def mel(
+        self, audio: Audio, sample_rate: int | None = None, *, model: str | None = None, preset: str | None = None
+    ) -> NDArray[np.float32]:
+        """Compute the mel (n_mels, frames) of audio (T,); see `AsyncClient.mel`."""
+        return self._loop.run(self._client.mel(audio, sample_rate, model=model, preset=preset))
 
     def synthesize(self, mel: Any, **options: Unpack[SpeechOptions]) -> Speech:
         """Turn a mel (n_mels, frames) into audio; see `AsyncClient.synthesize`."""

@@ -9,13 +9,11 @@ from typing import get_args
 
 from vocoder.bulk.jobs import MANIFEST_SUFFIX, list_jobs
 from vocoder.bulk.run import ROW_FRAMES, synthesize_all, synthesized
-from vocoder.bulk.synthesis import BulkOptions
+from vocoder.bulk.synthesis import BulkOptions, RowSynthesizer
 from vocoder.commands.files import IN_AND_OUT, STANDARD, check_folder, each, pairs, source_of, suffix_of, write_speech
-from vocoder.commands.sampling import add_preset_arguments, add_synthesis_arguments, model, sampling_of
+from vocoder.commands.sampling import add_preset_arguments, add_synthesis_arguments, sampling_of
 from vocoder.mel.config_file import AUTO, chosen_config
-from vocoder.npy import read_mel
-from vocoder.sampling import GuardMode, Utterance, sampling_fields
-from vocoder.synthesis.synthesizer import Synthesizer
+from vocoder.sampling import GuardMode
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +41,12 @@ def run(args: argparse.Namespace) -> int:
     if others or first.is_dir() or first.suffix == MANIFEST_SUFFIX or args.output.is_dir():
         return _synthesize_many(args)
     files = pairs(args.mels, args.output, suffix_of(args.format), again=True)
-    return each("vocoder synthesize", files, args.output, partial(_synthesize, model(args), args))
+    return each("vocoder synthesize", files, args.output, partial(_synthesize, RowSynthesizer(_options(args)), args))
+
+
+def _options(args: argparse.Namespace) -> BulkOptions:
+    sampling = replace(sampling_of(args), preset=chosen_config(args.preset, args.statistics), adapt=args.adapt)
+    return BulkOptions(args.model, sampling, args.device, args.format or "wav", args.guard, args.origin, args.dtype)
 
 
 def _synthesize_many(args: argparse.Namespace) -> int:
@@ -52,10 +55,7 @@ def _synthesize_many(args: argparse.Namespace) -> int:
     check_folder(args.output)
     if STANDARD in args.mels:
         raise ValueError("- stands for one mel on standard input; it cannot be combined with other mels or a folder")
-    jobs = list_jobs(args.mels, args.output, suffix_of(args.format))
-    sampling = replace(sampling_of(args), preset=args.preset, adapt=args.adapt)
-    rest = (args.guard, args.origin, args.statistics, args.dtype)
-    options = BulkOptions(args.model, sampling, args.device, args.format or "wav", *rest)
+    jobs, options = list_jobs(args.mels, args.output, suffix_of(args.format)), _options(args)
     synthesize = partial(synthesized, options=options, workers=args.workers, row_frames=args.row_frames)
     summary = synthesize_all(jobs, args.output, options, synthesize, again=args.again)
     print(f"{args.output}: {summary}")
@@ -68,20 +68,18 @@ def _synthesize_many(args: argparse.Namespace) -> int:
     return 2 if summary.failures else 0
 
 
-def _synthesize(synthesizer: Synthesizer, args: argparse.Namespace, source: Path, target: Path) -> str:
-    mel = read_mel(source_of(source))
-    sampling, config = sampling_of(args).seeded(), chosen_config(args.preset, args.statistics)
-    admitted = synthesizer.admit(mel, config, args.adapt, args.guard).sharpened(sampling.sharpen)
-    path, sampling = admitted.path, replace(sampling, sharpen=0.0)
-    (x,) = synthesizer.synthesize_many([Utterance(admitted, **sampling_fields(sampling))])
-    origin = synthesizer.origin(sampling.seed) if args.origin else None
+def _synthesize(rows: RowSynthesizer, args: argparse.Namespace, source: Path, target: Path) -> str:
+    synthesizer, utterance = rows.synthesizer, rows.utterance(source_of(source))
+    admitted, path = utterance.mel, utterance.mel.path
+    (x,) = synthesizer.synthesize_many([utterance])
+    origin = synthesizer.origin(utterance.seed) if args.origin else None
     report = write_speech(target, x, synthesizer.sample_rate, args.format, origin)
     for verdict in admitted.doubts:
         _warn(source, verdict.message)
     remarks = f", recognised as {path.source.name}" if args.preset == AUTO else ""
     remarks += f", {path.remark}" if path.adapted else ""
     remarks += f", sharpened by {strength}" if (strength := admitted.strength) else ""
-    return f"{path.samples(mel.shape[1]) / synthesizer.sample_rate:.2f} s{remarks}, {report}"
+    return f"{path.samples(admitted.frames) / synthesizer.sample_rate:.2f} s{remarks}, {report}"
 
 
 def _warn(source: Path, warning: str | None) -> None:

@@ -1,5 +1,6 @@
 """Export a model to a file for other runtimes, with weights in float32, float16 or 8-bit integers."""
 
+import math
 import tempfile
 from collections.abc import Callable, Collection
 from importlib.util import find_spec
@@ -141,28 +142,20 @@ def _halve(graph: Any, exact: Collection[str]) -> None:
     """Store the large tensors of a graph in float16, each with a node that widens it."""
     from onnx import TensorProto, helper, numpy_helper
 
-    large = {tensor.name: tensor for tensor in graph.initializer if _is_large(tensor, exact)}
+    floats = [x for x in graph.initializer if x.data_type == TensorProto.FLOAT and not _is_exact(x.name, exact)]
+    large = {x.name: x for x in floats if math.prod(x.dims) >= LEAST_VALUES}  # worth storing in float16
     values = {name: numpy_helper.to_array(tensor) for name, tensor in large.items()}
+    values = {name: value for name, value in values.items() if np.abs(value).max() <= np.finfo(np.float16).max}
     lossless = {name for name, value in values.items() if np.array_equal(value.astype(np.float16), value)}
     if sum(values[name].size for name in lossless) > sum(value.size for value in values.values()) / 2:
-        large = {name: large[name] for name in large if name in lossless}  # the rest is derived from 16-bit weights
+        values = {name: values[name] for name in values if name in lossless}  # the rest is derived from 16-bit weights
     widened = []
-    for name, tensor in large.items():
-        tensor.CopyFrom(numpy_helper.from_array(values[name].astype(np.float16), f"{name}.float16"))
-        widened.append(helper.make_node("Cast", [tensor.name], [name], f"{name}.widened", to=TensorProto.FLOAT))
+    for name, value in values.items():
+        large[name].CopyFrom(numpy_helper.from_array(value.astype(np.float16), f"{name}.float16"))
+        widened.append(helper.make_node("Cast", [f"{name}.float16"], [name], f"{name}.widened", to=TensorProto.FLOAT))
     nodes = list(graph.node)
     del graph.node[:]
     graph.node.extend([*widened, *nodes])
-
-
-def _is_large(tensor: Any, exact: Collection[str]) -> bool:
-    """Return whether a tensor is worth storing in float16 and may be."""
-    from onnx import TensorProto, numpy_helper
-
-    if tensor.data_type != TensorProto.FLOAT or _is_exact(tensor.name, exact):
-        return False
-    values = numpy_helper.to_array(tensor)
-    return bool(values.size >= LEAST_VALUES and np.abs(values).max() <= np.finfo(np.float16).max)
 
 
 def _quantise(file: Path, exact: Collection[str]) -> None:

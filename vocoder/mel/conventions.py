@@ -4,7 +4,7 @@ import dataclasses
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from operator import attrgetter
 from types import MappingProxyType
 from typing import Any
@@ -186,10 +186,10 @@ class Convention:
     layout: str
     encoding: str
 
-    @property
+    @cached_property
     def preset(self) -> str | None:
         """The preset with this convention, or None."""
-        return _preset_of(self)
+        return next((name for name, config in PRESETS.items() if convention_of(config) == self), None)
 
     @property
     def mel_config(self) -> MelConfig | None:
@@ -238,9 +238,3 @@ def never_recognised(n_mels: int) -> str:
     """List the presets with this number of bands that no guard recognises, as text; empty if there are none."""
     names = [name for name, config in PRESETS.items() if config.n_mels == n_mels and convention_of(config) is None]
     return ", ".join(names)
-
-
-@cache
-def _preset_of(convention: Convention) -> str | None:
-    found = [name for name, config in PRESETS.items() if convention_of(config) == convention]
-    return found[0] if found else None

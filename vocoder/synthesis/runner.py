@@ -50,14 +50,11 @@ class Runner:
 
     def pipeline(self, sampling: Sampling, seeds: Sequence[int]) -> Pipeline:
         """Return a pipeline for sharpened mels that arrive in pieces, with one seed for each mel."""
-        return Pipeline(self._stages(sampling), partial(self._noise, seeds))
-
-    def _stages(self, sampling: Sampling) -> list[Stage]:
         stages = self.model.stages(sampling.sigma)
         stages += self.correction.with_count(sampling.corrections).stages(stages[-1].output, self.model.target)
         if sampling.denoise > 0:
             stages.append(self.denoiser.stage(stages[-1].output, sampling.denoise, self.mel_config.hop_length))
-        return stages
+        return Pipeline(stages, partial(self._noise, seeds))
 
     def sharpening(self, sampling: Sampling) -> Sharpening:
         """Return the sharpening for the frames of one utterance."""
@@ -71,16 +68,11 @@ class Runner:
         items, _, frames = mel.shape
         part = frames if items * frames <= WHOLE_FRAMES else max(PART_FRAMES // items, LEAST_PART_FRAMES)
         with torch.inference_mode():  # reduces the overhead of each operation
-            mel = self.sharpening(sampling).push(mel)
-            if part >= frames:
-                x = run(self._stages(sampling), {MEL: mel, NOISE: self._noise(seeds, 0, frames)}).signal[:, 0]
-            else:
-                pipeline = self.pipeline(sampling, seeds)
-                pipeline.feed(mel)
-                pipeline.finish()
-                parts = [pipeline.advance(min(part, frames - start))[:, 0] for start in range(0, frames, part)]
-                x = torch.cat(parts, dim=1)
-        return x.clone()  # an ordinary tensor, which autograd accepts
+            pipeline = self.pipeline(sampling, seeds)
+            pipeline.feed(self.sharpening(sampling).push(mel))
+            pipeline.finish()
+            parts = [pipeline.advance(min(part, frames - start))[:, 0] for start in range(0, frames, part)]
+        return torch.cat(parts, dim=1)  # an ordinary tensor, which autograd accepts
 
     def together(self, mels: Sequence[Tensor], samplings: Sequence[Sampling]) -> list[Tensor]:
         """Return the audio (frames * hop_length,) of each mel (n_mels, frames), batched in rows where possible."""
