@@ -177,7 +177,7 @@ def _quantise(file: Path, exact: Collection[str]) -> None:
 def _must_be_exact(node: Any, exact: Collection[str]) -> bool:
     """Return whether a node is part of the correction, which would aim at a wrong mel, or has a constant factor."""
     scopes = [entry.value for entry in node.metadata_props if entry.key == "pkg.torch.onnx.name_scopes"]
-    return any(CORRECTION in scope for scope in scopes) or any(_is_exact(name, exact) for name in node.input)
+    return any(_is_exact(name, exact) for name in (*scopes, *node.input))
 
 
 def _is_exact(name: str, exact: Collection[str]) -> bool:

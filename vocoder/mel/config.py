@@ -214,11 +214,7 @@ PRESETS: MelConfigs = MappingProxyType({config.name: config for config in _prese
 
 def canonical(name: str, known: Collection[str]) -> str | None:
     """Return the known preset that a name stands for, or None. Case and punctuation are ignored."""
-    if name in known:
-        return name
-    by_letters = {_letters(word): word for word in (*known, *ALIASES)}
-    found = by_letters.get(_letters(name))
-    found = ALIASES.get(found, found) if found is not None else None
+    found = {_letters(word): ALIASES.get(word, word) for word in (*known, *ALIASES)}.get(_letters(name))
     return found if found in known else None
 
 

@@ -46,7 +46,6 @@ class Runner:
         self.device = device
         self.correction = Correction(mel_config, model.config.corrections).to(device)
         self._gap = max(1, *(max(stage.before, stage.after) for stage in model.stages()))  # between utterances in a row
-        self._noise_shape = model.noise_channels, model.steps_per_frame
 
     def pipeline(self, sampling: Sampling, seeds: Sequence[int]) -> Pipeline:
         """Return a pipeline for sharpened mels that arrive in pieces, with one seed for each mel."""
@@ -112,7 +111,8 @@ class Runner:
 
     def _noise(self, seeds: Sequence[int], start: int, frames: int) -> Tensor:
         """Return white noise (B, C, steps) for `frames` frames from `start`, with one seed for each item."""
-        rows = [white_noise(seed, start, frames, *self._noise_shape).T for seed in seeds]
+        channels, steps = self.model.noise_channels, self.model.steps_per_frame
+        rows = [white_noise(seed, start, frames, channels, steps).T for seed in seeds]
         together = rows[0][None] if len(rows) == 1 else torch.stack(rows)
         return together.to(self.device).transpose(1, 2)  # a view: memory keeps the layout in which it was drawn
 
@@ -143,11 +143,7 @@ class Denoiser:
         """
         reach = -(-N_FFT // hop_length)
         align = HOP_LENGTH // math.gcd(HOP_LENGTH, hop_length)
-
-        def removed(x: Tensor) -> Tensor:
-            return self.remove(x[:, 0], strength)[:, None]
-
-        return Stage("denoised", (signal,), removed, reach, reach, align)
+        return Stage("denoised", (signal,), lambda x: self.remove(x[:, 0], strength)[:, None], reach, reach, align)
 
     def _spectrum(self, x: Tensor) -> Tensor:
         return torch.stft(x, N_FFT, HOP_LENGTH, window=self.window, pad_mode="constant", return_complex=True)
