@@ -22,7 +22,7 @@ from training.corpora.manifest import Manifest, ManifestError, read_manifest
 from training.evaluate.candidates import mel_of
 from training.evaluate.metric import Audio, MetricUndefinedError
 from training.evaluate.opinions import naturalness, pesq_wide_band
-from training.evaluate.options import Selection
+from training.evaluate.options import Comparison
 from training.evaluate.recordings import Recording, recordings
 from training.evaluate.spectra import band_is_kept, band_level
 from training.publishing import model_card
@@ -77,7 +77,7 @@ def chosen(manifest: Manifest, limit: int) -> list[Recording]:
     for corpus, seconds in GROUPS.items():
         entries = tuple(entry for entry in manifest.entries if entry.corpus == corpus)
         if entries:
-            selection = Selection(min_seconds=seconds, limit=limit, by="corpus")
+            selection = Comparison(min_seconds=seconds, limit=limit, by="corpus")
             found += [replace(one, voice=corpus) for one in recordings(Manifest(manifest.root, entries), selection)]
     if not found:
         raise ManifestError(f"{manifest.root} has no recordings of {', '.join(GROUPS)}")

@@ -16,7 +16,7 @@ import torch
 from training.corpora.manifest import read_manifest
 from training.corpora.pitch import label_hop, track_pitch
 from training.evaluate.metric import Audio
-from training.evaluate.options import Selection
+from training.evaluate.options import Comparison
 from training.evaluate.recordings import recordings
 from vocoder.adapt.adapter import centre_of
 from vocoder.audio.resampling import resample
@@ -41,7 +41,7 @@ def main() -> int:
     parser.add_argument("--limit", type=int, default=6, help="recordings per corpus (%(default)s)")
     args = parser.parse_args()
     models = {name: load(name, guard="off") for name in args.model}
-    found = recordings(read_manifest(args.manifest), Selection(min_seconds=1.0, limit=args.limit, by="corpus"))
+    found = recordings(read_manifest(args.manifest), Comparison(min_seconds=1.0, limit=args.limit, by="corpus"))
     for rate in args.rates:
         rows: dict[str, dict[str, list[tuple[float, ...]]]] = {}
         for recording in found:

@@ -12,7 +12,7 @@ import torch
 
 from training.corpora.manifest import read_manifest
 from training.evaluate.candidates import mel_of
-from training.evaluate.options import Selection
+from training.evaluate.options import Comparison
 from training.evaluate.recordings import recordings
 from vocoder.mel.config_file import load_mel_config
 from vocoder.mel.sharpening import Sharpener, Sharpening
@@ -32,7 +32,7 @@ def main() -> int:
     sharpener = Sharpener(config)
     rows: dict[str, list[tuple[float, float]]] = {}
     for file in args.manifest:
-        for one in recordings(read_manifest(file), Selection(min_seconds=1.0, limit=args.limit, by="corpus")):
+        for one in recordings(read_manifest(file), Comparison(min_seconds=1.0, limit=args.limit, by="corpus")):
             mels = {one.voice: mel_of(one.at(config.sample_rate), config)}
             if (given := one.given(config)) is not None:
                 mels[f"{one.voice}, given"] = given[0]

@@ -1,16 +1,17 @@
 """The flows of density models, and the configuration that chooses them."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from torch import nn
 
 from training.density.autoregressive import Autoregressive, layered
 from training.density.composition import EarlyOutput, Inverse, Sequential
 from training.density.curves import MixtureCDF
 from training.density.images import MaskedCoupling, Squeeze, channel_mask, checkerboard
-from training.density.mixing import Permutation, PLUConv1x1, reversal, shuffle
+from training.density.mixing import Permutation, PLUConv1x1, reversal
 from training.density.networks import MLP, PixelNet
 from vocoder.config import Checked, ConfigError, Count, Positive
 from vocoder.flows.affine import ActNorm, ElementwiseAffine, LowerAffine
@@ -81,7 +82,7 @@ def learned_flows(config: DensityConfig) -> Sequential:
     """Return the flows of a model of vectors (B, D, 1) or images (B, 1, H * W), without whitening."""
     if config.image:
         return Sequential(_scales(config, config.channels, config.frames, 1, config.levels))
-    return Sequential(_VECTORS[config.kind](config, config.dimensions))
+    return Sequential(_of_vector(config, config.dimensions))
 
 
 def whitening(config: DensityConfig) -> LowerAffine | ElementwiseAffine | None:
@@ -93,54 +94,40 @@ def whitening(config: DensityConfig) -> LowerAffine | ElementwiseAffine | None:
     return ElementwiseAffine(config.channels) if config.whitening == "elementwise" else None
 
 
-def _nice(config: DensityConfig, size: int) -> Iterator[Flow]:
-    """Yield additive couplings and, because they preserve volume, one scaling at the end (NICE, section 3.3)."""
-    networks = (MLP(size - size // 2, size // 2, config.hidden) for _ in range(config.flows))
-    yield from _mixed(config, size, (AffineCoupling(network, additive=True) for network in networks))
-    yield ElementwiseAffine(size)
+def _of_vector(config: DensityConfig, size: int) -> Iterator[Flow]:
+    """Yield the flows of a vector, with channel mixing: swaps before each flow with a network, any other after it.
+
+    NICE has one scaling at the end (section 3.3), because its couplings preserve volume.
+    """
+    if config.kind == "cdf":
+        yield MixtureCDF(size)
+    for i in range(0 if config.kind in (*CLOSED_FORM, "cdf") else config.flows):
+        if config.kind == "glow":
+            yield from (ActNorm(size), PLUConv1x1(size), _with_network(config, size))
+        elif config.mixing == "swap":
+            yield from (Permutation(swap_order(size, i)), _with_network(config, size))
+        else:
+            yield from (_with_network(config, size), _mixing(config, size, i))
+    if config.kind == "nice":
+        yield ElementwiseAffine(size)
 
 
-def _glow(config: DensityConfig, size: int) -> Iterator[Flow]:
-    for _ in range(config.flows):
-        yield from (ActNorm(size), PLUConv1x1(size), _coupling(config, size))
+def _with_network(config: DensityConfig, size: int) -> Flow:
+    if config.kind in ("maf", "iaf"):
+        graph = layered(size, config.generations or size)
+        flow = Autoregressive(graph, config.hidden, log_s_bound=config.log_s_bound)
+        return flow if config.kind == "maf" else Inverse(flow)
+    additive = config.kind == "nice"
+    network = MLP(size - size // 2, (1 if additive else 2) * (size // 2), config.hidden)
+    return AffineCoupling(network, config.log_s_bound, additive)
 
 
-def _coupling(config: DensityConfig, size: int) -> AffineCoupling:
-    return AffineCoupling(MLP(size - size // 2, 2 * (size // 2), config.hidden), config.log_s_bound)
-
-
-def _autoregressive(config: DensityConfig, size: int) -> Autoregressive:
-    graph = layered(size, config.generations or size)
-    return Autoregressive(graph, config.hidden, log_s_bound=config.log_s_bound)
-
-
-def _mixed(config: DensityConfig, size: int, flows: Iterable[Flow]) -> Iterator[Flow]:
-    """Yield flows with channel mixing: swaps before each flow, any other mixing after it."""
-    for i, flow in enumerate(flows):
-        if config.mixing == "swap":
-            yield Permutation(swap_order(size, i))
-        yield flow
-        if config.mixing == "linear":
-            yield PLUConv1x1(size)
-        elif config.mixing != "swap":
-            yield reversal(size) if config.mixing == "reversal" else shuffle(size, i)
-
-
-def _repeated(build: Callable[[DensityConfig, int], Flow]) -> Callable[[DensityConfig, int], Iterator[Flow]]:
-    """Return a function that yields `config.flows` flows from `build`, with mixing."""
-    return lambda config, size: _mixed(config, size, (build(config, size) for _ in range(config.flows)))
-
-
-_VECTORS: Mapping[Kind, Callable[[DensityConfig, int], Iterable[Flow]]] = {
-    "gaussian": lambda config, size: (),
-    "elementwise": lambda config, size: (),
-    "cdf": lambda config, size: (MixtureCDF(size),),
-    "nice": _nice,
-    "realnvp": _repeated(_coupling),
-    "maf": _repeated(_autoregressive),
-    "iaf": _repeated(lambda config, size: Inverse(_autoregressive(config, size))),
-    "glow": _glow,
-}
+def _mixing(config: DensityConfig, size: int, i: int) -> Flow:
+    if config.mixing == "linear":
+        return PLUConv1x1(size)
+    if config.mixing == "reversal":
+        return reversal(size)
+    return Permutation(torch.randperm(size, generator=torch.Generator().manual_seed(i)))
 
 
 def _scales(config: DensityConfig, height: int, width: int, channels: int, levels: int) -> Iterator[Flow]:

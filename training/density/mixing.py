@@ -30,11 +30,6 @@ def reversal(channels: int) -> Permutation:
     return Permutation(torch.arange(channels - 1, -1, -1))
 
 
-def shuffle(channels: int, seed: int) -> Permutation:
-    """Return a random permutation that depends on the seed alone."""
-    return Permutation(torch.randperm(channels, generator=torch.Generator().manual_seed(seed)))
-
-
 class PLUConv1x1(Flow):
     """Mix the channels by W = P L (U + diag(sign * exp(log_s))), `log_det` = T * sum(log_s).
 

@@ -1,22 +1,30 @@
-"""The objective of density models: the likelihood of items, or an autoencoder's bound of it."""
+"""The objective of density models, the likelihood of items or an autoencoder's bound of it, and their families."""
 
 import math
 from collections.abc import Iterable
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import torch
-from torch import Tensor
 
-from training.density.families import FAMILIES
+from training.density.flows import DensityConfig
 from training.density.items import LEVELS
 from training.density.model import DensityModel
-from training.density.vae import VariationalAutoencoder
+from training.density.vae import VAEConfig, VariationalAutoencoder
 from training.loop.objective import Batch, Objective, Parts, Phases
 from training.publishing import model_card
 from vocoder.checkpoint import save_model
 from vocoder.mel.config import MelConfig
+from vocoder.models.families import Families, Family
 
+FAMILIES: Families = MappingProxyType(
+    {
+        "density": Family(DensityConfig, DensityModel, measurable=False),
+        "vae": Family(VAEConfig, VariationalAutoencoder, measurable=False),
+    }
+)
+"""for `vocoder.checkpoint.load_model` and `save_model`"""
 AnyDensity: TypeAlias = DensityModel | VariationalAutoencoder
 
 
@@ -48,21 +56,15 @@ class DensityObjective(Objective):
         self.model(items[:1024])
 
     def parts(self, batch: Batch, step: int) -> Parts:
-        """Return nats per dimension."""
-        return {"nats": (1.0, self._nats(batch["x"]))}
-
-    def validate(self, batch: Batch) -> dict[str, Tensor]:
         """Return nats per dimension, and for digits also bits."""
-        nats = self._nats(batch["x"])
-        bits = {"bits": (nats + math.log(LEVELS)) / math.log(2)} if self.source == "digits" else {}
-        return {"nats": nats, **bits, "score": nats}
+        x = batch["x"]
+        score = self.model(x) if isinstance(self.model, VariationalAutoencoder) else self.model.log_prob(x)
+        nats = -score.mean() / x[0].numel()
+        bits = (nats.detach() + math.log(LEVELS)) / math.log(2)
+        return {"nats": (1.0, nats)} | ({"bits": (0.0, bits)} if self.source == "digits" else {})
 
     def export(self, directory: Path, provenance: dict[str, Any]) -> None:
         """Write the model directory."""
         provenance = {"source": self.source, **provenance}
         card = model_card(self.model.config.kind, self.model, self.mel_config, provenance, families=FAMILIES)
         save_model(directory, self.model, self.mel_config, provenance, card=card, families=self.families)
-
-    def _nats(self, x: Tensor) -> Tensor:
-        score = self.model(x) if isinstance(self.model, VariationalAutoencoder) else self.model.log_prob(x)
-        return -score.mean() / x[0].numel()

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import librosa
 import numpy as np
 import torch
 
 from training.evaluate.metric import Audio
+from training.evaluate.options import Comparison
 from training.evaluate.recordings import Recording
 from training.provenance import heard_speakers
 from vocoder.mel.config import MelConfig
@@ -50,11 +50,12 @@ class Candidate:
         return not self.heard.isdisjoint({(entry.corpus, entry.speaker), (entry.corpus, None)})
 
 
-def of_vocoder(vocoder: Synthesizer, name: str, *, seed: int = 0, **options: Any) -> Candidate:
-    """Return the candidate for a model with options of its `synthesize`; every utterance uses the same seed."""
+def of_vocoder(vocoder: Synthesizer, name: str, options: Comparison) -> Candidate:
+    """Return the candidate for a model; every utterance uses the same seed."""
+    sampling = {option: getattr(options, option) for option in ("sigma", "corrections", "sharpen", "seed")}
 
     def synthesize(mel: Audio) -> Audio:
-        return np.asarray(vocoder.synthesize(mel, seed=seed, **options), dtype=np.float32)
+        return np.asarray(vocoder.synthesize(mel, **sampling), dtype=np.float32)
 
     heard, weights = heard_speakers(vocoder.provenance), vocoder.weights_sha256
     return Candidate(name, vocoder.mel_config, synthesize, trained=True, heard=heard, weights_sha256=weights)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,14 @@ from training.evaluate.evaluation import Row, evaluate
 from training.evaluate.listening.page import Utterance, listening_page
 from training.evaluate.metric import Audio, Metric, split_by_package
 from training.evaluate.metrics import METRICS
-from training.evaluate.options import Comparison, Selection
+from training.evaluate.options import Comparison
 from training.evaluate.recordings import Recording, left_out, recordings
 from training.evaluate.report import Report, table, write_report
 from vocoder.audio.resampling import resample
 from vocoder.synthesis.synthesizer import Synthesizer
+
+_OTHERS = ("mels", "griffin_lim", "listen", "jobs")
+"""options that do not affect the scores of a row"""
 
 
 def compare(models: Mapping[str, Synthesizer], manifest_file: Path, output: Path, options: Comparison) -> Report:
@@ -31,15 +34,14 @@ def compare(models: Mapping[str, Synthesizer], manifest_file: Path, output: Path
     ValueError if the manifest is wrong or has no suitable recordings.
     """
     manifest = read_manifest(manifest_file)
-    chosen = recordings(manifest, options, own_mels=options.mels == "own")
+    chosen = recordings(manifest, options)
     without = [recording.entry.path for recording in chosen if recording.entry.mel is None]
     if options.mels == "both" and without:
         raise ValueError(
             f"{len(without)} of {len(chosen)} recordings of {manifest_file} have no predicted mel, such as "
             f"{without[0]}: add mels to the corpus with `vocoder-train prepare --mels`"
         )
-    sampling = {name: getattr(options, name) for name in ("sigma", "corrections", "sharpen", "seed")}
-    trained = [of_vocoder(vocoder, name, **sampling) for name, vocoder in models.items()]
+    trained = [of_vocoder(vocoder, name, options) for name, vocoder in models.items()]
     mel_config = trained[0].mel_config
     baselines = [Candidate("ground truth", mel_config)]
     if options.griffin_lim:
@@ -49,7 +51,7 @@ def compare(models: Mapping[str, Synthesizer], manifest_file: Path, output: Path
     output.mkdir(parents=True, exist_ok=True)  # fails before minutes of scoring
     metrics, missing = split_by_package(METRICS)
     rows, heard = _evaluated([*baselines, *trained], chosen, metrics, options)
-    settings, sums = _settings(chosen, options, sampling), {model.name: model.weights_sha256 for model in trained}
+    settings, sums = _settings(chosen, options), {model.name: model.weights_sha256 for model in trained}
     report = Report(settings, rows, METRICS, missing, sums, left_out(manifest, options))
     written = [*write_report(report, output), output / "listening.html"]
     utterances = _utterances([*trained, *baselines[1:]], chosen, heard)
@@ -95,13 +97,12 @@ def _utterances(
     return utterances
 
 
-def _settings(chosen: Sequence[Recording], options: Comparison, sampling: dict[str, Any]) -> dict[str, Any]:
+def _settings(chosen: Sequence[Recording], options: Comparison) -> dict[str, Any]:
     """Return the settings that determine the scores, and the number of threads, which determines the speed."""
     given = sum(recording.entry.mel is not None for recording in chosen)
     return {
         "split": "test",
-        **{field.name: getattr(options, field.name) for field in fields(Selection)},
-        **sampling,
+        **{name: value for name, value in asdict(options).items() if name not in _OTHERS},
         "given_mels": f"{given} of {len(chosen)}" if given and options.mels != "both" else None,
         "mels": "the recordings' own, and predicted by an acoustic model" if options.mels == "both" else None,
         "threads": torch.get_num_threads(),

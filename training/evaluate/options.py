@@ -13,10 +13,10 @@ Mels = Literal["given", "own", "both"]
 
 
 @dataclass(frozen=True)
-class Selection(Checked):
-    """Which utterances of the test split are used, and how they are grouped into rows.
+class Comparison(Checked):
+    """Which utterances of the test split are compared, how they are grouped into rows, and how models synthesize them.
 
-    Raises ValueError if the range of durations is empty, or a number of utterances is below 1.
+    Raises ValueError if the range of durations is empty, or a number is out of range.
     """
 
     min_seconds: NotNegative = 2.5
@@ -27,6 +27,17 @@ class Selection(Checked):
     """Maximum recordings per speaker, also evenly spread."""
     by: Group = "speaker"
     """What the rows of the table are."""
+    mels: Mels = "given"
+    """The manifest's mels, or the recordings' own if it has none; always their own; or both, in separate rows."""
+    griffin_lim: bool = False
+    sigma: float | None = None
+    corrections: int | None = None
+    sharpen: float | None = None
+    seed: int = 0
+    listen: NotNegativeInt = 2
+    """Utterances per row on the listening page."""
+    jobs: Count = 1
+    """Number of scoring processes."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -39,20 +50,3 @@ class Selection(Checked):
     def row(self, entry: Entry) -> str:
         """Return the name of an utterance's row."""
         return entry.speaker if self.by == "speaker" else entry.corpus
-
-
-@dataclass(frozen=True)
-class Comparison(Selection):
-    """The settings of a comparison, of utterances so selected. Raises ValueError if a number is out of range."""
-
-    mels: Mels = "given"
-    """The manifest's mels, or the recordings' own if it has none; always their own; or both, in separate rows."""
-    griffin_lim: bool = False
-    sigma: float | None = None
-    corrections: int | None = None
-    sharpen: float | None = None
-    seed: int = 0
-    listen: NotNegativeInt = 2
-    """Utterances per row on the listening page."""
-    jobs: Count = 1
-    """Number of scoring processes."""

@@ -8,7 +8,7 @@ from training.corpora.given_mels import given_mel
 from training.corpora.manifest import Entry, Manifest, ManifestError
 from training.data.stores import AudioStore
 from training.evaluate.metric import Audio
-from training.evaluate.options import Selection
+from training.evaluate.options import Comparison
 from vocoder.audio.resampling import resample
 from vocoder.mel.config import MelConfig
 
@@ -44,27 +44,26 @@ class Recording:
         return given_mel(self.manifest, self.entry, mel_config, len(self.at(mel_config.sample_rate)))
 
 
-def recordings(manifest: Manifest, selection: Selection, own_mels: bool = False) -> list[Recording]:
+def recordings(manifest: Manifest, options: Comparison) -> list[Recording]:
     """Read the test recordings of a manifest, sorted by row.
 
-    With `own_mels`, mels that came with recordings are ignored. Raises ManifestError if nothing is left, or a mel
-    cannot be read.
+    If the options want their own mels, those that came with them are ignored. Raises ManifestError if nothing is left.
     """
-    entries = [entry for entry in manifest.select("test") if selection.takes(entry)]
+    entries = [entry for entry in manifest.select("test") if options.takes(entry)]
     if not entries:
-        low, high = selection.min_seconds, selection.max_seconds
+        low, high = options.min_seconds, options.max_seconds
         raise ManifestError(f"no test utterance is {low:g} to {high:g} s long: widen the limits")
-    entries = _spread(entries, selection.per_speaker, lambda entry: f"{entry.corpus}/{entry.speaker}")
-    entries = _spread(entries, selection.limit, selection.row)
-    told, store = [replace(entry, mel=None) if own_mels else entry for entry in entries], AudioStore(manifest, entries)
-    found = [Recording(manifest, entry, selection.row(entry), store.whole(i)) for i, entry in enumerate(told)]
+    entries = _spread(entries, options.per_speaker, lambda entry: f"{entry.corpus}/{entry.speaker}")
+    entries = _spread(entries, options.limit, options.row)
+    told, store = [replace(e, mel=None) if options.mels == "own" else e for e in entries], AudioStore(manifest, entries)
+    found = [Recording(manifest, entry, options.row(entry), store.whole(i)) for i, entry in enumerate(told)]
     return sorted(found, key=lambda recording: recording.voice)
 
 
-def left_out(manifest: Manifest, selection: Selection) -> list[str]:
+def left_out(manifest: Manifest, options: Comparison) -> list[str]:
     """Return the rows without any held-out utterance of the selected length."""
     entries = manifest.select("test")
-    return sorted({selection.row(e) for e in entries} - {selection.row(e) for e in entries if selection.takes(e)})
+    return sorted({options.row(e) for e in entries} - {options.row(e) for e in entries if options.takes(e)})
 
 
 def _spread(entries: list[Entry], count: int | None, group: Callable[[Entry], str]) -> list[Entry]:

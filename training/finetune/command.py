@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
     check_outside(args.run or args.output, args.recordings)
-    scan_folder(args.recordings, args.output.name, args.licence)
+    corpus = scan_folder(args.recordings, args.output.name, args.licence)
     model_directory(args.start_from)
     if args.mels is not None and not args.mels.is_dir():
         raise ValueError(f"{args.mels} is not a folder of mels")
@@ -49,4 +49,4 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"--steps must be at least {FEWEST_CHOSEN}, not {args.steps}")
     from training.finetune.steps import finetune  # slow import (torch) that --help and mistakes do not need
 
-    return finetune(args)
+    return finetune(args, corpus)

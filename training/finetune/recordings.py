@@ -10,7 +10,6 @@ import numpy as np
 from training.corpora.condition import UnusableError, decode, write_flac
 from training.corpora.corpus import Corpus, PrepareConfig, Recording
 from training.corpora.given_mels import with_mels
-from training.corpora.layouts import scan_folder
 from training.corpora.manifest import Manifest
 from training.corpora.prepare import Prepared, prepare
 from training.finetune.budget import held_out
@@ -24,13 +23,12 @@ _PIECE = (4.0, 12.0)  # shortest and longest piece, in seconds
 _WINDOW = 0.2  # seconds over which levels are measured: shorter than a pause, longer than a consonant
 
 
-def prepared_voice(args: Namespace, output: Path, mel_config: MelConfig) -> Prepared:
-    """Prepare the recordings of a voice with the command's arguments; files prepared before are kept.
+def prepared_voice(corpus: Corpus, args: Namespace, output: Path, mel_config: MelConfig) -> Prepared:
+    """Prepare a corpus of a voice with the command's arguments; files prepared before are kept.
 
     Long recordings are cut at pauses, unless they have mels, which must stay aligned with them. Raises ValueError if
-    the folder has no usable audio, or too little of it.
+    it has no usable audio, or too little of it.
     """
-    corpus = scan_folder(args.recordings, args.output.name, args.licence)
     if args.mels is not None:
         corpus = with_mels(corpus, args.mels, args.mel or mel_config.name)
     else:

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import torch
 
-from training.corpora.corpus import UNKNOWN
-from training.corpora.layouts import scan_folder
+from training.corpora.corpus import UNKNOWN, Corpus
 from training.corpora.manifest import Manifest, read_manifest
 from training.corpora.prepare import PrepareError
 from training.finetune.budget import Budget, plan, slow
@@ -26,16 +25,16 @@ from training.runs.corpus_run import train
 INTERRUPTED = 130
 
 
-def finetune(args: argparse.Namespace) -> int:
-    """Fine-tune as the command's arguments say, and return the exit status."""
+def finetune(args: argparse.Namespace, corpus: Corpus) -> int:
+    """Fine-tune on recordings as the command's arguments say, and return the exit status."""
     folder = args.run or args.output.parent / f"{args.output.name}.run"
     training = folder / "training"
     stopped = written_run(training / "config.yaml") if Checkpoints(training).last.exists() else None
-    _check(args, folder, stopped)
+    _check(args, corpus, folder, stopped)
     # Fails before anything is prepared if the model cannot be fine-tuned; a stopped run knows its starting model.
     start = Start.of(args.start_from if stopped is None else str(stopped.start_from))
     try:
-        if _finished(args, start, folder, stopped):
+        if _finished(args, corpus, start, folder, stopped):
             return 0
     except KeyboardInterrupt:  # outside of training, which writes a checkpoint instead
         pass
@@ -43,15 +42,15 @@ def finetune(args: argparse.Namespace) -> int:
     return INTERRUPTED
 
 
-def _finished(args: argparse.Namespace, start: Start, folder: Path, stopped: Run | None) -> bool:
+def _finished(args: argparse.Namespace, corpus: Corpus, start: Start, folder: Path, stopped: Run | None) -> bool:
     """Run the four steps; return whether training, and thus all of them, finished."""
     announce(f"1 of 4: recordings of {args.recordings}")
     try:
-        prepared = prepared_voice(args, folder / "corpus", start.mel_config)
+        prepared = prepared_voice(corpus, args, folder / "corpus", start.mel_config)
     except PrepareError as error:
         raise ValueError(f"{error}: pass another -o or --run DIR") from None
     announce(prepared.summary())
-    if (args.licence or UNKNOWN) == UNKNOWN:
+    if corpus.licence == UNKNOWN:
         announce("WARNING: the licence of the recordings, and so of the model, is unknown: pass --licence NAME")
     training, manifest = folder / "training", prepared.manifest
     config = stopped or _planned(args, start, manifest, training)
@@ -89,7 +88,7 @@ def _word(path: Path) -> str:
     return shlex.quote(str(path.relative_to(here) if path.is_relative_to(here) else path))
 
 
-def _check(args: argparse.Namespace, folder: Path, stopped: Run | None) -> None:
+def _check(args: argparse.Namespace, corpus: Corpus, folder: Path, stopped: Run | None) -> None:
     if args.resume and not folder.exists():
         raise ValueError(f"nothing to resume: {folder} does not exist; give the fine-tuning's folder with --run DIR")
     if stopped is not None and not args.resume:
@@ -98,7 +97,7 @@ def _check(args: argparse.Namespace, folder: Path, stopped: Run | None) -> None:
         raise ValueError(f"--steps {args.steps}: this run has {stopped.trainer.steps} steps; --run DIR starts another")
     if stopped is not None and _ended(folder / "training", stopped.trainer):
         licence = read_manifest(folder / "corpus", check_files=False).entries[0].licence
-        if scan_folder(args.recordings, args.output.name, args.licence).licence != licence:
+        if corpus.licence != licence:
             raise ValueError(f"--licence must be {licence}, under which the model was trained on the recordings")
     missing = missing_judges()
     if needed := [package for name, package in missing.items() if name != "pesq"]:

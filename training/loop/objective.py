@@ -47,9 +47,13 @@ class Objective(nn.Module, ABC):
     def parts(self, batch: Batch, step: int) -> Parts:
         """Return the weight and value of each loss of the model; values are means over the batch."""
 
-    @abstractmethod
     def validate(self, batch: Batch) -> dict[str, Tensor]:
-        """Return scalar means over a validation batch; "score" (lower is better) selects the best checkpoint."""
+        """Return scalar means over a validation batch; "score" (lower is better) selects the best checkpoint.
+
+        By default these are the losses of the model, and their weighted sum is the score.
+        """
+        score, values = self._weighted(batch, 0)
+        return values | {"score": score}
 
     def initialise(self, batches: Iterable[Batch]) -> None:
         """Fit data-dependent initial values before step 0 from a few batches of the training set.
@@ -70,6 +74,10 @@ class Objective(nn.Module, ABC):
         if phase == "critic" and self.adversary is not None:
             loss = self.adversary.loss(step)
             return None if loss is None else (loss, {"critic": loss.detach()})
+        return self._weighted(batch, step)
+
+    def _weighted(self, batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the weighted sum of the losses of the model, and each of them."""
         total = torch.zeros((), device=next(self.model.parameters()).device)
         values = {}
         for name, (weight, value) in self.parts(batch, step).items():

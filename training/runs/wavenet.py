@@ -72,16 +72,8 @@ class WaveNetObjective(RecordingObjective):
 
     def parts(self, batch: Batch, step: int) -> Parts:
         """Return nats per sample."""
-        return {"nats": (1.0, self._nats(batch))}
-
-    def validate(self, batch: Batch) -> dict[str, Tensor]:
-        """Return nats per sample."""
-        nats = self._nats(batch)
-        return {"nats": nats, "score": nats}
-
-    def _nats(self, batch: Batch) -> Tensor:
         x, mel = self.segments(batch)
-        return self._score(noisy(self._filled(x, mel, batch), self.losses.noise), mel)
+        return {"nats": (1.0, self._score(noisy(self._filled(x, mel, batch), self.losses.noise), mel))}
 
     @torch.no_grad()
     def _filled(self, x: Tensor, mel: Tensor, batch: Batch) -> Tensor:

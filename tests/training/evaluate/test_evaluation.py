@@ -12,7 +12,7 @@ from training.evaluate.candidates import Candidate, griffin_lim, mel_of, of_voco
 from training.evaluate.evaluation import evaluate, score, synthesized
 from training.evaluate.metric import Metric, MetricUndefinedError
 from training.evaluate.metrics import METRICS
-from training.evaluate.options import Selection
+from training.evaluate.options import Comparison
 from training.evaluate.recordings import Recording, left_out, recordings
 from vocoder.mel.config import preset
 
@@ -56,7 +56,7 @@ def test_tasks_and_results_of_processes_can_be_pickled():
 
 def test_audio_is_cut_or_padded_to_the_recording_and_timed():
     given = recording()
-    x, seconds = synthesized(of_vocoder(NoiseVocoder(), "noise", sigma=0.5, seed=3), given)
+    x, seconds = synthesized(of_vocoder(NoiseVocoder(), "noise", Comparison(sigma=0.5, seed=3)), given)
     assert x.shape == given.x.shape
     assert seconds > 0
     np.testing.assert_array_equal(x, NoiseVocoder().synthesize(np.zeros((80, 44)), sigma=0.5, seed=3)[: len(x)])
@@ -70,7 +70,7 @@ def test_audio_is_cut_or_padded_to_the_recording_and_timed():
 
 def test_rows_follow_the_recordings_and_the_first_audio_of_each_voice_is_kept():
     recordings = [recording(0.5), recording(0.6, path="1"), recording(0.7, "b", "2")]
-    model = of_vocoder(NoiseVocoder(), "noise", sigma=0.3)
+    model = of_vocoder(NoiseVocoder(), "noise", Comparison(sigma=0.3))
     rows, audio = evaluate(model, recordings, [LEVEL])
     assert [(row.path, row.voice) for row in rows] == [(r.entry.path, r.voice) for r in recordings]
     assert [row.seconds for row in rows] == pytest.approx([0.5, 0.6, 0.7], abs=1e-3)
@@ -89,22 +89,23 @@ def test_a_voice_is_unseen_unless_the_model_was_trained_on_it():
     def seen(candidate):
         return [row.seen for row in evaluate(candidate, [new, old], [LEVEL])[0]]
 
-    assert seen(of_vocoder(tuned, "tuned")) == [True, False]
-    assert seen(of_vocoder(foreign, "foreign")) == [False, True]  # without provenance the manifest decides
+    assert seen(of_vocoder(tuned, "tuned", Comparison())) == [True, False]
+    # without provenance the manifest decides
+    assert seen(of_vocoder(foreign, "foreign", Comparison())) == [False, True]
     assert seen(TRUTH) == [True, True]
 
 
 def test_only_test_utterances_in_range_are_read_and_sorted_by_voice(tmp_path):
     manifest = read_manifest(write_corpus(tmp_path))
-    found = recordings(manifest, Selection(0.5, 9.0))
+    found = recordings(manifest, Comparison(0.5, 9.0))
     assert [r.entry.path for r in found] == ["4.flac", "5.flac", "1.flac", "2.flac"]
     assert [(r.voice, r.seen) for r in found] == [("high", False)] * 2 + [("low", True)] * 2
     np.testing.assert_allclose(found[2].x, voice(110.0, 1.0, seed=1), atol=2**-15)
     assert (found[2].at(16000).shape, found[2].seconds) == ((16000,), 1.0)
-    assert left_out(manifest, Selection(1.15, 9.0)) == ["high"]
-    assert left_out(manifest, Selection(1.15, 9.0, by="corpus")) == []
+    assert left_out(manifest, Comparison(1.15, 9.0)) == ["high"]
+    assert left_out(manifest, Comparison(1.15, 9.0, by="corpus")) == []
     with pytest.raises(ManifestError, match="no test utterance"):
-        recordings(manifest, Selection(2.5, 9.0))
+        recordings(manifest, Comparison(2.5, 9.0))
 
 
 def speakers_of_two_corpora(folder):
@@ -116,13 +117,13 @@ def speakers_of_two_corpora(folder):
 
 def test_limited_selections_are_spread_evenly(tmp_path):
     manifest = speakers_of_two_corpora(tmp_path)
-    found = recordings(manifest, Selection(0.5, by="corpus"))
+    found = recordings(manifest, Comparison(0.5, by="corpus"))
     assert [r.voice for r in found] == ["many"] * 12 + ["one"] * 2
     assert sorted({f"{r.entry.corpus} {r.entry.speaker}" for r in found}) == ["many a", "many b", "many c", "one d"]
-    assert [r.voice for r in recordings(manifest, Selection(0.5))] == [*"aaaabbbbcccc", "d", "d"]
+    assert [r.voice for r in recordings(manifest, Comparison(0.5))] == [*"aaaabbbbcccc", "d", "d"]
 
     def chosen(**bounds):
-        return [int(Path(r.entry.path).stem) for r in recordings(manifest, Selection(0.5, by="corpus", **bounds))]
+        return [int(Path(r.entry.path).stem) for r in recordings(manifest, Comparison(0.5, by="corpus", **bounds))]
 
     assert chosen(per_speaker=2) == [1, 3, 5, 7, 9, 11, 12, 13]
     assert chosen(limit=3) == [2, 6, 10, 12, 13]
