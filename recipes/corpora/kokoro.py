@@ -14,7 +14,7 @@ import numpy as np
 
 from recipes.corpora.kokoro_voice import licence_text, phonemes, start_voice
 from training.corpora.corpus import Corpus, CorpusError, Recording
-from training.corpora.mapping import mapped, with_bar
+from training.corpora.mapping import mapped
 
 ATTRIBUTION = "Synthetic speech of Kokoro-82M by hexgrad, in the int8 ONNX export by thewh1teagle"
 KEPT_OUT = "jf_alpha"
@@ -139,9 +139,7 @@ def synthesize(utterances: Sequence[Utterance], folder: Path, jobs: int) -> None
     Raises CorpusError if the extra `kokoro`, its model or espeak-ng is missing.
     """
     missing = [utterance for utterance in utterances if not utterance.path(folder).is_file()]
-    made, before = mapped(partial(_synthesize, folder), missing, jobs), len(utterances) - len(missing)
-    for _ in with_bar(made, "utterances", len(utterances), folder.name, before):
-        pass
+    mapped(partial(_synthesize, folder), missing, jobs, "utterances", folder.name, len(utterances) - len(missing))
 
 
 def corpus_of(name: str, recordings: Iterable[Recording]) -> Corpus:

@@ -12,7 +12,7 @@ from recipes.pitch.disturbance import DisturbanceConfig, disturbed
 from training.corpora.manifest import Manifest
 from training.corpora.pitch import track_pitch
 from training.data.augment import BlurConfig, between, blurred
-from training.data.datasets import MappedSegments, SegmentDataset, held_out_segments
+from training.data.datasets import MappedSegments, segments_of
 from training.loop.objective import Batch, Objective, Parts
 from training.losses.pitch import mean_where, pitch_loss
 from training.run_config import command_of
@@ -98,9 +98,8 @@ class PitchRun(CorpusRun):
         Tracking the pitch takes longer than a training step, so several epochs share their segments; the loss still
         varies them.
         """
-        if held_out:
-            return MappedSegments(held_out_segments(manifest, self.segments, self.validation_items), self._item, 1)
-        return MappedSegments(SegmentDataset(manifest, "train", self.segments), self._item, self.reuse)
+        segments = segments_of(manifest, self.segments, self.validation_items if held_out else 0)
+        return MappedSegments(segments, self._item, 1 if held_out else self.reuse)
 
     def _item(self, x: Tensor, rng: np.random.Generator) -> dict[str, Tensor]:
         """Return `mel` (n_mels, frames) and `f0` (frames,) in Hz, 0 if unvoiced, of a disturbed segment."""

@@ -27,10 +27,12 @@ def workers(jobs: int) -> Iterator[Callable[..., Iterator[Any]]]:
         yield pool.map
 
 
-def mapped(work: Callable[[Item], Result], items: Sequence[Item], jobs: int) -> Iterator[Result]:
-    """Yield the results of all items in order, computed by up to `jobs` processes."""
+def mapped(
+    work: Callable[[Item], Result], items: Sequence[Item], jobs: int, unit: str, name: str | None = None, done: int = 0
+) -> list[Result]:
+    """Return the results of all items in order, computed by up to `jobs` processes, with a bar as of `with_bar`."""
     with workers(min(jobs, max(len(items), 1))) as over:
-        yield from over(work, items)
+        return list(with_bar(over(work, items), unit, done + len(items), name, done))
 
 
 def with_bar(

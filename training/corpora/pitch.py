@@ -12,7 +12,7 @@ from scipy.signal import butter, sosfiltfilt
 
 from training.corpora.condition import read_prepared
 from training.corpora.manifest import Entry, Manifest
-from training.corpora.mapping import mapped, with_bar
+from training.corpora.mapping import mapped
 from training.corpora.pyin import pyin
 from vocoder.files import complete, is_current
 
@@ -79,8 +79,7 @@ def read_tracks(manifest: Manifest, entries: Sequence[Entry], speeds: Sequence[f
         with FileLock(folder / "lock"):  # processes of one run share the work
             work = missing()
             jobs = min(os.cpu_count() or 1, 1 + len(work) // _WORTH_A_PROCESS)
-            for _ in with_bar(mapped(_label, work, jobs), counted, len(work), "tracking the pitch"):
-                pass
+            mapped(_label, work, jobs, counted, "tracking the pitch")
     return {speed: [np.load(kept(entry, speed)) for entry in entries] for speed in speeds}
 
 

@@ -9,6 +9,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ from training.corpora.condition import UnusableError, condition, decode, prepare
 from training.corpora.corpus import SPLIT_RULE, Corpus, PrepareConfig, Recording, hold_out_enough, split_recordings
 from training.corpora.given_mels import admitted
 from training.corpora.manifest import Entry, Manifest, Split, read_manifest, write_manifest
-from training.corpora.mapping import mapped, with_bar
+from training.corpora.mapping import mapped
 from vocoder.files import complete, is_current
+from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import load_mel_config
 from vocoder.npy import read_mel
 
@@ -70,19 +72,6 @@ class Prepared:
         return "\n".join([*lines, f"manifest: {self.manifest.root / 'manifest.jsonl'}"])
 
 
-@dataclass(frozen=True)
-class _Job:
-    recording: Recording
-    corpus: Corpus  # without its other recordings, because jobs are sent to processes
-    split: Split
-    root: Path
-    config: PrepareConfig
-
-    def path(self, folder: str, suffix: str) -> str:
-        """Return the path of one of the recording's files, relative to the root."""
-        return f"{folder}/{self.corpus.name}/{self.recording.speaker}/{self.recording.stem}{suffix}"
-
-
 def prepare(corpora: Sequence[Corpus], output: Path, config: PrepareConfig, jobs: int = 1) -> Prepared:
     """Prepare corpora into a folder. Other corpora in it are kept.
 
@@ -94,9 +83,8 @@ def prepare(corpora: Sequence[Corpus], output: Path, config: PrepareConfig, jobs
     work = []
     for corpus in corpora:
         own = config if corpus.min_seconds is None else replace(config, min_seconds=corpus.min_seconds)
-        parts = ((replace(corpus, recordings=(one,)), one, split) for one, split in split_recordings(corpus))
-        work += [_Job(one, part, split, output, own) for part, one, split in parts]
-    results = list(with_bar(mapped(_process, work, jobs), "file", len(work)))
+        work += [(one, _described(corpus, one, split), own) for one, split in split_recordings(corpus)]
+    results = mapped(partial(_process, output), work, jobs, "file")
     skipped = [result for result in results if isinstance(result, Skipped)]
     found = [result for result in results if isinstance(result, Entry)]
     entries = [e for corpus in corpora for e in hold_out_enough([e for e in found if e.corpus == corpus.name])]
@@ -110,50 +98,48 @@ def prepare(corpora: Sequence[Corpus], output: Path, config: PrepareConfig, jobs
     return Prepared(read_manifest(output), skipped)
 
 
-def _process(job: _Job) -> Entry | Skipped:
-    recording, target = job.recording, job.root / job.path("audio", ".flac")
+def _described(corpus: Corpus, recording: Recording, split: Split) -> dict[str, Any]:
+    """Return the fields of a recording's entry that are known before it is decoded."""
+    place = f"{corpus.name}/{recording.speaker}/{recording.stem}"
+    return {
+        "path": f"audio/{place}.flac",
+        "corpus": corpus.name,
+        "speaker": recording.speaker,
+        "split": split,
+        "licence": corpus.licence,
+        "use": corpus.use,
+        "synthetic": corpus.synthetic,
+        "mel": None if recording.mel is None else f"mels/{place}.npy",
+        "mel_preset": corpus.mel_preset,
+    }
+
+
+def _process(root: Path, work: tuple[Recording, dict[str, Any], PrepareConfig]) -> Entry | Skipped:
+    """Prepare the files of a recording, whose entry has the given fields, and return that entry."""
+    recording, fields, config = work
+    audio = root / fields["path"]
     try:
         if recording.unusable:
             raise UnusableError(recording.unusable, UNHEARD)
-        if not is_current(target, recording.path):
-            _make(recording.path, target, job.config)
+        if not is_current(audio, recording.path):
+            _make(recording.path, audio, config)
         if recording.mel is not None:
-            _take_mel(job, recording.mel, target)
+            _take_mel(recording.mel, load_mel_config(fields["mel_preset"]), audio, root / fields["mel"])
     except UnusableError as error:
-        return Skipped(str(recording.path), job.corpus.name, recording.speaker, error.reason, error.detail)
-    return _entry(job, target)
-
-
-def _entry(job: _Job, audio: Path) -> Entry:
-    corpus = job.corpus
+        return Skipped(str(recording.path), fields["corpus"], recording.speaker, error.reason, error.detail)
     with soundfile.SoundFile(audio) as file:
-        written = file.comment.removeprefix(_BANDWIDTH) if file.comment.startswith(_BANDWIDTH) else None
-        return Entry(
-            path=job.path("audio", ".flac"),
-            corpus=corpus.name,
-            speaker=job.recording.speaker,
-            split=job.split,
-            duration=file.frames / file.samplerate,
-            sample_rate=file.samplerate,
-            licence=corpus.licence,
-            bandwidth=None if written is None else float(written),
-            use=corpus.use,
-            synthetic=corpus.synthetic,
-            mel=None if job.recording.mel is None else job.path("mels", ".npy"),
-            mel_preset=corpus.mel_preset,
-        )
+        bandwidth = float(file.comment.removeprefix(_BANDWIDTH)) if file.comment.startswith(_BANDWIDTH) else None
+        seconds, rate = file.frames / file.samplerate, file.samplerate
+    return Entry(**fields, duration=seconds, sample_rate=rate, bandwidth=bandwidth)
 
 
-def _take_mel(job: _Job, source: Path, audio: Path) -> None:
+def _take_mel(source: Path, made_with: MelConfig, audio: Path, target: Path) -> None:
     """Check a recording's mel against its prepared audio, and copy it."""
-    assert job.corpus.mel_preset is not None
     try:
         mel = read_mel(source)
-        made_with = load_mel_config(job.corpus.mel_preset)
         admitted(mel, made_with, round(soundfile.info(audio).duration * made_with.sample_rate))
     except ValueError as error:
         raise UnusableError("mel does not fit", f"{source}: {error}") from error
-    target = job.root / job.path("mels", ".npy")
     target.parent.mkdir(parents=True, exist_ok=True)
     np.save(target, mel)
 

@@ -193,13 +193,15 @@ def _gain(x: np.ndarray, decibels: float) -> np.float32:
     return np.float32(min(10 ** (decibels / 20), _PEAK_LIMIT / peak if peak > 0 else math.inf))
 
 
-def held_out_segments(
-    manifest: Manifest, segments: SegmentConfig, items: int, mel_config: MelConfig | None = None, pitch: bool = False
+def segments_of(
+    manifest: Manifest, config: SegmentConfig, held_out: int, mel_config: MelConfig | None = None, pitch: bool = False
 ) -> SegmentDataset:
-    """Return `items` segments of the test split, cut like the training segments but not augmented.
+    """Return the segments of the training split, or `held_out` of the test split, cut alike but not augmented.
 
-    Voices without training data are left out; they are kept for the final evaluation.
+    Held-out ones are not of voices without training data, which are kept for the final evaluation.
     """
-    sizes = {name: getattr(segments, name) for name in ("segment_length", "hop_length", "margin")}
-    plain = SegmentConfig(epoch_length=items, **sizes)
+    if not held_out:
+        return SegmentDataset(manifest, "train", config, mel_config, pitch)
+    sizes = {name: getattr(config, name) for name in ("segment_length", "hop_length", "margin")}
+    plain = SegmentConfig(epoch_length=held_out, **sizes)
     return SegmentDataset(manifest, "test", plain, mel_config, pitch, speakers=manifest.trained_speakers)

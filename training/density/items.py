@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.distributions import Categorical, Distribution, Independent, MixtureSameFamily, Normal, Uniform
 
 from training.corpora.manifest import Manifest
-from training.data.datasets import MappedSegments, SegmentConfig, SegmentDataset, held_out_segments
+from training.data.datasets import MappedSegments, SegmentConfig, segments_of
 from training.loop.batches import EpochDataset
 from training.loop.processes import isolated
 from vocoder.config import Checked, ConfigError, Count, NotNegative, NotNegativeInt, Range
@@ -103,9 +103,7 @@ def items_of(
     )
     corpus = Manifest(manifest.root, entries)
     make = partial(_noisy_mel, MelSpectrogram(mel_config, precise=False), frames, config.noise)
-    if held_out:
-        return MappedSegments(held_out_segments(corpus, segments, config.held_out), make)
-    return MappedSegments(SegmentDataset(corpus, "train", segments), make)
+    return MappedSegments(segments_of(corpus, segments, config.held_out if held_out else 0), make)
 
 
 class Drawn:

@@ -52,8 +52,12 @@ def cells(summaries: Sequence[Summary], columns: Sequence[Column]) -> list[list[
     lines = [["voice", "candidate", "utt.", *(column.title for column in columns)]]
     for summary in summaries:
         voice = summary.voice if summary.seen else f"{summary.voice} (unseen)"
-        values = [_value(summary, column) for column in columns]
-        lines.append([voice, summary.candidate, str(summary.utterances), *values])
+        values = [(column, summary.means.get(column.name)) for column in columns]
+        shown = [
+            _ABSENT if mean is None else f"{mean:.{column.decimals}f}{'*' * (column.name in summary.undefined)}"
+            for column, mean in values
+        ]
+        lines.append([voice, summary.candidate, str(summary.utterances), *shown])
     return lines
 
 
@@ -74,13 +78,6 @@ def table(summaries: Sequence[Summary], columns: Sequence[Column]) -> str:
     )
     rule = ["-" * width if i < _LEFT else f"{'-' * (width - 1)}:" for i, width in enumerate(widths)]
     return "".join(f"| {' | '.join(line)} |\n" for line in (header, rule, *rows))
-
-
-def _value(summary: Summary, column: Column) -> str:
-    value = summary.means.get(column.name)
-    if value is None:
-        return _ABSENT
-    return f"{value:.{column.decimals}f}" + ("*" if column.name in summary.undefined else "")
 
 
 @dataclass(frozen=True)

@@ -1,22 +1,14 @@
-"""The processes of a run, with accelerate: joining them, their random states, and averages of scalars."""
+"""The processes of a run, with accelerate: their random states, and averages of scalars."""
 
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
-from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import Tensor
 
-from training.loop.trainer_config import TrainerConfig
 from vocoder.loading import default_dtype
-
-
-def build_accelerator(config: TrainerConfig) -> Accelerator:
-    """Join the processes started by `accelerate launch` or `torchrun`, if any, on GPUs or CPUs."""
-    on_cpu = config.device == "cpu" or not torch.cuda.is_available()
-    return Accelerator(cpu=on_cpu, mixed_precision="bf16" if config.precision == "bfloat16" else "no")
 
 
 def multiplies_bfloat16() -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list, gather_object, set_seed
 
 from training.loop.batches import BatchPlan, EpochDataset, loaded
@@ -18,7 +19,7 @@ from training.loop.checkpointing import Checkpoints, Progress, RunState, locked
 from training.loop.monitoring import Monitor
 from training.loop.objective import Batch, Objective
 from training.loop.optimisation import average_gradients, build_optimiser, moving_average, rate_scale
-from training.loop.processes import Averages, announce, build_accelerator, isolated, random_state, restore_random_state
+from training.loop.processes import Averages, announce, isolated, random_state, restore_random_state
 from training.loop.stopping import Clock, Interruption, TrainingError
 from training.loop.trainer_config import RunConfig, TrainerConfig
 from training.run_config import changes, read_settings, write_config
@@ -70,7 +71,8 @@ class Trainer:
         provenance: Mapping[str, Any] | None = None,
         resume: bool = False,
     ) -> None:
-        self.accelerator = build_accelerator(config)
+        on_cpu, half = config.device == "cpu" or not torch.cuda.is_available(), config.precision == "bfloat16"
+        self.accelerator = Accelerator(cpu=on_cpu, mixed_precision="bf16" if half else "no")  # joins other processes
         self.training_set = training_set
         self.validation_set = validation_set
         self.sample_rate = sample_rate

@@ -9,7 +9,7 @@ from typing import Any
 from accelerate.utils import set_seed
 
 from training.corpora.manifest import Manifest, read_manifest
-from training.data.datasets import SegmentConfig, SegmentDataset, held_out_segments
+from training.data.datasets import SegmentConfig, segments_of
 from training.loop.batches import EpochDataset
 from training.loop.objective import Objective
 from training.loop.processes import announce
@@ -79,10 +79,8 @@ class CorpusRun(RunConfig, ABC):
 
     def items(self, manifest: Manifest, objective: Objective, held_out: bool) -> EpochDataset:
         """Return the segments that the run trains on, or the held-out ones for validation."""
-        heard = objective.mel_config, objective.wants_pitch
-        if held_out:
-            return held_out_segments(manifest, self.segments, self.validation_items, *heard)
-        return SegmentDataset(manifest, "train", self.segments, *heard)
+        count = self.validation_items if held_out else 0
+        return segments_of(manifest, self.segments, count, objective.mel_config, objective.wants_pitch)
 
 
 def _following(mel: MelConfig) -> dict[str, dict[str, int]]:

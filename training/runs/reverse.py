@@ -117,21 +117,17 @@ class ReverseObjective(SampleObjective):
 
     def _pair_parts(self, x: Tensor, mel: Tensor, batch: Batch) -> Parts:
         """Return weight and value of each loss on pairs."""
-        parts: Parts = {}
-        drawn, finished = self._drawn(self.teacher, mel)
+        parts, teacher = Parts(), self.teacher
+        with torch.no_grad():
+            z = teacher.prior(noise_for(teacher, mel), mel)
+            finished = self.finished(teacher.inverse(z, mel)[0], mel)
+            drawn = z, _coefficients(teacher, finished, mel)
         if self.losses.recorded:
-            recorded = pairs_of(self.teacher, self._filled(x, finished, batch), mel)
+            recorded = pairs_of(teacher, self._filled(x, finished, batch), mel)
             parts["recorded"] = self.losses.recorded, self._distance(recorded, mel)
         if self.losses.drawn:
             parts["drawn"] = self.losses.drawn, self._distance(drawn, mel)
         return parts
-
-    @torch.no_grad()
-    def _drawn(self, teacher: WaveGlow, mel: Tensor) -> tuple[Pairs, Tensor]:
-        """Return noise with the coefficients of the teacher's corrected sample, and that sample (B, T)."""
-        z = teacher.prior(noise_for(teacher, mel), mel)
-        x = self.finished(teacher.inverse(z, mel)[0], mel)
-        return (z, _coefficients(teacher, x, mel)), x
 
     def _distance(self, pairs: Pairs, mel: Tensor) -> Tensor:
         """Return the distance of the student's coefficients from those of pairs, in the teacher's units.

@@ -19,7 +19,7 @@ from torch.utils.data import default_collate
 from training.corpora.given_mels import given_mel
 from training.corpora.manifest import Manifest, ManifestError
 from training.data.augment import AugmentConfig
-from training.data.datasets import SegmentConfig, SegmentDataset, held_out_segments
+from training.data.datasets import SegmentConfig, SegmentDataset, segments_of
 from training.data.rational_resampling import crop, resampled_length
 from training.data.stores import AudioStore, MelStore, conditioned
 from vocoder.mel.config import MelConfig, preset
@@ -199,7 +199,7 @@ def test_a_given_true_mel_equals_the_mel_that_training_computes(tmp_path):
     for number in (0, 1):
         np.save(tmp_path / f"{number}.npy", extract(whole(manifest, number)[None])[0].numpy())
     training = SegmentDataset(manifest, "train", PLAIN, mel_config=MEL)
-    for dataset in (training, held_out_segments(manifest, PLAIN, 20, MEL)):
+    for dataset in (training, segments_of(manifest, PLAIN, 20, MEL)):
         batch = default_collate(list(dataset))
         own = extract.frame(batch["x"])[:, :, : SEGMENT // HOP]
         torch.testing.assert_close(conditioned(torch.zeros_like(own), batch), own, rtol=0, atol=2e-4)

@@ -51,7 +51,7 @@ def test_tasks_and_results_of_processes_can_be_pickled():
     copied = pickle.loads(pickle.dumps(task))
     assert pickle.loads(pickle.dumps(copied((x, 0.5 * x)))) == task((x, 0.5 * x))
     with pytest.raises(ValueError, match="at least 1 process"):
-        list(mapped(task, [], 0))
+        mapped(task, [], 0, "")
 
 
 def test_audio_is_cut_or_padded_to_the_recording_and_timed():
