@@ -78,11 +78,8 @@ def ours(config: DensityConfig, x: Tensor, seed: int) -> Contestant:
 
 def pool(items: EpochDataset, epochs: int, first: int = 0) -> Tensor:
     """Return all items of some epochs, (n, channels, frames)."""
-    found = []
-    for epoch in range(first, first + epochs):
-        items.set_epoch(epoch)
-        found += [items[i]["x"] for i in range(len(items))]
-    return torch.stack(found)
+    keys = ((epoch, index) for epoch in range(first, first + epochs) for index in range(len(items)))
+    return torch.stack([items[key]["x"] for key in keys])
 
 
 def fit(contestant: Contestant, data: Data, settings: Fit) -> None:

@@ -116,20 +116,14 @@ class SpeechItems:
     def __init__(self, examples: Sequence[Example], frames: int, padding: int, seed: int) -> None:
         self.examples, self.frames, self.padding, self.seed = examples, frames, padding, seed
         self._longest = max(len(example["tokens"]) for example in examples)
-        self._epoch = 0
 
     def __len__(self) -> int:
         return len(self.examples)
 
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch that the following items belong to."""
-        self._epoch = epoch
-
-    def __getitem__(self, number: int) -> dict[str, torch.Tensor]:
-        example = self.examples[number]
+    def __getitem__(self, key: tuple[int, int]) -> dict[str, torch.Tensor]:
+        example = self.examples[key[1]]
         total = example["mel"].shape[1]
-        place = np.random.default_rng((self.seed, self._epoch, number)).random()
-        start = int(place * (max(total - self.frames, 0) + 1))
+        start = int(np.random.default_rng((self.seed, *key)).random() * (max(total - self.frames, 0) + 1))
         cut = {name: example[name][..., start:] for name in ("index", "places", "mel")}
         cut["mask"] = np.ones(total - start, np.float32)
         item = {name: fix_length(values, size=self.frames) for name, values in cut.items()}

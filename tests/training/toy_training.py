@@ -19,16 +19,13 @@ class Tones:
 
     def __init__(self, length=26):
         self.length = length
-        self.epoch = 0
 
     def __len__(self):
         return self.length
 
-    def set_epoch(self, epoch):
-        self.epoch = epoch
-
-    def __getitem__(self, index):
-        generator = torch.Generator().manual_seed(1000 * self.epoch + index)
+    def __getitem__(self, key):
+        epoch, index = key
+        generator = torch.Generator().manual_seed(1000 * epoch + index)
         return {"x": torch.randn(8, generator=generator) + 0.5, "speaker": index % 3}
 
 

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from training.corpora.manifest import Manifest, Split
 from training.data.augment import AugmentConfig, augmented, between
@@ -54,7 +53,7 @@ class SegmentConfig(Checked):
         rate_grid(self.rates)
 
 
-class SegmentDataset(Dataset[dict[str, Any]]):
+class SegmentDataset:
     """Random segments of a split; item `index` of an epoch is a pure function of (seed, epoch, index).
 
     An item holds x (margin + segment_length + margin,) float32, the number of its `speaker` and the edge of the `band`
@@ -94,20 +93,13 @@ class SegmentDataset(Dataset[dict[str, Any]]):
         if mel_config is not None and any(entry.mel is not None for entry in entries):
             self._mels = MelStore(manifest, entries, list(self._store.lengths), mel_config)
         self._pitch = PitchStore(manifest, entries, speeds_for(*config.rates)) if pitch else None
-        self._epoch = 0
 
     def __len__(self) -> int:
         covering = -(-int(self._store.lengths.sum()) // self.config.segment_length)
         return self.config.epoch_length or covering
 
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch that the following items belong to."""
-        self._epoch = epoch
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        if not 0 <= index < len(self):
-            raise IndexError(f"item {index} of {len(self)}")
-        rng = np.random.default_rng((self.config.seed, self._epoch, index))
+    def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
+        rng = np.random.default_rng((self.config.seed, *key))
         # Always four draws in this order, so that switching on an augmentation does not change the other choices.
         choice, speed, place, gain = rng.random(4)
         utterance = int(np.searchsorted(self._cumulative, choice * self._cumulative[-1], side="right"))
@@ -117,7 +109,7 @@ class SegmentDataset(Dataset[dict[str, Any]]):
         band = min(self._bands[utterance] * float(rate), self.sample_rate / 2)
         augment = self.config.augment
         if delay is None and any((augment.equaliser_db, augment.low_pass, augment.noise, augment.reverberation)):
-            own = np.random.default_rng((self.config.seed, self._epoch, index, _AUGMENTATION))
+            own = np.random.default_rng((self.config.seed, *key, _AUGMENTATION))
             x, band = augmented(x, band, self.sample_rate, augment, own)
         if delay is None and any(self.config.gain_db):
             x *= _gain(x, between(self.config.gain_db, gain))
@@ -165,18 +157,14 @@ class MappedSegments:
     def __len__(self) -> int:
         return len(self.segments)
 
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch that the following items belong to."""
-        epoch //= max(self.reuse, 1)
+    def __getitem__(self, key: tuple[int, int]) -> dict[str, Tensor]:
+        epoch, index = key[0] // max(self.reuse, 1), key[1]
         if epoch != self._epoch:
             self._epoch, self._kept = epoch, {}
-            self.segments.set_epoch(epoch)
-
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
         if index in self._kept:
             return self._kept[index]
-        rng = np.random.default_rng((self.segments.config.seed, self._epoch, index, _MAKING))
-        item = self.make(self.segments[index]["x"], rng)
+        rng = np.random.default_rng((self.segments.config.seed, epoch, index, _MAKING))
+        item = self.make(self.segments[epoch, index]["x"], rng)
         if self.reuse:
             self._kept[index] = item
         return item

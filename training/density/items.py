@@ -111,17 +111,18 @@ class Drawn:
 
     def __init__(self, draw: Callable[[np.random.Generator], np.ndarray], seed: int) -> None:
         self._draw, self._seed = draw, seed
-        self.set_epoch(0)
+        self.epoch, self.x = 0, self._drawn(0)
 
     def __len__(self) -> int:
         return len(self.x)
 
-    def set_epoch(self, epoch: int) -> None:
-        """Draw the items of an epoch."""
-        self.x = torch.from_numpy(self._draw(np.random.default_rng((self._seed, epoch)))).float()
+    def __getitem__(self, key: tuple[int, int]) -> dict[str, Tensor]:
+        if key[0] != self.epoch:
+            self.epoch, self.x = key[0], self._drawn(key[0])
+        return {"x": self.x[key[1]]}
 
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
-        return {"x": self.x[index]}
+    def _drawn(self, epoch: int) -> Tensor:
+        return torch.from_numpy(self._draw(np.random.default_rng((self._seed, epoch)))).float()
 
 
 def digits(split: Literal["train", "validation", "test"], seed: int = 0) -> Drawn:

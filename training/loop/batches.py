@@ -8,34 +8,33 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, StackDataset
+from torch.utils.data import DataLoader
 
 from training.loop.objective import Batch
 from vocoder.config import ConfigError
 
 
 class EpochDataset(Protocol):
-    """A map-style dataset of dictionaries of tensors and numbers, whose items depend only on (epoch, index)."""
+    """A map-style dataset of dictionaries of tensors and numbers, which depend only on (epoch, index)."""
 
     def __len__(self) -> int:
         """Return the number of items in an epoch."""
 
-    def __getitem__(self, index: int, /) -> Mapping[str, Any]:
+    def __getitem__(self, key: tuple[int, int], /) -> Mapping[str, Any]:
         """Return one item."""
 
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch that the following items belong to."""
 
-
-class FixedItems(StackDataset[dict[str, Any]]):
+class FixedItems:
     """The rows of tensors (N, ...) by name, the same in every epoch."""
 
     def __init__(self, **tensors: Tensor) -> None:
-        super().__init__(**tensors)  # type: ignore[arg-type]  # anything with rows will do
         self.tensors = tensors
 
-    def set_epoch(self, epoch: int) -> None:
-        """Do nothing, because the items are fixed."""
+    def __len__(self) -> int:
+        return min(map(len, self.tensors.values()))
+
+    def __getitem__(self, key: tuple[int, int]) -> dict[str, Tensor]:
+        return {name: rows[key[1]] for name, rows in self.tensors.items()}
 
 
 @dataclass(frozen=True)
@@ -62,19 +61,18 @@ class BatchPlan:
         if self.length < self.batch_size:
             raise ConfigError(f"the training set has {self.length} items, fewer than batch_size {self.batch_size}")
 
-    def epoch(self, epoch: int, first: int = 0) -> list[list[int]]:
-        """Return this process's indices of each global batch of an epoch from batch `first`, without a partial one."""
+    def epoch(self, epoch: int, first: int = 0) -> list[list[tuple[int, int]]]:
+        """Return (epoch, index) of this process's items in each whole global batch of an epoch from batch `first`."""
         batches = self.length // self.batch_size
         order = np.random.default_rng((self.seed, epoch)).permutation(self.length)[: batches * self.batch_size]
         shares: list[list[int]] = order.reshape(batches, self.processes, -1)[first:, self.rank].tolist()
-        return shares
+        return [[(epoch, index) for index in share] for share in shares]
 
 
 def loaded(
-    dataset: EpochDataset, epoch: int, batches: list[list[int]], workers: int, device: torch.device
+    dataset: EpochDataset, batches: list[list[tuple[int, int]]], workers: int, device: torch.device
 ) -> Iterator[Batch]:
-    """Yield batches of an epoch, given by their items' indices, on `device`."""
-    dataset.set_epoch(epoch)
+    """Yield batches, given by (epoch, index) of their items, on `device`."""
     loader: DataLoader[Batch] = DataLoader(
         dataset,  # type: ignore[arg-type]
         batch_sampler=batches,

@@ -120,7 +120,7 @@ class Trainer:
         if self.accelerator.is_main_process:
             self.checkpoints.prune()
             whole = BatchPlan(len(self.training_set), self.config.batch_size, 1, 0, self.config.seed)
-            batches = loaded(self.training_set, 0, whole.epoch(0), 0, self.accelerator.device)
+            batches = loaded(self.training_set, whole.epoch(0), 0, self.accelerator.device)
             count = self.config.initialisation_batches
             announce(f"initialising from {count} {'batch' if count == 1 else 'batches'} of data")
             with isolated(self.config.seed), torch.no_grad():
@@ -163,8 +163,7 @@ class Trainer:
         progress, config = self.state.progress, self.config
         while progress.step < config.steps:
             first, device = progress.items_in_epoch // config.batch_size, self.accelerator.device
-            chosen = self.plan.epoch(progress.epoch, first)
-            yield from loaded(self.training_set, progress.epoch, chosen, config.num_workers, device)
+            yield from loaded(self.training_set, self.plan.epoch(progress.epoch, first), config.num_workers, device)
             progress.epoch, progress.items_in_epoch = progress.epoch + 1, 0
 
     def step(self, batch: Batch, averages: Averages) -> None:
@@ -219,11 +218,12 @@ class Trainer:
         """Score the averaged weights; return whether they are the best so far."""
         accelerator, progress, averages = self.accelerator, self.state.progress, Averages()
         processes, rank = accelerator.num_processes, accelerator.process_index
-        size, mine = self.config.batch_size // processes, range(rank, len(self.validation_set), processes)
-        shares = [list(mine[start : start + size]) for start in range(0, len(mine), size)]
+        size = self.config.batch_size // processes
+        mine = [(0, index) for index in range(rank, len(self.validation_set), processes)]
+        shares = [mine[start : start + size] for start in range(0, len(mine), size)]
         with self.state.averaged(), isolated(self.config.seed + rank), torch.no_grad(), accelerator.autocast():
             self.objective.eval()
-            for batch in loaded(self.validation_set, 0, shares, 0, accelerator.device):
+            for batch in loaded(self.validation_set, shares, 0, accelerator.device):
                 averages.add(self.objective.validate(batch), weight=len(next(iter(batch.values()))))
         means = averages.close()
         is_best = progress.note_score(means.get("score"))

@@ -67,7 +67,7 @@ def test_every_utterance_is_predicted_by_the_model_not_trained_on_it(halves, tmp
     assert {(entry.split, entry.use, entry.corpus) for entry in manifest.entries} == expected
     # Training accepts the mels, so they fit their audio.
     segments = SegmentDataset(manifest, "train", SegmentConfig(segment_length=8192), mel_config=NVIDIA)
-    assert all(segments[number]["has_mel"] for number in range(5))
+    assert all(segments[0, number]["has_mel"] for number in range(5))
 
 
 def test_predicted_mels_are_closer_than_those_of_other_utterances(halves):

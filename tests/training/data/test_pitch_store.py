@@ -50,10 +50,10 @@ def test_items_have_pitch_labels_for_their_speeds(manifest):
     settings = SegmentConfig(epoch_length=40, rates=(0.7, 1.2))
     plain = SegmentDataset(manifest, "train", settings)
     dataset = SegmentDataset(manifest, "train", settings, pitch=True)
-    assert "f0" not in plain[0]
-    batch = default_collate([dataset[i] for i in range(40)])
+    assert "f0" not in plain[0, 0]
+    batch = default_collate([dataset[0, i] for i in range(40)])
     assert batch["f0"].shape == (40, settings.segment_length // HOP)
-    assert (batch["x"] == default_collate([plain[i] for i in range(40)])["x"]).all()
+    assert (batch["x"] == default_collate([plain[0, i] for i in range(40)])["x"]).all()
     voiced = batch["f0"] > 0
     assert 0.1 < voiced.float().mean() < 0.9
     level = batch["x"][:, 512:-512].reshape(40, -1, HOP).square().mean(dim=2)

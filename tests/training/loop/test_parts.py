@@ -22,21 +22,20 @@ def plan(seed=5):
 
 def test_epochs_use_each_item_at_most_once_and_batches_follow_the_plan():
     epochs = [plan().epoch(epoch) for epoch in range(4)]
-    for epoch in epochs:
-        items = [index for batch in epoch for index in batch]
+    for number, epoch in enumerate(epochs):
+        items = [key for batch in epoch for key in batch]
         assert len(items) == len(set(items)) == 24
-        assert set(items) <= set(range(26))
+        assert set(items) <= {(number, index) for index in range(26)}
     assert all(a != b for a, b in pairwise(epochs))
     assert plan(seed=6).epoch(0) != epochs[0]
     assert plan().epoch(1, first=4) == epochs[1][4:]
     data, before = Tones(), torch.get_rng_state()
-    batches = list(loaded(data, 3, plan().epoch(3, first=5), 0, torch.device("cpu")))
+    batches = list(loaded(data, plan().epoch(3, first=5), 0, torch.device("cpu")))
     assert torch.equal(torch.get_rng_state(), before)
-    (indices,) = plan().epoch(3, first=5)
-    assert data.epoch == 3
+    (keys,) = plan().epoch(3, first=5)
     assert len(batches) == 1
-    assert torch.equal(batches[0]["x"], torch.stack([data[index]["x"] for index in indices]))
-    assert batches[0]["speaker"].tolist() == [index % 3 for index in indices]
+    assert torch.equal(batches[0]["x"], torch.stack([data[key]["x"] for key in keys]))
+    assert batches[0]["speaker"].tolist() == [index % 3 for _, index in keys]
 
 
 class Killed(BaseException):

@@ -86,7 +86,7 @@ def test_averaged_weights_are_validated_and_exported(tmp_path):
     assert differences(torch.load(tmp_path / "last/model/model.pt", weights_only=True), run["ema"]) == []
     assert torch.equal(objective.model[0].weight, run["objective"]["model.0.weight"])
     objective.model.load_state_dict(run["ema"])
-    everything = {"x": torch.stack([Tones()[index]["x"] for index in range(10)])}
+    everything = {"x": torch.stack([Tones()[0, index]["x"] for index in range(10)])}
     with torch.no_grad():
         score = float(objective.eval().validate(everything)["score"])
     assert math.isclose(result.best_score, score, rel_tol=1e-6)
