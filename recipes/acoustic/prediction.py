@@ -9,9 +9,8 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
-from recipes.acoustic.items import Example, example_of, parted, utterances
+from recipes.acoustic.items import example_of, parted, utterances
 from recipes.acoustic.model import FAMILY
 from recipes.corpora.kokoro import corpus_of
 from training.corpora.corpus import PrepareConfig, Recording
@@ -21,9 +20,11 @@ from vocoder.config import ConfigError
 from vocoder.mel.config_file import load_mel_config
 
 
+@torch.inference_mode()
 def predict(speech: Path, models: Sequence[Path], true_prosody: bool) -> Iterator[tuple[Path, NDArray[np.float32]]]:
     """Yield the utterances that each model held out, with its mel (n_mels, frames) by the true durations.
 
+    It has as many frames as the recording's.
     Raises ConfigError if two models held out the same utterance, and CheckpointError if a directory holds no model.
     """
     done: set[Path] = set()
@@ -33,16 +34,11 @@ def predict(speech: Path, models: Sequence[Path], true_prosody: bool) -> Iterato
             if path in done:
                 raise ConfigError(f"{directory} held out {path}, like another model: give only one model for each part")
             done.add(path)
-            yield path, predicted_mel(trained.model, example_of(path, trained.mel_config), true_prosody)
-
-
-@torch.inference_mode()
-def predicted_mel(model: nn.Module, example: Example, true_prosody: bool) -> NDArray[np.float32]:
-    """Return a model's prediction of the mel (n_mels, frames), with as many frames as the recording's."""
-    names = ("tokens", "style", "index", "places", "prosody")
-    *seen, prosody = (torch.from_numpy(example[name])[None] for name in names)
-    mel: NDArray[np.float32] = model(*seen, torch.ones(seen[2].shape), prosody if true_prosody else None)[0][0].numpy()
-    return mel
+            example = example_of(path, trained.mel_config)
+            names = ("tokens", "style", "index", "places", "prosody")
+            *seen, prosody = (torch.from_numpy(example[name])[None] for name in names)
+            mels, _ = trained.model(*seen, torch.ones(seen[2].shape), prosody if true_prosody else None)
+            yield path, mels[0].numpy()
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

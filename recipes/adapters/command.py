@@ -101,7 +101,9 @@ class AdapterRun(RunConfig):
 
 def train(config: AdapterRun, resume: bool) -> None:
     """Fit the adapter of a configuration."""
-    source, target = plain(load_mel_config(config.mel)), _mel_config(config.target)
+    source, named = plain(load_mel_config(config.mel)), config.target in shipped_models()
+    is_model = named or Path(config.target, "config.json").is_file()
+    target = load_model(model_directory(config.target)).mel_config if is_model else load_mel_config(config.target)
     manifest = read_manifest(config.manifest)
     set_seed(config.trainer.seed)
     model = AdapterModel(_architecture(config, source, target))
@@ -113,13 +115,6 @@ def train(config: AdapterRun, resume: bool) -> None:
     fitted, held = (frames_of(manifest, part, source, model.config, how, config.levels, seed) for part, how in parts)
     objective = AdapterObjective(model, source, fitted, config.ridge)
     fit(config, objective, fitted, held, provenance=provenance(manifest), resume=resume)
-
-
-def _mel_config(target: str) -> MelConfig:
-    """Return the mel config of a model, a preset or a file."""
-    if target in shipped_models() or Path(target, "config.json").is_file():
-        return load_model(model_directory(target)).mel_config
-    return load_mel_config(target)
 
 
 def _architecture(config: AdapterRun, source: MelConfig, target: MelConfig) -> AdapterConfig:
@@ -184,9 +179,8 @@ class AdapterObjective(Objective):
         """Fit the linear map; the network starts with output 0."""
         closed_form(self.model, self.fitted, self.ridge)
         if self.model.config.hidden:
-            last = self.model.layers[-1]
-            torch.nn.init.zeros_(last.weight)  # type: ignore[arg-type]
-            torch.nn.init.zeros_(last.bias)  # type: ignore[arg-type]
+            for parameter in self.model.layers[-1].parameters():
+                parameter.zero_()
 
     def parts(self, batch: Batch, step: int) -> Parts:
         """Return the mean error in nats, with less weight on quiet bands."""

@@ -98,8 +98,14 @@ def train(config: GuardRun, resume: bool) -> None:
     names = tuple(name for name in config.model.convention.layouts if name in layouts())
     seed, rate = config.seed, config.sample_rate or manifest.sample_rate
     recordings = to_fit(manifest, fitted, config.recordings, config.spoken, seed)
-    last = _fit(model, config, Material(recordings, names, rate, seed, "fitted to"), resume)
-    model.half().float()  # rounds to float16, so that it is calibrated as shipped
+    material = Material(recordings, names, rate, seed, "fitted to")
+    fit_densities(model, material.true_mels(), layouts()[config.true].floor, config.variation, seed)
+    lesson = lesson_of(material, model, config.variation, seed, config.rounds)
+    print(f"recogniser: {len(lesson)} mels", flush=True)
+    some = FixedItems(**{name: values[::20] for name, values in lesson.tensors.items()})
+    objective = ConventionObjective(model.convention, preset(config.true), lesson)
+    last = fit(config, objective, lesson, some, resume=resume)
+    model.cpu().eval().half().float()  # rounds to float16, so that it is calibrated as shipped
     recordings = to_calibrate(manifest, held, config.calibration.spoken, seed + 1)
     material = Material(recordings, names, rate, seed + 1, "calibrated with")
     lesson = lesson_of(material, model, config.variation, seed + 2)
@@ -124,18 +130,6 @@ def _two_parts(manifest: Manifest, config: GuardRun) -> tuple[list[Entry], list[
         raise ConfigError(f"{config.manifest} has no utterances for fitting, or none of other corpora for calibration")
     order = np.random.default_rng(config.seed + 1).permutation(len(held))[: aside.recordings]
     return fitted, [held[i] for i in order]
-
-
-def _fit(model: GuardModel, config: GuardRun, material: Material, resume: bool) -> Path:
-    """Fit the densities, then the recogniser by a training run; return the run's model directory."""
-    fit_densities(model, material.true_mels(), layouts()[config.true].floor, config.variation, config.seed)
-    lesson = lesson_of(material, model, config.variation, config.seed, config.rounds)
-    print(f"recogniser: {len(lesson)} mels", flush=True)
-    some = FixedItems(**{name: values[::20] for name, values in lesson.tensors.items()})
-    objective = ConventionObjective(model.convention, preset(config.true), lesson)
-    last = fit(config, objective, lesson, some, resume=resume)
-    model.cpu().eval()
-    return last
 
 
 add_arguments, run = command_of(GuardRun, train)
