@@ -1,30 +1,21 @@
-"""The objective of density models, the likelihood of items or an autoencoder's bound of it, and their families."""
+"""The objective of density models: the likelihood of items, or an autoencoder's bound of it."""
 
 import math
 from collections.abc import Iterable
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import torch
 
-from training.density.flows import DensityConfig
+from training.density.families import FAMILIES
 from training.density.items import LEVELS
 from training.density.model import DensityModel
-from training.density.vae import VAEConfig, VariationalAutoencoder
+from training.density.vae import VariationalAutoencoder
 from training.loop.objective import Batch, Objective, Parts, Phases
 from training.publishing import model_card
 from vocoder.checkpoint import save_model
 from vocoder.mel.config import MelConfig
-from vocoder.models.families import Families, Family
 
-FAMILIES: Families = MappingProxyType(
-    {
-        "density": Family(DensityConfig, DensityModel, measurable=False),
-        "vae": Family(VAEConfig, VariationalAutoencoder, measurable=False),
-    }
-)
-"""for `vocoder.checkpoint.load_model` and `save_model`"""
 AnyDensity: TypeAlias = DensityModel | VariationalAutoencoder
 
 

@@ -7,8 +7,8 @@ from evaluation_corpus import write_corpus
 
 from training.cli import main
 from training.density.command import CONFIGS, DensityRun, default_config, shorthands
+from training.density.families import FAMILIES
 from training.density.items import digits as digits_of
-from training.density.objective import FAMILIES
 from training.density.vae import VariationalAutoencoder
 from training.run_config import load_config
 from vocoder.checkpoint import load_model
