@@ -98,7 +98,7 @@ def save_model(
             "family": family,
             "architecture": to_dict(model.config),
             "mel": to_dict(mel_config),
-            "weights_sha256": _sha256(weights),
+            "weights_sha256": file_sha256(weights),
             "provenance": dict(provenance or {}),
             "quality": dict(quality or {}),
         }
@@ -206,7 +206,7 @@ def _read_tensors(path: Path, sha256: str | None, weights: bool) -> dict[str, Te
         if weights:
             raise CheckpointError(f"{path} is missing")
         return {}
-    if weights and sha256 is not None and _sha256(path) != sha256:
+    if weights and sha256 is not None and file_sha256(path) != sha256:
         raise CheckpointError(f"{path} is damaged or of another model: its SHA-256 does not match config.json")
     try:
         if weights:
@@ -238,6 +238,7 @@ def _config_sha256(config: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def _sha256(path: Path) -> str:
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -88,10 +88,10 @@ def replaced(directory: Path) -> Iterator[Path]:
     beside = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
     try:
         yield beside
-        for path in beside.iterdir():
+        fresh = sorted(beside.iterdir(), reverse=True)
+        for path in fresh:
             _flush(path)
         beside.chmod(stat.S_IMODE(directory.stat().st_mode))
-        fresh = [path.name for path in beside.iterdir()]
         for path in directory.iterdir():  # files that are not replaced move to the new directory
             if path.is_file() and not (beside / path.name).exists():
                 try:
@@ -103,8 +103,8 @@ def replaced(directory: Path) -> Iterator[Path]:
                 if path.is_dir() and not (directory / path.name).exists():
                     path.rename(directory / path.name)
         else:
-            for name in sorted(fresh, reverse=True):  # weights before config.json, which has their checksum
-                (beside / name).replace(directory / name)
+            for path in fresh:  # weights before config.json, which has their checksum
+                path.replace(directory / path.name)
         _flush(directory.parent)
     finally:
         shutil.rmtree(beside, ignore_errors=True)

@@ -44,20 +44,18 @@ def alternate(
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
-def matmul_rate(dtype: torch.dtype, device: str | torch.device = "cpu", clock: Clock = QUIET) -> float:
+def matmul_rate(
+    dtype: torch.dtype, device: str | torch.device = "cpu", clock: Clock = QUIET, size: int = SMALL_SIZE
+) -> float:
     """Measure the floating-point operations per second of a product of two square matrices.
 
     If a small product is slow, the device has no instructions for the type and a large one would take minutes, so the
     rate of the small one is returned.
     """
-    rate = _rate_of(SMALL_SIZE, dtype, device, clock)
-    return rate if rate < SLOW_RATE else _rate_of(MATRIX_SIZE, dtype, device, clock)
-
-
-def _rate_of(size: int, dtype: torch.dtype, device: str | torch.device, clock: Clock) -> float:
     a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
     seconds = alternate({"product": lambda: float((a @ b)[0, 0])}, 9, warm_ups=2, clock=clock)["product"]
-    return 2.0 * size**3 / seconds
+    rate = 2.0 * size**3 / seconds
+    return rate if rate < SLOW_RATE or size == MATRIX_SIZE else matmul_rate(dtype, device, clock, MATRIX_SIZE)
 
 
 def machine(device: str | torch.device = "cpu", clock: Clock = QUIET) -> str:

@@ -144,7 +144,9 @@ def pending(jobs: Sequence[Job], output: Path, options: BulkOptions, again: bool
         old = _read(path)
         changed = [(name, old.get(name), now) for name, now in made.items() if old.get(name) != now]
         if found := "; ".join(f"{name} {_text(before)}, not {_text(now)}" for name, before, now in changed):
-            raise ValueError(f"{output} holds audio made with {found}; {_remedy(others if again else [])}")
+            left = some([file.name for file in others])
+            mixed = f"give another folder, or also the mels of {left}, or delete these"
+            raise ValueError(f"{output} holds audio made with {found}; {mixed if again else f'{REMEDY} it'}")
     for audio in existing if again else ():
         audio.unlink()
     with complete(path) as part:
@@ -188,12 +190,6 @@ def _read(path: Path) -> dict[str, Any]:
         raise ValueError(f"{folder} holds audio of these names that this command did not write; {REMEDY} it") from None
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is damaged ({error}); {REMEDY} its audio") from None
-
-
-def _remedy(others: Sequence[Path]) -> str:
-    """Return what to do about audio made with other options, of which --again would leave these files."""
-    names = some([file.name for file in others])
-    return f"{REMEDY} it" if not others else f"give another folder, or also the mels of {names}, or delete these"
 
 
 def _text(value: Any) -> str:

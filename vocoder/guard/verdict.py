@@ -80,16 +80,15 @@ def fault(cause: str, likeliest: tuple[Guess, ...] = (), typicality: float = 0.0
 def recognised(recognition: Recognition, claimed: MelConfig, target: MelConfig) -> Verdict:
     """Return the verdict on a mel that does not follow the `claimed` mel config, for a model of `target`."""
     found = recognition.likeliest
-    faults: dict[tuple[str, str | None], float] = defaultdict(float)
+    faults: dict[tuple[str, str | None], dict[Convention, float]] = defaultdict(dict)
     for convention, share in recognition.probabilities.items():
-        faults[_fault(convention)] += share
-    (cause, preset), probability = max(faults.items(), key=lambda item: item[1])
-    if probability < NAMED:
+        faults[_fault(convention)][convention] = share
+    (cause, preset), alike = max(faults.items(), key=lambda item: sum(item[1].values()))
+    if sum(alike.values()) < NAMED:
         return Verdict(False, 0.0, UNSURE, f"The mel does not follow {claimed.name}. {unsure(found)}", likeliest=found)
     if cause in (SHUFFLED, NOT_SPEECH):
         return fault(cause, found)
-    alike = [convention for convention in recognition.probabilities if _fault(convention) == (cause, preset)]
-    like = max(alike, key=recognition.probabilities.__getitem__)
+    like = max(alike, key=alike.__getitem__)
     return Verdict(False, 0.0, cause, _explained(like, claimed, target), preset, likeliest=found)
 
 

@@ -131,12 +131,11 @@ def _mel(data: Mapping[str, Any], architecture: WaveGlowConfig) -> MelConfig:
 def _check_shapes(tensors: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]]) -> None:
     """Raise a CheckpointError that lists all tensors that are missing, unknown or of the wrong shape."""
     found = {name: tuple(value.shape) for name, value in tensors.items()}
-    both = expected.keys() & found.keys()
     problems = {
         "missing": [name for name in expected if name not in found],
         "unknown": [name for name in found if name not in expected],
         "of the wrong shape": [
-            f"{n} {found[n]} instead of {expected[n]}" for n in sorted(both) if found[n] != expected[n]
+            f"{n} {found[n]} instead of {expected[n]}" for n in sorted(found) if expected.get(n, found[n]) != found[n]
         ],
     }
     if any(problems.values()):

@@ -1,7 +1,6 @@
 """Read another project's checkpoint: its named tensors, without wrappers and weight norm, and its settings."""
 
 import dataclasses
-import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from vocoder.checkpoint import CheckpointError
+from vocoder.checkpoint import CheckpointError, file_sha256
 from vocoder.importers.unpickling import Inert, read_pickled
 from vocoder.mel.config import MelConfig
 
@@ -71,9 +70,7 @@ def read_weights(path: Path) -> Weights:
         raise CheckpointError(f"{path} holds the same tensor with and without the prefix 'module.'")
     settings = {_PREFIXES.sub("", str(name)): value for name, value in found.items() if not isinstance(value, Tensor)}
     step = next((holder[name] for name in STEPS if isinstance(holder, Mapping) and type(holder.get(name)) is int), None)
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    return Weights(_without_norms(bare), path.name, sha256, module, settings, step)
+    return Weights(_without_norms(bare), path.name, file_sha256(path), module, settings, step)
 
 
 def mel_config_of(base: MelConfig, settings: Mapping[str, Any], names: Mapping[str, str], **known: float) -> MelConfig:
