@@ -140,8 +140,8 @@ class CompiledGenerator:
         x, log_stretch = torch.empty(2, *z.shape)
         offsets = gate_offsets(self._weights, plan.cond, len(z)).permute(2, 0, 1, 3).contiguous()
         coefficients, log_gain, noise = (t.double().contiguous() for t in (plan.coefficients, plan.log_gain, z))
-        given = offsets, coefficients, log_gain, *self._tables, *self._state, noise
-        self._kernel(len(z), *self._bounds, *given, x, log_stretch)
+        given, signals = (offsets, coefficients, log_gain), (noise, x, log_stretch)
+        self._kernel(len(z), self._bounds, given, self._tables, self._state, signals)
         return x, log_stretch
 
 

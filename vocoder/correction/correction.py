@@ -4,6 +4,7 @@ import copy
 import math
 from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -112,8 +113,8 @@ class Correction(nn.Module):
         audio = audio if audio.stride(1) == 1 else audio.contiguous()
         step, out = audio.stride(0), audio.new_empty(chains, length)
         samples = audio.as_strided(((chains - 1) * step + length,), (1,))
-        given = (samples, step, target.contiguous(), exists.contiguous())
-        compiled(chains, first, order.grids, order.hop_length, order.offset, self.filter.floor, *given, *tables, out)
+        places = first, order.grids, order.hop_length, order.offset, self.filter.floor
+        compiled(chains, places, samples, step, target.contiguous(), exists.contiguous(), tables, out)
         return out
 
     def plain(self, first: int, audio: Tensor, target: Tensor, exists: Tensor) -> Tensor:
@@ -164,7 +165,7 @@ def _share(window: Tensor, stride: int) -> Tensor:
 
 
 @cache
-def compiled_tables(config: MelConfig, order: Order) -> tuple[Tensor, ...] | None:
+def compiled_tables(config: MelConfig, order: Order) -> tuple[Any, ...] | None:
     """Return the tables of the compiled correction in the order of its parameters; None for unsupported mel configs."""
     filter, fourier = MelFilter(config).float(), fourier_tables(config.n_fft)
     if fourier is None or config.n_mels < LANES:
@@ -172,7 +173,7 @@ def compiled_tables(config: MelConfig, order: Order) -> tuple[Tensor, ...] | Non
     pace = torch.tensor([order.relaxation(place) for place in range(order.corrections)])
     share = _share(filter.window, order.stride).repeat(config.n_fft // order.stride)
     back = filter.window * share / (2 * config.n_fft)  # the kernel's spectra are twice as large
-    return pace, filter.window, back, *fourier, *vector_tables(filter.filterbank / 2, filter.spread)
+    return pace, (filter.window, back, *fourier), vector_tables(filter.filterbank / 2, filter.spread)
 
 
 def fourier_tables(length: int) -> tuple[Tensor, ...] | None:

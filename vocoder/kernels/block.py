@@ -13,11 +13,16 @@ from vocoder.kernels.product import activate, multiply
 FLOAT = np.float32
 COLUMNS = 2 * LANES  # columns of a panel
 EPSILON = FLOAT(1e-6)  # added to a variance, as in `vocoder.models.reverse.FrameBlock`
+Mixing = tuple[Matrix, Row, Row, Row]
+"""taps (K, C) and bias (C,) of a convolution of each channel, and the weight and bias of the normalisation after it"""
+Weights = tuple[Mixing, tuple[FirstMatrix, Row], tuple[SecondMatrix, Row], Row]
+"""of a `FrameBlock` in order; matrices are in panels"""
+Buffers = tuple[Matrix, Matrix]
+"""for the rows before the first and before the second product"""
 
 
 @njit(fastmath=FAST, error_model="numpy")  # type: ignore[untyped-decorator]
-def mix_row(x: Any, frame: int, before: int, taps: Any, bias: Any, total: Any) -> None:
-    """Write bias plus the convolution of taps (K, C) with the frames of x (steps, C) around a frame."""
+def _mix_row(x: Any, frame: int, before: int, taps: Any, bias: Any, total: Any) -> None:
     for c in range(total.shape[0]):
         total[c] = bias[c]
     for k in range(max(0, before - frame), min(taps.shape[0], x.shape[0] + before - frame)):
@@ -38,8 +43,10 @@ def _sums(row: Any, shift: Any) -> Any:
 
 
 @njit(fastmath=FAST, error_model="numpy")  # type: ignore[untyped-decorator]
-def normalise_row(row: Any, weight: Any, bias: Any, out: Any) -> None:
-    """Normalise a row to mean 0 and variance 1, and write it times weight plus bias."""
+def mix_row(x: Any, frame: int, before: int, mixing: Any, row: Any, out: Any) -> None:
+    """Convolve the frames of x (steps, C) around a frame, and normalise the result, for which `row` is a buffer."""
+    taps, taps_bias, weight, bias = mixing
+    _mix_row(x, frame, before, taps, taps_bias, row)
     size = FLOAT(row.shape[0])
     mean = _sums(row, FLOAT(0.0))[0] / size
     scale = FLOAT(1.0) / (_sums(row, mean)[1] / size + EPSILON) ** FLOAT(0.5)
@@ -48,15 +55,12 @@ def normalise_row(row: Any, weight: Any, bias: Any, out: Any) -> None:
 
 
 @entry(stripe=16)
-def mixed(
-    rows: range, before: int, x: Cube, taps: Matrix, bias: Row, weight: Row, shift: Row, out: FirstMatrix
-) -> None:
-    """Convolve x (B, steps, C) with taps (K, C) and normalise each row; out is (B * steps, C) or has more rows."""
+def mixed(rows: range, before: int, x: Cube, mixing: Mixing, out: FirstMatrix) -> None:
+    """Convolve x (B, steps, C) and normalise each row; out is (B * steps, C) or has more rows."""
     _, steps, channels = x.shape
     total = np.empty(channels, FLOAT)
     for row in rows:
-        mix_row(x[row // steps], row % steps, before, taps, bias, total)
-        normalise_row(total, weight, shift, out[row])
+        mix_row(x[row // steps], row % steps, before, mixing, total, out[row])
 
 
 @njit(fastmath=FAST, error_model="numpy")  # type: ignore[untyped-decorator]
@@ -75,36 +79,20 @@ def added(rows: range, x: Matrix, moved: FirstMatrix, scale: Row, out: Matrix) -
 
 @entry(stripe=1)
 def block(
-    numbers: range,
-    parts: int,
-    before: int,
-    x: Cube,
-    seen: Cube,
-    taps: Matrix,
-    taps_bias: Row,
-    weight: Row,
-    shift: Row,
-    wide: FirstMatrix,
-    wide_bias: Row,
-    narrow: SecondMatrix,
-    narrow_bias: Row,
-    scale: Row,
-    normed: Matrix,
-    hidden: Matrix,
-    out: Matrix,
+    numbers: range, parts: int, before: int, x: Cube, seen: Cube, weights: Weights, buffers: Buffers, out: Matrix
 ) -> None:
     """Compute a `FrameBlock` of x (B, steps, C), for these `numbers` of `parts` parts of the rows.
 
-    Rows are independent of each other. The convolution reads `seen`; `normed` and `hidden` are buffers.
+    Rows are independent of each other. The convolution reads `seen`.
     """
+    (mixing, (wide, wide_bias), (narrow, narrow_bias), scale), (normed, hidden) = weights, buffers
     _, steps, channels = x.shape
     memory, zero = (np.empty(COLUMNS, FLOAT), np.empty(COLUMNS, FLOAT)), lanes(LANES, FLOAT(0.0))
     mixed, given, tiles = np.empty(channels, FLOAT), x.reshape(out.shape), -(-out.shape[0] // TILE)
     for number in numbers:
         begin, last = number * tiles // parts * TILE, min((number + 1) * tiles // parts * TILE, out.shape[0]) - 1
         for row in range(begin, last + 1):
-            mix_row(seen[row // steps], row % steps, before, taps, taps_bias, mixed)
-            normalise_row(mixed, weight, shift, normed[row])
+            mix_row(seen[row // steps], row % steps, before, mixing, mixed, normed[row])
         for at in range(wide.shape[0]):
             part = begin, last, COLUMNS * at, min(COLUMNS * (at + 1), hidden.shape[1]), at
             multiply(part, channels, channels, normed.reshape(-1), wide, wide_bias, hidden, memory, LANES, zero)

@@ -9,6 +9,9 @@ from vocoder.kernels.functions import LOG2E, exp2
 from vocoder.kernels.intrinsics import FAST, entry, like, wide
 from vocoder.kernels.memory import FirstMatrix, Matrix, Row
 
+Residual = tuple[FirstMatrix, Row, FirstMatrix]
+"""the hidden signal (rows, C) of a layer, the bias (C,) of its residual, and the hidden signal of the next layer"""
+
 
 @njit(fastmath=FAST, error_model="numpy")  # type: ignore[untyped-decorator]
 def gate_row(gates: Any, offset: Any, out: Any) -> None:
@@ -28,22 +31,15 @@ def _add_row(x: Any, bias: Any, out: Any) -> None:
 
 @entry(stripe=64)
 def gated(
-    rows: range,
-    begin: int,
-    steps_per_frame: int,
-    gates: FirstMatrix,
-    offsets: Matrix,
-    out: FirstMatrix,
-    hidden: FirstMatrix,
-    bias: Row,
-    residual: FirstMatrix,
+    rows: range, begin: int, per_frame: int, gates: FirstMatrix, offsets: Matrix, out: FirstMatrix, residual: Residual
 ) -> None:
     """Write tanh(a) * sigmoid(b) for (a, b) = gates + offset, split in the middle of the channels.
 
-    gates (rows, 2 * C) start at step `begin`; every `steps_per_frame` steps share a row of offsets (frames, 2 * C). out
-    is (rows, C). If there is a residual (rows, C), it is set to hidden (rows, C) + bias.
+    gates (rows, 2 * C) start at step `begin`; every `per_frame` steps share a row of offsets (frames, 2 * C). out is
+    (rows, C). The residual is set to the hidden signal + bias, unless they are empty.
     """
+    hidden, bias, following = residual
     for row in rows:
-        gate_row(gates[row], offsets[(begin + row) // steps_per_frame], out[row])
-        if residual.shape[0] > 0:
-            _add_row(hidden[row], bias, residual[row])
+        gate_row(gates[row], offsets[(begin + row) // per_frame], out[row])
+        if following.shape[0] > 0:
+            _add_row(hidden[row], bias, following[row])

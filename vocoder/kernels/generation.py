@@ -10,25 +10,29 @@ from typing import Any
 import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import njit, types
-from numba.extending import intrinsic
 
 from vocoder.kernels import memory
 from vocoder.kernels.gate import gate_row
-from vocoder.kernels.intrinsics import entry
+from vocoder.kernels.intrinsics import entry, instruction
 
 FLOAT = np.float32
+Plan = tuple[memory.Hypercube, memory.DoubleCube, memory.DoubleMatrix]
+"""offsets (B, positions, layers, 2 * gate), and coefficients (B, blocks, order) and log-gains (B, blocks) of the linear
+prediction; positions and blocks are equal parts of T"""
+Affine = tuple[memory.Matrix, memory.Row]
+Layers = tuple[memory.FirstCube, memory.FirstCube, memory.Matrix, memory.Integers]
+Weights = tuple[Affine, Layers, Affine, Affine]
+"""see `vocoder.autoregressive.loop_weights`: the first layer, the gated ones, and those after a ReLU"""
+State = tuple[memory.Cube, memory.IntegerMatrix, memory.DoubleMatrix, memory.DoubleMatrix]
+"""the rings of the layers' last inputs and their slots, the last samples, latest first, and the last excitation"""
+Signals = tuple[memory.DoubleMatrix, memory.Matrix, memory.Matrix]
+"""the noise (B, T), the samples that it becomes, and log |dx / dz| of each"""
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _weight(typing_context: Any, stored: Any) -> Any:
+@instruction(lambda stored: types.float32(stored))
+def _weight(builder: Any, kind: Any, stored: Any) -> Any:
     """Return a stored weight, float32 or the bits of a float16, as float32."""
-
-    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        if stored == types.float32:
-            return args[0]
-        return builder.fpext(builder.bitcast(args[0], ir.HalfType()), ir.FloatType())
-
-    return types.float32(stored), build
+    return stored if stored.type == kind else builder.fpext(builder.bitcast(stored, ir.HalfType()), kind)
 
 
 @njit(fastmath=True, error_model="numpy")  # type: ignore[untyped-decorator]
@@ -47,10 +51,9 @@ def _accumulate(weights: Any, x: Any, y: Any) -> None:
 
 
 @njit(error_model="numpy")  # type: ignore[untyped-decorator]
-def _layers(weights: Any, rings: Any, slots: Any, offsets: Any, scratch: Any) -> None:
+def _layers(layers: Any, rings: Any, slots: Any, offsets: Any, scratch: Any) -> None:
     """Run the layers for one sample; `sums` holds the hidden vector, followed by the sum of the skips."""
-    _, _, in_w, res_w, res_b, dilations = weights[:6]
-    taps, gates, gated, sums = scratch[:4]
+    (in_w, res_w, res_b, dilations), (taps, gates, gated, sums, _, _) = layers, scratch
     width = rings.shape[1]
     past, start = taps.shape[0] // width - 1, 0
     for layer in range(in_w.shape[0]):
@@ -79,13 +82,12 @@ def _layers(weights: Any, rings: Any, slots: Any, offsets: Any, scratch: Any) ->
 @njit(error_model="numpy")  # type: ignore[untyped-decorator]
 def _network(weights: Any, rings: Any, slots: Any, inputs: Any, offsets: Any, scratch: Any) -> None:
     """Map the stack's inputs for one sample to its output, the last array of `scratch`."""
-    start_w, start_b = weights[:2]
-    middle_w, middle_b, end_w, end_b = weights[6:]
+    (start_w, start_b), layers, (middle_w, middle_b), (end_w, end_b) = weights
     _, _, _, sums, middle, raw = scratch
     width = start_b.shape[0]
     sums[:width], sums[width:] = start_b, FLOAT(0.0)
     _accumulate(start_w, inputs, sums[:width])
-    _layers(weights, rings, slots, offsets, scratch)
+    _layers(layers, rings, slots, offsets, scratch)
     raw[:] = end_b
     if middle_w.shape[0] == 0:
         _accumulate(end_w, sums[width:], raw)
@@ -106,13 +108,13 @@ def _floored(log_s: float, floor: float) -> float:
 
 
 @njit(error_model="numpy")  # type: ignore[untyped-decorator]
-def _utterance(plan: Any, floor: Any, limit: Any, weights: Any, state: Any, noise: Any, out: Any) -> None:
+def _utterance(plan: Any, bounds: Any, weights: Any, state: Any, signals: Any) -> None:
     """Generate the samples of one utterance."""
-    offsets, coefficients, log_gains = plan
+    (offsets, coefficients, log_gains), (floor, limit), (noise, x, log_stretch) = plan, bounds, signals
     hop, block = noise.shape[0] // offsets.shape[0], noise.shape[0] // log_gains.shape[0]
     rings, slots, past, excitation = state
-    in_w, res_w, middle_b, end_b = weights[2], weights[3], weights[7], weights[9]
-    inputs = np.empty(weights[0].shape[0], FLOAT)
+    (start_w, _), (in_w, res_w, _, _), (_, middle_b), (_, end_b) = weights
+    inputs = np.empty(start_w.shape[0], FLOAT)
     taps, gated = np.empty(in_w.shape[1], FLOAT), np.empty(res_w.shape[1], FLOAT)
     gates, sums = np.empty(in_w.shape[2], FLOAT), np.empty(res_w.shape[2], FLOAT)
     middle, raw = np.empty(middle_b.shape[0], FLOAT), np.empty(end_b.shape[0], FLOAT)
@@ -130,9 +132,9 @@ def _utterance(plan: Any, floor: Any, limit: Any, weights: Any, state: Any, nois
         _network(weights, rings, slots, inputs, offsets[t // hop], scratch)
         log_s = _floored(log_gain + raw[1], floor)
         sample, bound = prediction + gain * raw[0] + math.exp(log_s) * noise[t], limit * gain
-        out[1][t] = log_s
-        out[0][t] = min(max(sample, prediction - bound), prediction + bound)
-        sample = np.float64(out[0][t])  # rounded to float32
+        log_stretch[t] = log_s
+        x[t] = min(max(sample, prediction - bound), prediction + bound)
+        sample = np.float64(x[t])  # rounded to float32
         excitation[0] = (sample - prediction) / gain
         for k in range(past.shape[0] - 1, 0, -1):
             past[k] = past[k - 1]
@@ -141,38 +143,14 @@ def _utterance(plan: Any, floor: Any, limit: Any, weights: Any, state: Any, nois
 
 @entry(stripe=1)
 def generated(
-    items: range,
-    floor: float,
-    limit: float,
-    offsets: memory.Hypercube,
-    coefficients: memory.DoubleCube,
-    log_gains: memory.DoubleMatrix,
-    start_w: memory.Matrix,
-    start_b: memory.Row,
-    in_w: memory.FirstCube,
-    res_w: memory.FirstCube,
-    res_b: memory.Matrix,
-    dilations: memory.Integers,
-    middle_w: memory.Matrix,
-    middle_b: memory.Row,
-    end_w: memory.Matrix,
-    end_b: memory.Row,
-    rings: memory.Cube,
-    slots: memory.IntegerMatrix,
-    history: memory.DoubleMatrix,
-    excitation: memory.DoubleMatrix,
-    noise: memory.DoubleMatrix,
-    x: memory.Matrix,
-    log_stretch: memory.Matrix,
+    items: range, bounds: tuple[float, float], plan: Plan, weights: Weights, state: State, signals: Signals
 ) -> None:
-    """Generate samples x (B, T) from noise (B, T), and log |dx / dz| of each; rows are the utterances of the batch.
+    """Generate samples, and update the state; rows are the utterances of the batch.
 
-    Each position has offsets (B, positions, layers, 2 * gate), and each block coefficients (B, blocks, order) and
-    log_gains (B, blocks); positions and blocks are equal parts of T. A network with three inputs is also fed the last
-    sample and the prediction. The excitation is clamped to `limit`. The state (rings, slots, history, latest first, and
-    excitation) is updated.
+    A network with three inputs is also fed the last sample and the prediction. The bounds are the soft floor of
+    log-scales, and the limit that the excitation is clamped to.
     """
-    weights = start_w, start_b, in_w, res_w, res_b, dilations, middle_w, middle_b, end_w, end_b
+    (offsets, coefficients, log_gains), (rings, slots, history, excitation), (noise, x, log_s) = plan, state, signals
     for b in items:
-        plan, state = (offsets[b], coefficients[b], log_gains[b]), (rings[b], slots[b], history[b], excitation[b])
-        _utterance(plan, floor, limit, weights, state, noise[b], (x[b], log_stretch[b]))
+        own, past = (offsets[b], coefficients[b], log_gains[b]), (rings[b], slots[b], history[b], excitation[b])
+        _utterance(own, bounds, weights, past, (noise[b], x[b], log_s[b]))

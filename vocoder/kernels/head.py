@@ -9,12 +9,16 @@ from vocoder.kernels.functions import LOG2E, exp2, root
 from vocoder.kernels.intrinsics import FAST, entry, wide
 from vocoder.kernels.lanes import lanes
 from vocoder.kernels.mel_filter import compare, spread
-from vocoder.kernels.memory import LANES, Cube, FirstMatrix, IntegerMatrix, Matrix, Row
+from vocoder.kernels.memory import LANES, Cube, FirstMatrix, Matrix, Row, Vectors
 
 FLOAT = np.float32
 ZERO, ONE, TWO, BINARY = FLOAT(0.0), FLOAT(1.0), FLOAT(2.0), FLOAT(LOG2E)
 LEAST_POWER = FLOAT(1e-14)  # as in `vocoder.layers.mel_filter`
 LEAST_WEIGHT = FLOAT(1e-3)  # as in `SpectrumHead.audio`
+Signals = tuple[FirstMatrix, Matrix, Matrix, Matrix]
+"""the network's output, the excitation's spectra, the given mel and the target"""
+Tables = tuple[Row, Vectors, Vectors, Vectors]
+"""widths of the mel bands, and the bands extended to all bins, as in the filterbank, and as they move bins"""
 
 
 @njit(fastmath=FAST, error_model="numpy")  # type: ignore[untyped-decorator]
@@ -47,35 +51,20 @@ def _levels(mel: Any, width: Any, out: Any) -> None:
 
 
 @entry(stripe=4)
-def spectra(
-    rows: range,
-    bound: float,
-    floor: float,
-    made: FirstMatrix,
-    excitation: Matrix,
-    mel: Matrix,
-    target: Matrix,
-    width: Row,
-    wide_spans: IntegerMatrix,
-    wide_shares: Row,
-    bands: IntegerMatrix,
-    weights: Row,
-    spans: IntegerMatrix,
-    shares: Row,
-    out: Matrix,
-) -> None:
+def spectra(rows: range, bounds: tuple[float, float], given: Signals, tables: Tables, out: Matrix) -> None:
     """Write spectra (rows, 2 * bins) whose mel is the target; see `vocoder.layers.spectrum_head.SpectrumHead`."""
+    (bound, floor), (made, excitation, mel, target), (width, extended, bank, shares) = bounds, given, tables
     (_, n_mels), bins, zero, targets = mel.shape, out.shape[1] // 2, lanes(8, ZERO), target.reshape(-1)
     levels, factors, magnitudes = np.empty(n_mels, FLOAT), np.empty(bins + LANES, FLOAT), np.zeros(bins + LANES, FLOAT)
-    heard = min(LANES * spans.shape[1], bins)
+    heard = min(LANES * shares[0].shape[1], bins)
     for row in rows:
         _levels(mel[row], width, levels)
-        spread(levels, wide_spans, wide_shares, ZERO, factors, zero)
+        spread(levels, extended, ZERO, factors, zero)
         free = made[row, :bins], made[row, bins : 2 * bins], made[row, 2 * bins :]
         excited, written = (excitation[row, :bins], excitation[row, bins:]), (out[row, :bins], out[row, bins:])
         _filter(free, excited, factors[:bins], FLOAT(bound), written, magnitudes)
-        compare(magnitudes, bands, weights, targets, row * n_mels, ONE, FLOAT(floor), levels, zero)
-        spread(levels, spans, shares, ZERO, factors, zero)
+        compare(magnitudes, bank, targets, row * n_mels, ONE, FLOAT(floor), levels, zero)
+        spread(levels, shares, ZERO, factors, zero)
         _scale(factors[:heard], written[0])
         _scale(factors[:heard], written[1])
 

@@ -5,11 +5,14 @@ Operations are never reordered, so that the bits of a lane do not depend on its 
 
 import operator
 from collections.abc import Callable, Sequence
+from functools import wraps
 from typing import Any
 
 from llvmlite import ir  # type: ignore[import-untyped]
-from numba import njit, types
-from numba.extending import intrinsic, lower_builtin, models, register_model, type_callable
+from numba import types
+from numba.extending import lower_builtin, models, register_model, type_callable
+
+from vocoder.kernels.intrinsics import constant, instruction, retyped
 
 ALIGN = 4
 ROWS = 8  # vectors of eight lanes, which can be transposed
@@ -26,46 +29,49 @@ class Lanes(types.Type):  # type: ignore[misc]
 @register_model(Lanes)
 class _LanesModel(models.PrimitiveModel):  # type: ignore[misc]
     def __init__(self, manager: Any, kind: Lanes) -> None:
-        super().__init__(manager, kind, number_type(kind))
+        element = ir.DoubleType() if kind.element == types.float64 else ir.FloatType()
+        super().__init__(manager, kind, ir.VectorType(element, kind.width))
 
 
-def number_type(kind: Any, element: Any = None) -> Any:
-    """Return the LLVM type of a number or a vector, optionally with another element type."""
-    if element is None:
-        double = types.float64 in (kind, getattr(kind, "element", None))
-        element = ir.DoubleType() if double else ir.FloatType()
-    return ir.VectorType(element, kind.width) if isinstance(kind, Lanes) else element
+def _spread(builder: Any, kind: Any, value: Any) -> Any:
+    """Return a value of the vector type `kind`: a number in every lane, or the value if it is a vector."""
+    if value.type == kind:
+        return value
+    single = builder.insert_element(ir.Constant(kind, ir.Undefined), value, ir.Constant(ir.IntType(32), 0))
+    return builder.shuffle_vector(single, ir.Constant(kind, ir.Undefined), constant(retyped(kind, ir.IntType(32)), 0))
 
 
-def _spread(builder: Any, value: Any, kind: Lanes) -> Any:
-    """Return a vector with a number in every lane."""
-    vector = number_type(kind)
-    single = builder.insert_element(ir.Constant(vector, ir.Undefined), value, ir.Constant(ir.IntType(32), 0))
-    mask = ir.Constant(ir.VectorType(ir.IntType(32), kind.width), [0] * kind.width)
-    return builder.shuffle_vector(single, ir.Constant(vector, ir.Undefined), mask)
+def _common(*kinds: Any) -> Any:
+    """Return the vector or number type that all types can be converted to; None if there is none."""
+    found = next((kind for kind in kinds if isinstance(kind, Lanes)), kinds[0])
+    return found if all(kind in (found, getattr(found, "element", found)) for kind in kinds) else None
 
 
-def common(args: Any) -> Any:
-    """Return the vector or number type that all arguments can be converted to; None if there is none."""
-    found = next((arg for arg in args if isinstance(arg, Lanes)), args[0])
-    return found if all(arg in (found, getattr(found, "element", found)) for arg in args) else None
+def arithmetic(build: Callable[..., Any]) -> Any:
+    """Define an instruction for numbers and vectors; if an argument is a vector, numbers are repeated in all lanes."""
+
+    def typed(*kinds: Any) -> Any:
+        kind = _common(*kinds)
+        return None if kind is None else kind(*kinds)
+
+    @wraps(build)
+    def repeating(builder: Any, kind: Any, *values: Any) -> Any:
+        return build(builder, kind, *(_spread(builder, kind, value) for value in values))
+
+    return instruction(typed)(repeating)
 
 
-def vectors(builder: Any, kind: Any, given: Any, values: Any) -> list[Any]:
-    """Convert values of the types `given` to the type `kind`."""
-    return [v if t == kind else _spread(builder, v, kind) for t, v in zip(given, values, strict=True)]
-
-
-def _operator(symbol: Callable[..., Any], build: Callable[[Any, list[Any]], Any], count: int) -> None:
+def _operator(symbol: Callable[..., Any], build: Callable[..., Any], count: int) -> None:
     """Define an operator for vectors, and for vectors with numbers."""
 
     def typed(context: Any) -> Any:
         if count == 1:
             return lambda value: value if isinstance(value, Lanes) else None
-        return lambda left, right: common((left, right)) if Lanes in (type(left), type(right)) else None
+        return lambda left, right: _common(left, right) if Lanes in (type(left), type(right)) else None
 
     def lowered(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return build(builder, vectors(builder, signature.return_type, signature.args, args))
+        kind = context.get_value_type(signature.return_type)
+        return build(builder, *(_spread(builder, kind, arg) for arg in args))
 
     type_callable(symbol)(typed)
     kinds = [(Lanes,)] if count == 1 else [(Lanes, Lanes), (Lanes, types.Float), (types.Float, Lanes)]
@@ -73,94 +79,62 @@ def _operator(symbol: Callable[..., Any], build: Callable[[Any, list[Any]], Any]
         lower_builtin(symbol, *kind)(lowered)
 
 
-_operator(operator.add, lambda builder, v: builder.fadd(*v), 2)
-_operator(operator.sub, lambda builder, v: builder.fsub(*v), 2)
-_operator(operator.mul, lambda builder, v: builder.fmul(*v), 2)
-_operator(operator.truediv, lambda builder, v: builder.fdiv(*v), 2)
-_operator(operator.neg, lambda builder, v: builder.fneg(*v), 1)
+_operator(operator.add, lambda builder, a, b: builder.fadd(a, b), 2)
+_operator(operator.sub, lambda builder, a, b: builder.fsub(a, b), 2)
+_operator(operator.mul, lambda builder, a, b: builder.fmul(a, b), 2)
+_operator(operator.truediv, lambda builder, a, b: builder.fdiv(a, b), 2)
+_operator(operator.neg, lambda builder, a: builder.fneg(a), 1)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def lanes(typing_context: Any, width: Any, value: Any) -> Any:
+@instruction(lambda n, value: Lanes(n.literal_value, value)(n, value) if isinstance(n, types.IntegerLiteral) else None)
+def lanes(builder: Any, kind: Any, width: Any, value: Any) -> Any:
     """Return a vector of a literal width with a number in every lane."""
-    if not isinstance(width, types.IntegerLiteral):
-        return None
-    kind = Lanes(width.literal_value, value)
-
-    def lowered(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return _spread(builder, args[1], kind)
-
-    return kind(width, value), lowered
+    return _spread(builder, kind, value)
 
 
-def _place(context: Any, builder: Any, array: Any, values: Any, kind: Lanes) -> Any:
-    """Return the address of a vector in the row values[0], from index values[1]."""
-    data = context.make_array(array)(context, builder, values[0]).data
-    return builder.bitcast(builder.gep(data, [values[1]]), ir.PointerType(number_type(kind)))
+def _place(builder: Any, kind: Any, memory: Any, place: Any) -> Any:
+    """Return the address of a value of the type `kind` in a row, from index `place`."""
+    return builder.bitcast(builder.gep(memory, [place]), ir.PointerType(kind))
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def load(typing_context: Any, memory: Any, place: Any, like: Any) -> Any:
+@instruction(lambda memory, place, like: like(memory, types.int64, like))
+def load(builder: Any, kind: Any, memory: Any, place: Any, like: Any) -> Any:
     """Load a vector as wide as `like` from a row, from index `place`; 16-bit numbers are converted from float16."""
-
-    def lowered(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        if memory.dtype != types.uint16:
-            return builder.load(_place(context, builder, memory, args, like), align=ALIGN)
-        begin = builder.gep(context.make_array(memory)(context, builder, args[0]).data, [args[1]])
-        bits = builder.load(builder.bitcast(begin, ir.PointerType(number_type(like, ir.IntType(16)))), align=2)
-        return builder.fpext(builder.bitcast(bits, number_type(like, ir.HalfType())), number_type(like))
-
-    return like(memory, types.int64, like), lowered
+    if memory.type.pointee != ir.IntType(16):
+        return builder.load(_place(builder, kind, memory, place), align=ALIGN)
+    bits = builder.load(_place(builder, retyped(kind, ir.IntType(16)), memory, place), align=2)
+    return builder.fpext(builder.bitcast(bits, retyped(kind, ir.HalfType())), kind)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def store(typing_context: Any, memory: Any, place: Any, value: Any) -> Any:
+@instruction(lambda memory, place, value: types.void(memory, types.int64, value))
+def store(builder: Any, kind: Any, memory: Any, place: Any, value: Any) -> None:
     """Store a vector in a row, from index `place`."""
-
-    def lowered(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        builder.store(args[2], _place(context, builder, memory, args, value), align=ALIGN)
-        return context.get_dummy_value()
-
-    return types.void(memory, types.int64, value), lowered
+    builder.store(value, _place(builder, value.type, memory, place), align=ALIGN)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def repeated(typing_context: Any, memory: Any, place: Any, like: Any) -> Any:
+@instruction(lambda memory, place, like: like(memory, types.int64, like))
+def repeated(builder: Any, kind: Any, memory: Any, place: Any, like: Any) -> Any:
     """Return a vector as wide as `like` with element `place` of a row in every lane."""
-
-    def lowered(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        number = builder.gep(context.make_array(memory)(context, builder, args[0]).data, [args[1]])
-        return _spread(builder, builder.load(number, align=ALIGN), like)
-
-    return like(memory, types.int64, like), lowered
+    return _spread(builder, kind, builder.load(builder.gep(memory, [place]), align=ALIGN))
 
 
-@njit(forceinline=True)  # type: ignore[untyped-decorator]
-def load_rows(memory: Any, place: int, step: int, like: Any) -> Any:
+@instruction(lambda memory, place, step, like: types.UniTuple(like, ROWS)(memory, types.int64, types.int64, like))
+def load_rows(builder: Any, kind: Any, memory: Any, place: Any, step: Any, like: Any) -> list[Any]:
     """Load eight vectors that start `step` numbers apart, the first at `place`."""
-    return (
-        load(memory, place, like),
-        load(memory, place + step, like),
-        load(memory, place + 2 * step, like),
-        load(memory, place + 3 * step, like),
-        load(memory, place + 4 * step, like),
-        load(memory, place + 5 * step, like),
-        load(memory, place + 6 * step, like),
-        load(memory, place + 7 * step, like),
-    )
+    places = _places(builder, like.type, memory, place, step)
+    return [builder.load(each, align=ALIGN) for each in places]
 
 
-@njit(forceinline=True)  # type: ignore[untyped-decorator]
-def store_rows(memory: Any, place: int, step: int, rows: Any) -> None:
+@instruction(lambda memory, place, step, rows: types.void(memory, types.int64, types.int64, rows))
+def store_rows(builder: Any, kind: Any, memory: Any, place: Any, step: Any, rows: Any) -> None:
     """Store eight vectors that start `step` numbers apart, the first at `place`."""
-    store(memory, place, rows[0])
-    store(memory, place + step, rows[1])
-    store(memory, place + 2 * step, rows[2])
-    store(memory, place + 3 * step, rows[3])
-    store(memory, place + 4 * step, rows[4])
-    store(memory, place + 5 * step, rows[5])
-    store(memory, place + 6 * step, rows[6])
-    store(memory, place + 7 * step, rows[7])
+    for i, each in enumerate(_places(builder, rows.type.element, memory, place, step)):
+        builder.store(builder.extract_value(rows, i), each, align=ALIGN)
+
+
+def _places(builder: Any, kind: Any, memory: Any, place: Any, step: Any) -> list[Any]:
+    steps = (builder.mul(step, ir.Constant(step.type, i)) for i in range(ROWS))
+    return [_place(builder, kind, memory, builder.add(place, each)) for each in steps]
 
 
 def _chosen(builder: Any, a: Any, b: Any, numbers: Sequence[int]) -> Any:
@@ -168,29 +142,21 @@ def _chosen(builder: Any, a: Any, b: Any, numbers: Sequence[int]) -> Any:
     return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(ir.IntType(32), len(numbers)), list(numbers)))
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def backwards(typing_context: Any, value: Any) -> Any:
+@instruction(lambda value: value(value))
+def backwards(builder: Any, kind: Any, value: Any) -> Any:
     """Return a vector with its lanes reversed."""
-
-    def lowered(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return _chosen(builder, args[0], args[0], range(value.width - 1, -1, -1))
-
-    return value(value), lowered
+    return _chosen(builder, value, value, range(kind.count - 1, -1, -1))
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def transposed(typing_context: Any, given: Any) -> Any:
+@instruction(lambda given: given(given))
+def transposed(builder: Any, kind: Any, given: Any) -> list[Any]:
     """Transpose eight vectors of eight lanes."""
-
-    def lowered(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        rows = [builder.extract_value(args[0], i) for i in range(ROWS)]
-        for apart, low, high in _INTERLEAVED:
-            for i in (i for i in range(ROWS) if not i & apart):
-                a, b = rows[i], rows[i + apart]
-                rows[i], rows[i + apart] = _chosen(builder, a, b, low), _chosen(builder, a, b, high)
-        return context.make_tuple(builder, signature.return_type, [rows[i] for i in (0, 2, 1, 3, 4, 6, 5, 7)])
-
-    return given(given), lowered
+    rows = [builder.extract_value(given, i) for i in range(ROWS)]
+    for apart, low, high in _INTERLEAVED:
+        for i in (i for i in range(ROWS) if not i & apart):
+            a, b = rows[i], rows[i + apart]
+            rows[i], rows[i + apart] = _chosen(builder, a, b, low), _chosen(builder, a, b, high)
+    return [rows[i] for i in (0, 2, 1, 3, 4, 6, 5, 7)]
 
 
 _INTERLEAVED = (

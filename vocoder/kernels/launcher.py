@@ -2,13 +2,14 @@
 
 An entry point has the form `def name(rows: range, bound: float, x: Matrix, ...)` and processes these rows. The threads
 of a call take stripes of rows from a shared counter until none are left. Callers pass the number of rows, and the
-parameters after `rows`: numbers and tensors. `compilable` and `takes` say when compiled code may replace plain
-operations.
+parameters after `rows`: numbers, tensors, and tuples of them. `compilable` and `takes` say when compiled code may
+replace plain operations.
 """
 
 import ctypes
 import functools
 import inspect
+import itertools
 import logging
 import multiprocessing
 import struct
@@ -16,7 +17,7 @@ import threading
 import typing
 import warnings
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -32,13 +33,14 @@ logger = logging.getLogger(__name__)
 
 PATIENCE = 2.0
 """seconds of compilation after which it is logged"""
-NAMES = {torch.float32: "float32", torch.float64: "float64", torch.int32: "int32"}
+NAMES: dict[Any, str] = {torch.float32: "float32", torch.float64: "float64", torch.int32: "int32"}
 """names of dtypes in compiled code, where 16-bit numbers are integers"""
 COUNTER, STRIPE, ROWS, OWN = range(4)
 """positions of the launcher's integers in the arguments, and of the first parameter"""
 FLOATS = (torch.float32, torch.bfloat16)
 """dtypes that kernels of several dtypes are compiled for"""
-Parameter = type[int] | type[float] | Memory
+Layout = tuple[Any, ...]
+"""the types of parameters: int, float, a `Memory`, or a tuple of these"""
 
 
 def compilable(x: Tensor, *dtypes: torch.dtype) -> bool:
@@ -66,17 +68,17 @@ class Kernel:
     `stripe` is the number of rows that a thread takes at a time.
     """
 
-    def __init__(self, code: Any, layout: tuple[Parameter, ...], stripe: int) -> None:
+    def __init__(self, code: Any, layout: Layout, stripe: int) -> None:
         self._code = code
         self._function = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(code.address)
-        self._layout, self._stripe = layout, stripe
-        self._format = f"{OWN}q" + "".join("d" if kind is float else f"{_slots(kind)}q" for kind in layout)
+        self._kinds, self._stripe = list(_flat(layout)), stripe
+        self._format = f"{OWN}q" + "".join("d" if kind is float else f"{_slots(kind)}q" for kind in self._kinds)
 
-    def __call__(self, rows: int, *values: Tensor | float | None) -> None:
+    def __call__(self, rows: int, *values: Tensor | float | tuple[Any, ...] | None) -> None:
         """Run the kernel over `rows` rows; values are its parameters after the rows."""
         packed: list[Any] = [0, self._stripe, rows]
-        for kind, value in zip(self._layout, values, strict=True):
-            packed += _packed(kind, value) if isinstance(kind, Memory) else [value]  # type: ignore[arg-type]
+        for kind, value in zip(self._kinds, _flat(values), strict=True):
+            packed += _packed(kind, value) if isinstance(kind, Memory) else [value]
         arguments = ctypes.create_string_buffer(struct.pack(self._format, *packed))
         threads = min(torch.get_num_threads(), -(-rows // self._stripe))
         pool = _pool() if threads > 1 else None
@@ -94,8 +96,13 @@ def _packed(memory: Memory, value: Tensor | None) -> list[int]:
     return [value.data_ptr(), *value.shape]
 
 
-def _slots(kind: Parameter) -> int:
+def _slots(kind: Any) -> int:
     return 1 + kind.dims if isinstance(kind, Memory) else 1
+
+
+def _flat(values: Iterable[Any]) -> Iterator[Any]:
+    for value in values:
+        yield from _flat(value) if isinstance(value, tuple) else (value,)
 
 
 @functools.cache
@@ -110,7 +117,8 @@ def kernel(module: str, name: str, *dtypes: torch.dtype) -> Kernel | None:
         if config.DISABLE_JIT:
             return None
         entry = getattr(import_module(f"vocoder.kernels.{module}"), name)
-        layout = _layout(entry.py_func, dtypes)
+        _, *hints, _ = typing.get_type_hints(entry.py_func, include_extras=True).values()  # without rows and result
+        layout = _layout(hints, dtypes)
         with announced():
             return Kernel(_compiled(entry, layout), layout, entry.py_func.stripe)
     except Exception as error:  # compilers and their libraries may raise anything
@@ -143,17 +151,20 @@ def _log_compilation() -> None:
         )
 
 
-def _layout(entry: Callable[..., Any], dtypes: tuple[torch.dtype, ...]) -> tuple[Parameter, ...]:
-    """Return the parameters of an entry point after the rows, from its annotations."""
-    hints = typing.get_type_hints(entry, include_extras=True)
-    names = list(inspect.signature(entry).parameters)[1:]
-    kinds = [getattr(hints[name], "__metadata__", (hints[name],))[0] for name in names]
-    return tuple(
-        Memory(dtypes[k.dtype], k.dims) if isinstance(k, Memory) and isinstance(k.dtype, int) else k for k in kinds
-    )
+def _layout(hints: Iterable[Any], dtypes: tuple[torch.dtype, ...]) -> Layout:
+    """Return the types of parameters with these annotations."""
+    layout: list[Any] = []
+    for hint in hints:
+        kind = getattr(hint, "__metadata__", (hint,))[0]
+        if typing.get_origin(hint) is tuple:
+            kind = _layout(typing.get_args(hint), dtypes)
+        elif isinstance(kind, Memory) and isinstance(kind.dtype, int):
+            kind = Memory(dtypes[kind.dtype], kind.dims)
+        layout.append(kind)
+    return tuple(layout)
 
 
-def _compiled(entry: Any, layout: tuple[Parameter, ...]) -> Any:
+def _compiled(entry: Any, layout: Layout) -> Any:
     """Compile the loop over stripes as a function of one pointer to the arguments, 64 bits each."""
     import numpy
     from numba import carray, cfunc
@@ -170,28 +181,31 @@ def _compiled(entry: Any, layout: tuple[Parameter, ...]) -> Any:
         return cfunc("void(voidptr)", nopython=True)(function)
 
 
-def _loop(entry: Callable[..., Any], layout: tuple[Parameter, ...]) -> CodeType:
+def _loop(entry: Callable[..., Any], layout: Layout) -> CodeType:
     """Return the code of a function that reads the arguments and calls `entry` for one stripe after another.
 
     numba caches compiled code by a function's name and file, so the name includes a checksum of its dependencies.
     """
-    size, slot = OWN + sum(map(_slots, layout)), OWN
+    slots = itertools.count(OWN)
+    given, size = _expression(layout, slots), next(slots)
     lines = [f"{name} = carray(data, ({size},), numpy.{kind})" for name, kind in (("a", "int64"), ("f", "float64"))]
-    for i, kind in enumerate(layout):
-        if isinstance(kind, Memory):
-            assert isinstance(kind.dtype, torch.dtype)
-            shape = "".join(f"a[{slot + 1 + d}], " for d in range(kind.dims))
-            lines.append(f"p{i} = carray(pointer(a[{slot}]), ({shape}), numpy.{NAMES.get(kind.dtype, 'uint16')})")
-        else:
-            lines.append(f"p{i} = {'a' if kind is int else 'f'}[{slot}]")
-        slot += _slots(kind)
-    values = ", ".join(f"p{i}" for i in range(len(layout)))
-    lines += [f"start = drawn(a.ctypes.data) * a[{STRIPE}]", f"while start < a[{ROWS}]:"]
-    lines += [f"    entry(range(start, min(start + a[{STRIPE}], a[{ROWS}])), {values})"]
+    lines += [f"given = {given}", f"start = drawn(a.ctypes.data) * a[{STRIPE}]", f"while start < a[{ROWS}]:"]
+    lines += [f"    entry(range(start, min(start + a[{STRIPE}], a[{ROWS}])), *given)"]
     lines += [f"    start = drawn(a.ctypes.data) * a[{STRIPE}]"]
     body = "\n".join(f"    {line}" for line in lines)
     name = f"{entry.__name__}_{zlib.crc32(body.encode(), _sources()):08x}"
     return compile(f"def {name}(data):\n{body}\n", inspect.getfile(entry), "exec")
+
+
+def _expression(kind: Any, slots: Iterator[int]) -> str:
+    """Return the code of a parameter, or of a tuple of them, which takes the next slots of the arguments."""
+    if isinstance(kind, tuple):
+        return "(" + "".join(f"{_expression(each, slots)}, " for each in kind) + ")"
+    slot = next(slots)
+    if not isinstance(kind, Memory):
+        return f"{'a' if kind is int else 'f'}[{slot}]"
+    shape = "".join(f"a[{next(slots)}], " for _ in range(kind.dims))
+    return f"carray(pointer(a[{slot}]), ({shape}), numpy.{NAMES.get(kind.dtype, 'uint16')})"
 
 
 @functools.cache

@@ -31,14 +31,12 @@ def _four_heard(magnitudes: Any, bands: Any, m: int, weights: Any, at: int, zero
 
 
 @njit(error_model="numpy")  # type: ignore[untyped-decorator]
-def compare(
-    magnitudes: Any, bands: Any, weights: Any, target: Any, place: int, pace: Any, floor: Any, out: Any, zero: Any
-) -> None:
+def compare(magnitudes: Any, bank: Any, target: Any, place: int, pace: Any, floor: Any, out: Any, zero: Any) -> None:
     """Write the move of each band as a binary logarithm: `pace` times the difference from its mel to the target.
 
     The target of the frame begins at index `place`.
     """
-    last, at = out.shape[0] - LANES, 0
+    (bands, weights), last, at = bank, out.shape[0] - LANES, 0
     for group in range(0, bands.shape[1], LANES):
         low, at = _four_heard(magnitudes, bands, group, weights, at, zero)
         high, at = _four_heard(magnitudes, bands, group + 4, weights, at, zero)
@@ -53,9 +51,9 @@ def compare(
 
 
 @njit(error_model="numpy")  # type: ignore[untyped-decorator]
-def spread(moves: Any, spans: Any, shares: Any, less: Any, out: Any, zero: Any) -> None:
+def spread(moves: Any, bank: Any, less: Any, out: Any, zero: Any) -> None:
     """Write 2**(mean move of its bands) - less for each bin, in whole vectors of bins."""
-    at = 0
+    (spans, shares), at = bank, 0
     for v in range(spans.shape[1]):
         total = zero
         for m in range(spans[0, v], spans[1, v]):

@@ -41,3 +41,5 @@ Integers = Annotated[Any, Memory(torch.int32, 1)]
 FirstMatrix = Annotated[Any, Memory(0, 2)]
 FirstCube = Annotated[Any, Memory(0, 3)]
 SecondMatrix = Annotated[Any, Memory(1, 2)]
+Vectors = tuple[IntegerMatrix, Row]
+"""a matrix in vectors without those that are zero; see `vocoder.layers.mel_filter.vector_tables`"""

@@ -8,15 +8,16 @@ from typing import Any
 import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import njit, types
-from numba.extending import intrinsic
 
-from vocoder.kernels.block import FLOAT, mix_row, normalise_row
+from vocoder.kernels.block import FLOAT, Mixing, mix_row
 from vocoder.kernels.functions import fma, larger, polynomial, smaller
-from vocoder.kernels.intrinsics import entry
+from vocoder.kernels.intrinsics import entry, halved, instruction, retyped
 from vocoder.kernels.lanes import lanes, load, repeated, store
 from vocoder.kernels.memory import PAIR_COLUMNS, PAIR_TILE, Cube, FirstMatrix, Matrix, Row
 
 WIDTH = PAIR_COLUMNS // 3  # numbers of a vector
+Weights = tuple[Mixing, tuple[Matrix, Matrix], tuple[Matrix, Matrix], Row]
+Buffers = tuple[FirstMatrix, FirstMatrix]
 BOUND = 4.5  # beyond it the normal distribution function is 0 or 1 to 3.4e-6
 _slope = polynomial(
     *(-1.4000169e-12, 1.6972540e-10, -9.1935410e-9, 2.9588506e-7, -6.3651896e-6),
@@ -24,48 +25,30 @@ _slope = polynomial(
 )
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _more_of_one(typing_context: Any, total: Any, a: Any, b: Any) -> Any:
+@instruction(lambda total, a, b: total(total, a, b))
+def _more_of_one(builder: Any, kind: Any, total: Any, a: Any, b: Any) -> Any:
     """Return total + the products of the pairs of a and b, two per lane."""
-
-    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        pairs, sums = (ir.VectorType(kind, WIDTH) for kind in (ir.IntType(32), ir.FloatType()))
-        kind = ir.FunctionType(sums, [sums, pairs, pairs])
-        function = builder.module.declare_intrinsic("llvm.x86.avx512bf16.dpbf16ps.512", (), kind)
-        return builder.call(function, [args[0], *(builder.bitcast(arg, pairs) for arg in args[1:])])
-
-    return total(total, a, b), build
+    pairs = retyped(kind, ir.IntType(32))
+    form = ir.FunctionType(kind, [kind, pairs, pairs])
+    function = builder.module.declare_intrinsic("llvm.x86.avx512bf16.dpbf16ps.512", (), form)
+    return builder.call(function, [total, builder.bitcast(a, pairs), builder.bitcast(b, pairs)])
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _store_rounded(typing_context: Any, memory: Any, place: Any, value: Any) -> Any:
+@instruction(lambda memory, place, value: types.void(memory, types.int64, value))
+def _store_rounded(builder: Any, kind: Any, memory: Any, place: Any, value: Any) -> None:
     """Store a vector in a row of bfloat16 from index `place`, rounded to the nearest."""
-
-    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        whole, halves = (ir.VectorType(ir.IntType(bits), WIDTH) for bits in (32, 16))
-        bits = builder.add(builder.bitcast(args[2], whole), ir.Constant(whole, [0x8000] * WIDTH))
-        data = context.make_array(memory)(context, builder, args[0]).data
-        at = builder.bitcast(builder.gep(data, [args[1]]), ir.PointerType(halves))
-        builder.store(builder.trunc(builder.lshr(bits, ir.Constant(whole, [16] * WIDTH)), halves), at, align=2)
-        return context.get_dummy_value()
-
-    return types.void(memory, types.int64, value), build
+    bits = halved(builder, value)
+    builder.store(bits, builder.bitcast(builder.gep(memory, [place]), ir.PointerType(bits.type)), align=2)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _prefetch(typing_context: Any, memory: Any, place: Any) -> Any:
+@instruction(lambda memory, place: types.void(memory, types.int64))
+def _prefetch(builder: Any, kind: Any, memory: Any, place: Any) -> None:
     """Prefetch element `place` of a row to the second-level cache."""
-
-    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        integer, pointer = ir.IntType(32), ir.PointerType(ir.IntType(8))
-        kind = ir.FunctionType(ir.VoidType(), [pointer, integer, integer, integer])
-        function = builder.module.declare_intrinsic("llvm.prefetch", (pointer,), kind)
-        data = context.make_array(memory)(context, builder, args[0]).data
-        at = builder.bitcast(builder.gep(data, [args[1]]), pointer)
-        builder.call(function, [at, *(ir.Constant(integer, value) for value in (0, 2, 1))])
-        return context.get_dummy_value()
-
-    return types.void(memory, types.int64), build
+    integer, pointer = ir.IntType(32), ir.PointerType(ir.IntType(8))
+    form = ir.FunctionType(ir.VoidType(), [pointer, integer, integer, integer])
+    function = builder.module.declare_intrinsic("llvm.prefetch", (pointer,), form)
+    at = builder.bitcast(builder.gep(memory, [place]), pointer)
+    builder.call(function, [at, *(ir.Constant(integer, value) for value in (0, 2, 1))])
 
 
 @njit(forceinline=True)  # type: ignore[untyped-decorator]
@@ -142,29 +125,13 @@ def _add(x: Any, moved: Any, scale: Any, out: Any, zero: Any) -> None:
 
 @entry(stripe=1)
 def block(
-    numbers: range,
-    parts: int,
-    before: int,
-    x: Cube,
-    seen: Cube,
-    taps: Matrix,
-    taps_bias: Row,
-    weight: Row,
-    shift: Row,
-    expand: Matrix,
-    expand_bias: Matrix,
-    contract: Matrix,
-    contract_bias: Matrix,
-    scale: Row,
-    normed: FirstMatrix,
-    hidden: FirstMatrix,
-    out: Matrix,
+    numbers: range, parts: int, before: int, x: Cube, seen: Cube, weights: Weights, buffers: Buffers, out: Matrix
 ) -> None:
     """Compute a `FrameBlock` of x (B, steps, C), as `vocoder.kernels.block.block` does.
 
-    Panels have `PAIR_COLUMNS` columns, and biases one row per panel. `normed` and `hidden` are buffers for intermediate
-    results; the columns of `hidden` fill whole panels.
+    Panels have `PAIR_COLUMNS` columns, and biases one row per panel. The columns of `hidden` fill whole panels.
     """
+    (mixing, (wide, wide_bias), (narrow, narrow_bias), scale), (normed, hidden) = weights, buffers
     _, steps, channels = x.shape
     given, count, zero = x.reshape(out.shape), out.shape[0], lanes(16, FLOAT(0.0))
     mixed, tiles = np.empty(channels, FLOAT), -(-count // PAIR_TILE)
@@ -172,15 +139,14 @@ def block(
         begin, end = tiles * number // parts * PAIR_TILE, min(tiles * (number + 1) // parts * PAIR_TILE, count)
         sums = np.empty((-(-(end - begin) // PAIR_TILE) * PAIR_TILE, PAIR_COLUMNS), FLOAT)
         for row in range(begin, end):
-            mix_row(seen[row // steps], row % steps, before, taps, taps_bias, mixed)
-            normalise_row(mixed, weight, shift, normed[row])
-        for at in range(expand.shape[0]):
-            coming = expand[at + 1] if at + 1 < expand.shape[0] else contract[0]
-            _multiply(normed.view(FLOAT), begin, end - begin, expand[at], coming, expand_bias[at], sums, zero)
+            mix_row(seen[row // steps], row % steps, before, mixing, mixed, normed[row])
+        for at in range(wide.shape[0]):
+            coming = wide[at + 1] if at + 1 < wide.shape[0] else narrow[0]
+            _multiply(normed.view(FLOAT), begin, end - begin, wide[at], coming, wide_bias[at], sums, zero)
             left = PAIR_COLUMNS * at
             _activate(sums, hidden[begin:end, left : left + PAIR_COLUMNS], zero)
-        for at in range(contract.shape[0]):
-            coming = contract[min(at + 1, contract.shape[0] - 1)]
-            _multiply(hidden.view(FLOAT), begin, end - begin, contract[at], coming, contract_bias[at], sums, zero)
+        for at in range(narrow.shape[0]):
+            coming = narrow[min(at + 1, narrow.shape[0] - 1)]
+            _multiply(hidden.view(FLOAT), begin, end - begin, narrow[at], coming, narrow_bias[at], sums, zero)
             left, right = PAIR_COLUMNS * at, min(PAIR_COLUMNS * (at + 1), channels)
             _add(given[begin:end, left:right], sums, scale[left:right], out[begin:end, left:right], zero)

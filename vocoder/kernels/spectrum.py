@@ -86,7 +86,7 @@ def _falling(r: Any, i: Any, last: int, heard: int, magnitudes: Any) -> None:
 @njit(error_model="numpy")  # type: ignore[untyped-decorator]
 def spectrum_of(x: Any, start: int, tables: Any, heard: int, a: Any, out: Any, magnitudes: Any, zero: Any) -> None:
     """Write twice the spectrum of the windowed samples of x from `start`, and the magnitudes of the first bins."""
-    window, _, radices, turns, place, bin_turns, lane_turns, across = tables
+    window, _, radices, place, turns, bin_turns, lane_turns, across = tables
     half, lane = place.shape[0], window.shape[0] // LANES
     transform(x, start, window, radices, turns, a, zero)
     _lanes_parted(a, place, bin_turns, lane_turns, out, zero)
@@ -114,7 +114,7 @@ def spectrum_of(x: Any, start: int, tables: Any, heard: int, a: Any, out: Any, m
 @njit(error_model="numpy")  # type: ignore[untyped-decorator]
 def add_frame(s: Any, gains: Any, tables: Any, a: Any, out: Any, start: int, zero: Any) -> None:
     """Add the windowed frame of a spectrum times gains to the samples from `start`. The spectrum is overwritten."""
-    window, back, radices, turns, place, bin_turns, lane_turns, across = tables
+    window, back, radices, place, turns, bin_turns, lane_turns, across = tables
     half, lane = place.shape[0], window.shape[0] // LANES
     for k in range(0, half, LANES):
         end = k + LANES - 1

@@ -55,7 +55,10 @@ class MelFilter(nn.Module):
         return move.clamp(-MAX_BOOST, MAX_BOOST) @ self.spread
 
 
-def vector_tables(bank: Tensor, spread: Tensor) -> tuple[Tensor, ...]:
+Pair = tuple[Tensor, Tensor]
+
+
+def vector_tables(bank: Tensor, spread: Tensor) -> tuple[Pair, Pair]:
     """Arrange a filterbank and its spread, both (bands, bins), for `vocoder.kernels.mel_filter`.
 
     There must be at least eight bands. They are grouped by eight; the last group may repeat some. Returns the first bin
@@ -78,7 +81,8 @@ def vector_tables(bank: Tensor, spread: Tensor) -> tuple[Tensor, ...]:
     ]
     spread_out = [shares[a:b, v] for v, (a, b) in enumerate(zip(begin.tolist(), end.tolist(), strict=True))]
     bands, spans = torch.stack([first.flatten(), sizes.flatten() // LANES]).int(), torch.stack([begin, end]).int()
-    return bands, torch.cat([each.flatten() for each in weights]), spans, torch.cat(spread_out).flatten()
+    heard = torch.cat([each.flatten() for each in weights])
+    return (bands, heard), (spans, torch.cat(spread_out).flatten())
 
 
 def _span_of(inside: Tensor) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from vocoder.config import Checked, ConfigError, Positive
 from vocoder.kernels.launcher import FLOATS, Kernel, compilable, kernel
 from vocoder.kernels.memory import LANES
-from vocoder.layers.mel_filter import MelFilter, vector_tables
+from vocoder.layers.mel_filter import MelFilter, Pair, vector_tables
 from vocoder.layers.product import Kept, Product
 from vocoder.mel.config import MelConfig
 from vocoder.stages import overlap_add
@@ -62,7 +62,7 @@ class SpectrumHead(nn.Module):
         self.end = Product(channels, 3 * self.bins)
         self.shift = Product(channels, mel.n_mels)
         self.filter = MelFilter(mel)
-        self._tables: Kept[tuple[Tensor, ...]] = Kept()
+        self._tables: Kept[tuple[Pair, ...]] = Kept()
         self.register_buffer("extended", _extended(self.filter.share), persistent=False)
         self.register_buffer("width", self.filter.filterbank.sum(dim=1).clamp_min(1e-12).log(), persistent=False)
         with torch.no_grad():
@@ -120,14 +120,14 @@ class SpectrumHead(nn.Module):
         """Compute the same as `_plain` in compiled code."""
         batch, frames, _ = made.shape
         out = made.new_empty(batch * frames, 2 * self.bins, dtype=torch.float32)
-        rows = (x.reshape(batch * frames, x.shape[2]).contiguous() for x in (made, *given))
+        rows = tuple(x.reshape(batch * frames, x.shape[2]).contiguous() for x in (made, *given))
 
-        def arranged() -> tuple[Tensor, ...]:  # of the extended bands, which cover all bins, and of the filterbank
+        def arranged() -> tuple[Pair, ...]:  # of the extended bands, which cover all bins, and of the filterbank
             filterbank = vector_tables(self.filter.filterbank, self.filter.spread)
-            return (*vector_tables(self.extended, self.extended)[2:], *filterbank)
+            return (vector_tables(self.extended, self.extended)[1], *filterbank)
 
-        sizes, tables = (self.config.log_gain_bound, self.filter.floor), self._tables.of((self.extended,), arranged)
-        run(batch * frames, *sizes, *rows, self.width, *tables, out)
+        bounds, tables = (self.config.log_gain_bound, self.filter.floor), self._tables.of((self.extended,), arranged)
+        run(batch * frames, bounds, rows, (self.width, *tables), out)
         return out.view(batch, frames, -1)
 
     def audio(self, spectrum: Tensor, owned: Tensor | None = None) -> Tensor:

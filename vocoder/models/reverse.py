@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +16,7 @@ from vocoder.flows.lapped import LappedTransform
 from vocoder.kernels.launcher import FLOATS, Kernel, compilable, kernel
 from vocoder.kernels.memory import LANES, PART
 from vocoder.layers.conditioning import MelEncoder, PitchConfig, PitchNet, normalised
-from vocoder.layers.product import Kept, Matrix, Product, in_pairs, multiplies_pairs
+from vocoder.layers.product import Kept, Product, in_pairs, multiplies_pairs
 from vocoder.layers.source import Excitation, HarmonicSource, SourceConfig, Transform
 from vocoder.layers.spectrum_head import SpectrumHead, SpectrumHeadConfig
 from vocoder.models.base import Vocoder, VocoderConfig
@@ -209,50 +210,42 @@ class FrameBlock(nn.Module):
         if self.scale.dtype != torch.float32 or dtype not in FLOATS:
             return None
         assert self.depthwise.bias is not None
-        weights = (self.depthwise.weight[:, 0].t().contiguous(), self.depthwise.bias, self.norm.weight, self.norm.bias)
+        mixing = (self.depthwise.weight[:, 0].t().contiguous(), self.depthwise.bias, self.norm.weight, self.norm.bias)
         if multiplies_pairs(dtype) and self.expand.in_features % 2 == 0:
             expand = in_pairs(self.expand, self.expand.in_features)
             room, run = expand[1].numel(), kernel("pairs", "block", torch.bfloat16)
-            given = (*weights, *expand, *in_pairs(self.contract, room), self.scale)
-            return None if run is None else partial(self._at_once, run, given, torch.bfloat16, room)
-        matrices = self.expand.arranged(), self.contract.arranged()
-        wide, narrow = (matrix.panels for matrix, _ in matrices)
+            weights = (mixing, expand, in_pairs(self.contract, room), self.scale)
+            return None if run is None else partial(self._at_once, run, weights, torch.bfloat16, room)
+        products = self.expand.arranged(), self.contract.arranged()
+        (wide, wide_bias), (narrow, narrow_bias) = ((matrix.panels, bias) for matrix, bias in products)
         if wide is not None and narrow is not None and wide.shape[1] == 2 * LANES * self.expand.in_features:
             run = kernel("block", "block", wide.dtype, narrow.dtype)
-            pairs = (wide, matrices[0][1], narrow, matrices[1][1])
-            given = (*weights, *pairs, self.scale)
-            return None if run is None else partial(self._at_once, run, given, torch.float32, self.expand.out_features)
+            weights = (mixing, (wide, wide_bias), (narrow, narrow_bias), self.scale)
+            return None if run is None else partial(self._at_once, run, weights, dtype, self.expand.out_features)
         mixed, added = kernel("block", "mixed", dtype), kernel("block", "added", dtype)
-        return None if mixed is None or added is None else partial(self._in_passes, mixed, added, weights, *matrices)
+        return None if mixed is None or added is None else partial(self._in_passes, mixed, added, mixing, products)
 
     def _at_once(
-        self, run: Kernel, weights: tuple[Tensor, ...], dtype: torch.dtype, room: int, x: Tensor, seen: Tensor
+        self, run: Kernel, weights: tuple[Any, ...], dtype: torch.dtype, room: int, x: Tensor, seen: Tensor
     ) -> Tensor:
         """Compute the block in one pass: each thread takes some rows through all of it, with `room` values per row."""
         rows, channels = x.shape[0] * x.shape[1], x.shape[2]
         threads = torch.get_num_threads()
         parts = threads * -(-rows // (threads * (PART // dtype.itemsize)))
-        normed, hidden = (torch.empty(rows, n, dtype=dtype) for n in (channels, room))
-        out = x.new_empty(rows, channels)
-        run(parts, parts, self.before, x, seen, *weights, normed, hidden, out)
+        buffers, out = tuple(torch.empty(rows, n, dtype=dtype) for n in (channels, room)), x.new_empty(rows, channels)
+        run(parts, parts, self.before, x, seen, weights, buffers, out)
         return out.view(x.shape)
 
     def _in_passes(
-        self,
-        mixed: Kernel,
-        added: Kernel,
-        weights: tuple[Tensor, ...],
-        expand: tuple[Matrix, Tensor],
-        contract: tuple[Matrix, Tensor],
-        x: Tensor,
-        seen: Tensor,
+        self, mixed: Kernel, added: Kernel, mixing: tuple[Any, ...], products: tuple[Any, ...], x: Tensor, seen: Tensor
     ) -> Tensor:
         """Compute the block with library products, and compiled passes before and after them."""
+        (expand, wide_bias), (contract, narrow_bias) = products
         rows, channels = x.shape[0] * x.shape[1], x.shape[2]
-        hidden = torch.empty(expand[0].room(rows), channels, dtype=self.expand.dtype)
+        hidden = torch.empty(expand.room(rows), channels, dtype=self.expand.dtype)
         hidden[rows:].zero_()  # leftover denormal numbers would be slow
-        mixed(rows, self.before, seen, *weights, hidden)
-        moved = contract[0].times(expand[0].times(hidden, expand[1], gelu=True), contract[1])
+        mixed(rows, self.before, seen, mixing, hidden)
+        moved = contract.times(expand.times(hidden, wide_bias, gelu=True), narrow_bias)
         out = torch.empty_like(x)
         added(rows, x.view(-1, channels), moved, self.scale, out.view(-1, channels))
         return out

@@ -1,7 +1,5 @@
 """The gated stack with frozen weights on the CPU: matrix products in tiles that fit the cache, and one kernel."""
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
@@ -16,22 +14,37 @@ STRIPE = 64
 ALL = 1 << 62
 
 
-@dataclass(frozen=True)
 class _Layer:
-    """One layer; matrices are (inputs, outputs), and biases float32."""
+    """Layer `i`; matrices are (inputs, outputs), and biases float32.
 
-    first: int
-    """distance in steps of the first tap"""
-    dilation: int
-    taps: Matrix
-    """from all taps, and from a condition at the rate of the steps, to the gates"""
-    cond: Tensor | None
-    """from a condition at a slower rate to the gates"""
-    bias: Tensor
-    residual: tuple[Tensor, Tensor] | None
-    """matrix and bias; None in the last layer"""
-    out: Tensor
-    """product of the skip and the last projection of the stack, since there is no nonlinearity between them"""
+    Attributes:
+        first: distance in steps of the first tap.
+        taps: matrix from all taps, and from a condition at the rate of the steps, to the gates.
+        cond: matrix from a condition at a slower rate to the gates.
+        residual: matrix and bias; None in the last layer.
+        out: product of the skip and the last projection of the stack, since there is no nonlinearity between them.
+    """
+
+    def __init__(self, weights: StackWeights, i: int, dtype: torch.dtype, joined: bool) -> None:
+        width, self.dilation = weights.hidden, weights.dilations[i]
+        taps, bias = as_matrix(weights.gates[i])
+        matrix, self.bias = taps.t().to(dtype), bias.float()
+        self.cond: Tensor | None = None
+        if weights.cond:
+            share, self.bias = _transposed(weights.cond[i]).to(dtype), self.bias + weights.cond[i][1].float()
+            if joined:
+                matrix = torch.cat([matrix, share])
+            else:
+                self.cond = share
+        self.taps = Matrix(matrix.contiguous())
+        weight, both = as_matrix(weights.res_skip[i])
+        end = _transposed(weights.end).to(dtype).float()
+        self.out = (weight[-width:].t().to(dtype).float() @ end).to(dtype)
+        self.residual: tuple[Tensor, Tensor] | None = None
+        if i < len(weights.res_skip) - 1:
+            self.residual = weight[:width].t().to(dtype).contiguous(), both[:width].float().contiguous()
+        span = (weights.gates[i][0].shape[3] - 1) * self.dilation
+        self.first = -span if weights.causal else -(span // 2)
 
 
 class CompiledStack:
@@ -46,7 +59,7 @@ class CompiledStack:
     def __init__(self, run: Kernel, weights: StackWeights, dtype: torch.dtype, joined: bool) -> None:
         self._gated, self._dtype, self._joined, self._width = run, dtype, joined, weights.hidden
         self._start, self._start_bias = Matrix(_transposed(weights.start).to(dtype)), weights.start[1].to(dtype)
-        self._layers = [self._layer(weights, i) for i in range(len(weights.gates))]
+        self._layers = [_Layer(weights, i, dtype, joined) for i in range(len(weights.gates))]
         skip_bias = torch.stack([bias[-self._width :].float() for _, bias in weights.res_skip]).sum(0)
         end = _transposed(weights.end).to(dtype).float()
         self._out_bias = (skip_bias @ end + weights.end[1].float()).to(dtype)
@@ -108,28 +121,10 @@ class CompiledStack:
             seen[:, taps * width :] = side[tile]
         gates, (added, per_frame) = layer.taps.times(seen), offsets
         kept = (None, None, None) if layer.residual is None else (hidden[here], layer.residual[1], following[here])
-        self._gated(count, tile.start, per_frame, gates, added, gated, *kept)
+        self._gated(count, tile.start, per_frame, gates, added, gated, kept)
         if layer.residual is not None:
             following[here].addmm_(gated, layer.residual[0])
         out[tile].addmm_(gated, layer.out)
-
-    def _layer(self, weights: StackWeights, i: int) -> _Layer:
-        width, dtype, dilation = self._width, self._dtype, weights.dilations[i]
-        taps, bias = as_matrix(weights.gates[i])
-        span = (weights.gates[i][0].shape[3] - 1) * dilation
-        matrix, bias, share = taps.t().to(dtype), bias.float(), None
-        if weights.cond:
-            share, bias = _transposed(weights.cond[i]).to(dtype), bias + weights.cond[i][1].float()
-        if share is not None and self._joined:
-            matrix, share = torch.cat([matrix, share]), None
-        weight, both = as_matrix(weights.res_skip[i])
-        end = _transposed(weights.end).to(dtype).float()
-        out = (weight[-width:].t().to(dtype).float() @ end).to(dtype)
-        residual = None
-        if i < len(weights.res_skip) - 1:
-            residual = weight[:width].t().to(dtype).contiguous(), both[:width].float().contiguous()
-        first = -span if weights.causal else -(span // 2)
-        return _Layer(first, dilation, Matrix(matrix.contiguous()), share, bias, residual, out)
 
     def _rows(self, x: Tensor, count: int) -> Tensor:
         """Return a signal (C, T) as `count` rows, with zeros after the last step."""
