@@ -1,5 +1,6 @@
 """Conditions one recording for training: decodes, checks, resamples and levels it, and measures its bandwidth."""
 
+import math
 from pathlib import Path
 from typing import BinaryIO
 
@@ -117,28 +118,18 @@ def read_prepared(path: Path, sample_rate: int) -> NDArray[np.int16]:
     return mono
 
 
-def measure_bandwidth(x: np.ndarray, sample_rate: int) -> float:
+def measure_bandwidth(x: np.ndarray, sample_rate: int, prepared_rate: int | None = None) -> float:
     """Return the frequency in Hz above which a recording x (T,) is practically empty, at most half the sample rate.
 
     x must not have been resampled. Above that frequency, every band of 125 Hz is either 75 dB below the loudest band or
-    about as loud between sounds as during them.
-    """
-    loud, quiet = np.percentile(_band_levels(x, sample_rate), (_LOUD, _QUIET), axis=1)
-    heard = (loud > loud.max() - _REACH) & (loud > quiet + _MODULATION)
-    if not heard.any():
-        return sample_rate / 2
-    return float(min((np.flatnonzero(heard)[-1] + 1) * _BAND_HERTZ, sample_rate / 2))
-
-
-def prepared_bandwidth(x: np.ndarray, sample_rate: int, prepared_rate: int) -> float:
-    """Return the bandwidth in Hz of a recording x (T,) after resampling for training.
-
+    about as loud between sounds as during them. With `prepared_rate`, the result is that of x after resampling to it.
     When upsampling, the filter ends the band 5 % below half of sample_rate.
     """
-    bandwidth = measure_bandwidth(x, sample_rate)
-    if prepared_rate > sample_rate:
-        bandwidth = min(bandwidth, _PASSED * sample_rate / 2)
-    return min(bandwidth, prepared_rate / 2)
+    loud, quiet = np.percentile(_band_levels(x, sample_rate), (_LOUD, _QUIET), axis=1)
+    heard = np.flatnonzero((loud > loud.max() - _REACH) & (loud > quiet + _MODULATION))
+    edge = float((heard[-1] + 1) * _BAND_HERTZ) if len(heard) else math.inf
+    rate = sample_rate if prepared_rate is None else prepared_rate
+    return min(edge, (_PASSED * sample_rate if rate > sample_rate else sample_rate) / 2, rate / 2)
 
 
 def _band_levels(x: np.ndarray, sample_rate: int) -> np.ndarray:

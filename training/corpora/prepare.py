@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from training.corpora.condition import UnusableError, condition, decode, prepared_bandwidth, write_flac
+from training.corpora.condition import UnusableError, condition, decode, measure_bandwidth, write_flac
 from training.corpora.corpus import SPLIT_RULE, Corpus, PrepareConfig, Recording, hold_out_enough, split_recordings
 from training.corpora.given_mels import admitted
 from training.corpora.manifest import Entry, Manifest, Split, read_manifest, write_manifest
@@ -153,7 +153,7 @@ def _make(source: Path, target: Path, config: PrepareConfig) -> None:
         if stereo and soundfile.read(source)[0].std() > 0.01:
             raise UnusableError("its channels cancel", "their mean is silent: keep one of them") from error
         raise
-    bandwidth = prepared_bandwidth(recorded, sample_rate, config.sample_rate)
+    bandwidth = measure_bandwidth(recorded, sample_rate, config.sample_rate)
     # The file stores the bandwidth, so that a later run need not decode the recording again.
     write_flac(target, x, config.sample_rate, comment=f"{_BANDWIDTH}{bandwidth:g}")
 

@@ -4,7 +4,7 @@ import pytest
 import soundfile
 from scipy.signal import firwin, oaconvolve
 
-from training.corpora.condition import UnusableError, decode, measure_bandwidth, prepared_bandwidth
+from training.corpora.condition import UnusableError, decode, measure_bandwidth
 
 RATE = 16000
 
@@ -84,6 +84,6 @@ def test_the_edge_of_a_low_pass_is_found_at_any_level_and_in_steady_hiss():
         assert measure_bandwidth(gain * low_passed(7000), HIGH) == pytest.approx(7000, abs=350)
     for x in (np.zeros(HIGH), np.zeros(10), np.random.default_rng(0).standard_normal(HIGH)):
         assert measure_bandwidth(x, HIGH) == HIGH / 2
-    assert prepared_bandwidth(syllables(16000), 16000, 22050) == 7600
-    assert prepared_bandwidth(syllables(HIGH), HIGH, 22050) == 11025
-    assert prepared_bandwidth(low_passed(3400), HIGH, 22050) == pytest.approx(3400, abs=350)
+    assert measure_bandwidth(syllables(16000), 16000, 22050) == 7600
+    assert measure_bandwidth(syllables(HIGH), HIGH, 22050) == 11025
+    assert measure_bandwidth(low_passed(3400), HIGH, 22050) == pytest.approx(3400, abs=350)
