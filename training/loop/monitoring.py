@@ -9,6 +9,7 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from training.loop.checkpointing import Progress
+from training.loop.processes import announce
 
 
 class Monitor:
@@ -27,12 +28,6 @@ class Monitor:
             total=steps, initial=start.step, file=sys.stdout, unit="step", dynamic_ncols=True, disable=hidden
         )
 
-    def say(self, text: str) -> None:
-        """Print a line without disturbing the bar."""
-        if self._writer is not None:
-            tqdm.write(text, file=sys.stdout)
-            sys.stdout.flush()
-
     def interval(self, progress: Progress, means: dict[str, float], seconds: float) -> None:
         """Report the means of an interval that took `seconds` of training and ended at `progress`."""
         before, self._before = self._before, replace(progress)
@@ -45,14 +40,14 @@ class Monitor:
         self.bar.set_postfix_str(text)
         if self.bar.disable:
             left = (self.steps - progress.step) * seconds / max(progress.step - before.step, 1)  # at current speed
-            self.say(f"step {progress.step}/{self.steps}  {text}  {timedelta(seconds=int(left))} left")
+            announce(f"step {progress.step}/{self.steps}  {text}  {timedelta(seconds=int(left))} left")
 
     def validation(self, step: int, means: dict[str, float], is_best: bool) -> None:
         """Report the means over the validation set; print only the score if there is one."""
         self._scalars(step, {f"validation/{name}": value for name, value in means.items()})
         shown = {"score": means["score"]} if "score" in means else means
         values = "  ".join(f"{name} {value:.4f}" for name, value in shown.items())
-        self.say(f"validation after step {step}: {values}{'  (best so far)' if is_best else ''}")
+        announce(f"validation after step {step}: {values}{'  (best so far)' if is_best else ''}")
 
     def close(self) -> None:
         """Close the bar and flush TensorBoard."""

@@ -1,12 +1,14 @@
 """The processes of a run, with accelerate: their random states, and averages of scalars."""
 
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
 from accelerate.utils import gather_object
 from torch import Tensor
+from tqdm import tqdm
 
 from vocoder.loading import default_dtype
 
@@ -20,9 +22,10 @@ def multiplies_bfloat16() -> bool:
 
 
 def announce(text: str) -> None:
-    """Print a line on the first process only; works before the processes have joined."""
+    """Print a line on the first process only, without disturbing a bar; works before the processes have joined."""
     if int(os.environ.get("RANK", "0")) == 0:
-        print(text, flush=True)
+        tqdm.write(text, file=sys.stdout)
+        sys.stdout.flush()
 
 
 def random_state() -> dict[str, Tensor]:

@@ -131,9 +131,7 @@ class Trainer:
     def _train(self, monitor: Monitor) -> None:
         progress, config = self.state.progress, self.config
         if progress.step >= config.steps:
-            monitor.say(
-                f"the run is finished: to train beyond step {progress.step}, raise trainer.steps={config.steps}"
-            )
+            announce(f"the run is finished: to train beyond step {progress.step}, raise trainer.steps={config.steps}")
         clock, averages = Clock(config, progress.minutes), Averages()
         if progress.step == 0 and self._validate(monitor):  # the start, for comparison
             self._save(["last", "best"])
@@ -156,7 +154,7 @@ class Trainer:
             since = time.perf_counter()
             if stop:
                 break
-        self._report_end(monitor)
+        self._report_end()
 
     def batches(self) -> Iterator[Batch]:
         """Yield the remaining batches of the run, epoch by epoch."""
@@ -243,12 +241,12 @@ class Trainer:
             self.checkpoints.write(progress.step, names, fill)
         self.accelerator.wait_for_everyone()
 
-    def _report_end(self, monitor: Monitor) -> None:
+    def _report_end(self) -> None:
         step, last = self.state.progress.step, self.checkpoints.last
         result = last / "model" if (last / "model").is_dir() else last  # not every objective exports a model
         if step >= self.config.steps:
-            monitor.say(f"finished after step {step}: {result}")
+            announce(f"finished after step {step}: {result}")
         elif self.interruption.requested:
-            monitor.say(f"interrupted after step {step} of {self.config.steps}: {last} (to continue: --resume)")
+            announce(f"interrupted after step {step} of {self.config.steps}: {last} (to continue: --resume)")
         else:
-            monitor.say(f"stopped by the time limit after step {step} of {self.config.steps}: {result}")
+            announce(f"stopped by the time limit after step {step} of {self.config.steps}: {result}")

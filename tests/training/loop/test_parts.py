@@ -91,7 +91,7 @@ def test_runs_without_a_terminal_print_a_line_per_interval_and_write_tensorboard
     assert [event.step for event in events.Scalars("validation/score")] == [0, 8, 16, 20]
 
 
-def test_speed_and_remaining_time_are_of_the_last_interval(tmp_path, capsys):
+def test_speed_and_remaining_time_are_of_the_last_interval(tmp_path, capsys, monkeypatch):
     start = Progress(step=10, audio_seconds=100.0)
     monitor = Monitor(tmp_path, start, steps=40, sample_rate=22050, enabled=True)
     monitor.interval(Progress(step=20, audio_seconds=160.0), {"model/loss": 1.5}, seconds=20.0)
@@ -100,6 +100,7 @@ def test_speed_and_remaining_time_are_of_the_last_interval(tmp_path, capsys):
     first, second = capsys.readouterr().out.splitlines()
     assert first == "step 20/40  model/loss 1.5000  3.0 audio s/s  0:00:40 left"
     assert second == "step 30/40  model/loss 1.2500  not finite 2  2.5 audio s/s  0:00:40 left"
+    monkeypatch.setenv("RANK", "1")
     silent = Monitor(tmp_path / "other", Progress(), steps=4, sample_rate=None, enabled=False)  # of another process
     silent.interval(Progress(step=1, items=4), {"model/loss": 1.0}, seconds=1.0)
     silent.close()
