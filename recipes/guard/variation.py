@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from training.data.augment import between
-from vocoder.config import NOT_NEGATIVE, SHARE, Checked, NotNegative, Positive, Range
+from vocoder.config import NOT_NEGATIVE, Checked, NotNegative, Positive, Range
 
 NATS_PER_DB = math.log(10.0) / 20.0
 WAVES = 3
@@ -25,7 +25,7 @@ class VariationConfig(Checked):
     """standard deviation of the waves of a random equalisation, because microphones and rooms differ"""
     noise: Positive = 0.1
     """standard deviation of the noise added to natural-log mels, because exact repetitions have infinite density"""
-    smoothing: Annotated[Range, SHARE] = (0.4, 1.0)
+    smoothing: Annotated[Range, NOT_NEGATIVE] = (0.4, 1.0)
     """range of the share of the smoothed mel, to resemble acoustic models"""
     roughness: Annotated[Range, NOT_NEGATIVE] = (0.15, 0.35)
     """range of the standard deviation of an acoustic model's error"""

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 import torch
 import yaml
@@ -13,6 +15,7 @@ from vocoder.guard.guard import load_guard
 from vocoder.layers.recogniser import ConventionConfig, ConventionNet
 from vocoder.mel.config import preset
 
+SHIPPED = Path(__file__).parents[3] / "recipes" / "guard" / "guard.yaml"
 SIZE = ConventionNet(ConventionConfig(n_mels=8)).first.in_features
 
 
@@ -47,7 +50,7 @@ def test_the_recogniser_learns_and_its_temperature_grows_with_the_noise(tmp_path
 def corpus(tmp_path):
     recordings = ((voice(90.0 + 20 * i, 1.0, seed=i), {"corpus": "held" if i > 4 else "fitted"}) for i in range(8))
     write_recordings(tmp_path, *recordings)
-    config = {
+    config = yaml.safe_load(SHIPPED.read_text()) | {
         "manifest": str(tmp_path / "manifest.jsonl"),
         "output": str(tmp_path / "run"),
         "model": {
