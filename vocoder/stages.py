@@ -184,9 +184,9 @@ class Pipeline:
 
     def __init__(self, stages: Sequence[Stage], draw: Callable[[int, int], Tensor]) -> None:
         noise = Stage(NOISE, (), lambda span: draw(span.start, span.stop - span.start), stateful=True)
-        self._stages = (noise, *stages)
+        self.stages = (noise, *stages)
         self._ahead = {MEL: 0}  # signal -> its frames after a frame of the result on which that depends
-        for stage in reversed(self._stages):
+        for stage in reversed(self.stages):
             own = self._ahead.setdefault(stage.output, 0)
             for name in stage.inputs:
                 self._ahead[name] = max(self._ahead.get(name, 0), own + stage.after)
@@ -214,9 +214,9 @@ class Pipeline:
     def advance(self, frames: int) -> Tensor:
         """Compute the next frames (B, C, steps) of the result; raises a ValueError if the mel is too short."""
         goal = self.frames + frames
-        for stage in self._stages:
+        for stage in self.stages:
             self._run(stage, self._limit(goal + self._ahead[stage.output]))
-        made = self._tracks[self._stages[-1].output].window(self.frames, goal)
+        made = self._tracks[self.stages[-1].output].window(self.frames, goal)
         self.frames = goal
         self._forget()
         return made
@@ -233,8 +233,8 @@ class Pipeline:
         output.append(stage.made(span, *windows)[0], stop - output.end)
 
     def _forget(self) -> None:
-        needed = {self._stages[-1].output: self.frames}
-        for stage in self._stages:
+        needed = {self.stages[-1].output: self.frames}
+        for stage in self.stages:
             first = stage.start_of_window(self._tracks[stage.output].end)
             for name in stage.inputs:
                 needed[name] = min(needed.get(name, first), first)

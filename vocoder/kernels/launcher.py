@@ -71,7 +71,7 @@ class Kernel:
     def __init__(self, code: Any, layout: Layout, stripe: int) -> None:
         self._code = code
         self._function = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(code.address)
-        self._kinds, self._stripe = list(_flat(layout)), stripe
+        self._kinds, self._stripe = _flat(layout), stripe
         self._format = f"{OWN}q" + "".join("d" if kind is float else f"{_slots(kind)}q" for kind in self._kinds)
 
     def __call__(self, rows: int, *values: Tensor | float | tuple[Any, ...] | None) -> None:
@@ -100,9 +100,11 @@ def _slots(kind: Any) -> int:
     return 1 + kind.dims if isinstance(kind, Memory) else 1
 
 
-def _flat(values: Iterable[Any]) -> Iterator[Any]:
+def _flat(values: Iterable[Any]) -> list[Any]:
+    flat: list[Any] = []
     for value in values:
-        yield from _flat(value) if isinstance(value, tuple) else (value,)
+        flat += _flat(value) if isinstance(value, tuple) else (value,)
+    return flat
 
 
 @functools.cache
