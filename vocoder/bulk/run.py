@@ -163,11 +163,8 @@ def _made(options: BulkOptions) -> dict[str, Any]:
     """Return the options that must be the same for all audio in a folder."""
     config = read_config(model_directory(options.model))
     dtype = options.dtype or str(own_dtype(config.get("provenance", {}), options.device)).removeprefix("torch.")
-    model, sampling, preset = (
-        _digest([config.get(name) for name in IDENTITY]),
-        options.sampling,
-        options.sampling.preset,
-    )
+    model, sampling = _digest([config.get(name) for name in IDENTITY]), options.sampling
+    preset = sampling.preset
     made = {"model": model, "format": options.format, "preset": preset, "dtype": dtype, **sampling_fields(sampling)}
     if options.guard == "strict":  # audio made without it may include refused mels; the reverse is no problem
         made |= {"guard": options.guard}
