@@ -121,6 +121,8 @@ def load_model(directory: Path | str, weights: bool = True, families: Families =
     """
     directory = Path(directory)
     config = read_config(directory)
+    if config.get("config_sha256") is None or config.get("weights_sha256") is None:
+        logger.warning("%s has no checksums, so its files could not be checked for damage", directory)
     try:
         family = families[str(config["family"])]
         architecture = from_dict(family.config, _renamed(config["architecture"]), "architecture")
@@ -180,8 +182,6 @@ def read_config(directory: Path) -> dict[str, Any]:
     if expected is not None and _config_sha256(config) != expected:
         remedy = "if you changed it on purpose, remove config_sha256"
         raise CheckpointError(f"{path} is damaged or was changed: its SHA-256 does not match config_sha256; {remedy}")
-    if expected is None or config.get("weights_sha256") is None:
-        logger.warning("%s has no checksums, so its files could not be checked for damage", directory)
     return config
 
 

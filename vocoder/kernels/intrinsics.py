@@ -31,11 +31,14 @@ def instruction(signature: Callable[..., Any]) -> Callable[[Callable[..., Any]],
     """
 
     def defined(build: Callable[..., Any]) -> Any:
+        """Return numba's intrinsic whose code `build` generates."""
+
         def typed(typing_context: Any, *kinds: Any) -> Any:
             found = signature(*kinds)
             return None if found is None else (found, lowered)
 
         def lowered(context: Any, builder: Any, found: Any, values: Any) -> Any:
+            """Generate the code of a call, with the signature that was found."""
             arrays = [isinstance(kind, types.Array) for kind in found.args]
             given = [
                 context.make_array(kind)(context, builder, value).data if array else value
