@@ -55,6 +55,8 @@ class Stage(NamedTuple):
     """windows start at multiples of this many frames"""
     stateful: bool = False
     """whether `compute` is given the span before the windows and returns only the wanted frames"""
+    whole: bool = False
+    """whether it only computes whole utterances, in place of earlier stages with the same result"""
 
     def start_of_window(self, wanted: int) -> int:
         """Return the first frame of the windows if the first wanted frame is `wanted`."""
@@ -121,6 +123,7 @@ def run(stages: Sequence[Stage], given: Mapping[str, Tensor], wanted: str | None
     needed, chosen = {wanted}, []
     for stage in reversed(stages):
         if stage.output in needed and stage.output not in given:
+            needed.remove(stage.output)
             needed.update(stage.inputs)
             chosen.append(stage)
     signals, changes = dict(given), []
@@ -184,7 +187,9 @@ class Pipeline:
 
     def __init__(self, stages: Sequence[Stage], draw: Callable[[int, int], Tensor]) -> None:
         noise = Stage(NOISE, (), lambda span: draw(span.start, span.stop - span.start), stateful=True)
-        self.stages = (noise, *stages)
+        self.whole = (noise, *stages)
+        """the stages to `run` for a whole utterance instead"""
+        self.stages = tuple(stage for stage in self.whole if not stage.whole)
         self._ahead = {MEL: 0}  # signal -> its frames after a frame of the result on which that depends
         for stage in reversed(self.stages):
             own = self._ahead.setdefault(stage.output, 0)

@@ -13,12 +13,13 @@ from training.start.across import weights_across
 from vocoder.checkpoint import Checkpoint, load_model
 from vocoder.config import ConfigError, to_dict
 from vocoder.layers.conditioning import PitchConfig, PitchNet
+from vocoder.layers.frame_block import FrameBlock
 from vocoder.layers.product import FrameConv
 from vocoder.loading import model_directory
 from vocoder.mel.config import MelConfig
 from vocoder.mel.convert import plain
 from vocoder.models.families import FAMILIES, Families, Family
-from vocoder.models.reverse import FrameBlock, Reverse
+from vocoder.models.reverse import Reverse
 from vocoder.models.waveglow import WaveGlow
 
 _FREE = ("corrections", "sigma")

@@ -12,12 +12,12 @@ from vocoder.kernels.product import activate, multiply
 
 FLOAT = np.float32
 COLUMNS = 2 * LANES  # columns of a panel
-EPSILON = FLOAT(1e-6)  # added to a variance, as in `vocoder.models.reverse.FrameBlock`
+EPSILON = FLOAT(1e-6)  # added to a variance, as in `vocoder.layers.frame_block.FrameBlock`
 Mixing = tuple[Matrix, Row, Row, Row]
 """taps (K, C) and bias (C,) of a convolution of each channel, and the weight and bias of the normalisation after it"""
 Weights = tuple[Mixing, tuple[FirstMatrix, Row], tuple[SecondMatrix, Row], Row]
 """of a `FrameBlock` in order; matrices are in panels"""
-Buffers = tuple[Matrix, Matrix]
+Buffers = tuple[Matrix, Matrix, Matrix]
 """for the rows before the first and before the second product"""
 
 
@@ -85,7 +85,7 @@ def block(
 
     Rows are independent of each other. The convolution reads `seen`.
     """
-    (mixing, (wide, wide_bias), (narrow, narrow_bias), scale), (normed, hidden) = weights, buffers
+    (mixing, (wide, wide_bias), (narrow, narrow_bias), scale), (normed, hidden, _) = weights, buffers
     _, steps, channels = x.shape
     memory, zero = (np.empty(COLUMNS, FLOAT), np.empty(COLUMNS, FLOAT)), lanes(LANES, FLOAT(0.0))
     mixed, given, tiles = np.empty(channels, FLOAT), x.reshape(out.shape), -(-out.shape[0] // TILE)

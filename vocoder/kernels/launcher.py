@@ -17,7 +17,7 @@ import threading
 import typing
 import warnings
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -33,12 +33,16 @@ logger = logging.getLogger(__name__)
 
 PATIENCE = 2.0
 """seconds of compilation after which it is logged"""
-NAMES: dict[Any, str] = {torch.float32: "float32", torch.float64: "float64", torch.int32: "int32"}
+NAMES: dict[Any, str] = {torch.float32: "float32", torch.float64: "float64", torch.int32: "int32", torch.int64: "int64"}
 """names of dtypes in compiled code, where 16-bit numbers are integers"""
 COUNTER, STRIPE, ROWS, OWN = range(4)
 """positions of the launcher's integers in the arguments, and of the first parameter"""
 FLOATS = (torch.float32, torch.bfloat16)
 """dtypes that kernels of several dtypes are compiled for"""
+Value = Tensor | float | tuple[Any, ...] | list[Any] | None
+"""a parameter; a list is `Packed`"""
+Launch = tuple[int, Any, int]
+"""a run of a kernel: the address of its code, its arguments in memory, and its number of threads"""
 Layout = tuple[Any, ...]
 """the types of parameters: int, float, a `Memory`, or a tuple of these"""
 
@@ -61,6 +65,10 @@ def takes(x: Tensor) -> bool:
     )
 
 
+class Packed(list[Any]):
+    """A parameter of a kernel as the numbers that its code reads."""
+
+
 class Kernel:
     """A compiled entry point, which runs without the interpreter's lock.
 
@@ -71,24 +79,52 @@ class Kernel:
     def __init__(self, code: Any, layout: Layout, stripe: int) -> None:
         self._code = code
         self._function = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(code.address)
-        self._kinds, self._stripe = _flat(layout), stripe
-        self._format = f"{OWN}q" + "".join("d" if kind is float else f"{_slots(kind)}q" for kind in self._kinds)
+        self._kinds, self._stripe = [_flat((kind,)) for kind in layout], stripe
+        self._format = f"{OWN}q" + "".join("d" if kind is float else f"{_slots(kind)}q" for kind in _flat(layout))
 
-    def __call__(self, rows: int, *values: Tensor | float | tuple[Any, ...] | None) -> None:
+    def __call__(self, rows: int, *values: Value) -> None:
         """Run the kernel over `rows` rows; values are its parameters after the rows."""
-        packed: list[Any] = [0, self._stripe, rows]
-        for kind, value in zip(self._kinds, _flat(values), strict=True):
-            packed += _packed(kind, value) if isinstance(kind, Memory) else [value]
-        arguments = ctypes.create_string_buffer(struct.pack(self._format, *packed))
-        threads = min(torch.get_num_threads(), -(-rows // self._stripe))
+        arguments, threads = self._given(rows, values)
         pool = _pool() if threads > 1 else None
         if pool is None:
             self._function(arguments)
         else:
             pool(self._function, arguments, threads, 0)
 
+    def launch(self, rows: int, *values: Value) -> Launch:
+        """Return the same run for `in_turn`; the memory of its tensors must be kept until then."""
+        return self._code.address, *self._given(rows, values)
 
-def _packed(memory: Memory, value: Tensor | None) -> list[int]:
+    def packed(self, place: int, value: Any) -> Packed:
+        """Return parameter `place` as its numbers in memory, for several runs; keep its tensors until the last one."""
+        return _packed(self._kinds[place], value)
+
+    def _given(self, rows: int, values: tuple[Any, ...]) -> tuple[Any, int]:
+        """Return the arguments of a run in memory, and its number of threads."""
+        packed: list[Any] = [0, self._stripe, rows]
+        for kinds, value in zip(self._kinds, values, strict=True):
+            packed += value if type(value) is Packed else _packed(kinds, value)
+        arguments = ctypes.create_string_buffer(struct.pack(self._format, *packed))
+        return arguments, min(torch.get_num_threads(), -(-rows // self._stripe))
+
+
+def in_turn(launches: Sequence[Launch]) -> None:
+    """Run kernels one after another without the interpreter, whose work between them would find the caches full."""
+    run = kernel("turns", "in_turn")
+    assert run is not None
+    pool = ctypes.cast(_pool(), ctypes.c_void_p).value if _pool() else 0
+    rows = [[address, ctypes.addressof(arguments), threads] for address, arguments, threads in launches]
+    run(len(rows), pool, torch.tensor(rows))
+
+
+def _packed(kinds: list[Any], value: Value) -> Packed:
+    packed = Packed()
+    for kind, each in zip(kinds, _flat((value,)), strict=True):
+        packed += _place(kind, each) if isinstance(kind, Memory) else (each,)
+    return packed
+
+
+def _place(memory: Memory, value: Tensor | None) -> list[int]:
     if value is None:
         return [0] * _slots(memory)
     if value.ndim != memory.dims or value.dtype != memory.dtype or not value.is_contiguous() or not value.is_cpu:

@@ -16,6 +16,10 @@ TILE = 6
 """rows that are multiplied at once: with two vectors per row the sums fill 12 of 16 registers"""
 PAIR_TILE, PAIR_COLUMNS = 8, 48
 """rows and columns of bfloat16 that are multiplied at once: three vectors per row fill 24 of 32 registers"""
+TILE_ROWS = 16
+"""rows of a tile of Intel's AMX, and columns of pairs"""
+TILED_PART = 288
+"""rows that go through a block at once in tiles, which multiply so fast that matrices should be read seldom"""
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,7 @@ Hypercube = Annotated[Any, Memory(torch.float32, 4)]
 DoubleRow = Annotated[Any, Memory(torch.float64, 1)]
 DoubleMatrix = Annotated[Any, Memory(torch.float64, 2)]
 DoubleCube = Annotated[Any, Memory(torch.float64, 3)]
+LongMatrix = Annotated[Any, Memory(torch.int64, 2)]
 IntegerMatrix = Annotated[Any, Memory(torch.int32, 2)]
 Integers = Annotated[Any, Memory(torch.int32, 1)]
 FirstMatrix = Annotated[Any, Memory(0, 2)]

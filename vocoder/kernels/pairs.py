@@ -17,7 +17,7 @@ from vocoder.kernels.memory import PAIR_COLUMNS, PAIR_TILE, Cube, FirstMatrix, M
 
 WIDTH = PAIR_COLUMNS // 3  # numbers of a vector
 Weights = tuple[Mixing, tuple[Matrix, Matrix], tuple[Matrix, Matrix], Row]
-Buffers = tuple[FirstMatrix, FirstMatrix]
+Buffers = tuple[FirstMatrix, FirstMatrix, Matrix]
 BOUND = 4.5  # beyond it the normal distribution function is 0 or 1 to 3.4e-6
 _slope = polynomial(
     *(-1.4000169e-12, 1.6972540e-10, -9.1935410e-9, 2.9588506e-7, -6.3651896e-6),
@@ -42,7 +42,7 @@ def _store_rounded(builder: Any, kind: Any, memory: Any, place: Any, value: Any)
 
 
 @instruction(lambda memory, place: types.void(memory, types.int64))
-def _prefetch(builder: Any, kind: Any, memory: Any, place: Any) -> None:
+def prefetch(builder: Any, kind: Any, memory: Any, place: Any) -> None:
     """Prefetch element `place` of a row to the second-level cache."""
     integer, pointer = ir.IntType(32), ir.PointerType(ir.IntType(8))
     form = ir.FunctionType(ir.VoidType(), [pointer, integer, integer, integer])
@@ -64,7 +64,7 @@ def _tile(x: Any, places: Any, pairs: int, panel: Any, coming: Any, line: int, b
     c0 = c1 = c2 = c3 = c4 = c5 = c6 = c7 = start
     for k in range(pairs):
         at = PAIR_COLUMNS * k
-        _prefetch(coming, line + WIDTH * k)
+        prefetch(coming, line + WIDTH * k)
         b = load(panel, at, zero), load(panel, at + WIDTH, zero), load(panel, at + 2 * WIDTH, zero)
         c0 = _more(c0, repeated(x, p0 + k, zero), b)
         c1 = _more(c1, repeated(x, p1 + k, zero), b)
@@ -123,6 +123,39 @@ def _add(x: Any, moved: Any, scale: Any, out: Any, zero: Any) -> None:
             out[r, c] = x[r, c] + moved[r, c] * scale[c]
 
 
+def computing(multiply: Any, size: int) -> Any:
+    """Return the function of a block's entry point; `multiply` multiplies rows with a panel, `size` of them at once."""
+
+    @njit(error_model="numpy")  # type: ignore[untyped-decorator]
+    def computed(
+        numbers: range, parts: int, before: int, x: Any, seen: Any, weights: Any, buffers: Any, out: Any
+    ) -> None:
+        (mixing, (wide, wide_bias), (narrow, narrow_bias), scale), (normed, hidden, products) = weights, buffers
+        _, steps, channels = x.shape
+        given, count, zero = x.reshape(out.shape), out.shape[0], lanes(16, FLOAT(0.0))
+        mixed, tiles = np.empty(channels, FLOAT), -(-count // size)
+        for number in numbers:
+            begin, end = tiles * number // parts * size, min(tiles * (number + 1) // parts * size, count)
+            sums = products[begin : -(-end // size) * size]
+            for row in range(begin, end):
+                mix_row(seen[row // steps], row % steps, before, mixing, mixed, normed[row])
+            for at in range(wide.shape[0]):
+                coming = wide[at + 1] if at + 1 < wide.shape[0] else narrow[0]
+                multiply(normed.view(FLOAT), begin, end - begin, wide[at], coming, wide_bias[at], sums, zero)
+                left = PAIR_COLUMNS * at
+                _activate(sums, hidden[begin:end, left : left + PAIR_COLUMNS], zero)
+            for at in range(narrow.shape[0]):
+                coming = narrow[min(at + 1, narrow.shape[0] - 1)]
+                multiply(hidden.view(FLOAT), begin, end - begin, narrow[at], coming, narrow_bias[at], sums, zero)
+                left, right = PAIR_COLUMNS * at, min(PAIR_COLUMNS * (at + 1), channels)
+                _add(given[begin:end, left:right], sums, scale[left:right], out[begin:end, left:right], zero)
+
+    return computed
+
+
+_computed = computing(_multiply, PAIR_TILE)
+
+
 @entry(stripe=1)
 def block(
     numbers: range, parts: int, before: int, x: Cube, seen: Cube, weights: Weights, buffers: Buffers, out: Matrix
@@ -131,22 +164,4 @@ def block(
 
     Panels have `PAIR_COLUMNS` columns, and biases one row per panel. The columns of `hidden` fill whole panels.
     """
-    (mixing, (wide, wide_bias), (narrow, narrow_bias), scale), (normed, hidden) = weights, buffers
-    _, steps, channels = x.shape
-    given, count, zero = x.reshape(out.shape), out.shape[0], lanes(16, FLOAT(0.0))
-    mixed, tiles = np.empty(channels, FLOAT), -(-count // PAIR_TILE)
-    for number in numbers:
-        begin, end = tiles * number // parts * PAIR_TILE, min(tiles * (number + 1) // parts * PAIR_TILE, count)
-        sums = np.empty((-(-(end - begin) // PAIR_TILE) * PAIR_TILE, PAIR_COLUMNS), FLOAT)
-        for row in range(begin, end):
-            mix_row(seen[row // steps], row % steps, before, mixing, mixed, normed[row])
-        for at in range(wide.shape[0]):
-            coming = wide[at + 1] if at + 1 < wide.shape[0] else narrow[0]
-            _multiply(normed.view(FLOAT), begin, end - begin, wide[at], coming, wide_bias[at], sums, zero)
-            left = PAIR_COLUMNS * at
-            _activate(sums, hidden[begin:end, left : left + PAIR_COLUMNS], zero)
-        for at in range(narrow.shape[0]):
-            coming = narrow[min(at + 1, narrow.shape[0] - 1)]
-            _multiply(hidden.view(FLOAT), begin, end - begin, narrow[at], coming, narrow_bias[at], sums, zero)
-            left, right = PAIR_COLUMNS * at, min(PAIR_COLUMNS * (at + 1), channels)
-            _add(given[begin:end, left:right], sums, scale[left:right], out[begin:end, left:right], zero)
+    _computed(numbers, parts, before, x, seen, weights, buffers, out)

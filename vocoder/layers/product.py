@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vocoder.kernels.launcher import Kernel, compilable, kernel, takes
-from vocoder.kernels.memory import BLOCK, PAIR_COLUMNS
+from vocoder.kernels.memory import BLOCK, PAIR_COLUMNS, TILE_ROWS
 
 T = TypeVar("T")
 
@@ -97,9 +97,13 @@ def in_panels(weight: Tensor) -> tuple[Kernel, Tensor] | None:
 
 
 def multiplies_pairs(dtype: torch.dtype) -> bool:
-    """Return whether to multiply pairs of bfloat16 in vectors here; with the tiles of Intel's AMX, oneDNN is faster."""
-    vectors, tiles = torch.cpu._is_avx512_bf16_supported(), torch.cpu._is_amx_tile_supported()
-    return dtype == torch.bfloat16 and bool(vectors) and not tiles
+    """Return whether this processor multiplies pairs of bfloat16, in vectors or in tiles."""
+    return dtype == torch.bfloat16 and bool(torch.cpu._is_avx512_bf16_supported())
+
+
+def multiplies_tiles(*inputs: int) -> bool:
+    """Return whether it multiplies these numbers of bfloat16 in tiles; the first call asks the kernel for them."""
+    return all(count % (2 * TILE_ROWS) == 0 for count in inputs) and bool(torch.cpu._init_amx())
 
 
 def in_pairs(layer: "Product", inputs: int) -> tuple[Tensor, Tensor]:

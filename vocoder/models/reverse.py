@@ -1,22 +1,18 @@
 """A learned inverse of a WaveGlow: one unconstrained network at frame rate from noise and mel to audio."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from vocoder.config import ConfigError, Count, NotNegativeInt, Positive
 from vocoder.flows.affine import ConditionalAffine
 from vocoder.flows.coupling import soft_clip
 from vocoder.flows.lapped import LappedTransform
-from vocoder.kernels.launcher import FLOATS, Kernel, compilable, kernel
-from vocoder.kernels.memory import LANES, PART
 from vocoder.layers.conditioning import MelEncoder, PitchConfig, PitchNet, normalised
-from vocoder.layers.product import Kept, Product, in_pairs, multiplies_pairs
+from vocoder.layers.frame_block import EPSILON, FrameBlock, through
+from vocoder.layers.product import Product
 from vocoder.layers.source import Excitation, HarmonicSource, SourceConfig, Transform
 from vocoder.layers.spectrum_head import SpectrumHead, SpectrumHeadConfig
 from vocoder.models.base import Vocoder, VocoderConfig
@@ -25,7 +21,6 @@ from vocoder.stages import CONDITION, MEL, TARGET, Stage, Z, silenced
 
 ENVELOPE, SPECTRUM = "envelope", "spectrum"
 EXCITATION, EXCITED, NORMED = "excitation", "excited", "normed"
-EPSILON = 1e-6
 
 
 @dataclass(frozen=True)
@@ -126,6 +121,7 @@ class Reverse(Vocoder):
             assert isinstance(block, FrameBlock)
             apply = partial(block, gaps=gaps)
             stages.append(Stage(f"block {i}", (stages[-1].output,), apply, block.before, block.after))
+        stages.append(Stage(stages[-1].output, ("block 0",), partial(self._through, gaps=gaps), whole=True))
         ends = self._coefficient_stages if self.head is None else self._spectrum_stages
         return [*stages, *ends(stages[-1].output, inverse, packing)]
 
@@ -157,6 +153,14 @@ class Reverse(Vocoder):
             Stage("x", (SPECTRUM,), lambda made: head.audio(made, owned), head.lead - 1, head.lead),
         ]
 
+    def _through(self, x: Tensor, gaps: Tensor | None) -> Tensor:
+        """Apply all blocks to hidden frames (B, channels, frames) of whole utterances, in turn if they are compiled."""
+        if gaps is None and (made := through(self.blocks, x)) is not None:  # type: ignore[arg-type]
+            return made
+        for block in self.blocks:
+            x = block(x, gaps)
+        return x
+
     def _started(self, z: Tensor, condition: Tensor, mel: Tensor) -> Tensor:
         rows = torch.cat([z.transpose(1, 2), condition.transpose(1, 2), normalised(mel).transpose(1, 2)], dim=2)
         started: Tensor = self.start(rows).to(z.dtype).transpose(1, 2)
@@ -168,91 +172,3 @@ class Reverse(Vocoder):
         t, log_scale = self.envelope.parts(envelope)
         value, log_gain = made.to(hidden.dtype).transpose(1, 2).chunk(2, dim=1)
         return (value * torch.exp(soft_clip(log_gain, self.config.log_gain_bound)) + t) * torch.exp(log_scale)
-
-
-class FrameBlock(nn.Module):
-    """x + scale * contract(gelu(expand(norm(depthwise(x))))): a block of ConvNeXt over one dimension.
-
-    (Liu et al., "A ConvNet for the 2020s", arXiv 2201.03545; Vocos, arXiv 2306.00814, is a vocoder of such blocks at
-    frame rate.) The residual stays in float32, products run in their compute dtype. With frozen float32 weights on a
-    CPU it is one compiled pass, or if a library computes the products, compiled passes compute the rest. The kernel
-    covers `kernel_size` steps, `ahead` of them after the current one.
-    """
-
-    def __init__(self, channels: int, hidden: int, kernel_size: int, ahead: int, scale: float) -> None:
-        super().__init__()
-        self.before, self.after = kernel_size - 1 - ahead, ahead
-        self.depthwise = nn.Conv1d(channels, channels, kernel_size, groups=channels)
-        self.norm = nn.LayerNorm(channels, eps=EPSILON)
-        self.expand = Product(channels, hidden)
-        self.contract = Product(hidden, channels)
-        self.scale = nn.Parameter(torch.full((channels,), scale))
-        self._kept: Kept[Callable[[Tensor, Tensor], Tensor] | None] = Kept()
-
-    def forward(self, x: Tensor, gaps: Tensor | None = None) -> Tensor:
-        """Map (B, channels, steps) to the same shape; the convolution sees zeros at the steps `gaps`."""
-        seen, x = silenced(x, gaps).transpose(1, 2), x.transpose(1, 2)
-        compiled = None if self.scale.requires_grad or not compilable(x) else self._compiled()
-        if compiled is not None:
-            return compiled(x.contiguous(), seen.contiguous()).transpose(1, 2)
-        moved: Tensor = self.contract(self.expand(self.norm(self._mixed(seen)), gelu=True))
-        return torch.addcmul(x, moved.to(x.dtype), self.scale).transpose(1, 2)
-
-    def _compiled(self) -> Callable[[Tensor, Tensor], Tensor] | None:
-        """Return compiled code for the block's dtype and weights, if there is any."""
-        conv, norm, wide, narrow = self.depthwise, self.norm, self.expand, self.contract
-        assert conv.bias is not None
-        weights = (conv.weight, conv.bias, norm.weight, norm.bias, wide.weight, wide.bias, narrow.weight, narrow.bias)
-        return self._kept.of((*weights, self.scale), self._arranged, wide.dtype)
-
-    def _arranged(self) -> Callable[[Tensor, Tensor], Tensor] | None:
-        dtype = self.expand.dtype
-        if self.scale.dtype != torch.float32 or dtype not in FLOATS:
-            return None
-        assert self.depthwise.bias is not None
-        mixing = (self.depthwise.weight[:, 0].t().contiguous(), self.depthwise.bias, self.norm.weight, self.norm.bias)
-        if multiplies_pairs(dtype) and self.expand.in_features % 2 == 0:
-            expand = in_pairs(self.expand, self.expand.in_features)
-            room, run = expand[1].numel(), kernel("pairs", "block", torch.bfloat16)
-            weights = (mixing, expand, in_pairs(self.contract, room), self.scale)
-            return None if run is None else partial(self._at_once, run, weights, torch.bfloat16, room)
-        products = self.expand.arranged(), self.contract.arranged()
-        (wide, wide_bias), (narrow, narrow_bias) = ((matrix.panels, bias) for matrix, bias in products)
-        if wide is not None and narrow is not None and wide.shape[1] == 2 * LANES * self.expand.in_features:
-            run = kernel("block", "block", wide.dtype, narrow.dtype)
-            weights = (mixing, (wide, wide_bias), (narrow, narrow_bias), self.scale)
-            return None if run is None else partial(self._at_once, run, weights, dtype, self.expand.out_features)
-        mixed, added = kernel("block", "mixed", dtype), kernel("block", "added", dtype)
-        return None if mixed is None or added is None else partial(self._in_passes, mixed, added, mixing, products)
-
-    def _at_once(
-        self, run: Kernel, weights: tuple[Any, ...], dtype: torch.dtype, room: int, x: Tensor, seen: Tensor
-    ) -> Tensor:
-        """Compute the block in one pass: each thread takes some rows through all of it, with `room` values per row."""
-        rows, channels = x.shape[0] * x.shape[1], x.shape[2]
-        threads = torch.get_num_threads()
-        parts = threads * -(-rows // (threads * (PART // dtype.itemsize)))
-        buffers, out = tuple(torch.empty(rows, n, dtype=dtype) for n in (channels, room)), x.new_empty(rows, channels)
-        run(parts, parts, self.before, x, seen, weights, buffers, out)
-        return out.view(x.shape)
-
-    def _in_passes(
-        self, mixed: Kernel, added: Kernel, mixing: tuple[Any, ...], products: tuple[Any, ...], x: Tensor, seen: Tensor
-    ) -> Tensor:
-        """Compute the block with library products, and compiled passes before and after them."""
-        (expand, wide_bias), (contract, narrow_bias) = products
-        rows, channels = x.shape[0] * x.shape[1], x.shape[2]
-        hidden = torch.empty(expand.room(rows), channels, dtype=self.expand.dtype)
-        hidden[rows:].zero_()  # leftover denormal numbers would be slow
-        mixed(rows, self.before, seen, mixing, hidden)
-        moved = contract.times(expand.times(hidden, wide_bias, gelu=True), narrow_bias)
-        out = torch.empty_like(x)
-        added(rows, x.view(-1, channels), moved, self.scale, out.view(-1, channels))
-        return out
-
-    def _mixed(self, x: Tensor) -> Tensor:
-        """Convolve over the steps, as a row of pixels in channels-last memory for oneDNN."""
-        padded = F.pad(x, (0, 0, self.before, self.after)).transpose(1, 2).unsqueeze(2)
-        weight = self.depthwise.weight.unsqueeze(2)
-        mixed = F.conv2d(padded, weight, self.depthwise.bias, groups=x.shape[2])
-        return mixed.squeeze(2).transpose(1, 2)

@@ -69,7 +69,7 @@ class Runner:
         with torch.inference_mode():  # reduces the overhead of each operation
             pipeline, mel = self.pipeline(sampling, seeds), self.sharpening(sampling).push(mel)
             if part >= frames:  # without the bookkeeping of a stream
-                parts = [run(pipeline.stages, {MEL: mel}).signal[:, 0]]
+                parts = [run(pipeline.whole, {MEL: mel}).signal[:, 0]]
             else:
                 pipeline.feed(mel)
                 pipeline.finish()

@@ -3,10 +3,10 @@ import torch
 from tiny_models import perturbed
 from torch.nn import functional as F
 
-from vocoder.layers.product import multiplies_pairs
+from vocoder.layers import frame_block
+from vocoder.layers.frame_block import FrameBlock, through
+from vocoder.layers.product import multiplies_pairs, multiplies_tiles
 from vocoder.layers.stack.wavenet import set_compute_dtype
-from vocoder.models import reverse
-from vocoder.models.reverse import FrameBlock
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -30,7 +30,7 @@ PAIRS = pytest.mark.skipif(not multiplies_pairs(torch.bfloat16), reason="no pair
 @pytest.mark.parametrize("shape", [(1, 1), (2, 9), (1, 40), (3, 67)])
 @pytest.mark.parametrize("channels", [23, 24, 50])
 def test_a_frozen_block_is_the_same_up_to_rounding(dtype, pairs, shape, channels, monkeypatch):
-    monkeypatch.setattr(reverse, "multiplies_pairs", lambda dtype: pairs)
+    monkeypatch.setattr(frame_block, "multiplies_pairs", lambda dtype: pairs)
     block = perturbed(FrameBlock(channels, 41, 5, 1, 0.5)).float()
     set_compute_dtype(block, dtype)
     x, gaps = torch.randn(*shape, channels, dtype=torch.float32).transpose(1, 2), torch.tensor([0])
@@ -42,9 +42,38 @@ def test_a_frozen_block_is_the_same_up_to_rounding(dtype, pairs, shape, channels
         assert not torch.equal(made, x)
 
 
-@PAIRS
-def test_rows_multiplied_in_pairs_do_not_depend_on_each_other():
-    block = perturbed(FrameBlock(24, 40, 5, 1, 0.5)).float().requires_grad_(False)
+@pytest.mark.skipif(not multiplies_tiles(), reason="no tiles of bfloat16 here")
+@pytest.mark.parametrize(("channels", "hidden"), [(64, 96), (32, 250)])
+@pytest.mark.parametrize("frames", [1, 16, 67, 700])
+def test_tiles_and_vectors_multiply_alike(channels, hidden, frames, monkeypatch):
+    block = perturbed(FrameBlock(channels, hidden, 5, 1, 0.5)).float().requires_grad_(False)
     set_compute_dtype(block, torch.bfloat16)
-    x = torch.randn(1, 230, 24, dtype=torch.float32).transpose(1, 2)
+    x = torch.randn(1, frames, channels, dtype=torch.float32).transpose(1, 2)
+    made = block(x)
+    monkeypatch.setattr(frame_block, "multiplies_tiles", lambda *inputs: False)
+    vectors = perturbed(FrameBlock(channels, hidden, 5, 1, 0.5)).float().requires_grad_(False)
+    vectors.load_state_dict(block.state_dict())
+    set_compute_dtype(vectors, torch.bfloat16)
+    torch.testing.assert_close(made, vectors(x), atol=1e-2, rtol=1e-2)
+
+
+@PAIRS
+@pytest.mark.parametrize("channels", [24, 64])
+def test_rows_multiplied_in_pairs_do_not_depend_on_each_other(channels):
+    block = perturbed(FrameBlock(channels, 96, 5, 1, 0.5)).float().requires_grad_(False)
+    set_compute_dtype(block, torch.bfloat16)
+    x = torch.randn(1, 230, channels, dtype=torch.float32).transpose(1, 2)
     assert torch.equal(block(x)[:, :, 20:50], block(x[:, :, 13:57])[:, :, 7:37])
+
+
+@PAIRS
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_blocks_in_turn_are_the_same_as_one_by_one(count):
+    blocks = [perturbed(FrameBlock(64, 96, 5, 1, 0.5)).float().requires_grad_(False) for _ in range(count)]
+    x = torch.randn(2, 103, 64, dtype=torch.float32).transpose(1, 2)
+    expected = given = x.clone()
+    for block in blocks:
+        set_compute_dtype(block, torch.bfloat16)
+        expected = block(expected)
+    assert torch.equal(through(blocks, x), expected)
+    assert torch.equal(x, given)

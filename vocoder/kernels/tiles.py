@@ -1,0 +1,106 @@
+"""A ConvNeXt block in one pass for processors that multiply tiles of bfloat16: Intel's AMX.
+
+A tile is a register of 16 rows of 64 bytes. The panels are those of `vocoder.kernels.pairs`: a row of a tile holds the
+same pair of inputs for 16 columns.
+"""
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba import njit, types
+
+from vocoder.kernels.intrinsics import entry, instruction
+from vocoder.kernels.memory import PAIR_COLUMNS, TILE_ROWS, Cube, Matrix
+from vocoder.kernels.pairs import Buffers, Weights, computing, prefetch
+
+GROUPS = PAIR_COLUMNS // TILE_ROWS  # tiles of a panel side by side: numbers 0 to 2 are sums, 3 rows, 4 to 6 the matrix
+
+
+def _tiles(builder: Any, name: str, *values: Any) -> None:
+    """Call an instruction on tiles, which are named by constants of 8 bits; pointers may be of any type."""
+    byte = ir.PointerType(ir.IntType(8))
+    values = tuple(ir.IntType(8)(value) if isinstance(value, int) else value for value in values)
+    given = [builder.bitcast(v, byte) if isinstance(v.type, ir.PointerType) else v for v in values]
+    form = ir.FunctionType(ir.VoidType(), [value.type for value in given])
+    builder.call(builder.module.declare_intrinsic(f"llvm.x86.{name}", (), form), given)
+
+
+@instruction(lambda shapes: types.void(shapes))
+def _configure(builder: Any, kind: Any, shapes: Any) -> None:
+    """Give the tiles their shapes."""
+    _tiles(builder, "ldtilecfg", shapes)
+
+
+@njit  # type: ignore[untyped-decorator]
+def _prepare() -> None:
+    """Give all eight tiles their full size (Intel's manual, LDTILECFG)."""
+    shapes = np.zeros(64, np.uint8)
+    shapes[0] = 1
+    for i in range(8):
+        shapes[16 + 2 * i], shapes[48 + i] = 64, TILE_ROWS
+    _configure(shapes)
+
+
+@instruction(lambda: types.void())
+def _release(builder: Any, kind: Any) -> None:
+    """Release the tiles, whose contents would slow down switches between threads."""
+    _tiles(builder, "tilerelease")
+
+
+@instruction(lambda bias: types.void(bias))
+def _start(builder: Any, kind: Any, bias: Any) -> None:
+    """Set every row of the sums to a bias."""
+    for i in range(GROUPS):
+        _tiles(builder, "tileloadd64", i, builder.gep(bias, [ir.IntType(64)(TILE_ROWS * i)]), ir.IntType(64)(0))
+
+
+@instruction(lambda x, place, step, panel, at: types.void(x, types.int64, types.int64, panel, types.int64))
+def _more(builder: Any, kind: Any, x: Any, place: Any, step: Any, panel: Any, at: Any) -> None:
+    """Add the products of 16 pairs of 16 rows, `step` bytes apart from `place`, with those of a panel from `at`."""
+    _tiles(builder, "tileloadd64", GROUPS, builder.gep(x, [place]), step)
+    for i in range(GROUPS):
+        matrix = builder.gep(panel, [builder.add(at, ir.IntType(64)(TILE_ROWS * i))])
+        _tiles(builder, "tileloadd64", GROUPS + 1 + i, matrix, ir.IntType(64)(4 * PAIR_COLUMNS))
+        _tiles(builder, "tdpbf16ps", i, GROUPS, GROUPS + 1 + i)
+
+
+@instruction(lambda out, place: types.void(out, types.int64))
+def _write(builder: Any, kind: Any, out: Any, place: Any) -> None:
+    """Write the sums to 16 rows of a panel's columns, from `place`."""
+    for i in range(GROUPS):
+        at = builder.gep(out, [builder.add(place, ir.IntType(64)(TILE_ROWS * i))])
+        _tiles(builder, "tilestored64", i, at, ir.IntType(64)(4 * PAIR_COLUMNS))
+
+
+@njit(error_model="numpy")  # type: ignore[untyped-decorator]
+def _multiply(x: Any, first: int, count: int, panel: Any, coming: Any, bias: Any, out: Any, zero: Any) -> None:
+    """Multiply `count` rows of x from `first` with a panel, and write them to the first rows of `out`.
+
+    Rows are read and written in sixteens. The first three prefetch a third of the next panel, `coming`, each.
+    """
+    pairs, flat, sums = x.shape[1], x.reshape(-1), out.reshape(-1)
+    for r in range(0, count, TILE_ROWS):
+        _start(bias)
+        for k in range(0, pairs, TILE_ROWS):
+            _more(flat, (first + r) * pairs + k, 4 * pairs, panel, PAIR_COLUMNS * k)
+            if r < GROUPS * TILE_ROWS:
+                for line in range(k, k + TILE_ROWS):
+                    prefetch(coming, r * pairs + TILE_ROWS * line)
+        _write(sums, PAIR_COLUMNS * r)
+
+
+_computed = computing(_multiply, TILE_ROWS)
+
+
+@entry(stripe=1)
+def block(
+    numbers: range, parts: int, before: int, x: Cube, seen: Cube, weights: Weights, buffers: Buffers, out: Matrix
+) -> None:
+    """Compute a `FrameBlock` of x (B, steps, C), as `vocoder.kernels.pairs.block` does.
+
+    The numbers of inputs are multiples of 32, and the buffers have a multiple of 16 rows.
+    """
+    _prepare()
+    _computed(numbers, parts, before, x, seen, weights, buffers, out)
+    _release()

@@ -1,0 +1,152 @@
+"""A block of ConvNeXt over frames, compiled where the processor allows it."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vocoder.kernels.launcher import FLOATS, Kernel, Launch, Packed, compilable, in_turn, kernel
+from vocoder.kernels.memory import LANES, PAIR_COLUMNS, PART, TILE_ROWS, TILED_PART
+from vocoder.layers.product import Kept, Product, in_pairs, multiplies_pairs, multiplies_tiles
+from vocoder.stages import silenced
+
+EPSILON = 1e-6
+"""added to a variance"""
+
+
+class FrameBlock(nn.Module):
+    """x + scale * contract(gelu(expand(norm(depthwise(x))))): a block of ConvNeXt over one dimension.
+
+    (Liu et al., "A ConvNet for the 2020s", arXiv 2201.03545; Vocos, arXiv 2306.00814, is a vocoder of such blocks at
+    frame rate.) The residual stays in float32, products run in their compute dtype. With frozen float32 weights on a
+    CPU it is one compiled pass, or if a library computes the products, compiled passes compute the rest. The kernel
+    covers `kernel_size` steps, `ahead` of them after the current one.
+    """
+
+    def __init__(self, channels: int, hidden: int, kernel_size: int, ahead: int, scale: float) -> None:
+        super().__init__()
+        self.before, self.after = kernel_size - 1 - ahead, ahead
+        self.depthwise = nn.Conv1d(channels, channels, kernel_size, groups=channels)
+        self.norm = nn.LayerNorm(channels, eps=EPSILON)
+        self.expand = Product(channels, hidden)
+        self.contract = Product(hidden, channels)
+        self.scale = nn.Parameter(torch.full((channels,), scale))
+        self._kept: Kept[Callable[[Tensor, Tensor], Tensor] | None] = Kept()
+
+    def forward(self, x: Tensor, gaps: Tensor | None = None) -> Tensor:
+        """Map (B, channels, steps) to the same shape; the convolution sees zeros at the steps `gaps`."""
+        seen, x = silenced(x, gaps).transpose(1, 2), x.transpose(1, 2)
+        compiled = self.compiled(x)
+        if compiled is not None:
+            return compiled(x.contiguous(), seen.contiguous()).transpose(1, 2)
+        moved: Tensor = self.contract(self.expand(self.norm(self._mixed(seen)), gelu=True))
+        return torch.addcmul(x, moved.to(x.dtype), self.scale).transpose(1, 2)
+
+    def compiled(self, x: Tensor) -> Callable[[Tensor, Tensor], Tensor] | None:
+        """Return compiled code for the block's dtype and weights, if there is any for frames x."""
+        if self.scale.requires_grad or not compilable(x):
+            return None
+        conv, norm, wide, narrow = self.depthwise, self.norm, self.expand, self.contract
+        assert conv.bias is not None
+        weights = (conv.weight, conv.bias, norm.weight, norm.bias, wide.weight, wide.bias, narrow.weight, narrow.bias)
+        return self._kept.of((*weights, self.scale), self._arranged, wide.dtype)
+
+    def _arranged(self) -> Callable[[Tensor, Tensor], Tensor] | None:
+        dtype = self.expand.dtype
+        if self.scale.dtype != torch.float32 or dtype not in FLOATS:
+            return None
+        assert self.depthwise.bias is not None
+        mixing = (self.depthwise.weight[:, 0].t().contiguous(), self.depthwise.bias, self.norm.weight, self.norm.bias)
+        if multiplies_pairs(dtype) and self.expand.in_features % 2 == 0:
+            expand = in_pairs(self.expand, self.expand.in_features)
+            room = expand[1].numel()
+            tiled = multiplies_tiles(self.expand.in_features, room)
+            run, most = kernel("tiles" if tiled else "pairs", "block", dtype), TILED_PART if tiled else PART // 2
+            weights = (mixing, expand, in_pairs(self.contract, room), self.scale)
+            return None if run is None else AtOnce(run, self.before, weights, dtype, room, most)
+        products = self.expand.arranged(), self.contract.arranged()
+        (wide, wide_bias), (narrow, narrow_bias) = ((matrix.panels, bias) for matrix, bias in products)
+        if wide is not None and narrow is not None and wide.shape[1] == 2 * LANES * self.expand.in_features:
+            run = kernel("block", "block", wide.dtype, narrow.dtype)
+            weights = (mixing, (wide, wide_bias), (narrow, narrow_bias), self.scale)
+            room, most = self.expand.out_features, PART // 4
+            return None if run is None else AtOnce(run, self.before, weights, dtype, room, most)
+        mixed, added = kernel("block", "mixed", dtype), kernel("block", "added", dtype)
+        return None if mixed is None or added is None else partial(self._in_passes, mixed, added, mixing, products)
+
+    def _in_passes(
+        self, mixed: Kernel, added: Kernel, mixing: tuple[Any, ...], products: tuple[Any, ...], x: Tensor, seen: Tensor
+    ) -> Tensor:
+        """Compute the block with library products, and compiled passes before and after them."""
+        (expand, wide_bias), (contract, narrow_bias) = products
+        rows, channels = x.shape[0] * x.shape[1], x.shape[2]
+        hidden = torch.empty(expand.room(rows), channels, dtype=self.expand.dtype)
+        hidden[rows:].zero_()  # leftover denormal numbers would be slow
+        mixed(rows, self.before, seen, mixing, hidden)
+        moved = contract.times(expand.times(hidden, wide_bias, gelu=True), narrow_bias)
+        out = torch.empty_like(x)
+        added(rows, x.view(-1, channels), moved, self.scale, out.view(-1, channels))
+        return out
+
+    def _mixed(self, x: Tensor) -> Tensor:
+        """Convolve over the steps, as a row of pixels in channels-last memory for oneDNN."""
+        padded = F.pad(x, (0, 0, self.before, self.after)).transpose(1, 2).unsqueeze(2)
+        weight = self.depthwise.weight.unsqueeze(2)
+        mixed = F.conv2d(padded, weight, self.depthwise.bias, groups=x.shape[2])
+        return mixed.squeeze(2).transpose(1, 2)
+
+
+@dataclass(frozen=True)
+class AtOnce:
+    """A block in one compiled pass, in which each thread takes up to `most` rows at once through all of it."""
+
+    run: Kernel
+    before: int
+    weights: tuple[Any, ...]
+    dtype: torch.dtype
+    room: int
+    """hidden values per row"""
+    most: int
+
+    def __call__(self, x: Tensor, seen: Tensor) -> Tensor:
+        """Map rows x (B, steps, channels); the convolution reads `seen`."""
+        out, buffers = torch.empty_like(x), self.buffers(x)
+        self.run(*self._parts(x), self.before, x, seen, self.packed, buffers, out.flatten(0, 1))
+        return out
+
+    @cached_property
+    def packed(self) -> Packed:
+        """The weights as the kernel's parameter."""
+        return self.run.packed(4, self.weights)
+
+    def launch(self, x: Tensor, buffers: tuple[Tensor, ...], out: Tensor) -> Launch:
+        """Return the run that writes the block of x to `out`."""
+        return self.run.launch(*self._parts(x), self.before, x, x, self.packed, buffers, out.flatten(0, 1))
+
+    def _parts(self, x: Tensor) -> tuple[int, int]:
+        rows, threads = x.shape[0] * x.shape[1], torch.get_num_threads()
+        return (threads * -(-rows // (threads * self.most)),) * 2
+
+    def buffers(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Return the memory that a run for rows x needs."""
+        rows = -(-x.shape[0] * x.shape[1] // TILE_ROWS) * TILE_ROWS
+        sizes = (x.shape[2], self.dtype), (self.room, self.dtype), (PAIR_COLUMNS, x.dtype)
+        return tuple(x.new_empty(rows, size, dtype=dtype) for size, dtype in sizes)
+
+
+def through(blocks: Iterable[FrameBlock], x: Tensor) -> Tensor | None:
+    """Apply equally large blocks to x (B, channels, steps) in turn; return None unless each is one compiled pass."""
+    rows = x.transpose(1, 2).contiguous()
+    passes = [block.compiled(rows) for block in blocks]
+    compiled = [each for each in passes if isinstance(each, AtOnce)]
+    if len(compiled) < len(passes):
+        return None
+    buffers, made, launches = compiled[0].buffers(rows), (torch.empty_like(rows), torch.empty_like(rows)), []
+    for i, each in enumerate(compiled):
+        launches.append(each.launch(made[(i + 1) % 2] if i else rows, buffers, made[i % 2]))
+    in_turn(launches)
+    return made[(len(launches) - 1) % 2].transpose(1, 2)
