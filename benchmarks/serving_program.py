@@ -23,13 +23,16 @@ class Program:
         self._process = process
 
     def processor_seconds(self) -> float:
-        """Return the CPU seconds that the process has used."""
-        times = self._process.cpu_times()
-        return float(times.user + times.system)
+        """Return the CPU seconds that the process and those that it started have used."""
+        times = [process.cpu_times() for process in self._all()]
+        return float(sum(each.user + each.system for each in times))
 
     def megabytes(self) -> float:
-        """Return the memory that the process uses."""
-        return float(self._process.memory_info().rss) / 2**20
+        """Return the memory that these processes use."""
+        return float(sum(process.memory_full_info().pss for process in self._all())) / 2**20
+
+    def _all(self) -> list[psutil.Process]:
+        return [self._process, *self._process.children(recursive=True)]
 
 
 @contextmanager

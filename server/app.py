@@ -19,6 +19,7 @@ from server.addresses import INFERENCE
 from server.engine.lanes import Lanes, available_cores, compute_on
 from server.engine.model import SHARED_FRAMES, LoadedModel
 from server.engine.queue import WorkQueue
+from server.engine.twins import Twins
 from server.limits.gate import Gate, HostRule
 from server.limits.holdings import Drain, Pool, give_back_freed
 from server.limits.keys import KeyRing
@@ -43,8 +44,8 @@ def create_app(settings: Settings | None = None, load: Callable[[str], Synthesiz
     """
     settings = Settings() if settings is None else settings
     dtype = None if settings.dtype == "auto" else getattr(torch, settings.dtype)
-    load = load or partial(vocoder.load, device=settings.device, dtype=dtype, guard="off")
-    service = _service(settings, load)
+    own = partial(vocoder.load, device=settings.device, dtype=dtype, guard="off")
+    service = _service(settings, load or own, twins=load is None)
     app = _bare("Flow vocoder", service, lifespan=_lifespan(service), summary="Mel-spectrograms in, waveforms out.")
     hosts = HostRule(settings.host, settings.allowed_hosts, settings.cors_origins)
     app.add_middleware(
@@ -92,14 +93,18 @@ def _bare(title: str, service: Service, **options: Any) -> FastAPI:
     return app
 
 
-def _service(settings: Settings, load: Callable[[str], Synthesizer]) -> Service:
+def _service(settings: Settings, load: Callable[[str], Synthesizer], twins: bool) -> Service:
     metrics = Metrics()
     cores, kind = settings.cores or available_cores(), torch.device(settings.device).type
     lanes, workers = Lanes(cores if kind == "cpu" else 1, cores), Lanes(settings.worker_threads, 1, "worker")
     shared_frames, limits = SHARED_FRAMES if kind == "cuda" else 0, (settings.queue_size, settings.max_wait)
-    engines = Engines(
-        settings.models, lambda reference: LoadedModel(load(reference), metrics.record, shared_frames), lanes, *limits
-    )
+    wanted = settings.processes if settings.processes >= 0 else lanes.count if lanes.count > 1 else 0
+    processes = Twins(wanted if twins and kind == "cpu" else 0, load)
+
+    def loaded(reference: str) -> LoadedModel:
+        return LoadedModel(load(reference), metrics.record, shared_frames, processes)
+
+    engines = Engines(settings.models, loaded, lanes, *limits)
     if settings.model_control:
         engines.others = f"POST {INFERENCE}/repository/models/NAME/load on the admin port loads others."
     requests, memory = Pool(settings.max_connections), Pool(settings.max_buffered_bytes)
@@ -110,6 +115,7 @@ def _service(settings: Settings, load: Callable[[str], Synthesizer]) -> Service:
     return Service(
         settings=settings,
         engines=engines,
+        twins=processes,
         metrics=metrics,
         workers=WorkQueue(workers, 2**16, settings.max_wait),
         mels=WorkQueue(lanes, *limits),
@@ -133,6 +139,7 @@ def _lifespan(service: Service) -> Callable[[FastAPI], AbstractAsyncContextManag
         """Start the models and background tasks; on shutdown, finish accepted work."""
         compute_on(1)  # the event loop runs small tensor operations; the lanes use the other cores
         service.workers.lanes.start()
+        service.twins.start()
         service.engines.start()
         watches = [asyncio.create_task(give_back_freed(service.memory))]
         if unload_after := service.settings.unload_after:
@@ -146,5 +153,6 @@ def _lifespan(service: Service) -> Callable[[FastAPI], AbstractAsyncContextManag
                 watch.cancel()
             await anyio.to_thread.run_sync(service.engines.stop, service.drain.remaining)
             await anyio.to_thread.run_sync(service.workers.lanes.stop, service.drain.remaining)
+            service.twins.stop()
 
     return lifespan

@@ -16,6 +16,7 @@ from server.engine.jobs import Job, at_once
 from server.engine.lanes import Lanes
 from server.engine.model import free_memory
 from server.engine.queue import WorkQueue
+from server.engine.twins import Twins
 from server.limits.holdings import Drain, Pool
 from server.limits.keys import KeyRing
 from server.problems import Problem
@@ -151,6 +152,7 @@ class Service:
 
     settings: Settings
     engines: Engines
+    twins: Twins
     metrics: Metrics
     workers: WorkQueue
     """prepares mels and encodes audio"""

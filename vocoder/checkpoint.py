@@ -4,6 +4,7 @@ config.json holds SHA-256 checksums of the weights and of its own content, so th
 in one directory, are found on loading. Checksums are no signature: whoever can change a file can change its checksum.
 """
 
+import copy
 import dataclasses
 import hashlib
 import json
@@ -17,6 +18,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from vocoder.config import ConfigError, from_dict, to_dict
 from vocoder.directories import CheckpointError as CheckpointError
@@ -30,9 +32,12 @@ logger = logging.getLogger(__name__)
 FORMAT_VERSION = 1
 MAX_CONFIG_BYTES = 2**22
 MOST = {"corrections": MAX_CORRECTIONS, "flows": 256, "blocks": 256, "layers": 256, "sigma": 100}
-MOST_OF_OTHERS = 2**19
+MOST |= {"sample_rate": 2**19, "n_fft": 2**15, "win_length": 2**15}
+MOST_WHOLE, MOST_OF_OTHERS = 2**12, 2**19
 """limits far beyond any real model, so that an untrusted file cannot cause endless work"""
 MOST_ITEMS = 256
+MOST_NUMBERS, SPARE = 2**32, 2**24
+"""numbers that a model may hold: without a file of weights, and beside those in its file"""
 RETIRED = {
     "alternate_halves": False,
     "coupling": "affine",
@@ -137,12 +142,10 @@ def load_model(directory: Path | str, weights: bool = True, families: Families =
     sha256 = config.get("weights_sha256")
     path = directory / "model.safetensors"
     tensors = _read_tensors(path, sha256, weights)
-    if family.measurable and tensors:
-        with torch.device("meta"):  # takes no memory, however large the configured sizes
-            _load_weights(family.build(architecture), {name: value.to("meta") for name, value in tensors.items()}, path)
-    model = family.build(architecture)
-    if weights:
-        _load_weights(model, tensors, path)
+    with _Within(sum(tensor.numel() for tensor in tensors.values()) or MOST_NUMBERS, path):
+        model = family.build(architecture)
+    if tensors:
+        _load_weights(model if weights else copy.deepcopy(model).to("meta"), tensors, path)
     provenance, quality = config.get("provenance") or {}, config.get("quality") or {}
     return Checkpoint(model.eval(), config["family"], mel_config, provenance, quality, sha256)
 
@@ -161,6 +164,25 @@ def _renamed(architecture: Any) -> Any:
     }
     steps = found.pop("consistency_steps", None)
     return found if steps is None else {"corrections": 2 * steps, **found}
+
+
+class _Within(TorchFunctionMode):
+    """Raises a CheckpointError before layers fill more memory than a model needs whose file has this many numbers.
+
+    Building the model on the device "meta" would do the same, but that imports 100 MB of PyTorch's compiler.
+    """
+
+    def __init__(self, numbers: int, path: Path) -> None:
+        super().__init__()
+        self._left, self._path = 2 * numbers + SPARE, path
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        if func is torch.empty:  # the weights of layers, which are filled afterwards
+            self._left -= made.numel()
+            if self._left < 0:
+                raise CheckpointError(f"{self._path} does not fit its config.json: it has far too few weights")
+        return made
 
 
 def read_config(directory: Path) -> dict[str, Any]:
@@ -190,7 +212,8 @@ def _check_sizes(config: Any, where: str) -> None:
     for name in (entry.name for entry in dataclasses.fields(config)):
         value = getattr(config, name)
         items = value if isinstance(value, tuple) else (value,)
-        most = MOST.get(name, MOST_OF_OTHERS)
+        whole = any(type(item) is int for item in items)
+        most = MOST.get(name, MOST_WHOLE if whole else MOST_OF_OTHERS)
         if len(items) > MOST_ITEMS:
             raise ConfigError(f"{where}.{name} has {len(items)} items; at most {MOST_ITEMS} are supported")
         for item in items:

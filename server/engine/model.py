@@ -3,7 +3,9 @@
 import gc
 import logging
 import time
+import weakref
 from collections.abc import Callable, Sequence
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 from server.engine.errors import SynthesisError
 from server.engine.jobs import Parts
 from server.engine.queue import Pace
+from server.engine.twins import Twins
 from vocoder.correction.chains import BLOCK
 from vocoder.mel.values import mel_range
 from vocoder.sampling import Utterance, sampling_fields
@@ -24,6 +27,7 @@ Outcome = NDArray[np.float32] | SynthesisError
 Record = Callable[..., None]
 """adds to a metric; see `Metrics.record`"""
 
+NUMBERS = count()
 WARM_UP_FRAMES = 32
 LEAST_WARM_UP = 4  # frames; fewer may be too short for corrections, so that their code would not be compiled
 WARM_UP_DENOISE = 0.1
@@ -44,9 +48,16 @@ class LoadedModel:
         synthesizer: it may lack `open_stream`.
         record: called with the counts of each run.
         shared_frames: most frames in a batch; 0 disables batches.
+        twins: processes with copies of the model, in which utterances on one core are synthesized.
     """
 
-    def __init__(self, synthesizer: Synthesizer, record: Record | None = None, shared_frames: int = 0) -> None:
+    def __init__(
+        self,
+        synthesizer: Synthesizer,
+        record: Record | None = None,
+        shared_frames: int = 0,
+        twins: Twins | None = None,
+    ) -> None:
         self.name = short_name(synthesizer.name)
         self.synthesizer = synthesizer
         self.mel_config, self.info = synthesizer.mel_config, synthesizer.info()
@@ -57,6 +68,9 @@ class LoadedModel:
         self._least_part = 1 if synthesizer.model.sequential else LEAST_PART_FRAMES
         self._record: Record = record or (lambda *_, **__: None)
         self._shared_frames = shared_frames
+        self._twins, self._number = twins, next(NUMBERS)
+        if twins is not None:
+            weakref.finalize(self, twins.forget, self._number)
 
     def try_out(self, frames: int = 1, denoise: float = 0.0) -> float:
         """Synthesize silence and return the seconds it took; raise if the model fails."""
@@ -71,6 +85,11 @@ class LoadedModel:
         with_denoiser = (WARM_UP_FRAMES + DENOISER_FRAMES) * seconds <= WARM_UP_SECONDS
         took = self.try_out(frames, WARM_UP_DENOISE if with_denoiser else 0.0)
         self.pace.add(1, took / frames)
+        if self._twins is not None:
+            self._twins.wait()
+            mel = np.full((self.mel_config.n_mels, frames), mel_range(self.mel_config).silence, np.float32)
+            for _ in range(2):
+                self._twins.each(self._number, self.synthesizer.name, mel, {"seed": 0})
 
     def cost(self, corrections: int | None) -> float:
         """Return the cost of a frame with `corrections`, relative to one with the model's own number of them."""
@@ -128,9 +147,21 @@ class LoadedModel:
             audio = self.synthesizer.synthesize_many(utterances)
         else:
             (one,) = utterances
-            audio = [self.synthesizer.synthesize(one.mel, **sampling_fields(one))]
+            audio = [self._elsewhere(one) if torch.get_num_threads() == 1 else None]
+            if audio[0] is None:
+                audio = [self.synthesizer.synthesize(one.mel, **sampling_fields(one))]
         self._count(len(utterances), sum(utterance.frames for utterance in utterances))
         return audio
+
+    def _elsewhere(self, utterance: Utterance) -> NDArray[np.float32] | None:
+        """Return the audio of an utterance from another process, or None if none has this model and time."""
+        if self._twins is None:
+            return None
+        name, mel = self.synthesizer.name, np.asarray(utterance.mel)
+        made = self._twins.run(self._number, name, mel, sampling_fields(utterance))
+        if made is None or made[1] != self.synthesizer.weights_sha256:
+            return None
+        return made[0]
 
     def _count(self, items: int, frames: int) -> None:
         self._record("batch_items", items, model=self.name)

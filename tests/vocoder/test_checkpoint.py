@@ -104,7 +104,8 @@ INVALID_ARCHITECTURES = [
     ({"sigma": 1e9}, "architecture.sigma must be a number up to 100, not 1000000000.0"),
     ({"sigma": float("nan")}, "sigma must be at least 0, not nan"),
     ({"upsample_kernel": 10**12}, "architecture.upsample_kernel must be a number up to"),
-    ({"cond_channels": 2**18}, r"does not fit its config\.json"),  # would need a terabyte
+    ({"cond_channels": 2**18}, "architecture.cond_channels must be a number up to 4096"),  # would need a terabyte
+    ({"cond_channels": 2**12}, r"does not fit its config\.json: it has far too few weights"),
 ]
 
 

@@ -9,7 +9,7 @@ from vocoder.models.families import Families, Family
 
 FAMILIES: Families = MappingProxyType(
     {
-        "density": Family(DensityConfig, DensityModel, measurable=False),
-        "vae": Family(VAEConfig, VariationalAutoencoder, measurable=False),
+        "density": Family(DensityConfig, DensityModel),
+        "vae": Family(VAEConfig, VariationalAutoencoder),
     }
 )

@@ -93,9 +93,8 @@ class LinearPrediction(nn.Module):
             raise ConfigError(f"hop_length {mel_config.hop_length} must be a multiple of {config.subframes} subframes")
         self.config = config
         self.mel_config = mel_config
-        with torch.device("cpu"):  # even on "meta", which loading uses to compare shapes
-            bands, offset = _interpolation(mel_config, config.above_db)
-            lags = lag_window(config.order, mel_config.sample_rate, config.bandwidth)
+        bands, offset = _interpolation(mel_config, config.above_db)
+        lags = lag_window(config.order, mel_config.sample_rate, config.bandwidth)
         self.register_buffer("bands", bands, persistent=False)
         self.register_buffer("offset", offset, persistent=False)
         self.register_buffer("lags", lags, persistent=False)

@@ -21,8 +21,6 @@ class Family:
 
     config: type[Any]
     build: Callable[[Any], nn.Module]
-    measurable: bool = True
-    """whether `build` works on the device "meta", without memory; false if it computes with its tensors"""
 
 
 Families = Mapping[str, Family]
