@@ -85,11 +85,11 @@ async def client(start):
 
 
 @pytest.fixture
-def serve(fake, wait_until):
-    """Serve on a loopback socket in another thread: `with serve(fake) as url`."""
+def ready(fake, wait_until):
+    """Serve on a loopback socket in another thread, by default once models are ready: `with ready(fake) as url`."""
 
     @contextmanager
-    def run(*fakes, **settings):
+    def run(*fakes, wait=True, **settings):
         app = build_app(*(fakes or (fake,)), **settings)
         server = uvicorn.Server(server_config(app, app.state.service.settings, log_level="warning"))
         with socket.socket() as listener:
@@ -99,24 +99,14 @@ def serve(fake, wait_until):
             thread.start()
             try:
                 wait_until(lambda: server.started)
-                yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+                url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+                if wait:
+                    wait_until(lambda: httpx.get(f"{url}/readyz", timeout=60.0, verify=False).status_code == 200)
+                yield url
             finally:
                 server.should_exit = True
                 thread.join(60.0)
         assert not thread.is_alive()
-
-    return run
-
-
-@pytest.fixture
-def ready(serve, wait_until):
-    """Serve as `serve` does, once every model is ready: `with ready(fake) as url`."""
-
-    @contextmanager
-    def run(*fakes, **settings):
-        with serve(*fakes, **settings) as url:
-            wait_until(lambda: httpx.get(f"{url}/readyz", timeout=60.0, verify=False).status_code == 200)
-            yield url
 
     return run
 

@@ -10,9 +10,9 @@ TIMEOUT = 60.0
 PROBLEM = "urn:vocoder:problem:"
 
 
-def npy(array):
+def npy(array, version=None):
     stream = io.BytesIO()
-    np.save(stream, array)
+    np.lib.format.write_array(stream, np.asarray(array), version)
     return stream.getvalue()
 
 

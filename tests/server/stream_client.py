@@ -1,11 +1,13 @@
 """A client of WebSocket /v1/stream that can send arbitrary messages."""
 
 import json
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
 from http_helpers import TIMEOUT
 from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
 
 class StreamClient:
@@ -57,6 +59,13 @@ class StreamClient:
         """Return the problem that ends the connection, and how it is closed."""
         _, problem = self.rest()
         return problem, *self.closed()
+
+
+@contextmanager
+def dial(url, query="", **options):
+    """Open a WebSocket of the server: `with dial(url) as client`."""
+    with connect(f"{url.replace('http', 'ws', 1)}/v1/stream{query}", proxy=None, **options) as connection:
+        yield StreamClient(connection)
 
 
 def synthesize(client, mel, *sizes, **options):

@@ -10,11 +10,10 @@ import torch
 from http_helpers import PROBLEM, TIMEOUT, npy
 from recordings import mel_of
 from scipy.ndimage import gaussian_filter
-from stream_client import StreamClient
+from stream_client import dial
 from streamers import mel_of as random_mel
 from tiny_models import save_quiet_model
 from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import connect
 
 from vocoder.audio.resampling import resample
 from vocoder.checkpoint import load_model
@@ -146,8 +145,7 @@ INVALID = [
 
 
 def websocket_problem(url, mel, options):
-    with connect(f"{url.replace('http', 'ws', 1)}/v1/stream", proxy=None) as connection:
-        client = StreamClient(connection)
+    with dial(url) as client:
         client.hello(**options)
         problem = client.text()
         if problem["type"] == "ready":

@@ -1,7 +1,21 @@
 """Checks of bijections in float64, by round trips and autograd's Jacobian, and comparisons of audio."""
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import numpy as np
 import torch
+
+from vocoder.flows.base import Flow
+
+
+class Case(NamedTuple):
+    """A function that builds a flow, and the shapes of one item of its data and its condition."""
+
+    build: Callable[[], Flow]
+    x: tuple[int, ...]
+    cond: tuple[int, int] | None = None
+    sequential: bool = False
 
 
 def assert_same(x, expected, tolerance=1e-5):

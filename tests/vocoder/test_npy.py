@@ -1,17 +1,10 @@
-import io
-
 import numpy as np
 import pytest
+from http_helpers import npy
 from hypothesis import given
 from hypothesis import strategies as st
 
 from vocoder.npy import FLOATS, MAGIC, NpyError, kind_of, read_array, read_header, read_mel
-
-
-def npy_bytes(array, version=(1, 0)):
-    stream = io.BytesIO()
-    np.lib.format.write_array(stream, array, version)
-    return stream.getvalue()
 
 
 def with_header(text):
@@ -26,7 +19,7 @@ def with_header(text):
 )
 def test_arrays_written_by_numpy_are_read(shape, dtype, order, version):
     array = np.arange(np.prod(shape, dtype=int)).reshape(shape).astype(dtype, order=order)
-    found = read_array(npy_bytes(array, version), (dtype,))
+    found = read_array(npy(array, version), (dtype,))
     assert found.dtype == array.dtype
     np.testing.assert_array_equal(found, array)
 
@@ -50,7 +43,7 @@ def test_invalid_shapes_are_rejected(shape):
         read_header(with_header(f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}}}"))
 
 
-VALID = npy_bytes(np.zeros((80, 6), np.float32))
+VALID = npy(np.zeros((80, 6), np.float32))
 TEXT = "{'descr': '<f4', 'fortran_order': %s, 'shape': (80, %s)}"
 
 

@@ -1,17 +1,10 @@
-from contextlib import contextmanager
-
 import pytest
 
 from vocoder.client import Client
 
 
 @pytest.fixture
-def client_factory(ready):
-    """Start a server and return a function that creates clients of it: `with reach(model) as client_of`."""
-
-    @contextmanager
-    def run(*models, **settings):
-        with ready(*models, **settings) as url:
-            yield lambda kind=Client, **options: kind(url, trust_env=False, **options)
-
-    return run
+def client(ready, streamer):
+    """Return a client of a server of the streamer."""
+    with ready(streamer) as url, Client(url, trust_env=False) as client:
+        yield client

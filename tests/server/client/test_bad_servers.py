@@ -57,12 +57,10 @@ def endless(connection):
         connection.sendall(b"10000\r\n" + bytes(0x10000) + b"\r\n")
 
 
-def call_method(client, call):
-    arguments = {"synthesize": (MEL,), "mel": (np.zeros(500, np.float32), 22050), "models": ()}
-    return getattr(client, call)(*arguments[call])
+CALLS = {"synthesize": (MEL,), "mel": (np.zeros(500, np.float32), 22050), "models": ()}
 
 
-@pytest.mark.parametrize("call", ["synthesize", "mel", "models"])
+@pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize(
     ("respond", "kind"),
     [
@@ -90,13 +88,8 @@ def test_bad_http_answers_raise_errors(call, respond, kind):
     with raw_server(act) as url, Client(url, **options) as client:
         start = time.monotonic()
         with pytest.raises(kind):
-            call_method(client, call)
+            getattr(client, call)(*CALLS[call])
         assert time.monotonic() - start < 15.0
-
-
-def read_stream(client):
-    with client.stream(MEL) as stream:
-        return list(stream)
 
 
 @pytest.mark.parametrize(
@@ -133,8 +126,8 @@ def test_bad_stream_messages_raise_errors(messages, kind):
         threading.Thread(target=server.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{server.socket.getsockname()[1]}"
         with Client(url, timeout=0.4, max_bytes=10**6, trust_env=False) as client:
-            with pytest.raises(kind):
-                read_stream(client)
+            with pytest.raises(kind), client.stream(MEL) as stream:
+                list(stream)
             waiting.set()
         server.shutdown()
 

@@ -11,7 +11,7 @@ import pytest
 from http_helpers import TIMEOUT, metrics
 from streamers import mel_of
 
-from vocoder.client import AsyncClient, Retries, UnavailableError, UnknownModelError
+from vocoder.client import AsyncClient, Client, Retries, UnavailableError, UnknownModelError
 from vocoder.mel.config import MelWarning
 
 TONE = (0.3 * np.sin(np.arange(22050) / 20.0)).astype(np.float32)
@@ -34,17 +34,17 @@ class Impatient(Retries):
 
 
 @contextmanager
-def full_queue(client_of, streamer, wait_until):
+def full_queue(url, streamer, wait_until):
     """Block the model of a server and fill its queue of one."""
     entered = streamer.entered
     streamer.gate.clear()
     line = 'vocoder_queued_requests{model="streamer"} 1.0'
-    with client_of(retries=Retries(most=0)) as other:
+    with Client(url, trust_env=False, retries=Retries(most=0)) as other:
         threads = [threading.Thread(target=other.synthesize, args=(mel_of(5),)) for _ in range(2)]
         threads[0].start()
         wait_until(lambda: streamer.entered == entered + 1)
         threads[1].start()
-        wait_until(lambda: line in metrics(str(other._client._http.base_url)))
+        wait_until(lambda: line in metrics(url))
         try:
             yield
         finally:
@@ -53,27 +53,27 @@ def full_queue(client_of, streamer, wait_until):
                 thread.join(TIMEOUT)
 
 
-def test_rejected_requests_are_retried_after_the_requested_wait(client_factory, streamer, wait_until):
-    with client_factory(streamer, queue_size=1) as client_of:
-        with full_queue(client_of, streamer, wait_until), client_of(retries=Retries(most=0)) as client:
+def test_rejected_requests_are_retried_after_the_requested_wait(ready, streamer, wait_until):
+    with ready(streamer, queue_size=1) as url:
+        with full_queue(url, streamer, wait_until), Client(url, trust_env=False, retries=Retries(most=0)) as client:
             with pytest.raises(UnavailableError, match="queue-full") as error:
                 client.synthesize(mel_of(5))
             assert error.value.problem.retry_after >= 1.0
         patience = Impatient(most=1000, resume=streamer.gate.set)
-        with full_queue(client_of, streamer, wait_until), client_of(retries=patience) as client:
+        with full_queue(url, streamer, wait_until), Client(url, trust_env=False, retries=patience) as client:
             assert client.synthesize(mel_of(5)).model == "streamer"
         assert patience.waits[0] >= 1.0
         patience = Impatient(most=1000, resume=streamer.gate.set)
         with (
-            full_queue(client_of, streamer, wait_until),
-            client_of(retries=patience) as client,
+            full_queue(url, streamer, wait_until),
+            Client(url, trust_env=False, retries=patience) as client,
             client.stream(mel_of(5)) as speech,
         ):
             assert sum(map(len, speech)) == 5 * 256
         assert patience.waits[0] >= 1.0
 
 
-def test_the_asyncio_client(client_factory, streamer, wait_until):
+def test_the_asyncio_client(ready, streamer, wait_until):
     mel = mel_of(300)
 
     async def frames():
@@ -101,10 +101,10 @@ def test_the_asyncio_client(client_factory, streamer, wait_until):
             assert sum([len(chunk) async for chunk in speech]) == 300 * 256
         assert (await asyncio.to_thread(lambda: patience.waits[0])) >= 1.0
 
-    with client_factory(streamer, queue_size=1) as client_of:
+    with ready(streamer, queue_size=1) as url:
         with pytest.warns(MelWarning) as told:
-            asyncio.run(use_client(client_of(AsyncClient)))
+            asyncio.run(use_client(AsyncClient(url, trust_env=False)))
         assert [warning.filename for warning in told] == [__file__, __file__]
         patience = Impatient(most=1000, resume=streamer.gate.set)
-        with full_queue(client_of, streamer, wait_until):
-            asyncio.run(stream_with_retries(client_of(AsyncClient, retries=patience)))
+        with full_queue(url, streamer, wait_until):
+            asyncio.run(stream_with_retries(AsyncClient(url, trust_env=False, retries=patience)))

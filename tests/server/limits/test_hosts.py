@@ -6,9 +6,9 @@ import httpx
 import pytest
 from http_helpers import PROBLEM, slug
 from starlette.requests import HTTPConnection
+from stream_client import dial
 from streamers import Streamer
 from websockets.exceptions import InvalidStatus
-from websockets.sync.client import connect
 from websockets.typing import Origin
 
 from server.app import create_admin_app, create_app
@@ -47,9 +47,8 @@ def test_a_loopback_server_only_accepts_loopback_names(ready):
 @contextmanager
 def open_stream(url, origin):
     """Open a WebSocket and wait until the server is ready for frames."""
-    with connect(f"{url.replace('http', 'ws', 1)}/v1/stream", proxy=None, origin=Origin(origin)) as connection:
-        connection.send("{}")
-        assert "ready" in str(connection.recv(TIMEOUT))
+    with dial(url, origin=Origin(origin)) as client:
+        client.begin()
         yield
 
 

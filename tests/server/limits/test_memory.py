@@ -10,10 +10,9 @@ import psutil
 import pytest
 from handshakes import connected, head_of, post
 from http_helpers import TIMEOUT, metric, npy
-from stream_client import StreamClient
+from stream_client import dial
 from streamers import Streamer, mel_of
 from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import connect
 
 from vocoder.memory import give_back_memory
 
@@ -54,8 +53,7 @@ def test_unread_websockets_use_limited_memory(ready):
         rejected = 0
         for _ in range(12):
             narrow = stack.enter_context(connected(url, window=4096))
-            address = f"{url.replace('http', 'ws', 1)}/v1/stream"
-            client = StreamClient(stack.enter_context(connect(address, sock=narrow, max_queue=1, close_timeout=0.1)))
+            client = stack.enter_context(dial(url, sock=narrow, max_queue=1, close_timeout=0.1))
             client.hello(format="pcm_f32")
             try:
                 if client.text()["type"] == "ready":

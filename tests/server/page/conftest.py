@@ -80,7 +80,7 @@ def browser():
 
 
 @pytest.fixture
-def visit(browser, serve):
+def visit(browser, ready):
     """Open the page of a server in a new window, which must not contact other servers or report errors."""
     from playwright.sync_api import expect
 
@@ -88,7 +88,7 @@ def visit(browser, serve):
 
     @contextmanager
     def run(*fakes, window=None, path="", **settings):
-        with serve(*fakes, **settings) as url:
+        with ready(*fakes, wait=False, **settings) as url:
             context = browser.new_context(**(window or {}))
             context.set_default_timeout(PATIENCE)
             page = context.new_page()

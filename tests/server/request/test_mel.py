@@ -1,22 +1,16 @@
-import io
 import json
 import struct
 import tracemalloc
 
 import numpy as np
 import pytest
+from http_helpers import npy
 from safetensors.numpy import save
 
 from server.problems import Problem
 from server.request.mel import JSON, NPY, RAW, SAFETENSORS, decode_mel
 
 MEL = np.linspace(-8.0, 1.0, 80 * 6, dtype=np.float32).reshape(80, 6)
-
-
-def npy(array, **keywords):
-    stream = io.BytesIO()
-    np.lib.format.write_array(stream, np.asarray(array), **keywords)
-    return stream.getvalue()
 
 
 def npy_of(shape, data=None):

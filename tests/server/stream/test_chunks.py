@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from exactness import assert_same
 from http_helpers import metrics
+from stream_client import dial
 from streamers import mel_of
 from tiny_models import TINY_MEL, tiny_synthesizer
 
@@ -104,23 +105,22 @@ def test_only_delays_by_the_server_count_as_dry():
     assert playback.dry_seconds == pytest.approx(1.125)
 
 
-def test_streams_that_run_dry_are_counted_and_reported(stream_server, streamer, wait_until):
-    with stream_server(streamer) as dial:
-        for report in (True, False):
-            streamer.shut_after = streamer.steps + 1
-            with dial() as client:
-                client.begin(seed=3, report_dry=report)
-                client.send(mel_of(200))
-                client.end()
-                wait_until(lambda: not streamer.gate.is_set())
-                time.sleep(0.3)  # longer than the first chunk lasts
-                streamer.gate.set()
-                _, message = client.rest()
-                if report:
-                    assert message.keys() == {"type", "seconds"}
-                    pauses = [message["seconds"]]
-                    while (message := client.rest()[1])["type"] == "dry":
-                        pauses.append(message["seconds"])
-                    assert sum(pauses) == pytest.approx(message["dry_seconds"], abs=1e-4)
-            assert (message["type"], message["dry_seconds"] > 0.0) == ("done", True)
-        assert 'vocoder_dry_streams_total{route="/v1/stream"} 2.0' in metrics(dial.url)
+def test_streams_that_run_dry_are_counted_and_reported(url, streamer, wait_until):
+    for report in (True, False):
+        streamer.shut_after = streamer.steps + 1
+        with dial(url) as client:
+            client.begin(seed=3, report_dry=report)
+            client.send(mel_of(200))
+            client.end()
+            wait_until(lambda: not streamer.gate.is_set())
+            time.sleep(0.3)  # longer than the first chunk lasts
+            streamer.gate.set()
+            _, message = client.rest()
+            if report:
+                assert message.keys() == {"type", "seconds"}
+                pauses = [message["seconds"]]
+                while (message := client.rest()[1])["type"] == "dry":
+                    pauses.append(message["seconds"])
+                assert sum(pauses) == pytest.approx(message["dry_seconds"], abs=1e-4)
+        assert (message["type"], message["dry_seconds"] > 0.0) == ("done", True)
+    assert 'vocoder_dry_streams_total{route="/v1/stream"} 2.0' in metrics(url)

@@ -4,6 +4,7 @@ from contextlib import suppress
 import numpy as np
 import pytest
 from http_helpers import PROBLEM, metrics
+from stream_client import dial
 from streamers import mel_of
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
@@ -31,52 +32,51 @@ FRAMES = [
 ]
 
 
-def test_invalid_messages_are_rejected(stream_server, streamer):
-    with stream_server(streamer) as dial:
-        for hello, status, slug, detail in HELLOS:
-            with dial() as client:
-                client.connection.send(hello)
-                problem, code, reason = client.problem()
-            assert (problem["type"], problem["status"], code, reason) == (PROBLEM + slug, status, 4000 + status, slug)
-            assert detail in problem["detail"]
-            assert problem["request_id"]
-        with dial("?bogus=1") as client:
-            assert client.problem()[0]["detail"].startswith("bogus: put options into the first")
-        for messages, status, slug, detail in FRAMES:
-            if slug == "malformed-body" and len(messages) > 1:
-                streamer.gate.clear()  # the error is reported although audio is pending
-            with dial() as client:
-                client.begin()
-                for message in messages:
-                    client.send(message) if isinstance(message, np.ndarray) else client.connection.send(message)
-                problem, code, reason = client.problem()
-            streamer.gate.set()
-            assert (problem["type"], code, reason) == (PROBLEM + slug, 4000 + status, slug)
-            assert detail in problem["detail"]
+def test_invalid_messages_are_rejected(url, streamer):
+    for hello, status, slug, detail in HELLOS:
+        with dial(url) as client:
+            client.connection.send(hello)
+            problem, code, reason = client.problem()
+        assert (problem["type"], problem["status"], code, reason) == (PROBLEM + slug, status, 4000 + status, slug)
+        assert detail in problem["detail"]
+        assert problem["request_id"]
+    with dial(url, "?bogus=1") as client:
+        assert client.problem()[0]["detail"].startswith("bogus: put options into the first")
+    for messages, status, slug, detail in FRAMES:
+        if slug == "malformed-body" and len(messages) > 1:
+            streamer.gate.clear()  # the error is reported although audio is pending
+        with dial(url) as client:
+            client.begin()
+            for message in messages:
+                client.send(message) if isinstance(message, np.ndarray) else client.connection.send(message)
+            problem, code, reason = client.problem()
+        streamer.gate.set()
+        assert (problem["type"], code, reason) == (PROBLEM + slug, 4000 + status, slug)
+        assert detail in problem["detail"]
 
 
-def test_large_or_missing_messages_close_the_connection(stream_server, streamer):
-    with stream_server(streamer) as dial, dial() as client:
+def test_large_or_missing_messages_close_the_connection(ready, streamer):
+    with ready(streamer) as url, dial(url) as client:
         client.begin()
         with suppress(ConnectionClosed):  # too large for socket buffers: the server closes meanwhile
             client.connection.send(bytes(2**23))
         assert client.closed() == (1009, "frame with 8388608 bytes exceeds limit of 1048576 bytes")
-    with stream_server(streamer, body_timeout=0.2) as dial, dial() as client:
+    with ready(streamer, body_timeout=0.2) as url, dial(url) as client:
         client.begin()
         problem, code, _ = client.problem()
         assert (problem["type"], code) == (f"{PROBLEM}body-timeout", 4408)
-        assert 'vocoder_rejected_total{reason="body-timeout"} 1.0' in metrics(dial.url)
+        assert 'vocoder_rejected_total{reason="body-timeout"} 1.0' in metrics(url)
 
 
-def test_streams_require_keys_and_count_quotas(stream_server, streamer, tmp_path, caplog):
+def test_streams_require_keys_and_count_quotas(ready, streamer, tmp_path, caplog):
     keys = tmp_path / "keys"
     keys.write_text("alice:open-sesame-1234567 frames_per_minute=100\n")
-    with stream_server(streamer, api_keys_file=keys) as dial:
-        with pytest.raises(InvalidStatus) as rejected, dial():
+    with ready(streamer, api_keys_file=keys) as url:
+        with pytest.raises(InvalidStatus) as rejected, dial(url):
             pass
         assert (rejected.value.response.status_code, caplog.text) == (401, "")  # not logged as a fault of the server
         assert json.loads(rejected.value.response.body)["type"] == f"{PROBLEM}unauthorized"
-        with dial(additional_headers={"Authorization": "Bearer open-sesame-1234567"}) as client:
+        with dial(url, additional_headers={"Authorization": "Bearer open-sesame-1234567"}) as client:
             client.begin()
             client.send(mel_of(60))
             client.send(mel_of(60))
@@ -85,17 +85,17 @@ def test_streams_require_keys_and_count_quotas(stream_server, streamer, tmp_path
             assert 1 <= problem["retry_after"] <= 60
 
 
-def test_a_full_queue_rejects_new_streams(stream_server, streamer, wait_until):
-    with stream_server(streamer, queue_size=1) as dial:
+def test_a_full_queue_rejects_new_streams(ready, streamer, wait_until):
+    with ready(streamer, queue_size=1) as url:
         entered = streamer.entered
         streamer.gate.clear()
-        with dial() as first, dial() as second, dial() as third:
+        with dial(url) as first, dial(url) as second, dial(url) as third:
             for one in (first, second):
                 one.begin()
             first.send(mel_of(30))
             wait_until(lambda: streamer.entered == entered + 1)
             second.send(mel_of(30))
-            wait_until(lambda: 'vocoder_queued_requests{model="streamer"} 1.0' in metrics(dial.url))
+            wait_until(lambda: 'vocoder_queued_requests{model="streamer"} 1.0' in metrics(url))
             third.hello()
             problem, code, reason = third.problem()
             assert (code, reason) == (4503, "queue-full")

@@ -12,22 +12,14 @@ from vocoder.cli import main
 from vocoder.config import to_dict
 from vocoder.mel.config import preset
 
-FRAMES = 12
-LENGTH = FRAMES * 256
-
 
 def synthesize(*arguments, model, guard="off"):
     return main(["synthesize", "--guard", guard, *map(str, arguments), "--model", str(model)])
 
 
-def random_mel(seed, frames=FRAMES):
-    return np.random.default_rng(seed).normal(-5.0, 1.5, (80, frames)).astype(np.float32).clip(-11.5, None)
-
-
 @pytest.fixture
-def mel(tmp_path):
-    np.save(tmp_path / "mel.npy", random_mel(0))
-    return tmp_path / "mel.npy"
+def mel(write_mels):
+    return write_mels(12) / "00.npy"
 
 
 def read(path):
@@ -53,8 +45,8 @@ def test_an_unlikely_mel_is_rejected_or_synthesized_with_a_warning(model, tmp_pa
     assert re.search("1 synthesized .* 1 there already, .* 1 from mels that are not typical", captured.out)
 
 
-def test_the_strength_of_sharpening_is_printed(mel, model, tmp_path, capsys):
-    np.save(tmp_path / "smooth.npy", gaussian_filter(random_mel(0, 200), (2.0, 2.0)))
+def test_the_strength_of_sharpening_is_printed(mel, model, write_mels, tmp_path, capsys):
+    np.save(tmp_path / "smooth.npy", gaussian_filter(np.load(write_mels(200, folder="long") / "00.npy"), (2.0, 2.0)))
     for source, options, expected in (
         (mel, (), ""),
         (mel, ("--sharpen", 0.5), ", sharpened by 0.5"),
@@ -67,9 +59,9 @@ def test_the_strength_of_sharpening_is_printed(mel, model, tmp_path, capsys):
 
 def test_invalid_arguments_are_rejected(mel, model, tmp_path, cli_error):
     (tmp_path / "other").mkdir()
-    (tmp_path / "other" / "mel.npy").write_bytes(mel.read_bytes())
+    (tmp_path / "other" / mel.name).write_bytes(mel.read_bytes())
     (tmp_path / "file").write_text("")
-    same_names = mel, tmp_path / "other" / "mel.npy"
+    same_names = mel, tmp_path / "other" / mel.name
     (tmp_path / "empty").mkdir()
     invalid = [
         ((mel, "-o", tmp_path / "other", "--workers", "0"), "--workers and --row-frames must be 1 or more"),

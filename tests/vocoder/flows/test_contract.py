@@ -1,15 +1,11 @@
 """Every bijection has two directions that undo each other, each with its log-determinant."""
 
-from collections.abc import Callable
-from typing import NamedTuple
-
 import pytest
 import torch
-from exactness import assert_exact
+from exactness import Case, assert_exact
 from tiny_models import perturbed, tiny_waveglow
 
 from vocoder.flows.affine import ActNorm, ConditionalAffine
-from vocoder.flows.base import Flow
 from vocoder.flows.conv1x1 import InvertibleConv1x1
 from vocoder.flows.coupling import AffineCoupling
 from vocoder.flows.inverse_autoregressive import InverseAutoregressive
@@ -21,15 +17,6 @@ pytestmark = pytest.mark.usefixtures("float64")
 
 BATCH = 2
 CAUSAL = WaveNetConfig(channels=6, dilations=(1, 2), kernel_size=2, causal=True)
-
-
-class Case(NamedTuple):
-    """A function that builds a flow, and the shapes of one item of its data and its condition."""
-
-    build: Callable[[], Flow]
-    x: tuple[int, ...]
-    cond: tuple[int, int] | None = None
-    sequential: bool = False
 
 
 def stack(kept, outputs, cond_channels=2):
