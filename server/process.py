@@ -63,7 +63,7 @@ class DrainingServer(QuietServer):
     async def on_tick(self, counter: int) -> bool:
         """Return whether to stop. uvicorn calls this every 0.1 s."""
         if self._drain.finished:
-            self.cut_off = self._drain.overdue
+            self.cut_off = self._drain.requests.used > 0
             if self.cut_off:
                 logger.warning("%d requests did not finish in time and are being cut off", self._drain.requests.used)
             self.config.timeout_graceful_shutdown = max(1, math.ceil(self._drain.remaining))

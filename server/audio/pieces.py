@@ -53,7 +53,7 @@ class PieceEncoder:
         return self._sink.take()
 
 
-class _Sink(io.RawIOBase):
+class _Sink:
     """An append-only file whose new bytes can be taken out.
 
     When libsndfile closes a FLAC file, it goes back to write sizes and a checksum into the header. They are optional,
@@ -61,7 +61,6 @@ class _Sink(io.RawIOBase):
     """
 
     def __init__(self, head: bytes) -> None:
-        super().__init__()
         self._position = 0
         self._end = 0
         self._fresh = bytearray(head)
@@ -71,10 +70,6 @@ class _Sink(io.RawIOBase):
         fresh = bytes(self._fresh)
         self._fresh.clear()
         return fresh
-
-    def seekable(self) -> bool:
-        """Return True, which libsndfile requires."""
-        return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Move the position."""

@@ -24,12 +24,10 @@ class Deadline:
         self._action = action
         self._timer: asyncio.TimerHandle | None = None
 
-    def begin(self) -> bool:
-        """Start the timer; return False if it was already running."""
-        if self._timer is not None:
-            return False
-        self._timer = asyncio.get_running_loop().call_later(self._seconds, self._end)
-        return True
+    def begin(self) -> None:
+        """Start the timer, unless it is running."""
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(self._seconds, self._end)
 
     def stop(self) -> None:
         """Cancel the timer."""
@@ -50,12 +48,12 @@ class ReaderWatch(Deadline):
         self._transport = transport
         self._before = 0
 
-    def begin(self) -> bool:
-        """Watch until everything is read; return False if there is nothing to watch or it was already watching."""
+    def begin(self) -> None:
+        """Watch until everything is read, unless there is nothing to read or it is watching."""
         unread = self._transport.get_write_buffer_size()
-        if new := unread > 0 and super().begin():
+        if unread > 0 and self._timer is None:
             self._before = unread
-        return new
+            super().begin()
 
     def _check(self) -> None:
         unread = self._transport.get_write_buffer_size()

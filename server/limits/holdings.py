@@ -90,14 +90,9 @@ class Drain:
         return self._began is not None and (readiness or (self.refusing and not operation))
 
     @property
-    def overdue(self) -> bool:
-        """Whether requests are still in flight and their time is over."""
-        return self.refusing and self.remaining <= 0.0 and self.requests.used > 0
-
-    @property
     def finished(self) -> bool:
         """Whether the server may exit."""
-        return self.refusing and (self.requests.used == 0 or self.overdue)
+        return self.refusing and (self.requests.used == 0 or self.remaining <= 0.0)
 
     @property
     def remaining(self) -> float:

@@ -66,9 +66,7 @@ def _from_npy(body: bytes) -> NDArray[Any]:
     except NpyError as error:
         kind = "" if body.startswith(MAGIC) else kind_of(body[:6], "POST audio to /mel for its mel")
         raise malformed_body(f"{str(error).capitalize()}{f': {kind}' if kind else ''}.") from None
-    if header.descr not in NPY_DTYPES:
-        raise _wrong_dtype()
-    return _view(memoryview(body)[header.start :], NPY_DTYPES[header.descr], header.shape, header.order)
+    return _view(memoryview(body)[header.start :], NPY_DTYPES.get(header.descr), header.shape, header.order)
 
 
 def _from_safetensors(body: bytes) -> NDArray[Any]:
@@ -81,9 +79,7 @@ def _from_safetensors(body: bytes) -> NDArray[Any]:
     if "mel" not in tensors:
         raise malformed_body("The safetensors file has no tensor named mel.")
     mel = tensors["mel"]
-    if mel["dtype"] not in SAFETENSORS_DTYPES:
-        raise _wrong_dtype()
-    return _view(memoryview(mel["data"]), SAFETENSORS_DTYPES[mel["dtype"]], tuple(mel["shape"]))
+    return _view(memoryview(mel["data"]), SAFETENSORS_DTYPES.get(mel["dtype"]), tuple(mel["shape"]))
 
 
 def _from_raw(body: bytes, headers: Mapping[str, str]) -> NDArray[Any]:
@@ -94,9 +90,7 @@ def _from_raw(body: bytes, headers: Mapping[str, str]) -> NDArray[Any]:
     sizes = [part.strip() for part in shape.split(",")]
     if not all(part.isascii() and part.isdecimal() and len(part) <= 9 for part in sizes):
         raise malformed_body("X-Mel-Shape must be whole numbers separated by commas, such as 80,512.")
-    if dtype not in DTYPES:
-        raise _wrong_dtype()
-    return _view(memoryview(body), DTYPES[dtype], tuple(map(int, sizes)))
+    return _view(memoryview(body), DTYPES.get(dtype), tuple(map(int, sizes)))
 
 
 def number_array(values: Any) -> NDArray[np.float64]:
@@ -133,17 +127,15 @@ def _from_json(body: bytes) -> NDArray[Any]:
     return array
 
 
-def _view(data: memoryview, dtype: np.dtype[Any], shape: tuple[int, ...], order: Any = "C") -> NDArray[Any]:
-    """Return bytes as an array of exactly this shape, without copying."""
+def _view(data: memoryview, dtype: np.dtype[Any] | None, shape: tuple[int, ...], order: Any = "C") -> NDArray[Any]:
+    """Return bytes as an array of exactly this shape, without copying; `dtype` is None if it is not one of `DTYPES`."""
+    if dtype is None:
+        raise Problem("unsupported-dtype", f"The mel's dtype must be one of {', '.join(DTYPES)}, little-endian.")
     if not 1 <= len(shape) <= MAX_DIMENSIONS or any(size < 1 for size in shape):
         raise malformed_body(f"The shape is {shape}, but a mel must be (n_mels, frames) with at least one frame.")
     if math.prod(shape) * dtype.itemsize != len(data):
         raise malformed_body(f"The shape and dtype do not match the {len(data)} bytes of values.")
     return np.frombuffer(data, dtype).reshape(shape, order=order)
-
-
-def _wrong_dtype() -> Problem:
-    return Problem("unsupported-dtype", f"The mel's dtype must be one of {', '.join(DTYPES)}, little-endian.")
 
 
 def admit(
