@@ -26,7 +26,8 @@ class MelEncoder(nn.Module):
         super().__init__()
         self.context = 6 - ahead, ahead
         """context of a frame of the condition: frames before and after it; the first layers look ahead"""
-        self.layers = _convolutions((n_mels, channels, channels, channels), 3, ahead)
+        # In bfloat16 a library would round the first product differently on two threads than on one.
+        self.layers = _convolutions((n_mels, channels, channels, channels), 3, ahead, precise=True)
 
     def forward(self, mel: Tensor, gaps: Tensor | None = None) -> Tensor:
         """Map natural-log mels (B, n_mels, frames) to the condition (B, channels, frames), which is 0 in the gaps."""

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from vocoder.kernels.launcher import takes
 from vocoder.layers import product
+from vocoder.layers.conditioning import MelEncoder
 from vocoder.layers.product import FrameConv, Matrix, Product, available
 from vocoder.layers.stack.wavenet import set_compute_dtype
 
@@ -98,3 +99,15 @@ def test_only_frozen_float32_convolutions_that_are_not_precise_multiply_in_bfloa
         assert torch.allclose(rounded, free, atol=1e-6) == precise
         torch.testing.assert_close(rounded, free, atol=2e-2, rtol=1e-2)
         torch.testing.assert_close(layer.double()(x.double()).float(), free)
+
+
+def test_a_condition_has_the_same_bits_on_any_number_of_threads():
+    encoder, mel = MelEncoder(80, 128).float().requires_grad_(False), torch.randn(1, 80, 200, dtype=torch.float32)
+    set_compute_dtype(encoder, torch.bfloat16)
+    before, made = torch.get_num_threads(), []
+    for threads in (1, 2, 4):
+        torch.set_num_threads(threads)
+        made.append(encoder(mel))
+    torch.set_num_threads(before)
+    assert torch.equal(made[0], made[1])
+    assert torch.equal(made[0], made[2])
