@@ -129,15 +129,22 @@ class Engine:
         return self._admitted(Job(utterance.frames, rate, utterance, parts, cost=cost))
 
     def run(
-        self, work: Callable[[Any], Waveform], *, frames: int, corrections: int | None = None, listened: bool = False
+        self,
+        work: Callable[[LoadedModel], Waveform],
+        *,
+        frames: int,
+        corrections: int | None = None,
+        listened: bool = False,
+        available: Callable[[], bool] = lambda: True,
     ) -> Job:
         """Queue a function that computes audio, such as one chunk of a stream. See `submit`.
 
-        It is called with the synthesizer, on a lane. `frames` and `corrections` are used to estimate its time.
+        It is called with the model, on a lane. `frames` and `corrections` are used to estimate its time; while it is
+        not `available`, later jobs that are may precede it.
         """
         model = self.model
-        rate, cost, parts = model.mel_config.sample_rate, model.cost(corrections), at_once(work, model.synthesizer)
-        return self._admitted(Job(frames, rate, None, parts, cost=cost, listened=listened))
+        rate, cost, parts = model.mel_config.sample_rate, model.cost(corrections), at_once(work, model)
+        return self._admitted(Job(frames, rate, None, parts, cost=cost, listened=listened, available=available))
 
     def alive(self, stall_timeout: float) -> bool:
         """Whether the engine has not failed or stopped, and no run has taken longer than `stall_timeout` seconds."""

@@ -57,6 +57,7 @@ class Job(Future[Any]):
         *,
         cost: float = 1.0,
         listened: bool = False,
+        available: Callable[[], bool] = lambda: True,
     ) -> None:
         super().__init__()
         self.frames = frames
@@ -68,6 +69,8 @@ class Job(Future[Any]):
         """time of one frame relative to an ordinary frame"""
         self.listened = listened
         """whether it is the start of a stream, which a listener is waiting for"""
+        self.available = available
+        """returns whether it could be computed at once"""
         self.client: Client = CLIENT.get()
         self.number = next(NUMBERS)
         self.submitted = time.monotonic()

@@ -5,8 +5,8 @@ import logging
 import time
 import weakref
 from collections.abc import Callable, Sequence
-from itertools import count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from server.engine.errors import SynthesisError
 from server.engine.jobs import Parts
 from server.engine.queue import Pace
-from server.engine.twins import Twins
+from server.engine.twins import NUMBERS, Model, Twins
 from vocoder.correction.chains import BLOCK
 from vocoder.mel.values import mel_range
 from vocoder.sampling import Utterance, sampling_fields
+from vocoder.synthesis.stream import StreamSession
 from vocoder.synthesis.synthesizer import Synthesizer
 
 logger = logging.getLogger(__name__)
@@ -27,7 +28,6 @@ Outcome = NDArray[np.float32] | SynthesisError
 Record = Callable[..., None]
 """adds to a metric; see `Metrics.record`"""
 
-NUMBERS = count()
 WARM_UP_FRAMES = 32
 LEAST_WARM_UP = 4  # frames; fewer may be too short for corrections, so that their code would not be compiled
 WARM_UP_DENOISE = 0.1
@@ -68,9 +68,9 @@ class LoadedModel:
         self._least_part = 1 if synthesizer.model.sequential else LEAST_PART_FRAMES
         self._record: Record = record or (lambda *_, **__: None)
         self._shared_frames = shared_frames
-        self._twins, self._number = twins, next(NUMBERS)
+        self._twins, self._model = twins, Model(next(NUMBERS), synthesizer.name, synthesizer.weights_sha256)
         if twins is not None:
-            weakref.finalize(self, twins.forget, self._number)
+            weakref.finalize(self, twins.forget, self._model.number)
 
     def try_out(self, frames: int = 1, denoise: float = 0.0) -> float:
         """Synthesize silence and return the seconds it took; raise if the model fails."""
@@ -89,7 +89,7 @@ class LoadedModel:
             self._twins.wait()
             mel = np.full((self.mel_config.n_mels, frames), mel_range(self.mel_config).silence, np.float32)
             for _ in range(2):
-                self._twins.each(self._number, self.synthesizer.name, mel, {"seed": 0})
+                self._twins.each(self._model, mel, {"seed": 0})
 
     def cost(self, corrections: int | None) -> float:
         """Return the cost of a frame with `corrections`, relative to one with the model's own number of them."""
@@ -130,7 +130,7 @@ class LoadedModel:
         return self._parts(utterance, size // BLOCK * BLOCK or size)
 
     def _parts(self, utterance: Utterance, size: int) -> Parts:
-        session = self.synthesizer.open_stream(**sampling_fields(utterance), chunk_frames=size, first_chunk_frames=size)
+        session = self.open_stream(sampling_fields(utterance), chunk_frames=size, first_chunk_frames=size)
         session.push(utterance.mel)
         session.finish()
         parts = [session.next()]
@@ -157,11 +157,14 @@ class LoadedModel:
         """Return the audio of an utterance from another process, or None if none has this model and time."""
         if self._twins is None:
             return None
-        name, mel = self.synthesizer.name, np.asarray(utterance.mel)
-        made = self._twins.run(self._number, name, mel, sampling_fields(utterance))
-        if made is None or made[1] != self.synthesizer.weights_sha256:
-            return None
-        return made[0]
+        return self._twins.whole(self._model, np.asarray(utterance.mel), sampling_fields(utterance))
+
+    def open_stream(self, sampling: dict[str, Any], **sizes: Any) -> StreamSession:
+        """Open a stream, which computes in another process if one is idle."""
+        session = self.synthesizer.open_stream(**sampling, **sizes)
+        if self._twins is not None:
+            session.pipeline = self._twins.pipeline(session.pipeline, self._model, sampling)  # type: ignore[assignment]
+        return session
 
     def _count(self, items: int, frames: int) -> None:
         self._record("batch_items", items, model=self.name)

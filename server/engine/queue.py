@@ -131,6 +131,7 @@ class WorkQueue:
         """
         self._jobs = [job for job in self._jobs if not job.cancelled()]
         ordered = sorted(self._jobs, key=self._turn)
+        ordered.sort(key=lambda job: not job.available())
         run = ordered[:1]
         if run and run[0].parts is None:
             for job in ordered[1:]:

@@ -7,32 +7,72 @@ times as much audio as one, and two processes twice as much.
 import logging
 import signal
 import threading
+import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import count
 from multiprocessing import Pipe, get_all_start_methods, get_context
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from queue import Empty, SimpleQueue
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from server.engine.lanes import compute_on
+from vocoder.stages import Pipeline
 from vocoder.synthesis.synthesizer import Synthesizer
 
 logger = logging.getLogger(__name__)
 
+NUMBERS = count()
 READY_SECONDS = 60.0  # longest wait for a process to start
 Load = Callable[[str], Synthesizer]
 """loads a model by its name or directory; it must be picklable"""
-Made = tuple[NDArray[np.float32], str]
-"""audio (T,), and the SHA-256 of the model's weights"""
+Audio = NDArray[np.float32]
+
+
+class Model(NamedTuple):
+    """A loaded model: its number, the name or directory from which another process loads it, and its checksum."""
+
+    number: int
+    reference: str
+    sha256: str | None
+
+
+class Whole(NamedTuple):
+    """Work: synthesize a whole mel (n_mels, frames)."""
+
+    mel: Audio
+    sampling: dict[str, Any]
+
+
+class Next(NamedTuple):
+    """Work: compute the next frames of a stream on some threads, given more frames of its mel, and perhaps its end."""
+
+    stream: int
+    sampling: dict[str, Any]
+    mel: Audio
+    ended: bool
+    frames: int
+    threads: int
+
+
+class Twin:
+    """A process with copies of models. Hold its lock while it works."""
+
+    def __init__(self, connection: "Connection[Any, Any]", process: BaseProcess) -> None:
+        self.connection, self.process = connection, process
+        self.lock = threading.Lock()
+        self.ended_streams: list[int] = []
+        """streams that the process may forget"""
 
 
 class Twins:
-    """Processes that synthesize, each on one core with its own copies of the models.
+    """Processes that synthesize, each with its own copies of the models.
 
     If one ends, another one starts. Until then, and while all are busy, the caller computes by itself.
     """
@@ -42,15 +82,15 @@ class Twins:
         # Forks of a process that has imported the packages share the memory of these.
         self._context: Any = get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")
         self._context.set_forkserver_preload([__name__, "vocoder.kernels.tiles"])
-        self._idle: SimpleQueue[Connection[Any, Any]] = SimpleQueue()
+        self._twins: tuple[Twin, ...] = ()
         self._starting: list[threading.Thread] = []
-        self._processes: list[BaseProcess] = []
         self._wanted: set[int] = set()  # models; a process frees the others before its next work
+        self._stopped = False
 
     @property
     def processes(self) -> list[BaseProcess]:
-        """The processes that have not ended."""
-        return [process for process in self._processes if process.is_alive()]
+        """The processes in use."""
+        return [twin.process for twin in self._twins]
 
     def start(self) -> None:
         """Start the processes, which takes seconds, in the background."""
@@ -62,52 +102,70 @@ class Twins:
         for thread in self._starting:
             thread.join()
 
-    def run(self, model: int, reference: str, mel: NDArray[np.float32], sampling: dict[str, Any]) -> Made | None:
-        """Synthesize a mel (n_mels, frames) in another process, or return None if none is idle or it fails there.
+    def whole(self, model: Model, mel: Audio, sampling: dict[str, Any]) -> Audio | None:
+        """Synthesize a mel in an idle process, or return None if there is none or it fails there."""
+        twin = self._idle()
+        return None if twin is None else self.ask(twin, model, Whole(mel, sampling))
 
-        `model` is the number of a loaded model, and `reference` its name or directory, from which it is loaded there.
-        """
-        try:
-            twin = self._idle.get_nowait()
-        except Empty:
-            return None
-        try:
-            self._wanted.add(model)
-            twin.send(({*self._wanted}, model, reference, mel, sampling))
-            made: Made | None = twin.recv()
-        except (OSError, EOFError):
-            logger.error("a process for synthesis has ended; another one starts")
-            self._start_one()
-            return None
-        self._idle.put(twin)
-        return made
-
-    def each(self, model: int, reference: str, mel: NDArray[np.float32], sampling: dict[str, Any]) -> None:
+    def each(self, model: Model, mel: Audio, sampling: dict[str, Any]) -> None:
         """Synthesize a mel once in every idle process."""
-        count = self._idle.qsize()
-        with ThreadPoolExecutor(max(1, count)) as threads:
-            for _ in range(count):
-                threads.submit(self.run, model, reference, mel, sampling)
+        idle = [twin for twin in self._twins if twin.lock.acquire(blocking=False)]
+        with ThreadPoolExecutor(max(1, len(idle))) as threads:
+            for twin in idle:
+                threads.submit(self.ask, twin, model, Whole(mel, sampling))
+
+    def pipeline(self, here: Pipeline, model: Model, sampling: dict[str, Any]) -> "Pipeline | Remote":
+        """Return a new pipeline that computes in an idle process, or the given one if there is none."""
+        twin = self._idle()
+        if twin is None:
+            return here
+        twin.lock.release()
+        return Remote(here, self, twin, model, sampling)
+
+    def ask(self, twin: Twin, model: Model, work: Whole | Next) -> Audio | None:
+        """Return the audio of work by a locked process, and unlock it; None if that fails, or its model is another."""
+        self._wanted.add(model.number)
+        gone, twin.ended_streams = twin.ended_streams, []
+        try:
+            twin.connection.send(({*self._wanted}, gone, model, work))
+            made: tuple[Audio, str | None] | None = twin.connection.recv()
+        except (OSError, EOFError):
+            if twin in self._twins:  # not known yet
+                logger.error("a process for synthesis has ended; another one starts")
+                self._twins = tuple(one for one in self._twins if one is not twin)
+                self._start_one()
+            return None
+        finally:
+            twin.lock.release()
+        return None if made is None or made[1] != model.sha256 else made[0]
 
     def forget(self, model: int) -> None:
         """Free a model's memory: in idle processes now, in the others before their next work."""
         self._wanted.discard(model)
-        for _ in range(self._idle.qsize()):
-            with suppress(Empty, OSError):
-                twin = self._idle.get_nowait()
-                twin.send(({*self._wanted}, model, None, None, None))
-                self._idle.put(twin)
+        for twin in self._twins:
+            if twin.lock.acquire(blocking=False):
+                with suppress(OSError):
+                    twin.connection.send(({*self._wanted}, (), None, None))
+                twin.lock.release()
 
     def stop(self) -> None:
-        """End the idle processes; the others end with this one."""
-        with suppress(Empty):
-            while True:
-                self._idle.get_nowait().close()
+        """End the processes, busy ones after their work."""
+        self._stopped = True
+        twins, self._twins = self._twins, ()
+        for twin in twins:
+            if twin.lock.acquire(blocking=False):
+                twin.connection.close()
+                twin.lock.release()
+
+    def _idle(self) -> Twin | None:
+        """Return an idle process, locked, or None."""
+        return next((twin for twin in self._twins if twin.lock.acquire(blocking=False)), None)
 
     def _start_one(self) -> None:
-        thread = threading.Thread(target=self._begin, name="twin", daemon=True)
-        thread.start()
-        self._starting = [one for one in self._starting if one.is_alive()] + [thread]
+        if not self._stopped:
+            thread = threading.Thread(target=self._begin, name="twin", daemon=True)
+            thread.start()
+            self._starting = [one for one in self._starting if one.is_alive()] + [thread]
 
     def _begin(self) -> None:
         """Start a process, and use it once it has imported its packages."""
@@ -116,34 +174,117 @@ class Twins:
             process = self._context.Process(target=_serve, args=(theirs, self._load), name="twin", daemon=True)
             process.start()
             theirs.close()
-            self._processes = [*self.processes, process]
             if ours.poll(READY_SECONDS):
                 ours.recv()
-                self._idle.put(ours)
+                self._twins = (*self._twins, Twin(ours, process))
         except (OSError, EOFError):
             logger.error("a process for synthesis could not start: the others do its work")
 
 
+class Remote:
+    """A `Pipeline` that computes in another process, always the same one, and here once that has ended."""
+
+    def __init__(self, here: Pipeline, twins: Twins, twin: Twin, model: Model, sampling: dict[str, Any]) -> None:
+        self._here, self._twins, self._twin, self._model, self._sampling = here, twins, twin, model, sampling
+        self._mel: list[Tensor] = []
+        self._taken = 0  # pieces of the mel that the one that computes has taken
+        self._local = False
+        self._number = next(NUMBERS)
+        self.lookahead, self.frames, self.mel_frames = here.lookahead, 0, 0
+        self.total: int | None = None
+        weakref.finalize(self, _end_stream, twin, self._number)
+
+    @property
+    def available(self) -> bool:
+        """Whether `advance` would not wait for other work of the process."""
+        return self._local or not self._twin.lock.locked()
+
+    def feed(self, mel: Tensor) -> None:
+        """Append frames (1, n_mels, frames) to the mel."""
+        self._mel.append(mel)
+        self.mel_frames += mel.shape[2]
+
+    def finish(self) -> None:
+        """End the mel."""
+        self.total = self.mel_frames
+
+    def advance(self, frames: int) -> Tensor:
+        """Compute the next frames (1, 1, T) of the audio."""
+        x = None if self._local else self._elsewhere(frames)
+        made = self._locally(frames) if x is None else torch.from_numpy(x)[None, None]
+        self.frames += frames
+        return made
+
+    def _elsewhere(self, frames: int) -> Audio | None:
+        mel = torch.cat([self._mel[0][:, :, :0], *self._mel[self._taken :]], dim=2)[0].numpy()
+        self._taken = len(self._mel)
+        work = Next(self._number, self._sampling, mel, self.total is not None, frames, torch.get_num_threads())
+        self._twin.lock.acquire()
+        return self._twins.ask(self._twin, self._model, work)
+
+    def _locally(self, frames: int) -> Tensor:
+        """Compute the next frames here, at first after all earlier ones, which give the state."""
+        self._taken, self._local = self._taken if self._local else 0, True
+        for piece in self._mel[self._taken :]:
+            self._here.feed(piece)
+        self._taken = len(self._mel)
+        if self.total is not None:
+            self._here.finish()
+        if self._here.frames < self.frames:
+            self._here.advance(self.frames)
+        return self._here.advance(frames)
+
+
+def _end_stream(twin: Twin, number: int) -> None:
+    twin.ended_streams.append(number)  # looked up now, since the list is replaced
+
+
+def available(pipeline: object) -> bool:
+    """Return whether a pipeline, if it is remote, would compute at once."""
+    return not isinstance(pipeline, Remote) or pipeline.available
+
+
 def _serve(owner: "Connection[Any, Any]", load: Load) -> None:
-    """Synthesize what `owner` sends, until it closes the connection or ends."""
+    """Do the work that `owner` sends, until it closes the connection or ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.disable()  # the owner computes again what fails here, and logs that
-    compute_on(1)
     models: dict[int, Synthesizer] = {}
+    streams: dict[int, Pipeline] = {}
     with suppress(EOFError, OSError):
         owner.send(None)
         while True:
-            wanted, number, reference, mel, sampling = owner.recv()
-            for gone in models.keys() - wanted:
-                del models[gone]
-            if reference is not None:
-                owner.send(_made(models, load, number, reference, mel, sampling))
+            wanted, gone, model, work = owner.recv()
+            for number in models.keys() - wanted:
+                del models[number]
+            for stream in gone:
+                streams.pop(stream, None)
+            if model is not None:
+                owner.send(_made(models, streams, load, model, work))
 
 
-def _made(models: dict[int, Synthesizer], load: Load, number: int, reference: str, mel: Any, sampling: Any) -> Any:
+def _made(
+    models: dict[int, Synthesizer], streams: dict[int, Pipeline], load: Load, model: Model, work: Whole | Next
+) -> tuple[Audio, str | None] | None:
+    """Return the audio and the checksum of the model's weights, or None if the work fails."""
     try:
-        if number not in models:
-            models[number] = load(reference)
-        return models[number].synthesize(mel, **sampling), models[number].weights_sha256
+        if model.number not in models:
+            models[model.number] = load(model.reference)
+        synthesizer = models[model.number]
+        compute_on(work.threads if isinstance(work, Next) else 1)
+        if isinstance(work, Whole):
+            return synthesizer.synthesize(work.mel, **work.sampling), synthesizer.weights_sha256
+        if work.stream not in streams:
+            streams[work.stream] = synthesizer.open_stream(**work.sampling).pipeline
+        return _advanced(streams[work.stream], work), synthesizer.weights_sha256
     except Exception:
         return None
+
+
+def _advanced(pipeline: Pipeline, work: Next) -> Audio:
+    if work.mel.shape[1]:
+        pipeline.feed(torch.from_numpy(work.mel)[None])
+    if work.ended:
+        pipeline.finish()
+    with torch.inference_mode():
+        x: Audio = pipeline.advance(work.frames)[0, 0].numpy()
+    return x

@@ -17,7 +17,8 @@ from server.audio.pieces import PieceEncoder, PieceResampler
 from server.engine.engine import Engine
 from server.engine.errors import QueueFullError
 from server.engine.jobs import Job, Synthesis
-from server.engine.model import check_output
+from server.engine.model import LoadedModel, check_output
+from server.engine.twins import available
 from server.service import Service
 from server.telemetry.requests import note
 from vocoder.adapt.path import Placement
@@ -158,8 +159,12 @@ class AudioStream:
         else:
             self._session.reach = self._reach
             frames = self._session.ready
-        corrections = self._sampling.corrections
-        return self._engine.run(self._step, frames=frames, corrections=corrections, listened=not self._synthesized)
+        cost: dict[str, Any] = {"frames": frames, "corrections": self._sampling.corrections}
+        first = not self._synthesized
+        return self._engine.run(self._step, **cost, listened=first, available=self._available)
+
+    def _available(self) -> bool:
+        return self._session is None or available(self._session.pipeline)
 
     def _frames_until_dry(self) -> int:
         """Return the frames of the next chunk: long, to need few chunks, but computed before playback runs dry.
@@ -202,14 +207,14 @@ class AudioStream:
         seconds = {**self._seconds, "dry_seconds": self.playback.dry_seconds}
         return {name: round(value, 6) for name, value in seconds.items()}
 
-    def _step(self, synthesizer: Any) -> NDArray[np.float32]:
+    def _step(self, model: LoadedModel) -> NDArray[np.float32]:
         if self._session is None:
-            self._session = synthesizer.open_stream(**sampling_fields(self._sampling))
+            self._session = model.open_stream(sampling_fields(self._sampling))
             self._session.playback, self._session.reach = self.playback, self._reach
         self._hand_over(self._session)  # frames, or the end, that arrived while the chunk waited for its turn
         before = self._session.frames
         x: NDArray[np.float32] = self._session.next(delivered=False)
-        check_output(x, self._session.frames - before, synthesizer.hop_length)
+        check_output(x, self._session.frames - before, self._mel_config.hop_length)
         self.sharpened = self._session.sharpened
         if len(x):
             self._synthesized += len(x)

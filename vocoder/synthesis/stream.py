@@ -121,7 +121,7 @@ class StreamSession:
     def __init__(
         self, pipeline: Pipeline, sharpening: Sharpening, admission: StreamAdmission, sizes: ChunkSizes
     ) -> None:
-        self._pipeline = pipeline
+        self.pipeline = pipeline
         self._sharpening = sharpening
         self._admission = admission
         self._sizes = sizes
@@ -139,14 +139,14 @@ class StreamSession:
     @property
     def ready(self) -> int:
         """Frames of audio that `next` would return now; 0 if it needs more of the mel."""
-        done, there, ended = self.frames, self._pipeline.mel_frames, self._pipeline.total is not None
+        done, there, ended = self.frames, self.pipeline.mel_frames, self.pipeline.total is not None
         ahead = 1e9 if self.patient else self.playback.ahead / self._frame_seconds
         return self._sizes.of_next(done, there - done - (0 if ended else self.lookahead), ended, self.reach, ahead)
 
     @property
     def frames(self) -> int:
         """Frames of audio returned so far."""
-        return self._pipeline.frames
+        return self.pipeline.frames
 
     @property
     def seconds(self) -> float:
@@ -156,7 +156,7 @@ class StreamSession:
     @property
     def done(self) -> bool:
         """Whether the mel has ended and all of its audio has been returned."""
-        return self.frames == self._pipeline.total
+        return self.frames == self.pipeline.total
 
     @property
     def sharpened(self) -> float:
@@ -168,7 +168,7 @@ class StreamSession:
 
         Raises a MelError if the frames do not fit their mel config, and a ValueError if the mel has already ended.
         """
-        if self._pipeline.total is not None:
+        if self.pipeline.total is not None:
             raise ValueError("this stream's mel has ended; it takes no more frames")
         self._feed(self._admission.take(mel))
         given = mel.given if isinstance(mel, Admitted) else mel
@@ -180,14 +180,14 @@ class StreamSession:
 
     def finish(self) -> None:
         """End the mel: no more frames will come."""
-        if self._pipeline.total is None:
+        if self.pipeline.total is None:
             self._feed(self._admission.finish())
-            self._pipeline.finish()
+            self.pipeline.finish()
 
     def _feed(self, mel: Tensor) -> None:
         """Feed frames (n_mels, frames), in the model's mel config, to the pipeline."""
         if mel.shape[1]:
-            self._pipeline.feed(self._sharpening.push(mel[None]))
+            self.pipeline.feed(self._sharpening.push(mel[None]))
 
     def next(self, delivered: bool = True) -> Any:
         """Compute and return the next chunk x (T,), float32, a tensor or array as the mel; empty if not `ready`.
@@ -198,7 +198,7 @@ class StreamSession:
         if frames == 0:
             return self._as_pushed(torch.zeros(0))
         with torch.inference_mode():  # reduces the overhead of each operation
-            x = self._admission.placement.place(self._pipeline.advance(frames)[0, 0])
+            x = self._admission.placement.place(self.pipeline.advance(frames)[0, 0])
         if delivered:
             self.playback.deliver(self.frames * self._frame_seconds)
         return self._as_pushed(x.clone())  # an ordinary tensor, which autograd accepts

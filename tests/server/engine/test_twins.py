@@ -5,13 +5,15 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from exactness import assert_same
 from tiny_models import TINY_MEL, perturbed, tiny_waveglow
 
 import vocoder
 from server.engine.model import LoadedModel
-from server.engine.twins import Twins
+from server.engine.twins import Model, Remote, Twins
 from vocoder.checkpoint import save_model
 from vocoder.sampling import Utterance
+from vocoder.stages import Pipeline
 
 SAMPLING = {"seed": 3, "sigma": 0.9}
 
@@ -34,20 +36,39 @@ def _mel(frames):
     return np.random.default_rng(frames).normal(-5.0, 1.0, (TINY_MEL.n_mels, frames)).astype(np.float32)
 
 
-def test_another_process_makes_the_same_samples_until_it_dies_and_then_another_one_does(twins, directory):
-    synthesizer, mel = vocoder.load(directory, guard="off"), _mel(9)
-    expected = synthesizer.synthesize(mel, **SAMPLING)
-    made, sha256 = twins.run(1, directory, mel, SAMPLING)
-    np.testing.assert_array_equal(made, expected)
-    assert sha256 == synthesizer.weights_sha256
-    assert twins.run(1, directory, mel * np.nan, SAMPLING) is None  # an error, which the server makes again
+def _kill(twins):
     (process,) = twins.processes
     os.kill(process.pid, signal.SIGKILL)
     process.join()
-    assert twins.run(1, directory, mel, SAMPLING) is None
+
+
+def test_another_process_makes_the_same_samples_until_it_dies_and_then_another_one_does(twins, directory):
+    synthesizer, mel = vocoder.load(directory, guard="off"), _mel(9)
+    expected, model = synthesizer.synthesize(mel, **SAMPLING), Model(1, directory, synthesizer.weights_sha256)
+    np.testing.assert_array_equal(twins.whole(model, mel, SAMPLING), expected)
+    assert twins.whole(model, mel * np.nan, SAMPLING) is None  # an error, which the server makes again
+    assert twins.whole(model._replace(sha256="another"), mel, SAMPLING) is None
+    _kill(twins)
+    assert twins.whole(model, mel, SAMPLING) is None
     twins.wait()
-    np.testing.assert_array_equal(twins.run(1, directory, mel, SAMPLING)[0], expected)
-    assert [one.pid for one in twins.processes] != [process.pid]
+    np.testing.assert_array_equal(twins.whole(model, mel, SAMPLING), expected)
+
+
+@pytest.mark.parametrize("killed", [None, 0, 2])
+def test_a_stream_goes_on_where_its_process_was_killed(twins, directory, killed):
+    loaded, mel = LoadedModel(vocoder.load(directory, guard="off"), twins=twins), _mel(300)
+    expected = loaded.synthesizer.synthesize(mel, **SAMPLING)
+    session, chunks = loaded.open_stream(SAMPLING, chunk_frames=64), []
+    assert isinstance(session.pipeline, Remote)
+    for number, start in enumerate(range(0, 300, 50)):
+        if number == killed:
+            _kill(twins)
+        session.push(mel[:, start : start + 50])
+        chunks.append(session.next())
+    session.finish()
+    while not session.done:
+        chunks.append(session.next())
+    assert_same(np.concatenate(chunks), expected)
 
 
 def test_a_model_that_was_replaced_on_disk_is_not_mixed_with_the_loaded_one(twins, directory, monkeypatch):
@@ -57,18 +78,20 @@ def test_a_model_that_was_replaced_on_disk_is_not_mixed_with_the_loaded_one(twin
     with monkeypatch.context() as patched:
         patched.setattr(synthesizer, "synthesize", None)  # the other process computes
         (before,) = loaded.run([utterance])
-    twins.forget(loaded._number)
+    twins.forget(loaded._model.number)
     save_model(directory, perturbed(tiny_waveglow("lapped")), TINY_MEL)
     assert not np.array_equal(vocoder.load(directory, guard="off").synthesize(utterance.mel, seed=1), before)
     (after,) = loaded.run([utterance])
     np.testing.assert_array_equal(after, before)
 
 
-def test_without_an_idle_process_nothing_is_computed(directory):
+def test_without_an_idle_process_nothing_is_computed_elsewhere(directory):
     twins = Twins(0, partial(vocoder.load, guard="off"))
     twins.start()
     twins.wait()
-    assert twins.run(1, directory, _mel(9), SAMPLING) is None
+    loaded = LoadedModel(vocoder.load(directory, guard="off"), twins=twins)
+    assert twins.whole(loaded._model, _mel(9), SAMPLING) is None
+    assert isinstance(loaded.open_stream(SAMPLING).pipeline, Pipeline)
 
 
 def test_processes_end_when_they_are_stopped(twins):
