@@ -98,11 +98,12 @@ def _service(settings: Settings, load: Callable[[str], Synthesizer], twins: bool
     cores, kind = settings.cores or available_cores(), torch.device(settings.device).type
     lanes, workers = Lanes(cores if kind == "cpu" else 1, cores), Lanes(settings.worker_threads, 1, "worker")
     shared_frames, limits = SHARED_FRAMES if kind == "cuda" else 0, (settings.queue_size, settings.max_wait)
-    wanted = settings.processes if settings.processes >= 0 else lanes.count if lanes.count > 1 else 0
-    processes = Twins(wanted if twins and kind == "cpu" else 0, load)
+    several = lanes.count if lanes.count > 1 else 0
+    count = several if settings.processes < 0 else settings.processes
+    processes = Twins(count if twins and kind == "cpu" else 0, load)
 
     def loaded(reference: str) -> LoadedModel:
-        return LoadedModel(load(reference), metrics.record, shared_frames, processes)
+        return LoadedModel(load(reference), metrics.record, shared_frames, processes if processes.count else None)
 
     engines = Engines(settings.models, loaded, lanes, *limits)
     if settings.model_control:

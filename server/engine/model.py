@@ -68,8 +68,9 @@ class LoadedModel:
         self._least_part = 1 if synthesizer.model.sequential else LEAST_PART_FRAMES
         self._record: Record = record or (lambda *_, **__: None)
         self._shared_frames = shared_frames
-        self._twins, self._model = twins, Model(next(NUMBERS), synthesizer.name, synthesizer.weights_sha256)
+        self._twins = twins
         if twins is not None:
+            self._model = Model(next(NUMBERS), synthesizer.name, synthesizer.weights_sha256)
             weakref.finalize(self, twins.forget, self._model.number)
 
     def try_out(self, frames: int = 1, denoise: float = 0.0) -> float:

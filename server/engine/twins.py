@@ -78,7 +78,7 @@ class Twins:
     """
 
     def __init__(self, count: int, load: Load) -> None:
-        self._count, self._load = count, load
+        self.count, self._load = count, load
         # Forks of a process that has imported the packages share the memory of these.
         self._context: Any = get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")
         self._context.set_forkserver_preload([__name__, "vocoder.kernels.tiles"])
@@ -94,7 +94,7 @@ class Twins:
 
     def start(self) -> None:
         """Start the processes, which takes seconds, in the background."""
-        for _ in range(self._count):
+        for _ in range(self.count):
             self._start_one()
 
     def wait(self) -> None:
