@@ -13,6 +13,7 @@ from tiny_models import TINY_MEL, tiny_synthesizer
 
 from server.audio.formats import STREAM_FORMATS, Level, OutputSpec
 from server.engine.jobs import Synthesis
+from server.engine.model import LoadedModel
 from server.stream.audio import AudioStream
 from server.telemetry.requests import Metrics
 from vocoder.adapt.path import MelPath, Placement
@@ -41,7 +42,7 @@ class PacedEngine:
     def run(self, step, *, frames, listened, **_):
         self.meanwhile()
         self.expected.append(frames)
-        x = step(self.synthesizer)
+        x = step(LoadedModel(self.synthesizer))
         self.sizes.append(len(x) // TINY_MEL.hop_length)
         self.now += (0.0 if listened else self.wait) + self.sizes[-1] * FRAME_SECONDS / self.speed
         return Synthesis(x, TINY_MEL.sample_rate, 0.0, 0.0)
