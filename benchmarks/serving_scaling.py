@@ -2,10 +2,8 @@
 
     python -m benchmarks.serving_scaling [--model NAME|DIR] [--seconds 3] [--cores 1 2 4 8 16]
 
-Measured are an utterance on one thread, and one of a single frame. The latter is mostly the interpreter's, which only
-one thread can have at a time: it bounds for how long a run holds it. A request is prepared on a worker, waits for a
-lane, runs in many short turns of the interpreter and of compiled code, and is encoded on a worker; whatever computes
-needs a core.
+A request is prepared on a worker, waits for a lane, runs in that lane's process, and is encoded on a worker; whatever
+computes needs a core. The workers share the interpreter of the server's own process, which only one thread can have.
 """
 
 import argparse
@@ -25,8 +23,6 @@ from server.audio.formats import FORMATS
 from vocoder.loading import DEFAULT_MODEL, load
 from vocoder.timing import BUSY, alternate, machine, markdown_table
 
-SLICES = 100
-"""number of times that a run takes the interpreter lock"""
 WORKERS = 2
 LASTS = 60.0  # simulated seconds
 
@@ -46,11 +42,10 @@ Process = Generator[Step, None, None]
 
 @dataclass(frozen=True)
 class Times:
-    """Seconds of one request: prepared, run on a core, of which the interpreter is held, encoded; and of its audio."""
+    """Seconds of one request: prepared, run on a core, encoded; and of its audio."""
 
     prepare: float
     run: float
-    held: float
     encode: float
     audio: float
 
@@ -64,14 +59,13 @@ def main() -> int:
     args = parser.parse_args()
     torch.set_num_threads(1)
     times = measured(args.model, args.seconds)
-    parts = {name: f"{1000 * getattr(times, name):.2f} ms" for name in ("prepare", "run", "held", "encode")}
+    parts = {name: f"{1000 * getattr(times, name):.2f} ms" for name in ("prepare", "run", "encode")}
     print(f"{machine(clock=BUSY)}\n{args.seconds:g} s of audio: " + ", ".join(f"{k} {v}" for k, v in parts.items()))
     first, rows = simulated(times, 1, 2), []
     for cores in args.cores:
         pace = simulated(times, cores, 2 * cores)
-        free = simulated(Times(times.prepare, times.run, 0.0, times.encode, times.audio), cores, 2 * cores)
-        rows.append([str(cores), f"{pace:.0f}", f"{pace / first:.2f}", f"{free / first:.2f}"])
-    header = ["cores", "audio s/s", "of one core", "if the interpreter were free"]
+        rows.append([str(cores), f"{pace:.0f}", f"{pace / first:.2f}"])
+    header = ["cores", "audio s/s", "of one core"]
     print(f"\n{markdown_table(header, rows)}")
     return 0
 
@@ -86,11 +80,10 @@ def measured(model: str, seconds: float) -> Times:
     tasks: dict[str, Callable[[], object]] = {
         "prepare": lambda: synthesizer.check(np.load(io.BytesIO(body.getvalue()))),
         "run": lambda: synthesizer.synthesize(mel, seed=0),
-        "held": lambda: synthesizer.synthesize(mel[:, :1], seed=0),
         "encode": lambda: wav.encode(x, rate),
     }
     found = alternate(tasks, 9, warm_ups=2, clock=time.thread_time)
-    return Times(found["prepare"], found["run"], found["held"], found["encode"], len(x) / rate)
+    return Times(found["prepare"], found["run"], found["encode"], len(x) / rate)
 
 
 def simulated(times: Times, cores: int, clients: int) -> float:
@@ -99,31 +92,23 @@ def simulated(times: Times, cores: int, clients: int) -> float:
     answered = itertools.count()
 
     def request() -> Process:
-        """Repeatedly prepare, run in slices that start with holding the interpreter lock, and encode."""
+        """Repeatedly prepare, run and encode."""
         while True:
-            yield from _worked(workers, core, times.prepare)
-            yield "take", lanes
-            for _ in range(SLICES):
-                yield "take", core
-                yield "take", interpreter
-                yield times.held / SLICES
-                yield "give", interpreter
-                yield (times.run - times.held) / SLICES
-                yield "give", core
-            yield "give", lanes
-            yield from _worked(workers, core, times.encode)
+            yield from _worked((workers, interpreter, core), times.prepare)
+            yield from _worked((lanes, core), times.run)
+            yield from _worked((workers, interpreter, core), times.encode)
             next(answered)
 
     simulate([request() for _ in range(clients)], LASTS)
     return next(answered) * times.audio / LASTS
 
 
-def _worked(workers: Resource, core: Resource, seconds: float) -> Process:
-    yield "take", workers
-    yield "take", core
+def _worked(resources: tuple[Resource, ...], seconds: float) -> Process:
+    for resource in resources:
+        yield "take", resource
     yield seconds
-    yield "give", core
-    yield "give", workers
+    for resource in resources:
+        yield "give", resource
 
 
 def simulate(processes: list[Process], lasts: float) -> None:
