@@ -3,6 +3,7 @@
 `MEASURES` defines names, labels and buckets. Labels have few values, and clients cannot invent any.
 """
 
+import asyncio
 import logging
 import re
 import time
@@ -17,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server.addresses import OPERATIONS
 from server.engine.jobs import Synthesis
+from server.problems import Problem, render
 from server.telemetry.logs import REQUEST_ID
 
 logger = logging.getLogger(__name__)
@@ -120,7 +122,7 @@ class RequestMiddleware:
             return
         started = time.perf_counter()
         state = self._state(scope)
-        code = 500  # what the client sees if the application fails before it responds
+        code: int | None = None  # of the response, once it begins
 
         async def send_with_id(message: Message) -> None:
             """Add the request id to the response headers, and remember the status."""
@@ -136,8 +138,14 @@ class RequestMiddleware:
         try:
             with self._metrics.in_flight.track_inprogress():
                 await self._app(scope, receive, send_with_id)
+        except asyncio.CancelledError:  # the time for shutting down is over
+            if scope["type"] == "websocket":
+                raise
+            if code is None:
+                problem = Problem("stopping", "The server shut down before the response was ready.")
+                await render(HTTPConnection(scope), problem)(scope, receive, send_with_id)
         finally:
-            self._finish(scope, code, time.perf_counter() - started)
+            self._finish(scope, 500 if code is None else code, time.perf_counter() - started)
 
     def _state(self, scope: Scope) -> dict[str, Any]:
         headers, state = Headers(scope=scope), scope.setdefault("state", {})

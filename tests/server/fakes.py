@@ -22,7 +22,7 @@ from server.settings import Settings
 from vocoder.mel.config import preset
 from vocoder.sampling import sampling_fields
 
-WARM_UP = 3  # calls before a model is ready; fakes count the last as their first
+WARM_UP = 4  # calls before a model is ready; fakes count the last as their first
 POISON = -7.25
 LOST = RuntimeError("CUDA error: an illegal memory access was encountered; secret")
 
