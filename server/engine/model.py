@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from server.engine.errors import SynthesisError
 from server.engine.jobs import Parts
 from server.engine.queue import Pace
+from server.engine.remote import moved
 from server.engine.twins import NUMBERS, Model, Twins
 from vocoder.correction.chains import BLOCK
 from vocoder.mel.values import mel_range
@@ -167,7 +168,7 @@ class LoadedModel:
         """Open a stream, which computes in another process if one is idle."""
         session = self.synthesizer.open_stream(**sampling, **sizes)
         if self._twins is not None:
-            session.pipeline = self._twins.pipeline(session.pipeline, self._model, sampling)  # type: ignore[assignment]
+            session.pipeline = moved(session.pipeline, self._twins, self._model, sampling)  # type: ignore[assignment]
         return session
 
     def _count(self, items: int, frames: int) -> None:

@@ -18,7 +18,7 @@ from server.engine.engine import Engine
 from server.engine.errors import QueueFullError
 from server.engine.jobs import Job, Synthesis
 from server.engine.model import LoadedModel, check_output
-from server.engine.twins import available
+from server.engine.remote import available
 from server.service import Service
 from server.telemetry.requests import note
 from vocoder.adapt.path import Placement

@@ -10,7 +10,8 @@ from tiny_models import TINY_MEL, perturbed, tiny_waveglow
 
 import vocoder
 from server.engine.model import LoadedModel
-from server.engine.twins import Model, Remote, Twins
+from server.engine.remote import Remote
+from server.engine.twins import Model, Twins
 from vocoder.checkpoint import save_model
 from vocoder.sampling import Utterance
 from vocoder.stages import Pipeline
@@ -29,7 +30,9 @@ def twins():
     found.start()
     found.wait()
     yield found
+    processes = found.processes
     found.stop()
+    assert [(process.join(20.0), process.exitcode) for process in processes] == [(None, 0)] * len(processes)
 
 
 def _mel(frames):
@@ -92,10 +95,3 @@ def test_without_an_idle_process_nothing_is_computed_elsewhere(directory):
     loaded = LoadedModel(vocoder.load(directory, guard="off"), twins=twins)
     assert twins.whole(loaded._model, _mel(9), SAMPLING) is None
     assert isinstance(loaded.open_stream(SAMPLING).pipeline, Pipeline)
-
-
-def test_processes_end_when_they_are_stopped(twins):
-    (process,) = twins.processes
-    twins.stop()
-    process.join(20.0)
-    assert process.exitcode == 0
