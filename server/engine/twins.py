@@ -21,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 
 from server.engine.lanes import compute_on
+from vocoder.memory import give_back_memory
 from vocoder.stages import Pipeline
 from vocoder.synthesis.synthesizer import Synthesizer
 
@@ -28,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 NUMBERS = count()
 READY_SECONDS = 60.0  # longest wait for a process to start
+IDLE_SECONDS = 5.0  # without work, after which a process gives freed memory back
 Load = Callable[[str], Synthesizer]
 """loads a model by its name or directory; it must be picklable"""
 Audio = NDArray[np.float32]
@@ -180,6 +182,8 @@ def _serve(owner: "Connection[Any, Any]", load: Load) -> None:
     with suppress(EOFError, OSError):
         owner.send(None)
         while True:
+            if not owner.poll(IDLE_SECONDS):
+                give_back_memory()
             wanted, gone, model, work = owner.recv()
             for number in models.keys() - wanted:
                 del models[number]
