@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 FORMAT_VERSION = 1
 MAX_CONFIG_BYTES = 2**22
 MOST = {"corrections": MAX_CORRECTIONS, "flows": 256, "blocks": 256, "layers": 256, "sigma": 100}
-MOST |= {"sample_rate": 2**19, "n_fft": 2**15, "win_length": 2**15}
+MOST |= {"sample_rate": 2**19, "n_fft": 2**15, "win_length": 2**15, "hop_length": 2**11, "group_size": 2**11}
 MOST_WHOLE, MOST_OF_OTHERS = 2**12, 2**19
 """limits far beyond any real model, so that an untrusted file cannot cause endless work"""
 MOST_ITEMS = 256
@@ -142,8 +142,11 @@ def load_model(directory: Path | str, weights: bool = True, families: Families =
     sha256 = config.get("weights_sha256")
     path = directory / "model.safetensors"
     tensors = _read_tensors(path, sha256, weights)
-    with _Within(sum(tensor.numel() for tensor in tensors.values()) or MOST_NUMBERS, path):
-        model = family.build(architecture)
+    try:
+        with _Within(sum(tensor.numel() for tensor in tensors.values()) or MOST_NUMBERS, path):
+            model = family.build(architecture)
+    except ConfigError as error:
+        raise CheckpointError(f"{directory / 'config.json'} does not describe a known model: {error}") from error
     if tensors:
         _load_weights(model if weights else copy.deepcopy(model).to("meta"), tensors, path)
     provenance, quality = config.get("provenance") or {}, config.get("quality") or {}

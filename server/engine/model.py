@@ -78,8 +78,8 @@ class LoadedModel:
     def try_out(self, frames: int = 1, denoise: float = 0.0) -> float:
         """Synthesize silence and return the seconds it took; raise if the model fails."""
         started = time.perf_counter()
-        mel = np.full((self.mel_config.n_mels, frames), mel_range(self.mel_config).silence, np.float32)
-        check_output(self.synthesizer.synthesize(mel, seed=0, denoise=denoise), frames, self.mel_config.hop_length)
+        x = self.synthesizer.synthesize(self._silence(frames), seed=0, denoise=denoise)
+        check_output(x, frames, self.mel_config.hop_length)
         return time.perf_counter() - started
 
     def warm_up(self, seconds: float) -> None:
@@ -92,9 +92,11 @@ class LoadedModel:
         self.pace.add(1, took / frames)
         if self._twins is not None:
             self._twins.wait()
-            mel = np.full((self.mel_config.n_mels, frames), mel_range(self.mel_config).silence, np.float32)
             for _ in range(2):
-                self._twins.each(self._model, mel, {"seed": 0})
+                self._twins.each(self._model, self._silence(frames), {"seed": 0})
+
+    def _silence(self, frames: int) -> NDArray[np.float32]:
+        return np.full((self.mel_config.n_mels, frames), mel_range(self.mel_config).silence, np.float32)
 
     def cost(self, corrections: int | None) -> float:
         """Return the cost of a frame with `corrections`, relative to one with the model's own number of them."""
@@ -152,15 +154,14 @@ class LoadedModel:
             audio = self.synthesizer.synthesize_many(utterances)
         else:
             (one,) = utterances
-            audio = [self._elsewhere(one) if torch.get_num_threads() == 1 else None]
-            if audio[0] is None:
-                audio = [self.synthesizer.synthesize(one.mel, **sampling_fields(one))]
+            x = self._elsewhere(one)
+            audio = [self.synthesizer.synthesize(one.mel, **sampling_fields(one)) if x is None else x]
         self._count(len(utterances), sum(utterance.frames for utterance in utterances))
         return audio
 
     def _elsewhere(self, utterance: Utterance) -> NDArray[np.float32] | None:
-        """Return the audio of an utterance from another process, or None if none has this model and time."""
-        if self._twins is None:
+        """Return the audio of an utterance from another process; None if none is idle or the run has several cores."""
+        if self._twins is None or torch.get_num_threads() > 1:
             return None
         return self._twins.whole(self._model, np.asarray(utterance.mel), sampling_fields(utterance))
 

@@ -127,11 +127,11 @@ class WorkQueue:
     def begin(self) -> tuple[list[Job], float]:
         """Take the next run out of the queue and estimate its seconds on one lane.
 
-        A run is the job whose turn it is, and all others that fit into one run with it. Cancelled jobs are dropped.
+        A run is the first available job by turns, and all others that fit into one run with it. Cancelled jobs are
+        dropped.
         """
         self._jobs = [job for job in self._jobs if not job.cancelled()]
-        ordered = sorted(self._jobs, key=self._turn)
-        ordered.sort(key=lambda job: not job.available())
+        ordered = sorted(self._jobs, key=lambda job: (not job.available(), *self._turn(job)))
         run = ordered[:1]
         if run and run[0].parts is None:
             for job in ordered[1:]:

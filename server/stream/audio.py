@@ -18,7 +18,7 @@ from server.engine.engine import Engine
 from server.engine.errors import QueueFullError
 from server.engine.jobs import Job, Synthesis
 from server.engine.model import LoadedModel, check_output
-from server.engine.remote import available
+from server.engine.remote import Remote, available
 from server.service import Service
 from server.telemetry.requests import note
 from vocoder.adapt.path import Placement
@@ -90,9 +90,11 @@ class AudioStream:
 
     @property
     def pending_bytes(self) -> int:
-        """Memory of frames that were pushed but not yet synthesized."""
-        config = self._mel_config
-        return VALUE_BYTES * config.n_mels * (self.frames - self._synthesized // config.hop_length)
+        """Memory of the frames that are kept: those not yet synthesized, or all if another process synthesizes."""
+        session, config = self._session, self._mel_config
+        whole = session is not None and isinstance(session.pipeline, Remote)
+        done = 0 if whole else self._synthesized // config.hop_length
+        return VALUE_BYTES * config.n_mels * (self.frames - done)
 
     def begin(self) -> None:
         """Start measuring the time to the first audio."""

@@ -130,6 +130,7 @@ def computing(multiply: Any, size: int) -> Any:
     def computed(
         numbers: range, parts: int, before: int, x: Any, seen: Any, weights: Any, buffers: Any, out: Any
     ) -> None:
+        """Compute these `numbers` of `parts` parts of a block of x; the parameters are those of `block`."""
         (mixing, (wide, wide_bias), (narrow, narrow_bias), scale), (normed, hidden, products) = weights, buffers
         _, steps, channels = x.shape
         given, count, zero = x.reshape(out.shape), out.shape[0], lanes(16, FLOAT(0.0))
