@@ -187,9 +187,8 @@ class Pipeline:
 
     def __init__(self, stages: Sequence[Stage], draw: Callable[[int, int], Tensor]) -> None:
         noise = Stage(NOISE, (), lambda span: draw(span.start, span.stop - span.start), stateful=True)
-        self.whole = (noise, *stages)
-        """the stages to `run` for a whole utterance instead"""
-        self.stages = tuple(stage for stage in self.whole if not stage.whole)
+        self._whole = (noise, *stages)
+        self.stages = tuple(stage for stage in self._whole if not stage.whole)
         self._ahead = {MEL: 0}  # signal -> its frames after a frame of the result on which that depends
         for stage in reversed(self.stages):
             own = self._ahead.setdefault(stage.output, 0)
@@ -218,6 +217,10 @@ class Pipeline:
 
     def advance(self, frames: int) -> Tensor:
         """Compute the next frames (B, C, steps) of the result; raises a ValueError if the mel is too short."""
+        if not self.frames and frames == self.total:  # without the bookkeeping of pieces
+            self.frames, mel = frames, self._tracks[MEL].window(0, frames)
+            self._tracks[MEL].forget(frames)
+            return run(self._whole, {MEL: mel}).signal
         goal = self.frames + frames
         for stage in self.stages:
             self._run(stage, self._limit(goal + self._ahead[stage.output]))

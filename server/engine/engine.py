@@ -6,6 +6,7 @@ fill a batch. Long jobs are computed in parts, between which other jobs take tur
 """
 
 import logging
+import math
 import re
 import threading
 import time
@@ -135,16 +136,20 @@ class Engine:
         frames: int,
         corrections: int | None = None,
         listened: bool = False,
+        due: float = math.inf,
         available: Callable[[], bool] = lambda: True,
     ) -> Job:
         """Queue a function that computes audio, such as one chunk of a stream. See `submit`.
 
-        It is called with the model, on a lane. `frames` and `corrections` are used to estimate its time; while it is
-        not `available`, later jobs that are may precede it.
+        It is called with the model, on a lane. `frames` and `corrections` are used to estimate its time. Its audio is
+        needed in `due` seconds, or at once if `listened`, and the sooner, the earlier is its turn. While it is not
+        `available`, later jobs that are may precede it.
         """
         model = self.model
         rate, cost, parts = model.mel_config.sample_rate, model.cost(corrections), at_once(work, model)
-        return self._admitted(Job(frames, rate, None, parts, cost=cost, listened=listened, available=available))
+        return self._admitted(
+            Job(frames, rate, None, parts, cost=cost, listened=listened, due=due, available=available)
+        )
 
     def alive(self, stall_timeout: float) -> bool:
         """Whether the engine has not failed or stopped, and no run has taken longer than `stall_timeout` seconds."""

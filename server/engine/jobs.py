@@ -1,6 +1,7 @@
 """Work for the lanes, whole or in parts."""
 
 import logging
+import math
 import time
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
@@ -57,6 +58,7 @@ class Job(Future[Any]):
         *,
         cost: float = 1.0,
         listened: bool = False,
+        due: float = math.inf,
         available: Callable[[], bool] = lambda: True,
     ) -> None:
         super().__init__()
@@ -74,6 +76,8 @@ class Job(Future[Any]):
         self.client: Client = CLIENT.get()
         self.number = next(NUMBERS)
         self.submitted = time.monotonic()
+        self.due = self.submitted + (0.0 if listened else due)
+        """when its audio is needed"""
         self.infer_seconds = 0.0
         self.begun = False
         """whether any of it is or has been computed"""

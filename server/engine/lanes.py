@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from contextvars import ContextVar
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Protocol, TypeVar
@@ -27,6 +28,9 @@ FIRST_REST, LONGEST_REST = 0.1, 4.0
 """shortest and longest pause in seconds before a team that lacked cores is tried again"""
 PROBE_SECONDS = 0.015  # 0.4 % of the longest pause
 PROBE_NUMBERS = 2**15  # per thread; torch does not split fewer
+
+ELSEWHERE = ContextVar("elsewhere", default=0.0)
+"""CPU seconds of other processes' threads that computed what the current thread waited for"""
 
 
 class _Work(Protocol):
@@ -220,9 +224,9 @@ class Team:
 
     def watch(self, run: Callable[[], T]) -> T:
         """Run a function as a team from the calling thread, judge the run, and return its result."""
-        wall, processor = time.monotonic(), time.thread_time()
+        wall, processor = time.monotonic(), time.thread_time() + ELSEWHERE.get()
         result = run()
-        wall, processor = time.monotonic() - wall, time.thread_time() - processor
+        wall, processor = time.monotonic() - wall, time.thread_time() + ELSEWHERE.get() - processor
         if wall >= SHORTEST:
             self._trusted = processor >= LEAST_SHARE * wall
             if self._trusted:

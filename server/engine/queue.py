@@ -10,7 +10,7 @@ from server.engine.jobs import Job, Part
 from server.engine.lanes import Lanes
 from server.engine.turns import CLIENT, Client, Shares, wait_among
 
-FIRST_CHUNK_SECONDS = 1.0  # head start of a stream's first chunk over other work
+HEAD_START = 1.0  # seconds that audio which is needed now is ahead of work which nobody waits for
 FIRST_GUESS = 0.01  # seconds per frame before any were measured
 MEMORY = 0.9  # factor on earlier runs' weight in the pace with each new run
 
@@ -131,7 +131,8 @@ class WorkQueue:
         dropped.
         """
         self._jobs = [job for job in self._jobs if not job.cancelled()]
-        ordered = sorted(self._jobs, key=lambda job: (not job.available(), *self._turn(job)))
+        now = time.monotonic()
+        ordered = sorted(self._jobs, key=lambda job: (not job.available(), *self._turn(job, now)))
         run = ordered[:1]
         if run and run[0].parts is None:
             for job in ordered[1:]:
@@ -194,9 +195,9 @@ class WorkQueue:
             kept.remove(theirs[-1])
         return gone
 
-    def _turn(self, job: Job) -> tuple[float, ...]:
-        early = FIRST_CHUNK_SECONDS if job.listened else 0.0
-        return (*(used - early for used in self._shares.used(job.client.who)), job.number)
+    def _turn(self, job: Job, now: float) -> tuple[float, ...]:
+        late = min(max(0.0, job.due - now), HEAD_START)
+        return (*(used + late for used in self._shares.used(job.client.who)), job.due, job.number)
 
     def _seconds(self, *jobs: Job) -> float:
         return sum(job.work for job in jobs) / self.pace.frames_per_second

@@ -7,6 +7,7 @@ times as much audio as one, and two processes twice as much.
 import logging
 import signal
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -20,7 +21,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from server.engine.lanes import compute_on
+from server.engine.lanes import ELSEWHERE, compute_on
 from vocoder.memory import give_back_memory
 from vocoder.stages import Pipeline
 from vocoder.synthesis.synthesizer import Synthesizer
@@ -59,6 +60,14 @@ class Next(NamedTuple):
     ended: bool
     frames: int
     threads: int
+
+
+class _Made(NamedTuple):
+    """Audio x (T,), the checksum of the model's weights, and the CPU seconds that one thread used."""
+
+    x: Audio
+    sha256: str | None
+    seconds: float
 
 
 class Twin:
@@ -124,7 +133,7 @@ class Twins:
         gone, twin.ended_streams = twin.ended_streams, []
         try:
             twin.connection.send(({*self._wanted}, gone, model, work))
-            made: tuple[Audio, str | None] | None = twin.connection.recv()
+            made: _Made | None = twin.connection.recv()
         except (OSError, EOFError):
             if twin in self._twins:  # not known yet
                 logger.error("a process for synthesis has ended; another one starts")
@@ -133,7 +142,10 @@ class Twins:
             return None
         finally:
             twin.lock.release()
-        return None if made is None or made[1] != model.sha256 else made[0]
+        if made is None or made.sha256 != model.sha256:
+            return None
+        ELSEWHERE.set(ELSEWHERE.get() + made.seconds)
+        return made.x
 
     def forget(self, model: int) -> None:
         """Free a model's memory: in idle processes now, in the others before their next work."""
@@ -195,18 +207,21 @@ def _serve(owner: "Connection[Any, Any]", load: Load) -> None:
 
 def _made(
     models: dict[int, Synthesizer], streams: dict[int, Pipeline], load: Load, model: Model, work: Whole | Next
-) -> tuple[Audio, str | None] | None:
-    """Return the audio and the checksum of the model's weights, or None if the work fails."""
+) -> _Made | None:
+    """Do work; return None if it fails."""
+    began = time.thread_time()
     try:
         if model.number not in models:
             models[model.number] = load(model.reference)
         synthesizer = models[model.number]
         compute_on(work.threads if isinstance(work, Next) else 1)
         if isinstance(work, Whole):
-            return synthesizer.synthesize(work.mel, **work.sampling), synthesizer.weights_sha256
-        if work.stream not in streams:
-            streams[work.stream] = synthesizer.open_stream(**work.sampling).pipeline
-        return _advanced(streams[work.stream], work), synthesizer.weights_sha256
+            x: Audio = synthesizer.synthesize(work.mel, **work.sampling)
+        else:
+            if work.stream not in streams:
+                streams[work.stream] = synthesizer.open_stream(**work.sampling).pipeline
+            x = _advanced(streams[work.stream], work)
+        return _Made(x, synthesizer.weights_sha256, time.thread_time() - began)
     except Exception:
         return None
 

@@ -33,6 +33,7 @@ FIRST_FRAMES = 64  # assumed for the first chunk, before its session exists
 SPARE = 1.5  # least duration of a chunk's audio, in expected waits for the next chunk
 USED = 0.6  # fraction of the time left for a chunk that its computation should take
 MOST_FIRST = 32  # frames to which a first chunk may be extended so that the second is the last
+DEFERRED = 0.3  # seconds for which later chunks may give way to others' first chunks while there is audio to play
 QUEUE_PATIENCE = 0.05  # seconds between attempts while the queue is full
 NOTHING = np.empty(0, np.float32)
 
@@ -153,7 +154,7 @@ class AudioStream:
     def next(self) -> Job:
         """Queue the next chunk, for `taken`. Its audio is empty if the model needs more of the mel first.
 
-        Until its first audio, a stream precedes other waiting work. Raises like `Engine.run`.
+        The sooner a listener has no audio left, the earlier its turn. Raises like `Engine.run`.
         """
         self._reach = self._frames_until_dry()
         if self._session is None:
@@ -161,9 +162,9 @@ class AudioStream:
         else:
             self._session.reach = self._reach
             frames = self._session.ready
-        cost: dict[str, Any] = {"frames": frames, "corrections": self._sampling.corrections}
-        first = not self._synthesized
-        return self._engine.run(self._step, **cost, listened=first, available=self._available)
+        needed: dict[str, Any] = {"listened": not self._synthesized, "due": min(self.playback.ahead, DEFERRED)}
+        corrections = self._sampling.corrections
+        return self._engine.run(self._step, frames=frames, corrections=corrections, **needed, available=self._available)
 
     def _available(self) -> bool:
         return self._session is None or available(self._session.pipeline)
@@ -172,16 +173,16 @@ class AudioStream:
         """Return the frames of the next chunk: long, to need few chunks, but computed before playback runs dry.
 
         The audio of a chunk should last until the one after it is computed. Each additional chunk costs as much as a
-        sixth of an utterance, so the first is extended if the second can then be the last. Computing a later one may
-        take `USED` of the playback time left after the wait, or of the wait itself if that is longer.
+        third of an utterance, so the first is extended if the second can then be the last. Computing a chunk may take
+        `USED` of the wait, or of the playback time left after it if that is longer.
         """
         queue, frame_seconds = self._engine.queue, self._mel_config.hop_length / self._mel_config.sample_rate
-        wait, ahead = queue.expected_wait(), self.playback.ahead
+        wait = queue.expected_wait()
         pace = USED * queue.pace.frames_per_second / self._engine.model.cost(self._sampling.corrections)
         if self._synthesized:
-            wanted = max(ahead - wait, wait) * pace
+            wanted = max(self.playback.ahead - wait, wait) * pace
         else:
-            wanted = min(MOST_FIRST, (wait + self.frames / pace) / frame_seconds)
+            wanted = max(min(MOST_FIRST, (wait + self.frames / pace) / frame_seconds), wait * pace)
         frames = max(SPARE * wait / frame_seconds, wanted)
         return math.ceil(min(frames, LONG_CHUNK_FRAMES) / OPENING_FRAMES) * OPENING_FRAMES
 

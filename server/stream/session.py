@@ -120,6 +120,7 @@ class WebSocketSession:
                 mel = await intake.take(message["bytes"])
                 charge_frames(self._websocket, admission.frames - before, self._cost)
                 self._push(mel, stream)
+                await asyncio.sleep(0)  # the first chunk starts before the guard, and the listener waits for it
                 await intake.judge()
         await self._receive_message()
         raise malformed_body("Nothing may follow the end of the mel.")

@@ -67,13 +67,10 @@ class Runner:
         items, _, frames = mel.shape
         part = frames if items * frames <= WHOLE_FRAMES else max(PART_FRAMES // items, LEAST_PART_FRAMES)
         with torch.inference_mode():  # reduces the overhead of each operation
-            pipeline, mel = self.pipeline(sampling, seeds), self.sharpening(sampling).push(mel)
-            if part >= frames:  # without the bookkeeping of a stream
-                parts = [run(pipeline.whole, {MEL: mel}).signal[:, 0]]
-            else:
-                pipeline.feed(mel)
-                pipeline.finish()
-                parts = [pipeline.advance(min(part, frames - start))[:, 0] for start in range(0, frames, part)]
+            pipeline = self.pipeline(sampling, seeds)
+            pipeline.feed(self.sharpening(sampling).push(mel))
+            pipeline.finish()
+            parts = [pipeline.advance(min(part, frames - start))[:, 0] for start in range(0, frames, part)]
         return torch.cat(parts, dim=1)  # an ordinary tensor, which autograd accepts
 
     def together(self, mels: Sequence[Tensor], samplings: Sequence[Sampling]) -> list[Tensor]:

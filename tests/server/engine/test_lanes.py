@@ -2,6 +2,7 @@
 
 import sys
 import threading
+import time
 from contextlib import contextmanager
 
 import httpx
@@ -12,7 +13,7 @@ from http_helpers import TIMEOUT
 
 from server.engine import lanes as lanes_module
 from server.engine.jobs import Job, at_once
-from server.engine.lanes import PROBE_SECONDS, Lanes, Team, available_cores
+from server.engine.lanes import ELSEWHERE, PROBE_SECONDS, Lanes, Team, available_cores
 from server.engine.queue import WorkQueue
 from server.engine.turns import CLIENT, Client
 
@@ -87,6 +88,19 @@ def test_consecutive_jobs_use_all_cores_but_the_start_of_a_stream_uses_one(monke
         queue.submit(first)
         last.result(TIMEOUT)
     assert work.cores == [1, 2, 2]
+
+
+def test_chunks_give_way_to_the_start_of_others_until_their_audio_is_needed(wait_until):
+    work = Work()
+    with started(1, 1) as queue:
+        jobs = [queue.submit(work.job("running"))]
+        wait_until(lambda: work.begun == ["running"])
+        for name, due in (("whole", {}), ("chunk", {"due": 0.05}), ("start", {"listened": True})):
+            jobs.append(queue.submit(work.job(name, **due)))
+        time.sleep(0.1)
+        jobs.append(queue.submit(work.job("later start", listened=True)))
+        work.finish(jobs)
+    assert work.begun == ["running", "start", "chunk", "later start", "whole"]
 
 
 def test_the_expected_wait_includes_the_turns_of_others():
@@ -221,6 +235,7 @@ def test_a_team_without_free_cores_pauses_and_is_tried_again(monkeypatch):
     monkeypatch.setattr(Team, "_probe", lambda team: next(probes)())
     assert team.ready()
     team.watch(clock.run(0.02, 0.019))
+    team.watch(lambda: (clock.run(0.02, 0.001)(), ELSEWHERE.set(ELSEWHERE.get() + 0.018)))  # in another process
     assert team.ready()
     team.watch(clock.run(0.12, 0.04))
     assert not team.ready()

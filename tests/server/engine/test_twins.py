@@ -9,6 +9,7 @@ from exactness import assert_same
 from tiny_models import TINY_MEL, perturbed, tiny_waveglow
 
 import vocoder
+from server.engine.lanes import ELSEWHERE
 from server.engine.model import LoadedModel
 from server.engine.remote import Remote
 from server.engine.twins import Model, Twins
@@ -49,6 +50,7 @@ def test_another_process_makes_the_same_samples_until_it_dies_and_then_another_o
     synthesizer, mel = vocoder.load(directory, guard="off"), _mel(9)
     expected, model = synthesizer.synthesize(mel, **SAMPLING), Model(1, directory, synthesizer.weights_sha256)
     np.testing.assert_array_equal(twins.whole(model, mel, SAMPLING), expected)
+    assert ELSEWHERE.get() > 0.0
     assert twins.whole(model, mel * np.nan, SAMPLING) is None  # an error, which the server makes again
     assert twins.whole(model._replace(sha256="another"), mel, SAMPLING) is None
     _kill(twins)

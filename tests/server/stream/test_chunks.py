@@ -59,7 +59,7 @@ def open_stream(engine):
 
 @pytest.mark.parametrize(
     ("frames", "speed", "sizes"),
-    [(0, 50, [16, 384]), (1, 50, [16, 384]), (8, 50, [32, 368]), (0, 4.8, [32, 96, 272]), (43, 4.8, [80, 128, 192])],
+    [(0, 50, [16, 384]), (1, 50, [32, 368]), (8, 50, [240, 160]), (0, 4.8, [32, 96, 272]), (43, 4.8, [128, 272])],
 )
 def test_chunks_are_few_and_never_late(frames, speed, sizes):
     engine = PacedEngine(frames * FRAME_SECONDS, speed)
