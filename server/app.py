@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from typing import Any
@@ -103,15 +102,13 @@ def _service(settings: Settings, load: Callable[[str], Synthesizer], twins: bool
     processes = Twins(count if twins and kind == "cpu" else 0, load)
 
     def loaded(reference: str) -> LoadedModel:
-        return LoadedModel(load(reference), metrics.record, shared_frames, processes if processes.count else None)
+        return LoadedModel(load(reference), metrics.record, shared_frames, processes)
 
     engines = Engines(settings.models, loaded, lanes, *limits)
     if settings.model_control:
         engines.others = f"POST {INFERENCE}/repository/models/NAME/load on the admin port loads others."
     requests, memory = Pool(settings.max_connections), Pool(settings.max_buffered_bytes)
     metrics.registry.register(operations.Gauges(engines, lambda: memory.used))
-    with ThreadPoolExecutor(1, initializer=compute_on, initargs=(1,)) as pool:
-        pool.submit(_try_guards).result()
     path = settings.api_keys_file
     return Service(
         settings=settings,
@@ -128,17 +125,13 @@ def _service(settings: Settings, load: Callable[[str], Synthesizer], twins: bool
     )
 
 
-def _try_guards() -> None:
-    """Load the guards and run each on one mel, because the first run is slower."""
-    for guard in guards():
-        guard.recognise(np.zeros((guard.mel_config.n_mels, ENOUGH_FRAMES), np.float32))
-
-
 def _lifespan(service: Service) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         """Start the models and background tasks; on shutdown, finish accepted work."""
         compute_on(1)  # the event loop runs small tensor operations; the lanes use the other cores
+        for guard in guards():  # loads them; the first run of each is slower
+            guard.recognise(np.zeros((guard.mel_config.n_mels, ENOUGH_FRAMES), np.float32))
         service.workers.lanes.start()
         service.twins.start()
         service.engines.start()

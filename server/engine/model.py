@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+import vocoder
 from server.engine.errors import SynthesisError
 from server.engine.jobs import Parts
 from server.engine.queue import Pace
@@ -65,15 +66,13 @@ class LoadedModel:
         self.mel_config, self.info = synthesizer.mel_config, synthesizer.info()
         self.dtype = str(synthesizer.dtype).removeprefix("torch.")
         """precision of its matrix products"""
-        self.corrections = synthesizer.corrections
         self.pace = Pace()
         self._least_part = 1 if synthesizer.model.sequential else LEAST_PART_FRAMES
         self._record: Record = record or (lambda *_, **__: None)
         self._shared_frames = shared_frames
-        self._twins = twins
-        if twins is not None:
-            self._model = Model(next(NUMBERS), synthesizer.name, synthesizer.weights_sha256)
-            weakref.finalize(self, twins.forget, self._model.number)
+        self._twins = Twins(0, vocoder.load) if twins is None else twins
+        self._model = Model(next(NUMBERS), synthesizer.name, self.info["weights_sha256"])
+        weakref.finalize(self, self._twins.forget, self._model.number)
 
     def try_out(self, frames: int = 1, denoise: float = 0.0) -> float:
         """Synthesize silence and return the seconds it took; raise if the model fails."""
@@ -90,17 +89,16 @@ class LoadedModel:
         if took < REPEATED:  # by then without what only a first run does
             took = self.try_out(frames)
         self.pace.add(1, took / frames)
-        if self._twins is not None:
-            self._twins.wait()
-            for _ in range(2):
-                self._twins.each(self._model, self._silence(frames), {"seed": 0})
+        self._twins.wait()
+        for _ in range(2):
+            self._twins.each(self._model, self._silence(frames), {"seed": 0})
 
     def _silence(self, frames: int) -> NDArray[np.float32]:
         return np.full((self.mel_config.n_mels, frames), mel_range(self.mel_config).silence, np.float32)
 
     def cost(self, corrections: int | None) -> float:
         """Return the cost of a frame with `corrections`, relative to one with the model's own number of them."""
-        own = self.corrections
+        own = self.synthesizer.corrections
         return (NETWORK_CORRECTIONS + (own if corrections is None else corrections)) / (NETWORK_CORRECTIONS + own)
 
     def fits(self, frames: Sequence[int]) -> bool:
@@ -161,15 +159,14 @@ class LoadedModel:
 
     def _elsewhere(self, utterance: Utterance) -> NDArray[np.float32] | None:
         """Return the audio of an utterance from another process; None if none is idle or the run has several cores."""
-        if self._twins is None or torch.get_num_threads() > 1:
+        if torch.get_num_threads() > 1:
             return None
         return self._twins.whole(self._model, np.asarray(utterance.mel), sampling_fields(utterance))
 
     def open_stream(self, sampling: dict[str, Any], **sizes: Any) -> StreamSession:
         """Open a stream, which computes in another process if one is idle."""
         session = self.synthesizer.open_stream(**sampling, **sizes)
-        if self._twins is not None:
-            session.pipeline = moved(session.pipeline, self._twins, self._model, sampling)  # type: ignore[assignment]
+        session.pipeline = moved(session.pipeline, self._twins, self._model, sampling)  # type: ignore[assignment]
         return session
 
     def _count(self, items: int, frames: int) -> None:

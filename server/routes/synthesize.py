@@ -1,10 +1,11 @@
 """POST /v1/synthesize and WebSocket /v1/stream: a mel in, a waveform out, whole or in chunks."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from functools import partial
 
 from fastapi import APIRouter, Request, Response, WebSocket
 from starlette.requests import ClientDisconnect
+from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from server.audio.formats import FORMATS, STREAM_FORMATS, OutputSpec, negotiate
@@ -109,25 +110,23 @@ class StreamBrokenError(Exception):
     """A stream failed after its first byte. The connection is closed in the middle of the body."""
 
 
-class StreamedAudio(Response):
+class StreamedAudio(StreamingResponse):
     """Sends audio chunk by chunk. The next chunk is computed once the connection has accepted the last.
 
     A failure closes the connection in the middle of the body, so that no client takes the audio for complete.
     """
 
     def __init__(self, exchange: Exchange, stream: AudioStream, first: bytes, headers: Mapping[str, str]) -> None:
-        super().__init__(headers=headers)
-        del self.headers["content-length"]
+        super().__init__(self._parts(first), headers=headers)
         self._exchange = exchange
         self._stream = stream
-        self._first = first
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the response; raises a StreamBrokenError if it cannot be completed."""
         exchange = self._exchange
         with exchange.service.metrics.streams.labels(self._stream.route).track_inprogress():
             try:
-                await while_wanted(exchange.http, self._send_audio(send), None)
+                await while_wanted(exchange.http, self.stream_response(send), None)
             except ClientDisconnect:
                 exchange.service.metrics.record("cancelled", model=exchange.engine.name, stage="streaming")
                 exchange.http.state.problem = "client-disconnected"
@@ -135,12 +134,9 @@ class StreamedAudio(Response):
                 exchange.http.state.problem = "stream-broken"
                 raise StreamBrokenError(f"{type(error).__name__} after {self._stream.samples} samples") from error
 
-    async def _send_audio(self, send: Send) -> None:
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        part = {"type": "http.response.body", "body": b"", "more_body": True}
-        await send(part | {"body": self._first})
-        await send(part)  # returns once the connection has accepted the previous part
+    async def _parts(self, first: bytes) -> AsyncIterator[bytes]:
+        yield first
+        yield b""  # `send` returns once the connection has accepted the previous part
         async for body in self._stream.bodies():
-            await send(part | {"body": body})
-            await send(part)
-        await send(part | {"more_body": False})
+            yield body
+            yield b""

@@ -22,7 +22,7 @@ from server.request.options import StreamHello, check_end, read_hello, refuse_qu
 from server.service import Service
 from server.stream.audio import AudioStream, chunk_bytes
 from server.stream.intake import Intake
-from server.telemetry.requests import REJECTIONS, note
+from server.telemetry.requests import note
 from vocoder.adapt.path import MelPath
 from vocoder.admission import StreamAdmission
 from vocoder.mel.config import MelConfig
@@ -166,8 +166,6 @@ class WebSocketSession:
         document = describe_problem(self._websocket, problem)
         if problem.retry_after is not None:
             document["retry_after"] = problem.retry_after
-        if problem.status in REJECTIONS:
-            self._service.metrics.record("rejected", reason=problem.kind)
         with suppress(WebSocketDisconnect):
             await self._send_json(document)
             await self._websocket.close(CLOSE_CODE + problem.status, problem.kind)

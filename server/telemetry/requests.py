@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server.addresses import OPERATIONS
 from server.engine.jobs import Synthesis
-from server.problems import Problem, render
+from server.problems import STATUS, Problem, render
 from server.telemetry.logs import REQUEST_ID
 
 logger = logging.getLogger(__name__)
@@ -82,7 +82,7 @@ class Metrics:
         self.record("request_seconds", seconds, route=route)
         if problem is not None:
             self.record("problems", problem=problem)
-            if code in REJECTIONS:
+            if STATUS.get(problem) in REJECTIONS:
                 self.record("rejected", reason=problem)
 
     def count_synthesis(self, model: str, synthesis: Synthesis, frames: int) -> None:
