@@ -147,6 +147,6 @@ def _lifespan(service: Service) -> Callable[[FastAPI], AbstractAsyncContextManag
                 watch.cancel()
             await anyio.to_thread.run_sync(service.engines.stop, service.drain.remaining)
             await anyio.to_thread.run_sync(service.workers.lanes.stop, service.drain.remaining)
-            service.twins.stop()
+            await anyio.to_thread.run_sync(service.twins.stop)
 
     return lifespan

@@ -63,6 +63,7 @@ def _serve(given: Mapping[str, Any]) -> int:
 
     from server.limits.keys import KeyFileError
     from server.process import ListenError, run
+    from server.service import LoadError
     from server.settings import PREFIX, Settings, unknown_variables
     from vocoder.config import ConfigError
 
@@ -74,9 +75,9 @@ def _serve(given: Mapping[str, Any]) -> int:
         for entry in error.errors():
             name = "".join(f"{PREFIX}{part}: ".upper() for part in entry["loc"][:1])
             print(f"{PROGRAM}: {name}{entry['msg'].removeprefix('Value error, ')}", file=sys.stderr)
-    except (ListenError, KeyFileError, ConfigError) as error:
+    except (ListenError, LoadError, KeyFileError, ConfigError) as error:
         print(f"{PROGRAM}: {error}", file=sys.stderr)
-        return 1 if isinstance(error, ListenError) else 2
+        return 1 if isinstance(error, (ListenError, LoadError)) else 2
     return 2
 
 

@@ -20,6 +20,7 @@ from server.limits.holdings import Drain
 from server.service import Engines, LoadError, Service
 from server.settings import Settings
 from server.telemetry.logs import logging_config, say
+from vocoder.directories import CheckpointError, local_directory
 from vocoder.synthesis.synthesizer import Synthesizer
 
 logger = logging.getLogger(__name__)
@@ -74,8 +75,10 @@ class DrainingServer(QuietServer):
 async def run(settings: Settings, load: Callable[[str], Synthesizer] | None = None) -> int:
     """Serve until a signal arrives, and return the exit code. Tests pass `load` to replace the real models.
 
-    Raises a ListenError if it cannot listen on an address.
+    Raises a ListenError if it cannot listen on an address, and a LoadError if there is no model of a name.
     """
+    if load is None:
+        _find(settings.models)
     with _listener(settings.host, settings.port, "port"):
         if settings.admin_port is not None:
             _listener(settings.admin_host, settings.admin_port, "admin-port").close()
@@ -101,6 +104,15 @@ async def run(settings: Settings, load: Callable[[str], Synthesizer] | None = No
         watch.cancel()
         (failure,) = await asyncio.gather(watch, return_exceptions=True)
     return 1 if isinstance(failure, LoadError) or main.cut_off else 0
+
+
+def _find(models: Sequence[str]) -> None:
+    """Raise a LoadError, before anything starts, if a model has no directory and is no Hugging Face repository."""
+    for model in models:
+        try:
+            local_directory(model)
+        except CheckpointError as error:
+            raise LoadError(f"cannot load model {model}: {error}") from error
 
 
 def _listener(host: str, port: int, option: str) -> socket.socket:

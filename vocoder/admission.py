@@ -135,7 +135,7 @@ def admit(
     """
     values = finite_values(mel)
     path = path_of(preset, target, adapt, values)
-    if fault := shape_fault(values.shape, path.source.n_mels, path.target):
+    if fault := shape_fault(values.shape, path.source, path.target):
         raise MelError(fault)
     _check_length(values.shape[-1], path, max_frames)
     batch = values if values.ndim == 3 else values[None]
@@ -201,7 +201,7 @@ class StreamAdmission:
         values, config = finite_values(piece, self.frames), self.path.source
         if values.ndim != 2:
             raise MelError(f"a stream takes one mel (n_mels, frames), not {values.ndim} dimensions")
-        if fault := shape_fault(values.shape, config.n_mels, self.path.target):
+        if fault := shape_fault(values.shape, config, self.path.target):
             raise MelError(fault)
         self.frames += values.shape[1]
         _check_length(self.frames, self.path, self._max_frames)

@@ -27,12 +27,20 @@ def model_directory(model: str | Path) -> Path:
 
     Raises a CheckpointError if the model does not exist.
     """
+    return local_directory(model) or download(str(model))
+
+
+def local_directory(model: str | Path) -> Path | None:
+    """Return the directory of a model, or None for a Hugging Face repository.
+
+    Raises a CheckpointError if the model can be neither.
+    """
     if str(model) in shipped_models():
         return ASSETS / str(model)
     if Path(model).is_dir():
         return Path(model)
     if str(model).count("/") == 1 and not Path(model).parent.is_dir():
-        return download(str(model))
+        return None
     names = shipped_models()
     meant = "".join(f"; did you mean {name}?" for name in get_close_matches(str(model).lower(), names, n=1)) or ":"
     raise CheckpointError(

@@ -39,11 +39,14 @@ class NotReadyError(Problem):
 
 
 class QueueFullError(Problem):
-    """The queue is full; a new job would wait about `seconds`."""
+    """A new job would wait about `seconds`: the queue is full, or that is more than the `longest` wait allowed."""
 
-    def __init__(self, seconds: float) -> None:
-        wait = min(MAX_RETRY_AFTER, max(1, math.ceil(seconds)))
-        super().__init__("queue-full", f"The queue is full with about {wait} s of work.", retry_after=wait)
+    def __init__(self, seconds: float, longest: float | None = None) -> None:
+        wait = max(1, math.ceil(seconds))
+        detail = f"The queue is full with about {wait} s of work."
+        if longest is not None:
+            detail = f"A new request would wait about {wait} s, and this server allows {longest:g} s."
+        super().__init__("queue-full", detail, retry_after=min(MAX_RETRY_AFTER, wait))
 
 
 class SynthesisError(Problem):

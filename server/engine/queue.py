@@ -98,8 +98,10 @@ class WorkQueue:
         with self.lanes.lock:
             client = CLIENT.get() if client is None else client
             wait, gone = self.expected_wait(client), self._room(frames, client)
-            if wait > self._longest_wait or gone is None:
+            if gone is None:
                 raise QueueFullError(wait)
+            if wait > self._longest_wait:
+                raise QueueFullError(wait, self._longest_wait)
             return gone
 
     def submit(self, job: Job, limited: bool = True) -> Job:

@@ -77,7 +77,7 @@ class Remote:
 
 
 def _end_stream(twin: Twin, number: int) -> None:
-    twin.ended_streams.append(number)  # looked up now, since the list is replaced
+    twin.ended_streams.append(number)
 
 
 def available(pipeline: object) -> bool:

@@ -8,12 +8,12 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import count
 from multiprocessing import Pipe, get_all_start_methods, get_context
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, NamedTuple
 
@@ -30,6 +30,9 @@ logger = logging.getLogger(__name__)
 
 NUMBERS = count()
 READY_SECONDS = 60.0  # longest wait for a process to start
+END_SECONDS = 5.0  # longest wait for idle processes to end
+FIRST_PAUSE, LONGEST_PAUSE = 0.25, 300.0  # seconds before another process is started
+STEADY_SECONDS = 60.0  # after which the end of a process is no reason to pause
 IDLE_SECONDS = 5.0  # without work, after which a process gives freed memory back
 Load = Callable[[str], Synthesizer]
 """loads a model by its name or directory; it must be picklable"""
@@ -76,8 +79,30 @@ class Twin:
     def __init__(self, connection: "Connection[Any, Any]", process: BaseProcess) -> None:
         self.connection, self.process = connection, process
         self.lock = threading.Lock()
-        self.ended_streams: list[int] = []
+        self.ended_streams = deque[int]()
         """streams that the process may forget"""
+
+    @property
+    def usable(self) -> bool:
+        """Whether no message to or from it has failed."""
+        return not self.connection.closed
+
+    def send(self, wanted: set[int], model: Model | None = None, work: Whole | Next | None = None) -> None:
+        """Send the models that are still wanted, the streams that have ended, and perhaps work."""
+        gone = [self.ended_streams.popleft() for _ in range(len(self.ended_streams))]
+        try:
+            self.connection.send(({*wanted}, gone, model, work))
+        except Exception:  # it has ended, or got half a message
+            self.connection.close()
+
+    def receive(self) -> _Made | None:
+        """Return what its work has made, or None if that failed."""
+        made: _Made | None = None
+        try:
+            made = self.connection.recv()
+        except Exception:  # it has ended, or the rest of its answer would be taken for the next one
+            self.connection.close()
+        return made
 
 
 class Twins:
@@ -91,29 +116,29 @@ class Twins:
         # Forks of a process that has imported the packages share the memory of these.
         self._context: Any = get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")
         self._context.set_forkserver_preload([__name__, "vocoder.kernels.tiles"])
-        self._twins: tuple[Twin, ...] = ()
-        self._starting: list[threading.Thread] = []
+        self._places: dict[int, Twin | None] = {}  # None where no process could start; absent until one was started
+        self._changed = threading.Condition()
         self._wanted: set[int] = set()  # models; a process frees the others before its next work
-        self._stopped = False
+        self._stopped = threading.Event()
 
     @property
     def processes(self) -> list[BaseProcess]:
         """The processes in use."""
-        return [twin.process for twin in self._twins]
+        return [twin.process for twin in self._usable()]
 
     def start(self) -> None:
         """Start the processes, which takes seconds, in the background."""
-        for _ in range(self.count):
-            self._start_one()
+        for place in range(self.count):
+            threading.Thread(target=self._keep, args=(place,), name="twin", daemon=True).start()
 
     def wait(self) -> None:
         """Wait until the processes have started, or could not."""
-        for thread in self._starting:
-            thread.join()
+        with self._changed:
+            self._changed.wait_for(lambda: self._stopped.is_set() or self._settled(), READY_SECONDS)
 
     def idle(self) -> Twin | None:
         """Return an idle process, locked for the caller, or None."""
-        return next((twin for twin in self._twins if twin.lock.acquire(blocking=False)), None)
+        return next(self._idle(), None)
 
     def whole(self, model: Model, mel: Audio, sampling: dict[str, Any]) -> Audio | None:
         """Synthesize a mel in an idle process, or return None if there is none or it fails there."""
@@ -122,26 +147,20 @@ class Twins:
 
     def each(self, model: Model, mel: Audio, sampling: dict[str, Any]) -> None:
         """Synthesize a mel once in every idle process."""
-        idle = [twin for twin in self._twins if twin.lock.acquire(blocking=False)]
-        with ThreadPoolExecutor(max(1, len(idle))) as threads:
-            for twin in idle:
-                threads.submit(self.ask, twin, model, Whole(mel, sampling))
+        self._wanted.add(model.number)
+        idle = list(self._idle())
+        for twin in idle:
+            twin.send(self._wanted, model, Whole(mel, sampling))
+        for twin in idle:
+            twin.receive()
+            twin.lock.release()
 
     def ask(self, twin: Twin, model: Model, work: Whole | Next) -> Audio | None:
         """Return the audio of work by a locked process, and unlock it; None if that fails, or its model is another."""
         self._wanted.add(model.number)
-        gone, twin.ended_streams = twin.ended_streams, []
-        try:
-            twin.connection.send(({*self._wanted}, gone, model, work))
-            made: _Made | None = twin.connection.recv()
-        except (OSError, EOFError):
-            if twin in self._twins:  # not known yet
-                logger.error("a process for synthesis has ended; another one starts")
-                self._twins = tuple(one for one in self._twins if one is not twin)
-                self._start_one()
-            return None
-        finally:
-            twin.lock.release()
+        twin.send(self._wanted, model, work)
+        made = twin.receive()
+        twin.lock.release()
         if made is None or made.sha256 != model.sha256:
             return None
         ELSEWHERE.set(ELSEWHERE.get() + made.seconds)
@@ -150,44 +169,75 @@ class Twins:
     def forget(self, model: int) -> None:
         """Free a model's memory: in idle processes now, in the others before their next work."""
         self._wanted.discard(model)
-        for twin in self._twins:
-            if twin.lock.acquire(blocking=False):
-                with suppress(OSError):
-                    twin.connection.send(({*self._wanted}, (), None, None))
-                twin.lock.release()
+        for twin in self._idle():
+            twin.send(self._wanted)
+            twin.lock.release()
 
     def stop(self) -> None:
-        """End the processes, busy ones after their work."""
-        self._stopped = True
-        twins, self._twins = self._twins, ()
+        """End the processes: idle ones by themselves, and those that do not within seconds by force."""
+        with self._changed:
+            self._stopped.set()
+            self._changed.notify_all()
+        twins = self._usable()
+        for twin in self._idle():
+            twin.connection.close()
+            twin.lock.release()
+        ends = time.monotonic() + END_SECONDS
         for twin in twins:
-            if twin.lock.acquire(blocking=False):
-                twin.connection.close()
-                twin.lock.release()
+            twin.process.join(max(0.0, ends - time.monotonic()))
+            if twin.process.is_alive():
+                twin.process.kill()
 
-    def _start_one(self) -> None:
-        if not self._stopped:
-            thread = threading.Thread(target=self._begin, name="twin", daemon=True)
-            thread.start()
-            self._starting = [one for one in self._starting if one.is_alive()] + [thread]
+    def _usable(self) -> list[Twin]:
+        return [twin for twin in list(self._places.values()) if twin is not None and twin.usable]
 
-    def _begin(self) -> None:
-        """Start a process, and use it once it has imported its packages."""
+    def _idle(self) -> Iterator[Twin]:
+        """Yield idle processes, locked for the caller."""
+        return (twin for twin in self._usable() if twin.lock.acquire(blocking=False))
+
+    def _settled(self) -> bool:
+        return sum(twin is None or twin.usable for twin in self._places.values()) == self.count
+
+    def _keep(self, place: int) -> None:
+        """Keep a process running until `stop`; after one that soon ended, pause longer and longer."""
+        pause = 0.0
+        while not self._stopped.wait(pause):
+            twin, began = self._begin(), time.monotonic()
+            with self._changed:
+                if self._stopped.is_set():
+                    return  # nothing uses the new process, which therefore ends
+                self._places[place] = twin
+                self._changed.notify_all()
+            if twin is not None:
+                wait([twin.process.sentinel])
+                with self._changed:
+                    if self._stopped.is_set():
+                        return
+                    del self._places[place]
+                logger.error("a process for synthesis has ended; another one starts")
+            soon = time.monotonic() - began < STEADY_SECONDS
+            pause = min(2.0 * pause + FIRST_PAUSE, LONGEST_PAUSE) if soon else 0.0
+
+    def _begin(self) -> Twin | None:
+        """Start a process and return it once it has imported its packages, or None if it cannot start."""
         try:
             ours, theirs = Pipe()
             process = self._context.Process(target=_serve, args=(theirs, self._load), name="twin", daemon=True)
             process.start()
             theirs.close()
-            if ours.poll(READY_SECONDS):
-                ours.recv()
-                self._twins = (*self._twins, Twin(ours, process))
-        except (OSError, EOFError):
-            logger.error("a process for synthesis could not start: the others do its work")
+            if not ours.poll(READY_SECONDS):
+                raise TimeoutError(f"not ready after {READY_SECONDS:g} s")
+            ours.recv()
+        except Exception as error:
+            logger.error("a process for synthesis could not start, so the others do its work: %r", error)
+            return None
+        return Twin(ours, process)
 
 
 def _serve(owner: "Connection[Any, Any]", load: Load) -> None:
     """Do the work that `owner` sends, until it closes the connection or ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    logging.captureWarnings(True)
     logging.disable()  # the owner computes again what fails here, and logs that
     models: dict[int, Synthesizer] = {}
     streams: dict[int, Pipeline] = {}

@@ -5,6 +5,7 @@ with the number of bytes, and only then creates an array. Nothing is unpickled o
 """
 
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import chain
@@ -37,6 +38,8 @@ MEDIA_TYPES = (NPY, SAFETENSORS, RAW, JSON)
 DTYPES: dict[str, np.dtype[Any]] = {"float32": np.dtype("<f4"), "float16": np.dtype("<f2"), "float64": np.dtype("<f8")}
 SAFETENSORS_DTYPES = {"F32": DTYPES["float32"], "F16": DTYPES["float16"], "F64": DTYPES["float64"]}
 NPY_DTYPES = {dtype.str: dtype for dtype in DTYPES.values()}
+DTYPE_NAME = re.compile(r"[<>|=]?[A-Za-z0-9_]{1,16}")
+"""names of other dtypes that are repeated to the client"""
 MAX_SAFETENSORS_HEADER = 2**16
 MAX_DIMENSIONS = 3
 
@@ -66,7 +69,7 @@ def _from_npy(body: bytes) -> NDArray[Any]:
     except NpyError as error:
         kind = "" if body.startswith(MAGIC) else kind_of(body[:6], "POST audio to /mel for its mel")
         raise malformed_body(f"{str(error).capitalize()}{f': {kind}' if kind else ''}.") from None
-    return _view(memoryview(body)[header.start :], NPY_DTYPES.get(header.descr), header.shape, header.order)
+    return _view(memoryview(body)[header.start :], _dtype(NPY_DTYPES, header.descr), header.shape, header.order)
 
 
 def _from_safetensors(body: bytes) -> NDArray[Any]:
@@ -79,7 +82,7 @@ def _from_safetensors(body: bytes) -> NDArray[Any]:
     if "mel" not in tensors:
         raise malformed_body("The safetensors file has no tensor named mel.")
     mel = tensors["mel"]
-    return _view(memoryview(mel["data"]), SAFETENSORS_DTYPES.get(mel["dtype"]), tuple(mel["shape"]))
+    return _view(memoryview(mel["data"]), _dtype(SAFETENSORS_DTYPES, mel["dtype"]), tuple(mel["shape"]))
 
 
 def _from_raw(body: bytes, headers: Mapping[str, str]) -> NDArray[Any]:
@@ -90,7 +93,7 @@ def _from_raw(body: bytes, headers: Mapping[str, str]) -> NDArray[Any]:
     sizes = [part.strip() for part in shape.split(",")]
     if not all(part.isascii() and part.isdecimal() and len(part) <= 9 for part in sizes):
         raise malformed_body("X-Mel-Shape must be whole numbers separated by commas, such as 80,512.")
-    return _view(memoryview(body), DTYPES.get(dtype), tuple(map(int, sizes)))
+    return _view(memoryview(body), _dtype(DTYPES, dtype), tuple(map(int, sizes)))
 
 
 def number_array(values: Any) -> NDArray[np.float64]:
@@ -127,10 +130,16 @@ def _from_json(body: bytes) -> NDArray[Any]:
     return array
 
 
-def _view(data: memoryview, dtype: np.dtype[Any] | None, shape: tuple[int, ...], order: Any = "C") -> NDArray[Any]:
-    """Return bytes as an array of exactly this shape, without copying; `dtype` is None if it is not one of `DTYPES`."""
-    if dtype is None:
-        raise Problem("unsupported-dtype", f"The mel's dtype must be one of {', '.join(DTYPES)}, little-endian.")
+def _dtype(known: Mapping[str, np.dtype[Any]], name: str) -> np.dtype[Any]:
+    if name not in known:
+        found = f", not {name}" if DTYPE_NAME.fullmatch(name) else ""
+        detail = f"The mel's dtype must be one of {', '.join(DTYPES)}, little-endian{found}."
+        raise Problem("unsupported-dtype", detail)
+    return known[name]
+
+
+def _view(data: memoryview, dtype: np.dtype[Any], shape: tuple[int, ...], order: Any = "C") -> NDArray[Any]:
+    """Return bytes as an array of exactly this shape, without copying."""
     if not 1 <= len(shape) <= MAX_DIMENSIONS or any(size < 1 for size in shape):
         raise malformed_body(f"The shape is {shape}, but a mel must be (n_mels, frames) with at least one frame.")
     if math.prod(shape) * dtype.itemsize != len(data):

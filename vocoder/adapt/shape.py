@@ -6,22 +6,24 @@ from vocoder.adapt.path import model_for, takes
 from vocoder.directories import MODELS
 from vocoder.mel.config import PRESETS, MelConfig
 
-MOST_NAMES = 8
+MOST_NAMES = 12
 """most presets that a hint names"""
 LIBROSA_BANDS = 128
 """librosa's default number of bands"""
 
 
-def shape_fault(shape: Sequence[int], n_mels: int, target: MelConfig) -> str | None:
+def shape_fault(shape: Sequence[int], source: MelConfig, target: MelConfig) -> str | None:
     """Explain what is wrong with the shape of a mel or batch of at least one frame; None if nothing is.
 
-    `target` is the mel config of the model that the mel is for.
+    `source` is the mel config that it should have, `target` that of the model that it is for.
     """
+    n_mels = source.n_mels
     if len(shape) in (2, 3) and shape[-2] == n_mels and 0 not in shape:
         return None
     one, several = f"({n_mels}, frames)", f"(B, {n_mels}, frames)"
     right = {2: one, 3: several}.get(len(shape), f"{one} or {several}")
-    fault = f"the mel must be {right} with at least one frame, not {tuple(shape)}"
+    why = "" if n_mels == target.n_mels else f": {source.name!r} has {n_mels} bands"
+    fault = f"the mel must be {right} with at least one frame, not {tuple(shape)}{why}"
     hint = bands_hint(shape, n_mels, target) if len(shape) in (2, 3) and shape[-2] != n_mels else ""
     return f"{fault}; {hint}" if hint else fault
 

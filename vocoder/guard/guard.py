@@ -283,6 +283,6 @@ def _two_dimensional(mel: Any) -> Tensor:
 
 def _shape_verdict(shape: Sequence[int], config: MelConfig, target: MelConfig) -> Verdict | None:
     """Return a verdict if a mel's shape shows a wrong number of bands, or bands as columns, or None."""
-    wrong = shape_fault(shape, config.n_mels, target)
+    wrong = shape_fault(shape, config, target)
     cause = TRANSPOSED if shape[1] == config.n_mels else "bands"
     return None if wrong is None else Verdict(False, 0.0, cause, f"{wrong[0].upper()}{wrong[1:]}.")

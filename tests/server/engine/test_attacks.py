@@ -83,6 +83,7 @@ def test_audio_files_that_would_wait_too_long_are_rejected(ready, pool, wait_unt
         wait_until(lambda: any(answer.done() for answer in answers))
         rejected = next(answer for answer in answers if answer.done()).result()
         assert (rejected.status_code, "retry-after" in rejected.headers) == (503, True)
+        assert "would wait about 1 s, and this server allows 0.02 s" in rejected.json()["detail"]
         work.go.release(100)
         assert first.result(TIMEOUT).status_code == 200
 

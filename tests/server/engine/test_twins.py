@@ -1,6 +1,8 @@
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from multiprocessing.connection import Connection
 
 import numpy as np
 import pytest
@@ -44,19 +46,44 @@ def _kill(twins):
     (process,) = twins.processes
     os.kill(process.pid, signal.SIGKILL)
     process.join()
+    return process
 
 
-def test_another_process_makes_the_same_samples_until_it_dies_and_then_another_one_does(twins, directory):
+def test_another_process_makes_the_same_samples_until_it_dies_and_then_another_one_does(
+    twins, directory, wait_until, monkeypatch
+):
     synthesizer, mel = vocoder.load(directory, guard="off"), _mel(9)
     expected, model = synthesizer.synthesize(mel, **SAMPLING), Model(1, directory, synthesizer.weights_sha256)
     np.testing.assert_array_equal(twins.whole(model, mel, SAMPLING), expected)
     assert ELSEWHERE.get() > 0.0
     assert twins.whole(model, mel * np.nan, SAMPLING) is None  # an error, which the server makes again
     assert twins.whole(model._replace(sha256="another"), mel, SAMPLING) is None
-    _kill(twins)
-    assert twins.whole(model, mel, SAMPLING) is None
-    twins.wait()
-    np.testing.assert_array_equal(twins.whole(model, mel, SAMPLING), expected)
+    (process,) = twins.processes
+    with monkeypatch.context() as patched:
+        patched.setattr(Connection, "recv", _without_memory)  # the answer stays in the connection
+        assert twins.whole(model, _mel(8), SAMPLING) is None
+    for _ in range(2):
+        wait_until(lambda ended=process: twins.processes not in ([], [ended]))  # even if nothing asks for its work
+        np.testing.assert_array_equal(twins.whole(model, mel, SAMPLING), expected)
+        os.kill(twins.processes[0].pid, signal.SIGSTOP)
+        with ThreadPoolExecutor(1) as pool:
+            answer = pool.submit(twins.whole, model, mel, SAMPLING)
+            wait_until(lambda: next(iter(twins._places.values())).lock.locked())
+            process = _kill(twins)
+            assert answer.result() is None
+
+
+def _without_memory(connection):
+    raise MemoryError
+
+
+def test_a_process_that_does_not_react_is_killed_at_the_end(twins, monkeypatch):
+    monkeypatch.setattr("server.engine.twins.END_SECONDS", 0.1)
+    (process,) = twins.processes
+    os.kill(process.pid, signal.SIGSTOP)
+    twins.stop()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
 
 
 @pytest.mark.parametrize("killed", [None, 0, 2])
@@ -83,7 +110,11 @@ def test_a_model_that_was_replaced_on_disk_is_not_mixed_with_the_loaded_one(twin
     with monkeypatch.context() as patched:
         patched.setattr(synthesizer, "synthesize", None)  # the other process computes
         (before,) = loaded.run([utterance])
+    (twin,) = twins._places.values()
+    loaded.open_stream(SAMPLING)
+    assert len(twin.ended_streams) == 1
     twins.forget(loaded._model.number)
+    assert not twin.ended_streams  # the process knows, so that they do not keep the model
     save_model(directory, perturbed(tiny_waveglow("lapped")), TINY_MEL)
     assert not np.array_equal(vocoder.load(directory, guard="off").synthesize(utterance.mel, seed=1), before)
     (after,) = loaded.run([utterance])

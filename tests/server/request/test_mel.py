@@ -92,7 +92,10 @@ def test_invalid_safetensors_are_rejected(body, kind):
 def test_invalid_raw_floats_and_media_types_are_rejected():
     for shape in ("80", "80,5", "80,-6", "80,six", "80,6,1,1", "0,6", "", "9" * 5000, "٨٠,6"):
         assert rejection(MEL.tobytes(), RAW, raw_headers(shape, "float32")).kind == "malformed-body", shape
-    assert rejection(MEL.tobytes(), RAW, raw_headers("80,6", "int32")).kind == "unsupported-dtype"
+    endings = {"int32": ", not int32.", ">f4": ", not >f4.", "a b": "little-endian.", "": "little-endian."}
+    for dtype, found in endings.items():
+        error = rejection(MEL.tobytes(), RAW, raw_headers("80,6", dtype))
+        assert (error.kind, error.detail.endswith(found)) == ("unsupported-dtype", True)
     error = rejection(MEL.tobytes(), RAW)
     assert (error.kind, "X-Mel-Shape" in error.detail) == ("unsupported-media-type", True)
     for media_type in ("application/x-www-form-urlencoded", "text/plain", "application/zip", ""):

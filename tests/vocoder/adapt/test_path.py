@@ -147,7 +147,8 @@ def test_interpolation_between_frames_is_exact_for_a_parabola():
 TRANSPOSED = "it looks transposed, (frames, n_mels) instead of (n_mels, frames)"
 NAMES = "vocos, f5-tts, zipvoice, bigvgan, gpt-sovits-v3, gpt-sovits-v4, fireredtts"
 OF_100 = f"presets with 100 bands are {NAMES}: pass preset=NAME; the shipped model 'reverse-24k' uses vocos itself"
-OF_80 = "presets with 80 bands are nvidia and others: pass preset=NAME; the shipped model 'reverse' uses nvidia itself"
+NAMES_80 = ", ".join(name for name, config in PRESETS.items() if config.n_mels == 80)
+OF_80 = f"presets with 80 bands are {NAMES_80}: pass preset=NAME; the shipped model 'reverse' uses nvidia itself"
 LIBROSA = "128 bands are librosa's default: compute 80, with the model's other settings too"
 
 
@@ -170,7 +171,7 @@ def test_shape_hints_name_the_likely_mistake(shape, n_mels, hint):
     assert bands_hint(shape, n_mels, preset("nvidia")) == hint
 
 
-TAKE_REVERSE = "use the shipped model 'reverse' for presets with 80 bands: nvidia and others"
+TAKE_REVERSE = "use the shipped model 'reverse' for presets with 80 bands: " + NAMES_80
 OR_80 = "or its 80 rows are bands: use the shipped model 'reverse'"
 
 
