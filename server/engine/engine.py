@@ -6,7 +6,6 @@ fill a batch. Long jobs are computed in parts, between which other jobs take tur
 """
 
 import logging
-import math
 import re
 import threading
 import time
@@ -14,7 +13,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any
 
-from server.audio.formats import Waveform
 from server.engine.errors import LOADING_SECONDS, EngineState, NotReadyError, SynthesisError
 from server.engine.jobs import Job, Part, at_once
 from server.engine.lanes import Lanes, compute_on
@@ -127,29 +125,14 @@ class Engine:
         """
         model = self.model
         rate, cost, parts = model.mel_config.sample_rate, model.cost(utterance.corrections), model.in_parts(utterance)
-        return self._admitted(Job(utterance.frames, rate, utterance, parts, cost=cost))
+        return self.admit(Job(utterance.frames, rate, utterance, parts, cost=cost))
 
-    def run(
-        self,
-        work: Callable[[LoadedModel], Waveform],
-        *,
-        frames: int,
-        corrections: int | None = None,
-        listened: bool = False,
-        due: float = math.inf,
-        available: Callable[[], bool] = lambda: True,
-    ) -> Job:
-        """Queue a function that computes audio, such as one chunk of a stream. See `submit`.
-
-        It is called with the model, on a lane. `frames` and `corrections` are used to estimate its time. Its audio is
-        needed in `due` seconds, or at once if `listened`, and the sooner, the earlier is its turn. While it is not
-        `available`, later jobs that are may precede it.
-        """
-        model = self.model
-        rate, cost, parts = model.mel_config.sample_rate, model.cost(corrections), at_once(work, model)
-        return self._admitted(
-            Job(frames, rate, None, parts, cost=cost, listened=listened, due=due, available=available)
-        )
+    def admit(self, job: Job) -> Job:
+        """Queue a job that returns audio. See `submit`."""
+        with self.queue.lanes.lock:
+            self._require_ready()
+            self._last_used = time.monotonic()
+            return self.queue.submit(job)
 
     def alive(self, stall_timeout: float) -> bool:
         """Whether the engine has not failed or stopped, and no run has taken longer than `stall_timeout` seconds."""
@@ -178,12 +161,6 @@ class Engine:
 
     def _fits(self, frames: list[int]) -> bool:
         return self._model is not None and self._model.fits(frames)
-
-    def _admitted(self, job: Job) -> Job:
-        with self.queue.lanes.lock:
-            self._require_ready()
-            self._last_used = time.monotonic()
-            return self.queue.submit(job)
 
     def _require_ready(self) -> None:
         """Raise a NotReadyError unless the engine accepts work; start loading if it is idle."""

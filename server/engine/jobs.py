@@ -72,12 +72,12 @@ class Job(Future[Any]):
         self.listened = listened
         """whether it is the start of a stream, which a listener is waiting for"""
         self.available = available
-        """returns whether it could be computed at once"""
+        """returns whether it could be computed at once; otherwise later jobs that could may precede it"""
         self.client: Client = CLIENT.get()
         self.number = next(NUMBERS)
         self.submitted = time.monotonic()
         self.due = self.submitted + (0.0 if listened else due)
-        """when its audio is needed"""
+        """when its audio is needed; the sooner, the earlier is its turn"""
         self.infer_seconds = 0.0
         self.begun = False
         """whether any of it is or has been computed"""

@@ -5,7 +5,6 @@ import math
 import time
 from collections import deque
 from collections.abc import AsyncIterator
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +15,7 @@ from server.audio.formats import OutputSpec
 from server.audio.pieces import PieceEncoder, PieceResampler
 from server.engine.engine import Engine
 from server.engine.errors import QueueFullError
-from server.engine.jobs import Job, Synthesis
+from server.engine.jobs import Job, Synthesis, at_once
 from server.engine.model import LoadedModel, check_output
 from server.engine.remote import Remote, available
 from server.service import Service
@@ -154,7 +153,7 @@ class AudioStream:
     def next(self) -> Job:
         """Queue the next chunk, for `taken`. Its audio is empty if the model needs more of the mel first.
 
-        The sooner a listener has no audio left, the earlier its turn. Raises like `Engine.run`.
+        The sooner a listener has no audio left, the earlier its turn. Raises like `Engine.submit`.
         """
         self._reach = self._frames_until_dry()
         if self._session is None:
@@ -162,9 +161,17 @@ class AudioStream:
         else:
             self._session.reach = self._reach
             frames = self._session.ready
-        needed: dict[str, Any] = {"listened": not self._synthesized, "due": min(self.playback.ahead, DEFERRED)}
-        corrections = self._sampling.corrections
-        return self._engine.run(self._step, frames=frames, corrections=corrections, **needed, available=self._available)
+        model = self._engine.model
+        job = Job(
+            frames,
+            self._mel_config.sample_rate,
+            parts=at_once(self._step, model),
+            cost=model.cost(self._sampling.corrections),
+            listened=not self._synthesized,
+            due=min(self.playback.ahead, DEFERRED),
+            available=self._available,
+        )
+        return self._engine.admit(job)
 
     def _available(self) -> bool:
         return self._session is None or available(self._session.pipeline)

@@ -33,18 +33,18 @@ class PacedEngine:
 
     def __init__(self, wait, speed):
         self.synthesizer = tiny_synthesizer("reverse")
-        self.model = SimpleNamespace(mel_config=TINY_MEL, cost=lambda corrections: 1.0)
+        self.model = LoadedModel(self.synthesizer)
         pace = SimpleNamespace(frames_per_second=speed / FRAME_SECONDS)
         self.queue = SimpleNamespace(pace=pace, expected_wait=lambda: wait)
         self.wait, self.speed, self.now, self.sizes, self.expected = wait, speed, 0.0, [], []
         self.meanwhile = lambda: None
 
-    def run(self, step, *, frames, listened, **_):
+    def admit(self, job):
         self.meanwhile()
-        self.expected.append(frames)
-        x = step(LoadedModel(self.synthesizer))
+        self.expected.append(job.frames)
+        x = job.next_part()
         self.sizes.append(len(x) // TINY_MEL.hop_length)
-        self.now += (0.0 if listened else self.wait) + self.sizes[-1] * FRAME_SECONDS / self.speed
+        self.now += (0.0 if job.listened else self.wait) + self.sizes[-1] * FRAME_SECONDS / self.speed
         return Synthesis(x, TINY_MEL.sample_rate, 0.0, 0.0)
 
 
