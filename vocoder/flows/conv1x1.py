@@ -1,7 +1,5 @@
 """Invertible 1x1 convolution with a free matrix (Glow, section 3.2; WaveGlow, section 2.1), and its initialisation."""
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -12,15 +10,6 @@ from vocoder.layers.product import Kept, Matrix
 
 MATRIX_STEP_SCALE = 0.1
 """step scale of matrices that would overshoot if all their elements moved by the learning rate at once"""
-
-
-class Solved(NamedTuple):
-    """Values derived from the weight."""
-
-    inverse: Tensor
-    log_abs_det: Tensor
-    product: Matrix | None
-    """the transposed inverse, ready for products; None if gradients are needed"""
 
 
 class InvertibleConv1x1(Flow):
@@ -39,7 +28,7 @@ class InvertibleConv1x1(Flow):
             matrix = torch.linalg.qr(torch.randn(channels, channels, dtype=torch.float64))[0]
         self.step_scale = step_scale
         self.weight = nn.Parameter(matrix.to(torch.get_default_dtype()) / step_scale)
-        self._kept: Kept[Solved] = Kept()
+        self._kept: Kept[tuple[Tensor, Tensor, Matrix | None]] = Kept()
 
     def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map (B, C, T) to (B, C, T)."""
@@ -59,19 +48,22 @@ class InvertibleConv1x1(Flow):
             self._kept.drop()
         return self.weight * self.step_scale
 
-    def solved(self) -> Solved:
-        """Return the values derived from the weight, kept if it is frozen; do so before a program is traced."""
+    def solved(self) -> tuple[Tensor, Tensor, Matrix | None]:
+        """Return the inverse, log|det W|, and the transposed inverse ready for products, None if gradients are needed.
+
+        They are kept if the weight is frozen; call it before a program is traced.
+        """
         if self.weight.requires_grad:
             return self._solve()
         with torch.inference_mode(False):  # autograd rejects inference tensors
             return self._kept.of((self.weight,), self._solve)
 
-    def _solve(self) -> Solved:
+    def _solve(self) -> tuple[Tensor, Tensor, Matrix | None]:
         matrix, frozen = self.matrix(), not self.weight.requires_grad
         wide = (matrix.cpu() if matrix.device.type == "mps" else matrix).double()
         inverse: Tensor = torch.linalg.inv(wide).to(matrix)
         product = Matrix(inverse.t().contiguous()) if frozen else None
-        return Solved(inverse, torch.linalg.slogdet(matrix)[1], product)
+        return inverse, torch.linalg.slogdet(matrix)[1], product
 
 
 def swap_order(channels: int, flow: int) -> Tensor:

@@ -11,6 +11,8 @@ from vocoder.kernels.lanes import lanes, load, repeated, store
 from vocoder.kernels.memory import BLOCK, LANES, TILE, DoubleMatrix, DoubleRow, FirstMatrix, Matrix, Row
 
 FLOAT = np.float32
+Panels, DoublePanels = tuple[FirstMatrix, Row], tuple[DoubleMatrix, DoubleRow]
+"""a matrix in panels of columns, and the bias or nothing"""
 _tail = polynomial(*(c / 2 for c in (1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592)))
 
 
@@ -97,15 +99,13 @@ def activate(part: Any, out: Any, zero: Any) -> None:
 
 
 @entry(stripe=1)
-def multiplied(
-    units: range, inputs: int, step: int, gelu: int, x: Row, panels: FirstMatrix, bias: Row, out: Matrix
-) -> None:
+def multiplied(units: range, inputs: int, step: int, gelu: int, x: Row, matrix: Panels, out: Matrix) -> None:
     """Write rows @ matrix + bias, or its GELU; rows of x have `inputs` numbers and begin `step` apart.
 
     Units are pairs of `BLOCK` rows and a panel; all panels of some rows come before the next rows.
     Panels have 16 columns, or 32 if vectors have 64 bytes, of float32, or of float16, which is converted as it is read.
     """
-    columns = panels.shape[1] // inputs
+    (panels, bias), columns = matrix, matrix[0].shape[1] // inputs
     memory = np.empty(columns, FLOAT), np.empty(columns, FLOAT)
     for number in units:
         part = _part(number, panels, out, columns)
@@ -119,17 +119,10 @@ def multiplied(
 
 @entry(stripe=1)
 def multiplied_double(
-    units: range,
-    inputs: int,
-    step: int,
-    gelu: int,
-    x: DoubleRow,
-    panels: DoubleMatrix,
-    bias: DoubleRow,
-    out: DoubleMatrix,
+    units: range, inputs: int, step: int, gelu: int, x: DoubleRow, matrix: DoublePanels, out: DoubleMatrix
 ) -> None:
     """Write the same in float64, without GELU, with panels of half as many columns."""
-    columns = panels.shape[1] // inputs
+    (panels, bias), columns = matrix, matrix[0].shape[1] // inputs
     memory = np.empty(columns), np.empty(columns)
     for number in units:
         part = _part(number, panels, out, columns)

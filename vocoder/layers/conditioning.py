@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from itertools import accumulate
 from operator import mul
 
 import torch
@@ -19,36 +19,38 @@ REACH = 3
 """classes on each side of the likeliest that are averaged to the frequency"""
 
 
-class MelEncoder(nn.Module):
-    """Three convolutions over mel frames: (B, n_mels, frames) to (B, channels, frames)."""
+class FrameNet(nn.Module):
+    """Convolutions over mel frames, each before a SiLU; the first ones look ahead as far as they can.
+
+    They are precise, since in bfloat16 a library would round the first product differently on two threads than on one.
+    """
+
+    def __init__(self, n_mels: int, channels: int, layers: int, kernel_size: int, ahead: int) -> None:
+        super().__init__()
+        self.context = layers * (kernel_size - 1) - ahead, ahead
+        """context of a frame of the output: frames before and after it"""
+        self.layers, half = nn.Sequential(), kernel_size // 2
+        for i, inputs in enumerate((n_mels, *(channels,) * (layers - 1))):
+            after = min(half, max(ahead - half * i, 0))
+            self.layers.extend([FrameConv(inputs, channels, kernel_size, after, precise=True), nn.SiLU()])
+
+    def hidden(self, mel: Tensor, gaps: Tensor | None) -> Tensor:
+        """Map natural-log mels (B, n_mels, frames) to (B, channels, frames), which is 0 in the gaps."""
+        hidden = silenced(normalised(mel.to(next(self.layers.parameters()).dtype)), gaps)
+        for layer in self.layers:
+            hidden = silenced(layer(hidden), gaps) if isinstance(layer, nn.SiLU) else layer(hidden)
+        return hidden
+
+
+class MelEncoder(FrameNet):
+    """Three convolutions over mel frames to the condition of other networks."""
 
     def __init__(self, n_mels: int, channels: int, ahead: int = 3) -> None:
-        super().__init__()
-        self.context = 6 - ahead, ahead
-        """context of a frame of the condition: frames before and after it; the first layers look ahead"""
-        # In bfloat16 a library would round the first product differently on two threads than on one.
-        self.layers = _convolutions((n_mels, channels, channels, channels), 3, ahead, precise=True)
+        super().__init__(n_mels, channels, 3, 3, ahead)
 
     def forward(self, mel: Tensor, gaps: Tensor | None = None) -> Tensor:
         """Map natural-log mels (B, n_mels, frames) to the condition (B, channels, frames), which is 0 in the gaps."""
-        return hidden_frames(self.layers, mel, gaps)
-
-
-def _convolutions(widths: tuple[int, ...], kernel_size: int, ahead: int, precise: bool = False) -> nn.Sequential:
-    """Return convolutions between these widths, each before a SiLU; the first ones look ahead as far as they can."""
-    layers: list[nn.Module] = []
-    for i, (inputs, outputs) in enumerate(pairwise(widths)):
-        after = min(kernel_size // 2, max(ahead - kernel_size // 2 * i, 0))
-        layers += [FrameConv(inputs, outputs, kernel_size, after, precise), nn.SiLU()]
-    return nn.Sequential(*layers)
-
-
-def hidden_frames(layers: nn.Sequential, mel: Tensor, gaps: Tensor | None) -> Tensor:
-    """Apply convolutions and activations to natural-log mels (B, n_mels, frames), with zeros in the gaps."""
-    hidden = silenced(normalised(mel.to(next(layers.parameters()).dtype)), gaps)
-    for layer in layers:
-        hidden = silenced(layer(hidden), gaps) if isinstance(layer, nn.SiLU) else layer(hidden)
-    return hidden
+        return self.hidden(mel, gaps)
 
 
 def normalised(mel: Tensor) -> Tensor:
@@ -82,7 +84,7 @@ class PitchConfig:
             raise ConfigError(f"ahead of the pitch network must be from 0 to {most}, not {self.ahead}")
 
 
-class PitchNet(nn.Module):
+class PitchNet(FrameNet):
     """Classifies the pitch of each mel frame, as CREPE does for audio (Kim et al., 2018).
 
     The low mel bands resolve the harmonics of speech, so the mel determines f0 well; the network learns it from frames
@@ -93,21 +95,16 @@ class PitchNet(nn.Module):
     """
 
     def __init__(self, n_mels: int, config: PitchConfig) -> None:
-        super().__init__()
+        ahead = config.layers * (config.kernel_size - 1) // 2 if config.ahead is None else config.ahead
+        super().__init__(n_mels, config.channels, config.layers, config.kernel_size, ahead)
         self.config = config
-        reach = config.layers * (config.kernel_size - 1)
-        ahead = reach // 2 if config.ahead is None else config.ahead
-        self.context = reach - ahead, ahead
-        """context of a frame's pitch: frames before and after it"""
-        widths = (n_mels, *(config.channels,) * config.layers)
-        self.layers = _convolutions(widths, config.kernel_size, ahead, precise=True)
         self.output = FrameConv(config.channels, config.bins + 1, 1, precise=True)
         self.spacing: float | Tensor = math.log(config.f0_max / config.f0_min) / (config.bins - 1)
         """distance of classes in log frequency; a tensor when traced, since exporters round numbers to float32"""
 
     def forward(self, mel: Tensor, gaps: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map natural-log mels (B, n_mels, frames) to the logits of pitch (B, bins, frames) and voicing (B, frames)."""
-        out: Tensor = self.output(hidden_frames(self.layers, mel, gaps))
+        out: Tensor = self.output(self.hidden(mel, gaps))
         return out[:, :-1], out[:, -1]
 
     @torch.no_grad()

@@ -173,7 +173,7 @@ class Matrix:
         assert self._run is not None
         assert self.panels is not None
         units = -(-len(out) // BLOCK) * len(self.panels)
-        self._run(units, inputs, x.shape[-1], gelu, x.view(-1), self.panels, bias, out)
+        self._run(units, inputs, x.shape[-1], gelu, x.view(-1), (self.panels, bias), out)
 
     def _product(self, rows: Tensor, bias: Tensor | None, gelu: bool) -> Tensor:
         name, algorithm = ("gelu", "none") if gelu else ("none", "")
