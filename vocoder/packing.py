@@ -25,17 +25,16 @@ class Packing:
         """index of the frame after each utterance"""
         sizes = torch.tensor(lengths, device=device) + gap
         self._owner = torch.arange(len(lengths), device=device).repeat_interleave(sizes, output_size=self.frames)
-        self._frame = torch.arange(self.frames, device=device)
         self._ends = torch.tensor(self.ends, device=device)
-        self._last = (self._ends - 1)[self._owner]
+        frame, last = torch.arange(self.frames, device=device), (self._ends - 1)[self._owner]
+        self.held = torch.minimum(frame, last)
+        """for each frame its index, or in a gap the index of the last frame of the utterance before it, (frames,)"""
+        self.owned = (frame <= last).float()
+        """1 for frames of utterances and 0 for gaps, (frames,)"""
 
     def gaps(self, per_frame: int = 1) -> Tensor:
         """Return the indices of all steps in gaps, with `per_frame` steps per frame."""
         return (per_frame * self._ends[:, None] + torch.arange(per_frame * self.gap, device=self.device)).flatten()
-
-    def owned(self) -> Tensor:
-        """Return a mask (frames,) with 1 for frames of utterances and 0 for gaps."""
-        return (self._frame <= self._last).float()
 
     def edges(self, per_frame: int = 1) -> Tensor:
         """Return the indices of the first step of each gap, and of each utterance but the first."""
@@ -49,10 +48,6 @@ class Packing:
         """Return a running sum (1, frames) over the row, restarted at 0 with each utterance."""
         before = running[0, [start - 1 for start in self.starts]]
         return running - torch.where(self._owner > 0, before[self._owner], 0.0)
-
-    def held(self) -> Tensor:
-        """Return for each frame its index, or in a gap the index of the last frame of the utterance before it."""
-        return torch.minimum(self._frame, self._last)
 
     def pack(self, pieces: Sequence[Tensor]) -> Tensor:
         """Pack pieces (C, frames * per_frame), one for each utterance, into a row (1, C, ...) with zeros between."""

@@ -31,22 +31,19 @@ def centre_of(config: MelConfig) -> Fraction:
 class FrameTimes:
     """Positions of the frames of a target mel config among those of a source.
 
-    Attributes:
-        step: source frames per target frame.
-        first: position of the first target frame, in source frames.
-        before: number of target frames needed before the wanted one.
-        after: number of target frames needed after it.
+    A target frame needs `before` target frames before it and `after` after it.
     """
 
     def __init__(self, source: MelConfig, target: MelConfig, before: int = 0, after: int = 0) -> None:
-        self.step = target.frame_seconds / source.frame_seconds
-        self.first = (centre_of(target) - centre_of(source)) / source.frame_seconds
         self.before, self.after = before, after
-
-    @property
-    def plain(self) -> bool:
-        """Whether every target frame coincides with a source frame."""
-        return self.step.denominator == 1 and self.first.denominator == 1
+        self.step = target.frame_seconds / source.frame_seconds
+        """source frames per target frame"""
+        self.first = (centre_of(target) - centre_of(source)) / source.frame_seconds
+        """position of the first target frame, in source frames"""
+        self.plain = self.step.denominator == 1 and self.first.denominator == 1
+        """whether every target frame coincides with a source frame"""
+        self.lookahead = (after * self.step).__ceil__() + (0 if self.plain else NEIGHBOURS[-1])
+        """number of source frames needed beyond the position of a target frame"""
 
     def position(self, frame: int) -> Fraction:
         """Return the position of a target frame."""
@@ -60,11 +57,6 @@ class FrameTimes:
         low, high = self.position(frame - self.before), self.position(frame + self.after)
         margin = (0, 0) if self.plain else (NEIGHBOURS[0], NEIGHBOURS[-1])
         return low.__floor__() + margin[0], high.__floor__() + margin[1]
-
-    @property
-    def lookahead(self) -> int:
-        """Number of source frames needed beyond the position of a target frame."""
-        return (self.after * self.step).__ceil__() + (0 if self.plain else NEIGHBOURS[-1])
 
     def windows(self, mel: Tensor, start: int, stop: int, offset: int, end: int | None) -> Tensor:
         """Return windows (stop - start, taps, bands) around target frames `start` to `stop` - 1.

@@ -1,7 +1,6 @@
 """The order in which frames are corrected, and the chains of frames that are corrected independently."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -24,7 +23,6 @@ Run = Callable[[int, Tensor, Tensor, Tensor], Tensor]
 """corrects chains, given first frame, audio, target and existing frames; see `Correction.plain`"""
 
 
-@dataclass(frozen=True)
 class Order:
     """The order of real-time iterative spectrogram inversion with look-ahead (Zhu, Beauregard and Wyse, 2007).
 
@@ -39,61 +37,30 @@ class Order:
     Positions are counted in slots of hop_length samples; slot u starts at sample u * hop_length.
     """
 
-    corrections: int
-    """frames of the window, 1 or more, which is also the number of corrections of each frame"""
-    hop_length: int
-    n_fft: int
-    padding: int
-    """samples by which the first frame begins before the first sample"""
-    grids: int
-    """number of interleaved frame grids; grid i holds frames i, i + grids, ..."""
-
-    @classmethod
-    def of(cls, config: MelConfig, corrections: int) -> "Order":
-        """Return the order for a mel config, with grids of frames that overlap by half if its window allows."""
+    def __init__(self, config: MelConfig, corrections: int) -> None:
+        self.corrections = corrections
+        """frames of the window, 1 or more, which is also the number of corrections of each frame"""
+        self.hop_length, self.n_fft = config.hop_length, config.n_fft
+        self.padding = config.padding
+        """samples by which the first frame begins before the first sample"""
         half = config.win_length == config.n_fft and config.n_fft % (2 * config.hop_length) == 0
-        grids = config.n_fft // (2 * config.hop_length) if half else 1
-        return cls(corrections, config.hop_length, config.n_fft, config.padding, grids)
-
-    @property
-    def lead(self) -> int:
-        """Slots before a frame's own that its window covers, which is also the number of hops until a slot is final."""
-        return -(-self.padding // self.hop_length)
-
-    @property
-    def offset(self) -> int:
-        """Samples from the start of those slots to the frame's window."""
-        return self.lead * self.hop_length - self.padding
-
-    @property
-    def slots(self) -> int:
-        """Slots that the window of frames covers."""
-        return self.corrections - 1 - (-(self.n_fft + self.offset) // self.hop_length)
-
-    @property
-    def warm_up(self) -> int:
-        """Frames that a chain corrects before its own, so that its first frame gets as many corrections as others."""
-        return max(LEAST_WARM_UP, self.corrections + 3)
-
-    @property
-    def hops(self) -> int:
-        """Positions of the window in a chain; each of the last `BLOCK` completes a slot."""
-        return self.warm_up + BLOCK + self.lead
-
-    @property
-    def stride(self) -> int:
-        """Samples between the frames of a grid."""
-        return self.grids * self.hop_length
-
-    @property
-    def before(self) -> int:
-        """Context of a chain: slots before its first one."""
-        return self.warm_up + self.lead
-
-    @property
-    def after(self) -> int:
-        """Context of a slot: slots after it, and at most as many mel frames."""
-        return self.slots - 1
+        self.grids = config.n_fft // (2 * config.hop_length) if half else 1
+        """number of interleaved frame grids, whose frames overlap by half if the mel config's window allows; grid i
+        holds frames i, i + grids, ..."""
+        self.stride = self.grids * self.hop_length
+        """samples between the frames of a grid"""
+        self.lead = -(-self.padding // self.hop_length)
+        """slots before a frame's own that its window covers, which is also the number of hops until a slot is final"""
+        self.offset = self.lead * self.hop_length - self.padding
+        """samples from the start of those slots to the frame's window"""
+        self.slots = corrections - 1 - (-(self.n_fft + self.offset) // self.hop_length)
+        """slots that the window of frames covers"""
+        self.warm_up = max(LEAST_WARM_UP, corrections + 3)
+        """frames that a chain corrects before its own, so that its first frame gets as many corrections as others"""
+        self.before, self.after = self.warm_up + self.lead, self.slots - 1
+        """context: slots before a chain's first one, and slots after a slot, with at most as many mel frames"""
+        self.hops = self.before + BLOCK
+        """positions of the window in a chain; each of the last `BLOCK` completes a slot"""
 
     def relaxation(self, place: int) -> float:
         """Return the relaxation of a step for the frame at a place of the window; place 0 leaves it next."""

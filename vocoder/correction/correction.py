@@ -53,7 +53,7 @@ class Correction(nn.Module):
                 f"hop_length, not towards {self.config.name!r} mels"
             )
         self.count = count
-        self.order = Order.of(self.config, max(count, 1))
+        self.order = Order(self.config, max(count, 1))
 
     def forward(self, x: Tensor, mel: Tensor) -> Tensor:
         """Return the corrected audio (B, T) for x (B, T) and its target mel (B, n_mels, T / hop_length)."""
@@ -105,7 +105,9 @@ class Correction(nn.Module):
 
         Compiled code processes each chain separately, so that the result does not depend on the other chains.
         """
-        tables = compiled_tables(self.config, self.order) if compilable(audio) and compilable(target) else None
+        tables = (
+            compiled_tables(self.config, self.order.corrections) if compilable(audio) and compilable(target) else None
+        )
         compiled = None if tables is None else kernel("correction", "corrected")
         if compiled is None or tables is None:
             return self.plain(first, audio, target, exists)
@@ -165,9 +167,9 @@ def _share(window: Tensor, stride: int) -> Tensor:
 
 
 @cache
-def compiled_tables(config: MelConfig, order: Order) -> tuple[Any, ...] | None:
+def compiled_tables(config: MelConfig, corrections: int) -> tuple[Any, ...] | None:
     """Return the tables of the compiled correction in the order of its parameters; None for unsupported mel configs."""
-    filter, fourier = MelFilter(config).float(), fourier_tables(config.n_fft)
+    order, filter, fourier = Order(config, corrections), MelFilter(config).float(), fourier_tables(config.n_fft)
     if fourier is None or config.n_mels < LANES:
         return None
     pace = torch.tensor([order.relaxation(place) for place in range(order.corrections)])

@@ -73,17 +73,14 @@ class Program(nn.Module):
         sharpened = correction.config.correctable and sharpen != 0
         self.sharpen, self._sharpener = sharpen, Sharpener(correction.config) if sharpened else None
         self._products = ProductTransforms(sizes) if products else None
+        order = correction.order
+        corrected = max(order.padding // order.hop_length + 1, 2 * order.grids) if correction.count else 1
+        self.least_frames = max(corrected, LEAST_FRAMES)
+        """fewest frames that it accepts: audio must be long enough for a mel, and tracing needs two frames per grid"""
 
     def transforms(self) -> AbstractContextManager[object]:
         """Return the context in which its Fourier transforms run."""
         return self._products or nullcontext()
-
-    @property
-    def least_frames(self) -> int:
-        """Fewest frames that it accepts: audio must be long enough for a mel, and tracing needs two frames per grid."""
-        order = self.correction.order
-        corrected = max(order.padding // order.hop_length + 1, 2 * order.grids) if self.correction.count else 1
-        return max(corrected, LEAST_FRAMES)
 
     def forward(self, z: Tensor, mel: Tensor) -> Tensor:
         """Return x (B, frames * hop_length)."""
@@ -172,16 +169,9 @@ def traced(
 ) -> Traced:
     """Trace the program of a model as a graph of operations; arguments and errors are those of `program_of`."""
     program = program_of(synthesizer, corrections, sharpen, products)
-    batch, frames = torch.export.Dim("batch"), torch.export.Dim("frames", min=program.least_frames)
-    z = torch.randn(2, program.model.noise_channels, program.model.steps_per_frame * EXAMPLE_FRAMES)
+    z = torch.randn(program.model.noise_shape(2, EXAMPLE_FRAMES))
     mel = torch.randn(2, synthesizer.mel_config.n_mels, EXAMPLE_FRAMES)
-    steps = frames if program.model.steps_per_frame == 1 else program.model.steps_per_frame * frames
-    shapes = {"z": {0: batch, 2: steps}, "mel": {0: batch, 2: frames}}
-    # Conditions on the lengths that the tracer cannot prove become assertions in the program.
-    exported = torch.export.export(
-        program, (z, mel), dynamic_shapes=shapes, prefer_deferred_runtime_asserts_over_guards=True
-    )
-    return Traced(exported, about(synthesizer, program))
+    return Traced(_exported(program, program.least_frames, z, mel), about(synthesizer, program))
 
 
 @torch.no_grad()
@@ -202,14 +192,9 @@ def traced_for_sherpa(
         )
     inner = program_of(synthesizer, corrections, sharpen, products=True)
     sigma = synthesizer.model.config.sigma if sigma is None else sigma
-    batch, frames = torch.export.Dim("batch"), torch.export.Dim("frames", min=inner.least_frames)
     inverted = not differences(preset("vocos"), mel_config)
-    exported = torch.export.export(
-        MelProgram(inner, sigma, mel_config if inverted else None).eval(),
-        (torch.randn(2, mel_config.n_mels, EXAMPLE_FRAMES),),
-        dynamic_shapes={"mel": {0: batch, 2: frames}},
-        prefer_deferred_runtime_asserts_over_guards=True,
-    )
+    program = MelProgram(inner, sigma, mel_config if inverted else None).eval()
+    exported = _exported(program, inner.least_frames, torch.randn(2, mel_config.n_mels, EXAMPLE_FRAMES))
     metadata = about(synthesizer, inner) | {
         "model_type": FROM_MEL_TO_SPECTRUM if inverted else FROM_MEL_TO_AUDIO,
         **{name: str(getattr(mel_config, name)) for name in ("sample_rate", "n_mels", "hop_length", "n_fft")},
@@ -219,6 +204,17 @@ def traced_for_sherpa(
         "comment": "flow-vocoder",
     }
     return Traced(exported, metadata, ("mag", "x", "y") if inverted else ("audio",))
+
+
+def _exported(program: nn.Module, least_frames: int, *signals: Tensor) -> torch.export.ExportedProgram:
+    """Trace a program for any batch size and number of frames, by signals (B, C, steps) of `EXAMPLE_FRAMES` frames."""
+    batch, frames = torch.export.Dim("batch"), torch.export.Dim("frames", min=least_frames)
+    per_frame = [x.shape[2] // EXAMPLE_FRAMES for x in signals]
+    shapes = tuple({0: batch, 2: frames if steps == 1 else steps * frames} for steps in per_frame)
+    # Conditions on the lengths that the tracer cannot prove become assertions in the program.
+    return torch.export.export(
+        program, signals, dynamic_shapes=shapes, prefer_deferred_runtime_asserts_over_guards=True
+    )
 
 
 def about(synthesizer: Synthesizer, program: Program) -> dict[str, str]:

@@ -8,66 +8,46 @@ took a third of the time of a whole vocoder, WebGPU has none, and every runtime 
 import functools
 import math
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 
-class Tables(NamedTuple):
-    """Matrices and indices of a transform of n = p * q points, from point q a + b to bin c + p d; c stops at p / 2.
+class Transform:
+    """A transform of n = p * q points, from point q a + b to bin c + p d; c stops at p / 2."""
 
-    Attributes:
-        columns: (2 rows, p), cosines over negative sines of a and c.
-        back: its transpose.
-        turn: (2, rows, q), twiddle factors of b and c as cosines and negative sines.
-        rows: (2 q, 2 q), maps real and imaginary parts over b to those over d.
-        half: index of each of the n // 2 + 1 bins, or of its mirror image, among (rows, q).
-        sign: sign of its imaginary part, -1 for a mirror image.
-        whole: index of each of (rows, q), or of its mirror image, among the n // 2 + 1 bins.
-        mirror: sign of that imaginary part.
-        weight: (rows, 1), number of values of c that a row represents, divided by n.
-    """
+    def __init__(self, n: int, dtype: torch.dtype) -> None:
+        q = next(q for q in range(math.isqrt(n), 0, -1) if n % q == 0)
+        self.p, self.q, rows = n // q, q, n // q // 2 + 1
+        a, b, c = (torch.arange(size, dtype=torch.float64) for size in (self.p, q, rows))
+        self.columns = _turn(c[:, None] * a, self.p).flatten(0, 1).to(dtype)
+        """(2 rows, p), cosines over negative sines of a and c"""
+        self.back = self.columns.T.contiguous()
+        self.turn = _turn(c[:, None] * b, n).to(dtype)
+        """(2, rows, q), twiddle factors of b and c as cosines and negative sines"""
+        cos, sin = _turn(b[:, None] * b, q)
+        self.rows = torch.cat([torch.cat([cos, sin], 1), torch.cat([-sin, cos], 1)]).to(dtype)
+        """(2 q, 2 q), maps real and imaginary parts over b to those over d"""
+        k = torch.arange(n // 2 + 1)
+        mirrored = k % self.p >= rows
+        source = torch.where(mirrored, n - k, k)
+        self.half = (source % self.p) * q + source // self.p
+        """index of each of the n // 2 + 1 bins, or of its mirror image, among (rows, q)"""
+        self.sign = torch.where(mirrored, -1.0, 1.0).to(dtype)
+        """sign of its imaginary part, -1 for a mirror image"""
+        bins = torch.arange(rows)[:, None] + self.p * torch.arange(q)  # 0 to n - 1
+        self.whole = torch.where(bins > n // 2, n - bins, bins).flatten()
+        """index of each of (rows, q), or of its mirror image, among the n // 2 + 1 bins"""
+        self.mirror = torch.where(bins > n // 2, -1.0, 1.0).flatten().to(dtype)
+        """sign of that imaginary part"""
+        once = (c == 0) | (2 * c == self.p)
+        self.weight = (torch.where(once, 1.0, 2.0).double()[:, None] / n).to(dtype)
+        """(rows, 1), number of values of c that a row represents, divided by n"""
 
-    columns: Tensor
-    back: Tensor
-    turn: Tensor
-    rows: Tensor
-    half: Tensor
-    sign: Tensor
-    whole: Tensor
-    mirror: Tensor
-    weight: Tensor
 
-
-@functools.cache
-def tables(n: int, dtype: torch.dtype) -> Tables:
-    """Return the tables of a transform of n points."""
-    q = next(q for q in range(math.isqrt(n), 0, -1) if n % q == 0)
-    p = n // q
-    rows = p // 2 + 1
-    a, b, c = (torch.arange(size, dtype=torch.float64) for size in (p, q, rows))
-    columns = _turn(c[:, None] * a, p)
-    inner = _turn(b[:, None] * b, q)
-    c_of, d_of = torch.arange(rows), torch.arange(q)
-    bins = c_of[:, None] + p * d_of  # 0 to n - 1
-    k = torch.arange(n // 2 + 1)
-    mirrored = k % p >= rows
-    source = torch.where(mirrored, n - k, k)
-    once = (c == 0) | (2 * c == p)
-    stacked = torch.cat([columns[0], columns[1]]).to(dtype)
-    return Tables(
-        columns=stacked,
-        back=stacked.T.contiguous(),
-        turn=_turn(c[:, None] * b, n).to(dtype),
-        rows=torch.cat([torch.cat([inner[0], inner[1]], 1), torch.cat([-inner[1], inner[0]], 1)]).to(dtype),
-        half=(source % p) * q + source // p,
-        sign=torch.where(mirrored, -1.0, 1.0).to(dtype),
-        whole=torch.where(bins > n // 2, n - bins, bins).flatten(),
-        mirror=torch.where(bins > n // 2, -1.0, 1.0).flatten().to(dtype),
-        weight=(torch.where(once, 1.0, 2.0).double()[:, None] / n).to(dtype),
-    )
+tables = functools.cache(Transform)
 
 
 def _turn(product: Tensor, n: int) -> Tensor:
@@ -79,8 +59,7 @@ def _turn(product: Tensor, n: int) -> Tensor:
 def rfft(x: Tensor) -> Tensor:
     """Compute `torch.fft.rfft` of real x (..., n) as matrix products."""
     table = tables(int(x.shape[-1]), x.dtype)
-    p, q = table.columns.shape[1], table.turn.shape[2]
-    real, imaginary = (table.columns @ x.reshape(*x.shape[:-1], p, q)).chunk(2, dim=-2)
+    real, imaginary = (table.columns @ x.reshape(*x.shape[:-1], table.p, table.q)).chunk(2, dim=-2)
     cos, sin = table.turn[0], table.turn[1]
     turned = torch.cat([real * cos - imaginary * sin, real * sin + imaginary * cos], dim=-1)
     real, imaginary = (turned @ table.rows).chunk(2, dim=-1)
@@ -92,8 +71,7 @@ def rfft(x: Tensor) -> Tensor:
 def irfft(spectrum: Tensor, n: int) -> Tensor:
     """Compute `torch.fft.irfft` of a spectrum (..., n // 2 + 1) for even n as matrix products."""
     table = tables(int(n), spectrum.real.dtype)
-    (_, rows, q) = table.turn.shape
-    shape = (*spectrum.shape[:-1], rows, q)
+    shape = (*spectrum.shape[:-1], *table.turn.shape[1:])
     real = spectrum.real.index_select(-1, table.whole).reshape(shape)
     imaginary = (spectrum.imag.index_select(-1, table.whole) * table.mirror).reshape(shape)
     # The transform of the conjugate is the conjugate of the inverse transform.

@@ -1,15 +1,14 @@
 """A block of ConvNeXt over frames, compiled where the processor allows it."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from functools import cached_property, partial
+from collections.abc import Callable, Sequence
+from functools import partial, reduce
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vocoder.kernels.launcher import FLOATS, Kernel, Launch, Packed, compilable, in_turn, kernel
+from vocoder.kernels.launcher import FLOATS, Kernel, Launch, compilable, in_turn, kernel
 from vocoder.kernels.memory import LANES, PAIR_COLUMNS, PART, TILE_ROWS, TILED_PART
 from vocoder.layers.product import Kept, Product, in_pairs, multiplies_pairs, multiplies_tiles
 from vocoder.stages import silenced
@@ -100,51 +99,46 @@ class FrameBlock(nn.Module):
         return mixed.squeeze(2).transpose(1, 2)
 
 
-@dataclass(frozen=True)
 class AtOnce:
-    """A block in one compiled pass, in which each thread takes up to `most` rows at once through all of it."""
+    """A block in one compiled pass, in which each thread takes up to `most` rows at once through all of it.
 
-    run: Kernel
-    before: int
-    weights: tuple[Any, ...]
-    dtype: torch.dtype
-    room: int
-    """hidden values per row"""
-    most: int
+    `room` is the number of hidden values per row.
+    """
+
+    def __init__(
+        self, run: Kernel, before: int, weights: tuple[Any, ...], dtype: torch.dtype, room: int, most: int
+    ) -> None:
+        self._run, self._before, self._dtype, self._room, self._most = run, before, dtype, room, most
+        self._weights, self._packed = weights, run.packed(4, weights)  # which only has their addresses
 
     def __call__(self, x: Tensor, seen: Tensor) -> Tensor:
         """Map rows x (B, steps, channels); the convolution reads `seen`."""
         out, buffers = torch.empty_like(x), self.buffers(x)
-        self.run(*self._parts(x), self.before, x, seen, self.packed, buffers, out.flatten(0, 1))
+        self._run(*self._parts(x), self._before, x, seen, self._packed, buffers, out.flatten(0, 1))
         return out
-
-    @cached_property
-    def packed(self) -> Packed:
-        """The weights as the kernel's parameter."""
-        return self.run.packed(4, self.weights)
 
     def launch(self, x: Tensor, buffers: tuple[Tensor, ...], out: Tensor) -> Launch:
         """Return the run that writes the block of x to `out`."""
-        return self.run.launch(*self._parts(x), self.before, x, x, self.packed, buffers, out.flatten(0, 1))
+        return self._run.launch(*self._parts(x), self._before, x, x, self._packed, buffers, out.flatten(0, 1))
 
     def _parts(self, x: Tensor) -> tuple[int, int]:
         rows, threads = x.shape[0] * x.shape[1], torch.get_num_threads()
-        return (threads * -(-rows // (threads * self.most)),) * 2
+        return (threads * -(-rows // (threads * self._most)),) * 2
 
     def buffers(self, x: Tensor) -> tuple[Tensor, ...]:
         """Return the memory that a run for rows x needs."""
         rows = -(-x.shape[0] * x.shape[1] // TILE_ROWS) * TILE_ROWS
-        sizes = (x.shape[2], self.dtype), (self.room, self.dtype), (PAIR_COLUMNS, x.dtype)
+        sizes = (x.shape[2], self._dtype), (self._room, self._dtype), (PAIR_COLUMNS, x.dtype)
         return tuple(x.new_empty(rows, size, dtype=dtype) for size, dtype in sizes)
 
 
-def through(blocks: Iterable[FrameBlock], x: Tensor) -> Tensor | None:
-    """Apply equally large blocks to x (B, channels, steps) in turn; return None unless each is one compiled pass."""
+def through(blocks: Sequence[FrameBlock], x: Tensor, gaps: Tensor | None = None) -> Tensor:
+    """Apply equally large blocks to x (B, channels, steps) one after another, without the interpreter if possible."""
     rows = x.transpose(1, 2).contiguous()
-    passes = [block.compiled(rows) for block in blocks]
-    compiled = [each for each in passes if isinstance(each, AtOnce)]
-    if len(compiled) < len(passes) or (run := kernel("turns", "in_turn")) is None:
-        return None
+    compiled = [each for block in blocks if gaps is None and isinstance(each := block.compiled(rows), AtOnce)]
+    run = kernel("turns", "in_turn") if len(compiled) == len(blocks) else None
+    if run is None:
+        return reduce(lambda hidden, block: block(hidden, gaps), blocks, x)
     buffers, made, launches = compiled[0].buffers(rows), (torch.empty_like(rows), torch.empty_like(rows)), []
     for i, each in enumerate(compiled):
         launches.append(each.launch(made[(i + 1) % 2] if i else rows, buffers, made[i % 2]))

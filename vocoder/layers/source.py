@@ -76,7 +76,7 @@ class HarmonicSource:
         `pitch` is f0 in Hz and the probability of voicing, (B, 2, frames).
         """
         if self._packing is not None:
-            pitch = pitch[:, :, self._packing.held()]
+            pitch = pitch[:, :, self._packing.held]
         device = torch.device("cpu") if mel.device.type == "mps" else mel.device  # the phase needs float64
         f0, voicing = pitch.to(device, mel.dtype).unbind(dim=1)
         passed = passed_cycles(f0, *self._shape)

@@ -58,6 +58,8 @@ class SpectrumHead(nn.Module):
         mel = config.mel
         self.config = config
         self.n_fft, self.hop_length, self.bins = mel.n_fft, mel.hop_length, mel.n_fft // 2 + 1
+        self.lead = -(-self.n_fft // (2 * self.hop_length))
+        """frames on each side of a frame's centre that its window covers, which is also the look-ahead of the audio"""
         self.norm = nn.LayerNorm(channels, eps=1e-6)
         self.end = Product(channels, 3 * self.bins)
         self.shift = Product(channels, mel.n_mels)
@@ -69,11 +71,6 @@ class SpectrumHead(nn.Module):
             for layer in (self.end, self.shift):
                 layer.weight.mul_(0.05)
                 layer.bias.zero_()
-
-    @property
-    def lead(self) -> int:
-        """Frames on each side of a frame's centre that its window covers, which is also the look-ahead of the audio."""
-        return -(-self.n_fft // (2 * self.hop_length))
 
     def analysed(self, x: Tensor) -> Tensor:
         """Return the spectra (B, 2 * bins, frames) of audio x (B, 1, T); white noise of variance 1 has power 1."""

@@ -72,12 +72,9 @@ class MelRange:
         with torch.no_grad():
             self.loudest = float(extract(sweep.float().unsqueeze(0)).max())
         self.silence = float(extract.silence().min())
-
-    @property
-    def plausible(self) -> tuple[float, float]:
-        """Smallest and largest allowed value."""
         slack = SLACK * (self.loudest - self.silence)
-        return self.silence - slack, self.loudest + slack
+        self.plausible = self.silence - slack, self.loudest + slack
+        """smallest and largest allowed value"""
 
     def fault(self, smallest: float, largest: float) -> str | None:
         """Explain what is wrong with values from `smallest` to `largest`, or return None."""

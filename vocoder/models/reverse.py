@@ -1,5 +1,6 @@
 """A learned inverse of a WaveGlow: one unconstrained network at frame rate from noise and mel to audio."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -79,6 +80,7 @@ class Reverse(Vocoder):
 
     packs = True
     config: ReverseConfig
+    blocks: Sequence[FrameBlock]
 
     def __init__(self, config: ReverseConfig) -> None:
         super().__init__()
@@ -91,7 +93,7 @@ class Reverse(Vocoder):
         self.excitation = Excitation(config.cond_channels, size, torch.eye(size))
         self.start = Product(size + config.cond_channels + config.n_mels, channels)
         each, rest = divmod(config.ahead, config.blocks)
-        self.blocks = nn.ModuleList(
+        self.blocks = nn.ModuleList(  # type: ignore[assignment]
             FrameBlock(channels, config.hidden, config.kernel_size, each + (i < rest), 1 / config.blocks)
             for i in range(config.blocks)
         )
@@ -118,10 +120,9 @@ class Reverse(Vocoder):
             Stage("block 0", (Z, CONDITION, MEL), self._started),
         ]
         for i, block in enumerate(self.blocks, start=1):
-            assert isinstance(block, FrameBlock)
             apply = partial(block, gaps=gaps)
             stages.append(Stage(f"block {i}", (stages[-1].output,), apply, block.before, block.after))
-        stages.append(Stage(stages[-1].output, ("block 0",), partial(self._through, gaps=gaps), whole=True))
+        stages.append(Stage(stages[-1].output, ("block 0",), partial(through, self.blocks, gaps=gaps), whole=True))
         ends = self._coefficient_stages if self.head is None else self._spectrum_stages
         return [*stages, *ends(stages[-1].output, inverse, packing)]
 
@@ -142,7 +143,7 @@ class Reverse(Vocoder):
         """Return the stages from hidden frames to audio through the spectrum of each frame."""
         head, hop_length = self.head, self.config.hop_length
         assert head is not None
-        owned = None if packing is None else packing.owned()
+        owned = None if packing is None else packing.owned
         silent = None if packing is None else packing.gaps(hop_length)
         return [
             Stage(NORMED, (hidden,), head.normed),
@@ -152,14 +153,6 @@ class Reverse(Vocoder):
             Stage(SPECTRUM, (NORMED, EXCITED, MEL, TARGET), head.spectrum),
             Stage("x", (SPECTRUM,), lambda made: head.audio(made, owned), head.lead - 1, head.lead),
         ]
-
-    def _through(self, x: Tensor, gaps: Tensor | None) -> Tensor:
-        """Apply all blocks to hidden frames (B, channels, frames) of whole utterances, in turn if they are compiled."""
-        if gaps is None and (made := through(self.blocks, x)) is not None:  # type: ignore[arg-type]
-            return made
-        for block in self.blocks:
-            x = block(x, gaps)
-        return x
 
     def _started(self, z: Tensor, condition: Tensor, mel: Tensor) -> Tensor:
         rows = torch.cat([z.transpose(1, 2), condition.transpose(1, 2), normalised(mel).transpose(1, 2)], dim=2)

@@ -48,10 +48,14 @@ class Synthesizer:
             raise TypeError(f"{checkpoint.family} models cannot synthesize")
         self.name, self.family = name, checkpoint.family
         self.mel_config: MelConfig = checkpoint.mel_config
+        self.sample_rate, self.hop_length = self.mel_config.sample_rate, self.mel_config.hop_length
+        """sample rate of the waveform in Hz, and samples per mel frame"""
         self.provenance: Mapping[str, Any] = checkpoint.provenance
         self.quality, self.weights_sha256 = checkpoint.quality, checkpoint.weights_sha256
         self.device, self.dtype = torch.device(device), dtype
         self.model = checkpoint.model.to(self.device).eval().requires_grad_(False)
+        self.corrections = self.model.config.corrections
+        """default number of corrections of the audio towards its mel"""
         set_compute_dtype(self.model, dtype)
         self._runner = Runner(self.model, self.mel_config, self.device)
         self._guard = guard_mode(guard)
@@ -61,21 +65,6 @@ class Synthesizer:
         size = f"{info['parameters'] / 1e6:.1f} million parameters"
         mels = f"{mel.name!r} mels with {mel.n_mels} bands at {mel.sample_rate} Hz"
         return f"<Synthesizer {self.name!r}: {self.family}, {size}, {mels}, {info['dtype']} on {self.device}>"
-
-    @property
-    def sample_rate(self) -> int:
-        """Sample rate of the waveform in Hz."""
-        return self.mel_config.sample_rate
-
-    @property
-    def hop_length(self) -> int:
-        """Samples per mel frame."""
-        return self.mel_config.hop_length
-
-    @property
-    def corrections(self) -> int:
-        """Default number of corrections of the audio towards its mel."""
-        return int(self.model.config.corrections)
 
     @property
     def lookahead(self) -> int:
