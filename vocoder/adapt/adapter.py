@@ -2,9 +2,9 @@
 
 import json
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
-from functools import cache, cached_property
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -105,27 +105,17 @@ def _cubic(points: list[Tensor], u: Tensor) -> Tensor:
     return ((twist * u + bend) * u + slope) * u + b
 
 
-@dataclass(frozen=True, eq=False)
 class Adapter:
-    """Converts mels from the mel config `source` to another; `name` is that of its directory.
+    """Converts mels from the mel config `source` to `target`; `name` is that of its directory.
 
     The model is in float64, so that frames do not depend on the batch size. `quality` holds the measured loss.
     """
 
-    name: str
-    model: AdapterModel
-    source: MelConfig
-    quality: dict[str, Any]
-
-    @property
-    def target(self) -> MelConfig:
-        """Mel config of the output."""
-        return self.model.config.target
-
-    @cached_property
-    def times(self) -> FrameTimes:
-        """Positions of output frames among input frames."""
-        return FrameTimes(self.source, self.target, self.model.config.before, self.model.config.after)
+    def __init__(self, name: str, model: AdapterModel, source: MelConfig, quality: dict[str, Any]) -> None:
+        self.name, self.model, self.quality = name, model, quality
+        self.source, self.target = source, model.config.target
+        self.times = FrameTimes(source, self.target, model.config.before, model.config.after)
+        """positions of output frames among input frames"""
 
     def delay(self, source: MelConfig) -> int | None:
         """Return by how many samples frames of a mel config are later than its input, or None if values differ."""

@@ -4,7 +4,6 @@ For mels that cannot be converted, messages advise which preset to pass, or whic
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -18,31 +17,24 @@ from vocoder.sampling import AdaptMode
 from vocoder.stages import Track
 
 
-@dataclass(frozen=True)
 class MelPath:
     """The conversion from mels of the config `source` to a model's config `target`.
 
     The model's audio is delayed by `delay` samples; `adapter` is None for exact conversions.
     """
 
-    source: MelConfig
-    target: MelConfig
-    delay: int = 0
-    adapter: Adapter | None = None
+    def __init__(self, source: MelConfig, target: MelConfig, delay: int = 0, adapter: Adapter | None = None) -> None:
+        self.source, self.target, self.delay, self.adapter = source, target, delay, adapter
+        self.own = source == target
+        """whether mels pass unchanged"""
+        self.adapted = None if adapter is None else adapter.name
+        """name of the adapter"""
+        self.lookahead = 0 if adapter is None else adapter.times.lookahead
+        """number of later source frames that a frame depends on"""
 
     def __repr__(self) -> str:
         delay = f", {self.delay} samples later" if self.delay else ""
         return f"<MelPath from {self.source.name} to {self.target.name}: {self.remark or self.how}{delay}>"
-
-    @property
-    def own(self) -> bool:
-        """Whether mels pass unchanged."""
-        return self.source == self.target
-
-    @property
-    def adapted(self) -> str | None:
-        """Name of the adapter, or None for exact conversions."""
-        return None if self.adapter is None else self.adapter.name
 
     @property
     def how(self) -> Literal["own", "exact", "adapter"]:
@@ -56,11 +48,6 @@ class MelPath:
             return ""
         better = model_for(self.source, "off")
         return f"through the {self.adapted} adapter" + (f", which {better} does not need" if better else "")
-
-    @property
-    def lookahead(self) -> int:
-        """Number of later source frames that a frame depends on."""
-        return 0 if self.adapter is None else self.adapter.times.lookahead
 
     def samples(self, frames: int) -> int:
         """Return the duration of source frames in the model's samples."""

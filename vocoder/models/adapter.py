@@ -33,14 +33,9 @@ class AdapterConfig(Checked):
         return self.bands if self.seen is None else self.seen
 
     @property
-    def taps(self) -> int:
-        """Number of input frames per output frame."""
-        return self.before + 1 + self.after
-
-    @property
     def inputs(self) -> int:
         """Number of input values per output frame."""
-        return self.looked_at * self.taps
+        return self.looked_at * (self.before + 1 + self.after)
 
 
 class AdapterModel(nn.Module):
