@@ -49,23 +49,20 @@ class MelTooLongError(ValueError):
 
 @dataclass(frozen=True)
 class Admitted:
-    """A mel that was checked and converted for the model.
-
-    Attributes:
-        mel: (B, n_mels, frames) in the model's own mel config, float32.
-        path: how it was converted.
-        frames: number of frames of the mel as given.
-        verdicts: the guard's verdicts on the items that it can judge; empty if the guard is off.
-        given: the mel as given; the audio is returned as the same kind, tensor or array.
-        strength: strength at which the end of the first item is sharpened, 0 to 1.
-    """
+    """A mel that was checked and converted for the model."""
 
     mel: Tensor
+    """(B, n_mels, frames) in the model's own mel config, float32"""
     path: MelPath
+    """how it was converted"""
     frames: int
+    """number of frames of the mel as given"""
     verdicts: tuple[Verdict, ...]
+    """the guard's verdicts on the items that it can judge; empty if the guard is off"""
     given: Any
+    """the mel as given; the audio is returned as the same kind, tensor or array"""
     strength: float = 0.0
+    """strength at which the end of the first item is sharpened, 0 to 1"""
 
     @property
     def doubts(self) -> tuple[Verdict, ...]:

@@ -37,25 +37,23 @@ BLOCK_FRAMES = 32
 class Sampling:
     """How to synthesize one mel.
 
-    Attributes:
-        sigma: sampling temperature; if None, the model's own.
-        seed: seed of the noise; if None, random.
-        denoise: strength of the bias removal, 0 to 1.
-        corrections: number of corrections of the audio towards its mel; if None, the model's own.
-        sharpen: how far to raise the contrast of the mel, 0 to 1; if None, as far as the mel lacks texture.
-        preset: the mel config that the mel was made with; if None, the model's own.
-        adapt: "off" refuses mels that need an adapter.
-
     Raises a ValueError if a number is out of range.
     """
 
     sigma: float | None = None
+    """sampling temperature; if None, the model's own"""
     seed: int | None = None
+    """seed of the noise; if None, random"""
     denoise: float = 0.0
+    """strength of the bias removal, 0 to 1"""
     corrections: int | None = None
+    """number of corrections of the audio towards its mel; if None, the model's own"""
     sharpen: float | None = None
+    """how far to raise the contrast of the mel, 0 to 1; if None, as far as the mel lacks texture"""
     preset: Preset = None
+    """the mel config that the mel was made with; if None, the model's own"""
     adapt: AdaptMode = "on"
+    """whether an adapter may be used: "off" refuses mels that need one"""
 
     def __post_init__(self) -> None:
         for name, most in {"sigma": MAX_SIGMA, "denoise": 1, "sharpen": 1}.items():

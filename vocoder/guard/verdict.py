@@ -37,32 +37,29 @@ MESSAGES: Mapping[str, str] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a mel is typical of its mel config, and if not, what it is likely to be.
-
-    Attributes:
-        typical: false if something is probably wrong.
-        typicality: percentage of true mels that are less likely than this one; 0 if another convention explains the
-            mel better; None if there is too little to judge, or if the guard does not know the mel config.
-        cause: `typical`, `too-short`, `unfamiliar` if only gross faults can be found, or the kind of fault: `log10`,
-            `decibels`, `normalised`, `symmetric`, `statistics`, `no-logarithm`, `power`, `bands`, `hop`, `sample-rate`,
-            `transposed`, `upside-down`, `shuffled`, `negated`, `integers`, `loud`, `padding`, `silence`, `not-speech`,
-            `range` if values are impossible, `unsure` if it follows another, unclear convention.
-        message: one or two sentences: what the mel looks like and what to do.
-        preset: the preset that the mel's bands or scale belong to, if it is not the claimed one.
-        adapted: name of the adapter that converted the mel, if any.
-        smoothness: default sharpening strength at the end of the mel, 0 to 1, by how much it lacks the texture of
-            recordings; set only by `check`, for a typical mel.
-        likeliest: conventions that the mel may follow, with probabilities, most likely first.
-    """
+    """Whether a mel is typical of its mel config, and if not, what it is likely to be."""
 
     typical: bool
+    """false if something is probably wrong"""
     typicality: float | None
+    """percentage of true mels that are less likely than this one; 0 if another convention explains the mel better; None
+    if there is too little to judge, or if the guard does not know the mel config"""
     cause: str
+    """`typical`, `too-short`, `unfamiliar` if only gross faults can be found, or the kind of fault: `log10`,
+    `decibels`, `normalised`, `symmetric`, `statistics`, `no-logarithm`, `power`, `bands`, `hop`, `sample-rate`,
+    `transposed`, `upside-down`, `shuffled`, `negated`, `integers`, `loud`, `padding`, `silence`, `not-speech`, `range`
+    if values are impossible, `unsure` if it follows another, unclear convention"""
     message: str
+    """one or two sentences: what the mel looks like and what to do"""
     preset: str | None = None
+    """the preset that the mel's bands or scale belong to, if it is not the claimed one"""
     adapted: str | None = None
+    """name of the adapter that converted the mel, if any"""
     smoothness: float | None = None
+    """default sharpening strength at the end of the mel, 0 to 1, by how much it lacks the texture of recordings; set
+    only by `check`, for a typical mel"""
     likeliest: tuple[Guess, ...] = ()
+    """conventions that the mel may follow, with probabilities, most likely first"""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the verdict as plain data, without `smoothness` if it is None."""

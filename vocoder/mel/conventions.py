@@ -44,23 +44,20 @@ NATURAL: dict[str, Any] = {"log": "ln", "ref_db": 0.0, "range_db": None, "range_
 
 @dataclass(frozen=True)
 class Layout:
-    """A way to compute mels before the logarithm. Layouts do not convert into each other exactly.
-
-    Attributes:
-        mel_config: the layout with natural logarithms, whatever its users encode.
-        cause: kind of fault, as `Verdict.cause`; "typical" for a guard's own layout.
-        words: description for messages.
-        preset: the preset with these bands, if any.
-        near: hops in samples, or sample rates in Hz, that count as the same fault.
-        like: presets of other layouts that the recogniser mistakes for this one.
-    """
+    """A way to compute mels before the logarithm. Layouts do not convert into each other exactly."""
 
     mel_config: MelConfig
+    """the layout with natural logarithms, whatever its users encode"""
     cause: str
+    """kind of fault, as `Verdict.cause`; "typical" for a guard's own layout"""
     words: str
+    """description for messages"""
     preset: str | None = None
+    """the preset with these bands, if any"""
     near: tuple[int, ...] = ()
+    """hops in samples, or sample rates in Hz, that count as the same fault"""
     like: tuple[str, ...] = ()
+    """presets of other layouts that the recogniser mistakes for this one"""
 
     @property
     def floor(self) -> float:

@@ -36,15 +36,7 @@ _TINY = 1e-6
 
 
 class Sharpener:
-    """The constants of sharpening for a mel config with natural logarithms of magnitudes, without statistics.
-
-    Attributes:
-        raised: (n_mels, n_mels), maps a frame to the change at full strength.
-        smoothing: (n_mels, n_mels), maps a frame to its smoothed spectrum.
-        levelled: (n_mels, 1), the share of excess level to remove.
-        heard: (n_mels - 1,), which differences between neighbouring bands are measured.
-        reference: mean square of the changes of those differences from frame to frame in white noise.
-    """
+    """The constants of sharpening for a mel config with natural logarithms of magnitudes, without statistics."""
 
     def __init__(self, config: MelConfig, device: torch.device | str = "cpu") -> None:
         hertz = band_centres(config)[0].nan_to_num(1.0).clamp_min(1.0)
@@ -56,14 +48,19 @@ class Sharpener:
         rise = ((octave - math.log2(RISE[0])) / math.log2(RISE[1] / RISE[0])).clamp(0, 1)
         contrast = torch.eye(config.n_mels, dtype=torch.float64) - bell
         self.raised = _precise(((GAIN - 1) * rise[:, None] * contrast).float().to(device))
+        """(n_mels, n_mels), maps a frame to the change at full strength"""
         self.smoothing = _precise(bell.float().to(device))
+        """(n_mels, n_mels), maps a frame to its smoothed spectrum"""
         self.levelled = _precise((TAKEN_BACK / 2 * rise[:, None]).float().to(device))
+        """(n_mels, 1), the share of excess level to remove"""
         self.floor = math.log(config.floor)
         heard = ((hertz > HEARD[0]) & (hertz < HEARD[1]))[1:]
         noise = torch.randn(1, round(_NOISE_SECONDS * config.sample_rate), generator=torch.Generator().manual_seed(0))
         rough = _roughness(MelSpectrogram(config)(0.1 * noise).double().diff(dim=2)).mean(dim=(0, 2))
         self.heard = heard.to(device)
+        """(n_mels - 1,), which differences between neighbouring bands are measured"""
         self.reference = ((rough * heard).sum() / heard.sum().clamp_min(1)).clamp_min(_TINY).float().to(device)
+        """mean square of the changes of those differences from frame to frame in white noise"""
 
     def added(self, mel: Tensor, strength: Tensor | float) -> Tensor:
         """Return mels (B, n_mels, frames) with their contrast raised by a strength 0 to 1, (B, 1, frames) or scalar."""

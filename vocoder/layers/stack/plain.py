@@ -17,28 +17,24 @@ Affine = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True)
 class StackWeights:
-    """Weight and bias of every convolution.
-
-    Attributes:
-        start: from the input to the hidden channels.
-        gates: dilated convolution of each layer to the channels of tanh and then sigmoid.
-        res_skip: from the gated channels of each layer to residual and then skip channels; the last layer has no
-            residual.
-        end: to the outputs.
-        dilations: dilation of each layer in steps.
-        cond: from the condition to the gates of each layer; empty for a stack without a condition.
-        causal: whether no layer depends on later steps.
-        middle: layer between two ReLUs, from the sum of skips to the input of `end`; None if there is none.
-    """
+    """Weight and bias of every convolution."""
 
     start: Pair
+    """from the input to the hidden channels"""
     gates: tuple[Pair, ...]
+    """dilated convolution of each layer to the channels of tanh and then sigmoid"""
     res_skip: tuple[Pair, ...]
+    """from the gated channels of each layer to residual and then skip channels; the last layer has no residual"""
     end: Pair
+    """to the outputs"""
     dilations: tuple[int, ...]
+    """dilation of each layer in steps"""
     cond: tuple[Pair, ...]
+    """from the condition to the gates of each layer; empty for a stack without a condition"""
     causal: bool = True
+    """whether no layer depends on later steps"""
     middle: Pair | None = None
+    """layer between two ReLUs, from the sum of skips to the input of `end`; None if there is none"""
 
     @property
     def hidden(self) -> int:
