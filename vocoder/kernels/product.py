@@ -11,8 +11,9 @@ from vocoder.kernels.lanes import lanes, load, repeated, store
 from vocoder.kernels.memory import BLOCK, LANES, TILE, DoubleMatrix, DoubleRow, FirstMatrix, Matrix, Row
 
 FLOAT = np.float32
-Panels, DoublePanels = tuple[FirstMatrix, Row], tuple[DoubleMatrix, DoubleRow]
+Panels = tuple[FirstMatrix, Row]
 """a matrix in panels of columns, and the bias or nothing"""
+DoublePanels = tuple[DoubleMatrix, DoubleRow]
 _tail = polynomial(*(c / 2 for c in (1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592)))
 
 
