@@ -1,21 +1,18 @@
 """Streams that compute in another process, with the state of their stages there."""
 
 import weakref
-from itertools import count
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from server.engine.twins import Audio, Model, Next, Twin, Twins
+from server.engine.twins import NUMBERS, Audio, Model, Twin, Twins, Work
 from vocoder.stages import Pipeline
-
-NUMBERS = count()
 
 
 def moved(here: Pipeline, twins: Twins, model: Model, sampling: dict[str, Any]) -> "Pipeline | Remote":
     """Return a new pipeline that computes in an idle process, or the given new one if there is none."""
-    twin = twins.idle()
+    twin = next(twins.idle(), None)
     if twin is None:
         return here
     twin.lock.release()
@@ -33,7 +30,7 @@ class Remote:
         self._number = next(NUMBERS)
         self.lookahead, self.frames, self.mel_frames = here.lookahead, 0, 0
         self.total: int | None = None
-        weakref.finalize(self, _end_stream, twin, self._number)
+        weakref.finalize(self, twins.forget, self._number)
 
     @property
     def available(self) -> bool:
@@ -59,9 +56,10 @@ class Remote:
     def _elsewhere(self, frames: int) -> Audio | None:
         mel = torch.cat([self._mel[0][:, :, :0], *self._mel[self._taken :]], dim=2)[0].numpy()
         self._taken = len(self._mel)
-        work = Next(self._number, self._sampling, mel, self.total is not None, frames, torch.get_num_threads())
+        ended, threads = self.total is not None, torch.get_num_threads()
+        work = Work(self._model, self._sampling, mel, self._number, ended, frames, threads)
         self._twin.lock.acquire()
-        return self._twins.ask(self._twin, self._model, work)
+        return self._twins.ask(self._twin, work)
 
     def _locally(self, frames: int) -> Tensor:
         """Compute the next frames here, at first after all earlier ones, which give the state."""
@@ -74,10 +72,6 @@ class Remote:
         if self._here.frames < self.frames:
             self._here.advance(self.frames)
         return self._here.advance(frames)
-
-
-def _end_stream(twin: Twin, number: int) -> None:
-    twin.ended_streams.append(number)
 
 
 def available(pipeline: object) -> bool:

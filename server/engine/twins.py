@@ -29,6 +29,7 @@ from vocoder.synthesis.synthesizer import Synthesizer
 logger = logging.getLogger(__name__)
 
 NUMBERS = count()
+"""of models and streams"""
 READY_SECONDS = 60.0  # longest wait for a process to start
 END_SECONDS = 5.0  # longest wait for idle processes to end
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 300.0  # seconds before another process is started
@@ -47,29 +48,25 @@ class Model(NamedTuple):
     sha256: str | None
 
 
-class Whole(NamedTuple):
-    """Work: synthesize a whole mel (n_mels, frames)."""
+class Work(NamedTuple):
+    """What a process computes: the audio of a mel (n_mels, frames), or the next frames of a `stream`, by its number.
 
-    mel: Audio
-    sampling: dict[str, Any]
+    A stream is given more frames of its mel, which may have `ended`, and computes `frames` on some threads.
+    """
 
-
-class Next(NamedTuple):
-    """Work: compute the next frames of a stream on some threads, given more frames of its mel, and perhaps its end."""
-
-    stream: int
+    model: Model
     sampling: dict[str, Any]
     mel: Audio
-    ended: bool
-    frames: int
-    threads: int
+    stream: int | None = None
+    ended: bool = False
+    frames: int = 0
+    threads: int = 1
 
 
-class _Made(NamedTuple):
-    """Audio x (T,), the checksum of the model's weights, and the CPU seconds that one thread used."""
+class Made(NamedTuple):
+    """Audio x (T,), and the CPU seconds that one thread used."""
 
     x: Audio
-    sha256: str | None
     seconds: float
 
 
@@ -79,25 +76,25 @@ class Twin:
     def __init__(self, connection: "Connection[Any, Any]", process: BaseProcess) -> None:
         self.connection, self.process = connection, process
         self.lock = threading.Lock()
-        self.ended_streams = deque[int]()
-        """streams that the process may forget"""
+        self.unneeded = deque[int]()
+        """models and streams that the process may forget"""
 
     @property
     def usable(self) -> bool:
         """Whether no message to or from it has failed."""
         return not self.connection.closed
 
-    def send(self, wanted: set[int], model: Model | None = None, work: Whole | Next | None = None) -> None:
-        """Send the models that are still wanted, the streams that have ended, and perhaps work."""
-        gone = [self.ended_streams.popleft() for _ in range(len(self.ended_streams))]
+    def send(self, work: Work | None) -> None:
+        """Send what may be forgotten, and perhaps work."""
+        unneeded = [self.unneeded.popleft() for _ in range(len(self.unneeded))]
         try:
-            self.connection.send(({*wanted}, gone, model, work))
+            self.connection.send((unneeded, work))
         except Exception:  # it has ended, or got half a message
             self.connection.close()
 
-    def receive(self) -> _Made | None:
+    def receive(self) -> Made | None:
         """Return what its work has made, or None if that failed."""
-        made: _Made | None = None
+        made: Made | None = None
         try:
             made = self.connection.recv()
         except Exception:  # it has ended, or the rest of its answer would be taken for the next one
@@ -118,7 +115,6 @@ class Twins:
         self._context.set_forkserver_preload([__name__, "vocoder.kernels.tiles"])
         self._places: dict[int, Twin | None] = {}  # None where no process could start; absent until one was started
         self._changed = threading.Condition()
-        self._wanted: set[int] = set()  # models; a process frees the others before its next work
         self._stopped = threading.Event()
 
     @property
@@ -136,41 +132,40 @@ class Twins:
         with self._changed:
             self._changed.wait_for(lambda: self._stopped.is_set() or self._settled(), READY_SECONDS)
 
-    def idle(self) -> Twin | None:
-        """Return an idle process, locked for the caller, or None."""
-        return next(self._idle(), None)
+    def idle(self) -> Iterator[Twin]:
+        """Yield the idle processes, each locked for the caller."""
+        return (twin for twin in self._usable() if twin.lock.acquire(blocking=False))
 
     def whole(self, model: Model, mel: Audio, sampling: dict[str, Any]) -> Audio | None:
         """Synthesize a mel in an idle process, or return None if there is none or it fails there."""
-        twin = self.idle()
-        return None if twin is None else self.ask(twin, model, Whole(mel, sampling))
+        twin = next(self.idle(), None)
+        return None if twin is None else self.ask(twin, Work(model, sampling, mel))
 
     def each(self, model: Model, mel: Audio, sampling: dict[str, Any]) -> None:
         """Synthesize a mel once in every idle process."""
-        self._wanted.add(model.number)
-        idle = list(self._idle())
+        idle = list(self.idle())
         for twin in idle:
-            twin.send(self._wanted, model, Whole(mel, sampling))
+            twin.send(Work(model, sampling, mel))
         for twin in idle:
             twin.receive()
             twin.lock.release()
 
-    def ask(self, twin: Twin, model: Model, work: Whole | Next) -> Audio | None:
+    def ask(self, twin: Twin, work: Work) -> Audio | None:
         """Return the audio of work by a locked process, and unlock it; None if that fails, or its model is another."""
-        self._wanted.add(model.number)
-        twin.send(self._wanted, model, work)
+        twin.send(work)
         made = twin.receive()
         twin.lock.release()
-        if made is None or made.sha256 != model.sha256:
+        if made is None:
             return None
         ELSEWHERE.set(ELSEWHERE.get() + made.seconds)
         return made.x
 
-    def forget(self, model: int) -> None:
-        """Free a model's memory: in idle processes now, in the others before their next work."""
-        self._wanted.discard(model)
-        for twin in self._idle():
-            twin.send(self._wanted)
+    def forget(self, number: int) -> None:
+        """Free the memory of a model or stream: in idle processes now, in the others before their next work."""
+        for twin in self._usable():
+            twin.unneeded.append(number)
+        for twin in self.idle():
+            twin.send(None)
             twin.lock.release()
 
     def stop(self) -> None:
@@ -179,7 +174,7 @@ class Twins:
             self._stopped.set()
             self._changed.notify_all()
         twins = self._usable()
-        for twin in self._idle():
+        for twin in self.idle():
             twin.connection.close()
             twin.lock.release()
         ends = time.monotonic() + END_SECONDS
@@ -190,10 +185,6 @@ class Twins:
 
     def _usable(self) -> list[Twin]:
         return [twin for twin in list(self._places.values()) if twin is not None and twin.usable]
-
-    def _idle(self) -> Iterator[Twin]:
-        """Yield idle processes, locked for the caller."""
-        return (twin for twin in self._usable() if twin.lock.acquire(blocking=False))
 
     def _settled(self) -> bool:
         return sum(twin is None or twin.usable for twin in self._places.values()) == self.count
@@ -239,44 +230,41 @@ def _serve(owner: "Connection[Any, Any]", load: Load) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.captureWarnings(True)
     logging.disable()  # the owner computes again what fails here, and logs that
-    models: dict[int, Synthesizer] = {}
-    streams: dict[int, Pipeline] = {}
+    kept: dict[int, Any] = {}  # models and streams
     with suppress(EOFError, OSError):
         owner.send(None)
         while True:
             if not owner.poll(IDLE_SECONDS):
                 give_back_memory()
-            wanted, gone, model, work = owner.recv()
-            for number in models.keys() - wanted:
-                del models[number]
-            for stream in gone:
-                streams.pop(stream, None)
-            if model is not None:
-                owner.send(_made(models, streams, load, model, work))
+            unneeded, work = owner.recv()
+            for number in unneeded:
+                kept.pop(number, None)
+            if work is not None:
+                owner.send(_made(kept, load, work))
 
 
-def _made(
-    models: dict[int, Synthesizer], streams: dict[int, Pipeline], load: Load, model: Model, work: Whole | Next
-) -> _Made | None:
-    """Do work; return None if it fails."""
-    began = time.thread_time()
+def _made(kept: dict[int, Any], load: Load, work: Work) -> Made | None:
+    """Do work; return None if it fails, or if the model on disk has been replaced."""
+    model, stream, began = work.model, work.stream, time.thread_time()
     try:
-        if model.number not in models:
-            models[model.number] = load(model.reference)
-        synthesizer = models[model.number]
-        compute_on(work.threads if isinstance(work, Next) else 1)
-        if isinstance(work, Whole):
+        if model.number not in kept:
+            kept[model.number] = load(model.reference)
+        synthesizer: Synthesizer = kept[model.number]
+        if synthesizer.weights_sha256 != model.sha256:
+            return None
+        compute_on(work.threads)
+        if stream is None:
             x: Audio = synthesizer.synthesize(work.mel, **work.sampling)
         else:
-            if work.stream not in streams:
-                streams[work.stream] = synthesizer.open_stream(**work.sampling).pipeline
-            x = _advanced(streams[work.stream], work)
-        return _Made(x, synthesizer.weights_sha256, time.thread_time() - began)
+            if stream not in kept:
+                kept[stream] = synthesizer.open_stream(**work.sampling).pipeline
+            x = _advanced(kept[stream], work)
+        return Made(x, time.thread_time() - began)
     except Exception:
         return None
 
 
-def _advanced(pipeline: Pipeline, work: Next) -> Audio:
+def _advanced(pipeline: Pipeline, work: Work) -> Audio:
     if work.mel.shape[1]:
         pipeline.feed(torch.from_numpy(work.mel)[None])
     if work.ended:

@@ -111,10 +111,12 @@ def test_a_model_that_was_replaced_on_disk_is_not_mixed_with_the_loaded_one(twin
         patched.setattr(synthesizer, "synthesize", None)  # the other process computes
         (before,) = loaded.run([utterance])
     (twin,) = twins._places.values()
-    loaded.open_stream(SAMPLING)
-    assert len(twin.ended_streams) == 1
+    session = loaded.open_stream(SAMPLING)
+    with twin.lock:
+        del session
+        assert len(twin.unneeded) == 1
     twins.forget(loaded._model.number)
-    assert not twin.ended_streams  # the process knows, so that they do not keep the model
+    assert not twin.unneeded  # the process knows, so that they do not keep the model
     save_model(directory, perturbed(tiny_waveglow("lapped")), TINY_MEL)
     assert not np.array_equal(vocoder.load(directory, guard="off").synthesize(utterance.mel, seed=1), before)
     (after,) = loaded.run([utterance])
