@@ -94,10 +94,8 @@ class Job(Future[Any]):
             return Part(next(self.parts))
         except StopIteration as end:
             return end.value
-        except Problem as problem:
-            return problem
         except Exception as error:
-            if self.sample_rate is None:
+            if self.sample_rate is None or isinstance(error, Problem):
                 return error
             logger.exception("a part of a job failed")
             return SynthesisError(error)
