@@ -109,12 +109,12 @@ class Twins:
     """
 
     def __init__(self, count: int, load: Load) -> None:
-        self.count, self._load = count, load
+        self._load = load
         # Forks of a process that has imported the packages share the memory of these.
         self._context: Any = get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")
         self._context.set_forkserver_preload([__name__, "vocoder.kernels.tiles"])
-        self._places: dict[int, Twin | None] = {}  # None where no process could start; absent until one was started
-        self._changed = threading.Condition()
+        self._places: dict[int, Twin] = {}
+        self._tried = [threading.Event() for _ in range(count)]  # set once a process has started, or could not
         self._stopped = threading.Event()
 
     @property
@@ -124,13 +124,13 @@ class Twins:
 
     def start(self) -> None:
         """Start the processes, which takes seconds, in the background."""
-        for place in range(self.count):
+        for place in range(len(self._tried)):
             threading.Thread(target=self._keep, args=(place,), name="twin", daemon=True).start()
 
     def wait(self) -> None:
         """Wait until the processes have started, or could not."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._stopped.is_set() or self._settled(), READY_SECONDS)
+        for tried in self._tried:
+            tried.wait(READY_SECONDS)
 
     def idle(self) -> Iterator[Twin]:
         """Yield the idle processes, each locked for the caller."""
@@ -170,9 +170,7 @@ class Twins:
 
     def stop(self) -> None:
         """End the processes: idle ones by themselves, and those that do not within seconds by force."""
-        with self._changed:
-            self._stopped.set()
-            self._changed.notify_all()
+        self._stopped.set()
         twins = self._usable()
         for twin in self.idle():
             twin.connection.close()
@@ -184,28 +182,23 @@ class Twins:
                 twin.process.kill()
 
     def _usable(self) -> list[Twin]:
-        return [twin for twin in list(self._places.values()) if twin is not None and twin.usable]
-
-    def _settled(self) -> bool:
-        return sum(twin is None or twin.usable for twin in self._places.values()) == self.count
+        return [twin for twin in list(self._places.values()) if twin.usable]
 
     def _keep(self, place: int) -> None:
         """Keep a process running until `stop`; after one that soon ended, pause longer and longer."""
         pause = 0.0
         while not self._stopped.wait(pause):
             twin, began = self._begin(), time.monotonic()
-            with self._changed:
-                if self._stopped.is_set():
-                    return  # nothing uses the new process, which therefore ends
-                self._places[place] = twin
-                self._changed.notify_all()
             if twin is not None:
+                self._places[place] = twin
+            self._tried[place].set()
+            if twin is not None:
+                if self._stopped.is_set():  # perhaps since before `stop` could see it
+                    twin.connection.close()
                 wait([twin.process.sentinel])
-                with self._changed:
-                    if self._stopped.is_set():
-                        return
-                    del self._places[place]
-                logger.error("a process for synthesis has ended; another one starts")
+                del self._places[place]
+                if not self._stopped.is_set():
+                    logger.error("a process for synthesis has ended; another one starts")
             soon = time.monotonic() - began < STEADY_SECONDS
             pause = min(2.0 * pause + FIRST_PAUSE, LONGEST_PAUSE) if soon else 0.0
 
