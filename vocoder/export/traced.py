@@ -72,21 +72,18 @@ class Program(nn.Module):
         sizes = {correction.config.n_fft, *(2**i for i in range(2, MOST_POINTS.bit_length()))}
         sharpened = correction.config.correctable and sharpen != 0
         self.sharpen, self._sharpener = sharpen, Sharpener(correction.config) if sharpened else None
-        self._products = ProductTransforms(sizes) if products else None
+        self.transforms: AbstractContextManager[object] = ProductTransforms(sizes) if products else nullcontext()
+        """the context in which its Fourier transforms run"""
         order = correction.order
         corrected = max(order.padding // order.hop_length + 1, 2 * order.grids) if correction.count else 1
         self.least_frames = max(corrected, LEAST_FRAMES)
         """fewest frames that it accepts: audio must be long enough for a mel, and tracing needs two frames per grid"""
 
-    def transforms(self) -> AbstractContextManager[object]:
-        """Return the context in which its Fourier transforms run."""
-        return self._products or nullcontext()
-
     def forward(self, z: Tensor, mel: Tensor) -> Tensor:
         """Return x (B, frames * hop_length)."""
         if self._sharpener is not None:
             mel = Sharpening(self._sharpener, self.sharpen).push(mel)
-        with self.transforms():
+        with self.transforms:
             made = run(self.model.stages(1.0), {MEL: mel, NOISE: z})
             return self.correction.at_once(made.signal[:, 0], made.signals[self.model.target])
 
@@ -117,7 +114,7 @@ class MelProgram(nn.Module):
             return audio
         n_fft, hop_length = self.inverted.n_fft, self.inverted.hop_length
         padded = F.pad(audio[:, None], (n_fft // 2, n_fft // 2), mode="reflect")[:, 0]
-        with self.program.transforms():
+        with self.program.transforms:
             spectrum = torch.fft.rfft(padded.unfold(1, n_fft, hop_length) * self.window).mT
         return torch.ones_like(spectrum.real), spectrum.real, spectrum.imag
 

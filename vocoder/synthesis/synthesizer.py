@@ -58,6 +58,8 @@ class Synthesizer:
         """default number of corrections of the audio towards its mel"""
         set_compute_dtype(self.model, dtype)
         self._runner = Runner(self.model, self.mel_config, self.device)
+        self.lookahead = self._runner.pipeline(Sampling(), [0]).lookahead
+        """number of later frames that a stream needs before it can synthesize a frame, with the default corrections"""
         self._guard = guard_mode(guard)
 
     def __repr__(self) -> str:
@@ -65,11 +67,6 @@ class Synthesizer:
         size = f"{info['parameters'] / 1e6:.1f} million parameters"
         mels = f"{mel.name!r} mels with {mel.n_mels} bands at {mel.sample_rate} Hz"
         return f"<Synthesizer {self.name!r}: {self.family}, {size}, {mels}, {info['dtype']} on {self.device}>"
-
-    @property
-    def lookahead(self) -> int:
-        """Number of later frames that a stream needs before it can synthesize a frame, with the default corrections."""
-        return self._runner.pipeline(Sampling(), [0]).lookahead
 
     def origin(self, seed: int | None = None) -> Origin:
         """Return the origin that `write_audio` stores: audio synthesized by this model, with its precision and seed.
@@ -81,7 +78,7 @@ class Synthesizer:
 
     def info(self) -> dict[str, Any]:
         """Describe the model as plain data: family, size, mel config, look-ahead, provenance and quality."""
-        config, lookahead = self.model.config, self.lookahead
+        config = self.model.config
         return {
             "name": self.name,
             "family": self.family,
@@ -90,8 +87,8 @@ class Synthesizer:
             "dtype": str(self.dtype).removeprefix("torch."),
             "sigma": config.sigma,
             "corrections": config.corrections,
-            "lookahead_frames": lookahead,
-            "lookahead_ms": round(1000 * lookahead * self.hop_length / self.sample_rate),
+            "lookahead_frames": self.lookahead,
+            "lookahead_ms": round(1000 * self.lookahead * self.hop_length / self.sample_rate),
             "mel": to_dict(self.mel_config),
             "architecture": to_dict(config),
             "provenance": dict(self.provenance),
