@@ -133,7 +133,6 @@ def _lifespan(service: Service) -> Callable[[FastAPI], AbstractAsyncContextManag
         for guard in guards():  # loads them; the first run of each is slower
             guard.recognise(np.zeros((guard.mel_config.n_mels, ENOUGH_FRAMES), np.float32))
         service.workers.lanes.start()
-        service.twins.start()
         service.engines.start()
         watches = [asyncio.create_task(give_back_freed(service.memory))]
         if unload_after := service.settings.unload_after:
@@ -141,6 +140,7 @@ def _lifespan(service: Service) -> Callable[[FastAPI], AbstractAsyncContextManag
         if service.keys is not None:
             watches.append(asyncio.create_task(service.keys.watch()))
         try:
+            service.twins.start()
             yield
         finally:
             for watch in watches:

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import count
-from multiprocessing import Pipe, get_all_start_methods, get_context
+from multiprocessing import Pipe, get_all_start_methods, get_context, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, NamedTuple
@@ -205,6 +205,7 @@ class Twins:
     def _begin(self) -> Twin | None:
         """Start a process and return it once it has imported its packages, or None if it cannot start."""
         try:
+            _block_signals()
             ours, theirs = Pipe()
             process = self._context.Process(target=_serve, args=(theirs, self._load), name="twin", daemon=True)
             process.start()
@@ -218,9 +219,22 @@ class Twins:
         return Twin(ours, process)
 
 
+def _signals() -> list[int]:
+    """Return the signals that may go to all processes of a service, which then end with the server's work."""
+    return [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+
+def _block_signals() -> None:
+    """Block these signals in this thread and in the server of forks that it starts."""
+    if hasattr(signal, "pthread_sigmask"):
+        resource_tracker.ensure_running()  # it unblocks them when it starts
+        signal.pthread_sigmask(signal.SIG_BLOCK, _signals())
+
+
 def _serve(owner: "Connection[Any, Any]", load: Load) -> None:
     """Do the work that `owner` sends, until it closes the connection or ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in _signals():
+        signal.signal(number, signal.SIG_IGN)
     logging.captureWarnings(True)
     logging.disable()  # the owner computes again what fails here, and logs that
     kept: dict[int, Any] = {}  # models and streams
