@@ -69,7 +69,7 @@ class Settings(BaseSettings):
     """expected wait in seconds, at the measured speed, above which requests get 503"""
     cores: Limit = Field(default=0, description="cores to compute on; 0 means all that the container may use")
     processes: Annotated[int, Field(ge=-1)] = -1
-    """further processes that synthesize on a CPU, some 200 MB each; -1 means one for each of several cores, 0 none"""
+    """further processes that synthesize on a CPU; -1 means one for each of several cores, 0 none"""
     max_body_bytes: Bytes = Field(default=16 * MIB, description="largest request body, in bytes")
     max_json_bytes: Bytes = Field(default=8 * MIB, description="largest JSON request body, in bytes")
     max_frames: Count = Field(default=4096, description="longest mel, in frames")
