@@ -113,6 +113,7 @@ class WorkQueue:
             if limited:
                 for other in self.check_room(job.frames, job.client):
                     other.finish(QueueFullError(self.wait(other.client)))
+            job.due = min(job.due, job.submitted + self._longest_wait)
             job.add_done_callback(lambda _: self._forget(job))
             self.lanes.arrive(self)
             self._add(job)

@@ -92,15 +92,15 @@ def test_consecutive_jobs_use_all_cores_but_the_start_of_a_stream_uses_one(monke
 
 def test_chunks_give_way_to_the_start_of_others_until_their_audio_is_needed(wait_until):
     work = Work()
-    with started(1, 1) as queue:
+    with started(1, 1, seconds=0.1) as queue:
         jobs = [queue.submit(work.job("running"))]
         wait_until(lambda: work.begun == ["running"])
         for name, due in (("whole", {}), ("chunk", {"due": 0.05}), ("start", {"listened": True})):
             jobs.append(queue.submit(work.job(name, **due)))
-        time.sleep(0.1)
+        time.sleep(0.2)
         jobs.append(queue.submit(work.job("later start", listened=True)))
         work.finish(jobs)
-    assert work.begun == ["running", "start", "chunk", "later start", "whole"]
+    assert work.begun == ["running", "start", "chunk", "whole", "later start"]
 
 
 def test_the_expected_wait_includes_the_turns_of_others():
