@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from given_mels import write_given
+from evaluation_corpus import write_given
 from tiny_models import random_synthesizer
 
 from benchmarks import density_fitting, golden, texture

@@ -112,6 +112,13 @@ def ready(fake, wait_until):
 
 
 @pytest.fixture
+def url(ready, streamer):
+    """Serve the streamer."""
+    with ready(streamer) as address:
+        yield address
+
+
+@pytest.fixture
 def own_logging():
     """Restore the loggers, which a program configures for its whole process."""
     names = ("", "server", "vocoder", "uvicorn", "uvicorn.error")

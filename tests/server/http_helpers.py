@@ -2,6 +2,7 @@
 
 import io
 
+import av
 import httpx
 import numpy as np
 import soundfile
@@ -25,6 +26,16 @@ def encoded(x, sample_rate=22050, container="WAV", subtype=None):
 def samples(response):
     assert response.status_code == 200, response.text
     return np.load(io.BytesIO(response.content))
+
+
+def decode_with_ffmpeg(body):
+    """Decode an audio file with FFmpeg; return samples between -1 and 1 and their rate."""
+    with av.open(io.BytesIO(body)) as file:
+        stream = file.streams.audio[0]
+        frames = [frame.to_ndarray().reshape(-1) for frame in file.decode(stream)]
+        rate = stream.rate
+    samples = np.concatenate(frames)
+    return (samples / 32768.0 if samples.dtype.kind == "i" else samples), rate
 
 
 def slug(response):

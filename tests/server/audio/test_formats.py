@@ -5,7 +5,7 @@ import struct
 import numpy as np
 import pytest
 import soundfile
-from decoding import decode_with_ffmpeg
+from http_helpers import decode_with_ffmpeg
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

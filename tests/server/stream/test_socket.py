@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from decoding import decode_with_ffmpeg
-from http_helpers import metrics
+from http_helpers import decode_with_ffmpeg, metrics
 from recordings import mel_of as speech_mel
 from stream_client import dial, synthesize
 from streamers import Streamer, mel_of

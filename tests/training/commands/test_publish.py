@@ -10,7 +10,7 @@ from training.cli import main
 from training.evaluate import comparison
 from training.evaluate.options import Comparison
 from training.provenance import origin_of
-from training.publishing import licence_of, model_card
+from training.publishing import licence_of, mean_of, model_card
 from vocoder import loading
 from vocoder.checkpoint import load_model, save_model
 
@@ -170,3 +170,22 @@ def test_the_licence_of_weights_is_explained():
     ):
         data = [{"corpus": name, "hours": 1.0, "licence": each} for name, each in zip("ab", licences, strict=False)]
         assert licence_of({"data": data}) == text
+
+
+def branch(folder, seed, corpus, **sizes):
+    torch.manual_seed(seed)
+    data = [{"corpus": corpus, "hours": 1.0, "licence": "CC0-1.0"}]
+    return save_model(folder, tiny_waveglow("lapped", **sizes), TINY_MEL, {"data": data}, {"voices": {}})
+
+
+def test_compatible_models_are_averaged_and_others_rejected(tmp_path, cli_error):
+    branches = [branch(tmp_path / str(i), i, f"corpus {i // 2}") for i in range(3)]
+    assert main(["publish", *map(str, branches), "-o", str(tmp_path / "mean"), "--dtype", "float32"]) == 0
+    made, states = load_model(tmp_path / "mean"), [load_model(each).model.state_dict() for each in branches]
+    for name, value in made.model.state_dict().items():
+        torch.testing.assert_close(value, sum(state[name] for state in states) / 3)
+    corpora = [[entry["corpus"] for entry in made.provenance[way]] for way in ("data", "inherited")]
+    assert corpora == [["corpus 1"], ["corpus 0"]]
+    assert (made.quality, mean_of(branches[:1]).quality) == ({}, {"voices": {}})
+    other = branch(tmp_path / "other", 0, "corpus 1", flows=2)
+    assert "their architectures or mel" in cli_error(main, "publish", branches[0], other, "-o", tmp_path / "none")

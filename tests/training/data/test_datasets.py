@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from evaluation_corpus import write_recordings
-from given_mels import write_given
+from evaluation_corpus import write_given, write_recordings
 from torch.nn import functional as F
 from torch.utils.data import default_collate
 

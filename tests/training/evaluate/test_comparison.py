@@ -4,8 +4,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from evaluation_corpus import NoiseVocoder, write_corpus
-from given_mels import write_given
+from evaluation_corpus import NoiseVocoder, write_corpus, write_given
 
 from training.corpora import mapping
 from training.evaluate import comparison

@@ -1,11 +1,8 @@
 import dataclasses
 
 import pytest
-import tiny_reverse
-import tiny_waveglow
 import torch
-from tiny_objectives import PAST, VOCODERS, perturbed
-from tiny_waveglow import LENGTH, MEL, RATE, batch, model_loss
+from tiny_objectives import LENGTH, MEL, PAST, RATE, VOCODERS, batch, model_loss, perturbed, reverse, waveglow
 
 from training.data.augment import BlurConfig
 from vocoder.checkpoint import load_model
@@ -62,7 +59,7 @@ WEIGHTS = {
     ],
 )
 def test_losses_start_at_their_steps(name, step, parts):
-    made = {"waveglow": tiny_waveglow.perturbed, "reverse": tiny_reverse.objective}[name]()
+    made = perturbed({"waveglow": waveglow, "reverse": reverse}[name]())
     loss, found = model_loss(made, step)
     assert found.keys() == {"pitch", *parts}
     assert not any(value.requires_grad for value in found.values())
@@ -73,7 +70,7 @@ def test_losses_start_at_their_steps(name, step, parts):
 
 def batch_with_mels(change, has=True):
     """Return a batch with mels raised by `change`; `has` marks them as given."""
-    own = tiny_waveglow.objective().segments(batch())[1]
+    own = waveglow().segments(batch())[1]
     return {**batch(), "mel": own + change, "has_mel": torch.tensor([has, has])}
 
 
@@ -93,7 +90,7 @@ def test_given_mels_are_used_where_marked(name):
     assert scores(made, batch_with_mels(1.0))["score"] != pytest.approx(plain["score"], rel=3e-5)
 
 
-@pytest.mark.parametrize("build", [tiny_waveglow.objective, tiny_reverse.objective])
+@pytest.mark.parametrize("build", [waveglow, reverse])
 def test_losses_use_the_recording_and_given_mels_are_not_blurred(build):
     made = perturbed(build())
 
@@ -120,7 +117,7 @@ def noise(seed):
 
 
 def test_bands_are_cut_at_the_edge_and_filled_above():
-    x, other, made = noise(0), noise(1), tiny_waveglow.objective()
+    x, other, made = noise(0), noise(1), waveglow()
     spectrum, seen = torch.fft.rfft(x), torch.fft.rfft(made.seen(x, BATCH))
     assert float(seen[0, EDGE:].abs().max()) < 1e-9
     torch.testing.assert_close(seen[0, :SLOPE], spectrum[0, :SLOPE])

@@ -2,10 +2,7 @@ import dataclasses
 
 import pytest
 import torch
-from tiny_objectives import perturbed
-from tiny_reverse import CONFIG, LOSSES, objective
-from tiny_waveglow import MARGIN, batch, model_loss, zero_gradients
-from tiny_waveglow import perturbed as perturbed_waveglow
+from tiny_objectives import MARGIN, REVERSE, batch, model_loss, perturbed, reverse, waveglow, zero_gradients
 
 from training.loop.trainer_config import TrainerConfig
 from training.runs import recordings
@@ -19,7 +16,7 @@ from vocoder.models.reverse import Reverse
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
 def test_losses_and_critics_get_corrected_samples_in_a_share_of_the_steps(share, monkeypatch):
-    made = objective(corrected_share=share, recorded=0.0, drawn=0.0)
+    made = reverse(corrected_share=share, recorded=0.0, drawn=0.0)
     compared, judged, corrected = [], [], []
     compare, judge, correct = recordings.stft_loss, made.adversary.judge, made.correction.plain
     monkeypatch.setattr(recordings, "stft_loss", lambda x_hat, x: compared.append(x_hat) or compare(x_hat, x))
@@ -33,14 +30,14 @@ def test_losses_and_critics_get_corrected_samples_in_a_share_of_the_steps(share,
 
 
 def test_only_the_student_gets_gradients():
-    made = perturbed(objective())
+    made = perturbed(reverse())
     model_loss(made, 10)[0].backward()
     assert zero_gradients(made.model) == []
     assert all(parameter.grad is None for parameter in made.teacher.parameters())
 
 
 def test_pairs_of_noise_and_audio_are_exact():
-    teacher = perturbed_waveglow().model.double()
+    teacher = perturbed(waveglow()).model.double()
     x = batch()["x"][:, MARGIN:-MARGIN].double()
     mel = torch.randn(2, 8, x.shape[1] // 16, dtype=torch.float64)
     pairs = pairs_of(teacher, x, mel)
@@ -51,13 +48,14 @@ def test_pairs_of_noise_and_audio_are_exact():
 
 
 def test_a_student_for_other_mels_than_the_teachers_learns_from_samples_only(tmp_path):
-    config = dataclasses.replace(CONFIG, n_mels=80, hop_length=256, sample_rate=22050, corrections=0)
+    config = dataclasses.replace(REVERSE, n_mels=80, hop_length=256, sample_rate=22050, corrections=0)
     start = str(save_model(tmp_path, Reverse(config), preset("espnet")))
-    alone = dataclasses.replace(LOSSES, recorded=0.0, drawn=0.0)
+    losses = reverse().losses
+    alone = dataclasses.replace(losses, recorded=0.0, drawn=0.0)
     run = ReverseRun("o", TrainerConfig(1, 1), "m", "espnet", config, losses=alone, start_from=start)
     assert run.origins() == {"start_from": start}
     assert run.objective().teacher is None
-    paired = dataclasses.replace(run, losses=LOSSES)
+    paired = dataclasses.replace(run, losses=losses)
     assert set(paired.origins()) == {"start_from", "teacher"}
     with pytest.raises(ConfigError, match="teacher must be a WaveGlow that takes mels of preset 'espnet'"):
         paired.objective()

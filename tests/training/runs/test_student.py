@@ -2,17 +2,15 @@ import dataclasses
 
 import pytest
 import torch
-from tiny_objectives import SHAPE, STACK
-from tiny_waveglow import LAPPED, LENGTH, MARGIN, MEL
+from tiny_objectives import LENGTH, MARGIN, MEL, SOURCE, STUDENT
 from torch import nn
 from torch.nn import functional as F
 
 from training.runs.student import StudentLosses, StudentObjective
 from vocoder.distributions import ENTROPY, Gaussian
-from vocoder.models.student import Student, StudentConfig
+from vocoder.models.student import Student
 
-FRAMES = StudentConfig(group_size=16, filter_taps=16, stacks=(STACK,) * 2, **SHAPE)
-SAMPLES = dataclasses.replace(FRAMES, kind="samples")
+SAMPLES = dataclasses.replace(STUDENT, kind="samples")
 LOSSES = StudentLosses(kl_warmup_steps=10, spectral=0.0, mel=0.0, bfloat16=False)
 
 
@@ -38,7 +36,7 @@ def batch(items=3):
     return {"x": x, "f0": torch.zeros(items, LENGTH // MEL.hop_length)}
 
 
-def objective(config=FRAMES, teacher=None, **losses):
+def objective(config=STUDENT, teacher=None, **losses):
     torch.manual_seed(0)
     made = StudentObjective(Student(config), teacher or ToyTeacher(), MEL, dataclasses.replace(LOSSES, **losses))
     with torch.no_grad():
@@ -83,7 +81,7 @@ def test_the_teacher_can_score_only_the_first_segments():
 
 def test_a_student_with_a_source_learns_its_pitch_and_keeps_a_finite_entropy():
     """Without noise in `z` its density would be infinite; the entropy stays finite even for tiny gains."""
-    made = objective(dataclasses.replace(FRAMES, source=LAPPED.source))
+    made = objective(dataclasses.replace(STUDENT, source=SOURCE))
     loss(made)[0].backward()
     assert float(made.model.pitch.output.weight.grad.abs().max()) > 0
     with torch.no_grad():

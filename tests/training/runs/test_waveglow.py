@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 from evaluation_corpus import steady_pitch, write_settings
-from tiny_waveglow import GROUPING, LAPPED, LENGTH, MARGIN, batch, model_loss, objective, perturbed, zero_gradients
+from tiny_objectives import GROUPING, LAPPED, LENGTH, MARGIN, batch, model_loss, perturbed, zero_gradients
+from tiny_objectives import waveglow as objective
 
 import vocoder
 from training.cli import main
@@ -23,7 +24,7 @@ HOLDER = "import sys, filelock; a = filelock.FileLock(sys.argv[1]); a.acquire();
 
 @pytest.mark.parametrize("config", [LAPPED, GROUPING], ids=["lapped", "grouping"])
 def test_nats_equal_the_density(config):
-    made = perturbed(config, noise=0.0)
+    made = perturbed(objective(config, noise=0.0))
     padded = batch()["x"]
     mel = made.mel.frame(padded)[:, :, : LENGTH // 16]
     torch.manual_seed(3)
@@ -52,7 +53,7 @@ def test_actnorms_are_initialised_by_the_first_batch(config):
 
 def test_every_parameter_gets_gradients_and_the_excitation_only_from_samples():
     for config, step, without in ((LAPPED, 20, set()), (GROUPING, 0, set()), (LAPPED, 0, {"excitation"})):
-        model_loss(made := perturbed(config), step)[0].backward()
+        model_loss(made := perturbed(objective(config)), step)[0].backward()
         assert {name.split(".")[0] for name in zero_gradients(made.model)} == without
 
 

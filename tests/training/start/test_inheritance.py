@@ -3,8 +3,8 @@ from dataclasses import replace
 import pytest
 import torch
 from tiny_models import perturbed
-from tiny_reverse import CONFIG
-from tiny_waveglow import MEL
+from tiny_objectives import MEL
+from tiny_objectives import REVERSE as CONFIG
 
 from training.start.across import between, weights_across
 from training.start.inheritance import WITH_PITCH, PitchModel, PitchModelConfig, inherit, inherit_pitch, load_pitch

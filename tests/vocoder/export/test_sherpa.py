@@ -7,7 +7,7 @@ import onnx
 import pytest
 import sherpa_onnx
 import torch
-from matcha import LETTERS, write_matcha
+from onnx import helper, numpy_helper, parser
 from tiny_models import EXPORTED_MEL, lapped_config, perturbed, tiny_reverse
 
 from vocoder.checkpoint import Checkpoint, save_model
@@ -20,11 +20,42 @@ from vocoder.mel.config import preset
 from vocoder.models.waveglow import WaveGlow
 from vocoder.synthesis.synthesizer import Synthesizer
 
+LETTERS = "abcd"
+PROGRAM = """<ir_version: 9, opset_import: ["": 17]>
+acoustic (int64[1, letters] x, int64[1] x_length, float[1] noise_scale, float[1] length_scale)
+    => (float[1, %d, frames] mel) {
+    parts = Gather(table, x)
+    rows = Constant<value_ints: ints = [1, -1, %d]>()
+    joined = Reshape(parts, rows)
+    mel = Transpose<perm: ints = [0, 2, 1]>(joined)
+}"""
 FRAMES = 12
 """per letter"""
 TABLE = 1.5 * np.random.default_rng(4).standard_normal((len(LETTERS), FRAMES, 5)) - 4.0
 TABLE = TABLE.clip(max=-3).astype(np.float32)
 TEXT = "abcdab"
+
+
+def write_matcha(folder, table, sample_rate):
+    """Write a model, its tokens and its lexicon; return their paths by the argument names of sherpa-onnx.
+
+    Args:
+        folder: the directory for the files.
+        table: (letters, frames per letter, n_mels); the mel of a text joins those of its letters.
+        sample_rate: Hz.
+    """
+    n_mels = table.shape[2]
+    model = parser.parse_model(PROGRAM % (n_mels, n_mels))
+    model.graph.initializer.append(numpy_helper.from_array(np.concatenate([table[:1], table]), "table"))  # token 0 pads
+    facts = {"model_type": "matcha-tts", "sample_rate": sample_rate, "n_speakers": 1, "version": 1}
+    facts |= {"jieba": 1, "has_espeak": 0, "use_eos_bos": 0, "pad_id": 0}
+    helper.set_model_props(model, {name: str(value) for name, value in facts.items()})
+    onnx.save(model, str(folder / "acoustic.onnx"))
+    tokens = ["_", *LETTERS]
+    (folder / "tokens.txt").write_text("".join(f"{token} {i}\n" for i, token in enumerate(tokens)))
+    (folder / "lexicon.txt").write_text("".join(f"{letter} {letter}\n" for letter in LETTERS))
+    names = {"acoustic_model": "acoustic.onnx", "tokens": "tokens.txt", "lexicon": "lexicon.txt"}
+    return {name: str(folder / file) for name, file in names.items()}
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +81,7 @@ def noiseless(exported, tmp_path):
     (noise,) = (node for node in model.graph.node if node.op_type.startswith("RandomNormal"))
     kept = [attribute for attribute in noise.attribute if attribute.name != "scale"]
     noise.ClearField("attribute")
-    noise.attribute.extend([*kept, onnx.helper.make_attribute("scale", 0.0)])
+    noise.attribute.extend([*kept, helper.make_attribute("scale", 0.0)])
     onnx.save(model, tmp_path / "noiseless.onnx")
     return tmp_path / "noiseless.onnx"
 

@@ -1,8 +1,0 @@
-import pytest
-
-
-@pytest.fixture
-def url(ready, streamer):
-    """Serve the streamer."""
-    with ready(streamer) as address:
-        yield address
