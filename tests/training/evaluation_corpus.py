@@ -89,6 +89,15 @@ def touch(root, *names):
         (root / name).touch()
 
 
+def fake_programs(folder, monkeypatch, programs):
+    """Write shell scripts by name, and let them be the first programs of the path."""
+    folder.mkdir()
+    for name, script in programs.items():
+        (folder / name).write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+
+
 class NoiseVocoder:
     """Outputs white noise for any mel."""
 

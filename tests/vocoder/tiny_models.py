@@ -7,7 +7,7 @@ from torch import nn
 
 from vocoder.checkpoint import Checkpoint, save_model
 from vocoder.flows.linear_prediction import LinearPredictionConfig
-from vocoder.layers.conditioning import PitchConfig
+from vocoder.layers.conditioning import PitchConfig, PitchNet
 from vocoder.layers.source import SourceConfig
 from vocoder.layers.spectrum_head import SpectrumHeadConfig
 from vocoder.layers.stack.wavenet import WaveNetConfig
@@ -66,6 +66,15 @@ def perturbed(module, scale=0.2):
         for parameter in module.parameters():
             parameter.add_(scale * torch.randn_like(parameter))
     return module
+
+
+def constant_net(config, logits, voicing=0.0):
+    """Return a pitch network of mels of three bands with the same logits for every mel."""
+    net = PitchNet(3, config)
+    with torch.no_grad():
+        net.output.weight.zero_()
+        net.output.bias.copy_(torch.cat([logits, torch.tensor([voicing])]))
+    return net
 
 
 def tiny_waveglow(kind, **changes):

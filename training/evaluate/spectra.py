@@ -45,7 +45,14 @@ def band_level(reference: Audio, generated: Audio, sample_rate: int) -> float:
 
     Raises MetricUndefinedError if the sample rate is too low for the band, or the audio is silent.
     """
-    return _level(generated, sample_rate)
+    if sample_rate < 2 * BAND[1]:
+        raise MetricUndefinedError(f"audio at {sample_rate} Hz has no band from {BAND[0]:.0f} to {BAND[1]:.0f} Hz")
+    if len(generated) < _WINDOW or not generated.any():
+        raise MetricUndefinedError(f"the band needs {_WINDOW} samples that are not all silent")
+    frequencies, power = welch(generated.astype(np.float64), sample_rate, nperseg=_WINDOW, detrend=False)
+    inside = (frequencies >= BAND[0]) & (frequencies <= BAND[1])
+    share = power[inside].sum() / power.sum()
+    return float(10.0 * np.log10(max(share, 10.0 ** (_FLOOR_DB / 10.0))))
 
 
 def band_is_kept(reference: Audio, generated: Audio, sample_rate: int) -> float:
@@ -53,18 +60,7 @@ def band_is_kept(reference: Audio, generated: Audio, sample_rate: int) -> float:
 
     Raises MetricUndefinedError if the recording's band is empty, or like `band_level`.
     """
-    wanted = _level(reference, sample_rate)
+    wanted = band_level(reference, reference, sample_rate)
     if wanted < LEAST_DB:
         raise MetricUndefinedError(f"the recording is empty above 8 kHz (less than {LEAST_DB:.0f} dB)")
-    return 100.0 if abs(_level(generated, sample_rate) - wanted) <= TOLERANCE_DB else 0.0
-
-
-def _level(x: Audio, sample_rate: int) -> float:
-    if sample_rate < 2 * BAND[1]:
-        raise MetricUndefinedError(f"audio at {sample_rate} Hz has no band from {BAND[0]:.0f} to {BAND[1]:.0f} Hz")
-    if len(x) < _WINDOW or not x.any():
-        raise MetricUndefinedError(f"the band needs {_WINDOW} samples that are not all silent")
-    frequencies, power = welch(x.astype(np.float64), sample_rate, nperseg=_WINDOW, detrend=False)
-    inside = (frequencies >= BAND[0]) & (frequencies <= BAND[1])
-    share = power[inside].sum() / power.sum()
-    return float(10.0 * np.log10(max(share, 10.0 ** (_FLOOR_DB / 10.0))))
+    return 100.0 if abs(band_level(reference, generated, sample_rate) - wanted) <= TOLERANCE_DB else 0.0

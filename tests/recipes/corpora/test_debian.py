@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from evaluation_corpus import touch
+from evaluation_corpus import fake_programs, touch
 
 from recipes.__main__ import main
 from recipes.corpora import debian, fortunes
@@ -74,19 +74,11 @@ def test_duplicate_files_are_marked_as_repeats(tmp_path):
     assert repeats == [(f"ktuberling-{language}", *rest) for language, *rest in rows]
 
 
-def fake_programs(folder, monkeypatch, apt):
-    folder.mkdir()
-    unpack = '#!/bin/sh\nmkdir -p "$3/usr" && cp "$2" "$3/usr/content"\n'
-    for name, text in (("apt-get", f"#!/bin/sh\n{apt}\n"), ("dpkg", unpack)):
-        (folder / name).write_text(text)
-        (folder / name).chmod(0o755)
-    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
-
-
 def test_packages_are_downloaded_once_into_the_cache(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     cache = Path("cache")  # relative paths work too
-    fake_programs(tmp_path / "bin", monkeypatch, 'echo "$1 $2" > "$2_1.deb"')
+    unpack = 'mkdir -p "$3/usr" && cp "$2" "$3/usr/content"'
+    fake_programs(tmp_path / "bin", monkeypatch, {"apt-get": 'echo "$1 $2" > "$2_1.deb"', "dpkg": unpack})
     root = debian.unpack("festvox-ru", cache)
     assert (root / "usr/content").read_text() == "download festvox-ru\n"
     monkeypatch.setenv("PATH", "")

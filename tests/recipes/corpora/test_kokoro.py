@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import soundfile
+from evaluation_corpus import fake_programs
 from onnx import TensorProto, helper
 
 from recipes.__main__ import main
@@ -111,14 +112,6 @@ class FakeSession:
         return [x[None], np.full(count, 20.0, np.float32), np.arange(40.0 * count)[None]]
 
 
-def fake_espeak(folder, monkeypatch, output):
-    folder.mkdir()
-    program = folder / "espeak-ng"
-    program.write_text(f"#!/bin/sh\nprintf '%s\\n' \"{output}\"\n", encoding="utf-8")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
-
-
 def test_tokens_speed_and_mixed_styles_are_passed_to_the_model():
     session = FakeSession(9, 99)
     voice = KokoroVoice(session, {"a": 43, "b": 44}, STYLES)
@@ -148,9 +141,9 @@ def test_silence_at_the_ends_is_trimmed_without_losing_phonemes():
 def test_phonemes_are_merged_language_marks_removed_and_punctuation_kept(tmp_path, monkeypatch):
     tie = "\u200d"
     output = f"d{tie}ʒˈe{tie}ɪ ɡˈo{tie}ʊ t{tie}ʃˈa{tie}ɪ\n({tie}en)bˈa{tie}ʊ bˈɔ{tie}ɪ(de) t{tie}s g"
-    fake_espeak(tmp_path / "letters", monkeypatch, output)
+    fake_programs(tmp_path / "letters", monkeypatch, {"espeak-ng": f"printf '%s\\n' \"{output}\""})
     assert phonemes("x", "en-us") == "ʤˈA ɡˈO ʧˈI bˈW bˈY ʦ ɡ"
-    fake_espeak(tmp_path / "clauses", monkeypatch, "a")
+    fake_programs(tmp_path / "clauses", monkeypatch, {"espeak-ng": "echo a"})
     assert phonemes("One, two: three - four! Five.", "en-us") == "a, a: a —  a! a."
 
 

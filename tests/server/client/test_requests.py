@@ -30,6 +30,13 @@ TONE = (0.3 * np.sin(np.arange(22050) / 20.0)).astype(np.float32)
 pytestmark = pytest.mark.filterwarnings("ignore::vocoder.MelWarning")  # the mels are artificial
 
 
+@pytest.fixture
+def client(ready, streamer):
+    """Return a client of a server of the streamer."""
+    with ready(streamer) as url, Client(url, trust_env=False) as client:
+        yield client
+
+
 def test_a_whole_mel_is_synthesized(client, streamer):
     mel = mel_of(50)
     speech = client.synthesize(mel, seed=3, sigma=0.2)

@@ -3,15 +3,11 @@ from dataclasses import replace
 
 import pytest
 import torch
-from evaluation_corpus import NoiseVocoder, write_corpus
 from tiny_models import TINY_MEL, tiny_waveglow
 
 from training.cli import main
-from training.evaluate import comparison
-from training.evaluate.options import Comparison
 from training.provenance import origin_of
 from training.publishing import licence_of, mean_of, model_card
-from vocoder import loading
 from vocoder.checkpoint import load_model, save_model
 
 MODEL = tiny_waveglow("lapped")
@@ -27,39 +23,6 @@ PROVENANCE = {
     "machine": {"device": "CPU", "threads": 2},
     "training": {"step": 10, "audio_seconds": 7200.0, "minutes": 5.0},
 }
-
-
-@pytest.fixture
-def command(tmp_path, monkeypatch):
-    monkeypatch.setattr(loading, "load", lambda reference, guard: NoiseVocoder(reference))
-    return ["evaluate", "--manifest", str(write_corpus(tmp_path)), "-o", str(tmp_path / "out"), "--jobs", "1"]
-
-
-def test_options_and_model_names_are_passed_to_the_comparison(command, monkeypatch):
-    seen = {}
-    monkeypatch.setattr(comparison, "compare", lambda models, *rest: seen.update(models=list(models), options=rest[-1]))
-    more = ["--limit", "2", "--by", "corpus", "--own-mels", "--listen", "0", "--sigma", "0.5", "--sharpen", "0.25"]
-    assert main([*command, "a/last", "b/last", *more, "--with-griffin-lim"]) == 0
-    expected = Comparison(limit=2, by="corpus", mels="own", griffin_lim=True, sigma=0.5, sharpen=0.25, listen=0)
-    assert seen == {"models": ["a/last", "b/last"], "options": expected}
-
-
-@pytest.mark.parametrize(
-    ("more", "text"),
-    [
-        (["a/last"], "a/last is given twice"),
-        (["--limit", "0"], "limit must be at least 1"),
-        (["--manifest", "none.jsonl"], "no manifest at none.jsonl"),
-    ],
-)
-def test_invalid_arguments_are_rejected_with_a_reason(command, more, text, monkeypatch, cli_error):
-    monkeypatch.setattr(comparison, "METRICS", ())
-    at = command.index(more[0]) if more[0] in command else len(command)
-    assert text in cli_error(main, *command[:at], *command[at + 2 :], "a/last", *more)
-
-
-def test_predicted_mels_exclude_own_mels(command, cli_error):
-    assert "leave out --own-mels" in cli_error(main, command[0], "a/last", "--predicted", *command[2:], "--own-mels")
 
 
 @pytest.fixture

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from evaluation_corpus import NoiseVocoder, write_corpus, write_given
 
+from training.cli import main
+from training.commands.evaluate import unlike
 from training.corpora import mapping
 from training.evaluate import comparison
 from training.evaluate.candidates import griffin_lim
@@ -13,6 +15,7 @@ from training.evaluate.comparison import compare
 from training.evaluate.metric import split_by_package
 from training.evaluate.metrics import METRICS
 from training.evaluate.options import Comparison
+from vocoder import loading
 from vocoder.mel.config import preset
 
 SHORT = {"min_seconds": 0.5}
@@ -104,3 +107,42 @@ def test_predicted_mels_are_compared_with_true_ones_and_required(tmp_path):
     manifest = write_given(tmp_path, preset("nvidia"), [("test", 22050, True), ("test", 25000, False)])
     with pytest.raises(ValueError, match=r"1 of 2 recordings of .* have no predicted mel, such as 1.flac"):
         compare({"last": NoiseVocoder()}, manifest.root, tmp_path / "out", Comparison(**SHORT, mels="both"))
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch):
+    monkeypatch.setattr(loading, "load", lambda reference, guard: NoiseVocoder(reference))
+    return ["evaluate", "--manifest", str(write_corpus(tmp_path)), "-o", str(tmp_path / "out"), "--jobs", "1"]
+
+
+def test_options_and_model_names_are_passed_to_the_comparison(command, monkeypatch):
+    seen = {}
+    monkeypatch.setattr(comparison, "compare", lambda models, *rest: seen.update(models=list(models), options=rest[-1]))
+    more = ["--limit", "2", "--by", "corpus", "--own-mels", "--listen", "0", "--sigma", "0.5", "--sharpen", "0.25"]
+    assert main([*command, "a/last", "b/last", *more, "--with-griffin-lim"]) == 0
+    expected = Comparison(limit=2, by="corpus", mels="own", griffin_lim=True, sigma=0.5, sharpen=0.25, listen=0)
+    assert seen == {"models": ["a/last", "b/last"], "options": expected}
+
+
+@pytest.mark.parametrize(
+    ("more", "text"),
+    [
+        (["a/last"], "a/last is given twice"),
+        (["--limit", "0"], "limit must be at least 1"),
+        (["--manifest", "none.jsonl"], "no manifest at none.jsonl"),
+    ],
+)
+def test_invalid_arguments_are_rejected_with_a_reason(command, more, text, cli_error):
+    at = command.index(more[0]) if more[0] in command else len(command)
+    assert text in cli_error(main, *command[:at], *command[at + 2 :], "a/last", *more)
+
+
+def test_predicted_mels_exclude_own_mels(command, cli_error):
+    assert "leave out --own-mels" in cli_error(main, command[0], "a/last", "--predicted", *command[2:], "--own-mels")
+
+
+def test_different_numbers_of_corrections_are_reported():
+    for counts in ({}, {"wavenet": 0, "reverse": 12}, {"reverse": 12, "runs/mine": 12}):
+        assert unlike(counts) is None
+    message = str(unlike({"reverse": 12, "runs/mine": 5, "wavenet": 0}))
+    assert "number of corrections: reverse 12 times, runs/mine 5 times; to compare" in message

@@ -3,13 +3,14 @@ from functools import partial
 
 import pytest
 import torch
+from tiny_models import constant_net
 from torch.distributions import Normal, kl_divergence
 
 from training.losses.kl import Draw, divergence, gaussian_kl
 from training.losses.pitch import pitch_loss
 from training.losses.spectral import MultiScaleMel, periodicity_loss, power_loss, spectrum, stft_loss
 from vocoder.distributions import ENTROPY, Gaussian, LogisticMixture, log_density
-from vocoder.layers.conditioning import PitchConfig, PitchNet
+from vocoder.layers.conditioning import PitchConfig
 
 FLOOR = -30.0
 CONFIG = PitchConfig(channels=4, layers=1, kernel_size=3, f0_min=50.0, f0_max=800.0, bins=17)
@@ -86,13 +87,9 @@ def test_unsupported_estimators_are_rejected():
         divergence(draw, torch.zeros(4, 6, 50), LogisticMixture(2), "closed")
 
 
-def constant_net(bin_, voicing):
-    """Return a network with a constant pitch class and voicing logit."""
-    net = PitchNet(3, CONFIG)
-    with torch.no_grad():
-        net.output.weight.zero_()
-        net.output.bias.copy_(torch.tensor([-0.5 * (i - bin_) ** 2 for i in range(17)] + [voicing]))
-    return net
+def bell_net(bin_, voicing):
+    """Return a network whose pitch is always that of a class, with a constant voicing logit."""
+    return constant_net(CONFIG, -0.5 * (torch.arange(17) - bin_).square(), voicing)
 
 
 def loss(net, *f0):
@@ -101,15 +98,15 @@ def loss(net, *f0):
 
 def test_the_pitch_loss_is_lowest_at_the_true_pitch_and_skips_unvoiced_frames():
     f0 = [200.0] * 4  # the ninth of four octaves in sixteen steps
-    values = [loss(constant_net(n, 3.0), *f0) for n in range(17)]
+    values = [loss(bell_net(n, 3.0), *f0) for n in range(17)]
     assert values.index(min(values)) == 8
     bell = torch.softmax(-0.5 * (torch.arange(17) - 8.0).square(), dim=0)
     expected = -(bell * bell.log()).sum() + torch.nn.functional.softplus(torch.tensor(-3.0))
     assert abs(values[8] - float(expected)) < 1e-5
     for bin_, f0, voiced in ((2, 0.0, -1), (0, 40.0, 1), (0, 900.0, 1)):
-        assert abs(loss(constant_net(bin_, 30.0 * voiced), *[f0] * 4)) < 1e-5
-        assert loss(constant_net(bin_, -30.0 * voiced), *[f0] * 4) > 29
-    assert abs(loss(constant_net(8, 0.0), 200.0, 0.0, 0.0, 0.0) - loss(constant_net(8, 0.0), *[200.0] * 4)) < 1e-5
+        assert abs(loss(bell_net(bin_, 30.0 * voiced), *[f0] * 4)) < 1e-5
+        assert loss(bell_net(bin_, -30.0 * voiced), *[f0] * 4) > 29
+    assert abs(loss(bell_net(8, 0.0), 200.0, 0.0, 0.0, 0.0) - loss(bell_net(8, 0.0), *[200.0] * 4)) < 1e-5
 
 
 def noise(seed, *shape):

@@ -3,29 +3,20 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from tiny_objectives import MEL, predicting_wavenet, wavenet
 
 from training.loop.trainer_config import TrainerConfig
 from training.run_config import load_config
-from training.runs.wavenet import WaveNetLosses, WaveNetObjective, WaveNetRun
+from training.runs.wavenet import WaveNetRun
 from vocoder.config import ConfigError
 from vocoder.flows.linear_prediction import LinearPredictionConfig
-from vocoder.layers.stack.wavenet import WaveNetConfig
-from vocoder.mel.config import preset
-from vocoder.models.wavenet import WaveNet, WaveNetModelConfig
+from vocoder.models.wavenet import WaveNetModelConfig
 
 CONFIGS = Path(__file__).parents[3] / "configs"
-STACK = WaveNetConfig(channels=8, dilations=(1, 2), kernel_size=2, causal=True)
-
-
-def objective(*, noise=1e-4, lpc=True):
-    torch.manual_seed(0)
-    prediction = LinearPredictionConfig(order=8) if lpc else None
-    config = WaveNetModelConfig(lpc=prediction, cond_channels=4, stack=STACK, log_s_floor=None)
-    return WaveNetObjective(WaveNet(config), preset("nvidia"), WaveNetLosses(noise=noise, bfloat16=False), None)
 
 
 def test_missing_bands_are_filled_with_the_models_audio():
-    ours, data = objective(), {"x": 0.05 * torch.randn(2, 1024 + 256 * 16)}
+    ours, data = predicting_wavenet(), {"x": 0.05 * torch.randn(2, 1024 + 256 * 16)}
     ours.filler = SimpleNamespace(synthesize=lambda mel: 0.1 * torch.randn(len(mel), 256 * mel.shape[2]))
     x, mel = ours.segments(data)
     full = ours._filled(x, mel, data | {"band": torch.tensor([4000.0, 11025.0])})
@@ -38,8 +29,8 @@ def test_missing_bands_are_filled_with_the_models_audio():
 
 @torch.no_grad()
 def test_the_first_samples_after_a_cut_are_not_scored():
-    ours, x = objective(lpc=False), 0.05 * torch.randn(1, 2048)
-    mel = -6 * torch.ones(1, 80, 8)
+    ours, x = wavenet(), 0.05 * torch.randn(1, 2048)
+    mel = -6 * torch.ones(1, MEL.n_mels, 2048 // MEL.hop_length)
     struck = x.clone()
     struck[:, 0] = 10.0
     quiet = ours._score(x, mel)

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tiny_models import perturbed
+from tiny_models import constant_net, perturbed
 
 from vocoder.layers import source
 from vocoder.layers.conditioning import PitchConfig, PitchNet
@@ -14,15 +14,6 @@ pytestmark = pytest.mark.usefixtures("float64")
 CONFIG = PitchConfig(channels=4, layers=2, kernel_size=3, f0_min=50.0, f0_max=800.0, bins=17)
 
 
-def constant_net(logits, voicing=0.0):
-    """Return a network with the same logits for every mel."""
-    net = PitchNet(3, CONFIG)
-    with torch.no_grad():
-        net.output.weight.zero_()
-        net.output.bias.copy_(torch.cat([logits, torch.tensor([voicing])]))
-    return net
-
-
 def test_the_frequency_comes_from_the_likeliest_class_and_its_neighbours():
     net = PitchNet(3, CONFIG)
     position = net.position(torch.tensor([50.0, 100.0, 200.0, 400.0, 800.0]))
@@ -31,15 +22,15 @@ def test_the_frequency_comes_from_the_likeliest_class_and_its_neighbours():
     for chosen in (0, 3, 16):
         logits = torch.full((17,), -100.0)
         logits[chosen] = 100.0
-        f0, voicing = constant_net(logits, math.log(3)).pitch(mel)
+        f0, voicing = constant_net(CONFIG, logits, math.log(3)).pitch(mel)
         torch.testing.assert_close(f0, torch.full((2, 5), 50.0 * 2 ** (chosen / 4)))
         torch.testing.assert_close(voicing, torch.full((2, 5), 0.75))
     for f0 in (90.0, 123.4, 300.0):  # between classes, from the blurred target
         logits = -0.5 * (torch.arange(17) - net.position(torch.tensor(f0))).square()
-        assert abs(float(constant_net(logits).pitch(mel)[0][0, 0]) / f0 - 1) < 0.01
+        assert abs(float(constant_net(CONFIG, logits).pitch(mel)[0][0, 0]) / f0 - 1) < 0.01
     far = torch.full((17,), -100.0)
     far[4], far[12] = 1.0, 0.9
-    torch.testing.assert_close(constant_net(far).pitch(mel)[0], torch.full((2, 5), 100.0))
+    torch.testing.assert_close(constant_net(CONFIG, far).pitch(mel)[0], torch.full((2, 5), 100.0))
 
 
 @pytest.mark.parametrize(("ahead", "context"), [(None, (2, 2)), (2, (2, 2)), (1, (3, 1)), (0, (4, 0))])
