@@ -54,27 +54,24 @@ class Utterance:
 
 @dataclass(frozen=True)
 class Plan:
-    """A set of voices and how they read.
-
-    Attributes:
-        seed: seed of all choices.
-        speeds: range of speeds, where 1 is the voice's own.
-        sentences: slice of each language's sentences.
-        mixtures: number of mixtures besides the pure styles; 0 for only the kept-out style.
-        concentration: Dirichlet parameters of a woman and of the man, who weighs more because low voices are rare.
-        name: name of the mixtures.
-        man_alone: number of turns of the man's pure voice for one of each woman's.
-        utterances: number of utterances, regardless of the minutes.
-    """
+    """A set of voices and how they read."""
 
     seed: int
+    """seed of all choices"""
     speeds: tuple[float, float]
+    """range of speeds, where 1 is the voice's own"""
     sentences: slice
+    """slice of each language's sentences"""
     mixtures: int = 0
+    """number of mixtures besides the pure styles; 0 for only the kept-out style"""
     concentration: tuple[float, float] = (1.0, 1.0)
+    """Dirichlet parameters of a woman and of the man, who weighs more because low voices are rare"""
     name: str = ""
+    """name of the mixtures"""
     man_alone: int = 1
+    """number of turns of the man's pure voice for one of each woman's"""
     utterances: int | None = None
+    """number of utterances, regardless of the minutes"""
 
     @property
     def kept_out(self) -> bool:

@@ -50,22 +50,20 @@ _PUNCTUATION = re.compile(r"\s*([,;:.!?]+|\s-+\s)\s*")
 class Speech:
     """One utterance with its timing.
 
-    Attributes:
-        x: (T,) float32 at 24 kHz, T = 600 times the sum of `durations`.
-        tokens: (N,) Kokoro's numbers of the phonemes, 0 at both ends for silence.
-        durations: (N,) in units of 600 samples.
-        pitch: (2 * sum(durations),) the fundamental frequency in Hz that it was made with, every 300 samples; below
-            about 10 Hz where it is unvoiced.
-        style: (256,) what the model was told of the voice.
-
     Raises CorpusError if tokens, durations, pitch and samples do not belong together.
     """
 
     x: NDArray[np.float32]
+    """(T,) at 24 kHz, T = 600 times the sum of `durations`"""
     tokens: NDArray[np.int64]
+    """(N,) Kokoro's numbers of the phonemes, 0 at both ends for silence"""
     durations: NDArray[np.int64]
+    """(N,) in units of 600 samples"""
     pitch: NDArray[np.float32]
+    """(2 * sum(durations),) the fundamental frequency in Hz that it was made with, every 300 samples; below about 10 Hz
+    where it is unvoiced"""
     style: NDArray[np.float32]
+    """(256,) what the model was told of the voice"""
 
     def __post_init__(self) -> None:
         units = int(self.durations.sum())

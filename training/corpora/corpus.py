@@ -26,19 +26,16 @@ class CorpusError(ValueError):
 
 @dataclass(frozen=True)
 class Recording:
-    """One audio file as found.
-
-    Attributes:
-        name: file name within the speaker, with suffix and subfolders and forward slashes; the split sorts by it.
-        unusable: why it must be skipped regardless of its sound, or an empty string.
-        mel: npy file of a mel that replaces its own, if there is one.
-    """
+    """One audio file as found."""
 
     path: Path
     name: str
+    """file name within the speaker, with suffix and subfolders and forward slashes; the split sorts by it"""
     speaker: str
     unusable: str = ""
+    """why it must be skipped regardless of its sound, or an empty string"""
     mel: Path | None = None
+    """npy file of a mel that replaces its own, if there is one"""
 
     @property
     def stem(self) -> str:
@@ -48,35 +45,32 @@ class Recording:
 
 @dataclass(frozen=True)
 class Corpus:
-    """A set of recordings under one licence.
-
-    Attributes:
-        name: name in the manifest.
-        source: origin: a package's name or a folder.
-        licence: SPDX identifier, or another short name.
-        attribution: whom to credit for what, in one sentence.
-        licence_text: the licence file that came with the recordings, or an empty string.
-        recordings: all recordings, including unusable ones.
-        unseen: whether the voices are kept out of training, to evaluate on unseen voices.
-        use: `evaluate` if weights trained on the recordings would have to carry their licence.
-        synthetic: whether a text-to-speech model made the recordings.
-        min_seconds: shorter recordings are skipped; None for the common limit.
-        test_share: share of each speaker's recordings to hold out; None for every 40th.
-        mel_preset: preset of the recordings' mels, if they have any.
-    """
+    """A set of recordings under one licence."""
 
     name: str
+    """name in the manifest"""
     source: str
+    """origin: a package's name or a folder"""
     licence: str
+    """SPDX identifier, or another short name"""
     attribution: str
+    """whom to credit for what, in one sentence"""
     licence_text: str
+    """the licence file that came with the recordings, or an empty string"""
     recordings: tuple[Recording, ...]
+    """all recordings, including unusable ones"""
     unseen: bool = False
+    """whether the voices are kept out of training, to evaluate on unseen voices"""
     use: Use = "train"
+    """`evaluate` if weights trained on the recordings would have to carry their licence"""
     synthetic: bool = False
+    """whether a text-to-speech model made the recordings"""
     min_seconds: float | None = None
+    """shorter recordings are skipped; None for the common limit"""
     test_share: float | None = None
+    """share of each speaker's recordings to hold out; None for every 40th"""
     mel_preset: str | None = None
+    """preset of the recordings' mels, if they have any"""
 
     def __post_init__(self) -> None:
         if not self.name or self.name.startswith(".") or "/" in self.name or "\\" in self.name:

@@ -23,21 +23,18 @@ ON_PREDICTED = ", predicted mels"
 
 @dataclass(frozen=True)
 class Candidate:
-    """A row of the table.
-
-    Attributes:
-        mel_config: config of its input mels; audio is compared at its sample rate.
-        synthesize: mel (n_mels, frames) -> x (frames * hop_length,); None for the recording itself.
-        heard: (corpus, speaker) of the voices it was trained on, (corpus, None) for a whole corpus; None if unknown.
-        takes_given: whether it uses mels that came with recordings, if there are any, instead of the audio's own.
-    """
+    """A row of the table."""
 
     name: str
     mel_config: MelConfig
+    """config of its input mels; audio is compared at its sample rate"""
     synthesize: Callable[[Audio], Audio] | None = None
+    """mel (n_mels, frames) -> x (frames * hop_length,); None for the recording itself"""
     trained: bool = False
     heard: frozenset[tuple[str, str | None]] | None = None
+    """(corpus, speaker) of the voices it was trained on, (corpus, None) for a whole corpus; None if unknown"""
     takes_given: bool = True
+    """whether it uses mels that came with recordings, if there are any, instead of the audio's own"""
     weights_sha256: str | None = None
 
     def has_heard(self, recording: Recording) -> bool:
