@@ -80,6 +80,7 @@ def _troughs(difference: Floats) -> tuple[Indices, Floats, Floats]:
     """Return frame, lag and probability of each trough of differences (frames, lags), in order.
 
     Each threshold divides its prior among the troughs below it, with more for early ones; if there are none, the
+    deepest trough of the frame gets a hundredth of it.
     """
     walled = np.pad(difference, ((0, 0), (1, 1)), constant_values=np.inf)
     found = (difference < walled[:, :-2]) & (difference <= walled[:, 2:])
