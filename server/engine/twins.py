@@ -5,6 +5,7 @@ times as much audio as one, and two processes twice as much.
 """
 
 import logging
+import math
 import signal
 import threading
 import time
@@ -35,6 +36,7 @@ END_SECONDS = 5.0  # longest wait for idle processes to end
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 300.0  # seconds before another process is started
 STEADY_SECONDS = 60.0  # after which the end of a process is no reason to pause
 IDLE_SECONDS = 5.0  # without work, after which a process gives freed memory back
+WATCH_SECONDS = 1.0  # between looks at whether a process is stuck
 Load = Callable[[str], Synthesizer]
 """loads a model by its name or directory; it must be picklable"""
 Audio = NDArray[np.float32]
@@ -78,6 +80,8 @@ class Twin:
         self.lock = threading.Lock()
         self.unneeded = deque[int]()
         """models and streams that the process may forget"""
+        self.began = math.inf
+        """when its present work began"""
 
     @property
     def usable(self) -> bool:
@@ -87,6 +91,7 @@ class Twin:
     def send(self, work: Work | None) -> None:
         """Send what may be forgotten, and perhaps work."""
         unneeded = [self.unneeded.popleft() for _ in range(len(self.unneeded))]
+        self.began = math.inf if work is None else time.monotonic()
         try:
             self.connection.send((unneeded, work))
         except Exception:  # it has ended, or got half a message
@@ -99,17 +104,19 @@ class Twin:
             made = self.connection.recv()
         except Exception:  # it has ended, or the rest of its answer would be taken for the next one
             self.connection.close()
+        self.began = math.inf
         return made
 
 
 class Twins:
     """Processes that synthesize, each with its own copies of the models.
 
-    If one ends, another one starts. Until then, and while all are busy, the caller computes by itself.
+    If one ends, another one starts. Until then, and while all are busy, the caller computes by itself. A process whose
+    work takes longer than `patience` seconds is ended.
     """
 
-    def __init__(self, count: int, load: Load) -> None:
-        self._load = load
+    def __init__(self, count: int, load: Load, patience: float = math.inf) -> None:
+        self._load, self._patience = load, patience
         # Forks of a process that has imported the packages share the memory of these.
         self._context: Any = get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")
         self._context.set_forkserver_preload([__name__, "vocoder.kernels.tiles"])
@@ -195,10 +202,12 @@ class Twins:
             if twin is not None:
                 if self._stopped.is_set():  # perhaps since before `stop` could see it
                     twin.connection.close()
-                wait([twin.process.sentinel])
+                while not wait([twin.process.sentinel], WATCH_SECONDS):
+                    if time.monotonic() - twin.began > self._patience:
+                        twin.process.kill()
                 del self._places[place]
                 if not self._stopped.is_set():
-                    logger.error("a process for synthesis has ended; another one starts")
+                    logger.error("process %d for synthesis has ended; another one starts", twin.process.pid)
             soon = time.monotonic() - began < STEADY_SECONDS
             pause = min(2.0 * pause + FIRST_PAUSE, LONGEST_PAUSE) if soon else 0.0
 

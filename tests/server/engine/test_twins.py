@@ -88,6 +88,17 @@ def test_a_process_that_does_not_react_is_killed_at_the_end(twins, monkeypatch):
     assert process.exitcode == -signal.SIGKILL
 
 
+def test_a_process_that_is_stuck_is_ended_and_another_one_starts(twins, directory, wait_until, caplog):
+    twins._patience = 0.2
+    (process,) = twins.processes
+    os.kill(process.pid, signal.SIGSTOP)
+    assert twins.whole(Model(1, directory, None), _mel(9), SAMPLING) is None
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    wait_until(lambda: twins.processes not in ([], [process]))
+    assert f"process {process.pid} for synthesis has ended" in caplog.text
+
+
 @pytest.mark.parametrize("killed", [None, 0, 2])
 def test_a_stream_goes_on_where_its_process_was_killed(twins, directory, killed):
     loaded, mel = LoadedModel(vocoder.load(directory, guard="off"), twins=twins), _mel(300)
