@@ -188,8 +188,10 @@ def short_name(reference: str) -> str:
 
 
 def free_memory() -> None:
-    """Return unused memory to the device."""
+    """Return unused memory to the device, and exclude all objects that are used now from later collections."""
+    gc.unfreeze()
     gc.collect()
+    gc.freeze()
     if torch.accelerator.is_available():
         torch.accelerator.empty_cache()
 

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from server.engine.lanes import compute_on
 from server.engine.twins import NUMBERS, Audio, Model, Twin, Twins, Work
 from vocoder.stages import Pipeline
 
@@ -59,6 +60,7 @@ class Remote:
         ended, threads = self.total is not None, torch.get_num_threads()
         work = Work(self._model, self._sampling, mel, self._number, ended, frames, threads)
         self._twin.lock.acquire()
+        compute_on(1)  # what follows is short, and threads of the other process may still spin on the other cores
         return self._twins.ask(self._twin, work)
 
     def _locally(self, frames: int) -> Tensor:

@@ -4,6 +4,7 @@ Python runs one thread at a time. It takes a third of a synthesis or more, so tw
 times as much audio as one, and two processes twice as much.
 """
 
+import gc
 import logging
 import math
 import signal
@@ -246,6 +247,7 @@ def _serve(owner: "Connection[Any, Any]", load: Load) -> None:
         signal.signal(number, signal.SIG_IGN)
     logging.captureWarnings(True)
     logging.disable()  # the owner computes again what fails here, and logs that
+    gc.freeze()  # a collection of the packages' objects would take 0.1 s, and copy the memory of these
     kept: dict[int, Any] = {}  # models and streams
     with suppress(EOFError, OSError):
         owner.send(None)

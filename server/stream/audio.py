@@ -5,6 +5,7 @@ import math
 import time
 from collections import deque
 from collections.abc import AsyncIterator
+from concurrent.futures import Future
 
 import numpy as np
 import torch
@@ -76,6 +77,7 @@ class AudioStream:
         self._output, self._placement, self._mel_config = output, placement, config
         self._pieces = deque[NDArray[np.float32]]()
         self._changed = asyncio.Event()
+        self._started = Future[None]()
         self._session: StreamSession | None = None
         self._finished = False
         self._reach = 0  # wanted frames of the next chunk
@@ -99,6 +101,10 @@ class AudioStream:
     def begin(self) -> None:
         """Start measuring the time to the first audio."""
         self._began = time.monotonic()
+
+    async def started(self, seconds: float) -> None:
+        """Wait until a lane has begun to compute audio, at most for these seconds."""
+        await asyncio.wait([asyncio.wrap_future(self._started)], timeout=seconds)
 
     def push(self, mel: NDArray[np.float32]) -> None:
         """Add admitted frames (n_mels, frames) in the model's own config."""
@@ -222,6 +228,8 @@ class AudioStream:
             self._session = model.open_stream(sampling_fields(self._sampling))
             self._session.playback, self._session.reach = self.playback, self._reach
         self._hand_over(self._session)  # frames, or the end, that arrived while the chunk waited for its turn
+        if not self._started.done():
+            self._started.set_result(None)
         before = self._session.frames
         x: NDArray[np.float32] = self._session.next(delivered=False)
         check_output(x, self._session.frames - before, self._mel_config.hop_length)

@@ -9,10 +9,13 @@ from torch import Tensor
 
 from server.problems import Problem, malformed_body
 from server.service import Service
+from server.stream.audio import AudioStream
 from vocoder.admission import StreamAdmission, heeded
 from vocoder.guard.guard import FEWEST_FRAMES, judge
 from vocoder.guard.verdict import UNFAMILIAR, Verdict
 
+HEAD_START = 0.01
+"""seconds that the guard waits for the first chunk to start"""
 ROUGHER = 1.25
 """Largest ratio of a mel's roughness to that of its messages read as (n_mels, frames)."""
 
@@ -48,13 +51,17 @@ class Intake:
             await self._service.run(self._check_layout, pieces, ("typical",))
         return mel.numpy()
 
-    async def judge(self, last: bool = False) -> None:
+    async def judge(self, stream: AudioStream, last: bool = False) -> None:
         """Have the guard judge the first frames once there are enough of them, or at the end of the mel.
+
+        The first chunk of the stream may start before, because a listener waits for it and the guard would slow it down.
 
         Raises a Problem if the messages hold (n_mels, frames), and like `heeded`.
         """
         pieces = self.admission.beginning(last)
         if pieces:
+            if not last:
+                await stream.started(HEAD_START)
             self.verdict = await self._service.run(self._judged, pieces)
 
     def _judged(self, pieces: list[Tensor]) -> Verdict | None:

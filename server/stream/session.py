@@ -112,7 +112,7 @@ class WebSocketSession:
                 if not admission.frames:
                     raise Problem("invalid-mel", "The mel has no frames.")
                 self._push(admission.finish().numpy(), stream)
-                await intake.judge(last=True)
+                await intake.judge(stream, last=True)
                 stream.end()
             else:
                 if not (before := admission.frames):
@@ -120,8 +120,7 @@ class WebSocketSession:
                 mel = await intake.take(message["bytes"])
                 charge_frames(self._websocket, admission.frames - before, self._cost)
                 self._push(mel, stream)
-                await asyncio.sleep(0)  # the first chunk starts before the guard, and the listener waits for it
-                await intake.judge()
+                await intake.judge(stream)
         await self._receive_message()
         raise malformed_body("Nothing may follow the end of the mel.")
 
