@@ -54,7 +54,7 @@ class Intake:
     async def judge(self, stream: AudioStream, last: bool = False) -> None:
         """Have the guard judge the first frames once there are enough of them, or at the end of the mel.
 
-        The first chunk of the stream may start before, because a listener waits for it and the guard would slow it down.
+        The first chunk may start before: a listener waits for it, and the guard would slow it down.
 
         Raises a Problem if the messages hold (n_mels, frames), and like `heeded`.
         """
