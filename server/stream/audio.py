@@ -32,6 +32,7 @@ STATE_BYTES = 2**20  # about the size of a model's state between two chunks
 FIRST_FRAMES = 64  # assumed for the first chunk, before its session exists
 SPARE = 1.5  # least duration of a chunk's audio, in expected waits for the next chunk
 USED = 0.6  # fraction of the time left for a chunk that its computation should take
+UNNOTICED = 0.1  # seconds; an utterance that takes less than `USED` of this on one core is one chunk
 MOST_FIRST = 32  # frames to which a first chunk may be extended so that the second is the last
 DEFERRED = 0.3  # seconds for which later chunks may give way to others' first chunks while there is audio to play
 QUEUE_PATIENCE = 0.05  # seconds between attempts while the queue is full
@@ -173,7 +174,7 @@ class AudioStream:
             self._mel_config.sample_rate,
             parts=at_once(self._step, model),
             cost=model.cost(self._sampling.corrections),
-            listened=not self._synthesized,
+            listened=not self._synthesized and not (self.ended and self._reach >= self.frames),
             due=min(self.playback.ahead, DEFERRED),
             available=self._available,
         )
@@ -186,14 +187,17 @@ class AudioStream:
         """Return the frames of the next chunk: long, to need few chunks, but computed before playback runs dry.
 
         The audio of a chunk should last until the one after it is computed. Each additional chunk costs as much as a
-        third of an utterance, so the first is extended if the second can then be the last. Computing a chunk may take
-        `USED` of the wait, or of the playback time left after it if that is longer.
+        third of an utterance, so the first is extended if the second can then be the last, or is the only one if that
+        is hardly later. Computing a chunk may take `USED` of the wait, or of the playback time left after it if that is
+        longer.
         """
         queue, frame_seconds = self._engine.queue, self._mel_config.hop_length / self._mel_config.sample_rate
         wait = queue.expected_wait()
         pace = USED * queue.pace.frames_per_second / self._engine.model.cost(self._sampling.corrections)
         if self._synthesized:
             wanted = max(self.playback.ahead - wait, wait) * pace
+        elif self.ended and self.frames <= UNNOTICED * pace:
+            return self.frames
         else:
             wanted = max(min(MOST_FIRST, (wait + self.frames / pace) / frame_seconds), wait * pace)
         frames = max(SPARE * wait / frame_seconds, wanted)

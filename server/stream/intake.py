@@ -1,5 +1,6 @@
 """Reads and admits the mel of a stream as it arrives."""
 
+import asyncio
 from typing import Any
 
 import numpy as np
@@ -28,14 +29,16 @@ class Intake:
         self.admission = admission
         self._service = service
         self._dtype = dtype
+        self._judging: asyncio.Future[None] | None = None
 
     async def take(self, message: bytes) -> NDArray[np.float32]:
         """Return the frames (n_mels, frames) that are ready for the model after a message of whole frames.
 
         There may be none yet if an adapter needs more. A message holds frames one after the other, (frames, n_mels).
-        Raises like `StreamAdmission.take`, and a Problem if a message does not hold whole frames, or as soon as the
-        messages turn out to hold (n_mels, frames), before they are heard.
+        Raises like `judged` and `StreamAdmission.take`, and a Problem if a message does not hold whole frames, or as soon
+        as the messages turn out to hold (n_mels, frames), before they are heard.
         """
+        await self.judged()
         path, before, take = self.admission.path, self.admission.frames, self.admission.take
         size = path.source.n_mels * self._dtype.itemsize
         if not message or len(message) % size:
@@ -51,18 +54,29 @@ class Intake:
             await self._service.run(self._check_layout, pieces, ("typical",))
         return mel.numpy()
 
-    async def judge(self, stream: AudioStream, last: bool = False) -> None:
-        """Have the guard judge the first frames once there are enough of them, or at the end of the mel.
+    def judge(self, stream: AudioStream, last: bool = False) -> None:
+        """Have the guard judge the first frames once there are enough of them, or at the end of the mel."""
+        pieces = self.admission.beginning(last)
+        if pieces:
+            self._judging = asyncio.ensure_future(self._judge(pieces, stream))
 
-        The first chunk may start before: a listener waits for it, and the guard would slow it down.
+    async def judged(self) -> None:
+        """Wait for the verdict, if the guard has begun.
 
         Raises a Problem if the messages hold (n_mels, frames), and like `heeded`.
         """
-        pieces = self.admission.beginning(last)
-        if pieces:
-            if not last:
-                await stream.started(HEAD_START)
-            self.verdict = await self._service.run(self._judged, pieces)
+        if self._judging is not None:
+            await self._judging
+
+    async def close(self) -> None:
+        """Stop the guard."""
+        if self._judging is not None:
+            self._judging.cancel()
+            await asyncio.wait([self._judging])
+
+    async def _judge(self, pieces: list[Tensor], stream: AudioStream) -> None:
+        await stream.started(HEAD_START)  # a listener waits for the first chunk, and the guard would slow it down
+        self.verdict = await self._service.run(self._judged, pieces)
 
     def _judged(self, pieces: list[Tensor]) -> Verdict | None:
         verdict = judge(torch.cat(pieces, dim=1), self.admission.path)

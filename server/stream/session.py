@@ -88,10 +88,13 @@ class WebSocketSession:
         intake = Intake(service, DTYPES[hello.dtype], admission)
         output = OutputSpec(target, rate, level, service.origin(engine, sampling.seed))
         stream = AudioStream(service, engine, sampling, output, admission.placement, self._websocket)
-        sending = asyncio.ensure_future(self._send_audio(stream, hello.report_dry))
-        with as_problems():
-            await done_before(sending, self._take_frames(intake, stream))
-        sending.result()
+        sending = asyncio.ensure_future(self._send_audio(stream, intake, hello.report_dry))
+        try:
+            with as_problems():
+                await done_before(sending, self._take_frames(intake, stream))
+                sending.result()
+        finally:
+            await intake.close()
         await self._send_json(_done(intake, stream, rate, path))
 
     def _path(self, hello: StreamHello, config: MelConfig) -> MelPath:
@@ -112,15 +115,17 @@ class WebSocketSession:
                 if not admission.frames:
                     raise Problem("invalid-mel", "The mel has no frames.")
                 self._push(admission.finish().numpy(), stream)
-                await intake.judge(stream, last=True)
+                intake.judge(stream, last=True)
                 stream.end()
             else:
                 if not (before := admission.frames):
                     stream.begin()
                 mel = await intake.take(message["bytes"])
                 charge_frames(self._websocket, admission.frames - before, self._cost)
+                for _ in range(2):  # reads what has arrived: if that is the end of the mel, its audio can be one chunk
+                    await asyncio.sleep(0)
                 self._push(mel, stream)
-                await intake.judge(stream)
+                intake.judge(stream)
         await self._receive_message()
         raise malformed_body("Nothing may follow the end of the mel.")
 
@@ -129,9 +134,10 @@ class WebSocketSession:
             stream.push(mel)
             self._hold(stream)
 
-    async def _send_audio(self, stream: AudioStream, report_dry: bool) -> None:
-        """Send audio as it becomes available, until the end of the mel."""
+    async def _send_audio(self, stream: AudioStream, intake: Intake, report_dry: bool) -> None:
+        """Send audio as it becomes available and its mel is judged, until the end of the mel."""
         async for body in stream.bodies():
+            await intake.judged()
             if report_dry and stream.playback.late:
                 await self._send_json({"type": "dry", "seconds": round(stream.playback.late, 6)})
             if body:

@@ -14,7 +14,7 @@ from tiny_models import TINY_MEL, tiny_synthesizer
 from server.audio.formats import STREAM_FORMATS, Level, OutputSpec
 from server.engine.jobs import Synthesis
 from server.engine.model import LoadedModel
-from server.stream.audio import AudioStream
+from server.stream.audio import UNNOTICED, USED, AudioStream
 from server.telemetry.requests import Metrics
 from vocoder.adapt.path import MelPath, Placement
 from vocoder.sampling import Sampling
@@ -61,7 +61,8 @@ def open_stream(engine):
     ("frames", "speed", "sizes"),
     [(0, 50, [16, 384]), (1, 50, [32, 368]), (8, 50, [240, 160]), (0, 4.8, [32, 96, 272]), (43, 4.8, [128, 272])],
 )
-def test_chunks_are_few_and_never_late(frames, speed, sizes):
+def test_chunks_are_few_and_never_late(frames, speed, sizes, monkeypatch):
+    monkeypatch.setattr("server.stream.audio.UNNOTICED", 0.0)
     engine = PacedEngine(frames * FRAME_SECONDS, speed)
     stream = open_stream(engine)
     mel = mel_of(400, TINY_MEL.n_mels)
@@ -75,6 +76,17 @@ def test_chunks_are_few_and_never_late(frames, speed, sizes):
     assert engine.sizes == sizes
     assert engine.expected[1:] == sizes[1:]  # the first one includes extra work
     assert_same(np.frombuffer(b"".join(audio), "<f4"), engine.synthesizer.synthesize(mel, seed=1))
+
+
+@pytest.mark.parametrize(("speed", "first"), [(1.1, 400), (0.9, 32)])
+def test_an_utterance_that_takes_little_time_is_one_chunk(speed, first):
+    engine = PacedEngine(0.0, speed * 400 * FRAME_SECONDS / (USED * UNNOTICED))
+    stream = open_stream(engine)
+    stream.push(mel_of(400, TINY_MEL.n_mels))
+    stream.end()
+    while stream.samples < 400 * TINY_MEL.hop_length:
+        stream.taken(stream.next())
+    assert engine.sizes[0] == first
 
 
 def test_a_chunk_includes_frames_that_arrived_while_it_waited():
