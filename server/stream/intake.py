@@ -35,8 +35,8 @@ class Intake:
         """Return the frames (n_mels, frames) that are ready for the model after a message of whole frames.
 
         There may be none yet if an adapter needs more. A message holds frames one after the other, (frames, n_mels).
-        Raises like `judged` and `StreamAdmission.take`, and a Problem if a message does not hold whole frames, or as soon
-        as the messages turn out to hold (n_mels, frames), before they are heard.
+        Raises like `judged` and `StreamAdmission.take`, and a Problem if a message does not hold whole frames, or as
+        soon as the messages turn out to hold (n_mels, frames), before they are heard.
         """
         await self.judged()
         path, before, take = self.admission.path, self.admission.frames, self.admission.take
