@@ -32,7 +32,7 @@ STATE_BYTES = 2**20  # about the size of a model's state between two chunks
 FIRST_FRAMES = 64  # assumed for the first chunk, before its session exists
 SPARE = 1.5  # least duration of a chunk's audio, in expected waits for the next chunk
 USED = 0.6  # fraction of the time left for a chunk that its computation should take
-UNNOTICED = 0.1  # seconds; an utterance that takes less than `USED` of this on one core is one chunk
+UNNOTICED = 0.1  # seconds; an utterance that takes less than `USED` of this and the wait on one core is one chunk
 MOST_FIRST = 32  # frames to which a first chunk may be extended so that the second is the last
 DEFERRED = 0.3  # seconds for which later chunks may give way to others' first chunks while there is audio to play
 QUEUE_PATIENCE = 0.05  # seconds between attempts while the queue is full
@@ -196,7 +196,7 @@ class AudioStream:
         pace = USED * queue.pace.frames_per_second / self._engine.model.cost(self._sampling.corrections)
         if self._synthesized:
             wanted = max(self.playback.ahead - wait, wait) * pace
-        elif self.ended and self.frames <= UNNOTICED * pace:
+        elif self.ended and self.frames <= (UNNOTICED + wait) * pace:
             return self.frames
         else:
             wanted = max(min(MOST_FIRST, (wait + self.frames / pace) / frame_seconds), wait * pace)
