@@ -99,7 +99,7 @@ def _service(settings: Settings, load: Callable[[str], Synthesizer], twins: bool
     shared_frames, limits = SHARED_FRAMES if kind == "cuda" else 0, (settings.queue_size, settings.max_wait)
     several = lanes.count if lanes.count > 1 else 0
     count = several if settings.processes < 0 else settings.processes
-    processes = Twins(count if twins and kind == "cpu" else 0, load, settings.stall_timeout)
+    processes = Twins(count if twins and kind == "cpu" else 0, load, settings.stall_timeout / 2.0)
 
     def loaded(reference: str) -> LoadedModel:
         return LoadedModel(load(reference), metrics.record, shared_frames, processes)

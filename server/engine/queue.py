@@ -13,6 +13,7 @@ from server.engine.turns import CLIENT, Client, Shares, wait_among
 HEAD_START = 1.0  # seconds that audio which is needed now is ahead of work which nobody waits for
 FIRST_GUESS = 0.01  # seconds per frame before any were measured
 MEMORY = 0.9  # factor on earlier runs' weight in the pace with each new run
+SLOWEST = 3.0  # a run that takes more times as long as expected counts as this: it may have waited for a stuck process
 
 
 class Pace:
@@ -30,8 +31,9 @@ class Pace:
     def add(self, frames: float, seconds: float) -> None:
         """Add one run; ignore runs without frames."""
         if frames > 0:
+            longest = SLOWEST * frames / self.frames_per_second if self._seconds else seconds
             self._frames = MEMORY * self._frames + frames
-            self._seconds = MEMORY * self._seconds + max(seconds, 1e-6)
+            self._seconds = MEMORY * self._seconds + max(min(seconds, longest), 1e-6)
 
 
 class WorkQueue:

@@ -71,8 +71,8 @@ class Intake:
     async def close(self) -> None:
         """Stop the guard."""
         if self._judging is not None:
-            self._judging.cancel()
-            await asyncio.wait([self._judging])
+            self._judging.cancel()  # if it has failed, that was told to the client or came too late
+            await asyncio.gather(self._judging, return_exceptions=True)
 
     async def _judge(self, pieces: list[Tensor], stream: AudioStream) -> None:
         await stream.started(HEAD_START)  # a listener waits for the first chunk, and the guard would slow it down

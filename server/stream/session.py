@@ -126,6 +126,7 @@ class WebSocketSession:
                     await asyncio.sleep(0)
                 self._push(mel, stream)
                 intake.judge(stream)
+        await intake.judged()  # a refusal need not wait for the first chunk
         await self._receive_message()
         raise malformed_body("Nothing may follow the end of the mel.")
 

@@ -14,7 +14,7 @@ from http_helpers import TIMEOUT
 from server.engine import lanes as lanes_module
 from server.engine.jobs import Job, at_once
 from server.engine.lanes import ELSEWHERE, PROBE_SECONDS, Lanes, Team, available_cores
-from server.engine.queue import WorkQueue
+from server.engine.queue import Pace, WorkQueue
 from server.engine.turns import CLIENT, Client
 
 
@@ -101,6 +101,13 @@ def test_chunks_give_way_to_the_start_of_others_until_their_audio_is_needed(wait
         jobs.append(queue.submit(work.job("later start", listened=True)))
         work.finish(jobs)
     assert work.begun == ["running", "start", "chunk", "whole", "later start"]
+
+
+def test_a_run_that_waited_for_a_stuck_process_hardly_changes_the_pace():
+    pace = Pace()
+    pace.add(100, 1.0)
+    pace.add(100, 60.0)
+    assert 40.0 < pace.frames_per_second < 60.0
 
 
 def test_the_expected_wait_includes_the_turns_of_others():
