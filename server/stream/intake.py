@@ -15,7 +15,7 @@ from vocoder.admission import StreamAdmission, heeded
 from vocoder.guard.guard import FEWEST_FRAMES, judge
 from vocoder.guard.verdict import UNFAMILIAR, Verdict
 
-HEAD_START = 0.01
+LONGEST_DELAY = 0.01
 """seconds that the guard waits for the first chunk to start"""
 ROUGHER = 1.25
 """Largest ratio of a mel's roughness to that of its messages read as (n_mels, frames)."""
@@ -75,7 +75,7 @@ class Intake:
             await asyncio.gather(self._judging, return_exceptions=True)
 
     async def _judge(self, pieces: list[Tensor], stream: AudioStream) -> None:
-        await stream.started(HEAD_START)  # a listener waits for the first chunk, and the guard would slow it down
+        await stream.started(LONGEST_DELAY)  # a listener waits for the first chunk, and the guard would slow it down
         self.verdict = await self._service.run(self._judged, pieces)
 
     def _judged(self, pieces: list[Tensor]) -> Verdict | None:
