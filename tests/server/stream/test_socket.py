@@ -1,5 +1,6 @@
 import math
 import re
+import time
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,9 @@ from streamers import Streamer, mel_of
 from websockets.exceptions import ConnectionClosed
 
 from server.audio.formats import STREAM_FORMATS
+from server.stream import intake
 from vocoder.audio.resampling import resample
+from vocoder.guard.guard import judge
 from vocoder.mel.config import preset
 
 
@@ -90,6 +93,16 @@ def test_the_verdict_is_about_the_mel_as_sent(ready, streamer, mel):
                     _, done = synthesize(client, sent_mel[:, :frames], 40, model=model.name, preset="nvidia")
                 assert (done["guard"]["cause"], done["guard"]["typical"]) == (cause, cause == "typical")
                 assert done["frames"] == frames
+
+
+def test_nothing_is_heard_of_a_mel_that_is_refused(url, mel, monkeypatch):
+    monkeypatch.setattr(intake, "judge", lambda *given: time.sleep(0.2) or judge(*given))  # slower than the synthesis
+    with dial(url) as client:
+        client.begin(preset="nvidia", guard="strict")
+        client.send(mel / math.log(10.0))
+        client.end()
+        audio, problem = client.rest()
+    assert (len(audio), problem["guard"]["cause"], client.closed()) == (0, "log10", (4422, "unlikely-mel"))
 
 
 def test_transposed_messages_are_rejected(url, streamer, mel):
