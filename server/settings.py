@@ -84,7 +84,7 @@ class Settings(BaseSettings):
     max_buffered_bytes: Bytes = 256 * MIB
     """bytes of request bodies, mels and audio held at once before 503"""
     stall_timeout: Seconds = 120.0
-    """seconds one inference may take before /livez reports the model as stuck; after half, stuck processes are replaced"""
+    """seconds one inference may take before /livez reports the model as stuck; after half, processes are replaced"""
     drain_timeout: Least0 = Field(default=30.0, description="seconds that requests in flight get at shutdown")
     drain_delay: Least0 = 0.0
     """seconds after SIGTERM in which new requests are still accepted, while /readyz answers 503"""
