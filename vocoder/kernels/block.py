@@ -1,17 +1,16 @@
-"""A ConvNeXt block as one pass, or all but its products if a library computes those."""
+"""A ConvNeXt block in one pass."""
 
 from typing import Any
 
 import numpy as np
 from numba import njit
 
-from vocoder.kernels.intrinsics import FAST, entry, like, wide
+from vocoder.kernels.intrinsics import FAST, entry, like
 from vocoder.kernels.lanes import lanes
 from vocoder.kernels.memory import LANES, TILE, Cube, FirstMatrix, Matrix, Row, SecondMatrix
 from vocoder.kernels.product import activate, multiply
 
 FLOAT = np.float32
-COLUMNS = 2 * LANES  # columns of a panel
 EPSILON = FLOAT(1e-6)  # added to a variance, as in `vocoder.layers.frame_block.FrameBlock`
 Mixing = tuple[Matrix, Row, Row, Row]
 """taps (K, C) and bias (C,) of a convolution of each channel, and the weight and bias of the normalisation after it"""
@@ -54,27 +53,33 @@ def mix_row(x: Any, frame: int, before: int, mixing: Any, row: Any, out: Any) ->
         out[c] = like((row[c] - mean) * scale * weight[c] + bias[c], out[c])
 
 
-@entry(stripe=16)
-def mixed(rows: range, before: int, x: Cube, mixing: Mixing, out: FirstMatrix) -> None:
-    """Convolve x (B, steps, C) and normalise each row; out is (B * steps, C) or has more rows."""
-    _, steps, channels = x.shape
-    total = np.empty(channels, FLOAT)
-    for row in rows:
-        mix_row(x[row // steps], row % steps, before, mixing, total, out[row])
-
-
 @njit(fastmath=FAST, error_model="numpy")  # type: ignore[untyped-decorator]
-def _add_row(x: Any, moved: Any, scale: Any, out: Any) -> None:
-    """Write x + scale * moved."""
+def _add_row(x: Any, scale: Any, out: Any) -> None:
+    """Write x + scale * out."""
     for c in range(out.shape[0]):
-        out[c] = x[c] + wide(moved[c]) * scale[c]
+        out[c] = x[c] + out[c] * scale[c]
 
 
-@entry(stripe=16)
-def added(rows: range, x: Matrix, moved: FirstMatrix, scale: Row, out: Matrix) -> None:
-    """Write x + scale * moved (rows, C); `moved` may have more rows."""
-    for row in rows:
-        _add_row(x[row], moved[row], scale, out[row])
+@njit(error_model="numpy")  # type: ignore[untyped-decorator]
+def _compute(
+    rows: Any, before: int, x: Any, seen: Any, weights: Any, buffers: Any, out: Any, width: int, zero: Any
+) -> None:
+    """Compute the rows from the first to the last of a block, with panels of two vectors of `width` numbers."""
+    (mixing, (wide, wide_bias), (narrow, narrow_bias), scale), (normed, hidden, _) = weights, buffers
+    (begin, last), (_, steps, channels), columns = rows, x.shape, 2 * width
+    memory, eight = (np.empty(columns, FLOAT), np.empty(columns, FLOAT)), lanes(LANES, FLOAT(0.0))
+    mixed, given, inputs = np.empty(channels, FLOAT), x.reshape(out.shape), hidden.shape[1]
+    for row in range(begin, last + 1):
+        mix_row(seen[row // steps], row % steps, before, mixing, mixed, normed[row])
+    for at in range(wide.shape[0]):
+        part = begin, last, columns * at, min(columns * (at + 1), inputs), at
+        multiply(part, channels, channels, normed.reshape(-1), wide, wide_bias, hidden, memory, width, zero)
+        activate(part, hidden, eight)
+    for at in range(narrow.shape[0]):
+        part = begin, last, columns * at, min(columns * (at + 1), channels), at
+        multiply(part, inputs, inputs, hidden.reshape(-1), narrow, narrow_bias, out, memory, width, zero)
+    for row in range(begin, last + 1):
+        _add_row(given[row], scale, out[row])
 
 
 @entry(stripe=1)
@@ -83,23 +88,12 @@ def block(
 ) -> None:
     """Compute a `FrameBlock` of x (B, steps, C), for these `numbers` of `parts` parts of the rows.
 
-    Rows are independent of each other. The convolution reads `seen`.
+    Rows are independent of each other. The convolution reads `seen`. Panels are those of `vocoder.kernels.product`.
     """
-    (mixing, (wide, wide_bias), (narrow, narrow_bias), scale), (normed, hidden, _) = weights, buffers
-    _, steps, channels = x.shape
-    memory, zero = (np.empty(COLUMNS, FLOAT), np.empty(COLUMNS, FLOAT)), lanes(LANES, FLOAT(0.0))
-    mixed, given, tiles = np.empty(channels, FLOAT), x.reshape(out.shape), -(-out.shape[0] // TILE)
+    tiles = -(-out.shape[0] // TILE)
     for number in numbers:
-        begin, last = number * tiles // parts * TILE, min((number + 1) * tiles // parts * TILE, out.shape[0]) - 1
-        for row in range(begin, last + 1):
-            mix_row(seen[row // steps], row % steps, before, mixing, mixed, normed[row])
-        for at in range(wide.shape[0]):
-            part = begin, last, COLUMNS * at, min(COLUMNS * (at + 1), hidden.shape[1]), at
-            multiply(part, channels, channels, normed.reshape(-1), wide, wide_bias, hidden, memory, LANES, zero)
-            activate(part, hidden, zero)
-        for at in range(narrow.shape[0]):
-            part = begin, last, COLUMNS * at, min(COLUMNS * (at + 1), channels), at
-            inputs = hidden.shape[1]
-            multiply(part, inputs, inputs, hidden.reshape(-1), narrow, narrow_bias, out, memory, LANES, zero)
-        for row in range(begin, last + 1):
-            _add_row(given[row], out[row], scale, out[row])
+        rows = number * tiles // parts * TILE, min((number + 1) * tiles // parts * TILE, out.shape[0]) - 1
+        if weights[1][0].shape[1] == 2 * LANES * x.shape[2]:
+            _compute(rows, before, x, seen, weights, buffers, out, LANES, lanes(8, FLOAT(0.0)))
+        else:
+            _compute(rows, before, x, seen, weights, buffers, out, 2 * LANES, lanes(16, FLOAT(0.0)))

@@ -1,7 +1,7 @@
 """A block of ConvNeXt over frames, compiled where the processor allows it."""
 
-from collections.abc import Callable, Sequence
-from functools import partial, reduce
+from collections.abc import Sequence
+from functools import reduce
 from typing import Any
 
 import torch
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vocoder.kernels.launcher import FLOATS, Kernel, Launch, compilable, in_turn, kernel
-from vocoder.kernels.memory import LANES, PAIR_COLUMNS, PART, TILE_ROWS, TILED_PART
+from vocoder.kernels.memory import PAIR_COLUMNS, PART, TILE_ROWS, TILED_PART
 from vocoder.layers.product import Kept, Product, in_pairs, multiplies_pairs, multiplies_tiles
 from vocoder.stages import silenced
 
@@ -22,8 +22,7 @@ class FrameBlock(nn.Module):
 
     (Liu et al., "A ConvNet for the 2020s", arXiv 2201.03545; Vocos, arXiv 2306.00814, is a vocoder of such blocks at
     frame rate.) The residual stays in float32, products run in their compute dtype. With frozen float32 weights on a
-    CPU it is one compiled pass, or if a library computes the products, compiled passes compute the rest. The kernel
-    covers `kernel_size` steps, `ahead` of them after the current one.
+    CPU it is one compiled pass. The kernel covers `kernel_size` steps, `ahead` of them after the current one.
     """
 
     def __init__(self, channels: int, hidden: int, kernel_size: int, ahead: int, scale: float) -> None:
@@ -34,7 +33,7 @@ class FrameBlock(nn.Module):
         self.expand = Product(channels, hidden)
         self.contract = Product(hidden, channels)
         self.scale = nn.Parameter(torch.full((channels,), scale))
-        self._kept: Kept[Callable[[Tensor, Tensor], Tensor] | None] = Kept()
+        self._kept: Kept[AtOnce | None] = Kept()
 
     def forward(self, x: Tensor, gaps: Tensor | None = None) -> Tensor:
         """Map (B, channels, steps) to the same shape; the convolution sees zeros at the steps `gaps`."""
@@ -45,7 +44,7 @@ class FrameBlock(nn.Module):
         moved: Tensor = self.contract(self.expand(self.norm(self._mixed(seen)), gelu=True))
         return torch.addcmul(x, moved.to(x.dtype), self.scale).transpose(1, 2)
 
-    def compiled(self, x: Tensor) -> Callable[[Tensor, Tensor], Tensor] | None:
+    def compiled(self, x: Tensor) -> "AtOnce | None":
         """Return compiled code for the block's dtype and weights, if there is any for frames x."""
         if self.scale.requires_grad or not compilable(x):
             return None
@@ -54,7 +53,7 @@ class FrameBlock(nn.Module):
         weights = (conv.weight, conv.bias, norm.weight, norm.bias, wide.weight, wide.bias, narrow.weight, narrow.bias)
         return self._kept.of((*weights, self.scale), self._arranged, wide.dtype)
 
-    def _arranged(self) -> Callable[[Tensor, Tensor], Tensor] | None:
+    def _arranged(self) -> "AtOnce | None":
         dtype = self.expand.dtype
         if self.scale.dtype != torch.float32 or dtype not in FLOATS:
             return None
@@ -67,29 +66,12 @@ class FrameBlock(nn.Module):
             run, most = kernel("tiles" if tiled else "pairs", "block", dtype), TILED_PART if tiled else PART // 2
             weights = (mixing, expand, in_pairs(self.contract, room), self.scale)
             return None if run is None else AtOnce(run, self.before, weights, dtype, room, most)
-        products = self.expand.arranged(), self.contract.arranged()
-        (wide, wide_bias), (narrow, narrow_bias) = ((matrix.panels, bias) for matrix, bias in products)
-        if wide is not None and narrow is not None and wide.shape[1] == 2 * LANES * self.expand.in_features:
-            run = kernel("block", "block", wide.dtype, narrow.dtype)
-            weights = (mixing, (wide, wide_bias), (narrow, narrow_bias), self.scale)
-            room, most = self.expand.out_features, PART // 4
-            return None if run is None else AtOnce(run, self.before, weights, dtype, room, most)
-        mixed, added = kernel("block", "mixed", dtype), kernel("block", "added", dtype)
-        return None if mixed is None or added is None else partial(self._in_passes, mixed, added, mixing, products)
-
-    def _in_passes(
-        self, mixed: Kernel, added: Kernel, mixing: tuple[Any, ...], products: tuple[Any, ...], x: Tensor, seen: Tensor
-    ) -> Tensor:
-        """Compute the block with library products, and compiled passes before and after them."""
-        (expand, wide_bias), (contract, narrow_bias) = products
-        rows, channels = x.shape[0] * x.shape[1], x.shape[2]
-        hidden = torch.empty(expand.room(rows), channels, dtype=self.expand.dtype)
-        hidden[rows:].zero_()  # leftover denormal numbers would be slow
-        mixed(rows, self.before, seen, mixing, hidden)
-        moved = contract.times(expand.times(hidden, wide_bias, gelu=True), narrow_bias)
-        out = torch.empty_like(x)
-        added(rows, x.view(-1, channels), moved, self.scale, out.view(-1, channels))
-        return out
+        (expand, wide_bias), (contract, narrow_bias) = self.expand.arranged(), self.contract.arranged()
+        if expand.panels is None or contract.panels is None:
+            return None
+        weights = (mixing, (expand.panels, wide_bias), (contract.panels, narrow_bias), self.scale)
+        run = kernel("block", "block", expand.panels.dtype, contract.panels.dtype)
+        return None if run is None else AtOnce(run, self.before, weights, dtype, self.expand.out_features, PART // 4)
 
     def _mixed(self, x: Tensor) -> Tensor:
         """Convolve over the steps, as a row of pixels in channels-last memory for oneDNN."""
@@ -135,7 +117,7 @@ class AtOnce:
 def through(blocks: Sequence[FrameBlock], x: Tensor, gaps: Tensor | None = None) -> Tensor:
     """Apply equally large blocks to x (B, channels, steps) one after another, without the interpreter if possible."""
     rows = x.transpose(1, 2).contiguous()
-    compiled = [each for block in blocks if gaps is None and isinstance(each := block.compiled(rows), AtOnce)]
+    compiled = [each for block in blocks if gaps is None and (each := block.compiled(rows)) is not None]
     run = kernel("turns", "in_turn") if len(compiled) == len(blocks) else None
     if run is None:
         return reduce(lambda hidden, block: block(hidden, gaps), blocks, x)

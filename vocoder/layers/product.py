@@ -26,9 +26,6 @@ ENTRIES = {
 }
 """processor capability and dtype -> kernel and columns of its panels; otherwise a library is as fast"""
 
-LARGE = 2**18
-"""number of elements of a float32 matrix above which oneDNN is at least as fast as panels of 32 columns"""
-
 
 class Kept(Generic[T]):
     """Caches a value computed from parameters. Copies and pickles are empty and compute it again.
@@ -83,8 +80,7 @@ def in_panels(weight: Tensor) -> tuple[Kernel, Tensor] | None:
     """
     capability = torch.backends.cpu.get_cpu_capability()
     name, columns = ENTRIES.get((capability, weight.dtype), ("", 0))
-    large = columns == 32 and weight.numel() > LARGE
-    if not name or large or not compilable(weight, weight.dtype):
+    if not name or not compilable(weight, weight.dtype):
         return None
     halves = weight.half()
     weight = halves if weight.dtype == torch.float32 and torch.equal(halves.float(), weight) else weight

@@ -14,31 +14,37 @@ from vocoder.kernels.launcher import announced, kernel
 
 
 def test_a_kernel_processes_each_stripe_once_with_any_number_of_threads():
-    add = kernel("block", "added", torch.float32)
-    x, moved, scale = torch.randn(1000, 24), torch.randn(1000, 24), torch.randn(24)
+    gated = kernel("gate", "gated", torch.float32)
+    gates, offset = torch.randn(1000, 48), torch.randn(1, 48)
     threads = torch.get_num_threads()
     try:
         for count in (1, 2, 3):
             torch.set_num_threads(count)
-            out = torch.full_like(x, torch.nan)
-            add(1000, x, moved, scale, out)
-            torch.testing.assert_close(out, x + moved * scale)
+            out = torch.full((1000, 24), torch.nan)
+            gated(1000, 0, 1000, gates, offset, out, (None, None, None))
+            tanh, sigmoid = (gates + offset).chunk(2, dim=1)
+            torch.testing.assert_close(out, tanh.tanh() * sigmoid.sigmoid())
     finally:
         torch.set_num_threads(threads)
 
 
 def test_a_kernel_only_takes_tensors_that_match_its_signature():
-    add = kernel("block", "added", torch.bfloat16)
-    x, moved, scale = torch.zeros(4, 8), torch.ones(4, 8, dtype=torch.bfloat16), torch.ones(8)
-    out = torch.zeros(4, 8)
-    others = (x.double(), moved, scale), (x, moved.float(), scale), (x, moved, scale[None]), (x.t(), moved, scale)
+    gated = kernel("gate", "gated", torch.bfloat16)
+    gates, offset = torch.zeros(4, 16, dtype=torch.bfloat16), torch.zeros(1, 16)
+    out, none = torch.ones(4, 8, dtype=torch.bfloat16), (None, None, None)
+    others = (
+        (gates.double(), offset, out),
+        (gates, offset.half(), out),
+        (gates, offset[0], out),
+        (gates, offset, out.t()),
+    )
     for invalid in others:
         with pytest.raises(TypeError, match="a kernel needs a contiguous"):
-            add(4, *invalid, out)
+            gated(4, 0, 4, *invalid, none)
     with pytest.raises(ValueError, match="zip"):
-        add(4, x, moved, scale)
-    add(4, x, moved, scale, out)
-    assert torch.equal(out, torch.ones(4, 8))
+        gated(4, 0, 4, gates, offset, out)
+    gated(4, 0, 4, gates, offset, out, none)
+    assert not out.any()
 
 
 def test_a_long_compilation_is_logged_once(monkeypatch, caplog):
@@ -60,7 +66,7 @@ def test_kernels_that_cannot_be_compiled_are_skipped_with_a_warning(monkeypatch)
     with pytest.warns(RuntimeWarning, match="numba cannot compile nothing here"):
         assert kernel("block", "nothing") is None
     monkeypatch.setattr(numba.config, "DISABLE_JIT", 1)
-    assert kernel.__wrapped__("block", "added", torch.float32) is None
+    assert kernel.__wrapped__("gate", "gated", torch.float32) is None
 
 
 @njit
