@@ -66,11 +66,11 @@ class FrameBlock(nn.Module):
             run, most = kernel("tiles" if tiled else "pairs", "block", dtype), TILED_PART if tiled else PART // 2
             weights = (mixing, expand, in_pairs(self.contract, room), self.scale)
             return None if run is None else AtOnce(run, self.before, weights, dtype, room, most)
-        (expand, wide_bias), (contract, narrow_bias) = self.expand.arranged(), self.contract.arranged()
-        if expand.panels is None or contract.panels is None:
+        (first, wide_bias), (second, narrow_bias) = self.expand.arranged(), self.contract.arranged()
+        if first.panels is None or second.panels is None:
             return None
-        weights = (mixing, (expand.panels, wide_bias), (contract.panels, narrow_bias), self.scale)
-        run = kernel("block", "block", expand.panels.dtype, contract.panels.dtype)
+        weights = (mixing, (first.panels, wide_bias), (second.panels, narrow_bias), self.scale)
+        run = kernel("block", "block", first.panels.dtype, second.panels.dtype)
         return None if run is None else AtOnce(run, self.before, weights, dtype, self.expand.out_features, PART // 4)
 
     def _mixed(self, x: Tensor) -> Tensor:
