@@ -79,8 +79,8 @@ class WorkQueue:
 
     def wait(self, client: Client) -> float:
         """Return the seconds of work ahead of a new job of a client when clients take fair turns."""
-        outer, address = client.who
-        seconds = [(job.client.who, self._seconds(job)) for job in self._jobs]
+        outer, address = client
+        seconds = [(job.client, self._seconds(job)) for job in self._jobs]
         inside = _sums((who[1], took) for who, took in seconds if who[0] == outer)
         others = _sums((who[0], took) for who, took in seconds if who[0] != outer)
         turn = max((took for _, took in seconds), default=0.0)
@@ -145,7 +145,7 @@ class WorkQueue:
                     run.append(job)
         for job in run:
             seconds = self._seconds(job)
-            self._shares.begin(job.client.who, seconds)
+            self._shares.begin(job.client, seconds)
             self._running[job] = time.monotonic(), seconds
             self._jobs.remove(job)
             job.begun = True
@@ -166,7 +166,7 @@ class WorkQueue:
                 self.pace.add(done, seconds * width)
             for job, outcome in pairs:
                 _, expected = self._running.pop(job)
-                self._shares.add(job.client.who, seconds * width / len(jobs) - expected)
+                self._shares.add(job.client, seconds * width / len(jobs) - expected)
                 job.infer_seconds += seconds
                 if isinstance(outcome, Part) and not job.cancelled():
                     job.frames -= outcome.frames
@@ -174,8 +174,8 @@ class WorkQueue:
         return [(job, outcome) for job, outcome in pairs if not isinstance(outcome, Part)]
 
     def _add(self, job: Job) -> None:
-        if not any(job.client.who == other.client.who for other in (*self._jobs, *self._running)):
-            self._shares.arrive(job.client.who)
+        if not any(job.client == other.client for other in (*self._jobs, *self._running)):
+            self._shares.arrive(job.client)
         self._jobs.append(job)
 
     def _forget(self, job: Job) -> None:
@@ -191,10 +191,10 @@ class WorkQueue:
         """
         kept, gone = list(self._jobs), list[Job]()
         while len(kept) >= self._items:
-            work = _sums((job.client.who[0], job.work) for job in kept)
+            work = _sums((job.client[0], job.work) for job in kept)
             most = max(work, key=lambda who: work[who])
-            theirs = [job for job in kept if job.client.who[0] == most and not job.begun]
-            if not theirs or work[most] <= work.get(client.who[0], 0.0) + frames:
+            theirs = [job for job in kept if job.client[0] == most and not job.begun]
+            if not theirs or work[most] <= work.get(client[0], 0.0) + frames:
                 return None
             gone.append(theirs[-1])
             kept.remove(theirs[-1])
@@ -202,7 +202,7 @@ class WorkQueue:
 
     def _turn(self, job: Job, now: float) -> tuple[float, ...]:
         late = min(max(0.0, job.due - now), HEAD_START)
-        return (*(used + late for used in self._shares.used(job.client.who)), job.due, job.number)
+        return (*(used + late for used in self._shares.used(job.client)), job.due, job.number)
 
     def _seconds(self, *jobs: Job) -> float:
         return sum(job.work for job in jobs) / self.pace.frames_per_second

@@ -2,27 +2,16 @@
 
 from collections.abc import Hashable, Iterable
 from contextvars import ContextVar
-from typing import NamedTuple
 
 MOST_KNOWN = 4096
 
 Who = tuple[Hashable, ...]
 """path of an owner, outermost first; owners with a common prefix share its turns"""
 
+Client = tuple[str, str]
+"""who sends a request: the owner of an API key (or else the address), and the address; its path for fair turns"""
 
-class Client(NamedTuple):
-    """Who sends a request: the owner of an API key, empty without keys, and an address."""
-
-    key: str = ""
-    address: str = ""
-
-    @property
-    def who(self) -> Who:
-        """The path for fair turns: the key (or else the address), then the address."""
-        return (self.key or self.address, self.address)
-
-
-CLIENT: ContextVar[Client] = ContextVar("client", default=Client())  # noqa: B039 - it cannot be changed
+CLIENT: ContextVar[Client] = ContextVar("client", default=("", ""))
 """the client of the current request"""
 
 

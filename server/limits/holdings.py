@@ -34,7 +34,7 @@ class Pool:
 
     def take(self, client: Client, amount: int) -> bool:
         """Take units if enough are left for this client; return whether they were. Negative amounts give back."""
-        owner = client.who[0]
+        owner = client[0]
         own = self._by_client[owner] + amount
         if amount > 0 and (self.used + amount > self.limit or own > max(1, SHARE * self.limit)):
             return False
@@ -124,7 +124,7 @@ def client_of(connection: HTTPConnection, key: str) -> Client:
     address = address_of(host)
     if isinstance(address, IPv6Address):
         host = str(ip_network((address, HOUSEHOLD), strict=False))
-    return Client(key, host)
+    return key or host, host
 
 
 def address_of(name: str) -> IPv4Address | IPv6Address | None:

@@ -3,16 +3,15 @@ import asyncio
 import pytest
 from starlette.requests import HTTPConnection
 
-from server.engine.turns import Client
 from server.limits import holdings
 from server.limits.holdings import Holding, Pool, client_of, give_back_freed
 
-ALICE, BOB = Client("alice", "10.0.0.1"), Client("bob", "10.0.0.1")
+ALICE, BOB = ("alice", "10.0.0.1"), ("bob", "10.0.0.1")
 
 
 def test_one_client_cannot_use_the_last_quarter():
     pool = Pool(100)
-    first, second = Holding(pool, ALICE), Holding(pool, Client("alice", "10.0.0.2"))
+    first, second = Holding(pool, ALICE), Holding(pool, ("alice", "10.0.0.2"))
     assert first.set(60)
     assert not second.set(16)  # the same key
     assert second.set(15)
@@ -34,8 +33,8 @@ def test_one_client_cannot_use_the_last_quarter():
 )
 def test_clients_are_identified_by_key_and_address(host, address):
     connection = HTTPConnection({"type": "http", "client": host and (host, 1), "headers": []})
-    assert client_of(connection, "") == Client("", address)
-    assert client_of(connection, "alice").who[0] == "alice"
+    assert client_of(connection, "") == (address, address)
+    assert client_of(connection, "alice") == ("alice", address)
 
 
 def test_memory_is_returned_once_after_a_large_release(monkeypatch):
