@@ -3,27 +3,36 @@
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
 from typing import Annotated, Any, TypeVar
 
+import anyio.to_thread
+import numpy as np
+import torch
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
+import vocoder
+from server.addresses import INFERENCE
 from server.engine.engine import Engine, Load
 from server.engine.errors import LOADING_SECONDS, EngineState, NotReadyError
 from server.engine.jobs import Job, at_once
-from server.engine.lanes import Lanes
-from server.engine.model import free_memory
+from server.engine.lanes import Lanes, available_cores, compute_on
+from server.engine.model import SHARED_FRAMES, LoadedModel, free_memory
 from server.engine.queue import WorkQueue
 from server.engine.twins import Twins
-from server.limits.holdings import Drain, Pool
+from server.limits.holdings import Drain, Pool, give_back_freed
 from server.limits.keys import KeyRing
 from server.problems import Problem
 from server.settings import Settings
 from server.telemetry.requests import Metrics
+from vocoder.admission import ENOUGH_FRAMES
 from vocoder.audio.writing import Origin
-from vocoder.mel.config import MelConfigs
+from vocoder.guard.guard import guards
+from vocoder.mel.config_file import known_presets
+from vocoder.synthesis.synthesizer import Synthesizer
 
 R = TypeVar("R")
 
@@ -146,23 +155,62 @@ async def _loaded(engine: Engine, name: str) -> None:
         raise LoadError(f"cannot load model {name}: {error}") from error
 
 
-@dataclass(frozen=True)
 class Service:
-    """The parts of one running application. Requests may name any of `mel_configs`."""
+    """The parts of one application. `load` returns the synthesizer for a model's name or directory."""
 
-    settings: Settings
-    engines: Engines
-    twins: Twins
-    metrics: Metrics
-    workers: WorkQueue
-    """prepares mels and encodes audio"""
-    mels: WorkQueue
-    """computes mels from audio"""
-    drain: Drain
-    requests: Pool  # in flight, WebSockets included
-    memory: Pool  # bytes held by requests
-    keys: KeyRing | None
-    mel_configs: MelConfigs
+    def __init__(self, settings: Settings, load: Callable[[str], Synthesizer] | None = None) -> None:
+        cores, kind = settings.cores or available_cores(), torch.device(settings.device).type
+        lanes, workers = Lanes(cores if kind == "cpu" else 1, cores), Lanes(settings.worker_threads, 1, "worker")
+        shared_frames, limits = SHARED_FRAMES if kind == "cuda" else 0, (settings.queue_size, settings.max_wait)
+        several = lanes.count if lanes.count > 1 else 0
+        processes = several if settings.processes < 0 else settings.processes
+        dtype = None if settings.dtype == "auto" else getattr(torch, settings.dtype)
+        own = load or partial(vocoder.load, device=settings.device, dtype=dtype, guard="off")
+        self.settings = settings
+        self.metrics = metrics = Metrics()
+        twins = Twins(processes if load is None and kind == "cpu" else 0, own, settings.stall_timeout / 2.0)
+        self._twins = twins
+
+        def loaded(reference: str) -> LoadedModel:
+            return LoadedModel(own(reference), metrics.record, shared_frames, twins)
+
+        self.engines = Engines(settings.models, loaded, lanes, *limits)
+        if settings.model_control:
+            self.engines.others = f"POST {INFERENCE}/repository/models/NAME/load on the admin port loads others."
+        self.workers = WorkQueue(workers, 2**16, settings.max_wait)
+        """prepares mels and encodes audio"""
+        self.mels = WorkQueue(lanes, *limits)
+        """computes mels from audio"""
+        self.drain = Drain(Pool(settings.max_connections), settings.drain_delay, settings.drain_timeout)
+        self.memory = Pool(settings.max_buffered_bytes)
+        """bytes held by requests"""
+        path, quotas = settings.api_keys_file, (settings.requests_per_minute, settings.frames_per_minute)
+        self.keys = None if path is None else KeyRing(path, *quotas)
+        self.mel_configs = known_presets(settings.contracts)
+        """the mel configs that requests may name"""
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Start the models and background tasks; at the end, finish accepted work."""
+        compute_on(1)  # the event loop runs small tensor operations; the lanes use the other cores
+        for guard in guards():  # loads them; the first run of each is slower
+            guard.recognise(np.zeros((guard.mel_config.n_mels, ENOUGH_FRAMES), np.float32))
+        self.workers.lanes.start()
+        self.engines.start()
+        watches = [asyncio.create_task(give_back_freed(self.memory))]
+        if unload_after := self.settings.unload_after:
+            watches.append(asyncio.create_task(self.engines.unload_unused(unload_after)))
+        if self.keys is not None:
+            watches.append(asyncio.create_task(self.keys.watch()))
+        try:
+            self._twins.start()
+            yield
+        finally:
+            for watch in watches:
+                watch.cancel()
+            await anyio.to_thread.run_sync(self.engines.stop, self.drain.remaining)
+            await anyio.to_thread.run_sync(self.workers.lanes.stop, self.drain.remaining)
+            await anyio.to_thread.run_sync(self._twins.stop)
 
     def origin(self, engine: Engine, seed: int | None) -> Origin | None:
         """Return the origin to write into the audio, or None if the settings turn it off."""

@@ -73,9 +73,8 @@ class Gate:
 
     app: ASGIApp
     hosts: HostRule
-    drain: Drain | None = None
+    drain: Drain = field(default_factory=lambda: Drain(Pool(), 0.0, 0.0))
     keys: KeyRing | None = None
-    requests: Pool = field(default_factory=Pool)
     memory: Pool = field(default_factory=Pool)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -95,7 +94,7 @@ class Gate:
     def _check(self, connection: HTTPConnection, path: str) -> str:
         """Return the name of the key's owner; empty if no key is needed."""
         self.hosts.check(connection)
-        if self.drain is not None and self.drain.turns_away(path in READINESS, path in OPERATIONS):
+        if self.drain.turns_away(path in READINESS, path in OPERATIONS):
             raise Problem("stopping", "The server is shutting down.")
         if self.keys is None or path in PROBES or path in PAGES or path.startswith(PAGE_PARTS):
             return ""
@@ -104,7 +103,7 @@ class Gate:
     @contextmanager
     def _held(self, scope: Scope, client: Client) -> Iterator[None]:
         """Hold a place and memory for a request until its end."""
-        place, memory = Holding(self.requests, client), Holding(self.memory, client)
+        place, memory = Holding(self.drain.requests, client), Holding(self.memory, client)
         if scope["path"] not in OPERATIONS and not place.set(1):
             raise Problem("busy", "Too many requests in progress, in total or of yours; try again soon.", retry_after=1)
         scope.setdefault("state", {})["memory"] = memory

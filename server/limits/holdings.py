@@ -71,6 +71,7 @@ class Drain:
 
     def __init__(self, requests: Pool, delay: float, timeout: float) -> None:
         self.requests = requests
+        """requests in flight, WebSockets included"""
         self._delay = delay
         self._timeout = timeout
         self._began: float | None = None

@@ -3,7 +3,7 @@
 /v2/repository is the model repository extension of the Open Inference Protocol.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -17,7 +17,7 @@ from server.problems import Problem, invalid_parameter
 from server.request.reading import Strict, read_json
 from server.request.tensors import VERSION
 from server.routes.openapi import PROBLEMS, REFUSALS
-from server.service import Engines, LoadError, ServiceDependency
+from server.service import LoadError, Service, ServiceDependency
 from server.telemetry.logs import dropped_lines
 
 router = APIRouter(tags=["health"])
@@ -57,21 +57,20 @@ async def metrics(service: ServiceDependency) -> Response:
 class Gauges(Collector):
     """Gauges that are read at each scrape: models and their queues, held memory, and dropped log lines."""
 
-    def __init__(self, engines: Engines, held_bytes: Callable[[], int]) -> None:
-        self._engines = engines
-        self._held_bytes = held_bytes
+    def __init__(self, service: Service) -> None:
+        self._service = service
 
     def collect(self) -> Iterable[Metric]:
         """Yield the current values."""
         held = "Bytes of bodies, mels and audio held by requests."
-        yield GaugeMetricFamily("vocoder_held_bytes", held, self._held_bytes())
+        yield GaugeMetricFamily("vocoder_held_bytes", held, self._service.memory.used)
         yield CounterMetricFamily("vocoder_log_lines_dropped", "Log lines not read in time.", dropped_lines())
         ready = GaugeMetricFamily("vocoder_ready", "1 if the model is loaded and warm.", labels=["model"])
         queued = GaugeMetricFamily("vocoder_queued_requests", "Waiting requests.", labels=["model"])
         frames = GaugeMetricFamily("vocoder_queued_frames", "Waiting mel frames.", labels=["model"])
         labels = ("model", "family", "device", "dtype", "weights_sha256")
         about = GaugeMetricFamily("vocoder_model_info", "Always 1; the labels describe the model.", labels=labels)
-        for engine in self._engines:
+        for engine in self._service.engines:
             is_ready = engine.state is EngineState.READY
             if engine.state not in (EngineState.IDLE, EngineState.UNLOADED):  # these must not raise an alert
                 ready.add_metric([engine.name], float(is_ready))
