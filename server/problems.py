@@ -155,18 +155,15 @@ async def answer_not_found(scope: Scope, receive: Receive, send: Send) -> None:
 def install_problem_handlers(app: FastAPI) -> None:
     """Turn every error of the application, including the framework's own, into a problem document."""
 
-    def answer(make: Any) -> Any:
-        async def handle(request: Request, error: Exception) -> Response:
-            return render(request, make(request, error))
+    async def answer(request: Request, error: Exception) -> Response:
+        if isinstance(error, HTTPException):
+            error = _of_http(request, error)
+        elif isinstance(error, ClientDisconnect):  # nobody reads this; otherwise it would be logged as a server error
+            error = Problem("client-disconnected", "The connection ended before the body did.")
+        return render(request, error if isinstance(error, Problem) else unexpected())
 
-        return handle
-
-    app.add_exception_handler(Problem, answer(lambda request, error: error))
-    app.add_exception_handler(HTTPException, answer(_of_http))
-    # Nobody reads this answer. It keeps a client's departure from being logged as a server error.
-    left = Problem("client-disconnected", "The connection ended before the body did.")
-    app.add_exception_handler(ClientDisconnect, answer(lambda request, error: left))
-    app.add_exception_handler(Exception, answer(lambda request, error: unexpected()))
+    for kind in (Problem, HTTPException, ClientDisconnect, Exception):
+        app.add_exception_handler(kind, answer)
 
 
 def unexpected() -> Problem:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import torch
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PREFIX = "VOCODER_"
@@ -22,6 +22,25 @@ Least0 = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 ORIGIN = re.compile(r"https?://[a-z0-9.:\[\]-]+")  # as sent by browsers
 
 
+def _device(name: str) -> str:
+    try:
+        return str(torch.device(name))
+    except RuntimeError:
+        raise ValueError(f"{name!r} is not a PyTorch device, such as cpu, cuda or cuda:1") from None
+
+
+def _host(name: str) -> str:
+    if "/" in name or name.count(":") == 1:
+        raise ValueError(f"{name!r} is not a host name: leave out scheme, port and path, as in example.org")
+    return name
+
+
+def _origin(name: str) -> str:
+    if not ORIGIN.fullmatch(name):
+        raise ValueError(f"{name!r} is not an origin: give scheme, host and any port, as https://example.org")
+    return name
+
+
 class Settings(BaseSettings):
     """The server's settings. Each field reads the environment variable `VOCODER_` + its name in capitals."""
 
@@ -33,7 +52,8 @@ class Settings(BaseSettings):
     port: Port = Field(default=8000, description="port to listen on; 0 picks a free one")
     models: Annotated[Names, Field(min_length=1)] = ("reverse",)
     """shipped names or model directories, comma-separated; first = default"""
-    device: str = Field(default="cpu", description="torch device of the models: cpu, cuda, cuda:1, mps")
+    device: Annotated[str, AfterValidator(_device)] = "cpu"
+    """torch device of the models: cpu, cuda, cuda:1, mps"""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """precision of the models' products; auto is bfloat16 where hardware supports it (AVX512-BF16, CUDA), else float32,
     as for imported models"""
@@ -57,9 +77,9 @@ class Settings(BaseSettings):
     """whether audio is marked as synthetic, in the file and in the header X-Audio-Origin"""
     contracts: Path | None = None
     """directory of your own mel configs (YAML or JSON); each file's name becomes a preset"""
-    allowed_hosts: Names = ()
+    allowed_hosts: Annotated[tuple[Annotated[str, AfterValidator(_host)], ...], NoDecode] = ()
     """additional host names to answer to, comma-separated; `*.name` allows its subdomains, `*` allows any"""
-    cors_origins: Names = ()
+    cors_origins: Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], NoDecode] = ()
     """origins whose pages may use this server, comma-separated, such as `https://example.org`"""
     api_keys_file: Path | None = Field(default=None, description="file of API keys; without it, no key is needed")
     requests_per_minute: Limit = Field(default=0, description="requests per key; 0 means no limit")
@@ -99,35 +119,11 @@ class Settings(BaseSettings):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
-    @field_validator("device")
-    @classmethod
-    def _is_device(cls, value: str) -> str:
-        try:
-            return str(torch.device(value))
-        except RuntimeError:
-            raise ValueError(f"{value!r} is not a PyTorch device, such as cpu, cuda or cuda:1") from None
-
-    @field_validator("allowed_hosts")
-    @classmethod
-    def _are_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for name in value:
-            if "/" in name or name.count(":") == 1:
-                raise ValueError(f"{name!r} is not a host name: leave out scheme, port and path, as in example.org")
-        return value
-
     @model_validator(mode="after")
     def _has_admin_port(self) -> Self:
         if self.model_control and self.admin_port is None:
             raise ValueError(f"{PREFIX}MODEL_CONTROL needs {PREFIX}ADMIN_PORT, where models are loaded and unloaded")
         return self
-
-    @field_validator("cors_origins")
-    @classmethod
-    def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for origin in value:
-            if not ORIGIN.fullmatch(origin):
-                raise ValueError(f"{origin!r} is not an origin: give scheme, host and any port, as https://example.org")
-        return value
 
 
 def unknown_variables(environment: Iterable[str]) -> Iterator[str]:

@@ -16,7 +16,7 @@ import vocoder
 from server.engine.errors import SynthesisError
 from server.engine.jobs import Parts
 from server.engine.queue import Pace
-from server.engine.remote import moved
+from server.engine.remote import Remote
 from server.engine.twins import NUMBERS, Model, Twins
 from vocoder.correction.chains import BLOCK
 from vocoder.mel.values import mel_range
@@ -166,7 +166,10 @@ class LoadedModel:
     def open_stream(self, sampling: dict[str, Any], **sizes: Any) -> StreamSession:
         """Open a stream, which computes in another process if one is idle."""
         session = self.synthesizer.open_stream(**sampling, **sizes)
-        session.pipeline = moved(session.pipeline, self._twins, self._model, sampling)  # type: ignore[assignment]
+        if (twin := next(self._twins.idle(), None)) is not None:
+            twin.lock.release()
+            here: Any = session.pipeline
+            session.pipeline = Remote(here, self._twins, twin, self._model, sampling)  # type: ignore[assignment]
         return session
 
     def _count(self, items: int, frames: int) -> None:

@@ -11,15 +11,6 @@ from server.engine.twins import NUMBERS, Audio, Model, Twin, Twins, Work
 from vocoder.stages import Pipeline
 
 
-def moved(here: Pipeline, twins: Twins, model: Model, sampling: dict[str, Any]) -> "Pipeline | Remote":
-    """Return a new pipeline that computes in an idle process, or the given new one if there is none."""
-    twin = next(twins.idle(), None)
-    if twin is None:
-        return here
-    twin.lock.release()
-    return Remote(here, twins, twin, model, sampling)
-
-
 class Remote:
     """A `Pipeline` that computes in another process, always the same one, and here once that has ended."""
 
@@ -74,8 +65,3 @@ class Remote:
         if self._here.frames < self.frames:
             self._here.advance(self.frames)
         return self._here.advance(frames)
-
-
-def available(pipeline: object) -> bool:
-    """Return whether a pipeline, if it is remote, would compute at once."""
-    return not isinstance(pipeline, Remote) or pipeline.available

@@ -15,7 +15,7 @@ import logging
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,10 +43,9 @@ class KeyFileError(ValueError):
 
 @dataclass(frozen=True)
 class Owner:
-    """The owner of a key: its name, the digests of its keys, its roles and its limits."""
+    """The owner of one or more keys: its name, its roles and its limits."""
 
     name: str
-    digests: tuple[bytes, ...]
     roles: frozenset[str] = frozenset({"speak"})
     requests_per_minute: int = 0
     frames_per_minute: int = 0
@@ -98,7 +97,7 @@ class KeyRing:
         self._defaults = (requests_per_minute, frames_per_minute)
         self._seen = self._stamp = self._look()
         self._clients: dict[bytes, tuple[Owner, Quotas]] = {}  # by the digests of their keys
-        self._take(read_clients(path, *self._defaults))
+        self._take(read_owners(path, *self._defaults))
 
     def find(self, key: str) -> tuple[Owner, Quotas] | None:
         """Return the owner of a key, in a time that does not reveal how much of a guess is right: digests are alike."""
@@ -120,12 +119,14 @@ class KeyRing:
             return False
         self._stamp = self._seen
         try:
-            clients = read_clients(self._path, *self._defaults)
+            owners = read_owners(self._path, *self._defaults)
         except KeyFileError as error:
             logger.error("cannot reload the API keys, so the old ones stay valid: %s", error)
             return False
-        self._take(clients)
-        logger.info("reloaded the API keys of %d clients from %s", len(clients), self._path)
+        self._take(owners)
+        logger.info(
+            "reloaded the API keys of %d clients from %s", len({owner.name for owner in owners.values()}), self._path
+        )
         return True
 
     def _look(self) -> tuple[int, int, int] | None:
@@ -135,15 +136,16 @@ class KeyRing:
             return None
         return status.st_mtime_ns, status.st_size, status.st_ino
 
-    def _take(self, clients: tuple[Owner, ...]) -> None:
+    def _take(self, owners: dict[bytes, Owner]) -> None:
         """Replace all clients; those with unchanged limits keep their quotas."""
-        old = {_limits(client): quotas for client, quotas in self._clients.values()}
-        found = ((one, old.get(_limits(one)) or Quotas(*map(TokenBucket, _limits(one)[1:]))) for one in clients)
-        self._clients = {digest: (one, quotas) for one, quotas in found for digest in one.digests}
+        quotas = {_limits(client): old for client, old in self._clients.values()}
+        for owner in owners.values():
+            quotas.setdefault(_limits(owner), Quotas(*map(TokenBucket, _limits(owner)[1:])))
+        self._clients = {digest: (owner, quotas[_limits(owner)]) for digest, owner in owners.items()}
 
 
-def read_clients(path: Path, requests_per_minute: int = 0, frames_per_minute: int = 0) -> tuple[Owner, ...]:
-    """Read a key file. The limits apply to lines that set none; 0 means no limit.
+def read_owners(path: Path, requests_per_minute: int = 0, frames_per_minute: int = 0) -> dict[bytes, Owner]:
+    """Read a key file: the owners by the digests of their keys. The limits apply to lines that set none; 0 means none.
 
     Raises a KeyFileError if it cannot be read, holds no key, or has an invalid line.
     """
@@ -154,27 +156,27 @@ def read_clients(path: Path, requests_per_minute: int = 0, frames_per_minute: in
     except UnicodeDecodeError:
         raise KeyFileError(f"the API key file {path} is not UTF-8") from None
     limits = {"requests_per_minute": requests_per_minute, "frames_per_minute": frames_per_minute}
-    clients: dict[str, Owner] = {}
+    owners: dict[bytes, Owner] = {}
+    named: dict[str, Owner] = {}
     for number, line in enumerate(text.splitlines(), 1):
         if line.strip() and not line.lstrip().startswith("#"):
-            client = _parse(line.strip(), limits, f"{path}, line {number}")
-            known = clients.get(client.name, replace(client, digests=()))
-            if replace(known, digests=()) != replace(client, digests=()):
+            digest, owner = _parse(line.strip(), limits, f"{path}, line {number}")
+            if named.setdefault(owner.name, owner) != owner:
                 raise KeyFileError(f"{path}, line {number}: two lines with the same name must have the same options")
-            clients[client.name] = replace(client, digests=known.digests + client.digests)
-    if not clients:
+            owners[digest] = owner
+    if not owners:
         raise KeyFileError(f"the API key file {path} has no keys")
-    return tuple(clients.values())
+    return owners
 
 
-def _parse(line: str, limits: dict[str, int], where: str) -> Owner:
+def _parse(line: str, limits: dict[str, int], where: str) -> tuple[bytes, Owner]:
     found = LINE.fullmatch(line)
     options = dict(option.split("=") for option in found["options"].split()) if found else {}
     roles = frozenset(options.pop("roles", "speak").split(","))
     if found is None or not roles <= ROLES:
         raise KeyFileError(f"{where}: {WANTED}")
     digest = bytes.fromhex(found["digest"]) if found["digest"] else _digest(found["key"])
-    return Owner(found["name"], (digest,), roles, **limits | {name: int(value) for name, value in options.items()})
+    return digest, Owner(found["name"], roles, **limits | {name: int(value) for name, value in options.items()})
 
 
 def _digest(key: str) -> bytes:

@@ -18,7 +18,7 @@ from server.engine.engine import Engine
 from server.engine.errors import QueueFullError
 from server.engine.jobs import Job, Synthesis, at_once
 from server.engine.model import LoadedModel, check_output
-from server.engine.remote import Remote, available
+from server.engine.remote import Remote
 from server.service import Service
 from server.telemetry.requests import note
 from vocoder.adapt.path import Placement
@@ -94,10 +94,14 @@ class AudioStream:
     @property
     def pending_bytes(self) -> int:
         """Memory of the frames that are kept: those not yet synthesized, or all if another process synthesizes."""
-        session, config = self._session, self._mel_config
-        whole = session is not None and isinstance(session.pipeline, Remote)
-        done = 0 if whole else self._synthesized // config.hop_length
-        return VALUE_BYTES * config.n_mels * (self.frames - done)
+        done = 0 if self._remote else self._synthesized // self._mel_config.hop_length
+        return VALUE_BYTES * self._mel_config.n_mels * (self.frames - done)
+
+    @property
+    def _remote(self) -> Remote | None:
+        """The pipeline, if another process computes."""
+        pipeline: object = self._session and self._session.pipeline
+        return pipeline if isinstance(pipeline, Remote) else None
 
     def begin(self) -> None:
         """Start measuring the time to the first audio."""
@@ -176,12 +180,9 @@ class AudioStream:
             cost=model.cost(self._sampling.corrections),
             listened=not self._synthesized and not (self.ended and self._reach >= self.frames),
             due=min(self.playback.ahead, DEFERRED),
-            available=self._available,
+            available=lambda: self._remote is None or self._remote.available,
         )
         return self._engine.admit(job)
-
-    def _available(self) -> bool:
-        return self._session is None or available(self._session.pipeline)
 
     def _frames_until_dry(self) -> int:
         """Return the frames of the next chunk: long, to need few chunks, but computed before playback runs dry.

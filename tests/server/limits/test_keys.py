@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from server.limits.keys import KeyFileError, KeyRing, Owner, TokenBucket, read_clients
+from server.limits.keys import KeyFileError, KeyRing, Owner, TokenBucket, read_owners
 
 KEY = "correct-horse-battery"
 
@@ -24,11 +24,11 @@ def test_key_files_define_owners_roles_and_quotas(file):
     bob = f"bob:sha256:{digest('another-key-of-bob').hex()} frames_per_minute=100 roles=speak,metrics"
     scraper = f"prometheus:{KEY}/x+y=~ roles=metrics requests_per_minute=0"
     file.write_text(f"# who may synthesize\n\nalice:{KEY}\n{bob}\nalice:a-second-key-of-alice\n{scraper}")
-    assert read_clients(file, requests_per_minute=7, frames_per_minute=9) == (
-        Owner("alice", (digest(KEY), digest("a-second-key-of-alice")), frozenset({"speak"}), 7, 9),
-        Owner("bob", (digest("another-key-of-bob"),), frozenset({"speak", "metrics"}), 7, 100),
-        Owner("prometheus", (digest(f"{KEY}/x+y=~"),), frozenset({"metrics"}), 0, 9),
-    )
+    assert read_owners(file, requests_per_minute=7, frames_per_minute=9) == {
+        **dict.fromkeys((digest(KEY), digest("a-second-key-of-alice")), Owner("alice", frozenset({"speak"}), 7, 9)),
+        digest("another-key-of-bob"): Owner("bob", frozenset({"speak", "metrics"}), 7, 100),
+        digest(f"{KEY}/x+y=~"): Owner("prometheus", frozenset({"metrics"}), 0, 9),
+    }
     file.write_text(f"alice:{KEY}\nalice:a-second-key-of-alice\nbob:a-third-key-of-bobs")
     ring = KeyRing(file, 0, 0)
     names = [owner and owner[0].name for owner in map(ring.find, (KEY, "a-second-key-of-alice", "a-third-key-of-bobs"))]
@@ -58,7 +58,7 @@ def test_invalid_lines_are_reported_without_the_key(file):
         for text in texts:
             file.write_text(text)
             with pytest.raises(KeyFileError, match=message) as caught:
-                read_clients(file)
+                read_owners(file)
             assert KEY not in str(caught.value)
             assert "short" not in str(caught.value)
 
