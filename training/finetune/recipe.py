@@ -1,107 +1,67 @@
 """How each kind of model is fine-tuned: its start, the configuration of the run, and the time of one step."""
 
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from torch import nn
-
 from training.corpora.manifest import Manifest
 from training.corpora.mapping import with_bar
 from training.critics.adversary import critics_beside
-from training.critics.spectrogram import CriticConfig
-from training.data.datasets import SegmentConfig
 from training.finetune.budget import Budget
 from training.loop.processes import Averages
 from training.loop.trainer import Trainer
-from training.loop.trainer_config import TrainerConfig
 from training.run_config import read_settings
-from training.runs.reverse import ReverseLosses, ReverseRun
-from training.runs.waveglow import WaveGlowLosses, WaveGlowRun
-from vocoder.checkpoint import load_model
-from vocoder.config import ConfigError, from_dict
+from training.runs.reverse import ReverseRun
+from training.runs.waveglow import WaveGlowRun
+from vocoder.checkpoint import Checkpoint, load_model
+from vocoder.config import ConfigError, from_dict, to_dict
 from vocoder.loading import model_directory
-from vocoder.mel.config import PRESETS, MelConfig
-from vocoder.models.reverse import Reverse
-from vocoder.models.waveglow import WaveGlow
+from vocoder.mel.config import PRESETS
 from vocoder.stages import MEL
 
 Run: TypeAlias = ReverseRun | WaveGlowRun
+RUNS: dict[str, type[ReverseRun] | type[WaveGlowRun]] = {"reverse": ReverseRun, "waveglow": WaveGlowRun}
+"""the runs that fine-tune models, by family"""
+RECIPE = Path(__file__).with_suffix(".yaml")
+"""settings of runs: of all families, of each family, and for predicted mels"""
 TIMED_STEPS = 4
 """steps timed together; equals `likelihood_every`, so that every kind of step is included"""
 TIMED_ROUNDS = 2
 PACE_STEPS = 1 + TIMED_ROUNDS * TIMED_STEPS
 _PROBE = Budget(1.0, 1)
-_VALIDATION_ITEMS = 24
-_SEGMENT_LENGTH = 16384
 _LATE = 1_000_000  # a step at which all losses are active
-_CORRECTIONS = 5
-"""maximum corrections of a sample in training, as for `reverse`, which synthesizes with twelve"""
-_SAMPLES = {"spectral": 2.25, "mel": 3.0, "corrected_share": 0.6, "adversarial": 0.3, "features": 1.0}
-"""weights of the losses on samples, the same for each kind and active from the first step"""
-_GENERATIVE = {"adversarial": 0.8, "features": 2.5}
-"""weights for predicted mels: critics, which favour natural speech, count as much as in training `reverse`"""
-_PREDICTED_RATE = 1e-4
-"""maximum learning rate for predicted mels; at five times that, `reverse` lost DistillMOS on them"""
-_UNCORRECTED = {"spectral": 1.0, "mel": 1.0, "adversarial": 1.0}
-"""weights for predicted mels for models that correct towards the given, smooth mel and so must not correct"""
 _AVERAGE = 0.1  # memory of the averaged weights, as a share of the steps
 
 
 @dataclass(frozen=True)
-class Kind:
-    """How models of one kind are fine-tuned: `losses` builds a run's losses from its weights of losses on samples."""
-
-    run: type[ReverseRun] | type[WaveGlowRun]
-    losses: Callable[..., Any]
-    batch_size: int
-    learning_rate: float
-
-
-# A reverse network learns from samples only: pairs take time, and their teacher does not know the voice.
-KINDS: dict[type[nn.Module], Kind] = {
-    Reverse: Kind(ReverseRun, partial(ReverseLosses, recorded=0.0, drawn=0.0), 4, 5e-4),
-    WaveGlow: Kind(WaveGlowRun, partial(WaveGlowLosses, likelihood=1.0, likelihood_every=TIMED_STEPS), 8, 2e-4),
-}
-
-
-@dataclass(frozen=True)
 class Start:
-    """The model that a fine-tuning starts from: its reference, kind and configuration."""
+    """The model that a fine-tuning starts from, without its weights."""
 
     reference: str
     directory: Path
-    kind: Kind
-    architecture: Any
-    mel_config: MelConfig
-    corrects_to_given: bool
-    """whether its corrections pull towards the given mel, not towards one that it derives from it"""
+    checkpoint: Checkpoint
 
     @classmethod
     def of(cls, reference: str) -> "Start":
         """Describe a model given by directory or name; raises ConfigError if it cannot be fine-tuned."""
         directory = model_directory(reference)
         checkpoint = load_model(directory, weights=False)
-        model: Any = checkpoint.model
-        mel = checkpoint.mel_config
-        if PRESETS.get(mel.name) != mel:
+        if PRESETS.get(checkpoint.mel_config.name) != checkpoint.mel_config:
             raise ConfigError(f"the mel config of {reference} must be one of the presets {', '.join(PRESETS)}")
-        if type(model) not in KINDS:
-            known = " or a ".join(family.__name__.lower() for family in KINDS)
-            raise ConfigError(f"{reference} is a {type(model).__name__.lower()}: fine-tuning must start from a {known}")
-        return cls(reference, directory, KINDS[type(model)], model.config, mel, model.target == MEL)
+        if checkpoint.family not in RUNS:
+            known = " or a ".join(RUNS)
+            raise ConfigError(f"{reference} is a {checkpoint.family}: fine-tuning must start from a {known}")
+        return cls(reference, directory, checkpoint)
 
 
 def written_run(file: Path) -> Run:
     """Read the configuration of a run from its config.yaml."""
     settings = read_settings(file)
     settings.get("trainer", {}).pop("recompute", None)  # written by version 0.2
-    run: Run = from_dict(Start.of(settings["start_from"]).kind.run, settings)
-    return run
+    return from_dict(RUNS[Start.of(settings["start_from"]).checkpoint.family], settings)
 
 
 def recipe(
@@ -109,60 +69,48 @@ def recipe(
 ) -> Run:
     """Return the configuration of a fine-tuning.
 
-    The losses are those of the shipped model, except periodicity, which changes nothing here. Training samples get
-    fewer corrections than the model makes; validation uses the model's number. Critics stored beside the weights judge
-    from the first step; new ones learn for a quarter of the steps before their loss counts. If recordings come with
-    predicted mels, critics count more, and models that correct towards the given mel stop correcting, in training and
-    in use.
+    Training samples get fewer corrections than the model makes; validation uses the model's number. Critics stored
+    beside the weights judge from the first step; new ones learn for a quarter of the steps before their loss counts. If
+    recordings come with predicted mels, critics count more, and models that correct towards the given mel stop
+    correcting, in training and in use.
     """
-    mel, own, judged = start.mel_config, start.architecture.corrections, critics_beside(start.directory)
-    changes: dict[str, float] = {}
+    known, judged, steps = read_settings(RECIPE), critics_beside(start.directory), budget.steps
+    given: Any = start.checkpoint.model
+    settings = _merged(known["every"], known[start.checkpoint.family])
     if predicted:
-        own, changes = (0, _UNCORRECTED) if start.corrects_to_given else (own, _GENERATIVE)
-    losses = start.kind.losses(
-        **(_SAMPLES | changes),
-        samples_from=0,
-        critics_from=budget.steps // 4 if judged is None else 0,
-        critics=CriticConfig() if judged is None else judged[0],
-        sample_corrections=min(_CORRECTIONS, own),
-    )
-    segments = SegmentConfig(
-        segment_length=_SEGMENT_LENGTH,
-        hop_length=mel.hop_length,
-        margin=mel.n_fft // 2,
-        seed=seed,
-        gain_db=(-15.0, 6.0),
-        rates=(0.975, 1.025),  # larger changes would make it another voice
-    )
-    return start.kind.run(
-        manifest=str(manifest),
-        output=str(output),
-        mel=mel.name,
-        model=replace(start.architecture, corrections=own),
-        losses=losses,
-        segments=segments,
-        trainer=_trainer(start, budget, seed, min(start.kind.learning_rate, _PREDICTED_RATE if predicted else 1.0)),
-        validation_items=_VALIDATION_ITEMS,
-        start_from=start.reference,
-    )
+        settings = _merged(settings, known["predicted-uncorrected" if given.target == MEL else "predicted"])
+    model = to_dict(given.config) | settings.get("model", {})
+    own = {
+        "manifest": str(manifest),
+        "output": str(output),
+        "mel": start.checkpoint.mel_config.name,
+        "start_from": start.reference,
+        "model": model,
+        "losses": {
+            "critics_from": steps // 4 if judged is None else 0,
+            "critics": {} if judged is None else to_dict(judged[0]),
+            "sample_corrections": min(settings["losses"]["sample_corrections"], model["corrections"]),
+        },
+        "segments": {"seed": seed},
+        "trainer": {
+            "steps": steps,
+            "warmup_steps": max(steps // 10, 1),
+            "ema_decay": min(0.997, max(0.5, 1 - 1 / (_AVERAGE * steps))) if steps > 1 else 0.0,
+            "seed": seed,
+            "log_steps": max(steps // 40, 1),
+            "validation_steps": steps,  # only before and after; the scores on recordings decide what is published
+            "max_minutes": budget.limit,
+        },
+    }
+    run, settings = RUNS[start.checkpoint.family], _merged(settings, own)
+    run.complete(settings)
+    return from_dict(run, settings)
 
 
-def _trainer(start: Start, budget: Budget, seed: int, learning_rate: float) -> TrainerConfig:
-    return TrainerConfig(
-        steps=budget.steps,
-        batch_size=start.kind.batch_size,
-        learning_rate=learning_rate,
-        betas=(0.8, 0.99),
-        warmup_steps=max(budget.steps // 10, 1),
-        final_rate_scale=0.05,
-        ema_decay=min(0.997, max(0.5, 1 - 1 / (_AVERAGE * budget.steps))) if budget.steps > 1 else 0.0,
-        seed=seed,
-        initialisation_batches=1,
-        log_steps=max(budget.steps // 40, 1),
-        validation_steps=budget.steps,  # only before and after; the scores on recordings decide what is published
-        checkpoint_minutes=5.0,
-        max_minutes=budget.limit,
-    )
+def _merged(settings: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nested settings in which others replace those of the same name."""
+    groups = {name: _merged(settings.get(name, {}), some) for name, some in others.items() if isinstance(some, dict)}
+    return {**settings, **others, **groups}
 
 
 def seconds_per_step(config: Run, manifest: Manifest) -> float:

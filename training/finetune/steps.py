@@ -46,7 +46,7 @@ def _finished(args: argparse.Namespace, corpus: Corpus, start: Start, folder: Pa
     """Run the four steps; return whether training, and thus all of them, finished."""
     announce(f"1 of 4: recordings of {args.recordings}")
     try:
-        prepared = prepared_voice(corpus, args, folder / "corpus", start.mel_config)
+        prepared = prepared_voice(corpus, args, folder / "corpus", start.checkpoint.mel_config)
     except PrepareError as error:
         raise ValueError(f"{error}: pass another -o or --run DIR") from None
     announce(prepared.summary())

@@ -1,7 +1,7 @@
 """Fine-tuning from a folder of recordings to a model directory with a card and a licence."""
 
+import re
 import sys
-from dataclasses import replace
 from functools import partial
 from itertools import chain
 
@@ -22,7 +22,7 @@ from training.evaluate.metrics import METRICS
 from training.finetune import budget, steps
 from training.finetune import recipe as recipe_module
 from training.finetune import recordings as recordings_module
-from training.finetune.recipe import KINDS, Start, written_run
+from training.finetune.recipe import Start, written_run
 from training.loop import processes
 from training.loop.stopping import Interruption
 from vocoder.checkpoint import load_model, save_model
@@ -73,16 +73,15 @@ def recordings(tmp_path):
 
 
 @pytest.fixture(autouse=True)
-def _quick(monkeypatch):
+def _quick(monkeypatch, tmp_path):
     monkeypatch.setattr(steps, "missing_judges", dict)
     monkeypatch.setattr("training.corpora.pitch.track_pitch", steady_pitch)
     monkeypatch.setattr(comparison, "METRICS", tuple(m for m in METRICS if m.name in ("stft_distance", "stoi")))
     monkeypatch.setattr(comparison, "griffin_lim", partial(griffin_lim, iterations=1))
-    small = {"_VALIDATION_ITEMS": 2, "_SEGMENT_LENGTH": 4096, "TIMED_STEPS": 1}
-    for name, value in small.items():
-        monkeypatch.setattr(recipe_module, name, value)
-    for family, kind in KINDS.items():
-        monkeypatch.setitem(KINDS, family, replace(kind, batch_size=2))
+    monkeypatch.setattr(recipe_module, "TIMED_STEPS", 1)
+    small = recipe_module.RECIPE.read_text().replace("items: 24", "items: 2").replace("length: 16384", "length: 4096")
+    (tmp_path / "recipe.yaml").write_text(re.sub("batch_size: .", "batch_size: 2", small))
+    monkeypatch.setattr(recipe_module, "RECIPE", tmp_path / "recipe.yaml")
     monkeypatch.setattr(budget, "FEWEST_STEPS", 4)
     monkeypatch.setattr(recordings_module, "LEAST_SECONDS", 5.0)
 
