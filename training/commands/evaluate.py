@@ -5,22 +5,9 @@ import os
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 from training.evaluate.options import GROUPS, Comparison
-
-NUMBERS = (
-    ("min_seconds", float, "skip shorter utterances"),
-    ("max_seconds", float, "skip longer utterances"),
-    ("limit", int, "maximum utterances per row, evenly spread"),
-    ("per_speaker", int, "maximum utterances per speaker, evenly spread"),
-    ("listen", int, "utterances per row in listening.html"),
-    ("sigma", float, "sampling temperature (default: each model's own)"),
-    ("corrections", int, "number of corrections (default: each model's own)"),
-    ("sharpen", float, "how far to raise the contrast of mels (default: as far as they lack texture)"),
-    ("seed", int, "seed of the models' noise"),
-    ("jobs", int, "number of scoring processes"),
-)
-"""fields of `Comparison`, with their types and help texts"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     source.add_argument("--predicted", type=Path, metavar="MANIFEST", help=two_rows)
     add("-o", "--output", type=Path, required=True, help="folder of the report")
     add("--by", choices=GROUPS, default=defaults["by"], help="group rows by speaker or corpus (%(default)s)")
-    for name, kind, text in NUMBERS:
+    hints = get_type_hints(Comparison)
+    for name, text in ((each.name, each.metadata["help"]) for each in fields(Comparison) if each.metadata):
+        kind, *_ = get_args(hints[name]) or (hints[name],)
         shown = "" if defaults[name] is None else " (%(default)s)"
         option = f"--{name.replace('_', '-')}"
         add(option, type=kind, default=defaults[name], metavar="N", help=f"{text}{shown}")

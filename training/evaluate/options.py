@@ -1,7 +1,7 @@
 """The options of an evaluation. This module imports no large library."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from training.corpora.manifest import Entry
@@ -16,28 +16,29 @@ Mels = Literal["given", "own", "both"]
 class Comparison(Checked):
     """Which utterances of the test split are compared, how they are grouped into rows, and how models synthesize them.
 
-    Raises ValueError if the range of durations is empty, or a number is out of range.
+    Fields with a help text are options of the command. Raises ValueError if the range of durations is empty, or a
+    number is out of range.
     """
 
-    min_seconds: NotNegative = 2.5
-    max_seconds: float = 9.0
-    limit: Count | None = None
-    """Maximum recordings per row, evenly spread over the manifest."""
-    per_speaker: Count | None = None
-    """Maximum recordings per speaker, also evenly spread."""
+    min_seconds: NotNegative = field(default=2.5, metadata={"help": "skip shorter utterances"})
+    max_seconds: float = field(default=9.0, metadata={"help": "skip longer utterances"})
+    limit: Count | None = field(default=None, metadata={"help": "maximum utterances per row, evenly spread"})
+    per_speaker: Count | None = field(default=None, metadata={"help": "maximum utterances per speaker, evenly spread"})
     by: Group = "speaker"
     """What the rows of the table are."""
     mels: Mels = "given"
     """The manifest's mels, or the recordings' own if it has none; always their own; or both, in separate rows."""
     griffin_lim: bool = False
-    sigma: float | None = None
-    corrections: int | None = None
-    sharpen: float | None = None
-    seed: int = 0
-    listen: NotNegativeInt = 2
-    """Utterances per row on the listening page."""
-    jobs: Count = 1
-    """Number of scoring processes."""
+    sigma: float | None = field(default=None, metadata={"help": "sampling temperature (default: each model's own)"})
+    corrections: int | None = field(
+        default=None, metadata={"help": "number of corrections (default: each model's own)"}
+    )
+    sharpen: float | None = field(
+        default=None, metadata={"help": "how far to raise the contrast of mels (default: as far as they lack texture)"}
+    )
+    seed: int = field(default=0, metadata={"help": "seed of the models' noise"})
+    listen: NotNegativeInt = field(default=2, metadata={"help": "utterances per row in listening.html"})
+    jobs: Count = field(default=1, metadata={"help": "number of scoring processes"})
 
     def __post_init__(self) -> None:
         super().__post_init__()
