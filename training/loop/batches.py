@@ -2,7 +2,6 @@
 
 import signal
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from training.loop.objective import Batch
-from vocoder.config import ConfigError
+from training.loop.trainer_config import TrainerConfig
 
 
 class EpochDataset(Protocol):
@@ -37,36 +36,17 @@ class FixedItems:
         return {name: rows[key[1]] for name, rows in self.tensors.items()}
 
 
-@dataclass(frozen=True)
-class BatchPlan:
-    """Assigns items to batches: a new permutation every epoch, split into global batches, split into shares.
+def epoch_batches(
+    config: TrainerConfig, length: int, epoch: int, first: int = 0, processes: int = 1, rank: int = 0
+) -> list[list[tuple[int, int]]]:
+    """Return (epoch, index) of a process's items in each batch of an epoch from batch `first`.
 
-    Raises ConfigError if the batch cannot be split among the processes, or there are fewer items than in a batch.
+    An epoch is a new permutation of all `length` items, split into whole global batches, split into equal shares.
     """
-
-    length: int
-    batch_size: int
-    processes: int
-    rank: int
-    seed: int
-    parts: int = 1
-
-    def __post_init__(self) -> None:
-        """Check that every step is a full batch in equal shares, and each share in equal parts."""
-        if self.batch_size % (self.processes * self.parts):
-            raise ConfigError(
-                f"batch_size {self.batch_size} must be a multiple of processes times accumulation, "
-                f"{self.processes} x {self.parts}"
-            )
-        if self.length < self.batch_size:
-            raise ConfigError(f"the training set has {self.length} items, fewer than batch_size {self.batch_size}")
-
-    def epoch(self, epoch: int, first: int = 0) -> list[list[tuple[int, int]]]:
-        """Return (epoch, index) of this process's items in each whole global batch of an epoch from batch `first`."""
-        batches = self.length // self.batch_size
-        order = np.random.default_rng((self.seed, epoch)).permutation(self.length)[: batches * self.batch_size]
-        shares: list[list[int]] = order.reshape(batches, self.processes, -1)[first:, self.rank].tolist()
-        return [[(epoch, index) for index in share] for share in shares]
+    batches = length // config.batch_size
+    order = np.random.default_rng((config.seed, epoch)).permutation(length)[: batches * config.batch_size]
+    shares: list[list[int]] = order.reshape(batches, processes, -1)[first:, rank].tolist()
+    return [[(epoch, index) for index in share] for share in shares]
 
 
 def loaded(

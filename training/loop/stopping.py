@@ -1,7 +1,6 @@
-"""Decides when a run saves and when it stops, by clock and by signals."""
+"""What ends a run: signals, errors, and what any process asks for."""
 
 import signal
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -9,7 +8,6 @@ from types import FrameType
 import torch
 from accelerate import Accelerator
 
-from training.loop.trainer_config import TrainerConfig
 from vocoder.command_line import CommandError
 
 
@@ -17,31 +15,11 @@ class TrainingError(CommandError):
     """Training cannot continue."""
 
 
-class Clock:
-    """The wall clock of a run, including the minutes of earlier calls."""
-
-    def __init__(self, config: TrainerConfig, minutes_before: float) -> None:
-        self._config = config
-        self._before = minutes_before
-        self._start = time.monotonic()
-        self._saved = self._start
-
-    def minutes(self) -> float:
-        """Return the run's minutes so far."""
-        return self._before + (time.monotonic() - self._start) / 60.0
-
-    def saved(self) -> None:
-        """Record that a checkpoint was written."""
-        self._saved = time.monotonic()
-
-    def decide(self, interrupted: bool, accelerator: Accelerator) -> tuple[bool, bool]:
-        """Return whether to stop (a process was interrupted, or time is over on the main one), and whether to save."""
-        now, limit, main = time.monotonic(), self._config.max_minutes, accelerator.is_main_process
-        late = main and limit is not None and now - self._start >= 60.0 * limit
-        due = main and now - self._saved >= 60.0 * self._config.checkpoint_minutes
-        votes = torch.tensor([interrupted or late, due], dtype=torch.float32, device=accelerator.device)
-        stop, save = (accelerator.reduce(votes, reduction="sum") > 0).tolist()
-        return stop, save
+def anywhere(accelerator: Accelerator, *flags: bool) -> list[bool]:
+    """Return for each flag whether it is set in any process."""
+    votes = torch.tensor(flags, dtype=torch.float32, device=accelerator.device)
+    found: list[bool] = (accelerator.reduce(votes, reduction="sum") > 0).tolist()
+    return found
 
 
 class Interruption:

@@ -14,17 +14,17 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list, gather_object, set_seed
 
-from training.loop.batches import BatchPlan, EpochDataset, loaded
+from training.loop.batches import EpochDataset, epoch_batches, loaded
 from training.loop.checkpointing import Checkpoints, Progress, RunState, locked
 from training.loop.monitoring import Monitor
 from training.loop.objective import Batch, Objective
 from training.loop.optimisation import average_gradients, build_optimiser, moving_average, rate_scale
 from training.loop.processes import Averages, announce, isolated, random_state, restore_random_state
-from training.loop.stopping import Clock, Interruption, TrainingError
+from training.loop.stopping import Interruption, TrainingError, anywhere
 from training.loop.trainer_config import RunConfig, TrainerConfig
 from training.run_config import changes, read_settings, write_config
 from vocoder.checkpoint import CheckpointError
-from vocoder.config import to_dict
+from vocoder.config import ConfigError, to_dict
 from vocoder.memory import keep_freed_memory
 
 EARLY_STEPS = (1, 2, 5, 10, 20)
@@ -79,8 +79,7 @@ class Trainer:
         self.provenance = dict(provenance or {})
         self.checkpoints = Checkpoints(directory)
         self.interruption = Interruption()
-        processes, rank = self.accelerator.num_processes, self.accelerator.process_index
-        self.plan = BatchPlan(len(training_set), config.batch_size, processes, rank, config.seed, config.accumulation)
+        _check_batches(config, len(training_set), self.accelerator.num_processes)
         self.objective = objective.to(self.accelerator.device)
         self.phases = self.objective.phases()
         self.config = config if self.phases else replace(config, steps=1)  # without phases, initialisation is all
@@ -94,8 +93,8 @@ class Trainer:
         )
         if resume:
             states = self.state.load(self.checkpoints.last)
-            if rank < len(states):
-                restore_random_state(states[rank])
+            if self.accelerator.process_index < len(states):
+                restore_random_state(states[self.accelerator.process_index])
             self.accelerator.wait_for_everyone()
             if self.accelerator.is_main_process:
                 self.checkpoints.prune()
@@ -119,8 +118,8 @@ class Trainer:
             )
         if self.accelerator.is_main_process:
             self.checkpoints.prune()
-            whole = BatchPlan(len(self.training_set), self.config.batch_size, 1, 0, self.config.seed)
-            batches = loaded(self.training_set, whole.epoch(0), 0, self.accelerator.device)
+            whole = epoch_batches(self.config, len(self.training_set), 0)
+            batches = loaded(self.training_set, whole, 0, self.accelerator.device)
             count = self.config.initialisation_batches
             announce(f"initialising from {count} {'batch' if count == 1 else 'batches'} of data")
             with isolated(self.config.seed), torch.no_grad():
@@ -132,25 +131,27 @@ class Trainer:
         progress, config = self.state.progress, self.config
         if progress.step >= config.steps:
             announce(f"the run is finished: to train beyond step {progress.step}, raise trainer.steps={config.steps}")
-        clock, averages = Clock(config, progress.minutes), Averages()
+        started = saved = time.monotonic()
+        minutes_before, averages, main = progress.minutes, Averages(), self.accelerator.is_main_process
         if progress.step == 0 and self._validate(monitor):  # the start, for comparison
             self._save(["last", "best"])
         first, seconds, since = progress.step, 0.0, time.perf_counter()
         for batch in self.batches():
             self.step(batch, averages)
             monitor.bar.update()
-            stop, save = clock.decide(self.interruption.requested, self.accelerator)
-            done = progress.step >= config.steps
-            stop |= done
+            now, done = time.monotonic(), progress.step >= config.steps
+            late = main and config.max_minutes is not None and now - started >= 60.0 * config.max_minutes
+            due = main and now - saved >= 60.0 * config.checkpoint_minutes
+            stop, save = anywhere(self.accelerator, self.interruption.requested or late or done, due)
             seconds += time.perf_counter() - since  # without validation and checkpoints
             if progress.step % config.log_steps == 0 or progress.step - first in EARLY_STEPS or stop:
                 monitor.interval(progress, averages.close(), seconds)
                 seconds = 0.0
             is_best = (progress.step % config.validation_steps == 0 or done) and self._validate(monitor)
             if save or stop or is_best:
-                progress.minutes = clock.minutes()
+                progress.minutes = minutes_before + (time.monotonic() - started) / 60.0
                 self._save(["last", "best"] if is_best else ["last"])
-                clock.saved()
+                saved = time.monotonic()
             since = time.perf_counter()
             if stop:
                 break
@@ -158,10 +159,12 @@ class Trainer:
 
     def batches(self) -> Iterator[Batch]:
         """Yield the remaining batches of the run, epoch by epoch."""
-        progress, config = self.state.progress, self.config
+        progress, config, accelerator = self.state.progress, self.config, self.accelerator
         while progress.step < config.steps:
-            first, device = progress.items_in_epoch // config.batch_size, self.accelerator.device
-            yield from loaded(self.training_set, self.plan.epoch(progress.epoch, first), config.num_workers, device)
+            place = progress.epoch, progress.items_in_epoch // config.batch_size
+            share = accelerator.num_processes, accelerator.process_index
+            batches = epoch_batches(config, len(self.training_set), *place, *share)
+            yield from loaded(self.training_set, batches, config.num_workers, accelerator.device)
             progress.epoch, progress.items_in_epoch = progress.epoch + 1, 0
 
     def step(self, batch: Batch, averages: Averages) -> None:
@@ -250,3 +253,14 @@ class Trainer:
             announce(f"interrupted after step {step} of {self.config.steps}: {last} (to continue: --resume)")
         else:
             announce(f"stopped by the time limit after step {step} of {self.config.steps}: {result}")
+
+
+def _check_batches(config: TrainerConfig, items: int, processes: int) -> None:
+    """Raise ConfigError unless every step is a full batch in equal shares, and each share in equal parts."""
+    if config.batch_size % (processes * config.accumulation):
+        raise ConfigError(
+            f"batch_size {config.batch_size} must be a multiple of processes times accumulation, "
+            f"{processes} x {config.accumulation}"
+        )
+    if items < config.batch_size:
+        raise ConfigError(f"the training set has {items} items, fewer than batch_size {config.batch_size}")

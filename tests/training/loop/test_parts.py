@@ -9,30 +9,30 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import nn
 from toy_training import Tones, differences, saved_run, seeded_toy, toy_config, toy_trainer
 
-from training.loop.batches import BatchPlan, loaded
+from training.loop.batches import epoch_batches, loaded
 from training.loop.checkpointing import Checkpoints, Progress
 from training.loop.monitoring import Monitor
 from training.loop.optimisation import build_optimiser, moving_average, rate_scale
 from training.loop.stopping import TrainingError
 
 
-def plan(seed=5):
-    return BatchPlan(length=26, batch_size=4, processes=1, rank=0, seed=seed)
+def epoch_of(epoch, first=0, seed=5):
+    return epoch_batches(toy_config(seed=seed), 26, epoch, first)
 
 
 def test_epochs_use_each_item_at_most_once_and_batches_follow_the_plan():
-    epochs = [plan().epoch(epoch) for epoch in range(4)]
+    epochs = [epoch_of(epoch) for epoch in range(4)]
     for number, epoch in enumerate(epochs):
         items = [key for batch in epoch for key in batch]
         assert len(items) == len(set(items)) == 24
         assert set(items) <= {(number, index) for index in range(26)}
     assert all(a != b for a, b in pairwise(epochs))
-    assert plan(seed=6).epoch(0) != epochs[0]
-    assert plan().epoch(1, first=4) == epochs[1][4:]
+    assert epoch_of(0, seed=6) != epochs[0]
+    assert epoch_of(1, first=4) == epochs[1][4:]
     data, before = Tones(), torch.get_rng_state()
-    batches = list(loaded(data, plan().epoch(3, first=5), 0, torch.device("cpu")))
+    batches = list(loaded(data, epoch_of(3, first=5), 0, torch.device("cpu")))
     assert torch.equal(torch.get_rng_state(), before)
-    (keys,) = plan().epoch(3, first=5)
+    (keys,) = epoch_of(3, first=5)
     assert len(batches) == 1
     assert torch.equal(batches[0]["x"], torch.stack([data[key]["x"] for key in keys]))
     assert batches[0]["speaker"].tolist() == [index % 3 for _, index in keys]
