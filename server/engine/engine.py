@@ -19,6 +19,7 @@ from server.engine.jobs import Job, Part, at_once
 from server.engine.lanes import Lanes, compute_on
 from server.engine.model import LoadedModel, Outcome, short_name
 from server.engine.queue import WorkQueue
+from server.problems import Problem
 from vocoder.checkpoint import CheckpointError
 from vocoder.loading import DeviceError
 from vocoder.mel.config import MelConfig
@@ -74,7 +75,7 @@ class Engine:
             model = self._load(self.reference)
             model.try_out()  # the first run may compile and allocate, so its time is not representative
             seconds = model.try_out()
-            job = Job(0, model.mel_config.sample_rate, parts=at_once(self._warm_up, model, seconds))
+            job = Job(0, parts=at_once(self._warm_up, model, seconds))
             with self.queue.lanes.lock:
                 if self.state is not EngineState.LOADING:
                     raise NotReadyError(self.state)
@@ -121,13 +122,13 @@ class Engine:
     def submit(self, utterance: Utterance) -> Job:
         """Queue an utterance whose mel has the model's own config. It may share a run, or be computed in parts if long.
 
-        The job returns a Synthesis or raises a SynthesisError, or a NotReadyError if the engine fails or stops. Once
+        The job returns audio (T,) or raises a SynthesisError, or a NotReadyError if the engine fails or stops. Once
         cancelled, it leaves the queue or ends after the current part. Raises a NotReadyError or QueueFullError if the
         engine accepts no work.
         """
         model = self.model
-        rate, cost, parts = model.mel_config.sample_rate, model.cost(utterance.corrections), model.in_parts(utterance)
-        return self.admit(Job(utterance.frames, rate, utterance, parts, cost=cost))
+        cost, parts = model.cost(utterance.corrections), model.in_parts(utterance)
+        return self.admit(Job(utterance.frames, utterance, parts, cost=cost))
 
     def admit(self, job: Job) -> Job:
         """Queue a job that returns audio. See `submit`."""
@@ -155,11 +156,19 @@ class Engine:
         model = self._model
         if utterances and model is None:  # unloaded meanwhile
             return [NotReadyError(self.state)] * len(jobs)
-        outcomes = model.run(utterances) if model and utterances else [jobs[0].next_part()]
+        outcomes = model.run(utterances) if model and utterances else [self._part(*jobs)]
         self._last_used = time.monotonic()
         if any(isinstance(outcome, SynthesisError) and outcome.fatal for outcome in outcomes):
             self._refuse_all(EngineState.FAILED)
         return outcomes
+
+    def _part(self, job: Job) -> Any:
+        """Compute the next part of a job; return a `Part`, the audio, or an error that clients may see."""
+        outcome = job.next_part()
+        if not isinstance(outcome, Exception) or isinstance(outcome, Problem):
+            return outcome
+        logger.error("a part of a job failed", exc_info=outcome)
+        return SynthesisError(outcome)
 
     def _fits(self, frames: list[int]) -> bool:
         return self._model is not None and self._model.fits(frames)

@@ -1,6 +1,5 @@
 """Work for the lanes, whole or in parts."""
 
-import logging
 import math
 import time
 from collections.abc import Callable, Generator
@@ -9,15 +8,8 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from server.engine.errors import SynthesisError
 from server.engine.turns import CLIENT, Client
-from server.problems import Problem
 from vocoder.sampling import Utterance
-
-logger = logging.getLogger(__name__)
 
 NUMBERS = count()
 
@@ -32,16 +24,6 @@ class Part:
     frames: int
 
 
-@dataclass(frozen=True)
-class Synthesis:
-    """The result of a job: audio x (T,) at sample_rate, and the seconds it waited and took to compute."""
-
-    x: NDArray[np.float32]
-    sample_rate: int
-    queue_seconds: float
-    infer_seconds: float
-
-
 class Job(Future[Any]):
     """Work for a lane and the future of its result. It can be cancelled until it is done.
 
@@ -52,7 +34,6 @@ class Job(Future[Any]):
     def __init__(
         self,
         frames: int,
-        sample_rate: int | None = None,
         utterance: Utterance | None = None,
         parts: Parts | None = None,
         *,
@@ -63,8 +44,6 @@ class Job(Future[Any]):
     ) -> None:
         super().__init__()
         self.frames = frames
-        self.sample_rate = sample_rate
-        """of the audio; None if the result is not audio"""
         self.utterance = utterance
         self.parts = parts
         self.cost = cost
@@ -78,7 +57,8 @@ class Job(Future[Any]):
         self.submitted = time.monotonic()
         self.due = self.submitted + (0.0 if listened else due)
         """when its audio is needed; the sooner, the earlier is its turn"""
-        self.infer_seconds = 0.0
+        self.queue_seconds = self.infer_seconds = 0.0
+        """time that it waited, known once it is done, and that it took to compute"""
         self.begun = False
         """whether any of it is or has been computed"""
 
@@ -95,22 +75,17 @@ class Job(Future[Any]):
         except StopIteration as end:
             return end.value
         except Exception as error:
-            if self.sample_rate is None or isinstance(error, Problem):
-                return error
-            logger.exception("a part of a job failed")
-            return SynthesisError(error)
+            return error
 
     def finish(self, outcome: Any) -> None:
         """Set the result, unless the job was cancelled."""
         if not self.set_running_or_notify_cancel():
             return
+        self.queue_seconds = time.monotonic() - self.submitted - self.infer_seconds
         if isinstance(outcome, Exception):
             self.set_exception(outcome)
-        elif self.sample_rate is None:
-            self.set_result(outcome)
         else:
-            waited = time.monotonic() - self.submitted - self.infer_seconds
-            self.set_result(Synthesis(outcome, self.sample_rate, waited, self.infer_seconds))
+            self.set_result(outcome)
 
 
 def at_once(work: Callable[..., Any], *arguments: Any) -> Parts:

@@ -124,9 +124,7 @@ class KeyRing:
             logger.error("cannot reload the API keys, so the old ones stay valid: %s", error)
             return False
         self._take(owners)
-        logger.info(
-            "reloaded the API keys of %d clients from %s", len({owner.name for owner in owners.values()}), self._path
-        )
+        logger.info("reloaded the API keys of %d clients from %s", len(set(owners.values())), self._path)
         return True
 
     def _look(self) -> tuple[int, int, int] | None:

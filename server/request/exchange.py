@@ -12,8 +12,8 @@ from fastapi import Request
 from numpy.typing import NDArray
 from starlette.requests import ClientDisconnect
 
-from server.audio.formats import Level
-from server.engine.jobs import Job, Synthesis
+from server.audio.formats import Level, Waveform
+from server.engine.jobs import Job
 from server.limits.gate import charge_frames
 from server.limits.holdings import hold_bytes
 from server.problems import Problem, invalid_parameter, malformed_body
@@ -72,31 +72,31 @@ class Exchange:
         mels = admitted.mel.nbytes + (0 if admitted.path.own and not admitted.strength else admitted.given.nbytes)
         hold_bytes(self.http, self._body_bytes + mels + audio_bytes)
 
-    async def synthesize(self, admitted: Admitted, level: Level) -> tuple[Synthesis, Level]:
-        """Return the audio at the requested level, and the gain applied; stop if the client disconnects."""
+    async def synthesize(self, admitted: Admitted, level: Level) -> tuple[Waveform, Level]:
+        """Return the audio x (T,) at the requested level, and the gain applied; stop if the client disconnects."""
         utterance = Utterance(admitted.mel[0].numpy(), **sampling_fields(self.sampling))
-        synthesis = await self.result(self.engine.submit(utterance))
-        self.service.metrics.count_synthesis(self.engine.name, synthesis, utterance.frames)
-        x = admitted.returned(torch.from_numpy(synthesis.x)[None])
+        job, config = await self.done(self.engine.submit(utterance)), self.model.mel_config
+        self.service.metrics.count_synthesis(self.engine.name, job, config)
+        x = admitted.returned(torch.from_numpy(job.result())[None])
         if level != Level():
-            level = await while_wanted(self.http, self.service.run(level.of, x, synthesis.sample_rate), self.deadline)
+            level = await while_wanted(self.http, self.service.run(level.of, x, config.sample_rate), self.deadline)
             x = np.float32(level.factor) * x
-        return replace(synthesis, x=x), level
+        return x, level
 
-    async def result(self, job: Job) -> Synthesis:
-        """Return the result of a job; cancel it if the client disconnects.
+    async def done(self, job: Job) -> Job:
+        """Return a job once it is done; cancel it if the client disconnects.
 
         Raises like `while_wanted`, and a Problem if the job failed.
         """
         try:
-            synthesis: Synthesis = await while_wanted(self.http, asyncio.wrap_future(job), self.deadline)
+            await while_wanted(self.http, asyncio.wrap_future(job), self.deadline)
         except ClientDisconnect:
             stage = "running" if job.begun else "queued"
             self.service.metrics.record("cancelled", model=self.engine.name, stage=stage)
             raise
-        self.seconds |= {"queue": synthesis.queue_seconds, "infer": synthesis.infer_seconds}
+        self.seconds |= {"queue": job.queue_seconds, "infer": job.infer_seconds}
         self._started = time.perf_counter()
-        return synthesis
+        return job
 
     async def encode(self, name: str, encode: Callable[[], T], clipped: Callable[[T], int] = lambda _: 0) -> T:
         """Encode the response in the format `name` on a worker thread, and count it."""

@@ -92,11 +92,11 @@ async def infer(name: str, http: Request, service: ServiceDependency) -> Respons
         exchange.deadline = min(moment for moment in moments if moment is not None)
     samples, binary = admitted.path.samples(admitted.frames), request.binary
     exchange.expect(admitted, samples * (VALUE_BYTES + (VALUE_BYTES if binary else JSON_BYTES)))
-    synthesis, level = await exchange.synthesize(admitted, level)
-    told = (exchange.sampling.seed, synthesis.sample_rate, exchange.model.dtype, level)
+    audio, level = await exchange.synthesize(admitted, level)
+    told = (exchange.sampling.seed, exchange.model.mel_config.sample_rate, exchange.model.dtype, level)
     fields = as_parameters(response_fields(admitted, request.parameters, *told))
     content, json_length = await exchange.encode(
-        "tensor", partial(render_response, exchange.engine.name, request, synthesis.x, fields)
+        "tensor", partial(render_response, exchange.engine.name, request, audio, fields)
     )
     hold_bytes(http, len(content))
     headers = {"Server-Timing": exchange.server_timing()}

@@ -66,18 +66,18 @@ async def refuse_plain_request() -> None:
 
 
 async def _answer(exchange: Exchange, admitted: Admitted, output: OutputSpec, headers: dict[str, str]) -> Response:
-    samples = admitted.path.samples(admitted.frames)
-    exchange.expect(admitted, VALUE_BYTES * (samples + samples * output.rate // exchange.model.mel_config.sample_rate))
-    synthesis, reached = await exchange.synthesize(admitted, output.level)
-    encode = partial(output.format.encode, synthesis.x, synthesis.sample_rate, output.rate, output.origin)
+    samples, sample_rate = admitted.path.samples(admitted.frames), exchange.model.mel_config.sample_rate
+    exchange.expect(admitted, VALUE_BYTES * (samples + samples * output.rate // sample_rate))
+    x, reached = await exchange.synthesize(admitted, output.level)
+    encode = partial(output.format.encode, x, sample_rate, output.rate, output.origin)
     encoded = await exchange.encode(output.format.name, encode, lambda encoded: encoded.clipped)
     hold_bytes(exchange.http, len(encoded.body))
-    duration = len(synthesis.x) / synthesis.sample_rate
+    duration = len(x) / sample_rate
     headers |= {} if reached == output.level else {"X-Gain": f"{reached.gain:.2f}"}
     headers |= {
         "X-Audio-Samples": str(encoded.samples),
         "X-Audio-Duration": f"{duration:.6f}",
-        "X-RTF": f"{synthesis.infer_seconds / duration:.6f}",
+        "X-RTF": f"{exchange.seconds['infer'] / duration:.6f}",
         "X-Clipped-Samples": str(encoded.clipped),
         "Server-Timing": exchange.server_timing(),
     }
@@ -93,7 +93,7 @@ async def _stream(exchange: Exchange, admitted: Admitted, output: OutputSpec, he
     audio = AudioStream(exchange.service, exchange.engine, exchange.sampling, output, placement, exchange.http, samples)
     audio.push(admitted.mel[0].numpy())
     audio.end()
-    first = audio.taken(await exchange.result(audio.next()))
+    first = audio.taken(await exchange.done(audio.next()))
     exchange.lap("encode")
     exchange.note()
     headers |= {

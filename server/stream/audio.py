@@ -16,7 +16,7 @@ from server.audio.formats import OutputSpec
 from server.audio.pieces import PieceEncoder, PieceResampler
 from server.engine.engine import Engine
 from server.engine.errors import QueueFullError
-from server.engine.jobs import Job, Synthesis, at_once
+from server.engine.jobs import Job, at_once
 from server.engine.model import LoadedModel, check_output
 from server.engine.remote import Remote
 from server.service import Service
@@ -155,7 +155,9 @@ class AudioStream:
         last = time.monotonic() + self._service.settings.max_wait
         while True:
             try:
-                return self.taken(await asyncio.wrap_future(self.next()))  # cancelling removes the job from the queue
+                chunk = self.next()
+                await asyncio.wrap_future(chunk)  # cancelling removes the job from the queue
+                return self.taken(chunk)
             except QueueFullError:
                 if time.monotonic() > last:
                     raise
@@ -175,7 +177,6 @@ class AudioStream:
         model = self._engine.model
         job = Job(
             frames,
-            self._mel_config.sample_rate,
             parts=at_once(self._step, model),
             cost=model.cost(self._sampling.corrections),
             listened=not self._synthesized and not (self.ended and self._reach >= self.frames),
@@ -204,15 +205,15 @@ class AudioStream:
         frames = max(SPARE * wait / frame_seconds, wanted)
         return math.ceil(min(frames, LONG_CHUNK_FRAMES) / OPENING_FRAMES) * OPENING_FRAMES
 
-    def taken(self, chunk: Synthesis) -> bytes:
+    def taken(self, chunk: Job) -> bytes:
         """Return the bytes to send after a chunk was computed, possibly none, and count the chunk."""
-        if not len(chunk.x):
+        if not len(chunk.result()):
             return b""
         metrics, body = self._service.metrics, self._body
         self._body = b""
         self._seconds["queue_seconds"] += chunk.queue_seconds
         self._seconds["infer_seconds"] += chunk.infer_seconds
-        metrics.count_synthesis(self._engine.name, chunk, len(chunk.x) // self._mel_config.hop_length)
+        metrics.count_synthesis(self._engine.name, chunk, self._mel_config)
         if not body:  # the encoder needs more samples
             return body
         self.playback.deliver(self.samples / self._output.rate)

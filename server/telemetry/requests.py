@@ -17,9 +17,10 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server.addresses import OPERATIONS
-from server.engine.jobs import Synthesis
+from server.engine.jobs import Job
 from server.problems import STATUS, Problem, render
 from server.telemetry.logs import REQUEST_ID
+from vocoder.mel.config import MelConfig
 
 logger = logging.getLogger(__name__)
 
@@ -85,15 +86,15 @@ class Metrics:
             if STATUS.get(problem) in REJECTIONS:
                 self.record("rejected", reason=problem)
 
-    def count_synthesis(self, model: str, synthesis: Synthesis, frames: int) -> None:
-        """Count one synthesis."""
-        duration = len(synthesis.x) / synthesis.sample_rate
-        self.record("audio_seconds", duration, model=model)
-        self.record("frames", frames, model=model)
-        self.record("queue_seconds", synthesis.queue_seconds, model=model)
-        self.record("infer_seconds", synthesis.infer_seconds, model=model)
-        if duration > 0.0:
-            self.record("real_time_factor", synthesis.infer_seconds / duration, model=model)
+    def count_synthesis(self, model: str, job: Job, config: MelConfig) -> None:
+        """Count one synthesis by a model with a mel config."""
+        samples = len(job.result())
+        self.record("audio_seconds", samples / config.sample_rate, model=model)
+        self.record("frames", samples // config.hop_length, model=model)
+        self.record("queue_seconds", job.queue_seconds, model=model)
+        self.record("infer_seconds", job.infer_seconds, model=model)
+        if samples:
+            self.record("real_time_factor", job.infer_seconds * config.sample_rate / samples, model=model)
 
     def count_encoding(self, model: str, name: str, seconds: float, clipped: int) -> None:
         """Count one response encoded in the format `name`."""

@@ -11,9 +11,10 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from server.app import create_app
-from server.engine.jobs import Synthesis
+from server.engine.jobs import Job
 from server.settings import Settings
 from server.telemetry.requests import REJECTIONS
+from vocoder.mel.config import preset
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 ADDED_BY_PROMETHEUS = {"job", "instance", "namespace", "pod", "le"}
@@ -25,7 +26,8 @@ def count_everything(metrics):
     metrics.count_request("/v1/synthesize", "POST", min(REJECTIONS), 0.1, "unauthorized")
     metrics.record("first_audio_seconds", 0.1, route="/v1/synthesize")
     metrics.record("dry_streams", route="/v1/synthesize")
-    metrics.count_synthesis("m", Synthesis(np.zeros(10, np.float32), 22050, queue_seconds=0.1, infer_seconds=0.1), 1)
+    (job := Job(1)).finish(np.zeros(256, np.float32))
+    metrics.count_synthesis("m", job, preset("nvidia"))
     metrics.record("cancelled", model="m", stage="queued")
     for name in ("batch_items", "batch_frames", "out_of_memory"):
         metrics.record(name, model="m")

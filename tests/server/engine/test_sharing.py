@@ -63,7 +63,7 @@ def test_other_models_run_between_two_parts_of_a_long_mel(launch, fake, new_mel)
     for seed in range(3):
         quick.submit(Utterance(new_mel(), seed=seed)).result(TIMEOUT)
     assert not long.done()
-    assert len(long.result(TIMEOUT).x) == 2000 * 256
+    assert len(long.result(TIMEOUT)) == 2000 * 256
 
 
 def test_deadlines_are_checked_between_parts(ready):
@@ -84,7 +84,7 @@ def test_stopping_gives_up_after_its_timeout(launch, fake, new_mel, wait_until):
     with pytest.raises(NotReadyError):
         waiting.result(0.0)
     fake.gate.set()
-    assert running.result(TIMEOUT).x.size
+    assert running.result(TIMEOUT).size
 
 
 def test_a_queue_is_full_by_its_expected_seconds(launch):
@@ -108,7 +108,7 @@ def test_other_models_serve_while_one_is_loading(launch, fake, new_fake, new_mel
 
     first, second = launch(fake, other, load=load)
     first.loaded.result(TIMEOUT)
-    assert first.submit(Utterance(new_mel(), seed=1)).result(TIMEOUT).x.size
+    assert first.submit(Utterance(new_mel(), seed=1)).result(TIMEOUT).size
     assert (second.state, second.alive(TIMEOUT)) == (EngineState.LOADING, True)
     go.set()
     second.loaded.result(TIMEOUT)

@@ -12,7 +12,6 @@ from streamers import mel_of
 from tiny_models import TINY_MEL, tiny_synthesizer
 
 from server.audio.formats import STREAM_FORMATS, Level, OutputSpec
-from server.engine.jobs import Synthesis
 from server.engine.model import LoadedModel
 from server.stream.audio import AudioStream
 from server.telemetry.requests import Metrics
@@ -45,7 +44,8 @@ class PacedEngine:
         x = job.next_part()
         self.sizes.append(len(x) // TINY_MEL.hop_length)
         self.now += (0.0 if job.listened else self.wait) + self.sizes[-1] * FRAME_SECONDS / self.speed
-        return Synthesis(x, TINY_MEL.sample_rate, 0.0, 0.0)
+        job.finish(x)
+        return job
 
 
 def open_stream(engine):
