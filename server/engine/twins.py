@@ -66,13 +66,6 @@ class Work(NamedTuple):
     threads: int = 1
 
 
-class Made(NamedTuple):
-    """Audio x (T,), and the CPU seconds that one thread used."""
-
-    x: Audio
-    seconds: float
-
-
 class Twin:
     """A process with copies of models. Hold its lock while it works."""
 
@@ -98,9 +91,9 @@ class Twin:
         except Exception:  # it has ended, or got half a message
             self.connection.close()
 
-    def receive(self) -> Made | None:
-        """Return what its work has made, or None if that failed."""
-        made: Made | None = None
+    def receive(self) -> tuple[Audio, float] | None:
+        """Return the audio x (T,) of its work and the CPU seconds that one thread used, or None if the work failed."""
+        made: tuple[Audio, float] | None = None
         try:
             made = self.connection.recv()
         except Exception:  # it has ended, or the rest of its answer would be taken for the next one
@@ -165,8 +158,9 @@ class Twins:
         twin.lock.release()
         if made is None:
             return None
-        ELSEWHERE.set(ELSEWHERE.get() + made.seconds)
-        return made.x
+        x, seconds = made
+        ELSEWHERE.set(ELSEWHERE.get() + seconds)
+        return x
 
     def forget(self, number: int) -> None:
         """Free the memory of a model or stream: in idle processes now, in the others before their next work."""
@@ -261,7 +255,7 @@ def _serve(owner: "Connection[Any, Any]", load: Load) -> None:
                 owner.send(_made(kept, load, work))
 
 
-def _made(kept: dict[int, Any], load: Load, work: Work) -> Made | None:
+def _made(kept: dict[int, Any], load: Load, work: Work) -> tuple[Audio, float] | None:
     """Do work; return None if it fails, or if the model on disk has been replaced."""
     model, stream, began = work.model, work.stream, time.thread_time()
     try:
@@ -277,7 +271,7 @@ def _made(kept: dict[int, Any], load: Load, work: Work) -> Made | None:
             if stream not in kept:
                 kept[stream] = synthesizer.open_stream(**work.sampling).pipeline
             x = _advanced(kept[stream], work)
-        return Made(x, time.thread_time() - began)
+        return x, time.thread_time() - began
     except Exception:
         return None
 

@@ -93,8 +93,7 @@ class Metrics:
         self.record("frames", samples // config.hop_length, model=model)
         self.record("queue_seconds", job.queue_seconds, model=model)
         self.record("infer_seconds", job.infer_seconds, model=model)
-        if samples:
-            self.record("real_time_factor", job.infer_seconds * config.sample_rate / samples, model=model)
+        self.record("real_time_factor", job.infer_seconds * config.sample_rate / samples, model=model)
 
     def count_encoding(self, model: str, name: str, seconds: float, clipped: int) -> None:
         """Count one response encoded in the format `name`."""

@@ -11,6 +11,7 @@ from tiny_models import TINY_MEL, tiny_synthesizer
 
 from server.engine import model as loaded_model
 from server.engine.errors import EngineState, NotReadyError, QueueFullError
+from server.engine.jobs import Job, Part
 from server.engine.lanes import Lanes
 from server.engine.model import LoadedModel
 from server.service import Engines
@@ -147,12 +148,10 @@ def test_each_mel_gets_its_own_number_of_corrections(monkeypatch):
 
 def in_parts(loaded, utterance):
     """Return the audio of an utterance computed in parts."""
-    parts = loaded.in_parts(utterance)
-    while True:
-        try:
-            next(parts)
-        except StopIteration as stop:
-            return stop.value
+    job = Job(utterance.frames, parts=loaded.in_parts(utterance))
+    while isinstance(outcome := job.next_part(), Part):
+        continue
+    return outcome
 
 
 @pytest.mark.parametrize(("seconds", "longest"), [(1e-9, 32), (1.0, 5), (100.0, 4)])
