@@ -18,8 +18,8 @@ PAIR_TILE, PAIR_COLUMNS = 8, 48
 """rows and columns of bfloat16 that are multiplied at once: three vectors per row fill 24 of 32 registers"""
 TILE_ROWS = 16
 """rows of a tile of Intel's AMX, and columns of pairs"""
-TILED_PART = 288
-"""rows that go through a block at once in tiles, which multiply so fast that matrices should be read seldom"""
+PAIR_ROWS = 288
+"""rows of pairs that are multiplied with a panel, or in tiles go through a block, at once, so that it is read seldom"""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A ConvNeXt block in one pass for processors that multiply pairs of bfloat16, as with AVX-512.
+"""Products, and a ConvNeXt block in one pass, for processors that multiply pairs of bfloat16, as with AVX-512.
 
 Two neighbouring bfloat16 numbers are stored as one float32, and handled as such until they are multiplied.
 """
@@ -11,12 +11,14 @@ from numba import njit, types
 
 from vocoder.kernels.block import FLOAT, Mixing, mix_row
 from vocoder.kernels.functions import fma, larger, polynomial, smaller
-from vocoder.kernels.intrinsics import entry, halved, instruction, retyped
+from vocoder.kernels.intrinsics import entry, halved, instruction, like, retyped
 from vocoder.kernels.lanes import lanes, load, repeated, store
-from vocoder.kernels.memory import PAIR_COLUMNS, PAIR_TILE, Cube, FirstMatrix, Matrix, Row
+from vocoder.kernels.memory import PAIR_COLUMNS, PAIR_ROWS, PAIR_TILE, Cube, FirstMatrix, Matrix, Row
 
 WIDTH = PAIR_COLUMNS // 3  # numbers of a vector
-Weights = tuple[Mixing, tuple[Matrix, Matrix], tuple[Matrix, Matrix], Row]
+Panels = tuple[Matrix, Matrix]
+"""a matrix in panels of `PAIR_COLUMNS` columns, and the bias in rows for each panel"""
+Weights = tuple[Mixing, Panels, Panels, Row]
 Buffers = tuple[FirstMatrix, FirstMatrix, Matrix]
 BOUND = 4.5  # beyond it the normal distribution function is 0 or 1 to 3.4e-6
 _slope = polynomial(
@@ -154,7 +156,41 @@ def computing(multiply: Any, size: int) -> Any:
     return computed
 
 
-_computed = computing(_multiply, PAIR_TILE)
+@njit(error_model="numpy")  # type: ignore[untyped-decorator]
+def _round(sums: Any, out: Any, zero: Any) -> None:
+    """Write sums rounded to bfloat16, in as many columns as `out` has."""
+    whole = out.shape[1] // WIDTH * WIDTH
+    for r in range(out.shape[0]):
+        for c in range(0, whole, WIDTH):
+            _store_rounded(out[r], c, load(sums[r], c, zero))
+        for c in range(whole, out.shape[1]):
+            out[r, c] = like(sums[r, c], out[r, c])
+
+
+def multiplying(multiply: Any) -> Any:
+    """Return the function of a product's entry point; `multiply` multiplies rows with a panel."""
+
+    @njit(error_model="numpy")  # type: ignore[untyped-decorator]
+    def multiplied(units: range, x: Any, matrix: Any, out: Any) -> None:
+        """Write rows @ matrix + bias; a unit is `PAIR_ROWS` rows and a panel."""
+        (panels, bias), zero, sums = matrix, lanes(16, FLOAT(0.0)), np.empty((PAIR_ROWS, PAIR_COLUMNS), FLOAT)
+        for number in units:
+            begin, at = number // panels.shape[0] * PAIR_ROWS, number % panels.shape[0]
+            end, left = min(begin + PAIR_ROWS, out.shape[0]), PAIR_COLUMNS * at
+            coming = panels[min(at + 1, panels.shape[0] - 1)]
+            multiply(x.view(FLOAT), begin, end - begin, panels[at], coming, bias[at], sums, zero)
+            _round(sums, out[begin:end, left : min(left + PAIR_COLUMNS, out.shape[1])], zero)
+
+    return multiplied
+
+
+_computed, _multiplied = computing(_multiply, PAIR_TILE), multiplying(_multiply)
+
+
+@entry(stripe=1)
+def multiplied(units: range, x: FirstMatrix, matrix: Panels, out: FirstMatrix) -> None:
+    """Write rows @ matrix + bias in bfloat16; x has the inputs of the panels, and may have more rows than out."""
+    _multiplied(units, x, matrix, out)
 
 
 @entry(stripe=1)

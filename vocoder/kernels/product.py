@@ -100,8 +100,8 @@ def activate(part: Any, out: Any, zero: Any) -> None:
 
 
 @entry(stripe=1)
-def multiplied(units: range, inputs: int, step: int, gelu: int, x: Row, matrix: Panels, out: Matrix) -> None:
-    """Write rows @ matrix + bias, or its GELU; rows of x have `inputs` numbers and begin `step` apart.
+def multiplied(units: range, inputs: int, step: int, x: Row, matrix: Panels, out: Matrix) -> None:
+    """Write rows @ matrix + bias; rows of x have `inputs` numbers and begin `step` apart.
 
     Units are pairs of `BLOCK` rows and a panel; all panels of some rows come before the next rows.
     Panels have 16 columns, or 32 if vectors have 64 bytes, of float32, or of float16, which is converted as it is read.
@@ -114,15 +114,13 @@ def multiplied(units: range, inputs: int, step: int, gelu: int, x: Row, matrix: 
             multiply(part, inputs, step, x, panels, bias, out, memory, 8, lanes(8, FLOAT(0.0)))
         else:
             multiply(part, inputs, step, x, panels, bias, out, memory, 16, lanes(16, FLOAT(0.0)))
-        if gelu:
-            activate(part, out, lanes(8, FLOAT(0.0)))
 
 
 @entry(stripe=1)
 def multiplied_double(
-    units: range, inputs: int, step: int, gelu: int, x: DoubleRow, matrix: DoublePanels, out: DoubleMatrix
+    units: range, inputs: int, step: int, x: DoubleRow, matrix: DoublePanels, out: DoubleMatrix
 ) -> None:
-    """Write the same in float64, without GELU, with panels of half as many columns."""
+    """Write the same in float64, with panels of half as many columns."""
     (panels, bias), columns = matrix, matrix[0].shape[1] // inputs
     memory = np.empty(columns), np.empty(columns)
     for number in units:

@@ -1,4 +1,4 @@
-"""A ConvNeXt block in one pass for processors that multiply tiles of bfloat16: Intel's AMX.
+"""Products, and a ConvNeXt block in one pass, for processors that multiply tiles of bfloat16: Intel's AMX.
 
 A tile is a register of 16 rows of 64 bytes. The panels are those of `vocoder.kernels.pairs`: a row of a tile holds the
 same pair of inputs for 16 columns.
@@ -11,8 +11,8 @@ from llvmlite import ir  # type: ignore[import-untyped]
 from numba import njit, types
 
 from vocoder.kernels.intrinsics import entry, instruction
-from vocoder.kernels.memory import PAIR_COLUMNS, TILE_ROWS, Cube, Matrix
-from vocoder.kernels.pairs import Buffers, Weights, computing, prefetch
+from vocoder.kernels.memory import PAIR_COLUMNS, TILE_ROWS, Cube, FirstMatrix, Matrix
+from vocoder.kernels.pairs import Buffers, Panels, Weights, computing, multiplying, prefetch
 
 GROUPS = PAIR_COLUMNS // TILE_ROWS  # tiles of a panel side by side: numbers 0 to 2 are sums, 3 rows, 4 to 6 the matrix
 
@@ -90,7 +90,15 @@ def _multiply(x: Any, first: int, count: int, panel: Any, coming: Any, bias: Any
         _write(sums, PAIR_COLUMNS * r)
 
 
-_computed = computing(_multiply, TILE_ROWS)
+_computed, _multiplied = computing(_multiply, TILE_ROWS), multiplying(_multiply)
+
+
+@entry(stripe=1)
+def multiplied(units: range, x: FirstMatrix, matrix: Panels, out: FirstMatrix) -> None:
+    """Write rows @ matrix + bias in bfloat16; the inputs are a multiple of 32, and the rows of x one of 16."""
+    _prepare()
+    _multiplied(units, x, matrix, out)
+    _release()
 
 
 @entry(stripe=1)

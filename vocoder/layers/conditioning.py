@@ -20,10 +20,7 @@ REACH = 3
 
 
 class FrameNet(nn.Module):
-    """Convolutions over mel frames, each before a SiLU; the first ones look ahead as far as they can.
-
-    They are precise, since in bfloat16 a library would round the first product differently on two threads than on one.
-    """
+    """Convolutions over mel frames in full precision, each before a SiLU; the first look ahead as far as they can."""
 
     def __init__(self, n_mels: int, channels: int, layers: int, kernel_size: int, ahead: int) -> None:
         super().__init__()

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vocoder.kernels.launcher import FLOATS, Kernel, Launch, compilable, in_turn, kernel
-from vocoder.kernels.memory import PAIR_COLUMNS, PART, TILE_ROWS, TILED_PART
+from vocoder.kernels.memory import PAIR_COLUMNS, PAIR_ROWS, PART, TILE_ROWS
 from vocoder.layers.product import Kept, Product, in_pairs, multiplies_pairs, multiplies_tiles
 from vocoder.stages import silenced
 
@@ -41,7 +41,7 @@ class FrameBlock(nn.Module):
         compiled = self.compiled(x)
         if compiled is not None:
             return compiled(x.contiguous(), seen.contiguous()).transpose(1, 2)
-        moved: Tensor = self.contract(self.expand(self.norm(self._mixed(seen)), gelu=True))
+        moved: Tensor = self.contract(F.gelu(self.expand(self.norm(self._mixed(seen)))))
         return torch.addcmul(x, moved.to(x.dtype), self.scale).transpose(1, 2)
 
     def compiled(self, x: Tensor) -> "AtOnce | None":
@@ -60,16 +60,17 @@ class FrameBlock(nn.Module):
         assert self.depthwise.bias is not None
         mixing = (self.depthwise.weight[:, 0].t().contiguous(), self.depthwise.bias, self.norm.weight, self.norm.bias)
         if multiplies_pairs(dtype) and self.expand.in_features % 2 == 0:
-            expand = in_pairs(self.expand, self.expand.in_features)
-            room = expand[1].numel()
+            wide = in_pairs(self.expand.matrix(), self.expand.bias, self.expand.in_features)
+            room = wide[1].numel()
             tiled = multiplies_tiles(self.expand.in_features, room)
-            run, most = kernel("tiles" if tiled else "pairs", "block", dtype), TILED_PART if tiled else PART // 2
-            weights = (mixing, expand, in_pairs(self.contract, room), self.scale)
+            run, most = kernel("tiles" if tiled else "pairs", "block", dtype), PAIR_ROWS if tiled else PART // 2
+            narrow = in_pairs(self.contract.matrix(), self.contract.bias, room)
+            weights: tuple[Any, ...] = (mixing, wide, narrow, self.scale)
             return None if run is None else AtOnce(run, self.before, weights, dtype, room, most)
-        (first, wide_bias), (second, narrow_bias) = self.expand.arranged(), self.contract.arranged()
+        first, second = self.expand.arranged(), self.contract.arranged()
         if first.panels is None or second.panels is None:
             return None
-        weights = (mixing, (first.panels, wide_bias), (second.panels, narrow_bias), self.scale)
+        weights = (mixing, (first.panels, first.bias), (second.panels, second.bias), self.scale)
         run = kernel("block", "block", first.panels.dtype, second.panels.dtype)
         return None if run is None else AtOnce(run, self.before, weights, dtype, self.expand.out_features, PART // 4)
 

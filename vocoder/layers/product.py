@@ -1,4 +1,4 @@
-"""Linear maps of frames. Frozen weights are arranged once, for compiled code or for oneDNN.
+"""Linear maps of frames. Frozen weights are arranged once, for compiled code.
 
 The choice depends on the processor's features, never on timings, so that all processes on machines of one type produce
 the same samples.
@@ -12,19 +12,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vocoder.kernels.launcher import Kernel, compilable, kernel, takes
-from vocoder.kernels.memory import BLOCK, PAIR_COLUMNS, TILE_ROWS
+from vocoder.kernels.memory import BLOCK, PAIR_COLUMNS, PAIR_ROWS, TILE_ROWS
 
 T = TypeVar("T")
 
-ARRANGED_ROWS = 64
-"""number of rows for which oneDNN arranges a matrix: one for which arranging it again would cost most"""
-ENTRIES = {
-    ("AVX2", torch.float32): ("multiplied", 16),
-    ("AVX2", torch.float64): ("multiplied_double", 8),
-    ("AVX512", torch.float32): ("multiplied", 32),
-    ("AVX512", torch.float64): ("multiplied_double", 16),
-}
-"""processor capability and dtype -> kernel and columns of its panels; otherwise a library is as fast"""
+ENTRIES = {torch.float32: ("multiplied", 16), torch.float64: ("multiplied_double", 8)}
+"""dtype -> kernel and columns of its panels, of which AVX-512 has twice as many"""
 
 
 class Kept(Generic[T]):
@@ -54,34 +47,16 @@ class Kept(Generic[T]):
         return {"_made": None}
 
 
-def available(dtype: torch.dtype) -> bool:
-    """Return whether oneDNN supports matrix products in this dtype on this processor."""
-    if not torch._C._has_mkldnn or not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
-        return False
-    if dtype == torch.bfloat16:
-        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-    return dtype == torch.float32
-
-
-def rounded(rows: int) -> int:
-    """Round a number of rows up by at most a sixteenth, or 7.
-
-    oneDNN generates code for every number of rows, which takes some milliseconds and up to a megabyte.
-    """
-    step = max(8, (1 << rows.bit_length()) >> 5)
-    return -(-rows // step) * step
-
-
 def in_panels(weight: Tensor) -> tuple[Kernel, Tensor] | None:
     """Return the kernel for a matrix (inputs, outputs), and the matrix in panels of columns (panels, inputs * columns).
 
-    Returns None for other dtypes and processors, or without compiled code. A float32 matrix is kept in float16 if that
-    is exact, as for most stored models, since it then loads from memory in half the time.
+    Returns None for other dtypes and devices, or without compiled code. A float32 matrix is kept in float16 if that is
+    exact, as for most stored models, since it then loads from memory in half the time.
     """
-    capability = torch.backends.cpu.get_cpu_capability()
-    name, columns = ENTRIES.get((capability, weight.dtype), ("", 0))
+    name, columns = ENTRIES.get(weight.dtype, ("", 0))
     if not name or not compilable(weight, weight.dtype):
         return None
+    columns *= 2 if torch.backends.cpu.get_cpu_capability() == "AVX512" else 1
     halves = weight.half()
     weight = halves if weight.dtype == torch.float32 and torch.equal(halves.float(), weight) else weight
     run = kernel("product", name, weight.dtype)
@@ -102,83 +77,88 @@ def multiplies_tiles(*inputs: int) -> bool:
     return all(count % (2 * TILE_ROWS) == 0 for count in inputs) and bool(torch.cpu._init_amx())
 
 
-def in_pairs(layer: "Product", inputs: int) -> tuple[Tensor, Tensor]:
-    """Return a layer's matrix in panels of columns, with pairs of bfloat16 viewed as float32, and its bias.
+def in_pairs(weight: Tensor, bias: Tensor | None, inputs: int) -> tuple[Tensor, Tensor]:
+    """Return a matrix (inputs, outputs) in panels of columns, with pairs of bfloat16 viewed as float32, and its bias.
 
-    They are (panels, inputs / 2 * columns) and (panels, columns), padded to `inputs` if the layer has fewer.
+    They are (panels, inputs / 2 * columns) and (panels, columns), padded to `inputs` if the matrix has fewer.
     """
-    outputs, given = layer.weight.shape
+    given, outputs = weight.shape
     count = -(-outputs // PAIR_COLUMNS)
     missing = count * PAIR_COLUMNS - outputs
-    weight = F.pad(layer.weight.detach().to(torch.bfloat16), (0, inputs - given, 0, missing))
-    pairs = weight.view(count, PAIR_COLUMNS, inputs // 2, 2).transpose(1, 2).reshape(count, -1)
-    return pairs.view(torch.float32), F.pad(layer.bias.detach(), (0, missing)).view(count, PAIR_COLUMNS)
+    weight = F.pad(weight.detach().to(torch.bfloat16), (0, missing, 0, inputs - given))
+    pairs = weight.view(inputs // 2, 2, count, PAIR_COLUMNS).permute(2, 0, 3, 1).reshape(count, -1)
+    added = torch.zeros(outputs) if bias is None else bias.detach().float()
+    return pairs.view(torch.float32), F.pad(added, (0, missing)).view(count, PAIR_COLUMNS)
 
 
 class Matrix:
-    """A matrix (inputs, outputs) to multiply many rows with.
+    """A matrix (inputs, outputs) to multiply many rows with, and a bias (outputs,) to add.
 
-    PyTorch arranges a matrix again for each product, which takes as long as the product itself for few rows, and for
-    float32 it calls a library that leaves half of some processors idle. Here the matrix is arranged once: in panels for
-    compiled code, whose product of a row does not depend on the other rows, or for oneDNN where that is as fast.
-    Rows must satisfy `takes`.
+    PyTorch arranges a matrix again for each product, which takes as long as the product itself for few rows, and the
+    library that it calls generates code for every number of rows, or leaves half of some processors idle. Here the
+    matrix is arranged once, in panels for compiled code, whose product of a row does not depend on the other rows.
+    Other processors and devices use PyTorch. Rows must satisfy `takes`.
     """
 
-    def __init__(self, weight: Tensor) -> None:
-        self.weight = weight.detach()
-        compiled: tuple[Kernel | None, Tensor | None] = in_panels(self.weight) or (None, None)
-        self._run, self.panels = compiled
-        packs = self.panels is None and weight.device.type == "cpu" and available(weight.dtype)
-        transposed = self.weight.t().contiguous() if packs else None
-        self._packed = torch.ops.mkldnn._reorder_linear_weight(transposed, ARRANGED_ROWS) if packs else None
+    def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
+        self.weight, self.bias = weight.detach(), None if bias is None else bias.detach().to(weight.dtype)
+        self.room = weight.shape[0]
+        """number of inputs that rows may have without being copied; those beyond the matrix's must be 0"""
+        self._run: Kernel | None = None
+        self.panels: Tensor | None = None
+        self._pairs: tuple[Tensor, Tensor] | None = None
+        if weight.device.type == "cpu" and multiplies_pairs(weight.dtype):
+            self._run = kernel("tiles" if multiplies_tiles() else "pairs", "multiplied", weight.dtype)
+        elif (found := in_panels(self.weight)) is not None:
+            self._run, self.panels = found
+        if self._run is not None and self.panels is None:
+            self.room = -(-self.room // (2 * TILE_ROWS)) * 2 * TILE_ROWS
+            self._pairs = in_pairs(self.weight, bias, self.room)
 
-    def times(self, rows: Tensor, bias: Tensor | None = None, gelu: bool = False) -> Tensor:
-        """Return rows (..., inputs) @ weight + bias, (..., outputs), or with `gelu` its GELU."""
-        inputs, outputs = self.weight.shape
-        count = rows.numel() // inputs
-        if self.panels is not None:
-            made, compiled = rows.new_empty(count, outputs), rows.dtype == torch.float32
-            self._multiply(rows.contiguous(), inputs, bias, gelu and compiled, made)
-            return (F.gelu(made) if gelu and not compiled else made).view(*rows.shape[:-1], outputs)
-        if self._packed is None:
-            made = rows @ self.weight if bias is None else F.linear(rows, self.weight.t(), bias)
-            return F.gelu(made) if gelu else made
-        room = self.room(count)
-        if room == count:
-            return self._product(rows.contiguous(), bias, gelu)
-        padded = rows.new_empty(room, inputs)
-        padded[:count].view(rows.shape).copy_(rows)
-        padded[count:].zero_()  # leftover denormal numbers would be slow
-        return self._product(padded, bias, gelu)[:count].view(*rows.shape[:-1], outputs)
+    def times(self, rows: Tensor) -> Tensor:
+        """Return rows (..., inputs) @ weight + bias, (..., outputs), in the dtype of the weight."""
+        outputs = self.weight.shape[1]
+        if self._run is None:
+            return F.linear(rows.to(self.weight.dtype), self.weight.t(), self.bias)
+        made = rows.new_empty(rows.shape[:-1].numel(), outputs, dtype=self.weight.dtype)
+        if self._pairs is None:
+            rows = rows.to(self.weight.dtype).contiguous()
+            self._multiply(rows.view(-1), rows.shape[-1], made)
+        else:
+            units = -(-len(made) // PAIR_ROWS) * len(self._pairs[0])
+            self._run(units, self._rounded(rows), self._pairs, made)
+        return made.view(*rows.shape[:-1], outputs)
 
-    def windows(self, x: Tensor, taps: int, bias: Tensor) -> Tensor:
+    def windows(self, x: Tensor, taps: int) -> Tensor:
         """Multiply windows of `taps` steps of x (B, steps, C): (B, steps - taps + 1, outputs)."""
         if self.panels is None:
-            return self.times(x.unfold(1, taps, 1).transpose(2, 3).flatten(2), bias)
-        (batch, steps, _), (inputs, outputs) = x.shape, self.weight.shape
-        out = x.new_empty(batch * steps, outputs)
-        self._multiply(x.contiguous(), inputs, bias, False, out[: len(out) - taps + 1])
-        return out.view(batch, steps, outputs)[:, : steps - taps + 1]
+            return self.times(x.unfold(1, taps, 1).transpose(2, 3).flatten(2))
+        (batch, steps, channels), x = x.shape, x.to(self.weight.dtype).contiguous()
+        out = x.new_empty(batch * steps, self.weight.shape[1])
+        self._multiply(x.view(-1), channels, out[: len(out) - taps + 1])
+        return out.view(batch, steps, -1)[:, : steps - taps + 1]
 
-    def room(self, rows: int) -> int:
-        """Return the smallest number of rows, `rows` or more, that is multiplied without copying."""
-        return rows if self._packed is None else rounded(rows)
-
-    def _multiply(self, x: Tensor, inputs: int, bias: Tensor | None, gelu: bool, out: Tensor) -> None:
-        """Multiply rows of `inputs` values, which start at each row of x and may extend into the next ones."""
+    def _multiply(self, x: Tensor, step: int, out: Tensor) -> None:
+        """Multiply rows that start `step` values apart, and may extend into the next ones."""
         assert self._run is not None
         assert self.panels is not None
         units = -(-len(out) // BLOCK) * len(self.panels)
-        self._run(units, inputs, x.shape[-1], gelu, x.view(-1), (self.panels, bias), out)
+        self._run(units, self.weight.shape[0], step, x, (self.panels, self.bias), out)
 
-    def _product(self, rows: Tensor, bias: Tensor | None, gelu: bool) -> Tensor:
-        name, algorithm = ("gelu", "none") if gelu else ("none", "")
-        made: Tensor = torch.ops.mkldnn._linear_pointwise(rows, self._packed, bias, name, [], algorithm)
-        return made
+    def _rounded(self, rows: Tensor) -> Tensor:
+        """Return rows as the kernel for pairs reads them: (N, room) in bfloat16, with N a multiple of `TILE_ROWS`."""
+        count, inputs = rows.shape[:-1].numel(), rows.shape[-1]
+        fits = rows.dtype == self.weight.dtype and inputs == self.room and count % TILE_ROWS == 0
+        if fits and rows.is_contiguous():
+            return rows.view(count, inputs)
+        rounded = rows.new_empty(-(-count // TILE_ROWS) * TILE_ROWS, self.room, dtype=self.weight.dtype)
+        rounded[:, inputs:] = 0.0
+        rounded[:count, :inputs].view(rows.shape).copy_(rows)
+        return rounded
 
     def __reduce__(self) -> Any:
-        """Arrange the matrix again in copies and pickles, since oneDNN's arrangement supports neither."""
-        return type(self), (self.weight,)
+        """Arrange the matrix again in copies and pickles, since a kernel supports neither."""
+        return type(self), (self.weight, self.bias)
 
 
 class Arranged(nn.Module):
@@ -194,7 +174,7 @@ class Arranged(nn.Module):
     def __init__(self, *sizes: int) -> None:
         super().__init__(*sizes)
         self.compute_dtype: torch.dtype | None = None
-        self._kept: Kept[tuple[Matrix, Tensor]] = Kept()
+        self._kept: Kept[Matrix] = Kept()
 
     @property
     def dtype(self) -> torch.dtype:
@@ -202,12 +182,12 @@ class Arranged(nn.Module):
         own = self.weight.dtype
         return own if self.precise or own != torch.float32 or self.compute_dtype is None else self.compute_dtype
 
-    def arranged(self) -> tuple[Matrix, Tensor]:
+    def arranged(self) -> Matrix:
         """Return its matrix and bias in that dtype, arranged for products."""
         return self._kept.of((self.weight, self.bias), self._arrange, self.dtype)
 
-    def _arrange(self) -> tuple[Matrix, Tensor]:
-        return Matrix(self.matrix().to(self.dtype)), self.bias.detach().to(self.dtype)
+    def _arrange(self) -> Matrix:
+        return Matrix(self.matrix().to(self.dtype), self.bias)
 
     def matrix(self) -> Tensor:
         """Return the weights as a matrix (inputs, outputs)."""
@@ -217,14 +197,11 @@ class Arranged(nn.Module):
 class Product(Arranged, nn.Linear):
     """A linear map of rows."""
 
-    def forward(self, rows: Tensor, gelu: bool = False) -> Tensor:
-        """Map rows (..., inputs) to (..., outputs), in the dtype of its products; `gelu` applies the GELU."""
-        rows = rows.to(self.dtype)
+    def forward(self, rows: Tensor) -> Tensor:
+        """Map rows (..., inputs) to (..., outputs), in the dtype of its products."""
         if self.weight.requires_grad or not takes(rows):
-            made = F.linear(rows, self.weight.to(self.dtype), self.bias.to(self.dtype))
-            return F.gelu(made) if gelu else made
-        matrix, bias = self.arranged()
-        return matrix.times(rows, bias, gelu)
+            return F.linear(rows.to(self.dtype), self.weight.to(self.dtype), self.bias.to(self.dtype))
+        return self.arranged().times(rows)
 
 
 class FrameConv(Arranged, nn.Conv1d):
@@ -247,18 +224,15 @@ class FrameConv(Arranged, nn.Conv1d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, inputs, frames) to (B, outputs, frames)."""
-        frames, taps, (before, after) = x.shape[2], self.kernel_size[0], self.sides
+        frames, taps = x.shape[2], self.kernel_size[0]
         if torch.compiler.is_compiling() and self.weight.dtype == torch.float64:  # runtimes lack such convolutions
             x = F.pad(x, self.sides)
             shifted = torch.cat([x[:, :, tap : tap + frames] for tap in range(taps)], dim=1)
             return self.matrix().t() @ shifted + self.bias[:, None]
         if self.weight.requires_grad or x.device.type != "cpu" or not takes(x):
             return super().forward(F.pad(x, self.sides))
-        matrix, bias = self.arranged()
-        if x.shape[0] == 1:
-            after += matrix.room(frames) - frames  # avoids copying rows for the product
-        padded = F.pad(x.to(self.dtype).transpose(1, 2), (0, 0, before, after))
-        return matrix.windows(padded, taps, bias)[:, :frames].to(x.dtype).transpose(1, 2)
+        padded = F.pad(x.to(self.dtype).transpose(1, 2), (0, 0, *self.sides))
+        return self.arranged().windows(padded, taps).to(x.dtype).transpose(1, 2)
 
     def matrix(self) -> Tensor:
         """Return the weights as a matrix (taps * inputs, outputs), oldest tap first."""

@@ -1,4 +1,4 @@
-"""Products with a constant matrix, packed beforehand or not."""
+"""Products with a constant matrix, arranged beforehand or not."""
 
 import copy
 import pickle
@@ -10,39 +10,41 @@ from torch.nn import functional as F
 from vocoder.kernels.launcher import takes
 from vocoder.layers import product
 from vocoder.layers.conditioning import MelEncoder
-from vocoder.layers.product import FrameConv, Matrix, Product, available
+from vocoder.layers.product import FrameConv, Matrix, Product, multiplies_pairs, multiplies_tiles
 from vocoder.layers.stack.wavenet import set_compute_dtype
 
 TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.5, torch.float64: 1e-10}
 
 
-PANELS = {"panels": "AVX2", "halves": "AVX2", "wide panels": "AVX512"}
-"""how matrices are stored in panels, and for which processors"""
-
-
-@pytest.mark.parametrize("way", ["plain", "packed", *PANELS])
+@pytest.mark.parametrize("way", ["plain", "panels", "halves", "wide panels", "vectors"])
 @pytest.mark.parametrize("dtype", TOLERANCE)
 def test_products_equal_those_of_torch(way, dtype, monkeypatch):
-    monkeypatch.setattr(product, "available", lambda dtype: way == "packed" and available(dtype))
-    in_panels = (PANELS.get(way), dtype) in product.ENTRIES
-    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: PANELS.get(way, "other"))
-    weight, bias = torch.randn(24, 40, dtype=dtype), torch.randn(40, dtype=dtype)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512" if way == "wide panels" else "AVX2")
+    monkeypatch.setattr(product, "multiplies_tiles", lambda: way != "vectors" and multiplies_tiles())
+    if way == "plain":
+        monkeypatch.setattr(product, "kernel", lambda *names: None)
+    weight, bias = torch.randn(24, 50, dtype=dtype), torch.randn(50, dtype=dtype)
     weight = weight.half().to(dtype) if way == "halves" else weight  # panels store such weights in 16 bits
-    kept = Matrix(weight)
-    assert (kept._packed is not None) == (way == "packed" and available(dtype))
-    assert (kept.panels is not None) == in_panels
+    kept = Matrix(weight, bias)
+    compiled = way != "plain" and (dtype != torch.bfloat16 or multiplies_pairs(dtype))
+    assert (kept._run is not None) == compiled
     for rows in (
-        *(torch.randn(shape, dtype=dtype) for shape in ((1, 24), (77, 24), (3, 5, 24), (0, 24))),
+        *(torch.randn(shape, dtype=dtype) for shape in ((1, 24), (77, 24), (3, 5, 24), (0, 24), (400, 24))),
         torch.randn(24, 9, dtype=dtype).t(),
     ):
-        expected = rows.double() @ weight.double()
+        expected = rows.double() @ weight.double() + bias.double()
         for one in (kept, copy.deepcopy(kept), pickle.loads(pickle.dumps(kept))):
             torch.testing.assert_close(one.times(rows).double(), expected, atol=TOLERANCE[dtype], rtol=0)
-        gelu = F.gelu(expected + bias.double())
-        torch.testing.assert_close(kept.times(rows, bias, gelu=True).double(), gelu, atol=TOLERANCE[dtype], rtol=0)
+        unbiased = Matrix(weight).times(rows).double()
+        torch.testing.assert_close(unbiased, expected - bias.double(), atol=TOLERANCE[dtype], rtol=0)
+        if compiled and len(rows) == 77:  # whatever the other rows are
+            assert torch.equal(kept.times(rows)[30:41], kept.times(rows[30:41]))
+    padded = F.pad(torch.randn(32, 24, dtype=dtype), (0, kept.room - 24))  # rows that need no copy
+    expected = padded[:, :24].double() @ weight.double() + bias.double()
+    torch.testing.assert_close(kept.times(padded).double(), expected, atol=TOLERANCE[dtype], rtol=0)
     x = torch.randn(2, 131, 8, dtype=dtype)  # more rows than one pass over a panel takes
     expected = x.double().unfold(1, 3, 1).transpose(2, 3).flatten(2) @ weight.double() + bias.double()
-    torch.testing.assert_close(kept.windows(x, 3, bias).double(), expected, atol=TOLERANCE[dtype], rtol=0)
+    torch.testing.assert_close(kept.windows(x, 3).double(), expected, atol=TOLERANCE[dtype], rtol=0)
 
 
 def test_rows_with_gradients_or_under_transforms_are_not_compiled():

@@ -4,7 +4,8 @@ import torch
 from torch import Tensor
 
 from vocoder.kernels.launcher import Kernel
-from vocoder.layers.product import Matrix, rounded
+from vocoder.kernels.memory import TILE_ROWS
+from vocoder.layers.product import Matrix
 from vocoder.layers.stack.plain import Pair, StackWeights, as_matrix
 
 TILE_BYTES = 1 << 18
@@ -58,7 +59,7 @@ class CompiledStack:
     @torch.no_grad()
     def __init__(self, run: Kernel, weights: StackWeights, dtype: torch.dtype, joined: bool) -> None:
         self._gated, self._dtype, self._joined, self._width = run, dtype, joined, weights.hidden
-        self._start, self._start_bias = Matrix(_transposed(weights.start).to(dtype)), weights.start[1].to(dtype)
+        self._start = Matrix(_transposed(weights.start).to(dtype), weights.start[1])
         self._layers = [_Layer(weights, i, dtype, joined) for i in range(len(weights.gates))]
         skip_bias = torch.stack([bias[-self._width :].float() for _, bias in weights.res_skip]).sum(0)
         end = _transposed(weights.end).to(dtype).float()
@@ -78,7 +79,7 @@ class CompiledStack:
         steps = x.shape[1]
         tiles = _tiles(steps, TILE_BYTES * torch.get_num_threads() // (self._width * self._dtype.itemsize))
         slow = cond is not None and not self._joined
-        room = 0 if slow else rounded(tiles[-1].stop - tiles[-1].start) - (tiles[-1].stop - tiles[-1].start)
+        room = 0 if slow else _rounded(tiles[-1].stop - tiles[-1].start) - (tiles[-1].stop - tiles[-1].start)
         tiles[-1] = slice(tiles[-1].start, steps + room)  # a round number of rows; the added ones are unused
         offsets, per_frame = [layer.bias[None] for layer in self._layers], ALL
         if cond is not None and slow:
@@ -87,10 +88,10 @@ class CompiledStack:
         side = self._rows(cond, steps + room) if cond is not None and self._joined else None
         hidden, following = self._silent(steps + room), self._silent(steps + room)
         rows = slice(self._reach, self._reach + steps + room)
-        hidden[rows] = self._start.times(self._rows(x, steps + room)).add_(self._start_bias)
+        hidden[rows] = self._start.times(self._rows(x, steps + room))
         out = hidden.new_empty(steps + room, len(self._out_bias)).copy_(self._out_bias)
         gated = hidden.new_empty(max(tile.stop - tile.start for tile in tiles), self._width)
-        buffers = hidden.new_empty(len(gated), self._layers[0].taps.weight.shape[0]), gated
+        buffers = hidden.new_zeros(len(gated), self._layers[0].taps.room), gated
         for layer, added in zip(self._layers, offsets, strict=True):
             self._silence(hidden, steps, gaps)
             for tile in tiles:
@@ -113,12 +114,12 @@ class CompiledStack:
         width, count = self._width, tile.stop - tile.start
         here = slice(tile.start + self._reach, tile.stop + self._reach)
         seen, gated = (buffer[:count] for buffer in buffers)
-        taps = (seen.shape[1] - (0 if side is None else side.shape[1])) // width
+        taps = (layer.taps.weight.shape[0] - (0 if side is None else side.shape[1])) // width
         first = (here.start + layer.first) * width
         neighbours = hidden.as_strided((count, taps, width), (width, layer.dilation * width, 1), first)
         seen.as_strided((count, taps, width), (seen.stride(0), width, 1)).copy_(neighbours)
         if side is not None:
-            seen[:, taps * width :] = side[tile]
+            seen[:, taps * width : layer.taps.weight.shape[0]] = side[tile]
         gates, (added, per_frame) = layer.taps.times(seen), offsets
         kept = (None, None, None) if layer.residual is None else (hidden[here], layer.residual[1], following[here])
         self._gated(count, tile.start, per_frame, gates, added, gated, kept)
@@ -155,3 +156,12 @@ def _tiles(steps: int, size: int) -> list[slice]:
     parts = -(-steps // max(size, 1))
     length = -(-steps // (parts * STRIPE)) * STRIPE
     return [slice(first, min(first + length, steps)) for first in range(0, steps, length)]
+
+
+def _rounded(rows: int) -> int:
+    """Round a number of rows up by at most a sixteenth, or 15.
+
+    The library that adds products generates code for every number of rows, which takes some milliseconds.
+    """
+    step = max(TILE_ROWS, (1 << rows.bit_length()) >> 5)
+    return -(-rows // step) * step
