@@ -68,11 +68,9 @@ class MelStore:
 
     def read(self, index: int, start: int, frames: int) -> NDArray[np.float32]:
         """Return frames (n_mels, frames) of an entry's mel from frame `start`, with silence after its end."""
-        mel, fitted = np.repeat(self._silence, frames, axis=1), self._fitted[index]
-        if fitted is not None:
-            inside = fitted[0][:, start : start + frames]
-            mel[:, : inside.shape[1]] = inside
-        return mel
+        fitted = self._fitted[index]
+        inside = self._silence[:, :0] if fitted is None else fitted[0][:, start : start + frames]
+        return np.hstack([inside, np.repeat(self._silence, frames - inside.shape[1], axis=1)])
 
 
 def conditioned(mel: Tensor, batch: Mapping[str, Tensor]) -> Tensor:

@@ -4,7 +4,6 @@ import base64
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import librosa
 import numpy as np
@@ -45,23 +44,12 @@ def listening_page(report: Report, utterances: Sequence[Utterance]) -> str:
         directions={metric.title: metric.better for metric in report.metrics},
         definitions=report.definitions(titles=True),
         notes=report.notes(),
-        utterances=[(utterance, _shown(utterance)) for utterance in utterances],
+        utterances=utterances,
+        flac_uri=flac_uri,
+        spectrogram_picture=spectrogram_picture,
+        difference_picture=difference_picture,
         difference_db=DIFFERENCE_DB,
     )
-
-
-def _shown(utterance: Utterance) -> list[dict[str, Any]]:
-    """Return the clips in the form that the template needs, the recording first."""
-    original = next(iter(utterance.clips.values()))
-    return [
-        {
-            "candidate": candidate,
-            "audio": flac_uri(x, utterance.sample_rate),
-            "spectrogram": spectrogram_picture(x, original),
-            "difference": None if x is original else difference_picture(x, original),
-        }
-        for candidate, x in utterance.clips.items()
-    ]
 
 
 def flac_uri(x: Audio, sample_rate: int) -> str:
