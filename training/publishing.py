@@ -9,14 +9,13 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from torch import nn
 
 from training.corpora.corpus import UNKNOWN
 from training.critics.adversary import copy_critics
 from training.evaluate.metric import Column
 from training.evaluate.metrics import METRICS
-from training.evaluate.report import SPEED, Summary, cells
+from training.evaluate.report import SPEED, Summary, cells, template
 from training.provenance import all_data, together, with_inheritance
 from vocoder.checkpoint import Checkpoint, load_model, save_model
 from vocoder.config import to_dict
@@ -117,24 +116,19 @@ def model_card(
     """Return the text of a model's README.md. Its class must be in one of the `families`."""
     provenance, family = with_inheritance(provenance), family_of(model, families)
     licences = list(_corpora(provenance))
-    own, speaks = provenance.get("data", []), family not in ("guard", "adapter", "density", "vae")
     scores, titles = _scores(name, quality) if quality else ([], [])
     headings = {column.name: column.title for column in COLUMNS}
-    loader = PackageLoader("training")
-    page = Environment(loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)  # no HTML
-    return page.get_template("model_card.md").render(
+    return template("model_card.md").render(
         name=name,
         shipped=name in shipped_models(),
         family=family,
-        speaks=speaks,
+        speaks=family not in ("guard", "adapter", "density", "vae"),
         parameters=_parameters(model),
         mel=to_dict(mel_config),
         known=UNKNOWN if UNKNOWN in licences else (_share_alike(licences) or "other").lower(),
-        provenance={"training": None, "source": None, "machine": {}, "inherited": ()} | provenance,
+        provenance={"training": None, "source": None, "machine": {}, "inherited": (), "data": ()} | provenance,
         software=", ".join(f"{name} {version}" for name, version in provenance.get("software", {}).items()),
         data=_data(provenance),
-        hours=sum(entry["hours"] for entry in own),
-        made=sum(entry["hours"] for entry in own if entry.get("synthetic")),
         licences=licences,
         warnings=licence_warnings(provenance),
         scores=scores,

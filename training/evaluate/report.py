@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+
 from training.evaluate.evaluation import Row
 from training.evaluate.metric import Column, Metric
 
@@ -107,9 +109,9 @@ class Report:
             groups.setdefault(row.voice, {}).setdefault(row.candidate, []).append(row)
         return [_summary(group) for candidates in groups.values() for group in candidates.values()]
 
-    def definitions(self, titles: bool = False) -> dict[str, str]:
-        """Return the definition of each value, by its name or its column's title."""
-        return {column.title if titles else column.name: column.definition for column in self.columns}
+    def definitions(self) -> dict[str, str]:
+        """Return the definition of each value, by its name."""
+        return {column.name: column.definition for column in self.columns}
 
     def notes(self) -> list[str]:
         """Return notes on the table: missing packages, given mels and undefined values."""
@@ -163,7 +165,7 @@ def write_report(report: Report, folder: Path) -> list[Path]:
     texts = {
         "evaluation.json": _json(everything),
         "quality.json": _json({model: report.quality(model) for model in report.models}),
-        "report.md": _markdown(report),
+        "report.md": template("report.md").render(report=report, table=table(report.summaries(), report.columns)),
     }
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
@@ -171,17 +173,11 @@ def write_report(report: Report, folder: Path) -> list[Path]:
     return [folder / name for name in texts]
 
 
-def _markdown(report: Report) -> str:
-    settings = ", ".join(f"{name} {value}" for name, value in report.settings.items() if value is not None)
-    parts = [
-        "# Evaluation",
-        f"Means over the held-out utterances of each {report.settings.get('by', 'speaker')} ({settings}).",
-        table(report.summaries(), report.columns).rstrip(),
-        "\n".join(f"- {note}" for note in report.notes()),
-        "## What the columns mean",
-        "\n".join(f"- **{title}**: {text}" for title, text in report.definitions(titles=True).items()),
-    ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+def template(name: str) -> Template:
+    """Return a template of a Markdown file."""
+    loader = PackageLoader("training")
+    page = Environment(loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)  # no HTML
+    return page.get_template(name)
 
 
 def _json(data: Any) -> str:

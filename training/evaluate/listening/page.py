@@ -38,12 +38,10 @@ def listening_page(report: Report, utterances: Sequence[Utterance]) -> str:
     loader = PackageLoader("training.evaluate.listening")
     page = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     return page.get_template("listening.html").render(
-        settings={name: value for name, value in report.settings.items() if value is not None},
+        report=report,
         summaries=cells(report.summaries(), report.columns),
         rows=utterance_cells(report.rows, report.columns),
         directions={metric.title: metric.better for metric in report.metrics},
-        definitions=report.definitions(titles=True),
-        notes=report.notes(),
         utterances=utterances,
         flac_uri=flac_uri,
         spectrogram_picture=spectrogram_picture,
