@@ -94,8 +94,7 @@ def items_of(
         raise ConfigError(f"there is no corpus {', '.join(unknown)}; the manifest has {', '.join(sorted(known))}")
     hop, margin = mel_config.hop_length, mel_config.n_fft // 2
     length = max(frames, margin // hop + 1) * hop  # must be longer than the margin
-    sizes = {"segment_length": length, "hop_length": hop, "margin": margin, "epoch_length": config.items}
-    segments = SegmentConfig(**sizes, seed=seed, gain_db=config.gain_db)
+    segments = SegmentConfig(length, hop, margin, seed, epoch_length=config.items, gain_db=config.gain_db)
     corpus = Manifest(manifest.root, entries)
     make = partial(_noisy_mel, MelSpectrogram(mel_config, precise=False), frames, config.noise)
     return MappedSegments(segments_of(corpus, segments, config.held_out if held_out else 0), make)
