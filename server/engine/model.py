@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 import vocoder
 from server.engine.errors import SynthesisError
 from server.engine.jobs import Parts
-from server.engine.queue import Pace
+from server.engine.queue import SLOWEST, Pace
 from server.engine.remote import Remote
 from server.engine.twins import NUMBERS, Model, Twins
 from vocoder.correction.chains import BLOCK
@@ -35,7 +35,7 @@ LEAST_WARM_UP = 4  # frames; fewer may be too short for corrections, so that the
 WARM_UP_DENOISE = 0.1
 DENOISER_FRAMES = 88  # frames of silence that a denoiser analyses once
 WARM_UP_SECONDS = 5.0  # limit for the last warm-up run, as estimated from the first ones
-REPEATED = 0.5  # seconds; a shorter warm-up run is repeated to measure the pace
+REPEATED = 0.5  # seconds; a shorter warm-up run, or one slower than expected, is repeated to measure the pace
 LONGEST_RUN = 2.0  # seconds; longer mels are computed in parts, if the model can
 PART_SECONDS = 1.0
 MAX_PART_FRAMES = 512  # the chunk size in which models compute long mels anyway
@@ -86,7 +86,7 @@ class LoadedModel:
         frames = max(LEAST_WARM_UP, min(WARM_UP_FRAMES, int(WARM_UP_SECONDS / max(seconds, 1e-6))))
         with_denoiser = (WARM_UP_FRAMES + DENOISER_FRAMES) * seconds <= WARM_UP_SECONDS
         took = self.try_out(frames, WARM_UP_DENOISE if with_denoiser else 0.0)
-        if took < REPEATED:  # by then without what only a first run does
+        if took < REPEATED or took > SLOWEST * frames * seconds:  # by then without what only a first run does
             took = self.try_out(frames)
         self.pace.add(1, took / frames)
         self._twins.wait()

@@ -28,10 +28,8 @@ def test_products_equal_those_of_torch(way, dtype, monkeypatch):
     kept = Matrix(weight, bias)
     compiled = way != "plain" and (dtype != torch.bfloat16 or multiplies_pairs(dtype))
     assert (kept._run is not None) == compiled
-    for rows in (
-        *(torch.randn(shape, dtype=dtype) for shape in ((1, 24), (77, 24), (3, 5, 24), (0, 24), (400, 24))),
-        torch.randn(24, 9, dtype=dtype).t(),
-    ):
+    shapes = (1, 24), (77, 24), (3, 5, 24), (0, 24), (400, 24)
+    for rows in (*(torch.randn(shape, dtype=dtype) for shape in shapes), torch.randn(24, 9, dtype=dtype).t()):
         expected = rows.double() @ weight.double() + bias.double()
         for one in (kept, copy.deepcopy(kept), pickle.loads(pickle.dumps(kept))):
             torch.testing.assert_close(one.times(rows).double(), expected, atol=TOLERANCE[dtype], rtol=0)
