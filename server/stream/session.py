@@ -1,6 +1,7 @@
 """One WebSocket session: takes the frames of a mel and sends audio."""
 
 import asyncio
+import json
 import logging
 from contextlib import suppress
 from typing import Any, NoReturn
@@ -82,7 +83,7 @@ class WebSocketSession:
         self._audio_bytes = chunk_bytes(config, rate, service.settings.max_frames)
         hold_bytes(self._websocket, self._audio_bytes)
         note(self._websocket, model=engine.name)
-        await self._websocket.send_json(_ready(hello, engine, path, rate, sampling.seed))
+        await self._send_json(_ready(hello, engine, path, rate, sampling.seed))
         admission = StreamAdmission(path, hello.guard or service.settings.guard, max_frames=service.settings.max_frames)
         intake = Intake(service, DTYPES[hello.dtype], admission)
         output = OutputSpec(target, rate, level, service.origin(engine, sampling.seed))
@@ -94,7 +95,7 @@ class WebSocketSession:
                 sending.result()
         finally:
             await intake.close()
-        await self._websocket.send_json(_done(intake, stream, rate, path))
+        await self._send_json(_done(intake, stream, rate, path))
 
     def _path(self, hello: StreamHello, config: MelConfig) -> MelPath:
         """Return the conversion path; measure its source's value range here, off the event loop."""
@@ -139,7 +140,7 @@ class WebSocketSession:
         async for body in stream.bodies():
             await intake.judged()
             if report_dry and stream.playback.late:
-                await self._websocket.send_json({"type": "dry", "seconds": round(stream.playback.late, 6)})
+                await self._send_json({"type": "dry", "seconds": round(stream.playback.late, 6)})
             if body:
                 await self._websocket.send_bytes(body)
             self._hold(stream)
@@ -163,13 +164,16 @@ class WebSocketSession:
             raise WebSocketDisconnect(message.get("code") or 1005)
         return {kind: message[kind] for kind in ("text", "bytes") if message.get(kind) is not None}
 
+    async def _send_json(self, document: dict[str, Any]) -> None:
+        await self._websocket.send_text(json.dumps(document))
+
     async def _refuse(self, problem: Problem) -> None:
         """Send the problem and close with an error code, so that this cannot be taken for the end of the audio."""
         document = describe_problem(self._websocket, problem)
         if problem.retry_after is not None:
             document["retry_after"] = problem.retry_after
         with suppress(WebSocketDisconnect):
-            await self._websocket.send_json(document)
+            await self._send_json(document)
             await self._websocket.close(CLOSE_CODE + problem.status, problem.kind)
 
 
