@@ -52,12 +52,14 @@ async def synthesize(http: Request, service: ServiceDependency) -> Response:
 
 
 @router.websocket("/v1/stream")
+@router.websocket("/stream")
 async def stream(websocket: WebSocket, service: ServiceDependency) -> None:
     """Synthesize one mel while it is still arriving."""
     await WebSocketSession(websocket, service).run()
 
 
 @router.get("/v1/stream", include_in_schema=False)
+@router.get("/stream", include_in_schema=False)
 async def refuse_plain_request() -> None:
     """Refuse a plain HTTP request."""
     headers = {"Upgrade": "websocket", "Connection": "Upgrade"}

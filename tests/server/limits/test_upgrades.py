@@ -40,7 +40,7 @@ INVALID = [
     (handshake("/v1/nowhere"), 404, "not-found"),
     (handshake("/v1/stream/"), 404, "not-found"),
     (handshake("/v1/synthesize"), 404, "not-found"),
-    (handshake(Connection=None), 426, "upgrade-required"),
+    (handshake("/stream", Connection=None), 426, "upgrade-required"),
 ]
 
 
@@ -57,7 +57,7 @@ def test_invalid_handshakes_are_rejected(ready):
 
 def test_pings_are_answered_while_frames_wait_and_late_pongs_are_tolerated(ready, streamer):
     pings = [frame(PING, b"%d" % number) for number in range(3)]
-    with ready() as url, connected(url, handshake()) as connection:
+    with ready() as url, connected(url, handshake("/stream")) as connection:
         assert_opened(connection)
         streamer.gate.clear()
         mel = mel_of(1000)
