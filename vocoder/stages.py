@@ -55,8 +55,6 @@ class Stage(NamedTuple):
     """windows start at multiples of this many frames"""
     stateful: bool = False
     """whether `compute` is given the span before the windows and returns only the wanted frames"""
-    whole: bool = False
-    """whether it only computes whole utterances, in place of earlier stages with the same result"""
 
     def start_of_window(self, wanted: int) -> int:
         """Return the first frame of the windows if the first wanted frame is `wanted`."""
@@ -187,8 +185,7 @@ class Pipeline:
 
     def __init__(self, stages: Sequence[Stage], draw: Callable[[int, int], Tensor]) -> None:
         noise = Stage(NOISE, (), lambda span: draw(span.start, span.stop - span.start), stateful=True)
-        self._whole = (noise, *stages)
-        self.stages = tuple(stage for stage in self._whole if not stage.whole)
+        self.stages = (noise, *stages)
         self._ahead = {MEL: 0}  # signal -> its frames after a frame of the result on which that depends
         for stage in reversed(self.stages):
             own = self._ahead.setdefault(stage.output, 0)
@@ -220,7 +217,7 @@ class Pipeline:
         if not self.frames and frames == self.total:  # without the bookkeeping of pieces
             self.frames, mel = frames, self._tracks[MEL].window(0, frames)
             self._tracks[MEL].forget(frames)
-            return run(self._whole, {MEL: mel}).signal
+            return run(self.stages, {MEL: mel}).signal
         goal = self.frames + frames
         for stage in self.stages:
             self._run(stage, self._limit(goal + self._ahead[stage.output]))

@@ -108,11 +108,10 @@ class Kernel:
         return arguments, min(torch.get_num_threads(), -(-rows // self._stripe))
 
 
-def in_turn(run: Kernel, launches: Sequence[Launch]) -> None:
-    """Run kernels one after another without the interpreter, whose work between them would find the caches full.
-
-    `run` is the kernel of `vocoder.kernels.turns`.
-    """
+def in_turn(launches: Sequence[Launch]) -> None:
+    """Run kernels one after another without the interpreter, whose work between them would find the caches full."""
+    run = kernel("turns", "in_turn")
+    assert run is not None
     pool = ctypes.cast(_pool(), ctypes.c_void_p).value if _pool() else 0
     rows = [[address, ctypes.addressof(arguments), threads] for address, arguments, threads in launches]
     run(len(rows), pool, torch.tensor(rows))

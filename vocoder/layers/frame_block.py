@@ -1,7 +1,6 @@
 """A block of ConvNeXt over frames, compiled where the processor allows it."""
 
 from collections.abc import Sequence
-from functools import reduce
 from typing import Any
 
 import torch
@@ -11,7 +10,7 @@ from torch.nn import functional as F
 from vocoder.kernels.launcher import FLOATS, Kernel, Launch, compilable, in_turn, kernel
 from vocoder.kernels.memory import PAIR_COLUMNS, PAIR_ROWS, PART, TILE_ROWS
 from vocoder.layers.product import Kept, Product, in_pairs, multiplies_pairs, multiplies_tiles
-from vocoder.stages import silenced
+from vocoder.stages import Span, silenced
 
 EPSILON = 1e-6
 """added to a variance"""
@@ -96,34 +95,71 @@ class AtOnce:
 
     def __call__(self, x: Tensor, seen: Tensor) -> Tensor:
         """Map rows x (B, steps, channels); the convolution reads `seen`."""
-        out, buffers = torch.empty_like(x), self.buffers(x)
+        out, buffers = torch.empty_like(x), self.buffers(x.shape[0] * x.shape[1], x.shape[2])
         self._run(*self._parts(x), self._before, x, seen, self._packed, buffers, out.flatten(0, 1))
         return out
 
-    def launch(self, x: Tensor, buffers: tuple[Tensor, ...], out: Tensor) -> Launch:
-        """Return the run that writes the block of x to `out`."""
-        return self._run.launch(*self._parts(x), self._before, x, x, self._packed, buffers, out.flatten(0, 1))
+    def launch(self, seen: Tensor, steps: slice, buffers: tuple[Tensor, ...], out: Tensor) -> Launch:
+        """Return the run that writes these steps of the block of `seen` to `out`."""
+        parts, before = self._parts(out), self._before - steps.start
+        return self._run.launch(*parts, before, seen[:, steps], seen, self._packed, buffers, out.flatten(0, 1))
 
     def _parts(self, x: Tensor) -> tuple[int, int]:
         rows, threads = x.shape[0] * x.shape[1], torch.get_num_threads()
         return (threads * -(-rows // (threads * self._most)),) * 2
 
-    def buffers(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Return the memory that a run for rows x needs."""
-        rows = -(-x.shape[0] * x.shape[1] // TILE_ROWS) * TILE_ROWS
-        sizes = (x.shape[2], self._dtype), (self._room, self._dtype), (PAIR_COLUMNS, x.dtype)
-        return tuple(x.new_empty(rows, size, dtype=dtype) for size, dtype in sizes)
+    def buffers(self, rows: int, channels: int) -> tuple[Tensor, ...]:
+        """Return the memory that a run for this many rows needs."""
+        rows = -(-rows // TILE_ROWS) * TILE_ROWS
+        sizes = (channels, self._dtype), (self._room, self._dtype), (PAIR_COLUMNS, torch.float32)
+        return tuple(torch.empty(rows, size, dtype=dtype) for size, dtype in sizes)
 
 
-def through(blocks: Sequence[FrameBlock], x: Tensor, gaps: Tensor | None = None) -> Tensor:
-    """Apply equally large blocks to x (B, channels, steps) one after another, without the interpreter if possible."""
-    rows = x.transpose(1, 2).contiguous()
-    compiled = [each for block in blocks if gaps is None and (each := block.compiled(rows)) is not None]
-    run = kernel("turns", "in_turn") if len(compiled) == len(blocks) else None
-    if run is None:
-        return reduce(lambda hidden, block: block(hidden, gaps), blocks, x)
-    buffers, made, launches = compiled[0].buffers(rows), (torch.empty_like(rows), torch.empty_like(rows)), []
-    for i, each in enumerate(compiled):
-        launches.append(each.launch(made[(i + 1) % 2] if i else rows, buffers, made[i % 2]))
-    in_turn(run, launches)
-    return made[(len(launches) - 1) % 2].transpose(1, 2)
+class Blocks:
+    """The stage of equally large blocks, one after another; its state is the part of their inputs that is still needed.
+
+    Convolutions see zeros at the steps `gaps` of a row of utterances.
+    """
+
+    def __init__(self, blocks: Sequence[FrameBlock], gaps: Tensor | None = None) -> None:
+        self._blocks, self._gaps = blocks, gaps
+        self.before, self.after = max(block.before for block in blocks), sum(block.after for block in blocks)
+        """context in frames: before a frame in one block, and after it in all of them"""
+        self._taken = 0  # frames of the first input
+        self._done = [0] * len(blocks)  # frames of each output
+        self._kept: list[Tensor | None] = [None] * (len(blocks) + 1)  # the last rows (B, frames, C) of each input
+
+    def __call__(self, span: Span, x: Tensor) -> Tensor:
+        """Return the wanted frames (B, C, frames) for the windows x of the first input."""
+        rows = x[:, :, self._taken - span.first :].transpose(1, 2).contiguous()
+        compiled, launches, needed, ahead = self._compiled(rows, span), list[Launch](), list[Tensor](), self.after
+        buffers = compiled[0].buffers(len(rows) * (rows.shape[1] + ahead), rows.shape[2]) if compiled else ()
+        seen = rows if self._kept[0] is None else torch.cat([self._kept[0], rows], dim=1)
+        for i, block in enumerate(self._blocks):
+            ahead -= block.after
+            done, self._done[i] = self._done[i], min(span.stop + ahead, span.last)
+            start = min(done, block.before)
+            stop = start + self._done[i] - done
+            needed.append(seen[:, max(stop - block.before, 0) :])
+            kept = self._kept[i + 1]
+            if compiled:
+                before = 0 if kept is None else kept.shape[1]
+                following = rows.new_empty(len(rows), before + stop - start, rows.shape[2])
+                following[:, :before] = 0.0 if kept is None else kept
+                launches.append(compiled[i].launch(seen, slice(start, stop), buffers, following[:, before:]))
+            else:
+                following = block(seen.transpose(1, 2), self._gaps)[:, :, start:stop].transpose(1, 2)
+                following = following if kept is None else torch.cat([kept, following], dim=1)
+            seen = following
+        if compiled:
+            in_turn(launches)
+        self._taken, self._kept = span.last, [*(each.clone() for each in needed), None]
+        return seen.transpose(1, 2)
+
+    def _compiled(self, rows: Tensor, span: Span) -> list[AtOnce]:
+        """Return compiled code for all blocks that runs without the interpreter, or nothing."""
+        whole = span.start == 0 and span.stop == span.last
+        if self._gaps is not None or not (whole or len(rows) == 1):
+            return []
+        found = [each for block in self._blocks if (each := block.compiled(rows)) is not None]
+        return found if len(found) == len(self._blocks) else []

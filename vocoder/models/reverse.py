@@ -12,7 +12,7 @@ from vocoder.flows.affine import ConditionalAffine
 from vocoder.flows.coupling import soft_clip
 from vocoder.flows.lapped import LappedTransform
 from vocoder.layers.conditioning import MelEncoder, PitchConfig, PitchNet, normalised
-from vocoder.layers.frame_block import EPSILON, FrameBlock, through
+from vocoder.layers.frame_block import EPSILON, Blocks, FrameBlock
 from vocoder.layers.product import Product
 from vocoder.layers.source import Excitation, HarmonicSource, SourceConfig, Transform
 from vocoder.layers.spectrum_head import SpectrumHead, SpectrumHeadConfig
@@ -20,7 +20,7 @@ from vocoder.models.base import Vocoder, VocoderConfig
 from vocoder.packing import Packing
 from vocoder.stages import CONDITION, MEL, TARGET, Stage, Z, silenced
 
-ENVELOPE, SPECTRUM = "envelope", "spectrum"
+ENVELOPE, SPECTRUM, HIDDEN = "envelope", "spectrum", "hidden"
 EXCITATION, EXCITED, NORMED = "excitation", "excited", "normed"
 
 
@@ -108,25 +108,23 @@ class Reverse(Vocoder):
                 self.end.bias.zero_()
 
     def stages(self, sigma: float | Tensor | None = None, packing: Packing | None = None) -> list[Stage]:
-        """Return the stages from mel and noise to audio (B, 1, T), with one stage per block."""
+        """Return the stages from mel and noise to audio (B, 1, T), with one stage for all blocks."""
         config = self.config
         gaps, edges = (None, None) if packing is None else (packing.gaps(), packing.edges())
         transform, inverse = partial(self.transform, edges=edges), partial(self.transform.inverse, edges=edges)
         sigma = config.sigma if sigma is None else sigma
         source = HarmonicSource(self.pitch, config.hop_length, config.sample_rate, config.source.f_max, packing)
+        blocks = Blocks(self.blocks, gaps)
         stages = [
             Stage(CONDITION, (MEL,), lambda mel: self.condition(mel, gaps), *self.condition.context),
             *self.excitation.stages(source.stages(transform), sigma),
-            Stage("block 0", (Z, CONDITION, MEL), self._started),
+            Stage("started", (Z, CONDITION, MEL), self._started),
+            Stage(HIDDEN, ("started",), blocks, blocks.before, blocks.after, stateful=True),
         ]
-        for i, block in enumerate(self.blocks, start=1):
-            apply = partial(block, gaps=gaps)
-            stages.append(Stage(f"block {i}", (stages[-1].output,), apply, block.before, block.after))
-        stages.append(Stage(stages[-1].output, ("block 0",), partial(through, self.blocks, gaps=gaps), whole=True))
         ends = self._coefficient_stages if self.head is None else self._spectrum_stages
-        return [*stages, *ends(stages[-1].output, inverse, packing)]
+        return [*stages, *ends(inverse, packing)]
 
-    def _coefficient_stages(self, hidden: str, inverse: Transform, packing: Packing | None) -> list[Stage]:
+    def _coefficient_stages(self, inverse: Transform, packing: Packing | None) -> list[Stage]:
         """Return the stages from hidden frames to audio through coefficients of the lapped transform."""
         wide, gaps = self.envelope.kernel_size // 2, None if packing is None else packing.gaps()
 
@@ -135,18 +133,18 @@ class Reverse(Vocoder):
 
         return [
             Stage(ENVELOPE, (MEL,), projected, wide, wide),
-            Stage(SPECTRUM, (hidden, ENVELOPE), self._spectrum),
+            Stage(SPECTRUM, (HIDDEN, ENVELOPE), self._spectrum),
             Stage("x", (SPECTRUM,), inverse, 1, 1),
         ]
 
-    def _spectrum_stages(self, hidden: str, inverse: Transform, packing: Packing | None) -> list[Stage]:
+    def _spectrum_stages(self, inverse: Transform, packing: Packing | None) -> list[Stage]:
         """Return the stages from hidden frames to audio through the spectrum of each frame."""
         head, hop_length = self.head, self.config.hop_length
         assert head is not None
         owned = None if packing is None else packing.owned
         silent = None if packing is None else packing.gaps(hop_length)
         return [
-            Stage(NORMED, (hidden,), head.normed),
+            Stage(NORMED, (HIDDEN,), head.normed),
             Stage(TARGET, (NORMED, MEL), head.target),
             Stage(EXCITATION, (Z,), lambda z: silenced(inverse(z)[0], silent), 1, 1),
             Stage(EXCITED, (EXCITATION,), head.analysed, head.lead, head.lead - 1),

@@ -1,4 +1,5 @@
 import copy
+import itertools
 
 import pytest
 import torch
@@ -6,9 +7,10 @@ from tiny_models import perturbed
 from torch.nn import functional as F
 
 from vocoder.layers import frame_block
-from vocoder.layers.frame_block import FrameBlock, through
+from vocoder.layers.frame_block import Blocks, FrameBlock
 from vocoder.layers.product import multiplies_pairs, multiplies_tiles
 from vocoder.layers.stack.wavenet import set_compute_dtype
+from vocoder.stages import Span
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -56,23 +58,22 @@ def test_tiles_and_vectors_multiply_alike(channels, hidden, frames, monkeypatch)
     torch.testing.assert_close(made, copy.deepcopy(block)(x), atol=1e-2, rtol=1e-2)
 
 
-@PAIRS
-@pytest.mark.parametrize("channels", [24, 64])
-def test_rows_multiplied_in_pairs_do_not_depend_on_each_other(channels):
-    block = perturbed(FrameBlock(channels, 96, 5, 1, 0.5)).float().requires_grad_(False)
-    set_compute_dtype(block, torch.bfloat16)
-    x = torch.randn(1, 230, channels, dtype=torch.float32).transpose(1, 2)
-    assert torch.equal(block(x)[:, :, 20:50], block(x[:, :, 13:57])[:, :, 7:37])
-
-
-@PAIRS
-@pytest.mark.parametrize("count", [1, 2, 5])
-def test_blocks_in_turn_are_the_same_as_one_by_one(count):
-    blocks = [perturbed(FrameBlock(64, 96, 5, 1, 0.5)).float().requires_grad_(False) for _ in range(count)]
-    x = torch.randn(2, 103, 64, dtype=torch.float32).transpose(1, 2)
-    expected = given = x.clone()
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, pytest.param(torch.bfloat16, marks=PAIRS)])
+@pytest.mark.parametrize(("channels", "ahead"), [(24, (0, 0, 0)), (64, (2, 1, 0))])
+def test_blocks_in_turn_are_the_same_as_one_by_one_whole_and_in_pieces(dtype, channels, ahead):
+    blocks = [perturbed(FrameBlock(channels, 96, 5, after, 0.5)).requires_grad_(False) for after in ahead]
+    x = torch.randn(2, channels, 103, dtype=torch.float64 if dtype == torch.float64 else torch.float32)
+    expected, given = x.clone(), x.clone()
     for block in blocks:
-        set_compute_dtype(block, torch.bfloat16)
+        block.to(x.dtype)
+        set_compute_dtype(block, dtype)
         expected = block(expected)
-    assert torch.equal(through(blocks, x), expected)
+    limits = {"atol": {torch.float64: 1e-12, torch.float32: 3e-6, torch.bfloat16: 0.0}[dtype], "rtol": 0.0}
+    torch.testing.assert_close(Blocks(blocks)(Span(0, 0, 103, 103), x), expected, **limits)
+    for batch in (1, 2):
+        stage, ends = Blocks(blocks), (0, 1, 4, 37, 40, 100, 103)
+        for start, stop in itertools.pairwise(ends):
+            first, last = max(start - stage.before, 0), min(stop + stage.after, 103)
+            made = stage(Span(first, start, stop, last), x[:batch, :, first:last])
+            torch.testing.assert_close(made, expected[:batch, :, start:stop], **limits)
     assert torch.equal(x, given)
