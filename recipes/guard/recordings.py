@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from functools import partial
 from itertools import chain
-from pathlib import Path
 from typing import Literal
 
 import av
@@ -19,13 +18,18 @@ from training.corpora.manifest import Entry, Manifest
 from training.data.augment import AugmentConfig, augmented
 from training.data.rational_resampling import crop, rate_grid, resampled_length
 from training.data.stores import AudioStore
-from training.run_config import read_settings
 
 _ENVELOPE = 0.03  # seconds over which loudness is measured
 _EXPONENTS = (-0.4, 0.8)  # range of exponents of the envelope that give the gain
 
-_KNOWN = read_settings(Path(__file__).with_suffix(".yaml"))
-CODECS: dict[str, tuple[str, str, int, Sequence[int]]] = _KNOWN["codecs"]
+CODECS: dict[str, tuple[str, str, int, tuple[int, ...]]] = {
+    "mp3": ("mp3", "libmp3lame", 22050, (24000, 48000)),
+    "opus": ("ogg", "libopus", 24000, (10000, 32000)),
+    "opus-narrow": ("ogg", "libopus", 8000, (8000, 16000)),
+    "mulaw": ("wav", "pcm_mulaw", 8000, ()),
+    "amr": ("amr", "libopencore_amrnb", 8000, (4750, 12200)),
+    "g722": ("g722", "g722", 16000, ()),
+}
 """container, encoder, sample rate in Hz, and the range of its bit rates"""
 _AUGMENT = AugmentConfig(equaliser_db=12.0, low_pass=0.35, low_pass_hz=(3400.0, 11000.0), noise=0.4, reverberation=0.3)
 _DYNAMICS, _CODEC, _SIXTEEN_BITS = 0.5, 0.25, 0.7  # shares with changed dynamics, with a codec, rounded to 16 bits
@@ -33,6 +37,12 @@ _RMS_DB = (-50.0, -14.0)  # relative to full scale
 Use = Literal["fit", "calibrate"]
 Labelled = Iterator[tuple[np.ndarray, str]]
 """recordings (T,), each with its corpus"""
+_LANGUAGES = (  # languages in which espeak-ng reads digits as words
+    "af am ar az bg bn ca cmn cs cy da de el en-gb en-us eo es et eu fa fi fr-fr ga gu he hi hr hu hy id is it ja ka "
+    "kk kn ko ky la lt lv mk ml mr ms mt my nb ne nl om pa pl pt ro ru sd si sk sl sq sr sv sw ta te th tk tr tt uk ur "
+    "uz vi yue"
+)
+_VOICES = "adam anika belinda boris f1 f2 f3 f4 f5 john linda m1 m2 m3 m4 m5 m6 m7 m8 max quincy rob steph"
 _LEAST_SECONDS, _MOST_SECONDS = 0.6, 3.2
 _SPEEDS = rate_grid((0.65, 1.5))
 _VARIED = 0.5  # share of calibration recordings that are augmented like those for fitting
@@ -128,7 +138,7 @@ def numbers(sample_rate: int, count: int, use: Use, seed: int) -> Iterator[np.nd
     """
     rng, part = np.random.default_rng(seed), slice(0 if use == "fit" else 1, None, 2)
     while count:
-        voice = f"{rng.choice(_KNOWN['languages'][part])}+{rng.choice(_KNOWN['voices'][part])}"
+        voice = f"{rng.choice(_LANGUAGES.split()[part])}+{rng.choice(_VOICES.split()[part])}"
         text = " ".join(str(n) for n in rng.integers(0, 5000, int(rng.integers(1, 5))))
         pitch, speed = rng.integers(20, 80), rng.integers(110, 220)
         answer = espeak("-v", voice, "-p", str(pitch), "-s", str(speed), "--stdout", text)

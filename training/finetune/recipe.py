@@ -103,6 +103,8 @@ def recipe(
         },
     }
     run, settings = RUNS[start.checkpoint.family], _merged(settings, own)
+    if run is WaveGlowRun:
+        settings["losses"]["likelihood_every"] = TIMED_STEPS
     run.complete(settings)
     return from_dict(run, settings)
 

@@ -145,7 +145,8 @@ class Blocks:
             if compiled:
                 before = 0 if kept is None else kept.shape[1]
                 following = rows.new_empty(len(rows), before + stop - start, rows.shape[2])
-                following[:, :before] = 0.0 if kept is None else kept
+                if kept is not None:
+                    following[:, :before] = kept
                 launches.append(compiled[i].launch(seen, slice(start, stop), buffers, following[:, before:]))
             else:
                 following = block(seen.transpose(1, 2), self._gaps)[:, :, start:stop].transpose(1, 2)
