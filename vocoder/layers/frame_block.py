@@ -160,7 +160,7 @@ class Blocks:
     def _compiled(self, rows: Tensor, span: Span) -> list[AtOnce]:
         """Return compiled code for all blocks that runs without the interpreter, or nothing."""
         whole = span.start == 0 and span.stop == span.last
-        if self._gaps is not None or not (whole or len(rows) == 1) or kernel("turns", "in_turn") is None:
+        if self._gaps is not None or not (whole or len(rows) == 1):
             return []
         found = [each for block in self._blocks if (each := block.compiled(rows)) is not None]
-        return found if len(found) == len(self._blocks) else []
+        return found if len(found) == len(self._blocks) and kernel("turns", "in_turn") is not None else []
