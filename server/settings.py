@@ -131,5 +131,5 @@ def unknown_variables(environment: Iterable[str]) -> Iterator[str]:
     known = [f"{PREFIX}{name.upper()}" for name in Settings.model_fields]
     for name in environment:
         if name.startswith(PREFIX) and name not in known:
-            similar = get_close_matches(name, known, n=1)
+            similar = get_close_matches(name, known, n=1, cutoff=0.8)
             yield f"there is no setting {name}" + (f" (did you mean {similar[0]}?)" if similar else "")

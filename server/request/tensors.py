@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import FailFast, Field, PositiveInt, ValidationError
+from pydantic import FailFast, Field, PositiveInt, StrictInt, ValidationError
 
 from server.problems import Problem, described, malformed_body
 from server.request.mel import DTYPES, MAX_DIMENSIONS, as_float32, number_array
@@ -24,11 +24,15 @@ VERSION = "1"
 NUMBERS = 4096  # numbers written to JSON at a time, which takes some milliseconds
 
 
+class _InputParameters(Strict):
+    binary_data_size: StrictInt | None = None
+
+
 class _Tensor(Strict):
     name: Literal["mel"]
     datatype: Literal["FP32", "FP16", "FP64"]
     shape: Annotated[list[PositiveInt], FailFast()] = Field(min_length=1, max_length=MAX_DIMENSIONS)
-    parameters: dict[str, Any] = Field(default_factory=dict)
+    parameters: _InputParameters = Field(default_factory=_InputParameters)
     data: list[Any] | None = None
 
 
@@ -117,11 +121,11 @@ def _numbers(x: NDArray[np.float32]) -> Iterator[bytes]:
 
 def _read_input(tensor: _Tensor, binary: memoryview) -> NDArray[np.float32]:
     dtype, size = DTYPES[tensor.datatype.replace("FP", "float")], math.prod(tensor.shape)
-    given = tensor.parameters.get("binary_data_size")
-    if (tensor.data is None) == ("binary_data_size" not in tensor.parameters):
+    given = tensor.parameters.binary_data_size
+    if (tensor.data is None) == (given is None):
         raise malformed_body("The input must have either data or the parameter binary_data_size.")
     if tensor.data is None:
-        if type(given) is not int or given != len(binary) or size * dtype.itemsize != given:
+        if given != len(binary) or size * dtype.itemsize != given:
             detail = f"{len(binary)} bytes follow the JSON: binary_data_size and shape must match that."
             raise malformed_body(detail)
         return as_float32(np.frombuffer(binary, dtype)).reshape(tensor.shape)
@@ -140,6 +144,6 @@ def _describe(error: ValidationError) -> str:
     """Return pydantic's first error, without client data except the name of an unknown parameter."""
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     if first["type"] == "extra_forbidden" and first["loc"][0] != "parameters":
-        return "The request has an unknown member; put options into its parameters."
+        return "The request has an unknown member; put options into its own parameters."
     found = described(first, "request", InferenceParameters.model_fields)
     return f"{found['parameter']}: {found['message']}."

@@ -1,5 +1,6 @@
 """POST /v1/synthesize and WebSocket /v1/stream: a mel in, a waveform out, whole or in chunks."""
 
+import logging
 from collections.abc import AsyncIterator, Mapping
 from functools import partial
 
@@ -21,6 +22,7 @@ from server.stream.session import WebSocketSession
 from vocoder.adapt.path import Placement
 from vocoder.admission import Admitted
 
+logger = logging.getLogger(__name__)
 router = APIRouter(tags=["synthesis"])
 
 REQUEST = query_of(SynthesisQuery) | MEL_BODY
@@ -124,7 +126,7 @@ class StreamedAudio(StreamingResponse):
         self._stream = stream
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the response; raises a StreamBrokenError if it cannot be completed."""
+        """Send the response; raises a StreamBrokenError if it cannot be completed for a reason that is no Problem."""
         exchange = self._exchange
         with exchange.service.metrics.streams.labels(self._stream.route).track_inprogress():
             try:
@@ -134,7 +136,9 @@ class StreamedAudio(StreamingResponse):
                 exchange.http.state.problem = "client-disconnected"
             except Exception as error:
                 exchange.http.state.problem = "stream-broken"
-                raise StreamBrokenError(f"{type(error).__name__} after {self._stream.samples} samples") from error
+                if not isinstance(error, Problem):
+                    raise StreamBrokenError(f"{type(error).__name__} after {self._stream.samples} samples") from error
+                logger.warning("a stream ended after %d samples: %s", self._stream.samples, error.detail)
 
     async def _parts(self, first: bytes) -> AsyncIterator[bytes]:
         yield first

@@ -1,5 +1,6 @@
 """Read audio files as one channel of 32-bit floats."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -18,6 +19,8 @@ OGG_HEAD = 27  # bytes of a page before its segment table (RFC 3533, section 6)
 FIRST_PAGE = 2  # flag of a stream's first page
 LOUDEST = 1000.0
 UNKNOWN = 2**63 - 1  # libsndfile's frame count if the header gives none
+SHORTENED = re.compile(r"^data : (\d+) \(should be (\d+)\)", re.MULTILINE)  # libsndfile's log, if a wav file ends early
+ANY_LENGTH = 2**31 - 2**20  # least size of samples in a wav header that stands for an unknown length, in bytes
 
 AudioFile = str | Path | BinaryIO
 """a path, or a seekable binary file"""
@@ -45,7 +48,7 @@ def read_audio(
 
     Raises:
         AudioError: the file is not audio or has no samples, samples are not finite or more than 60 dB above full
-            scale, or it is a chain of Ogg streams or FLAC without its length.
+            scale, or it is truncated, a chain of Ogg streams, or FLAC without its length.
         AudioTooLongError: the audio is longer than `max_seconds`.
         FileNotFoundError: the file does not exist.
     """
@@ -85,8 +88,8 @@ def reading(source: AudioFile) -> Iterator[soundfile.SoundFile]:
 def open_audio(source: AudioFile) -> soundfile.SoundFile:
     """Open an audio file, a path or a seekable binary file, for reading.
 
-    Raises an AudioError for chained Ogg streams, since only the first would be read, and for FLAC without its length,
-    which libsndfile cannot read to the end.
+    Raises an AudioError for chained Ogg streams, since only the first would be read, for FLAC without its length, which
+    libsndfile cannot read to the end, and for truncated wav files.
     """
     with Path(source).open("rb") if isinstance(source, (str, Path)) else nullcontext(source) as file:
         if is_chained_ogg(file):
@@ -96,6 +99,9 @@ def open_audio(source: AudioFile) -> soundfile.SoundFile:
     if opened.format == "FLAC" and opened.frames == UNKNOWN:
         opened.close()
         raise AudioError(f"{name_of(source)} is a FLAC stream without its length: convert it to wav or a flac file")
+    if (said := SHORTENED.search(opened.extra_info)) and int(said[2]) + 1 < int(said[1]) < ANY_LENGTH:
+        opened.close()
+        raise AudioError(f"{name_of(source)} is truncated: it has {said[2]} of its {said[1]} bytes of samples")
     return opened
 
 

@@ -53,7 +53,7 @@ def _unambiguous(found: MelConfig, own: MelConfig, likeliest: tuple[Guess, ...] 
     """Return a recognised mel config; raise if the recogniser mistakes other presets for it."""
     convention, others = convention_of(found), indistinguishable(found)
     if convention is not None and any(name in others for name in layouts()[convention.layout].like):
-        names = " or ".join((found.name, *others))
+        names = " and ".join((found.name, *others))
         advice = pass_one_of((found.name, *others), own) if found.name in PRESETS else remedy(convention, own)
         raise UnsureError(f"preset=auto cannot tell {names} apart: {advice}", likeliest)
     return found

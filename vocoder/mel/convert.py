@@ -46,7 +46,7 @@ class MelMismatchError(ValueError):
 
     def __init__(self, source: MelConfig, target: MelConfig, found: tuple[str, ...], model: str | None = None) -> None:
         hint = f"use the shipped model {model!r}" if model else f"compute the mel with the mel config {target.name!r}"
-        reason = f"a {source.name!r} mel cannot be converted exactly to {target.name!r}"
+        reason = f"{source.name!r} mels cannot be converted exactly to {target.name!r}"
         super().__init__(f"{hint}, because {reason}: {'; '.join(found)}")
         self.differences = found
 
@@ -80,7 +80,7 @@ def convert(mel: Mel, source: MelConfig, target: MelConfig) -> Mel:
         raise MelMismatchError(source, target, found)
     if mel.ndim not in (2, 3) or mel.shape[-2] != source.n_mels:
         shapes = f"({source.n_mels}, frames) or (B, {source.n_mels}, frames)"
-        raise ValueError(f"a {source.name!r} mel must be {shapes}, not {tuple(mel.shape)}")
+        raise ValueError(f"{source.name!r} mels must be {shapes}, not {tuple(mel.shape)}")
     if isinstance(mel, np.ndarray):
         return convert(torch.from_numpy(mel), source, target).numpy().astype(mel.dtype, copy=False)
     return encode(decode(mel.double(), source).clamp(min=math.log(target.floor)), target).to(mel.dtype)

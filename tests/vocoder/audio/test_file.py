@@ -143,6 +143,15 @@ def test_chained_ogg_streams_are_rejected_rather_than_truncated(subtype, tmp_pat
             read_audio(source)
 
 
+def test_truncated_wav_files_are_rejected_unless_their_length_was_unknown():
+    whole = encoded(X, 24000, "WAV")
+    with pytest.raises(AudioError, match=f"truncated: it has 200 of its {2 * len(X)} bytes"):
+        read_audio(io.BytesIO(whole[: whole.index(b"data") + 208]))
+    place = whole.index(b"data") + 4
+    streamed = whole[:place] + b"\xff" * 4 + whole[place + 4 :]
+    assert len(read_audio(io.BytesIO(streamed))[0]) == len(X)
+
+
 ORIGIN = Origin('räume, "zwei"\n', "1.2.3", 2**63 - 1)
 
 

@@ -58,7 +58,7 @@ def test_check_and_synthesize_report_the_same_errors(mel, tmp_path, capsys, cli_
     )
     for command in (["check"], ["synthesize", "-o", str(tmp_path / "a.wav")]):
         error = cli_error(main, *command, mel, "--model", "reverse-24k", "--preset", "nvidia")
-        assert ": use the shipped model 'reverse', because a " in error
+        assert ": use the shipped model 'reverse', because 'nvidia' mels " in error
         main([*command, str(mel), "--model", "reverse-24k"])
         captured = capsys.readouterr()
         assert "; use the shipped model 'reverse' for presets with 80 bands" in captured.out + captured.err

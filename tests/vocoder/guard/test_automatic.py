@@ -21,10 +21,10 @@ def voice():
 
 
 REJECTED = {
-    **dict.fromkeys(("bigvgan", "fireredtts"), "tell bigvgan or fireredtts apart: pass preset=bigvgan or fireredtts"),
-    **dict.fromkeys(("gpt-sovits-v3", "gpt-sovits-v4"), "cannot tell gpt-sovits-v3 or gpt-sovits-v4 apart"),
+    **dict.fromkeys(("bigvgan", "fireredtts"), "tell bigvgan and fireredtts apart: pass preset=bigvgan or fireredtts"),
+    **dict.fromkeys(("gpt-sovits-v3", "gpt-sovits-v4"), "cannot tell gpt-sovits-v3 and gpt-sovits-v4 apart"),
     **dict.fromkeys(("cosyvoice2", "cosyvoice3"), "cosyvoice2, cosyvoice3"),
-    **dict.fromkeys(("nemo", "indextts2"), r"tell nemo or indextts2 or cosyvoice3 apart: pass preset=nemo or"),
+    **dict.fromkeys(("nemo", "indextts2"), r"tell nemo and indextts2 and cosyvoice3 apart: pass preset=nemo or"),
 }
 AMBIGUOUS = "f5-tts"  # vocos with a higher floor: recognised as vocos, or rejected
 
@@ -69,7 +69,7 @@ def test_a_recognised_preset_gives_the_same_audio_as_a_named_one(voice, name):
 
 TO_NATURAL, BOTH = r"multiply by ln\(10\) = 2.302585", "then pass preset=bigvgan or fireredtts"
 OTHERS_OF_100_BANDS = {
-    "BigVGAN": (preset("bigvgan"), "cannot tell bigvgan or fireredtts"),
+    "BigVGAN": (preset("bigvgan"), "cannot tell bigvgan and fireredtts"),
     "BigVGAN, log10": (dataclasses.replace(preset("bigvgan"), log="log10"), f"fireredtts apart: {TO_NATURAL}, {BOTH}$"),
     "powers": (dataclasses.replace(preset("vocos"), power=2.0), "squared magnitudes.* If .*, pass preset=vocos."),
 }

@@ -59,7 +59,7 @@ def test_mismatches_list_every_difference(source, target, fields, words):
     with pytest.raises(MelMismatchError) as caught:
         convert(torch.zeros(preset(source).n_mels, 5), preset(source), preset(target))
     text = str(caught.value)
-    start = f"compute the mel with the mel config '{target}', because a '{source}' mel cannot be converted exactly"
+    start = f"compute the mel with the mel config '{target}', because '{source}' mels cannot be converted exactly"
     assert text.startswith(start)
     assert [difference.split()[0] for difference in caught.value.differences] == fields.split()
     assert all(difference in text for difference in (*caught.value.differences, words))
