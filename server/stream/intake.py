@@ -44,7 +44,7 @@ class Intake:
         if not message or len(message) % size:
             detail = (
                 f"A message must hold whole frames of {path.source.n_mels} {self._dtype.name} values, {size} bytes "
-                f"each, one after the other; this one has {len(message)} bytes. Name the preset of mels with other bands."
+                f"each, one after the other; this one has {len(message)}. For other bands, name the preset."
             )
             raise malformed_body(detail)
         frames = torch.from_numpy(np.frombuffer(message, self._dtype).reshape(-1, path.source.n_mels).T.astype("<f4"))
