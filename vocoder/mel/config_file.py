@@ -31,6 +31,8 @@ def load_mel_config(name: str | Path | MelConfig, statistics: Path | str | Stati
     """
     if isinstance(name, MelConfig):
         found = name
+    elif not isinstance(name, (str, Path)):
+        raise ConfigError(f"a preset must be a name, a file or a MelConfig, not {type(name).__name__}")
     else:
         found = read_config_file(Path(name)) if Path(name).suffix in CONFIG_SUFFIXES else preset(str(name))
     if statistics is None:

@@ -107,6 +107,8 @@ def test_invalid_files_are_rejected_with_a_reason(tmp_path, name, text, message)
     (tmp_path / name).write_text(text)
     with pytest.raises(ConfigError, match=message):
         load_mel_config(tmp_path / name)
+    with pytest.raises(ConfigError, match="a preset must be a name, a file or a MelConfig, not list"):
+        load_mel_config(["nvidia"])
 
 
 def test_mel_configs_in_a_directory_are_named_after_their_files(tmp_path):
