@@ -120,10 +120,7 @@ def test_the_expected_wait_includes_the_turns_of_others():
     assert lanes.expected_wait(idle, idle.backlog) == pytest.approx(1.0 + 1.0, abs=0.1)
 
 
-@pytest.mark.parametrize(
-    ("many", "one"),
-    [(("a", "1"), ("b", "1")), (("1", "1"), ("2", "2")), (("a", ""), ("b", ""))],
-)
+@pytest.mark.parametrize(("many", "one"), [(("a", "1"), ("b", "1")), (("1", "1"), ("2", "2")), (("a", ""), ("b", ""))])
 def test_clients_take_turns(many, one, wait_until):
     work = Work()
     with started(1, 1) as queue:

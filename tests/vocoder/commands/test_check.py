@@ -51,11 +51,9 @@ def test_check_and_synthesize_report_the_same_errors(mel, tmp_path, capsys, cli_
     assert re.search(f"this is not an npy file.*\n.*{tmp_path}: it is a folder, not a file\n$", captured.err)
     assert ": typical. " in captured.out
     assert main(["check", str(mel), "--preset", "vocos"]) == 1
-    found, out = "bands. The mel must be (100, frames) with at least one frame, not (80, ", capsys.readouterr().out
-    assert (found in out, "): 'vocos' has 100 bands; presets with 80 bands are nvidia, hifigan, " in out) == (
-        True,
-        True,
-    )
+    out = capsys.readouterr().out
+    assert "bands. The mel must be (100, frames) with at least one frame, not (80, " in out
+    assert "): 'vocos' has 100 bands; presets with 80 bands are nvidia, hifigan, " in out
     for command in (["check"], ["synthesize", "-o", str(tmp_path / "a.wav")]):
         error = cli_error(main, *command, mel, "--model", "reverse-24k", "--preset", "nvidia")
         assert ": use the shipped model 'reverse', because 'nvidia' mels " in error

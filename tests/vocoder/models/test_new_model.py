@@ -49,10 +49,7 @@ class Toy(FlowVocoder):
             log_scale = log_scale.flatten(1)[:, None]
             return z * torch.exp(log_scale) + shift.flatten(1)[:, None], log_scale
 
-        return [
-            Stage(Z, (NOISE,), lambda noise: sigma * noise),
-            Stage("x", (Z, MEL), scaled, before=1, after=1),
-        ]
+        return [Stage(Z, (NOISE,), lambda noise: sigma * noise), Stage("x", (Z, MEL), scaled, before=1, after=1)]
 
 
 @pytest.fixture
