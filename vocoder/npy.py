@@ -119,11 +119,8 @@ def _header_of(start: bytes) -> NpyHeader:
         header = read_header(start)
     except NpyError as error:
         known = "it is truncated, or not an array of numbers" if start.startswith(MAGIC) else ""
-        what = (
-            known
-            or kind_of(start, "`vocoder mel` computes a mel from audio")
-            or "it does not begin like one; numpy.save writes one"
-        )
+        found = kind_of(start, "`vocoder mel` computes a mel from audio")
+        what = known or found or "it does not begin like one; numpy.save writes one"
         raise ValueError(f"this is not an npy file of numbers: {what}") from error
     if header.descr not in FLOATS:
         raise ValueError(f"a mel must hold floats, not {header.descr}")
