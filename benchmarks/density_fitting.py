@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from training.corpora.manifest import read_manifest
+from training.density.command import DensityObjective
 from training.density.flows import DensityConfig
 from training.density.items import DataConfig, digits, items_of
 from training.density.model import DensityModel
-from training.density.objective import DensityObjective
 from training.loop.batches import EpochDataset
 from vocoder.mel.config import preset
 

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from training.corpora.corpus import UNKNOWN
-from training.critics.adversary import copy_critics
+from training.critics import copy_critics
 from training.evaluate.metric import Column
 from training.evaluate.metrics import METRICS
 from training.evaluate.report import SPEED, Summary, cells, template

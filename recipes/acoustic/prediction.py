@@ -62,5 +62,5 @@ def run(args: argparse.Namespace) -> int:
         corpus = corpus_of(name, (Recording(path, path.name, path.parent.name, mel=at) for path, at in found.items()))
         preset = args.mel if args.models else None
         corpus = replace(corpus, use="evaluate" if corpus.unseen else "train", mel_preset=preset)
-        print(prepare([corpus], args.output, config).summary())
+        print(prepare([corpus], args.output, config)[1])
     return 0

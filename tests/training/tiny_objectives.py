@@ -6,7 +6,7 @@ import math
 import tiny_models
 import torch
 
-from training.critics.spectrogram import CriticConfig
+from training.critics import CriticConfig
 from training.runs.reverse import ReverseLosses, ReverseObjective
 from training.runs.student import StudentLosses, StudentObjective
 from training.runs.waveglow import WaveGlowLosses, WaveGlowObjective

@@ -58,9 +58,9 @@ def prepare_and_report(corpora: Iterable[Corpus], args: argparse.Namespace, leve
     rms = PrepareConfig.rms if args.rms is None else args.rms
     config = PrepareConfig(args.sample_rate, rms if levelled else None, args.min_seconds)
     corpora = list(corpora)
-    prepared = prepare(corpora, args.output, config, args.jobs)
-    print(prepared.summary())
-    if all(entry.split == "train" for entry in prepared.manifest.entries):
+    manifest, summary = prepare(corpora, args.output, config, args.jobs)
+    print(summary)
+    if all(entry.split == "train" for entry in manifest.entries):
         print("WARNING: training needs at least two usable recordings, one of them held out", file=sys.stderr)
     for corpus in corpora:
         if corpus.licence == UNKNOWN:

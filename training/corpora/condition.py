@@ -125,18 +125,14 @@ def measure_bandwidth(x: np.ndarray, sample_rate: int, prepared_rate: int | None
     about as loud between sounds as during them. With `prepared_rate`, the result is that of x after resampling to it.
     When upsampling, the filter ends the band 5 % below half of sample_rate.
     """
-    loud, quiet = np.percentile(_band_levels(x, sample_rate), (_LOUD, _QUIET), axis=1)
-    heard = np.flatnonzero((loud > loud.max() - _REACH) & (loud > quiet + _MODULATION))
-    edge = float((heard[-1] + 1) * _BAND_HERTZ) if len(heard) else math.inf
-    rate = sample_rate if prepared_rate is None else prepared_rate
-    return min(edge, (_PASSED * sample_rate if rate > sample_rate else sample_rate) / 2, rate / 2)
-
-
-def _band_levels(x: np.ndarray, sample_rate: int) -> np.ndarray:
-    """Return the levels (bands, frames) of x in dB."""
     window = hann(round(_WINDOW_SECONDS * sample_rate), sym=False)
     transform = ShortTimeFFT(window, len(window) // 2, sample_rate)
     power = transform.spectrogram(np.pad(x, (0, max(0, len(window) - len(x)))).astype(np.float64))
     band = (transform.f // _BAND_HERTZ).astype(int)
     starts = np.searchsorted(band, np.arange(band[-1] + 1))
-    return 10 * np.log10(np.add.reduceat(power, starts, axis=0) / np.diff([*starts, len(band)])[:, None] + _SILENCE)
+    powers = np.add.reduceat(power, starts, axis=0) / np.diff([*starts, len(band)])[:, None]  # (bands, frames)
+    loud, quiet = np.percentile(10 * np.log10(powers + _SILENCE), (_LOUD, _QUIET), axis=1)
+    heard = np.flatnonzero((loud > loud.max() - _REACH) & (loud > quiet + _MODULATION))
+    edge = float((heard[-1] + 1) * _BAND_HERTZ) if len(heard) else math.inf
+    rate = sample_rate if prepared_rate is None else prepared_rate
+    return min(edge, (_PASSED * sample_rate if rate > sample_rate else sample_rate) / 2, rate / 2)

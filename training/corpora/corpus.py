@@ -109,9 +109,14 @@ def split_recordings(corpus: Corpus) -> Iterator[tuple[Recording, Split]]:
     by_speaker: defaultdict[str, list[Recording]] = defaultdict(list)
     for recording in corpus.recordings:
         by_speaker[recording.speaker].append(recording)
-    for speaker in sorted(by_speaker):
-        held_out = set(_held_out(len(by_speaker[speaker]), corpus))
-        for index, recording in enumerate(sorted(by_speaker[speaker], key=lambda r: r.name)):
+    for _, recordings in sorted(by_speaker.items()):
+        count, share = len(recordings), corpus.test_share
+        held_out: Iterable[int] = range(TEST_INDEX, count, TEST_EVERY)
+        if corpus.unseen or corpus.use == "evaluate":
+            held_out = range(count)
+        elif share is not None:
+            held_out = set(spread(count, max(1, round(share * count))))
+        for index, recording in enumerate(sorted(recordings, key=lambda r: r.name)):
             yield recording, "test" if index in held_out else "train"
 
 
@@ -125,14 +130,6 @@ def hold_out_enough(entries: Sequence[Entry]) -> list[Entry]:
         return list(entries)
     chosen = set(spread(len(entries), least))
     return [replace(entry, split="test" if i in chosen else "train") for i, entry in enumerate(entries)]
-
-
-def _held_out(count: int, corpus: Corpus) -> Iterable[int]:
-    if corpus.unseen or corpus.use == "evaluate":
-        return range(count)
-    if corpus.test_share is None:
-        return range(TEST_INDEX, count, TEST_EVERY)
-    return spread(count, max(1, round(corpus.test_share * count)))
 
 
 def spread(count: int, chosen: int) -> Iterable[int]:

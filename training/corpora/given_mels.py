@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from training.corpora.corpus import Corpus, CorpusError, Recording
+from training.corpora.corpus import Corpus, CorpusError
 from training.corpora.manifest import Entry, Manifest, ManifestError
 from vocoder.admission import Admitted, admit
 from vocoder.mel.config import MelConfig
@@ -67,15 +67,12 @@ def with_mels(corpus: Corpus, folder: Path, mel_preset: str) -> Corpus:
     load_mel_config(mel_preset)
     if not folder.is_dir():
         raise CorpusError(f"{folder} is not a folder of mels")
-    found = tuple(_with_mel(recording, folder) for recording in corpus.recordings)
+    found = []
+    for recording in corpus.recordings:
+        paths = (folder / recording.speaker / f"{recording.stem}.npy", folder / f"{recording.stem}.npy")
+        mel = next(filter(Path.is_file, paths), None)
+        found.append(replace(recording, mel=mel, unusable=recording.unusable or ("" if mel else NO_MEL)))
     if not any(recording.mel for recording in found):
         wanted = f"{corpus.recordings[0].stem}.npy"
         raise CorpusError(f"{folder} has no mels of {corpus.name}: name each like its recording, such as {wanted}")
-    return replace(corpus, recordings=found, mel_preset=mel_preset)
-
-
-def _with_mel(recording: Recording, folder: Path) -> Recording:
-    for path in (folder / recording.speaker / f"{recording.stem}.npy", folder / f"{recording.stem}.npy"):
-        if path.is_file():
-            return replace(recording, mel=path)
-    return replace(recording, unusable=recording.unusable or NO_MEL)
+    return replace(corpus, recordings=tuple(found), mel_preset=mel_preset)

@@ -7,8 +7,8 @@ came with mels. Running again does only the remaining work.
 
 import json
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from training.corpora.corpus import SPLIT_RULE, Corpus, PrepareConfig, Recording
 from training.corpora.given_mels import admitted
 from training.corpora.manifest import Entry, Manifest, Split, read_manifest, write_manifest
 from training.corpora.mapping import mapped
+from training.run_config import changes
 from vocoder.files import complete, is_current
 from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import load_mel_config
@@ -36,44 +37,8 @@ class PrepareError(ValueError):
     """The output folder cannot be used."""
 
 
-@dataclass(frozen=True)
-class Skipped:
-    """A recording that was skipped, and why."""
-
-    path: str
-    corpus: str
-    speaker: str
-    reason: str
-    detail: str
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """The result of a run: the folder's manifest, and the recordings that this run skipped."""
-
-    manifest: Manifest
-    skipped: Sequence[Skipped]
-
-    def summary(self) -> str:
-        """Return a text with minutes per speaker and split, and the skipped files by reason."""
-        entries = self.manifest.entries
-        width = max(map(len, (*self.manifest.speakers, "speaker")))
-        lines = [f"{'speaker':{width}}  utterances  train min  test min"]
-        for speaker in self.manifest.speakers:
-            count = sum(entry.speaker == speaker for entry in entries)
-            train, test = (
-                sum(e.duration for e in entries if (e.speaker, e.split) == (speaker, split)) / 60
-                for split in ("train", "test")
-            )
-            lines.append(f"{speaker:{width}}  {count:10d}  {train:9.1f}  {test:8.1f}")
-        reasons = Counter(f"{item.corpus}: {item.reason}" for item in self.skipped)
-        lines += [f"skipped {n:4d}  {reason}" for reason, n in sorted(reasons.items())]
-        lines += [f"  {item.path}: {item.detail}" for item in self.skipped if item.detail != UNHEARD]
-        return "\n".join([*lines, f"manifest: {self.manifest.root / 'manifest.jsonl'}"])
-
-
-def prepare(corpora: Sequence[Corpus], output: Path, config: PrepareConfig, jobs: int = 1) -> Prepared:
-    """Prepare corpora into a folder. Other corpora in it are kept.
+def prepare(corpora: Sequence[Corpus], output: Path, config: PrepareConfig, jobs: int = 1) -> tuple[Manifest, str]:
+    """Prepare corpora into a folder, whose other corpora are kept; return its manifest and a summary of this run.
 
     Raises PrepareError if the folder was prepared with another config or the name of a corpus is taken, and ValueError
     if no recording is usable.
@@ -85,17 +50,37 @@ def prepare(corpora: Sequence[Corpus], output: Path, config: PrepareConfig, jobs
         own = config if corpus.min_seconds is None else replace(config, min_seconds=corpus.min_seconds)
         work += [(one, _described(corpus, one, split), own) for one, split in split_recordings(corpus)]
     results = mapped(partial(_process, output), work, jobs, "file")
-    skipped = [result for result in results if isinstance(result, Skipped)]
     found = [result for result in results if isinstance(result, Entry)]
+    skipped = [result for result in results if not isinstance(result, Entry)]
     entries = [e for corpus in corpora for e in hold_out_enough([e for e in found if e.corpus == corpus.name])]
     names = {corpus.name for corpus in corpora}
-    _write_skipped(output / "skipped.jsonl", skipped, names)
+    log = output / "skipped.jsonl"
+    lines = log.read_text(encoding="utf-8").splitlines() if log.is_file() else []
+    kept = [line for line in lines if json.loads(line)["corpus"] not in names]
+    with complete(log) as part:
+        added = (json.dumps(item, ensure_ascii=False) for item in skipped)
+        part.write_text("".join(f"{line}\n" for line in (*kept, *added)), encoding="utf-8")
     if not entries:
-        reasons = ", ".join(f"{n} {reason}" for reason, n in Counter(item.reason for item in skipped).items())
-        raise ValueError(f"no recording is usable ({reasons}); see {output / 'skipped.jsonl'}")
+        reasons = ", ".join(f"{n} {reason}" for reason, n in Counter(item["reason"] for item in skipped).items())
+        raise ValueError(f"no recording is usable ({reasons}); see {log}")
     others = read_manifest(output, check_files=False).entries if (output / "manifest.jsonl").is_file() else ()
     write_manifest(output / "manifest.jsonl", [*(entry for entry in others if entry.corpus not in names), *entries])
-    return Prepared(read_manifest(output), skipped)
+    manifest = read_manifest(output)
+    return manifest, _summary(manifest, skipped)
+
+
+def _summary(manifest: Manifest, skipped: Sequence[Mapping[str, str]]) -> str:
+    """Return a text with minutes per speaker and split, and the skipped files by reason."""
+    width = max(map(len, (*manifest.speakers, "speaker")))
+    lines = [f"{'speaker':{width}}  utterances  train min  test min"]
+    for speaker in manifest.speakers:
+        own = [entry for entry in manifest.entries if entry.speaker == speaker]
+        train, test = (sum(e.duration for e in own if e.split == split) / 60 for split in ("train", "test"))
+        lines.append(f"{speaker:{width}}  {len(own):10d}  {train:9.1f}  {test:8.1f}")
+    reasons = Counter(f"{item['corpus']}: {item['reason']}" for item in skipped)
+    lines += [f"skipped {n:4d}  {reason}" for reason, n in sorted(reasons.items())]
+    lines += [f"  {item['path']}: {item['detail']}" for item in skipped if item["detail"] != UNHEARD]
+    return "\n".join([*lines, f"manifest: {manifest.root / 'manifest.jsonl'}"])
 
 
 def _described(corpus: Corpus, recording: Recording, split: Split) -> dict[str, Any]:
@@ -114,8 +99,8 @@ def _described(corpus: Corpus, recording: Recording, split: Split) -> dict[str, 
     }
 
 
-def _process(root: Path, work: tuple[Recording, dict[str, Any], PrepareConfig]) -> Entry | Skipped:
-    """Prepare the files of a recording, whose entry has the given fields, and return that entry."""
+def _process(root: Path, work: tuple[Recording, dict[str, Any], PrepareConfig]) -> Entry | dict[str, str]:
+    """Prepare the files of a recording, whose entry has the given fields, and return that entry, or why not."""
     recording, fields, config = work
     audio = root / fields["path"]
     try:
@@ -126,7 +111,8 @@ def _process(root: Path, work: tuple[Recording, dict[str, Any], PrepareConfig]) 
         if recording.mel is not None:
             _take_mel(recording.mel, load_mel_config(fields["mel_preset"]), audio, root / fields["mel"])
     except UnusableError as error:
-        return Skipped(str(recording.path), fields["corpus"], recording.speaker, error.reason, error.detail)
+        known = {"path": str(recording.path), "corpus": fields["corpus"], "speaker": recording.speaker}
+        return known | {"reason": error.reason, "detail": error.detail}
     with soundfile.SoundFile(audio) as file:
         bandwidth = float(file.comment.removeprefix(_BANDWIDTH)) if file.comment.startswith(_BANDWIDTH) else None
         seconds, rate = file.frames / file.samplerate, file.samplerate
@@ -160,7 +146,12 @@ def _make(source: Path, target: Path, config: PrepareConfig) -> None:
 
 def _record(corpora: Sequence[Corpus], output: Path, config: PrepareConfig) -> None:
     """Write dataset.json before the work starts, so that an interrupted run can only continue with equal settings."""
-    record = _open_record(output, config)
+    path, settings = output / "dataset.json", asdict(config)
+    record: dict[str, Any] = {"settings": settings, "split": SPLIT_RULE, "corpora": {}}
+    if path.is_file():
+        record = json.loads(path.read_text(encoding="utf-8"))
+    if changed := changes(record["settings"], settings):
+        raise PrepareError(f"{output} was prepared with other settings ({', '.join(changed)}); choose another folder")
     for corpus in corpora:
         before = record["corpora"].get(corpus.name, {"source": corpus.source, "test_share": corpus.test_share})
         if before["source"] != corpus.source:
@@ -179,24 +170,5 @@ def _record(corpora: Sequence[Corpus], output: Path, config: PrepareConfig) -> N
             (output / "licences").mkdir(exist_ok=True)
             (output / description["licence_text"]).write_text(corpus.licence_text, encoding="utf-8")
         record["corpora"][corpus.name] = description
-    with complete(output / "dataset.json") as part:
-        part.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _open_record(output: Path, config: PrepareConfig) -> dict[str, Any]:
-    path, settings = output / "dataset.json", asdict(config)
-    if not path.is_file():
-        return {"settings": settings, "split": SPLIT_RULE, "corpora": {}}
-    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    before = record["settings"]
-    if changed := [f"{k} {before.get(k)} -> {v}" for k, v in settings.items() if before.get(k) != v]:
-        raise PrepareError(f"{output} was prepared with other settings ({', '.join(changed)}); choose another folder")
-    return record
-
-
-def _write_skipped(path: Path, skipped: Sequence[Skipped], names: set[str]) -> None:
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    kept = [line for line in lines if json.loads(line)["corpus"] not in names]
-    added = [json.dumps(asdict(item), ensure_ascii=False) for item in skipped]
     with complete(path) as part:
-        part.write_text("".join(f"{line}\n" for line in (*kept, *added)), encoding="utf-8")
+        part.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -39,11 +39,9 @@ class Candidate:
 
     def has_heard(self, recording: Recording) -> bool:
         """Return whether a recording's voice was in the training data, as the model or else the manifest says."""
-        if not self.trained:
-            return True
-        if self.heard is None:
-            return recording.seen
         entry = recording.entry
+        if self.heard is None:
+            return not self.trained or entry.speaker in recording.manifest.trained_speakers
         return not self.heard.isdisjoint({(entry.corpus, entry.speaker), (entry.corpus, None)})
 
 

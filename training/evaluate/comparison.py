@@ -14,7 +14,7 @@ from training.corpora.manifest import read_manifest
 from training.corpora.mapping import workers
 from training.evaluate.candidates import Candidate, griffin_lim, of_vocoder, on_both
 from training.evaluate.evaluation import Row, evaluate
-from training.evaluate.listening.page import Utterance, listening_page
+from training.evaluate.listening import Utterance, listening_page
 from training.evaluate.metric import Audio, Metric, split_by_package
 from training.evaluate.metrics import METRICS
 from training.evaluate.options import Comparison

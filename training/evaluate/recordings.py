@@ -23,11 +23,6 @@ class Recording:
     x: Audio
 
     @property
-    def seen(self) -> bool:
-        """Whether the speaker has training data in the manifest."""
-        return self.entry.speaker in self.manifest.trained_speakers
-
-    @property
     def seconds(self) -> float:
         """Duration in seconds."""
         return len(self.x) / self.entry.sample_rate

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template, select_autoescape
 
 from training.evaluate.evaluation import Row
 from training.evaluate.metric import Column, Metric
@@ -174,10 +174,12 @@ def write_report(report: Report, folder: Path) -> list[Path]:
 
 
 def template(name: str) -> Template:
-    """Return a template of a Markdown file."""
-    loader = PackageLoader("training")
-    page = Environment(loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)  # no HTML
-    return page.get_template(name)
+    """Return a template; what is inserted into HTML is escaped."""
+    loader, escape = PackageLoader("training"), select_autoescape()
+    pages = Environment(
+        loader=loader, autoescape=escape, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return pages.get_template(name)
 
 
 def _json(data: Any) -> str:

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from training.corpora.manifest import Manifest
 from training.corpora.mapping import with_bar
-from training.critics.adversary import critics_beside
+from training.critics import critics_beside
 from training.finetune.budget import Budget
 from training.loop.processes import Averages
 from training.loop.trainer import Trainer

@@ -11,7 +11,7 @@ from training.corpora.condition import UnusableError, decode, write_flac
 from training.corpora.corpus import Corpus, PrepareConfig, Recording
 from training.corpora.given_mels import with_mels
 from training.corpora.manifest import Manifest
-from training.corpora.prepare import Prepared, prepare
+from training.corpora.prepare import prepare
 from training.finetune.budget import held_out
 from vocoder.mel.config import MelConfig
 
@@ -23,11 +23,11 @@ _PIECE = (4.0, 12.0)  # shortest and longest piece, in seconds
 _WINDOW = 0.2  # seconds over which levels are measured: shorter than a pause, longer than a consonant
 
 
-def prepared_voice(corpus: Corpus, args: Namespace, output: Path, mel_config: MelConfig) -> Prepared:
-    """Prepare a corpus of a voice with the command's arguments; files prepared before are kept.
+def prepared_voice(corpus: Corpus, args: Namespace, output: Path, mel_config: MelConfig) -> tuple[Manifest, str]:
+    """Prepare a corpus of a voice with the command's arguments; return its manifest and a summary.
 
-    Long recordings are cut at pauses, unless they have mels, which must stay aligned with them. Raises ValueError if
-    it has no usable audio, or too little of it.
+    Files prepared before are kept. Long recordings are cut at pauses, unless they have mels, which must stay aligned
+    with them. Raises ValueError if it has no usable audio, or too little of it.
     """
     if args.mels is not None:
         corpus = with_mels(corpus, args.mels, args.mel or mel_config.name)
@@ -36,8 +36,9 @@ def prepared_voice(corpus: Corpus, args: Namespace, output: Path, mel_config: Me
     usable = sum(not recording.unusable for recording in corpus.recordings)
     corpus = replace(corpus, test_share=min(held_out(usable) / max(usable, 1), 0.5))
     rms = PrepareConfig.rms if args.mels is None else None  # mels determine the level of their recordings
-    prepared = prepare([corpus], output, PrepareConfig(sample_rate=mel_config.sample_rate, rms=rms), args.jobs)
-    seconds = seconds_of(prepared.manifest)
+    config = PrepareConfig(sample_rate=mel_config.sample_rate, rms=rms)
+    manifest, summary = prepare([corpus], output, config, args.jobs)
+    seconds = seconds_of(manifest)
     if seconds < LEAST_SECONDS:
         skipped = output / "skipped.jsonl"
         others = f"; {skipped} lists the skipped files" if skipped.stat().st_size else ""
@@ -45,7 +46,7 @@ def prepared_voice(corpus: Corpus, args: Namespace, output: Path, mel_config: Me
             f"only {seconds:.0f} s of speech are left to train on, besides the held-out recordings, but "
             f"{LEAST_SECONDS:.0f} s are needed: record more (five minutes are good){others}"
         )
-    return prepared
+    return manifest, summary
 
 
 def seconds_of(manifest: Manifest) -> float:

@@ -46,13 +46,13 @@ def _finished(args: argparse.Namespace, corpus: Corpus, start: Start, folder: Pa
     """Run the four steps; return whether training, and thus all of them, finished."""
     announce(f"1 of 4: recordings of {args.recordings}")
     try:
-        prepared = prepared_voice(corpus, args, folder / "corpus", start.checkpoint.mel_config)
+        manifest, summary = prepared_voice(corpus, args, folder / "corpus", start.checkpoint.mel_config)
     except PrepareError as error:
         raise ValueError(f"{error}: pass another -o or --run DIR") from None
-    announce(prepared.summary())
+    announce(summary)
     if corpus.licence == UNKNOWN:
         announce("WARNING: the licence of the recordings, and so of the model, is unknown: pass --licence NAME")
-    training, manifest = folder / "training", prepared.manifest
+    training = folder / "training"
     config = stopped or _planned(args, start, manifest, training)
     if stopped is None or not _ended(training, config.trainer):
         train(config, stopped is not None, manifest)

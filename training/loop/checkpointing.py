@@ -21,9 +21,9 @@ from safetensors.torch import load_file, load_model, save_file, save_model
 from torch.optim.swa_utils import AveragedModel
 
 from training.loop.objective import Objective
-from training.loop.stopping import TrainingError
 from training.loop.trainer_config import TrainerConfig
 from vocoder.checkpoint import CheckpointError
+from vocoder.command_line import CommandError
 from vocoder.config import to_dict
 
 
@@ -64,7 +64,7 @@ class Checkpoints:
                 partial.rename(final)
             except (OSError, RuntimeError, SafetensorError) as error:  # a full disk raises any of these
                 shutil.rmtree(partial, ignore_errors=True)
-                raise TrainingError(f"cannot write {final}; {self.last} is the last checkpoint: {error}") from error
+                raise CommandError(f"cannot write {final}; {self.last} is the last checkpoint: {error}") from error
         for name in names:
             link = self.directory / f".{name}.partial"
             link.unlink(missing_ok=True)

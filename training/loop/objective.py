@@ -8,7 +8,7 @@ from typing import Any, Self, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from training.critics.adversary import Adversary
+from training.critics import Adversary
 from vocoder.checkpoint import save_model
 from vocoder.mel.config import MelConfig
 from vocoder.models.families import FAMILIES, Families

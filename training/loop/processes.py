@@ -1,11 +1,14 @@
-"""The processes of a run, with accelerate: their random states, and averages of scalars."""
+"""The processes of a run, with accelerate: their random states, averages of scalars, and what stops them."""
 
 import os
+import signal
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from types import FrameType
 
 import torch
+from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import Tensor
 from tqdm import tqdm
@@ -34,7 +37,7 @@ def random_state() -> dict[str, Tensor]:
     return {"torch": torch.get_rng_state(), **cuda}
 
 
-def restore_random_state(state: dict[str, Tensor]) -> None:
+def set_random_state(state: dict[str, Tensor]) -> None:
     """Restore the states returned by `random_state`."""
     torch.set_rng_state(state["torch"].cpu())
     if "cuda" in state and torch.cuda.is_available():
@@ -70,3 +73,33 @@ class Averages:
         names = dict.fromkeys(name for each in everyone for name in each)
         pairs = {name: [each[name] for each in everyone if name in each] for name in names}
         return {name: sum(s for s, _ in found) / sum(w for _, w in found) for name, found in pairs.items()}
+
+
+def anywhere(accelerator: Accelerator, *flags: bool) -> list[bool]:
+    """Return for each flag whether it is set in any process."""
+    votes = torch.tensor(flags, dtype=torch.float32, device=accelerator.device)
+    found: list[bool] = (accelerator.reduce(votes, reduction="sum") > 0).tolist()
+    return found
+
+
+class Interruption:
+    """Records a request to stop the process; a second request stops it at once."""
+
+    requested = False
+    number: int | None = None
+    """number of the received signal"""
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Handle SIGINT and SIGTERM inside the `with` block."""
+        before = {number: signal.signal(number, self._request) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _request(self, number: int, frame: FrameType | None) -> None:
+        if self.requested:
+            raise KeyboardInterrupt
+        self.requested, self.number = True, number

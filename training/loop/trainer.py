@@ -19,11 +19,11 @@ from training.loop.checkpointing import Checkpoints, Progress, RunState, locked
 from training.loop.monitoring import Monitor
 from training.loop.objective import Batch, Objective
 from training.loop.optimisation import average_gradients, build_optimiser, moving_average, rate_scale
-from training.loop.processes import Averages, announce, isolated, random_state, restore_random_state
-from training.loop.stopping import Interruption, TrainingError, anywhere
+from training.loop.processes import Averages, Interruption, announce, anywhere, isolated, random_state, set_random_state
 from training.loop.trainer_config import RunConfig, TrainerConfig
 from training.run_config import changes, read_settings, write_config
 from vocoder.checkpoint import CheckpointError
+from vocoder.command_line import CommandError
 from vocoder.config import ConfigError, to_dict
 from vocoder.memory import keep_freed_memory
 
@@ -94,7 +94,7 @@ class Trainer:
         if resume:
             states = self.state.load(self.checkpoints.last)
             if self.accelerator.process_index < len(states):
-                restore_random_state(states[self.accelerator.process_index])
+                set_random_state(states[self.accelerator.process_index])
             self.accelerator.wait_for_everyone()
             if self.accelerator.is_main_process:
                 self.checkpoints.prune()
@@ -102,7 +102,7 @@ class Trainer:
     def fit(self) -> Progress:
         """Train until `steps`, a signal or `max_minutes`, and write a checkpoint in any case; return the progress.
 
-        Raises TrainingError if too many steps in a row were not finite.
+        Raises CommandError if too many steps in a row were not finite.
         """
         progress = self.state.progress
         enabled = self.accelerator.is_main_process
@@ -178,7 +178,7 @@ class Trainer:
         seconds = self.objective.samples(batch) / self.sample_rate if self.sample_rate else 0.0
         progress.note_step(all_finite, config.batch_size, seconds * self.accelerator.num_processes)
         if progress.nonfinite_in_a_row >= config.max_nonfinite_steps:
-            raise TrainingError(
+            raise CommandError(
                 f"{progress.nonfinite_in_a_row} consecutive steps, up to step {progress.step}, had a loss or gradient "
                 f"that is not finite; {self.checkpoints.last} is from before that: try a lower learning_rate"
             )

@@ -6,8 +6,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from training.critics.adversary import Adversary
-from training.critics.spectrogram import CriticConfig
+from training.critics import Adversary, CriticConfig
 from training.data.augment import BlurConfig, blurred, low_pass
 from training.data.stores import conditioned
 from training.loop.objective import Batch, Objective, Parts

@@ -29,7 +29,12 @@ def fit_envelope(model: Student | WaveGlow, pairs: Iterable[tuple[Tensor, Tensor
         return
     width, rows, targets = envelope.kernel_size // 2, [], []
     for x, mel in pairs:
-        power = _power(model, x, mel.shape[2])
+        if model.transform is not None:
+            power = model.transform(x.unsqueeze(1))[0].square()
+        else:
+            assert isinstance(model, Student)
+            powers = spectrum(x, model.config.filter_taps, model.config.hop_length).abs().square()
+            power = powers[:, :, : mel.shape[2]]
         cond = normalised(mel).repeat_interleave(power.shape[2] // mel.shape[2], dim=2)
         stacked = F.pad(cond, (width, width), mode="replicate").unfold(2, envelope.kernel_size, 1)
         rows.append(stacked.permute(0, 2, 1, 3).flatten(2).flatten(0, 1))
@@ -39,12 +44,3 @@ def fit_envelope(model: Student | WaveGlow, pairs: Iterable[tuple[Tensor, Tensor
     bias = fitted.intercept_ + (LOG_CHI_SQUARE if isinstance(envelope, ConditionalAffine) else LOG_EXPONENTIAL)
     weight = fitted.coef_.reshape(len(bias), -1, envelope.kernel_size)
     envelope.set_log_scale(torch.from_numpy(0.5 * weight), torch.from_numpy(0.5 * bias))
-
-
-def _power(model: Student | WaveGlow, x: Tensor, frames: int) -> Tensor:
-    """Return the power (B, bands, frames) of audio (B, T) in the bands of the flow."""
-    if model.transform is not None:
-        coefficients: Tensor = model.transform(x.unsqueeze(1))[0]
-        return coefficients.square()
-    assert isinstance(model, Student)
-    return spectrum(x, model.config.filter_taps, model.config.hop_length).abs().square()[:, :, :frames]

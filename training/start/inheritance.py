@@ -22,8 +22,6 @@ from vocoder.models.families import FAMILIES, Families, Family
 from vocoder.models.reverse import Reverse
 from vocoder.models.waveglow import WaveGlow
 
-_FREE = ("corrections", "sigma")
-"""settings of a model that do not affect its weights"""
 Model = TypeVar("Model", bound=nn.Module)
 
 
@@ -51,17 +49,23 @@ def inherit(model: Any, reference: str, own_pitch: bool = False) -> None:
     given: Any = load_model(model_directory(reference)).model
     if not isinstance(given, type(model)):
         raise ConfigError(f"start_from {reference} is a {type(given).__name__}, not a {type(model).__name__}")
-    free, new, state = [*_FREE], ["-"], given.state_dict()
+    across, free, new = False, {"corrections.", "sigma."}, set[str]()
     if own_pitch:
-        free, new = [*free, "source.pitch"], [*new, "pitch."]
+        free, new = free | {"source.pitch."}, {"pitch."}
     if isinstance(model, Reverse):
-        free = [*free, "ahead", "condition_ahead", "source.pitch.ahead", *(["head"] if given.head is None else [])]
-        new += ["head."] if model.head is not None and given.head is None else []
-        across = model.head is not None and given.head is not None and model.head.config.mel != given.head.config.mel
-        free += ["n_mels", "sample_rate", "head.mel"] if across else []
-    _refuse_differences(reference, given.config, model.config, tuple(free))
+        free |= {"ahead.", "condition_ahead.", "source.pitch.ahead."}
+        if given.head is None:
+            free, new = free | {"head."}, new | {"head."}
+        elif model.head is not None and model.head.config.mel != given.head.config.mel:
+            across, free = True, free | {"n_mels.", "sample_rate.", "head.mel."}
+    theirs, ours = _flat(to_dict(given.config)), _flat(to_dict(model.config))
+    differ = [n for n in {**theirs, **ours} if theirs.get(n) != ours.get(n) and not f"{n}.".startswith(tuple(free))]
+    if differ:
+        differences = ", ".join(f"model.{name} is {theirs.get(name)} there, {ours.get(name)} here" for name in differ)
+        raise ConfigError(f"start_from {reference} has another architecture: {differences}")
+    state = weights_across(model, given) if across else given.state_dict()
     if isinstance(model, Reverse):
-        state = _shifted(weights_across(model, given) if across else state, model, given)
+        state = _shifted(state, model, given)
     kept = {name: state[name] for name in model.state_dict() if not name.startswith(tuple(new))}
     model.load_state_dict(kept, strict=False)
 
@@ -94,16 +98,6 @@ def load_role(role: str, reference: str, mel_config: MelConfig, kind: type[nn.Mo
     if not isinstance(found.model, kind or nn.Module) or theirs != mel_config:
         raise ConfigError(f"{role} must be a {name} that takes mels of preset {mel_config.name!r}, not {reference}")
     return found
-
-
-def _refuse_differences(reference: str, given: Any, own: Any, free: tuple[str, ...]) -> None:
-    """Raise ConfigError if architectures differ, except in the settings `free` and those below them."""
-    theirs, ours = _flat(to_dict(given)), _flat(to_dict(own))
-    may_differ = tuple(f"{name}." for name in free)
-    names = [n for n in {**theirs, **ours} if theirs.get(n) != ours.get(n) and not f"{n}.".startswith(may_differ)]
-    if names:
-        differences = ", ".join(f"model.{name} is {theirs.get(name)} there, {ours.get(name)} here" for name in names)
-        raise ConfigError(f"start_from {reference} has another architecture: {differences}")
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

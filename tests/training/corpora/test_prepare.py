@@ -74,7 +74,7 @@ def test_unusable_recordings_are_rejected_with_a_reason(x, reason):
 
 def test_the_folder_contains_audio_manifest_settings_and_reasons(recordings, tmp_path):
     out = tmp_path / "out"
-    prepared = prepare([scan_folder(recordings, "mine", "CC0-1.0")], out, PrepareConfig())
+    _, summary = prepare([scan_folder(recordings, "mine", "CC0-1.0")], out, PrepareConfig())
     manifest = read_manifest(out)
     # The usual rule would hold out only one.
     held_out = [e.path for e in manifest.entries if e.split == "test"]
@@ -89,7 +89,7 @@ def test_the_folder_contains_audio_manifest_settings_and_reasons(recordings, tmp
     skipped = [json.loads(line) for line in (out / "skipped.jsonl").read_text().splitlines()]
     reasons = {"clipped": "clipped", "short": "too short", "silent": "silent", "torn": "unreadable"}
     assert {line["path"].rsplit("/", 1)[1].removesuffix(".wav"): line["reason"] for line in skipped} == reasons
-    assert len(prepared.skipped) == 4
+    assert (len(skipped), summary.count("skipped    1  mine: ")) == (4, 4)
     record = json.loads((out / "dataset.json").read_text())
     assert (record["settings"]["rms"], record["corpora"]["mine"]["licence"]) == (0.06, "CC0-1.0")
 
@@ -97,7 +97,7 @@ def test_the_folder_contains_audio_manifest_settings_and_reasons(recordings, tmp
 def test_running_again_only_prepares_missing_or_changed_files(recordings, tmp_path):
     out = tmp_path / "out"
     corpus = scan_folder(recordings, "mine")
-    before = prepare([corpus], out, PrepareConfig()).manifest
+    before, _ = prepare([corpus], out, PrepareConfig())
     audio = {entry.path: out / entry.path for entry in before.entries}
     stamps = {path: file.stat().st_mtime_ns for path, file in audio.items()}
     audio["audio/mine/anna/3.flac"].unlink()
@@ -105,7 +105,7 @@ def test_running_again_only_prepares_missing_or_changed_files(recordings, tmp_pa
     write(recordings / "anna/4.wav", speech(0.7, seed=77))
     newer = audio["audio/mine/anna/4.flac"].stat().st_mtime + 10
     os.utime(recordings / "anna/4.wav", (newer, newer))
-    after = prepare([corpus], out, PrepareConfig()).manifest
+    after, _ = prepare([corpus], out, PrepareConfig())
     made = {path for path, file in audio.items() if file.stat().st_mtime_ns != stamps[path]}
     assert made == {"audio/mine/anna/3.flac", "audio/mine/anna/4.flac"}
     changed = {a.path for a, b in zip(after.entries, before.entries, strict=True) if a != b}

@@ -14,8 +14,7 @@ from evaluation_corpus import RATE, steady_pitch, voice
 import vocoder
 from training.cli import main
 from training.corpora.manifest import read_manifest
-from training.critics.adversary import CRITICS_FILE, Adversary, critics_beside
-from training.critics.spectrogram import CriticConfig
+from training.critics import CRITICS_FILE, Adversary, CriticConfig, critics_beside
 from training.evaluate import comparison
 from training.evaluate.candidates import griffin_lim
 from training.evaluate.metrics import METRICS
@@ -24,7 +23,7 @@ from training.finetune import recipe as recipe_module
 from training.finetune import recordings as recordings_module
 from training.finetune.recipe import Start, written_run
 from training.loop import processes
-from training.loop.stopping import Interruption
+from training.loop.processes import Interruption
 from vocoder.checkpoint import load_model, save_model
 from vocoder.layers.conditioning import PitchConfig
 from vocoder.layers.source import SourceConfig

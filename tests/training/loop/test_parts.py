@@ -13,7 +13,7 @@ from training.loop.batches import epoch_batches, loaded
 from training.loop.checkpointing import Checkpoints, Progress
 from training.loop.monitoring import Monitor
 from training.loop.optimisation import build_optimiser, moving_average, rate_scale
-from training.loop.stopping import TrainingError
+from vocoder.command_line import CommandError
 
 
 def epoch_of(epoch, first=0, seed=5):
@@ -69,7 +69,7 @@ def test_the_old_checkpoint_survives_a_kill_while_writing(tmp_path, monkeypatch,
             checkpoints.write(2, ["last"], fill)
     assert (checkpoints.last / "state").read_text() == "old"
     fill = Mock(side_effect=SafetensorError("Error while serializing: No space left on device"))
-    with pytest.raises(TrainingError, match=r"cannot write .*step-00000003; .* is the last checkpoint: .* No space"):
+    with pytest.raises(CommandError, match=r"cannot write .*step-00000003; .* is the last checkpoint: .* No space"):
         checkpoints.write(3, ["last"], fill)
     assert not list(checkpoints.root.glob("*step-00000003*"))
     again = Checkpoints(tmp_path)

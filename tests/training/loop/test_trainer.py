@@ -8,10 +8,10 @@ from toy_training import Tones, ToyObjective, differences, saved_run, seeded_toy
 
 from training.loop.checkpointing import run_progress
 from training.loop.optimisation import rate_scale
-from training.loop.stopping import TrainingError
 from training.loop.trainer import fit
 from training.loop.trainer_config import RunConfig
 from vocoder.checkpoint import CheckpointError
+from vocoder.command_line import CommandError
 from vocoder.config import ConfigError
 
 
@@ -66,7 +66,7 @@ def test_nonfinite_steps_are_skipped_and_too_many_in_a_row_abort_the_run(tmp_pat
     assert all(torch.isfinite(value).all() for value in run["ema"].values())
     poisoned = seeded_toy(poison=[1, 2, 5, 6, 7, 8])
     trainer = toy_trainer(tmp_path / "ended", toy_config(max_nonfinite_steps=3), poisoned)
-    with pytest.raises(TrainingError, match="3 consecutive steps, up to step 8"):
+    with pytest.raises(CommandError, match="3 consecutive steps, up to step 8"):
         trainer.fit()
 
 

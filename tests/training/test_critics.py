@@ -3,8 +3,15 @@ import math
 import pytest
 import torch
 
-from training.critics.adversary import CRITICS_FILE, Adversary
-from training.critics.spectrogram import CriticConfig, SpectrogramCritics, critic_loss, feature_loss, generator_loss
+from training.critics import (
+    CRITICS_FILE,
+    Adversary,
+    CriticConfig,
+    SpectrogramCritics,
+    critic_loss,
+    feature_loss,
+    generator_loss,
+)
 from vocoder.config import ConfigError
 
 CONFIG = CriticConfig(sizes=(128, 256), channels=4, f_max=2000.0)

@@ -12,8 +12,8 @@ import pytest
 import soundfile
 from matplotlib.image import imread
 
+from training.evaluate import listening as pages
 from training.evaluate.evaluation import Row
-from training.evaluate.listening import page as pages
 from training.evaluate.metric import Metric
 from training.evaluate.report import Report
 
@@ -66,7 +66,7 @@ def test_scores_of_rows_and_utterances_are_shown_and_names_escaped():
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs node")
 def test_numbers_are_sorted_numerically_and_missing_values_last():
-    source = (files("training.evaluate.listening") / "templates" / "sorting.js").read_text(encoding="utf-8")
+    source = (files("training") / "templates" / "sorting.js").read_text(encoding="utf-8")
     script = """
 const sorted = (cells, direction) => [...cells].sort((a, b) => ordered(a, b, direction));
 console.log(JSON.stringify([

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 import librosa
 import numpy as np
 import soundfile
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.image import imsave
 from numpy.typing import NDArray
 
 from training.evaluate.metric import Audio
-from training.evaluate.report import Report, cells, utterance_cells
+from training.evaluate.report import Report, cells, template, utterance_cells
 
 DIFFERENCE_DB = 30.0
 """difference in dB with the strongest colour"""
@@ -35,9 +34,7 @@ class Utterance:
 
 def listening_page(report: Report, utterances: Sequence[Utterance]) -> str:
     """Return a self-contained HTML document with sortable scores; all inserted text is escaped."""
-    loader = PackageLoader("training.evaluate.listening")
-    page = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return page.get_template("listening.html").render(
+    return template("listening.html").render(
         report=report,
         summaries=cells(report.summaries(), report.columns),
         rows=utterance_cells(report.rows, report.columns),

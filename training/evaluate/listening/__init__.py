@@ -1,1 +1,0 @@
-"""The listening page of an evaluation."""
