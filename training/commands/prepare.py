@@ -45,7 +45,13 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError("--rms cannot be used with --mels: recordings with mels keep their level")
     for source in args.sources if args.layout == "folder" else ():
         check_outside(args.output, source)
-    return prepare_and_report((_scan(source, args) for source in dict.fromkeys(args.sources)), args, args.mels is None)
+    corpora = [LAYOUTS[args.layout](source, args.name, args.licence) for source in dict.fromkeys(args.sources)]
+    corpora = [replace(corpus, test_share=args.test_share) for corpus in corpora]
+    if args.mels is not None:
+        from training.corpora.given_mels import with_mels  # slow import (torch) that --help does not need
+
+        corpora = [with_mels(corpus, args.mels, args.mel) for corpus in corpora]
+    return prepare_and_report(corpora, args, args.mels is None)
 
 
 def prepare_and_report(corpora: Iterable[Corpus], args: argparse.Namespace, levelled: bool = True) -> int:
@@ -70,12 +76,3 @@ def prepare_and_report(corpora: Iterable[Corpus], args: argparse.Namespace, leve
                 file=sys.stderr,
             )
     return 0
-
-
-def _scan(source: Path, args: argparse.Namespace) -> Corpus:
-    corpus = replace(LAYOUTS[args.layout](source, args.name, args.licence), test_share=args.test_share)
-    if args.mels is None:
-        return corpus
-    from training.corpora.given_mels import with_mels
-
-    return with_mels(corpus, args.mels, args.mel)

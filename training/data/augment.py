@@ -62,7 +62,9 @@ def augmented(
     y = np.fft.irfft(np.fft.rfft(x) * response, len(x))
     if chances[1] < config.reverberation:
         seconds, level = between(config.reverberation_seconds, levels[1]), between(config.reverberation_db, levels[2])
-        y = _reverberate(y, seconds, level, sample_rate, rng)
+        size = int(seconds * sample_rate)
+        echo = rng.standard_normal(size) * 10 ** (-3 * np.arange(size) / size)  # noise that falls by 60 dB
+        y = y + fftconvolve(y, echo * (10 ** (level / 20) / np.sqrt(np.sum(echo**2))))[: len(y)]
     level = rms(x)
     y *= level / max(rms(y), _TINY)
     if chances[2] < config.noise:
@@ -85,14 +87,6 @@ def low_pass(length: int, sample_rate: int, edges: Tensor) -> Tensor:
     frequency = torch.fft.rfftfreq(length, 1 / sample_rate, dtype=edges.dtype, device=edges.device)
     below = ((edges[:, None] - frequency) / _SLOPE).clamp(0, 1)
     return torch.where(edges[:, None] >= sample_rate / 2, 1.0, 0.5 - 0.5 * torch.cos(math.pi * below))
-
-
-def _reverberate(x: np.ndarray, seconds: float, level: float, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
-    """Add reverberation to x (T,): noise that falls by 60 dB in `seconds`, with a total energy of `level` dB."""
-    size = int(seconds * sample_rate)
-    echo = rng.standard_normal(size) * 10 ** (-3 * np.arange(size) / size)
-    echo *= 10 ** (level / 20) / np.sqrt(np.sum(echo**2))
-    return np.asarray(x + fftconvolve(x, echo)[: len(x)])
 
 
 def between(bounds: tuple[float, ...], fraction: Number) -> Number:
