@@ -64,7 +64,8 @@ def publish(
     save_model(output, checkpoint.model, mel_config, provenance, scores, precision, card)
     critics = ", with the critics that it was trained with" if copy_critics(models[-1], output, precision) else ""
     size = (output / "model.safetensors").stat().st_size
-    print(f"{output}: {_parameters(checkpoint.model):,} parameters, {size / 1e6:.1f} MB in {dtype}{critics}")
+    parameters = sum(map(torch.numel, checkpoint.model.parameters()))
+    print(f"{output}: {parameters:,} parameters, {size / 1e6:.1f} MB in {dtype}{critics}")
     print(f"licence of the weights: {licence_of(provenance)}")
     for warning in licence_warnings(provenance):
         print(f"WARNING: {warning}", file=sys.stderr)
@@ -123,7 +124,7 @@ def model_card(
         shipped=name in shipped_models(),
         family=family,
         speaks=family not in ("guard", "adapter", "density", "vae"),
-        parameters=_parameters(model),
+        parameters=sum(map(torch.numel, model.parameters())),
         mel=to_dict(mel_config),
         known=UNKNOWN if UNKNOWN in licences else (_share_alike(licences) or "other").lower(),
         provenance={"training": None, "source": None, "machine": {}, "inherited": (), "data": ()} | provenance,
@@ -136,10 +137,6 @@ def model_card(
         definitions={headings.get(key, key): text for key, text in quality.get("definitions", {}).items()},
         notes=notes.strip(),
     )
-
-
-def _parameters(model: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in model.parameters())
 
 
 def licence_of(provenance: Mapping[str, Any]) -> str:

@@ -5,8 +5,6 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -58,25 +56,19 @@ def scan(name: str, root: Path) -> Corpus:
     folders = sorted(path for path in root.glob(pattern) if path.is_dir())
     if len(folders) != 1:
         raise CorpusError(f"{root} should have one folder {pattern}, but has {len(folders)}")
-    found = []
+    recordings, known = [], set[bytes]()
     for path in sorted(path for path in folders[0].rglob(files) if path.is_file()):
         first, *below = path.relative_to(folders[0]).parts
         own, speaker = ("/".join(below), f"{name}-{first}") if speakers else ("/".join((first, *below)), name)
         silent = not {PurePosixPath(own).parts[0], path.stem}.isdisjoint(not_speech)
-        found.append(Recording(path, own, speaker, "not speech" if silent else ""))
-    recordings = tuple(_repeats_marked(found) if speakers else found)
+        digest = hashlib.sha256(path.read_bytes()).digest() if speakers else b""  # some folders repeat others
+        why = "not speech" if silent else "a repeat" if digest in known else ""
+        recordings.append(Recording(path, own, speaker, why))
+        if speakers:
+            known.add(digest)
     text = root / "usr/share/doc" / package / "copyright"
     licence_text = text.read_text(encoding="utf-8") if text.is_file() else ""
-    return Corpus(name, package, licence_text=licence_text, recordings=recordings, **described)
-
-
-def _repeats_marked(recordings: Iterable[Recording]) -> Iterator[Recording]:
-    """Yield recordings, marked as repeats if an earlier one has the same bytes: some folders repeat others."""
-    known = set[bytes]()
-    for recording in recordings:
-        digest = hashlib.sha256(recording.path.read_bytes()).digest()
-        yield replace(recording, unusable=recording.unusable or "a repeat") if digest in known else recording
-        known.add(digest)
+    return Corpus(name, package, licence_text=licence_text, recordings=tuple(recordings), **described)
 
 
 def _run(command: list[str], folder: Path) -> None:

@@ -137,7 +137,12 @@ def calibrate(
     layout, encoding = net(x.float())
     sure = layout.amax(dim=1).exp() * encoding.amax(dim=1).exp()
     right = (layout.argmax(dim=1) == targets[0]) & (encoding.argmax(dim=1) == targets[1])
-    model.certain.fill_(certainty(sure, right, WRONG_NAMES))
+    # The smallest probability, at least 0.5, above which at most a share WRONG_NAMES of answers is wrong.
+    order = sure.argsort(descending=True)
+    share = (~right[order]).cumsum(dim=0) / torch.arange(1, len(order) + 1)
+    good = torch.nonzero(share <= WRONG_NAMES)[:, 0]
+    least = float(sure[order[good[-1]]]) if len(good) else 1.0
+    model.certain.fill_(min(max(least, 0.5), 1.0 - math.ulp(1.0)))
     _set_levels(model, mels, varied, seed)
 
 
@@ -161,12 +166,3 @@ def _scores(scorer: Densities, mels: Sequence[Tensor]) -> Tensor:
     """Return the log-densities (mels, K), in nats per value, of all mels that are long enough."""
     found = [scorer.score(mel) for mel in mels]
     return torch.stack([scores for scores in found if scores is not None])
-
-
-def certainty(sure: Tensor, right: Tensor, wrong: float) -> float:
-    """Return the smallest probability (at least 0.5) above which at most a share `wrong` of answers (N,) is wrong."""
-    order = sure.argsort(descending=True)
-    share = (~right[order]).cumsum(dim=0) / torch.arange(1, len(order) + 1)
-    good = torch.nonzero(share <= wrong)[:, 0]
-    least = float(sure[order[good[-1]]]) if len(good) else 1.0
-    return min(max(least, 0.5), 1.0 - math.ulp(1.0))

@@ -51,21 +51,17 @@ _VARIED = 0.5  # share of calibration recordings that are augmented like those f
 def from_elsewhere(x: np.ndarray, band: float, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
     """Return a recording (T,) float32 with band edge `band` in Hz, augmented as if from another source."""
     if rng.random() < _DYNAMICS:
-        x = expanded(x, rng.uniform(*_EXPONENTS), sample_rate)
+        width = max(1, round(_ENVELOPE * sample_rate))
+        energy = np.convolve(np.square(x, dtype=np.float64), np.full(width, 1 / width), mode="same")
+        loudness = np.sqrt(energy / max(float(energy.max()), 1e-12) + 1e-8)
+        # A power of the envelope: 1 would double all differences of level, -1 remove them.
+        x = (x * loudness ** rng.uniform(*_EXPONENTS)).astype(np.float32)
     x, _ = augmented(x, band, sample_rate, _AUGMENT, rng)
     level = 10 ** (rng.uniform(*_RMS_DB) / 20)
     x = np.clip(x * (level / max(rms(x), 1e-6)), -1.0, 1.0).astype(np.float32)
     if rng.random() < _CODEC:
         x = coded(x, sample_rate, tuple(CODECS)[int(rng.integers(len(CODECS)))], rng)
     return np.round(x * 32768).astype(np.float32) / 32768 if rng.random() < _SIXTEEN_BITS else x
-
-
-def expanded(x: np.ndarray, exponent: float, sample_rate: int) -> np.ndarray:
-    """Return audio (T,) scaled by a power of its envelope: 1 doubles all differences of level, -1 removes them."""
-    width = max(1, round(_ENVELOPE * sample_rate))
-    energy = np.convolve(np.square(x, dtype=np.float64), np.full(width, 1 / width), mode="same")
-    level = np.sqrt(energy / max(float(energy.max()), 1e-12) + 1e-8)
-    return (x * level**exponent).astype(np.float32)
 
 
 def coded(x: np.ndarray, sample_rate: int, name: str, rng: np.random.Generator) -> np.ndarray:

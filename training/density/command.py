@@ -45,7 +45,8 @@ class DensityRun(RunConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         shape = (self.model.channels, self.model.frames)
-        expected = self.data.shape or (load_mel_config(self.mel).n_mels, self.model.frames)
+        mels = load_mel_config(self.mel).n_mels, self.model.frames
+        expected = {"mels": mels, "digits": (8, 8)}.get(self.data.source, (2, 1))
         if shape != expected:
             names = "model.channels and model.frames"
             raise ConfigError(f"{names} are {shape}, but items of {self.data.source} are {expected}")

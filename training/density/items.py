@@ -66,26 +66,20 @@ class DataConfig(Checked):
     """items for validation, from held-out recordings; digits always have 350"""
     seed: NotNegativeInt = 0
 
-    @property
-    def shape(self) -> tuple[int, int] | None:
-        """Shape of an item, or None if it depends on mel config and model."""
-        return {"mels": None, "digits": (8, 8)}.get(self.source, (2, 1))
-
 
 def items_of(
     config: DataConfig, frames: int, mel_config: MelConfig, manifest: Manifest | None, held_out: bool
 ) -> EpochDataset:
     """Return the items `x` (channels, frames) to train on, or the held-out ones: the test split of trained voices.
 
-    Raises ConfigError if mels have no manifest or are not natural-log, or a corpus is unknown.
+    Raises ConfigError if mels are not natural-log, or a corpus is unknown.
     """
     seed = config.seed + _HELD_OUT_SEED * held_out
     if config.source == "digits":
         return digits("validation" if held_out else "train", seed)
     if config.source != "mels":
         return points(TOYS[config.source], config.held_out if held_out else config.items, seed)
-    if manifest is None:
-        raise ConfigError("mels need a manifest")
+    assert manifest is not None  # a `DensityRun` of mels has one
     if mel_config.log != "ln":
         raise ConfigError(f"densities need natural-log mels, but preset {mel_config.name!r} has {mel_config.log}")
     entries = tuple(entry for entry in manifest.entries if not config.corpora or entry.corpus in config.corpora)

@@ -37,9 +37,8 @@ class DensityModel(Flow):
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Return the log-density (B,) of items (B, channels, frames) in nats, including the constant."""
-        z, log_det = self(x)
-        log_prob: Tensor = log_det + log_density(z).sum(dim=(1, 2))
-        return log_prob
+        z, log_det = self.forward(x)
+        return log_det + log_density(z).sum(dim=(1, 2))
 
     @torch.no_grad()
     def sample(self, count: int, sigma: float = 1.0, generator: torch.Generator | None = None) -> Tensor:

@@ -73,10 +73,9 @@ class VariationalAutoencoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return a sample (B,) of the bound of log p(x) in nats: log p(x | code) + log p(code) - log q(code | x)."""
-        whitened, log_det = self.whitening(x)
+        whitened, log_det = self.whitening.forward(x)
         code, log_q = self.encode(whitened, torch.randn(len(x), self.config.latent, dtype=x.dtype, device=x.device))
-        bound: Tensor = self.log_likelihood(whitened, code) + log_density(code).sum(dim=1) + log_det - log_q
-        return bound
+        return self.log_likelihood(whitened, code) + log_density(code).sum(dim=1) + log_det - log_q
 
     def encode(self, whitened: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """Return codes (B, latent) of whitened items and their log-density (B,), from normal noise (B, latent)."""

@@ -57,9 +57,7 @@ def of_vocoder(vocoder: Synthesizer, name: str, options: Comparison) -> Candidat
 
 
 def on_both(candidate: Candidate) -> list[Candidate]:
-    """Return a candidate's variants for true and for predicted mels; the recordings themselves have only one."""
-    if candidate.synthesize is None:
-        return [candidate]
+    """Return a candidate's variants for true and for predicted mels."""
     return [replace(candidate, takes_given=False), replace(candidate, name=f"{candidate.name}{ON_PREDICTED}")]
 
 

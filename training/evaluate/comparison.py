@@ -47,7 +47,8 @@ def compare(models: Mapping[str, Synthesizer], manifest_file: Path, output: Path
     if options.griffin_lim:
         baselines.append(Candidate("Griffin-Lim", mel_config, partial(griffin_lim, mel_config)))
     if options.mels == "both":
-        baselines, trained = ([row for one in rows for row in on_both(one)] for rows in (baselines, trained))
+        made = baselines[1:], trained
+        baselines[1:], trained = ([row for one in rows for row in on_both(one)] for rows in made)
     output.mkdir(parents=True, exist_ok=True)  # fails before minutes of scoring
     metrics, missing = split_by_package(METRICS)
     rows, heard = _evaluated([*baselines, *trained], chosen, metrics, options)

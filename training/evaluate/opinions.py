@@ -78,16 +78,13 @@ def overall_quality(reference: Audio, generated: Audio, sample_rate: int) -> flo
     if not x_hat.any():
         raise MetricUndefinedError("DNSMOS is undefined for silence")
     x_hat = np.tile(x_hat, -(-_DNSMOS_WINDOW // len(x_hat)))
-    starts = range(0, len(x_hat) - _DNSMOS_WINDOW + 1, _SAMPLE_RATE)
-    features = [_dnsmos_features(x_hat[start : start + _DNSMOS_WINDOW]) for start in starts]
-    return float(np.mean([_dnsmos_network().run(None, {"input_1": each[None]})[0] for each in features]))
-
-
-def _dnsmos_features(x: Audio) -> Audio:
-    """Return DNSMOS's input (900, 120): mel powers in dB relative to the loudest, divided by 40, plus 1."""
-    power = librosa.feature.melspectrogram(y=x[:-160], sr=_SAMPLE_RATE, n_fft=321, hop_length=160, n_mels=120)
-    features: Audio = ((librosa.power_to_db(power, ref=np.max) + 40) / 40).T.astype(np.float32)
-    return features
+    opinions = []
+    for start in range(0, len(x_hat) - _DNSMOS_WINDOW + 1, _SAMPLE_RATE):
+        x = x_hat[start : start + _DNSMOS_WINDOW - 160]
+        power = librosa.feature.melspectrogram(y=x, sr=_SAMPLE_RATE, n_fft=321, hop_length=160, n_mels=120)
+        features = ((librosa.power_to_db(power, ref=np.max) + 40) / 40).T.astype(np.float32)  # (900, 120)
+        opinions.append(_dnsmos_network().run(None, {"input_1": features[None]})[0])
+    return float(np.mean(opinions))
 
 
 @cache

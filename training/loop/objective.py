@@ -32,13 +32,13 @@ class Objective(nn.Module, ABC):
     model: nn.Module
     families: Families = FAMILIES
 
-    def __init__(
-        self, model: nn.Module, mel_config: MelConfig, adversary: Adversary | None = None, *frozen: nn.Module | None
-    ) -> None:
+    adversary: Adversary | None
+
+    def __init__(self, model: nn.Module, mel_config: MelConfig, *frozen: nn.Module | None) -> None:
         super().__init__()
         self.model = model
         self.mel_config = mel_config
-        self.adversary = adversary
+        self.adversary = None
         self._frozen = tuple(module.requires_grad_(False).eval() for module in frozen if module is not None)
         self.unscored = 0
         self.wants_pitch = False

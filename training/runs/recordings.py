@@ -45,10 +45,8 @@ class RecordingObjective(Objective):
     these are the model's input, while losses compare with the recording. Products are computed in the type of `losses`.
     """
 
-    def __init__(
-        self, model: nn.Module, mel_config: MelConfig, losses: Any, adversary: Any, *frozen: nn.Module | None
-    ) -> None:
-        super().__init__(model, mel_config, adversary, *frozen)
+    def __init__(self, model: nn.Module, mel_config: MelConfig, losses: Any, *frozen: nn.Module | None) -> None:
+        super().__init__(model, mel_config, *frozen)
         self.losses = losses
         self.margin = mel_config.n_fft // 2
         self.unscored = 2 * self.margin
@@ -117,12 +115,6 @@ class SampleWeights(RecordingLosses):
                 f"critics_from {self.critics_from} must be at least samples_from {samples_from}: critics judge samples"
             )
 
-    def adversary(self, sample_rate: int) -> Adversary | None:
-        """Return new critics, or None if their weight is 0."""
-        if not self.adversarial:
-            return None
-        return Adversary(self.critics, sample_rate, self.dtype, first=self.critics_from, every=self.critics_every)
-
 
 @dataclass(frozen=True)
 class SampleRun(CorpusRun):
@@ -144,8 +136,11 @@ class SampleObjective(RecordingObjective):
     def __init__(
         self, model: Any, mel_config: MelConfig, losses: SampleWeights, teacher: nn.Module | None = None
     ) -> None:
-        super().__init__(model, mel_config, losses, losses.adversary(mel_config.sample_rate), teacher)
+        super().__init__(model, mel_config, losses, teacher)
         self.teacher = teacher
+        if losses.adversarial:
+            first, every, rate = losses.critics_from, losses.critics_every, mel_config.sample_rate
+            self.adversary = Adversary(losses.critics, rate, losses.dtype, first=first, every=every)
         self.correction = Correction(mel_config, model.config.corrections)
         self.mels = MultiScaleMel(mel_config.sample_rate)
         self.wants_pitch = model.pitch is not None

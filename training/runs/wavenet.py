@@ -66,7 +66,7 @@ class WaveNetObjective(RecordingObjective):
     losses: WaveNetLosses
 
     def __init__(self, model: WaveNet, mel_config: MelConfig, losses: WaveNetLosses, filler: WaveGlow | None) -> None:
-        super().__init__(model, mel_config, losses, None, filler)
+        super().__init__(model, mel_config, losses, filler)
         self.filler = filler
         self.unscored += losses.past
 
