@@ -86,17 +86,9 @@ def _summary(manifest: Manifest, skipped: Sequence[Mapping[str, str]]) -> str:
 def _described(corpus: Corpus, recording: Recording, split: Split) -> dict[str, Any]:
     """Return the fields of a recording's entry that are known before it is decoded."""
     place = f"{corpus.name}/{recording.speaker}/{recording.stem}"
-    return {
-        "path": f"audio/{place}.flac",
-        "corpus": corpus.name,
-        "speaker": recording.speaker,
-        "split": split,
-        "licence": corpus.licence,
-        "use": corpus.use,
-        "synthetic": corpus.synthetic,
-        "mel": None if recording.mel is None else f"mels/{place}.npy",
-        "mel_preset": corpus.mel_preset,
-    }
+    files = {"path": f"audio/{place}.flac", "mel": None if recording.mel is None else f"mels/{place}.npy"}
+    own = {"corpus": corpus.name, "speaker": recording.speaker, "split": split}
+    return files | own | {name: getattr(corpus, name) for name in ("licence", "use", "synthetic", "mel_preset")}
 
 
 def _process(root: Path, work: tuple[Recording, dict[str, Any], PrepareConfig]) -> Entry | dict[str, str]:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import lru_cache
 from typing import Annotated, Any
 
 import numpy as np
@@ -87,7 +88,9 @@ class SegmentDataset:
         names = manifest.speakers
         self._speakers = np.array([names.index(entry.speaker) for entry in entries])
         self._bands = [entry.band_edge for entry in entries]
-        self._cumulative = np.cumsum(_weights(self._speakers, self._store.lengths, config.balance))
+        lengths = self._store.lengths
+        totals = np.bincount(self._speakers, weights=lengths)[self._speakers]  # of each utterance's speaker
+        self._cumulative = np.cumsum(lengths / totals * totals**config.balance)
         self._rates = rate_grid(config.rates)
         self._mels = None
         if mel_config is not None and any(entry.mel is not None for entry in entries):
@@ -112,7 +115,8 @@ class SegmentDataset:
             own = np.random.default_rng((self.config.seed, *key, _AUGMENTATION))
             x, band = augmented(x, band, self.sample_rate, augment, own)
         if delay is None and any(self.config.gain_db):
-            x *= _gain(x, between(self.config.gain_db, gain))
+            peak, wanted = float(np.abs(x).max()), 10 ** (between(self.config.gain_db, gain) / 20)
+            x *= np.float32(min(wanted, _PEAK_LIMIT / peak if peak > 0 else math.inf))
         hop, frames, speed = self.config.hop_length, self.config.segment_length // self.config.hop_length, float(rate)
         item: dict[str, Any] = {"x": torch.from_numpy(x), "speaker": int(self._speakers[utterance])}
         item["band"] = np.float32(band)
@@ -151,34 +155,18 @@ class MappedSegments:
     def __init__(
         self, segments: SegmentDataset, make: Callable[[Tensor, np.random.Generator], dict[str, Tensor]], reuse: int = 0
     ) -> None:
-        self.segments, self.make, self.reuse = segments, make, reuse
-        self._epoch, self._kept = 0, dict[int, dict[str, Tensor]]()
+        self.segments, self.make, self.reuse = segments, make, max(reuse, 1)
+        self._item = lru_cache(len(segments) if reuse else 0)(self._made)
 
     def __len__(self) -> int:
         return len(self.segments)
 
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Tensor]:
-        epoch, index = key[0] // max(self.reuse, 1), key[1]
-        if epoch != self._epoch:
-            self._epoch, self._kept = epoch, {}
-        if index in self._kept:
-            return self._kept[index]
+        return self._item(key[0] // self.reuse, key[1])
+
+    def _made(self, epoch: int, index: int) -> dict[str, Tensor]:
         rng = np.random.default_rng((self.segments.config.seed, epoch, index, _MAKING))
-        item = self.make(self.segments[epoch, index]["x"], rng)
-        if self.reuse:
-            self._kept[index] = item
-        return item
-
-
-def _weights(speakers: np.ndarray, lengths: np.ndarray, balance: float) -> np.ndarray:
-    """Return the weight of each utterance: its share of its speaker times the speaker's duration ** balance."""
-    totals = np.bincount(speakers, weights=lengths)[speakers]
-    return np.asarray(lengths / totals * totals**balance)
-
-
-def _gain(x: np.ndarray, decibels: float) -> np.float32:
-    peak = float(np.abs(x).max())
-    return np.float32(min(10 ** (decibels / 20), _PEAK_LIMIT / peak if peak > 0 else math.inf))
+        return self.make(self.segments[epoch, index]["x"], rng)
 
 
 def segments_of(

@@ -72,14 +72,15 @@ def items_of(
 ) -> EpochDataset:
     """Return the items `x` (channels, frames) to train on, or the held-out ones: the test split of trained voices.
 
-    Raises ConfigError if mels are not natural-log, or a corpus is unknown.
+    Raises ConfigError if mels have no manifest or are not natural-log, or a corpus is unknown.
     """
     seed = config.seed + _HELD_OUT_SEED * held_out
     if config.source == "digits":
         return digits("validation" if held_out else "train", seed)
     if config.source != "mels":
         return points(TOYS[config.source], config.held_out if held_out else config.items, seed)
-    assert manifest is not None  # a `DensityRun` of mels has one
+    if manifest is None:
+        raise ConfigError("mels need a manifest")
     if mel_config.log != "ln":
         raise ConfigError(f"densities need natural-log mels, but preset {mel_config.name!r} has {mel_config.log}")
     entries = tuple(entry for entry in manifest.entries if not config.corpora or entry.corpus in config.corpora)

@@ -1,7 +1,6 @@
 """The first step of a fine-tuning: prepare a folder of recordings as a corpus, with long ones cut at quiet moments."""
 
 from argparse import Namespace
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -61,8 +60,22 @@ def predicted(manifest: Manifest) -> bool:
 
 def cut_long_recordings(corpus: Corpus, folder: Path) -> Corpus:
     """Return a corpus with recordings of more than 15 s replaced by pieces; existing pieces are kept."""
-    recordings = tuple(piece for recording in corpus.recordings for piece in _pieces(recording, folder))
-    return replace(corpus, recordings=recordings)
+    pieces: list[Recording] = []
+    for recording in corpus.recordings:
+        try:
+            x, sample_rate = decode(recording.path)
+        except UnusableError:  # reported by `prepare`
+            x, sample_rate = np.zeros(0), 1
+        if len(x) <= LONGEST * sample_rate:
+            pieces.append(recording)
+            continue
+        for number, (start, stop) in enumerate(cut(x, sample_rate)):
+            name = f"{recording.stem}-{number:04d}.flac"
+            path = folder / recording.speaker / name
+            if not path.is_file():
+                write_flac(path, x[start:stop], sample_rate, "PCM_24")
+            pieces.append(replace(recording, path=path, name=name))
+    return replace(corpus, recordings=tuple(pieces))
 
 
 def cut(x: np.ndarray, sample_rate: int) -> list[tuple[int, int]]:
@@ -81,19 +94,3 @@ def cut(x: np.ndarray, sample_rate: int) -> list[tuple[int, int]]:
         pieces.append((start, stop))
         start = stop
     return [*pieces, (start, len(x))]
-
-
-def _pieces(recording: Recording, folder: Path) -> Iterator[Recording]:
-    try:
-        x, sample_rate = decode(recording.path)
-    except UnusableError:  # reported by `prepare`
-        x, sample_rate = np.zeros(0), 1
-    if len(x) <= LONGEST * sample_rate:
-        yield recording
-        return
-    for number, (start, stop) in enumerate(cut(x, sample_rate)):
-        name = f"{recording.stem}-{number:04d}.flac"
-        path = folder / recording.speaker / name
-        if not path.is_file():
-            write_flac(path, x[start:stop], sample_rate, "PCM_24")
-        yield replace(recording, path=path, name=name)

@@ -39,10 +39,14 @@ def weights_across(student: Reverse, given: Reverse) -> dict[str, Tensor]:
     mixing = MIXING_STEP_SCALE**-1 * torch.eye(size).to(state["start.bias"])
     mixing[:inside, :inside] = state["excitation.mixing"][coefficients[:inside]][:, coefficients[:inside]]
     state["excitation.mixing"] = mixing
-    for name in ("condition.layers.0", "pitch.layers.0"):
-        _take_mel(state, name, ours, theirs)
+    weights, offset = between(ours, theirs)
+    offset = normalised(offset + MEL_CENTRE * weights.sum(dim=1))  # between networks' inputs, which are normalised
     noise, condition, mel = state["start.weight"].split([size, given.config.cond_channels, theirs.n_mels], dim=1)
-    weights, offset = (x.to(mel) for x in _normalised(ours, theirs))
+    weights, offset = weights.to(mel), offset.to(mel)
+    for name in ("condition.layers.0", "pitch.layers.0"):
+        kernel = state[f"{name}.weight"]
+        state[f"{name}.bias"] = state[f"{name}.bias"] + torch.einsum("omk,m->o", kernel, offset)
+        state[f"{name}.weight"] = torch.einsum("omk,mn->onk", kernel, weights)
     noise = noise[:, coefficients] * (torch.arange(size) < inside)
     state["start.weight"] = torch.cat([noise, condition, mel @ weights], dim=1)
     state["start.bias"] = state["start.bias"] + mel @ offset
@@ -63,17 +67,3 @@ def between(source: MelConfig, target: MelConfig) -> tuple[Tensor, Tensor]:
 def _nearest(count: int, ratio: float) -> Tensor:
     """Return the index of the coefficient or bin nearest in Hz to each one at a sample rate `ratio` times as high."""
     return (torch.arange(count) * ratio).round().long().clamp_max(count - 1)
-
-
-def _normalised(ours: MelConfig, theirs: MelConfig) -> tuple[Tensor, Tensor]:
-    """Return `between` for networks' inputs, which are `normalised`."""
-    weights, offset = between(ours, theirs)
-    return weights, normalised(offset + MEL_CENTRE * weights.sum(dim=1))
-
-
-def _take_mel(state: dict[str, Tensor], name: str, ours: MelConfig, theirs: MelConfig) -> None:
-    """Rewrite a convolution over the given mel as one over the student's."""
-    weights, offset = _normalised(ours, theirs)
-    kernel = state[f"{name}.weight"]
-    state[f"{name}.bias"] = state[f"{name}.bias"] + torch.einsum("omk,m->o", kernel, offset.to(kernel))
-    state[f"{name}.weight"] = torch.einsum("omk,mn->onk", kernel, weights.to(kernel))
