@@ -10,7 +10,7 @@ from torch import Tensor
 
 from vocoder.distributions import Distribution, Gaussian
 from vocoder.kernels.launcher import Kernel, kernel
-from vocoder.layers.stack.plain import StackStepper, StackWeights, as_matrix, gate_offsets
+from vocoder.layers.stack.plain import StackStepper, as_matrix, gate_offsets
 from vocoder.layers.stack.wavenet import WaveNetStack
 
 PART = 256
@@ -67,32 +67,31 @@ def generator(
     If numba cannot compile, the plain loop is used, which is 25 times slower. The stack must be causal, and the plan
     that of the first samples. Each sample is clamped to `limit` gains around its prediction.
     """
-    weights = stack.weights()
-    like = weights.start[0]
+    like = stack.start.weight
     plain = like.device.type != "cpu" or dtype != torch.float32 or like.dtype != torch.float32
     if not plain and isinstance(distribution, Gaussian):
-        tables = loop_weights(weights, rounded=stack.compute_dtype == torch.bfloat16)
+        tables = loop_weights(stack, rounded=stack.compute_dtype == torch.bfloat16)
         run = kernel("generation", "generated", tables[2].dtype)
         if run is not None:
             floor = -math.inf if distribution.log_s_floor is None else distribution.log_s_floor
-            return CompiledGenerator(run, tables, weights, (floor, limit), plan)
-    return StepwiseGenerator(weights, distribution, limit, plan)
+            return CompiledGenerator(run, tables, stack, (floor, limit), plan)
+    return StepwiseGenerator(stack, distribution, limit, plan)
 
 
 class StepwiseGenerator:
     """Generates a batch sample by sample in a plain loop; the plan is that of the first samples."""
 
-    def __init__(self, weights: StackWeights, distribution: Distribution, limit: float, plan: Plan) -> None:
-        (batch, _, order), like = plan.coefficients.shape, weights.start[0]
-        self._weights, self._distribution, self._limit = weights, distribution, limit
-        self._stepper = StackStepper(weights, batch)
+    def __init__(self, stack: WaveNetStack, distribution: Distribution, limit: float, plan: Plan) -> None:
+        (batch, _, order), like = plan.coefficients.shape, stack.start.weight
+        self._stack, self._distribution, self._limit = stack, distribution, limit
+        self._stepper = StackStepper(stack, batch)
         self._history = like.new_zeros(batch, order)  # latest sample first
         self._excitation = like.new_zeros(batch)
 
     @torch.no_grad()
     def __call__(self, plan: Plan, z: Tensor) -> tuple[Tensor, Tensor]:
         """Generate the next samples x (B, T) from noise z (B, T) and their plan, and return log |dx / dz| with them."""
-        offsets = gate_offsets(self._weights, plan.cond, len(z))
+        offsets = gate_offsets(self._stack, plan.cond, len(z))
         hop, block = z.shape[1] // len(offsets), z.shape[1] // plan.log_gain.shape[1]
         made = [self._step(plan, t // block, offsets[t // hop], z[:, t : t + 1]) for t in range(z.shape[1])]
         return torch.cat([x for x, _ in made], dim=1), torch.cat([stretch for _, stretch in made], dim=1)
@@ -103,7 +102,7 @@ class StepwiseGenerator:
         gain, before = torch.exp(log_gain), self._history[:, 0]
         prediction = (coefficients * self._history).sum(1)
         signals = [signal[:, None] for signal in (self._excitation, before / gain, prediction / gain)]
-        inputs = fed_back(self._weights.start[0].shape[1], *signals)[:, :, 0]
+        inputs = fed_back(self._stack.start.in_channels, *signals)[:, :, 0]
         raw = self._stepper(inputs, offsets)
         params = self._distribution.place(raw[:, :, None], prediction[:, None], log_gain[:, None])
         made, stretch = self._distribution.inverse(params, z.to(params.dtype))
@@ -117,18 +116,18 @@ class StepwiseGenerator:
 class CompiledGenerator:
     """Generates a batch in compiled code, each utterance on one thread; for other arguments see `StepwiseGenerator`.
 
-    `run` is the kernel `generated` for the dtype of `tables`, which are the `loop_weights` of the weights; `bounds` are
+    `run` is the kernel `generated` for the dtype of `tables`, which are the `loop_weights` of the stack; `bounds` are
     the soft lower bound of log-scales and the limit of samples.
     """
 
     def __init__(
-        self, run: Kernel, tables: tuple[Tensor, ...], weights: StackWeights, bounds: tuple[float, float], plan: Plan
+        self, run: Kernel, tables: tuple[Tensor, ...], stack: WaveNetStack, bounds: tuple[float, float], plan: Plan
     ) -> None:
-        self._kernel, self._tables, self._weights, self._bounds = run, tables, weights, bounds
-        batch, _, order = plan.coefficients.shape
+        self._kernel, self._tables, self._stack, self._bounds = run, tables, stack, bounds
+        (batch, _, order), dilations = plan.coefficients.shape, stack.config.dilations
         self._state = (
-            torch.zeros(batch, weights.past * sum(weights.dilations), weights.hidden),
-            torch.zeros(batch, len(weights.dilations), dtype=torch.int32),
+            torch.zeros(batch, stack.past * sum(dilations), stack.start.out_channels),
+            torch.zeros(batch, len(dilations), dtype=torch.int32),
             torch.zeros(batch, order, dtype=torch.float64),
             torch.zeros(batch, 1, dtype=torch.float64),
         )
@@ -136,30 +135,30 @@ class CompiledGenerator:
     def __call__(self, plan: Plan, z: Tensor) -> tuple[Tensor, Tensor]:
         """Generate the next samples x (B, T) from noise z (B, T) and their plan, and return log |dx / dz| with them."""
         x, log_stretch = torch.empty(2, *z.shape)
-        offsets = gate_offsets(self._weights, plan.cond, len(z)).permute(2, 0, 1, 3).contiguous()
+        offsets = gate_offsets(self._stack, plan.cond, len(z)).permute(2, 0, 1, 3).contiguous()
         coefficients, log_gain, noise = (t.double().contiguous() for t in (plan.coefficients, plan.log_gain, z))
         given, signals = (offsets, coefficients, log_gain), (noise, x, log_stretch)
         self._kernel(len(z), self._bounds, given, self._tables, self._state, signals)
         return x, log_stretch
 
 
-def loop_weights(weights: StackWeights, rounded: bool = False) -> tuple[Tensor, ...]:
+def loop_weights(stack: WaveNetStack, rounded: bool = False) -> tuple[Tensor, ...]:
     """Return the weights in the layout of the compiled loop: matrices (inputs, outputs), taps oldest first.
 
     Layers that float16 holds exactly, as in model directories stored in 16 bits, are kept in float16, since the loop is
     bound by reading weights. With `rounded` they are kept in float16 even if that is not exact.
     """
-    hidden, layers = weights.hidden, [as_matrix(pair) for pair in weights.res_skip]
+    hidden, layers = stack.start.out_channels, [as_matrix(layer) for layer in stack.res_skip_layers]
     gated, skip = layers[0][0].shape[1], len(layers[-1][1])
     res_w, res_b = torch.zeros(len(layers), gated, hidden + skip), torch.zeros(len(layers), hidden + skip)
     for i, (matrix, bias) in enumerate(layers):
         res_w[i, :, -len(bias) :], res_b[i, -len(bias) :] = matrix.t(), bias  # the last layer has no residual
-    in_w = torch.stack([as_matrix(pair)[0].t() for pair in weights.gates])
+    in_w = torch.stack([as_matrix(layer)[0].t() for layer in stack.in_layers])
     if all(_as_halves(matrices, rounded) for matrices in (in_w, res_w)):
         in_w, res_w = in_w.half(), res_w.half()
-    dilations = torch.tensor(weights.dilations, dtype=torch.int32)
-    middle = (torch.zeros(0, 0), torch.zeros(0)) if weights.middle is None else as_matrix(weights.middle)
-    outer = [(w.t().contiguous(), b) for w, b in (as_matrix(weights.start), middle, as_matrix(weights.end))]
+    dilations = torch.tensor(stack.config.dilations, dtype=torch.int32)
+    middle = (torch.zeros(0, 0), torch.zeros(0)) if stack.middle is None else as_matrix(stack.middle)
+    outer = [(w.t().contiguous(), b) for w, b in (as_matrix(stack.start), middle, as_matrix(stack.end))]
     return *outer[0], in_w, res_w, res_b, dilations, *outer[1], *outer[2]
 
 

@@ -15,11 +15,10 @@ from recipes.guard.writing import Material, Writer
 from training.density.gaussian import fit_gaussian
 from training.loop.batches import FixedItems
 from training.loop.objective import Batch, Objective, Parts
-from vocoder.guard.densities import Densities, windows_of
 from vocoder.layers.recogniser import GROUP, NEIGHBOURS, SCALARS, STEPS, THRESHOLDS, ConventionNet, mel_statistics
 from vocoder.mel.config import MelConfig
 from vocoder.mel.conventions import PLAIN, SHUFFLED, VARIATIONS, Convention, is_true
-from vocoder.models.guard import GuardModel
+from vocoder.models.guard import GuardModel, windows_of
 
 RARE = 0.002
 """share of true mels that may fall below the lowest log-density"""
@@ -149,11 +148,11 @@ def calibrate(
 def _set_levels(model: GuardModel, mels: Sequence[Tensor], varied: VariationConfig, seed: int) -> None:
     """Set a model's percentiles, lowest log-density and margin from true mels that it was not fitted to."""
     generator = torch.Generator().manual_seed(seed)
-    scorer, names = Densities(model), model.config.densities
+    names = model.config.densities
     true = [k for k in range(len(names)) if is_true(names[k])]
-    natural = _scores(scorer, mels)
+    natural = _scores(model, mels)
     rough = [like_predicted(mel, v, varied, generator) for v in VARIATIONS for mel in mels[:: len(VARIATIONS)]]
-    both = torch.cat([natural, _scores(scorer, rough)])
+    both = torch.cat([natural, _scores(model, rough)])
     best = both[:, true].amax(dim=1)
     model.percentiles.copy_(torch.quantile(natural[:, true].amax(dim=1), torch.linspace(0, 1, 101)))
     model.lowest.copy_(torch.quantile(best, RARE) - SLACK)
@@ -162,7 +161,7 @@ def _set_levels(model: GuardModel, mels: Sequence[Tensor], varied: VariationConf
     model.margin.copy_(excess + LEAST_MARGIN)
 
 
-def _scores(scorer: Densities, mels: Sequence[Tensor]) -> Tensor:
+def _scores(model: GuardModel, mels: Sequence[Tensor]) -> Tensor:
     """Return the log-densities (mels, K), in nats per value, of all mels that are long enough."""
-    found = [scorer.score(mel) for mel in mels]
+    found = [model.score(mel) for mel in mels]
     return torch.stack([scores for scores in found if scores is not None])

@@ -57,13 +57,13 @@ def test_weights_that_fit_are_stored_in_half_precision_without_a_difference():
     mel, z = random_inputs(model, 1)
     for parameter in model.parameters():
         parameter.copy_(parameter.half().float())
-    if loop_weights(model.stack.weights())[2].dtype != torch.float16:
+    if loop_weights(model.stack)[2].dtype != torch.float16:
         pytest.skip("this processor does not widen half precision itself")
     ours, plain = (generated(model, mel, z, compiled)[0] for compiled in (True, False))
     torch.testing.assert_close(ours, plain, rtol=1e-4, atol=1e-6)
     model.stack.in_layers[0].weight[0, 0, 0, 0] = 1e-9  # too small for half precision
-    assert loop_weights(model.stack.weights())[2].dtype == torch.float32
-    assert loop_weights(model.stack.weights(), rounded=True)[2].dtype == torch.float16
+    assert loop_weights(model.stack)[2].dtype == torch.float32
+    assert loop_weights(model.stack, rounded=True)[2].dtype == torch.float16
 
 
 @pytest.mark.parametrize(

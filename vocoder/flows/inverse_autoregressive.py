@@ -45,8 +45,7 @@ class InverseAutoregressive(Flow):
     def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map data (B, C, T) to noise, step by step: slow, without gradients, in the dtype of the weights."""
         batch, _, steps = x.shape
-        weights = self.network.weights()
-        offsets, stepper = gate_offsets(weights, cond, batch), StackStepper(weights, batch)
+        offsets, stepper = gate_offsets(self.network, cond, batch), StackStepper(self.network, batch)
         if steps % len(offsets):
             raise ValueError(f"the number of steps, {steps}, must be a multiple of the {len(offsets)} condition frames")
         z = torch.empty_like(x)

@@ -15,7 +15,6 @@ from vocoder.adapt.path import MelPath
 from vocoder.adapt.shape import shape_fault
 from vocoder.checkpoint import CheckpointError, load_model
 from vocoder.directories import ASSETS, GUARDS
-from vocoder.guard.densities import Densities, Typicality
 from vocoder.guard.verdict import (
     INTEGERS,
     LOUD,
@@ -34,7 +33,7 @@ from vocoder.mel.config import PRESETS, MelConfig
 from vocoder.mel.conventions import DB10, LOUDEST, NOT_SPEECH, PLAIN, SHUFFLED, TRANSPOSED, convention_of, layout_of
 from vocoder.mel.convert import convert, decode, plain
 from vocoder.mel.values import bounds, finite_values, mel_range
-from vocoder.models.guard import GuardModel
+from vocoder.models.guard import GuardModel, Typicality
 
 FEWEST_FRAMES = 16
 """fewest frames in which a convention can be recognised"""
@@ -72,7 +71,6 @@ class Guard:
             raise CheckpointError(f"{directory} holds a model of family {checkpoint.family!r}, not a guard")
         self.model, self.mel_config = checkpoint.model, checkpoint.mel_config
         self._layout = layout_of(self.model.config.densities[0])
-        self._densities = Densities(self.model)
         self._certain, self._refuted = float(self.model.certain), float(self.model.refuted)
 
     def knows(self, config: MelConfig) -> bool:
@@ -95,7 +93,7 @@ class Guard:
         if not found.certain or found.best.convention != claimed:
             return False
         logarithms = self._natural(mel, config)
-        return logarithms is None or not self._densities.typicality(logarithms).unlikely
+        return logarithms is None or not self.model.typicality(logarithms).unlikely
 
     def scaled_preset(self, mel: Tensor) -> MelConfig | None:
         """Return the preset with scaled values that a mel (n_mels, frames) follows, or None.
@@ -139,7 +137,7 @@ class Guard:
         possible = adapted is not None or smallest >= mel_range(config).plausible[0]  # decibels are not
         if decibels := _in_decibels(smallest, largest, values.shape[1], config, target, adapted is not None):
             return decibels
-        if largest - smallest < FLAT or (possible and loudest <= self._densities.floor + 1.0):
+        if largest - smallest < FLAT or (possible and loudest <= self.model.floor + 1.0):
             return SILENCE
         far = largest < WITH_SOUND[0] or smallest > WITH_SOUND[1] or smallest < LOWEST
         if far and self.knows(config) and (wrong := mel_range(config).fault(smallest, largest)) is not None:
@@ -150,7 +148,7 @@ class Guard:
             return fault(TRANSPOSED, n_mels=len(values))
         claimed = convention_of(config) if self.knows(config) else None
         found = None if claimed is None else self.model.convention.recognise(values, self._certain, claimed)
-        typicality = None if logarithms is None else self._densities.typicality(logarithms)
+        typicality = None if logarithms is None else self.model.typicality(logarithms)
         verdict = self._verdict(found, typicality, config, target)
         if verdict.typical:
             return _padding(unscaled, given) or self._loud(loudest) or verdict

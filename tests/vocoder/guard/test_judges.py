@@ -7,12 +7,11 @@ import pytest
 import torch
 
 from vocoder.guard.automatic import UnsureError, recognised_config
-from vocoder.guard.densities import LOST, Densities, windows_of
 from vocoder.guard.verdict import recognised
 from vocoder.layers.recogniser import ConventionConfig, ConventionNet, mel_statistics
 from vocoder.mel.config import PRESETS, preset
 from vocoder.mel.conventions import SHUFFLED, Convention, convention_of, encoding_of, encodings, never_recognised
-from vocoder.models.guard import GuardConfig, GuardModel
+from vocoder.models.guard import LOST, GuardConfig, GuardModel, windows_of
 
 CONFIG = ConventionConfig(("nvidia", "espnet", "hop128", SHUFFLED), ("ln", "log10", "linear"), hidden=8, frames=40)
 
@@ -129,12 +128,11 @@ def test_windows_are_spread_over_the_audible_frames(mel):
 
 def test_densities_are_normal_and_values_below_the_floor_lower_the_score(model, mel):
     windows = windows_of(mel, DENSITIES, FLOOR)
-    for score, density in zip(Densities(model).score(mel), model.densities, strict=True):
+    for score, density in zip(model.score(mel), model.densities, strict=True):
         inverse = torch.linalg.inv(density.matrix())
         normal = torch.distributions.MultivariateNormal(density.t[:, 0], inverse @ inverse.T)
         torch.testing.assert_close(score, normal.log_prob(windows).mean() / 16, atol=1e-3, rtol=0.0)
-    scorer = Densities(model)
     below_floor = mel.clone()
     below_floor[:4] = FLOOR - 2.0
-    low, clamped = (scorer.score(m) for m in (below_floor, below_floor.clamp_min(FLOOR)))
+    low, clamped = (model.score(m) for m in (below_floor, below_floor.clamp_min(FLOOR)))
     torch.testing.assert_close(low, clamped - 0.5 * LOST, atol=1e-4, rtol=0.0)

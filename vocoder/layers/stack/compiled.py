@@ -1,12 +1,12 @@
 """The gated stack with frozen weights on the CPU: matrix products in tiles that fit the cache, and one kernel."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vocoder.kernels.launcher import Kernel
 from vocoder.kernels.memory import TILE_ROWS
 from vocoder.layers.product import Matrix
-from vocoder.layers.stack.plain import Pair, StackWeights, as_matrix
+from vocoder.layers.stack.plain import PlainStack, as_matrix
 
 TILE_BYTES = 1 << 18
 """size per thread of a tile's channels, so that a layer's intermediate results stay in the second-level cache"""
@@ -26,30 +26,31 @@ class _Layer:
         out: product of the skip and the last projection of the stack, since there is no nonlinearity between them.
     """
 
-    def __init__(self, weights: StackWeights, i: int, dtype: torch.dtype, joined: bool) -> None:
-        width, self.dilation = weights.hidden, weights.dilations[i]
-        taps, bias = as_matrix(weights.gates[i])
+    def __init__(self, stack: PlainStack, i: int, dtype: torch.dtype, joined: bool) -> None:
+        width, layers, self.dilation = stack.start.out_channels, len(stack.in_layers), stack.config.dilations[i]
+        taps, bias = as_matrix(stack.in_layers[i])
         matrix, self.bias = taps.t().to(dtype), bias.float()
         self.cond: Tensor | None = None
-        if weights.cond:
-            share, self.bias = _transposed(weights.cond[i]).to(dtype), self.bias + weights.cond[i][1].float()
+        if stack.cond_layer is not None:
+            share, added = (part.chunk(layers)[i] for part in as_matrix(stack.cond_layer))
+            share, self.bias = share.t().contiguous().to(dtype), self.bias + added.float()
             if joined:
                 matrix = torch.cat([matrix, share])
             else:
                 self.cond = share
         self.taps = Matrix(matrix.contiguous())
-        weight, both = as_matrix(weights.res_skip[i])
-        end = _transposed(weights.end).to(dtype).float()
+        weight, both = as_matrix(stack.res_skip_layers[i])
+        end = _transposed(stack.end).to(dtype).float()
         self.out = (weight[-width:].t().to(dtype).float() @ end).to(dtype)
         self.residual: tuple[Tensor, Tensor] | None = None
-        if i < len(weights.res_skip) - 1:
+        if i < layers - 1:
             self.residual = weight[:width].t().to(dtype).contiguous(), both[:width].float().contiguous()
-        span = (weights.gates[i][0].shape[3] - 1) * self.dilation
-        self.first = -span if weights.causal else -(span // 2)
+        span = stack.past * self.dilation
+        self.first = -span if stack.config.causal else -(span // 2)
 
 
 class CompiledStack:
-    """Computes `plain_stack` with frozen weights, up to rounding.
+    """Computes `PlainStack.plain` with frozen weights, up to rounding.
 
     The steps of a signal are rows of matrices, with zeros before and after them. Residual, skip and hidden channels
     must be equal in number. `joined` says that the condition has the rate of the steps, so that it is multiplied
@@ -57,13 +58,15 @@ class CompiledStack:
     """
 
     @torch.no_grad()
-    def __init__(self, run: Kernel, weights: StackWeights, dtype: torch.dtype, joined: bool) -> None:
-        self._gated, self._dtype, self._joined, self._width = run, dtype, joined, weights.hidden
-        self._start = Matrix(_transposed(weights.start).to(dtype), weights.start[1])
-        self._layers = [_Layer(weights, i, dtype, joined) for i in range(len(weights.gates))]
-        skip_bias = torch.stack([bias[-self._width :].float() for _, bias in weights.res_skip]).sum(0)
-        end = _transposed(weights.end).to(dtype).float()
-        self._out_bias = (skip_bias @ end + weights.end[1].float()).to(dtype)
+    def __init__(self, run: Kernel, stack: PlainStack, dtype: torch.dtype, joined: bool) -> None:
+        self._gated, self._dtype, self._joined, self._width = run, dtype, joined, stack.start.out_channels
+        self._start = Matrix(_transposed(stack.start).to(dtype), stack.start.bias)
+        self._layers = [_Layer(stack, i, dtype, joined) for i in range(len(stack.in_layers))]
+        biases = [as_matrix(layer)[1] for layer in stack.res_skip_layers]
+        skip_bias = torch.stack([bias[-self._width :].float() for bias in biases]).sum(0)
+        self._out_bias = (skip_bias @ _transposed(stack.end).to(dtype).float() + as_matrix(stack.end)[1].float()).to(
+            dtype
+        )
         self._reach = max(max(-layer.first, 0) for layer in self._layers)
 
     def __call__(self, x: Tensor, cond: Tensor | None, gaps: Tensor | None = None) -> Tensor:
@@ -147,8 +150,8 @@ class CompiledStack:
             hidden[self._reach :].index_fill_(0, gaps, 0.0)
 
 
-def _transposed(pair: Pair) -> Tensor:
-    return as_matrix(pair)[0].t().contiguous()
+def _transposed(layer: nn.Module) -> Tensor:
+    return as_matrix(layer)[0].t().contiguous()
 
 
 def _tiles(steps: int, size: int) -> list[slice]:

@@ -2,95 +2,147 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vocoder.config import ConfigError
 from vocoder.stages import silenced
 
-Pair = tuple[Tensor, Tensor]
-"""weight (out, in, 1, kernel) and bias (out,)"""
 Affine = tuple[Tensor, Tensor]
 """matrix (outputs, inputs) and bias (outputs,)"""
 
 
 @dataclass(frozen=True)
-class StackWeights:
-    """Weight and bias of every convolution."""
+class WaveNetConfig:
+    """Shape of a gated stack of dilated convolutions."""
 
-    start: Pair
-    """from the input to the hidden channels"""
-    gates: tuple[Pair, ...]
-    """dilated convolution of each layer to the channels of tanh and then sigmoid"""
-    res_skip: tuple[Pair, ...]
-    """from the gated channels of each layer to residual and then skip channels; the last layer has no residual"""
-    end: Pair
-    """to the outputs"""
-    dilations: tuple[int, ...]
-    """dilation of each layer in steps"""
-    cond: tuple[Pair, ...]
-    """from the condition to the gates of each layer; empty for a stack without a condition"""
-    causal: bool = True
-    """whether no layer depends on later steps"""
-    middle: Pair | None = None
-    """layer between two ReLUs, from the sum of skips to the input of `end`; None if there is none"""
+    channels: int = 256
+    """residual and skip channels"""
+    dilations: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64, 128)
+    """dilation of each layer, in steps"""
+    kernel_size: int = 3
+    causal: bool = False
+
+    def __post_init__(self) -> None:
+        if self.channels < 1 or not self.dilations or min(self.dilations) < 1:
+            raise ConfigError("a WaveNet stack needs at least one channel and one layer with positive dilations")
+        if self.kernel_size < 1 or (not self.causal and self.kernel_size % 2 == 0):
+            raise ConfigError(f"kernel_size must be positive, and odd unless causal, not {self.kernel_size}")
 
     @property
-    def hidden(self) -> int:
-        """Number of channels of the hidden signal."""
-        return self.start[0].shape[0]
+    def widths(self) -> tuple[int, int, int]:
+        """Numbers of residual, gated and skip channels."""
+        return (self.channels,) * 3
+
+    @property
+    def context(self) -> tuple[int, int]:
+        """Context of a step's output: steps before and after it."""
+        reach = (self.kernel_size - 1) * sum(self.dilations)
+        return (reach, 0) if self.causal else (reach // 2, reach // 2)
+
+
+@dataclass(frozen=True)
+class PublishedStackConfig:
+    """Shape of a published causal stack, with separate numbers of residual, gate and skip channels."""
+
+    residual_channels: int = 128
+    gate_channels: int = 128
+    """channels of the product of tanh and sigmoid"""
+    skip_channels: int = 128
+    dilations: tuple[int, ...] = tuple(2**i for i in range(10)) * 2
+    """dilation of each layer, in samples"""
+    kernel_size: int = 2
+    causal: ClassVar = True
+
+    def __post_init__(self) -> None:
+        sizes = (self.residual_channels, self.gate_channels, self.skip_channels, self.kernel_size)
+        if min(sizes) < 1 or not self.dilations or min(self.dilations) < 1:
+            raise ConfigError("a published stack needs positive channels, kernel and dilations, and at least one layer")
+
+    @property
+    def widths(self) -> tuple[int, int, int]:
+        """Numbers of residual, gated and skip channels."""
+        return self.residual_channels, self.gate_channels, self.skip_channels
+
+
+class PlainStack(nn.Module):
+    """The layers of a stack, and the plain operations that compute it.
+
+    It works on (B, C, 1, T) in `channels_last` memory, several times faster than (B, C, T) on CPUs.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, cond_channels: int, config: WaveNetConfig | PublishedStackConfig
+    ) -> None:
+        super().__init__()
+        (residual, gate, skip), layers = config.widths, len(config.dilations)
+        self.config = config
+        self.published, self.conditioned = isinstance(config, PublishedStackConfig), cond_channels > 0
+        self.start = nn.Conv2d(in_channels, residual, 1)
+        joined = self.conditioned and not self.published
+        self.cond_layer = nn.Conv2d(cond_channels, 2 * gate * layers, 1) if joined else None
+        self.in_layers = nn.ModuleList(nn.Conv2d(residual, 2 * gate, (1, config.kernel_size)) for _ in range(layers))
+        each = layers if self.published else 0
+        self.cond_layers = nn.ModuleList(nn.Conv2d(cond_channels, 2 * gate, 1, bias=False) for _ in range(each))
+        self.res_skip_layers = nn.ModuleList(
+            nn.Conv2d(gate, residual + skip if i < layers - 1 else skip, 1) for i in range(layers)
+        )
+        self.middle = nn.Conv2d(skip, skip, 1) if self.published else None
+        self.end = nn.Conv2d(skip, out_channels, 1)
+        if not self.published:
+            nn.init.zeros_(self.end.weight)
+            nn.init.zeros_(self.end.bias)  # type: ignore[arg-type]
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @property
     def past(self) -> int:
         """Number of taps before the current step in each layer of a causal stack."""
-        return self.gates[0][0].shape[3] - 1
+        return self.config.kernel_size - 1
+
+    def plain(self, dtype: torch.dtype, x: Tensor, cond: Tensor | None = None, gaps: Tensor | None = None) -> Tensor:
+        """Map x (B, in_channels, T) and cond (B, cond_channels, frames) to (B, out_channels, T), computed in `dtype`.
+
+        The input of every convolution is zero at the steps `gaps`.
+        """
+        hidden = silenced(convolved(self.start, as_image(x, dtype)), gaps)
+        width, shares = hidden.shape[1], iter(self._shares(cond, dtype))
+        skip: Tensor | None = None
+        for gate, res_skip, dilation in zip(self.in_layers, self.res_skip_layers, self.config.dilations, strict=True):
+            gates, share = _dilated(gate, hidden, dilation, self.config.causal), next(shares, None)
+            tanh, sigmoid = (gates if share is None else _add_at_frame_rate(gates, share)).chunk(2, dim=1)
+            out = convolved(res_skip, torch.tanh(tanh) * torch.sigmoid(sigmoid))
+            if res_skip is not self.res_skip_layers[-1]:
+                residual, out = torch.split(out, [width, out.shape[1] - width], dim=1)
+                hidden = silenced(hidden + residual, gaps)
+            skip = out if skip is None else skip + out
+        assert skip is not None
+        if self.middle is not None:
+            skip = F.relu(convolved(self.middle, F.relu(skip)))
+        return convolved(self.end, skip).squeeze(2)
+
+    def _shares(self, cond: Tensor | None, dtype: torch.dtype) -> Iterable[Tensor]:
+        """Return the part (B, 2 * C, 1, frames) of each layer's gates from a condition (B, cond_channels, frames)."""
+        if cond is None:
+            return ()
+        image = as_image(cond, dtype)
+        if self.cond_layer is None:
+            return (convolved(layer, image) for layer in self.cond_layers)
+        return convolved(self.cond_layer, image).chunk(len(self.in_layers), dim=1)
+
+    def check_condition(self, cond: Tensor | None) -> None:
+        """Raise a ValueError if a condition is missing or not expected."""
+        if self.conditioned != (cond is not None):
+            raise ValueError("give a condition if, and only if, the stack has condition channels")
 
 
-def check_condition(cond: Tensor | None, wanted: bool) -> None:
-    """Raise a ValueError if a condition is missing or not expected."""
-    if wanted != (cond is not None):
-        raise ValueError("give a condition if, and only if, the stack has condition channels")
-
-
-def pair_of(layer: nn.Module) -> Pair:
-    """Return weight and bias of a convolution."""
+def as_matrix(layer: nn.Module) -> Affine:
+    """Return a convolution as a matrix (outputs, taps * inputs), oldest tap first, and a bias, 0 if it has none."""
     assert isinstance(layer, nn.Conv2d)
-    bias = layer.weight.new_zeros(layer.out_channels) if layer.bias is None else layer.bias
-    return layer.weight, bias
-
-
-def as_matrix(pair: Pair) -> Affine:
-    """Return a convolution as a matrix (outputs, taps * inputs), oldest tap first."""
-    weight, bias = pair
-    return weight.detach().squeeze(2).transpose(1, 2).flatten(1), bias.detach()
-
-
-def plain_stack(
-    weights: StackWeights, dtype: torch.dtype, x: Tensor, shares: Iterable[Tensor] = (), gaps: Tensor | None = None
-) -> Tensor:
-    """Map x (B, in_channels, T) to (B, out_channels, T), computed in `dtype`.
-
-    It works on (B, C, 1, T) in `channels_last` memory, several times faster than (B, C, T) on CPUs.
-
-    The `shares` (B, 2 * C, 1, frames) are the condition's contributions to the gates of each layer. The input of every
-    convolution is zero at the steps `gaps`.
-    """
-    hidden = silenced(convolved(weights.start, as_image(x, dtype)), gaps)
-    width, added = hidden.shape[1], iter(shares)
-    skip: Tensor | None = None
-    for gate, res_skip, dilation in zip(weights.gates, weights.res_skip, weights.dilations, strict=True):
-        gates, share = _dilated(gate, hidden, dilation, weights.causal), next(added, None)
-        tanh, sigmoid = (gates if share is None else _add_at_frame_rate(gates, share)).chunk(2, dim=1)
-        out = convolved(res_skip, torch.tanh(tanh) * torch.sigmoid(sigmoid))
-        if res_skip is not weights.res_skip[-1]:
-            residual, out = torch.split(out, [width, out.shape[1] - width], dim=1)
-            hidden = silenced(hidden + residual, gaps)
-        skip = out if skip is None else skip + out
-    assert skip is not None
-    if weights.middle is not None:
-        skip = F.relu(convolved(weights.middle, F.relu(skip)))
-    return convolved(weights.end, skip).squeeze(2)
+    weight = layer.weight.detach().squeeze(2).transpose(1, 2).flatten(1)
+    return weight, weight.new_zeros(len(weight)) if layer.bias is None else layer.bias.detach()
 
 
 def as_image(x: Tensor, dtype: torch.dtype) -> Tensor:
@@ -98,17 +150,19 @@ def as_image(x: Tensor, dtype: torch.dtype) -> Tensor:
     return x.unsqueeze(2).to(dtype=dtype, memory_format=torch.channels_last)
 
 
-def convolved(pair: Pair, x: Tensor, padding: int = 0, dilation: int = 1) -> Tensor:
+def convolved(layer: nn.Module, x: Tensor, padding: int = 0, dilation: int = 1) -> Tensor:
     """Convolve x (B, C, 1, T), in its dtype."""
-    weight, bias = pair
-    return F.conv2d(x, weight.to(x.dtype), bias.to(x.dtype), padding=(0, padding), dilation=(1, dilation))
+    assert isinstance(layer, nn.Conv2d)
+    bias = None if layer.bias is None else layer.bias.to(x.dtype)
+    return F.conv2d(x, layer.weight.to(x.dtype), bias, padding=(0, padding), dilation=(1, dilation))
 
 
-def _dilated(pair: Pair, x: Tensor, dilation: int, causal: bool) -> Tensor:
-    reach = (pair[0].shape[3] - 1) * dilation
+def _dilated(layer: nn.Module, x: Tensor, dilation: int, causal: bool) -> Tensor:
+    assert isinstance(layer, nn.Conv2d)
+    reach = (layer.kernel_size[1] - 1) * dilation
     if causal:
-        return convolved(pair, F.pad(x, (reach, 0)) if reach else x, dilation=dilation)
-    return convolved(pair, x, reach // 2, dilation)
+        return convolved(layer, F.pad(x, (reach, 0)) if reach else x, dilation=dilation)
+    return convolved(layer, x, reach // 2, dilation)
 
 
 def _add_at_frame_rate(gates: Tensor, share: Tensor) -> Tensor:
@@ -122,17 +176,18 @@ def _add_at_frame_rate(gates: Tensor, share: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def gate_offsets(weights: StackWeights, cond: Tensor | None, batch: int) -> Tensor:
+def gate_offsets(stack: PlainStack, cond: Tensor | None, batch: int) -> Tensor:
     """Return the contributions of condition (B, cond_channels, positions) and biases to the gates of each layer.
 
     They are (positions, layers, B, channels of tanh and sigmoid) in the dtype of the weights, with one position if
     there is no condition. Raises a ValueError if the condition is missing or not expected.
     """
-    check_condition(cond, bool(weights.cond))
-    biases = torch.stack([bias for _, bias in weights.gates])
+    stack.check_condition(cond)
+    biases = torch.stack([as_matrix(layer)[1] for layer in stack.in_layers])
     if cond is None:
         return biases[None, :, None].expand(-1, -1, batch, -1)
-    weight, bias = (torch.cat(parts) for parts in zip(*map(as_matrix, weights.cond), strict=True))
+    layers = stack.cond_layers if stack.cond_layer is None else [stack.cond_layer]
+    weight, bias = (torch.cat(parts) for parts in zip(*map(as_matrix, layers), strict=True))
     projected = F.linear(cond.to(weight.dtype).transpose(1, 2), weight, bias)
     return (projected.reshape(*projected.shape[:2], *biases.shape) + biases).permute(1, 2, 0, 3)
 
@@ -143,28 +198,28 @@ class StackStepper:
     Each layer keeps a ring of its last inputs. It computes in the dtype of the weights.
     """
 
-    def __init__(self, weights: StackWeights, batch: int) -> None:
-        self._weights = weights
-        self._start, self._end = as_matrix(weights.start), as_matrix(weights.end)
-        self._middle = None if weights.middle is None else as_matrix(weights.middle)
-        self._gates = [as_matrix(pair)[0] for pair in weights.gates]  # the offsets include their biases
-        self._res_skip = [as_matrix(pair) for pair in weights.res_skip]
-        self._time = 0
-        self._rings = [self._start[0].new_zeros(weights.past * d, batch, weights.hidden) for d in weights.dilations]
+    def __init__(self, stack: PlainStack, batch: int) -> None:
+        self._past, self._dilations = stack.past, stack.config.dilations
+        self._start, self._end = as_matrix(stack.start), as_matrix(stack.end)
+        self._middle = None if stack.middle is None else as_matrix(stack.middle)
+        self._gates = [as_matrix(layer)[0] for layer in stack.in_layers]  # the offsets include their biases
+        self._res_skip = [as_matrix(layer) for layer in stack.res_skip_layers]
+        self._time, (weight, bias) = 0, self._start
+        self._rings = [weight.new_zeros(self._past * dilation, batch, len(bias)) for dilation in self._dilations]
 
     def __call__(self, x: Tensor, offsets: Tensor) -> Tensor:
         """Map the next input (B, in_channels) to its output (B, out_channels), with the `gate_offsets` of this step."""
-        weights, skip = self._weights, None
-        hidden = F.linear(x.to(self._start[0].dtype), *self._start)
-        for i, (ring, dilation) in enumerate(zip(self._rings, weights.dilations, strict=True)):
-            slots = [(self._time + tap * dilation) % len(ring) for tap in range(weights.past)]
+        hidden, skip = F.linear(x.to(self._start[0].dtype), *self._start), None
+        for i, (ring, dilation) in enumerate(zip(self._rings, self._dilations, strict=True)):
+            slots = [(self._time + tap * dilation) % len(ring) for tap in range(self._past)]
             taps = torch.cat([*(ring[slot] for slot in slots), hidden], dim=1)
             if slots:
                 ring[slots[0]] = hidden
             tanh, sigmoid = (offsets[i] + F.linear(taps, self._gates[i])).chunk(2, dim=1)
             out = F.linear(torch.tanh(tanh) * torch.sigmoid(sigmoid), *self._res_skip[i])
             if i < len(self._rings) - 1:
-                hidden, out = hidden + out[:, : weights.hidden], out[:, weights.hidden :]
+                width = hidden.shape[1]
+                hidden, out = hidden + out[:, :width], out[:, width:]
             skip = out if skip is None else skip + out
         self._time += 1
         assert skip is not None

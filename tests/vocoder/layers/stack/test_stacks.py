@@ -8,7 +8,7 @@ from tiny_models import perturbed
 
 from vocoder.config import ConfigError
 from vocoder.layers import product
-from vocoder.layers.stack.plain import StackStepper, gate_offsets, plain_stack
+from vocoder.layers.stack.plain import StackStepper, gate_offsets
 from vocoder.layers.stack.wavenet import PublishedStackConfig, WaveNetConfig, WaveNetStack, set_compute_dtype
 
 SHAPES = {
@@ -28,8 +28,7 @@ def stack_of(name, cond=5):
 
 
 def plain(stack, x, cond, gaps=None):
-    dtype = stack.start.weight.dtype
-    return plain_stack(stack.weights(), dtype, x, stack.shares(cond, dtype), gaps)
+    return stack.plain(stack.start.weight.dtype, x, cond, gaps)
 
 
 def assert_compiled(stack, x, cond, gaps=None):
@@ -145,7 +144,7 @@ def published(kernel):
 )
 def test_stepwise_output_equals_the_parallel_pass(network, frames):
     made, x, cond = network(), torch.randn(2, 2, 24), None if frames is None else torch.randn(2, 3, frames)
-    offsets, stepper = gate_offsets(made.weights(), cond, 2), StackStepper(made.weights(), 2)
+    offsets, stepper = gate_offsets(made, cond, 2), StackStepper(made, 2)
     stepwise = torch.stack([stepper(x[:, :, t], offsets[t * len(offsets) // 24]) for t in range(24)], dim=2)
     torch.testing.assert_close(stepwise, made(x, cond), rtol=0, atol=1e-12)
 
@@ -153,9 +152,9 @@ def test_stepwise_output_equals_the_parallel_pass(network, frames):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: gate_offsets(causal_stack(2).weights(), None, 1), "condition"),
-        (lambda: gate_offsets(causal_stack(2, cond=0).weights(), torch.zeros(1, 3, 3), 1), "condition"),
-        (lambda: gate_offsets(published(2).weights(), None, 1), "condition"),
+        (lambda: gate_offsets(causal_stack(2), None, 1), "condition"),
+        (lambda: gate_offsets(causal_stack(2, cond=0), torch.zeros(1, 3, 3), 1), "condition"),
+        (lambda: gate_offsets(published(2), None, 1), "condition"),
         (lambda: stack_of("shipped")(torch.zeros(1, 4, 10)), "if, and only if, the stack has condition channels"),
         (lambda: stack_of("shipped")(torch.zeros(1, 4, 10), torch.zeros(1, 5, 4)), "10 steps are not a multiple of 4"),
         (lambda: WaveNetConfig(channels=0), "at least one channel"),
