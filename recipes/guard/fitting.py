@@ -130,7 +130,7 @@ def calibrate(
     net.layout.bias[0] += net.temperature[0] * math.log(prior)
     claim = Convention(net.config.layouts[0], PLAIN)
     rough = [like_predicted(mel, VARIATIONS[i % len(VARIATIONS)], varied, generator) for i, mel in enumerate(mels)]
-    own = torch.tensor([net.recognise(mel).probability(claim) for mel in (*mels, *rough)])
+    own = torch.tensor([net.recognise(mel).probabilities[claim] for mel in (*mels, *rough)])
     model.refuted.fill_(min(max(RESERVE * float(torch.quantile(own, FALSE_ALARMS)), 1e-6), 0.05))
     x, *targets = lesson.tensors.values()
     layout, encoding = net(x.float())

@@ -150,15 +150,15 @@ def _from_fields(cls: type[T], document: Mapping[str, Any], where: str) -> T:
     return from_dict(cls, {name: document[name] for name in known if name in document}, where)
 
 
+@reading_answer()
 def read_speech(answer: Response) -> Speech:
     """Read the audio of an answer; raises a BadAnswerError if there is none, or if samples are not finite."""
     headers = answer.headers
-    with reading_answer():
-        x, rate, seed = _read_npy(answer.content, 1), int(headers["X-Sample-Rate"]), int(headers["X-Seed"])
-        origin = Origin.of_json(headers.get("X-Audio-Origin", ""))
-        verdict, adapted = MelVerdict.of_headers(headers), headers.get("X-Mel-Adapted")
-        recognised, sharpened = headers.get("X-Mel-Recognised"), float(headers.get("X-Mel-Sharpened", 0.0))
-        return Speech(x, rate, unquote(headers["X-Model"]), seed, verdict, origin, adapted, recognised, sharpened)
+    x, rate, seed = _read_npy(answer.content, 1), int(headers["X-Sample-Rate"]), int(headers["X-Seed"])
+    origin = Origin.of_json(headers.get("X-Audio-Origin", ""))
+    verdict, adapted = MelVerdict.of_headers(headers), headers.get("X-Mel-Adapted")
+    recognised, sharpened = headers.get("X-Mel-Recognised"), float(headers.get("X-Mel-Sharpened", 0.0))
+    return Speech(x, rate, unquote(headers["X-Model"]), seed, verdict, origin, adapted, recognised, sharpened)
 
 
 def warn_of(result: Speech | StreamEnd | None) -> None:
@@ -169,16 +169,16 @@ def warn_of(result: Speech | StreamEnd | None) -> None:
         warnings.warn(MelWarning(result.guard.message), stacklevel=level)
 
 
+@reading_answer()
 def read_mel(answer: Response) -> NDArray[np.float32]:
     """Read the mel (n_mels, frames) of an answer; raises a BadAnswerError if there is none."""
-    with reading_answer():
-        return _read_npy(answer.content, 2)
+    return _read_npy(answer.content, 2)
 
 
+@reading_answer()
 def read_models(answer: Response) -> list[ModelInfo]:
     """Read the models of an answer; raises a BadAnswerError if there are none."""
-    with reading_answer():
-        return [ModelInfo.of(document) for document in json.loads(answer.content)["models"]]
+    return [ModelInfo.of(document) for document in json.loads(answer.content)["models"]]
 
 
 def read_message(message: str | bytes) -> NDArray[np.float32] | StreamStart | StreamEnd:

@@ -105,7 +105,7 @@ def read_problem(status: int, body: str | bytes, retry_after: str | None = None)
 
 @contextmanager
 def reading_answer() -> Iterator[None]:
-    """Turn errors in reading an answer into a BadAnswerError."""
+    """Turn errors in reading an answer into a BadAnswerError; also a decorator."""
     try:
         yield
     except NONSENSE as error:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vocoder.export.traced import ExportError, Traced, silent_libraries, traced, traced_for_sherpa
+from vocoder.export.traced import ExportError, Traced, program_of, silent_libraries, traced, traced_for_sherpa
 from vocoder.flows.minimum_phase import MinimumPhaseFilter
 from vocoder.synthesis.synthesizer import Synthesizer
 
@@ -87,17 +87,15 @@ def export_model(
     with tempfile.TemporaryDirectory(prefix=f".{file.name}.", dir=file.parent) as folder, silent_libraries():
         made = Path(folder, file.name)  # moved to `file` when it is complete
         progress(f"tracing {synthesizer.name}")
-        if form == SHERPA:
-            program = traced_for_sherpa(synthesizer, corrections, sharpen, sigma)
-        else:
-            program = traced(synthesizer, corrections, sharpen, products=form == "onnx")
+        program = program_of(synthesizer, corrections, sharpen, products=form in ONNX_FORMATS)
+        graph = traced_for_sherpa(synthesizer, program, sigma) if form == SHERPA else traced(synthesizer, program)
         progress(f"writing {form}")
-        FORMATS[form](program, made)
+        FORMATS[form](graph, made)
         if weights != "float32":
             progress(f"storing weights in {weights}")
-        store_weights(made, weights, program.program.graph_signature.buffers)
+        store_weights(made, weights, graph.program.graph_signature.buffers)
         made.replace(file)
-    return program.outputs
+    return graph.outputs
 
 
 def _check(synthesizer: Synthesizer, form: str, file: Path, sigma: float | None, weights: Weights) -> None:

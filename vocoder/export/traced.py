@@ -21,12 +21,13 @@ from vocoder.layers.conditioning import PitchNet
 from vocoder.layers.stack.wavenet import set_compute_dtype
 from vocoder.mel.config import MelConfig, preset
 from vocoder.mel.convert import differences
-from vocoder.mel.sharpening import Sharpener, Sharpening, check_strength
+from vocoder.mel.sharpening import sharpening_of
 from vocoder.models.base import Vocoder
 from vocoder.sampling import Sampling
 from vocoder.stages import MEL, NOISE, run
 from vocoder.synthesis.synthesizer import Synthesizer
 
+CPU = torch.device("cpu")
 EXAMPLE_FRAMES = 24
 """frames of the mel used for tracing; a program takes any number from `Program.least_frames`"""
 
@@ -70,8 +71,8 @@ class Program(nn.Module):
         self.model = model
         self.correction = correction
         sizes = {correction.config.n_fft, *(2**i for i in range(2, MOST_POINTS.bit_length()))}
-        sharpened = correction.config.correctable and sharpen != 0
-        self.sharpen, self._sharpener = sharpen, Sharpener(correction.config) if sharpened else None
+        self.sharpen = sharpen
+        sharpening_of(correction.config, CPU, sharpen)  # measures its constants before tracing
         self.transforms: AbstractContextManager[object] = ProductTransforms(sizes) if products else nullcontext()
         """the context in which its Fourier transforms run"""
         order = correction.order
@@ -81,8 +82,7 @@ class Program(nn.Module):
 
     def forward(self, z: Tensor, mel: Tensor) -> Tensor:
         """Return x (B, frames * hop_length)."""
-        if self._sharpener is not None:
-            mel = Sharpening(self._sharpener, self.sharpen).push(mel)
+        mel = sharpening_of(self.correction.config, CPU, self.sharpen).push(mel)
         with self.transforms:
             made = run(self.model.stages(1.0), {MEL: mel, NOISE: z})
             return self.correction.at_once(made.signal[:, 0], made.signals[self.model.target])
@@ -140,7 +140,6 @@ def program_of(
     if the model generates sample by sample, and a ValueError if corrections or sharpen is out of range.
     """
     Sampling(corrections=corrections, sharpen=sharpen)
-    check_strength(sharpen, synthesizer.mel_config)
     model = synthesizer.model
     if model.sequential:
         raise ExportError(
@@ -161,24 +160,19 @@ def program_of(
 
 
 @torch.no_grad()
-def traced(
-    synthesizer: Synthesizer, corrections: int | None = None, sharpen: float | None = None, products: bool = False
-) -> Traced:
-    """Trace the program of a model as a graph of operations; arguments and errors are those of `program_of`."""
-    program = program_of(synthesizer, corrections, sharpen, products)
+def traced(synthesizer: Synthesizer, program: Program) -> Traced:
+    """Trace the program of a model as a graph of operations."""
     z = torch.randn(program.model.noise_shape(2, EXAMPLE_FRAMES))
     mel = torch.randn(2, synthesizer.mel_config.n_mels, EXAMPLE_FRAMES)
     return Traced(_exported(program, program.least_frames, z, mel), about(synthesizer, program))
 
 
 @torch.no_grad()
-def traced_for_sherpa(
-    synthesizer: Synthesizer, corrections: int | None = None, sharpen: float | None = None, sigma: float | None = None
-) -> Traced:
-    """Trace the program of a model as a graph that draws its own noise, with the metadata that sherpa-onnx reads.
+def traced_for_sherpa(synthesizer: Synthesizer, inner: Program, sigma: float | None = None) -> Traced:
+    """Trace the program of a model, with `products`, as a graph that draws its own noise, with sherpa-onnx's metadata.
 
-    Arguments and errors are those of `program_of`; sigma defaults to the model's own. Also raises an ExportError if the
-    mels are not natural logarithms of magnitudes, as those of Matcha-TTS are.
+    `sigma` defaults to the model's own. Raises a ValueError if it is out of range, and an ExportError if the mels are
+    not natural logarithms of magnitudes, as those of Matcha-TTS are.
     """
     Sampling(sigma=sigma)
     mel_config = synthesizer.mel_config
@@ -187,7 +181,6 @@ def traced_for_sherpa(
             f"acoustic models for sherpa-onnx predict natural logarithms of magnitudes, but this model takes mels of "
             f"the mel config {mel_config.name!r}, which are not"
         )
-    inner = program_of(synthesizer, corrections, sharpen, products=True)
     sigma = synthesizer.model.config.sigma if sigma is None else sigma
     inverted = not differences(preset("vocos"), mel_config)
     program = MelProgram(inner, sigma, mel_config if inverted else None).eval()

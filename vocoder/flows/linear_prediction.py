@@ -95,9 +95,8 @@ class LinearPrediction(nn.Module):
         self.mel_config = mel_config
         bands, offset = _interpolation(mel_config, config.above_db)
         lags = lag_window(config.order, mel_config.sample_rate, config.bandwidth)
-        self.register_buffer("bands", bands, persistent=False)
-        self.register_buffer("offset", offset, persistent=False)
-        self.register_buffer("lags", lags, persistent=False)
+        for name, value in {"bands": bands, "offset": offset, "lags": lags}.items():
+            self.register_buffer(name, value, persistent=False)
 
     @torch.no_grad()
     def predictors(self, mel: Tensor) -> tuple[Tensor, Tensor]:

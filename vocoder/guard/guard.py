@@ -183,7 +183,7 @@ class Guard:
         unlikely, likeliest = typicality is not None and typicality.unlikely, found.likeliest if found else ()
         claimed = convention_of(config)
         if found is not None and claimed is not None:
-            refuted = found.probability(claimed) < self._refuted
+            refuted = found.probabilities[claimed] < self._refuted
             another = found.best.convention != claimed and found.best.probability > SURE
             if refuted or (another and unlikely):
                 verdict = recognised(found, config, target)

@@ -36,13 +36,13 @@ class MelFilter(nn.Module):
         filterbank = mel_filterbank(config).to(torch.get_default_dtype())
         padding = (config.n_fft - config.win_length) // 2
         window = F.pad(torch.hann_window(config.win_length), (padding, padding))
-        self.register_buffer("window", window, persistent=False)
-        self.register_buffer("filterbank", filterbank, persistent=False)
         total, peaks = filterbank.sum(dim=0), filterbank.amax(dim=1, keepdim=True)
         lowest = torch.where(filterbank > 0, peaks, torch.inf).amin(dim=0)  # lowest peak of the bands around a bin
         lowest = torch.where(lowest.isfinite(), lowest, 1.0)
-        self.register_buffer("share", filterbank / total.clamp_min(1e-12), persistent=False)
-        self.register_buffer("spread", filterbank / torch.maximum(total, lowest), persistent=False)
+        share, spread = filterbank / total.clamp_min(1e-12), filterbank / torch.maximum(total, lowest)
+        tables = {"window": window, "filterbank": filterbank, "share": share, "spread": spread}
+        for name, table in tables.items():
+            self.register_buffer(name, table, persistent=False)
 
     def difference(self, real: Tensor, imaginary: Tensor, target: Tensor) -> Tensor:
         """Return by how much the mel of spectra (..., bins) is below the target (..., n_mels), in nepers."""

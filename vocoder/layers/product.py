@@ -184,10 +184,8 @@ class Arranged(nn.Module):
 
     def arranged(self) -> Matrix:
         """Return its matrix and bias in that dtype, arranged for products."""
-        return self._kept.of((self.weight, self.bias), self._arrange, self.dtype)
-
-    def _arrange(self) -> Matrix:
-        return Matrix(self.matrix().to(self.dtype), self.bias)
+        parameters = self.weight, self.bias
+        return self._kept.of(parameters, lambda: Matrix(self.matrix().to(self.dtype), self.bias), self.dtype)
 
     def matrix(self) -> Tensor:
         """Return the weights as a matrix (inputs, outputs)."""

@@ -183,10 +183,6 @@ class Recognition:
         """The probability of each convention."""
         return dict(zip(self.net.conventions, self.joint.tolist(), strict=True))
 
-    def probability(self, convention: Convention) -> float:
-        """Return the probability of one convention."""
-        return float(self.joint[self.net.index[convention]])
-
     @property
     def likeliest(self) -> tuple[Guess, ...]:
         """The likeliest conventions; layouts of decibels are merged, since they cannot be told apart."""

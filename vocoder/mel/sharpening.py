@@ -137,15 +137,10 @@ class Sharpening:
         return weight * square, weight
 
 
-def check_strength(strength: float | None, config: MelConfig) -> None:
-    """Raise a ValueError if sharpening is requested for a mel config that does not support it."""
+def sharpening_of(config: MelConfig, device: torch.device, strength: float | None = None) -> Sharpening:
+    """Return the sharpening for one utterance or batch of mels; raises a ValueError if these cannot be sharpened."""
     if strength and not config.correctable:
         raise ValueError(f"{config.name!r} mels cannot be sharpened: leave sharpen out, or give 0")
-
-
-def sharpening_of(config: MelConfig, device: torch.device, strength: float | None = None) -> Sharpening:
-    """Return the sharpening for one utterance or batch of a mel config; raises the error of `check_strength`."""
-    check_strength(strength, config)
     return Sharpening(_sharpener(config, device), strength if config.correctable else 0.0)
 
 

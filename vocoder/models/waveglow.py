@@ -130,17 +130,16 @@ class WaveGlow(FlowVocoder):
         self.actnorms = nn.ModuleList(ActNorm(n) for n in channels if config.actnorm)  # type: ignore[assignment]
         swapped = config.mixing == "swap"
         starts = [torch.eye(n)[swap_order(n, i)] if swapped else None for i, n in enumerate(channels)]
-        flows = [
-            (InvertibleConv1x1(n, start, step_scale), _coupling(config, n))
-            for n, start in zip(channels, starts, strict=True)
-        ]
-        self.convinv = nn.ModuleList(conv for conv, _ in flows)  # type: ignore[assignment]
-        self.couplings = nn.ModuleList(coupling for _, coupling in flows)  # type: ignore[assignment]
+        self.convinv, self.couplings = nn.ModuleList(), nn.ModuleList()  # type: ignore[assignment]
+        for n, start in zip(channels, starts, strict=True):
+            self.convinv.append(InvertibleConv1x1(n, start, step_scale))  # type: ignore[attr-defined]
+            stack = WaveNetStack(n - n // 2, n // 2 * 2, config.cond_channels, config.stack)
+            self.couplings.append(AffineCoupling(stack, config.log_s_bound))  # type: ignore[attr-defined]
         self.pitch: PitchNet | None = None
         self.excitation: Excitation | None = None
         if config.source is not None:
             mixing = torch.eye(size)
-            for conv, _ in flows:
+            for conv in self.convinv:
                 mixing = conv.matrix().detach() @ mixing
             self.pitch = PitchNet(config.n_mels, config.source.pitch)
             self.excitation = Excitation(config.cond_channels, size, mixing)
@@ -221,9 +220,3 @@ class WaveGlow(FlowVocoder):
 
     def _exits_before(self, i: int) -> bool:
         return self.config.exits(i) > self.config.exits(i - 1)
-
-
-def _coupling(config: WaveGlowConfig, channels: int) -> AffineCoupling:
-    changed = channels // 2
-    stack = WaveNetStack(channels - changed, 2 * changed, config.cond_channels, config.stack)
-    return AffineCoupling(stack, config.log_s_bound)

@@ -58,7 +58,7 @@ def inputs_and_expected(v, batch, frames, sharpen=None):
 def test_programs_compute_the_same_audio_as_the_synthesizer(tmp_path, name):
     sharpen = None if name == "reverse" else 0.0  # None makes a program larger by half
     v = synthesizer(MODELS[name])
-    program = traced(v, sharpen=sharpen)
+    program = traced(v, program_of(v, sharpen=sharpen))
     write_onnx(program, tmp_path / "x.onnx")
     write_torch_program(program, tmp_path / "x.pt2")
     session = onnxruntime.InferenceSession(tmp_path / "x.onnx", providers=["CPUExecutionProvider"])
@@ -86,7 +86,7 @@ def test_a_program_sharpens_with_the_given_strength():
     for x, strength in zip(made, (None, 0.0, 1.0), strict=True):
         torch.testing.assert_close(x, v.synthesize(mel, sigma=0.5, seed=7, sharpen=strength), rtol=0, atol=1e-4)
     assert float((made[1] - made[2]).abs().max()) > 1e-3
-    program = traced(v, sharpen=1.0)
+    program = traced(v, program_of(v, sharpen=1.0))
     torch.testing.assert_close(program.program.module()(z, mel), made[2], rtol=0, atol=1e-4)
     assert program.about["sharpen"] == "1.0"
 

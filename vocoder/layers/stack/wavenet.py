@@ -1,14 +1,23 @@
-"""The gated WaveNet stack of teacher, student and couplings, and of published WaveNets."""
+"""The gated WaveNet stack of teacher, student and couplings, and of published WaveNets.
+
+With frozen weights on the CPU it is compiled: matrix products in tiles that fit the cache, and one kernel.
+"""
 
 import torch
 from torch import Tensor, nn
 
-from vocoder.kernels.launcher import FLOATS, kernel, takes
-from vocoder.layers.product import Kept
-from vocoder.layers.stack.compiled import CompiledStack
-from vocoder.layers.stack.plain import PlainStack
+from vocoder.kernels.launcher import FLOATS, Kernel, kernel, takes
+from vocoder.kernels.memory import TILE_ROWS
+from vocoder.layers.product import Kept, Matrix
+from vocoder.layers.stack.plain import PlainStack, as_matrix
 from vocoder.layers.stack.plain import PublishedStackConfig as PublishedStackConfig
 from vocoder.layers.stack.plain import WaveNetConfig as WaveNetConfig
+
+TILE_BYTES = 1 << 18
+"""size per thread of a tile's channels, so that a layer's intermediate results stay in the second-level cache"""
+STRIPE = 64
+"""rows that a thread of the gate kernel takes at a time"""
+ALL = 1 << 62
 
 
 class WaveNetStack(PlainStack):
@@ -62,3 +71,158 @@ def set_compute_dtype(module: nn.Module, dtype: torch.dtype | None) -> None:
     for stack in module.modules():
         if hasattr(stack, "compute_dtype"):
             stack.compute_dtype = dtype  # type: ignore[assignment]
+
+
+class _Layer:
+    """Layer `i`; matrices are (inputs, outputs), and biases float32.
+
+    Attributes:
+        first: distance in steps of the first tap.
+        taps: matrix from all taps, and from a condition at the rate of the steps, to the gates.
+        cond: matrix from a condition at a slower rate to the gates.
+        residual: matrix and bias; None in the last layer.
+        out: product of the skip and the last projection of the stack, since there is no nonlinearity between them.
+    """
+
+    def __init__(self, stack: PlainStack, i: int, dtype: torch.dtype, joined: bool) -> None:
+        width, layers, self.dilation = stack.start.out_channels, len(stack.in_layers), stack.config.dilations[i]
+        taps, bias = as_matrix(stack.in_layers[i])
+        matrix, self.bias = taps.t().to(dtype), bias.float()
+        self.cond: Tensor | None = None
+        if stack.cond_layer is not None:
+            share, added = (part.chunk(layers)[i] for part in as_matrix(stack.cond_layer))
+            share, self.bias = share.t().contiguous().to(dtype), self.bias + added.float()
+            if joined:
+                matrix = torch.cat([matrix, share])
+            else:
+                self.cond = share
+        self.taps = Matrix(matrix.contiguous())
+        weight, both = as_matrix(stack.res_skip_layers[i])
+        end = _transposed(stack.end).to(dtype).float()
+        self.out = (weight[-width:].t().to(dtype).float() @ end).to(dtype)
+        self.residual: tuple[Tensor, Tensor] | None = None
+        if i < layers - 1:
+            self.residual = weight[:width].t().to(dtype).contiguous(), both[:width].float().contiguous()
+        span = stack.past * self.dilation
+        self.first = -span if stack.config.causal else -(span // 2)
+
+
+class CompiledStack:
+    """Computes `PlainStack.plain` with frozen weights, up to rounding.
+
+    The steps of a signal are rows of matrices, with zeros before and after them. Residual, skip and hidden channels
+    must be equal in number. `joined` says that the condition has the rate of the steps, so that it is multiplied
+    together with the taps; `run` is the compiled gate for the dtype.
+    """
+
+    @torch.no_grad()
+    def __init__(self, run: Kernel, stack: PlainStack, dtype: torch.dtype, joined: bool) -> None:
+        self._gated, self._dtype, self._joined, self._width = run, dtype, joined, stack.start.out_channels
+        self._start = Matrix(_transposed(stack.start).to(dtype), stack.start.bias)
+        self._layers = [_Layer(stack, i, dtype, joined) for i in range(len(stack.in_layers))]
+        biases = [as_matrix(layer)[1] for layer in stack.res_skip_layers]
+        skip_bias = torch.stack([bias[-self._width :].float() for bias in biases]).sum(0)
+        self._out_bias = (skip_bias @ _transposed(stack.end).to(dtype).float() + as_matrix(stack.end)[1].float()).to(
+            dtype
+        )
+        self._reach = max(max(-layer.first, 0) for layer in self._layers)
+
+    def __call__(self, x: Tensor, cond: Tensor | None, gaps: Tensor | None = None) -> Tensor:
+        """Map x (B, in_channels, T) and cond (B, cond_channels, frames) to (B, out_channels, T).
+
+        `gaps` are the indices of steps at which every convolution sees zeros.
+        """
+        made = [self._signal(x[i], None if cond is None else cond[i], gaps) for i in range(len(x))]
+        return (torch.stack(made) if len(made) > 1 else made[0][None]).transpose(1, 2)
+
+    def _signal(self, x: Tensor, cond: Tensor | None, gaps: Tensor | None) -> Tensor:
+        """Map x (in_channels, T) and cond (cond_channels, frames) to rows (T, out_channels)."""
+        steps = x.shape[1]
+        tiles = _tiles(steps, TILE_BYTES * torch.get_num_threads() // (self._width * self._dtype.itemsize))
+        slow = cond is not None and not self._joined
+        room = 0 if slow else _rounded(tiles[-1].stop - tiles[-1].start) - (tiles[-1].stop - tiles[-1].start)
+        tiles[-1] = slice(tiles[-1].start, steps + room)  # a round number of rows; the added ones are unused
+        offsets, per_frame = [layer.bias[None] for layer in self._layers], ALL
+        if cond is not None and slow:
+            frames, per_frame = cond.t().to(self._dtype).contiguous(), steps // cond.shape[1]
+            offsets = [(frames @ layer.cond).float().add_(layer.bias) for layer in self._layers]  # type: ignore[operator]
+        side = self._rows(cond, steps + room) if cond is not None and self._joined else None
+        hidden, following = self._silent(steps + room), self._silent(steps + room)
+        rows = slice(self._reach, self._reach + steps + room)
+        hidden[rows] = self._start.times(self._rows(x, steps + room))
+        out = hidden.new_empty(steps + room, len(self._out_bias)).copy_(self._out_bias)
+        gated = hidden.new_empty(max(tile.stop - tile.start for tile in tiles), self._width)
+        buffers = hidden.new_zeros(len(gated), self._layers[0].taps.room), gated
+        for layer, added in zip(self._layers, offsets, strict=True):
+            self._silence(hidden, steps, gaps)
+            for tile in tiles:
+                self._tile(layer, tile, side, (added, per_frame), buffers, hidden, following, out)
+            hidden, following = following, hidden
+        return out[:steps]
+
+    def _tile(
+        self,
+        layer: _Layer,
+        tile: slice,
+        side: Tensor | None,
+        offsets: tuple[Tensor, int],
+        buffers: tuple[Tensor, Tensor],
+        hidden: Tensor,
+        following: Tensor,
+        out: Tensor,
+    ) -> None:
+        """Run a layer for the steps of a tile; the buffers are for its taps and its gates."""
+        width, count = self._width, tile.stop - tile.start
+        here = slice(tile.start + self._reach, tile.stop + self._reach)
+        seen, gated = (buffer[:count] for buffer in buffers)
+        taps = (layer.taps.weight.shape[0] - (0 if side is None else side.shape[1])) // width
+        first = (here.start + layer.first) * width
+        neighbours = hidden.as_strided((count, taps, width), (width, layer.dilation * width, 1), first)
+        seen.as_strided((count, taps, width), (seen.stride(0), width, 1)).copy_(neighbours)
+        if side is not None:
+            seen[:, taps * width : layer.taps.weight.shape[0]] = side[tile]
+        gates, (added, per_frame) = layer.taps.times(seen), offsets
+        kept = (None, None, None) if layer.residual is None else (hidden[here], layer.residual[1], following[here])
+        self._gated(count, tile.start, per_frame, gates, added, gated, kept)
+        if layer.residual is not None:
+            following[here].addmm_(gated, layer.residual[0])
+        out[tile].addmm_(gated, layer.out)
+
+    def _rows(self, x: Tensor, count: int) -> Tensor:
+        """Return a signal (C, T) as `count` rows, with zeros after the last step."""
+        rows = x.new_zeros(count, x.shape[0], dtype=self._dtype)
+        rows[: x.shape[1]] = x.t()
+        return rows
+
+    def _silent(self, count: int) -> Tensor:
+        """Return a buffer for `count` rows, with zeros before and after them."""
+        rows = torch.empty(count + 2 * self._reach, self._width, dtype=self._dtype)
+        rows[: self._reach] = 0.0
+        rows[count + self._reach :] = 0.0
+        return rows
+
+    def _silence(self, hidden: Tensor, steps: int, gaps: Tensor | None) -> None:
+        """Write zeros into the gaps and the rows after the last step."""
+        hidden[self._reach + steps : len(hidden) - self._reach] = 0.0
+        if gaps is not None:
+            hidden[self._reach :].index_fill_(0, gaps, 0.0)
+
+
+def _transposed(layer: nn.Module) -> Tensor:
+    return as_matrix(layer)[0].t().contiguous()
+
+
+def _tiles(steps: int, size: int) -> list[slice]:
+    """Cut steps into equal tiles of whole stripes, of at most about `size` steps."""
+    parts = -(-steps // max(size, 1))
+    length = -(-steps // (parts * STRIPE)) * STRIPE
+    return [slice(first, min(first + length, steps)) for first in range(0, steps, length)]
+
+
+def _rounded(rows: int) -> int:
+    """Round a number of rows up by at most a sixteenth, or 15.
+
+    The library that adds products generates code for every number of rows, which takes some milliseconds.
+    """
+    step = max(TILE_ROWS, (1 << rows.bit_length()) >> 5)
+    return -(-rows // step) * step
