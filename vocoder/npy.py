@@ -1,17 +1,16 @@
-"""Read and write npy files of arrays and mels. Their header is Python source, which is read as JSON here.
+"""Read and write npy files of arrays and mels. Their header is Python source, in which three fields are found here.
 
 NumPy evaluates it with `ast.literal_eval`, which occasionally fails with several threads in Python 3.11, and then
 creates any dtype and allocates any shape that it describes.
 """
 
 import io
-import json
 import math
 import re
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import BinaryIO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,9 +21,8 @@ LENGTHS = {b"\x01\x00": "<H", b"\x02\x00": "<I"}
 """version -> format of the header's length (numpy.lib.format)"""
 LONGEST_HEAD = 12 + MAX_HEADER
 """largest offset of the values in a file"""
-QUOTES_AND_TUPLES = str.maketrans("'()", '"[]')
-AS_JSON = ((r"\bFalse\b", "false"), (r"\bTrue\b", "true"), (r"(?<=\d)L\b", ""), (r"(?<=[\w\"\]]),(?=\s*[\]}])", ""))
-"""other replacements for JSON: booleans, long integers of Python 2, and trailing commas"""
+FIELDS = {"descr": "['\"](.*?)['\"]", "fortran_order": "(True|False)", "shape": r"\(((?:\d+L?,\s*)*(?:\d+L?)?)\)"}
+"""field of a header -> pattern of its value; Python 2 wrote long integers as 5L"""
 FLOATS = tuple(f"{order}f{size}" for order in "<>" for size in (2, 4, 8))
 MASKED = "the mel is a masked array: fill the masked values first, as in mel.filled(silence)"
 
@@ -37,8 +35,8 @@ class NpyError(ValueError):
 class NpyHeader:
     """The contents of a header.
 
-    `descr` is NumPy's name of the dtype, such as `<f4`, empty if the dtype is structured; `order` is the memory order
-    of the values, which begin at byte `start`.
+    `descr` is NumPy's name of the dtype, such as `<f4`; `order` is the memory order of the values, which begin at byte
+    `start`.
     """
 
     descr: str
@@ -48,7 +46,7 @@ class NpyHeader:
 
 
 def read_header(content: bytes | memoryview) -> NpyHeader:
-    """Read the header from the first bytes of a file, or from all of them; raises an NpyError if it is invalid."""
+    """Read a header from the first bytes of a file, or all of it; raises an NpyError if it is invalid or structured."""
     head = bytes(content[:LONGEST_HEAD])
     if head[:6] != MAGIC or head[6:8] not in LENGTHS:
         raise NpyError("this is not an npy file of version 1.0 or 2.0")
@@ -58,18 +56,13 @@ def read_header(content: bytes | memoryview) -> NpyHeader:
     end = start + struct.unpack(LENGTHS[head[6:8]], head[8:start])[0]
     if end - start > MAX_HEADER or end > len(head):
         raise NpyError("the npy file's header is longer than the file, or than any header needs")
-    text = head[start:end].decode("latin1").translate(QUOTES_AND_TUPLES)
-    for python, as_json in AS_JSON:
-        text = re.sub(python, as_json, text)
-    try:
-        found: dict[str, Any] = dict(json.loads(text))
-        descr, fortran_order, shape = (found.pop(name) for name in ("descr", "fortran_order", "shape"))
-    except (ValueError, TypeError, KeyError, RecursionError):
-        raise NpyError("the npy file's header is not a dictionary of descr, fortran_order and shape") from None
-    sizes = isinstance(shape, list) and all(type(size) is int and size >= 0 for size in shape)
-    if found or type(fortran_order) is not bool or not sizes:
-        raise NpyError("the npy file's header does not hold a dtype, an order and a shape")
-    return NpyHeader(descr if isinstance(descr, str) else "", "F" if fortran_order else "C", tuple(shape), end)
+    text = head[start:end].decode("latin1")
+    found = [re.findall(rf"""['"]{name}['"]\s*:\s*{value}\s*[,}}]""", text) for name, value in FIELDS.items()]
+    if not text.startswith("{") or any(len(values) != 1 for values in found):
+        raise NpyError("the npy file's header is not a dictionary of descr, fortran_order and shape")
+    (descr,), (fortran_order,), (shape,) = found
+    sizes = tuple(map(int, re.findall(r"\d+", shape)))
+    return NpyHeader(descr, "F" if fortran_order == "True" else "C", sizes, end)
 
 
 def read_array(content: bytes, dtypes: tuple[str, ...]) -> NDArray[np.generic]:
