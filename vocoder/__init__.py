@@ -6,7 +6,7 @@ Public names are imported on first use, so importing the package or its client d
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.2.0"
+from vocoder.version import __version__
 
 if TYPE_CHECKING:
     from vocoder.admission import UnlikelyMelError as UnlikelyMelError

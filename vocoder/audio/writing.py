@@ -12,10 +12,10 @@ import numpy as np
 import soundfile
 from numpy.typing import ArrayLike, NDArray
 
-from vocoder import __version__
 from vocoder.audio.reading import AudioError, AudioFile, failure_of, name_of, reading
 from vocoder.audio.resampling import resample
 from vocoder.config import from_dict
+from vocoder.version import __version__
 
 _BLOCK = 1 << 15  # libsndfile's Vorbis encoder keeps each block on the stack
 PROGRAM = "flow-vocoder"
