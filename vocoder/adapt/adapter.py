@@ -121,6 +121,10 @@ class Adapter:
         """Return by how many samples frames of a mel config are later than its input, or None if values differ."""
         return delay_between(source, self.source, self.target.sample_rate)
 
+    def takes(self, source: MelConfig, target: MelConfig) -> bool:
+        """Return whether mels of `source` convert exactly to its input, and its output exactly to `target`."""
+        return self.delay(source) is not None and not differences(self.target, target)
+
 
 @cache
 def load_adapter(directory: Path) -> Adapter:
@@ -133,11 +137,11 @@ def load_adapter(directory: Path) -> Adapter:
 
 
 def adapter_between(source: MelConfig, target: MelConfig, directory: Path = DIRECTORY) -> Adapter | None:
-    """Return an adapter to whose input one mel config converts exactly, and whose output to another; None if none."""
+    """Return the adapter from one mel config to another, or None."""
     for config in sorted(directory.glob("*/config.json")):
         if _bands_of(config) == source.n_mels:
             adapter = load_adapter(config.parent)
-            if adapter.delay(source) is not None and not differences(adapter.target, target):
+            if adapter.takes(source, target):
                 return adapter
     return None
 
