@@ -27,19 +27,16 @@ def sentences(language: str, cache: Path, system: Path = Path("/")) -> tuple[str
     found nor downloadable, or has no such sentence.
     """
     packages, names = LANGUAGES[language]["packages"], LANGUAGES[language]["files"]
-    found = dict.fromkeys(
-        sentence for name in names for sentence in _of_file(_locate(name, packages, cache, system), language)
-    )
+    found: dict[str, None] = {}
+    for name in names:
+        roots = chain((system,), (unpack(package, cache) for package in packages))
+        path = next((path for root in roots if (path := root / _FOLDER / name).is_file()), None)
+        if path is None:
+            raise CorpusError(f"{', '.join(packages)} should have {_FOLDER / name}, but does not")
+        found |= dict.fromkeys(_of_file(path, language))
     if not found:
         raise CorpusError(f"no sentence of {SHORTEST} to {LONGEST} characters in {', '.join(names)}")
     return tuple(found)
-
-
-def _locate(name: str, packages: list[str], cache: Path, system: Path) -> Path:
-    for root in chain((system,), (unpack(package, cache) for package in packages)):
-        if (path := root / _FOLDER / name).is_file():
-            return path
-    raise CorpusError(f"{', '.join(packages)} should have {_FOLDER / name}, but does not")
 
 
 def _of_file(path: Path, language: str) -> Iterator[str]:

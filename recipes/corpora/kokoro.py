@@ -63,7 +63,7 @@ class Plan:
     sentences: slice
     """slice of each language's sentences"""
     mixtures: int = 0
-    """number of mixtures besides the pure styles; 0 for only the kept-out style"""
+    """number of mixtures besides the pure styles; 0 for only the kept-out style, which is for evaluation"""
     concentration: tuple[float, float] = (1.0, 1.0)
     """Dirichlet parameters of a woman and of the man, who weighs more because low voices are rare"""
     name: str = ""
@@ -73,14 +73,9 @@ class Plan:
     utterances: int | None = None
     """number of utterances, regardless of the minutes"""
 
-    @property
-    def kept_out(self) -> bool:
-        """Whether the speech is only for evaluation, in a voice that no other plan has."""
-        return not self.mixtures
-
     def voices(self) -> list[tuple[str, Weights]]:
         """Return speakers with their weights of styles, in the order of turns; some speakers have several turns."""
-        if self.kept_out:
+        if not self.mixtures:
             return [(f"kokoro-{KEPT_OUT}", ((KEPT_OUT, 1.0),))]
         pure: list[tuple[str, Weights]] = [(f"kokoro-{style}", ((style, 1.0),)) for style in _STYLES]
         woman, man = self.concentration
@@ -119,7 +114,7 @@ def planned(plan: Plan, minutes: float, texts: dict[str, tuple[str, ...]]) -> tu
     seconds = 0.0
     while seconds < 60 * minutes if plan.utterances is None else len(found) < plan.utterances:
         index = len(found)
-        random = np.random.default_rng([plan.seed, plan.kept_out, index])
+        random = np.random.default_rng([plan.seed, not plan.mixtures, index])
         language = str(random.choice(languages))
         if (place := next(waiting[language], None)) is None:
             raise CorpusError(f"the sentences ({language}) are enough for {seconds / 60:.0f} minutes, not {minutes:g}")

@@ -123,7 +123,6 @@ class StudentObjective(SampleObjective):
         params, floor = teacher.conditionals(draw.x, mel), losses.log_s_floor
         found = divergence(draw, params, teacher.distribution, losses.estimator, draws=losses.draws, log_s_floor=floor)
         own = {name: value.mean() for name, value in found.items()}
+        own["sigma_tot"] = torch.exp(own["entropy"] - ENTROPY)
         weights = {"kl": weight, "regulariser": weight * losses.regulariser}
-        parts: Parts = {name: (weights[name], own[name]) for name in weights if name in own}
-        known = own | {"sigma_tot": torch.exp(own["entropy"] - ENTROPY)}
-        return parts | {name: (0.0, value.detach()) for name, value in known.items() if name not in parts}
+        return {n: (weights[n], value) if n in weights else (0.0, value.detach()) for n, value in own.items()}
