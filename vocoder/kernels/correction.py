@@ -1,23 +1,162 @@
-"""The correction of audio towards its mel, chain by chain."""
+"""The correction of audio towards its mel, chain by chain, with spectra of real frames and frames from spectra.
+
+Lane l of a frame holds every eighth of its samples, from sample l. The transforms of the lanes (`fourier`), with their
+phases shifted by the delay of their samples, are combined by a transform over the eight lanes for each bin k of a lane.
+It yields the bins k + q * length / 8 for q = 0 to 7, of which those above half the length stand for their mirror
+images. Eight neighbouring k are combined at once, after a transposition. The last k, half of a lane's length, is real
+in every lane, and is combined by a matrix product.
+
+Memory holds twice the bins: for each group of eight k, and then each q, eight real and eight imaginary parts; then
+those of the last k, for q = 0 to 3.
+"""
 
 from typing import Any
 
 import numpy as np
 from numba import njit
 
-from vocoder.kernels.fourier import PAIR
+from vocoder.kernels.fourier import PAIR, eight, get, put, times, transform, transform_back
 from vocoder.kernels.intrinsics import entry
-from vocoder.kernels.lanes import lanes
 from vocoder.kernels.mel_filter import compare, spread
 from vocoder.kernels.memory import LANES, Cube, Integers, Matrix, Row, Vectors
-from vocoder.kernels.spectrum import add_frame, spectrum_of
+from vocoder.kernels.vectors import (
+    backwards,
+    fma,
+    lanes,
+    load,
+    load_rows,
+    repeated,
+    root,
+    store,
+    store_rows,
+    transposed,
+)
 
 FLOAT = np.float32
+TWO, LEAST_POWER = np.float32(2.0), np.float32(4e-14)  # 4 times that of `vocoder.layers.mel_filter`: bins are doubled
 Order = tuple[int, int, int, int, float]
 """the first frame; grids, hop length and offset of `vocoder.correction.chains.Order`; and the floor of the mel"""
 Fourier = tuple[Row, Row, Integers, Integers, Row, Row, Row, Row]
 Tables = tuple[Row, Fourier, tuple[Vectors, Vectors]]
 """see `vocoder.correction.correction.compiled_tables`"""
+
+
+@njit(forceinline=True)  # type: ignore[untyped-decorator]
+def _times_conjugate(z: Any, w: Any) -> Any:
+    return fma(z[0], w[0], z[1] * w[1]), fma(z[1], w[0], -(z[0] * w[1]))
+
+
+@njit(forceinline=True)  # type: ignore[untyped-decorator]
+def _products(a: Any, b: Any) -> Any:
+    """Return the element-wise products of two groups of eight vectors."""
+    return a[0] * b[0], a[1] * b[1], a[2] * b[2], a[3] * b[3], a[4] * b[4], a[5] * b[5], a[6] * b[6], a[7] * b[7]
+
+
+@njit(error_model="numpy")  # type: ignore[untyped-decorator]
+def _lanes_parted(a: Any, place: Any, bin_turns: Any, lane_turns: Any, out: Any, zero: Any) -> None:
+    """Write twice the bins 0 to half of each lane, all but the last with the phase shift of the lane's delay."""
+    half = place.shape[0]
+    r, i = get(a, 0, zero)
+    put(out, 0, (TWO * (r + i), zero))
+    store(out, PAIR * half, TWO * (r - i))
+    for k in range(1, half // 2 + 1):
+        m, w = half - k, (repeated(bin_turns, 2 * k, zero), repeated(bin_turns, 2 * k + 1, zero))
+        (ar, ai), (br, bi) = get(a, place[k], zero), get(a, place[m], zero)
+        er, ei, (tr, ti) = ar + br, ai - bi, times((ai + bi, br - ar), w)
+        low = times((er + tr, ei + ti), get(lane_turns, k, zero))
+        high = times((er - tr, ti - ei), get(lane_turns, m, zero))
+        put(out, k, low)
+        put(out, m, high)
+
+
+@njit(error_model="numpy")  # type: ignore[untyped-decorator]
+def _lanes_together(s: Any, place: Any, bin_turns: Any, lane_turns: Any, a: Any, zero: Any) -> None:
+    """Undo `_lanes_parted`; the result is twice as large, with real and imaginary parts swapped."""
+    half = place.shape[0]
+    first, last = load(s, 0, zero), load(s, PAIR * half, zero)
+    put(a, 0, (first - last, first + last))
+    for k in range(1, half // 2 + 1):
+        m, w = half - k, (repeated(bin_turns, 2 * k, zero), repeated(bin_turns, 2 * k + 1, zero))
+        vr, vi = _times_conjugate(get(s, k, zero), get(lane_turns, k, zero))
+        ur, ui = _times_conjugate(get(s, m, zero), get(lane_turns, m, zero))
+        er, ei, (tr, ti) = vr + ur, vi - ui, _times_conjugate((vr - ur, vi + ui), w)
+        put(a, place[k], (ei + tr, er - ti))
+        put(a, place[m], (tr - ei, er + ti))
+
+
+@njit(forceinline=True)  # type: ignore[untyped-decorator]
+def _magnitude(r: Any, i: Any) -> Any:
+    return root(fma(r, r, fma(i, i, LEAST_POWER)))
+
+
+@njit(forceinline=True)  # type: ignore[untyped-decorator]
+def _rising(r: Any, i: Any, first: int, heard: int, magnitudes: Any) -> None:
+    if first < heard:
+        store(magnitudes, first, _magnitude(r, i))
+
+
+@njit(forceinline=True)  # type: ignore[untyped-decorator]
+def _falling(r: Any, i: Any, last: int, heard: int, magnitudes: Any) -> None:
+    if last - LANES + 1 < heard:
+        store(magnitudes, last - LANES + 1, backwards(_magnitude(r, i)))
+
+
+@njit(error_model="numpy")  # type: ignore[untyped-decorator]
+def spectrum_of(x: Any, start: int, tables: Any, heard: int, a: Any, out: Any, magnitudes: Any, zero: Any) -> None:
+    """Write twice the spectrum of the windowed samples of x from `start`, and the magnitudes of the first bins."""
+    window, _, radices, place, turns, bin_turns, lane_turns, across = tables
+    half, lane = place.shape[0], window.shape[0] // LANES
+    transform(x, start, window, radices, turns, a, zero)
+    _lanes_parted(a, place, bin_turns, lane_turns, out, zero)
+    for k in range(0, half, LANES):
+        real, imaginary = load_rows(out, PAIR * k, PAIR, zero), load_rows(out, PAIR * k + LANES, PAIR, zero)
+        real, imaginary = eight(transposed(real), transposed(imaginary))
+        store_rows(out, PAIR * k, PAIR, real)
+        store_rows(out, PAIR * k + LANES, PAIR, imaginary)
+        _rising(real[0], imaginary[0], k, heard, magnitudes)
+        _rising(real[1], imaginary[1], k + lane, heard, magnitudes)
+        _rising(real[2], imaginary[2], k + 2 * lane, heard, magnitudes)
+        _rising(real[3], imaginary[3], k + 3 * lane, heard, magnitudes)
+        _falling(real[4], imaginary[4], 4 * lane - k, heard, magnitudes)
+        _falling(real[5], imaginary[5], 3 * lane - k, heard, magnitudes)
+        _falling(real[6], imaginary[6], 2 * lane - k, heard, magnitudes)
+        _falling(real[7], imaginary[7], lane - k, heard, magnitudes)
+    last, total = PAIR * half, zero
+    for i in range(LANES):
+        total = fma(load(across, LANES * i, zero), repeated(out, last + i, zero), total)
+    store(out, last, total)
+    for q in range(LANES // 2):
+        magnitudes[half + lane * q] = _magnitude(out[last + q], out[last + LANES // 2 + q])
+
+
+@njit(error_model="numpy")  # type: ignore[untyped-decorator]
+def add_frame(s: Any, gains: Any, tables: Any, a: Any, out: Any, start: int, zero: Any) -> None:
+    """Add the windowed frame of a spectrum times gains to the samples from `start`. The spectrum is overwritten."""
+    window, back, radices, place, turns, bin_turns, lane_turns, across = tables
+    half, lane = place.shape[0], window.shape[0] // LANES
+    for k in range(0, half, LANES):
+        end = k + LANES - 1
+        gain = (
+            load(gains, k, zero),
+            load(gains, k + lane, zero),
+            load(gains, k + 2 * lane, zero),
+            load(gains, k + 3 * lane, zero),
+            backwards(load(gains, 4 * lane - end, zero)),
+            backwards(load(gains, 3 * lane - end, zero)),
+            backwards(load(gains, 2 * lane - end, zero)),
+            backwards(load(gains, lane - end, zero)),
+        )
+        real, imaginary = load_rows(s, PAIR * k, PAIR, zero), load_rows(s, PAIR * k + LANES, PAIR, zero)
+        real, imaginary = eight(_products(gain, imaginary), _products(gain, real))  # swapped
+        store_rows(s, PAIR * k, PAIR, transposed(imaginary))
+        store_rows(s, PAIR * k + LANES, PAIR, transposed(real))
+    last, total = PAIR * half, zero
+    for i in range(LANES):
+        gain = repeated(gains, half + lane * (i % (LANES // 2)), zero)
+        total = fma(load(across, LANES * (LANES + i), zero), gain * repeated(s, last + i, zero), total)
+    store(s, last, total)
+    _lanes_together(s, place, bin_turns, lane_turns, a, zero)
+    transform_back(a, radices, turns, back, out, start, zero)
 
 
 @njit(error_model="numpy")  # type: ignore[untyped-decorator]

@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from vocoder.kernels.functions import fma
-from vocoder.kernels.lanes import load, repeated, store
 from vocoder.kernels.memory import LANES
+from vocoder.kernels.vectors import fma, load, repeated, store
 
 HALF_ROOT = np.float32(0.5**0.5)
 PAIR = 2 * LANES  # real numbers in a complex vector

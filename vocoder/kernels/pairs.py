@@ -9,11 +9,10 @@ import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import njit, types
 
-from vocoder.kernels.block import FLOAT, Mixing, mix_row
-from vocoder.kernels.functions import fma, larger, polynomial, smaller
 from vocoder.kernels.intrinsics import entry, halved, instruction, like, retyped
-from vocoder.kernels.lanes import lanes, load, repeated, store
 from vocoder.kernels.memory import PAIR_COLUMNS, PAIR_ROWS, PAIR_TILE, Cube, FirstMatrix, Matrix, Row
+from vocoder.kernels.panels import FLOAT, Mixing, mix_row
+from vocoder.kernels.vectors import fma, lanes, larger, load, polynomial, repeated, smaller, store
 
 WIDTH = PAIR_COLUMNS // 3  # numbers of a vector
 Panels = tuple[Matrix, Matrix]
@@ -197,7 +196,7 @@ def multiplied(units: range, x: FirstMatrix, matrix: Panels, out: FirstMatrix) -
 def block(
     numbers: range, parts: int, before: int, x: Cube, seen: Cube, weights: Weights, buffers: Buffers, out: Matrix
 ) -> None:
-    """Compute a `FrameBlock` of x (B, steps, C), as `vocoder.kernels.block.block` does.
+    """Compute a `FrameBlock` of x (B, steps, C), as `vocoder.kernels.panels.block` does.
 
     Panels have `PAIR_COLUMNS` columns, and biases one row per panel. The columns of `hidden` fill whole panels.
     """

@@ -70,7 +70,7 @@ class FrameBlock(nn.Module):
         if first.panels is None or second.panels is None:
             return None
         weights = (mixing, (first.panels, first.bias), (second.panels, second.bias), self.scale)
-        run = kernel("block", "block", first.panels.dtype, second.panels.dtype)
+        run = kernel("panels", "block", first.panels.dtype, second.panels.dtype)
         return None if run is None else AtOnce(run, self.before, weights, dtype, self.expand.out_features, PART // 4)
 
     def _mixed(self, x: Tensor) -> Tensor:

@@ -59,7 +59,7 @@ def in_panels(weight: Tensor) -> tuple[Kernel, Tensor] | None:
     columns *= 2 if torch.backends.cpu.get_cpu_capability() == "AVX512" else 1
     halves = weight.half()
     weight = halves if weight.dtype == torch.float32 and torch.equal(halves.float(), weight) else weight
-    run = kernel("product", name, weight.dtype)
+    run = kernel("panels", name, weight.dtype)
     if run is None:
         return None
     (inputs, outputs), count = weight.shape, -(-weight.shape[1] // columns)

@@ -8,9 +8,9 @@ from numba import njit
 from numba.core.event import trigger_event
 
 from vocoder.kernels import launcher
-from vocoder.kernels.functions import exp2, log2
 from vocoder.kernels.intrinsics import like, wide
 from vocoder.kernels.launcher import announced, kernel
+from vocoder.kernels.vectors import exp2, log2
 
 
 def test_a_kernel_processes_each_stripe_once_with_any_number_of_threads():
@@ -58,7 +58,7 @@ def test_a_long_compilation_is_logged_once(monkeypatch, caplog):
 
 def test_kernels_that_cannot_be_compiled_are_skipped_with_a_warning(monkeypatch):
     with pytest.warns(RuntimeWarning, match="numba cannot compile nothing here"):
-        assert kernel("block", "nothing") is None
+        assert kernel("panels", "nothing") is None
     monkeypatch.setattr(numba.config, "DISABLE_JIT", 1)
     assert kernel.__wrapped__("gate", "gated", torch.float32) is None
 
