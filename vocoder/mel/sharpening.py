@@ -144,11 +144,6 @@ def sharpening_of(config: MelConfig, device: torch.device, strength: float | Non
     return Sharpening(_sharpener(config, device), strength if config.correctable else 0.0)
 
 
-def sharpened(mel: Tensor, config: MelConfig) -> Tensor:
-    """Return mels (B, n_mels, frames) sharpened as by default in synthesis."""
-    return sharpening_of(config, mel.device).push(mel)
-
-
 def _precise(mel: Tensor) -> Tensor:
     """Return a mel in float64 if the device supports it; float32 rounding would depend on the size of the pieces."""
     return mel if mel.device.type == "mps" else mel.double()
