@@ -14,8 +14,6 @@ from training.evaluate.candidates import mel_of
 from vocoder.audio.resampling import resample
 from vocoder.mel.config import preset
 
-FOLDER = "adapted"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
@@ -34,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     store = AudioStore(manifest, taken)
     made = []
     for i, (entry, config) in enumerate(zip(taken, cycle(configs), strict=False)):
-        audio = f"{FOLDER}/{entry.path}"
+        audio = f"adapted/{entry.path}"
         mel = f"{audio}.{config.name}.npy"
         (manifest.root / audio).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(manifest.root / entry.path, manifest.root / audio)

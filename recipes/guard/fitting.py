@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from recipes.guard.variation import VariationConfig, coloured, like_predicted
 from recipes.guard.writing import Material, Writer
-from training.density.gaussian import fit_gaussian
+from training.density.flows import fit_gaussian
 from training.loop.batches import FixedItems
 from training.loop.objective import Batch, Objective, Parts
 from vocoder.layers.recogniser import GROUP, NEIGHBOURS, SCALARS, STEPS, THRESHOLDS, ConventionNet, mel_statistics
@@ -163,5 +163,4 @@ def _set_levels(model: GuardModel, mels: Sequence[Tensor], varied: VariationConf
 
 def _scores(model: GuardModel, mels: Sequence[Tensor]) -> Tensor:
     """Return the log-densities (mels, K), in nats per value, of all mels that are long enough."""
-    found = [model.score(mel) for mel in mels]
-    return torch.stack([scores for scores in found if scores is not None])
+    return torch.stack([scores for mel in mels if (scores := model.score(mel)) is not None])

@@ -34,7 +34,6 @@ CODECS: dict[str, tuple[str, str, int, tuple[int, ...]]] = {
 _AUGMENT = AugmentConfig(equaliser_db=12.0, low_pass=0.35, low_pass_hz=(3400.0, 11000.0), noise=0.4, reverberation=0.3)
 _DYNAMICS, _CODEC, _SIXTEEN_BITS = 0.5, 0.25, 0.7  # shares with changed dynamics, with a codec, rounded to 16 bits
 _RMS_DB = (-50.0, -14.0)  # relative to full scale
-Use = Literal["fit", "calibrate"]
 Labelled = Iterator[tuple[np.ndarray, str]]
 """recordings (T,), each with its corpus"""
 _LANGUAGES = (  # languages in which espeak-ng reads digits as words
@@ -126,7 +125,7 @@ def to_calibrate(manifest: Manifest, entries: Sequence[Entry], spoken: int, seed
         yield from_elsewhere(x, rate / 2, rate, rng) if rng.random() < _VARIED else x, corpus
 
 
-def numbers(sample_rate: int, count: int, use: Use, seed: int) -> Iterator[np.ndarray]:
+def numbers(sample_rate: int, count: int, use: Literal["fit", "calibrate"], seed: int) -> Iterator[np.ndarray]:
     """Yield utterances (T,) float32 of espeak-ng: numbers, which need no text, in random languages and voices.
 
     Those for fitting and those for calibration have no language or voice in common. Raises CorpusError if espeak-ng is

@@ -1,11 +1,11 @@
-"""The flows of density models, and the configuration that chooses them."""
+"""The flows of density models, the configuration that chooses them, and the closed form of the first one."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from training.density.autoregressive import Autoregressive, layered
 from training.density.composition import EarlyOutput, Inverse, Sequential
@@ -92,6 +92,31 @@ def whitening(config: DensityConfig) -> LowerAffine | ElementwiseAffine | None:
     if config.kind == "gaussian" or config.whitening == "dense":
         return LowerAffine(config.dimensions)
     return ElementwiseAffine(config.channels) if config.whitening == "elementwise" else None
+
+
+@torch.no_grad()
+def fit_gaussian(flow: LowerAffine | ElementwiseAffine, x: Tensor) -> None:
+    """Set a flow to the maximum-likelihood Gaussian of all time steps of signals x (B, C, T), in float64.
+
+    Raises ValueError if the covariance is singular.
+    """
+    rows = x.transpose(1, 2).flatten(0, 1).to("cpu", torch.float64)
+    mean = rows.mean(dim=0)
+    scale = (rows - mean).square().mean(dim=0).sqrt()
+    factor, failed = torch.diag(scale), torch.tensor(False)
+    if isinstance(flow, LowerAffine):
+        factor, failed = torch.linalg.cholesky_ex(torch.cov(rows.T, correction=0).reshape(len(mean), -1))
+    spread = factor.diagonal()
+    if bool(failed) or bool((spread <= 1e-7 * scale).any()):
+        raise ValueError(
+            "the covariance of the data is singular: a channel is constant or a combination of others, or there are "
+            "fewer data than channels; add noise or data"
+        )
+    flow.t.copy_(mean[:, None])
+    flow.log_scale.copy_(spread.log().view_as(flow.log_scale))
+    if isinstance(flow, LowerAffine):
+        matrix = torch.linalg.solve_triangular(factor, torch.eye(len(factor), dtype=factor.dtype), upper=False)
+        flow.lower.copy_(matrix.tril(-1))
 
 
 def _of_vector(config: DensityConfig, size: int) -> Iterator[Flow]:

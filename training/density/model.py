@@ -7,8 +7,7 @@ from torch import Tensor
 
 from training.density.composition import Inverse
 from training.density.curves import Logit
-from training.density.flows import DensityConfig, learned_flows, whitening
-from training.density.gaussian import fit_gaussian
+from training.density.flows import DensityConfig, fit_gaussian, learned_flows, whitening
 from vocoder.distributions import log_density
 from vocoder.flows.base import Flow
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from training.density.autoregressive import Autoregressive
 from training.density.composition import Inverse, Sequential
-from training.density.gaussian import fit_gaussian
+from training.density.flows import fit_gaussian
 from training.density.mixing import reversal
 from training.density.networks import MLP
 from vocoder.config import Checked, ConfigError, Count, Positive

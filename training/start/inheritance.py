@@ -129,11 +129,8 @@ def inherit_ends(student: Reverse, model: WaveGlow) -> None:
 
     Raises ConfigError if the WaveGlow has no such layers, or the shapes differ.
     """
-    parts: dict[str, nn.Module | None] = {"condition": model.condition, "excitation": model.excitation}
-    if student.head is None:
-        parts["envelope"] = model.envelope
-    for name, given in parts.items():
-        own = getattr(student, name)
+    for name in ("condition", "excitation", *(["envelope"] if student.head is None else [])):
+        own, given = getattr(student, name), getattr(model, name)
         if given is None or _shapes(own) != _shapes(given):
             raise ConfigError(f"the {name} of this WaveGlow does not fit the student: use the same sizes")
         own.load_state_dict(_shifted(given.state_dict(), own, given))

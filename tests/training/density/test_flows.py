@@ -6,7 +6,7 @@ from tiny_models import perturbed
 from training.density.autoregressive import Autoregressive, generations, layered
 from training.density.composition import EarlyOutput, Inverse, Sequential
 from training.density.curves import Logit, MixtureCDF
-from training.density.gaussian import fit_gaussian
+from training.density.flows import fit_gaussian
 from training.density.images import MaskedCoupling, Squeeze, channel_mask, checkerboard
 from training.density.mixing import PLUConv1x1
 from training.density.networks import PixelNet
