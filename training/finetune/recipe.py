@@ -1,11 +1,12 @@
 """How each kind of model is fine-tuned: its start, the configuration of the run, and the time of one step."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
+
+import numpy as np
 
 from training.corpora.manifest import Manifest
 from training.corpora.mapping import with_bar
@@ -125,13 +126,10 @@ def seconds_per_step(config: Run, manifest: Manifest) -> float:
     trainer = Trainer(objective, items, items, config.trainer, Path(config.output) / "pace")
     batch, progress, averages = next(trainer.batches()), trainer.state.progress, Averages()
     progress.step = _LATE
-
-    def seconds(steps: Iterable[int]) -> float:
+    seconds = []
+    for _ in with_bar(range(1 + TIMED_ROUNDS * TIMED_STEPS), "step"):
         started = time.perf_counter()
-        for _ in steps:
-            trainer.step(batch, averages)
-        return time.perf_counter() - started
-
-    steps = iter(with_bar(range(PACE_STEPS), "step"))
-    seconds(islice(steps, 1))  # the first step is slower
-    return min(seconds(islice(steps, TIMED_STEPS)) for _ in range(TIMED_ROUNDS)) / TIMED_STEPS
+        trainer.step(batch, averages)
+        seconds.append(time.perf_counter() - started)
+    rounds = np.reshape(seconds[1:], (TIMED_ROUNDS, TIMED_STEPS))  # the first step is slower
+    return float(rounds.mean(axis=1).min())
