@@ -3,15 +3,8 @@ import math
 import pytest
 import torch
 
-from training.critics import (
-    CRITICS_FILE,
-    Adversary,
-    CriticConfig,
-    SpectrogramCritics,
-    critic_loss,
-    feature_loss,
-    generator_loss,
-)
+from training import critics as module
+from training.critics import Adversary, CriticConfig, SpectrogramCritics
 from vocoder.config import ConfigError
 
 CONFIG = CriticConfig(sizes=(128, 256), channels=4, f_max=2000.0)
@@ -27,11 +20,11 @@ def judgements(*values):
 
 
 def test_critic_generator_and_feature_losses_match_their_formulas():
-    assert float(critic_loss(judgements(1.0, 3.0), judgements(-1.0, -2.0))) == 0.0
-    assert float(critic_loss(judgements(0.5, 1.0), judgements(-1.0, 0.25))) == pytest.approx((0.5 + 1.25) / 2)
-    assert float(generator_loss(judgements(2.0, -1.0))) == pytest.approx(-0.5)
+    assert float(module.critic_loss(judgements(1.0, 3.0), judgements(-1.0, -2.0))) == 0.0
+    assert float(module.critic_loss(judgements(0.5, 1.0), judgements(-1.0, 0.25))) == pytest.approx((0.5 + 1.25) / 2)
+    assert float(module.generator_loss(judgements(2.0, -1.0))) == pytest.approx(-0.5)
     real = [[torch.full((2, 3), 4.0), torch.ones(1)]]
-    assert float(feature_loss(real, [[torch.full((2, 3), 5.0), torch.zeros(1)]])) == pytest.approx(0.25)
+    assert float(module.feature_loss(real, [[torch.full((2, 3), 5.0), torch.zeros(1)]])) == pytest.approx(0.25)
 
 
 def test_critics_ignore_frequencies_above_their_limit():
@@ -49,7 +42,7 @@ def test_critics_ignore_frequencies_above_their_limit():
 @pytest.mark.parametrize("level", [1.0, 0.0])
 def test_gradients_reach_audio_and_parameters_and_are_finite_in_silence(level):
     model, x = critics(), (level * torch.randn(1, 1024)).requires_grad_()
-    generator_loss(model(x)).backward()
+    module.generator_loss(model(x)).backward()
     assert torch.isfinite(x.grad).all()
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in model.parameters())
 
@@ -72,7 +65,7 @@ def test_critics_are_loaded_if_they_fit(tmp_path):
         torch.testing.assert_close(value, before[name])
     adversary(CriticConfig(sizes=(128,), channels=2, length=256, f_max=3000.0)).save(tmp_path)
     assert made.load(tmp_path)  # the length of their input does not change their shape
-    (tmp_path / CRITICS_FILE).write_bytes(b"no critics")
+    (tmp_path / module.CRITICS_FILE).write_bytes(b"no critics")
     with pytest.raises(ConfigError, match="holds no critics"):
         made.load(tmp_path)
     saved, other = adversary(seed=0), adversary(seed=1)
