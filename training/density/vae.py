@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from itertools import chain
 from typing import Annotated, Literal
 
 import torch
@@ -65,11 +64,10 @@ class VariationalAutoencoder(nn.Module):
         self.context = config.context if flowing else 0
         self.encoder = MLP(size, 2 * config.latent + self.context, config.hidden)
         self.decoder = MLP(config.latent, 2 * size, config.hidden[::-1])
-        steps: list[list[Flow]] = [
-            [reversal(config.latent), Inverse(Autoregressive(config.latent, config.flow_hidden, self.context))]
-            for _ in range(config.flows if flowing else 0)
-        ]
-        self.posterior = Sequential(list(chain(*steps))[1:])
+        steps: list[Flow] = []
+        for _ in range(config.flows if flowing else 0):
+            steps += reversal(config.latent), Inverse(Autoregressive(config.latent, config.flow_hidden, self.context))
+        self.posterior = Sequential(steps[1:])
 
     def forward(self, x: Tensor) -> Tensor:
         """Return a sample (B,) of the bound of log p(x) in nats: log p(x | code) + log p(code) - log q(code | x)."""
