@@ -103,8 +103,7 @@ def train(config: AcousticRun, resume: bool) -> None:
     objective = AcousticObjective(AcousticModel(config.model), mel_config)
     sizes = (examples, config.frames), (judged, _VALIDATION_FRAMES)
     sets = (SpeechItems(*size, config.model.tokens, config.trainer.seed) for size in sizes)
-    held_out = {"folds": config.folds, "held": config.held}  # needed for prediction
-    origin = {"speech": folder.name, **held_out, **surroundings()}
+    origin = {"speech": folder.name, "folds": config.folds, "held": config.held, **surroundings()}  # for prediction
     fit(config, objective, *sets, provenance=origin, resume=resume)
 
 

@@ -110,8 +110,7 @@ def planned(plan: Plan, minutes: float, texts: dict[str, tuple[str, ...]]) -> tu
     voices, languages = plan.voices(), sorted(texts)
     orders = {language: np.random.default_rng(_ORDER_SEED).permutation(len(texts[language])) for language in languages}
     waiting = {language: iter(order[plan.sentences]) for language, order in orders.items()}
-    found: list[Utterance] = []
-    seconds = 0.0
+    found, seconds = list[Utterance](), 0.0
     while seconds < 60 * minutes if plan.utterances is None else len(found) < plan.utterances:
         index = len(found)
         random = np.random.default_rng([plan.seed, not plan.mixtures, index])

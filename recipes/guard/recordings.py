@@ -72,9 +72,8 @@ def coded(x: np.ndarray, sample_rate: int, name: str, rng: np.random.Generator) 
         stream = output.add_stream(encoder, rate=rate, layout="mono")
         if bits:
             stream.bit_rate = int(rng.integers(bits[0], bits[1] + 1))
-        frame = av.AudioFrame.from_ndarray(
-            np.clip(np.round(y * 32767), -32768, 32767).astype(np.int16)[None], format="s16", layout="mono"
-        )
+        samples = np.clip(np.round(y * 32767), -32768, 32767).astype(np.int16)
+        frame = av.AudioFrame.from_ndarray(samples[None], format="s16", layout="mono")
         frame.sample_rate = rate
         resampler = av.AudioResampler(format=stream.format, layout="mono", rate=rate, frame_size=stream.frame_size or 0)
         for part in (*resampler.resample(frame), *resampler.resample(None)):

@@ -65,8 +65,7 @@ def _chosen(name: str, rng: np.random.Generator) -> MelConfig:
     layout = layouts()[name]
     if not layout.near or rng.random() < 0.5:
         return layout.mel_config
-    value = int(rng.choice(layout.near))
-    changed = {"hop_length": value} if layout.cause == "hop" else {"sample_rate": value}
+    changed = {"hop_length" if layout.cause == "hop" else "sample_rate": int(rng.choice(layout.near))}
     return dataclasses.replace(layout.mel_config, **changed)  # type: ignore[arg-type]
 
 

@@ -25,8 +25,6 @@ from vocoder.mel.spectrogram import MelSpectrogram
 
 _LOWEST = 50.0  # Hz, as played: slowed voices are lower than recorded ones
 _LOUDEST = 0.15  # root mean square of the loudest frame of prepared recordings, which have 0.06 on the whole
-CENTS = 100.0
-"""error above which a pitch counts as wrong"""
 VOICING = 2.0
 """weight of the voicing relative to the pitch"""
 
@@ -65,7 +63,7 @@ class PitchObjective(Objective):
         mel, f0, net = batch["mel"], batch["f0"], self.model.pitch
         found, voicing = net.pitch(mel)
         both = (voicing > 0.5) & (f0 > 0)
-        off = (1200 * torch.log2(found / f0.clamp_min(1.0))).abs() > CENTS
+        off = (1200 * torch.log2(found / f0.clamp_min(1.0))).abs() > 100
         loss = pitch_loss(net, mel, f0, VOICING)
         right = ((voicing > 0.5) == (f0 > 0)).to(loss.dtype).mean()
         blurry = pitch_loss(net, blurred(mel, replace(self.variation.blur, share=1.0)), f0, VOICING)
