@@ -14,8 +14,6 @@ from vocoder.mel.config_file import load_mel_config
 from vocoder.npy import read_mel
 from vocoder.sampling import Preset
 
-NO_MEL = "without a mel"
-
 
 def admitted(mel: NDArray[np.float32], mel_config: MelConfig, samples: int, preset: Preset = None) -> Admitted:
     """Admit a mel (n_mels, frames) of a preset, by default `mel_config`, that is aligned with audio.
@@ -71,7 +69,7 @@ def with_mels(corpus: Corpus, folder: Path, mel_preset: str) -> Corpus:
     for recording in corpus.recordings:
         paths = (folder / recording.speaker / f"{recording.stem}.npy", folder / f"{recording.stem}.npy")
         mel = next(filter(Path.is_file, paths), None)
-        found.append(replace(recording, mel=mel, unusable=recording.unusable or ("" if mel else NO_MEL)))
+        found.append(replace(recording, mel=mel, unusable=recording.unusable or ("" if mel else "without a mel")))
     if not any(recording.mel for recording in found):
         wanted = f"{corpus.recordings[0].stem}.npy"
         raise CorpusError(f"{folder} has no mels of {corpus.name}: name each like its recording, such as {wanted}")

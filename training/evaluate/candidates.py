@@ -17,9 +17,6 @@ from vocoder.mel.convert import convert, plain
 from vocoder.mel.spectrogram import MelSpectrogram, mel_filterbank
 from vocoder.synthesis.synthesizer import Synthesizer
 
-ON_PREDICTED = ", predicted mels"
-"""suffix of a candidate's name in the row for predicted mels"""
-
 
 @dataclass(frozen=True)
 class Candidate:
@@ -58,7 +55,7 @@ def of_vocoder(vocoder: Synthesizer, name: str, options: Comparison) -> Candidat
 
 def on_both(candidate: Candidate) -> list[Candidate]:
     """Return a candidate's variants for true and for predicted mels."""
-    return [replace(candidate, takes_given=False), replace(candidate, name=f"{candidate.name}{ON_PREDICTED}")]
+    return [replace(candidate, takes_given=False), replace(candidate, name=f"{candidate.name}, predicted mels")]
 
 
 def mel_of(x: Audio, mel_config: MelConfig) -> Audio:

@@ -23,9 +23,6 @@ from training.evaluate.report import Report, table, write_report
 from vocoder.audio.resampling import resample
 from vocoder.synthesis.synthesizer import Synthesizer
 
-_OTHERS = ("mels", "griffin_lim", "listen", "jobs")
-"""options that do not affect the scores of a row"""
-
 
 def compare(models: Mapping[str, Synthesizer], manifest_file: Path, output: Path, options: Comparison) -> Report:
     """Evaluate models on a manifest's test split, print the table, and write and return the report.
@@ -101,9 +98,10 @@ def _utterances(
 def _settings(chosen: Sequence[Recording], options: Comparison) -> dict[str, Any]:
     """Return the settings that determine the scores, and the number of threads, which determines the speed."""
     given = sum(recording.entry.mel is not None for recording in chosen)
+    others = ("mels", "griffin_lim", "listen", "jobs")  # do not affect the scores of a row
     return {
         "split": "test",
-        **{name: value for name, value in asdict(options).items() if name not in _OTHERS},
+        **{name: value for name, value in asdict(options).items() if name not in others},
         "given_mels": f"{given} of {len(chosen)}" if given and options.mels != "both" else None,
         "mels": "the recordings' own, and predicted by an acoustic model" if options.mels == "both" else None,
         "threads": torch.get_num_threads(),

@@ -18,7 +18,6 @@ DIFFERENCE_DB = 30.0
 """difference in dB with the strongest colour"""
 _RANGE_DB = 70.0
 """range in dB from black to the brightest colour of a spectrogram"""
-_FLOOR_BELOW_TOP_DB = 80.0
 _LEVELS = 49  # colour levels; odd, so that no difference is white; more would not be distinguishable
 
 
@@ -65,7 +64,7 @@ def difference_picture(x: Audio, reference: Audio) -> str:
     Red is louder than the recording, blue is softer, white is equal. Levels more than 80 dB below the recording's
     loudest count as equal.
     """
-    floor = _top(reference) - _FLOOR_BELOW_TOP_DB
+    floor = _top(reference) - 80.0
     return _png((_decibels(x, floor) - _decibels(reference, floor)) / (2.0 * DIFFERENCE_DB) + 0.5, "seismic")
 
 

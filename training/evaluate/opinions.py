@@ -19,7 +19,6 @@ _SAMPLE_RATE = 16000
 _STOI_RATE = 10000
 _DNSMOS_WINDOW = 144160
 """length of DNSMOS's input in samples, 9.01 s; shorter audio is repeated"""
-_DNSMOS_MODEL = "dnsmos_models/model_v8.onnx"
 
 
 def pesq_wide_band(reference: Audio, generated: Audio, sample_rate: int) -> float:
@@ -96,7 +95,7 @@ def _dnsmos_network() -> Any:
     assert spec.origin is not None
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    model = Path(spec.origin).parent / _DNSMOS_MODEL
+    model = Path(spec.origin).parent / "dnsmos_models" / "model_v8.onnx"
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 

@@ -15,9 +15,7 @@ _SAMPLE_RATE, _HOP = 16000, 160
 _F0_MIN, _F0_MAX = 50.0, 550.0
 _BIN_CENTS, _FIRST_CENTS = 20.0, 1997.3794084376191
 """CREPE's bins: their spacing, and the first one's distance from 10 Hz"""
-_VOICED = 0.21
 _SILENCE_DB = -60.0
-_BATCH = 256
 
 
 @dataclass(frozen=True)
@@ -30,7 +28,7 @@ class PitchTrack:
     @property
     def voiced(self) -> NDArray[np.bool_]:
         """Whether the periodicity is at least 0.21, (frames,)."""
-        return self.periodicity >= _VOICED
+        return self.periodicity >= 0.21
 
 
 def periodicity_rmse(reference: Audio, generated: Audio, sample_rate: int) -> float:
@@ -84,7 +82,7 @@ def _memoised_track(samples: bytes, sample_rate: int) -> PitchTrack:
 
     x = torch.from_numpy(resample(np.frombuffer(samples, dtype=np.float32).copy(), sample_rate, _SAMPLE_RATE))[None]
     with torch.no_grad():
-        batches = torchcrepe.preprocess(x, _SAMPLE_RATE, _HOP, _BATCH)
+        batches = torchcrepe.preprocess(x, _SAMPLE_RATE, _HOP, batch_size=256)
         probabilities = torch.cat([torchcrepe.infer(frames, "tiny") for frames in batches]).T[None]
     bins, periodicity = torchcrepe.postprocess(probabilities, _F0_MIN, _F0_MAX, _path, return_periodicity=True)
     loud = torchcrepe.loudness.a_weighted(x, _SAMPLE_RATE, _HOP)[0, : bins.shape[1]] >= _SILENCE_DB

@@ -12,7 +12,6 @@ from training.evaluate.evaluation import Row
 from training.evaluate.metric import Column, Metric
 
 SPEED = Column("times_real_time", "x real time", 1, "seconds of audio per second of computing, one utterance at a time")
-_ABSENT = "-"
 _LEFT = 2
 """number of text columns, which are left-aligned; the others are numbers"""
 
@@ -56,7 +55,7 @@ def cells(summaries: Sequence[Summary], columns: Sequence[Column]) -> list[list[
         voice = summary.voice if summary.seen else f"{summary.voice} (unseen)"
         values = [(column, summary.means.get(column.name)) for column in columns]
         shown = [
-            _ABSENT if mean is None else f"{mean:.{column.decimals}f}{'*' * (column.name in summary.undefined)}"
+            "-" if mean is None else f"{mean:.{column.decimals}f}{'*' * (column.name in summary.undefined)}"
             for column, mean in values
         ]
         lines.append([voice, summary.candidate, str(summary.utterances), *shown])
