@@ -46,8 +46,7 @@ class Inverse(Flow):
 
     def inverse(self, z: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Apply the wrapped flow."""
-        x, log_det = self.flow(z, cond)
-        return x, log_det
+        return self.flow.forward(z, cond)
 
 
 class EarlyOutput(Flow):

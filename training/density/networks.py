@@ -62,13 +62,12 @@ class MaskedMLP(nn.Module):
 
     def forward(self, x: Tensor, cond: Tensor | None = None) -> Tensor:
         """Return (B, C, 2) of inputs (B, C) and the condition (B, cond_channels)."""
-        h = self.layers[0](x)
+        h: Tensor = self.layers[0](x)
         if self.condition is not None:
             h = h + self.condition(cond)
         for layer in self.layers[1:]:
             h = layer(F.elu(h))
-        out: Tensor = h.reshape(len(x), -1, 2)
-        return out
+        return h.reshape(len(x), -1, 2)
 
 
 def _within(inner: Tensor, outer: Tensor) -> Tensor:

@@ -161,5 +161,4 @@ def _coefficients(teacher: WaveGlow, x: Tensor, mel: Tensor) -> Tensor:
     """Return the coefficients (B, C, frames) of audio (B, T), in units of the teacher's expected envelope."""
     assert teacher.envelope is not None
     spectrum, _ = teacher.transform(x.unsqueeze(1))
-    coefficients: Tensor = teacher.envelope(spectrum, normalised(mel))[0]
-    return coefficients
+    return teacher.envelope.forward(spectrum, normalised(mel))[0]

@@ -63,9 +63,7 @@ def inherit(model: Any, reference: str, own_pitch: bool = False) -> None:
     if differ:
         differences = ", ".join(f"model.{name} is {theirs.get(name)} there, {ours.get(name)} here" for name in differ)
         raise ConfigError(f"start_from {reference} has another architecture: {differences}")
-    state = weights_across(model, given) if across else given.state_dict()
-    if isinstance(model, Reverse):
-        state = _shifted(state, model, given)
+    state = _shifted(weights_across(model, given) if across else given.state_dict(), model, given)
     kept = {name: state[name] for name in model.state_dict() if not name.startswith(tuple(new))}
     model.load_state_dict(kept, strict=False)
 
