@@ -20,16 +20,7 @@ from vocoder.files import complete
 _SILENCE_RMS = 1e-3  # recordings with a lower root mean square are skipped
 _FULL_SCALE, _CLIPPED_SHARE = 0.999, 1e-3  # as are those with a larger share of samples at full scale
 _PEAK_LIMIT = 0.99
-_WINDOW_SECONDS = 0.04
 _BAND_HERTZ = 125.0
-# A band is part of the recording if its loud frames are within this many dB of the loudest band's, ...
-_REACH = 75.0
-# ... and are this many dB above its quiet frames, unlike the steady noise above a narrow channel.
-_MODULATION = 15.0
-_LOUD, _QUIET = 95, 10
-_SILENCE = 1e-12
-# Fraction of the narrower band that resampling passes.
-_PASSED = 0.95
 _RAW_FORMATS = {".g722": "g722", ".gsm": "gsm"}
 
 
@@ -125,14 +116,15 @@ def measure_bandwidth(x: np.ndarray, sample_rate: int, prepared_rate: int | None
     about as loud between sounds as during them. With `prepared_rate`, the result is that of x after resampling to it.
     When upsampling, the filter ends the band 5 % below half of sample_rate.
     """
-    window = hann(round(_WINDOW_SECONDS * sample_rate), sym=False)
+    window = hann(round(0.04 * sample_rate), sym=False)
     transform = ShortTimeFFT(window, len(window) // 2, sample_rate)
     power = transform.spectrogram(np.pad(x, (0, max(0, len(window) - len(x)))).astype(np.float64))
     band = (transform.f // _BAND_HERTZ).astype(int)
     starts = np.searchsorted(band, np.arange(band[-1] + 1))
     powers = np.add.reduceat(power, starts, axis=0) / np.diff([*starts, len(band)])[:, None]  # (bands, frames)
-    loud, quiet = np.percentile(10 * np.log10(powers + _SILENCE), (_LOUD, _QUIET), axis=1)
-    heard = np.flatnonzero((loud > loud.max() - _REACH) & (loud > quiet + _MODULATION))
+    loud, quiet = np.percentile(10 * np.log10(powers + 1e-12), (95, 10), axis=1)
+    # Steady noise above a narrow channel has loud frames that are less than 15 dB above its quiet ones.
+    heard = np.flatnonzero((loud > loud.max() - 75.0) & (loud > quiet + 15.0))
     edge = float((heard[-1] + 1) * _BAND_HERTZ) if len(heard) else math.inf
     rate = sample_rate if prepared_rate is None else prepared_rate
-    return min(edge, (_PASSED * sample_rate if rate > sample_rate else sample_rate) / 2, rate / 2)
+    return min(edge, (0.95 * sample_rate if rate > sample_rate else sample_rate) / 2, rate / 2)

@@ -16,8 +16,6 @@ from training.evaluate.report import Report, cells, template, utterance_cells
 
 DIFFERENCE_DB = 30.0
 """difference in dB with the strongest colour"""
-_RANGE_DB = 70.0
-"""range in dB from black to the brightest colour of a spectrogram"""
 _LEVELS = 49  # colour levels; odd, so that no difference is white; more would not be distinguishable
 
 
@@ -55,7 +53,7 @@ def flac_uri(x: Audio, sample_rate: int) -> str:
 
 def spectrogram_picture(x: Audio, reference: Audio) -> str:
     """Return the spectrogram of x (T,) as a data URI of a PNG, on the reference's scale, with low frequencies below."""
-    return _png((_decibels(x) - _top(reference)) / _RANGE_DB + 1.0, "magma")
+    return _png((_decibels(x) - _top(reference)) / 70.0 + 1.0, "magma")  # black is 70 dB below the brightest
 
 
 def difference_picture(x: Audio, reference: Audio) -> str:

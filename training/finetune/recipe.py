@@ -33,7 +33,6 @@ TIMED_STEPS = 4
 TIMED_ROUNDS = 2
 PACE_STEPS = 1 + TIMED_ROUNDS * TIMED_STEPS
 _PROBE = Budget(1.0, 1)
-_LATE = 1_000_000  # a step at which all losses are active
 _AVERAGE = 0.1  # memory of the averaged weights, as a share of the steps
 
 
@@ -125,7 +124,7 @@ def seconds_per_step(config: Run, manifest: Manifest) -> float:
     items = config.items(manifest, objective, held_out=False)
     trainer = Trainer(objective, items, items, config.trainer, Path(config.output) / "pace")
     batch, progress, averages = next(trainer.batches()), trainer.state.progress, Averages()
-    progress.step = _LATE
+    progress.step = 1_000_000  # all losses are active
     seconds = []
     for _ in with_bar(range(1 + TIMED_ROUNDS * TIMED_STEPS), "step"):
         started = time.perf_counter()

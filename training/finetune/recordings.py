@@ -18,8 +18,6 @@ LEAST_SECONDS = 20.0
 """minimum seconds of speech to train on; the least that was tried is a minute"""
 LONGEST = 15.0
 """length in seconds above which recordings are cut"""
-_PIECE = (4.0, 12.0)  # shortest and longest piece, in seconds
-_WINDOW = 0.2  # seconds over which levels are measured: shorter than a pause, longer than a consonant
 
 
 def prepared_voice(corpus: Corpus, args: Namespace, output: Path, mel_config: MelConfig) -> tuple[Manifest, str]:
@@ -83,8 +81,8 @@ def cut(x: np.ndarray, sample_rate: int) -> list[tuple[int, int]]:
 
     Each is 4 to 12 s long, except the last, and ends in the middle of the quietest 0.2 s.
     """
-    shortest, longest = (int(seconds * sample_rate) for seconds in _PIECE)
-    window = int(_WINDOW * sample_rate)
+    shortest, longest = (int(seconds * sample_rate) for seconds in (4.0, 12.0))
+    window = int(0.2 * sample_rate)  # shorter than a pause, longer than a consonant
     energy = np.concatenate([[0.0], np.cumsum(np.square(x, dtype=np.float64))])
     pieces, start = [], 0
     while len(x) - start > longest:

@@ -15,7 +15,6 @@ ALLOWED = {"pesq": 0.5, "stoi": 0.05}
 """loss of a metric that is accepted with predicted mels, because they lack the detail that it compares"""
 USUAL_GAIN = (0.1, 0.2)
 """usual gain of DistillMOS; see docs/own-voice.md"""
-_ERRORS = 2.0  # number of standard errors of the mean change that count as noise
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ def changes(rows: Sequence[Row], before: str, after: str) -> list[Change]:
         if known:
             error = stdev(new - old for old, new in known) / math.sqrt(len(known)) if len(known) > 1 else least
             old, new = (fmean(column) for column in zip(*known, strict=True))
-            found.append(Change(metric, old, new, max(least, _ERRORS * error)))
+            found.append(Change(metric, old, new, max(least, 2.0 * error)))
     return found
 
 

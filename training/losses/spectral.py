@@ -11,8 +11,6 @@ from vocoder.mel.spectrogram import mel_filterbank
 
 SIZES = (256, 512, 1024, 2048)
 """FFT sizes of `stft_loss` in samples"""
-POWER_SIZE = 1024
-"""FFT size of `power_loss` in samples"""
 MEL_SCALES = ((32, 5), (64, 10), (128, 20), (256, 40), (512, 80), (1024, 160), (2048, 320))
 """FFT size in samples and number of bands of each mel of `MultiScaleMel`"""
 PERIODICITY_SIZE = 2048
@@ -106,6 +104,6 @@ def power_loss(x_hat: Tensor, x: Tensor) -> Tensor:
     Averaging over time leaves a student free to place energy in time, but not to whisper. The distance is relative to
     the recording's power, so that quiet utterances count as much as loud ones.
     """
-    generated, recorded = (squared_magnitude(spectrum(audio, POWER_SIZE)).mean(dim=2) for audio in (x_hat, x))
+    generated, recorded = (squared_magnitude(spectrum(audio, 1024)).mean(dim=2) for audio in (x_hat, x))
     distance = (generated - recorded).square().sum(dim=1)
     return (distance / (recorded.square().sum(dim=1) + recorded.shape[1] * FLOOR**4)).mean()
