@@ -19,7 +19,6 @@ from vocoder.files import complete
 
 _SILENCE_RMS = 1e-3  # recordings with a lower root mean square are skipped
 _FULL_SCALE, _CLIPPED_SHARE = 0.999, 1e-3  # as are those with a larger share of samples at full scale
-_PEAK_LIMIT = 0.99
 _BAND_HERTZ = 125.0
 _RAW_FORMATS = {".g722": "g722", ".gsm": "gsm"}
 
@@ -54,7 +53,7 @@ def condition(x: np.ndarray, sample_rate: int, config: PrepareConfig) -> np.ndar
         raise UnusableError("odd sample rate", str(error)) from error
     if config.rms is None:
         return np.clip(x, -1.0, 1.0)  # resampling can overshoot
-    return (x * min(config.rms / rms(x), _PEAK_LIMIT / float(np.abs(x).max()))).astype(np.float32)
+    return (x * min(config.rms / rms(x), 0.99 / float(np.abs(x).max()))).astype(np.float32)
 
 
 def rms(x: np.ndarray) -> float:

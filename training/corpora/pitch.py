@@ -20,9 +20,6 @@ HIGH_PASS = 60.0
 """Hz of the recording below which the tracker hears nothing and no pitch counts: mains hum is periodic, too, and masks
 the voice"""
 _WINDOW, _HOP, _REFERENCE_RATE = 2048, 256, 22050  # of the tracker, in samples of played audio at the last, in Hz
-_SILENCE_DB = -40.0  # frames this far below the loudest one are unvoiced; the tracker itself ignores levels
-_LEVEL_WINDOW = 0.046  # seconds
-_ORDER, _PADDING = 6, 4096  # of the high-pass
 _FOLDER = "pitch"  # change it with anything that changes the labels
 _WORTH_A_PROCESS = 200  # tracks; a process takes some seconds to start
 
@@ -49,11 +46,11 @@ def track_pitch(
     window = 2 * round(_WINDOW * speed * sample_rate / _REFERENCE_RATE / 2)
     heard = x
     if high_pass:
-        sections = butter(_ORDER, high_pass, "high", fs=sample_rate, output="sos")
-        heard = sosfiltfilt(sections, x, padlen=min(_PADDING, len(x) - 1)).astype(np.float32)
+        sections = butter(6, high_pass, "high", fs=sample_rate, output="sos")
+        heard = sosfiltfilt(sections, x, padlen=min(4096, len(x) - 1)).astype(np.float32)
     f0, voiced, _ = pyin(heard, played, window, hop)
-    level = librosa.feature.rms(y=heard, frame_length=2 * round(_LEVEL_WINDOW * played / 2), hop_length=hop)[0]
-    loud = level > max(level.max(), loudest) * 10 ** (_SILENCE_DB / 20)
+    level = librosa.feature.rms(y=heard, frame_length=2 * round(0.046 * played / 2), hop_length=hop)[0]
+    loud = level > max(level.max(), loudest) * 10 ** (-40 / 20)  # the tracker itself ignores levels
     return np.where(voiced & loud & (f0 >= high_pass * speed), f0, 0.0).astype(np.float32)
 
 

@@ -23,7 +23,6 @@ CLASSES_PER_SEMITONE = 10
 _THRESHOLDS = np.linspace(0, 1, 101)
 _PRIOR = np.diff(beta.cdf(_THRESHOLDS, 2.0, 18.0))  # probability of each threshold
 _BOLTZMANN = 2.0
-_NO_TROUGH = 0.01
 _OCTAVES_PER_SECOND = 35.92
 _STAY, _SWITCH = math.log(0.99), math.log(0.01)  # voiced, unvoiced, or from one to the other
 _TINY = float(np.finfo(np.float64).tiny)
@@ -94,7 +93,7 @@ def _troughs(difference: Floats) -> tuple[Indices, Floats, Floats]:
     share = np.exp(-_BOLTZMANN * earlier) * (1 - np.exp(-_BOLTZMANN)) / (1 - np.exp(-_BOLTZMANN * np.maximum(total, 1)))
     deepest = np.full(len(difference), np.inf)
     np.minimum.at(deepest, frame, depth)
-    chance = (below * share + _NO_TROUGH * ((total == 0) & (depth == deepest[frame])[:, None])) @ _PRIOR
+    chance = (below * share + 0.01 * ((total == 0) & (depth == deepest[frame])[:, None])) @ _PRIOR
     bend, slope = after + before - 2 * depth, (after - before) / 2
     inner = np.isfinite(bend) & (np.abs(slope) < np.abs(bend))
     lag = at.astype(np.float64) - np.divide(slope, bend, out=np.zeros_like(bend), where=inner)

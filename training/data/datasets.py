@@ -18,7 +18,6 @@ from training.data.stores import AudioStore, MelStore, PitchStore, speeds_for
 from vocoder.config import Checked, ConfigError, NotNegativeInt, Range
 from vocoder.mel.config import MelConfig
 
-_PEAK_LIMIT = 0.99
 _AUGMENTATION, _MAKING = 1, 2  # numbers of random streams besides that of the choices
 
 
@@ -116,7 +115,7 @@ class SegmentDataset:
             x, band = augmented(x, band, self.sample_rate, augment, own)
         if delay is None and any(self.config.gain_db):
             peak, wanted = float(np.abs(x).max()), 10 ** (between(self.config.gain_db, gain) / 20)
-            x *= np.float32(min(wanted, _PEAK_LIMIT / peak if peak > 0 else math.inf))
+            x *= np.float32(min(wanted, 0.99 / peak if peak > 0 else math.inf))
         hop, frames, speed = self.config.hop_length, self.config.segment_length // self.config.hop_length, float(rate)
         item: dict[str, Any] = {"x": torch.from_numpy(x), "speaker": int(self._speakers[utterance])}
         item["band"] = np.float32(band)

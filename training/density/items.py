@@ -22,8 +22,6 @@ from vocoder.mel.spectrogram import MelSpectrogram
 
 LEVELS = 17
 """number of grey levels of the digits"""
-_SPLITS = {"train": slice(0, 1000), "validation": slice(1000, 1350), "test": slice(1350, None)}
-_HELD_OUT_SEED = 1_000_003
 
 
 def _mixture(parts: Distribution) -> MixtureSameFamily:
@@ -74,7 +72,7 @@ def items_of(
 
     Raises ConfigError if mels have no manifest or are not natural-log, or a corpus is unknown.
     """
-    seed = config.seed + _HELD_OUT_SEED * held_out
+    seed = config.seed + 1_000_003 * held_out
     if config.source == "digits":
         return digits("validation" if held_out else "train", seed)
     if config.source != "mels":
@@ -121,7 +119,8 @@ def digits(split: Literal["train", "validation", "test"], seed: int = 0) -> Draw
     bits per dimension are (nats per dimension + log 17) / log 2. The digits are ordered by writer, so the test split
     has writers that training has not. The splits are the first 1000, the next 350 and the last 447 digits.
     """
-    images = load_digits().images[_SPLITS[split]]
+    first, last = {"train": (0, 1000), "validation": (1000, 1350), "test": (1350, 1797)}[split]
+    images = load_digits().images[first:last]
     return Drawn(lambda rng: (images + rng.random(images.shape)) / LEVELS, seed)
 
 

@@ -12,10 +12,8 @@ from training.evaluate.metric import Audio, MetricUndefinedError
 from vocoder.audio.resampling import resample
 
 _SAMPLE_RATE, _HOP = 16000, 160
-_F0_MIN, _F0_MAX = 50.0, 550.0
 _BIN_CENTS, _FIRST_CENTS = 20.0, 1997.3794084376191
 """CREPE's bins: their spacing, and the first one's distance from 10 Hz"""
-_SILENCE_DB = -60.0
 
 
 @dataclass(frozen=True)
@@ -84,8 +82,8 @@ def _memoised_track(samples: bytes, sample_rate: int) -> PitchTrack:
     with torch.no_grad():
         batches = torchcrepe.preprocess(x, _SAMPLE_RATE, _HOP, batch_size=256)
         probabilities = torch.cat([torchcrepe.infer(frames, "tiny") for frames in batches]).T[None]
-    bins, periodicity = torchcrepe.postprocess(probabilities, _F0_MIN, _F0_MAX, _path, return_periodicity=True)
-    loud = torchcrepe.loudness.a_weighted(x, _SAMPLE_RATE, _HOP)[0, : bins.shape[1]] >= _SILENCE_DB
+    bins, periodicity = torchcrepe.postprocess(probabilities, 50.0, 550.0, _path, return_periodicity=True)
+    loud = torchcrepe.loudness.a_weighted(x, _SAMPLE_RATE, _HOP)[0, : bins.shape[1]] >= -60.0
     f0 = 10.0 * 2.0 ** ((_FIRST_CENTS + _BIN_CENTS * bins[0].double()) / 1200.0)
     return PitchTrack(f0.numpy(), torch.where(loud, periodicity[0], 0.0).double().numpy())
 

@@ -27,9 +27,6 @@ from vocoder.command_line import CommandError
 from vocoder.config import ConfigError, to_dict
 from vocoder.memory import keep_freed_memory
 
-EARLY_STEPS = (1, 2, 5, 10, 20)
-"""steps of a call that are always reported, because the first regular report may take minutes"""
-
 
 def fit(
     config: RunConfig, objective: Objective, training_set: EpochDataset, validation_set: EpochDataset, **more: Any
@@ -144,7 +141,8 @@ class Trainer:
             due = main and now - saved >= 60.0 * config.checkpoint_minutes
             stop, save = anywhere(self.accelerator, self.interruption.requested or late or done, due)
             seconds += time.perf_counter() - since  # without validation and checkpoints
-            if progress.step % config.log_steps == 0 or progress.step - first in EARLY_STEPS or stop:
+            early = progress.step - first in (1, 2, 5, 10, 20)  # the first regular report may take minutes
+            if early or progress.step % config.log_steps == 0 or stop:
                 monitor.interval(progress, averages.close(), seconds)
                 seconds = 0.0
             is_best = (progress.step % config.validation_steps == 0 or done) and self._validate(monitor)
