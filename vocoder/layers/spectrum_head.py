@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vocoder.config import Checked, ConfigError, Positive
-from vocoder.kernels.launcher import FLOATS, Kernel, compilable, kernel
+from vocoder.kernels.launcher import FLOATS, compilable, kernel
 from vocoder.kernels.memory import LANES
 from vocoder.layers.mel_filter import MelFilter, Pair, vector_tables
 from vocoder.layers.product import Kept, Product
@@ -100,7 +100,17 @@ class SpectrumHead(nn.Module):
         run = kernel("head", "spectra", made.dtype) if fit and len(self.extended) >= LANES else None
         if run is None:
             return self._plain(made.to(mel.dtype), *given).transpose(1, 2)
-        return self._compiled(run, made, *given).transpose(1, 2)
+        batch, frames, _ = made.shape
+        out = made.new_empty(batch * frames, 2 * self.bins, dtype=torch.float32)
+        rows = tuple(x.reshape(batch * frames, x.shape[2]).contiguous() for x in (made, *given))
+
+        def arranged() -> tuple[Pair, ...]:  # of the extended bands, which cover all bins, and of the filterbank
+            filterbank = vector_tables(self.filter.filterbank, self.filter.spread)
+            return (vector_tables(self.extended, self.extended)[1], *filterbank)
+
+        bounds, tables = (self.config.log_gain_bound, self.filter.floor), self._tables.of((self.extended,), arranged)
+        run(batch * frames, bounds, rows, (self.width, *tables), out)
+        return out.view(batch, frames, -1).transpose(1, 2)
 
     def _plain(self, made: Tensor, excitation: Tensor, mel: Tensor, target: Tensor) -> Tensor:
         """Compute the spectra in plain operations; all signals are (B, frames, C)."""
@@ -112,20 +122,6 @@ class SpectrumHead(nn.Module):
         real, imaginary = envelope * (gain * excited[0] + real), envelope * (gain * excited[1] + imaginary)
         scale = torch.exp(self.filter.log_gain(self.filter.difference(real, imaginary, target)))
         return torch.cat([scale * real, scale * imaginary], dim=2)
-
-    def _compiled(self, run: Kernel, made: Tensor, *given: Tensor) -> Tensor:
-        """Compute the same as `_plain` in compiled code."""
-        batch, frames, _ = made.shape
-        out = made.new_empty(batch * frames, 2 * self.bins, dtype=torch.float32)
-        rows = tuple(x.reshape(batch * frames, x.shape[2]).contiguous() for x in (made, *given))
-
-        def arranged() -> tuple[Pair, ...]:  # of the extended bands, which cover all bins, and of the filterbank
-            filterbank = vector_tables(self.filter.filterbank, self.filter.spread)
-            return (vector_tables(self.extended, self.extended)[1], *filterbank)
-
-        bounds, tables = (self.config.log_gain_bound, self.filter.floor), self._tables.of((self.extended,), arranged)
-        run(batch * frames, bounds, rows, (self.width, *tables), out)
-        return out.view(batch, frames, -1)
 
     def audio(self, spectrum: Tensor, owned: Tensor | None = None) -> Tensor:
         """Turn spectra (B, 2 * bins, frames) into audio (B, 1, frames * hop_length).

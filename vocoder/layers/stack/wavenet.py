@@ -80,7 +80,7 @@ class _Layer:
         first: distance in steps of the first tap.
         taps: matrix from all taps, and from a condition at the rate of the steps, to the gates.
         cond: matrix from a condition at a slower rate to the gates.
-        residual: matrix and bias; None in the last layer.
+        residual: matrix and bias; both None in the last layer.
         out: product of the skip and the last projection of the stack, since there is no nonlinearity between them.
     """
 
@@ -100,7 +100,7 @@ class _Layer:
         weight, both = as_matrix(stack.res_skip_layers[i])
         end = _transposed(stack.end).to(dtype).float()
         self.out = (weight[-width:].t().to(dtype).float() @ end).to(dtype)
-        self.residual: tuple[Tensor, Tensor] | None = None
+        self.residual: tuple[Tensor, Tensor] | tuple[None, None] = None, None
         if i < layers - 1:
             self.residual = weight[:width].t().to(dtype).contiguous(), both[:width].float().contiguous()
         span = stack.past * self.dilation
@@ -117,7 +117,8 @@ class CompiledStack:
 
     @torch.no_grad()
     def __init__(self, run: Kernel, stack: PlainStack, dtype: torch.dtype, joined: bool) -> None:
-        self._gated, self._dtype, self._joined, self._width = run, dtype, joined, stack.start.out_channels
+        self._gated, self._dtype, self._joined = run, dtype, joined
+        self._width, self._taps = stack.start.out_channels, stack.config.kernel_size
         self._start = Matrix(_transposed(stack.start).to(dtype), stack.start.bias)
         self._layers = [_Layer(stack, i, dtype, joined) for i in range(len(stack.in_layers))]
         biases = [as_matrix(layer)[1] for layer in stack.res_skip_layers]
@@ -137,8 +138,8 @@ class CompiledStack:
 
     def _signal(self, x: Tensor, cond: Tensor | None, gaps: Tensor | None) -> Tensor:
         """Map x (in_channels, T) and cond (cond_channels, frames) to rows (T, out_channels)."""
-        steps = x.shape[1]
-        tiles = _tiles(steps, TILE_BYTES * torch.get_num_threads() // (self._width * self._dtype.itemsize))
+        steps, width, taps, reach = x.shape[1], self._width, self._taps, self._reach
+        tiles = _tiles(steps, TILE_BYTES * torch.get_num_threads() // (width * self._dtype.itemsize))
         slow = cond is not None and not self._joined
         room = 0 if slow else _rounded(tiles[-1].stop - tiles[-1].start) - (tiles[-1].stop - tiles[-1].start)
         tiles[-1] = slice(tiles[-1].start, steps + room)  # a round number of rows; the added ones are unused
@@ -148,45 +149,28 @@ class CompiledStack:
             offsets = [(frames @ layer.cond).float().add_(layer.bias) for layer in self._layers]  # type: ignore[operator]
         side = self._rows(cond, steps + room) if cond is not None and self._joined else None
         hidden, following = self._silent(steps + room), self._silent(steps + room)
-        rows = slice(self._reach, self._reach + steps + room)
-        hidden[rows] = self._start.times(self._rows(x, steps + room))
+        hidden[reach : reach + steps + room] = self._start.times(self._rows(x, steps + room))
         out = hidden.new_empty(steps + room, len(self._out_bias)).copy_(self._out_bias)
-        gated = hidden.new_empty(max(tile.stop - tile.start for tile in tiles), self._width)
-        buffers = hidden.new_zeros(len(gated), self._layers[0].taps.room), gated
+        gated = hidden.new_empty(max(tile.stop - tile.start for tile in tiles), width)
+        seen = hidden.new_zeros(len(gated), self._layers[0].taps.room)
         for layer, added in zip(self._layers, offsets, strict=True):
             self._silence(hidden, steps, gaps)
             for tile in tiles:
-                self._tile(layer, tile, side, (added, per_frame), buffers, hidden, following, out)
+                count, here = tile.stop - tile.start, slice(tile.start + reach, tile.stop + reach)
+                strides, first = (width, layer.dilation * width, 1), (here.start + layer.first) * width
+                neighbours = hidden.as_strided((count, taps, width), strides, first)
+                seen.as_strided((count, taps, width), (seen.stride(0), width, 1)).copy_(neighbours)
+                if side is not None:
+                    seen[:count, taps * width : taps * width + side.shape[1]] = side[tile]
+                gates, made = layer.taps.times(seen[:count]), gated[:count]
+                weight, bias = layer.residual
+                kept = (None, None, None) if weight is None else (hidden[here], bias, following[here])
+                self._gated(count, tile.start, per_frame, gates, added, made, kept)
+                if weight is not None:
+                    following[here].addmm_(made, weight)
+                out[tile].addmm_(made, layer.out)
             hidden, following = following, hidden
         return out[:steps]
-
-    def _tile(
-        self,
-        layer: _Layer,
-        tile: slice,
-        side: Tensor | None,
-        offsets: tuple[Tensor, int],
-        buffers: tuple[Tensor, Tensor],
-        hidden: Tensor,
-        following: Tensor,
-        out: Tensor,
-    ) -> None:
-        """Run a layer for the steps of a tile; the buffers are for its taps and its gates."""
-        width, count = self._width, tile.stop - tile.start
-        here = slice(tile.start + self._reach, tile.stop + self._reach)
-        seen, gated = (buffer[:count] for buffer in buffers)
-        taps = (layer.taps.weight.shape[0] - (0 if side is None else side.shape[1])) // width
-        first = (here.start + layer.first) * width
-        neighbours = hidden.as_strided((count, taps, width), (width, layer.dilation * width, 1), first)
-        seen.as_strided((count, taps, width), (seen.stride(0), width, 1)).copy_(neighbours)
-        if side is not None:
-            seen[:, taps * width : layer.taps.weight.shape[0]] = side[tile]
-        gates, (added, per_frame) = layer.taps.times(seen), offsets
-        kept = (None, None, None) if layer.residual is None else (hidden[here], layer.residual[1], following[here])
-        self._gated(count, tile.start, per_frame, gates, added, gated, kept)
-        if layer.residual is not None:
-            following[here].addmm_(gated, layer.residual[0])
-        out[tile].addmm_(gated, layer.out)
 
     def _rows(self, x: Tensor, count: int) -> Tensor:
         """Return a signal (C, T) as `count` rows, with zeros after the last step."""
