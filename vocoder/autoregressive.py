@@ -126,7 +126,7 @@ class CompiledGenerator:
         self._kernel, self._tables, self._stack, self._bounds = run, tables, stack, bounds
         (batch, _, order), dilations = plan.coefficients.shape, stack.config.dilations
         self._state = (
-            torch.zeros(batch, stack.past * sum(dilations), stack.start.out_channels),
+            torch.zeros(batch, (stack.config.kernel_size - 1) * sum(dilations), stack.start.out_channels),
             torch.zeros(batch, len(dilations), dtype=torch.int32),
             torch.zeros(batch, order, dtype=torch.float64),
             torch.zeros(batch, 1, dtype=torch.float64),

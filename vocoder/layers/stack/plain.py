@@ -33,11 +33,6 @@ class WaveNetConfig:
             raise ConfigError(f"kernel_size must be positive, and odd unless causal, not {self.kernel_size}")
 
     @property
-    def widths(self) -> tuple[int, int, int]:
-        """Numbers of residual, gated and skip channels."""
-        return (self.channels,) * 3
-
-    @property
     def context(self) -> tuple[int, int]:
         """Context of a step's output: steps before and after it."""
         reach = (self.kernel_size - 1) * sum(self.dilations)
@@ -62,11 +57,6 @@ class PublishedStackConfig:
         if min(sizes) < 1 or not self.dilations or min(self.dilations) < 1:
             raise ConfigError("a published stack needs positive channels, kernel and dilations, and at least one layer")
 
-    @property
-    def widths(self) -> tuple[int, int, int]:
-        """Numbers of residual, gated and skip channels."""
-        return self.residual_channels, self.gate_channels, self.skip_channels
-
 
 class PlainStack(nn.Module):
     """The layers of a stack, and the plain operations that compute it.
@@ -78,7 +68,11 @@ class PlainStack(nn.Module):
         self, in_channels: int, out_channels: int, cond_channels: int, config: WaveNetConfig | PublishedStackConfig
     ) -> None:
         super().__init__()
-        (residual, gate, skip), layers = config.widths, len(config.dilations)
+        if isinstance(config, PublishedStackConfig):
+            residual, gate, skip = config.residual_channels, config.gate_channels, config.skip_channels
+        else:
+            residual = gate = skip = config.channels
+        layers = len(config.dilations)
         self.config = config
         self.published, self.conditioned = isinstance(config, PublishedStackConfig), cond_channels > 0
         self.start = nn.Conv2d(in_channels, residual, 1)
@@ -96,11 +90,6 @@ class PlainStack(nn.Module):
             nn.init.zeros_(self.end.weight)
             nn.init.zeros_(self.end.bias)  # type: ignore[arg-type]
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-    @property
-    def past(self) -> int:
-        """Number of taps before the current step in each layer of a causal stack."""
-        return self.config.kernel_size - 1
 
     def plain(self, dtype: torch.dtype, x: Tensor, cond: Tensor | None = None, gaps: Tensor | None = None) -> Tensor:
         """Map x (B, in_channels, T) and cond (B, cond_channels, frames) to (B, out_channels, T), computed in `dtype`.
@@ -199,7 +188,7 @@ class StackStepper:
     """
 
     def __init__(self, stack: PlainStack, batch: int) -> None:
-        self._past, self._dilations = stack.past, stack.config.dilations
+        self._past, self._dilations = stack.config.kernel_size - 1, stack.config.dilations
         self._start, self._end = as_matrix(stack.start), as_matrix(stack.end)
         self._middle = None if stack.middle is None else as_matrix(stack.middle)
         self._gates = [as_matrix(layer)[0] for layer in stack.in_layers]  # the offsets include their biases

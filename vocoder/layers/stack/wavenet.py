@@ -103,7 +103,7 @@ class _Layer:
         self.residual: tuple[Tensor, Tensor] | tuple[None, None] = None, None
         if i < layers - 1:
             self.residual = weight[:width].t().to(dtype).contiguous(), both[:width].float().contiguous()
-        span = stack.past * self.dilation
+        span = (stack.config.kernel_size - 1) * self.dilation
         self.first = -span if stack.config.causal else -(span // 2)
 
 
