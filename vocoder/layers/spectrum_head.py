@@ -94,7 +94,7 @@ class SpectrumHead(nn.Module):
 
         They are computed from normed frames (B, C, frames), spectra of the excitation and the given mel.
         """
-        made = self.end(normed.transpose(1, 2))
+        made: Tensor = self.end(normed.transpose(1, 2))
         given = (excitation.transpose(1, 2), mel.transpose(1, 2), target.transpose(1, 2))
         fit = compilable(made, *FLOATS) and all(compilable(x) for x in (*given, self.extended))
         run = kernel("head", "spectra", made.dtype) if fit and len(self.extended) >= LANES else None
