@@ -21,7 +21,6 @@ HIGH_PASS = 60.0
 the voice"""
 _WINDOW, _HOP, _REFERENCE_RATE = 2048, 256, 22050  # of the tracker, in samples of played audio at the last, in Hz
 _FOLDER = "pitch"  # change it with anything that changes the labels
-_WORTH_A_PROCESS = 200  # tracks; a process takes some seconds to start
 
 Floats = NDArray[np.float32]
 
@@ -75,7 +74,7 @@ def read_tracks(manifest: Manifest, entries: Sequence[Entry], speeds: Sequence[f
         counted = "recordings" if len(speeds) == 1 else f"tracks, of recordings at {len(speeds)} speeds"
         with FileLock(folder / "lock"):  # processes of one run share the work
             work = missing()
-            jobs = min(os.cpu_count() or 1, 1 + len(work) // _WORTH_A_PROCESS)
+            jobs = min(os.cpu_count() or 1, 1 + len(work) // 200)  # a process takes some seconds to start
             mapped(_label, work, jobs, counted, "tracking the pitch")
     return {speed: [np.load(kept(entry, speed)) for entry in entries] for speed in speeds}
 

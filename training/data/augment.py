@@ -17,7 +17,6 @@ from training.corpora.condition import rms
 from vocoder.config import POSITIVE, Checked, ConfigError, Count, NotNegative, Range, Share
 
 _PEAKS = 3
-_PEAK_WIDTH = 0.5  # of an equaliser peak, in octaves
 _LOWEST = 60.0  # Hz; the equaliser is constant below
 _SLOPE = 300.0  # width in Hz of a low-pass's transition
 _TINY = 1e-12
@@ -73,12 +72,12 @@ def augmented(
 
 
 def _equaliser(length: int, sample_rate: int, decibels: float, shape: np.ndarray) -> np.ndarray:
-    """Return gains (length // 2 + 1,): a tilt, and peaks at random positions on an octave scale."""
+    """Return gains (length // 2 + 1,): a tilt, and peaks of half an octave at random positions on an octave scale."""
     octaves = np.log2(np.maximum(np.fft.rfftfreq(length, 1 / sample_rate), _LOWEST) / _LOWEST)
     width = octaves[-1]
     gain = (2 * shape[0] - 1) * (octaves / width - 0.5)
     for place, height in shape[1:].reshape(_PEAKS, 2):
-        gain = gain + (2 * height - 1) * np.exp(-0.5 * ((octaves - place * width) / _PEAK_WIDTH) ** 2)
+        gain = gain + (2 * height - 1) * np.exp(-0.5 * ((octaves - place * width) / 0.5) ** 2)
     return np.asarray(10 ** (decibels * gain / 20))
 
 

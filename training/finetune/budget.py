@@ -3,10 +3,6 @@
 import math
 from dataclasses import dataclass
 
-HELD_OUT = (3, 12)
-"""minimum and maximum number of held-out utterances; a tenth in between"""
-MINUTES = (10.0, 60.0)
-"""minimum and maximum default training time"""
 MOST_PASSES = 60
 """default maximum of passes over the recordings, so that fast machines do not overfit"""
 FEWEST_STEPS = 20
@@ -17,8 +13,6 @@ USUAL_PACE = 0.4
 """seconds per step on two idle cores of an AMD EPYC; see docs/own-voice.md"""
 FEWEST_CHOSEN = 5
 """minimum for --steps"""
-_SLOW = 5.0  # multiple of the usual pace that triggers a warning
-_OVERTIME = 1.5  # a run may take this times its expected minutes, plus one, if the machine gets slower
 _OTHER_WORK = 0.08  # share of the time spent on validation and checkpoints
 
 
@@ -33,25 +27,25 @@ class Budget:
 
 def held_out(recordings: int) -> int:
     """Return the number of recordings to hold out for validation and scores: a tenth, 3 to 12."""
-    return min(max(round(recordings / 10), HELD_OUT[0]), HELD_OUT[1])
+    return min(max(round(recordings / 10), 3), 12)
 
 
 def plan(minutes: float | None, seconds_of_speech: float, seconds_per_step: float, seconds_in_a_batch: float) -> Budget:
     """Return the budget of a fine-tuning; by default 10 x sqrt(minutes of speech) minutes, limited to 10 to 60."""
-    usual = min(max(10.0 * math.sqrt(seconds_of_speech / 60), MINUTES[0]), MINUTES[1])
+    usual = min(max(10.0 * math.sqrt(seconds_of_speech / 60), 10.0), 60.0)
     wanted = usual if minutes is None else minutes
     steps = int(60 * wanted * (1 - _OTHER_WORK) / seconds_per_step)
     if minutes is None and steps > (most := int(MOST_PASSES * seconds_of_speech / seconds_in_a_batch)):
         wanted, steps = most * seconds_per_step / 60, most
     steps = max(steps, FEWEST_STEPS)
     expected = max(wanted, steps * seconds_per_step / 60)  # more than wanted if the minimum of steps takes longer
-    return Budget(expected, steps, _OVERTIME * expected + 1)
+    return Budget(expected, steps, 1.5 * expected + 1)  # it may take longer if the machine gets slower
 
 
 def slow(seconds_per_step: float, threads: int, steps: int | None = None) -> str | None:
     """Return a warning with advice if the machine is far slower than usual, else None; `steps` if the user set them."""
     times = seconds_per_step / USUAL_PACE
-    if times < _SLOW:
+    if times < 5.0:
         return None
     alone = "restart with OMP_NUM_THREADS=1, which does not wait for cores in use by others, " if threads > 1 else ""
     minutes = math.ceil(FEWEST_THAT_GAINED * seconds_per_step / 60 / (1 - _OTHER_WORK))

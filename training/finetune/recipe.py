@@ -33,7 +33,6 @@ TIMED_STEPS = 4
 TIMED_ROUNDS = 2
 PACE_STEPS = 1 + TIMED_ROUNDS * TIMED_STEPS
 _PROBE = Budget(1.0, 1)
-_AVERAGE = 0.1  # memory of the averaged weights, as a share of the steps
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,7 @@ def recipe(
         "trainer": {
             "steps": steps,
             "warmup_steps": max(steps // 10, 1),
-            "ema_decay": min(0.997, max(0.5, 1 - 1 / (_AVERAGE * steps))) if steps > 1 else 0.0,
+            "ema_decay": min(0.997, max(0.5, 1 - 1 / (0.1 * steps))) if steps > 1 else 0.0,  # over a tenth of them
             "seed": seed,
             "log_steps": max(steps // 40, 1),
             "validation_steps": steps,  # only before and after; the scores on recordings decide what is published

@@ -16,8 +16,6 @@ from vocoder.mel.config import MelConfig
 
 LEAST_SECONDS = 20.0
 """minimum seconds of speech to train on; the least that was tried is a minute"""
-LONGEST = 15.0
-"""length in seconds above which recordings are cut"""
 
 
 def prepared_voice(corpus: Corpus, args: Namespace, output: Path, mel_config: MelConfig) -> tuple[Manifest, str]:
@@ -64,7 +62,7 @@ def cut_long_recordings(corpus: Corpus, folder: Path) -> Corpus:
             x, sample_rate = decode(recording.path)
         except UnusableError:  # reported by `prepare`
             x, sample_rate = np.zeros(0), 1
-        if len(x) <= LONGEST * sample_rate:
+        if len(x) <= 15.0 * sample_rate:
             pieces.append(recording)
             continue
         for number, (start, stop) in enumerate(cut(x, sample_rate)):

@@ -15,7 +15,6 @@ from vocoder.models.waveglow import WaveGlow
 
 LOG_CHI_SQUARE = 1.2704  # minus the mean of the logarithm of a squared normal variable: ln 2 + Euler's constant
 LOG_EXPONENTIAL = 0.5772  # the same for the squared modulus of a complex normal variable: Euler's constant
-PENALTY = 1e-2  # on squared weights, relative to the mean squared error
 
 
 def fit_envelope(model: Student | WaveGlow, pairs: Iterable[tuple[Tensor, Tensor]]) -> None:
@@ -40,7 +39,7 @@ def fit_envelope(model: Student | WaveGlow, pairs: Iterable[tuple[Tensor, Tensor
         rows.append(stacked.permute(0, 2, 1, 3).flatten(2).flatten(0, 1))
         targets.append(power.clamp_min(1e-12).log().transpose(1, 2).flatten(0, 1))
     inputs, outputs = (torch.cat(parts).double().cpu().numpy() for parts in (rows, targets))
-    fitted = Ridge(PENALTY * len(inputs)).fit(inputs, outputs)
+    fitted = Ridge(1e-2 * len(inputs)).fit(inputs, outputs)  # a penalty relative to the mean squared error
     bias = fitted.intercept_ + (LOG_CHI_SQUARE if isinstance(envelope, ConditionalAffine) else LOG_EXPONENTIAL)
     weight = fitted.coef_.reshape(len(bias), -1, envelope.kernel_size)
     envelope.set_log_scale(torch.from_numpy(0.5 * weight), torch.from_numpy(0.5 * bias))
