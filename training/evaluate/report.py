@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -161,9 +162,10 @@ def write_report(report: Report, folder: Path) -> list[Path]:
         "summaries": list(map(asdict, report.summaries())),
         "utterances": list(map(asdict, report.rows)),
     }
+    encoded = partial(json.dumps, indent=2, ensure_ascii=False, allow_nan=False)
     texts = {
-        "evaluation.json": _json(everything),
-        "quality.json": _json({model: report.quality(model) for model in report.models}),
+        "evaluation.json": f"{encoded(everything)}\n",
+        "quality.json": f"{encoded({model: report.quality(model) for model in report.models})}\n",
         "report.md": template("report.md").render(report=report, table=table(report.summaries(), report.columns)),
     }
     folder.mkdir(parents=True, exist_ok=True)
@@ -179,7 +181,3 @@ def template(name: str) -> Template:
         loader=loader, autoescape=escape, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     return pages.get_template(name)
-
-
-def _json(data: Any) -> str:
-    return json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
