@@ -10,8 +10,8 @@ from starlette.middleware.cors import CORSMiddleware
 import vocoder
 from server.limits.gate import Gate, HostRule
 from server.problems import answer_not_found, install_problem_handlers
-from server.request.options import HEADERS
 from server.routes import inference, mel, models, operations, pages, synthesize
+from server.routes.openapi import HEADERS
 from server.service import Service
 from server.settings import Settings
 from server.telemetry.requests import RequestMiddleware

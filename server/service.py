@@ -15,17 +15,15 @@ from fastapi import Depends
 from starlette.requests import HTTPConnection
 
 import vocoder
-from server.addresses import INFERENCE
 from server.engine.engine import Engine, Load
-from server.engine.errors import LOADING_SECONDS, EngineState, NotReadyError
-from server.engine.jobs import Job, at_once
+from server.engine.jobs import LOADING_SECONDS, EngineState, Job, NotReadyError, at_once
 from server.engine.lanes import Lanes, available_cores, compute_on
 from server.engine.model import SHARED_FRAMES, LoadedModel, free_memory
 from server.engine.queue import WorkQueue
 from server.engine.twins import Twins
 from server.limits.holdings import Drain, Pool, give_back_freed
 from server.limits.keys import KeyRing
-from server.problems import Problem
+from server.problems import INFERENCE, Problem
 from server.settings import Settings
 from server.telemetry.requests import Metrics
 from vocoder.admission import ENOUGH_FRAMES

@@ -1,17 +1,30 @@
-"""Work for the lanes, whole or in parts."""
+"""Work for the lanes, whole or in parts: whose it is, whose turn is next, and why it may be refused."""
 
 import math
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Hashable, Iterable
 from concurrent.futures import Future
+from contextvars import ContextVar
 from dataclasses import dataclass
+from enum import StrEnum
 from itertools import count
 from typing import Any
 
-from server.engine.turns import CLIENT, Client
+from server.problems import Problem
 from vocoder.sampling import Utterance
 
 NUMBERS = count()
+MOST_KNOWN = 4096  # owners
+MAX_RETRY_AFTER = 60
+
+Who = tuple[Hashable, ...]
+"""path of an owner, outermost first; owners with a common prefix share its turns"""
+
+Client = tuple[str, str]
+"""who sends a request: the owner of an API key (or else the address), and the address; its path for fair turns"""
+
+CLIENT: ContextVar[Client] = ContextVar("client", default=("", ""))
+"""the client of the current request"""
 
 Parts = Generator[int, None, Any]
 """Work in parts: it yields the number of frames of each part but the last, and returns the outcome."""
@@ -92,3 +105,104 @@ def at_once(work: Callable[..., Any], *arguments: Any) -> Parts:
     """Return a function call as work in a single part."""
     yield from ()
     return work(*arguments)
+
+
+class Shares:
+    """What each owner has used of a shared resource. The one that used least goes first; idle owners save no turns."""
+
+    def __init__(self) -> None:
+        self._used: dict[Who, float] = {}
+        self._reached: dict[Who, float] = {}  # by prefix: what the last owner to get a turn had used
+
+    def used(self, who: Who) -> tuple[float, ...]:
+        """Return what each level of an owner's path has used, outermost first."""
+        return tuple(self._of(who[:depth]) for depth in range(1, len(who) + 1))
+
+    def arrive(self, who: Who) -> None:
+        """Register an owner that now has work and had none before."""
+        if len(self._used) > MOST_KNOWN:
+            self._used = {one: used for one, used in self._used.items() if used > self._reached.get(one[:-1], 0.0)}
+        for depth in range(1, len(who) + 1):
+            self._used[who[:depth]] = max(self._of(who[:depth]), self._reached.get(who[: depth - 1], 0.0))
+
+    def begin(self, who: Who, seconds: float) -> None:
+        """Give an owner a turn that is expected to take `seconds`."""
+        for depth in range(1, len(who) + 1):
+            self._reached[who[: depth - 1]] = self._of(who[:depth])
+        self.add(who, seconds)
+
+    def add(self, who: Who, seconds: float) -> None:
+        """Add seconds used, negative if a turn was shorter than expected."""
+        for depth in range(1, len(who) + 1):
+            self._used[who[:depth]] = self._of(who[:depth]) + seconds
+
+    def _of(self, who: Who) -> float:
+        return self._used.get(who, self._reached.get(who[:-1], 0.0))
+
+
+def wait_among(own: float, others: Iterable[float], turn: float) -> float:
+    """Return how long an owner with `own` seconds of work waits while others, with theirs, take fair turns."""
+    return own + sum(min(other, own + turn) for other in others)
+
+
+class EngineState(StrEnum):
+    """The state of an engine. From idle or unloaded it may load again; failed and stopped are final."""
+
+    LOADING = "loading"
+    READY = "ready"
+    IDLE = "idle"
+    UNLOADED = "unloaded"
+    FAILED = "failed"
+    STOPPED = "stopped"
+
+
+LOADING_SECONDS = 5
+NOT_READY = {
+    EngineState.LOADING: ("warming", "The model is still loading."),
+    EngineState.IDLE: ("warming", "The model is idle; the next request loads it."),
+    EngineState.UNLOADED: ("unloaded", "The model was taken out of service."),
+    EngineState.FAILED: ("model-failed", "The model could not be loaded, or its device is lost. See the log."),
+    EngineState.STOPPED: ("stopping", "The server is shutting down."),
+}
+
+
+class NotReadyError(Problem):
+    """The engine accepts no work because of its state, or because its model could not be reloaded for a `reason`."""
+
+    def __init__(self, state: EngineState, reason: str | None = None) -> None:
+        temporary = reason is None and state in (EngineState.LOADING, EngineState.IDLE)
+        kind, detail = ("model-failed", f"The model cannot be loaded: {reason}.") if reason else NOT_READY[state]
+        super().__init__(kind, detail, retry_after=LOADING_SECONDS if temporary else None)
+
+
+class QueueFullError(Problem):
+    """A new job would wait about `seconds`: the queue is full, or that is more than the `longest` wait allowed."""
+
+    def __init__(self, seconds: float, longest: float | None = None) -> None:
+        wait = max(1, math.ceil(seconds))
+        detail = f"The queue is full with about {wait} s of work."
+        if longest is not None:
+            detail = f"A new request would wait about {wait} s, and this server allows {longest:g} s."
+        super().__init__("queue-full", detail, retry_after=min(MAX_RETRY_AFTER, wait))
+
+
+class SynthesisError(Problem):
+    """The model failed on one request; `cause` is its exception, or says what is wrong with its audio.
+
+    Attributes:
+        out_of_memory: whether the device ran out of memory.
+        fatal: whether the device is lost for the rest of this process.
+    """
+
+    def __init__(self, cause: str | Exception) -> None:
+        name, text = type(cause).__name__, str(cause)  # a synthesizer need not be based on torch
+        on_mps = isinstance(cause, RuntimeError) and text.startswith("MPS backend out of memory")
+        lost = name == "AcceleratorError" or (isinstance(cause, RuntimeError) and "CUDA error" in text)
+        self.out_of_memory = isinstance(cause, MemoryError) or name == "OutOfMemoryError" or on_mps
+        self.fatal = lost and not self.out_of_memory
+        # The message of an exception may contain anything.
+        message = cause if isinstance(cause, str) else f"the model failed with {name}"
+        if self.out_of_memory:
+            super().__init__("out-of-memory", "The device ran out of memory; send a shorter mel.")
+        else:
+            super().__init__("synthesis-failed", f"Synthesis failed: {message}.")

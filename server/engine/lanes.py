@@ -14,8 +14,7 @@ from weakref import WeakValueDictionary
 
 import torch
 
-from server.engine.jobs import Job
-from server.engine.turns import Shares, wait_among
+from server.engine.jobs import Job, Shares, wait_among
 
 T = TypeVar("T")
 

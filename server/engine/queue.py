@@ -5,10 +5,8 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any
 
-from server.engine.errors import QueueFullError
-from server.engine.jobs import Job, Part
+from server.engine.jobs import CLIENT, Client, Job, Part, QueueFullError, Shares, wait_among
 from server.engine.lanes import Lanes
-from server.engine.turns import CLIENT, Client, Shares, wait_among
 
 HEAD_START = 1.0  # seconds that audio which is needed now is ahead of work which nobody waits for
 FIRST_GUESS = 0.01  # seconds per frame before any were measured

@@ -9,14 +9,15 @@ from urllib.parse import urlsplit
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from server.addresses import METRICS, OPERATIONS, PAGE_PARTS, PAGES, PROBES, READINESS
-from server.engine.turns import CLIENT, Client
+from server.engine.jobs import CLIENT, Client
 from server.limits.holdings import Drain, Holding, Pool, address_of, client_of
 from server.limits.keys import KeyRing, Quotas
 from server.problems import Problem, render
-from server.telemetry.requests import note
+from server.telemetry.requests import METRICS, OPERATIONS, PROBES, READINESS, note
 
 PART_BYTES = 2**16  # uvicorn buffers as much before `send` waits
+PAGES = frozenset({"/", "/docs"})
+PAGE_PARTS = ("/page/", "/docs/")
 LOCALHOST = "localhost"
 LOCAL_NETWORKS = (".local", ".internal", ".home.arpa", ".svc")
 """domains that no public site can have (RFC 6762, RFC 8375), and that of Kubernetes services"""

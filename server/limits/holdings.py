@@ -8,11 +8,12 @@ import math
 import time
 from collections import Counter
 from collections.abc import Hashable
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from starlette.requests import HTTPConnection
 
-from server.engine.turns import Client
+from server.engine.jobs import Client
 from server.problems import Problem
 from vocoder.memory import give_back_memory
 
@@ -46,20 +47,19 @@ class Pool:
         return True
 
 
+@dataclass
 class Holding:
-    """The part of a pool that one request holds."""
+    """The part of a pool that one request of a client holds."""
 
-    def __init__(self, pool: Pool, client: Client) -> None:
-        self._pool = pool
-        self._client = client
-        self._size = 0
+    pool: Pool
+    client: Client
+    size: int = 0
 
     def set(self, size: int) -> bool:
         """Change the size of this holding; return False if the pool has no room."""
-        if not self._pool.take(self._client, size - self._size):
-            return False
-        self._size = size
-        return True
+        if taken := self.pool.take(self.client, size - self.size):
+            self.size = size
+        return taken
 
 
 class Drain:

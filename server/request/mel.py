@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from server.problems import Problem, malformed_body, sentence
-from server.request.options import Options
-from server.request.reading import Strict, read_json
+from server.request.options import Options, Strict, read_json
 from server.settings import Settings
 from vocoder.adapt.path import MelPath, path_between
 from vocoder.admission import Admitted, MelTooLongError, UnlikelyMelError
@@ -155,7 +154,6 @@ def admit(
     `known` are mel configs by name. Raises a Problem if the mel is wrong, or contradicts the options.
     """
     mel, mode = decode(), options.guard or settings.guard
-    options.check_model(target)
     source = options.source(target, known)
     mel = mel[0] if mel.ndim == 3 and mel.shape[0] == 1 else mel
     if mel.ndim != 2:

@@ -1,6 +1,11 @@
-"""The options of a request, with a reader for each interface, and the fields of a response, in one table."""
+"""The options of a request, a strict reader for each interface, and the fields of a response.
 
+Anything that parsers read differently is refused.
+"""
+
+import json
 import math
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import fields
 from typing import Annotated, Any, Literal, TypeVar
@@ -12,7 +17,6 @@ from starlette.datastructures import QueryParams
 
 from server.audio.formats import FORMATS, STREAM_FORMATS, Level
 from server.problems import Problem, invalid_parameter, invalid_parameters, malformed_body, sentence
-from server.request.reading import Strict, once, read_json
 from vocoder.admission import Admitted
 from vocoder.audio.writing import Origin
 from vocoder.config import ConfigError
@@ -20,39 +24,17 @@ from vocoder.mel.config import MelConfig, MelConfigs, preset
 from vocoder.mel.config_file import AUTO, with_statistics
 from vocoder.sampling import MAX_CORRECTIONS, MAX_SIGMA, AdaptMode, GuardMode, Sampling
 
-Query = TypeVar("Query", bound=BaseModel)
+Kind = TypeVar("Kind", bound=BaseModel)
 
 MAX_HELLO = 16384  # characters
+MAX_LISTS = 2**16
+MAX_MEMBERS = 2**10
 PRINTABLE = "".join(map(chr, range(32, 127)))
 FORMAT_NAMES = "; ".join(offer.name for offer in FORMATS)
 STREAM_FORMAT_NAMES = tuple(offer.name for offer in STREAM_FORMATS)
 
 ModelName = Annotated[str | None, Field(max_length=256, description="a name from /v1/models; by default the first")]
 SampleRate = Annotated[int | None, Field(gt=0, le=192_000, description="output rate in Hz; by default the model's own")]
-
-HEADERS = {
-    "X-Request-Id": "The id of the request: the client's own if it is well-formed.",
-    "X-Model": "The model that synthesized the audio.",
-    "X-Model-Dtype": "The precision of the model's matrix products: float32 or bfloat16.",
-    "X-Sample-Rate": "Sample rate of the audio in Hz.",
-    "X-Audio-Samples": "Length of the audio in samples.",
-    "X-Audio-Duration": "Length of the audio in seconds.",
-    "X-RTF": "Seconds of inference per second of audio.",
-    "X-Seed": "The seed of the noise. On machines of the same type, it reproduces the audio.",
-    "X-Audio-Origin": "A JSON object that marks the audio as synthetic and gives model, version, seed and precision.",
-    "X-Gain": "Gain in dB that was applied for `gain` or `loudness`.",
-    "X-Clipped-Samples": "Number of samples outside [-1, 1] that were clipped because the format cannot hold them.",
-    "X-Mel-Preset": "The preset that the mel was made with, if it is not the model's own.",
-    "X-Mel-Adapted": "The adapter that converted the mel, if no exact conversion exists.",
-    "X-Mel-Sharpened": "How far the contrast was raised at the end of the mel, up to 1; absent if it was not.",
-    "X-Mel-Recognised": "With preset=auto: the recognised preset.",
-    "X-Mel-Guard": "The guard's verdict: `typical`, `too-short`, `unfamiliar`, or what the mel looks like.",
-    "X-Mel-Guard-Typicality": "Percentage of real mels that are less likely than this one.",
-    "X-Mel-Guard-Message": "For a mel that is not typical: what it looks like, and how to fix it.",
-    "X-Mel-Guard-Preset": "For a mel that is not typical: the preset that its bands match.",
-    "Server-Timing": "Milliseconds for reading, decoding, queueing, inference and encoding.",
-}
-"""the headers of a response with audio, with their descriptions"""
 
 
 class Options(BaseModel):
@@ -96,8 +78,7 @@ class Options(BaseModel):
             raise invalid_parameter("loudness", message)
         return Level(self.gain or 0.0, self.loudness)
 
-    def check_model(self, config: MelConfig) -> None:
-        """Raise a Problem if the request wants corrections or sharpening that the model's mels do not allow."""
+    def _check_model(self, config: MelConfig) -> None:
         impossible = {
             "corrections": "audio cannot be corrected towards this model's mels",
             "sharpen": "this model's mels cannot be sharpened",
@@ -107,10 +88,12 @@ class Options(BaseModel):
                 raise invalid_parameter(name, f"{message}: leave it out or set it to 0")
 
     def source(self, target: MelConfig, known: MelConfigs) -> MelConfig | str:
-        """Return the mel config of the mel, or "auto" to recognise it; raise a Problem if it contradicts itself.
+        """Return the mel config of the mel, or "auto" to recognise it.
 
-        `target` is the model's own; `known` are mel configs by name.
+        `target` is the model's own; `known` are mel configs by name. Raises a Problem if the options contradict
+        themselves, or want corrections or sharpening that the model's mels do not allow.
         """
+        self._check_model(target)
         if self.preset != AUTO:
             return self._normalised(target if self.preset is None else known_config(self.preset, known))
         if self.mean is not None or self.variance is not None:
@@ -170,7 +153,7 @@ class InferenceParameters(Options):
     binary_data_output: bool = False
 
 
-def read_query(kind: type[Query], given: QueryParams) -> Query:
+def read_query(kind: type[Kind], given: QueryParams) -> Kind:
     """Read a request's query; raises a Problem if a parameter is invalid or given twice."""
     try:
         return kind.model_validate(once(given.multi_items()))
@@ -192,6 +175,62 @@ def read_hello(text: str) -> StreamHello:
         return read_json(StreamHello, text.encode(), "The first message")
     except ValidationError as error:
         raise invalid_parameters(error, "the first message", StreamHello.model_fields) from None
+
+
+class Strict(BaseModel):
+    """A JSON object with exactly the declared members and types."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+def read_json(kind: type[Kind], text: bytes, name: str) -> Kind:
+    """Read JSON as a `kind`; `name` is the text's name in error messages.
+
+    Raises:
+        Problem: 400, the text is not JSON, too long, nested too deeply, or repeats a member.
+        ValidationError: the JSON is not a `kind`.
+    """
+    lists = text.count(b"[") + text.count(b"{")
+    if lists > MAX_LISTS or text.count(b":") > MAX_MEMBERS:  # before parsing; no mel needs as many
+        most = f"{MAX_LISTS} lists and objects and {MAX_MEMBERS} members"
+        raise malformed_body(f"{name} has more than the limit of {most}.")
+    try:
+        found = kind.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        if first["type"] != "json_invalid":
+            raise
+        reason = first["ctx"]["error"].replace("recursion limit exceeded", "it is nested too deeply")
+        raise malformed_body(f"{name} cannot be read as JSON: {reason}.") from None
+    _check_members(text)
+    return found
+
+
+def once(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """Return pairs of names and values as a dictionary; raises a Problem if a name is repeated."""
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise invalid_parameter(name, "give it once, not several times")
+        found[name] = value
+    return found
+
+
+def _check_members(text: bytes) -> None:
+    """Raise a Problem if valid JSON repeats a member, of which parsers silently take the last.
+
+    Lists of numbers are cut out first, because json parses them slowly.
+    """
+    try:
+        json.loads(b"[".join(map(_without_items, text.split(b"["))), object_pairs_hook=once, parse_int=str)
+    except Problem as problem:
+        raise malformed_body(problem.detail) from None
+
+
+def _without_items(part: bytes) -> bytes:
+    """Return the JSON between two opening brackets without the list's items, unless they have strings or objects."""
+    items, end, rest = part.partition(b"]")
+    return part if b'"' in items or b"{" in items else end + rest
 
 
 class _End(Strict):

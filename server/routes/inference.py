@@ -7,10 +7,9 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 import vocoder
-from server.addresses import INFERENCE
-from server.engine.errors import EngineState, NotReadyError
+from server.engine.jobs import EngineState, NotReadyError
 from server.limits.holdings import hold_bytes
-from server.problems import Problem
+from server.problems import INFERENCE, Problem
 from server.request.exchange import Exchange, media_type, while_wanted
 from server.request.mel import JSON, RAW
 from server.request.options import as_parameters, refuse_query, response_fields

@@ -8,13 +8,36 @@ from pydantic import BaseModel
 from server.audio.formats import FORMATS
 from server.problems import MEDIA_TYPE
 from server.request.mel import JSON, NPY, RAW, SAFETENSORS
-from server.request.options import HEADERS
 
 Schema = dict[str, Any]
 
 STRING: Schema = {"type": "string"}
 OBJECT: Schema = {"type": "object"}
 BINARY: Schema = {"schema": {"type": "string", "format": "binary"}}
+
+HEADERS = {
+    "X-Request-Id": "The id of the request: the client's own if it is well-formed.",
+    "X-Model": "The model that synthesized the audio.",
+    "X-Model-Dtype": "The precision of the model's matrix products: float32 or bfloat16.",
+    "X-Sample-Rate": "Sample rate of the audio in Hz.",
+    "X-Audio-Samples": "Length of the audio in samples.",
+    "X-Audio-Duration": "Length of the audio in seconds.",
+    "X-RTF": "Seconds of inference per second of audio.",
+    "X-Seed": "The seed of the noise. On machines of the same type, it reproduces the audio.",
+    "X-Audio-Origin": "A JSON object that marks the audio as synthetic and gives model, version, seed and precision.",
+    "X-Gain": "Gain in dB that was applied for `gain` or `loudness`.",
+    "X-Clipped-Samples": "Number of samples outside [-1, 1] that were clipped because the format cannot hold them.",
+    "X-Mel-Preset": "The preset that the mel was made with, if it is not the model's own.",
+    "X-Mel-Adapted": "The adapter that converted the mel, if no exact conversion exists.",
+    "X-Mel-Sharpened": "How far the contrast was raised at the end of the mel, up to 1; absent if it was not.",
+    "X-Mel-Recognised": "With preset=auto: the recognised preset.",
+    "X-Mel-Guard": "The guard's verdict: `typical`, `too-short`, `unfamiliar`, or what the mel looks like.",
+    "X-Mel-Guard-Typicality": "Percentage of real mels that are less likely than this one.",
+    "X-Mel-Guard-Message": "For a mel that is not typical: what it looks like, and how to fix it.",
+    "X-Mel-Guard-Preset": "For a mel that is not typical: the preset that its bands match.",
+    "Server-Timing": "Milliseconds for reading, decoding, queueing, inference and encoding.",
+}
+"""the headers of a response with audio, with their descriptions"""
 
 
 def _object(required: Iterable[str], properties: Schema, **further: Any) -> Schema:

@@ -11,14 +11,14 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 from pydantic import Field, ValidationError
 
-from server.addresses import INFERENCE, METRICS
-from server.engine.errors import LOADING_SECONDS, EngineState
-from server.problems import Problem, invalid_parameter
-from server.request.reading import Strict, read_json
+from server.engine.jobs import LOADING_SECONDS, EngineState
+from server.problems import INFERENCE, Problem, invalid_parameter
+from server.request.options import Strict, read_json
 from server.request.tensors import VERSION
 from server.routes.openapi import PROBLEMS, REFUSALS
 from server.service import LoadError, Service, ServiceDependency
 from server.telemetry.logs import dropped_lines
+from server.telemetry.requests import METRICS
 
 router = APIRouter(tags=["health"])
 metrics_router = APIRouter(tags=["health"])

@@ -75,7 +75,6 @@ class WebSocketSession:
         self._cost = engine.model.cost(hello.corrections)
         target, _ = negotiate(hello.format, None, STREAM_FORMATS)
         config, sampling = engine.model.mel_config, hello.sampling().seeded()
-        hello.check_model(config)
         level = hello.level(streamed=True)
         own = hello.preset is None  # its value range was measured during the model's warm-up
         path = self._path(hello, config) if own else await service.run(self._path, hello, config)

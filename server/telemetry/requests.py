@@ -8,6 +8,7 @@ import logging
 import re
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
@@ -16,7 +17,6 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from server.addresses import OPERATIONS
 from server.engine.jobs import Job
 from server.problems import STATUS, Problem, render
 from server.telemetry.logs import REQUEST_ID
@@ -26,6 +26,12 @@ logger = logging.getLogger(__name__)
 
 WELL_FORMED_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 TRACE_PARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")  # W3C Trace Context, section 3.2
+METRICS = "/metrics"
+READINESS = frozenset({"/readyz", "/v2/health/ready"})
+PROBES = READINESS | {"/livez", "/v2/health/live"}
+"""Probes use whatever Host the orchestrator gives them, send no API key, and are answered at any load."""
+OPERATIONS = PROBES | {METRICS}
+"""Answered at any load and until the end of a shutdown. A shutdown does not wait for them; they are not logged."""
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "WEBSOCKET"})
 SWITCHING_PROTOCOLS = 101
 
@@ -77,15 +83,6 @@ class Metrics:
         instrument: Any = self._instruments[name].labels(**labels)
         (instrument.observe if MEASURES[name][2] else instrument.inc)(value)
 
-    def count_request(self, route: str, method: str, code: int, seconds: float, problem: str | None) -> None:
-        """Count one answered request; `route` is a path template, so that clients cannot invent labels."""
-        self.record("requests", route=route, method=method, code=str(code))
-        self.record("request_seconds", seconds, route=route)
-        if problem is not None:
-            self.record("problems", problem=problem)
-            if STATUS.get(problem) in REJECTIONS:
-                self.record("rejected", reason=problem)
-
     def count_synthesis(self, model: str, job: Job, config: MelConfig) -> None:
         """Count one synthesis by a model with a mel config."""
         samples = len(job.result())
@@ -108,17 +105,17 @@ def note(connection: HTTPConnection, **fields: Any) -> dict[str, Any]:
     return noted
 
 
+@dataclass
 class RequestMiddleware:
     """Gives every request and WebSocket an id, the client's own if well-formed; counts and logs the response."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
-        self._app = app
-        self._metrics = metrics
+    app: ASGIApp
+    metrics: Metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request or WebSocket."""
         if scope["type"] not in ("http", "websocket"):
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
             return
         started = time.perf_counter()
         state = self._state(scope)
@@ -136,8 +133,8 @@ class RequestMiddleware:
             await send(message)
 
         try:
-            with self._metrics.in_flight.track_inprogress():
-                await self._app(scope, receive, send_with_id)
+            with self.metrics.in_flight.track_inprogress():
+                await self.app(scope, receive, send_with_id)
         except asyncio.CancelledError:  # the time for shutting down is over
             if scope["type"] == "websocket":
                 raise
@@ -157,12 +154,17 @@ class RequestMiddleware:
         return dict(state)
 
     def _finish(self, scope: Scope, code: int, seconds: float) -> None:
-        state = scope["state"]
-        route = getattr(scope.get("route"), "path", "unmatched")
+        state, record = scope["state"], self.metrics.record
+        route = getattr(scope.get("route"), "path", "unmatched")  # a template, so that clients cannot invent labels
         method = scope.get("method", "WEBSOCKET")
         method = method if method in METHODS else "other"
         problem = state.get("problem") or ("internal-error" if code == 500 else None)
-        self._metrics.count_request(route, method, code, seconds, problem)
+        record("requests", route=route, method=method, code=str(code))
+        record("request_seconds", seconds, route=route)
+        if problem is not None:
+            record("problems", problem=problem)
+            if STATUS.get(problem) in REJECTIONS:
+                record("rejected", reason=problem)
         quiet = route in OPERATIONS and code < 500
         fields = {"method": method, "route": route, "status": code, "seconds": round(seconds, 6)}
         fields |= {"problem": problem} if problem else {}

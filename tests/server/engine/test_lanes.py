@@ -12,10 +12,9 @@ from fakes import count_threads, forkserver
 from http_helpers import TIMEOUT
 
 from server.engine import lanes as lanes_module
-from server.engine.jobs import Job, at_once
+from server.engine.jobs import CLIENT, Job, at_once
 from server.engine.lanes import ELSEWHERE, PROBE_SECONDS, Lanes, Team, available_cores
 from server.engine.queue import Pace, WorkQueue
-from server.engine.turns import CLIENT
 
 
 @contextmanager

@@ -12,8 +12,7 @@ from tiny_models import TINY_MEL, perturbed, tiny_waveglow
 
 import vocoder
 from server.engine.lanes import ELSEWHERE
-from server.engine.model import LoadedModel
-from server.engine.remote import Remote
+from server.engine.model import LoadedModel, Remote
 from server.engine.twins import Model, Twins
 from vocoder.checkpoint import save_model
 from vocoder.sampling import Utterance
