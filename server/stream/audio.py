@@ -110,10 +110,11 @@ class AudioStream:
         await asyncio.wait([asyncio.wrap_future(self._started)], timeout=seconds)
 
     def push(self, mel: NDArray[np.float32]) -> None:
-        """Add admitted frames (n_mels, frames) in the model's own config."""
-        self.frames += mel.shape[1]
-        self._pieces.append(mel)
-        self._changed.set()
+        """Add admitted frames (n_mels, frames), maybe none, in the model's own config."""
+        if mel.shape[1]:
+            self.frames += mel.shape[1]
+            self._pieces.append(mel)
+            self._changed.set()
 
     def end(self) -> None:
         """Mark the end of the mel."""

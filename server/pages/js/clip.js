@@ -1,8 +1,8 @@
 /** One clip: its audio, its plots, and the card that shows both. */
 
 import { decode, element } from "./dom.js";
-import { spectrogram } from "./fft.js";
 import { drawLevels, drawMel, drawWaveform, heat } from "./plots.js";
+import { spectrogram } from "./spectra.js";
 import { folded } from "./words.js";
 
 const N_FFT = 1024;

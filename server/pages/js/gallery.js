@@ -1,7 +1,5 @@
 /** The clips: drawn to common scales, and played one at a time from a common position. */
 
-import { element } from "./dom.js";
-
 const STEP = 0.5; // seconds that an arrow key moves
 
 export class Gallery {

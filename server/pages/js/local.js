@@ -1,10 +1,10 @@
 /** Models that run in this browser without the server. `make page` writes their files. */
 
 import { decode } from "./dom.js";
-import { canMake, melOf } from "./mel.js";
 import { noise } from "./noise.js";
 import { readNpy, writeNpy } from "./npy.js";
 import { ask, Problem } from "./server.js";
+import { canMake, melOf } from "./spectra.js";
 import { wavOf } from "./wav.js";
 
 const FILES = new URL("../local/", import.meta.url);

@@ -3,7 +3,7 @@
 import { Clip } from "./clip.js";
 import { byId, element } from "./dom.js";
 import { Gallery } from "./gallery.js";
-import { readInput } from "./input.js";
+import { readInput } from "./npy.js";
 import * as local from "./local.js";
 import { chosenModels, showModels } from "./models.js";
 import * as server from "./server.js";

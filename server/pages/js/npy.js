@@ -1,5 +1,7 @@
-/** Reading and writing mels as npy files. */
+/** Reading the input, a recording or a mel, and writing mels as npy files. */
 
+const TYPES = { safetensors: "application/vnd.safetensors", json: "application/json" };
+const MEL = /\.(npy|npz|safetensors|json|pt|pth|ckpt|pkl)$/i; // if one is not a mel after all, the server says why
 const MAGIC = [0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59];
 
 /** Read { values (n_mels, frames), nMels, frames } from an npy file of floats; null for anything else. */
@@ -28,4 +30,12 @@ export function writeNpy({ values, nMels, frames }) {
   const dictionary = `{'descr': '<f4', 'fortran_order': False, 'shape': (${nMels}, ${frames}), }`;
   const header = `${dictionary.padEnd(117)}\n`; // 128 bytes with the 10 before it
   return new Blob([Uint8Array.from([...MAGIC, 1, 0, header.length, 0]), header, values], { type: "application/x-npy" });
+}
+
+/** Read a file as { kind: "recording" | "mel", name, file, mel }; `mel` is null if this page cannot show it. */
+export async function readInput(file) {
+  const [{ name }, mel] = [file, await readNpy(file)];
+  if (!mel && !MEL.test(name)) return { kind: "recording", name, file, mel };
+  const type = TYPES[name.split(".").at(-1).toLowerCase()] ?? "application/x-npy";
+  return { kind: "mel", name, file: new Blob([file], { type }), mel };
 }

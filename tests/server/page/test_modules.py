@@ -20,7 +20,7 @@ from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import MelSpectrogram, mel_filterbank
 
 MODULES = Path(__file__).parents[3] / "server" / "pages" / "js"
-WINDOWLESS = ("fft", "input", "mel", "noise", "npy", "wav")  # modules that need no window
+WINDOWLESS = ("noise", "npy", "spectra", "wav")  # modules that need no window
 NAMES = sorted(str(path.relative_to(MODULES)) for path in MODULES.rglob("*.js"))
 
 
