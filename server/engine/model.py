@@ -153,16 +153,12 @@ class LoadedModel:
             audio = self.synthesizer.synthesize_many(utterances)
         else:
             (one,) = utterances
-            x = self._elsewhere(one)
-            audio = [self.synthesizer.synthesize(one.mel, **sampling_fields(one)) if x is None else x]
+            sampling, x = sampling_fields(one), None
+            if torch.get_num_threads() == 1:
+                x = self._twins.whole(self._model, np.asarray(one.mel), sampling)
+            audio = [self.synthesizer.synthesize(one.mel, **sampling) if x is None else x]
         self._count(len(utterances), sum(utterance.frames for utterance in utterances))
         return audio
-
-    def _elsewhere(self, utterance: Utterance) -> NDArray[np.float32] | None:
-        """Return the audio of an utterance from another process; None if none is idle or the run has several cores."""
-        if torch.get_num_threads() > 1:
-            return None
-        return self._twins.whole(self._model, np.asarray(utterance.mel), sampling_fields(utterance))
 
     def open_stream(self, sampling: dict[str, Any], **sizes: Any) -> StreamSession:
         """Open a stream, which computes in another process if one is idle."""

@@ -44,11 +44,19 @@ def logging_config(log_format: str, level: str) -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"json": json_format, "text": text_format},
-        "handlers": {"stderr": {"()": LogWriter, "formatter": log_format}},
+        "handlers": {"stderr": {"()": LogWriter, "formatter": log_format, "filters": [add_request_id]}},
         "root": {"handlers": ["stderr"], "level": "WARNING"},
         # uvicorn's records about a WebSocket contain its URL with the query.
         "loggers": {**loggers, "server.websocket": {"level": "WARNING"}},
     }
+
+
+def add_request_id(record: logging.LogRecord) -> bool:
+    """Add the request id to a record. This is a logging filter that drops nothing."""
+    request_id = REQUEST_ID.get()
+    if request_id is not None and not hasattr(record, "request_id"):
+        record.request_id = request_id
+    return True
 
 
 class TextFormatter(logging.Formatter):
@@ -75,9 +83,7 @@ class LogWriter(QueueHandler):
         threading.Thread(target=self._write, name="log", daemon=True).start()
 
     def prepare(self, record: logging.LogRecord) -> bytes:
-        """Return a record as a line, with the id of the request that it belongs to."""
-        if (request_id := REQUEST_ID.get()) is not None:
-            vars(record).setdefault("request_id", request_id)
+        """Return a record as a line."""
         return f"{self.format(record)}\n".encode(errors="backslashreplace")
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's own name
