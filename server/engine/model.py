@@ -56,11 +56,7 @@ class LoadedModel:
     """
 
     def __init__(
-        self,
-        synthesizer: Synthesizer,
-        record: Record | None = None,
-        shared_frames: int = 0,
-        twins: Twins | None = None,
+        self, synthesizer: Synthesizer, record: Record | None = None, shared_frames: int = 0, twins: Twins | None = None
     ) -> None:
         self.name = short_name(synthesizer.name)
         self.synthesizer = synthesizer

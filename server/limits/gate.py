@@ -1,15 +1,14 @@
 """Admits or refuses requests before they are handled: by host, shutdown, API key, quota and number of requests."""
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from server.engine.jobs import CLIENT, Client
+from server.engine.jobs import CLIENT
 from server.limits.holdings import Drain, Holding, Pool, address_of, client_of
 from server.limits.keys import KeyRing, Quotas
 from server.problems import Problem, render
@@ -70,7 +69,10 @@ class HostRule:
 
 @dataclass
 class Gate:
-    """Middleware that admits requests and WebSockets, or refuses them before their body is read."""
+    """Middleware that admits requests and WebSockets, or refuses them before their body is read.
+
+    A request holds a place, and memory, until its end.
+    """
 
     app: ASGIApp
     hosts: HostRule
@@ -87,8 +89,16 @@ class Gate:
         try:
             client = client_of(connection, self._check(connection, path))
             CLIENT.set(client)
-            with self._held(scope, client):
+            place, memory = Holding(self.drain.requests, client), Holding(self.memory, client)
+            if path not in OPERATIONS and not place.set(1):
+                detail = "Too many requests in progress, in total or of yours; try again soon."
+                raise Problem("busy", detail, retry_after=1)
+            connection.state.memory = memory
+            try:
                 await self.app(scope, receive, in_parts(send))
+            finally:
+                place.set(0)
+                memory.set(0)
         except Problem as problem:
             await render(connection, problem)(scope, receive, send)
 
@@ -100,19 +110,6 @@ class Gate:
         if self.keys is None or path in PROBES or path in PAGES or path.startswith(PAGE_PARTS):
             return ""
         return check_key(self.keys, connection)
-
-    @contextmanager
-    def _held(self, scope: Scope, client: Client) -> Iterator[None]:
-        """Hold a place and memory for a request until its end."""
-        place, memory = Holding(self.drain.requests, client), Holding(self.memory, client)
-        if scope["path"] not in OPERATIONS and not place.set(1):
-            raise Problem("busy", "Too many requests in progress, in total or of yours; try again soon.", retry_after=1)
-        scope.setdefault("state", {})["memory"] = memory
-        try:
-            yield
-        finally:
-            place.set(0)
-            memory.set(0)
 
 
 def in_parts(send: Send) -> Send:

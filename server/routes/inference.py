@@ -22,11 +22,11 @@ from server.stream.audio import VALUE_BYTES
 JSON_BYTES = 24
 """longest text of one sample"""
 
-router = APIRouter(prefix=INFERENCE, tags=["Open Inference Protocol"])
+router = APIRouter(prefix=INFERENCE, tags=["Open Inference Protocol"], responses=REFUSALS)
 
 ONE_MODEL = "/models/{name}"
 ONE_VERSION = f"{ONE_MODEL}/versions/{VERSION}"
-RESPONSES = {200: INFERENCE_RESPONSE, **REFUSALS}
+RESPONSE = {200: INFERENCE_RESPONSE}
 
 
 @router.get("")
@@ -35,22 +35,22 @@ async def describe_server() -> dict[str, Any]:
     return {"name": "vocoder", "version": vocoder.__version__, "extensions": ["binary_tensor_data"]}
 
 
-@router.get("/health/live", responses=REFUSALS)
+@router.get("/health/live")
 async def live(service: ServiceDependency) -> dict[str, bool]:
     """Answer 200 if /livez does."""
     await operations.live(service)
     return {"live": True}
 
 
-@router.get("/health/ready", responses=REFUSALS)
+@router.get("/health/ready")
 async def ready(service: ServiceDependency) -> dict[str, bool]:
     """Answer 200 if /readyz does."""
     await operations.ready(service)
     return {"ready": True}
 
 
-@router.get(ONE_MODEL, responses=REFUSALS)
-@router.get(ONE_VERSION, responses=REFUSALS)
+@router.get(ONE_MODEL)
+@router.get(ONE_VERSION)
 async def describe_one(name: str, service: ServiceDependency) -> dict[str, Any]:
     """Describe the tensors of a model."""
     engine = service.engines.get(name)
@@ -63,8 +63,8 @@ async def describe_one(name: str, service: ServiceDependency) -> dict[str, Any]:
     }
 
 
-@router.get(f"{ONE_MODEL}/ready", responses=REFUSALS)
-@router.get(f"{ONE_VERSION}/ready", responses=REFUSALS)
+@router.get(f"{ONE_MODEL}/ready")
+@router.get(f"{ONE_VERSION}/ready")
 async def is_ready(name: str, service: ServiceDependency) -> dict[str, Any]:
     """Answer 200 once a model is loaded and warmed up."""
     engine = service.engines.get(name)
@@ -73,8 +73,8 @@ async def is_ready(name: str, service: ServiceDependency) -> dict[str, Any]:
     return {"name": engine.name, "ready": True}
 
 
-@router.post(f"{ONE_MODEL}/infer", response_class=Response, responses=RESPONSES, openapi_extra=INFERENCE_BODY)
-@router.post(f"{ONE_VERSION}/infer", response_class=Response, responses=RESPONSES, openapi_extra=INFERENCE_BODY)
+@router.post(f"{ONE_MODEL}/infer", response_class=Response, responses=RESPONSE, openapi_extra=INFERENCE_BODY)
+@router.post(f"{ONE_VERSION}/infer", response_class=Response, responses=RESPONSE, openapi_extra=INFERENCE_BODY)
 async def infer(name: str, http: Request, service: ServiceDependency) -> Response:
     """Turn the tensor `mel` into the tensor `audio`."""
     if media_type(http) not in (JSON, RAW, None):  # browsers let other sites' pages send text/plain without preflight

@@ -32,9 +32,8 @@ from vocoder.mel.spectrogram import MelSpectrogram
 from vocoder.npy import npy_bytes
 
 logger = logging.getLogger(__name__)
-router = APIRouter(tags=["mel"])
+router = APIRouter(tags=["mel"], responses=PROBLEMS, default_response_class=Response)
 
-RESPONSES = {200: MEL_RESPONSE, **PROBLEMS}
 OTHER_AUDIO_TYPES = ("application/octet-stream", "application/ogg")
 MAX_CHANNELS = 2
 MAX_SAMPLE_RATE = 192_000
@@ -56,8 +55,8 @@ class MelQuery(BaseModel):
     preset: str | None = Field(default=None, max_length=64, description="mel preset, instead of the model's own config")
 
 
-@router.post("/v1/mel", response_class=Response, responses=RESPONSES, openapi_extra=query_of(MelQuery) | AUDIO_BODY)
-@router.post("/mel", include_in_schema=False, response_class=Response)
+@router.post("/v1/mel", responses={200: MEL_RESPONSE}, openapi_extra=query_of(MelQuery) | AUDIO_BODY)
+@router.post("/mel", include_in_schema=False)
 async def extract_mel(request: Request, service: ServiceDependency) -> Response:
     """Compute the mel-spectrogram of an audio file."""
     query = read_query(MelQuery, request.query_params)

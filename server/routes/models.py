@@ -16,10 +16,10 @@ from vocoder.config import to_dict
 from vocoder.mel.config import ALIASES, MelConfig
 from vocoder.mel.values import mel_range
 
-router = APIRouter(tags=["models"])
+router = APIRouter(tags=["models"], responses=PROBLEMS)
 
 
-@router.get("/v1/models", responses=PROBLEMS)
+@router.get("/v1/models")
 @router.get("/models", include_in_schema=False)
 def list_models(service: ServiceDependency) -> dict[str, Any]:
     """List the models; the first one is the default."""
@@ -32,7 +32,7 @@ def list_models(service: ServiceDependency) -> dict[str, Any]:
 
 
 @router.get("/models/{name}", include_in_schema=False)
-@router.get("/v1/models/{name}", responses=PROBLEMS)
+@router.get("/v1/models/{name}")
 def show_model(name: str, service: ServiceDependency) -> dict[str, Any]:
     """Describe one model; start loading it if it is idle."""
     engine = service.engines.get(name)

@@ -20,15 +20,15 @@ from server.service import LoadError, Service, ServiceDependency
 from server.telemetry.logs import dropped_lines
 from server.telemetry.requests import METRICS
 
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=["health"], responses=PROBLEMS)
 metrics_router = APIRouter(tags=["health"])
-repository_router = APIRouter(prefix=f"{INFERENCE}/repository", tags=["Open Inference Protocol"])
+repository_router = APIRouter(prefix=f"{INFERENCE}/repository", tags=["Open Inference Protocol"], responses=REFUSALS)
 
 MODEL = "/models/{name:path}"
 AVAILABLE = {EngineState.READY: "READY", EngineState.LOADING: "LOADING"}
 
 
-@router.get("/livez", responses=PROBLEMS)
+@router.get("/livez")
 async def live(service: ServiceDependency) -> dict[str, str]:
     """Answer 200 while the event loop and every model work, otherwise 503, which calls for a restart."""
     timeout = service.settings.stall_timeout
@@ -38,7 +38,7 @@ async def live(service: ServiceDependency) -> dict[str, str]:
     return {"status": "alive"}
 
 
-@router.get("/readyz", responses=PROBLEMS)
+@router.get("/readyz")
 async def ready(service: ServiceDependency) -> dict[str, str]:
     """Answer 200 once every model is loaded and warmed up."""
     if not service.engines.ready:
@@ -100,7 +100,7 @@ class _Load(Strict):
     parameters: dict[str, None] = Field(default_factory=dict, max_length=0)
 
 
-@repository_router.post(f"{MODEL}/load", responses=REFUSALS)
+@repository_router.post(f"{MODEL}/load")
 async def load(name: str, http: Request, service: ServiceDependency) -> dict[str, str]:
     """Reload a model, or add one by its shipped name or directory; answer when it is ready."""
     if await http.body():
@@ -115,7 +115,7 @@ async def load(name: str, http: Request, service: ServiceDependency) -> dict[str
     return {}
 
 
-@repository_router.post(f"{MODEL}/unload", responses=REFUSALS)
+@repository_router.post(f"{MODEL}/unload")
 async def unload(name: str, service: ServiceDependency) -> dict[str, str]:
     """Take a model out of service and free its memory. Waiting requests are refused and streams end."""
     await service.engines.unload(name)

@@ -23,14 +23,13 @@ from vocoder.adapt.path import Placement
 from vocoder.admission import Admitted
 
 logger = logging.getLogger(__name__)
-router = APIRouter(tags=["synthesis"])
+router = APIRouter(tags=["synthesis"], responses=PROBLEMS, default_response_class=Response)
 
 REQUEST = query_of(SynthesisQuery) | MEL_BODY
-RESPONSES = {200: AUDIO_RESPONSE, **PROBLEMS}
 
 
-@router.post("/v1/synthesize", response_class=Response, responses=RESPONSES, openapi_extra=REQUEST)
-@router.post("/synthesize", response_class=Response, responses=RESPONSES, openapi_extra=REQUEST)
+@router.post("/v1/synthesize", responses={200: AUDIO_RESPONSE}, openapi_extra=REQUEST)
+@router.post("/synthesize", responses={200: AUDIO_RESPONSE}, openapi_extra=REQUEST)
 async def synthesize(http: Request, service: ServiceDependency) -> Response:
     """Turn one mel-spectrogram into one waveform."""
     query = read_query(SynthesisQuery, http.query_params)
