@@ -13,15 +13,11 @@ def test_one_client_cannot_use_the_last_quarter():
     pool = Pool(100)
     first, second = Holding(pool, ALICE), Holding(pool, ("alice", "10.0.0.2"))
     assert first.set(60)
-    assert not second.set(16)  # the same key
-    assert second.set(15)
+    assert [second.set(16), second.set(15)] == [False, True]  # the same key
     other = Holding(pool, BOB)
-    assert not other.set(26)
-    assert other.set(25)
-    assert pool.used == 100
+    assert ([other.set(26), other.set(25)], pool.used) == ([False, True], 100)
     first.set(0)
-    assert other.set(75)
-    assert not other.set(76)
+    assert [other.set(75), other.set(76)] == [True, False]
     for holding in (second, other):
         holding.set(0)
     assert (pool.used, pool.most) == (0, 100)
