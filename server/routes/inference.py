@@ -26,7 +26,7 @@ router = APIRouter(prefix=INFERENCE, tags=["Open Inference Protocol"], responses
 
 ONE_MODEL = "/models/{name}"
 ONE_VERSION = f"{ONE_MODEL}/versions/{VERSION}"
-RESPONSE = {200: INFERENCE_RESPONSE}
+RESPONSES: dict[int | str, Any] = {200: INFERENCE_RESPONSE}
 
 
 @router.get("")
@@ -73,8 +73,8 @@ async def is_ready(name: str, service: ServiceDependency) -> dict[str, Any]:
     return {"name": engine.name, "ready": True}
 
 
-@router.post(f"{ONE_MODEL}/infer", response_class=Response, responses=RESPONSE, openapi_extra=INFERENCE_BODY)
-@router.post(f"{ONE_VERSION}/infer", response_class=Response, responses=RESPONSE, openapi_extra=INFERENCE_BODY)
+@router.post(f"{ONE_MODEL}/infer", response_class=Response, responses=RESPONSES, openapi_extra=INFERENCE_BODY)
+@router.post(f"{ONE_VERSION}/infer", response_class=Response, responses=RESPONSES, openapi_extra=INFERENCE_BODY)
 async def infer(name: str, http: Request, service: ServiceDependency) -> Response:
     """Turn the tensor `mel` into the tensor `audio`."""
     if media_type(http) not in (JSON, RAW, None):  # browsers let other sites' pages send text/plain without preflight
