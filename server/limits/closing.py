@@ -63,64 +63,57 @@ class ReaderWatch(Deadline):
             self.begin()
 
 
-class LingeringTransport:
+class LingeringTransport(asyncio.Protocol):
     """A transport whose `close` lingers if `sending` says that the client may still be sending.
 
     Otherwise TCP resets the connection, and the client loses what it has not read yet, such as the 413 for a body that
-    is too large. So the server closes its own side first and discards input for a while (RFC 9112, section 9.6).
+    is too large. So the server closes its own side first (RFC 9112, section 9.6), and this takes the place of the
+    protocol: it discards input for a while or up to an amount.
     """
 
     def __init__(self, transport: asyncio.Transport, protocol: asyncio.Protocol, sending: Callable[[], bool]) -> None:
         self.plain = transport
         self._protocol = protocol
         self._sending = sending
-        self._lingers = False
+        self._left = LINGER_BYTES
+        self._timer: asyncio.TimerHandle | None = None
+        self.pause_writing, self.resume_writing = protocol.pause_writing, protocol.resume_writing  # type: ignore[method-assign]
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.plain, name)
 
     def is_closing(self) -> bool:
         """Whether the server has closed it."""
-        return self._lingers or self.plain.is_closing()
+        return self._timer is not None or self.plain.is_closing()
 
     def write(self, data: bytes) -> None:
         """Send data unless the connection is closed."""
-        if not self._lingers:
+        if self._timer is None:
             self.plain.write(data)
 
     def close(self) -> None:
         """Send pending data and close."""
-        if self._lingers:
+        if self._timer is not None:
             return
         if self.plain.is_closing() or not self.plain.can_write_eof() or not self._sending():
             self.plain.close()
             return
-        self._lingers = True
-        self.plain.set_protocol(_Discard(self.plain, self._protocol))
+        self._timer = asyncio.get_running_loop().call_later(LINGER_SECONDS, self.plain.close)
+        self.plain.set_protocol(self)
         self.plain.resume_reading()
         self.plain.write_eof()
-
-
-class _Discard(asyncio.Protocol):
-    """Discards incoming data; closes the connection after a time or an amount of data."""
-
-    def __init__(self, transport: asyncio.Transport, before: asyncio.Protocol) -> None:
-        self._transport = transport
-        self._before = before  # it watches its reader
-        self.pause_writing, self.resume_writing = before.pause_writing, before.resume_writing  # type: ignore[method-assign]
-        self._left = LINGER_BYTES
-        self._timer = asyncio.get_running_loop().call_later(LINGER_SECONDS, transport.close)
 
     def data_received(self, data: bytes) -> None:
         """Discard data; close the connection after too much of it."""
         self._left -= len(data)
         if self._left < 0:
-            self._transport.close()
+            self.plain.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Pass the event on to the original protocol."""
-        self._timer.cancel()
-        self._before.connection_lost(exc)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._protocol.connection_lost(exc)
 
 
 def refusal(problem: Problem) -> bytes:
