@@ -21,7 +21,11 @@ LENGTHS = {b"\x01\x00": "<H", b"\x02\x00": "<I"}
 """version -> format of the header's length (numpy.lib.format)"""
 LONGEST_HEAD = 12 + MAX_HEADER
 """largest offset of the values in a file"""
-FIELDS = {"descr": "['\"](.*?)['\"]", "fortran_order": "(True|False)", "shape": r"\(((?:\d+L?,\s*)*(?:\d+L?)?)\)"}
+FIELDS = {
+    "descr": r"(?:['\"](.*?)['\"]|\[.*?\])",  # a list if the dtype is structured
+    "fortran_order": "(True|False)",
+    "shape": r"\(((?:\d+L?,\s*)*(?:\d+L?)?)\)",
+}
 """field of a header -> pattern of its value; Python 2 wrote long integers as 5L"""
 FLOATS = tuple(f"{order}f{size}" for order in "<>" for size in (2, 4, 8))
 MASKED = "the mel is a masked array: fill the masked values first, as in mel.filled(silence)"
@@ -35,8 +39,8 @@ class NpyError(ValueError):
 class NpyHeader:
     """The contents of a header.
 
-    `descr` is NumPy's name of the dtype, such as `<f4`; `order` is the memory order of the values, which begin at byte
-    `start`.
+    `descr` is NumPy's name of the dtype, such as `<f4`, empty if the dtype is structured; `order` is the memory order
+    of the values, which begin at byte `start`.
     """
 
     descr: str
@@ -46,7 +50,7 @@ class NpyHeader:
 
 
 def read_header(content: bytes | memoryview) -> NpyHeader:
-    """Read a header from the first bytes of a file, or all of it; raises an NpyError if it is invalid or structured."""
+    """Read a header from the first bytes of a file, or all of it; raises an NpyError if it is invalid."""
     head = bytes(content[:LONGEST_HEAD])
     if head[:6] != MAGIC or head[6:8] not in LENGTHS:
         raise NpyError("this is not an npy file of version 1.0 or 2.0")
