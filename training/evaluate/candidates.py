@@ -61,8 +61,7 @@ def on_both(candidate: Candidate) -> list[Candidate]:
 def mel_of(x: Audio, mel_config: MelConfig) -> Audio:
     """Return the mel (n_mels, frames) of audio x (T,)."""
     with torch.inference_mode():
-        mel: Audio = MelSpectrogram(mel_config)(torch.from_numpy(x)[None])[0].numpy()
-    return mel
+        return MelSpectrogram(mel_config).forward(torch.from_numpy(x)[None])[0].numpy()
 
 
 def griffin_lim(config: MelConfig, mel: Audio, iterations: int = 60) -> Audio:

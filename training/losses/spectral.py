@@ -15,10 +15,6 @@ MEL_SCALES = ((32, 5), (64, 10), (128, 20), (256, 40), (512, 80), (1024, 160), (
 """FFT size in samples and number of bands of each mel of `MultiScaleMel`"""
 PERIODICITY_SIZE = 2048
 """FFT size of `periodicity_loss` in samples: four periods of a voice at 50 Hz"""
-BAND_EDGES = (0.0, 1000.0, 2000.0, 4000.0, 8000.0)
-"""edges in Hz of the bands whose autocorrelations `periodicity_loss` compares, besides the whole spectrum's"""
-F0_RANGE = (50, 500)
-"""frequencies in Hz whose periods are the lags of these autocorrelations"""
 FLOOR = 1e-4
 """magnitudes below this count as silence; 1 is the magnitude of white noise of variance 1"""
 
@@ -86,16 +82,16 @@ def periodicity_loss(x_hat: Tensor, x: Tensor, sample_rate: int) -> Tensor:
 
 
 def _autocorrelations(x: Tensor, sample_rate: int) -> Tensor:
-    """Return the autocorrelations (B, bands, lags, frames) of audio (B, T): of the whole spectrum and of its bands."""
+    """Return the autocorrelations (B, bands, lags, frames) of audio (B, T): of the whole spectrum and of four bands."""
     magnitude = (squared_magnitude(spectrum(x, PERIODICITY_SIZE)) + FLOOR**2).sqrt()
-    edges = [round(edge * PERIODICITY_SIZE / sample_rate) for edge in BAND_EDGES if edge < sample_rate / 2]
+    hertz = [edge for edge in (0, 1000, 2000, 4000, 8000) if edge < sample_rate / 2]
+    edges = [round(edge * PERIODICITY_SIZE / sample_rate) for edge in hertz]
     bands = [(0, magnitude.shape[1]), *pairwise(edges)]
     masks = magnitude.new_zeros(len(bands), magnitude.shape[1], 1)
     for mask, (low, high) in zip(masks, bands, strict=True):
         mask[low:high] = 1
     r: Tensor = torch.fft.irfft(magnitude[:, None] * masks, dim=2)
-    low, high = F0_RANGE
-    return r[:, :, sample_rate // high : sample_rate // low] / r[:, :, :1]
+    return r[:, :, sample_rate // 500 : sample_rate // 50] / r[:, :, :1]  # periods of voices from 50 to 500 Hz
 
 
 def power_loss(x_hat: Tensor, x: Tensor) -> Tensor:
