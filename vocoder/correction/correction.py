@@ -1,6 +1,5 @@
 """Correct a waveform towards the mel that was asked for."""
 
-import copy
 import math
 from collections.abc import Sequence
 from functools import cache
@@ -32,28 +31,19 @@ class Correction(nn.Module):
     Raises a ConfigError if the mel config is not correctable.
     """
 
-    def __init__(self, config: MelConfig, count: int) -> None:
+    def __init__(self, config: MelConfig, count: int, filter: MelFilter | None = None) -> None:
         super().__init__()
-        self.config = config
-        self.filter = MelFilter(config)
-        self._set_count(count)
+        if count and not config.correctable:
+            raise ConfigError(
+                f"a waveform can only be corrected towards natural-log magnitude mels with n_fft a multiple of "
+                f"hop_length, not towards {config.name!r} mels"
+            )
+        self.config, self.count, self.order = config, count, Order(config, max(count, 1))
+        self.filter = MelFilter(config) if filter is None else filter
 
     def with_count(self, count: int | None) -> "Correction":
         """Return the correction with another count, or itself if that is None."""
-        if count is None or count == self.count:
-            return self
-        other = copy.copy(self)
-        other._set_count(count)
-        return other
-
-    def _set_count(self, count: int) -> None:
-        if count and not self.config.correctable:
-            raise ConfigError(
-                f"a waveform can only be corrected towards natural-log magnitude mels with n_fft a multiple of "
-                f"hop_length, not towards {self.config.name!r} mels"
-            )
-        self.count = count
-        self.order = Order(self.config, max(count, 1))
+        return self if count is None or count == self.count else Correction(self.config, count, self.filter)
 
     def forward(self, x: Tensor, mel: Tensor) -> Tensor:
         """Return the corrected audio (B, T) for x (B, T) and its target mel (B, n_mels, T / hop_length)."""
