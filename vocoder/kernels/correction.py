@@ -17,20 +17,9 @@ from numba import njit
 
 from vocoder.kernels.fourier import PAIR, eight, get, put, times, transform, transform_back
 from vocoder.kernels.intrinsics import entry
+from vocoder.kernels.lanes import backwards, fma, lanes, load, load_rows, repeated, root, store, store_rows, transposed
 from vocoder.kernels.mel_filter import compare, spread
 from vocoder.kernels.memory import LANES, Cube, Integers, Matrix, Row, Vectors
-from vocoder.kernels.vectors import (
-    backwards,
-    fma,
-    lanes,
-    load,
-    load_rows,
-    repeated,
-    root,
-    store,
-    store_rows,
-    transposed,
-)
 
 FLOAT = np.float32
 TWO, LEAST_POWER = np.float32(2.0), np.float32(4e-14)  # 4 times that of `vocoder.layers.mel_filter`: bins are doubled

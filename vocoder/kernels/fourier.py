@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from vocoder.kernels.lanes import fma, load, repeated, store
 from vocoder.kernels.memory import LANES
-from vocoder.kernels.vectors import fma, load, repeated, store
 
 HALF_ROOT = np.float32(0.5**0.5)
 PAIR = 2 * LANES  # real numbers in a complex vector

@@ -6,8 +6,8 @@ import numpy as np
 from numba import njit
 
 from vocoder.kernels.intrinsics import FAST, entry, like, wide
+from vocoder.kernels.lanes import LOG2E, exp2
 from vocoder.kernels.memory import FirstMatrix, Matrix, Row
-from vocoder.kernels.vectors import LOG2E, exp2
 
 Residual = tuple[FirstMatrix, Row, FirstMatrix]
 """the hidden signal (rows, C) of a layer, the bias (C,) of its residual, and the hidden signal of the next layer"""

@@ -7,8 +7,8 @@ import numpy as np
 from numba import njit
 
 from vocoder.kernels.intrinsics import FAST, entry
+from vocoder.kernels.lanes import polynomial
 from vocoder.kernels.memory import DoubleMatrix, Matrix
-from vocoder.kernels.vectors import polynomial
 
 SMALL = 1e-4  # as in `vocoder.layers.source`: below it the quotient of two sines is replaced by its limit
 GRID = 2.0**28

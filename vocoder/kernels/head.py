@@ -6,9 +6,9 @@ import numpy as np
 from numba import njit
 
 from vocoder.kernels.intrinsics import FAST, entry, wide
+from vocoder.kernels.lanes import LOG2E, exp2, lanes, root
 from vocoder.kernels.mel_filter import compare, spread
 from vocoder.kernels.memory import LANES, Cube, FirstMatrix, Matrix, Row, Vectors
-from vocoder.kernels.vectors import LOG2E, exp2, lanes, root
 
 FLOAT = np.float32
 ZERO, ONE, TWO, BINARY = FLOAT(0.0), FLOAT(1.0), FLOAT(2.0), FLOAT(LOG2E)

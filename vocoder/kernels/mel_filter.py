@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from vocoder.kernels.lanes import LOG2E, exp2, fma, larger, load, log2, repeated, smaller, store, transposed
 from vocoder.kernels.memory import LANES
-from vocoder.kernels.vectors import LOG2E, exp2, fma, larger, load, log2, repeated, smaller, store, transposed
 
 FLOAT = np.float32
 MAX_DIFFERENCE, MAX_BOOST = FLOAT(3.0), FLOAT(4.0)  # as in `vocoder.layers.mel_filter`

@@ -12,10 +12,8 @@ BLOCK = 96
 
 PART = 2 * BLOCK
 """rows times bytes per number that go through a block at once, so that intermediate results stay in that cache too"""
-TILE = 6
-"""rows that are multiplied at once: with two vectors per row the sums fill 12 of 16 registers"""
-PAIR_TILE, PAIR_COLUMNS = 8, 48
-"""rows and columns of bfloat16 that are multiplied at once: three vectors per row fill 24 of 32 registers"""
+PAIR_COLUMNS = 48
+"""columns of bfloat16 that are multiplied at once"""
 TILE_ROWS = 16
 """rows of a tile of Intel's AMX, and columns of pairs"""
 PAIR_ROWS = 288

@@ -10,11 +10,13 @@ from llvmlite import ir  # type: ignore[import-untyped]
 from numba import njit, types
 
 from vocoder.kernels.intrinsics import entry, halved, instruction, like, retyped
-from vocoder.kernels.memory import PAIR_COLUMNS, PAIR_ROWS, PAIR_TILE, Cube, FirstMatrix, Matrix, Row
+from vocoder.kernels.lanes import fma, lanes, larger, load, polynomial, repeated, smaller, store
+from vocoder.kernels.memory import PAIR_COLUMNS, PAIR_ROWS, Cube, FirstMatrix, Matrix, Row
 from vocoder.kernels.panels import FLOAT, Mixing, mix_row
-from vocoder.kernels.vectors import fma, lanes, larger, load, polynomial, repeated, smaller, store
 
 WIDTH = PAIR_COLUMNS // 3  # numbers of a vector
+TILE = 8
+"""rows that are multiplied at once: with three vectors per row the sums fill 24 of 32 registers"""
 Panels = tuple[Matrix, Matrix]
 """a matrix in panels of `PAIR_COLUMNS` columns, and the bias in rows for each panel"""
 Weights = tuple[Mixing, Panels, Panels, Row]
@@ -85,14 +87,14 @@ def _multiply(x: Any, first: int, count: int, panel: Any, coming: Any, bias: Any
     Each step of the first tiles prefetches a cache line of the next panel, `coming`.
     """
     pairs, flat, last = x.shape[1], x.reshape(-1), first + count - 1
-    for r in range(0, count, PAIR_TILE):
+    for r in range(0, count, TILE):
         a, b, c, d = first + r, min(first + r + 1, last), min(first + r + 2, last), min(first + r + 3, last)
         e, f = min(first + r + 4, last), min(first + r + 5, last)
         g, h = min(first + r + 6, last), min(first + r + 7, last)
         places = a * pairs, b * pairs, c * pairs, d * pairs, e * pairs, f * pairs, g * pairs, h * pairs
-        line = min(r // PAIR_TILE, PAIR_COLUMNS // WIDTH - 1) * WIDTH * pairs
+        line = min(r // TILE, PAIR_COLUMNS // WIDTH - 1) * WIDTH * pairs
         rows = _tile(flat, places, pairs, panel, coming, line, bias, zero)
-        for i in range(PAIR_TILE):
+        for i in range(TILE):
             sums = rows[i]
             for j in range(3):
                 store(out[r + i], WIDTH * j, sums[j])
@@ -183,7 +185,7 @@ def multiplying(multiply: Any) -> Any:
     return multiplied
 
 
-_computed, _multiplied = computing(_multiply, PAIR_TILE), multiplying(_multiply)
+_computed, _multiplied = computing(_multiply, TILE), multiplying(_multiply)
 
 
 @entry(stripe=1)

@@ -9,21 +9,12 @@ import numpy as np
 from numba import njit
 
 from vocoder.kernels.intrinsics import FAST, entry, like
-from vocoder.kernels.memory import (
-    BLOCK,
-    LANES,
-    TILE,
-    Cube,
-    DoubleMatrix,
-    DoubleRow,
-    FirstMatrix,
-    Matrix,
-    Row,
-    SecondMatrix,
-)
-from vocoder.kernels.vectors import LOG2E, exp2, fma, lanes, larger, load, polynomial, repeated, store
+from vocoder.kernels.lanes import LOG2E, exp2, fma, lanes, larger, load, polynomial, repeated, store
+from vocoder.kernels.memory import BLOCK, LANES, Cube, DoubleMatrix, DoubleRow, FirstMatrix, Matrix, Row, SecondMatrix
 
 FLOAT = np.float32
+TILE = 6
+"""rows that are multiplied at once: with two vectors per row the sums fill 12 of 16 registers"""
 Panels = tuple[FirstMatrix, Row]
 """a matrix in panels of columns, and the bias or nothing"""
 DoublePanels = tuple[DoubleMatrix, DoubleRow]

@@ -9,8 +9,8 @@ from numba.core.event import trigger_event
 
 from vocoder.kernels import launcher
 from vocoder.kernels.intrinsics import like, wide
+from vocoder.kernels.lanes import exp2, log2
 from vocoder.kernels.launcher import announced, kernel
-from vocoder.kernels.vectors import exp2, log2
 
 
 def test_a_kernel_processes_each_stripe_once_with_any_number_of_threads():
