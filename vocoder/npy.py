@@ -61,12 +61,15 @@ def read_header(content: bytes | memoryview) -> NpyHeader:
     if end - start > MAX_HEADER or end > len(head):
         raise NpyError("the npy file's header is longer than the file, or than any header needs")
     text = head[start:end].decode("latin1")
-    found = [re.findall(rf"""['"]{name}['"]\s*:\s*{value}\s*[,}}]""", text) for name, value in FIELDS.items()]
-    if not text.startswith("{") or any(len(values) != 1 for values in found):
-        raise NpyError("the npy file's header is not a dictionary of descr, fortran_order and shape")
-    (descr,), (fortran_order,), (shape,) = found
+    found: list[str] = []
+    for name, value in FIELDS.items():
+        pieces = re.split(rf"""['"]{name}['"]\s*:\s*{value}\s*(?:,\s*|(?=}}))""", text, maxsplit=1)
+        found, text = [*found, *pieces[1:-1]], pieces[0] + pieces[-1] if pieces[1:] else ""
+    if text.strip() != "{}":
+        raise NpyError("the npy file's header is not a dictionary of descr, fortran_order and shape alone")
+    descr, fortran_order, shape = found
     sizes = tuple(map(int, re.findall(r"\d+", shape)))
-    return NpyHeader(descr, "F" if fortran_order == "True" else "C", sizes, end)
+    return NpyHeader(descr or "", "F" if fortran_order == "True" else "C", sizes, end)
 
 
 def read_array(content: bytes, dtypes: tuple[str, ...]) -> NDArray[np.generic]:

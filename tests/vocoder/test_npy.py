@@ -53,7 +53,7 @@ TEXT = "{'descr': '<f4', 'fortran_order': %s, 'shape': (80, %s)}"
         *(VALID[:cut] for cut in (0, 3, 8, 60, 127, 128, -1)),
         VALID.replace(b"NUMPY\x01", b"NUMPY\x09"),
         *map(with_header, ("[1, 2]", "{'descr': '<f4'}", "__import__('os')", TEXT % (3, 6), TEXT % ("False", 10**300))),
-        with_header((TEXT % ("False", 6)).ljust(2000)),
+        *map(with_header, ((TEXT % ("False", 6)).ljust(2000), TEXT[:-1] % ("False", 6), TEXT % (True, "6), 'x': (6"))),
         *(VALID.replace(b"'<f4'", descr) for descr in (b"7    ", b"'O'  ", b"[[3]]")),
     ],
 )
