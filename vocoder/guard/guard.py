@@ -15,19 +15,7 @@ from vocoder.adapt.path import MelPath
 from vocoder.adapt.shape import shape_fault
 from vocoder.checkpoint import CheckpointError, load_model
 from vocoder.directories import ASSETS, GUARDS
-from vocoder.guard.verdict import (
-    INTEGERS,
-    LOUD,
-    PADDING,
-    RANGE,
-    UNFAMILIAR,
-    UNSURE,
-    Verdict,
-    encoding_message,
-    fault,
-    preset_of,
-    recognised,
-)
+from vocoder.guard.verdict import UNFAMILIAR, UNSURE, Verdict, encoding_message, fault, preset_of, recognised
 from vocoder.layers.recogniser import Recognition
 from vocoder.mel.config import PRESETS, MelConfig
 from vocoder.mel.conventions import DB10, LOUDEST, NOT_SPEECH, PLAIN, SHUFFLED, TRANSPOSED, convention_of, layout_of
@@ -141,7 +129,7 @@ class Guard:
             return SILENCE
         far = largest < WITH_SOUND[0] or smallest > WITH_SOUND[1] or smallest < LOWEST
         if far and self.knows(config) and (wrong := mel_range(config).fault(smallest, largest)) is not None:
-            return fault(RANGE, range=wrong)
+            return fault("range", range=wrong)
         if values.shape[1] < FEWEST_FRAMES:
             return TOO_SHORT
         if values.shape[0] == values.shape[1] and looks_transposed(values, self, self):
@@ -153,7 +141,7 @@ class Guard:
         if verdict.typical:
             return _padding(unscaled, given) or self._loud(loudest) or verdict
         if found is not None and logarithms is values and self._of_integers(values, config):
-            return fault(INTEGERS, verdict.likeliest)
+            return fault("integers", verdict.likeliest)
         return verdict if found is None else self._of_scale(unscaled, given, target, verdict)
 
     def _of_scale(self, mel: Tensor, given: MelConfig, target: MelConfig, verdict: Verdict) -> Verdict:
@@ -163,13 +151,13 @@ class Guard:
             message = f"The mel looks like the {scaled.name} preset: {preset_of(scaled, target)}."
             return Verdict(False, 0.0, "normalised", message, scaled.name, likeliest=verdict.likeliest)
         if scaled is None and verdict.cause == "log10" and mel.shape[1] >= QUIET_FRAMES and smallest > NOT_QUIET:
-            return fault(RANGE, verdict.likeliest, range=f"The values go from {smallest:.4g} to {largest:.4g}.")
+            return fault("range", verdict.likeliest, range=f"The values go from {smallest:.4g} to {largest:.4g}.")
         return verdict
 
     def _loud(self, loudest: float) -> Verdict | None:
         """Return a verdict if the largest natural logarithm (infinite if unknown) is beyond full scale, or None."""
         excess = loudest - mel_range(self.mel_config).loudest
-        return fault(LOUD, decibels=20 * excess / math.log(10)) if BEYOND < excess < math.inf else None
+        return fault("loud", decibels=20 * excess / math.log(10)) if BEYOND < excess < math.inf else None
 
     def _of_integers(self, mel: Tensor, config: MelConfig) -> bool:
         """Return whether a mel of natural logarithms (n_mels, frames) was computed from samples in -32768..32767."""
@@ -224,7 +212,7 @@ def _padding(mel: Tensor, config: MelConfig) -> Verdict | None:
     """Return a verdict if in some frames of a mel (n_mels, frames) all bands have the same audible value, or None."""
     flat = mel[:, mel.amax(0) - mel.amin(0) < FLAT]
     padded = flat[0, decode(flat, config).amax(0) > AUDIBLE * config.power].tolist()
-    return fault(PADDING, count=len(padded), value=padded[-1], silence=mel_range(config).silence) if padded else None
+    return fault("padding", count=len(padded), value=padded[-1], silence=mel_range(config).silence) if padded else None
 
 
 def looks_transposed(mel: Tensor | np.ndarray, by_rows: Guard, by_columns: Guard) -> bool:

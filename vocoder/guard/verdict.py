@@ -13,18 +13,17 @@ from vocoder.mel import conventions
 from vocoder.mel.config import PRESETS, MelConfig
 from vocoder.mel.conventions import DB10, LOUDEST, NOT_SPEECH, PLAIN, SHUFFLED, TRANSPOSED, Convention, convention_of
 
-UNSURE, UNFAMILIAR, RANGE, INTEGERS = "unsure", "unfamiliar", "range", "integers"
-LOUD, PADDING = "loud", "padding"
+UNSURE, UNFAMILIAR = "unsure", "unfamiliar"
 NAMED = 0.5
 """probability from which a message names the likeliest fault"""
 MESSAGES: Mapping[str, str] = MappingProxyType(
     {
-        RANGE: "{range} No preset or common scale has such values: look for an offset, a factor or a wrong dtype.",
-        PADDING: "In {count} frames all bands are {value:.4g}, which sounds like noise: remove padding, or pad with "
+        "range": "{range} No preset or common scale has such values: look for an offset, a factor or a wrong dtype.",
+        "padding": "In {count} frames all bands are {value:.4g}, which sounds like noise: remove padding, or pad with "
         "{silence:.4g}. If low values were clipped, as by librosa's top_db=80, use top_db=None.",
-        INTEGERS: "The mel seems to be computed from samples in -32768..32767: divide the audio by 32768, or subtract "
-        "ln(32768) = 10.3972 from the mel.",
-        LOUD: "The mel is {decibels:.0f} dB above full scale, so its audio clips. Scale the audio to -1..1 before "
+        "integers": "The mel seems to be computed from samples in -32768..32767: divide the audio by 32768, or "
+        "subtract ln(32768) = 10.3972 from the mel.",
+        "loud": "The mel is {decibels:.0f} dB above full scale, so its audio clips. Scale the audio to -1..1 before "
         "computing the mel, or lower the mel.",
         TRANSPOSED: "The mel looks transposed: its {n_mels} bands are columns. Send ({n_mels}, frames).",
         SHUFFLED: "The frames of the mel look like speech, but not in this order.",
