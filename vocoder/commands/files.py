@@ -96,7 +96,8 @@ def reported(program: str, source: Path, work: Callable[[], int]) -> int:
     except BrokenPipeError:
         raise
     except (ValueError, OSError) as error:
-        print(f"{program}: {source}: {' '.join(reason(error).split())}", file=sys.stderr)
+        text = " ".join(reason(error).split())
+        print(f"{program}: {text if str(source) in text else f'{source}: {text}'}", file=sys.stderr)
         return 2
 
 

@@ -61,7 +61,7 @@ def test_a_named_file_is_replaced_and_files_in_a_folder_are_kept(recordings, tmp
     capsys.readouterr()
     assert run("mel", *recordings, tmp_path / "absent.wav", "-o", tmp_path / "mels") == 2
     captured = capsys.readouterr()
-    assert captured.err.startswith(f"vocoder mel: {tmp_path / 'absent.wav'}: there is no audio file")
+    assert captured.err == f"vocoder mel: there is no audio file {tmp_path / 'absent.wav'}\n"
     kept, made = captured.out.splitlines()
     assert kept == f"{tmp_path / 'mels'}: kept 1 existing files with their settings; --again replaces them"
     assert made.startswith(f"{tmp_path / 'mels' / 'two.npy'}: ")
