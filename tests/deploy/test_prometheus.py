@@ -13,7 +13,6 @@ from prometheus_client.parser import text_string_to_metric_families
 from server.app import create_app
 from server.engine.jobs import Job
 from server.settings import Settings
-from server.telemetry.requests import REJECTIONS
 from vocoder.mel.config import preset
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
@@ -23,7 +22,10 @@ NAME = re.compile(r"\bvocoder_[a-z0-9_]+")
 
 
 def count_everything(metrics):
-    metrics.count_request("/v1/synthesize", "POST", min(REJECTIONS), 0.1, "unauthorized")
+    metrics.record("requests", route="/v1/synthesize", method="POST", code="401")
+    metrics.record("request_seconds", 0.1, route="/v1/synthesize")
+    metrics.record("problems", problem="unauthorized")
+    metrics.record("rejected", reason="unauthorized")
     metrics.record("first_audio_seconds", 0.1, route="/v1/synthesize")
     metrics.record("dry_streams", route="/v1/synthesize")
     (job := Job(1)).finish(np.zeros(256, np.float32))
