@@ -24,7 +24,7 @@ LONGEST_HEAD = 12 + MAX_HEADER
 FIELDS = {
     "descr": r"(?:['\"](.*?)['\"]|\[.*?\])",  # a list if the dtype is structured
     "fortran_order": "(True|False)",
-    "shape": r"\(((?:\d+L?,\s*)*(?:\d+L?)?)\)",
+    "shape": r"\(\s*((?:\d+L?\s*,\s*)*(?:\d+L?)?)\s*\)",
 }
 """field of a header -> pattern of its value; Python 2 wrote long integers as 5L"""
 FLOATS = tuple(f"{order}f{size}" for order in "<>" for size in (2, 4, 8))
@@ -65,7 +65,7 @@ def read_header(content: bytes | memoryview) -> NpyHeader:
     for name, value in FIELDS.items():
         pieces = re.split(rf"""['"]{name}['"]\s*:\s*{value}\s*(?:,\s*|(?=}}))""", text, maxsplit=1)
         found, text = [*found, *pieces[1:-1]], pieces[0] + pieces[-1] if pieces[1:] else ""
-    if text.strip() != "{}":
+    if "".join(text.split()) != "{}":
         raise NpyError("the npy file's header is not a dictionary of descr, fortran_order and shape alone")
     descr, fortran_order, shape = found
     sizes = tuple(map(int, re.findall(r"\d+", shape)))

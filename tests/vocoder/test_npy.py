@@ -30,6 +30,7 @@ def test_arrays_written_by_numpy_are_read(shape, dtype, order, version):
         "{'shape': (80L, 6L), 'descr': '<f4', 'fortran_order': False}",
         "{\"descr\": \"<f4\", \"fortran_order\": False, \"shape\": (80, 6)}",
         "{'descr':'<f4','fortran_order':False,'shape':(80,6),}\n",
+        "{ 'descr' : '<f4' , 'fortran_order' : False , 'shape' : ( 80 , 6 ) , }",
     ],
 )  # fmt: skip
 def test_headers_written_by_other_programs_are_read(text):
