@@ -123,7 +123,7 @@ def _header_of(start: bytes) -> NpyHeader:
         what = known or found or "it does not begin like one; numpy.save writes one"
         raise ValueError(f"this is not an npy file of numbers: {what}") from error
     if header.descr not in FLOATS:
-        raise ValueError(f"a mel must hold floats, not {header.descr}")
+        raise ValueError(f"a mel must hold floats, not {header.descr or 'records'}")
     shape = header.shape[1:] if header.shape[:1] == (1,) and len(header.shape) == 3 else header.shape
     if len(shape) != 2 or 0 in shape:
         raise ValueError(f"a mel must be (n_mels, frames) with at least one frame, not {shape}; save one mel per file")

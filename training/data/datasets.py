@@ -154,14 +154,18 @@ class MappedSegments:
     def __init__(
         self, segments: SegmentDataset, make: Callable[[Tensor, np.random.Generator], dict[str, Tensor]], reuse: int = 0
     ) -> None:
-        self.segments, self.make, self.reuse = segments, make, max(reuse, 1)
+        self.segments, self.make, self.reuse = segments, make, reuse
         self._item = lru_cache(len(segments) if reuse else 0)(self._made)
 
     def __len__(self) -> int:
         return len(self.segments)
 
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Tensor]:
-        return self._item(key[0] // self.reuse, key[1])
+        return self._item(key[0] // max(self.reuse, 1), key[1])
+
+    def __reduce__(self) -> Any:
+        """Leave out the kept items, which no other process needs."""
+        return type(self), (self.segments, self.make, self.reuse)
 
     def _made(self, epoch: int, index: int) -> dict[str, Tensor]:
         rng = np.random.default_rng((self.segments.config.seed, epoch, index, _MAKING))
