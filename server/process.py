@@ -14,7 +14,7 @@ from types import FrameType
 import uvicorn
 
 from server.app import create_admin_app, create_app
-from server.engine.jobs import EngineState
+from server.engine.errors import EngineState
 from server.limits.connections import server_config
 from server.limits.holdings import Drain
 from server.service import Engines, LoadError, Service

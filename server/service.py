@@ -16,7 +16,8 @@ from starlette.requests import HTTPConnection
 
 import vocoder
 from server.engine.engine import Engine, Load
-from server.engine.jobs import LOADING_SECONDS, EngineState, Job, NotReadyError, at_once
+from server.engine.errors import LOADING_SECONDS, EngineState, NotReadyError
+from server.engine.jobs import Job, at_once
 from server.engine.lanes import Lanes, available_cores, compute_on
 from server.engine.model import SHARED_FRAMES, LoadedModel, free_memory
 from server.engine.queue import WorkQueue

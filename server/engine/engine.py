@@ -14,7 +14,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any
 
-from server.engine.jobs import LOADING_SECONDS, EngineState, Job, NotReadyError, Part, SynthesisError, at_once
+from server.engine.errors import LOADING_SECONDS, EngineState, NotReadyError, SynthesisError
+from server.engine.jobs import Job, Part, at_once
 from server.engine.lanes import Lanes, compute_on
 from server.engine.model import LoadedModel, Outcome, short_name
 from server.engine.queue import WorkQueue

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import vocoder
-from server.engine.jobs import Parts, SynthesisError
+from server.engine.errors import SynthesisError
+from server.engine.jobs import Parts
 from server.engine.lanes import compute_on
 from server.engine.queue import SLOWEST, Pace
 from server.engine.twins import NUMBERS, Audio, Model, Twin, Twins, Work

@@ -5,7 +5,8 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any
 
-from server.engine.jobs import CLIENT, Client, Job, Part, QueueFullError, Shares, wait_among
+from server.engine.errors import QueueFullError
+from server.engine.jobs import CLIENT, Client, Job, Part, Shares, wait_among
 from server.engine.lanes import Lanes
 
 HEAD_START = 1.0  # seconds that audio which is needed now is ahead of work which nobody waits for

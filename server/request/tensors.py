@@ -15,7 +15,8 @@ from pydantic import FailFast, Field, PositiveInt, StrictInt, ValidationError
 
 from server.problems import Problem, described, malformed_body
 from server.request.mel import DTYPES, MAX_DIMENSIONS, as_float32, number_array
-from server.request.options import InferenceParameters, Strict, read_json
+from server.request.options import InferenceParameters
+from server.request.reading import Strict, read_json
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 VERSION = "1"

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 import vocoder
-from server.engine.jobs import EngineState, NotReadyError
+from server.engine.errors import EngineState, NotReadyError
 from server.limits.holdings import hold_bytes
 from server.problems import INFERENCE, Problem
 from server.request.exchange import Exchange, media_type, while_wanted

@@ -7,7 +7,7 @@ from fastapi import APIRouter
 
 from server.audio.formats import FORMATS
 from server.engine.engine import Engine
-from server.engine.jobs import EngineState
+from server.engine.errors import EngineState
 from server.request.mel import MEDIA_TYPES
 from server.routes.openapi import PROBLEMS
 from server.service import Service, ServiceDependency

@@ -11,9 +11,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 from pydantic import Field, ValidationError
 
-from server.engine.jobs import LOADING_SECONDS, EngineState
+from server.engine.errors import LOADING_SECONDS, EngineState
 from server.problems import INFERENCE, Problem, invalid_parameter
-from server.request.options import Strict, read_json
+from server.request.reading import Strict, read_json
 from server.request.tensors import VERSION
 from server.routes.openapi import PROBLEMS, REFUSALS
 from server.service import LoadError, Service, ServiceDependency

@@ -10,7 +10,8 @@ from streamers import Streamer, mel_of
 from tiny_models import TINY_MEL, tiny_synthesizer
 
 from server.engine import model as loaded_model
-from server.engine.jobs import EngineState, Job, NotReadyError, Part, QueueFullError
+from server.engine.errors import EngineState, NotReadyError, QueueFullError
+from server.engine.jobs import Job, Part
 from server.engine.lanes import Lanes
 from server.engine.model import LoadedModel
 from server.service import Engines
