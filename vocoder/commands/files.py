@@ -97,7 +97,8 @@ def reported(program: str, source: Path, work: Callable[[], int]) -> int:
         raise
     except (ValueError, OSError) as error:
         text = " ".join(reason(error).split())
-        print(f"{program}: {text if str(source) in text else f'{source}: {text}'}", file=sys.stderr)
+        named = bool(source.suffix) and str(source) in text  # a file called mel is not meant by "the mel"
+        print(f"{program}: {text if named else f'{source}: {text}'}", file=sys.stderr)
         return 2
 
 

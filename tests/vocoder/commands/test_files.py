@@ -59,10 +59,10 @@ def test_a_named_file_is_replaced_and_files_in_a_folder_are_kept(recordings, tmp
     assert run("mel", *recordings, "-o", tmp_path / "mels") == 0
     (tmp_path / "mels" / "two.npy").unlink()
     capsys.readouterr()
-    assert run("mel", *recordings, tmp_path / "absent.wav", "-o", tmp_path / "mels") == 2
-    captured = capsys.readouterr()
-    assert captured.err == f"vocoder mel: there is no audio file {tmp_path / 'absent.wav'}\n"
-    kept, made = captured.out.splitlines()
+    assert run("mel", *recordings, absent := tmp_path / "absent.wav", "audio", "-o", tmp_path / "mels") == 2
+    out, err = capsys.readouterr()
+    assert err == f"vocoder mel: there is no audio file {absent}\nvocoder mel: audio: there is no audio file audio\n"
+    kept, made = out.splitlines()
     assert kept == f"{tmp_path / 'mels'}: kept 1 existing files with their settings; --again replaces them"
     assert made.startswith(f"{tmp_path / 'mels' / 'two.npy'}: ")
     assert run("mel", *recordings, "-o", tmp_path / "mels", "--again") == 0
