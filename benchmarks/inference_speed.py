@@ -143,7 +143,8 @@ def _ours(models: Sequence[str]) -> Makers:
     """Return our models: autoregressive ones once, the others in each precision."""
     makers: Makers = {}
     for name in models:
-        for kind, dtype in DTYPES.items():
+        own = {"int8": torch.int8} if load(name).dtype == torch.int8 else {}
+        for kind, dtype in (own | DTYPES).items():
             if name != "wavenet" or dtype == torch.float32:
                 makers[f"{name}, {kind}"] = partial(load(name, dtype=dtype).synthesize, seed=0)
     return makers

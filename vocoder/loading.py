@@ -10,8 +10,10 @@ from vocoder.checkpoint import CheckpointError, load_model
 from vocoder.directories import model_directory as model_directory
 from vocoder.directories import model_name
 from vocoder.directories import shipped_models as shipped_models
+from vocoder.layers.product import multiplies_quads, multiplies_tiles
 from vocoder.memory import keep_freed_memory
 from vocoder.models.base import Vocoder
+from vocoder.models.families import FAMILIES
 from vocoder.sampling import Device, GuardMode
 from vocoder.synthesis.synthesizer import Synthesizer
 
@@ -36,14 +38,14 @@ def load(
         model: the name of a shipped model, a model directory, or a Hugging Face repository id such as `me/voice`
             or `me/voice@revision`.
         device: "cpu", "cuda", ...
-        dtype: precision of the convolution stacks. Default: the model's `own_dtype`.
+        dtype: precision of most products. Default: the model's `own_dtype`.
         guard: default for the `guard` argument of `Synthesizer.synthesize`.
 
     On a CPU the process keeps up to 256 MiB of freed memory for the next run; see `keep_freed_memory`.
 
     Raises:
         CheckpointError: the model does not exist, or its files are damaged.
-        DeviceError: the device cannot be used.
+        DeviceError: the device cannot be used, or has no products of this dtype for this model.
         ValueError: the guard mode is unknown.
         TypeError: dtype is not a torch dtype.
     """
@@ -58,7 +60,13 @@ def load(
     if device.type == "cpu":
         keep_freed_memory()
     checkpoint = load_model(directory)
-    dtype = own_dtype(checkpoint.provenance, device) if dtype is None else dtype
+    if dtype == torch.int8 and not multiplies_integers(checkpoint.family, device):
+        able = ", ".join(name for name, family in FAMILIES.items() if family.integers)
+        raise DeviceError(
+            f"int8 needs a model of the family {able} and a CPU with AVX-512 VNNI; {model} is a {checkpoint.family} on "
+            f"{device}, so choose bfloat16 or float32"
+        )
+    dtype = own_dtype(checkpoint.family, checkpoint.provenance, device) if dtype is None else dtype
     return Synthesizer(checkpoint, model_name(model), device, dtype, guard)
 
 
@@ -67,12 +75,26 @@ def describe(model: str | Path) -> dict[str, Any]:
     checkpoint = load_model(model_directory(model), weights=False)
     if not isinstance(checkpoint.model, Vocoder):
         raise CheckpointError(f"{model} holds a {checkpoint.family}, which cannot synthesize")
-    return Synthesizer(checkpoint, model_name(model), "cpu", own_dtype(checkpoint.provenance, "cpu")).info()
+    dtype = own_dtype(checkpoint.family, checkpoint.provenance, "cpu")
+    return Synthesizer(checkpoint, model_name(model), "cpu", dtype).info()
 
 
-def own_dtype(provenance: Mapping[str, Any], device: Device) -> torch.dtype:
-    """Return a model's default precision: `default_dtype(device)`, or float32 for imported models, as trained."""
-    return torch.float32 if "imported" in provenance else default_dtype(device)
+def own_dtype(family: str, provenance: Mapping[str, Any], device: Device) -> torch.dtype:
+    """Return a model's default precision: float32 for imported models, as trained, else the fastest on the device.
+
+    That is int8 for families that have it, on CPUs that do not multiply bfloat16 faster still (Intel's AMX), and
+    `default_dtype(device)` otherwise.
+    """
+    if "imported" in provenance:
+        return torch.float32
+    integers = multiplies_integers(family, device) and not multiplies_tiles()
+    return torch.int8 if integers else default_dtype(device)
+
+
+def multiplies_integers(family: str, device: Device) -> bool:
+    """Return whether models of a family have products of 8-bit integers, and this device multiplies them."""
+    able = family in FAMILIES and FAMILIES[family].integers
+    return able and torch.device(device).type == "cpu" and multiplies_quads()
 
 
 def default_dtype(device: Device) -> torch.dtype:

@@ -18,7 +18,7 @@ BINARY: Schema = {"schema": {"type": "string", "format": "binary"}}
 HEADERS = {
     "X-Request-Id": "The id of the request: the client's own if it is well-formed.",
     "X-Model": "The model that synthesized the audio.",
-    "X-Model-Dtype": "The precision of the model's matrix products: float32 or bfloat16.",
+    "X-Model-Dtype": "The precision of the model's matrix products: float32, bfloat16 or int8.",
     "X-Sample-Rate": "Sample rate of the audio in Hz.",
     "X-Audio-Samples": "Length of the audio in samples.",
     "X-Audio-Duration": "Length of the audio in seconds.",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import get_args, get_type_hints
 
 from training.evaluate.options import GROUPS, Comparison
+from vocoder.commands.sampling import DTYPES
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,13 +28,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         shown = "" if defaults[name] is None else " (%(default)s)"
         option = f"--{name.replace('_', '-')}"
         add(option, type=kind, default=defaults[name], metavar="N", help=f"{text}{shown}")
+    add("--dtype", choices=DTYPES, help="precision of the models' products (default: as `vocoder synthesize`)")
     add("--with-griffin-lim", action="store_true", dest="griffin_lim", help="add Griffin-Lim with 60 iterations")
     add("--own-mels", action="store_true", help="ignore the manifest's mels and compute them from the audio")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
-    from training.evaluate.comparison import compare  # slow imports (torch) that --help does not need
+    import torch  # slow imports, which --help does not need
+
+    from training.evaluate.comparison import compare
     from vocoder.loading import load
 
     if args.predicted and args.own_mels:
@@ -42,7 +46,8 @@ def run(args: argparse.Namespace) -> int:
     options = Comparison(**{field.name: given[field.name] for field in fields(Comparison)})
     if twice := sorted({name for name in args.models if args.models.count(name) > 1}):
         raise ValueError(f"{', '.join(twice)} is given twice")
-    models = {reference: load(reference, guard="off") for reference in args.models}
+    dtype = getattr(torch, args.dtype) if args.dtype else None
+    models = {reference: load(reference, dtype=dtype, guard="off") for reference in args.models}
     counts = {reference: model.model.config.corrections for reference, model in models.items()}
     if args.corrections is None and (said := unlike(counts)):
         print(said, flush=True)

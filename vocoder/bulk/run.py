@@ -162,7 +162,8 @@ def unfinished(jobs: Sequence[Job]) -> list[Job]:
 def _made(options: BulkOptions) -> dict[str, Any]:
     """Return the options that must be the same for all audio in a folder."""
     config = read_config(model_directory(options.model))
-    dtype = options.dtype or str(own_dtype(config.get("provenance", {}), options.device)).removeprefix("torch.")
+    own = own_dtype(str(config.get("family")), config.get("provenance", {}), options.device)
+    dtype = options.dtype or str(own).removeprefix("torch.")
     model, sampling = _digest([config.get(name) for name in IDENTITY]), options.sampling
     preset = sampling.preset
     made = {"model": model, "format": options.format, "preset": preset, "dtype": dtype, **sampling_fields(sampling)}

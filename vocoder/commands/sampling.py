@@ -11,7 +11,7 @@ from vocoder.mel.config import ALIASES, PRESETS
 from vocoder.sampling import SAMPLING_FIELDS, AdaptMode, Sampling
 from vocoder.synthesis.synthesizer import Synthesizer
 
-DTYPES = ("float32", "bfloat16")
+DTYPES = ("float32", "bfloat16", "int8")
 PRESET_HELP = f"a preset ({', '.join((*PRESETS, *ALIASES))}), or a YAML or JSON mel config file"
 
 
@@ -26,7 +26,7 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare `--model`, `--device` and `--dtype`."""
     add_model_argument(parser)
     parser.add_argument("--device", default="cpu", help="torch device, such as cuda or cuda:1 (default: %(default)s)")
-    dtypes = "precision of the products (default: bfloat16 if the device supports it; float32 for imported models)"
+    dtypes = "precision of the products (default: the fastest that the device has; float32 for imported models)"
     parser.add_argument("--dtype", choices=DTYPES, help=dtypes)
 
 

@@ -33,7 +33,8 @@ logger = logging.getLogger(__name__)
 
 PATIENCE = 2.0
 """seconds of compilation after which it is logged"""
-NAMES: dict[Any, str] = {torch.float32: "float32", torch.float64: "float64", torch.int32: "int32", torch.int64: "int64"}
+NAMED = (torch.float32, torch.float64, torch.int32, torch.int64, torch.uint8)
+NAMES: dict[Any, str] = {dtype: str(dtype).removeprefix("torch.") for dtype in NAMED}
 """names of dtypes in compiled code, where 16-bit numbers are integers"""
 COUNTER, STRIPE, ROWS, OWN = range(4)
 """positions of the launcher's integers in the arguments, and of the first parameter"""

@@ -19,6 +19,11 @@ TILE_ROWS = 16
 PAIR_ROWS = 288
 """rows of pairs that are multiplied with a panel, or in tiles go through a block, at once, so that it is read seldom"""
 
+SIGNED, POSITIVE = (127.0, 128.0), (255.0, 0.0)
+"""of a row of integers: steps from zero to its largest value, and the integer that stands for zero"""
+DIP = 0.17
+"""added to a GELU, whose least value is -0.16997"""
+
 
 @dataclass(frozen=True)
 class Memory:
@@ -41,6 +46,7 @@ DoubleCube = Annotated[Any, Memory(torch.float64, 3)]
 LongMatrix = Annotated[Any, Memory(torch.int64, 2)]
 IntegerMatrix = Annotated[Any, Memory(torch.int32, 2)]
 Integers = Annotated[Any, Memory(torch.int32, 1)]
+ByteMatrix = Annotated[Any, Memory(torch.uint8, 2)]
 FirstMatrix = Annotated[Any, Memory(0, 2)]
 FirstCube = Annotated[Any, Memory(0, 3)]
 SecondMatrix = Annotated[Any, Memory(1, 2)]

@@ -29,7 +29,7 @@ _slope = polynomial(
 
 
 @instruction(lambda total, a, b: total(total, a, b))
-def _more_of_one(builder: Any, kind: Any, total: Any, a: Any, b: Any) -> Any:
+def _more(builder: Any, kind: Any, total: Any, a: Any, b: Any) -> Any:
     """Return total + the products of the pairs of a and b, two per lane."""
     pairs = retyped(kind, ir.IntType(32))
     form = ir.FunctionType(kind, [kind, pairs, pairs])
@@ -54,54 +54,57 @@ def prefetch(builder: Any, kind: Any, memory: Any, place: Any) -> None:
     builder.call(function, [at, *(ir.Constant(integer, value) for value in (0, 2, 1))])
 
 
-@njit(forceinline=True)  # type: ignore[untyped-decorator]
-def _more(sums: Any, x: Any, b: Any) -> Any:
-    return _more_of_one(sums[0], x, b[0]), _more_of_one(sums[1], x, b[1]), _more_of_one(sums[2], x, b[2])
+def tiling(more_of_one: Any) -> Any:
+    """Return the function that multiplies rows with a panel, whose vectors `more_of_one` multiplies and adds."""
+
+    @njit(forceinline=True)  # type: ignore[untyped-decorator]
+    def more(sums: Any, x: Any, b: Any) -> Any:
+        return more_of_one(sums[0], x, b[0]), more_of_one(sums[1], x, b[1]), more_of_one(sums[2], x, b[2])
+
+    @njit(forceinline=True)  # type: ignore[untyped-decorator]
+    def tile(x: Any, places: Any, count: int, panel: Any, coming: Any, line: int, start: Any, zero: Any) -> Any:
+        """Return `start` plus the products of eight rows of x, which begin at `places`, with a panel."""
+        p0, p1, p2, p3, p4, p5, p6, p7 = places
+        first = load(start, 0, zero), load(start, WIDTH, zero), load(start, 2 * WIDTH, zero)
+        c0 = c1 = c2 = c3 = c4 = c5 = c6 = c7 = first
+        for k in range(count):
+            at = PAIR_COLUMNS * k
+            prefetch(coming, line + WIDTH * k)
+            b = load(panel, at, zero), load(panel, at + WIDTH, zero), load(panel, at + 2 * WIDTH, zero)
+            c0 = more(c0, repeated(x, p0 + k, zero), b)
+            c1 = more(c1, repeated(x, p1 + k, zero), b)
+            c2 = more(c2, repeated(x, p2 + k, zero), b)
+            c3 = more(c3, repeated(x, p3 + k, zero), b)
+            c4 = more(c4, repeated(x, p4 + k, zero), b)
+            c5 = more(c5, repeated(x, p5 + k, zero), b)
+            c6 = more(c6, repeated(x, p6 + k, zero), b)
+            c7 = more(c7, repeated(x, p7 + k, zero), b)
+        return c0, c1, c2, c3, c4, c5, c6, c7
+
+    @njit(error_model="numpy")  # type: ignore[untyped-decorator]
+    def multiply(x: Any, first: int, count: int, panel: Any, coming: Any, start: Any, out: Any, zero: Any) -> None:
+        """Multiply `count` rows of x from `first` with a panel, and write them to the first rows of `out`.
+
+        Each step of the first tiles prefetches a cache line of the next panel, `coming`.
+        """
+        size, flat, last = x.shape[1], x.reshape(-1), first + count - 1
+        for r in range(0, count, TILE):
+            a, b, c, d = first + r, min(first + r + 1, last), min(first + r + 2, last), min(first + r + 3, last)
+            e, f = min(first + r + 4, last), min(first + r + 5, last)
+            g, h = min(first + r + 6, last), min(first + r + 7, last)
+            places = a * size, b * size, c * size, d * size, e * size, f * size, g * size, h * size
+            line = min(r // TILE, PAIR_COLUMNS // WIDTH - 1) * WIDTH * size
+            rows = tile(flat, places, size, panel, coming, line, start, zero)
+            for i in range(TILE):
+                sums = rows[i]
+                for j in range(3):
+                    store(out[r + i], WIDTH * j, sums[j])
+
+    return multiply
 
 
 @njit(forceinline=True)  # type: ignore[untyped-decorator]
-def _tile(x: Any, places: Any, pairs: int, panel: Any, coming: Any, line: int, bias: Any, zero: Any) -> Any:
-    """Return bias plus the products of eight rows of x, which begin at `places`, with a panel."""
-    p0, p1, p2, p3, p4, p5, p6, p7 = places
-    start = load(bias, 0, zero), load(bias, WIDTH, zero), load(bias, 2 * WIDTH, zero)
-    c0 = c1 = c2 = c3 = c4 = c5 = c6 = c7 = start
-    for k in range(pairs):
-        at = PAIR_COLUMNS * k
-        prefetch(coming, line + WIDTH * k)
-        b = load(panel, at, zero), load(panel, at + WIDTH, zero), load(panel, at + 2 * WIDTH, zero)
-        c0 = _more(c0, repeated(x, p0 + k, zero), b)
-        c1 = _more(c1, repeated(x, p1 + k, zero), b)
-        c2 = _more(c2, repeated(x, p2 + k, zero), b)
-        c3 = _more(c3, repeated(x, p3 + k, zero), b)
-        c4 = _more(c4, repeated(x, p4 + k, zero), b)
-        c5 = _more(c5, repeated(x, p5 + k, zero), b)
-        c6 = _more(c6, repeated(x, p6 + k, zero), b)
-        c7 = _more(c7, repeated(x, p7 + k, zero), b)
-    return c0, c1, c2, c3, c4, c5, c6, c7
-
-
-@njit(error_model="numpy")  # type: ignore[untyped-decorator]
-def _multiply(x: Any, first: int, count: int, panel: Any, coming: Any, bias: Any, out: Any, zero: Any) -> None:
-    """Multiply `count` rows of x from `first` with a panel, and write them to the first rows of `out`.
-
-    Each step of the first tiles prefetches a cache line of the next panel, `coming`.
-    """
-    pairs, flat, last = x.shape[1], x.reshape(-1), first + count - 1
-    for r in range(0, count, TILE):
-        a, b, c, d = first + r, min(first + r + 1, last), min(first + r + 2, last), min(first + r + 3, last)
-        e, f = min(first + r + 4, last), min(first + r + 5, last)
-        g, h = min(first + r + 6, last), min(first + r + 7, last)
-        places = a * pairs, b * pairs, c * pairs, d * pairs, e * pairs, f * pairs, g * pairs, h * pairs
-        line = min(r // TILE, PAIR_COLUMNS // WIDTH - 1) * WIDTH * pairs
-        rows = _tile(flat, places, pairs, panel, coming, line, bias, zero)
-        for i in range(TILE):
-            sums = rows[i]
-            for j in range(3):
-                store(out[r + i], WIDTH * j, sums[j])
-
-
-@njit(forceinline=True)  # type: ignore[untyped-decorator]
-def _gelu(x: Any) -> Any:
+def gelu(x: Any) -> Any:
     """Return x * P(X <= x) of the normal distribution to 6e-5, enough for bfloat16, by a minimax polynomial."""
     near = larger(smaller(x, FLOAT(BOUND)), FLOAT(-BOUND))
     return x * fma(near, _slope(near * near), FLOAT(0.5))
@@ -112,7 +115,7 @@ def _activate(sums: Any, out: Any, zero: Any) -> None:
     """Write the GELU of sums."""
     for r in range(out.shape[0]):
         for j in range(0, PAIR_COLUMNS, WIDTH):
-            _store_rounded(out[r], j, _gelu(load(sums[r], j, zero)))
+            _store_rounded(out[r], j, gelu(load(sums[r], j, zero)))
 
 
 @njit(error_model="numpy")  # type: ignore[untyped-decorator]
@@ -185,6 +188,7 @@ def multiplying(multiply: Any) -> Any:
     return multiplied
 
 
+_multiply = tiling(_more)
 _computed, _multiplied = computing(_multiply, TILE), multiplying(_multiply)
 
 

@@ -9,11 +9,13 @@ from torch.nn import functional as F
 
 from vocoder.kernels.launcher import FLOATS, Kernel, Launch, compilable, in_turn, kernel
 from vocoder.kernels.memory import PAIR_COLUMNS, PAIR_ROWS, PART, TILE_ROWS
-from vocoder.layers.product import Kept, Product, in_pairs, multiplies_pairs, multiplies_tiles
+from vocoder.layers.integers import Mixing, block_in_quads
+from vocoder.layers.product import Kept, Product, in_pairs, multiplies_pairs, multiplies_quads, multiplies_tiles
 from vocoder.stages import Span, silenced
 
 EPSILON = 1e-6
 """added to a variance"""
+Sizes = tuple[tuple[int, torch.dtype], ...]
 
 
 class FrameBlock(nn.Module):
@@ -50,28 +52,48 @@ class FrameBlock(nn.Module):
         conv, norm, wide, narrow = self.depthwise, self.norm, self.expand, self.contract
         assert conv.bias is not None
         weights = (conv.weight, conv.bias, norm.weight, norm.bias, wide.weight, wide.bias, narrow.weight, narrow.bias)
-        return self._kept.of((*weights, self.scale), self._arranged, wide.dtype)
+        return self._kept.of((*weights, self.scale), self._arranged, wide.compute_dtype)
 
     def _arranged(self) -> "AtOnce | None":
+        """Return compiled code with the weights arranged for it."""
         dtype = self.expand.dtype
         if self.scale.dtype != torch.float32 or dtype not in FLOATS:
             return None
         assert self.depthwise.bias is not None
-        mixing = (self.depthwise.weight[:, 0].t().contiguous(), self.depthwise.bias, self.norm.weight, self.norm.bias)
+        taps = self.depthwise.weight[:, 0].t().contiguous()
+        mixing: Mixing = (taps, self.depthwise.bias, self.norm.weight, self.norm.bias)
+        if self.expand.compute_dtype == torch.int8 and multiplies_quads():
+            return self._of_quads(mixing)
         if multiplies_pairs(dtype) and self.expand.in_features % 2 == 0:
-            wide = in_pairs(self.expand.matrix(), self.expand.bias, self.expand.in_features)
-            room = wide[1].numel()
-            tiled = multiplies_tiles(self.expand.in_features, room)
-            run, most = kernel("tiles" if tiled else "pairs", "block", dtype), PAIR_ROWS if tiled else PART // 2
-            narrow = in_pairs(self.contract.matrix(), self.contract.bias, room)
-            weights: tuple[Any, ...] = (mixing, wide, narrow, self.scale)
-            return None if run is None else AtOnce(run, self.before, weights, dtype, room, most)
-        first, second = self.expand.arranged(), self.contract.arranged()
-        if first.panels is None or second.panels is None:
+            return self._of_pairs(mixing, dtype)
+        return self._of_panels(mixing, dtype)
+
+    def _of_quads(self, mixing: Mixing) -> "AtOnce | None":
+        weights, inputs, room = block_in_quads(mixing, self.expand, self.contract, self.scale)
+        sizes = (inputs, torch.uint8), (room, torch.float32), (room, torch.uint8)
+        return self._at_once(kernel("quads", "block"), weights, sizes, PART // 4)
+
+    def _of_pairs(self, mixing: Mixing, dtype: torch.dtype) -> "AtOnce | None":
+        inputs = self.expand.in_features
+        wide = in_pairs(self.expand.matrix(), self.expand.bias, inputs)
+        room = wide[1].numel()
+        weights = mixing, wide, in_pairs(self.contract.matrix(), self.contract.bias, room), self.scale
+        tiled = multiplies_tiles(inputs, room)
+        run, most = kernel("tiles" if tiled else "pairs", "block", dtype), PAIR_ROWS if tiled else PART // 2
+        return self._at_once(run, weights, ((inputs, dtype), (room, dtype)), most)
+
+    def _of_panels(self, mixing: Mixing, dtype: torch.dtype) -> "AtOnce | None":
+        wide, narrow = self.expand.arranged(), self.contract.arranged()
+        if wide.panels is None or narrow.panels is None:
             return None
-        weights = (mixing, (first.panels, first.bias), (second.panels, second.bias), self.scale)
-        run = kernel("panels", "block", first.panels.dtype, second.panels.dtype)
-        return None if run is None else AtOnce(run, self.before, weights, dtype, self.expand.out_features, PART // 4)
+        weights = mixing, (wide.panels, wide.bias), (narrow.panels, narrow.bias), self.scale
+        run = kernel("panels", "block", wide.panels.dtype, narrow.panels.dtype)
+        sizes = (self.expand.in_features, dtype), (self.expand.out_features, dtype)
+        return self._at_once(run, weights, sizes, PART // 4)
+
+    def _at_once(self, run: Kernel | None, weights: tuple[Any, ...], sizes: Sizes, most: int) -> "AtOnce | None":
+        products = PAIR_COLUMNS, torch.float32
+        return None if run is None else AtOnce(run, self.before, weights, (*sizes, products), most)
 
     def _mixed(self, x: Tensor) -> Tensor:
         """Convolve over the steps, as a row of pixels in channels-last memory for oneDNN."""
@@ -84,18 +106,16 @@ class FrameBlock(nn.Module):
 class AtOnce:
     """A block in one compiled pass, in which each thread takes up to `most` rows at once through all of it.
 
-    `room` is the number of hidden values per row.
+    `sizes` are the columns and dtypes of the buffers that a run needs.
     """
 
-    def __init__(
-        self, run: Kernel, before: int, weights: tuple[Any, ...], dtype: torch.dtype, room: int, most: int
-    ) -> None:
-        self._run, self._before, self._dtype, self._room, self._most = run, before, dtype, room, most
+    def __init__(self, run: Kernel, before: int, weights: tuple[Any, ...], sizes: Sizes, most: int) -> None:
+        self._run, self._before, self._sizes, self._most = run, before, sizes, most
         self._weights, self._packed = weights, run.packed(4, weights)  # which only has their addresses
 
     def __call__(self, x: Tensor, seen: Tensor) -> Tensor:
         """Map rows x (B, steps, channels); the convolution reads `seen`."""
-        out, buffers = torch.empty_like(x), self.buffers(x.shape[0] * x.shape[1], x.shape[2])
+        out, buffers = torch.empty_like(x), self.buffers(x.shape[0] * x.shape[1])
         self._run(*self._parts(x), self._before, x, seen, self._packed, buffers, out.flatten(0, 1))
         return out
 
@@ -108,11 +128,10 @@ class AtOnce:
         rows, threads = x.shape[0] * x.shape[1], torch.get_num_threads()
         return (threads * -(-rows // (threads * self._most)),) * 2
 
-    def buffers(self, rows: int, channels: int) -> tuple[Tensor, ...]:
+    def buffers(self, rows: int) -> tuple[Tensor, ...]:
         """Return the memory that a run for this many rows needs."""
         rows = -(-rows // TILE_ROWS) * TILE_ROWS
-        sizes = (channels, self._dtype), (self._room, self._dtype), (PAIR_COLUMNS, torch.float32)
-        return tuple(torch.empty(rows, size, dtype=dtype) for size, dtype in sizes)
+        return tuple(torch.empty(rows, size, dtype=dtype) for size, dtype in self._sizes)
 
 
 class Blocks:
@@ -133,7 +152,7 @@ class Blocks:
         """Return the wanted frames (B, C, frames) for the windows x of the first input."""
         rows = x[:, :, self._taken - span.first :].transpose(1, 2).contiguous()
         compiled, launches, needed, ahead = self._compiled(rows, span), list[Launch](), list[Tensor](), self.after
-        buffers = compiled[0].buffers(len(rows) * (rows.shape[1] + ahead), rows.shape[2]) if compiled else ()
+        buffers = compiled[0].buffers(len(rows) * (rows.shape[1] + ahead)) if compiled else ()
         seen = rows if self._kept[0] is None else torch.cat([self._kept[0], rows], dim=1)
         for i, block in enumerate(self._blocks):
             ahead -= block.after

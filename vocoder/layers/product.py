@@ -72,6 +72,11 @@ def multiplies_pairs(dtype: torch.dtype) -> bool:
     return dtype == torch.bfloat16 and bool(torch.cpu._is_avx512_bf16_supported())
 
 
+def multiplies_quads() -> bool:
+    """Return whether this processor multiplies quads of 8-bit integers in vectors."""
+    return bool(torch.cpu._is_vnni_supported())
+
+
 def multiplies_tiles(*inputs: int) -> bool:
     """Return whether it multiplies these numbers of bfloat16 in tiles; the first call asks the kernel for them."""
     return all(count % (2 * TILE_ROWS) == 0 for count in inputs) and bool(torch.cpu._init_amx())
@@ -178,9 +183,11 @@ class Arranged(nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
-        """Dtype of its products."""
-        own = self.weight.dtype
-        return own if self.precise or own != torch.float32 or self.compute_dtype is None else self.compute_dtype
+        """Dtype of its products; blocks of frames multiply integers themselves, other layers the next best."""
+        own, chosen = self.weight.dtype, self.compute_dtype
+        if chosen == torch.int8:
+            chosen = torch.bfloat16 if multiplies_pairs(torch.bfloat16) else torch.float32
+        return own if self.precise or own != torch.float32 or chosen is None else chosen
 
     def arranged(self) -> Matrix:
         """Return its matrix and bias in that dtype, arranged for products."""

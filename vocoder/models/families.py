@@ -21,6 +21,8 @@ class Family:
 
     config: type[Any]
     build: Callable[[Any], nn.Module]
+    integers: bool = False
+    """whether most of its products may be of 8-bit integers"""
 
 
 Families = Mapping[str, Family]
@@ -30,7 +32,7 @@ FAMILIES: Families = MappingProxyType(
         "waveglow": Family(WaveGlowConfig, WaveGlow),
         "wavenet": Family(WaveNetModelConfig, WaveNet),
         "student": Family(StudentConfig, Student),
-        "reverse": Family(ReverseConfig, Reverse),
+        "reverse": Family(ReverseConfig, Reverse, integers=True),
         "published-wavenet": Family(PublishedWaveNetConfig, WaveNet),
         "guard": Family(GuardConfig, GuardModel),
         "adapter": Family(AdapterConfig, AdapterModel),

@@ -37,7 +37,7 @@ class Synthesizer:
         checkpoint: the model and the contents of its directory.
         name: the model's name.
         device: the device it runs on.
-        dtype: precision of the convolution stacks, bfloat16 or float32. Everything else stays in float32.
+        dtype: precision of most products: bfloat16, float32, or int8 for some models. All else stays in float32.
         guard: default mode for mels that are not typical of their mel config.
     """
 

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from vocoder.layers import frame_block
 from vocoder.layers.frame_block import Blocks, FrameBlock
-from vocoder.layers.product import multiplies_pairs, multiplies_tiles
+from vocoder.layers.product import multiplies_pairs, multiplies_quads, multiplies_tiles
 from vocoder.layers.stack.wavenet import set_compute_dtype
 from vocoder.stages import Span
 
@@ -25,12 +25,14 @@ def test_a_block_matches_its_paper():
 
 
 PAIRS = pytest.mark.skipif(not multiplies_pairs(torch.bfloat16), reason="no pair products of bfloat16 here")
+QUADS = pytest.mark.skipif(not multiplies_quads(), reason="no products of 8-bit integers here")
 
 
-@pytest.mark.parametrize(
-    ("dtype", "pairs"),
-    [(torch.float32, False), (torch.bfloat16, False), pytest.param(torch.bfloat16, True, marks=PAIRS)],
-)
+KINDS = [(torch.float32, False), (torch.int8, True), (torch.bfloat16, False)]
+KINDS += [pytest.param(torch.bfloat16, True, marks=PAIRS)]
+
+
+@pytest.mark.parametrize(("dtype", "pairs"), KINDS)
 @pytest.mark.parametrize("shape", [(1, 1), (2, 9), (1, 40), (3, 67)])
 @pytest.mark.parametrize("channels", [23, 24, 50])
 def test_a_frozen_block_is_the_same_up_to_rounding(dtype, pairs, shape, channels, monkeypatch):
@@ -40,10 +42,24 @@ def test_a_frozen_block_is_the_same_up_to_rounding(dtype, pairs, shape, channels
     x, gaps = torch.randn(*shape, channels, dtype=torch.float32).transpose(1, 2), torch.tensor([0])
     free = [block(x).detach(), block(x, gaps).detach()]
     block.requires_grad_(False)
-    tolerance = {"atol": 5e-2, "rtol": 2e-2} if dtype == torch.bfloat16 else {"atol": 1e-5, "rtol": 1e-5}
+    tolerance = {"atol": 5e-2, "rtol": 2e-2} if dtype != torch.float32 else {"atol": 1e-5, "rtol": 1e-5}
     for made, expected in zip([block(x), block(x, gaps)], free, strict=True):
         torch.testing.assert_close(made, expected, **tolerance)
         assert not torch.equal(made, x)
+
+
+@QUADS
+@pytest.mark.parametrize("loud", [1.0, 100.0])
+def test_integers_are_a_hundredth_off_even_beside_much_larger_values(loud):
+    block = perturbed(FrameBlock(64, 100, 5, 1, 0.5)).float().requires_grad_(False)
+    block.norm.weight[3] *= loud
+    block.expand.weight[:, 3] /= loud
+    block.expand.bias[7] += loud
+    block.contract.weight[:, 7] /= loud
+    x = torch.randn(1, 64, 200, dtype=torch.float32)
+    expected = block(x)
+    set_compute_dtype(block, torch.int8)
+    assert 1e-4 < (block(x) - expected).norm() / (expected - x).norm() < 0.015
 
 
 @pytest.mark.skipif(not multiplies_tiles(), reason="no tiles of bfloat16 here")
@@ -58,7 +74,7 @@ def test_tiles_and_vectors_multiply_alike(channels, hidden, frames, monkeypatch)
     torch.testing.assert_close(made, copy.deepcopy(block)(x), atol=1e-2, rtol=1e-2)
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, pytest.param(torch.bfloat16, marks=PAIRS)])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, pytest.param(torch.bfloat16, marks=PAIRS), torch.int8])
 @pytest.mark.parametrize(("channels", "ahead"), [(24, (0, 0, 0)), (64, (2, 1, 0))])
 def test_blocks_in_turn_are_the_same_as_one_by_one_whole_and_in_pieces(dtype, channels, ahead, monkeypatch):
     if dtype == torch.float64:  # plain operations look for no kernel: numba cannot compile one while PyTorch traces
@@ -69,7 +85,13 @@ def test_blocks_in_turn_are_the_same_as_one_by_one_whole_and_in_pieces(dtype, ch
     for block in blocks:
         set_compute_dtype(block.to(x.dtype), dtype)
         expected = block(expected)
-    limits = {"atol": {torch.float64: 1e-12, torch.float32: 3e-6, torch.bfloat16: 0.0}[dtype], "rtol": 0.0}
+    limits = {
+        "atol": {
+            torch.float64: 1e-12,
+            torch.float32: 3e-6,
+        }.get(dtype, 0.0),
+        "rtol": 0.0,
+    }
     torch.testing.assert_close(Blocks(blocks)(Span(0, 0, 103, 103), x), expected, **limits)
     for batch in (1, 2):
         stage, ends = Blocks(blocks), (0, 1, 4, 37, 40, 100, 103)
