@@ -111,17 +111,19 @@ def test_predicted_mels_are_compared_with_true_ones_and_required(tmp_path):
 
 @pytest.fixture
 def command(tmp_path, monkeypatch):
-    monkeypatch.setattr(loading, "load", lambda reference, guard: NoiseVocoder(reference))
+    monkeypatch.setattr(loading, "load", lambda reference, dtype, guard: NoiseVocoder(f"{reference} {dtype}"))
     return ["evaluate", "--manifest", str(write_corpus(tmp_path)), "-o", str(tmp_path / "out"), "--jobs", "1"]
 
 
 def test_options_and_model_names_are_passed_to_the_comparison(command, monkeypatch):
     seen = {}
-    monkeypatch.setattr(comparison, "compare", lambda models, *rest: seen.update(models=list(models), options=rest[-1]))
+    monkeypatch.setattr(comparison, "compare", lambda models, *rest: seen.update(models=models, options=rest[-1]))
     more = ["--limit", "2", "--by", "corpus", "--own-mels", "--listen", "0", "--sigma", "0.5", "--sharpen", "0.25"]
-    assert main([*command, "a/last", "b/last", *more, "--with-griffin-lim"]) == 0
+    assert main([*command, "a/last", "b/last", *more, "--with-griffin-lim", "--dtype", "int8"]) == 0
     expected = Comparison(limit=2, by="corpus", mels="own", griffin_lim=True, sigma=0.5, sharpen=0.25, listen=0)
-    assert seen == {"models": ["a/last", "b/last"], "options": expected}
+    loaded = {reference: model.name for reference, model in seen["models"].items()}
+    assert loaded == {each: f"{each} torch.int8" for each in ("a/last", "b/last")}
+    assert seen["options"] == expected
 
 
 @pytest.mark.parametrize(
