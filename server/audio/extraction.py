@@ -14,7 +14,7 @@ import soundfile
 import torch
 from numpy.typing import NDArray
 
-from server.problems import Problem, malformed_body
+from server.problems import Problem, malformed_body, sentence
 from vocoder.audio.reading import AudioError, AudioTooLongError, open_audio, read_audio
 from vocoder.audio.resampling import resample
 from vocoder.mel.config import MelConfig
@@ -45,7 +45,7 @@ def extract(body: bytes, mel_config: MelConfig, max_seconds: float) -> NDArray[n
         detail = f"The audio is longer than the limit of {max_seconds:g} seconds."
         raise Problem("audio-too-long", detail, limit_seconds=max_seconds) from None
     except ValueError as error:
-        raise Problem("invalid-audio", f"{error}.") from None
+        raise Problem("invalid-audio", sentence(error)) from None
     extractor = _extractor(mel_config)
     try:
         with torch.inference_mode():

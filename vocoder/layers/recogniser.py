@@ -127,10 +127,12 @@ class ConventionNet(nn.Module):
 
     @cached_property
     def seen(self) -> tuple[list[Convention], NDArray[np.intp]]:
-        """The conventions, with layouts that cannot be told apart merged, and the index of each convention there."""
+        """The conventions, with those merged that messages cannot tell apart, and the index of each one there."""
         decibels = {name for name, encoding in encodings().items() if encoding.cause == "decibels"}
-        unclear = [c.encoding in decibels and c.layout not in (SHUFFLED, NOT_SPEECH) for c in self.conventions]
-        kinds = [Convention(ANY, c.encoding) if un else c for c, un in zip(self.conventions, unclear, strict=True)]
+        merged = {c: Convention(ANY, c.encoding) for c in self.conventions if c.encoding in decibels}
+        first = self.config.encodings[0]
+        merged |= {c: Convention(c.layout, first) for c in self.conventions if c.layout in (SHUFFLED, NOT_SPEECH)}
+        kinds = [merged.get(c, c) for c in self.conventions]
         names = list(dict.fromkeys(kinds))
         return names, np.array([names.index(kind) for kind in kinds])
 
@@ -185,7 +187,7 @@ class Recognition:
 
     @property
     def likeliest(self) -> tuple[Guess, ...]:
-        """The likeliest conventions; layouts of decibels are merged, since they cannot be told apart."""
+        """The likeliest conventions; layouts of decibels are merged, and so are encodings of what is not speech."""
         names, kinds = self.net.seen
         sums = np.bincount(kinds, self.joint)
         return tuple(Guess(names[i], float(sums[i])) for i in np.argsort(-sums, kind="stable")[:LIKELIEST])
