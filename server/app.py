@@ -5,10 +5,9 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
-from starlette.middleware.cors import CORSMiddleware
 
 import vocoder
-from server.limits.gate import Gate, HostRule
+from server.limits.gate import Cors, Gate, HostRule
 from server.problems import answer_not_found, install_problem_handlers
 from server.routes import inference, mel, models, operations, pages, synthesize
 from server.routes.openapi import HEADERS
@@ -35,7 +34,7 @@ def create_app(settings: Settings | None = None, load: Callable[[str], Synthesiz
     if settings.cors_origins:
         answers = [*HEADERS, "Retry-After"]
         cors: dict[str, Any] = {"allow_origins": settings.cors_origins, "allow_methods": ["GET", "HEAD", "POST"]}
-        app.add_middleware(CORSMiddleware, **cors, allow_headers=["*"], expose_headers=answers)
+        app.add_middleware(Cors, **cors, allow_headers=["*"], expose_headers=answers)
     app.add_middleware(RequestMiddleware, metrics=service.metrics)
     groups = [group.router for group in (synthesize, mel, models, inference, operations)]
     groups += [operations.metrics_router] if settings.admin_port is None else []

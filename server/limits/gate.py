@@ -3,8 +3,12 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
 from urllib.parse import urlsplit
 
+from starlette.datastructures import Headers
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -65,6 +69,15 @@ class HostRule:
 
     def _trusts(self, name: str) -> bool:
         return is_loopback(name) or name in self._names or name.endswith(self._suffixes or ("\0",))
+
+
+class Cors(CORSMiddleware):
+    """Answers preflights of allowed sites; the application refuses others, as it does any request."""
+
+    def preflight_response(self, request_headers: Headers) -> Any:
+        """Return the answer to a preflight, or the application."""
+        answer = super().preflight_response(request_headers)
+        return answer if answer.status_code == HTTPStatus.OK else self.app
 
 
 @dataclass

@@ -79,7 +79,8 @@ def _summary(manifest: Manifest, skipped: Sequence[Mapping[str, str]]) -> str:
         lines.append(f"{speaker:{width}}  {len(own):10d}  {train:9.1f}  {test:8.1f}")
     reasons = Counter(f"{item['corpus']}: {item['reason']}" for item in skipped)
     lines += [f"skipped {n:4d}  {reason}" for reason, n in sorted(reasons.items())]
-    lines += [f"  {item['path']}: {item['detail']}" for item in skipped if item["detail"] != UNHEARD]
+    told = [(item["path"], item["detail"]) for item in skipped if item["detail"] != UNHEARD]
+    lines += [f"  {detail}" if path in detail else f"  {path}: {detail}" for path, detail in told]
     return "\n".join([*lines, f"manifest: {manifest.root / 'manifest.jsonl'}"])
 
 

@@ -56,10 +56,11 @@ def test_pages_of_allowed_sites_can_use_the_server(ready):
     site = "https://example.org:8443"
     with ready(cors_origins=f"{site},http://elsewhere.example") as url:
         preflight = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
-        for origin, code in ((site, 200), ("https://example.org", 400), (f"https://{EVIL}", 400), ("null", 400)):
+        for origin in (site, "https://example.org", f"https://{EVIL}", "null"):
             answer = httpx.options(f"{url}/v1/synthesize", headers={"Origin": origin, **preflight}, timeout=TIMEOUT)
-            allowed = answer.headers.get("access-control-allow-origin")
-            assert (answer.status_code, allowed) == (code, site if code == 200 else None), origin
+            code, allowed = answer.status_code, answer.headers.get("access-control-allow-origin")
+            found = (code, allowed) if allowed else slug(answer)
+            assert found == ((200, site) if origin == site else (403, "forbidden-origin")), origin
         answer = httpx.post(f"{url}/v1/synthesize", headers={"Origin": site}, timeout=TIMEOUT)  # errors are readable
         assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (400, site)
         assert {"x-seed", "retry-after"} <= set(answer.headers["access-control-expose-headers"].lower().split(", "))
