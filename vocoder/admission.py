@@ -196,8 +196,7 @@ class StreamAdmission:
             self.frames += piece.frames
             return piece.mel[0]
         values, config = finite_values(piece, self.frames), self.path.source
-        if values.ndim != 2:
-            raise MelError(f"a stream takes one mel (n_mels, frames), not {values.ndim} dimensions")
+        check_single(values.ndim)
         if fault := shape_fault(values.shape, config, self.path.target):
             raise MelError(fault)
         self.frames += values.shape[1]
@@ -228,6 +227,12 @@ class StreamAdmission:
             return []
         pieces, self.unjudged = self.unjudged, None
         return pieces
+
+
+def check_single(dimensions: int) -> None:
+    """Raise a MelError if a mel to stream has other than two dimensions."""
+    if dimensions != 2:
+        raise MelError(f"a stream takes one mel of 2 dimensions (n_mels, frames), not of {dimensions}")
 
 
 def _check_length(frames: int, path: MelPath, max_frames: int | None) -> None:

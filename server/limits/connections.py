@@ -15,7 +15,9 @@ two protocols extend its own, here and in `websocket`, with `Config(http=..., ws
 
 import asyncio
 import math
+import re
 from collections import Counter
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
@@ -29,6 +31,7 @@ from server.problems import Problem
 from server.settings import Settings
 
 MAX_STREAM_MESSAGE = 2**20  # bytes of one WebSocket message
+ABSOLUTE_TARGET = re.compile(rb"https?://([^/?]+)/?(.*)", re.IGNORECASE)  # its host counts (RFC 9112, section 3.2.2)
 UNFINISHED = (h11.IDLE, h11.SEND_BODY, h11.ERROR)
 """states of a client that may still be sending"""
 
@@ -54,7 +57,7 @@ def server_config(app: Any, settings: Settings, **options: Any) -> uvicorn.Confi
 
 
 class LimitedRequests(h11.Connection):
-    """h11's server side that also limits headers arriving in one piece."""
+    """h11's server side that also limits headers arriving in one piece, and takes whole URLs."""
 
     def __init__(self, limit: int) -> None:
         super().__init__(h11.SERVER, limit)
@@ -71,6 +74,9 @@ class LimitedRequests(h11.Connection):
                     raise h11.RemoteProtocolError("headers too large", error_status_hint=431)
                 if {b"content-length", b"transfer-encoding"} <= {name for name, _ in event.headers}:
                     raise h11.RemoteProtocolError("two lengths")  # RFC 9112, section 6.1
+                if absolute := ABSOLUTE_TARGET.fullmatch(event.target):
+                    headers = [(b"host", absolute[1]), *(item for item in event.headers if item[0] != b"host")]
+                    event = replace(event, target=b"/" + absolute[2], headers=headers)
         except h11.RemoteProtocolError as error:
             self.fault_status = error.error_status_hint
             raise

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vocoder.admission import ENOUGH_FRAMES, Admitted, StreamAdmission
+from vocoder.admission import ENOUGH_FRAMES, Admitted, StreamAdmission, check_single
 from vocoder.guard.automatic import UnsureError
 from vocoder.guard.verdict import Verdict
 from vocoder.mel.sharpening import Sharpening
@@ -235,13 +235,14 @@ def stream_audio(
 def read_start(pieces: Iterable[Any]) -> tuple[Tensor, Iterator[Any]]:
     """Read enough pieces, (n_mels,) or (n_mels, frames), to recognise a mel; return its start and all its pieces.
 
-    The start is (n_mels, frames). Raises an UnsureError if there are no pieces.
+    The start is (n_mels, frames). Raises an UnsureError if there are no pieces, a MelError if one has another shape.
     """
     pieces, kept, shaped = iter(pieces), list[Any](), list[Tensor]()
     for piece in pieces:
         kept.append(piece)
         values = torch.as_tensor(piece, dtype=torch.float32).cpu()
         shaped.append(values[:, None] if values.ndim == 1 else values)
+        check_single(shaped[-1].ndim)
         if sum(part.shape[1] for part in shaped) >= ENOUGH_FRAMES:
             break
     if not shaped:

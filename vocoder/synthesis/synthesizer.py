@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from vocoder.adapt.path import MelPath
-from vocoder.admission import Admitted, StreamAdmission, admit, check, path_of
+from vocoder.admission import Admitted, StreamAdmission, admit, check, check_single, path_of
 from vocoder.audio.writing import Origin
 from vocoder.checkpoint import Checkpoint
 from vocoder.config import check_options, to_dict
@@ -229,9 +229,8 @@ class Synthesizer:
         mode = self._guard if guard is None else guard_mode(guard)
         options |= {"adapt": adapt}
         if isinstance(mel, (Tensor, np.ndarray, Admitted)):
+            check_single(mel.given.ndim if isinstance(mel, Admitted) else mel.ndim)
             admitted = self._admitted(mel, preset, adapt, mode)
-            if admitted.given.ndim != 2:
-                raise MelError(f"a stream takes one mel (n_mels, frames), not {admitted.given.ndim} dimensions")
             session = self.open_stream(**options, preset=admitted.path.source)
             return stream_audio(session, [admitted], self._warn)
         beginning, mel = read_start(mel) if preset == AUTO else (None, mel)

@@ -47,7 +47,7 @@ def test_bodies_and_garbage_after_a_response_are_harmless(ready, caplog):
         assert answer_of(slow)[0] == 404
         slow.sendall(bytes(100))
         time.sleep(0.8)  # longer than the timeouts of headers and bodies
-        slow.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        slow.sendall(b"GET http://localhost:80/livez?x HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert answer_of(slow)[0] == 200
     with ready() as url, connected(url, NOWHERE + b"Transfer-Encoding: chunked\r\n\r\n") as liar:
         assert answer_of(liar)[0] == 404

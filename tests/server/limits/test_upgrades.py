@@ -40,6 +40,7 @@ INVALID = [
     (handshake("/v1/nowhere"), 404, "not-found"),
     (handshake("/v1/stream/"), 404, "not-found"),
     (handshake("/v1/synthesize"), 404, "not-found"),
+    (handshake("http://evil.test/v1/stream"), 403, "forbidden-host"),
     (handshake("/stream", Connection=None), 426, "upgrade-required"),
 ]
 
@@ -57,7 +58,7 @@ def test_invalid_handshakes_are_rejected(ready):
 
 def test_pings_are_answered_while_frames_wait_and_late_pongs_are_tolerated(ready, streamer):
     pings = [frame(PING, b"%d" % number) for number in range(3)]
-    with ready() as url, connected(url, handshake("/stream")) as connection:
+    with ready() as url, connected(url, handshake("HTTP://localhost/stream", Host="evil.test")) as connection:
         assert_opened(connection)
         streamer.gate.clear()
         mel = mel_of(1000)

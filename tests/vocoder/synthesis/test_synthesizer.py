@@ -88,7 +88,8 @@ SYNTHESIS_ERRORS = {
     "a list streamed": (lambda v: list(v.stream([[0.0] * 3] * 5)), "not list"),
     "a text streamed": (lambda v: v.stream("mel.npy"), "iterable of them, not str"),
     "masked values": (lambda v: v.synthesize(np.ma.masked_equal(np.zeros((5, 3)), 0)), r"masked array: fill .*filled"),
-    "a batch streamed": (lambda v: v.stream(mel(2, 5, 3)), "one mel .* not 3 dimensions"),
+    "a batch of batches streamed": (lambda v: v.stream(mel(1, 2, 5, 3)), r"one mel of 2 .*, not of 4$"),
+    "batches streamed": (lambda v: v.stream([mel(1, 5, 3)], preset="auto"), r"one mel of 2 .*, not of 3$"),
 }
 
 
