@@ -85,6 +85,7 @@ class AsyncClient(AbstractAsyncContextManager["AsyncClient"]):
         Raises:
             VocoderError: the server did not answer, refused or failed; each case has its own subclass.
             TypeError: the mel does not hold floats, or an option is unknown or has the wrong type.
+            ValueError: the mel is masked or ragged, or values of an option are not numbers.
         """
         speech = await self.speech(mel, options)
         answers.warn_of(speech)
@@ -107,7 +108,8 @@ class AsyncClient(AbstractAsyncContextManager["AsyncClient"]):
             model: a name from `models()`.
             preset: a mel preset, instead of a model.
 
-        Raises the errors of `synthesize`, and a ValueError for samples without a rate, or a file with one.
+        Raises the errors of `synthesize`, a ValueError for samples that are not finite, not (T,) or without a rate and
+        for a file with one, and an OSError if the file cannot be read.
         """
         return answers.read_mel(await self._call(requests.mel_call(audio, sample_rate, model, preset)))
 

@@ -31,7 +31,7 @@ class Problem:
 
 
 class VocoderError(Exception):
-    """Base class of the client's errors; `problem` is the server's document, or None."""
+    """Base class of errors of the server and the connection; `problem` is the server's document, or None."""
 
     def __init__(self, message: str, problem: Problem | None = None) -> None:
         super().__init__(message)
