@@ -26,8 +26,7 @@ async def test_mels_of_files_can_be_synthesized_and_other_rates_are_resampled(cl
     assert described == ["nvidia", f"80,{mel.shape[1]}", "22050"]
     speech = await client.post("/synthesize", content=response.content)
     assert speech.headers["x-audio-samples"] == str(mel.shape[1] * 256)
-    seconds = np.arange(44100) / 44100
-    tone = (0.5 * np.sin(2 * np.pi * 440.0 * seconds)).astype(np.float32)
+    tone = (0.5 * np.sin(2 * np.pi * 440.0 * np.arange(44100) / 44100)).astype(np.float32)
     response = await client.post("/mel", content=encoded(tone, 44100, subtype="FLOAT"))
     mel = np.load(io.BytesIO(response.content))
     expected = mel_of((0.5 * np.sin(2 * np.pi * 440.0 * np.arange(22050) / 22050)).astype(np.float32))
