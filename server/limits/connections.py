@@ -75,7 +75,7 @@ class LimitedRequests(h11.Connection):
                 if {b"content-length", b"transfer-encoding"} <= {name for name, _ in event.headers}:
                     raise h11.RemoteProtocolError("two lengths")  # RFC 9112, section 6.1
                 if absolute := ABSOLUTE_TARGET.fullmatch(event.target):
-                    headers = [(b"host", absolute[1]), *(item for item in event.headers if item[0] != b"host")]
+                    headers: Any = [(b"host", absolute[1]), *(item for item in event.headers if item[0] != b"host")]
                     event = replace(event, target=b"/" + absolute[2], headers=headers)
         except h11.RemoteProtocolError as error:
             self.fault_status = error.error_status_hint

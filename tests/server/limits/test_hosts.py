@@ -17,6 +17,7 @@ from server.problems import Problem
 from server.settings import Settings
 
 TIMEOUT = 30.0
+LOOPBACK = "[::1]"
 EVIL, PUBLIC = "evil.test", "speech.example.com"
 
 
@@ -110,7 +111,7 @@ def test_host_rules_accept_their_own_names_only(name):
 
 def test_origins_of_allowed_sites_are_accepted():
     rule = HostRule("127.0.0.1", (), ("https://example.org:8443",))
-    for origin in ("http://127.0.0.1:8000", "http://localhost:3000", "https://[::1]", "https://example.org:8443"):
+    for origin in ("http://127.0.0.1:8000", "http://localhost:3000", f"https://{LOOPBACK}", "https://example.org:8443"):
         assert problem_kind(rule, LOOPBACK_SERVER, "localhost", origin) is None, origin
     for origin in (f"http://127.0.0.1.{EVIL}", "null", "file:", "http://localhost/x", "https://example.org"):
         assert problem_kind(rule, LOOPBACK_SERVER, "localhost", origin) == "forbidden-origin", origin

@@ -40,7 +40,7 @@ INVALID = [
     (handshake("/v1/nowhere"), 404, "not-found"),
     (handshake("/v1/stream/"), 404, "not-found"),
     (handshake("/v1/synthesize"), 404, "not-found"),
-    (handshake("http://evil.test/v1/stream"), 403, "forbidden-host"),
+    (handshake("http://elsewhere.example/v1/stream"), 403, "forbidden-host"),
     (handshake("/stream", Connection=None), 426, "upgrade-required"),
 ]
 
