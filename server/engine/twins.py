@@ -113,7 +113,7 @@ class Twins:
         self._load, self._patience = load, patience
         # Forks of a process that has imported the packages share the memory of these.
         self._context: Any = get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")
-        self._context.set_forkserver_preload([__name__, "vocoder.kernels.tiles"])
+        self._context.set_forkserver_preload([__name__, "vocoder.kernels.tiles", "vocoder.kernels.quads"])
         self._places: dict[int, Twin] = {}
         self._tried = [threading.Event() for _ in range(count)]  # set once a process has started, or could not
         self._stopped = threading.Event()
