@@ -162,7 +162,8 @@ def test_only_one_thread_has_an_openmp_team():
     assert (joined, cores) == (3 + computed - 1, 3)  # three lanes, and the team of the first if it has the cores
 
 
-async def test_a_model_uses_all_cores_and_workers_use_one(start, fake, new_mel):
+async def test_a_model_uses_all_cores_and_workers_and_the_event_loop_use_one(start, fake, new_mel):
+    torch.set_num_threads(2)
     seen = []
     original = fake.synthesize
 
@@ -172,6 +173,7 @@ async def test_a_model_uses_all_cores_and_workers_use_one(start, fake, new_mel):
 
     fake.synthesize = synthesize
     async with start(cores=3, device="cuda") as client:
+        assert torch.get_num_threads() == 1
         service = client._transport.app.state.service
         assert await service.run(torch.get_num_threads) == 1
         body = {"mel": new_mel().tolist()}
@@ -223,12 +225,6 @@ class Clock:
             self.processor += processor
 
         return work
-
-
-async def test_the_event_loop_uses_one_thread(start):
-    torch.set_num_threads(2)
-    async with start():
-        assert torch.get_num_threads() == 1
 
 
 def test_a_team_without_free_cores_pauses_and_is_tried_again(monkeypatch):
