@@ -23,6 +23,10 @@ def encoded(x, sample_rate=22050, container="WAV", subtype=None):
     return stream.getvalue()
 
 
+def tone(seconds=1.0, frequency=1000.0):
+    return 0.5 * np.sin(2.0 * np.pi * frequency * np.arange(int(seconds * 22050)) / 22050)
+
+
 def samples(response):
     assert response.status_code == 200, response.text
     return np.load(io.BytesIO(response.content))

@@ -3,12 +3,8 @@
 import os
 import shutil
 from contextlib import contextmanager
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
-import numpy as np
 import pytest
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -108,23 +104,6 @@ def visit(browser, ready):
     return run
 
 
-@pytest.fixture
-def static():
-    """Serve the files of a folder."""
-
-    @contextmanager
-    def run(folder):
-        handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
-        with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-            thread = Thread(target=server.serve_forever, daemon=True)
-            thread.start()
-            yield f"http://127.0.0.1:{server.server_port}"
-            server.shutdown()
-            thread.join()
-
-    return run
-
-
 def _is_fault(message):
     """Return whether a console message is an error other than a failed request, which the page shows itself."""
     return message.type in ("error", "warning") and "Failed to load resource" not in message.text
@@ -133,11 +112,3 @@ def _is_fault(message):
 @pytest.fixture
 def two_fakes(new_fake):
     return new_fake("one"), new_fake("two")
-
-
-@pytest.fixture
-def tone():
-    def make(seconds=1.0, frequency=1000.0):
-        return 0.5 * np.sin(2.0 * np.pi * frequency * np.arange(int(seconds * 22050)) / 22050)
-
-    return make

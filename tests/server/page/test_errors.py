@@ -1,8 +1,8 @@
 import numpy as np
-from http_helpers import encoded, npy
+from http_helpers import encoded, npy, tone
 
 
-def test_bad_files_are_explained(visit, fake, tone):
+def test_bad_files_are_explained(visit, fake):
     bad = (
         ("notes.txt", b"these are words, not sound", "The body is not audio that this server can read"),
         ("broken.npy", b"\x93NUMPY\x01\x00", "The npy file ends within its header"),

@@ -4,7 +4,11 @@ import io
 import json
 import os
 import re
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -25,15 +29,26 @@ needs_copy = pytest.mark.skipif(not PAGE_COPY or not Path(PAGE_COPY).is_dir(), r
 MODEL_TIMEOUT = 300_000.0  # milliseconds
 
 
+@contextmanager
+def served(folder):
+    handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
 @needs_copy
-def test_a_copy_of_the_page_without_a_server_gives_the_audio_of_the_program(browser, static):
+def test_a_copy_of_the_page_without_a_server_gives_the_audio_of_the_program(browser):
     copy, speech, requests = Path(str(PAGE_COPY)), read_audio(RECORDING)[0][:22050], []
     model = json.loads((copy / "page" / "local" / "index.json").read_text(encoding="utf-8"))["models"][0]
     frames = 1 + len(speech) // model["mel"]["hop_length"]
     z = model["sigma"] * white_noise(5, 0, frames, model["z_channels"], model["z_steps_per_frame"]).numpy()
     # Replace the page's random noise.
     noise_module = f"export const noise = () => Float32Array.from({json.dumps(z.ravel().tolist())});"
-    with static(copy) as url:
+    with served(copy) as url:
         page = browser.new_page()
         page.set_default_timeout(MODEL_TIMEOUT)
         page.on("request", lambda request: requests.append(request.url))

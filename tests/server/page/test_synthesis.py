@@ -6,13 +6,13 @@ import io
 import numpy as np
 import pytest
 import soundfile
-from http_helpers import encoded, npy
+from http_helpers import encoded, npy, tone
 from matplotlib.image import imread
 
 from vocoder.admission import admit
 
 
-def test_a_recording_is_synthesized_by_two_models(visit, two_fakes, tone):
+def test_a_recording_is_synthesized_by_two_models(visit, two_fakes):
     with visit(*two_fakes) as visitor:
         visitor.expect(visitor.clip("Original")).to_contain_text("example-en.flac")  # the page's initial recording
         visitor.upload("tone.wav", encoded(tone()))
@@ -52,7 +52,7 @@ def test_the_downloaded_clip_is_the_audio_of_the_model(visit, fake, new_mel):
     np.testing.assert_allclose(x, fake.synthesize(sharpened, seed=3, sigma=0.25, corrections=20), atol=1.0 / 32768.0)
 
 
-def test_clips_can_be_played_and_switched(visit, two_fakes, tone):
+def test_clips_can_be_played_and_switched(visit, two_fakes):
     with visit(*two_fakes) as visitor:
         visitor.upload("tone.wav", encoded(tone(20.0)))  # longer than this test takes on a busy machine
         visitor.field("two").check()
@@ -74,7 +74,7 @@ def test_clips_can_be_played_and_switched(visit, two_fakes, tone):
         assert ended == [[True, None]] * 3
 
 
-def test_a_click_on_a_picture_seeks_to_its_position(visit, fake, tone):
+def test_a_click_on_a_picture_seeks_to_its_position(visit, fake):
     with visit(fake) as visitor:
         visitor.upload("tone.wav", encoded(tone(4.0)))
         picture = visitor.clip("Original").get_by_role("img", name="Spectrogram")
@@ -140,7 +140,7 @@ def colours(canvas):
     return np.round(255.0 * imread(io.BytesIO(png), format="png")).astype(int)
 
 
-def test_pictures_match_the_audio(visit, fake, tone):
+def test_pictures_match_the_audio(visit, fake):
     sample_rate = fake.sample_rate
     x = np.concatenate([np.zeros(sample_rate), tone(1.0, 0.75 * sample_rate / 2.0)])
     with visit(fake) as visitor:

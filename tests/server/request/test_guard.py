@@ -14,11 +14,6 @@ def mel():
     return mel_of("nvidia").numpy()
 
 
-@pytest.fixture
-def espnet():
-    return mel_of("espnet").numpy()
-
-
 async def post(client, mel, **query):
     return await client.post("/v1/synthesize", params=query, content=npy(mel.astype(np.float32)))
 
@@ -79,7 +74,8 @@ async def test_the_inference_protocol_returns_verdicts_in_parameters(client, mel
     assert unchecked.json()["parameters"].keys() == {"sample_rate", "seed", "model_dtype", "mel_sharpened"}
 
 
-async def test_auto_recognises_adapts_and_reports_the_preset(client, mel, espnet):
+async def test_auto_recognises_adapts_and_reports_the_preset(client, mel):
+    espnet = mel_of("espnet").numpy()
     own = await post(client, mel[:, :150], preset="auto")
     assert (own.status_code, own.headers["X-Mel-Recognised"], guard_headers(own)[0]) == (200, "nvidia", "typical")
     assert "X-Mel-Preset" not in own.headers
@@ -90,7 +86,7 @@ async def test_auto_recognises_adapts_and_reports_the_preset(client, mel, espnet
     assert (inferred["mel_recognised"], inferred["mel_adapted"]) == ("espnet", "espnet")
 
 
-async def test_presets_are_suggested_and_auto_rejects_uncertain_mels(client, mel, espnet):
+async def test_presets_are_suggested_and_auto_rejects_uncertain_mels(client, mel):
     noise = np.random.default_rng(0).uniform(-6.0, -5.0, (80, 40))
     document = (await post(client, noise, preset="auto")).json()
     assert document["type"] == "urn:vocoder:problem:unsure-preset"
@@ -98,6 +94,6 @@ async def test_presets_are_suggested_and_auto_rejects_uncertain_mels(client, mel
     assert len(document["likeliest"]) == 3
     assert "it looks transposed" in (await post(client, mel[:, :150].T, preset="auto")).json()["detail"]
     assert (await post(client, mel[:, :50], preset="auto", mean="1", variance="1")).status_code == 422
-    response = await post(client, espnet[:, :150])
+    response = await post(client, mel_of("espnet").numpy()[:, :150])
     assert response.headers["X-Mel-Guard-Preset"] == "espnet"
     assert "preset=espnet" in response.headers["X-Mel-Guard-Message"]
