@@ -67,23 +67,16 @@ TWO_SECONDS = "x[: 2 * v.sample_rate]"
 """shortened for the test"""
 
 
-@pytest.fixture(scope="module")
-def run():
-    """Run the notebook with a replacement for IPython; return the cells' variables and the played audio."""
+def test_the_notebook_runs_and_shows_its_results(monkeypatch):
+    """A replacement for IPython collects the played audio."""
     played, names = [], {}
     display = SimpleNamespace(Audio=lambda x, rate: played.append(np.asarray(x)), display=lambda *things: None)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(EXAMPLES)
-        patch.setitem(sys.modules, "IPython", SimpleNamespace())
-        patch.setitem(sys.modules, "IPython.display", display)
-        for index, source in enumerate(SOURCES):
-            shorter = source.replace(TWO_SECONDS, "x[: v.sample_rate * 2 // 3]")
-            exec(compile(shorter, f"<code cell {index} of notebook.ipynb>", "exec"), names)
-    return names, played
-
-
-def test_the_notebook_runs_and_shows_its_results(run):
-    names, played = run
+    monkeypatch.chdir(EXAMPLES)
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "IPython.display", display)
+    for index, source in enumerate(SOURCES):
+        shorter = source.replace(TWO_SECONDS, "x[: v.sample_rate * 2 // 3]")
+        exec(compile(shorter, f"<code cell {index} of notebook.ipynb>", "exec"), names)
     assert TWO_SECONDS in "".join(SOURCES)
     assert np.abs(np.concatenate(names["pieces"]) - names["y"]).max() < 1e-3
     assert len(names["pieces"]) > 1

@@ -56,16 +56,11 @@ def test_training_starts_from_the_closed_form_and_improves_a_nonlinear_map():
     assert AdapterObjective(linear, preset("nvidia"), data, ridge=1e-6).phases() == {}
 
 
-@pytest.fixture
-def corpus(tmp_path):
-    time = np.arange(RATE // 2) / RATE
-    return write_recordings(tmp_path, (0.2 * np.sin(2 * np.pi * (300 * time + 900 * time**2)), {}))
-
-
 @pytest.mark.parametrize("name", ["espnet", "vocos"])
-def test_windows_and_frames_are_aligned_in_time(corpus, name):
+def test_windows_and_frames_are_aligned_in_time(tmp_path, name):
     """In a glide, source and target must peak in bands of the same frequency."""
-    source = preset(name)
+    source, time = preset(name), np.arange(RATE // 2) / RATE
+    corpus = write_recordings(tmp_path, (0.2 * np.sin(2 * np.pi * (300 * time + 900 * time**2)), {}))
     config = AdapterConfig(bands=source.n_mels, before=1, after=1)
     found = frames_of(corpus, corpus.entries, source, config, AugmentConfig(), Levels((0.0, 0.0)), 0)
     windows, frames = found.tensors.values()

@@ -30,30 +30,25 @@ def test_an_unpacked_package_is_prepared(tmp_path, capsys):
     assert (out / "licences/festvox-ru.txt").read_text() == "Copyright 2005"
 
 
-@pytest.fixture
-def packages(tmp_path):
+def test_prompts_are_listed_non_speech_is_marked_and_missing_folders_are_reported(tmp_path, monkeypatch, cli_error):
     sounds = "usr/share/asterisk/sounds/en_US_f_Allison"
     root = tmp_path / "asterisk-core-sounds-en-g722"
     touch(root, *(f"{sounds}/{n}.g722" for n in ("hello", "beep", "silence/1", "digits/1", "confbridge-join")))
     touch(root, "usr/share/doc/asterisk-core-sounds-en-g722/copyright")
     (root / "usr/share/doc/asterisk-core-sounds-en-g722/copyright").write_text("Allison Smith, CC-BY-SA-3.0")
-    return tmp_path
-
-
-def test_prompts_are_listed_non_speech_is_marked_and_missing_folders_are_reported(packages, monkeypatch, cli_error):
-    found = debian.scan("asterisk-en", debian.unpack("asterisk-core-sounds-en-g722", packages))
+    found = debian.scan("asterisk-en", debian.unpack("asterisk-core-sounds-en-g722", tmp_path))
     speech, other = ("hello.g722", "digits/1.g722"), ("beep.g722", "silence/1.g722", "confbridge-join.g722")
     expected = dict.fromkeys(speech, "") | dict.fromkeys(other, "not speech")
     assert {r.name: r.unusable for r in found.recordings} == expected
     assert {r.speaker for r in found.recordings} == {"asterisk-en"}
     assert (found.licence, found.licence_text) == ("CC-BY-SA-3.0", "Allison Smith, CC-BY-SA-3.0")
     with pytest.raises(CorpusError, match="should have one folder usr/share/klettres, but has 0"):
-        debian.scan("klettres", packages)
+        debian.scan("klettres", tmp_path)
     known = "there is no corpus asterisk-xx; known: festvox-ru"
-    assert known in cli_error(main, "prepare", "asterisk-xx", "-o", packages)
+    assert known in cli_error(main, "prepare", "asterisk-xx", "-o", tmp_path)
     monkeypatch.setenv("PATH", "")
     with pytest.raises(CorpusError, match=r"apt-get was not found.*--cache DIR"):
-        debian.unpack("festvox-ru", packages)
+        debian.unpack("festvox-ru", tmp_path)
 
 
 def test_recordings_under_the_gpl_are_for_evaluation_only():

@@ -14,6 +14,7 @@ from vocoder.mel.config import PRESETS, preset
 from vocoder.mel.conventions import SHUFFLED, Convention, convention_of, encoding_of, encodings, never_recognised
 from vocoder.models.guard import LOST, GuardConfig, GuardModel, windows_of
 
+NVIDIA = preset("nvidia")
 CONFIG = ConventionConfig(("nvidia", "espnet", "hop128", SHUFFLED), ("ln", "log10", "linear"), hidden=8, frames=40)
 
 
@@ -69,8 +70,7 @@ def test_joint_probabilities_of_layout_and_encoding_sum_to_one():
     ],
 )
 def test_verdicts_name_the_recognised_convention_and_the_remedy(layout, encoding, cause, words):
-    nvidia = preset("nvidia")
-    verdict = recognised(recogniser(layout, encoding).recognise(torch.randn(80, 50), 0.9), nvidia, nvidia)
+    verdict = recognised(recogniser(layout, encoding).recognise(torch.randn(80, 50), 0.9), NVIDIA, NVIDIA)
     assert (verdict.typical, verdict.cause) == (False, cause)
     assert words in verdict.message
     assert verdict.preset == ("espnet" if layout == 1 else None)
@@ -87,30 +87,16 @@ def test_constant_frames_at_the_beginning_are_skipped():
 
 
 def test_unknown_numbers_of_bands_are_explained_by_the_shape():
-    nvidia = preset("nvidia")
     with pytest.raises(UnsureError, match="knows no mels with 64 bands"):
-        recognised_config(torch.zeros(64, 9), nvidia)
+        recognised_config(torch.zeros(64, 9), NVIDIA)
     with pytest.raises(UnsureError, match=r"with 150 bands: it looks transposed, \(frames, n_mels\)"):
-        recognised_config(torch.zeros(150, 80), nvidia)
-    own_config = dataclasses.replace(nvidia, name="own", n_mels=64)
+        recognised_config(torch.zeros(150, 80), NVIDIA)
+    own_config = dataclasses.replace(NVIDIA, name="own", n_mels=64)
     assert recognised_config(torch.zeros(64, 9), own_config) == own_config
-
-
-NVIDIA = preset("nvidia")
 
 
 DENSITIES = GuardConfig(("nvidia", "nvidia:time", "nvidia:shuffled"), n_mels=8, offsets=(0, 2), windows=5)
 FLOOR = math.log(1e-5)
-
-
-@pytest.fixture
-def model():
-    torch.manual_seed(3)
-    model = GuardModel(DENSITIES)
-    for density in model.densities:
-        for parameter in density.parameters():
-            torch.nn.init.normal_(parameter, std=0.3)
-    return model.requires_grad_(False)
 
 
 @pytest.fixture
@@ -127,7 +113,11 @@ def test_windows_are_spread_over_the_audible_frames(mel):
     assert windows_of(torch.full((8, 9), FLOOR), DENSITIES, FLOOR).shape == (0, 16)
 
 
-def test_densities_are_normal_and_values_below_the_floor_lower_the_score(model, mel):
+def test_densities_are_normal_and_values_below_the_floor_lower_the_score(mel):
+    torch.manual_seed(3)
+    model = GuardModel(DENSITIES).requires_grad_(False)
+    for parameter in model.densities.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
     windows = windows_of(mel, DENSITIES, FLOOR)
     for score, density in zip(model.score(mel), model.densities, strict=True):
         inverse = torch.linalg.inv(density.matrix())

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import pytest
 import torch
 from tiny_models import TINY_MEL
 from torch import nn
@@ -52,18 +51,14 @@ class Toy(FlowVocoder):
         return [Stage(Z, (NOISE,), lambda noise: sigma * noise), Stage("x", (Z, MEL), scaled, before=1, after=1)]
 
 
-@pytest.fixture
-def toy(tmp_path):
-    families = {**FAMILIES, "toy": Family(ToyConfig, Toy)}
-    directory = save_model(tmp_path / "toy", Toy(ToyConfig()), TINY_MEL, families=families)
-    return Synthesizer(load_model(directory, families=families), "toy", "cpu", torch.float32)
-
-
 def mel(frames):
     return -6 + torch.randn(5, frames, generator=torch.Generator().manual_seed(frames))
 
 
-def test_a_new_model_synthesizes_streams_and_shares_rows(toy):
+def test_a_new_model_synthesizes_streams_and_shares_rows(tmp_path):
+    families = {**FAMILIES, "toy": Family(ToyConfig, Toy)}
+    directory = save_model(tmp_path / "toy", Toy(ToyConfig()), TINY_MEL, families=families)
+    toy = Synthesizer(load_model(directory, families=families), "toy", "cpu", torch.float32)
     assert (toy.family, toy.sample_rate) == ("toy", 8000)
     whole = toy.synthesize(mel(70), seed=3)
     assert toy.open_stream(seed=3).lookahead == 1

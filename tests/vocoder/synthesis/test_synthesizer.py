@@ -195,17 +195,13 @@ MEL = dataclasses.replace(preset("nvidia"), n_mels=8)
 SILENCE = torch.full((8, 60), -11.513)
 
 
-@pytest.fixture
-def humming():
-    """Return a synthesizer of white noise, for any mel, with a quieter hum in its tenth band."""
+def test_denoising_reduces_a_hum_and_strength_0_changes_nothing():
+    """The synthesizer makes white noise, for any mel, with a quieter hum in its tenth band."""
     changes = {"n_mels": 8, "hop_length": 256, "sample_rate": 22050, "group_size": 32, "flows": 1}
     model = WaveGlow(lapped_config(**changes, stack=WaveNetConfig(4, (1,)), source=None, corrections=0))
     with torch.no_grad():
         model.envelope.projection.bias[9] = 10 * 0.05  # the shift, which is scaled by 0.1
-    return Synthesizer(Checkpoint(model, "waveglow", MEL), "humming", "cpu", torch.float32)
-
-
-def test_denoising_reduces_a_hum_and_strength_0_changes_nothing(humming):
+    humming = Synthesizer(Checkpoint(model, "waveglow", MEL), "humming", "cpu", torch.float32)
     levels = [humming.synthesize(SILENCE, sigma=0.0).square().mean()]
     for strength in (0.5, 1.0):
         levels.append(humming.synthesize(SILENCE, sigma=0.0, denoise=strength)[2048:-2048].square().mean())
