@@ -48,17 +48,9 @@ def tiny(folder, model):
 
 @pytest.fixture
 def start(tmp_path):
-    torch.manual_seed(0)
     stack = WaveNetConfig(channels=4, dilations=(1,))
     config = WaveGlowConfig(flows=2, cond_channels=4, stack=stack, source=SOURCE, group_size=64, corrections=1)
     return tiny(tmp_path / "start", WaveGlow(config))
-
-
-@pytest.fixture
-def reverse_start(tmp_path):
-    torch.manual_seed(0)
-    sizes = {"cond_channels": 4, "channels": 8, "hidden": 8, "blocks": 2, "kernel_size": 3, "ahead": 1}
-    return tiny(tmp_path / "start", Reverse(ReverseConfig(**sizes, source=SOURCE, corrections=1)))
 
 
 @pytest.fixture
@@ -127,8 +119,10 @@ def test_recordings_become_a_model_that_is_not_worse(start, recordings, tmp_path
 
 
 def test_a_reverse_model_learns_from_samples_only_with_its_critics_from_the_start(
-    reverse_start, recordings, tmp_path, capsys, cli_error
+    recordings, tmp_path, capsys, cli_error
 ):
+    sizes = {"cond_channels": 4, "channels": 8, "hidden": 8, "blocks": 2, "kernel_size": 3, "ahead": 1}
+    reverse_start = tiny(tmp_path / "start", Reverse(ReverseConfig(**sizes, source=SOURCE, corrections=1)))
     assert main(command(reverse_start, recordings, tmp_path, "--steps", "5")) == 0
     assert "model/recorded" not in capsys.readouterr().out
     config = written_run(tmp_path / "mine.run" / "training" / "config.yaml")
@@ -223,16 +217,15 @@ def test_invalid_arguments_give_one_line_errors(start, recordings, tmp_path, cli
     assert text in cli_error(main, *command(start, recordings, tmp_path, *more))
 
 
-def test_too_little_speech_is_rejected_with_the_required_amount(start, recordings, tmp_path, capsys):
+def test_too_little_speech_is_rejected_with_the_required_amount(start, recordings, tmp_path, cli_error):
     (tmp_path / "few").mkdir()
     for i in range(4):
         soundfile.write(tmp_path / "few" / f"{i}.wav", voice(120.0, 2.0, seed=i), RATE)
-    assert main(command(start, tmp_path / "few", tmp_path)) == 2
-    message = capsys.readouterr().err
+    message = cli_error(main, *command(start, tmp_path / "few", tmp_path))
     assert "4 s of speech are left to train on, besides the held-out" in message
     assert "5 s are needed" in message
-    assert main(command(start, recordings, tmp_path)) == 2
-    assert capsys.readouterr().err.endswith("; choose another name or folder: pass another -o or --run DIR\n")
+    message = cli_error(main, *command(start, recordings, tmp_path))
+    assert message.endswith("; choose another name or folder: pass another -o or --run DIR\n")
 
 
 def test_outputs_and_runs_must_belong_together(start, recordings, tmp_path, cli_error):

@@ -26,7 +26,6 @@ def drawn(mu, log_s):
 
 
 def parameters(batch=4, length=50):
-    torch.manual_seed(0)
     return tuple(torch.randn(batch, length, dtype=torch.float64) for _ in range(4))
 
 
@@ -42,7 +41,6 @@ def test_the_closed_form_equals_the_divergence_of_two_normals():
 
 
 def test_draws_and_samples_converge_to_the_closed_form():
-    torch.manual_seed(0)
     mu_q, log_s_q, mu_p, log_s_p = torch.tensor([0.3, -0.5, 0.0, 0.1]).double()[:, None, None].expand(-1, 2, 4000)
     draw, params = drawn(mu_q, log_s_q), torch.stack([mu_p, log_s_p], dim=1)
     closed = divergence(draw, params, Gaussian(), "closed", log_s_floor=FLOOR)["kl"]
@@ -53,7 +51,6 @@ def test_draws_and_samples_converge_to_the_closed_form():
 
 def test_the_divergence_of_a_normal_from_a_mixture_matches_quadrature():
     """With a single conditional, the integral of q log(q / p) can be computed on a grid."""
-    torch.manual_seed(0)
     mixture = LogisticMixture(2)
     mu, log_s = torch.full((1, 3000), 0.2, dtype=torch.float64), torch.full((1, 3000), -1.0, dtype=torch.float64)
     one = torch.tensor([0.3, -0.4, -0.5, 0.6, -1.5, -0.2], dtype=torch.float64)
@@ -69,7 +66,6 @@ def test_the_divergence_of_a_normal_from_a_mixture_matches_quadrature():
 @pytest.mark.parametrize("estimator", ["draws", "sample"])
 def test_gradients_pass_through_the_draws(estimator):
     """The expected gradient of the estimate for mu and log_s is that of the closed form."""
-    torch.manual_seed(0)
     mu, log_s = (torch.full((1, 20_000), value, dtype=torch.float64, requires_grad=True) for value in (0.4, -0.3))
     params = torch.zeros(1, 2, 20_000, dtype=torch.float64)
     kl = divergence(drawn(mu, log_s), params, Gaussian(), estimator, draws=4)["kl"]
