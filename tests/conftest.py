@@ -1,10 +1,11 @@
-"""Fixtures for all tests: fixed seeds, no settings from the environment, and float64 on request."""
+"""Fixtures for all tests: fixed seeds, no settings from the environment; a tiny model and float64 on request."""
 
 import os
 import time
 
 import pytest
 import torch
+from tiny_models import save_quiet_model
 
 
 @pytest.fixture(autouse=True)
@@ -27,6 +28,12 @@ def wait_until():
             time.sleep(0.02)
 
     return wait
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory):
+    """Return the directory of a tiny model."""
+    return save_quiet_model(tmp_path_factory.mktemp("models") / "tiny")
 
 
 @pytest.fixture

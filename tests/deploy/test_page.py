@@ -5,18 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_models import save_quiet_model
 
 from deploy import page
 from vocoder.mel.config import preset
 from vocoder.mel.spectrogram import mel_filterbank
 
 PAGES = Path(__file__).parents[2] / "server" / "pages"
-
-
-@pytest.fixture
-def model(tmp_path):
-    return save_quiet_model(tmp_path / "models" / "mine")
 
 
 @pytest.fixture
@@ -48,12 +42,12 @@ def test_the_folder_contains_the_page_and_its_models(model, runtime, tmp_path, e
     for path in PAGES.rglob("*.js"):
         assert (site / "page" / path.relative_to(PAGES)).read_bytes() == path.read_bytes()
     local = site / "page" / "local"
-    assert {path.name for path in local.iterdir()} == {*page.WASM, "index.json", "mine.onnx", "mine-filterbank.npy"}
+    assert {path.name for path in local.iterdir()} == {*page.WASM, "index.json", "tiny.onnx", "tiny-filterbank.npy"}
     assert exports == [{"name": str(model), "format": "onnx", "corrections": 3, "weights": "float16"}]
     index = json.loads((local / "index.json").read_text())
     assert index["alone"] is True
     (described,) = index["models"]
-    assert (described["name"], described["file"], described["corrections"]) == ("mine", "mine.onnx", 3)
+    assert (described["name"], described["file"], described["corrections"]) == ("tiny", "tiny.onnx", 3)
     assert described["z_channels"] * described["z_steps_per_frame"] == described["mel"]["hop_length"] == 256
     bank = np.load(local / described["filterbank"])
     np.testing.assert_array_equal(bank, mel_filterbank(preset("nvidia")).float().numpy())

@@ -12,17 +12,11 @@ import httpx
 import numpy as np
 import pytest
 from http_helpers import npy
-from tiny_models import save_quiet_model
 
 import vocoder
 from server.cli import main, prepare_computing
 
 pytestmark = pytest.mark.usefixtures("own_logging")
-
-
-@pytest.fixture
-def model(tmp_path):
-    return save_quiet_model(tmp_path / "tiny")
 
 
 def test_a_model_is_served_until_a_signal(model, new_mel, wait_until, capfd):

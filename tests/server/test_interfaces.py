@@ -12,7 +12,6 @@ from recordings import mel_of
 from scipy.ndimage import gaussian_filter
 from stream_client import dial
 from streamers import mel_of as random_mel
-from tiny_models import save_quiet_model
 from websockets.exceptions import ConnectionClosed
 
 from vocoder.audio.resampling import resample
@@ -29,9 +28,8 @@ CASES += [{"sample_rate": 16000}, {"preset": "espnet", **STATISTICS}]
 
 
 @pytest.fixture(scope="module")
-def synthesizer(tmp_path_factory):
-    checkpoint = load_model(save_quiet_model(tmp_path_factory.mktemp("models") / "tiny"))
-    return Synthesizer(checkpoint, "tiny", "cpu", torch.float32, "off")
+def synthesizer(model):
+    return Synthesizer(load_model(model), "tiny", "cpu", torch.float32, "off")
 
 
 def post(url, mel, options, **more):
