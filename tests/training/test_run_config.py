@@ -56,40 +56,29 @@ def test_overrides_apply_in_order_and_written_settings_can_be_read(config_file, 
 
 
 @pytest.mark.parametrize(
-    ("override", "message"),
+    ("text", "overrides", "message"),
     [
-        ("trainer.step=3", "trainer has no field step; known: steps"),
-        ("trainer.steps=0", "steps must be at least 1, not 0"),
-        ("trainer.betas=[0.9]", "betas must be two numbers"),
-        ("trainer.decay=exp", "trainer.decay must be one of 'cosine', 'linear', 'constant', not 'exp'"),
-        ("name.x=3", "cannot set 'name.x=3': name is a single value"),
-        ("losses.on=yes", "losses.on must be bool, not 'yes'"),
-        ("steps", "must look like name=value"),
-        ("scales=[1", "not valid YAML"),
+        (TEXT, ["trainer.step=3"], "trainer has no field step; known: steps"),
+        (TEXT, ["trainer.steps=0"], "steps must be at least 1, not 0"),
+        (TEXT, ["trainer.betas=[0.9]"], "betas must be two numbers"),
+        (TEXT, ["trainer.decay=exp"], "trainer.decay must be one of 'cosine', 'linear', 'constant', not 'exp'"),
+        (TEXT, ["name.x=3"], "cannot set 'name.x=3': name is a single value"),
+        (TEXT, ["losses.on=yes"], "losses.on must be bool, not 'yes'"),
+        (TEXT, ["steps"], "must look like name=value"),
+        (TEXT, ["scales=[1"], "not valid YAML"),
+        ("- 1\n", [], "must hold settings as `name: value`, not list"),
+        ("name: a\nname: b\n", [], "'name' is set twice"),
+        ("name: first\n", [], "lacks trainer"),
+        ("name: !!python/object/apply:os.getcwd []\n", [], "not valid YAML"),
     ],
 )
-def test_invalid_overrides_are_rejected(config_file, override, message):
-    with pytest.raises(ConfigError) as caught:
-        load_config(Run, config_file, [override])
-    assert message in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("- 1\n", "must hold settings as `name: value`, not list"),
-        ("name: a\nname: b\n", "'name' is set twice"),
-        ("name: first\n", "lacks trainer"),
-        ("name: !!python/object/apply:os.getcwd []\n", "not valid YAML"),
-    ],
-)
-def test_invalid_files_are_rejected(config_file, text, message):
+def test_invalid_files_and_overrides_are_rejected(config_file, text, overrides, message):
     config_file.write_text(text)
     with pytest.raises(ConfigError) as caught:
-        load_config(Run, config_file)
+        load_config(Run, config_file, overrides)
     assert message in str(caught.value)
     assert str(config_file) in str(caught.value)
+    assert "\n" not in str(caught.value)
     with pytest.raises(ConfigError, match=r"cannot read .*none\.yaml: No such file"):
         load_config(Run, config_file.with_name("none.yaml"))
 
