@@ -44,25 +44,18 @@ def _infer(**changes):
     return {"inputs": [tensor], "parameters": {"seed": 1}}
 
 
-def _valid_requests():
-    """Return valid requests of every kind."""
-    whole, values = npy(MEL), MEL.tobytes()
-    shaped = {"X-Mel-Shape": "80,4", "X-Mel-Dtype": "float32"}
-    document = json.dumps(_infer(parameters={"binary_data_size": len(values)})).encode()
-    length = "Inference-Header-Content-Length"
-    return [
-        Request("synthesize", whole),
-        Request("synthesize", npy(np.asfortranarray(MEL.astype("<f8")))),
-        Request("synthesize", save({"mel": MEL}), {"Content-Type": SAFETENSORS}),
-        Request("synthesize", values, {"Content-Type": RAW, **shaped}),
-        Request("synthesize", json.dumps({"mel": MEL.tolist()}).encode(), {"Content-Type": "application/json"}),
-        Request("mel", encoded(np.zeros(2000)), {"Content-Type": "audio/wav"}),
-        Request("infer", json.dumps(_infer(data=MEL.ravel().tolist())).encode()),
-        Request("infer", document + values, {length: str(len(document))}),
-    ]
-
-
-VALID_REQUESTS = _valid_requests()
+SHAPED = {"Content-Type": RAW, "X-Mel-Shape": "80,4", "X-Mel-Dtype": "float32"}
+DOCUMENT = json.dumps(_infer(parameters={"binary_data_size": MEL.nbytes})).encode()
+VALID_REQUESTS = [
+    Request("synthesize", npy(MEL)),
+    Request("synthesize", npy(np.asfortranarray(MEL.astype("<f8")))),
+    Request("synthesize", save({"mel": MEL}), {"Content-Type": SAFETENSORS}),
+    Request("synthesize", MEL.tobytes(), SHAPED),
+    Request("synthesize", json.dumps({"mel": MEL.tolist()}).encode(), {"Content-Type": "application/json"}),
+    Request("mel", encoded(np.zeros(2000)), {"Content-Type": "audio/wav"}),
+    Request("infer", json.dumps(_infer(data=MEL.ravel().tolist())).encode()),
+    Request("infer", DOCUMENT + MEL.tobytes(), {"Inference-Header-Content-Length": str(len(DOCUMENT))}),
+]
 
 
 @st.composite
