@@ -101,6 +101,7 @@ def test_audio_made_with_different_options_is_not_mixed(write_mels, model, tmp_p
     np.save(tmp_path / "new.npy", np.load(mels / "00.npy"))
     assert synthesize(tmp_path / "new.npy", "-o", out, "--seed", "4", model=model) == 2
     assert synthesize(mels / "00.npy", "-o", out, "--seed", "4", "--again", model=model) == 2
+    assert synthesize(mels, "-o", out, "--seed", "4", "--again", "--device", "cuda:77", model=model) == 2
     told = capsys.readouterr().err
     assert (told.count("made with seed 3, not 4"), told.count("also the mels of 01.wav, or delete")) == (3, 1)
     other = shutil.copytree(model, tmp_path / "other")
