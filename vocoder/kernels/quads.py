@@ -50,16 +50,17 @@ def _store_bytes(builder: Any, kind: Any, memory: Any, place: Any, value: Any) -
 
 @njit(error_model="numpy")  # type: ignore[untyped-decorator]
 def _round(x: Any, form: Any, out: Any, buffer: Any, zero: Any) -> Any:
-    """Write a row as integers, and return the size of a step; the vectors of `WIDTH` numbers must fill the row."""
+    """Write a row, which fills vectors of `WIDTH`, as integers; return the size of a step, NaN if all numbers are."""
     levels, middle = FLOAT(form[0]), FLOAT(form[1] + SHIFTER)
     most = zero
     for c in range(0, out.shape[0], WIDTH):
         value = load(x, c, zero)
-        most = larger(larger(most, value), -value)
+        most = larger(larger(value, -value), most)
     store(buffer, 0, most)
     largest = FLOAT(1e-30)
     for i in range(WIDTH):
-        largest = max(largest, buffer[i])
+        if buffer[i] > largest or np.isnan(buffer[i]):
+            largest = buffer[i]
     scale = levels / largest
     for c in range(0, out.shape[0], WIDTH):
         _store_bytes(out, c, fma(load(x, c, zero), scale, middle))

@@ -60,6 +60,8 @@ def test_integers_are_a_hundredth_off_even_beside_much_larger_values(loud):
     expected = block(x)
     set_compute_dtype(block, torch.int8)
     assert 1e-4 < (block(x) - expected).norm() / (expected - x).norm() < 0.015
+    x[0, 0, 100] = torch.nan  # all five frames that see it tell of it
+    assert block(x).isnan().all(1).sum() == 5
 
 
 @pytest.mark.skipif(not multiplies_tiles(), reason="no tiles of bfloat16 here")
@@ -85,13 +87,7 @@ def test_blocks_in_turn_are_the_same_as_one_by_one_whole_and_in_pieces(dtype, ch
     for block in blocks:
         set_compute_dtype(block.to(x.dtype), dtype)
         expected = block(expected)
-    limits = {
-        "atol": {
-            torch.float64: 1e-12,
-            torch.float32: 3e-6,
-        }.get(dtype, 0.0),
-        "rtol": 0.0,
-    }
+    limits = {"atol": {torch.float64: 1e-12, torch.float32: 3e-6}.get(dtype, 0.0), "rtol": 0.0}
     torch.testing.assert_close(Blocks(blocks)(Span(0, 0, 103, 103), x), expected, **limits)
     for batch in (1, 2):
         stage, ends = Blocks(blocks), (0, 1, 4, 37, 40, 100, 103)
