@@ -47,10 +47,10 @@ def load(
         CheckpointError: the model does not exist, or its files are damaged.
         DeviceError: the device cannot be used, or has no products of this dtype for this model.
         ValueError: the guard mode is unknown.
-        TypeError: dtype is not a torch dtype.
+        TypeError: dtype is neither torch.int8 nor a floating-point dtype.
     """
-    if dtype is not None and not isinstance(dtype, torch.dtype):
-        raise TypeError(f"dtype must be a torch dtype such as torch.float32 or torch.bfloat16, not {dtype!r}")
+    if dtype not in (None, torch.int8) and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+        raise TypeError(f"dtype must be torch.int8 or a floating-point dtype such as torch.float32, not {dtype!r}")
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:  # PyTorch has no single error for this
@@ -87,8 +87,7 @@ def own_dtype(family: str, provenance: Mapping[str, Any], device: Device) -> tor
     """
     if "imported" in provenance:
         return torch.float32
-    integers = multiplies_integers(family, device) and not multiplies_tiles()
-    return torch.int8 if integers else default_dtype(device)
+    return torch.int8 if multiplies_integers(family, device) and not multiplies_tiles() else default_dtype(device)
 
 
 def multiplies_integers(family: str, device: Device) -> bool:
@@ -100,8 +99,6 @@ def multiplies_integers(family: str, device: Device) -> bool:
 def default_dtype(device: Device) -> torch.dtype:
     """Return bfloat16 if the device multiplies it in hardware, else float32."""
     kind = torch.device(device).type
-    if kind == "cuda":
-        fast = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        fast = kind == "cpu" and torch.cpu._is_avx512_bf16_supported()
+    fast = kind == "cpu" and torch.cpu._is_avx512_bf16_supported()
+    fast = fast or (kind == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False))
     return torch.bfloat16 if fast else torch.float32

@@ -69,6 +69,8 @@ def test_integers_are_the_default_where_nothing_is_faster_and_refused_where_they
         assert loading.own_dtype("reverse", {"imported": {}}, "cpu") == torch.float32
     with pytest.raises(DeviceError, match=r"int8 needs a model of the family reverse and .* VNNI; first is a waveglow"):
         load("first", dtype=torch.int8)
+    with pytest.raises(TypeError, match=r"must be torch\.int8 or a floating-point .*, not torch\.int16"):
+        load("first", dtype=torch.int16)
 
 
 COMMITS = ("0" * 39 + "1", "0" * 39 + "2")
