@@ -6,12 +6,12 @@ from typing import get_args
 import torch
 
 from vocoder.audio.writing import AUDIO_FORMATS
+from vocoder.command_line import DTYPES
 from vocoder.loading import DEFAULT_MODEL, load, shipped_models
 from vocoder.mel.config import ALIASES, PRESETS
 from vocoder.sampling import SAMPLING_FIELDS, AdaptMode, Sampling
 from vocoder.synthesis.synthesizer import Synthesizer
 
-DTYPES = ("float32", "bfloat16", "int8")
 PRESET_HELP = f"a preset ({', '.join((*PRESETS, *ALIASES))}), or a YAML or JSON mel config file"
 
 
