@@ -13,8 +13,6 @@ from vocoder.files import reason
 
 CLOSED_PIPE = 141
 """the exit status that shells report for a program killed by SIGPIPE"""
-DTYPES = ("float32", "bfloat16", "int8")
-"""values of `--dtype`, the precision of a model's products"""
 
 
 class _Once(argparse.Action):

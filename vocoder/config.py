@@ -11,6 +11,9 @@ from typing import Annotated, Any, TypeVar
 
 T = TypeVar("T")
 
+DTYPES = ("float32", "bfloat16", "int8")
+"""names of the precisions of a model's products"""
+
 
 class ConfigError(ValueError):
     """A configuration holds an unknown, missing or invalid value."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import get_args, get_type_hints
 
 from training.evaluate.options import GROUPS, Comparison
-from vocoder.command_line import DTYPES
+from vocoder.config import DTYPES
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

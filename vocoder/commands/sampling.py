@@ -6,7 +6,7 @@ from typing import get_args
 import torch
 
 from vocoder.audio.writing import AUDIO_FORMATS
-from vocoder.command_line import DTYPES
+from vocoder.config import DTYPES
 from vocoder.loading import DEFAULT_MODEL, load, shipped_models
 from vocoder.mel.config import ALIASES, PRESETS
 from vocoder.sampling import SAMPLING_FIELDS, AdaptMode, Sampling
