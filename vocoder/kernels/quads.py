@@ -27,7 +27,7 @@ Buffers = tuple[ByteMatrix, Matrix, ByteMatrix, Matrix]
 def _more(builder: Any, kind: Any, total: Any, a: Any, b: Any) -> Any:
     """Return total + the products of the unsigned quads of a and the signed ones of b, four per lane."""
     whole, quads = retyped(kind, ir.IntType(32)), ir.VectorType(ir.IntType(8), 4 * kind.count)
-    given = quads if binding.llvm_version_info[0] >= 22 else whole
+    given = quads if binding.llvm_version_info[0] >= 22 else whole  # before, its parameters were 32-bit integers
     form = ir.FunctionType(whole, [whole, given, given])
     function = builder.module.declare_intrinsic("llvm.x86.avx512.vpdpbusd.512", (), form)
     values = [builder.bitcast(value, each) for value, each in zip((total, a, b), form.args, strict=True)]
