@@ -20,7 +20,7 @@ from benchmarks.speech import speech_mel
 from benchmarks.vocos_peer import VocosPeer
 from training.evaluate.candidates import griffin_lim
 from vocoder.commands.benchmark import noise_mel
-from vocoder.loading import default_dtype, load, shipped_models
+from vocoder.loading import default_dtype, describe, load, shipped_models
 from vocoder.mel.config import MelConfig
 from vocoder.timing import BUSY, QUIET, Clock, alternate, machine, markdown_table
 
@@ -143,7 +143,7 @@ def _ours(models: Sequence[str]) -> Makers:
     """Return our models: autoregressive ones once, the others in each precision."""
     makers: Makers = {}
     for name in models:
-        own = {"int8": torch.int8} if load(name).dtype == torch.int8 else {}
+        own = {"int8": torch.int8} if describe(name)["dtype"] == "int8" else {}
         for kind, dtype in (own | DTYPES).items():
             if name != "wavenet" or dtype == torch.float32:
                 makers[f"{name}, {kind}"] = partial(load(name, dtype=dtype).synthesize, seed=0)
