@@ -38,7 +38,7 @@ class _Work(Protocol):
     @property
     def backlog(self) -> float: ...
     def __len__(self) -> int: ...
-    def begin(self) -> tuple[list[Job], float]: ...
+    def begin(self) -> list[Job]: ...
     def run(self, jobs: list[Job], width: int) -> list[tuple[Job, Any]]: ...
 
 
@@ -46,7 +46,7 @@ class Lane:
     """A thread and its inbox."""
 
     def __init__(self, serve: "Callable[[Lane], None]", name: str) -> None:
-        self.inbox: SimpleQueue[tuple[_Work, list[Job], float] | None] = SimpleQueue()
+        self.inbox: SimpleQueue[tuple[_Work, list[Job]] | None] = SimpleQueue()
         self.busy = False
         self.alone = False
         """whether it has all cores"""
@@ -73,7 +73,8 @@ class Lanes:
         self._cores = cores
         self._team = Team(cores)
         self._queues = WeakValueDictionary[int, _Work]()  # a replaced model's queue disappears with its last request
-        self._shares = Shares()
+        self.shares = Shares()
+        """what each queue has used and, within a queue, each client"""
         self._crowded = -CROWD_SECONDS
         self._stopping = False
         self._lanes = [Lane(self._serve, f"{name}-{number}") for number in range(count)]
@@ -103,11 +104,6 @@ class Lanes:
         turns = [lane.began for lane in self._lanes if lane.busy]
         return all(lane.thread.is_alive() for lane in self._lanes) and all(now - t < stall_timeout for t in turns)
 
-    def arrive(self, queue: _Work) -> None:
-        """Announce work for a queue. Call it with the lock held, before the work is queued."""
-        if not len(queue):
-            self._shares.arrive((id(queue),))
-
     def expected_wait(self, queue: _Work, own: float) -> float:
         """Return the seconds until `own` seconds of a queue's work are done while other queues take their turns.
 
@@ -122,12 +118,10 @@ class Lanes:
         if busy and waiting:
             self._crowded = time.monotonic()
         while (lane := self._free()) is not None and (waiting := self._waiting()):
-            queue = min(waiting, key=lambda one: self._shares.used((id(one),)))
-            jobs, seconds = queue.begin()
-            if jobs:
-                self._shares.begin((id(queue),), seconds)
+            queue = min(waiting, key=lambda one: self.shares.used((id(one),)))
+            if jobs := queue.begin():
                 lane.busy, lane.alone, lane.began = True, self._alone(jobs), time.monotonic()
-                lane.inbox.put((queue, jobs, seconds))
+                lane.inbox.put((queue, jobs))
         if self._stopping and not self._waiting() and not any(lane.busy for lane in self._lanes):
             for lane in self._lanes:
                 lane.inbox.put(None)
@@ -155,28 +149,25 @@ class Lanes:
 
     def _serve(self, lane: Lane) -> None:
         while (work := lane.inbox.get()) is not None:
-            queue, jobs, seconds = work
-            began = time.monotonic()
-            width, done = self._run(lane, queue, jobs)
+            done = self._run(lane, *work)
             with self.lock:
-                self._shares.add((id(queue),), (time.monotonic() - began) * width - seconds)
                 lane.busy = lane.alone = False
                 self.dispatch()
             for job, outcome in done:  # after freeing the lane: a follow-up, such as the next chunk, does not compete
                 job.finish(outcome)
 
-    def _run(self, lane: Lane, queue: _Work, jobs: list[Job]) -> tuple[int, list[tuple[Job, Any]]]:
-        """Run jobs on all cores or on one; return how many lanes that took, and the finished jobs with outcomes."""
+    def _run(self, lane: Lane, queue: _Work, jobs: list[Job]) -> list[tuple[Job, Any]]:
+        """Run jobs on all cores or on one; return the finished ones with their outcomes."""
         if lane.alone and (self.count == 1 or (self._cores > 1 and self._team.ready())):
             compute_on(self._cores)
             if self.count == 1:
-                return 1, queue.run(jobs, 1)
-            return self.count, self._team.watch(lambda: queue.run(jobs, self.count))
+                return queue.run(jobs, 1)
+            return self._team.watch(lambda: queue.run(jobs, self.count))
         with self.lock:
             lane.alone = False
             self.dispatch()
         compute_on(1)
-        return 1, queue.run(jobs, 1)
+        return queue.run(jobs, 1)
 
 
 def available_cores(root: Path = Path("/")) -> int:

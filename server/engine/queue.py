@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any
 
 from server.engine.errors import QueueFullError
-from server.engine.jobs import CLIENT, Client, Job, Part, Shares, wait_among
+from server.engine.jobs import CLIENT, Client, Job, Part, Who, wait_among
 from server.engine.lanes import Lanes
 
 HEAD_START = 1.0  # seconds that audio which is needed now is ahead of work which nobody waits for
@@ -60,7 +60,6 @@ class WorkQueue:
         self._items, self._longest_wait, self._compute, self._fits = items, seconds, compute, fits
         self._jobs: list[Job] = []
         self._running: dict[Job, tuple[float, float]] = {}  # start time and expected seconds
-        self._shares = Shares()
         lanes.add(self)
 
     def __len__(self) -> int:
@@ -116,20 +115,17 @@ class WorkQueue:
                     other.finish(QueueFullError(self.wait(other.client)))
             job.due = min(job.due, job.submitted + self._longest_wait)
             job.add_done_callback(lambda _: self._forget(job))
-            self.lanes.arrive(self)
             self._add(job)
             self.lanes.dispatch()
         return job
 
     def refuse_all(self, error: Exception) -> None:
         """End all waiting jobs with an error."""
-        with self.lanes.lock:
-            jobs = list(self._jobs)
-        for job in jobs:
+        for job in list(self._jobs):
             job.finish(error)
 
-    def begin(self) -> tuple[list[Job], float]:
-        """Take the next run out of the queue and estimate its seconds on one lane.
+    def begin(self) -> list[Job]:
+        """Take the next run out of the queue.
 
         A run is the first available job by turns, and all others that fit into one run with it. Cancelled jobs are
         dropped.
@@ -144,11 +140,11 @@ class WorkQueue:
                     run.append(job)
         for job in run:
             seconds = self._seconds(job)
-            self._shares.begin(job.client, seconds)
+            self.lanes.shares.begin(self._who(job), seconds)
             self._running[job] = time.monotonic(), seconds
             self._jobs.remove(job)
             job.begun = True
-        return run, self._seconds(*run)
+        return run
 
     def run(self, jobs: list[Job], width: int) -> list[tuple[Job, Any]]:
         """Run jobs on `width` lanes at once; return the finished ones with their outcomes.
@@ -165,7 +161,7 @@ class WorkQueue:
                 self.pace.add(done, seconds * width)
             for job, outcome in pairs:
                 _, expected = self._running.pop(job)
-                self._shares.add(job.client, seconds * width / len(jobs) - expected)
+                self.lanes.shares.add(self._who(job), seconds * width / len(jobs) - expected)
                 job.infer_seconds += seconds
                 if isinstance(outcome, Part) and not job.cancelled():
                     job.frames -= outcome.frames
@@ -174,7 +170,7 @@ class WorkQueue:
 
     def _add(self, job: Job) -> None:
         if not any(job.client == other.client for other in (*self._jobs, *self._running)):
-            self._shares.arrive(job.client)
+            self.lanes.shares.arrive(self._who(job))
         self._jobs.append(job)
 
     def _forget(self, job: Job) -> None:
@@ -201,7 +197,11 @@ class WorkQueue:
 
     def _turn(self, job: Job, now: float) -> tuple[float, ...]:
         late = min(max(0.0, job.due - now), HEAD_START)
-        return (*(used + late for used in self._shares.used(job.client)), job.due, job.number)
+        _, *used = self.lanes.shares.used(self._who(job))
+        return (*(one + late for one in used), job.due, job.number)
+
+    def _who(self, job: Job) -> Who:
+        return id(self), *job.client
 
     def _seconds(self, *jobs: Job) -> float:
         return sum(job.work for job in jobs) / self.pace.frames_per_second
