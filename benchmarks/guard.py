@@ -20,7 +20,7 @@ from torch import Tensor
 from benchmarks.guard_conventions import CONVENTIONS, OF_100_BANDS, TRUE_VARIANTS, Convention, mel_of, true_mel
 from benchmarks.guard_corpora import UNSEEN, as_recorded, levelled, unseen_entries
 from benchmarks.speech import RECORDING
-from recipes.corpora.debian import default_cache
+from recipes.corpora.downloads import default_cache
 from training.corpora.manifest import read_manifest
 from vocoder.audio.reading import read_audio
 from vocoder.directories import ASSETS

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recipes.corpora import debian
+from recipes.corpora import downloads
 from training.corpora.condition import UnusableError, decode
 from training.corpora.corpus import CorpusError
 from training.corpora.manifest import Entry, Manifest
@@ -46,7 +46,7 @@ def as_recorded(corpus: str, entries: Sequence[Entry], sample_rate: int, cache: 
         cache: that `vocoder-train prepare` unpacked them to.
     """
     try:
-        found = debian.scan(corpus, cache / debian.PACKAGES[corpus]["package"]).recordings
+        found = downloads.scan(corpus, cache / downloads.SOURCES[corpus]["source"]).recordings
         paths = {(recording.speaker, recording.stem): recording.path for recording in found}
     except (CorpusError, KeyError):
         paths = {(path.parent.name, path.stem): path for path in (cache / "kokoro" / corpus).rglob("*.flac")}

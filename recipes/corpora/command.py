@@ -3,12 +3,12 @@
 import argparse
 from pathlib import Path
 
-from recipes.corpora import debian, fortunes, kokoro
+from recipes.corpora import downloads, fortunes, kokoro
 from training.commands.prepare import add_output_arguments, prepare_and_report
 from training.corpora.corpus import Corpus, Recording
 
 _SYNTHETIC = ("kokoro", "kokoro-unseen")
-KNOWN = (*debian.PACKAGES, *_SYNTHETIC)
+KNOWN = (*downloads.SOURCES, *_SYNTHETIC)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +22,7 @@ def add_speech_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments on Kokoro's speech and on the cache."""
     parser.add_argument("--minutes", type=float, default=45.0, help="minutes of speech from Kokoro (%(default)g)")
     kept = "cache of downloads, or folder of unpacked packages (%(default)s)"
-    parser.add_argument("--cache", type=Path, default=debian.default_cache(), help=kept)
+    parser.add_argument("--cache", type=Path, default=downloads.default_cache(), help=kept)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _corpus(name: str, args: argparse.Namespace) -> Corpus:
     if name not in _SYNTHETIC:
-        return debian.scan(name, debian.unpack(debian.PACKAGES[name]["package"], args.cache))
+        return downloads.scan(name, downloads.download(downloads.SOURCES[name]["source"], args.cache))
     texts = {language: fortunes.sentences(language, args.cache) for language in fortunes.LANGUAGES}
     planned, folder = kokoro.planned(kokoro.PLANS[name], args.minutes, texts), args.cache / "kokoro" / name
     kokoro.synthesize(planned, folder, args.jobs)

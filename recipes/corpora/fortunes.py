@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
-from recipes.corpora.debian import unpack
+from recipes.corpora.downloads import download
 from training.corpora.corpus import CorpusError
 from training.run_config import read_settings
 
@@ -29,7 +29,7 @@ def sentences(language: str, cache: Path, system: Path = Path("/")) -> tuple[str
     packages, names = LANGUAGES[language]["packages"], LANGUAGES[language]["files"]
     found: dict[str, None] = {}
     for name in names:
-        roots = chain((system,), (unpack(package, cache) for package in packages))
+        roots = chain((system,), (download(package, cache) for package in packages))
         path = next((path for root in roots if (path := root / _FOLDER / name).is_file()), None)
         if path is None:
             raise CorpusError(f"{', '.join(packages)} should have {_FOLDER / name}, but does not")

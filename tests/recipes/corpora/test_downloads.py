@@ -6,7 +6,7 @@ import soundfile
 from evaluation_corpus import fake_programs, touch
 
 from recipes.__main__ import main
-from recipes.corpora import debian, fortunes
+from recipes.corpora import downloads, fortunes
 from training.corpora.corpus import CorpusError
 from training.corpora.manifest import read_manifest
 
@@ -36,26 +36,26 @@ def test_prompts_are_listed_non_speech_is_marked_and_missing_folders_are_reporte
     touch(root, *(f"{sounds}/{n}.g722" for n in ("hello", "beep", "silence/1", "digits/1", "confbridge-join")))
     touch(root, "usr/share/doc/asterisk-core-sounds-en-g722/copyright")
     (root / "usr/share/doc/asterisk-core-sounds-en-g722/copyright").write_text("Allison Smith, CC-BY-SA-3.0")
-    found = debian.scan("asterisk-en", debian.unpack("asterisk-core-sounds-en-g722", tmp_path))
+    found = downloads.scan("asterisk-en", downloads.download("asterisk-core-sounds-en-g722", tmp_path))
     speech, other = ("hello.g722", "digits/1.g722"), ("beep.g722", "silence/1.g722", "confbridge-join.g722")
     expected = dict.fromkeys(speech, "") | dict.fromkeys(other, "not speech")
     assert {r.name: r.unusable for r in found.recordings} == expected
     assert {r.speaker for r in found.recordings} == {"asterisk-en"}
     assert (found.licence, found.licence_text) == ("CC-BY-SA-3.0", "Allison Smith, CC-BY-SA-3.0")
     with pytest.raises(CorpusError, match="should have one folder usr/share/klettres, but has 0"):
-        debian.scan("klettres", tmp_path)
+        downloads.scan("klettres", tmp_path)
     known = "there is no corpus asterisk-xx; known: festvox-ru"
     assert known in cli_error(main, "prepare", "asterisk-xx", "-o", tmp_path)
     monkeypatch.setenv("PATH", "")
     with pytest.raises(CorpusError, match=r"apt-get was not found.*--cache DIR"):
-        debian.unpack("festvox-ru", tmp_path)
+        downloads.download("festvox-ru", tmp_path)
 
 
 def test_recordings_under_the_gpl_are_for_evaluation_only():
-    copyleft = {name for name, package in debian.PACKAGES.items() if package["licence"].startswith("GPL")}
+    copyleft = {name for name, package in downloads.SOURCES.items() if package["licence"].startswith("GPL")}
     assert copyleft == {"klettres", "ktuberling", "prompts-de", "prompts-es"}
-    assert copyleft <= {name for name, package in debian.PACKAGES.items() if package.get("use") == "evaluate"}
-    assert [name for name, package in debian.PACKAGES.items() if package.get("unseen")] == ["asterisk-it"]
+    assert copyleft <= {name for name, package in downloads.SOURCES.items() if package.get("use") == "evaluate"}
+    assert [name for name, package in downloads.SOURCES.items() if package.get("unseen")] == ["asterisk-it"]
 
 
 def test_duplicate_files_are_marked_as_repeats(tmp_path):
@@ -63,7 +63,7 @@ def test_duplicate_files_are_marked_as_repeats(tmp_path):
     touch(sounds, "sr/nos.ogg", "sr@latin/nos.ogg", "fr/nez.wav", "sr/usta.ogg")
     for name, content in (("sr/nos.ogg", b"nose"), ("sr@latin/nos.ogg", b"nose"), ("fr/nez.wav", b"nez")):
         (sounds / name).write_bytes(content)
-    found = debian.scan("ktuberling", tmp_path)
+    found = downloads.scan("ktuberling", tmp_path)
     rows = [("fr", "nez.wav", ""), ("sr", "nos.ogg", ""), ("sr", "usta.ogg", ""), ("sr@latin", "nos.ogg", "a repeat")]
     repeats = [(r.speaker, r.name, r.unusable) for r in found.recordings]
     assert repeats == [(f"ktuberling-{language}", *rest) for language, *rest in rows]
@@ -74,10 +74,10 @@ def test_packages_are_downloaded_once_into_the_cache(tmp_path, monkeypatch):
     cache = Path("cache")  # relative paths work too
     unpack = 'mkdir -p "$3/usr" && cp "$2" "$3/usr/content"'
     fake_programs(tmp_path / "bin", monkeypatch, {"apt-get": 'echo "$1 $2" > "$2_1.deb"', "dpkg": unpack})
-    root = debian.unpack("festvox-ru", cache)
+    root = downloads.download("festvox-ru", cache)
     assert (root / "usr/content").read_text() == "download festvox-ru\n"
     monkeypatch.setenv("PATH", "")
-    assert debian.unpack("festvox-ru", cache) == root
+    assert downloads.download("festvox-ru", cache) == root
     assert [path.name for path in cache.iterdir()] == ["festvox-ru"]
 
 

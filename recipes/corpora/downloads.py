@@ -1,4 +1,4 @@
-"""Speech from Debian packages, downloaded and unpacked without root."""
+"""Speech from Debian packages, unpacked without root, and from git repositories."""
 
 import hashlib
 import os
@@ -11,8 +11,8 @@ from typing import Any
 from training.corpora.corpus import Corpus, CorpusError, Recording
 from training.run_config import read_settings
 
-PACKAGES: dict[str, dict[str, Any]] = read_settings(Path(__file__).with_suffix(".yaml"))
-"""packages by the name of their corpus: where their recordings are, and fields of `Corpus`"""
+SOURCES: dict[str, dict[str, Any]] = read_settings(Path(__file__).with_suffix(".yaml"))
+"""packages and repositories by the name of their corpus: where their recordings are, and fields of `Corpus`"""
 
 
 def default_cache() -> Path:
@@ -20,38 +20,42 @@ def default_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "flow-vocoder" / "corpora"
 
 
-def unpack(package: str, cache: Path) -> Path:
-    """Download and unpack a Debian package into the cache, unless it is there, and return its root.
+def download(source: str, cache: Path) -> Path:
+    """Download a Debian package or clone a git repository into the cache, unless it is there, and return its root.
 
-    Raises CorpusError if apt-get or dpkg is missing, or fails.
+    Raises CorpusError if apt-get, dpkg or git is missing, or fails.
     """
-    root = cache / package
+    root, repository = cache / source.rpartition("/")[2], "://" in source
     if root.is_dir():
         return root
-    for program in ("apt-get", "dpkg"):
+    for program in ("git",) if repository else ("apt-get", "dpkg"):
         if shutil.which(program) is None:
+            way = f"clone it into DIR/{root.name}"
+            if not repository:
+                way = f"run `apt-get download {source} && dpkg -x {source}_*.deb DIR/{source}` on a Debian machine"
             raise CorpusError(
-                f"{program} was not found, so {package} cannot be downloaded here. On a Debian machine run "
-                f"`apt-get download {package} && dpkg -x {package}_*.deb DIR/{package}`, "
+                f"{program} was not found, so {source} cannot be downloaded here. Elsewhere {way}, "
                 "copy DIR here and pass --cache DIR"
             )
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache) as folder:
-        _run(["apt-get", "download", package], Path(folder))
-        archive = next(Path(folder).glob("*.deb"))
-        _run(["dpkg", "-x", archive.name, "unpacked"], Path(folder))
+        if repository:
+            _run(["git", "clone", "--quiet", "--depth", "1", source, "unpacked"], Path(folder))
+        else:
+            _run(["apt-get", "download", source], Path(folder))
+            _run(["dpkg", "-x", next(Path(folder).glob("*.deb")).name, "unpacked"], Path(folder))
         (Path(folder) / "unpacked").replace(root)
     return root
 
 
 def scan(name: str, root: Path) -> Corpus:
-    """List the recordings of an unpacked package.
+    """List the recordings of a downloaded source.
 
-    A single speaker gets the corpus's name; several get that name and their folder's. Identical files in a package with
+    A single speaker gets the corpus's name; several get that name and their folder's. Identical files in a source with
     several speakers are unusable, except the first. Raises CorpusError if the folder is missing or ambiguous.
     """
-    described = dict(PACKAGES[name])
-    package, pattern, files = (described.pop(key) for key in ("package", "folder", "files"))
+    described = dict(SOURCES[name])
+    source, pattern, files = (described.pop(key) for key in ("source", "folder", "files"))
     not_speech, speakers = described.pop("not_speech", ()), described.pop("speakers", False)
     folders = sorted(path for path in root.glob(pattern) if path.is_dir())
     if len(folders) != 1:
@@ -66,13 +70,13 @@ def scan(name: str, root: Path) -> Corpus:
         recordings.append(Recording(path, own, speaker, why))
         if speakers:
             known.add(digest)
-    text = root / "usr/share/doc" / package / "copyright"
-    licence_text = text.read_text(encoding="utf-8") if text.is_file() else ""
-    return Corpus(name, package, licence_text=licence_text, recordings=tuple(recordings), **described)
+    texts = (path for path in (root / "usr/share/doc" / source / "copyright", root / "LICENSE") if path.is_file())
+    licence_text = "".join(path.read_text(encoding="utf-8") for path in texts)
+    return Corpus(name, source, licence_text=licence_text, recordings=tuple(recordings), **described)
 
 
 def _run(command: list[str], folder: Path) -> None:
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise CorpusError(f"`{' '.join(command)}` failed: {reason}. Is the package list fresh (apt-get update)?")
+        raise CorpusError(f"`{' '.join(command)}` failed: {reason}. Are the network and the package list (apt-get update) there?")
