@@ -21,8 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def add_speech_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments on Kokoro's speech and on the cache."""
     parser.add_argument("--minutes", type=float, default=45.0, help="minutes of speech from Kokoro (%(default)g)")
-    kept = "cache of downloads, or folder of unpacked packages (%(default)s)"
-    parser.add_argument("--cache", type=Path, default=downloads.default_cache(), help=kept)
+    parser.add_argument("--cache", type=Path, default=downloads.default_cache(), help="downloads (%(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -28,22 +28,15 @@ def download(source: str, cache: Path) -> Path:
     root, repository = cache / source.rpartition("/")[2], "://" in source
     if root.is_dir():
         return root
-    for program in ("git",) if repository else ("apt-get", "dpkg"):
-        if shutil.which(program) is None:
-            way = f"clone it into DIR/{root.name}"
-            if not repository:
-                way = f"run `apt-get download {source} && dpkg -x {source}_*.deb DIR/{source}` on a Debian machine"
-            raise CorpusError(
-                f"{program} was not found, so {source} cannot be downloaded here. Elsewhere {way}, "
-                "copy DIR here and pass --cache DIR"
-            )
+    by_hand = f"apt-get download {source} && dpkg -x {source}_*.deb DIR/{source}"
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache) as folder:
         if repository:
-            _run(["git", "clone", "--quiet", "--depth", "1", source, "unpacked"], Path(folder))
+            by_hand = f"git clone {source} DIR/{root.name}"
+            _run(["git", "clone", "--quiet", "--depth", "1", source, "unpacked"], Path(folder), by_hand)
         else:
-            _run(["apt-get", "download", source], Path(folder))
-            _run(["dpkg", "-x", next(Path(folder).glob("*.deb")).name, "unpacked"], Path(folder))
+            _run(["apt-get", "download", source], Path(folder), by_hand)
+            _run(["dpkg", "-x", next(Path(folder).glob("*.deb")).name, "unpacked"], Path(folder), by_hand)
         (Path(folder) / "unpacked").replace(root)
     return root
 
@@ -75,8 +68,12 @@ def scan(name: str, root: Path) -> Corpus:
     return Corpus(name, source, licence_text=licence_text, recordings=tuple(recordings), **described)
 
 
-def _run(command: list[str], folder: Path) -> None:
+def _run(command: list[str], folder: Path, by_hand: str) -> None:
+    if shutil.which(command[0]) is None:
+        raise CorpusError(
+            f"{command[0]} was not found. On a machine that has it run `{by_hand}`, copy DIR here and pass --cache DIR"
+        )
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise CorpusError(f"`{' '.join(command)}` failed: {reason}. Are the network and the package list (apt-get update) there?")
+        raise CorpusError(f"`{' '.join(command)}` failed: {reason}. Is the package list fresh (apt-get update)?")

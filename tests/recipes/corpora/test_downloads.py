@@ -1,3 +1,4 @@
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +80,22 @@ def test_packages_are_downloaded_once_into_the_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", "")
     assert downloads.download("festvox-ru", cache) == root
     assert [path.name for path in cache.iterdir()] == ["festvox-ru"]
+
+
+def test_a_repository_is_cloned_once_and_its_licence_is_kept(tmp_path, monkeypatch):
+    published, cache = tmp_path / "dataset-voice-nathalie", tmp_path / "cache"
+    touch(published, "verified/b.flac", "verified/a.flac", "audio/a.webm")
+    (published / "LICENSE").write_text("CC0 1.0 Universal")
+    for command in ("init -q", "add .", "-c user.name=n -c user.email=n@example.com commit -qm recordings"):
+        subprocess.run(["git", *command.split()], cwd=published, check=True)
+    root = downloads.download(published.as_uri(), cache)
+    found = downloads.scan("nathalie", root)
+    assert [(r.name, r.speaker) for r in found.recordings] == [("a.flac", "nathalie"), ("b.flac", "nathalie")]
+    assert (found.licence, found.licence_text, found.use) == ("CC0-1.0", "CC0 1.0 Universal", "train")
+    monkeypatch.setenv("PATH", "")
+    assert downloads.download(published.as_uri(), cache) == root
+    with pytest.raises(CorpusError, match=r"git was not found.*`git clone .*/dataset-voice-kerstin DIR/dataset-voice-"):
+        downloads.download(downloads.SOURCES["kerstin"]["source"], cache)
 
 
 def write_fortunes(root, language, *texts):
