@@ -51,7 +51,9 @@ def instruction(signature: Callable[..., Any]) -> Callable[[Callable[..., Any]],
 
         parameters = list(inspect.signature(build).parameters.values())[1:]  # numba drops another one
         typed.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-        return intrinsic(typed)
+        made = intrinsic(typed)
+        made.build = build  # for instructions made of others
+        return made
 
     return defined
 

@@ -98,6 +98,12 @@ def lanes(builder: Any, kind: Any, width: Any, value: Any) -> Any:
     return _spread(builder, kind, value)
 
 
+@instruction(lambda value: types.int64(value))
+def width_of(builder: Any, kind: Any, value: Any) -> Any:
+    """Return the number of lanes of a vector."""
+    return ir.Constant(kind, value.type.count)
+
+
 def _place(builder: Any, kind: Any, memory: Any, place: Any) -> Any:
     """Return the address of a value of the type `kind` in a row, from index `place`."""
     return builder.bitcast(builder.gep(memory, [place]), ir.PointerType(kind))

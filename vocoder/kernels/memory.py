@@ -18,6 +18,8 @@ TILE_ROWS = 16
 """rows of a tile of Intel's AMX, and columns of pairs"""
 PAIR_ROWS = 288
 """rows of pairs that are multiplied with a panel, or in tiles go through a block, at once, so that it is read seldom"""
+WHOLE_TILES = 48
+"""number of rows that all kernels divide into whole tiles"""
 
 SIGNED, POSITIVE = (127.0, 128.0), (255.0, 0.0)
 """of a row of integers: steps from zero to its largest value, and the integer that stands for zero"""
@@ -49,6 +51,6 @@ Integers = Annotated[Any, Memory(torch.int32, 1)]
 ByteMatrix = Annotated[Any, Memory(torch.uint8, 2)]
 FirstMatrix = Annotated[Any, Memory(0, 2)]
 FirstCube = Annotated[Any, Memory(0, 3)]
-SecondMatrix = Annotated[Any, Memory(1, 2)]
+HalfMatrix = Annotated[Any, Memory(torch.bfloat16, 2)]
 Vectors = tuple[IntegerMatrix, Row]
 """a matrix in vectors without those that are zero; see `vocoder.layers.mel_filter.vector_tables`"""

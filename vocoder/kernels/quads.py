@@ -11,10 +11,10 @@ from llvmlite import binding, ir  # type: ignore[import-untyped]
 from numba import njit, types
 
 from vocoder.kernels.intrinsics import entry, instruction, retyped
-from vocoder.kernels.lanes import SHIFTER, fma, lanes, larger, load, store
+from vocoder.kernels.lanes import SHIFTER, fma, larger, load, store
 from vocoder.kernels.memory import DIP, PAIR_COLUMNS, POSITIVE, SIGNED, ByteMatrix, Cube, Matrix
-from vocoder.kernels.pairs import TILE, WIDTH, gelu, tiling
-from vocoder.kernels.panels import FLOAT, Mixing, mix_row
+from vocoder.kernels.pairs import TILE, VECTORS, WIDTH, gelu, zero
+from vocoder.kernels.products import FLOAT, Mixing, mix_row, tiling
 
 Wide = tuple[Matrix, Matrix, Matrix, Matrix, Matrix]
 """panels, and in rows for each of them: sums to start from, steps of a weight, biases, and factors of the outputs"""
@@ -23,7 +23,6 @@ Weights = tuple[Mixing, Wide, Narrow]
 Buffers = tuple[ByteMatrix, Matrix, ByteMatrix, Matrix]
 
 
-@instruction(lambda total, a, b: total(total, a, b))
 def _more(builder: Any, kind: Any, total: Any, a: Any, b: Any) -> Any:
     """Return total + the products of the unsigned quads of a and the signed ones of b, four per lane."""
     whole, quads = retyped(kind, ir.IntType(32)), ir.VectorType(ir.IntType(8), 4 * kind.count)
@@ -91,7 +90,7 @@ def _add(x: Any, sums: Any, steps: Any, panel: Any, out: Any, zero: Any) -> None
             out[r, c] = x[r, c] + bias[c] + FLOAT(numbers[r, c]) * (sizes[c] * steps[r])
 
 
-_multiply = tiling(_more)
+_multiply = tiling(_more, TILE, VECTORS, zero, fetching=True)
 
 
 @entry(stripe=1)
@@ -102,10 +101,12 @@ def block(
 
     Panels have `PAIR_COLUMNS` columns. The columns of `normed` fill whole vectors, those of `hidden` whole panels.
     """
-    mixing, (wide, starts, wide_sizes, wide_bias, factors), (narrow, zeros, narrow_sizes, narrow_bias) = weights
+    mixing, (wide, starts, wide_sizes, wide_bias, factors), (narrow, ends, narrow_sizes, narrow_bias) = weights
     normed, hidden, rounded, products = buffers
     _, frames, channels = x.shape
-    given, count, zero = x.reshape(out.shape), out.shape[0], lanes(16, FLOAT(0.0))
+    given, count, none = x.reshape(out.shape), out.shape[0], zero()
+    inputs, room = normed.shape[1] // 4, rounded.shape[1] // 4
+    flat, activated = normed.reshape(-1).view(FLOAT), rounded.reshape(-1).view(FLOAT)
     mixed, made, buffer = np.empty(channels, FLOAT), np.zeros(normed.shape[1], FLOAT), np.empty(WIDTH, FLOAT)
     tiles = -(-count // TILE)
     for number in numbers:
@@ -113,18 +114,17 @@ def block(
         sums, steps = products[begin : -(-end // TILE) * TILE], np.empty(end - begin, FLOAT)
         for row in range(begin, end):
             mix_row(seen[row // frames], row % frames, before, mixing, mixed, made[:channels])
-            steps[row - begin] = _round(made, SIGNED, normed[row], buffer, zero)
+            steps[row - begin] = _round(made, SIGNED, normed[row], buffer, none)
         for at in range(wide.shape[0]):
             coming = wide[at + 1] if at + 1 < wide.shape[0] else narrow[0]
-            _multiply(normed.view(FLOAT), begin, end - begin, wide[at], coming, starts[at], sums, zero)
-            left = PAIR_COLUMNS * at
-            activated = hidden[begin:end, left : left + PAIR_COLUMNS]
-            _activate(sums, steps, (wide_sizes[at], wide_bias[at], factors[at]), activated, zero)
+            _multiply(flat, inputs, inputs, begin, end - begin, wide[at], coming, starts[at], sums)
+            lifted = hidden[begin:end, PAIR_COLUMNS * at : PAIR_COLUMNS * (at + 1)]
+            _activate(sums, steps, (wide_sizes[at], wide_bias[at], factors[at]), lifted, none)
         for row in range(begin, end):
-            steps[row - begin] = _round(hidden[row], POSITIVE, rounded[row], buffer, zero)
+            steps[row - begin] = _round(hidden[row], POSITIVE, rounded[row], buffer, none)
         for at in range(narrow.shape[0]):
             coming = narrow[min(at + 1, narrow.shape[0] - 1)]
-            _multiply(rounded.view(FLOAT), begin, end - begin, narrow[at], coming, zeros[at], sums, zero)
+            _multiply(activated, room, room, begin, end - begin, narrow[at], coming, ends[at], sums)
             left, right = PAIR_COLUMNS * at, min(PAIR_COLUMNS * (at + 1), channels)
-            inputs, outputs = given[begin:end, left:right], out[begin:end, left:right]
-            _add(inputs, sums, steps, (narrow_sizes[at], narrow_bias[at]), outputs, zero)
+            kept, written = given[begin:end, left:right], out[begin:end, left:right]
+            _add(kept, sums, steps, (narrow_sizes[at], narrow_bias[at]), written, none)

@@ -11,8 +11,9 @@ from llvmlite import ir  # type: ignore[import-untyped]
 from numba import njit, types
 
 from vocoder.kernels.intrinsics import entry, instruction
-from vocoder.kernels.memory import PAIR_COLUMNS, TILE_ROWS, Cube, FirstMatrix, Matrix
-from vocoder.kernels.pairs import Buffers, Panels, Weights, computing, multiplying, prefetch
+from vocoder.kernels.memory import PAIR_COLUMNS, PAIR_ROWS, TILE_ROWS, Cube, HalfMatrix, Matrix, Row
+from vocoder.kernels.pairs import Buffers, Weights, gelu, zero
+from vocoder.kernels.products import Panels, computing, multiplying, prefetch
 
 GROUPS = PAIR_COLUMNS // TILE_ROWS  # tiles of a panel side by side: numbers 0 to 2 are sums, 3 rows, 4 to 6 the matrix
 
@@ -74,30 +75,33 @@ def _write(builder: Any, kind: Any, out: Any, place: Any) -> None:
 
 
 @njit(error_model="numpy")  # type: ignore[untyped-decorator]
-def _multiply(x: Any, first: int, count: int, panel: Any, coming: Any, bias: Any, out: Any, zero: Any) -> None:
+def _multiply(
+    x: Any, size: int, step: int, first: int, count: int, panel: Any, coming: Any, bias: Any, out: Any
+) -> None:
     """Multiply `count` rows of x from `first` with a panel, and write them to the first rows of `out`.
 
-    Rows are read and written in sixteens. The first three prefetch a third of the next panel, `coming`, each.
+    Rows have `size` pairs, begin `step` apart, and are read and written in sixteens. The first three prefetch a third
+    of the next panel, `coming`, each.
     """
-    pairs, flat, sums = x.shape[1], x.reshape(-1), out.reshape(-1)
+    sums = out.reshape(-1)
     for r in range(0, count, TILE_ROWS):
         _start(bias)
-        for k in range(0, pairs, TILE_ROWS):
-            _more(flat, (first + r) * pairs + k, 4 * pairs, panel, PAIR_COLUMNS * k)
+        for k in range(0, size, TILE_ROWS):
+            _more(x, (first + r) * step + k, 4 * step, panel, PAIR_COLUMNS * k)
             if r < GROUPS * TILE_ROWS:
                 for line in range(k, k + TILE_ROWS):
-                    prefetch(coming, r * pairs + TILE_ROWS * line)
+                    prefetch(coming, r * size + TILE_ROWS * line)
         _write(sums, PAIR_COLUMNS * r)
 
 
-_computed, _multiplied = computing(_multiply, TILE_ROWS), multiplying(_multiply)
+_computed, _multiplied = computing(_multiply, TILE_ROWS, GROUPS, gelu, zero), multiplying(_multiply, PAIR_ROWS, zero)
 
 
 @entry(stripe=1)
-def multiplied(units: range, x: FirstMatrix, matrix: Panels, out: FirstMatrix) -> None:
-    """Write rows @ matrix + bias in bfloat16; the inputs are a multiple of 32, and the rows of x one of 16."""
+def multiplied(units: range, size: int, step: int, x: Row, matrix: Panels, out: HalfMatrix) -> None:
+    """Write rows of pairs @ matrix + bias in bfloat16; `size` and the number of rows of x are multiples of 16."""
     _prepare()
-    _multiplied(units, x, matrix, out)
+    _multiplied(units, size, step, x, matrix, out)
     _release()
 
 

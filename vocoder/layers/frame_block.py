@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vocoder.kernels.launcher import FLOATS, Kernel, Launch, compilable, in_turn, kernel
-from vocoder.kernels.memory import PAIR_COLUMNS, PAIR_ROWS, PART, TILE_ROWS
+from vocoder.kernels.memory import PAIR_COLUMNS, PAIR_ROWS, PART, WHOLE_TILES
 from vocoder.layers.integers import Mixing, block_in_quads
-from vocoder.layers.product import Kept, Product, in_pairs, multiplies_pairs, multiplies_quads, multiplies_tiles
+from vocoder.layers.product import Kept, Product, in_panels, multiplies_pairs, multiplies_quads, multiplies_tiles
 from vocoder.stages import Span, silenced
 
 EPSILON = 1e-6
@@ -64,36 +64,28 @@ class FrameBlock(nn.Module):
         mixing: Mixing = (taps, self.depthwise.bias, self.norm.weight, self.norm.bias)
         if self.expand.compute_dtype == torch.int8 and multiplies_quads():
             return self._of_quads(mixing)
-        if multiplies_pairs(dtype) and self.expand.in_features % 2 == 0:
-            return self._of_pairs(mixing, dtype)
-        return self._of_panels(mixing, dtype)
+        pairs = multiplies_pairs(dtype) and self.expand.in_features % 2 == 0
+        return self._of_floats(mixing, dtype, pairs) if pairs or dtype == torch.float32 else None
 
     def _of_quads(self, mixing: Mixing) -> "AtOnce | None":
         weights, inputs, room = block_in_quads(mixing, self.expand, self.contract, self.scale)
-        sizes = (inputs, torch.uint8), (room, torch.float32), (room, torch.uint8)
+        sizes = (inputs, torch.uint8), (room, torch.float32), (room, torch.uint8), (PAIR_COLUMNS, torch.float32)
         return self._at_once(kernel("quads", "block"), weights, sizes, PART // 4)
 
-    def _of_pairs(self, mixing: Mixing, dtype: torch.dtype) -> "AtOnce | None":
+    def _of_floats(self, mixing: Mixing, dtype: torch.dtype, pairs: bool) -> "AtOnce | None":
         inputs = self.expand.in_features
-        wide = in_pairs(self.expand.matrix(), self.expand.bias, inputs)
-        room = wide[1].numel()
-        weights = mixing, wide, in_pairs(self.contract.matrix(), self.contract.bias, room), self.scale
-        tiled = multiplies_tiles(inputs, room)
-        run, most = kernel("tiles" if tiled else "pairs", "block", dtype), PAIR_ROWS if tiled else PART // 2
-        return self._at_once(run, weights, ((inputs, dtype), (room, dtype)), most)
-
-    def _of_panels(self, mixing: Mixing, dtype: torch.dtype) -> "AtOnce | None":
-        wide, narrow = self.expand.arranged(), self.contract.arranged()
-        if wide.panels is None or narrow.panels is None:
-            return None
-        weights = mixing, (wide.panels, wide.bias), (narrow.panels, narrow.bias), self.scale
-        run = kernel("panels", "block", wide.panels.dtype, narrow.panels.dtype)
-        sizes = (self.expand.in_features, dtype), (self.expand.out_features, dtype)
-        return self._at_once(run, weights, sizes, PART // 4)
+        wide = in_panels(self.expand.matrix().to(dtype), self.expand.bias, inputs)
+        room, columns = wide[1].numel(), wide[1].shape[1]
+        narrow = in_panels(self.contract.matrix().to(dtype), self.contract.bias, room)
+        if wide[0].dtype != narrow[0].dtype:
+            wide, narrow = (wide[0].float(), wide[1]), (narrow[0].float(), narrow[1])
+        tiled = pairs and multiplies_tiles(inputs, room)
+        run = kernel("tiles" if tiled else "pairs", "block") if pairs else kernel("panels", "block", wide[0].dtype)
+        sizes, most = ((inputs, dtype), (room, dtype), (columns, torch.float32)), PART // dtype.itemsize
+        return self._at_once(run, (mixing, wide, narrow, self.scale), sizes, PAIR_ROWS if tiled else most)
 
     def _at_once(self, run: Kernel | None, weights: tuple[Any, ...], sizes: Sizes, most: int) -> "AtOnce | None":
-        products = PAIR_COLUMNS, torch.float32
-        return None if run is None else AtOnce(run, self.before, weights, (*sizes, products), most)
+        return None if run is None else AtOnce(run, self.before, weights, sizes, most)
 
     def _mixed(self, x: Tensor) -> Tensor:
         """Convolve over the steps, as a row of pixels in channels-last memory for oneDNN."""
@@ -130,7 +122,7 @@ class AtOnce:
 
     def buffers(self, rows: int) -> tuple[Tensor, ...]:
         """Return the memory that a run for this many rows needs."""
-        rows = -(-rows // TILE_ROWS) * TILE_ROWS
+        rows = -(-rows // WHOLE_TILES) * WHOLE_TILES
         return tuple(torch.empty(rows, size, dtype=dtype) for size, dtype in self._sizes)
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vocoder.kernels.memory import DIP, PAIR_COLUMNS, SIGNED
-from vocoder.layers.product import Product
+from vocoder.layers.product import Product, in_panels
 
 Mixing = tuple[Tensor, Tensor, Tensor, Tensor]
 """taps (K, C) and bias of a depthwise convolution, and gain and shift of the normalisation after it"""
@@ -45,8 +45,9 @@ def block_in_quads(mixing: Mixing, wide: Product, narrow: Product, scale: Tensor
     scale, last = _filled(scale, outputs), _filled(narrow.bias, outputs)
     last = last - (DIP / lowered) @ second.float() * second_steps
     mixed = taps, taps_bias, gain / divisors, shift / divisors
-    expand = _in_panels(first), *map(_rows, ((-zero).view(torch.float32), first_steps, bias, 1.0 / lowered))
-    contract = _in_panels(second), *map(_rows, (torch.zeros_like(last), second_steps * scale, last * scale))
+    start, factors = (-zero).view(torch.float32), 1.0 / lowered
+    expand = *in_panels(first, start, inputs), *map(_rows, (first_steps, bias, factors))
+    contract = *in_panels(second, None, hidden), *map(_rows, (second_steps * scale, last * scale))
     return (mixed, expand, contract), inputs, hidden
 
 
@@ -70,13 +71,6 @@ def _in_integers(weight: Tensor) -> tuple[Tensor, Tensor]:
     """Return a matrix (inputs, outputs) in integers, and the size of each output's step (outputs,)."""
     steps = weight.abs().amax(0).clamp_min(1e-30) / LEVELS
     return torch.round(weight / steps).to(torch.int8), steps
-
-
-def _in_panels(weight: Tensor) -> Tensor:
-    """Return integers (inputs, outputs) in panels of columns, with quads viewed as float32."""
-    inputs, outputs = weight.shape
-    panels = weight.view(inputs // 4, 4, outputs // PAIR_COLUMNS, PAIR_COLUMNS).permute(2, 0, 3, 1)
-    return panels.reshape(len(panels), -1).view(torch.float32)
 
 
 def _rows(values: Tensor) -> Tensor:

@@ -16,9 +16,6 @@ from vocoder.kernels.memory import BLOCK, PAIR_COLUMNS, PAIR_ROWS, TILE_ROWS
 
 T = TypeVar("T")
 
-ENTRIES = {torch.float32: ("multiplied", 16), torch.float64: ("multiplied_double", 8)}
-"""dtype -> kernel and columns of its panels, of which AVX-512 has twice as many"""
-
 
 class Kept(Generic[T]):
     """Caches a value computed from parameters. Copies and pickles are empty and compute it again.
@@ -47,26 +44,6 @@ class Kept(Generic[T]):
         return {"_made": None}
 
 
-def in_panels(weight: Tensor) -> tuple[Kernel, Tensor] | None:
-    """Return the kernel for a matrix (inputs, outputs), and the matrix in panels of columns (panels, inputs * columns).
-
-    Returns None for other dtypes and devices, or without compiled code. A float32 matrix is kept in float16 if that is
-    exact, as for most stored models, since it then loads from memory in half the time.
-    """
-    name, columns = ENTRIES.get(weight.dtype, ("", 0))
-    if not name or not compilable(weight, weight.dtype):
-        return None
-    columns *= 2 if torch.backends.cpu.get_cpu_capability() == "AVX512" else 1
-    halves = weight.half()
-    weight = halves if weight.dtype == torch.float32 and torch.equal(halves.float(), weight) else weight
-    run = kernel("panels", name, weight.dtype)
-    if run is None:
-        return None
-    (inputs, outputs), count = weight.shape, -(-weight.shape[1] // columns)
-    padded = F.pad(weight, (0, count * columns - outputs)).view(inputs, count, columns)
-    return run, padded.transpose(0, 1).reshape(count, -1).contiguous()
-
-
 def multiplies_pairs(dtype: torch.dtype) -> bool:
     """Return whether this processor multiplies pairs of bfloat16, in vectors or in tiles."""
     return dtype == torch.bfloat16 and bool(torch.cpu._is_avx512_bf16_supported())
@@ -82,18 +59,24 @@ def multiplies_tiles(*inputs: int) -> bool:
     return all(count % (2 * TILE_ROWS) == 0 for count in inputs) and bool(torch.cpu._init_amx())
 
 
-def in_pairs(weight: Tensor, bias: Tensor | None, inputs: int) -> tuple[Tensor, Tensor]:
-    """Return a matrix (inputs, outputs) in panels of columns, with pairs of bfloat16 viewed as float32, and its bias.
+def in_panels(weight: Tensor, bias: Tensor | None, inputs: int) -> tuple[Tensor, Tensor]:
+    """Return a matrix (inputs, outputs) in panels of columns, and its bias.
 
-    They are (panels, inputs / 2 * columns) and (panels, columns), padded to `inputs` if the matrix has fewer.
+    They are (panels, inputs * columns) and (panels, columns), filled up with zeros, also to `inputs` if the matrix has
+    fewer. A panel of float32 or float64 has two vectors of columns. Neighbouring inputs of fewer bits stand together,
+    viewed as one float32. A float32 matrix is kept in float16 if that is exact, as for most stored models, since it
+    then loads from memory in half the time.
     """
-    given, outputs = weight.shape
-    count = -(-outputs // PAIR_COLUMNS)
-    missing = count * PAIR_COLUMNS - outputs
-    weight = F.pad(weight.detach().to(torch.bfloat16), (0, missing, 0, inputs - given))
-    pairs = weight.view(inputs // 2, 2, count, PAIR_COLUMNS).permute(2, 0, 3, 1).reshape(count, -1)
-    added = torch.zeros(outputs) if bias is None else bias.detach().float()
-    return pairs.view(torch.float32), F.pad(added, (0, missing)).view(count, PAIR_COLUMNS)
+    (given, outputs), group = weight.shape, max(4 // weight.itemsize, 1)
+    vector = 64 if torch.backends.cpu.get_cpu_capability() == "AVX512" else 32
+    columns, kind = (2 * vector // weight.itemsize, weight.dtype) if group == 1 else (PAIR_COLUMNS, torch.float32)
+    count = -(-outputs // columns)
+    missing = count * columns - outputs
+    padded = F.pad(weight.detach(), (0, missing, 0, inputs - given)).view(inputs // group, group, count, columns)
+    panels = padded.permute(2, 0, 3, 1).reshape(count, -1)
+    added = torch.zeros(outputs, dtype=kind) if bias is None else bias.detach().to(kind)
+    exact = weight.dtype == torch.float32 and torch.equal(panels.half().float(), panels)
+    return panels.half() if exact else panels.view(kind), F.pad(added, (0, missing)).view(count, columns)
 
 
 class Matrix:
@@ -110,45 +93,44 @@ class Matrix:
         self.room = weight.shape[0]
         """number of inputs that rows may have without being copied; those beyond the matrix's must be 0"""
         self._run: Kernel | None = None
-        self.panels: Tensor | None = None
-        self._pairs: tuple[Tensor, Tensor] | None = None
-        if weight.device.type == "cpu" and multiplies_pairs(weight.dtype):
-            self._run = kernel("tiles" if multiplies_tiles() else "pairs", "multiplied", weight.dtype)
-        elif (found := in_panels(self.weight)) is not None:
-            self._run, self.panels = found
-        if self._run is not None and self.panels is None:
-            self.room = -(-self.room // (2 * TILE_ROWS)) * 2 * TILE_ROWS
-            self._pairs = in_pairs(self.weight, bias, self.room)
+        self._pairs = multiplies_pairs(weight.dtype)
+        known = self._pairs or weight.dtype in (torch.float32, torch.float64)
+        if not known or not compilable(self.weight, weight.dtype):
+            return
+        room = -(-self.room // (2 * TILE_ROWS)) * 2 * TILE_ROWS if self._pairs else self.room
+        self._panels = in_panels(self.weight, bias, room)
+        if self._pairs:
+            self._run = kernel("tiles" if multiplies_tiles() else "pairs", "multiplied")
+        else:
+            name = "multiplied_double" if weight.dtype == torch.float64 else "multiplied"
+            self._run = kernel("panels", name, self._panels[0].dtype)
+        self.room = self.room if self._run is None else room
 
     def times(self, rows: Tensor) -> Tensor:
         """Return rows (..., inputs) @ weight + bias, (..., outputs), in the dtype of the weight."""
-        outputs = self.weight.shape[1]
         if self._run is None:
             return F.linear(rows.to(self.weight.dtype), self.weight.t(), self.bias)
-        made = rows.new_empty(rows.shape[:-1].numel(), outputs, dtype=self.weight.dtype)
-        if self._pairs is None:
-            rows = rows.to(self.weight.dtype).contiguous()
-            self._multiply(rows.view(-1), rows.shape[-1], made)
-        else:
-            units = -(-len(made) // PAIR_ROWS) * len(self._pairs[0])
-            self._run(units, self._rounded(rows), self._pairs, made)
-        return made.view(*rows.shape[:-1], outputs)
+        made = rows.new_empty(rows.shape[:-1].numel(), self.weight.shape[1], dtype=self.weight.dtype)
+        given = self._rounded(rows) if self._pairs else rows.to(self.weight.dtype).contiguous()
+        self._multiply(given, self.room, made)
+        return made.view(*rows.shape[:-1], made.shape[1])
 
     def windows(self, x: Tensor, taps: int) -> Tensor:
         """Multiply windows of `taps` steps of x (B, steps, C): (B, steps - taps + 1, outputs)."""
-        if self.panels is None:
+        if self._run is None or self._pairs:
             return self.times(x.unfold(1, taps, 1).transpose(2, 3).flatten(2))
         (batch, steps, channels), x = x.shape, x.to(self.weight.dtype).contiguous()
         out = x.new_empty(batch * steps, self.weight.shape[1])
-        self._multiply(x.view(-1), channels, out[: len(out) - taps + 1])
+        self._multiply(x, channels, out[: len(out) - taps + 1])
         return out.view(batch, steps, -1)[:, : steps - taps + 1]
 
     def _multiply(self, x: Tensor, step: int, out: Tensor) -> None:
         """Multiply rows that start `step` values apart, and may extend into the next ones."""
         assert self._run is not None
-        assert self.panels is not None
-        units = -(-len(out) // BLOCK) * len(self.panels)
-        self._run(units, self.weight.shape[0], step, x, (self.panels, self.bias), out)
+        group, most = (2, PAIR_ROWS) if self._pairs else (1, BLOCK)
+        x = x.view(torch.float32) if self._pairs else x
+        units = -(-len(out) // most) * len(self._panels[0])
+        self._run(units, self.room // group, step // group, x.view(-1), self._panels, out)
 
     def _rounded(self, rows: Tensor) -> Tensor:
         """Return rows as the kernel for pairs reads them: (N, room) in bfloat16, with N a multiple of `TILE_ROWS`."""
