@@ -16,8 +16,9 @@ from server.limits.closing import LingeringTransport, ReaderWatch, handshake_pro
 from server.problems import MEDIA_TYPE
 
 READ_BYTES = 2**14  # read from a WebSocket at once; between two reads, others have their turn
-WEBSOCKET_LOGGER = "server.websocket"  # separate, because uvicorn logs URLs with their query, which may hold anything
-INVALID_TEXT = 1007  # close code (RFC 6455, section 7.4.1)
+LOGGER = logging.getLogger("server.websocket")  # separate, because uvicorn logs URLs with queries, which hold anything
+# A text that is not UTF-8 is the client's fault. uvicorn closes the connection with 1007, but also logs a traceback.
+LOGGER.addFilter(lambda record: record.exc_info is None or record.exc_info[0] is not UnicodeDecodeError)
 
 
 class ProblemHandshake(ServerProtocol):
@@ -41,7 +42,7 @@ class LimitedWebSocket(WebSocketsSansIOProtocol):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self.logger = logging.getLogger(WEBSOCKET_LOGGER)
+        self.logger = LOGGER
         self.conn = ProblemHandshake(max_size=self.config.ws_max_size, logger=self.logger)
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
@@ -71,18 +72,6 @@ class LimitedWebSocket(WebSocketsSansIOProtocol):
         self.frames = [whole]
         if event.fin:
             self.send_receive_event_to_app()
-
-    def send_receive_event_to_app(self) -> None:
-        """Pass a message to the application; close the connection if a text is not UTF-8."""
-        try:
-            if self.curr_msg_data_type == "text":
-                b"".join(self.frames).decode()
-        except UnicodeDecodeError:
-            self.frames = []
-            self.conn.send_close(INVALID_TEXT)
-            self.handle_parser_exception()
-        else:
-            super().send_receive_event_to_app()
 
     def handle_ping(self) -> None:
         """Answer a ping, or only the latest one while the client does not read (RFC 6455, section 5.5.3)."""
