@@ -6,7 +6,6 @@ import math
 import os
 import signal
 import socket
-import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from types import FrameType
@@ -92,7 +91,7 @@ async def run(settings: Settings, load: Callable[[str], Synthesizer] | None = No
         listen = {"host": settings.admin_host, "port": settings.admin_port}
         admin = server_config(create_admin_app(app), settings, **listen, lifespan="off", log_config=None)
         servers.append(QuietServer(admin))
-    if hasattr(signal, "SIGHUP") and threading.current_thread() is threading.main_thread():
+    if hasattr(signal, "SIGHUP"):
         # SIGHUP would end the process. It asks servers to reload their files, which this one does by itself.
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: None)
     watch = asyncio.create_task(_watch(servers, service.engines))

@@ -77,9 +77,8 @@ class Drain:
         self._began: float | None = None
 
     def begin(self) -> None:
-        """Start the shutdown; further calls have no effect. Call it on the event loop's thread."""
-        if self._began is None:
-            self._began = time.monotonic()
+        """Start the shutdown. Call it once, on the event loop's thread."""
+        self._began = time.monotonic()
 
     @property
     def refusing(self) -> bool:

@@ -2,7 +2,6 @@
 
 import math
 from contextlib import suppress
-from dataclasses import fields
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import quote
 
@@ -18,7 +17,7 @@ from vocoder.audio.writing import Origin
 from vocoder.config import ConfigError
 from vocoder.mel.config import MelConfig, MelConfigs, preset
 from vocoder.mel.config_file import AUTO, with_statistics
-from vocoder.sampling import MAX_CORRECTIONS, MAX_SIGMA, AdaptMode, GuardMode, Sampling
+from vocoder.sampling import MAX_CORRECTIONS, MAX_SIGMA, AdaptMode, GuardMode, Sampling, sampling_fields
 
 Query = TypeVar("Query", bound=BaseModel)
 
@@ -32,7 +31,7 @@ SampleRate = Annotated[int | None, Field(gt=0, le=192_000, description="output r
 
 
 class Options(BaseModel):
-    """The options of every interface. The fields that `Sampling` also has are passed on to the model."""
+    """The options of every interface."""
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
@@ -63,7 +62,7 @@ class Options(BaseModel):
 
     def sampling(self) -> Sampling:
         """Return the options that are passed on to the model."""
-        return Sampling(**{field.name: getattr(self, field.name) for field in fields(Sampling)})
+        return Sampling(**sampling_fields(self))
 
     def level(self, streamed: bool = False) -> Level:
         """Return the requested level; raise a Problem if the request contradicts itself."""

@@ -124,12 +124,9 @@ class RequestMiddleware:
         async def send_with_id(message: Message) -> None:
             """Add the request id to the response headers, and remember the status."""
             nonlocal code
-            kind = message["type"]
-            if kind in ("http.response.start", "websocket.http.response.start", "websocket.accept"):
+            if message["type"] in ("http.response.start", "websocket.http.response.start", "websocket.accept"):
                 code = message.get("status", SWITCHING_PROTOCOLS)
                 MutableHeaders(scope=message)["X-Request-Id"] = state["request_id"]
-            elif kind == "websocket.close" and code != SWITCHING_PROTOCOLS:
-                code = 403  # prescribed by ASGI for a WebSocket closed before it was accepted
             await send(message)
 
         try:
