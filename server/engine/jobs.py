@@ -12,7 +12,7 @@ from typing import Any
 from vocoder.sampling import Utterance
 
 NUMBERS = count()
-MOST_KNOWN = 4096  # owners
+MOST_KNOWN = 4096  # owners; the work of an arrival and the memory of past clients stay small
 
 Who = tuple[Hashable, ...]
 """path of an owner, outermost first; owners with a common prefix share its turns"""
@@ -118,7 +118,7 @@ class Shares:
     def arrive(self, who: Who) -> None:
         """Register an owner that now has work and had none before."""
         if len(self._used) > MOST_KNOWN:
-            self._used = {one: used for one, used in self._used.items() if used > self._reached.get(one[:-1], 0.0)}
+            self._forget()
         for depth in range(1, len(who) + 1):
             self._used[who[:depth]] = max(self._of(who[:depth]), self._reached.get(who[: depth - 1], 0.0))
 
@@ -132,6 +132,13 @@ class Shares:
         """Add seconds used, negative if a turn was shorter than expected."""
         for depth in range(1, len(who) + 1):
             self._used[who[:depth]] = self._of(who[:depth]) + seconds
+
+    def _forget(self) -> None:
+        """Forget the half of the owners that are least ahead of the others, such as those that came once."""
+        ahead = sorted(self._used, key=lambda one: self._used[one] - self._reached.get(one[:-1], 0.0))
+        self._used = {one: self._used[one] for one in ahead[len(ahead) // 2 :]}
+        above = {one[:-1] for one in self._used}
+        self._reached = {one: used for one, used in self._reached.items() if one in above}
 
     def _of(self, who: Who) -> float:
         return self._used.get(who, self._reached.get(who[:-1], 0.0))

@@ -11,8 +11,9 @@ import torch
 from fakes import count_threads, forkserver
 from http_helpers import TIMEOUT
 
+from server.engine import jobs as jobs_module
 from server.engine import lanes as lanes_module
-from server.engine.jobs import CLIENT, Job, at_once
+from server.engine.jobs import CLIENT, Job, Shares, at_once
 from server.engine.lanes import ELSEWHERE, PROBE_SECONDS, Lanes, Team, available_cores
 from server.engine.queue import Pace, WorkQueue
 
@@ -148,6 +149,16 @@ def test_addresses_of_a_key_share_its_turns_and_expensive_jobs_count_more(wait_u
         jobs += [queue.submit(work.job("cheap", cheap, frames=100)) for _ in range(2)]
         assert queue.wait(expensive) > alone / 2 > queue.wait(cheap) / 4
         work.finish(jobs)
+
+
+def test_clients_that_came_once_are_forgotten_but_not_one_that_used_much(monkeypatch):
+    monkeypatch.setattr(jobs_module, "MOST_KNOWN", 32)
+    shares = Shares()
+    for n, seconds in enumerate((50.0, *[0.1] * 200)):
+        shares.arrive(("queue", str(n), "address"))
+        shares.begin(("queue", str(n), "address"), seconds)
+        assert len(shares._used) + len(shares._reached) < 100
+    assert [shares.used(("queue", name, "address"))[1] for name in ("0", "1", "new")] == [50.0, 0.0, 0.0]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="threads are counted in /proc")
