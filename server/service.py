@@ -102,7 +102,7 @@ class Engines:
         """
         async with self._adding:
             await self._add(reference)
-            await asyncio.to_thread(free_memory)  # of the replaced model
+            await asyncio.to_thread(free_memory)  # of the replaced model, which no variable holds any more
 
     async def unload(self, name: str) -> None:
         """Unload a model once its running jobs are done; raises a Problem if it is unknown or still loading."""
