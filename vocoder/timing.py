@@ -74,7 +74,12 @@ def machine(device: str | torch.device = "cpu", clock: Clock = QUIET) -> str:
     )
 
 
-def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table whose first column is text and whose other columns are numbers."""
-    rule = ["---", *("---:" for _ in header[1:])]
-    return "\n".join("| " + " | ".join(line) + " |" for line in (header, rule, *rows))
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], text: int = 1) -> str:
+    """Return a Markdown table, aligned to be readable as text: `text` columns of text, then columns of numbers."""
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    rule = ["-" * width if i < text else f"{'-' * (width - 1)}:" for i, width in enumerate(widths)]
+    lines = (
+        [v.ljust(w) if i < text else v.rjust(w) for i, (v, w) in enumerate(zip(line, widths, strict=True))]
+        for line in (header, rule, *rows)
+    )
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

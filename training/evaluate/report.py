@@ -11,10 +11,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template, select
 
 from training.evaluate.evaluation import Row
 from training.evaluate.metric import Column, Metric
+from vocoder.timing import markdown_table
 
 SPEED = Column("times_real_time", "x real time", 1, "seconds of audio per second of computing, one utterance at a time")
-_LEFT = 2
-"""number of text columns, which are left-aligned; the others are numbers"""
 
 
 @dataclass(frozen=True)
@@ -72,14 +71,8 @@ def utterance_cells(rows: Sequence[Row], columns: Sequence[Column]) -> list[list
 
 def table(summaries: Sequence[Summary], columns: Sequence[Column]) -> str:
     """Return the table in Markdown, with columns aligned to be readable as text."""
-    lines = cells(summaries, columns)
-    widths = [max(map(len, values)) for values in zip(*lines, strict=True)]
-    header, *rows = (
-        [v.ljust(w) if i < _LEFT else v.rjust(w) for i, (v, w) in enumerate(zip(line, widths, strict=True))]
-        for line in lines
-    )
-    rule = ["-" * width if i < _LEFT else f"{'-' * (width - 1)}:" for i, width in enumerate(widths)]
-    return "".join(f"| {' | '.join(line)} |\n" for line in (header, rule, *rows))
+    header, *rows = cells(summaries, columns)
+    return f"{markdown_table(header, rows, text=2)}\n"
 
 
 @dataclass(frozen=True)
