@@ -1,8 +1,7 @@
 """Reads configurations from a YAML file and `key=value` overrides into frozen dataclasses."""
 
 import argparse
-import re
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,6 +9,7 @@ from typing import Any, TypeVar
 import yaml
 
 from vocoder.config import ConfigError, from_dict, to_dict
+from vocoder.plain_yaml import parse_yaml
 
 T = TypeVar("T")
 
@@ -75,22 +75,19 @@ def read_settings(file: Path) -> dict[str, Any]:
         raise ConfigError(f"cannot read {file}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{file} is not a text file in UTF-8") from error
-    data = parse_yaml(text, str(file))
+    data = _parsed(text, str(file))
     data = {} if data is None else data
     if not isinstance(data, dict):
         raise ConfigError(f"{file} must hold settings as `name: value`, not {type(data).__name__}")
     return data
 
 
-def parse_yaml(text: str, source: str) -> Any:
-    """Parse YAML to plain data: 1e-3 is a number, only true and false are booleans, repeated keys are errors.
-
-    Raises ConfigError if it is invalid; `source` names the text.
-    """
+def _parsed(text: str, source: str) -> Any:
+    """Return the data of YAML; raises ConfigError if it is invalid. `source` names the text."""
     try:
-        return yaml.load(text, Loader=_Loader)  # _Loader is a SafeLoader: no objects, no code
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{source} is not valid YAML: {' '.join(str(error).split())}") from error
+        return parse_yaml(text)
+    except ValueError as error:
+        raise ConfigError(f"{source} is not valid YAML: {error}") from error
 
 
 def _override(data: dict[str, Any], override: str) -> None:
@@ -102,29 +99,4 @@ def _override(data: dict[str, Any], override: str) -> None:
         data = data.setdefault(name, {})
         if not isinstance(data, dict):
             raise ConfigError(f"cannot set {override!r}: {'.'.join(names[:depth])} is a single value, not a group")
-    data[names[-1]] = parse_yaml(value, f"the value of {override!r}")
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML's safe subset, with the numbers and booleans of YAML 1.2."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        """Refuse repeated keys, of which PyYAML silently keeps the last."""
-        names = [key.value for key, _ in node.value]
-        for name in names:
-            if names.count(name) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"{name!r} is set twice", node.start_mark)
-        return super().construct_mapping(node, deep)
-
-
-_REPLACED = {"tag:yaml.org,2002:bool", "tag:yaml.org,2002:float", "tag:yaml.org,2002:timestamp"}
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag not in _REPLACED]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^(?:true|false)$"), list("tf"))
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^(?:[-+]?(?:\d+\.\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?\d+[eE][-+]?\d+|[-+]?\.inf|\.nan)$"),
-    list("-+.0123456789"),
-)
+    data[names[-1]] = _parsed(value, f"the value of {override!r}")

@@ -7,12 +7,13 @@ from training.data.datasets import SegmentConfig
 from training.density.flows import DensityConfig
 from training.evaluate.options import Comparison
 from training.loop.trainer_config import TrainerConfig
-from training.run_config import load_config, parse_yaml, write_config
+from training.run_config import load_config, write_config
 from training.runs.corpus_run import CorpusRun
 from training.runs.student import StudentLosses
 from training.runs.waveglow import WaveGlowLosses
 from training.runs.wavenet import WaveNetRun
 from vocoder.config import ConfigError
+from vocoder.plain_yaml import parse_yaml
 
 TEXT = "name: first\ntrainer: {steps: 10, batch_size: 4, learning_rate: 1e-3}\n"
 
@@ -86,7 +87,7 @@ def test_invalid_files_and_overrides_are_rejected(config_file, text, overrides, 
 def test_numbers_and_booleans_follow_yaml_1_2():
     text = "[1e-3, 1E5, -2.5e+3, .5, 3, 0.1, true, false, yes, no, off, .inf, 1.2.3, e5, 2020-01-01]"
     words = ["yes", "no", "off", float("inf"), "1.2.3", "e5", "2020-01-01"]
-    assert parse_yaml(text, "text") == [1e-3, 1e5, -2500.0, 0.5, 3, 0.1, True, False, *words]
+    assert parse_yaml(text) == [1e-3, 1e5, -2500.0, 0.5, 3, 0.1, True, False, *words]
 
 
 TRAINER = TrainerConfig(steps=1, batch_size=1)

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -71,9 +70,11 @@ def read_config_file(path: Path) -> MelConfig:
 
     Raises a ConfigError if the file cannot be read, is not YAML or JSON, or has an unknown, missing or wrong field.
     """
+    from vocoder.plain_yaml import parse_yaml  # only mel configs in files need PyYAML
+
     try:
         text = read_small(path, MAX_BYTES).decode("utf-8")
-        data = json.loads(text) if path.suffix == ".json" else _yaml(text)
+        data = json.loads(text) if path.suffix == ".json" else parse_yaml(text, aliases=False)
     except OSError as error:
         raise ConfigError(f"cannot read the mel config {path}: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
@@ -119,17 +120,3 @@ def read_statistics(path: Path | str) -> Statistics:
         fault = f"it lacks {error}" if isinstance(error, KeyError) else error
         form = "as npz or JSON, per band or one number for all"
         raise ConfigError(f"{path} must hold mean and variance, {form} ({fault})") from error
-
-
-def _yaml(text: str) -> Any:
-    import yaml  # only mel configs in YAML need it
-
-    try:
-        # A few nested aliases can expand to billions of values.
-        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
-            raise ValueError("aliases (*name) are not allowed")
-        loader: Any = type("Loader", (yaml.SafeLoader,), {})  # PyYAML takes 1e-5 for text
-        loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+[eE][-+]?\d+$"), None)
-        return yaml.load(text, Loader=loader)
-    except yaml.YAMLError as error:
-        raise ValueError(str(error)) from error

@@ -1,0 +1,46 @@
+"""Read YAML as plain data, with the numbers and booleans of YAML 1.2."""
+
+import re
+from collections.abc import Hashable
+from typing import Any
+
+import yaml
+
+
+def parse_yaml(text: str, aliases: bool = True) -> Any:
+    """Return the data of a text: 1e-3 is a number, and only true and false are booleans.
+
+    Raises a ValueError if the text is not YAML, sets a name twice, or has aliases although they are not allowed: a few
+    nested ones can expand to billions of values.
+    """
+    try:
+        if not aliases and any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
+            raise ValueError("aliases (*name) are not allowed")
+        return yaml.load(text, Loader=_Loader)  # _Loader is a SafeLoader: no objects, no code
+    except yaml.YAMLError as error:
+        raise ValueError(" ".join(str(error).split())) from error
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML's safe subset, with the numbers and booleans of YAML 1.2."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        """Refuse repeated keys, of which PyYAML silently keeps the last."""
+        names = [key.value for key, _ in node.value]
+        for name in names:
+            if names.count(name) > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"{name!r} is set twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+_REPLACED = {"tag:yaml.org,2002:bool", "tag:yaml.org,2002:float", "tag:yaml.org,2002:timestamp"}
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag not in _REPLACED]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^(?:true|false)$"), list("tf"))
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^(?:[-+]?(?:\d+\.\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?\d+[eE][-+]?\d+|[-+]?\.inf|\.nan)$"),
+    list("-+.0123456789"),
+)
