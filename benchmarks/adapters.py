@@ -19,7 +19,6 @@ import numpy as np
 import torch
 
 from training.corpora.manifest import Manifest, ManifestError, read_manifest
-from training.evaluate.candidates import mel_of
 from training.evaluate.metric import Audio, MetricUndefinedError
 from training.evaluate.opinions import naturalness, pesq_wide_band
 from training.evaluate.options import Comparison
@@ -31,6 +30,7 @@ from vocoder.adapt.path import path_between, takes
 from vocoder.checkpoint import load_model, save_model
 from vocoder.loading import DEFAULT_MODEL, load
 from vocoder.mel.config import PRESETS, MelConfig, preset
+from vocoder.mel.spectrogram import mel_of
 from vocoder.synthesis.synthesizer import Synthesizer
 from vocoder.timing import machine, markdown_table
 

@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 
 from benchmarks.speech import speech_mel
 from training.corpora.manifest import read_manifest
-from training.evaluate.candidates import mel_of
 from training.evaluate.opinions import pesq_wide_band
 from vocoder.audio.reading import read_audio
 from vocoder.audio.resampling import resample
@@ -30,6 +29,7 @@ from vocoder.export.formats import SHERPA, WEIGHTS, Weights, export_model, store
 from vocoder.export.traced import program_of
 from vocoder.loading import load
 from vocoder.mel.config import MelConfig
+from vocoder.mel.spectrogram import mel_of
 from vocoder.timing import BUSY, alternate, machine, markdown_table
 
 LENGTHS = (1.0, 10.0)

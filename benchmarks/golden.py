@@ -16,10 +16,10 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.speech import speech
-from training.evaluate.candidates import mel_of
 from vocoder.files import reason
 from vocoder.loading import load, shipped_models
 from vocoder.mel.config import MelConfig
+from vocoder.mel.spectrogram import mel_of
 from vocoder.sampling import Utterance
 from vocoder.synthesis.synthesizer import Synthesizer
 from vocoder.timing import markdown_table

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from training.evaluate.candidates import mel_of
 from vocoder.audio.reading import read_audio
 from vocoder.mel.config import MelConfig
+from vocoder.mel.spectrogram import mel_of
 
 RECORDING = Path(__file__).resolve().parents[1] / "examples" / "heldout.flac"
 

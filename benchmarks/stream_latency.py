@@ -17,10 +17,10 @@ import numpy as np
 
 from benchmarks.serving_program import serving
 from benchmarks.speech import RECORDING
-from training.evaluate.candidates import mel_of
 from vocoder.audio.reading import read_audio
 from vocoder.client import Client, Speech
 from vocoder.loading import DEFAULT_MODEL
+from vocoder.mel.spectrogram import mel_of
 from vocoder.timing import machine, markdown_table
 
 

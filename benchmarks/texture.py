@@ -11,11 +11,11 @@ from pathlib import Path
 import torch
 
 from training.corpora.manifest import read_manifest
-from training.evaluate.candidates import mel_of
 from training.evaluate.options import Comparison
 from training.evaluate.recordings import recordings
 from vocoder.mel.config_file import load_mel_config
 from vocoder.mel.sharpening import Sharpener, Sharpening
+from vocoder.mel.spectrogram import mel_of
 from vocoder.timing import markdown_table
 
 HEADINGS = ["mels of", "number", "least texture", "largest texture", "sharpened anywhere", "largest strength"]

@@ -28,7 +28,7 @@ from training.evaluate.spectra import multi_resolution_stft_distance
 from vocoder.audio import read_audio
 from vocoder.loading import DEFAULT_MODEL
 from vocoder.mel.config import PRESETS, MelConfig
-from vocoder.mel.spectrogram import MelSpectrogram
+from vocoder.mel.spectrogram import mel_of
 
 HELD_OUT = Path(__file__).with_name("heldout.flac")
 READY = re.compile(r"ready on (http://\S+:\d+)")
@@ -204,7 +204,7 @@ def run(model: str, audio: Path, folder: Path) -> None:
         print(f"serving {model} on {address}")
         config = default_mel_config(address)
         x, _ = read_audio(audio, config.sample_rate)
-        mel = MelSpectrogram(config)(torch.from_numpy(x)[None])[0].numpy()
+        mel = mel_of(x, config)
         print(f"POST /synthesize: the mel of {audio.name}, {mel.shape[0]} x {mel.shape[1]}")
         synthesize(address, mel)  # the first answer is slower than the next
         speech = synthesize(address, mel)

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from recipes.corpora.kokoro_voice import SAMPLE_RATE, UNIT, Speech
 from training.corpora.condition import condition
 from training.corpora.corpus import PrepareConfig
-from training.evaluate.candidates import mel_of
 from vocoder.config import ConfigError
 from vocoder.mel.config import MelConfig
+from vocoder.mel.spectrogram import mel_of
 
 PLACES = 4
 """numbers that describe a frame's position in its token"""

@@ -10,9 +10,9 @@ import numpy as np
 
 from training.corpora.manifest import read_manifest, write_manifest
 from training.data.stores import AudioStore
-from training.evaluate.candidates import mel_of
 from vocoder.audio.resampling import resample
 from vocoder.mel.config import preset
+from vocoder.mel.spectrogram import mel_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

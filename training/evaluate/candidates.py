@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 
 import librosa
 import numpy as np
-import torch
 
 from training.evaluate.metric import Audio
 from training.evaluate.options import Comparison
@@ -14,7 +13,7 @@ from training.provenance import heard_speakers
 from vocoder.mel.config import MelConfig
 from vocoder.mel.conventions import NATURAL
 from vocoder.mel.convert import convert, plain
-from vocoder.mel.spectrogram import MelSpectrogram, mel_filterbank
+from vocoder.mel.spectrogram import mel_filterbank
 from vocoder.synthesis.synthesizer import Synthesizer
 
 
@@ -56,12 +55,6 @@ def of_vocoder(vocoder: Synthesizer, name: str, options: Comparison) -> Candidat
 def on_both(candidate: Candidate) -> list[Candidate]:
     """Return a candidate's variants for true and for predicted mels."""
     return [replace(candidate, takes_given=False), replace(candidate, name=f"{candidate.name}, predicted mels")]
-
-
-def mel_of(x: Audio, mel_config: MelConfig) -> Audio:
-    """Return the mel (n_mels, frames) of audio x (T,)."""
-    with torch.inference_mode():
-        return MelSpectrogram(mel_config).forward(torch.from_numpy(x)[None])[0].numpy()
 
 
 def griffin_lim(config: MelConfig, mel: Audio, iterations: int = 60) -> Audio:

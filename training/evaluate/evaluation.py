@@ -10,9 +10,10 @@ import librosa
 import numpy as np
 
 from training.corpora.mapping import with_bar
-from training.evaluate.candidates import Candidate, mel_of
+from training.evaluate.candidates import Candidate
 from training.evaluate.metric import Audio, Metric, MetricUndefinedError
 from training.evaluate.recordings import Recording
+from vocoder.mel.spectrogram import mel_of
 
 
 @dataclass(frozen=True)

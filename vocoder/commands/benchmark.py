@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from vocoder.commands.sampling import add_model_arguments, model
 from vocoder.mel.config import MelConfig
-from vocoder.mel.spectrogram import MelSpectrogram
+from vocoder.mel.spectrogram import mel_of
 from vocoder.timing import alternate, machine, markdown_table
 
 
@@ -51,6 +51,5 @@ def run(args: argparse.Namespace) -> int:
 def noise_mel(config: MelConfig, seconds: float) -> NDArray[np.float32]:
     """Return the mel of white noise, which is enough since the content does not affect the speed."""
     frames = max(1, round(seconds * config.sample_rate / config.hop_length))
-    x = 0.1 * torch.randn(1, frames * config.hop_length + config.n_fft, generator=torch.Generator().manual_seed(0))
-    mel: NDArray[np.float32] = MelSpectrogram(config)(x)[0, :, :frames].numpy()
-    return mel
+    x = 0.1 * torch.randn(frames * config.hop_length + config.n_fft, generator=torch.Generator().manual_seed(0))
+    return mel_of(x.numpy(), config)[:, :frames]

@@ -5,13 +5,12 @@ import sys
 from functools import partial
 from pathlib import Path
 
-import torch
-
 from vocoder.audio.reading import AUDIO_SUFFIXES, read_audio
 from vocoder.commands.files import STANDARD, add_recording_arguments, each, pairs, source_of
 from vocoder.commands.sampling import PRESET_HELP
+from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import load_mel_config
-from vocoder.mel.spectrogram import MelSpectrogram
+from vocoder.mel.spectrogram import mel_of
 from vocoder.npy import npy_bytes
 
 
@@ -26,16 +25,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Write the mels and print one line for each; return 2 if one failed."""
     files = pairs(args.audio, args.output, ".npy", again=args.again)
-    return each("vocoder mel", files, args.output, partial(_make, MelSpectrogram(load_mel_config(args.preset))))
+    return each("vocoder mel", files, args.output, partial(_make, load_mel_config(args.preset)))
 
 
-def _make(extract: MelSpectrogram, source: Path, target: Path) -> str:
+def _make(config: MelConfig, source: Path, target: Path) -> str:
     if target.suffix.lower() in AUDIO_SUFFIXES:
         raise ValueError(f"{target} would hold a mel, not audio: give it the suffix .npy")
-    config = extract.config
     x, sample_rate = read_audio(source_of(source), config.sample_rate)
-    with torch.inference_mode():
-        mel = extract(torch.from_numpy(x)[None])[0].numpy()
+    mel = mel_of(x, config)
     if target == STANDARD:
         sys.stdout.buffer.write(npy_bytes(mel))
     else:

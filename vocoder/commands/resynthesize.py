@@ -4,13 +4,11 @@ from argparse import ArgumentParser, Namespace
 from functools import partial
 from pathlib import Path
 
-import torch
-
 from vocoder.audio.reading import read_audio
 from vocoder.audio.resampling import resample
 from vocoder.commands.files import add_recording_arguments, each, pairs, source_of, suffix_of, write_speech
 from vocoder.commands.sampling import add_synthesis_arguments, model, sampling_of
-from vocoder.mel.spectrogram import MelSpectrogram
+from vocoder.mel.spectrogram import mel_of
 from vocoder.sampling import sampling_fields
 from vocoder.synthesis.synthesizer import Synthesizer
 
@@ -26,16 +24,14 @@ def run(args: Namespace) -> int:
     """Resynthesize each recording at the model's sample rate, keeping its duration."""
     files = pairs(args.audio, args.output, suffix_of(args.format), again=args.again)
     synthesizer = model(args)
-    make = partial(_make, synthesizer, MelSpectrogram(synthesizer.mel_config), args)
-    return each("vocoder resynthesize", files, args.output, make)
+    return each("vocoder resynthesize", files, args.output, partial(_make, synthesizer, args))
 
 
-def _make(synthesizer: Synthesizer, extract: MelSpectrogram, args: Namespace, source: Path, target: Path) -> str:
+def _make(synthesizer: Synthesizer, args: Namespace, source: Path, target: Path) -> str:
     recording, file_rate = read_audio(source_of(source))
     sample_rate = synthesizer.sample_rate
     x = resample(recording, file_rate, sample_rate)
-    with torch.inference_mode():
-        mel = extract(torch.from_numpy(x)[None])[0].numpy()
+    mel = mel_of(x, synthesizer.mel_config)
     sampling = sampling_of(args).seeded()
     x_hat = synthesizer.synthesize(mel, **sampling_fields(sampling))[: len(x)]
     origin = synthesizer.origin(sampling.seed) if args.origin else None

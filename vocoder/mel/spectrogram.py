@@ -2,7 +2,9 @@
 
 import math
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -110,6 +112,13 @@ class MelSpectrogram(nn.Module):
             return spectrum.abs()  # its gradient at zero is zero; that of sqrt would be infinite
         squared = spectrum.real.square() + spectrum.imag.square() + config.magnitude_epsilon
         return squared.sqrt() if config.power == 1.0 else squared
+
+
+def mel_of(x: NDArray[np.float32], config: MelConfig) -> NDArray[np.float32]:
+    """Return the mel (n_mels, frames) of audio x (T,), without gradients; raises a ValueError if x is too short."""
+    with torch.inference_mode():
+        mel: NDArray[np.float32] = MelSpectrogram(config)(torch.from_numpy(x)[None])[0].numpy()
+    return mel
 
 
 def _check_audio(x: Tensor) -> None:

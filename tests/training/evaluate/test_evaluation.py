@@ -8,13 +8,14 @@ from evaluation_corpus import RATE, NoiseVocoder, voice, write_corpus, write_rec
 
 from training.corpora.manifest import Entry, Manifest, ManifestError, read_manifest
 from training.corpora.mapping import mapped
-from training.evaluate.candidates import Candidate, griffin_lim, mel_of, of_vocoder
+from training.evaluate.candidates import Candidate, griffin_lim, of_vocoder
 from training.evaluate.evaluation import evaluate, score, synthesized
 from training.evaluate.metric import Metric, MetricUndefinedError
 from training.evaluate.metrics import METRICS
 from training.evaluate.options import Comparison
 from training.evaluate.recordings import Recording, left_out, recordings
 from vocoder.mel.config import preset
+from vocoder.mel.spectrogram import mel_of
 
 NVIDIA = preset("nvidia")
 TRUTH = Candidate("ground truth", NVIDIA)
