@@ -70,24 +70,17 @@ def changes(before: Any, now: Any, name: str = "") -> list[str]:
 def read_settings(file: Path) -> dict[str, Any]:
     """Return the settings in a YAML file. Raises ConfigError if it is missing, invalid, or not a mapping."""
     try:
-        text = file.read_text(encoding="utf-8")
+        data = parse_yaml(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"cannot read {file}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{file} is not a text file in UTF-8") from error
-    data = _parsed(text, str(file))
+    except ValueError as error:
+        raise ConfigError(f"{file} is not valid YAML: {error}") from error
     data = {} if data is None else data
     if not isinstance(data, dict):
         raise ConfigError(f"{file} must hold settings as `name: value`, not {type(data).__name__}")
     return data
-
-
-def _parsed(text: str, source: str) -> Any:
-    """Return the data of YAML; raises ConfigError if it is invalid. `source` names the text."""
-    try:
-        return parse_yaml(text)
-    except ValueError as error:
-        raise ConfigError(f"{source} is not valid YAML: {error}") from error
 
 
 def _override(data: dict[str, Any], override: str) -> None:
@@ -99,4 +92,7 @@ def _override(data: dict[str, Any], override: str) -> None:
         data = data.setdefault(name, {})
         if not isinstance(data, dict):
             raise ConfigError(f"cannot set {override!r}: {'.'.join(names[:depth])} is a single value, not a group")
-    data[names[-1]] = _parsed(value, f"the value of {override!r}")
+    try:
+        data[names[-1]] = parse_yaml(value)
+    except ValueError as error:
+        raise ConfigError(f"the value of {override!r} is not valid YAML: {error}") from error
