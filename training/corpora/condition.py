@@ -111,9 +111,9 @@ def read_prepared(path: Path, sample_rate: int) -> NDArray[np.int16]:
 def measure_bandwidth(x: np.ndarray, sample_rate: int, prepared_rate: int | None = None) -> float:
     """Return the frequency in Hz above which a recording x (T,) is practically empty, at most half the sample rate.
 
-    x must not have been resampled. Above that frequency, every band of 125 Hz is either 75 dB below the loudest band or
-    about as loud between sounds as during them. With `prepared_rate`, the result is that of x after resampling to it.
-    When upsampling, the filter ends the band 5 % below half of sample_rate.
+    x must not have been resampled. Above that frequency, every band of 125 Hz is either 55 dB below the loudest band, as
+    codecs and denoisers leave it, or about as loud between sounds as during them. With `prepared_rate`, the result is
+    that of x after resampling to it. When upsampling, the filter ends the band 5 % below half of sample_rate.
     """
     window = hann(round(0.04 * sample_rate), sym=False)
     transform = ShortTimeFFT(window, len(window) // 2, sample_rate)
@@ -123,7 +123,7 @@ def measure_bandwidth(x: np.ndarray, sample_rate: int, prepared_rate: int | None
     powers = np.add.reduceat(power, starts, axis=0) / np.diff([*starts, len(band)])[:, None]  # (bands, frames)
     loud, quiet = np.percentile(10 * np.log10(powers + 1e-12), (95, 10), axis=1)
     # Steady noise above a narrow channel has loud frames that are less than 15 dB above its quiet ones.
-    heard = np.flatnonzero((loud > loud.max() - 75.0) & (loud > quiet + 15.0))
+    heard = np.flatnonzero((loud > loud.max() - 55.0) & (loud > quiet + 15.0))
     edge = float((heard[-1] + 1) * _BAND_HERTZ) if len(heard) else math.inf
     rate = sample_rate if prepared_rate is None else prepared_rate
     return min(edge, (0.95 * sample_rate if rate > sample_rate else sample_rate) / 2, rate / 2)
