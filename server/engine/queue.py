@@ -140,7 +140,8 @@ class WorkQueue:
                     run.append(job)
         for job in run:
             seconds = self._seconds(job)
-            self.lanes.shares.begin(self._who(job), seconds)
+            turn = self.lanes.shares.begin if job is run[0] else self.lanes.shares.add  # the others come along
+            turn(self._who(job), seconds)
             self._running[job] = time.monotonic(), seconds
             self._jobs.remove(job)
             job.begun = True

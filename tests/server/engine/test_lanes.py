@@ -161,6 +161,21 @@ def test_clients_that_came_once_are_forgotten_but_not_one_that_used_much(monkeyp
     assert [shares.used(("queue", name, "address"))[1] for name in ("0", "1", "new")] == [50.0, 0.0, 0.0]
 
 
+def test_others_do_not_start_behind_all_jobs_of_a_run_that_is_faster_than_expected(monkeypatch):
+    lanes = Lanes(1, 1)
+    monkeypatch.setattr(lanes, "dispatch", lambda: None)
+    one, other = (WorkQueue(lanes, 64, 1e9, lambda jobs: [None for _ in jobs], lambda _: True) for _ in range(2))
+    run = [one.submit(Job(100)) for _ in range(8)]
+    assert one.begin() == run  # for eight seconds, as expected
+    one.submit(Job(100))
+    token = CLIENT.set(("new", ""))
+    newcomer, _ = one.submit(Job(100)), other.submit(Job(100))
+    CLIENT.reset(token)
+    one.run(run, 1)
+    assert lanes.shares.used((id(other),)) < lanes.shares.used((id(one),))
+    assert one.begin()[0] is newcomer
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="threads are counted in /proc")
 def test_only_one_thread_has_an_openmp_team():
     """A second team, in the thread that creates the application, would halve the speed of the first."""
