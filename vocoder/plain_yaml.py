@@ -17,7 +17,7 @@ def parse_yaml(text: str, aliases: bool = True) -> Any:
         if not aliases and any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
             raise ValueError("aliases (*name) are not allowed")
         return yaml.load(text, Loader=_Loader)  # _Loader is a SafeLoader: no objects, no code
-    except yaml.YAMLError as error:
+    except Exception as error:  # PyYAML raises many kinds for values that do not fit their tag
         raise ValueError(" ".join(str(error).split())) from error
 
 

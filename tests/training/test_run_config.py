@@ -70,6 +70,8 @@ def test_overrides_apply_in_order_and_written_settings_can_be_read(config_file, 
         ("- 1\n", [], "must hold settings as `name: value`, not list"),
         ("name: a\nname: b\n", [], "'name' is set twice"),
         ("name: first\n", [], "lacks trainer"),
+        (TEXT + "1: 2\nx: 3\n", [], "has no field 1, x"),
+        ("name: !!map [a]\n", [], "not valid YAML"),
         ("name: !!python/object/apply:os.getcwd []\n", [], "not valid YAML"),
     ],
 )
