@@ -73,7 +73,9 @@ def _run(command: list[str], folder: Path, by_hand: str) -> None:
         raise CorpusError(
             f"{command[0]} was not found. On a machine that has it run `{by_hand}`, copy DIR here and pass --cache DIR"
         )
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    settings = {**os.environ, "GIT_TERMINAL_PROMPT": "0"}  # a repository that is gone would ask for a user's name
+    done = subprocess.run(command, cwd=folder, env=settings, capture_output=True, text=True, check=False)
     if done.returncode:
-        reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise CorpusError(f"`{' '.join(command)}` failed: {reason}. Is the package list fresh (apt-get update)?")
+        reason = " ".join(done.stderr.split()).rstrip(".") or "no message"
+        hint = "" if command[0] == "git" else " Is the package list fresh (apt-get update)?"
+        raise CorpusError(f"`{' '.join(command)}` failed: {reason}.{hint}")

@@ -92,6 +92,8 @@ def test_a_repository_is_cloned_once_and_its_licence_is_kept(tmp_path, monkeypat
     found = downloads.scan("nathalie", root)
     assert [(r.name, r.speaker) for r in found.recordings] == [("a.flac", "nathalie"), ("b.flac", "nathalie")]
     assert (found.licence, found.licence_text, found.use) == ("CC0-1.0", "CC0 1.0 Universal", "train")
+    with pytest.raises(CorpusError, match=r"failed: fatal: [^()]*exist[^()]*\.$"):
+        downloads.download((tmp_path / "gone").as_uri(), cache)
     monkeypatch.setenv("PATH", "")
     assert downloads.download(published.as_uri(), cache) == root
     with pytest.raises(CorpusError, match=r"git was not found.*`git clone .*/dataset-voice-kerstin DIR/dataset-voice-"):
