@@ -27,7 +27,6 @@ _VERSIONED: Mapping[str, str] = MappingProxyType(
     {
         "indextts": "indextts2",
         "gptsovits": "gpt-sovits-v4",
-        "vits": "hifigan",
         "fastspeech2": "espnet",
         "fastpitch": "nvidia",
         "tacotron2": "nvidia",
@@ -35,6 +34,8 @@ _VERSIONED: Mapping[str, str] = MappingProxyType(
     }
 )
 """start of a name whose mels depend on the version or recipe -> the likely preset"""
+_LATENT = ("xtts", "styletts2", "kokoro", "openvoice", "sparktts", "fishspeech", "vits")
+"""starts of the names of systems that have no mel"""
 MOST_MEANT = 3
 """most presets to suggest for an unknown name"""
 Size = Annotated[int, (1, 2**15)]
@@ -223,6 +224,8 @@ def _meant(name: str, known: Collection[str]) -> str:
     letters, words = _letters(name), {_letters(word): word for word in (*known, *ALIASES)}
     if (start := next((start for start in _VERSIONED if letters.startswith(start)), None)) is not None:
         return f": its mels are usually {_VERSIONED[start]!r}, see docs/acoustic-models.md;"
+    if letters.startswith(_LATENT):
+        return ": this system has no mel, because its decoder takes latents or codes;"
     near = [word for word in words if len(letters) > 1 and (letters in word or word in letters)]
     near = near or difflib.get_close_matches(letters, words, cutoff=0.7)
     return f"; did you mean {' or '.join(repr(words[word]) for word in near[:MOST_MEANT])}?" if near else ";"

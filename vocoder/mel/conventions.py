@@ -142,7 +142,7 @@ def encodings() -> Mapping[str, Encoding]:
     by_twenty = f"multiply by ln(10) / 20 = {decibel:.6f}"
     undo = "undo the map to get decibels ({}), then convert to natural logarithms"
     reference, relative = "decibels with a reference of 20 dB", "decibels relative to the loudest value"
-    unit, symmetric = "decibels mapped from -100..0 to 0..1", "decibels mapped from -100..0 to -4..4"
+    unit, symmetric = "decibels mapped from -80..20 to 0..1", "decibels mapped from -80..20 to -4..4"
     bounded = f"natural logarithms mapped from {low:.2f}..{high:.2f} to -1..1"
     absolute = "use a fixed reference such as ref=1.0, because these values lose the level of the speech"
     normalised = "values normalised by mean and deviation per band or overall"

@@ -42,7 +42,11 @@ def test_presets_map_to_conventions_and_back():
     assert (never_recognised(80), never_recognised(64)) == ("cosyvoice2, cosyvoice3", "")
     for name, encoding in encodings().items():
         if encoding.fields is not None:
-            assert encoding_of(dataclasses.replace(NVIDIA, **encoding.fields)) == name
+            config = dataclasses.replace(NVIDIA, **encoding.fields)
+            assert encoding_of(config) == name
+            if config.range_db is not None:
+                ends = config.ref_db - config.range_db, config.ref_db, config.range_low, config.range_high
+                assert encoding.words == "decibels mapped from {:g}..{:g} to {:g}..{:g}".format(*ends)
     numbers = tuple(range(1, 81))
     assert encoding_of(dataclasses.replace(NVIDIA, mean=numbers, variance=numbers)) == "statistics"
     assert encoding_of(dataclasses.replace(NVIDIA, log="db20", ref_db=3.0)) is None

@@ -16,6 +16,7 @@ from vocoder.mel.config_file import chosen_config, known_presets, load_mel_confi
     [
         ("FastSpeech2", ": its mels are usually 'espnet', see docs/acoustic-models.md; known: nvidia"),
         ("GPT-SoVITS", ": its mels are usually 'gpt-sovits-v4'"),
+        ("XTTS", ": this system has no mel, because its decoder takes latents or codes; known"),
         ("hifigam", "; did you mean 'hifigan'. known: nvidia"),
         ("f5", "; did you mean 'f5-tts'. known"),
         ("vocos-mel-24khz", "; did you mean 'vocos'. known"),
