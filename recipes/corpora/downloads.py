@@ -70,9 +70,7 @@ def scan(name: str, root: Path) -> Corpus:
 
 def _run(command: list[str], folder: Path, by_hand: str) -> None:
     if shutil.which(command[0]) is None:
-        raise CorpusError(
-            f"{command[0]} was not found. On a machine that has it run `{by_hand}`, copy DIR here and pass --cache DIR"
-        )
+        raise CorpusError(f"{command[0]} was not found. Elsewhere run `{by_hand}`, copy DIR here and pass --cache DIR")
     settings = {**os.environ, "GIT_TERMINAL_PROMPT": "0"}  # a repository that is gone would ask for a user's name
     done = subprocess.run(command, cwd=folder, env=settings, capture_output=True, text=True, check=False)
     if done.returncode:
