@@ -52,7 +52,8 @@ def test_true_mels_have_texture_1_and_smooth_ones_0(tmp_path, monkeypatch, capsy
     manifest = write_given(tmp_path, preset("nvidia"), plan)
     monkeypatch.setattr("sys.argv", ["texture", "--manifest", str(manifest.root / "manifest.jsonl")])
     assert texture.main() == 0
-    *_, own, given = (line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines())
+    rows = (line.strip("|").split("|") for line in capsys.readouterr().out.splitlines())
+    *_, own, given = ([cell.strip() for cell in row] for row in rows)
     assert (own[:2], own[4:]) == (["c", "2"], ["0", "0.00"])
     assert [float(cell) for cell in own[2:4]] == pytest.approx([1, 1], abs=0.05)
     assert (given[:2], given[4:]) == (["c, given", "1"], ["1", "1.00"])
