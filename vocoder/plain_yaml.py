@@ -1,4 +1,4 @@
-"""Read YAML as plain data, with the numbers and booleans of YAML 1.2."""
+"""Read YAML as plain data, with the floats and booleans of YAML 1.2; integers are those of YAML 1.1, as in PyYAML."""
 
 import re
 from collections.abc import Hashable
@@ -22,14 +22,15 @@ def parse_yaml(text: str, aliases: bool = True) -> Any:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML's safe subset, with the numbers and booleans of YAML 1.2."""
+    """YAML's safe subset, with the floats and booleans of YAML 1.2."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         """Refuse repeated keys, of which PyYAML silently keeps the last."""
-        names = [key.value for key, _ in node.value]
-        for name in names:
-            if names.count(name) > 1:
+        known = set[str]()
+        for name in (key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if name in known:
                 raise yaml.constructor.ConstructorError(None, None, f"{name!r} is set twice", node.start_mark)
+            known.add(name)
         return super().construct_mapping(node, deep)
 
 

@@ -111,9 +111,9 @@ def read_prepared(path: Path, sample_rate: int) -> NDArray[np.int16]:
 def measure_bandwidth(x: np.ndarray, sample_rate: int, prepared_rate: int | None = None) -> float:
     """Return the frequency in Hz above which a recording x (T,) is practically empty, at most half the sample rate.
 
-    x must not have been resampled. Above that frequency, every band of 125 Hz is 55 dB below the loudest band, as
-    codecs and denoisers leave it, or about as loud between sounds as during them. With `prepared_rate`, the result is
-    that of x after resampling to it. When upsampling, the filter ends the band 5 % below half of sample_rate.
+    x must not have been resampled. Above that frequency, every band of 125 Hz is 55 dB below the loudest band, where
+    low-passed recordings may have a trace, or about as loud between sounds as during them. With `prepared_rate`, the
+    result is that of x after resampling to it. When upsampling, the filter ends the band 5 % below half of sample_rate.
     """
     window = hann(round(0.04 * sample_rate), sym=False)
     transform = ShortTimeFFT(window, len(window) // 2, sample_rate)

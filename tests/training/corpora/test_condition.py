@@ -80,7 +80,7 @@ def test_the_edge_of_a_low_pass_is_found_at_any_level_and_in_steady_hiss():
         assert measure_bandwidth(x, HIGH) == pytest.approx(3400, abs=350)
     for rate in (8000, 16000, 22050, 44100):
         assert measure_bandwidth(syllables(rate), rate) == rate / 2
-    rest = 0.01 * syllables()  # as a codec leaves it, 62 dB below the loudest band
+    rest = 0.01 * syllables()  # a trace, 62 dB below the loudest band
     assert measure_bandwidth(low_passed(7000) + rest, HIGH) == pytest.approx(7000, abs=350)
     for gain in (0.01, 100.0):
         assert measure_bandwidth(gain * low_passed(7000), HIGH) == pytest.approx(7000, abs=350)
