@@ -113,13 +113,16 @@ def synthesize_all(
     return summary
 
 
-def synthesized(jobs: Iterable[Job], options: BulkOptions, workers: int, row_frames: int) -> Iterator[Outcome]:
+def synthesized(
+    jobs: Iterable[Job], options: BulkOptions, workers: int, row_frames: int, loaded: RowSynthesizer | None = None
+) -> Iterator[Outcome]:
     """Synthesize jobs in this process, or in several worker processes, which share PyTorch's threads.
 
-    Raises a ValueError if the model, device or preset does not exist, and the OSError of `in_processes`.
+    This process uses the `loaded` model, if given. Raises a ValueError if the model, device or preset does not exist,
+    and the OSError of `in_processes`.
     """
     if workers == 1:
-        synthesize = RowSynthesizer(options)
+        synthesize = loaded or RowSynthesizer(options)
         return (outcome for row in rows(jobs, row_frames) for outcome in synthesize(row))
     work = partial(synthesize_row, options=options, threads=max(1, torch.get_num_threads() // workers))
     return in_processes(rows(jobs, row_frames), work, workers)
@@ -146,7 +149,9 @@ def pending(jobs: Sequence[Job], output: Path, options: BulkOptions, again: bool
         if found := "; ".join(f"{name} {_text(before)}, not {_text(now)}" for name, before, now in changed):
             left = some([file.name for file in others])
             mixed = f"give another folder, or also the mels of {left}, or delete these"
-            raise ValueError(f"{output} holds audio made with {found}; {mixed if again else f'{REMEDY} it'}")
+            alike = {"dtype"} == {name for name, *_ in changed} <= set(old)
+            same = f"pass --dtype {old['dtype']} to vocoder synthesize, " if alike else ""
+            raise ValueError(f"{output} holds audio made with {found}; {same}{mixed if again else f'{REMEDY} it'}")
     for audio in existing if again else ():
         audio.unlink()
     with complete(path) as part:

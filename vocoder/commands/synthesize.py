@@ -56,9 +56,8 @@ def _synthesize_many(args: argparse.Namespace) -> int:
     if STANDARD in args.mels:
         raise ValueError("- stands for one mel on standard input; it cannot be combined with other mels or a folder")
     jobs, options = list_jobs(args.mels, args.output, suffix_of(args.format)), _options(args)
-    if args.again:
-        RowSynthesizer(options)  # raises before audio is deleted
-    synthesize = partial(synthesized, options=options, workers=args.workers, row_frames=args.row_frames)
+    loaded = RowSynthesizer(options) if args.again else None  # raises before audio is deleted
+    synthesize = partial(synthesized, options=options, workers=args.workers, row_frames=args.row_frames, loaded=loaded)
     summary = synthesize_all(jobs, args.output, options, synthesize, again=args.again)
     print(f"{args.output}: {summary}")
     doubts = [(one.job.mel, one.doubt) for one in summary.outcomes if one.doubt is not None]

@@ -10,6 +10,7 @@ import psutil
 import soundfile
 from filelock import FileLock
 
+from vocoder.bulk import synthesis
 from vocoder.bulk.run import RECORD_FOLDER
 from vocoder.cli import main
 from vocoder.loading import load
@@ -87,14 +88,16 @@ def test_existing_audio_is_kept_and_changed_mels_are_synthesized_again(write_mel
     assert {name for name in first if first[name] == second[name]} == {"00.wav", "02.wav"}
 
 
-def test_audio_made_with_different_options_is_not_mixed(write_mels, model, tmp_path, capsys):
-    mels, out = write_mels(20, 20), tmp_path / "out"
+def test_audio_made_with_different_options_is_not_mixed(write_mels, model, tmp_path, capsys, monkeypatch):
+    mels, out, loads = write_mels(20, 20), tmp_path / "out", []
+    monkeypatch.setattr(synthesis, "load", lambda *given, **options: loads.append(given) or load(*given, **options))
     out.mkdir()
     (out / "00.wav").write_text("somebody's recording")
     assert synthesize(mels, "-o", out, "--seed", "3", model=model) == 2
     assert "that this command did not write" in capsys.readouterr().err
     assert (out / "00.wav").read_text() == "somebody's recording"
     assert synthesize(mels, "-o", out, "--seed", "3", "--again", model=model) == 0
+    assert len(loads) == 1
     assert synthesize(mels / "00.npy", "-o", out, "--seed", "3", "--again", model=model) == 0
     before = written_files(out)
     assert synthesize(mels, "-o", out, "--seed", "4", model=model) == 2
@@ -112,7 +115,9 @@ def test_audio_made_with_different_options_is_not_mixed(write_mels, model, tmp_p
     assert synthesize(mels, "-o", out, "--seed", "3", model=other) == 2
     assert "holds audio made with model" in capsys.readouterr().err
     assert written_files(out) == before
-    assert synthesize(mels, "-o", out, "--seed", "4", "--again", model=model) == 0
+    assert synthesize(mels, "-o", out, "--seed", "4", "--again", "--dtype", "float32", model=model) == 0
+    assert synthesize(mels, "-o", out, "--seed", "4", "--dtype", "bfloat16", model=model) == 2
+    assert "'bfloat16'; pass --dtype float32 to vocoder synthesize, give another" in capsys.readouterr().err
     assert all(before[name] != values for name, values in written_files(out).items())
     assert synthesize(mels, "-o", out, "--again", "--format", "flac", model=model) == 0
     assert {path.name for path in out.glob("*.flac")} == {"00.flac", "01.flac"}
