@@ -10,6 +10,7 @@ from vocoder.checkpoint import CheckpointError, load_model
 from vocoder.directories import model_directory as model_directory
 from vocoder.directories import model_name
 from vocoder.directories import shipped_models as shipped_models
+from vocoder.kernels.launcher import kernel
 from vocoder.layers.product import multiplies_quads, multiplies_tiles
 from vocoder.memory import keep_freed_memory
 from vocoder.models.base import Vocoder
@@ -63,8 +64,8 @@ def load(
     if dtype == torch.int8 and not multiplies_integers(checkpoint.family, device):
         able = ", ".join(name for name, family in FAMILIES.items() if family.integers)
         raise DeviceError(
-            f"int8 needs a model of the family {able} and a CPU with AVX-512 VNNI; {model} is a {checkpoint.family} on "
-            f"{device}, so choose bfloat16 or float32"
+            f"int8 needs a model of the family {able}, a CPU with AVX-512 VNNI, and numba; {model} is a "
+            f"{checkpoint.family} on {device}, so leave dtype out (auto), or choose bfloat16 or float32"
         )
     dtype = own_dtype(checkpoint.family, checkpoint.provenance, device) if dtype is None else dtype
     return Synthesizer(checkpoint, model_name(model), device, dtype, guard)
@@ -87,13 +88,14 @@ def own_dtype(family: str, provenance: Mapping[str, Any], device: Device) -> tor
     """
     if "imported" in provenance:
         return torch.float32
-    return torch.int8 if multiplies_integers(family, device) and not multiplies_tiles() else default_dtype(device)
+    return torch.int8 if not multiplies_tiles() and multiplies_integers(family, device) else default_dtype(device)
 
 
 def multiplies_integers(family: str, device: Device) -> bool:
-    """Return whether models of a family have products of 8-bit integers, and this device multiplies them."""
+    """Return whether models of a family have products of 8-bit integers, and compiled code for them runs here."""
     able = family in FAMILIES and FAMILIES[family].integers
-    return able and torch.device(device).type == "cpu" and multiplies_quads()
+    able = able and torch.device(device).type == "cpu" and multiplies_quads()
+    return able and kernel("quads", "block") is not None
 
 
 def default_dtype(device: Device) -> torch.dtype:

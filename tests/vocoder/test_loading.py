@@ -59,15 +59,16 @@ def test_imported_models_use_float32_by_default(assets, tmp_path, monkeypatch):
 
 def test_integers_are_the_default_where_nothing_is_faster_and_refused_where_they_do_not_exist(assets, monkeypatch):
     monkeypatch.setattr(loading, "default_dtype", lambda device: torch.bfloat16)
-    for quads, tiles in ((True, False), (True, True), (False, False)):
+    for quads, tiles, code in ((True, False, 1), (True, True, 1), (False, False, 1), (True, False, None)):
         monkeypatch.setattr(loading, "multiplies_quads", lambda quads=quads: quads)
         monkeypatch.setattr(loading, "multiplies_tiles", lambda tiles=tiles: tiles)
-        expected = torch.int8 if quads and not tiles else torch.bfloat16
+        monkeypatch.setattr(loading, "kernel", lambda *names, code=code: code)  # None without numba
+        expected = torch.int8 if quads and not tiles and code else torch.bfloat16
         assert loading.own_dtype("reverse", {}, "cpu") == expected
         for family, origin, device in (("waveglow", {}, "cpu"), ("reverse", {}, "cuda"), ("unknown", {}, "cpu")):
             assert loading.own_dtype(family, origin, device) == torch.bfloat16
         assert loading.own_dtype("reverse", {"imported": {}}, "cpu") == torch.float32
-    with pytest.raises(DeviceError, match=r"int8 needs a model of the family reverse and .* VNNI; first is a waveglow"):
+    with pytest.raises(DeviceError, match=r"int8 needs .* family reverse, .* VNNI, .* first is .* leave dtype out"):
         load("first", dtype=torch.int8)
     with pytest.raises(TypeError, match=r"must be torch\.int8 or a floating-point .*, not torch\.int16"):
         load("first", dtype=torch.int16)
