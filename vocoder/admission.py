@@ -253,7 +253,7 @@ def _check_range(mel: Tensor, path: MelPath, guard: GuardMode, smallest: float |
     details: dict[str, Any] = {"found": {"min": smallest, "max": largest}, "expected": {"min": low, "max": high}}
     verdict = None if guard == "off" else judge(mel if mel.ndim == 2 else mel[0], MelPath(plain(config), path.target))
     if verdict is not None and not verdict.typical and verdict.cause not in NAMELESS:
-        fault = verdict.message if verdict.cause == "range" else f"{fault} {verdict.message}"
+        fault = verdict.message if verdict.cause == "range" else f"{verdict.message} {fault}"
         details["guard"] = verdict.as_dict()
     raise MelError(fault, details)
 

@@ -54,7 +54,7 @@ def test_errors_for_impossible_values_include_the_guards_advice():
     for mode, recognised in (("warn", True), ("off", False)):
         with pytest.raises(MelError, match="but with this mel config") as error:
             admit(decibels, NVIDIA, guard=mode)
-        assert ("The mel looks like decibels: multiply by" in str(error.value)) == recognised
+        assert str(error.value).startswith("The mel looks like decibels: multiply by") == recognised
         assert ("guard" in error.value.details) == recognised
         assert error.value.details["found"]["max"] == pytest.approx(float(decibels.max()))
     with pytest.raises(MelError, match=r"^The values go from 88.* look for an offset, a factor or a wrong dtype\.$"):
