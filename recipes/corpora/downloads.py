@@ -64,7 +64,7 @@ def scan(name: str, root: Path) -> Corpus:
         if speakers:
             known.add(digest)
     texts = (path for path in (root / "usr/share/doc" / source / "copyright", root / "LICENSE") if path.is_file())
-    licence_text = "".join(path.read_text(encoding="utf-8") for path in texts)
+    licence_text = "".join(path.read_text(encoding="utf-8", errors="replace") for path in texts)
     return Corpus(name, source, licence_text=licence_text, recordings=tuple(recordings), **described)
 
 

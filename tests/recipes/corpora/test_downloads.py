@@ -22,13 +22,13 @@ def test_an_unpacked_package_is_prepared(tmp_path, capsys):
         soundfile.write(wav / f"ru_{number:04d}.wav", x, 16000)
     copyright_file = tmp_path / "festvox-ru/usr/share/doc/festvox-ru/copyright"
     copyright_file.parent.mkdir(parents=True)
-    copyright_file.write_text("Copyright 2005")
+    copyright_file.write_bytes(b"Copyright \xa9 2005")
     out = tmp_path / "out"
     assert main(["prepare", "festvox-ru", "--cache", str(tmp_path), "-o", str(out), "--jobs", "1"]) == 0
     assert "festvox-ru" in capsys.readouterr().out
     held_out = [e.path.rpartition("/")[2] for e in read_manifest(out).select("test")]
     assert held_out == ["ru_0001.flac", "ru_0004.flac", "ru_0006.flac"]
-    assert (out / "licences/festvox-ru.txt").read_text() == "Copyright 2005"
+    assert (out / "licences/festvox-ru.txt").read_text() == "Copyright \ufffd 2005"
 
 
 def test_prompts_are_listed_non_speech_is_marked_and_missing_folders_are_reported(tmp_path, monkeypatch, cli_error):
