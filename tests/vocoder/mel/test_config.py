@@ -22,6 +22,7 @@ from vocoder.mel.config_file import chosen_config, known_presets, load_mel_confi
         ("vocos-mel-24khz", "; did you mean 'vocos'. known"),
         ("Cosy", "; did you mean 'cosyvoice2' or 'cosyvoice3' or 'cosyvoice'. known"),
         ("something", "; known"),
+        ("auto", ", which is only for mels to synthesize or check: name one; known"),
     ],
 )
 def test_unknown_presets_are_rejected_with_suggestions(name, hint):
