@@ -65,7 +65,8 @@ def _evaluated(
     rows, heard = list[Row](), dict[str, dict[str, Audio]]()
     seconds, left = sum(recording.seconds for recording in chosen), len(candidates) - 1
     names = ", ".join(candidate.name for candidate in candidates)
-    print(f"scoring {len(chosen)} recordings ({seconds:.0f} s) for {names}; the first shows the pace", flush=True)
+    count = f"{len(chosen)} recording{'s' * (len(chosen) > 1)}"
+    print(f"scoring {count} ({seconds:.0f} s) for {names}; the first shows the pace", flush=True)
     with workers(min(options.jobs, len(chosen))) as over:  # shared, because workers cache the recordings' pitch
         for candidate in candidates:
             started = time.perf_counter()
