@@ -121,7 +121,9 @@ class WorkQueue:
 
     def refuse_all(self, error: Exception) -> None:
         """End all waiting jobs with an error."""
-        for job in list(self._jobs):
+        with self.lanes.lock:  # a lane may not begin what is refused
+            refused, self._jobs = self._jobs, []
+        for job in refused:
             job.finish(error)
 
     def begin(self) -> list[Job]:

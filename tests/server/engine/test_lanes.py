@@ -103,6 +103,17 @@ def test_chunks_give_way_to_the_start_of_others_until_their_audio_is_needed(wait
     assert work.begun == ["running", "start", "chunk", "whole", "later start"]
 
 
+def test_a_lane_begins_no_refused_job(wait_until):
+    work = Work()
+    with started(1, 1) as queue:
+        running, first, second = [queue.submit(work.job(n)) for n in range(3)]
+        wait_until(lambda: work.begun == [0])
+        first.add_done_callback(lambda _: work.finish([running]))  # frees the lane while jobs are being refused
+        queue.refuse_all(OSError("closed"))
+        assert str(second.exception(TIMEOUT)) == "closed"
+    assert work.begun == [0]
+
+
 def test_a_run_that_waited_for_a_stuck_process_hardly_changes_the_pace():
     pace = Pace()
     pace.add(100, 1.0)
