@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,8 +19,10 @@ OGG_HEAD = 27  # bytes of a page before its segment table (RFC 3533, section 6)
 FIRST_PAGE = 2  # flag of a stream's first page
 LOUDEST = 1000.0
 UNKNOWN = 2**63 - 1  # libsndfile's frame count if the header gives none
-SHORTENED = re.compile(r"^data : (\d+) \(should be (\d+)\)", re.MULTILINE)  # libsndfile's log, if a wav file ends early
-ANY_LENGTH = 2**31 - 2**20  # least size of samples in a wav header that stands for an unknown length, in bytes
+SHORTENED = re.compile(r"^ *(?:data|SSND|Data Size) *: (\d+) \(should be (\d+)\)", re.MULTILINE)
+"""libsndfile's log, if a wav, aiff or au file ends early"""
+MP3_LENGTH = re.compile(rb"\xff[\xe0-\xff]..\0{9,34}(Xing|Info)", re.DOTALL)  # the frame with an MP3 file's length
+ANY_LENGTH = 2**31 - 2**20  # least size of samples in a header that stands for an unknown length, in bytes
 
 AudioFile = str | Path | BinaryIO
 """a path, or a seekable binary file"""
@@ -57,6 +59,9 @@ def read_audio(
         file_rate: int = file.samplerate
         limit = -1 if max_seconds is None else int(max_seconds * file_rate) + 1
         samples = file.read(limit, dtype="float32", always_2d=True)
+        missing = (file.frames if limit < 0 else min(limit, file.frames)) - len(samples)
+    if missing > 0.1 * file_rate and gives_mp3_length(source):  # encoders count a few frames differently
+        raise AudioError(f"{name} is truncated: the last {missing / file_rate:.1f} s of its samples are missing")
     if max_seconds is not None and len(samples) > max_seconds * file_rate:
         raise AudioTooLongError(f"{name} is longer than {max_seconds:g} s")
     if len(samples) == 0:
@@ -89,11 +94,11 @@ def open_audio(source: AudioFile) -> soundfile.SoundFile:
     """Open an audio file, a path or a seekable binary file, for reading.
 
     Raises an AudioError for chained Ogg streams, since only the first would be read, for FLAC without its length, which
-    libsndfile cannot read to the end, and for truncated wav files.
+    libsndfile cannot read to the end, and for truncated wav, aiff, au and Ogg files.
     """
-    with Path(source).open("rb") if isinstance(source, (str, Path)) else nullcontext(source) as file:
-        if is_chained_ogg(file):
-            raise AudioError(f"{name_of(source)} is a chain of several Ogg streams; split it into one file each")
+    with _bytes_of(source) as file:
+        if fault := ogg_fault(file):
+            raise AudioError(f"{name_of(source)} is {fault}")
         file.seek(0)
     opened = soundfile.SoundFile(source)
     if opened.format == "FLAC" and opened.frames == UNKNOWN:
@@ -103,6 +108,17 @@ def open_audio(source: AudioFile) -> soundfile.SoundFile:
         opened.close()
         raise AudioError(f"{name_of(source)} is truncated: it has {said[2]} of its {said[1]} bytes of samples")
     return opened
+
+
+def _bytes_of(source: AudioFile) -> AbstractContextManager[BinaryIO]:
+    return Path(source).open("rb") if isinstance(source, (str, Path)) else nullcontext(source)
+
+
+def gives_mp3_length(source: AudioFile) -> bool:
+    """Return whether an MP3 file says how long it is; otherwise libsndfile's frame count is a guess."""
+    with _bytes_of(source) as file:
+        file.seek(0)
+        return MP3_LENGTH.search(file.read(2**16)) is not None
 
 
 def name_of(place: AudioFile) -> str:
@@ -119,14 +135,14 @@ def failure_of(error: RuntimeError) -> str:
     return reason + hint
 
 
-def is_chained_ogg(file: BinaryIO) -> bool:
-    """Return whether a file chains several Ogg streams; this moves its position."""
-    file.seek(0)
-    data_seen = False
+def ogg_fault(file: BinaryIO) -> str | None:
+    """Return what is wrong with an Ogg file, a chain of streams or a cut page, or None; this moves its position."""
+    data_seen, end = False, file.seek(0)
     while (head := file.read(OGG_HEAD))[:4] == OGG_MAGIC and len(head) == OGG_HEAD:
         first = bool(head[5] & FIRST_PAGE)
         if first and data_seen:
-            return True
+            return "a chain of several Ogg streams; split it into one file each"
         data_seen = data_seen or not first
-        file.seek(sum(file.read(head[26])), 1)
-    return False
+        end = file.seek(sum(file.read(head[26])), 1)
+    cut = head[:4] == OGG_MAGIC or end > file.seek(0, 2)
+    return "truncated: its last page of Ogg is not complete" if cut else None

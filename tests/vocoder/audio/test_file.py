@@ -8,7 +8,7 @@ from http_helpers import encoded
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vocoder.audio.reading import AudioError, is_chained_ogg, read_audio
+from vocoder.audio.reading import AudioError, ogg_fault, read_audio
 from vocoder.audio.writing import AUDIO_FORMATS, Origin, audio_info, quantise, write_audio
 
 RATE = 22050
@@ -89,6 +89,14 @@ def test_read_and_write_errors_explain_the_cause(tmp_path):
     head, sizes = whole[: whole.index(b"data") + 4], f"it has 200 of its {2 * len(X)} bytes"
     with pytest.raises(AudioError, match=f"the audio is truncated: {sizes} of samples"):
         read_audio(io.BytesIO(whole[: len(head) + 204]))
+    for container in ("MP3", "AIFF", "AU"):
+        cut = encoded(X, 24000, container)
+        with pytest.raises(AudioError, match="the audio is truncated"):
+            read_audio(io.BytesIO(cut[: len(cut) // 2]))
+        assert len(read_audio(io.BytesIO(cut))[0]) == len(X)
+    guessed = encoded(np.append(0 * X, X), 24000, "MP3")
+    guessed = guessed[guessed.index(guessed[:2], 4) :]  # by its first frame, which is small, it would be longer
+    assert len(read_audio(io.BytesIO(guessed))[0]) >= 2 * len(X)
     streamed = head + b"\xff" * 4 + whole[len(head) + 4 :]  # a length that was not known when the header was written
     assert len(read_audio(io.BytesIO(streamed))[0]) == len(X)
     with pytest.raises(FileNotFoundError, match=r"there is no audio file .*absent\.wav"):
@@ -137,8 +145,8 @@ X = (0.3 * np.sin(np.linspace(0.0, 3000.0, 24000))).astype(np.float32)
 @pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
 def test_chained_ogg_streams_are_rejected_rather_than_truncated(subtype, tmp_path):
     one = encoded(X, 24000, "OGG", subtype)
-    assert not is_chained_ogg(io.BytesIO(one))
-    assert not any(is_chained_ogg(io.BytesIO(other)) for other in (one[:-100], encoded(X, 24000, "FLAC"), b""))
+    assert not any(ogg_fault(io.BytesIO(other)) for other in (one, encoded(X, 24000, "FLAC"), b""))
+    assert all("truncated" in ogg_fault(io.BytesIO(one[:size])) for size in (-1, one.rindex(b"OggS") + 9))
     path = tmp_path / "chain.ogg"
     path.write_bytes(one + encoded(X, 24000, "OGG", subtype))
     for source in (path, io.BytesIO(path.read_bytes())):
