@@ -81,7 +81,7 @@ def draw_toys(found: Mapping[str, Mapping[str, DensityModel]], file: Path) -> No
     figure = Figure(figsize=(1.45 * (len(names) + 2), 1.5 * len(found)), dpi=80, layout="constrained")
     grid = figure.subplots(len(found), len(names) + 2, squeeze=False)
     for line, (name, models) in zip(grid, found.items(), strict=True):
-        line[0].plot(*points(TOYS[name], 2000, 0).x[:, :, 0].T.numpy(), ",", color="black")
+        line[0].plot(*points(TOYS[name], 2000, 0).drawn(0)[:, :, 0].T.numpy(), ",", color="black")
         for axes, model in zip(line[1:-1], models.values(), strict=True):
             axes.imshow(density_on_grid(model), origin="lower", extent=(-EXTENT, EXTENT) * 2, cmap="magma")
         drawn = models[names[-1]].sample(2000, generator=torch.Generator().manual_seed(0))

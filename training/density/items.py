@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Literal
 
 import numpy as np
@@ -97,19 +97,13 @@ class Drawn:
     """Items `x` that are drawn together for each epoch, as a pure function of (seed, epoch)."""
 
     def __init__(self, draw: Callable[[np.random.Generator], np.ndarray], seed: int) -> None:
-        self._draw, self._seed = draw, seed
-        self.epoch, self.x = 0, self._drawn(0)
+        self.drawn = lru_cache(2)(lambda epoch: torch.from_numpy(draw(np.random.default_rng((seed, epoch)))).float())
 
     def __len__(self) -> int:
-        return len(self.x)
+        return len(self.drawn(0))
 
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Tensor]:
-        if key[0] != self.epoch:
-            self.epoch, self.x = key[0], self._drawn(key[0])
-        return {"x": self.x[key[1]]}
-
-    def _drawn(self, epoch: int) -> Tensor:
-        return torch.from_numpy(self._draw(np.random.default_rng((self._seed, epoch)))).float()
+        return {"x": self.drawn(key[0])[key[1]]}
 
 
 def digits(split: Literal["train", "validation", "test"], seed: int = 0) -> Drawn:

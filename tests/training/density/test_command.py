@@ -45,11 +45,11 @@ def test_closed_forms_are_fitted_to_the_whole_training_set(digits, tmp_path, kin
     assert main(["density", "--config", str(digits), "--model", kind]) == 0
     printed = capsys.readouterr().out
     model = saved(tmp_path / "run")
-    rows = model.logit(digits_of("train").x)[0].flatten(1).double()
+    rows = model.logit(digits_of("train").drawn(0))[0].flatten(1).double()
     covariance = torch.cov(rows.T, correction=0)
     covariance = covariance if kind == "gaussian" else torch.diag(covariance.diagonal())
     gaussian = torch.distributions.MultivariateNormal(rows.mean(0), covariance)
-    held_out = digits_of("validation", 1_000_003).x
+    held_out = digits_of("validation", 1_000_003).drawn(0)
     y, log_det = model.logit(held_out)
     expected = gaussian.log_prob(y.flatten(1).double()) + log_det
     torch.testing.assert_close(model.log_prob(held_out).double(), expected, rtol=1e-4, atol=1e-2)

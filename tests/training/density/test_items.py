@@ -75,7 +75,7 @@ def test_invalid_sources_are_rejected(corpus):
 def test_toy_densities_match_their_samples(name):
     toy, axis = TOYS[name], (torch.arange(160).double() + 0.5) / 20 - 4
     assert float(toy.log_prob(torch.cartesian_prod(axis, axis)).exp().sum()) / 20**2 == pytest.approx(1.0, abs=2e-3)
-    x = points(toy, 20_000, 1).x[:, :, 0].double()
+    x = points(toy, 20_000, 1).drawn(0)[:, :, 0].double()
     assert toy.log_prob(x).isfinite().all()
     low, high = x.amin(dim=0), x.amax(dim=0)
     cells = ((x - low) / (high - low) * 12).floor().clamp(0, 11).long()
