@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from training.density.autoregressive import Autoregressive, layered
 from training.density.composition import EarlyOutput, Inverse, Sequential
@@ -162,7 +162,7 @@ def _scales(config: DensityConfig, height: int, width: int, channels: int, level
     """
     if config.kind == "realnvp":
         for i in range(config.flows):
-            network = _pixels(config, (height, width), channels, 2 * channels)
+            network = PixelNet(channels, 2 * channels, (height, width), config.hidden)
             yield ActNorm(channels)
             yield MaskedCoupling(network, checkerboard(height, width, i % 2), config.log_s_bound)
     size, squeezed = (height // 2, width // 2), 4 * channels
@@ -171,14 +171,10 @@ def _scales(config: DensityConfig, height: int, width: int, channels: int, level
         yield ActNorm(squeezed)
         if config.kind == "glow":
             yield PLUConv1x1(squeezed)
-            yield AffineCoupling(_pixels(config, size, squeezed // 2, squeezed), config.log_s_bound)
+            yield AffineCoupling(PixelNet(squeezed // 2, squeezed, size, config.hidden), config.log_s_bound)
         else:
-            network = _pixels(config, size, squeezed, 2 * squeezed)
+            network = PixelNet(squeezed, 2 * squeezed, size, config.hidden)
             yield MaskedCoupling(network, channel_mask(squeezed, i % 2), config.log_s_bound)
     if levels > 1:
         yield EarlyOutput(squeezed // 2, Sequential(_scales(config, *size, squeezed // 2, levels - 1)))
     yield Inverse(Squeeze(height, width))
-
-
-def _pixels(config: DensityConfig, size: tuple[int, int], inputs: int, outputs: int) -> nn.Module:
-    return PixelNet(inputs, outputs, size, config.hidden[0], len(config.hidden))

@@ -81,9 +81,9 @@ class PixelNet(nn.Module):
     A learned bias per row tells the network the position: on mel patches, rows are frequencies.
     """
 
-    def __init__(self, inputs: int, outputs: int, size: tuple[int, int], channels: int, blocks: int = 2) -> None:
+    def __init__(self, inputs: int, outputs: int, size: tuple[int, int], hidden: tuple[int, ...]) -> None:
         super().__init__()
-        self.size = size
+        self.size, channels, blocks = size, hidden[0], len(hidden)
         self.start = nn.Conv2d(inputs, channels, 3, padding=1)
         self.place = nn.Parameter(0.1 * nn.init.normal_(self.start.weight.new_empty(channels, size[0], 1)))
         self.wide = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1) for _ in range(blocks))

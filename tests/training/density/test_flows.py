@@ -18,7 +18,7 @@ BATCH = 3
 
 
 def net(inputs, outputs, height, width):
-    return PixelNet(inputs, outputs, (height, width), channels=3, blocks=1)
+    return PixelNet(inputs, outputs, (height, width), hidden=(3,))
 
 
 def two_scales():
