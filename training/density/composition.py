@@ -25,12 +25,7 @@ class Sequential(Flow):
 
     def inverse(self, z: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map noise to data through all flows, last to first."""
-        log_det = z.new_zeros(z.shape[0])
-        for flow in reversed(self.flows):
-            assert isinstance(flow, Flow)
-            z, step = flow.inverse(z, cond)
-            log_det = log_det + step
-        return z, log_det
+        return Sequential(map(Inverse, reversed(self.flows))).forward(z, cond)  # type: ignore[arg-type]
 
 
 class Inverse(Flow):
@@ -68,6 +63,4 @@ class EarlyOutput(Flow):
 
     def inverse(self, z: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map (B, C, T) to (B, C, T)."""
-        early, late = torch.split(z, [self.size, z.shape[1] - self.size], dim=1)
-        x, log_det = self.rest.inverse(late, cond)
-        return torch.cat([early, x], dim=1), log_det
+        return EarlyOutput(self.size, Inverse(self.rest)).forward(z, cond)
