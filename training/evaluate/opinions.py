@@ -4,8 +4,7 @@ import contextlib
 import io
 import warnings
 from functools import cache
-from importlib.util import find_spec
-from pathlib import Path
+from importlib.metadata import distribution
 from typing import Any
 
 import librosa
@@ -90,12 +89,10 @@ def overall_quality(reference: Audio, generated: Audio, sample_rate: int) -> flo
 def _dnsmos_network() -> Any:
     import onnxruntime  # optional
 
-    spec = find_spec("speechmos")  # not imported, because it imports a network client and uses all cores
-    assert spec is not None
-    assert spec.origin is not None
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    model = Path(spec.origin).parent / "dnsmos_models" / "model_v8.onnx"
+    # The package is not imported, because it imports a network client and uses all cores.
+    model = distribution("speechmos").locate_file("speechmos/dnsmos_models/model_v8.onnx")
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
