@@ -14,7 +14,7 @@ from training.corpora.manifest import read_manifest
 from training.corpora.mapping import workers
 from training.evaluate.candidates import Candidate, griffin_lim, of_vocoder, on_both
 from training.evaluate.evaluation import Row, evaluate
-from training.evaluate.listening import Utterance, listening_page
+from training.evaluate.listening import listening_page
 from training.evaluate.metric import Audio, Metric, split_by_package
 from training.evaluate.metrics import METRICS
 from training.evaluate.options import Comparison
@@ -53,7 +53,7 @@ def compare(models: Mapping[str, Synthesizer], manifest_file: Path, output: Path
     report = Report(settings, rows, METRICS, missing, sums, left_out(manifest, options))
     written = [*write_report(report, output), output / "listening.html"]
     utterances = _utterances([*trained, *baselines[1:]], chosen, heard)
-    written[-1].write_text(listening_page(report, utterances), encoding="utf-8")
+    written[-1].write_text(listening_page(report, utterances, mel_config.sample_rate), encoding="utf-8")
     print("\n".join([table(report.summaries(), report.columns), *report.notes(), *map(str, written)]))
     return report
 
@@ -81,18 +81,16 @@ def _evaluated(
 
 def _utterances(
     candidates: Sequence[Candidate], chosen: Sequence[Recording], heard: Mapping[str, Mapping[str, Audio]]
-) -> list[Utterance]:
+) -> dict[str, dict[str, Audio]]:
     """Return the clips for listening, at the first model's sample rate and each as long as its recording."""
-    rate = candidates[0].mel_config.sample_rate
-    utterances = []
+    rate, utterances = candidates[0].mel_config.sample_rate, dict[str, dict[str, Audio]]()
     for recording in chosen:
         path = recording.entry.path
         if (reference := heard["ground truth"].get(path)) is not None:
-            clips = {"ground truth": reference}
+            clips = utterances[f"{recording.voice}, {path}"] = {"ground truth": reference}
             for candidate in candidates:
                 x = resample(heard[candidate.name][path], candidate.mel_config.sample_rate, rate)
                 clips[candidate.name] = librosa.util.fix_length(x, size=len(reference))
-            utterances.append(Utterance(recording.voice, path, rate, clips))
     return utterances
 
 

@@ -2,8 +2,7 @@
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 import librosa
 import numpy as np
@@ -19,24 +18,18 @@ DIFFERENCE_DB = 30.0
 _LEVELS = 49  # colour levels; odd, so that no difference is white; more would not be distinguishable
 
 
-@dataclass(frozen=True)
-class Utterance:
-    """Audio (T,) by candidate name at one sample rate: the recording first, then each candidate's synthesis."""
+def listening_page(report: Report, utterances: Mapping[str, Mapping[str, Audio]], sample_rate: int) -> str:
+    """Return a self-contained HTML document with sortable scores; all inserted text is escaped.
 
-    voice: str
-    path: str
-    sample_rate: int
-    clips: Mapping[str, Audio]
-
-
-def listening_page(report: Report, utterances: Sequence[Utterance]) -> str:
-    """Return a self-contained HTML document with sortable scores; all inserted text is escaped."""
+    `utterances` are clips (T,) by title and candidate: the recording first, then each candidate's synthesis.
+    """
     return template("listening.html").render(
         report=report,
         summaries=cells(report.summaries(), report.columns),
         rows=utterance_cells(report.rows, report.columns),
         directions={metric.title: metric.better for metric in report.metrics},
         utterances=utterances,
+        sample_rate=sample_rate,
         flac_uri=flac_uri,
         spectrogram_picture=spectrogram_picture,
         difference_picture=difference_picture,

@@ -33,11 +33,11 @@ def attributes(page, tag, name):
 
 def utterance():
     x, y = (0.1 * np.random.default_rng(0).standard_normal((2, 4000))).astype(np.float32)
-    return pages.Utterance("voice", "a.flac", 22050, {"recording": x, "<b>ours</b>": y})
+    return {"voice, a.flac": {"recording": x, "<b>ours</b>": y}}
 
 
 def test_each_candidate_has_a_player_a_spectrogram_and_a_difference():
-    page = pages.listening_page(REPORT, [utterance()])
+    page = pages.listening_page(REPORT, utterance(), RATE)
     assert "<link" not in page  # works offline
     assert attributes(page, "script", "src") == []
     assert "http" not in re.sub(r"data:[^\"]+", "", page)
@@ -54,7 +54,7 @@ def test_each_candidate_has_a_player_a_spectrogram_and_a_difference():
 
 
 def test_scores_of_rows_and_utterances_are_shown_and_names_escaped():
-    page = pages.listening_page(REPORT, [])
+    page = pages.listening_page(REPORT, {}, RATE)
     assert "<b>" not in page
     cells = re.findall(r"<td>(.*?)</td>", page)
     assert cells[:5] == ["voice", "recording", "1", "4.00", "-"]
