@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import librosa
 import numpy as np
@@ -44,11 +45,8 @@ class Candidate:
 def of_vocoder(vocoder: Synthesizer, name: str, options: Comparison) -> Candidate:
     """Return the candidate for a model; every utterance uses the same seed."""
     sampling = {option: getattr(options, option) for option in ("sigma", "corrections", "sharpen", "seed")}
-
-    def synthesize(mel: Audio) -> Audio:
-        return np.asarray(vocoder.synthesize(mel, **sampling), dtype=np.float32)
-
     heard, weights = heard_speakers(vocoder.provenance), vocoder.weights_sha256
+    synthesize = partial(vocoder.synthesize, **sampling)
     return Candidate(name, vocoder.mel_config, synthesize, trained=True, heard=heard, weights_sha256=weights)
 
 

@@ -40,19 +40,17 @@ def compare(models: Mapping[str, Synthesizer], manifest_file: Path, output: Path
         )
     trained = [of_vocoder(vocoder, name, options) for name, vocoder in models.items()]
     mel_config = trained[0].mel_config
-    baselines = [Candidate("ground truth", mel_config)]
-    if options.griffin_lim:
-        baselines.append(Candidate("Griffin-Lim", mel_config, partial(griffin_lim, mel_config)))
+    truth = Candidate("ground truth", mel_config)
+    baselines = [Candidate("Griffin-Lim", mel_config, partial(griffin_lim, mel_config))] if options.griffin_lim else []
     if options.mels == "both":
-        made = baselines[1:], trained
-        baselines[1:], trained = ([row for one in rows for row in on_both(one)] for rows in made)
+        baselines, trained = ([row for one in rows for row in on_both(one)] for rows in (baselines, trained))
     output.mkdir(parents=True, exist_ok=True)  # fails before minutes of scoring
     metrics, missing = split_by_package(METRICS)
-    rows, heard = _evaluated([*baselines, *trained], chosen, metrics, options)
+    rows, heard = _evaluated([truth, *baselines, *trained], chosen, metrics, options)
     settings, sums = _settings(chosen, options), {model.name: model.weights_sha256 for model in trained}
     report = Report(settings, rows, METRICS, missing, sums, left_out(manifest, options))
     written = [*write_report(report, output), output / "listening.html"]
-    utterances = _utterances([*trained, *baselines[1:]], chosen, heard)
+    utterances = _utterances([*trained, *baselines], chosen, heard)
     written[-1].write_text(listening_page(report, utterances, mel_config.sample_rate), encoding="utf-8")
     print("\n".join([table(report.summaries(), report.columns), *report.notes(), *map(str, written)]))
     return report
