@@ -75,7 +75,7 @@ def predicting_wavenet():
 def student(kind, bfloat16=False):
     config = dataclasses.replace(STUDENT, kind=kind, source=SOURCE if kind == "frames" else None)
     losses = StudentLosses(power=1.0, adversarial=0.3, critics_from=0, critics=CRITICS, bfloat16=bfloat16)
-    return StudentObjective(Student(config), wavenet().model, MEL, losses)
+    return StudentObjective(Student(config), MEL, losses, wavenet().model)
 
 
 def perturbed(made):

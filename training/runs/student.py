@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from training.loop.objective import Batch, Parts
 from training.losses.kl import Draw, Estimator, divergence, drawn
@@ -15,7 +15,6 @@ from training.start.envelope import fit_envelope
 from training.start.inheritance import load_role, started_from
 from vocoder.config import ConfigError, Count, NotNegative, NotNegativeInt
 from vocoder.distributions import ENTROPY
-from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import load_mel_config
 from vocoder.models.student import Student, StudentConfig
 
@@ -63,12 +62,14 @@ class StudentRun(SampleRun):
 
     def objective(self) -> "StudentObjective":
         """Return the objective."""
-        model, mel_config = None, load_mel_config(self.mel)
+        teacher, mel_config = None, load_mel_config(self.mel)
         if self.taught:
-            teacher = load_role("teacher", self.teacher, mel_config, kind=None)
-            model, mel_config = teacher.model, teacher.mel_config
+            found = load_role("teacher", self.teacher, mel_config, kind=None)
+            teacher, mel_config = found.model, found.mel_config
+            if not hasattr(teacher, "conditionals"):
+                raise ConfigError(f"a {type(teacher).__name__} cannot be a teacher: it has no conditionals")
         student = started_from(self.start_from, Student, self.model, self.pitch_from)
-        return StudentObjective(student, model, mel_config, self.losses).with_critics_of(self.start_from)
+        return StudentObjective(student, mel_config, self.losses, teacher).with_critics_of(self.start_from)
 
     @property
     def taught(self) -> bool:
@@ -80,17 +81,12 @@ class StudentObjective(SampleObjective):
     """KL(student || teacher) in nats per sample, plus losses on the same samples of the student.
 
     The teacher is autoregressive and scores audio in one parallel pass: `conditionals(x, mel)` returns the parameters
-    (B, K, T) of its `distribution` for each sample of x (B, T) given the earlier ones. Raises ConfigError if it cannot.
+    (B, K, T) of its `distribution` for each sample of x (B, T) given the earlier ones.
     """
 
     model: Student
     teacher: Any
     losses: StudentLosses
-
-    def __init__(self, model: Student, teacher: nn.Module | None, mel_config: MelConfig, losses: StudentLosses) -> None:
-        if (teacher is not None or losses.kl) and not hasattr(teacher, "conditionals"):
-            raise ConfigError(f"a {type(teacher).__name__} cannot be a teacher: it has no conditionals")
-        super().__init__(model, mel_config, losses, teacher)
 
     def initialise(self, batches: Iterable[Batch]) -> None:
         """Fit the student's last flow to the envelope implied by the mel."""

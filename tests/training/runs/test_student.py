@@ -38,7 +38,7 @@ def batch(items=3):
 
 def objective(config=STUDENT, teacher=None, **losses):
     torch.manual_seed(0)
-    made = StudentObjective(Student(config), teacher or ToyTeacher(), MEL, dataclasses.replace(LOSSES, **losses))
+    made = StudentObjective(Student(config), MEL, dataclasses.replace(LOSSES, **losses), teacher or ToyTeacher())
     with torch.no_grad():
         made.initialise([batch()])
     return made
