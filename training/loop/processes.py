@@ -13,16 +13,6 @@ from accelerate.utils import gather_object
 from torch import Tensor
 from tqdm import tqdm
 
-from vocoder.loading import default_dtype
-
-
-def multiplies_bfloat16() -> bool:
-    """Return whether the GPU, or else the processor, has instructions for bfloat16 products.
-
-    Without such instructions, a step takes ten times as long in bfloat16 as in float32.
-    """
-    return default_dtype("cuda" if torch.cuda.is_available() else "cpu") == torch.bfloat16
-
 
 def announce(text: str) -> None:
     """Print a line on the first process only, without disturbing a bar; works before the processes have joined."""

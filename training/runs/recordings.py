@@ -10,14 +10,13 @@ from training.critics import Adversary, CriticConfig
 from training.data.augment import BlurConfig, blurred, low_pass
 from training.data.stores import conditioned
 from training.loop.objective import Batch, Objective, Parts
-from training.loop.processes import multiplies_bfloat16
 from training.losses.pitch import pitch_loss
 from training.losses.spectral import MultiScaleMel, periodicity_loss, stft_loss
 from training.runs.corpus_run import CorpusRun
 from vocoder.config import Checked, ConfigError, Count, NotNegative, NotNegativeInt, Share
 from vocoder.correction.correction import Correction
 from vocoder.layers.stack.wavenet import set_compute_dtype
-from vocoder.loading import model_directory
+from vocoder.loading import default_dtype, model_directory
 from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import MelSpectrogram
 
@@ -28,8 +27,11 @@ class RecordingLosses(Checked):
 
     noise: NotNegative = 1e-4
     """standard deviation of noise that keeps the density of empty bands finite"""
-    bfloat16: bool = field(default_factory=multiplies_bfloat16)
-    """compute products in bfloat16; by default if the device has instructions for it"""
+    bfloat16: bool = field(
+        default_factory=lambda: default_dtype("cuda" if torch.cuda.is_available() else "cpu") == torch.bfloat16
+    )
+    """compute products in bfloat16; by default if the GPU, or else the processor, has instructions for it, because
+    otherwise a step takes ten times as long"""
 
     @property
     def dtype(self) -> torch.dtype:

@@ -22,8 +22,8 @@ from training.finetune import budget, steps
 from training.finetune import recipe as recipe_module
 from training.finetune import recordings as recordings_module
 from training.finetune.recipe import Start, written_run
-from training.loop import processes
 from training.loop.processes import Interruption
+from training.runs import recordings as runs_module
 from vocoder.checkpoint import load_model, save_model
 from vocoder.layers.conditioning import PitchConfig
 from vocoder.layers.source import SourceConfig
@@ -194,7 +194,7 @@ def test_predicted_mels_raise_the_weight_of_critics_and_change_corrections(model
 def test_critics_use_the_default_dtype_of_the_machine(tmp_path, monkeypatch):
     start = Start.of("reverse")
     for dtype in (torch.float32, torch.bfloat16):
-        monkeypatch.setattr(processes, "default_dtype", lambda device, dtype=dtype: dtype)
+        monkeypatch.setattr(runs_module, "default_dtype", lambda device, dtype=dtype: dtype)
         assert recipe_module.recipe(start, tmp_path, tmp_path).losses.bfloat16 == (dtype == torch.bfloat16)
 
 
