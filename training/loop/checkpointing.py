@@ -48,7 +48,7 @@ class Checkpoints:
         self.directory = directory
         self.root, self.last, self.best = directory / "checkpoints", directory / "last", directory / "best"
 
-    def write(self, step: int, names: list[str], fill: Callable[[Path], None]) -> Path:
+    def write(self, step: int, names: list[str], fill: Callable[[Path], None]) -> None:
         """Write the checkpoint of `step` with `fill(directory)`, then point the links `names` at it.
 
         If the process is killed, the links still lead to complete checkpoints. Checkpoints without a link are removed.
@@ -72,7 +72,6 @@ class Checkpoints:
             link.replace(self.directory / name)
         os.sync()
         self.prune()
-        return final
 
     def prune(self) -> None:
         """Remove partial checkpoints and those without a link."""

@@ -30,7 +30,7 @@ def rate_scale(config: TrainerConfig, step: int) -> float:
     return config.final_rate_scale + (1.0 - config.final_rate_scale) * remaining
 
 
-def build_optimiser(parameters: Sequence[nn.Parameter], config: TrainerConfig) -> torch.optim.AdamW:
+def build_optimiser(parameters: Sequence[nn.Parameter], config: TrainerConfig) -> torch.optim.Optimizer:
     """Return AdamW for the parameters of a phase, without weight decay on parameters of one dimension."""
     kernels = [parameter for parameter in parameters if parameter.ndim > 1]
     vectors = [parameter for parameter in parameters if parameter.ndim <= 1]

@@ -85,9 +85,7 @@ class Trainer:
             self._begin()
         optimisers = {phase: build_optimiser(parameters, config) for phase, parameters in self.phases.items()}
         average = moving_average(self.objective.model, config.ema_decay)
-        self.state = RunState(
-            self.objective, dict(optimisers), average, Progress(), self.provenance.get("manifest_sha256")
-        )
+        self.state = RunState(self.objective, optimisers, average, Progress(), self.provenance.get("manifest_sha256"))
         if resume:
             states = self.state.load(self.checkpoints.last)
             if self.accelerator.process_index < len(states):
