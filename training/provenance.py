@@ -53,23 +53,22 @@ def surroundings() -> dict[str, Any]:
     }
 
 
-def origin_of(**references: str | None) -> dict[str, Any]:
+def origin_of(**references: str) -> dict[str, Any]:
     """Return the models or runs that a model comes from, by role, and their recordings.
 
     Recordings that these models inherited are included. A model that does not say what it was trained on counts as a
     corpus of unknown licence. Raises CheckpointError if there is no such model.
     """
-    given = {role: reference for role, reference in references.items() if reference is not None}
-    names = {role: run_name(reference) for role, reference in given.items()}
+    names = {role: run_name(reference) for role, reference in references.items()}
     found: list[dict[str, Any]] = []
-    for role, reference in given.items():
+    for role, reference in references.items():
         source = with_inheritance(read_config(model_directory(reference)).get("provenance") or {})
         step = f"{role} {names[role]}"
         for entry in all_data(source) or [_undocumented(names[role])]:
             # The newest step first; consecutive models of the same name count once.
             steps = dict.fromkeys([step, *entry["through"].split(", ")] if "through" in entry else [step])
             found.append({**entry, "through": ", ".join(steps)})
-    return {**names, "inherited": _once(found)} if given else {}
+    return {**names, "inherited": _once(found)} if names else {}
 
 
 def all_data(provenance: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -34,12 +34,12 @@ def test_licences_are_inherited_through_every_generation(tmp_path):
     parent = saved(tmp_path / "child" / "last" / "model", child)
     assert child["start_from"] == "waveglow"
     assert run_name("runs/child/last/model") == run_name("models/child") == "child"
-    grandchild = origin_of(start_from=None, teacher=parent)
+    grandchild = origin_of(teacher=parent)
     assert grandchild["teacher"] == "child"
     found = {(entry["corpus"], entry["through"]) for entry in grandchild["inherited"]}
     assert ("mine", "teacher child") in found
     assert ("asterisk-en", "teacher child, start_from waveglow") in found
-    assert origin_of(start_from=None) == {}
+    assert origin_of() == {}
 
 
 def test_a_corpus_inherited_in_several_ways_is_listed_once(tmp_path):
