@@ -124,9 +124,8 @@ def blurred(mel: Tensor, config: BlurConfig) -> Tensor:
 
 def _triangles(mel: Tensor, widest: int) -> Tensor:
     """Return (B, C, n) smoothed along its last axis by triangles of random width from 1 to `widest` per item."""
-    half = (widest + 1) / 2
     reach = widest // 2
-    slope = 1 + (half - 1) * torch.rand(len(mel), 1, device=mel.device)
+    slope = 1 + reach * torch.rand(len(mel), 1, device=mel.device)
     taps = (1 - torch.arange(-reach, reach + 1, device=mel.device).abs() / slope).clamp_min(0)
     taps = taps / taps.sum(dim=1, keepdim=True)
     return torch.einsum("bcnk,bk->bcn", F.pad(mel, (reach, reach), mode="replicate").unfold(2, widest, 1), taps)
