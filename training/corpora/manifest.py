@@ -1,7 +1,7 @@
 """The manifest of a prepared corpus: one JSON object per line, one line per utterance."""
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
@@ -80,15 +80,13 @@ class Manifest:
         """The speakers with training data; the others are unseen voices, kept for evaluation."""
         return tuple(sorted({entry.speaker for entry in self.entries if entry.split == "train"}))
 
-    def select(self, split: Split, speakers: Collection[str] | None = None) -> tuple[Entry, ...]:
-        """Return the entries of a split, optionally only those of given speakers.
+    def select(self, split: Split, unseen: bool = True) -> tuple[Entry, ...]:
+        """Return the entries of a split, with those of `unseen` voices or without.
 
-        Raises ManifestError if a speaker is unknown, nothing is left, or evaluation-only data would be trained on.
+        Raises ManifestError if there are none, or evaluation-only data would be trained on.
         """
-        unknown = sorted(set(speakers or ()) - set(self.speakers))
-        if unknown:
-            raise ManifestError(f"unknown speaker {', '.join(unknown)}; the manifest has {', '.join(self.speakers)}")
-        chosen = tuple(e for e in self.entries if e.split == split and (speakers is None or e.speaker in speakers))
+        speakers = self.speakers if unseen else self.trained_speakers
+        chosen = tuple(e for e in self.entries if e.split == split and (unseen or e.speaker in speakers))
         if not chosen:
             raise ManifestError(f"no {split} utterance in {self.root} for {', '.join(speakers or self.speakers)}")
         refused = sorted({f"{e.corpus} ({e.licence})" for e in chosen if split == "train" and e.use == "evaluate"})

@@ -1,7 +1,7 @@
 """Datasets of random segments of a corpus, for training and for its held-out split."""
 
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
@@ -56,6 +56,8 @@ class SegmentConfig(Checked):
 class SegmentDataset:
     """Random segments of a split; item `index` of an epoch is a pure function of (seed, epoch, index).
 
+    There are none of voices without training data, which are kept for the final evaluation.
+
     An item holds x (margin + segment_length + margin,) float32, the number of its `speaker` and the edge of the `band`
     in Hz; where any recording of the split came with a mel, `mel` (n_mels, segment_length / hop_length) and whether it
     `has_mel`; where pitch labels are wanted, `f0` (segment_length / hop_length,) in Hz, 0 where a frame is unvoiced.
@@ -78,9 +80,8 @@ class SegmentDataset:
         config: SegmentConfig,
         mel_config: MelConfig | None = None,
         pitch: bool = False,
-        speakers: Collection[str] | None = None,
     ) -> None:
-        entries = manifest.select(split, speakers)
+        entries = manifest.select(split, unseen=False)
         self.config = config
         self.sample_rate = manifest.sample_rate
         self._store = AudioStore(manifest, entries)
@@ -175,12 +176,8 @@ class MappedSegments:
 def segments_of(
     manifest: Manifest, config: SegmentConfig, held_out: int, mel_config: MelConfig | None = None, pitch: bool = False
 ) -> SegmentDataset:
-    """Return the segments of the training split, or `held_out` of the test split, cut alike but not augmented.
-
-    Held-out ones are not of voices without training data, which are kept for the final evaluation.
-    """
+    """Return the segments of the training split, or `held_out` of the test split, cut alike but not augmented."""
     if not held_out:
         return SegmentDataset(manifest, "train", config, mel_config, pitch)
-    sizes = {name: getattr(config, name) for name in ("segment_length", "hop_length", "margin")}
-    plain = SegmentConfig(epoch_length=held_out, **sizes)
-    return SegmentDataset(manifest, "test", plain, mel_config, pitch, speakers=manifest.trained_speakers)
+    plain = SegmentConfig(config.segment_length, config.hop_length, config.margin, epoch_length=held_out)
+    return SegmentDataset(manifest, "test", plain, mel_config, pitch)
