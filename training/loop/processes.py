@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from types import FrameType
 
 import torch
-from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import Tensor
 from tqdm import tqdm
@@ -63,13 +62,6 @@ class Averages:
         names = dict.fromkeys(name for each in everyone for name in each)
         pairs = {name: [each[name] for each in everyone if name in each] for name in names}
         return {name: sum(s for s, _ in found) / sum(w for _, w in found) for name, found in pairs.items()}
-
-
-def anywhere(accelerator: Accelerator, *flags: bool) -> list[bool]:
-    """Return for each flag whether it is set in any process."""
-    votes = torch.tensor(flags, dtype=torch.float32, device=accelerator.device)
-    found: list[bool] = (accelerator.reduce(votes, reduction="sum") > 0).tolist()
-    return found
 
 
 class Interruption:

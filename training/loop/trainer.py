@@ -19,7 +19,7 @@ from training.loop.checkpointing import Checkpoints, Progress, RunState, locked
 from training.loop.monitoring import Monitor
 from training.loop.objective import Batch, Objective
 from training.loop.optimisation import average_gradients, build_optimiser, moving_average, rate_scale
-from training.loop.processes import Averages, Interruption, announce, anywhere, isolated, random_state, set_random_state
+from training.loop.processes import Averages, Interruption, announce, isolated, random_state, set_random_state
 from training.loop.trainer_config import RunConfig, TrainerConfig
 from training.run_config import changes, read_settings, write_config
 from vocoder.checkpoint import CheckpointError
@@ -137,7 +137,8 @@ class Trainer:
             now, done = time.monotonic(), progress.step >= config.steps
             late = main and config.max_minutes is not None and now - started >= 60.0 * config.max_minutes
             due = main and now - saved >= 60.0 * config.checkpoint_minutes
-            stop, save = anywhere(self.accelerator, self.interruption.requested or late or done, due)
+            mine = torch.tensor([self.interruption.requested or late or done, due], device=self.accelerator.device)
+            stop, save = (self.accelerator.reduce(mine.float(), reduction="sum") > 0).tolist()  # in any process
             seconds += time.perf_counter() - since  # without validation and checkpoints
             early = progress.step - first in (1, 2, 5, 10, 20)  # the first regular report may take minutes
             if early or progress.step % config.log_steps == 0 or stop:
