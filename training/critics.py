@@ -42,10 +42,7 @@ class SpectrogramCritics(nn.Module):
 
     def __init__(self, config: CriticConfig, sample_rate: int, compute_dtype: torch.dtype) -> None:
         super().__init__()
-        self.critics = nn.ModuleList(
-            _Critic(size, int(size * config.f_max / sample_rate), config.channels, compute_dtype)
-            for size in config.sizes
-        )
+        self.critics = nn.ModuleList(_Critic(size, config, sample_rate, compute_dtype) for size in config.sizes)
 
     def forward(self, x: Tensor) -> list[list[Tensor]]:
         """Return each critic's feature maps of audio x (B, T), the last of which is the judgement."""
@@ -53,9 +50,10 @@ class SpectrogramCritics(nn.Module):
 
 
 class _Critic(nn.Module):
-    def __init__(self, size: int, bins: int, channels: int, compute_dtype: torch.dtype) -> None:
+    def __init__(self, size: int, config: CriticConfig, sample_rate: int, compute_dtype: torch.dtype) -> None:
         super().__init__()
-        self.size, self.bins, self.compute_dtype = size, bins, compute_dtype
+        self.size, self.compute_dtype, channels = size, compute_dtype, config.channels
+        self.bins = int(size * config.f_max / sample_rate)
         shapes = [(3, (3, 9), 2), (channels, (3, 9), 2), (channels, (3, 9), 2), (channels, (3, 5), 2)]
         self.layers = nn.ModuleList(
             weight_norm(nn.Conv2d(width, channels, kernel, (1, stride), (kernel[0] // 2, kernel[1] // 2)))
