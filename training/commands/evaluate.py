@@ -7,7 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import get_args, get_type_hints
 
-from training.evaluate.options import GROUPS, Comparison
+from training.evaluate.options import Comparison, Group
 from vocoder.config import DTYPES
 
 
@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     two_rows = "manifest of recordings with predicted mels; each model gets a row for true and one for predicted mels"
     source.add_argument("--predicted", type=Path, metavar="MANIFEST", help=two_rows)
     add("-o", "--output", type=Path, required=True, help="folder of the report")
-    add("--by", choices=GROUPS, default=defaults["by"], help="group rows by speaker or corpus (%(default)s)")
+    add("--by", choices=get_args(Group), default=defaults["by"], help="group rows by speaker or corpus (%(default)s)")
     hints = get_type_hints(Comparison)
     for name, text in ((each.name, each.metadata["help"]) for each in fields(Comparison) if each.metadata):
         kind, *_ = get_args(hints[name]) or (hints[name],)

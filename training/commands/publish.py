@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-DTYPES = ("bfloat16", "float16", "float32")
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
@@ -22,7 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--notes", type=Path, help="Markdown to put at the end of the card")
     add("--corrections", type=int, metavar="N", help="the model's number of corrections (default: as in training)")
     add("--force", action="store_true", help="replace the files of an existing directory")
-    add("--dtype", choices=DTYPES, default="float16", help="type of the weights (%(default)s)")
+    dtypes = ("bfloat16", "float16", "float32")
+    add("--dtype", choices=dtypes, default="float16", help="type of the weights (%(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -2,14 +2,12 @@
 
 import math
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Literal
 
 from training.corpora.manifest import Entry
 from vocoder.config import Checked, Count, NotNegative, NotNegativeInt, check_bounds
 
 Group = Literal["speaker", "corpus"]
-GROUPS: tuple[Group, ...] = get_args(Group)
-Mels = Literal["given", "own", "both"]
 
 
 @dataclass(frozen=True)
@@ -26,7 +24,7 @@ class Comparison(Checked):
     per_speaker: Count | None = field(default=None, metadata={"help": "maximum utterances per speaker, evenly spread"})
     by: Group = "speaker"
     """What the rows of the table are."""
-    mels: Mels = "given"
+    mels: Literal["given", "own", "both"] = "given"
     """The manifest's mels, or the recordings' own if it has none; always their own; or both, in separate rows."""
     griffin_lim: bool = False
     sigma: float | None = field(default=None, metadata={"help": "sampling temperature (default: each model's own)"})
