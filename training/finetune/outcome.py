@@ -22,7 +22,7 @@ BEFORE, AFTER, HALFWAY = "before", "after", "halfway"
 
 @dataclass(frozen=True)
 class Trained:
-    """Trained weights: their name in the report, directory, changes in scores, and why not to publish them, if so."""
+    """Weights: their name in the report, directory, changes in scores, and why not to publish them, if so."""
 
     label: str
     model: Path
@@ -32,22 +32,22 @@ class Trained:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The trained weights, the better ones first, and the published ones, or None for the starting model."""
+    """The trained weights, the better ones first, and the published ones: those or the starting model's."""
 
     start: Start
     trained: Sequence[Trained]
-    published: Trained | None
+    published: Trained
     quality: Mapping[str, Any]
 
     @property
     def sentence(self) -> str:
         """A sentence on what is published and why."""
-        if (published := self.published) is None:
+        if self.published.label == BEFORE:
             reasons = "; ".join(f"with {_named(trained)}, {trained.refusal}" for trained in self.trained)
             return f"The starting weights of {self.start.reference} are published as they were: {reasons}."
-        gained = ", ".join(change.title for change in published.changes if change.better)
-        lost = ", ".join(change.title for change in published.changes if change.worse) or "nothing"
-        named = _named(published).capitalize()
+        gained = ", ".join(change.title for change in self.published.changes if change.better)
+        lost = ", ".join(change.title for change in self.published.changes if change.worse) or "nothing"
+        named = _named(self.published).capitalize()
         return f"{named} are published: {gained} got better by more than noise, {lost} worse."
 
     @property
@@ -74,22 +74,21 @@ def compared(start: Start, training: Path, manifest: Manifest, folder: Path, see
         trained.append(Trained(label, model, found, why))
     apart = ALLOWED if smooth else ()
     trained.sort(key=lambda weights: (weights.refusal is None, gain(weights.changes, apart)), reverse=True)
-    published = trained[0] if trained[0].refusal is None else None
-    return Outcome(start, trained, published, report.quality(BEFORE if published is None else published.label))
+    published = trained[0] if trained[0].refusal is None else Trained(BEFORE, start.directory, (), None)
+    return Outcome(start, trained, published, report.quality(published.label))
 
 
 def publish_best(outcome: Outcome, output: Path, folder: Path) -> None:
     """Write an outcome's model directory, with a card that explains it, and `outcome.json` for programs."""
     record = {
-        "published": BEFORE if outcome.published is None else outcome.published.label,
+        "published": outcome.published.label,
         "sentence": outcome.sentence,
         "trained": [asdict(weights) | {"model": str(weights.model)} for weights in outcome.trained],
     }
     (folder / "outcome.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     lines = ["## Fine-tuning", outcome.sentence, "On held-out recordings of the voice, before and after:"]
     lines.append("\n".join(f"- {change}" for change in outcome.changes))
-    model = outcome.start.directory if outcome.published is None else outcome.published.model
-    publish([model], output, outcome.quality, "\n\n".join(lines) + "\n")
+    publish([outcome.published.model], output, outcome.quality, "\n\n".join(lines) + "\n")
 
 
 def _named(weights: Trained) -> str:

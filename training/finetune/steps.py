@@ -13,7 +13,7 @@ from training.corpora.corpus import UNKNOWN, Corpus
 from training.corpora.manifest import Manifest, read_manifest
 from training.corpora.prepare import PrepareError
 from training.finetune.budget import Budget, plan, slow
-from training.finetune.outcome import compared, publish_best
+from training.finetune.outcome import BEFORE, compared, publish_best
 from training.finetune.recipe import PACE_STEPS, Run, Start, recipe, seconds_per_step, written_run
 from training.finetune.recordings import predicted, prepared_voice, seconds_of
 from training.finetune.verdict import missing_judges, too_noisy
@@ -66,7 +66,7 @@ def _finished(args: argparse.Namespace, corpus: Corpus, start: Start, folder: Pa
     better = outcome.trained[0]
     if (note := too_noisy(better.changes, len(manifest.select("test")))) is not None:
         announce(f"NOTE: {note}")
-    if outcome.published is None:
+    if outcome.published.label == BEFORE:
         announce(f"the better of the trained weights are in {_word(better.model)}")
     if args.mel is not None:
         announce(f"for mels of {args.mel}, set preset={args.mel}")
