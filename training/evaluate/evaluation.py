@@ -51,9 +51,9 @@ def evaluate(
         synthesized(candidate, recording)  # warms up: a model's first call is slower
     title = f"synthesizing {candidate.name}" if candidate.synthesize else None
     made = [synthesized(candidate, recording) for recording in with_bar(recordings, "utt", len(recordings), title)]
-    pairs = [(recording.at(rate), x) for recording, (x, _) in zip(recordings, made, strict=True)]
-    scored = over(partial(score, tuple(metrics), rate), pairs)
-    scores = with_bar(scored, "utt", len(pairs), f"scoring {candidate.name}")
+    references, generated = [recording.at(rate) for recording in recordings], [x for x, _ in made]
+    scored = over(partial(score, tuple(metrics), rate), references, generated)
+    scores = with_bar(scored, "utt", len(made), f"scoring {candidate.name}")
     rows, heard, voices = list[Row](), dict[str, Audio](), list[str]()
     for recording, (x, seconds), (values, problems) in zip(recordings, made, scores, strict=True):
         about = recording.entry.path, recording.voice, candidate.has_heard(recording), recording.seconds
@@ -86,10 +86,9 @@ def synthesized(candidate: Candidate, recording: Recording) -> tuple[Audio, floa
 
 
 def score(
-    metrics: Sequence[Metric], sample_rate: int, pair: tuple[Audio, Audio]
+    metrics: Sequence[Metric], sample_rate: int, reference: Audio, generated: Audio
 ) -> tuple[dict[str, float | None], dict[str, str]]:
-    """Return the metrics of a pair of recording (T,) and generated audio (T,) by name, and why some are None."""
-    reference, generated = pair
+    """Return the metrics of a recording (T,) and generated audio (T,) by name, and why some are None."""
     values: dict[str, float | None] = {metric.name: None for metric in metrics}
     problems: dict[str, str] = {}
     for metric in metrics:

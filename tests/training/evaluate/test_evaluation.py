@@ -39,18 +39,18 @@ def recording(seconds=0.5, name="a", path="0", corpus="c", split="train"):
 
 def test_missing_scores_have_a_reason():
     x = voice(120.0, 0.2)
-    values, problems = score([LEVEL, metric("absent", undefined), metric("infinite", lambda *_: np.inf)], RATE, (x, x))
+    values, problems = score([LEVEL, metric("absent", undefined), metric("infinite", lambda *_: np.inf)], RATE, x, x)
     assert values == {"level": pytest.approx(np.std(x)), "absent": None, "infinite": None}
     assert problems == {"absent": "not defined here", "infinite": "it came out as inf"}
     broken = np.where(np.arange(len(x)) == 7, np.nan, x)
-    assert score([LEVEL], RATE, (x, broken))[1] == {"level": "the generated audio is not finite"}
+    assert score([LEVEL], RATE, x, broken)[1] == {"level": "the generated audio is not finite"}
 
 
 def test_tasks_and_results_of_processes_can_be_pickled():
     x = voice(120.0, 0.1)
     task = partial(score, tuple(m for m in METRICS if m.name == "stft_distance"), RATE)
     copied = pickle.loads(pickle.dumps(task))
-    assert pickle.loads(pickle.dumps(copied((x, 0.5 * x)))) == task((x, 0.5 * x))
+    assert pickle.loads(pickle.dumps(copied(x, 0.5 * x))) == task(x, 0.5 * x)
     with pytest.raises(ValueError, match="at least 1 process"):
         mapped(task, [], 0, "")
 
