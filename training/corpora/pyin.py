@@ -30,7 +30,6 @@ _NEVER = math.log(_TINY)
 _CHUNK = 512  # frames whose differences are in memory at a time
 
 Floats = NDArray[np.float64]
-Indices = NDArray[np.intp]
 
 
 def pyin(
@@ -75,7 +74,7 @@ def _difference(frames: Floats, shortest: int, longest: int) -> Floats:
     return found
 
 
-def _troughs(difference: Floats) -> tuple[Indices, Floats, Floats]:
+def _troughs(difference: Floats) -> tuple[NDArray[np.intp], Floats, Floats]:
     """Return frame, lag and probability of each trough of differences (frames, lags), in order.
 
     Each threshold divides its prior among the troughs below it, with more for early ones; if there are none, the

@@ -61,13 +61,9 @@ class DensityModel(Flow):
 
     def _chain(self) -> list[tuple[Flow, int]]:
         """Return the flows in order, each with the number of rows of its items."""
-        config = self.config
-        found: list[tuple[Flow, int]] = [(self.learned, 1 if config.image else config.dimensions)]
-        if self.whitening is not None:
-            found.insert(0, (self.whitening, len(self.whitening.t)))
-        if self.logit is not None:
-            found.insert(0, (self.logit, config.channels))
-        return found
+        first = [] if self.logit is None else [(self.logit, self.config.channels)]
+        second = [] if self.whitening is None else [(self.whitening, len(self.whitening.t))]
+        return [*first, *second, (self.learned, 1 if self.config.image else self.config.dimensions)]
 
 
 def _through(flows: Sequence[tuple[Flow, int]], x: Tensor) -> tuple[Tensor, Tensor]:
