@@ -4,10 +4,10 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from training.loop.objective import Batch, Parts
+from training.loop.objective import Batch, Parts, Phases
 from training.runs.recordings import SampleObjective, SampleRun, SampleWeights, noise_for
 from training.start.inheritance import inherit_ends, load_role, started_from
 from vocoder.config import ConfigError, NotNegative, NotNegativeInt, Share
@@ -53,6 +53,13 @@ class ReverseRun(SampleRun):
     """model directory or shipped name of the WaveGlow whose inverse is learnt; loaded only if needed"""
     model: ReverseConfig = field(default_factory=ReverseConfig)
     losses: ReverseLosses = field(default_factory=ReverseLosses)
+    only_above_mel: bool = False
+    """train only what the head outputs above the mel's highest frequency, so that nothing changes below it"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.only_above_mel and not (self.model.head and self.start_from and self.trainer.weight_decay == 0):
+            raise ConfigError("only_above_mel needs a start_from, a model with a head and a trainer.weight_decay of 0")
 
     def objective(self) -> "ReverseObjective":
         """Return the objective. Raises ConfigError unless the teacher is a WaveGlow over frames of this mel."""
@@ -62,6 +69,8 @@ class ReverseRun(SampleRun):
         if teacher is not None and self.start_from is None:
             inherit_ends(student, teacher)
         objective = ReverseObjective(student, teacher, mel_config, self.losses)
+        if self.only_above_mel:
+            objective.trained = outputs_above_mel(student)
         return objective.with_critics_of(self.start_from, self.teacher if self.taught else None)
 
     @property
@@ -93,6 +102,11 @@ class ReverseObjective(SampleObjective):
             raise ConfigError("the teacher of a reverse student must be a WaveGlow over frames of hop_length samples")
         super().__init__(model, mel_config, losses, teacher if losses.paired else None)
         self.finished = Correction(mel_config, losses.corrections if losses.paired else 0)
+        self.trained = tuple(model.parameters())
+
+    def phases(self) -> Phases:
+        """Return the updates of a training step in order."""
+        return super().phases() | {"model": self.trained}
 
     def parts(self, batch: Batch, step: int) -> Parts:
         """Return weight and value of each loss of the student at this step."""
@@ -148,6 +162,25 @@ class ReverseObjective(SampleObjective):
         """Return an uncorrected sample (B, T), and the mel (B, n_mels, frames) to correct it to."""
         made = run(self.model.stages(), {MEL: mel, NOISE: noise_for(self.model, mel)})
         return made.signal[:, 0], made.signals[self.model.target]
+
+
+def outputs_above_mel(model: Reverse) -> tuple[nn.Parameter, ...]:
+    """Return the parameters of the head's outputs, whose gradients are from now on 0 up to the mel's highest frequency.
+
+    No band of the mel changes, so scores of audio up to 8 kHz stay as they are.
+    """
+    head = model.head
+    assert head is not None
+    mel = head.config.mel
+    above = (torch.arange(head.bins) * mel.sample_rate > mel.f_max * mel.n_fft).repeat(3)
+
+    def masked(gradient: Tensor) -> Tensor:
+        return gradient * above.to(gradient).view(-1, *[1] * (gradient.ndim - 1))
+
+    trained = tuple(head.end.parameters())
+    for parameter in trained:
+        parameter.register_hook(masked)  # type: ignore[no-untyped-call]
+    return trained
 
 
 @torch.no_grad()
