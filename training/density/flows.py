@@ -78,11 +78,27 @@ class DensityConfig(Checked):
         return self.channels * self.frames
 
 
-def learned_flows(config: DensityConfig) -> Sequential:
-    """Return the flows of a model of vectors (B, D, 1) or images (B, 1, H * W), without whitening."""
+def learned_flows(config: DensityConfig) -> Iterator[Flow]:
+    """Yield the flows of a model of vectors (B, D, 1) or images (B, 1, H * W), without whitening.
+
+    Channels of vectors are mixed: by swaps before each flow with a network, by anything else after it. NICE has one
+    scaling at the end (section 3.3), because its couplings preserve volume.
+    """
     if config.image:
-        return Sequential(_scales(config, config.channels, config.frames, 1, config.levels))
-    return Sequential(_of_vector(config, config.dimensions))
+        yield from _scales(config, config.channels, config.frames, 1, config.levels)
+        return
+    size = config.dimensions
+    if config.kind == "cdf":
+        yield MixtureCDF(size)
+    for i in range(0 if config.kind in (*CLOSED_FORM, "cdf") else config.flows):
+        if config.kind == "glow":
+            yield from (ActNorm(size), PLUConv1x1(size), _with_network(config, size))
+        elif config.mixing == "swap":
+            yield from (Permutation(swap_order(size, i)), _with_network(config, size))
+        else:
+            yield from (_with_network(config, size), _mixing(config, size, i))
+    if config.kind == "nice":
+        yield ElementwiseAffine(size)
 
 
 def whitening(config: DensityConfig) -> LowerAffine | ElementwiseAffine | None:
@@ -117,24 +133,6 @@ def fit_gaussian(flow: LowerAffine | ElementwiseAffine, x: Tensor) -> None:
     if isinstance(flow, LowerAffine):
         matrix = torch.linalg.solve_triangular(factor, torch.eye(len(factor), dtype=factor.dtype), upper=False)
         flow.lower.copy_(matrix.tril(-1))
-
-
-def _of_vector(config: DensityConfig, size: int) -> Iterator[Flow]:
-    """Yield the flows of a vector, with channel mixing: swaps before each flow with a network, any other after it.
-
-    NICE has one scaling at the end (section 3.3), because its couplings preserve volume.
-    """
-    if config.kind == "cdf":
-        yield MixtureCDF(size)
-    for i in range(0 if config.kind in (*CLOSED_FORM, "cdf") else config.flows):
-        if config.kind == "glow":
-            yield from (ActNorm(size), PLUConv1x1(size), _with_network(config, size))
-        elif config.mixing == "swap":
-            yield from (Permutation(swap_order(size, i)), _with_network(config, size))
-        else:
-            yield from (_with_network(config, size), _mixing(config, size, i))
-    if config.kind == "nice":
-        yield ElementwiseAffine(size)
 
 
 def _with_network(config: DensityConfig, size: int) -> Flow:

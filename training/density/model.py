@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from training.density.composition import Inverse
+from training.density.composition import Inverse, Sequential
 from training.density.curves import Logit
 from training.density.flows import DensityConfig, fit_gaussian, learned_flows, whitening
 from vocoder.distributions import log_density
@@ -24,7 +24,7 @@ class DensityModel(Flow):
         self.config = config
         self.logit = None if config.logit_alpha is None else Logit(config.logit_alpha)
         self.whitening = whitening(config)
-        self.learned = learned_flows(config)
+        self.learned = Sequential(learned_flows(config))
 
     def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map items (B, channels, frames) to noise of the same shape."""
