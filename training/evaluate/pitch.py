@@ -6,7 +6,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from training.evaluate.metric import Audio, MetricUndefinedError
 from vocoder.audio.resampling import resample
@@ -77,16 +76,11 @@ def _memoised_track(samples: bytes, sample_rate: int) -> PitchTrack:
     with torch.no_grad():
         batches = torchcrepe.preprocess(x, _SAMPLE_RATE, _HOP, batch_size=256)
         probabilities = torch.cat([torchcrepe.infer(frames, "tiny") for frames in batches]).T[None]
-    bins, periodicity = torchcrepe.postprocess(probabilities, 50.0, 550.0, _path, return_periodicity=True)
+    # The decoder returns the bins twice, the second time as the pitch, to which torchcrepe would add dither.
+    bins, periodicity = torchcrepe.postprocess(
+        probabilities, 50.0, 550.0, lambda given: torchcrepe.decode.viterbi(given)[:1] * 2, return_periodicity=True
+    )
     loud = torchcrepe.loudness.a_weighted(x, _SAMPLE_RATE, _HOP)[0, : bins.shape[1]] >= -60.0
     f0 = 10.0 * 2.0 ** ((_FIRST_CENTS + _BIN_CENTS * bins[0].double()) / 1200.0)
     heard = torch.where(loud, periodicity[0], 0.0).double().numpy()
     return PitchTrack(f0.numpy(), heard, heard >= 0.21)
-
-
-def _path(probabilities: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the bins of the likeliest path twice, the second time as the pitch, to which torchcrepe adds dither."""
-    import torchcrepe
-
-    bins, _ = torchcrepe.decode.viterbi(probabilities)
-    return bins, bins
