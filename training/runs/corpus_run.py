@@ -54,11 +54,9 @@ class CorpusRun(RunConfig, ABC):
             if not isinstance(settings.setdefault(group, {}), dict):
                 return  # reported when the settings are checked
             settings[group] = following | settings[group]
-        model = settings["model"]
-        if isinstance(model.get("lpc"), dict):
-            model["lpc"].setdefault("mel", mel.name)
-        if isinstance(model.get("head"), dict):
-            model["head"].setdefault("mel", to_dict(mel))
+        for part, given in {"lpc": mel.name, "head": to_dict(mel)}.items():
+            if isinstance(settings["model"].get(part), dict):
+                settings["model"][part].setdefault("mel", given)
 
     @abstractmethod
     def objective(self) -> Objective:
