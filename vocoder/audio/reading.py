@@ -58,6 +58,7 @@ def read_audio(
     with reading(source) as file:
         file_rate: int = file.samplerate
         limit = -1 if max_seconds is None else int(max_seconds * file_rate) + 1
+        limit = limit if limit >= 0 or file.seekable() else file.frames  # soundfile needs one, such as for GSM 6.10
         samples = file.read(limit, dtype="float32", always_2d=True)
         missing = (file.frames if limit < 0 else min(limit, file.frames)) - len(samples)
     if missing > 0.1 * file_rate and gives_mp3_length(source):  # encoders count a few frames differently
@@ -118,6 +119,8 @@ def gives_mp3_length(source: AudioFile) -> bool:
     """Return whether an MP3 file says how long it is; otherwise libsndfile's frame count is a guess."""
     with _bytes_of(source) as file:
         file.seek(0)
+        head = file.read(10)  # an ID3 tag may hold a picture
+        file.seek(sum(byte << 7 * i for i, byte in enumerate(head[:5:-1])) if head.startswith(b"ID3") else 0)
         return MP3_LENGTH.search(file.read(2**16)) is not None
 
 

@@ -8,7 +8,7 @@ from http_helpers import encoded
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vocoder.audio.reading import AudioError, ogg_fault, read_audio
+from vocoder.audio.reading import AudioError, gives_mp3_length, ogg_fault, read_audio
 from vocoder.audio.writing import AUDIO_FORMATS, Origin, audio_info, quantise, write_audio
 
 RATE = 22050
@@ -94,6 +94,9 @@ def test_read_and_write_errors_explain_the_cause(tmp_path):
         with pytest.raises(AudioError, match="the audio is truncated"):
             read_audio(io.BytesIO(cut[: len(cut) // 2]))
         assert len(read_audio(io.BytesIO(cut))[0]) == len(X)
+    tag = b"ID3\3\0\0\0\5\0\0" + bytes(5 * 128**2)
+    assert gives_mp3_length(io.BytesIO(tag + encoded(X, 24000, "MP3")))
+    assert len(read_audio(io.BytesIO(encoded(X, 24000, "WAV", "GSM610")))[0]) >= len(X)  # soundfile cannot seek in it
     guessed = encoded(np.append(0 * X, X), 24000, "MP3")
     guessed = guessed[guessed.index(guessed[:2], 4) :]  # by its first frame, which is small, it would be longer
     assert len(read_audio(io.BytesIO(guessed))[0]) >= 2 * len(X)
