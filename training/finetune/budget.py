@@ -11,6 +11,8 @@ FEWEST_THAT_GAINED = 600
 """smallest number of steps that improved scores; see docs/own-voice.md"""
 USUAL_PACE = 0.4
 """seconds per step on two idle cores of an AMD EPYC; see docs/own-voice.md"""
+STEPS_ABOVE_MEL = 800
+"""steps for the outputs above the mel alone"""
 FEWEST_CHOSEN = 5
 """minimum for --steps"""
 _OTHER_WORK = 0.08  # share of the time spent on validation and checkpoints

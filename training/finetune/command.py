@@ -26,6 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--mels", type=Path, help="folder of mels predicted by an acoustic model, NAME.npy for each NAME.wav")
     add("--mel", metavar="NAME|FILE", help="preset or mel config file of --mels (default: the model's own)")
     add("--start-from", default="reverse", metavar="MODEL", help="model to start from (%(default)s)")
+    above = "train only what is above the mel (8 kHz for 'reverse'); nothing below changes"
+    add("--only-above-mel", action="store_true", help=above)
     add("--run", type=Path, help="folder for the corpus, checkpoints and scores (default: OUTPUT.run)")
     add("--resume", action="store_true", help="continue a stopped fine-tuning")
     add("--seed", type=int, default=0, help="random seed (%(default)s)")

@@ -11,7 +11,7 @@ from training.evaluate.comparison import compare
 from training.evaluate.options import Comparison
 from training.finetune.recipe import Start
 from training.finetune.recordings import predicted
-from training.finetune.verdict import ALLOWED, Change, changes, gain, refusal
+from training.finetune.verdict import ALLOWED, NOISE, NOISE_ABOVE_MEL, Change, changes, gain, refusal
 from training.loop.checkpointing import Checkpoints
 from training.publishing import publish, write_mean
 from vocoder.loading import load
@@ -56,7 +56,9 @@ class Outcome:
         return [f"{trained.label}: {change}" for trained in self.trained for change in trained.changes]
 
 
-def compared(start: Start, training: Path, manifest: Manifest, folder: Path, seed: int, jobs: int) -> Outcome:
+def compared(
+    start: Start, training: Path, manifest: Manifest, folder: Path, seed: int, jobs: int, only_above_mel: bool = False
+) -> Outcome:
     """Evaluate the starting model, a run's last, their mean, and Griffin-Lim, and choose what to publish.
 
     The mean of the weights keeps the start's abilities and most of the gain; the better of last and mean is chosen.
@@ -68,9 +70,10 @@ def compared(start: Start, training: Path, manifest: Manifest, folder: Path, see
     vocoders |= {label: load(model, guard="off") for label, model in models.items()}
     options = Comparison(0.5, 20.0, by="corpus", griffin_lim=True, seed=seed, jobs=jobs)
     report = compare(vocoders, manifest.root / "manifest.jsonl", folder, options)
-    smooth, trained = predicted(manifest), []
+    smooth, judges, trained = predicted(manifest), NOISE_ABOVE_MEL if only_above_mel else NOISE, []
     for label, model in models.items():
-        found, why = changes(report.rows, BEFORE, label), refusal(report.rows, BEFORE, label, smooth)
+        found = changes(report.rows, BEFORE, label, judges)
+        why = refusal(report.rows, BEFORE, label, smooth, judges)
         trained.append(Trained(label, model, found, why))
     apart = ALLOWED if smooth else ()
     trained.sort(key=lambda weights: (weights.refusal is None, gain(weights.changes, apart)), reverse=True)

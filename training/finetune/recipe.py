@@ -64,7 +64,13 @@ def written_run(file: Path) -> Run:
 
 
 def recipe(
-    start: Start, manifest: Path, output: Path, budget: Budget = _PROBE, seed: int = 0, predicted: bool = False
+    start: Start,
+    manifest: Path,
+    output: Path,
+    budget: Budget = _PROBE,
+    seed: int = 0,
+    predicted: bool = False,
+    only_above_mel: bool = False,
 ) -> Run:
     """Return the configuration of a fine-tuning.
 
@@ -78,6 +84,10 @@ def recipe(
     settings = _merged(known["every"], known[start.checkpoint.family])
     if predicted:
         settings = _merged(settings, known["predicted-uncorrected" if given.target == MEL else "predicted"])
+    if only_above_mel:
+        if start.checkpoint.family != "reverse":
+            raise ConfigError(f"--only-above-mel needs a reverse model such as 'reverse', not {start.reference}")
+        settings = _merged(settings, known["only-above-mel"])
     model = to_dict(given.config) | settings.get("model", {})
     own = {
         "manifest": str(manifest),

@@ -12,7 +12,7 @@ import torch
 from training.corpora.corpus import UNKNOWN, Corpus
 from training.corpora.manifest import Manifest, read_manifest
 from training.corpora.prepare import PrepareError
-from training.finetune.budget import Budget, plan, slow
+from training.finetune.budget import STEPS_ABOVE_MEL, Budget, plan, slow
 from training.finetune.outcome import BEFORE, compared, publish_best
 from training.finetune.recipe import PACE_STEPS, Run, Start, recipe, seconds_per_step, written_run
 from training.finetune.recordings import predicted, prepared_voice, seconds_of
@@ -59,7 +59,8 @@ def _finished(args: argparse.Namespace, corpus: Corpus, start: Start, folder: Pa
     if not _ended(training, config.trainer):
         return False
     announce("3 of 4: scoring held-out recordings before and after training")
-    outcome = compared(start, training, manifest, folder / "report", args.seed, args.jobs)
+    above = getattr(config, "only_above_mel", False)  # a waveglow has no such setting
+    outcome = compared(start, training, manifest, folder / "report", args.seed, args.jobs, above)
     announce("4 of 4: publishing")
     publish_best(outcome, args.output, folder)
     announce("\n".join(["", *outcome.changes, outcome.sentence]))
@@ -111,18 +112,20 @@ def _check(args: argparse.Namespace, corpus: Corpus, folder: Path, stopped: Run 
 
 def _planned(args: argparse.Namespace, start: Start, manifest: Manifest, output: Path) -> Run:
     path, seconds = manifest.root / "manifest.jsonl", seconds_of(manifest)
-    planned = partial(recipe, start, path, output, seed=args.seed, predicted=predicted(manifest))
+    settings = {"seed": args.seed, "predicted": predicted(manifest), "only_above_mel": args.only_above_mel}
+    planned = partial(recipe, start, path, output, **settings)
     first = planned()
     speech = f"{seconds / 60:.1f} minutes of speech"
     announce(f"2 of 4: training on {speech}; measuring this machine's pace with {PACE_STEPS} steps")
     pace = seconds_per_step(first, manifest)
-    if args.steps is None:
+    steps = STEPS_ABOVE_MEL if args.only_above_mel and args.steps is args.minutes is None else args.steps
+    if steps is None:
         seconds_in_a_batch = first.trainer.batch_size * first.segments.segment_length / first.model.sample_rate
         budget = plan(args.minutes, seconds, pace, seconds_in_a_batch)
     else:
-        budget = Budget(args.steps * pace / 60, args.steps)
+        budget = Budget(steps * pace / 60, steps)
     announce(f"{budget.minutes:.1f} minutes of training: {budget.steps} steps of {pace:.2f} s on this machine")
-    if (warning := slow(pace, torch.get_num_threads(), args.steps)) is not None:
+    if (warning := slow(pace, torch.get_num_threads(), steps)) is not None:
         announce(f"WARNING: {warning}")
     return planned(budget=budget)
 

@@ -1,7 +1,7 @@
 """Compares the scores of held-out utterances before and after fine-tuning."""
 
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
@@ -10,7 +10,9 @@ from training.evaluate.metric import split_by_package
 from training.evaluate.metrics import METRICS
 
 NOISE = {"pesq": 0.05, "stoi": 0.005, "distillmos": 0.1}
-"""the judging metrics, all better when higher, with the mean change that always counts as noise"""
+"""the judging metrics, with the mean change that always counts as noise"""
+NOISE_ABOVE_MEL = NOISE | {"stft_distance": 0.01}
+"""the same where training changes only what is above the mel, which the others do not hear"""
 ALLOWED = {"pesq": 0.5, "stoi": 0.05}
 """loss of a metric that is accepted with predicted mels, because they lack the detail that it compares"""
 USUAL_GAIN = (0.1, 0.2)
@@ -35,6 +37,12 @@ class Change:
         return self.after - self.before
 
     @property
+    def gain(self) -> float:
+        """The improvement in units of the noise."""
+        better = next(metric.better for metric in METRICS if metric.name == self.metric)
+        return (-self.difference if better == "lower" else self.difference) / self.noise
+
+    @property
     def title(self) -> str:
         """The metric's title in tables."""
         return next(metric.title for metric in METRICS if metric.name == self.metric)
@@ -42,12 +50,12 @@ class Change:
     @property
     def better(self) -> bool:
         """Whether it is an improvement beyond noise."""
-        return self.difference > self.noise
+        return self.gain > 1
 
     @property
     def worse(self) -> bool:
         """Whether it is a loss beyond noise."""
-        return self.difference < -self.noise
+        return self.gain < -1
 
     def __str__(self) -> str:
         return f"{self.title} {self.before:.3g} -> {self.after:.3g} ({self.difference:+.2g}, noise {self.noise:.2g})"
@@ -58,12 +66,12 @@ def missing_judges() -> dict[str, str]:
     return {name: package for name, package in split_by_package(METRICS)[1].items() if name in NOISE}
 
 
-def changes(rows: Sequence[Row], before: str, after: str) -> list[Change]:
-    """Return how each metric changed from one candidate to another, on the same recordings."""
+def changes(rows: Sequence[Row], before: str, after: str, judges: Mapping[str, float] = NOISE) -> list[Change]:
+    """Return how each judging metric changed from one candidate to another, on the same recordings."""
     values = {(row.candidate, row.path): row.values for row in rows}
     paths = [path for candidate, path in values if candidate == before]
     found = []
-    for metric, least in NOISE.items():
+    for metric, least in judges.items():
         pairs = [(values[before, path].get(metric), values[after, path].get(metric)) for path in paths]
         known = [(old, new) for old, new in pairs if old is not None and new is not None]
         if known:
@@ -73,32 +81,34 @@ def changes(rows: Sequence[Row], before: str, after: str) -> list[Change]:
     return found
 
 
-def refusal(rows: Sequence[Row], before: str, after: str, predicted: bool) -> str | None:
+def refusal(
+    rows: Sequence[Row], before: str, after: str, predicted: bool, judges: Mapping[str, float] = NOISE
+) -> str | None:
     """Return why the weights `after` must not replace those `before`, or None if they may.
 
-    No metric may fall by more than noise, one must rise by more, and the changes, in units of their noise, must add up
-    to a gain. PESQ and STOI prefer audio as smooth as a predicted mel, because natural detail differs from the
-    recording's. So with predicted mels they may fall by `ALLOWED` if DistillMOS rose by more than noise, and are not
-    summed.
+    No metric may get worse by more than noise, one must get better by more, and the changes, in units of their noise,
+    must add up to a gain. PESQ and STOI prefer audio as smooth as a predicted mel, because natural detail differs from
+    the recording's. So with predicted mels they may fall by `ALLOWED` if DistillMOS rose by more than noise, and are
+    not summed.
     """
-    found = changes(rows, before, after)
+    found = changes(rows, before, after, judges)
     if not found or any(all(v is None for v in row.values.values()) for row in rows if row.candidate == after):
         return "the audio of held-out recordings could not be scored"
     natural = any(change.metric == "distillmos" and change.better for change in found)
     allowed = ALLOWED if predicted and natural else {}
     for change in found:
-        if change.worse and change.difference < -allowed.get(change.metric, 0.0):
+        if change.worse and -change.gain * change.noise > allowed.get(change.metric, 0.0):
             return f"held-out recordings lost more than noise in {change}"
     if not any(change.better for change in found):
-        return "no score of the held-out recordings rose by more than noise"
+        return "no score of the held-out recordings got better by more than noise"
     if gain(found, allowed) <= 0:
-        return "the scores of the held-out recordings did not rise in sum"
+        return "the scores of the held-out recordings did not get better in sum"
     return None
 
 
 def gain(found: Iterable[Change], apart: Collection[str] = ()) -> float:
     """Return the sum of changes, each in units of its noise, without those metrics that are `apart`."""
-    return sum(change.difference / change.noise for change in found if change.metric not in apart)
+    return sum(change.gain for change in found if change.metric not in apart)
 
 
 def too_noisy(found: Sequence[Change], recordings: int) -> str | None:

@@ -58,8 +58,11 @@ class ReverseRun(SampleRun):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.only_above_mel and not (self.model.head and self.start_from and self.trainer.weight_decay == 0):
+        head = self.model.head
+        if self.only_above_mel and not (head and self.start_from and self.trainer.weight_decay == 0):
             raise ConfigError("only_above_mel needs a start_from, a model with a head and a trainer.weight_decay of 0")
+        if self.only_above_mel and head and head.mel.f_max >= self.model.sample_rate / 2:
+            raise ConfigError(f"nothing is above the mel of {self.start_from}, which goes to {head.mel.f_max:g} Hz")
 
     def objective(self) -> "ReverseObjective":
         """Return the objective. Raises ConfigError unless the teacher is a WaveGlow over frames of this mel."""

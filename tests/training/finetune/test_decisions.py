@@ -14,7 +14,7 @@ from training.finetune.budget import FEWEST_STEPS, MOST_PASSES, held_out, plan, 
 from training.finetune.outcome import AFTER, BEFORE, HALFWAY, compared, publish_best
 from training.finetune.recipe import Start
 from training.finetune.recordings import cut, cut_long_recordings
-from training.finetune.verdict import changes, refusal, too_noisy
+from training.finetune.verdict import NOISE_ABOVE_MEL, changes, refusal, too_noisy
 
 RATE = 8000
 SAME, BETTER, WORSE = 3.0, 3.3, 2.7
@@ -79,7 +79,7 @@ def test_short_and_broken_recordings_are_not_cut(tmp_path):
         (BETTER, SAME, AFTER, AFTER, "The last weights are published: PESQ got better"),
         (BETTER, BETTER + 0.1, HALFWAY, HALFWAY, "The mean of the last weights and those of the start are published"),
         (WORSE, BETTER, HALFWAY, HALFWAY, "those of the start are published: PESQ got better"),
-        (SAME, SAME + 0.01, BEFORE, HALFWAY, "no score of the held-out recordings rose by more than noise"),
+        (SAME, SAME + 0.01, BEFORE, HALFWAY, "no score of the held-out recordings got better by more than noise"),
         (SAME, WORSE, BEFORE, AFTER, "those of the start, held-out recordings lost more than noise in PESQ 3 -> 2.7"),
         (None, None, BEFORE, AFTER, "could not be scored"),
     ],
@@ -145,11 +145,11 @@ def test_changes_are_means_over_pairs_with_two_standard_errors_as_noise():
     ("predicted", "pesq", "stoi", "distillmos", "reason"),
     [
         (False, 0.3, -0.003, None, None),  # a loss within noise, outweighed
-        (False, 0.02, None, 0.05, "rose by more than noise"),  # higher, but within noise
+        (False, 0.02, None, 0.05, "got better by more than noise"),  # higher, but within noise
         (False, None, -0.004, 0.11, None),
-        (False, -0.04, -0.004, 0.11, "did not rise in sum"),
+        (False, -0.04, -0.004, 0.11, "did not get better in sum"),
         (False, 0.3, -0.01, None, "lost more than noise in STOI"),
-        (False, 0.01, None, -0.09, "rose by more than noise"),
+        (False, 0.01, None, -0.09, "got better by more than noise"),
         (True, -0.3, None, 0.6, None),  # invented detail sounds natural but differs from the recording
         (False, -0.3, None, 0.6, "lost more than noise in PESQ"),  # the true mel contains the detail
         (True, -0.3, None, 0.0, "lost more than noise in PESQ"),  # not more natural
@@ -163,6 +163,13 @@ def test_lower_scores_are_rejected_unless_predicted_speech_became_more_natural(
     before = {metric: [2.0, 2.2, 2.4] for metric, by in difference.items() if by is not None}
     after = {m: [v + (difference[m] or 0.0) for v in column if v] for m, column in before.items()}
     found = refusal(rows(after, before), "before", "after", predicted)
+    assert found is None if reason is None else reason in str(found)
+
+
+@pytest.mark.parametrize(("after", "reason"), [(0.8, None), (1.2, "lost more than noise in STFT"), (1.0, "no score")])
+def test_what_is_above_the_mel_must_come_nearer_to_the_recording(after, reason):
+    scores = rows({"pesq": [3.0] * 3, "stft_distance": [after] * 3}, {"pesq": [3.0] * 3, "stft_distance": [1.0] * 3})
+    found = refusal(scores, "before", "after", predicted=False, judges=NOISE_ABOVE_MEL)
     assert found is None if reason is None else reason in str(found)
 
 

@@ -27,6 +27,7 @@ from training.runs import recordings as runs_module
 from vocoder.checkpoint import load_model, save_model
 from vocoder.layers.conditioning import PitchConfig
 from vocoder.layers.source import SourceConfig
+from vocoder.layers.spectrum_head import SpectrumHeadConfig
 from vocoder.layers.stack.wavenet import WaveNetConfig
 from vocoder.loading import model_directory
 from vocoder.mel.config import preset
@@ -133,6 +134,21 @@ def test_a_reverse_model_learns_from_samples_only_with_its_critics_from_the_star
     assert load_model(tmp_path / "mine").family == "reverse"
     for more, text in ((["--steps", "6"], "has 5 steps"), (["--licence", "MIT"], "must be CC0-1.0, under which")):
         assert text in cli_error(main, *command(reverse_start, recordings, tmp_path, *more), "--resume")
+
+
+def test_what_is_above_the_mel_can_be_trained_alone(start, recordings, tmp_path, cli_error):
+    sizes = {"cond_channels": 4, "channels": 8, "hidden": 8, "blocks": 2, "kernel_size": 3, "ahead": 1}
+    head = SpectrumHeadConfig(preset("nvidia"))
+    model = Reverse(ReverseConfig(**sizes, source=SOURCE, corrections=1, head=head))
+    arguments = command(tiny(tmp_path / "headed", model), recordings, tmp_path, "--only-above-mel", "--steps", "5")
+    assert main(arguments) == 0
+    last = load_model(tmp_path / "mine.run" / "training" / "last" / "model").model.state_dict()
+    moved = {
+        name: value != last[name] for name, value in model.state_dict().items() if not torch.equal(value, last[name])
+    }
+    assert set(moved) == {"head.end.weight", "head.end.bias"}
+    assert not moved["head.end.weight"].any(dim=1).view(3, 513)[:, :372].any()
+    assert "needs a reverse model" in cli_error(main, *command(start, recordings, tmp_path / "b", "--only-above-mel"))
 
 
 def test_shipped_critics_are_used_from_the_start_and_new_ones_later(tmp_path, start):
