@@ -62,10 +62,12 @@ def compared(
     """Evaluate the starting model, a run's last, their mean, and Griffin-Lim, and choose what to publish.
 
     The mean of the weights keeps the start's abilities and most of the gain; the better of last and mean is chosen.
+    What is above the mel has no abilities to keep, so there is no mean of it.
     """
-    last = Checkpoints(training).last / "model"
-    models = {AFTER: last, HALFWAY: training / "halfway" / "model"}
-    write_mean([start.directory, last], models[HALFWAY])
+    models = {AFTER: Checkpoints(training).last / "model"}
+    if not only_above_mel:
+        models[HALFWAY] = training / "halfway" / "model"
+        write_mean([start.directory, models[AFTER]], models[HALFWAY])
     vocoders = {BEFORE: load(start.reference, guard="off")}
     vocoders |= {label: load(model, guard="off") for label, model in models.items()}
     options = Comparison(0.5, 20.0, by="corpus", griffin_lim=True, seed=seed, jobs=jobs)
