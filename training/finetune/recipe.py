@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -79,15 +80,8 @@ def recipe(
     recordings come with predicted mels, critics count more, and models that correct towards the given mel stop
     correcting, in training and in use.
     """
-    known, judged, steps = read_settings(RECIPE), critics_beside(start.directory), budget.steps
-    given: Any = start.checkpoint.model
-    settings = _merged(known["every"], known[start.checkpoint.family])
-    if predicted:
-        settings = _merged(settings, known["predicted-uncorrected" if given.target == MEL else "predicted"])
-    if only_above_mel:
-        if start.checkpoint.family != "reverse":
-            raise ConfigError(f"--only-above-mel needs a reverse model such as 'reverse', not {start.reference}")
-        settings = _merged(settings, known["only-above-mel"])
+    judged, steps, given = critics_beside(start.directory), budget.steps, start.checkpoint.model
+    settings = _settings(start, predicted, only_above_mel)
     model = to_dict(given.config) | settings.get("model", {})
     own = {
         "manifest": str(manifest),
@@ -116,6 +110,18 @@ def recipe(
         settings["losses"]["likelihood_every"] = TIMED_STEPS
     run.complete(settings)
     return from_dict(run, settings)
+
+
+def _settings(start: Start, predicted: bool, only_above_mel: bool) -> dict[str, Any]:
+    groups, given = ["every", start.checkpoint.family], start.checkpoint.model
+    if predicted:
+        groups.append("predicted-uncorrected" if given.target == MEL else "predicted")
+    if only_above_mel:
+        if start.checkpoint.family != "reverse":
+            raise ConfigError(f"--only-above-mel needs a reverse model such as 'reverse', not {start.reference}")
+        groups.append("only-above-mel")
+    known = read_settings(RECIPE)
+    return reduce(_merged, [known[group] for group in groups])
 
 
 def _merged(settings: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
