@@ -27,7 +27,7 @@ def pesq_wide_band(reference: Audio, generated: Audio, sample_rate: int) -> floa
     """
     from pesq import BufferTooShortError, NoUtterancesError, pesq  # optional: needs a C compiler
 
-    if not reference.any():
+    if not (reference.any() and generated.any()):
         raise MetricUndefinedError("PESQ finds no speech in the audio")
     x, x_hat = (resample(audio, sample_rate, _SAMPLE_RATE) for audio in (reference, generated))
     try:

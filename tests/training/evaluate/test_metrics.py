@@ -77,7 +77,7 @@ def test_pesq_and_stoi_require_speech():
     skip_without(BY_NAME["pesq"])
     silence = np.zeros(RATE, dtype=np.float32)
     with pytest.raises(MetricUndefinedError, match="no speech"):
-        pesq_wide_band(silence, silence, RATE)
+        pesq_wide_band(speech_like(1.0), silence, RATE)
     with pytest.raises(MetricUndefinedError, match="quarter"):
         pesq_wide_band(speech_like(0.1), speech_like(0.1), RATE)
 
