@@ -21,6 +21,7 @@ from training.loop.checkpointing import Checkpoints, run_progress
 from training.loop.processes import announce
 from training.loop.trainer_config import TrainerConfig
 from training.runs.corpus_run import train
+from training.runs.reverse import ReverseRun
 
 INTERRUPTED = 130
 
@@ -59,8 +60,7 @@ def _finished(args: argparse.Namespace, corpus: Corpus, start: Start, folder: Pa
     if not _ended(training, config.trainer):
         return False
     announce("3 of 4: scoring held-out recordings before and after training")
-    above = getattr(config, "only_above_mel", False)  # a waveglow has no such setting
-    outcome = compared(start, training, manifest, folder / "report", args.seed, args.jobs, above)
+    outcome = compared(start, training, manifest, folder / "report", args.seed, args.jobs, _only_above_mel(config))
     announce("4 of 4: publishing")
     publish_best(outcome, args.output, folder)
     announce("\n".join(["", *outcome.changes, outcome.sentence]))
@@ -96,6 +96,8 @@ def _check(args: argparse.Namespace, corpus: Corpus, folder: Path, stopped: Run 
         raise ValueError(f"{folder} already has a fine-tuning: --resume continues it, --run DIR starts another")
     if stopped is not None and args.steps not in (None, stopped.trainer.steps):
         raise ValueError(f"--steps {args.steps}: this run has {stopped.trainer.steps} steps; --run DIR starts another")
+    if stopped is not None and args.only_above_mel and not _only_above_mel(stopped):
+        raise ValueError("--only-above-mel: this run trains all weights; --run DIR starts another")
     if stopped is not None and _ended(folder / "training", stopped.trainer):
         licence = read_manifest(folder / "corpus", check_files=False).entries[0].licence
         if corpus.licence != licence:
@@ -128,6 +130,10 @@ def _planned(args: argparse.Namespace, start: Start, manifest: Manifest, output:
     if (warning := slow(pace, torch.get_num_threads(), steps)) is not None:
         announce(f"WARNING: {warning}")
     return planned(budget=budget)
+
+
+def _only_above_mel(config: Run) -> bool:
+    return isinstance(config, ReverseRun) and config.only_above_mel
 
 
 def _ended(output: Path, config: TrainerConfig) -> bool:

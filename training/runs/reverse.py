@@ -170,7 +170,7 @@ class ReverseObjective(SampleObjective):
 def outputs_above_mel(model: Reverse) -> tuple[nn.Parameter, ...]:
     """Return the parameters of the head's outputs, whose gradients are from now on 0 up to the mel's highest frequency.
 
-    No band of the mel changes, so scores of audio up to 8 kHz stay as they are.
+    The head then makes the same spectra as before up to that frequency.
     """
     head = model.head
     assert head is not None
