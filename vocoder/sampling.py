@@ -1,6 +1,7 @@
 """The options of one synthesis, shared by the Python API, the commands, bulk runs and the server."""
 
 import operator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from numbers import Real
 from pathlib import Path
@@ -29,6 +30,7 @@ MAX_CORRECTIONS = 100
 """largest number of corrections; far fewer are useful"""
 MAX_SIGMA = 2
 """highest sampling temperature"""
+MAX_SEED = 2**63 - 1
 BLOCK_FRAMES = 32
 """frames drawn from one counter-based generator; never change it, since it determines the noise of a seed"""
 
@@ -62,11 +64,9 @@ class Sampling:
             if not (value is None and optional) and not (number and 0 <= value <= most):
                 wanted = f"a number from 0 to {most}" + (", or left out" if optional else "")
                 raise ValueError(f"{name} must be {wanted}, not {short(value)}")
-        if self.seed is not None:
-            check_seed(self.seed)
-        count = self.corrections
-        if count is not None and (type(count) is not int or not 0 <= count <= MAX_CORRECTIONS):
-            raise ValueError(f"corrections must be a whole number from 0 to {MAX_CORRECTIONS}, not {count!r}")
+        for name, most in {"seed": MAX_SEED, "corrections": MAX_CORRECTIONS}.items():
+            if (given := getattr(self, name)) is not None:
+                object.__setattr__(self, name, whole_number(name, given, most))
 
     def seeded(self) -> "Sampling":
         """Return the same options with a seed, drawn at random if there is none."""
@@ -76,8 +76,7 @@ class Sampling:
         """Return a seed for each item of a batch: consecutive ones from `seed`, or random ones."""
         if self.seed is None:
             return [int(value) for value in torch.randint(0, 2**31, (count,))]
-        check_seed(self.seed + count - 1)
-        return [self.seed + i for i in range(count)]
+        return [whole_number("seed", self.seed + i, MAX_SEED) for i in range(count)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,14 +103,12 @@ def sampling_fields(choice: Any) -> dict[str, Any]:
     return {name: getattr(choice, name) for name in SAMPLING_FIELDS}
 
 
-def check_seed(seed: int) -> None:
-    """Raise a ValueError if noise cannot be drawn from a seed."""
-    try:
-        valid = not isinstance(seed, bool) and 0 <= operator.index(seed) < 2**63
-    except TypeError:
-        valid = False
-    if not valid:
-        raise ValueError(f"the seed must be a whole number, 0 or more and below 2**63, not {seed!r}")
+def whole_number(name: str, value: Any, most: int) -> int:
+    """Return a whole number of any type as an int, which cannot overflow; raises a ValueError if it is out of range."""
+    with suppress(TypeError):
+        if not isinstance(value, bool) and 0 <= operator.index(value) <= most:
+            return operator.index(value)
+    raise ValueError(f"{name} must be a whole number from 0 to {most}, not {value!r}")
 
 
 def white_noise(seed: int, start: int, frames: int, channels: int, steps_per_frame: int = 1) -> Tensor:
@@ -120,7 +117,7 @@ def white_noise(seed: int, start: int, frames: int, channels: int, steps_per_fra
     The noise of a frame depends only on the seed and the frame's position, so an utterance gets the same noise in
     chunks, in a batch, at once and on any device.
     """
-    check_seed(seed)
+    seed = whole_number("seed", seed, MAX_SEED)
     if start < 0 or frames < 0:
         raise ValueError(f"start and frames must be 0 or more, not {start} and {frames}")
     first, size = start // BLOCK_FRAMES, BLOCK_FRAMES * steps_per_frame

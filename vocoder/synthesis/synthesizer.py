@@ -74,7 +74,7 @@ class Synthesizer:
         For a model directory only the last part of the path is stored.
         """
         name = Path(self.name).resolve().name if Path(self.name).is_dir() else self.name
-        return Origin(name, seed=seed, dtype=str(self.dtype).removeprefix("torch."))
+        return Origin(name, seed=Sampling(seed=seed).seed, dtype=str(self.dtype).removeprefix("torch."))
 
     def info(self) -> dict[str, Any]:
         """Describe the model as plain data: family, size, mel config, look-ahead, provenance and quality."""
