@@ -48,7 +48,7 @@ def scan_ljspeech(path: Path, name: str | None = None, licence: str | None = Non
     table = path / "metadata.csv"
     if not table.is_file() or not (path / "wavs").is_dir():
         raise CorpusError(f"{path} is not in the LJSpeech layout: it needs metadata.csv and wavs/")
-    lines = [line for line in table.read_text(encoding="utf-8").splitlines() if line.strip()]
+    lines = [line for line in table.read_text(encoding="utf-8").split("\n") if line.strip()]
     names = [line.split("|", maxsplit=1)[0].strip() for line in lines]
     for number, file in enumerate(names, start=1):
         if not file or "/" in file or "\\" in file:

@@ -109,7 +109,7 @@ def read_manifest(path: Path | str, check_files: bool = True) -> Manifest:
     if not path.is_file():
         raise ManifestError(f"no manifest at {path}; `vocoder-train prepare` writes one")
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")  # not at other line breaks, which JSON may hold
     except UnicodeDecodeError as error:
         raise ManifestError(f"{path} is not a manifest: it is not text in UTF-8") from error
     entries = []

@@ -55,8 +55,8 @@ def prepare(corpora: Sequence[Corpus], output: Path, config: PrepareConfig, jobs
     entries = [e for corpus in corpora for e in hold_out_enough([e for e in found if e.corpus == corpus.name])]
     names = {corpus.name for corpus in corpora}
     log = output / "skipped.jsonl"
-    lines = log.read_text(encoding="utf-8").splitlines() if log.is_file() else []
-    kept = [line for line in lines if json.loads(line)["corpus"] not in names]
+    lines = log.read_text(encoding="utf-8").split("\n") if log.is_file() else []
+    kept = [line for line in lines if line and json.loads(line)["corpus"] not in names]
     with complete(log) as part:
         added = (json.dumps(item, ensure_ascii=False) for item in skipped)
         part.write_text("".join(f"{line}\n" for line in (*kept, *added)), encoding="utf-8")

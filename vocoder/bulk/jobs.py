@@ -49,7 +49,7 @@ def _jobs(source: Path, output: Path, suffix: str) -> Iterator[Job]:
     if source.suffix != MANIFEST_SUFFIX:
         yield from (Job(mel, output / inside.with_suffix(suffix)) for mel, inside in files_in(source, {".npy"}))
         return
-    for number, text in enumerate(source.read_text(encoding="utf-8").splitlines(), 1):
+    for number, text in enumerate(source.read_text(encoding="utf-8").split("\n"), 1):
         try:
             if text.strip():
                 yield _manifest_job(json.loads(text), source.parent, output, suffix)

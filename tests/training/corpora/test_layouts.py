@@ -71,7 +71,7 @@ def test_ljspeech_follows_its_metadata_and_rejects_other_layouts(tmp_path):
     with pytest.raises(CorpusError, match="LJSpeech layout"):
         scan_ljspeech(tmp_path)
     touch(tmp_path, "wavs/LJ001-0001.wav", "wavs/LJ001-0002.wav", "wavs/stray.wav")
-    (tmp_path / "metadata.csv").write_text("LJ001-0001|A|a\nLJ001-0002|B|b\nLJ001-0003|C|c\n", encoding="utf-8")
+    (tmp_path / "metadata.csv").write_text("LJ001-0001|A|a\u2028a\nLJ001-0002|B|b\nLJ001-0003|C|c\n", encoding="utf-8")
     found = scan_ljspeech(tmp_path)
     assert [r.name for r in found.recordings] == ["LJ001-0001.wav", "LJ001-0002.wav", "LJ001-0003.wav"]
     assert {r.speaker for r in found.recordings} == {"ljspeech"}

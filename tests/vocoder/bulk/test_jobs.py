@@ -19,16 +19,16 @@ def test_folders_and_manifests_determine_the_output_paths(tmp_path):
     found = {job.mel.relative_to(tmp_path).as_posix(): job.audio.as_posix() for job in jobs[:-1]}
     assert found == {f"{name}.npy": f"out/{name}.flac" for name in ("a/b/three.v2", "a/two", "one")}
     assert jobs[-1] == Job(tmp_path / "a" / "two.npy", OUT / "two.flac")
-    lines = ({"mel": "a/one.npy"}, "", {"mel": "two.npy", "audio": "b/zwei.wav"}, {"mel": "../three.npy"})
+    lines = ({"mel": "a/one\u2028.npy"}, "", {"mel": "two.npy", "audio": "b/zwei.wav"}, {"mel": "../three.npy"})
     assert list_jobs([write_manifest(tmp_path, *lines)], OUT, ".wav") == [
-        Job(tmp_path / "a/one.npy", OUT / "a/one.wav"),
+        Job(tmp_path / "a/one\u2028.npy", OUT / "a/one\u2028.wav"),
         Job(tmp_path / "two.npy", OUT / "b/zwei.wav"),
         Job(tmp_path / "../three.npy", OUT / "three.wav"),
     ]
 
 
 def write_manifest(folder, *lines):
-    text = [line if isinstance(line, str) else json.dumps(line) for line in lines]
+    text = [line if isinstance(line, str) else json.dumps(line, ensure_ascii=False) for line in lines]
     (folder / "mels.jsonl").write_text("\n".join(text), encoding="utf-8")
     return folder / "mels.jsonl"
 
