@@ -12,6 +12,7 @@ from training.corpora.given_mels import with_mels
 from training.corpora.manifest import Manifest
 from training.corpora.prepare import prepare
 from training.finetune.budget import held_out
+from vocoder.files import is_current
 from vocoder.mel.config import MelConfig
 
 LEAST_SECONDS = 20.0
@@ -33,8 +34,7 @@ def prepared_voice(corpus: Corpus, args: Namespace, output: Path, mel_config: Me
     rms = PrepareConfig.rms if args.mels is None else None  # mels determine the level of their recordings
     config = PrepareConfig(sample_rate=mel_config.sample_rate, rms=rms)
     manifest, summary = prepare([corpus], output, config, args.jobs)
-    seconds = seconds_of(manifest)
-    if seconds < LEAST_SECONDS:
+    if (seconds := seconds_of(manifest)) < LEAST_SECONDS:
         skipped = output / "skipped.jsonl"
         others = f"; {skipped} lists the skipped files" if skipped.stat().st_size else ""
         raise ValueError(
@@ -55,7 +55,7 @@ def predicted(manifest: Manifest) -> bool:
 
 
 def cut_long_recordings(corpus: Corpus, folder: Path) -> Corpus:
-    """Return a corpus with recordings of more than 15 s replaced by pieces; existing pieces are kept."""
+    """Return a corpus with recordings of more than 15 s replaced by pieces; those newer than it are kept."""
     pieces: list[Recording] = []
     for recording in corpus.recordings:
         try:
@@ -68,7 +68,7 @@ def cut_long_recordings(corpus: Corpus, folder: Path) -> Corpus:
         for number, (start, stop) in enumerate(cut(x, sample_rate)):
             name = f"{recording.stem}-{number:04d}.flac"
             path = folder / recording.speaker / name
-            if not path.is_file():
+            if not is_current(path, recording.path):
                 write_flac(path, x[start:stop], sample_rate, "PCM_24")
             pieces.append(replace(recording, path=path, name=name))
     return replace(corpus, recordings=tuple(pieces))

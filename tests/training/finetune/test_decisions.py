@@ -1,4 +1,5 @@
 import json
+import os
 from itertools import pairwise
 from types import SimpleNamespace
 
@@ -59,18 +60,19 @@ def test_pieces_cover_the_whole_and_end_in_pauses():
     np.testing.assert_allclose([stop / RATE for _, stop in pieces[:-1]], pauses, atol=0.06)
 
 
-def test_short_and_broken_recordings_are_not_cut(tmp_path):
-    folder = tmp_path / "in"
-    folder.mkdir()
-    long = sentences([8.0], 16.0)
-    soundfile.write(folder / "long.wav", long, RATE, subtype="PCM_24")
+def test_short_and_broken_recordings_are_not_cut_and_changed_ones_are_cut_again(tmp_path):
+    (folder := tmp_path / "in").mkdir()
     soundfile.write(folder / "short.wav", sentences([], 2.0), RATE)
     (folder / "torn.wav").write_bytes(b"RIFF")
-    corpus = cut_long_recordings(scan_folder(folder, "mine"), tmp_path / "pieces")
     names = ["long-0000.flac", "long-0001.flac", "short.wav", "torn.wav"]
-    assert [recording.name for recording in corpus.recordings] == names
-    read = [soundfile.read(recording.path, dtype="float32")[0] for recording in corpus.recordings[:2]]
-    np.testing.assert_allclose(np.concatenate(read), long, atol=2**-22)
+    for pause, time in ((8.0, 0), (7.0, 2**32)):
+        long = sentences([pause], 16.0)
+        soundfile.write(folder / "long.wav", long, RATE, subtype="PCM_24")
+        os.utime(folder / "long.wav", (time, time))
+        corpus = cut_long_recordings(scan_folder(folder, "mine"), tmp_path / "pieces")
+        assert [recording.name for recording in corpus.recordings] == names
+        read = [soundfile.read(recording.path, dtype="float32")[0] for recording in corpus.recordings[:2]]
+        np.testing.assert_allclose(np.concatenate(read), long, atol=2**-22)
 
 
 @pytest.mark.parametrize(
