@@ -65,8 +65,8 @@ def is_current(made: Path, source: Path) -> bool:
 
 @contextmanager
 def complete(file: Path) -> Iterator[Path]:
-    """Yield a path to write to, which becomes `file` once it is on disk; its folder is created if missing."""
-    part = file.with_name(f".{file.name}.part")
+    """Yield a path of the same suffix, which becomes `file` once it is on disk; its folder is created if missing."""
+    part = file.with_name(f".{file.stem}.part{file.suffix}")
     file.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield part

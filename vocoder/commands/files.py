@@ -4,6 +4,7 @@ import argparse
 import io
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from vocoder.audio.reading import AUDIO_SUFFIXES
 from vocoder.audio.writing import AUDIO_FORMATS, Origin, WriteReport, write_audio
-from vocoder.files import check_distinct, files_in, reason, some
+from vocoder.files import check_distinct, complete, files_in, reason, some
 
 STANDARD = Path("-")
 IN_AND_OUT = (
@@ -36,8 +37,8 @@ def add_recording_arguments(parser: argparse.ArgumentParser, output: str) -> Non
 def pairs(sources: Sequence[Path], output: Path, suffix: str, *, again: bool) -> list[tuple[Path, Path]]:
     """Pair each source with its target: `output` itself, or a file with `suffix` in that folder.
 
-    Sources are files, `-`, or folders, which are searched for audio; the output folder keeps their structure. A file
-    named by `output` is replaced. Existing files in a folder are skipped and counted in a message, unless `again`.
+    Sources are files, `-`, or folders, which are searched for audio except in the output folder; that keeps their
+    structure. A file named by `output` is replaced. Existing files in a folder are kept, unless `again`.
 
     Raises a ValueError if the output does not fit the sources, a folder has no audio, two sources share a target, or a
     source is its own target.
@@ -48,9 +49,11 @@ def pairs(sources: Sequence[Path], output: Path, suffix: str, *, again: bool) ->
         check_folder(output)
         if STANDARD in sources:
             raise ValueError("- stands for one file on standard input; give one output file, or - for standard output")
-        files = []
+        files, made = [], output.resolve()
         for source in sources:
-            if not (found := files_in(source, AUDIO_SUFFIXES)):
+            outputs = made if source.is_dir() and made != source.resolve() else None  # inside the source, perhaps
+            found = [pair for pair in files_in(source, AUDIO_SUFFIXES) if outputs not in pair[0].resolve().parents]
+            if not found:
                 raise ValueError(f"{source} holds no audio; known suffixes: {', '.join(sorted(AUDIO_SUFFIXES))}")
             files += [(file, output / inside.with_suffix(suffix)) for file, inside in found]
     check_distinct(target for _, target in files)
@@ -80,10 +83,10 @@ def each(program: str, files: Sequence[tuple[Path, Path]], output: Path, make: C
     """
 
     def made(source: Path, target: Path) -> int:
-        if target != output:
-            target.parent.mkdir(parents=True, exist_ok=True)
         replaced = " (replaced)" if target.is_file() else ""
-        say(f"{target}: {make(source, target)}{replaced}", target)
+        with nullcontext(target) if target == output else complete(target) as part:  # files in a folder are kept later
+            text = make(source, part)
+        say(f"{target}: {text}{replaced}", target)
         return 0
 
     return max((reported(program, source, partial(made, source, target)) for source, target in files), default=0)

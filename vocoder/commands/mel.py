@@ -33,8 +33,6 @@ def _make(config: MelConfig, source: Path, target: Path) -> str:
         raise ValueError(f"{target} would hold a mel, not audio: give it the suffix .npy")
     x, sample_rate = read_audio(source_of(source), config.sample_rate)
     mel = mel_of(x, config)
-    if target == STANDARD:
-        sys.stdout.buffer.write(npy_bytes(mel))
-    else:
-        target.write_bytes(npy_bytes(mel))
+    write = sys.stdout.buffer.write if target == STANDARD else target.write_bytes
+    write(npy_bytes(mel))
     return f"{config.n_mels} bands x {mel.shape[1]} frames ({len(x) / sample_rate:.2f} s), preset {config.name}"

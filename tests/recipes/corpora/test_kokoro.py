@@ -71,7 +71,7 @@ def test_only_missing_utterances_are_synthesized(voice, tmp_path, capsys):
     made = [u.path(tmp_path) for u in plan]
     first = {path: path.read_bytes() for path in made}
     made[3].unlink()
-    made[5].rename(made[5].with_name(f".{made[5].name}.part"))
+    made[5].rename(made[5].with_name(f".{made[5].stem}.part{made[5].suffix}"))
     voice.requests.clear()
     assert capsys.readouterr().err == f"{tmp_path.name}: {len(plan)} utterances\n"
     kokoro.synthesize(plan, tmp_path, jobs=1)

@@ -1,4 +1,5 @@
 import io
+import os
 import sys
 from pathlib import Path
 
@@ -52,12 +53,15 @@ def test_standard_input_and_output_can_replace_files(recordings, model, monkeypa
     assert capsys.readouterr().err.count("-: ") == 4  # messages go to standard error
 
 
-def test_a_named_file_is_replaced_and_files_in_a_folder_are_kept(recordings, tmp_path, capsys):
+def test_a_named_file_is_replaced_and_complete_files_in_a_folder_are_kept(recordings, tmp_path, monkeypatch, capsys):
     assert run("mel", recordings[0], "-o", tmp_path / "a.npy") == run("mel", recordings[0], "-o", tmp_path / "a.npy")
     first, second = capsys.readouterr().out.splitlines()
     assert (first.endswith("(replaced)"), second.endswith("(replaced)")) == (False, True)
     assert run("mel", *recordings, "-o", tmp_path / "mels") == 0
     (tmp_path / "mels" / "two.npy").unlink()
+    with monkeypatch.context() as failing:
+        failing.setattr(Path, "write_bytes", lambda path, content: os.write(os.open(path, os.O_CREAT), content))
+        assert run("mel", *recordings, "-o", tmp_path / "mels") == 2
     capsys.readouterr()
     assert run("mel", *recordings, absent := tmp_path / "absent.wav", "audio", "-o", tmp_path / "mels") == 2
     out, err = capsys.readouterr()
@@ -76,20 +80,19 @@ def test_folders_of_recordings_keep_their_structure(recordings, model, tmp_path,
     recordings[1].rename(folder / "deep" / "two.WAV")
     (folder / "notes.txt").write_text("no audio")
     assert run("mel", folder, "-o", tmp_path / "mels") == 0
-    assert run("resynthesize", folder, "-o", tmp_path / "out", "--model", model, "--seed", "1") == 0
-    for output, suffix in (("mels", ".npy"), ("out", ".wav")):
-        files = sorted(path for path in (tmp_path / output).rglob("*") if path.is_file())
-        assert files == [tmp_path / output / "deep" / f"two{suffix}", tmp_path / output / f"one{suffix}"]
+    for _ in range(2):  # the output folder is no source
+        assert run("resynthesize", folder, "-o", folder / "out", "--model", model, "--seed", "1") == 0
+    for output, suffix in ((tmp_path / "mels", ".npy"), (folder / "out", ".wav")):
+        files = sorted(path for path in output.rglob("*") if path.is_file())
+        assert files == [output / "deep" / f"two{suffix}", output / f"one{suffix}"]
     assert run("mel", folder / "deep" / "two.WAV", "-o", tmp_path / "alone.npy") == 0
     assert (tmp_path / "alone.npy").read_bytes() == (tmp_path / "mels" / "deep" / "two.npy").read_bytes()
     (tmp_path / "empty").mkdir()
-    error = cli_error(main, "mel", tmp_path / "empty", "-o", tmp_path / "none")
-    assert "empty holds no audio; known suffixes: " in error
+    assert "empty holds no audio; known " in cli_error(main, "mel", tmp_path / "empty", "-o", tmp_path / "none")
 
 
 def test_contradictory_paths_are_rejected(tmp_path):
-    (tmp_path / "out").mkdir()
-    for folder in ("a", "b"):
+    for folder in ("a", "b", "out"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "x.wav").write_bytes(b"audio")
     one, two = tmp_path / "a" / "x.wav", tmp_path / "b" / "x.wav"
