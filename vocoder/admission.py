@@ -199,11 +199,11 @@ class StreamAdmission:
         check_single(values.ndim)
         if fault := shape_fault(values.shape, config, self.path.target):
             raise MelError(fault)
-        self.frames += values.shape[1]
-        _check_length(self.frames, self.path, self._max_frames)
-        quiet = mel_range(config).silence if self.frames < QUIET_FRAMES else math.inf  # a piece may be loud throughout
-        self._smallest = min(self._smallest, float(values.min()))
-        _check_range(values, self.path, self.guard, min(self._smallest, quiet))
+        frames, smallest = self.frames + values.shape[1], min(self._smallest, float(values.min()))
+        _check_length(frames, self.path, self._max_frames)
+        quiet = mel_range(config).silence if frames < QUIET_FRAMES else math.inf  # a piece may be loud throughout
+        _check_range(values, self.path, self.guard, min(smallest, quiet))
+        self.frames, self._smallest = frames, smallest  # those of a refused piece do not count
         if self.unjudged is not None:
             self.unjudged.append(values.cpu())
         return _possible(self._converter.push(values.to(self._device)), self.path)

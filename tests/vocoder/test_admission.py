@@ -63,27 +63,24 @@ def test_errors_for_impossible_values_include_the_guards_advice():
 
 
 def test_an_admitted_mel_is_converted_judged_and_returned_as_its_own_type():
-    vocos = preset("vocos")
-    mel = true_mel(vocos).numpy()
+    vocos, mel = preset("vocos"), true_mel(preset("vocos")).numpy()
     admitted = admit(mel, NVIDIA, "vocos", guard="warn")
     assert admitted.mel.shape == (1, 80, admitted.path.frames(200))
     assert (admitted.frames, admitted.path.adapted, admitted.doubts) == (200, "vocos", ())
     assert [verdict.adapted for verdict in admitted.verdicts] == ["vocos"]
     x = admitted.returned(torch.zeros(1, admitted.mel.shape[2] * 256))
-    assert isinstance(x, np.ndarray)
-    assert x.shape == (admitted.path.samples(200),)
+    assert (type(x), x.shape) == (np.ndarray, (admitted.path.samples(200),))
     assert admit(torch.stack([true_mel()] * 2), NVIDIA).returned(torch.zeros(2, 512)).shape == (2, 512)
     assert admit(mel, NVIDIA, "auto").path.source == vocos
 
 
 def test_mels_that_are_too_long_are_rejected_and_other_bands_are_recognised():
-    slow = preset("speecht5")
+    slow, vocos = preset("speecht5"), preset("vocos")
     most = path_between(slow, NVIDIA).longest(100)
     assert most < admit(true_mel(slow)[:, :most], NVIDIA, slow, max_frames=100).mel.shape[2] <= 100
     with pytest.raises(MelTooLongError, match=f"limit of {most} frames") as error:
         admit(true_mel(slow)[:, : most + 1], NVIDIA, slow, max_frames=100)
     assert error.value.limit == most
-    vocos = preset("vocos")
     (true,), (other,) = (admit(true_mel(c), NVIDIA, vocos, guard="warn").verdicts for c in (vocos, preset("bigvgan")))
     assert (true.typical, true.adapted) == (True, "vocos")
     assert (other.typical, other.cause) == (False, "bands")
@@ -120,7 +117,8 @@ def test_a_stream_is_checked_incrementally_and_its_start_is_judged_once():
     with pytest.raises(MelError, match="one mel"):
         admission.take(loud[None])
     with pytest.raises(MelTooLongError, match="100 frames"):
-        admission.take(QUIET.repeat(1, 4))
+        admission.take(QUIET.repeat(1, 7))
+    assert admission.frames == 60  # without those refused
     admission = StreamAdmission(path_between(NVIDIA, NVIDIA), "warn")
     admission.take(QUIET.repeat(1, 8))
     with pytest.raises(MelError, match=r"the first of them mel\[0, 50\]"):
@@ -181,3 +179,5 @@ def test_admitted_mels_are_synthesized_without_converting_again():
     expected = v.synthesize(mel, seed=1, preset="espnet")
     np.testing.assert_array_equal(v.synthesize_many([Utterance(admitted, seed=1)])[0], expected)
     np.testing.assert_allclose(np.concatenate(list(v.stream(admitted, seed=1))), expected, atol=1e-5)
+    pieces = map(torch.zeros(80, 4).copy_, torch.from_numpy(mel).split(4, dim=1))  # all in one buffer
+    np.testing.assert_allclose(torch.cat(list(v.stream(pieces, seed=1, preset="auto"))), expected, atol=1e-5)

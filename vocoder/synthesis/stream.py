@@ -14,7 +14,7 @@ from vocoder.admission import ENOUGH_FRAMES, Admitted, StreamAdmission, check_si
 from vocoder.guard.automatic import UnsureError
 from vocoder.guard.verdict import Verdict
 from vocoder.mel.sharpening import Sharpening
-from vocoder.mel.values import MelError
+from vocoder.mel.values import MelError, finite_values
 from vocoder.models.base import Vocoder
 from vocoder.stages import Pipeline
 
@@ -194,8 +194,7 @@ class StreamSession:
 
         Pass `delivered=False` to report the delivery to `playback` later.
         """
-        frames = self.ready
-        if frames == 0:
+        if (frames := self.ready) == 0:
             return self._as_pushed(torch.zeros(0))
         with torch.inference_mode():  # reduces the overhead of each operation
             x = self._admission.placement.place(self.pipeline.advance(frames)[0, 0])
@@ -216,9 +215,9 @@ def stream_audio(
     are no frames.
     """
     waited, since = 0.0, session.playback.clock()
-    for piece in pieces:
+    for piece in map(_in_columns, pieces):
         waited += session.playback.clock() - since
-        session.push(piece[:, None] if isinstance(piece, (Tensor, np.ndarray)) and piece.ndim == 1 else piece)
+        session.push(piece)
         heed(session.judge())
         session.patient = waited < PROMPT * session.seconds
         while session.ready and not isinstance(piece, Admitted):  # a whole mel can be finished first
@@ -237,14 +236,17 @@ def read_start(pieces: Iterable[Any]) -> tuple[Tensor, Iterator[Any]]:
 
     The start is (n_mels, frames). Raises an UnsureError if there are no pieces, a MelError if one has another shape.
     """
-    pieces, kept, shaped = iter(pieces), list[Any](), list[Tensor]()
-    for piece in pieces:
-        kept.append(piece)
-        values = torch.as_tensor(piece, dtype=torch.float32).cpu()
-        shaped.append(values[:, None] if values.ndim == 1 else values)
-        check_single(shaped[-1].ndim)
-        if sum(part.shape[1] for part in shaped) >= ENOUGH_FRAMES:
+    pieces, kept, frames = iter(pieces), list[Any](), 0
+    for piece in map(_in_columns, pieces):
+        values = finite_values(piece, frames)
+        check_single(values.ndim)
+        kept.append(values if isinstance(piece, Tensor) else values.numpy())
+        if (frames := frames + values.shape[1]) >= ENOUGH_FRAMES:
             break
-    if not shaped:
+    if not kept:
         raise UnsureError("preset=auto needs frames to recognise, and this mel has none")
-    return torch.cat(shaped, dim=1), chain(kept, pieces)
+    return torch.cat([torch.as_tensor(piece).cpu() for piece in kept], dim=1), chain(kept, pieces)
+
+
+def _in_columns(piece: Any) -> Any:
+    return piece[:, None] if isinstance(piece, (Tensor, np.ndarray)) and piece.ndim == 1 else piece
