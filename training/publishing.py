@@ -48,8 +48,8 @@ def publish(
 ) -> None:
     """Write the directory of a trained model, or of the mean of several; print its size and its weights' licence.
 
-    `quality` is a block of quality.json; if it is empty, the model keeps its scores. `notes` is Markdown. Raises
-    ValueError if the model cannot be used.
+    `quality` is a block of quality.json; if it is empty, the model keeps its scores unless its corrections change.
+    `notes` is Markdown. Raises ValueError if the model cannot be used.
     """
     checkpoint = mean_of(models)
     config: Any = checkpoint.model.config
@@ -57,7 +57,7 @@ def publish(
         if not hasattr(config, "corrections"):
             raise ValueError("--corrections is for vocoders, but this model makes no audio")
         checkpoint.model.config = replace(config, corrections=corrections)
-    scores = dict(quality or checkpoint.quality)
+    scores = dict(quality or (checkpoint.quality if checkpoint.model.config == config else {}))
     provenance, mel_config = with_inheritance(checkpoint.provenance), checkpoint.mel_config
     card = model_card(output.name, checkpoint.model, mel_config, provenance, scores, notes)
     precision = getattr(torch, dtype)

@@ -25,13 +25,12 @@ from vocoder.directories import CheckpointError as CheckpointError
 from vocoder.files import read_small, replaced
 from vocoder.mel.config import MelConfig
 from vocoder.models.families import FAMILIES, Families, family_of
-from vocoder.sampling import MAX_CORRECTIONS
 
 logger = logging.getLogger(__name__)
 
 FORMAT_VERSION = 1
 MAX_CONFIG_BYTES = 2**22
-MOST = {"corrections": MAX_CORRECTIONS, "flows": 256, "blocks": 256, "layers": 256, "sigma": 100}
+MOST = {"flows": 256, "blocks": 256, "layers": 256, "sigma": 100}
 MOST |= {"sample_rate": 2**19, "n_fft": 2**15, "win_length": 2**15, "hop_length": 2**11, "group_size": 2**11}
 MOST_WHOLE, MOST_OF_OTHERS = 2**12, 2**19
 """limits far beyond any real model, so that an untrusted file cannot cause endless work"""

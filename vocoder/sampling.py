@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vocoder.config import MAX_CORRECTIONS
 from vocoder.mel.config import MelConfig
 
 Preset = str | Path | MelConfig | None
@@ -26,8 +27,6 @@ GuardMode = Literal["warn", "strict", "off"]
 
 SAMPLING_FIELDS = ("sigma", "seed", "denoise", "corrections", "sharpen")
 """the fields of a `Sampling` that concern the model, not how the mel was made"""
-MAX_CORRECTIONS = 100
-"""largest number of corrections; far fewer are useful"""
 MAX_SIGMA = 2
 """highest sampling temperature"""
 MAX_SEED = 2**63 - 1

@@ -14,10 +14,10 @@ from server.problems import Problem, invalid_parameter, invalid_parameters, malf
 from server.request.reading import Strict, once, read_json
 from vocoder.admission import Admitted
 from vocoder.audio.writing import Origin
-from vocoder.config import ConfigError
+from vocoder.config import MAX_CORRECTIONS, ConfigError
 from vocoder.mel.config import MelConfig, MelConfigs, preset
 from vocoder.mel.config_file import AUTO, with_statistics
-from vocoder.sampling import MAX_CORRECTIONS, MAX_SIGMA, AdaptMode, GuardMode, Sampling, sampling_fields
+from vocoder.sampling import MAX_SIGMA, AdaptMode, GuardMode, Sampling, sampling_fields
 
 Query = TypeVar("Query", bound=BaseModel)
 

@@ -99,7 +99,7 @@ INVALID_ARCHITECTURES = [
     ({"flows": "three"}, "architecture.flows must be int, not 'three'"),
     ({"group_size": 0}, "group_size must be at least 1"),
     ({"n_mels": 6}, "has n_mels 6 in the model, 5 in the mel"),
-    ({"corrections": 10**9}, "architecture.corrections must be a number up to 100, not 1000000000"),
+    ({"corrections": 10**9}, "corrections must be at least 0 and at most 100, not 1000000000"),
     ({"flows": 10**6}, "architecture.flows must be a number up to 256"),
     ({"sigma": 1e9}, "architecture.sigma must be a number up to 100, not 1000000000.0"),
     ({"sigma": float("nan")}, "sigma must be at least 0, not nan"),

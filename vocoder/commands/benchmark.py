@@ -26,17 +26,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the median synthesis time for each duration, and a stream's time to first chunk for the longest one."""
-    if min(args.seconds) <= 0:
-        raise ValueError(f"--seconds must be positive, not {min(args.seconds):g}")
+    if wrong := [seconds for seconds in args.seconds if not 0 < seconds < float("inf")]:
+        raise ValueError(f"--seconds must be positive, not {wrong[0]:g}")
     synthesizer = model(args)
     mels = {seconds: noise_mel(synthesizer.mel_config, seconds) for seconds in args.seconds}
     tasks = {f"{seconds:g} s": partial(synthesizer.synthesize, mel, seed=0) for seconds, mel in mels.items()}
-    longest = mels[max(mels)]
-    medians = alternate({**tasks, "first chunk": lambda: next(synthesizer.stream(longest, seed=0))}, args.repetitions)
+    first = {"first chunk": lambda: next(synthesizer.stream(mels[max(mels)], seed=0))}
+    medians = alternate(tasks | first, args.repetitions)
     lengths = [mel.shape[1] * synthesizer.hop_length / synthesizer.sample_rate for mel in mels.values()]
     speeds = [length / medians[name] for name, length in zip(tasks, lengths, strict=True)]
-    where = machine(synthesizer.device)
-    dtype = str(synthesizer.dtype).removeprefix("torch.")
+    where, dtype = machine(synthesizer.device), str(synthesizer.dtype).removeprefix("torch.")
     if args.json:
         figures = {"model": synthesizer.name, "dtype": dtype, "machine": where, "seconds": medians}
         print(json.dumps({**figures, "times_real_time": dict(zip(tasks, speeds, strict=True))}, indent=2))

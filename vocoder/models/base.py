@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from vocoder.config import Checked, Count, NotNegative, NotNegativeInt
+from vocoder.config import Checked, Corrections, Count, NotNegative
 from vocoder.packing import Packing
 from vocoder.stages import MEL, NOISE, Stage, Z, run
 
@@ -19,7 +19,7 @@ class VocoderConfig(Checked):
     hop_length: Count = 256
     """samples per mel frame"""
     sample_rate: Count = 22050
-    corrections: NotNegativeInt = 0
+    corrections: Corrections = 0
     """number of corrections of a sample towards its mel, outside the density; also in training"""
     sigma: NotNegative = 1.0
     """default sampling temperature"""

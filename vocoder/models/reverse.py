@@ -7,7 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from vocoder.config import ConfigError, Count, NotNegativeInt, Positive
+from vocoder.config import ConfigError, Corrections, Count, Positive
 from vocoder.flows.affine import ConditionalAffine
 from vocoder.flows.coupling import soft_clip
 from vocoder.flows.lapped import LappedTransform
@@ -52,7 +52,7 @@ class ReverseConfig(VocoderConfig):
     """learned source of a sample's noise"""
     head: SpectrumHeadConfig | None = None
     """last step from hidden frames to audio through spectra; by default through lapped transform coefficients"""
-    corrections: NotNegativeInt = 4
+    corrections: Corrections = 4
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from vocoder.config import ConfigError, Count, NotNegativeInt
+from vocoder.config import ConfigError, Corrections, Count
 from vocoder.distributions import log_density
 from vocoder.flows.affine import ActNorm, ConditionalAffine
 from vocoder.flows.conv1x1 import MATRIX_STEP_SCALE, InvertibleConv1x1, swap_order
@@ -51,7 +51,7 @@ class WaveGlowConfig(VocoderConfig):
     stack: WaveNetConfig = field(default_factory=lambda: WaveNetConfig(channels=208, dilations=(1, 2, 1)))
     source: SourceConfig | None = field(default_factory=SourceConfig)
     """learned source of a sample's noise; None for white noise"""
-    corrections: NotNegativeInt = 12
+    corrections: Corrections = 12
 
     def __post_init__(self) -> None:
         super().__post_init__()

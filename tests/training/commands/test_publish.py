@@ -39,16 +39,17 @@ def test_publishing_rounds_the_trained_weights_and_adds_their_scores(trained, tm
     assert (published.quality, published.provenance) == (quality, PROVENANCE)
     for name, value in original.model.state_dict().items():
         torch.testing.assert_close(published.model.state_dict()[name], value.half().float(), rtol=0, atol=0)
-    size = (tmp_path / "anna" / "model.safetensors").stat().st_size
     printed, warnings = capsys.readouterr()
-    assert f"{size / 1e6:.1f} MB in float16" in printed
+    assert f"{(tmp_path / 'anna' / 'model.safetensors').stat().st_size / 1e6:.1f} MB in float16" in printed
     assert "licence of the weights: CC-BY-SA-3.0, because it is share-alike" in printed
     assert warnings == ""
     assert "anna already exists: choose another -o, or use --force" in cli_error(main, *command)
     (tmp_path / "quality.json").write_text(json.dumps({"run": quality | {"weights_sha256": "0"}}))
     assert "has the scores of other weights than" in cli_error(main, *command, "--force")
-    assert main([*command[:3], str(tmp_path / "five"), "--corrections", "5"]) == 0
-    assert load_model(tmp_path / "five").model.config == replace(original.model.config, corrections=5)
+    assert main(["publish", command[3], "-o", str(tmp_path / "five"), "--corrections", "5"]) == 0
+    assert "at most 100, not 101" in cli_error(main, *command[:3], tmp_path / "more", "--corrections", "101")
+    assert (five := load_model(tmp_path / "five")).model.config == replace(original.model.config, corrections=5)
+    assert five.quality == {}  # the scores were those of another number
 
 
 def test_the_card_lists_scores_baselines_data_and_licence():
