@@ -43,21 +43,20 @@ class Deadline:
 class ReaderWatch(Deadline):
     """Aborts a connection whose client makes no reading progress for `seconds`."""
 
-    def __init__(self, transport: asyncio.Transport, seconds: float) -> None:
+    def __init__(self, transport: "LingeringTransport", seconds: float) -> None:
         super().__init__(seconds, self._check)
         self._transport = transport
-        self._before = 0
+        self._goal = 0
 
     def begin(self) -> None:
         """Watch until everything is read, unless there is nothing to read or it is watching."""
         unread = self._transport.get_write_buffer_size()
         if unread > 0 and self._timer is None:
-            self._before = unread
+            self._goal = self._transport.written - max(0, unread - LEAST_PROGRESS)
             super().begin()
 
     def _check(self) -> None:
-        unread = self._transport.get_write_buffer_size()
-        if unread and unread > self._before - LEAST_PROGRESS:
+        if self._transport.written - self._transport.get_write_buffer_size() < self._goal:
             self._transport.abort()
         else:
             self.begin()
@@ -73,6 +72,7 @@ class LingeringTransport(asyncio.Protocol):
 
     def __init__(self, transport: asyncio.Transport, protocol: asyncio.Protocol, sending: Callable[[], bool]) -> None:
         self.plain = transport
+        self.written = 0  # bytes
         self._protocol = protocol
         self._sending = sending
         self._left = LINGER_BYTES
@@ -89,6 +89,7 @@ class LingeringTransport(asyncio.Protocol):
     def write(self, data: bytes) -> None:
         """Send data unless the connection is closed."""
         if self._timer is None:
+            self.written += len(data)
             self.plain.write(data)
 
     def close(self) -> None:

@@ -109,7 +109,7 @@ class LimitedHttp(H11Protocol):
         super().connection_made(lingering)  # type: ignore[arg-type]
         self.idle_since = self.loop.time()
         set_up_socket(transport)
-        self._watch = ReaderWatch(transport, self._settings.send_timeout)
+        self._watch = ReaderWatch(lingering, self._settings.send_timeout)
         if len(self.connections) > self._settings.max_connections:
             self._make_room()
         if len(self.connections) > 2 * self._settings.max_connections:  # up to that, each gets an answer

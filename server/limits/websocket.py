@@ -50,7 +50,7 @@ class LimitedWebSocket(WebSocketsSansIOProtocol):
         lingering = LingeringTransport(transport, self, lambda: self.conn.parser_exc is not None)
         super().connection_made(lingering)  # type: ignore[arg-type]
         transport.max_size = READ_BYTES  # type: ignore[attr-defined]  # an attribute of asyncio's transports
-        self._watch = ReaderWatch(transport, self.config.settings.send_timeout)
+        self._watch = ReaderWatch(lingering, self.config.settings.send_timeout)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop the timer of a lost connection."""

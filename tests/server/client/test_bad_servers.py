@@ -117,10 +117,7 @@ def test_bad_stream_messages_raise_errors(messages, kind):
     def send_messages(connection):
         connection.recv(20.0)
         for message in messages:
-            if message is None:
-                waiting.wait(20.0)
-            else:
-                connection.send(message)
+            waiting.wait(20.0) if message is None else connection.send(message)
 
     with serve(send_messages, "127.0.0.1", 0) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -138,11 +135,8 @@ def test_websocket_redirects_are_not_followed_with_the_api_key(status):
     with raw_server(lambda connection: requests.append(b"")) as other:
         address = other.replace("http", "ws", 1)
         redirect = f"HTTP/1.1 {status}\r\nLocation: {address}/v1/stream\r\nContent-Length: 0\r\n\r\n".encode()
-        with (
-            raw_server(lambda connection: connection.sendall(redirect)) as url,
-            Client(url, api_key="secret-of-this-client", timeout=5.0, trust_env=False) as client,
-            pytest.raises(VocoderError),
-            client.stream(MEL),
-        ):
-            pass
+        with raw_server(lambda connection: connection.sendall(redirect)) as url:
+            client = Client(url, api_key="secret-of-this-client", timeout=5.0, trust_env=False)
+            with client, pytest.raises(VocoderError), client.stream(MEL):
+                pass
     assert requests == []

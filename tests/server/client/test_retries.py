@@ -38,13 +38,12 @@ def full_queue(url, streamer, wait_until):
     """Block the model of a server and fill its queue of one."""
     entered = streamer.entered
     streamer.gate.clear()
-    line = 'vocoder_queued_requests{model="streamer"} 1.0'
     with Client(url, trust_env=False, retries=Retries(most=0)) as other:
         threads = [threading.Thread(target=other.synthesize, args=(mel_of(5),)) for _ in range(2)]
         threads[0].start()
         wait_until(lambda: streamer.entered == entered + 1)
         threads[1].start()
-        wait_until(lambda: line in metrics(url))
+        wait_until(lambda: 'vocoder_queued_requests{model="streamer"} 1.0' in metrics(url))
         try:
             yield
         finally:

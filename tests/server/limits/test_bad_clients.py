@@ -1,5 +1,6 @@
 """Many concurrent, slow, malformed, unread or disconnecting clients do not block the server."""
 
+import asyncio
 import json
 import socket
 import time
@@ -9,6 +10,8 @@ import httpx
 import pytest
 from handshakes import answer_of, connected, post, read_until_closed
 from http_helpers import TIMEOUT, metric, metrics, npy
+
+from server.limits.closing import LEAST_PROGRESS, LingeringTransport, ReaderWatch
 
 NOWHERE = b"POST /nowhere HTTP/1.1\r\nHost: localhost\r\n"
 ROUTE = "/v1/synthesize?format=npy"
@@ -81,7 +84,7 @@ def test_idle_connections_are_closed_for_new_ones(ready, new_mel, sent):
         assert answer_of(idle[-1])[0] == (400 if sent == HEAD[:10] else 200)
 
 
-def test_one_client_cannot_use_all_connections(ready, new_mel, tmp_path, wait_until):
+def test_one_client_cannot_use_all_connections_or_threads(ready, new_mel, tmp_path, wait_until):
     keys = {name: f"{name}-has-this-long-key" for name in ("alice", "bob")}
     (tmp_path / "keys").write_text("".join(f"{name}:{key}\n" for name, key in keys.items()))
     body = npy(new_mel())
@@ -93,7 +96,7 @@ def test_one_client_cannot_use_all_connections(ready, new_mel, tmp_path, wait_un
         with connected(url, request_of(name)) as connection:
             return answer_of(connection)[0]
 
-    with ready(max_connections=8, api_keys_file=tmp_path / "keys") as url, ExitStack() as stack:
+    with ready(max_connections=8, worker_threads=1, api_keys_file=tmp_path / "keys") as url, ExitStack() as stack:
         slow = [stack.enter_context(connected(url, request_of("alice", body[:-1]))) for _ in range(6)]
         wait_until(lambda: status_of("alice") == 503)  # once all six are being read
         assert [status_of("bob") for _ in range(3)] == [200] * 3
@@ -131,16 +134,6 @@ def test_a_client_that_shuts_down_sending_counts_as_disconnected(ready, fake, ne
         fake.gate.set()
 
 
-def test_more_slow_clients_than_threads_do_not_block_others(ready, new_mel):
-    body = npy(new_mel())
-    with ready(worker_threads=1) as url, ExitStack() as stack:
-        slow = [stack.enter_context(connected(url, post(ROUTE, body[:-1], len(body)))) for _ in range(20)]
-        assert_serves(url, new_mel())
-        for connection in slow:
-            connection.sendall(body[-1:])
-            assert connection.recv(12) == b"HTTP/1.1 200"
-
-
 NOT_HTTP = {
     b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03": b"malformed-request",  # TLS
     b"GET / HTTP/1.1\r\nHost: localhost\r\n: empty\r\n\r\n": b"malformed-request",
@@ -174,6 +167,24 @@ def test_clients_that_do_not_read_are_disconnected(ready, new_mel, wait_until):
         with pytest.raises((BrokenPipeError, ConnectionResetError)):
             wait_until(lambda: unread.send(b"G") == 0)
         assert_serves(url, new_mel())
+
+
+async def test_clients_that_read_slowly_make_progress_although_as_much_is_unread():
+    ours, slow = socket.socketpair()
+    with slow:
+        plain, protocol = await asyncio.get_running_loop().create_connection(asyncio.Protocol, sock=ours)
+        transport = LingeringTransport(plain, protocol, lambda: False)
+        watch = ReaderWatch(transport, TIMEOUT)
+        transport.write(bytes(2**22))
+        watch.begin()
+        before = plain.get_write_buffer_size()
+        while before - plain.get_write_buffer_size() < LEAST_PROGRESS:
+            assert slow.recv(2**16)
+            await asyncio.sleep(0)
+        transport.write(bytes(before - plain.get_write_buffer_size()))
+        for aborted in (False, True):
+            watch._end()  # the time is over
+            assert plain.is_closing() == aborted
 
 
 def test_disconnecting_before_the_body_is_complete(ready, new_mel):

@@ -40,13 +40,9 @@ def test_key_files_define_owners_roles_and_quotas(file):
 INVALID = {
     "has no key": ("", "# nothing\n"),
     "line 1: write NAME:KEY": (
-        f"{KEY}\n",
-        f"n/ame:{KEY}",
         f"bad name:{KEY}",
-        "alice:short",
-        f"alice:{'x' * 257}",
-        f"alice:sha256:{'F' * 64}",
-        f"alice:sha256:{'f' * 63}",
+        *f"{KEY} n/ame:{KEY} alice:short alice:{'x' * 257}".split(),
+        *(f"alice:sha256:{wrong}" for wrong in ("F" * 64, "f" * 63)),
         *(f"alice:{KEY} {wrong}" for wrong in ("frames_per_minute=-1", "frames_per_minute=many", "x=y", "roles=admin")),
     ),
     "line 2: two lines with the same name": (f"alice:{KEY}\nalice:{KEY}2 roles=metrics",),
@@ -59,8 +55,7 @@ def test_invalid_lines_are_reported_without_the_key(file):
             file.write_text(text)
             with pytest.raises(KeyFileError, match=message) as caught:
                 read_owners(file)
-            assert KEY not in str(caught.value)
-            assert "short" not in str(caught.value)
+            assert [key for key in (KEY, "short") if key in str(caught.value)] == []
 
 
 @pytest.mark.parametrize(
@@ -109,10 +104,7 @@ def replace_file(file, text):
 def test_an_invalid_or_missing_file_keeps_the_old_keys(file, text, caplog):
     file.write_text(f"alice:{KEY}")
     ring = KeyRing(file, 0, 0)
-    if text is None:
-        file.unlink()
-    else:
-        replace_file(file, text)
+    replace_file(file, text) if text else file.unlink()
     assert not reloaded(ring)
     assert ring.find(KEY) is not None
     assert "cannot reload the API keys" in caplog.text

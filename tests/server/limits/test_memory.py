@@ -80,10 +80,6 @@ def tensor(data, shape=b"80,10"):
     return b'{"inputs":[{"name":"mel","datatype":"FP32","shape":[' + shape + b'],"data":[' + data + b"]}]}"
 
 
-def members():
-    return b"".join(b',"k%d":0' % number for number in range(200_000))
-
-
 def safetensors():
     entry = {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}
     head = json.dumps({f"t{number}": entry for number in range(60_000)}).encode()
@@ -95,7 +91,7 @@ FLOODS = {
     "inputs": (INFER, JSON, lambda: b'{"inputs":[' + repeated(b"{}", 400_000) + b"]}"),
     "outputs": (INFER, JSON, lambda: b'{"inputs":[],"outputs":[' + repeated(b"{}", 400_000) + b"]}"),
     "fewer inputs": (INFER, JSON, lambda: b'{"inputs":[' + repeated(b"{}", 60_000) + b"]}"),
-    "members": (INFER, JSON, lambda: b'{"inputs":[]' + members() + b"}"),
+    "members": (INFER, JSON, lambda: b'{"inputs":[]' + b"".join(b',"k%d":0' % n for n in range(200_000)) + b"}"),
     "a string in data": (INFER, JSON, lambda: tensor(LONG_STRING + repeated(b"1", 200_000))),
     "a string in a mel": (SYNTHESIZE, JSON, lambda: b'{"mel":[' + LONG_STRING + repeated(b"1", 200_000) + b"]}"),
     "a string in a row": (SYNTHESIZE, JSON, lambda: b'{"mel":[[' + LONG_STRING + repeated(b"1", 200_000) + b"]]}"),
@@ -123,5 +119,4 @@ def test_bodies_that_expand_when_parsed_are_rejected_in_little_memory(ready):
             response = httpx.post(url + path, content=content, headers=headers, timeout=TIMEOUT)
             assert response.status_code == 400, (kind, response.text)
             assert peak() - before < MOST_GROWTH, kind
-            assert len(response.content) < 1000
-            assert b"AAAA" not in response.content
+            assert (len(response.content) < 1000, b"AAAA" in response.content) == (True, False)
