@@ -68,7 +68,7 @@ class Settings(BaseSettings):
     """whether models can be loaded and unloaded on the admin port, at /v2/repository"""
     unload_after: Least0 = 0.0
     """seconds without work after which a model is unloaded, until the next request; 0 means never. If shorter than
-    VOCODER_BODY_TIMEOUT, it may end an idle stream"""
+    VOCODER_BODY_TIMEOUT or VOCODER_SEND_TIMEOUT, it may end a stream"""
     docs: bool = Field(default=True, description="whether to serve /docs and /openapi.json")
     page: bool = Field(default=True, description="whether to serve the page at /")
     guard: Literal["warn", "strict", "off"] = "warn"

@@ -100,17 +100,18 @@ class Engine:
                 self._state_on_failure, self.state, self.loaded = self.state, EngineState.LOADING, Future()
                 self.start_loading()
 
-    def unload(self, unused_for: float | None = None) -> bool:
-        """Free the model and return whether it was loaded. Waiting jobs are refused; a running job keeps the model.
+    def unload(self, unused_for: float = 0.0) -> bool:
+        """Free the model and return whether it was in service. Waiting jobs are refused; a running job keeps the model.
 
         With `unused_for`, only if the model has been unused for that many seconds; the next request loads it again.
         """
+        states = (EngineState.READY,) if unused_for else (EngineState.READY, EngineState.IDLE)
         with self.queue.lanes.lock:
-            unused = time.monotonic() - self._last_used
-            if self.state is not EngineState.READY or (unused_for and (unused < unused_for or len(self.queue))):
+            used = len(self.queue) or self.queue.running or time.monotonic() - self._last_used < unused_for
+            if self.state not in states or (unused_for and used):
                 return False
             self._refuse_all(EngineState.IDLE if unused_for else EngineState.UNLOADED)
-            self._model = None
+            self._model = self.failure = None
         logger.info("%s is unloaded", self.name)
         return True
 

@@ -59,7 +59,7 @@ class WorkQueue:
         self.pace.add(1, FIRST_GUESS)
         self._items, self._longest_wait, self._compute, self._fits = items, seconds, compute, fits
         self._jobs: list[Job] = []
-        self._running: dict[Job, tuple[float, float]] = {}  # start time and expected seconds
+        self.running: dict[Job, tuple[float, float]] = {}  # start time and expected seconds
         lanes.add(self)
 
     def __len__(self) -> int:
@@ -144,7 +144,7 @@ class WorkQueue:
             seconds = self._seconds(job)
             turn = self.lanes.shares.begin if job is run[0] else self.lanes.shares.add  # the others come along
             turn(self._who(job), seconds)
-            self._running[job] = time.monotonic(), seconds
+            self.running[job] = time.monotonic(), seconds
             self._jobs.remove(job)
             job.begun = True
         return run
@@ -163,7 +163,7 @@ class WorkQueue:
                 done = sum(job.cost * (outcome if isinstance(outcome, Part) else job).frames for job, outcome in pairs)
                 self.pace.add(done, seconds * width)
             for job, outcome in pairs:
-                _, expected = self._running.pop(job)
+                _, expected = self.running.pop(job)
                 self.lanes.shares.add(self._who(job), seconds * width / len(jobs) - expected)
                 job.infer_seconds += seconds
                 if isinstance(outcome, Part) and not job.cancelled():
@@ -172,7 +172,7 @@ class WorkQueue:
         return [(job, outcome) for job, outcome in pairs if not isinstance(outcome, Part)]
 
     def _add(self, job: Job) -> None:
-        if not any(job.client == other.client for other in (*self._jobs, *self._running)):
+        if not any(job.client == other.client for other in (*self._jobs, *self.running)):
             self.lanes.shares.arrive(self._who(job))
         self._jobs.append(job)
 
@@ -210,7 +210,7 @@ class WorkQueue:
         return sum(job.work for job in jobs) / self.pace.frames_per_second
 
     def _left(self) -> float:
-        now, running = time.monotonic(), self._running.items()
+        now, running = time.monotonic(), self.running.items()
         return sum(max(0.0, since + seconds - now) for job, (since, seconds) in running if not job.cancelled())
 
 

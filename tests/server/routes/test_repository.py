@@ -3,6 +3,7 @@
 import gc
 import weakref
 from contextlib import asynccontextmanager
+from functools import partial
 
 import anyio
 import httpx
@@ -87,6 +88,7 @@ async def test_unused_models_are_unloaded_and_model_control_is_optional(fake, ne
         assert (await admin.post(f"{REPOSITORY}/models/fake/unload")).status_code == 404
     async with running({"fake": fake}, unload_after=0.2, model_control=True) as (engines, public, admin):
         (engine,) = engines
+        synthesize, control = partial(public.post, "/synthesize", content=npy(new_mel())), f"{REPOSITORY}/models/fake"
         with anyio.fail_after(60.0):
             while engine.state is not EngineState.IDLE:
                 await anyio.sleep(0.02)
@@ -98,19 +100,30 @@ async def test_unused_models_are_unloaded_and_model_control_is_optional(fake, ne
             assert (await public.get("/v1/models/fake")).json()["state"] == "loading"
             assert (engine.state, (await public.get("/readyz")).status_code) == (EngineState.LOADING, 200)
             problem(await public.post("/synthesize?model=x", content=b""), 404, "unknown-model")
-            assert (await admin.post(f"{REPOSITORY}/models/fake/unload")).status_code == 503
+            assert (await admin.post(f"{control}/unload")).status_code == 503
             fake.gate.set()
             await engines.wait_ready()
             await anyio.sleep(0.4)  # kept, because clients were told to retry
-            assert (await public.post("/synthesize", content=npy(new_mel()))).status_code == 200
+            fake.gate.clear()
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(synthesize)
+                await anyio.sleep(0.5)
+                assert engine.state is EngineState.READY  # it is at work
+                fake.gate.set()
+            assert (await synthesize()).status_code == 200
+            while engine.state is not EngineState.IDLE:
+                await anyio.sleep(0.02)
+            assert (await admin.post(f"{control}/unload")).status_code == 200
+            problem(await synthesize(), 503, "unloaded")  # it does not wake any more
+            assert (await admin.post(f"{control}/load")).status_code == 200
             while engine.state is not EngineState.IDLE:
                 await anyio.sleep(0.02)
             fake.fault = CheckpointError("/a/b/config.json is not valid JSON")
             while engine.failure is None:
-                assert (await public.post("/synthesize", content=npy(new_mel()))).status_code == 503
-            document = problem(await public.post("/synthesize", content=npy(new_mel())), 503, "model-failed")
+                assert (await synthesize()).status_code == 503
+            document = problem(await synthesize(), 503, "model-failed")
             assert document["detail"] == "The model cannot be loaded: config.json is not valid JSON."
             fake.fault = None
             while engine.state is not EngineState.READY:  # until it works again
                 await anyio.sleep(0.02)
-                await public.post("/synthesize", content=npy(new_mel()))
+                await synthesize()
