@@ -70,7 +70,7 @@ class LoadedModel:
         self._shared_frames = shared_frames
         self._twins = Twins(0, vocoder.load) if twins is None else twins
         self._model = Model(next(NUMBERS), synthesizer.name, self.info["weights_sha256"])
-        weakref.finalize(self, self._twins.forget, self._model.number)
+        weakref.finalize(synthesizer.model, self._twins.forget, self._model.number)  # a stream may outlive this object
 
     def try_out(self, frames: int = 1, denoise: float = 0.0) -> float:
         """Synthesize silence and return the seconds it took; raise if the model fails."""

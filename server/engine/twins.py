@@ -37,6 +37,8 @@ END_SECONDS = 5.0  # longest wait for idle processes to end
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 300.0  # seconds before another process is started
 STEADY_SECONDS = 60.0  # after which the end of a process is no reason to pause
 IDLE_SECONDS = 5.0  # without work, after which a process gives freed memory back
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+"""signals that may go to all processes of a service, which then end with the server's work"""
 WATCH_SECONDS = 1.0  # between looks at whether a process is stuck
 Load = Callable[[str], Synthesizer]
 """loads a model by its name or directory; it must be picklable"""
@@ -223,21 +225,16 @@ class Twins:
         return Twin(ours, process)
 
 
-def _signals() -> list[int]:
-    """Return the signals that may go to all processes of a service, which then end with the server's work."""
-    return [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-
-
 def _block_signals() -> None:
     """Block these signals in this thread and in the server of forks that it starts."""
     if hasattr(signal, "pthread_sigmask"):
         resource_tracker.ensure_running()  # it unblocks them when it starts
-        signal.pthread_sigmask(signal.SIG_BLOCK, _signals())
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
 
 
 def _serve(owner: "Connection[Any, Any]", load: Load) -> None:
     """Do the work that `owner` sends, until it closes the connection or ends."""
-    for number in _signals():
+    for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     logging.captureWarnings(True)
     logging.disable()  # the owner computes again what fails here, and logs that

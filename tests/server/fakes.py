@@ -8,7 +8,6 @@ import sys
 import threading
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -36,7 +35,7 @@ class FakeSynthesizer:
     family = "fake"
     dtype = "float32"
     corrections = 0
-    model = SimpleNamespace(sequential=True, steps_per_frame=2)
+    model = type("Model", (), {"sequential": True, "steps_per_frame": 2})
 
     def __init__(self, name="fake", mel_config=None):
         self.name = name
@@ -102,10 +101,6 @@ def slow(x):
     return x
 
 
-def hang(x):
-    threading.Event().wait(60.0)
-
-
 def forkserver():
     """Return a context for processes with torch and the server loaded, but without threads of this one."""
     context = multiprocessing.get_context("forkserver")
@@ -113,7 +108,7 @@ def forkserver():
     return context
 
 
-FAULTS = {"none": None, "slow": slow, "hang": hang, "lost": LOST}
+FAULTS = {"none": None, "slow": slow, "hang": lambda x: threading.Event().wait(60.0), "lost": LOST}
 
 
 def serve(fault, settings, output, blocked=False):

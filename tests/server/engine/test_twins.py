@@ -99,11 +99,13 @@ def test_a_process_that_is_stuck_is_ended_and_another_one_starts(twins, director
 
 
 @pytest.mark.parametrize("killed", [None, 0, 2])
-def test_a_stream_goes_on_where_its_process_was_killed(twins, directory, killed):
+def test_a_stream_goes_on_where_its_process_was_killed_and_keeps_its_model(twins, directory, killed):
+    twins.forget = (forgotten := []).append
     loaded, mel = LoadedModel(vocoder.load(directory, guard="off"), twins=twins), _mel(300)
     expected = loaded.synthesizer.synthesize(mel, **SAMPLING)
     session, chunks = loaded.open_stream(SAMPLING, chunk_frames=64), []
     assert isinstance(session.pipeline, Remote)
+    del loaded  # as when an idle model is unloaded
     for number, start in enumerate(range(0, 300, 50)):
         if number == killed:
             _kill(twins)
@@ -113,6 +115,7 @@ def test_a_stream_goes_on_where_its_process_was_killed(twins, directory, killed)
     while not session.done:
         chunks.append(session.next())
     assert_same(np.concatenate(chunks), expected)
+    assert not forgotten  # or the process would load the model again, and keep it
 
 
 def test_a_model_that_was_replaced_on_disk_is_not_mixed_with_the_loaded_one(twins, directory, monkeypatch):
