@@ -134,7 +134,7 @@ async def _serve(servers: list[uvicorn.Server]) -> None:
         await main.serve()
     finally:
         for other in others:
-            other.should_exit = True
+            other.config.timeout_graceful_shutdown, other.should_exit = 1, True  # a model may still be loading
         await asyncio.gather(*tasks)
 
 

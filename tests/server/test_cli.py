@@ -58,9 +58,8 @@ def test_unavailable_models_and_ports_are_reported(tmp_path, capfd, model):
     assert "Traceback" not in errors
     assert signal.getsignal(signal.SIGTERM) == before
     assert main(["--port", "0", "--model", "revers"]) == 1
-    assert re.fullmatch(
-        r"vocoder-serve: cannot load model revers: .*; did you mean reverse?.*\n", capfd.readouterr().err
-    )
+    errors = capfd.readouterr().err
+    assert re.fullmatch(r"vocoder-serve: cannot load model revers: .*; did you mean reverse?.*\n", errors)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         assert main(["--port", port, "--model", str(model), "--log-level", "error"]) == 1

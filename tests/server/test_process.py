@@ -11,6 +11,7 @@ import httpx
 import numpy as np
 import pytest
 from fakes import forkserver, serve
+from handshakes import connected, post
 from http_helpers import TIMEOUT, encoded, metric, npy, slug
 
 import vocoder
@@ -124,6 +125,15 @@ def test_requests_that_do_not_finish_in_time_are_aborted_and_reported(program, n
         assert "1 requests did not finish in time" in process.errors()
         assert slug(answer.result(TIMEOUT)) == (503, "stopping")
         assert "Traceback" not in process.errors()
+
+
+def test_a_model_that_is_still_loading_does_not_delay_the_end(program):
+    with program("hang", admin_port=0, model_control=True, drain_timeout=1000.0) as (process, _):
+        admin = process.line().split()[-1]
+        with connected(admin, post("/v2/repository/models/other/load")):
+            assert httpx.get(f"{admin}/readyz", timeout=TIMEOUT).status_code == 200  # by then it loads
+            process.send(signal.SIGTERM)
+            assert process.wait() == 0
 
 
 def test_a_second_signal_ends_the_process_immediately(program, new_mel, wait_until):
