@@ -88,8 +88,7 @@ def visit(browser, ready):
             context = browser.new_context(**(window or {}))
             context.set_default_timeout(PATIENCE)
             page = context.new_page()
-            errors = []
-            addresses = []
+            errors, addresses = [], []
             page.on("pageerror", lambda error: errors.append(str(error)))
             page.on("console", lambda message: errors.append(message.text) if _is_fault(message) else None)
             page.on("request", lambda request: addresses.append(request.url))

@@ -103,8 +103,7 @@ def logger_of(writer):
 
 
 def test_lines_are_written_in_order(pipe):
-    writer = LogWriter(pipe[1])
-    logger = logger_of(writer)
+    logger = logger_of(writer := LogWriter(pipe[1]))
     for number in range(100):
         logger.warning("line %d \udcff", number)
     writer.flush()
@@ -113,8 +112,7 @@ def test_lines_are_written_in_order(pipe):
 
 
 def test_lines_are_dropped_if_the_pipe_is_not_read(pipe):
-    writer = LogWriter(pipe[1], most=10)
-    logger = logger_of(writer)
+    logger = logger_of(writer := LogWriter(pipe[1], most=10))
     for _ in range(1000):
         logger.warning("x" * 999)
     assert 900 < writer.dropped < 1000
@@ -129,13 +127,11 @@ def test_lines_are_dropped_if_the_pipe_is_not_read(pipe):
 
 
 def test_lines_that_cannot_be_formatted_or_written_are_counted(pipe):
-    writer = LogWriter(pipe[1])
-    logger_of(writer).warning("%d", "no number")
+    logger_of(writer := LogWriter(pipe[1])).warning("%d", "no number")
     assert writer.dropped == 1
     reading, writing = os.pipe()
     os.close(reading)
-    writer = LogWriter(writing)
-    logger_of(writer).warning("a line")
+    logger_of(writer := LogWriter(writing)).warning("a line")
     writer.flush()
     assert writer.dropped == 1
     os.close(writing)
