@@ -33,7 +33,8 @@ class Client(AbstractContextManager["Client"]):
 
     def close(self) -> None:
         """Close the client and its connections."""
-        self._loop.run(self._client.close())
+        if self._loop.stop.alive:
+            self._loop.run(self._client.close())
         self._loop.stop()
 
     def models(self) -> list[ModelInfo]:
@@ -71,9 +72,7 @@ class SpeechStream:
     """Yields audio x (T,), float32, as it arrives; `start` is the server's announcement, `end` the final summary."""
 
     def __init__(self, loop: "LoopThread", stream: AsyncSpeechStream) -> None:
-        self._loop = loop
-        self._stream = stream
-        self.start = stream.start
+        self._loop, self._stream, self.start = loop, stream, stream.start
 
     @property
     def end(self) -> StreamEnd | None:

@@ -138,9 +138,9 @@ def test_invalid_arguments_are_rejected_before_sending(kind):
 
 def test_closed_and_forked_clients_raise_errors_and_leave_no_threads(monkeypatch):
     before = threading.active_count()
-    client = Client("http://127.0.0.1:1", trust_env=False)
-    assert threading.active_count() == before + 1
-    client.close()
+    with Client("http://127.0.0.1:1", trust_env=False) as client:
+        assert threading.active_count() == before + 1
+        client.close()  # as the end of the block does again
     assert threading.active_count() == before
     with pytest.raises(RuntimeError, match="has been closed"):
         client.models()
