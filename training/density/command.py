@@ -111,15 +111,13 @@ class DensityObjective(Objective):
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     add = parser.add_argument
-    add("--model", metavar="KIND", help=", ".join(KINDS))
+    add("--model", choices=KINDS, metavar="KIND", help=", ".join(KINDS))
     add("--data", metavar="DATA", help=f"digits, {', '.join(TOYS)}, a manifest, or a corpus of the configured manifest")
     add_run_arguments(parser, required=False)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
-    if args.model not in (None, *KINDS):
-        raise ConfigError(f"--model must be one of {', '.join(KINDS)}, not {args.model!r}")
     file = args.config or default_config(args.model, args.data)
     config = load_config(DensityRun, file, [*shorthands(args.model, args.data), *args.overrides])
     set_seed(config.trainer.seed)

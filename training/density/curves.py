@@ -16,7 +16,7 @@ class Logit(Flow):
     of it, which have no density under the data's own measure; they are a fraction of a percent of samples.
     """
 
-    def __init__(self, alpha: float = 0.01) -> None:
+    def __init__(self, alpha: float) -> None:
         super().__init__()
         if not 0 <= alpha < 0.5:
             raise ConfigError(f"alpha of the logit must lie in [0, 1/2), not {alpha}")

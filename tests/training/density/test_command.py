@@ -84,7 +84,6 @@ def test_autoencoders_can_be_trained(mels, tmp_path, kind):
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["--model", "mafia"], "--model must be one of gaussian, elementwise, cdf, nice, realnvp, maf, iaf, glow, vae"),
         (["--data", "moons"], "items of moons are (2, 1)"),
         (["model.logit_alpha=null"], "logit_alpha must be set for digits"),
         (["--data", "festvox-ru", "model.logit_alpha=null", "model.channels=80"], "mels need `manifest`"),
