@@ -7,31 +7,26 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from functools import cache
 
 import numpy as np
 import soundfile
-import torch
 from numpy.typing import NDArray
 
 from server.problems import Problem, malformed_body, sentence
 from vocoder.audio.reading import AudioError, AudioTooLongError, open_audio, read_audio
 from vocoder.audio.resampling import resample
 from vocoder.mel.config import MelConfig
-from vocoder.mel.spectrogram import MelSpectrogram
+from vocoder.mel.spectrogram import mel_of
 
 logger = logging.getLogger(__name__)
 
 MAX_CHANNELS = 2
 MAX_SAMPLE_RATE = 192_000
-UNKNOWN_LENGTH = 2**62  # libsndfile's frame count where the header has none
 
 SILENT_FORMATS = (b"RIFF", b"fLaC", b"OggS")  # their decoders print nothing, unlike the MP3 decoder
 DECODER_LINES = (b"[src/libmpg123/", b"Note: ", b"Warning: ", b"\n")
 STANDARD_ERROR = 2
 ONE_AT_A_TIME = threading.Lock()
-
-_extractor = cache(MelSpectrogram)
 
 
 def extract(body: bytes, mel_config: MelConfig, max_seconds: float) -> NDArray[np.float32]:
@@ -40,37 +35,26 @@ def extract(body: bytes, mel_config: MelConfig, max_seconds: float) -> NDArray[n
     Raises a Problem if it is not audio, is longer than `max_seconds`, or is too short for a mel.
     """
     try:
-        x = resample(*_read(body, max_seconds), mel_config.sample_rate)
+        return mel_of(resample(*_read(body, max_seconds), mel_config.sample_rate), mel_config)
     except AudioTooLongError:
         detail = f"The audio is longer than the limit of {max_seconds:g} seconds."
         raise Problem("audio-too-long", detail, limit_seconds=max_seconds) from None
     except ValueError as error:
         raise Problem("invalid-audio", sentence(error)) from None
-    extractor = _extractor(mel_config)
-    try:
-        with torch.inference_mode():
-            mel: NDArray[np.float32] = extractor(torch.from_numpy(x).unsqueeze(0))[0].numpy()
-    except ValueError:  # raised by the extractor only if the clip is too short
-        least = mel_config.padding + 1
-        detail = f"The audio has fewer than {least} samples at {mel_config.sample_rate} Hz."
-        raise Problem("invalid-audio", detail) from None
-    return mel
 
 
 def _read(body: bytes, max_seconds: float) -> tuple[NDArray[np.float32], int]:
-    """Read audio, unless its header says that this is expensive. Reading has limits too, since a header may lie."""
+    """Read audio, unless its header says that this is expensive."""
     file = io.BytesIO(body)
     with nullcontext() if body.startswith(SILENT_FORMATS) else _without_decoder_lines():
         try:
             with open_audio(file) as header:
-                channels, sample_rate, samples = header.channels, header.samplerate, header.frames
+                channels, sample_rate = header.channels, header.samplerate
         except soundfile.SoundFileError:
             detail = "The body is not audio that this server can read: send wav, flac, ogg or mp3."
             raise malformed_body(detail) from None
         if channels > MAX_CHANNELS or not 0 < sample_rate <= MAX_SAMPLE_RATE:
             raise AudioError(f"Audio may have at most {MAX_CHANNELS} channels and {MAX_SAMPLE_RATE} samples per second")
-        if max_seconds * sample_rate < samples < UNKNOWN_LENGTH:
-            raise AudioTooLongError
         return read_audio(file, max_seconds=max_seconds)
 
 

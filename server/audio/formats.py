@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from server.problems import Problem, invalid_parameter
 from vocoder.audio.resampling import resample
-from vocoder.audio.writing import AUDIO_FORMATS, AudioFormat, Origin, nearest_rate, quantise, write_audio
+from vocoder.audio.writing import AUDIO_FORMATS, AudioFormat, Origin, count_clipped, nearest_rate, quantise, write_audio
 from vocoder.npy import npy_bytes
 
 Waveform = NDArray[np.float32]
@@ -105,11 +105,6 @@ FORMATS = (
 )
 WEIGHT = re.compile(r";\s*[qQ]=([01](?:\.\d{0,3})?)\s*(?:;|$)")  # RFC 9110, section 12.4.2; 0 refuses
 STREAM_FORMATS = tuple(offer for offer in FORMATS if offer.streams)
-
-
-def count_clipped(x: Waveform) -> int:
-    """Return how many samples of x (T,) are outside [-1, 1], where integer and lossy encodings clip."""
-    return int(np.count_nonzero(np.abs(x) > 1.0))
 
 
 def negotiate(name: str | None, accept: str | None, offers: Sequence[Format] = FORMATS) -> tuple[Format, str]:

@@ -7,9 +7,9 @@ import struct
 import numpy as np
 import soundfile
 
-from server.audio.formats import Format, Waveform, count_clipped
+from server.audio.formats import Format, Waveform
 from vocoder.audio.resampling import half_width, resample
-from vocoder.audio.writing import Origin, mark, quantise
+from vocoder.audio.writing import Origin, count_clipped, mark, quantise
 
 OPEN_SIZE = 0xFFFFFFFF  # size of a RIFF chunk whose length is unknown when its header is written
 WAVE_CODES = {"PCM_16": (1, 16), "FLOAT": (3, 32)}  # format tag and bits

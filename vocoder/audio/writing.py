@@ -130,7 +130,7 @@ def write_audio(
     file_rate = nearest_rate(sample_rate, encoding.sample_rates)
     x = resample(x.astype(np.float32, copy=False), sample_rate, file_rate)
     clips = encoding.subtype != "FLOAT"
-    report = WriteReport(file_rate, float(np.abs(x).max()), int(np.count_nonzero(np.abs(x) > 1.0)) if clips else 0)
+    report = WriteReport(file_rate, float(np.abs(x).max()), count_clipped(x) if clips else 0)
     x = np.clip(x, -1.0, 1.0) if clips else x
     samples = x if encoding.bits is None else quantise(x, encoding.bits)
     try:
@@ -148,6 +148,11 @@ def nearest_rate(sample_rate: int, known: tuple[int, ...]) -> int:
     if not known or sample_rate in known:
         return sample_rate
     return min((rate for rate in known if rate > sample_rate), default=max(known))
+
+
+def count_clipped(x: NDArray[np.float32]) -> int:
+    """Return how many samples of x (T,) are outside [-1, 1], where integer and lossy encodings clip."""
+    return int(np.count_nonzero(np.abs(x) > 1.0))
 
 
 def quantise(x: NDArray[np.float32], bits: int) -> NDArray[Any]:

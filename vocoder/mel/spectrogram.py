@@ -1,6 +1,7 @@
 """Compute mel-spectrograms, differentiably and on any device."""
 
 import math
+from functools import cache
 
 import numpy as np
 import torch
@@ -114,10 +115,13 @@ class MelSpectrogram(nn.Module):
         return squared.sqrt() if config.power == 1.0 else squared
 
 
+_spectrogram = cache(MelSpectrogram)
+
+
 def mel_of(x: NDArray[np.float32], config: MelConfig) -> NDArray[np.float32]:
     """Return the mel (n_mels, frames) of audio x (T,), without gradients; raises a ValueError if x is too short."""
     with torch.inference_mode():
-        mel: NDArray[np.float32] = MelSpectrogram(config)(torch.from_numpy(x)[None])[0].numpy()
+        mel: NDArray[np.float32] = _spectrogram(config)(torch.from_numpy(x)[None])[0].numpy()
     return mel
 
 

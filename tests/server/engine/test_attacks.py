@@ -89,10 +89,10 @@ def test_audio_files_that_would_wait_too_long_are_rejected(ready, pool, wait_unt
 
 
 def test_waiting_files_are_not_decoded_and_unread_mels_count_as_held_bytes(ready, keys, pool, monkeypatch):
-    done, read, extractor = [], extraction.read_audio, extraction._extractor
+    done, read, mel_of = [], extraction.read_audio, extraction.mel_of
     slow = lambda *a, **k: (done.append("read"), time.sleep(0.2), read(*a, **k))[2]  # noqa: E731 - other requests arrive meanwhile
     monkeypatch.setattr(extraction, "read_audio", slow)
-    monkeypatch.setattr(extraction, "_extractor", lambda config: (done.append("mel"), extractor(config))[1])
+    monkeypatch.setattr(extraction, "mel_of", lambda *a: (done.append("mel"), mel_of(*a))[1])
     with ready(api_keys_file=keys) as url:
         mels = [pool.submit(post, f"{url}/mel", WAV, key) for key in KEYS]
         assert {answer.result(TIMEOUT).status_code for answer in mels} == {200}
