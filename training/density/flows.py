@@ -47,9 +47,9 @@ class DensityConfig(Checked):
     whitening: Literal["none", "elementwise", "dense"] = "dense"
     """affine flow before all others, fitted to the training data in closed form and then fixed, so that the model
     starts as the maximum-likelihood Gaussian"""
-    mixing: Literal["reversal", "swap", "shuffle", "linear"] = "reversal"
-    """between the flows of a vector: reversed channels, even and odd channels in turn (best for couplings if neighbours
-    are similar), a random order, or a learned matrix"""
+    mixing: Literal["reversal", "swap"] = "reversal"
+    """between the flows of a vector: reversed channels, or even and odd channels in turn, which is best for couplings
+    if neighbours are similar"""
     log_s_bound: Positive | None = 2.0
     """soft bound of the log-scales of couplings and autoregressive flows"""
     logit_alpha: float | None = None
@@ -81,8 +81,8 @@ class DensityConfig(Checked):
 def learned_flows(config: DensityConfig) -> Iterator[Flow]:
     """Yield the flows of a model of vectors (B, D, 1) or images (B, 1, H * W), without whitening.
 
-    Channels of vectors are mixed: by swaps before each flow with a network, by anything else after it. NICE has one
-    scaling at the end (section 3.3), because its couplings preserve volume.
+    Channels of vectors are swapped before each flow with a network, or reversed after it. NICE has one scaling at the
+    end (section 3.3), because its couplings preserve volume.
     """
     if config.image:
         yield from _scales(config, config.channels, config.frames, 1, config.levels)
@@ -96,7 +96,7 @@ def learned_flows(config: DensityConfig) -> Iterator[Flow]:
         elif config.mixing == "swap":
             yield from (Permutation(swap_order(size, i)), _with_network(config, size))
         else:
-            yield from (_with_network(config, size), _mixing(config, size, i))
+            yield from (_with_network(config, size), reversal(size))
     if config.kind == "nice":
         yield ElementwiseAffine(size)
 
@@ -143,14 +143,6 @@ def _with_network(config: DensityConfig, size: int) -> Flow:
     additive = config.kind == "nice"
     network = MLP(size - size // 2, (1 if additive else 2) * (size // 2), config.hidden)
     return AffineCoupling(network, config.log_s_bound, additive)
-
-
-def _mixing(config: DensityConfig, size: int, i: int) -> Flow:
-    if config.mixing == "linear":
-        return PLUConv1x1(size)
-    if config.mixing == "reversal":
-        return reversal(size)
-    return Permutation(torch.randperm(size, generator=torch.Generator().manual_seed(i)))
 
 
 def _scales(config: DensityConfig, height: int, width: int, channels: int, levels: int) -> Iterator[Flow]:

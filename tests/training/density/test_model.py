@@ -11,8 +11,7 @@ from training.density.model import DensityModel
 KINDS = get_args(Kind)
 VARIANTS = {
     **{kind: {"kind": kind} for kind in KINDS},
-    "maf, shuffled": {"kind": "maf", "mixing": "shuffle"},
-    "maf, linear": {"kind": "maf", "mixing": "linear", "whitening": "none"},
+    "maf, not whitened": {"kind": "maf", "whitening": "none"},
     "maf, three generations": {"kind": "maf", "generations": 3},
     "iaf, two generations": {"kind": "iaf", "generations": 2},
     "realnvp, swapped": {"kind": "realnvp", "mixing": "swap", "flows": 3},
