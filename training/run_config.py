@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import yaml
 
 from vocoder.config import ConfigError, from_dict, to_dict
+from vocoder.mel.config_file import read_settings
 from vocoder.plain_yaml import parse_yaml
 
 T = TypeVar("T")
@@ -65,22 +66,6 @@ def changes(before: Any, now: Any, name: str = "") -> list[str]:
         both = [key for key in now if key in before]
         return [text for key in both for text in changes(before[key], now[key], f"{name}.{key}".lstrip("."))]
     return [] if before == now else [f"{name} {before} -> {now}"]
-
-
-def read_settings(file: Path) -> dict[str, Any]:
-    """Return the settings in a YAML file. Raises ConfigError if it is missing, invalid, or not a mapping."""
-    try:
-        data = parse_yaml(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"cannot read {file}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{file} is not a text file in UTF-8") from error
-    except ValueError as error:
-        raise ConfigError(f"{file} is not valid YAML: {error}") from error
-    data = {} if data is None else data
-    if not isinstance(data, dict):
-        raise ConfigError(f"{file} must hold settings as `name: value`, not {type(data).__name__}")
-    return data
 
 
 def _override(data: dict[str, Any], override: str) -> None:

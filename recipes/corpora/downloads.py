@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from training.corpora.corpus import Corpus, CorpusError, Recording
-from training.run_config import read_settings
+from vocoder.mel.config_file import read_settings
 
 SOURCES: dict[str, dict[str, Any]] = read_settings(Path(__file__).with_suffix(".yaml"))
 """packages and repositories by the name of their corpus: where their recordings are, and fields of `Corpus`"""

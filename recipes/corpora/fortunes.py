@@ -7,7 +7,7 @@ from pathlib import Path
 
 from recipes.corpora.downloads import download
 from training.corpora.corpus import CorpusError
-from training.run_config import read_settings
+from vocoder.mel.config_file import read_settings
 
 LANGUAGES: dict[str, dict[str, list[str]]] = read_settings(Path(__file__).with_suffix(".yaml"))
 """packages, and their files with prose, by espeak-ng's name of the language"""

@@ -15,13 +15,13 @@ from training.critics import critics_beside
 from training.finetune.budget import Budget
 from training.loop.processes import Averages
 from training.loop.trainer import Trainer
-from training.run_config import read_settings
 from training.runs.reverse import ReverseRun
 from training.runs.waveglow import WaveGlowRun
 from vocoder.checkpoint import Checkpoint, load_model
 from vocoder.config import ConfigError, from_dict, to_dict
 from vocoder.loading import model_directory
 from vocoder.mel.config import PRESETS
+from vocoder.mel.config_file import read_settings
 from vocoder.stages import MEL
 
 Run: TypeAlias = ReverseRun | WaveGlowRun

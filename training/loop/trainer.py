@@ -21,10 +21,11 @@ from training.loop.objective import Batch, Objective
 from training.loop.optimisation import average_gradients, build_optimiser, moving_average, rate_scale
 from training.loop.processes import Averages, Interruption, announce, isolated, random_state, set_random_state
 from training.loop.trainer_config import RunConfig, TrainerConfig
-from training.run_config import changes, read_settings, write_config
+from training.run_config import changes, write_config
 from vocoder.checkpoint import CheckpointError
 from vocoder.command_line import CommandError
 from vocoder.config import ConfigError, to_dict
+from vocoder.mel.config_file import read_settings
 from vocoder.memory import keep_freed_memory
 
 

@@ -1,6 +1,5 @@
 """Import another project's checkpoint as a model directory."""
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -11,7 +10,7 @@ from vocoder.config import ConfigError
 from vocoder.importers.nvidia_waveglow import import_waveglow
 from vocoder.importers.r9y9_wavenet import import_r9y9
 from vocoder.importers.weights import Imported, Weights, read_weights
-from vocoder.mel.config_file import Statistics, read_statistics
+from vocoder.mel.config_file import Statistics, read_settings, read_statistics
 
 Importer = Callable[[Weights, Mapping[str, Any] | None, Statistics | None], Imported]
 """builds a model from a checkpoint, its project's settings, and the mean and variance of each mel band"""
@@ -37,8 +36,8 @@ def import_model(
     weights = read_weights(file)
     try:
         given = None if statistics is None else read_statistics(statistics)
-        imported = IMPORTERS[layout](weights, None if config is None else _object_in(config), given)
-    except ConfigError as error:  # in the architecture or mel config that the files imply
+        imported = IMPORTERS[layout](weights, None if config is None else read_settings(config), given)
+    except ConfigError as error:  # in a file, or in the architecture or mel config that the files imply
         raise CheckpointError(f"{file} cannot be imported as {layout}: {error}") from error
     origin = {"layout": layout, "file": weights.source, "sha256": weights.sha256, "step": weights.step}
     origin |= {"module": weights.module}
@@ -47,16 +46,6 @@ def import_model(
         provenance["notes"] = list(imported.notes)
     save_model(directory, imported.model, imported.mel_config, provenance, card=_card(layout, weights, imported))
     return imported
-
-
-def _object_in(path: Path) -> dict[str, Any]:
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise CheckpointError(f"{path} is not valid JSON: {error}") from error
-    if not isinstance(config, dict):
-        raise CheckpointError(f"{path} must hold a JSON object, not a {type(config).__name__}")
-    return config
 
 
 def _card(layout: str, weights: Weights, imported: Imported) -> str:

@@ -68,20 +68,29 @@ def with_statistics(config: MelConfig, statistics: Statistics) -> MelConfig:
 def read_config_file(path: Path) -> MelConfig:
     """Read a mel config file; the default name is that of the file.
 
-    Raises a ConfigError if the file cannot be read, is not YAML or JSON, or has an unknown, missing or wrong field.
+    Raises the errors of `read_settings`, and a ConfigError if the file has an unknown, missing or wrong field.
     """
-    from vocoder.plain_yaml import parse_yaml  # only mel configs in files need PyYAML
+    return from_dict(MelConfig, {"name": path.stem, **read_settings(path, aliases=False)}, str(path))
 
+
+def read_settings(path: Path, aliases: bool = True) -> dict[str, Any]:
+    """Return the settings in a JSON or YAML file, none if a YAML file is empty. `aliases` are those of `parse_yaml`.
+
+    Raises a ConfigError if the file cannot be read, or holds no settings.
+    """
+    from vocoder.plain_yaml import parse_yaml  # only files of settings need PyYAML
+
+    form = "JSON" if path.suffix == ".json" else "YAML"
     try:
         text = read_small(path, MAX_BYTES).decode("utf-8")
-        data = json.loads(text) if path.suffix == ".json" else parse_yaml(text, aliases=False)
+        data = json.loads(text) if form == "JSON" else parse_yaml(text, aliases)
     except OSError as error:
-        raise ConfigError(f"cannot read the mel config {path}: {error.strerror or error}") from error
+        raise ConfigError(f"cannot read {path}: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
-        raise ConfigError(f"the mel config {path} is not valid {path.suffix[1:].upper()}: {error}") from error
-    if not isinstance(data, Mapping):
-        raise ConfigError(f"the mel config {path} must hold fields of a mel config, such as `sample_rate: 44100`")
-    return from_dict(MelConfig, {"name": path.stem, **data}, str(path))
+        raise ConfigError(f"{path} is not valid {form}: {error}") from error
+    if not isinstance(data, dict | None):
+        raise ConfigError(f"{path} must hold settings as `name: value`, not {type(data).__name__}")
+    return data or {}
 
 
 def known_presets(directory: Path | None) -> MelConfigs:

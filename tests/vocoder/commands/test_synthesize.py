@@ -71,7 +71,7 @@ def test_invalid_arguments_are_rejected(mel, model, tmp_path, cli_error):
         ((mel, "-o", tmp_path / "a.xyz"), "unknown format 'xyz'"),
         ((mel, "-o", tmp_path / "a.flac", "--format", "wav_f32"), "a.flac as wav_f32: its suffix means another format"),
         ((mel, "-o", tmp_path / "a.wav", "--preset", "espnet", "--adapt", "off"), "f_min is 80.0, not 0.0"),
-        ((mel, "-o", tmp_path / "a.wav", "--preset", "nowhere.yaml"), "cannot read the mel config"),
+        ((mel, "-o", tmp_path / "a.wav", "--preset", "nowhere.yaml"), "cannot read nowhere.yaml: No such file"),
         ((mel, "-o", tmp_path / "a.wav", "--statistics", "stats.npz"), "statistics need the preset"),
         ((mel, "-o", tmp_path / "absent" / "a.wav"), "absent"),
     ]

@@ -94,7 +94,7 @@ def test_presets_survive_a_round_trip_through_a_file(tmp_path):
     [
         ("a.yaml", "sample_rate: [", "is not valid YAML"),
         ("a.json", "{", "is not valid JSON"),
-        ("a.yaml", "- 1", "must hold fields of a mel config"),
+        ("a.yaml", "- 1", "must hold settings as `name: value`, not list"),
         ("a.yaml", "hop: 3", "has no field hop"),
         ("a.yaml", "a: &a [1]\nb: [*a, *a]", "aliases .* are not allowed"),
         ("a.yaml", "[" * 500, "is not valid YAML"),
