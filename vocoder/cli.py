@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from vocoder.command_line import run_program
 
 COMMANDS = {
-    "mel": ("vocoder.commands.mel", "compute the mel-spectrogram of a recording"),
+    "mel": ("vocoder.commands.mel", "compute the mel-spectrograms of recordings"),
     "check": ("vocoder.commands.check", "check whether a mel-spectrogram fits its mel config, and say what is wrong"),
-    "synthesize": ("vocoder.commands.synthesize", "turn mel-spectrograms into audio"),
-    "resynthesize": ("vocoder.commands.resynthesize", "compute the mel of a recording and synthesize it"),
+    "synthesize": ("vocoder.commands.synthesize", "turn mel-spectrograms into audio files"),
+    "resynthesize": ("vocoder.commands.resynthesize", "compute the mels of recordings and synthesize them"),
     "info": ("vocoder.commands.info", "show the format of an audio file, and which model and seed made it"),
-    "models": ("vocoder.commands.models", "list the models and describe them"),
+    "models": ("vocoder.commands.models", "describe the shipped models, or one model with its measured quality"),
     "import": ("vocoder.commands.import_model", "convert another project's checkpoint to a model directory"),
     "export": ("vocoder.commands.export", "write a model as an ONNX or PyTorch program"),
     "benchmark": ("vocoder.commands.benchmark", "measure how fast a model synthesizes on this machine"),

@@ -16,7 +16,6 @@ from vocoder.timing import alternate, machine, markdown_table
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.description = "Measure the speed of a model on this machine and print a Markdown table."
     add_model_arguments(parser)
     durations = "durations of audio (default: 1 and 10)"
     parser.add_argument("--seconds", type=float, nargs="+", default=[1.0, 10.0], help=durations)

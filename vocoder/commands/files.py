@@ -26,7 +26,7 @@ FILE_SUFFIXES = (".npy", *(f".{name}" for name in AUDIO_FORMATS))
 
 def add_recording_arguments(parser: argparse.ArgumentParser, output: str) -> None:
     """Declare the recordings, `--output` with `output` as its help, and `--again`."""
-    parser.description = f"{parser.description} {IN_AND_OUT}"
+    parser.description = f"{parser.description}. {IN_AND_OUT}"
     sources = "audio file of any sample rate, or folder of them; channels are averaged"
     parser.add_argument("audio", nargs="+", type=Path, metavar="AUDIO", help=sources)
     targets = f"{output}; for several recordings or a folder, the output folder"

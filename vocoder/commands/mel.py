@@ -16,7 +16,6 @@ from vocoder.npy import npy_bytes
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.description = "Compute the mel-spectrogram of audio files (wav, flac, ogg, opus, mp3)."
     add_recording_arguments(parser, "npy file to write, float32 (n_mels, frames)")
     config = f"mel config to use: {PRESET_HELP} (default: %(default)s)"
     parser.add_argument("--preset", default="nvidia", metavar="NAME|FILE", help=config)

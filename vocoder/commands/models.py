@@ -15,7 +15,6 @@ WIDTH = 110
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.description = "Describe the shipped models, or one model with its measured quality."
     named = "shipped name, model directory or Hugging Face repository"
     parser.add_argument("name", nargs="?", metavar="NAME|DIR", help=named)
     parser.add_argument("--json", action="store_true", help="print everything about each model as JSON")

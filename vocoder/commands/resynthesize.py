@@ -15,7 +15,6 @@ from vocoder.synthesis.synthesizer import Synthesizer
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.description = "Compute the mel-spectrograms of recordings and synthesize audio from them."
     add_recording_arguments(parser, "audio file to write, in the format of its suffix")
     add_synthesis_arguments(parser)
 

@@ -18,9 +18,8 @@ from vocoder.sampling import GuardMode
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    task = "Convert mel-spectrograms (float npy files, n_mels x frames) to audio files."
-    parser.description = f"{task} {IN_AND_OUT}"
-    sources = "npy file, folder of npy files, or manifest (.jsonl)"
+    parser.description = f"{parser.description}. {IN_AND_OUT}"
+    sources = "npy file of floats (n_mels, frames), folder of npy files, or manifest (.jsonl)"
     parser.add_argument("mels", nargs="+", type=Path, metavar="MEL", help=sources)
     output = "audio file for one mel, in the format of its suffix; otherwise a folder"
     parser.add_argument("-o", "--output", type=Path, required=True, help=output)
