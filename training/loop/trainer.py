@@ -82,6 +82,8 @@ class Trainer:
         self.phases = self.objective.phases()
         self.config = config if self.phases else replace(config, steps=1)  # without phases, initialisation is all
         set_seed(config.seed, device_specific=True)
+        if self.accelerator.is_main_process:
+            self.checkpoints.prune()
         if not resume:
             self._begin()
         optimisers = {phase: build_optimiser(parameters, config) for phase, parameters in self.phases.items()}
@@ -91,9 +93,6 @@ class Trainer:
             states = self.state.load(self.checkpoints.last)
             if self.accelerator.process_index < len(states):
                 set_random_state(states[self.accelerator.process_index])
-            self.accelerator.wait_for_everyone()
-            if self.accelerator.is_main_process:
-                self.checkpoints.prune()
 
     def fit(self) -> Progress:
         """Train until `steps`, a signal or `max_minutes`, and write a checkpoint in any case; return the progress.
@@ -113,7 +112,6 @@ class Trainer:
                 f"{self.checkpoints.directory} already has a run: --resume continues it, output=DIR starts another"
             )
         if self.accelerator.is_main_process:
-            self.checkpoints.prune()
             whole = epoch_batches(self.config, len(self.training_set), 0)
             batches = loaded(self.training_set, whole, 0, self.accelerator.device)
             count = self.config.initialisation_batches
