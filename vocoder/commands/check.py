@@ -19,12 +19,10 @@ from vocoder.sampling import AdaptMode, Preset
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.description = (
-        "Check whether mel-spectrograms (npy files, n_mels x frames) are typical of speech in their mel config, and if "
-        "not, say what they look like. The exit status is 0 if all are typical, 1 if one is not, and 2 if one cannot "
-        "be read or the model does not accept mels of this preset."
-    )
-    parser.add_argument("mels", nargs="+", type=Path, metavar="MEL", help="npy file, or - for standard input")
+    status = "The exit status is 0 if all are typical, 1 if one is not, and 2 if one cannot be read or converted."
+    parser.description = f"{parser.description}. {status}"
+    files = "npy file (n_mels, frames), or - for standard input"
+    parser.add_argument("mels", nargs="+", type=Path, metavar="MEL", help=files)
     add_model_argument(parser)
     add_preset_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object per line")

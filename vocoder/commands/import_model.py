@@ -9,9 +9,7 @@ from vocoder.models.wavenet import WaveNet
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.description = (
-        "Convert another project's checkpoint to a model directory. The file is read as data; no code in it is run."
-    )
+    parser.description = f"{parser.description}. The file is read as data; no code in it is run."
     parser.add_argument("file", type=Path, metavar="FILE", help="checkpoint written by torch.save or safetensors")
     parser.add_argument("--from", dest="layout", required=True, choices=tuple(IMPORTERS), help="its project")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="model directory to write")

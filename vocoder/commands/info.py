@@ -12,11 +12,8 @@ from vocoder.commands.files import reported, source_of
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.description = (
-        "Show the format of audio files, and whether they are marked as synthetic, with model, version and seed. "
-        "`-` stands for standard input. The exit status is 2 if a file cannot be read."
-    )
-    parser.add_argument("audio", nargs="+", type=Path, metavar="FILE", help="audio file")
+    parser.description = f"{parser.description}. The exit status is 2 if a file cannot be read."
+    parser.add_argument("audio", nargs="+", type=Path, metavar="FILE", help="audio file, or - for standard input")
     parser.add_argument("--json", action="store_true", help="print one JSON object per line")
 
 
