@@ -31,7 +31,6 @@ class Objective(nn.Module, ABC):
 
     model: nn.Module
     families: Families = FAMILIES
-
     adversary: Adversary | None
 
     def __init__(self, model: nn.Module, mel_config: MelConfig, *frozen: nn.Module | None) -> None:

@@ -1,7 +1,7 @@
 """`vocoder-train distill --student reverse`: fit a network to the inverse of a WaveGlow."""
 
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -82,10 +82,6 @@ class ReverseRun(SampleRun):
         return self.losses.paired or self.start_from is None
 
 
-Pairs: TypeAlias = tuple[Tensor, Tensor]
-"""noise z (B, C, frames), and the coefficients (B, C, frames) that a WaveGlow maps it to, in its units"""
-
-
 class ReverseObjective(SampleObjective):
     """Distances to pairs of the teacher, plus losses on samples before and after correction.
 
@@ -146,7 +142,7 @@ class ReverseObjective(SampleObjective):
             parts["drawn"] = self.losses.drawn, self._distance(drawn, mel)
         return parts
 
-    def _distance(self, pairs: Pairs, mel: Tensor) -> Tensor:
+    def _distance(self, pairs: tuple[Tensor, Tensor], mel: Tensor) -> Tensor:
         """Return the distance of the student's coefficients from those of pairs, in the teacher's units.
 
         It is squared up to two standard deviations and linear beyond, because what the teacher expects least, such as
@@ -187,8 +183,8 @@ def outputs_above_mel(model: Reverse) -> tuple[nn.Parameter, ...]:
 
 
 @torch.no_grad()
-def pairs_of(teacher: WaveGlow, x: Tensor, mel: Tensor) -> Pairs:
-    """Return the noise that a WaveGlow over frames maps audio x (B, T) to, and the coefficients of that audio."""
+def pairs_of(teacher: WaveGlow, x: Tensor, mel: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the noise that a WaveGlow maps audio x (B, T) to, and its coefficients, both (B, C, frames)."""
     coefficients = _coefficients(teacher, x, mel)
     return teacher(x, mel)[0], coefficients
 
