@@ -40,8 +40,7 @@ def raw_server(respond):
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
         server.daemon_threads = True
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        host, port = server.server_address
-        yield f"http://{host}:{port}"
+        yield "http://{}:{}".format(*server.server_address)
         server.shutdown()
 
 

@@ -33,8 +33,7 @@ def test_key_files_define_owners_roles_and_quotas(file):
     ring = KeyRing(file, 0, 0)
     names = [owner and owner[0].name for owner in map(ring.find, (KEY, "a-second-key-of-alice", "a-third-key-of-bobs"))]
     assert names == ["alice", "alice", "bob"]
-    guesses = "", KEY[:-1], KEY + "x", KEY.upper(), "ключ", digest(KEY).hex()
-    assert [guess for guess in guesses if ring.find(guess) is not None] == []
+    assert not any(map(ring.find, ("", KEY[:-1], KEY + "x", KEY.upper(), "ключ", digest(KEY).hex())))
 
 
 INVALID = {

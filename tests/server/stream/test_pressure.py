@@ -56,11 +56,9 @@ def test_a_slow_reader_does_not_block_others(url, streamer, wait_until):
 
 
 def test_clients_that_do_not_read_are_disconnected(ready, streamer, wait_until):
-    with (
-        ready(streamer, send_timeout=0.2) as url,
-        connected(url, window=4096) as narrow,
-        dial(url, sock=narrow, max_queue=1, close_timeout=0.1) as unread,
-    ):
+    with ready(streamer, send_timeout=0.2) as url, ExitStack() as stack:
+        narrow = stack.enter_context(connected(url, window=4096))
+        unread = stack.enter_context(dial(url, sock=narrow, max_queue=1, close_timeout=0.1))
         unread.begin(format="pcm_f32", sample_rate=96000)
         unread.send(mel_of(1000))
         wait_until(lambda: 'stage="streaming"} 1.0' in metrics(url))
