@@ -84,10 +84,7 @@ class Admitted:
 def path_of(preset: Preset, target: MelConfig, adapt: AdaptMode = "on", mel: Any = None) -> MelPath:
     """Return the conversion from a preset (see `Sampling`) to a model; in a batch, "auto" recognises the first item.
 
-    Raises:
-        UnsureError: the preset is "auto" and the mel is missing or cannot be recognised.
-        ConfigError: the mel config does not exist or is invalid.
-        MelMismatchError: there is no conversion.
+    Raises the errors of `Synthesizer.path`.
     """
     if preset is None or isinstance(preset, MelConfig):
         source = preset or target
@@ -111,24 +108,10 @@ def admit(
     device: torch.device = CPU,
     max_frames: int | None = None,
 ) -> Admitted:
-    """Check a mel, convert it to the model's mel config, and apply the guard.
+    """Check a mel, convert it to the model's mel config `target` on a device, and apply the guard.
 
-    Args:
-        mel: (n_mels, frames) or (B, n_mels, frames), tensor or array.
-        target: the model's own mel config.
-        preset: the mel config that the mel was made with; "auto" recognises it from the first item.
-        adapt: "off" refuses mels that need an adapter.
-        guard: "strict" refuses mels that are not typical, "off" does not check.
-        device: device of the result.
-        max_frames: the most frames allowed, both as given and after conversion.
-
-    Raises:
-        MelError: the mel is not finite, or its shape or values are impossible in its mel config.
-        UnsureError: the preset is "auto" and the mel cannot be recognised.
-        MelMismatchError: there is no conversion.
-        MelTooLongError: the mel has more than `max_frames` frames.
-        UnlikelyMelError: the mel is not typical, and guard is "strict".
-        ConfigError: the mel config does not exist or is invalid.
+    The other arguments and the errors are those of `Synthesizer.synthesize` and `Synthesizer.path`. A MelTooLongError
+    is raised for more than `max_frames` frames, as given or after conversion.
     """
     values = finite_values(mel)
     path = path_of(preset, target, adapt, values)

@@ -5,7 +5,7 @@ import json
 import math
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import Annotated, Any, TypeVar
 
@@ -56,10 +56,12 @@ MAX_CORRECTIONS = 100
 Corrections = Annotated[int, (0, MAX_CORRECTIONS)]
 Range = tuple[float, ...]
 """a setting of two numbers, [low, high]"""
+Rules = Iterator[tuple[bool, str]]
+"""for each rule whether it holds, and what is wrong if it does not"""
 
 
 class Checked:
-    """A dataclass that enforces the annotations of its fields: `Literal`, and bounds as `Annotated[float, (0, 2)]`.
+    """A dataclass that enforces its `_rules` and the annotations of its fields: `Literal`, and `Annotated` with bounds.
 
     Raises a ConfigError; see `check_bounds`.
     """
@@ -70,6 +72,13 @@ class Checked:
         for name, known in choices.items():
             if (value := getattr(self, name)) not in known:
                 raise ConfigError(f"{name} must be {' or '.join(map(repr, known))}, not {value!r}")
+        for holds, fault in self._rules():
+            if not holds:
+                raise ConfigError(fault)
+
+    def _rules(self) -> Rules:
+        """Yield the rules about several fields; the first that does not hold is raised."""
+        yield from ()
 
 
 @cache

@@ -58,14 +58,16 @@ class Correction(nn.Module):
         It is for other runtimes, which have no loop over frames. Each frame gets as many corrections as in the order of
         a stream, with large steps except for the last, so the samples differ slightly.
         """
+        if self.count == 0:
+            return x
         order = self.order
-        padded = F.pad(x[:, None], (order.padding, order.padding), mode="reflect")[:, 0] if self.count else x
+        padded = F.pad(x[:, None], (order.padding, order.padding), mode="reflect")[:, 0]
         for i in range(self.count):
             pace = order.relaxation(0 if i + 1 == self.count else self.count - 2)
             for grid in range(order.grids):
                 target = mel[:, :, grid :: order.grids].transpose(1, 2)
                 padded = self._step(padded, grid * order.hop_length, target, padded.new_full((1,), pace))
-        return padded[:, order.padding : order.padding + x.shape[1]] if self.count else x
+        return padded[:, order.padding : order.padding + x.shape[1]]
 
     def many(self, audio: Sequence[Tensor], mels: Sequence[Tensor]) -> list[Tensor]:
         """Correct audio (T,) of utterances of different lengths towards their mels (n_mels, frames)."""
@@ -95,11 +97,10 @@ class Correction(nn.Module):
 
         Compiled code processes each chain separately, so that the result does not depend on the other chains.
         """
-        tables = (
-            compiled_tables(self.config, self.order.corrections) if compilable(audio) and compilable(target) else None
-        )
-        compiled = None if tables is None else kernel("correction", "corrected")
-        if compiled is None or tables is None:
+        fit = compilable(audio) and compilable(target)
+        tables = compiled_tables(self.config, self.order.corrections) if fit else None
+        compiled = kernel("correction", "corrected") if tables else None
+        if compiled is None:
             return self.plain(first, audio, target, exists)
         order, (chains, length) = self.order, audio.shape
         audio = audio if audio.stride(1) == 1 else audio.contiguous()

@@ -17,12 +17,8 @@ class InverseAutoregressive(Flow):
     are unchanged. The Jacobian is triangular: log|det dx / dz| = sum(log_scale). Noise to data (`inverse`) is one
     parallel pass; data to noise (`forward`) is sequential, since each step needs the noise before it.
 
-    Args:
-        network: causal stack from z one step earlier (and the kept channels) to (t, log_scale) of the others.
-        channels: C of the signal.
-        kept: number of first channels that are unchanged; 0 transforms all of them.
-        log_s_bound: bound of the soft clip of `log_scale`.
-        scaled_shift: the network outputs `t` in units of the scale: x = (z + t) * exp(log_scale).
+    `network` is a causal stack from z one step earlier, and the kept channels, to t and log_scale of the others. With
+    `scaled_shift` it outputs t in units of the scale; `log_s_bound` is the soft bound of log_scale.
     """
 
     def __init__(

@@ -4,12 +4,13 @@ import math
 from dataclasses import dataclass
 from itertools import accumulate
 from operator import mul
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vocoder.config import ConfigError
+from vocoder.config import Checked, Count, NotNegativeInt, Rules
 from vocoder.layers.product import FrameConv
 from vocoder.stages import silenced
 
@@ -19,10 +20,10 @@ REACH = 3
 """classes on each side of the likeliest that are averaged to the frequency"""
 
 
-class FrameNet(nn.Module):
+class MelEncoder(nn.Module):
     """Convolutions over mel frames in full precision, each before a SiLU; the first look ahead as far as they can."""
 
-    def __init__(self, n_mels: int, channels: int, layers: int, kernel_size: int, ahead: int) -> None:
+    def __init__(self, n_mels: int, channels: int, ahead: int = 3, layers: int = 3, kernel_size: int = 3) -> None:
         super().__init__()
         self.context = layers * (kernel_size - 1) - ahead, ahead
         """context of a frame of the output: frames before and after it"""
@@ -31,23 +32,12 @@ class FrameNet(nn.Module):
             after = min(half, max(ahead - half * i, 0))
             self.layers.extend([FrameConv(inputs, channels, kernel_size, after, precise=True), nn.SiLU()])
 
-    def hidden(self, mel: Tensor, gaps: Tensor | None) -> Tensor:
+    def forward(self, mel: Tensor, gaps: Tensor | None = None) -> Tensor:
         """Map natural-log mels (B, n_mels, frames) to (B, channels, frames), which is 0 in the gaps."""
         hidden = silenced(normalised(mel.to(next(self.layers.parameters()).dtype)), gaps)
         for layer in self.layers:
             hidden = silenced(layer(hidden), gaps) if isinstance(layer, nn.SiLU) else layer(hidden)
         return hidden
-
-
-class MelEncoder(FrameNet):
-    """Three convolutions over mel frames to the condition of other networks."""
-
-    def __init__(self, n_mels: int, channels: int, ahead: int = 3) -> None:
-        super().__init__(n_mels, channels, 3, 3, ahead)
-
-    def forward(self, mel: Tensor, gaps: Tensor | None = None) -> Tensor:
-        """Map natural-log mels (B, n_mels, frames) to the condition (B, channels, frames), which is 0 in the gaps."""
-        return self.hidden(mel, gaps)
 
 
 def normalised(mel: Tensor) -> Tensor:
@@ -56,11 +46,11 @@ def normalised(mel: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class PitchConfig:
+class PitchConfig(Checked):
     """Shape and range of the network that reads the pitch from the mel."""
 
-    channels: int = 128
-    layers: int = 4
+    channels: Count = 128
+    layers: Count = 4
     kernel_size: int = 5
     f0_min: float = 55.0
     """lowest fundamental frequency in Hz"""
@@ -71,17 +61,15 @@ class PitchConfig:
     ahead: int | None = None
     """look-ahead in frames; by default as many as before the frame"""
 
-    def __post_init__(self) -> None:
-        if not 0 < self.f0_min < self.f0_max:
-            raise ConfigError(f"the pitch range must be 0 < f0_min < f0_max, not {self.f0_min} to {self.f0_max}")
-        if self.bins < 2 or self.layers < 1 or self.channels < 1 or self.kernel_size % 2 != 1:
-            raise ConfigError("the pitch network needs at least 2 bins, 1 layer and 1 channel, and an odd kernel_size")
-        most = self.layers * (self.kernel_size // 2)
-        if self.ahead is not None and not 0 <= self.ahead <= most:
-            raise ConfigError(f"ahead of the pitch network must be from 0 to {most}, not {self.ahead}")
+    def _rules(self) -> Rules:
+        ordered, most = 0 < self.f0_min < self.f0_max, self.layers * (self.kernel_size // 2)
+        yield ordered, f"the pitch range must be 0 < f0_min < f0_max, not {self.f0_min} to {self.f0_max}"
+        yield self.bins > 1 and self.kernel_size % 2 == 1, "the pitch network needs 2 bins and an odd kernel_size"
+        within = self.ahead is None or 0 <= self.ahead <= most
+        yield within, f"ahead of the pitch network must be from 0 to {most}, not {self.ahead}"
 
 
-class PitchNet(FrameNet):
+class PitchNet(MelEncoder):
     """Classifies the pitch of each mel frame, as CREPE does for audio (Kim et al., 2018).
 
     The low mel bands resolve the harmonics of speech, so the mel determines f0 well; the network learns it from frames
@@ -93,15 +81,15 @@ class PitchNet(FrameNet):
 
     def __init__(self, n_mels: int, config: PitchConfig) -> None:
         ahead = config.layers * (config.kernel_size - 1) // 2 if config.ahead is None else config.ahead
-        super().__init__(n_mels, config.channels, config.layers, config.kernel_size, ahead)
+        super().__init__(n_mels, config.channels, ahead, config.layers, config.kernel_size)
         self.config = config
         self.output = FrameConv(config.channels, config.bins + 1, 1, precise=True)
         self.spacing: float | Tensor = math.log(config.f0_max / config.f0_min) / (config.bins - 1)
         """distance of classes in log frequency; a tensor when traced, since exporters round numbers to float32"""
 
-    def forward(self, mel: Tensor, gaps: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, mel: Tensor, gaps: Tensor | None = None) -> Any:
         """Map natural-log mels (B, n_mels, frames) to the logits of pitch (B, bins, frames) and voicing (B, frames)."""
-        out: Tensor = self.output(self.hidden(mel, gaps))
+        out = self.output(super().forward(mel, gaps))
         return out[:, :-1], out[:, -1]
 
     @torch.no_grad()
@@ -150,19 +138,19 @@ class MelUpsampler(nn.Module):
 
 
 @dataclass(frozen=True)
-class UpsamplingConfig:
+class UpsamplingConfig(Checked):
     """How to upsample a mel to a condition at the sample rate."""
 
     scales: tuple[int, ...] = (16, 16)
     """factor of each stage; their product is hop_length"""
-    context: int = 0
+    context: NotNegativeInt = 0
     """frames on each side in the kernel of the convolution over frames"""
     bands: int = 3
     """mel bands in the kernel of a stage, odd"""
 
-    def __post_init__(self) -> None:
-        if not self.scales or min(self.scales) < 1 or self.context < 0 or self.bands % 2 != 1:
-            raise ConfigError("upsampling needs positive scales, a context of 0 or more and an odd number of bands")
+    def _rules(self) -> Rules:
+        positive = min(self.scales, default=0) > 0
+        yield positive and self.bands % 2 == 1, "upsampling needs positive scales and an odd number of bands"
 
 
 class PublishedUpsampler(nn.Module):

@@ -8,7 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from vocoder.config import ConfigError
+from vocoder.config import Checked, Rules
 from vocoder.kernels.launcher import compilable, kernel, takes
 from vocoder.layers.conditioning import PitchConfig, PitchNet
 from vocoder.layers.product import FrameConv, Kept, Matrix
@@ -25,22 +25,21 @@ MIXING_STEP_SCALE = 0.1  # the matrix is stored divided by this, like the flow's
 
 
 @dataclass(frozen=True)
-class SourceConfig:
+class SourceConfig(Checked):
     """How to draw the noise of a sample: a learned mixture of a harmonic source and white noise."""
 
     pitch: PitchConfig = field(default_factory=PitchConfig)
     f_max: float = 8000.0
     """highest frequency of the harmonics in Hz"""
 
-    def __post_init__(self) -> None:
-        if self.f_max <= self.pitch.f0_max:
-            raise ConfigError(f"f_max of the source must lie above the highest pitch, {self.pitch.f0_max} Hz")
+    def _rules(self) -> Rules:
+        highest = self.pitch.f0_max
+        yield self.f_max > highest, f"f_max of the source must lie above the highest pitch, {highest} Hz"
 
-    def check(self, sample_rate: int) -> None:
-        """Raise a `ConfigError` if the harmonics do not fit a sample rate in Hz."""
+    def rules(self, sample_rate: int) -> Rules:
+        """Yield the rules for a sample rate in Hz."""
         highest = self.f_max + self.pitch.f0_max  # a harmonic fades out above f_max
-        if highest > sample_rate / 2:
-            raise ConfigError(f"harmonics up to {highest} Hz do not fit a sample_rate of {sample_rate} Hz")
+        yield highest <= sample_rate / 2, f"harmonics up to {highest} Hz do not fit a sample_rate of {sample_rate} Hz"
 
 
 class HarmonicSource:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vocoder.config import Checked, ConfigError, Positive
+from vocoder.config import Checked, Positive, Rules
 from vocoder.kernels.launcher import FLOATS, compilable, kernel
 from vocoder.kernels.memory import LANES
 from vocoder.layers.mel_filter import MelFilter, Pair, vector_tables
@@ -29,13 +29,9 @@ class SpectrumHeadConfig(Checked):
     shift_bound: Positive = 2.0
     """soft bound of the difference between the head's target mel and the given one, in nepers"""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.mel.correctable:
-            raise ConfigError(
-                "a spectrum head needs natural-log magnitude mels without statistics, with n_fft a multiple of "
-                f"hop_length, not {self.mel.name!r} mels"
-            )
+    def _rules(self) -> Rules:
+        needed = "natural-log magnitude mels without statistics, with n_fft a multiple of hop_length"
+        yield self.mel.correctable, f"a spectrum head needs {needed}, not {self.mel.name!r} mels"
 
 
 class SpectrumHead(nn.Module):

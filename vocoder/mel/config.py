@@ -8,7 +8,7 @@ from fractions import Fraction
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
-from vocoder.config import POSITIVE, Checked, ConfigError, Positive, Share
+from vocoder.config import POSITIVE, Checked, ConfigError, Positive, Rules, Share
 
 ALIASES: Mapping[str, str] = MappingProxyType(
     {
@@ -95,9 +95,6 @@ class MelConfig(Checked):
     def __post_init__(self) -> None:
         try:
             super().__post_init__()
-            for valid, fault in self._rules():
-                if not valid:
-                    raise ConfigError(fault)
         except ConfigError as error:
             raise ConfigError(f"mel config {self.name!r}: {error}") from None
 
@@ -126,8 +123,7 @@ class MelConfig(Checked):
         """Return the number of mel frames for `samples` samples."""
         return max(0, 1 + (samples + 2 * self.padding - self.n_fft) // self.hop_length)
 
-    def _rules(self) -> Iterator[tuple[bool, str]]:
-        """Yield for each rule whether it holds, and the error message if it does not."""
+    def _rules(self) -> Rules:
         lengths, bounds = (self.hop_length, self.win_length, self.n_fft), (self.f_min, self.f_max, self.sample_rate / 2)
         yield self.n_fft % 2 == 0, f"n_fft must be even, not {self.n_fft}"
         yield tuple(sorted(lengths)) == lengths, f"hop_length <= win_length <= n_fft must hold, but they are {lengths}"

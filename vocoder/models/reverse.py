@@ -7,7 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from vocoder.config import ConfigError, Corrections, Count, Positive
+from vocoder.config import Corrections, Count, Positive, Rules
 from vocoder.flows.affine import ConditionalAffine
 from vocoder.flows.coupling import soft_clip
 from vocoder.flows.lapped import LappedTransform
@@ -54,18 +54,13 @@ class ReverseConfig(VocoderConfig):
     """last step from hidden frames to audio through spectra; by default through lapped transform coefficients"""
     corrections: Corrections = 4
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.hop_length % 2:
-            raise ConfigError(f"the lapped transform needs an even hop_length, not {self.hop_length}")
-        if not 0 <= self.ahead <= self.blocks * (self.kernel_size - 1):
-            raise ConfigError(
-                f"ahead must be from 0 to {self.blocks * (self.kernel_size - 1)} for {self.blocks} blocks with kernels "
-                f"of {self.kernel_size} frames, not {self.ahead}"
-            )
-        if not 0 <= self.condition_ahead <= 3:
-            raise ConfigError(f"condition_ahead must be from 0 to 3, not {self.condition_ahead}")
-        self.source.check(self.sample_rate)
+    def _rules(self) -> Rules:
+        yield self.hop_length % 2 == 0, f"the lapped transform needs an even hop_length, not {self.hop_length}"
+        most, each = self.blocks * (self.kernel_size - 1), f"kernels of {self.kernel_size} frames"
+        fault = f"ahead must be from 0 to {most} for {self.blocks} blocks with {each}, not {self.ahead}"
+        yield 0 <= self.ahead <= most, fault
+        yield 0 <= self.condition_ahead <= 3, f"condition_ahead must be from 0 to 3, not {self.condition_ahead}"
+        yield from self.source.rules(self.sample_rate)
 
 
 class Reverse(Vocoder):

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from vocoder.config import ConfigError, Count
+from vocoder.config import Count, Rules
 from vocoder.flows.affine import ConditionalAffine
 from vocoder.flows.conv1x1 import MATRIX_STEP_SCALE, InvertibleConv1x1, swap_order
 from vocoder.flows.coupling import soft_clip
@@ -51,16 +51,13 @@ class StudentConfig(VocoderConfig):
     source: SourceConfig | None = None
     """harmonic source: part of the noise over frames, or mean of the noise over samples"""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.stacks or not all(stack.causal for stack in self.stacks):
-            raise ConfigError("a student needs at least one flow, and all of its stacks must be causal")
-        if self.hop_length % self.channels:
-            raise ConfigError(f"hop_length {self.hop_length} must be a multiple of group_size {self.channels}")
-        if self.kind == "frames" and self.channels < 2:
-            raise ConfigError("frames need a group_size of at least 2")
-        if self.filter_taps < 2 or self.filter_taps % 2:
-            raise ConfigError(f"filter_taps must be even and at least 2, not {self.filter_taps}")
+    def _rules(self) -> Rules:
+        hop_length, channels, taps = self.hop_length, self.channels, self.filter_taps
+        causal = bool(self.stacks) and all(stack.causal for stack in self.stacks)
+        yield causal, "a student needs at least one flow, and all of its stacks must be causal"
+        yield hop_length % channels == 0, f"hop_length {hop_length} must be a multiple of group_size {channels}"
+        yield self.kind == "samples" or channels > 1, "frames need a group_size of at least 2"
+        yield taps > 1 and taps % 2 == 0, f"filter_taps must be even and at least 2, not {taps}"
 
     @property
     def channels(self) -> int:

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from vocoder.config import ConfigError, Corrections, Count
+from vocoder.config import Corrections, Count, Rules
 from vocoder.distributions import log_density
 from vocoder.flows.affine import ActNorm, ConditionalAffine
 from vocoder.flows.conv1x1 import MATRIX_STEP_SCALE, InvertibleConv1x1, swap_order
@@ -53,25 +53,20 @@ class WaveGlowConfig(VocoderConfig):
     """learned source of a sample's noise; None for white noise"""
     corrections: Corrections = 12
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.hop_length % self.group_size:
-            raise ConfigError(f"hop_length {self.hop_length} must be a multiple of group_size {self.group_size}")
-        if self.transform == "mdct" and self.group_size % 2:
-            raise ConfigError(f"the lapped transform needs an even group_size, not {self.group_size}")
-        if self.transform == "mdct" and self.early_every:
-            raise ConfigError("early_every needs the transform 'grouping'; with 'mdct' it must be 0")
+    def _rules(self) -> Rules:
+        size, remaining = self.group_size, self.group_size - self.exits(self.flows - 1)
+        yield self.hop_length % size == 0, f"hop_length {self.hop_length} must be a multiple of group_size {size}"
+        if self.transform == "mdct":
+            yield size % 2 == 0, f"the lapped transform needs an even group_size, not {size}"
+            yield not self.early_every, "early_every needs the transform 'grouping'; with 'mdct' it must be 0"
         if self.source is not None:
-            if self.transform != "mdct":
-                raise ConfigError("the harmonic source needs the lapped transform")
-            self.source.check(self.sample_rate)
-        if self.conditioning == "upsampled" and self.cond_channels != self.n_mels * self.group_size:
-            raise ConfigError(f"upsampling needs cond_channels {self.n_mels * self.group_size}: n_mels * group_size")
-        if self.conditioning == "upsampled" and self.upsample_kernel < self.hop_length:
-            raise ConfigError(f"upsample_kernel must be hop_length or more, not {self.upsample_kernel}")
-        remaining = self.group_size - self.exits(self.flows - 1)
-        if remaining < 2:
-            raise ConfigError(f"early outputs leave {remaining} channels; at least 2 must remain")
+            yield self.transform == "mdct", "the harmonic source needs the lapped transform"
+            yield from self.source.rules(self.sample_rate)
+        if self.conditioning == "upsampled":
+            channels, kernel = self.n_mels * size, self.upsample_kernel
+            yield self.cond_channels == channels, f"upsampling needs cond_channels {channels}: n_mels * group_size"
+            yield kernel >= self.hop_length, f"upsample_kernel must be hop_length or more, not {kernel}"
+        yield remaining >= 2, f"early outputs leave {remaining} channels; at least 2 must remain"
 
     def exits(self, flow: int) -> int:
         """Return how many channels are output early up to a flow."""

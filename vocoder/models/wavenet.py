@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vocoder.autoregressive import Generator, Plan, fed_back, generator
-from vocoder.config import ConfigError, Count, Positive
+from vocoder.config import Count, Positive, Rules
 from vocoder.distributions import Distribution, Gaussian, LogisticMixture
 from vocoder.flows.linear_prediction import ConstantPrediction, LinearPrediction, LinearPredictionConfig, predict
 from vocoder.layers.conditioning import MelEncoder, PublishedUpsampler, UpsamplingConfig
@@ -42,17 +42,13 @@ class WaveNetModelConfig(VocoderConfig):
         default_factory=lambda: WaveNetConfig(channels=64, dilations=TWO_CYCLES, kernel_size=2, causal=True)
     )
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.stack.causal:
-            raise ConfigError("the stack of an autoregressive WaveNet must be causal")
-        if self.lpc is None:
-            return
-        mel = preset(self.lpc.mel)
-        for name in ("sample_rate", "hop_length", "n_mels"):
-            ours, expected = getattr(self, name), getattr(mel, name)
-            if ours != expected:
-                raise ConfigError(f"{name} is {ours}, but the mel preset {self.lpc.mel!r} of lpc has {expected}")
+    def _rules(self) -> Rules:
+        yield self.stack.causal, "the stack of an autoregressive WaveNet must be causal"
+        if self.lpc is not None:
+            mel = preset(self.lpc.mel)
+            for name in ("sample_rate", "hop_length", "n_mels"):
+                ours, expected = getattr(self, name), getattr(mel, name)
+                yield ours == expected, f"{name} is {ours}, but the mel preset {self.lpc.mel!r} of lpc has {expected}"
 
 
 @dataclass(frozen=True)
@@ -70,12 +66,11 @@ class PublishedWaveNetConfig(VocoderConfig):
     gain: Positive = 1.0
     """gain of the network's input and output relative to the audio"""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if math.prod(self.upsampling.scales) != self.hop_length:
-            raise ConfigError(f"the scales {self.upsampling.scales} must multiply to hop_length {self.hop_length}")
-        if not 0 <= self.emphasis < 1:
-            raise ConfigError(f"emphasis must lie in [0, 1), not {self.emphasis}")
+    def _rules(self) -> Rules:
+        scales = self.upsampling.scales
+        fits = math.prod(scales) == self.hop_length
+        yield fits, f"the scales {scales} must multiply to hop_length {self.hop_length}"
+        yield 0 <= self.emphasis < 1, f"emphasis must lie in [0, 1), not {self.emphasis}"
 
 
 class WaveNet(FlowVocoder):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vocoder.config import ConfigError
+from vocoder.config import Checked, Count, Rules
 from vocoder.stages import silenced
 
 Affine = tuple[Tensor, Tensor]
@@ -16,21 +16,20 @@ Affine = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True)
-class WaveNetConfig:
+class WaveNetConfig(Checked):
     """Shape of a gated stack of dilated convolutions."""
 
-    channels: int = 256
+    channels: Count = 256
     """residual and skip channels"""
     dilations: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64, 128)
     """dilation of each layer, in steps"""
-    kernel_size: int = 3
+    kernel_size: Count = 3
     causal: bool = False
 
-    def __post_init__(self) -> None:
-        if self.channels < 1 or not self.dilations or min(self.dilations) < 1:
-            raise ConfigError("a WaveNet stack needs at least one channel and one layer with positive dilations")
-        if self.kernel_size < 1 or (not self.causal and self.kernel_size % 2 == 0):
-            raise ConfigError(f"kernel_size must be positive, and odd unless causal, not {self.kernel_size}")
+    def _rules(self) -> Rules:
+        yield min(self.dilations, default=0) > 0, "a WaveNet stack needs at least one layer, and positive dilations"
+        odd = self.causal or self.kernel_size % 2 == 1
+        yield odd, f"kernel_size must be odd unless causal, not {self.kernel_size}"
 
     @property
     def context(self) -> tuple[int, int]:
@@ -40,22 +39,20 @@ class WaveNetConfig:
 
 
 @dataclass(frozen=True)
-class PublishedStackConfig:
+class PublishedStackConfig(Checked):
     """Shape of a published causal stack, with separate numbers of residual, gate and skip channels."""
 
-    residual_channels: int = 128
-    gate_channels: int = 128
+    residual_channels: Count = 128
+    gate_channels: Count = 128
     """channels of the product of tanh and sigmoid"""
-    skip_channels: int = 128
+    skip_channels: Count = 128
     dilations: tuple[int, ...] = tuple(2**i for i in range(10)) * 2
     """dilation of each layer, in samples"""
-    kernel_size: int = 2
+    kernel_size: Count = 2
     causal: ClassVar = True
 
-    def __post_init__(self) -> None:
-        sizes = (self.residual_channels, self.gate_channels, self.skip_channels, self.kernel_size)
-        if min(sizes) < 1 or not self.dilations or min(self.dilations) < 1:
-            raise ConfigError("a published stack needs positive channels, kernel and dilations, and at least one layer")
+    def _rules(self) -> Rules:
+        yield min(self.dilations, default=0) > 0, "a published stack needs at least one layer, and positive dilations"
 
 
 class PlainStack(nn.Module):
