@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from recipes.acoustic.items import PLACES
-from vocoder.config import Checked, ConfigError, Count
+from vocoder.config import Checked, Count, Rules
 from vocoder.models.families import Families, Family
 
 PROSODY = 3
@@ -40,10 +40,9 @@ class AcousticConfig(Checked):
     """Whether pitch, voicing and level of each phoneme are predicted and given to the decoder (FastPitch)."""
     dropout: float = 0.1
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.kernel % 2 == 0 or not 0 <= self.dropout < 1:
-            raise ConfigError(f"kernel must be odd and dropout in [0, 1), not {self.kernel} and {self.dropout}")
+    def _rules(self) -> Rules:
+        valid = self.kernel % 2 == 1 and 0 <= self.dropout < 1
+        yield valid, f"kernel must be odd and dropout in [0, 1), not {self.kernel} and {self.dropout}"
 
 
 class _Block(nn.Module):

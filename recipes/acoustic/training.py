@@ -17,7 +17,7 @@ from training.loop.trainer import fit
 from training.loop.trainer_config import RunConfig
 from training.provenance import surroundings
 from training.run_config import command_of
-from vocoder.config import ConfigError, Count
+from vocoder.config import Count, Rules
 from vocoder.mel.config_file import load_mel_config
 
 _PROSODY_WEIGHT = 0.3
@@ -83,11 +83,9 @@ class AcousticRun(RunConfig):
     """Number of frames in an item."""
     validation_items: Count = 32
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        bands = load_mel_config(self.mel).n_mels
-        if bands != self.model.n_mels:
-            raise ConfigError(f"{self.mel} has {bands} bands, so model.n_mels must be too, not {self.model.n_mels}")
+    def _rules(self) -> Rules:
+        bands, ours = load_mel_config(self.mel).n_mels, self.model.n_mels
+        yield bands == ours, f"{self.mel} has {bands} bands, so model.n_mels must be too, not {ours}"
 
 
 def train(config: AcousticRun, resume: bool) -> None:

@@ -28,7 +28,7 @@ from training.run_config import command_of
 from vocoder.adapt.adapter import FrameTimes
 from vocoder.audio.resampling import resample
 from vocoder.checkpoint import load_model, save_model
-from vocoder.config import Checked, ConfigError, NotNegative, Positive, Range
+from vocoder.config import Checked, NotNegative, Positive, Range, Rules
 from vocoder.loading import model_directory, shipped_models
 from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import load_mel_config
@@ -92,11 +92,10 @@ class AdapterRun(RunConfig):
         """Name the run's folder after its mels, unless it is given."""
         settings.setdefault("output", f"runs/adapters/{Path(str(settings.get('mel'))).stem}")
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def _rules(self) -> Rules:
         source = load_mel_config(self.mel)
-        if source.mean is not None and not source.scaled:
-            raise ConfigError(f"an adapter needs mels without statistics, which are removed before it: not {self.mel}")
+        usable = source.mean is None or source.scaled
+        yield usable, f"an adapter needs mels without statistics, which are removed before it: not {self.mel}"
 
 
 def train(config: AdapterRun, resume: bool) -> None:

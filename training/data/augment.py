@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from training.corpora.condition import rms
-from vocoder.config import POSITIVE, Checked, ConfigError, Count, NotNegative, Range, Share
+from vocoder.config import POSITIVE, Checked, Count, NotNegative, Range, Rules, Share
 
 _PEAKS = 3
 _LOWEST = 60.0  # Hz; the equaliser is constant below
@@ -105,10 +105,9 @@ class BlurConfig(Checked):
     roughness: NotNegative = 0.3
     """largest standard deviation of the noise added to natural-log mels"""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.bands % 2 == 0 or self.frames % 2 == 0:
-            raise ConfigError(f"bands and frames must be odd, not {self.bands} and {self.frames}")
+    def _rules(self) -> Rules:
+        odd = self.bands % 2 == 1 == self.frames % 2
+        yield odd, f"bands and frames must be odd, not {self.bands} and {self.frames}"
 
 
 def blurred(mel: Tensor, config: BlurConfig) -> Tensor:

@@ -15,7 +15,7 @@ from training.corpora.manifest import Manifest, Split
 from training.data.augment import AugmentConfig, augmented, between
 from training.data.rational_resampling import crop, rate_grid, resampled_length
 from training.data.stores import AudioStore, MelStore, PitchStore, speeds_for
-from vocoder.config import Checked, ConfigError, NotNegativeInt, Range
+from vocoder.config import Checked, NotNegativeInt, Range, Rules
 from vocoder.mel.config import MelConfig
 
 _AUGMENTATION, _MAKING = 1, 2  # numbers of random streams besides that of the choices
@@ -42,14 +42,11 @@ class SegmentConfig(Checked):
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     """Further augmentation."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.hop_length < 1 or self.segment_length < 1 or self.segment_length % self.hop_length:
-            raise ConfigError(
-                f"segment_length {self.segment_length} must be a multiple of hop_length {self.hop_length}"
-            )
-        if not 0 <= self.margin < self.segment_length:
-            raise ConfigError(f"margin must be from 0 to below segment_length, not {self.margin}")
+    def _rules(self) -> Rules:
+        length, hop_length, margin = self.segment_length, self.hop_length, self.margin
+        whole = length > 0 and hop_length > 0 and length % hop_length == 0
+        yield whole, f"segment_length {length} must be a multiple of hop_length {hop_length}"
+        yield 0 <= margin < length, f"margin must be from 0 to below segment_length, not {margin}"
         rate_grid(self.rates)
 
 

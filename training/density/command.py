@@ -23,7 +23,7 @@ from training.publishing import model_card
 from training.run_config import add_run_arguments, load_config
 from training.runs.corpus_run import corpus_at
 from vocoder.checkpoint import save_model
-from vocoder.config import ConfigError
+from vocoder.config import Rules
 from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import load_mel_config
 
@@ -42,18 +42,16 @@ class DensityRun(RunConfig):
     mel: str = "nvidia"
     """mel preset or mel config file, for mels"""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def _rules(self) -> Rules:
         shape = (self.model.channels, self.model.frames)
         mels = load_mel_config(self.mel).n_mels, self.model.frames
         expected = {"mels": mels, "digits": (8, 8)}.get(self.data.source, (2, 1))
-        if shape != expected:
-            names = "model.channels and model.frames"
-            raise ConfigError(f"{names} are {shape}, but items of {self.data.source} are {expected}")
-        if self.data.source == "mels" and self.manifest is None:
-            raise ConfigError("mels need `manifest`, a prepared corpus; or choose data.source=digits, which needs none")
-        if isinstance(self.model, DensityConfig) and (self.model.logit_alpha is None) == (self.data.source == "digits"):
-            raise ConfigError("model.logit_alpha must be set for digits, which lie in (0, 1), and for nothing else")
+        names, source = "model.channels and model.frames", self.data.source
+        yield shape == expected, f"{names} are {shape}, but items of {source} are {expected}"
+        found = source != "mels" or self.manifest is not None
+        yield found, "mels need `manifest`, a prepared corpus; or choose data.source=digits, which needs none"
+        fits = not isinstance(self.model, DensityConfig) or (self.model.logit_alpha is not None) == (source == "digits")
+        yield fits, "model.logit_alpha must be set for digits, which lie in (0, 1), and for nothing else"
 
     @classmethod
     def complete(cls, settings: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ from training.density.curves import MixtureCDF
 from training.density.images import MaskedCoupling, Squeeze, channel_mask, checkerboard
 from training.density.mixing import Permutation, PLUConv1x1, reversal
 from training.density.networks import MLP, PixelNet
-from vocoder.config import Checked, ConfigError, Count, Positive
+from vocoder.config import Checked, Count, Positive, Rules
 from vocoder.flows.affine import ActNorm, ElementwiseAffine, LowerAffine
 from vocoder.flows.base import Flow
 from vocoder.flows.conv1x1 import swap_order
@@ -55,8 +55,7 @@ class DensityConfig(Checked):
     logit_alpha: float | None = None
     """for data in (0, 1): margin of the logit that comes first; null for data on the real line"""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def _rules(self) -> Rules:
         side = 2**self.levels
         for right, message in (
             (self.hidden and min(self.hidden) > 0, "hidden must list the units of at least one layer"),
@@ -69,8 +68,7 @@ class DensityConfig(Checked):
             (not self.image or self.channels % side == self.frames % side == 0,
              f"{self.levels} scales need sides that are multiples of {side}, not {self.channels} x {self.frames}"),
         ):  # fmt: skip
-            if not right:
-                raise ConfigError(f"{self.kind}: {message}")
+            yield bool(right), f"{self.kind}: {message}"
 
     @property
     def dimensions(self) -> int:

@@ -12,7 +12,7 @@ from training.density.composition import Inverse, Sequential
 from training.density.flows import fit_gaussian
 from training.density.mixing import reversal
 from training.density.networks import MLP
-from vocoder.config import Checked, ConfigError, Count, Positive
+from vocoder.config import Checked, Count, Positive, Rules
 from vocoder.distributions import log_density
 from vocoder.flows.affine import ElementwiseAffine
 from vocoder.flows.base import Flow
@@ -42,10 +42,9 @@ class VAEConfig(Checked):
     log_s_bound: Positive = 3.0
     """soft bound of the decoder's log-scales, in units of the rows' standard deviations"""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.hidden or not self.flow_hidden or min(*self.hidden, *self.flow_hidden) < 1:
-            raise ConfigError("hidden and flow_hidden must list the units of at least one layer")
+    def _rules(self) -> Rules:
+        listed = all(min(units, default=0) > 0 for units in (self.hidden, self.flow_hidden))
+        yield listed, "hidden and flow_hidden must list the units of at least one layer"
 
 
 class VariationalAutoencoder(nn.Module):

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from vocoder.config import Checked, ConfigError, Count, NotNegative, NotNegativeInt, Positive, Share
+from vocoder.config import Checked, Count, NotNegative, NotNegativeInt, Positive, Rules, Share
 
 
 @dataclass(frozen=True)
@@ -46,10 +46,9 @@ class TrainerConfig(Checked):
     max_nonfinite_steps: Count = 20
     """Give up after this many consecutive steps with a loss or gradient that is not finite."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
-            raise ConfigError(f"betas must be two numbers in [0, 1), not {self.betas}")
+    def _rules(self) -> Rules:
+        two = len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas)
+        yield two, f"betas must be two numbers in [0, 1), not {self.betas}"
 
 
 @dataclass(frozen=True)

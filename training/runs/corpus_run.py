@@ -16,7 +16,7 @@ from training.loop.processes import announce
 from training.loop.trainer import fit
 from training.loop.trainer_config import RunConfig
 from training.provenance import ROLES, origin_of, provenance
-from vocoder.config import ConfigError, Count, to_dict
+from vocoder.config import ConfigError, Count, Rules, to_dict
 from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import load_mel_config
 
@@ -35,16 +35,14 @@ class CorpusRun(RunConfig, ABC):
     validation_items: Count = 64
     """number of segments of the held-out split for validation, without unseen voices"""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def _rules(self) -> Rules:
         wrong = [
             f"{group}.{name} is {found} instead of {wanted}"
             for group, settings in _following(load_mel_config(self.mel)).items()
             for name, wanted in settings.items()
             if (found := getattr(getattr(self, group), name)) != wanted
         ]
-        if wrong:
-            raise ConfigError(f"these settings follow from mel preset {self.mel!r}, leave them out: {', '.join(wrong)}")
+        yield not wrong, f"these settings follow from mel preset {self.mel!r}, leave them out: {', '.join(wrong)}"
 
     @classmethod
     def complete(cls, settings: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ from training.loop.objective import Batch, Objective, Parts
 from training.losses.pitch import pitch_loss
 from training.losses.spectral import MultiScaleMel, periodicity_loss, stft_loss
 from training.runs.corpus_run import CorpusRun
-from vocoder.config import Checked, ConfigError, Count, NotNegative, NotNegativeInt, Share
+from vocoder.config import Checked, Count, NotNegative, NotNegativeInt, Rules, Share
 from vocoder.correction.correction import Correction
 from vocoder.layers.stack.wavenet import set_compute_dtype
 from vocoder.loading import default_dtype, model_directory
@@ -109,13 +109,10 @@ class SampleWeights(RecordingLosses):
     blur: BlurConfig = field(default_factory=lambda: BlurConfig(share=0.0))
     """smoothing of input mels, to resemble those of acoustic models; the recording is unchanged"""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        samples_from: int = getattr(self, "samples_from", 0)
-        if self.adversarial and self.critics_from < samples_from:
-            raise ConfigError(
-                f"critics_from {self.critics_from} must be at least samples_from {samples_from}: critics judge samples"
-            )
+    def _rules(self) -> Rules:
+        first, samples_from = self.critics_from, getattr(self, "samples_from", 0)
+        fault = f"critics_from {first} must be at least samples_from {samples_from}: critics judge samples"
+        yield not self.adversarial or first >= samples_from, fault
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from training.loop.objective import Batch, Parts, Phases
 from training.runs.recordings import SampleObjective, SampleRun, SampleWeights, noise_for
 from training.start.inheritance import inherit_ends, load_role, started_from
-from vocoder.config import ConfigError, NotNegative, NotNegativeInt, Share
+from vocoder.config import ConfigError, NotNegative, NotNegativeInt, Rules, Share
 from vocoder.correction.correction import Correction
 from vocoder.layers.conditioning import normalised
 from vocoder.mel.config import MelConfig
@@ -56,13 +56,15 @@ class ReverseRun(SampleRun):
     only_above_mel: bool = False
     """train only what the head outputs above the mel's highest frequency, so that nothing changes below it"""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def _rules(self) -> Rules:
+        yield from super()._rules()
         head = self.model.head
-        if self.only_above_mel and not (head and self.start_from and self.trainer.weight_decay == 0):
-            raise ConfigError("only_above_mel needs a start_from, a model with a head and a trainer.weight_decay of 0")
-        if self.only_above_mel and head and head.mel.f_max >= self.model.sample_rate / 2:
-            raise ConfigError(f"nothing is above the mel of {self.start_from}, which goes to {head.mel.f_max:g} Hz")
+        if self.only_above_mel:
+            able = head is not None and self.start_from is not None and self.trainer.weight_decay == 0
+            yield able, "only_above_mel needs a start_from, a model with a head and a trainer.weight_decay of 0"
+        if self.only_above_mel and head:
+            above = head.mel.f_max < self.model.sample_rate / 2
+            yield above, f"nothing is above the mel of {self.start_from}, which goes to {head.mel.f_max:g} Hz"
 
     def objective(self) -> "ReverseObjective":
         """Return the objective. Raises ConfigError unless the teacher is a WaveGlow over frames of this mel."""

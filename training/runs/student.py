@@ -13,7 +13,7 @@ from training.losses.spectral import power_loss
 from training.runs.recordings import SampleObjective, SampleRun, SampleWeights, noise_for, noisy
 from training.start.envelope import fit_envelope
 from training.start.inheritance import load_role, started_from
-from vocoder.config import ConfigError, Count, NotNegative, NotNegativeInt
+from vocoder.config import ConfigError, Count, NotNegative, NotNegativeInt, Rules
 from vocoder.distributions import ENTROPY
 from vocoder.mel.config_file import load_mel_config
 from vocoder.models.student import Student, StudentConfig
@@ -40,10 +40,10 @@ class StudentLosses(SampleWeights):
     power: NotNegative = 0.0
     """weight of the distance of time-averaged power spectra"""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.estimator != "closed" and self.regulariser:
-            raise ConfigError("regulariser needs the closed form (estimator: closed)")
+    def _rules(self) -> Rules:
+        yield from super()._rules()
+        possible = self.estimator == "closed" or not self.regulariser
+        yield possible, "regulariser needs the closed form (estimator: closed)"
 
 
 @dataclass(frozen=True)
@@ -55,10 +55,10 @@ class StudentRun(SampleRun):
     model: StudentConfig = field(default_factory=StudentConfig)
     losses: StudentLosses = field(default_factory=StudentLosses)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.model.kind == "frames" and self.losses.estimator != "sample":
-            raise ConfigError("a student over frames has no conditionals: losses.estimator must be sample")
+    def _rules(self) -> Rules:
+        yield from super()._rules()
+        known = self.model.kind != "frames" or self.losses.estimator == "sample"
+        yield known, "a student over frames has no conditionals: losses.estimator must be sample"
 
     def objective(self) -> "StudentObjective":
         """Return the objective."""

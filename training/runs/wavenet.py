@@ -12,7 +12,7 @@ from training.run_config import command_of
 from training.runs.corpus_run import CorpusRun, train
 from training.runs.recordings import RecordingLosses, RecordingObjective, noisy
 from training.start.inheritance import load_role, started_from
-from vocoder.config import ConfigError, NotNegativeInt
+from vocoder.config import NotNegativeInt, Rules
 from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import load_mel_config
 from vocoder.models.waveglow import WaveGlow
@@ -39,12 +39,11 @@ class WaveNetRun(CorpusRun):
     fill_from: str | None = None
     """directory or shipped name of a WaveGlow of the same mel, whose samples fill recordings above their band"""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.model.lpc is not None and self.model.lpc.mel != self.mel:
-            raise ConfigError(f"model.lpc.mel is {self.model.lpc.mel!r}, but mel is {self.mel!r}")
-        if self.segments.segment_length <= self.losses.past:
-            raise ConfigError(f"segment_length must be greater than losses.past, {self.losses.past} samples")
+    def _rules(self) -> Rules:
+        yield from super()._rules()
+        given, past = self.model.lpc.mel if self.model.lpc else self.mel, self.losses.past
+        yield given == self.mel, f"model.lpc.mel is {given!r}, but mel is {self.mel!r}"
+        yield self.segments.segment_length > past, f"segment_length must be greater than losses.past, {past} samples"
 
     def objective(self) -> "WaveNetObjective":
         """Return the objective."""

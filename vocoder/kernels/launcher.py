@@ -33,9 +33,6 @@ logger = logging.getLogger(__name__)
 
 PATIENCE = 2.0
 """seconds of compilation after which it is logged"""
-NAMED = (torch.float32, torch.float64, torch.int32, torch.int64, torch.uint8)
-NAMES: dict[Any, str] = {dtype: str(dtype).removeprefix("torch.") for dtype in NAMED}
-"""names of dtypes in compiled code, where 16-bit numbers are integers"""
 COUNTER, STRIPE, ROWS, OWN = range(4)
 """positions of the launcher's integers in the arguments, and of the first parameter"""
 FLOATS = (torch.float32, torch.bfloat16)
@@ -244,7 +241,9 @@ def _expression(kind: Any, slots: Iterator[int]) -> str:
     if not isinstance(kind, Memory):
         return f"{'a' if kind is int else 'f'}[{slot}]"
     shape = "".join(f"a[{next(slots)}], " for _ in range(kind.dims))
-    return f"carray(pointer(a[{slot}]), ({shape}), numpy.{NAMES.get(kind.dtype, 'uint16')})"
+    dtype = str(kind.dtype).removeprefix("torch.")
+    stored = "uint16" if dtype in ("float16", "bfloat16") else dtype
+    return f"carray(pointer(a[{slot}]), ({shape}), numpy.{stored})"
 
 
 @functools.cache

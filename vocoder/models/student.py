@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 from typing import Literal
 
 import torch
@@ -138,9 +138,7 @@ class Student(FlowVocoder):
         self.mixing = nn.ModuleList(  # type: ignore[assignment]
             InvertibleConv1x1(size, matrix.T, MATRIX_STEP_SCALE) for matrix in swaps
         )
-        mixed = torch.eye(size)
-        for matrix in swaps:
-            mixed = mixed @ matrix
+        mixed = reduce(torch.matmul, swaps, torch.eye(size))
         self.pitch = PitchNet(config.n_mels, config.source.pitch) if config.source else None
         framed, sourced = config.kind == "frames", config.source is not None
         self.excitation = Excitation(config.cond_channels, size, mixed, NOISE_FLOOR) if framed and sourced else None
