@@ -128,10 +128,7 @@ def admit(
 
 
 def check(mel: Tensor | np.ndarray, path: MelPath) -> Verdict:
-    """Judge a mel (n_mels, frames) as `admit` does: by the guard, and by the range of values of its mel config.
-
-    Raises a ValueError if the mel is not two-dimensional or not finite, or if no guard knows its mel config.
-    """
+    """Judge a mel as `Synthesizer.check` does: by the guard, and by the range of values of its mel config."""
     values, verdict = finite_values(mel), judge(mel, path) or next(guards()).check(mel, path.source)
     fault = _range_fault(*bounds(values), path.source)
     if verdict.typical and fault is None:

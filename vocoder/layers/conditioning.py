@@ -73,10 +73,8 @@ class PitchNet(MelEncoder):
     """Classifies the pitch of each mel frame, as CREPE does for audio (Kim et al., 2018).
 
     The low mel bands resolve the harmonics of speech, so the mel determines f0 well; the network learns it from frames
-    with known pitch. The frequency is the mean of the classes around the likeliest one.
-
-    A phase that integrates the frequency also integrates its rounding errors, which depend on how many frames are
-    computed at a time. A synthesizer therefore keeps this network in float64, whatever the precision of the mel.
+    with known pitch. The frequency is the mean of the classes around the likeliest one. A `Runner` keeps this network
+    in float64, whatever the precision of the mel.
     """
 
     def __init__(self, n_mels: int, config: PitchConfig) -> None:

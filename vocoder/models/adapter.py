@@ -60,15 +60,12 @@ class AdapterModel(nn.Module):
 
     def forward(self, windows: Tensor) -> Tensor:
         """Map windows (N, taps, bands) of the used bands to frames (N, n_mels)."""
-        return self.mapped(self.normalised(windows)).clamp_min(math.log(self.config.target.floor))
+        x = self.normalised(windows)
+        y: Tensor = self.linear(x)
+        for i, layer in enumerate(self.layers):
+            x = layer(nn.functional.gelu(x) if i else x)
+        return (y + x if self.layers else y).clamp_min(math.log(self.config.target.floor))
 
     def normalised(self, windows: Tensor) -> Tensor:
         """Normalise and flatten windows (N, taps, bands) to (N, inputs)."""
         return ((windows - self.mean) / self.deviation).flatten(1)
-
-    def mapped(self, x: Tensor) -> Tensor:
-        """Map normalised windows (N, inputs) to frames (N, n_mels), before clamping."""
-        y: Tensor = self.linear(x)
-        for i, layer in enumerate(self.layers):
-            x = layer(nn.functional.gelu(x) if i else x)
-        return y + x if self.layers else y

@@ -129,10 +129,7 @@ class CompiledStack:
         self._reach = max(max(-layer.first, 0) for layer in self._layers)
 
     def __call__(self, x: Tensor, cond: Tensor | None, gaps: Tensor | None = None) -> Tensor:
-        """Map x (B, in_channels, T) and cond (B, cond_channels, frames) to (B, out_channels, T).
-
-        `gaps` are the indices of steps at which every convolution sees zeros.
-        """
+        """Compute `WaveNetStack.forward`."""
         made = [self._signal(x[i], None if cond is None else cond[i], gaps) for i in range(len(x))]
         return (torch.stack(made) if len(made) > 1 else made[0][None]).transpose(1, 2)
 
