@@ -40,10 +40,9 @@ class Worker:
         outcomes = {job: Outcome(job) for job in jobs if job not in left}
         for row in rows(left, self._row_frames):
             outcomes |= {outcome.job: outcome for outcome in self._synthesize(row)}
-        return [
-            {"number": number, "seconds": outcome.seconds, "clipped": outcome.clipped, "error": outcome.error or ""}
-            for number, outcome in zip(chunk["number"], (outcomes[job] for job in jobs), strict=True)
-        ]
+        finished = [(number, outcomes[job]) for number, job in zip(chunk["number"], jobs, strict=True)]
+        said = {number: {"error": its.error or "", "doubt": its.doubt or ""} for number, its in finished}
+        return [{"number": n, "seconds": its.seconds, "clipped": its.clipped, **said[n]} for n, its in finished]
 
 
 def synthesize_on_cluster(
@@ -63,7 +62,7 @@ def synthesize_on_cluster(
         num_cpus=None if gpus else 1,
     )
     for row in dataset.iter_rows():
-        yield Outcome(jobs[row["number"]], row["seconds"], row["clipped"], row["error"] or None)
+        yield Outcome(jobs[row["number"]], row["seconds"], row["clipped"], row["error"] or None, row["doubt"] or None)
 
 
 def main() -> int:

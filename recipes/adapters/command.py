@@ -4,7 +4,7 @@ It learns from frames of the same audio in both mel configs: a linear map, with 
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -33,6 +33,7 @@ from vocoder.loading import model_directory, shipped_models
 from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import load_mel_config
 from vocoder.mel.convert import convert, plain
+from vocoder.mel.sharpening import sharpening_of
 from vocoder.mel.spectrogram import MelSpectrogram, band_centres
 from vocoder.models.adapter import AdapterConfig, AdapterModel
 
@@ -86,6 +87,8 @@ class AdapterRun(RunConfig):
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     levels: Levels = field(default_factory=Levels)
     ridge: NotNegative = 1e-4
+    sharpen: Annotated[float, (0, 1)] = 0.0
+    """strength at which output mels are sharpened, to make up for the contrast that an estimate lacks"""
 
     @classmethod
     def complete(cls, settings: dict[str, Any]) -> None:
@@ -106,12 +109,12 @@ def train(config: AdapterRun, resume: bool) -> None:
     manifest = read_manifest(config.manifest)
     set_seed(config.trainer.seed)
     model = AdapterModel(_architecture(config, source, target))
-    seed = config.trainer.seed
     entries = [entry for entry in manifest.select("train") if entry.duration >= SHORTEST]
-    chosen = [entries[i] for i in np.random.default_rng(seed).permutation(len(entries))[: config.utterances]]
+    order = np.random.default_rng(config.trainer.seed).permutation(len(entries))
+    chosen = [entries[i] for i in order[: config.utterances]]
     cut = round(len(chosen) * (1.0 - config.held_out))
-    parts = (chosen[:cut], config.augment), (chosen[cut:], AugmentConfig())
-    fitted, held = (frames_of(manifest, part, source, model.config, how, config.levels, seed) for part, how in parts)
+    fitted = frames_of(manifest, chosen[:cut], model.config, config, config.augment)
+    held = frames_of(manifest, chosen[cut:], model.config, config, AugmentConfig())
     objective = AdapterObjective(model, source, fitted, config.ridge)
     fit(config, objective, fitted, held, provenance=provenance(manifest), resume=resume)
 
@@ -129,31 +132,27 @@ def _architecture(config: AdapterRun, source: MelConfig, target: MelConfig) -> A
 
 @torch.no_grad()
 def frames_of(
-    manifest: Manifest,
-    entries: Sequence[Entry],
-    source: MelConfig,
-    config: AdapterConfig,
-    augment: AugmentConfig,
-    levels: Levels,
-    seed: int,
+    manifest: Manifest, entries: list[Entry], model: AdapterConfig, run: AdapterRun, augment: AugmentConfig
 ) -> FixedItems:
     """Return an adapter's training data from utterances, each with its own augmentation.
 
     Items are `windows` (taps, bands) of the source and `frames` (n_mels,) of the adapter's target.
     """
-    store, rng = AudioStore(manifest, entries), np.random.default_rng(seed)
-    takes, makes = MelSpectrogram(source), MelSpectrogram(config.target)
-    grid, audio = FrameTimes(source, config.target, config.before, config.after), []
+    store, rng, levels = AudioStore(manifest, entries), np.random.default_rng(run.trainer.seed), run.levels
+    source = plain(load_mel_config(run.mel))
+    sharpening = sharpening_of(model.target, torch.device("cpu"), run.sharpen)
+    takes, makes = MelSpectrogram(source), MelSpectrogram(model.target)
+    grid, audio = FrameTimes(source, model.target, model.before, model.after), []
     for i, entry in enumerate(entries):
         x, _ = augmented(store.whole(i), entry.band_edge, manifest.sample_rate, augment, rng)
         audio.append(torch.from_numpy(levels.applied(x, rng)))
     windows, frames = [], []
-    for i, each in enumerate((*audio, torch.zeros(SILENT_FRAMES * config.target.hop_length))):
+    for i, each in enumerate((*audio, torch.zeros(SILENT_FRAMES * model.target.hop_length))):
         mel = takes(resample(each, manifest.sample_rate, source.sample_rate)[None])[0]
         if levels.top_db is not None and i % 2:
             mel = convert(mel.clamp_min(mel.max() - levels.top_db), source, source)
-        own = makes(resample(each, manifest.sample_rate, config.target.sample_rate)[None])[0]
-        windows.append(grid.windows(mel[: config.looked_at], 0, own.shape[1], 0, mel.shape[1]).float())
+        own = sharpening.push(makes(resample(each, manifest.sample_rate, model.target.sample_rate)[None]))[0]
+        windows.append(grid.windows(mel[: model.looked_at], 0, own.shape[1], 0, mel.shape[1]).float())
         frames.append(own.T.float())
     return FixedItems(windows=torch.cat(windows), frames=torch.cat(frames))
 

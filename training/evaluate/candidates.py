@@ -15,6 +15,7 @@ from vocoder.mel.config import MelConfig
 from vocoder.mel.conventions import NATURAL
 from vocoder.mel.convert import convert, plain
 from vocoder.mel.spectrogram import mel_filterbank
+from vocoder.sampling import Sampling
 from vocoder.synthesis.synthesizer import Synthesizer
 
 
@@ -46,6 +47,7 @@ def of_vocoder(vocoder: Synthesizer, name: str, options: Comparison) -> Candidat
     """Return the candidate for a model; every utterance uses the same seed."""
     sampling = {option: getattr(options, option) for option in ("sigma", "corrections", "sharpen", "seed")}
     heard, weights = heard_speakers(vocoder.provenance), vocoder.weights_sha256
+    Sampling(**sampling)  # refuses impossible values before recordings are scored
     synthesize = partial(vocoder.synthesize, **sampling)
     return Candidate(name, vocoder.mel_config, synthesize, trained=True, heard=heard, weights_sha256=weights)
 

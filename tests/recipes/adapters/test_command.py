@@ -1,4 +1,5 @@
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,14 +9,16 @@ import torch
 from evaluation_corpus import write_recordings
 
 from recipes.__main__ import main
-from recipes.adapters.command import SILENT_FRAMES, AdapterObjective, Levels, closed_form, frames_of
+from recipes.adapters.command import SILENT_FRAMES, AdapterObjective, AdapterRun, Levels, closed_form, frames_of
 from training.corpora.given_mels import given_mel
 from training.corpora.manifest import read_manifest
 from training.data.augment import AugmentConfig
 from training.loop.batches import FixedItems
+from training.loop.trainer_config import TrainerConfig
 from vocoder.adapt.adapter import adapter_between, load_adapter
 from vocoder.adapt.path import MelPath
 from vocoder.mel.config import preset
+from vocoder.mel.sharpening import Sharpener
 from vocoder.mel.spectrogram import MelSpectrogram
 from vocoder.models.adapter import AdapterConfig, AdapterModel
 
@@ -62,8 +65,14 @@ def test_windows_and_frames_are_aligned_in_time(tmp_path, name):
     source, time = preset(name), np.arange(RATE // 2) / RATE
     corpus = write_recordings(tmp_path, (0.2 * np.sin(2 * np.pi * (300 * time + 900 * time**2)), {}))
     config = AdapterConfig(bands=source.n_mels, before=1, after=1)
-    found = frames_of(corpus, corpus.entries, source, config, AugmentConfig(), Levels((0.0, 0.0)), 0)
-    windows, frames = found.tensors.values()
+    run = AdapterRun("", TrainerConfig(1, 1), "", name, levels=Levels((0.0, 0.0)))
+    windows, frames = frames_of(corpus, list(corpus.entries), config, run, AugmentConfig()).tensors.values()
+    sharp = frames_of(corpus, list(corpus.entries), config, replace(run, sharpen=0.2), AugmentConfig()).tensors[
+        "frames"
+    ]
+    made = Sharpener(config.target).added(frames.T[None].double(), 0.2)[0].T
+    torch.testing.assert_close(sharp.double(), made, atol=1e-4, rtol=0)
+    assert (sharp - frames).abs().max() > 0.1
     assert windows.shape == (len(frames), 3, source.n_mels)
     assert frames.shape[0] == 1 + RATE // 2 // 256 + SILENT_FRAMES + 1
     middle = slice(5, 35)
