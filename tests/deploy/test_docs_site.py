@@ -13,8 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 @pytest.fixture(scope="module")
 def staged(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("docs") / "source"
-    site.stage(folder)
+    site.stage(folder := tmp_path_factory.mktemp("docs") / "source")
     return folder
 
 

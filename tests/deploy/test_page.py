@@ -15,8 +15,7 @@ PAGES = Path(__file__).parents[2] / "server" / "pages"
 
 @pytest.fixture
 def runtime(tmp_path):
-    folder = tmp_path / "dist"
-    folder.mkdir()
+    (folder := tmp_path / "dist").mkdir()
     for name in (*page.WASM, "ort.all.js"):
         (folder / name).write_bytes(name.encode())
     return folder
@@ -55,14 +54,12 @@ def test_the_folder_contains_the_page_and_its_models(model, runtime, tmp_path, e
 
 @pytest.mark.usefixtures("exports")
 def test_the_folder_can_be_rewritten_but_other_folders_are_not_replaced(model, runtime, tmp_path, capsys):
-    site = tmp_path / "site"
-    arguments = [str(model), "-o", str(site), "--runtime", str(runtime)]
+    arguments = [str(model), "-o", str(site := tmp_path / "site"), "--runtime", str(runtime)]
     assert page.main(arguments) == 0
     (site / "page" / "old.js").write_text("")
     assert page.main(arguments) == 0
     assert not (site / "page" / "old.js").exists()
-    other = tmp_path / "other"
-    other.mkdir()
+    (other := tmp_path / "other").mkdir()
     (other / "mine.txt").write_text("mine")
     assert page.main([str(model), "-o", str(other), "--runtime", str(runtime)]) == 2
     assert "holds something else" in capsys.readouterr().err

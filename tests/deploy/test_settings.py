@@ -11,7 +11,11 @@ import vocoder
 from server.app import create_app
 from server.settings import Settings
 
-CHART = Path(__file__).resolve().parents[2] / "deploy" / "helm" / "flow-vocoder"
+ROOT = Path(__file__).resolve().parents[2]
+KNOWN = {f"VOCODER_{name.upper()}" for name in Settings.model_fields}
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+CHART = ROOT / "deploy" / "helm" / "flow-vocoder"
 TEMPLATES = "\n".join(path.read_text(encoding="utf-8") for path in sorted((CHART / "templates").iterdir()))
 
 
@@ -33,12 +37,6 @@ def test_the_balancer_balances_by_connections_and_fits_the_server():
     assert int(found(r"default-server .* maxconn (\d+)")) < Settings().max_connections
 
 
-ROOT = Path(__file__).resolve().parents[2]
-KNOWN = {f"VOCODER_{name.upper()}" for name in Settings.model_fields}
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
-
-
 def test_compose_and_the_dockerfile_use_existing_settings_targets_and_folders():
     services = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))["services"]
     assert set(services) == {"vocoder", "vocoder-gpu"}
@@ -51,7 +49,6 @@ def test_compose_and_the_dockerfile_use_existing_settings_targets_and_folders():
         assert int(service["stop_grace_period"].removesuffix("s")) > settings.drain_delay + settings.drain_timeout
     named = set(re.findall(r"\b(VOCODER_\w+)=", DOCKERFILE))
     assert {"VOCODER_HOST", "VOCODER_PORT", "VOCODER_ADMIN_HOST", "VOCODER_DEVICE"} <= named <= KNOWN
-    published = re.findall(r"vocoder-train finetune RECORDINGS -o (\w+)/mine\b", README)
-    assert published
+    assert (published := re.findall(r"vocoder-train finetune RECORDINGS -o (\w+)/mine\b", README))
     for service in services.values():
         assert service["volumes"] == [f"${{MODELS_DIR:-./{folder}}}:/models:ro" for folder in published]

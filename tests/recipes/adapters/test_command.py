@@ -66,13 +66,12 @@ def test_windows_and_frames_are_aligned_in_time(tmp_path, name):
     corpus = write_recordings(tmp_path, (0.2 * np.sin(2 * np.pi * (300 * time + 900 * time**2)), {}))
     config = AdapterConfig(bands=source.n_mels, before=1, after=1)
     run = AdapterRun("", TrainerConfig(1, 1), "", name, levels=Levels((0.0, 0.0)))
-    windows, frames = frames_of(corpus, list(corpus.entries), config, run, AugmentConfig()).tensors.values()
-    sharp = frames_of(corpus, list(corpus.entries), config, replace(run, sharpen=0.2), AugmentConfig()).tensors[
-        "frames"
-    ]
+    runs = run, replace(run, sharpen=0.2)
+    items, sharp = (frames_of(corpus, list(corpus.entries), config, each, AugmentConfig()).tensors for each in runs)
+    windows, frames = items.values()
     made = Sharpener(config.target).added(frames.T[None].double(), 0.2)[0].T
-    torch.testing.assert_close(sharp.double(), made, atol=1e-4, rtol=0)
-    assert (sharp - frames).abs().max() > 0.1
+    torch.testing.assert_close(sharp["frames"].double(), made, atol=1e-4, rtol=0)
+    assert (made - frames).abs().max() > 0.1
     assert windows.shape == (len(frames), 3, source.n_mels)
     assert frames.shape[0] == 1 + RATE // 2 // 256 + SILENT_FRAMES + 1
     middle = slice(5, 35)
@@ -91,8 +90,7 @@ def manifest(tmp_path):
 
 def test_a_run_creates_an_adapter(manifest, tmp_path, capsys):
     output = tmp_path / "run"
-    config = tmp_path / "config.yaml"
-    config.write_text(
+    (config := tmp_path / "config.yaml").write_text(
         f"{{manifest: {manifest}, output: {output}, mel: vocos, hidden: [8], held_out: 0.5, levels: {{top_db: 8}}, "
         "trainer: {steps: 2, batch_size: 32, device: cpu}}"
     )
@@ -122,16 +120,15 @@ def test_an_adapter_can_be_trained_for_any_mel_config(manifest, tmp_path, monkey
 
 def test_recordings_are_listed_again_with_aligned_adapted_mels(manifest):
     output = manifest.parent / "adapted.jsonl"
-    arguments = ["adapted-mels", str(manifest), "--presets", "cosyvoice2", "fireredtts", "-o", str(output)]
-    assert main([*arguments, "--every", "2", "--min-seconds", "0.2"]) == 0
+    arguments = f"{manifest} --presets cosyvoice2 fireredtts -o {output} --every 2 --min-seconds 0.2".split()
+    assert main(["adapted-mels", *arguments]) == 0
     found, own = read_manifest(output), read_manifest(manifest).entries
     assert found.entries[: len(own)] == own
     assert len(found.entries) == len(own) + 2
     for entry, source in zip(found.entries[len(own) :], ("cosyvoice2", "fireredtts"), strict=True):
         assert entry.mel_preset == source
         x = soundfile.read(found.root / entry.path, dtype="float32")[0]
-        given = given_mel(found, entry, preset("nvidia"), len(x))
-        mel, delay = given
+        mel, delay = given_mel(found, entry, preset("nvidia"), len(x))
         true = MelSpectrogram(preset("nvidia"))(torch.from_numpy(x[delay:])[None])[0].numpy()
         frames = (len(x) - delay) // 256
         # The noise grows, so misplaced frames would differ.

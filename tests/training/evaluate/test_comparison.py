@@ -133,6 +133,7 @@ def test_options_and_model_names_are_passed_to_the_comparison(command, monkeypat
     [
         (["a/last"], "a/last is given twice"),
         (["--limit", "0"], "limit must be at least 1"),
+        (["--corrections", "1000", "--min-seconds", "0.5"], "corrections must be a whole number from 0 to 100"),
         (["--manifest", "none.jsonl"], "no manifest at none.jsonl"),
     ],
 )
