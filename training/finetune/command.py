@@ -7,6 +7,7 @@ from pathlib import Path
 
 from training.corpora.layouts import check_outside, scan_folder
 from training.finetune.budget import FEWEST_CHOSEN
+from vocoder.directories import model_directory
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,6 +38,9 @@ def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
     check_outside(args.run or args.output, args.recordings)
     corpus = scan_folder(args.recordings, args.output.name, args.licence)
+    model_directory(args.start_from)
+    if args.mels is not None and not args.mels.is_dir():
+        raise ValueError(f"{args.mels} is not a folder of mels")
     if args.mel is not None and args.mels is None:
         raise ValueError("--mel is the preset of the mels in --mels: give --mels, too")
     if args.output.exists() and not args.resume:

@@ -157,11 +157,11 @@ def test_stepwise_output_equals_the_parallel_pass(network, frames):
         (lambda: gate_offsets(published(2), None, 1), "condition"),
         (lambda: stack_of("shipped")(torch.zeros(1, 4, 10)), "if, and only if, the stack has condition channels"),
         (lambda: stack_of("shipped")(torch.zeros(1, 4, 10), torch.zeros(1, 5, 4)), "10 steps are not a multiple of 4"),
-        (lambda: WaveNetConfig(channels=0), "at least one channel"),
+        (lambda: WaveNetConfig(channels=0), "channels must be at least 1"),
         (lambda: WaveNetConfig(dilations=()), "one layer"),
         (lambda: WaveNetConfig(dilations=(1, 0)), "positive dilations"),
-        (lambda: WaveNetConfig(kernel_size=2), "must be positive, and odd unless causal, not 2"),
-        (lambda: WaveNetConfig(kernel_size=0, causal=True), "positive, and odd unless causal, not 0"),
+        (lambda: WaveNetConfig(kernel_size=2), "must be odd unless causal, not 2"),
+        (lambda: WaveNetConfig(kernel_size=0, causal=True), "kernel_size must be at least 1, not 0"),
     ],
 )
 def test_invalid_stacks_and_conditions_are_rejected(call, message):
