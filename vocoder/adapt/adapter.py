@@ -63,8 +63,7 @@ class FrameTimes:
 
         The mel (bands, frames) holds source frames from index `offset`; `end` is their total number, None if unknown.
         """
-        taps = self.before + 1 + self.after
-        wanted = (torch.arange(start, stop)[:, None] + torch.arange(-self.before, self.after + 1)).flatten()
+        wanted = torch.arange(start - self.before, stop + self.after)  # each is in several windows
         unit = math.lcm(self.step.denominator, self.first.denominator)  # positions are whole multiples of 1 / unit
         parts = wanted * int(self.step * unit) + int(self.first * unit)
         whole = torch.div(parts, unit, rounding_mode="floor")
@@ -75,7 +74,7 @@ class FrameTimes:
             return mel.T[(whole + shift).clamp(0, last) - offset]
 
         frames = at(0) if self.plain else _cubic([at(shift) for shift in NEIGHBOURS], part[:, None])
-        return frames.reshape(stop - start, taps, mel.shape[0])
+        return frames[torch.arange(stop - start)[:, None] + torch.arange(self.before + 1 + self.after)]
 
 
 def framed_as(source: MelConfig, target: MelConfig) -> MelConfig:
