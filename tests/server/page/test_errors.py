@@ -9,7 +9,7 @@ def test_bad_files_are_explained(visit, fake):
         ("turned.npy", npy(np.full((12, 80), -5.0, np.float32)), "it looks transposed"),
         ("decibels.npy", npy(np.full((80, 12), -60.0, np.float32)), "digital silence is"),
         ("many.npz", b"PK\x03\x04rest", "a zip archive, as .npz"),
-        ("short.wav", encoded(tone(0.01)), "The audio has fewer than 513 samples"),
+        ("short.wav", encoded(tone(0.01)), "it needs at least 513"),
     )
     with visit(fake) as visitor:
         for name, body, message in bad:
