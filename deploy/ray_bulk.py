@@ -23,6 +23,7 @@ from vocoder.bulk.synthesis import BulkOptions, RowSynthesizer
 from vocoder.commands.sampling import add_sampling_arguments, sampling_of
 from vocoder.loading import DEFAULT_MODEL
 
+COLUMNS = ("number", "seconds", "clipped", "error", "doubt")
 CHUNK_JOBS = 32  # jobs that a worker takes at a time, and repeats the unfinished ones of when it was lost
 
 
@@ -40,9 +41,8 @@ class Worker:
         outcomes = {job: Outcome(job) for job in jobs if job not in left}
         for row in rows(left, self._row_frames):
             outcomes |= {outcome.job: outcome for outcome in self._synthesize(row)}
-        finished = [(number, outcomes[job]) for number, job in zip(chunk["number"], jobs, strict=True)]
-        said = {number: {"error": its.error or "", "doubt": its.doubt or ""} for number, its in finished}
-        return [{"number": n, "seconds": its.seconds, "clipped": its.clipped, **said[n]} for n, its in finished]
+        told = [(o.seconds, o.clipped, o.error or "", o.doubt or "") for o in (outcomes[job] for job in jobs)]
+        return [dict(zip(COLUMNS, (n, *each), strict=True)) for n, each in zip(chunk["number"], told, strict=True)]
 
 
 def synthesize_on_cluster(

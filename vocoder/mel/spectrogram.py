@@ -1,7 +1,7 @@
 """Compute mel-spectrograms, differentiably and on any device."""
 
 import math
-from functools import cache
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -115,7 +115,7 @@ class MelSpectrogram(nn.Module):
         return squared.sqrt() if config.power == 1.0 else squared
 
 
-_spectrogram = cache(MelSpectrogram)
+_spectrogram = lru_cache(maxsize=32)(MelSpectrogram)  # bounded: requests may bring statistics of their own
 
 
 def mel_of(x: NDArray[np.float32], config: MelConfig) -> NDArray[np.float32]:
