@@ -21,8 +21,8 @@ def synthesize(*arguments, model, guard="off"):
 
 
 def written_files(folder):
-    """Return the inode and modification time of every audio file; rewriting a file changes them."""
-    found = {str(path.relative_to(folder)): path.stat() for path in sorted(folder.rglob("*.wav"))}
+    """Return the inode and modification time of every whole audio file; rewriting a file changes them."""
+    found = {str(path.relative_to(folder)): path.stat() for path in sorted(folder.rglob("[!.]*.wav"))}
     return {name: (stat.st_ino, stat.st_mtime_ns) for name, stat in found.items()}
 
 
