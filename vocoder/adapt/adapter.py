@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from vocoder.checkpoint import CheckpointError, load_model
+from vocoder.kernels.launcher import kernel
 from vocoder.mel.config import MelConfig
 from vocoder.mel.convert import differences
 from vocoder.models.adapter import AdapterModel
@@ -107,7 +108,8 @@ def _cubic(points: list[Tensor], u: Tensor) -> Tensor:
 class Adapter:
     """Converts mels from the mel config `source` to `target`; `name` is that of its directory.
 
-    The model is in float64, so that frames do not depend on the batch size. `quality` holds the measured loss.
+    Its frames do not depend on the batch size: compiled products treat each row alone, and without them the model is in
+    float64. `quality` holds the measured loss.
     """
 
     def __init__(self, name: str, model: AdapterModel, source: MelConfig, quality: dict[str, Any]) -> None:
@@ -131,7 +133,9 @@ def load_adapter(directory: Path) -> Adapter:
     checkpoint = load_model(directory)
     if not isinstance(checkpoint.model, AdapterModel):
         raise CheckpointError(f"{directory} holds a model of family {checkpoint.family!r}, not an adapter")
-    model = checkpoint.model.double().requires_grad_(False)
+    model = checkpoint.model.requires_grad_(False)
+    if kernel("panels", "multiplied", torch.float32) is None:
+        model.double()
     return Adapter(directory.name, model, checkpoint.mel_config, dict(checkpoint.quality))
 
 

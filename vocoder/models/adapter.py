@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from vocoder.config import Checked, Count, NotNegativeInt
+from vocoder.layers.product import Product
 from vocoder.mel.config import MelConfig, preset
 
 
@@ -53,10 +54,10 @@ class AdapterModel(nn.Module):
         n_mels = config.target.n_mels
         self.register_buffer("mean", torch.zeros(config.looked_at))
         self.register_buffer("deviation", torch.ones(config.looked_at))
-        self.linear = nn.Linear(config.inputs, n_mels)
+        self.linear = Product(config.inputs, n_mels)
         widths = (config.inputs, *config.hidden, n_mels)
         pairs = list(itertools.pairwise(widths)) if config.hidden else []
-        self.layers = nn.ModuleList(nn.Linear(one, other) for one, other in pairs)
+        self.layers = nn.ModuleList(Product(one, other) for one, other in pairs)
 
     def forward(self, windows: Tensor) -> Tensor:
         """Map windows (N, taps, bands) of the used bands to frames (N, n_mels)."""

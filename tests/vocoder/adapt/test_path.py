@@ -22,7 +22,7 @@ NVIDIA = preset("nvidia")
 def toy_adapter(source, **config):
     torch.manual_seed(3)
     model = AdapterModel(AdapterConfig(bands=source.n_mels, **config))
-    return Adapter(source.name, model.double().requires_grad_(False), source, {"pesq_lost": {"unseen": 0.1}})
+    return Adapter(source.name, model.requires_grad_(False), source, {"pesq_lost": {"unseen": 0.1}})
 
 
 def mel_of(config, frames):
@@ -94,7 +94,7 @@ def test_an_adapter_also_takes_normalised_mels():
 @pytest.mark.parametrize("pieces", [(1,) * 40, (3, 1, 20, 16), (40,)])
 def test_converting_in_pieces_equals_converting_the_whole(name, pieces):
     source, mel = preset(name), mel_of(preset(name), 40)
-    adapted_path = MelPath(source, NVIDIA, 0, toy_adapter(source, before=2, after=1, hidden=(12,)))
+    adapted_path = MelPath(source, NVIDIA, 0, toy_adapter(source, before=2, after=1, hidden=(32,)))
     converter, converted, received = Converter(adapted_path), [], 0
     for piece in mel.split(pieces, dim=1):
         converted.append(converter.push(piece))
