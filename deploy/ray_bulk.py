@@ -23,7 +23,7 @@ from vocoder.bulk.synthesis import BulkOptions, RowSynthesizer
 from vocoder.commands.sampling import add_sampling_arguments, sampling_of
 from vocoder.loading import DEFAULT_MODEL
 
-COLUMNS = ("number", "seconds", "clipped", "error", "doubt")
+COLUMNS = ("number", "seconds", "clipped", "error", "doubt", "recognised")
 CHUNK_JOBS = 32  # jobs that a worker takes at a time, and repeats the unfinished ones of when it was lost
 
 
@@ -38,10 +38,10 @@ class Worker:
         """Synthesize what is not done yet, and say what became of every job by its number in the chunk."""
         jobs = [Job(Path(mel), Path(audio)) for mel, audio in zip(chunk["mel"], chunk["audio"], strict=True)]
         left = unfinished(jobs)
-        outcomes = {job: Outcome(job) for job in jobs if job not in left}
+        done = {job: Outcome(job) for job in jobs if job not in left}
         for row in rows(left, self._row_frames):
-            outcomes |= {outcome.job: outcome for outcome in self._synthesize(row)}
-        told = [(o.seconds, o.clipped, o.error or "", o.doubt or "") for o in (outcomes[job] for job in jobs)]
+            done |= {each.job: each for each in self._synthesize(row)}
+        told = [(o.seconds, o.clipped, o.error or "", o.doubt or "", o.recognised or "") for o in map(done.get, jobs)]
         return [dict(zip(COLUMNS, (n, *each), strict=True)) for n, each in zip(chunk["number"], told, strict=True)]
 
 
@@ -62,7 +62,7 @@ def synthesize_on_cluster(
         num_cpus=None if gpus else 1,
     )
     for row in dataset.iter_rows():
-        yield Outcome(jobs[row["number"]], row["seconds"], row["clipped"], row["error"] or None, row["doubt"] or None)
+        yield Outcome(jobs[row["number"]], row["seconds"], row["clipped"], *(row[name] or None for name in COLUMNS[3:]))
 
 
 def main() -> int:

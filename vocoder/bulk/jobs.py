@@ -21,16 +21,14 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Outcome of a job: seconds of audio and clipped samples, or the error.
-
-    `doubt` is the guard's message, or None if the mel is typical.
-    """
+    """Outcome of a job: seconds of audio, clipped samples, the guard's doubt, what "auto" recognised, or the error."""
 
     job: Job
     seconds: float = 0.0
     clipped: int = 0
     error: str | None = None
     doubt: str | None = None
+    recognised: str | None = None
 
 
 def list_jobs(sources: Sequence[Path], output: Path, suffix: str) -> list[Job]:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -72,10 +73,10 @@ class Summary:
         text = f"{len(self.outcomes) - failed} synthesized ({audio:.1f} s of audio in {self.seconds:.1f} s"
         text += f", {audio / (self.seconds or 1e-9):.1f} x real time)" if failed < len(self.outcomes) else ")"
         text += f", {self.there} there already, {failed} failed"
-        clipped = sum(outcome.clipped > 0 for outcome in self.outcomes)
-        doubts = sum(outcome.doubt is not None for outcome in self.outcomes)
-        text += f"; {clipped} clipped to full scale" if clipped else ""
-        return text + (f"; {doubts} from mels that are not typical" if doubts else "")
+        notes = Counter(f"recognised as {outcome.recognised}" for outcome in self.outcomes if outcome.recognised)
+        notes["clipped to full scale"] = sum(outcome.clipped > 0 for outcome in self.outcomes)
+        notes["from mels that are not typical"] = sum(outcome.doubt is not None for outcome in self.outcomes)
+        return text + "".join(f"; {count} {note}" for note, count in notes.items() if count)
 
 
 def synthesize_all(

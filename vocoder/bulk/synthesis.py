@@ -88,7 +88,8 @@ class RowSynthesizer:
         except Exception as error:
             return Outcome(job, error=_reason(error))
         doubt = next((verdict.message for verdict in utterance.mel.doubts), None)
-        return Outcome(job, len(x) / sample_rate, report.clipped, doubt=doubt)
+        recognised = utterance.mel.path.source.name if self._options.sampling.preset == AUTO else None
+        return Outcome(job, len(x) / sample_rate, report.clipped, None, doubt, recognised)
 
 
 def _reason(error: Exception) -> str:

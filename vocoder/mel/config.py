@@ -217,8 +217,8 @@ def canonical(name: str, known: Collection[str]) -> str | None:
 
 def _meant(name: str, known: Collection[str]) -> str:
     """Suggest presets for an ambiguous, shortened, lengthened or misspelt name, as the middle of an error message."""
-    letters, words = _letters(name), {_letters(word): word for word in (*known, *ALIASES)}
-    if letters == "auto":
+    letters, words = _letters(name), {_letters(word): word for word in (*known, *ALIASES, "auto")}
+    if name == "auto":
         return ", which is only for mels to synthesize or check: name one;"
     if (start := next((start for start in _VERSIONED if letters.startswith(start)), None)) is not None:
         return f": its mels are usually {_VERSIONED[start]!r}, see docs/acoustic-models.md;"

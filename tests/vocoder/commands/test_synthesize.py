@@ -34,15 +34,16 @@ def test_an_unlikely_mel_is_rejected_or_synthesized_with_a_warning(model, tmp_pa
     np.save(tmp_path / "log10.npy", mel / math.log(10))
     doubt = r"vocoder synthesize: warning: \S+/log10\.npy: The mel looks like decimal logarithms.*\n"
     clipped = r"vocoder synthesize: warning: \S+/log10\.wav: clipped \d+ samples to full scale\n"
-    for i, names in enumerate((["log10.npy"], ["right.npy", "log10.npy"])):
-        out = tmp_path / ("one.wav" if i == 0 else "many")
-        files = [tmp_path / name for name in names]
+    for i, names in enumerate((["log10"], ["right", "log10"])):
+        out, files = tmp_path / ("many" if i else "one.wav"), [tmp_path / f"{name}.npy" for name in names]
         assert synthesize(*files, "-o", out, model=model, guard="strict") == 2
         assert re.fullmatch(doubt.replace("warning: ", ""), capsys.readouterr().err)
         assert synthesize(*files, "-o", out, model=model, guard="warn") == 0
         captured = capsys.readouterr()
         assert re.fullmatch(doubt + clipped * i, captured.err)
     assert re.search("1 synthesized .* 1 there already, .* 1 from mels that are not typical", captured.out)
+    assert synthesize(*files, "-o", tmp_path / "auto", "--preset", "auto", model=model) == 0
+    assert "; 1 recognised as nvidia; 1 recognised as nvidia in decimal logarithms\n" in capsys.readouterr().out
 
 
 def test_the_strength_of_sharpening_is_printed(mel, model, write_mels, tmp_path, capsys):
@@ -60,7 +61,6 @@ def test_the_strength_of_sharpening_is_printed(mel, model, write_mels, tmp_path,
 def test_invalid_arguments_are_rejected(mel, model, tmp_path, cli_error):
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / mel.name).write_bytes(mel.read_bytes())
-    (tmp_path / "file").write_text("")
     same_names = mel, tmp_path / "other" / mel.name
     (tmp_path / "empty").mkdir()
     invalid = [
