@@ -36,6 +36,7 @@ def fastspeech2(text: str | None, letters: int, speaker: torch.Tensor) -> torch.
     if text is None:
         model = transformers.FastSpeech2ConformerModel(transformers.FastSpeech2ConformerConfig())
         model.speech_decoder_postnet.feat_out.bias.data.fill_(QUIET)
+        model.speech_decoder_postnet.layers[-1].batch_norm.weight.data.fill_(0.1)  # else the mel is refused as too loud
         model.duration_predictor.linear.bias.data.fill_(1.8)  # exp(1.8) - 1: five frames for each phoneme
         tokens = torch.randint(1, model.config.vocab_size - 1, (1, letters))
     else:
@@ -78,7 +79,7 @@ def mel_of(name: str, text: str | None, letters: int = LETTERS, speaker: Path | 
 def synthesize(mel: Mel, preset: str, server: str | None) -> tuple[NDArray[np.float32], int, Origin | None]:
     """Return audio (T,), its sample rate and its mark, from a server or from a vocoder in this process."""
     if server is None:
-        v = vocoder.load("waveglow")
+        v = vocoder.load()
         return v.synthesize(mel, preset=preset, seed=1), v.sample_rate, v.origin(seed=1)
     with Client(server, trust_env=False) as client:
         speech = client.synthesize(mel, preset=preset, seed=1)
@@ -98,7 +99,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--random", action="store_true", help="random weights, of as many tokens as the text has letters"
     )
-    args = parser.parse_args(argv)
+    args = parser.parse_intermixed_args(argv)
     if args.text is None and not args.random:
         parser.error("give a sentence, or --random")
     letters = len(args.text or "") or LETTERS
