@@ -57,7 +57,7 @@ def main() -> int:
             theirs = scores(voice, found, path.source, name, peak)
             rows.append(_row(f"{name} at peak {peak}" if peak else name, path.how, theirs, own))
             print(rows[-1], flush=True)
-            if peak is None and path.adapter is not None and path.adapter.source == path.source:
+            if peak is None and path.adapter is not None and path.adapter.name.startswith(name):
                 lost[path.adapter.name] = losses(theirs, own)
     header = ["mels of", "way", *(f"{measure} {group} ({len(own[measure][group])})" for measure, group in _cells(own))]
     print(f"\n{markdown_table(header, rows)}")
@@ -157,7 +157,7 @@ def _with_own_path(voice: Synthesizer) -> list[str]:
         for name, config in PRESETS.items()
         if takes(config, voice.mel_config)
     }
-    return [name for name, path in paths.items() if not path.own and path.adapted in (None, name)]
+    return [name for name, path in paths.items() if not path.own and (path.adapted or name).startswith(name)]
 
 
 def _cells(own: Scores) -> list[tuple[str, str]]:
