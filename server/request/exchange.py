@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from starlette.requests import ClientDisconnect
 
 from server.audio.formats import Level, Waveform
+from server.engine.errors import NotReadyError, QueueFullError
 from server.engine.jobs import Job
 from server.limits.gate import charge_frames
 from server.limits.holdings import hold_bytes
@@ -48,7 +49,7 @@ class Exchange:
         self.sampling = Sampling()
         """set once a mel is admitted: with a seed, and without sharpening, which is done by then"""
         self.seconds: dict[str, float] = {}  # by finished stage
-        self._body_bytes = 0
+        self._body_bytes = self._frames = 0
         self._started = time.perf_counter()
 
     async def read(self, limit: int) -> bytes:
@@ -59,23 +60,24 @@ class Exchange:
         return body
 
     async def admit(self, decode: Callable[[], NDArray[np.float32]], options: Options) -> Admitted:
-        """Decode, admit and sharpen the mel on a worker thread; charge its frames to the client."""
+        """Decode, admit and sharpen the mel on a worker thread."""
         preparing = (decode, options, self.model.mel_config, self.service.settings, self.service.mel_configs)
         admitted = await while_wanted(self.http, self.service.run(admit, *preparing, new=True), self.deadline)
         self.lap("decode")
         self.sampling = replace(options.sampling().seeded(), sharpen=0.0)
-        charge_frames(self.http, admitted.frames, self.model.cost(options.corrections))
         return admitted
 
     def expect(self, admitted: Admitted, audio_bytes: int) -> None:
-        """Reserve memory for the mel and the audio, besides the body; raises like `hold_bytes`."""
+        """Reserve memory for the mel and the audio, besides the body, and charge the mel's frames to the client."""
         mels = admitted.mel.nbytes + (0 if admitted.path.own and not admitted.strength else admitted.given.nbytes)
         hold_bytes(self.http, self._body_bytes + mels + audio_bytes)
+        self._charge(admitted.frames)
+        self._frames = admitted.frames
 
     async def synthesize(self, admitted: Admitted, level: Level) -> tuple[Waveform, Level]:
         """Return the audio x (T,) at the requested level, and the gain applied; stop if the client disconnects."""
         utterance = Utterance(admitted.mel[0].numpy(), **sampling_fields(self.sampling))
-        job, config = await self.done(self.engine.submit(utterance)), self.model.mel_config
+        job, config = await self.done(lambda: self.engine.submit(utterance)), self.model.mel_config
         self.service.metrics.count_synthesis(self.engine.name, job, config)
         x = admitted.returned(torch.from_numpy(job.result())[None])
         if level != Level():
@@ -83,16 +85,20 @@ class Exchange:
             x = np.float32(level.factor) * x
         return x, level
 
-    async def done(self, job: Job) -> Job:
-        """Return a job once it is done; cancel it if the client disconnects.
+    async def done(self, submit: Callable[[], Job]) -> Job:
+        """Submit a job and return it once it is done; cancel it if the client disconnects.
 
-        Raises like `while_wanted`, and a Problem if the job failed.
+        Raises like `while_wanted`, and a Problem if the job failed. A refused job is not charged.
         """
         try:
+            job = submit()
             await while_wanted(self.http, asyncio.wrap_future(job), self.deadline)
         except ClientDisconnect:
             stage = "running" if job.begun else "queued"
             self.service.metrics.record("cancelled", model=self.engine.name, stage=stage)
+            raise
+        except (QueueFullError, NotReadyError):
+            self._charge(-self._frames)
             raise
         self.seconds |= {"queue": job.queue_seconds, "infer": job.infer_seconds}
         self._started = time.perf_counter()
@@ -117,6 +123,9 @@ class Exchange:
         seconds = {f"{stage}_seconds": round(took, 6) for stage, took in self.seconds.items()}
         note(self.http, model=self.engine.name, **seconds)
 
+    def _charge(self, frames: int) -> None:
+        charge_frames(self.http, frames, self.model.cost(self.sampling.corrections))
+
     def server_timing(self) -> str:
         """Return the value of a Server-Timing header, in milliseconds."""
         return ", ".join(f"{stage};dur={1000.0 * seconds:.1f}" for stage, seconds in self.seconds.items())
@@ -140,7 +149,7 @@ async def while_wanted(request: Request, work: Awaitable[T], deadline: float | N
     task = asyncio.ensure_future(work)
     try:
         async with asyncio.timeout_at(deadline):
-            if not await done_before(task, departure(request)):
+            if not await done_before(task, request.receive()):
                 raise ClientDisconnect
     except TimeoutError:
         raise _too_late() from None
@@ -182,7 +191,7 @@ async def read_body(request: Request, limit: int, timeout: float, deadline: floa
     return bytes(body)
 
 
-async def done_before(work: asyncio.Future[Any], other: Coroutine[Any, Any, None]) -> bool:
+async def done_before(work: asyncio.Future[Any], other: Awaitable[Any]) -> bool:
     """Wait until work is done and return True; if `other` returns first, cancel the work and return False.
 
     Raises the exception of `other`; an exception of the work stays in its future.
@@ -197,12 +206,6 @@ async def done_before(work: asyncio.Future[Any], other: Coroutine[Any, Any, None
         work.cancel()
         beside.cancel()
         await asyncio.gather(work, beside, return_exceptions=True)
-
-
-async def departure(request: Request) -> None:
-    """Return once the client has disconnected. Read the body first."""
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
 
 
 def _too_late() -> Problem:

@@ -96,7 +96,7 @@ async def _stream(exchange: Exchange, admitted: Admitted, output: OutputSpec, he
     audio = AudioStream(exchange.service, exchange.engine, exchange.sampling, output, placement, exchange.http, samples)
     audio.push(admitted.mel[0].numpy())
     audio.end()
-    first = audio.taken(await exchange.done(audio.next()))
+    first = audio.taken(await exchange.done(audio.next))
     exchange.lap("encode")
     exchange.note()
     headers |= {
@@ -107,10 +107,6 @@ async def _stream(exchange: Exchange, admitted: Admitted, output: OutputSpec, he
         "Server-Timing": exchange.server_timing(),
     }
     return StreamedAudio(exchange, audio, first, headers)
-
-
-class StreamBrokenError(Exception):
-    """A stream failed after its first byte. The connection is closed in the middle of the body."""
 
 
 class StreamedAudio(StreamingResponse):
@@ -125,7 +121,7 @@ class StreamedAudio(StreamingResponse):
         self._stream = stream
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the response; raises a StreamBrokenError if it cannot be completed for a reason that is no Problem."""
+        """Send the response; raises any error but a Problem that keeps it from being completed."""
         exchange = self._exchange
         with exchange.service.metrics.streams.labels(self._stream.route).track_inprogress():
             try:
@@ -135,9 +131,9 @@ class StreamedAudio(StreamingResponse):
                 exchange.http.state.problem = "client-disconnected"
             except Exception as error:
                 exchange.http.state.problem = "stream-broken"
+                logger.warning("a stream ended after %d samples: %s", self._stream.samples, error)
                 if not isinstance(error, Problem):
-                    raise StreamBrokenError(f"{type(error).__name__} after {self._stream.samples} samples") from error
-                logger.warning("a stream ended after %d samples: %s", self._stream.samples, error.detail)
+                    raise
 
     async def _parts(self, first: bytes) -> AsyncIterator[bytes]:
         yield first

@@ -104,7 +104,7 @@ def test_waiting_files_are_not_decoded_and_unread_mels_count_as_held_bytes(ready
 
 
 def test_one_key_with_many_connections_does_not_fill_the_queue(ready, fake, new_mel, keys, pool, wait_until):
-    with ready(api_keys_file=keys, queue_size=4) as url:
+    with ready(api_keys_file=keys, queue_size=4, frames_per_minute=120) as url:
         fake.gate.clear()
         entered = fake.entered
         greedy = [pool.submit(post, f"{url}/synthesize", npy(new_mel()), "greedy") for _ in range(9)]
@@ -114,6 +114,7 @@ def test_one_key_with_many_connections_does_not_fill_the_queue(ready, fake, new_
         fake.gate.set()
         assert [answer.result(TIMEOUT).status_code for answer in others] == [200, 200]
         assert sorted(answer.result(TIMEOUT).status_code for answer in greedy) == [200] * 3 + [503] * 6
+        assert post(f"{url}/synthesize", npy(new_mel(frames=84)), "greedy").status_code == 200  # 36 were charged
 
 
 def test_a_frame_with_many_corrections_counts_as_several(ready, new_mel, keys):

@@ -64,14 +64,6 @@ def test_clients_that_do_not_read_are_disconnected(ready, streamer, wait_until):
         wait_until(lambda: 'stage="streaming"} 1.0' in metrics(url))
 
 
-def test_frames_beyond_the_queue_wait_until_there_is_room(url, streamer):
-    mel = mel_of(3000)
-    with dial(url) as client:
-        audio, done = synthesize(client, mel, 700, format="pcm_f32", seed=4)
-        np.testing.assert_allclose(np.frombuffer(audio, "<f4"), streamer.synthesize(mel, seed=4), atol=1e-6)
-        assert done["frames"] == 3000
-
-
 def test_a_stopping_server_closes_streams_with_a_code(ready, streamer):
     with ExitStack() as stack:
         with ready(streamer, drain_timeout=1.0) as url:
