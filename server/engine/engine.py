@@ -64,7 +64,7 @@ class Engine:
         model = self._model
         if model is None:
             self._require_ready()
-            raise NotReadyError(self.state, self.failure)
+            raise NotReadyError(EngineState.LOADING)  # it was loaded just now
         return model
 
     def load(self) -> None:

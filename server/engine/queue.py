@@ -90,14 +90,14 @@ class WorkQueue:
         with self.lanes.lock:
             return self.lanes.expected_wait(self, self.wait(CLIENT.get() if client is None else client))
 
-    def check_room(self, frames: int = 0, client: Client | None = None) -> list[Job]:
-        """Return the jobs that give way to a new one of a client (by default, of the current request).
+    def check_room(self, work: float = 0.0, client: Client | None = None) -> list[Job]:
+        """Return the jobs that give way to new work of a client (by default, of the current request).
 
         Raises a QueueFullError if the new job would wait too long, or there is no room for it.
         """
         with self.lanes.lock:
             client = CLIENT.get() if client is None else client
-            wait, gone = self.expected_wait(client), self._room(frames, client)
+            wait, gone = self.expected_wait(client), self._room(work, client)
             if gone is None:
                 raise QueueFullError(wait)
             if wait > self._longest_wait:
@@ -111,7 +111,7 @@ class WorkQueue:
         """
         with self.lanes.lock:
             if limited:
-                for other in self.check_room(job.frames, job.client):
+                for other in self.check_room(job.work, job.client):
                     other.finish(QueueFullError(self.wait(other.client)))
             job.due = min(job.due, job.submitted + self._longest_wait)
             job.add_done_callback(lambda _: self._forget(job))
@@ -182,17 +182,17 @@ class WorkQueue:
             if job in self._jobs:
                 self._jobs.remove(job)
 
-    def _room(self, frames: int, client: Client) -> list[Job] | None:
-        """Return the jobs, usually none, that give way to a new one of a client; None if there is no room for it.
+    def _room(self, work: float, client: Client) -> list[Job] | None:
+        """Return the jobs, usually none, that give way to new work of a client; None if there is no room for it.
 
         The newest jobs of the client with the most work give way to those of others.
         """
         kept, gone = list(self._jobs), list[Job]()
         while len(kept) >= self._items:
-            work = _sums((job.client[0], job.work) for job in kept)
-            most = max(work, key=lambda who: work[who])
+            held = _sums((job.client[0], job.work) for job in kept)
+            most = max(held, key=lambda who: held[who])
             theirs = [job for job in kept if job.client[0] == most and not job.begun]
-            if not theirs or work[most] <= work.get(client[0], 0.0) + frames:
+            if not theirs or held[most] <= held.get(client[0], 0.0) + work:
                 return None
             gone.append(theirs[-1])
             kept.remove(theirs[-1])

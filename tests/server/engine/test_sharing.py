@@ -14,6 +14,7 @@ from server.engine.errors import EngineState, NotReadyError, QueueFullError
 from server.engine.jobs import Job, Part
 from server.engine.lanes import Lanes
 from server.engine.model import LoadedModel
+from server.engine.queue import WorkQueue
 from server.service import Engines
 from vocoder.sampling import Utterance
 
@@ -75,8 +76,7 @@ def test_deadlines_are_checked_between_parts(ready):
 
 
 def test_stopping_gives_up_after_its_timeout(launch, fake, new_mel, wait_until):
-    engines = launch(fake)
-    (engine,) = engines
+    (engine,) = engines = launch(fake)
     fake.gate.clear()
     running = engine.submit(Utterance(new_mel(), seed=1))
     wait_until(lambda: running.begun)
@@ -97,6 +97,11 @@ def test_a_queue_is_full_by_its_expected_seconds(launch):
         engine.submit(Utterance(mel_of(10), seed=1))
     long.cancel()
     model.gate.set()
+    queue, costly = WorkQueue(Lanes(1, 1), 1, 1000.0), Job(50, cost=10.0)
+    costly.client = ("another", "")
+    list(map(queue.submit, (Job(100), Job(100))))
+    with pytest.raises(QueueFullError):
+        queue.submit(costly)
 
 
 def test_other_models_serve_while_one_is_loading(launch, fake, new_fake, new_mel):
@@ -113,6 +118,9 @@ def test_other_models_serve_while_one_is_loading(launch, fake, new_fake, new_mel
     assert (second.state, second.alive(TIMEOUT)) == (EngineState.LOADING, True)
     go.set()
     second.loaded.result(TIMEOUT)
+    second._model = None
+    with pytest.raises(NotReadyError, match="still loading"):
+        second.submit(Utterance(new_mel(), seed=1))  # while it gets ready
 
 
 def test_models_are_not_loaded_while_another_is_warmed_up(launch, fake, new_fake, wait_until):
