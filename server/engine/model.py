@@ -21,6 +21,7 @@ from server.engine.queue import SLOWEST, Pace
 from server.engine.twins import NUMBERS, Audio, Model, Twin, Twins, Work
 from vocoder.correction.chains import BLOCK
 from vocoder.mel.values import mel_range
+from vocoder.memory import give_back_memory
 from vocoder.sampling import Utterance, sampling_fields
 from vocoder.stages import Pipeline
 from vocoder.synthesis.stream import StreamSession
@@ -49,11 +50,8 @@ NETWORK_CORRECTIONS = 17  # corrections that cost about as much as the rest of t
 class LoadedModel:
     """A model that several threads may use at once.
 
-    Args:
-        synthesizer: it may lack `open_stream`.
-        record: called with the counts of each run.
-        shared_frames: most frames in a batch; 0 disables batches.
-        twins: processes with copies of the model, in which utterances on one core are synthesized.
+    `record` is called with the counts of each run, `shared_frames` is the most in a batch, if any are made, and `twins`
+    are processes with copies of the model, in which utterances on one core are synthesized.
     """
 
     def __init__(
@@ -126,9 +124,9 @@ class LoadedModel:
 
     def in_parts(self, utterance: Utterance) -> Parts | None:
         """Return an utterance's work in parts if it would block others for too long, otherwise None."""
-        synthesizer, speed = self.synthesizer, self.pace.frames_per_second / self.cost(utterance.corrections)
+        speed = self.pace.frames_per_second / self.cost(utterance.corrections)
         size = max(self._least_part, min(MAX_PART_FRAMES, int(PART_SECONDS * speed)))
-        if utterance.frames <= max(size, LONGEST_RUN * speed) or not hasattr(synthesizer, "open_stream"):
+        if utterance.frames <= max(size, LONGEST_RUN * speed):
             return None
         return self._parts(utterance, size // BLOCK * BLOCK or size)
 
@@ -241,10 +239,11 @@ def short_name(reference: str) -> str:
 
 
 def free_memory() -> None:
-    """Return unused memory to the device, and exclude all objects that are used now from later collections."""
+    """Return unused memory to the system and device, and exclude all objects in use from later collections."""
     gc.unfreeze()
     gc.collect()
     gc.freeze()
+    give_back_memory()
     if torch.accelerator.is_available():
         torch.accelerator.empty_cache()
 

@@ -83,7 +83,9 @@ async def test_the_administrator_can_load_and_unload_models(new_fake, new_mel):
         assert f"{REPOSITORY}/index" in (await admin.get("/openapi.json")).json()["paths"]
 
 
-async def test_unused_models_are_unloaded_and_model_control_is_optional(fake, new_mel):
+async def test_unused_models_are_unloaded_and_model_control_is_optional(fake, new_mel, monkeypatch):
+    returned = []
+    monkeypatch.setattr("server.engine.model.give_back_memory", lambda: returned.append(True))
     async with running({"fake": fake}) as (_, _, admin):
         assert (await admin.post(f"{REPOSITORY}/models/fake/unload")).status_code == 404
     async with running({"fake": fake}, unload_after=0.2, model_control=True) as (engines, public, admin):
@@ -114,6 +116,7 @@ async def test_unused_models_are_unloaded_and_model_control_is_optional(fake, ne
             while engine.state is not EngineState.IDLE:
                 await anyio.sleep(0.02)
             assert (await admin.post(f"{control}/unload")).status_code == 200
+            assert returned
             problem(await synthesize(), 503, "unloaded")  # it does not wake any more
             assert (await admin.post(f"{control}/load")).status_code == 200
             while engine.state is not EngineState.IDLE:
