@@ -21,9 +21,7 @@ from vocoder.synthesis.synthesizer import Synthesizer
 def create_app(settings: Settings | None = None, load: Callable[[str], Synthesizer] | None = None) -> FastAPI:
     """Build the application. Models load in the background after startup; /readyz says when they are ready.
 
-    Args:
-        settings: read from the environment by default.
-        load: returns the synthesizer for a model's name or directory; `vocoder.load` by default.
+    Settings are read from the environment by default. `load` is that of `Service`.
     """
     settings = Settings() if settings is None else settings
     service = Service(settings, load)

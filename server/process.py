@@ -50,15 +50,13 @@ class DrainingServer(QuietServer):
     def __init__(self, config: uvicorn.Config, drain: Drain) -> None:
         super().__init__(config)
         self._drain = drain
-        self._loop = asyncio.get_running_loop()
-        self._signalled = self.cut_off = False
+        self.cut_off = False
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Start draining on the first signal; exit on the second."""
-        if self._signalled:
+        if self._drain.began is not None:
             os._exit(SIGNAL_EXIT + sig)  # nothing that hangs in this process can delay it
-        self._signalled = True
-        self._loop.call_soon_threadsafe(self._drain.begin)
+        self._drain.begin()
 
     async def on_tick(self, counter: int) -> bool:
         """Return whether to stop. uvicorn calls this every 0.1 s."""
@@ -91,9 +89,8 @@ async def run(settings: Settings, load: Callable[[str], Synthesizer] | None = No
         listen = {"host": settings.admin_host, "port": settings.admin_port}
         admin = server_config(create_admin_app(app), settings, **listen, lifespan="off", log_config=None)
         servers.append(QuietServer(admin))
-    if hasattr(signal, "SIGHUP"):
-        # SIGHUP would end the process. It asks servers to reload their files, which this one does by itself.
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: None)
+    # SIGHUP would end the process. It asks servers to reload their files, which this one does by itself.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: None)
     watch = asyncio.create_task(_watch(servers, service.engines))
     try:
         await _serve(servers)

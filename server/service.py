@@ -155,7 +155,7 @@ async def _loaded(engine: Engine, name: str) -> None:
 
 
 class Service:
-    """The parts of one application. `load` returns the synthesizer for a model's name or directory."""
+    """The parts of one application. `load`, by default `vocoder.load`, takes a model's name or directory."""
 
     def __init__(self, settings: Settings, load: Callable[[str], Synthesizer] | None = None) -> None:
         cores, kind = settings.cores or available_cores(), torch.device(settings.device).type

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Generator, Hashable, Iterable
 from concurrent.futures import Future
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from itertools import count
 from typing import Any
 
@@ -34,6 +34,7 @@ class Part:
     frames: int
 
 
+@dataclass(eq=False, repr=False)
 class Job(Future[Any]):
     """Work for a lane and the future of its result. It can be cancelled until it is done.
 
@@ -41,36 +42,30 @@ class Job(Future[Any]):
     between. A job belongs to the client whose request creates it.
     """
 
-    def __init__(
-        self,
-        frames: int,
-        utterance: Utterance | None = None,
-        parts: Parts | None = None,
-        *,
-        cost: float = 1.0,
-        listened: bool = False,
-        due: float = math.inf,
-        available: Callable[[], bool] = lambda: True,
-    ) -> None:
+    frames: int
+    utterance: Utterance | None = None
+    parts: Parts | None = None
+    _: KW_ONLY
+    cost: float = 1.0
+    """time of one frame relative to an ordinary frame"""
+    listened: bool = False
+    """whether it is the start of a stream, which a listener is waiting for"""
+    due: float = math.inf
+    """when its audio is needed, given in seconds from now; the sooner, the earlier is its turn"""
+    available: Callable[[], bool] = lambda: True
+    """returns whether it could be computed at once; otherwise later jobs that could may precede it"""
+    client: Client = field(init=False, default_factory=CLIENT.get)
+    number: int = field(init=False, default_factory=lambda: next(NUMBERS))
+    submitted: float = field(init=False, default_factory=time.monotonic)
+    queue_seconds: float = field(init=False, default=0.0)
+    infer_seconds: float = field(init=False, default=0.0)
+    """times that it waited, known once it is done, and that it took to compute"""
+    begun: bool = field(init=False, default=False)
+    """whether any of it is or has been computed"""
+
+    def __post_init__(self) -> None:
         super().__init__()
-        self.frames = frames
-        self.utterance = utterance
-        self.parts = parts
-        self.cost = cost
-        """time of one frame relative to an ordinary frame"""
-        self.listened = listened
-        """whether it is the start of a stream, which a listener is waiting for"""
-        self.available = available
-        """returns whether it could be computed at once; otherwise later jobs that could may precede it"""
-        self.client: Client = CLIENT.get()
-        self.number = next(NUMBERS)
-        self.submitted = time.monotonic()
-        self.due = self.submitted + (0.0 if listened else due)
-        """when its audio is needed; the sooner, the earlier is its turn"""
-        self.queue_seconds = self.infer_seconds = 0.0
-        """time that it waited, known once it is done, and that it took to compute"""
-        self.begun = False
-        """whether any of it is or has been computed"""
+        self.due = self.submitted + (0.0 if self.listened else self.due)
 
     @property
     def work(self) -> float:

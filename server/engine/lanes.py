@@ -171,11 +171,7 @@ class Lanes:
 
 
 def available_cores(root: Path = Path("/")) -> int:
-    """Return how many whole cores this process may use, given its affinity and its container's quota.
-
-    Args:
-        root: the root directory.
-    """
+    """Return how many whole cores this process may use, given its affinity and its container's quota."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, math.floor(min([float(cores), *_quotas(root)])))
 

@@ -13,8 +13,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass, field
 from itertools import count
-from multiprocessing import Pipe, get_all_start_methods, get_context, resource_tracker
+from multiprocessing import Pipe, get_context, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, NamedTuple
@@ -37,7 +38,7 @@ END_SECONDS = 5.0  # longest wait for idle processes to end
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 300.0  # seconds before another process is started
 STEADY_SECONDS = 60.0  # after which the end of a process is no reason to pause
 IDLE_SECONDS = 5.0  # without work, after which a process gives freed memory back
-SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """signals that may go to all processes of a service, which then end with the server's work"""
 WATCH_SECONDS = 1.0  # between looks at whether a process is stuck
 Load = Callable[[str], Synthesizer]
@@ -68,21 +69,17 @@ class Work(NamedTuple):
     threads: int = 1
 
 
+@dataclass(eq=False)
 class Twin:
-    """A process with copies of models. Hold its lock while it works."""
+    """A process with copies of models. Hold its lock while it works. The connection is closed once a message failed."""
 
-    def __init__(self, connection: "Connection[Any, Any]", process: BaseProcess) -> None:
-        self.connection, self.process = connection, process
-        self.lock = threading.Lock()
-        self.unneeded = deque[int]()
-        """models and streams that the process may forget"""
-        self.began = math.inf
-        """when its present work began"""
-
-    @property
-    def usable(self) -> bool:
-        """Whether no message to or from it has failed."""
-        return not self.connection.closed
+    connection: "Connection[Any, Any]"
+    process: BaseProcess
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    unneeded: deque[int] = field(default_factory=deque)
+    """models and streams that the process may forget"""
+    began: float = math.inf
+    """when its present work began"""
 
     def send(self, work: Work | None) -> None:
         """Send what may be forgotten, and perhaps work."""
@@ -114,16 +111,11 @@ class Twins:
     def __init__(self, count: int, load: Load, patience: float = math.inf) -> None:
         self._load, self._patience = load, patience
         # Forks of a process that has imported the packages share the memory of these.
-        self._context: Any = get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")
+        self._context: Any = get_context("forkserver")
         self._context.set_forkserver_preload([__name__, "vocoder.kernels.tiles", "vocoder.kernels.quads"])
         self._places: dict[int, Twin] = {}
         self._tried = [threading.Event() for _ in range(count)]  # set once a process has started, or could not
         self._stopped = threading.Event()
-
-    @property
-    def processes(self) -> list[BaseProcess]:
-        """The processes in use."""
-        return [twin.process for twin in self._usable()]
 
     def start(self) -> None:
         """Start the processes, which takes seconds, in the background."""
@@ -186,7 +178,7 @@ class Twins:
                 twin.process.kill()
 
     def _usable(self) -> list[Twin]:
-        return [twin for twin in list(self._places.values()) if twin.usable]
+        return [twin for twin in list(self._places.values()) if not twin.connection.closed]
 
     def _keep(self, place: int) -> None:
         """Keep a process running until `stop`; after one that soon ended, pause longer and longer."""
@@ -227,9 +219,8 @@ class Twins:
 
 def _block_signals() -> None:
     """Block these signals in this thread and in the server of forks that it starts."""
-    if hasattr(signal, "pthread_sigmask"):
-        resource_tracker.ensure_running()  # it unblocks them when it starts
-        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    resource_tracker.ensure_running()  # it unblocks them when it starts
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
 
 
 def _serve(owner: "Connection[Any, Any]", load: Load) -> None:

@@ -74,20 +74,20 @@ class Drain:
         """requests in flight, WebSockets included"""
         self._delay = delay
         self._timeout = timeout
-        self._began: float | None = None
+        self.began: float | None = None
 
     def begin(self) -> None:
-        """Start the shutdown. Call it once, on the event loop's thread."""
-        self._began = time.monotonic()
+        """Start the shutdown. Call it once."""
+        self.began = time.monotonic()
 
     @property
     def refusing(self) -> bool:
         """Whether new requests are refused."""
-        return self._began is not None and time.monotonic() - self._began >= self._delay
+        return self.began is not None and time.monotonic() - self.began >= self._delay
 
     def turns_away(self, readiness: bool, operation: bool) -> bool:
         """Whether to refuse a request: readiness probes at once, other operations never, the rest after the delay."""
-        return self._began is not None and (readiness or (self.refusing and not operation))
+        return self.began is not None and (readiness or (self.refusing and not operation))
 
     @property
     def finished(self) -> bool:
@@ -97,9 +97,9 @@ class Drain:
     @property
     def remaining(self) -> float:
         """Seconds left for requests in flight."""
-        if self._began is None:
+        if self.began is None:
             return self._timeout
-        return max(0.0, self._began + self._delay + self._timeout - time.monotonic())
+        return max(0.0, self.began + self._delay + self._timeout - time.monotonic())
 
 
 async def give_back_freed(memory: Pool) -> None:

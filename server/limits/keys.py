@@ -1,10 +1,4 @@
-"""API keys from a file, and the quotas of their owners.
-
-Each line is `name:key`, or `name:sha256:` and the key's SHA-256 in hexadecimal. Options follow after spaces:
-
-    alice:<key>
-    bob:sha256:<SHA-256 of the key> frames_per_minute=100000
-    prometheus:<key> roles=metrics
+"""API keys from a file, and the quotas of their owners. `WANTED` says what its lines are.
 
 Two lines with the same name are two keys of one client, so that a key can be replaced while both are valid.
 """
@@ -135,11 +129,11 @@ class KeyRing:
         return status.st_mtime_ns, status.st_size, status.st_ino
 
     def _take(self, owners: dict[bytes, Owner]) -> None:
-        """Replace all clients; those with unchanged limits keep their quotas."""
-        quotas = {_limits(client): old for client, old in self._clients.values()}
-        for owner in owners.values():
-            quotas.setdefault(_limits(owner), Quotas(*map(TokenBucket, _limits(owner)[1:])))
-        self._clients = {digest: (owner, quotas[_limits(owner)]) for digest, owner in owners.items()}
+        """Replace all clients; those with unchanged options keep their quotas."""
+        quotas = dict(self._clients.values())
+        for one in owners.values():
+            quotas.setdefault(one, Quotas(TokenBucket(one.requests_per_minute), TokenBucket(one.frames_per_minute)))
+        self._clients = {digest: (owner, quotas[owner]) for digest, owner in owners.items()}
 
 
 def read_owners(path: Path, requests_per_minute: int = 0, frames_per_minute: int = 0) -> dict[bytes, Owner]:
@@ -179,7 +173,3 @@ def _parse(line: str, limits: dict[str, int], where: str) -> tuple[bytes, Owner]
 
 def _digest(key: str) -> bytes:
     return hashlib.sha256(key.encode()).digest()
-
-
-def _limits(client: Owner) -> tuple[str, int, int]:
-    return client.name, client.requests_per_minute, client.frames_per_minute

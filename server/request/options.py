@@ -71,22 +71,15 @@ class Options(BaseModel):
             raise invalid_parameter("loudness", message)
         return Level(self.gain or 0.0, self.loudness)
 
-    def _check_model(self, config: MelConfig) -> None:
-        impossible = {
-            "corrections": "audio cannot be corrected towards this model's mels",
-            "sharpen": "this model's mels cannot be sharpened",
-        }
-        for name, message in impossible.items():
-            if getattr(self, name) and not config.correctable:
-                raise invalid_parameter(name, f"{message}: leave it out or set it to 0")
-
     def source(self, target: MelConfig, known: MelConfigs) -> MelConfig | str:
         """Return the mel config of the mel, or "auto" to recognise it.
 
         `target` is the model's own; `known` are mel configs by name. Raises a Problem if the options contradict
         themselves, or want corrections or sharpening that the model's mels do not allow.
         """
-        self._check_model(target)
+        for name in ("corrections", "sharpen"):
+            if getattr(self, name) and not target.correctable:
+                raise invalid_parameter(name, "this model's mels do not allow it: leave it out or set it to 0")
         if self.preset != AUTO:
             return self._normalised(target if self.preset is None else known_config(self.preset, known))
         if self.mean is not None or self.variance is not None:

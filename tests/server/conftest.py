@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
@@ -91,21 +90,18 @@ def ready(fake, wait_until):
     @contextmanager
     def run(*fakes, wait=True, **settings):
         app = build_app(*(fakes or (fake,)), **settings)
-        server = uvicorn.Server(server_config(app, app.state.service.settings, log_level="warning"))
-        with socket.socket() as listener:
-            listener.bind(("127.0.0.1", 0))
-            listener.listen()
-            thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listener])))
-            thread.start()
-            try:
-                wait_until(lambda: server.started)
-                url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-                if wait:
-                    wait_until(lambda: httpx.get(f"{url}/readyz", timeout=60.0, verify=False).status_code == 200)
-                yield url
-            finally:
-                server.should_exit = True
-                thread.join(60.0)
+        server = uvicorn.Server(server_config(app, app.state.service.settings, port=0, log_level="warning"))
+        (thread := threading.Thread(target=lambda: asyncio.run(server.serve()))).start()
+        try:
+            wait_until(lambda: server.started)
+            _, port = server.servers[0].sockets[0].getsockname()
+            url = f"http://127.0.0.1:{port}"
+            if wait:
+                wait_until(lambda: httpx.get(f"{url}/readyz", timeout=60.0, verify=False).status_code == 200)
+            yield url
+        finally:
+            server.should_exit = True
+            thread.join(60.0)
         assert not thread.is_alive()
 
     return run

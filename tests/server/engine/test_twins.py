@@ -32,9 +32,13 @@ def twins():
     found.start()
     found.wait()
     yield found
-    processes = found.processes
+    processes = _processes(found)
     found.stop()
     assert [(process.join(20.0), process.exitcode) for process in processes] == [(None, 0)] * len(processes)
+
+
+def _processes(twins):
+    return [twin.process for twin in twins._usable()]
 
 
 def _mel(frames):
@@ -42,31 +46,29 @@ def _mel(frames):
 
 
 def _kill(twins):
-    (process,) = twins.processes
+    (process,) = _processes(twins)
     os.kill(process.pid, signal.SIGKILL)
     process.join()
     return process
 
 
-def test_another_process_makes_the_same_samples_until_it_dies_and_then_another_one_does(
-    twins, directory, wait_until, monkeypatch
-):
+def test_another_process_makes_the_same_samples_and_is_replaced_when_it_dies(twins, directory, wait_until, monkeypatch):
     synthesizer, mel = vocoder.load(directory, guard="off"), _mel(9)
     expected, model = synthesizer.synthesize(mel, **SAMPLING), Model(1, directory, synthesizer.weights_sha256)
     np.testing.assert_array_equal(twins.whole(model, mel, SAMPLING), expected)
     assert ELSEWHERE.get() > 0.0
     assert twins.whole(model, mel * np.nan, SAMPLING) is None  # an error, which the server makes again
     assert twins.whole(model._replace(sha256="another"), mel, SAMPLING) is None
-    (process,) = twins.processes
+    (process,) = _processes(twins)
     os.kill(process.pid, signal.SIGTERM)  # to all processes of a service: this one ends with the server
     np.testing.assert_array_equal(twins.whole(model, mel, SAMPLING), expected)
     with monkeypatch.context() as patched:
         patched.setattr(Connection, "recv", _without_memory)  # the answer stays in the connection
         assert twins.whole(model, _mel(8), SAMPLING) is None
     for _ in range(2):
-        wait_until(lambda ended=process: twins.processes not in ([], [ended]))  # even if nothing asks for its work
+        wait_until(lambda ended=process: _processes(twins) not in ([], [ended]))  # even if nothing asks for its work
         np.testing.assert_array_equal(twins.whole(model, mel, SAMPLING), expected)
-        os.kill(twins.processes[0].pid, signal.SIGSTOP)
+        os.kill(_processes(twins)[0].pid, signal.SIGSTOP)
         with ThreadPoolExecutor(1) as pool:
             answer = pool.submit(twins.whole, model, mel, SAMPLING)
             wait_until(lambda: next(iter(twins._places.values())).lock.locked())
@@ -80,7 +82,7 @@ def _without_memory(connection):
 
 def test_a_process_that_does_not_react_is_killed_at_the_end(twins, monkeypatch):
     monkeypatch.setattr("server.engine.twins.END_SECONDS", 0.1)
-    (process,) = twins.processes
+    (process,) = _processes(twins)
     os.kill(process.pid, signal.SIGSTOP)
     twins.stop()
     process.join()
@@ -89,12 +91,12 @@ def test_a_process_that_does_not_react_is_killed_at_the_end(twins, monkeypatch):
 
 def test_a_process_that_is_stuck_is_ended_and_another_one_starts(twins, directory, wait_until, caplog):
     twins._patience = 0.2
-    (process,) = twins.processes
+    (process,) = _processes(twins)
     os.kill(process.pid, signal.SIGSTOP)
     assert twins.whole(Model(1, directory, None), _mel(9), SAMPLING) is None
     process.join()
     assert process.exitcode == -signal.SIGKILL
-    wait_until(lambda: twins.processes not in ([], [process]))
+    wait_until(lambda: _processes(twins) not in ([], [process]))
     assert f"process {process.pid} for synthesis has ended" in caplog.text
 
 

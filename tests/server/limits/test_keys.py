@@ -65,7 +65,6 @@ def test_invalid_lines_are_reported_without_the_key(file):
         (os.mkfifo, "it is not a regular file"),
         (lambda file: file.write_bytes(bytes(2**20 + 1)), "it has more than 1048576 bytes"),
     ],
-    ids=["missing", "binary", "pipe", "large"],
 )
 def test_unreadable_key_files_are_rejected(file, make, message):
     make(file)
