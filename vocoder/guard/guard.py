@@ -138,8 +138,10 @@ class Guard:
         found = None if claimed is None else self.model.convention.recognise(values, self._certain, claimed)
         typicality = None if logarithms is None else self.model.typicality(logarithms)
         verdict = self._verdict(found, typicality, config, target)
+        if (verdict.typical or verdict.cause == SHUFFLED) and (padding := _padding(unscaled, given)) is not None:
+            return padding  # long padding looks shuffled
         if verdict.typical:
-            return _padding(unscaled, given) or self._loud(loudest) or verdict
+            return self._loud(loudest) or verdict
         if found is not None and logarithms is values and self._of_integers(values, config):
             return fault("integers", verdict.likeliest)
         return verdict if found is None else self._of_scale(unscaled, given, target, verdict)

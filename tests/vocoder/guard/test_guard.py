@@ -17,7 +17,7 @@ from vocoder.admission import StreamAdmission
 from vocoder.audio.reading import read_audio
 from vocoder.directories import ASSETS
 from vocoder.guard.automatic import UnsureError, recognised_config
-from vocoder.guard.guard import guards, judge, load_guard
+from vocoder.guard.guard import TOO_SHORT, guards, judge, load_guard
 from vocoder.mel.config import preset
 from vocoder.mel.convert import convert
 from vocoder.mel.values import MelError
@@ -93,18 +93,17 @@ def test_wrong_shapes_silence_noise_and_impossible_values_are_identified(guard, 
         assert (verdict.typical, verdict.cause, verdict.preset) == (False, cause, None)
         assert named in verdict.message
     generator = torch.Generator().manual_seed(0)
-    assert guard.check(torch.full((80, 50), math.log(1e-5))).cause == "silence"
-    assert guard.check(torch.zeros(80, 50)).cause == "silence"
+    assert [guard.check(torch.full((80, 50), each)).cause for each in (math.log(1e-5), 0.0)] == ["silence"] * 2
     assert guard.check(-5.0 + torch.randn(80, 50, generator=generator)).cause == "not-speech"
-    short = guard.check(-5.0 + torch.randn(80, 3, generator=generator))
-    assert (short.typical, short.typicality, short.cause) == (True, None, "too-short")
+    assert guard.check(-5.0 + torch.randn(80, 3, generator=generator)) == TOO_SHORT
     for far in (mel + 100.0, mel - 100.0, mel * 100.0):
         verdict = guard.check(far)
         assert (verdict.typical, verdict.cause) == (False, "range")
         assert verdict.message.endswith("look for an offset, a factor or a wrong dtype.")
     assert guard.check(-mel).cause == "negated"
-    padded = [guard.check(torch.nn.functional.pad(mel, (0, 9), value=value)).cause for value in (0.0, -5.5, -11.5)]
-    assert padded == ["padding", "padding", "typical"]
+    pads = [(9, 0.0), (99, 0.0), (9, -5.5), (9, -11.5)]
+    padded = [guard.check(torch.nn.functional.pad(mel[:, :100], (0, n), value=value)).cause for n, value in pads]
+    assert padded == ["padding", "padding", "padding", "typical"]
     assert guard.check(mel + 4.0).message.startswith("The mel is 20 dB above full scale, so its audio clips.")
     assert guard.check(mel + math.log(32768.0)).cause == "integers"
 
