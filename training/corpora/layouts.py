@@ -55,8 +55,7 @@ def scan_ljspeech(path: Path, name: str | None = None, licence: str | None = Non
             raise CorpusError(f"{table}, entry {number}: expected `ID|text`, found {lines[number - 1][:60]!r}")
     name = name or "ljspeech"
     recordings = (Recording(path / "wavs" / f"{file}.wav", f"{file}.wav", name) for file in names)
-    attribution = "The LJ Speech Dataset, Keith Ito, read by Linda Johnson for LibriVox"
-    return _corpus(path, name, licence, "public domain", attribution, recordings)
+    return _corpus(path, name, licence, UNKNOWN, f"Recordings in the folder {name}", recordings)  # many corpora have it
 
 
 def scan_vctk(path: Path, name: str | None = None, licence: str | None = None) -> Corpus:

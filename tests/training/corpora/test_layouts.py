@@ -74,7 +74,7 @@ def test_ljspeech_follows_its_metadata_and_rejects_other_layouts(tmp_path):
     (tmp_path / "metadata.csv").write_text("LJ001-0001|A|a\u2028a\nLJ001-0002|B|b\nLJ001-0003|C|c\n", encoding="utf-8")
     found = scan_ljspeech(tmp_path)
     assert [r.name for r in found.recordings] == ["LJ001-0001.wav", "LJ001-0002.wav", "LJ001-0003.wav"]
-    assert {r.speaker for r in found.recordings} == {"ljspeech"}
+    assert ({r.speaker for r in found.recordings}, found.licence) == ({"ljspeech"}, "unknown")
     assert found.recordings[0].path == tmp_path / "wavs/LJ001-0001.wav"
     (tmp_path / "metadata.csv").write_text("../a|x\n", encoding="utf-8")
     with pytest.raises(CorpusError, match="entry 1"):
