@@ -9,9 +9,7 @@ from fastapi.routing import APIRoute
 import vocoder
 from server.limits.gate import Cors, Gate, HostRule
 from server.problems import answer_not_found, install_problem_handlers
-from server.request.tensors import HEADER_LENGTH
 from server.routes import inference, mel, models, operations, pages, synthesize
-from server.routes.openapi import HEADERS
 from server.service import Service
 from server.settings import Settings
 from server.telemetry.requests import RequestMiddleware
@@ -31,9 +29,8 @@ def create_app(settings: Settings | None = None, load: Callable[[str], Synthesiz
     hosts = HostRule(settings.host, settings.allowed_hosts, settings.cors_origins)
     app.add_middleware(Gate, hosts=hosts, drain=service.drain, keys=service.keys, memory=service.memory)
     if settings.cors_origins:
-        answers = [*HEADERS, "X-Mel-Config", "X-Mel-Shape", HEADER_LENGTH, "Retry-After"]
         cors: dict[str, Any] = {"allow_origins": settings.cors_origins, "allow_methods": ["GET", "HEAD", "POST"]}
-        app.add_middleware(Cors, **cors, allow_headers=["*"], expose_headers=answers)
+        app.add_middleware(Cors, **cors, allow_headers=["*"], expose_headers=["*"])
     app.add_middleware(RequestMiddleware, metrics=service.metrics)
     groups = [group.router for group in (synthesize, mel, models, inference, operations)]
     groups += [operations.metrics_router] if settings.admin_port is None else []

@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 Load = Callable[[str], LoadedModel]
 """loads a model by its name or directory"""
+ENDED = (EngineState.FAILED, EngineState.STOPPED)
 EXPECTED_ERRORS = (CheckpointError, DeviceError, OSError)  # while loading; logged without a traceback
 
 
@@ -55,8 +56,7 @@ class Engine:
     @property
     def in_service(self) -> bool:
         """Whether the model was ready once and has not failed or stopped since."""
-        ended = (EngineState.FAILED, EngineState.STOPPED)
-        return self._state_on_failure is not EngineState.FAILED and self.state not in ended
+        return self.about is not None and self.state not in ENDED
 
     @property
     def model(self) -> LoadedModel:
@@ -140,8 +140,7 @@ class Engine:
 
     def alive(self, stall_timeout: float) -> bool:
         """Whether the engine has not failed or stopped, and no run has taken longer than `stall_timeout` seconds."""
-        ended = self.state in (EngineState.FAILED, EngineState.STOPPED)
-        return not ended and self.queue.lanes.alive(stall_timeout)
+        return self.state not in ENDED and self.queue.lanes.alive(stall_timeout)
 
     def close(self) -> None:
         """Accept no more work; waiting work is finished."""

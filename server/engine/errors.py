@@ -50,12 +50,7 @@ class QueueFullError(Problem):
 
 
 class SynthesisError(Problem):
-    """The model failed on one request; `cause` is its exception, or says what is wrong with its audio.
-
-    Attributes:
-        out_of_memory: whether the device ran out of memory.
-        fatal: whether the device is lost for the rest of this process.
-    """
+    """The model failed on one request; `cause` is its exception, or says what is wrong with its audio."""
 
     def __init__(self, cause: str | Exception) -> None:
         name, text = type(cause).__name__, str(cause)  # a synthesizer need not be based on torch
@@ -63,6 +58,7 @@ class SynthesisError(Problem):
         lost = name == "AcceleratorError" or (isinstance(cause, RuntimeError) and "CUDA error" in text)
         self.out_of_memory = isinstance(cause, MemoryError) or name == "OutOfMemoryError" or on_mps
         self.fatal = lost and not self.out_of_memory
+        """whether the device is lost for the rest of this process"""
         # The message of an exception may contain anything.
         message = cause if isinstance(cause, str) else f"the model failed with {name}"
         if self.out_of_memory:

@@ -27,11 +27,8 @@ Parts = Generator[int, None, Any]
 """Work in parts: it yields the number of frames of each part but the last, and returns the outcome."""
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(int):
     """The outcome of a part that is not the last: the number of frames computed."""
-
-    frames: int
 
 
 @dataclass(eq=False, repr=False)

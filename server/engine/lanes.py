@@ -59,12 +59,7 @@ class Lanes:
     """Runs work from several queues. The next free lane serves the queue that has used the least time.
 
     While there is work for several lanes, each run gets one core: two runs in parallel finish sooner than one after the
-    other on two cores. A run that is alone gets all cores, if they are free.
-
-    Args:
-        count: number of lanes. With a single lane, every run gets all cores.
-        cores: number of cores in total.
-        name: prefix of the threads' names.
+    other on two cores. A run that is alone gets all cores, if they are free; with a single lane, every run does.
     """
 
     def __init__(self, count: int, cores: int, name: str = "lane") -> None:

@@ -160,14 +160,14 @@ class WorkQueue:
         pairs = list(zip(jobs, outcomes, strict=True))
         with self.lanes.lock:
             if not any(isinstance(outcome, Exception) for outcome in outcomes):
-                done = sum(job.cost * (outcome if isinstance(outcome, Part) else job).frames for job, outcome in pairs)
+                done = sum(job.cost * (outcome if isinstance(outcome, Part) else job.frames) for job, outcome in pairs)
                 self.pace.add(done, seconds * width)
             for job, outcome in pairs:
                 _, expected = self.running.pop(job)
                 self.lanes.shares.add(self._who(job), seconds * width / len(jobs) - expected)
                 job.infer_seconds += seconds
                 if isinstance(outcome, Part) and not job.cancelled():
-                    job.frames -= outcome.frames
+                    job.frames -= outcome
                     self._add(job)
         return [(job, outcome) for job, outcome in pairs if not isinstance(outcome, Part)]
 

@@ -35,10 +35,8 @@ class HostRule:
     A server on a loopback address accepts loopback names. Any other server also accepts IP addresses and names that no
     public site can have: names without dots, as of containers, and those of local networks.
 
-    Args:
-        listens_on: the address that the server listens on.
-        allowed: additional names. `*.` before a name allows its subdomains, `*` alone allows any name.
-        origins: origins whose pages may send requests.
+    Both accept the names `allowed`, where `*.` before a name allows its subdomains and `*` alone any name, and requests
+    from pages of `origins`.
     """
 
     def __init__(self, listens_on: str, allowed: Sequence[str] = (), origins: Sequence[str] = ()) -> None:

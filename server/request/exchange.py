@@ -1,6 +1,7 @@
 """The steps from an HTTP request with a mel to a response with audio: read, admit, queue, synthesize, encode."""
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -131,17 +132,17 @@ class Exchange:
         return ", ".join(f"{stage};dur={1000.0 * seconds:.1f}" for stage, seconds in self.seconds.items())
 
 
-def deadline_of(request: Request) -> float | None:
-    """Return the `time.monotonic` of the request's deadline; raises a Problem if the header is invalid."""
+def deadline_of(request: Request) -> float:
+    """Return the `time.monotonic` of the request's deadline, if any; raises a Problem if the header is invalid."""
     value = request.headers.get(DEADLINE_HEADER)
     if value is None:
-        return None
+        return math.inf
     if not (value.isascii() and value.isdecimal() and len(value) <= MAX_DEADLINE_DIGITS and int(value) > 0):
         raise invalid_parameter(DEADLINE_HEADER, "must be a whole number of milliseconds, 1 or more")
     return time.monotonic() + int(value) / 1000.0
 
 
-async def while_wanted(request: Request, work: Awaitable[T], deadline: float | None) -> T:
+async def while_wanted(request: Request, work: Awaitable[T], deadline: float = math.inf) -> T:
     """Return the result of work; cancel it if the client disconnects or the deadline passes. Read the body first.
 
     Raises a ClientDisconnect or a Problem, 504, in these cases.
@@ -162,7 +163,7 @@ def media_type(request: Request) -> str | None:
     return value.partition(";")[0].strip().lower() if value else None
 
 
-async def read_body(request: Request, limit: int, timeout: float, deadline: float | None) -> bytes:
+async def read_body(request: Request, limit: int, timeout: float, deadline: float) -> bytes:
     """Read the body, of at most `limit` bytes, within `timeout` seconds; refuse it as soon as it is too large.
 
     Raises a Problem: 413 too large, by Content-Length or while reading, 415 compressed, 408 too slow, 504 after its

@@ -87,8 +87,7 @@ async def infer(name: str, http: Request, service: ServiceDependency) -> Respons
     level = request.parameters.level()
     admitted = await exchange.admit(lambda: mel, request.parameters)
     if request.parameters.timeout is not None:
-        moments = (time.monotonic() + request.parameters.timeout / 1e6, exchange.deadline)
-        exchange.deadline = min(moment for moment in moments if moment is not None)
+        exchange.deadline = min(exchange.deadline, time.monotonic() + request.parameters.timeout / 1e6)
     samples, binary = admitted.path.samples(admitted.frames), request.binary
     exchange.expect(admitted, samples * (VALUE_BYTES + (VALUE_BYTES if binary else JSON_BYTES)))
     audio, level = await exchange.synthesize(admitted, level)

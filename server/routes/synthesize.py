@@ -125,7 +125,7 @@ class StreamedAudio(StreamingResponse):
         exchange = self._exchange
         with exchange.service.metrics.streams.labels(self._stream.route).track_inprogress():
             try:
-                await while_wanted(exchange.http, self.stream_response(send), None)
+                await while_wanted(exchange.http, self.stream_response(send))
             except ClientDisconnect:
                 exchange.service.metrics.record("cancelled", model=exchange.engine.name, stage="streaming")
                 exchange.http.state.problem = "client-disconnected"

@@ -86,7 +86,8 @@ class AudioStream:
         self._resampler = PieceResampler(config.sample_rate, output.rate)
         self.encoder = PieceEncoder(output.format, output.rate, output.origin, samples)
         self._body = b""
-        self._began = time.monotonic()
+        self.began = time.monotonic()
+        """when the mel began, from which the time to the first audio counts"""
         self._encode_seconds = 0.0
         self._seconds = {"queue_seconds": 0.0, "infer_seconds": 0.0}
 
@@ -101,10 +102,6 @@ class AudioStream:
         """The pipeline, if another process computes."""
         pipeline: object = self._session and self._session.pipeline
         return pipeline if isinstance(pipeline, Remote) else None
-
-    def begin(self) -> None:
-        """Start measuring the time to the first audio."""
-        self._began = time.monotonic()
 
     async def started(self, seconds: float) -> None:
         """Wait until a lane has begun to compute audio, at most for these seconds."""
@@ -220,7 +217,7 @@ class AudioStream:
         if 0.0 < self.playback.late == self.playback.dry_seconds:  # for the first time
             metrics.record("dry_streams", route=self.route)
         if "first_audio_seconds" not in self._seconds:
-            self._seconds["first_audio_seconds"] = time.monotonic() - self._began
+            self._seconds["first_audio_seconds"] = time.monotonic() - self.began
             metrics.record("first_audio_seconds", self._seconds["first_audio_seconds"], route=self.route)
         return body
 

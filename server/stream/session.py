@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import time
 from contextlib import suppress
 from typing import Any, NoReturn
 
@@ -117,7 +118,7 @@ class WebSocketSession:
                 stream.end()
             else:
                 if not (before := admission.frames):
-                    stream.begin()
+                    stream.began = time.monotonic()
                 mel = await intake.take(message["bytes"])
                 charge_frames(self._websocket, admission.frames - before, self._cost)
                 for _ in range(2):  # reads what has arrived: if that is the end of the mel, its audio can be one chunk
