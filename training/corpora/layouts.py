@@ -23,15 +23,19 @@ def check_outside(output: Path, source: Path) -> None:
 def scan_folder(path: Path, name: str | None = None, licence: str | None = None) -> Corpus:
     """List all audio under a folder.
 
-    Each top-level subfolder with audio is a speaker; files directly in the folder belong to a speaker named after the
-    corpus. The corpus's name is by default the folder's, and its licence unknown. Raises CorpusError if the folder is
-    missing or has no audio, or the licence is not in SPDX.
+    Each top-level subfolder with audio, or link to one, is a speaker; files directly in the folder belong to a speaker
+    named after the corpus. The corpus's name is by default the folder's, and its licence unknown. Raises CorpusError if
+    the folder is missing or has no audio, a name is not in UTF-8, or the licence not in SPDX.
     """
     if not path.is_dir():
         raise CorpusError(f"{path} is not a folder; for corpora known by name, use `python -m recipes prepare`")
     name = name or path.resolve().name
-    recordings = []
-    for file, below in files_in(path, SUFFIXES):
+    recordings, own = [], path.resolve()
+    links = (p for p in path.glob("[!.]*") if p.is_symlink() and p.is_dir() and not own.is_relative_to(p.resolve()))
+    for file in (file for folder in (path, *links) for file, _ in files_in(folder, SUFFIXES)):
+        if any("\udc80" <= letter <= "\udcff" for letter in str(file)):  # bytes that are not UTF-8
+            raise CorpusError(f"rename {str(file)!a}: its name is not in UTF-8")
+        below = file.relative_to(path)
         speaker, *rest = below.parts if len(below.parts) > 1 else (name, below.name)
         recordings.append(Recording(file, Path(*rest).as_posix(), speaker))
     if not recordings:
@@ -48,7 +52,7 @@ def scan_ljspeech(path: Path, name: str | None = None, licence: str | None = Non
     table = path / "metadata.csv"
     if not table.is_file() or not (path / "wavs").is_dir():
         raise CorpusError(f"{path} is not in the LJSpeech layout: it needs metadata.csv and wavs/")
-    lines = [line for line in table.read_text(encoding="utf-8").split("\n") if line.strip()]
+    lines = [line for line in table.read_text(encoding="utf-8-sig", errors="replace").split("\n") if line.strip()]
     names = [line.split("|", maxsplit=1)[0].strip() for line in lines]
     for number, file in enumerate(names, start=1):
         if not file or "/" in file or "\\" in file:

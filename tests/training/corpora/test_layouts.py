@@ -51,13 +51,16 @@ def test_the_split_counts_unusable_recordings_and_sorts_full_names():
 def test_folders_contain_speakers_and_need_audio_with_unique_names(tmp_path):
     touch(tmp_path, "x/anna/1.wav", "x/anna/deep/2.MP3", "x/._1.wav", "x/bert/1.flac", "x/3.ogg", "x/notes.txt")
     (tmp_path / "x/LICENSE").write_text("be kind")
-    (tmp_path / "x/anna/gone.wav").symlink_to("nowhere.wav")
+    for link, target in (("anna/gone.wav", "nowhere.wav"), ("carl", tmp_path / "x/anna"), ("all", ".")):
+        (tmp_path / "x" / link).symlink_to(target)
     found = scan_folder(tmp_path / "x", licence="cc0-1.0")
     names = {"anna": {"1.wav", "deep/2.MP3", "gone.wav"}, "bert": {"1.flac"}, "x": {"3.ogg"}}
+    names["carl"] = names["anna"]
     assert {(r.speaker, r.name) for r in found.recordings} == {(s, n) for s in names for n in names[s]}
     assert (found.name, found.licence, found.licence_text) == ("x", "CC0-1.0", "be kind")
-    touch(tmp_path, "empty/notes.txt", "twice/a.wav", "twice/a.mp3")
-    for name, message in (("missing", "not a folder"), ("empty", "has no audio"), ("twice", "get the same name")):
+    touch(tmp_path, "empty/notes.txt", "twice/a.wav", "twice/a.mp3", "odd/caf\udce9.wav")
+    faults = {"missing": "not a folder", "empty": "has no audio", "twice": "get the same name", "odd": "not in UTF-8"}
+    for name, message in faults.items():
         with pytest.raises(CorpusError, match=message):
             scan_folder(tmp_path / name)
     with pytest.raises(CorpusError, match="valid as a folder name"):
@@ -71,7 +74,8 @@ def test_ljspeech_follows_its_metadata_and_rejects_other_layouts(tmp_path):
     with pytest.raises(CorpusError, match="LJSpeech layout"):
         scan_ljspeech(tmp_path)
     touch(tmp_path, "wavs/LJ001-0001.wav", "wavs/LJ001-0002.wav", "wavs/stray.wav")
-    (tmp_path / "metadata.csv").write_text("LJ001-0001|A|a\u2028a\nLJ001-0002|B|b\nLJ001-0003|C|c\n", encoding="utf-8")
+    lines = "\ufeffLJ001-0001|A|a\u2028a\nLJ001-0002|B|".encode(), "ü\nLJ001-0003|C|c\n".encode("latin-1")
+    (tmp_path / "metadata.csv").write_bytes(b"".join(lines))
     found = scan_ljspeech(tmp_path)
     assert [r.name for r in found.recordings] == ["LJ001-0001.wav", "LJ001-0002.wav", "LJ001-0003.wav"]
     assert ({r.speaker for r in found.recordings}, found.licence) == ({"ljspeech"}, "unknown")
@@ -113,8 +117,7 @@ def test_manifests_survive_a_round_trip_and_old_lines_get_defaults(tmp_path):
     assert read_manifest(tmp_path, check_files=False).entries == entries
     found = read_manifest(write_lines(tmp_path / "manifest.jsonl", json_line()), check_files=False).entries[0]
     assert (found.bandwidth, found.use, found.synthetic) == (None, "train", False)
-    assert found.band_edge == 11025
-    assert entry(bandwidth=7600.0).band_edge == 7600
+    assert (found.band_edge, entry(bandwidth=7600.0).band_edge) == (11025, 7600)
 
 
 @pytest.mark.parametrize(
