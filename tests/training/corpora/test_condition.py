@@ -1,10 +1,13 @@
+import resource
+
 import av
 import numpy as np
 import pytest
 import soundfile
 from scipy.signal import firwin, oaconvolve
 
-from training.corpora.condition import UnusableError, decode, measure_bandwidth
+from training.corpora.condition import UnusableError, decode, measure_bandwidth, write_flac
+from vocoder.audio.reading import AudioError
 
 RATE = 16000
 
@@ -55,6 +58,19 @@ def test_missing_empty_or_invalid_files_are_rejected_by_name(tmp_path, name):
     soundfile.write(tmp_path / "b.wav", np.array([0.0, np.nan, 0.1]), RATE, subtype="FLOAT")
     with pytest.raises(UnusableError, match="not finite"):
         decode(tmp_path / "b.wav")
+
+
+def test_a_full_disk_leaves_no_incomplete_file(tmp_path):
+    whole, limits = tmp_path / "whole.flac", resource.getrlimit(resource.RLIMIT_FSIZE)
+    write_flac(whole, sine(), RATE)
+    for share in (0.5, 0.999):  # the end is written when the file is closed
+        resource.setrlimit(resource.RLIMIT_FSIZE, (int(share * whole.stat().st_size), limits[1]))
+        try:
+            with pytest.raises(AudioError, match=r"cannot write .*a\.flac: the system refused it"):
+                write_flac(tmp_path / "a.flac", sine(), RATE)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not (tmp_path / "a.flac").exists()
 
 
 HIGH = 44100
