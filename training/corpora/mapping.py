@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeVar
@@ -9,6 +10,7 @@ from typing import Any, TypeVar
 import torch
 from tqdm import tqdm
 
+from vocoder.command_line import CommandError
 from vocoder.processes import process_pool
 
 Item = TypeVar("Item")
@@ -17,14 +19,17 @@ Result = TypeVar("Result")
 
 @contextmanager
 def workers(jobs: int) -> Iterator[Callable[..., Iterator[Any]]]:
-    """Provide a `map` that runs in `jobs` single-threaded processes, or in this process if 1."""
+    """Provide a `map` over `jobs` single-threaded processes, or this one if 1; CommandError if one is killed."""
     if jobs < 1:
         raise ValueError(f"there must be at least 1 process, not {jobs}")
     if jobs == 1:
         yield map
         return
-    with process_pool(jobs, partial(torch.set_num_threads, 1)) as pool:
-        yield pool.map
+    try:
+        with process_pool(jobs, partial(torch.set_num_threads, 1)) as pool:
+            yield pool.map
+    except BrokenExecutor as error:
+        raise CommandError(f"one of {jobs} processes was killed; if memory ran out, use fewer --jobs") from error
 
 
 def mapped(

@@ -1,3 +1,4 @@
+import os
 import pickle
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ from training.evaluate.metric import Metric, MetricUndefinedError
 from training.evaluate.metrics import METRICS
 from training.evaluate.options import Comparison
 from training.evaluate.recordings import Recording, left_out, recordings
+from vocoder.command_line import CommandError
 from vocoder.mel.config import preset
 from vocoder.mel.spectrogram import mel_of
 
@@ -53,13 +55,14 @@ def test_tasks_and_results_of_processes_can_be_pickled():
     assert pickle.loads(pickle.dumps(copied(x, 0.5 * x))) == task(x, 0.5 * x)
     with pytest.raises(ValueError, match="at least 1 process"):
         mapped(task, [], 0, "")
+    with pytest.raises(CommandError, match="one of 2 processes was killed"):
+        mapped(os._exit, [1, 1], 2, "")
 
 
 def test_audio_is_cut_or_padded_to_the_recording_and_timed():
     given = recording()
     x, seconds = synthesized(of_vocoder(NoiseVocoder(), "noise", Comparison(sigma=0.5, seed=3)), given)
-    assert x.shape == given.x.shape
-    assert seconds > 0
+    assert (x.shape, seconds > 0) == (given.x.shape, True)
     np.testing.assert_array_equal(x, NoiseVocoder().synthesize(np.zeros((80, 44)), sigma=0.5, seed=3)[: len(x)])
     assert synthesized(TRUTH, given) == (given.x, None)
     short = Recording(given.manifest, given.entry, "a", given.x[:10_000])  # 39 whole hops
@@ -92,8 +95,7 @@ def test_a_voice_is_unseen_unless_the_model_was_trained_on_it():
 
     assert seen(of_vocoder(tuned, "tuned", Comparison())) == [True, False]
     # without provenance the manifest decides
-    assert seen(of_vocoder(foreign, "foreign", Comparison())) == [False, True]
-    assert seen(TRUTH) == [True, True]
+    assert (seen(of_vocoder(foreign, "foreign", Comparison())), seen(TRUTH)) == ([False, True], [True, True])
 
 
 def test_only_test_utterances_in_range_are_read_and_sorted_by_voice(tmp_path):
@@ -122,10 +124,8 @@ def test_limited_selections_are_spread_evenly(tmp_path):
     def chosen(**bounds):
         return [int(Path(r.entry.path).stem) for r in recordings(manifest, Comparison(0.5, by="corpus", **bounds))]
 
-    assert chosen(per_speaker=2) == [1, 3, 5, 7, 9, 11, 12, 13]
-    assert chosen(limit=3) == [2, 6, 10, 12, 13]
-    assert chosen(limit=1, per_speaker=1) == [6, 13]
-    assert chosen(per_speaker=100) == list(range(14))
+    assert (chosen(per_speaker=2), chosen(limit=3)) == ([1, 3, 5, 7, 9, 11, 12, 13], [2, 6, 10, 12, 13])
+    assert (chosen(limit=1, per_speaker=1), chosen(per_speaker=100)) == ([6, 13], list(range(14)))
 
 
 @pytest.mark.parametrize("name", ["hifigan", "espnet", "tacotron2-tf", "vocos"])
