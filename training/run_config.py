@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import yaml
 
 from vocoder.config import ConfigError, from_dict, to_dict
+from vocoder.files import complete
 from vocoder.mel.config_file import read_settings
 from vocoder.plain_yaml import parse_yaml
 
@@ -57,7 +58,8 @@ def load_config(cls: type[T], file: Path, overrides: Sequence[str] = ()) -> T:
 
 def write_config(config: Any, file: Path) -> None:
     """Write a configuration that `load_config` can read."""
-    file.write_text(yaml.safe_dump(to_dict(config), sort_keys=False), encoding="utf-8")
+    with complete(file) as part:
+        part.write_text(yaml.safe_dump(to_dict(config), sort_keys=False), encoding="utf-8")
 
 
 def changes(before: Any, now: Any, name: str = "") -> list[str]:

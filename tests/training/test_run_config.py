@@ -50,7 +50,10 @@ def test_overrides_apply_in_order_and_written_settings_can_be_read(config_file, 
     assert run.trainer == TrainerConfig(steps=20, batch_size=4, learning_rate=1e-3)
     assert (run.losses, run.scales, run.limit, run.name) == (Losses(mel=2.0), (2, 3), 0.01, "no")
     run = load_config(Run, config_file, ["losses.on=false", "scales=[4]"])
+    (tmp_path / "copy.yaml").write_text("older")
+    (tmp_path / "older.yaml").hardlink_to(tmp_path / "copy.yaml")
     write_config(run, tmp_path / "copy.yaml")
+    assert (tmp_path / "older.yaml").read_text() == "older"  # it is replaced, because a full disk must not destroy it
     assert load_config(Run, tmp_path / "copy.yaml") == run
     assert load_config(Run, config_file, ["name=longer"]).limit == 6.0
     assert load_config(Run, config_file, ["limit=1.0"]).limit == 1.0
