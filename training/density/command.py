@@ -125,7 +125,7 @@ def run(args: argparse.Namespace) -> int:
     wanted = config.model
     model = DensityModel(wanted) if isinstance(wanted, DensityConfig) else VariationalAutoencoder(wanted)
     if config.model.kind in CLOSED_FORM:  # initialisation on a whole epoch gives the maximum likelihood
-        epoch = len(items) // config.trainer.batch_size
+        epoch = max(len(items) // config.trainer.batch_size, 1)  # a shorter one is refused later
         config = replace(config, trainer=replace(config.trainer, initialisation_batches=epoch))
     origin = surroundings() if manifest is None else provenance(manifest)
     objective = DensityObjective(model, mel_config, config.data.source)

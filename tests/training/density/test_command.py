@@ -56,18 +56,17 @@ def test_closed_forms_are_fitted_to_the_whole_training_set(digits, tmp_path, kin
     nats = -expected.mean() / 64
     score = float(printed.split("validation after step 1: score ")[1].split()[0])
     assert score == pytest.approx(float(nats), abs=2e-4)
-    assert "already has a run" in cli_error(main, "density", "--config", digits, "--model", kind)
+    for more, said in (("model.frames=8", "already has a run"), ("trainer.batch_size=1001", "has 1000 items, fewer")):
+        assert said in cli_error(main, "density", "--config", digits, "--model", kind, more)
     assert main(["density", "--config", str(digits), "--model", kind, "--resume"]) == 0
 
 
 def test_training_on_mels_of_one_corpus(mels, tmp_path):
     assert main(["density", "--config", str(mels), "--data", "synthetic"]) == 0
     config = json.loads((tmp_path / "run" / "last" / "model" / "config.json").read_text())
-    assert config["family"] == "density"
-    assert config["mel"]["name"] == "nvidia"
-    assert config["provenance"]["source"] == "mels"
-    assert config["provenance"]["data"][0]["corpus"] == "synthetic"
-    assert saved(tmp_path / "run").sample(3).shape == (3, 80, 2)
+    source, data = (config["provenance"][name] for name in ("source", "data"))
+    assert (config["family"], config["mel"]["name"], source) == ("density", "nvidia", "mels")
+    assert (data[0]["corpus"], saved(tmp_path / "run").sample(3).shape) == ("synthetic", (3, 80, 2))
     assert "cannot synthesize" in (tmp_path / "run" / "last" / "model" / "README.md").read_text()
 
 
