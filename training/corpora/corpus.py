@@ -8,6 +8,7 @@ from typing import Annotated
 
 from training.corpora.manifest import Entry, Split, Use
 from vocoder.config import Checked, Positive
+from vocoder.mel.config import MelConfig
 
 TEST_EVERY, TEST_INDEX = 40, 7
 LEAST_TEST = 3
@@ -69,7 +70,7 @@ class Corpus:
     """shorter recordings are skipped; None for the common limit"""
     test_share: float | None = None
     """share of each speaker's recordings to hold out; None for every 40th"""
-    mel_preset: str | None = None
+    mel_preset: str | MelConfig | None = None
     """preset of the recordings' mels, if they have any"""
 
     def __post_init__(self) -> None:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from training.corpora.corpus import Corpus, CorpusError
 from training.corpora.manifest import Entry, Manifest, ManifestError
 from vocoder.admission import Admitted, admit
-from vocoder.mel.config import MelConfig
+from vocoder.mel.config import PRESETS, MelConfig
 from vocoder.mel.config_file import load_mel_config
 from vocoder.npy import read_mel
 from vocoder.sampling import Preset
@@ -62,7 +62,7 @@ def with_mels(corpus: Corpus, folder: Path, mel_preset: str) -> Corpus:
 
     Raises CorpusError if the folder is missing or has none of the mels, ConfigError for an unknown mel config.
     """
-    load_mel_config(mel_preset)
+    config = load_mel_config(mel_preset)
     if not folder.is_dir():
         raise CorpusError(f"{folder} is not a folder of mels")
     found = []
@@ -73,4 +73,4 @@ def with_mels(corpus: Corpus, folder: Path, mel_preset: str) -> Corpus:
     if not any(recording.mel for recording in found):
         wanted = f"{corpus.recordings[0].stem}.npy"
         raise CorpusError(f"{folder} has no mels of {corpus.name}: name each like its recording, such as {wanted}")
-    return replace(corpus, recordings=tuple(found), mel_preset=mel_preset)
+    return replace(corpus, recordings=tuple(found), mel_preset=config.name if config in PRESETS.values() else config)

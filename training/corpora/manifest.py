@@ -8,6 +8,7 @@ from typing import Literal
 
 from vocoder.config import COUNT, POSITIVE, ConfigError, check_bounds, from_dict, to_dict
 from vocoder.files import complete
+from vocoder.mel.config import MelConfig
 
 Split = Literal["train", "test"]
 Use = Literal["train", "evaluate"]
@@ -40,8 +41,8 @@ class Entry:
     mel: str | None = None
     """An npy file (n_mels, frames), relative to the manifest's folder, that replaces the recording's own mel, such as
     an acoustic model's prediction."""
-    mel_preset: str | None = None
-    """The mel preset or mel config file that `mel` was made with; None for that of the model in use."""
+    mel_preset: str | MelConfig | None = None
+    """The mel preset, or the contents of a mel config file, that `mel` was made with; None for the model's own."""
 
     @property
     def band_edge(self) -> float:

@@ -22,6 +22,8 @@ from training.corpora.given_mels import admitted
 from training.corpora.manifest import Entry, Manifest, Split, read_manifest, write_manifest
 from training.corpora.mapping import mapped
 from training.run_config import changes
+from vocoder.audio.reading import reading
+from vocoder.config import to_dict
 from vocoder.files import complete, is_current
 from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import load_mel_config
@@ -106,7 +108,7 @@ def _process(root: Path, work: tuple[Recording, dict[str, Any], PrepareConfig]) 
     except UnusableError as error:
         known = {"path": str(recording.path), "corpus": fields["corpus"], "speaker": recording.speaker}
         return known | {"reason": error.reason, "detail": error.detail}
-    with soundfile.SoundFile(audio) as file:
+    with reading(audio) as file:  # raises AudioError if it is damaged
         bandwidth = float(file.comment.removeprefix(_BANDWIDTH)) if file.comment.startswith(_BANDWIDTH) else None
         seconds, rate = file.frames / file.samplerate, file.samplerate
     return Entry(**fields, duration=seconds, sample_rate=rate, bandwidth=bandwidth)
@@ -148,10 +150,8 @@ def _record(corpora: Sequence[Corpus], output: Path, config: PrepareConfig) -> N
     for corpus in corpora:
         before = record["corpora"].get(corpus.name, {"source": corpus.source, "test_share": corpus.test_share})
         if before["source"] != corpus.source:
-            raise PrepareError(
-                f"{corpus.name} already stands for {before['source']}, not {corpus.source}; "
-                "choose another name or folder"
-            )
+            taken = f"{corpus.name} already stands for {before['source']}, not {corpus.source}"
+            raise PrepareError(f"{taken}; choose another name or folder")
         if before.get("test_share") != corpus.test_share:
             raise PrepareError(
                 f"{corpus.name} was prepared with test share {before.get('test_share')}, not {corpus.test_share}: what "
@@ -164,4 +164,4 @@ def _record(corpora: Sequence[Corpus], output: Path, config: PrepareConfig) -> N
             (output / description["licence_text"]).write_text(corpus.licence_text, encoding="utf-8")
         record["corpora"][corpus.name] = description
     with complete(path) as part:
-        part.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        part.write_text(json.dumps(record, indent=2, ensure_ascii=False, default=to_dict) + "\n", encoding="utf-8")

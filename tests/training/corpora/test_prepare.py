@@ -1,5 +1,6 @@
 import json
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ from training.corpora.corpus import PrepareConfig
 from training.corpora.layouts import scan_folder
 from training.corpora.manifest import read_manifest
 from training.corpora.prepare import PrepareError, prepare
+from vocoder.audio.reading import AudioError
+from vocoder.config import to_dict
 from vocoder.mel.config import preset
 from vocoder.mel.spectrogram import mel_of
 
@@ -47,8 +50,7 @@ def recordings(tmp_path):
 def test_all_utterances_get_the_same_level_and_rate():
     for level, rate in ((0.002, 16000), (0.05, 22050), (0.2, 48000)):
         y = condition(speech(1.0, level, rate=rate), rate, PrepareConfig())
-        assert rms(y) == pytest.approx(0.06, rel=1e-5)
-        assert len(y) == pytest.approx(22050, abs=1)
+        assert (rms(y), len(y)) == (pytest.approx(0.06, rel=1e-5), pytest.approx(22050, abs=1))
 
 
 @pytest.mark.parametrize(
@@ -81,8 +83,7 @@ def test_the_folder_contains_audio_manifest_settings_and_reasons(recordings, tmp
     for entry in manifest.entries:
         x, rate = soundfile.read(manifest.root / entry.path)
         assert (rate, entry.sample_rate, entry.licence) == (22050, 22050, "CC0-1.0")
-        assert entry.duration == len(x) / rate
-        assert rms(x) == pytest.approx(0.06, rel=1e-3)
+        assert (entry.duration, rms(x)) == (len(x) / rate, pytest.approx(0.06, rel=1e-3))
         assert soundfile.info(manifest.root / entry.path).subtype == "PCM_16"
     skipped = [json.loads(line) for line in (out / "skipped.jsonl").read_text().split("\n")[:-1]]
     reasons = {"clipped": "clipped", "short": "too short", "silent\u2028": "silent", "torn": "unreadable"}
@@ -109,6 +110,9 @@ def test_running_again_only_prepares_missing_or_changed_files(recordings, tmp_pa
     assert made == {"audio/mine/anna/3.flac", "audio/mine/anna/4.flac"}
     changed = {a.path for a, b in zip(after.entries, before.entries, strict=True) if a != b}
     assert changed == {"audio/mine/anna/4.flac"}
+    audio["audio/mine/anna/3.flac"].write_bytes(b"")
+    with pytest.raises(AudioError, match=r"cannot read .*3\.flac"):
+        prepare([corpus], out, PrepareConfig())
 
 
 def test_other_settings_taken_names_and_unusable_corpora_are_rejected(recordings, tmp_path):
@@ -188,9 +192,8 @@ def test_recordings_with_mels_keep_their_level_and_mels(tmp_path, capsys):
     save(tmp_path / "mels", "5.npy", np.zeros((80, len(x) // 256 - 2), np.float32) - 5)
     assert prepare_with_mels(tmp_path) == 0
     printed = capsys.readouterr().out
-    assert "in: without a mel" in printed
-    assert "in: mel does not fit" in printed
-    assert "49 frames, but audio of 13230 samples has 51 or 52" in printed
+    for said in ("in: without a mel", "in: mel does not fit", "49 frames, but audio of 13230 samples has 51 or 52"):
+        assert said in printed
     manifest = read_manifest(tmp_path / "out")
     assert [entry.mel for entry in manifest.entries] == [f"mels/in/anna/{number}.npy" for number in range(4)]
     assert {entry.mel_preset for entry in manifest.entries} == {"nvidia"}
@@ -200,6 +203,10 @@ def test_recordings_with_mels_keep_their_level_and_mels(tmp_path, capsys):
         own = mel_of(x, preset("nvidia"))
         np.testing.assert_array_equal(np.load(manifest.root / str(entry.mel)), own[:, : len(x) // 256])
     assert json.loads((tmp_path / "out/dataset.json").read_text())["corpora"]["in"]["mel_preset"] == "nvidia"
+    (tmp_path / "own.json").write_text(json.dumps(to_dict(preset("nvidia")) | {"name": "own"}))
+    assert prepare_with_mels(tmp_path, "--mel", str(tmp_path / "own.json")) == 0
+    (tmp_path / "own.json").unlink()  # the corpus does not need it, and may move
+    assert read_manifest(tmp_path / "out").entries[0].mel_preset == replace(preset("nvidia"), name="own")
 
 
 def test_mels_of_other_recordings_are_rejected(tmp_path, capsys):
