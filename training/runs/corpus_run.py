@@ -90,10 +90,8 @@ def corpus_at(path: str, sample_rate: int) -> Manifest:
     announce(f"loading {path}")
     manifest = read_manifest(path)
     if manifest.sample_rate != sample_rate:
-        raise ConfigError(
-            f"{path} is at {manifest.sample_rate} Hz, the model at {sample_rate} Hz: prepare the corpus into another "
-            f"folder with --sample-rate {sample_rate}"
-        )
+        rates = f"{path} is at {manifest.sample_rate} Hz, the model at {sample_rate} Hz"
+        raise ConfigError(f"{rates}: prepare the corpus into another folder with --sample-rate {sample_rate}")
     return manifest
 
 

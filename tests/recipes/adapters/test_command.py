@@ -123,8 +123,7 @@ def test_recordings_are_listed_again_with_aligned_adapted_mels(manifest):
     arguments = f"{manifest} --presets cosyvoice2 fireredtts -o {output} --every 2 --min-seconds 0.2".split()
     assert main(["adapted-mels", *arguments]) == 0
     found, own = read_manifest(output), read_manifest(manifest).entries
-    assert found.entries[: len(own)] == own
-    assert len(found.entries) == len(own) + 2
+    assert (found.entries[: len(own)], len(found.entries)) == (own, len(own) + 2)
     for entry, source in zip(found.entries[len(own) :], ("cosyvoice2", "fireredtts"), strict=True):
         assert entry.mel_preset == source
         x = soundfile.read(found.root / entry.path, dtype="float32")[0]

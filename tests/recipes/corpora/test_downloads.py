@@ -78,8 +78,7 @@ def test_packages_are_downloaded_once_into_the_cache(tmp_path, monkeypatch):
     root = downloads.download("festvox-ru", cache)
     assert (root / "usr/content").read_text() == "download festvox-ru\n"
     monkeypatch.setenv("PATH", "")
-    assert downloads.download("festvox-ru", cache) == root
-    assert [path.name for path in cache.iterdir()] == ["festvox-ru"]
+    assert (downloads.download("festvox-ru", cache), [path.name for path in cache.iterdir()]) == (root, ["festvox-ru"])
 
 
 def test_a_repository_is_cloned_once_and_its_licence_is_kept(tmp_path, monkeypatch):

@@ -78,8 +78,7 @@ def test_only_missing_utterances_are_synthesized(voice, tmp_path, capsys):
     expected = f"{tmp_path.name}: {len(plan)} utterances, {len(plan) - 2} of them done before\n"
     assert capsys.readouterr().err == expected
     assert voice.requests == [(f"{u.language}: {u.text}", u.weights, u.speed) for u in (plan[3], plan[5])]
-    assert {path: path.read_bytes() for path in made} == first
-    assert soundfile.info(made[0]).samplerate == 24000
+    assert ({path: path.read_bytes() for path in made}, soundfile.info(made[0]).samplerate) == (first, 24000)
     speech = Speech.load(made[0])
     assert (len(speech.x), speech.durations.tolist(), speech.pitch.shape) == (20 * UNIT, [20], (40,))
 
@@ -116,8 +115,7 @@ def test_tokens_speed_and_mixed_styles_are_passed_to_the_model():
     session = FakeSession(9, 99)
     voice = KokoroVoice(session, {"a": 43, "b": 44}, STYLES)
     speech = voice.synthesize("ab?a", (("a", 0.25), ("b", 0.75)), 1.25)
-    assert session.feeds["tokens"].tolist() == [[0, 43, 44, 43, 0]]
-    assert session.feeds["tokens"].dtype == np.int64
+    assert (session.feeds["tokens"].tolist(), session.feeds["tokens"].dtype) == ([[0, 43, 44, 43, 0]], np.int64)
     assert session.feeds["speed"] == [1.25]
     np.testing.assert_allclose(session.feeds["style"], 2.5 * STYLE[2][None])
     np.testing.assert_array_equal(speech.style, session.feeds["style"][0])

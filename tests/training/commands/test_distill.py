@@ -60,8 +60,7 @@ def test_a_student_works_without_its_teacher(tmp_path, capsys, kind):
     (tmp_path / "teacher" / "model.safetensors").unlink()
     checkpoint = load_model(tmp_path / "run" / "last" / "model")
     assert isinstance(checkpoint.model, Student)
-    assert checkpoint.provenance["teacher"] == "teacher"
-    assert checkpoint.mel_config == TEACHERS[kind][0]
+    assert (checkpoint.provenance["teacher"], checkpoint.mel_config) == ("teacher", TEACHERS[kind][0])
     v = load(tmp_path / "run" / "last" / "model", guard="off")
     x = v.synthesize(MelSpectrogram(v.mel_config).silence()[:, None].repeat(1, 3), seed=1)
     assert x.shape == (3 * 256,)

@@ -41,8 +41,7 @@ def count_calls(monkeypatch):
 @pytest.mark.parametrize("speed", [0.65, 1.0, 1.25])
 def test_labels_follow_the_playback_speed(speed):
     f0 = track_pitch(voice(150.0), RATE, speed)
-    assert label_hop(RATE, speed) == round(256 * speed)
-    assert len(f0) == 1 + RATE // 2 // label_hop(RATE, speed)
+    assert (label_hop(RATE, speed), len(f0)) == (round(256 * speed), 1 + RATE // 2 // label_hop(RATE, speed))
     np.testing.assert_allclose(f0[6:-6], 150 * speed, rtol=0.01)
 
 
@@ -58,7 +57,6 @@ def test_quiet_parts_and_hum_are_unvoiced():
     hum = 0.2 * np.sin(2 * np.pi * 50 * np.arange(RATE) / RATE).astype(np.float32)
     x = hum + np.concatenate([np.zeros(RATE // 2, np.float32), voice(150.0)])
     f0 = track_pitch(x, RATE)
-    assert (f0[52:-6] > 0).all()
     assert np.abs(f0[52:-6] - 150).max() < 3
     assert (f0[6:36] == 0).all()
     assert (track_pitch(x, RATE, high_pass=0.0)[6:36] > 0).all()
@@ -67,17 +65,14 @@ def test_quiet_parts_and_hum_are_unvoiced():
 def test_labels_are_computed_once_per_recording(tmp_path, monkeypatch, capsys):
     manifest, calls = corpus(tmp_path, [120.0, 240.0, 200.0]), count_calls(monkeypatch)
     read_tracks(manifest, manifest.entries[:1], [1.0])
-    assert len(calls) == 2
-    assert capsys.readouterr().err == "tracking the pitch: 2 recordings\n"
+    assert (len(calls), capsys.readouterr().err) == (2, "tracking the pitch: 2 recordings\n")
     first = read_tracks(manifest, manifest.entries, [1.0])[1.0]
-    assert len(calls) == 3
-    assert [round(float(np.median(f0)), -1) for f0 in first] == [120, 240, 200]
+    assert (len(calls), [round(float(np.median(f0)), -1) for f0 in first]) == (3, [120, 240, 200])
     again = read_tracks(manifest, manifest.entries[::-1], [1.0])[1.0]
     assert len(calls) == 3
-    for a, b in zip(first, again[::-1], strict=True):
-        assert np.array_equal(a, b)
-    labels = sorted(file.name for file in (tmp_path / "pitch").glob("*.npy"))
-    assert labels == [f"{number}.flac-1.00.npy" for number in range(3)]
+    assert all(map(np.array_equal, first, again[::-1]))
+    labels = {file.name for file in (tmp_path / "pitch").glob("*.npy")}
+    assert labels == {f"{number}.flac-1.00.npy" for number in range(3)}
 
 
 def test_labels_are_recomputed_for_changed_files_and_new_speeds(tmp_path, monkeypatch):
@@ -85,8 +80,7 @@ def test_labels_are_recomputed_for_changed_files_and_new_speeds(tmp_path, monkey
     read_tracks(manifest, manifest.entries, [1.0])
     soundfile.write(tmp_path / "1.flac", voice(300.0), RATE, subtype="PCM_16")
     tracks = read_tracks(manifest, manifest.entries, [1.0])[1.0]
-    assert len(calls) == 3
-    assert round(float(np.median(tracks[1])), -1) == 300
+    assert (len(calls), round(float(np.median(tracks[1])), -1)) == (3, 300)
     calls.clear()
     read_tracks(manifest, manifest.entries, [0.8, 1.0])
     assert len(calls) == 2

@@ -17,8 +17,7 @@ def test_phases_share_no_parameters_and_samples_counts_the_scored_ones(name):
     assert list(phases) == ["model", "critic"][: 1 if made.adversary is None else 2]
     assert phases["model"] == [id(parameter) for parameter in made.model.parameters()]
     learned = [each for group in phases.values() for each in group]
-    assert len(learned) == len(set(learned))
-    assert {id(p) for p in made.parameters() if p.requires_grad} == set(learned)
+    assert (len(learned), {id(p) for p in made.parameters() if p.requires_grad}) == (len(set(learned)), set(learned))
     made.train()
     assert made.model.training
     assert not any(module.training for module in made._frozen)
@@ -84,8 +83,7 @@ def scores(made, data):
 def test_given_mels_are_used_where_marked(name):
     made = perturbed(VOCODERS[name]())
     plain = scores(made, batch())
-    assert scores(made, batch()) == plain
-    assert scores(made, batch_with_mels(0.0)) == pytest.approx(plain, rel=1e-5)
+    assert (scores(made, batch()), scores(made, batch_with_mels(0.0))) == (plain, pytest.approx(plain, rel=1e-5))
     assert scores(made, batch_with_mels(1.0, has=False)) == pytest.approx(plain, rel=1e-6)
     assert scores(made, batch_with_mels(1.0))["score"] != pytest.approx(plain["score"], rel=3e-5)
 
