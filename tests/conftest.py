@@ -11,6 +11,7 @@ from tiny_models import save_quiet_model
 @pytest.fixture(autouse=True)
 def _seeded():
     torch.manual_seed(0)
+    torch.set_default_dtype(torch.float32)
 
 
 @pytest.fixture(autouse=True)

@@ -160,7 +160,7 @@ class StreamAdmission:
         self.frames = 0
         """number of frames received so far"""
         self.guard = guard
-        self._device, self._max_frames = device, max_frames
+        self.device, self._max_frames = device, max_frames
         self.placement = Placement(path)
         self._converter = Converter(path)
         self._smallest = math.inf
@@ -186,12 +186,12 @@ class StreamAdmission:
         self.frames, self._smallest = frames, smallest  # those of a refused piece do not count
         if self.unjudged is not None:
             self.unjudged.append(values.cpu())
-        return _possible(self._converter.push(values.to(self._device)), self.path)
+        return _possible(self._converter.push(values.to(self.device)), self.path)
 
     def finish(self) -> Tensor:
         """End the mel and return the remaining converted frames, possibly none. Raises the errors of `take`."""
         self.placement.frames = self.frames
-        return _possible(self._converter.finish().to(self._device), self.path)
+        return _possible(self._converter.finish().to(self.device), self.path)
 
     def judge(self, last: bool = False) -> Verdict | None:
         """Return the guard's verdict on the start of the mel, once, when enough frames are there or it is the `last`.

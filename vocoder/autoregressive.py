@@ -124,9 +124,9 @@ class CompiledGenerator:
         self, run: Kernel, tables: tuple[Tensor, ...], stack: WaveNetStack, bounds: tuple[float, float], plan: Plan
     ) -> None:
         self._kernel, self._tables, self._stack, self._bounds = run, tables, stack, bounds
-        (batch, _, order), dilations = plan.coefficients.shape, stack.config.dilations
+        (batch, _, order), dilations, taps = plan.coefficients.shape, stack.config.dilations, stack.config.kernel_size
         self._state = (
-            torch.zeros(batch, (stack.config.kernel_size - 1) * sum(dilations), stack.start.out_channels),
+            torch.zeros(batch, (taps - 1) * sum(dilations), stack.start.out_channels, dtype=torch.float32),
             torch.zeros(batch, len(dilations), dtype=torch.int32),
             torch.zeros(batch, order, dtype=torch.float64),
             torch.zeros(batch, 1, dtype=torch.float64),
@@ -134,7 +134,7 @@ class CompiledGenerator:
 
     def __call__(self, plan: Plan, z: Tensor) -> tuple[Tensor, Tensor]:
         """Generate the next samples x (B, T) from noise z (B, T) and their plan, and return log |dx / dz| with them."""
-        x, log_stretch = torch.empty(2, *z.shape)
+        x, log_stretch = torch.empty(2, *z.shape, dtype=torch.float32)
         offsets = gate_offsets(self._stack, plan.cond, len(z)).permute(2, 0, 1, 3).contiguous()
         coefficients, log_gain, noise = (t.double().contiguous() for t in (plan.coefficients, plan.log_gain, z))
         given, signals = (offsets, coefficients, log_gain), (noise, x, log_stretch)
@@ -148,16 +148,16 @@ def loop_weights(stack: WaveNetStack, rounded: bool = False) -> tuple[Tensor, ..
     Layers that float16 holds exactly, as in model directories stored in 16 bits, are kept in float16, since the loop is
     bound by reading weights. With `rounded` they are kept in float16 even if that is not exact.
     """
-    hidden, layers = stack.start.out_channels, [as_matrix(layer) for layer in stack.res_skip_layers]
-    gated, skip = layers[0][0].shape[1], len(layers[-1][1])
-    res_w, res_b = torch.zeros(len(layers), gated, hidden + skip), torch.zeros(len(layers), hidden + skip)
+    zeros, layers = stack.start.weight.new_zeros, [as_matrix(layer) for layer in stack.res_skip_layers]
+    hidden, gated, skip = stack.start.out_channels, layers[0][0].shape[1], len(layers[-1][1])
+    res_w, res_b = zeros(len(layers), gated, hidden + skip), zeros(len(layers), hidden + skip)
     for i, (matrix, bias) in enumerate(layers):
         res_w[i, :, -len(bias) :], res_b[i, -len(bias) :] = matrix.t(), bias  # the last layer has no residual
     in_w = torch.stack([as_matrix(layer)[0].t() for layer in stack.in_layers])
     if all(_as_halves(matrices, rounded) for matrices in (in_w, res_w)):
         in_w, res_w = in_w.half(), res_w.half()
     dilations = torch.tensor(stack.config.dilations, dtype=torch.int32)
-    middle = (torch.zeros(0, 0), torch.zeros(0)) if stack.middle is None else as_matrix(stack.middle)
+    middle = (zeros(0, 0), zeros(0)) if stack.middle is None else as_matrix(stack.middle)
     outer = [(w.t().contiguous(), b) for w, b in (as_matrix(stack.start), middle, as_matrix(stack.end))]
     return *outer[0], in_w, res_w, res_b, dilations, *outer[1], *outer[2]
 

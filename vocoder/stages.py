@@ -4,7 +4,8 @@ A model lists its stages once. `run` computes whole utterances with them, from n
 same stages piece by piece. Several stages use `frames_of`, `silenced` and `overlap_add`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,6 +17,13 @@ MEL, NOISE, CONDITION, Z = "mel", "noise", "condition", "z"
 """signals of every model: the mel, white noise, the networks' condition, and the latent signal that is decoded"""
 TARGET = "target"
 """the mel that the audio of some models is corrected to, if not the given one"""
+
+
+@contextmanager
+def inference(device_type: str = "cpu") -> Iterator[None]:
+    """Compute without gradients and their overhead, in the model's own precision even under autocast."""
+    with torch.inference_mode(), torch.autocast(device_type, enabled=False):
+        yield
 
 
 class Span(NamedTuple):

@@ -14,7 +14,7 @@ from vocoder.directories import MODELS
 from vocoder.mel.config import PRESETS, MelConfig
 from vocoder.mel.convert import MelMismatchError, convert, differences
 from vocoder.sampling import AdaptMode
-from vocoder.stages import Track
+from vocoder.stages import Track, inference
 
 
 class MelPath:
@@ -109,7 +109,7 @@ class Converter:
             return torch.empty(self.path.target.n_mels, 0)
         return self._advance(adapter, self.path.frames(frames), frames).float()
 
-    @torch.no_grad()
+    @inference()
     def _advance(self, adapter: Adapter, stop: int, end: int | None) -> Tensor:
         """Return the next model frames, up to `stop`, in float64; `end` is the number of source frames if known."""
         track, times = self._decoded, adapter.times

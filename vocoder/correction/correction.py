@@ -163,7 +163,7 @@ def compiled_tables(config: MelConfig, corrections: int) -> tuple[Any, ...] | No
     order, filter, fourier = Order(config, corrections), MelFilter(config).float(), fourier_tables(config.n_fft)
     if fourier is None or config.n_mels < LANES:
         return None
-    pace = torch.tensor([order.relaxation(place) for place in range(order.corrections)])
+    pace = torch.tensor([order.relaxation(place) for place in range(order.corrections)], dtype=torch.float32)
     share = _share(filter.window, order.stride).repeat(config.n_fft // order.stride)
     back = filter.window * share / (2 * config.n_fft)  # the kernel's spectra are twice as large
     return pace, (filter.window, back, *fourier), vector_tables(filter.filterbank / 2, filter.spread)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vocoder.mel.conventions import ANY, DB10, NOT_SPEECH, POWER, SHUFFLED, TRANSPOSED, TRUE, Convention, encodings
+from vocoder.stages import inference
 
 _BELOW = (-105.0, -60.0, -20.0, -11.6, -11.45, -10.05, -8.0, -5.05, -4.9, -4.02, -3.98, -2.0, -0.5, -0.02)
 THRESHOLDS: tuple[float, ...] = (*_BELOW, 0.02, 0.5, 1.02, 2.0, 4.05, 10.0, 40.0)
@@ -96,7 +97,7 @@ class ConventionNet(nn.Module):
         layout, encoding = self.layout(x) / self.temperature[0], self.encoding(x) / self.temperature[1]
         return layout.log_softmax(dim=1), encoding.log_softmax(dim=1)
 
-    @torch.inference_mode()
+    @inference()
     def recognise(self, mel: Tensor, certain: float = 0.0, claimed: Convention | None = None) -> "Recognition":
         """Recognise a mel (n_mels, frames) by its first frames that are not constant.
 

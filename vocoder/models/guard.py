@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from vocoder.flows.affine import LowerAffine
 from vocoder.layers.recogniser import ConventionConfig, ConventionNet
 from vocoder.mel.conventions import is_true, layout_of, layouts
+from vocoder.stages import inference
 
 LOST = 3.0
 """penalty in nats for a value below the floor; the density sees it at the floor, where it is high"""
@@ -93,7 +94,7 @@ class GuardModel(nn.Module):
         constant = -log_scale - 0.5 * math.log(2.0 * math.pi)
         return matrix.flatten(0, 1).T.contiguous(), shift.flatten(), constant
 
-    @torch.inference_mode()
+    @inference()
     def score(self, mel: Tensor) -> Tensor | None:
         """Return the mean log-density (K,) in nats per value of a mel's windows, or None if too few have sound.
 

@@ -16,7 +16,7 @@ from vocoder.models.base import Vocoder
 from vocoder.models.wavenet import WaveNet
 from vocoder.packing import Packing
 from vocoder.sampling import Sampling, white_noise
-from vocoder.stages import MEL, NOISE, Pipeline, Stage, run
+from vocoder.stages import MEL, NOISE, Pipeline, Stage, inference, run
 
 WHOLE_FRAMES = 1024
 """frames of a batch, over all its mels, up to which it is computed in one piece; longer batches are split into parts"""
@@ -66,7 +66,7 @@ class Runner:
         """
         items, _, frames = mel.shape
         part = frames if items * frames <= WHOLE_FRAMES else max(PART_FRAMES // items, LEAST_PART_FRAMES)
-        with torch.inference_mode():  # reduces the overhead of each operation
+        with inference(self.device.type):
             pipeline = self.pipeline(sampling, seeds)
             pipeline.feed(self.sharpening(sampling).push(mel))
             pipeline.finish()
@@ -82,7 +82,9 @@ class Runner:
                 rows.setdefault(samplings[i].corrections, []).append(i)
         audio: dict[int, Tensor] = {}
         for row in (row for row in rows.values() if len(row) > 1):
-            audio |= zip(row, self._row([mels[i] for i in row], [samplings[i] for i in row]), strict=True)
+            with inference(self.device.type):
+                made = self._row([mels[i] for i in row], [samplings[i] for i in row])
+            audio |= zip(row, (x.clone() for x in made), strict=True)  # ordinary tensors, as of `whole`
         for i in set(range(len(mels))) - set(audio):
             audio[i] = self.whole(mels[i][None], samplings[i], samplings[i].seeds(1))[0]
         return [audio[i] for i in range(len(mels))]
@@ -93,7 +95,6 @@ class Runner:
         silence = MelSpectrogram(self.mel_config).silence()[None, :, None].repeat(1, 1, SILENT_FRAMES)
         return Denoiser(self.whole(silence.to(self.device), Sampling(sigma=0.0), [0]))
 
-    @torch.no_grad()
     def _row(self, mels: Sequence[Tensor], samplings: Sequence[Sampling]) -> list[Tensor]:
         """Return the audio of mels computed in one row; all use the same number of corrections."""
         model = self.model
@@ -101,8 +102,8 @@ class Runner:
         drawn = [self._noise(s.seeds(1), 0, mel.shape[1])[0] for mel, s in zip(mels, samplings, strict=True)]
         noise = packing.pack(drawn)
         mels = [self.sharpening(s).push(mel[None])[0] for mel, s in zip(mels, samplings, strict=True)]
-        sigmas = [model.config.sigma if s.sigma is None else float(s.sigma) for s in samplings]
-        sigma = torch.tensor(sigmas, device=self.device)[packing.owners(noise.shape[2] // packing.frames)]
+        sigmas = [model.config.sigma if s.sigma is None else s.sigma for s in samplings]
+        sigma = noise.new_tensor(sigmas)[packing.owners(noise.shape[2] // packing.frames)]
         made = run(model.stages(sigma, packing), {MEL: packing.pack(mels), NOISE: noise})
         correction = self.correction.with_count(samplings[0].corrections)
         corrected = correction.many(packing.unpack(made.signal[:, 0]), packing.unpack(made.signals[model.target]))
@@ -125,7 +126,7 @@ class Denoiser:
     """
 
     def __init__(self, response: Tensor) -> None:
-        self.window = torch.hann_window(N_FFT, device=response.device)
+        self.window = torch.hann_window(N_FFT, dtype=response.dtype, device=response.device)
         self.bias = self._spectrum(response).abs().mean(dim=2, keepdim=True)
 
     def remove(self, x: Tensor, strength: float) -> Tensor:

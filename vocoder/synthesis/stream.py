@@ -16,7 +16,7 @@ from vocoder.guard.verdict import Verdict
 from vocoder.mel.sharpening import Sharpening
 from vocoder.mel.values import MelError, finite_values
 from vocoder.models.base import Vocoder
-from vocoder.stages import Pipeline
+from vocoder.stages import Pipeline, inference
 
 SLOW_CHUNK_FRAMES, CHUNK_FRAMES = 64, 128
 """the most frames that a chunk waits for, for autoregressive and for parallel models; shorter chunks would spend more
@@ -196,7 +196,7 @@ class StreamSession:
         """
         if (frames := self.ready) == 0:
             return self._as_pushed(torch.zeros(0))
-        with torch.inference_mode():  # reduces the overhead of each operation
+        with inference(self._admission.device.type):
             x = self._admission.placement.place(self.pipeline.advance(frames)[0, 0])
         if delivered:
             self.playback.deliver(self.frames * self._frame_seconds)

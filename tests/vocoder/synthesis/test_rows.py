@@ -57,9 +57,6 @@ def test_sharing_a_row_does_not_change_the_audio_of_the_shipped_model():
     v = load("waveglow", dtype=torch.float32, guard="off")
     mel = recordings.mel_of(v.mel_config)
     parts = [mel[:, :44], mel[:, 10:13], mel[:, 20:151], mel[:, 7:8], mel[:, 70:150]]
-    sigmas = [0.6, None, 1.0, 0.0, None]
-    row = [
-        Utterance(part, sigma=sigma, seed=seed, denoise=0.1 * (seed % 2))
-        for seed, (part, sigma) in enumerate(zip(parts, sigmas, strict=True))
-    ]
+    given = enumerate(zip(parts, [0.6, None, 1.0, 0.0, None], strict=True))
+    row = [Utterance(part, sigma=sigma, seed=i, denoise=0.1 * (i % 2)) for i, (part, sigma) in given]
     assert_same_as_alone(v, row)

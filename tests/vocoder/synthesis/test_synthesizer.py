@@ -32,9 +32,13 @@ def test_arrays_give_arrays_and_a_batch_equals_its_items_alone(kind):
     x = v.synthesize(m, seed=10)
     assert isinstance(x, torch.Tensor)
     assert (x.shape, x.dtype) == ((3, FRAMES * 8), torch.float32)
-    for i in range(3):
-        assert_same(x[i], v.synthesize(m[i], seed=10 + i))
-    arrays = v.synthesize(m.numpy(), seed=10), np.concatenate(list(v.stream(m[0].numpy(), seed=10, chunk_frames=9)))
+    torch.set_default_dtype(torch.float64)  # neither this nor autocast matters
+    with torch.autocast("cpu"):
+        arrays = v.synthesize(m.numpy(), seed=10), np.concatenate(list(v.stream(m[0].numpy(), seed=10, chunk_frames=9)))
+        together = v.synthesize_many([Utterance(mel=m[i], seed=10 + i, denoise=0.1) for i in range(3)])
+        for i in range(3):
+            assert_same(x[i], v.synthesize(m[i], seed=10 + i))
+            assert_same(together[i], v.synthesize(m[i], seed=10 + i, denoise=0.1))
     assert [(array.dtype, array.shape) for array in arrays] == [(np.float32, x.shape), (np.float32, x[0].shape)]
     assert np.array_equal(arrays[0], x.numpy())
     assert_same(torch.from_numpy(arrays[1]), x[0])
@@ -55,10 +59,11 @@ def test_seed_and_sigma_determine_the_waveform():
     assert not torch.equal(v.synthesize(m, seed=1, sigma=0.3), v.synthesize(m, seed=1))
 
 
-@pytest.mark.parametrize("method", ["synthesize", "stream"])
+@pytest.mark.parametrize("method", ["synthesize", "stream", "synthesize_many"])
 def test_the_waveform_is_an_ordinary_tensor_and_grad_mode_is_unchanged(method):
     v, m = tiny_synthesizer("lapped"), mel(5, FRAMES).requires_grad_()
-    x = v.synthesize(m) if method == "synthesize" else next(v.stream(m, chunk_frames=10))
+    x = getattr(v, method)([Utterance(mel=m), Utterance(mel=m)] if method == "synthesize_many" else m)
+    x = x if method == "synthesize" else next(iter(x))
     assert torch.is_grad_enabled()
     assert not x.is_inference()
     assert not x.requires_grad
@@ -83,6 +88,7 @@ SYNTHESIS_ERRORS = {
     "complex": (lambda v: v.synthesize(mel(5, 3) * 1j), "floating-point numbers, not torch.c"),
     "sparse": (lambda v: v.synthesize(mel(5, 3).to_sparse()), "must be a dense tensor"),
     "whole numbers": (lambda v: v.synthesize(np.zeros((5, 3), "i4")), "floating-point numbers, not int32"),
+    "beyond float32": (lambda v: v.synthesize(np.full((5, 3), 1e39)), "15 of the 15 values are not finite"),
     "text": (lambda v: v.synthesize(np.full((5, 3), "a")), "floating-point numbers, not <U1"),
     "a list": (lambda v: v.synthesize([[0.0] * 3] * 5), "not list"),
     "a list streamed": (lambda v: list(v.stream([[0.0] * 3] * 5)), "not list"),
