@@ -41,10 +41,10 @@ def _description(info: Mapping[str, Any], scores: bool) -> str:
         f"{mel['log']}, floor {mel['floor']:g}",
         "sigma": f"{info['sigma']:g}",
         "corrections": str(info["corrections"]),
-        "quality": "" if scores else f"shown by: vocoder models {info['name']}",
+        "quality": ("" if scores else f"shown by: vocoder models {info['name']}")
+        if info["quality"]
+        else "not measured",
     }
-    if not info["quality"]:
-        lines["quality"] = "not measured"
     default = " (the default)" if info["name"] == DEFAULT_MODEL else ""
     text = [f"{info['name']}{default}", *(f"  {name:<11} {value}".rstrip() for name, value in lines.items())]
     return "\n".join([*text, *_indented(info["quality"], 4)] if scores else text)

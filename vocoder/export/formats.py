@@ -158,18 +158,11 @@ def _halve(graph: Any, exact: Collection[str]) -> None:
 
 def _quantise(file: Path, exact: Collection[str]) -> None:
     import onnx
-    from onnxruntime.quantization import QuantType, quantize_dynamic
+    from onnxruntime.quantization import quantize_dynamic
 
     kept = [node.name for node in onnx.load(str(file)).graph.node if _must_be_exact(node, exact)]
     with silent_libraries():  # the quantiser warns that it leaves float64 alone
-        quantize_dynamic(
-            str(file),
-            str(file),
-            op_types_to_quantize=["MatMul"],
-            per_channel=True,
-            weight_type=QuantType.QInt8,
-            nodes_to_exclude=kept,
-        )
+        quantize_dynamic(str(file), str(file), op_types_to_quantize=["MatMul"], per_channel=True, nodes_to_exclude=kept)
 
 
 def _must_be_exact(node: Any, exact: Collection[str]) -> bool:
