@@ -6,14 +6,13 @@ from typing import Any
 
 import torch
 
-from vocoder.checkpoint import CheckpointError, load_model
+from vocoder.checkpoint import load_model
 from vocoder.directories import model_directory as model_directory
 from vocoder.directories import model_name
 from vocoder.directories import shipped_models as shipped_models
 from vocoder.kernels.launcher import kernel
 from vocoder.layers.product import multiplies_quads, multiplies_tiles
 from vocoder.memory import keep_freed_memory
-from vocoder.models.base import Vocoder
 from vocoder.models.families import FAMILIES
 from vocoder.sampling import Device, GuardMode
 from vocoder.synthesis.synthesizer import Synthesizer
@@ -45,7 +44,7 @@ def load(
     On a CPU the process keeps up to 256 MiB of freed memory for the next run; see `keep_freed_memory`.
 
     Raises:
-        CheckpointError: the model does not exist, or its files are damaged.
+        CheckpointError: the model does not exist, its files are damaged, or it cannot synthesize.
         DeviceError: the device cannot be used, or has no products of this dtype for this model.
         ValueError: the guard mode is unknown.
         TypeError: dtype is neither torch.int8 nor a floating-point dtype.
@@ -74,8 +73,6 @@ def load(
 def describe(model: str | Path) -> dict[str, Any]:
     """Return `Synthesizer.info` of a model on a CPU, without reading its weights; raises the errors of `load`."""
     checkpoint = load_model(model_directory(model), weights=False)
-    if not isinstance(checkpoint.model, Vocoder):
-        raise CheckpointError(f"{model} holds a {checkpoint.family}, which cannot synthesize")
     dtype = own_dtype(checkpoint.family, checkpoint.provenance, "cpu")
     return Synthesizer(checkpoint, model_name(model), "cpu", dtype).info()
 

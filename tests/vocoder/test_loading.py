@@ -98,3 +98,5 @@ def test_hub_models_are_loaded_by_id_and_by_revision(cache):
     assert load(f"me/voice@{COMMITS[0]}").model.config.transform == "grouping"
     with pytest.raises(CheckpointError, match="no directory 'nobody/nothing', and loading it from the Hugging Face"):
         load("nobody/nothing")
+    with pytest.raises(CheckpointError, match="guard holds a guard, which cannot synthesize"):
+        load(directories.ASSETS / "guard")

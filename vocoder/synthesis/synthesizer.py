@@ -12,7 +12,7 @@ from torch import Tensor
 from vocoder.adapt.path import MelPath
 from vocoder.admission import Admitted, StreamAdmission, admit, check, check_single, path_of
 from vocoder.audio.writing import Origin
-from vocoder.checkpoint import Checkpoint
+from vocoder.checkpoint import Checkpoint, CheckpointError
 from vocoder.config import check_options, to_dict
 from vocoder.guard.verdict import Verdict
 from vocoder.layers.stack.wavenet import set_compute_dtype
@@ -45,7 +45,7 @@ class Synthesizer:
         self, checkpoint: Checkpoint, name: str, device: Device, dtype: torch.dtype, guard: GuardMode = "warn"
     ) -> None:
         if not isinstance(checkpoint.model, Vocoder):
-            raise TypeError(f"{checkpoint.family} models cannot synthesize")
+            raise CheckpointError(f"{name} holds a {checkpoint.family}, which cannot synthesize")
         self.name, self.family = name, checkpoint.family
         self.mel_config: MelConfig = checkpoint.mel_config
         self.sample_rate, self.hop_length = self.mel_config.sample_rate, self.mel_config.hop_length
