@@ -59,10 +59,13 @@ class Sampling:
     def __post_init__(self) -> None:
         for name, most in {"sigma": MAX_SIGMA, "denoise": 1, "sharpen": 1}.items():
             value, optional = getattr(self, name), name != "denoise"
+            if value is None and optional:
+                continue
             number = isinstance(value, Real) and not isinstance(value, bool)
-            if not (value is None and optional) and not (number and 0 <= value <= most):
+            if not (number and 0 <= value <= most):
                 wanted = f"a number from 0 to {most}" + (", or left out" if optional else "")
                 raise ValueError(f"{name} must be {wanted}, not {short(value)}")
+            object.__setattr__(self, name, float(value))
         for name, most in {"seed": MAX_SEED, "corrections": MAX_CORRECTIONS}.items():
             if (given := getattr(self, name)) is not None:
                 object.__setattr__(self, name, whole_number(name, given, most))

@@ -24,7 +24,7 @@ def test_invalid_options_are_rejected(options, message):
 
 @pytest.mark.parametrize("number", [0, 1, 0.5, np.float32(0.5), np.int64(1)])
 def test_numbers_of_every_type_are_accepted(number):
-    assert Sampling(sigma=number, denoise=number).sigma == number
+    assert repr(Sampling(sigma=number, denoise=number).sigma) == repr(float(number))
     assert Sampling(corrections=np.int64(5), seed=np.uint8(255)).seeds(2) == [255, 256]
 
 

@@ -41,11 +41,11 @@ def resample(x: Audio, source_rate: int, target_rate: int) -> Audio:
     import torchaudio
 
     if isinstance(x, np.ndarray):
-        return resample(torch.from_numpy(x), source_rate, target_rate).numpy()
+        return resample(torch.from_numpy(np.array(x, order="C")), source_rate, target_rate).numpy()  # x may be reversed
     method = "sinc_interp_kaiser"
-    resampled: Tensor = torchaudio.functional.resample(
-        x, source_rate, target_rate, lowpass_filter_width=_WIDTH, rolloff=_ROLLOFF, resampling_method=method, beta=_BETA
-    )
+    options = {"lowpass_filter_width": _WIDTH, "rolloff": _ROLLOFF, "resampling_method": method, "beta": _BETA}
+    with torch.autocast(x.device.type, enabled=False):  # bfloat16 is as coarse as 8 bits
+        resampled: Tensor = torchaudio.functional.resample(x, source_rate, target_rate, **options)
     return resampled
 
 

@@ -97,7 +97,7 @@ class Origin:
         try:
             document = json.loads(text)
             return from_dict(cls, {field.name: document.get(field.name) for field in fields(cls)})
-        except (ValueError, AttributeError):
+        except (ValueError, AttributeError, RecursionError):
             return None
 
 
@@ -119,6 +119,8 @@ def write_audio(
     encoding, x = AUDIO_FORMATS[_format_name(target, format)], np.asarray(x)
     if x.ndim != 1 or x.size == 0 or x.dtype.kind != "f":
         raise AudioError(f"audio to write must be (T,) of floats, not {x.dtype} of shape {x.shape}")
+    with np.errstate(over="ignore"):  # values beyond float32 become infinite
+        x = x.astype(np.float32, copy=False)
     if not np.isfinite(x).all():
         raise AudioError("audio to write must be finite, but some samples are NaN or infinite")
     if isinstance(target, (str, Path)) and not Path(target).parent.is_dir():
@@ -128,7 +130,7 @@ def write_audio(
     if not isinstance(sample_rate, int) or not 0 < sample_rate < 2**31:
         raise AudioError(f"sample_rate must be a positive whole number of Hz, such as 22050, not {sample_rate!r}")
     file_rate = nearest_rate(sample_rate, encoding.sample_rates)
-    x = resample(x.astype(np.float32, copy=False), sample_rate, file_rate)
+    x = resample(x, sample_rate, file_rate)
     clips = encoding.subtype != "FLOAT"
     report = WriteReport(file_rate, float(np.abs(x).max()), count_clipped(x) if clips else 0)
     x = np.clip(x, -1.0, 1.0) if clips else x

@@ -56,7 +56,7 @@ class AsyncClient(AbstractAsyncContextManager["AsyncClient"]):
     ) -> None:
         if urlsplit(url).scheme not in ("http", "https"):
             raise ValueError(f"the server's address must start with http: or https:, not {url!r}")
-        self._streams = f"{url.rstrip('/').replace('http', 'ws', 1)}/v1/stream"
+        self._streams = f"ws{url.rstrip('/')[4:]}/v1/stream"
         self._max_bytes = max_bytes
         self._headers = requests.authorization(api_key)
         self._timeout = timeout

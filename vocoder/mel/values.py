@@ -44,7 +44,8 @@ def finite_values(mel: Any, start: int = 0) -> Tensor:
     if isinstance(mel, Tensor) and (mel.is_meta or mel.is_nested or mel.layout != torch.strided):
         raise MelError("the mel must be a dense tensor with values, not one that is meta, nested or sparse")
     # copied: arrays may be read-only, reversed or in another byte order, and a caller may fill its buffer again
-    values = mel.detach() if isinstance(mel, Tensor) else torch.from_numpy(np.array(mel, dtype=np.float32, order="C"))
+    with np.errstate(over="ignore"):  # values beyond float32 become infinite, which is reported below
+        values = mel.detach() if isinstance(mel, Tensor) else torch.from_numpy(np.array(mel, np.float32, order="C"))
     values = values.resolve_neg().to(torch.float32, copy=isinstance(mel, Tensor))
     if values.numel() and not all(map(math.isfinite, bounds(values))):
         places = torch.nonzero(~torch.isfinite(values))

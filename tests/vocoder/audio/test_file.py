@@ -133,6 +133,7 @@ def test_read_and_write_errors_explain_the_cause(tmp_path):
         (chord()[:0], io.BytesIO(), {"format": "wav"}, r"not float32 of shape \(0,\)"),
         (np.zeros(5, np.int16), io.BytesIO(), {"format": "wav"}, "not int16"),
         (np.full(5, np.inf, np.float32), io.BytesIO(), {"format": "wav"}, "NaN or infinite"),
+        (np.full(5, 1e39), io.BytesIO(), {"format": "wav_f32"}, "NaN or infinite"),
         (chord(), "chord.opus", {"sample_rate": 22050.0}, r"whole number of Hz, such as 22050, not 22050\.0"),
         (chord(), "chord.wav", {"sample_rate": "22050"}, "whole number of Hz, such as 22050, not '22050'"),
     ],
@@ -183,7 +184,7 @@ def test_origins_survive_json(model, version, seed, synthetic, dtype):
 @pytest.mark.parametrize(
     "text",
     [
-        *("", "recorded at home", "[1]", "null", "{}"),
+        *("", "recorded at home", "[1]", "null", "{}", "[" * 100_000),
         '{"model": 3, "version": "1", "synthetic": true}',
         '{"model": "a", "version": "1", "synthetic": "yes"}',
         '{"model": "a", "version": "1", "synthetic": true, "seed": "1"}',

@@ -6,16 +6,7 @@ import pytest
 import soundfile
 import torch
 
-from vocoder.client import (
-    AuthenticationError,
-    InvalidRequestError,
-    NoAnswerError,
-    RateLimitedError,
-    Retries,
-    ServerError,
-    UnavailableError,
-    UnknownModelError,
-)
+from vocoder import client
 from vocoder.client.answers import MelVerdict
 from vocoder.client.errors import Problem, error_of, read_problem
 from vocoder.client.requests import hello, mel_call, to_array, used
@@ -62,6 +53,7 @@ def test_options_of_the_wrong_type_are_rejected():
     options = {"seed": np.int64(7), "sigma": np.float32(0.5), "denoise": 1, "model": "m", "mean": np.float32(2)}
     expected = {"seed": 7, "sigma": 0.5, "denoise": 1.0, "model": "m", "mean": "2", "format": "pcm_f32"}
     assert json.loads(hello(options)) == expected
+    assert client.AsyncClient("HTTP://http.example/")._streams == "ws://http.example/v1/stream"
 
 
 def test_a_verdict_is_the_same_from_headers_and_from_a_stream():
@@ -76,18 +68,18 @@ def test_problems_are_parsed_and_determine_the_error_class_and_the_retry_wait():
     fields = {"type": "urn:vocoder:problem:queue-full", "title": "Queue full", "detail": "Later.", "request_id": "r1"}
     problem = read_problem(503, json.dumps({**fields, "limit_frames": 9}).encode(), "7")
     assert problem == Problem(503, "queue-full", "Later.", "r1", 7.0, {"limit_frames": 9})
-    kinds = dict.fromkeys((400, 413, 422), InvalidRequestError) | dict.fromkeys((401, 403), AuthenticationError)
-    kinds |= {404: UnknownModelError, 429: RateLimitedError, 500: ServerError, 507: ServerError}
-    for status, kind in (kinds | dict.fromkeys((503, 504), UnavailableError)).items():
+    kinds = {"InvalidRequest": (400, 413, 422), "Authentication": (401, 403), "UnknownModel": (404,)}
+    kinds |= {"RateLimited": (429,), "Server": (500, 507), "Unavailable": (503, 504)}
+    for kind, status in ((kind, status) for kind, its in kinds.items() for status in its):
         error = error_of(Problem(status, "a-name", "Words."))
-        assert type(error) is kind
+        assert type(error) is getattr(client, f"{kind}Error")
         assert str(error) == f"{status} a-name: Words."
-    retries = Retries(most=2, longest=30.0)
+    retries = client.Retries(most=2, longest=30.0)
     for status in (503, 429):
         waits = [retries.wait(http_error(status, 4.0), done) for done in (0, 1, 2)]
         assert all(4.0 <= wait <= 5.0 for wait in waits[:2])
         assert waits[2] is None
-    for error in (http_error(503, None), http_error(503, 31.0), http_error(422, 1.0), NoAnswerError("gone")):
+    for error in (http_error(503, None), http_error(503, 31.0), http_error(422, 1.0), client.NoAnswerError("gone")):
         assert retries.wait(error, 0) is None
 
 
