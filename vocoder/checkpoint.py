@@ -124,7 +124,7 @@ def load_model(directory: Path | str, weights: bool = True, families: Families =
     Raises a CheckpointError if a file is missing or damaged, or if the weights do not fit the configuration.
     """
     directory = Path(directory)
-    config, path = read_config(directory), directory / "model.safetensors"
+    config, path, described = read_config(directory), directory / "model.safetensors", directory / "config.json"
     sha256 = config.get("weights_sha256")
     if config.get("config_sha256") is None or sha256 is None:
         logger.warning("%s has no checksums, so its files could not be checked for damage", directory)
@@ -136,14 +136,12 @@ def load_model(directory: Path | str, weights: bool = True, families: Families =
         for name in ("sample_rate", "hop_length", "n_mels"):
             ours, theirs = getattr(architecture, name, None), getattr(mel_config, name)
             if ours not in (None, theirs):
-                raise CheckpointError(
-                    f"{directory / 'config.json'} has {name} {ours} in the model, {theirs} in the mel"
-                )
+                raise CheckpointError(f"{described} has {name} {ours} in the model, {theirs} in the mel")
         tensors = _read_tensors(path, sha256, weights)
         with _Within(sum(tensor.numel() for tensor in tensors.values()) or MOST_NUMBERS, path):
             model = family.build(architecture)
     except (KeyError, ConfigError) as error:
-        raise CheckpointError(f"{directory / 'config.json'} does not describe a known model: {error}") from error
+        raise CheckpointError(f"{described} does not describe a known model: {error}") from error
     if tensors:
         _load_weights(model if weights else copy.deepcopy(model).to("meta"), tensors, path)
     provenance, quality = config.get("provenance") or {}, config.get("quality") or {}

@@ -211,6 +211,5 @@ def audio_info(source: AudioFile) -> AudioInfo:
     """Read an audio file's format and origin, without its samples; raises the errors of `read_audio`."""
     with reading(source) as file:
         seconds, origin = file.frames / file.samplerate, Origin.of_json(file.comment or "")
-        return AudioInfo(
-            file.format, file.subtype, file.samplerate, file.channels, seconds, file.software or None, origin
-        )
+        of_file = file.format, file.subtype, file.samplerate, file.channels
+        return AudioInfo(*of_file, seconds, file.software or None, origin)

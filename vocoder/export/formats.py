@@ -111,10 +111,7 @@ def _check(synthesizer: Synthesizer, form: str, file: Path, sigma: float | None,
     if form in ONNX_FORMATS and None in map(find_spec, packages):
         raise ExportError("ONNX export needs more packages: pip install '.[export]'")
     if form in ONNX_FORMATS and any(isinstance(module, MinimumPhaseFilter) for module in synthesizer.model.modules()):
-        raise ExportError(
-            "ONNX has no complex exponential, which the minimum-phase filter of this student needs: export it as "
-            "torch-export"
-        )
+        raise ExportError("ONNX lacks the complex exponential of a minimum-phase filter: export it as torch-export")
 
 
 def store_weights(file: Path, weights: Weights, exact: Collection[str] = ()) -> None:
