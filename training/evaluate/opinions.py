@@ -50,7 +50,7 @@ def short_time_intelligibility(reference: Audio, generated: Audio, sample_rate: 
         warnings.filterwarnings("error", category=RuntimeWarning)
         try:
             return float(stoi(x, x_hat, _STOI_RATE))
-        except RuntimeWarning:
+        except (RuntimeWarning, IndexError):  # the latter for less than a frame
             raise MetricUndefinedError("STOI needs at least 0.4 s of speech") from None
 
 
