@@ -1,8 +1,9 @@
 """Write audio files in various formats, marked with the origin of the audio."""
 
 import json
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass, fields
+from io import BytesIO
 from operator import index
 from pathlib import Path
 from types import MappingProxyType
@@ -135,13 +136,18 @@ def write_audio(
     report = WriteReport(file_rate, float(np.abs(x).max()), count_clipped(x) if clips else 0)
     x = np.clip(x, -1.0, 1.0) if clips else x
     samples = x if encoding.bits is None else quantise(x, encoding.bits)
+    encoded = BytesIO()  # not the target, since libsndfile ignores a disk that is full when it closes a file
     try:
-        with soundfile.SoundFile(target, "w", file_rate, 1, encoding.subtype, format=encoding.container) as file:
+        with soundfile.SoundFile(encoded, "w", file_rate, 1, encoding.subtype, format=encoding.container) as file:
             mark(file, origin)
             for start in range(0, len(samples), _BLOCK):
                 file.write(samples[start : start + _BLOCK])
+        with Path(target).open("wb") if isinstance(target, (str, Path)) else nullcontext(target) as written:
+            written.write(encoded.getbuffer())
     except (soundfile.LibsndfileError, RuntimeError) as error:
         raise AudioError(f"cannot write {name_of(target)}: {failure_of(error)}") from None
+    except OSError as error:
+        raise AudioError(f"cannot write {name_of(target)}: {error.strerror or error}") from None
     return report
 
 

@@ -118,8 +118,6 @@ def test_read_and_write_errors_explain_the_cause(tmp_path):
         soundfile.write(tmp_path / "x.wav", x, rate, subtype="FLOAT")
         with pytest.raises(AudioError, match=rf"x\.wav{message}"):
             read_audio(tmp_path / "x.wav", RATE)
-    with pytest.raises(AudioError, match=r"cannot write /dev/full: .*disk is full"):
-        write_audio("/dev/full", np.zeros(200_000, np.float32), 24000, format="wav")
 
 
 @pytest.mark.parametrize(
@@ -162,7 +160,7 @@ ORIGIN = Origin('räume, "zwei"\n', "1.2.3", 2**63 - 1)
 
 
 @pytest.mark.parametrize("name", AUDIO_FORMATS)
-def test_every_format_stores_the_origin(name):
+def test_every_format_stores_the_origin_and_reports_a_full_disk(name):
     tagged, plain = io.BytesIO(), io.BytesIO()
     write_audio(tagged, X, 24000, format=name, origin=ORIGIN)
     write_audio(plain, X, 24000, format=name)
@@ -171,13 +169,14 @@ def test_every_format_stores_the_origin(name):
     assert name == "mp3" or info.program.startswith("flow-vocoder 1.2.3")
     assert audio_info(plain.seek(0) or plain).origin is None
     np.testing.assert_array_equal(read_audio(tagged)[0], read_audio(plain)[0])
+    with pytest.raises(AudioError, match="cannot write /dev/full: No space left on device"):
+        write_audio("/dev/full", X, 24000, format=name)
 
 
 @given(st.text(), st.text(), st.none() | st.integers(0, 2**63 - 1), st.booleans(), st.none() | st.just("float32"))
 def test_origins_survive_json(model, version, seed, synthetic, dtype):
     origin = Origin(model, version, seed, synthetic, dtype)
-    assert origin.to_json().isascii()
-    assert "\n" not in origin.to_json()
+    assert set(origin.to_json()) <= set(map(chr, range(32, 127)))
     assert Origin.of_json(origin.to_json()) == origin
 
 
