@@ -41,7 +41,8 @@ class Worker:
         done = {job: Outcome(job) for job in jobs if job not in left}
         for row in rows(left, self._row_frames):
             done |= {each.job: each for each in self._synthesize(row)}
-        told = [(o.seconds, o.clipped, o.error or "", o.doubt or "", o.recognised or "") for o in map(done.get, jobs)]
+        found = [done[job] for job in jobs]
+        told = [(o.seconds, o.clipped, o.error or "", o.doubt or "", o.recognised or "") for o in found]
         return [dict(zip(COLUMNS, (n, *each), strict=True)) for n, each in zip(chunk["number"], told, strict=True)]
 
 

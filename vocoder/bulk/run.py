@@ -157,6 +157,11 @@ def pending(jobs: Sequence[Job], output: Path, options: BulkOptions, again: bool
         audio.unlink()
     with complete(path) as part:
         part.write_text(json.dumps({"made": made}, indent=1), encoding="utf-8")
+    return unfinished(jobs)
+
+
+def unfinished(jobs: Sequence[Job]) -> list[Job]:
+    """Return the jobs whose audio is missing or older than its mel."""
     return [job for job in jobs if not is_current(job.audio, job.mel)]
 
 
