@@ -1,6 +1,7 @@
 """Conditions one recording for training: decodes, checks, resamples and levels it, and measures its bandwidth."""
 
 import math
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,7 +14,7 @@ from scipy.signal.windows import hann
 
 from training.corpora.corpus import PrepareConfig
 from training.corpora.manifest import ManifestError
-from vocoder.audio.reading import AUDIO_SUFFIXES, AudioError, failure_of, read_audio
+from vocoder.audio.reading import AUDIO_SUFFIXES, AudioError, read_audio
 from vocoder.audio.resampling import resample
 from vocoder.files import complete
 
@@ -86,16 +87,16 @@ def decode_with_av(file: Path | BinaryIO, container_format: str | None) -> tuple
 
 def write_flac(path: Path, x: np.ndarray, sample_rate: int, subtype: str = "PCM_16", comment: str = "") -> None:
     """Write audio x (T,), clipped to full scale, atomically; raises AudioError if the system refuses it."""
+    encoded = BytesIO()  # in memory, as in `write_audio`
+    with soundfile.SoundFile(encoded, "w", sample_rate, channels=1, format="FLAC", subtype=subtype) as file:
+        if comment:
+            file.comment = comment
+        file.write(np.clip(x, -1, 1))
     try:
         with complete(path) as part:
-            with soundfile.SoundFile(part, "w", sample_rate, channels=1, format="FLAC", subtype=subtype) as file:
-                if comment:
-                    file.comment = comment
-                file.write(np.clip(x, -1, 1))
-            if soundfile.info(part).frames != len(x):  # libsndfile ignores that the disk is full when it closes a file
-                raise soundfile.LibsndfileError(2)  # "System error"
-    except soundfile.LibsndfileError as error:
-        raise AudioError(f"cannot write {path}: {failure_of(error)}") from error
+            part.write_bytes(encoded.getbuffer())
+    except OSError as error:
+        raise AudioError(f"cannot write {path}: the system refused it ({error.strerror})") from error
 
 
 def read_prepared(path: Path, sample_rate: int) -> NDArray[np.int16]:

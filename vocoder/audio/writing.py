@@ -115,7 +115,7 @@ def write_audio(
         origin: origin to store in the file, from `Synthesizer.origin` or from the client. Default: none.
 
     Raises an AudioError if the format is unknown, x is not (T,) of finite floats, sample_rate is not a positive whole
-    number, or the directory does not exist.
+    number, or the system refuses the file.
     """
     encoding, x = AUDIO_FORMATS[_format_name(target, format)], np.asarray(x)
     if x.ndim != 1 or x.size == 0 or x.dtype.kind != "f":
