@@ -47,11 +47,6 @@ class DensityModel(Flow):
         z = torch.randn(shape, generator=generator, dtype=like.dtype, device=like.device)
         return self.inverse(sigma * z)[0]
 
-    def sample_with_log_prob(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Map noise z (B, channels, frames) to items and their log-density (B,), at no extra cost."""
-        x, log_det = self.inverse(z)
-        return x, log_density(z).sum(dim=(1, 2)) - log_det
-
     @torch.no_grad()
     def fit_whitening(self, x: Tensor) -> None:
         """Fit the whitening to items (B, channels, frames) of training data with `fit_gaussian`."""
