@@ -79,13 +79,9 @@ class Grouping(Flow):
 
     def forward(self, x: Tensor, cond: Tensor | None = None, edges: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map (B, C, T) to (B, C * size, T / size); `edges` are accepted as in `LappedTransform`, and ignored."""
-        batch, channels, length = x.shape
-        z = x.reshape(batch, channels, length // self.size, self.size)
-        z = z.permute(0, 2, 1, 3).reshape(batch, length // self.size, channels * self.size)
-        return z.transpose(1, 2), x.new_zeros(batch)
+        rows = x.reshape(*x.shape[:2], -1, self.size).transpose(1, 2).flatten(2)  # (B, steps, channels)
+        return rows.transpose(1, 2), x.new_zeros(x.shape[0])
 
     def inverse(self, z: Tensor, cond: Tensor | None = None, edges: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map (B, C * size, T / size) to (B, C, T)."""
-        batch, channels, steps = z.shape
-        x = z.reshape(batch, channels // self.size, self.size, steps)
-        return x.transpose(2, 3).reshape(batch, channels // self.size, steps * self.size), z.new_zeros(batch)
+        return z.reshape(z.shape[0], -1, self.size, z.shape[2]).transpose(2, 3).flatten(2), z.new_zeros(z.shape[0])

@@ -55,36 +55,32 @@ class FrameBlock(nn.Module):
         return self._kept.of((*weights, self.scale), self._arranged, wide.compute_dtype)
 
     def _arranged(self) -> "AtOnce | None":
-        """Return compiled code with the weights arranged for it."""
-        dtype = self.expand.dtype
+        """Return compiled code with the weights arranged for it, in 8-bit integers, pairs of bfloat16, or float32."""
+        dtype, inputs = self.expand.dtype, self.expand.in_features
+        pairs = multiplies_pairs(dtype) and inputs % 2 == 0
         if self.scale.dtype != torch.float32 or dtype not in FLOATS:
             return None
         assert self.depthwise.bias is not None
         taps = self.depthwise.weight[:, 0].t().contiguous()
         mixing: Mixing = (taps, self.depthwise.bias, self.norm.weight, self.norm.bias)
+        weights: tuple[Any, ...]
+        sizes: Sizes
         if self.expand.compute_dtype == torch.int8 and multiplies_quads():
-            return self._of_quads(mixing)
-        pairs = multiplies_pairs(dtype) and self.expand.in_features % 2 == 0
-        return self._of_floats(mixing, dtype, pairs) if pairs or dtype == torch.float32 else None
-
-    def _of_quads(self, mixing: Mixing) -> "AtOnce | None":
-        weights, inputs, room = block_in_quads(mixing, self.expand, self.contract, self.scale)
-        sizes = (inputs, torch.uint8), (room, torch.float32), (room, torch.uint8), (PAIR_COLUMNS, torch.float32)
-        return self._at_once(kernel("quads", "block"), weights, sizes, PART // 4)
-
-    def _of_floats(self, mixing: Mixing, dtype: torch.dtype, pairs: bool) -> "AtOnce | None":
-        inputs = self.expand.in_features
-        wide = in_panels(self.expand.matrix().to(dtype), self.expand.bias, inputs)
-        room, columns = wide[1].numel(), wide[1].shape[1]
-        narrow = in_panels(self.contract.matrix().to(dtype), self.contract.bias, room)
-        if wide[0].dtype != narrow[0].dtype:
-            wide, narrow = (wide[0].float(), wide[1]), (narrow[0].float(), narrow[1])
-        tiled = pairs and multiplies_tiles(inputs, room)
-        run = kernel("tiles" if tiled else "pairs", "block") if pairs else kernel("panels", "block", wide[0].dtype)
-        sizes, most = ((inputs, dtype), (room, dtype), (columns, torch.float32)), PART // dtype.itemsize
-        return self._at_once(run, (mixing, wide, narrow, self.scale), sizes, PAIR_ROWS if tiled else most)
-
-    def _at_once(self, run: Kernel | None, weights: tuple[Any, ...], sizes: Sizes, most: int) -> "AtOnce | None":
+            weights, inputs, room = block_in_quads(mixing, self.expand, self.contract, self.scale)
+            sizes = (inputs, torch.uint8), (room, torch.float32), (room, torch.uint8), (PAIR_COLUMNS, torch.float32)
+            run, most = kernel("quads", "block"), PART // 4
+        elif pairs or dtype == torch.float32:
+            wide = in_panels(self.expand.matrix().to(dtype), self.expand.bias, inputs)
+            room, columns = wide[1].numel(), wide[1].shape[1]
+            narrow = in_panels(self.contract.matrix().to(dtype), self.contract.bias, room)
+            if wide[0].dtype != narrow[0].dtype:
+                wide, narrow = (wide[0].float(), wide[1]), (narrow[0].float(), narrow[1])
+            tiled = pairs and multiplies_tiles(inputs, room)
+            run = kernel("tiles" if tiled else "pairs", "block") if pairs else kernel("panels", "block", wide[0].dtype)
+            weights, most = (mixing, wide, narrow, self.scale), PAIR_ROWS if tiled else PART // dtype.itemsize
+            sizes = (inputs, dtype), (room, dtype), (columns, torch.float32)
+        else:
+            return None
         return None if run is None else AtOnce(run, self.before, weights, sizes, most)
 
     def _mixed(self, x: Tensor) -> Tensor:

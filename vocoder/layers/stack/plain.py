@@ -98,7 +98,10 @@ class PlainStack(nn.Module):
         skip: Tensor | None = None
         for gate, res_skip, dilation in zip(self.in_layers, self.res_skip_layers, self.config.dilations, strict=True):
             gates, share = _dilated(gate, hidden, dilation, self.config.causal), next(shares, None)
-            tanh, sigmoid = (gates if share is None else _add_at_frame_rate(gates, share)).chunk(2, dim=1)
+            if share is not None:  # one for all steps of a frame
+                framed = gates.permute(0, 2, 3, 1).reshape(gates.shape[0], share.shape[3], -1, gates.shape[1])
+                gates = (framed + share.permute(0, 3, 2, 1)).flatten(1, 2).transpose(1, 2).unsqueeze(2)
+            tanh, sigmoid = gates.chunk(2, dim=1)
             out = convolved(res_skip, torch.tanh(tanh) * torch.sigmoid(sigmoid))
             if res_skip is not self.res_skip_layers[-1]:
                 residual, out = torch.split(out, [width, out.shape[1] - width], dim=1)
@@ -149,16 +152,6 @@ def _dilated(layer: nn.Module, x: Tensor, dilation: int, causal: bool) -> Tensor
     if causal:
         return convolved(layer, F.pad(x, (reach, 0)) if reach else x, dilation=dilation)
     return convolved(layer, x, reach // 2, dilation)
-
-
-def _add_at_frame_rate(gates: Tensor, share: Tensor) -> Tensor:
-    batch, channels, _, length = gates.shape
-    frames = share.shape[3]
-    if frames == length:
-        return gates + share
-    framed = gates.permute(0, 2, 3, 1).reshape(batch, frames, length // frames, channels)
-    framed = framed + share.permute(0, 3, 2, 1)
-    return framed.reshape(batch, 1, length, channels).permute(0, 3, 1, 2)
 
 
 @torch.no_grad()
