@@ -15,8 +15,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 MEDIA_TYPE = "application/problem+json"
-INFERENCE = "/v2"
-"""The Open Inference Protocol prescribes the shape of errors below this address."""
+INFERENCE = "/v2"  # The Open Inference Protocol prescribes the shape of errors below this address.
 MOST_ERRORS = 16  # per answer: looking up similar names for thousands of parameters takes half a second
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
 """Names of unknown parameters that match this are repeated to the client and compared with the known ones."""

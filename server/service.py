@@ -37,8 +37,7 @@ R = TypeVar("R")
 
 logger = logging.getLogger(__name__)
 
-COMPUTING = ("lane", "loader", "worker")
-"""name prefixes of the threads that compute"""
+COMPUTING = ("lane", "loader", "worker")  # name prefixes of the threads that compute
 
 
 class LoadError(Exception):
@@ -178,11 +177,9 @@ class Service:
             self.engines.others = f"POST {INFERENCE}/repository/models/NAME/load on the admin port loads others."
         self.workers = WorkQueue(workers, 2**16, settings.max_wait)
         """prepares mels and encodes audio"""
-        self.mels = WorkQueue(lanes, *limits)
-        """computes mels from audio"""
+        self.mels = WorkQueue(lanes, *limits)  # computes mels from audio
         self.drain = Drain(Pool(settings.max_connections), settings.drain_delay, settings.drain_timeout)
-        self.memory = Pool(settings.max_buffered_bytes)
-        """bytes held by requests"""
+        self.memory = Pool(settings.max_buffered_bytes)  # bytes held by requests
         path, quotas = settings.api_keys_file, (settings.requests_per_minute, settings.frames_per_minute)
         self.keys = None if path is None else KeyRing(path, *quotas)
         self.mel_configs = known_presets(settings.contracts)

@@ -25,10 +25,8 @@ from vocoder.mel.values import MelError, bounds, finite_values, mel_range
 from vocoder.sampling import AdaptMode, GuardMode, Preset
 
 CPU = torch.device("cpu")
-ENOUGH_FRAMES = 128
-"""frames that are enough to recognise a mel config"""
-NAMELESS = ("not-speech", "silence")
-"""causes that do not explain impossible values"""
+ENOUGH_FRAMES = 128  # frames that are enough to recognise a mel config
+NAMELESS = ("not-speech", "silence")  # causes that do not explain impossible values
 
 
 class UnlikelyMelError(ValueError):
@@ -157,8 +155,7 @@ class StreamAdmission:
         self, path: MelPath, guard: GuardMode = "off", device: torch.device = CPU, max_frames: int | None = None
     ) -> None:
         self.path = path
-        self.frames = 0
-        """number of frames received so far"""
+        self.frames = 0  # number of frames received so far
         self.guard = guard
         self.device, self._max_frames = device, max_frames
         self.placement = Placement(path)

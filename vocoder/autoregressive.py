@@ -13,8 +13,7 @@ from vocoder.kernels.launcher import Kernel, kernel
 from vocoder.layers.stack.plain import StackStepper, as_matrix, gate_offsets
 from vocoder.layers.stack.wavenet import WaveNetStack
 
-PART = 256
-"""positions for which the condition's part of the gates is computed at a time"""
+PART = 256  # positions for which the condition's part of the gates is computed at a time
 
 
 @dataclass(frozen=True)

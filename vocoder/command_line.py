@@ -11,8 +11,7 @@ from typing import Any
 from vocoder import __version__
 from vocoder.files import reason
 
-CLOSED_PIPE = 141
-"""the exit status that shells report for a program killed by SIGPIPE"""
+CLOSED_PIPE = 141  # the exit status that shells report for a program killed by SIGPIPE
 
 
 class _Once(argparse.Action):

@@ -11,8 +11,7 @@ from typing import Annotated, Any, TypeVar
 
 T = TypeVar("T")
 
-DTYPES = ("float32", "bfloat16", "int8")
-"""names of the precisions of a model's products"""
+DTYPES = ("float32", "bfloat16", "int8")  # names of the precisions of a model's products
 
 
 class ConfigError(ValueError):
@@ -51,11 +50,9 @@ NotNegative = Annotated[float, NOT_NEGATIVE]
 NotNegativeInt = Annotated[int, NOT_NEGATIVE]
 Share = Annotated[float, SHARE]
 Count = Annotated[int, COUNT]
-MAX_CORRECTIONS = 100
-"""largest number of corrections; far fewer are useful"""
+MAX_CORRECTIONS = 100  # largest number of corrections; far fewer are useful
 Corrections = Annotated[int, (0, MAX_CORRECTIONS)]
-Range = tuple[float, ...]
-"""a setting of two numbers, [low, high]"""
+Range = tuple[float, ...]  # a setting of two numbers, [low, high]
 Rules = Iterator[tuple[bool, str]]
 """for each rule whether it holds, and what is wrong if it does not"""
 

@@ -13,8 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
-ENTROPY = HALF_LOG_2PI + 0.5
-"""entropy of a standard normal value, in nats"""
+ENTROPY = HALF_LOG_2PI + 0.5  # entropy of a standard normal value, in nats
 NEWTON_STEPS = 3
 FAR = -30.0  # log-probability below which Newton's method starts from the tail series
 MAX_STEPS = 100  # of the solver for a mixture's quantile

@@ -19,8 +19,7 @@ MAGIC = b"\x93NUMPY"
 MAX_HEADER = 1024
 LENGTHS = {b"\x01\x00": "<H", b"\x02\x00": "<I"}
 """version -> format of the header's length (numpy.lib.format)"""
-LONGEST_HEAD = 12 + MAX_HEADER
-"""largest offset of the values in a file"""
+LONGEST_HEAD = 12 + MAX_HEADER  # largest offset of the values in a file
 FIELDS = {
     "descr": r"(?:['\"](.*?)['\"]|\[.*?\])",  # a list if the dtype is structured
     "fortran_order": "(True|False)",

@@ -29,8 +29,7 @@ class Packing:
         frame, last = torch.arange(self.frames, device=device), (self._ends - 1)[self._owner]
         self.held = torch.minimum(frame, last)
         """for each frame its index, or in a gap the index of the last frame of the utterance before it, (frames,)"""
-        self.owned = (frame <= last).float()
-        """1 for frames of utterances and 0 for gaps, (frames,)"""
+        self.owned = (frame <= last).float()  # 1 for frames of utterances and 0 for gaps, (frames,)
 
     def gaps(self, per_frame: int = 1) -> Tensor:
         """Return the indices of all steps in gaps, with `per_frame` steps per frame."""

@@ -15,8 +15,7 @@ from torch.nn import functional as F
 
 MEL, NOISE, CONDITION, Z = "mel", "noise", "condition", "z"
 """signals of every model: the mel, white noise, the networks' condition, and the latent signal that is decoded"""
-TARGET = "target"
-"""the mel that the audio of some models is corrected to, if not the given one"""
+TARGET = "target"  # the mel that the audio of some models is corrected to, if not the given one
 
 
 @contextmanager
@@ -150,10 +149,8 @@ class Track:
     """
 
     def __init__(self) -> None:
-        self.first = 0
-        """index of the first frame that is kept"""
-        self.end = 0
-        """index of the next frame to append"""
+        self.first = 0  # index of the first frame that is kept
+        self.end = 0  # index of the next frame to append
         self._kept: Tensor | None = None
         self._steps = 1
 
@@ -202,10 +199,8 @@ class Pipeline:
         self._tracks = {name: Track() for name in self._ahead}
         self.lookahead = self._ahead[MEL]
         """frames of the mel after a frame that must have arrived before it can be computed"""
-        self.frames = 0
-        """frames of the result computed so far"""
-        self.total: int | None = None
-        """frames of the whole mel, once its end is known"""
+        self.frames = 0  # frames of the result computed so far
+        self.total: int | None = None  # frames of the whole mel, once its end is known
 
     @property
     def mel_frames(self) -> int:

@@ -15,8 +15,7 @@ SLOW_RATE = 5e9
 _DTYPES = (("bfloat16", torch.bfloat16), ("float32", torch.float32))
 
 Clock = Callable[[], float]
-QUIET: Clock = time.perf_counter
-"""wall-clock time, for an idle machine"""
+QUIET: Clock = time.perf_counter  # wall-clock time, for an idle machine
 BUSY: Clock = time.process_time
 """processor time of all threads: with one thread it is valid on a busy machine too"""
 

@@ -26,8 +26,7 @@ LOUDNESS_HEADROOM = 0.25  # scale of audio during measurement, because torchaudi
 SAMPLE_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 96000)
 """Output rates besides the model's own. Every pair has a large common divisor, so the filter banks stay small."""
 RAW_16, RAW_FLOAT = AudioFormat("RAW", "PCM_16", bits=16), AudioFormat("RAW", "FLOAT")
-NPY = AudioFormat("NPY", "FLOAT")
-"""the only encoding that libsndfile cannot write"""
+NPY = AudioFormat("NPY", "FLOAT")  # the only encoding that libsndfile cannot write
 
 
 @dataclass(frozen=True)

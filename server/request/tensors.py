@@ -19,8 +19,7 @@ from server.request.options import InferenceParameters
 from server.request.reading import Strict, read_json
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
-VERSION = "1"
-"""the only version of every model"""
+VERSION = "1"  # the only version of every model
 NUMBERS = 4096  # numbers written to JSON at a time, which takes some milliseconds
 
 

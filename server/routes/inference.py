@@ -19,8 +19,7 @@ from server.routes.openapi import INFERENCE_BODY, INFERENCE_RESPONSE, REFUSALS
 from server.service import ServiceDependency
 from server.stream.audio import VALUE_BYTES
 
-JSON_BYTES = 24
-"""longest text of one sample"""
+JSON_BYTES = 24  # longest text of one sample
 
 router = APIRouter(prefix=INFERENCE, tags=["Open Inference Protocol"], responses=REFUSALS)
 

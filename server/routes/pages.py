@@ -7,10 +7,8 @@ from fastapi import APIRouter, Request, Response
 from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
-router = APIRouter(include_in_schema=False)
-"""the page for listening to the models"""
-docs_router = APIRouter(include_in_schema=False)
-"""the documentation of the API"""
+router = APIRouter(include_in_schema=False)  # the page for listening to the models
+docs_router = APIRouter(include_in_schema=False)  # the documentation of the API
 
 SERVER = Path(__file__).resolve().parent.parent
 PAGE_FILES = StaticFiles(directory=SERVER / "pages")

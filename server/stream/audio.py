@@ -25,8 +25,7 @@ from vocoder.mel.config import MelConfig
 from vocoder.sampling import Sampling, sampling_fields
 from vocoder.synthesis.stream import LONG_CHUNK_FRAMES, OPENING_FRAMES, Playback, StreamSession
 
-VALUE_BYTES = 4
-"""size of an audio sample or a mel value"""
+VALUE_BYTES = 4  # size of an audio sample or a mel value
 STATE_BYTES = 2**20  # about the size of a model's state between two chunks
 FIRST_FRAMES = 64  # assumed for the first chunk, before its session exists
 SPARE = 1.5  # least duration of a chunk's audio, in expected waits for the next chunk
@@ -64,14 +63,10 @@ class AudioStream:
     ) -> None:
         config = engine.model.mel_config
         self.route: str = connection.scope["route"].path
-        self.frames = 0
-        """mel frames so far"""
-        self.ended = False
-        """whether the mel is complete"""
-        self.samples = 0
-        """audio samples so far, at the output rate"""
-        self.sharpened = 0.0
-        """how far the latest frame was sharpened, 0 to 1"""
+        self.frames = 0  # mel frames so far
+        self.ended = False  # whether the mel is complete
+        self.samples = 0  # audio samples so far, at the output rate
+        self.sharpened = 0.0  # how far the latest frame was sharpened, 0 to 1
         self.playback = Playback()
         self._service, self._engine, self._sampling, self._connection = service, engine, sampling, connection
         self._output, self._placement, self._mel_config = output, placement, config

@@ -15,8 +15,7 @@ from vocoder.admission import StreamAdmission, heeded
 from vocoder.guard.guard import FEWEST_FRAMES, judge
 from vocoder.guard.verdict import UNFAMILIAR, Verdict
 
-LONGEST_DELAY = 0.01
-"""seconds that the guard waits for the first chunk to start"""
+LONGEST_DELAY = 0.01  # seconds that the guard waits for the first chunk to start
 ROUGHER = 1.25
 """Largest ratio of a mel's roughness to that of its messages read as (n_mels, frames)."""
 

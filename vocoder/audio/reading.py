@@ -24,8 +24,7 @@ SHORTENED = re.compile(r"^ *(?:data|SSND|Data Size) *: (\d+) \(should be (\d+)\)
 MP3_LENGTH = re.compile(rb"\xff[\xe0-\xff]..\0{9,34}(Xing|Info)", re.DOTALL)  # the frame with an MP3 file's length
 ANY_LENGTH = 2**31 - 2**20  # least size of samples in a header that stands for an unknown length, in bytes
 
-AudioFile = str | Path | BinaryIO
-"""a path, or a seekable binary file"""
+AudioFile = str | Path | BinaryIO  # a path, or a seekable binary file
 
 
 class AudioError(ValueError):

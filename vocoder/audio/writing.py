@@ -19,8 +19,7 @@ from vocoder.config import from_dict
 from vocoder.version import __version__
 
 _BLOCK = 1 << 15  # libsndfile's Vorbis encoder keeps each block on the stack
-PROGRAM = "flow-vocoder"
-"""prefix of the program field of audio files"""
+PROGRAM = "flow-vocoder"  # prefix of the program field of audio files
 
 
 @dataclass(frozen=True)

@@ -54,8 +54,7 @@ class SpeechOptions(TypedDict, total=False):
 
 KINDS: dict[Any, tuple[Any, str]] = {int: (Integral, "a whole number"), float: (Real, "a number"), str: (str, "text")}
 """type of an option -> accepted types, and their name in messages"""
-Call = dict[str, Any]
-"""arguments of httpx for one HTTP request"""
+Call = dict[str, Any]  # arguments of httpx for one HTTP request
 MODELS: Call = {"method": "GET", "url": "v1/models"}
 END = '{"end": true}'
 MESSAGE_FRAMES = 256

@@ -104,8 +104,7 @@ class LoopThread:
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True, name="vocoder-client")
         self._thread.start()
         self._process = os.getpid()
-        self.stop = weakref.finalize(self, _end, self._loop, self._thread)
-        """ends the thread"""
+        self.stop = weakref.finalize(self, _end, self._loop, self._thread)  # ends the thread
         self.stop.atexit = False  # the thread is a daemon and does not keep the process alive
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:

@@ -12,8 +12,7 @@ from vocoder.stages import Span
 BLOCK = 48
 """frames of a chain; chains begin at multiples of it and are independent of each other. With 16, half more frames are
 corrected, most of them to be discarded, and PESQ is no better; with 64, two threads share a second less evenly."""
-LEAST_WARM_UP = 8
-"""fewest frames that a chain corrects before its own"""
+LEAST_WARM_UP = 8  # fewest frames that a chain corrects before its own
 ENTERING, LEAVING, BETWEEN = 2.0, (0.8, 0.4, 0.8), 1.6
 """relaxation of a step for the frame that enters the window, for those that leave it next, and for all others"""
 FEW, LEAVING_OF_FEW = 4, (1.0, 1.0, 1.3)
@@ -47,8 +46,7 @@ class Order:
         self.grids = config.n_fft // (2 * config.hop_length) if half else 1
         """number of interleaved frame grids, whose frames overlap by half if the mel config's window allows; grid i
         holds frames i, i + grids, ..."""
-        self.stride = self.grids * self.hop_length
-        """samples between the frames of a grid"""
+        self.stride = self.grids * self.hop_length  # samples between the frames of a grid
         self.lead = -(-self.padding // self.hop_length)
         """slots before a frame's own that its window covers, which is also the number of hops until a slot is final"""
         self.offset = self.lead * self.hop_length - self.padding

@@ -32,8 +32,7 @@ EXAMPLE_FRAMES = 24
 """frames of the mel used for tracing; a program takes any number from `Program.least_frames`"""
 
 LEAST_FRAMES = 3
-MOST_POINTS = 4096
-"""largest Fourier transform computed as matrix products"""
+MOST_POINTS = 4096  # largest Fourier transform computed as matrix products
 FROM_MEL_TO_AUDIO = "hifigan"
 """sherpa-onnx's name for any vocoder from mel to audio (`hifigan-vocoder.cc`)"""
 FROM_MEL_TO_SPECTRUM = "vocos"

@@ -23,22 +23,14 @@ from vocoder.mel.convert import convert, decode, plain
 from vocoder.mel.values import bounds, finite_values, mel_range
 from vocoder.models.guard import GuardModel, Typicality
 
-FEWEST_FRAMES = 16
-"""fewest frames in which a convention can be recognised"""
-CLEARLY = 1.0
-"""log-odds from which a mel counts as transposed"""
-SURE = 0.9
-"""probability from which an unlikely mel counts as following another convention"""
-WITH_SOUND = (-80.0, 8.0)
-"""in every encoding a mel with sound has a value in this range"""
-LOWEST = -250.0
-"""no mel with sound has a value below this one, in any encoding"""
-QUIET_FRAMES = 64
-"""any mel this long has a band near silence; shorter ones may be loud throughout"""
-NOT_QUIET = -2.0
-"""smallest decimal logarithm that no such mel has"""
-FLAT = 1e-3
-"""largest range of a constant mel"""
+FEWEST_FRAMES = 16  # fewest frames in which a convention can be recognised
+CLEARLY = 1.0  # log-odds from which a mel counts as transposed
+SURE = 0.9  # probability from which an unlikely mel counts as following another convention
+WITH_SOUND = (-80.0, 8.0)  # in every encoding a mel with sound has a value in this range
+LOWEST = -250.0  # no mel with sound has a value below this one, in any encoding
+QUIET_FRAMES = 64  # any mel this long has a band near silence; shorter ones may be loud throughout
+NOT_QUIET = -2.0  # smallest decimal logarithm that no such mel has
+FLAT = 1e-3  # largest range of a constant mel
 BEYOND = 0.7
 """nepers above a full-scale sine that audio within -1 to 1 cannot reach; hard-clipped speech reaches 0.4"""
 AUDIBLE = -8.0

@@ -14,8 +14,7 @@ from vocoder.mel.config import PRESETS, MelConfig
 from vocoder.mel.conventions import DB10, LOUDEST, NOT_SPEECH, PLAIN, SHUFFLED, TRANSPOSED, Convention, convention_of
 
 UNSURE, UNFAMILIAR = "unsure", "unfamiliar"
-NAMED = 0.5
-"""probability from which a message names the likeliest fault"""
+NAMED = 0.5  # probability from which a message names the likeliest fault
 MESSAGES: Mapping[str, str] = MappingProxyType(
     {
         "range": "{range} No preset or common scale has such values: look for an offset, a factor or a wrong dtype.",

@@ -31,18 +31,14 @@ from vocoder.kernels.memory import Memory
 
 logger = logging.getLogger(__name__)
 
-PATIENCE = 2.0
-"""seconds of compilation after which it is logged"""
+PATIENCE = 2.0  # seconds of compilation after which it is logged
 COUNTER, STRIPE, ROWS, OWN = range(4)
 """positions of the launcher's integers in the arguments, and of the first parameter"""
-FLOATS = (torch.float32, torch.bfloat16)
-"""dtypes that kernels of several dtypes are compiled for"""
-Value = Tensor | float | tuple[Any, ...] | list[Any] | None
-"""a parameter; a list is `Packed`"""
+FLOATS = (torch.float32, torch.bfloat16)  # dtypes that kernels of several dtypes are compiled for
+Value = Tensor | float | tuple[Any, ...] | list[Any] | None  # a parameter; a list is `Packed`
 Launch = tuple[int, Any, int]
 """a run of a kernel: the address of its code, its arguments in memory, and its number of threads"""
-Layout = tuple[Any, ...]
-"""the types of parameters: int, float, a `Memory`, or a tuple of these"""
+Layout = tuple[Any, ...]  # the types of parameters: int, float, a `Memory`, or a tuple of these
 
 
 def compilable(x: Tensor, *dtypes: torch.dtype) -> bool:

@@ -5,26 +5,21 @@ from typing import Annotated, Any
 
 import torch
 
-LANES = 8
-"""numbers per vector in tables that are arranged for vectors, on any processor"""
+LANES = 8  # numbers per vector in tables that are arranged for vectors, on any processor
 BLOCK = 96
 """rows that are multiplied with all panels of a matrix in turn, so that they stay in the second-level cache"""
 
 PART = 2 * BLOCK
 """rows times bytes per number that go through a block at once, so that intermediate results stay in that cache too"""
-PAIR_COLUMNS = 48
-"""columns of bfloat16 that are multiplied at once"""
-TILE_ROWS = 16
-"""rows of a tile of Intel's AMX, and columns of pairs"""
+PAIR_COLUMNS = 48  # columns of bfloat16 that are multiplied at once
+TILE_ROWS = 16  # rows of a tile of Intel's AMX, and columns of pairs
 PAIR_ROWS = 288
 """rows of pairs that are multiplied with a panel, or in tiles go through a block, at once, so that it is read seldom"""
-WHOLE_TILES = 48
-"""number of rows that all kernels divide into whole tiles"""
+WHOLE_TILES = 48  # number of rows that all kernels divide into whole tiles
 
 SIGNED, POSITIVE = (127.0, 128.0), (255.0, 0.0)
 """of a row of integers: steps from zero to its largest value, and the integer that stands for zero"""
-DIP = 0.17
-"""added to a GELU, whose least value is -0.16997"""
+DIP = 0.17  # added to a GELU, whose least value is -0.16997
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,7 @@ from vocoder.kernels.memory import Matrix, Row
 
 FLOAT, INDEX = np.float32, ir.IntType(64)
 EPSILON = FLOAT(1e-6)  # added to a variance, as in `vocoder.layers.frame_block.FrameBlock`
-Panels = tuple[Matrix, Matrix]
-"""a matrix in panels of columns, and the bias in rows for each panel"""
+Panels = tuple[Matrix, Matrix]  # a matrix in panels of columns, and the bias in rows for each panel
 Mixing = tuple[Matrix, Row, Row, Row]
 """taps (K, C) and bias (C,) of a convolution of each channel, and the weight and bias of the normalisation after it"""
 

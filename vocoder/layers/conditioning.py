@@ -14,10 +14,8 @@ from vocoder.config import Checked, Count, NotNegativeInt, Rules
 from vocoder.layers.product import FrameConv
 from vocoder.stages import silenced
 
-MEL_CENTRE, MEL_SPREAD = -5.0, 2.5
-"""approximate mean and deviation of natural-log mels of speech"""
-REACH = 3
-"""classes on each side of the likeliest that are averaged to the frequency"""
+MEL_CENTRE, MEL_SPREAD = -5.0, 2.5  # approximate mean and deviation of natural-log mels of speech
+REACH = 3  # classes on each side of the likeliest that are averaged to the frequency
 
 
 class MelEncoder(nn.Module):

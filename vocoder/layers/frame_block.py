@@ -13,8 +13,7 @@ from vocoder.layers.integers import Mixing, block_in_quads
 from vocoder.layers.product import Kept, Product, in_panels, multiplies_pairs, multiplies_quads, multiplies_tiles
 from vocoder.stages import Span, silenced
 
-EPSILON = 1e-6
-"""added to a variance"""
+EPSILON = 1e-6  # added to a variance
 Sizes = tuple[tuple[int, torch.dtype], ...]
 
 

@@ -16,13 +16,10 @@ from vocoder.layers.product import Product, in_panels
 
 Mixing = tuple[Tensor, Tensor, Tensor, Tensor]
 """taps (K, C) and bias of a depthwise convolution, and gain and shift of the normalisation after it"""
-VECTOR = 16
-"""inputs fill whole vectors of this many numbers"""
+VECTOR = 16  # inputs fill whole vectors of this many numbers
 LEVELS = 127
-SHARE = 0.5
-"""exponent of the inputs' sizes in the factors; the rest is that of the weights'"""
-DEVIATIONS = 3.0
-"""standard deviations from the mean to the size of an input"""
+SHARE = 0.5  # exponent of the inputs' sizes in the factors; the rest is that of the weights'
+DEVIATIONS = 3.0  # standard deviations from the mean to the size of an input
 
 
 def block_in_quads(mixing: Mixing, wide: Product, narrow: Product, scale: Tensor) -> tuple[tuple[Any, ...], int, int]:

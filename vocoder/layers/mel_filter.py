@@ -8,12 +8,9 @@ from vocoder.kernels.memory import LANES
 from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import mel_filterbank
 
-MAX_DIFFERENCE = 3.0
-"""differences of mels are clamped to this, in nepers"""
-MAX_BOOST = 4.0
-"""largest log-gain, in nepers"""
-LEAST_POWER = 1e-14
-"""added to the power of a bin to bound the gradient of its square root"""
+MAX_DIFFERENCE = 3.0  # differences of mels are clamped to this, in nepers
+MAX_BOOST = 4.0  # largest log-gain, in nepers
+LEAST_POWER = 1e-14  # added to the power of a bin to bound the gradient of its square root
 
 
 class MelFilter(nn.Module):

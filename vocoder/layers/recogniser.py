@@ -37,10 +37,8 @@ FARTHEST = 8.0  # statistics are clamped to this many deviations from their mean
 LIKELIEST = 3
 END_SHARE = 0.0625
 """largest distance of a recording's smallest value from the lower end of mapped decibels, as a share of their range"""
-PAUSE = 128
-"""frames from which a mel contains silence; a single word may have none"""
-NEVER = 1e-6
-"""negligible probability"""
+PAUSE = 128  # frames from which a mel contains silence; a single word may have none
+NEVER = 1e-6  # negligible probability
 POWERS = Convention(POWER, DB10)
 
 Array = NDArray[np.float32]

@@ -25,8 +25,7 @@ class Family:
     """whether most of its products may be of 8-bit integers"""
 
 
-Families = Mapping[str, Family]
-"""families by name"""
+Families = Mapping[str, Family]  # families by name
 FAMILIES: Families = MappingProxyType(
     {
         "waveglow": Family(WaveGlowConfig, WaveGlow),

@@ -15,10 +15,8 @@ from vocoder.stages import inference
 
 LOST = 3.0
 """penalty in nats for a value below the floor; the density sees it at the floor, where it is high"""
-SLACK = 0.5
-"""nepers by which acoustic models undershoot the floor"""
-FEWEST = 4
-"""fewest windows needed for a judgement"""
+SLACK = 0.5  # nepers by which acoustic models undershoot the floor
+FEWEST = 4  # fewest windows needed for a judgement
 HEARD = 2.5
 """nepers above the floor that a window's loudest band needs, so that silence does not count"""
 

@@ -22,8 +22,7 @@ from vocoder.models.base import FlowVocoder, VocoderConfig
 from vocoder.packing import Packing
 from vocoder.stages import CONDITION, MEL, NOISE, Stage, Z
 
-SHIFT = "shift"
-"""signal of the stages over samples that is added to white noise"""
+SHIFT = "shift"  # signal of the stages over samples that is added to white noise
 GAIN_BOUND = 4.0  # nepers: from inaudible in the noise to 35 dB above it
 NOISE_FLOOR = 1e-3  # of the learned noise gain, since there is no density without noise
 

@@ -20,15 +20,12 @@ from vocoder.stages import MEL, NOISE, Pipeline, Stage, inference, run
 
 WHOLE_FRAMES = 1024
 """frames of a batch, over all its mels, up to which it is computed in one piece; longer batches are split into parts"""
-PART_FRAMES = 512
-"""frames of a part, over all mels of the batch"""
+PART_FRAMES = 512  # frames of a part, over all mels of the batch
 LEAST_PART_FRAMES = 128
 """fewest frames of each mel in a part; in shorter parts the context of the stages would dominate the cost"""
 
-SILENT_FRAMES = 88
-"""length of the silent mel that the bias is measured on"""
-N_FFT, HOP_LENGTH = 1024, 256
-"""of the spectra in which the bias is subtracted"""
+SILENT_FRAMES = 88  # length of the silent mel that the bias is measured on
+N_FFT, HOP_LENGTH = 1024, 256  # of the spectra in which the bias is subtracted
 
 
 class Runner:

@@ -32,8 +32,7 @@ LEAST_CHUNK_FRAMES = 4
 """the fewest frames that a chunk waits for, even if playback may pause meanwhile: shorter chunks cost too much"""
 PROMPT = 0.25
 """frames that arrive within this share of their duration are waited for: shorter chunks would only cost more"""
-LAST = 0.25
-"""share by which a chunk may be extended to include the rest of the mel"""
+LAST = 0.25  # share by which a chunk may be extended to include the rest of the mel
 
 
 class ChunkSizes:
@@ -84,10 +83,8 @@ class Playback:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.clock = clock
-        self.late = 0.0
-        """seconds of pause before the last chunk"""
-        self.dry_seconds = 0.0
-        """seconds of all pauses"""
+        self.late = 0.0  # seconds of pause before the last chunk
+        self.dry_seconds = 0.0  # seconds of all pauses
         self._seconds = 0.0  # audio delivered so far
         self._heard = -math.inf  # when playback of it ends
         self._began = math.inf  # when work on the next chunk began

@@ -26,8 +26,7 @@ from vocoder.synthesis.stream import ChunkSizes, StreamSession, read_start, stre
 
 Mel = TypeVar("Mel", Tensor, np.ndarray)
 
-OPTIONS = (*SAMPLING_FIELDS, "guard", "preset", "adapt")
-"""options of whole and streamed synthesis"""
+OPTIONS = (*SAMPLING_FIELDS, "guard", "preset", "adapt")  # options of whole and streamed synthesis
 
 
 class Synthesizer:

@@ -11,8 +11,7 @@ from torch.nn import functional as F
 from vocoder.config import Checked, Count, Rules
 from vocoder.stages import silenced
 
-Affine = tuple[Tensor, Tensor]
-"""matrix (outputs, inputs) and bias (outputs,)"""
+Affine = tuple[Tensor, Tensor]  # matrix (outputs, inputs) and bias (outputs,)
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,7 @@ from vocoder.layers.stack.plain import WaveNetConfig as WaveNetConfig
 
 TILE_BYTES = 1 << 18
 """size per thread of a tile's channels, so that a layer's intermediate results stay in the second-level cache"""
-STRIPE = 64
-"""rows that a thread of the gate kernel takes at a time"""
+STRIPE = 64  # rows that a thread of the gate kernel takes at a time
 ALL = 1 << 62
 
 
