@@ -50,7 +50,8 @@ NotNegative = Annotated[float, NOT_NEGATIVE]
 NotNegativeInt = Annotated[int, NOT_NEGATIVE]
 Share = Annotated[float, SHARE]
 Count = Annotated[int, COUNT]
-MAX_CORRECTIONS = 100  # largest number of corrections; far fewer are useful
+MAX_CORRECTIONS = 100
+"""largest number of corrections; far fewer are useful"""
 Corrections = Annotated[int, (0, MAX_CORRECTIONS)]
 Range = tuple[float, ...]  # a setting of two numbers, [low, high]
 Rules = Iterator[tuple[bool, str]]

@@ -17,7 +17,8 @@ from vocoder.models.families import FAMILIES
 from vocoder.sampling import Device, GuardMode
 from vocoder.synthesis.synthesizer import Synthesizer
 
-DEFAULT_MODEL = "reverse"  # the shipped model used by default: the fastest of those that sound best
+DEFAULT_MODEL = "reverse"
+"""the shipped model used by default: the fastest of those that sound best"""
 
 
 class DeviceError(ValueError):

@@ -18,14 +18,17 @@ from vocoder.mel.config import MelConfig
 
 Preset = str | Path | MelConfig | None
 """a mel config: a preset's name, a file or a `MelConfig`; "auto" recognises it, None is the model's own"""
-AdaptMode = Literal["on", "off"]  # whether an adapter may be used if there is no exact conversion
-Device = str | torch.device  # where a model runs: "cpu", "cuda", ...
+AdaptMode = Literal["on", "off"]
+"""whether an adapter may be used if there is no exact conversion"""
+Device = str | torch.device
+"""where a model runs: "cpu", "cuda", ..."""
 GuardMode = Literal["warn", "strict", "off"]
 """for a mel that is not typical: synthesize it with a warning, refuse it, or do not check"""
 
 SAMPLING_FIELDS = ("sigma", "seed", "denoise", "corrections", "sharpen")
 """the fields of a `Sampling` that concern the model, not how the mel was made"""
-MAX_SIGMA = 2  # highest sampling temperature
+MAX_SIGMA = 2
+"""highest sampling temperature"""
 MAX_SEED = 2**63 - 1
 BLOCK_FRAMES = 32
 """frames drawn from one counter-based generator; never change it, since it determines the noise of a seed"""
