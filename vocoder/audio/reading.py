@@ -19,9 +19,11 @@ OGG_HEAD = 27  # bytes of a page before its segment table (RFC 3533, section 6)
 FIRST_PAGE = 2  # flag of a stream's first page
 LOUDEST = 1000.0
 UNKNOWN = 2**63 - 1  # libsndfile's frame count if the header gives none
-SHORTENED = re.compile(r"^ *(?:data|SSND|Data Size) *: (\d+) \(should be (\d+)\)", re.MULTILINE)
-"""libsndfile's log, if a wav, aiff or au file ends early"""
+SHORTENED = re.compile(r"^ *(?:data|SSND|Data Size|Riff size|riff) *: (\d+) \(should be (\d+)\)", re.MULTILINE)
+"""libsndfile's log, if a wav, rf64, w64, aiff or au file ends early"""
 MP3_LENGTH = re.compile(rb"\xff[\xe0-\xff]..\0{9,34}(Xing|Info)", re.DOTALL)  # the frame with an MP3 file's length
+MP3_KBPS = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)  # bit rates of MPEG 2, and below of MPEG 1
+MP3_KBPS_1 = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
 ANY_LENGTH = 2**31 - 2**20  # least size of samples in a header that stands for an unknown length, in bytes
 
 AudioFile = str | Path | BinaryIO  # a path, or a seekable binary file
@@ -49,7 +51,7 @@ def read_audio(
 
     Raises:
         AudioError: the file is not audio or has no samples, samples are not finite or more than 60 dB above full
-            scale, or it is truncated, a chain of Ogg streams, or FLAC without its length.
+            scale, or it is truncated, a chain of Ogg streams or MP3 files, or FLAC without its length.
         AudioTooLongError: the audio is longer than `max_seconds`.
         FileNotFoundError: the file does not exist.
     """
@@ -94,7 +96,7 @@ def open_audio(source: AudioFile) -> soundfile.SoundFile:
     """Open an audio file, a path or a seekable binary file, for reading.
 
     Raises an AudioError for chained Ogg streams, since only the first would be read, for FLAC without its length, which
-    libsndfile cannot read to the end, and for truncated wav, aiff, au and Ogg files.
+    libsndfile cannot read to the end, for MP3 files that it would end early, and for truncated wav, aiff, au and Ogg.
     """
     with _bytes_of(source) as file:
         if fault := ogg_fault(file):
@@ -107,6 +109,16 @@ def open_audio(source: AudioFile) -> soundfile.SoundFile:
     if (said := SHORTENED.search(opened.extra_info)) and int(said[2]) + 1 < int(said[1]) < ANY_LENGTH:
         opened.close()
         raise AudioError(f"{name_of(source)} is truncated: it has {said[2]} of its {said[1]} bytes of samples")
+    if opened.format == "MP3":
+        with _bytes_of(source) as file:
+            place = file.tell()
+            file.seek(0)
+            samples = mp3_samples(file.read())
+            file.seek(place)
+        if samples > opened.frames + 4 * 1152:  # encoders add two frames, and one with the length
+            opened.close()
+            fault = f"several MP3 files in one, or one that does not say how long it is ({samples} samples)"
+            raise AudioError(f"{name_of(source)} is {fault}: convert it to wav")
     return opened
 
 
@@ -121,6 +133,27 @@ def gives_mp3_length(source: AudioFile) -> bool:
         head = file.read(10)  # an ID3 tag may hold a picture
         file.seek(sum(byte << 7 * i for i, byte in enumerate(head[:5:-1])) if head.startswith(b"ID3") else 0)
         return MP3_LENGTH.search(file.read(2**16)) is not None
+
+
+def mp3_samples(content: bytes) -> int:
+    """Return the number of samples in the frames of an MP3 file (ISO 11172-3, section 2.4.1)."""
+    samples = i = 0
+    while (i := content.find(b"\xff", i)) >= 0:
+        size, length = _mp3_frame(content[i : i + 3])
+        if size and (i + size >= len(content) or _mp3_frame(content[i + size : i + size + 3])[0]):  # not in a tag
+            samples += length
+        i += size or 1
+    return samples
+
+
+def _mp3_frame(head: bytes) -> tuple[int, int]:
+    """Return a frame's bytes and samples, given its first three bytes; zeros if none begins there."""
+    version, kbps, rate = (head[1] >> 3 & 3, (head[2] >> 4) - 1, head[2] >> 2 & 3) if len(head) == 3 else (1, 0, 0)
+    if version == 1 or head[0] != 0xFF or head[1] & 0xE6 != 0xE2 or not 0 <= kbps < 14 or rate == 3:
+        return 0, 0
+    length, rates = (1152, MP3_KBPS_1) if version == 3 else (576, MP3_KBPS)
+    hertz = (44100, 48000, 32000)[rate] >> {3: 0, 2: 1, 0: 2}[version]
+    return length * 125 * rates[kbps] // hertz + (head[2] >> 1 & 1), length
 
 
 def name_of(place: AudioFile) -> str:

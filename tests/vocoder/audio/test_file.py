@@ -89,7 +89,7 @@ def test_read_and_write_errors_explain_the_cause(tmp_path):
     head, sizes = whole[: whole.index(b"data") + 4], f"it has 200 of its {2 * len(X)} bytes"
     with pytest.raises(AudioError, match=f"the audio is truncated: {sizes} of samples"):
         read_audio(io.BytesIO(whole[: len(head) + 204]))
-    for container in ("MP3", "AIFF", "AU"):
+    for container in ("MP3", "AIFF", "AU", "RF64", "W64"):
         cut = encoded(X, 24000, container)
         with pytest.raises(AudioError, match="the audio is truncated"):
             read_audio(io.BytesIO(cut[: len(cut) // 2]))
@@ -100,6 +100,10 @@ def test_read_and_write_errors_explain_the_cause(tmp_path):
     guessed = encoded(np.append(0 * X, X), 24000, "MP3")
     guessed = guessed[guessed.index(guessed[:2], 4) :]  # by its first frame, which is small, it would be longer
     assert len(read_audio(io.BytesIO(guessed))[0]) >= 2 * len(X)
+    cut = encoded(np.append(X, 0 * X), 24000, "MP3")
+    for several in (2 * cut, cut[cut.index(cut[:2], 4) :]):  # by its first frame, which is large, it would be shorter
+        with pytest.raises(AudioError, match="several MP3 files in one, or one that does not say how long it is"):
+            read_audio(io.BytesIO(several))
     streamed = head + b"\xff" * 4 + whole[len(head) + 4 :]  # a length that was not known when the header was written
     assert len(read_audio(io.BytesIO(streamed))[0]) == len(X)
     with pytest.raises(FileNotFoundError, match=r"there is no audio file .*absent\.wav"):
