@@ -25,6 +25,7 @@ from vocoder.directories import CheckpointError as CheckpointError
 from vocoder.files import read_small, replaced
 from vocoder.mel.config import MelConfig
 from vocoder.models.families import FAMILIES, Families, family_of
+from vocoder.stages import torch_defaults
 
 logger = logging.getLogger(__name__)
 
@@ -138,7 +139,7 @@ def load_model(directory: Path | str, weights: bool = True, families: Families =
             if ours not in (None, theirs):
                 raise CheckpointError(f"{described} has {name} {ours} in the model, {theirs} in the mel")
         tensors = _read_tensors(path, sha256, weights)
-        with _Within(sum(tensor.numel() for tensor in tensors.values()) or MOST_NUMBERS, path):
+        with torch_defaults(), _Within(sum(tensor.numel() for tensor in tensors.values()) or MOST_NUMBERS, path):
             model = family.build(architecture)
     except (KeyError, ConfigError) as error:
         raise CheckpointError(f"{described} does not describe a known model: {error}") from error

@@ -4,8 +4,9 @@ A model lists its stages once. `run` computes whole utterances with them, from n
 same stages piece by piece. Several stages use `frames_of`, `silenced` and `overlap_add`.
 """
 
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -18,10 +19,26 @@ MEL, NOISE, CONDITION, Z = "mel", "noise", "condition", "z"
 TARGET = "target"  # the mel that the audio of some models is corrected to, if not the given one
 
 
+_DEFAULTS = threading.RLock()
+
+
+@contextmanager
+def torch_defaults() -> Iterator[None]:
+    """Make tensors as float32 on the CPU if nothing else is said, whatever defaults the program has chosen."""
+    with _DEFAULTS, torch.device("cpu"):
+        before = torch.get_default_dtype()
+        torch.set_default_dtype(torch.float32)
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(before)
+
+
 @contextmanager
 def inference(device_type: str = "cpu") -> Iterator[None]:
     """Compute without gradients and their overhead, in the model's own precision even under autocast."""
-    with torch.inference_mode(), torch.autocast(device_type, enabled=False):
+    usual = nullcontext() if torch.get_default_device().type == "cpu" else torch.device("cpu")
+    with torch.inference_mode(), torch.autocast(device_type, enabled=False), usual:
         yield
 
 

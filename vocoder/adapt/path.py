@@ -106,7 +106,7 @@ class Converter:
         """End the mel and return the remaining model frames (n_mels, frames), float32 on the CPU, possibly none."""
         adapter, frames = self.path.adapter, self._decoded.end
         if adapter is None or not frames:
-            return torch.empty(self.path.target.n_mels, 0)
+            return torch.empty(self.path.target.n_mels, 0, dtype=torch.float32, device="cpu")
         return self._advance(adapter, self.path.frames(frames), frames).float()
 
     @inference()

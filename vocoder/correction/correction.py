@@ -15,7 +15,7 @@ from vocoder.kernels.launcher import compilable, kernel
 from vocoder.kernels.memory import LANES
 from vocoder.layers.mel_filter import MelFilter, vector_tables
 from vocoder.mel.config import MelConfig
-from vocoder.stages import Span, Stage, overlap_add
+from vocoder.stages import Span, Stage, overlap_add, torch_defaults
 
 
 class Correction(nn.Module):
@@ -158,6 +158,7 @@ def _share(window: Tensor, stride: int) -> Tensor:
 
 
 @cache
+@torch_defaults()
 def compiled_tables(config: MelConfig, corrections: int) -> tuple[Any, ...] | None:
     """Return the tables of the compiled correction in the order of its parameters; None for unsupported mel configs."""
     order, filter, fourier = Order(config, corrections), MelFilter(config).float(), fourier_tables(config.n_fft)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import MelSpectrogram, band_centres
+from vocoder.stages import torch_defaults
 
 GAIN = 2.2
 """factor on a frame's deviations from its smoothed spectrum at full strength, the largest possible"""
@@ -69,7 +70,7 @@ class Sharpener:
         return torch.maximum(made - self.levelled * (power / before).log(), mel.clamp_max(self.floor))
 
 
-_sharpener = cache(Sharpener)
+_sharpener = cache(torch_defaults()(Sharpener))
 
 
 class Sharpening:

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from vocoder.mel.config import MelConfig
 from vocoder.mel.convert import encode
+from vocoder.stages import torch_defaults
 
 # The Slaney scale is linear up to 1000 Hz (mel 15), and logarithmic above, with 27 steps per factor of 6.4.
 _LINEAR_HZ_PER_MEL = 200.0 / 3.0
@@ -115,7 +116,7 @@ class MelSpectrogram(nn.Module):
         return squared.sqrt() if config.power == 1.0 else squared
 
 
-_spectrogram = lru_cache(maxsize=32)(MelSpectrogram)  # bounded: requests may bring statistics of their own
+_spectrogram = lru_cache(32)(torch_defaults()(MelSpectrogram))  # bounded: requests may bring their own statistics
 
 
 def mel_of(x: NDArray[np.float32], config: MelConfig) -> NDArray[np.float32]:

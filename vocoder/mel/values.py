@@ -12,6 +12,7 @@ from torch import Tensor
 from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import MelSpectrogram
 from vocoder.npy import MASKED
+from vocoder.stages import torch_defaults
 
 SLACK = 0.25  # acoustic models overshoot, so a quarter of the range is allowed on both sides
 SWEEP_SECONDS = 2.0
@@ -92,5 +93,5 @@ class MelRange:
         )
 
 
-mel_range = lru_cache(maxsize=64)(MelRange)
+mel_range = lru_cache(maxsize=64)(torch_defaults()(MelRange))
 """returns the range of a mel config, which is measured once"""

@@ -192,7 +192,7 @@ class StreamSession:
         Pass `delivered=False` to report the delivery to `playback` later.
         """
         if (frames := self.ready) == 0:
-            return self._as_pushed(torch.zeros(0))
+            return self._as_pushed(torch.zeros(0, dtype=torch.float32, device="cpu"))
         with inference(self._admission.device.type):
             x = self._admission.placement.place(self.pipeline.advance(frames)[0, 0])
         if delivered:

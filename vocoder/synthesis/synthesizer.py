@@ -21,6 +21,7 @@ from vocoder.mel.config_file import AUTO
 from vocoder.mel.values import MelError
 from vocoder.models.base import Vocoder
 from vocoder.sampling import SAMPLING_FIELDS, AdaptMode, Device, GuardMode, Preset, Sampling, Utterance, guard_mode
+from vocoder.stages import torch_defaults
 from vocoder.synthesis.runner import Runner
 from vocoder.synthesis.stream import ChunkSizes, StreamSession, read_start, stream_audio
 
@@ -40,6 +41,7 @@ class Synthesizer:
         guard: default mode for mels that are not typical of their mel config.
     """
 
+    @torch_defaults()
     def __init__(
         self, checkpoint: Checkpoint, name: str, device: Device, dtype: torch.dtype, guard: GuardMode = "warn"
     ) -> None:

@@ -32,8 +32,8 @@ def test_arrays_give_arrays_and_a_batch_equals_its_items_alone(kind):
     x = v.synthesize(m, seed=10)
     assert isinstance(x, torch.Tensor)
     assert (x.shape, x.dtype) == ((3, FRAMES * 8), torch.float32)
-    torch.set_default_dtype(torch.float64)  # neither this nor autocast matters
-    with torch.autocast("cpu"):
+    torch.set_default_dtype(torch.bfloat16)  # neither this, nor autocast, nor another default device matters
+    with torch.autocast("cpu"), torch.device("meta"):
         arrays = v.synthesize(m.numpy(), seed=10), np.concatenate(list(v.stream(m[0].numpy(), seed=10, chunk_frames=9)))
         together = v.synthesize_many([Utterance(mel=m[i], seed=10 + i, denoise=0.1) for i in range(3)])
         for i in range(3):
