@@ -83,6 +83,7 @@ def replaced(directory: Path) -> Iterator[Path]:
     If the process is killed, either all old or all new files are left, provided that the file system can exchange two
     directories; elsewhere files are replaced one by one. After an error nothing has changed.
     """
+    new = not directory.exists()
     directory.mkdir(parents=True, exist_ok=True)
     directory = directory.resolve()
     beside = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
@@ -108,6 +109,8 @@ def replaced(directory: Path) -> Iterator[Path]:
         _flush(directory.parent)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+        if new and not any(directory.iterdir()):  # after an error
+            directory.rmdir()
 
 
 def _exchange(one: Path, other: Path) -> bool:

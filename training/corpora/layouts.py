@@ -44,7 +44,7 @@ def scan_folder(path: Path, name: str | None = None, licence: str | None = None)
 
 
 def scan_ljspeech(path: Path, name: str | None = None, licence: str | None = None) -> Corpus:
-    """List the recordings in `metadata.csv` (lines of `ID|text|normalised text`).
+    """List the recordings in `metadata.csv` (lines of `ID|text|normalised text`; an ID may be quoted or end in .wav).
 
     A listed recording that is missing is counted by the split, and skipped as unreadable. Raises CorpusError if
     `metadata.csv` or `wavs/` is missing, or a line of the table has no name.
@@ -53,9 +53,9 @@ def scan_ljspeech(path: Path, name: str | None = None, licence: str | None = Non
     if not table.is_file() or not (path / "wavs").is_dir():
         raise CorpusError(f"{path} is not in the LJSpeech layout: it needs metadata.csv and wavs/")
     lines = [line for line in table.read_text(encoding="utf-8-sig", errors="replace").split("\n") if line.strip()]
-    names = [line.split("|", maxsplit=1)[0].strip() for line in lines]
+    names = [line.split("|", maxsplit=1)[0].strip().strip('"').removesuffix(".wav") for line in lines]
     for number, file in enumerate(names, start=1):
-        if not file or "/" in file or "\\" in file:
+        if not file or "/" in file or "\\" in file or "|" not in lines[number - 1]:
             raise CorpusError(f"{table}, entry {number}: expected `ID|text`, found {lines[number - 1][:60]!r}")
     name = name or "ljspeech"
     recordings = (Recording(path / "wavs" / f"{file}.wav", f"{file}.wav", name) for file in names)

@@ -74,15 +74,16 @@ def test_ljspeech_follows_its_metadata_and_rejects_other_layouts(tmp_path):
     with pytest.raises(CorpusError, match="LJSpeech layout"):
         scan_ljspeech(tmp_path)
     touch(tmp_path, "wavs/LJ001-0001.wav", "wavs/LJ001-0002.wav", "wavs/stray.wav")
-    lines = "\ufeffLJ001-0001|A|a\u2028a\nLJ001-0002|B|".encode(), "ü\nLJ001-0003|C|c\n".encode("latin-1")
+    lines = '\ufeffLJ001-0001|A|a\u2028a\n"LJ001-0002.wav"|B|'.encode(), "ü\nLJ001-0003|C|c\n".encode("latin-1")
     (tmp_path / "metadata.csv").write_bytes(b"".join(lines))
     found = scan_ljspeech(tmp_path)
     assert [r.name for r in found.recordings] == ["LJ001-0001.wav", "LJ001-0002.wav", "LJ001-0003.wav"]
     assert ({r.speaker for r in found.recordings}, found.licence) == ({"ljspeech"}, "unknown")
     assert found.recordings[0].path == tmp_path / "wavs/LJ001-0001.wav"
-    (tmp_path / "metadata.csv").write_text("../a|x\n", encoding="utf-8")
-    with pytest.raises(CorpusError, match="entry 1"):
-        scan_ljspeech(tmp_path)
+    for line in ("../a|x\n", "LJ001-0001,A\n"):
+        (tmp_path / "metadata.csv").write_text(line, encoding="utf-8")
+        with pytest.raises(CorpusError, match="entry 1"):
+            scan_ljspeech(tmp_path)
 
 
 def test_vctk_uses_one_microphone_reads_both_releases_and_rejects_other_layouts(tmp_path):
