@@ -53,7 +53,7 @@ def run_program(
     """
     try:
         status = _dispatch(program, commands, list(sys.argv[1:] if argv is None else argv), extra)
-        sys.stdout.flush()
+        print(end="", flush=True)  # unless standard output is closed
         return status
     except BrokenPipeError:  # the reader closed the pipe, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes once more at its end
