@@ -16,21 +16,17 @@ from torch.nn.utils.parametrizations import weight_norm
 from training.losses.spectral import spectrum
 from vocoder.config import ConfigError, from_dict, to_dict
 
-CRITICS_FILE = "critics.safetensors"
-"""file of the critics, beside the weights of the model that they judged"""
+CRITICS_FILE = "critics.safetensors"  # file of the critics, beside the weights of the model that they judged
 
 
 @dataclass(frozen=True)
 class CriticConfig:
     """Shape of the critics."""
 
-    sizes: tuple[int, ...] = (512, 1024, 2048)
-    """FFT size of each critic in samples"""
+    sizes: tuple[int, ...] = (512, 1024, 2048)  # FFT size of each critic in samples
     channels: int = 32
-    length: int = 8192
-    """samples of each segment that the critics see, at a random position; 0 for all"""
-    f_max: float = 8000.0
-    """highest frequency that the critics see, in Hz"""
+    length: int = 8192  # samples of each segment that the critics see, at a random position; 0 for all
+    f_max: float = 8000.0  # highest frequency that the critics see, in Hz
 
 
 class SpectrogramCritics(nn.Module):

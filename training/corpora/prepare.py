@@ -29,8 +29,7 @@ from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import load_mel_config
 from vocoder.npy import read_mel
 
-UNHEARD = "it was not decoded"
-"""detail for a recording that was skipped without being decoded"""
+UNHEARD = "it was not decoded"  # detail for a recording that was skipped without being decoded
 _BANDWIDTH = "bandwidth="
 _DESCRIBED = ("source", "licence", "attribution", "unseen", "use", "synthetic", "test_share", "mel_preset")
 

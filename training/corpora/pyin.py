@@ -17,8 +17,7 @@ from scipy.stats import beta
 
 from vocoder.config import ConfigError
 
-F0_MIN, F0_MAX = 50.0, 600.0
-"""range of the pitch in Hz"""
+F0_MIN, F0_MAX = 50.0, 600.0  # range of the pitch in Hz
 CLASSES_PER_SEMITONE = 10
 _THRESHOLDS = np.linspace(0, 1, 101)
 _PRIOR = np.diff(beta.cdf(_THRESHOLDS, 2.0, 18.0))  # probability of each threshold

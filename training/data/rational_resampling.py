@@ -13,8 +13,7 @@ import numpy as np
 from vocoder.audio.resampling import half_width, resample
 from vocoder.config import ConfigError
 
-RATE_STEPS = 40
-"""Rates are multiples of 1 / RATE_STEPS."""
+RATE_STEPS = 40  # rates are multiples of 1 / RATE_STEPS
 
 
 def rate_grid(rates: tuple[float, ...]) -> tuple[Fraction, ...]:

@@ -18,8 +18,7 @@ from training.corpora.pitch import label_hop, read_tracks
 from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import MelSpectrogram
 
-SPEEDS = (0.65, 0.8, 1.0, 1.25)
-"""playing speeds with pitch labels; other speeds use the nearest"""
+SPEEDS = (0.65, 0.8, 1.0, 1.25)  # playing speeds with pitch labels; other speeds use the nearest
 
 
 class AudioStore:

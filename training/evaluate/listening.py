@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from training.evaluate.metric import Audio
 from training.evaluate.report import Report, cells, template, utterance_cells
 
-DIFFERENCE_DB = 30.0
-"""difference in dB with the strongest colour"""
+DIFFERENCE_DB = 30.0  # difference in dB with the strongest colour
 _LEVELS = 49  # colour levels; odd, so that no difference is white; more would not be distinguishable
 
 

@@ -8,8 +8,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-Audio: TypeAlias = NDArray[np.float32]
-"""x (T,) float32 in [-1, 1]."""
+Audio: TypeAlias = NDArray[np.float32]  # x (T,) float32 in [-1, 1]
 
 
 class MetricUndefinedError(ValueError):

@@ -16,8 +16,7 @@ from vocoder.audio.resampling import resample
 
 _SAMPLE_RATE = 16000
 _STOI_RATE = 10000
-_DNSMOS_WINDOW = 144160
-"""length of DNSMOS's input in samples, 9.01 s; shorter audio is repeated"""
+_DNSMOS_WINDOW = 144160  # length of DNSMOS's input in samples, 9.01 s; shorter audio is repeated
 
 
 def pesq_wide_band(reference: Audio, generated: Audio, sample_rate: int) -> float:

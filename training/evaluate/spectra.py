@@ -10,10 +10,8 @@ from training.losses.spectral import magnitude_distance, squared_magnitude
 
 RESOLUTIONS = ((512, 240, 50), (1024, 600, 120), (2048, 1200, 240))
 """(n_fft, win_length, hop_length) of each spectrogram, in samples"""
-BAND = (8200.0, 10800.0)
-"""Hz; between the edge of mels that end at 8 kHz and half the usual rate of 22,050 Hz"""
-LEAST_DB = -60.0
-"""Recordings below this level have only quantisation noise in the band."""
+BAND = (8200.0, 10800.0)  # Hz; between the edge of mels that end at 8 kHz and half the usual rate of 22,050 Hz
+LEAST_DB = -60.0  # recordings below this level have only quantisation noise in the band
 _WINDOW = 1024  # samples, Hann
 
 

@@ -29,8 +29,7 @@ RUNS: dict[str, type[ReverseRun] | type[WaveGlowRun]] = {"reverse": ReverseRun, 
 """the runs that fine-tune models, by family"""
 RECIPE = Path(__file__).with_suffix(".yaml")
 """settings of runs: of all families, of each family, and for predicted mels"""
-TIMED_STEPS = 4
-"""steps timed together; equals `likelihood_every`, so that every kind of step is included"""
+TIMED_STEPS = 4  # steps timed together; equals `likelihood_every`, so that every kind of step is included
 TIMED_ROUNDS = 2
 PACE_STEPS = 1 + TIMED_ROUNDS * TIMED_STEPS
 _PROBE = Budget(1.0, 1)

@@ -15,8 +15,7 @@ from training.finetune.budget import held_out
 from vocoder.files import is_current
 from vocoder.mel.config import MelConfig
 
-LEAST_SECONDS = 20.0
-"""minimum seconds of speech to train on; the least that was tried is a minute"""
+LEAST_SECONDS = 20.0  # minimum seconds of speech to train on; the least that was tried is a minute
 
 
 def prepared_voice(corpus: Corpus, args: Namespace, output: Path, mel_config: MelConfig) -> tuple[Manifest, str]:

@@ -15,8 +15,7 @@ NOISE_ABOVE_MEL = NOISE | {"stft_distance": 0.01}
 """the same where training changes only what is above the mel, which the others do not hear"""
 ALLOWED = {"pesq": 0.5, "stoi": 0.05}
 """loss of a metric that is accepted with predicted mels, because they lack the detail that it compares"""
-USUAL_GAIN = (0.1, 0.2)
-"""usual gain of DistillMOS; see docs/own-voice.md"""
+USUAL_GAIN = (0.1, 0.2)  # usual gain of DistillMOS; see docs/own-voice.md
 
 
 @dataclass(frozen=True)

@@ -85,20 +85,15 @@ class Checkpoints:
 class Progress:
     """The counters of a run, over all processes. They continue after a resume."""
 
-    step: int = 0
-    """Steps done."""
+    step: int = 0  # steps done
     epoch: int = 0
-    items_in_epoch: int = 0
-    """Items of the current epoch that have been used."""
+    items_in_epoch: int = 0  # items of the current epoch that have been used
     best_score: float | None = None
-    nonfinite_steps: int = 0
-    """Steps with at least one phase skipped because its loss or gradient was not finite."""
+    nonfinite_steps: int = 0  # steps with at least one phase skipped because its loss or gradient was not finite
     nonfinite_in_a_row: int = 0
-    minutes: float = 0.0
-    """Wall-clock time, including validation and checkpoints."""
+    minutes: float = 0.0  # Wall-clock time, including validation and checkpoints
     items: int = 0
-    audio_seconds: float = 0.0
-    """Seconds of audio seen; 0 if the data are not audio."""
+    audio_seconds: float = 0.0  # seconds of audio seen; 0 if the data are not audio
 
     def note_step(self, finite: bool, items: int, audio_seconds: float) -> None:
         """Count one step of `items` items."""
@@ -131,11 +126,9 @@ class RunState:
 
     objective: Objective
     optimisers: dict[str, torch.optim.Optimizer]
-    average: AveragedModel
-    """moving average of the objective's model"""
+    average: AveragedModel  # moving average of the objective's model
     progress: Progress
-    manifest: str | None = None
-    """hash of the recordings, if there are any; a run can only continue with the same ones"""
+    manifest: str | None = None  # hash of the recordings, if there are any; a run can only continue with the same ones
 
     @contextmanager
     def averaged(self) -> Iterator[None]:

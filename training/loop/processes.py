@@ -68,8 +68,7 @@ class Interruption:
     """Records a request to stop the process; a second request stops it at once."""
 
     requested = False
-    number: int | None = None
-    """number of the received signal"""
+    number: int | None = None  # number of the received signal
 
     @contextmanager
     def watched(self) -> Iterator[None]:

@@ -9,14 +9,11 @@ from torch import Tensor, nn
 from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import mel_filterbank
 
-SIZES = (256, 512, 1024, 2048)
-"""FFT sizes of `stft_loss` in samples"""
+SIZES = (256, 512, 1024, 2048)  # FFT sizes of `stft_loss` in samples
 MEL_SCALES = ((32, 5), (64, 10), (128, 20), (256, 40), (512, 80), (1024, 160), (2048, 320))
 """FFT size in samples and number of bands of each mel of `MultiScaleMel`"""
-PERIODICITY_SIZE = 2048
-"""FFT size of `periodicity_loss` in samples: four periods of a voice at 50 Hz"""
-FLOOR = 1e-4
-"""magnitudes below this count as silence; 1 is the magnitude of white noise of variance 1"""
+PERIODICITY_SIZE = 2048  # FFT size of `periodicity_loss` in samples: four periods of a voice at 50 Hz
+FLOOR = 1e-4  # magnitudes below this count as silence; 1 is the magnitude of white noise of variance 1
 
 
 def spectrum(x: Tensor, n_fft: int, hop_length: int | None = None) -> Tensor:
