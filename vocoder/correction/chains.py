@@ -40,8 +40,7 @@ class Order:
         self.corrections = corrections
         """frames of the window, 1 or more, which is also the number of corrections of each frame"""
         self.hop_length, self.n_fft = config.hop_length, config.n_fft
-        self.padding = config.padding
-        """samples by which the first frame begins before the first sample"""
+        self.padding = config.padding  # samples by which the first frame begins before the first sample
         half = config.win_length == config.n_fft and config.n_fft % (2 * config.hop_length) == 0
         self.grids = config.n_fft // (2 * config.hop_length) if half else 1
         """number of interleaved frame grids, whose frames overlap by half if the mel config's window allows; grid i
@@ -57,8 +56,7 @@ class Order:
         """frames that a chain corrects before its own, so that its first frame gets as many corrections as others"""
         self.before, self.after = self.warm_up + self.lead, self.slots - 1
         """context: slots before a chain's first one, and slots after a slot, with at most as many mel frames"""
-        self.hops = self.before + BLOCK
-        """positions of the window in a chain; each of the last `BLOCK` completes a slot"""
+        self.hops = self.before + BLOCK  # positions of the window in a chain; each of the last `BLOCK` completes a slot
 
     def relaxation(self, place: int) -> float:
         """Return the relaxation of a step for the frame at a place of the window; place 0 leaves it next."""

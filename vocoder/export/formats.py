@@ -22,10 +22,8 @@ ONNX_FORMATS = ("onnx", SHERPA)
 Weights = Literal["float32", "float16", "int8"]
 WEIGHTS: tuple[Weights, ...] = get_args(Weights)
 LEAST_VALUES = 1024  # fewest values of a tensor that is worth converting
-CORRECTION = "correction"
-"""found in the names of the correction's nodes and tensors, which must stay exact"""
-CONSTANT = "lifted_tensor"
-"""found in the names of a program's constants, such as the matrices of a Fourier transform"""
+CORRECTION = "correction"  # found in the names of the correction's nodes and tensors, which must stay exact
+CONSTANT = "lifted_tensor"  # found in the names of a program's constants, such as the matrices of a Fourier transform
 
 
 @silent_libraries()

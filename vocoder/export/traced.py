@@ -28,13 +28,11 @@ from vocoder.stages import MEL, NOISE, run
 from vocoder.synthesis.synthesizer import Synthesizer
 
 CPU = torch.device("cpu")
-EXAMPLE_FRAMES = 24
-"""frames of the mel used for tracing; a program takes any number from `Program.least_frames`"""
+EXAMPLE_FRAMES = 24  # frames of the mel used for tracing; a program takes any number from `Program.least_frames`
 
 LEAST_FRAMES = 3
 MOST_POINTS = 4096  # largest Fourier transform computed as matrix products
-FROM_MEL_TO_AUDIO = "hifigan"
-"""sherpa-onnx's name for any vocoder from mel to audio (`hifigan-vocoder.cc`)"""
+FROM_MEL_TO_AUDIO = "hifigan"  # sherpa-onnx's name for any vocoder from mel to audio (`hifigan-vocoder.cc`)
 FROM_MEL_TO_SPECTRUM = "vocos"
 """its name for a vocoder from mel to spectrum (`vocos-vocoder.cc`), the only kind that ZipVoice supports"""
 

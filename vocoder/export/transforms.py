@@ -35,13 +35,11 @@ class Transform:
         source = torch.where(mirrored, n - k, k)
         self.half = (source % self.p) * q + source // self.p
         """index of each of the n // 2 + 1 bins, or of its mirror image, among (rows, q)"""
-        self.sign = torch.where(mirrored, -1.0, 1.0).to(dtype)
-        """sign of its imaginary part, -1 for a mirror image"""
+        self.sign = torch.where(mirrored, -1.0, 1.0).to(dtype)  # sign of its imaginary part, -1 for a mirror image
         bins = torch.arange(rows)[:, None] + self.p * torch.arange(q)  # 0 to n - 1
         self.whole = torch.where(bins > n // 2, n - bins, bins).flatten()
         """index of each of (rows, q), or of its mirror image, among the n // 2 + 1 bins"""
-        self.mirror = torch.where(bins > n // 2, -1.0, 1.0).flatten().to(dtype)
-        """sign of that imaginary part"""
+        self.mirror = torch.where(bins > n // 2, -1.0, 1.0).flatten().to(dtype)  # sign of that imaginary part
         once = (c == 0) | (2 * c == self.p)
         self.weight = (torch.where(once, 1.0, 2.0).double()[:, None] / n).to(dtype)
         """(rows, 1), number of values of c that a row represents, divided by n"""

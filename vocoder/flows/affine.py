@@ -97,8 +97,7 @@ class ConditionalAffine(Flow):
     `log_s_floor` is a soft lower bound of `log_scale`, the logarithm of the weakest noise in the data.
     """
 
-    kernel_size = 3
-    """steps of the condition per element"""
+    kernel_size = 3  # steps of the condition per element
 
     def __init__(self, channels: int, cond_channels: int, log_s_floor: float | None = None) -> None:
         super().__init__()

@@ -21,8 +21,7 @@ class MinimumPhaseFilter(Flow):
     flow with log|det dx / dz| = sum(log h_0). Even untrained, it gives white noise the envelope of speech.
     """
 
-    kernel_size = 3
-    """frames of the condition per response"""
+    kernel_size = 3  # frames of the condition per response
 
     def __init__(self, cond_channels: int, taps: int, hop_length: int, log_s_floor: float | None = None) -> None:
         super().__init__()

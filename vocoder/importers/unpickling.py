@@ -20,8 +20,7 @@ from torch.serialization import MAGIC_NUMBER
 
 from vocoder.checkpoint import CheckpointError
 
-LEGACY_START = pickle.dumps(MAGIC_NUMBER, protocol=2)
-"""first bytes of a file in the format before PyTorch 1.6"""
+LEGACY_START = pickle.dumps(MAGIC_NUMBER, protocol=2)  # first bytes of a file in the format before PyTorch 1.6
 
 _MODEL_CLASSES = ("WaveGlow", "WN", "Invertible1x1Conv")
 _MODEL_MODULES = ("glow", "glow_old")
@@ -80,8 +79,7 @@ class Inert:
         self.state = state if isinstance(state, dict) else {}
 
 
-_InPython: Any = pickle._Unpickler
-"""pickle's unpickler written in Python, where each step can be overridden"""
+_InPython: Any = pickle._Unpickler  # pickle's unpickler written in Python, where each step can be overridden
 
 
 class _Unpickler(_InPython):  # type: ignore[misc]

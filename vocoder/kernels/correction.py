@@ -26,8 +26,7 @@ TWO, LEAST_POWER = np.float32(2.0), np.float32(4e-14)  # 4 times that of `vocode
 Order = tuple[int, int, int, int, float]
 """the first frame; grids, hop length and offset of `vocoder.correction.chains.Order`; and the floor of the mel"""
 Fourier = tuple[Row, Row, Integers, Integers, Row, Row, Row, Row]
-Tables = tuple[Row, Fourier, tuple[Vectors, Vectors]]
-"""see `vocoder.correction.correction.compiled_tables`"""
+Tables = tuple[Row, Fourier, tuple[Vectors, Vectors]]  # see `vocoder.correction.correction.compiled_tables`
 
 
 @njit(forceinline=True)  # type: ignore[untyped-decorator]

@@ -8,8 +8,7 @@ from llvmlite import ir  # type: ignore[import-untyped]
 from numba import njit, types
 from numba.extending import intrinsic
 
-FAST = {"contract", "nsz", "arcp"}
-"""flags of compiled arithmetic; they preserve NaN, which training checks for"""
+FAST = {"contract", "nsz", "arcp"}  # flags of compiled arithmetic; they preserve NaN, which training checks for
 
 
 def entry(stripe: int) -> Callable[[Callable[..., None]], Any]:

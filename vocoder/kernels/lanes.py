@@ -191,8 +191,7 @@ def _called(builder: Any, name: str, *values: Any) -> Any:
 
 fma = arithmetic(lambda builder, kind, a, b, c: _called(builder, "fmuladd", a, b, c))
 """fma(a, b, c) returns a * b + c, rounded once if the processor can"""
-root = arithmetic(lambda builder, kind, a: _called(builder, "sqrt", a))
-"""root(a) returns the square root"""
+root = arithmetic(lambda builder, kind, a: _called(builder, "sqrt", a))  # root(a) returns the square root
 smaller = arithmetic(lambda builder, kind, a, limit: builder.select(builder.fcmp_ordered(">", a, limit), limit, a))
 """smaller(a, limit) returns the smaller of the two, or a if it is NaN"""
 larger = arithmetic(lambda builder, kind, a, limit: builder.select(builder.fcmp_ordered("<", a, limit), limit, a))

@@ -6,8 +6,7 @@ from typing import Annotated, Any
 import torch
 
 LANES = 8  # numbers per vector in tables that are arranged for vectors, on any processor
-BLOCK = 96
-"""rows that are multiplied with all panels of a matrix in turn, so that they stay in the second-level cache"""
+BLOCK = 96  # rows that are multiplied with all panels of a matrix in turn, so that they stay in the second-level cache
 
 PART = 2 * BLOCK
 """rows times bytes per number that go through a block at once, so that intermediate results stay in that cache too"""

@@ -13,10 +13,8 @@ from vocoder.kernels.lanes import LOG2E, exp2, fma, lanes, larger, polynomial
 from vocoder.kernels.memory import BLOCK, Cube, DoubleMatrix, DoubleRow, FirstMatrix, Matrix, Row
 from vocoder.kernels.products import FLOAT, Mixing, computing, multiplying, tiling
 
-TILE, VECTORS = 6, 2
-"""rows and vectors of columns that are multiplied at once: the sums fill 12 of 16 registers"""
-Panels = tuple[FirstMatrix, Matrix]
-"""a matrix in panels of columns, and the bias in rows for each panel"""
+TILE, VECTORS = 6, 2  # rows and vectors of columns that are multiplied at once: the sums fill 12 of 16 registers
+Panels = tuple[FirstMatrix, Matrix]  # a matrix in panels of columns, and the bias in rows for each panel
 Weights = tuple[Mixing, Panels, Panels, Row]  # of a `FrameBlock` in order
 Buffers = tuple[Matrix, Matrix, Matrix]
 _tail = polynomial(*(c / 2 for c in (1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592)))

@@ -24,8 +24,7 @@ class MelFilter(nn.Module):
     filterbank: Tensor
     share: Tensor
     spread: Tensor
-    window: Tensor
-    """window of the spectra, (n_fft,)"""
+    window: Tensor  # window of the spectra, (n_fft,)
 
     def __init__(self, config: MelConfig) -> None:
         super().__init__()

@@ -13,12 +13,10 @@ from vocoder.layers.recogniser import ConventionConfig, ConventionNet
 from vocoder.mel.conventions import is_true, layout_of, layouts
 from vocoder.stages import inference
 
-LOST = 3.0
-"""penalty in nats for a value below the floor; the density sees it at the floor, where it is high"""
+LOST = 3.0  # penalty in nats for a value below the floor; the density sees it at the floor, where it is high
 SLACK = 0.5  # nepers by which acoustic models undershoot the floor
 FEWEST = 4  # fewest windows needed for a judgement
-HEARD = 2.5
-"""nepers above the floor that a window's loudest band needs, so that silence does not count"""
+HEARD = 2.5  # nepers above the floor that a window's loudest band needs, so that silence does not count
 
 
 @dataclass(frozen=True)
@@ -28,10 +26,8 @@ class GuardConfig:
     densities: tuple[str, ...] = ("nvidia",)
     """mels that each describes, LAYOUT or LAYOUT:VARIATION of `vocoder.mel.conventions`; the first are true mels"""
     n_mels: int = 80
-    offsets: tuple[int, ...] = (0, 1, 2)
-    """frames of a window, relative to its first"""
-    windows: int = 48
-    """number of windows of a mel that are scored, spread evenly over it"""
+    offsets: tuple[int, ...] = (0, 1, 2)  # frames of a window, relative to its first
+    windows: int = 48  # number of windows of a mel that are scored, spread evenly over it
     convention: ConventionConfig = field(default_factory=ConventionConfig)
 
 
