@@ -63,8 +63,7 @@ def test_the_readmes_sounds_are_small_and_of_equal_length():
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 CELLS = json.loads((EXAMPLES / "notebook.ipynb").read_text(encoding="utf-8"))["cells"]
 SOURCES = ["".join(cell["source"]) for cell in CELLS if cell["cell_type"] == "code"]
-TWO_SECONDS = "x[: 2 * v.sample_rate]"
-"""shortened for the test"""
+TWO_SECONDS = "x[: 2 * v.sample_rate]"  # shortened for the test
 
 
 def test_the_notebook_runs_and_shows_its_results(monkeypatch):

@@ -127,8 +127,7 @@ class Published(NamedTuple):
     preset: str
     module: str
     mel: Callable[[ModuleType, Tensor], Any]
-    least: float = -math.inf
-    """value below which the two may differ, because the system's floor is higher"""
+    least: float = -math.inf  # value below which the two may differ, because the system's floor is higher
     alone: bool = False
 
 

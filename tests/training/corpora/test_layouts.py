@@ -79,7 +79,7 @@ def test_ljspeech_follows_its_metadata_and_rejects_other_layouts(tmp_path):
     found = scan_ljspeech(tmp_path)
     assert [r.name for r in found.recordings] == ["LJ001-0001.wav", "LJ001-0002.wav", "LJ001-0003.wav"]
     assert ({r.speaker for r in found.recordings}, found.licence) == ({"ljspeech"}, "unknown")
-    assert found.recordings[0].path == tmp_path / "wavs/LJ001-0001.wav"
+    assert found.recordings[1].path == tmp_path / "wavs/LJ001-0002.wav"
     for line in ("../a|x\n", "LJ001-0001,A\n"):
         (tmp_path / "metadata.csv").write_text(line, encoding="utf-8")
         with pytest.raises(CorpusError, match="entry 1"):

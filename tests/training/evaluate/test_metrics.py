@@ -14,8 +14,7 @@ from training.evaluate.spectra import band_is_kept, band_level, multi_resolution
 BY_NAME = {metric.name: metric for metric in METRICS}
 PERFECT = {"pesq": 4.64, "stoi": 1.0, "stft_distance": 0.0, "band_kept": 100.0}
 PERFECT |= {"periodicity_rmse": 0.0, "voicing_f1": 1.0, "voiced_share": 100.0, "pitch_rmse_cents": 0.0}
-BLIND = ("distillmos", "dnsmos")
-"""metrics that ignore the reference"""
+BLIND = ("distillmos", "dnsmos")  # metrics that ignore the reference
 
 
 def tone(f0, seconds=1.0, level=0.1):

@@ -5,8 +5,7 @@ from tiny_objectives import ON_GPUS
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-STEP = 1000
-"""every loss is active at this step"""
+STEP = 1000  # every loss is active at this step
 
 
 @pytest.fixture(autouse=True)

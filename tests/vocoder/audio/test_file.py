@@ -94,8 +94,7 @@ def test_read_and_write_errors_explain_the_cause(tmp_path):
         with pytest.raises(AudioError, match="the audio is truncated"):
             read_audio(io.BytesIO(cut[: len(cut) // 2]))
         assert len(read_audio(io.BytesIO(cut))[0]) == len(X)
-    tag = b"ID3\3\0\0\0\5\0\0" + bytes(5 * 128**2)
-    assert gives_mp3_length(io.BytesIO(tag + encoded(X, 24000, "MP3")))
+    assert gives_mp3_length(io.BytesIO(b"ID3\3\0\0\0\5\0\0" + bytes(5 * 128**2) + encoded(X, 24000, "MP3")))
     assert len(read_audio(io.BytesIO(encoded(X, 24000, "WAV", "GSM610")))[0]) >= len(X)  # soundfile cannot seek in it
     guessed = encoded(np.append(0 * X, X), 24000, "MP3")
     guessed = guessed[guessed.index(guessed[:2], 4) :]  # by its first frame, which is small, it would be longer
@@ -109,10 +108,9 @@ def test_read_and_write_errors_explain_the_cause(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"there is no audio file .*absent\.wav"):
         read_audio(tmp_path / "absent.wav")
     (tmp_path / "text.wav").write_text("not audio")
-    with pytest.raises(AudioError, match=r"cannot read .*text\.wav: Format not recognised"):
-        read_audio(tmp_path / "text.wav")
-    with pytest.raises(AudioError, match="cannot read the audio: "):
-        read_audio(io.BytesIO(b"junk"))
+    for source, name in ((tmp_path / "text.wav", r"text\.wav"), (io.BytesIO(b"junk"), "the audio")):
+        with pytest.raises(AudioError, match=f"cannot read .*{name}: Format not recognised"):
+            read_audio(source)
     for x, rate, message in (
         (np.zeros(0), RATE, " holds no samples"),
         (np.array([0.0, np.nan]), RATE, " holds samples that are not finite"),

@@ -29,8 +29,7 @@ acoustic (int64[1, letters] x, int64[1] x_length, float[1] noise_scale, float[1]
     joined = Reshape(parts, rows)
     mel = Transpose<perm: ints = [0, 2, 1]>(joined)
 }"""
-FRAMES = 12
-"""per letter"""
+FRAMES = 12  # per letter
 TABLE = 1.5 * np.random.default_rng(4).standard_normal((len(LETTERS), FRAMES, 5)) - 4.0
 TABLE = TABLE.clip(max=-3).astype(np.float32)
 TEXT = "abcdab"
