@@ -60,14 +60,14 @@ class TokenBucket:
         self._filled = clock()
 
     def take(self, cost: float) -> float:
-        """Take `cost` and return 0, or return the seconds until there will be enough."""
+        """Take `cost` and return 0, or return the seconds until there will be enough. A negative cost gives back."""
         if self._rate == 0.0:
             return 0.0
         now = self._clock()
         self._level = min(self._capacity, self._level + (now - self._filled) * self._rate)
         self._filled = now
         missing = min(cost, self._capacity) - self._level
-        if missing > 1e-9 * self._capacity:
+        if cost >= 0.0 and missing > 1e-9 * self._capacity:
             return missing / self._rate
         self._level -= cost
         return 0.0
@@ -126,7 +126,7 @@ class KeyRing:
             status = self._path.stat()  # follows links, which is how Kubernetes replaces a mounted secret
         except OSError:
             return None
-        return status.st_mtime_ns, status.st_size, status.st_ino
+        return status.st_ctime_ns, status.st_size, status.st_ino  # not mtime, which new permissions leave, and cp -p
 
     def _take(self, owners: dict[bytes, Owner]) -> None:
         """Replace all clients; those with unchanged options keep their quotas."""
@@ -142,7 +142,7 @@ def read_owners(path: Path, requests_per_minute: int = 0, frames_per_minute: int
     Raises a KeyFileError if it cannot be read, holds no key, or has an invalid line.
     """
     try:
-        text = read_small(path, MAX_FILE_BYTES).decode("utf-8")
+        text = read_small(path, MAX_FILE_BYTES).decode("utf-8-sig")
     except OSError as error:
         raise KeyFileError(f"cannot read the API key file {path}: {error.strerror}") from None
     except UnicodeDecodeError:
@@ -153,9 +153,8 @@ def read_owners(path: Path, requests_per_minute: int = 0, frames_per_minute: int
     for number, line in enumerate(text.splitlines(), 1):
         if line.strip() and not line.lstrip().startswith("#"):
             digest, owner = _parse(line.strip(), limits, f"{path}, line {number}")
-            if named.setdefault(owner.name, owner) != owner:
-                raise KeyFileError(f"{path}, line {number}: two lines with the same name must have the same options")
-            owners[digest] = owner
+            if named.setdefault(owner.name, owner) != owner or owners.setdefault(digest, owner) != owner:
+                raise KeyFileError(f"{path}, line {number}: a name has one set of options, and a key one name")
     if not owners:
         raise KeyFileError(f"the API key file {path} has no keys")
     return owners

@@ -29,7 +29,7 @@ def test_key_files_define_owners_roles_and_quotas(file):
         digest("another-key-of-bob"): Owner("bob", frozenset({"speak", "metrics"}), 7, 100),
         digest(f"{KEY}/x+y=~"): Owner("prometheus", frozenset({"metrics"}), 0, 9),
     }
-    file.write_text(f"alice:{KEY}\nalice:a-second-key-of-alice\nbob:a-third-key-of-bobs")
+    file.write_text(f"\ufeffalice:{KEY}\nalice:a-second-key-of-alice\nbob:a-third-key-of-bobs")
     ring = KeyRing(file, 0, 0)
     names = [owner and owner[0].name for owner in map(ring.find, (KEY, "a-second-key-of-alice", "a-third-key-of-bobs"))]
     assert names == ["alice", "alice", "bob"]
@@ -44,7 +44,10 @@ INVALID = {
         *(f"alice:sha256:{wrong}" for wrong in ("F" * 64, "f" * 63)),
         *(f"alice:{KEY} {wrong}" for wrong in ("frames_per_minute=-1", "frames_per_minute=many", "x=y", "roles=admin")),
     ),
-    "line 2: two lines with the same name": (f"alice:{KEY}\nalice:{KEY}2 roles=metrics",),
+    "line 2: a name has one set of options, and a key one name": (
+        f"alice:{KEY}\nalice:{KEY}2 roles=metrics",
+        f"alice:{KEY}\nbob:sha256:{digest(KEY).hex()}",
+    ),
 }
 
 
@@ -91,6 +94,17 @@ def reloaded(ring):
     return not ring.refresh() and ring.refresh()
 
 
+def test_a_file_is_reloaded_whatever_its_date_says(file, wait_until):
+    def write(key):
+        file.write_text(f"alice:{key}")
+        os.utime(file, ns=(0, 0))  # as cp -p does; new permissions change no date either
+
+    write(KEY)
+    ring = KeyRing(file, 0, 0)
+    wait_until(lambda: write(KEY[::-1]) or reloaded(ring))
+    assert ring.find(KEY) is None
+
+
 def replace_file(file, text):
     """Replace the file with a new one, as editors and Kubernetes do."""
     new = file.with_suffix(".new")
@@ -130,6 +144,9 @@ def test_a_cost_larger_than_the_bucket_is_granted_and_paid_off_later():
     clock.now += 120.0
     assert bucket.take(0) == 0.0
     assert bucket.take(180) == pytest.approx(60.0)
+    clock.now += 60.0
+    assert bucket.take(180) == bucket.take(-30) == 0.0  # also in debt, what was not used is given back
+    assert bucket.take(0) == pytest.approx(90.0)
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
