@@ -75,7 +75,7 @@ async def _answer(exchange: Exchange, admitted: Admitted, output: OutputSpec, he
     encode = partial(output.format.encode, x, sample_rate, output.rate, output.origin)
     encoded = await exchange.encode(output.format.name, encode, lambda encoded: encoded.clipped)
     hold_bytes(exchange.http, len(encoded.body))
-    duration = len(x) / sample_rate
+    duration = encoded.samples / output.rate
     headers |= {} if reached == output.level else {"X-Gain": f"{reached.gain:.2f}"}
     headers |= {
         "X-Audio-Samples": str(encoded.samples),

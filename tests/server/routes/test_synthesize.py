@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 
 import numpy as np
 import pytest
@@ -60,12 +61,12 @@ async def test_gain_and_loudness_scale_the_audio(client, new_mel):
 
 
 async def test_headers_describe_the_audio_and_the_seed_reproduces_it(client, new_mel):
-    response = await client.post("/synthesize?seed=77", content=npy(new_mel()), headers={"X-Request-Id": "abc.1"})
-    headers = response.headers
-    expected = {"request-id": "abc.1", "model": "fake", "seed": "77", "sample-rate": "22050", "clipped-samples": "0"}
+    options = {"params": {"seed": 77, "sample_rate": 16000}, "headers": {"X-Request-Id": "abc.1"}}
+    headers = (await client.post("/synthesize", content=npy(new_mel()), **options)).headers
+    expected = {"request-id": "abc.1", "model": "fake", "seed": "77", "sample-rate": "16000", "clipped-samples": "0"}
     assert {name: headers[f"x-{name}"] for name in expected} == expected
-    assert int(headers["x-audio-samples"]) == 12 * HOP
-    assert float(headers["x-audio-duration"]) == pytest.approx(12 * HOP / RATE, abs=1e-6)
+    assert int(headers["x-audio-samples"]) == math.ceil(12 * HOP * 16000 / RATE)
+    assert float(headers["x-audio-duration"]) == pytest.approx(int(headers["x-audio-samples"]) / 16000, abs=1e-6)
     assert float(headers["x-rtf"]) > 0.0
     stages = [part.split(";dur=") for part in headers["server-timing"].split(", ")]
     assert [stage for stage, _ in stages] == ["read", "decode", "queue", "infer", "encode"]
