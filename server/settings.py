@@ -17,8 +17,8 @@ Port = Annotated[int, Field(ge=0, le=65535)]
 Count = Annotated[int, Field(ge=1)]
 Limit = Annotated[int, Field(ge=0)]
 Bytes = Annotated[int, Field(ge=1024)]
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Least0 = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(gt=0, le=1e9)]
+Least0 = Annotated[float, Field(ge=0, le=1e9)]
 ORIGIN = re.compile(r"https?://[a-z0-9.:\[\]-]+")  # as sent by browsers
 
 

@@ -70,7 +70,7 @@ class Engine:
     def load(self) -> None:
         """Load the model, warm it up in its turn on a lane, and complete `loaded`."""
         compute_on(1)
-        woken = self._state_on_failure is EngineState.IDLE
+        loaded, woken = self.loaded, self._state_on_failure is EngineState.IDLE
         try:
             model = self._load(self.reference)
             model.try_out()  # the first run may compile and allocate, so its time is not representative
@@ -84,10 +84,11 @@ class Engine:
             gc.freeze()  # a collection of the 300,000 objects of the imported packages would take 0.1 s
         except Exception as error:
             self._give_up(error)
+            loaded.set_exception(error)
         else:
             if woken:  # leaves time for the client that woke it to retry
                 self._last_used = time.monotonic() + 2 * LOADING_SECONDS
-            self.loaded.set_result(None)
+            loaded.set_result(None)  # `self.loaded` may be that of the next load
 
     def start_loading(self) -> None:
         """Load the model on a new thread."""
@@ -197,7 +198,6 @@ class Engine:
                 reason = str(error) if isinstance(error, EXPECTED_ERRORS) else type(error).__name__
                 self.failure = re.sub(r"\S*/", "", reason)  # hides paths from clients
             self._refuse_all(self._state_on_failure)
-        self.loaded.set_exception(error)
 
     def _refuse_all(self, state: EngineState) -> None:
         """Accept no more work, and refuse all waiting jobs."""

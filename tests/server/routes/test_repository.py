@@ -130,3 +130,13 @@ async def test_unused_models_are_unloaded_and_model_control_is_optional(fake, ne
             while engine.state is not EngineState.READY:  # until it works again
                 await anyio.sleep(0.02)
                 await synthesize()
+
+            def interrupted():
+                monkeypatch.undo()
+                engine.unload(), fake.gate.clear(), engine.wake()
+
+            assert (await admin.post(f"{control}/unload")).status_code == 200
+            monkeypatch.setattr("gc.freeze", interrupted)
+            assert (await admin.post(f"{control}/load")).status_code == 200  # it was ready, though it is loading again
+            fake.gate.set()
+            await engines.wait_ready()
