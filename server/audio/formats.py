@@ -114,7 +114,7 @@ def negotiate(name: str | None, accept: str | None, offers: Sequence[Format] = F
     if name is not None:
         found = [(offer, offer.media_types[0]) for offer in offers if offer.name == name]
     else:
-        found = _accepted(accept or "*/*", offers)
+        found = _accepted((accept or "").strip(" ,") or "*/*", offers)
     if not found:
         names = [offer.name for offer in offers]
         media_types = list(dict.fromkeys(offer.media_types[0] for offer in offers))
@@ -130,7 +130,7 @@ def _accepted(accept: str, offers: Sequence[Format]) -> list[tuple[Format, str]]
     The most specific range that matches a media type gives its weight (RFC 9110, section 12.5.1).
     """
     weights: dict[str, float] = {}
-    for part in accept.split(","):
+    for part in filter(str.strip, accept.split(",")):
         asked, found = part.partition(";")[0].strip().lower(), WEIGHT.search(part)
         weights[asked] = max(weights.get(asked, 0.0), float(found[1]) if found else 1.0)
     order = sorted(filter(weights.__getitem__, weights), key=lambda asked: -weights[asked])  # stable

@@ -21,8 +21,8 @@ def test_settings_are_read_from_the_environment_and_documented(monkeypatch):
 
 
 INVALID = [("MODELS", ","), ("PORT", "-1"), ("QUEUE_SIZE", "0"), ("MAX_AUDIO_SECONDS", "nan"), ("LOG_LEVEL", "loud")]
-INVALID += [("DRAIN_DELAY", "inf"), ("DRAIN_TIMEOUT", "1e12"), ("DEVICE", "gpu"), ("ALLOWED_HOSTS", "http://test"), ("MODEL_CONTROL", "true")]
-INVALID += [("CORS_ORIGINS", origins) for origins in ("*", "https://example.org/", "voice.test")]
+INVALID += [("DRAIN_DELAY", "inf"), ("DEVICE", "gpu"), ("ALLOWED_HOSTS", "http://test"), ("MODEL_CONTROL", "true")]
+INVALID += [("CORS_ORIGINS", origins) for origins in ("*", "http://x/", "voice.test")] + [("DRAIN_TIMEOUT", "1e12")]
 
 
 @pytest.mark.parametrize(("name", "value"), INVALID)
