@@ -66,6 +66,16 @@ def synthesize(url, mel):
     return httpx.post(f"{url}/synthesize?format=npy", content=npy(mel), timeout=TIMEOUT)
 
 
+@contextmanager
+def stopping(program, fault, mel, wait_until, **settings):
+    """Stop a server while it synthesizes a mel: `with stopping(...) as (process, url, answer)`."""
+    with program(fault, **settings) as (process, url), ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(synthesize, url, mel)
+        wait_until(lambda: metric(url, "vocoder_in_flight_requests") == 2)  # the scrape itself counts too
+        process.send(signal.SIGTERM)
+        yield process, url, answer
+
+
 def is_stopping(url):
     return httpx.get(f"{url}/readyz", timeout=TIMEOUT).status_code == 503
 
@@ -94,6 +104,7 @@ def test_the_log_contains_only_lines_of_this_program(program, wait_until):
 
 def test_a_log_that_is_not_read_does_not_block_the_server(program, new_mel):
     with program("none", blocked=True) as (process, url), httpx.Client(timeout=TIMEOUT) as client:
+        process.send(signal.SIGHUP)  # does not stop the server
         for _ in range(100):  # more lines than fit into the pipe
             assert client.get(f"{url}/v1/models").status_code == 200
         assert synthesize(url, new_mel()).status_code == 200
@@ -102,11 +113,7 @@ def test_a_log_that_is_not_read_does_not_block_the_server(program, new_mel):
 
 
 def test_running_requests_are_finished_and_new_ones_rejected_while_stopping(program, new_mel, wait_until):
-    with program("slow") as (process, url), ThreadPoolExecutor(1) as pool:
-        process.send(signal.SIGHUP)  # does not stop the server
-        answer = pool.submit(synthesize, url, new_mel(frames=20))
-        wait_until(lambda: metric(url, "vocoder_in_flight_requests") == 2)  # the scrape itself counts too
-        process.send(signal.SIGTERM)
+    with stopping(program, "slow", new_mel(frames=20), wait_until) as (process, url, answer):
         wait_until(lambda: is_stopping(url))
         rejected = synthesize(url, new_mel())
         assert (*slug(rejected), rejected.headers["connection"]) == (503, "stopping", "close")
@@ -117,10 +124,7 @@ def test_running_requests_are_finished_and_new_ones_rejected_while_stopping(prog
 
 
 def test_requests_that_do_not_finish_in_time_are_aborted_and_reported(program, new_mel, wait_until):
-    with program("hang", drain_timeout=0.5) as (process, url), ThreadPoolExecutor(1) as pool:
-        answer = pool.submit(synthesize, url, new_mel())
-        wait_until(lambda: metric(url, "vocoder_in_flight_requests") == 2)
-        process.send(signal.SIGTERM)
+    with stopping(program, "hang", new_mel(), wait_until, drain_timeout=0.5) as (process, _, answer):
         assert process.wait() == 1
         assert "1 requests did not finish in time" in process.errors()
         assert slug(answer.result(TIMEOUT)) == (503, "stopping")
@@ -137,10 +141,7 @@ def test_a_model_that_is_still_loading_does_not_delay_the_end(program):
 
 
 def test_a_second_signal_ends_the_process_immediately(program, new_mel, wait_until):
-    with program("hang") as (process, url), ThreadPoolExecutor(1) as pool:
-        answer = pool.submit(synthesize, url, new_mel())
-        wait_until(lambda: metric(url, "vocoder_in_flight_requests") == 2)
-        process.send(signal.SIGTERM)
+    with stopping(program, "hang", new_mel(), wait_until) as (process, url, answer):
         wait_until(lambda: is_stopping(url))
         process.send(signal.SIGTERM)
         assert process.wait() == 128 + signal.SIGTERM

@@ -22,7 +22,7 @@ def test_settings_are_read_from_the_environment_and_documented(monkeypatch):
 
 INVALID = [("MODELS", ","), ("PORT", "-1"), ("QUEUE_SIZE", "0"), ("MAX_AUDIO_SECONDS", "nan"), ("LOG_LEVEL", "loud")]
 INVALID += [("DRAIN_DELAY", "inf"), ("DEVICE", "gpu"), ("ALLOWED_HOSTS", "http://test"), ("MODEL_CONTROL", "true")]
-INVALID += [("CORS_ORIGINS", origins) for origins in ("*", "http://x/", "voice.test")] + [("DRAIN_TIMEOUT", "1e12")]
+INVALID += [("CORS_ORIGINS", one) for one in ("*", "http://localhost/", "voice.test")] + [("DRAIN_TIMEOUT", "1e12")]
 
 
 @pytest.mark.parametrize(("name", "value"), INVALID)

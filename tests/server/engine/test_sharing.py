@@ -68,13 +68,6 @@ def test_other_models_run_between_two_parts_of_a_long_mel(launch, fake, new_mel)
     assert len(long.result(TIMEOUT)) == 2000 * 256
 
 
-def test_deadlines_are_checked_between_parts(ready):
-    with ready(SlowStreamer()) as url:
-        late = httpx.post(f"{url}/synthesize", content=npy(mel_of(4000)), headers={"X-Deadline-Ms": "300"})
-        assert late.json()["type"].endswith("deadline-exceeded")
-        assert 'vocoder_frames_total{model="slow"}' not in metrics(url)
-
-
 def test_stopping_gives_up_after_its_timeout(launch, fake, new_mel, wait_until):
     (engine,) = engines = launch(fake)
     fake.gate.clear()
@@ -104,41 +97,29 @@ def test_a_queue_is_full_by_its_expected_seconds(launch):
         queue.submit(costly)
 
 
-def test_other_models_serve_while_one_is_loading(launch, fake, new_fake, new_mel):
-    other, go = new_fake("other"), threading.Event()
+def test_models_load_one_after_the_other_while_loaded_ones_serve(launch, fake, new_fake, new_mel, wait_until):
+    known, loaded, go = {"fake": fake, "other": new_fake("other")}, [], threading.Event()
 
     def load(name):
-        if name == "other":
-            assert go.wait(TIMEOUT)
-        return {"fake": fake, "other": other}[name]
+        loaded.append(name)
+        assert name == "fake" or go.wait(TIMEOUT)
+        return known[name]
 
-    first, second = launch(fake, other, load=load)
+    fake.gate.clear()
+    before = fake.entered  # once started, it may already be at the gate
+    first, second = launch(*known.values(), load=load)
+    wait_until(lambda: fake.entered > before)
+    assert loaded == ["fake"]  # the other one would disturb its warm-up
+    fake.gate.set()
     first.loaded.result(TIMEOUT)
     assert first.submit(Utterance(new_mel(), seed=1)).result(TIMEOUT).size
     assert (second.state, second.alive(TIMEOUT)) == (EngineState.LOADING, True)
     go.set()
     second.loaded.result(TIMEOUT)
+    assert loaded == ["fake", "other"]
     second._model = None
     with pytest.raises(NotReadyError, match="still loading"):
         second.submit(Utterance(new_mel(), seed=1))  # while it gets ready
-
-
-def test_models_are_not_loaded_while_another_is_warmed_up(launch, fake, new_fake, wait_until):
-    fakes, loaded = {"fake": fake, "other": new_fake("other")}, []
-
-    def load(name):
-        loaded.append(name)
-        return fakes[name]
-
-    fake.gate.clear()
-    before = fake.entered  # once started, it may already be at the gate
-    engines = launch(*fakes.values(), load=load)
-    wait_until(lambda: fake.entered > before)
-    assert loaded == ["fake"]
-    fake.gate.set()
-    for engine in engines:
-        engine.loaded.result(TIMEOUT)
-    assert loaded == ["fake", "other"]
 
 
 def test_each_mel_gets_its_own_number_of_corrections(monkeypatch):
@@ -179,10 +160,13 @@ def test_slow_models_are_warmed_up_with_short_mels_and_compiling_does_not_count(
     assert (lengths, denoised) == ([longest, longest], [seconds < 1.0, False])
 
 
-def test_a_long_mel_is_cancelled_when_its_client_disconnects(ready, fake, wait_until):
+def test_a_long_mel_is_cancelled_after_its_deadline_and_when_its_client_disconnects(ready, fake, wait_until):
     """For example a mel of 4096 frames for a model that generates sample by sample."""
     slow = SlowStreamer(seconds=0.01)  # 40 seconds in total
     with ready(slow, fake, stall_timeout=5.0) as url:
+        late = httpx.post(f"{url}/synthesize", content=npy(mel_of(4000)), headers={"X-Deadline-Ms": "300"})
+        assert late.json()["type"].endswith("deadline-exceeded")
+        assert 'vocoder_frames_total{model="slow"}' not in metrics(url)
         del slow.computed[:]
         with connected(url, post("/v1/synthesize?model=slow", npy(mel_of(4000)))):
             wait_until(lambda: len(slow.computed) > 0)

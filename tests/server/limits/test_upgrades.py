@@ -18,10 +18,6 @@ from server.limits.websocket import LimitedWebSocket
 from server.settings import Settings
 
 
-def assert_opened(connection):
-    assert head_of(connection).startswith(b"HTTP/1.1 101 ")
-
-
 @pytest.fixture
 def ready(ready, streamer):
     return partial(ready, streamer)
@@ -60,7 +56,7 @@ def test_invalid_handshakes_are_rejected(ready):
 def test_pings_are_answered_while_frames_wait_and_late_pongs_are_tolerated(ready, streamer):
     pings = [frame(PING, b"%d" % number) for number in range(3)]
     with ready() as url, connected(url, handshake("HTTP://localhost/stream", Host="evil.test")) as connection:
-        assert_opened(connection)
+        assert head_of(connection).startswith(b"HTTP/1.1 101 ")
         streamer.gate.clear()
         mel = mel_of(1000)
         connection.sendall(frame(TEXT, b"{}") + pings[0])
@@ -82,7 +78,7 @@ def test_pings_are_answered_while_frames_wait_and_late_pongs_are_tolerated(ready
 def test_pings_of_clients_that_do_not_read_use_no_memory(ready):
     process, pings = psutil.Process(), frame(PING, b"x" * 125) * 1000
     with ready(send_timeout=1.0) as url, connected(url, handshake(), window=4096) as connection:
-        assert_opened(connection)
+        assert head_of(connection).startswith(b"HTTP/1.1 101 ")
         before, most = process.memory_info().rss, 0
         with suppress(OSError):  # once the server has closed the connection
             while True:
@@ -93,7 +89,7 @@ def test_pings_of_clients_that_do_not_read_use_no_memory(ready):
 
 def test_many_small_frames_use_no_more_memory_than_their_content(ready, wait_until):
     with ready() as url, connected(url, handshake()) as connection:
-        assert_opened(connection)
+        assert head_of(connection).startswith(b"HTTP/1.1 101 ")
         found = [each for each in gc.get_objects() if type(each) is LimitedWebSocket]
         (protocol,) = [each for each in found if not each.disconnected]  # some of other tests may still exist
         assert protocol.transport.max_size < 2**16  # limits the work before others get a turn
@@ -108,7 +104,7 @@ def test_many_small_frames_use_no_more_memory_than_their_content(ready, wait_unt
 
 def test_invalid_utf_8_closes_the_connection_without_a_traceback(ready, caplog):
     with ready() as url, connected(url, handshake()) as connection, caplog.at_level(logging.DEBUG):
-        assert_opened(connection)
+        assert head_of(connection).startswith(b"HTTP/1.1 101 ")
         connection.sendall(frame(TEXT, b"\xff\xfe"))
         assert read_until_closed(connection).endswith(b"\x88\x02" + struct.pack("!H", 1007))
     assert [record for record in caplog.records if record.exc_info] == []

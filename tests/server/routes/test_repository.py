@@ -90,10 +90,14 @@ async def test_unused_models_are_unloaded_and_model_control_is_optional(fake, ne
         assert (await admin.post(f"{REPOSITORY}/models/fake/unload")).status_code == 404
     async with running({"fake": fake}, unload_after=0.2, model_control=True) as (engines, public, admin):
         (engine,) = engines
-        synthesize, control = partial(public.post, "/synthesize", content=npy(new_mel())), f"{REPOSITORY}/models/fake"
-        with anyio.fail_after(60.0):
+
+        async def idle():
             while engine.state is not EngineState.IDLE:
                 await anyio.sleep(0.02)
+
+        synthesize, control = partial(public.post, "/synthesize", content=npy(new_mel())), f"{REPOSITORY}/models/fake"
+        with anyio.fail_after(60.0):
+            await idle()
             assert [(await public.get(path)).status_code for path in ("/readyz", "/livez")] == [200, 200]
             fake.gate.clear()
             for path in ("/synthesize", "/mel"):
@@ -113,14 +117,12 @@ async def test_unused_models_are_unloaded_and_model_control_is_optional(fake, ne
                 assert engine.state is EngineState.READY  # it is at work
                 fake.gate.set()
             assert (await synthesize()).status_code == 200
-            while engine.state is not EngineState.IDLE:
-                await anyio.sleep(0.02)
+            await idle()
             assert (await admin.post(f"{control}/unload")).status_code == 200
             assert returned
             problem(await synthesize(), 503, "unloaded")  # it does not wake any more
             assert (await admin.post(f"{control}/load")).status_code == 200
-            while engine.state is not EngineState.IDLE:
-                await anyio.sleep(0.02)
+            await idle()
             fake.fault = CheckpointError("/a/b/config.json is not valid JSON")
             while engine.failure is None:
                 assert (await synthesize()).status_code == 503
@@ -131,12 +133,18 @@ async def test_unused_models_are_unloaded_and_model_control_is_optional(fake, ne
                 await anyio.sleep(0.02)
                 await synthesize()
 
-            def interrupted():
-                monkeypatch.undo()
-                engine.unload(), fake.gate.clear(), engine.wake()
 
-            assert (await admin.post(f"{control}/unload")).status_code == 200
-            monkeypatch.setattr("gc.freeze", interrupted)
-            assert (await admin.post(f"{control}/load")).status_code == 200  # it was ready, though it is loading again
+async def test_a_load_ends_although_the_model_is_unloaded_and_loading_again_at_once(fake, monkeypatch):
+    async with running({"fake": fake}, model_control=True) as (engines, _, admin):
+        (engine,) = engines
+
+        def interrupted():
+            monkeypatch.undo()
+            engine.unload(), fake.gate.clear(), engine.wake()
+
+        assert (await admin.post(f"{REPOSITORY}/models/fake/unload")).status_code == 200
+        monkeypatch.setattr("gc.freeze", interrupted)  # the last step of a load
+        with anyio.fail_after(60.0):
+            assert (await admin.post(f"{REPOSITORY}/models/fake/load")).status_code == 200
             fake.gate.set()
             await engines.wait_ready()
