@@ -5,6 +5,7 @@ for one that arrives in pieces. `adapt.shape` explains wrong shapes, `mel.values
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -122,7 +123,8 @@ def admit(
     pairs = () if guard == "off" else zip(batch, converted, strict=True)
     judged = tuple(heeded(judge(item, path, for_model), guard) for item, for_model in pairs)
     verdicts = tuple(verdict for verdict in judged if verdict is not None)
-    return Admitted(_possible(converted, path), path, batch.shape[2], verdicts, mel)
+    converted = _possible(converted, path, () if guard == "off" else batch[:1])
+    return Admitted(converted, path, batch.shape[2], verdicts, mel)
 
 
 def check(mel: Tensor | np.ndarray, path: MelPath) -> Verdict:
@@ -183,12 +185,12 @@ class StreamAdmission:
         self.frames, self._smallest = frames, smallest  # those of a refused piece do not count
         if self.unjudged is not None:
             self.unjudged.append(values.cpu())
-        return _possible(self._converter.push(values.to(self.device)), self.path)
+        return _possible(self._converter.push(values.to(self.device)), self.path, self.unjudged or ())
 
     def finish(self) -> Tensor:
         """End the mel and return the remaining converted frames, possibly none. Raises the errors of `take`."""
         self.placement.frames = self.frames
-        return _possible(self._converter.finish().to(self.device), self.path)
+        return _possible(self._converter.finish().to(self.device), self.path, self.unjudged or ())
 
     def judge(self, last: bool = False) -> Verdict | None:
         """Return the guard's verdict on the start of the mel, once, when enough frames are there or it is the `last`.
@@ -229,17 +231,23 @@ def _check_range(mel: Tensor, path: MelPath, guard: GuardMode, smallest: float |
         return
     details: dict[str, Any] = {"found": {"min": smallest, "max": largest}, "expected": {"min": low, "max": high}}
     verdict = None if guard == "off" else judge(mel if mel.ndim == 2 else mel[0], MelPath(plain(config), path.target))
+    raise _refusal(fault, details, verdict)
+
+
+def _refusal(fault: str, details: dict[str, Any], verdict: Verdict | None) -> MelError:
+    """Return the error about impossible values, after the likely reason if the verdict names one."""
     if verdict is not None and not verdict.typical and verdict.cause not in NAMELESS:
         fault = verdict.message if verdict.cause == "range" else f"{verdict.message} {fault}"
         details["guard"] = verdict.as_dict()
-    raise MelError(fault, details)
+    return MelError(fault, details)
 
 
 def _range_fault(smallest: float, largest: float, config: MelConfig) -> str | None:
     """Explain what is wrong with values from `smallest` to `largest`, naming a preset with these bands that fits."""
     fault = mel_range(config).fault(smallest, largest)
     for name, other in PRESETS.items() if fault else ():
-        if not differences(other, config) and mel_range(other).fault(smallest, largest) is None:
+        same = replace(other, magnitude_epsilon=config.magnitude_epsilon)
+        if not differences(same, config) and mel_range(other).fault(smallest, largest) is None:
             model = model_for(other, "off")
             taken = f", which the shipped model {model!r} takes" if model else ""
             unscaled = "" if config in (plain(config), *PRESETS.values()) else " without mean and variance"
@@ -247,12 +255,16 @@ def _range_fault(smallest: float, largest: float, config: MelConfig) -> str | No
     return fault
 
 
-def _possible(mel: Tensor, path: MelPath) -> Tensor:
-    """Return a converted mel (..., n_mels, frames); raise if its values are impossible, as an adapter's may be."""
+def _possible(mel: Tensor, path: MelPath, given: Sequence[Tensor] | Tensor) -> Tensor:
+    """Return a converted mel (..., n_mels, frames); raise if its values are impossible, as an adapter's may be.
+
+    The guard says what the mel looked like as `given`, in pieces; none if the guard is off.
+    """
     if path.own or not mel.numel():
         return mel
     found, (low, high) = {"min": float(mel.min()), "max": float(mel.max())}, mel_range(path.target).plausible
     if low <= found["min"] and found["max"] <= high:
         return mel
-    fault = f"after conversion from {path.source.name!r} the values are outside the range of the model's mels"
-    raise MelError(f"{fault}: check the preset", {"found": found, "expected": {"min": low, "max": high}})
+    verdict = judge(torch.cat(tuple(given), dim=1), path) if len(given) else None
+    fault = f"After conversion from {path.source.name!r} the values are outside the range of the model's mels"
+    raise _refusal(f"{fault}: check the preset.", {"found": found, "expected": {"min": low, "max": high}}, verdict)

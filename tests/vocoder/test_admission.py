@@ -57,6 +57,17 @@ def test_errors_for_impossible_values_include_the_guards_advice():
         assert str(error.value).startswith("The mel looks like decibels: multiply by") == recognised
         assert ("guard" in error.value.details) == recognised
         assert error.value.details["found"]["max"] == pytest.approx(float(decibels.max()))
+    normalised = torch.nn.functional.instance_norm(true_mel(preset("espnet"))[None])[0]
+    stream = StreamAdmission(path_between(preset("espnet"), NVIDIA), "warn")
+    for take in (lambda mel: admit(mel, NVIDIA, "espnet", guard="warn"), stream.take):
+        with pytest.raises(
+            MelError, match=r"like values normalised by mean .* After conversion from 'espnet' the values"
+        ):
+            take(normalised)
+    with pytest.raises(MelError, match=r"^After conversion from 'espnet' .*: check the preset"):
+        admit(normalised, NVIDIA, "espnet")
+    with pytest.raises(MelError, match=r"The values fit the preset bigvgan.*: pass preset=bigvgan"):
+        admit(true_mel(preset("bigvgan")), NVIDIA, "gpt-sovits-v3")
     with pytest.raises(MelError, match=r"^The values go from 88.* look for an offset, a factor or a wrong dtype\.$"):
         admit(true_mel() + 100.0, NVIDIA, guard="warn")
     assert check(true_mel(preset("cosyvoice2")) + 100.0, path_between(preset("cosyvoice2"), NVIDIA)).cause == "range"
