@@ -1,16 +1,16 @@
 """Text to speech: an acoustic model of Hugging Face transformers makes the mel, this vocoder the audio.
 
-    python examples/acoustic_model.py fastspeech2 "Good morning." -o morning.wav
+    python examples/acoustic_model.py fastspeech2 "Good morning." -o morning.wav --statistics feats_stats.npz
     python examples/acoustic_model.py speecht5 "Good morning." -o morning.wav --speaker xvector.npy
     python examples/acoustic_model.py speecht5 "Good morning." -o morning.wav --server http://127.0.0.1:8000
     python examples/acoustic_model.py fastspeech2 --random -o noise.wav    # random weights: nothing is downloaded
 
 It needs the extra `acoustic`, and for text `g2p-en` (FastSpeech2Conformer) or `sentencepiece` (SpeechT5).
 
-FastSpeech2Conformer is ESPnet's: it predicts decimal logarithms of 80 bands from 80 to 7600 Hz at 22,050 Hz, with the
-statistics of its corpus already taken off. (The vocoder of transformers, FastSpeech2ConformerHifiGan, would put them
-back on by itself.) SpeechT5 (arXiv 2110.07205) predicts the same bands at 16 kHz, every 16 ms; the audio has the
-vocoder's own rate, with a band that it guesses above 8 kHz.
+FastSpeech2Conformer is ESPnet's: it predicts decimal logarithms of 80 bands from 80 to 7600 Hz at 22,050 Hz, normalised
+by the mean and variance of its corpus. transformers lacks these; ESPnet's models of LJSpeech have them in the file
+feats_stats.npz. SpeechT5 (arXiv 2110.07205) predicts the same bands at 16 kHz, every 16 ms, not normalised; the audio
+has the vocoder's own rate, with a band that it guesses above 8 kHz.
 """
 
 import argparse
@@ -44,7 +44,7 @@ def fastspeech2(text: str | None, letters: int, speaker: torch.Tensor) -> torch.
         model = transformers.FastSpeech2ConformerModel.from_pretrained(published)
         read = transformers.FastSpeech2ConformerTokenizer.from_pretrained(published)  # with g2p-en
         tokens = read(text, return_tensors="pt").input_ids
-    return model.eval()(tokens, return_dict=True).spectrogram[0]
+    return model.eval()(tokens, return_dict=True).spectrogram[0]  # normalised, unless random
 
 
 def speecht5(text: str | None, letters: int, speaker: torch.Tensor) -> torch.Tensor:
@@ -76,13 +76,16 @@ def mel_of(name: str, text: str | None, letters: int = LETTERS, speaker: Path | 
     return mel
 
 
-def synthesize(mel: Mel, preset: str, server: str | None) -> tuple[NDArray[np.float32], int, Origin | None]:
+def synthesize(
+    mel: Mel, preset: str, statistics: Path | None, server: str | None
+) -> tuple[NDArray[np.float32], int, Origin | None]:
     """Return audio (T,), its sample rate and its mark, from a server or from a vocoder in this process."""
+    config = vocoder.load_mel_config(preset, statistics)
     if server is None:
         v = vocoder.load()
-        return v.synthesize(mel, preset=preset, seed=1), v.sample_rate, v.origin(seed=1)
+        return v.synthesize(mel, preset=config, seed=1), v.sample_rate, v.origin(seed=1)
     with Client(server, trust_env=False) as client:
-        speech = client.synthesize(mel, preset=preset, seed=1)
+        speech = client.synthesize(mel, preset=preset, mean=config.mean, variance=config.variance, seed=1)
     return speech.x, speech.sample_rate, speech.origin
 
 
@@ -95,6 +98,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--speaker", type=Path, help="npy file with an x-vector (512,) for SpeechT5; else a neutral one"
     )
+    parser.add_argument(
+        "--statistics", type=Path, help="mean and variance that FastSpeech2Conformer's mels are normalised by"
+    )
     parser.add_argument("--server", metavar="URL", help="synthesize over HTTP instead of in this process")
     parser.add_argument(
         "--random", action="store_true", help="random weights, of as many tokens as the text has letters"
@@ -102,9 +108,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_intermixed_args(argv)
     if args.text is None and not args.random:
         parser.error("give a sentence, or --random")
+    if args.model == "fastspeech2" and args.statistics is None and not args.random:
+        parser.error("fastspeech2 needs --statistics, such as the feats_stats.npz of ESPnet's model")
     letters = len(args.text or "") or LETTERS
     mel = mel_of(args.model, None if args.random else args.text, letters, args.speaker)
-    x, sample_rate, origin = synthesize(mel, MODELS[args.model][1], args.server)
+    x, sample_rate, origin = synthesize(mel, MODELS[args.model][1], args.statistics, args.server)
     write_audio(args.output, x, sample_rate, origin=origin)
     print(f"{args.output}: {len(x) / sample_rate:.2f} s from a mel of {mel.shape[1]} frames")
     return 0

@@ -18,7 +18,7 @@ ALIASES: Mapping[str, str] = MappingProxyType(
         "e2-tts": "f5-tts",
         "luxtts": "zipvoice",
         "glow-tts": "nvidia",
-        "grad-tts": "nvidia",
+        "grad-tts": "hifigan",
     }
 )
 """other names of presets -> the preset"""
@@ -30,7 +30,6 @@ _VERSIONED: Mapping[str, str] = MappingProxyType(
         "fastspeech2": "espnet",
         "fastpitch": "nvidia",
         "tacotron2": "nvidia",
-        "deepvoice": "r9y9",
     }
 )
 """start of a name whose mels depend on the version or recipe -> the likely preset"""
@@ -116,8 +115,7 @@ class MelConfig(Checked):
     @property
     def correctable(self) -> bool:
         """Whether audio can be corrected to its mels: natural logarithms of magnitudes, and n_fft of whole hops."""
-        natural = self.log == "ln" and self.power == 1.0 and self.mean is None
-        return natural and self.n_fft % self.hop_length == 0
+        return self.log == "ln" and self.power == 1.0 and self.mean is None and self.n_fft % self.hop_length == 0
 
     def frames(self, samples: int) -> int:
         """Return the number of mel frames for `samples` samples."""
@@ -136,8 +134,7 @@ class MelConfig(Checked):
         decibels = self.log == "db20" or (self.ref_db == 0 and self.range_db is None)
         yield decibels, f"ref_db and range_db need log 'db20', not {self.log!r}"
         limits = (self.range_low, self.range_high)
-        mapped = limits == (0.0, 1.0) or self.range_db is not None
-        yield mapped, f"range_low and range_high {limits} need range_db"
+        yield limits == (0.0, 1.0) or self.range_db is not None, f"range_low and range_high {limits} need range_db"
         yield -math.inf < limits[0] < limits[1] < math.inf, f"range_low < range_high must hold, but they are {limits}"
         yield (self.mean is None) == (self.variance is None), "give mean and variance together, or neither"
         for field, values in (("mean", self.mean), ("variance", self.variance)):

@@ -111,7 +111,7 @@ def known_presets(directory: Path | None) -> MelConfigs:
 
 
 def read_statistics(path: Path | str) -> Statistics:
-    """Read `mean` and `variance` from an npz or JSON file.
+    """Read `mean` and `variance` from an npz or JSON file, or from ESPnet's `feats_stats.npz`, which has sums.
 
     Raises a ConfigError if they are missing or not numbers.
     """
@@ -120,6 +120,9 @@ def read_statistics(path: Path | str) -> Statistics:
         if path.suffix == ".npz":
             with np.load(path, allow_pickle=False) as arrays:
                 data: Mapping[str, Any] = dict(arrays)
+            if "sum_square" in data:
+                mean = data["sum"] / data["count"]
+                data = {"mean": mean, "variance": data["sum_square"] / data["count"] - mean**2}
         else:
             data = json.loads(path.read_bytes())
         return np.asarray(data["mean"], np.float64), np.asarray(data["variance"], np.float64)

@@ -32,10 +32,12 @@ def test_the_acoustic_model_example_runs_locally_and_over_http(example, name, re
     monkeypatch.setattr(example.vocoder, "load", lambda: vocoder)
     small = functools.partial(example.transformers.SpeechT5Config, encoder_layers=1, decoder_layers=1)
     monkeypatch.setattr(example.transformers, "SpeechT5Config", small)
-    local, remote = tmp_path / "local.wav", tmp_path / "remote.wav"
-    assert example.main([name, "--random", "A letter", "-o", str(local)]) == 0
+    local, remote, statistics = (tmp_path / name for name in ("local.wav", "remote.wav", "feats_stats.npz"))
+    np.savez(statistics, count=2, sum=np.full(80, 0.5, np.float32), sum_square=np.full(80, 2.0, np.float32))
+    words = [name, "A letter", "--random", "--statistics", str(statistics)]
+    assert example.main([*words, "-o", str(local)]) == 0
     with ready(vocoder) as url:
-        assert example.main([name, "A letter", "--random", "-o", str(remote), "--server", url]) == 0
+        assert example.main([*words, "-o", str(remote), "--server", url]) == 0
     x, rate = soundfile.read(local)
     y, remote_rate = soundfile.read(remote)
     assert rate == remote_rate == 22050
@@ -46,10 +48,11 @@ def test_the_acoustic_model_example_runs_locally_and_over_http(example, name, re
     np.testing.assert_allclose(x, y, atol=1e-3)
 
 
-def test_the_example_requires_a_sentence_or_random_weights(example, tmp_path, capsys):
-    with pytest.raises(SystemExit):
-        example.main(["speecht5", "-o", str(tmp_path / "x.wav")])
-    assert "give a sentence, or --random" in capsys.readouterr().err
+def test_the_example_requires_a_sentence_or_random_weights_and_statistics(example, tmp_path, capsys):
+    for given, fault in ((["speecht5"], "give a sentence, or --random"), (["fastspeech2", "A."], "needs --statistics")):
+        with pytest.raises(SystemExit):
+            example.main([*given, "-o", str(tmp_path / "x.wav")])
+        assert fault in capsys.readouterr().err
 
 
 @pytest.mark.skipif(PYTHON is None, reason="make pipecat-test installs pipecat")

@@ -61,8 +61,8 @@ def test_aliases_match_regardless_of_case_and_punctuation():
     assert not set(ALIASES) & set(PRESETS)
     for name, target in ALIASES.items():
         assert canonical(name, PRESETS) == target
-    names = ("Index TTS2", "MATCHA_TTS", "---")
-    assert [canonical(name, PRESETS) for name in names] == ["indextts2", "hifigan", None]
+    names = ("Index TTS2", "MATCHA_TTS", "GradTTS", "---")
+    assert [canonical(name, PRESETS) for name in names] == ["indextts2", "hifigan", "hifigan", None]
 
 
 WIDE = {
@@ -129,14 +129,15 @@ def test_mel_configs_in_a_directory_are_named_after_their_files(tmp_path):
         file.unlink()
 
 
-@pytest.mark.parametrize("kind", ["npz", "json"])
+@pytest.mark.parametrize("kind", ["npz", "json", "sums.npz"])
 def test_statistics_are_read_from_a_file(tmp_path, kind):
-    mean, variance = np.linspace(-3, -1, 80), np.linspace(0.5, 2, 80)
+    mean, variance = np.arange(-80, 0) / 32, np.arange(1, 81) / 32  # exact in floating point
     path = tmp_path / f"stats.{kind}"
-    if kind == "npz":
-        np.savez(path, mean=mean, variance=variance)
-    else:
+    sums = {"count": 5, "sum": 5 * mean, "sum_square": 5 * (variance + mean**2)}  # as in ESPnet
+    if kind == "json":
         path.write_text(json.dumps({"mean": mean.tolist(), "variance": variance.tolist()}))
+    else:
+        np.savez(path, **(sums if kind == "sums.npz" else {"mean": mean, "variance": variance}))
     found = load_mel_config("espnet", path)
     assert (*found.mean, *found.variance) == pytest.approx([*mean, *variance])
     assert load_mel_config("espnet", (mean, variance)) == load_mel_config("espnet", path) == found
