@@ -90,9 +90,8 @@ def own_dtype(family: str, provenance: Mapping[str, Any], device: Device) -> tor
 
 def multiplies_integers(family: str, device: Device) -> bool:
     """Return whether models of a family have products of 8-bit integers, and compiled code for them runs here."""
-    able = family in FAMILIES and FAMILIES[family].integers
-    able = able and torch.device(device).type == "cpu" and multiplies_quads()
-    return able and kernel("quads", "block") is not None
+    able = family in FAMILIES and FAMILIES[family].integers and torch.device(device).type == "cpu"
+    return able and multiplies_quads() and kernel("quads", "block") is not None
 
 
 def default_dtype(device: Device) -> torch.dtype:

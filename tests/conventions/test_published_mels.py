@@ -199,16 +199,14 @@ def nemo(module, x, **changes):
     framing = {"sample_rate": 22050, "n_window_size": 1024, "n_window_stride": 256, "n_fft": 1024, "nfilt": 80}
     plain = {"normalize": None, "preemph": None, "dither": 0.0, "pad_to": 1, "mag_power": 1.0}
     guard = {"log_zero_guard_type": "add", "log_zero_guard_value": 1e-5}
-    extract = module.FilterbankFeatures(**framing, **plain, **{**guard, **changes})
-    return extract(x, torch.tensor([x.shape[1]]))[0]
+    return module.FilterbankFeatures(**framing, **plain, **{**guard, **changes})(x, torch.tensor([x.shape[1]]))[0]
 
 
 @pytest.mark.parametrize(("name", "f_max"), [("nvidia", 8000), ("nemo", None)])
 def test_nemo_differs_by_its_window_edges_and_logarithm(name, f_max):
     """NeMo's window is symmetric, it pads with zeros and adds the floor: hardly audible, but above 1e-4."""
     module_name = "nemo.collections.asr.parts.preprocessing.features"
-    published = Published(name, module_name, lambda m, x: nemo(m, x, highfreq=f_max), alone=True)
-    ours, theirs = both_mels(published)
+    ours, theirs = both_mels(Published(name, module_name, lambda m, x: nemo(m, x, highfreq=f_max), alone=True))
     frames = slice(3, min(ours.shape[1], theirs.shape[1]) - 3)
     added = (ours.exp() + 1e-5).log()
     audible = ours[:, frames] > -8.0

@@ -179,5 +179,4 @@ def ogg_fault(file: BinaryIO) -> str | None:
             return "a chain of several Ogg streams; split it into one file each"
         data_seen = data_seen or not first
         end = file.seek(sum(file.read(head[26])), 1)
-    cut = head[:4] == OGG_MAGIC or end > file.seek(0, 2)
-    return "truncated: its last page of Ogg is not complete" if cut else None
+    return "truncated: its last page of Ogg is not complete" if head[:4] == OGG_MAGIC or end > file.seek(0, 2) else None

@@ -76,8 +76,7 @@ class RowSynthesizer:
         """Read, admit and sharpen a mel, and draw a seed if none is given; raises the errors of `admit`."""
         sampling = self._options.sampling.seeded()
         admitted = self.synthesizer.admit(read_mel(file), sampling.preset, sampling.adapt, self._options.guard)
-        sharpened = admitted.sharpened(sampling.sharpen)
-        return Utterance(sharpened, **sampling_fields(replace(sampling, sharpen=0.0)))
+        return Utterance(admitted.sharpened(sampling.sharpen), **sampling_fields(replace(sampling, sharpen=0.0)))
 
     def _written(self, job: Job, utterance: Utterance, x: NDArray[np.float32]) -> Outcome:
         sample_rate = self.synthesizer.sample_rate

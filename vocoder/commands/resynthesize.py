@@ -22,8 +22,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> int:
     """Resynthesize each recording at the model's sample rate, keeping its duration."""
     files = pairs(args.audio, args.output, suffix_of(args.format), again=args.again)
-    synthesizer = model(args)
-    return each("vocoder resynthesize", files, args.output, partial(_make, synthesizer, args))
+    return each("vocoder resynthesize", files, args.output, partial(_make, model(args), args))
 
 
 def _make(synthesizer: Synthesizer, args: Namespace, source: Path, target: Path) -> str:

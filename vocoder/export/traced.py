@@ -143,8 +143,7 @@ def program_of(
             f"a model of family {synthesizer.family} generates sample by sample, which is not a fixed sequence of "
             f"operations: export a waveglow, or a student distilled from it"
         )
-    steps = model.config.corrections if corrections is None else corrections
-    correction = Correction(synthesizer.mel_config, steps)
+    correction = Correction(synthesizer.mel_config, model.config.corrections if corrections is None else corrections)
     program = Program(copy.deepcopy(model).cpu(), correction, sharpen, products).eval().requires_grad_(False)
     set_compute_dtype(program, torch.float32)
     for module in program.modules():

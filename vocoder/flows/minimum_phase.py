@@ -79,8 +79,7 @@ class MinimumPhaseFilter(Flow):
     def responses(self, cond: Tensor | None) -> Tensor:
         """Return the responses (B, frames + 1, taps) at each frame's first sample; the last one is repeated."""
         log_scale = soft_floor(WEIGHT_SCALE * self.projection(cond), self.log_s_floor)
-        log_scale = torch.cat([log_scale, log_scale[:, :, -1:]], dim=2).transpose(1, 2)
-        cepstrum = torch.fft.irfft(log_scale, n=self.taps)
+        cepstrum = torch.fft.irfft(torch.cat([log_scale, log_scale[:, :, -1:]], dim=2).transpose(1, 2), n=self.taps)
         half = self.taps // 2
         zeroth, positive, middle, _ = torch.split(cepstrum, [1, half - 1, 1, half - 1], dim=2)
         folded = torch.cat([zeroth, 2 * positive, middle], dim=2)

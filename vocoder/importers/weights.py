@@ -56,8 +56,7 @@ def read_weights(path: Path) -> Weights:
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
     try:
-        root = load_file(path) if path.suffix == ".safetensors" else read_pickled(path)
-        holder, wrapped = _unwrapped(root, path)
+        holder, wrapped = _unwrapped(load_file(path) if path.suffix == ".safetensors" else read_pickled(path), path)
         module = _innermost(wrapped).qualified_name if isinstance(wrapped, Inert) else None
         found = dict(_contents(wrapped, "") if isinstance(wrapped, Inert) else wrapped)
     except SafetensorError as error:

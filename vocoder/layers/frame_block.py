@@ -85,8 +85,7 @@ class FrameBlock(nn.Module):
     def _mixed(self, x: Tensor) -> Tensor:
         """Convolve over the steps, as a row of pixels in channels-last memory for oneDNN."""
         padded = F.pad(x, (0, 0, self.before, self.after)).transpose(1, 2).unsqueeze(2)
-        weight = self.depthwise.weight.unsqueeze(2)
-        mixed = F.conv2d(padded, weight, self.depthwise.bias, groups=x.shape[2])
+        mixed = F.conv2d(padded, self.depthwise.weight.unsqueeze(2), self.depthwise.bias, groups=x.shape[2])
         return mixed.squeeze(2).transpose(1, 2)
 
 

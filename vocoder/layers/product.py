@@ -111,8 +111,7 @@ class Matrix:
         if self._run is None:
             return F.linear(rows.to(self.weight.dtype), self.weight.t(), self.bias)
         made = rows.new_empty(rows.shape[:-1].numel(), self.weight.shape[1], dtype=self.weight.dtype)
-        given = self._rounded(rows) if self._pairs else rows.to(self.weight.dtype).contiguous()
-        self._multiply(given, self.room, made)
+        self._multiply(self._rounded(rows) if self._pairs else rows.to(self.weight.dtype).contiguous(), self.room, made)
         return made.view(*rows.shape[:-1], made.shape[1])
 
     def windows(self, x: Tensor, taps: int) -> Tensor:

@@ -105,8 +105,7 @@ def harmonic_source(
     compiled = kernel("harmonics", "harmonic_source") if compilable(f0) else None
     if compiled is not None:
         x = f0.new_empty(f0.shape[0], f0.shape[1] * hop_length)
-        tensors = [tensor.contiguous() for tensor in (f0, voicing, passed, x)]
-        compiled(f0.numel(), sample_rate, f_max, *tensors)
+        compiled(f0.numel(), sample_rate, f_max, *[tensor.contiguous() for tensor in (f0, voicing, passed, x)])
         return x
     within = _sums(f0, range(1, hop_length + 1), hop_length) / sample_rate
     # The rounding of a running sum depends on how many frames it covers. Rounding the start of each frame to a multiple

@@ -126,8 +126,7 @@ class SpectrumHead(nn.Module):
         real, imaginary = torch.split(spectrum.transpose(1, 2), self.bins, dim=2)
         frames: Tensor = torch.fft.irfft(torch.complex(real, imaginary), n=self.n_fft)
         counts = frames.new_ones(frames.shape[1]) if owned is None else owned
-        fit = all(map(compilable, (frames, counts, self.filter.window)))
-        run = kernel("head", "overlapped") if fit else None
+        run = kernel("head", "overlapped") if all(map(compilable, (frames, counts, self.filter.window))) else None
         if run is None:
             return self._overlapped(frames, counts)
         out = frames.new_empty(frames.shape[0] * len(counts), self.hop_length)

@@ -53,8 +53,7 @@ class AdapterModel(nn.Module):
         self.register_buffer("mean", torch.zeros(config.looked_at))
         self.register_buffer("deviation", torch.ones(config.looked_at))
         self.linear = Product(config.inputs, n_mels)
-        widths = (config.inputs, *config.hidden, n_mels)
-        pairs = list(itertools.pairwise(widths)) if config.hidden else []
+        pairs = list(itertools.pairwise((config.inputs, *config.hidden, n_mels))) if config.hidden else []
         self.layers = nn.ModuleList(Product(one, other) for one, other in pairs)
 
     def forward(self, windows: Tensor) -> Tensor:

@@ -108,8 +108,7 @@ def test_running_again_only_prepares_missing_or_changed_files(recordings, tmp_pa
     after, _ = prepare([corpus], out, PrepareConfig())
     made = {path for path, file in audio.items() if file.stat().st_mtime_ns != stamps[path]}
     assert made == {"audio/mine/anna/3.flac", "audio/mine/anna/4.flac"}
-    changed = {a.path for a, b in zip(after.entries, before.entries, strict=True) if a != b}
-    assert changed == {"audio/mine/anna/4.flac"}
+    assert {a.path for a, b in zip(after.entries, before.entries, strict=True) if a != b} == {"audio/mine/anna/4.flac"}
     audio["audio/mine/anna/3.flac"].write_bytes(b"")
     with pytest.raises(AudioError, match=r"cannot read .*3\.flac"):
         prepare([corpus], out, PrepareConfig())

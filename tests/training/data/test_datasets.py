@@ -212,8 +212,7 @@ def test_given_mels_are_used_unchanged(tmp_path):
     np.save(tmp_path / "0.npy", smooth)
     entry = manifest.entries[0]
     np.testing.assert_array_equal(given_mel(manifest, entry, config, samples)[0], smooth)
-    used = MelStore(manifest, [entry], [samples], config).read(0, 0, smooth.shape[1])
-    np.testing.assert_array_equal(used, smooth)
+    np.testing.assert_array_equal(MelStore(manifest, [entry], [samples], config).read(0, 0, smooth.shape[1]), smooth)
 
 
 def test_recordings_without_a_given_mel_are_augmented_as_usual(tmp_path):

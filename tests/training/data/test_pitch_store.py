@@ -33,8 +33,7 @@ def test_frames_have_the_pitch_at_their_speed_and_use_the_nearest_label(manifest
         assert np.abs(1200 * np.log2(found[audible] / (speed * pitch_at(time[audible])))).max() < 20
         assert (found[time < 0.4] == 0).all()
         assert (store.read(0, first, HOP * speed, 100, speed) == 0).all()
-    store = PitchStore(manifest, manifest.entries, (1.0,))
-    fine = store.read(1, 0.0, HOP / 8, 8 * 100, 1.0)
+    fine = PitchStore(manifest, manifest.entries, (1.0,)).read(1, 0.0, HOP / 8, 8 * 100, 1.0)
     edge = int(np.flatnonzero(fine > 0)[0])
     assert edge % 8 == 4
     assert abs(fine[edge] / fine[edge + 4] - 1) < 1e-5

@@ -80,8 +80,7 @@ def test_mels_of_the_manifest_are_used_and_reported(tmp_path, capsys):
     assert "scoring ground truth: " in printed.err  # progress is printed without a terminal too
     own = distances("own")
     assert "got the manifest's mels" not in capsys.readouterr().out
-    differing = {key for key in own if own[key] != with_given[key]}
-    assert differing == {("last", "2.flac"), ("Griffin-Lim", "2.flac")}
+    assert {key for key in own if own[key] != with_given[key]} == {("last", "2.flac"), ("Griffin-Lim", "2.flac")}
     compare({"last": LevelVocoder()}, path, tmp_path / "out", Comparison(min_seconds=1.15, listen=0))
     assert "scoring 1 recording (" in capsys.readouterr().out
 

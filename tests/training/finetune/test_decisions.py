@@ -126,8 +126,7 @@ def rows(after, before):
 
 
 def test_changes_are_means_over_pairs_with_two_standard_errors_as_noise():
-    scores = rows({"pesq": [2.6, 3.1, 3.0, 1.0]}, {"pesq": [3.0, 3.2, 3.4, None]})
-    (change,) = changes(scores, "before", "after")
+    (change,) = changes(rows({"pesq": [2.6, 3.1, 3.0, 1.0]}, {"pesq": [3.0, 3.2, 3.4, None]}), "before", "after")
     assert ((change.before, change.after), change.difference) == (pytest.approx((3.2, 2.9)), pytest.approx(-0.3))
     assert change.noise == pytest.approx(2 * 0.1732 / 3**0.5, rel=1e-3)
     assert change.worse

@@ -92,8 +92,7 @@ def test_runs_without_a_terminal_print_a_line_per_interval_and_write_tensorboard
 
 
 def test_speed_and_remaining_time_are_of_the_last_interval(tmp_path, capsys, monkeypatch):
-    start = Progress(step=10, audio_seconds=100.0)
-    monitor = Monitor(tmp_path, start, steps=40, sample_rate=22050, enabled=True)
+    monitor = Monitor(tmp_path, Progress(step=10, audio_seconds=100.0), steps=40, sample_rate=22050, enabled=True)
     monitor.interval(Progress(step=20, audio_seconds=160.0), {"model/loss": 1.5}, seconds=20.0)
     monitor.interval(Progress(step=30, audio_seconds=260.0, nonfinite_steps=2), {"model/loss": 1.25}, seconds=40.0)
     monitor.close()

@@ -30,8 +30,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one_exactly(tmp_path, whole, stop
         stop_at(trainer, step)
         assert trainer.fit().step == step
     torch.manual_seed(99)  # the new process's weights and random state do not matter
-    trainer = toy_trainer(tmp_path, toy_config(), ToyObjective(noise=0.3), resume=True)
-    assert trainer.fit().step == 20
+    assert toy_trainer(tmp_path, toy_config(), ToyObjective(noise=0.3), resume=True).fit().step == 20
     assert differences(saved_run(whole), saved_run(tmp_path)) == []
 
 

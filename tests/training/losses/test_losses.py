@@ -111,8 +111,7 @@ def noise(seed, *shape):
 
 @pytest.mark.parametrize("n_fft", [256, 2048])
 def test_white_noise_of_variance_1_has_power_1(n_fft):
-    x = noise(0, 4, 65536)
-    power = spectrum(x, n_fft).abs().square()
+    power = spectrum(noise(0, 4, 65536), n_fft).abs().square()
     assert power.shape == (4, n_fft // 2 + 1, 1 + 65536 // (n_fft // 4))
     assert abs(float(power[:, 1:-1].mean()) - 1) < 0.05
 

@@ -25,8 +25,7 @@ MODELS = {
 def coloured_noise(seed, batch=8):
     """Return noise of several levels, louder at low frequencies, and its mel."""
     white = torch.randn(batch, 64 * HOP + 1, generator=torch.Generator().manual_seed(seed))
-    level = torch.exp(torch.linspace(-4, -1, batch))[:, None]
-    x = level * (white[:, 1:] + 0.8 * white[:, :-1])
+    x = torch.exp(torch.linspace(-4, -1, batch))[:, None] * (white[:, 1:] + 0.8 * white[:, :-1])
     return x, MelSpectrogram(MEL)(x)[:, :, : x.shape[1] // HOP]
 
 

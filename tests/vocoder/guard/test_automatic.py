@@ -13,8 +13,6 @@ from vocoder.guard.guard import check
 from vocoder.mel.config import PRESETS, preset
 
 NVIDIA = preset("nvidia")
-
-
 REJECTED = {
     **dict.fromkeys(("bigvgan", "fireredtts"), "tell bigvgan and fireredtts apart: pass preset=bigvgan or fireredtts"),
     **dict.fromkeys(("gpt-sovits-v3", "gpt-sovits-v4"), "cannot tell gpt-sovits-v3 and gpt-sovits-v4 apart"),
