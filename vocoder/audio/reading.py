@@ -22,6 +22,8 @@ UNKNOWN = 2**63 - 1  # libsndfile's frame count if the header gives none
 SHORTENED = re.compile(r"^ *(?:data|SSND|Data Size|Riff size|riff) *: (\d+) \(should be (\d+)\)", re.MULTILINE)
 """libsndfile's log, if a wav, rf64, w64, aiff or au file ends early"""
 MP3_LENGTH = re.compile(rb"\xff[\xe0-\xff]..\0{9,34}(Xing|Info)", re.DOTALL)  # the frame with an MP3 file's length
+MP3_THIRD = re.escape(bytes(i for i in range(256) if 0 < i >> 4 < 15 and i & 12 != 12))  # bit and sample rates
+MP3_FRAME = re.compile(rb"\xff[\xe2\xe3\xf2\xf3\xfa\xfb][" + MP3_THIRD + rb"]")
 MP3_KBPS = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)  # bit rates of MPEG 2, and below of MPEG 1
 MP3_KBPS_1 = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
 ANY_LENGTH = 2**31 - 2**20  # least size of samples in a header that stands for an unknown length, in bytes
@@ -138,22 +140,20 @@ def gives_mp3_length(source: AudioFile) -> bool:
 def mp3_samples(content: bytes) -> int:
     """Return the number of samples in the frames of an MP3 file (ISO 11172-3, section 2.4.1)."""
     samples = i = 0
-    while (i := content.find(b"\xff", i)) >= 0:
-        size, length = _mp3_frame(content[i : i + 3])
-        if size and (i + size >= len(content) or _mp3_frame(content[i + size : i + size + 3])[0]):  # not in a tag
+    while found := MP3_FRAME.search(content, i):
+        size, length = _mp3_frame(found[0])
+        i = found.start() + size
+        if i >= len(content) or MP3_FRAME.match(content, i):  # not in a tag
             samples += length
-        i += size or 1
     return samples
 
 
 def _mp3_frame(head: bytes) -> tuple[int, int]:
-    """Return a frame's bytes and samples, given its first three bytes; zeros if none begins there."""
-    version, kbps, rate = (head[1] >> 3 & 3, (head[2] >> 4) - 1, head[2] >> 2 & 3) if len(head) == 3 else (1, 0, 0)
-    if version == 1 or head[0] != 0xFF or head[1] & 0xE6 != 0xE2 or not 0 <= kbps < 14 or rate == 3:
-        return 0, 0
+    """Return a frame's bytes and samples, given its first three bytes."""
+    version, kbps, rate, padding = head[1] >> 3 & 3, (head[2] >> 4) - 1, head[2] >> 2 & 3, head[2] >> 1 & 1
     length, rates = (1152, MP3_KBPS_1) if version == 3 else (576, MP3_KBPS)
     hertz = (44100, 48000, 32000)[rate] >> {3: 0, 2: 1, 0: 2}[version]
-    return length * 125 * rates[kbps] // hertz + (head[2] >> 1 & 1), length
+    return length * 125 * rates[kbps] // hertz + padding, length
 
 
 def name_of(place: AudioFile) -> str:
