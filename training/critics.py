@@ -23,10 +23,13 @@ CRITICS_FILE = "critics.safetensors"  # file of the critics, beside the weights 
 class CriticConfig:
     """Shape of the critics."""
 
-    sizes: tuple[int, ...] = (512, 1024, 2048)  # FFT size of each critic in samples
+    sizes: tuple[int, ...] = (512, 1024, 2048)
+    """FFT size of each critic in samples"""
     channels: int = 32
-    length: int = 8192  # samples of each segment that the critics see, at a random position; 0 for all
-    f_max: float = 8000.0  # highest frequency that the critics see, in Hz
+    length: int = 8192
+    """samples of each segment that the critics see, at a random position; 0 for all"""
+    f_max: float = 8000.0
+    """highest frequency that the critics see, in Hz"""
 
 
 class SpectrogramCritics(nn.Module):

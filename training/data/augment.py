@@ -27,13 +27,18 @@ Number = TypeVar("Number", float, Tensor)
 class AugmentConfig(Checked):
     """How often and how far recordings are varied; everything is off by default."""
 
-    equaliser_db: Annotated[float, (0, 40)] = 0.0  # largest gain in dB of a tilt over the whole band and of three peaks
-    low_pass: Share = 0.0  # share of segments that are low-passed
-    low_pass_hz: Annotated[Range, (_SLOPE, math.inf)] = (3400.0, 10000.0)  # range of the edge in Hz
-    noise: Share = 0.0  # share of segments that get a noise floor
+    equaliser_db: Annotated[float, (0, 40)] = 0.0
+    """largest gain in dB of a tilt over the whole band and of three peaks"""
+    low_pass: Share = 0.0
+    """share of segments that are low-passed"""
+    low_pass_hz: Annotated[Range, (_SLOPE, math.inf)] = (3400.0, 10000.0)
+    """range of the edge in Hz"""
+    noise: Share = 0.0
+    """share of segments that get a noise floor"""
     noise_db: Annotated[Range, (-math.inf, math.inf)] = (-70.0, -40.0)
     """range of its level in dB, relative to the segment's"""
-    reverberation: Share = 0.0  # share of segments that get reverberation
+    reverberation: Share = 0.0
+    """share of segments that get reverberation"""
     reverberation_seconds: Annotated[Range, POSITIVE] = (0.05, 0.3)
     """range of the time in which the reverberation falls by 60 dB"""
     reverberation_db: Annotated[Range, (-math.inf, math.inf)] = (-25.0, -8.0)
@@ -92,10 +97,13 @@ def between(bounds: tuple[float, ...], fraction: Number) -> Number:
 class BlurConfig(Checked):
     """How mels are smoothed along both axes at once, by triangles of random size (arXiv 2409.02517)."""
 
-    share: Share = 0.5  # share of items that are smoothed
+    share: Share = 0.5
+    """share of items that are smoothed"""
     bands: Count = 9
-    frames: Count = 9  # largest width of the triangle along each axis, odd; 1 means no smoothing
-    roughness: NotNegative = 0.3  # largest standard deviation of the noise added to natural-log mels
+    frames: Count = 9
+    """largest width of the triangle along each axis, odd; 1 means no smoothing"""
+    roughness: NotNegative = 0.3
+    """largest standard deviation of the noise added to natural-log mels"""
 
     def _rules(self) -> Rules:
         odd = self.bands % 2 == 1 == self.frames % 2

@@ -37,8 +37,10 @@ class DensityRun(RunConfig):
 
     model: DensityConfig | VAEConfig = field(default_factory=DensityConfig)
     data: DataConfig = field(default_factory=DataConfig)
-    manifest: str | None = None  # manifest.jsonl of a prepared corpus, for mels
-    mel: str = "nvidia"  # mel preset or mel config file, for mels
+    manifest: str | None = None
+    """manifest.jsonl of a prepared corpus, for mels"""
+    mel: str = "nvidia"
+    """mel preset or mel config file, for mels"""
 
     def _rules(self) -> Rules:
         shape = (self.model.channels, self.model.frames)

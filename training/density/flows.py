@@ -28,14 +28,18 @@ class DensityConfig(Checked):
     """Architecture of a density model of items (channels, frames): frames of a mel, patches of it, vectors, images."""
 
     kind: Kind = "maf"
-    channels: Count = 80  # rows of an item: mel bins, rows of an image, or the length of a vector
-    frames: Count = 1  # columns of an item: neighbouring mel frames, columns of an image
+    channels: Count = 80
+    """rows of an item: mel bins, rows of an image, or the length of a vector"""
+    frames: Count = 1
+    """columns of an item: neighbouring mel frames, columns of an image"""
     image: bool = False
     """use convolutional couplings over the item as an image, at several scales; only for realnvp and glow"""
-    flows: Count = 5  # number of bijections with a network, per scale
+    flows: Count = 5
+    """number of bijections with a network, per scale"""
     hidden: tuple[int, ...] = (128, 128)
     """units of the hidden layers; for images, channels of the residual blocks, all equal"""
-    levels: Count = 2  # scales of an image: each halves both sides, and all but the last output half of their channels
+    levels: Count = 2
+    """scales of an image: each halves both sides, and all but the last output half of their channels"""
     generations: int | None = None
     """generations in the graph of maf and iaf: numbers depend on all earlier generations, and the slow direction takes
     a step per generation; null for a chain of single numbers, 2 for a coupling"""
@@ -45,7 +49,8 @@ class DensityConfig(Checked):
     mixing: Literal["reversal", "swap"] = "reversal"
     """between the flows of a vector: reversed channels, or even and odd channels in turn, which is best for couplings
     if neighbours are similar"""
-    log_s_bound: Positive | None = 2.0  # soft bound of the log-scales of couplings and autoregressive flows
+    log_s_bound: Positive | None = 2.0
+    """soft bound of the log-scales of couplings and autoregressive flows"""
     logit_alpha: float | None = None
     """for data in (0, 1): margin of the logit that comes first; null for data on the real line"""
 

@@ -50,13 +50,17 @@ class DataConfig(Checked):
 
     source: Literal["mels", "digits", "eight", "moons", "checkerboard"] = "mels"
     """windows of a corpus's mels, scikit-learn's digits, or a distribution of points in the plane"""
-    corpora: tuple[str, ...] = ()  # only these corpora of the manifest; empty for all
+    corpora: tuple[str, ...] = ()
+    """only these corpora of the manifest; empty for all"""
     noise: NotNegative = 0.05
     """standard deviation of noise added to natural-log mels; without it, the floor, where many values are equal, would
     have infinite density"""
-    gain_db: Range = (0.0, 0.0)  # range of a random gain of the recordings in decibels
-    items: Count = 65536  # items in an epoch; digits always have 1000
-    held_out: Count = 4096  # items for validation, from held-out recordings; digits always have 350
+    gain_db: Range = (0.0, 0.0)
+    """range of a random gain of the recordings in decibels"""
+    items: Count = 65536
+    """items in an epoch; digits always have 1000"""
+    held_out: Count = 4096
+    """items for validation, from held-out recordings; digits always have 350"""
     seed: NotNegativeInt = 0
 
 

@@ -25,14 +25,22 @@ class VAEConfig(Checked):
 
     kind: Literal["iaf_vae", "vae"] = "iaf_vae"
     """posterior: an inverse autoregressive flow, or only the diagonal Gaussian that it starts from (mean field)"""
-    channels: Count = 80  # rows of an item: mel bins
-    frames: Count = 16  # columns of an item: neighbouring mel frames
-    latent: Annotated[int, (2, math.inf)] = 32  # size of an item's code
-    hidden: tuple[int, ...] = (512, 512)  # units of encoder and decoder
-    flows: Count = 4  # steps of the inverse autoregressive flow
-    flow_hidden: tuple[int, ...] = (256, 256)  # units of each step's masked network
-    context: Count = 64  # size of the context that the encoder gives to every step of the flow
-    log_s_bound: Positive = 3.0  # soft bound of the decoder's log-scales, in units of the rows' standard deviations
+    channels: Count = 80
+    """rows of an item: mel bins"""
+    frames: Count = 16
+    """columns of an item: neighbouring mel frames"""
+    latent: Annotated[int, (2, math.inf)] = 32
+    """size of an item's code"""
+    hidden: tuple[int, ...] = (512, 512)
+    """units of encoder and decoder"""
+    flows: Count = 4
+    """steps of the inverse autoregressive flow"""
+    flow_hidden: tuple[int, ...] = (256, 256)
+    """units of each step's masked network"""
+    context: Count = 64
+    """size of the context that the encoder gives to every step of the flow"""
+    log_s_bound: Positive = 3.0
+    """soft bound of the decoder's log-scales, in units of the rows' standard deviations"""
 
     def _rules(self) -> Rules:
         listed = all(min(units, default=0) > 0 for units in (self.hidden, self.flow_hidden))

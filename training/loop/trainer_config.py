@@ -50,5 +50,7 @@ class TrainerConfig(Checked):
 class RunConfig(Checked):
     """The configuration of a run; each kind adds its model and data."""
 
-    output: str  # folder of the run, for checkpoints, TensorBoard logs, and the model in last/model
-    trainer: TrainerConfig  # settings of the trainer
+    output: str
+    """folder of the run, for checkpoints, TensorBoard logs, and the model in last/model"""
+    trainer: TrainerConfig
+    """settings of the trainer"""

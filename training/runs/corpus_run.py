@@ -25,11 +25,15 @@ from vocoder.mel.config_file import load_mel_config
 class CorpusRun(RunConfig, ABC):
     """The configuration of a run over a corpus of recordings; each kind adds its model, losses and objective."""
 
-    manifest: str  # manifest.jsonl of a prepared corpus
-    mel: str = "nvidia"  # mel preset or mel config file
-    model: Any = None  # architecture, with sample_rate, hop_length and n_mels; each kind of run has its own
+    manifest: str
+    """manifest.jsonl of a prepared corpus"""
+    mel: str = "nvidia"
+    """mel preset or mel config file"""
+    model: Any = None
+    """architecture, with sample_rate, hop_length and n_mels; each kind of run has its own"""
     segments: SegmentConfig = field(default_factory=SegmentConfig)
-    validation_items: Count = 64  # number of segments of the held-out split for validation, without unseen voices
+    validation_items: Count = 64
+    """number of segments of the held-out split for validation, without unseen voices"""
 
     def _rules(self) -> Rules:
         wrong = [

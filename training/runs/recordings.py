@@ -25,7 +25,8 @@ from vocoder.mel.spectrogram import MelSpectrogram
 class RecordingLosses(Checked):
     """The settings of every loss on recordings."""
 
-    noise: NotNegative = 1e-4  # standard deviation of noise that keeps the density of empty bands finite
+    noise: NotNegative = 1e-4
+    """standard deviation of noise that keeps the density of empty bands finite"""
     bfloat16: bool = field(
         default_factory=lambda: default_dtype("cuda" if torch.cuda.is_available() else "cpu") == torch.bfloat16
     )
@@ -85,18 +86,25 @@ class RecordingObjective(Objective):
 class SampleWeights(RecordingLosses):
     """Weights and schedule of losses on samples; a weight of 0 disables a loss."""
 
-    spectral: NotNegative = 1.0  # weight of the multi-resolution STFT loss
-    mel: NotNegative = 1.0  # weight of the multi-scale log-mel loss
-    periodicity: NotNegative = 0.0  # weight of the distance of autocorrelations, of the whole spectrum and of its bands
+    spectral: NotNegative = 1.0
+    """weight of the multi-resolution STFT loss"""
+    mel: NotNegative = 1.0
+    """weight of the multi-scale log-mel loss"""
+    periodicity: NotNegative = 0.0
+    """weight of the distance of autocorrelations, of the whole spectrum and of its bands"""
     corrected_share: Share = 1.0
     """share of steps whose losses and critics see samples after correction; the others see them before it"""
     sample_corrections: NotNegativeInt | None = None
     """corrections per sample in training; by default the model's own number, which is slow"""
     adversarial: NotNegative = 0.0
-    features: NotNegative = 0.5  # weight of the distance between the critics' features
-    critics_from: NotNegativeInt = 1500  # step from which critics are trained and their loss counts
-    critics_every: Count = 1  # interval in steps at which critics judge; they take as long as the rest of a step
-    pitch: NotNegative = 0.1  # weight of the pitch network's loss in models with a harmonic source
+    features: NotNegative = 0.5
+    """weight of the distance between the critics' features"""
+    critics_from: NotNegativeInt = 1500
+    """step from which critics are trained and their loss counts"""
+    critics_every: Count = 1
+    """interval in steps at which critics judge; they take as long as the rest of a step"""
+    pitch: NotNegative = 0.1
+    """weight of the pitch network's loss in models with a harmonic source"""
     critics: CriticConfig = field(default_factory=CriticConfig)
     blur: BlurConfig = field(default_factory=lambda: BlurConfig(share=0.0))
     """smoothing of input mels, to resemble those of acoustic models; the recording is unchanged"""

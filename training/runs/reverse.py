@@ -26,7 +26,8 @@ class ReverseLosses(SampleWeights):
 
     recorded: NotNegative = 1.0
     """weight of the distance from recordings' coefficients, given the noise that the teacher assigns to them"""
-    drawn: NotNegative = 0.5  # weight of the distance from the teacher's samples, corrected `corrections` times
+    drawn: NotNegative = 0.5
+    """weight of the distance from the teacher's samples, corrected `corrections` times"""
     corrections: NotNegativeInt = 30
     """corrections of the teacher's samples towards their mel before the student learns from them"""
     spectral: NotNegative = 2.25
@@ -34,7 +35,8 @@ class ReverseLosses(SampleWeights):
     corrected_share: Share = 0.5
     adversarial: NotNegative = 0.3
     features: NotNegative = 1.0
-    samples_from: NotNegativeInt = 1500  # step from which losses on samples are added to those on pairs
+    samples_from: NotNegativeInt = 1500
+    """step from which losses on samples are added to those on pairs"""
     critics_from: NotNegativeInt = 2500
 
     @property

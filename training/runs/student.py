@@ -29,12 +29,16 @@ class StudentLosses(SampleWeights):
     """steps over which the weights of the losses that depend on the teacher rise from 0"""
     teacher_items: Count | None = None
     """segments per batch that the teacher scores, the slowest part of a step; by default all"""
-    estimator: Estimator = "sample"  # estimator of the divergence: closed, draws or sample
+    estimator: Estimator = "sample"
+    """estimator of the divergence: closed, draws or sample"""
     regulariser: NotNegative = 0.0
     """weight of the squared distance between the log-scales of student and teacher, in closed form (ClariNet: 4)"""
-    draws: Count = 8  # draws per sample for the estimator `draws`
-    log_s_floor: float = -9.0  # soft lower bound of both log-scales in the closed form
-    power: NotNegative = 0.0  # weight of the distance of time-averaged power spectra
+    draws: Count = 8
+    """draws per sample for the estimator `draws`"""
+    log_s_floor: float = -9.0
+    """soft lower bound of both log-scales in the closed form"""
+    power: NotNegative = 0.0
+    """weight of the distance of time-averaged power spectra"""
 
     def _rules(self) -> Rules:
         yield from super()._rules()
@@ -46,7 +50,8 @@ class StudentLosses(SampleWeights):
 class StudentRun(SampleRun):
     """The configuration of `vocoder-train distill --student samples` or `frames`."""
 
-    teacher: str = "wavenet"  # model directory or shipped name of the model whose density is learnt
+    teacher: str = "wavenet"
+    """model directory or shipped name of the model whose density is learnt"""
     model: StudentConfig = field(default_factory=StudentConfig)
     losses: StudentLosses = field(default_factory=StudentLosses)
 

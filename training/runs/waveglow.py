@@ -27,7 +27,8 @@ class WaveGlowLosses(SampleWeights):
     likelihood_every: Count = 1
     """with losses on samples, compute the likelihood only at every n-th step, with n times its weight"""
     adversarial: NotNegative = 0.1
-    samples_from: NotNegativeInt = 1000  # step from which losses on samples are added to the likelihood
+    samples_from: NotNegativeInt = 1000
+    """step from which losses on samples are added to the likelihood"""
 
 
 @dataclass(frozen=True)

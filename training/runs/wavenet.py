@@ -34,7 +34,8 @@ class WaveNetRun(CorpusRun):
     model: WaveNetModelConfig = field(default_factory=WaveNetModelConfig)
     losses: WaveNetLosses = field(default_factory=WaveNetLosses)
     segments: SegmentConfig = field(default_factory=lambda: SegmentConfig(segment_length=8192))
-    start_from: str | None = None  # model directory or shipped name to start from, to fine-tune it on other voices
+    start_from: str | None = None
+    """model directory or shipped name to start from, to fine-tune it on other voices"""
     fill_from: str | None = None
     """directory or shipped name of a WaveGlow of the same mel, whose samples fill recordings above their band"""
 

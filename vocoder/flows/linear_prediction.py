@@ -55,12 +55,18 @@ MEAN_TO_RMS = 4 / math.pi  # the mean square of a Rayleigh variable, relative to
 class LinearPredictionConfig(Checked):
     """How to compute a predictor from the mel."""
 
-    mel: str = "nvidia"  # mel preset
-    order: Count = 24  # number of samples that a prediction uses
-    subframes: Count = 4  # constant predictors per mel frame; the mel is interpolated between frames
-    bandwidth: NotNegative = 30.0  # deviation in Hz of the smoothing along frequency, by a lag window
-    noise: Positive = 1e-4  # standard deviation of the white noise in the audio, as added in training
-    above_db: float = -60.0  # level of the bands above the mel's f_max, relative to the mel's last band
+    mel: str = "nvidia"
+    """mel preset"""
+    order: Count = 24
+    """number of samples that a prediction uses"""
+    subframes: Count = 4
+    """constant predictors per mel frame; the mel is interpolated between frames"""
+    bandwidth: NotNegative = 30.0
+    """deviation in Hz of the smoothing along frequency, by a lag window"""
+    noise: Positive = 1e-4
+    """standard deviation of the white noise in the audio, as added in training"""
+    above_db: float = -60.0
+    """level of the bands above the mel's f_max, relative to the mel's last band"""
 
 
 class LinearPrediction(nn.Module):

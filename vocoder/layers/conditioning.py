@@ -50,10 +50,14 @@ class PitchConfig(Checked):
     channels: Count = 128
     layers: Count = 4
     kernel_size: int = 5
-    f0_min: float = 55.0  # lowest fundamental frequency in Hz
-    f0_max: float = 550.0  # highest fundamental frequency in Hz
-    bins: int = 120  # number of pitch classes, equally spaced in log frequency
-    ahead: int | None = None  # look-ahead in frames; by default as many as before the frame
+    f0_min: float = 55.0
+    """lowest fundamental frequency in Hz"""
+    f0_max: float = 550.0
+    """highest fundamental frequency in Hz"""
+    bins: int = 120
+    """number of pitch classes, equally spaced in log frequency"""
+    ahead: int | None = None
+    """look-ahead in frames; by default as many as before the frame"""
 
     def _rules(self) -> Rules:
         ordered, most = 0 < self.f0_min < self.f0_max, self.layers * (self.kernel_size // 2)
@@ -132,9 +136,12 @@ class MelUpsampler(nn.Module):
 class UpsamplingConfig(Checked):
     """How to upsample a mel to a condition at the sample rate."""
 
-    scales: tuple[int, ...] = (16, 16)  # factor of each stage; their product is hop_length
-    context: NotNegativeInt = 0  # frames on each side in the kernel of the convolution over frames
-    bands: int = 3  # mel bands in the kernel of a stage, odd
+    scales: tuple[int, ...] = (16, 16)
+    """factor of each stage; their product is hop_length"""
+    context: NotNegativeInt = 0
+    """frames on each side in the kernel of the convolution over frames"""
+    bands: int = 3
+    """mel bands in the kernel of a stage, odd"""
 
     def _rules(self) -> Rules:
         positive = min(self.scales, default=0) > 0

@@ -50,11 +50,14 @@ class ConventionConfig:
 
     layouts: tuple[str, ...] = ("nvidia",)
     """names of layouts in `vocoder.mel.conventions`, including `shuffled` and `not-speech`"""
-    encodings: tuple[str, ...] = ("ln",)  # names of encodings in `vocoder.mel.conventions`
+    encodings: tuple[str, ...] = ("ln",)
+    """names of encodings in `vocoder.mel.conventions`"""
     n_mels: int = 80
     hidden: int = 256
-    frames: int = 384  # most frames of a mel that are used
-    dropout: float = 0.1  # dropout in training
+    frames: int = 384
+    """most frames of a mel that are used"""
+    dropout: float = 0.1
+    """dropout in training"""
 
 
 class ConventionNet(nn.Module):

@@ -29,7 +29,8 @@ class SourceConfig(Checked):
     """How to draw the noise of a sample: a learned mixture of a harmonic source and white noise."""
 
     pitch: PitchConfig = field(default_factory=PitchConfig)
-    f_max: float = 8000.0  # highest frequency of the harmonics in Hz
+    f_max: float = 8000.0
+    """highest frequency of the harmonics in Hz"""
 
     def _rules(self) -> Rules:
         highest = self.pitch.f0_max

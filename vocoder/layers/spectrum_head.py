@@ -24,7 +24,8 @@ class SpectrumHeadConfig(Checked):
     """
 
     mel: MelConfig
-    log_gain_bound: Positive = 4.0  # soft bound of the excitation's log-gain in each bin, in nepers
+    log_gain_bound: Positive = 4.0
+    """soft bound of the excitation's log-gain in each bin, in nepers"""
     shift_bound: Positive = 2.0
     """soft bound of the difference between the head's target mel and the given one, in nepers"""
 

@@ -18,13 +18,15 @@ class AdapterConfig(Checked):
 
     target: MelConfig = field(default_factory=lambda: preset("nvidia"))
     """mel config of the output, with natural logarithms"""
-    bands: Count = 80  # number of input bands
+    bands: Count = 80
+    """number of input bands"""
     seen: int | None = None
     """number of lowest input bands that are used; by default all. Bands above the target's carry no information"""
     before: NotNegativeInt = 1
     after: NotNegativeInt = 1
     """input frames before and after an output frame that are used, spaced like the target's frames"""
-    hidden: tuple[int, ...] = ()  # width of each hidden layer
+    hidden: tuple[int, ...] = ()
+    """width of each hidden layer"""
 
     @property
     def looked_at(self) -> int:

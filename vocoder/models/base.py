@@ -16,11 +16,13 @@ class VocoderConfig(Checked):
     """The fields of every vocoder's configuration."""
 
     n_mels: Count = 80
-    hop_length: Count = 256  # samples per mel frame
+    hop_length: Count = 256
+    """samples per mel frame"""
     sample_rate: Count = 22050
     corrections: Corrections = 0
     """number of corrections of a sample towards its mel, outside the density; also in training"""
-    sigma: NotNegative = 1.0  # default sampling temperature
+    sigma: NotNegative = 1.0
+    """default sampling temperature"""
 
 
 class Vocoder(nn.Module, ABC):

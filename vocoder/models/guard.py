@@ -26,8 +26,10 @@ class GuardConfig:
     densities: tuple[str, ...] = ("nvidia",)
     """mels that each describes, LAYOUT or LAYOUT:VARIATION of `vocoder.mel.conventions`; the first are true mels"""
     n_mels: int = 80
-    offsets: tuple[int, ...] = (0, 1, 2)  # frames of a window, relative to its first
-    windows: int = 48  # number of windows of a mel that are scored, spread evenly over it
+    offsets: tuple[int, ...] = (0, 1, 2)
+    """frames of a window, relative to its first"""
+    windows: int = 48
+    """number of windows of a mel that are scored, spread evenly over it"""
     convention: ConventionConfig = field(default_factory=ConventionConfig)
 
 

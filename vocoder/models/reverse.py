@@ -31,15 +31,23 @@ class ReverseConfig(VocoderConfig):
     `hop_length` is also the hop of the lapped transform, so there is one step per frame.
     """
 
-    cond_channels: Count = 128  # channels of the condition
-    condition_ahead: int = 3  # frames after its own that the condition of a frame depends on
-    channels: Count = 384  # channels of the signal between the blocks
-    hidden: Count = 1152  # channels inside a block
+    cond_channels: Count = 128
+    """channels of the condition"""
+    condition_ahead: int = 3
+    """frames after its own that the condition of a frame depends on"""
+    channels: Count = 384
+    """channels of the signal between the blocks"""
+    hidden: Count = 1152
+    """channels inside a block"""
     blocks: Count = 8
-    kernel_size: int = 7  # frames in a block's kernel
-    ahead: int = 3  # look-ahead in frames of all blocks together, taken by the first ones
-    log_gain_bound: Positive = 4.0  # soft bound of each coefficient's log-gain, in nepers
-    envelope_floor: float = -9.4  # soft lower bound of the element-wise flow's log-scale, as in the teacher flow
+    kernel_size: int = 7
+    """frames in a block's kernel"""
+    ahead: int = 3
+    """look-ahead in frames of all blocks together, taken by the first ones"""
+    log_gain_bound: Positive = 4.0
+    """soft bound of each coefficient's log-gain, in nepers"""
+    envelope_floor: float = -9.4
+    """soft lower bound of the element-wise flow's log-scale, as in the teacher flow"""
     source: SourceConfig = field(default_factory=lambda: SourceConfig(PitchConfig(channels=64, ahead=3)))
     """learned source of a sample's noise"""
     head: SpectrumHeadConfig | None = None

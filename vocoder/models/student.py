@@ -33,15 +33,20 @@ class StudentConfig(VocoderConfig):
 
     kind: Literal["samples", "frames"] = "frames"
     """flows over samples, as published, or over the frames of an orthonormal lapped transform"""
-    group_size: Count = 256  # hop of the lapped transform, which is also the number of channels; ignored for samples
+    group_size: Count = 256
+    """hop of the lapped transform, which is also the number of channels; ignored for samples"""
     stacks: tuple[WaveNetConfig, ...] = (WaveNetConfig(192, (1, 2, 1), kernel_size=3, causal=True),) * 8
     """causal stack of each flow, starting at the noise"""
-    cond_channels: Count = 128  # channels of the condition
-    log_s_bound: float | None = 2.0  # soft bound of each flow's log-scales
-    scaled_shift: bool = False  # express each flow's shift in units of its scale, as in an inverted coupling
+    cond_channels: Count = 128
+    """channels of the condition"""
+    log_s_bound: float | None = 2.0
+    """soft bound of each flow's log-scales"""
+    scaled_shift: bool = False
+    """express each flow's shift in units of its scale, as in an inverted coupling"""
     filter_taps: int = 256
     """length in samples of the last flow over samples, the minimum-phase filter implied by the mel"""
-    envelope_floor: float = -9.4  # soft lower bound of the last flow's log-scale
+    envelope_floor: float = -9.4
+    """soft lower bound of the last flow's log-scale"""
     source: SourceConfig | None = None
     """harmonic source: part of the noise over frames, or mean of the noise over samples"""
 

@@ -28,20 +28,26 @@ class WaveGlowConfig(VocoderConfig):
 
     transform: Literal["mdct", "grouping"] = "mdct"
     """an orthonormal lapped transform of hop `group_size`, or plain grouping of `group_size` samples"""
-    group_size: Count = 256  # samples per step, and number of channels
+    group_size: Count = 256
+    """samples per step, and number of channels"""
     flows: Count = 8
-    early_every: int = 0  # output channels early before every n-th flow; 0 for none
+    early_every: int = 0
+    """output channels early before every n-th flow; 0 for none"""
     early_size: Count = 2
     conditioning: Literal["frames", "upsampled"] = "frames"
     """a network at frame rate, or the published transposed convolution and grouping of the mel"""
-    cond_channels: Count = 128  # channels of the condition at frame rate
-    upsample_kernel: int = 1024  # kernel of the published transposed convolution in samples
+    cond_channels: Count = 128
+    """channels of the condition at frame rate"""
+    upsample_kernel: int = 1024
+    """kernel of the published transposed convolution in samples"""
     mixing: Literal["orthogonal", "swap"] = "swap"
     """initial 1x1 matrix before each coupling: random orthogonal, or a permutation (see `swap_order`)"""
-    actnorm: bool = False  # activation normalisation before each mixing, as in Glow
+    actnorm: bool = False
+    """activation normalisation before each mixing, as in Glow"""
     envelope_floor: float = -9.4
     """soft lower bound of the element-wise flow's log-scale, at most the logarithm of the training noise, 1e-4"""
-    log_s_bound: float | None = 2.0  # soft bound of the couplings' log-scales; None as published
+    log_s_bound: float | None = 2.0
+    """soft bound of the couplings' log-scales; None as published"""
     stack: WaveNetConfig = field(default_factory=lambda: WaveNetConfig(channels=208, dilations=(1, 2, 1)))
     source: SourceConfig | None = field(default_factory=SourceConfig)
     """learned source of a sample's noise; None for white noise"""

@@ -28,13 +28,16 @@ TWO_CYCLES = tuple(2**i for i in range(10)) * 2
 class WaveNetModelConfig(VocoderConfig):
     """Architecture of an autoregressive WaveNet: its first flow, its network and the distribution of a sample."""
 
-    distribution: Literal["gaussian", "logistic"] = "gaussian"  # one Gaussian, or a mixture of logistics
-    components: Count = 10  # components of the mixture of logistics
+    distribution: Literal["gaussian", "logistic"] = "gaussian"
+    """one Gaussian, or a mixture of logistics"""
+    components: Count = 10
+    """components of the mixture of logistics"""
     log_s_floor: float | None = -9.5
     """soft lower bound of log-scales; the logarithm of the training noise, 1e-4, is -9.2"""
     lpc: LinearPredictionConfig | None = field(default_factory=LinearPredictionConfig)
     """linear prediction before the network; None as published"""
-    cond_channels: Count = 128  # channels of the condition at frame rate
+    cond_channels: Count = 128
+    """channels of the condition at frame rate"""
     stack: WaveNetConfig = field(
         default_factory=lambda: WaveNetConfig(channels=64, dilations=TWO_CYCLES, kernel_size=2, causal=True)
     )
@@ -52,13 +55,16 @@ class WaveNetModelConfig(VocoderConfig):
 class PublishedWaveNetConfig(VocoderConfig):
     """Architecture of a published autoregressive WaveNet, trained by another project."""
 
-    distribution: Literal["gaussian", "logistic"] = "gaussian"  # one Gaussian, or a mixture of logistics
-    components: Count = 10  # components of the mixture of logistics
+    distribution: Literal["gaussian", "logistic"] = "gaussian"
+    """one Gaussian, or a mixture of logistics"""
+    components: Count = 10
+    """components of the mixture of logistics"""
     stack: PublishedStackConfig = field(default_factory=PublishedStackConfig)
     upsampling: UpsamplingConfig = field(default_factory=UpsamplingConfig)
     emphasis: float = 0.0
     """coefficient of the pre-emphasis of the network's input and output; the audio is de-emphasised"""
-    gain: Positive = 1.0  # gain of the network's input and output relative to the audio
+    gain: Positive = 1.0
+    """gain of the network's input and output relative to the audio"""
 
     def _rules(self) -> Rules:
         scales = self.upsampling.scales

@@ -18,8 +18,10 @@ Affine = tuple[Tensor, Tensor]  # matrix (outputs, inputs) and bias (outputs,)
 class WaveNetConfig(Checked):
     """Shape of a gated stack of dilated convolutions."""
 
-    channels: Count = 256  # residual and skip channels
-    dilations: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64, 128)  # dilation of each layer, in steps
+    channels: Count = 256
+    """residual and skip channels"""
+    dilations: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64, 128)
+    """dilation of each layer, in steps"""
     kernel_size: Count = 3
     causal: bool = False
 
@@ -40,9 +42,11 @@ class PublishedStackConfig(Checked):
     """Shape of a published causal stack, with separate numbers of residual, gate and skip channels."""
 
     residual_channels: Count = 128
-    gate_channels: Count = 128  # channels of the product of tanh and sigmoid
+    gate_channels: Count = 128
+    """channels of the product of tanh and sigmoid"""
     skip_channels: Count = 128
-    dilations: tuple[int, ...] = tuple(2**i for i in range(10)) * 2  # dilation of each layer, in samples
+    dilations: tuple[int, ...] = tuple(2**i for i in range(10)) * 2
+    """dilation of each layer, in samples"""
     kernel_size: Count = 2
     causal: ClassVar = True
 
