@@ -146,6 +146,8 @@ def load_model(directory: Path | str, weights: bool = True, families: Families =
     if tensors:
         _load_weights(model if weights else copy.deepcopy(model).to("meta"), tensors, path)
     provenance, quality = config.get("provenance") or {}, config.get("quality") or {}
+    if not isinstance(provenance, dict) or not isinstance(quality, dict):
+        raise CheckpointError(f"provenance and quality must be objects in {described}")
     return Checkpoint(model.eval(), config["family"], mel_config, provenance, quality, sha256)
 
 

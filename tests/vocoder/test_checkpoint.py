@@ -92,6 +92,7 @@ INVALID_CONFIGS = [
     ({"architecture": None}, "architecture must be a mapping"),
     ({"mel": {"name": "tiny"}}, "mel lacks sample_rate"),
     ({"family": "wavenet", "architecture": UNEVEN, "mel": to_dict(preset("nvidia"))}, "a known model: hop_length 256"),
+    ({"quality": [1]}, "provenance and quality must be objects in"),
     ({"format_version": 2}, "must be a JSON object with format_version 1"),
 ]
 INVALID_ARCHITECTURES = [

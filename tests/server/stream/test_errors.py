@@ -26,6 +26,7 @@ FRAMES = [
     ([b""], 400, "malformed-body", "whole frames"),
     (["more"], 400, "malformed-body", "end"),
     ([mel_of(5), '{"end": true, "end": true}'], 400, "malformed-body", '{"end": true}'),
+    ([mel_of(5), '{"end": 1}'], 400, "malformed-body", '{"end": true}'),
     (['{"end": true}'], 422, "invalid-mel", "no frames"),
     ([mel_of(5), '{"end": true}', mel_of(1)], 400, "malformed-body", "Nothing may follow"),
     ([mel_of(5), NAN], 422, "invalid-mel", "not finite"),
