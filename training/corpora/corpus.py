@@ -28,10 +28,13 @@ class Recording:
     """One audio file as found."""
 
     path: Path
-    name: str  # file name within the speaker, with suffix and subfolders and forward slashes; the split sorts by it
+    name: str
+    """file name within the speaker, with suffix and subfolders and forward slashes; the split sorts by it"""
     speaker: str
-    unusable: str = ""  # why it must be skipped regardless of its sound, or an empty string
-    mel: Path | None = None  # npy file of a mel that replaces its own, if there is one
+    unusable: str = ""
+    """why it must be skipped regardless of its sound, or an empty string"""
+    mel: Path | None = None
+    """npy file of a mel that replaces its own, if there is one"""
 
     @property
     def stem(self) -> str:
@@ -43,18 +46,30 @@ class Recording:
 class Corpus:
     """A set of recordings under one licence."""
 
-    name: str  # name in the manifest
-    source: str  # origin: a package's name or a folder
-    licence: str  # SPDX identifier, or another short name
-    attribution: str  # whom to credit for what, in one sentence
-    licence_text: str  # the licence file that came with the recordings, or an empty string
-    recordings: tuple[Recording, ...]  # all recordings, including unusable ones
-    unseen: bool = False  # whether the voices are kept out of training, to evaluate on unseen voices
-    use: Use = "train"  # `evaluate` if weights trained on the recordings would have to carry their licence
-    synthetic: bool = False  # whether a text-to-speech model made the recordings
-    min_seconds: float | None = None  # shorter recordings are skipped; None for the common limit
-    test_share: float | None = None  # share of each speaker's recordings to hold out; None for every 40th
-    mel_preset: str | MelConfig | None = None  # preset of the recordings' mels, if they have any
+    name: str
+    """name in the manifest"""
+    source: str
+    """origin: a package's name or a folder"""
+    licence: str
+    """SPDX identifier, or another short name"""
+    attribution: str
+    """whom to credit for what, in one sentence"""
+    licence_text: str
+    """the licence file that came with the recordings, or an empty string"""
+    recordings: tuple[Recording, ...]
+    """all recordings, including unusable ones"""
+    unseen: bool = False
+    """whether the voices are kept out of training, to evaluate on unseen voices"""
+    use: Use = "train"
+    """`evaluate` if weights trained on the recordings would have to carry their licence"""
+    synthetic: bool = False
+    """whether a text-to-speech model made the recordings"""
+    min_seconds: float | None = None
+    """shorter recordings are skipped; None for the common limit"""
+    test_share: float | None = None
+    """share of each speaker's recordings to hold out; None for every 40th"""
+    mel_preset: str | MelConfig | None = None
+    """preset of the recordings' mels, if they have any"""
 
     def __post_init__(self) -> None:
         if not self.name or self.name.startswith(".") or "/" in self.name or "\\" in self.name:
@@ -74,11 +89,13 @@ class Corpus:
 class PrepareConfig(Checked):
     """How recordings are checked and changed."""
 
-    sample_rate: Annotated[int, (4000, 192000)] = 22050  # sample rate of the prepared audio in Hz
+    sample_rate: Annotated[int, (4000, 192000)] = 22050
+    """Sample rate of the prepared audio in Hz."""
     rms: Annotated[float, (1e-6, 0.5)] | None = 0.06
     """Root mean square of every utterance after scaling, lowered if its peak would exceed 0.99. None keeps the original
     levels, as needed for recordings that come with mels."""
-    min_seconds: Positive = 0.3  # shorter recordings are skipped
+    min_seconds: Positive = 0.3
+    """Shorter recordings are skipped."""
 
 
 def split_recordings(corpus: Corpus) -> Iterator[tuple[Recording, Split]]:

@@ -22,16 +22,22 @@ class ManifestError(ValueError):
 class Entry:
     """One utterance of a prepared corpus."""
 
-    path: str  # the audio file, relative to the manifest's folder, with forward slashes
+    path: str
+    """The audio file, relative to the manifest's folder, with forward slashes."""
     corpus: str
     speaker: str
     split: Split
-    duration: float  # seconds
-    sample_rate: int  # hertz
+    duration: float
+    """Seconds."""
+    sample_rate: int
+    """Hertz."""
     licence: str
-    bandwidth: float | None = None  # hertz above which the recording was practically empty; None if not measured
-    use: Use = "train"  # `evaluate` if the licence would extend to the weights: such recordings are never trained on
-    synthetic: bool = False  # true for speech made by a text-to-speech model
+    bandwidth: float | None = None
+    """Hertz above which the recording was practically empty; None if not measured."""
+    use: Use = "train"
+    """`evaluate` if the licence would extend to the weights: such recordings are never trained on."""
+    synthetic: bool = False
+    """True for speech made by a text-to-speech model."""
     mel: str | None = None
     """An npy file (n_mels, frames), relative to the manifest's folder, that replaces the recording's own mel, such as
     an acoustic model's prediction."""

@@ -25,19 +25,22 @@ _AUGMENTATION, _MAKING = 1, 2  # numbers of random streams besides that of the c
 class SegmentConfig(Checked):
     """How segments are cut and varied."""
 
-    segment_length: int = 16384  # samples, a multiple of hop_length
+    segment_length: int = 16384
+    """Samples, a multiple of hop_length."""
     hop_length: int = 256
     margin: int = 512
     """Samples added on both sides, so that mel frames at the ends are whole: n_fft // 2 for a centred mel."""
     seed: NotNegativeInt = 0
     balance: Annotated[float, (-100, 100)] = 0.5
     """Speakers are drawn in proportion to duration ** balance: 1 as recorded, 0 uniformly."""
-    epoch_length: NotNegativeInt = 0  # items in an epoch; 0 for as many as cover the split's duration
+    epoch_length: NotNegativeInt = 0
+    """Items in an epoch; 0 for as many as cover the split's duration."""
     gain_db: Annotated[Range, (-60, 60)] = (0.0, 0.0)
     """Range of a uniform random gain in decibels; limited so that the segment's peak stays within 0.99."""
     rates: Range = (1.0, 1.0)
     """Range of a random playing speed, which moves pitch and formants too; multiples of 1/40 are drawn."""
-    augment: AugmentConfig = field(default_factory=AugmentConfig)  # further augmentation
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    """Further augmentation."""
 
     def _rules(self) -> Rules:
         length, hop_length, margin = self.segment_length, self.hop_length, self.margin

@@ -24,7 +24,8 @@ class Candidate:
     """A row of the table."""
 
     name: str
-    mel_config: MelConfig  # config of its input mels; audio is compared at its sample rate
+    mel_config: MelConfig
+    """config of its input mels; audio is compared at its sample rate"""
     synthesize: Callable[[Audio], Audio] | None = None
     """mel (n_mels, frames) -> x (frames * hop_length,); None for the recording itself"""
     trained: bool = False

@@ -22,7 +22,8 @@ class Comparison(Checked):
     max_seconds: float = field(default=9.0, metadata={"help": "skip longer utterances"})
     limit: Count | None = field(default=None, metadata={"help": "maximum utterances per row, evenly spread"})
     per_speaker: Count | None = field(default=None, metadata={"help": "maximum utterances per speaker, evenly spread"})
-    by: Group = "speaker"  # what the rows of the table are
+    by: Group = "speaker"
+    """What the rows of the table are."""
     mels: Literal["given", "own", "both"] = "given"
     """The manifest's mels, or the recordings' own if it has none; always their own; or both, in separate rows."""
     griffin_lim: bool = False

@@ -14,8 +14,10 @@ class TrainerConfig(Checked):
     from that step, so with a decaying schedule it first jumps up again.
     """
 
-    steps: Count  # total training steps; the schedule ends here
-    batch_size: Count  # items per step, over all processes
+    steps: Count
+    """Total training steps; the schedule ends here."""
+    batch_size: Count
+    """Items per step, over all processes."""
     accumulation: Count = 1
     """Number of equal parts of a batch that are computed one after another: less memory, same mean gradient."""
     learning_rate: Positive = 1e-3
@@ -24,15 +26,18 @@ class TrainerConfig(Checked):
     """Applied to matrices and kernels, but not to biases and scales (one-dimensional parameters)."""
     warmup_steps: NotNegativeInt = 200
     decay: Literal["cosine", "linear", "constant"] = "cosine"
-    final_rate_scale: Share = 0.01  # learning rate at the last step, relative to `learning_rate`
+    final_rate_scale: Share = 0.01
+    """Learning rate at the last step, relative to `learning_rate`."""
     clip_norm: Positive = 10.0
     ema_decay: Share = 0.997
     seed: NotNegativeInt = 0
     precision: Literal["float32", "bfloat16"] = "float32"
     """bfloat16 enables autocast; objectives may also choose their own precision."""
     device: Literal["auto", "cpu"] = "auto"
-    num_workers: NotNegativeInt = 0  # loader processes per training process; 0 loads in the training process
-    initialisation_batches: Count = 16  # batches for data-dependent initial values
+    num_workers: NotNegativeInt = 0
+    """Loader processes per training process; 0 loads in the training process."""
+    initialisation_batches: Count = 16
+    """Batches for data-dependent initial values."""
     log_steps: Count = 50
     validation_steps: Count = 1000
     checkpoint_minutes: Positive = 10.0

@@ -19,14 +19,16 @@ Estimator: TypeAlias = Literal["closed", "draws", "sample"]
 class Draw:
     """A sample of a student with information on its density."""
 
-    x: Tensor  # audio (B, T)
+    x: Tensor
+    """audio (B, T)"""
     entropy: Tensor
     """(B,) in nats; its mean over draws is the student's entropy. Noise values enter by their expectation, so that this
     varies far less than minus the sample's log-density."""
     mu: Tensor | None = None
     """(B, T). Given the earlier noise, x_t = mu_t + exp(log_scale_t) * noise_t. None for a student of frames, whose
     samples depend on each other within a frame."""
-    log_scale: Tensor | None = None  # (B, T), or None like `mu`
+    log_scale: Tensor | None = None
+    """(B, T), or None like `mu`"""
 
     def first(self, items: int) -> "Draw":
         """Return the draw of the first items of the batch."""

@@ -175,7 +175,8 @@ class Recognition:
 
     best: Guess
     certain: bool
-    joint: NDArray[np.float64]  # probabilities of the conventions that `net` knows
+    joint: NDArray[np.float64]
+    """probabilities of the conventions that `net` knows"""
     net: ConventionNet
 
     @cached_property
