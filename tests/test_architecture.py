@@ -30,7 +30,6 @@ def nodes_of(path):
 
 
 def imported_modules(path):
-    """Return the names of all modules that a file imports, anywhere in the file."""
     nodes = nodes_of(path)
     found = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     return found | {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom)}

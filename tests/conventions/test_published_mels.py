@@ -145,8 +145,8 @@ def speechbrain(module, x):
     return module.mel_spectrogram(**framing, **bands, compression=True, audio=x)
 
 
-def parallel_wavegan(module, x):
-    return module.logmelfilterbank(x[0].numpy(), 22050, 1024, 256, fmin=80, fmax=7600).T
+def parallel_wavegan(*framing):
+    return lambda module, x: module.logmelfilterbank(x[0].numpy(), *framing, fmin=80, fmax=7600).T
 
 
 EXACT = {
@@ -165,7 +165,10 @@ EXACT = {
         lambda m, x: m.LogMelFbank(fs=22050)(x)[0].mT,
         least=-4.0,  # its floor applies to bins, not bands, so silence is -6.3
     ),
-    "Parallel WaveGAN": Published("espnet", "parallel_wavegan.bin.preprocess", parallel_wavegan),
+    "Parallel WaveGAN": Published("espnet", "parallel_wavegan.bin.preprocess", parallel_wavegan(22050, 1024, 256)),
+    "Parallel WaveGAN at 24 kHz": Published(
+        "espnet-24k", "parallel_wavegan.bin.preprocess", parallel_wavegan(24000, 2048, 300, 1200)
+    ),
     "SpeechBrain": Published("nvidia", "speechbrain.lobes.models.HifiGAN", speechbrain),
 }
 

@@ -28,7 +28,6 @@ EVERYTHING = {"apiKeys": {"secret": "vocoder-api-keys"}, "balancer": {"enabled":
 
 
 def rendered(values, name="vocoder"):
-    """Return the objects of a release in the namespace `speech`."""
     with helm_python.Chart.load(str(CHART)) as chart:
         files = chart.render(values, name=name, namespace="speech")
     objects = [part for text in files.values() for part in yaml.safe_load_all(text) if part]

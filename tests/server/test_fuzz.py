@@ -153,7 +153,6 @@ def client(ready):
 
 @pytest.fixture
 def short_timeout_url(ready):
-    """Start a server with short timeouts."""
     with ready(Streamer(), body_timeout=0.2, keep_alive_timeout=1.0) as url:
         yield url
 

@@ -13,6 +13,7 @@ from vocoder.adapt.adapter import Adapter, adapter_between, delay_between, frame
 from vocoder.directories import MODELS
 from vocoder.mel.config import PRESETS, MelConfig
 from vocoder.mel.convert import MelMismatchError, convert, differences
+from vocoder.mel.values import mel_range
 from vocoder.sampling import AdaptMode
 from vocoder.stages import Track, inference
 
@@ -77,8 +78,10 @@ class MelPath:
         return torch.cat([converter.push(mel), converter.finish().to(mel.device, mel.dtype)], dim=1)
 
     def exact(self, mel: Tensor) -> Tensor:
-        """Convert value by value."""
-        return mel if self.own else convert(mel, framed_as(self.source, self.target), self.target)
+        """Convert value by value. Values below digital silence, which acoustic models predict, count as silence."""
+        if self.own:
+            return mel.clamp_min(mel_range(self.target).silence)
+        return convert(mel, framed_as(self.source, self.target), self.target)
 
 
 class Converter:

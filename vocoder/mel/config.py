@@ -19,6 +19,7 @@ ALIASES: Mapping[str, str] = MappingProxyType(
         "luxtts": "zipvoice",
         "glow-tts": "nvidia",
         "grad-tts": "hifigan",
+        "paddlespeech": "espnet-24k",
     }
 )
 """other names of presets -> the preset"""
@@ -193,6 +194,8 @@ def _presets() -> Iterator[MelConfig]:
     espnet = _like(_NVIDIA, "espnet", f_min=80.0, f_max=7600.0, log="log10", floor=1e-10)
     yield espnet
     yield _like(espnet, "r9y9", f_min=125.0)
+    # PaddleSpeech, and ESPnet, Parallel WaveGAN and TensorFlowTTS at 24 kHz: windows of 50 ms, 12.5 ms apart.
+    yield _like(espnet, "espnet-24k", sample_rate=24000, n_fft=2048, win_length=1200, hop_length=300)
     # Tacotron 2 in TensorFlow by Rayhane-mamah (hparams.py at 02839cf): decibels of magnitude from -4 to 4, of audio
     # peak-normalised to 0.999.
     decibels = {"log": "db20", "ref_db": 20.0, "range_db": 100.0, "range_low": -4.0, "range_high": 4.0}

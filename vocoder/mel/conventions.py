@@ -28,6 +28,7 @@ _layout_fields = attrgetter(*_SPECTRUM, "n_mels", "f_min", "f_max", "mel_scale",
 HOPS = {128: (115, 140), 512: (440, 600)}
 NEAR_RATES = {44100: (48000,)}
 """hop in samples, or rate in Hz -> others that count as the same fault"""
+_LIKE = {"nemo": ("cosyvoice3",), "espnet": ("espnet-24k",), "speecht5": ("espnet-24k",)}
 POWER_FLOOR = 1e-10
 """of power mels: the square of the floor of magnitudes"""
 PLAIN = "ln"
@@ -74,14 +75,14 @@ def layouts() -> Mapping[str, Layout]:
     for name in ("nemo", "espnet", "r9y9", "tacotron2-tf"):
         f_min, f_max = preset(name).f_min, preset(name).f_max
         words = f"the bands of the {name} preset ({f_min:g} to {f_max:g} Hz)"
-        like = ("cosyvoice3",) if name == "nemo" else ()
-        found[name] = Layout(dataclasses.replace(nvidia, f_min=f_min, f_max=f_max), "bands", words, name, like=like)
+        layout = Layout(dataclasses.replace(nvidia, f_min=f_min, f_max=f_max), "bands", words, name)
+        found[name] = dataclasses.replace(layout, like=_LIKE.get(name, ()))
     found[POWER] = Layout(dataclasses.replace(nvidia, **power), "power", "squared magnitudes")
     words = "sums of powers instead of magnitudes, in bands from 125 to 7600 Hz"
     found["clarinet"] = Layout(dataclasses.replace(nvidia, **power, f_min=125.0, f_max=7600.0), "power", words)
     words = "audio at 16000 Hz and the bands of the speecht5 preset (80 to 7600 Hz)"
     changed = dataclasses.replace(nvidia, sample_rate=16000, f_min=80.0, f_max=7600.0)
-    found["speecht5"] = Layout(changed, "sample-rate", words, "speecht5")
+    found["speecht5"] = Layout(changed, "sample-rate", words, "speecht5", like=_LIKE["speecht5"])
     for hop, near in HOPS.items():
         changed = dataclasses.replace(nvidia, hop_length=hop)
         found[f"hop{hop}"] = Layout(changed, "hop", f"a hop near {hop} samples", near=near)

@@ -14,7 +14,7 @@ from vocoder.mel.spectrogram import MelSpectrogram
 from vocoder.npy import MASKED
 from vocoder.stages import torch_defaults
 
-SLACK = 0.25  # acoustic models overshoot, so a quarter of the range is allowed on both sides
+OVERSHOOT, UNDERSHOOT = 0.25, 0.5  # share of the range that acoustic models may go beyond full scale, and silence
 SWEEP_SECONDS = 2.0
 
 
@@ -74,8 +74,8 @@ class MelRange:
         with torch.no_grad():
             self.loudest = float(extract(sweep.float().unsqueeze(0)).max())
         self.silence = float(extract.silence().min())
-        slack = SLACK * (self.loudest - self.silence)
-        self.plausible = self.silence - slack, self.loudest + slack
+        width = self.loudest - self.silence
+        self.plausible = self.silence - UNDERSHOOT * width, self.loudest + OVERSHOOT * width
         """smallest and largest allowed value"""
 
     def fault(self, smallest: float, largest: float) -> str | None:

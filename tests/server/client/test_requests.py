@@ -32,7 +32,6 @@ pytestmark = pytest.mark.filterwarnings("ignore::vocoder.MelWarning")  # the mel
 
 @pytest.fixture
 def client(ready, streamer):
-    """Return a client of a server of the streamer."""
     with ready(streamer) as url, Client(url, trust_env=False) as client:
         yield client
 

@@ -103,7 +103,6 @@ def test_a_file_is_reloaded_whatever_its_date_says(file, wait_until):
 
 
 def replace_file(file, text):
-    """Replace the file with a new one, as editors and Kubernetes do."""
     new = file.with_suffix(".new")
     new.write_text(text)
     os.replace(new, file)  # noqa: PTH105

@@ -25,7 +25,6 @@ NAMES = sorted(str(path.relative_to(MODULES)) for path in MODULES.rglob("*.js"))
 
 
 def find_node():
-    """Return node on the path or playwright's own, or None."""
     spec = importlib.util.find_spec("playwright")
     inside = Path(str(spec.origin)).parent / "driver" / "node" if spec else None
     return shutil.which("node") or (str(inside) if inside and inside.is_file() else None)

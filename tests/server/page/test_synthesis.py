@@ -135,7 +135,6 @@ def test_an_unlikely_mel_can_be_treated_as_the_recognised_preset(visit, fake, ne
 
 
 def colours(canvas):
-    """Return the pixels (height, width, 4) of a canvas."""
     png = base64.b64decode(canvas.evaluate("canvas => canvas.toDataURL('image/png')").partition(",")[2])
     return np.round(255.0 * imread(io.BytesIO(png), format="png")).astype(int)
 

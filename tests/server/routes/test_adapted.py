@@ -13,7 +13,6 @@ NVIDIA = preset("nvidia")
 
 
 def speech_mel(name):
-    """Return a mel of a second of speech."""
     return mel_of(name)[:, :86].numpy()
 
 

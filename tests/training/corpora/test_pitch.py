@@ -27,7 +27,6 @@ def corpus(root, pitches):
 
 
 def count_calls(monkeypatch):
-    """Return a list that grows with each tracked recording."""
     calls = []
 
     def counting(x, *rest):

@@ -164,7 +164,6 @@ def test_an_unknown_licence_and_a_changed_test_share_are_reported(recordings, tm
 
 
 def write_recording(path, seed=0):
-    """Write a quiet recording and return its samples as read."""
     write(path, speech(0.6, 0.02, seed, 22050), 22050)
     return soundfile.read(path, dtype="float32")[0]
 

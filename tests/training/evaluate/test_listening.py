@@ -27,7 +27,6 @@ RATE = 22050
 
 
 def attributes(page, tag, name):
-    """Return the values of an attribute in all elements of a kind."""
     return [unescape(value) for value in re.findall(rf'<{tag}\b[^>]*\s{name}="([^"]*)"', page)]
 
 

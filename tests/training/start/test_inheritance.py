@@ -44,7 +44,6 @@ def frames_student(source):
 
 
 def saved(folder, **changes):
-    """Return a reverse model and its directory."""
     torch.manual_seed(0)
     given = perturbed(Reverse(replace(CONFIG, **changes)), 0.1).requires_grad_(False)
     return given, str(save_model(folder, given, MEL))
@@ -115,7 +114,6 @@ def reverse_of(mel):
 
 
 def flat(mel):
-    """Return the mel (n_mels,) of a flat spectrum."""
     return mel_filterbank(mel).sum(dim=1).log().float()
 
 

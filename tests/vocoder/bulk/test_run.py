@@ -61,7 +61,6 @@ def test_a_killed_run_resumes_without_losing_or_repeating_work(write_mels, model
 
 
 def has_ended(process):
-    """Return whether a process is gone or a zombie."""
     try:
         return process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

@@ -65,7 +65,6 @@ def voice():
 
 @pytest.fixture(scope="module")
 def exported(voice, tmp_path_factory):
-    """Return a vocoder exported by the command line."""
     folder = tmp_path_factory.mktemp("exported")
     save_model(folder / "model", voice.model, EXPORTED_MEL)
     file = folder / "vocoder.onnx"

@@ -17,6 +17,8 @@ REJECTED = {
     **dict.fromkeys(("bigvgan", "fireredtts"), "tell bigvgan and fireredtts apart: pass preset=bigvgan or fireredtts"),
     **dict.fromkeys(("gpt-sovits-v3", "gpt-sovits-v4"), "cannot tell gpt-sovits-v3 and gpt-sovits-v4 apart"),
     **dict.fromkeys(("cosyvoice2", "cosyvoice3"), "cosyvoice2, cosyvoice3"),
+    **{name: rf"tell {name} and espnet-24k apart: pass preset={name} or espnet-24k" for name in ("espnet", "speecht5")},
+    "espnet-24k": r"tell (espnet|speecht5) and espnet-24k apart: pass preset=(espnet|speecht5) or espnet-24k",
     **dict.fromkeys(("nemo", "indextts2"), r"tell nemo and indextts2 and cosyvoice3 apart: pass preset=nemo or"),
 }
 AMBIGUOUS = "f5-tts"  # vocos with a higher floor: recognised as vocos, or rejected
@@ -50,7 +52,7 @@ def test_unrecognised_mels_are_rejected_with_advice_and_auto_needs_a_mel():
         list(voice.stream(iter(()), preset="auto"))
 
 
-@pytest.mark.parametrize("name", ["nvidia", "espnet"])
+@pytest.mark.parametrize("name", ["nvidia", "r9y9"])
 def test_a_recognised_preset_gives_the_same_audio_as_a_named_one(name):
     voice, mel = random_synthesizer(), mel_of(name)[:, :150].numpy()
     expected = voice.synthesize(mel, seed=1, preset=name)

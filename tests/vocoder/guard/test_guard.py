@@ -48,7 +48,7 @@ def test_true_mels_are_typical_and_convertible_mels_are_judged_by_their_mel_conf
     assert verdict.message == "The mel looks like decimal logarithms: multiply by ln(10) = 2.302585."
     assert guard.check(0.2 * mel).message.endswith(": look for an offset, a factor or a wrong dtype.")
     normalised = mel_of("espnet") - mel_of("espnet").mean(1, keepdim=True)
-    assert guard.check(normalised).message.endswith("add the mean, then pass preset=espnet.")
+    assert guard.check(normalised).message.endswith("add the mean, then pass preset=espnet or espnet-24k.")
     steps = "multiply by ln(10) = 2.302585, then pass preset=bigvgan or fireredtts."
     for claimed, end in (("vocos", steps), ("bigvgan", "2.302585.")):
         verdict = judge(mel_of("bigvgan") / math.log(10.0), path_between(preset(claimed), preset("nvidia")))

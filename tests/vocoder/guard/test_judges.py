@@ -19,7 +19,6 @@ CONFIG = ConventionConfig(("nvidia", "espnet", "hop128", SHUFFLED), ("ln", "log1
 
 
 def recogniser(layout=0, encoding=0, sure=9.0):
-    """Return a recogniser that always gives the same answer."""
     net = ConventionNet(CONFIG).eval()
     with torch.no_grad():
         for parameter in net.parameters():
@@ -29,7 +28,7 @@ def recogniser(layout=0, encoding=0, sure=9.0):
     return net
 
 
-UNKNOWN = {"gpt-sovits-v4", "cosyvoice2", "cosyvoice3", "fireredtts"}
+UNKNOWN = {"espnet-24k", "gpt-sovits-v4", "cosyvoice2", "cosyvoice3", "fireredtts"}
 SAME = {"hifigan": "nvidia", "f5-tts": "vocos", "zipvoice": "vocos", "gpt-sovits-v3": "bigvgan", "indextts2": "nemo"}
 """presets with the layout and logarithm of another preset"""
 
@@ -39,7 +38,7 @@ def test_presets_map_to_conventions_and_back():
     for name in PRESETS.keys() - UNKNOWN:
         convention, same = convention_of(preset(name)), SAME.get(name, name)
         assert (convention.preset, convention.mel_config) == (same, preset(same))
-    assert (never_recognised(80), never_recognised(64)) == ("cosyvoice2, cosyvoice3", "")
+    assert (never_recognised(80), never_recognised(64)) == ("cosyvoice2, cosyvoice3, espnet-24k", "")
     for name, encoding in encodings().items():
         if encoding.fields is not None:
             config = dataclasses.replace(NVIDIA, **encoding.fields)

@@ -9,10 +9,10 @@ from vocoder.mel.config import PRESETS, preset
 from vocoder.mel.spectrogram import MelSpectrogram
 
 
-def log_mel(x, rate, n_mels, f_max, f_min=0.0, n_fft=1024, hop=256, floor=1e-5, log=np.log, **bands):
+def log_mel(x, rate, n_mels, f_max, f_min=0.0, n_fft=1024, hop=256, floor=1e-5, log=np.log, win=None, **bands):
     """Return the logarithm of mel bands of the magnitudes of centred frames."""
     padded = np.pad(x, n_fft // 2, mode="reflect")
-    spectrum = librosa.stft(padded, n_fft=n_fft, hop_length=hop, win_length=n_fft, window="hann", center=False)
+    spectrum = librosa.stft(padded, n_fft=n_fft, hop_length=hop, win_length=win, window="hann", center=False)
     shape = {"sr": rate, "n_fft": n_fft, "n_mels": n_mels, "fmin": f_min, "fmax": f_max, "dtype": np.float64}
     return log(np.maximum(floor, librosa.filters.mel(**shape, **bands) @ np.abs(spectrum)))
 
@@ -33,8 +33,8 @@ def vocos(x, floor=1e-7):
     return log_mel(x, 24000, 100, 12000, floor=floor, htk=True, norm=None)
 
 
-def decimal(x, f_min, rate=22050):
-    return log_mel(x, rate, 80, 7600, f_min, floor=1e-10, log=np.log10)
+def decimal(x, f_min, rate=22050, **frames):
+    return log_mel(x, rate, 80, 7600, f_min, floor=1e-10, log=np.log10, **frames)
 
 
 def tacotron2_tf(x):
@@ -47,6 +47,7 @@ REFERENCES = {
     "nvidia": lambda x: log_mel(x, 22050, 80, 8000),
     "hifigan": lambda x: hifigan(x, 22050, 80, 8000),
     "espnet": lambda x: decimal(x, 80),
+    "espnet-24k": lambda x: decimal(x, 80, 24000, n_fft=2048, hop=300, win=1200),
     "r9y9": lambda x: decimal(x, 125),
     "vocos": vocos,
     "f5-tts": lambda x: vocos(x, 1e-5),

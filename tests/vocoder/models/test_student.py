@@ -23,7 +23,6 @@ def config(name):
 
 
 def student(name):
-    """Return a student whose weights all differ from their initial values."""
     made = perturbed(Student(config(name)), 0.1).requires_grad_(False)
     if made.pitch is not None:
         made.pitch.output.bias[-1] = 3.0  # voiced

@@ -38,7 +38,6 @@ def assert_compiled(stack, x, cond, gaps=None):
 
 @pytest.fixture(params=["plain", "compiled"])
 def products(request, monkeypatch):
-    """Choose products by PyTorch or by compiled code."""
     if request.param == "plain":
         monkeypatch.setattr(product, "kernel", lambda *names: None)
 
