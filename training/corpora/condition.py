@@ -20,7 +20,7 @@ from vocoder.files import complete
 
 _SILENCE_RMS = 1e-3  # recordings with a lower root mean square are skipped
 _FULL_SCALE, _CLIPPED_SHARE = 0.999, 1e-3  # as are those with a larger share of samples at full scale
-_BAND_HERTZ = 125.0
+_BAND_HERTZ, _LEAST_HERTZ = 125.0, 4000  # a lower sample rate is a broken header, of what would be days of sound
 _RAW_FORMATS = {".g722": "g722", ".gsm": "gsm"}
 
 
@@ -29,8 +29,7 @@ class UnusableError(ValueError):
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
-        self.reason = reason
-        self.detail = detail
+        self.reason, self.detail = reason, detail
 
 
 def condition(x: np.ndarray, sample_rate: int, config: PrepareConfig) -> np.ndarray:
@@ -42,8 +41,7 @@ def condition(x: np.ndarray, sample_rate: int, config: PrepareConfig) -> np.ndar
     seconds = len(x) / sample_rate
     if seconds < config.min_seconds:
         raise UnusableError("too short", f"{seconds:.2f} s; at least {config.min_seconds} s are required")
-    level = rms(x)
-    if level < _SILENCE_RMS:
+    if (level := rms(x)) < _SILENCE_RMS:
         raise UnusableError("silent", f"root mean square {level:.1e}; at least {_SILENCE_RMS:.1e} is required")
     share = float(np.mean(np.abs(x) >= _FULL_SCALE))
     if share > _CLIPPED_SHARE:
@@ -66,7 +64,10 @@ def decode(path: Path) -> tuple[np.ndarray, int]:
     """Decode a file to (x, sample_rate): x (T,) float32 in [-1, 1], the mean of channels. Raises UnusableError."""
     try:
         suffix = path.suffix.lower()
-        return read_audio(path) if suffix in AUDIO_SUFFIXES else decode_with_av(path, _RAW_FORMATS.get(suffix))
+        x, rate = read_audio(path) if suffix in AUDIO_SUFFIXES else decode_with_av(path, _RAW_FORMATS.get(suffix))
+        if rate < _LEAST_HERTZ:
+            raise AudioError(f"{path} is at {rate} Hz; a sample rate of at least {_LEAST_HERTZ} Hz is required")
+        return x, rate
     except (AudioError, av.FFmpegError, OSError, StopIteration, ValueError) as error:
         raise UnusableError("unreadable", str(error) if path.name in str(error) else f"{path}: {error}") from error
 
@@ -81,8 +82,7 @@ def decode_with_av(file: Path | BinaryIO, container_format: str | None) -> tuple
         frames = [out for frame in container.decode(audio=0) for out in resampler.resample(frame)]
     if not frames:
         raise AudioError(f"{file} has no samples")
-    x = np.concatenate([frame.to_ndarray().mean(axis=0) for frame in frames])
-    return x.astype(np.float32), int(sample_rate)
+    return np.concatenate([frame.to_ndarray().mean(axis=0) for frame in frames]).astype(np.float32), int(sample_rate)
 
 
 def write_flac(path: Path, x: np.ndarray, sample_rate: int, subtype: str = "PCM_16", comment: str = "") -> None:

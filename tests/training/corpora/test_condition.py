@@ -41,8 +41,7 @@ def test_telephone_codecs_are_decoded_and_channels_averaged(tmp_path):
     x, sample_rate = decode(path)
     assert (sample_rate, len(x)) == (8000, 8000)
     assert np.abs(x).max() < 0.01
-    path = tmp_path / "a.wav"
-    soundfile.write(path, np.stack([sine(), 0.5 * sine()], axis=1), RATE, subtype="FLOAT")
+    soundfile.write(path := tmp_path / "a.wav", np.stack([sine(), 0.5 * sine()], axis=1), RATE, subtype="FLOAT")
     np.testing.assert_allclose(decode(path)[0], 0.75 * sine(), atol=1e-6)
 
 
@@ -54,9 +53,10 @@ def test_missing_empty_or_invalid_files_are_rejected_by_name(tmp_path, name):
             file.write_bytes(content)
         with pytest.raises(UnusableError, match=name):
             decode(file)
-    soundfile.write(tmp_path / "b.wav", np.array([0.0, np.nan, 0.1]), RATE, subtype="FLOAT")
-    with pytest.raises(UnusableError, match="not finite"):
-        decode(tmp_path / "b.wav")
+    for x, rate, fault in ((np.array([0.0, np.nan, 0.1]), RATE, "not finite"), (sine(), 7, "b.wav is at 7 Hz")):
+        soundfile.write(tmp_path / "b.wav", x, rate, subtype="FLOAT")
+        with pytest.raises(UnusableError, match=fault):
+            decode(tmp_path / "b.wav")
 
 
 def test_a_full_disk_leaves_no_incomplete_file(tmp_path):
