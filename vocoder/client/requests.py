@@ -41,7 +41,7 @@ class SpeechOptions(TypedDict, total=False):
     """`off` refuses mels that only an adapter can convert"""
     mean: Sequence[float] | float | None
     variance: Sequence[float] | float | None
-    """statistics of a normalised mel, per band or for all bands; they need `preset`"""
+    """statistics of a normalised mel, per band or for all bands"""
     sample_rate: int | None
     """Hz to resample to"""
     guard: str | None

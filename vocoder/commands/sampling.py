@@ -65,7 +65,7 @@ def add_preset_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare `--preset`, `--statistics` and `--adapt`."""
     source = f"mel config of the mels, if not the model's own: {PRESET_HELP}, or auto to recognise it"
     parser.add_argument("--preset", metavar="NAME|FILE", help=source)
-    statistics = "npz or JSON file with mean and variance of normalised mels"
+    statistics = "npz or JSON file with mean and variance of normalised mels, or npy file with mean and deviation"
     parser.add_argument("--statistics", metavar="FILE", help=statistics)
     adapt = "off: refuse mels that only an adapter can convert (default: %(default)s)"
     parser.add_argument("--adapt", choices=get_args(AdaptMode), default="on", help=adapt)

@@ -30,11 +30,10 @@ WITH_SOUND = (-80.0, 8.0)  # in every encoding a mel with sound has a value in t
 LOWEST = -250.0  # no mel with sound has a value below this one, in any encoding
 QUIET_FRAMES = 64  # any mel this long has a band near silence; shorter ones may be loud throughout
 NOT_QUIET = -2.0  # smallest decimal logarithm that no such mel has
+STANDARDISED = 0.5  # distance of a mel's mean from 0; only logarithms some 30 dB too loud come as near
 FLAT = 1e-3  # largest range of a constant mel
-BEYOND = 0.7
-"""nepers above a full-scale sine that audio within -1 to 1 cannot reach; hard-clipped speech reaches 0.4"""
-AUDIBLE = -8.0
-"""log magnitude from which frames with the same value in all bands are audible, as noise"""
+BEYOND = 0.7  # nepers above a full-scale sine that audio within -1 to 1 cannot reach; hard-clipped speech reaches 0.4
+AUDIBLE = -8.0  # log magnitude from which frames with the same value in all bands are audible, as noise
 TOO_SHORT = Verdict(True, None, "too-short", "The mel has too few frames with sound to judge.")
 SILENCE = Verdict(False, 0.0, "silence", "The mel is silent or constant.")
 
@@ -96,10 +95,9 @@ class Guard:
     ) -> Verdict:
         """Judge a mel (n_mels, frames) against its claimed mel config, by default the guard's own.
 
-        `adapted` is the mel after an adapter converted it to the guard's own mel config: typicality is then measured on
-        it, and if the guard does not know the claimed config, nothing else is and the verdict is at best `unfamiliar`.
-        Messages suggest only presets that a model of `target`, by default the claimed config, accepts. Raises a
-        ValueError if the mel is not two-dimensional or not finite, or if the guard does not know its mel config.
+        `adapted` is the mel after an adapter converted it to the guard's own mel config: typicality is measured on it,
+        and a mel of an unknown config is at best `unfamiliar`. Messages suggest only presets that a model of `target`,
+        by default `config`, accepts. Raises a ValueError if the mel is not two-dimensional, finite and of a known one.
         """
         config = given = config or self.mel_config
         target = target or config
@@ -109,8 +107,7 @@ class Guard:
         values = unscaled = _two_dimensional(mel)
         if (misshapen := _shape_verdict(values.shape, config, target)) is not None:
             return misshapen
-        if config.scaled:
-            values, config = convert(values, config, plain(config)), plain(config)
+        values, config = (convert(values, config, plain(config)), plain(config)) if config.scaled else (values, config)
         logarithms = self._natural(values, config) if adapted is None else adapted
         smallest, largest = bounds(values)
         loudest = largest if logarithms is values else math.inf if logarithms is None else bounds(logarithms)[1]
@@ -132,6 +129,8 @@ class Guard:
         verdict = self._verdict(found, typicality, config, target)
         if (verdict.typical or verdict.cause == SHUFFLED) and (padding := _padding(unscaled, given)) is not None:
             return padding  # long padding looks shuffled
+        if verdict.cause == UNFAMILIAR and given.mean is None and abs(float(values.mean())) < STANDARDISED:
+            return Verdict(False, 0.0, "statistics", encoding_message("statistics", config, target, own=True))
         if verdict.typical:
             return self._loud(loudest) or verdict
         if found is not None and logarithms is values and self._of_integers(values, config):

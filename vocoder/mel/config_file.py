@@ -111,12 +111,15 @@ def known_presets(directory: Path | None) -> MelConfigs:
 
 
 def read_statistics(path: Path | str) -> Statistics:
-    """Read `mean` and `variance` from an npz or JSON file, or from ESPnet's `feats_stats.npz`, which has sums.
+    """Read mean and variance from npz or JSON, from sums (ESPnet's npz), or npy of mean and deviation (PaddleSpeech's).
 
     Raises a ConfigError if they are missing or not numbers.
     """
     path = Path(path)
     try:
+        if path.suffix == ".npy":
+            mean, deviation = np.load(path, allow_pickle=False).astype(np.float64)
+            return mean, deviation**2
         if path.suffix == ".npz":
             with np.load(path, allow_pickle=False) as arrays:
                 data: Mapping[str, Any] = dict(arrays)
@@ -130,5 +133,5 @@ def read_statistics(path: Path | str) -> Statistics:
         raise ConfigError(f"cannot read the statistics {path}: {error.strerror}") from error
     except (KeyError, TypeError, ValueError, RecursionError, BadZipFile) as error:
         fault = f"it lacks {error}" if isinstance(error, KeyError) else error
-        form = "as npz or JSON, per band or one number for all"
-        raise ConfigError(f"{path} must hold mean and variance, {form} ({fault})") from error
+        form = "mean and variance as npz or JSON, or mean and deviation as npy"
+        raise ConfigError(f"{path} must hold {form} ({fault})") from error

@@ -16,12 +16,9 @@ TRUE, POWER = "nvidia", "power"
 """layout of the shipped models, and the same layout of powers"""
 VARIATIONS = ("time", "bands", "both", "noisy")
 """how predicted mels differ from true ones: smoothed along time, bands or both, or rough"""
-SHUFFLED = "shuffled"
-"""frames in random order"""
-ANY = ""
-"""any layout"""
-NOT_SPEECH = "not-speech"
-"""bands in random order, or noise"""
+SHUFFLED = "shuffled"  # frames in random order
+ANY = ""  # any layout
+NOT_SPEECH = "not-speech"  # bands in random order, or noise
 _SPECTRUM = ("sample_rate", "n_fft", "win_length", "hop_length", "power")
 _layout_fields = attrgetter(*_SPECTRUM, "n_mels", "f_min", "f_max", "mel_scale", "mel_norm")
 """the fields that determine a layout; the position of frames does not change values"""
@@ -31,8 +28,7 @@ NEAR_RATES = {44100: (48000,)}
 _LIKE = {"nemo": ("cosyvoice3",), "espnet": ("espnet-24k",), "speecht5": ("espnet-24k",)}
 POWER_FLOOR = 1e-10
 """of power mels: the square of the floor of magnitudes"""
-PLAIN = "ln"
-"""natural logarithms"""
+PLAIN = "ln"  # natural logarithms
 DB10, LOUDEST = "db10", "db-loudest"
 """decibels of power, and decibels relative to the loudest value, which lose the level of the speech"""
 TRANSPOSED, STATISTICS = "transposed", "statistics"
@@ -80,7 +76,7 @@ def layouts() -> Mapping[str, Layout]:
     found[POWER] = Layout(dataclasses.replace(nvidia, **power), "power", "squared magnitudes")
     words = "sums of powers instead of magnitudes, in bands from 125 to 7600 Hz"
     found["clarinet"] = Layout(dataclasses.replace(nvidia, **power, f_min=125.0, f_max=7600.0), "power", words)
-    words = "audio at 16000 Hz and the bands of the speecht5 preset (80 to 7600 Hz)"
+    words = "audio at 16000 Hz (or 24000 Hz, hop 300) and the bands of the speecht5 preset (80 to 7600 Hz)"
     changed = dataclasses.replace(nvidia, sample_rate=16000, f_min=80.0, f_max=7600.0)
     found["speecht5"] = Layout(changed, "sample-rate", words, "speecht5", like=_LIKE["speecht5"])
     for hop, near in HOPS.items():

@@ -119,7 +119,7 @@ def test_adapted_mels_of_an_unknown_config_are_judged_by_the_guard_of_their_mode
         assert verdict.cause == "unfamiliar"
 
 
-@pytest.mark.parametrize("name", ["cosyvoice2", "cosyvoice3", "gpt-sovits-v4", "fireredtts"])
+@pytest.mark.parametrize("name", ["espnet-24k", "cosyvoice2", "cosyvoice3", "gpt-sovits-v4", "fireredtts"])
 def test_unknown_mels_are_only_checked_for_gross_faults(name):
     mel, path = mel_of(name), path_between(preset(name), preset("nvidia"))
     for given in (mel, mel / math.log(10.0)):
@@ -128,6 +128,7 @@ def test_unknown_mels_are_only_checked_for_gross_faults(name):
         assert verdict.message.startswith(f"The guard does not know {name} mels: ")
     noise = mel.mean() + mel.std() * torch.randn(mel.shape, generator=torch.Generator().manual_seed(0))
     assert [judge(given, path).cause for given in (noise, mel * 0.0)] == ["not-speech", "silence"]
+    assert judge((mel - mel.mean()) / mel.std(), path).cause == "statistics" or preset(name).scaled
 
 
 @pytest.mark.parametrize("name", ["nvidia", "vocos", "f5-tts"])

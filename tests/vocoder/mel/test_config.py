@@ -59,8 +59,7 @@ def test_invalid_fields_are_rejected(changes, message):
 def test_aliases_match_regardless_of_case_and_punctuation():
     assert set(ALIASES.values()) <= set(PRESETS)
     assert not set(ALIASES) & set(PRESETS)
-    for name, target in ALIASES.items():
-        assert canonical(name, PRESETS) == target
+    assert [canonical(name, PRESETS) for name in ALIASES] == list(ALIASES.values())
     names = ("Index TTS2", "MATCHA_TTS", "GradTTS", "---")
     assert [canonical(name, PRESETS) for name in names] == ["indextts2", "hifigan", "hifigan", None]
 
@@ -77,8 +76,7 @@ def test_mel_configs_are_loaded_from_files(tmp_path, name):
     file.write_text(json.dumps({**WIDE, "floor": 1e-5}))  # JSON is valid YAML
     found = load_mel_config(str(file))
     assert (found.name, found.sample_rate, found.n_mels, found.floor) == ("wide", 44100, 128, 1e-5)
-    assert load_mel_config(file) == found
-    assert load_mel_config(found) is found
+    assert load_mel_config(file) == found is load_mel_config(found)
 
 
 def test_presets_survive_a_round_trip_through_a_file(tmp_path):
@@ -129,21 +127,22 @@ def test_mel_configs_in_a_directory_are_named_after_their_files(tmp_path):
         file.unlink()
 
 
-@pytest.mark.parametrize("kind", ["npz", "json", "sums.npz"])
+@pytest.mark.parametrize("kind", ["npz", "json", "sums.npz", "npy"])
 def test_statistics_are_read_from_a_file(tmp_path, kind):
-    mean, variance = np.arange(-80, 0) / 32, np.arange(1, 81) / 32  # exact in floating point
+    mean, variance = np.arange(-80, 0) / 32, (np.arange(1, 81) / 32) ** 2  # exact in floating point
     path = tmp_path / f"stats.{kind}"
     sums = {"count": 5, "sum": 5 * mean, "sum_square": 5 * (variance + mean**2)}  # as in ESPnet
     if kind == "json":
         path.write_text(json.dumps({"mean": mean.tolist(), "variance": variance.tolist()}))
+    elif kind == "npy":  # as in PaddleSpeech and TensorFlowTTS
+        np.save(path, [mean, np.sqrt(variance)])
     else:
         np.savez(path, **(sums if kind == "sums.npz" else {"mean": mean, "variance": variance}))
     found = load_mel_config("espnet", path)
     assert (*found.mean, *found.variance) == pytest.approx([*mean, *variance])
     assert load_mel_config("espnet", (mean, variance)) == load_mel_config("espnet", path) == found
-    assert chosen_config("espnet", path) == found
-    assert chosen_config(None, None) is None
-    assert chosen_config("auto", None) == "auto"
+    chosen = [chosen_config(*given) for given in (("espnet", path), (None, None), ("auto", None))]
+    assert chosen == [found, None, "auto"]
     for name in (None, "auto"):
         with pytest.raises(ConfigError, match="statistics need the preset"):
             chosen_config(name, path)
