@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -176,6 +175,7 @@ class RunState:
             self.progress = Progress(**summary["progress"])
             random_states = torch.load(directory / "random.pt", map_location="cpu", weights_only=True)
             states: list[dict[str, Any]] = random_states["processes"]
-        except (OSError, RuntimeError, ValueError, KeyError, TypeError, SafetensorError, UnpicklingError) as error:
-            raise CheckpointError(f"{directory} does not fit this configuration: {error}") from error
+        except Exception as error:  # whatever damaged files make their readers raise
+            fault = str(error) or "one of its files ends too early"  # EOFError has no text
+            raise CheckpointError(f"{directory} does not fit this configuration: {fault}") from error
         return states
