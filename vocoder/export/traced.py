@@ -22,6 +22,7 @@ from vocoder.layers.stack.wavenet import set_compute_dtype
 from vocoder.mel.config import MelConfig, preset
 from vocoder.mel.convert import differences
 from vocoder.mel.sharpening import sharpening_of
+from vocoder.mel.values import mel_range
 from vocoder.models.base import Vocoder
 from vocoder.sampling import Sampling
 from vocoder.stages import MEL, NOISE, run
@@ -29,7 +30,6 @@ from vocoder.synthesis.synthesizer import Synthesizer
 
 CPU = torch.device("cpu")
 EXAMPLE_FRAMES = 24  # frames of the mel used for tracing; a program takes any number from `Program.least_frames`
-
 LEAST_FRAMES = 3
 MOST_POINTS = 4096  # largest Fourier transform computed as matrix products
 FROM_MEL_TO_AUDIO = "hifigan"  # sherpa-onnx's name for any vocoder from mel to audio (`hifigan-vocoder.cc`)
@@ -68,7 +68,7 @@ class Program(nn.Module):
         self.model = model
         self.correction = correction
         sizes = {correction.config.n_fft, *(2**i for i in range(2, MOST_POINTS.bit_length()))}
-        self.sharpen = sharpen
+        self.sharpen, self.silence = sharpen, mel_range(correction.config).silence
         sharpening_of(correction.config, CPU, sharpen)  # measures its constants before tracing
         self.transforms: AbstractContextManager[object] = ProductTransforms(sizes) if products else nullcontext()
         """the context in which its Fourier transforms run"""
@@ -79,7 +79,7 @@ class Program(nn.Module):
 
     def forward(self, z: Tensor, mel: Tensor) -> Tensor:
         """Return x (B, frames * hop_length)."""
-        mel = sharpening_of(self.correction.config, CPU, self.sharpen).push(mel)
+        mel = sharpening_of(self.correction.config, CPU, self.sharpen).push(mel.clamp_min(self.silence))
         with self.transforms:
             made = run(self.model.stages(1.0), {MEL: mel, NOISE: z})
             return self.correction.at_once(made.signal[:, 0], made.signals[self.model.target])

@@ -47,10 +47,11 @@ def synthesizer(build, family="waveglow"):
 def inputs_and_expected(v, batch, frames, sharpen=None):
     """Return noise, a mel and the synthesizer's audio, corrected as programs do it: all frames at once."""
     mel = (2 * torch.randn(batch, 5, frames) - 4).clamp_max(-3)  # below full scale
+    mel[:, 1, ::5] = -13  # below silence
     _, channels, steps = v.model.noise_shape(1, frames)
     z = 0.5 * torch.stack([white_noise(7 + i, 0, frames, channels, steps // frames) for i in range(batch)])
     x = v.synthesize(mel, sigma=0.5, seed=7, corrections=0, sharpen=sharpen)
-    return z, mel, Correction(v.mel_config, v.corrections).at_once(x, mel)
+    return z, mel, Correction(v.mel_config, v.corrections).at_once(x, mel.clamp_min(np.log(1e-5)))
 
 
 @pytest.mark.filterwarnings("ignore:The given buffer is not writable")
@@ -135,11 +136,8 @@ def file(tmp_path):
     """Return an ONNX file that multiplies by a layer, the correction's matrix and a table in turn."""
     matrices = [(GENERATOR.standard_normal((SIZE, SIZE)) / 8.0).astype(np.float16).astype(np.float32) for _ in NAMES]
     constants = [numpy_helper.from_array(matrix, name) for name, matrix in zip(NAMES, matrices, strict=True)]
-    steps = ["x", "a", "b", "y"]
-    node = helper.make_node
-    nodes = [node("MatMul", [steps[i], name], [steps[i + 1]], f"node_{name}") for i, name in enumerate(NAMES)]
-    shape = [1, "frames", SIZE]
-    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in ("x", "y")]
+    nodes = [helper.make_node("MatMul", ["xab"[i], name], ["aby"[i]], f"node_{name}") for i, name in enumerate(NAMES)]
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, "frames", SIZE]) for name in ("x", "y")]
     graph = helper.make_graph(nodes, "three", values[:1], values[1:], constants)
     save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9), str(tmp_path / "x.onnx"))
     return tmp_path / "x.onnx"

@@ -38,10 +38,7 @@ TEXT = "abcdab"
 def write_matcha(folder, table, sample_rate):
     """Write a model, its tokens and its lexicon; return their paths by the argument names of sherpa-onnx.
 
-    Args:
-        folder: the directory for the files.
-        table: (letters, frames per letter, n_mels); the mel of a text joins those of its letters.
-        sample_rate: Hz.
+    The mel of a text joins those of its letters, in `table` (letters, frames per letter, n_mels).
     """
     n_mels = table.shape[2]
     model = parser.parse_model(PROGRAM % (n_mels, n_mels))
