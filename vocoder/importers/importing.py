@@ -7,6 +7,7 @@ from typing import Any
 
 from vocoder.checkpoint import CheckpointError, save_model
 from vocoder.config import ConfigError
+from vocoder.files import some
 from vocoder.importers.nvidia_waveglow import import_waveglow
 from vocoder.importers.r9y9_wavenet import import_r9y9
 from vocoder.importers.weights import Imported, Weights, read_weights
@@ -39,6 +40,10 @@ def import_model(
         imported = IMPORTERS[layout](weights, None if config is None else read_settings(config), given)
     except ConfigError as error:  # in a file, or in the architecture or mel config that the files imply
         raise CheckpointError(f"{file} cannot be imported as {layout}: {error}") from error
+    except (LookupError, RuntimeError) as error:
+        raise CheckpointError(f"weights of {layout} are missing or of a wrong shape: {error}") from error
+    if broken := [name for name, value in imported.model.state_dict().items() if not value.isfinite().all()]:
+        raise CheckpointError(f"{file} holds weights that are not finite numbers, for {some(broken)}")
     origin = {"layout": layout, "file": weights.source, "sha256": weights.sha256, "step": weights.step}
     origin |= {"module": weights.module}
     provenance: dict[str, Any] = {"imported": {name: value for name, value in origin.items() if value is not None}}

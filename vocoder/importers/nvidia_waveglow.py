@@ -62,7 +62,7 @@ def _merged(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         layers = count(tensors, f"{prefix}in_layers.")
         for end in ("weight", "bias"):
             conds = [f"{prefix}cond_layers.{i}.{end}" for i in range(layers)]
-            if f"{prefix}cond_layer.{end}" not in tensors and all(name in tensors for name in conds):
+            if conds and f"{prefix}cond_layer.{end}" not in tensors and all(name in tensors for name in conds):
                 tensors[f"{prefix}cond_layer.{end}"] = torch.cat([tensors.pop(name) for name in conds])
             for i in range(layers):
                 skip, residual = f"{prefix}skip_layers.{i}.{end}", f"{prefix}res_layers.{i}.{end}"

@@ -35,12 +35,7 @@ def import_r9y9(weights: Weights, settings: Mapping[str, Any] | None, statistics
     config = _architecture(remaining, settings)
     _check_preset(config, settings)
     model, layers = WaveNet(config), len(config.stack.dilations)
-    try:
-        model.load_state_dict(_converted(remaining, config))
-    except KeyError as error:
-        raise CheckpointError(f"the weights do not fit the layout {LAYOUT}; missing: {error.args[0]}") from error
-    except RuntimeError as error:
-        raise CheckpointError(f"the weights do not fit the layout {LAYOUT}: {error}") from error
+    model.load_state_dict(_converted(remaining, config))
     if remaining:
         raise CheckpointError(f"the weights do not fit the layout {LAYOUT}; unknown: {', '.join(remaining)}")
     notes = [f"the original never uses the residual of its last layer, conv_layers.{layers - 1}.conv1x1_out"]

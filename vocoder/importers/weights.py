@@ -156,8 +156,8 @@ def _without_norms(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
                 raise CheckpointError(f"weight norm of {stem}weight lacks {stem}{ends[0] if g is None else ends[1]}")
             if f"{stem}weight" in plain:
                 raise CheckpointError(f"{stem}weight occurs both plain and normalised")
-            if g.numel() != v.shape[0]:
-                raise CheckpointError(f"weight norm of {stem}weight has {g.numel()} magnitudes for {v.shape[0]} rows")
+            if v.ndim < 2 or g.numel() != len(v):
+                raise CheckpointError(f"{stem}weight has {g.numel()} magnitudes for directions {tuple(v.shape)}")
             rows = v.double().flatten(1)
             scale = g.double().reshape(-1, 1) / rows.norm(dim=1, keepdim=True)
             plain[f"{stem}weight"] = (rows * scale).reshape(v.shape).float()

@@ -86,11 +86,16 @@ def test_provenance_and_mel_config_are_stored(tmp_path):
     assert origin["sha256"] in (tmp_path / "model" / "README.md").read_text()
 
 
-LISTED = r"missing: WN\.1\.end\.bias, WN\.5\.in_layers\.2\.weight; .*WN\.0\.extra.*bias \(7,\) instead of \(5,\)"
+LISTED = r"missing: WN\.1\.end\.bias, WN\.5\.in_layers\.2\.weight; .*WN\.9\.extra.*bias \(7,\) instead of \(5,\)"
 MISSING = "WN.1.end.bias", "WN.5.in_layers.2.weight_g", "WN.5.in_layers.2.weight_v"
+SPLIT = "WN.1.cond_layer.weight_g", "WN.1.cond_layer.weight_v"
+PARTS = [f"WN.1.cond_layers.{i}.weight" for i in range(3)]
 REJECTED = {
-    LISTED: (MISSING, {"WN.0.extra": torch.zeros(1), "upsample.bias": torch.zeros(7)}, {}),
+    LISTED: (MISSING, {"WN.9.extra": torch.zeros(1), "upsample.bias": torch.zeros(7)}, {}),
     r"weight norm of WN\.0\.start\.weight lacks WN\.0\.start\.weight_g": (("WN.0.start.weight_g",), {}, {}),
+    r"WN\.0\.start\.weight has 6 magnitudes for directions \(\)": ((), {"WN.0.start.weight_v": torch.zeros(())}, {}),
+    "nvidia-waveglow are missing or of a wrong shape: zero-dim": (SPLIT, dict.fromkeys(PARTS, torch.zeros(())), {}),
+    r"not finite numbers, for condition\.upsample\.bias": ((), {"upsample.bias": torch.full((5,), torch.nan)}, {}),
     "hop_length is 300 in the configuration": ((), {}, {"data_config": {"hop_length": 300}}),
     "sampling_rate in the configuration must be a int": ((), {}, {"data_config": {"sampling_rate": "fast"}}),
     r"data_config in the configuration must be a dict, not \[1\]": ((), {}, {"data_config": [1]}),
