@@ -23,6 +23,7 @@ import torch
 import vocoder
 from vocoder.export.formats import WEIGHTS, export_model
 from vocoder.export.traced import program_of
+from vocoder.files import check_distinct
 from vocoder.mel.spectrogram import mel_filterbank
 from vocoder.synthesis.synthesizer import Synthesizer
 
@@ -81,6 +82,7 @@ def write_page(
     with tempfile.TemporaryDirectory(dir=output.parent) as folder:  # so that a folder of this name is a whole page
         _write_parts(Path(folder) / "page", models, weights, corrections, runtime)
         shutil.copy(PAGES / "index.html", Path(folder) / "index.html")
+        Path(folder).chmod(0o755)  # tempfile makes it readable by the owner alone, but web servers run as other users
         shutil.rmtree(output, ignore_errors=True)
         shutil.copytree(folder, output)
 
@@ -96,6 +98,7 @@ def _write_parts(
         for name in WASM:
             shutil.copy(dist / name, local / name)
     voices = [vocoder.load(model, dtype=torch.float32) for model in models]
+    check_distinct(Path(f"{Path(voice.name).name}.onnx") for voice in voices)
     described = [_write_model(voice, local, weights, corrections) for voice in voices]
     index = {"version": vocoder.__version__, "alone": True, "models": described}
     (local / "index.json").write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")

@@ -44,7 +44,7 @@ def test_the_folder_contains_the_page_and_its_models(model, runtime, tmp_path, e
     assert {path.name for path in local.iterdir()} == {*page.WASM, "index.json", "tiny.onnx", "tiny-filterbank.npy"}
     assert exports == [{"name": str(model), "format": "onnx", "corrections": 3, "weights": "float16"}]
     index = json.loads((local / "index.json").read_text())
-    assert index["alone"] is True
+    assert (index["alone"], site.stat().st_mode & 0o777) == (True, 0o755)
     (described,) = index["models"]
     assert (described["name"], described["file"], described["corrections"]) == ("tiny", "tiny.onnx", 3)
     assert described["z_channels"] * described["z_steps_per_frame"] == described["mel"]["hop_length"] == 256
@@ -59,6 +59,8 @@ def test_the_folder_can_be_rewritten_but_other_folders_are_not_replaced(model, r
     (site / "page" / "old.js").write_text("")
     assert page.main(arguments) == 0
     assert not (site / "page" / "old.js").exists()
+    assert page.main([str(model), *arguments]) == 2
+    assert "several files would be written to tiny.onnx" in capsys.readouterr().err
     (other := tmp_path / "other").mkdir()
     (other / "mine.txt").write_text("mine")
     assert page.main([str(model), "-o", str(other), "--runtime", str(runtime)]) == 2
