@@ -1,5 +1,6 @@
 """Export a model to a file for other runtimes, with weights in float32, float16 or 8-bit integers."""
 
+import io
 import math
 import tempfile
 from collections.abc import Callable, Collection
@@ -44,7 +45,9 @@ def _silu(x: Tensor) -> Tensor:
 @silent_libraries()
 def write_torch_program(traced: Traced, file: Path) -> None:
     """Write a program for `torch.export.load`, with the facts that its users need as extra files."""
-    torch.export.save(traced.program, file, extra_files=traced.about)
+    content = io.BytesIO()  # on a full disk, torch's own writer of files ends the process
+    torch.export.save(traced.program, content, extra_files=traced.about)
+    file.write_bytes(content.getbuffer())
 
 
 FORMATS: MappingProxyType[str, Callable[[Traced, Path], None]] = MappingProxyType(
@@ -141,13 +144,10 @@ def _halve(graph: Any, exact: Collection[str]) -> None:
     lossless = {name for name, value in values.items() if np.array_equal(value.astype(np.float16), value)}
     if sum(values[name].size for name in lossless) > sum(value.size for value in values.values()) / 2:
         values = {name: values[name] for name in values if name in lossless}  # the rest is derived from 16-bit weights
-    widened = []
     for name, value in values.items():
         large[name].CopyFrom(numpy_helper.from_array(value.astype(np.float16), f"{name}.float16"))
-        widened.append(helper.make_node("Cast", [f"{name}.float16"], [name], f"{name}.widened", to=TensorProto.FLOAT))
-    nodes = list(graph.node)
-    del graph.node[:]
-    graph.node.extend([*widened, *nodes])
+        cast = helper.make_node("Cast", [f"{name}.float16"], [name], f"{name}.widened", to=TensorProto.FLOAT)
+        graph.node.insert(0, cast)
 
 
 def _quantise(file: Path, exact: Collection[str]) -> None:

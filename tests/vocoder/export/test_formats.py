@@ -111,6 +111,8 @@ def test_a_failed_export_leaves_no_file_and_keeps_the_old_one(tmp_path, monkeypa
     v, kept = synthesizer(MODELS["student"], "student"), tmp_path / "kept.pt2"
     program = Traced(torch.export.export(torch.nn.Identity(), (torch.zeros(1),)), {})
     monkeypatch.setattr(formats, "traced", lambda *given, **options: program)
+    with pytest.raises(OSError, match="No space left"):
+        write_torch_program(program, tmp_path / "/dev/full")
     kept.write_text("an earlier export")
     for file, error in ((kept, KeyboardInterrupt), (tmp_path / "new.pt2", ExportError)):
 
@@ -165,8 +167,7 @@ def test_int8_storage_applies_only_to_layers(file):
     assert 0.0 < (run(file) - expected).std() < 0.03 * expected.std()
     kinds = types(file)
     assert {kinds[name] for name in ("correction.spread", "basis")} == {TensorProto.FLOAT}
-    assert TensorProto.INT8 in kinds.values()
-    assert "layer" not in kinds
+    assert (TensorProto.INT8 in kinds.values(), "layer" in kinds) == (True, False)
 
 
 @pytest.mark.parametrize("n", [2, 4, 6, 8, 12, 30, 64, 200, 512, 1024, 34])
@@ -174,8 +175,7 @@ def test_transforms_equal_those_of_torch(n):
     x = torch.randn(2, 3, n, dtype=torch.float64)
     torch.testing.assert_close(rfft(x), torch.fft.rfft(x), rtol=0, atol=1e-9 * n)
     spectrum = torch.randn(2, 3, n // 2 + 1, dtype=torch.complex128)
-    spectrum[..., 0].imag.zero_()  # without meaning, and libraries differ in how they treat it
-    spectrum[..., -1].imag.zero_()
+    spectrum.imag[..., :: n // 2] = 0  # the first and the last: without meaning, and libraries treat them differently
     torch.testing.assert_close(irfft(spectrum, n), torch.fft.irfft(spectrum, n=n), rtol=0, atol=1e-10)
 
 
