@@ -53,8 +53,7 @@ def test_values_below_digital_silence_count_as_silence():
     mel = true_mel() - 3.0
     mel[:, 100:] -= 3.0  # acoustic models predict such values where there is no sound
     for guard in ("off", "warn"):
-        stream = StreamAdmission(path_between(NVIDIA, NVIDIA), guard)
-        expected = mel.clamp(min=math.log(1e-5))
+        stream, expected = StreamAdmission(path_between(NVIDIA, NVIDIA), guard), mel.clamp(min=math.log(1e-5))
         assert float(mel.min()) < -17.0
         torch.testing.assert_close(admit(mel, NVIDIA, guard=guard).mel[0], expected)
         torch.testing.assert_close(torch.cat([stream.take(piece) for piece in mel.split(30, dim=1)], 1), expected)

@@ -94,6 +94,8 @@ def test_statistics_become_part_of_the_mel_config(tmp_path):
     [
         ({"stacks": 3}, "stacks in the configuration must divide the 4 layers, but it is 3"),
         ({"hop_size": 300}, "hop_size is 300 in the configuration, but 256 in the weights"),
+        ({"kernel_size": 2}, "kernel_size is 2 in the configuration, but 3 in the weights"),
+        ({"out_channels": 30}, "out_channels is 30 in the configuration, but 2 in the weights"),
         ({"upsample_params": {"upsample_scales": [16, 16]}}, r"upsample_scales is \[16, 16\] .*, but \[4, 4, 4, 4\]"),
         ({"output_distribution": "Logistic"}, "output_distribution is Logistic in the configuration, but out_channels"),
         ({"preprocess": "mulaw"}, 'preprocess must be "" or "preemphasis" to be imported, not \'mulaw\''),
