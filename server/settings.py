@@ -101,8 +101,8 @@ class Settings(BaseSettings):
     keep_alive_timeout: Seconds = 75.0
     """seconds an idle connection stays open; should exceed that of the proxy in front"""
     max_header_bytes: Bytes = Field(default=16384, description="largest request line and headers together, in bytes")
-    max_buffered_bytes: Bytes = 256 * MIB
-    """bytes of request bodies, mels and audio held at once before 503"""
+    max_buffered_bytes: Annotated[int, Field(ge=16 * MIB)] = 256 * MIB
+    """bytes of request bodies, mels and audio held at once before 503, at least 16 MiB"""
     stall_timeout: Seconds = 120.0
     """seconds one inference may take before /livez reports the model as stuck; after half, processes are replaced"""
     drain_timeout: Least0 = Field(default=30.0, description="seconds that requests in flight get at shutdown")

@@ -168,12 +168,14 @@ class Synthesizer:
         x = self._runner.whole(admitted.mel, sampling, sampling.seeds(len(admitted.mel)))
         return admitted.returned(x)  # type: ignore[no-any-return]
 
-    def synthesize_many(self, utterances: Sequence[Utterance]) -> list[Any]:
+    def synthesize_many(self, utterances: Sequence[Any]) -> list[Any]:
         """Turn mels of different lengths into waveforms in one run; each equals the output of `synthesize`.
 
-        The guard does not check them. Returns x (frames * hop_length,) for each utterance, an array or tensor as its
-        mel. Raises the errors of `synthesize`.
+        `utterances` are mels (n_mels, frames), or an `Utterance` for each that has options of its own. The guard does
+        not check them. Returns x (frames * hop_length,) for each, an array or tensor as its mel. Raises the errors of
+        `synthesize`.
         """
+        utterances = [each if isinstance(each, Utterance) else Utterance(mel=each) for each in utterances]
         admitted = [self._admitted(each.mel, each.preset, each.adapt, "off") for each in utterances]
         if any(one.given.ndim != 2 for one in admitted):
             raise MelError("an utterance must be one mel (n_mels, frames), not a batch")

@@ -62,7 +62,7 @@ def test_seed_and_sigma_determine_the_waveform():
 @pytest.mark.parametrize("method", ["synthesize", "stream", "synthesize_many"])
 def test_the_waveform_is_an_ordinary_tensor_and_grad_mode_is_unchanged(method):
     v, m = tiny_synthesizer("lapped"), mel(5, FRAMES).requires_grad_()
-    x = getattr(v, method)([Utterance(mel=m), Utterance(mel=m)] if method == "synthesize_many" else m)
+    x = getattr(v, method)([m, Utterance(mel=m)] if method == "synthesize_many" else m)
     x = x if method == "synthesize" else next(iter(x))
     assert torch.is_grad_enabled()
     assert not x.is_inference()
