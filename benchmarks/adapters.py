@@ -68,11 +68,7 @@ def main() -> int:
 
 
 def chosen(manifest: Manifest, limit: int) -> list[Recording]:
-    """Return at most `limit` recordings of each corpus.
-
-    Raises:
-        ManifestError: there are none.
-    """
+    """Return at most `limit` recordings of each corpus; raises ManifestError if there are none."""
     found: list[Recording] = []
     for corpus, seconds in GROUPS.items():
         entries = tuple(entry for entry in manifest.entries if entry.corpus == corpus)
@@ -103,8 +99,7 @@ def scores(
 def band_error(reference: Audio, generated: Audio, sample_rate: int) -> float:
     """Return by how many dB the band from 8 to 11 kHz is louder than the recording's.
 
-    Raises:
-        MetricUndefinedError: the recording has nothing there.
+    Raises MetricUndefinedError if the recording has nothing there.
     """
     band_is_kept(reference, generated, sample_rate)
     return band_level(reference, generated, sample_rate) - band_level(reference, reference, sample_rate)

@@ -35,24 +35,16 @@ def draw_samples(samples: Mapping[str, Tensor], limits: tuple[float, float], fil
     count = min(len(items) for items in samples.values())
     rows, columns = next(iter(samples.values())).shape[1:]
     origin = "upper" if rows == columns else "lower"  # digits are upright; mels have the lowest band at the bottom
-    figure = Figure(
-        figsize=(0.62 * count + 1.6, 0.62 * len(samples) * max(1.0, min(rows / columns, 2.0)) + 0.1), dpi=90
-    )
+    width, height = 0.62 * count + 1.6, 0.62 * len(samples) * max(1.0, min(rows / columns, 2.0)) + 0.1
+    figure = Figure(figsize=(width, height), dpi=90)
+    scale = {"vmin": limits[0], "vmax": limits[1], "cmap": "gray_r" if origin == "upper" else "magma"}
     grid = figure.subplots(len(samples), count, squeeze=False)
     for line, (name, items) in zip(grid, samples.items(), strict=True):
         for axes, item in zip(line, items, strict=False):
-            axes.imshow(
-                item,
-                cmap="gray_r" if origin == "upper" else "magma",
-                vmin=limits[0],
-                vmax=limits[1],
-                origin=origin,
-                aspect="auto",
-                interpolation="nearest",
-            )
+            axes.imshow(item, **scale, origin=origin, aspect="auto", interpolation="nearest")
             axes.set_axis_off()
         line[0].text(-0.15, 0.5, name, transform=line[0].transAxes, ha="right", va="center", fontsize=7)
-    figure.subplots_adjust(left=1.5 / (0.62 * count + 1.6), right=0.99, top=0.98, bottom=0.02, wspace=0.08, hspace=0.1)
+    figure.subplots_adjust(left=1.5 / width, right=0.99, top=0.98, bottom=0.02, wspace=0.08, hspace=0.1)
     file.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(file)
 

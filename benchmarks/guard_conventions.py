@@ -21,23 +21,14 @@ PEAK = 0.999
 
 @dataclass(frozen=True)
 class Convention:
-    """A wrong convention.
-
-    Attributes:
-        name: of it.
-        mel: from audio (T,) at 22,050 Hz.
-        cause: that the guard should name; None where any will do.
-        preset: that it should name.
-        near: so near to the mel config that it is not expected to be told.
-        normalised: by the mean and deviation of each band, over all the recordings at hand.
-    """
+    """A wrong convention."""
 
     name: str
-    mel: Callable[[Tensor], Tensor]
-    cause: str | None
-    preset: str | None = None
-    normalised: bool = False
-    near: bool = False
+    mel: Callable[[Tensor], Tensor]  # from audio (T,) at 22,050 Hz
+    cause: str | None  # that the guard should name; None where any will do
+    preset: str | None = None  # that it should name
+    normalised: bool = False  # by the mean and deviation of each band, over all the recordings at hand
+    near: bool = False  # so near to the mel config that it is not expected to be told
 
     def names(self, cause: str, preset: str | None) -> bool:
         """Whether a verdict names this convention; always true if any name will do."""

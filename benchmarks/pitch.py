@@ -58,8 +58,7 @@ def main() -> int:
 def compared(voice: Synthesizer, x: Audio) -> tuple[float, float, float, float]:
     """Return voicing agreement, share of wrong pitches, voiced frames relative to pYIN's, and pYIN's median f0.
 
-    Raises:
-        ConfigError: the model has no pitch network.
+    Raises ConfigError if the model has no pitch network.
     """
     net = getattr(voice.model, "pitch", None)
     if not isinstance(net, PitchNet):

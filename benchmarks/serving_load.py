@@ -47,23 +47,14 @@ class Case:
 
 @dataclass(frozen=True)
 class Answer:
-    """The result of one request.
+    """The result of one request."""
 
-    Attributes:
-        due: seconds after the start at which it was due.
-        latency: seconds from then until its answer was there.
-        status: of HTTP; 0 where no answer came.
-        error: largest difference from the audio that must come; 0 where another status came.
-        retry_after: whether the answer said when to come again.
-        seconds: of audio.
-    """
-
-    due: float
-    latency: float
-    status: int
-    error: float = 0.0
-    retry_after: bool = False
-    seconds: float = 0.0
+    due: float  # seconds after the start at which it was due
+    latency: float  # seconds from then until its answer was there
+    status: int  # of HTTP; 0 where no answer came
+    error: float = 0.0  # largest difference from the audio that must come; 0 where another status came
+    retry_after: bool = False  # whether the answer said when to come again
+    seconds: float = 0.0  # of audio
 
 
 @dataclass(frozen=True)
@@ -113,13 +104,9 @@ def poisson(rate: float, seconds: float, seed: int) -> list[float]:
 
 
 async def offer(url: str, cases: Sequence[Case], times: Sequence[float], seconds: float) -> Load:
-    """Send a request at each time, for the cases in turn, and compare the answers.
+    """Send a request at each time, in seconds after the start, for the cases in turn, and compare the answers.
 
-    Args:
-        url: of the server.
-        cases: what to ask for.
-        times: seconds after the start.
-        seconds: how long the load lasts, for the count of what was done meanwhile.
+    The load lasts for a number of seconds; what was done meanwhile is counted.
     """
     bodies = [case.body for case in cases]
     async with _client(url) as client:
@@ -136,14 +123,9 @@ async def offer(url: str, cases: Sequence[Case], times: Sequence[float], seconds
 
 
 async def closed_loop(url: str, cases: Sequence[Case], clients: int, seconds: float, interface: str) -> Load:
-    """Have several clients send the next case whenever they have the answer to the last one.
+    """Have several clients send the next case, for some seconds, whenever they have the answer to the last one.
 
-    Args:
-        url: of the server.
-        cases: what to ask for.
-        clients: number of them.
-        seconds: how long they do.
-        interface: `http`, `stream` and `v2` of this server, or `plain` of `benchmarks.plain_server`.
+    `interface` is `http`, `stream` or `v2` of this server, or `plain` of `benchmarks.plain_server`.
     """
     bodies, numbers, answers = [case.body for case in cases], itertools.count(), list[Answer]()
     async with _client(url) as client:

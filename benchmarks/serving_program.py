@@ -39,8 +39,7 @@ class Program:
 def serving(model: str, **settings: object) -> Iterator[Program]:
     """Start this server with these settings, wait until it is ready, and stop it.
 
-    Raises:
-        RuntimeError: it did not become ready, or did not end in good order.
+    Raises RuntimeError if it did not become ready, or did not end in good order.
     """
     chosen = {f"VOCODER_{name.upper()}": str(value) for name, value in settings.items()}
     environment = {**os.environ, **chosen, "VOCODER_LOG_LEVEL": "error"}
@@ -61,11 +60,7 @@ def serving(model: str, **settings: object) -> Iterator[Program]:
 
 @contextmanager
 def plain_server() -> Iterator[Program]:
-    """Start the server of `benchmarks.plain_server`, wait until it answers, and stop it.
-
-    Raises:
-        RuntimeError: it did not answer.
-    """
+    """Start the server of `benchmarks.plain_server`, wait until it answers, and stop it; raises RuntimeError if not."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -16,11 +16,7 @@ CHANNELS, HIDDEN, BLOCKS = 512, 1536, 8
 class VocosPeer(nn.Module):
     """Vocos' generator: natural-log mels (B, n_mels, frames) to audio (B, frames * hop_length).
 
-    Args:
-        config: of the mels.
-
-    Raises:
-        ModuleNotFoundError: the package `vocos` is not installed.
+    Raises ModuleNotFoundError if the package `vocos` is not installed.
     """
 
     def __init__(self, config: MelConfig) -> None:

@@ -87,6 +87,10 @@ def _dispatch(program: str, commands: Mapping[str, tuple[str, str]], arguments: 
         return _complain(parser.prog, reason(error), 2)
     except CommandError as error:
         return _complain(parser.prog, str(error), 1)
+    except (MemoryError, RuntimeError) as error:  # torch raises RuntimeErrors
+        if not isinstance(error, MemoryError) and "memory" not in str(error):
+            raise
+        return _complain(parser.prog, f"there is not enough memory: {error}", 1)
     except KeyboardInterrupt:
         return _complain(parser.prog, "interrupted", 130)
 

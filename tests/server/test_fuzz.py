@@ -95,8 +95,7 @@ def documents(draw):
         document = _infer(**{"data": MEL.ravel().tolist(), draw(st.sampled_from(names)): draw(_ANY_JSON)})
         document |= {draw(st.sampled_from(("id", "parameters", "outputs", "inputs", "x"))): draw(_ANY_JSON)}
     else:
-        names = ("mel", "x")
-        document = draw(st.dictionaries(st.sampled_from(names), _ANY_JSON, max_size=4))
+        document = draw(st.dictionaries(st.sampled_from(("mel", "x")), _ANY_JSON, max_size=4))
     return Request(kind, json.dumps(document).encode(), {"Content-Type": "application/json"})
 
 
@@ -163,9 +162,7 @@ def send(client, sent):
 
 
 def test_bodies_of_all_kinds_are_answered(client):
-    process = psutil.Process()
-    held = []
-    statuses = Counter()
+    process, held, statuses = psutil.Process(), [], Counter()
 
     def check(sent):
         response = send(client, sent)

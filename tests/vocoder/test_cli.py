@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from unittest.mock import Mock
 
 import pytest
 
@@ -14,13 +15,12 @@ def test_usage_lists_every_command(capsys):
     assert main([]) == 2
 
 
-def test_interrupts_and_closed_pipes_print_no_traceback(monkeypatch, capsys):
-    def interrupted(_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("vocoder.commands.models.run", interrupted)
-    assert main(["models"]) == 130
-    assert capsys.readouterr().err == "vocoder models: interrupted\n"
+def test_interrupts_a_lack_of_memory_and_closed_pipes_print_no_traceback(monkeypatch, capsys):
+    lack = RuntimeError("can't allocate memory"), 1, "there is not enough memory: can't allocate memory"
+    for error, status, said in ((KeyboardInterrupt(), 130, "interrupted"), lack):
+        monkeypatch.setattr("vocoder.commands.models.run", Mock(side_effect=error))
+        assert main(["models"]) == status
+        assert capsys.readouterr().err == f"vocoder models: {said}\n"
     command = [sys.executable, "-c", "import sys; from vocoder.cli import main; sys.exit(main(['--help']))"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         process.stdout.close()
@@ -28,33 +28,28 @@ def test_interrupts_and_closed_pipes_print_no_traceback(monkeypatch, capsys):
     assert process.returncode == 141
 
 
-@pytest.mark.parametrize(
-    ("arguments", "option"),
-    [
-        (["synthesize", "a.npy", "-o", "a.wav", "--sharpen", "0", "--sharpen", "1"], "--sharpen"),
-        (["synthesize", "-o", "a.wav", "a.npy", "--output=b.wav"], "-o/--output"),
-        (["synthesize", "a.npy", "-o", "a.wav", "--row-frames", "9", "--row-frames", "9"], "--row-frames"),
-        (["synthesize", "a.npy", "-o", "a.wav", "--no-origin", "--no-origin"], "--no-origin"),
-        (["benchmark", "--seconds", "1", "2", "--seconds", "3"], "--seconds"),
-    ],
-)
+REPEATED = {
+    "synthesize a.npy -o a.wav --sharpen 0 --sharpen 1": "--sharpen",
+    "synthesize -o a.wav a.npy --output=b.wav": "-o/--output",
+    "synthesize a.npy -o a.wav --no-origin --no-origin": "--no-origin",
+    "benchmark --seconds 1 2 --seconds 3": "--seconds",
+}
+
+
+@pytest.mark.parametrize(("arguments", "option"), REPEATED.items())
 def test_repeated_options_are_rejected(arguments, option, capsys):
     with pytest.raises(SystemExit, match="2"):
-        main(arguments)
+        main(arguments.split())
     assert capsys.readouterr().err.endswith(f": error: argument {option}: give it once, not several times\n")
 
 
-LIGHT = [
-    "import vocoder; dir(vocoder); vocoder.__version__; vocoder.preset('nvidia')",
-    "from vocoder.client import Client",
-    "from vocoder.audio import read_audio, write_audio",
-    "import vocoder.cli",
-]
+LIGHT = "import vocoder; dir(vocoder); vocoder.__version__; vocoder.preset('nvidia'); import vocoder.cli"
+LIGHT += "; from vocoder.client import Client; from vocoder.audio import read_audio, write_audio"
 
 
 def test_every_public_name_exists_and_torch_is_imported_only_when_needed():
     assert {name for name in vocoder.__all__ if not hasattr(vocoder, name)} == set()
     assert set(vocoder.__all__) <= set(dir(vocoder))
     assert vocoder.load is vocoder.load
-    code = f"{'; '.join(LIGHT)}; import sys; sys.exit('torch' in sys.modules)"
+    code = f"{LIGHT}; import sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0

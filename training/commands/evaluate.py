@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import get_args, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from training.evaluate.options import Comparison, Group
 from vocoder.config import DTYPES
@@ -33,8 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--own-mels", action="store_true", help="ignore the manifest's mels and compute them from the audio")
 
 
-def run(args: argparse.Namespace) -> int:
-    """Run the command and return its exit status."""
+def run(args: argparse.Namespace, others: Mapping[str, Any] | None = None) -> int:
+    """Run the command, with `others` as further models by name, and return its exit status."""
     import torch  # slow imports, which --help does not need
 
     from training.evaluate.comparison import compare
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     counts = {reference: model.model.config.corrections for reference, model in models.items()}
     if args.corrections is None and (said := unlike(counts)):
         print(said, flush=True)
-    compare(models, args.manifest or args.predicted, args.output, options)
+    compare(models | dict(others or {}), args.manifest or args.predicted, args.output, options)
     return 0
 
 
