@@ -37,9 +37,7 @@ def imported_modules(path):
 
 def test_packages_do_not_import_tests_examples_benchmarks_or_deploy():
     outside = {"tests", "examples", "benchmarks", "deploy"}
-    found = {
-        relative(path): {name.split(".")[0] for name in imported_modules(path)} & outside for path in PACKAGE_FILES
-    }
+    found = {relative(p): {name.split(".")[0] for name in imported_modules(p)} & outside for p in PACKAGE_FILES}
     assert {path: names for path, names in found.items() if names} == {}
 
 

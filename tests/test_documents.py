@@ -104,9 +104,8 @@ def test_paths_source_files_and_imported_names_exist():
     assert failures(DOCUMENTS, lambda p: [n for n in SOURCES.findall(text_of(p)) if f"/{n}\n" not in sources]) == {}
 
     def missing(path):
-        named = [
-            (module, name.strip()) for module, names in IMPORTS.findall(text_of(path)) for name in names.split(",")
-        ]
+        found = IMPORTS.findall(text_of(path))
+        named = [(module, name.strip()) for module, names in found for name in names.split(",")]
         return [name for name in named if not hasattr(importlib.import_module(name[0]), name[1])]
 
     assert failures(DOCUMENTS, missing) == {}

@@ -5,17 +5,23 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vocoder.config import ConfigError
-from vocoder.correction.chains import BLOCK, Chains, Order, View, joined
+from vocoder.correction.chains import BLOCK, FEW, Chains, Order, View, joined
 from vocoder.kernels.launcher import compilable, kernel
 from vocoder.kernels.memory import LANES
-from vocoder.layers.mel_filter import MelFilter, vector_tables
+from vocoder.layers.mel_filter import MAX_BOOST, MelFilter, vector_tables
 from vocoder.mel.config import MelConfig
+from vocoder.mel.spectrogram import mel_filterbank
 from vocoder.stages import Span, Stage, overlap_add, torch_defaults
+
+HERTZ, SHARES = (0.0, 1000.0, 2850.0, 7700.0), (1.0, 0.9, 0.4, 0.1)
+"""share of a step's relaxation at frequencies, linear between them. Bands above 1 kHz hold several harmonics and
+correct the noise between them as well; small steps there leave less of it."""
 
 
 class Correction(nn.Module):
@@ -40,6 +46,8 @@ class Correction(nn.Module):
             )
         self.config, self.count, self.order = config, count, Order(config, max(count, 1))
         self.filter = MelFilter(config) if filter is None else filter
+        spread = self.filter.spread * _shares(config, count).to(self.filter.spread)
+        self.register_buffer("spread", spread, persistent=False)
 
     def with_count(self, count: int | None) -> "Correction":
         """Return the correction with another count, or itself if that is None."""
@@ -146,10 +154,18 @@ class Correction(nn.Module):
         n_fft, stride, count = self.order.n_fft, self.order.stride, target.shape[1]
         seen = active[:, start : start + (count - 1) * stride + n_fft]
         spectrum = torch.fft.rfft(seen.unfold(1, n_fft, stride) * self.filter.window)
-        move = pace * self.filter.difference(spectrum.real, spectrum.imag, target)
-        change = torch.fft.irfft(spectrum * torch.expm1(self.filter.log_gain(move)), n=n_fft) * self.filter.window
+        move = (pace * self.filter.difference(spectrum.real, spectrum.imag, target)).clamp(-MAX_BOOST, MAX_BOOST)
+        change = torch.fft.irfft(spectrum * torch.expm1(move @ self.spread), n=n_fft) * self.filter.window
         added = overlap_add(change, stride) * _share(self.filter.window, stride).repeat(count + n_fft // stride - 1)
         return active + F.pad(added, (start, active.shape[1] - start - added.shape[1]))
+
+
+def _shares(config: MelConfig, corrections: int) -> Tensor:
+    """Return each band's share of the relaxation, (n_mels, 1); 1 if there are few corrections."""
+    if corrections <= FEW:
+        return torch.ones(config.n_mels, 1)
+    peaks = mel_filterbank(config).argmax(dim=1) * (config.sample_rate / config.n_fft)
+    return torch.from_numpy(np.interp(peaks, HERTZ, SHARES)).float()[:, None]
 
 
 def _share(window: Tensor, stride: int) -> Tensor:
@@ -167,7 +183,8 @@ def compiled_tables(config: MelConfig, corrections: int) -> tuple[Any, ...] | No
     pace = torch.tensor([order.relaxation(place) for place in range(order.corrections)], dtype=torch.float32)
     share = _share(filter.window, order.stride).repeat(config.n_fft // order.stride)
     back = filter.window * share / (2 * config.n_fft)  # the kernel's spectra are twice as large
-    return pace, (filter.window, back, *fourier), vector_tables(filter.filterbank / 2, filter.spread)
+    spread = filter.spread * _shares(config, corrections)
+    return pace, (filter.window, back, *fourier), vector_tables(filter.filterbank / 2, spread)
 
 
 def fourier_tables(length: int) -> tuple[Tensor, ...] | None:

@@ -144,9 +144,7 @@ def test_what_is_above_the_mel_can_be_trained_alone(start, recordings, tmp_path,
     arguments = command(tiny(tmp_path / "headed", model), recordings, tmp_path, "--only-above-mel", "--steps", "5")
     assert main(arguments) == 0
     last = load_model(tmp_path / "mine.run" / "training" / "last" / "model").model.state_dict()
-    moved = {
-        name: value != last[name] for name, value in model.state_dict().items() if not torch.equal(value, last[name])
-    }
+    moved = {k: value != last[k] for k, value in model.state_dict().items() if not torch.equal(value, last[k])}
     assert set(moved) == {"head.end.weight", "head.end.bias"}
     assert not moved["head.end.weight"].any(dim=1).view(3, 513)[:, :372].any()
     assert "needs a reverse model" in cli_error(main, *command(start, recordings, tmp_path / "b", "--only-above-mel"))

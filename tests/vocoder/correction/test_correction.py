@@ -9,6 +9,7 @@ import torch
 from vocoder.config import ConfigError
 from vocoder.correction.correction import Correction, compiled_tables
 from vocoder.kernels.launcher import kernel
+from vocoder.layers.mel_filter import MelFilter
 from vocoder.mel.config import preset
 from vocoder.mel.spectrogram import MelSpectrogram
 from vocoder.stages import MEL, NOISE, Pipeline
@@ -114,13 +115,17 @@ def test_unsupported_mels_are_rejected_unless_there_are_no_corrections(name):
 def test_correcting_all_frames_at_once_comes_about_as_close_to_the_mel(config, count):
     x, target = speechlike(config, 2), MelSpectrogram(config)(speechlike(config, 1))[:, :, :FRAMES]
     correction = Correction(config, count)
-    distances = [
-        float((MelSpectrogram(config)(y)[:, :, :FRAMES] - target).abs().mean())
-        for y in (x, correction(x, target), correction.at_once(x, target))
-    ]
+    made = x, correction(x, target), correction.at_once(x, target)
+    distances = [float((mel_of(config, y) - target).abs().mean()) for y in made]
     assert distances[2] < 0.8 * distances[0]
     assert distances[2] == pytest.approx(distances[1], rel=0.3)
     assert torch.equal(Correction(config, 0).at_once(x, target), x)
+
+
+def test_steps_are_smaller_in_high_bands_unless_corrections_are_few():
+    spread, (few, many) = MelFilter(NVIDIA).spread, (Correction(NVIDIA, count).spread for count in (4, 5))
+    assert torch.equal(few, spread)
+    assert [round(float(many[i].sum() / spread[i].sum()), 1) for i in (0, 26, 53, 79)] == [1.0, 0.9, 0.4, 0.1]
 
 
 def random_chains(order, count, bands=80):
