@@ -37,6 +37,8 @@ class Correction(nn.Module):
     Raises a ConfigError if the mel config is not correctable.
     """
 
+    spread: Tensor
+
     def __init__(self, config: MelConfig, count: int, filter: MelFilter | None = None) -> None:
         super().__init__()
         if count and not config.correctable:
