@@ -16,7 +16,6 @@ from vocoder.kernels.launcher import compilable, kernel
 from vocoder.kernels.memory import LANES
 from vocoder.layers.mel_filter import MAX_BOOST, MelFilter, vector_tables
 from vocoder.mel.config import MelConfig
-from vocoder.mel.spectrogram import mel_filterbank
 from vocoder.stages import Span, Stage, overlap_add, torch_defaults
 
 HERTZ, SHARES = (0.0, 1000.0, 2850.0, 7700.0), (1.0, 0.9, 0.4, 0.1)
@@ -48,8 +47,7 @@ class Correction(nn.Module):
             )
         self.config, self.count, self.order = config, count, Order(config, max(count, 1))
         self.filter = MelFilter(config) if filter is None else filter
-        spread = self.filter.spread * _shares(config, count).to(self.filter.spread)
-        self.register_buffer("spread", spread, persistent=False)
+        self.register_buffer("spread", _spread(self.filter, config, count), persistent=False)
 
     def with_count(self, count: int | None) -> "Correction":
         """Return the correction with another count, or itself if that is None."""
@@ -162,12 +160,12 @@ class Correction(nn.Module):
         return active + F.pad(added, (start, active.shape[1] - start - added.shape[1]))
 
 
-def _shares(config: MelConfig, corrections: int) -> Tensor:
-    """Return each band's share of the relaxation, (n_mels, 1); 1 if there are few corrections."""
+def _spread(filter: MelFilter, config: MelConfig, corrections: int) -> Tensor:
+    """Return a filter's spread (n_mels, bins), times each band's share of the relaxation unless corrections are few."""
     if corrections <= FEW:
-        return torch.ones(config.n_mels, 1)
-    peaks = mel_filterbank(config).argmax(dim=1) * (config.sample_rate / config.n_fft)
-    return torch.from_numpy(np.interp(peaks, HERTZ, SHARES)).float()[:, None]
+        return filter.spread
+    peaks = filter.filterbank.argmax(dim=1).cpu() * (config.sample_rate / config.n_fft)
+    return filter.spread * torch.from_numpy(np.interp(peaks, HERTZ, SHARES)).to(filter.spread)[:, None]
 
 
 def _share(window: Tensor, stride: int) -> Tensor:
@@ -185,7 +183,7 @@ def compiled_tables(config: MelConfig, corrections: int) -> tuple[Any, ...] | No
     pace = torch.tensor([order.relaxation(place) for place in range(order.corrections)], dtype=torch.float32)
     share = _share(filter.window, order.stride).repeat(config.n_fft // order.stride)
     back = filter.window * share / (2 * config.n_fft)  # the kernel's spectra are twice as large
-    spread = filter.spread * _shares(config, corrections)
+    spread = _spread(filter, config, corrections)
     return pace, (filter.window, back, *fourier), vector_tables(filter.filterbank / 2, spread)
 
 
