@@ -32,6 +32,8 @@ def test_the_hifigan_generator_has_the_published_size():
     x = generator(torch.randn(2, 80, 3))
     assert x.shape == (2, 3 * 256)
     assert 0 < x.abs().max() <= 1
+    with pytest.raises(RuntimeError, match="expected input"):
+        generator(torch.randn(1, 81, 3))
 
 
 def test_a_published_checkpoint_of_hifigan_gives_its_generator(tmp_path):

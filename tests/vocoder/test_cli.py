@@ -31,6 +31,7 @@ def test_interrupts_a_lack_of_memory_and_closed_pipes_print_no_traceback(monkeyp
 REPEATED = {
     "synthesize a.npy -o a.wav --sharpen 0 --sharpen 1": "--sharpen",
     "synthesize -o a.wav a.npy --output=b.wav": "-o/--output",
+    "synthesize a.npy -o a.wav --row-frames 9 --row-frames 9": "--row-frames",
     "synthesize a.npy -o a.wav --no-origin --no-origin": "--no-origin",
     "benchmark --seconds 1 2 --seconds 3": "--seconds",
 }

@@ -46,9 +46,7 @@ def mel_of(config, x):
 
 def correct_in_pieces(correction, x, mel, sizes, ended):
     """Return audio corrected in pieces of the given sizes; `ended` gives the whole mel before the first piece."""
-    pipeline = Pipeline(
-        correction.stages(NOISE, MEL), lambda start, frames: x[:, None, start * 256 : (start + frames) * 256]
-    )
+    pipeline = Pipeline(correction.stages(NOISE, MEL), lambda start, n: x[:, None, start * 256 : (start + n) * 256])
     pieces, received = [], 0
     for size in itertools.cycle(sizes):
         if count := min(FRAMES if ended else size, FRAMES - received):

@@ -47,9 +47,7 @@ def test_noise_is_unchanged_and_smooth_mels_get_the_full_strength(name, level):
 def test_gain_is_the_inverse_of_a_low_texture_and_less_for_a_medium_one():
     def texture_and_gain(share):
         mel = share * noise() - 4.0 * (1 - share)
-        texture, strength = (
-            getattr(Sharpening(Sharpener(CONFIG)), name)(mel)[0, -1] for name in ("textures", "strengths")
-        )
+        texture, strength = (getattr(Sharpening(Sharpener(CONFIG)), k)(mel)[0, -1] for k in ("textures", "strengths"))
         return float(texture), 1 + float(strength) * (GAIN - 1)
 
     assert texture_and_gain(0.3)[1] == GAIN
