@@ -55,7 +55,7 @@ class Settings(BaseSettings):
     device: Annotated[str, AfterValidator(_device)] = "cpu"
     """torch device of the models: cpu, cuda, cuda:1, mps"""
     dtype: Literal["auto", "float32", "bfloat16", "int8"] = "auto"
-    """precision of the models' products; auto is the fastest: int8 (`reverse` with AVX512-VNNI, without AMX), bfloat16
+    """precision of the models' products; auto is the fastest: int8 (`reverse` with AVX512-VNNI), bfloat16
     (AVX512-BF16, CUDA), else float32, as for imported models"""
     log_level: Literal["critical", "error", "warning", "info", "debug"] = "info"
     """lowest level to log"""

@@ -11,7 +11,7 @@ from vocoder.directories import model_directory as model_directory
 from vocoder.directories import model_name
 from vocoder.directories import shipped_models as shipped_models
 from vocoder.kernels.launcher import kernel
-from vocoder.layers.product import multiplies_quads, multiplies_tiles
+from vocoder.layers.product import multiplies_quads
 from vocoder.memory import keep_freed_memory
 from vocoder.models.families import FAMILIES
 from vocoder.sampling import Device, GuardMode
@@ -80,12 +80,11 @@ def describe(model: str | Path) -> dict[str, Any]:
 def own_dtype(family: str, provenance: Mapping[str, Any], device: Device) -> torch.dtype:
     """Return a model's default precision: float32 for imported models, as trained, else the fastest on the device.
 
-    That is int8 for families that have it, on CPUs that do not multiply bfloat16 faster still (Intel's AMX), and
-    `default_dtype(device)` otherwise.
+    That is int8 for families that have it, on CPUs that multiply it, and `default_dtype(device)` otherwise.
     """
     if "imported" in provenance:
         return torch.float32
-    return torch.int8 if not multiplies_tiles() and multiplies_integers(family, device) else default_dtype(device)
+    return torch.int8 if multiplies_integers(family, device) else default_dtype(device)
 
 
 def multiplies_integers(family: str, device: Device) -> bool:

@@ -56,13 +56,12 @@ def test_imported_models_use_float32_by_default(assets, tmp_path, monkeypatch):
     assert load(directory, dtype=torch.bfloat16).dtype == torch.bfloat16
 
 
-def test_integers_are_the_default_where_nothing_is_faster_and_refused_where_they_do_not_exist(assets, monkeypatch):
+def test_integers_are_the_default_where_they_exist_and_refused_where_they_do_not(assets, monkeypatch):
     monkeypatch.setattr(loading, "default_dtype", lambda device: torch.bfloat16)
-    for quads, tiles, code in ((True, False, 1), (True, True, 1), (False, False, 1), (True, False, None)):
+    for quads, code in ((True, 1), (False, 1), (True, None)):
         monkeypatch.setattr(loading, "multiplies_quads", lambda quads=quads: quads)
-        monkeypatch.setattr(loading, "multiplies_tiles", lambda tiles=tiles: tiles)
         monkeypatch.setattr(loading, "kernel", lambda *names, code=code: code)  # None without numba
-        expected = torch.int8 if quads and not tiles and code else torch.bfloat16
+        expected = torch.int8 if quads and code else torch.bfloat16
         assert loading.own_dtype("reverse", {}, "cpu") == expected
         for family, origin, device in (("waveglow", {}, "cpu"), ("reverse", {}, "cuda"), ("unknown", {}, "cpu")):
             assert loading.own_dtype(family, origin, device) == torch.bfloat16

@@ -90,7 +90,46 @@ def _add(x: Any, sums: Any, steps: Any, panel: Any, out: Any, zero: Any) -> None
             out[r, c] = x[r, c] + bias[c] + FLOAT(numbers[r, c]) * (sizes[c] * steps[r])
 
 
-_multiply = tiling(_more, TILE, VECTORS, zero, fetching=True)
+def computing(multiply: Any, size: int) -> Any:
+    """Return the function of a block's entry point; `multiply` multiplies `size` rows with a panel at once."""
+
+    @njit(error_model="numpy")  # type: ignore[untyped-decorator]
+    def computed(
+        numbers: range, parts: int, before: int, x: Any, seen: Any, weights: Any, buffers: Any, out: Any
+    ) -> None:
+        """Compute a `FrameBlock` of x (B, steps, C), for these `numbers` of `parts` parts of the rows."""
+        mixing, (wide, starts, wide_sizes, wide_bias, factors), (narrow, ends, narrow_sizes, narrow_bias) = weights
+        normed, hidden, rounded, products = buffers
+        _, frames, channels = x.shape
+        given, count, none = x.reshape(out.shape), out.shape[0], zero()
+        inputs, room = normed.shape[1] // 4, rounded.shape[1] // 4
+        flat, activated = normed.reshape(-1).view(FLOAT), rounded.reshape(-1).view(FLOAT)
+        mixed, made, buffer = np.empty(channels, FLOAT), np.zeros(normed.shape[1], FLOAT), np.empty(WIDTH, FLOAT)
+        tiles = -(-count // size)
+        for number in numbers:
+            begin, end = tiles * number // parts * size, min(tiles * (number + 1) // parts * size, count)
+            sums, steps = products[begin : -(-end // size) * size], np.empty(end - begin, FLOAT)
+            for row in range(begin, end):
+                mix_row(seen[row // frames], row % frames, before, mixing, mixed, made[:channels])
+                steps[row - begin] = _round(made, SIGNED, normed[row], buffer, none)
+            for at in range(wide.shape[0]):
+                coming = wide[at + 1] if at + 1 < wide.shape[0] else narrow[0]
+                multiply(flat, inputs, inputs, begin, end - begin, wide[at], coming, starts[at], sums)
+                lifted = hidden[begin:end, PAIR_COLUMNS * at : PAIR_COLUMNS * (at + 1)]
+                _activate(sums, steps, (wide_sizes[at], wide_bias[at], factors[at]), lifted, none)
+            for row in range(begin, end):
+                steps[row - begin] = _round(hidden[row], POSITIVE, rounded[row], buffer, none)
+            for at in range(narrow.shape[0]):
+                coming = narrow[min(at + 1, narrow.shape[0] - 1)]
+                multiply(activated, room, room, begin, end - begin, narrow[at], coming, ends[at], sums)
+                left, right = PAIR_COLUMNS * at, min(PAIR_COLUMNS * (at + 1), channels)
+                kept, written = given[begin:end, left:right], out[begin:end, left:right]
+                _add(kept, sums, steps, (narrow_sizes[at], narrow_bias[at]), written, none)
+
+    return computed
+
+
+_computed = computing(tiling(_more, TILE, VECTORS, zero, fetching=True), TILE)
 
 
 @entry(stripe=1)
@@ -101,30 +140,4 @@ def block(
 
     Panels have `PAIR_COLUMNS` columns. The columns of `normed` fill whole vectors, those of `hidden` whole panels.
     """
-    mixing, (wide, starts, wide_sizes, wide_bias, factors), (narrow, ends, narrow_sizes, narrow_bias) = weights
-    normed, hidden, rounded, products = buffers
-    _, frames, channels = x.shape
-    given, count, none = x.reshape(out.shape), out.shape[0], zero()
-    inputs, room = normed.shape[1] // 4, rounded.shape[1] // 4
-    flat, activated = normed.reshape(-1).view(FLOAT), rounded.reshape(-1).view(FLOAT)
-    mixed, made, buffer = np.empty(channels, FLOAT), np.zeros(normed.shape[1], FLOAT), np.empty(WIDTH, FLOAT)
-    tiles = -(-count // TILE)
-    for number in numbers:
-        begin, end = tiles * number // parts * TILE, min(tiles * (number + 1) // parts * TILE, count)
-        sums, steps = products[begin : -(-end // TILE) * TILE], np.empty(end - begin, FLOAT)
-        for row in range(begin, end):
-            mix_row(seen[row // frames], row % frames, before, mixing, mixed, made[:channels])
-            steps[row - begin] = _round(made, SIGNED, normed[row], buffer, none)
-        for at in range(wide.shape[0]):
-            coming = wide[at + 1] if at + 1 < wide.shape[0] else narrow[0]
-            _multiply(flat, inputs, inputs, begin, end - begin, wide[at], coming, starts[at], sums)
-            lifted = hidden[begin:end, PAIR_COLUMNS * at : PAIR_COLUMNS * (at + 1)]
-            _activate(sums, steps, (wide_sizes[at], wide_bias[at], factors[at]), lifted, none)
-        for row in range(begin, end):
-            steps[row - begin] = _round(hidden[row], POSITIVE, rounded[row], buffer, none)
-        for at in range(narrow.shape[0]):
-            coming = narrow[min(at + 1, narrow.shape[0] - 1)]
-            _multiply(activated, room, room, begin, end - begin, narrow[at], coming, ends[at], sums)
-            left, right = PAIR_COLUMNS * at, min(PAIR_COLUMNS * (at + 1), channels)
-            kept, written = given[begin:end, left:right], out[begin:end, left:right]
-            _add(kept, sums, steps, (narrow_sizes[at], narrow_bias[at]), written, none)
+    _computed(numbers, parts, before, x, seen, weights, buffers, out)

@@ -1,7 +1,7 @@
-"""Products, and a ConvNeXt block in one pass, for processors that multiply tiles of bfloat16: Intel's AMX.
+"""Products, and a ConvNeXt block in one pass, for processors that multiply tiles: Intel's AMX.
 
-A tile is a register of 16 rows of 64 bytes. The panels are those of `vocoder.kernels.pairs`: a row of a tile holds the
-same pair of inputs for 16 columns.
+A tile is a register of 16 rows of 64 bytes. The panels are those of `vocoder.kernels.pairs` or `quads`: a row of a tile
+holds the same pair, or quad, of inputs for 16 columns.
 """
 
 from typing import Any
@@ -10,6 +10,7 @@ import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import njit, types
 
+from vocoder.kernels import quads
 from vocoder.kernels.intrinsics import entry, instruction
 from vocoder.kernels.memory import PAIR_COLUMNS, PAIR_ROWS, TILE_ROWS, Cube, HalfMatrix, Matrix, Row
 from vocoder.kernels.pairs import Buffers, Weights, gelu, zero
@@ -56,16 +57,6 @@ def _start(builder: Any, kind: Any, bias: Any) -> None:
         _tiles(builder, "tileloadd64", i, builder.gep(bias, [ir.IntType(64)(TILE_ROWS * i)]), ir.IntType(64)(0))
 
 
-@instruction(lambda x, place, step, panel, at: types.void(x, types.int64, types.int64, panel, types.int64))
-def _more(builder: Any, kind: Any, x: Any, place: Any, step: Any, panel: Any, at: Any) -> None:
-    """Add the products of 16 pairs of 16 rows, `step` bytes apart from `place`, with those of a panel from `at`."""
-    _tiles(builder, "tileloadd64", GROUPS, builder.gep(x, [place]), step)
-    for i in range(GROUPS):
-        matrix = builder.gep(panel, [builder.add(at, ir.IntType(64)(TILE_ROWS * i))])
-        _tiles(builder, "tileloadd64", GROUPS + 1 + i, matrix, ir.IntType(64)(4 * PAIR_COLUMNS))
-        _tiles(builder, "tdpbf16ps", i, GROUPS, GROUPS + 1 + i)
-
-
 @instruction(lambda out, place: types.void(out, types.int64))
 def _write(builder: Any, kind: Any, out: Any, place: Any) -> None:
     """Write the sums to 16 rows of a panel's columns, from `place`."""
@@ -74,26 +65,42 @@ def _write(builder: Any, kind: Any, out: Any, place: Any) -> None:
         _tiles(builder, "tilestored64", i, at, ir.IntType(64)(4 * PAIR_COLUMNS))
 
 
-@njit(error_model="numpy")  # type: ignore[untyped-decorator]
-def _multiply(
-    x: Any, size: int, step: int, first: int, count: int, panel: Any, coming: Any, bias: Any, out: Any
-) -> None:
-    """Multiply `count` rows of x from `first` with a panel, and write them to the first rows of `out`.
+def _tiling(product: str) -> Any:
+    """Return the function that multiplies rows with a panel by an instruction, `product`."""
 
-    Rows have `size` pairs, begin `step` apart, and are read and written in sixteens. The first three prefetch a third
-    of the next panel, `coming`, each.
-    """
-    sums = out.reshape(-1)
-    for r in range(0, count, TILE_ROWS):
-        _start(bias)
-        for k in range(0, size, TILE_ROWS):
-            _more(x, (first + r) * step + k, 4 * step, panel, PAIR_COLUMNS * k)
-            if r < GROUPS * TILE_ROWS:
-                for line in range(k, k + TILE_ROWS):
-                    prefetch(coming, r * size + TILE_ROWS * line)
-        _write(sums, PAIR_COLUMNS * r)
+    @instruction(lambda x, place, step, panel, at: types.void(x, types.int64, types.int64, panel, types.int64))
+    def more(builder: Any, kind: Any, x: Any, place: Any, step: Any, panel: Any, at: Any) -> None:
+        """Add the products of 16 groups of 16 rows, `step` bytes apart from `place`, and of a panel from `at`."""
+        _tiles(builder, "tileloadd64", GROUPS, builder.gep(x, [place]), step)
+        for i in range(GROUPS):
+            matrix = builder.gep(panel, [builder.add(at, ir.IntType(64)(TILE_ROWS * i))])
+            _tiles(builder, "tileloadd64", GROUPS + 1 + i, matrix, ir.IntType(64)(4 * PAIR_COLUMNS))
+            _tiles(builder, product, i, GROUPS, GROUPS + 1 + i)
+
+    @njit(error_model="numpy")  # type: ignore[untyped-decorator]
+    def multiply(
+        x: Any, size: int, step: int, first: int, count: int, panel: Any, coming: Any, bias: Any, out: Any
+    ) -> None:
+        """Multiply `count` rows of x from `first` with a panel, and write them to the first rows of `out`.
+
+        Rows have `size` groups, begin `step` apart, and are read and written in sixteens. The first three prefetch a
+        third of the next panel, `coming`, each.
+        """
+        sums = out.reshape(-1)
+        for r in range(0, count, TILE_ROWS):
+            _start(bias)
+            for k in range(0, size, TILE_ROWS):
+                more(x, (first + r) * step + k, 4 * step, panel, PAIR_COLUMNS * k)
+                if r < GROUPS * TILE_ROWS:
+                    for line in range(k, k + TILE_ROWS):
+                        prefetch(coming, r * size + TILE_ROWS * line)
+            _write(sums, PAIR_COLUMNS * r)
+
+    return multiply
 
 
+_multiply = _tiling("tdpbf16ps")
+_computed_integers = quads.computing(_tiling("tdpbusd"), TILE_ROWS)
 _computed, _multiplied = computing(_multiply, TILE_ROWS, GROUPS, gelu, zero), multiplying(_multiply, PAIR_ROWS, zero)
 
 
@@ -115,4 +122,24 @@ def block(
     """
     _prepare()
     _computed(numbers, parts, before, x, seen, weights, buffers, out)
+    _release()
+
+
+@entry(stripe=1)
+def block_of_integers(
+    numbers: range,
+    parts: int,
+    before: int,
+    x: Cube,
+    seen: Cube,
+    weights: quads.Weights,
+    buffers: quads.Buffers,
+    out: Matrix,
+) -> None:
+    """Compute a `FrameBlock` of x (B, steps, C), as `vocoder.kernels.quads.block` does, with the same result.
+
+    The numbers of inputs are multiples of 64, and the buffers have a multiple of 16 rows.
+    """
+    _prepare()
+    _computed_integers(numbers, parts, before, x, seen, weights, buffers, out)
     _release()

@@ -67,14 +67,16 @@ class FrameBlock(nn.Module):
         if self.expand.compute_dtype == torch.int8 and multiplies_quads():
             weights, inputs, room = block_in_quads(mixing, self.expand, self.contract, self.scale)
             sizes = (inputs, torch.uint8), (room, torch.float32), (room, torch.uint8), (PAIR_COLUMNS, torch.float32)
-            run, most = kernel("quads", "block"), PART // 4
+            tiled = multiplies_tiles(inputs, room)
+            run = kernel("tiles", "block_of_integers") if tiled else kernel("quads", "block")
+            most = PAIR_ROWS if tiled else PART // 4
         elif pairs or dtype == torch.float32:
             wide = in_panels(self.expand.matrix().to(dtype), self.expand.bias, inputs)
             room, columns = wide[1].numel(), wide[1].shape[1]
             narrow = in_panels(self.contract.matrix().to(dtype), self.contract.bias, room)
             if wide[0].dtype != narrow[0].dtype:
                 wide, narrow = (wide[0].float(), wide[1]), (narrow[0].float(), narrow[1])
-            tiled = pairs and multiplies_tiles(inputs, room)
+            tiled = pairs and multiplies_tiles(2 * inputs, 2 * room)
             run = kernel("tiles" if tiled else "pairs", "block") if pairs else kernel("panels", "block", wide[0].dtype)
             weights, most = (mixing, wide, narrow, self.scale), PAIR_ROWS if tiled else PART // dtype.itemsize
             sizes = (inputs, dtype), (room, dtype), (columns, torch.float32)

@@ -54,9 +54,9 @@ def multiplies_quads() -> bool:
     return bool(torch.cpu._is_vnni_supported())
 
 
-def multiplies_tiles(*inputs: int) -> bool:
-    """Return whether it multiplies these numbers of bfloat16 in tiles; the first call asks the kernel for them."""
-    return all(count % (2 * TILE_ROWS) == 0 for count in inputs) and bool(torch.cpu._init_amx())
+def multiplies_tiles(*sizes: int) -> bool:
+    """Return whether it multiplies rows of these sizes in bytes in tiles; the first call asks the kernel for them."""
+    return all(size % (4 * TILE_ROWS) == 0 for size in sizes) and bool(torch.cpu._init_amx())
 
 
 def in_panels(weight: Tensor, bias: Tensor | None, inputs: int) -> tuple[Tensor, Tensor]:

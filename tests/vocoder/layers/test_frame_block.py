@@ -64,16 +64,17 @@ def test_integers_are_a_hundredth_off_even_beside_much_larger_values(loud):
     assert block(x).isnan().all(1).sum() == 5
 
 
-@pytest.mark.skipif(not multiplies_tiles(), reason="no tiles of bfloat16 here")
-@pytest.mark.parametrize(("channels", "hidden"), [(64, 96), (32, 250)])
+@pytest.mark.skipif(not multiplies_tiles(), reason="no products of tiles here")
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.bfloat16, 1e-2), (torch.int8, 0.0)])
+@pytest.mark.parametrize(("channels", "hidden"), [(64, 192), (32, 250)])
 @pytest.mark.parametrize("frames", [1, 16, 67, 700])
-def test_tiles_and_vectors_multiply_alike(channels, hidden, frames, monkeypatch):
+def test_tiles_and_vectors_multiply_alike(dtype, tolerance, channels, hidden, frames, monkeypatch):
     block = perturbed(FrameBlock(channels, hidden, 5, 1, 0.5)).float().requires_grad_(False)
-    set_compute_dtype(block, torch.bfloat16)
+    set_compute_dtype(block, dtype)
     x = torch.randn(1, frames, channels, dtype=torch.float32).transpose(1, 2)
     made = block(x)
-    monkeypatch.setattr(frame_block, "multiplies_tiles", lambda *inputs: False)
-    torch.testing.assert_close(made, copy.deepcopy(block)(x), atol=1e-2, rtol=1e-2)
+    monkeypatch.setattr(frame_block, "multiplies_tiles", lambda *sizes: False)
+    torch.testing.assert_close(made, copy.deepcopy(block)(x), atol=tolerance, rtol=tolerance)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, pytest.param(torch.bfloat16, marks=PAIRS), torch.int8])
