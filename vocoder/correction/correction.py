@@ -15,6 +15,7 @@ from vocoder.correction.chains import BLOCK, FEW, Chains, Order, View, joined
 from vocoder.kernels.launcher import compilable, kernel
 from vocoder.kernels.memory import LANES
 from vocoder.layers.mel_filter import MAX_BOOST, MelFilter, vector_tables
+from vocoder.layers.product import multiplies_tiles
 from vocoder.mel.config import MelConfig
 from vocoder.stages import Span, Stage, overlap_add, torch_defaults
 
@@ -107,7 +108,8 @@ class Correction(nn.Module):
         """
         fit = compilable(audio) and compilable(target)
         tables = compiled_tables(self.config, self.order.corrections) if fit else None
-        compiled = kernel("correction", "corrected") if tables else None
+        pairs = self.count >= 2 * self.order.grids and multiplies_tiles()  # such processors have fast wide vectors
+        compiled = kernel("correction", "corrected_in_pairs" if pairs else "corrected") if tables else None
         if compiled is None:
             return self.plain(first, audio, target, exists)
         order, (chains, length) = self.order, audio.shape

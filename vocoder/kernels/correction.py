@@ -7,7 +7,7 @@ images. Eight neighbouring k are combined at once, after a transposition. The la
 in every lane, and is combined by a matrix product.
 
 Memory holds twice the bins: for each group of eight k, and then each q, eight real and eight imaginary parts; then
-those of the last k, for q = 0 to 3.
+those of the last k, for q = 0 to 3. Vectors of 16 lanes compute two frames at once, in each eight lanes one.
 """
 
 from typing import Any
@@ -15,10 +15,25 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from vocoder.kernels.fourier import PAIR, eight, get, put, times, transform, transform_back
+from vocoder.kernels.fourier import PAIR, eight, get, given, put, times, transform, transform_back
 from vocoder.kernels.intrinsics import entry
-from vocoder.kernels.lanes import backwards, fma, lanes, load, load_rows, repeated, root, store, store_rows, transposed
-from vocoder.kernels.mel_filter import compare, spread
+from vocoder.kernels.lanes import (
+    backwards,
+    fma,
+    lanes,
+    load,
+    load_apart,
+    load_rows,
+    repeated,
+    repeated_apart,
+    root,
+    store,
+    store_apart,
+    store_rows,
+    transposed,
+    width_of,
+)
+from vocoder.kernels.mel_filter import compare, row_of, spread
 from vocoder.kernels.memory import LANES, Cube, Integers, Matrix, Row, Vectors
 
 FLOAT = np.float32
@@ -46,13 +61,13 @@ def _lanes_parted(a: Any, place: Any, bin_turns: Any, lane_turns: Any, out: Any,
     half = place.shape[0]
     r, i = get(a, 0, zero)
     put(out, 0, (TWO * (r + i), zero))
-    store(out, PAIR * half, TWO * (r - i))
+    store(out, 2 * width_of(zero) * half, TWO * (r - i))
     for k in range(1, half // 2 + 1):
         m, w = half - k, (repeated(bin_turns, 2 * k, zero), repeated(bin_turns, 2 * k + 1, zero))
         (ar, ai), (br, bi) = get(a, place[k], zero), get(a, place[m], zero)
         er, ei, (tr, ti) = ar + br, ai - bi, times((ai + bi, br - ar), w)
-        low = times((er + tr, ei + ti), get(lane_turns, k, zero))
-        high = times((er - tr, ti - ei), get(lane_turns, m, zero))
+        low = times((er + tr, ei + ti), given(lane_turns, k, zero))
+        high = times((er - tr, ti - ei), given(lane_turns, m, zero))
         put(out, k, low)
         put(out, m, high)
 
@@ -61,12 +76,12 @@ def _lanes_parted(a: Any, place: Any, bin_turns: Any, lane_turns: Any, out: Any,
 def _lanes_together(s: Any, place: Any, bin_turns: Any, lane_turns: Any, a: Any, zero: Any) -> None:
     """Undo `_lanes_parted`; the result is twice as large, with real and imaginary parts swapped."""
     half = place.shape[0]
-    first, last = load(s, 0, zero), load(s, PAIR * half, zero)
+    first, last = load(s, 0, zero), load(s, 2 * width_of(zero) * half, zero)
     put(a, 0, (first - last, first + last))
     for k in range(1, half // 2 + 1):
         m, w = half - k, (repeated(bin_turns, 2 * k, zero), repeated(bin_turns, 2 * k + 1, zero))
-        vr, vi = _times_conjugate(get(s, k, zero), get(lane_turns, k, zero))
-        ur, ui = _times_conjugate(get(s, m, zero), get(lane_turns, m, zero))
+        vr, vi = _times_conjugate(get(s, k, zero), given(lane_turns, k, zero))
+        ur, ui = _times_conjugate(get(s, m, zero), given(lane_turns, m, zero))
         er, ei, (tr, ti) = vr + ur, vi - ui, _times_conjugate((vr - ur, vi + ui), w)
         put(a, place[k], (ei + tr, er - ti))
         put(a, place[m], (tr - ei, er + ti))
@@ -80,27 +95,28 @@ def _magnitude(r: Any, i: Any) -> Any:
 @njit(forceinline=True)  # type: ignore[untyped-decorator]
 def _rising(r: Any, i: Any, first: int, heard: int, magnitudes: Any) -> None:
     if first < heard:
-        store(magnitudes, first, _magnitude(r, i))
+        store_apart(magnitudes, first, row_of(magnitudes, r), _magnitude(r, i))
 
 
 @njit(forceinline=True)  # type: ignore[untyped-decorator]
 def _falling(r: Any, i: Any, last: int, heard: int, magnitudes: Any) -> None:
     if last - LANES + 1 < heard:
-        store(magnitudes, last - LANES + 1, backwards(_magnitude(r, i)))
+        store_apart(magnitudes, last - LANES + 1, row_of(magnitudes, r), backwards(_magnitude(r, i)))
 
 
 @njit(error_model="numpy")  # type: ignore[untyped-decorator]
-def spectrum_of(x: Any, start: int, tables: Any, heard: int, a: Any, out: Any, magnitudes: Any, zero: Any) -> None:
+def spectrum_of(x: Any, start: Any, tables: Any, heard: int, a: Any, out: Any, magnitudes: Any, zero: Any) -> None:
     """Write twice the spectrum of the windowed samples of x from `start`, and the magnitudes of the first bins."""
     window, _, radices, place, turns, bin_turns, lane_turns, across = tables
-    half, lane = place.shape[0], window.shape[0] // LANES
+    half, lane, width = place.shape[0], window.shape[0] // LANES, width_of(zero)
     transform(x, start, window, radices, turns, a, zero)
     _lanes_parted(a, place, bin_turns, lane_turns, out, zero)
     for k in range(0, half, LANES):
-        real, imaginary = load_rows(out, PAIR * k, PAIR, zero), load_rows(out, PAIR * k + LANES, PAIR, zero)
+        at, step = 2 * width * k, 2 * width
+        real, imaginary = load_rows(out, at, step, zero), load_rows(out, at + width, step, zero)
         real, imaginary = eight(transposed(real), transposed(imaginary))
-        store_rows(out, PAIR * k, PAIR, real)
-        store_rows(out, PAIR * k + LANES, PAIR, imaginary)
+        store_rows(out, at, step, real)
+        store_rows(out, at + width, step, imaginary)
         _rising(real[0], imaginary[0], k, heard, magnitudes)
         _rising(real[1], imaginary[1], k + lane, heard, magnitudes)
         _rising(real[2], imaginary[2], k + 2 * lane, heard, magnitudes)
@@ -109,39 +125,43 @@ def spectrum_of(x: Any, start: int, tables: Any, heard: int, a: Any, out: Any, m
         _falling(real[5], imaginary[5], 3 * lane - k, heard, magnitudes)
         _falling(real[6], imaginary[6], 2 * lane - k, heard, magnitudes)
         _falling(real[7], imaginary[7], lane - k, heard, magnitudes)
-    last, total = PAIR * half, zero
+    last, total = 2 * width * half, zero
     for i in range(LANES):
-        total = fma(load(across, LANES * i, zero), repeated(out, last + i, zero), total)
+        total = fma(load_apart(across, LANES * i, 0, zero), repeated_apart(out, last + i, LANES, zero), total)
     store(out, last, total)
     for q in range(LANES // 2):
-        magnitudes[half + lane * q] = _magnitude(out[last + q], out[last + LANES // 2 + q])
+        for n in range(width // LANES):
+            at, own = last + LANES * n + q, row_of(magnitudes, zero) * n + half + lane * q
+            magnitudes[own] = _magnitude(out[at], out[at + LANES // 2])
 
 
 @njit(error_model="numpy")  # type: ignore[untyped-decorator]
-def add_frame(s: Any, gains: Any, tables: Any, a: Any, out: Any, start: int, zero: Any) -> None:
+def add_frame(s: Any, gains: Any, tables: Any, a: Any, out: Any, start: Any, zero: Any) -> None:
     """Add the windowed frame of a spectrum times gains to the samples from `start`. The spectrum is overwritten."""
     window, back, radices, place, turns, bin_turns, lane_turns, across = tables
-    half, lane = place.shape[0], window.shape[0] // LANES
+    half, lane, width, row = place.shape[0], window.shape[0] // LANES, width_of(zero), row_of(gains, zero)
     for k in range(0, half, LANES):
         end = k + LANES - 1
         gain = (
-            load(gains, k, zero),
-            load(gains, k + lane, zero),
-            load(gains, k + 2 * lane, zero),
-            load(gains, k + 3 * lane, zero),
-            backwards(load(gains, 4 * lane - end, zero)),
-            backwards(load(gains, 3 * lane - end, zero)),
-            backwards(load(gains, 2 * lane - end, zero)),
-            backwards(load(gains, lane - end, zero)),
+            load_apart(gains, k, row, zero),
+            load_apart(gains, k + lane, row, zero),
+            load_apart(gains, k + 2 * lane, row, zero),
+            load_apart(gains, k + 3 * lane, row, zero),
+            backwards(load_apart(gains, 4 * lane - end, row, zero)),
+            backwards(load_apart(gains, 3 * lane - end, row, zero)),
+            backwards(load_apart(gains, 2 * lane - end, row, zero)),
+            backwards(load_apart(gains, lane - end, row, zero)),
         )
-        real, imaginary = load_rows(s, PAIR * k, PAIR, zero), load_rows(s, PAIR * k + LANES, PAIR, zero)
+        at, step = 2 * width * k, 2 * width
+        real, imaginary = load_rows(s, at, step, zero), load_rows(s, at + width, step, zero)
         real, imaginary = eight(_products(gain, imaginary), _products(gain, real))  # swapped
-        store_rows(s, PAIR * k, PAIR, transposed(imaginary))
-        store_rows(s, PAIR * k + LANES, PAIR, transposed(real))
-    last, total = PAIR * half, zero
+        store_rows(s, at, step, transposed(imaginary))
+        store_rows(s, at + width, step, transposed(real))
+    last, total = 2 * width * half, zero
     for i in range(LANES):
-        gain = repeated(gains, half + lane * (i % (LANES // 2)), zero)
-        total = fma(load(across, LANES * (LANES + i), zero), gain * repeated(s, last + i, zero), total)
+        gain = repeated_apart(gains, half + lane * (i % (LANES // 2)), row, zero)
+        changed = gain * repeated_apart(s, last + i, LANES, zero)
+        total = fma(load_apart(across, LANES * (LANES + i), 0, zero), changed, total)
     store(s, last, total)
     _lanes_together(s, place, bin_turns, lane_turns, a, zero)
     transform_back(a, radices, turns, back, out, start, zero)
@@ -166,23 +186,48 @@ def _memory(size: int) -> Any:
 
 @njit(error_model="numpy")  # type: ignore[untyped-decorator]
 def _correct(x: Any, target: Any, exists: Any, order: Any, tables: Any, memory: Any, zero: Any) -> None:
-    """Correct a chain in place, in the order of `vocoder.correction.chains.Order`."""
+    """Correct a chain in place, in the order of `vocoder.correction.chains.Order`.
+
+    Where a grid lacks a second frame, the first one stands for it, with a part of 0, and its changes go elsewhere.
+    """
     (first, grids, hop_length, offset, floor), (pace, fourier, (bank, shares)) = order, tables
     (added, a, spectrum, magnitudes, moves, gains), least = memory, FLOAT(floor)
     hops, size, heard = exists.shape[0] - pace.shape[0] + 1, fourier[0].shape[0], LANES * shares[0].shape[1]
+    more, n_mels, parts = width_of(zero) // LANES - 1, row_of(moves, zero), np.zeros(2, FLOAT)
     for hop in range(hops):
         for grid in range(grids):
             begin = (grid - first - hop) % grids
             start, reach = (hop + begin) * hop_length + offset, 0
-            for at in range(begin, pace.shape[0], grids):
-                part, place = pace[at] * exists[hop + at], (at - begin) * hop_length
-                if part != FLOAT(0.0):
-                    spectrum_of(x, start + place, fourier, heard, a, spectrum, magnitudes, zero)
-                    compare(magnitudes, bank, target, (hop + at) * moves.shape[0], part, least, moves, zero)
+            for at in range(begin, pace.shape[0], grids * (1 + more)):
+                step, place = grids * more if at + grids * more < pace.shape[0] else 0, (at - begin) * hop_length
+                parts[0] = pace[at] * exists[hop + at]
+                parts[1] = pace[at + step] * exists[hop + at + step] if step else FLOAT(0.0)
+                if parts.any():
+                    apart, given = step * hop_length, ((hop + at) * n_mels, step * n_mels)
+                    spectrum_of(x, (start + place, apart), fourier, heard, a, spectrum, magnitudes, zero)
+                    compare(magnitudes, bank, target, given, repeated_apart(parts, 0, 1, zero), least, moves, zero)
                     spread(moves, shares, FLOAT(1.0), gains, zero)
-                    add_frame(spectrum, gains, fourier, a, added, place, zero)
-                    reach = place + size
+                    written = place, apart if step else added.shape[0] - size - place
+                    add_frame(spectrum, gains, fourier, a, added, written, zero)
+                    reach = place + apart + size
             _settle(x, start, added, reach)
+
+
+@njit(error_model="numpy")  # type: ignore[untyped-decorator]
+def _all_corrected(
+    chains: range, order: Any, audio: Any, step: int, target: Any, exists: Any, tables: Any, out: Any, zero: Any
+) -> None:
+    (pace, fourier, _), hop_length, count = tables, order[2], width_of(zero) // LANES
+    size, bins = fourier[0].shape[0], fourier[0].shape[0] // 2 + 1
+    added, a = _memory(pace.shape[0] * hop_length + 2 * size), _memory(count * size)
+    spectrum, moves = _memory(count * (size + PAIR)), _memory(count * target.shape[2])
+    memory = added, a, spectrum, _memory(count * (bins + PAIR)), moves, _memory(count * (bins + PAIR))
+    for chain in chains:
+        x, given = out[chain], audio[chain * step : chain * step + out.shape[1]]
+        for t in range(x.shape[0]):
+            x[t] = given[t]
+        own = target[chain].reshape(-1)
+        _correct(x, own, exists[chain], order, tables, memory, zero)
 
 
 @entry(stripe=1)
@@ -190,14 +235,12 @@ def corrected(
     chains: range, order: Order, audio: Row, step: int, target: Cube, exists: Matrix, tables: Tables, out: Matrix
 ) -> None:
     """Write corrected chains (C, T), one per row; in `audio` they begin `step` samples apart."""
-    (pace, fourier, _), hop_length = tables, order[2]
-    size, bins, zero = fourier[0].shape[0], fourier[0].shape[0] // 2 + 1, lanes(8, FLOAT(0.0))
-    added, a, spectrum = _memory(pace.shape[0] * hop_length + size), _memory(size), _memory(size + PAIR)
-    magnitudes, gains, moves = _memory(bins + PAIR), _memory(bins + PAIR), _memory(target.shape[2])
-    memory = added, a, spectrum, magnitudes, moves, gains
-    for chain in chains:
-        x, given = out[chain], audio[chain * step : chain * step + out.shape[1]]
-        for t in range(x.shape[0]):
-            x[t] = given[t]
-        own = target[chain].reshape(-1)
-        _correct(x, own, exists[chain], order, tables, memory, zero)
+    _all_corrected(chains, order, audio, step, target, exists, tables, out, lanes(8, FLOAT(0.0)))
+
+
+@entry(stripe=1)
+def corrected_in_pairs(
+    chains: range, order: Order, audio: Row, step: int, target: Cube, exists: Matrix, tables: Tables, out: Matrix
+) -> None:
+    """Do the same with two frames of a grid at once, for processors that are fast with vectors of 64 bytes."""
+    _all_corrected(chains, order, audio, step, target, exists, tables, out, lanes(16, FLOAT(0.0)))

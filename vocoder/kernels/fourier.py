@@ -2,7 +2,7 @@
 
 Even and odd samples form one complex signal of half the length. It is transformed in place, from natural to
 digit-reversed order, and back again. A complex number is stored as two vectors. The inverse swaps real and imaginary
-parts instead of negating the angles.
+parts instead of negating the angles. Vectors of 16 lanes hold two such signals, `apart` samples from each other.
 """
 
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from vocoder.kernels.lanes import fma, load, repeated, store
+from vocoder.kernels.lanes import fma, load, load_apart, repeated, store, store_apart, width_of
 from vocoder.kernels.memory import LANES
 
 HALF_ROOT = np.float32(0.5**0.5)
@@ -26,14 +26,22 @@ def times(z: Any, w: Any) -> Any:
 @njit(forceinline=True)  # type: ignore[untyped-decorator]
 def get(a: Any, k: int, zero: Any) -> Any:
     """Return complex vector k from memory."""
-    return load(a, PAIR * k, zero), load(a, PAIR * k + LANES, zero)
+    width = width_of(zero)
+    return load(a, 2 * width * k, zero), load(a, 2 * width * k + width, zero)
+
+
+@njit(forceinline=True)  # type: ignore[untyped-decorator]
+def given(table: Any, k: int, zero: Any) -> Any:
+    """Return complex vector k of a table, which is the same for all signals."""
+    return load_apart(table, PAIR * k, 0, zero), load_apart(table, PAIR * k + LANES, 0, zero)
 
 
 @njit(forceinline=True)  # type: ignore[untyped-decorator]
 def put(a: Any, k: int, z: Any) -> None:
     """Write complex vector k to memory."""
-    store(a, PAIR * k, z[0])
-    store(a, PAIR * k + LANES, z[1])
+    width = width_of(z[0])
+    store(a, 2 * width * k, z[0])
+    store(a, 2 * width * k + width, z[1])
 
 
 @njit(forceinline=True)  # type: ignore[untyped-decorator]
@@ -52,9 +60,9 @@ def _get(a: Any, k: int, i: int, tables: Any, zero: Any) -> Any:
 
 @njit(forceinline=True)  # type: ignore[untyped-decorator]
 def _get_windowed(x: Any, k: int, i: int, tables: Any, zero: Any) -> Any:
-    window, start, _, _ = tables
-    even, odd = PAIR * k, PAIR * k + LANES
-    return load(x, start + even, zero) * load(window, even, zero), load(x, start + odd, zero) * load(window, odd, zero)
+    window, (start, apart), _, _ = tables
+    (even, odd), at = given(window, k, zero), start + PAIR * k
+    return load_apart(x, at, apart, zero) * even, load_apart(x, at + LANES, apart, zero) * odd
 
 
 @njit(forceinline=True)  # type: ignore[untyped-decorator]
@@ -74,10 +82,10 @@ def _put_turned(a: Any, k: int, i: int, z: Any, tables: Any, zero: Any) -> None:
 
 @njit(forceinline=True)  # type: ignore[untyped-decorator]
 def _add_windowed(out: Any, k: int, i: int, z: Any, tables: Any, zero: Any) -> None:
-    window, start, _, _ = tables
-    even, odd = PAIR * k, PAIR * k + LANES
-    store(out, start + even, fma(z[1], load(window, even, zero), load(out, start + even, zero)))
-    store(out, start + odd, fma(z[0], load(window, odd, zero), load(out, start + odd, zero)))
+    window, (start, apart), _, _ = tables
+    (even, odd), at = given(window, k, zero), start + PAIR * k
+    store_apart(out, at, apart, fma(z[1], even, load_apart(out, at, apart, zero)))
+    store_apart(out, at + LANES, apart, fma(z[0], odd, load_apart(out, at + LANES, apart, zero)))
 
 
 @njit(forceinline=True)  # type: ignore[untyped-decorator]
@@ -120,7 +128,7 @@ def _pass(get: Any, put: Any) -> Any:
     def run(x: Any, y: Any, count: int, length: int, radix: int, at: int, tables: Any, zero: Any) -> None:
         """Transform x into y: `count` numbers in parts of `length`, by butterflies over `radix` numbers of a part.
 
-        `tables` are the window, the index where it begins, and the twiddle factors; those of this pass begin at `at`.
+        `tables` are the window, where it begins, and the twiddle factors; those of this pass begin at `at`.
         """
         window, start, turns = tables
         step = length // radix
@@ -145,8 +153,8 @@ _at_once, _to_samples = _pass(_get, _put), _pass(_get_turned, _add_windowed)
 
 
 @njit(forceinline=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def transform(x: Any, start: int, window: Any, radices: Any, turns: Any, a: Any, zero: Any) -> None:
-    """Write the transform of the windowed samples of x from `start`, in digit-reversed order."""
+def transform(x: Any, start: tuple[int, int], window: Any, radices: Any, turns: Any, a: Any, zero: Any) -> None:
+    """Write the transform of the windowed samples of x from `start`, a place and `apart`, in digit-reversed order."""
     half = window.shape[0] // PAIR
     length, at, tables = half, 0, (window, start, turns)
     for i in range(radices.shape[0]):
@@ -162,10 +170,10 @@ def transform(x: Any, start: int, window: Any, radices: Any, turns: Any, a: Any,
 
 
 @njit(forceinline=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def transform_back(a: Any, radices: Any, turns: Any, window: Any, out: Any, place: int, zero: Any) -> None:
-    """Add the inverse of `transform` of a, times a window and half its length, to the samples from `place`."""
+def transform_back(a: Any, radices: Any, turns: Any, window: Any, out: Any, start: Any, zero: Any) -> None:
+    """Add the inverse of `transform` of a, times a window and half its length, to the samples from `start`."""
     half = window.shape[0] // PAIR
-    length, at, tables = 1, turns.shape[0], (window, place, turns)
+    length, at, tables = 1, turns.shape[0], (window, start, turns)
     for i in range(radices.shape[0] - 1, -1, -1):
         radix = radices[i]
         at -= 2 * (radix - 1) * length

@@ -62,7 +62,7 @@ def spectra(rows: range, bounds: tuple[float, float], given: Signals, tables: Ta
         free = made[row, :bins], made[row, bins : 2 * bins], made[row, 2 * bins :]
         excited, written = (excitation[row, :bins], excitation[row, bins:]), (out[row, :bins], out[row, bins:])
         _filter(free, excited, factors[:bins], FLOAT(bound), written, magnitudes)
-        compare(magnitudes, bank, targets, row * n_mels, ONE, FLOAT(floor), levels, zero)
+        compare(magnitudes, bank, targets, (row * n_mels, 0), ONE, FLOAT(floor), levels, zero)
         spread(levels, shares, ZERO, factors, zero)
         _scale(factors[:heard], written[0])
         _scale(factors[:heard], written[1])

@@ -130,6 +130,39 @@ def repeated(builder: Any, kind: Any, memory: Any, place: Any, like: Any) -> Any
     return _spread(builder, kind, builder.load(builder.gep(memory, [place]), align=ALIGN))
 
 
+def _group(kind: Any) -> Any:
+    return ir.VectorType(kind.element, min(kind.count, ROWS))
+
+
+def _apart(builder: Any, kind: Any, place: Any, apart: Any) -> list[Any]:
+    """Return where the groups of eight lanes of a vector begin, the second one `apart` numbers after the first."""
+    return [place, builder.add(place, apart)][: kind.count // ROWS]
+
+
+@instruction(lambda memory, place, apart, like: like(memory, types.int64, types.int64, like))
+def load_apart(builder: Any, kind: Any, memory: Any, place: Any, apart: Any, like: Any) -> Any:
+    """Load a vector as wide as `like`, eight lanes from `place`, and eight more, if it has them, `apart` further on."""
+    group = _group(kind)
+    loaded = [load.build(builder, group, memory, each, like) for each in _apart(builder, kind, place, apart)]
+    return _chosen(builder, loaded[0], loaded[-1], range(kind.count))
+
+
+@instruction(lambda memory, place, apart, value: types.void(memory, types.int64, types.int64, value))
+def store_apart(builder: Any, kind: Any, memory: Any, place: Any, apart: Any, value: Any) -> None:
+    """Store a vector as `load_apart` reads it."""
+    for i, each in enumerate(_apart(builder, value.type, place, apart)):
+        group = _chosen(builder, value, value, range(ROWS * i, ROWS * (i + 1)))
+        builder.store(group, _place(builder, group.type, memory, each), align=ALIGN)
+
+
+@instruction(lambda memory, place, apart, like: like(memory, types.int64, types.int64, like))
+def repeated_apart(builder: Any, kind: Any, memory: Any, place: Any, apart: Any, like: Any) -> Any:
+    """Return a vector as wide as `like` with one element in each eight lanes, from `place` and `apart` further on."""
+    group = _group(kind)
+    loaded = [repeated.build(builder, group, memory, each, like) for each in _apart(builder, kind, place, apart)]
+    return _chosen(builder, loaded[0], loaded[-1], range(kind.count))
+
+
 @instruction(lambda memory, place, step, like: types.UniTuple(like, ROWS)(memory, types.int64, types.int64, like))
 def load_rows(builder: Any, kind: Any, memory: Any, place: Any, step: Any, like: Any) -> list[Any]:
     """Load eight vectors that start `step` numbers apart, the first at `place`."""
@@ -156,15 +189,18 @@ def _chosen(builder: Any, a: Any, b: Any, numbers: Sequence[int]) -> Any:
 
 @instruction(lambda value: value(value))
 def backwards(builder: Any, kind: Any, value: Any) -> Any:
-    """Return a vector with its lanes reversed."""
-    return _chosen(builder, value, value, range(kind.count - 1, -1, -1))
+    """Return a vector with each eight lanes reversed."""
+    return _chosen(builder, value, value, [number ^ (ROWS - 1) for number in range(kind.count)])
 
 
 @instruction(lambda given: given(given))
 def transposed(builder: Any, kind: Any, given: Any) -> list[Any]:
-    """Transpose eight vectors of eight lanes."""
-    rows = [builder.extract_value(given, i) for i in range(ROWS)]
-    for apart, low, high in _INTERLEAVED:
+    """Transpose each eight lanes of eight vectors."""
+    rows, count = [builder.extract_value(given, i) for i in range(ROWS)], kind.element.count
+    for apart, *halves in _INTERLEAVED:
+        low, high = (
+            [n % ROWS + start + n // ROWS * count for start in range(0, count, ROWS) for n in half] for half in halves
+        )
         for i in (i for i in range(ROWS) if not i & apart):
             a, b = rows[i], rows[i + apart]
             rows[i], rows[i + apart] = _chosen(builder, a, b, low), _chosen(builder, a, b, high)

@@ -133,12 +133,13 @@ def random_chains(order, count, bands=80):
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.name)
-@pytest.mark.parametrize("corrections", [1, 5])
-def test_compiled_corrections_equal_plain_ones(config, corrections):
+@pytest.mark.parametrize(("corrections", "pairs"), [(1, False), (5, False), (5, True)])
+def test_compiled_corrections_equal_plain_ones(config, corrections, pairs, monkeypatch):
+    monkeypatch.setattr("vocoder.correction.correction.multiplies_tiles", lambda: pairs)
     correction = Correction(config, corrections)
     inputs = random_chains(correction.order, 3, config.n_mels)
     assert compiled_tables(config, correction.order.corrections) is not None
-    assert kernel("correction", "corrected") is not None
+    assert kernel("correction", "corrected_in_pairs" if pairs else "corrected") is not None
     made, expected = correction.run(-3, *inputs), correction.plain(-3, *inputs)
     torch.testing.assert_close(made, expected, atol=1e-5 * max(1.0, 3 * float(expected.abs().max())), rtol=0)
     assert not torch.equal(made, inputs[0])
