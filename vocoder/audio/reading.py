@@ -163,9 +163,11 @@ def name_of(place: AudioFile) -> str:
 
 def failure_of(error: RuntimeError) -> str:
     """Return libsndfile's reason, with a hint if the file is not audio."""
-    reason = str(getattr(error, "error_string", error)).rstrip(".")
+    reason = str(getattr(error, "error_string", error)).rstrip(".").removeprefix("Error : ")
     if reason == "System error":  # libsndfile does not pass on the system's message
         return "the system refused it, for example because the disk is full"
+    if "lost sync" in reason:
+        return f"it is truncated or damaged ({reason})"
     hint = " (wav, flac, ogg, mp3 and others are audio; a mel in an npy file is not)" if "recogni" in reason else ""
     return reason + hint
 

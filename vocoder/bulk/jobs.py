@@ -51,6 +51,8 @@ def _jobs(source: Path, output: Path, suffix: str) -> Iterator[Job]:
         try:
             if text.strip():
                 yield _manifest_job(json.loads(text), source.parent, output, suffix)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{source}, line {number} is not a JSON object: {error.msg}") from error
         except ValueError as error:
             raise ValueError(f"{source}, line {number}: {error}") from error
 

@@ -36,7 +36,7 @@ def write_manifest(folder, *lines):
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ("{", "line 2: "),
+        ("{", "line 2 is not a JSON object: "),
         ("[]", "must be an object with"),
         ({"mel": "a.npy", "sead": 3}, "has the unknown sead"),
         ({"audio": "a.wav"}, "with the path `mel`"),
