@@ -141,12 +141,9 @@ def load_adapter(directory: Path) -> Adapter:
 
 def adapter_between(source: MelConfig, target: MelConfig, directory: Path = DIRECTORY) -> Adapter | None:
     """Return the adapter from one mel config to another, or None."""
-    for config in sorted(directory.glob("*/config.json")):
-        if _bands_of(config) == source.n_mels:
-            adapter = load_adapter(config.parent)
-            if adapter.takes(source, target):
-                return adapter
-    return None
+    configs = (config for config in sorted(directory.glob("*/config.json")) if _bands_of(config) == source.n_mels)
+    adapters = (load_adapter(config.parent) for config in configs)
+    return next((adapter for adapter in adapters if adapter.takes(source, target)), None)
 
 
 @cache
