@@ -141,19 +141,14 @@ def mp3_samples(content: bytes) -> int:
     """Return the number of samples in the frames of an MP3 file (ISO 11172-3, section 2.4.1)."""
     samples = i = 0
     while found := MP3_FRAME.search(content, i):
-        size, length = _mp3_frame(found[0])
-        i = found.start() + size
+        head = found[0]
+        version, kbps, rate, padding = head[1] >> 3 & 3, (head[2] >> 4) - 1, head[2] >> 2 & 3, head[2] >> 1 & 1
+        length, rates = (1152, MP3_KBPS_1) if version == 3 else (576, MP3_KBPS)
+        hertz = (44100, 48000, 32000)[rate] >> {3: 0, 2: 1, 0: 2}[version]
+        i = found.start() + length * 125 * rates[kbps] // hertz + padding
         if i >= len(content) or MP3_FRAME.match(content, i):  # not in a tag
             samples += length
     return samples
-
-
-def _mp3_frame(head: bytes) -> tuple[int, int]:
-    """Return a frame's bytes and samples, given its first three bytes."""
-    version, kbps, rate, padding = head[1] >> 3 & 3, (head[2] >> 4) - 1, head[2] >> 2 & 3, head[2] >> 1 & 1
-    length, rates = (1152, MP3_KBPS_1) if version == 3 else (576, MP3_KBPS)
-    hertz = (44100, 48000, 32000)[rate] >> {3: 0, 2: 1, 0: 2}[version]
-    return length * 125 * rates[kbps] // hertz + padding, length
 
 
 def name_of(place: AudioFile) -> str:
