@@ -151,9 +151,6 @@ def band_interpolation(config: MelConfig, hertz: Tensor) -> Tensor:
     rows = torch.nonzero(level > 0)[:, 0]
     centres = centres[rows]
     right = torch.searchsorted(centres, hertz).clamp(1, len(centres) - 1)
-    share = ((hertz - centres[right - 1]) / (centres[right] - centres[right - 1])).clamp(0, 1)
-    weights = torch.zeros(len(hertz), config.n_mels, dtype=torch.float64)
-    index = torch.arange(len(hertz))
-    weights[index, rows[right]] += share
-    weights[index, rows[right - 1]] += 1 - share
-    return weights
+    share = ((hertz - centres[right - 1]) / (centres[right] - centres[right - 1])).clamp(0, 1)[:, None]
+    bands = torch.eye(config.n_mels, dtype=torch.float64)[rows]
+    return (1 - share) * bands[right - 1] + share * bands[right]
