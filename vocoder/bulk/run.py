@@ -91,9 +91,8 @@ def synthesize_all(
         OSError: the folder cannot be written, or another run is writing to it.
     """
     (output / RECORD_FOLDER).mkdir(parents=True, exist_ok=True)
-    lock = FileLock(output / RECORD_FOLDER / "lock")
     try:
-        lock.acquire(timeout=0)
+        lock = FileLock(output / RECORD_FOLDER / "lock").acquire(timeout=0)
     except Timeout:
         raise OSError(f"another run is writing to {output}") from None
     with lock:
