@@ -201,8 +201,8 @@ def read_message(message: str | bytes) -> NDArray[np.float32] | StreamStart | St
     raise error_of(problem)
 
 
-def connection_error(error: Exception) -> Exception:
-    """Translate an exception of the connection to a VocoderError; return any other unchanged."""
+def connection_error(error: OSError | WebSocketException) -> Exception:
+    """Translate an exception of the connection to a VocoderError."""
     if isinstance(error, InvalidStatus):
         response = error.response
         return error_of(read_problem(response.status_code, bytes(response.body), response.headers.get("Retry-After")))
@@ -214,9 +214,7 @@ def connection_error(error: Exception) -> Exception:
         return IncompleteError(f"the stream ended {how} before all of its audio had arrived")
     if isinstance(error, TimeoutError):
         return NoAnswerError("the server sent nothing before the timeout")
-    if isinstance(error, (OSError, WebSocketException)):
-        return NoAnswerError(f"the server could not be reached: {error}")
-    return error
+    return NoAnswerError(f"the server could not be reached: {error}")
 
 
 def _read_npy(body: bytes, dimensions: int) -> NDArray[np.float32]:

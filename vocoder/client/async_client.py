@@ -10,7 +10,7 @@ import httpx
 import numpy as np
 from numpy.typing import NDArray
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from vocoder.client import answers, requests
 from vocoder.client.answers import ModelInfo, Speech, StreamEnd, StreamStart
@@ -135,30 +135,28 @@ class AsyncClient(AbstractAsyncContextManager["AsyncClient"]):
     @asynccontextmanager
     async def open_stream(self, options: SpeechOptions) -> AsyncIterator["AsyncSpeechStream"]:
         """Open a stream as `stream` does, for callers that send the frames themselves."""
-        async with AsyncExitStack() as stack:
-            connection, start = await self._again(lambda: self._dial(options, stack))
+        connection, start = await self._again(lambda: self._dial(options))
+        async with connection:
             yield AsyncSpeechStream(connection, start, self._timeout)
 
-    async def _dial(self, options: SpeechOptions, stack: AsyncExitStack) -> tuple[ClientConnection, StreamStart]:
-        """Open a connection that lives as long as the stack, and wait for `ready`."""
+    async def _dial(self, options: SpeechOptions) -> tuple[ClientConnection, StreamStart]:
+        """Open a connection, and wait for `ready`."""
         proxy: Literal[True] | None = True if self._trust_env else None
         first = requests.hello(options)
         limits: dict[str, Any] = {"open_timeout": self._timeout, "compression": None, "max_size": self._max_bytes}
         limits["ping_timeout"] = None  # a pong may have to wait behind unread audio
         try:
-            dialled = _Connect(self._streams, additional_headers=self._headers, proxy=proxy, **limits)
-            connection = await stack.enter_async_context(dialled)
-            await connection.send(first)
-            async with asyncio.timeout(self._timeout):
-                start = answers.read_message(await connection.recv())
-            if not isinstance(start, StreamStart):
-                raise BadAnswerError("the server's first message was not `ready`")
-        except Exception as error:
-            await stack.aclose()
-            translated = answers.connection_error(error)
-            if translated is error:
-                raise
-            raise translated from error
+            async with AsyncExitStack() as until_ready:
+                dialled = _Connect(self._streams, additional_headers=self._headers, proxy=proxy, **limits)
+                connection = await until_ready.enter_async_context(dialled)
+                await connection.send(first)
+                async with asyncio.timeout(self._timeout):
+                    start = answers.read_message(await connection.recv())
+                if not isinstance(start, StreamStart):
+                    raise BadAnswerError("the server's first message was not `ready`")
+                until_ready.pop_all()
+        except (OSError, WebSocketException) as error:
+            raise answers.connection_error(error) from error
         return connection, start
 
     async def _call(self, call: Call) -> httpx.Response:
