@@ -158,10 +158,10 @@ class Level:
 
     def of(self, x: Waveform, sample_rate: int) -> "Level":
         """Return the gain that brings x (T,) to this level; raises a Problem if its loudness cannot be measured."""
-        import torchaudio  # slow to import
-
         if self.loudness is None:
             return self
+        import torchaudio  # slow to import
+
         if len(x) < BLOCK_SECONDS * sample_rate:
             raise invalid_parameter("loudness", f"undefined for audio shorter than {BLOCK_SECONDS} s; use gain instead")
         with torch.inference_mode():

@@ -1,6 +1,7 @@
 import io
 import itertools
 import struct
+import sys
 
 import numpy as np
 import pytest
@@ -109,6 +110,11 @@ def test_the_loudness_of_a_tone_matches_the_standard(sample_rate, amplitude):
 def test_audio_without_a_measurable_loudness_is_rejected(x, error):
     with pytest.raises(Problem, match=error):
         Level(loudness=-23.0).of(x, 22050)
+
+
+def test_a_gain_alone_does_not_load_the_code_that_measures_loudness(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torchaudio", None)  # importing it fails
+    assert Level(gain=6.0).of(tone(22050, 0.5), 22050) == Level(gain=6.0)
 
 
 RATE = 24000
