@@ -11,7 +11,7 @@ import pytest
 from handshakes import connected
 from http_helpers import TIMEOUT, encoded, metric, metrics, npy
 
-from server.audio import extraction
+from server.routes import mel as mel_route
 
 KEYS = {"greedy": "g" * 24, "other": "o" * 24}
 WAV = encoded(0.3 * np.sin(np.linspace(0.0, 3000.0, 11025)))
@@ -89,10 +89,10 @@ def test_audio_files_that_would_wait_too_long_are_rejected(ready, pool, wait_unt
 
 
 def test_waiting_files_are_not_decoded_and_unread_mels_count_as_held_bytes(ready, keys, pool, monkeypatch):
-    done, read, mel_of = [], extraction.read_audio, extraction.mel_of
+    done, read, mel_of = [], mel_route.read_audio, mel_route.mel_of
     slow = lambda *a, **k: (done.append("read"), time.sleep(0.2), read(*a, **k))[2]  # noqa: E731 - other requests arrive meanwhile
-    monkeypatch.setattr(extraction, "read_audio", slow)
-    monkeypatch.setattr(extraction, "mel_of", lambda *a: (done.append("mel"), mel_of(*a))[1])
+    monkeypatch.setattr(mel_route, "read_audio", slow)
+    monkeypatch.setattr(mel_route, "mel_of", lambda *a: (done.append("mel"), mel_of(*a))[1])
     with ready(api_keys_file=keys) as url:
         mels = [pool.submit(post, f"{url}/mel", WAV, key) for key in KEYS]
         assert {answer.result(TIMEOUT).status_code for answer in mels} == {200}
