@@ -172,7 +172,7 @@ class Engine:
         return SynthesisError(outcome)
 
     def _fits(self, frames: list[int]) -> bool:
-        return self._model is not None and self._model.fits(frames)
+        return self._model is not None and sum(frames) <= self._model.shared_frames
 
     def _require_ready(self) -> None:
         """Raise a NotReadyError unless the engine accepts work; start loading if it is idle."""

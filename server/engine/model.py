@@ -65,7 +65,8 @@ class LoadedModel:
         self.pace = Pace()
         self._least_part = 1 if synthesizer.model.sequential else LEAST_PART_FRAMES
         self._record: Record = record or (lambda *_, **__: None)
-        self._shared_frames = shared_frames
+        self.shared_frames = shared_frames
+        """most frames of mels that share a run; less once these did not fit into memory"""
         self._twins = Twins(0, vocoder.load) if twins is None else twins
         self._model = Model(next(NUMBERS), synthesizer.name, self.info["weights_sha256"])
         weakref.finalize(synthesizer.model, self._twins.forget, self._model.number)  # a stream may outlive this object
@@ -97,10 +98,6 @@ class LoadedModel:
         own = self.synthesizer.corrections
         return (NETWORK_CORRECTIONS + (own if corrections is None else corrections)) / (NETWORK_CORRECTIONS + own)
 
-    def fits(self, frames: Sequence[int]) -> bool:
-        """Whether mels of these lengths may share a run; a single mel always fits."""
-        return len(frames) == 1 or sum(frames) <= self._shared_frames
-
     def run(self, utterances: Sequence[Utterance]) -> list[Outcome]:
         """Return the audio or the error of each utterance. If the run fails, it is repeated in halves."""
         try:
@@ -116,8 +113,8 @@ class LoadedModel:
             return [self._checked(x, utterance) for x, utterance in zip(audio, utterances, strict=True)]
         # Outside the handler, because the exception keeps the failed run's memory alive.
         if failure.out_of_memory:  # limit later runs to half of what did not fit
-            self._shared_frames = min(self._shared_frames, sum(utterance.frames for utterance in utterances) // 2)
-            logger.warning("out of memory: batches are limited to %d frames from now on", self._shared_frames)
+            self.shared_frames = min(self.shared_frames, sum(utterance.frames for utterance in utterances) // 2)
+            logger.warning("out of memory: batches are limited to %d frames from now on", self.shared_frames)
             free_memory()
         half = len(utterances) // 2
         return self.run(utterances[:half]) + self.run(utterances[half:])

@@ -203,7 +203,8 @@ class Twins:
     def _begin(self) -> Twin | None:
         """Start a process and return it once it has imported its packages, or None if it cannot start."""
         try:
-            _block_signals()
+            resource_tracker.ensure_running()  # it unblocks these signals when it starts
+            signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # here, and so in the server of forks that this starts
             ours, theirs = Pipe()
             process = self._context.Process(target=_serve, args=(theirs, self._load), name="twin", daemon=True)
             process.start()
@@ -215,12 +216,6 @@ class Twins:
             logger.error("a process for synthesis could not start, so the others do its work: %r", error)
             return None
         return Twin(ours, process)
-
-
-def _block_signals() -> None:
-    """Block these signals in this thread and in the server of forks that it starts."""
-    resource_tracker.ensure_running()  # it unblocks them when it starts
-    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
 
 
 def _serve(owner: "Connection[Any, Any]", load: Load) -> None:
