@@ -123,7 +123,7 @@ def client_of(connection: HTTPConnection, key: str) -> Client:
     host = connection.client.host if connection.client else ""
     address = address_of(host)
     if isinstance(address, IPv6Address):
-        host = str(ip_network((address, HOUSEHOLD), strict=False))
+        host = str(address.ipv4_mapped or ip_network((address, HOUSEHOLD), strict=False))
     return key or host, host
 
 

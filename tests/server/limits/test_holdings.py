@@ -25,7 +25,13 @@ def test_one_client_cannot_use_the_last_quarter():
 
 @pytest.mark.parametrize(
     ("host", "address"),
-    [("10.0.0.7", "10.0.0.7"), ("2001:db8::1:2:3:4", "2001:db8::/64"), ("testclient", "testclient"), (None, "")],
+    [
+        ("10.0.0.7", "10.0.0.7"),
+        ("::ffff:10.0.0.7", "10.0.0.7"),  # as sockets and proxies write it that listen to both versions
+        ("2001:db8::1:2:3:4", "2001:db8::/64"),
+        ("testclient", "testclient"),
+        (None, ""),
+    ],
 )
 def test_clients_are_identified_by_key_and_address(host, address):
     connection = HTTPConnection({"type": "http", "client": host and (host, 1), "headers": []})
