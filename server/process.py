@@ -18,7 +18,7 @@ from server.limits.connections import server_config
 from server.limits.holdings import Drain
 from server.service import Engines, LoadError, Service
 from server.settings import Settings
-from server.telemetry.logs import logging_config, say
+from server.telemetry.logs import STANDARD_OUTPUT, logging_config, say
 from vocoder.directories import CheckpointError, local_directory
 from vocoder.synthesis.synthesizer import Synthesizer
 
@@ -144,7 +144,7 @@ async def _watch(servers: list[uvicorn.Server], engines: Engines) -> None:
         names = ", ".join(engine.name for engine in engines)
         metrics = f", metrics on {_address(servers[1])}" if len(servers) > 1 else ""
         logger.info("ready on %s", _address(servers[0]))
-        print(f"vocoder-serve: ready on {_address(servers[0])} ({names}){metrics}", flush=True)
+        say(f"vocoder-serve: ready on {_address(servers[0])} ({names}){metrics}", STANDARD_OUTPUT)
         while not (failed := [engine.name for engine in engines if engine.state is EngineState.FAILED]):
             await asyncio.sleep(0.2)
         raise LoadError(f"{', '.join(failed)} failed and cannot recover; see the log")

@@ -17,7 +17,7 @@ from typing import Any
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
 
-STANDARD_ERROR = 2
+STANDARD_OUTPUT, STANDARD_ERROR = 1, 2
 MOST_LINES = 4096  # waiting to be written
 PATIENCE = 1.0  # seconds an exiting process waits for its last lines
 REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
@@ -107,10 +107,10 @@ def dropped_lines() -> int:
     return sum(handler.dropped for handler in logging.getLogger().handlers if isinstance(handler, LogWriter))
 
 
-def say(text: str) -> None:
-    """Write a line to standard error, but give up after a second."""
+def say(text: str, descriptor: int = STANDARD_ERROR) -> None:
+    """Write a line to standard error or output, but give up after a second, or at once if nobody can read it."""
     line = f"{text}\n".encode(errors="backslashreplace")
-    writing = threading.Thread(target=_write_all, args=(STANDARD_ERROR, line), daemon=True)
+    writing = threading.Thread(target=_write_all, args=(descriptor, line), daemon=True)
     writing.start()
     writing.join(PATIENCE)
 

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -154,6 +155,21 @@ def test_a_lost_device_ends_the_process(program, new_mel):
         response = synthesize(url, new_mel())
         assert (response.status_code >= 500, "secret" in response.text, process.wait()) == (True, False, 1)
         assert "vocoder-serve: fake failed and cannot recover" in process.errors()
+
+
+def test_a_lost_device_ends_the_process_if_nobody_reads_its_output(tmp_path, new_mel, wait_until):
+    (tmp_path / "process.out").symlink_to("/dev/full")  # a write fails, as into a pipe without a reader
+    errors = tmp_path / "process.err"
+    process = forkserver().Process(target=serve, args=("lost", {}, str(tmp_path / "process")), daemon=True)
+    process.start()
+    try:
+        wait_until(lambda: errors.exists() and "ready on" in errors.read_text())
+        url = re.search(r"ready on (http://[0-9.:]+)", errors.read_text())[1]
+        assert synthesize(url, new_mel()).status_code >= 500
+        process.join(TIMEOUT)
+        assert process.exitcode == 1
+    finally:
+        process.kill()
 
 
 def test_the_admin_port_and_the_drain_delay(program, new_mel, wait_until):
