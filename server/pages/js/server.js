@@ -28,7 +28,10 @@ export async function ask(address, options = {}) {
 /** Return { models, mel_presets, ... }. Idle models are requested by name, which loads them. */
 export async function models() {
   const answer = await (await send("v1/models", {})).json();
-  const described = (model) => (model.state === "idle" ? send(`v1/models/${model.name}`, {}).then((one) => one.json()) : model);
+  const described = async (model) => {
+    if (model.state !== "idle") return model;
+    return (await send(`v1/models/${encodeURIComponent(model.name)}`, {})).json();
+  };
   return { ...answer, models: await Promise.all(answer.models.map(described)) };
 }
 
