@@ -164,7 +164,7 @@ def test_a_lost_device_ends_the_process_if_nobody_reads_its_output(tmp_path, new
     process.start()
     try:
         wait_until(lambda: errors.exists() and "ready on" in errors.read_text())
-        url = re.search(r"ready on (http://[0-9.:]+)", errors.read_text())[1]
+        url = re.search(r'ready on ([^\s"]+)', errors.read_text())[1]
         assert synthesize(url, new_mel()).status_code >= 500
         process.join(TIMEOUT)
         assert process.exitcode == 1
