@@ -12,6 +12,7 @@ import inspect
 import itertools
 import logging
 import multiprocessing
+import secrets
 import struct
 import threading
 import typing
@@ -200,6 +201,7 @@ def _compiled(entry: Any, layout: Layout) -> Any:
     """Compile the loop over stripes as a function of one pointer to the arguments, 64 bits each."""
     import numpy
     from numba import carray, cfunc
+    from numba.core.bytecode import FunctionIdentity
 
     from vocoder.kernels.intrinsics import drawn, pointer
 
@@ -207,6 +209,9 @@ def _compiled(entry: Any, layout: Layout) -> Any:
     made: dict[str, Any] = {}
     exec(_loop(entry.py_func, layout), {"__name__": entry.__module__, "entry": entry} | names, made)
     (function,) = made.values()
+    # numba tells the functions of a factory apart by numbers that begin at 1 in each process. Cached code of two
+    # processes may thus have one name for two functions, of which the loader silently takes one for both.
+    FunctionIdentity._unique_ids = itertools.count(secrets.randbits(62))
     try:
         return cfunc("void(voidptr)", nopython=True, cache=True)(function)
     except RuntimeError:  # there is no folder for the cache
@@ -247,8 +252,7 @@ def _sources() -> int:
     """Return the checksum of all kernel files, since kernels call functions in other files."""
     total = 0
     for path in sorted(Path(__file__).parent.glob("*.py")):
-        if path != Path(__file__):
-            total = zlib.crc32(path.read_bytes(), total)
+        total = zlib.crc32(path.read_bytes(), total)
     return total
 
 

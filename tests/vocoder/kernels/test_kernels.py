@@ -1,3 +1,4 @@
+import itertools
 import time
 
 import numba
@@ -5,12 +6,15 @@ import numpy as np
 import pytest
 import torch
 from numba import njit
+from numba.core.bytecode import FunctionIdentity
 from numba.core.event import trigger_event
 
 from vocoder.kernels import launcher
-from vocoder.kernels.intrinsics import like, wide
+from vocoder.kernels.intrinsics import entry, like, wide
 from vocoder.kernels.lanes import exp2, log2
 from vocoder.kernels.launcher import announced, kernel
+from vocoder.kernels.memory import Memory
+from vocoder.kernels.turns import in_turn
 
 
 def test_a_kernel_processes_each_stripe_once_with_any_number_of_threads():
@@ -39,6 +43,18 @@ def test_a_kernel_only_takes_tensors_that_match_its_signature():
         gated(4, 0, 4, gates, offset, out)
     gated(4, 0, 4, gates, offset, out, none)
     assert not out.any()
+
+
+def test_code_of_two_processes_has_no_name_in_common(monkeypatch):
+    """The loader silently takes one of two functions of the same name for both, so audio would be wrong."""
+    monkeypatch.setattr("numba.core.ccallback.CFunc.enable_caching", lambda code: None)
+    names = []
+    for _ in range(2):
+        monkeypatch.setattr(FunctionIdentity, "_unique_ids", itertools.count(1))  # as in a new process
+        code = launcher._compiled(entry(stripe=1)(in_turn.py_func), (int, Memory(torch.int64, 2)))
+        names.append({f.name for f in code._library.get_defined_functions() if "in_turn" in f.name})
+    assert [len(each) for each in names] == [3, 3]
+    assert not names[0] & names[1]
 
 
 def test_a_long_compilation_is_logged_once(monkeypatch, caplog):
