@@ -67,11 +67,9 @@ class ActNorm(ElementwiseAffine):
     any others. A buffer records the initialisation, so that a loaded model is not initialised again.
     """
 
-    initialised: Tensor
-
     def __init__(self, channels: int) -> None:
         super().__init__(channels)
-        self.register_buffer("initialised", torch.tensor(False))
+        self.initialised = nn.Buffer(torch.tensor(False))
 
     def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map (B, C, T) to (B, C, T), initialising from `x` if this is the first training batch."""

@@ -3,7 +3,7 @@
 import math
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vocoder.flows.base import Flow
 from vocoder.kernels.launcher import takes
@@ -19,10 +19,6 @@ class LappedTransform(Flow):
     including the ends of the clip. Raises a ValueError if T is not a multiple of `hop`, or if `hop` is odd.
     """
 
-    cosine: Tensor
-    sine: Tensor
-    basis: Tensor
-
     def __init__(self, hop: int) -> None:
         super().__init__()
         if hop < 2 or hop % 2:
@@ -34,8 +30,8 @@ class LappedTransform(Flow):
         cosine, sine = torch.cat([angle.flip(0), angle]).cos(), torch.cat([-angle.flip(0), angle]).sin()
         position = torch.arange(hop, dtype=torch.float64) + 0.5
         basis = math.sqrt(2 / hop) * torch.cos(math.pi / hop * position[:, None] * position[None, :])
-        for name, value in (("cosine", cosine), ("sine", sine), ("basis", basis)):
-            self.register_buffer(name, value.to(torch.get_default_dtype()), persistent=False)
+        tables = (value.to(torch.get_default_dtype()) for value in (cosine, sine, basis))
+        self.cosine, self.sine, self.basis = (nn.Buffer(table, persistent=False) for table in tables)
 
     def forward(self, x: Tensor, cond: Tensor | None = None, edges: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map audio (B, 1, T) to coefficients (B, hop, T / hop).

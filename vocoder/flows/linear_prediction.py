@@ -80,9 +80,6 @@ class LinearPrediction(nn.Module):
     Raises a ConfigError if mels cannot be converted to amplitudes, or if hop_length is not a multiple of `subframes`.
     """
 
-    bands: Tensor
-    offset: Tensor
-    lags: Tensor
     lookahead = 1  # later frames that a predictor uses
 
     def __init__(self, mel_config: MelConfig, config: LinearPredictionConfig) -> None:
@@ -94,9 +91,9 @@ class LinearPrediction(nn.Module):
         self.config = config
         self.mel_config = mel_config
         bands, offset = _interpolation(mel_config, config.above_db)
+        self.bands, self.offset = nn.Buffer(bands, persistent=False), nn.Buffer(offset, persistent=False)
         lags = lag_window(config.order, mel_config.sample_rate, config.bandwidth)
-        for name, value in {"bands": bands, "offset": offset, "lags": lags}.items():
-            self.register_buffer(name, value, persistent=False)
+        self.lags = nn.Buffer(lags, persistent=False)
 
     @torch.no_grad()
     def predictors(self, mel: Tensor) -> tuple[Tensor, Tensor]:

@@ -21,11 +21,6 @@ class MelFilter(nn.Module):
     raise a bin that hardly affects any band without limit. There are no parameters.
     """
 
-    filterbank: Tensor
-    share: Tensor
-    spread: Tensor
-    window: Tensor  # window of the spectra, (n_fft,)
-
     def __init__(self, config: MelConfig) -> None:
         super().__init__()
         self.floor = config.floor
@@ -35,10 +30,11 @@ class MelFilter(nn.Module):
         total, peaks = filterbank.sum(dim=0), filterbank.amax(dim=1, keepdim=True)
         lowest = torch.where(filterbank > 0, peaks, torch.inf).amin(dim=0)  # lowest peak of the bands around a bin
         lowest = torch.where(lowest.isfinite(), lowest, 1.0)
-        share, spread = filterbank / total.clamp_min(1e-12), filterbank / torch.maximum(total, lowest)
-        tables = {"window": window, "filterbank": filterbank, "share": share, "spread": spread}
-        for name, table in tables.items():
-            self.register_buffer(name, table, persistent=False)
+        self.window = nn.Buffer(window, persistent=False)
+        """window of the spectra, (n_fft,)"""
+        self.filterbank = nn.Buffer(filterbank, persistent=False)
+        self.share = nn.Buffer(filterbank / total.clamp_min(1e-12), persistent=False)
+        self.spread = nn.Buffer(filterbank / torch.maximum(total, lowest), persistent=False)
 
     def difference(self, real: Tensor, imaginary: Tensor, target: Tensor) -> Tensor:
         """Return by how much the mel of spectra (..., bins) is below the target (..., n_mels), in nepers."""

@@ -67,10 +67,6 @@ class ConventionNet(nn.Module):
     is fitted to held-out recordings (arXiv 1706.04599).
     """
 
-    centre: Tensor
-    spread: Tensor
-    temperature: Tensor
-
     def __init__(self, config: ConventionConfig) -> None:
         super().__init__()
         self.config = config
@@ -79,9 +75,8 @@ class ConventionNet(nn.Module):
         self.index = {convention: i for i, convention in enumerate(self.conventions)}
         per_band = 5 + NEIGHBOURS + FAST_NEIGHBOURS
         size = SCALARS + len(THRESHOLDS) + per_band * config.n_mels + 2 * len(STEPS) * (config.n_mels // GROUP)
-        self.register_buffer("centre", torch.zeros(size))
-        self.register_buffer("spread", torch.ones(size))
-        self.register_buffer("temperature", torch.ones(2))
+        self.centre, self.spread = nn.Buffer(torch.zeros(size)), nn.Buffer(torch.ones(size))
+        self.temperature = nn.Buffer(torch.ones(2))
         self.first = nn.Linear(size, config.hidden)
         self.second = nn.Linear(config.hidden, config.hidden)
         self.layout = nn.Linear(config.hidden, len(config.layouts))

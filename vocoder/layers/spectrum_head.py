@@ -46,9 +46,6 @@ class SpectrumHead(nn.Module):
     Spectra are (B, 2 * bins, frames): real parts, then imaginary parts. Frame n is centred at sample n * hop_length.
     """
 
-    extended: Tensor
-    width: Tensor
-
     def __init__(self, config: SpectrumHeadConfig, channels: int) -> None:
         super().__init__()
         mel = config.mel
@@ -61,8 +58,8 @@ class SpectrumHead(nn.Module):
         self.shift = Product(channels, mel.n_mels)
         self.filter = MelFilter(mel)
         self._tables: Kept[tuple[Pair, ...]] = Kept()
-        self.register_buffer("extended", _extended(self.filter.share), persistent=False)
-        self.register_buffer("width", self.filter.filterbank.sum(dim=1).clamp_min(1e-12).log(), persistent=False)
+        self.extended = nn.Buffer(_extended(self.filter.share), persistent=False)
+        self.width = nn.Buffer(self.filter.filterbank.sum(dim=1).clamp_min(1e-12).log(), persistent=False)
         with torch.no_grad():
             for layer in (self.end, self.shift):
                 layer.weight.mul_(0.05)

@@ -45,15 +45,12 @@ class AdapterModel(nn.Module):
     The input bands are first normalised by `mean` and `deviation`. Outputs are clamped at the target's floor.
     """
 
-    mean: Tensor
-    deviation: Tensor
-
     def __init__(self, config: AdapterConfig) -> None:
         super().__init__()
         self.config = config
         n_mels = config.target.n_mels
-        self.register_buffer("mean", torch.zeros(config.looked_at))
-        self.register_buffer("deviation", torch.ones(config.looked_at))
+        self.mean = nn.Buffer(torch.zeros(config.looked_at))
+        self.deviation = nn.Buffer(torch.ones(config.looked_at))
         self.linear = Product(config.inputs, n_mels)
         pairs = list(itertools.pairwise((config.inputs, *config.hidden, n_mels))) if config.hidden else []
         self.layers = nn.ModuleList(Product(one, other) for one, other in pairs)

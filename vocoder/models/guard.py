@@ -49,22 +49,8 @@ class Typicality:
 class GuardModel(nn.Module):
     """Gaussians of windows of natural-log mels, fitted by maximum likelihood in closed form, and a recogniser.
 
-    Buffers hold the calibration:
-
-    * `lowest` (1,), the log-density below which a mel is not speech;
-    * `margin` (1,), by which the density of shuffled frames must exceed those of true mels to be trusted;
-    * `percentiles` (101,) of the log-density of held-out true mels;
-    * `refuted` (1,), the probability below which a mel does not follow the convention that it claims;
-    * `certain` (1,), the probability from which the likeliest convention is named.
-
-    All log-densities are in nats per value of a window.
+    Buffers hold the calibration. All log-densities are in nats per value of a window.
     """
-
-    lowest: Tensor
-    margin: Tensor
-    percentiles: Tensor
-    refuted: Tensor
-    certain: Tensor
 
     def __init__(self, config: GuardConfig) -> None:
         super().__init__()
@@ -72,8 +58,16 @@ class GuardModel(nn.Module):
         size = config.n_mels * len(config.offsets)
         self.densities = nn.ModuleList(LowerAffine(size) for _ in config.densities)
         self.convention = ConventionNet(config.convention)
-        for name, size in (("lowest", 1), ("margin", 1), ("percentiles", 101), ("refuted", 1), ("certain", 1)):
-            self.register_buffer(name, torch.zeros(size))
+        self.lowest = nn.Buffer(torch.zeros(1))
+        """log-density below which a mel is not speech"""
+        self.margin = nn.Buffer(torch.zeros(1))
+        """by how much the density of shuffled frames must exceed those of true mels to be trusted"""
+        self.percentiles = nn.Buffer(torch.zeros(101))
+        """percentiles of the log-density of held-out true mels"""
+        self.refuted = nn.Buffer(torch.zeros(1))
+        """probability below which a mel does not follow the convention that it claims"""
+        self.certain = nn.Buffer(torch.zeros(1))
+        """probability from which the likeliest convention is named"""
 
     @cached_property
     def floor(self) -> float:
