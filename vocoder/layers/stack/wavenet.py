@@ -5,6 +5,7 @@ With frozen weights on the CPU it is compiled: matrix products in tiles that fit
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from vocoder.kernels.launcher import FLOATS, Kernel, kernel, takes
 from vocoder.kernels.memory import TILE_ROWS
@@ -143,14 +144,17 @@ class CompiledStack:
         if cond is not None and slow:
             frames, per_frame = cond.t().to(self._dtype).contiguous(), steps // cond.shape[1]
             offsets = [(frames @ layer.cond).float().add_(layer.bias) for layer in self._layers]  # type: ignore[operator]
-        side = self._rows(cond, steps + room) if cond is not None and self._joined else None
-        hidden, following = self._silent(steps + room), self._silent(steps + room)
-        hidden[reach : reach + steps + room] = self._start.times(self._rows(x, steps + room))
-        out = hidden.new_empty(steps + room, len(self._out_bias)).copy_(self._out_bias)
+        ends = 0, 0, 0, room
+        side = F.pad(cond.t().to(self._dtype), ends) if cond is not None and self._joined else None
+        hidden, following = (torch.zeros(steps + room + 2 * reach, width, dtype=self._dtype) for _ in range(2))
+        hidden[reach : reach + steps + room] = self._start.times(F.pad(x.t().to(self._dtype), ends))
+        out = self._out_bias.repeat(steps + room, 1)
         gated = hidden.new_empty(max(tile.stop - tile.start for tile in tiles), width)
         seen = hidden.new_zeros(len(gated), self._layers[0].taps.room)
         for layer, added in zip(self._layers, offsets, strict=True):
-            self._silence(hidden, steps, gaps)
+            hidden[reach + steps : reach + steps + room] = 0.0
+            if gaps is not None:
+                hidden[reach:].index_fill_(0, gaps, 0.0)
             for tile in tiles:
                 count, here = tile.stop - tile.start, slice(tile.start + reach, tile.stop + reach)
                 strides, first = (width, layer.dilation * width, 1), (here.start + layer.first) * width
@@ -167,25 +171,6 @@ class CompiledStack:
                 out[tile].addmm_(made, layer.out)
             hidden, following = following, hidden
         return out[:steps]
-
-    def _rows(self, x: Tensor, count: int) -> Tensor:
-        """Return a signal (C, T) as `count` rows, with zeros after the last step."""
-        rows = x.new_zeros(count, x.shape[0], dtype=self._dtype)
-        rows[: x.shape[1]] = x.t()
-        return rows
-
-    def _silent(self, count: int) -> Tensor:
-        """Return a buffer for `count` rows, with zeros before and after them."""
-        rows = torch.empty(count + 2 * self._reach, self._width, dtype=self._dtype)
-        rows[: self._reach] = 0.0
-        rows[count + self._reach :] = 0.0
-        return rows
-
-    def _silence(self, hidden: Tensor, steps: int, gaps: Tensor | None) -> None:
-        """Write zeros into the gaps and the rows after the last step."""
-        hidden[self._reach + steps : len(hidden) - self._reach] = 0.0
-        if gaps is not None:
-            hidden[self._reach :].index_fill_(0, gaps, 0.0)
 
 
 def _transposed(layer: nn.Module) -> Tensor:
