@@ -123,10 +123,9 @@ class WaveGlow(FlowVocoder):
         )
         channels = [size - config.exits(i) for i in range(config.flows)]
         self.actnorms = nn.ModuleList(ActNorm(n) for n in channels if config.actnorm)  # type: ignore[assignment]
-        swapped = config.mixing == "swap"
-        starts = [torch.eye(n)[swap_order(n, i)] if swapped else None for i, n in enumerate(channels)]
         self.convinv, self.couplings = nn.ModuleList(), nn.ModuleList()  # type: ignore[assignment]
-        for n, start in zip(channels, starts, strict=True):
+        for i, n in enumerate(channels):
+            start = torch.eye(n)[swap_order(n, i)] if config.mixing == "swap" else None
             self.convinv.append(InvertibleConv1x1(n, start, step_scale))  # type: ignore[attr-defined]
             stack = WaveNetStack(n - n // 2, n // 2 * 2, config.cond_channels, config.stack)
             self.couplings.append(AffineCoupling(stack, config.log_s_bound))  # type: ignore[attr-defined]
@@ -156,12 +155,9 @@ class WaveGlow(FlowVocoder):
             if self._exits_before(i):
                 early.append(z[:, : self.config.early_size])
                 z = z[:, self.config.early_size :]
-            if self.config.actnorm:
-                z, step = self.actnorms[i](z)
+            for flow in (*self.actnorms[i : i + 1], conv, coupling):
+                z, step = flow(z, condition)
                 log_det = log_det + step
-            z, mixing_log_det = conv(z)
-            z, coupling_log_det = coupling(z, condition)
-            log_det = log_det + mixing_log_det + coupling_log_det
         return torch.cat([*early, z], dim=1), log_det
 
     def stages(self, sigma: float | Tensor | None = None, packing: Packing | None = None) -> list[Stage]:
