@@ -31,13 +31,13 @@ class AffineCoupling(Flow):
 
     def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map (B, C, T) to (B, C, T)."""
-        kept, changed = _split(x)
+        kept, changed = x.chunk(2, dim=1)  # the first half is the larger one
         t, log_s = self._shift_and_log_scale(kept, cond)
         return torch.cat([kept, torch.exp(log_s) * changed + t], dim=1), log_s.sum(dim=(1, 2))
 
     def inverse(self, z: Tensor, cond: Tensor | None = None, gaps: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map (B, C, T) to (B, C, T); for `gaps` see `WaveNetStack.forward`."""
-        kept, changed = _split(z)
+        kept, changed = z.chunk(2, dim=1)
         given = (kept, cond) if gaps is None else (kept, cond, gaps)
         t, log_s = self._shift_and_log_scale(*given)
         return torch.cat([kept, (changed - t) * torch.exp(-log_s)], dim=1), -log_s.sum(dim=(1, 2))
@@ -48,9 +48,3 @@ class AffineCoupling(Flow):
             return out, torch.zeros_like(out)
         t, log_s = out.chunk(2, dim=1)
         return t, soft_clip(log_s, self.log_s_bound)
-
-
-def _split(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Split the channels into the half that is kept and the half that is changed."""
-    changed = x.shape[1] // 2
-    return x[:, : x.shape[1] - changed], x[:, x.shape[1] - changed :]
