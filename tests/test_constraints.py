@@ -11,6 +11,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS = {
     "vocoder": ("client", "export", "hub"),
     "server": ("server",),
@@ -28,9 +29,8 @@ def constraint_lines():
 
 
 def named_requirements():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    extras = project["optional-dependencies"].values()
-    return sorted({*project["dependencies"], *(name for extra in extras for name in extra)})
+    extras = PROJECT["optional-dependencies"].values()
+    return sorted({*PROJECT["dependencies"], *(name for extra in extras for name in extra)})
 
 
 def test_lines_are_sorted_unique_exact_versions_without_cuda():
@@ -66,9 +66,8 @@ def third_party_imports(package):
 
 @pytest.mark.parametrize("package", EXTRAS)
 def test_each_package_only_imports_dependencies_of_its_extras(package):
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    extras = project["optional-dependencies"]
-    named = [*project["dependencies"], *(line for extra in EXTRAS[package] for line in extras.get(extra, ()))]
+    extras = PROJECT["optional-dependencies"]
+    named = [*PROJECT["dependencies"], *(line for extra in EXTRAS[package] for line in extras.get(extra, ()))]
     known = {canonicalize_name(Requirement(line).name) for line in named}
     imported = {BROUGHT_BY.get(name, DISTRIBUTIONS.get(name, name)) for name in third_party_imports(package)}
     assert {canonicalize_name(name) for name in imported} - known == set()

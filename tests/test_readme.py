@@ -1,13 +1,14 @@
 """The Python code of the README and the documents, the notebook and the demo run as written."""
 
-import importlib
 import json
 import re
 import socket
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import Mock
 
+import demo
 import httpx
 import numpy as np
 import pytest
@@ -60,7 +61,7 @@ def test_the_readmes_sounds_are_small_and_of_equal_length():
     assert all(0.0 < value < 10.0 for of_one in seconds.values() for value in of_one)
 
 
-EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+EXAMPLES = ROOT / "examples"
 CELLS = json.loads((EXAMPLES / "notebook.ipynb").read_text(encoding="utf-8"))["cells"]
 SOURCES = ["".join(cell["source"]) for cell in CELLS if cell["cell_type"] == "code"]
 TWO_SECONDS = "x[: 2 * v.sample_rate]"  # shortened for the test
@@ -92,12 +93,7 @@ def test_the_notebook_runs_and_shows_its_results(monkeypatch):
     assert "The mel looks like decimal logarithms" in json.dumps(shown)
 
 
-@pytest.fixture
-def demo():
-    return importlib.import_module("demo")
-
-
-def test_timeouts_of_the_demo_are_explained(demo, monkeypatch):
+def test_timeouts_of_the_demo_are_explained(monkeypatch):
     monkeypatch.setattr(demo, "ANSWER_SECONDS", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as server:  # accepts connections but never answers
         url = f"http://127.0.0.1:{server.getsockname()[1]}"
@@ -107,13 +103,8 @@ def test_timeouts_of_the_demo_are_explained(demo, monkeypatch):
             demo.synthesize(url, np.zeros((80, 10), np.float32))
 
 
-def test_the_demo_waits_for_a_slow_server_and_reports_progress(demo, tmp_path, monkeypatch, capsys):
-    requests = []
-
-    def late(url, **options):
-        requests.append(url)
-        raise httpx.ReadTimeout("timed out")
-
+def test_the_demo_waits_for_a_slow_server_and_reports_progress(tmp_path, monkeypatch, capsys):
+    late = Mock(side_effect=httpx.ReadTimeout("timed out"))
     monkeypatch.setattr(demo.httpx, "get", late)
     monkeypatch.setattr(demo, "PATIENCE_SECONDS", 0.05)
     log = tmp_path / "server.log"
@@ -121,5 +112,5 @@ def test_the_demo_waits_for_a_slow_server_and_reports_progress(demo, tmp_path, m
     process = SimpleNamespace(returncode=3, poll=iter([None, None, None, 3]).__next__)
     with pytest.raises(demo.DemoError, match="the server ended with status 3; its log:\nready on"):
         demo.wait_until_ready(process, log)
-    assert len(requests) > 1
+    assert late.call_count > 1
     assert "the server is still starting after 0 s" in capsys.readouterr().out

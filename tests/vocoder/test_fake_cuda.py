@@ -16,8 +16,6 @@ from vocoder.sampling import Utterance
 from vocoder.synthesis.synthesizer import Synthesizer
 
 FRAMES = 12
-
-
 MODELS = {
     "lapped": lambda: WaveGlow(lapped_config()),
     "grouping": lambda: WaveGlow(grouping_config()),

@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -43,11 +44,8 @@ def write_speech(folder, count, speaker="kokoro-jm_kumo"):
 
 
 def test_speech_is_written_with_its_durations_and_tokens(tmp_path, monkeypatch):
-    class Fake:
-        def synthesize(self, phonemes, weights, speed):
-            return toy_utterance(len(phonemes))
-
-    monkeypatch.setattr(kokoro, "start_voice", Fake)
+    fake = SimpleNamespace(synthesize=lambda phonemes, weights, speed: toy_utterance(len(phonemes)))
+    monkeypatch.setattr(kokoro, "start_voice", lambda: fake)
     monkeypatch.setattr(kokoro, "phonemes", lambda text, language: text)
     monkeypatch.setattr(fortunes, "sentences", lambda language, cache: ("la" * 20, "lala" * 20, "la" * 30))
     arguments = ["--minutes", "0.1", "--languages", "it", "--jobs", "1", "-o", str(tmp_path)]

@@ -20,9 +20,8 @@ def test_an_unpacked_package_is_prepared(tmp_path, capsys):
     for number in range(8):
         x = 0.1 * np.random.default_rng(number).standard_normal(8000)
         soundfile.write(wav / f"ru_{number:04d}.wav", x, 16000)
-    copyright_file = tmp_path / "festvox-ru/usr/share/doc/festvox-ru/copyright"
-    copyright_file.parent.mkdir(parents=True)
-    copyright_file.write_bytes(b"Copyright \xa9 2005")
+    touch(tmp_path, "festvox-ru/usr/share/doc/festvox-ru/copyright")
+    (tmp_path / "festvox-ru/usr/share/doc/festvox-ru/copyright").write_bytes(b"Copyright \xa9 2005")
     out = tmp_path / "out"
     assert main(["prepare", "festvox-ru", "--cache", str(tmp_path), "-o", str(out), "--jobs", "1"]) == 0
     assert "festvox-ru" in capsys.readouterr().out
@@ -101,10 +100,9 @@ def test_a_repository_is_cloned_once_and_its_licence_is_kept(tmp_path, monkeypat
 
 def write_fortunes(root, language, *texts):
     """Write all files of a language, with the texts in the first one."""
-    for number, name in enumerate(fortunes.LANGUAGES[language]["files"]):
-        path = root / "usr/share/games/fortunes" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("\n%\n".join(texts) if number == 0 else "", encoding="utf-8")
+    names = [f"usr/share/games/fortunes/{name}" for name in fortunes.LANGUAGES[language]["files"]]
+    touch(root, *names)
+    (root / names[0]).write_text("\n%\n".join(texts), encoding="utf-8")
 
 
 def test_only_plain_sentences_are_used(tmp_path):

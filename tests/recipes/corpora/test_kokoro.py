@@ -1,6 +1,7 @@
 import hashlib
 import json
 from types import SimpleNamespace
+from unittest.mock import Mock, call
 
 import numpy as np
 import pytest
@@ -21,24 +22,18 @@ STYLES = {"a": STYLE, "b": 3 * STYLE}
 INNER = ("/encoder/Clip_output_0", "/encoder/Squeeze_output_0")
 
 
-class FakeVoice:
-    """Outputs noise and records its requests."""
-
-    def __init__(self):
-        self.requests = []
-
-    def synthesize(self, phonemes, weights, speed):
-        self.requests.append((phonemes, weights, speed))
-        x = 0.1 * np.random.default_rng(len(phonemes)).standard_normal(20 * UNIT)
-        return Speech(x.astype(np.float32), np.zeros(1), np.array([20]), np.zeros(40), np.zeros(256))
+def noise(phonemes, weights, speed):
+    x = 0.1 * np.random.default_rng(len(phonemes)).standard_normal(20 * UNIT)
+    return Speech(x.astype(np.float32), np.zeros(1), np.array([20]), np.zeros(40), np.zeros(256))
 
 
 @pytest.fixture
 def voice(monkeypatch):
-    fake = FakeVoice()
-    monkeypatch.setattr(kokoro, "start_voice", lambda: fake)
+    """Return a replacement for the model's `synthesize` that makes noise and records its requests."""
+    synthesize = Mock(side_effect=noise)
+    monkeypatch.setattr(kokoro, "start_voice", lambda: SimpleNamespace(synthesize=synthesize))
     monkeypatch.setattr(kokoro, "phonemes", lambda text, language: f"{language}: {text}")
-    return fake
+    return synthesize
 
 
 @pytest.mark.parametrize("name", ["kokoro", "mixtures", "evaluation"])
@@ -72,11 +67,11 @@ def test_only_missing_utterances_are_synthesized(voice, tmp_path, capsys):
     first = {path: path.read_bytes() for path in made}
     made[3].unlink()
     made[5].rename(made[5].with_name(f".{made[5].stem}.part{made[5].suffix}"))
-    voice.requests.clear()
+    voice.reset_mock()
     assert capsys.readouterr().err == f"{tmp_path.name}: {len(plan)} utterances\n"
     kokoro.synthesize(plan, tmp_path, jobs=1)
     assert capsys.readouterr().err == f"{tmp_path.name}: {len(plan)} utterances, {len(plan) - 2} of them done before\n"
-    assert voice.requests == [(f"{u.language}: {u.text}", u.weights, u.speed) for u in (plan[3], plan[5])]
+    assert voice.call_args_list == [call(f"{u.language}: {u.text}", u.weights, u.speed) for u in (plan[3], plan[5])]
     assert ({path: path.read_bytes() for path in made}, soundfile.info(made[0]).samplerate) == (first, 24000)
     speech = Speech.load(made[0])
     assert (len(speech.x), speech.durations.tolist(), speech.pitch.shape) == (20 * UNIT, [20], (40,))
@@ -91,9 +86,9 @@ def test_the_command_synthesizes_and_marks_the_speech(voice, tmp_path, monkeypat
     entries = read_manifest(out).entries
     assert all(e.synthetic and e.use == "train" and e.licence == "Apache-2.0" for e in entries)
     assert {e.bandwidth for e in entries} == {11025.0}
-    count = len(voice.requests)
+    count = voice.call_count
     assert main(arguments) == 0
-    assert len(voice.requests) == count == len(entries)
+    assert voice.call_count == count == len(entries)
 
 
 class FakeSession:

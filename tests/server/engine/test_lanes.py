@@ -201,14 +201,8 @@ def test_only_one_thread_has_an_openmp_team():
 
 async def test_a_model_uses_all_cores_and_workers_and_the_event_loop_use_one(start, fake, new_mel):
     torch.set_num_threads(2)
-    seen = []
-    original = fake.synthesize
-
-    def synthesize(*args, **options):
-        seen.append(torch.get_num_threads())
-        return original(*args, **options)
-
-    fake.synthesize = synthesize
+    seen, original = [], fake.synthesize
+    fake.synthesize = lambda *args, **options: seen.append(torch.get_num_threads()) or original(*args, **options)
     async with start(cores=3, device="cuda") as client:
         assert torch.get_num_threads() == 1
         service = client._transport.app.state.service

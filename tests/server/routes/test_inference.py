@@ -133,8 +133,6 @@ BODIES = [
     (b"{}", "0", "^The JSON, the first 0 bytes of the body, cannot be read as JSON"),
     (json.dumps(request()) + "\0", None, "trailing characters"),
 ]
-
-
 REPEATED = [
     ('"parameters": {"seed": 1, "seed": 1}', "seed"),
     ('"id": "[1]", "parameters": {"sigma": 1}, "parameters": {}', "parameters"),

@@ -1,4 +1,5 @@
 import dataclasses
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -106,10 +107,7 @@ async def test_odd_addresses_methods_request_ids_and_ranges_are_handled(client):
 
 
 async def test_internal_errors_carry_the_request_id(start, monkeypatch):
-    def broken(config):
-        raise KeyError("secret")
-
-    monkeypatch.setattr("server.routes.models.mel_range", broken)
+    monkeypatch.setattr("server.routes.models.mel_range", Mock(side_effect=KeyError("secret")))
     async with start() as client:
         response = await client.get("/models", headers={"X-Request-Id": "find-me"})
         assert slug(response) == (500, "internal-error")

@@ -1,3 +1,5 @@
+from unittest.mock import Mock
+
 import librosa
 import numpy as np
 import pytest
@@ -27,14 +29,9 @@ def corpus(root, pitches):
 
 
 def count_calls(monkeypatch):
-    calls = []
-
-    def counting(x, *rest):
-        calls.append(len(x))
-        return track_pitch(x, *rest)
-
-    monkeypatch.setattr(pitch, "track_pitch", counting)
-    return calls
+    counted = Mock(wraps=track_pitch)
+    monkeypatch.setattr(pitch, "track_pitch", counted)
+    return counted
 
 
 @pytest.mark.parametrize("speed", [0.65, 1.0, 1.25])
@@ -64,11 +61,11 @@ def test_quiet_parts_and_hum_are_unvoiced():
 def test_labels_are_computed_once_per_recording(tmp_path, monkeypatch, capsys):
     manifest, calls = corpus(tmp_path, [120.0, 240.0, 200.0]), count_calls(monkeypatch)
     read_tracks(manifest, manifest.entries[:1], [1.0])
-    assert (len(calls), capsys.readouterr().err) == (2, "tracking the pitch: 2 recordings\n")
+    assert (calls.call_count, capsys.readouterr().err) == (2, "tracking the pitch: 2 recordings\n")
     first = read_tracks(manifest, manifest.entries, [1.0])[1.0]
-    assert (len(calls), [round(float(np.median(f0)), -1) for f0 in first]) == (3, [120, 240, 200])
+    assert (calls.call_count, [round(float(np.median(f0)), -1) for f0 in first]) == (3, [120, 240, 200])
     again = read_tracks(manifest, manifest.entries[::-1], [1.0])[1.0]
-    assert len(calls) == 3
+    assert calls.call_count == 3
     assert [f0.tolist() for f0 in first] == [f0.tolist() for f0 in again[::-1]]
     labels = {file.name for file in (tmp_path / "pitch").glob("*.npy")}
     assert labels == {f"{number}.flac-1.00.npy" for number in range(3)}
@@ -79,10 +76,10 @@ def test_labels_are_recomputed_for_changed_files_and_new_speeds(tmp_path, monkey
     read_tracks(manifest, manifest.entries, [1.0])
     soundfile.write(tmp_path / "1.flac", voice(300.0), RATE, subtype="PCM_16")
     tracks = read_tracks(manifest, manifest.entries, [1.0])[1.0]
-    assert (len(calls), round(float(np.median(tracks[1])), -1)) == (3, 300)
-    calls.clear()
+    assert (calls.call_count, round(float(np.median(tracks[1])), -1)) == (3, 300)
+    calls.reset_mock()
     read_tracks(manifest, manifest.entries, [0.8, 1.0])
-    assert len(calls) == 2
+    assert calls.call_count == 2
 
 
 def test_unreadable_files_and_short_windows_are_rejected(tmp_path):

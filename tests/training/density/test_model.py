@@ -9,6 +9,8 @@ from training.density.flows import DensityConfig, Kind
 from training.density.model import DensityModel
 from vocoder.distributions import log_density
 
+pytestmark = pytest.mark.usefixtures("float64")
+
 KINDS = get_args(Kind)
 VARIANTS = {
     **{kind: {"kind": kind} for kind in KINDS},
@@ -33,7 +35,6 @@ def items(flow, count=2):
     return torch.randn(shape) if flow.config.logit_alpha is None else torch.rand(shape)
 
 
-@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("name", VARIANTS)
 def test_both_directions_are_exact(name):
     flow = model(**VARIANTS[name])
@@ -43,7 +44,6 @@ def test_both_directions_are_exact(name):
     torch.testing.assert_close(flow.log_prob(x), log_density(z).sum(dim=(1, 2)) - log_det)
 
 
-@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("kind", KINDS)
 def test_two_dimensional_densities_integrate_to_one(kind):
     flow = model(0.3, kind=kind, channels=2, frames=1)
@@ -54,7 +54,6 @@ def test_two_dimensional_densities_integrate_to_one(kind):
     assert abs(float(mass) - 1) < 2e-3
 
 
-@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("kind", KINDS)
 def test_models_with_fitted_whitening_start_as_a_gaussian(kind):
     """Networks output zeros initially, so the untrained model is its whitening, the maximum likelihood Gaussian."""

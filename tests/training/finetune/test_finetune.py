@@ -4,6 +4,7 @@ import re
 import sys
 from functools import partial
 from itertools import chain
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -37,6 +38,7 @@ from vocoder.models.waveglow import WaveGlow, WaveGlowConfig
 
 CRITICS = CriticConfig(sizes=(512,), channels=2, length=4096)
 SOURCE = SourceConfig(pitch=PitchConfig(channels=4, layers=1, bins=8))
+REVERSE = {"cond_channels": 4, "channels": 8, "hidden": 8, "blocks": 2, "kernel_size": 3, "ahead": 1}
 DATA = [{"corpus": "old", "hours": 1.0, "licence": "CC-BY-3.0", "attribution": "by Old", "speakers": ["old"]}]
 
 
@@ -56,8 +58,7 @@ def start(tmp_path):
 
 @pytest.fixture
 def recordings(tmp_path):
-    folder = tmp_path / "recordings"
-    folder.mkdir()
+    (folder := tmp_path / "recordings").mkdir()
     for i in range(9):
         soundfile.write(folder / f"{i}.wav", voice(110.0 + 10 * i, 1.0, seed=i), RATE, subtype="PCM_16")
     soundfile.write(folder / "silent.wav", np.zeros(RATE), RATE)
@@ -122,8 +123,7 @@ def test_recordings_become_a_model_that_is_not_worse(start, recordings, tmp_path
 def test_a_reverse_model_learns_from_samples_only_with_its_critics_from_the_start(
     recordings, tmp_path, capsys, cli_error
 ):
-    sizes = {"cond_channels": 4, "channels": 8, "hidden": 8, "blocks": 2, "kernel_size": 3, "ahead": 1}
-    reverse_start = tiny(tmp_path / "start", Reverse(ReverseConfig(**sizes, source=SOURCE, corrections=1)))
+    reverse_start = tiny(tmp_path / "start", Reverse(ReverseConfig(**REVERSE, source=SOURCE, corrections=1)))
     assert main(command(reverse_start, recordings, tmp_path, "--steps", "5")) == 0
     assert "model/recorded" not in capsys.readouterr().out
     config = written_run(tmp_path / "mine.run" / "training" / "config.yaml")
@@ -138,9 +138,8 @@ def test_a_reverse_model_learns_from_samples_only_with_its_critics_from_the_star
 
 
 def test_what_is_above_the_mel_can_be_trained_alone(start, recordings, tmp_path, cli_error):
-    sizes = {"cond_channels": 4, "channels": 8, "hidden": 8, "blocks": 2, "kernel_size": 3, "ahead": 1}
     head = SpectrumHeadConfig(preset("nvidia"))
-    model = Reverse(ReverseConfig(**sizes, source=SOURCE, corrections=1, head=head))
+    model = Reverse(ReverseConfig(**REVERSE, source=SOURCE, corrections=1, head=head))
     arguments = command(tiny(tmp_path / "headed", model), recordings, tmp_path, "--only-above-mel", "--steps", "5")
     assert main(arguments) == 0
     last = load_model(tmp_path / "mine.run" / "training" / "last" / "model").model.state_dict()
@@ -182,11 +181,8 @@ def test_a_stopped_run_resumes_and_uses_predicted_mels_of_another_preset(
 
 
 def test_warnings_are_printed_before_training(start, recordings, tmp_path, capsys, monkeypatch):
-    def interrupt(*arguments, **options):
-        raise KeyboardInterrupt
-
     monkeypatch.setattr(steps, "seconds_per_step", lambda *arguments: 21.0)
-    monkeypatch.setattr(steps, "train", interrupt)
+    monkeypatch.setattr(steps, "train", Mock(side_effect=KeyboardInterrupt))
     monkeypatch.setattr(steps, "missing_judges", lambda: {"pesq": "pesq"})
     assert main(command(start, recordings, tmp_path, "--minutes", "0.01")) == 130
     out = capsys.readouterr().out

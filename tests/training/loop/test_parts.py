@@ -46,25 +46,19 @@ def fill_with(text):
     return lambda directory: (directory / "state").write_text(text)
 
 
-def kill(*_, **__):
-    raise Killed
-
-
 def write_half(directory):
     (directory / "state").write_text("ha")
     raise Killed
 
 
-@pytest.mark.parametrize("moment", ["filling", "renaming", "linking"])
-def test_the_old_checkpoint_survives_a_kill_while_writing(tmp_path, monkeypatch, moment):
+@pytest.mark.parametrize("step", [None, "rename", "replace"], ids=["filling", "renaming", "linking"])
+def test_the_old_checkpoint_survives_a_kill_while_writing(tmp_path, monkeypatch, step):
     checkpoints = Checkpoints(tmp_path)
     checkpoints.write(1, ["last", "best"], fill_with("old"))
-    fill = write_half if moment == "filling" else fill_with("new")
+    fill = fill_with("new") if step else write_half
     with monkeypatch.context() as patch:
-        if moment == "renaming":
-            patch.setattr(Path, "rename", kill)
-        if moment == "linking":
-            patch.setattr(Path, "replace", kill)
+        if step:
+            patch.setattr(Path, step, Mock(side_effect=Killed))
         with pytest.raises(Killed):
             checkpoints.write(2, ["last"], fill)
     assert (checkpoints.last / "state").read_text() == "old"

@@ -57,8 +57,7 @@ def test_a_model_is_described_with_its_quality_without_loading_its_weights(model
     assert lines[:3] == [str(model), "family waveglow", f"parameters {parameters:.1f} million"]
     assert "nvidia: 22050 Hz, n_fft 1024, window 1024, hop 256, 80 bands of 0 to 8000 Hz, ln, floor 1e-05" in text
     assert lines[-3:] == ["stoi: 0.9125", "voices", "one: utterances 3, pesq 2.5"]
-    copied = tmp_path / "tiny"
-    copied.mkdir()
+    (copied := tmp_path / "tiny").mkdir()
     (copied / "config.json").write_bytes((model / "config.json").read_bytes())
     assert main(["models", str(copied), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {**load(model).info(), "name": str(copied)}
@@ -77,12 +76,8 @@ def test_the_list_of_models_is_short_and_scores_fit_in_lines(capsys):
     assert re.search(r"asterisk-en: utterances 5, pesq 3\.\d+, stoi 0\.98\d*, distillmos 4\.\d+\n", text)
 
 
-@pytest.fixture(autouse=True)
-def _small_products(monkeypatch):
+def test_benchmark_prints_a_line_per_length_and_speed_is_audio_over_time(model, monkeypatch, capsys, cli_error):
     monkeypatch.setattr("vocoder.timing.MATRIX_SIZE", 64)
-
-
-def test_benchmark_prints_a_line_per_length_and_speed_is_audio_over_time(model, capsys, cli_error):
     arguments = ["benchmark", "--model", str(model), "--seconds", "0.1", "0.3", "--repetitions", "1"]
     assert main(arguments) == 0
     lines = capsys.readouterr().out.splitlines()

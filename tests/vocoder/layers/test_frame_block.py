@@ -26,8 +26,6 @@ def test_a_block_matches_its_paper():
 
 PAIRS = pytest.mark.skipif(not multiplies_pairs(torch.bfloat16), reason="no pair products of bfloat16 here")
 QUADS = pytest.mark.skipif(not multiplies_quads(), reason="no products of 8-bit integers here")
-
-
 KINDS = [(torch.float32, False), (torch.int8, True), (torch.bfloat16, False)]
 KINDS += [pytest.param(torch.bfloat16, True, marks=PAIRS)]
 

@@ -111,5 +111,4 @@ def test_a_condition_has_the_same_bits_on_any_number_of_threads():
             torch.set_num_threads(threads)
             made.append(encoder(mel))
         torch.set_num_threads(before)
-        assert torch.equal(made[0], made[1])
-        assert torch.equal(made[0], made[2])
+        assert all(torch.equal(made[0], other) for other in made[1:])

@@ -36,8 +36,6 @@ def narrow_waveglow():
 
 MODELS = {"shipped": shipped_waveglow, "published": narrow_waveglow, "tiny": partial(tiny_synthesizer, "lapped")}
 MODELS |= {kind: partial(tiny_synthesizer, kind) for kind in ("reverse", "spectral")}
-
-
 OTHER_MODELS = {
     "plain": lambda: tiny_synthesizer("grouping", corrections=0, actnorm=True),
     "student of samples": lambda: tiny_synthesizer("student", kind="samples", filter_taps=24, source=source_config()),
