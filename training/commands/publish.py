@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     scores = "quality.json of `vocoder-train evaluate`; repeat for more rows, of other recordings"
     add("--quality", type=Path, action="append", help=scores)
     add("--scores-of", metavar="NAME", help="name of this model in --quality, if it differs")
-    add("--notes", type=Path, help="Markdown to put at the end of the card")
+    add("--notes", type=Path, help="Markdown file to put at the end of the card")
     add("--corrections", type=int, metavar="N", help="the model's number of corrections (default: as in training)")
     add("--force", action="store_true", help="replace the files of an existing directory")
     dtypes = ("bfloat16", "float16", "float32")
