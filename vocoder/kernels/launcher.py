@@ -179,7 +179,7 @@ def announced() -> Iterator[None]:
 def _log_compilation() -> None:
     if multiprocessing.current_process().name.rpartition("-")[2] in ("MainProcess", "1"):  # the first of a pool
         logger.warning(
-            "compiling for this processor, which takes a minute or more on the first run; later processes use the cache "
+            "compiling for this processor, which takes a minute or more at first; later processes use the cache "
             "beside the package, or in NUMBA_CACHE_DIR"
         )
 
