@@ -41,6 +41,7 @@ IDLE_SECONDS = 5.0  # without work, after which a process gives freed memory bac
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """signals that may go to all processes of a service, which then end with the server's work"""
 WATCH_SECONDS = 1.0  # between looks at whether a process is stuck
+COMPILING = 10.0  # how much more patience the first work of a process deserves, which may compile on busy cores
 Load = Callable[[str], Synthesizer]
 """loads a model by its name or directory; it must be picklable"""
 Audio = NDArray[np.float32]
@@ -80,6 +81,8 @@ class Twin:
     """models and streams that the process may forget"""
     began: float = math.inf
     """when its present work began"""
+    leniency: float = COMPILING
+    """factor of the patience with its present work"""
 
     def send(self, work: Work | None) -> None:
         """Send what may be forgotten, and perhaps work."""
@@ -95,6 +98,7 @@ class Twin:
         made: tuple[Audio, float] | None = None
         try:
             made = self.connection.recv()
+            self.leniency = 1.0
         except Exception:  # it has ended, or the rest of its answer would be taken for the next one
             self.connection.close()
         self.began = math.inf
@@ -105,7 +109,7 @@ class Twins:
     """Processes that synthesize, each with its own copies of the models.
 
     If one ends, another one starts. Until then, and while all are busy, the caller computes by itself. A process whose
-    work takes longer than `patience` seconds is ended.
+    work takes longer than `patience` seconds is ended, for its first work `COMPILING` times as long.
     """
 
     def __init__(self, count: int, load: Load, patience: float = math.inf) -> None:
@@ -192,7 +196,7 @@ class Twins:
                 if self._stopped.is_set():  # perhaps since before `stop` could see it
                     twin.connection.close()
                 while not wait([twin.process.sentinel], WATCH_SECONDS):
-                    if time.monotonic() - twin.began > self._patience:
+                    if time.monotonic() - twin.began > self._patience * twin.leniency:
                         twin.process.kill()
                 del self._places[place]
                 if not self._stopped.is_set():

@@ -13,7 +13,7 @@ from tiny_models import TINY_MEL, perturbed, tiny_waveglow
 import vocoder
 from server.engine.lanes import ELSEWHERE
 from server.engine.model import LoadedModel, Remote
-from server.engine.twins import Model, Twins
+from server.engine.twins import COMPILING, Model, Twins
 from vocoder.checkpoint import save_model
 from vocoder.sampling import Utterance
 from vocoder.stages import Pipeline
@@ -90,8 +90,11 @@ def test_a_process_that_does_not_react_is_killed_at_the_end(twins, monkeypatch):
 
 
 def test_a_process_that_is_stuck_is_ended_and_another_one_starts(twins, directory, wait_until, caplog):
+    (process,), (twin,) = _processes(twins), twins._places.values()
+    assert twin.leniency == COMPILING  # until its first answer
+    twins.whole(Model(1, directory, None), _mel(9), SAMPLING)
+    assert twin.leniency == 1.0
     twins._patience = 0.2
-    (process,) = _processes(twins)
     os.kill(process.pid, signal.SIGSTOP)
     assert twins.whole(Model(1, directory, None), _mel(9), SAMPLING) is None
     process.join()
