@@ -41,7 +41,6 @@ IDLE_SECONDS = 5.0  # without work, after which a process gives freed memory bac
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """signals that may go to all processes of a service, which then end with the server's work"""
 WATCH_SECONDS = 1.0  # between looks at whether a process is stuck
-COMPILING = 10.0  # how much more patience the first work of a process deserves, which may compile on busy cores
 Load = Callable[[str], Synthesizer]
 """loads a model by its name or directory; it must be picklable"""
 Audio = NDArray[np.float32]
@@ -81,13 +80,11 @@ class Twin:
     """models and streams that the process may forget"""
     began: float = math.inf
     """when its present work began"""
-    leniency: float = COMPILING
-    """factor of the patience with its present work"""
 
-    def send(self, work: Work | None) -> None:
-        """Send what may be forgotten, and perhaps work."""
+    def send(self, work: Work | None, watched: bool = True) -> None:
+        """Send what may be forgotten, and perhaps work, which is only `watched` if it should not take long."""
         unneeded = [self.unneeded.popleft() for _ in range(len(self.unneeded))]
-        self.began = math.inf if work is None else time.monotonic()
+        self.began = time.monotonic() if work is not None and watched else math.inf
         try:
             self.connection.send((unneeded, work))
         except Exception:  # it has ended, or got half a message
@@ -98,7 +95,6 @@ class Twin:
         made: tuple[Audio, float] | None = None
         try:
             made = self.connection.recv()
-            self.leniency = 1.0
         except Exception:  # it has ended, or the rest of its answer would be taken for the next one
             self.connection.close()
         self.began = math.inf
@@ -109,7 +105,7 @@ class Twins:
     """Processes that synthesize, each with its own copies of the models.
 
     If one ends, another one starts. Until then, and while all are busy, the caller computes by itself. A process whose
-    work takes longer than `patience` seconds is ended, for its first work `COMPILING` times as long.
+    work takes longer than `patience` seconds is ended.
     """
 
     def __init__(self, count: int, load: Load, patience: float = math.inf) -> None:
@@ -141,10 +137,10 @@ class Twins:
         return None if twin is None else self.ask(twin, Work(model, sampling, mel))
 
     def each(self, model: Model, mel: Audio, sampling: dict[str, Any]) -> None:
-        """Synthesize a mel once in every idle process."""
+        """Synthesize a mel once in every idle process, however long it takes: it may compile on busy cores."""
         idle = list(self.idle())
         for twin in idle:
-            twin.send(Work(model, sampling, mel))
+            twin.send(Work(model, sampling, mel), watched=False)
         for twin in idle:
             twin.receive()
             twin.lock.release()
@@ -196,7 +192,7 @@ class Twins:
                 if self._stopped.is_set():  # perhaps since before `stop` could see it
                     twin.connection.close()
                 while not wait([twin.process.sentinel], WATCH_SECONDS):
-                    if time.monotonic() - twin.began > self._patience * twin.leniency:
+                    if time.monotonic() - twin.began > self._patience:
                         twin.process.kill()
                 del self._places[place]
                 if not self._stopped.is_set():

@@ -1,5 +1,6 @@
 import os
 import signal
+import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from multiprocessing.connection import Connection
@@ -13,7 +14,7 @@ from tiny_models import TINY_MEL, perturbed, tiny_waveglow
 import vocoder
 from server.engine.lanes import ELSEWHERE
 from server.engine.model import LoadedModel, Remote
-from server.engine.twins import COMPILING, Model, Twins
+from server.engine.twins import WATCH_SECONDS, Model, Twins
 from vocoder.checkpoint import save_model
 from vocoder.sampling import Utterance
 from vocoder.stages import Pipeline
@@ -90,17 +91,26 @@ def test_a_process_that_does_not_react_is_killed_at_the_end(twins, monkeypatch):
 
 
 def test_a_process_that_is_stuck_is_ended_and_another_one_starts(twins, directory, wait_until, caplog):
-    (process,), (twin,) = _processes(twins), twins._places.values()
-    assert twin.leniency == COMPILING  # until its first answer
-    twins.whole(Model(1, directory, None), _mel(9), SAMPLING)
-    assert twin.leniency == 1.0
     twins._patience = 0.2
+    (process,) = _processes(twins)
     os.kill(process.pid, signal.SIGSTOP)
     assert twins.whole(Model(1, directory, None), _mel(9), SAMPLING) is None
     process.join()
     assert process.exitcode == -signal.SIGKILL
     wait_until(lambda: _processes(twins) not in ([], [process]))
     assert f"process {process.pid} for synthesis has ended" in caplog.text
+
+
+def test_a_process_may_take_long_to_warm_up(twins, directory):
+    twins._patience = 0.2
+    (process,) = _processes(twins)
+    os.kill(process.pid, signal.SIGSTOP)
+    with ThreadPoolExecutor() as pool:
+        warming = pool.submit(twins.each, Model(1, directory, None), _mel(9), SAMPLING)
+        time.sleep(WATCH_SECONDS + 0.5)
+        os.kill(process.pid, signal.SIGCONT)
+        warming.result()
+    assert _processes(twins) == [process]
 
 
 @pytest.mark.parametrize("killed", [None, 0, 2])
