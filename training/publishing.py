@@ -117,6 +117,7 @@ def model_card(
     """Return the text of a model's README.md. Its class must be in one of the `families`."""
     provenance, family = with_inheritance(provenance), family_of(model, families)
     licences = list(_corpora(provenance))
+    alike = _share_alike(licences)
     scores, titles = _scores(name, quality) if quality else ([], [])
     headings = {column.name: column.title for column in COLUMNS}
     return template("model_card.md").render(
@@ -126,7 +127,8 @@ def model_card(
         speaks=family not in ("guard", "adapter", "density", "vae"),
         parameters=sum(map(torch.numel, model.parameters())),
         mel=to_dict(mel_config),
-        known=UNKNOWN if UNKNOWN in licences else (_share_alike(licences) or "other").lower(),
+        known=UNKNOWN if UNKNOWN in licences else (alike or "other").lower(),
+        alike=alike,
         provenance={"training": None, "source": None, "machine": {}, "inherited": (), "data": ()} | provenance,
         software=", ".join(f"{name} {version}" for name, version in provenance.get("software", {}).items()),
         data=_data(provenance),

@@ -109,7 +109,9 @@ def train(config: AdapterRun, resume: bool) -> None:
     manifest = read_manifest(config.manifest)
     set_seed(config.trainer.seed)
     model = AdapterModel(_architecture(config, source, target))
-    entries = [entry for entry in manifest.select("train") if entry.duration >= SHORTEST]
+    # If the source ends below the target, it hides whether a recording ends there too: only those above teach that.
+    lowest = target.f_max if source.f_max < target.f_max else 0.0
+    entries = [e for e in manifest.select("train") if e.duration >= SHORTEST and e.band_edge >= lowest]
     order = np.random.default_rng(config.trainer.seed).permutation(len(entries))
     chosen = [entries[i] for i in order[: config.utterances]]
     cut = round(len(chosen) * (1.0 - config.held_out))
