@@ -24,7 +24,6 @@ from vocoder.mel.config_file import load_mel_config
 def predict(speech: Path, models: Sequence[Path], true_prosody: bool) -> Iterator[tuple[Path, NDArray[np.float32]]]:
     """Yield the utterances that each model held out, with its mel (n_mels, frames) by the true durations.
 
-    It has as many frames as the recording's.
     Raises ConfigError if two models held out the same utterance, and CheckpointError if a directory holds no model.
     """
     done: set[Path] = set()

@@ -15,7 +15,7 @@ from accelerate.utils import set_seed
 from sklearn.linear_model import Ridge
 from torch import Tensor
 
-from training.corpora.manifest import Entry, Manifest, read_manifest
+from training.corpora.manifest import Entry, Manifest, ManifestError, read_manifest
 from training.data.augment import AugmentConfig, augmented
 from training.data.stores import AudioStore
 from training.loop.batches import FixedItems
@@ -109,16 +109,25 @@ def train(config: AdapterRun, resume: bool) -> None:
     manifest = read_manifest(config.manifest)
     set_seed(config.trainer.seed)
     model = AdapterModel(_architecture(config, source, target))
-    # If the source ends below the target, it hides whether a recording ends there too: only those above teach that.
-    lowest = target.f_max if source.f_max < target.f_max else 0.0
-    entries = [e for e in manifest.select("train") if e.duration >= SHORTEST and e.band_edge >= lowest]
-    order = np.random.default_rng(config.trainer.seed).permutation(len(entries))
-    chosen = [entries[i] for i in order[: config.utterances]]
-    cut = round(len(chosen) * (1.0 - config.held_out))
+    entries = usable(manifest, source, target)
+    order = np.random.default_rng(config.trainer.seed).permutation(len(entries))[: config.utterances]
+    chosen, cut = [entries[i] for i in order], round(len(order) * (1.0 - config.held_out))
     fitted = frames_of(manifest, chosen[:cut], model.config, config, config.augment)
     held = frames_of(manifest, chosen[cut:], model.config, config, AugmentConfig())
     objective = AdapterObjective(model, source, fitted, config.ridge)
     fit(config, objective, fitted, held, provenance=provenance(manifest), resume=resume)
+
+
+def usable(manifest: Manifest, source: MelConfig, target: MelConfig) -> list[Entry]:
+    """Return the utterances that an adapter can learn from; raises ManifestError if there are fewer than two.
+
+    A source that ends below the target hides whether a recording does, too. The average of both would sound dull.
+    """
+    lowest = target.f_max if source.f_max < target.f_max else 0.0
+    found = [e for e in manifest.select("train") if e.duration >= SHORTEST and e.band_edge >= lowest]
+    if len(found) > 1:
+        return found
+    raise ManifestError(f"{manifest.root} has {len(found)} of {SHORTEST} s or more that reach {lowest:g} Hz, not 2")
 
 
 def _architecture(config: AdapterRun, source: MelConfig, target: MelConfig) -> AdapterConfig:

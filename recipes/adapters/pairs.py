@@ -28,9 +28,8 @@ def run(args: argparse.Namespace) -> int:
     """Write the mels, and a manifest that lists all recordings and then some again with these mels."""
     manifest, configs = read_manifest(args.manifest), [preset(name) for name in args.presets]
     train = [e for e in manifest.select("train") if e.mel is None and e.duration >= args.min_seconds]
-    taken = train[:: args.every]
+    taken, made = train[:: args.every], []
     store = AudioStore(manifest, taken)
-    made = []
     for i, (entry, config) in enumerate(zip(taken, cycle(configs), strict=False)):
         audio = f"adapted/{entry.path}"
         mel = f"{audio}.{config.name}.npy"

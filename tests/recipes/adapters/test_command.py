@@ -9,9 +9,9 @@ import torch
 from evaluation_corpus import write_recordings
 
 from recipes.__main__ import main
-from recipes.adapters.command import SILENT_FRAMES, AdapterObjective, AdapterRun, Levels, closed_form, frames_of
+from recipes.adapters.command import SILENT_FRAMES, AdapterObjective, AdapterRun, Levels, closed_form, frames_of, usable
 from training.corpora.given_mels import given_mel
-from training.corpora.manifest import read_manifest
+from training.corpora.manifest import ManifestError, read_manifest
 from training.data.augment import AugmentConfig
 from training.loop.batches import FixedItems
 from training.loop.trainer_config import TrainerConfig
@@ -104,6 +104,14 @@ def test_a_run_creates_an_adapter(manifest, tmp_path, capsys):
     path = MelPath(preset("vocos"), preset("nvidia"), 0, adapter)
     assert path.convert(torch.full((100, 20), -3.0)).shape == (80, path.frames(20))
     assert main(["adapter", "--config", str(config)]) == 2
+
+
+def test_only_full_recordings_teach_what_the_source_does_not_show(tmp_path):
+    corpus = write_recordings(tmp_path, *((np.zeros(RATE), {"bandwidth": edge}) for edge in (7600.0, 8000.0, None)))
+    for name, count in (("espnet", 2), ("vocos", 3)):
+        assert len(usable(corpus, preset(name), preset("nvidia"))) == count
+    with pytest.raises(ManifestError, match="that reach 12000 Hz"):
+        usable(corpus, preset("espnet"), preset("vocos"))
 
 
 def test_an_adapter_can_be_trained_for_any_mel_config(manifest, tmp_path, monkeypatch):
