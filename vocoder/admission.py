@@ -20,18 +20,21 @@ from vocoder.guard.guard import QUIET_FRAMES, guards, judge
 from vocoder.guard.verdict import Verdict
 from vocoder.mel.config import PRESETS, MelConfig
 from vocoder.mel.config_file import AUTO, load_mel_config
-from vocoder.mel.convert import differences, plain
+from vocoder.mel.convert import as_it_is, differences, plain
 from vocoder.mel.sharpening import sharpening_of
 from vocoder.mel.values import MelError, bounds, finite_values, mel_range
 from vocoder.sampling import AdaptMode, GuardMode, Preset
 
 CPU = torch.device("cpu")
 ENOUGH_FRAMES = 128  # frames that are enough to recognise a mel config
+ABSURD = 1e15  # values beyond, of which the guard's squares would overflow, are judged like this one
 NAMELESS = ("not-speech", "silence")  # causes that do not explain impossible values
 
 
 class UnlikelyMelError(ValueError):
     """A mel is not typical of its mel config. The message and `verdict` say what it looks like."""
+
+    __reduce__ = as_it_is
 
     def __init__(self, verdict: Verdict) -> None:
         super().__init__(verdict.message)
@@ -40,6 +43,8 @@ class UnlikelyMelError(ValueError):
 
 class MelTooLongError(ValueError):
     """A mel has more than `limit` frames."""
+
+    __reduce__ = as_it_is
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"the mel is longer than the limit of {limit} frames: send it in parts")
@@ -230,7 +235,8 @@ def _check_range(mel: Tensor, path: MelPath, guard: GuardMode, smallest: float |
     if fault is None:
         return
     details: dict[str, Any] = {"found": {"min": smallest, "max": largest}, "expected": {"min": low, "max": high}}
-    verdict = None if guard == "off" else judge(mel if mel.ndim == 2 else mel[0], MelPath(plain(config), path.target))
+    first = (mel if mel.ndim == 2 else mel[0]).clamp(-ABSURD, ABSURD)
+    verdict = None if guard == "off" else judge(first, MelPath(plain(config), path.target))
     raise _refusal(fault, details, verdict)
 
 

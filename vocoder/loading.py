@@ -54,8 +54,8 @@ def load(
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:  # PyTorch has no single error for this
-        reason = str(error).partition("\n")[0].rstrip(".")
-        raise DeviceError(f"device {str(device)!r} cannot be used: {reason}") from error
+        reason = str(error).partition("\n")[0].partition(". ")[0].rstrip(".")
+        raise DeviceError(f"device {str(device)!r} cannot be used: {reason}; try cpu, cuda or cuda:N") from error
     device, directory = torch.device(device), model_directory(model)
     if device.type == "cpu":
         keep_freed_memory()

@@ -105,12 +105,12 @@ def sampling_fields(choice: Any) -> dict[str, Any]:
     return {name: getattr(choice, name) for name in SAMPLING_FIELDS}
 
 
-def whole_number(name: str, value: Any, most: int) -> int:
+def whole_number(name: str, value: Any, most: int, least: int = 0) -> int:
     """Return a whole number of any type as an int, which cannot overflow; raises a ValueError if it is out of range."""
     with suppress(TypeError):
-        if not isinstance(value, bool) and 0 <= operator.index(value) <= most:
+        if not isinstance(value, bool) and least <= operator.index(value) <= most:
             return operator.index(value)
-    raise ValueError(f"{name} must be a whole number from 0 to {most}, not {value!r}")
+    raise ValueError(f"{name} must be a whole number from {least} to {most}, not {value!r}")
 
 
 def white_noise(seed: int, start: int, frames: int, channels: int, steps_per_frame: int = 1) -> Tensor:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import quote
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SkipValidation, ValidationError
 from starlette.datastructures import QueryParams
 
 from server.audio.formats import FORMATS, STREAM_FORMATS, Level
@@ -49,9 +49,9 @@ class Options(BaseModel):
     """preset that the mel was made with, from /v1/models; auto recognises it"""
     adapt: AdaptMode = "on"
     """off: refuse mels that only an adapter can convert"""
-    mean: str | float | list[float] | None = None
+    mean: SkipValidation[str | float | list[float] | None] = None
     """as in /v1/synthesize, or a list or a number"""
-    variance: str | float | list[float] | None = None
+    variance: SkipValidation[str | float | list[float] | None] = None
     """as in /v1/synthesize, or a list or a number"""
     guard: GuardMode | None = None
     """if the mel looks wrong: warn in a header, refuse it (strict), or do nothing (off)"""
@@ -185,7 +185,8 @@ def known_config(name: str, known: MelConfigs) -> MelConfig:
 
 def _numbers(name: str, values: Any, n_mels: int) -> tuple[float, ...]:
     try:
-        found = tuple(map(float, values.split(",") if isinstance(values, str) else np.ravel(values)))
+        given = values.split(",") if isinstance(values, str) else np.ravel(values)
+        found = tuple(map(float, given)) if isinstance(values, str) or given.dtype.kind in "iuf" else ()
     except ValueError:
         found = ()
     if len(found) not in (1, n_mels) or not all(map(math.isfinite, found)):

@@ -1,4 +1,5 @@
 import math
+import pickle
 import re
 import warnings
 
@@ -101,10 +102,9 @@ def test_mels_that_are_too_long_are_rejected_and_other_bands_are_recognised():
     assert most < admit(true_mel(slow)[:, :most], NVIDIA, slow, max_frames=100).mel.shape[2] <= 100
     with pytest.raises(MelTooLongError, match=f"limit of {most} frames") as error:
         admit(true_mel(slow)[:, : most + 1], NVIDIA, slow, max_frames=100)
-    assert error.value.limit == most
+    assert pickle.loads(pickle.dumps(error.value)).limit == most
     (true,), (other,) = (admit(true_mel(c), NVIDIA, vocos, guard="warn").verdicts for c in (vocos, preset("bigvgan")))
-    assert (true.typical, true.adapted) == (True, "vocos")
-    assert (other.typical, other.cause) == (False, "bands")
+    assert (true.typical, true.adapted, other.typical, other.cause) == (True, "vocos", False, "bands")
     assert "looks like the bands of the bigvgan preset: pass preset=bigvgan or fireredtts" in other.message
 
 
@@ -189,8 +189,9 @@ def test_every_mel_is_checked_and_every_fault_gives_a_warning():
     assert [len(messages) for messages in reported] == [0, 1, 0, 1, 1, 1]
     assert ADVICE in reported[1][0]
     assert "reverse order" in reported[3][0]
-    with pytest.raises(UnlikelyMelError):
+    with pytest.raises(UnlikelyMelError) as error:
         v.synthesize(decimal_mel(), guard="strict")
+    assert pickle.loads(pickle.dumps(error.value)).verdict == error.value.verdict
 
 
 def test_admitted_mels_are_synthesized_without_converting_again():

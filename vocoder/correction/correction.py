@@ -108,7 +108,7 @@ class Correction(nn.Module):
         """
         fit = compilable(audio) and compilable(target)
         tables = compiled_tables(self.config, self.order.corrections) if fit else None
-        pairs = self.count >= 2 * self.order.grids and multiplies_tiles()  # such processors have fast wide vectors
+        pairs = multiplies_tiles()  # such processors have fast wide vectors; few corrections leave half of them idle
         compiled = kernel("correction", "corrected_in_pairs" if pairs else "corrected") if tables else None
         if compiled is None:
             return self.plain(first, audio, target, exists)

@@ -7,7 +7,7 @@ be undone from the mel.
 
 import math
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -38,11 +38,18 @@ _NATURAL = {"ln": 1.0, "log10": math.log(10.0), "db20": math.log(10.0) / 20.0, "
 """nepers per unit of each kind of logarithm"""
 
 
+def as_it_is(error: Exception) -> tuple[Any, ...]:
+    """Reduce an error for pickle to its message and attributes, as a `__reduce__`: its `__init__` takes no message."""
+    return type(error).__new__, (type(error), *error.args), error.__dict__
+
+
 class MelMismatchError(ValueError):
     """Two mel configs differ in ways that cannot be converted; `differences` lists them.
 
     `model` is a shipped model that accepts such mels, if there is one.
     """
+
+    __reduce__ = as_it_is
 
     def __init__(self, source: MelConfig, target: MelConfig, found: tuple[str, ...], model: str | None = None) -> None:
         hint = f"use the shipped model {model!r}" if model else f"compute the mel with the mel config {target.name!r}"

@@ -16,6 +16,7 @@ from vocoder.guard.verdict import Verdict
 from vocoder.mel.sharpening import Sharpening
 from vocoder.mel.values import MelError, finite_values
 from vocoder.models.base import Vocoder
+from vocoder.sampling import whole_number
 from vocoder.stages import Pipeline, inference
 
 SLOW_CHUNK_FRAMES, CHUNK_FRAMES = 64, 128
@@ -41,10 +42,13 @@ class ChunkSizes:
     `first` and `usual` are the most frames that the first chunk and later chunks wait for, by default the model's;
     `opening` and `most` are their lengths if the mel is already there, where a chunk multiplies the frames done by at
     most `growth`. A `paced` chunk waits for at most twice the audio that the listener has left. Raises a ValueError if
-    a chunk would be empty.
+    one of them is not a whole number of at least 1.
     """
 
     def __init__(self, model: Vocoder, usual: int | None = None, first: int | None = None) -> None:
+        for name, value in (("chunk_frames", usual), ("first_chunk_frames", first)):
+            if value is not None:
+                whole_number(name, value, 2**31 - 1, least=1)
         self.paced = usual is None
         flexible = self.paced and not model.sequential
         self.growth = QUICK_GROWTH if model.steps_per_frame == 1 else GROWTH
@@ -52,9 +56,6 @@ class ChunkSizes:
         self.first = min(FIRST_CHUNK_FRAMES, self.usual) if first is None else first
         self.opening = OPENING_FRAMES if flexible and first is None else self.first
         self.most = LONG_CHUNK_FRAMES if flexible else self.usual
-        for name, value in (("chunk_frames", self.usual), ("first_chunk_frames", self.first)):
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, not {value}")
 
     def of_next(self, done: int, there: int, ended: bool, reach: int | None = None, ahead: float = 1e9) -> int:
         """Return the length of the next chunk, after `done` frames; 0 if it has to wait.

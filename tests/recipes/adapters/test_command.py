@@ -83,8 +83,8 @@ def test_windows_and_frames_are_aligned_in_time(tmp_path, name):
 
 @pytest.fixture
 def manifest(tmp_path):
-    rising = np.linspace(0.001, 0.1, RATE // 2)
-    noises = [rising * np.random.default_rng(i).standard_normal(RATE // 2) for i in range(4)]
+    rising = np.linspace(0.001, 0.1, n := RATE // 2)
+    noises = [rising * np.random.default_rng(i).standard_normal(n) for i in range(4)]
     return write_recordings(tmp_path, *((x, {}) for x in noises)).root / "manifest.jsonl"
 
 
@@ -108,8 +108,7 @@ def test_a_run_creates_an_adapter(manifest, tmp_path, capsys):
 
 def test_only_full_recordings_teach_what_the_source_does_not_show(tmp_path):
     corpus = write_recordings(tmp_path, *((np.zeros(RATE), {"bandwidth": edge}) for edge in (7600.0, 8000.0, None)))
-    for name, count in (("espnet", 2), ("vocos", 3)):
-        assert len(usable(corpus, preset(name), preset("nvidia"))) == count
+    assert [len(usable(corpus, preset(name), preset("nvidia"))) for name in ("espnet", "vocos")] == [2, 3]
     with pytest.raises(ManifestError, match="that reach 12000 Hz"):
         usable(corpus, preset("espnet"), preset("vocos"))
 
@@ -128,8 +127,8 @@ def test_an_adapter_can_be_trained_for_any_mel_config(manifest, tmp_path, monkey
 
 def test_recordings_are_listed_again_with_aligned_adapted_mels(manifest):
     output = manifest.parent / "adapted.jsonl"
-    arguments = f"{manifest} --presets cosyvoice2 fireredtts -o {output} --every 2 --min-seconds 0.2".split()
-    assert main(["adapted-mels", *arguments]) == 0
+    options = f"--presets cosyvoice2 fireredtts -o {output} --every 2 --min-seconds 0.2".split()
+    assert main(["adapted-mels", str(manifest), *options]) == 0
     found, own = read_manifest(output), read_manifest(manifest).entries
     assert (found.entries[: len(own)], len(found.entries)) == (own, len(own) + 2)
     for entry, source in zip(found.entries[len(own) :], ("cosyvoice2", "fireredtts"), strict=True):

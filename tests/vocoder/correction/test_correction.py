@@ -131,7 +131,7 @@ def random_chains(order, count, bands=80):
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.name)
-@pytest.mark.parametrize(("corrections", "pairs"), [(1, False), (5, False), (5, True)])
+@pytest.mark.parametrize(("corrections", "pairs"), [(1, False), (1, True), (5, False), (5, True)])
 def test_compiled_corrections_equal_plain_ones(config, corrections, pairs, monkeypatch):
     monkeypatch.setattr("vocoder.correction.correction.multiplies_tiles", lambda: pairs)
     correction = Correction(config, corrections)

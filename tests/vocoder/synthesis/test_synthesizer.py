@@ -103,7 +103,7 @@ SYNTHESIS_ERRORS = {
 def test_invalid_stream_options_are_rejected_immediately():
     known = "sigma, seed, denoise, corrections, sharpen, guard, preset, adapt, chunk_frames, first_chunk_frames"
     unknown = rf"^unknown option 'sharpn'; known: {known}$"
-    for option, message in (({"sigma": -0.1}, "sigma"), ({"chunk_frames": 0}, "at least 1"), ({"sharpn": 1}, unknown)):
+    for option, message in (({"sigma": -0.1}, "sigma"), ({"chunk_frames": "8"}, "from 1 to"), ({"sharpn": 1}, unknown)):
         with pytest.raises((ValueError, TypeError), match=message):
             tiny_synthesizer("lapped").stream(mel(5, 3), **option)
 
