@@ -185,8 +185,8 @@ def known_config(name: str, known: MelConfigs) -> MelConfig:
 
 def _numbers(name: str, values: Any, n_mels: int) -> tuple[float, ...]:
     try:
-        given = values.split(",") if isinstance(values, str) else np.ravel(values)
-        found = tuple(map(float, given)) if isinstance(values, str) or given.dtype.kind in "iuf" else ()
+        given = np.ravel([float(each) for each in values.split(",")] if isinstance(values, str) else values)
+        found = tuple(map(float, given)) if given.dtype.kind in "iuf" else ()
     except ValueError:
         found = ()
     if len(found) not in (1, n_mels) or not all(map(math.isfinite, found)):
