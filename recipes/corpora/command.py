@@ -25,10 +25,7 @@ def add_speech_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the command and return its exit status.
-
-    Raises ValueError if an argument, a corpus or the output folder is wrong.
-    """
+    """Return the exit status; raises ValueError if an argument, a corpus or the output folder is wrong."""
     if unknown := [name for name in args.sources if name not in KNOWN]:
         raise ValueError(
             f"there is no corpus {', '.join(unknown)}; known: {', '.join(KNOWN)}. `vocoder-train prepare` reads folders"
