@@ -115,7 +115,7 @@ def train(config: AdapterRun, resume: bool) -> None:
     fitted = frames_of(manifest, chosen[:cut], model.config, config, config.augment)
     held = frames_of(manifest, chosen[cut:], model.config, config, AugmentConfig())
     objective = AdapterObjective(model, source, fitted, config.ridge)
-    fit(config, objective, fitted, held, provenance=provenance(manifest), resume=resume)
+    fit(config, objective, fitted, held, provenance=provenance(Manifest(manifest.root, tuple(entries))), resume=resume)
 
 
 def usable(manifest: Manifest, source: MelConfig, target: MelConfig) -> list[Entry]:

@@ -102,10 +102,11 @@ SYNTHESIS_ERRORS = {
 
 def test_invalid_stream_options_are_rejected_immediately():
     known = "sigma, seed, denoise, corrections, sharpen, guard, preset, adapt, chunk_frames, first_chunk_frames"
-    unknown = rf"^unknown option 'sharpn'; known: {known}$"
-    for option, message in (({"sigma": -0.1}, "sigma"), ({"chunk_frames": "8"}, "from 1 to"), ({"sharpn": 1}, unknown)):
+    least, unknown = "from 1 to", rf"^unknown option 'sharpn'; known: {known}$"
+    cases = ("sigma", -0.1, "sigma"), ("chunk_frames", 0, least), ("chunk_frames", "8", least), ("sharpn", 1, unknown)
+    for name, value, message in cases:
         with pytest.raises((ValueError, TypeError), match=message):
-            tiny_synthesizer("lapped").stream(mel(5, 3), **option)
+            tiny_synthesizer("lapped").stream(mel(5, 3), **{name: value})
 
 
 def test_info_is_plain_data_and_repr_is_one_line():
