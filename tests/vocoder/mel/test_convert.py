@@ -59,8 +59,7 @@ def test_conversion_raises_values_to_the_floor_of_the_target():
 def test_mismatches_list_every_difference(source, target, fields, words):
     with pytest.raises(MelMismatchError) as caught:
         convert(torch.zeros(preset(source).n_mels, 5), preset(source), preset(target))
-    text = str(caught.value)
     start = f"compute the mel with the mel config '{target}', because '{source}' mels cannot be converted exactly"
-    assert text.startswith(start)
+    assert (text := str(caught.value)).startswith(start)
     assert [each.split()[0] for each in pickle.loads(pickle.dumps(caught.value)).differences] == fields.split()
     assert all(difference in text for difference in (*caught.value.differences, words))
