@@ -61,12 +61,20 @@ Rules = Iterator[tuple[bool, str]]
 class Checked:
     """A dataclass that enforces its `_rules` and the annotations of its fields: `Literal`, and `Annotated` with bounds.
 
-    Raises a ConfigError; see `check_bounds`.
+    Bounds hold for both ends of a range [low, high]; None is always allowed. Raises a ConfigError.
     """
 
     def __post_init__(self) -> None:
         bounds, choices = _annotated(type(self))  # type: ignore[arg-type]  # mypy takes classes for unhashable
-        check_bounds(self, **bounds)
+        for name, (low, high) in bounds.items():
+            value = getattr(self, name)
+            values = value if isinstance(value, tuple) else (value,)
+            if isinstance(value, tuple) and (len(value) != 2 or value[0] > value[1]):
+                raise ConfigError(f"{name} must be a range [low, high], not {list(value)}")
+            if not all(math.isfinite(v) and low <= v <= high for v in values if v is not None):
+                least = "above 0" if low == POSITIVE[0] else f"at least {low:g}"
+                most = f" and at most {high:g}" if math.isfinite(high) else ""
+                raise ConfigError(f"{name} must be {least}{most}, not {value}")
         for name, known in choices.items():
             if (value := getattr(self, name)) not in known:
                 raise ConfigError(f"{name} must be {' or '.join(map(repr, known))}, not {value!r}")
@@ -89,22 +97,6 @@ def _annotated(cls: type) -> tuple[dict[str, tuple[float, float]], dict[str, tup
     }
     choices = {name: typing.get_args(hint) for name, hint in hints.items() if typing.get_origin(hint) is typing.Literal}
     return bounds, choices
-
-
-def check_bounds(config: object, **bounds: tuple[float, float]) -> None:
-    """Check that settings, and both ends of ranges, lie within bounds; None is always allowed.
-
-    Raises a ConfigError if one does not, or if a tuple is not a range [low, high].
-    """
-    for name, (low, high) in bounds.items():
-        value = getattr(config, name)
-        values = value if isinstance(value, tuple) else (value,)
-        if isinstance(value, tuple) and (len(value) != 2 or value[0] > value[1]):
-            raise ConfigError(f"{name} must be a range [low, high], not {list(value)}")
-        if not all(math.isfinite(v) and low <= v <= high for v in values if v is not None):
-            least = "above 0" if low == POSITIVE[0] else f"at least {low:g}"
-            most = f" and at most {high:g}" if math.isfinite(high) else ""
-            raise ConfigError(f"{name} must be {least}{most}, not {value}")
 
 
 def to_dict(config: Any) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from vocoder.config import COUNT, POSITIVE, ConfigError, check_bounds, from_dict, to_dict
+from vocoder.config import Checked, Count, Positive, Rules, from_dict, to_dict
 from vocoder.files import complete
 from vocoder.mel.config import MelConfig
 
@@ -19,7 +19,7 @@ class ManifestError(ValueError):
 
 
 @dataclass(frozen=True)
-class Entry:
+class Entry(Checked):
     """One utterance of a prepared corpus."""
 
     path: str
@@ -27,9 +27,9 @@ class Entry:
     corpus: str
     speaker: str
     split: Split
-    duration: float
+    duration: Positive
     """Seconds."""
-    sample_rate: int
+    sample_rate: Count
     """Hertz."""
     licence: str
     bandwidth: float | None = None
@@ -49,14 +49,14 @@ class Entry:
         """The bandwidth in hertz, or half the sample rate if unknown."""
         return self.sample_rate / 2 if self.bandwidth is None else self.bandwidth
 
-    def __post_init__(self) -> None:
+    def _rules(self) -> Rules:
         for name, value in (("path", self.path), ("mel", "mel.npy" if self.mel is None else self.mel)):
             path = PurePosixPath(value)
-            if not value or path.is_absolute() or ".." in path.parts:
-                raise ConfigError(f"{name} must be relative and stay inside the manifest's folder, not {value!r}")
-        check_bounds(self, duration=POSITIVE, sample_rate=COUNT, bandwidth=(POSITIVE[0], self.sample_rate / 2))
-        if not self.corpus or not self.speaker:
-            raise ConfigError("corpus and speaker must not be empty")
+            inside = value != "" and not path.is_absolute() and ".." not in path.parts
+            yield inside, f"{name} must be relative and stay inside the manifest's folder, not {value!r}"
+        most = self.sample_rate / 2
+        yield 0 < self.band_edge <= most, f"bandwidth must be above 0 and at most {most:g}, not {self.bandwidth}"
+        yield bool(self.corpus and self.speaker), "corpus and speaker must not be empty"
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from training.corpora.manifest import Entry
-from vocoder.config import Checked, Count, NotNegative, NotNegativeInt, check_bounds
+from vocoder.config import Checked, Count, NotNegative, NotNegativeInt, Rules
 
 Group = Literal["speaker", "corpus"]
 
@@ -38,9 +38,9 @@ class Comparison(Checked):
     listen: NotNegativeInt = field(default=2, metadata={"help": "utterances per row in listening.html"})
     jobs: Count = field(default=1, metadata={"help": "number of scoring processes"})
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_bounds(self, max_seconds=(self.min_seconds, math.inf))
+    def _rules(self) -> Rules:
+        longest, least = self.max_seconds, self.min_seconds
+        yield least <= longest < math.inf, f"max_seconds must be at least {least:g}, not {longest}"
 
     def takes(self, entry: Entry) -> bool:
         """Return whether an utterance's length is in range."""
