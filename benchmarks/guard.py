@@ -81,8 +81,8 @@ def detection(guard: Guard, args: argparse.Namespace) -> None:
         f"`{name}`": (partial(mel_of, config=config), convention_of(config)) for name, config in PRESETS.items()
     }
     others: dict[str, Way] = {
-        name: (compute, None if encoding is None else Recognised("vocos", encoding))
-        for name, (compute, encoding) in OF_100_BANDS.items()
+        name: (compute, None if expected is None else Recognised(*expected.split(":")))
+        for name, (compute, expected) in OF_100_BANDS.items()
     }
     for title, ways in (("", presets), (" 100 bands", others)):
         heads = [f"`preset=auto` of mels of{title}", "utterances", "right", "refused", "wrong"]

@@ -145,16 +145,16 @@ CONVENTIONS: tuple[Convention, ...] = (
 _BIGVGAN = {"mel_scale": "slaney", "mel_norm": "slaney", "floor": 1e-5}
 
 OF_100_BANDS: Mapping[str, tuple[Callable[[Tensor], Tensor], str | None]] = {
-    "BigVGAN": (_vocos(**_BIGVGAN), None),
-    "BigVGAN, log10": (_vocos(**_BIGVGAN, log="log10"), None),
-    "BigVGAN, decibels": (_vocos(**_BIGVGAN, log="db20"), None),
+    "BigVGAN": (_vocos(**_BIGVGAN), "bigvgan:ln"),
+    "BigVGAN, log10": (_vocos(**_BIGVGAN, log="log10"), "bigvgan:log10"),
+    "BigVGAN, decibels": (_vocos(**_BIGVGAN, log="db20"), "bigvgan:db20"),
     "BigVGAN's bands as Tortoise maps them to -1..1": (
         lambda x: (_vocos(**_BIGVGAN)(x) - TORTOISE[0]) * 2.0 / (TORTOISE[1] - TORTOISE[0]) - 1.0,
         None,
     ),
-    "`vocos`, log10": (_vocos(log="log10"), "log10"),
-    "`vocos`, decibels": (_vocos(log="db20"), "db20"),
-    "`vocos`, decibels mapped to 0..1": (_vocos(log="db20", ref_db=20.0, range_db=100.0), "unit"),
+    "`vocos`, log10": (_vocos(log="log10"), "vocos:log10"),
+    "`vocos`, decibels": (_vocos(log="db20"), "vocos:db20"),
+    "`vocos`, decibels mapped to 0..1": (_vocos(log="db20", ref_db=20.0, range_db=100.0), "vocos:unit"),
     "`vocos`, powers for magnitudes": (_vocos(power=2.0), None),
     "`vocos`, normalised by itself": (lambda x: _standardised(_vocos()(x)), None),
     "`vocos`, no logarithm": (lambda x: _vocos()(x).exp(), None),
@@ -162,11 +162,11 @@ OF_100_BANDS: Mapping[str, tuple[Callable[[Tensor], Tensor], str | None]] = {
     "`vocos`, hop of 128": (_vocos(hop_length=128), None),
     "`vocos`, hop of 512": (_vocos(hop_length=512), None),
     "`vocos`, bands of 44.1 kHz": (_vocos(sample_rate=44100, f_max=22050.0), None),
-    "`vocos`, 100 frames": (lambda x: _middle(_vocos()(x)), "ln"),
+    "`vocos`, 100 frames": (lambda x: _middle(_vocos()(x)), "vocos:ln"),
     "`vocos`, 100 frames, transposed": (lambda x: _middle(_vocos()(x)).T, None),
     "white noise": (lambda x: _vocos()(0.1 * torch.randn(len(x), generator=torch.Generator().manual_seed(0))), None),
 }
-"""mels of 100 bands, each in an encoding that a mel config can express"""
+"""mels of 100 bands, each with the LAYOUT:ENCODING that a mel config can express, if any"""
 
 
 def _standardised(mel: Tensor) -> Tensor:

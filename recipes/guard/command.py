@@ -49,12 +49,10 @@ class GuardRun(RunConfig):
     """corpora to fit densities and recogniser to; by default all except those for calibration"""
     recordings: Annotated[int, (2, math.inf)] = 4000
     """number of segments of their utterances, each augmented and computed in every layout"""
-    sample_rate: int | None = None
-    """sample rate in Hz to assume for recordings; by default their own. A higher rate makes them faster and higher"""
     spoken: NotNegativeInt = 300
     """number of utterances made with espeak-ng, in other languages and voices than for calibration"""
     prior: Positive = 1.0
-    """prior odds of the layout of true mels against each other layout"""
+    """prior odds of the layout of true mels against each other layout, and of natural logarithms against others"""
     rounds: Count = 2
     """number of times that each segment is written in randomly drawn encodings"""
     variation: VariationConfig = field(default_factory=VariationConfig)
@@ -96,7 +94,7 @@ def train(config: GuardRun, resume: bool) -> None:
     torch.manual_seed(config.seed)
     model = GuardModel(config.model)
     names = tuple(name for name in config.model.convention.layouts if name in layouts())
-    seed, rate = config.seed, config.sample_rate or manifest.sample_rate
+    seed, rate = config.seed, manifest.sample_rate
     recordings = to_fit(manifest, fitted, config.recordings, config.spoken, seed)
     material = Material(recordings, names, rate, seed, "fitted to")
     fit_densities(model, material.true_mels(), layouts()[config.true].floor, config.variation, seed)

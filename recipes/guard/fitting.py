@@ -30,7 +30,7 @@ FALSE_ALARMS = 0.002
 """share of true mels that may be mistaken for others"""
 RESERVE = 0.05
 """factor on the probability below which so few of them fall, because few corpora do not represent all recordings"""
-WRONG_NAMES = 0.05
+WRONG_NAMES = 0.03
 """share of recognised conventions that may be wrong"""
 TEMPO = 0.3
 """standard deviation of the noise, in logarithms, that all changes from frame to frame share: speaking rates differ, so
@@ -123,11 +123,13 @@ def calibrate(
     """Calibrate a model with a lesson, of mels in all conventions, and true mels (n_mels, frames).
 
     It must not have been fitted to any of them. `prior` multiplies the prior odds of the layout of true mels against
-    each other layout. True mels are judged unchanged, and as acoustic models might predict them.
+    each other layout, and those of natural logarithms against each other encoding. True mels are judged unchanged, and
+    as acoustic models might predict them.
     """
     net, generator = model.convention, torch.Generator().manual_seed(seed)
     fit_temperature(net, lesson)
-    net.layout.bias[0] += net.temperature[0] * math.log(prior)
+    for head, temperature in zip((net.layout, net.encoding), net.temperature, strict=True):
+        head.bias[0] += temperature * math.log(prior)
     claim = Convention(net.config.layouts[0], PLAIN)
     rough = [like_predicted(mel, VARIATIONS[i % len(VARIATIONS)], varied, generator) for i, mel in enumerate(mels)]
     own = torch.tensor([net.recognise(mel).probabilities[claim] for mel in (*mels, *rough)])

@@ -41,15 +41,27 @@ def coloured(mel: Tensor, config: VariationConfig, floor: float, generator: torc
 
 
 def like_predicted(mel: Tensor, variation: str, config: VariationConfig, generator: torch.Generator) -> Tensor:
-    """Return a mel (n_mels, frames) like those of acoustic models: smoothed along time, bands or both, or noisy."""
+    """Return a mel (n_mels, frames) like those of acoustic models: smoothed, averaged or noisy; see `VARIATIONS`."""
     if variation == "noisy":
         deviation = between(config.roughness, torch.rand(1, generator=generator))
         return mel + deviation * torch.randn(mel.shape, generator=generator)
+    if variation == "averaged":
+        return _averaged(mel, generator)
     if variation in ("time", "both"):
         mel = _mixed(mel, config, generator)
     if variation in ("bands", "both"):
         mel = _mixed(mel.T, config, generator).T
     return mel
+
+
+def _averaged(mel: Tensor, generator: torch.Generator) -> Tensor:
+    """Return a mel whose higher bands are averages over frames and bands, as where an acoustic model is uncertain."""
+    start, end, most = torch.rand(3, generator=generator).tolist()
+    times = torch.randint(1, 7, (2,), generator=generator).tolist()
+    smooth = smoothed(smoothed(mel, times[0]).T, times[1]).T
+    bands = torch.linspace(0.0, 1.0, len(mel))
+    share = (0.5 + 0.5 * most) * ((bands - 0.5 * start) / (0.1 + 0.5 * end)).clamp(0.0, 1.0)
+    return mel + share[:, None] * (smooth - mel)
 
 
 def _mixed(mel: Tensor, config: VariationConfig, generator: torch.Generator) -> Tensor:

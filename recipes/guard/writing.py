@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from recipes.guard.recordings import at_rate
 from recipes.guard.variation import VariationConfig, like_predicted
+from vocoder.audio.resampling import resample
 from vocoder.layers.recogniser import ConventionConfig
 from vocoder.mel.config import MelConfig
 from vocoder.mel.conventions import LN10, NATURAL, NOT_SPEECH, PLAIN, SHUFFLED, TORTOISE, VARIATIONS, encodings, layouts
@@ -20,7 +21,8 @@ from vocoder.mel.spectrogram import MelSpectrogram
 
 LEAST = 1e-12
 """floor of energies"""
-OWN = {"espnet": "log10", "r9y9": "log10", "speecht5": "log10", "tacotron2-tf": "symmetric", "clarinet": "unit"}
+_DECIMAL = ("espnet", "espnet-24k", "r9y9", "speecht5")
+OWN = {**dict.fromkeys(_DECIMAL, "log10"), "tacotron2-tf": "symmetric", "clarinet": "unit"}
 """own encodings of layouts; the others use natural logarithms"""
 _USUAL = ("statistics", "statistics", "ln", "log10", "db20", "db10", "unit", "symmetric")
 _LOWEST_FLOOR = 1e-10
@@ -47,7 +49,8 @@ def energies(x: np.ndarray, sample_rate: int, names: Sequence[str], rng: np.rand
     dtype = torch.float64 if rng.random() < 0.3 else torch.float32
     configs = {name: _chosen(name, rng) for name in names}
     rates = {config.sample_rate for config in configs.values()}
-    audio = {rate: torch.from_numpy(at_rate(x, sample_rate, rate)).to(dtype) for rate in rates}
+    resampled = at_rate if rng.random() < 0.5 else resample  # the two differ near the band edge
+    audio = {rate: torch.from_numpy(resampled(x, sample_rate, rate)).to(dtype) for rate in rates}
     return {
         name: _spectrogram(config)(audio[config.sample_rate][None])[0].float()
         for name, config in configs.items()

@@ -9,7 +9,7 @@ from vocoder.guard.guard import Guard, guard_of, looks_transposed
 from vocoder.guard.verdict import UNSURE, fault, recognised, remedy, unsure
 from vocoder.layers.recogniser import Guess, Recognition
 from vocoder.mel.config import PRESETS, MelConfig
-from vocoder.mel.conventions import TRANSPOSED, convention_of, indistinguishable, layouts, never_recognised
+from vocoder.mel.conventions import TRANSPOSED, convention_of, layouts
 from vocoder.mel.values import finite_values, mel_range
 
 
@@ -32,7 +32,7 @@ def recognised_config(mel: Tensor | np.ndarray, own: MelConfig) -> MelConfig:
     if guard is None:
         return _by_bands(tuple(mel.shape), own)
     if (scaled := guard.scaled_preset(finite_values(mel).cpu())) is not None:
-        return _unambiguous(scaled, own)
+        return scaled
     found = guard.recognise(mel)
     if across is not None and looks_transposed(mel, guard, across):
         message = f"preset=auto cannot read this mel. {fault(TRANSPOSED, n_mels=mel.shape[1]).message}"
@@ -43,20 +43,12 @@ def recognised_config(mel: Tensor | np.ndarray, own: MelConfig) -> MelConfig:
     if best.mel_config is None and (explained := _explanation(guard, mel, found, own)):
         raise UnsureError(f"preset=auto cannot read this mel. {explained}", found.likeliest)
     if best.mel_config is None or not found.certain:
-        names = never_recognised(mel.shape[0])
         message = f"preset=auto could not recognise this mel. {unsure(found.likeliest)}"
-        raise UnsureError(f"{message} It never recognises {names}." if names else message, found.likeliest)
-    return _unambiguous(best.mel_config, own, found.likeliest)
-
-
-def _unambiguous(found: MelConfig, own: MelConfig, likeliest: tuple[Guess, ...] = ()) -> MelConfig:
-    """Return a recognised mel config; raise if the recogniser mistakes other presets for it."""
-    convention, others = convention_of(found), indistinguishable(found)
-    if convention is not None and any(name in others for name in layouts()[convention.layout].like):
-        names = " and ".join((found.name, *others))
-        advice = pass_one_of((found.name, *others), own) if found.name in PRESETS else remedy(convention, own)
-        raise UnsureError(f"preset=auto cannot tell {names} apart: {advice}", likeliest)
-    return found
+        raise UnsureError(message, found.likeliest)
+    if (like := layouts()[best.layout].like) is not None:
+        advice = remedy(best, own) or "compute the mel with the model's mel config"
+        raise UnsureError(f"preset=auto cannot tell {layouts()[best.layout].preset} and {like} apart: {advice}")
+    return best.mel_config
 
 
 def _explanation(guard: Guard, mel: Tensor | np.ndarray, found: Recognition, target: MelConfig) -> str:

@@ -75,16 +75,21 @@ class Guard:
         return logarithms is None or not self.model.typicality(logarithms).unlikely
 
     def scaled_preset(self, mel: Tensor) -> MelConfig | None:
-        """Return the preset with scaled values that a mel (n_mels, frames) follows, or None.
+        """Return the likeliest preset with scaled values that a mel (n_mels, frames) follows, or None.
 
-        It follows one if it is typical once the scale is undone.
+        It follows one if it is typical once the scale is undone. A value that repeats below silence, as floors do, is
+        of another scale.
         """
+        found, smallest = dict[MelConfig, float](), float(mel.min())
+        repeats = int((mel == smallest).sum()) > len(mel)
         for config in PRESETS.values():
             if config.scaled and config.n_mels == len(mel):
-                possible = mel_range(config).fault(float(mel.min()), float(mel.max())) is None
-                if possible and self.follows(convert(mel, config, plain(config)), plain(config)):
-                    return config
-        return None
+                possible = mel_range(config).fault(smallest, float(mel.max())) is None
+                elsewhere = repeats and smallest < mel_range(config).silence - FLAT
+                unscaled = convert(mel, config, plain(config)) if possible and not elsewhere else None
+                if unscaled is not None and self.follows(unscaled, plain(config)):
+                    found[config] = self.recognise(unscaled).best.probability
+        return max(found, key=found.__getitem__, default=None)
 
     def check(
         self,

@@ -124,10 +124,6 @@ def _explained(convention: Convention, claimed: MelConfig, target: MelConfig) ->
     if layout.preset:
         hint = f"or with those of {layout.preset} and {pass_one_of((layout.preset,), target)}"
         return f"The mel looks like {words}. Compute it with {claimed.name} settings, {hint}."
-    unknown = conventions.never_recognised(layout.mel_config.n_mels)
-    if unknown and encoding.name == PLAIN:
-        hint = f"if it is one, pass preset=NAME, otherwise compute the mel with {_settings(claimed)}"
-        return f"The mel looks like {words}, or like one of {unknown}, which are not recognised: {hint}."
     return f"The mel looks like {words}. Compute it with {_settings(claimed)}."
 
 

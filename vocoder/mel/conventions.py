@@ -14,8 +14,8 @@ from vocoder.mel.convert import plain
 
 TRUE, POWER = "nvidia", "power"
 """layout of the shipped models, and the same layout of powers"""
-VARIATIONS = ("time", "bands", "both", "noisy")
-"""how predicted mels differ from true ones: smoothed along time, bands or both, or rough"""
+VARIATIONS = ("time", "bands", "both", "averaged", "noisy")
+"""how predicted mels differ from true ones: smoothed along time, bands or both, averaged in higher bands, or rough"""
 SHUFFLED = "shuffled"  # frames in random order
 ANY = ""  # any layout
 NOT_SPEECH = "not-speech"  # bands in random order, or noise
@@ -25,7 +25,8 @@ _layout_fields = attrgetter(*_SPECTRUM, "n_mels", "f_min", "f_max", "mel_scale",
 HOPS = {128: (115, 140), 512: (440, 600)}
 NEAR_RATES = {44100: (48000,)}
 """hop in samples, or rate in Hz -> others that count as the same fault"""
-_LIKE = {"nemo": ("cosyvoice3",), "espnet": ("espnet-24k",), "speecht5": ("espnet-24k",)}
+_LIKE = {"speecht5": "espnet-24k", "espnet-24k": "speecht5"}  # same bands, and the same ratio of window to hop
+_OWN = ("sample_rate", "n_fft", "win_length", "hop_length", "f_min", "f_max")
 POWER_FLOOR = 1e-10
 """of power mels: the square of the floor of magnitudes"""
 PLAIN = "ln"  # natural logarithms
@@ -53,8 +54,8 @@ class Layout:
     """the preset with these bands, if any"""
     near: tuple[int, ...] = ()
     """hops in samples, or sample rates in Hz, that count as the same fault"""
-    like: tuple[str, ...] = ()
-    """presets of other layouts that the recogniser mistakes for this one"""
+    like: str | None = None
+    """preset of another layout that the recogniser cannot tell from this one"""
 
     @property
     def floor(self) -> float:
@@ -68,20 +69,22 @@ def layouts() -> Mapping[str, Layout]:
     nvidia, vocos = (dataclasses.replace(preset(name), name="guard") for name in (TRUE, "vocos"))
     power: dict[str, Any] = {"power": 2.0, "floor": POWER_FLOOR}
     found = {TRUE: Layout(nvidia, "typical", "the bands of the nvidia preset (0 to 8000 Hz)", TRUE)}
-    for name in ("nemo", "espnet", "r9y9", "tacotron2-tf"):
-        f_min, f_max = preset(name).f_min, preset(name).f_max
-        words = f"the bands of the {name} preset ({f_min:g} to {f_max:g} Hz)"
-        layout = Layout(dataclasses.replace(nvidia, f_min=f_min, f_max=f_max), "bands", words, name)
-        found[name] = dataclasses.replace(layout, like=_LIKE.get(name, ()))
+    for name in ("nemo", "espnet", "r9y9", "tacotron2-tf", "cosyvoice2", "cosyvoice3", "espnet-24k"):
+        own = {field: getattr(preset(name), field) for field in _OWN}
+        words = f"the bands of the {name} preset ({own['f_min']:g} to {own['f_max']:g} Hz)"
+        cause = "bands" if own["sample_rate"] == nvidia.sample_rate else "sample-rate"
+        found[name] = Layout(dataclasses.replace(nvidia, **own), cause, words, name, like=_LIKE.get(name))
     found[POWER] = Layout(dataclasses.replace(nvidia, **power), "power", "squared magnitudes")
     words = "sums of powers instead of magnitudes, in bands from 125 to 7600 Hz"
     found["clarinet"] = Layout(dataclasses.replace(nvidia, **power, f_min=125.0, f_max=7600.0), "power", words)
-    words = "audio at 16000 Hz (or 24000 Hz, hop 300) and the bands of the speecht5 preset (80 to 7600 Hz)"
+    words = "audio at 16000 Hz and the bands of the speecht5 preset (80 to 7600 Hz)"
     changed = dataclasses.replace(nvidia, sample_rate=16000, f_min=80.0, f_max=7600.0)
     found["speecht5"] = Layout(changed, "sample-rate", words, "speecht5", like=_LIKE["speecht5"])
     for hop, near in HOPS.items():
         changed = dataclasses.replace(nvidia, hop_length=hop)
         found[f"hop{hop}"] = Layout(changed, "hop", f"a hop near {hop} samples", near=near)
+    changed = dataclasses.replace(nvidia, n_fft=2048, win_length=2048)
+    found["fft2048"] = Layout(changed, "n_fft", "an n_fft of 2048")
     for rate in (16000, 24000, 44100):
         changed = dataclasses.replace(nvidia, sample_rate=rate)
         words = f"audio at about {rate} Hz"
@@ -94,7 +97,10 @@ def _of_100_bands(vocos: MelConfig, power: dict[str, Any]) -> Iterator[tuple[str
     bigvgan = dataclasses.replace(vocos, mel_scale="slaney", mel_norm="slaney", floor=1e-5)
     as_vocos, as_bigvgan = "the bands of the vocos preset", "the bands of the bigvgan preset"
     yield "vocos", Layout(vocos, "typical", as_vocos, "vocos")
-    yield "bigvgan", Layout(bigvgan, "bands", as_bigvgan, "bigvgan", like=("fireredtts", "gpt-sovits-v4"))
+    yield "bigvgan", Layout(bigvgan, "bands", as_bigvgan, "bigvgan")
+    for name in ("gpt-sovits-v4", "fireredtts"):
+        config = plain(dataclasses.replace(preset(name), name="guard"))
+        yield name, Layout(config, "sample-rate", f"the bands of the {name} preset", name)
     for name, config, words in (("vocos", vocos, as_vocos), ("bigvgan", bigvgan, as_bigvgan)):
         changed = dataclasses.replace(config, **power)
         yield f"{name}-power", Layout(changed, "power", f"squared magnitudes and {words}")
@@ -224,11 +230,6 @@ def indistinguishable(config: MelConfig) -> list[str]:
     convention = convention_of(config)
     if convention is None:
         return []
-    same = [name for name, other in PRESETS.items() if convention_of(other) == convention and name != config.name]
-    return [name for name in (*same, *layouts()[convention.layout].like) if PRESETS[name].scaled == config.scaled]
-
-
-def never_recognised(n_mels: int) -> str:
-    """List the presets with this number of bands that no guard recognises, as text; empty if there are none."""
-    names = [name for name, config in PRESETS.items() if config.n_mels == n_mels and convention_of(config) is None]
-    return ", ".join(names)
+    others = [other for other in PRESETS.values() if other.name != config.name and other.scaled == config.scaled]
+    like = layouts()[convention.layout].like
+    return [other.name for other in others if convention_of(other) == convention or other.name == like]

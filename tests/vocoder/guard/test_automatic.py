@@ -11,34 +11,33 @@ from tiny_models import random_synthesizer
 from vocoder.guard.automatic import UnsureError, recognised_config
 from vocoder.guard.guard import check
 from vocoder.mel.config import PRESETS, preset
+from vocoder.mel.conventions import TORTOISE
 
 NVIDIA = preset("nvidia")
-REJECTED = {
-    **dict.fromkeys(("bigvgan", "fireredtts"), "tell bigvgan and fireredtts apart: pass preset=bigvgan or fireredtts"),
-    **dict.fromkeys(("gpt-sovits-v3", "gpt-sovits-v4"), "cannot tell gpt-sovits-v3 and gpt-sovits-v4 apart"),
-    **dict.fromkeys(("cosyvoice2", "cosyvoice3"), "cosyvoice2, cosyvoice3"),
-    **{name: rf"tell {name} and espnet-24k apart: pass preset={name} or espnet-24k" for name in ("espnet", "speecht5")},
-    "espnet-24k": r"tell (espnet|speecht5) and espnet-24k apart: pass preset=(espnet|speecht5) or espnet-24k",
-    **dict.fromkeys(("nemo", "indextts2"), r"tell nemo and indextts2 and cosyvoice3 apart: pass preset=nemo or"),
-}
-AMBIGUOUS = "f5-tts"  # vocos with a higher floor: recognised as vocos, or rejected
+SAME = {"hifigan": "nvidia", "indextts2": "nemo", "f5-tts": "vocos"}
+ALIKE = ("speecht5", "espnet-24k")
 
 
-@pytest.mark.parametrize("name", [name for name in PRESETS if name != AMBIGUOUS])
+@pytest.mark.parametrize("name", PRESETS)
 def test_presets_are_recognised_or_listed_as_candidates(name):
-    if name in REJECTED:
-        with pytest.raises(UnsureError, match=REJECTED[name]):
-            recognised_config(mel_of(name), NVIDIA)
-    else:
-        assert recognised_config(mel_of(name), NVIDIA) == preset("nvidia" if name == "hifigan" else name)
+    if name not in ALIKE:
+        assert recognised_config(mel_of(name), NVIDIA) == preset(SAME.get(name, name))
+        return
+    either, natural = f"({'|'.join(ALIKE)})", dataclasses.replace(preset(name), log="ln")
+    for config, advice in ((preset(name), f"pass preset={either} or {either}"), (natural, "compute the mel with")):
+        with pytest.raises(UnsureError, match=f"tell {either} and {either} apart: {advice}"):
+            recognised_config(mel_of(config), NVIDIA)
 
 
 def test_unrecognised_mels_are_rejected_with_advice_and_auto_needs_a_mel():
     voice = random_synthesizer()
     with pytest.raises(UnsureError, match="reverse the bands"):
         recognised_config(mel_of("nvidia").flip(0), NVIDIA)
-    with pytest.raises(UnsureError, match=r"It may be the vocos or f5-tts preset \("):
-        recognised_config(mel_of("f5-tts"), NVIDIA)
+    with pytest.raises(UnsureError, match=r"It may be .* \(\d+ %\) or .* \(\d+ %\)\. Pass preset=NAME"):
+        recognised_config(mel_of("nvidia")[:, 80:100], NVIDIA)
+    tortoise = 2.0 * (mel_of("bigvgan") - TORTOISE[0]) / (TORTOISE[1] - TORTOISE[0]) - 1.0
+    with pytest.raises(UnsureError, match=r"natural logarithms mapped from -11\.51\.\.2\.31 to -1\.\.1"):
+        recognised_config(tortoise, NVIDIA)
     for mean, deviation in ((-5.5, 2.1), (float(mel_of("nvidia").mean()), float(mel_of("nvidia").std()))):
         with pytest.raises(UnsureError, match="multiply by the deviation and add the mean"):
             recognised_config((mel_of("nvidia") - mean) / deviation, NVIDIA)
@@ -63,22 +62,13 @@ def test_a_recognised_preset_gives_the_same_audio_as_a_named_one(name):
     assert voice.check(mel, preset="auto").typical
 
 
-TO_NATURAL, BOTH = r"multiply by ln\(10\) = 2.302585", "then pass preset=bigvgan or fireredtts"
-OTHERS_OF_100_BANDS = {
-    "BigVGAN": (preset("bigvgan"), "cannot tell bigvgan and fireredtts"),
-    "BigVGAN, log10": (dataclasses.replace(preset("bigvgan"), log="log10"), f"fireredtts apart: {TO_NATURAL}, {BOTH}$"),
-    "powers": (dataclasses.replace(preset("vocos"), power=2.0), "squared magnitudes.* If .*, pass preset=vocos."),
-}
-"""mels with as many bands as those of the vocos preset, but other values"""
-
-
 @pytest.mark.parametrize("recording", [RECORDING, OTHER_RECORDING], ids=lambda path: path.stem)
-@pytest.mark.parametrize("name", OTHERS_OF_100_BANDS)
-def test_mels_with_100_bands_are_not_all_recognised_as_vocos(name, recording):
-    config, words = OTHERS_OF_100_BANDS[name]
-    with pytest.raises(UnsureError, match=words):
-        recognised_config(mel_of(config, recording), NVIDIA)
-    assert recognised_config(mel_of(preset("vocos"), recording), NVIDIA) == preset("vocos")
+def test_mels_with_100_bands_are_told_apart(recording):
+    for config in (preset("vocos"), preset("bigvgan"), dataclasses.replace(preset("bigvgan"), log="log10")):
+        found = recognised_config(mel_of(config, recording), NVIDIA)
+        assert dataclasses.replace(found, name=config.name) == config
+    with pytest.raises(UnsureError, match=r"squared magnitudes.* If .*, pass preset=vocos."):
+        recognised_config(mel_of(dataclasses.replace(preset("vocos"), power=2.0), recording), NVIDIA)
 
 
 @pytest.mark.parametrize("recording", [RECORDING, OTHER_RECORDING], ids=lambda path: path.stem)
