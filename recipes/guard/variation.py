@@ -59,8 +59,8 @@ def _averaged(mel: Tensor, generator: torch.Generator) -> Tensor:
     start, end, most = torch.rand(3, generator=generator).tolist()
     times = torch.randint(1, 7, (2,), generator=generator).tolist()
     smooth = smoothed(smoothed(mel, times[0]).T, times[1]).T
-    bands = torch.linspace(0.0, 1.0, len(mel))
-    share = (0.5 + 0.5 * most) * ((bands - 0.5 * start) / (0.1 + 0.5 * end)).clamp(0.0, 1.0)
+    bands: Tensor = torch.linspace(0.0, 1.0, len(mel))
+    share: Tensor = (0.5 + 0.5 * most) * ((bands - 0.5 * start) / (0.1 + 0.5 * end)).clamp(0.0, 1.0)
     return mel + share[:, None] * (smooth - mel)
 
 
