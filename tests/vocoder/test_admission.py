@@ -105,13 +105,13 @@ def test_mels_that_are_too_long_are_rejected_and_other_bands_are_recognised():
     assert pickle.loads(pickle.dumps(error.value)).limit == most
     (true,), (other,) = (admit(true_mel(c), NVIDIA, vocos, guard="warn").verdicts for c in (vocos, preset("bigvgan")))
     assert (true.typical, true.adapted, other.typical, other.cause) == (True, "vocos", False, "bands")
-    assert "looks like the bands of the bigvgan preset: pass preset=bigvgan or fireredtts" in other.message
+    assert "looks like the bands of the bigvgan preset: pass preset=bigvgan." in other.message
 
 
 RECOGNISED_AS = {
     "zipvoice": "the zipvoice preset: pass preset=zipvoice.",
-    "gpt-sovits-v3": "the gpt-sovits-v3 preset: pass preset=gpt-sovits-v3, or use .* 'reverse' for gpt-sovits-v4.",
-    "fireredtts": "the bands of the bigvgan preset: pass preset=bigvgan, or use .* 'reverse' for fireredtts.",
+    "gpt-sovits-v3": "the gpt-sovits-v3 preset: pass preset=gpt-sovits-v3.",
+    "fireredtts": "the bands of the fireredtts preset: use the shipped model 'reverse' for fireredtts.",
 }
 
 

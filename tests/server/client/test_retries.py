@@ -100,7 +100,7 @@ def test_the_asyncio_client(ready, streamer, wait_until):
     with ready(streamer, queue_size=1) as url:
         with pytest.warns(MelWarning) as told:
             asyncio.run(use_client(AsyncClient(url, trust_env=False)))
-        assert [warning.filename for warning in told] == [__file__, __file__]
+        assert [warning.filename for warning in told] == [__file__] * 4
         patience = Impatient(most=1000, resume=streamer.gate.set)
         with full_queue(url, streamer, wait_until):
             asyncio.run(stream_with_retries(AsyncClient(url, trust_env=False, retries=patience)))
