@@ -162,7 +162,7 @@ class Service:
         shared_frames, limits = SHARED_FRAMES if kind == "cuda" else 0, (settings.queue_size, settings.max_wait)
         several = lanes.count if lanes.count > 1 else 0
         processes = several if settings.processes < 0 else settings.processes
-        dtype = None if settings.dtype == "auto" else getattr(torch, settings.dtype)
+        dtype = None if settings.dtype == "auto" else settings.dtype
         own = load or partial(vocoder.load, device=settings.device, dtype=dtype, guard="off")
         self.settings = settings
         self.metrics = metrics = Metrics()

@@ -1,6 +1,7 @@
 """Load a model by name, directory or Hugging Face repository."""
 
 from collections.abc import Mapping
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ class DeviceError(ValueError):
 def load(
     model: str | Path = DEFAULT_MODEL,
     device: Device = "cpu",
-    dtype: torch.dtype | None = None,
+    dtype: torch.dtype | str | None = None,
     *,
     guard: GuardMode = "warn",
 ) -> Synthesizer:
@@ -38,7 +39,7 @@ def load(
         model: the name of a shipped model, a model directory, or a Hugging Face repository id such as `me/voice`
             or `me/voice@revision`.
         device: "cpu", "cuda", ...
-        dtype: precision of most products. Default: the model's `own_dtype`.
+        dtype: precision of most products, or its name, such as "bfloat16". Default: the model's `own_dtype`.
         guard: default for the `guard` argument of `Synthesizer.synthesize`.
 
     On a CPU the process keeps up to 256 MiB of freed memory for the next run; see `keep_freed_memory`.
@@ -47,8 +48,11 @@ def load(
         CheckpointError: the model does not exist, its files are damaged, or it cannot synthesize.
         DeviceError: the device cannot be used, or has no products of this dtype for this model.
         ValueError: the guard mode is unknown.
-        TypeError: dtype is neither torch.int8 nor a floating-point dtype.
+        TypeError: the model is no path, or dtype is neither torch.int8 nor a floating-point dtype.
     """
+    if not isinstance(model, (str, PathLike)):
+        raise TypeError(f"model must be a name, a directory or a repository id, not {model!r}")
+    dtype = getattr(torch, dtype, dtype) if isinstance(dtype, str) else dtype
     if dtype not in (None, torch.int8) and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
         raise TypeError(f"dtype must be torch.int8 or a floating-point dtype such as torch.float32, not {dtype!r}")
     try:

@@ -125,7 +125,8 @@ def _header_of(start: bytes) -> NpyHeader:
         raise ValueError(f"a mel must hold floats, not {header.descr or 'records'}")
     shape = header.shape[1:] if header.shape[:1] == (1,) and len(header.shape) == 3 else header.shape
     if len(shape) != 2 or 0 in shape:
-        raise ValueError(f"a mel must be (n_mels, frames) with at least one frame, not {shape}; save one mel per file")
+        several = "; save one mel per file" if len(shape) == 3 else ""
+        raise ValueError(f"a mel must be (n_mels, frames) with at least one frame, not {shape}{several}")
     return header
 
 

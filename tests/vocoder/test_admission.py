@@ -40,7 +40,9 @@ def decimal_mel():
         (QUIET.T, r"not \(6, 80\); it looks transposed, \(frames, n_mels\) instead of \(n_mels, frames\)$"),
         (torch.zeros(100, 6), r"not \(100, 6\); presets with 100 bands are vocos, f5-tts, "),
         (torch.zeros(80, 0), r"at least one frame, not \(80, 0\)$"),
-        (QUIET * float("nan"), r"480 of the 480 values are not finite .*, the first of them mel\[0, 0\]"),
+        (QUIET * float("nan"), r"480 of the 480 values are not finite .*, the first of them mel\[0, 0\]$"),
+        (torch.zeros(80, 6).log(), r"mel\[0, 0\]; the logarithm of 0 is infinite, so take that of max\(x, 1e-5\)$"),
+        (torch.zeros(6, 1), r"not \(6, 1\); if these are the values of a band, iterate over frames instead"),
         (torch.zeros(5), r"must be \(80, frames\) or \(B, 80, frames\)"),
     ],
 )

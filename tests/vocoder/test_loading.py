@@ -53,7 +53,7 @@ def test_imported_models_use_float32_by_default(assets, tmp_path, monkeypatch):
     directory = save_model(tmp_path / "mine", tiny_waveglow("lapped"), TINY_MEL, provenance=origin)
     assert load("first").dtype == torch.bfloat16
     assert load(directory).dtype == torch.float32
-    assert load(directory, dtype=torch.bfloat16).dtype == torch.bfloat16
+    assert load(directory, dtype=torch.bfloat16).dtype == load(directory, dtype="bfloat16").dtype == torch.bfloat16
 
 
 def test_integers_are_the_default_where_they_exist_and_refused_where_they_do_not(assets, monkeypatch):
@@ -70,6 +70,8 @@ def test_integers_are_the_default_where_they_exist_and_refused_where_they_do_not
         load("first", dtype=torch.int8)
     with pytest.raises(TypeError, match=r"must be torch\.int8 or a floating-point .*, not torch\.int16"):
         load("first", dtype=torch.int16)
+    with pytest.raises(TypeError, match="model must be a name, a directory or a repository id, not None"):
+        load(None)
 
 
 COMMITS = ("0" * 39 + "1", "0" * 39 + "2")

@@ -35,8 +35,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, others: Mapping[str, Any] | None = None) -> int:
     """Run the command, with `others` as further models by name, and return its exit status."""
-    import torch  # slow imports, which --help does not need
-
     from training.evaluate.comparison import compare
     from vocoder.loading import load
 
@@ -46,8 +44,7 @@ def run(args: argparse.Namespace, others: Mapping[str, Any] | None = None) -> in
     options = Comparison(**{field.name: given[field.name] for field in fields(Comparison)})
     if twice := sorted({name for name in args.models if args.models.count(name) > 1}):
         raise ValueError(f"{', '.join(twice)} is given twice")
-    dtype = getattr(torch, args.dtype) if args.dtype else None
-    models = {reference: load(reference, dtype=dtype, guard="off") for reference in args.models}
+    models = {reference: load(reference, dtype=args.dtype, guard="off") for reference in args.models}
     counts = {reference: model.model.config.corrections for reference, model in models.items()}
     if args.corrections is None and (said := unlike(counts)):
         print(said, flush=True)

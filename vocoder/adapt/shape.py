@@ -47,6 +47,8 @@ def bands_hint(shape: Sequence[int], n_mels: int, target: MelConfig) -> str:
             hints.append(f"use the shipped model {model!r} for presets with {bands} bands: {_listed(names)}")
     elif bands == LIBROSA_BANDS:
         hints.append(f"{bands} bands are librosa's default: compute {n_mels}, with the model's other settings too")
+    if columns == 1 and not turned and bands != n_mels and not _presets_of(rows):
+        hints.append("if these are the values of a band, iterate over frames instead, as over mel.T")
     names = _presets_of(rows) if columns == n_mels else []
     taken = [name for name in names if takes(PRESETS[name], target)]
     if names and len(taken) <= MOST_NAMES:  # 100 x 80: 80 bands transposed, or 80 frames of 100 bands

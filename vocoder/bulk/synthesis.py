@@ -50,8 +50,7 @@ class RowSynthesizer:
 
     def __init__(self, options: BulkOptions) -> None:
         self._options, sampling = options, options.sampling
-        dtype = None if options.dtype is None else getattr(torch, options.dtype)
-        self.synthesizer = load(options.model, options.device, dtype, guard="off")
+        self.synthesizer = load(options.model, options.device, options.dtype, guard="off")
         if sampling.preset != AUTO:
             self.synthesizer.path(sampling.preset, sampling.adapt)  # raises if there is no conversion
 

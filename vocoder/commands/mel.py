@@ -30,6 +30,8 @@ def run(args: argparse.Namespace) -> int:
 def _make(config: MelConfig, source: Path, target: Path) -> str:
     if target.suffix.lower() in AUDIO_SUFFIXES:
         raise ValueError(f"{target} would hold a mel, not audio: give it the suffix .npy")
+    if target != STANDARD and not target.suffix and not target.exists():
+        raise ValueError(f"{target} has no suffix: name a .npy file, or a folder that exists")
     x, sample_rate = read_audio(source_of(source), config.sample_rate)
     mel = mel_of(x, config)
     write = sys.stdout.buffer.write if target == STANDARD else target.write_bytes

@@ -3,8 +3,6 @@
 import argparse
 from typing import get_args
 
-import torch
-
 from vocoder.audio.writing import AUDIO_FORMATS
 from vocoder.config import DTYPES
 from vocoder.loading import DEFAULT_MODEL, load, shipped_models
@@ -73,4 +71,4 @@ def add_preset_arguments(parser: argparse.ArgumentParser) -> None:
 
 def model(args: argparse.Namespace) -> Synthesizer:
     """Load the model of `--model`, `--device` and `--dtype`; commands that read mels apply the guard themselves."""
-    return load(args.model, args.device, args.dtype and getattr(torch, args.dtype), guard="off")
+    return load(args.model, args.device, args.dtype, guard="off")

@@ -127,6 +127,8 @@ def mel_of(x: NDArray[np.float32], config: MelConfig) -> NDArray[np.float32]:
 
 
 def _check_audio(x: Tensor) -> None:
+    if not isinstance(x, Tensor):
+        raise TypeError(f"audio must be a tensor (B, T), not {type(x).__name__}: use torch.from_numpy(x)[None]")
     if x.dim() != 2 or not x.is_floating_point():
         raise ValueError(f"audio must be floating point of shape (B, T), not {x.dtype} of shape {tuple(x.shape)}")
 

@@ -53,7 +53,10 @@ def finite_values(mel: Any, start: int = 0) -> Tensor:
         places[:, -1:] += start
         first = ", ".join(str(int(i)) for i in places[0])
         fault = f"{len(places)} of the {values.numel()} values are not finite (NaN, infinite, or beyond 32-bit floats)"
-        raise MelError(f"{fault}, the first of them mel[{first}]")
+        why = ""
+        if bool((values[~torch.isfinite(values)] == -math.inf).all()):
+            why = "; the logarithm of 0 is infinite, so take that of max(x, 1e-5)"
+        raise MelError(f"{fault}, the first of them mel[{first}]{why}")
     return values
 
 

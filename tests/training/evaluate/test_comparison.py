@@ -123,7 +123,7 @@ def test_options_and_model_names_are_passed_to_the_comparison(command, monkeypat
     assert main([*command, "a/last", "b/last", *more, "--with-griffin-lim", "--dtype", "int8"]) == 0
     expected = Comparison(limit=2, by="corpus", mels="own", griffin_lim=True, sigma=0.5, sharpen=0.25, listen=0)
     loaded = {reference: model.name for reference, model in seen["models"].items()}
-    assert (loaded, seen["options"]) == ({each: f"{each} torch.int8" for each in ("a/last", "b/last")}, expected)
+    assert (loaded, seen["options"]) == ({each: f"{each} int8" for each in ("a/last", "b/last")}, expected)
 
 
 @pytest.mark.parametrize(

@@ -103,9 +103,10 @@ def test_frames_of_a_padded_crop_equal_those_of_the_clip(name):
     [
         (torch.zeros(4000), r"shape \(B, T\), not torch.float32 of shape \(4000,\)"),
         (torch.zeros(1, 4000, dtype=torch.int16), "floating point .* not torch.int16"),
+        (np.zeros(4000, np.float32), r"a tensor \(B, T\), not ndarray: use torch.from_numpy\(x\)\[None\]"),
         (torch.zeros(1, 512), "512 samples is too short .* it needs at least 513"),
     ],
 )
 def test_invalid_audio_is_rejected(x, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ValueError, TypeError), match=message):
         MelSpectrogram(preset("nvidia"))(x)
