@@ -5,6 +5,7 @@ import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
+from difflib import get_close_matches
 from functools import partial
 from typing import Annotated, Any, TypeVar
 
@@ -49,9 +50,7 @@ class Engines:
 
     def __init__(self, references: Sequence[str], load: Load, lanes: Lanes, items: int, seconds: float) -> None:
         self.lanes = lanes
-        self.others = (
-            "To serve more, start it with one --model each: vocoder-serve --model reverse --model reverse-24k."
-        )
+        self.others = "To serve more, start it with one --model each: vocoder-serve --model NAME --model NAME."
         """how to serve other models, for error messages"""
         self._make: Callable[[str], Engine] = lambda name: Engine(name, load, lanes, items, seconds)
         self._engines = tuple(map(self._make, references))
@@ -70,7 +69,9 @@ class Engines:
         if any(engine.state is EngineState.LOADING and not engine.in_service for engine in self._engines):
             raise Problem("warming", "The models are still loading.", retry_after=LOADING_SECONDS)
         names = [engine.name for engine in self._engines]
-        raise Problem("unknown-model", f"This server has the models {', '.join(names)}. {self.others}", models=names)
+        meant = "".join(f" Did you mean {close}?" for close in get_close_matches(name, names, n=1))
+        message = f"This server has the models {', '.join(names)}.{meant} {self.others}"
+        raise Problem("unknown-model", message, models=names)
 
     @property
     def ready(self) -> bool:
