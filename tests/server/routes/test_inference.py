@@ -70,7 +70,7 @@ def test_errors_use_the_format_of_the_protocol(client, new_mel):
     mel = new_mel()
     for name, inputs, options, message in (
         ("fake", new_mel(n_mels=79), {}, r"must be \(80, frames\)"),
-        ("fakes", mel, {}, "This server has the models fake. Did you mean fake? To serve more"),
+        ("fakes", mel, {}, r"This server has the models fake\. Did you mean fake\? To serve more"),
         ("fake", mel, {"parameters": {"loudness": -20}}, "use gain"),
         ("fake", np.stack([mel] * 2), {}, "one mel per request"),
         ("fake", mel, {"timeout": 1}, "deadline"),
