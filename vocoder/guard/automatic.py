@@ -47,7 +47,8 @@ def recognised_config(mel: Tensor | np.ndarray, own: MelConfig) -> MelConfig:
         raise UnsureError(message, found.likeliest)
     if (like := layouts()[best.layout].like) is not None:
         advice = remedy(best, own) or "compute the mel with the model's mel config"
-        raise UnsureError(f"preset=auto cannot tell {layouts()[best.layout].preset} and {like} apart: {advice}")
+        message = f"preset=auto cannot tell {layouts()[best.layout].preset} and {like} apart: {advice}"
+        raise UnsureError(message, found.likeliest)
     return best.mel_config
 
 

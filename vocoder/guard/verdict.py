@@ -43,7 +43,7 @@ class Verdict:
     """percentage of true mels that are less likely than this one; 0 if another convention explains the mel better; None
     if there is too little to judge, or if the guard does not know the mel config"""
     cause: str
-    """`typical`, `too-short`, `unfamiliar` if only gross faults can be found, or the kind of fault: `log10`,
+    """`typical`, `too-short`, `unfamiliar` if only gross faults can be found, or the kind of fault: `n_fft`, `log10`,
     `decibels`, `normalised`, `symmetric`, `statistics`, `no-logarithm`, `power`, `bands`, `hop`, `sample-rate`,
     `transposed`, `upside-down`, `shuffled`, `negated`, `integers`, `loud`, `padding`, `silence`, `not-speech`, `range`
     if values are impossible, `unsure` if it follows another, unclear convention"""

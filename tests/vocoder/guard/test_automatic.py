@@ -25,8 +25,9 @@ def test_presets_are_recognised_or_listed_as_candidates(name):
         return
     either, natural = f"({'|'.join(ALIKE)})", dataclasses.replace(preset(name), log="ln")
     for config, advice in ((preset(name), f"pass preset={either} or {either}"), (natural, "compute the mel with")):
-        with pytest.raises(UnsureError, match=f"tell {either} and {either} apart: {advice}"):
+        with pytest.raises(UnsureError, match=f"tell {either} and {either} apart: {advice}") as error:
             recognised_config(mel_of(config), NVIDIA)
+        assert error.value.likeliest[0].convention.layout in ALIKE
 
 
 def test_unrecognised_mels_are_rejected_with_advice_and_auto_needs_a_mel():
