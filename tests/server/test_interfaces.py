@@ -137,7 +137,7 @@ INVALID = [
     ({}, MEL - 90.0, 422, "invalid-mel", "digital silence is"),
     ({}, np.exp(MEL), 422, "invalid-mel", "digital silence is"),
     ({"preset": "espnet"}, LOUD, 422, "invalid-mel", "After conversion from 'espnet'"),
-    ({"guard": "strict"}, MEL, 422, "unlikely-mel", "The mel does not"),
+    ({"guard": "strict"}, MEL, 422, "unlikely-mel", "does not look like speech"),
     ({}, random_mel(201), 413, "too-many-frames", "200 frames"),
 ]
 

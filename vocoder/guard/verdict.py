@@ -79,7 +79,7 @@ def recognised(recognition: Recognition, claimed: MelConfig, target: MelConfig) 
     for convention, share in recognition.probabilities.items():
         faults[_fault(convention)][convention] = share
     (cause, preset), alike = max(faults.items(), key=lambda item: sum(item[1].values()))
-    if sum(alike.values()) < NAMED:
+    if cause != NOT_SPEECH and sum(alike.values()) < NAMED:
         return Verdict(False, 0.0, UNSURE, f"The mel does not follow {claimed.name}. {unsure(found)}", likeliest=found)
     if cause in (SHUFFLED, NOT_SPEECH):
         return fault(cause, found)

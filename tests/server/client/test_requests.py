@@ -49,14 +49,14 @@ def test_a_whole_mel_is_synthesized(client, streamer):
 
 def test_guard_modes_and_the_list_of_models(ready, streamer):
     with ready(streamer, Streamer("模型")) as url, Client(url, trust_env=False) as client:
-        with pytest.warns(MelWarning, match="The mel does not") as told:
+        with pytest.warns(MelWarning, match="does not look like speech") as told:
             verdict = client.synthesize(mel_of(100)).guard
         with client.stream(mel_of(100)) as speech, pytest.warns(MelWarning) as streamed:
             list(speech)
         assert [warning.filename for warning in (*told, *streamed)] == [__file__, __file__]
-        assert (verdict.typical, verdict.cause, verdict.typicality >= 0.0) == (False, "unsure", True)
+        assert (verdict.typical, verdict.cause, verdict.typicality >= 0.0) == (False, "not-speech", True)
         assert client.synthesize(mel_of(100), guard="off").guard is None
-        with pytest.raises(InvalidRequestError, match="The mel does not"):
+        with pytest.raises(InvalidRequestError, match="does not look like speech"):
             client.synthesize(mel_of(100), guard="strict")
         models = client.models()
         assert [(model.name, model.state) for model in models] == [("streamer", "ready"), ("模型", "ready")]
