@@ -59,6 +59,7 @@ def load(
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:  # PyTorch has no single error for this
         reason = str(error).partition("\n")[0].partition(". ")[0].rstrip(".")
+        reason = "PyTorch knows no such device" if "Expected one of" in reason else reason
         raise DeviceError(f"device {str(device)!r} cannot be used: {reason}; try cpu, cuda or cuda:N") from error
     device, directory = torch.device(device), model_directory(model)
     if device.type == "cpu":

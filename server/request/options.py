@@ -15,7 +15,7 @@ from server.request.reading import Strict, once, read_json
 from vocoder.admission import Admitted
 from vocoder.audio.writing import Origin
 from vocoder.config import MAX_CORRECTIONS, ConfigError
-from vocoder.mel.config import MelConfig, MelConfigs, preset
+from vocoder.mel.config import ALIASES, MelConfig, MelConfigs, preset
 from vocoder.mel.config_file import AUTO, with_statistics
 from vocoder.sampling import MAX_SIGMA, AdaptMode, GuardMode, Sampling, sampling_fields
 
@@ -180,7 +180,7 @@ def known_config(name: str, known: MelConfigs) -> MelConfig:
     try:
         return preset(name, known)
     except ConfigError as error:
-        raise Problem("unknown-preset", sentence(error), presets=list(known)) from None
+        raise Problem("unknown-preset", sentence(error), presets=[*known, *ALIASES]) from None
 
 
 def _numbers(name: str, values: Any, n_mels: int) -> tuple[float, ...]:

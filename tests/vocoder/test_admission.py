@@ -39,6 +39,10 @@ def decimal_mel():
         (torch.zeros(80, 2), r"go from 0 to 0, .* No value is negative, so this is another scale\."),
         (QUIET.T, r"not \(6, 80\); it looks transposed, \(frames, n_mels\) instead of \(n_mels, frames\)$"),
         (torch.zeros(100, 6), r"not \(100, 6\); presets with 100 bands are vocos, f5-tts, "),
+        (
+            QUIET.repeat(1, 5).index_put((torch.tensor(3), torch.tensor(5)), torch.tensor(1e5)),
+            "Only 1 of 2400 values are",
+        ),
         (torch.zeros(80, 0), r"at least one frame, not \(80, 0\)$"),
         (QUIET * float("nan"), r"480 of the 480 values are not finite .*, the first of them mel\[0, 0\]$"),
         (torch.zeros(80, 6).log(), r"mel\[0, 0\]; the logarithm of 0 is infinite, so take that of max\(x, 1e-5\)$"),

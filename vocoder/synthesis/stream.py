@@ -213,7 +213,7 @@ def stream_audio(
     are no frames.
     """
     waited, since = 0.0, session.playback.clock()
-    for piece in map(_in_columns, pieces):
+    for piece in _in_columns(pieces):
         waited += session.playback.clock() - since
         session.push(piece)
         heed(session.judge())
@@ -235,7 +235,7 @@ def read_start(pieces: Iterable[Any]) -> tuple[Tensor, Iterator[Any]]:
     The start is (n_mels, frames). Raises an UnsureError if there are no pieces, a MelError if one has another shape.
     """
     pieces, kept, frames = iter(pieces), list[Any](), 0
-    for piece in map(_in_columns, pieces):
+    for piece in _in_columns(pieces):
         values = finite_values(piece, frames)
         check_single(values.ndim)
         kept.append(values if isinstance(piece, Tensor) else values.numpy())
@@ -246,5 +246,9 @@ def read_start(pieces: Iterable[Any]) -> tuple[Tensor, Iterator[Any]]:
     return torch.cat([torch.as_tensor(piece).cpu() for piece in kept], dim=1), chain(kept, pieces)
 
 
-def _in_columns(piece: Any) -> Any:
-    return piece[:, None] if isinstance(piece, (Tensor, np.ndarray)) and piece.ndim == 1 else piece
+def _in_columns(pieces: Iterable[Any]) -> Iterator[Any]:
+    """Yield pieces as columns (n_mels, frames), and without those that have no frames."""
+    for piece in pieces:
+        shape = tuple(piece.shape) if isinstance(piece, (Tensor, np.ndarray)) else ()
+        if len(shape) != 2 or shape[1]:
+            yield piece[:, None] if len(shape) == 1 else piece
