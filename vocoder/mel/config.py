@@ -15,27 +15,40 @@ ALIASES: Mapping[str, str] = MappingProxyType(
         "matcha-tts": "hifigan",
         "cosyvoice": "hifigan",
         "chatterbox": "cosyvoice2",
+        "soulx-podcast": "cosyvoice2",
+        "glm-4-voice": "hifigan",
         "e2-tts": "f5-tts",
+        "chattts": "f5-tts",
         "luxtts": "zipvoice",
         "glow-tts": "nvidia",
         "grad-tts": "hifigan",
-        "paddlespeech": "espnet-24k",
+        "indextts-2.5": "indextts2",
+        "fireredtts-1": "fireredtts",
     }
 )
 """other names of presets -> the preset"""
 
 _VERSIONED: Mapping[str, str] = MappingProxyType(
     {
-        "indextts": "indextts2",
-        "gptsovits": "gpt-sovits-v4",
-        "fastspeech2": "espnet",
-        "fastpitch": "nvidia",
-        "tacotron2": "nvidia",
+        "indextts": "'indextts2'",
+        "gptsovits": "'gpt-sovits-v4'",
+        "fireredtts1s": "'cosyvoice2'",
+        "glmtts": "'cosyvoice2'",
+        "stepaudio": "'cosyvoice'",
+        "seedvc": "'indextts2', or 'hifigan' in real time",
+        "tortoise": "'bigvgan', whose frames are centred half a hop later",
+        "paddlespeech": "'espnet-24k', or 'espnet' at 22,050 Hz",
+        "fastspeech2": "'nvidia' or 'espnet'",
+        "fastpitch": "'nvidia'",
+        "tacotron2": "'nvidia'",
     }
 )
 """start of a name whose mels depend on the version or recipe -> the likely preset"""
-_LATENT = ("xtts", "styletts2", "kokoro", "openvoice", "sparktts", "fishspeech", "vits")
-"""starts of the names of systems that have no mel"""
+_LATENT = (
+    *("xtts", "styletts2", "kokoro", "openvoice", "melotts", "vits", "sovitssvc", "gptsovitsv1", "gptsovitsv2"),
+    *("indextts1", "fireredtts2", "sparktts", "fishspeech", "maskgct", "megatts3", "qwen3tts", "vibevoice", "dia"),
+)
+"""starts of the names of systems, or of versions, that have no mel"""
 MOST_MEANT = 3
 """most presets to suggest for an unknown name"""
 Size = Annotated[int, (1, 2**15)]
@@ -220,10 +233,10 @@ def _meant(name: str, known: Collection[str]) -> str:
     letters, words = _letters(name), {_letters(word): word for word in (*known, *ALIASES, "auto")}
     if name == "auto":
         return ", which is only for mels to synthesize or check: name one;"
-    if (start := next((start for start in _VERSIONED if letters.startswith(start)), None)) is not None:
-        return f": its mels are usually {_VERSIONED[start]!r}, see docs/acoustic-models.md;"
     if letters.startswith(_LATENT):
         return ": this system has no mel, because its decoder takes latents or codes;"
+    if (start := next((start for start in _VERSIONED if letters.startswith(start)), None)) is not None:
+        return f": its mels are usually {_VERSIONED[start]}, see docs/acoustic-models.md;"
     near = [word for word in words if len(letters) > 1 and (letters in word or word in letters)]
     near = near or difflib.get_close_matches(letters, words, cutoff=0.7)
     return f"; did you mean {' or '.join(repr(words[word]) for word in near[:MOST_MEANT])}?" if near else ";"

@@ -14,8 +14,9 @@ from vocoder.mel.config_file import chosen_config, known_presets, load_mel_confi
 @pytest.mark.parametrize(
     ("name", "hint"),
     [
-        ("FastSpeech2", ": its mels are usually 'espnet', see docs/acoustic-models.md; known: nvidia"),
+        ("FastSpeech2", ": its mels are usually 'nvidia' or 'espnet', see docs/acoustic-models.md; known: nvidia"),
         ("GPT-SoVITS", ": its mels are usually 'gpt-sovits-v4'"),
+        ("GPT-SoVITS v2Pro", ": this system has no mel"),
         ("XTTS", ": this system has no mel, because its decoder takes latents or codes; known"),
         ("hifigam", "; did you mean 'hifigan'. known: nvidia"),
         ("vocos-mel-24khz", "; did you mean 'vocos'. known"),
