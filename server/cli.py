@@ -105,6 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     models = "a shipped model or a model directory; may be repeated, the first model is the default"
     add("--model", dest="models", action="append", metavar="NAME|DIR", help=models)
     add("--device", help="torch device, such as cpu or cuda (default: cpu)")
+    add("--dtype", choices=("auto", "float32", "bfloat16", "int8"), help="precision of most products (default: auto)")
     add("--api-keys-file", metavar="FILE", help="file of API keys; only clients with a key are served")
     add("--log-level", choices=("critical", "error", "warning", "info", "debug"))
     add("--log-format", choices=("auto", "json", "text"))
