@@ -7,7 +7,6 @@ from vocoder.command_line import run_program
 
 COMMANDS = {
     "prepare": ("recipes.corpora.command", "prepare the corpora of the shipped files"),
-    "pitch": ("recipes.pitch.train", "fit the network that estimates pitch from the mel"),
     "guard": ("recipes.guard.command", "fit the mel guard: densities of mels and a recogniser of conventions"),
     "adapter": ("recipes.adapters.command", "fit an adapter that converts mels of another convention to a model's"),
     "adapted-mels": ("recipes.adapters.pairs", "add recordings to a manifest again, with mels of other presets"),

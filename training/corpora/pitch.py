@@ -30,27 +30,20 @@ def label_hop(sample_rate: int, speed: float) -> int:
     return round(_HOP * speed * sample_rate / _REFERENCE_RATE)
 
 
-def track_pitch(
-    x: Floats, sample_rate: int, speed: float = 1.0, high_pass: float = HIGH_PASS, loudest: float = 0.0
-) -> Floats:
+def track_pitch(x: Floats, sample_rate: int, speed: float = 1.0) -> Floats:
     """Return the pitch labels (1 + T // hop,) of a recording x (T,): f0 in Hz as played, 0 for unvoiced frames.
 
     A recording played slower has fewer periods in the tracker's window and more frames, so its labels are not simply
     those of the recording scaled. Labels are therefore made at a few speeds, each used for the speeds near it.
-
-    `high_pass` is a frequency in Hz like `HIGH_PASS`, or 0 for no filter. If x is part of a longer signal, `loudest` is
-    the root mean square of that signal's loudest frame.
     """
     hop, played = label_hop(sample_rate, speed), sample_rate * speed
     window = 2 * round(_WINDOW * speed * sample_rate / _REFERENCE_RATE / 2)
-    heard = x
-    if high_pass:
-        sections = butter(6, high_pass, "high", fs=sample_rate, output="sos")
-        heard = sosfiltfilt(sections, x, padlen=min(4096, len(x) - 1)).astype(np.float32)
+    sections = butter(6, HIGH_PASS, "high", fs=sample_rate, output="sos")
+    heard = sosfiltfilt(sections, x, padlen=min(4096, len(x) - 1)).astype(np.float32)
     f0, voiced, _ = pyin(heard, played, window, hop)
     level = librosa.feature.rms(y=heard, frame_length=2 * round(0.046 * played / 2), hop_length=hop)[0]
-    loud = level > max(level.max(), loudest) * 10 ** (-40 / 20)  # the tracker itself ignores levels
-    return np.where(voiced & loud & (f0 >= high_pass * speed), f0, 0.0).astype(np.float32)
+    loud = level > level.max() * 10 ** (-40 / 20)  # the tracker itself ignores levels
+    return np.where(voiced & loud & (f0 >= HIGH_PASS * speed), f0, 0.0).astype(np.float32)
 
 
 def read_tracks(manifest: Manifest, entries: Sequence[Entry], speeds: Sequence[float]) -> dict[float, list[Floats]]:

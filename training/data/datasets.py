@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
-from functools import lru_cache
 from typing import Annotated, Any
 
 import numpy as np
@@ -145,29 +144,20 @@ class SegmentDataset:
 class MappedSegments:
     """Items computed by `make(x, rng)` from the audio of segments (margin + segment_length + margin,).
 
-    Each is a pure function of (seed, epoch, index). If items are slow to compute, `reuse` epochs in a row share them,
-    and they are kept in memory; 0 keeps none.
+    Each is a pure function of (seed, epoch, index).
     """
 
     def __init__(
-        self, segments: SegmentDataset, make: Callable[[Tensor, np.random.Generator], dict[str, Tensor]], reuse: int = 0
+        self, segments: SegmentDataset, make: Callable[[Tensor, np.random.Generator], dict[str, Tensor]]
     ) -> None:
-        self.segments, self.make, self.reuse = segments, make, reuse
-        self._item = lru_cache(len(segments) if reuse else 0)(self._made)
+        self.segments, self.make = segments, make
 
     def __len__(self) -> int:
         return len(self.segments)
 
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Tensor]:
-        return self._item(key[0] // max(self.reuse, 1), key[1])
-
-    def __reduce__(self) -> Any:
-        """Leave out the kept items, which no other process needs."""
-        return type(self), (self.segments, self.make, self.reuse)
-
-    def _made(self, epoch: int, index: int) -> dict[str, Tensor]:
-        rng = np.random.default_rng((self.segments.config.seed, epoch, index, _MAKING))
-        return self.make(self.segments[epoch, index]["x"], rng)
+        rng = np.random.default_rng((self.segments.config.seed, *key, _MAKING))
+        return self.make(self.segments[key]["x"], rng)
 
 
 def segments_of(

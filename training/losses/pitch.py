@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from vocoder.layers.conditioning import PitchNet
 
 
-def pitch_loss(pitch: PitchNet, mel: Tensor, f0: Tensor, voicing_weight: float = 1.0) -> Tensor:
+def pitch_loss(pitch: PitchNet, mel: Tensor, f0: Tensor) -> Tensor:
     """Return the cross-entropy of the pitch in voiced frames, plus that of the voicing in all frames.
 
     The target is a bell curve of one class width around the true pitch, as in CREPE (Kim et al., 2018). Pitch outside
@@ -20,10 +20,6 @@ def pitch_loss(pitch: PitchNet, mel: Tensor, f0: Tensor, voicing_weight: float =
     target = torch.softmax(-0.5 * (index - pitch.position(f0.clamp_min(1.0))[:, None]).square(), dim=1)
     entropy = -(target * torch.log_softmax(logits, dim=1)).sum(dim=1)
     decision = F.binary_cross_entropy_with_logits(voicing, voiced.to(voicing.dtype))
-    return mean_where((f0 >= config.f0_min) & (f0 <= config.f0_max), entropy) + voicing_weight * decision
-
-
-def mean_where(mask: Tensor, value: Tensor) -> Tensor:
-    """Return the mean of `value` where `mask` is true, or 0 if it is nowhere."""
-    mean: Tensor = (value * mask).sum() / mask.sum().clamp_min(1)
-    return mean
+    known = (f0 >= config.f0_min) & (f0 <= config.f0_max)
+    loss: Tensor = (entropy * known).sum() / known.sum().clamp_min(1) + decision
+    return loss

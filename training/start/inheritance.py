@@ -1,8 +1,6 @@
 """Initialises a model with the weights of others: all of them, its pitch network, or single layers."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any, TypeVar
 
 import torch
@@ -12,13 +10,12 @@ from torch.nn import functional as F
 from training.start.across import weights_across
 from vocoder.checkpoint import Checkpoint, load_model
 from vocoder.config import ConfigError, to_dict
-from vocoder.layers.conditioning import PitchConfig, PitchNet
+from vocoder.layers.conditioning import PitchNet
 from vocoder.layers.frame_block import FrameBlock
 from vocoder.layers.product import FrameConv
 from vocoder.loading import model_directory
 from vocoder.mel.config import MelConfig
 from vocoder.mel.convert import plain
-from vocoder.models.families import FAMILIES, Families, Family
 from vocoder.models.reverse import Reverse
 from vocoder.models.waveglow import WaveGlow
 
@@ -107,7 +104,7 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def inherit_pitch(model: Any, given: PitchNet) -> None:
-    """Copy the weights of a pitch network, from a model of the same mels or trained alone, into a model's own.
+    """Copy the weights of a pitch network, from a model of the same mels, into a model's own.
 
     Raises ConfigError if the model has none, or the shapes differ.
     """
@@ -138,35 +135,12 @@ def _shapes(module: nn.Module) -> dict[str, torch.Size]:
     return {name: value.shape for name, value in module.state_dict().items()}
 
 
-@dataclass(frozen=True)
-class PitchModelConfig:
-    """Shape of a stand-alone pitch network, and of its frames."""
-
-    n_mels: int = 80
-    hop_length: int = 256
-    sample_rate: int = 22050
-    pitch: PitchConfig = field(default_factory=PitchConfig)
-
-
-class PitchModel(nn.Module):
-    """A stand-alone pitch network, outside of a vocoder."""
-
-    def __init__(self, config: PitchModelConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.pitch = PitchNet(config.n_mels, config.pitch)
-
-
-WITH_PITCH: Families = MappingProxyType({**FAMILIES, "pitch": Family(PitchModelConfig, PitchModel)})
-"""all families, including stand-alone pitch networks"""
-
-
 def load_pitch(reference: str) -> PitchNet:
-    """Return the pitch network of a model, given by directory or shipped name; it may be a stand-alone network.
+    """Return the pitch network of a model, given by directory or shipped name.
 
     Raises ConfigError if it has none, CheckpointError if there is no such model.
     """
-    given = getattr(load_model(model_directory(reference), families=WITH_PITCH).model, "pitch", None)
+    given = getattr(load_model(model_directory(reference)).model, "pitch", None)
     if not isinstance(given, PitchNet):
         raise ConfigError(f"{reference} has no pitch network")
     return given

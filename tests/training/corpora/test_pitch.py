@@ -47,15 +47,12 @@ def test_quiet_parts_and_hum_are_unvoiced():
     assert (f0[6:36] > 0).all()
     assert (f0[52:] == 0).all()
     assert (track_pitch(np.zeros(RATE, np.float32), RATE) == 0).all()
-    quiet = x[RATE // 2 :]
-    assert (track_pitch(quiet, RATE)[6:-6] > 0).all()
-    assert (track_pitch(quiet, RATE, loudest=0.2) == 0).all()  # the loudest frame is elsewhere
+    assert (track_pitch(x[RATE // 2 :], RATE)[6:-6] > 0).all()
     hum = 0.2 * np.sin(2 * np.pi * 50 * np.arange(RATE) / RATE).astype(np.float32)
     x = hum + np.concatenate([np.zeros(RATE // 2, np.float32), voice(150.0)])
     f0 = track_pitch(x, RATE)
     assert np.abs(f0[52:-6] - 150).max() < 3
     assert (f0[6:36] == 0).all()
-    assert (track_pitch(x, RATE, high_pass=0.0)[6:36] > 0).all()
 
 
 def test_labels_are_computed_once_per_recording(tmp_path, monkeypatch, capsys):

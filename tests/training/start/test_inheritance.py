@@ -7,7 +7,7 @@ from tiny_objectives import MEL
 from tiny_objectives import REVERSE as CONFIG
 
 from training.start.across import between, weights_across
-from training.start.inheritance import WITH_PITCH, PitchModel, PitchModelConfig, inherit, inherit_pitch, load_pitch
+from training.start.inheritance import inherit, inherit_pitch, load_pitch
 from vocoder.checkpoint import CheckpointError, save_model
 from vocoder.config import ConfigError
 from vocoder.layers.conditioning import PitchConfig, PitchNet, normalised
@@ -90,13 +90,12 @@ def test_weights_with_other_settings_are_rejected_by_name(tmp_path):
         inherit(made, "waveglow")
 
 
-def test_pitch_networks_are_loaded_from_their_own_directory_or_a_vocoder(tmp_path):
-    shape = PitchConfig(channels=3, layers=2, bins=7, ahead=1)
-    alone = PitchModel(PitchModelConfig(MEL.n_mels, MEL.hop_length, MEL.sample_rate, shape))
-    save_model(tmp_path / "net", alone, MEL, {"data": []}, families=WITH_PITCH)
+def test_pitch_networks_are_loaded_from_a_vocoder(tmp_path):
+    given = Reverse(replace(CONFIG, source=SOURCE))
+    save_model(tmp_path / "net", given, MEL, {"data": []})
     read, mel = load_pitch(str(tmp_path / "net")), torch.randn(1, MEL.n_mels, 9)
-    assert read.config == shape
-    for ours, theirs in zip(alone.pitch(mel), read(mel), strict=True):
+    assert read.config == SOURCE.pitch
+    for ours, theirs in zip(given.pitch(mel), read(mel), strict=True):
         assert torch.equal(ours, theirs)
     with pytest.raises(CheckpointError):
         load_pitch(str(tmp_path / "nothing"))
