@@ -45,6 +45,10 @@ QUIET_NATS, QUIET_WEIGHT = 7.0, 0.3
 """bands this far below the loudest of their frame are hardly audible; their errors get this weight"""
 
 
+MOST_FITTED = 150_000
+"""items that the linear map is fitted to, in double precision: a gigabyte of inputs"""
+
+
 @dataclass(frozen=True)
 class Levels(Checked):
     """The levels to which audio is scaled."""
@@ -215,8 +219,9 @@ def _heard(frames: Tensor) -> Tensor:
 
 @torch.no_grad()
 def closed_form(model: AdapterModel, data: FixedItems, ridge: float) -> None:
-    """Set the inputs' statistics and the least-squares linear map with the penalty `ridge`."""
-    taken, made = data.tensors["windows"], data.tensors["frames"]
+    """Set the inputs' statistics and the least-squares linear map with the penalty `ridge`, by items spread evenly."""
+    step = -(-len(data.tensors["frames"]) // MOST_FITTED)
+    taken, made = data.tensors["windows"][::step], data.tensors["frames"][::step]
     flat = taken.flatten(0, 1)
     model.mean.copy_(flat.mean(dim=0))
     model.deviation.copy_(flat.std(dim=0).clamp_min(1e-3))
