@@ -5,6 +5,7 @@ from pathlib import Path
 
 from training.run_config import add_run_arguments, load_config
 from vocoder.config import ConfigError
+from vocoder.mel.config_file import read_settings
 
 CONFIGURATIONS = {"samples": "student.yaml", "frames": "student-frames.yaml", "reverse": "reverse.yaml"}
 """file in configs/ for each kind of student"""
@@ -32,7 +33,8 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(f"give a student with --student {'|'.join(CONFIGURATIONS)}, or a configuration with --config")
     overrides = [*args.overrides, *([f"teacher={args.teacher}"] if args.teacher else [])]
     file = args.config or Path("configs") / CONFIGURATIONS[args.student]
-    config: CorpusRun = load_config(ReverseRun if args.student == "reverse" else StudentRun, file, overrides)
+    student = args.student or ("samples" if "kind" in read_settings(file).get("model", {}) else "reverse")
+    config: CorpusRun = load_config(ReverseRun if student == "reverse" else StudentRun, file, overrides)
     if isinstance(config, StudentRun) and args.student not in (None, config.model.kind):
         raise ConfigError(f"{file} is for a student over {config.model.kind}, not over {args.student}")
     if args.teacher and not config.taught:

@@ -1,5 +1,8 @@
 """Mels that come with recordings, such as an acoustic model's predictions, aligned with them frame by frame."""
 
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,10 +12,14 @@ from numpy.typing import NDArray
 from training.corpora.corpus import Corpus, CorpusError
 from training.corpora.manifest import Entry, Manifest, ManifestError
 from vocoder.admission import Admitted, admit
+from vocoder.guard.verdict import Verdict
 from vocoder.mel.config import PRESETS, MelConfig
 from vocoder.mel.config_file import load_mel_config
 from vocoder.npy import read_mel
 from vocoder.sampling import Preset
+
+JUDGED = 20
+"""mels of a corpus that the guard judges"""
 
 
 def admitted(mel: NDArray[np.float32], mel_config: MelConfig, samples: int, preset: Preset = None) -> Admitted:
@@ -58,7 +65,8 @@ def given_mel(
 def with_mels(corpus: Corpus, folder: Path, mel_preset: str) -> Corpus:
     """Return a corpus whose recordings have the mels of a folder; recordings without a mel become unusable.
 
-    The mel of `SPEAKER/NAME.wav` is `SPEAKER/NAME.npy` or `NAME.npy`, as in HiFi-GAN's fine-tuning.
+    The mel of `SPEAKER/NAME.wav` is `SPEAKER/NAME.npy` or `NAME.npy`, as in HiFi-GAN's fine-tuning. A warning says if
+    most of the first mels are not typical of the mel config.
 
     Raises CorpusError if the folder is missing or has none of the mels, ConfigError for an unknown mel config.
     """
@@ -73,4 +81,17 @@ def with_mels(corpus: Corpus, folder: Path, mel_preset: str) -> Corpus:
     if not any(recording.mel for recording in found):
         wanted = f"{corpus.recordings[0].stem}.npy"
         raise CorpusError(f"{folder} has no mels of {corpus.name}: name each like its recording, such as {wanted}")
+    _warn([recording.mel for recording in found if recording.mel][:JUDGED], config)
     return replace(corpus, recordings=tuple(found), mel_preset=config.name if config in PRESETS.values() else config)
+
+
+def _warn(files: Sequence[Path], config: MelConfig) -> None:
+    """Warn if the guard finds most mels not typical of their mel config; what cannot be admitted is reported later."""
+    verdicts: list[Verdict] = []
+    for file in files:
+        with suppress(OSError, ValueError):
+            verdicts += admit(read_mel(file), config, guard="warn").verdicts
+    doubts = [verdict for verdict in verdicts if not verdict.typical]
+    if 2 * len(doubts) > len(verdicts):
+        found = f"WARNING: {len(doubts)} of {len(verdicts)} mels are not typical of {config.name}"
+        print(f"{found}. The first: {doubts[0].message}", file=sys.stderr, flush=True)

@@ -62,7 +62,7 @@ def prepare(corpora: Sequence[Corpus], output: Path, config: PrepareConfig, jobs
         added = (json.dumps(item, ensure_ascii=False) for item in skipped)
         part.write_text("".join(f"{line}\n" for line in (*kept, *added)), encoding="utf-8")
     if not entries:
-        reasons = ", ".join(f"{n} {reason}" for reason, n in Counter(item["reason"] for item in skipped).items())
+        reasons = ", ".join(f"{reason}: {n}" for reason, n in Counter(item["reason"] for item in skipped).items())
         raise ValueError(f"no recording is usable ({reasons}); see {log}")
     others = read_manifest(output, check_files=False).entries if (output / "manifest.jsonl").is_file() else ()
     write_manifest(output / "manifest.jsonl", [*(entry for entry in others if entry.corpus not in names), *entries])
@@ -149,8 +149,8 @@ def _record(corpora: Sequence[Corpus], output: Path, config: PrepareConfig) -> N
     for corpus in corpora:
         before = record["corpora"].get(corpus.name, {"source": corpus.source, "test_share": corpus.test_share})
         if before["source"] != corpus.source:
-            taken = f"{corpus.name} already stands for {before['source']}, not {corpus.source}"
-            raise PrepareError(f"{taken}; choose another name or folder")
+            taken = f"{output} already holds {before['source']} as {corpus.name!r}"
+            raise PrepareError(f"{taken}; choose another name or folder for {corpus.source}")
         if before.get("test_share") != corpus.test_share:
             raise PrepareError(
                 f"{corpus.name} was prepared with test share {before.get('test_share')}, not {corpus.test_share}: what "

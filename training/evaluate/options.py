@@ -40,7 +40,7 @@ class Comparison(Checked):
 
     def _rules(self) -> Rules:
         longest, least = self.max_seconds, self.min_seconds
-        yield least <= longest < math.inf, f"max_seconds must be at least {least:g}, not {longest}"
+        yield least <= longest < math.inf, f"--max-seconds must be at least {least:g}, not {longest}"
 
     def takes(self, entry: Entry) -> bool:
         """Return whether an utterance's length is in range."""

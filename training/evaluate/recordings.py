@@ -45,6 +45,10 @@ def recordings(manifest: Manifest, options: Comparison) -> list[Recording]:
     If the options want their own mels, those that came with them are ignored. Raises ManifestError if nothing is left.
     """
     entries = [entry for entry in manifest.select("test") if options.takes(entry)]
+    if not manifest.select("test"):
+        raise ManifestError(
+            "the corpus has no held-out recordings; prepare holds some out, of three recordings or more"
+        )
     if not entries:
         low, high = options.min_seconds, options.max_seconds
         raise ManifestError(f"no test utterance is {low:g} to {high:g} s long: widen the limits")

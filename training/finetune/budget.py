@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 MOST_PASSES = 60  # default maximum of passes over the recordings, so that fast machines do not overfit
 FEWEST_STEPS = 20  # minimum number of steps, even if they exceed the minutes
-FEWEST_THAT_GAINED = 600  # smallest number of steps that improved scores; see docs/own-voice.md
-USUAL_PACE = 0.4  # seconds per step on two idle cores of an AMD EPYC; see docs/own-voice.md
+FEWEST_THAT_GAINED = 600  # smallest number of steps that improved scores in our trials
+USUAL_PACE = 0.4  # seconds per step on two idle cores of an AMD EPYC
 STEPS_ABOVE_MEL = 800  # steps for the outputs above the mel alone
 FEWEST_CHOSEN = 5  # minimum for --steps
 _OTHER_WORK = 0.08  # share of the time spent on validation and checkpoints

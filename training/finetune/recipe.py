@@ -116,8 +116,6 @@ def _settings(start: Start, predicted: bool, only_above_mel: bool) -> dict[str, 
     if predicted:
         groups.append("predicted-uncorrected" if given.target == MEL else "predicted")
     if only_above_mel:
-        if start.checkpoint.family != "reverse":
-            raise ConfigError(f"--only-above-mel needs a reverse model such as 'reverse', not {start.reference}")
         groups.append("only-above-mel")
     known = read_settings(RECIPE)
     return reduce(_merged, [known[group] for group in groups])

@@ -22,6 +22,7 @@ from training.loop.processes import announce
 from training.loop.trainer_config import TrainerConfig
 from training.runs.corpus_run import train
 from training.runs.reverse import ReverseRun
+from vocoder.config import ConfigError
 
 INTERRUPTED = 130
 
@@ -34,6 +35,8 @@ def finetune(args: argparse.Namespace, corpus: Corpus) -> int:
     _check(args, corpus, folder, stopped)
     # Fails before anything is prepared if the model cannot be fine-tuned; a stopped run knows its starting model.
     start = Start.of(args.start_from if stopped is None else str(stopped.start_from))
+    if args.only_above_mel and start.checkpoint.family != "reverse":
+        raise ConfigError(f"--only-above-mel needs a reverse model such as 'reverse', not {start.reference}")
     try:
         if _finished(args, corpus, start, folder, stopped):
             return 0
@@ -49,7 +52,8 @@ def _finished(args: argparse.Namespace, corpus: Corpus, start: Start, folder: Pa
     try:
         manifest, summary = prepared_voice(corpus, args, folder / "corpus", start.checkpoint.mel_config)
     except PrepareError as error:
-        raise ValueError(f"{error}: pass another -o or --run DIR") from None
+        unused = "" if stopped else f"delete {folder}, where nothing was trained yet, or "
+        raise ValueError(f"{error}: {unused}pass another -o or --run DIR") from None
     announce(summary)
     if corpus.licence == UNKNOWN:
         announce("WARNING: the licence of the recordings, and so of the model, is unknown: pass --licence NAME")
@@ -68,7 +72,7 @@ def _finished(args: argparse.Namespace, corpus: Corpus, start: Start, folder: Pa
     if (note := too_noisy(better.changes, len(manifest.select("test")))) is not None:
         announce(f"NOTE: {note}")
     if outcome.published.label == BEFORE:
-        announce(f"the better of the trained weights are in {_word(better.model)}")
+        announce(f"the better trained weights are in {_word(better.model)}")
     if args.mel is not None:
         announce(f"for mels of {args.mel}, set preset={args.mel}")
     model, recording = _word(args.output), _word(manifest.root / manifest.select("test")[0].path)
@@ -101,7 +105,7 @@ def _check(args: argparse.Namespace, corpus: Corpus, folder: Path, stopped: Run 
     if stopped is not None and _ended(folder / "training", stopped.trainer):
         licence = read_manifest(folder / "corpus", check_files=False).entries[0].licence
         if corpus.licence != licence:
-            raise ValueError(f"--licence must be {licence}, under which the model was trained on the recordings")
+            raise ValueError(f"--licence must be {licence}, as in this finished run; --run DIR starts another")
     missing = missing_judges()
     if needed := [package for name, package in missing.items() if name != "pesq"]:
         raise ValueError(f"missing {' and '.join(needed)}, needed to judge the result: install '.[training]'")

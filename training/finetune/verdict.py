@@ -57,7 +57,9 @@ class Change:
         return self.gain < -1
 
     def __str__(self) -> str:
-        return f"{self.title} {self.before:.3g} -> {self.after:.3g} ({self.difference:+.2g}, noise {self.noise:.2g})"
+        digits = 3 if self.metric == "stoi" else 2
+        scores = f"{self.before:.{digits}f} -> {self.after:.{digits}f}"
+        return f"{self.title} {scores} ({self.difference:+.2g}, noise {self.noise:.2g})"
 
 
 def missing_judges() -> dict[str, str]:
@@ -116,7 +118,7 @@ def too_noisy(found: Sequence[Change], recordings: int) -> str | None:
         if change.metric == "distillmos" and change.noise > USUAL_GAIN[1]:
             return (
                 f"with only {recordings} held-out recordings, a {change.title} change below {change.noise:.2g} is "
-                f"noise, while fine-tuning usually gains {' to '.join(map(str, USUAL_GAIN))} (docs/own-voice.md): "
+                f"noise, while fine-tuning usually gains {' to '.join(map(str, USUAL_GAIN))}: "
                 "record more for a better judgement"
             )
     return None

@@ -45,6 +45,7 @@ def fit(
         trainer.accelerator.end_training()  # otherwise a process of a group can abort at the interpreter's exit
     if trainer.interruption.number is not None:
         signal.raise_signal(trainer.interruption.number)  # everything is saved: end as the signal normally would
+        raise KeyboardInterrupt  # where signals are ignored, as by background jobs of scripts: the run is not finished
     return output / "last" / "model"
 
 
@@ -259,4 +260,5 @@ def _check_batches(config: TrainerConfig, items: int, processes: int) -> None:
             f"{processes} x {config.accumulation}"
         )
     if items < config.batch_size:
-        raise ConfigError(f"the training set has {items} items, fewer than batch_size {config.batch_size}")
+        fewer = f"the training set has {items} items, fewer than trainer.batch_size={config.batch_size}"
+        raise ConfigError(f"{fewer}: lower it, add data, or take shorter segments")

@@ -123,7 +123,15 @@ class SampleRun(CorpusRun):
     """model directory or shipped name to start from, including its critics if they have the same shape; the head of a
     reverse student may differ"""
     pitch_from: str | None = None
-    """model directory or shipped name whose pitch network to start from; may be a pitch network alone"""
+    """model directory or shipped name whose pitch network to start from"""
+
+    @classmethod
+    def complete(cls, settings: dict[str, Any]) -> None:
+        """Add the settings that follow from the mel, and let critics hear all of the audio, unless they are given."""
+        super().complete(settings)
+        losses = settings.setdefault("losses", {})
+        if isinstance(losses, dict) and isinstance(losses.setdefault("critics", {}), dict):
+            losses["critics"].setdefault("f_max", settings["model"]["sample_rate"] / 2)
 
 
 class SampleObjective(RecordingObjective):

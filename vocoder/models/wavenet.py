@@ -14,7 +14,7 @@ from vocoder.distributions import Distribution, Gaussian, LogisticMixture
 from vocoder.flows.linear_prediction import ConstantPrediction, LinearPrediction, LinearPredictionConfig, predict
 from vocoder.layers.conditioning import MelEncoder, PublishedUpsampler, UpsamplingConfig
 from vocoder.layers.stack.wavenet import PublishedStackConfig, WaveNetConfig, WaveNetStack
-from vocoder.mel.config import preset
+from vocoder.mel.config import PRESETS
 from vocoder.models.base import FlowVocoder, VocoderConfig
 from vocoder.packing import Packing
 from vocoder.stages import CONDITION, MEL, NOISE, Span, Stage, Z, frames_of
@@ -45,7 +45,8 @@ class WaveNetModelConfig(VocoderConfig):
     def _rules(self) -> Rules:
         yield self.stack.causal, "the stack of an autoregressive WaveNet must be causal"
         if self.lpc is not None:
-            mel = preset(self.lpc.mel)
+            yield self.lpc.mel in PRESETS, f"lpc needs mels of a preset, not {self.lpc.mel!r}: set model.lpc=null"
+            mel = PRESETS[self.lpc.mel]
             for name in ("sample_rate", "hop_length", "n_mels"):
                 ours, expected = getattr(self, name), getattr(mel, name)
                 yield ours == expected, f"{name} is {ours}, but the mel preset {self.lpc.mel!r} of lpc has {expected}"
@@ -109,7 +110,7 @@ class WaveNet(FlowVocoder):
         self.limit = math.inf
         self.predictor = ConstantPrediction()
         if config.lpc is not None:
-            self.predictor = LinearPrediction(preset(config.lpc.mel), config.lpc)
+            self.predictor = LinearPrediction(PRESETS[config.lpc.mel], config.lpc)
         self.condition = MelEncoder(config.n_mels, config.cond_channels)
         self.stack = WaveNetStack(1 if config.lpc is None else 3, outputs, config.cond_channels, config.stack)
         with torch.no_grad():

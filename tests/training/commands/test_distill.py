@@ -99,7 +99,7 @@ def test_a_reverse_model_is_distilled_from_a_waveglow(tmp_path, capsys):
         "model": {"cond_channels": 4, "channels": 8, "hidden": 8, "blocks": 2, "kernel_size": 3, "corrections": 1},
         "losses": {"corrections": 1, "samples_from": 1, "adversarial": 0, "bfloat16": False},
     }
-    assert distill(tmp_path, "own", "--student", "reverse", f"--teacher={tmp_path / 'flow'}", **changes) == 0
+    assert distill(tmp_path, "own", f"--teacher={tmp_path / 'flow'}", **changes) == 0  # known by its configuration
     assert "validation after step 2: score" in capsys.readouterr().out
     checkpoint = load_model(tmp_path / "run" / "last" / "model")
     assert isinstance(checkpoint.model, Reverse)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import soundfile
+from recordings import mel_of as heldout_mel
 
 from training.cli import main
 from training.corpora.condition import UnusableError, condition
@@ -122,7 +123,7 @@ def test_other_settings_taken_names_and_unusable_corpora_are_rejected(recordings
     write(tmp_path / "quiet/1.wav", np.stack([speech(), -speech()], axis=1))
     with pytest.raises(PrepareError, match="choose another name or folder"):
         prepare([scan_folder(tmp_path / "quiet", "mine")], out, PrepareConfig())
-    with pytest.raises(ValueError, match=r"no recording is usable \(1 its channels cancel\)"):
+    with pytest.raises(ValueError, match=r"no recording is usable \(its channels cancel: 1\)"):
         prepare([scan_folder(tmp_path / "quiet")], tmp_path / "other", PrepareConfig())
 
 
@@ -205,6 +206,14 @@ def test_recordings_with_mels_keep_their_level_and_mels(tmp_path, capsys):
     assert prepare_with_mels(tmp_path, "--mel", str(tmp_path / "own.json")) == 0
     (tmp_path / "own.json").unlink()  # the corpus does not need it, and may move
     assert read_manifest(tmp_path / "out").entries[0].mel_preset == replace(preset("nvidia"), name="own")
+
+
+def test_mels_of_another_convention_give_a_warning(tmp_path, capsys):
+    for number in range(2):
+        write_recording(tmp_path / f"in/anna/{number}.wav")
+        save(tmp_path / "mels", f"anna/{number}.npy", heldout_mel(preset("nvidia")).numpy() / np.log(10))
+    assert prepare_with_mels(tmp_path) == 2  # they are of other recordings, too
+    assert "WARNING: 2 of 2 mels are not typical of nvidia. The first: The mel looks like" in capsys.readouterr().err
 
 
 def test_mels_of_other_recordings_are_rejected(tmp_path, capsys):

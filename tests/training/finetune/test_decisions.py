@@ -82,7 +82,13 @@ def test_short_and_broken_recordings_are_not_cut_and_changed_ones_are_cut_again(
         (BETTER, BETTER + 0.1, HALFWAY, HALFWAY, "The mean of the last weights and those of the start are published"),
         (WORSE, BETTER, HALFWAY, HALFWAY, "those of the start are published: PESQ got better"),
         (SAME, SAME + 0.01, BEFORE, HALFWAY, "no score of the held-out recordings got better by more than noise"),
-        (SAME, WORSE, BEFORE, AFTER, "those of the start, held-out recordings lost more than noise in PESQ 3 -> 2.7"),
+        (
+            SAME,
+            WORSE,
+            BEFORE,
+            AFTER,
+            "those of the start, held-out recordings lost more than noise in PESQ 3.00 -> 2.70",
+        ),
         (None, None, BEFORE, AFTER, "could not be scored"),
     ],
 )
@@ -130,7 +136,7 @@ def test_changes_are_means_over_pairs_with_two_standard_errors_as_noise():
     assert ((change.before, change.after), change.difference) == (pytest.approx((3.2, 2.9)), pytest.approx(-0.3))
     assert change.noise == pytest.approx(2 * 0.1732 / 3**0.5, rel=1e-3)
     assert change.worse
-    assert str(change) == "PESQ 3.2 -> 2.9 (-0.3, noise 0.2)"
+    assert str(change) == "PESQ 3.20 -> 2.90 (-0.3, noise 0.2)"
 
     def note(metric, after):
         return too_noisy(changes(rows({metric: after}, {metric: [3.0, 3.0, 3.0]}), "before", "after"), 3)

@@ -132,7 +132,7 @@ def test_a_reverse_model_learns_from_samples_only_with_its_critics_from_the_star
     given = load_model(reverse_start).model.state_dict()
     assert any(not torch.equal(value, given[name]) for name, value in last.model.state_dict().items())
     assert load_model(tmp_path / "mine").family == "reverse"
-    wrong = ((["--steps", "6"], "has 5 steps"), (["--licence", "MIT"], "must be CC0-1.0, under which"))
+    wrong = ((["--steps", "6"], "has 5 steps"), (["--licence", "MIT"], "must be CC0-1.0, as in this finished run"))
     for more, text in (*wrong, (["--only-above-mel"], "trains all weights")):
         assert text in cli_error(main, *command(reverse_start, recordings, tmp_path, *more), "--resume")
 
@@ -236,7 +236,7 @@ def test_too_little_speech_is_rejected_with_the_required_amount(start, recording
     assert "4 s of speech are left to train on, besides the held-out" in message
     assert "5 s are needed" in message
     message = cli_error(main, *command(start, recordings, tmp_path))
-    assert message.endswith("; choose another name or folder: pass another -o or --run DIR\n")
+    assert message.endswith("mine.run, where nothing was trained yet, or pass another -o or --run DIR\n")
 
 
 def test_outputs_and_runs_must_belong_together(start, recordings, tmp_path, cli_error):

@@ -45,6 +45,8 @@ def test_the_shipped_configuration_is_valid_and_contradictions_are_rejected():
     assert config.model == WaveNetModelConfig(corrections=12)
     for override in (["model.lpc=null"], ["model.distribution=logistic"]):
         load_config(WaveNetRun, CONFIGS / "wavenet.yaml", override)
+    with pytest.raises(ConfigError, match=r"lpc needs mels of a preset, not 'own': set model\.lpc=null"):
+        WaveNetModelConfig(lpc=LinearPredictionConfig(mel="own"))
     trainer = TrainerConfig(steps=1, batch_size=1)
     lpc = LinearPredictionConfig(mel="hifigan")
     with pytest.raises(ConfigError, match=r"model.lpc.mel is 'hifigan', but mel is 'nvidia'"):
