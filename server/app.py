@@ -12,7 +12,7 @@ from server.problems import answer_not_found, install_problem_handlers
 from server.routes import inference, mel, models, operations, pages, synthesize
 from server.service import Service
 from server.settings import Settings
-from server.telemetry.requests import RequestMiddleware
+from server.telemetry.requests import Metrics, RequestMiddleware
 from vocoder.synthesis.synthesizer import Synthesizer
 
 
@@ -45,6 +45,7 @@ def create_admin_app(public: FastAPI) -> FastAPI:
     service: Service = public.state.service
     app = _bare(f"{public.title}: administration", service)
     app.add_middleware(Gate, hosts=HostRule(service.settings.admin_host))
+    app.add_middleware(RequestMiddleware, metrics=Metrics())  # its own, which nobody reads
     control = [operations.repository_router] if service.settings.model_control else []
     _include(app, [operations.router, operations.metrics_router, pages.docs_router, *control])
     return app

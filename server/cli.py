@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import logging
 import os
+import resource
 import sys
 import threading
 from collections.abc import Mapping, MutableMapping, Sequence
@@ -13,6 +14,7 @@ from vocoder.command_line import option_parser
 
 PROGRAM = "vocoder-serve"
 SPIN_ROUNDS = "10000"  # 0.1 to 0.2 ms, which is longer than the gap between two operations of a model
+OTHER_FILES = 256  # open files besides those of connections
 SPIN_CHOICES = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
 
 
@@ -46,6 +48,20 @@ def prepare_computing(environment: MutableMapping[str, str]) -> None:
         environment["GOMP_SPINCOUNT"] = SPIN_ROUNDS
 
 
+def _allow_files(connections: int) -> None:
+    """Raise the process's limit of open files for so many connections; raises a ConfigError if that is not allowed."""
+    from vocoder.config import ConfigError
+
+    needed, (soft, hard) = 2 * connections + OTHER_FILES, resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+    except (ValueError, OSError) as error:
+        limit = f"VOCODER_MAX_CONNECTIONS={connections} needs {needed} open files, and this process may open {soft}"
+        raise ConfigError(f"{limit}: lower it, or raise the limit (ulimit -n)") from error
+
+
 def _open_standard_files() -> None:
     """Open closed standard streams on /dev/null. Otherwise a socket gets their number and receives printed text."""
     for number in (0, 1, 2):
@@ -70,7 +86,9 @@ def _serve(given: Mapping[str, Any]) -> int:
     for warning in unknown_variables(os.environ):
         print(f"{PROGRAM}: {warning}", file=sys.stderr)
     try:
-        return asyncio.run(run(Settings(**given)))
+        settings = Settings(**given)
+        _allow_files(settings.max_connections)
+        return asyncio.run(run(settings))
     except ValidationError as error:
         for entry in error.errors():
             name = "".join(f"{PREFIX}{part}: ".upper() for part in entry["loc"][:1])

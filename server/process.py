@@ -117,8 +117,8 @@ def _listener(host: str, port: int, option: str) -> socket.socket:
         family, *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         return socket.create_server((host, port), family=family)
     except OSError as error:
-        known = error.errno is not None and not isinstance(error, socket.gaierror)
-        reason = os.strerror(error.errno or 0) if known else error.strerror
+        known = (error.errno or 0) > 0 and not isinstance(error, socket.gaierror)
+        reason = os.strerror(error.errno or 0) if known else error.strerror or "it is no address"
         hint = f"--{option} chooses another port" if known else "--host chooses another address"
         raise ListenError(f"cannot listen on {host}:{port}: {reason}; {hint}") from error
 

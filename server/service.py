@@ -133,16 +133,17 @@ class Engines:
             engine.start_loading()
         engine.wake()
         await _loaded(engine, reference)
-        if engine.name in [other.name for other in self._engines if other is not known]:
+        namesakes = [other for other in self._engines if other.name == engine.name and other is not known]
+        if any(other.state is not EngineState.UNLOADED for other in namesakes):
             engine.unload()
             raise LoadError(f"there already is a model {engine.name}: unload it, or give this one another name")
+        known = known or next(iter(namesakes), None)
         engines = self._engines if known else (*self._engines, engine)
         self._engines = tuple(engine if one is known else one for one in engines)
 
     def _load(self) -> None:
         for engine in self._engines:
             if engine.state is EngineState.LOADING:
-                logger.info("loading %s", engine.name)
                 engine.load()  # one at a time: loading the next would disturb the timing of this one
 
 

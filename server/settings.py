@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -19,6 +20,7 @@ Limit = Annotated[int, Field(ge=0)]
 Bytes = Annotated[int, Field(ge=1024)]
 Seconds = Annotated[float, Field(gt=0, le=1e9)]
 Least0 = Annotated[float, Field(ge=0, le=1e9)]
+HOST = re.compile(r"\*|(\*\.)?[a-zA-Z0-9_-]+(\.[a-zA-Z0-9_-]+)*\.?")
 ORIGIN = re.compile(r"https?://[a-z0-9.:\[\]-]+")  # as sent by browsers
 
 
@@ -30,8 +32,12 @@ def _device(name: str) -> str:
 
 
 def _host(name: str) -> str:
-    if "/" in name or name.count(":") == 1:
-        raise ValueError(f"{name!r} is not a host name: leave out scheme, port and path, as in example.org")
+    if not HOST.fullmatch(name):
+        try:
+            ip_address(name)
+        except ValueError:
+            right = "example.org, *.example.org or *, without scheme, port and path"
+            raise ValueError(f"{name!r} is not a host name, such as {right}") from None
     return name
 
 
@@ -120,7 +126,13 @@ class Settings(BaseSettings):
         return value
 
     @model_validator(mode="after")
-    def _has_admin_port(self) -> Self:
+    def _is_complete(self) -> Self:
+        if len({*self.models}) < len(self.models):
+            raise ValueError(f"{PREFIX}MODELS names a model twice: {', '.join(self.models)}")
+        if self.api_keys_file is None and self.requests_per_minute + self.frames_per_minute:
+            raise ValueError(
+                f"{PREFIX}REQUESTS_PER_MINUTE and FRAMES_PER_MINUTE are per key: set {PREFIX}API_KEYS_FILE"
+            )
         if self.model_control and self.admin_port is None:
             raise ValueError(f"{PREFIX}MODEL_CONTROL needs {PREFIX}ADMIN_PORT, where models are loaded and unloaded")
         return self

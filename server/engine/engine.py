@@ -70,6 +70,7 @@ class Engine:
     def load(self) -> None:
         """Load the model, warm it up in its turn on a lane, and complete `loaded`."""
         compute_on(1)
+        logger.info("loading %s", self.name)
         loaded, woken = self.loaded, self._state_on_failure is EngineState.IDLE
         try:
             model = self._load(self.reference)

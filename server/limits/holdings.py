@@ -112,8 +112,17 @@ async def give_back_freed(memory: Pool) -> None:
 
 
 def hold_bytes(connection: HTTPConnection, size: int) -> None:
-    """Set how many bytes of body, mel and audio a request holds; raises a Problem, 503, if there is no room."""
-    if not connection.state.memory.set(size):
+    """Set how many bytes of body, mel and audio a request holds.
+
+    Raises a Problem: 413 if a client may never hold as much, 503 if there is no room now.
+    """
+    holding: Holding = connection.state.memory
+    if connection.scope["type"] == "http" and size > (most := SHARE * holding.pool.limit):
+        detail = (
+            f"Body, mel and audio would take {size} bytes, and a client may hold {most:.0f}: send the mel in parts."
+        )
+        raise Problem("body-too-large", detail, limit_bytes=int(most))
+    if not holding.set(size):
         detail = "The server's memory for requests, or your share of it, is used up; try again soon."
         raise Problem("busy", detail, retry_after=1)
 

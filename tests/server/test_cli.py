@@ -80,6 +80,9 @@ def test_invalid_settings_are_reported(monkeypatch, capsys):
     unknown, missing = capsys.readouterr().err.splitlines()
     assert unknown == "vocoder-serve: there is no setting VOCODER_MODEL (did you mean VOCODER_MODELS?)"
     assert missing == "vocoder-serve: there is no directory /nope of mel configs"
+    monkeypatch.setenv("VOCODER_MAX_CONNECTIONS", str(10**9))
+    assert main(["--port", "0"]) == 2
+    assert "needs 2000000256 open files, and this process may open" in capsys.readouterr().err
     with pytest.raises(SystemExit, match="2"):
         main(["--port", "8000", "--port", "9000"])
     assert "argument --port: give it once" in capsys.readouterr().err

@@ -22,6 +22,7 @@ def test_settings_are_read_from_the_environment_and_documented(monkeypatch):
 
 INVALID = ["MODELS=,", "PORT=-1", "QUEUE_SIZE=0", "MAX_AUDIO_SECONDS=nan", "LOG_LEVEL=loud", "DRAIN_DELAY=inf"]
 INVALID += ["DRAIN_TIMEOUT=1e12", "ALLOWED_HOSTS=http://test", "MODEL_CONTROL=true", "DEVICE=gpu", "CORS_ORIGINS=*"]
+INVALID += ["ALLOWED_HOSTS=*.", "ALLOWED_HOSTS=*voice", "REQUESTS_PER_MINUTE=1", "MODELS=student,student"]
 INVALID += ["CORS_ORIGINS=http://localhost/", "CORS_ORIGINS=voice.test", "MAX_BUFFERED_BYTES=4194304"]
 
 

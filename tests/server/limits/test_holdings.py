@@ -4,7 +4,8 @@ import pytest
 from starlette.requests import HTTPConnection
 
 from server.limits import holdings
-from server.limits.holdings import Holding, Pool, client_of, give_back_freed
+from server.limits.holdings import Holding, Pool, client_of, give_back_freed, hold_bytes
+from server.problems import Problem
 
 ALICE, BOB = ("alice", "10.0.0.1"), ("bob", "10.0.0.1")
 
@@ -55,3 +56,15 @@ def test_memory_is_returned_once_after_a_large_release(monkeypatch):
     holding = Holding(pool, ALICE)
     asyncio.run(use())
     assert returned == [2**20]
+
+
+def test_a_request_that_can_never_fit_is_told_so():
+    connection = HTTPConnection({"type": "http", "state": {}, "headers": []})
+    connection.state.memory = Holding(pool := Pool(100), ALICE)
+    hold_bytes(connection, 75)
+    with pytest.raises(Problem, match="a client may hold 75: send the mel in parts") as caught:
+        hold_bytes(connection, 76)
+    assert caught.value.kind == "body-too-large"
+    connection.state.memory = Holding(pool, ALICE)
+    with pytest.raises(Problem, match="try again soon"):
+        hold_bytes(connection, 1)
