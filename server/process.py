@@ -91,7 +91,7 @@ async def run(settings: Settings, load: Callable[[str], Synthesizer] | None = No
         servers.append(QuietServer(admin))
     # SIGHUP would end the process. It asks servers to reload their files, which this one does by itself.
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: None)
-    watch = asyncio.create_task(_watch(servers, service.engines))
+    watch = asyncio.create_task(_watch(servers, service.engines, service.drain))
     try:
         await _serve(servers)
     except SystemExit:  # uvicorn could not start, and logged why
@@ -135,7 +135,7 @@ async def _serve(servers: list[uvicorn.Server]) -> None:
         await asyncio.gather(*tasks)
 
 
-async def _watch(servers: list[uvicorn.Server], engines: Engines) -> None:
+async def _watch(servers: list[uvicorn.Server], engines: Engines, drain: Drain) -> None:
     """Print one line when everything is ready. Stop the server if a model cannot be loaded or fails permanently."""
     try:
         await engines.wait_ready()
@@ -149,6 +149,8 @@ async def _watch(servers: list[uvicorn.Server], engines: Engines) -> None:
             await asyncio.sleep(0.2)
         raise LoadError(f"{', '.join(failed)} failed and cannot recover; see the log")
     except LoadError as error:
+        if drain.began is not None:  # a signal stopped the loading
+            return
         say(f"vocoder-serve: {error}")
         servers[0].should_exit = True
         raise

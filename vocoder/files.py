@@ -9,8 +9,10 @@ import tempfile
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 
+LONG_NAME = 200  # bytes; names may have 255
 HERE = -100  # AT_FDCWD in Linux
 EXCHANGE = 2  # RENAME_EXCHANGE in Linux, since 3.15
 
@@ -59,14 +61,15 @@ def is_current(made: Path, source: Path) -> bool:
     """Return whether a file made from another exists and is not older."""
     try:
         return made.stat().st_mtime_ns >= source.stat().st_mtime_ns
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError:
         return False
 
 
 @contextmanager
 def complete(file: Path) -> Iterator[Path]:
     """Yield a path of the same suffix, which becomes `file` once it is on disk; its folder is created if missing."""
-    part = file.with_name(f".{file.stem}.part{file.suffix}")
+    stem = file.stem if len(os.fsencode(file.stem)) < LONG_NAME else sha256(os.fsencode(file.stem)).hexdigest()
+    part = file.with_name(f".{stem}.part{file.suffix}")
     file.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield part

@@ -84,9 +84,9 @@ async def infer(name: str, http: Request, service: ServiceDependency) -> Respons
     parsing = service.run(parse_request, body, length, settings.max_json_bytes, new=True)
     request, mel = await while_wanted(http, parsing, exchange.deadline)
     level = request.parameters.level()
-    admitted = await exchange.admit(lambda: mel, request.parameters)
     if request.parameters.timeout is not None:
         exchange.deadline = min(exchange.deadline, time.monotonic() + request.parameters.timeout / 1e6)
+    admitted = await exchange.admit(lambda: mel, request.parameters)
     samples, binary = admitted.path.samples(admitted.frames), request.binary
     exchange.expect(admitted, samples * (VALUE_BYTES + (VALUE_BYTES if binary else JSON_BYTES)))
     audio, level = await exchange.synthesize(admitted, level)

@@ -41,7 +41,11 @@ async def synthesize(http: Request, service: ServiceDependency) -> Response:
     exchange = Exchange(http, service, query.model)
     name, config, kind = exchange.engine.name, exchange.model.mel_config, media_type(http)
     rate, level = target.rate(config.sample_rate, query.sample_rate), query.level(query.stream)
-    mel_path(query, config, service.mel_configs)  # reports errors before the body is read
+    checking = partial(mel_path, query, config, service.mel_configs)  # reports errors before the body is read
+    if query.preset is None:
+        checking()
+    else:  # this may load an adapter
+        await service.run(checking, new=True)
     body = await exchange.read(service.settings.max_json_bytes if kind == JSON else service.settings.max_body_bytes)
     admitted = await exchange.admit(partial(decode_mel, body, kind, http.headers), query)
     seed = exchange.sampling.seed

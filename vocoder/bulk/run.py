@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -140,7 +141,7 @@ def pending(jobs: Sequence[Job], output: Path, options: BulkOptions, again: bool
         OSError: the folder cannot be read or written.
     """
     path, made = output / RECORD_FOLDER / "record.json", _made(options)
-    existing = {job.audio for job in jobs if job.audio.exists()}
+    existing = {job.audio for job in jobs if os.path.exists(job.audio)}  # noqa: PTH110 - its name may be too long
     suffixes = {job.audio.suffix for job in jobs} if again else AUDIO_SUFFIXES
     others = [file for file, _ in files_in(output, suffixes) if file not in existing] if path.exists() else []
     if others or (existing and not again):

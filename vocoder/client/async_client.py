@@ -70,7 +70,7 @@ class AsyncClient(AbstractAsyncContextManager["AsyncClient"]):
         await self.close()
 
     async def close(self) -> None:
-        """Close all connections."""
+        """Close all connections but those of streams, which end with their blocks."""
         await self._http.aclose()
 
     async def models(self) -> list[ModelInfo]:
@@ -137,7 +137,12 @@ class AsyncClient(AbstractAsyncContextManager["AsyncClient"]):
         """Open a stream as `stream` does, for callers that send the frames themselves."""
         connection, start = await self._again(lambda: self._dial(options))
         async with connection:
-            yield AsyncSpeechStream(connection, start, self._timeout)
+            stream = AsyncSpeechStream(connection, start, self._timeout)
+            try:
+                yield stream
+            finally:
+                if stream.end is None:  # left early: an orderly end would wait behind unread audio
+                    connection.transport.abort()
 
     async def _dial(self, options: SpeechOptions) -> tuple[ClientConnection, StreamStart]:
         """Open a connection, and wait for `ready`."""
@@ -238,6 +243,7 @@ class AsyncSpeechStream:
             else:
                 for piece in pieces:
                     await self.send_piece(piece)
+                    await asyncio.sleep(0)  # lets the reader have what arrived meanwhile
             await self.send_end()
         except Exception as error:
             await self.fail(error)

@@ -5,6 +5,7 @@ import os
 import threading
 import weakref
 from collections.abc import Coroutine, Iterable, Iterator
+from concurrent.futures import CancelledError, Future
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, TypeVar, Unpack
 
@@ -16,6 +17,7 @@ from vocoder.client.async_client import AsyncClient, AsyncSpeechStream
 from vocoder.client.requests import Audio, SpeechOptions, pieces_of
 
 T = TypeVar("T")
+CLOSED = "the client has been closed"
 
 
 class Client(AbstractContextManager["Client"]):
@@ -104,25 +106,31 @@ class LoopThread:
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True, name="vocoder-client")
         self._thread.start()
         self._process = os.getpid()
-        self.stop = weakref.finalize(self, _end, self._loop, self._thread)  # ends the thread
+        self._calls = set[Future[Any]]()  # that threads wait for
+        self.stop = weakref.finalize(self, _end, self._loop, self._thread, self._calls)  # ends the thread
         self.stop.atexit = False  # the thread is a daemon and does not keep the process alive
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine to its result; raises a RuntimeError if the loop has been stopped, or in a fork."""
         if not self.stop.alive or self._process != os.getpid():
             work.close()
-            closed = "the client has been closed"
-            raise RuntimeError("a client belongs to one process: create one after fork" if self.stop.alive else closed)
+            raise RuntimeError("a client belongs to one process: create one after fork" if self.stop.alive else CLOSED)
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        self._calls.add(future)
+        future.add_done_callback(self._calls.discard)
         try:
             return future.result()
+        except CancelledError:
+            raise RuntimeError(CLOSED) from None
         except BaseException:  # such as KeyboardInterrupt: the result is no longer wanted
             future.cancel()
             raise
 
 
-def _end(loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
-    loop.call_soon_threadsafe(loop.stop)
+def _end(loop: asyncio.AbstractEventLoop, thread: threading.Thread, calls: set[Future[Any]]) -> None:
+    for call in tuple(calls):
+        call.cancel()  # other threads would wait for ever
+    loop.call_soon_threadsafe(loop.call_soon, loop.stop)  # once the cancelled calls have had their turn
     if thread is not threading.current_thread():
         thread.join()
         loop.close()

@@ -31,7 +31,7 @@ async def test_models_list_the_presets_they_accept_and_adapt_off_rejects_adapter
     document = (await client.get("/models")).json()
     accepts = {entry["preset"]: entry for entry in document["models"][0]["accepts"]}
     assert accepts["nvidia"]["how"] == "own"
-    names = ["matcha-tts", "cosyvoice", "grad-tts"]
+    names = ["matcha-tts", "cosyvoice", "glm-4-voice", "grad-tts"]
     assert accepts["hifigan"] == {"preset": "hifigan", "aliases": names, "how": "exact", "delay_samples": 128}
     adapted = {name for name, entry in accepts.items() if entry["how"] == "adapter"}
     assert adapted == set(PRESETS) - {"nvidia", "hifigan"}
