@@ -1,3 +1,4 @@
+import asyncio
 import re
 import socket
 import threading
@@ -211,25 +212,18 @@ def test_slow_readers_receive_all_audio(client, monkeypatch):
     assert sum(map(len, chunks)) == 4000 * 256
 
 
-def test_a_stream_that_is_left_and_a_client_that_is_closed_end_at_once(client):
+def test_a_stream_that_is_left_and_a_client_that_is_closed_end_at_once(client, wait_until):
     started = time.monotonic()
     with client.stream(mel_of(4000)) as speech:
         next(iter(speech))
         time.sleep(0.5)  # then more audio waits than is read ahead
     assert time.monotonic() - started < 8.0  # a close would wait for ten seconds
-    opened, never = threading.Event(), threading.Event()
-
-    def read():
-        with client.stream(iter(never.wait, None)) as speech:
-            opened.set()
-            list(speech)
-
     with ThreadPoolExecutor(1) as pool:
-        reading = pool.submit(read)
-        assert opened.wait(TIMEOUT)
+        waiting = pool.submit(client._loop.run, asyncio.sleep(TIMEOUT))
+        wait_until(lambda: client._loop._calls)
         client.close()
         with pytest.raises(RuntimeError, match="has been closed"):
-            reading.result(TIMEOUT)
+            waiting.result()
 
 
 def test_errors_in_the_frames_are_raised_where_audio_is_read(client):
