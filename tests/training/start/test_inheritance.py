@@ -95,8 +95,7 @@ def test_pitch_networks_are_loaded_from_a_vocoder(tmp_path):
     save_model(tmp_path / "net", given, MEL, {"data": []})
     read, mel = load_pitch(str(tmp_path / "net")), torch.randn(1, MEL.n_mels, 9)
     assert read.config == SOURCE.pitch
-    for ours, theirs in zip(given.pitch(mel), read(mel), strict=True):
-        assert torch.equal(ours, theirs)
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(given.pitch(mel), read(mel), strict=True))
     with pytest.raises(CheckpointError):
         load_pitch(str(tmp_path / "nothing"))
     with pytest.raises(ConfigError, match="has no pitch network"):
