@@ -104,7 +104,7 @@ TRAINER = TrainerConfig(steps=1, batch_size=1)
         (AugmentConfig, {"noise_db": (-30.0, -40.0)}, r"noise_db must be a range \[low, high\]"),
         (BlurConfig, {"bands": 4}, "bands and frames must be odd"),
         (SegmentConfig, {"segment_length": 1000}, "multiple of hop_length"),
-        (Comparison, {"min_seconds": 3.0, "max_seconds": 2.0}, "max_seconds must be at least 3"),
+        (Comparison, {"min_seconds": 3.0, "max_seconds": 2.0}, "--max-seconds must be at least 3"),
         (WaveGlowLosses, {"adversarial": 1.0, "critics_from": 5}, "must be at least samples_from 1000"),
         (StudentLosses, {"regulariser": 4.0}, "closed"),
         (WaveNetRun, {"segments": SegmentConfig(margin=100)}, "segments.margin is 100 instead of 512"),

@@ -40,8 +40,7 @@ async def test_the_administrator_can_load_and_unload_models(new_fake, new_mel):
             return answer.status_code, answer.json()
 
         async def index():
-            entries = (await admin.post(f"{REPOSITORY}/index")).json()
-            return {entry["name"]: (entry["state"], entry["reason"]) for entry in entries}
+            return {e["name"]: (e["state"], e["reason"]) for e in (await admin.post(f"{REPOSITORY}/index")).json()}
 
         async def synthesize(name):
             return await public.post(f"/synthesize?model={name}&seed=1&format=npy", content=npy(new_mel()))
@@ -63,8 +62,11 @@ async def test_the_administrator_can_load_and_unload_models(new_fake, new_mel):
             code, document = await control("load", name)
             assert (code, words in document["error"]) == (422, True)
         assert await index() == {"one": ("READY", ""), "two": ("READY", "")}
-        document = (await admin.post(f"{REPOSITORY}/models/one/load", json={"parameters": {"config": "{}"}})).json()
-        assert "parameters: must be empty" in document["error"]
+        answer = await admin.post(f"{REPOSITORY}/models/one/load", json={"parameters": {"config": "{}"}})
+        assert ("parameters: must be empty" in answer.json()["error"], len(answer.headers["x-request-id"])) == (
+            True,
+            32,
+        )
         known["one"].cycle = known["one"]  # so that only a collection frees it, though most objects take no part in one
         before, old, known["one"] = samples(await synthesize("one")), weakref.ref(known["one"]), new_fake("one")
         known["one"].gain = 0.5
@@ -84,7 +86,6 @@ async def test_the_administrator_can_load_and_unload_models(new_fake, new_mel):
         )  # its successor
         assert [(await public.get(path)).status_code for path in ("/readyz", "/livez")] == [200, 200]
         assert (await public.post(f"{REPOSITORY}/index")).status_code == 404
-        assert (await admin.post(f"{REPOSITORY}/index", headers={"x-request-id": "a"})).headers["x-request-id"] == "a"
         assert f"{REPOSITORY}/index" in (await admin.get("/openapi.json")).json()["paths"]
 
 
