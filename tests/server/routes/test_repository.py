@@ -31,6 +31,10 @@ async def running(known, **settings):
         yield app.state.service.engines, public, admin
 
 
+async def index(admin):
+    return {e["name"]: (e["state"], e["reason"]) for e in (await admin.post(f"{REPOSITORY}/index")).json()}
+
+
 async def test_the_administrator_can_load_and_unload_models(new_fake, new_mel):
     known = {"one": new_fake("one"), "some/where/two": new_fake("two"), "elsewhere": new_fake("one")}
     async with running(known, model_control=True) as (_, public, admin):
@@ -39,9 +43,6 @@ async def test_the_administrator_can_load_and_unload_models(new_fake, new_mel):
             answer = await admin.post(f"{REPOSITORY}/models/{name}/{action}", json={})
             return answer.status_code, answer.json()
 
-        async def index():
-            return {e["name"]: (e["state"], e["reason"]) for e in (await admin.post(f"{REPOSITORY}/index")).json()}
-
         async def synthesize(name):
             return await public.post(f"/synthesize?model={name}&seed=1&format=npy", content=npy(new_mel()))
 
@@ -49,7 +50,7 @@ async def test_the_administrator_can_load_and_unload_models(new_fake, new_mel):
         assert await control("load", "some/where/two") == (200, {})
         assert samples(await synthesize("two")).any()
         assert await control("unload", "one") == (200, {})
-        assert await index() == {"one": ("UNAVAILABLE", "unloaded"), "two": ("READY", "")}
+        assert await index(admin) == {"one": ("UNAVAILABLE", "unloaded"), "two": ("READY", "")}
         assert "retry-after" not in (await synthesize("one")).headers
         problem(await synthesize("one"), 503, "unloaded")
         assert (await public.get("/v1/models/one")).json().items() >= {"state": "unloaded", "family": "fake"}.items()
@@ -61,12 +62,9 @@ async def test_the_administrator_can_load_and_unload_models(new_fake, new_mel):
         for name, words in (("three", "load model three"), ("elsewhere", "is a model one"), ("%00", "null byte")):
             code, document = await control("load", name)
             assert (code, words in document["error"]) == (422, True)
-        assert await index() == {"one": ("READY", ""), "two": ("READY", "")}
+        assert await index(admin) == {"one": ("READY", ""), "two": ("READY", "")}
         answer = await admin.post(f"{REPOSITORY}/models/one/load", json={"parameters": {"config": "{}"}})
-        assert ("parameters: must be empty" in answer.json()["error"], len(answer.headers["x-request-id"])) == (
-            True,
-            32,
-        )
+        assert "parameters: must be empty" in answer.json()["error"]
         known["one"].cycle = known["one"]  # so that only a collection frees it, though most objects take no part in one
         before, old, known["one"] = samples(await synthesize("one")), weakref.ref(known["one"]), new_fake("one")
         known["one"].gain = 0.5
@@ -80,7 +78,7 @@ async def test_the_administrator_can_load_and_unload_models(new_fake, new_mel):
         assert (old(), gc.get_freeze_count() > 10**5) == (None, True)
         known["one"].fault = RuntimeError("gone")  # a model that fails to reload does not stop the server
         assert (await control("unload", "one"), (await control("load", "one"))[0]) == ((200, {}), 422)
-        assert (await control("load", "elsewhere"), (await index())["one"]) == (
+        assert (await control("load", "elsewhere"), (await index(admin))["one"]) == (
             (200, {}),
             ("READY", ""),
         )  # its successor
@@ -93,7 +91,8 @@ async def test_unused_models_are_unloaded_and_model_control_is_optional(fake, ne
     returned = []
     monkeypatch.setattr("server.engine.model.give_back_memory", lambda: returned.append(True))
     async with running({"fake": fake}) as (_, _, admin):
-        assert (await admin.post(f"{REPOSITORY}/models/fake/unload")).status_code == 404
+        answer = await admin.post(f"{REPOSITORY}/models/fake/unload")
+        assert (answer.status_code, len(answer.headers["x-request-id"])) == (404, 32)
     async with running({"fake": fake}, unload_after=0.2, model_control=True) as (engines, public, admin):
         (engine,) = engines
 
