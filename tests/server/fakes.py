@@ -4,6 +4,7 @@ import asyncio
 import fcntl
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 import time
@@ -112,10 +113,8 @@ FAULTS = {"none": None, "slow": slow, "hang": lambda x: threading.Event().wait(6
 
 
 def serve(fault, settings, output, blocked=False):
-    """Serve in this process with standard output and error in the files `output`.out and .err.
-
-    If `blocked`, standard error is a small pipe that is never read.
-    """
+    """Serve in this process, which prints to `output`.out and .err or, if `blocked`, its errors to an unread pipe."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # the server of forks may come from a thread that blocks signals
     for descriptor, suffix in ((1, "out"), (2, "err")):
         os.dup2(os.open(f"{output}.{suffix}", os.O_WRONLY | os.O_CREAT | os.O_APPEND), descriptor)
     if blocked:
