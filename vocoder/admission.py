@@ -237,7 +237,7 @@ def _check_range(mel: Tensor, path: MelPath, guard: GuardMode, smallest: float |
         return
     details: dict[str, Any] = {"found": {"min": smallest, "max": largest}, "expected": {"min": low, "max": high}}
     few = 0 < (outside := int(((mel < low) | (mel > high)).sum())) <= FEW * mel.numel()
-    fault += f" Only {outside} of {mel.numel()} values are outside it." if few else ""
+    fault += f" Only {outside} of {mel.numel()} values are beyond these." if few else ""
     first = (mel if mel.ndim == 2 else mel[0]).clamp(-ABSURD, ABSURD)
     verdict = None if guard == "off" or few else judge(first, MelPath(plain(config), path.target))
     raise _refusal(fault, details, verdict)

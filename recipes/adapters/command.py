@@ -43,8 +43,6 @@ SILENT_FRAMES = 20
 """frames of digital silence added to the data, so that silence stays silence"""
 QUIET_NATS, QUIET_WEIGHT = 7.0, 0.3
 """bands this far below the loudest of their frame are hardly audible; their errors get this weight"""
-
-
 MOST_FITTED = 150_000
 """items that the linear map is fitted to, in double precision: a gigabyte of inputs"""
 

@@ -33,8 +33,10 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(f"give a student with --student {'|'.join(CONFIGURATIONS)}, or a configuration with --config")
     overrides = [*args.overrides, *([f"teacher={args.teacher}"] if args.teacher else [])]
     file = args.config or Path("configs") / CONFIGURATIONS[args.student]
-    student = args.student or ("samples" if "kind" in read_settings(file).get("model", {}) else "reverse")
-    config: CorpusRun = load_config(ReverseRun if student == "reverse" else StudentRun, file, overrides)
+    model = read_settings(file).get("model")
+    has_blocks = isinstance(model, dict) and "blocks" in model  # only reverse students have them
+    is_reverse = args.student == "reverse" or (args.student is None and has_blocks)
+    config: CorpusRun = load_config(ReverseRun if is_reverse else StudentRun, file, overrides)
     if isinstance(config, StudentRun) and args.student not in (None, config.model.kind):
         raise ConfigError(f"{file} is for a student over {config.model.kind}, not over {args.student}")
     if args.teacher and not config.taught:

@@ -18,6 +18,7 @@ from vocoder.correction.correction import Correction
 from vocoder.layers.stack.wavenet import set_compute_dtype
 from vocoder.loading import default_dtype, model_directory
 from vocoder.mel.config import MelConfig
+from vocoder.mel.config_file import load_mel_config
 from vocoder.mel.spectrogram import MelSpectrogram
 
 
@@ -131,7 +132,7 @@ class SampleRun(CorpusRun):
         super().complete(settings)
         losses = settings.setdefault("losses", {})
         if isinstance(losses, dict) and isinstance(losses.setdefault("critics", {}), dict):
-            losses["critics"].setdefault("f_max", settings["model"]["sample_rate"] / 2)
+            losses["critics"].setdefault("f_max", load_mel_config(str(settings.get("mel", "nvidia"))).sample_rate / 2)
 
 
 class SampleObjective(RecordingObjective):

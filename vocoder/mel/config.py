@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import math
+import re
 from collections.abc import Collection, Iterator, Mapping
 from fractions import Fraction
 from types import MappingProxyType
@@ -44,9 +45,9 @@ _VERSIONED: Mapping[str, str] = MappingProxyType(
     }
 )
 """start of a name whose mels depend on the version or recipe -> the likely preset"""
-_LATENT = (
-    *("xtts", "styletts2", "kokoro", "openvoice", "melotts", "vits", "sovitssvc", "gptsovitsv1", "gptsovitsv2"),
-    *("indextts1", "fireredtts2", "sparktts", "fishspeech", "maskgct", "megatts3", "qwen3tts", "vibevoice", "dia"),
+_LATENT = re.compile(
+    "xtts|styletts2|kokoro|openvoice|melotts|vits|sovitssvc|gptsovitsv[12]|indextts1|fireredtts2|sparktts|fishspeech|"
+    "maskgct|megatts3|qwen3tts|vibevoice|dia"
 )
 """starts of the names of systems, or of versions, that have no mel"""
 MOST_MEANT = 3
@@ -233,7 +234,7 @@ def _meant(name: str, known: Collection[str]) -> str:
     letters, words = _letters(name), {_letters(word): word for word in (*known, *ALIASES, "auto")}
     if name == "auto":
         return ", which is only for mels to synthesize or check: name one;"
-    if letters.startswith(_LATENT):
+    if _LATENT.match(letters):
         return ": this system has no mel, because its decoder takes latents or codes;"
     if (start := next((start for start in _VERSIONED if letters.startswith(start)), None)) is not None:
         return f": its mels are usually {_VERSIONED[start]}, see docs/acoustic-models.md;"

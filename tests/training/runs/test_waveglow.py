@@ -96,6 +96,7 @@ def test_a_stopped_and_resumed_run_gives_the_same_model(settings, tmp_path, caps
         ("segments.margin=100", "these settings follow from mel preset 'nvidia'"),
         ("model.group_size=100", "multiple of group_size"),
         ("losses.spectrl=1", ": losses has no field spectrl"),
+        ("model=3", "model must be a mapping of fields, not int"),
     ],
 )
 def test_invalid_settings_give_one_line_errors(settings, cli_error, override, text):
