@@ -22,9 +22,9 @@ NOT_SPEECH = "not-speech"  # bands in random order, or noise
 _SPECTRUM = ("sample_rate", "n_fft", "win_length", "hop_length", "power")
 _layout_fields = attrgetter(*_SPECTRUM, "n_mels", "f_min", "f_max", "mel_scale", "mel_norm")
 """the fields that determine a layout; the position of frames does not change values"""
-HOPS = {128: (115, 140), 512: (440, 600)}
-NEAR_RATES = {44100: (48000,)}
-"""hop in samples, or rate in Hz -> others that count as the same fault"""
+HOPS: dict[int, tuple[int, ...]] = {128: (115, 140), 512: (440, 600)}
+RATES: dict[int, tuple[int, ...]] = {16000: (), 24000: (), 44100: (48000,)}
+"""wrong hop in samples, or rate in Hz -> others that count as the same fault"""
 _LIKE = {"speecht5": "espnet-24k", "espnet-24k": "speecht5"}  # same bands, and the same ratio of window to hop
 _OWN = ("sample_rate", "n_fft", "win_length", "hop_length", "f_min", "f_max")
 POWER_FLOOR = 1e-10
@@ -65,37 +65,25 @@ class Layout:
 
 @cache
 def layouts() -> Mapping[str, Layout]:
-    """Return all layouts by name: those of 80 bands, then those of 100, each starting with its guard's own layout."""
+    """Return all layouts by name: those of 80 bands, and those of 100, each starting with its guard's own layout."""
+    return MappingProxyType(dict(_layouts()))
+
+
+def _layouts() -> Iterator[tuple[str, Layout]]:
     nvidia, vocos = (dataclasses.replace(preset(name), name="guard") for name in (TRUE, "vocos"))
+    bigvgan = dataclasses.replace(vocos, mel_scale="slaney", mel_norm="slaney", floor=1e-5)  # arXiv 2206.04658
+    as_vocos, as_bigvgan = "the bands of the vocos preset", "the bands of the bigvgan preset"
     power: dict[str, Any] = {"power": 2.0, "floor": POWER_FLOOR}
-    found = {TRUE: Layout(nvidia, "typical", "the bands of the nvidia preset (0 to 8000 Hz)", TRUE)}
-    for name in ("nemo", "espnet", "r9y9", "tacotron2-tf", "cosyvoice2", "cosyvoice3", "espnet-24k"):
+    yield TRUE, Layout(nvidia, "typical", "the bands of the nvidia preset (0 to 8000 Hz)", TRUE)
+    for name in ("nemo", "espnet", "r9y9", "tacotron2-tf", "cosyvoice2", "cosyvoice3", "espnet-24k", "speecht5"):
         own = {field: getattr(preset(name), field) for field in _OWN}
         words = f"the bands of the {name} preset ({own['f_min']:g} to {own['f_max']:g} Hz)"
         cause = "bands" if own["sample_rate"] == nvidia.sample_rate else "sample-rate"
-        found[name] = Layout(dataclasses.replace(nvidia, **own), cause, words, name, like=_LIKE.get(name))
-    found[POWER] = Layout(dataclasses.replace(nvidia, **power), "power", "squared magnitudes")
+        yield name, Layout(dataclasses.replace(nvidia, **own), cause, words, name, like=_LIKE.get(name))
+    yield POWER, Layout(dataclasses.replace(nvidia, **power), "power", "squared magnitudes")
     words = "sums of powers instead of magnitudes, in bands from 125 to 7600 Hz"
-    found["clarinet"] = Layout(dataclasses.replace(nvidia, **power, f_min=125.0, f_max=7600.0), "power", words)
-    words = "audio at 16000 Hz and the bands of the speecht5 preset (80 to 7600 Hz)"
-    changed = dataclasses.replace(nvidia, sample_rate=16000, f_min=80.0, f_max=7600.0)
-    found["speecht5"] = Layout(changed, "sample-rate", words, "speecht5", like=_LIKE["speecht5"])
-    for hop, near in HOPS.items():
-        changed = dataclasses.replace(nvidia, hop_length=hop)
-        found[f"hop{hop}"] = Layout(changed, "hop", f"a hop near {hop} samples", near=near)
-    changed = dataclasses.replace(nvidia, n_fft=2048, win_length=2048)
-    found["fft2048"] = Layout(changed, "n_fft", "an n_fft of 2048")
-    for rate in (16000, 24000, 44100):
-        changed = dataclasses.replace(nvidia, sample_rate=rate)
-        words = f"audio at about {rate} Hz"
-        found[f"rate{rate // 1000}"] = Layout(changed, "sample-rate", words, near=NEAR_RATES.get(rate, ()))
-    return MappingProxyType(found | dict(_of_100_bands(vocos, power)))
-
-
-def _of_100_bands(vocos: MelConfig, power: dict[str, Any]) -> Iterator[tuple[str, Layout]]:
-    """Yield the layouts of 100 bands: Vocos, BigVGAN (arXiv 2206.04658), and mistakes with either."""
-    bigvgan = dataclasses.replace(vocos, mel_scale="slaney", mel_norm="slaney", floor=1e-5)
-    as_vocos, as_bigvgan = "the bands of the vocos preset", "the bands of the bigvgan preset"
+    yield "clarinet", Layout(dataclasses.replace(nvidia, **power, f_min=125.0, f_max=7600.0), "power", words)
+    yield "fft2048", Layout(dataclasses.replace(nvidia, n_fft=2048, win_length=2048), "n_fft", "an n_fft of 2048")
     yield "vocos", Layout(vocos, "typical", as_vocos, "vocos")
     yield "bigvgan", Layout(bigvgan, "bands", as_bigvgan, "bigvgan")
     for name in ("gpt-sovits-v4", "fireredtts"):
@@ -104,13 +92,16 @@ def _of_100_bands(vocos: MelConfig, power: dict[str, Any]) -> Iterator[tuple[str
     for name, config, words in (("vocos", vocos, as_vocos), ("bigvgan", bigvgan, as_bigvgan)):
         changed = dataclasses.replace(config, **power)
         yield f"{name}-power", Layout(changed, "power", f"squared magnitudes and {words}")
-    for hop, near in HOPS.items():
-        changed = dataclasses.replace(vocos, hop_length=hop)
-        yield f"vocos-hop{hop}", Layout(changed, "hop", f"a hop near {hop} samples and {as_vocos}", near=near)
-    for rate in (16000, 44100):
-        changed = dataclasses.replace(vocos, sample_rate=rate, f_max=rate / 2)
-        words = f"100 bands of audio at about {rate} Hz"
-        yield f"vocos-rate{rate // 1000}", Layout(changed, "sample-rate", words, near=NEAR_RATES.get(rate, ()))
+    for config, prefix, also in ((nvidia, "", ""), (vocos, "vocos-", f" and {as_vocos}")):
+        for hop, near in HOPS.items():
+            changed = dataclasses.replace(config, hop_length=hop)
+            yield f"{prefix}hop{hop}", Layout(changed, "hop", f"a hop near {hop} samples{also}", near=near)
+    for rate, near in RATES.items():
+        words, changed = f"audio at about {rate} Hz", dataclasses.replace(nvidia, sample_rate=rate)
+        yield f"rate{rate // 1000}", Layout(changed, "sample-rate", words, near=near)
+        if rate != vocos.sample_rate:
+            changed = dataclasses.replace(vocos, sample_rate=rate, f_max=rate / 2)
+            yield f"vocos-rate{rate // 1000}", Layout(changed, "sample-rate", f"100 bands of {words}", near=near)
 
 
 def layout_of(density: str) -> str:
