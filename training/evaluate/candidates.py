@@ -6,6 +6,7 @@ from functools import partial
 
 import librosa
 import numpy as np
+import torch
 
 from training.evaluate.metric import Audio
 from training.evaluate.options import Comparison
@@ -65,7 +66,8 @@ def griffin_lim(config: MelConfig, mel: Audio, iterations: int = 60) -> Audio:
     "A fast Griffin-Lim algorithm", 2013; librosa implements both steps).
     """
     natural = replace(plain(config), **NATURAL)
-    filterbank, energy = mel_filterbank(config).float().numpy(), np.exp(convert(mel, config, natural))
+    filterbank = mel_filterbank(config).float().numpy()
+    energy = np.exp(convert(torch.from_numpy(mel), config, natural).numpy())
     magnitude = librosa.util.nnls(filterbank, energy) ** (1.0 / config.power)
     framing = {name: getattr(config, name) for name in ("hop_length", "win_length", "n_fft")}
     length = mel.shape[1] * config.hop_length

@@ -11,10 +11,10 @@ from vocoder.files import some
 from vocoder.importers.nvidia_waveglow import import_waveglow
 from vocoder.importers.r9y9_wavenet import import_r9y9
 from vocoder.importers.weights import Imported, Weights, read_weights
-from vocoder.mel.config_file import Statistics, read_settings, read_statistics
+from vocoder.mel.config_file import read_settings
 
-Importer = Callable[[Weights, Mapping[str, Any] | None, Statistics | None], Imported]
-"""builds a model from a checkpoint, its project's settings, and the mean and variance of each mel band"""
+Importer = Callable[[Weights, Mapping[str, Any] | None, Path | None], Imported]
+"""builds a model from a checkpoint, its project's settings, and a file with the mean and variance of each mel band"""
 IMPORTERS: Mapping[str, Importer] = MappingProxyType({"nvidia-waveglow": import_waveglow, "r9y9-wavenet": import_r9y9})
 
 PRECISION = "it computes in float32, as the original does, unless another dtype is requested"
@@ -25,19 +25,12 @@ def import_model(
 ) -> Imported:
     """Convert another project's checkpoint to a model directory.
 
-    Args:
-        layout: a key of `IMPORTERS`.
-        file: the checkpoint.
-        directory: the model directory to write.
-        config: the project's settings, JSON.
-        statistics: mean and variance of each mel band, npz or JSON.
-
-    Raises a CheckpointError if the checkpoint cannot be imported; the message says what is wrong.
+    `layout` is a key of `IMPORTERS`, `config` the project's settings (JSON), and `statistics` holds mean and variance
+    of each mel band (npz or JSON). Raises a CheckpointError if the checkpoint cannot be imported.
     """
     weights = read_weights(file)
     try:
-        given = None if statistics is None else read_statistics(statistics)
-        imported = IMPORTERS[layout](weights, None if config is None else read_settings(config), given)
+        imported = IMPORTERS[layout](weights, None if config is None else read_settings(config), statistics)
     except ConfigError as error:  # in a file, or in the architecture or mel config that the files imply
         raise CheckpointError(f"{file} cannot be imported as {layout}: {error}") from error
     except (LookupError, RuntimeError) as error:

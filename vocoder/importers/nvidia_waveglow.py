@@ -7,6 +7,7 @@ refused.
 
 import dataclasses
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,7 +17,6 @@ from vocoder.checkpoint import CheckpointError
 from vocoder.importers.weights import Imported, Weights, count, mel_config_of, setting
 from vocoder.layers.stack.wavenet import WaveNetConfig
 from vocoder.mel.config import MelConfig, preset
-from vocoder.mel.config_file import Statistics
 from vocoder.models.waveglow import WaveGlow, WaveGlowConfig, published
 
 LAYOUT = "nvidia-waveglow"
@@ -25,7 +25,7 @@ STRIDE = 256  # of the upsampling; the published code ignores its configuration
 MEL_NAMES = {"sample_rate": "sampling_rate", "n_fft": "filter_length", "win_length": "win_length", "f_min": "mel_fmin"}
 
 
-def import_waveglow(weights: Weights, settings: Mapping[str, Any] | None, _: Statistics | None) -> Imported:
+def import_waveglow(weights: Weights, settings: Mapping[str, Any] | None, _: Path | None) -> Imported:
     """Build the WaveGlow of a checkpoint; its sizes come from the tensors, its mel config from the settings.
 
     Raises a CheckpointError if the tensors are not those of a WaveGlow.
@@ -50,9 +50,8 @@ def import_waveglow(weights: Weights, settings: Mapping[str, Any] | None, _: Sta
     model = WaveGlow(config)
     ours = model.state_dict()
     model.load_state_dict({name: tensors[theirs].reshape(ours[name].shape) for theirs, (name, _) in named.items()})
-    return Imported(
-        model, mel_config, (f"the flows are assumed to be those of glow.py, not {OLDEST_MODULE}.py",) if split else ()
-    )
+    notes = (f"the flows are assumed to be those of glow.py, not {OLDEST_MODULE}.py",) if split else ()
+    return Imported(model, mel_config, notes)
 
 
 def _merged(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -131,13 +130,11 @@ def _mel(data: Mapping[str, Any], architecture: WaveGlowConfig) -> MelConfig:
 def _check_shapes(tensors: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]]) -> None:
     """Raise a CheckpointError that lists all tensors that are missing, unknown or of the wrong shape."""
     found = {name: tuple(value.shape) for name, value in tensors.items()}
+    wrong = [name for name in sorted(found) if name in expected and found[name] != expected[name]]
     problems = {
         "missing": [name for name in expected if name not in found],
         "unknown": [name for name in found if name not in expected],
-        "of the wrong shape": [
-            f"{n} {found[n]} instead of {expected[n]}" for n in sorted(found) if expected.get(n, found[n]) != found[n]
-        ],
+        "of the wrong shape": [f"{name} {found[name]} instead of {expected[name]}" for name in wrong],
     }
-    if any(problems.values()):
-        listed = "; ".join(f"{what}: {', '.join(names)}" for what, names in problems.items() if names)
+    if listed := "; ".join(f"{what}: {', '.join(names)}" for what, names in problems.items() if names):
         raise CheckpointError(f"the weights do not fit the layout {LAYOUT}; {listed}")

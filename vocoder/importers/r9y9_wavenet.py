@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from vocoder.importers.weights import Imported, Weights, count, mel_config_of, s
 from vocoder.layers.conditioning import UpsamplingConfig
 from vocoder.layers.stack.wavenet import PublishedStackConfig
 from vocoder.mel.config import preset
-from vocoder.mel.config_file import Statistics, with_statistics
+from vocoder.mel.config_file import load_mel_config
 from vocoder.models.wavenet import PublishedWaveNetConfig, WaveNet
 
 LAYOUT = "r9y9-wavenet"
@@ -22,7 +23,7 @@ MEL_NAMES = {"n_fft": "fft_size", "win_length": "win_length", "f_min": "fmin", "
 PREEMPHASIS = 0.85  # default in the project's audio code; no preset sets it
 
 
-def import_r9y9(weights: Weights, settings: Mapping[str, Any] | None, statistics: Statistics | None) -> Imported:
+def import_r9y9(weights: Weights, settings: Mapping[str, Any] | None, statistics: Path | None) -> Imported:
     """Build the WaveNet of a checkpoint; sizes come from the tensors, everything else from the settings.
 
     Raises a CheckpointError if the tensors have another layout, or the settings are missing or not supported.
@@ -40,12 +41,10 @@ def import_r9y9(weights: Weights, settings: Mapping[str, Any] | None, statistics
         raise CheckpointError(f"the weights do not fit the layout {LAYOUT}; unknown: {', '.join(remaining)}")
     notes = [f"the original never uses the residual of its last layer, conv_layers.{layers - 1}.conv1x1_out"]
     known = {"sample_rate": config.sample_rate, "hop_length": config.hop_length, "n_mels": config.n_mels}
-    mel_config = mel_config_of(preset("r9y9"), settings, MEL_NAMES, **known)
+    mel_config = load_mel_config(mel_config_of(preset("r9y9"), settings, MEL_NAMES, **known), statistics)
     if statistics is None:
         notes.append("no statistics: mels must be normalised by the mean and variance of the training corpus")
         mel_config = dataclasses.replace(mel_config, name=f"{mel_config.name}-without-statistics")
-    else:
-        mel_config = with_statistics(mel_config, statistics)
     return Imported(model, mel_config, tuple(notes))
 
 

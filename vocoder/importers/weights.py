@@ -28,7 +28,7 @@ class Weights:
     """Tensors of a checkpoint by name, in float32, without weight norm and without the prefix `module.`.
 
     `module` is the class of a pickled module, such as `glow.WaveGlow`, and `settings` holds the numbers and tuples of
-    its submodules, such as `upsample.stride`. `step` is the training step.
+    its submodules, such as `upsample.stride`.
     """
 
     tensors: Mapping[str, Tensor]

@@ -50,8 +50,6 @@ _LATENT = re.compile(
     "maskgct|megatts3|qwen3tts|vibevoice|dia"
 )
 """starts of the names of systems, or of versions, that have no mel"""
-MOST_MEANT = 3
-"""most presets to suggest for an unknown name"""
 Size = Annotated[int, (1, 2**15)]
 """limited far beyond any use, so that an untrusted mel config cannot ask for gigabytes of filters"""
 
@@ -62,12 +60,9 @@ class MelWarning(UserWarning):
 
 @dataclasses.dataclass(frozen=True)
 class MelConfig(Checked):
-    """How to compute a mel-spectrogram from audio.
+    """How to compute a mel-spectrogram from audio. Its steps are in the order of the fields.
 
-    Framing, magnitude, filterbank, logarithm, range and statistics are applied in the order of the fields.
-
-    Raises:
-        ConfigError: a value is out of range, or two values contradict each other.
+    Raises a ConfigError if a value is out of range, or if two values contradict each other.
     """
 
     name: str
@@ -160,11 +155,6 @@ class MelConfig(Checked):
         yield least > 1e-30, f"variance must be positive, above 1e-30, not {least}"
 
 
-_NVIDIA = MelConfig(
-    name="nvidia", sample_rate=22050, n_fft=1024, win_length=1024, hop_length=256, n_mels=80, f_min=0.0, f_max=8000.0
-)
-
-
 def _like(base: MelConfig, name: str, **changes: Any) -> MelConfig:
     return dataclasses.replace(base, name=name, **changes)
 
@@ -180,12 +170,14 @@ def _presets() -> Iterator[MelConfig]:
     To add one, add a row. A preset that does not convert exactly also needs an adapter; bands that the guard should
     recognise need a layout in `mel.conventions` and a newly fitted guard.
     """
-    yield _NVIDIA  # Tacotron 2 and the published WaveGlow
+    lengths: dict[str, Any] = {"n_fft": 1024, "win_length": 1024, "hop_length": 256}
+    nvidia = MelConfig("nvidia", 22050, **lengths, n_mels=80, f_min=0.0, f_max=8000.0)
+    yield nvidia  # Tacotron 2 and the published WaveGlow
     # The same bands, but frames are centred half a hop later and there is one fewer.
-    hifigan = _like(_NVIDIA, "hifigan", centre="same", magnitude_epsilon=1e-9)
+    hifigan = _like(nvidia, "hifigan", centre="same", magnitude_epsilon=1e-9)
     yield hifigan
     in_24k = {"sample_rate": 24000, "n_mels": 100, "f_max": 12000.0}
-    vocos = _like(_NVIDIA, "vocos", **in_24k, mel_scale="htk", mel_norm="none", floor=1e-7)
+    vocos = _like(nvidia, "vocos", **in_24k, mel_scale="htk", mel_norm="none", floor=1e-7)
     yield vocos
     yield _like(vocos, "f5-tts", floor=1e-5)
     yield _scaled(vocos, "zipvoice", 0.0, 10.0)  # the acoustic model's output, a tenth of its vocoder's input
@@ -200,12 +192,12 @@ def _presets() -> Iterator[MelConfig]:
     cosyvoice = _like(hifigan, "cosyvoice2", sample_rate=24000, n_fft=1920, win_length=1920, hop_length=480)
     yield cosyvoice
     yield _like(cosyvoice, "cosyvoice3", f_max=12000.0)
-    yield _like(_NVIDIA, "nemo", f_max=11025.0)  # NVIDIA's NeMo: bands up to half the sample rate
+    yield _like(nvidia, "nemo", f_max=11025.0)  # NVIDIA's NeMo: bands up to half the sample rate
     yield _like(hifigan, "indextts2", f_max=11025.0)  # NeMo's bands, framed as in HiFi-GAN
     yield _like(hifigan, "fireredtts", sample_rate=16000, hop_length=160, n_mels=100)
     # ESPnet and Parallel WaveGAN recipes at 22,050 Hz, and r9y9's wavenet_vocoder; their per-corpus statistics go into
     # mean and variance.
-    espnet = _like(_NVIDIA, "espnet", f_min=80.0, f_max=7600.0, log="log10", floor=1e-10)
+    espnet = _like(nvidia, "espnet", f_min=80.0, f_max=7600.0, log="log10", floor=1e-10)
     yield espnet
     yield _like(espnet, "r9y9", f_min=125.0)
     # PaddleSpeech, and ESPnet, Parallel WaveGAN and TensorFlowTTS at 24 kHz: windows of 50 ms, 12.5 ms apart.
@@ -213,9 +205,9 @@ def _presets() -> Iterator[MelConfig]:
     # Tacotron 2 in TensorFlow by Rayhane-mamah (hparams.py at 02839cf): decibels of magnitude from -4 to 4, of audio
     # peak-normalised to 0.999.
     decibels = {"log": "db20", "ref_db": 20.0, "range_db": 100.0, "range_low": -4.0, "range_high": 4.0}
-    yield _like(_NVIDIA, "tacotron2-tf", f_min=25.0, f_max=7600.0, **decibels)
+    yield _like(nvidia, "tacotron2-tf", f_min=25.0, f_max=7600.0, **decibels)
     yield _like(espnet, "speecht5", sample_rate=16000)  # arXiv 2110.07205: windows of 64 ms, 16 ms apart
-    yield _like(_NVIDIA, "librosa-db", power=2.0, log="db10", floor=1e-10)  # librosa.power_to_db of default power
+    yield _like(nvidia, "librosa-db", power=2.0, log="db10", floor=1e-10)  # librosa.power_to_db of default power
 
 
 MelConfigs = Mapping[str, MelConfig]
@@ -240,7 +232,7 @@ def _meant(name: str, known: Collection[str]) -> str:
         return f": its mels are usually {_VERSIONED[start]}, see docs/acoustic-models.md;"
     near = [word for word in words if len(letters) > 1 and (letters in word or word in letters)]
     near = near or difflib.get_close_matches(letters, words, cutoff=0.7)
-    return f"; did you mean {' or '.join(repr(words[word]) for word in near[:MOST_MEANT])}?" if near else ";"
+    return f"; did you mean {' or '.join(repr(words[word]) for word in near[:3])}?" if near else ";"
 
 
 def _letters(name: str) -> str:

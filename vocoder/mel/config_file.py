@@ -28,22 +28,16 @@ def load_mel_config(name: str | Path | MelConfig, statistics: Path | str | Stati
     For normalised mels, `statistics` holds mean and variance, per band or for all bands, or is a file with both. Raises
     a ConfigError if the preset or file does not exist or is invalid.
     """
-    if isinstance(name, MelConfig):
-        found = name
-    elif not isinstance(name, (str, Path)):
+    if not isinstance(name, (str, Path, MelConfig)):
         raise ConfigError(f"a preset must be a name, a file or a MelConfig, not {type(name).__name__}")
-    else:
-        found = read_config_file(Path(name)) if Path(name).suffix in CONFIG_SUFFIXES else preset(str(name))
-    if statistics is None:
-        return found
-    return with_statistics(found, read_statistics(statistics) if isinstance(statistics, (str, Path)) else statistics)
+    if not isinstance(name, MelConfig):
+        name = read_config_file(Path(name)) if Path(name).suffix in CONFIG_SUFFIXES else preset(str(name))
+    statistics = read_statistics(Path(statistics)) if isinstance(statistics, (str, Path)) else statistics
+    return name if statistics is None else with_statistics(name, statistics)
 
 
 def chosen_config(name: str | Path | MelConfig | None, statistics: str | Path | None) -> MelConfig | str | None:
-    """Return the named mel config, "auto" to recognise it, or None if no name is given.
-
-    Raises the errors of `load_mel_config`, and a ConfigError if there are statistics without a mel config.
-    """
+    """Return the mel config of `load_mel_config`, "auto" to recognise it, or None if no name is given."""
     if name is not None and name != AUTO:
         return load_mel_config(name, statistics)
     if statistics is not None:
@@ -66,10 +60,7 @@ def with_statistics(config: MelConfig, statistics: Statistics) -> MelConfig:
 
 
 def read_config_file(path: Path) -> MelConfig:
-    """Read a mel config file; the default name is that of the file.
-
-    Raises the errors of `read_settings`, and a ConfigError if the file has an unknown, missing or wrong field.
-    """
+    """Read a mel config file, by default with the file's name; raises a ConfigError if it is invalid."""
     return from_dict(MelConfig, {"name": path.stem, **read_settings(path, aliases=False)}, str(path))
 
 
@@ -110,12 +101,11 @@ def known_presets(directory: Path | None) -> MelConfigs:
     return known
 
 
-def read_statistics(path: Path | str) -> Statistics:
+def read_statistics(path: Path) -> Statistics:
     """Read mean and variance from npz or JSON, from sums (ESPnet's npz), or npy of mean and deviation (PaddleSpeech's).
 
     Raises a ConfigError if they are missing or not numbers.
     """
-    path = Path(path)
     try:
         if path.suffix == ".npy":
             mean, deviation = np.load(path, allow_pickle=False).astype(np.float64)

@@ -7,16 +7,11 @@ be undone from the mel.
 
 import math
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from vocoder.mel.config import MelConfig
-
-Mel = TypeVar("Mel", Tensor, NDArray[np.float32])
 
 # Why a difference in these fields cannot be converted; `name` and convertible fields are absent.
 _REASONS = {
@@ -72,24 +67,18 @@ def plain(config: MelConfig) -> MelConfig:
     return replace(config, mean=None, variance=None)
 
 
-def convert(mel: Mel, source: MelConfig, target: MelConfig) -> Mel:
-    """Convert a mel between mel configs that differ only in logarithm, floor, range or statistics.
+def convert(mel: Tensor, source: MelConfig, target: MelConfig) -> Tensor:
+    """Convert a mel (n_mels, frames) or (B, n_mels, frames) between configs that differ in the encoding of energies.
 
     The result equals the mel that `target` gives for the same audio, except for energies that `source` clips at its
-    floor or at the top of its range. Mel and result are both tensors or both arrays, (n_mels, frames) or (B, n_mels,
-    frames).
-
-    Raises:
-        MelMismatchError: the mel configs differ in other ways, which the message lists.
-        ValueError: the mel does not have the shape of `source`.
+    floor or at the top of its range. Raises a MelMismatchError if the mel configs differ in other ways, and a
+    ValueError if the mel does not have the shape of `source`.
     """
     if found := differences(source, target):
         raise MelMismatchError(source, target, found)
     if mel.ndim not in (2, 3) or mel.shape[-2] != source.n_mels:
         shapes = f"({source.n_mels}, frames) or (B, {source.n_mels}, frames)"
         raise ValueError(f"{source.name!r} mels must be {shapes}, not {tuple(mel.shape)}")
-    if isinstance(mel, np.ndarray):
-        return convert(torch.from_numpy(mel), source, target).numpy().astype(mel.dtype, copy=False)
     return encode(decode(mel.double(), source).clamp(min=math.log(target.floor)), target).to(mel.dtype)
 
 

@@ -76,8 +76,7 @@ _sharpener = cache(torch_defaults()(Sharpener))
 class Sharpening:
     """Sharpens one utterance, or a batch, in pieces, with the same result as for the whole.
 
-    The strength at a frame depends only on the frames up to it, so there is no delay. A given `strength` is used for
-    all frames.
+    The strength at a frame depends only on the frames up to it, unless one `strength` is given for all.
     """
 
     def __init__(self, sharpener: Sharpener, strength: float | None = None) -> None:
@@ -121,10 +120,7 @@ class Sharpening:
         return ((rough + _PRIOR) / (weight + _PRIOR)).sqrt()
 
     def _measured(self, mel: Tensor) -> tuple[Tensor, Tensor]:
-        """Return each frame's weighted squared texture and its weight, both (B, frames).
-
-        Bands at the mel's floor are ignored as silent.
-        """
+        """Return each frame's weighted squared texture and its weight (B, frames); bands at the floor are silent."""
         known = self._sharpener
         before = torch.cat([mel[:, :, :1] if self._last is None else self._last, mel[:, :, :-1]], dim=2)
         quiet = torch.minimum(mel, before)

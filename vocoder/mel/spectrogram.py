@@ -52,12 +52,11 @@ def mel_filterbank(config: MelConfig) -> Tensor:
 
 
 class MelSpectrogram(nn.Module):
-    """Compute the mel-spectrograms of a `MelConfig`, also under autocast.
+    """Compute the mel-spectrograms of a `MelConfig`, also under autocast, in float32, or float64 for float64 audio.
 
-    It has no parameters and no saved state. Mels are float32, or float64 for float64 audio. If `precise`, the Fourier
-    transform uses float64 where the device supports it. In float32 rounding errors of loud bands reach quiet bands of
-    the same frame and change their logarithms, by up to 1e-3 in speech and far more in empty bands; this is accurate
-    enough for a loss and takes half the time.
+    If `precise`, the Fourier transform uses float64 where the device supports it. In float32 rounding errors of loud
+    bands reach quiet bands of the same frame and change their logarithms, by up to 1e-3 in speech and far more in empty
+    bands; this is accurate enough for a loss and takes half the time.
     """
 
     filterbank: Tensor

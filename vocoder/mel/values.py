@@ -21,8 +21,7 @@ SWEEP_SECONDS = 2.0
 class MelError(ValueError):
     """A mel does not fit its mel config: its shape is wrong, or its values are impossible.
 
-    Attributes:
-        details: plain data about impossible values: the found and expected range, and the guard's verdict.
+    For impossible values, `details` is plain data: the found and expected range, and the guard's verdict.
     """
 
     def __init__(self, message: str, details: Mapping[str, Any] | None = None) -> None:
@@ -53,9 +52,8 @@ def finite_values(mel: Any, start: int = 0) -> Tensor:
         places[:, -1:] += start
         first = ", ".join(str(int(i)) for i in places[0])
         fault = f"{len(places)} of the {values.numel()} values are not finite (NaN, infinite, or beyond 32-bit floats)"
-        why = ""
-        if bool((values[~torch.isfinite(values)] == -math.inf).all()):
-            why = "; the logarithm of 0 is infinite, so take that of max(x, 1e-5)"
+        logarithms = bool((values[~torch.isfinite(values)] == -math.inf).all())
+        why = "; the logarithm of 0 is infinite, so take that of max(x, 1e-5)" if logarithms else ""
         raise MelError(f"{fault}, the first of them mel[{first}]{why}")
     return values
 
