@@ -10,7 +10,6 @@ from functools import partial
 from typing import Annotated, Any, TypeVar
 
 import anyio.to_thread
-import numpy as np
 import torch
 from fastapi import Depends
 from starlette.requests import HTTPConnection
@@ -192,7 +191,7 @@ class Service:
         """Start the models and background tasks; at the end, finish accepted work."""
         compute_on(1)  # the event loop runs small tensor operations; the lanes use the other cores
         for guard in guards():  # loads them; the first run of each is slower
-            guard.recognise(np.zeros((guard.mel_config.n_mels, ENOUGH_FRAMES), np.float32))
+            guard.recognise(torch.zeros(guard.mel_config.n_mels, ENOUGH_FRAMES))
         self.workers.lanes.start()
         self.engines.start()
         watches = [asyncio.create_task(give_back_freed(self.memory))]

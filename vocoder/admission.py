@@ -98,8 +98,7 @@ def path_of(preset: Preset, target: MelConfig, adapt: AdaptMode = "on", mel: Any
     elif not isinstance(mel, (Tensor, np.ndarray)) or mel.ndim not in (2, 3) or 0 in mel.shape:
         raise UnsureError("preset=auto needs a mel (n_mels, frames) or (B, n_mels, frames) to recognise")
     else:
-        values = finite_values(mel)
-        source = recognised_config(values[0] if values.ndim == 3 else values, target)
+        source = recognised_config(mel[0] if mel.ndim == 3 else mel, target)
     return path_between(source, target, adapt)
 
 
@@ -115,8 +114,8 @@ def admit(
 ) -> Admitted:
     """Check a mel, convert it to the model's mel config `target` on a device, and apply the guard.
 
-    The other arguments and the errors are those of `Synthesizer.synthesize` and `Synthesizer.path`. A MelTooLongError
-    is raised for more than `max_frames` frames, as given or after conversion.
+    Raises the errors of `Synthesizer.synthesize` and `Synthesizer.path`, and a MelTooLongError for more than
+    `max_frames` frames, as given or after conversion.
     """
     values = finite_values(mel)
     path = path_of(preset, target, adapt, values)
@@ -154,10 +153,7 @@ def heeded(verdict: Verdict | None, guard: GuardMode) -> Verdict | None:
 
 
 class StreamAdmission:
-    """Admits the mel of one utterance piece by piece; `placement` aligns its audio in time.
-
-    The arguments are those of `admit`; "strict" refuses a mel whose start is not typical.
-    """
+    """Admits the mel of one utterance piece by piece, as `admit` does; `placement` aligns its audio in time."""
 
     def __init__(
         self, path: MelPath, guard: GuardMode = "off", device: torch.device = CPU, max_frames: int | None = None
@@ -173,9 +169,9 @@ class StreamAdmission:
         """pieces from the start of the mel; None if the guard is off or has judged them"""
 
     def take(self, piece: Any) -> Tensor:
-        """Take the next frames (n_mels, frames) and return the converted frames that are ready, possibly none.
+        """Take the next frames (n_mels, frames), or a whole admitted mel, and return the converted frames ready now.
 
-        The piece may be a whole admitted mel. Raises a MelError or a MelTooLongError, as `admit` does.
+        Raises a MelError or a MelTooLongError, as `admit` does.
         """
         if isinstance(piece, Admitted):
             self.frames += piece.frames
@@ -226,25 +222,25 @@ def _check_length(frames: int, path: MelPath, max_frames: int | None) -> None:
 
 
 def _check_range(mel: Tensor, path: MelPath, guard: GuardMode, smallest: float | None = None) -> None:
-    """Refuse values that are impossible in the mel config; the guard says what the first item looks like.
-
-    For a piece, `smallest` is the smallest value of the mel (..., n_mels, frames) so far.
-    """
+    """Refuse a mel (..., n_mels, frames) with impossible values; `smallest` is the smallest of a stream so far."""
     config, (least, largest) = path.source, bounds(mel)
     smallest = least if smallest is None else smallest
     fault, (low, high) = _range_fault(smallest, largest, config), mel_range(config).plausible
     if fault is None:
         return
-    details: dict[str, Any] = {"found": {"min": smallest, "max": largest}, "expected": {"min": low, "max": high}}
     few = 0 < (outside := int(((mel < low) | (mel > high)).sum())) <= FEW * mel.numel()
     fault += f" Only {outside} of {mel.numel()} values are beyond these." if few else ""
     first = (mel if mel.ndim == 2 else mel[0]).clamp(-ABSURD, ABSURD)
     verdict = None if guard == "off" or few else judge(first, MelPath(plain(config), path.target))
-    raise _refusal(fault, details, verdict)
+    raise _refusal(fault, (smallest, largest), (low, high), verdict)
 
 
-def _refusal(fault: str, details: dict[str, Any], verdict: Verdict | None) -> MelError:
+def _refusal(
+    fault: str, found: tuple[float, float], expected: tuple[float, float], verdict: Verdict | None
+) -> MelError:
     """Return the error about impossible values, after the likely reason if the verdict names one."""
+    ranges = {"found": found, "expected": expected}
+    details: dict[str, Any] = {name: {"min": low, "max": high} for name, (low, high) in ranges.items()}
     if verdict is not None and not verdict.typical and verdict.cause not in NAMELESS:
         fault = verdict.message if verdict.cause == "range" else f"{verdict.message} {fault}"
         details["guard"] = verdict.as_dict()
@@ -271,9 +267,9 @@ def _possible(mel: Tensor, path: MelPath, given: Sequence[Tensor] | Tensor) -> T
     """
     if path.own or not mel.numel():
         return mel
-    found, (low, high) = {"min": float(mel.min()), "max": float(mel.max())}, mel_range(path.target).plausible
-    if low <= found["min"] and found["max"] <= high:
+    found, expected = bounds(mel), mel_range(path.target).plausible
+    if expected[0] <= found[0] and found[1] <= expected[1]:
         return mel
     verdict = judge(torch.cat(tuple(given), dim=1), path) if len(given) else None
     fault = f"After conversion from {path.source.name!r} the values are outside the range of the model's mels"
-    raise _refusal(f"{fault}: check the preset.", {"found": found, "expected": {"min": low, "max": high}}, verdict)
+    raise _refusal(f"{fault}: check the preset.", found, expected, verdict)

@@ -1,5 +1,7 @@
 """`preset=auto`: recognise the mel config of a mel."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from torch import Tensor
 
@@ -26,12 +28,11 @@ def recognised_config(mel: Tensor | np.ndarray, own: MelConfig) -> MelConfig:
 
     Raises an UnsureError if it is unclear; the message names the two likeliest conventions, or the mel's fault.
     """
-    if mel.ndim != 2:
-        raise ValueError(f"a mel must be (n_mels, frames), not {tuple(mel.shape)}")
+    mel = finite_values(mel).cpu()
     guard, across = (guard_of(size) for size in mel.shape)
     if guard is None:
-        return _by_bands(tuple(mel.shape), own)
-    if (scaled := guard.scaled_preset(finite_values(mel).cpu())) is not None:
+        return _by_bands(mel.shape, own)
+    if (scaled := guard.scaled_preset(mel)) is not None:
         return scaled
     found = guard.recognise(mel)
     if across is not None and looks_transposed(mel, guard, across):
@@ -52,7 +53,7 @@ def recognised_config(mel: Tensor | np.ndarray, own: MelConfig) -> MelConfig:
     return best.mel_config
 
 
-def _explanation(guard: Guard, mel: Tensor | np.ndarray, found: Recognition, target: MelConfig) -> str:
+def _explanation(guard: Guard, mel: Tensor, found: Recognition, target: MelConfig) -> str:
     """Describe a mel whose convention no mel config has, and say what to pass; empty if that is unclear."""
     own = guard.mel_config
     verdict = guard.check(mel, target=target)
@@ -64,12 +65,10 @@ def _explanation(guard: Guard, mel: Tensor | np.ndarray, found: Recognition, tar
     return f"{verdict.message} If it does follow the {own.name} preset, {pass_one_of((own.name,), target)}."
 
 
-def _by_bands(shape: tuple[int, ...], own: MelConfig) -> MelConfig:
-    """Return the only mel config with the same number of bands as a mel (n_mels, frames)."""
-    n_mels = shape[0]
-    known = [own, *(config for config in PRESETS.values() if config != own)]
-    found = [config for config in known if config.n_mels == n_mels]
-    if len(found) == 1 or own.n_mels == n_mels:
+def _by_bands(shape: Sequence[int], own: MelConfig) -> MelConfig:
+    """Return the only mel config with the same number of bands as a mel (n_mels, frames), or the model's."""
+    found = [config for config in (own, *PRESETS.values()) if config.n_mels == shape[0]]
+    if len({*found}) == 1 or own.n_mels == shape[0]:
         return found[0]
     hint = bands_hint(shape, own.n_mels, own) or "name the preset of this mel (n_mels, frames)"
-    raise UnsureError(f"preset=auto knows no mels with {n_mels} bands: {hint}")
+    raise UnsureError(f"preset=auto knows no mels with {shape[0]} bands: {hint}")

@@ -1,7 +1,7 @@
 """The guard: a recogniser identifies a mel's convention, and densities measure how typical of speech it is."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from os import PathLike
@@ -56,15 +56,9 @@ class Guard:
         """Return whether the guard can judge mels of a mel config: the recogniser must know their convention."""
         return convention_of(config) in self.model.convention.index
 
-    def recognise(self, mel: Tensor | np.ndarray) -> Recognition:
-        """Recognise the convention of a mel (n_mels, frames).
-
-        Raises a ValueError if the mel is not two-dimensional or not finite, or has another number of bands.
-        """
-        values = _two_dimensional(mel)
-        if (wrong := _shape_verdict(values.shape, self.mel_config, self.mel_config)) is not None:
-            raise ValueError(wrong.message)
-        return self.model.convention.recognise(values, self._certain)
+    def recognise(self, mel: Tensor) -> Recognition:
+        """Recognise the convention of a finite mel (n_mels, frames) on the CPU."""
+        return self.model.convention.recognise(mel, self._certain)
 
     def follows(self, mel: Tensor, config: MelConfig) -> bool:
         """Return whether a mel (n_mels, frames) certainly follows a mel config: it is recognised and not unlikely."""
@@ -100,9 +94,9 @@ class Guard:
     ) -> Verdict:
         """Judge a mel (n_mels, frames) against its claimed mel config, by default the guard's own.
 
-        `adapted` is the mel after an adapter converted it to the guard's own mel config: typicality is measured on it,
-        and a mel of an unknown config is at best `unfamiliar`. Messages suggest only presets that a model of `target`,
-        by default `config`, accepts. Raises a ValueError if the mel is not two-dimensional, finite and of a known one.
+        Typicality is measured on `adapted`, the mel after conversion to the guard's own mel config; then a mel of an
+        unknown config is at best `unfamiliar`. Messages suggest presets that a model of `target`, by default `config`,
+        accepts. Raises a ValueError if the mel is not two-dimensional, finite and of a known config.
         """
         config = given = config or self.mel_config
         target = target or config
@@ -110,8 +104,9 @@ class Guard:
             known = ", ".join(name for name, config in PRESETS.items() if self.knows(config))
             raise ValueError(f"the guard cannot judge {config.name!r} mels, only mels computed like {known}")
         values = unscaled = _two_dimensional(mel)
-        if (misshapen := _shape_verdict(values.shape, config, target)) is not None:
-            return misshapen
+        if (wrong := shape_fault(values.shape, config, target)) is not None:
+            cause = TRANSPOSED if values.shape[1] == config.n_mels else "bands"
+            return Verdict(False, 0.0, cause, f"{wrong[0].upper()}{wrong[1:]}.")
         values, config = (convert(values, config, plain(config)), plain(config)) if config.scaled else (values, config)
         logarithms = self._natural(values, config) if adapted is None else adapted
         smallest, largest = bounds(values)
@@ -213,7 +208,7 @@ def _padding(mel: Tensor, config: MelConfig) -> Verdict | None:
     return fault("padding", count=len(padded), value=padded[-1], silence=mel_range(config).silence) if padded else None
 
 
-def looks_transposed(mel: Tensor | np.ndarray, by_rows: Guard, by_columns: Guard) -> bool:
+def looks_transposed(mel: Tensor, by_rows: Guard, by_columns: Guard) -> bool:
     """Return whether the columns of a mel, which both guards can read, are clearly likelier to be its bands."""
     return by_rows.recognise(mel).upright < by_columns.recognise(mel.T).upright - CLEARLY
 
@@ -263,10 +258,3 @@ def _two_dimensional(mel: Any) -> Tensor:
     if values.ndim != 2 or 0 in values.shape:
         raise ValueError(f"a mel must be (n_mels, frames) with at least one frame, not {tuple(values.shape)}")
     return values
-
-
-def _shape_verdict(shape: Sequence[int], config: MelConfig, target: MelConfig) -> Verdict | None:
-    """Return a verdict if a mel's shape shows a wrong number of bands, or bands as columns, or None."""
-    wrong = shape_fault(shape, config, target)
-    cause = TRANSPOSED if shape[1] == config.n_mels else "bands"
-    return None if wrong is None else Verdict(False, 0.0, cause, f"{wrong[0].upper()}{wrong[1:]}.")
