@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from vocoder.checkpoint import CheckpointError, load_model
+from vocoder.directories import ASSETS
 from vocoder.kernels.launcher import kernel
 from vocoder.mel.config import MelConfig
 from vocoder.mel.convert import differences
 from vocoder.models.adapter import AdapterModel
 
-DIRECTORY = Path(__file__).parents[1] / "assets" / "adapters"
 TINY_EPSILON = 1e-8
 """largest magnitude_epsilon that changes no audible band"""
 NEIGHBOURS = (-1, 0, 1, 2)
@@ -51,10 +51,7 @@ class FrameTimes:
         return self.first + frame * self.step
 
     def needed(self, frame: int) -> tuple[int, int]:
-        """Return the first and last source frame that a target frame depends on.
-
-        They may lie outside the mel, which is padded by repeating its first and last frame.
-        """
+        """Return the first and last source frame that a target frame depends on, perhaps beyond the ends of the mel."""
         low, high = self.position(frame - self.before), self.position(frame + self.after)
         margin = (0, 0) if self.plain else (NEIGHBOURS[0], NEIGHBOURS[-1])
         return low.__floor__() + margin[0], high.__floor__() + margin[1]
@@ -63,6 +60,7 @@ class FrameTimes:
         """Return windows (stop - start, taps, bands) around target frames `start` to `stop` - 1.
 
         The mel (bands, frames) holds source frames from index `offset`; `end` is their total number, None if unknown.
+        Beyond its ends the first and the last frame repeat.
         """
         wanted = torch.arange(start - self.before, stop + self.after)  # each is in several windows
         unit = math.lcm(self.step.denominator, self.first.denominator)  # positions are whole multiples of 1 / unit
@@ -84,10 +82,7 @@ def framed_as(source: MelConfig, target: MelConfig) -> MelConfig:
 
 
 def delay_between(source: MelConfig, target: MelConfig, sample_rate: int) -> int | None:
-    """Return by how many samples frames of `source` are later than those of `target`, or None if values differ.
-
-    A delay is a whole number of samples, 0 or more, at `sample_rate`.
-    """
+    """Return by how many whole samples frames of `source` come later than those of `target`; None if values differ."""
     if max(source.magnitude_epsilon, target.magnitude_epsilon) > TINY_EPSILON:
         return None
     if differences(framed_as(source, target), target):
@@ -139,7 +134,7 @@ def load_adapter(directory: Path) -> Adapter:
     return Adapter(directory.name, model, checkpoint.mel_config, dict(checkpoint.quality))
 
 
-def adapter_between(source: MelConfig, target: MelConfig, directory: Path = DIRECTORY) -> Adapter | None:
+def adapter_between(source: MelConfig, target: MelConfig, directory: Path = ASSETS / "adapters") -> Adapter | None:
     """Return the adapter from one mel config to another, or None."""
     configs = (config for config in sorted(directory.glob("*/config.json")) if _bands_of(config) == source.n_mels)
     adapters = (load_adapter(config.parent) for config in configs)

@@ -19,10 +19,7 @@ from vocoder.stages import Track, inference
 
 
 class MelPath:
-    """The conversion from mels of the config `source` to a model's config `target`.
-
-    The model's audio is delayed by `delay` samples; `adapter` is None for exact conversions.
-    """
+    """The conversion from mels of the config `source` to a model's `target`, whose audio is late by `delay` samples."""
 
     def __init__(self, source: MelConfig, target: MelConfig, delay: int = 0, adapter: Adapter | None = None) -> None:
         self.source, self.target, self.delay, self.adapter = source, target, delay, adapter
@@ -66,10 +63,7 @@ class MelPath:
         return most
 
     def convert(self, mel: Tensor) -> Tensor:
-        """Convert a whole source mel (n_mels, frames) or (B, n_mels, frames) to the model's mel config.
-
-        The number of frames changes if the frame rates differ. Raises a ValueError for another shape.
-        """
+        """Convert a whole mel (n_mels, frames) or (B, n_mels, frames), whose number of frames may change."""
         if self.adapter is None:
             return self.exact(mel)
         if mel.ndim == 3:
@@ -124,10 +118,7 @@ class Converter:
 
 
 class Placement:
-    """Aligns the audio of one utterance with its mel, chunk by chunk: delays it and trims it to the mel's duration.
-
-    `frames`, the length of the mel, may be set later if it is unknown.
-    """
+    """Aligns the audio of one utterance with its mel of so many `frames`, which may be set later, chunk by chunk."""
 
     def __init__(self, path: MelPath, frames: int | None = None) -> None:
         self.path = path
