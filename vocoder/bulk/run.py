@@ -8,17 +8,15 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from vocoder.audio.reading import AUDIO_SUFFIXES
 from vocoder.bulk.jobs import Job, Outcome
-from vocoder.bulk.synthesis import BulkOptions, RowSynthesizer, in_processes, synthesize_row
+from vocoder.bulk.synthesis import BulkOptions
 from vocoder.checkpoint import read_config
 from vocoder.config import to_dict
 from vocoder.files import complete, files_in, is_current, some
@@ -37,15 +35,11 @@ RunJobs = Callable[[list[Job]], Iterable[Outcome]]
 
 
 def rows(jobs: Iterable[Job], limit: int = ROW_FRAMES) -> Iterator[list[Job]]:
-    """Yield the jobs in rows of one mel or at most `limit` frames.
-
-    Headers are read lazily, so that a long list starts at once. Invalid files fail later, when they are read.
-    """
-    row: list[Job] = []
-    row_frames = 0
+    """Yield the jobs in rows of one mel or at most `limit` frames, lazily, so that a long list starts at once."""
+    row, row_frames = list[Job](), 0
     for job in jobs:
         frames = 0
-        with suppress(ValueError, OSError):
+        with suppress(ValueError, OSError):  # an invalid file fails later, when it is read
             frames = mel_frames(job.mel)
         if row and row_frames + frames > limit:
             yield row
@@ -83,13 +77,10 @@ class Summary:
 def synthesize_all(
     jobs: Sequence[Job], output: Path, options: BulkOptions, synthesize: RunJobs, *, again: bool = False
 ) -> Summary:
-    """Run all jobs that are not done yet with `synthesize`, which yields their outcomes in any order.
+    """Run the jobs that are not done yet, or all `again`, by `synthesize`, which yields outcomes in any order.
 
-    The `output` folder of the audio is created if missing; with `again` existing audio is replaced.
-
-    Raises:
-        ValueError: the model does not exist, or the folder holds audio made with other options.
-        OSError: the folder cannot be written, or another run is writing to it.
+    Raises a ValueError if the model does not exist, or the `output` folder holds audio made with other options, and an
+    OSError if the folder cannot be written, or another run is writing to it.
     """
     (output / RECORD_FOLDER).mkdir(parents=True, exist_ok=True)
     try:
@@ -114,31 +105,12 @@ def synthesize_all(
     return summary
 
 
-def synthesized(
-    jobs: Iterable[Job], options: BulkOptions, workers: int, row_frames: int, loaded: RowSynthesizer | None = None
-) -> Iterator[Outcome]:
-    """Synthesize jobs in this process, or in several worker processes, which share PyTorch's threads.
-
-    This process uses the `loaded` model, if given. Raises a ValueError if the model, device or preset does not exist,
-    and the OSError of `in_processes`.
-    """
-    if workers == 1:
-        synthesize = loaded or RowSynthesizer(options)
-        return (outcome for row in rows(jobs, row_frames) for outcome in synthesize(row))
-    work = partial(synthesize_row, options=options, threads=max(1, torch.get_num_threads() // workers))
-    return in_processes(rows(jobs, row_frames), work, workers)
-
-
 def pending(jobs: Sequence[Job], output: Path, options: BulkOptions, again: bool) -> list[Job]:
     """Record the options of a run in its output folder and return the jobs that are not done yet.
 
-    A job is done if its audio exists and is not older than its mel; audio files appear only when complete. With
-    `again` existing audio of the jobs is deleted.
-
-    Raises:
-        ValueError: the folder holds audio made with other options, or of these names and unknown origin. With `again`
-            this concerns only audio of the same format that no job replaces.
-        OSError: the folder cannot be read or written.
+    With `again` existing audio of the jobs is deleted. Raises a ValueError if the folder holds audio made with other
+    options, or of these names and unknown origin; with `again` only audio of the same format that no job replaces
+    counts.
     """
     path, made = output / RECORD_FOLDER / "record.json", _made(options)
     existing = {job.audio for job in jobs if os.path.exists(job.audio)}  # noqa: PTH110 - its name may be too long
@@ -161,7 +133,7 @@ def pending(jobs: Sequence[Job], output: Path, options: BulkOptions, again: bool
 
 
 def unfinished(jobs: Sequence[Job]) -> list[Job]:
-    """Return the jobs whose audio is missing or older than its mel."""
+    """Return the jobs whose audio is missing or older than its mel; audio files appear only when complete."""
     return [job for job in jobs if not is_current(job.audio, job.mel)]
 
 

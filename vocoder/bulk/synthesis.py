@@ -31,10 +31,7 @@ Work = Callable[[Sequence[Job]], list[Outcome]]
 
 @dataclass(frozen=True)
 class BulkOptions:
-    """Options for all files of a run.
-
-    `format` is a key of `AUDIO_FORMATS`, and `origin` says whether to mark files as synthetic.
-    """
+    """Options for all files of a run: `format` is a key of `AUDIO_FORMATS`, `origin` marks files as synthetic."""
 
     model: str
     sampling: Sampling = field(default_factory=Sampling)
@@ -109,8 +106,7 @@ def in_processes(rows: Iterable[list[Job]], work: Work, count: int) -> Iterator[
             try:
                 pool.submit(work, []).result()
             except BrokenProcessPool:
-                hint = "if memory ran out, use fewer workers"
-                raise OSError(f"a worker died while loading the model; {hint}") from None
+                raise OSError("a worker died while loading the model; if memory ran out, use fewer workers") from None
             while True:
                 while len(running) < (1 if suspects else count + 1):
                     waiting.extend(() if waiting else islice(remaining, 1))

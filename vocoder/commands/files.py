@@ -38,10 +38,8 @@ def pairs(sources: Sequence[Path], output: Path, suffix: str, *, again: bool) ->
     """Pair each source with its target: `output` itself, or a file with `suffix` in that folder.
 
     Sources are files, `-`, or folders, which are searched for audio except in the output folder; that keeps their
-    structure. A file named by `output` is replaced. Existing files in a folder are kept, unless `again`.
-
-    Raises a ValueError if the output does not fit the sources, a folder has no audio, two sources share a target, or a
-    source is its own target.
+    structure. Existing files in an output folder are kept, unless `again`. Raises a ValueError if the output does not
+    fit the sources, a folder has no audio, two sources share a target, or a source is its own target.
     """
     if len(sources) == 1 and not sources[0].is_dir() and not output.is_dir():
         files = [(sources[0], output)]
@@ -76,10 +74,9 @@ def check_folder(output: Path) -> None:
 
 
 def each(program: str, files: Sequence[tuple[Path, Path]], output: Path, make: Callable[[Path, Path], str]) -> int:
-    """Write every target of `pairs` and print one line for each; a failure affects only its own file.
+    """Write every target of `pairs` by `make`, which returns the text to print; a failure affects only its own file.
 
-    `make(source, target)` writes a target and returns the text to print; error messages begin with `program`. Returns
-    the exit status: 0, or 2 if a file failed.
+    Error messages begin with `program`. Returns the exit status: 0, or 2 if a file failed.
     """
 
     def made(source: Path, target: Path) -> int:

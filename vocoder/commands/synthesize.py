@@ -2,14 +2,18 @@
 
 import argparse
 import sys
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import get_args
 
-from vocoder.bulk.jobs import MANIFEST_SUFFIX, list_jobs
-from vocoder.bulk.run import ROW_FRAMES, synthesize_all, synthesized
-from vocoder.bulk.synthesis import BulkOptions, RowSynthesizer
+import torch
+
+from vocoder.bulk.jobs import MANIFEST_SUFFIX, Job, Outcome, list_jobs
+from vocoder.bulk.run import ROW_FRAMES, rows, synthesize_all
+from vocoder.bulk.synthesis import BulkOptions, RowSynthesizer, in_processes, synthesize_row
 from vocoder.commands.files import IN_AND_OUT, STANDARD, check_folder, each, pairs, source_of, suffix_of, write_speech
 from vocoder.commands.sampling import add_preset_arguments, add_synthesis_arguments, sampling_of
 from vocoder.mel.config_file import AUTO, chosen_config
@@ -56,7 +60,14 @@ def _synthesize_many(args: argparse.Namespace) -> int:
         raise ValueError("- stands for one mel on standard input; it cannot be combined with other mels or a folder")
     jobs, options = list_jobs(args.mels, args.output, suffix_of(args.format)), _options(args)
     loaded = RowSynthesizer(options) if args.again else None  # raises before audio is deleted
-    synthesize = partial(synthesized, options=options, workers=args.workers, row_frames=args.row_frames, loaded=loaded)
+
+    def synthesize(remaining: list[Job]) -> Iterable[Outcome]:
+        waiting = rows(remaining, args.row_frames)
+        if args.workers == 1:
+            return chain.from_iterable(map(loaded or RowSynthesizer(options), waiting))
+        threads = max(1, torch.get_num_threads() // args.workers)
+        return in_processes(waiting, partial(synthesize_row, options=options, threads=threads), args.workers)
+
     summary = synthesize_all(jobs, args.output, options, synthesize, again=args.again)
     print(f"{args.output}: {summary}")
     doubts = [(one.job.mel, one.doubt) for one in summary.outcomes if one.doubt is not None]
@@ -68,8 +79,8 @@ def _synthesize_many(args: argparse.Namespace) -> int:
     return 2 if summary.failures else 0
 
 
-def _synthesize(rows: RowSynthesizer, args: argparse.Namespace, source: Path, target: Path) -> str:
-    synthesizer, utterance = rows.synthesizer, rows.utterance(source_of(source))
+def _synthesize(one: RowSynthesizer, args: argparse.Namespace, source: Path, target: Path) -> str:
+    synthesizer, utterance = one.synthesizer, one.utterance(source_of(source))
     admitted, path = utterance.mel, utterance.mel.path
     (x,) = synthesizer.synthesize_many([utterance])
     origin = synthesizer.origin(utterance.seed) if args.origin else None
