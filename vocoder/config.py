@@ -119,7 +119,11 @@ def _convert(hint: Any, value: Any, path: str) -> Any:
         if value not in typing.get_args(hint):
             raise ConfigError(f"{path} must be one of {', '.join(map(repr, typing.get_args(hint)))}, not {value!r}")
         return value
-    return _scalar(hint, value, path)
+    if hint is float and type(value) is int:
+        return float(value)
+    if hint is Any or type(value) is hint or (hint not in (int, float, bool) and isinstance(value, hint)):
+        return value
+    raise ConfigError(f"{path} must be {hint.__name__}, not {value!r}")
 
 
 def _convert_union(hint: Any, value: Any, path: str) -> Any:
@@ -134,13 +138,3 @@ def _convert_union(hint: Any, value: Any, path: str) -> Any:
             except ConfigError as error:
                 reasons.append(str(error))
     raise ConfigError("; ".join(reasons))
-
-
-def _scalar(hint: Any, value: Any, path: str) -> Any:
-    if hint is Any or hint in (dict, list) or (typing.get_origin(hint) is dict and isinstance(value, dict)):
-        return value
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if isinstance(hint, type) and (type(value) is hint or (hint not in (int, float, bool) and isinstance(value, hint))):
-        return value
-    raise ConfigError(f"{path} must be {getattr(hint, '__name__', hint)}, not {value!r}")
