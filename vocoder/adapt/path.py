@@ -139,10 +139,7 @@ class Placement:
 
 
 def path_between(source: MelConfig, target: MelConfig, adapt: AdaptMode = "on") -> MelPath:
-    """Return the conversion between two mel configs: exact if possible, else through an adapter.
-
-    Raises a MelMismatchError if there is neither; it lists the differences and names a shipped model that fits.
-    """
+    """Return the conversion between two configs, exact or through an adapter; raises a MelMismatchError without one."""
     if adapt not in ("on", "off"):
         raise ValueError(f"adapt must be 'on' or 'off', not {adapt!r}")
     if (path := _path(source, target, adapt)) is None:
@@ -161,7 +158,7 @@ def takes(source: MelConfig, target: MelConfig) -> bool:
 
 
 def _path(source: MelConfig, target: MelConfig, adapt: AdaptMode) -> MelPath | None:
-    if source == target or not differences(source, target):
+    if not differences(source, target):
         return MelPath(source, target)
     if (delay := delay_between(source, target, target.sample_rate)) is not None:
         return MelPath(source, target, delay)

@@ -35,22 +35,21 @@ def recognised_config(mel: Tensor | np.ndarray, own: MelConfig) -> MelConfig:
     if (scaled := guard.scaled_preset(mel)) is not None:
         return scaled
     found = guard.recognise(mel)
-    if across is not None and looks_transposed(mel, guard, across):
-        message = f"preset=auto cannot read this mel. {fault(TRANSPOSED, n_mels=mel.shape[1]).message}"
-        raise UnsureError(message, found.likeliest)
     best = found.best.convention
-    if found.certain and best == convention_of(own):
+    if across is not None and looks_transposed(mel, guard, across):
+        why = f"cannot read this mel. {fault(TRANSPOSED, n_mels=mel.shape[1]).message}"
+    elif found.certain and best == convention_of(own):
         return own
-    if best.mel_config is None and (explained := _explanation(guard, mel, found, own)):
-        raise UnsureError(f"preset=auto cannot read this mel. {explained}", found.likeliest)
-    if best.mel_config is None or not found.certain:
-        message = f"preset=auto could not recognise this mel. {unsure(found.likeliest)}"
-        raise UnsureError(message, found.likeliest)
-    if (like := layouts()[best.layout].like) is not None:
+    elif best.mel_config is None and (explained := _explanation(guard, mel, found, own)):
+        why = f"cannot read this mel. {explained}"
+    elif best.mel_config is None or not found.certain:
+        why = f"could not recognise this mel. {unsure(found.likeliest)}"
+    elif (like := layouts()[best.layout].like) is not None:
         advice = remedy(best, own) or "compute the mel with the model's mel config"
-        message = f"preset=auto cannot tell {layouts()[best.layout].preset} and {like} apart: {advice}"
-        raise UnsureError(message, found.likeliest)
-    return best.mel_config
+        why = f"cannot tell {layouts()[best.layout].preset} and {like} apart: {advice}"
+    else:
+        return best.mel_config
+    raise UnsureError(f"preset=auto {why}", found.likeliest)
 
 
 def _explanation(guard: Guard, mel: Tensor, found: Recognition, target: MelConfig) -> str:

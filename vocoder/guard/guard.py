@@ -39,10 +39,7 @@ SILENCE = Verdict(False, 0.0, "silence", "The mel is silent or constant.")
 
 
 class Guard:
-    """Judges mels with a recogniser of conventions and densities of true mels in `mel_config`.
-
-    Raises a CheckpointError if its directory holds no guard.
-    """
+    """Judges mels by a recogniser and by densities of true mels; raises a CheckpointError if a directory holds none."""
 
     def __init__(self, directory: Path) -> None:
         checkpoint = load_model(directory)
@@ -86,11 +83,7 @@ class Guard:
         return max(found, key=found.__getitem__, default=None)
 
     def check(
-        self,
-        mel: Tensor | np.ndarray,
-        config: MelConfig | None = None,
-        adapted: Tensor | None = None,
-        target: MelConfig | None = None,
+        self, mel: Any, config: MelConfig | None = None, adapted: Tensor | None = None, target: MelConfig | None = None
     ) -> Verdict:
         """Judge a mel (n_mels, frames) against its claimed mel config, by default the guard's own.
 
@@ -132,7 +125,8 @@ class Guard:
         if verdict.cause == UNFAMILIAR and given.mean is None and abs(float(values.mean())) < STANDARDISED:
             return Verdict(False, 0.0, "statistics", encoding_message("statistics", config, target, own=True))
         if verdict.typical:
-            return self._loud(loudest) or verdict
+            excess = loudest - mel_range(self.mel_config).loudest  # infinite if the logarithms are unknown
+            return fault("loud", decibels=20 * excess / math.log(10)) if BEYOND < excess < math.inf else verdict
         if found is not None and logarithms is values and self._of_integers(values, config):
             return fault("integers", verdict.likeliest)
         return verdict if found is None else self._of_scale(unscaled, given, target, verdict)
@@ -146,11 +140,6 @@ class Guard:
         if scaled is None and verdict.cause == "log10" and mel.shape[1] >= QUIET_FRAMES and smallest > NOT_QUIET:
             return fault("range", verdict.likeliest, range=f"The values go from {smallest:.4g} to {largest:.4g}.")
         return verdict
-
-    def _loud(self, loudest: float) -> Verdict | None:
-        """Return a verdict if the largest natural logarithm (infinite if unknown) is beyond full scale, or None."""
-        excess = loudest - mel_range(self.mel_config).loudest
-        return fault("loud", decibels=20 * excess / math.log(10)) if BEYOND < excess < math.inf else None
 
     def _of_integers(self, mel: Tensor, config: MelConfig) -> bool:
         """Return whether a mel of natural logarithms (n_mels, frames) was computed from samples in -32768..32767."""

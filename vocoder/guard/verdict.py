@@ -140,10 +140,7 @@ def encoding_message(name: str, claimed: MelConfig, target: MelConfig, own: bool
 
 
 def remedy(convention: Convention, target: MelConfig) -> str:
-    """Advise how to turn a mel of a convention into a preset's, and which preset to pass; empty if no preset is near.
-
-    `target` is the mel config of the model.
-    """
+    """Advise how to turn a mel into a preset's for a model of `target`, and which to pass; empty if none is near."""
     name, encoding = conventions.layouts()[convention.layout].preset, conventions.encodings()[convention.encoding]
     near = (convention, Convention(convention.layout, PLAIN))
     if name is None or (convention_of(PRESETS[name]) not in near and encoding.name != conventions.STATISTICS):
