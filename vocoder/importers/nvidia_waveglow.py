@@ -26,10 +26,7 @@ MEL_NAMES = {"sample_rate": "sampling_rate", "n_fft": "filter_length", "win_leng
 
 
 def import_waveglow(weights: Weights, settings: Mapping[str, Any] | None, _: Path | None) -> Imported:
-    """Build the WaveGlow of a checkpoint; its sizes come from the tensors, its mel config from the settings.
-
-    Raises a CheckpointError if the tensors are not those of a WaveGlow.
-    """
+    """Build a checkpoint's WaveGlow, its sizes from the tensors; raises a CheckpointError if there is none."""
     if OLDEST_MODULE in (weights.module or "").split("."):
         raise CheckpointError(f"a module of {OLDEST_MODULE}.py cannot be imported: its odd flows swap the halves")
     split = weights.module is None and any(".cond_layers." in name for name in weights.tensors)
@@ -74,12 +71,12 @@ def _merged(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 def _architecture(tensors: Mapping[str, Tensor], stride: int) -> WaveGlowConfig:
     """Return the configuration that the shapes of the tensors imply."""
     flows = count(tensors, "convinv.")
-    sizes = [_shape(tensors, f"convinv.{k}.conv.weight", 3)[0] for k in range(flows)]
+    sizes = [_shape(tensors, f"convinv.{k}.conv.weight")[0] for k in range(flows)]
     if not sizes or "upsample.weight" not in tensors:
         raise CheckpointError(f"these are not weights of the layout {LAYOUT}: there is no convinv.0 or no upsample")
-    n_mels, _, kernel = _shape(tensors, "upsample.weight", 3)
+    n_mels, _, kernel = _shape(tensors, "upsample.weight")
     drops = [k for k in range(1, flows) if sizes[k] != sizes[k - 1]]
-    channels, _, taps = _shape(tensors, "WN.0.in_layers.0.weight", 3)
+    channels, _, taps = _shape(tensors, "WN.0.in_layers.0.weight")
     layers = count(tensors, "WN.0.in_layers.")
     return dataclasses.replace(
         published(),
@@ -95,8 +92,8 @@ def _architecture(tensors: Mapping[str, Tensor], stride: int) -> WaveGlowConfig:
     )
 
 
-def _shape(tensors: Mapping[str, Tensor], name: str, dimensions: int) -> tuple[int, ...]:
-    if name not in tensors or tensors[name].ndim != dimensions:
+def _shape(tensors: Mapping[str, Tensor], name: str) -> tuple[int, ...]:
+    if name not in tensors or tensors[name].ndim != 3:
         raise CheckpointError(f"these are not weights of the layout {LAYOUT}: {name} is missing or has a wrong shape")
     return tuple(tensors[name].shape)
 

@@ -24,10 +24,7 @@ PREEMPHASIS = 0.85  # default in the project's audio code; no preset sets it
 
 
 def import_r9y9(weights: Weights, settings: Mapping[str, Any] | None, statistics: Path | None) -> Imported:
-    """Build the WaveNet of a checkpoint; sizes come from the tensors, everything else from the settings.
-
-    Raises a CheckpointError if the tensors have another layout, or the settings are missing or not supported.
-    """
+    """Build a checkpoint's WaveNet, its sizes from the tensors; raises a CheckpointError if there is none."""
     if settings is None:
         raise CheckpointError("the weights do not say how dilations repeat: give the model's preset (JSON) as --config")
     remaining = dict(weights.tensors)

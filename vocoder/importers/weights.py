@@ -144,10 +144,7 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 
 
 def _without_norms(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return all tensors in float32, with g v / |v| for each normalised weight; |v| is over all but the first axis.
-
-    Raises a CheckpointError if a weight occurs twice, or if magnitude or direction is missing or does not fit.
-    """
+    """Return all tensors in float32, normalised weights as g v / norm(v), the norm over all but the first axis."""
     plain = dict(tensors)
     for ends in NORMS:
         for stem in sorted({name.removesuffix(end) for name in tensors for end in ends if name.endswith(end)}):
