@@ -87,10 +87,7 @@ class Admitted:
 
 
 def path_of(preset: Preset, target: MelConfig, adapt: AdaptMode = "on", mel: Any = None) -> MelPath:
-    """Return the conversion from a preset (see `Sampling`) to a model; in a batch, "auto" recognises the first item.
-
-    Raises the errors of `Synthesizer.path`.
-    """
+    """Return the conversion from a preset (see `Sampling`) to a model; "auto" recognises the mel, or its first item."""
     if preset is None or isinstance(preset, MelConfig):
         source = preset or target
     elif preset != AUTO:
@@ -169,10 +166,7 @@ class StreamAdmission:
         """pieces from the start of the mel; None if the guard is off or has judged them"""
 
     def take(self, piece: Any) -> Tensor:
-        """Take the next frames (n_mels, frames), or a whole admitted mel, and return the converted frames ready now.
-
-        Raises a MelError or a MelTooLongError, as `admit` does.
-        """
+        """Convert the next frames (n_mels, frames), or a whole admitted mel, as far as possible; raises as `admit`."""
         if isinstance(piece, Admitted):
             self.frames += piece.frames
             return piece.mel[0]
@@ -195,10 +189,7 @@ class StreamAdmission:
         return _possible(self._converter.finish().to(self.device), self.path, self.unjudged or ())
 
     def judge(self, last: bool = False) -> Verdict | None:
-        """Return the guard's verdict on the start of the mel, once, when enough frames are there or it is the `last`.
-
-        Raises the errors of `heeded`.
-        """
+        """Judge the start of the mel once, when enough frames are there or it is the `last`; raises as `heeded`."""
         pieces = self.beginning(last)
         return heeded(judge(torch.cat(pieces, dim=1), self.path), self.guard) if pieces else None
 

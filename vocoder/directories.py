@@ -23,18 +23,12 @@ def shipped_models() -> list[str]:
 
 
 def model_directory(model: str | Path) -> Path:
-    """Return the directory of a model; a Hugging Face repository is downloaded.
-
-    Raises a CheckpointError if the model does not exist.
-    """
+    """Return a model's directory, after downloading a Hugging Face repository; raises a CheckpointError if none."""
     return local_directory(model) or download(str(model))
 
 
 def local_directory(model: str | Path) -> Path | None:
-    """Return the directory of a model, or None for a Hugging Face repository.
-
-    Raises a CheckpointError if the model can be neither.
-    """
+    """Return a model's directory, None for a Hugging Face repository; raises a CheckpointError if it can be neither."""
     if str(model) in shipped_models():
         return ASSETS / str(model)
     if Path(model).is_dir():
@@ -54,10 +48,9 @@ def model_name(model: str | Path) -> str:
 
 
 def download(repository: str) -> Path:
-    """Download a Hugging Face repository, or find it in the cache, and return its directory.
+    """Download a Hugging Face repository, `me/voice` or `me/voice@revision`, unless it is cached; return its directory.
 
-    The repository is an id such as `me/voice`, or `me/voice@revision` with a branch, tag or commit. Raises a
-    CheckpointError if it does not exist or cannot be reached, or if huggingface_hub is not installed.
+    Raises a CheckpointError if it does not exist or cannot be reached, or if huggingface_hub is not installed.
     """
     try:
         from huggingface_hub import snapshot_download

@@ -18,10 +18,7 @@ EXCHANGE = 2  # RENAME_EXCHANGE in Linux, since 3.15
 
 
 def read_small(path: Path, most: int) -> bytes:
-    """Read a regular file of at most `most` bytes.
-
-    Raises an OSError if it cannot be read, is larger, or is not a regular file: a pipe, for example, may never end.
-    """
+    """Read a regular file of at most `most` bytes, or raise an OSError: a pipe, for example, may never end."""
     with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError(errno.EINVAL, "it is not a regular file", str(path))

@@ -72,10 +72,7 @@ def read_header(content: bytes | memoryview) -> NpyHeader:
 
 
 def read_array(content: bytes, dtypes: tuple[str, ...]) -> NDArray[np.generic]:
-    """Return the array of a whole npy file, as a view of its bytes.
-
-    Raises an NpyError if it is not an npy file, its dtype is not one of `dtypes`, or its values do not fit its shape.
-    """
+    """Return the array of an npy file, a view of its bytes; raises an NpyError for other dtypes and damaged files."""
     header = read_header(content)
     if header.descr not in dtypes:
         raise NpyError(f"the npy file's dtype must be {' or '.join(dtypes)}")
@@ -86,12 +83,7 @@ def read_array(content: bytes, dtypes: tuple[str, ...]) -> NDArray[np.generic]:
 
 
 def read_mel(source: Path | BinaryIO) -> NDArray[np.float32]:
-    """Read a mel (n_mels, frames); the file may hold a batch of one.
-
-    Raises:
-        ValueError: the file holds no mel.
-        OSError: the file cannot be read.
-    """
+    """Read a mel (n_mels, frames), or a batch of one; raises a ValueError if there is none, or an OSError."""
     content = _start_of(source, -1)
     header = _header_of(content)
     return read_array(content, FLOATS).reshape(header.shape[-2:]).astype(np.float32)
@@ -131,18 +123,14 @@ def _header_of(start: bytes) -> NpyHeader:
 
 
 def kind_of(start: bytes, advice: str) -> str:
-    """Describe a file by its first bytes, at least four; empty if unknown.
-
-    For audio, `advice` says how to obtain a mel.
-    """
+    """Describe a file by its first four bytes or more, and for audio give the `advice`; empty if unknown."""
     if not start:
         return "it is empty"
-    audio = {b"RIFF": "a wav", b"fLaC": "a flac", b"OggS": "an ogg"}.get(start[:4])
-    if audio is not None:
+    if audio := {b"RIFF": "a wav", b"fLaC": "a flac", b"OggS": "an ogg"}.get(start[:4]):
         return f"it is {audio} file; {advice}"
     packed = {b"PK\x03\x04": "a zip archive, as .npz and .pt are", b"\x80": "a pickle"}
-    found = [name for magic, name in packed.items() if start.startswith(magic)]
-    return f"it is {found[0]}: save the mel itself with numpy.save" if found else ""
+    found = next((name for magic, name in packed.items() if start.startswith(magic)), "")
+    return f"it is {found}: save the mel itself with numpy.save" if found else ""
 
 
 def npy_bytes(array: NDArray[np.float32]) -> bytes:

@@ -10,10 +10,7 @@ from multiprocessing.context import SpawnContext, SpawnProcess
 
 
 def process_pool(count: int, prepared: Callable[[], object] | None = None) -> ProcessPoolExecutor:
-    """Return a pool of up to `count` processes that start on demand, end with this process, and ignore Ctrl-C.
-
-    Each process first calls `prepared`, which must be picklable.
-    """
+    """Return a pool of `count` processes, which call `prepared` first, end with this process, and ignore Ctrl-C."""
     context = SpawnContext()  # torch has started threads, and a fork would copy their locks
     context.Process = _Shielded  # type: ignore[misc]
     return ProcessPoolExecutor(count, context, initializer=_begin, initargs=(prepared,))

@@ -36,10 +36,7 @@ BLOCK_FRAMES = 32
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
-    """How to synthesize one mel.
-
-    Raises a ValueError if a number is out of range.
-    """
+    """How to synthesize one mel; raises a ValueError if a number is out of range."""
 
     sigma: float | None = None
     """sampling temperature; if None, the model's own"""

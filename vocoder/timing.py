@@ -12,7 +12,6 @@ import torch
 
 MATRIX_SIZE, SMALL_SIZE = 2048, 256
 SLOW_RATE = 5e9
-_DTYPES = (("bfloat16", torch.bfloat16), ("float32", torch.float32))
 
 Clock = Callable[[], float]
 QUIET: Clock = time.perf_counter  # wall-clock time, for an idle machine
@@ -23,11 +22,10 @@ BUSY: Clock = time.process_time
 def alternate(
     tasks: Mapping[str, Callable[[], Any]], repetitions: int, warm_ups: int = 1, clock: Clock = QUIET, untimed: int = 0
 ) -> dict[str, float]:
-    """Return the median seconds of each task.
+    """Return the median seconds of each task, which must have finished when it returns.
 
     The tasks take turns, so that other load on the machine affects all of them alike and their ratios are reliable even
-    if single figures are not. Each must have finished when it returns. It runs `untimed` times before each timed run,
-    to find its weights in the caches after another task.
+    if single figures are not. Each runs `untimed` times before it is timed, to find its weights in the caches.
     """
     if repetitions < 1:
         raise ValueError(f"repetitions must be at least 1, not {repetitions}")
@@ -59,7 +57,8 @@ def matmul_rate(
 
 def machine(device: str | torch.device = "cpu", clock: Clock = QUIET) -> str:
     """Describe the machine in one line: processor, cores, threads, PyTorch, and measured rates of matrix products."""
-    rates = (f"{name} {matmul_rate(dtype, device, clock=clock) / 1e9:.0f}" for name, dtype in _DTYPES)
+    dtypes = {"bfloat16": torch.bfloat16, "float32": torch.float32}
+    rates = (f"{name} {matmul_rate(dtype, device, clock=clock) / 1e9:.0f}" for name, dtype in dtypes.items())
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     cpuinfo = Path("/proc/cpuinfo").read_text(encoding="utf-8") if Path("/proc/cpuinfo").is_file() else ""
     names = [line.partition(":")[2].strip() for line in cpuinfo.splitlines() if line.startswith("model name")]

@@ -30,10 +30,7 @@ def centre_of(config: MelConfig) -> Fraction:
 
 
 class FrameTimes:
-    """Positions of the frames of a target mel config among those of a source.
-
-    A target frame needs `before` target frames before it and `after` after it.
-    """
+    """Positions of a target's frames among a source's; a frame needs so many target frames `before` and `after` it."""
 
     def __init__(self, source: MelConfig, target: MelConfig, before: int = 0, after: int = 0) -> None:
         self.before, self.after = before, after

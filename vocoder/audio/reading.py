@@ -44,17 +44,13 @@ def read_audio(
 ) -> tuple[NDArray[np.float32], int]:
     """Read an audio file in any format that libsndfile supports: wav, flac, ogg (Vorbis, Opus), mp3, aiff and others.
 
-    Args:
-        source: a path, or a seekable binary file.
-        sample_rate: Hz to resample to; None keeps the file's own.
-        max_seconds: refuse longer audio, without reading further.
-
-    Returns x (T,), the mean of the channels, and its sample rate. Full scale is 1; float files may exceed it.
+    Returns x (T,), the mean of the channels, resampled to `sample_rate` (Hz) unless that is None, and its sample rate.
+    Full scale is 1; float files may exceed it.
 
     Raises:
         AudioError: the file is not audio or has no samples, samples are not finite or more than 60 dB above full
             scale, or it is truncated, a chain of Ogg streams or MP3 files, or FLAC without its length.
-        AudioTooLongError: the audio is longer than `max_seconds`.
+        AudioTooLongError: the audio is longer than `max_seconds`, beyond which nothing is read.
         FileNotFoundError: the file does not exist.
     """
     name = name_of(source)

@@ -21,11 +21,7 @@ MAX_KERNEL_SIZE = 8_000_000
 
 
 def resample(x: Audio, source_rate: int, target_rate: int) -> Audio:
-    """Resample audio (..., T) to (..., ceil(T * target_rate / source_rate)), low-passed for the lower of the two rates.
-
-    Returns a tensor for a tensor (differentiably) and an array for an array. Raises a ValueError if a rate is not
-    positive, or if the common divisor of the two is too small.
-    """
+    """Resample audio (..., T) to (..., ceil(T * target_rate / source_rate)); raises a ValueError for bad rates."""
     if source_rate <= 0 or target_rate <= 0:
         raise ValueError(f"sample rates must be positive, not {source_rate} and {target_rate} Hz")
     if source_rate == target_rate:
@@ -42,10 +38,9 @@ def resample(x: Audio, source_rate: int, target_rate: int) -> Audio:
 
     if isinstance(x, np.ndarray):
         return resample(torch.from_numpy(np.array(x, order="C")), source_rate, target_rate).numpy()  # x may be reversed
-    method = "sinc_interp_kaiser"
-    options = {"lowpass_filter_width": _WIDTH, "rolloff": _ROLLOFF, "resampling_method": method, "beta": _BETA}
+    filters = (_WIDTH, _ROLLOFF, "sinc_interp_kaiser", _BETA)
     with torch.autocast(x.device.type, enabled=False):  # bfloat16 is as coarse as 8 bits
-        resampled: Tensor = torchaudio.functional.resample(x, source_rate, target_rate, **options)
+        resampled: Tensor = torchaudio.functional.resample(x, source_rate, target_rate, *filters)
     return resampled
 
 

@@ -176,21 +176,18 @@ def quantise(x: NDArray[np.float32], bits: int) -> NDArray[Any]:
 def _format_name(target: AudioFile, format: str | None) -> str:
     if format is None and not isinstance(target, (str, Path)):
         raise AudioError(f"writing to a file object needs a format: {', '.join(AUDIO_FORMATS)}")
-    name = Path(str(target)).suffix.removeprefix(".").lower() if format is None else format
+    suffix = Path(str(target)).suffix.removeprefix(".").lower()
+    name = suffix if format is None else format
     if name not in AUDIO_FORMATS:
         fault = f"unknown format {name!r}" if name else "it has no suffix"
         raise AudioError(f"cannot write {name_of(target)}: {fault}; known: {', '.join(AUDIO_FORMATS)}")
-    own = AUDIO_FORMATS.get(Path(str(target)).suffix.removeprefix(".").lower())
-    if own is not None and own.container != AUDIO_FORMATS[name].container:
+    if suffix in AUDIO_FORMATS and AUDIO_FORMATS[suffix].container != AUDIO_FORMATS[name].container:
         raise AudioError(f"cannot write {name_of(target)} as {name}: its suffix means another format")
     return name
 
 
 def mark(file: soundfile.SoundFile, origin: Origin | None) -> None:
-    """Write an origin into the header of a file opened for writing, before any samples.
-
-    It is stored in LIST/INFO of wav, comments of FLAC and Ogg, and ID3 of mp3.
-    """
+    """Write an origin into the header of a file, before any samples: into LIST/INFO, comments, or ID3 of mp3."""
     if origin is not None:
         file.software, file.comment = origin.program, origin.to_json()
 
@@ -215,6 +212,5 @@ class AudioInfo:
 def audio_info(source: AudioFile) -> AudioInfo:
     """Read an audio file's format and origin, without its samples; raises the errors of `read_audio`."""
     with reading(source) as file:
-        seconds, origin = file.frames / file.samplerate, Origin.of_json(file.comment or "")
-        of_file = file.format, file.subtype, file.samplerate, file.channels
-        return AudioInfo(*of_file, seconds, file.software or None, origin)
+        shape = file.format, file.subtype, file.samplerate, file.channels, file.frames / file.samplerate
+        return AudioInfo(*shape, file.software or None, Origin.of_json(file.comment or ""))

@@ -23,7 +23,6 @@ from vocoder.mel.config import MelConfig, MelWarning
 from vocoder.npy import read_array
 
 T = TypeVar("T")
-MOST_BANDS = 2**12
 REFUSED = (1002, 1007, 1009)
 """codes with which the client closes: protocol error, not UTF-8, too large (RFC 6455, section 7.4.1)"""
 INSIDE = tuple(str(Path(file).parent) for file in (__file__, asyncio.__file__))
@@ -93,7 +92,7 @@ class StreamStart(Checked):
     model: str
     seed: int
     sample_rate: Count
-    n_mels: Annotated[int, (1, MOST_BANDS)]
+    n_mels: Annotated[int, (1, 2**12)]
     hop_length: Count
     adapted: str | None = None
 
@@ -182,10 +181,7 @@ def read_models(answer: Response) -> list[ModelInfo]:
 
 
 def read_message(message: str | bytes) -> NDArray[np.float32] | StreamStart | StreamEnd:
-    """Read a message of a stream: audio, the start or the end.
-
-    Raises the VocoderError of a problem, and a BadAnswerError if it is not a message of a vocoder server.
-    """
+    """Read audio, the start or the end of a stream; raises the VocoderError of a problem, or else a BadAnswerError."""
     with reading_answer():
         if isinstance(message, bytes):
             x = np.frombuffer(message, "<f4").astype(np.float32)

@@ -7,10 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-TYPE_PREFIX = "urn:vocoder:problem:"
 NONSENSE = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
 COMMON = frozenset({"type", "title", "status", "detail", "request_id", "retry_after"})
-JITTER = 0.25
 
 
 @dataclass(frozen=True)
@@ -94,7 +92,7 @@ def read_problem(status: int, body: str | bytes, retry_after: str | None = None)
     """Read the problem document in a body, or build a problem from the status if there is none."""
     try:
         document = json.loads(body)
-        name = str(document["type"]).removeprefix(TYPE_PREFIX)
+        name = str(document["type"]).removeprefix("urn:vocoder:problem:")
         detail = str(document["detail"])
         wait, request_id = document.get("retry_after", retry_after), document.get("request_id")
     except NONSENSE:  # perhaps the answer of a proxy
@@ -134,13 +132,11 @@ class Retries:
             raise ValueError(f"most and longest must be 0 or more, not {self.most} and {self.longest}")
 
     def wait(self, error: VocoderError, done: int) -> float | None:
-        """Return the seconds to wait after an error and `done` repetitions, or None to give up.
-
-        Random jitter keeps clients from returning all at once.
-        """
+        """Return the seconds to wait after an error and `done` repetitions, or None to give up."""
         problem = error.problem
         if problem is None or problem.retry_after is None or done >= self.most:
             return None
         if not isinstance(error, (UnavailableError, RateLimitedError)) or problem.retry_after > self.longest:
             return None
-        return min(self.longest, problem.retry_after * (1.0 + JITTER * random.random()))
+        jitter = random.uniform(1.0, 1.25)  # keeps clients from returning all at once
+        return min(self.longest, problem.retry_after * jitter)

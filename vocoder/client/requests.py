@@ -85,10 +85,7 @@ def used(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def to_array(mel: Any) -> NDArray[np.float32]:
-    """Convert a mel, a tensor or array-like, to an array of 32-bit floats.
-
-    Raises a TypeError if it is a file name or does not hold floating-point numbers, a ValueError if values are masked.
-    """
+    """Convert a mel, a tensor or array-like of floats, to 32-bit floats; raises a TypeError or a ValueError."""
     if isinstance(mel, str | PathLike):
         raise TypeError(f"a mel must be an array or a tensor: give np.load({str(mel)!r})")
     if hasattr(mel, "detach"):
@@ -110,22 +107,18 @@ def synthesis_call(mel: Any, options: SpeechOptions) -> Call:
 
 
 def mel_call(audio: Audio, sample_rate: int | None, model: str | None, preset: str | None) -> Call:
-    """Return the request for the mel of audio; samples (T,) need their sample_rate.
-
-    Raises a ValueError for samples without a rate or files with one, a TypeError for samples of the wrong type.
-    """
+    """Return the request for the mel of a file, or of samples (T,) and their rate; raises a ValueError or TypeError."""
     if isinstance(audio, np.ndarray) != (sample_rate is not None):
         raise ValueError("give sample_rate with samples, and leave it out for files")
     if isinstance(audio, np.ndarray):
-        body = io.BytesIO()
         if audio.dtype.kind != "f" and audio.dtype != np.int16:
             raise TypeError(f"samples must be floats in -1..1, or int16, not {audio.dtype}")
-        samples = audio.astype(np.float32) / (1.0 if audio.dtype.kind == "f" else 32768.0)
+        body, samples = io.BytesIO(), audio.astype(np.float32) / (1.0 if audio.dtype.kind == "f" else 32768.0)
         write_audio(body, samples, int(sample_rate or 0), format="wav_f32")
         content = body.getvalue()
     else:
         content = audio if isinstance(audio, bytes) else Path(audio).read_bytes()
-    params = {name: value for name, value in (("model", model), ("preset", preset)) if value is not None}
+    params = {name: value for name, value in {"model": model, "preset": preset}.items() if value is not None}
     headers = {"Content-Type": "application/octet-stream"}
     return {"method": "POST", "url": "v1/mel", "params": params, "content": content, "headers": headers}
 
@@ -141,10 +134,7 @@ def pieces_of(mel: Any) -> Any:
 
 
 def frame_messages(piece: Any, n_mels: int) -> Iterator[bytes]:
-    """Yield the messages for one frame (n_mels,) of a mel, or several (n_mels, frames).
-
-    A message holds whole frames, one after the other, without separators. Raises a ValueError for another shape.
-    """
+    """Yield messages of whole frames for one (n_mels,) or several (n_mels, frames); raises a ValueError for others."""
     mel = to_array(piece)
     mel = mel[:, None] if mel.ndim == 1 else mel
     if mel.ndim != 2 or mel.shape[0] != n_mels:

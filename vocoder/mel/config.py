@@ -60,10 +60,7 @@ class MelWarning(UserWarning):
 
 @dataclasses.dataclass(frozen=True)
 class MelConfig(Checked):
-    """How to compute a mel-spectrogram from audio. Its steps are in the order of the fields.
-
-    Raises a ConfigError if a value is out of range, or if two values contradict each other.
-    """
+    """How to compute a mel-spectrogram, step by step; raises a ConfigError for invalid or contradictory values."""
 
     name: str
     sample_rate: Annotated[int, (1, 384_000)]
@@ -240,11 +237,7 @@ def _letters(name: str) -> str:
 
 
 def preset(name: str, known: MelConfigs = PRESETS) -> MelConfig:
-    """Return the mel config of a preset, or of another `known` name, also by the name of an acoustic model.
-
-    Raises:
-        ConfigError: the name is unknown.
-    """
+    """Return a preset or another `known` config, also by an acoustic model's name; raises a ConfigError if unknown."""
     if (found := canonical(name, known)) is None:
         names = ", ".join((*known, *ALIASES))
         raise ConfigError(f"there is no mel preset {name!r}{_meant(name, known)} known: {names}")

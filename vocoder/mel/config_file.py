@@ -46,10 +46,7 @@ def chosen_config(name: str | Path | MelConfig | None, statistics: str | Path | 
 
 
 def with_statistics(config: MelConfig, statistics: Statistics) -> MelConfig:
-    """Return the mel config with mean and variance for normalised mels; a single number applies to all bands.
-
-    Raises a ConfigError if they do not fit.
-    """
+    """Return the config with mean and variance, per band or one for all; raises a ConfigError if they do not fit."""
     try:
         given = [np.asarray(each, np.float64).ravel().tolist() for each in statistics]
         mean, variance = (tuple(values) * (config.n_mels if len(values) == 1 else 1) for values in given)
@@ -65,10 +62,7 @@ def read_config_file(path: Path) -> MelConfig:
 
 
 def read_settings(path: Path, aliases: bool = True) -> dict[str, Any]:
-    """Return the settings in a JSON or YAML file, none if a YAML file is empty. `aliases` are those of `parse_yaml`.
-
-    Raises a ConfigError if the file cannot be read, or holds no settings.
-    """
+    """Return the settings in a JSON or YAML file, perhaps with `aliases`; raises a ConfigError if it is invalid."""
     from vocoder.plain_yaml import parse_yaml  # only files of settings need PyYAML
 
     form = "JSON" if path.suffix == ".json" else "YAML"
@@ -85,10 +79,7 @@ def read_settings(path: Path, aliases: bool = True) -> dict[str, Any]:
 
 
 def known_presets(directory: Path | None) -> MelConfigs:
-    """Return the presets, followed by the mel configs in a directory, named after their files.
-
-    Raises a ConfigError if the directory does not exist, a file is invalid, or a name is already taken.
-    """
+    """Return the presets and the mel configs in a directory, by the names of files; raises a ConfigError if invalid."""
     if directory is None:
         return PRESETS
     if not directory.is_dir():

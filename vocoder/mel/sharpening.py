@@ -74,10 +74,7 @@ _sharpener = cache(torch_defaults()(Sharpener))
 
 
 class Sharpening:
-    """Sharpens one utterance, or a batch, in pieces, with the same result as for the whole.
-
-    The strength at a frame depends only on the frames up to it, unless one `strength` is given for all.
-    """
+    """Sharpens an utterance or batch in pieces, without delay: strengths depend on earlier frames, or one is given."""
 
     def __init__(self, sharpener: Sharpener, strength: float | None = None) -> None:
         self._sharpener, self._strength = sharpener, strength

@@ -68,10 +68,7 @@ class MelSpectrogram(nn.Module):
         self.register_buffer("filterbank", mel_filterbank(config).float(), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Compute the mel (B, n_mels, `config.frames(T)`) of whole clips x (B, T) in [-1, 1] at the config's rate.
-
-        Raises a ValueError if x is not (B, T) or too short to reflect its ends.
-        """
+        """Compute the mel (B, n_mels, `config.frames(T)`) of x (B, T) in [-1, 1]; raises a ValueError if too short."""
         return self.frame(self.pad(x))
 
     def pad(self, x: Tensor) -> Tensor:
