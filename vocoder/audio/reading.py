@@ -90,7 +90,8 @@ def reading(source: AudioFile) -> Iterator[soundfile.SoundFile]:
         raise AudioError(f"cannot read {name}: {failure_of(error)}") from None
 
 
-def open_audio(source: AudioFile) -> soundfile.SoundFile:
+@contextmanager
+def open_audio(source: AudioFile) -> Iterator[soundfile.SoundFile]:
     """Open an audio file, a path or a seekable binary file, for reading.
 
     Raises an AudioError for chained Ogg streams, since only the first would be read, for FLAC without its length, which
@@ -100,24 +101,23 @@ def open_audio(source: AudioFile) -> soundfile.SoundFile:
         if fault := ogg_fault(file):
             raise AudioError(f"{name_of(source)} is {fault}")
         file.seek(0)
-    opened = soundfile.SoundFile(source)
-    if opened.format == "FLAC" and opened.frames == UNKNOWN:
-        opened.close()
-        raise AudioError(f"{name_of(source)} is a FLAC stream without its length: convert it to wav or a flac file")
-    if (said := SHORTENED.search(opened.extra_info)) and int(said[2]) + 1 < int(said[1]) < ANY_LENGTH:
-        opened.close()
-        raise AudioError(f"{name_of(source)} is truncated: it has {said[2]} of its {said[1]} bytes of samples")
-    if opened.format == "MP3":
-        with _bytes_of(source) as file:
-            place = file.tell()
-            file.seek(0)
-            samples = mp3_samples(file.read())
-            file.seek(place)
-        if samples > opened.frames + 4 * 1152:  # encoders add two frames, and one with the length
-            opened.close()
-            fault = f"several MP3 files in one, or one that does not say how long it is ({samples} samples)"
-            raise AudioError(f"{name_of(source)} is {fault}: convert it to wav")
-    return opened
+    with soundfile.SoundFile(source) as opened:
+        if opened.format == "FLAC" and opened.frames == UNKNOWN:
+            fault = "a FLAC stream without its length: convert it to wav or a flac file"
+        elif (said := SHORTENED.search(opened.extra_info)) and int(said[2]) + 1 < int(said[1]) < ANY_LENGTH:
+            fault = f"truncated: it has {said[2]} of its {said[1]} bytes of samples"
+        elif opened.format == "MP3":
+            with _bytes_of(source) as file:
+                place = file.tell()
+                file.seek(0)
+                samples = mp3_samples(file.read())
+                file.seek(place)
+            if samples > opened.frames + 4 * 1152:  # encoders add two frames, and one with the length
+                several = "several MP3 files in one, or one that does not say how long it is"
+                fault = f"{several} ({samples} samples): convert it to wav"
+        if fault:
+            raise AudioError(f"{name_of(source)} is {fault}")
+        yield opened
 
 
 def _bytes_of(source: AudioFile) -> AbstractContextManager[BinaryIO]:
