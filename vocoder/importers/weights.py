@@ -82,11 +82,10 @@ def mel_config_of(base: MelConfig, settings: Mapping[str, Any], names: Mapping[s
 def setting(config: Mapping[str, Any] | None, name: str, default: Any) -> Any:
     """Return a setting of a project's configuration; raise a CheckpointError if its type is not the default's."""
     value = default if config is None or config.get(name) is None else config[name]
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    fits = number if isinstance(default, float) else isinstance(value, type(default))
-    if not fits or (isinstance(default, int) and not isinstance(default, bool) and isinstance(value, bool)):
+    value = float(value) if type(default) is float and type(value) is int else value
+    if type(value) is not type(default):
         raise CheckpointError(f"{name} in the configuration must be a {type(default).__name__}, not {value!r}")
-    return float(value) if isinstance(default, float) else value
+    return value
 
 
 def count(tensors: Iterable[str], prefix: str) -> int:
