@@ -23,9 +23,8 @@ from vocoder.mel.config_file import AUTO, load_mel_config
 from vocoder.mel.convert import as_it_is, differences, plain
 from vocoder.mel.sharpening import sharpening_of
 from vocoder.mel.values import MelError, bounds, finite_values, mel_range
-from vocoder.sampling import AdaptMode, GuardMode, Preset
+from vocoder.sampling import AdaptMode, Device, GuardMode, Preset
 
-CPU = torch.device("cpu")
 ENOUGH_FRAMES = 128  # frames that are enough to recognise a mel config
 ABSURD = 1e15  # values beyond, of which the guard's squares would overflow, are judged like this one
 FEW = 0.001  # up to this share of impossible values, single values are wrong, not the scale
@@ -106,7 +105,7 @@ def admit(
     adapt: AdaptMode = "on",
     guard: GuardMode = "off",
     *,
-    device: torch.device = CPU,
+    device: Device = "cpu",
     max_frames: int | None = None,
 ) -> Admitted:
     """Check a mel, convert it to the model's mel config `target` on a device, and apply the guard.
@@ -153,12 +152,12 @@ class StreamAdmission:
     """Admits the mel of one utterance piece by piece, as `admit` does; `placement` aligns its audio in time."""
 
     def __init__(
-        self, path: MelPath, guard: GuardMode = "off", device: torch.device = CPU, max_frames: int | None = None
+        self, path: MelPath, guard: GuardMode = "off", device: Device = "cpu", max_frames: int | None = None
     ) -> None:
         self.path = path
         self.frames = 0  # number of frames received so far
         self.guard = guard
-        self.device, self._max_frames = device, max_frames
+        self.device, self._max_frames = torch.device(device), max_frames
         self.placement = Placement(path)
         self._converter = Converter(path)
         self._smallest = math.inf

@@ -14,7 +14,7 @@ from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import AUTO, chosen_config
 from vocoder.mel.conventions import indistinguishable
 from vocoder.npy import read_mel
-from vocoder.sampling import AdaptMode, Preset
+from vocoder.sampling import Preset
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,20 +34,19 @@ def run(args: argparse.Namespace) -> int:
     preset = chosen_config(args.preset, args.statistics)
     if preset != AUTO:
         path_of(preset, own, args.adapt)  # raises if there is no conversion, once for all mels
-    work = partial(_check, model=args.model, own=own, preset=preset, adapt=args.adapt, as_json=args.json)
-    return max([reported("vocoder check", path, partial(work, path)) for path in args.mels])
+    return max([reported("vocoder check", path, partial(_check, path, args, own, preset)) for path in args.mels])
 
 
-def _check(file: Path, *, model: str, own: MelConfig, preset: Preset, adapt: AdaptMode, as_json: bool) -> int:
+def _check(file: Path, args: argparse.Namespace, own: MelConfig, preset: Preset) -> int:
     mel = read_mel(source_of(file))
-    path = path_of(preset, own, adapt, mel)
+    path = path_of(preset, own, args.adapt, mel)
     verdict = check(mel, path)
-    if as_json:
-        told = {"mel": str(file), "model": model, "mel_config": path.source.name, **verdict.as_dict()}
+    if args.json:
+        told = {"mel": str(file), "model": args.model, "mel_config": path.source.name, **verdict.as_dict()}
         print(json.dumps(told, ensure_ascii=False), flush=True)
     else:
         recognised = f"recognised as {path.source.name}: " if preset == AUTO else ""
-        adapted = f" {model} takes it {path.remark}." if path.adapted else ""
+        adapted = f" {args.model} takes it {path.remark}." if path.adapted else ""
         smooth = f" It is smooth, as predicted mels are, and will be sharpened by {verdict.smoothness} at its end."
         others = " and ".join(indistinguishable(path.source))
         alike = f" The check cannot tell it from {others} mels." if others and verdict.typicality is not None else ""

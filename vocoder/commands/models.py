@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _description(info: Mapping[str, Any], scores: bool) -> str:
-    mel = info["mel"]
+    mel, measured = info["mel"], "" if scores else f"shown by: vocoder models {info['name']}"
     lines = {
         "family": info["family"],
         "parameters": f"{info['parameters'] / 1e6:.1f} million",
@@ -41,9 +41,7 @@ def _description(info: Mapping[str, Any], scores: bool) -> str:
         f"{mel['log']}, floor {mel['floor']:g}",
         "sigma": f"{info['sigma']:g}",
         "corrections": str(info["corrections"]),
-        "quality": ("" if scores else f"shown by: vocoder models {info['name']}")
-        if info["quality"]
-        else "not measured",
+        "quality": measured if info["quality"] else "not measured",
     }
     default = " (the default)" if info["name"] == DEFAULT_MODEL else ""
     text = [f"{info['name']}{default}", *(f"  {name:<11} {value}".rstrip() for name, value in lines.items())]
