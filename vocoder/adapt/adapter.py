@@ -18,6 +18,7 @@ from vocoder.mel.config import MelConfig
 from vocoder.mel.convert import differences
 from vocoder.models.adapter import AdapterModel
 
+DIRECTORY = ASSETS / "adapters"
 TINY_EPSILON = 1e-8
 """largest magnitude_epsilon that changes no audible band"""
 NEIGHBOURS = (-1, 0, 1, 2)
@@ -131,7 +132,7 @@ def load_adapter(directory: Path) -> Adapter:
     return Adapter(directory.name, model, checkpoint.mel_config, dict(checkpoint.quality))
 
 
-def adapter_between(source: MelConfig, target: MelConfig, directory: Path = ASSETS / "adapters") -> Adapter | None:
+def adapter_between(source: MelConfig, target: MelConfig, directory: Path = DIRECTORY) -> Adapter | None:
     """Return the adapter from one mel config to another, or None."""
     configs = (config for config in sorted(directory.glob("*/config.json")) if _bands_of(config) == source.n_mels)
     adapters = (load_adapter(config.parent) for config in configs)
