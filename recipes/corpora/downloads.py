@@ -50,7 +50,7 @@ def scan(name: str, root: Path) -> Corpus:
     described = dict(SOURCES[name])
     source, pattern, files = (described.pop(key) for key in ("source", "folder", "files"))
     not_speech, speakers = described.pop("not_speech", ()), described.pop("speakers", False)
-    folders = sorted(path for path in root.glob(pattern) if path.is_dir())
+    folders = [root] if pattern == "." else sorted(path for path in root.glob(pattern) if path.is_dir())
     if len(folders) != 1:
         raise CorpusError(f"{root} should have one folder {pattern}, but has {len(folders)}")
     recordings, known = [], set[bytes]()

@@ -15,7 +15,7 @@ from vocoder.adapt.path import MelPath
 from vocoder.adapt.shape import shape_fault
 from vocoder.checkpoint import CheckpointError, load_model
 from vocoder.directories import ASSETS, GUARDS
-from vocoder.guard.verdict import UNFAMILIAR, UNSURE, Verdict, encoding_message, fault, preset_of, recognised
+from vocoder.guard.verdict import NAMED, UNFAMILIAR, UNSURE, Verdict, encoding_message, fault, preset_of, recognised
 from vocoder.layers.recogniser import Recognition
 from vocoder.mel.config import PRESETS, MelConfig
 from vocoder.mel.conventions import DB10, LOUDEST, NOT_SPEECH, PLAIN, SHUFFLED, TRANSPOSED, convention_of, layout_of
@@ -159,6 +159,7 @@ class Guard:
                 verdict = recognised(found, config, target)
                 if verdict.cause not in (UNSURE, NOT_SPEECH) or not unlikely:
                     return verdict
+            unlikely = unlikely and found.probabilities[claimed] < NAMED  # a sure recogniser outvotes it
         percent = None if typicality is None else typicality.percent
         if unlikely:
             return fault(NOT_SPEECH, likeliest, percent or 0.0)

@@ -17,7 +17,7 @@ from vocoder.admission import StreamAdmission
 from vocoder.audio.reading import read_audio
 from vocoder.directories import ASSETS
 from vocoder.guard.automatic import UnsureError, recognised_config
-from vocoder.guard.guard import TOO_SHORT, guards, judge, load_guard
+from vocoder.guard.guard import TOO_SHORT, Guard, guards, judge, load_guard
 from vocoder.mel.config import preset
 from vocoder.mel.convert import convert
 from vocoder.mel.values import MelError
@@ -106,6 +106,9 @@ def test_wrong_shapes_silence_noise_and_impossible_values_are_identified(guard, 
     assert padded == ["padding", "padding", "padding", "typical"]
     assert guard.check(mel + 4.0).message.startswith("The mel is 20 dB above full scale, so its audio clips.")
     assert guard.check(mel + math.log(32768.0)).cause == "integers"
+    wary = Guard(ASSETS / "guard")  # a sure recogniser outvotes a density that finds everything unlikely
+    wary.model.lowest.fill_(math.inf)
+    assert [wary.check(each).cause for each in (mel, mel.roll(40, 0))] == ["typical", "not-speech"]
 
 
 def test_adapted_mels_of_an_unknown_config_are_judged_by_the_guard_of_their_model():
