@@ -60,7 +60,7 @@ class MelWarning(UserWarning):
 
 @dataclasses.dataclass(frozen=True)
 class MelConfig(Checked):
-    """How to compute a mel-spectrogram, step by step; raises a ConfigError for invalid or contradictory values."""
+    """How to compute a mel-spectrogram, in the order of the fields; raises a ConfigError for contradictory values."""
 
     name: str
     sample_rate: Annotated[int, (1, 384_000)]
