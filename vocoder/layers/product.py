@@ -142,10 +142,6 @@ class Matrix:
         rounded[:count, :inputs].view(rows.shape).copy_(rows)
         return rounded
 
-    def __reduce__(self) -> Any:
-        """Arrange the matrix again in copies and pickles, since a kernel supports neither."""
-        return type(self), (self.weight, self.bias)
-
 
 class Arranged(nn.Module):
     """A layer whose weights, if frozen, are arranged once as a matrix for products.

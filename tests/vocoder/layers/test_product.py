@@ -31,8 +31,7 @@ def test_products_equal_those_of_torch(way, dtype, monkeypatch):
     shapes = (1, 24), (77, 24), (3, 5, 24), (0, 24), (400, 24)
     for rows in (*(torch.randn(shape, dtype=dtype) for shape in shapes), torch.randn(24, 9, dtype=dtype).t()):
         expected = rows.double() @ weight.double() + bias.double()
-        for one in (kept, copy.deepcopy(kept), pickle.loads(pickle.dumps(kept))):
-            torch.testing.assert_close(one.times(rows).double(), expected, atol=TOLERANCE[dtype], rtol=0)
+        torch.testing.assert_close(kept.times(rows).double(), expected, atol=TOLERANCE[dtype], rtol=0)
         unbiased = Matrix(weight).times(rows).double()
         torch.testing.assert_close(unbiased, expected - bias.double(), atol=TOLERANCE[dtype], rtol=0)
         if compiled and len(rows) == 77:  # whatever the other rows are
