@@ -134,7 +134,7 @@ class ReverseObjective(SampleObjective):
         """Return weight and value of each loss on pairs."""
         parts, teacher = Parts(), self.teacher
         with torch.no_grad():
-            z = teacher.prior(noise_for(teacher, mel), mel)
+            z = run(teacher.stages(), {MEL: mel, NOISE: noise_for(teacher, mel)}, Z).signal
             finished = self.finished(teacher.inverse(z, mel)[0], mel)
             drawn = z, _coefficients(teacher, finished, mel)
         if self.losses.recorded:

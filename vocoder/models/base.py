@@ -88,7 +88,3 @@ class FlowVocoder(Vocoder):
         """Map noise z to audio and return `(x, log_det)`."""
         made = run(self.stages(), {MEL: mel, Z: z})
         return made.signal.squeeze(1), made.log_det
-
-    def prior(self, noise: Tensor, mel: Tensor, sigma: float | None = None) -> Tensor:
-        """Turn white noise (B, C, steps) into the `z` of a sample."""
-        return run(self.stages(sigma), {MEL: mel, NOISE: noise}, Z).signal

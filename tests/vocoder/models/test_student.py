@@ -8,6 +8,7 @@ from vocoder.layers.conditioning import PitchConfig
 from vocoder.layers.source import SourceConfig, harmonic_source
 from vocoder.layers.stack.wavenet import WaveNetConfig
 from vocoder.models.student import Student
+from vocoder.stages import MEL, NOISE, Z, run
 
 FRAMES, HOP, N_MELS = 4, 32, 10
 SOURCE = SourceConfig(PitchConfig(channels=4, layers=1, bins=8), f_max=4000.0)
@@ -38,7 +39,7 @@ def noise_and_mel(made, batch=2):
 def test_a_student_is_a_flow_and_knows_the_entropy_of_its_samples(name):
     made = student(name)
     noise, mel = noise_and_mel(made)
-    z, draw = made.prior(noise, mel, 1.0), drawn(made, noise, mel)
+    z, draw = run(made.stages(1.0), {MEL: mel, NOISE: noise}, Z).signal, drawn(made, noise, mel)
     x, log_det = made.inverse(z, mel)
     back, back_log_det = made(x, mel)
     torch.testing.assert_close(draw.x, x, rtol=0, atol=1e-12)
@@ -61,5 +62,5 @@ def test_an_untrained_student_without_noise_outputs_its_source(name):
     noise, mel = noise_and_mel(student(name), batch=1)
     made = Student(config(name)).requires_grad_(False).eval()
     made.pitch.output.bias[-1] = 8.0  # voiced
-    x, _ = made.inverse(made.prior(noise, mel, 0.0), mel)
+    x = made.sample(noise, mel, 0.0)
     assert float(torch.cosine_similarity(x, harmonic_source(*made.pitch.pitch(mel), HOP, 9000, SOURCE.f_max))) > 0.99
