@@ -96,7 +96,7 @@ class PlainStack(nn.Module):
         width, shares = hidden.shape[1], iter(self._shares(cond, dtype))
         skip: Tensor | None = None
         for gate, res_skip, dilation in zip(self.in_layers, self.res_skip_layers, self.config.dilations, strict=True):
-            gates, share = _dilated(gate, hidden, dilation, self.config.causal), next(shares, None)
+            gates, share = convolved(gate, hidden, dilation, self.config.causal), next(shares, None)
             if share is not None:  # one for all steps of a frame
                 framed = gates.permute(0, 2, 3, 1).reshape(gates.shape[0], share.shape[3], -1, gates.shape[1])
                 gates = (framed + share.permute(0, 3, 2, 1)).flatten(1, 2).transpose(1, 2).unsqueeze(2)
@@ -138,19 +138,12 @@ def as_image(x: Tensor, dtype: torch.dtype) -> Tensor:
     return x.unsqueeze(2).to(dtype=dtype, memory_format=torch.channels_last)
 
 
-def convolved(layer: nn.Module, x: Tensor, padding: int = 0, dilation: int = 1) -> Tensor:
-    """Convolve x (B, C, 1, T), in its dtype."""
+def convolved(layer: nn.Module, x: Tensor, dilation: int = 1, causal: bool = False) -> Tensor:
+    """Convolve x (B, C, 1, T), in its dtype, with zeros before and after it, or only before it if `causal`."""
     assert isinstance(layer, nn.Conv2d)
-    bias = None if layer.bias is None else layer.bias.to(x.dtype)
+    bias, reach = None if layer.bias is None else layer.bias.to(x.dtype), (layer.kernel_size[1] - 1) * dilation
+    x, padding = (F.pad(x, (reach, 0)), 0) if causal and reach else (x, reach // 2)
     return F.conv2d(x, layer.weight.to(x.dtype), bias, padding=(0, padding), dilation=(1, dilation))
-
-
-def _dilated(layer: nn.Module, x: Tensor, dilation: int, causal: bool) -> Tensor:
-    assert isinstance(layer, nn.Conv2d)
-    reach = (layer.kernel_size[1] - 1) * dilation
-    if causal:
-        return convolved(layer, F.pad(x, (reach, 0)) if reach else x, dilation=dilation)
-    return convolved(layer, x, reach // 2, dilation)
 
 
 @torch.no_grad()
