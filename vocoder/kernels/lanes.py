@@ -130,21 +130,27 @@ def repeated(builder: Any, kind: Any, memory: Any, place: Any, like: Any) -> Any
     return _spread(builder, kind, builder.load(builder.gep(memory, [place]), align=ALIGN))
 
 
-def _group(kind: Any) -> Any:
-    return ir.VectorType(kind.element, min(kind.count, ROWS))
-
-
 def _apart(builder: Any, kind: Any, place: Any, apart: Any) -> list[Any]:
     """Return where the groups of eight lanes of a vector begin, the second one `apart` numbers after the first."""
     return [place, builder.add(place, apart)][: kind.count // ROWS]
 
 
-@instruction(lambda memory, place, apart, like: like(memory, types.int64, types.int64, like))
-def load_apart(builder: Any, kind: Any, memory: Any, place: Any, apart: Any, like: Any) -> Any:
-    """Load a vector as wide as `like`, eight lanes from `place`, and eight more, if it has them, `apart` further on."""
-    group = _group(kind)
-    loaded = [load.build(builder, group, memory, each, like) for each in _apart(builder, kind, place, apart)]
-    return _chosen(builder, loaded[0], loaded[-1], range(kind.count))
+def _in_groups(one: Any) -> Any:
+    """Return the instruction that loads a vector as wide as `like` by `one`, for each of its groups of eight lanes."""
+
+    @instruction(lambda memory, place, apart, like: like(memory, types.int64, types.int64, like))
+    def loaded(builder: Any, kind: Any, memory: Any, place: Any, apart: Any, like: Any) -> Any:
+        group, places = ir.VectorType(kind.element, min(kind.count, ROWS)), _apart(builder, kind, place, apart)
+        groups = [one.build(builder, group, memory, each, like) for each in places]
+        return _chosen(builder, groups[0], groups[-1], range(kind.count))
+
+    return loaded
+
+
+load_apart = _in_groups(load)
+"""load_apart(memory, place, apart, like) loads eight lanes from `place`, and any eight more from `apart` further on"""
+repeated_apart = _in_groups(repeated)
+"""repeated_apart(memory, place, apart, like) repeats one element in each eight lanes, of those at these two places"""
 
 
 @instruction(lambda memory, place, apart, value: types.void(memory, types.int64, types.int64, value))
@@ -155,19 +161,10 @@ def store_apart(builder: Any, kind: Any, memory: Any, place: Any, apart: Any, va
         builder.store(group, _place(builder, group.type, memory, each), align=ALIGN)
 
 
-@instruction(lambda memory, place, apart, like: like(memory, types.int64, types.int64, like))
-def repeated_apart(builder: Any, kind: Any, memory: Any, place: Any, apart: Any, like: Any) -> Any:
-    """Return a vector as wide as `like` with one element in each eight lanes, from `place` and `apart` further on."""
-    group = _group(kind)
-    loaded = [repeated.build(builder, group, memory, each, like) for each in _apart(builder, kind, place, apart)]
-    return _chosen(builder, loaded[0], loaded[-1], range(kind.count))
-
-
 @instruction(lambda memory, place, step, like: types.UniTuple(like, ROWS)(memory, types.int64, types.int64, like))
 def load_rows(builder: Any, kind: Any, memory: Any, place: Any, step: Any, like: Any) -> list[Any]:
     """Load eight vectors that start `step` numbers apart, the first at `place`."""
-    places = _places(builder, like.type, memory, place, step)
-    return [builder.load(each, align=ALIGN) for each in places]
+    return [builder.load(each, align=ALIGN) for each in _places(builder, like.type, memory, place, step)]
 
 
 @instruction(lambda memory, place, step, rows: types.void(memory, types.int64, types.int64, rows))
