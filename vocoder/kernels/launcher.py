@@ -33,10 +33,10 @@ from vocoder.kernels.memory import Memory
 logger = logging.getLogger(__name__)
 
 PATIENCE = 2.0  # seconds of compilation after which it is logged
-COUNTER, STRIPE, ROWS, OWN = range(4)
-"""positions of the launcher's integers in the arguments, and of the first parameter"""
+STRIPE, ROWS, OWN = range(1, 4)
+"""positions of the launcher's integers in the arguments, after the counter, and of the first parameter"""
 FLOATS = (torch.float32, torch.bfloat16)  # dtypes that kernels of several dtypes are compiled for
-Value = Tensor | float | tuple[Any, ...] | list[Any] | None  # a parameter; a list is `Packed`
+Value = Tensor | float | tuple[Any, ...] | list[Any] | None  # a parameter; a list is from `Kernel.packed`
 Launch = tuple[int, Any, int]
 """a run of a kernel: the address of its code, its arguments in memory, and its number of threads"""
 Layout = tuple[Any, ...]  # the types of parameters: int, float, a `Memory`, or a tuple of these
@@ -58,10 +58,6 @@ def takes(x: Tensor) -> bool:
         or torch.utils._python_dispatch._get_current_dispatch_mode() is not None
         or type(x) not in (Tensor, nn.Parameter)
     )
-
-
-class Packed(list[Any]):
-    """A parameter of a kernel as the numbers that its code reads."""
 
 
 class Kernel:
@@ -90,7 +86,7 @@ class Kernel:
         """Return the same run for `in_turn`; the memory of its tensors must be kept until then."""
         return self._code.address, *self._given(rows, values)
 
-    def packed(self, place: int, value: Any) -> Packed:
+    def packed(self, place: int, value: Value) -> list[Any]:
         """Return parameter `place` as its numbers in memory, for several runs; keep its tensors until the last one."""
         return _packed(self._kinds[place], value)
 
@@ -98,7 +94,7 @@ class Kernel:
         """Return the arguments of a run in memory, and its number of threads."""
         packed: list[Any] = [0, self._stripe, rows]
         for kinds, value in zip(self._kinds, values, strict=True):
-            packed += value if type(value) is Packed else _packed(kinds, value)
+            packed += value if isinstance(value, list) else _packed(kinds, value)
         arguments = ctypes.create_string_buffer(struct.pack(self._format, *packed))
         return arguments, min(torch.get_num_threads(), -(-rows // self._stripe))
 
@@ -112,8 +108,8 @@ def in_turn(launches: Sequence[Launch]) -> None:
     run(len(rows), pool, torch.tensor(rows))
 
 
-def _packed(kinds: list[Any], value: Value) -> Packed:
-    packed = Packed()
+def _packed(kinds: list[Any], value: Value) -> list[Any]:
+    packed: list[Any] = []
     for kind, each in zip(kinds, _flat((value,)), strict=True):
         packed += _place(kind, each) if isinstance(kind, Memory) else (each,)
     return packed
