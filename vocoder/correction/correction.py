@@ -13,8 +13,8 @@ from torch.nn import functional as F
 from vocoder.config import ConfigError
 from vocoder.correction.chains import BLOCK, FEW, Chains, Order, View, joined
 from vocoder.kernels.launcher import compilable, kernel
-from vocoder.kernels.memory import LANES
-from vocoder.layers.mel_filter import MAX_BOOST, MelFilter, vector_tables
+from vocoder.kernels.memory import LANES, MAX_BOOST
+from vocoder.layers.mel_filter import MelFilter, vector_tables
 from vocoder.layers.product import multiplies_tiles
 from vocoder.mel.config import MelConfig
 from vocoder.stages import Span, Stage, overlap_add, torch_defaults

@@ -34,10 +34,10 @@ from vocoder.kernels.lanes import (
     width_of,
 )
 from vocoder.kernels.mel_filter import compare, row_of, spread
-from vocoder.kernels.memory import LANES, Cube, Integers, Matrix, Row, Vectors
+from vocoder.kernels.memory import LANES, LEAST_POWER, Cube, Integers, Matrix, Row, Vectors
 
 FLOAT = np.float32
-TWO, LEAST_POWER = np.float32(2.0), np.float32(4e-14)  # 4 times that of `vocoder.layers.mel_filter`: bins are doubled
+TWO, LEAST = np.float32(2.0), np.float32(4 * LEAST_POWER)  # bins are doubled
 Order = tuple[int, int, int, int, float]
 """the first frame; grids, hop length and offset of `vocoder.correction.chains.Order`; and the floor of the mel"""
 Fourier = tuple[Row, Row, Integers, Integers, Row, Row, Row, Row]
@@ -89,7 +89,7 @@ def _lanes_together(s: Any, place: Any, bin_turns: Any, lane_turns: Any, a: Any,
 
 @njit(forceinline=True)  # type: ignore[untyped-decorator]
 def _magnitude(r: Any, i: Any) -> Any:
-    return root(fma(r, r, fma(i, i, LEAST_POWER)))
+    return root(fma(r, r, fma(i, i, LEAST)))
 
 
 @njit(forceinline=True)  # type: ignore[untyped-decorator]
@@ -223,11 +223,8 @@ def _all_corrected(
     spectrum, moves = _memory(count * (size + PAIR)), _memory(count * target.shape[2])
     memory = added, a, spectrum, _memory(count * (bins + PAIR)), moves, _memory(count * (bins + PAIR))
     for chain in chains:
-        x, given = out[chain], audio[chain * step : chain * step + out.shape[1]]
-        for t in range(x.shape[0]):
-            x[t] = given[t]
-        own = target[chain].reshape(-1)
-        _correct(x, own, exists[chain], order, tables, memory, zero)
+        out[chain] = audio[chain * step : chain * step + out.shape[1]]
+        _correct(out[chain], target[chain].reshape(-1), exists[chain], order, tables, memory, zero)
 
 
 @entry(stripe=1)

@@ -8,11 +8,10 @@ from numba import njit
 from vocoder.kernels.intrinsics import FAST, entry, wide
 from vocoder.kernels.lanes import LOG2E, exp2, lanes, root
 from vocoder.kernels.mel_filter import compare, spread
-from vocoder.kernels.memory import LANES, Cube, FirstMatrix, Matrix, Row, Vectors
+from vocoder.kernels.memory import LANES, LEAST_POWER, Cube, FirstMatrix, Matrix, Row, Vectors
 
 FLOAT = np.float32
 ZERO, ONE, TWO, BINARY = FLOAT(0.0), FLOAT(1.0), FLOAT(2.0), FLOAT(LOG2E)
-LEAST_POWER = FLOAT(1e-14)  # as in `vocoder.layers.mel_filter`
 LEAST_WEIGHT = FLOAT(1e-3)  # as in `SpectrumHead.audio`
 Signals = tuple[FirstMatrix, Matrix, Matrix, Matrix]
 """the network's output, the excitation's spectra, the given mel and the target"""
@@ -34,7 +33,7 @@ def _filter(made: Any, excitation: Any, envelope: Any, bound: Any, out: Any, mag
         i = envelope[k] * (gain * excited_imaginary[k] + wide(imaginary[k]))
         out_real[k] = r
         out_imaginary[k] = i
-        magnitudes[k] = root(r * r + i * i + LEAST_POWER)
+        magnitudes[k] = root(r * r + i * i + FLOAT(LEAST_POWER))
 
 
 @njit(fastmath=FAST, error_model="numpy")  # type: ignore[untyped-decorator]

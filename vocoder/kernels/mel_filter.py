@@ -22,10 +22,9 @@ from vocoder.kernels.lanes import (
     transposed,
     width_of,
 )
-from vocoder.kernels.memory import LANES
+from vocoder.kernels.memory import LANES, MAX_BOOST, MAX_DIFFERENCE
 
 FLOAT = np.float32
-MAX_DIFFERENCE, MAX_BOOST = FLOAT(3.0), FLOAT(4.0)  # as in `vocoder.layers.mel_filter`
 
 
 @njit(forceinline=True)  # type: ignore[untyped-decorator]
@@ -64,8 +63,8 @@ def compare(magnitudes: Any, bank: Any, target: Any, start: Any, pace: Any, floo
         own = log2(larger(total, floor)) * FLOAT(1 / LOG2E)
         m = min(group, row - LANES)
         difference = load_apart(target, place + m, apart, zero) - own
-        difference = larger(smaller(difference, MAX_DIFFERENCE), -MAX_DIFFERENCE)
-        move = larger(smaller(pace * difference, MAX_BOOST), -MAX_BOOST)
+        difference = larger(smaller(difference, FLOAT(MAX_DIFFERENCE)), FLOAT(-MAX_DIFFERENCE))
+        move = larger(smaller(pace * difference, FLOAT(MAX_BOOST)), FLOAT(-MAX_BOOST))
         store_apart(out, m, row, move * FLOAT(LOG2E))
 
 

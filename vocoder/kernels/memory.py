@@ -19,14 +19,15 @@ WHOLE_TILES = 48  # number of rows that all kernels divide into whole tiles
 SIGNED, POSITIVE = (127.0, 128.0), (255.0, 0.0)
 """of a row of integers: steps from zero to its largest value, and the integer that stands for zero"""
 DIP = 0.17  # added to a GELU, whose least value is -0.16997
+EPSILON = 1e-6  # added to a variance
+MAX_DIFFERENCE = 3.0  # differences of mels are clamped to this, in nepers
+MAX_BOOST = 4.0  # largest log-gain, in nepers
+LEAST_POWER = 1e-14  # added to the power of a bin to bound the gradient of its square root
 
 
 @dataclass(frozen=True)
 class Memory:
-    """A contiguous tensor of `dims` dimensions, or None, which stands for size 0.
-
-    `dtype` is the type of its elements, or an index into the dtypes that a kernel is compiled for.
-    """
+    """A contiguous tensor of `dims` dimensions, or None for size 0; an integer dtype is an index into the kernel's."""
 
     dtype: torch.dtype | int
     dims: int

@@ -34,26 +34,20 @@ def _more(builder: Any, kind: Any, total: Any, a: Any, b: Any) -> Any:
 
 
 @njit(forceinline=True)  # type: ignore[untyped-decorator]
-def zero() -> Any:
-    """Return a vector of zeros."""
-    return lanes(WIDTH, FLOAT(0.0))
-
-
-@njit(forceinline=True)  # type: ignore[untyped-decorator]
 def gelu(x: Any) -> Any:
     """Return x * P(X <= x) of the normal distribution to 6e-5, enough for bfloat16, by a minimax polynomial."""
     near = larger(smaller(x, FLOAT(BOUND)), FLOAT(-BOUND))
     return x * fma(near, _slope(near * near), FLOAT(0.5))
 
 
-_multiply = tiling(_more, TILE, VECTORS, zero, fetching=True)
-_computed, _multiplied = computing(_multiply, TILE, VECTORS, gelu, zero), multiplying(_multiply, PAIR_ROWS, zero)
+_multiply = tiling(_more, TILE, VECTORS, fetching=True)
+_computed, _multiplied = computing(_multiply, TILE, VECTORS, gelu), multiplying(_multiply, PAIR_ROWS)
 
 
 @entry(stripe=1)
 def multiplied(units: range, size: int, step: int, x: Row, matrix: Panels, out: HalfMatrix) -> None:
     """Write rows of pairs @ matrix + bias in bfloat16; x may have more rows than out."""
-    _multiplied(units, size, step, x, matrix, out)
+    _multiplied(units, size, step, x, matrix, out, lanes(WIDTH, FLOAT(0.0)))
 
 
 @entry(stripe=1)
@@ -61,4 +55,4 @@ def block(
     numbers: range, parts: int, before: int, x: Cube, seen: Cube, weights: Weights, buffers: Buffers, out: Matrix
 ) -> None:
     """Compute a `FrameBlock` of x (B, steps, C), with panels of `PAIR_COLUMNS` columns."""
-    _computed(numbers, parts, before, x, seen, weights, buffers, out)
+    _computed(numbers, parts, before, x, seen, weights, buffers, out, lanes(WIDTH, FLOAT(0.0)))

@@ -32,25 +32,17 @@ def _more(builder: Any, kind: Any, total: Any, a: Any, b: Any) -> Any:
     return fma.build(builder, kind, a, b, total)
 
 
-def _functions(zero: Any) -> tuple[Any, Any]:
-    """Return the functions of the entry points of products and of blocks, for vectors like `zero()`."""
-    multiply = tiling(_more, TILE, VECTORS, zero, fetching=False)
-    return multiplying(multiply, BLOCK, zero), computing(multiply, TILE, VECTORS, _gelu, zero)
-
-
-_multiplied, _computed = _functions(njit(lambda: lanes(8, FLOAT(0.0))))
-_multiplied_wide, _computed_wide = _functions(njit(lambda: lanes(16, FLOAT(0.0))))
-_multiplied_double, _ = _functions(njit(lambda: lanes(4, 0.0)))
-_multiplied_double_wide, _ = _functions(njit(lambda: lanes(8, 0.0)))
+_multiply = tiling(_more, TILE, VECTORS, fetching=False)
+_multiplied, _computed = multiplying(_multiply, BLOCK), computing(_multiply, TILE, VECTORS, _gelu)
 
 
 @entry(stripe=1)
 def multiplied(units: range, size: int, step: int, x: Row, matrix: Panels, out: Matrix) -> None:
     """Write rows @ matrix + bias, with panels of 16 columns, or of 32 if vectors have 64 bytes."""
     if matrix[1].shape[1] == 16:
-        _multiplied(units, size, step, x, matrix, out)
+        _multiplied(units, size, step, x, matrix, out, lanes(8, FLOAT(0.0)))
     else:
-        _multiplied_wide(units, size, step, x, matrix, out)
+        _multiplied(units, size, step, x, matrix, out, lanes(16, FLOAT(0.0)))
 
 
 @entry(stripe=1)
@@ -59,9 +51,9 @@ def multiplied_double(
 ) -> None:
     """Write the same in float64, with panels of half as many columns."""
     if matrix[1].shape[1] == 8:
-        _multiplied_double(units, size, step, x, matrix, out)
+        _multiplied(units, size, step, x, matrix, out, lanes(4, 0.0))
     else:
-        _multiplied_double_wide(units, size, step, x, matrix, out)
+        _multiplied(units, size, step, x, matrix, out, lanes(8, 0.0))
 
 
 @entry(stripe=1)
@@ -70,6 +62,6 @@ def block(
 ) -> None:
     """Compute a `FrameBlock` of x (B, steps, C), with panels as those of `multiplied`."""
     if weights[1][1].shape[1] == 16:
-        _computed(numbers, parts, before, x, seen, weights, buffers, out)
+        _computed(numbers, parts, before, x, seen, weights, buffers, out, lanes(8, FLOAT(0.0)))
     else:
-        _computed_wide(numbers, parts, before, x, seen, weights, buffers, out)
+        _computed(numbers, parts, before, x, seen, weights, buffers, out, lanes(16, FLOAT(0.0)))

@@ -13,10 +13,9 @@ from numba import njit, types
 
 from vocoder.kernels.intrinsics import FAST, halved, instruction, like
 from vocoder.kernels.lanes import fma, load, repeated, store, width_of
-from vocoder.kernels.memory import Matrix, Row
+from vocoder.kernels.memory import EPSILON, Matrix, Row
 
 FLOAT, INDEX = np.float32, ir.IntType(64)
-EPSILON = FLOAT(1e-6)  # added to a variance, as in `vocoder.layers.frame_block.FrameBlock`
 Panels = tuple[Matrix, Matrix]  # a matrix in panels of columns, and the bias in rows for each panel
 Mixing = tuple[Matrix, Row, Row, Row]
 """taps (K, C) and bias (C,) of a convolution of each channel, and the weight and bias of the normalisation after it"""
@@ -69,8 +68,8 @@ def _instructions(more: Callable[..., Any], rows: int, vectors: int) -> tuple[An
     return begun, biased, added, written
 
 
-def tiling(more: Callable[..., Any], rows: int, vectors: int, zero: Any, fetching: bool) -> Any:
-    """Return the function that multiplies rows with a panel of so many vectors like `zero()`.
+def tiling(more: Callable[..., Any], rows: int, vectors: int, fetching: bool) -> Any:
+    """Return the function that multiplies rows with a panel of so many vectors.
 
     It multiplies `rows` rows at once, whose sums have to fit the registers. `more` builds the code of a sum plus the
     product of two vectors. If `fetching`, each step of the first tiles prefetches a cache line of the next panel.
@@ -79,22 +78,21 @@ def tiling(more: Callable[..., Any], rows: int, vectors: int, zero: Any, fetchin
 
     @njit(error_model="numpy")  # type: ignore[untyped-decorator]
     def multiply(
-        x: Any, size: int, step: int, first: int, count: int, panel: Any, coming: Any, bias: Any, out: Any
+        x: Any, size: int, step: int, first: int, count: int, panel: Any, coming: Any, bias: Any, out: Any, zero: Any
     ) -> None:
         """Multiply `count` rows of x from `first` with a panel, and write them to the first rows of `out`.
 
         Rows of x have `size` numbers and begin `step` apart. The rows of `out` fill whole tiles; `coming` is the next
-        panel.
+        panel, and `zero` a vector of it.
         """
-        flat, last, none = out.reshape(-1), first + count - 1, zero()
-        width = width_of(none)
+        flat, last, width = out.reshape(-1), first + count - 1, width_of(zero)
         for r in range(0, count, rows):
-            places, sums = begun(first + r, last, step), biased(bias, none)
+            places, sums = begun(first + r, last, step), biased(bias, zero)
             line = min(r // rows, vectors - 1) * width * size
             for k in range(size):
                 if fetching:
                     prefetch(coming, line + width * k)
-                sums = added(sums, x, places, k, panel, none)
+                sums = added(sums, x, places, k, panel, zero)
             written(sums, flat, vectors * width * r)
 
     return multiply
@@ -122,23 +120,23 @@ def _round(sums: Any, out: Any, zero: Any) -> None:
             out[r, c] = like(sums[r, c], out[r, c])
 
 
-def multiplying(multiply: Any, most: int, zero: Any) -> Any:
+def multiplying(multiply: Any, most: int) -> Any:
     """Return the function of a product's entry point; `multiply` multiplies up to `most` rows with a panel."""
 
     @njit(error_model="numpy")  # type: ignore[untyped-decorator]
-    def multiplied(units: range, size: int, step: int, x: Any, matrix: Any, out: Any) -> None:
+    def multiplied(units: range, size: int, step: int, x: Any, matrix: Any, out: Any, zero: Any) -> None:
         """Write rows @ matrix + bias; rows of x have `size` numbers and begin `step` apart.
 
         A unit is `most` rows and a panel; all panels of some rows come before the next rows.
         """
-        (panels, bias), none = matrix, zero()
-        sums, columns = np.empty((most, bias.shape[1]), bias.dtype), bias.shape[1]
+        (panels, bias), columns = matrix, matrix[1].shape[1]
+        sums = np.empty((most, columns), bias.dtype)
         for unit in units:
             begin, at = unit // panels.shape[0] * most, unit % panels.shape[0]
             end, left = min(begin + most, out.shape[0]), columns * at
             coming = panels[min(at + 1, panels.shape[0] - 1)]
-            multiply(x, size, step, begin, end - begin, panels[at], coming, bias[at], sums)
-            _round(sums, out[begin:end, left : min(left + columns, out.shape[1])], none)
+            multiply(x, size, step, begin, end - begin, panels[at], coming, bias[at], sums, zero)
+            _round(sums, out[begin:end, left : min(left + columns, out.shape[1])], zero)
 
     return multiplied
 
@@ -171,7 +169,7 @@ def mix_row(x: Any, frame: int, before: int, mixing: Any, row: Any, out: Any) ->
     _mix_row(x, frame, before, taps, taps_bias, row)
     size = FLOAT(row.shape[0])
     mean = _sums(row, FLOAT(0.0))[0] / size
-    scale = FLOAT(1.0) / (_sums(row, mean)[1] / size + EPSILON) ** FLOAT(0.5)
+    scale = FLOAT(1.0) / (_sums(row, mean)[1] / size + FLOAT(EPSILON)) ** FLOAT(0.5)
     for c in range(row.shape[0]):
         out[c] = like((row[c] - mean) * scale * weight[c] + bias[c], out[c])
 
@@ -188,22 +186,19 @@ def _add(x: Any, moved: Any, scale: Any, out: Any, zero: Any) -> None:
             out[r, c] = x[r, c] + moved[r, c] * scale[c]
 
 
-def computing(multiply: Any, size: int, vectors: int, gelu: Any, zero: Any) -> Any:
-    """Return the function of a block's entry point.
-
-    `multiply` multiplies rows with a panel of so many vectors like `zero()`, `size` of them at once.
-    """
+def computing(multiply: Any, size: int, vectors: int, gelu: Any) -> Any:
+    """Return the function of a block's entry point; `multiply` multiplies `size` rows with a panel of `vectors`."""
 
     @njit(error_model="numpy")  # type: ignore[untyped-decorator]
-    def activate(sums: Any, out: Any, none: Any) -> None:
+    def activate(sums: Any, out: Any, zero: Any) -> None:
         """Write the GELU of sums; a separate loop keeps its constants in registers."""
         for r in range(out.shape[0]):
-            for j in range(0, vectors * width_of(none), width_of(none)):
-                _store_like(out[r], j, gelu(load(sums[r], j, none)))
+            for j in range(0, vectors * width_of(zero), width_of(zero)):
+                _store_like(out[r], j, gelu(load(sums[r], j, zero)))
 
     @njit(error_model="numpy")  # type: ignore[untyped-decorator]
     def computed(
-        numbers: range, parts: int, before: int, x: Any, seen: Any, weights: Any, buffers: Any, out: Any
+        numbers: range, parts: int, before: int, x: Any, seen: Any, weights: Any, buffers: Any, out: Any, zero: Any
     ) -> None:
         """Compute a `FrameBlock` of x (B, steps, C), for these `numbers` of `parts` parts of the rows.
 
@@ -211,7 +206,7 @@ def computing(multiply: Any, size: int, vectors: int, gelu: Any, zero: Any) -> A
         products, of which the second ones fill whole panels, and the sums.
         """
         (mixing, (wide, wide_bias), (narrow, narrow_bias), scale), (normed, hidden, products) = weights, buffers
-        (_, steps, channels), given, count, none = x.shape, x.reshape(out.shape), out.shape[0], zero()
+        (_, steps, channels), given, count = x.shape, x.reshape(out.shape), out.shape[0]
         mixed, tiles, columns = np.empty(channels, FLOAT), -(-count // size), wide_bias.shape[1]
         inputs, room = normed.view(FLOAT).shape[1], hidden.view(FLOAT).shape[1]
         flat, activated = normed.reshape(-1).view(FLOAT), hidden.reshape(-1).view(FLOAT)
@@ -222,12 +217,12 @@ def computing(multiply: Any, size: int, vectors: int, gelu: Any, zero: Any) -> A
                 mix_row(seen[row // steps], row % steps, before, mixing, mixed, normed[row])
             for at in range(wide.shape[0]):
                 coming = wide[at + 1] if at + 1 < wide.shape[0] else narrow[0]
-                multiply(flat, inputs, inputs, begin, end - begin, wide[at], coming, wide_bias[at], sums)
-                activate(sums, hidden[begin:end, columns * at : columns * (at + 1)], none)
+                multiply(flat, inputs, inputs, begin, end - begin, wide[at], coming, wide_bias[at], sums, zero)
+                activate(sums, hidden[begin:end, columns * at : columns * (at + 1)], zero)
             for at in range(narrow.shape[0]):
                 coming = narrow[min(at + 1, narrow.shape[0] - 1)]
-                multiply(activated, room, room, begin, end - begin, narrow[at], coming, narrow_bias[at], sums)
+                multiply(activated, room, room, begin, end - begin, narrow[at], coming, narrow_bias[at], sums, zero)
                 left, right = columns * at, min(columns * (at + 1), channels)
-                _add(given[begin:end, left:right], sums, scale[left:right], out[begin:end, left:right], none)
+                _add(given[begin:end, left:right], sums, scale[left:right], out[begin:end, left:right], zero)
 
     return computed

@@ -11,9 +11,9 @@ from llvmlite import binding, ir  # type: ignore[import-untyped]
 from numba import njit, types
 
 from vocoder.kernels.intrinsics import entry, instruction, retyped
-from vocoder.kernels.lanes import SHIFTER, fma, larger, load, store
+from vocoder.kernels.lanes import SHIFTER, fma, lanes, larger, load, store
 from vocoder.kernels.memory import DIP, PAIR_COLUMNS, POSITIVE, SIGNED, ByteMatrix, Cube, Matrix
-from vocoder.kernels.pairs import TILE, VECTORS, WIDTH, gelu, zero
+from vocoder.kernels.pairs import TILE, VECTORS, WIDTH, gelu
 from vocoder.kernels.products import FLOAT, Mixing, mix_row, tiling
 
 Wide = tuple[Matrix, Matrix, Matrix, Matrix, Matrix]
@@ -95,13 +95,13 @@ def computing(multiply: Any, size: int) -> Any:
 
     @njit(error_model="numpy")  # type: ignore[untyped-decorator]
     def computed(
-        numbers: range, parts: int, before: int, x: Any, seen: Any, weights: Any, buffers: Any, out: Any
+        numbers: range, parts: int, before: int, x: Any, seen: Any, weights: Any, buffers: Any, out: Any, zero: Any
     ) -> None:
         """Compute a `FrameBlock` of x (B, steps, C), for these `numbers` of `parts` parts of the rows."""
         mixing, (wide, starts, wide_sizes, wide_bias, factors), (narrow, ends, narrow_sizes, narrow_bias) = weights
         normed, hidden, rounded, products = buffers
         _, frames, channels = x.shape
-        given, count, none = x.reshape(out.shape), out.shape[0], zero()
+        given, count = x.reshape(out.shape), out.shape[0]
         inputs, room = normed.shape[1] // 4, rounded.shape[1] // 4
         flat, activated = normed.reshape(-1).view(FLOAT), rounded.reshape(-1).view(FLOAT)
         mixed, made, buffer = np.empty(channels, FLOAT), np.zeros(normed.shape[1], FLOAT), np.empty(WIDTH, FLOAT)
@@ -111,25 +111,25 @@ def computing(multiply: Any, size: int) -> Any:
             sums, steps = products[begin : -(-end // size) * size], np.empty(end - begin, FLOAT)
             for row in range(begin, end):
                 mix_row(seen[row // frames], row % frames, before, mixing, mixed, made[:channels])
-                steps[row - begin] = _round(made, SIGNED, normed[row], buffer, none)
+                steps[row - begin] = _round(made, SIGNED, normed[row], buffer, zero)
             for at in range(wide.shape[0]):
                 coming = wide[at + 1] if at + 1 < wide.shape[0] else narrow[0]
-                multiply(flat, inputs, inputs, begin, end - begin, wide[at], coming, starts[at], sums)
+                multiply(flat, inputs, inputs, begin, end - begin, wide[at], coming, starts[at], sums, zero)
                 lifted = hidden[begin:end, PAIR_COLUMNS * at : PAIR_COLUMNS * (at + 1)]
-                _activate(sums, steps, (wide_sizes[at], wide_bias[at], factors[at]), lifted, none)
+                _activate(sums, steps, (wide_sizes[at], wide_bias[at], factors[at]), lifted, zero)
             for row in range(begin, end):
-                steps[row - begin] = _round(hidden[row], POSITIVE, rounded[row], buffer, none)
+                steps[row - begin] = _round(hidden[row], POSITIVE, rounded[row], buffer, zero)
             for at in range(narrow.shape[0]):
                 coming = narrow[min(at + 1, narrow.shape[0] - 1)]
-                multiply(activated, room, room, begin, end - begin, narrow[at], coming, ends[at], sums)
+                multiply(activated, room, room, begin, end - begin, narrow[at], coming, ends[at], sums, zero)
                 left, right = PAIR_COLUMNS * at, min(PAIR_COLUMNS * (at + 1), channels)
                 kept, written = given[begin:end, left:right], out[begin:end, left:right]
-                _add(kept, sums, steps, (narrow_sizes[at], narrow_bias[at]), written, none)
+                _add(kept, sums, steps, (narrow_sizes[at], narrow_bias[at]), written, zero)
 
     return computed
 
 
-_computed = computing(tiling(_more, TILE, VECTORS, zero, fetching=True), TILE)
+_computed = computing(tiling(_more, TILE, VECTORS, fetching=True), TILE)
 
 
 @entry(stripe=1)
@@ -140,4 +140,4 @@ def block(
 
     Panels have `PAIR_COLUMNS` columns. The columns of `normed` fill whole vectors, those of `hidden` whole panels.
     """
-    _computed(numbers, parts, before, x, seen, weights, buffers, out)
+    _computed(numbers, parts, before, x, seen, weights, buffers, out, lanes(WIDTH, FLOAT(0.0)))

@@ -12,9 +12,10 @@ from numba import njit, types
 
 from vocoder.kernels import quads
 from vocoder.kernels.intrinsics import entry, instruction
+from vocoder.kernels.lanes import lanes
 from vocoder.kernels.memory import PAIR_COLUMNS, PAIR_ROWS, TILE_ROWS, Cube, HalfMatrix, Matrix, Row
-from vocoder.kernels.pairs import Buffers, Weights, gelu, zero
-from vocoder.kernels.products import Panels, computing, multiplying, prefetch
+from vocoder.kernels.pairs import WIDTH, Buffers, Weights, gelu
+from vocoder.kernels.products import FLOAT, Panels, computing, multiplying, prefetch
 
 GROUPS = PAIR_COLUMNS // TILE_ROWS  # tiles of a panel side by side: numbers 0 to 2 are sums, 3 rows, 4 to 6 the matrix
 
@@ -79,13 +80,9 @@ def _tiling(product: str) -> Any:
 
     @njit(error_model="numpy")  # type: ignore[untyped-decorator]
     def multiply(
-        x: Any, size: int, step: int, first: int, count: int, panel: Any, coming: Any, bias: Any, out: Any
+        x: Any, size: int, step: int, first: int, count: int, panel: Any, coming: Any, bias: Any, out: Any, zero: Any
     ) -> None:
-        """Multiply `count` rows of x from `first` with a panel, and write them to the first rows of `out`.
-
-        Rows have `size` groups, begin `step` apart, and are read and written in sixteens. The first three prefetch a
-        third of the next panel, `coming`, each.
-        """
+        """Multiply rows as `tiling` says, in sixteens; each of the first three prefetches a third of `coming`."""
         sums = out.reshape(-1)
         for r in range(0, count, TILE_ROWS):
             _start(bias)
@@ -101,14 +98,14 @@ def _tiling(product: str) -> Any:
 
 _multiply = _tiling("tdpbf16ps")
 _computed_integers = quads.computing(_tiling("tdpbusd"), TILE_ROWS)
-_computed, _multiplied = computing(_multiply, TILE_ROWS, GROUPS, gelu, zero), multiplying(_multiply, PAIR_ROWS, zero)
+_computed, _multiplied = computing(_multiply, TILE_ROWS, GROUPS, gelu), multiplying(_multiply, PAIR_ROWS)
 
 
 @entry(stripe=1)
 def multiplied(units: range, size: int, step: int, x: Row, matrix: Panels, out: HalfMatrix) -> None:
     """Write rows of pairs @ matrix + bias in bfloat16; `size` and the number of rows of x are multiples of 16."""
     _prepare()
-    _multiplied(units, size, step, x, matrix, out)
+    _multiplied(units, size, step, x, matrix, out, lanes(WIDTH, FLOAT(0.0)))
     _release()
 
 
@@ -116,12 +113,9 @@ def multiplied(units: range, size: int, step: int, x: Row, matrix: Panels, out: 
 def block(
     numbers: range, parts: int, before: int, x: Cube, seen: Cube, weights: Weights, buffers: Buffers, out: Matrix
 ) -> None:
-    """Compute a `FrameBlock` of x (B, steps, C), as `vocoder.kernels.pairs.block` does.
-
-    The numbers of inputs are multiples of 32, and the buffers have a multiple of 16 rows.
-    """
+    """Compute what `vocoder.kernels.pairs.block` does; inputs come in multiples of 32, rows of the buffers of 16."""
     _prepare()
-    _computed(numbers, parts, before, x, seen, weights, buffers, out)
+    _computed(numbers, parts, before, x, seen, weights, buffers, out, lanes(WIDTH, FLOAT(0.0)))
     _release()
 
 
@@ -136,10 +130,7 @@ def block_of_integers(
     buffers: quads.Buffers,
     out: Matrix,
 ) -> None:
-    """Compute a `FrameBlock` of x (B, steps, C), as `vocoder.kernels.quads.block` does, with the same result.
-
-    The numbers of inputs are multiples of 64, and the buffers have a multiple of 16 rows.
-    """
+    """Compute what `vocoder.kernels.quads.block` does; inputs come in multiples of 64, rows of the buffers of 16."""
     _prepare()
-    _computed_integers(numbers, parts, before, x, seen, weights, buffers, out)
+    _computed_integers(numbers, parts, before, x, seen, weights, buffers, out, lanes(WIDTH, FLOAT(0.0)))
     _release()

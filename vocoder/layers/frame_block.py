@@ -8,12 +8,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vocoder.kernels.launcher import FLOATS, Kernel, Launch, compilable, in_turn, kernel
-from vocoder.kernels.memory import PAIR_COLUMNS, PAIR_ROWS, PART, WHOLE_TILES
+from vocoder.kernels.memory import EPSILON, PAIR_COLUMNS, PAIR_ROWS, PART, WHOLE_TILES
 from vocoder.layers.integers import Mixing, block_in_quads
 from vocoder.layers.product import Kept, Product, in_panels, multiplies_pairs, multiplies_quads, multiplies_tiles
 from vocoder.stages import Span, silenced
 
-EPSILON = 1e-6  # added to a variance
 Sizes = tuple[tuple[int, torch.dtype], ...]
 
 

@@ -4,13 +4,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vocoder.kernels.memory import LANES
+from vocoder.kernels.memory import LANES, LEAST_POWER, MAX_BOOST, MAX_DIFFERENCE
 from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import mel_filterbank
-
-MAX_DIFFERENCE = 3.0  # differences of mels are clamped to this, in nepers
-MAX_BOOST = 4.0  # largest log-gain, in nepers
-LEAST_POWER = 1e-14  # added to the power of a bin to bound the gradient of its square root
 
 
 class MelFilter(nn.Module):
@@ -30,8 +26,7 @@ class MelFilter(nn.Module):
         total, peaks = filterbank.sum(dim=0), filterbank.amax(dim=1, keepdim=True)
         lowest = torch.where(filterbank > 0, peaks, torch.inf).amin(dim=0)  # lowest peak of the bands around a bin
         lowest = torch.where(lowest.isfinite(), lowest, 1.0)
-        self.window = nn.Buffer(window, persistent=False)
-        """window of the spectra, (n_fft,)"""
+        self.window = nn.Buffer(window, persistent=False)  # of the spectra, (n_fft,)
         self.filterbank = nn.Buffer(filterbank, persistent=False)
         self.share = nn.Buffer(filterbank / total.clamp_min(1e-12), persistent=False)
         self.spread = nn.Buffer(filterbank / torch.maximum(total, lowest), persistent=False)

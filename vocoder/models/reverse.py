@@ -11,8 +11,9 @@ from vocoder.config import Corrections, Count, Positive, Rules
 from vocoder.flows.affine import ConditionalAffine
 from vocoder.flows.coupling import soft_clip
 from vocoder.flows.lapped import LappedTransform
+from vocoder.kernels.memory import EPSILON
 from vocoder.layers.conditioning import MelEncoder, PitchConfig, PitchNet, normalised
-from vocoder.layers.frame_block import EPSILON, Blocks, FrameBlock
+from vocoder.layers.frame_block import Blocks, FrameBlock
 from vocoder.layers.product import Product
 from vocoder.layers.source import Excitation, HarmonicSource, SourceConfig, Transform
 from vocoder.layers.spectrum_head import SpectrumHead, SpectrumHeadConfig
