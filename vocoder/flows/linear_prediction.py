@@ -12,12 +12,6 @@ from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import band_centres, band_interpolation
 
 
-def lag_window(order: int, sample_rate: int, bandwidth: float) -> Tensor:
-    """Return the lag window (order + 1,) that smooths spectra with a Gaussian of deviation `bandwidth` in Hz."""
-    lags = torch.arange(order + 1, dtype=torch.float64)
-    return torch.exp(-0.5 * (2 * math.pi * bandwidth * lags / sample_rate).square())
-
-
 def levinson(r: Tensor) -> tuple[Tensor, Tensor]:
     """Solve the normal equations of linear prediction by the Levinson-Durbin recursion.
 
@@ -38,10 +32,7 @@ def levinson(r: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def predict(x: Tensor, coefficients: Tensor) -> Tensor:
-    """Predict each sample of x (B, T) from earlier samples, with zeros before the first: (B, T).
-
-    Each of the coefficients (B, blocks, order) applies to T / blocks consecutive samples.
-    """
+    """Predict x (B, T) from earlier samples, 0 before the first, by coefficients (B, blocks, order) of equal parts."""
     batch, blocks, order = coefficients.shape
     past = F.pad(x, (order, 0))[:, :-1].unfold(1, order, 1)
     past = past.reshape(batch, blocks, -1, order)
@@ -55,18 +46,12 @@ MEAN_TO_RMS = 4 / math.pi  # the mean square of a Rayleigh variable, relative to
 class LinearPredictionConfig(Checked):
     """How to compute a predictor from the mel."""
 
-    mel: str = "nvidia"
-    """mel preset"""
-    order: Count = 24
-    """number of samples that a prediction uses"""
-    subframes: Count = 4
-    """constant predictors per mel frame; the mel is interpolated between frames"""
-    bandwidth: NotNegative = 30.0
-    """deviation in Hz of the smoothing along frequency, by a lag window"""
-    noise: Positive = 1e-4
-    """standard deviation of the white noise in the audio, as added in training"""
-    above_db: float = -60.0
-    """level of the bands above the mel's f_max, relative to the mel's last band"""
+    mel: str = "nvidia"  # mel preset
+    order: Count = 24  # number of samples that a prediction uses
+    subframes: Count = 4  # constant predictors per mel frame; the mel is interpolated between frames
+    bandwidth: NotNegative = 30.0  # deviation in Hz of the smoothing along frequency, by a lag window
+    noise: Positive = 1e-4  # standard deviation of the white noise in the audio, as added in training
+    above_db: float = -60.0  # level of the bands above the mel's f_max, relative to the mel's last band
 
 
 class LinearPrediction(nn.Module):
@@ -88,12 +73,11 @@ class LinearPrediction(nn.Module):
             raise ConfigError(f"linear prediction needs plain logarithmic mels, unlike preset {mel_config.name!r}")
         if mel_config.hop_length % config.subframes:
             raise ConfigError(f"hop_length {mel_config.hop_length} must be a multiple of {config.subframes} subframes")
-        self.config = config
-        self.mel_config = mel_config
+        self.config, self.mel_config = config, mel_config
         bands, offset = _interpolation(mel_config, config.above_db)
         self.bands, self.offset = nn.Buffer(bands, persistent=False), nn.Buffer(offset, persistent=False)
-        lags = lag_window(config.order, mel_config.sample_rate, config.bandwidth)
-        self.lags = nn.Buffer(lags, persistent=False)
+        angle = 2 * math.pi * config.bandwidth * torch.arange(config.order + 1).double() / mel_config.sample_rate
+        self.lags = nn.Buffer(torch.exp(-0.5 * angle.square()), persistent=False)  # smooths spectra with a Gaussian
 
     @torch.no_grad()
     def predictors(self, mel: Tensor) -> tuple[Tensor, Tensor]:
@@ -115,10 +99,7 @@ class LinearPrediction(nn.Module):
 
 
 class ConstantPrediction:
-    """Prediction of order 1 with constant coefficient and gain: the pre-emphasis and gain of published code.
-
-    z_t = gain * (x_t - emphasis * x_{t-1}), whatever the mel.
-    """
+    """The pre-emphasis and gain of published code: z_t = gain * (x_t - emphasis * x_{t-1}), whatever the mel."""
 
     lookahead = 0
 

@@ -6,8 +6,7 @@ import torch
 from scipy import linalg, signal
 
 from vocoder.config import ConfigError
-from vocoder.flows import linear_prediction as lp
-from vocoder.flows.linear_prediction import LinearPrediction, LinearPredictionConfig
+from vocoder.flows.linear_prediction import LinearPrediction, LinearPredictionConfig, levinson, predict
 from vocoder.mel.config import MelConfig, preset
 from vocoder.mel.spectrogram import MelSpectrogram
 
@@ -19,19 +18,20 @@ POLES = [0.97 * np.exp(0.3j), 0.97 * np.exp(-0.3j), 0.9 * np.exp(1.4j), 0.9 * np
 def test_predictors_solve_the_normal_equations_and_are_stable_filters():
     power = torch.exp(torch.randn(3, 2, 129, dtype=torch.float64, generator=torch.Generator().manual_seed(0)))
     r = torch.fft.irfft(power)[..., :13]
-    coefficients, error = lp.levinson(r)
+    coefficients, error = levinson(r)
     for index in np.ndindex(3, 2):
         row = r[index].numpy()
         expected = linalg.solve_toeplitz(row[:-1], row[1:])
         np.testing.assert_allclose(coefficients[index].numpy(), expected, rtol=1e-9, atol=1e-12)
         assert float(error[index]) == pytest.approx(row[0] - expected @ row[1:], rel=1e-9)
     _, response = signal.freqz([1.0], np.concatenate([[1.0], -AR]), worN=2049, include_nyquist=True)
-    coefficients, error = lp.levinson(torch.fft.irfft(torch.from_numpy(0.04 * np.abs(response) ** 2))[:7])
+    coefficients, error = levinson(torch.fft.irfft(torch.from_numpy(0.04 * np.abs(response) ** 2))[:7])
     np.testing.assert_allclose(coefficients.numpy(), [*AR, 0.0, 0.0], atol=1e-9)
     assert float(error) == pytest.approx(0.04, rel=1e-9)
     power = torch.full((513,), 1e-8, dtype=torch.float64)
     power[[20, 21, 100, 101]] = 1e3
-    coefficients, error = lp.levinson(torch.fft.irfft(power)[:25] * lp.lag_window(24, 22050, 30.0))
+    lags = LinearPrediction(preset("nvidia"), LinearPredictionConfig(order=24, bandwidth=30.0)).lags
+    coefficients, error = levinson(torch.fft.irfft(power)[:25] * lags)
     assert np.abs(np.roots(np.concatenate([[1.0], -coefficients.numpy()]))).max() < 1
     assert float(error) > 0
 
@@ -40,7 +40,7 @@ def test_each_block_is_predicted_with_its_own_filter():
     rng = np.random.default_rng(0)
     x = rng.standard_normal((2, 12))
     coefficients = rng.standard_normal((2, 3, 5))
-    found = lp.predict(torch.from_numpy(x), torch.from_numpy(coefficients)).numpy()
+    found = predict(torch.from_numpy(x), torch.from_numpy(coefficients)).numpy()
     for item, t in np.ndindex(2, 12):
         past = [x[item, t - k] if t >= k else 0.0 for k in range(1, 6)]
         assert found[item, t] == pytest.approx(coefficients[item, t // 4] @ past, abs=1e-12)
@@ -59,7 +59,7 @@ def test_the_residual_of_an_autoregressive_process_is_white_with_unit_variance()
     mel = MelSpectrogram(mel_config)(x.float())[:, :, :100].double()
     # the process fills all frequencies: hold the envelope above the mel's last band
     coefficients, log_gain = LinearPrediction(mel_config, LinearPredictionConfig(above_db=0.0)).predictors(mel)
-    z = (x - lp.predict(x, coefficients)) * torch.exp(-log_gain.repeat_interleave(64, dim=1))
+    z = (x - predict(x, coefficients)) * torch.exp(-log_gain.repeat_interleave(64, dim=1))
     assert flatness(x) < -1.5
     assert flatness(z) > -0.35  # an estimate by 199 averages leaves about -0.01
     assert 0.7 < float(z[:, 256:].std()) < 1.4
