@@ -152,10 +152,7 @@ def load_model(directory: Path | str, weights: bool = True, families: Families =
 
 
 def _renamed(architecture: Any) -> Any:
-    """Return an architecture with today's fields.
-
-    A correction of version 0.1 covered all frames at once and cost as much as two of today's, each over half of them.
-    """
+    """Return an architecture with today's fields; a correction of version 0.1 became two, each over half the frames."""
     if not isinstance(architecture, Mapping):
         return architecture
     found = {
@@ -210,8 +207,7 @@ def read_config(directory: Path) -> dict[str, Any]:
 
 def _check_sizes(config: Any, where: str) -> None:
     """Raise a ConfigError if a number in a configuration is not finite or is absurdly large."""
-    for name in (entry.name for entry in dataclasses.fields(config)):
-        value = getattr(config, name)
+    for name, value in vars(config).items():
         items = value if isinstance(value, tuple) else (value,)
         whole = any(type(item) is int for item in items)
         most = MOST.get(name, MOST_WHOLE if whole else MOST_OF_OTHERS)

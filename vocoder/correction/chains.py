@@ -43,8 +43,7 @@ class Order:
         self.padding = config.padding  # samples by which the first frame begins before the first sample
         half = config.win_length == config.n_fft and config.n_fft % (2 * config.hop_length) == 0
         self.grids = config.n_fft // (2 * config.hop_length) if half else 1
-        """number of interleaved frame grids, whose frames overlap by half if the mel config's window allows; grid i
-        holds frames i, i + grids, ..."""
+        """interleaved grids of frames, which overlap by half if the window allows; grid i holds i, i + grids, ..."""
         self.stride = self.grids * self.hop_length  # samples between the frames of a grid
         self.lead = -(-self.padding // self.hop_length)
         """slots before a frame's own that its window covers, which is also the number of hops until a slot is final"""

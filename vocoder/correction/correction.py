@@ -102,10 +102,7 @@ class Correction(nn.Module):
         return [Stage("corrected", (signal, target), chains, order.before, order.after, stateful=True)]
 
     def run(self, first: int, audio: Tensor, target: Tensor, exists: Tensor) -> Tensor:
-        """Correct chains with compiled code if possible; the arguments are those of `plain`.
-
-        Compiled code processes each chain separately, so that the result does not depend on the other chains.
-        """
+        """Correct chains as `plain` does, if possible with compiled code, whose result for one depends on no other."""
         fit = compilable(audio) and compilable(target)
         tables = compiled_tables(self.config, self.order.corrections) if fit else None
         pairs = multiplies_tiles()  # such processors have fast wide vectors; few corrections leave half of them idle
@@ -131,9 +128,7 @@ class Correction(nn.Module):
         """
         order, size = self.order, (self.order.slots - 1) * self.order.hop_length
         active, final = audio[:, :size], []
-        paces = exists.new_ones(order.corrections)
-        for place in range(order.corrections):
-            paces[place] = order.relaxation(place)
+        paces = exists.new_tensor([order.relaxation(place) for place in range(order.corrections)])
         for hop, slot in enumerate(torch.split(audio[:, size:], order.hop_length, dim=1)):
             active = torch.cat([active, slot], dim=1)
             for grid in range(order.grids):
@@ -149,10 +144,7 @@ class Correction(nn.Module):
         return torch.cat([*final, active], dim=1)
 
     def _step(self, active: Tensor, start: int, target: Tensor, pace: Tensor) -> Tensor:
-        """Correct the frames of a grid in samples (C, T) towards a mel (C, frames, n_mels).
-
-        The first frame's window begins at sample `start`. The relaxation `pace` broadcasts to (C, frames, n_mels).
-        """
+        """Correct a grid's frames in samples (C, T), the first from `start`, towards a mel (C, frames, n_mels)."""
         n_fft, stride, count = self.order.n_fft, self.order.stride, target.shape[1]
         seen = active[:, start : start + (count - 1) * stride + n_fft]
         spectrum = torch.fft.rfft(seen.unfold(1, n_fft, stride) * self.filter.window)

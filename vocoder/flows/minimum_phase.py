@@ -25,9 +25,7 @@ class MinimumPhaseFilter(Flow):
 
     def __init__(self, cond_channels: int, taps: int, hop_length: int, log_s_floor: float | None = None) -> None:
         super().__init__()
-        self.taps = taps
-        self.hop_length = hop_length
-        self.log_s_floor = log_s_floor
+        self.taps, self.hop_length, self.log_s_floor = taps, hop_length, log_s_floor
         self.bands = taps // 2 + 1
         """number of frequencies, equally spaced from 0 Hz to half the sample rate, ends included"""
         self.projection = nn.Conv1d(cond_channels, self.bands, self.kernel_size, padding=self.kernel_size // 2)
@@ -38,13 +36,11 @@ class MinimumPhaseFilter(Flow):
         """Map data (B, 1, T) to noise, frame by frame, with a triangular solve that uses the noise before the frame."""
         responses = self.responses(cond)
         log_h0 = self._mixed(responses[..., :1])[..., 0].log()
-        frames = x.shape[2] // self.hop_length
-        lag = torch.arange(self.hop_length, device=x.device)[:, None] - torch.arange(
-            1 - self.taps, self.hop_length, device=x.device
-        )
+        time = torch.arange(1 - self.taps, self.hop_length, device=x.device)
+        lag = time[self.taps - 1 :, None] - time
         inside = (lag >= 0) & (lag < self.taps)
         z = x.new_zeros(x.shape[0], self.taps - 1 + x.shape[2])
-        for frame in range(frames):
+        for frame in range(x.shape[2] // self.hop_length):
             start = frame * self.hop_length
             h = self._mixed(responses[:, frame : frame + 2])[:, 0]
             rows = h.gather(2, lag.clamp(0, self.taps - 1).expand(x.shape[0], -1, -1)) * inside

@@ -119,13 +119,13 @@ class Student(FlowVocoder):
     def __init__(self, config: StudentConfig) -> None:
         super().__init__()
         self.config = config
-        self.transform = LappedTransform(config.channels) if config.kind == "frames" else None
-        self.envelope: ConditionalAffine | MinimumPhaseFilter
-        if config.kind == "frames":
-            self.envelope = ConditionalAffine(config.channels, config.n_mels, log_s_floor=config.envelope_floor)
-        else:
-            shape = config.n_mels, config.filter_taps, config.hop_length
-            self.envelope = MinimumPhaseFilter(*shape, log_s_floor=config.envelope_floor)
+        framed, sourced, floor = config.kind == "frames", config.source is not None, config.envelope_floor
+        self.transform = LappedTransform(config.channels) if framed else None
+        self.envelope: ConditionalAffine | MinimumPhaseFilter = (
+            ConditionalAffine(config.channels, config.n_mels, floor)
+            if framed
+            else MinimumPhaseFilter(config.n_mels, config.filter_taps, config.hop_length, floor)
+        )
         self.condition = MelEncoder(config.n_mels, config.cond_channels)
         self.noise_channels = size = config.channels
         kept = config.kept
@@ -133,13 +133,12 @@ class Student(FlowVocoder):
         self.steps = nn.ModuleList(  # type: ignore[assignment]
             InverseAutoregressive(network, size, kept, config.log_s_bound, config.scaled_shift) for network in nets
         )
-        swaps = [torch.eye(size)[swap_order(size, i)] for i in range(len(nets))] if config.kind == "frames" else []
+        swaps = [torch.eye(size)[swap_order(size, i)] for i in range(len(nets))] if framed else []
         self.mixing = nn.ModuleList(  # type: ignore[assignment]
             InvertibleConv1x1(size, matrix.T, MATRIX_STEP_SCALE) for matrix in swaps
         )
         mixed = reduce(torch.matmul, swaps, torch.eye(size))
         self.pitch = PitchNet(config.n_mels, config.source.pitch) if config.source else None
-        framed, sourced = config.kind == "frames", config.source is not None
         self.excitation = Excitation(config.cond_channels, size, mixed, NOISE_FLOOR) if framed and sourced else None
         self.shift = HarmonicShift(config.cond_channels, config.hop_length) if sourced and not framed else None
 
@@ -182,12 +181,10 @@ class Student(FlowVocoder):
         if self.pitch is None or config.source is None:
             return [Stage(Z, (NOISE,), lambda noise: sigma * noise)]
         source = HarmonicSource(self.pitch, config.hop_length, config.sample_rate, config.source.f_max)
-        if self.shift is not None:
-            moved = Stage(Z, (SHIFT, NOISE), lambda shift, noise: shift + sigma * noise)
-            return [*self.shift.stages(source), moved]
-        assert self.transform is not None
-        assert self.excitation is not None
-        return self.excitation.stages(source.stages(self.transform), sigma)
+        if self.excitation is not None and self.transform is not None:
+            return self.excitation.stages(source.stages(self.transform), sigma)
+        assert self.shift is not None
+        return [*self.shift.stages(source), Stage(Z, (SHIFT, NOISE), lambda shift, noise: shift + sigma * noise)]
 
     def _step(self, i: int, z: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
         """Apply flow `i`; over samples its contribution to the log-determinant is returned per sample."""

@@ -80,7 +80,6 @@ def published() -> WaveGlowConfig:
         group_size=8,
         flows=12,
         early_every=4,
-        early_size=2,
         conditioning="upsampled",
         cond_channels=640,
         mixing="orthogonal",
@@ -140,11 +139,9 @@ class WaveGlow(FlowVocoder):
 
     def forward(self, x: Tensor, mel: Tensor) -> tuple[Tensor, Tensor]:
         """Map audio x (B, T) and the mel (B, n_mels, frames) to `(z, log_det)`."""
-        if x.shape[1] != mel.shape[2] * self.config.hop_length:
-            raise ValueError(
-                f"audio of {x.shape[1]} samples does not fit a mel of {mel.shape[2]} frames: "
-                f"give {self.config.hop_length} samples per frame"
-            )
+        samples, frames, hop_length = x.shape[1], mel.shape[2], self.config.hop_length
+        if samples != frames * hop_length:
+            raise ValueError(f"audio of {samples} samples does not fit {frames} frames of {hop_length} samples")
         z, log_det = self.transform(x.unsqueeze(1))
         if self.envelope is not None:
             z, step = self.envelope(z, normalised(mel))
@@ -206,8 +203,7 @@ class WaveGlow(FlowVocoder):
     def log_prob(self, x: Tensor, mel: Tensor) -> Tensor:
         """Return the log-density (B,) of audio x (B, T) in nats, including the constant of the normal density."""
         z, log_det = self(x, mel)
-        log_prob: Tensor = log_det + log_density(z).sum(dim=(1, 2))
-        return log_prob
+        return log_det + log_density(z).sum(dim=(1, 2))  # type: ignore[no-any-return]
 
     def _exits_before(self, i: int) -> bool:
         return self.config.exits(i) > self.config.exits(i - 1)
