@@ -29,8 +29,7 @@ class SourceConfig(Checked):
     """How to draw the noise of a sample: a learned mixture of a harmonic source and white noise."""
 
     pitch: PitchConfig = field(default_factory=PitchConfig)
-    f_max: float = 8000.0
-    """highest frequency of the harmonics in Hz"""
+    f_max: float = 8000.0  # highest frequency of the harmonics in Hz
 
     def _rules(self) -> Rules:
         highest = self.pitch.f0_max
@@ -43,10 +42,7 @@ class SourceConfig(Checked):
 
 
 class HarmonicSource:
-    """The stage of the harmonic source; its only state is the phase of its last sample.
-
-    In a row of several utterances (`packing`) each begins at phase 0.
-    """
+    """The stage of the harmonic source, whose state is its phase, which is 0 where an utterance in a row begins."""
 
     def __init__(
         self, pitch: PitchNet, hop_length: int, sample_rate: int, f_max: float, packing: Packing | None = None
@@ -57,23 +53,16 @@ class HarmonicSource:
 
     def stages(self, transform: Transform) -> list[Stage]:
         """Return the stages from the mel to `COEFFICIENTS`."""
-        gaps = None if self._packing is None else self._packing.gaps()
-
-        def read(mel: Tensor) -> Tensor:
-            return torch.stack(self._pitch.pitch(mel, gaps), dim=1)
-
+        pitch, gaps = self._pitch, None if self._packing is None else self._packing.gaps()
         return [
-            Stage("pitch", (MEL,), read, *self._pitch.context),
+            Stage("pitch", (MEL,), lambda mel: torch.stack(pitch.pitch(mel, gaps), dim=1), *pitch.context),
             Stage(SOURCE, ("pitch", MEL), self, after=1, stateful=True),  # the pitch is interpolated between frames
             Stage(COEFFICIENTS, (SOURCE,), transform, 1, 1),
         ]
 
     @torch.no_grad()
     def __call__(self, span: Span, pitch: Tensor, mel: Tensor) -> Tensor:
-        """Return the source (B, 1, T) of the wanted frames, in the dtype of the mel (B, n_mels, frames).
-
-        `pitch` is f0 in Hz and the probability of voicing, (B, 2, frames).
-        """
+        """Return the wanted source (B, 1, T), given f0 in Hz and voicing (B, 2, frames), in the dtype of the mel."""
         if self._packing is not None:
             pitch = pitch[:, :, self._packing.held]
         device = torch.device("cpu") if mel.device.type == "mps" else mel.device  # the phase needs float64
@@ -192,8 +181,7 @@ class Excitation(nn.Module):
 
     def gains_of(self, cond: Tensor) -> Tensor:
         """Return the gains (B, 2 * C, frames) of source and noise, 0 to 1."""
-        gains: Tensor = self.gains(cond).sigmoid()
-        return gains
+        return self.gains(cond).sigmoid()  # type: ignore[no-any-return]
 
     def shift_and_scale(self, source: Tensor, gains: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
         """Return mean and deviation of z, both (B, C, steps), for a source (B, C, steps) and its gains."""

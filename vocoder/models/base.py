@@ -16,33 +16,24 @@ class VocoderConfig(Checked):
     """The fields of every vocoder's configuration."""
 
     n_mels: Count = 80
-    hop_length: Count = 256
-    """samples per mel frame"""
+    hop_length: Count = 256  # samples per mel frame
     sample_rate: Count = 22050
     corrections: Corrections = 0
     """number of corrections of a sample towards its mel, outside the density; also in training"""
-    sigma: NotNegative = 1.0
-    """default sampling temperature"""
+    sigma: NotNegative = 1.0  # default sampling temperature
 
 
 class Vocoder(nn.Module, ABC):
     """A model that turns noise (B, C, steps) and a mel (B, n_mels, frames) into audio (B, frames * hop_length).
 
     `stages` lists the steps from noise to audio: `sample` runs them over whole utterances, a stream piece by piece.
-
-    Attributes:
-        config: architecture; its `sigma` is the default sampling temperature.
-        noise_channels: C of the noise, which has as many values as the audio.
-        sequential: whether audio is generated sample by sample rather than in parallel.
-        target: name of the signal that holds the mel of the audio: the given mel, unless a stage computes another.
-        packs: whether the stages support rows of several utterances.
     """
 
-    config: VocoderConfig
-    noise_channels = 1
-    sequential = False
-    target = MEL
-    packs = False
+    config: VocoderConfig  # architecture, and the default sampling temperature, `sigma`
+    noise_channels = 1  # C of the noise, which has as many values as the audio
+    sequential = False  # whether audio is generated sample by sample rather than in parallel
+    target = MEL  # signal that holds the mel of the audio: the given mel, unless a stage computes another
+    packs = False  # whether the stages support rows of several utterances
 
     @property
     def steps_per_frame(self) -> int:

@@ -27,10 +27,7 @@ EXCITATION, EXCITED, NORMED = "excitation", "excited", "normed"
 
 @dataclass(frozen=True)
 class ReverseConfig(VocoderConfig):
-    """Architecture of a reverse student: a network at frame rate from noise and mel to audio.
-
-    `hop_length` is also the hop of the lapped transform, so there is one step per frame.
-    """
+    """Architecture of a reverse student; `hop_length` is also its lapped transform's, so a frame is one step."""
 
     cond_channels: Count = 128
     """channels of the condition"""
@@ -123,12 +120,8 @@ class Reverse(Vocoder):
     def _coefficient_stages(self, inverse: Transform, packing: Packing | None) -> list[Stage]:
         """Return the stages from hidden frames to audio through coefficients of the lapped transform."""
         wide, gaps = self.envelope.kernel_size // 2, None if packing is None else packing.gaps()
-
-        def projected(mel: Tensor) -> Tensor:
-            return self.envelope.projection(silenced(normalised(mel), gaps))  # type: ignore[no-any-return]
-
         return [
-            Stage(ENVELOPE, (MEL,), projected, wide, wide),
+            Stage(ENVELOPE, (MEL,), lambda mel: self.envelope.projection(silenced(normalised(mel), gaps)), wide, wide),
             Stage(SPECTRUM, (HIDDEN, ENVELOPE), self._spectrum),
             Stage("x", (SPECTRUM,), inverse, 1, 1),
         ]
@@ -150,8 +143,7 @@ class Reverse(Vocoder):
 
     def _started(self, z: Tensor, condition: Tensor, mel: Tensor) -> Tensor:
         rows = torch.cat([z.transpose(1, 2), condition.transpose(1, 2), normalised(mel).transpose(1, 2)], dim=2)
-        started: Tensor = self.start(rows).to(z.dtype).transpose(1, 2)
-        return started
+        return self.start(rows).to(z.dtype).transpose(1, 2)  # type: ignore[no-any-return]
 
     def _spectrum(self, hidden: Tensor, envelope: Tensor) -> Tensor:
         """Return coefficients (B, hop_length, frames) from the values and gains that the last hidden frames give."""

@@ -18,10 +18,8 @@ Affine = tuple[Tensor, Tensor]  # matrix (outputs, inputs) and bias (outputs,)
 class WaveNetConfig(Checked):
     """Shape of a gated stack of dilated convolutions."""
 
-    channels: Count = 256
-    """residual and skip channels"""
-    dilations: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64, 128)
-    """dilation of each layer, in steps"""
+    channels: Count = 256  # residual and skip channels
+    dilations: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64, 128)  # dilation of each layer, in steps
     kernel_size: Count = 3
     causal: bool = False
 
@@ -42,11 +40,9 @@ class PublishedStackConfig(Checked):
     """Shape of a published causal stack, with separate numbers of residual, gate and skip channels."""
 
     residual_channels: Count = 128
-    gate_channels: Count = 128
-    """channels of the product of tanh and sigmoid"""
+    gate_channels: Count = 128  # channels of the product of tanh and sigmoid
     skip_channels: Count = 128
-    dilations: tuple[int, ...] = tuple(2**i for i in range(10)) * 2
-    """dilation of each layer, in samples"""
+    dilations: tuple[int, ...] = tuple(2**i for i in range(10)) * 2  # dilation of each layer, in samples
     kernel_size: Count = 2
     causal: ClassVar = True
 
@@ -55,10 +51,7 @@ class PublishedStackConfig(Checked):
 
 
 class PlainStack(nn.Module):
-    """The layers of a stack, and the plain operations that compute it.
-
-    It works on (B, C, 1, T) in `channels_last` memory, several times faster than (B, C, T) on CPUs.
-    """
+    """The layers of a stack, on (B, C, 1, T) in `channels_last` memory: several times faster than (B, C, T) on CPUs."""
 
     def __init__(
         self, in_channels: int, out_channels: int, cond_channels: int, config: WaveNetConfig | PublishedStackConfig
@@ -88,10 +81,7 @@ class PlainStack(nn.Module):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def plain(self, dtype: torch.dtype, x: Tensor, cond: Tensor | None = None, gaps: Tensor | None = None) -> Tensor:
-        """Map x (B, in_channels, T) and cond (B, cond_channels, frames) to (B, out_channels, T), computed in `dtype`.
-
-        The input of every convolution is zero at the steps `gaps`.
-        """
+        """Compute `WaveNetStack.forward` in `dtype`."""
         hidden = silenced(convolved(self.start, as_image(x, dtype)), gaps)
         width, shares = hidden.shape[1], iter(self._shares(cond, dtype))
         skip: Tensor | None = None
@@ -164,10 +154,7 @@ def gate_offsets(stack: PlainStack, cond: Tensor | None, batch: int) -> Tensor:
 
 
 class StackStepper:
-    """Runs a causal stack step by step, with the same outputs as the parallel pass.
-
-    Each layer keeps a ring of its last inputs. It computes in the dtype of the weights.
-    """
+    """Runs a causal stack step by step in the dtype of its weights; each layer keeps a ring of its last inputs."""
 
     def __init__(self, stack: PlainStack, batch: int) -> None:
         self._past, self._dilations = stack.config.kernel_size - 1, stack.config.dilations

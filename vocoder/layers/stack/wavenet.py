@@ -1,7 +1,4 @@
-"""The gated WaveNet stack of teacher, student and couplings, and of published WaveNets.
-
-With frozen weights on the CPU it is compiled: matrix products in tiles that fit the cache, and one kernel.
-"""
+"""The gated WaveNet stack of all models, compiled for frozen weights on the CPU: products in tiles and one kernel."""
 
 import torch
 from torch import Tensor, nn
@@ -74,21 +71,13 @@ def set_compute_dtype(module: nn.Module, dtype: torch.dtype | None) -> None:
 
 
 class _Layer:
-    """Layer `i`; matrices are (inputs, outputs), and biases float32.
-
-    Attributes:
-        first: distance in steps of the first tap.
-        taps: matrix from all taps, and from a condition at the rate of the steps, to the gates.
-        cond: matrix from a condition at a slower rate to the gates.
-        residual: matrix and bias; both None in the last layer.
-        out: product of the skip and the last projection of the stack, since there is no nonlinearity between them.
-    """
+    """Layer `i`; matrices are (inputs, outputs), and biases float32."""
 
     def __init__(self, stack: PlainStack, i: int, dtype: torch.dtype, joined: bool) -> None:
         width, layers, self.dilation = stack.start.out_channels, len(stack.in_layers), stack.config.dilations[i]
         taps, bias = as_matrix(stack.in_layers[i])
         matrix, self.bias = taps.t().to(dtype), bias.float()
-        self.cond: Tensor | None = None
+        self.cond: Tensor | None = None  # from a condition at a slower rate to the gates
         if stack.cond_layer is not None:
             share, added = (part.chunk(layers)[i] for part in as_matrix(stack.cond_layer))
             share, self.bias = share.t().contiguous().to(dtype), self.bias + added.float()
@@ -96,15 +85,15 @@ class _Layer:
                 matrix = torch.cat([matrix, share])
             else:
                 self.cond = share
-        self.taps = Matrix(matrix.contiguous())
+        self.taps = Matrix(matrix.contiguous())  # from all taps, and a condition at the rate of the steps, to the gates
         weight, both = as_matrix(stack.res_skip_layers[i])
         end = _transposed(stack.end).to(dtype).float()
-        self.out = (weight[-width:].t().to(dtype).float() @ end).to(dtype)
-        self.residual: tuple[Tensor, Tensor] | tuple[None, None] = None, None
+        self.out = (weight[-width:].t().to(dtype).float() @ end).to(dtype)  # skip and end in one, as both are linear
+        self.residual: tuple[Tensor, Tensor] | tuple[None, None] = None, None  # matrix and bias, of all but the last
         if i < layers - 1:
             self.residual = weight[:width].t().to(dtype).contiguous(), both[:width].float().contiguous()
         span = (stack.config.kernel_size - 1) * self.dilation
-        self.first = -span if stack.config.causal else -(span // 2)
+        self.first = -span if stack.config.causal else -(span // 2)  # distance in steps of the first tap
 
 
 class CompiledStack:
@@ -121,11 +110,9 @@ class CompiledStack:
         self._width, self._taps = stack.start.out_channels, stack.config.kernel_size
         self._start = Matrix(_transposed(stack.start).to(dtype), stack.start.bias)
         self._layers = [_Layer(stack, i, dtype, joined) for i in range(len(stack.in_layers))]
-        biases = [as_matrix(layer)[1] for layer in stack.res_skip_layers]
-        skip_bias = torch.stack([bias[-self._width :].float() for bias in biases]).sum(0)
-        self._out_bias = (skip_bias @ _transposed(stack.end).to(dtype).float() + as_matrix(stack.end)[1].float()).to(
-            dtype
-        )
+        biases = [as_matrix(layer)[1][-self._width :].float() for layer in stack.res_skip_layers]
+        matrix, bias = _transposed(stack.end).to(dtype).float(), as_matrix(stack.end)[1].float()
+        self._out_bias = (torch.stack(biases).sum(0) @ matrix + bias).to(dtype)
         self._reach = max(max(-layer.first, 0) for layer in self._layers)
 
     def __call__(self, x: Tensor, cond: Tensor | None, gaps: Tensor | None = None) -> Tensor:
@@ -185,9 +172,6 @@ def _tiles(steps: int, size: int) -> list[slice]:
 
 
 def _rounded(rows: int) -> int:
-    """Round a number of rows up by at most a sixteenth, or 15.
-
-    The library that adds products generates code for every number of rows, which takes some milliseconds.
-    """
+    """Round rows up by a sixteenth or 15 at most, since torch's library takes milliseconds for each new number."""
     step = max(TILE_ROWS, (1 << rows.bit_length()) >> 5)
     return -(-rows // step) * step
