@@ -18,17 +18,11 @@ PART = 256  # positions for which the condition's part of the gates is computed 
 
 @dataclass(frozen=True)
 class Plan:
-    """All that is computed from the mel for the generation of samples, per position: a frame or a sample.
+    """What generation takes from the mel, per position: a frame or sample. Positions and blocks are equal parts."""
 
-    Positions and blocks are equal parts of the samples.
-    """
-
-    cond: Tensor
-    """condition of the stack, (B, cond_channels, positions)"""
-    coefficients: Tensor
-    """linear prediction coefficients, (B, blocks, order)"""
-    log_gain: Tensor
-    """log-gain of the linear prediction, (B, blocks)"""
+    cond: Tensor  # condition of the stack, (B, cond_channels, positions)
+    coefficients: Tensor  # linear prediction coefficients, (B, blocks, order)
+    log_gain: Tensor  # log-gain of the linear prediction, (B, blocks)
 
     def parts(self, z: Tensor) -> Iterator[tuple["Plan", Tensor]]:
         """Yield the plan in parts of `PART` positions, each with its part of the noise z (B, T)."""

@@ -54,10 +54,7 @@ def soft_floor(log_s: Tensor, floor: float | None) -> Tensor:
 
 
 class Gaussian(nn.Module):
-    """A single Gaussian, x = mu + exp(log_s) * z (ClariNet, section 3.1).
-
-    Parameters (B, 2, T) are mu and log_s; `log_s_floor` is a soft lower bound of log_s.
-    """
+    """A Gaussian, x = mu + exp(log_s) * z (ClariNet, section 3.1), with a soft lower bound of log_s, `log_s_floor`."""
 
     outputs = 2
 

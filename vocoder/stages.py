@@ -66,19 +66,13 @@ class Stage(NamedTuple):
     utterance, where windows end and networks pad as usual.
     """
 
-    output: str
-    """name of the computed signal"""
-    inputs: tuple[str, ...]
-    """names of its input signals"""
+    output: str  # name of the computed signal
+    inputs: tuple[str, ...]  # names of its input signals
     compute: Compute
-    before: int = 0
-    """context in frames before a wanted frame"""
-    after: int = 0
-    """context in frames after a wanted frame"""
-    align: int = 1
-    """windows start at multiples of this many frames"""
-    stateful: bool = False
-    """whether `compute` is given the span before the windows and returns only the wanted frames"""
+    before: int = 0  # context in frames before a wanted frame
+    after: int = 0  # context in frames after a wanted frame
+    align: int = 1  # windows start at multiples of this many frames
+    stateful: bool = False  # whether `compute` is given the span before the windows and returns only the wanted frames
 
     def start_of_window(self, wanted: int) -> int:
         """Return the first frame of the windows if the first wanted frame is `wanted`."""
@@ -117,10 +111,7 @@ def overlap_add(frames: Tensor, stride: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Made:
-    """A signal (B, C, steps) of whole utterances, and the contributions of flow steps to its `log_det`.
-
-    `signals` holds all given and computed signals by name.
-    """
+    """A signal (B, C, steps), the contributions of flow steps to its `log_det`, and all given and computed signals."""
 
     signal: Tensor
     changes: tuple[Tensor, ...]

@@ -65,8 +65,7 @@ class Program(nn.Module):
 
     def __init__(self, model: Vocoder, correction: Correction, sharpen: float | None, products: bool) -> None:
         super().__init__()
-        self.model = model
-        self.correction = correction
+        self.model, self.correction = model, correction
         sizes = {correction.config.n_fft, *(2**i for i in range(2, MOST_POINTS.bit_length()))}
         self.sharpen, self.silence = sharpen, mel_range(correction.config).silence
         sharpening_of(correction.config, CPU, sharpen)  # measures its constants before tracing
@@ -97,9 +96,7 @@ class MelProgram(nn.Module):
 
     def __init__(self, program: Program, sigma: float, inverted: MelConfig | None = None) -> None:
         super().__init__()
-        self.program = program
-        self.sigma = sigma
-        self.inverted = inverted
+        self.program, self.sigma, self.inverted = program, sigma, inverted
         window = None if inverted is None else torch.hann_window(inverted.n_fft)
         self.register_buffer("window", window, persistent=False)
 

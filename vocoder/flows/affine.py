@@ -41,10 +41,7 @@ class LowerAffine(Flow):
 
 
 class ElementwiseAffine(Flow):
-    """Scale and shift each channel: z = (x - t) * exp(-log_scale), so `log_det` = -T * sum(log_scale).
-
-    `t` and `log_scale` are the mean and the logarithm of the standard deviation of the data in each channel.
-    """
+    """Scale and shift each channel: z = (x - t) * exp(-log_scale), for data of mean t and deviation exp(log_scale)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -99,8 +96,7 @@ class ConditionalAffine(Flow):
 
     def __init__(self, channels: int, cond_channels: int, log_s_floor: float | None = None) -> None:
         super().__init__()
-        self.channels = channels
-        self.log_s_floor = log_s_floor
+        self.channels, self.log_s_floor = channels, log_s_floor
         self.projection = FrameConv(cond_channels, 2 * channels, self.kernel_size, precise=True)
         nn.init.zeros_(self.projection.weight)
         nn.init.zeros_(self.projection.bias)

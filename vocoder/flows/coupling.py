@@ -26,8 +26,7 @@ class AffineCoupling(Flow):
     def __init__(self, network: nn.Module, log_s_bound: float | None = 2.0, additive: bool = False) -> None:
         super().__init__()
         self.network = network
-        self.log_s_bound = log_s_bound
-        self.additive = additive
+        self.log_s_bound, self.additive = log_s_bound, additive
 
     def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map (B, C, T) to (B, C, T)."""

@@ -26,10 +26,8 @@ class InverseAutoregressive(Flow):
     ) -> None:
         super().__init__()
         self.network = network
-        self.channels = channels
-        self.kept = kept
-        self.log_s_bound = log_s_bound
-        self.scaled_shift = scaled_shift
+        self.channels, self.kept = channels, kept
+        self.log_s_bound, self.scaled_shift = log_s_bound, scaled_shift
 
     def shift_and_log_scale(self, z: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return `t` and `log_scale` of the channels that change, both (B, C - kept, T), for noise z (B, C, T)."""

@@ -34,10 +34,7 @@ class LappedTransform(Flow):
         self.cosine, self.sine, self.basis = (nn.Buffer(table, persistent=False) for table in tables)
 
     def forward(self, x: Tensor, cond: Tensor | None = None, edges: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Map audio (B, 1, T) to coefficients (B, hop, T / hop).
-
-        In a row of several clips `edges` are the indices of blocks that begin a clip; there nothing is rotated.
-        """
+        """Map audio (B, 1, T) to (B, hop, T / hop); nothing rotates at `edges`, the first blocks of clips in a row."""
         batch, _, length = x.shape
         if length % self.hop:
             raise ValueError(f"the length must be a multiple of the hop {self.hop}, not {length}")

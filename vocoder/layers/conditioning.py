@@ -23,8 +23,7 @@ class MelEncoder(nn.Module):
 
     def __init__(self, n_mels: int, channels: int, ahead: int = 3, layers: int = 3, kernel_size: int = 3) -> None:
         super().__init__()
-        self.context = layers * (kernel_size - 1) - ahead, ahead
-        """context of a frame of the output: frames before and after it"""
+        self.context = layers * (kernel_size - 1) - ahead, ahead  # of a frame of the output: frames before and after it
         self.layers, half = nn.Sequential(), kernel_size // 2
         for i, inputs in enumerate((n_mels, *(channels,) * (layers - 1))):
             after = min(half, max(ahead - half * i, 0))
@@ -50,14 +49,10 @@ class PitchConfig(Checked):
     channels: Count = 128
     layers: Count = 4
     kernel_size: int = 5
-    f0_min: float = 55.0
-    """lowest fundamental frequency in Hz"""
-    f0_max: float = 550.0
-    """highest fundamental frequency in Hz"""
-    bins: int = 120
-    """number of pitch classes, equally spaced in log frequency"""
-    ahead: int | None = None
-    """look-ahead in frames; by default as many as before the frame"""
+    f0_min: float = 55.0  # lowest fundamental frequency in Hz
+    f0_max: float = 550.0  # highest fundamental frequency in Hz
+    bins: int = 120  # number of pitch classes, equally spaced in log frequency
+    ahead: int | None = None  # look-ahead in frames; by default as many as before the frame
 
     def _rules(self) -> Rules:
         ordered, most = 0 < self.f0_min < self.f0_max, self.layers * (self.kernel_size // 2)
@@ -113,8 +108,7 @@ class MelUpsampler(nn.Module):
 
     def __init__(self, n_mels: int, hop_length: int, kernel: int, group_size: int) -> None:
         super().__init__()
-        self.hop_length = hop_length
-        self.group_size = group_size
+        self.hop_length, self.group_size = hop_length, group_size
         self.upsample = nn.ConvTranspose1d(n_mels, n_mels, kernel, stride=hop_length)
         self.context = (kernel - 1) // hop_length, 0  # context of a frame of the condition: frames before and after it
 
@@ -136,12 +130,9 @@ class MelUpsampler(nn.Module):
 class UpsamplingConfig(Checked):
     """How to upsample a mel to a condition at the sample rate."""
 
-    scales: tuple[int, ...] = (16, 16)
-    """factor of each stage; their product is hop_length"""
-    context: NotNegativeInt = 0
-    """frames on each side in the kernel of the convolution over frames"""
-    bands: int = 3
-    """mel bands in the kernel of a stage, odd"""
+    scales: tuple[int, ...] = (16, 16)  # factor of each stage; their product is hop_length
+    context: NotNegativeInt = 0  # frames on each side in the kernel of the convolution over frames
+    bands: int = 3  # mel bands in the kernel of a stage, odd
 
     def _rules(self) -> Rules:
         positive = min(self.scales, default=0) > 0
@@ -156,12 +147,10 @@ class PublishedUpsampler(nn.Module):
 
     def __init__(self, n_mels: int, config: UpsamplingConfig) -> None:
         super().__init__()
-        self.config = config
-        bands = config.bands
+        self.config, bands = config, config.bands
         # Each stage's kernel covers one step of its input on each side.
         reach = sum(1 / rate for rate in accumulate(config.scales[:-1], mul, initial=1))
-        self.context = (config.context + math.ceil(reach),) * 2
-        """context of a sample of the condition: frames before and after its own"""
+        self.context = (config.context + math.ceil(reach),) * 2  # of a sample of the condition, in frames
         self.conv_in = nn.Conv1d(n_mels, n_mels, 2 * config.context + 1, bias=False)
         self.stages = nn.ModuleList(
             nn.Conv2d(1, 1, (bands, 2 * scale + 1), padding=(bands // 2, scale), bias=False) for scale in config.scales

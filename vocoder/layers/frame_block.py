@@ -13,7 +13,7 @@ from vocoder.layers.integers import Mixing, block_in_quads
 from vocoder.layers.product import Kept, Product, in_panels, multiplies_pairs, multiplies_quads, multiplies_tiles
 from vocoder.stages import Span, silenced
 
-Sizes = tuple[tuple[int, torch.dtype], ...]
+Sizes = tuple[tuple[int, torch.dtype], ...]  # columns and dtypes of buffers
 
 
 class FrameBlock(nn.Module):
@@ -91,10 +91,7 @@ class FrameBlock(nn.Module):
 
 
 class AtOnce:
-    """A block in one compiled pass, in which each thread takes up to `most` rows at once through all of it.
-
-    `sizes` are the columns and dtypes of the buffers that a run needs.
-    """
+    """A block in one compiled pass, in which each thread takes up to `most` rows at once, with buffers of `sizes`."""
 
     def __init__(self, run: Kernel, before: int, weights: tuple[Any, ...], sizes: Sizes, most: int) -> None:
         self._run, self._before, self._sizes, self._most = run, before, sizes, most
@@ -122,10 +119,7 @@ class AtOnce:
 
 
 class Blocks:
-    """The stage of equally large blocks, one after another; its state is the part of their inputs that is still needed.
-
-    Convolutions see zeros at the steps `gaps` of a row of utterances.
-    """
+    """The stage of equally large blocks in turn, whose state is the part of their inputs that is still needed."""
 
     def __init__(self, blocks: Sequence[FrameBlock], gaps: Tensor | None = None) -> None:
         self._blocks, self._gaps = blocks, gaps

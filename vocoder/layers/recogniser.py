@@ -48,16 +48,12 @@ Array = NDArray[np.float32]
 class ConventionConfig:
     """The conventions to tell apart, and the size of the network."""
 
-    layouts: tuple[str, ...] = ("nvidia",)
-    """names of layouts in `vocoder.mel.conventions`, including `shuffled` and `not-speech`"""
-    encodings: tuple[str, ...] = ("ln",)
-    """names of encodings in `vocoder.mel.conventions`"""
+    layouts: tuple[str, ...] = ("nvidia",)  # layouts of `vocoder.mel.conventions`, also `shuffled` and `not-speech`
+    encodings: tuple[str, ...] = ("ln",)  # encodings of `vocoder.mel.conventions`
     n_mels: int = 80
     hidden: int = 256
-    frames: int = 384
-    """most frames of a mel that are used"""
-    dropout: float = 0.1
-    """dropout in training"""
+    frames: int = 384  # most frames of a mel that are used
+    dropout: float = 0.1  # dropout in training
 
 
 class ConventionNet(nn.Module):
@@ -170,8 +166,7 @@ class Recognition:
 
     best: Guess
     certain: bool
-    joint: NDArray[np.float64]
-    """probabilities of the conventions that `net` knows"""
+    joint: NDArray[np.float64]  # probabilities of the conventions that `net` knows
     net: ConventionNet
 
     @cached_property
@@ -248,8 +243,7 @@ def _normalised(mel: Array) -> tuple[Array, Array]:
 def _pairs(weight: Array, step: int) -> Array:
     """Return weights (..., frames - step) of pairs of frames; they sum to 1 if there is a pair."""
     both = weight[..., step:] * weight[..., :-step]
-    pairs: Array = both / np.add.reduce(both, axis=-1, keepdims=True).clip(np.float32(1.0))
-    return pairs
+    return both / np.add.reduce(both, axis=-1, keepdims=True).clip(np.float32(1.0))  # type: ignore[no-any-return]
 
 
 def _changes(x: Array, weight: Array, quiet: Array) -> Array:
@@ -263,8 +257,7 @@ def _changes(x: Array, weight: Array, quiet: Array) -> Array:
             np.square(squares, out=squares)
             found[:, 2 * i : 2 * i + 2] = np.einsum("mt,st->ms", squares, _pairs(weights, step))
     averages = np.add.reduce(found.reshape(groups, GROUP, -1), axis=1) * np.float32(1.0 / GROUP)
-    changes: Array = np.log(averages + TINY).T.ravel()
-    return changes
+    return np.log(averages + TINY).T.ravel()  # type: ignore[no-any-return]
 
 
 def _correlations(y: Array, variance: Array, neighbours: int) -> Array:

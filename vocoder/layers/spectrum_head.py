@@ -17,11 +17,7 @@ from vocoder.stages import overlap_add
 
 @dataclass(frozen=True)
 class SpectrumHeadConfig(Checked):
-    """The mel config of a spectrum head, and its bounds.
-
-    Raises:
-        ConfigError: a value is out of range, or spectra cannot be scaled to mels of this config.
-    """
+    """The mel config and bounds of a spectrum head; raises a ConfigError if spectra cannot be scaled to such mels."""
 
     mel: MelConfig
     log_gain_bound: Positive = 4.0
@@ -74,8 +70,7 @@ class SpectrumHead(nn.Module):
 
     def normed(self, hidden: Tensor) -> Tensor:
         """Normalise hidden frames (B, C, frames) and convert them to the dtype of the following products."""
-        rows: Tensor = self.norm(hidden.transpose(1, 2))
-        return rows.to(self.end.dtype).transpose(1, 2)
+        return self.norm(hidden.transpose(1, 2)).to(self.end.dtype).transpose(1, 2)  # type: ignore[no-any-return]
 
     def target(self, normed: Tensor, mel: Tensor) -> Tensor:
         """Return the target mel (B, n_mels, frames) for normed frames (B, C, frames) and the given mel."""
@@ -83,10 +78,7 @@ class SpectrumHead(nn.Module):
         return mel + (bound * torch.tanh(shift / bound)).transpose(1, 2)
 
     def spectrum(self, normed: Tensor, excitation: Tensor, mel: Tensor, target: Tensor) -> Tensor:
-        """Return spectra (B, 2 * bins, frames) whose mel is the target (B, n_mels, frames).
-
-        They are computed from normed frames (B, C, frames), spectra of the excitation and the given mel.
-        """
+        """Return spectra (B, 2 * bins, frames) whose mel is the target, from those of the excitation and the mel."""
         made: Tensor = self.end(normed.transpose(1, 2))
         given = (excitation.transpose(1, 2), mel.transpose(1, 2), target.transpose(1, 2))
         fit = compilable(made, *FLOATS) and all(compilable(x) for x in (*given, self.extended))
@@ -117,10 +109,7 @@ class SpectrumHead(nn.Module):
         return torch.cat([scale * real, scale * imaginary], dim=2)
 
     def audio(self, spectrum: Tensor, owned: Tensor | None = None) -> Tensor:
-        """Turn spectra (B, 2 * bins, frames) into audio (B, 1, frames * hop_length).
-
-        `owned` (frames,) is 1 for frames that count and 0 for others; by default all count.
-        """
+        """Turn spectra (B, 2 * bins, frames) into audio (B, 1, frames * hop_length), of frames whose `owned` is 1."""
         real, imaginary = torch.split(spectrum.transpose(1, 2), self.bins, dim=2)
         frames: Tensor = torch.fft.irfft(torch.complex(real, imaginary), n=self.n_fft)
         counts = frames.new_ones(frames.shape[1]) if owned is None else owned

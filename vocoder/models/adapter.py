@@ -40,10 +40,7 @@ class AdapterConfig(Checked):
 
 
 class AdapterModel(nn.Module):
-    """Maps windows of frames of one mel config to frames of another.
-
-    The input bands are first normalised by `mean` and `deviation`. Outputs are clamped at the target's floor.
-    """
+    """Maps windows of frames of one mel config, normalised by bands, to frames of another, clamped at its floor."""
 
     def __init__(self, config: AdapterConfig) -> None:
         super().__init__()

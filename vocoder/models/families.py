@@ -21,8 +21,7 @@ class Family:
 
     config: type[Any]
     build: Callable[[Any], nn.Module]
-    integers: bool = False
-    """whether most of its products may be of 8-bit integers"""
+    integers: bool = False  # whether most of its products may be of 8-bit integers
 
 
 Families = Mapping[str, Family]  # families by name

@@ -26,10 +26,8 @@ class GuardConfig:
     densities: tuple[str, ...] = ("nvidia",)
     """mels that each describes, LAYOUT or LAYOUT:VARIATION of `vocoder.mel.conventions`; the first are true mels"""
     n_mels: int = 80
-    offsets: tuple[int, ...] = (0, 1, 2)
-    """frames of a window, relative to its first"""
-    windows: int = 48
-    """number of windows of a mel that are scored, spread evenly over it"""
+    offsets: tuple[int, ...] = (0, 1, 2)  # frames of a window, relative to its first
+    windows: int = 48  # number of windows of a mel that are scored, spread evenly over it
     convention: ConventionConfig = field(default_factory=ConventionConfig)
 
 
@@ -58,16 +56,11 @@ class GuardModel(nn.Module):
         size = config.n_mels * len(config.offsets)
         self.densities = nn.ModuleList(LowerAffine(size) for _ in config.densities)
         self.convention = ConventionNet(config.convention)
-        self.lowest = nn.Buffer(torch.zeros(1))
-        """log-density below which a mel is not speech"""
-        self.margin = nn.Buffer(torch.zeros(1))
-        """by how much the density of shuffled frames must exceed those of true mels to be trusted"""
-        self.percentiles = nn.Buffer(torch.zeros(101))
-        """percentiles of the log-density of held-out true mels"""
-        self.refuted = nn.Buffer(torch.zeros(1))
-        """probability below which a mel does not follow the convention that it claims"""
-        self.certain = nn.Buffer(torch.zeros(1))
-        """probability from which the likeliest convention is named"""
+        self.lowest = nn.Buffer(torch.zeros(1))  # log-density below which a mel is not speech
+        self.margin = nn.Buffer(torch.zeros(1))  # by which a density of shuffled frames must exceed those of true mels
+        self.percentiles = nn.Buffer(torch.zeros(101))  # percentiles of the log-density of held-out true mels
+        self.refuted = nn.Buffer(torch.zeros(1))  # probability below which a mel does not follow the convention claimed
+        self.certain = nn.Buffer(torch.zeros(1))  # probability from which the likeliest convention is named
 
     @cached_property
     def floor(self) -> float:

@@ -38,9 +38,7 @@ class Runner:
         for module in (*sensitive, model.condition) if isinstance(model, WaveNet) else sensitive:
             if device.type != "mps":  # MPS has no float64
                 module.double()
-        self.model = model
-        self.mel_config = mel_config
-        self.device = device
+        self.model, self.mel_config, self.device = model, mel_config, device
         self.correction = Correction(mel_config, model.config.corrections).to(device)
         self._gap = max(1, *(max(stage.before, stage.after) for stage in model.stages()))  # between utterances in a row
 
@@ -57,10 +55,7 @@ class Runner:
         return sharpening_of(self.mel_config, self.device, sampling.sharpen)
 
     def whole(self, mel: Tensor, sampling: Sampling, seeds: Sequence[int]) -> Tensor:
-        """Return audio (B, frames * hop_length) for mels (B, n_mels, frames), with one seed for each mel.
-
-        Long mels are computed in parts, so that memory does not grow with their length.
-        """
+        """Return audio (B, frames * hop_length) for mels (B, n_mels, frames) and seeds, in parts that bound memory."""
         items, _, frames = mel.shape
         part = frames if items * frames <= WHOLE_FRAMES else max(PART_FRAMES // items, LEAST_PART_FRAMES)
         with inference(self.device.type):

@@ -20,13 +20,11 @@ from vocoder.sampling import whole_number
 from vocoder.stages import Pipeline, inference
 
 SLOW_CHUNK_FRAMES, CHUNK_FRAMES = 64, 128
-"""the most frames that a chunk waits for, for autoregressive and for parallel models; shorter chunks would spend more
-time on the context of each stage than on new frames"""
+"""the most frames that a chunk waits for, of autoregressive and parallel models; context would dominate shorter ones"""
 LONG_CHUNK_FRAMES = 1024
 """the longest chunk of a parallel model when its frames are already there: long chunks take less time per frame"""
 GROWTH, QUICK_GROWTH = 8, 24
-"""the most that a chunk may multiply the frames done so far; QUICK_GROWTH is for models with one step per frame, which
-are dozens of times faster than real time"""
+"""the most that a chunk may multiply the frames done so far; the second is for models with one, fast step per frame"""
 FIRST_CHUNK_FRAMES, OPENING_FRAMES = 8, 16
 """frames of the first chunk, about 0.1 s; OPENING_FRAMES if available. Longer chunks end at multiples of the latter"""
 LEAST_CHUNK_FRAMES = 4
@@ -119,10 +117,8 @@ class StreamSession:
     def __init__(
         self, pipeline: Pipeline, sharpening: Sharpening, admission: StreamAdmission, sizes: ChunkSizes
     ) -> None:
-        self.pipeline = pipeline
-        self._sharpening = sharpening
-        self._admission = admission
-        self._sizes = sizes
+        self.pipeline, self._sharpening = pipeline, sharpening
+        self._admission, self._sizes = admission, sizes
         self.lookahead = pipeline.lookahead
         """frames after a chunk, in the model's mel config, that must be there before it is computed"""
         self.reach: int | None = None
@@ -131,8 +127,7 @@ class StreamSession:
         self.patient = False
         """whether chunks wait for their frames even if playback may pause, because frames arrive fast"""
         self._frame_seconds = float(admission.path.target.frame_seconds)
-        self._device: torch.device | None = None
-        """device of the tensors that are pushed; None for arrays"""
+        self._device: torch.device | None = None  # of the tensors that are pushed; None for arrays
 
     @property
     def ready(self) -> int:

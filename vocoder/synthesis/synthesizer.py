@@ -70,10 +70,7 @@ class Synthesizer:
         return f"<Synthesizer {self.name!r}: {self.family}, {size}, {mels}, {info['dtype']} on {self.device}>"
 
     def origin(self, seed: int | None = None) -> Origin:
-        """Return the origin that `write_audio` stores: audio synthesized by this model, with its precision and seed.
-
-        For a model directory only the last part of the path is stored.
-        """
+        """Return the origin that `write_audio` stores: model, of a path its last part, precision and seed."""
         name = Path(self.name).resolve().name if Path(self.name).is_dir() else self.name
         return Origin(name, seed=Sampling(seed=seed).seed, dtype=str(self.dtype).removeprefix("torch."))
 
