@@ -243,7 +243,8 @@ def _normalised(mel: Array) -> tuple[Array, Array]:
 def _pairs(weight: Array, step: int) -> Array:
     """Return weights (..., frames - step) of pairs of frames; they sum to 1 if there is a pair."""
     both = weight[..., step:] * weight[..., :-step]
-    return both / np.add.reduce(both, axis=-1, keepdims=True).clip(np.float32(1.0))  # type: ignore[no-any-return]
+    pairs: Array = both / np.add.reduce(both, axis=-1, keepdims=True).clip(np.float32(1.0))
+    return pairs
 
 
 def _changes(x: Array, weight: Array, quiet: Array) -> Array:
@@ -257,7 +258,8 @@ def _changes(x: Array, weight: Array, quiet: Array) -> Array:
             np.square(squares, out=squares)
             found[:, 2 * i : 2 * i + 2] = np.einsum("mt,st->ms", squares, _pairs(weights, step))
     averages = np.add.reduce(found.reshape(groups, GROUP, -1), axis=1) * np.float32(1.0 / GROUP)
-    return np.log(averages + TINY).T.ravel()  # type: ignore[no-any-return]
+    changes: Array = np.log(averages + TINY).T.ravel()
+    return changes
 
 
 def _correlations(y: Array, variance: Array, neighbours: int) -> Array:

@@ -181,7 +181,8 @@ class Excitation(nn.Module):
 
     def gains_of(self, cond: Tensor) -> Tensor:
         """Return the gains (B, 2 * C, frames) of source and noise, 0 to 1."""
-        return self.gains(cond).sigmoid()  # type: ignore[no-any-return]
+        gains: Tensor = self.gains(cond).sigmoid()
+        return gains
 
     def shift_and_scale(self, source: Tensor, gains: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
         """Return mean and deviation of z, both (B, C, steps), for a source (B, C, steps) and its gains."""

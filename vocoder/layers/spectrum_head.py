@@ -70,7 +70,8 @@ class SpectrumHead(nn.Module):
 
     def normed(self, hidden: Tensor) -> Tensor:
         """Normalise hidden frames (B, C, frames) and convert them to the dtype of the following products."""
-        return self.norm(hidden.transpose(1, 2)).to(self.end.dtype).transpose(1, 2)  # type: ignore[no-any-return]
+        rows: Tensor = self.norm(hidden.transpose(1, 2))
+        return rows.to(self.end.dtype).transpose(1, 2)
 
     def target(self, normed: Tensor, mel: Tensor) -> Tensor:
         """Return the target mel (B, n_mels, frames) for normed frames (B, C, frames) and the given mel."""
