@@ -128,7 +128,9 @@ class Correction(nn.Module):
         """
         order, size = self.order, (self.order.slots - 1) * self.order.hop_length
         active, final = audio[:, :size], []
-        paces = exists.new_tensor([order.relaxation(place) for place in range(order.corrections)])
+        paces = exists.new_ones(order.corrections)
+        for place in range(order.corrections):
+            paces[place] = order.relaxation(place)
         for hop, slot in enumerate(torch.split(audio[:, size:], order.hop_length, dim=1)):
             active = torch.cat([active, slot], dim=1)
             for grid in range(order.grids):

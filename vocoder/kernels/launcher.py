@@ -19,7 +19,7 @@ import typing
 import warnings
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from types import CodeType
@@ -164,7 +164,8 @@ def announced() -> Iterator[None]:
     with install_recorder("numba:compile") as recorder:  # stays empty if code comes from the cache
         timer = threading.Timer(PATIENCE, lambda: _log_compilation() if recorder.buffer else None)
         timer.daemon = True
-        timer.start()
+        with suppress(RuntimeError):  # no more threads can start
+            timer.start()
         try:
             yield
         finally:
@@ -178,6 +179,11 @@ def _log_compilation() -> None:
             "compiling for this processor, which takes a minute or more at first; later processes use the cache "
             "beside the package, or in NUMBA_CACHE_DIR"
         )
+
+
+@functools.cache
+def _log_unsaved() -> None:
+    logger.warning("cannot save compiled code, so each process compiles it: let NUMBA_CACHE_DIR be a folder with space")
 
 
 def _layout(hints: Iterable[Any], dtypes: tuple[torch.dtype, ...]) -> Layout:
@@ -210,7 +216,8 @@ def _compiled(entry: Any, layout: Layout) -> Any:
     FunctionIdentity._unique_ids = itertools.count(secrets.randbits(62))
     try:
         return cfunc("void(voidptr)", nopython=True, cache=True)(function)
-    except RuntimeError:  # there is no folder for the cache
+    except (RuntimeError, OSError):  # there is no folder for the cache, or it is full
+        _log_unsaved()
         return cfunc("void(voidptr)", nopython=True)(function)
 
 

@@ -53,7 +53,7 @@ def test_prompts_are_listed_non_speech_is_marked_and_missing_folders_are_reporte
 
 def test_recordings_under_the_gpl_are_for_evaluation_only():
     copyleft = {name for name, package in downloads.SOURCES.items() if package["licence"].startswith("GPL")}
-    assert copyleft == {"klettres", "ktuberling", "prompts-de", "prompts-es"}
+    assert copyleft == {"gcompris", "klettres", "ktuberling", "prompts-de", "prompts-es"}
     assert copyleft <= {name for name, package in downloads.SOURCES.items() if package.get("use") == "evaluate"}
     assert [name for name, package in downloads.SOURCES.items() if package.get("unseen")] == ["asterisk-it"]
 
