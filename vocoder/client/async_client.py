@@ -5,6 +5,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, I
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any, Literal, TypeVar, Unpack
 from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import httpx
 import numpy as np
@@ -41,7 +42,7 @@ class AsyncClient(AbstractAsyncContextManager["AsyncClient"]):
         trust_env: whether to use proxies from the environment.
         max_bytes: the largest accepted answer, or message of a stream.
 
-    Raises a ValueError if the address is not HTTP, or if a header cannot hold the key.
+    Raises a ValueError if the address is not HTTP, a header cannot hold the key, or the proxy needs a missing package.
     """
 
     def __init__(
@@ -64,7 +65,11 @@ class AsyncClient(AbstractAsyncContextManager["AsyncClient"]):
         self._trust_env = trust_env
         # Compressed answers are refused, since a small one may expand until memory is full.
         headers, base = self._headers | {"Accept-Encoding": "identity"}, f"{url.rstrip('/')}/"
-        self._http = httpx.AsyncClient(base_url=base, headers=headers, timeout=timeout, trust_env=trust_env)
+        try:
+            self._http = httpx.AsyncClient(base_url=base, headers=headers, timeout=timeout, trust_env=trust_env)
+        except ImportError as error:
+            fault = "the environment names a SOCKS proxy: install httpx[socks], or pass trust_env=False"
+            raise ValueError(fault) from error
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
@@ -174,7 +179,9 @@ class AsyncClient(AbstractAsyncContextManager["AsyncClient"]):
         except (httpx.HTTPError, TimeoutError, OSError) as error:
             base, why = self._http.base_url, str(error) or f"timeout of {self._timeout:g} s"  # timeouts have no message
             # The message omits the path and the user, which may contain a password.
-            raise NoAnswerError(f"{base.scheme}://{base.netloc.decode()} did not answer: {why}") from error
+            proxies = getproxies() if self._trust_env else {}
+            hint = f" (through the environment's {base.scheme}_proxy?)" if {base.scheme, "all"} & proxies.keys() else ""
+            raise NoAnswerError(f"{base.scheme}://{base.netloc.decode()} did not answer: {why}{hint}") from error
         if not answer.is_success:
             raise error_of(read_problem(answer.status_code, answer.content, answer.headers.get("Retry-After")))
         return answer
