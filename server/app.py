@@ -46,7 +46,7 @@ def create_admin_app(public: FastAPI) -> FastAPI:
     app = _bare(f"{public.title}: administration", service)
     app.add_middleware(Gate, hosts=HostRule(service.settings.admin_host))
     app.add_middleware(RequestMiddleware, metrics=Metrics())  # its own, which nobody reads
-    control = [operations.repository_router] if service.settings.model_control else []
+    control = [inference.repository_router] if service.settings.model_control else []
     _include(app, [operations.router, operations.metrics_router, pages.docs_router, *control])
     return app
 

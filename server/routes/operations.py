@@ -1,31 +1,21 @@
-"""GET /livez, /readyz and /metrics; on the admin port also /v2/repository, which loads and unloads models.
-
-/v2/repository is the model repository extension of the Open Inference Protocol.
-"""
+"""GET /livez, /readyz and /metrics."""
 
 from collections.abc import Iterable
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
-from pydantic import Field, ValidationError
 
 from server.engine.errors import LOADING_SECONDS, EngineState
-from server.problems import INFERENCE, Problem, invalid_parameter
-from server.request.reading import Strict, read_json
-from server.request.tensors import VERSION
-from server.routes.openapi import PROBLEMS, REFUSALS
-from server.service import LoadError, Service, ServiceDependency
+from server.problems import Problem
+from server.routes.openapi import PROBLEMS
+from server.service import Service, ServiceDependency
 from server.telemetry.logs import dropped_lines
 from server.telemetry.requests import METRICS
 
 router = APIRouter(tags=["health"], responses=PROBLEMS)
 metrics_router = APIRouter(tags=["health"])
-repository_router = APIRouter(prefix=f"{INFERENCE}/repository", tags=["Open Inference Protocol"], responses=REFUSALS)
-
-MODEL = "/models/{name:path}"
-AVAILABLE = {EngineState.READY: "READY", EngineState.LOADING: "LOADING"}
 
 
 @router.get("/livez")
@@ -80,43 +70,3 @@ class Gauges(Collector):
                 info, _ = engine.about
                 about.add_metric([engine.name, *(str(info.get(label) or "") for label in labels[1:])], 1.0)
         yield from (ready, queued, frames, about)
-
-
-@repository_router.post("/index")
-async def list_models(service: ServiceDependency) -> list[dict[str, str]]:
-    """List all models, including unloaded ones, with the reason why one is unavailable."""
-    return [
-        {
-            "name": engine.name,
-            "version": VERSION,
-            "state": AVAILABLE.get(engine.state, "UNAVAILABLE"),
-            "reason": "" if engine.state is EngineState.READY else engine.failure or engine.state,
-        }
-        for engine in service.engines
-    ]
-
-
-class _Load(Strict):
-    parameters: dict[str, None] = Field(default_factory=dict, max_length=0)
-
-
-@repository_router.post(f"{MODEL}/load")
-async def load(name: str, http: Request, service: ServiceDependency) -> dict[str, str]:
-    """Reload a model, or add one by its shipped name or directory; answer when it is ready."""
-    if await http.body():
-        try:
-            read_json(_Load, await http.body(), "The body")
-        except ValidationError:
-            raise invalid_parameter("parameters", "must be empty; a model is configured by its files alone") from None
-    try:
-        await service.engines.load(name)
-    except (LoadError, ValueError) as error:  # ValueError: a name with a NUL
-        raise Problem("unloadable-model", f"{error}.") from error
-    return {}
-
-
-@repository_router.post(f"{MODEL}/unload")
-async def unload(name: str, service: ServiceDependency) -> dict[str, str]:
-    """Take a model out of service and free its memory. Waiting requests are refused and streams end."""
-    await service.engines.unload(name)
-    return {}
