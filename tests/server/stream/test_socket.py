@@ -15,7 +15,7 @@ from streamers import Streamer, mel_of
 from websockets.exceptions import ConnectionClosed
 
 from server.audio.formats import STREAM_FORMATS
-from server.stream import intake
+from server.stream import session
 from vocoder.audio.resampling import resample
 from vocoder.guard.guard import judge
 from vocoder.mel.config import preset
@@ -96,7 +96,7 @@ def test_the_verdict_is_about_the_mel_as_sent(ready, streamer, mel):
 
 
 def test_nothing_is_heard_of_a_mel_that_is_refused(url, mel, monkeypatch):
-    monkeypatch.setattr(intake, "judge", lambda *given: time.sleep(0.2) or judge(*given))  # slower than the synthesis
+    monkeypatch.setattr(session, "judge", lambda *given: time.sleep(0.2) or judge(*given))  # slower than the synthesis
     with dial(url) as client:
         client.begin(preset="nvidia", guard="strict")
         client.send(mel / math.log(10.0))
