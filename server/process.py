@@ -15,7 +15,7 @@ import uvicorn
 from server.app import create_admin_app, create_app
 from server.engine.errors import EngineState
 from server.limits.connections import server_config
-from server.limits.holdings import Drain
+from server.limits.gate import Drain
 from server.service import Engines, LoadError, Service
 from server.settings import Settings
 from server.telemetry.logs import STANDARD_OUTPUT, logging_config, say

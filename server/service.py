@@ -22,7 +22,7 @@ from server.engine.lanes import Lanes, available_cores, compute_on
 from server.engine.model import SHARED_FRAMES, LoadedModel, free_memory
 from server.engine.queue import WorkQueue
 from server.engine.twins import Twins
-from server.limits.holdings import Drain, Pool, give_back_freed
+from server.limits.gate import Drain, Pool, give_back_freed
 from server.limits.keys import KeyRing
 from server.problems import INFERENCE, Problem
 from server.settings import Settings

@@ -70,7 +70,10 @@ class LimitedRequests(h11.Connection):
         try:
             event = super().next_event()
             if isinstance(event, h11.Request):
-                if _header_bytes(event) > self._limit:
+                # The request line and headers as received, without optional whitespace
+                size = len(event.method) + len(event.target) + len(b"  HTTP/1.1\r\n")
+                size += sum(len(name) + len(value) + len(b": \r\n") for name, value in event.headers)
+                if size > self._limit:
                     raise h11.RemoteProtocolError("headers too large", error_status_hint=431)
                 if {b"content-length", b"transfer-encoding"} <= {name for name, _ in event.headers}:
                     raise h11.RemoteProtocolError("two lengths")  # RFC 9112, section 6.1
@@ -213,9 +216,3 @@ class LimitedHttp(H11Protocol):
 
 def _address(connection: Any) -> str | None:
     return connection.client[0] if connection.client else None
-
-
-def _header_bytes(request: h11.Request) -> int:
-    """Return the size of the request line and headers as received, without optional whitespace."""
-    line = len(request.method) + len(request.target) + len(b"  HTTP/1.1\r\n")
-    return line + sum(len(name) + len(value) + len(b": \r\n") for name, value in request.headers)

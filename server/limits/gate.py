@@ -1,9 +1,17 @@
-"""Admits or refuses requests before they are handled: by host, shutdown, API key, quota and number of requests."""
+"""Admits or refuses requests before they are handled, and limits what all of them hold at once.
 
+Requests are refused by host, shutdown, API key, quota, number and memory. Each client, which is an API key or, without
+keys, an address, has a share of the places and the memory.
+"""
+
+import asyncio
 import math
-from collections.abc import Sequence
+import time
+from collections import Counter
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,11 +20,11 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from server.engine.jobs import CLIENT
-from server.limits.holdings import Drain, Holding, Pool, address_of, client_of
-from server.limits.keys import KeyRing, Quotas
+from server.engine.jobs import CLIENT, Client
+from server.limits.keys import KeyRing, check_key
 from server.problems import Problem, render
-from server.telemetry.requests import METRICS, OPERATIONS, PROBES, READINESS, note
+from server.telemetry.requests import OPERATIONS, PROBES, READINESS
+from vocoder.memory import give_back_memory
 
 PART_BYTES = 2**16  # uvicorn buffers as much before `send` waits
 PAGES = frozenset({"/", "/docs"})
@@ -24,6 +32,11 @@ PAGE_PARTS = ("/page/", "/docs/")
 LOCALHOST = "localhost"
 LOCAL_NETWORKS = (".local", ".internal", ".home.arpa", ".svc")
 """domains that no public site can have (RFC 6762, RFC 8375), and that of Kubernetes services"""
+SHARE = 0.75
+"""the largest share of a pool that one client may hold, so that some is left for others"""
+GIVE_BACK_BYTES = 2**26
+GIVE_BACK_SECONDS = 5.0
+HOUSEHOLD = 64  # prefix length of IPv6 addresses that one household or machine has
 
 
 class HostRule:
@@ -56,7 +69,8 @@ class HostRule:
         name = None if host is None else _name(f"//{host}")  # HTTP/1.0 has no Host, and no browser uses it
         # Started by uvicorn directly, the server may listen on another address than its settings say.
         wide = not (self._local and is_loopback(address))
-        if name is not None and not (self._trusts(name) or (wide and _is_nobodys_site(name))):
+        nobodys_site = name and ("." not in name or name.endswith(LOCAL_NETWORKS) or address_of(name) is not None)
+        if name is not None and not (self._trusts(name) or (wide and nobodys_site)):
             detail = "This server does not accept this Host. To allow it, add the name to VOCODER_ALLOWED_HOSTS."
             raise Problem("forbidden-host", detail)
         if origin in self._origins or origin is None:
@@ -76,6 +90,75 @@ class Cors(CORSMiddleware):
         """Return the answer to a preflight, or the application."""
         answer = super().preflight_response(request_headers)
         return answer if answer.status_code == HTTPStatus.OK else self.app
+
+
+class Pool:
+    """A limited number of units that clients share; without a limit by default."""
+
+    def __init__(self, limit: float = math.inf) -> None:
+        self.limit = limit
+        self.used = 0
+        self.most = 0  # maximum of `used` since the last reset
+        self.by_client = Counter[Hashable]()
+
+
+@dataclass
+class Holding:
+    """The part of a pool that one request of a client holds."""
+
+    pool: Pool
+    client: Client
+    size: int = 0
+
+    def set(self, size: int) -> bool:
+        """Change the size of this holding; return False if the pool has too little left for this client."""
+        pool, owner, more = self.pool, self.client[0], size - self.size
+        own = pool.by_client[owner] + more
+        if more > 0 and (pool.used + more > pool.limit or own > max(1, SHARE * pool.limit)):
+            return False
+        self.size = size
+        pool.used += more
+        pool.most = max(pool.most, pool.used)
+        pool.by_client[owner] = own
+        if not own:
+            del pool.by_client[owner]
+        return True
+
+
+class Drain:
+    """Decides when a stopping server may exit: when no `requests` are left, or its time is over.
+
+    New requests are accepted for `delay` seconds after `begin`, because load balancers react late. Requests in flight
+    have another `timeout` seconds.
+    """
+
+    def __init__(self, requests: Pool, delay: float, timeout: float) -> None:
+        self.requests = requests
+        """requests in flight, WebSockets included"""
+        self._delay = delay
+        self._timeout = timeout
+        self.began: float | None = None
+
+    def begin(self) -> None:
+        """Start the shutdown. Call it once."""
+        self.began = time.monotonic()
+
+    @property
+    def refusing(self) -> bool:
+        """Whether new requests are refused."""
+        return self.began is not None and time.monotonic() - self.began >= self._delay
+
+    @property
+    def finished(self) -> bool:
+        """Whether the server may exit."""
+        return self.refusing and (self.requests.used == 0 or self.remaining <= 0.0)
+
+    @property
+    def remaining(self) -> float:
+        """Seconds left for requests in flight."""
+        if self.began is None:
+            return self._timeout
+        return max(0.0, self.began + self._delay + self._timeout - time.monotonic())
 
 
 @dataclass
@@ -116,7 +199,8 @@ class Gate:
     def _check(self, connection: HTTPConnection, path: str) -> str:
         """Return the name of the key's owner; empty if no key is needed."""
         self.hosts.check(connection)
-        if self.drain.turns_away(path in READINESS, path in OPERATIONS):
+        # Readiness probes are refused at once, other operations never, the rest after the delay.
+        if (self.drain.began is not None and path in READINESS) or (self.drain.refusing and path not in OPERATIONS):
             raise Problem("stopping", "The server is shutting down.")
         if self.keys is None or path in PROBES or path in PAGES or path.startswith(PAGE_PARTS):
             return ""
@@ -141,54 +225,52 @@ def in_parts(send: Send) -> Send:
     return send_in_parts
 
 
-def check_key(keys: KeyRing, connection: HTTPConnection) -> str:
-    """Check a request's key and quota; return the key's owner, or raise a Problem: 401, 403 or 429."""
-    scheme, _, token = connection.headers.get("authorization", "").partition(" ")
-    key = token.strip() if scheme.lower() == "bearer" else connection.headers.get("x-api-key")
-    if key is None:
-        detail = "Send an API key as Authorization: Bearer KEY or X-Api-Key: KEY."
-        raise Problem("unauthorized", detail, headers={"WWW-Authenticate": "Bearer"})
-    found = keys.find(key)
-    if found is None:
-        challenge = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
-        raise Problem("unauthorized", "This API key is unknown.", headers=challenge)
-    client, quotas = found
-    note(connection, key=client.name)
-    role = "metrics" if connection.scope["path"] == METRICS else "speak"
-    if role not in client.roles:
-        raise Problem("forbidden", f"This API key lacks the role {role}.", role=role)
-    _charge(quotas.requests.take(1), "requests")
-    connection.state.quotas = quotas
-    return client.name
+def hold_bytes(connection: HTTPConnection, size: int) -> None:
+    """Set how many bytes of body, mel and audio a request holds.
 
-
-def charge_frames(connection: HTTPConnection, frames: int, cost: float = 1.0) -> None:
-    """Charge the frames of a mel to the client's quota. 0 only checks that the quota is not used up.
-
-    Frames with a `cost` above 1 count as that many. Raises a Problem: 429 with Retry-After.
+    Raises a Problem: 413 if a client may never hold as much, 503 if there is no room now.
     """
-    quotas: Quotas | None = getattr(connection.state, "quotas", None)
-    if quotas is not None:
-        _charge(quotas.frames.take(frames * max(1.0, cost)), "frames")
-    if frames:
-        note(connection, frames=note(connection).get("frames", 0) + frames)
+    holding: Holding = connection.state.memory
+    if connection.scope["type"] == "http" and size > (most := SHARE * holding.pool.limit):
+        detail = (
+            f"Body, mel and audio would take {size} bytes, and a client may hold {most:.0f}: send the mel in parts."
+        )
+        raise Problem("body-too-large", detail, limit_bytes=int(most))
+    if not holding.set(size):
+        detail = "The server's memory for requests, or your share of it, is used up; try again soon."
+        raise Problem("busy", detail, retry_after=1)
 
 
-def _charge(wait: float, quota: str) -> None:
-    if wait > 0.0:
-        seconds = max(1, math.ceil(wait))
-        detail = f"The quota of {quota} of this API key is used up; try again in {seconds} s."
-        raise Problem("rate-limited", detail, retry_after=seconds, quota=quota)
+async def give_back_freed(memory: Pool) -> None:
+    """Return memory to the operating system whenever requests have released much of it."""
+    while True:
+        await asyncio.sleep(GIVE_BACK_SECONDS)
+        if memory.most > max(GIVE_BACK_BYTES, 2 * memory.used):
+            memory.most = memory.used
+            await asyncio.to_thread(give_back_memory)
+
+
+def client_of(connection: HTTPConnection, key: str) -> Client:
+    """Return who sends a request: its key's owner, if keys are in use, and its address."""
+    host = connection.client.host if connection.client else ""
+    address = address_of(host)
+    if isinstance(address, IPv6Address):
+        host = str(address.ipv4_mapped or ip_network((address, HOUSEHOLD), strict=False))
+    return key or host, host
+
+
+def address_of(name: str) -> IPv4Address | IPv6Address | None:
+    """Parse an IP address; return None for any other name."""
+    try:
+        return ip_address(name)
+    except ValueError:
+        return None
 
 
 def is_loopback(name: str) -> bool:
     """Whether a name is localhost, a subdomain of it, or a loopback address."""
     address = address_of(name)
     return name == LOCALHOST or name.endswith(f".{LOCALHOST}") or (address is not None and address.is_loopback)
-
-
-def _is_nobodys_site(name: str) -> bool:
-    return name != "" and ("." not in name or name.endswith(LOCAL_NETWORKS) or address_of(name) is not None)
 
 
 def _name(address: str) -> str:

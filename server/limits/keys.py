@@ -6,6 +6,7 @@ Two lines with the same name are two keys of one client, so that a key can be re
 import asyncio
 import hashlib
 import logging
+import math
 import re
 import time
 from collections.abc import Callable
@@ -13,6 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from starlette.requests import HTTPConnection
+
+from server.problems import Problem
+from server.telemetry.requests import METRICS, note
 from vocoder.files import read_small
 
 logger = logging.getLogger(__name__)
@@ -134,6 +139,46 @@ class KeyRing:
         for one in owners.values():
             quotas.setdefault(one, Quotas(TokenBucket(one.requests_per_minute), TokenBucket(one.frames_per_minute)))
         self._clients = {digest: (owner, quotas[owner]) for digest, owner in owners.items()}
+
+
+def check_key(keys: KeyRing, connection: HTTPConnection) -> str:
+    """Check a request's key and quota; return the key's owner, or raise a Problem: 401, 403 or 429."""
+    scheme, _, token = connection.headers.get("authorization", "").partition(" ")
+    key = token.strip() if scheme.lower() == "bearer" else connection.headers.get("x-api-key")
+    if key is None:
+        detail = "Send an API key as Authorization: Bearer KEY or X-Api-Key: KEY."
+        raise Problem("unauthorized", detail, headers={"WWW-Authenticate": "Bearer"})
+    found = keys.find(key)
+    if found is None:
+        challenge = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
+        raise Problem("unauthorized", "This API key is unknown.", headers=challenge)
+    client, quotas = found
+    note(connection, key=client.name)
+    role = "metrics" if connection.scope["path"] == METRICS else "speak"
+    if role not in client.roles:
+        raise Problem("forbidden", f"This API key lacks the role {role}.", role=role)
+    _charge(quotas.requests.take(1), "requests")
+    connection.state.quotas = quotas
+    return client.name
+
+
+def charge_frames(connection: HTTPConnection, frames: int, cost: float = 1.0) -> None:
+    """Charge the frames of a mel to the client's quota. 0 only checks that the quota is not used up.
+
+    Frames with a `cost` above 1 count as that many. Raises a Problem: 429 with Retry-After.
+    """
+    quotas: Quotas | None = getattr(connection.state, "quotas", None)
+    if quotas is not None:
+        _charge(quotas.frames.take(frames * max(1.0, cost)), "frames")
+    if frames:
+        note(connection, frames=note(connection).get("frames", 0) + frames)
+
+
+def _charge(wait: float, quota: str) -> None:
+    if wait > 0.0:
+        seconds = max(1, math.ceil(wait))
+        detail = f"The quota of {quota} of this API key is used up; try again in {seconds} s."
+        raise Problem("rate-limited", detail, retry_after=seconds, quota=quota)
 
 
 def read_owners(path: Path, requests_per_minute: int = 0, frames_per_minute: int = 0) -> dict[bytes, Owner]:

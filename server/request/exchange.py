@@ -16,8 +16,8 @@ from starlette.requests import ClientDisconnect
 from server.audio.formats import Level, Waveform
 from server.engine.errors import NotReadyError, QueueFullError
 from server.engine.jobs import Job
-from server.limits.gate import charge_frames
-from server.limits.holdings import hold_bytes
+from server.limits.gate import hold_bytes
+from server.limits.keys import charge_frames
 from server.problems import Problem, invalid_parameter, malformed_body
 from server.request.mel import admit
 from server.request.options import Options

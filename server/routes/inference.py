@@ -18,7 +18,7 @@ from pydantic import FailFast, Field, PositiveInt, StrictInt, ValidationError
 
 import vocoder
 from server.engine.errors import EngineState, NotReadyError
-from server.limits.holdings import hold_bytes
+from server.limits.gate import hold_bytes
 from server.problems import INFERENCE, Problem, described, invalid_parameter, malformed_body
 from server.request.exchange import Exchange, media_type, while_wanted
 from server.request.mel import DTYPES, JSON, MAX_DIMENSIONS, RAW, as_float32, number_array

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from server.engine.jobs import Job, at_once
-from server.limits.holdings import hold_bytes
+from server.limits.gate import hold_bytes
 from server.problems import Problem, malformed_body, sentence
 from server.request.exchange import deadline_of, media_type, read_body, while_wanted
 from server.request.mel import NPY

@@ -10,7 +10,7 @@ from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from server.audio.formats import FORMATS, STREAM_FORMATS, OutputSpec, negotiate
-from server.limits.holdings import hold_bytes
+from server.limits.gate import hold_bytes
 from server.problems import Problem
 from server.request.exchange import Exchange, media_type, while_wanted
 from server.request.mel import JSON, decode_mel, mel_path

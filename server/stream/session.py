@@ -16,8 +16,8 @@ from torch import Tensor
 
 from server.audio.formats import STREAM_FORMATS, OutputSpec, negotiate
 from server.engine.engine import Engine
-from server.limits.gate import charge_frames
-from server.limits.holdings import hold_bytes
+from server.limits.gate import hold_bytes
+from server.limits.keys import charge_frames
 from server.problems import Problem, describe_problem, invalid_parameter, malformed_body, unexpected
 from server.request.exchange import done_before
 from server.request.mel import DTYPES, as_problems, mel_path

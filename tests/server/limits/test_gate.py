@@ -3,8 +3,8 @@ import asyncio
 import pytest
 from starlette.requests import HTTPConnection
 
-from server.limits import holdings
-from server.limits.holdings import Holding, Pool, client_of, give_back_freed, hold_bytes
+from server.limits import gate
+from server.limits.gate import Holding, Pool, client_of, give_back_freed, hold_bytes
 from server.problems import Problem
 
 ALICE, BOB = ("alice", "10.0.0.1"), ("bob", "10.0.0.1")
@@ -42,8 +42,8 @@ def test_clients_are_identified_by_key_and_address(host, address):
 
 def test_memory_is_returned_once_after_a_large_release(monkeypatch):
     returned = []
-    monkeypatch.setattr(holdings, "GIVE_BACK_SECONDS", 0.005)
-    monkeypatch.setattr(holdings, "give_back_memory", lambda: returned.append(pool.used))
+    monkeypatch.setattr(gate, "GIVE_BACK_SECONDS", 0.005)
+    monkeypatch.setattr(gate, "give_back_memory", lambda: returned.append(pool.used))
     pool = Pool(2**30)
 
     async def use():
