@@ -13,7 +13,7 @@ from fastapi import Request
 from numpy.typing import NDArray
 from starlette.requests import ClientDisconnect
 
-from server.audio.formats import Level, Waveform
+from server.audio.formats import Encoded, Level, Waveform
 from server.engine.errors import NotReadyError, QueueFullError
 from server.engine.jobs import Job
 from server.limits.gate import hold_bytes
@@ -105,11 +105,12 @@ class Exchange:
         self._started = time.perf_counter()
         return job
 
-    async def encode(self, name: str, encode: Callable[[], T], clipped: Callable[[T], int] = lambda _: 0) -> T:
+    async def encode(self, name: str, encode: Callable[[], Encoded]) -> Encoded:
         """Encode the response in the format `name` on a worker thread, and count it."""
         encoded = await while_wanted(self.http, self.service.run(encode), self.deadline)
-        self.service.metrics.count_encoding(self.engine.name, name, self.lap("encode"), clipped(encoded))
+        self.service.metrics.count_encoding(self.engine.name, name, self.lap("encode"), encoded.clipped)
         self.note()
+        hold_bytes(self.http, len(encoded.body))
         return encoded
 
     def lap(self, stage: str) -> float:

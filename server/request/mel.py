@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from server.problems import Problem, malformed_body, sentence
-from server.request.options import Options
-from server.request.reading import Strict, read_json
+from server.request.options import Options, Strict, read_json
 from server.settings import Settings
 from vocoder.adapt.path import MelPath, path_between
 from vocoder.admission import Admitted, MelTooLongError, UnlikelyMelError

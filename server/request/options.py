@@ -1,6 +1,11 @@
-"""The options of a request, with a reader for each interface, and the fields of a response, in one table."""
+"""The options of a request, with a reader for each interface, and the fields of a response, in one table.
 
+JSON is read strictly: anything that parsers read differently is refused.
+"""
+
+import json
 import math
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import quote
@@ -11,7 +16,6 @@ from starlette.datastructures import QueryParams
 
 from server.audio.formats import FORMATS, STREAM_FORMATS, Level
 from server.problems import Problem, invalid_parameter, invalid_parameters, malformed_body, sentence
-from server.request.reading import Strict, once, read_json
 from vocoder.admission import Admitted
 from vocoder.audio.writing import Origin
 from vocoder.config import MAX_CORRECTIONS, ConfigError
@@ -19,15 +23,23 @@ from vocoder.mel.config import ALIASES, MelConfig, MelConfigs, preset
 from vocoder.mel.config_file import AUTO, with_statistics
 from vocoder.sampling import MAX_SIGMA, AdaptMode, GuardMode, Sampling, sampling_fields
 
-Query = TypeVar("Query", bound=BaseModel)
+Kind = TypeVar("Kind", bound=BaseModel)
 
 MAX_HELLO = 16384  # characters
+MAX_LISTS = 2**16
+MAX_MEMBERS = 2**10
 PRINTABLE = "".join(map(chr, range(32, 127)))
 FORMAT_NAMES = "; ".join(offer.name for offer in FORMATS)
 STREAM_FORMAT_NAMES = tuple(offer.name for offer in STREAM_FORMATS)
 
 ModelName = Annotated[str | None, Field(max_length=256, description="a name from /v1/models; by default the first")]
 SampleRate = Annotated[int | None, Field(gt=0, le=192_000, description="output rate in Hz; by default the model's own")]
+
+
+class Strict(BaseModel):
+    """A JSON object with exactly the declared members and types."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class Options(BaseModel):
@@ -139,7 +151,57 @@ class InferenceParameters(Options):
     binary_data_output: bool = False
 
 
-def read_query(kind: type[Query], given: QueryParams) -> Query:
+def read_json(kind: type[Kind], text: bytes, name: str) -> Kind:
+    """Read JSON as a `kind`; `name` is the text's name in error messages.
+
+    Raises:
+        Problem: 400, the text is not JSON, too long, nested too deeply, or repeats a member.
+        ValidationError: the JSON is not a `kind`.
+    """
+    lists = text.count(b"[") + text.count(b"{")
+    if lists > MAX_LISTS or text.count(b":") > MAX_MEMBERS:  # before parsing; no mel needs as many
+        most = f"{MAX_LISTS} lists and objects and {MAX_MEMBERS} members"
+        raise malformed_body(f"{name} has more than the limit of {most}.")
+    try:
+        found = kind.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        if first["type"] != "json_invalid":
+            raise
+        reason = first["ctx"]["error"].replace("recursion limit exceeded", "it is nested too deeply")
+        raise malformed_body(f"{name} cannot be read as JSON: {reason}.") from None
+    _check_members(text)
+    return found
+
+
+def once(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """Return pairs of names and values as a dictionary; raises a Problem if a name is repeated."""
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise invalid_parameter(name, "give it once, not several times")
+        found[name] = value
+    return found
+
+
+def _check_members(text: bytes) -> None:
+    """Raise a Problem if valid JSON repeats a member, of which parsers silently take the last.
+
+    Lists of numbers are cut out first, because json parses them slowly.
+    """
+    try:
+        json.loads(b"[".join(map(_without_items, text.split(b"["))), object_pairs_hook=once, parse_int=str)
+    except Problem as problem:
+        raise malformed_body(problem.detail) from None
+
+
+def _without_items(part: bytes) -> bytes:
+    """Return the JSON between two opening brackets without the list's items, unless they have strings or objects."""
+    items, end, rest = part.partition(b"]")
+    return part if b'"' in items or b"{" in items else end + rest
+
+
+def read_query(kind: type[Kind], given: QueryParams) -> Kind:
     """Read a request's query; raises a Problem if a parameter is invalid or given twice."""
     try:
         return kind.model_validate(once(given.multi_items()))
@@ -223,8 +285,3 @@ def as_headers(fields: dict[str, str | float], model: str, origin: Origin | None
     """Return the fields as the headers of a response."""
     headers = {name: printable(value) for name, value in {"X-Model": model, **fields}.items()}
     return headers if origin is None else headers | {"X-Audio-Origin": origin.to_json()}
-
-
-def as_parameters(fields: dict[str, str | float]) -> dict[str, str | float]:
-    """Return the fields as the parameters of a /v2 response: X-Mel-Guard becomes mel_guard."""
-    return {name.removeprefix("X-").lower().replace("-", "_"): value for name, value in fields.items()}

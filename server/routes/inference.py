@@ -17,13 +17,12 @@ from numpy.typing import NDArray
 from pydantic import FailFast, Field, PositiveInt, StrictInt, ValidationError
 
 import vocoder
+from server.audio.formats import Encoded
 from server.engine.errors import EngineState, NotReadyError
-from server.limits.gate import hold_bytes
 from server.problems import INFERENCE, Problem, described, invalid_parameter, malformed_body
 from server.request.exchange import Exchange, media_type, while_wanted
 from server.request.mel import DTYPES, JSON, MAX_DIMENSIONS, RAW, as_float32, number_array
-from server.request.options import InferenceParameters, as_parameters, refuse_query, response_fields
-from server.request.reading import Strict, read_json
+from server.request.options import InferenceParameters, Strict, read_json, refuse_query, response_fields
 from server.routes import operations
 from server.routes.openapi import INFERENCE_BODY, INFERENCE_RESPONSE, REFUSALS
 from server.service import LoadError, ServiceDependency
@@ -142,15 +141,14 @@ async def infer(name: str, http: Request, service: ServiceDependency) -> Respons
     exchange.expect(admitted, samples * (VALUE_BYTES + (VALUE_BYTES if binary else JSON_BYTES)))
     audio, level = await exchange.synthesize(admitted, level)
     told = (exchange.sampling.seed, exchange.model.mel_config.sample_rate, exchange.model.dtype, level)
-    fields = as_parameters(response_fields(admitted, request.parameters, *told))
-    content, json_length = await exchange.encode(
-        "tensor", partial(render_response, exchange.engine.name, request, audio, fields)
-    )
-    hold_bytes(http, len(content))
+    fields = response_fields(admitted, request.parameters, *told)
+    named = {name.removeprefix("X-").lower().replace("-", "_"): value for name, value in fields.items()}
+    rendering = partial(render_response, exchange.engine.name, request, audio, named)
+    encoded = await exchange.encode("tensor", rendering)
     headers = {"Server-Timing": exchange.server_timing()}
-    if json_length is None:
-        return Response(content, media_type=JSON, headers=headers)
-    return Response(content, media_type=RAW, headers={**headers, HEADER_LENGTH: str(json_length)})
+    if binary:
+        headers[HEADER_LENGTH] = str(len(encoded.body) - VALUE_BYTES * encoded.samples)
+    return Response(encoded.body, media_type=RAW if binary else JSON, headers=headers)
 
 
 @repository_router.post("/index")
@@ -223,8 +221,8 @@ def parse_request(
 
 def render_response(
     model: str, request: InferenceRequest, audio: NDArray[np.float32], parameters: Mapping[str, Any]
-) -> tuple[bytes, int | None]:
-    """Return the body of a response and the length of its JSON, or None if all of it is JSON.
+) -> Encoded:
+    """Return a response as JSON, followed by the bytes of the audio if the request is `binary`.
 
     Audio (T,) is sent as (1, T) if the mel came as (1, n_mels, frames).
     """
@@ -240,9 +238,9 @@ def render_response(
     document |= {"parameters": dict(parameters), "outputs": [tensor]}
     header = json.dumps(document, allow_nan=False, separators=(",", ":")).encode()
     if request.binary:
-        return header + audio.tobytes(), len(header)
+        return Encoded(header + audio.tobytes(), 0, audio.size)
     end = len(header) - len("]}]}")
-    return b"".join([header[:end], *_numbers(audio.ravel()), header[end:]]), None
+    return Encoded(b"".join([header[:end], *_numbers(audio.ravel()), header[end:]]), 0, audio.size)
 
 
 def _numbers(x: NDArray[np.float32]) -> Iterator[bytes]:

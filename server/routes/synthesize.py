@@ -10,7 +10,6 @@ from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from server.audio.formats import FORMATS, STREAM_FORMATS, OutputSpec, negotiate
-from server.limits.gate import hold_bytes
 from server.problems import Problem
 from server.request.exchange import Exchange, media_type, while_wanted
 from server.request.mel import JSON, decode_mel, mel_path
@@ -77,8 +76,7 @@ async def _answer(exchange: Exchange, admitted: Admitted, output: OutputSpec, he
     exchange.expect(admitted, VALUE_BYTES * (samples + samples * output.rate // sample_rate))
     x, reached = await exchange.synthesize(admitted, output.level)
     encode = partial(output.format.encode, x, sample_rate, output.rate, output.origin)
-    encoded = await exchange.encode(output.format.name, encode, lambda encoded: encoded.clipped)
-    hold_bytes(exchange.http, len(encoded.body))
+    encoded = await exchange.encode(output.format.name, encode)
     duration = encoded.samples / output.rate
     headers |= {} if reached == output.level else {"X-Gain": f"{reached.gain:.2f}"}
     headers |= {
