@@ -28,10 +28,7 @@ LOST = RuntimeError("CUDA error: an illegal memory access was encountered; secre
 
 
 class FakeSynthesizer:
-    """Outputs each frame's mean and noise, less with corrections; can be blocked (`gate`) or made to fail.
-
-    A `fault` applies after the warm-up: an exception is raised, a function changes the audio.
-    """
+    """Outputs each frame's mean and noise; `gate` blocks it, a `fault` raises or changes audio after the warm-up."""
 
     family = "fake"
     dtype = "float32"
@@ -69,10 +66,7 @@ class FakeSynthesizer:
 
 
 class RowSynthesizer(FakeSynthesizer):
-    """Synthesizes several mels in one run with memory for `capacity` frames; fails if one starts with POISON.
-
-    `runs` lists the frames of all runs after the warm-up.
-    """
+    """Synthesizes mels at once, up to `capacity` frames, listed in `runs`; fails if one starts with POISON."""
 
     def __init__(self, capacity=10**9):
         super().__init__()

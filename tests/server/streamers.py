@@ -18,10 +18,7 @@ REACH = 3
 
 
 class Streamer(FakeSynthesizer):
-    """Outputs the mean of seven frames with noise; raises `fault` from frame `fault_at` on.
-
-    Its gate closes by itself after step `shut_after` of a stream.
-    """
+    """Outputs means of seven frames with noise, up to step `shut_after`; raises `fault` from frame `fault_at` on."""
 
     def __init__(self, name="streamer", mel_config=None):
         super().__init__(name, mel_config)

@@ -30,10 +30,7 @@ class Tones:
 
 
 class ToyObjective(Objective):
-    """An autoencoder and a critic of its output, which skips every third step.
-
-    With `noise` the loss uses random numbers; at the steps of `poison` the model's loss is NaN.
-    """
+    """An autoencoder and a critic that skips every third step, with random `noise`, and NaN at steps `poison`."""
 
     def __init__(self, noise=0.0, poison=(), width=4):
         model = nn.Sequential(nn.Linear(8, width), nn.Tanh(), nn.Dropout(noise), nn.Linear(width, 8))

@@ -180,7 +180,7 @@ class AsyncClient(AbstractAsyncContextManager["AsyncClient"]):
             base, why = self._http.base_url, str(error) or f"timeout of {self._timeout:g} s"  # timeouts have no message
             # The message omits the path and the user, which may contain a password.
             proxies = getproxies() if self._trust_env else {}
-            hint = f" (through the environment's {base.scheme}_proxy?)" if {base.scheme, "all"} & proxies.keys() else ""
+            hint = " (through a proxy of the environment?)" if {base.scheme, "all"} & proxies.keys() else ""
             raise NoAnswerError(f"{base.scheme}://{base.netloc.decode()} did not answer: {why}{hint}") from error
         if not answer.is_success:
             raise error_of(read_problem(answer.status_code, answer.content, answer.headers.get("Retry-After")))

@@ -114,7 +114,7 @@ def test_api_keys_are_sent(ready, streamer, tmp_path):
                 assert sum(map(len, speech)) == 5 * 256
 
 
-def test_an_unreachable_server_raises_no_answer_error():
+def test_an_unreachable_server_raises_no_answer_error(monkeypatch):
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -123,6 +123,12 @@ def test_an_unreachable_server_raises_no_answer_error():
             client.models()
         with pytest.raises(NoAnswerError, match="could not be reached"), client.stream(mel_of(5)):
             pass
+    monkeypatch.setenv("http_proxy", url)
+    with Client(url) as client, pytest.raises(NoAnswerError, match=r"\(through a proxy of the environment\?\)$"):
+        client.models()
+    monkeypatch.setenv("all_proxy", "socks5://127.0.0.1:1")
+    with pytest.raises(ValueError, match=r"install httpx\[socks\]"):
+        Client(url)
 
 
 @pytest.mark.parametrize("kind", [Client, AsyncClient])

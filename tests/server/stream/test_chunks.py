@@ -23,10 +23,7 @@ FRAME_SECONDS = TINY_MEL.hop_length / TINY_MEL.sample_rate
 
 
 class PacedEngine:
-    """Delays each chunk by `wait` seconds and computes it `speed` times faster than real time.
-
-    It has its own clock. The first chunk does not wait.
-    """
+    """Delays all chunks but the first by `wait` seconds; computes `speed` times faster than real time."""
 
     name = "paced"
 

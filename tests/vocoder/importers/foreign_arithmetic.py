@@ -90,11 +90,7 @@ def r9y9_network(state, layers, cycle):
 
 
 def generated(network, cond, sample, first):
-    """Generate (B, T) by running the network on the whole past for every sample.
-
-    `sample` maps the outputs of the newest step and its number to the sample and the network's next input;
-    `first` is the input before the first sample.
-    """
+    """Generate (B, T) from the whole past; `sample` maps outputs and step to a sample and the next input."""
     inputs, made = [first], []
     for t in range(cond.shape[2]):
         x, next_input = sample(network(torch.stack(inputs, dim=2), cond[:, :, : t + 1])[:, :, -1], t)

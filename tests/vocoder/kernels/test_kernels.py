@@ -1,5 +1,6 @@
 import itertools
 import time
+from unittest.mock import Mock
 
 import numba
 import numpy as np
@@ -77,6 +78,15 @@ def test_kernels_that_cannot_be_compiled_are_skipped_with_a_warning(monkeypatch)
         assert kernel("panels", "nothing") is None
     monkeypatch.setattr(numba.config, "DISABLE_JIT", 1)
     assert kernel.__wrapped__("gate", "gated", torch.float32) is None
+
+
+def test_kernels_work_without_space_for_their_code_or_for_a_thread(monkeypatch, caplog):
+    launcher._log_unsaved.cache_clear()
+    unsaved = numba.cfunc("void(voidptr)", nopython=True)
+    monkeypatch.setattr(numba, "cfunc", Mock(side_effect=[OSError("No space left on device"), unsaved]))
+    monkeypatch.setattr(launcher.threading.Timer, "start", Mock(side_effect=RuntimeError("can't start new thread")))
+    assert kernel.__wrapped__("turns", "in_turn") is not None
+    assert [message.partition(",")[0] for message in caplog.messages] == ["cannot save compiled code"]
 
 
 @njit
