@@ -37,8 +37,6 @@ class Correction(nn.Module):
     Raises a ConfigError if the mel config is not correctable.
     """
 
-    spread: Tensor
-
     def __init__(self, config: MelConfig, count: int, filter: MelFilter | None = None) -> None:
         super().__init__()
         if count and not config.correctable:
@@ -48,7 +46,7 @@ class Correction(nn.Module):
             )
         self.config, self.count, self.order = config, count, Order(config, max(count, 1))
         self.filter = MelFilter(config) if filter is None else filter
-        self.register_buffer("spread", _spread(self.filter, config, count), persistent=False)
+        self.spread = nn.Buffer(_spread(self.filter, config, count), persistent=False)
 
     def with_count(self, count: int | None) -> "Correction":
         """Return the correction with another count, or itself if that is None."""

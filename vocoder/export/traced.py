@@ -92,13 +92,10 @@ class MelProgram(nn.Module):
     part.
     """
 
-    window: Tensor
-
     def __init__(self, program: Program, sigma: float, inverted: MelConfig | None = None) -> None:
         super().__init__()
         self.program, self.sigma, self.inverted = program, sigma, inverted
-        window = None if inverted is None else torch.hann_window(inverted.n_fft)
-        self.register_buffer("window", window, persistent=False)
+        self.window = nn.Buffer(torch.hann_window(0 if inverted is None else inverted.n_fft), persistent=False)
 
     def forward(self, mel: Tensor) -> Tensor | tuple[Tensor, Tensor, Tensor]:
         """Return the audio, or mag, x and y."""

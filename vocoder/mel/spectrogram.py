@@ -59,13 +59,11 @@ class MelSpectrogram(nn.Module):
     bands; this is accurate enough for a loss and takes half the time.
     """
 
-    filterbank: Tensor
-
     def __init__(self, config: MelConfig, *, precise: bool = True) -> None:
         super().__init__()
         self.config = config
         self.precise = precise
-        self.register_buffer("filterbank", mel_filterbank(config).float(), persistent=False)
+        self.filterbank = nn.Buffer(mel_filterbank(config).float(), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Compute the mel (B, n_mels, `config.frames(T)`) of x (B, T) in [-1, 1]; raises a ValueError if too short."""
