@@ -80,7 +80,7 @@ class AsyncClient(AbstractAsyncContextManager["AsyncClient"]):
 
     async def models(self) -> list[ModelInfo]:
         """Return the models of the server, the default first; raises a VocoderError as `synthesize` does."""
-        return answers.read_models(await self._call(requests.MODELS))
+        return answers.read_models(await self._again(self._send, requests.MODELS))
 
     async def synthesize(self, mel: Any, **options: Unpack[SpeechOptions]) -> Speech:
         """Turn a mel (n_mels, frames), array or tensor, into audio.
@@ -98,7 +98,7 @@ class AsyncClient(AbstractAsyncContextManager["AsyncClient"]):
 
     async def speech(self, mel: Any, options: SpeechOptions) -> Speech:
         """Return what `synthesize` does, without a warning."""
-        return answers.read_speech(await self._call(requests.synthesis_call(mel, options)))
+        return answers.read_speech(await self._again(self._send, requests.synthesis_call(mel, options)))
 
     async def mel(
         self, audio: Audio, sample_rate: int | None = None, *, model: str | None = None, preset: str | None = None
@@ -116,7 +116,7 @@ class AsyncClient(AbstractAsyncContextManager["AsyncClient"]):
         Raises the errors of `synthesize`, a ValueError for samples that are not finite, not (T,) or without a rate and
         for a file with one, and an OSError if the file cannot be read.
         """
-        return answers.read_mel(await self._call(requests.mel_call(audio, sample_rate, model, preset)))
+        return answers.read_mel(await self._again(self._send, requests.mel_call(audio, sample_rate, model, preset)))
 
     @asynccontextmanager
     async def stream(self, mel: Any, **options: Unpack[SpeechOptions]) -> AsyncIterator["AsyncSpeechStream"]:
@@ -140,7 +140,7 @@ class AsyncClient(AbstractAsyncContextManager["AsyncClient"]):
     @asynccontextmanager
     async def open_stream(self, options: SpeechOptions) -> AsyncIterator["AsyncSpeechStream"]:
         """Open a stream as `stream` does, for callers that send the frames themselves."""
-        connection, start = await self._again(lambda: self._dial(options))
+        connection, start = await self._again(self._dial, options)
         async with connection:
             stream = AsyncSpeechStream(connection, start, self._timeout)
             try:
@@ -169,9 +169,6 @@ class AsyncClient(AbstractAsyncContextManager["AsyncClient"]):
             raise answers.connection_error(error) from error
         return connection, start
 
-    async def _call(self, call: Call) -> httpx.Response:
-        return await self._again(lambda: self._send(call))
-
     async def _send(self, call: Call) -> httpx.Response:
         try:
             async with asyncio.timeout(self._timeout):
@@ -198,11 +195,11 @@ class AsyncClient(AbstractAsyncContextManager["AsyncClient"]):
                     raise BadAnswerError(f"the answer is larger than {self._max_bytes} bytes (max_bytes)")
             return httpx.Response(response.status_code, headers=response.headers, content=bytes(content))
 
-    async def _again(self, attempt: Callable[[], Awaitable[T]]) -> T:
+    async def _again(self, attempt: Callable[[Any], Awaitable[T]], given: Any) -> T:
         done = 0
         while True:
             try:
-                return await attempt()
+                return await attempt(given)
             except VocoderError as error:
                 wait = self._retries.wait(error, done)
                 if wait is None:
