@@ -11,7 +11,6 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from vocoder.export.traced import ExportError, Traced, program_of, silent_libraries, traced, traced_for_sherpa
 from vocoder.flows.minimum_phase import MinimumPhaseFilter
@@ -30,16 +29,12 @@ CONSTANT = "lifted_tensor"  # found in the names of a program's constants, such 
 @silent_libraries()
 def write_onnx(traced: Traced, file: Path) -> None:
     """Write a program as an ONNX file, with the facts that its users need as metadata of the model."""
-    plain = traced.program.run_decompositions({torch.ops.aten.silu.default: _silu})
+    # Runtimes do not fuse these operations: some fused ones lack float64.
+    plain = traced.program.run_decompositions({torch.ops.aten.silu.default: lambda x: x / (1.0 + torch.exp(-x))})
     program = torch.onnx.export(plain, (), opset_version=OPSET, output_names=traced.outputs, dynamo=True, verbose=False)
     assert program is not None
     program.model.metadata_props.update(traced.about)
     program.save(str(file))
-
-
-def _silu(x: Tensor) -> Tensor:
-    """Return x * sigmoid(x), in operations that runtimes do not fuse: some fused ones lack float64."""
-    return x / (1.0 + torch.exp(-x))
 
 
 @silent_libraries()
@@ -151,18 +146,16 @@ def _halve(graph: Any, exact: Collection[str]) -> None:
 
 
 def _quantise(file: Path, exact: Collection[str]) -> None:
+    """Quantise products, but not those of constants, nor in the correction, which would aim at a wrong mel."""
     import onnx
     from onnxruntime.quantization import quantize_dynamic
 
-    kept = [node.name for node in onnx.load(str(file)).graph.node if _must_be_exact(node, exact)]
+    kept = []
+    for node in onnx.load(str(file)).graph.node:
+        scopes = [entry.value for entry in node.metadata_props if entry.key == "pkg.torch.onnx.name_scopes"]
+        kept += [node.name] if any(_is_exact(name, exact) for name in (*scopes, *node.input)) else []
     with silent_libraries():  # the quantiser warns that it leaves float64 alone
         quantize_dynamic(str(file), str(file), op_types_to_quantize=["MatMul"], per_channel=True, nodes_to_exclude=kept)
-
-
-def _must_be_exact(node: Any, exact: Collection[str]) -> bool:
-    """Return whether a node is part of the correction, which would aim at a wrong mel, or has a constant factor."""
-    scopes = [entry.value for entry in node.metadata_props if entry.key == "pkg.torch.onnx.name_scopes"]
-    return any(_is_exact(name, exact) for name in (*scopes, *node.input))
 
 
 def _is_exact(name: str, exact: Collection[str]) -> bool:
