@@ -9,6 +9,7 @@ import dataclasses
 import hashlib
 import json
 import logging
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -238,17 +239,14 @@ def _read_tensors(path: Path, sha256: str | None, weights: bool) -> dict[str, Te
 
 
 def _load_weights(model: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Load tensors, perhaps by their names in version 0.1: `upsampling` of `condition`, and `log_s` of `log_scale`."""
+    known, named = model.state_dict().keys(), dict(tensors)
+    for name in tensors.keys() - known:
+        named[re.sub(r"\.log_s$", ".log_scale", re.sub(r"^upsampling\.", "condition.", name))] = named.pop(name)
     try:
-        known = model.state_dict().keys()
-        model.load_state_dict({name if name in known else _today(name): value for name, value in tensors.items()})
+        model.load_state_dict(named)
     except RuntimeError as error:
         raise CheckpointError(f"{path} does not fit its config.json: {error}") from error
-
-
-def _today(name: str) -> str:
-    """Return a tensor's name of today; version 0.1 called `condition` `upsampling`, and `log_scale` `log_s`."""
-    name = name.replace("upsampling.", "condition.", 1) if name.startswith("upsampling.") else name
-    return f"{name.removesuffix('log_s')}log_scale" if name.endswith(".log_s") else name
 
 
 def _config_sha256(config: Mapping[str, Any]) -> str:
