@@ -42,15 +42,11 @@ def import_model(
     provenance: dict[str, Any] = {"imported": {name: value for name, value in origin.items() if value is not None}}
     if imported.notes:
         provenance["notes"] = list(imported.notes)
-    save_model(directory, imported.model, imported.mel_config, provenance, card=_card(layout, weights, imported))
-    return imported
-
-
-def _card(layout: str, weights: Weights, imported: Imported) -> str:
-    notes = "".join(f"- {note}\n" for note in imported.notes)
-    return (
+    card = (
         f"# {Path(weights.source).stem}\n\nA vocoder imported from {weights.source} (layout {layout}, SHA-256 "
         f"`{weights.sha256}`).\nIts licence is that of the original, and its mel config is "
         f"`{imported.mel_config.name}`; see config.json.\n\n"
-        f"- {PRECISION}\n{notes}"
     )
+    card += "".join(f"- {note}\n" for note in (PRECISION, *imported.notes))
+    save_model(directory, imported.model, imported.mel_config, provenance, card=card)
+    return imported
