@@ -1,7 +1,7 @@
 """A ConvNeXt block in one pass that multiplies 8-bit integers, for processors with AVX-512 VNNI.
 
 Four neighbouring integers are stored as one float32, and handled as such until they are multiplied. A row of values is
-rounded to 255 steps, or 127 on either side of zero, of its own size; `vocoder.layers.integers` arranges the weights.
+rounded to 255 steps, or 127 on either side of zero, of its own size; `vocoder.layers.frame_block` arranges the weights.
 """
 
 from typing import Any
