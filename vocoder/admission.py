@@ -1,7 +1,7 @@
 """Admit mels: check shape and values, convert them to the model's mel config, and apply the guard.
 
 The Python API, the commands, bulk runs and the server all use this module: `admit` for a whole mel, `StreamAdmission`
-for one that arrives in pieces. `adapt.shape` explains wrong shapes, `mel.values` wrong values, `guard.guard` the rest.
+for one that arrives in pieces. `adapt.path` explains wrong shapes, `mel.values` wrong values, `guard.guard` the rest.
 """
 
 import math
@@ -13,8 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vocoder.adapt.path import Converter, MelPath, Placement, model_for, path_between
-from vocoder.adapt.shape import shape_fault
+from vocoder.adapt.path import Converter, MelPath, Placement, model_for, path_between, shape_fault
 from vocoder.guard.automatic import UnsureError, recognised_config
 from vocoder.guard.guard import QUIET_FRAMES, guards, judge
 from vocoder.guard.verdict import Verdict

@@ -5,9 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from torch import Tensor
 
-from vocoder.adapt.path import pass_one_of
-from vocoder.adapt.shape import bands_hint
-from vocoder.guard.guard import Guard, guard_of, looks_transposed
+from vocoder.adapt.path import bands_hint, pass_one_of
+from vocoder.guard.guard import Guard, guards, looks_transposed
 from vocoder.guard.verdict import UNSURE, fault, recognised, remedy, unsure
 from vocoder.layers.recogniser import Guess, Recognition
 from vocoder.mel.config import PRESETS, MelConfig
@@ -29,7 +28,7 @@ def recognised_config(mel: Tensor | np.ndarray, own: MelConfig) -> MelConfig:
     Raises an UnsureError if it is unclear; the message names the two likeliest conventions, or the mel's fault.
     """
     mel = finite_values(mel).cpu()
-    guard, across = (guard_of(size) for size in mel.shape)
+    guard, across = map({guard.mel_config.n_mels: guard for guard in guards()}.get, mel.shape)
     if guard is None:
         return _by_bands(mel.shape, own)
     if (scaled := guard.scaled_preset(mel)) is not None:

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from vocoder.adapt.path import MelPath
-from vocoder.adapt.shape import shape_fault
+from vocoder.adapt.path import MelPath, shape_fault
 from vocoder.checkpoint import CheckpointError, load_model
 from vocoder.directories import ASSETS, GUARDS
 from vocoder.guard.verdict import NAMED, UNFAMILIAR, UNSURE, Verdict, encoding_message, fault, preset_of, recognised
@@ -209,11 +208,6 @@ load_guard = cache(Guard)
 def guards() -> Iterator[Guard]:
     """Yield the shipped guards, loaded lazily, starting with the one for nvidia mels."""
     return (load_guard(ASSETS / name) for name in GUARDS)
-
-
-def guard_of(n_mels: int) -> Guard | None:
-    """Return the shipped guard for this number of bands, or None."""
-    return next((guard for guard in guards() if guard.mel_config.n_mels == n_mels), None)
 
 
 def check(mel: Any, config: MelConfig | None = None) -> Verdict:

@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from vocoder.adapt.adapter import Adapter, FrameTimes, centre_of
-from vocoder.adapt.path import Converter, MelPath, Placement, pass_one_of, path_between
-from vocoder.adapt.shape import bands_hint
+from vocoder.adapt.path import Converter, MelPath, Placement, bands_hint, pass_one_of, path_between
 from vocoder.checkpoint import load_model
 from vocoder.directories import MODELS
 from vocoder.loading import model_directory
