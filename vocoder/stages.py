@@ -231,7 +231,11 @@ class Pipeline:
             return run(self.stages, {MEL: mel}).signal
         goal = self.frames + frames
         for stage in self.stages:
-            self._run(stage, self._limit(goal + self._ahead[stage.output]))
+            output, stop = self._tracks[stage.output], self._limit(goal + self._ahead[stage.output])
+            if stop > output.end:
+                span = Span(stage.start_of_window(output.end), output.end, stop, self._limit(stop + stage.after))
+                windows = [self._tracks[name].window(span.first, span.last) for name in stage.inputs]
+                output.append(stage.made(span, *windows)[0], stop - output.end)
         made = self._tracks[self.stages[-1].output].window(self.frames, goal)
         self.frames = goal
         self._forget()
@@ -239,14 +243,6 @@ class Pipeline:
 
     def _limit(self, frame: int) -> int:
         return frame if self.total is None else min(frame, self.total)
-
-    def _run(self, stage: Stage, stop: int) -> None:
-        output = self._tracks[stage.output]
-        if stop <= output.end:
-            return
-        span = Span(stage.start_of_window(output.end), output.end, stop, self._limit(stop + stage.after))
-        windows = [self._tracks[name].window(span.first, span.last) for name in stage.inputs]
-        output.append(stage.made(span, *windows)[0], stop - output.end)
 
     def _forget(self) -> None:
         needed = {self.stages[-1].output: self.frames}
