@@ -45,7 +45,10 @@ class FrameBlock(nn.Module):
         compiled = self.compiled(x)
         if compiled is not None:
             return compiled(x.contiguous(), seen.contiguous()).transpose(1, 2)
-        moved: Tensor = self.contract(F.gelu(self.expand(self.norm(self._mixed(seen)))))
+        # The steps are a row of pixels in channels-last memory, for oneDNN.
+        padded = F.pad(seen, (0, 0, self.before, self.after)).transpose(1, 2).unsqueeze(2)
+        mixed = F.conv2d(padded, self.depthwise.weight.unsqueeze(2), self.depthwise.bias, groups=x.shape[2])
+        moved: Tensor = self.contract(F.gelu(self.expand(self.norm(mixed.squeeze(2).transpose(1, 2)))))
         return torch.addcmul(x, moved.to(x.dtype), self.scale).transpose(1, 2)
 
     def compiled(self, x: Tensor) -> "AtOnce | None":
@@ -87,12 +90,6 @@ class FrameBlock(nn.Module):
         else:
             return None
         return None if run is None else AtOnce(run, self.before, weights, sizes, most)
-
-    def _mixed(self, x: Tensor) -> Tensor:
-        """Convolve over the steps, as a row of pixels in channels-last memory for oneDNN."""
-        padded = F.pad(x, (0, 0, self.before, self.after)).transpose(1, 2).unsqueeze(2)
-        mixed = F.conv2d(padded, self.depthwise.weight.unsqueeze(2), self.depthwise.bias, groups=x.shape[2])
-        return mixed.squeeze(2).transpose(1, 2)
 
 
 class AtOnce:

@@ -189,13 +189,12 @@ class Excitation(nn.Module):
         steps = source.shape[2] // gains.shape[2]
         gains = gains if steps == 1 else gains.repeat_interleave(steps, dim=2)
         harmonic, random = gains.chunk(2, dim=1)
-        return self._mixed(2 * harmonic * source), sigma * (self.floor + 1.4 * random)
-
-    def _mixed(self, source: Tensor) -> Tensor:
-        rows = source.transpose(1, 2)
+        rows = (2 * harmonic * source).transpose(1, 2)
         if self.mixing.requires_grad or not takes(rows):
-            return (rows @ self._matrix()).transpose(1, 2)
-        return self._kept.of((self.mixing,), lambda: Matrix(self._matrix())).times(rows.contiguous()).transpose(1, 2)
+            mixed = rows @ self._matrix()
+        else:
+            mixed = self._kept.of((self.mixing,), lambda: Matrix(self._matrix())).times(rows.contiguous())
+        return mixed.transpose(1, 2), sigma * (self.floor + 1.4 * random)
 
     def _matrix(self) -> Tensor:
         return MIXING_STEP_SCALE * self.mixing.t()
