@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vocoder.kernels.memory import LANES, LEAST_POWER, MAX_BOOST, MAX_DIFFERENCE
+from vocoder.kernels.memory import LANES, LEAST_POWER, MAX_DIFFERENCE
 from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import mel_filterbank
 
@@ -36,10 +36,6 @@ class MelFilter(nn.Module):
         magnitude = (real.square() + imaginary.square() + LEAST_POWER).sqrt()
         own = (magnitude @ self.filterbank.T).clamp_min(self.floor).log()
         return (target - own).clamp(-MAX_DIFFERENCE, MAX_DIFFERENCE)
-
-    def log_gain(self, move: Tensor) -> Tensor:
-        """Return the log-gains (..., bins) that move the mel by `move` (..., n_mels) nepers."""
-        return move.clamp(-MAX_BOOST, MAX_BOOST) @ self.spread
 
 
 Pair = tuple[Tensor, Tensor]

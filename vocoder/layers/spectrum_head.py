@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from vocoder.config import Checked, Positive, Rules
 from vocoder.kernels.launcher import FLOATS, compilable, kernel
-from vocoder.kernels.memory import LANES
+from vocoder.kernels.memory import LANES, MAX_BOOST
 from vocoder.layers.mel_filter import MelFilter, Pair, vector_tables
 from vocoder.layers.product import Kept, Product
 from vocoder.mel.config import MelConfig
@@ -106,7 +106,8 @@ class SpectrumHead(nn.Module):
         envelope = torch.exp((mel - self.width) @ self.extended)
         excited = torch.split(excitation, self.bins, dim=2)
         real, imaginary = envelope * (gain * excited[0] + real), envelope * (gain * excited[1] + imaginary)
-        scale = torch.exp(self.filter.log_gain(self.filter.difference(real, imaginary, target)))
+        move = self.filter.difference(real, imaginary, target).clamp(-MAX_BOOST, MAX_BOOST)
+        scale = torch.exp(move @ self.filter.spread)
         return torch.cat([scale * real, scale * imaginary], dim=2)
 
     def audio(self, spectrum: Tensor, owned: Tensor | None = None) -> Tensor:
