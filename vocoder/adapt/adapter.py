@@ -111,13 +111,12 @@ class Adapter:
         self.times = FrameTimes(source, self.target, model.config.before, model.config.after)
         """positions of output frames among input frames"""
 
-    def delay(self, source: MelConfig) -> int | None:
-        """Return by how many samples frames of a mel config are later than its input, or None if values differ."""
-        return delay_between(source, self.source, self.target.sample_rate)
+    def delay(self, source: MelConfig, target: MelConfig) -> int | None:
+        """Return by how many samples frames of `source` are later than its input.
 
-    def takes(self, source: MelConfig, target: MelConfig) -> bool:
-        """Return whether mels of `source` convert exactly to its input, and its output exactly to `target`."""
-        return self.delay(source) is not None and not differences(self.target, target)
+        None if mels of `source` do not convert exactly to its input, or its output not exactly to `target`.
+        """
+        return None if differences(self.target, target) else delay_between(source, self.source, target.sample_rate)
 
 
 @cache
@@ -136,7 +135,7 @@ def adapter_between(source: MelConfig, target: MelConfig, directory: Path = DIRE
     """Return the adapter from one mel config to another, or None."""
     configs = (config for config in sorted(directory.glob("*/config.json")) if _bands_of(config) == source.n_mels)
     adapters = (load_adapter(config.parent) for config in configs)
-    return next((adapter for adapter in adapters if adapter.takes(source, target)), None)
+    return next((adapter for adapter in adapters if adapter.delay(source, target) is not None), None)
 
 
 @cache

@@ -166,7 +166,7 @@ def _path(source: MelConfig, target: MelConfig, adapt: AdaptMode) -> MelPath | N
     if (delay := delay_between(source, target, target.sample_rate)) is not None:
         return MelPath(source, target, delay)
     adapter = adapter_between(source, target) if adapt == "on" else None
-    return None if adapter is None else MelPath(source, target, adapter.delay(source) or 0, adapter)
+    return None if adapter is None else MelPath(source, target, adapter.delay(source, target) or 0, adapter)
 
 
 def pass_one_of(presets: Sequence[str], target: MelConfig) -> str:

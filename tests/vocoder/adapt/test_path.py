@@ -81,8 +81,8 @@ def test_an_adapter_also_takes_normalised_mels():
     adapter = toy_adapter(source)
     mean = tuple(float(v) for v in torch.linspace(-3, -1, 80))
     normalised = dataclasses.replace(source, mean=mean, variance=(0.25,) * 80)
-    assert adapter.takes(normalised, NVIDIA)
-    assert not adapter.takes(preset("r9y9"), NVIDIA)
+    assert adapter.delay(normalised, NVIDIA) == 0
+    assert adapter.delay(preset("r9y9"), NVIDIA) is None
     mel = mel_of(source, 6) / math.log(10.0)
     scaled = (mel - torch.tensor(mean)[:, None]) / 0.5
     expected = MelPath(source, NVIDIA, 0, adapter).convert(mel)
