@@ -62,7 +62,9 @@ def run_program(
 
 def _dispatch(program: str, commands: Mapping[str, tuple[str, str]], arguments: list[str], extra: str) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(_usage(program, commands))
+        print(f"usage: {program} COMMAND [-h] ...\n       {program} --version\n")
+        for name, (_, summary) in commands.items():
+            print(f"  {name:{max(map(len, commands))}}  {summary}")
         return 0 if arguments else 2
     name = arguments[0]
     if name == "--version":
@@ -93,12 +95,6 @@ def _dispatch(program: str, commands: Mapping[str, tuple[str, str]], arguments: 
         return _complain(parser.prog, f"there is not enough memory: {error}", 1)
     except KeyboardInterrupt:
         return _complain(parser.prog, "interrupted", 130)
-
-
-def _usage(program: str, commands: Mapping[str, tuple[str, str]]) -> str:
-    width = max(map(len, commands))
-    lines = [f"  {name:{width}}  {summary}" for name, (_, summary) in commands.items()]
-    return "\n".join([f"usage: {program} COMMAND [-h] ...", f"       {program} --version", "", *lines])
 
 
 def _complain(program: str, text: str, status: int) -> int:
