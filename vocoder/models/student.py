@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from vocoder.config import Count, Rules
 from vocoder.flows.affine import ConditionalAffine
 from vocoder.flows.conv1x1 import MATRIX_STEP_SCALE, InvertibleConv1x1, swap_order
-from vocoder.flows.coupling import soft_clip
-from vocoder.flows.inverse_autoregressive import InverseAutoregressive
+from vocoder.flows.coupling import InverseAutoregressive, soft_clip
 from vocoder.flows.lapped import LappedTransform
 from vocoder.flows.minimum_phase import MinimumPhaseFilter
 from vocoder.layers.conditioning import MelEncoder, PitchNet, normalised
