@@ -74,8 +74,15 @@ class LinearPrediction(nn.Module):
         if mel_config.hop_length % config.subframes:
             raise ConfigError(f"hop_length {mel_config.hop_length} must be a multiple of {config.subframes} subframes")
         self.config, self.mel_config = config, mel_config
-        bands, offset = _interpolation(mel_config, config.above_db)
-        self.bands, self.offset = nn.Buffer(bands, persistent=False), nn.Buffer(offset, persistent=False)
+        # The spectrum's logarithm is interpolated between band centres, and constant outside the outermost ones.
+        hertz = torch.arange(mel_config.n_fft // 2 + 1, dtype=torch.float64) * mel_config.sample_rate / mel_config.n_fft
+        bands, width = band_interpolation(mel_config, hertz), band_centres(mel_config)[1].clamp_min(1e-12)
+        window_power = torch.hann_window(mel_config.win_length, dtype=torch.float64).square().sum()
+        rms = math.log(MEAN_TO_RMS) if mel_config.power == 1 else 0.0
+        offset = rms - (2 / mel_config.power) * (bands @ width.log()) - window_power.log()
+        beyond = torch.where(hertz > mel_config.f_max, offset + config.above_db * math.log(10) / 10, offset)
+        self.bands, self.offset = nn.Buffer(bands, persistent=False), nn.Buffer(beyond, persistent=False)
+        """matrix (bins, n_mels) and offset (bins,) from log mel energies to the log power density"""
         angle = 2 * math.pi * config.bandwidth * torch.arange(config.order + 1).double() / mel_config.sample_rate
         self.lags = nn.Buffer(torch.exp(-0.5 * angle.square()), persistent=False)  # smooths spectra with a Gaussian
 
@@ -111,16 +118,3 @@ class ConstantPrediction:
         """Return coefficients (B, frames, 1) and log-gains (B, frames) for a mel (B, n_mels, frames)."""
         log_gain = mel.new_full((mel.shape[0], mel.shape[2]), self.log_gain)
         return torch.full_like(log_gain, self.emphasis)[:, :, None], log_gain
-
-
-def _interpolation(config: MelConfig, above_db: float) -> tuple[Tensor, Tensor]:
-    """Return the matrix (bins, n_mels) and the offset (bins,) from log mel energies to the log power density.
-
-    The spectrum's logarithm is interpolated between band centres, and constant outside the outermost ones.
-    """
-    hertz = torch.arange(config.n_fft // 2 + 1, dtype=torch.float64) * config.sample_rate / config.n_fft
-    bands, width = band_interpolation(config, hertz), band_centres(config)[1]
-    window_power = torch.hann_window(config.win_length, dtype=torch.float64).square().sum()
-    rms = math.log(MEAN_TO_RMS) if config.power == 1 else 0.0
-    offset = rms - (2 / config.power) * (bands @ width.clamp_min(1e-12).log()) - window_power.log()
-    return bands, torch.where(hertz > config.f_max, offset + above_db * math.log(10) / 10, offset)
