@@ -37,9 +37,8 @@ def local_directory(model: str | Path) -> Path | None:
         return None
     names = shipped_models()
     meant = "".join(f"; did you mean {name}?" for name in get_close_matches(str(model).lower(), names, n=1)) or ":"
-    raise CheckpointError(
-        f"there is no model {str(model)!r}{meant} give a directory, or one of the shipped names {', '.join(names)}"
-    )
+    advice = f"give a directory, or one of the shipped names {', '.join(names)}"
+    raise CheckpointError(f"there is no model {str(model)!r}{meant} {advice}")
 
 
 def model_name(model: str | Path) -> str:

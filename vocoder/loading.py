@@ -67,10 +67,9 @@ def load(
     checkpoint = load_model(directory)
     if dtype == torch.int8 and not multiplies_integers(checkpoint.family, device):
         able = ", ".join(name for name, family in FAMILIES.items() if family.integers)
-        raise DeviceError(
-            f"int8 needs a model of the family {able}, a CPU with AVX-512 VNNI, and numba; {model} is a "
-            f"{checkpoint.family} on {device}, so leave dtype out (auto), or choose bfloat16 or float32"
-        )
+        needed = f"int8 needs a model of the family {able}, a CPU with AVX-512 VNNI, and numba"
+        advice = "leave dtype out (auto), or choose bfloat16 or float32"
+        raise DeviceError(f"{needed}; {model} is a {checkpoint.family} on {device}, so {advice}")
     dtype = own_dtype(checkpoint.family, checkpoint.provenance, device) if dtype is None else dtype
     return Synthesizer(checkpoint, model_name(model), device, dtype, guard)
 

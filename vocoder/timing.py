@@ -65,11 +65,9 @@ def machine(device: str | torch.device = "cpu", clock: Clock = QUIET) -> str:
     processor = f"{(names or [platform.processor() or platform.machine()])[0]}, {cores} cores"
     if torch.device(device).type == "cuda":
         processor = torch.cuda.get_device_name(device)
-    counted = "of processor time, " if clock is BUSY else ""
-    return (
-        f"{processor}, {torch.get_num_threads()} threads, {counted}PyTorch {torch.__version__}, "
-        f"products of {MATRIX_SIZE}-cubes in GFLOP/s: {', '.join(rates)}"
-    )
+    threads = f"{torch.get_num_threads()} threads" + (", of processor time" if clock is BUSY else "")
+    measured = f"products of {MATRIX_SIZE}-cubes in GFLOP/s: {', '.join(rates)}"
+    return f"{processor}, {threads}, PyTorch {torch.__version__}, {measured}"
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], text: int = 1) -> str:

@@ -29,10 +29,8 @@ def resample(x: Audio, source_rate: int, target_rate: int) -> Audio:
     divisor = math.gcd(source_rate, target_rate)
     size = target_rate // divisor * (source_rate // divisor + 2 * half_width(source_rate, target_rate))
     if size > MAX_KERNEL_SIZE:
-        raise ValueError(
-            f"cannot resample from {source_rate} to {target_rate} Hz: their common divisor is only {divisor}; "
-            "use an intermediate rate with larger common divisors"
-        )
+        fault = f"their common divisor is only {divisor}; use an intermediate rate with larger common divisors"
+        raise ValueError(f"cannot resample from {source_rate} to {target_rate} Hz: {fault}")
     import torch  # not needed to read and write audio files
     import torchaudio
 

@@ -40,10 +40,8 @@ class Correction(nn.Module):
     def __init__(self, config: MelConfig, count: int, filter: MelFilter | None = None) -> None:
         super().__init__()
         if count and not config.correctable:
-            raise ConfigError(
-                f"a waveform can only be corrected towards natural-log magnitude mels with n_fft a multiple of "
-                f"hop_length, not towards {config.name!r} mels"
-            )
+            needed = "natural-log magnitude mels with n_fft a multiple of hop_length"
+            raise ConfigError(f"a waveform can only be corrected towards {needed}, not towards {config.name!r} mels")
         self.config, self.count, self.order = config, count, Order(config, max(count, 1))
         self.filter = MelFilter(config) if filter is None else filter
         self.spread = nn.Buffer(_spread(self.filter, config, count), persistent=False)

@@ -133,10 +133,9 @@ def program_of(
     Sampling(corrections=corrections, sharpen=sharpen)
     model = synthesizer.model
     if model.sequential:
-        raise ExportError(
-            f"a model of family {synthesizer.family} generates sample by sample, which is not a fixed sequence of "
-            f"operations: export a waveglow, or a student distilled from it"
-        )
+        fault = "generates sample by sample, which is not a fixed sequence of operations"
+        advice = "export a waveglow, or a student distilled from it"
+        raise ExportError(f"a model of family {synthesizer.family} {fault}: {advice}")
     correction = Correction(synthesizer.mel_config, model.config.corrections if corrections is None else corrections)
     program = Program(copy.deepcopy(model).cpu(), correction, sharpen, products).eval().requires_grad_(False)
     set_compute_dtype(program, torch.float32)
@@ -167,10 +166,8 @@ def traced_for_sherpa(synthesizer: Synthesizer, inner: Program, sigma: float | N
     Sampling(sigma=sigma)
     mel_config = synthesizer.mel_config
     if mel_config.log != "ln" or mel_config.power != 1.0 or mel_config.mean is not None:
-        raise ExportError(
-            f"acoustic models for sherpa-onnx predict natural logarithms of magnitudes, but this model takes mels of "
-            f"the mel config {mel_config.name!r}, which are not"
-        )
+        needed = "acoustic models for sherpa-onnx predict natural logarithms of magnitudes"
+        raise ExportError(f"{needed}, but this model takes mels of the mel config {mel_config.name!r}, which are not")
     sigma = synthesizer.model.config.sigma if sigma is None else sigma
     inverted = not differences(preset("vocos"), mel_config)
     program = MelProgram(inner, sigma, mel_config if inverted else None).eval()

@@ -116,9 +116,8 @@ def _named(model: WaveGlow) -> dict[str, tuple[str, tuple[int, ...]]]:
 def _mel(data: Mapping[str, Any], architecture: WaveGlowConfig) -> MelConfig:
     base, hop_length = preset("nvidia"), architecture.hop_length
     if (configured := setting(data, "hop_length", hop_length)) != hop_length:
-        raise CheckpointError(
-            f"hop_length is {configured} in the configuration, but the model generates {hop_length} samples per frame"
-        )
+        found = f"the model generates {hop_length} samples per frame"
+        raise CheckpointError(f"hop_length is {configured} in the configuration, but {found}")
     f_max = 0.0 if "mel_fmax" in data and data["mel_fmax"] is None else setting(data, "mel_fmax", base.f_max)
     f_max = f_max if f_max > 0 else setting(data, "sampling_rate", base.sample_rate) / 2  # as in librosa
     return mel_config_of(base, data, MEL_NAMES, hop_length=hop_length, n_mels=architecture.n_mels, f_max=f_max)

@@ -96,10 +96,8 @@ def _distribution(inputs: int, outputs: int, settings: Mapping[str, Any]) -> str
     if shape == "Normal" and outputs == 2:
         return "gaussian"
     if shape != "Logistic" or outputs % 3:
-        raise CheckpointError(
-            f"output_distribution is {shape} in the configuration, but out_channels is {outputs} in the weights: "
-            "Normal, one Gaussian, needs 2, and Logistic 3 per component"
-        )
+        found = f"output_distribution is {shape} in the configuration, but out_channels is {outputs} in the weights"
+        raise CheckpointError(f"{found}: Normal, one Gaussian, needs 2, and Logistic 3 per component")
     return "logistic"
 
 

@@ -74,10 +74,9 @@ class MelSpectrogram(nn.Module):
         padding = self.config.padding
         _check_audio(x)
         if x.shape[1] <= padding:
-            raise ValueError(
-                f"audio of {x.shape[1]} samples is too short for mel preset {self.config.name!r}, "
-                f"which reflects {padding} samples at each end: it needs at least {padding + 1}"
-            )
+            short = f"audio of {x.shape[1]} samples is too short for mel preset {self.config.name!r}"
+            needed = f"it needs at least {padding + 1}"
+            raise ValueError(f"{short}, which reflects {padding} samples at each end: {needed}")
         return F.pad(x[:, None], (padding, padding), mode="reflect")[:, 0]
 
     def frame(self, x_padded: Tensor) -> Tensor:

@@ -88,10 +88,8 @@ class MelRange:
         lower = largest <= high and low > smallest > low - (self.loudest - self.silence)
         reason = f" If only the floor is lower, raise smaller values to {self.silence:.4g}." if lower else ""
         reason = " No value is negative, so this is another scale." if low <= smallest and largest <= high else reason
-        return (
-            f"The values go from {smallest:.4g} to {largest:.4g}, but with this mel config digital silence is "
-            f"{self.silence:.4g} and full scale about {self.loudest:.4g}.{reason}"
-        )
+        expected = f"digital silence is {self.silence:.4g} and full scale about {self.loudest:.4g}"
+        return f"The values go from {smallest:.4g} to {largest:.4g}, but with this mel config {expected}.{reason}"
 
 
 mel_range = lru_cache(maxsize=64)(torch_defaults()(MelRange))
