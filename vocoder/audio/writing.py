@@ -1,12 +1,12 @@
 """Write audio files in various formats, marked with the origin of the audio."""
 
 import json
+from collections.abc import Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass, fields
 from io import BytesIO
 from operator import index
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -36,20 +36,18 @@ class AudioFormat:
     sample_rates: tuple[int, ...] = ()
 
 
-AUDIO_FORMATS: MappingProxyType[str, AudioFormat] = MappingProxyType(
-    {
-        "wav": AudioFormat("WAV", "PCM_16", bits=16),
-        "wav_24": AudioFormat("WAV", "PCM_24", bits=24),
-        "wav_f32": AudioFormat("WAV", "FLOAT"),
-        "flac": AudioFormat("FLAC", "PCM_16", bits=16),
-        "flac_24": AudioFormat("FLAC", "PCM_24", bits=24),
-        "ogg": AudioFormat("OGG", "VORBIS"),
-        "opus": AudioFormat("OGG", "OPUS", sample_rates=(8000, 12000, 16000, 24000, 48000)),
-        "mp3": AudioFormat(
-            "MP3", "MPEG_LAYER_III", sample_rates=(8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
-        ),
-    }
-)
+AUDIO_FORMATS: Mapping[str, AudioFormat] = {
+    "wav": AudioFormat("WAV", "PCM_16", bits=16),
+    "wav_24": AudioFormat("WAV", "PCM_24", bits=24),
+    "wav_f32": AudioFormat("WAV", "FLOAT"),
+    "flac": AudioFormat("FLAC", "PCM_16", bits=16),
+    "flac_24": AudioFormat("FLAC", "PCM_24", bits=24),
+    "ogg": AudioFormat("OGG", "VORBIS"),
+    "opus": AudioFormat("OGG", "OPUS", sample_rates=(8000, 12000, 16000, 24000, 48000)),
+    "mp3": AudioFormat(
+        "MP3", "MPEG_LAYER_III", sample_rates=(8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+    ),
+}
 
 
 @dataclass(frozen=True)

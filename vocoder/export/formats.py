@@ -3,10 +3,9 @@
 import io
 import math
 import tempfile
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -45,9 +44,8 @@ def write_torch_program(traced: Traced, file: Path) -> None:
     file.write_bytes(content.getbuffer())
 
 
-FORMATS: MappingProxyType[str, Callable[[Traced, Path], None]] = MappingProxyType(
-    {"onnx": write_onnx, SHERPA: write_onnx, "torch-export": write_torch_program}
-)
+Writer = Callable[[Traced, Path], None]
+FORMATS: Mapping[str, Writer] = {"onnx": write_onnx, SHERPA: write_onnx, "torch-export": write_torch_program}
 
 
 def export_model(

@@ -4,7 +4,6 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
-from types import MappingProxyType
 from typing import Any
 
 from vocoder.adapt.path import pass_one_of
@@ -15,21 +14,19 @@ from vocoder.mel.conventions import DB10, LOUDEST, NOT_SPEECH, PLAIN, SHUFFLED, 
 
 UNSURE, UNFAMILIAR = "unsure", "unfamiliar"
 NAMED = 0.5  # probability from which a message names the likeliest fault
-MESSAGES: Mapping[str, str] = MappingProxyType(
-    {
-        "range": "{range} No preset or common scale has such values: look for an offset, a factor or a wrong dtype.",
-        "padding": "In {count} frames all bands are {value:.4g}, which sounds like noise: remove padding, or pad with "
-        "{silence:.4g}. If low values were clipped, as by librosa's top_db=80, use top_db=None.",
-        "integers": "The mel seems to be computed from samples in -32768..32767: divide the audio by 32768, or "
-        "subtract ln(32768) = 10.3972 from the mel.",
-        "loud": "The mel is {decibels:.0f} dB above full scale, so its audio clips. Scale the audio to -1..1 before "
-        "computing the mel, or lower the mel.",
-        TRANSPOSED: "The mel looks transposed: its {n_mels} bands are columns. Send ({n_mels}, frames).",
-        SHUFFLED: "The frames of the mel look like speech, but not in this order.",
-        NOT_SPEECH: "The mel does not look like speech in any known convention. Its bands may be in another order, "
-        "or it may be another kind of sound.",
-    }
-)
+MESSAGES: Mapping[str, str] = {
+    "range": "{range} No preset or common scale has such values: look for an offset, a factor or a wrong dtype.",
+    "padding": "In {count} frames all bands are {value:.4g}, which sounds like noise: remove padding, or pad with "
+    "{silence:.4g}. If low values were clipped, as by librosa's top_db=80, use top_db=None.",
+    "integers": "The mel seems to be computed from samples in -32768..32767: divide the audio by 32768, or "
+    "subtract ln(32768) = 10.3972 from the mel.",
+    "loud": "The mel is {decibels:.0f} dB above full scale, so its audio clips. Scale the audio to -1..1 before "
+    "computing the mel, or lower the mel.",
+    TRANSPOSED: "The mel looks transposed: its {n_mels} bands are columns. Send ({n_mels}, frames).",
+    SHUFFLED: "The frames of the mel look like speech, but not in this order.",
+    NOT_SPEECH: "The mel does not look like speech in any known convention. Its bands may be in another order, "
+    "or it may be another kind of sound.",
+}
 """messages of faults that do not depend on conventions"""
 
 

@@ -8,10 +8,10 @@ import pickle
 import warnings
 import zipfile
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType, SimpleNamespace
+from types import SimpleNamespace
 from typing import IO, Any, ClassVar
 
 import torch
@@ -24,36 +24,32 @@ LEGACY_START = pickle.dumps(MAGIC_NUMBER, protocol=2)  # first bytes of a file i
 
 _MODEL_CLASSES = ("WaveGlow", "WN", "Invertible1x1Conv")
 _MODEL_MODULES = ("glow", "glow_old")
-_INERT = MappingProxyType(
-    {
-        "torch.nn.modules.container": ("ModuleList", "Sequential"),
-        "torch.nn.modules.conv": ("Conv1d", "Conv2d", "ConvTranspose1d", "ConvTranspose2d"),
-        "torch.nn.modules.activation": ("ReLU", "LeakyReLU"),
-        "torch.nn.utils.weight_norm": ("WeightNorm",),
-        "torch.nn.parallel.data_parallel": ("DataParallel",),
-        "torch.nn.parallel.distributed": ("DistributedDataParallel",),
-        "torch.nn.backends.thnn": ("_get_thnn_function_backend", "THNNFunctionBackend"),
-        "numpy": ("dtype",),
-        "numpy.core.multiarray": ("scalar",),
-        "numpy._core.multiarray": ("scalar",),
-        "argparse": ("Namespace",),
-    }
-)
-_MADE: MappingProxyType[str, Callable[..., Any]] = MappingProxyType(
-    {
-        "torch._utils._rebuild_tensor": _utils._rebuild_tensor,
-        "torch._utils._rebuild_tensor_v2": _utils._rebuild_tensor_v2,
-        "torch._utils._rebuild_parameter": lambda data, *_: data,
-        "torch._utils._rebuild_parameter_with_state": lambda data, *_: data,
-        "torch.Size": torch.Size,
-        "torch.device": torch.device,
-        "collections.OrderedDict": OrderedDict,
-        "collections.defaultdict": lambda *_: {},
-        "builtins.dict": dict,
-        "builtins.set": set,
-        "_codecs.encode": lambda text, *_: str(text).encode("latin1"),
-    }
-)
+_INERT: Mapping[str, tuple[str, ...]] = {
+    "torch.nn.modules.container": ("ModuleList", "Sequential"),
+    "torch.nn.modules.conv": ("Conv1d", "Conv2d", "ConvTranspose1d", "ConvTranspose2d"),
+    "torch.nn.modules.activation": ("ReLU", "LeakyReLU"),
+    "torch.nn.utils.weight_norm": ("WeightNorm",),
+    "torch.nn.parallel.data_parallel": ("DataParallel",),
+    "torch.nn.parallel.distributed": ("DistributedDataParallel",),
+    "torch.nn.backends.thnn": ("_get_thnn_function_backend", "THNNFunctionBackend"),
+    "numpy": ("dtype",),
+    "numpy.core.multiarray": ("scalar",),
+    "numpy._core.multiarray": ("scalar",),
+    "argparse": ("Namespace",),
+}
+_MADE: Mapping[str, Callable[..., Any]] = {
+    "torch._utils._rebuild_tensor": _utils._rebuild_tensor,
+    "torch._utils._rebuild_tensor_v2": _utils._rebuild_tensor_v2,
+    "torch._utils._rebuild_parameter": lambda data, *_: data,
+    "torch._utils._rebuild_parameter_with_state": lambda data, *_: data,
+    "torch.Size": torch.Size,
+    "torch.device": torch.device,
+    "collections.OrderedDict": OrderedDict,
+    "collections.defaultdict": lambda *_: {},
+    "builtins.dict": dict,
+    "builtins.set": set,
+    "_codecs.encode": lambda text, *_: str(text).encode("latin1"),
+}
 MAX_TUPLE = 10**6
 """most values in a tuple, nested tuples included: sixty tuples that each hold the previous one twice take few bytes,
 but using the last one as a key takes years, since Python hashes each value anew"""

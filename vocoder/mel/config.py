@@ -11,39 +11,35 @@ from typing import Annotated, Any, Literal
 
 from vocoder.config import POSITIVE, Checked, ConfigError, Positive, Rules, Share
 
-ALIASES: Mapping[str, str] = MappingProxyType(
-    {
-        "matcha-tts": "hifigan",
-        "cosyvoice": "hifigan",
-        "chatterbox": "cosyvoice2",
-        "soulx-podcast": "cosyvoice2",
-        "glm-4-voice": "hifigan",
-        "e2-tts": "f5-tts",
-        "chattts": "f5-tts",
-        "luxtts": "zipvoice",
-        "glow-tts": "nvidia",
-        "grad-tts": "hifigan",
-        "indextts-2.5": "indextts2",
-        "fireredtts-1": "fireredtts",
-    }
-)
+ALIASES: Mapping[str, str] = {
+    "matcha-tts": "hifigan",
+    "cosyvoice": "hifigan",
+    "chatterbox": "cosyvoice2",
+    "soulx-podcast": "cosyvoice2",
+    "glm-4-voice": "hifigan",
+    "e2-tts": "f5-tts",
+    "chattts": "f5-tts",
+    "luxtts": "zipvoice",
+    "glow-tts": "nvidia",
+    "grad-tts": "hifigan",
+    "indextts-2.5": "indextts2",
+    "fireredtts-1": "fireredtts",
+}
 """other names of presets -> the preset"""
 
-_VERSIONED: Mapping[str, str] = MappingProxyType(
-    {
-        "indextts": "'indextts2'",
-        "gptsovits": "'gpt-sovits-v4'",
-        "fireredtts1s": "'cosyvoice2'",
-        "glmtts": "'cosyvoice2'",
-        "stepaudio": "'cosyvoice'",
-        "seedvc": "'indextts2', or 'hifigan' in real time",
-        "tortoise": "'bigvgan', whose frames are centred half a hop later",
-        "paddlespeech": "'espnet-24k', or 'espnet' at 22,050 Hz",
-        "fastspeech2": "'nvidia' or 'espnet'",
-        "fastpitch": "'nvidia'",
-        "tacotron2": "'nvidia'",
-    }
-)
+_VERSIONED: Mapping[str, str] = {
+    "indextts": "'indextts2'",
+    "gptsovits": "'gpt-sovits-v4'",
+    "fireredtts1s": "'cosyvoice2'",
+    "glmtts": "'cosyvoice2'",
+    "stepaudio": "'cosyvoice'",
+    "seedvc": "'indextts2', or 'hifigan' in real time",
+    "tortoise": "'bigvgan', whose frames are centred half a hop later",
+    "paddlespeech": "'espnet-24k', or 'espnet' at 22,050 Hz",
+    "fastspeech2": "'nvidia' or 'espnet'",
+    "fastpitch": "'nvidia'",
+    "tacotron2": "'nvidia'",
+}
 """start of a name whose mels depend on the version or recipe -> the likely preset"""
 _LATENT = re.compile(
     "xtts|styletts2|kokoro|openvoice|melotts|vits|sovitssvc|gptsovitsv[12]|indextts1|fireredtts2|sparktts|fishspeech|"

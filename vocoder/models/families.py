@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 from torch import nn
@@ -25,17 +24,15 @@ class Family:
 
 
 Families = Mapping[str, Family]  # families by name
-FAMILIES: Families = MappingProxyType(
-    {
-        "waveglow": Family(WaveGlowConfig, WaveGlow),
-        "wavenet": Family(WaveNetModelConfig, WaveNet),
-        "student": Family(StudentConfig, Student),
-        "reverse": Family(ReverseConfig, Reverse, integers=True),
-        "published-wavenet": Family(PublishedWaveNetConfig, WaveNet),
-        "guard": Family(GuardConfig, GuardModel),
-        "adapter": Family(AdapterConfig, AdapterModel),
-    }
-)
+FAMILIES: Families = {
+    "waveglow": Family(WaveGlowConfig, WaveGlow),
+    "wavenet": Family(WaveNetModelConfig, WaveNet),
+    "student": Family(StudentConfig, Student),
+    "reverse": Family(ReverseConfig, Reverse, integers=True),
+    "published-wavenet": Family(PublishedWaveNetConfig, WaveNet),
+    "guard": Family(GuardConfig, GuardModel),
+    "adapter": Family(AdapterConfig, AdapterModel),
+}
 """all families of this package"""
 
 
