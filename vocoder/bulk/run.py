@@ -118,11 +118,14 @@ def pending(jobs: Sequence[Job], output: Path, options: BulkOptions, again: bool
     others = [file for file, _ in files_in(output, suffixes) if file not in existing] if path.exists() else []
     if others or (existing and not again):
         old = _read(path)
-        changed = [(name, old.get(name), now) for name, now in made.items() if old.get(name) != now]
-        if found := "; ".join(f"{name} {_text(before)}, not {_text(now)}" for name, before, now in changed):
+        changed = {name: (old.get(name), now) for name, now in made.items() if old.get(name) != now}
+        words = {
+            name: ["left out" if value is None else repr(value) for value in pair] for name, pair in changed.items()
+        }
+        if found := "; ".join(f"{name} {before}, not {now}" for name, (before, now) in words.items()):
             left = some([file.name for file in others])
             mixed = f"give another folder, or also the mels of {left}, or delete these"
-            alike = {"dtype"} == {name for name, *_ in changed} <= set(old)
+            alike = {"dtype"} == changed.keys() <= old.keys()
             same = f"pass --dtype {old['dtype']} to vocoder synthesize, " if alike else ""
             raise ValueError(f"{output} holds audio made with {found}; {same}{mixed if again else f'{REMEDY} it'}")
     for audio in existing if again else ():
@@ -166,7 +169,3 @@ def _read(path: Path) -> dict[str, Any]:
         raise ValueError(f"{folder} holds audio of these names that this command did not write; {REMEDY} it") from None
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is damaged ({error}); {REMEDY} its audio") from None
-
-
-def _text(value: Any) -> str:
-    return "left out" if value is None else repr(value)
