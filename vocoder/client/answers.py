@@ -47,12 +47,10 @@ class MelVerdict:
     @classmethod
     def of_headers(cls, headers: Mapping[str, str]) -> "MelVerdict | None":
         """Read the verdict from the headers of an answer; None if there is none."""
-        cause, typicality = headers.get("X-Mel-Guard"), headers.get("X-Mel-Guard-Typicality")
-        if cause is None:
+        if (cause := headers.get("X-Mel-Guard")) is None:
             return None
-        message = headers.get("X-Mel-Guard-Message")
-        share = None if typicality is None else float(typicality)
-        return cls(message is None, cause, share, message, headers.get("X-Mel-Guard-Preset"))
+        share, message, preset = (headers.get(f"X-Mel-Guard-{name}") for name in ("Typicality", "Message", "Preset"))
+        return cls(message is None, cause, None if share is None else float(share), message, preset)
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> "MelVerdict":
