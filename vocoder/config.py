@@ -107,7 +107,15 @@ def to_dict(config: Any) -> dict[str, Any]:
 def _convert(hint: Any, value: Any, path: str) -> Any:
     origin = typing.get_origin(hint)
     if origin in (typing.Union, types.UnionType):
-        return _convert_union(hint, value, path)
+        options, reasons = typing.get_args(hint), []
+        if value is None and type(None) in options:
+            return None
+        for option in (option for option in options if option is not type(None)):
+            try:
+                return _convert(option, value, path)
+            except ConfigError as error:
+                reasons.append(str(error))
+        raise ConfigError("; ".join(reasons))
     if dataclasses.is_dataclass(hint):
         return value if isinstance(value, hint) else from_dict(hint, value, path)  # type: ignore[arg-type]
     if origin is tuple:
@@ -124,17 +132,3 @@ def _convert(hint: Any, value: Any, path: str) -> Any:
     if hint is Any or type(value) is hint or (hint not in (int, float, bool) and isinstance(value, hint)):
         return value
     raise ConfigError(f"{path} must be {hint.__name__}, not {value!r}")
-
-
-def _convert_union(hint: Any, value: Any, path: str) -> Any:
-    options = typing.get_args(hint)
-    if value is None and type(None) in options:
-        return None
-    reasons = []
-    for option in options:
-        if option is not type(None):
-            try:
-                return _convert(option, value, path)
-            except ConfigError as error:
-                reasons.append(str(error))
-    raise ConfigError("; ".join(reasons))
