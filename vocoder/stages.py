@@ -238,17 +238,13 @@ class Pipeline:
                 output.append(stage.made(span, *windows)[0], stop - output.end)
         made = self._tracks[self.stages[-1].output].window(self.frames, goal)
         self.frames = goal
-        self._forget()
+        needed = {self.stages[-1].output: goal}  # signal -> its first frame that is still needed
+        for stage in self.stages:
+            first = stage.start_of_window(self._tracks[stage.output].end)
+            needed |= {name: min(needed.get(name, first), first) for name in stage.inputs}
+        for name, track in self._tracks.items():
+            track.forget(needed.get(name, track.end))
         return made
 
     def _limit(self, frame: int) -> int:
         return frame if self.total is None else min(frame, self.total)
-
-    def _forget(self) -> None:
-        needed = {self.stages[-1].output: self.frames}
-        for stage in self.stages:
-            first = stage.start_of_window(self._tracks[stage.output].end)
-            for name in stage.inputs:
-                needed[name] = min(needed.get(name, first), first)
-        for name, track in self._tracks.items():
-            track.forget(needed.get(name, track.end))
