@@ -60,10 +60,9 @@ def rfft(x: Tensor) -> Tensor:
     real, imaginary = (table.columns @ x.reshape(*x.shape[:-1], table.p, table.q)).chunk(2, dim=-2)
     cos, sin = table.turn[0], table.turn[1]
     turned = torch.cat([real * cos - imaginary * sin, real * sin + imaginary * cos], dim=-1)
-    real, imaginary = (turned @ table.rows).chunk(2, dim=-1)
-    return torch.complex(
-        real.flatten(-2).index_select(-1, table.half), imaginary.flatten(-2).index_select(-1, table.half) * table.sign
-    )
+    halves = (turned @ table.rows).chunk(2, dim=-1)
+    real, imaginary = (half.flatten(-2).index_select(-1, table.half) for half in halves)
+    return torch.complex(real, imaginary * table.sign)
 
 
 def irfft(spectrum: Tensor, n: int) -> Tensor:

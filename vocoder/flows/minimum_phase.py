@@ -65,11 +65,9 @@ class MinimumPhaseFilter(Flow):
         windows = F.pad(z[:, 0], (self.taps - 1, 0)).unfold(1, self.hop_length + self.taps - 1, self.hop_length)
         spectrum = torch.fft.rfft(windows, n=size)
         filters = torch.fft.rfft(past, n=size)
-        parts = [
-            torch.fft.irfft(spectrum * filters[:, i : i + frames], n=size)[..., self.taps - 1 :][..., : self.hop_length]
-            for i in (0, 1)
-        ]
-        t = torch.lerp(parts[0], parts[1], self._fraction(z)).reshape(batch, 1, -1)
+        kept = slice(self.taps - 1, self.taps - 1 + self.hop_length)
+        old, new = (torch.fft.irfft(spectrum * filters[:, i : i + frames], n=size)[..., kept] for i in (0, 1))
+        t = torch.lerp(old, new, self._fraction(z)).reshape(batch, 1, -1)
         return t, h0.log()
 
     def responses(self, cond: Tensor | None) -> Tensor:

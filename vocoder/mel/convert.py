@@ -55,10 +55,9 @@ class MelMismatchError(ValueError):
 
 def differences(source: MelConfig, target: MelConfig) -> tuple[str, ...]:
     """List what prevents an exact conversion from `source` to `target`; empty if nothing does."""
+    found = ((field, getattr(source, field), getattr(target, field)) for field in _REASONS)
     return tuple(
-        f"{field} is {getattr(source, field)!r}, not {getattr(target, field)!r} ({reason})"
-        for field, reason in _REASONS.items()
-        if getattr(source, field) != getattr(target, field)
+        f"{field} is {own!r}, not {other!r} ({_REASONS[field]})" for field, own, other in found if own != other
     )
 
 

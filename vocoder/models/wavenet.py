@@ -161,16 +161,12 @@ class WaveNet(FlowVocoder):
     @torch.no_grad()
     def plan(self, span: Span, condition: Tensor, mel: Tensor) -> Plan:
         """Return the plan for the samples of the wanted frames, from windows of condition and mel."""
-        coefficients, log_gain = self.predictor.predictors(mel)
-        per_frame = log_gain.shape[1] // mel.shape[2]
+        predictors = self.predictor.predictors(mel)
+        per_frame = predictors[1].shape[1] // mel.shape[2]
         wanted = slice((span.start - span.first) * per_frame, (span.stop - span.first) * per_frame)
         condition, frames = frames_of(condition, span), span.stop - span.start
         per_block = max(condition.shape[2] // (frames * per_frame), 1)  # positions per predictor
-        return Plan(
-            condition,
-            coefficients[:, wanted].repeat_interleave(per_block, dim=1),
-            log_gain[:, wanted].repeat_interleave(per_block, dim=1),
-        )
+        return Plan(condition, *(each[:, wanted].repeat_interleave(per_block, dim=1) for each in predictors))
 
     def log_prob(self, x: Tensor, mel: Tensor) -> Tensor:
         """Return the log-density of audio x (B, T) in nats, (B,)."""
