@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vocoder.commands.sampling import add_model_arguments, model
+from vocoder.commands.sampling import add_model_arguments
+from vocoder.loading import load
 from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import mel_of
 from vocoder.timing import alternate, machine, markdown_table
@@ -27,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
     """Print the median synthesis time for each duration, and a stream's time to first chunk for the longest one."""
     if wrong := [seconds for seconds in args.seconds if not 0 < seconds < float("inf")]:
         raise ValueError(f"--seconds must be positive, not {wrong[0]:g}")
-    synthesizer = model(args)
+    synthesizer = load(args.model, args.device, args.dtype, guard="off")
     mels = {seconds: noise_mel(synthesizer.mel_config, seconds) for seconds in args.seconds}
     tasks = {f"{seconds:g} s": partial(synthesizer.synthesize, mel, seed=0) for seconds, mel in mels.items()}
     first = {"first chunk": lambda: next(synthesizer.stream(mels[max(mels)], seed=0))}

@@ -8,7 +8,7 @@ from pathlib import Path
 from vocoder.admission import check, path_of
 from vocoder.checkpoint import load_model
 from vocoder.commands.files import reported, source_of
-from vocoder.commands.sampling import add_model_argument, add_preset_arguments
+from vocoder.commands.sampling import add_model_arguments, add_preset_arguments
 from vocoder.loading import model_directory
 from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import AUTO, chosen_config
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = f"{parser.description}. {status}"
     files = "npy file (n_mels, frames), or - for standard input"
     parser.add_argument("mels", nargs="+", type=Path, metavar="MEL", help=files)
-    add_model_argument(parser)
+    add_model_arguments(parser, loaded=False)
     add_preset_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object per line")
 

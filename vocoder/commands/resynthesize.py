@@ -7,7 +7,8 @@ from pathlib import Path
 from vocoder.audio.reading import read_audio
 from vocoder.audio.resampling import resample
 from vocoder.commands.files import add_recording_arguments, each, pairs, source_of, suffix_of, write_speech
-from vocoder.commands.sampling import add_synthesis_arguments, model, sampling_of
+from vocoder.commands.sampling import add_synthesis_arguments, sampling_of
+from vocoder.loading import load
 from vocoder.mel.spectrogram import mel_of
 from vocoder.sampling import sampling_fields
 from vocoder.synthesis.synthesizer import Synthesizer
@@ -22,7 +23,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> int:
     """Resynthesize each recording at the model's sample rate, keeping its duration."""
     files = pairs(args.audio, args.output, suffix_of(args.format), again=args.again)
-    return each("vocoder resynthesize", files, args.output, partial(_make, model(args), args))
+    synthesizer = load(args.model, args.device, args.dtype, guard="off")
+    return each("vocoder resynthesize", files, args.output, partial(_make, synthesizer, args))
 
 
 def _make(synthesizer: Synthesizer, args: Namespace, source: Path, target: Path) -> str:

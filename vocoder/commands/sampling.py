@@ -5,27 +5,23 @@ from typing import get_args
 
 from vocoder.audio.writing import AUDIO_FORMATS
 from vocoder.config import DTYPES
-from vocoder.loading import DEFAULT_MODEL, load, shipped_models
+from vocoder.loading import DEFAULT_MODEL, shipped_models
 from vocoder.mel.config import ALIASES, PRESETS
 from vocoder.sampling import SAMPLING_FIELDS, AdaptMode, Sampling
-from vocoder.synthesis.synthesizer import Synthesizer
 
 PRESET_HELP = f"a preset ({', '.join((*PRESETS, *ALIASES))}), or a YAML or JSON mel config file"
 
 
-def add_model_argument(parser: argparse.ArgumentParser) -> None:
-    """Declare `--model`."""
+def add_model_arguments(parser: argparse.ArgumentParser, loaded: bool = True) -> None:
+    """Declare `--model`, and if it is to be `loaded` also `--device` and `--dtype`."""
     shipped = ", ".join(shipped_models()) or "none in this installation"
     which = f"shipped name ({shipped}), model directory or Hugging Face repository (default: %(default)s)"
     parser.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME|DIR", help=which)
-
-
-def add_model_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare `--model`, `--device` and `--dtype`."""
-    add_model_argument(parser)
-    parser.add_argument("--device", default="cpu", help="torch device, such as cuda or cuda:1 (default: %(default)s)")
-    dtypes = "precision of the products (default: the fastest that the device has; float32 for imported models)"
-    parser.add_argument("--dtype", choices=DTYPES, help=dtypes)
+    if loaded:
+        devices = "torch device, such as cuda or cuda:1 (default: %(default)s)"
+        parser.add_argument("--device", default="cpu", help=devices)
+        dtypes = "precision of the products (default: the fastest that the device has; float32 for imported models)"
+        parser.add_argument("--dtype", choices=DTYPES, help=dtypes)
 
 
 def add_synthesis_arguments(parser: argparse.ArgumentParser) -> None:
@@ -67,8 +63,3 @@ def add_preset_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--statistics", metavar="FILE", help=statistics)
     adapt = "off: refuse mels that only an adapter can convert (default: %(default)s)"
     parser.add_argument("--adapt", choices=get_args(AdaptMode), default="on", help=adapt)
-
-
-def model(args: argparse.Namespace) -> Synthesizer:
-    """Load the model of `--model`, `--device` and `--dtype`; commands that read mels apply the guard themselves."""
-    return load(args.model, args.device, args.dtype, guard="off")
