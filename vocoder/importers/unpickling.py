@@ -22,8 +22,7 @@ from vocoder.checkpoint import CheckpointError
 
 LEGACY_START = pickle.dumps(MAGIC_NUMBER, protocol=2)  # first bytes of a file in the format before PyTorch 1.6
 
-_MODEL_CLASSES = ("WaveGlow", "WN", "Invertible1x1Conv")
-_MODEL_MODULES = ("glow", "glow_old")
+_MODELS = {f"{module}.{name}" for module in ("glow", "glow_old") for name in ("WaveGlow", "WN", "Invertible1x1Conv")}
 _INERT: Mapping[str, tuple[str, ...]] = {
     "torch.nn.modules.container": ("ModuleList", "Sequential"),
     "torch.nn.modules.conv": ("Conv1d", "Conv2d", "ConvTranspose1d", "ConvTranspose2d"),
@@ -104,8 +103,7 @@ class _Unpickler(_InPython):  # type: ignore[misc]
             return partial(_MADE[f"{module}.{name}"])  # a copy, since a pickle may set its attributes
         if module == "torch" and isinstance(found := vars(torch).get(name), torch.dtype):
             return found
-        own = module.rpartition(".")[2] in _MODEL_MODULES and name in _MODEL_CLASSES
-        if own or name in _INERT.get(module, ()):
+        if f"{module.rpartition('.')[2]}.{name}" in _MODELS or name in _INERT.get(module, ()):
             return type(name, (Inert,), {"qualified_name": f"{module}.{name}"})
         raise CheckpointError(f"its pickle names {module}.{name}, which no checkpoint needs and which is not run")
 
