@@ -202,8 +202,7 @@ def bands_hint(shape: Sequence[int], n_mels: int, target: MelConfig) -> str:
     if bands != n_mels and (names := _presets_of(bands)):
         if taken := [name for name in names if takes(PRESETS[name], target)]:
             hints.append(f"presets with {bands} bands are {', '.join(taken)}: pass preset=NAME")
-            own = [(name, model) for name, model in MODELS.items() if name in names]
-            hints += [f"the shipped model {model!r} uses {name} itself" for name, model in own]
+            hints += [f"the shipped model {model!r} uses {own} itself" for own, model in MODELS.items() if own in names]
         else:
             model = model_for(PRESETS[names[0]], "on")
             hints.append(f"use the shipped model {model!r} for presets with {bands} bands: {', '.join(names)}")
