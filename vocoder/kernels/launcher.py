@@ -71,7 +71,9 @@ class Kernel:
         self._code = code
         self._function = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(code.address)
         self._kinds, self._stripe = [_flat((kind,)) for kind in layout], stripe
-        self._format = f"{OWN}q" + "".join("d" if kind is float else f"{_slots(kind)}q" for kind in _flat(layout))
+        self._format = f"{OWN}q" + "".join(
+            "d" if kind is float else f"{1 + getattr(kind, 'dims', 0)}q" for kind in _flat(layout)
+        )
 
     def __call__(self, rows: int, *values: Value) -> None:
         """Run the kernel over `rows` rows; values are its parameters after the rows."""
@@ -117,14 +119,10 @@ def _packed(kinds: list[Any], value: Value) -> list[Any]:
 
 def _place(memory: Memory, value: Tensor | None) -> list[int]:
     if value is None:
-        return [0] * _slots(memory)
+        return [0] * (1 + memory.dims)
     if value.ndim != memory.dims or value.dtype != memory.dtype or not value.is_contiguous() or not value.is_cpu:
         raise TypeError(f"a kernel needs a contiguous {memory}, not {value.dtype} {tuple(value.shape)}")
     return [value.data_ptr(), *value.shape]
-
-
-def _slots(kind: Any) -> int:
-    return 1 + kind.dims if isinstance(kind, Memory) else 1
 
 
 def _flat(values: Iterable[Any]) -> list[Any]:
