@@ -45,8 +45,7 @@ class ExportError(ValueError):
 def silent_libraries() -> Iterator[None]:
     """Hide warnings of the libraries, which users of this package cannot act on."""
     before = logging.root.manager.disable
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with warnings.catch_warnings(action="ignore"):
         logging.disable(logging.WARNING)
         try:
             yield

@@ -123,8 +123,7 @@ def read_pickled(path: Path) -> Any:
     """
     try:
         _check_container(path)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a module's source is missing
+        with warnings.catch_warnings(action="ignore"):  # a module's source is missing
             return torch.load(path, map_location="cpu", pickle_module=_PICKLE, weights_only=False)
     except CheckpointError as error:
         raise CheckpointError(f"{path} cannot be imported: {error}") from None
