@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -58,10 +58,8 @@ class Verdict:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the verdict as plain data, without `smoothness` if it is None."""
-        found = {field.name: getattr(self, field.name) for field in fields(self)}
-        if self.smoothness is None:
-            del found["smoothness"]
-        return {**found, "likeliest": [guess.as_dict() for guess in self.likeliest]}
+        told = {**vars(self), "likeliest": [guess.as_dict() for guess in self.likeliest]}
+        return {name: value for name, value in told.items() if name != "smoothness" or value is not None}
 
 
 def fault(cause: str, likeliest: tuple[Guess, ...] = (), typicality: float = 0.0, **words: object) -> Verdict:
