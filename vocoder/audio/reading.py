@@ -18,6 +18,7 @@ OGG_MAGIC = b"OggS"
 OGG_HEAD = 27  # bytes of a page before its segment table (RFC 3533, section 6)
 FIRST_PAGE = 2  # flag of a stream's first page
 LOUDEST = 1000.0
+CANCELLED = 0.003  # peak of the mean of channels, as a share of theirs, below which nothing of them is left (-50 dB)
 UNKNOWN = 2**63 - 1  # libsndfile's frame count if the header gives none
 SHORTENED = re.compile(r"^ *(?:data|SSND|Data Size|Riff size|riff) *: (\d+) \(should be (\d+)\)", re.MULTILINE)
 """libsndfile's log, if a wav, rf64, w64, aiff or au file ends early"""
@@ -49,7 +50,8 @@ def read_audio(
 
     Raises:
         AudioError: the file is not audio or has no samples, samples are not finite or more than 60 dB above full
-            scale, or it is truncated, a chain of Ogg streams or MP3 files, or FLAC without its length.
+            scale, channels cancel out, or it is truncated, a chain of Ogg streams or MP3 files, or FLAC without its
+            length.
         AudioTooLongError: the audio is longer than `max_seconds`, beyond which nothing is read.
         FileNotFoundError: the file does not exist.
     """
@@ -71,6 +73,8 @@ def read_audio(
     if (peak := np.abs(samples).max()) > LOUDEST:
         raise AudioError(f"{name} has samples up to {peak:.6g}, but full scale is 1: divide 16-bit integers by 32768")
     x = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
+    if np.abs(x).max() < CANCELLED * peak:
+        raise AudioError(f"the channels of {name} cancel out, as of opposite phase: keep one of them")
     try:
         return (x, file_rate) if sample_rate is None else (resample(x, file_rate, sample_rate), sample_rate)
     except ValueError as error:

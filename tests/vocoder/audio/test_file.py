@@ -105,6 +105,8 @@ def test_read_and_write_errors_explain_the_cause(tmp_path):
             read_audio(io.BytesIO(several))
     streamed = head + b"\xff" * 4 + whole[len(head) + 4 :]  # a length that was not known when the header was written
     assert len(read_audio(io.BytesIO(streamed))[0]) == len(X)
+    with pytest.raises(AudioError, match="the channels of the audio cancel out"):
+        read_audio(io.BytesIO(encoded(np.stack([X, -0.999 * X], axis=1), 24000, "WAV")))
     with pytest.raises(FileNotFoundError, match=r"there is no audio file .*absent\.wav"):
         read_audio(tmp_path / "absent.wav")
     (tmp_path / "text.wav").write_text("not audio")
