@@ -141,20 +141,25 @@ def loop_weights(stack: WaveNetStack, rounded: bool = False) -> tuple[Tensor, ..
     Layers that float16 holds exactly, as in model directories stored in 16 bits, are kept in float16, since the loop is
     bound by reading weights. With `rounded` they are kept in float16 even if that is not exact.
     """
-    from llvmlite import binding  # type: ignore[import-untyped]
-
     zeros, layers = stack.start.weight.new_zeros, [as_matrix(layer) for layer in stack.res_skip_layers]
     hidden, gated, skip = stack.start.out_channels, layers[0][0].shape[1], len(layers[-1][1])
     res_w, res_b = zeros(len(layers), gated, hidden + skip), zeros(len(layers), hidden + skip)
     for i, (matrix, bias) in enumerate(layers):
         res_w[i, :, -len(bias) :], res_b[i, -len(bias) :] = matrix.t(), bias  # the last layer has no residual
     in_w = torch.stack([as_matrix(layer)[0].t() for layer in stack.in_layers])
-    halves = in_w.half(), res_w.half()
-    pairs = zip((half.float() for half in halves), (in_w, res_w), strict=True)
-    fit = all(bool(half.isfinite().all()) if rounded else torch.equal(half, own) for half, own in pairs)
-    if fit and binding.get_host_cpu_features().get("f16c", False):  # the processor widens float16
-        in_w, res_w = halves
+    if all(_as_halves(matrices, rounded) for matrices in (in_w, res_w)):
+        in_w, res_w = in_w.half(), res_w.half()
     dilations = torch.tensor(stack.config.dilations, dtype=torch.int32)
     middle = (zeros(0, 0), zeros(0)) if stack.middle is None else as_matrix(stack.middle)
     outer = [(w.t().contiguous(), b) for w, b in (as_matrix(stack.start), middle, as_matrix(stack.end))]
     return *outer[0], in_w, res_w, res_b, dilations, *outer[1], *outer[2]
+
+
+def _as_halves(weights: Tensor, rounded: bool) -> bool:
+    """Return whether weights can be kept in float16: the processor widens it, and it is exact or may be `rounded`."""
+    from llvmlite import binding  # type: ignore[import-untyped]
+
+    if not binding.get_host_cpu_features().get("f16c", False):
+        return False
+    halves = weights.half().float()
+    return bool(halves.isfinite().all()) if rounded else bool(torch.equal(halves, weights))

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from vocoder.config import Count, Rules
 from vocoder.flows.affine import ConditionalAffine
 from vocoder.flows.conv1x1 import MATRIX_STEP_SCALE, InvertibleConv1x1, swap_order
-from vocoder.flows.coupling import InverseAutoregressive, soft_clip
+from vocoder.flows.coupling import soft_clip
+from vocoder.flows.inverse_autoregressive import InverseAutoregressive
 from vocoder.flows.lapped import LappedTransform
 from vocoder.flows.minimum_phase import MinimumPhaseFilter
 from vocoder.layers.conditioning import MelEncoder, PitchNet, normalised
@@ -83,15 +84,21 @@ class HarmonicShift(nn.Module):
         nn.init.normal_(self.log_gain.weight, std=0.01)
         nn.init.zeros_(self.log_gain.bias)  # type: ignore[arg-type]
 
+    def gains_of(self, cond: Tensor) -> Tensor:
+        """Return the gain of each band, (B, hop_length, frames)."""
+        return torch.exp(soft_clip(self.log_gain(cond), GAIN_BOUND))
+
+    def forward(self, coefficients: Tensor, gains: Tensor) -> Tensor:
+        """Return the mean of the noise (B, 1, T) for coefficients of the source and their gains."""
+        return self.transform.inverse(coefficients * gains)[0]
+
     def stages(self, source: HarmonicSource) -> list[Stage]:
-        """Return the stages from the mel and `CONDITION` to `SHIFT`, the mean of the noise (B, 1, T)."""
+        """Return the stages from the mel and `CONDITION` to `SHIFT`."""
         reach = self.log_gain.kernel_size[0] // 2
         return [
             *source.stages(self.transform),
-            Stage(
-                GAINS, (CONDITION,), lambda cond: torch.exp(soft_clip(self.log_gain(cond), GAIN_BOUND)), reach, reach
-            ),
-            Stage(SHIFT, (COEFFICIENTS, GAINS), lambda x, gains: self.transform.inverse(x * gains)[0], 1, 1),
+            Stage(GAINS, (CONDITION,), self.gains_of, reach, reach),
+            Stage(SHIFT, (COEFFICIENTS, GAINS), self, 1, 1),
         ]
 
 

@@ -149,7 +149,7 @@ class WaveGlow(FlowVocoder):
         condition = self.condition(mel)
         early: list[Tensor] = []
         for i, (conv, coupling) in enumerate(zip(self.convinv, self.couplings, strict=True)):
-            if self.config.exits(i) > self.config.exits(i - 1):
+            if self._exits_before(i):
                 early.append(z[:, : self.config.early_size])
                 z = z[:, self.config.early_size :]
             for flow in (*self.actnorms[i : i + 1], conv, coupling):
@@ -168,16 +168,12 @@ class WaveGlow(FlowVocoder):
         stages = [condition, *self._prior(sigma, packing, edges)]
         before, after = (self.frames_of_steps(steps) for steps in self.config.stack.context)
         for i in reversed(range(self.config.flows)):
-            inputs = (stages[-1].output, CONDITION, *([Z] if self.config.exits(i) > self.config.exits(i - 1) else []))
+            inputs = (stages[-1].output, CONDITION, *([Z] if self._exits_before(i) else []))
             stages.append(Stage(f"flow {i}", inputs, partial(self._undo, i, gaps), before, after))
         overlap = 0
         if self.envelope is not None:
-            envelope, reach, overlap = self.envelope, self.frames_of_steps(self.envelope.kernel_size // 2), 1
-
-            def shaped(x: Tensor, mel: Tensor) -> tuple[Tensor, Tensor]:
-                return envelope.inverse(x, silenced(normalised(mel), framed))
-
-            stages.append(Stage("spectrum", (stages[-1].output, MEL), shaped, reach, reach))
+            reach, overlap = self.frames_of_steps(self.envelope.kernel_size // 2), 1
+            stages.append(Stage("spectrum", (stages[-1].output, MEL), partial(self._shaped, framed), reach, reach))
         audio = partial(self.transform.inverse, edges=edges)
         return [*stages, Stage("x", (stages[-1].output,), audio, overlap, overlap)]
 
@@ -200,7 +196,14 @@ class WaveGlow(FlowVocoder):
         early = [noise[:, self.config.exits(i - 1) : self.config.exits(i)] for noise in z]
         return (torch.cat([*early, x], dim=1) if early else x), log_det
 
+    def _shaped(self, gaps: Tensor | None, x: Tensor, mel: Tensor) -> tuple[Tensor, Tensor]:
+        assert self.envelope is not None
+        return self.envelope.inverse(x, silenced(normalised(mel), gaps))
+
     def log_prob(self, x: Tensor, mel: Tensor) -> Tensor:
         """Return the log-density (B,) of audio x (B, T) in nats, including the constant of the normal density."""
         z, log_det = self(x, mel)
         return log_det + log_density(z).sum(dim=(1, 2))  # type: ignore[no-any-return]
+
+    def _exits_before(self, i: int) -> bool:
+        return self.config.exits(i) > self.config.exits(i - 1)

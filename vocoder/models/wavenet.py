@@ -143,19 +143,10 @@ class WaveNet(FlowVocoder):
     def stages(self, sigma: float | Tensor | None = None, packing: Packing | None = None) -> list[Stage]:
         """Return the stages from mel and noise to audio (B, 1, T); the last one generates sample by sample."""
         sigma = self.config.sigma if sigma is None else sigma
-        generate: Generator | None = None  # holds the network's past inputs
-
-        def generated(span: Span, z: Tensor, condition: Tensor, mel: Tensor) -> tuple[Tensor, Tensor]:
-            nonlocal generate
-            plan, z = self.plan(span, condition, mel), frames_of(z, span)[:, 0]
-            generate = generate or generator(self.stack, self.distribution, self.limit, plan, z.dtype)
-            made = [generate(*part) for part in plan.parts(z)]
-            return torch.cat([x for x, _ in made], dim=1)[:, None], torch.cat([stretch for _, stretch in made], dim=1)
-
         return [
             Stage(CONDITION, (MEL,), self.condition, *self.condition.context),
             Stage(Z, (NOISE,), lambda noise: sigma * noise),
-            Stage("x", (Z, CONDITION, MEL), generated, after=self.predictor.lookahead, stateful=True),
+            Stage("x", (Z, CONDITION, MEL), _Generation(self), after=self.predictor.lookahead, stateful=True),
         ]
 
     @torch.no_grad()
@@ -171,3 +162,18 @@ class WaveNet(FlowVocoder):
     def log_prob(self, x: Tensor, mel: Tensor) -> Tensor:
         """Return the log-density of audio x (B, T) in nats, (B,)."""
         return self.distribution.log_prob(self.conditionals(x, mel), x).sum(dim=1)
+
+
+class _Generation:
+    """The stage that generates samples; the generator holds the network's past inputs."""
+
+    def __init__(self, model: WaveNet) -> None:
+        self._model = model
+        self._generator: Generator | None = None
+
+    def __call__(self, span: Span, z: Tensor, condition: Tensor, mel: Tensor) -> tuple[Tensor, Tensor]:
+        model, plan, z = self._model, self._model.plan(span, condition, mel), frames_of(z, span)[:, 0]
+        if self._generator is None:
+            self._generator = generator(model.stack, model.distribution, model.limit, plan, z.dtype)
+        made = [self._generator(*part) for part in plan.parts(z)]
+        return torch.cat([x for x, _ in made], dim=1)[:, None], torch.cat([stretch for _, stretch in made], dim=1)

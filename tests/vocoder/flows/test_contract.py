@@ -7,7 +7,8 @@ from tiny_models import perturbed, tiny_waveglow
 
 from vocoder.flows.affine import ActNorm, ConditionalAffine
 from vocoder.flows.conv1x1 import InvertibleConv1x1
-from vocoder.flows.coupling import AffineCoupling, InverseAutoregressive
+from vocoder.flows.coupling import AffineCoupling
+from vocoder.flows.inverse_autoregressive import InverseAutoregressive
 from vocoder.flows.lapped import Grouping, LappedTransform
 from vocoder.flows.minimum_phase import MinimumPhaseFilter
 from vocoder.layers.stack.wavenet import WaveNetConfig, WaveNetStack
