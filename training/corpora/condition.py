@@ -14,7 +14,7 @@ from scipy.signal.windows import hann
 
 from training.corpora.corpus import PrepareConfig
 from training.corpora.manifest import ManifestError
-from vocoder.audio.reading import AUDIO_SUFFIXES, AudioError, read_audio
+from vocoder.audio.reading import AUDIO_SUFFIXES, AudioError, ChannelsCancelError, read_audio
 from vocoder.audio.resampling import resample
 from vocoder.files import complete
 
@@ -68,6 +68,8 @@ def decode(path: Path) -> tuple[np.ndarray, int]:
         if rate < _LEAST_HERTZ:
             raise AudioError(f"{path} is at {rate} Hz; a sample rate of at least {_LEAST_HERTZ} Hz is required")
         return x, rate
+    except ChannelsCancelError as error:
+        raise UnusableError("its channels cancel", str(error)) from error
     except (AudioError, av.FFmpegError, OSError, StopIteration, ValueError) as error:
         raise UnusableError("unreadable", str(error) if path.name in str(error) else f"{path}: {error}") from error
 

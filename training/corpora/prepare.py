@@ -126,13 +126,7 @@ def _take_mel(source: Path, made_with: MelConfig, audio: Path, target: Path) -> 
 
 def _make(source: Path, target: Path, config: PrepareConfig) -> None:
     recorded, sample_rate = decode(source)
-    try:
-        x = condition(recorded, sample_rate, config)
-    except UnusableError as error:
-        stereo = error.reason == "silent" and source.suffix.lower() in (".wav", ".flac")
-        if stereo and soundfile.read(source)[0].std() > 0.01:
-            raise UnusableError("its channels cancel", "their mean is silent: keep one of them") from error
-        raise
+    x = condition(recorded, sample_rate, config)
     bandwidth = measure_bandwidth(recorded, sample_rate, config.sample_rate)
     # The file stores the bandwidth, so that a later run need not decode the recording again.
     write_flac(target, x, config.sample_rate, comment=f"{_BANDWIDTH}{bandwidth:g}")

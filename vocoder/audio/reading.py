@@ -40,6 +40,10 @@ class AudioTooLongError(AudioError):
     """Audio is longer than allowed."""
 
 
+class ChannelsCancelError(AudioError):
+    """The channels of audio have a silent mean."""
+
+
 def read_audio(
     source: AudioFile, sample_rate: int | None = None, max_seconds: float | None = None
 ) -> tuple[NDArray[np.float32], int]:
@@ -50,9 +54,9 @@ def read_audio(
 
     Raises:
         AudioError: the file is not audio or has no samples, samples are not finite or more than 60 dB above full
-            scale, channels cancel out, or it is truncated, a chain of Ogg streams or MP3 files, or FLAC without its
-            length.
+            scale, or it is truncated, a chain of Ogg streams or MP3 files, or FLAC without its length.
         AudioTooLongError: the audio is longer than `max_seconds`, beyond which nothing is read.
+        ChannelsCancelError: the channels cancel out, as of opposite phase.
         FileNotFoundError: the file does not exist.
     """
     name = name_of(source)
@@ -74,7 +78,7 @@ def read_audio(
         raise AudioError(f"{name} has samples up to {peak:.6g}, but full scale is 1: divide 16-bit integers by 32768")
     x = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
     if np.abs(x).max() < CANCELLED * peak:
-        raise AudioError(f"the channels of {name} cancel out, as of opposite phase: keep one of them")
+        raise ChannelsCancelError(f"the channels of {name} cancel out, as of opposite phase: keep one of them")
     try:
         return (x, file_rate) if sample_rate is None else (resample(x, file_rate, sample_rate), sample_rate)
     except ValueError as error:
