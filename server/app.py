@@ -1,6 +1,6 @@
 """Builds the main application and the admin application."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
@@ -23,48 +23,44 @@ def create_app(settings: Settings | None = None, load: Callable[[str], Synthesiz
     """
     settings = Settings() if settings is None else settings
     service = Service(settings, load)
-    summary = "Mel-spectrograms in, waveforms out."
-    app = _bare("Flow vocoder", service, lifespan=lambda app: service.running(), summary=summary)
     service.metrics.registry.register(operations.Gauges(service))
+    groups = [synthesize.router, mel.router, models.router, inference.router, operations.router]
+    groups += [operations.metrics_router] if settings.admin_port is None else []
+    groups += [pages.docs_router] if settings.docs else []
+    groups += [pages.router] if settings.page else []
+    summary = "Mel-spectrograms in, waveforms out."
+    app = _bare("Flow vocoder", service, groups, lifespan=lambda app: service.running(), summary=summary)
     hosts = HostRule(settings.host, settings.allowed_hosts, settings.cors_origins)
     app.add_middleware(Gate, hosts=hosts, drain=service.drain, keys=service.keys, memory=service.memory)
     if settings.cors_origins:
         cors: dict[str, Any] = {"allow_origins": settings.cors_origins, "allow_methods": ["GET", "HEAD", "POST"]}
         app.add_middleware(Cors, **cors, allow_headers=["*"], expose_headers=["*"])
     app.add_middleware(RequestMiddleware, metrics=service.metrics)
-    groups = [group.router for group in (synthesize, mel, models, inference, operations)]
-    groups += [operations.metrics_router] if settings.admin_port is None else []
-    groups += [pages.docs_router] if settings.docs else []
-    groups += [pages.router] if settings.page else []
-    _include(app, groups)
     return app
 
 
 def create_admin_app(public: FastAPI) -> FastAPI:
     """Build the admin application: probes, metrics, model control and their documentation, without API keys."""
     service: Service = public.state.service
-    app = _bare(f"{public.title}: administration", service)
+    control = [inference.repository_router] if service.settings.model_control else []
+    groups = [operations.router, operations.metrics_router, pages.docs_router, *control]
+    app = _bare(f"{public.title}: administration", service, groups)
     app.add_middleware(Gate, hosts=HostRule(service.settings.admin_host))
     app.add_middleware(RequestMiddleware, metrics=Metrics())  # its own, which nobody reads
-    control = [inference.repository_router] if service.settings.model_control else []
-    _include(app, [operations.router, operations.metrics_router, pages.docs_router, *control])
     return app
 
 
-def _include(app: FastAPI, groups: Iterable[APIRouter]) -> None:
-    """Add routes; those for GET also answer HEAD, from which the HTTP server then omits the body."""
-    for router in groups:
-        app.include_router(router)
-        for route in router.routes:
-            if isinstance(route, APIRoute) and "GET" in (route.methods or ()):
-                app.add_api_route(route.path, route.endpoint, methods=["HEAD"], include_in_schema=False)
-
-
-def _bare(title: str, service: Service, **options: Any) -> FastAPI:
+def _bare(title: str, service: Service, groups: list[APIRouter], **options: Any) -> FastAPI:
+    """Return an application with groups of routes; those for GET also answer HEAD, where the body is then omitted."""
     # No redirects: they would repeat the Host header, which may name another server.
     plain: dict[str, Any] = {"docs_url": None, "redoc_url": None, "openapi_url": None, "redirect_slashes": False}
     app = FastAPI(title=title, version=vocoder.__version__, **plain, **options)
     app.router.default = answer_not_found
     app.state.service = service
     install_problem_handlers(app)
+    for router in groups:
+        app.include_router(router)
+        for route in router.routes:
+            if isinstance(route, APIRoute) and "GET" in (route.methods or ()):
+                app.add_api_route(route.path, route.endpoint, methods=["HEAD"], include_in_schema=False)
     return app

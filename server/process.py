@@ -6,6 +6,7 @@ import math
 import os
 import signal
 import socket
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from types import FrameType
@@ -13,7 +14,7 @@ from types import FrameType
 import uvicorn
 
 from server.app import create_admin_app, create_app
-from server.engine.errors import EngineState
+from server.engine.engine import EngineState
 from server.limits.connections import server_config
 from server.limits.gate import Drain
 from server.service import Engines, LoadError, Service
@@ -56,7 +57,7 @@ class DrainingServer(QuietServer):
         """Start draining on the first signal; exit on the second."""
         if self._drain.began is not None:
             os._exit(SIGNAL_EXIT + sig)  # nothing that hangs in this process can delay it
-        self._drain.begin()
+        self._drain.began = time.monotonic()
 
     async def on_tick(self, counter: int) -> bool:
         """Return whether to stop. uvicorn calls this every 0.1 s."""
@@ -74,8 +75,11 @@ async def run(settings: Settings, load: Callable[[str], Synthesizer] | None = No
 
     Raises a ListenError if it cannot listen on an address, and a LoadError if there is no model of a name.
     """
-    if load is None:
-        _find(settings.models)
+    for model in settings.models if load is None else ():  # before anything starts
+        try:
+            local_directory(model)
+        except CheckpointError as error:  # it has no directory, and is no Hugging Face repository
+            raise LoadError(f"cannot load model {model}: {error}") from error
     with _listener(settings.host, settings.port, "port"):
         if settings.admin_port is not None:
             _listener(settings.admin_host, settings.admin_port, "admin-port").close()
@@ -100,15 +104,6 @@ async def run(settings: Settings, load: Callable[[str], Synthesizer] | None = No
         watch.cancel()
         (failure,) = await asyncio.gather(watch, return_exceptions=True)
     return 1 if isinstance(failure, LoadError) or main.cut_off else 0
-
-
-def _find(models: Sequence[str]) -> None:
-    """Raise a LoadError, before anything starts, if a model has no directory and is no Hugging Face repository."""
-    for model in models:
-        try:
-            local_directory(model)
-        except CheckpointError as error:
-            raise LoadError(f"cannot load model {model}: {error}") from error
 
 
 def _listener(host: str, port: int, option: str) -> socket.socket:

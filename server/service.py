@@ -15,8 +15,7 @@ from fastapi import Depends
 from starlette.requests import HTTPConnection
 
 import vocoder
-from server.engine.engine import Engine, Load
-from server.engine.errors import LOADING_SECONDS, EngineState, NotReadyError
+from server.engine.engine import LOADING_SECONDS, Engine, EngineState, Load, NotReadyError
 from server.engine.jobs import Job, at_once
 from server.engine.lanes import Lanes, available_cores, compute_on
 from server.engine.model import SHARED_FRAMES, LoadedModel, free_memory

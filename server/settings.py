@@ -130,9 +130,8 @@ class Settings(BaseSettings):
         if len({*self.models}) < len(self.models):
             raise ValueError(f"{PREFIX}MODELS names a model twice: {', '.join(self.models)}")
         if self.api_keys_file is None and self.requests_per_minute + self.frames_per_minute:
-            raise ValueError(
-                f"{PREFIX}REQUESTS_PER_MINUTE and FRAMES_PER_MINUTE are per key: set {PREFIX}API_KEYS_FILE"
-            )
+            limits = f"{PREFIX}REQUESTS_PER_MINUTE and FRAMES_PER_MINUTE"
+            raise ValueError(f"{limits} are per key: set {PREFIX}API_KEYS_FILE")
         if self.model_control and self.admin_port is None:
             raise ValueError(f"{PREFIX}MODEL_CONTROL needs {PREFIX}ADMIN_PORT, where models are loaded and unloaded")
         return self

@@ -12,12 +12,12 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from enum import StrEnum
 from typing import Any
 
-from server.engine.errors import LOADING_SECONDS, EngineState, NotReadyError, SynthesisError
 from server.engine.jobs import Job, Part, at_once
 from server.engine.lanes import Lanes, compute_on
-from server.engine.model import LoadedModel, Outcome, short_name
+from server.engine.model import LoadedModel, Outcome, SynthesisError, short_name
 from server.engine.queue import WorkQueue
 from server.problems import Problem
 from vocoder.checkpoint import CheckpointError
@@ -29,8 +29,38 @@ logger = logging.getLogger(__name__)
 
 Load = Callable[[str], LoadedModel]
 """loads a model by its name or directory"""
-ENDED = (EngineState.FAILED, EngineState.STOPPED)
 EXPECTED_ERRORS = (CheckpointError, DeviceError, OSError)  # while loading; logged without a traceback
+LOADING_SECONDS = 5  # about the time that a model takes to load
+
+
+class EngineState(StrEnum):
+    """The state of an engine. From idle or unloaded it may load again; failed and stopped are final."""
+
+    LOADING = "loading"
+    READY = "ready"
+    IDLE = "idle"
+    UNLOADED = "unloaded"
+    FAILED = "failed"
+    STOPPED = "stopped"
+
+
+ENDED = (EngineState.FAILED, EngineState.STOPPED)
+NOT_READY = {
+    EngineState.LOADING: ("warming", "The model is still loading."),
+    EngineState.IDLE: ("warming", "The model is idle; the next request loads it."),
+    EngineState.UNLOADED: ("unloaded", "The model was taken out of service."),
+    EngineState.FAILED: ("model-failed", "The model could not be loaded, or its device is lost. See the log."),
+    EngineState.STOPPED: ("stopping", "The server is shutting down."),
+}
+
+
+class NotReadyError(Problem):
+    """The engine accepts no work because of its state, or because its model could not be reloaded for a `reason`."""
+
+    def __init__(self, state: EngineState, reason: str | None = None) -> None:
+        temporary = reason is None and state in (EngineState.LOADING, EngineState.IDLE)
+        kind, detail = ("model-failed", f"The model cannot be loaded: {reason}.") if reason else NOT_READY[state]
+        super().__init__(kind, detail, retry_after=LOADING_SECONDS if temporary else None)
 
 
 class Engine:
@@ -46,7 +76,7 @@ class Engine:
         self.failure: str | None = None
         """why an idle model could not be loaded again; each new request retries"""
         self._load = load
-        self.queue = WorkQueue(lanes, items, seconds, self._compute, self._fits)
+        self.queue = WorkQueue(lanes, items, seconds, self._compute, lambda: getattr(self._model, "shared_frames", 0))
         self._model: LoadedModel | None = None
         self.about: tuple[dict[str, Any], MelConfig] | None = None
         """the model's description and mel config, also after it was unloaded; None before it was first ready"""
@@ -158,22 +188,17 @@ class Engine:
         model = self._model
         if utterances and model is None:  # unloaded meanwhile
             return [NotReadyError(self.state)] * len(jobs)
-        outcomes = model.run(utterances) if model and utterances else [self._part(*jobs)]
+        if model and utterances:
+            outcomes: Sequence[Any] = model.run(utterances)
+        else:
+            outcomes = [outcome := jobs[0].next_part()]
+            if isinstance(outcome, Exception) and not isinstance(outcome, Problem):  # clients may not see it
+                logger.error("a part of a job failed", exc_info=outcome)
+                outcomes = [SynthesisError(outcome)]
         self._last_used = time.monotonic()
         if any(isinstance(outcome, SynthesisError) and outcome.fatal for outcome in outcomes):
             self._refuse_all(EngineState.FAILED)
         return outcomes
-
-    def _part(self, job: Job) -> Any:
-        """Compute the next part of a job; return a `Part`, the audio, or an error that clients may see."""
-        outcome = job.next_part()
-        if not isinstance(outcome, Exception) or isinstance(outcome, Problem):
-            return outcome
-        logger.error("a part of a job failed", exc_info=outcome)
-        return SynthesisError(outcome)
-
-    def _fits(self, frames: list[int]) -> bool:
-        return self._model is not None and sum(frames) <= self._model.shared_frames
 
     def _require_ready(self) -> None:
         """Raise a NotReadyError unless the engine accepts work; start loading if it is idle."""

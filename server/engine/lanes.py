@@ -67,16 +67,12 @@ class Lanes:
         self.count = count
         self._cores = cores
         self._team = Team(cores)
-        self._queues = WeakValueDictionary[int, _Work]()  # a replaced model's queue disappears with its last request
+        self.queues = WeakValueDictionary[int, _Work]()  # a replaced model's queue disappears with its last request
         self.shares = Shares()
         """what each queue has used and, within a queue, each client"""
         self._crowded = -CROWD_SECONDS
         self._stopping = False
         self._lanes = [Lane(self._serve, f"{name}-{number}") for number in range(count)]
-
-    def add(self, queue: _Work) -> None:
-        """Add a queue."""
-        self._queues[id(queue)] = queue
 
     def start(self) -> None:
         """Start the threads."""
@@ -95,16 +91,12 @@ class Lanes:
 
     def alive(self, stall_timeout: float) -> bool:
         """Whether all threads live and no run has taken longer than `stall_timeout` seconds."""
-        now = time.monotonic()
-        turns = [lane.began for lane in self._lanes if lane.busy]
-        return all(lane.thread.is_alive() for lane in self._lanes) and all(now - t < stall_timeout for t in turns)
+        stuck = time.monotonic() - stall_timeout
+        return all(lane.thread.is_alive() and not (lane.busy and lane.began <= stuck) for lane in self._lanes)
 
     def expected_wait(self, queue: _Work, own: float) -> float:
-        """Return the seconds until `own` seconds of a queue's work are done while other queues take their turns.
-
-        Call it with the lock held.
-        """
-        others = [other.backlog for other in self._queues.values() if other is not queue]
+        """Return the seconds until `own` seconds of a queue's work are done in fair turns. Hold the lock."""
+        others = [other.backlog for other in self.queues.values() if other is not queue]
         return wait_among(own, others, TURN_SECONDS) / self.count
 
     def dispatch(self) -> None:
@@ -122,7 +114,7 @@ class Lanes:
                 lane.inbox.put(None)
 
     def _waiting(self) -> list[_Work]:
-        return [queue for queue in self._queues.values() if len(queue)]
+        return [queue for queue in self.queues.values() if len(queue)]
 
     def _free(self) -> Lane | None:
         """Return the first idle lane, or None if there is none or one run has all cores."""
@@ -223,7 +215,7 @@ class Team:
 
 
 def _quotas(root: Path) -> Iterator[float]:
-    """Yield the quotas, in cores, of this process's control groups and their parents."""
+    """Yield the quotas, in cores, of this process's control groups (version 2 or 1) and their parents."""
     with suppress(OSError):
         for line in (root / "proc/self/cgroup").read_text().splitlines():
             _, controllers, path = line.split(":", 2)
@@ -232,16 +224,9 @@ def _quotas(root: Path) -> Iterator[float]:
             mount = root / "sys/fs/cgroup" / ("cpu" if controllers else "")
             inner = mount / path.strip("/")
             for group in (inner, *inner.parents):
+                files = ("cpu.max",) if (group / "cpu.max").exists() else ("cpu.cfs_quota_us", "cpu.cfs_period_us")
                 with suppress(OSError, ValueError):
-                    yield _quota(group)
+                    quota, period = " ".join((group / name).read_text() for name in files).split()
+                    yield math.inf if quota in ("max", "-1") else int(quota) / int(period)
                 if group == mount:
                     break
-
-
-def _quota(group: Path) -> float:
-    """Return the quota of a control group (version 2 or 1) in cores."""
-    if (group / "cpu.max").exists():
-        quota, period = (group / "cpu.max").read_text().split()
-    else:
-        quota, period = ((group / f"cpu.cfs_{name}_us").read_text().strip() for name in ("quota", "period"))
-    return math.inf if quota in ("max", "-1") else int(quota) / int(period)

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import vocoder
-from server.engine.errors import SynthesisError
 from server.engine.jobs import Parts
 from server.engine.lanes import compute_on
 from server.engine.queue import SLOWEST, Pace
 from server.engine.twins import NUMBERS, Audio, Model, Twin, Twins, Work
+from server.problems import Problem
 from vocoder.correction.chains import BLOCK
 from vocoder.mel.values import mel_range
 from vocoder.memory import give_back_memory
@@ -29,7 +29,6 @@ from vocoder.synthesis.synthesizer import Synthesizer
 
 logger = logging.getLogger(__name__)
 
-Outcome = NDArray[np.float32] | SynthesisError
 Record = Callable[..., None]
 """adds to a metric; see `Metrics.record`"""
 
@@ -45,6 +44,27 @@ MAX_PART_FRAMES = 512  # the chunk size in which models compute long mels anyway
 LEAST_PART_FRAMES = 256  # for parallel models, whose shorter parts would cost up to twice as much per frame
 SHARED_FRAMES = 2**13  # most frames in a batch on a GPU
 NETWORK_CORRECTIONS = 17  # corrections that cost about as much as the rest of the default model
+
+
+class SynthesisError(Problem):
+    """The model failed on one request; `cause` is its exception, or says what is wrong with its audio."""
+
+    def __init__(self, cause: str | Exception) -> None:
+        name, text = type(cause).__name__, str(cause)  # a synthesizer need not be based on torch
+        on_mps = isinstance(cause, RuntimeError) and text.startswith("MPS backend out of memory")
+        lost = name == "AcceleratorError" or (isinstance(cause, RuntimeError) and "CUDA error" in text)
+        self.out_of_memory = isinstance(cause, MemoryError) or name == "OutOfMemoryError" or on_mps
+        self.fatal = lost and not self.out_of_memory
+        """whether the device is lost for the rest of this process"""
+        # The message of an exception may contain anything.
+        message = cause if isinstance(cause, str) else f"the model failed with {name}"
+        if self.out_of_memory:
+            super().__init__("out-of-memory", "The device ran out of memory; send a shorter mel.")
+        else:
+            super().__init__("synthesis-failed", f"Synthesis failed: {message}.")
+
+
+Outcome = NDArray[np.float32] | SynthesisError
 
 
 class LoadedModel:
@@ -137,7 +157,7 @@ class LoadedModel:
             parts.append(session.next())
         x = np.concatenate(parts)
         check_output(x, utterance.frames, self.mel_config.hop_length)
-        self._count(1, utterance.frames)
+        self._count([utterance])
         return x
 
     def _synthesize(self, utterances: Sequence[Utterance]) -> list[NDArray[np.float32]]:
@@ -149,7 +169,7 @@ class LoadedModel:
             if torch.get_num_threads() == 1:
                 x = self._twins.whole(self._model, np.asarray(one.mel), sampling)
             audio = [self.synthesizer.synthesize(one.mel, **sampling) if x is None else x]
-        self._count(len(utterances), sum(utterance.frames for utterance in utterances))
+        self._count(utterances)
         return audio
 
     def open_stream(self, sampling: dict[str, Any], **sizes: Any) -> StreamSession:
@@ -161,9 +181,9 @@ class LoadedModel:
             session.pipeline = Remote(here, self._twins, twin, self._model, sampling)  # type: ignore[assignment]
         return session
 
-    def _count(self, items: int, frames: int) -> None:
-        self._record("batch_items", items, model=self.name)
-        self._record("batch_frames", frames, model=self.name)
+    def _count(self, utterances: Sequence[Utterance]) -> None:
+        self._record("batch_items", len(utterances), model=self.name)
+        self._record("batch_frames", sum(utterance.frames for utterance in utterances), model=self.name)
 
     def _checked(self, x: NDArray[np.float32], utterance: Utterance) -> Outcome:
         try:

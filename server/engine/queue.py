@@ -1,18 +1,31 @@
 """The queue in which one kind of work waits for the lanes, within limits and in fair turns."""
 
+import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any
 
-from server.engine.errors import QueueFullError
 from server.engine.jobs import CLIENT, Client, Job, Part, Who, wait_among
 from server.engine.lanes import Lanes
+from server.problems import Problem
 
 HEAD_START = 1.0  # seconds that audio which is needed now is ahead of work which nobody waits for
 FIRST_GUESS = 0.01  # seconds per frame before any were measured
 MEMORY = 0.9  # factor on earlier runs' weight in the pace with each new run
 SLOWEST = 3.0  # a run that takes more times as long as expected counts as this: it may have waited for a stuck process
+MAX_RETRY_AFTER = 60
+
+
+class QueueFullError(Problem):
+    """A new job would wait about `seconds`: the queue is full, or that is more than the `longest` wait allowed."""
+
+    def __init__(self, seconds: float, longest: float | None = None) -> None:
+        wait = max(1, math.ceil(seconds))
+        detail = f"The queue is full with about {wait} s of work."
+        if longest is not None:
+            detail = f"A new request would wait about {wait} s, and this server allows {longest:g} s."
+        super().__init__("queue-full", detail, retry_after=min(MAX_RETRY_AFTER, wait))
 
 
 class Pace:
@@ -43,7 +56,7 @@ class WorkQueue:
         items: most waiting jobs.
         seconds: longest expected wait of a new job.
         compute: returns the outcome of each job of a run, or a `Part`. It does not raise.
-        fits: whether mels of these numbers of frames may share a run.
+        shared_frames: returns the most frames of mels that may share a run.
     """
 
     def __init__(
@@ -52,15 +65,15 @@ class WorkQueue:
         items: int,
         seconds: float,
         compute: Callable[[list[Job]], Sequence[Any]] = lambda jobs: [jobs[0].next_part()],
-        fits: Callable[[list[int]], bool] = lambda frames: False,
+        shared_frames: Callable[[], int] = lambda: 0,
     ) -> None:
         self.lanes = lanes
         self.pace = Pace()
         self.pace.add(1, FIRST_GUESS)
-        self._items, self._longest_wait, self._compute, self._fits = items, seconds, compute, fits
+        self._items, self._longest_wait, self._compute, self._shared_frames = items, seconds, compute, shared_frames
         self._jobs: list[Job] = []
         self.running: dict[Job, tuple[float, float]] = {}  # start time and expected seconds
-        lanes.add(self)
+        lanes.queues[id(self)] = self
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -138,7 +151,7 @@ class WorkQueue:
         run = ordered[:1]
         if run and run[0].parts is None:
             for job in ordered[1:]:
-                if job.parts is None and self._fits([*(one.frames for one in run), job.frames]):
+                if job.parts is None and sum(one.frames for one in (*run, job)) <= self._shared_frames():
                     run.append(job)
         for job in run:
             seconds = self._seconds(job)

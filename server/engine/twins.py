@@ -249,21 +249,15 @@ def _made(kept: dict[int, Any], load: Load, work: Work) -> tuple[Audio, float] |
             return None
         compute_on(work.threads)
         if stream is None:
-            x: Audio = synthesizer.synthesize(work.mel, **work.sampling)
-        else:
-            if stream not in kept:
-                kept[stream] = synthesizer.open_stream(**work.sampling).pipeline
-            x = _advanced(kept[stream], work)
-        return x, time.thread_time() - began
+            return synthesizer.synthesize(work.mel, **work.sampling), time.thread_time() - began
+        if stream not in kept:
+            kept[stream] = synthesizer.open_stream(**work.sampling).pipeline
+        pipeline: Pipeline = kept[stream]
+        if work.mel.shape[1]:
+            pipeline.feed(torch.from_numpy(work.mel)[None])
+        if work.ended:
+            pipeline.finish()
+        with torch.inference_mode():
+            return pipeline.advance(work.frames)[0, 0].numpy(), time.thread_time() - began
     except Exception:
         return None
-
-
-def _advanced(pipeline: Pipeline, work: Work) -> Audio:
-    if work.mel.shape[1]:
-        pipeline.feed(torch.from_numpy(work.mel)[None])
-    if work.ended:
-        pipeline.finish()
-    with torch.inference_mode():
-        x: Audio = pipeline.advance(work.frames)[0, 0].numpy()
-    return x

@@ -92,14 +92,14 @@ class Cors(CORSMiddleware):
         return answer if answer.status_code == HTTPStatus.OK else self.app
 
 
+@dataclass
 class Pool:
     """A limited number of units that clients share; without a limit by default."""
 
-    def __init__(self, limit: float = math.inf) -> None:
-        self.limit = limit
-        self.used = 0
-        self.most = 0  # maximum of `used` since the last reset
-        self.by_client = Counter[Hashable]()
+    limit: float = math.inf
+    used: int = 0
+    most: int = 0  # maximum of `used` since the last reset
+    by_client: Counter[Hashable] = field(default_factory=Counter)
 
 
 @dataclass
@@ -125,28 +125,25 @@ class Holding:
         return True
 
 
+@dataclass
 class Drain:
     """Decides when a stopping server may exit: when no `requests` are left, or its time is over.
 
-    New requests are accepted for `delay` seconds after `begin`, because load balancers react late. Requests in flight
-    have another `timeout` seconds.
+    New requests are accepted for `delay` seconds after it `began`, because load balancers react late. Requests in
+    flight have another `timeout` seconds.
     """
 
-    def __init__(self, requests: Pool, delay: float, timeout: float) -> None:
-        self.requests = requests
-        """requests in flight, WebSockets included"""
-        self._delay = delay
-        self._timeout = timeout
-        self.began: float | None = None
-
-    def begin(self) -> None:
-        """Start the shutdown. Call it once."""
-        self.began = time.monotonic()
+    requests: Pool = field(default_factory=Pool)
+    """requests in flight, WebSockets included"""
+    delay: float = 0.0
+    timeout: float = 0.0
+    began: float | None = None
+    """the `time.monotonic` of the first signal to stop"""
 
     @property
     def refusing(self) -> bool:
         """Whether new requests are refused."""
-        return self.began is not None and time.monotonic() - self.began >= self._delay
+        return self.began is not None and time.monotonic() - self.began >= self.delay
 
     @property
     def finished(self) -> bool:
@@ -157,8 +154,8 @@ class Drain:
     def remaining(self) -> float:
         """Seconds left for requests in flight."""
         if self.began is None:
-            return self._timeout
-        return max(0.0, self.began + self._delay + self._timeout - time.monotonic())
+            return self.timeout
+        return max(0.0, self.began + self.delay + self.timeout - time.monotonic())
 
 
 @dataclass
@@ -170,15 +167,14 @@ class Gate:
 
     app: ASGIApp
     hosts: HostRule
-    drain: Drain = field(default_factory=lambda: Drain(Pool(), 0.0, 0.0))
+    drain: Drain = field(default_factory=Drain)
     keys: KeyRing | None = None
     memory: Pool = field(default_factory=Pool)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request or WebSocket."""
-        if scope["type"] not in ("http", "websocket"):
-            await self.app(scope, receive, send)
-            return
+        if scope["type"] == "lifespan":
+            return await self.app(scope, receive, send)
         connection, path = HTTPConnection(scope), scope["path"]
         try:
             client = client_of(connection, self._check(connection, path))

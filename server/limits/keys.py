@@ -195,24 +195,21 @@ def read_owners(path: Path, requests_per_minute: int = 0, frames_per_minute: int
     limits = {"requests_per_minute": requests_per_minute, "frames_per_minute": frames_per_minute}
     owners: dict[bytes, Owner] = {}
     named: dict[str, Owner] = {}
-    for number, line in enumerate(text.splitlines(), 1):
-        if line.strip() and not line.lstrip().startswith("#"):
-            digest, owner = _parse(line.strip(), limits, f"{path}, line {number}")
-            if named.setdefault(owner.name, owner) != owner or owners.setdefault(digest, owner) != owner:
-                raise KeyFileError(f"{path}, line {number}: a name has one set of options, and a key one name")
+    for number, line in enumerate(map(str.strip, text.splitlines()), 1):
+        if not line or line.startswith("#"):
+            continue
+        found = LINE.fullmatch(line)
+        options = dict(option.split("=") for option in found["options"].split()) if found else {}
+        roles = frozenset(options.pop("roles", "speak").split(","))
+        if found is None or not roles <= ROLES:
+            raise KeyFileError(f"{path}, line {number}: {WANTED}")
+        digest = bytes.fromhex(found["digest"]) if found["digest"] else _digest(found["key"])
+        owner = Owner(found["name"], roles, **limits | {name: int(value) for name, value in options.items()})
+        if named.setdefault(owner.name, owner) != owner or owners.setdefault(digest, owner) != owner:
+            raise KeyFileError(f"{path}, line {number}: a name has one set of options, and a key one name")
     if not owners:
         raise KeyFileError(f"the API key file {path} has no keys")
     return owners
-
-
-def _parse(line: str, limits: dict[str, int], where: str) -> tuple[bytes, Owner]:
-    found = LINE.fullmatch(line)
-    options = dict(option.split("=") for option in found["options"].split()) if found else {}
-    roles = frozenset(options.pop("roles", "speak").split(","))
-    if found is None or not roles <= ROLES:
-        raise KeyFileError(f"{where}: {WANTED}")
-    digest = bytes.fromhex(found["digest"]) if found["digest"] else _digest(found["key"])
-    return digest, Owner(found["name"], roles, **limits | {name: int(value) for name, value in options.items()})
 
 
 def _digest(key: str) -> bytes:

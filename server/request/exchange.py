@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from starlette.requests import ClientDisconnect
 
 from server.audio.formats import Encoded, Level, Waveform
-from server.engine.errors import NotReadyError, QueueFullError
+from server.engine.engine import NotReadyError
 from server.engine.jobs import Job
+from server.engine.queue import QueueFullError
 from server.limits.gate import hold_bytes
 from server.limits.keys import charge_frames
 from server.problems import Problem, invalid_parameter, malformed_body
@@ -24,6 +25,7 @@ from server.request.options import Options
 from server.service import Service
 from server.telemetry.requests import note
 from vocoder.admission import Admitted
+from vocoder.mel.config_file import AUTO
 from vocoder.sampling import Sampling, Utterance, sampling_fields
 
 T = TypeVar("T")
@@ -119,6 +121,23 @@ class Exchange:
         self.seconds[stage] = now - self._started
         self._started = now
         return self.seconds[stage]
+
+    def fields(self, admitted: Admitted, options: Options, sample_rate: int, level: Level) -> dict[str, str | float]:
+        """Return what describes the synthesis, by header. The gain for a loudness is added once there is audio."""
+        path, verdict = admitted.path, next(iter(admitted.verdicts), None)
+        fields: dict[str, str | float | None] = {"X-Sample-Rate": sample_rate, "X-Seed": self.sampling.seed}
+        fields["X-Model-Dtype"] = self.model.dtype
+        fields["X-Gain"] = round(level.gain, 2) or None
+        fields["X-Mel-Sharpened"] = admitted.strength or None
+        fields["X-Mel-Recognised"] = path.source.name if options.preset == AUTO else None
+        fields["X-Mel-Preset"] = None if path.own else path.source.name
+        fields["X-Mel-Adapted"] = path.adapted
+        if verdict is not None:
+            fields["X-Mel-Guard"] = verdict.cause
+            fields["X-Mel-Guard-Typicality"] = None if verdict.typicality is None else round(verdict.typicality)
+        if verdict is not None and not verdict.typical:
+            fields |= {"X-Mel-Guard-Message": verdict.message, "X-Mel-Guard-Preset": verdict.preset}
+        return {name: value for name, value in fields.items() if value is not None}
 
     def note(self) -> None:
         """Add the model and the seconds of each stage to the log line."""

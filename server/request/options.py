@@ -16,8 +16,6 @@ from starlette.datastructures import QueryParams
 
 from server.audio.formats import FORMATS, STREAM_FORMATS, Level
 from server.problems import Problem, invalid_parameter, invalid_parameters, malformed_body, sentence
-from vocoder.admission import Admitted
-from vocoder.audio.writing import Origin
 from vocoder.config import MAX_CORRECTIONS, ConfigError
 from vocoder.mel.config import ALIASES, MelConfig, MelConfigs, preset
 from vocoder.mel.config_file import AUTO, with_statistics
@@ -45,17 +43,17 @@ class Strict(BaseModel):
 class Options(BaseModel):
     """The options of every interface."""
 
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
-    sigma: Annotated[float | None, Field(ge=0.0, le=MAX_SIGMA, allow_inf_nan=False)] = None
+    sigma: Annotated[float | None, Field(ge=0.0, le=MAX_SIGMA)] = None
     """sampling temperature; the model's own by default"""
     seed: Annotated[int | None, Field(ge=0, lt=2**63)] = None
     """seed of the noise, which reproduces the audio; random by default, and reported"""
-    denoise: Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)] = 0.0
+    denoise: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
     """how much of the model's own hum to remove"""
     corrections: Annotated[int | None, Field(ge=0, le=MAX_CORRECTIONS)] = None
     """number of corrections of the audio towards its mel; by default the model's own; fewer are faster"""
-    sharpen: Annotated[float | None, Field(ge=0.0, le=1.0, allow_inf_nan=False)] = None
+    sharpen: Annotated[float | None, Field(ge=0.0, le=1.0)] = None
     """how far to raise the contrast of the mel; by default as far as it lacks texture"""
     preset: Annotated[str | None, Field(max_length=64)] = None
     """preset that the mel was made with, from /v1/models; auto recognises it"""
@@ -67,9 +65,9 @@ class Options(BaseModel):
     """as in /v1/synthesize, or a list or a number"""
     guard: GuardMode | None = None
     """if the mel looks wrong: warn in a header, refuse it (strict), or do nothing (off)"""
-    gain: Annotated[float | None, Field(ge=-60.0, le=60.0, allow_inf_nan=False)] = None
+    gain: Annotated[float | None, Field(ge=-60.0, le=60.0)] = None
     """gain to apply to the audio, in dB"""
-    loudness: Annotated[float | None, Field(ge=-70.0, le=0.0, allow_inf_nan=False)] = None
+    loudness: Annotated[float | None, Field(ge=-70.0, le=0.0)] = None
     """target loudness in LUFS (ITU-R BS.1770), instead of a gain; not for streams"""
 
     def sampling(self) -> Sampling:
@@ -256,32 +254,6 @@ def _numbers(name: str, values: Any, n_mels: int) -> tuple[float, ...]:
     return found
 
 
-def response_fields(
-    admitted: Admitted, options: Options, seed: int | None, sample_rate: int, dtype: str | None, level: Level
-) -> dict[str, str | float]:
-    """Return the fields that describe a synthesis, by header. The gain for a loudness is added once there is audio."""
-    path, verdict = admitted.path, next(iter(admitted.verdicts), None)
-    fields: dict[str, str | float | None] = {"X-Sample-Rate": sample_rate, "X-Seed": seed}
-    fields["X-Model-Dtype"] = dtype
-    fields["X-Gain"] = round(level.gain, 2) or None
-    fields["X-Mel-Sharpened"] = admitted.strength or None
-    fields["X-Mel-Recognised"] = path.source.name if options.preset == AUTO else None
-    fields["X-Mel-Preset"] = None if path.own else path.source.name
-    fields["X-Mel-Adapted"] = path.adapted
-    if verdict is not None:
-        fields["X-Mel-Guard"] = verdict.cause
-        fields["X-Mel-Guard-Typicality"] = None if verdict.typicality is None else round(verdict.typicality)
-        fields["X-Mel-Guard-Message"] = None if verdict.typical else verdict.message
-        fields["X-Mel-Guard-Preset"] = None if verdict.typical else verdict.preset
-    return {name: value for name, value in fields.items() if value is not None}
-
-
 def printable(value: object) -> str:
     """Return a value as header text; non-ASCII characters, as in model names, are percent-encoded."""
     return quote(str(value), safe=PRINTABLE)
-
-
-def as_headers(fields: dict[str, str | float], model: str, origin: Origin | None) -> dict[str, str]:
-    """Return the fields as the headers of a response."""
-    headers = {name: printable(value) for name, value in {"X-Model": model, **fields}.items()}
-    return headers if origin is None else headers | {"X-Audio-Origin": origin.to_json()}

@@ -18,11 +18,11 @@ from pydantic import FailFast, Field, PositiveInt, StrictInt, ValidationError
 
 import vocoder
 from server.audio.formats import Encoded
-from server.engine.errors import EngineState, NotReadyError
+from server.engine.engine import EngineState, NotReadyError
 from server.problems import INFERENCE, Problem, described, invalid_parameter, malformed_body
 from server.request.exchange import Exchange, media_type, while_wanted
 from server.request.mel import DTYPES, JSON, MAX_DIMENSIONS, RAW, as_float32, number_array
-from server.request.options import InferenceParameters, Strict, read_json, refuse_query, response_fields
+from server.request.options import InferenceParameters, Strict, read_json, refuse_query
 from server.routes import operations
 from server.routes.openapi import INFERENCE_BODY, INFERENCE_RESPONSE, REFUSALS
 from server.service import LoadError, ServiceDependency
@@ -140,8 +140,7 @@ async def infer(name: str, http: Request, service: ServiceDependency) -> Respons
     samples, binary = admitted.path.samples(admitted.frames), request.binary
     exchange.expect(admitted, samples * (VALUE_BYTES + (VALUE_BYTES if binary else JSON_BYTES)))
     audio, level = await exchange.synthesize(admitted, level)
-    told = (exchange.sampling.seed, exchange.model.mel_config.sample_rate, exchange.model.dtype, level)
-    fields = response_fields(admitted, request.parameters, *told)
+    fields = exchange.fields(admitted, request.parameters, exchange.model.mel_config.sample_rate, level)
     named = {name.removeprefix("X-").lower().replace("-", "_"): value for name, value in fields.items()}
     rendering = partial(render_response, exchange.engine.name, request, audio, named)
     encoded = await exchange.encode("tensor", rendering)
@@ -198,13 +197,10 @@ def parse_request(
 
     Raises a Problem: 400 malformed, 413 too much JSON.
     """
-    if header_length is None:
-        length = len(body)
-    elif header_length.isascii() and header_length.isdecimal() and len(header_length) <= 10:
-        length = int(header_length)
-    else:
+    given = str(len(body)) if header_length is None else header_length
+    if not (given.isascii() and given.isdecimal() and len(given) <= 10):
         raise malformed_body(f"{HEADER_LENGTH} must be a number of bytes.")
-    if length > len(body):
+    if (length := int(given)) > len(body):
         raise malformed_body(f"{HEADER_LENGTH} is larger than the body.")
     if length > max_json_bytes:
         detail = f"The JSON is larger than the limit of {max_json_bytes} bytes: send the mel as bytes."

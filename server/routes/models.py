@@ -6,8 +6,7 @@ from typing import Any
 from fastapi import APIRouter
 
 from server.audio.formats import FORMATS
-from server.engine.engine import Engine
-from server.engine.errors import EngineState
+from server.engine.engine import Engine, EngineState
 from server.request.mel import MEDIA_TYPES
 from server.routes.openapi import PROBLEMS
 from server.service import Service, ServiceDependency

@@ -85,17 +85,16 @@ AUDIO_RESPONSE: Schema = {
     "content": {media_type: BINARY for offer in FORMATS for media_type in offer.media_types[:1]},
     "headers": _headers(HEADERS),
 }
+MEL_HEADERS = {
+    "X-Request-Id": HEADERS["X-Request-Id"],
+    "X-Mel-Config": "The name of the mel config.",
+    "X-Mel-Shape": "The mel's shape, as n_mels,frames.",
+    "X-Sample-Rate": "Sample rate of the mel config in Hz.",
+}
 MEL_RESPONSE: Schema = {
     "description": "The mel (n_mels, frames), 32-bit floats.",
     "content": {NPY: BINARY},
-    "headers": _headers(
-        {
-            "X-Request-Id": HEADERS["X-Request-Id"],
-            "X-Mel-Config": "The name of the mel config.",
-            "X-Mel-Shape": "The mel's shape, as n_mels,frames.",
-            "X-Sample-Rate": "Sample rate of the mel config in Hz.",
-        }
-    ),
+    "headers": _headers(MEL_HEADERS),
 }
 
 FIELDS = {"type": {"type": "string", "format": "uri"}, "title": STRING, "status": {"type": "integer"}, "detail": STRING}

@@ -7,7 +7,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from server.engine.errors import LOADING_SECONDS, EngineState
+from server.engine.engine import LOADING_SECONDS, EngineState
 from server.problems import Problem
 from server.routes.openapi import PROBLEMS
 from server.service import Service, ServiceDependency

@@ -13,7 +13,7 @@ from server.audio.formats import FORMATS, STREAM_FORMATS, OutputSpec, negotiate
 from server.problems import Problem
 from server.request.exchange import Exchange, media_type, while_wanted
 from server.request.mel import JSON, decode_mel, mel_path
-from server.request.options import SynthesisQuery, as_headers, read_query, response_fields
+from server.request.options import SynthesisQuery, printable, read_query
 from server.routes.openapi import AUDIO_RESPONSE, MEL_BODY, PROBLEMS, query_of
 from server.service import ServiceDependency
 from server.stream.audio import VALUE_BYTES, AudioStream, chunk_bytes
@@ -38,7 +38,7 @@ async def synthesize(http: Request, service: ServiceDependency) -> Response:
     offers = STREAM_FORMATS if query.stream else FORMATS
     target, answer_type = negotiate(query.format, ", ".join(http.headers.getlist("accept")), offers)
     exchange = Exchange(http, service, query.model)
-    name, config, kind = exchange.engine.name, exchange.model.mel_config, media_type(http)
+    config, kind = exchange.model.mel_config, media_type(http)
     rate, level = target.rate(config.sample_rate, query.sample_rate), query.level(query.stream)
     checking = partial(mel_path, query, config, service.mel_configs)  # reports errors before the body is read
     if query.preset is None:
@@ -47,12 +47,12 @@ async def synthesize(http: Request, service: ServiceDependency) -> Response:
         await service.run(checking, new=True)
     body = await exchange.read(service.settings.max_json_bytes if kind == JSON else service.settings.max_body_bytes)
     admitted = await exchange.admit(partial(decode_mel, body, kind, http.headers), query)
-    seed = exchange.sampling.seed
-    origin = service.origin(exchange.engine, seed)
-    fields = response_fields(admitted, query, seed, rate, exchange.model.dtype, level)
-    headers = {"Content-Type": target.content_type(answer_type)} | as_headers(fields, name, origin)
-    answer = _stream if query.stream else _answer
-    return await answer(exchange, admitted, OutputSpec(target, rate, level, origin), headers)
+    output = OutputSpec(target, rate, level, service.origin(exchange.engine, exchange.sampling.seed))
+    fields = {"X-Model": exchange.engine.name, **exchange.fields(admitted, query, rate, level)}
+    headers = {"Content-Type": target.content_type(answer_type)}
+    headers |= {name: printable(value) for name, value in fields.items()}
+    headers |= {} if output.origin is None else {"X-Audio-Origin": output.origin.to_json()}
+    return await (_stream if query.stream else _answer)(exchange, admitted, output, headers)
 
 
 @router.websocket("/v1/stream")

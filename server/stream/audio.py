@@ -15,9 +15,9 @@ from starlette.requests import HTTPConnection
 from server.audio.formats import OutputSpec
 from server.audio.pieces import PieceEncoder, PieceResampler
 from server.engine.engine import Engine
-from server.engine.errors import QueueFullError
 from server.engine.jobs import Job, at_once
 from server.engine.model import LoadedModel, Remote, check_output
+from server.engine.queue import QueueFullError
 from server.service import Service
 from server.telemetry.requests import note
 from vocoder.adapt.path import Placement

@@ -114,11 +114,13 @@ class RequestMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request or WebSocket."""
-        if scope["type"] not in ("http", "websocket"):
-            await self.app(scope, receive, send)
-            return
-        started = time.perf_counter()
-        state = self._state(scope)
+        if scope["type"] == "lifespan":
+            return await self.app(scope, receive, send)
+        started, headers, state = time.perf_counter(), Headers(scope=scope), scope.setdefault("state", {})
+        given, trace = headers.get("x-request-id", ""), TRACE_PARENT.fullmatch(headers.get("traceparent", ""))
+        request_id = given if WELL_FORMED_ID.fullmatch(given) else uuid4().hex
+        state |= {"request_id": request_id, "log": {"trace_id": trace[1]} if trace else {}}
+        REQUEST_ID.set(request_id)
         code: int | None = None  # of the response, once it begins
 
         async def send_with_id(message: Message) -> None:
@@ -126,7 +128,7 @@ class RequestMiddleware:
             nonlocal code
             if message["type"] in ("http.response.start", "websocket.http.response.start", "websocket.accept"):
                 code = message.get("status", SWITCHING_PROTOCOLS)
-                MutableHeaders(scope=message)["X-Request-Id"] = state["request_id"]
+                MutableHeaders(scope=message)["X-Request-Id"] = request_id
             await send(message)
 
         try:
@@ -140,15 +142,6 @@ class RequestMiddleware:
                 await render(HTTPConnection(scope), problem)(scope, receive, send_with_id)
         finally:
             self._finish(scope, 500 if code is None else code, time.perf_counter() - started)
-
-    def _state(self, scope: Scope) -> dict[str, Any]:
-        headers, state = Headers(scope=scope), scope.setdefault("state", {})
-        given = headers.get("x-request-id") or ""
-        state["request_id"] = given if WELL_FORMED_ID.fullmatch(given) else uuid4().hex
-        trace = TRACE_PARENT.fullmatch(headers.get("traceparent", ""))
-        state["log"] = {"trace_id": trace[1]} if trace else {}
-        REQUEST_ID.set(state["request_id"])
-        return dict(state)
 
     def _finish(self, scope: Scope, code: int, seconds: float) -> None:
         state, record = scope["state"], self.metrics.record

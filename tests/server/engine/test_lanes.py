@@ -175,7 +175,7 @@ def test_clients_that_came_once_are_forgotten_but_not_one_that_used_much(monkeyp
 def test_others_do_not_start_behind_all_jobs_of_a_run_that_is_faster_than_expected(monkeypatch):
     lanes = Lanes(1, 1)
     monkeypatch.setattr(lanes, "dispatch", lambda: None)
-    one, other = (WorkQueue(lanes, 64, 1e9, lambda jobs: [None for _ in jobs], lambda _: True) for _ in range(2))
+    one, other = (WorkQueue(lanes, 64, 1e9, lambda jobs: [None for _ in jobs], lambda: 2**20) for _ in range(2))
     run = [one.submit(Job(100)) for _ in range(8)]
     assert one.begin() == run  # for eight seconds, as expected
     one.submit(Job(100))

@@ -10,11 +10,11 @@ from streamers import Streamer, mel_of
 from tiny_models import TINY_MEL, tiny_synthesizer
 
 from server.engine import model as loaded_model
-from server.engine.errors import EngineState, NotReadyError, QueueFullError
+from server.engine.engine import EngineState, NotReadyError
 from server.engine.jobs import Job, Part
 from server.engine.lanes import Lanes
 from server.engine.model import LoadedModel
-from server.engine.queue import WorkQueue
+from server.engine.queue import QueueFullError, WorkQueue
 from server.service import Engines
 from vocoder.sampling import Utterance
 

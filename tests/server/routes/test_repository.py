@@ -10,7 +10,7 @@ import httpx
 from http_helpers import npy, problem, samples, slug
 
 from server.app import create_admin_app, create_app
-from server.engine.errors import EngineState
+from server.engine.engine import EngineState
 from server.settings import Settings
 from vocoder.checkpoint import CheckpointError
 
