@@ -3,9 +3,13 @@
 import os
 import time
 
+import hypothesis
 import pytest
 import torch
 from tiny_models import save_quiet_model
+
+hypothesis.settings.register_profile("suite", deadline=None)  # cores may be busy
+hypothesis.settings.load_profile("suite")
 
 
 @pytest.fixture(autouse=True)

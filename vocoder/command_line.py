@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -71,7 +72,7 @@ def _dispatch(program: str, commands: Mapping[str, tuple[str, str]], arguments: 
         print(f"{program} {__version__}")
         return 0
     if name not in commands:
-        return _complain(program, f"unknown command {name!r}; known: {', '.join(commands)}", 2)
+        return complain(program, f"unknown command {name!r}; known: {', '.join(commands)}", 2)
     module, summary = commands[name]
     parser = option_parser(prog=f"{program} {name}", description=summary)
     try:
@@ -82,21 +83,27 @@ def _dispatch(program: str, commands: Mapping[str, tuple[str, str]], arguments: 
     except ModuleNotFoundError as error:
         if not extra:
             raise
-        return _complain(program, f"{name} needs the package {error.name}: install '.[{extra}]'", 1)
+        return complain(program, f"{name} needs the package {error.name}: install '.[{extra}]'", 1)
     except BrokenPipeError:
         raise
     except (ValueError, OSError) as error:
-        return _complain(parser.prog, reason(error), 2)
+        return complain(parser.prog, reason(error), 2)
     except CommandError as error:
-        return _complain(parser.prog, str(error), 1)
+        return complain(parser.prog, str(error), 1)
     except (MemoryError, RuntimeError) as error:  # torch raises RuntimeErrors
         if not isinstance(error, MemoryError) and "memory" not in str(error):
             raise
-        return _complain(parser.prog, f"there is not enough memory: {error}", 1)
+        return complain(parser.prog, f"there is not enough memory: {error}", 1)
     except KeyboardInterrupt:
-        return _complain(parser.prog, "interrupted", 130)
+        return complain(parser.prog, "interrupted", 130)
 
 
-def _complain(program: str, text: str, status: int) -> int:
-    print(f"{program}: {' '.join(text.split())}", file=sys.stderr)
+def complain(program: str, text: str, status: int = 2) -> int:
+    """Print an error or a warning to standard error, in one line, and return the status."""
+    print(f"{program}: {as_options(' '.join(text.split()))}", file=sys.stderr)
     return status
+
+
+def as_options(text: str) -> str:
+    """Return a message that names a parameter, such as preset=nvidia, as the command line takes it."""
+    return re.sub(r"\bpreset=(?=\w)", "--preset ", text)

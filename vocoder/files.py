@@ -35,11 +35,15 @@ def reason(error: Exception) -> str:
     return str(error)
 
 
-def files_in(source: Path, suffixes: Collection[str]) -> list[tuple[Path, Path]]:
-    """Return a file, or the visible files and broken links with these suffixes in a folder, with relative paths."""
+def files_in(source: Path, suffixes: Collection[str], others: bool = False) -> list[tuple[Path, Path]]:
+    """Return a file, or the visible files and broken links with these suffixes in a folder, with relative paths.
+
+    With `others` it returns those without these suffixes.
+    """
     if not source.is_dir():
-        return [(source, Path(source.name))]
-    found = [(path, path.relative_to(source)) for path in sorted(source.rglob("*")) if path.suffix.lower() in suffixes]
+        return [] if others else [(source, Path(source.name))]
+    found = [(path, path.relative_to(source)) for path in sorted(source.rglob("*"))]
+    found = [(path, below) for path, below in found if (path.suffix.lower() in suffixes) is not others]
     return [(p, below) for p, below in found if "/." not in f"/{below}" and (p.is_file() or not p.exists())]
 
 

@@ -51,8 +51,10 @@ class NpyHeader:
 def read_header(content: bytes | memoryview) -> NpyHeader:
     """Read a header from the first bytes of a file, or all of it; raises an NpyError if it is invalid."""
     head = bytes(content[:LONGEST_HEAD])
-    if head[:6] != MAGIC or head[6:8] not in LENGTHS:
-        raise NpyError("this is not an npy file of version 1.0 or 2.0")
+    if not head.startswith(MAGIC):
+        raise NpyError("this is not an npy file")
+    if head[6:8] not in LENGTHS:
+        raise NpyError("the npy file ends within its header, or is not of version 1.0 or 2.0, as numpy.save writes it")
     start = 8 + struct.calcsize(LENGTHS[head[6:8]])
     if len(head) < start:
         raise NpyError("the npy file ends within its header")
@@ -109,9 +111,10 @@ def _header_of(start: bytes) -> NpyHeader:
     try:
         header = read_header(start)
     except NpyError as error:
-        known = "it is truncated, or not an array of numbers" if start.startswith(MAGIC) else ""
+        if start.startswith(MAGIC):
+            raise
         found = kind_of(start, "`vocoder mel` computes a mel from audio")
-        what = known or found or "it does not begin like one; numpy.save writes one"
+        what = found or "it does not begin like one; numpy.save writes one"
         raise ValueError(f"this is not an npy file of numbers: {what}") from error
     if header.descr not in FLOATS:
         raise ValueError(f"a mel must hold floats, not {header.descr or 'records'}")
@@ -123,13 +126,14 @@ def _header_of(start: bytes) -> NpyHeader:
 
 
 def kind_of(start: bytes, advice: str) -> str:
-    """Describe a file by its first four bytes or more, and for audio give the `advice`; empty if unknown."""
+    """Describe a file by its first nine bytes or more, and for audio give the `advice`; empty if unknown."""
     if not start:
         return "it is empty"
     if audio := {b"RIFF": "a wav", b"fLaC": "a flac", b"OggS": "an ogg"}.get(start[:4]):
         return f"it is {audio} file; {advice}"
     packed = {b"PK\x03\x04": "a zip archive, as .npz and .pt are", b"\x80": "a pickle"}
     found = next((name for magic, name in packed.items() if start.startswith(magic)), "")
+    found = "a safetensors file" if start[8:9] == b"{" else found
     return f"it is {found}: save the mel itself with numpy.save" if found else ""
 
 

@@ -213,7 +213,9 @@ class Twins:
                 raise TimeoutError(f"not ready after {READY_SECONDS:g} s")
             ours.recv()
         except Exception as error:
-            logger.error("a process for synthesis could not start, so the others do its work: %r", error)
+            logger.error(
+                "a process for synthesis could not start; until one does, this process does its work: %r", error
+            )
             return None
         return Twin(ours, process)
 

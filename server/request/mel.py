@@ -66,7 +66,7 @@ def _from_npy(body: bytes) -> NDArray[Any]:
     try:
         header = read_header(body)
     except NpyError as error:
-        kind = "" if body.startswith(MAGIC) else kind_of(body[:6], "POST audio to /mel for its mel")
+        kind = "" if body.startswith(MAGIC) else kind_of(body[:9], "POST audio to /mel for its mel")
         raise malformed_body(f"{str(error).capitalize()}{f': {kind}' if kind else ''}.") from None
     return _view(memoryview(body)[header.start :], _dtype(NPY_DTYPES, header.descr), header.shape, header.order)
 

@@ -173,7 +173,7 @@ def test_bodies_of_all_kinds_are_answered(client):
 
     each = max(1, min(MOST_BODIES_AT_ONCE, BODIES // 4))
     while statuses.total() < BODIES:  # in rounds, since hypothesis keeps all examples of a round
-        options = settings(max_examples=each, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+        options = settings(max_examples=each, database=None, suppress_health_check=list(HealthCheck))
         random = check if BODIES > MOST_BODIES_AT_ONCE else seed(len(held))(check)
         options(given(ANYTHING)(random))()
         gc.collect()
@@ -183,7 +183,7 @@ def test_bodies_of_all_kinds_are_answered(client):
     assert {send(client, sent).status_code for sent in VALID_REQUESTS} == {200}
 
 
-@settings(max_examples=BODIES // 10, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=BODIES // 10, database=None, suppress_health_check=list(HealthCheck))
 @given(sent=upgrades())
 def test_every_handshake_is_answered(short_timeout_url, sent):
     with connected(short_timeout_url, sent) as connection:
@@ -191,7 +191,7 @@ def test_every_handshake_is_answered(short_timeout_url, sent):
         assert re.match(rb"HTTP/1\.1 [1-4]\d\d ", head), head
 
 
-@settings(max_examples=BODIES // 10, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=BODIES // 10, database=None, suppress_health_check=list(HealthCheck))
 @given(sent=frames())
 def test_every_websocket_is_closed(short_timeout_url, sent):
     with connected(short_timeout_url, handshake()) as connection:

@@ -77,6 +77,7 @@ def test_any_header_text_is_read_or_rejected(text):
     ("start", "expected"),
     [
         (b"", "it is empty"),
+        (b"\x48" + bytes(7) + b"{", "it is a safetensors file: save the mel itself with numpy.save"),
         (b"RIFF..", "it is a wav file; listen"),
         (b"PK\x03\x04..", "it is a zip archive, as .npz and .pt are: save the mel itself with numpy.save"),
         (b"\x80\x04....", "it is a pickle: save the mel itself with numpy.save"),
@@ -92,6 +93,7 @@ def test_unreadable_files_are_rejected_with_a_reason(tmp_path):
     np.savez(tmp_path / "zip.npz", mel=mel)
     np.save(tmp_path / "whole.npy", mel)
     (tmp_path / "cut.npy").write_bytes((tmp_path / "whole.npy").read_bytes()[:-4])
+    (tmp_path / "version.npy").write_bytes(npy(mel, (3, 0)))
     np.save(tmp_path / "objects.npy", np.array([{}]), allow_pickle=True)
     np.save(tmp_path / "none.npy", mel[:, :0])
     np.save(tmp_path / "batch.npy", mel[None])
@@ -99,6 +101,7 @@ def test_unreadable_files_are_rejected_with_a_reason(tmp_path):
     for name, message in [
         ("zip.npz", "a zip archive"),
         ("cut.npy", "values do not fit its shape"),
+        ("version.npy", "version 1.0 or 2.0"),
         ("objects.npy", "floats, not .O"),
         ("none.npy", "at least one frame"),
         ("integers.npy", "a mel must hold floats, not <i2"),

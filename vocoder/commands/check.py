@@ -7,6 +7,7 @@ from pathlib import Path
 
 from vocoder.admission import check, path_of
 from vocoder.checkpoint import load_model
+from vocoder.command_line import as_options
 from vocoder.commands.files import reported, source_of
 from vocoder.commands.sampling import add_model_arguments, add_preset_arguments
 from vocoder.loading import model_directory
@@ -53,5 +54,5 @@ def _check(file: Path, args: argparse.Namespace, own: MelConfig, preset: Preset)
         remarks = f"{alike}{adapted}{smooth if verdict.smoothness else ''}" if verdict.typical else ""
         judged = verdict.cause == "typical" and verdict.typicality is not None
         share = f" It is more typical than {min(verdict.typicality or 0, 99):.0f} % of true mels." if judged else ""
-        print(f"{file}: {recognised}{verdict.cause}. {verdict.message}{share}{remarks}", flush=True)
+        print(as_options(f"{file}: {recognised}{verdict.cause}. {verdict.message}{share}{remarks}"), flush=True)
     return 0 if verdict.typical else 1

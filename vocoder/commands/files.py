@@ -3,7 +3,8 @@
 import argparse
 import io
 import sys
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from vocoder.audio.reading import AUDIO_SUFFIXES
 from vocoder.audio.writing import AUDIO_FORMATS, Origin, WriteReport, write_audio
+from vocoder.command_line import complain
 from vocoder.files import check_distinct, complete, files_in, reason, some
 
 STANDARD = Path("-")
@@ -54,6 +56,7 @@ def pairs(sources: Sequence[Path], output: Path, suffix: str, *, again: bool) ->
             if not found:
                 raise ValueError(f"{source} holds no audio; known suffixes: {', '.join(sorted(AUDIO_SUFFIXES))}")
             files += [(file, output / inside.with_suffix(suffix)) for file, inside in found]
+            say_others(source, AUDIO_SUFFIXES, output)
     check_distinct(target for _, target in files)
     own = [str(target) for source, target in files if target.is_file() and source.is_file() and target.samefile(source)]
     if own:
@@ -61,6 +64,15 @@ def pairs(sources: Sequence[Path], output: Path, suffix: str, *, again: bool) ->
     if kept := {target for _, target in files if target.is_file() and target != output and not again}:
         say(f"{output}: kept {len(kept)} existing files with their settings; --again replaces them", output)
     return [(source, target) for source, target in files if target not in kept]
+
+
+def say_others(source: Path, suffixes: Collection[str], output: Path) -> None:
+    """Say which files of a folder are not read, because their names have none of these suffixes."""
+    others = files_in(source, suffixes, others=True)
+    others = [pair for pair in others if output.resolve() not in pair[0].resolve().parents]
+    if counts := Counter(file.suffix.lower() or "no suffix" for file, _ in others):
+        kinds = ", ".join(f"{count} with {suffix}" for suffix, count in counts.most_common(3))
+        say(f"{source}: other files, which are not read: {kinds}", output)
 
 
 def check_folder(output: Path) -> None:
@@ -96,10 +108,9 @@ def reported(program: str, source: Path, work: Callable[[], int]) -> int:
     except BrokenPipeError:
         raise
     except (ValueError, OSError) as error:
-        text = " ".join(reason(error).split())
+        text = reason(error)
         named = bool(source.suffix) and str(source) in text  # a file called mel is not meant by "the mel"
-        print(f"{program}: {text if named else f'{source}: {text}'}", file=sys.stderr)
-        return 2
+        return complain(program, text if named else f"{source}: {text}")
 
 
 def say(text: str, output: Path) -> None:

@@ -1,7 +1,6 @@
 """`vocoder synthesize`: convert mel-spectrograms to audio files."""
 
 import argparse
-import sys
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
@@ -14,7 +13,18 @@ import torch
 from vocoder.bulk.jobs import MANIFEST_SUFFIX, Job, Outcome, list_jobs
 from vocoder.bulk.run import ROW_FRAMES, rows, synthesize_all
 from vocoder.bulk.synthesis import BulkOptions, RowSynthesizer, in_processes, synthesize_row
-from vocoder.commands.files import IN_AND_OUT, STANDARD, check_folder, each, pairs, source_of, suffix_of, write_speech
+from vocoder.command_line import complain
+from vocoder.commands.files import (
+    IN_AND_OUT,
+    STANDARD,
+    check_folder,
+    each,
+    pairs,
+    say_others,
+    source_of,
+    suffix_of,
+    write_speech,
+)
 from vocoder.commands.sampling import add_preset_arguments, add_synthesis_arguments, sampling_of
 from vocoder.mel.config_file import AUTO, chosen_config
 from vocoder.sampling import GuardMode
@@ -59,6 +69,8 @@ def _synthesize_many(args: argparse.Namespace) -> int:
     if STANDARD in args.mels:
         raise ValueError("- stands for one mel on standard input; it cannot be combined with other mels or a folder")
     jobs, options = list_jobs(args.mels, args.output, suffix_of(args.format)), _options(args)
+    for source in args.mels:
+        say_others(source, {".npy"}, args.output)
     loaded = RowSynthesizer(options) if args.again else None  # raises before audio is deleted
 
     def synthesize(remaining: list[Job]) -> Iterable[Outcome]:
@@ -75,7 +87,7 @@ def _synthesize_many(args: argparse.Namespace) -> int:
     for file, warning in (*doubts, *clips):
         _warn(file, warning)
     for outcome in summary.failures:
-        print(f"vocoder synthesize: {outcome.job.mel}: {outcome.error}", file=sys.stderr)
+        complain("vocoder synthesize", f"{outcome.job.mel}: {outcome.error}")
     return 2 if summary.failures else 0
 
 
@@ -94,4 +106,4 @@ def _synthesize(one: RowSynthesizer, args: argparse.Namespace, source: Path, tar
 
 
 def _warn(source: Path, warning: str | None) -> None:
-    print(f"vocoder synthesize: warning: {source}: {warning}", file=sys.stderr)
+    complain("vocoder synthesize", f"warning: {source}: {warning}")

@@ -71,7 +71,7 @@ export class Clip {
     this.button = element("button", { type: "button", className: "play", "aria-label": `Play ${this.name}` });
     this.audio.addEventListener("error", () => {
       this.button.disabled = true;
-      this.#say("This browser cannot play this file.");
+      this.#say("This browser cannot play this file. Is it audio, such as wav, flac or mp3?");
     });
     const show = () => this.button.setAttribute("aria-pressed", String(!this.audio.paused));
     for (const event of ["play", "pause"]) this.audio.addEventListener(event, show);

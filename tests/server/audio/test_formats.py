@@ -178,7 +178,7 @@ PAIRS = [(22050, 48000), (22050, 16000), (24000, 48000), (22050, 24000), (48000,
 
 
 @pytest.mark.parametrize(("source", "target"), PAIRS)
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(cuts=st.lists(st.integers(0, len(NOISE)), max_size=8), trailing=st.booleans())
 def test_resampling_in_pieces_equals_resampling_the_whole(source, target, cuts, trailing):
     resampler = PieceResampler(source, target)

@@ -145,7 +145,7 @@ def test_a_cost_larger_than_the_bucket_is_granted_and_paid_off_later():
     assert bucket.take(0) == pytest.approx(90.0)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow])
 @given(
     per_minute=st.integers(1, 10_000),
     steps=st.lists(st.tuples(st.floats(0.0, 100.0), st.integers(0, 20_000)), max_size=30),

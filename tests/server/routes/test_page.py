@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 PAGES = Path(__file__).resolve().parents[3] / "server" / "pages"
-TEXTS = sorted(path for path in PAGES.rglob("*") if path.suffix in {".html", ".css", ".js", ".svg"})
+TEXTS = sorted(path for path in PAGES.rglob("*") if path.suffix in {".html", ".css", ".js", ".svg", ".json"})
 TYPES = {
     ".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml", ".png": "image/png",
     ".json": "application/json",

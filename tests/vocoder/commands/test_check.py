@@ -61,7 +61,7 @@ def test_check_and_synthesize_report_the_same_errors(mel, tmp_path, capsys, cli_
         captured = capsys.readouterr()
         assert "; use the shipped model 'reverse' for presets with 80 bands" in captured.out + captured.err
     np.save(tmp_path / "vocos.npy", mel_of("vocos").numpy() - 5.0)  # its floor is lower than that of F5-TTS
-    hint = "The values fit the preset vocos, which the shipped model 'reverse-24k' takes: pass preset=vocos."
+    hint = "The values fit the preset vocos, which the shipped model 'reverse-24k' takes: pass --preset vocos."
     assert main(["check", "--preset", "f5-tts", str(tmp_path / "vocos.npy")]) == 1
     assert hint in capsys.readouterr().out
     assert hint in cli_error(main, "synthesize", "--preset", "f5-tts", tmp_path / "vocos.npy", "-o", tmp_path / "a.wav")
@@ -79,4 +79,6 @@ def test_a_mel_of_another_preset_is_judged_with_its_adapter(tmp_path, capsys):
     assert main(["check", "--model", "reverse-24k", mel]) == 0
     assert "adapter" not in capsys.readouterr().out
     assert main(["check", mel]) == 1
-    assert "fireredtts: pass preset=NAME; the shipped model 'reverse-24k' uses vocos itself" in capsys.readouterr().out
+    assert (
+        "fireredtts: pass --preset NAME; the shipped model 'reverse-24k' uses vocos itself" in capsys.readouterr().out
+    )

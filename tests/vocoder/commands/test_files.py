@@ -73,13 +73,14 @@ def test_a_named_file_is_replaced_and_complete_files_in_a_folder_are_kept(record
     assert capsys.readouterr().out.count("(replaced)") == 2
 
 
-def test_folders_of_recordings_keep_their_structure(recordings, model, tmp_path, cli_error):
+def test_folders_of_recordings_keep_their_structure(recordings, model, tmp_path, capsys, cli_error):
     folder = tmp_path / "in"
     (folder / "deep").mkdir(parents=True)
     recordings[0].rename(folder / "one.wav")
     recordings[1].rename(folder / "deep" / "two.WAV")
     (folder / "notes.txt").write_text("no audio")
     assert run("mel", folder, "-o", tmp_path / "mels") == 0
+    assert f"{folder}: other files, which are not read: 1 with .txt\n" in capsys.readouterr().out
     for _ in range(2):  # the output folder is no source
         assert run("resynthesize", folder, "-o", folder / "out", "--model", model, "--seed", "1") == 0
     for output, suffix in ((tmp_path / "mels", ".npy"), (folder / "out", ".wav")):

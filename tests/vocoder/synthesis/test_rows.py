@@ -47,7 +47,7 @@ def assert_same_as_alone(v, row):
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-@settings(max_examples=10, deadline=None, derandomize=True)
+@settings(max_examples=10, derandomize=True)
 @given(row=st.lists(utterances(), min_size=1, max_size=6))
 def test_sharing_a_row_does_not_change_the_audio(variant, row):
     assert_same_as_alone(synthesizer(variant), row)
