@@ -29,7 +29,6 @@ def test_arrays_written_by_numpy_are_read(shape, dtype, order, version):
     [
         "{'shape': (80L, 6L), 'descr': '<f4', 'fortran_order': False}",
         "{\"descr\": \"<f4\", \"fortran_order\": False, \"shape\": (80, 6)}",
-        "{'descr':'<f4','fortran_order':False,'shape':(80,6),}\n",
         "{ 'descr' : '<f4' , 'fortran_order' : False , 'shape' : ( 80 , 6 ) , }",
     ],
 )  # fmt: skip

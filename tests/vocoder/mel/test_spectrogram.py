@@ -37,11 +37,6 @@ def decimal(x, f_min, rate=22050, **frames):
     return log_mel(x, rate, 80, 7600, f_min, floor=1e-10, log=np.log10, **frames)
 
 
-def tacotron2_tf(x):
-    decibels = 20 * log_mel(x, 22050, 80, 7600, 25, log=np.log10) - 20
-    return np.clip(8 * (decibels + 100) / 100 - 4, -4, 4)
-
-
 LIBROSA = {"sr": 22050, "n_fft": 1024, "hop_length": 256, "n_mels": 80, "fmax": 8000}
 REFERENCES = {
     "nvidia": lambda x: log_mel(x, 22050, 80, 8000),
@@ -60,7 +55,7 @@ REFERENCES = {
     "indextts2": lambda x: hifigan(x, 22050, 80, 11025),
     "fireredtts": lambda x: hifigan(x, 16000, 100, 8000, 1024, 160),
     "nemo": lambda x: log_mel(x, 22050, 80, 11025),
-    "tacotron2-tf": tacotron2_tf,
+    "tacotron2-tf": lambda x: np.clip(1.6 * log_mel(x, 22050, 80, 7600, 25, log=np.log10) + 2.4, -4, 4),
     "speecht5": lambda x: decimal(x, 80, 16000),
     "librosa-db": lambda x: librosa.power_to_db(librosa.feature.melspectrogram(y=x, **LIBROSA), top_db=None),
 }
