@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from vocoder.adapt.path import Converter, MelPath, Placement, model_for, path_between, shape_fault
@@ -82,6 +83,14 @@ class Admitted:
         x = Placement(self.path, self.frames).place(x)
         x = x if self.given.ndim == 3 else x[0]
         return x.to(self.given.device) if isinstance(self.given, Tensor) else x.cpu().numpy()
+
+
+def as_admitted(mel: NDArray[np.float32], target: MelConfig, device: Device = "cpu") -> Admitted:
+    """Return a converted mel (n_mels, frames), which was admitted for a model of config `target` before, as admitted.
+
+    Its values may lie beyond those of recordings, since adapters and sharpening do not respect that range.
+    """
+    return Admitted(torch.from_numpy(mel)[None].to(device), MelPath(target, target), mel.shape[1], (), mel)
 
 
 def path_of(preset: Preset, target: MelConfig, adapt: AdaptMode = "on", mel: Any = None) -> MelPath:

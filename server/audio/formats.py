@@ -138,9 +138,9 @@ def _accepted(accept: str, offers: Sequence[Format]) -> list[tuple[Format, str]]
     for offer in offers:
         for media_type in offer.media_types:
             ranges = (media_type, f"{media_type.partition('/')[0]}/*", "*/*")
-            asked = next((each for each in ranges if each in weights), "")
-            if asked in order:
-                ranked.append((order.index(asked), offer, media_type))
+            closest = next((each for each in ranges if each in weights), None)
+            if closest in order:
+                ranked.append((order.index(closest), offer, media_type))
     return [(offer, media_type) for _, offer, media_type in sorted(ranked, key=lambda one: one[0])]
 
 

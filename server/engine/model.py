@@ -5,6 +5,7 @@ import logging
 import time
 import weakref
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from server.engine.lanes import compute_on
 from server.engine.queue import SLOWEST, Pace
 from server.engine.twins import NUMBERS, Audio, Model, Twin, Twins, Work
 from server.problems import Problem
+from vocoder.admission import as_admitted
 from vocoder.correction.chains import BLOCK
 from vocoder.mel.values import mel_range
 from vocoder.memory import give_back_memory
@@ -149,7 +151,7 @@ class LoadedModel:
 
     def _parts(self, utterance: Utterance, size: int) -> Parts:
         session = self.open_stream(sampling_fields(utterance), chunk_frames=size, first_chunk_frames=size)
-        session.push(utterance.mel)
+        session.push(self.admitted(utterance.mel))
         session.finish()
         parts = [session.next()]
         while not session.done:
@@ -162,15 +164,20 @@ class LoadedModel:
 
     def _synthesize(self, utterances: Sequence[Utterance]) -> list[NDArray[np.float32]]:
         if len(utterances) > 1:
-            audio = self.synthesizer.synthesize_many(utterances)
+            admitted = [replace(one, mel=self.admitted(one.mel)) for one in utterances]
+            audio = self.synthesizer.synthesize_many(admitted)
         else:
             (one,) = utterances
             sampling, x = sampling_fields(one), None
             if torch.get_num_threads() == 1:
-                x = self._twins.whole(self._model, np.asarray(one.mel), sampling)
-            audio = [self.synthesizer.synthesize(one.mel, **sampling) if x is None else x]
+                x = self._twins.whole(self._model, one.mel, sampling)
+            audio = [self.synthesizer.synthesize(self.admitted(one.mel), **sampling) if x is None else x]
         self._count(utterances)
         return audio
+
+    def admitted(self, mel: NDArray[np.float32]) -> Any:
+        """Return a mel (n_mels, frames) that the server has admitted and converted, which is not checked again."""
+        return as_admitted(mel, self.mel_config, self.synthesizer.device)
 
     def open_stream(self, sampling: dict[str, Any], **sizes: Any) -> StreamSession:
         """Open a stream, which computes in another process if one is idle."""

@@ -25,6 +25,7 @@ import torch
 from numpy.typing import NDArray
 
 from server.engine.lanes import ELSEWHERE, compute_on
+from vocoder.admission import as_admitted
 from vocoder.memory import give_back_memory
 from vocoder.stages import Pipeline
 from vocoder.synthesis.synthesizer import Synthesizer
@@ -251,7 +252,8 @@ def _made(kept: dict[int, Any], load: Load, work: Work) -> tuple[Audio, float] |
             return None
         compute_on(work.threads)
         if stream is None:
-            return synthesizer.synthesize(work.mel, **work.sampling), time.thread_time() - began
+            mel: Any = as_admitted(work.mel, synthesizer.mel_config, synthesizer.device)
+            return synthesizer.synthesize(mel, **work.sampling), time.thread_time() - began
         if stream not in kept:
             kept[stream] = synthesizer.open_stream(**work.sampling).pipeline
         pipeline: Pipeline = kept[stream]

@@ -4,6 +4,7 @@ import asyncio
 import json
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
@@ -13,6 +14,7 @@ LEAST_PROGRESS = 16384  # bytes a client must read within each timeout; slower t
 KEEPALIVE_IDLE = 60  # seconds of silence before TCP probes the other side
 LINGER_SECONDS = 5.0
 LINGER_BYTES = 2**26
+READ_BYTES = 2**14  # read from a connection at once; between two reads, others have their turn
 UNSENT_BYTES = 2**17  # unsent data in the kernel; megabytes by default
 
 
@@ -102,7 +104,8 @@ class LingeringTransport(asyncio.Protocol):
         self._timer = asyncio.get_running_loop().call_later(LINGER_SECONDS, self.plain.close)
         self.plain.set_protocol(self)
         self.plain.resume_reading()
-        self.plain.write_eof()
+        with suppress(OSError):  # the client has reset the connection
+            self.plain.write_eof()
 
     def data_received(self, data: bytes) -> None:
         """Discard data; close the connection after too much of it."""
@@ -127,7 +130,8 @@ def refusal(problem: Problem) -> bytes:
 
 
 def set_up_socket(transport: asyncio.Transport) -> None:
-    """Make TCP detect vanished clients, and apply back-pressure early."""
+    """Make TCP detect vanished clients, apply back-pressure early, and read little at once."""
+    transport.max_size = READ_BYTES  # type: ignore[attr-defined]  # an attribute of asyncio's transports
     connection = transport.get_extra_info("socket")
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     if hasattr(socket, "TCP_KEEPIDLE"):

@@ -15,7 +15,6 @@ from websockets.server import ServerProtocol
 from server.limits.closing import LingeringTransport, ReaderWatch, handshake_problem, refusal
 from server.problems import MEDIA_TYPE
 
-READ_BYTES = 2**14  # read from a WebSocket at once; between two reads, others have their turn
 LOGGER = logging.getLogger("server.websocket")  # separate, because uvicorn logs URLs with queries, which hold anything
 # A text that is not UTF-8 is the client's fault. uvicorn closes the connection with 1007, but also logs a traceback.
 LOGGER.addFilter(lambda record: record.exc_info is None or record.exc_info[0] is not UnicodeDecodeError)
@@ -49,7 +48,6 @@ class LimitedWebSocket(WebSocketsSansIOProtocol):
         """Take over a connection. A client that is still sending a message that is too large gets the close code."""
         lingering = LingeringTransport(transport, self, lambda: self.conn.parser_exc is not None)
         super().connection_made(lingering)  # type: ignore[arg-type]
-        transport.max_size = READ_BYTES  # type: ignore[attr-defined]  # an attribute of asyncio's transports
         self._watch = ReaderWatch(lingering, self.config.settings.send_timeout)
 
     def connection_lost(self, exc: Exception | None) -> None:

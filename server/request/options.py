@@ -10,7 +10,6 @@ from contextlib import suppress
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import quote
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, SkipValidation, ValidationError
 from starlette.datastructures import QueryParams
 
@@ -244,12 +243,13 @@ def known_config(name: str, known: MelConfigs) -> MelConfig:
 
 
 def _numbers(name: str, values: Any, n_mels: int) -> tuple[float, ...]:
+    given = values.split(",") if isinstance(values, str) else values if isinstance(values, list) else [values]
+    numeric = isinstance(values, str) or set(map(type, given)) <= {int, float}
     try:
-        given = np.ravel([float(each) for each in values.split(",")] if isinstance(values, str) else values)
-        found = tuple(map(float, given)) if given.dtype.kind in "iuf" else ()
-    except ValueError:
+        found = tuple(map(float, given)) if numeric and len(given) in (1, n_mels) else ()
+    except (ValueError, OverflowError):
         found = ()
-    if len(found) not in (1, n_mels) or not all(map(math.isfinite, found)):
+    if not found or not all(map(math.isfinite, found)):
         raise invalid_parameter(name, f"must be {n_mels} finite numbers, one per band, or one for all bands")
     return found
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from fastapi import APIRouter, Request, Response
 from numpy.typing import NDArray
-from pydantic import FailFast, Field, PositiveInt, StrictInt, ValidationError
+from pydantic import FailFast, Field, StrictInt, ValidationError
 
 import vocoder
 from server.audio.formats import Encoded
@@ -46,10 +46,13 @@ class _InputParameters(Strict):
     binary_data_size: StrictInt | None = None
 
 
+Size = Annotated[int, Field(gt=0, lt=2**31)]
+
+
 class _Tensor(Strict):
     name: Literal["mel"]
     datatype: Literal["FP32", "FP16", "FP64"]
-    shape: Annotated[list[PositiveInt], FailFast()] = Field(min_length=1, max_length=MAX_DIMENSIONS)
+    shape: Annotated[list[Size], FailFast()] = Field(min_length=1, max_length=MAX_DIMENSIONS)
     parameters: _InputParameters = Field(default_factory=_InputParameters)
     data: list[Any] | None = None
 

@@ -243,7 +243,7 @@ class AudioStream:
         """Pass frames to the session; called on a lane during a step, otherwise on the event loop's thread."""
         ended = self.ended  # read first: all frames pushed before the end are among the pieces
         while self._pieces:
-            session.push(self._pieces.popleft())
+            session.push(self._engine.model.admitted(self._pieces.popleft()))
         if ended:
             session.finish()
 

@@ -8,7 +8,7 @@ from fakes import FakeSynthesizer
 from torch.nn import functional
 
 from vocoder.adapt.path import MelPath
-from vocoder.admission import StreamAdmission
+from vocoder.admission import Admitted, StreamAdmission
 from vocoder.mel.sharpening import sharpening_of
 from vocoder.sampling import white_noise
 from vocoder.stages import MEL, NOISE, Pipeline, Stage
@@ -29,8 +29,8 @@ class Streamer(FakeSynthesizer):
     def synthesize(self, mel, *, sigma=None, seed=None, **options):
         self.entered += 1
         assert self.gate.wait(60.0)
-        x = torch.from_numpy(mel)[None]
-        noise = white_noise(seed or 0, 0, mel.shape[1], 1, self.hop_length)[None]
+        x = mel.mel if isinstance(mel, Admitted) else torch.from_numpy(mel)[None]
+        noise = white_noise(seed or 0, 0, x.shape[2], 1, self.hop_length)[None]
         return self._synthesize(0.5 if sigma is None else sigma, x, noise)[0, 0].numpy()
 
     def has_stalled(self):

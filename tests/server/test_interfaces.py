@@ -131,6 +131,7 @@ INVALID = [
     ({"preset": "espnet", "adapt": "off"}, MEL, 422, "mel-mismatch", "f_min is 80.0, not 0.0"),
     ({"preset": "espnet", "mean": [0.0] * 80}, MEL, 422, "invalid-parameter", "variance must be given together"),
     *(({**STATISTICS, "mean": m}, MEL, 422, "invalid-parameter", "80 finite numbers") for m in ([1.0, 2.0], [True])),
+    ({**STATISTICS, "mean": ["-1", *[""] * 79]}, MEL, 422, "invalid-parameter", "must be 80 finite numbers"),
     ({"preset": "espnet", **STATISTICS, "variance": [-1.0] * 80}, MEL, 422, "invalid-parameter", "must be positive"),
     ({**STATISTICS, "variance": 1e-320}, MEL, 422, "invalid-parameter", "variance: must be positive"),
     ({**STATISTICS, "mean": 1e300}, MEL, 422, "invalid-parameter", "mean: must be finite and below"),

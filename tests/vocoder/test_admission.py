@@ -10,7 +10,7 @@ from recordings import mel_of
 from tiny_models import random_synthesizer
 
 from vocoder.adapt.path import path_between
-from vocoder.admission import Admitted, MelTooLongError, StreamAdmission, UnlikelyMelError, admit, check
+from vocoder.admission import Admitted, MelTooLongError, StreamAdmission, UnlikelyMelError, admit, as_admitted, check
 from vocoder.mel.config import preset
 from vocoder.mel.values import MelError
 from vocoder.sampling import Utterance
@@ -206,5 +206,9 @@ def test_admitted_mels_are_synthesized_without_converting_again():
     expected = v.synthesize(mel, seed=1, preset="r9y9")
     np.testing.assert_array_equal(v.synthesize_many([Utterance(admitted, seed=1)])[0], expected)
     np.testing.assert_allclose(np.concatenate(list(v.stream(admitted, seed=1))), expected, atol=1e-5)
+    loud = as_admitted(admitted.mel[0].numpy() + 20.0, v.mel_config)  # as adapters and sharpening may make it
+    x = v.synthesize(loud, seed=1)
+    np.testing.assert_array_equal(np.concatenate(list(v.stream(loud, seed=1))), x)
+    assert np.isfinite(x).all()
     pieces = map(torch.zeros(80, 4).copy_, torch.from_numpy(mel).split(4, dim=1))  # all in one buffer
     np.testing.assert_allclose(torch.cat(list(v.stream(pieces, seed=1, preset="auto"))), expected, atol=1e-5)

@@ -93,9 +93,11 @@ class SpeechStream:
             for piece in pieces:
                 self._loop.run(self._stream.send_piece(piece))
             self._loop.run(self._stream.send_end())
-        except Exception as error:
+        except BaseException as error:
+            # SystemExit, for example, would end the event loop, and its reader would wait for nothing.
+            told = error if isinstance(error, Exception) else RuntimeError(f"the iterable of frames raised {error!r}")
             with suppress(RuntimeError):  # the client may have been closed
-                self._loop.run(self._stream.fail(error))
+                self._loop.run(self._stream.fail(told))
 
 
 class LoopThread:

@@ -117,7 +117,7 @@ class Synthesizer:
     def admit(
         self, mel: Any, preset: Preset = None, adapt: AdaptMode = "on", guard: GuardMode | None = None
     ) -> Admitted:
-        """Check and convert a mel as `synthesize` does; `stream` and `synthesize_many` accept the result."""
+        """Check and convert a mel as `synthesize` does; every method that takes mels accepts the result."""
         mode = self._guard if guard is None else guard_mode(guard)
         return admit(mel, self.mel_config, preset, adapt, mode, device=self.device)
 

@@ -233,9 +233,9 @@ def test_a_stream_that_is_left_and_a_client_that_is_closed_end_at_once(client, w
 
 
 def test_errors_in_the_frames_are_raised_where_audio_is_read(client):
-    def frames():
+    def frames(error):
         yield mel_of(5)
-        raise KeyError("the acoustic model failed")
+        raise error("the acoustic model failed")
 
     invalid = {
         r"be \(80,\) or \(80, frames\), not \(1, 80, 5\)$": np.zeros((1, 80, 5)),
@@ -243,8 +243,9 @@ def test_errors_in_the_frames_are_raised_where_audio_is_read(client):
         r"not \(81,\)$": np.zeros(81),
         r"give np\.load\('mel\.npy'\)$": "mel.npy",
     }
-    with client.stream(frames()) as speech, pytest.raises(KeyError, match="acoustic model"):
-        list(speech)
+    for error, raised in ((KeyError, KeyError), (SystemExit, RuntimeError)):
+        with client.stream(frames(error)) as speech, pytest.raises(raised, match="acoustic model"):
+            list(speech)
     for text, piece in invalid.items():
         for source in (piece, [piece]):
             with client.stream(source) as speech, pytest.raises((ValueError, TypeError), match=text):

@@ -110,6 +110,7 @@ BODIES = [
     (request(data=[[-5.0] * 80] * 2), None, r"^data has the shape \[2, 80\]: it must have the input's shape"),
     (request(data=[[-5.0] * 80, [-5.0] * 79]), None, "nested lists of equal length"),
     (request(shape=[80, -2]), None, r"^inputs\.0\.shape\.1: .*greater than 0"),
+    (request(shape=[10**2000] * 3), None, r"^inputs\.0\.shape\.0: .*less than"),
     (request(data=["secret"] * 160), None, "must be a list of numbers"),
     (request(parameters={"binary_data_size": 640}), None, "either data or"),
     (request(data=None, parameters={"binary_data_size": 640}), None, "^0 bytes follow the JSON: binary_data_size"),
