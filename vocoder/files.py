@@ -53,9 +53,9 @@ def check_distinct(targets: Iterable[Path]) -> None:
         raise ValueError(f"several files would be written to {some(twice)}; give them different names")
 
 
-def some(names: Sequence[str]) -> str:
-    """List the first three names, and how many more there are."""
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+def some(names: Sequence[str], kind: str = "") -> str:
+    """List the first three names, and how many more of a kind there are."""
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more {kind}".rstrip() if len(names) > 3 else "")
 
 
 def is_current(made: Path, source: Path) -> bool:

@@ -8,15 +8,16 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vocoder.audio.reading import AUDIO_SUFFIXES
 from vocoder.audio.writing import AUDIO_FORMATS, Origin, WriteReport, write_audio
+from vocoder.bulk.record import record
 from vocoder.command_line import complain
-from vocoder.files import check_distinct, complete, files_in, reason, some
+from vocoder.files import check_distinct, complete, files_in, is_current, reason, some
 
 STANDARD = Path("-")
 IN_AND_OUT = (
@@ -36,12 +37,21 @@ def add_recording_arguments(parser: argparse.ArgumentParser, output: str) -> Non
     parser.add_argument("--again", action="store_true", help="replace existing files in the folder")
 
 
-def pairs(sources: Sequence[Path], output: Path, suffix: str, *, again: bool) -> list[tuple[Path, Path]]:
+def pairs(
+    sources: Sequence[Path],
+    output: Path,
+    suffix: str,
+    *,
+    again: bool = True,
+    made: tuple[str, dict[str, Any]] | None = None,
+) -> list[tuple[Path, Path]]:
     """Pair each source with its target: `output` itself, or a file with `suffix` in that folder.
 
     Sources are files, `-`, or folders, which are searched for audio except in the output folder; that keeps their
-    structure. Existing files in an output folder are kept, unless `again`. Raises a ValueError if the output does not
-    fit the sources, a folder has no audio, two sources share a target, or a source is its own target.
+    structure. Existing files in an output folder that are not older than their source are kept, unless `again`; `made`
+    has the command and the options that must be the same for all of them. Raises a ValueError if the output does not
+    fit the sources, a folder has no audio, two sources share a target, a source is its own target, or the folder has
+    files made with other options.
     """
     if len(sources) == 1 and not sources[0].is_dir() and not output.is_dir():
         files = [(sources[0], output)]
@@ -49,9 +59,9 @@ def pairs(sources: Sequence[Path], output: Path, suffix: str, *, again: bool) ->
         check_folder(output)
         if STANDARD in sources:
             raise ValueError("- stands for one file on standard input; give one output file, or - for standard output")
-        files, made = [], output.resolve()
+        files, inner = [], output.resolve()
         for source in sources:
-            outputs = made if source.is_dir() and made != source.resolve() else None  # inside the source, perhaps
+            outputs = inner if source.is_dir() and inner != source.resolve() else None  # inside the source, perhaps
             found = [pair for pair in files_in(source, AUDIO_SUFFIXES) if outputs not in pair[0].resolve().parents]
             if not found:
                 raise ValueError(f"{source} holds no audio; known suffixes: {', '.join(sorted(AUDIO_SUFFIXES))}")
@@ -61,17 +71,22 @@ def pairs(sources: Sequence[Path], output: Path, suffix: str, *, again: bool) ->
     own = [str(target) for source, target in files if target.is_file() and source.is_file() and target.samefile(source)]
     if own:
         raise ValueError(f"the output would overwrite its own input {some(own)}; give another output")
-    if kept := {target for _, target in files if target.is_file() and target != output and not again}:
-        say(f"{output}: kept {len(kept)} existing files with their settings; --again replaces them", output)
-    return [(source, target) for source, target in files if target not in kept]
+    if made is None or files[0][1] == output:
+        return files
+    record(output, *made, [target for _, target in files], {suffix}, again)
+    left = [(source, target) for source, target in files if not is_current(target, source)]
+    if kept := len(files) - len(left):
+        say(f"{output}: kept {kept} existing files; --again replaces them", output)
+    return left
 
 
 def say_others(source: Path, suffixes: Collection[str], output: Path) -> None:
     """Say which files of a folder are not read, because their names have none of these suffixes."""
     others = files_in(source, suffixes, others=True)
-    others = [pair for pair in others if output.resolve() not in pair[0].resolve().parents]
+    inside = None if output.resolve() == source.resolve() else output.resolve()
+    others = [pair for pair in others if inside not in pair[0].resolve().parents]
     if counts := Counter(file.suffix.lower() or "no suffix" for file, _ in others):
-        kinds = ", ".join(f"{count} with {suffix}" for suffix, count in counts.most_common(3))
+        kinds = some([f"{count} with {suffix}" for suffix, count in counts.most_common()], "kinds")
         say(f"{source}: other files, which are not read: {kinds}", output)
 
 
@@ -93,8 +108,16 @@ def each(program: str, files: Sequence[tuple[Path, Path]], output: Path, make: C
 
     def made(source: Path, target: Path) -> int:
         replaced = " (replaced)" if target.is_file() else ""
-        with nullcontext(target) if target == output else complete(target) as part:  # files in a folder are kept later
-            text = make(source, part)
+        if target == output and not target.parent.is_dir():
+            raise ValueError(f"there is no folder {target.parent}")
+        special = target == STANDARD or (target.exists() and not target.is_file())  # a pipe, for example
+        with nullcontext(target) if special else complete(target.resolve()) as part:
+            try:
+                text = make(source, part)
+            except BrokenPipeError:
+                raise
+            except (ValueError, OSError) as error:
+                raise ValueError(reason(error).replace(str(part), str(target))) from error
         say(f"{target}: {text}{replaced}", target)
         return 0
 

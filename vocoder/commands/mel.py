@@ -5,9 +5,11 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from vocoder.audio.reading import AUDIO_SUFFIXES, read_audio
+from vocoder.audio.reading import read_audio
+from vocoder.bulk.record import digest
 from vocoder.commands.files import STANDARD, add_recording_arguments, each, pairs, source_of
 from vocoder.commands.sampling import PRESET_HELP
+from vocoder.config import to_dict
 from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import load_mel_config
 from vocoder.mel.spectrogram import mel_of
@@ -23,15 +25,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the mels and print one line for each; return 2 if one failed."""
-    files = pairs(args.audio, args.output, ".npy", again=args.again)
-    return each("vocoder mel", files, args.output, partial(_make, load_mel_config(args.preset)))
+    config = load_mel_config(args.preset)
+    made = {"preset": config.name, "contract": digest(to_dict(config))}
+    files = pairs(args.audio, args.output, ".npy", again=args.again, made=("mel", made))
+    return each("vocoder mel", files, args.output, partial(_make, config))
 
 
 def _make(config: MelConfig, source: Path, target: Path) -> str:
-    if target.suffix.lower() in AUDIO_SUFFIXES:
-        raise ValueError(f"{target} would hold a mel, not audio: give it the suffix .npy")
-    if target != STANDARD and not target.suffix and not target.exists():
-        raise ValueError(f"{target} has no suffix: name a .npy file, or a folder that exists")
+    if target != STANDARD and target.suffix.lower() != ".npy" and not target.exists():  # a pipe, for example, does
+        raise ValueError(f"{target} would hold a mel: name a .npy file, or a folder that exists")
     x, sample_rate = read_audio(source_of(source), config.sample_rate)
     mel = mel_of(x, config)
     write = sys.stdout.buffer.write if target == STANDARD else target.write_bytes

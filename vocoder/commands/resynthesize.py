@@ -6,6 +6,8 @@ from pathlib import Path
 
 from vocoder.audio.reading import read_audio
 from vocoder.audio.resampling import resample
+from vocoder.bulk.record import synthesis_of
+from vocoder.bulk.synthesis import BulkOptions
 from vocoder.commands.files import add_recording_arguments, each, pairs, source_of, suffix_of, write_speech
 from vocoder.commands.sampling import add_synthesis_arguments, sampling_of
 from vocoder.loading import load
@@ -22,7 +24,11 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     """Resynthesize each recording at the model's sample rate, keeping its duration."""
-    files = pairs(args.audio, args.output, suffix_of(args.format), again=args.again)
+    options = BulkOptions(
+        args.model, sampling_of(args), args.device, args.format or "wav", "off", args.origin, args.dtype
+    )
+    made = ("resynthesize", synthesis_of(options))
+    files = pairs(args.audio, args.output, suffix_of(args.format), again=args.again, made=made)
     synthesizer = load(args.model, args.device, args.dtype, guard="off")
     return each("vocoder resynthesize", files, args.output, partial(_make, synthesizer, args))
 

@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     (first, *others) = args.mels
     if others or first.is_dir() or first.suffix == MANIFEST_SUFFIX or args.output.is_dir():
         return _synthesize_many(args)
-    files = pairs(args.mels, args.output, suffix_of(args.format), again=True)
+    files = pairs(args.mels, args.output, suffix_of(args.format))
     return each("vocoder synthesize", files, args.output, partial(_synthesize, RowSynthesizer(_options(args)), args))
 
 

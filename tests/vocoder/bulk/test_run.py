@@ -11,7 +11,7 @@ import soundfile
 from filelock import FileLock
 
 from vocoder.bulk import synthesis
-from vocoder.bulk.run import RECORD_FOLDER
+from vocoder.bulk.record import record_folder
 from vocoder.cli import main
 from vocoder.loading import load
 
@@ -105,14 +105,14 @@ def test_audio_made_with_different_options_is_not_mixed(write_mels, model, tmp_p
     assert synthesize(mels / "00.npy", "-o", out, "--seed", "4", "--again", model=model) == 2
     assert synthesize(mels, "-o", out, "--seed", "4", "--again", "--device", "cuda:77", model=model) == 2
     told = capsys.readouterr().err
-    assert (told.count("made with seed 3, not 4"), told.count("also the mels of 01.wav, or delete")) == (3, 1)
+    assert (told.count("made with seed 3, not 4"), told.count("also the sources of 01.wav, or delete")) == (3, 1)
     other = shutil.copytree(model, tmp_path / "other")
     config = json.loads((other / "config.json").read_text(encoding="utf-8"))
     config["architecture"]["corrections"] = 3
     del config["config_sha256"]
     (other / "config.json").write_text(json.dumps(config), encoding="utf-8")
     assert synthesize(mels, "-o", out, "--seed", "3", model=other) == 2
-    assert "holds audio made with model" in capsys.readouterr().err
+    assert "holds files made with another model" in capsys.readouterr().err
     assert written_files(out) == before
     assert synthesize(mels, "-o", out, "--seed", "4", "--again", "--dtype", "float32", model=model) == 0
     assert synthesize(mels, "-o", out, "--seed", "4", "--dtype", "bfloat16", model=model) == 2
@@ -126,8 +126,8 @@ def test_audio_made_with_different_options_is_not_mixed(write_mels, model, tmp_p
 
 def test_concurrent_runs_in_one_folder_are_rejected(write_mels, model, tmp_path, capsys):
     mels, out = write_mels(20), tmp_path / "out"
-    (out / RECORD_FOLDER).mkdir(parents=True)
-    with FileLock(out / RECORD_FOLDER / "lock"):
+    record_folder(out, "synthesize").mkdir(parents=True)
+    with FileLock(record_folder(out, "synthesize") / "lock"):
         assert synthesize(mels, "-o", out, model=model) == 2
     assert "another run is writing to" in capsys.readouterr().err
     assert written_files(out) == {}

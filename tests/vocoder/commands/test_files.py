@@ -1,7 +1,9 @@
+import errno
 import io
 import os
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from vocoder.audio.resampling import resample
 from vocoder.audio.writing import write_audio
 from vocoder.cli import main
 from vocoder.commands.files import pairs
+from vocoder.files import files_in
 from vocoder.loading import load
 from vocoder.mel.config import preset
 from vocoder.mel.spectrogram import MelSpectrogram
@@ -53,7 +56,9 @@ def test_standard_input_and_output_can_replace_files(recordings, model, monkeypa
     assert capsys.readouterr().err.count("-: ") == 4  # messages go to standard error
 
 
-def test_a_named_file_is_replaced_and_complete_files_in_a_folder_are_kept(recordings, tmp_path, monkeypatch, capsys):
+def test_a_named_file_is_replaced_and_complete_files_in_a_folder_are_kept(
+    recordings, tmp_path, monkeypatch, capsys, cli_error
+):
     assert run("mel", recordings[0], "-o", tmp_path / "a.npy") == run("mel", recordings[0], "-o", tmp_path / "a.npy")
     first, second = capsys.readouterr().out.splitlines()
     assert (first.endswith("(replaced)"), second.endswith("(replaced)")) == (False, True)
@@ -67,10 +72,19 @@ def test_a_named_file_is_replaced_and_complete_files_in_a_folder_are_kept(record
     out, err = capsys.readouterr()
     assert err == f"vocoder mel: there is no audio file {absent}\nvocoder mel: audio: there is no audio file audio\n"
     kept, made = out.splitlines()
-    assert kept == f"{tmp_path / 'mels'}: kept 1 existing files with their settings; --again replaces them"
+    assert kept == f"{tmp_path / 'mels'}: kept 1 existing files; --again replaces them"
     assert made.startswith(f"{tmp_path / 'mels' / 'two.npy'}: ")
     assert run("mel", *recordings, "-o", tmp_path / "mels", "--again") == 0
-    assert capsys.readouterr().out.count("(replaced)") == 2
+    assert capsys.readouterr().out.count(f"{tmp_path / 'mels'}{os.sep}") == 2
+    error = "holds files made with preset 'nvidia', not 'vocos'; another mel config; give another folder, or --again"
+    assert error in cli_error(main, "mel", *recordings, "-o", tmp_path / "mels", "--preset", "vocos")
+    os.utime(recordings[0], (2e9, 2e9))  # a newer recording gets a new mel
+    assert run("mel", *recordings, "-o", tmp_path / "mels") == 0
+    assert f"{tmp_path / 'mels' / 'one.npy'}: " in capsys.readouterr().out
+    with monkeypatch.context() as failing:
+        failing.setattr(Path, "write_bytes", Mock(side_effect=OSError(errno.EFBIG, "File too large")))
+        assert "File too large" in cli_error(main, "mel", recordings[1], "-o", tmp_path / "a.npy")
+    assert np.load(tmp_path / "a.npy").shape[0] == 80  # a file that cannot be written leaves the one before
 
 
 def test_folders_of_recordings_keep_their_structure(recordings, model, tmp_path, capsys, cli_error):
@@ -84,7 +98,7 @@ def test_folders_of_recordings_keep_their_structure(recordings, model, tmp_path,
     for _ in range(2):  # the output folder is no source
         assert run("resynthesize", folder, "-o", folder / "out", "--model", model, "--seed", "1") == 0
     for output, suffix in ((tmp_path / "mels", ".npy"), (folder / "out", ".wav")):
-        files = sorted(path for path in output.rglob("*") if path.is_file())
+        files = sorted(path for path, _ in files_in(output, {suffix}))
         assert files == [output / "deep" / f"two{suffix}", output / f"one{suffix}"]
     assert run("mel", folder / "deep" / "two.WAV", "-o", tmp_path / "alone.npy") == 0
     assert (tmp_path / "alone.npy").read_bytes() == (tmp_path / "mels" / "deep" / "two.npy").read_bytes()
@@ -117,8 +131,8 @@ def test_contradictory_paths_are_rejected(tmp_path):
 def test_mel_writes_the_mel_of_the_resampled_audio(tmp_path, name, capsys):
     config, x = preset(name), 0.1 * np.random.default_rng(3).standard_normal(16000).astype(np.float32)
     write_audio(tmp_path / "in.wav", x, 16000, format="wav_f32")
-    assert main(["mel", str(tmp_path / "in.wav"), "-o", str(tmp_path / "mel.data"), "--preset", name]) == 0
-    saved = np.load(tmp_path / "mel.data", allow_pickle=False)
+    assert main(["mel", str(tmp_path / "in.wav"), "-o", str(tmp_path / "made.npy"), "--preset", name]) == 0
+    saved = np.load(tmp_path / "made.npy", allow_pickle=False)
     expected = MelSpectrogram(config)(torch.from_numpy(resample(x, 16000, config.sample_rate))[None])[0]
     assert saved.dtype == np.float32
     np.testing.assert_allclose(saved, expected.numpy(), rtol=0, atol=1e-5)
