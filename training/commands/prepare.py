@@ -68,7 +68,7 @@ def prepare_and_report(corpora: Iterable[Corpus], args: argparse.Namespace, leve
     print(summary)
     if all(entry.split == "train" for entry in manifest.entries):
         print("WARNING: training needs at least two usable recordings, one of them held out", file=sys.stderr)
-    for name in (corpus.name for corpus in corpora if corpus.licence == UNKNOWN):
+    for name in sorted({entry.corpus for entry in manifest.entries if entry.licence == UNKNOWN}):
         unknown = f"the licence of {name} is unknown, and so is that of models trained on it"
         print(f"WARNING: {unknown}: run this again with --licence NAME", file=sys.stderr)
     return 0

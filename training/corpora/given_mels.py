@@ -1,6 +1,7 @@
 """Mels that come with recordings, such as an acoustic model's predictions, aligned with them frame by frame."""
 
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -12,14 +13,21 @@ from numpy.typing import NDArray
 from training.corpora.corpus import Corpus, CorpusError
 from training.corpora.manifest import Entry, Manifest, ManifestError
 from vocoder.admission import Admitted, admit
-from vocoder.guard.verdict import Verdict
+from vocoder.guard.verdict import UNFAMILIAR, UNSURE, Verdict
 from vocoder.mel.config import PRESETS, MelConfig
 from vocoder.mel.config_file import load_mel_config
+from vocoder.mel.conventions import NOT_SPEECH, SHUFFLED
 from vocoder.npy import read_mel
 from vocoder.sampling import Preset
 
 JUDGED = 20
 """mels of a corpus that the guard judges"""
+FEWEST = 5
+"""mels with the same fault from which it is certain"""
+NEARLY_ALL = 0.9
+"""share of the mels that must have it"""
+UNEXPLAINED = (UNSURE, UNFAMILIAR, NOT_SPEECH, SHUFFLED, "silence")
+"""the guard's causes that name no other convention"""
 
 
 def admitted(mel: NDArray[np.float32], mel_config: MelConfig, samples: int, preset: Preset = None) -> Admitted:
@@ -68,7 +76,8 @@ def with_mels(corpus: Corpus, folder: Path, mel_preset: str) -> Corpus:
     The mel of `SPEAKER/NAME.wav` is `SPEAKER/NAME.npy` or `NAME.npy`, as in HiFi-GAN's fine-tuning. A warning says if
     most of the first mels are not typical of the mel config.
 
-    Raises CorpusError if the folder is missing or has none of the mels, ConfigError for an unknown mel config.
+    Raises CorpusError if the folder is missing, has none of the mels, or nearly all of the first ones follow another,
+    known convention; ConfigError for an unknown mel config.
     """
     config = load_mel_config(mel_preset)
     if not folder.is_dir():
@@ -81,17 +90,24 @@ def with_mels(corpus: Corpus, folder: Path, mel_preset: str) -> Corpus:
     if not any(recording.mel for recording in found):
         wanted = f"{corpus.recordings[0].stem}.npy"
         raise CorpusError(f"{folder} has no mels of {corpus.name}: name each like its recording, such as {wanted}")
-    _warn([recording.mel for recording in found if recording.mel][:JUDGED], config)
+    _judge([recording.mel for recording in found if recording.mel][:JUDGED], config)
     return replace(corpus, recordings=tuple(found), mel_preset=config.name if config in PRESETS.values() else config)
 
 
-def _warn(files: Sequence[Path], config: MelConfig) -> None:
-    """Warn if the guard finds most mels not typical of their mel config; what cannot be admitted is reported later."""
+def _judge(files: Sequence[Path], config: MelConfig) -> None:
+    """Warn if the guard finds most mels not typical of their mel config, or raise a CorpusError if it knows why.
+
+    What cannot be admitted is reported later.
+    """
     verdicts: list[Verdict] = []
     for file in files:
         with suppress(OSError, ValueError):
             verdicts += admit(read_mel(file), config, guard="warn").verdicts
     doubts = [verdict for verdict in verdicts if not verdict.typical]
     if 2 * len(doubts) > len(verdicts):
-        found = f"WARNING: {len(doubts)} of {len(verdicts)} mels are not typical of {config.name}"
-        print(f"{found}. The first: {doubts[0].message}", file=sys.stderr, flush=True)
+        found = f"{len(doubts)} of {len(verdicts)} mels are not typical of {config.name}"
+        found += f". The first: {doubts[0].message}"
+        cause, count = Counter(verdict.cause for verdict in doubts).most_common(1)[0]
+        if cause not in UNEXPLAINED and count >= max(FEWEST, NEARLY_ALL * len(verdicts)):
+            raise CorpusError(found)
+        print(f"WARNING: {found}", file=sys.stderr, flush=True)

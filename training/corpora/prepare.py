@@ -23,6 +23,7 @@ from training.corpora.manifest import Entry, Manifest, Split, read_manifest, wri
 from training.corpora.mapping import mapped
 from training.run_config import changes
 from vocoder.audio.reading import reading
+from vocoder.audio.writing import audio_info
 from vocoder.config import to_dict
 from vocoder.files import complete, is_current
 from vocoder.mel.config import MelConfig
@@ -102,6 +103,8 @@ def _process(root: Path, work: tuple[Recording, dict[str, Any], PrepareConfig]) 
             raise UnusableError(recording.unusable, UNHEARD)
         if not is_current(audio, recording.path):
             _make(recording.path, audio, config)
+        if audio_info(recording.path).origin is not None:  # its audio was made by a model of this project
+            fields = fields | {"synthetic": True}
         if recording.mel is not None:
             _take_mel(recording.mel, load_mel_config(fields["mel_preset"]), audio, root / fields["mel"])
     except UnusableError as error:

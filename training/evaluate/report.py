@@ -136,11 +136,14 @@ class Report:
         by_candidate: dict[str, dict[str, Any]] = {}
         for summary in self.summaries():
             by_candidate.setdefault(summary.candidate, {})[summary.voice] = summary.scores()
+        baselines = {name: voices for name, voices in by_candidate.items() if name not in self.models}
+        for scores in (scores for voices in baselines.values() for scores in voices.values()):
+            del scores["seen"]  # they were trained on nothing
         return {
             "weights_sha256": self.models[model],
             "settings": self.settings,
             "voices": by_candidate[model],
-            "baselines": {name: voices for name, voices in by_candidate.items() if name not in self.models},
+            "baselines": baselines,
             "definitions": self.definitions(),
         }
 

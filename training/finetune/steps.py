@@ -102,10 +102,10 @@ def _check(args: argparse.Namespace, corpus: Corpus, folder: Path, stopped: Run 
         raise ValueError(f"--steps {args.steps}: this run has {stopped.trainer.steps} steps; --run DIR starts another")
     if stopped is not None and args.only_above_mel and not _only_above_mel(stopped):
         raise ValueError("--only-above-mel: this run trains all weights; --run DIR starts another")
-    if stopped is not None and _ended(folder / "training", stopped.trainer):
+    if stopped is not None:
         licence = read_manifest(folder / "corpus", check_files=False).entries[0].licence
-        if corpus.licence != licence:
-            raise ValueError(f"--licence must be {licence}, as in this finished run; --run DIR starts another")
+        if corpus.licence != licence and (licence != UNKNOWN or _ended(folder / "training", stopped.trainer)):
+            raise ValueError(f"--licence must be {licence}, as in this run; --run DIR starts another")
     missing = missing_judges()
     if needed := [package for name, package in missing.items() if name != "pesq"]:
         raise ValueError(f"missing {' and '.join(needed)}, needed to judge the result: install '.[training]'")

@@ -208,12 +208,17 @@ def test_recordings_with_mels_keep_their_level_and_mels(tmp_path, capsys):
     assert read_manifest(tmp_path / "out").entries[0].mel_preset == replace(preset("nvidia"), name="own")
 
 
-def test_mels_of_another_convention_give_a_warning(tmp_path, capsys):
+def test_mels_of_another_convention_give_a_warning_and_many_are_rejected(tmp_path, capsys):
     for number in range(2):
         write_recording(tmp_path / f"in/anna/{number}.wav")
         save(tmp_path / "mels", f"anna/{number}.npy", heldout_mel(preset("nvidia")).numpy() / np.log(10))
     assert prepare_with_mels(tmp_path) == 2  # they are of other recordings, too
     assert "WARNING: 2 of 2 mels are not typical of nvidia. The first: The mel looks like" in capsys.readouterr().err
+    for number in range(2, 6):
+        write_recording(tmp_path / f"in/anna/{number}.wav")
+        save(tmp_path / "mels", f"anna/{number}.npy", heldout_mel(preset("nvidia")).numpy() / np.log(10))
+    assert prepare_with_mels(tmp_path) == 2
+    assert ": 6 of 6 mels are not typical of nvidia. The first: The mel looks like" in capsys.readouterr().err
 
 
 def test_mels_of_other_recordings_are_rejected(tmp_path, capsys):

@@ -132,7 +132,7 @@ def test_a_reverse_model_learns_from_samples_only_with_its_critics_from_the_star
     given = load_model(reverse_start).model.state_dict()
     assert any(not torch.equal(value, given[name]) for name, value in last.model.state_dict().items())
     assert load_model(tmp_path / "mine").family == "reverse"
-    wrong = ((["--steps", "6"], "has 5 steps"), (["--licence", "MIT"], "must be CC0-1.0, as in this finished run"))
+    wrong = ((["--steps", "6"], "has 5 steps"), (["--licence", "MIT"], "must be CC0-1.0, as in this run"))
     for more, text in (*wrong, (["--only-above-mel"], "trains all weights")):
         assert text in cli_error(main, *command(reverse_start, recordings, tmp_path, *more), "--resume")
 
