@@ -21,8 +21,8 @@ from vocoder.files import check_distinct, complete, files_in, is_current, reason
 
 STANDARD = Path("-")
 IN_AND_OUT = (
-    "`-` stands for standard input or output. A file named by -o is replaced. Existing files in an output folder are "
-    "kept, so that an interrupted run can be continued."
+    "`-` stands for standard input or output. A file named by -o is replaced. Files in an output folder are kept, so "
+    "that an interrupted run can be continued, unless they are older than their source; other options are refused."
 )
 FILE_SUFFIXES = (".npy", *(f".{name}" for name in AUDIO_FORMATS))
 

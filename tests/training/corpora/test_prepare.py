@@ -14,6 +14,7 @@ from training.corpora.layouts import scan_folder
 from training.corpora.manifest import read_manifest
 from training.corpora.prepare import PrepareError, prepare
 from vocoder.audio.reading import AudioError
+from vocoder.audio.writing import Origin, write_audio
 from vocoder.config import to_dict
 from vocoder.mel.config import preset
 from vocoder.mel.spectrogram import mel_of
@@ -41,7 +42,7 @@ def recordings(tmp_path):
     for number in range(9):
         write(root / f"anna/{number}.wav", speech(0.5, level=0.02 * (number + 1), seed=number))
     write(root / "bert/clipped.wav", np.sign(speech()))
-    write(root / "bert/good\u2028.wav", speech())
+    write_audio(root / "bert/good\u2028.wav", speech(), RATE, origin=Origin("reverse"))
     write(root / "bert/short.wav", speech(0.1))
     write(root / "bert/silent\u2028.wav", np.zeros(RATE))
     (root / "bert/torn.wav").write_bytes(b"RIFF????WAVE")
@@ -84,6 +85,7 @@ def test_the_folder_contains_audio_manifest_settings_and_reasons(recordings, tmp
     for entry in manifest.entries:
         x, rate = soundfile.read(manifest.root / entry.path)
         assert (rate, entry.sample_rate, entry.licence) == (22050, 22050, "CC0-1.0")
+        assert entry.synthetic == (entry.speaker == "bert")  # its audio says that a model made it
         assert (entry.duration, rms(x)) == (len(x) / rate, pytest.approx(0.06, rel=1e-3))
         assert soundfile.info(manifest.root / entry.path).subtype == "PCM_16"
     skipped = [json.loads(line) for line in (out / "skipped.jsonl").read_text().split("\n")[:-1]]
