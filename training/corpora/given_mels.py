@@ -20,14 +20,10 @@ from vocoder.mel.conventions import NOT_SPEECH, SHUFFLED
 from vocoder.npy import read_mel
 from vocoder.sampling import Preset
 
-JUDGED = 20
-"""mels of a corpus that the guard judges"""
-FEWEST = 5
-"""mels with the same fault from which it is certain"""
-NEARLY_ALL = 0.9
-"""share of the mels that must have it"""
-UNEXPLAINED = (UNSURE, UNFAMILIAR, NOT_SPEECH, SHUFFLED, "silence")
-"""the guard's causes that name no other convention"""
+JUDGED = 20  # mels of a corpus that the guard judges
+FEWEST = 5  # mels with the same fault from which it is certain
+NEARLY_ALL = 0.9  # share of the mels that must have it
+UNEXPLAINED = (UNSURE, UNFAMILIAR, NOT_SPEECH, SHUFFLED, "silence")  # causes that name no other convention
 
 
 def admitted(mel: NDArray[np.float32], mel_config: MelConfig, samples: int, preset: Preset = None) -> Admitted:
@@ -95,19 +91,16 @@ def with_mels(corpus: Corpus, folder: Path, mel_preset: str) -> Corpus:
 
 
 def _judge(files: Sequence[Path], config: MelConfig) -> None:
-    """Warn if the guard finds most mels not typical of their mel config, or raise a CorpusError if it knows why.
-
-    What cannot be admitted is reported later.
-    """
+    """Warn if most mels are not typical, or raise a CorpusError if the guard knows why; the rest is reported later."""
     verdicts: list[Verdict] = []
     for file in files:
         with suppress(OSError, ValueError):
             verdicts += admit(read_mel(file), config, guard="warn").verdicts
     doubts = [verdict for verdict in verdicts if not verdict.typical]
     if 2 * len(doubts) > len(verdicts):
-        found = f"{len(doubts)} of {len(verdicts)} mels are not typical of {config.name}"
-        found += f". The first: {doubts[0].message}"
-        cause, count = Counter(verdict.cause for verdict in doubts).most_common(1)[0]
-        if cause not in UNEXPLAINED and count >= max(FEWEST, NEARLY_ALL * len(verdicts)):
+        count = f"{len(doubts)} of {len(verdicts)}"
+        found = f"{count} mels are not typical of {config.name}. The first: {doubts[0].message}"
+        cause, alike = Counter(verdict.cause for verdict in doubts).most_common(1)[0]
+        if cause not in UNEXPLAINED and alike >= max(FEWEST, NEARLY_ALL * len(verdicts)):
             raise CorpusError(found)
         print(f"WARNING: {found}", file=sys.stderr, flush=True)

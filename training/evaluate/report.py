@@ -135,15 +135,14 @@ class Report:
         """Return the block for a model's config.json: its scores by voice, and the baselines'."""
         by_candidate: dict[str, dict[str, Any]] = {}
         for summary in self.summaries():
-            by_candidate.setdefault(summary.candidate, {})[summary.voice] = summary.scores()
-        baselines = {name: voices for name, voices in by_candidate.items() if name not in self.models}
-        for scores in (scores for voices in baselines.values() for scores in voices.values()):
-            del scores["seen"]  # they were trained on nothing
+            scores = by_candidate.setdefault(summary.candidate, {})[summary.voice] = summary.scores()
+            if summary.candidate not in self.models:
+                del scores["seen"]  # it was trained on nothing
         return {
             "weights_sha256": self.models[model],
             "settings": self.settings,
             "voices": by_candidate[model],
-            "baselines": baselines,
+            "baselines": {name: voices for name, voices in by_candidate.items() if name not in self.models},
             "definitions": self.definitions(),
         }
 

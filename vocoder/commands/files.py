@@ -106,7 +106,8 @@ def each(program: str, files: Sequence[tuple[Path, Path]], output: Path, make: C
     Error messages begin with `program`. Returns the exit status: 0, or 2 if a file failed.
     """
 
-    def made(source: Path, target: Path) -> int:
+    def write(source: Path, target: Path) -> int:
+        """Write a target beside it, and rename it once it is complete."""
         replaced = " (replaced)" if target.is_file() else ""
         if target == output and not target.parent.is_dir():
             raise ValueError(f"there is no folder {target.parent}")
@@ -121,7 +122,7 @@ def each(program: str, files: Sequence[tuple[Path, Path]], output: Path, make: C
         say(f"{target}: {text}{replaced}", target)
         return 0
 
-    return max((reported(program, source, partial(made, source, target)) for source, target in files), default=0)
+    return max((reported(program, source, partial(write, source, target)) for source, target in files), default=0)
 
 
 def reported(program: str, source: Path, work: Callable[[], int]) -> int:

@@ -27,9 +27,9 @@ def run(args: Namespace) -> int:
     options = BulkOptions(
         args.model, sampling_of(args), args.device, args.format or "wav", "off", args.origin, args.dtype
     )
+    synthesizer = load(args.model, args.device, args.dtype, guard="off")  # raises before audio is deleted
     made = ("resynthesize", synthesis_of(options))
     files = pairs(args.audio, args.output, suffix_of(args.format), again=args.again, made=made)
-    synthesizer = load(args.model, args.device, args.dtype, guard="off")
     return each("vocoder resynthesize", files, args.output, partial(_make, synthesizer, args))
 
 
