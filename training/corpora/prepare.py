@@ -22,7 +22,7 @@ from training.corpora.given_mels import admitted
 from training.corpora.manifest import Entry, Manifest, Split, read_manifest, write_manifest
 from training.corpora.mapping import mapped
 from training.run_config import changes
-from vocoder.audio.reading import reading
+from vocoder.audio.reading import AUDIO_SUFFIXES, reading
 from vocoder.audio.writing import audio_info
 from vocoder.config import to_dict
 from vocoder.files import complete, is_current
@@ -103,7 +103,7 @@ def _process(root: Path, work: tuple[Recording, dict[str, Any], PrepareConfig]) 
             raise UnusableError(recording.unusable, UNHEARD)
         if not is_current(audio, recording.path):
             _make(recording.path, audio, config)
-        if audio_info(recording.path).origin is not None:  # its audio was made by a model of this project
+        if _says_a_model_made_it(recording.path):
             fields = fields | {"synthetic": True}
         if recording.mel is not None:
             _take_mel(recording.mel, load_mel_config(fields["mel_preset"]), audio, root / fields["mel"])
@@ -114,6 +114,11 @@ def _process(root: Path, work: tuple[Recording, dict[str, Any], PrepareConfig]) 
         bandwidth = float(file.comment.removeprefix(_BANDWIDTH)) if file.comment.startswith(_BANDWIDTH) else None
         seconds, rate = file.frames / file.samplerate, file.samplerate
     return Entry(**fields, duration=seconds, sample_rate=rate, bandwidth=bandwidth)
+
+
+def _says_a_model_made_it(path: Path) -> bool:
+    """Whether a recording says that this project made it; in formats that only av decodes, none can."""
+    return path.suffix.lower() in AUDIO_SUFFIXES and audio_info(path).origin is not None
 
 
 def _take_mel(source: Path, made_with: MelConfig, audio: Path, target: Path) -> None:

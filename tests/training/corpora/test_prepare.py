@@ -39,10 +39,13 @@ def write(path, x, rate=RATE):
 @pytest.fixture
 def recordings(tmp_path):
     root = tmp_path / "in"
-    for number in range(9):
+    for number in range(8):
         write(root / f"anna/{number}.wav", speech(0.5, level=0.02 * (number + 1), seed=number))
     write(root / "bert/clipped.wav", np.sign(speech()))
     write_audio(root / "bert/good\u2028.wav", speech(), RATE, origin=Origin("reverse"))
+    (root / "anna/8.g722").write_bytes(
+        np.random.default_rng(8).choice([0xD4, 0xF4], RATE // 4).astype(np.uint8).tobytes()
+    )
     write(root / "bert/short.wav", speech(0.1))
     write(root / "bert/silent\u2028.wav", np.zeros(RATE))
     (root / "bert/torn.wav").write_bytes(b"RIFF????WAVE")
