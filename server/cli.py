@@ -91,12 +91,17 @@ def _serve(given: Mapping[str, Any]) -> int:
         return asyncio.run(run(settings))
     except ValidationError as error:
         for entry in error.errors():
-            name = "".join(f"{PREFIX}{part}: ".upper() for part in entry["loc"][:1])
+            name = "".join(f"{_name(str(part), given, PREFIX)}: " for part in entry["loc"][:1])
             print(f"{PROGRAM}: {name}{entry['msg'].removeprefix('Value error, ')}", file=sys.stderr)
     except (ListenError, LoadError, KeyFileError, ConfigError) as error:
         print(f"{PROGRAM}: {error}", file=sys.stderr)
         return 1 if isinstance(error, (ListenError, LoadError)) else 2
     return 2
+
+
+def _name(setting: str, given: Mapping[str, Any], prefix: str) -> str:
+    """Return a setting's name as its user gave it: that of an option or of an environment variable."""
+    return f"--{setting.removesuffix('s').replace('_', '-')}" if setting in given else f"{prefix}{setting}".upper()
 
 
 def _end(code: int) -> int:

@@ -159,4 +159,5 @@ class RequestMiddleware:
         fields = {"method": method, "route": route, "status": code, "seconds": round(seconds, 6)}
         fields |= {"problem": problem} if problem else {}
         extra = {**state["log"], **fields, "request_id": state["request_id"]}
-        logger.log(logging.DEBUG if quiet else logging.INFO, "answered", extra=extra)
+        event = "closed" if scope["type"] == "websocket" and code == SWITCHING_PROTOCOLS else "answered"
+        logger.log(logging.DEBUG if quiet else logging.INFO, event, extra=extra)

@@ -73,7 +73,7 @@ def test_unavailable_models_and_ports_are_reported(tmp_path, capfd, model):
 
 def test_invalid_settings_are_reported(monkeypatch, capsys):
     assert main(["--port", "70000"]) == 2
-    assert "VOCODER_PORT: Input should be less than or equal to 65535" in capsys.readouterr().err
+    assert "--port: Input should be less than or equal to 65535" in capsys.readouterr().err
     monkeypatch.setenv("VOCODER_MODEL", "student")
     monkeypatch.setenv("VOCODER_CONTRACTS", "/nope")
     assert main(["--port", "0"]) == 2

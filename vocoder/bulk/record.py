@@ -30,7 +30,7 @@ def record_folder(output: Path, command: str) -> Path:
 def record(
     output: Path, command: str, made: dict[str, Any], targets: Sequence[Path], suffixes: Collection[str], again: bool
 ) -> None:
-    """Record the options of a run in its output folder; with `again`, delete existing `targets`.
+    """Record the options of a run in its output folder; with `again`, delete `targets` made with others.
 
     Raises a ValueError if the folder has files with these suffixes made with other options, or targets of unknown
     origin; with `again` only files that no target replaces count.
@@ -49,10 +49,13 @@ def record(
             same = f"pass --dtype {old['dtype']} to vocoder {command}, " if alike else ""
             found = "; ".join(map(_change, changed, changed.values()))
             raise ValueError(f"{output} holds files made with {found}; {same}{mixed if again else f'{REMEDY} them'}")
+    text = json.dumps({"made": made}, indent=1)
+    if path.exists() and path.read_bytes() == text.encode():
+        return
     for target in existing if again else ():
         target.unlink()
     with complete(path) as part:
-        part.write_text(json.dumps({"made": made}, indent=1), encoding="utf-8")
+        part.write_text(text, encoding="utf-8")
 
 
 def synthesis_of(options: BulkOptions) -> dict[str, Any]:

@@ -79,7 +79,7 @@ def synthesize_all(
     with lock:
         made, targets = synthesis_of(options), [job.audio for job in jobs]
         record(output, "synthesize", made, targets, AUDIO_SUFFIXES, again)
-        if not (remaining := unfinished(jobs)):
+        if not (remaining := list(jobs) if again else unfinished(jobs)):
             return Summary(there=len(jobs))
         summary, audio, failed, start = Summary(there=len(jobs) - len(remaining)), 0.0, 0, time.perf_counter()
         with tqdm(total=len(remaining), unit="file", disable=None) as bar:  # shown on a terminal

@@ -74,7 +74,7 @@ def pairs(
     if made is None or files[0][1] == output:
         return files
     record(output, *made, [target for _, target in files], {suffix}, again)
-    left = [(source, target) for source, target in files if not is_current(target, source)]
+    left = [(source, target) for source, target in files if again or not is_current(target, source)]
     if kept := len(files) - len(left):
         say(f"{output}: kept {kept} existing files; --again replaces them", output)
     return left

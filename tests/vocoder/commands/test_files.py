@@ -76,6 +76,11 @@ def test_a_named_file_is_replaced_and_complete_files_in_a_folder_are_kept(
     assert made.startswith(f"{tmp_path / 'mels' / 'two.npy'}: ")
     assert run("mel", *recordings, "-o", tmp_path / "mels", "--again") == 0
     assert capsys.readouterr().out.count(f"{tmp_path / 'mels'}{os.sep}") == 2
+    content = recordings[1].read_bytes()
+    recordings[1].write_bytes(content[:20])
+    assert run("mel", *recordings, "-o", tmp_path / "mels", "--again") == 2
+    recordings[1].write_bytes(content)
+    assert (tmp_path / "mels" / "two.npy").exists()  # its recording could not be read
     error = "holds files made with preset 'nvidia', not 'vocos'; another mel config; give another folder, or --again"
     assert error in cli_error(main, "mel", *recordings, "-o", tmp_path / "mels", "--preset", "vocos")
     os.utime(recordings[0], (2e9, 2e9))  # a newer recording gets a new mel
