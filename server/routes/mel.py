@@ -98,7 +98,8 @@ def _read(body: bytes, max_seconds: float) -> tuple[NDArray[np.float32], int]:
             detail = "The body is not audio that this server can read: send wav, flac, ogg or mp3."
             raise malformed_body(detail) from None
         if channels > MAX_CHANNELS or not 0 < sample_rate <= MAX_SAMPLE_RATE:
-            raise AudioError(f"Audio may have at most {MAX_CHANNELS} channels and {MAX_SAMPLE_RATE} samples per second")
+            limits = f"at most {MAX_CHANNELS} channels and {MAX_SAMPLE_RATE} Hz"
+            raise AudioError(f"Audio may have {limits}; this has {channels} and {sample_rate}")
         return read_audio(file, max_seconds=max_seconds)
 
 

@@ -16,7 +16,7 @@ from training.loop.checkpointing import Checkpoints
 from training.publishing import publish, write_mean
 from vocoder.loading import load
 
-BEFORE, AFTER, HALFWAY = "before", "after", "halfway"  # names of the models in the report
+BEFORE, AFTER, HALFWAY = "before", "after", "mean of both"  # names of the models in the report
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import soundfile
@@ -19,6 +19,7 @@ OGG_HEAD = 27  # bytes of a page before its segment table (RFC 3533, section 6)
 FIRST_PAGE = 2  # flag of a stream's first page
 LOUDEST = 1000.0
 CANCELLED = 0.003  # peak of the mean of channels, as a share of theirs, below which nothing of them is left (-50 dB)
+PIECE = 2**22  # frames that are read at once, since damaged headers claim more than memory holds
 UNKNOWN = 2**63 - 1  # libsndfile's frame count if the header gives none
 SHORTENED = re.compile(r"^ *(?:data|SSND|Data Size|Riff size|riff) *: (\d+) \(should be (\d+)\)", re.MULTILINE)
 """libsndfile's log, if a wav, rf64, w64, aiff or au file ends early"""
@@ -62,11 +63,10 @@ def read_audio(
     name = name_of(source)
     with reading(source) as file:
         file_rate: int = file.samplerate
-        limit = -1 if max_seconds is None else int(max_seconds * file_rate) + 1
-        limit = limit if limit >= 0 or file.seekable() else file.frames  # soundfile needs one, such as for GSM 6.10
-        samples = file.read(limit, dtype="float32", always_2d=True)
-        missing = (file.frames if limit < 0 else min(limit, file.frames)) - len(samples)
-    if missing > 0.1 * file_rate and gives_mp3_length(source):  # encoders count a few frames differently
+        limit = file.frames if max_seconds is None else min(file.frames, int(max_seconds * file_rate) + 1)
+        samples, is_mp3 = _frames(file, limit), file.format == "MP3"
+        missing = limit - len(samples)
+    if missing > 0.1 * file_rate and (not is_mp3 or gives_mp3_length(source)):  # encoders' counts differ slightly
         raise AudioError(f"{name} is truncated: the last {missing / file_rate:.1f} s of its samples are missing")
     if max_seconds is not None and len(samples) > max_seconds * file_rate:
         raise AudioTooLongError(f"{name} is longer than {max_seconds:g} s")
@@ -83,6 +83,15 @@ def read_audio(
         return (x, file_rate) if sample_rate is None else (resample(x, file_rate, sample_rate), sample_rate)
     except ValueError as error:
         raise AudioError(f"{name}: {error}") from None
+
+
+def _frames(file: soundfile.SoundFile, count: int) -> NDArray[np.float32]:
+    """Return `count` frames (T, channels) of an open file, or fewer if it ends before."""
+    pieces = list[NDArray[np.float32]]()
+    while count > 0 and (not pieces or len(pieces[-1]) == PIECE):
+        pieces.append(file.read(min(count, PIECE), dtype="float32", always_2d=True))
+        count -= len(pieces[-1])
+    return np.concatenate(pieces) if pieces else np.zeros((0, file.channels), np.float32)
 
 
 @contextmanager
@@ -109,7 +118,7 @@ def open_audio(source: AudioFile) -> Iterator[soundfile.SoundFile]:
         if fault := ogg_fault(file):
             raise AudioError(f"{name_of(source)} is {fault}")
         file.seek(0)
-    with soundfile.SoundFile(source) as opened:
+    with soundfile.SoundFile(source if isinstance(source, (str, Path)) else _Within(source)) as opened:
         if opened.format == "FLAC" and opened.frames == UNKNOWN:
             fault = "a FLAC stream without its length: convert it to wav or a flac file"
         elif (said := SHORTENED.search(opened.extra_info)) and int(said[2]) + 1 < int(said[1]) < ANY_LENGTH:
@@ -126,6 +135,23 @@ def open_audio(source: AudioFile) -> Iterator[soundfile.SoundFile]:
         if fault:
             raise AudioError(f"{name_of(source)} is {fault}")
         yield opened
+
+
+class _Within:
+    """A file in which libsndfile may seek to places that do not exist, as damaged headers make it do."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Go to a place; stay where it is if there is no such place."""
+        with suppress(ValueError, OSError, OverflowError):
+            self._file.seek(offset, whence)
+        return self._file.tell()
+
+    def __getattr__(self, name: str) -> Any:
+        """Return other attributes of the file."""
+        return getattr(self._file, name)
 
 
 def _bytes_of(source: AudioFile) -> AbstractContextManager[BinaryIO]:
@@ -165,7 +191,7 @@ def failure_of(error: RuntimeError) -> str:
     reason = str(getattr(error, "error_string", error)).rstrip(".").removeprefix("Error : ")
     if reason == "System error":  # libsndfile does not pass on the system's message
         return "the system refused it, for example because the disk is full"
-    if "lost sync" in reason:
+    if "lost sync" in reason or "fseek" in reason:
         return f"it is truncated or damaged ({reason})"
     hint = " (wav, flac, ogg, mp3 and others are audio; a mel in an npy file is not)" if "recogni" in reason else ""
     return reason + hint

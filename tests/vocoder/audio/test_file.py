@@ -84,7 +84,7 @@ def test_reading_resamples_and_rejects_files_that_are_too_long(tmp_path):
         read_audio(tmp_path / "chord.flac", max_seconds=0.99)
 
 
-def test_read_and_write_errors_explain_the_cause(tmp_path):
+def test_read_and_write_errors_explain_the_cause(tmp_path, capfd):
     whole = encoded(X, 24000, "WAV")
     head, sizes = whole[: whole.index(b"data") + 4], f"it has 200 of its {2 * len(X)} bytes"
     with pytest.raises(AudioError, match=f"the audio is truncated: {sizes} of samples"):
@@ -94,6 +94,13 @@ def test_read_and_write_errors_explain_the_cause(tmp_path):
         with pytest.raises(AudioError, match="the audio is truncated"):
             read_audio(io.BytesIO(cut[: len(cut) // 2]))
         assert len(read_audio(io.BytesIO(cut))[0]) == len(X)
+    claiming = bytearray(encoded(X, 24000, "FLAC"))
+    claiming[22:26] = b"\xff" * 4  # the lower bits of its number of samples
+    with pytest.raises(AudioError, match="the audio: it is truncated or damaged"):
+        read_audio(io.BytesIO(claiming))
+    with pytest.raises(AudioError):
+        read_audio(io.BytesIO(encoded(X, 24000, "AIFF").replace(b"SSND", b"SSNX")))
+    assert "Traceback" not in capfd.readouterr().err  # libsndfile seeks before the start of such a file
     assert gives_mp3_length(io.BytesIO(b"ID3\3\0\0\0\5\0\0" + bytes(5 * 128**2) + encoded(X, 24000, "MP3")))
     assert len(read_audio(io.BytesIO(encoded(X, 24000, "WAV", "GSM610")))[0]) >= len(X)  # soundfile cannot seek in it
     guessed = encoded(np.append(0 * X, X), 24000, "MP3")
