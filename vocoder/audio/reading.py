@@ -19,7 +19,6 @@ OGG_HEAD = 27  # bytes of a page before its segment table (RFC 3533, section 6)
 FIRST_PAGE = 2  # flag of a stream's first page
 LOUDEST = 1000.0
 CANCELLED = 0.003  # peak of the mean of channels, as a share of theirs, below which nothing of them is left (-50 dB)
-PIECE = 2**22  # frames that are read at once, since damaged headers claim more than memory holds
 UNKNOWN = 2**63 - 1  # libsndfile's frame count if the header gives none
 SHORTENED = re.compile(r"^ *(?:data|SSND|Data Size|Riff size|riff) *: (\d+) \(should be (\d+)\)", re.MULTILINE)
 """libsndfile's log, if a wav, rf64, w64, aiff or au file ends early"""
@@ -64,7 +63,11 @@ def read_audio(
     with reading(source) as file:
         file_rate: int = file.samplerate
         limit = file.frames if max_seconds is None else min(file.frames, int(max_seconds * file_rate) + 1)
-        samples, is_mp3 = _frames(file, limit), file.format == "MP3"
+        try:
+            samples, is_mp3 = file.read(limit, dtype="float32", always_2d=True), file.format == "MP3"
+        except MemoryError:  # samples that do not exist cost no memory, unless it cannot even be reserved
+            damaged = f"it is truncated or damaged (it claims {limit} samples, more than memory holds)"
+            raise AudioError(f"cannot read {name}: {damaged}") from None
         missing = limit - len(samples)
     if missing > 0.1 * file_rate and (not is_mp3 or gives_mp3_length(source)):  # encoders' counts differ slightly
         raise AudioError(f"{name} is truncated: the last {missing / file_rate:.1f} s of its samples are missing")
@@ -83,15 +86,6 @@ def read_audio(
         return (x, file_rate) if sample_rate is None else (resample(x, file_rate, sample_rate), sample_rate)
     except ValueError as error:
         raise AudioError(f"{name}: {error}") from None
-
-
-def _frames(file: soundfile.SoundFile, count: int) -> NDArray[np.float32]:
-    """Return `count` frames (T, channels) of an open file, or fewer if it ends before."""
-    pieces = list[NDArray[np.float32]]()
-    while count > 0 and (not pieces or len(pieces[-1]) == PIECE):
-        pieces.append(file.read(min(count, PIECE), dtype="float32", always_2d=True))
-        count -= len(pieces[-1])
-    return np.concatenate(pieces) if pieces else np.zeros((0, file.channels), np.float32)
 
 
 @contextmanager
