@@ -49,7 +49,7 @@ def scan(name: str, root: Path) -> Corpus:
     """
     described = dict(SOURCES[name])
     source, pattern, files = (described.pop(key) for key in ("source", "folder", "files"))
-    not_speech, speakers = described.pop("not_speech", ()), described.pop("speakers", False)
+    left_out, speakers = described.pop("left_out", ()), described.pop("speakers", False)
     folders = [root] if pattern == "." else sorted(path for path in root.glob(pattern) if path.is_dir())
     if len(folders) != 1:
         raise CorpusError(f"{root} should have one folder {pattern}, but has {len(folders)}")
@@ -57,9 +57,9 @@ def scan(name: str, root: Path) -> Corpus:
     for path in sorted(path for path in folders[0].rglob(files) if path.is_file()):
         first, *below = path.relative_to(folders[0]).parts
         own, speaker = ("/".join(below), f"{name}-{first}") if speakers else ("/".join((first, *below)), name)
-        silent = not {PurePosixPath(own).parts[0], path.stem}.isdisjoint(not_speech)
+        skipped = not {PurePosixPath(own).parts[0], path.stem}.isdisjoint(left_out)
         digest = hashlib.sha256(path.read_bytes()).digest() if speakers else b""  # some folders repeat others
-        why = "not speech" if silent else "a repeat" if digest in known else ""
+        why = "left out by downloads.yaml" if skipped else "a repeat" if digest in known else ""
         recordings.append(Recording(path, own, speaker, why))
         if speakers:
             known.add(digest)

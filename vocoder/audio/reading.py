@@ -93,6 +93,8 @@ def reading(source: AudioFile) -> Iterator[soundfile.SoundFile]:
     """Open an audio file for reading; raises the errors of `read_audio`."""
     name = name_of(source)
     if isinstance(source, (str, Path)) and not Path(source).is_file():
+        if Path(source).is_dir():
+            raise IsADirectoryError(f"{name} is a folder, not an audio file")
         raise FileNotFoundError(f"there is no audio file {name}")
     try:
         with open_audio(source) as file:

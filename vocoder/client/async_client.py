@@ -32,7 +32,7 @@ class _Connect(connect):
 
 
 class AsyncClient(AbstractAsyncContextManager["AsyncClient"]):
-    """Asynchronous client of a vocoder server; an asynchronous context manager.
+    """Asynchronous client of a vocoder server, for one event loop; an asynchronous context manager.
 
     Args:
         url: address of the server, such as http://127.0.0.1:8000.
@@ -63,6 +63,7 @@ class AsyncClient(AbstractAsyncContextManager["AsyncClient"]):
         self._timeout = timeout
         self._retries = retries
         self._trust_env = trust_env
+        self._loop: asyncio.AbstractEventLoop | None = None
         # Compressed answers are refused, since a small one may expand until memory is full.
         headers, base = self._headers | {"Accept-Encoding": "identity"}, f"{url.rstrip('/')}/"
         try:
@@ -170,6 +171,10 @@ class AsyncClient(AbstractAsyncContextManager["AsyncClient"]):
         return connection, start
 
     async def _send(self, call: Call) -> httpx.Response:
+        loop = asyncio.get_running_loop()
+        if self._loop not in (None, loop):  # its open connections belong to the first
+            raise RuntimeError("this client belongs to another event loop: create one in each")
+        self._loop = loop
         try:
             async with asyncio.timeout(self._timeout):
                 answer = await self._read(call)

@@ -38,7 +38,7 @@ def test_prompts_are_listed_non_speech_is_marked_and_missing_folders_are_reporte
     (root / "usr/share/doc/asterisk-core-sounds-en-g722/copyright").write_text("Allison Smith, CC-BY-SA-3.0")
     found = downloads.scan("asterisk-en", downloads.download("asterisk-core-sounds-en-g722", tmp_path))
     speech, other = ("hello.g722", "digits/1.g722"), ("beep.g722", "silence/1.g722", "confbridge-join.g722")
-    expected = dict.fromkeys(speech, "") | dict.fromkeys(other, "not speech")
+    expected = dict.fromkeys(speech, "") | dict.fromkeys(other, "left out by downloads.yaml")
     assert {r.name: r.unusable for r in found.recordings} == expected
     assert {r.speaker for r in found.recordings} == {"asterisk-en"}
     assert (found.licence, found.licence_text) == ("CC-BY-SA-3.0", "Allison Smith, CC-BY-SA-3.0")

@@ -104,3 +104,12 @@ def test_the_asyncio_client(ready, streamer, wait_until):
         patience = Impatient(most=1000, resume=streamer.gate.set)
         with full_queue(url, streamer, wait_until):
             asyncio.run(stream_with_retries(AsyncClient(url, trust_env=False, retries=patience)))
+
+
+def test_a_client_belongs_to_one_event_loop(ready, streamer):
+    with ready(streamer) as url, asyncio.Runner() as first:
+        client = AsyncClient(url, trust_env=False)
+        assert [model.name for model in first.run(client.models())] == ["streamer"]
+        with pytest.raises(RuntimeError, match="belongs to another event loop"):
+            asyncio.run(client.models())
+        first.run(client.close())

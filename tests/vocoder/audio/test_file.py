@@ -116,6 +116,8 @@ def test_read_and_write_errors_explain_the_cause(tmp_path, capfd):
         read_audio(io.BytesIO(encoded(np.stack([X, -0.999 * X], axis=1), 24000, "WAV")))
     with pytest.raises(FileNotFoundError, match=r"there is no audio file .*absent\.wav"):
         read_audio(tmp_path / "absent.wav")
+    with pytest.raises(IsADirectoryError, match="is a folder, not an audio file"):
+        read_audio(tmp_path)
     (tmp_path / "text.wav").write_text("not audio")
     for source, name in ((tmp_path / "text.wav", r"text\.wav"), (io.BytesIO(b"junk"), "the audio")):
         with pytest.raises(AudioError, match=f"cannot read .*{name}: Format not recognised"):
