@@ -6,8 +6,8 @@ import numpy as np
 from torch import Tensor
 
 from vocoder.adapt.path import bands_hint, pass_one_of
-from vocoder.guard.guard import Guard, guards, looks_transposed
-from vocoder.guard.verdict import UNSURE, fault, recognised, remedy, unsure
+from vocoder.guard.guard import Guard, fills_a_range, guards, looks_transposed
+from vocoder.guard.verdict import UNSURE, fault, remedy, unsure
 from vocoder.layers.recogniser import Guess, Recognition
 from vocoder.mel.config import PRESETS, MelConfig
 from vocoder.mel.conventions import TRANSPOSED, convention_of, layouts
@@ -37,6 +37,8 @@ def recognised_config(mel: Tensor | np.ndarray, own: MelConfig) -> MelConfig:
     best = found.best.convention
     if across is not None and looks_transposed(mel, guard, across):
         why = f"cannot read this mel. {fault(TRANSPOSED, n_mels=mel.shape[1]).message}"
+    elif (mapped := fills_a_range(mel)) is not None:
+        why = f"cannot read this mel. {mapped.message}"
     elif found.certain and best == convention_of(own):
         return own
     elif best.mel_config is None and (explained := _explanation(guard, mel, found, own)):
@@ -55,8 +57,7 @@ def _explanation(guard: Guard, mel: Tensor, found: Recognition, target: MelConfi
     """Describe a mel whose convention no mel config has, and say what to pass; empty if that is unclear."""
     own = guard.mel_config
     verdict = guard.check(mel, target=target)
-    verdict = recognised(found, own, target) if verdict.cause == "typical" else verdict
-    if verdict.cause == UNSURE:
+    if verdict.typical or verdict.cause == UNSURE:
         return ""
     if mel_range(own).fault(float(mel.min()), float(mel.max())) is not None:
         return verdict.message

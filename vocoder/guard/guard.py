@@ -30,6 +30,8 @@ LOWEST = -250.0  # no mel with sound has a value below this one, in any encoding
 QUIET_FRAMES = 64  # any mel this long has a band near silence; shorter ones may be loud throughout
 NOT_QUIET = -2.0  # smallest decimal logarithm that no such mel has
 STANDARDISED = 0.5  # distance of a mel's mean from 0; only logarithms some 30 dB too loud come as near
+FILLED = ((0.0, 1.0), (-1.0, 1.0), (-4.0, 4.0))  # ranges to which mels are mapped
+ROUNDING = 1e-6  # of the ends of these ranges
 FLAT = 1e-3  # largest range of a constant mel
 BEYOND = 0.7  # nepers above a full-scale sine that audio within -1 to 1 cannot reach; hard-clipped speech reaches 0.4
 AUDIBLE = -8.0  # log magnitude from which frames with the same value in all bands are audible, as noise
@@ -119,6 +121,8 @@ class Guard:
         found = None if claimed is None else self.model.convention.recognise(values, self._certain, claimed)
         typicality = None if logarithms is None else self.model.typicality(logarithms)
         verdict = self._verdict(found, typicality, config, target)
+        if not verdict.typical and (mapped := fills_a_range(unscaled)) is not None:
+            return mapped
         if (verdict.typical or verdict.cause == SHUFFLED) and (padding := _padding(unscaled, given)) is not None:
             return padding  # long padding looks shuffled
         if verdict.cause == UNFAMILIAR and given.mean is None and abs(float(values.mean())) < STANDARDISED:
@@ -195,6 +199,17 @@ def _padding(mel: Tensor, config: MelConfig) -> Verdict | None:
     flat = mel[:, mel.amax(0) - mel.amin(0) < FLAT]
     padded = flat[0, decode(flat, config).amax(0) > AUDIBLE * config.power].tolist()
     return fault("padding", count=len(padded), value=padded[-1], silence=mel_range(config).silence) if padded else None
+
+
+def fills_a_range(mel: Tensor) -> Verdict | None:
+    """Return a verdict if a mel is mapped to 0..1 or another range by its own ends, or None.
+
+    Mapped decibels may reach the upper end too, if they are clipped there, but rarely at one value alone.
+    """
+    smallest, largest = bounds(mel)
+    filled = any(max(abs(smallest - low), abs(largest - high)) < ROUNDING for low, high in FILLED)
+    alone = filled and int((mel > largest - ROUNDING).sum()) == 1
+    return fault("normalised", low=round(smallest), high=round(largest)) if alone else None
 
 
 def looks_transposed(mel: Tensor, by_rows: Guard, by_columns: Guard) -> bool:

@@ -20,6 +20,8 @@ MESSAGES: Mapping[str, str] = {
     "{silence:.4g}. If low values were clipped, as by librosa's top_db=80, use top_db=None.",
     "integers": "The mel seems to be computed from samples in -32768..32767: divide the audio by 32768, or "
     "subtract ln(32768) = 10.3972 from the mel.",
+    "normalised": "The values fill {low:g}..{high:g} exactly, as if mapped from the mel's own smallest and largest "
+    "value: undo that map.",
     "loud": "The mel is {decibels:.0f} dB above full scale, so its audio clips. Scale the audio to -1..1 before "
     "computing the mel, or lower the mel.",
     TRANSPOSED: "The mel looks transposed: its {n_mels} bands are columns. Send ({n_mels}, frames).",

@@ -1,6 +1,7 @@
 """Recognising the mel config of a mel, as `preset=auto` does."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -42,6 +43,13 @@ def test_unrecognised_mels_are_rejected_with_advice_and_auto_needs_a_mel():
     for mean, deviation in ((-5.5, 2.1), (float(mel_of("nvidia").mean()), float(mel_of("nvidia").std()))):
         with pytest.raises(UnsureError, match="multiply by the deviation and add the mean"):
             recognised_config((mel_of("nvidia") - mean) / deviation, NVIDIA)
+    unit = (mel_of("nvidia") - mel_of("nvidia").min()) / (mel_of("nvidia").max() - mel_of("nvidia").min())
+    for mapped, ends in ((unit, r"0\.\.1"), (2.0 * unit - 1.0, r"-1\.\.1"), (8.0 * unit - 4.0, r"-4\.\.4")):
+        assert re.search(f"fill {ends} exactly", check(mapped).message)
+        with pytest.raises(UnsureError, match=f"fill {ends} exactly"):
+            recognised_config(mapped, NVIDIA)
+    with pytest.raises(UnsureError, match=r"It may be .* \(\d+ %\) or "):  # typical, so no other rate is a fact
+        recognised_config(mel_of("nvidia")[:, :20], NVIDIA)
     noise = -5.0 + torch.rand(80, 40, generator=torch.Generator().manual_seed(0))
     with pytest.raises(UnsureError, match=r"preset=auto") as error:
         recognised_config(noise, NVIDIA)
