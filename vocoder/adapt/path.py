@@ -201,8 +201,10 @@ def bands_hint(shape: Sequence[int], n_mels: int, target: MelConfig) -> str:
     hints = ["it looks transposed, (frames, n_mels) instead of (n_mels, frames)"] if turned else []
     if bands != n_mels and (names := _presets_of(bands)):
         if taken := [name for name in names if takes(PRESETS[name], target)]:
-            hints.append(f"presets with {bands} bands are {', '.join(taken)}: pass preset=NAME")
-            hints += [f"the shipped model {model!r} uses {own} itself" for own, model in MODELS.items() if own in names]
+            own = ", or none for the model's own" if bands == target.n_mels else ""
+            hints.append(f"presets with {bands} bands are {', '.join(taken)}: pass preset=NAME{own}")
+            models = () if own else (name for name in names if name in MODELS)
+            hints += [f"the shipped model {MODELS[name]!r} uses {name} itself" for name in models]
         else:
             model = model_for(PRESETS[names[0]], "on")
             hints.append(f"use the shipped model {model!r} for presets with {bands} bands: {', '.join(names)}")

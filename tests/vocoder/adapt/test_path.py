@@ -142,7 +142,7 @@ TRANSPOSED = "it looks transposed, (frames, n_mels) instead of (n_mels, frames)"
 NAMES = "vocos, f5-tts, zipvoice, bigvgan, gpt-sovits-v3, gpt-sovits-v4, fireredtts"
 OF_100 = f"presets with 100 bands are {NAMES}: pass preset=NAME; the shipped model 'reverse-24k' uses vocos itself"
 NAMES_80 = ", ".join(name for name, config in PRESETS.items() if config.n_mels == 80)
-OF_80 = f"presets with 80 bands are {NAMES_80}: pass preset=NAME; the shipped model 'reverse' uses nvidia itself"
+OF_80 = f"presets with 80 bands are {NAMES_80}: pass preset=NAME, or none for the model's own"
 LIBROSA = "128 bands are librosa's default: compute 80, with the model's other settings too"
 
 
