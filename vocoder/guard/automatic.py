@@ -37,7 +37,7 @@ def recognised_config(mel: Tensor | np.ndarray, own: MelConfig) -> MelConfig:
     best = found.best.convention
     if across is not None and looks_transposed(mel, guard, across):
         why = f"cannot read this mel. {fault(TRANSPOSED, n_mels=mel.shape[1]).message}"
-    elif (mapped := fills_a_range(mel)) is not None:
+    elif best.preset is None and (mapped := fills_a_range(mel)) is not None:
         why = f"cannot read this mel. {mapped.message}"
     elif found.certain and best == convention_of(own):
         return own

@@ -121,7 +121,8 @@ class Guard:
         found = None if claimed is None else self.model.convention.recognise(values, self._certain, claimed)
         typicality = None if logarithms is None else self.model.typicality(logarithms)
         verdict = self._verdict(found, typicality, config, target)
-        if not verdict.typical and (mapped := fills_a_range(unscaled)) is not None:
+        preset = None if found is None else found.best.convention.preset
+        if not verdict.typical and preset is None and (mapped := fills_a_range(unscaled)) is not None:
             return mapped
         if (verdict.typical or verdict.cause == SHUFFLED) and (padding := _padding(unscaled, given)) is not None:
             return padding  # long padding looks shuffled
@@ -204,7 +205,8 @@ def _padding(mel: Tensor, config: MelConfig) -> Verdict | None:
 def fills_a_range(mel: Tensor) -> Verdict | None:
     """Return a verdict if a mel is mapped to 0..1 or another range by its own ends, or None.
 
-    Mapped decibels may reach the upper end too, if they are clipped there, but rarely at one value alone.
+    Mapped decibels may reach the upper end too, if they are clipped there, but rarely at one value alone. The mel must
+    not follow a preset.
     """
     smallest, largest = bounds(mel)
     filled = any(max(abs(smallest - low), abs(largest - high)) < ROUNDING for low, high in FILLED)

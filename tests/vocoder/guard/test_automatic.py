@@ -48,6 +48,11 @@ def test_unrecognised_mels_are_rejected_with_advice_and_auto_needs_a_mel():
         assert re.search(f"fill {ends} exactly", check(mapped).message)
         with pytest.raises(UnsureError, match=f"fill {ends} exactly"):
             recognised_config(mapped, NVIDIA)
+    clipped = mel_of("tacotron2-tf").clamp_(min=-4.0)
+    clipped.view(-1)[clipped.argmax()] = 4.0
+    clipped[:, 0] = -4.0
+    assert recognised_config(clipped, NVIDIA) == preset("tacotron2-tf")
+    assert "tacotron2-tf" in check(clipped).message
     with pytest.raises(UnsureError, match=r"It may be .* \(\d+ %\) or "):  # typical, so no other rate is a fact
         recognised_config(mel_of("nvidia")[:, :20], NVIDIA)
     noise = -5.0 + torch.rand(80, 40, generator=torch.Generator().manual_seed(0))
