@@ -17,7 +17,17 @@ from vocoder.directories import ASSETS, GUARDS
 from vocoder.guard.verdict import NAMED, UNFAMILIAR, UNSURE, Verdict, encoding_message, fault, preset_of, recognised
 from vocoder.layers.recogniser import Recognition
 from vocoder.mel.config import PRESETS, MelConfig
-from vocoder.mel.conventions import DB10, LOUDEST, NOT_SPEECH, PLAIN, SHUFFLED, TRANSPOSED, convention_of, layout_of
+from vocoder.mel.conventions import (
+    DB10,
+    LOUDEST,
+    NOT_SPEECH,
+    PLAIN,
+    SHUFFLED,
+    TRANSPOSED,
+    Convention,
+    convention_of,
+    layout_of,
+)
 from vocoder.mel.convert import convert, decode, plain
 from vocoder.mel.values import bounds, finite_values, mel_range
 from vocoder.models.guard import GuardModel, Typicality
@@ -54,9 +64,9 @@ class Guard:
         """Return whether the guard can judge mels of a mel config: the recogniser must know their convention."""
         return convention_of(config) in self.model.convention.index
 
-    def recognise(self, mel: Tensor) -> Recognition:
-        """Recognise the convention of a finite mel (n_mels, frames) on the CPU."""
-        return self.model.convention.recognise(mel, self._certain)
+    def recognise(self, mel: Tensor, claimed: Convention | None = None) -> Recognition:
+        """Recognise the convention of a finite mel (n_mels, frames) on the CPU, which may be `claimed`."""
+        return self.model.convention.recognise(mel, self._certain, claimed)
 
     def follows(self, mel: Tensor, config: MelConfig) -> bool:
         """Return whether a mel (n_mels, frames) certainly follows a mel config: it is recognised and not unlikely."""
@@ -117,12 +127,11 @@ class Guard:
             return TOO_SHORT
         if values.shape[0] == values.shape[1] and looks_transposed(values, self, self):
             return fault(TRANSPOSED, n_mels=len(values))
-        claimed = convention_of(config) if self.knows(config) else None
-        found = None if claimed is None else self.model.convention.recognise(values, self._certain, claimed)
+        found = self.recognise(values, convention_of(config)) if self.knows(config) else None
         typicality = None if logarithms is None else self.model.typicality(logarithms)
         verdict = self._verdict(found, typicality, config, target)
-        preset = None if found is None else found.best.convention.preset
-        if not verdict.typical and preset is None and (mapped := fills_a_range(unscaled)) is not None:
+        unknown = not verdict.typical and (found is None or found.best.convention.preset is None)
+        if unknown and (mapped := fills_a_range(unscaled)):
             return mapped
         if (verdict.typical or verdict.cause == SHUFFLED) and (padding := _padding(unscaled, given)) is not None:
             return padding  # long padding looks shuffled
