@@ -149,6 +149,7 @@ def parallel_wavegan(*framing):
     return lambda module, x: module.logmelfilterbank(x[0].numpy(), *framing, fmin=80, fmax=7600).T
 
 
+WAVEGAN = "parallel_wavegan.bin.preprocess"
 EXACT = {
     "F5-TTS": Published("f5-tts", "f5_tts.model.modules", lambda m, x: m.get_vocos_mel_spectrogram(x)),
     "F5-TTS with BigVGAN": Published("bigvgan", "f5_tts.model.modules", lambda m, x: m.get_bigvgan_mel_spectrogram(x)),
@@ -165,10 +166,8 @@ EXACT = {
         lambda m, x: m.LogMelFbank(fs=22050)(x)[0].mT,
         least=-4.0,  # its floor applies to bins, not bands, so silence is -6.3
     ),
-    "Parallel WaveGAN": Published("espnet", "parallel_wavegan.bin.preprocess", parallel_wavegan(22050, 1024, 256)),
-    "Parallel WaveGAN at 24 kHz": Published(
-        "espnet-24k", "parallel_wavegan.bin.preprocess", parallel_wavegan(24000, 2048, 300, 1200)
-    ),
+    "Parallel WaveGAN": Published("espnet", WAVEGAN, parallel_wavegan(22050, 1024, 256)),
+    "Parallel WaveGAN at 24 kHz": Published("espnet-24k", WAVEGAN, parallel_wavegan(24000, 2048, 300, 1200)),
     "SpeechBrain": Published("nvidia", "speechbrain.lobes.models.HifiGAN", speechbrain),
 }
 

@@ -102,11 +102,8 @@ def test_responses_report_the_strength_of_sharpening(ready, synthesizer):
     sharp = mel_of("nvidia").numpy()
     smooth = gaussian_filter(sharp, (2.0, 2.0))
     with ready(synthesizer) as url:
-        found = [
-            post(url, mel, options).headers.get("X-Mel-Sharpened")
-            for mel, options in ((sharp, {}), (smooth, {"sharpen": 0}))
-        ]
-        assert found == [None, None]
+        for mel, options in ((sharp, {}), (smooth, {"sharpen": 0})):
+            assert "X-Mel-Sharpened" not in post(url, mel, options).headers
         strength = post(url, smooth, {}).headers["X-Mel-Sharpened"]
         assert 0.5 < float(strength) <= 1
         with Client(url, trust_env=False) as client:

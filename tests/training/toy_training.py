@@ -1,10 +1,11 @@
 """A small objective with two phases, its data and a trainer, for the tests of the trainer."""
 
 import json
+from functools import partial
 
 import torch
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import nn
 
 from training.loop.objective import Objective
 from training.loop.trainer import Trainer
@@ -12,6 +13,7 @@ from training.loop.trainer_config import TrainerConfig
 from vocoder.mel.config import preset
 
 SAMPLE_RATE = 100
+assert_equal = partial(torch.testing.assert_close, rtol=0, atol=0)
 
 
 class Tones:
@@ -117,23 +119,6 @@ def saved_run(directory):
     last = directory / "last"
     summary = json.loads((last / "trainer.json").read_text())
     del summary["progress"]["minutes"]
-    return {
-        "objective": load_file(last / "objective.safetensors"),
-        "ema": load_file(last / "ema.safetensors"),
-        "optimisers": torch.load(last / "optimisers.pt", weights_only=True),
-        "random": torch.load(last / "random.pt", weights_only=True),
-        "progress": summary["progress"],
-        "ema_updates": summary["ema_updates"],
-    }
-
-
-def differences(a, b, path=""):
-    """Return where two nested structures differ in any bit."""
-    if isinstance(a, Tensor) and isinstance(b, Tensor):
-        return [] if a.dtype == b.dtype and torch.equal(a, b) else [path]
-    if isinstance(a, dict) and isinstance(b, dict) and a.keys() == b.keys():
-        return [found for key in a for found in differences(a[key], b[key], f"{path}/{key}")]
-    if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)) and len(a) == len(b):
-        pairs = enumerate(zip(a, b, strict=True))
-        return [found for i, (x, y) in pairs for found in differences(x, y, f"{path}/{i}")]
-    return [] if type(a) is type(b) and a == b else [path]
+    saved = {name: load_file(last / f"{name}.safetensors") for name in ("objective", "ema")}
+    saved |= {name: torch.load(last / f"{name}.pt", weights_only=True) for name in ("optimisers", "random")}
+    return saved | {name: summary[name] for name in ("progress", "ema_updates")}

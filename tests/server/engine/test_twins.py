@@ -4,6 +4,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from multiprocessing.connection import Connection
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -64,7 +65,7 @@ def test_another_process_makes_the_same_samples_and_is_replaced_when_it_dies(twi
     os.kill(process.pid, signal.SIGTERM)  # to all processes of a service: this one ends with the server
     np.testing.assert_array_equal(twins.whole(model, mel, SAMPLING), expected)
     with monkeypatch.context() as patched:
-        patched.setattr(Connection, "recv", _without_memory)  # the answer stays in the connection
+        patched.setattr(Connection, "recv", Mock(side_effect=MemoryError))  # the answer stays in the connection
         assert twins.whole(model, _mel(8), SAMPLING) is None
     for _ in range(2):
         wait_until(lambda ended=process: _processes(twins) not in ([], [ended]))  # even if nothing asks for its work
@@ -75,10 +76,6 @@ def test_another_process_makes_the_same_samples_and_is_replaced_when_it_dies(twi
             wait_until(lambda: next(iter(twins._places.values())).lock.locked())
             process = _kill(twins)
             assert answer.result() is None
-
-
-def _without_memory(connection):
-    raise MemoryError
 
 
 def test_a_process_that_does_not_react_is_killed_at_the_end(twins, monkeypatch):

@@ -53,9 +53,8 @@ async def test_custom_mel_configs_can_be_used(start, tmp_path, new_mel):
         assert {"我们", "wide"} <= set((await client.get("/models")).json()["mel_presets"])
         mel = new_mel(level=-4.0)
         plain = await client.post("/synthesize?seed=1&format=npy", content=npy(mel))
-        response = await client.post(
-            "/synthesize?seed=1&format=npy&preset=我们", content=npy((mel / np.log(10.0)).astype(np.float32))
-        )
+        decimal = npy((mel / np.log(10.0)).astype(np.float32))
+        response = await client.post("/synthesize?seed=1&format=npy&preset=我们", content=decimal)
         np.testing.assert_allclose(samples(response), samples(plain), atol=1e-5)
         assert response.headers["x-mel-preset"] == quote("我们")
         rejected = await client.post("/synthesize?preset=wide", content=npy(new_mel(n_mels=128)))

@@ -41,9 +41,7 @@ def test_every_route_conforms_to_the_schema(ready, streamer):
 
 
 def _check(operation, sent):
-    @settings(
-        max_examples=CASES, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck)
-    )
+    @settings(max_examples=CASES, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
     @given(operation.as_strategy())
     def check(case):
         sent[operation.path] += 1

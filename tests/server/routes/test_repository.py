@@ -78,10 +78,8 @@ async def test_the_administrator_can_load_and_unload_models(new_fake, new_mel):
         assert (old(), gc.get_freeze_count() > 10**5) == (None, True)
         known["one"].fault = RuntimeError("gone")  # a model that fails to reload does not stop the server
         assert (await control("unload", "one"), (await control("load", "one"))[0]) == ((200, {}), 422)
-        assert (await control("load", "elsewhere"), (await index(admin))["one"]) == (
-            (200, {}),
-            ("READY", ""),
-        )  # its successor
+        assert await control("load", "elsewhere") == (200, {})
+        assert (await index(admin))["one"] == ("READY", "")  # its successor
         assert [(await public.get(path)).status_code for path in ("/readyz", "/livez")] == [200, 200]
         assert (await public.post(f"{REPOSITORY}/index")).status_code == 404
         assert f"{REPOSITORY}/index" in (await admin.get("/openapi.json")).json()["paths"]

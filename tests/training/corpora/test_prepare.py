@@ -43,9 +43,7 @@ def recordings(tmp_path):
         write(root / f"anna/{number}.wav", speech(0.5, level=0.02 * (number + 1), seed=number))
     write(root / "bert/clipped.wav", np.sign(speech()))
     write_audio(root / "bert/good\u2028.wav", speech(), RATE, origin=Origin("reverse"))
-    (root / "anna/8.g722").write_bytes(
-        np.random.default_rng(8).choice([0xD4, 0xF4], RATE // 4).astype(np.uint8).tobytes()
-    )
+    (root / "anna/8.g722").write_bytes(bytes(np.random.default_rng(8).choice([0xD4, 0xF4], RATE // 4).tolist()))
     write(root / "bert/short.wav", speech(0.1))
     write(root / "bert/silent\u2028.wav", np.zeros(RATE))
     (root / "bert/torn.wav").write_bytes(b"RIFF????WAVE")

@@ -30,13 +30,9 @@ def attributes(page, tag, name):
     return [unescape(value) for value in re.findall(rf'<{tag}\b[^>]*\s{name}="([^"]*)"', page)]
 
 
-def utterance():
-    x, y = (0.1 * np.random.default_rng(0).standard_normal((2, 4000))).astype(np.float32)
-    return {"voice, a.flac": {"recording": x, "<b>ours</b>": y}}
-
-
 def test_each_candidate_has_a_player_a_spectrogram_and_a_difference():
-    page = pages.listening_page(REPORT, utterance(), RATE)
+    x, y = (0.1 * np.random.default_rng(0).standard_normal((2, 4000))).astype(np.float32)
+    page = pages.listening_page(REPORT, {"voice, a.flac": {"recording": x, "<b>ours</b>": y}}, RATE)
     assert "<link" not in page  # works offline
     assert attributes(page, "script", "src") == []
     assert "http" not in re.sub(r"data:[^\"]+", "", page)

@@ -162,9 +162,7 @@ def test_changes_are_means_over_pairs_with_two_standard_errors_as_noise():
         (True, -0.7, None, 0.6, "lost more than noise in PESQ"),
     ],
 )
-def test_lower_scores_are_rejected_unless_predicted_speech_became_more_natural(
-    predicted, pesq, stoi, distillmos, reason
-):
+def test_lower_scores_are_rejected_unless_predicted_speech_is_more_natural(predicted, pesq, stoi, distillmos, reason):
     difference = {"pesq": pesq, "stoi": stoi, "distillmos": distillmos}
     before = {metric: [2.0, 2.2, 2.4] for metric, by in difference.items() if by is not None}
     after = {m: [v + (difference[m] or 0.0) for v in column if v] for m, column in before.items()}

@@ -7,7 +7,7 @@ import torch
 from safetensors import SafetensorError
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
-from toy_training import Tones, differences, saved_run, seeded_toy, toy_config, toy_trainer
+from toy_training import Tones, assert_equal, saved_run, seeded_toy, toy_config, toy_trainer
 
 from training.loop.batches import epoch_batches, loaded
 from training.loop.checkpointing import Checkpoints, Progress
@@ -148,4 +148,4 @@ def test_accumulating_parts_equals_training_on_the_whole_batch(tmp_path):
     for name, value in whole["objective"].items():
         if name != "last":  # the toy's last input is a part
             torch.testing.assert_close(parted["objective"][name], value, atol=1e-6, rtol=1e-5)
-    assert differences(whole["progress"]["items_in_epoch"], parted["progress"]["items_in_epoch"]) == []
+    assert_equal(whole["progress"]["items_in_epoch"], parted["progress"]["items_in_epoch"])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from toy_training import differences, saved_run, seeded_toy, toy_config, toy_trainer
+from toy_training import assert_equal, saved_run, seeded_toy, toy_config, toy_trainer
 
 PROGRAM = str(Path(__file__).parents[1] / "train_toy.py")
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
@@ -23,7 +23,7 @@ def test_a_killed_run_resumes_from_a_complete_checkpoint(tmp_path):
     assert 10 <= saved_run(tmp_path / "parts")["progress"]["step"] < 30
     toy_trainer(tmp_path / "parts", toy_config(steps=30), seeded_toy(noise=0.3), resume=True).fit()
     toy_trainer(tmp_path / "whole", toy_config(steps=30), seeded_toy(noise=0.3)).fit()
-    assert differences(saved_run(tmp_path / "whole"), saved_run(tmp_path / "parts")) == []
+    assert_equal(saved_run(tmp_path / "whole"), saved_run(tmp_path / "parts"))
 
 
 def test_two_processes_equal_one_and_resume_exactly(tmp_path):
@@ -37,4 +37,4 @@ def test_two_processes_equal_one_and_resume_exactly(tmp_path):
         for name, value in one[part].items():
             torch.testing.assert_close(two[part][name], value, rtol=1e-4, atol=1e-6)
     assert (two["progress"], len(two["random"]["processes"])) == (pytest.approx(one["progress"], rel=1e-5), 2)
-    assert differences(saved_run(tmp_path / "whole"), saved_run(tmp_path / "halves")) == []
+    assert_equal(saved_run(tmp_path / "whole"), saved_run(tmp_path / "halves"))

@@ -4,7 +4,7 @@ import signal
 
 import pytest
 import torch
-from toy_training import Tones, ToyObjective, differences, saved_run, seeded_toy, stop_at, toy_config, toy_trainer
+from toy_training import Tones, ToyObjective, assert_equal, saved_run, seeded_toy, stop_at, toy_config, toy_trainer
 
 from training.loop.checkpointing import run_progress
 from training.loop.optimisation import rate_scale
@@ -31,13 +31,13 @@ def test_a_resumed_run_equals_an_uninterrupted_one_exactly(tmp_path, whole, stop
         assert trainer.fit().step == step
     torch.manual_seed(99)  # the new process's weights and random state do not matter
     assert toy_trainer(tmp_path, toy_config(), ToyObjective(noise=0.3), resume=True).fit().step == 20
-    assert differences(saved_run(whole), saved_run(tmp_path)) == []
+    assert_equal(saved_run(whole), saved_run(tmp_path))
 
 
 def test_validation_does_not_affect_training(tmp_path, whole):
     toy_trainer(tmp_path, toy_config(validation_steps=3), seeded_toy(noise=0.3)).fit()
     a, b = saved_run(whole), saved_run(tmp_path)
-    assert [differences(a[part], b[part]) for part in ("objective", "random")] == [[], []]
+    assert_equal([a["objective"], a["random"]], [b["objective"], b["random"]])
 
 
 def test_phases_only_change_their_own_parameters_and_can_skip_steps(tmp_path):
@@ -81,7 +81,7 @@ def test_averaged_weights_are_validated_and_exported(tmp_path):
     objective = seeded_toy()
     result = toy_trainer(tmp_path, toy_config(), objective).fit()
     run = saved_run(tmp_path)
-    assert differences(torch.load(tmp_path / "last/model/model.pt", weights_only=True), run["ema"]) == []
+    assert_equal(torch.load(tmp_path / "last/model/model.pt", weights_only=True), run["ema"])
     assert torch.equal(objective.model[0].weight, run["objective"]["model.0.weight"])
     objective.model.load_state_dict(run["ema"])
     everything = {"x": torch.stack([Tones()[0, index]["x"] for index in range(10)])}

@@ -11,14 +11,12 @@ def tone(frequency, sample_rate, samples):
     return torch.sin(2 * torch.pi * frequency * torch.arange(samples, dtype=torch.float64) / sample_rate)
 
 
-@pytest.mark.parametrize(
-    ("source_rate", "target_rate"), [(44100, 22050), (48000, 22050), (16000, 22050), (22050, 24000), (8000, 48000)]
-)
-def test_resampling_preserves_a_tone(source_rate, target_rate):
-    y = resample(tone(1234.5, source_rate, source_rate), source_rate, target_rate)
-    assert len(y) == target_rate
-    inside = slice(target_rate // 10, -target_rate // 10)
-    torch.testing.assert_close(y[inside], tone(1234.5, target_rate, target_rate)[inside], rtol=0, atol=1e-4)
+def test_resampling_preserves_a_tone():
+    for source, target in ((44100, 22050), (48000, 22050), (16000, 22050), (22050, 24000), (8000, 48000)):
+        y = resample(tone(1234.5, source, source), source, target)
+        assert len(y) == target
+        inside = slice(target // 10, -target // 10)
+        torch.testing.assert_close(y[inside], tone(1234.5, target, target)[inside], rtol=0, atol=1e-4)
 
 
 def test_lengths_are_rounded_up_arrays_stay_arrays_and_invalid_rates_are_rejected():

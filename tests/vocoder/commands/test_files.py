@@ -56,9 +56,7 @@ def test_standard_input_and_output_can_replace_files(recordings, model, monkeypa
     assert capsys.readouterr().err.count("-: ") == 4  # messages go to standard error
 
 
-def test_a_named_file_is_replaced_and_complete_files_in_a_folder_are_kept(
-    recordings, tmp_path, monkeypatch, capsys, cli_error
-):
+def test_a_named_file_is_replaced_and_files_in_a_folder_are_kept(recordings, tmp_path, monkeypatch, capsys, cli_error):
     assert run("mel", recordings[0], "-o", tmp_path / "a.npy") == run("mel", recordings[0], "-o", tmp_path / "a.npy")
     first, second = capsys.readouterr().out.splitlines()
     assert (first.endswith("(replaced)"), second.endswith("(replaced)")) == (False, True)

@@ -24,9 +24,8 @@ def test_audio_files_store_the_seed_that_reproduces_them(model, tmp_path, capsys
     assert main([*arguments, "-o", str(tmp_path / "x.wav")]) == 0
     info = read_info(tmp_path / "x.wav", capsys)
     seed = info["origin"]["seed"]
-    assert info["origin"] == {
-        "model": "tiny", "version": __version__, "seed": seed, "synthetic": True, "dtype": "float32"
-    }  # fmt: skip
+    origin = {"model": "tiny", "version": __version__, "seed": seed, "synthetic": True, "dtype": "float32"}
+    assert info["origin"] == origin
     assert (info["container"], info["sample_rate"]) == ("WAV", 22050)
     assert main(["info", str(tmp_path / "x.wav")]) == 0
     assert "synthetic: model 'tiny'" in capsys.readouterr().out

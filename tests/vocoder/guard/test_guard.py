@@ -22,6 +22,8 @@ from vocoder.mel.config import preset
 from vocoder.mel.convert import convert
 from vocoder.mel.values import MelError
 
+FRAMING = {"n_fft": 1024, "hop_length": 256}
+
 
 @pytest.fixture(scope="module")
 def guard():
@@ -55,9 +57,7 @@ def test_true_mels_are_typical_and_convertible_mels_are_judged_by_their_mel_conf
         assert verdict.message.endswith(end)
 
 
-@pytest.mark.parametrize(
-    "settings", [{}, {"n_fft": 1024, "hop_length": 256}, {"n_fft": 1024, "hop_length": 256, "fmax": 8000}]
-)
+@pytest.mark.parametrize("settings", [{}, FRAMING, FRAMING | {"fmax": 8000}])
 @pytest.mark.parametrize("ref", [1.0, np.max])
 def test_advice_for_decibels_of_librosa_names_the_right_settings(guard, mel, settings, ref):
     x, _ = read_audio(RECORDING, 22050)
@@ -122,9 +122,8 @@ def test_adapted_mels_of_an_unknown_config_are_judged_by_the_guard_of_their_mode
 
 def test_mels_of_an_unknown_config_are_only_checked_for_gross_faults():
     mel, odd = mel_of("nvidia"), dataclasses.replace(preset("nvidia"), name="odd", f_min=300.0)
-    path = SimpleNamespace(
-        source=odd, target=preset("nvidia"), adapter=object(), adapted="odd", convert=lambda mel: mel
-    )
+    ends = {"source": odd, "target": preset("nvidia")}
+    path = SimpleNamespace(**ends, adapter=object(), adapted="odd", convert=lambda mel: mel)
     for given in (mel, mel / math.log(10.0)):
         verdict = judge(given, path)
         assert (verdict.typical, verdict.typicality, verdict.cause) == (True, None, "unfamiliar")

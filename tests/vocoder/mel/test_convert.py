@@ -13,14 +13,13 @@ from vocoder.mel.spectrogram import MelSpectrogram
 NVIDIA = preset("nvidia")
 MEAN = tuple(np.linspace(-3.0, -1.0, 80).tolist())
 VARIANCE = tuple(np.linspace(0.3, 0.9, 80).tolist())
+RANGE = {"range_low": -4.0, "range_high": 4.0}
 # One filterbank and framing, with every encoding of its energies. The range is wide enough to clip nothing.
 FAMILY = {
     "ln": NVIDIA,
     "log10": dataclasses.replace(NVIDIA, name="log10", log="log10"),
     "db": dataclasses.replace(NVIDIA, name="db", log="db20", ref_db=20.0),
-    "range": dataclasses.replace(
-        NVIDIA, name="range", log="db20", ref_db=60.0, range_db=160.0, range_low=-4.0, range_high=4.0
-    ),
+    "range": dataclasses.replace(NVIDIA, name="range", log="db20", ref_db=60.0, range_db=160.0, **RANGE),
     "statistics": dataclasses.replace(NVIDIA, name="statistics", log="log10", mean=MEAN, variance=VARIANCE),
 }
 

@@ -16,12 +16,10 @@ def tiny_batch(model, frames):
     return 0.03 * torch.randn(2, config.hop_length * frames), -6 + torch.randn(2, config.n_mels, frames)
 
 
-@pytest.mark.parametrize(
-    ("kind", "lpc", "frames"), [("gaussian", True, 1), ("gaussian", False, 4), ("mixture", False, 4)]
-)
-def test_wavenet_is_a_causal_flow_with_a_density(kind, lpc, frames):
+@pytest.mark.parametrize(("kind", "lpc"), [("gaussian", True), ("gaussian", False), ("mixture", False)])
+def test_wavenet_is_a_causal_flow_with_a_density(kind, lpc):
     model = tiny_wavenet(lpc, **KINDS[kind])
-    x, mel = (value.double() for value in tiny_batch(model.double(), frames))
+    x, mel = (value.double() for value in tiny_batch(model.double(), frames=1 if lpc else 4))
     z, log_det = model(x, mel)
     size = x.shape[1]
     jacobian = torch.autograd.functional.jacobian(lambda v: model(v, mel[:1])[0], x[:1]).reshape(size, size)

@@ -23,10 +23,6 @@ from vocoder.synthesis.synthesizer import Synthesizer
 PUBLISHED_MEL = replace(TINY_MEL, n_fft=1024, win_length=1024, hop_length=256)
 
 
-def shipped_waveglow():
-    return load("waveglow", dtype=torch.float32, guard="off")
-
-
 def narrow_waveglow():
     """Return a narrow WaveGlow with the steps, dilations and upsampling of the published one."""
     stack = WaveNetConfig(channels=4, dilations=(1, 2, 4, 8, 16, 32, 64, 128))
@@ -35,7 +31,8 @@ def narrow_waveglow():
     return Synthesizer(Checkpoint(model, "waveglow", PUBLISHED_MEL, {}, {}), "published", "cpu", torch.float32)
 
 
-MODELS = {"shipped": shipped_waveglow, "published": narrow_waveglow, "tiny": partial(tiny_synthesizer, "lapped")}
+SHIPPED = partial(load, "waveglow", dtype=torch.float32, guard="off")
+MODELS = {"shipped": SHIPPED, "published": narrow_waveglow, "tiny": partial(tiny_synthesizer, "lapped")}
 MODELS |= {kind: partial(tiny_synthesizer, kind) for kind in ("reverse", "spectral")}
 OTHER_MODELS = {
     "plain": lambda: tiny_synthesizer("grouping", corrections=0, actnorm=True),
